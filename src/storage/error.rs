@@ -1,0 +1,65 @@
+//! Storage errors: one sentence for a person, and two facts for the flows.
+
+/// A verb failed.
+///
+/// Its text is a whole sentence: what was tried where, what the server said, the likely cause and the next step.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct StorageError {
+    /// What kind of failure it is.
+    pub fault: Fault,
+    /// Whether the server may have carried the call out, or still will.
+    pub outcome: Outcome,
+    /// The sentence.
+    pub message: String,
+}
+
+impl StorageError {
+    /// Whether another try, later, with nothing changed by a person, may go well.
+    pub fn transient(&self) -> bool {
+        match self.fault {
+            Fault::Unreachable | Fault::TimedOut | Fault::Busy => true,
+            Fault::NoSuchShare
+            | Fault::Denied
+            | Fault::ReadOnly
+            | Fault::NoSpace
+            | Fault::NotADirectory
+            | Fault::OtherFileSystem
+            | Fault::Other => false,
+        }
+    }
+}
+
+/// The kinds of failure that the flows or the tests tell apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// No connection, or the name does not resolve.
+    Unreachable,
+    /// The server was silent until the deadline.
+    TimedOut,
+    /// The server asked to come back later until the deadline (grace period, busy).
+    Busy,
+    /// The export is not there, or not for us.
+    NoSuchShare,
+    /// Permission denied: squashed root, or an owner that may not be set.
+    Denied,
+    /// The export or its file system is read-only.
+    ReadOnly,
+    /// No space, or over quota.
+    NoSpace,
+    /// A file or a symbolic link stands where a directory is meant.
+    NotADirectory,
+    /// A rename would cross file systems.
+    OtherFileSystem,
+    /// Anything else that the server answered.
+    Other,
+}
+
+/// What is known of a call that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It did not happen and never will.
+    NotDone,
+    /// It may have happened, or may happen later.
+    Unknown,
+}

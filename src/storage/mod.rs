@@ -1,0 +1,179 @@
+//! The few things that Bindery does on an NFS server, as a trait.
+//!
+//! Every verb holds these promises, whatever implements it:
+//! - **Place.** Nothing outside the share is ever touched, and no symbolic link below the share is ever followed:
+//!   the types of [`crate::policy::directory`] cannot name such a place, and a link or a file in the way is
+//!   [`Fault::NotADirectory`].
+//! - **Time.** The answer is there at `deadline`, also when the server is silent.
+//! - **Twice.** A call may be made again after any failure or crash; where that changes the answer, the verb says so.
+//! - **Late calls.** After an error with [`Outcome::Unknown`] the server may still carry the call out. Before the next
+//!   verb on that server starts, the implementation does what the protocol offers to prevent it (NFSv4.1: the session
+//!   is destroyed; a late COMPOUND gets BADSESSION).
+
+mod error;
+pub mod nfs;
+
+use std::fmt;
+use std::str::FromStr;
+
+use async_trait::async_trait;
+use tokio::time::Instant;
+
+pub use self::error::{Fault, Outcome, StorageError};
+use crate::policy::directory::{Directory, Share};
+
+/// The verbs. See the module for what all of them promise.
+#[async_trait]
+pub trait Storage: Send + Sync {
+    /// What is at `directory`: nothing, or a directory.
+    async fn look_up(&self, share: &Share, directory: &Directory, deadline: Instant) -> Result<Option<Found>, StorageError>;
+
+    /// Makes `directory`, with the parents that are missing (mode 0755, the server's default owner).
+    ///
+    /// After success it is there with exactly `attributes`, no umask applied, unless it was there before and `existing`
+    /// says to leave it alone. A second call finds the first one's directory (`new: false`).
+    async fn make(
+        &self,
+        share: &Share,
+        directory: &Directory,
+        attributes: Attributes,
+        existing: Existing,
+        deadline: Instant,
+    ) -> Result<Made, StorageError>;
+
+    /// Moves the directory at `from` to `to`, if it is the one with identity `expected`: the check and the rename go to
+    /// the server as one request. The parent of `to` is there already. `to` must not be in use: a server replaces an
+    /// empty directory silently.
+    async fn rename(
+        &self,
+        share: &Share,
+        from: &Directory,
+        expected: Identity,
+        to: &Directory,
+        deadline: Instant,
+    ) -> Result<Moved, StorageError>;
+
+    /// Removes the directory if it is the one with identity `expected` and nothing is in it.
+    async fn remove_empty(
+        &self,
+        share: &Share,
+        directory: &Directory,
+        expected: Identity,
+        deadline: Instant,
+    ) -> Result<Removed, StorageError>;
+
+    /// Removes the directory and all that is in it, as far as `deadline` allows: [`Tree::Remains`] asks for another
+    /// call, which goes on where this one stopped. Links are removed, never followed; another file system mounted in
+    /// the tree is not entered. A missing directory is success.
+    async fn remove_tree(&self, share: &Share, directory: &Directory, deadline: Instant) -> Result<Tree, StorageError>;
+
+    /// The names in a directory of the share (`None`: in the share itself), in no order. Names that are not UTF-8 are
+    /// left out: none of them is Bindery's.
+    async fn list(&self, share: &Share, directory: Option<&Directory>, deadline: Instant) -> Result<Vec<String>, StorageError>;
+}
+
+/// What tells a directory from another one that later stands at the same path: the file system and the number of the
+/// file in it (RFC 8881, 5.8.1.9 and 5.8.2.12). Written on the volume as `fsid major.minor:fileid` in hexadecimal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Identity {
+    /// The file system, major and minor.
+    pub fsid: (u64, u64),
+    /// The file in it.
+    pub fileid: u64,
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}.{:x}:{:x}", self.fsid.0, self.fsid.1, self.fileid)
+    }
+}
+
+impl FromStr for Identity {
+    type Err = NotAnIdentity;
+
+    fn from_str(text: &str) -> Result<Self, NotAnIdentity> {
+        let number = |text| u64::from_str_radix(text, 16).map_err(|_| NotAnIdentity);
+        let (fsid, fileid) = text.split_once(':').ok_or(NotAnIdentity)?;
+        let (major, minor) = fsid.split_once('.').ok_or(NotAnIdentity)?;
+        Ok(Self {
+            fsid: (number(major)?, number(minor)?),
+            fileid: number(fileid)?,
+        })
+    }
+}
+
+/// The text is no [`Identity`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not of the form major.minor:fileid in hexadecimal")]
+pub struct NotAnIdentity;
+
+/// A directory that is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Which one it is.
+    pub identity: Identity,
+    /// Its permission bits.
+    pub mode: u32,
+}
+
+/// What a new directory gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attributes {
+    /// Permission bits, with setuid, setgid and sticky.
+    pub mode: u32,
+    /// Owner; the server's choice if not set.
+    pub uid: Option<u32>,
+    /// Group; the server's choice if not set.
+    pub gid: Option<u32>,
+}
+
+/// What [`Storage::make`] does with a directory that is there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// It is ours from an earlier try: give it the attributes.
+    SetAttributes,
+    /// It is somebody's: keep its owner and mode.
+    LeaveAlone,
+}
+
+/// The directory that [`Storage::make`] made or found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Made {
+    /// Which one it is.
+    pub identity: Identity,
+    /// Whether this very call made it.
+    pub new: bool,
+}
+
+/// What [`Storage::rename`] came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moved {
+    /// It is at the new place.
+    Done,
+    /// Nothing is at the old place: an earlier try may have moved it.
+    Missing,
+    /// Another directory is at the old place; it was left alone.
+    Another(Identity),
+}
+
+/// What [`Storage::remove_empty`] came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removed {
+    /// It is gone.
+    Done,
+    /// It was not there.
+    Missing,
+    /// Something is in it; it was left alone.
+    NotEmpty,
+    /// Another directory is at the place; it was left alone.
+    Another(Identity),
+}
+
+/// What [`Storage::remove_tree`] came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tree {
+    /// It is gone, or never was there.
+    Gone,
+    /// The deadline came first; call again.
+    Remains,
+}
