@@ -46,7 +46,7 @@ pub async fn keep(client: Client, name: String, ca_pem: String, readiness: Readi
             Ok(()) => readiness.reached(PART),
             // The write that was in the way brings an event of its own.
             Err(error) => {
-                tracing::warn!(%error, configuration = name, "the CA could not be put into the webhook configuration")
+                tracing::warn!(%error, configuration = name, "the CA could not be put into the webhook configuration");
             }
         }
     }
