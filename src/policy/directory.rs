@@ -205,7 +205,9 @@ fn cut_to(name: &str, room: usize) -> String {
     if name.len() <= room {
         return name.to_owned();
     }
-    let hash = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_URL, name.as_bytes()).simple().to_string();
+    let hash = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_URL, name.as_bytes())
+        .simple()
+        .to_string();
     let hash = &hash[..12];
     let mut end = room.saturating_sub(hash.len() + 1);
     while !name.is_char_boundary(end) {
