@@ -23,7 +23,7 @@ use crate::ops::tasks::{Tasks, told_to_stop};
 use crate::policy::class::Defaults;
 use crate::provision::Provisioner;
 use crate::storage::Storage;
-use crate::storage::nfs::NfsStorage;
+use crate::storage::nfs::{NfsOptions, NfsStorage};
 use crate::volume::Us;
 use crate::webhook::handler::Handler;
 use crate::webhook::{server, tls::Serving};
@@ -55,7 +55,12 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
 
     let tasks = Tasks::default();
     let metrics = Arc::new(Metrics::default());
-    let storage: Arc<dyn Storage> = Arc::new(NfsStorage::new(config.nfs_user));
+    let storage: Arc<dyn Storage> = Arc::new(NfsStorage::new(NfsOptions {
+        uid: config.nfs_user.0,
+        gid: config.nfs_user.1,
+        machine: format!("bindery-{}", us.instance),
+        privileged_port: true,
+    }));
     let readiness = Readiness::waiting_for([WATCHES, registration::PART]);
     let (loops, volumes) = controller::watch(client.clone());
     let (cluster, watches) = Cluster::new(client.clone(), volumes);
