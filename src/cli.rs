@@ -77,7 +77,7 @@ pub struct Serve {
     pub kubeconfig: Option<PathBuf>,
 
     /// What is logged: a level, or a filter such as `info,bindery::storage=debug`.
-    #[arg(long, env = "LOG", default_value = "info", value_name = "FILTER")]
+    #[arg(long, env = "LOG", default_value = "info,kube=warn", value_name = "FILTER")]
     pub log: String,
 
     /// How log lines look.

@@ -19,6 +19,7 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher;
 use kube::{Api, Client};
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use self::failure::Failure;
 pub use self::failure::Pauses;
@@ -27,6 +28,7 @@ use crate::fence;
 use crate::ops::events::Events;
 use crate::ops::metrics::Metrics;
 use crate::ops::tasks::Tasks;
+use crate::policy::claim::Claim;
 use crate::policy::plan::{Holder, Plan, plan};
 use crate::storage::Storage;
 use crate::volume::{Us, Volume};
@@ -88,27 +90,50 @@ pub async fn run(controller: Controller<PersistentVolume>, volumes: Volumes) {
 
 async fn turn(volume: Arc<PersistentVolume>, volumes: Arc<Volumes>) -> Result<Action, Failure> {
     let volume = Volume::read(&volume);
-    volumes.step(&volume).await?;
+    let claim = volume
+        .claim
+        .as_ref()
+        .map(|claim| format!("{}/{}", claim.namespace, claim.name));
+    let span = tracing::info_span!("volume", name = volume.name, claim);
+    volumes.step(&volume).instrument(span).await?;
     volumes.pauses.end(&volume.name);
     Ok(Action::await_change())
 }
 
 impl Volumes {
     async fn step(&self, volume: &Volume) -> Result<(), Failure> {
-        let mut claim = None;
-        let mut next = plan(volume, Holder::Unknown, &self.us);
-        if let (Plan::LookAtClaim, Some(meant)) = (&next, &volume.claim) {
-            claim = self.cluster.claim(&meant.namespace, &meant.name).await?;
-            next = plan(volume, claim.as_ref().map_or(Holder::Gone, Holder::Here), &self.us);
-        }
-        match (next, &claim) {
-            (Plan::Bind(record), Some(claim)) => self.bind(volume, &record, claim).await,
-            (Plan::Undo(difference), Some(claim)) => self.undo(volume, claim, &difference).await,
+        match self.plan(volume).await? {
+            (Plan::Bind(record), Some(claim)) => self.bind(volume, &record, &claim).await,
+            (Plan::Undo(difference), Some(claim)) => self.undo(volume, &claim, &difference).await,
             (Plan::Broken(wrong), _) => Err(Failure::Broken(wrong)),
             (Plan::MarkDeleted, _) => Ok(fence::delete(&self.api(), volume).await?),
-            (Plan::Dispose(dispose), _) => self.dispose(volume, dispose).await,
+            (Plan::Dispose(_), _) => self.dispose_live(&volume.name).await,
             (Plan::Leave | Plan::LookAtClaim | Plan::Bind(_) | Plan::Undo(_), _) => Ok(()),
         }
+    }
+
+    /// Directories are touched on a live look at the volume only: the watch may be behind our own last step.
+    async fn dispose_live(&self, name: &str) -> Result<(), Failure> {
+        let Some(volume) = self.api().get_opt(name).await?.as_ref().map(Volume::read) else {
+            return Ok(());
+        };
+        match self.plan(&volume).await? {
+            (Plan::Dispose(dispose), _) => self.dispose(&volume, dispose).await,
+            // Its event follows.
+            _ => Ok(()),
+        }
+    }
+
+    async fn plan(&self, volume: &Volume) -> Result<(Plan, Option<Claim>), Failure> {
+        let next = plan(volume, Holder::Unknown, &self.us);
+        let (Plan::LookAtClaim, Some(meant)) = (&next, &volume.claim) else {
+            return Ok((next, None));
+        };
+        let claim = self.cluster.claim(&meant.namespace, &meant.name).await?;
+        Ok((
+            plan(volume, claim.as_ref().map_or(Holder::Gone, Holder::Here), &self.us),
+            claim,
+        ))
     }
 
     fn api(&self) -> Api<PersistentVolume> {
