@@ -1,0 +1,8 @@
+//! What the scenarios stand on: real parts, each behind a small handle.
+
+pub mod bed;
+pub mod bindery;
+//pub mod nfs;
+pub mod other_webhook;
+pub mod scene;
+pub mod wait;
