@@ -26,7 +26,12 @@ use crate::policy::directory::{Directory, Share};
 #[async_trait]
 pub trait Storage: Send + Sync {
     /// What is at `directory`: nothing, or a directory.
-    async fn look_up(&self, share: &Share, directory: &Directory, deadline: Instant) -> Result<Option<Found>, StorageError>;
+    async fn look_up(
+        &self,
+        share: &Share,
+        directory: &Directory,
+        deadline: Instant,
+    ) -> Result<Option<Found>, StorageError>;
 
     /// Makes `directory`, with the parents that are missing (mode 0755, the server's default owner).
     ///
@@ -69,7 +74,12 @@ pub trait Storage: Send + Sync {
 
     /// The names in a directory of the share (`None`: in the share itself), in no order. Names that are not UTF-8 are
     /// left out: none of them is Bindery's.
-    async fn list(&self, share: &Share, directory: Option<&Directory>, deadline: Instant) -> Result<Vec<String>, StorageError>;
+    async fn list(
+        &self,
+        share: &Share,
+        directory: Option<&Directory>,
+        deadline: Instant,
+    ) -> Result<Vec<String>, StorageError>;
 }
 
 /// What tells a directory from another one that later stands at the same path: the file system and the number of the

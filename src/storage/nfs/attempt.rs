@@ -1,0 +1,289 @@
+//! One run of a verb: its deadline, its retries, and what is known of it when it fails.
+//!
+//! - Nothing was carried out (a session that the server forgot, no connection yet): the call is sent again.
+//! - A call that changes nothing got no answer: it is sent again.
+//! - A call that changes something got no answer: [`Trouble::Again`]. The verb starts over and finds out from what is
+//!   there; each verb says how.
+//! - The server asks to come back later: after a pause, until the deadline.
+//! - The deadline: everything is dropped where it stands. A call under way leaves a fence ([`super::server`]).
+
+use std::future::Future;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::compound::{Op, Reply};
+use super::diagnose::{self, Cause, Scene, Step, Waiting};
+use super::rpc::RpcError;
+use super::server::{NoSession, Server};
+use super::session::SessionError;
+use super::status::Status;
+use crate::policy::directory::Share;
+use crate::storage::{Fault, Outcome, StorageError};
+
+/// So often may connections and sessions be lost under one verb.
+const MOST_FAILURES: u32 = 6;
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// A step of a verb did not come to an end.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// Begin the verb again.
+    Again(Again),
+    /// Give up.
+    Failed(StorageError),
+}
+
+/// Why a verb begins again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Again {
+    /// A call that changes something got no answer.
+    Lost,
+    /// The server did a part of a call and asked to come back later; the pause is over.
+    Later,
+    /// Something was replaced or removed between two calls.
+    Changed(Status),
+}
+
+/// See the module.
+pub(super) struct Attempt<'a> {
+    server: &'a Server,
+    share: &'a Share,
+    /// What the verb does, to follow the words "cannot".
+    what: String,
+    deadline: Instant,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// A change may have been made that the verb does not know of, or only a part of what it is to do.
+    unsure: bool,
+    waiting: Waiting,
+    failures: u32,
+    pause: Duration,
+}
+
+/// A call brought no reply.
+enum NoReply {
+    /// It was not carried out and may be sent again.
+    NotDone(Cause),
+    /// Whether it was carried out is not known.
+    Lost(Cause),
+    /// To send it again would change nothing.
+    Final(Cause),
+}
+
+impl<'a> Attempt<'a> {
+    pub fn new(server: &'a Server, share: &'a Share, what: String, deadline: Instant) -> Self {
+        let state = State {
+            unsure: false,
+            waiting: Waiting::Session,
+            failures: 0,
+            pause: FIRST_PAUSE,
+        };
+        Self {
+            server,
+            share,
+            what,
+            deadline,
+            state: Mutex::new(state),
+        }
+    }
+
+    /// Runs `once` until it comes to an end, or the deadline does.
+    pub async fn run<'b, T>(&self, once: impl Fn() -> BoxFuture<'b, Result<T, Trouble>>) -> Result<T, StorageError> {
+        self.until_deadline(async {
+            loop {
+                match once().await {
+                    Ok(done) => return Ok(done),
+                    Err(Trouble::Failed(error)) => return Err(error),
+                    Err(Trouble::Again(again)) => self.count(again).await?,
+                }
+            }
+        })
+        .await
+    }
+
+    async fn until_deadline<T>(&self, work: impl Future<Output = Result<T, StorageError>>) -> Result<T, StorageError> {
+        // A call that is sent when the time is over could not be waited for.
+        if self.deadline <= Instant::now() {
+            return Err(self.timed_out());
+        }
+        timeout_at(self.deadline, work)
+            .await
+            .unwrap_or_else(|_| Err(self.timed_out()))
+    }
+
+    /// Sends a COMPOUND until the server has answered it. The reply may tell of an operation that failed, but not of
+    /// DELAY, GRACE or a stale handle, unless something was changed before that operation.
+    pub async fn send(&self, ops: &[Op<'_>]) -> Result<Reply, Trouble> {
+        let before = self.state().unsure;
+        loop {
+            match self.send_once(ops).await {
+                Ok(reply) => {
+                    let changed = reply.stopped.is_some_and(|stop| ops[..stop.at].iter().any(Op::changes));
+                    self.state().unsure = before || changed;
+                    match reply.stopped {
+                        Some(stop) if !changed && stop.status.later() => self.pause(stop.status).await,
+                        Some(stop) if !changed && stop.status.stale() => {
+                            return Err(Trouble::Again(Again::Changed(stop.status)));
+                        }
+                        _ => return Ok(reply),
+                    }
+                }
+                Err(NoReply::Final(cause)) => return Err(self.failed(&cause)),
+                Err(NoReply::Lost(_)) if ops.iter().any(Op::changes) => return Err(Trouble::Again(Again::Lost)),
+                Err(NoReply::NotDone(cause) | NoReply::Lost(cause)) => self.failure(&cause).await?,
+            }
+        }
+    }
+
+    async fn send_once(&self, ops: &[Op<'_>]) -> Result<Reply, NoReply> {
+        self.state().waiting = Waiting::Session;
+        let mut loan = self.server.borrow(self.deadline).await.map_err(|error| match error {
+            NoSession::Connect(error) => NoReply::Final(Cause::Connect(error)),
+            NoSession::Session(error) => match Cause::from(error) {
+                // The server restarted while the session was opened, or is not ready for sessions yet.
+                cause @ (Cause::Broken(_) | Cause::Session(..)) if cause.passes() => NoReply::NotDone(cause),
+                cause => NoReply::Final(cause),
+            },
+        })?;
+        {
+            let mut state = self.state();
+            state.waiting = Waiting::Answer;
+            state.unsure |= ops.iter().any(Op::changes);
+        }
+        match loan.call(ops).await {
+            Ok(reply) => {
+                loan.give_back();
+                Ok(reply)
+            }
+            Err(SessionError::Refused(operation, status)) => {
+                let cause = Cause::Session(operation, status);
+                if status.later() {
+                    loan.give_back()
+                } else {
+                    loan.discard()
+                }
+                if cause.passes() {
+                    Err(NoReply::NotDone(cause))
+                } else {
+                    Err(NoReply::Final(cause))
+                }
+            }
+            Err(SessionError::Rpc(RpcError::Broken(error))) => Err(NoReply::Lost(Cause::Broken(error))),
+            Err(error) => Err(NoReply::Final(error.into())),
+        }
+    }
+
+    /// The verb fails: at `step`, the server answered `status`.
+    pub fn refused(&self, step: Step<'_>, status: Status) -> Trouble {
+        let (fault, text) = diagnose::refused(&self.scene(), step, status);
+        Trouble::Failed(self.error(fault, &text))
+    }
+
+    /// The verb fails for a reason that is no status.
+    pub fn fails(&self, fault: Fault, text: &str) -> Trouble {
+        Trouble::Failed(self.error(fault, text))
+    }
+
+    /// The server left out of a reply what it must hold.
+    pub fn incomplete(&self) -> Trouble {
+        self.failed(&Cause::Malformed("a reply lacks what was asked for"))
+    }
+
+    /// From now on, a failure may leave a part of the verb done; or no longer.
+    pub fn partly_done(&self, partly: bool) {
+        self.state().unsure = partly;
+    }
+
+    /// Waits before the server, which answered `status`, is asked again.
+    pub async fn pause(&self, status: Status) {
+        let pause = {
+            let mut state = self.state();
+            state.waiting = Waiting::Later(status);
+            let next = (state.pause * 2).min(LONGEST_PAUSE);
+            std::mem::replace(&mut state.pause, next)
+        };
+        sleep(pause).await;
+    }
+
+    pub fn server(&self) -> &Server {
+        self.server
+    }
+
+    pub fn share(&self) -> &Share {
+        self.share
+    }
+
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    async fn count(&self, again: Again) -> Result<(), StorageError> {
+        let cause = match again {
+            Again::Later => return Ok(()),
+            Again::Lost => Cause::Broken(std::io::ErrorKind::ConnectionReset.into()),
+            Again::Changed(status) => Cause::Restless(status),
+        };
+        match self.failure(&cause).await {
+            Err(Trouble::Failed(error)) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Counts a failure; the first is followed by another try at once: it is mostly a connection that the server has
+    /// closed long since.
+    async fn failure(&self, cause: &Cause) -> Result<(), Trouble> {
+        let failures = {
+            let mut state = self.state();
+            state.failures += 1;
+            state.failures
+        };
+        match cause {
+            Cause::Session(_, status) if status.later() => self.pause(*status).await,
+            _ if failures > MOST_FAILURES => return Err(self.failed(cause)),
+            _ if failures > 1 => sleep(FIRST_PAUSE * failures).await,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn failed(&self, cause: &Cause) -> Trouble {
+        let (fault, text) = diagnose::failed(&self.scene(), cause);
+        Trouble::Failed(self.error(fault, &text))
+    }
+
+    fn timed_out(&self) -> StorageError {
+        let waiting = self.state().waiting;
+        let (fault, text) = diagnose::timed_out(&self.scene(), waiting);
+        self.error(fault, &text)
+    }
+
+    fn error(&self, fault: Fault, text: &str) -> StorageError {
+        let (outcome, note) = match self.state().unsure {
+            true => (Outcome::Unknown, " All or a part of it may have been done."),
+            false => (Outcome::NotDone, ""),
+        };
+        StorageError {
+            fault,
+            outcome,
+            message: format!("cannot {} on {}: {text}{note}", self.what, self.share),
+        }
+    }
+
+    fn scene(&self) -> Scene<'_> {
+        Scene {
+            share: self.share,
+            uid: self.server.credentials().uid,
+            privileged: self.server.came_privileged(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,100 @@
+//! A TCP connection to an NFS server, from a privileged port if it can be had.
+//!
+//! Linux exports default to `secure`: they serve source ports below 1024 only. An ordinary user may bind those where
+//! `net.ipv4.ip_unprivileged_port_start` allows it, as the sysctl in Bindery's deployment does. Left out: rpcbind
+//! (NFSv4 is on port 2049, RFC 8881, 2.9.3) and keepalive (no connection waits for an answer longer than a verb lasts,
+//! none is used after a minute at rest).
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use tokio::net::{TcpSocket, TcpStream, lookup_host};
+use tokio::time::{Instant, timeout_at};
+
+const NFS_PORT: u16 = 2049;
+/// The range that Linux's own client takes its source ports from.
+const PRIVILEGED: std::ops::Range<u16> = 665..1024;
+const PORTS_TO_TRY: u16 = 8;
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub(super) enum ConnectError {
+    /// The server's name has no address.
+    Resolve(io::Error),
+    /// None of its addresses took the connection; the last one's reason.
+    Connect(SocketAddr, io::Error),
+}
+
+/// A connection, and whether it comes from a privileged port.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub stream: TcpStream,
+    pub privileged: bool,
+}
+
+/// Tries all addresses of the server in turn; a silent one gets its share of the time until `deadline`.
+pub(super) async fn connect(server: &str, privileged: bool, deadline: Instant) -> Result<Connection, ConnectError> {
+    let host = server.trim_start_matches('[').trim_end_matches(']');
+    let addresses: Vec<SocketAddr> = lookup_host((host, NFS_PORT))
+        .await
+        .map_err(ConnectError::Resolve)?
+        .collect();
+    let mut refused = ConnectError::Resolve(io::Error::other("the name has no address"));
+    let mut left = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
+    for address in addresses {
+        let now = Instant::now();
+        let share = now + deadline.saturating_duration_since(now) / left;
+        left -= 1;
+        match timeout_at(share, connect_to(address, privileged)).await {
+            Ok(Ok(connection)) => return Ok(connection),
+            Ok(Err(error)) => refused = ConnectError::Connect(address, error),
+            Err(_) => refused = ConnectError::Connect(address, io::ErrorKind::TimedOut.into()),
+        }
+    }
+    Err(refused)
+}
+
+async fn connect_to(address: SocketAddr, privileged: bool) -> io::Result<Connection> {
+    if privileged {
+        let ports = u32::from(PRIVILEGED.end - PRIVILEGED.start);
+        // A random start: calls that run side by side seldom try the same ports.
+        let start = u16::try_from(uuid::Uuid::new_v4().as_fields().0 % ports).unwrap_or_default();
+        for step in 0..PORTS_TO_TRY {
+            let port = PRIVILEGED.start + (start + step) % (PRIVILEGED.end - PRIVILEGED.start);
+            match connect_from(port, address).await {
+                Ok(stream) => {
+                    return Ok(Connection {
+                        stream,
+                        privileged: true,
+                    });
+                }
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => break,
+                Err(error) if taken(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(Connection {
+        stream,
+        privileged: false,
+    })
+}
+
+async fn connect_from(port: u16, address: SocketAddr) -> io::Result<TcpStream> {
+    let (socket, any) = match address {
+        SocketAddr::V4(_) => (TcpSocket::new_v4()?, IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+        SocketAddr::V6(_) => (TcpSocket::new_v6()?, IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
+    };
+    // There are few of these ports: one whose last connection is barely closed, or goes to another server, will do.
+    socket.set_reuseaddr(true)?;
+    socket.bind(SocketAddr::new(any, port))?;
+    let stream = socket.connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+fn taken(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable)
+}

@@ -1,0 +1,287 @@
+//! From what a server answered, or did not answer, to a sentence that a person can act on.
+//!
+//! Statuses are those of RFC 8881, 15.1; what servers mean by them was tried out on real ones. An export that is not
+//! for this client, or not for its source port, looks like one that is not there (NOENT).
+
+use std::io;
+
+use super::connect::ConnectError;
+use super::rpc::{Refusal, RpcError};
+use super::session::SessionError;
+use super::status::Status;
+use crate::policy::directory::Share;
+use crate::storage::Fault;
+
+/// Where the verb takes place.
+pub(super) struct Scene<'a> {
+    pub share: &'a Share,
+    /// Who we say we are.
+    pub uid: u32,
+    /// Whether we come from a privileged port.
+    pub privileged: bool,
+}
+
+/// What was tried when the server answered with an error.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Step<'a> {
+    /// Find the share, at this segment of its path.
+    Share(&'a str),
+    /// Go through, or look at, this segment below the share.
+    Segment(&'a str),
+    Make,
+    SetOwner,
+    SetMode,
+    Rename,
+    Remove,
+    /// Remove what is in the directory of this name, in the tree that is to go.
+    Inside(&'a str),
+    List,
+}
+
+/// What a verb waits for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Waiting {
+    Session,
+    Answer,
+    Later(Status),
+}
+
+/// Why a call has no reply.
+#[derive(Debug)]
+pub(super) enum Cause {
+    Connect(ConnectError),
+    Broken(io::Error),
+    Malformed(&'static str),
+    Refused(Refusal),
+    Session(&'static str, Status),
+    /// What was found is no longer there at the next call, again and again.
+    Restless(Status),
+}
+
+impl Cause {
+    /// Whether it may be gone with another connection or session.
+    pub fn passes(&self) -> bool {
+        match self {
+            Self::Broken(_) => true,
+            Self::Session(_, status) => {
+                status.later()
+                    || matches!(
+                        *status,
+                        Status::BADSESSION
+                            | Status::DEADSESSION
+                            | Status::BADSLOT
+                            | Status::SEQ_MISORDERED
+                            | Status::CONN_NOT_BOUND_TO_SESSION
+                            | Status::STALE_CLIENTID
+                            | Status::EXPIRED
+                    )
+            }
+            _ => false,
+        }
+    }
+}
+
+impl From<SessionError> for Cause {
+    fn from(error: SessionError) -> Self {
+        match error {
+            SessionError::Rpc(RpcError::Broken(error)) => Self::Broken(error),
+            SessionError::Rpc(RpcError::Malformed(malformed)) => Self::Malformed(malformed.0),
+            SessionError::Rpc(RpcError::Refused(refusal)) => Self::Refused(refusal),
+            SessionError::Refused(operation, status) => Self::Session(operation, status),
+        }
+    }
+}
+
+/// The server answered `status` at `step`.
+pub(super) fn refused(scene: &Scene<'_>, step: Step<'_>, status: Status) -> (Fault, String) {
+    let path = scene.share.path();
+    if let Step::Inside(name) = step {
+        let (fault, text) = refused(scene, Step::Remove, status);
+        return (fault, format!("in its directory {name:?}, {text}"));
+    }
+    match (step, status) {
+        (_, Status::WRONGSEC) => (
+            Fault::Denied,
+            "the server wants Kerberos there, which this client does not speak. Export the share with sec=sys, or \
+             mount it for Bindery."
+                .to_owned(),
+        ),
+        (_, Status::MOVED) => (
+            Fault::Other,
+            "the server says that this has moved to another server. Name that one in the class.".to_owned(),
+        ),
+        (Step::Share(segment), Status::NOTDIR | Status::SYMLINK) => (
+            Fault::NoSuchShare,
+            format!(
+                "{segment:?} in the share's path is a file or a symbolic link. Name the directory that is exported."
+            ),
+        ),
+        (Step::Share(segment), Status::NOENT | Status::ACCESS | Status::PERM) => {
+            (Fault::NoSuchShare, no_such_share(scene, segment, status))
+        }
+        (Step::Segment(segment), Status::NOTDIR | Status::SYMLINK) => (
+            Fault::NotADirectory,
+            format!(
+                "{segment:?} on the way is a file or a symbolic link; links are never followed. Move it away, or choose \
+                 another directory."
+            ),
+        ),
+        (_, Status::ROFS) => (
+            Fault::ReadOnly,
+            format!(
+                "it is read-only ({status}). Export it with rw; if {path} is only a part of an export's path, name the \
+                 whole path."
+            ),
+        ),
+        (_, Status::NOSPC) => (
+            Fault::NoSpace,
+            format!("the file system is full ({status}). Free space on the server, or enlarge it."),
+        ),
+        (_, Status::DQUOT) => (
+            Fault::NoSpace,
+            format!("the quota is used up ({status}). Raise it on the server, or free space."),
+        ),
+        (_, Status::XDEV) => (
+            Fault::OtherFileSystem,
+            format!("that is on another file system of the server ({status})."),
+        ),
+        (_, Status::NAMETOOLONG) => (
+            Fault::Other,
+            format!("a name in it is too long for the server's file system ({status}). Shorten the directory's name."),
+        ),
+        (_, Status::BADNAME | Status::BADCHAR | Status::INVAL) if matches!(step, Step::Make | Step::Segment(_)) => (
+            Fault::Other,
+            format!("the server does not take the directory's name ({status}). Change the name."),
+        ),
+        (Step::SetOwner, Status::PERM | Status::ACCESS | Status::INVAL | Status::BADOWNER) => (
+            Fault::Denied,
+            format!(
+                "the server does not let uid {} set the owner ({status}). {}",
+                scene.uid,
+                set_owner(scene)
+            ),
+        ),
+        (_, Status::PERM | Status::ACCESS) => (
+            Fault::Denied,
+            format!(
+                "the server denies it to uid {} ({status}). {}",
+                scene.uid,
+                permit(scene)
+            ),
+        ),
+        (Step::Rename, Status::EXIST | Status::NOTEMPTY) => (
+            Fault::Other,
+            format!("something is at the new place already ({status}). Move it away."),
+        ),
+        (Step::Rename, Status::NOENT) => (
+            Fault::Other,
+            format!("the directory that it is to be moved into is not there ({status})."),
+        ),
+        _ => (
+            Fault::Other,
+            format!("the server answers {status}. Look for the reason in the server's log."),
+        ),
+    }
+}
+
+fn no_such_share(scene: &Scene<'_>, segment: &str, status: Status) -> String {
+    let port = if scene.privileged {
+        ""
+    } else {
+        " Bindery came from a source port above 1023, which many exports turn away: set the sysctl \
+         net.ipv4.ip_unprivileged_port_start=0 for its pod, or export with insecure."
+    };
+    format!(
+        "the server shows no {} to this host ({status} at {segment:?}). Check that it is exported to this host, and that \
+         the path is what an NFSv4 client sees, without the path of an export with fsid=0.{port}",
+        scene.share.path()
+    )
+}
+
+fn permit(scene: &Scene<'_>) -> &'static str {
+    if scene.uid == 0 {
+        "Root is probably squashed there: export with no_root_squash, or run Bindery with the owner's --nfs-uid and \
+         --nfs-gid."
+    } else {
+        "Give the directory on the server to that uid, or change --nfs-uid and --nfs-gid."
+    }
+}
+
+fn set_owner(scene: &Scene<'_>) -> &'static str {
+    if scene.uid == 0 {
+        "Root is probably squashed there: export with no_root_squash, or drop uid and gid."
+    } else {
+        "Only root can give a directory to others: run Bindery with --nfs-uid 0, or drop uid and gid."
+    }
+}
+
+/// The call has no reply.
+pub(super) fn failed(scene: &Scene<'_>, cause: &Cause) -> (Fault, String) {
+    let server = scene.share.server();
+    match cause {
+        Cause::Connect(ConnectError::Resolve(error)) => (
+            Fault::Unreachable,
+            format!("the name {server} does not resolve ({error}). Check the server's name and the DNS."),
+        ),
+        Cause::Connect(ConnectError::Connect(address, error)) => (
+            Fault::Unreachable,
+            format!(
+                "no connection to {address} ({error}). Check that the NFS server runs, and that its port is open to this \
+                 host."
+            ),
+        ),
+        Cause::Broken(error) => (
+            Fault::Unreachable,
+            format!("the server closes its connections without an answer ({error}). Look for the reason in its log."),
+        ),
+        Cause::Malformed(what) => (
+            Fault::Other,
+            format!("what answers on port 2049 of {server} does not keep to NFSv4 ({what}). Is it an NFS server?"),
+        ),
+        Cause::Refused(Refusal::Version) | Cause::Session(_, Status::MINOR_VERS_MISMATCH) => (
+            Fault::Other,
+            format!(
+                "{server} speaks neither NFSv4.2 nor NFSv4.1. Enable one there, or set nfsVersion to 3 on the class."
+            ),
+        ),
+        Cause::Refused(Refusal::Credentials) => (
+            Fault::Denied,
+            format!(
+                "{server} does not accept AUTH_SYS from this host. Export with sec=sys, or mount the share for Bindery."
+            ),
+        ),
+        Cause::Refused(Refusal::Arguments) => (
+            Fault::Other,
+            format!("{server} could not carry out the call. Look for the reason in its log."),
+        ),
+        Cause::Session(operation, status) => (
+            Fault::Other,
+            format!("{server} refuses {operation} with {status}. Look for the reason in its log."),
+        ),
+        Cause::Restless(status) => (
+            Fault::Busy,
+            format!("what was found is gone at the next call, again and again ({status}). Somebody else works there."),
+        ),
+    }
+}
+
+/// The deadline came.
+pub(super) fn timed_out(scene: &Scene<'_>, waiting: Waiting) -> (Fault, String) {
+    let server = scene.share.server();
+    match waiting {
+        Waiting::Session => (
+            Fault::TimedOut,
+            format!("{server} did not open a session in time. Check that the NFS server runs and can be reached."),
+        ),
+        Waiting::Answer => (
+            Fault::TimedOut,
+            format!("{server} did not answer in time. Check that the NFS server and its disks are well."),
+        ),
+        Waiting::Later(status) => (
+            Fault::Busy,
+            format!(
+                "{server} asked to come back later until the time was over ({status}). It is busy or has just started."
+            ),
+        ),
+    }
+}

@@ -1,0 +1,223 @@
+//! Making a directory with exactly the attributes that are wanted (CREATE and SETATTR: RFC 8881, 18.4 and 18.30).
+//!
+//! Servers drop setuid, setgid and sticky bits from CREATE and may apply a umask: SETATTR follows in the same COMPOUND,
+//! the owner first, for a change of owner may drop bits too, and GETATTR shows what came of it. A directory that this
+//! call made and could not give the attributes is removed again. Missing parents that were made stay: they are empty,
+//! and the next try wants them.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::attempt::{Again, Attempt, Trouble};
+use super::attributes::{Change, File};
+use super::compound::{Handle, Op, Stopped};
+use super::diagnose::Step;
+use super::status::Status;
+use super::walk::{Spot, Walk};
+use crate::policy::directory::Directory;
+use crate::storage::{Attributes, Existing, Fault, Made};
+
+const OF_PARENTS: Attributes = Attributes {
+    mode: 0o755,
+    uid: None,
+    gid: None,
+};
+
+/// What an earlier round of the same call knows.
+#[derive(Default)]
+pub(super) struct Earlier {
+    /// A CREATE got no answer, or no SETATTR after it: a directory that is there now counts as made by this call.
+    maybe_made: AtomicBool,
+}
+
+/// Why a directory is not as it was asked for.
+enum Flaw {
+    Refused(Step<'static>, Status),
+    Mode { is: u32, wanted: u32 },
+}
+
+/// What CREATE came to.
+enum Created {
+    Now(Spot),
+    There,
+}
+
+impl Attempt<'_> {
+    /// One round of [`crate::storage::Storage::make`].
+    pub async fn make(
+        &self,
+        directory: &Directory,
+        wanted: Attributes,
+        existing: Existing,
+        earlier: &Earlier,
+    ) -> Result<Made, Trouble> {
+        let (parents, last) = directory.split_last();
+        let parent = self.parents(&parents).await?;
+        let ours = earlier.maybe_made.load(Ordering::Relaxed);
+        if existing == Existing::LeaveAlone && !ours {
+            // Looked at before anything is made: what is there after a lost CREATE is then known to be ours.
+            if let Some(spot) = self.look(&parent, last.as_bytes()).await? {
+                self.directory(&spot, Step::Segment(last))?;
+                return Ok(Made {
+                    identity: spot.file.identity,
+                    new: false,
+                });
+            }
+        }
+        let created = self.create(&parent, last, wanted).await;
+        if let Err(Trouble::Again(Again::Lost | Again::Later)) = created {
+            earlier.maybe_made.store(true, Ordering::Relaxed);
+        }
+        match created? {
+            Created::Now(spot) => Ok(Made {
+                identity: spot.file.identity,
+                new: true,
+            }),
+            Created::There => {
+                let gone = Trouble::Again(Again::Changed(Status::NOENT));
+                let spot = self.look(&parent, last.as_bytes()).await?.ok_or(gone)?;
+                self.directory(&spot, Step::Segment(last))?;
+                if existing == Existing::SetAttributes || ours {
+                    self.set(&spot, wanted).await?;
+                }
+                Ok(Made {
+                    identity: spot.file.identity,
+                    new: ours,
+                })
+            }
+        }
+    }
+
+    /// The directory in which the last segment goes, made as far as it is missing.
+    async fn parents(&self, segments: &[&str]) -> Result<Handle, Trouble> {
+        let missing = match self.walk(segments).await? {
+            Walk::There(spot) => return Ok(spot.handle),
+            Walk::Missing(at) => at,
+        };
+        let mut above = self.walk(&segments[..missing]).await?.there()?.handle;
+        for segment in &segments[missing..] {
+            above = match self.create(&above, segment, OF_PARENTS).await? {
+                Created::Now(spot) => spot.handle,
+                // Somebody else made it in the meantime, for a directory beside ours.
+                Created::There => {
+                    let gone = Trouble::Again(Again::Changed(Status::NOENT));
+                    let spot = self.look(&above, segment.as_bytes()).await?.ok_or(gone)?;
+                    self.directory(&spot, Step::Segment(segment))?;
+                    spot.handle
+                }
+            };
+        }
+        Ok(above)
+    }
+
+    async fn create(&self, parent: &Handle, name: &str, wanted: Attributes) -> Result<Created, Trouble> {
+        // Nobody else may write to it before the owner is right.
+        let at_first = Change::mode(wanted.mode & 0o755);
+        let mut ops = vec![Op::Put(parent), Op::CreateDirectory(name, at_first), Op::GetHandle];
+        ops.extend(changes(wanted));
+        ops.push(Op::Get);
+        let reply = self.send(&ops).await?;
+        let flaw = match reply.stopped {
+            None => {
+                let spot = self.spot(&reply)?;
+                match check(&spot.file, wanted) {
+                    Ok(()) => return Ok(Created::Now(spot)),
+                    Err(flaw) => flaw,
+                }
+            }
+            Some(Stopped {
+                at: 0 | 1,
+                status: Status::EXIST,
+            }) => return Ok(Created::There),
+            // The parent was removed after the walk.
+            Some(Stopped {
+                at: 0 | 1,
+                status: Status::NOENT,
+            }) => {
+                return Err(Trouble::Again(Again::Changed(Status::NOENT)));
+            }
+            Some(Stopped { at: 0 | 1, status }) => return Err(self.refused(Step::Make, status)),
+            Some(Stopped { status, .. }) if status.later() => {
+                self.pause(status).await;
+                return Err(Trouble::Again(Again::Later));
+            }
+            Some(Stopped { at, status }) => Flaw::Refused(step_of(ops[at]), status),
+        };
+        // It is of no use: this call made it, just now, so this call may remove it.
+        let undone = self.send(&[Op::Put(parent), Op::Remove(name.as_bytes())]).await;
+        let gone = undone.is_ok_and(|reply| reply.stopped.is_none_or(|stop| stop.status == Status::NOENT));
+        self.partly_done(!gone);
+        Err(self.flawed(&flaw))
+    }
+
+    /// Gives a directory that is there the attributes that it lacks.
+    async fn set(&self, spot: &Spot, wanted: Attributes) -> Result<(), Trouble> {
+        if check(&spot.file, wanted).is_ok() {
+            return Ok(());
+        }
+        let mut ops = vec![Op::Put(&spot.handle)];
+        ops.extend(changes(wanted));
+        ops.push(Op::Get);
+        let reply = self.send(&ops).await?;
+        match reply.stopped {
+            None => {
+                let file = reply.file().ok_or_else(|| self.incomplete())?;
+                check(&file, wanted).map_err(|flaw| self.flawed(&flaw))
+            }
+            Some(stopped) if stopped.status.later() => {
+                self.pause(stopped.status).await;
+                Err(Trouble::Again(Again::Later))
+            }
+            Some(Stopped { at, status }) => Err(self.refused(step_of(ops[at]), status)),
+        }
+    }
+
+    fn flawed(&self, flaw: &Flaw) -> Trouble {
+        match *flaw {
+            Flaw::Refused(step, status) => self.refused(step, status),
+            Flaw::Mode { is, wanted } => {
+                let text = format!(
+                    "the server gave it mode {is:04o} where {wanted:04o} was asked for. Servers drop setgid when the \
+                     group is not the client's; choose a mode that this one keeps."
+                );
+                self.fails(Fault::Denied, &text)
+            }
+        }
+    }
+}
+
+/// Whether the server did as it was told; some say yes and do otherwise.
+fn check(file: &File, wanted: Attributes) -> Result<(), Flaw> {
+    // An owner that the server tells as a name cannot be compared.
+    let other = |is: Option<u32>, wanted: Option<u32>| is.zip(wanted).is_some_and(|(is, wanted)| is != wanted);
+    if other(file.uid, wanted.uid) || other(file.gid, wanted.gid) {
+        return Err(Flaw::Refused(Step::SetOwner, Status::PERM));
+    }
+    if file.mode != wanted.mode {
+        return Err(Flaw::Mode {
+            is: file.mode,
+            wanted: wanted.mode,
+        });
+    }
+    Ok(())
+}
+
+/// The SETATTRs that bring about what is wanted.
+fn changes<'a>(wanted: Attributes) -> impl Iterator<Item = Op<'a>> {
+    let owner = Change {
+        mode: None,
+        uid: wanted.uid,
+        gid: wanted.gid,
+    };
+    let owned = wanted.uid.or(wanted.gid).is_some();
+    owned
+        .then_some(Op::Set(owner))
+        .into_iter()
+        .chain([Op::Set(Change::mode(wanted.mode))])
+}
+
+fn step_of(op: Op<'_>) -> Step<'static> {
+    match op {
+        Op::Set(Change { mode: None, .. }) => Step::SetOwner,
+        _ => Step::SetMode,
+    }
+}

@@ -1,0 +1,193 @@
+//! NFS without a mount: a client in user space for versions 4.2 and 4.1 (RFC 7862, RFC 8881), over TCP, with AUTH_SYS.
+//!
+//! From the wire up: [`xdr`], [`rpc`], [`status`], [`attributes`] and [`compound`] speak the protocol; [`connect`],
+//! [`session`] and [`server`] keep connections, and fence off calls that got no answer; [`attempt`] runs a verb with its
+//! retries and its deadline, and [`diagnose`] says what went wrong; [`walk`], [`make`], [`moves`], [`list`] and [`tree`]
+//! are the verbs.
+//!
+//! Left out: reading and writing files, locks, delegations, referrals, Kerberos.
+
+mod attempt;
+mod attributes;
+mod compound;
+mod connect;
+mod diagnose;
+mod list;
+mod make;
+mod moves;
+mod rpc;
+mod server;
+mod session;
+mod status;
+mod tree;
+mod walk;
+mod xdr;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::FutureExt;
+use tokio::time::Instant;
+
+use self::attempt::Attempt;
+use self::diagnose::Step;
+use self::make::Earlier;
+use self::rpc::Credentials;
+use self::server::Server;
+use self::walk::Walk;
+use super::{Attributes, Existing, Found, Identity, Made, Moved, Removed, Storage, StorageError, Tree};
+use crate::policy::directory::{Directory, Share};
+
+/// How much of its time a tree removal leaves unused at most, so that the last call is answered before the deadline.
+const LONGEST_MARGIN: Duration = Duration::from_millis(500);
+
+/// Who the servers are told that Bindery is, and how it reaches them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NfsOptions {
+    /// The user that directories are made as. Only root (0) can give them to another owner.
+    pub uid: u32,
+    /// That user's group.
+    pub gid: u32,
+    /// The name of this host or pod: servers log it. Cut to 255 bytes.
+    pub machine: String,
+    /// Whether to come from a source port below 1024 where the system allows it. Most exports want that.
+    pub privileged_port: bool,
+}
+
+/// [`Storage`] on NFS servers: whichever a share names, each with connections of its own.
+///
+/// Nothing is sent before the first verb. A verb may be dropped at any time; that is like a crash at that point, but
+/// for the fence: a call under way is prevented from taking effect after the next verb on that server began.
+#[derive(Debug)]
+pub struct NfsStorage {
+    credentials: Arc<Credentials>,
+    privileged_port: bool,
+    servers: Mutex<HashMap<String, Arc<Server>>>,
+}
+
+impl NfsStorage {
+    /// A client without connections.
+    pub fn new(options: NfsOptions) -> Self {
+        let mut machine = options.machine;
+        machine.truncate(machine.floor_char_boundary(255));
+        Self {
+            credentials: Arc::new(Credentials {
+                uid: options.uid,
+                gid: options.gid,
+                machine,
+            }),
+            privileged_port: options.privileged_port,
+            servers: Mutex::default(),
+        }
+    }
+
+    fn server(&self, name: &str) -> Arc<Server> {
+        let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || Arc::new(Server::new(name, self.credentials.clone(), self.privileged_port));
+        servers.entry(name.to_owned()).or_insert_with(new).clone()
+    }
+}
+
+#[async_trait]
+impl Storage for NfsStorage {
+    async fn look_up(
+        &self,
+        share: &Share,
+        directory: &Directory,
+        deadline: Instant,
+    ) -> Result<Option<Found>, StorageError> {
+        let server = self.server(share.server());
+        let attempt = Attempt::new(&server, share, format!("look up directory {directory}"), deadline);
+        let (parents, last) = directory.split_last();
+        let once = || async {
+            let Walk::There(parent) = attempt.walk(&parents).await? else {
+                return Ok(None);
+            };
+            let Some(spot) = attempt.look(&parent.handle, last.as_bytes()).await? else {
+                return Ok(None);
+            };
+            attempt.directory(&spot, Step::Segment(last))?;
+            Ok(Some(Found {
+                identity: spot.file.identity,
+                mode: spot.file.mode,
+            }))
+        };
+        attempt.run(|| once().boxed()).await
+    }
+
+    async fn make(
+        &self,
+        share: &Share,
+        directory: &Directory,
+        attributes: Attributes,
+        existing: Existing,
+        deadline: Instant,
+    ) -> Result<Made, StorageError> {
+        let server = self.server(share.server());
+        let attempt = Attempt::new(&server, share, format!("make directory {directory}"), deadline);
+        let earlier = Earlier::default();
+        attempt
+            .run(|| attempt.make(directory, attributes, existing, &earlier).boxed())
+            .await
+    }
+
+    async fn rename(
+        &self,
+        share: &Share,
+        from: &Directory,
+        expected: Identity,
+        to: &Directory,
+        deadline: Instant,
+    ) -> Result<Moved, StorageError> {
+        let server = self.server(share.server());
+        let attempt = Attempt::new(&server, share, format!("move directory {from} to {to}"), deadline);
+        attempt.run(|| attempt.rename(from, expected, to).boxed()).await
+    }
+
+    async fn remove_empty(
+        &self,
+        share: &Share,
+        directory: &Directory,
+        expected: Identity,
+        deadline: Instant,
+    ) -> Result<Removed, StorageError> {
+        let server = self.server(share.server());
+        let attempt = Attempt::new(
+            &server,
+            share,
+            format!("remove the empty directory {directory}"),
+            deadline,
+        );
+        attempt.run(|| attempt.remove_empty(directory, expected).boxed()).await
+    }
+
+    async fn remove_tree(&self, share: &Share, directory: &Directory, deadline: Instant) -> Result<Tree, StorageError> {
+        let server = self.server(share.server());
+        let attempt = Attempt::new(
+            &server,
+            share,
+            format!("remove directory {directory} with all in it"),
+            deadline,
+        );
+        let margin = deadline.saturating_duration_since(Instant::now()) / 4;
+        let until = deadline.checked_sub(margin.min(LONGEST_MARGIN)).unwrap_or(deadline);
+        attempt.run(|| attempt.remove_tree(directory, until).boxed()).await
+    }
+
+    async fn list(
+        &self,
+        share: &Share,
+        directory: Option<&Directory>,
+        deadline: Instant,
+    ) -> Result<Vec<String>, StorageError> {
+        let server = self.server(share.server());
+        let what = directory.map_or_else(
+            || "list the share".to_owned(),
+            |directory| format!("list directory {directory}"),
+        );
+        let attempt = Attempt::new(&server, share, what, deadline);
+        attempt.run(|| attempt.list(directory).boxed()).await
+    }
+}

@@ -1,0 +1,186 @@
+//! ONC RPC over TCP (RFC 5531): record marking, AUTH_SYS, one call at a time on a connection.
+//!
+//! Left out: RPCSEC_GSS (Kerberos is for `mounted` storage), calls from the server (no callbacks are asked for), several
+//! calls under way on one connection (a connection is cheap, and one that is thrown away then concerns one call only).
+
+use std::io;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::xdr::{Malformed, Reader, Writer};
+
+const PROGRAM: u32 = 100_003;
+const VERSION: u32 = 4;
+const COMPOUND: u32 = 1;
+const CALL: u32 = 0;
+const REPLY: u32 = 1;
+const AUTH_NONE: u32 = 0;
+const AUTH_SYS: u32 = 1;
+/// The longest credentials that RPC has (RFC 5531, 8.2).
+const LONGEST_AUTH: usize = 400;
+/// The longest machine name in AUTH_SYS.
+const LONGEST_MACHINE: usize = 255;
+/// A reply is never larger: well above what the session allows (`session::LARGEST_REPLY`).
+const LARGEST_REPLY: usize = 128 * 1024;
+/// A sane server sends a reply of that size in one fragment.
+const MOST_FRAGMENTS: usize = 64;
+const LAST_FRAGMENT: u32 = 1 << 31;
+
+/// Who the server is told that we are. It believes it: AUTH_SYS proves nothing.
+#[derive(Clone, Debug)]
+pub(super) struct Credentials {
+    pub uid: u32,
+    pub gid: u32,
+    pub machine: String,
+}
+
+/// The call brought no NFS result.
+#[derive(Debug)]
+pub(super) enum RpcError {
+    /// The connection broke; whether the call reached the server is not known.
+    Broken(io::Error),
+    /// What came back is no reply to this call.
+    Malformed(Malformed),
+    /// The server did not carry the call out, for the reason named.
+    Refused(Refusal),
+}
+
+/// Why a server did not carry a call out (RFC 5531, 9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// It knows no NFS, or no version 4.
+    Version,
+    /// It does not take AUTH_SYS from us.
+    Credentials,
+    /// It could not read the arguments, or broke down over them.
+    Arguments,
+}
+
+impl From<io::Error> for RpcError {
+    fn from(error: io::Error) -> Self {
+        Self::Broken(error)
+    }
+}
+
+impl From<Malformed> for RpcError {
+    fn from(malformed: Malformed) -> Self {
+        Self::Malformed(malformed)
+    }
+}
+
+/// Sends one COMPOUND and waits for its reply; the result begins with the status of the COMPOUND.
+///
+/// After any error, or when the future is dropped, the connection is of no more use: the caller owns it and lets it go.
+pub(super) async fn call(
+    stream: &mut TcpStream,
+    xid: u32,
+    credentials: &Credentials,
+    arguments: &[u8],
+) -> Result<Vec<u8>, RpcError> {
+    stream.write_all(&record(xid, credentials, arguments)).await?;
+    let mut reply = read_record(stream).await?;
+    let results = results_of(&reply, xid)?;
+    let header = reply.len() - results;
+    reply.drain(..header);
+    Ok(reply)
+}
+
+fn record(xid: u32, credentials: &Credentials, arguments: &[u8]) -> Vec<u8> {
+    let mut writer = Writer::default();
+    for word in [xid, CALL, 2, PROGRAM, VERSION, COMPOUND] {
+        writer.u32(word);
+    }
+    writer.u32(AUTH_SYS);
+    writer.opaque(&auth_sys(credentials));
+    // The verifier of AUTH_SYS is empty.
+    writer.u32(AUTH_NONE);
+    writer.opaque(&[]);
+    writer.fixed(arguments);
+    let body = writer.into_bytes();
+    // A call is a few KiB: it always fits one fragment, whose length has 31 bits.
+    let length = u32::try_from(body.len()).unwrap_or(u32::MAX >> 1);
+    let mut record = (length | LAST_FRAGMENT).to_be_bytes().to_vec();
+    record.extend(body);
+    record
+}
+
+fn auth_sys(credentials: &Credentials) -> Vec<u8> {
+    let machine = credentials.machine.as_bytes();
+    let mut writer = Writer::default();
+    writer.u32(0); // stamp: anything
+    writer.opaque(&machine[..machine.len().min(LONGEST_MACHINE)]);
+    writer.u32(credentials.uid);
+    writer.u32(credentials.gid);
+    writer.u32(0); // no further groups
+    writer.into_bytes()
+}
+
+async fn read_record(stream: &mut TcpStream) -> Result<Vec<u8>, RpcError> {
+    let mut reply = Vec::new();
+    for _ in 0..MOST_FRAGMENTS {
+        let header = stream.read_u32().await?;
+        let length = (header & !LAST_FRAGMENT) as usize;
+        if reply.len() + length > LARGEST_REPLY {
+            return Err(Malformed("the reply is larger than was asked for").into());
+        }
+        // Grows as bytes arrive, not as the header claims.
+        let read = stream.take(length as u64).read_to_end(&mut reply).await?;
+        if read < length {
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+        }
+        if header & LAST_FRAGMENT != 0 {
+            return Ok(reply);
+        }
+    }
+    Err(Malformed("the reply comes in too many fragments").into())
+}
+
+/// Checks the header of a reply; the answer is how many bytes of results follow it.
+fn results_of(reply: &[u8], xid: u32) -> Result<usize, RpcError> {
+    let mut reader = Reader::new(reply);
+    if reader.u32()? != xid || reader.u32()? != REPLY {
+        return Err(Malformed("what came is not the reply to the call").into());
+    }
+    match reader.u32()? {
+        0 => {}
+        1 => {
+            return Err(RpcError::Refused(match reader.u32()? {
+                0 => Refusal::Version,
+                _ => Refusal::Credentials,
+            }));
+        }
+        _ => return Err(Malformed("the reply is neither accepted nor denied").into()),
+    }
+    reader.u32()?; // flavour of the verifier
+    reader.opaque(LONGEST_AUTH)?;
+    match reader.u32()? {
+        0 => Ok(reader.len()),
+        1..=3 => Err(RpcError::Refused(Refusal::Version)),
+        _ => Err(RpcError::Refused(Refusal::Arguments)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn an_arbitrary_header_is_read_or_refused(bytes in any::<Vec<u8>>(), xid in any::<u32>()) {
+            let _ = results_of(&bytes, xid);
+        }
+
+        #[test]
+        fn an_arbitrary_reply_to_our_call_is_read_or_refused(bytes in any::<Vec<u8>>(), xid in any::<u32>()) {
+            let mut reply = xid.to_be_bytes().to_vec();
+            reply.extend(REPLY.to_be_bytes());
+            reply.extend(bytes);
+            if let Ok(rest) = results_of(&reply, xid) {
+                prop_assert!(rest <= reply.len());
+            }
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! What an NFS server answers to an operation (`nfsstat4`: RFC 8881, 15.1).
+
+use std::fmt;
+
+/// The status of an operation, known to this client or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Status(pub u32);
+
+/// One list for the constants and their names in errors.
+macro_rules! statuses {
+    ($($name:ident = $number:literal,)*) => {
+        impl Status {
+            $(pub const $name: Self = Self($number);)*
+
+            fn name(self) -> Option<&'static str> {
+                match self {
+                    $(Self::$name => Some(concat!("NFS4ERR_", stringify!($name))),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+statuses! {
+    OK = 0,
+    PERM = 1,
+    NOENT = 2,
+    IO = 5,
+    ACCESS = 13,
+    EXIST = 17,
+    XDEV = 18,
+    NOTDIR = 20,
+    ISDIR = 21,
+    INVAL = 22,
+    NOSPC = 28,
+    ROFS = 30,
+    MLINK = 31,
+    NAMETOOLONG = 63,
+    NOTEMPTY = 66,
+    DQUOT = 69,
+    STALE = 70,
+    BADHANDLE = 10001,
+    BAD_COOKIE = 10003,
+    NOTSUPP = 10004,
+    SERVERFAULT = 10006,
+    BADTYPE = 10007,
+    DELAY = 10008,
+    EXPIRED = 10011,
+    GRACE = 10013,
+    FHEXPIRED = 10014,
+    WRONGSEC = 10016,
+    RESOURCE = 10018,
+    MOVED = 10019,
+    MINOR_VERS_MISMATCH = 10021,
+    STALE_CLIENTID = 10022,
+    NOT_SAME = 10027,
+    SYMLINK = 10029,
+    ATTRNOTSUPP = 10032,
+    BADXDR = 10036,
+    BADOWNER = 10039,
+    BADCHAR = 10040,
+    BADNAME = 10041,
+    OP_ILLEGAL = 10044,
+    FILE_OPEN = 10046,
+    BADSESSION = 10052,
+    BADSLOT = 10053,
+    COMPLETE_ALREADY = 10054,
+    CONN_NOT_BOUND_TO_SESSION = 10055,
+    SEQ_MISORDERED = 10063,
+    REQ_TOO_BIG = 10065,
+    REP_TOO_BIG = 10066,
+    TOO_MANY_OPS = 10070,
+    DEADSESSION = 10078,
+}
+
+impl Status {
+    /// The server asks to come back later.
+    pub fn later(self) -> bool {
+        matches!(self, Self::DELAY | Self::GRACE)
+    }
+
+    /// The file handle no longer means a file: it went away, or the server forgot it.
+    pub fn stale(self) -> bool {
+        matches!(self, Self::STALE | Self::FHEXPIRED | Self::BADHANDLE)
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => f.write_str(name),
+            None => write!(f, "NFS status {}", self.0),
+        }
+    }
+}

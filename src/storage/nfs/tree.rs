@@ -1,0 +1,243 @@
+//! Removing a tree (READDIR, LOOKUP, REMOVE and SETATTR: RFC 8881, 18.23, 18.13, 18.25 and 18.30).
+//!
+//! Depth first, by file handle, so that no path is walked and no link can lead out; names are bytes. What is kept is one
+//! page of names for each level, and at most [`DEEPEST`] levels: below that the levels above are forgotten and found
+//! again from the top later. Pages are read from the front each time, for what was read before is gone by then. Whatever
+//! stops the run, the next one simply finds less.
+//!
+//! A directory that lets nobody list or change it gets mode 0700 first, where the client may set it. Another file system
+//! in the tree ends the run with an error: its files are somebody else's.
+
+use std::collections::VecDeque;
+
+use tokio::time::Instant;
+
+use super::attempt::{Again, Attempt, Trouble};
+use super::attributes::{Change, Kind};
+use super::compound::{Handle, Op};
+use super::diagnose::Step;
+use super::status::Status;
+use super::walk::{Spot, Walk};
+use crate::policy::directory::Directory;
+use crate::storage::{Fault, Tree};
+
+const DEEPEST: usize = 1024;
+/// REMOVEs in one COMPOUND.
+const MOST_REMOVES: usize = 32;
+/// So many directories may fill up again behind our back before it is an error.
+const MOST_ROUNDS: u32 = 64;
+
+/// A directory on the way down.
+struct Level {
+    handle: Handle,
+    /// Its name in the level above.
+    name: Vec<u8>,
+    /// The directories of the page that was read, still to be entered.
+    directories: Vec<Vec<u8>>,
+    /// Nothing was left in it after that page.
+    read: bool,
+    /// Its mode was set to 0700.
+    opened: bool,
+}
+
+/// One run.
+struct Removal<'a, 'b> {
+    attempt: &'a Attempt<'b>,
+    /// The file system that the run must not leave.
+    fsid: (u64, u64),
+    rounds: u32,
+}
+
+impl Attempt<'_> {
+    /// One round of [`crate::storage::Storage::remove_tree`], to be over at `until`: before the deadline, so that no
+    /// call is cut short by a deadline that was merely short.
+    pub async fn remove_tree(&self, directory: &Directory, until: Instant) -> Result<Tree, Trouble> {
+        let (parents, last) = directory.split_last();
+        let Walk::There(parent) = self.walk(&parents).await? else {
+            return Ok(Tree::Gone);
+        };
+        let Some(top) = self.look(&parent.handle, last.as_bytes()).await? else {
+            return Ok(Tree::Gone);
+        };
+        self.directory(&top, Step::Segment(last))?;
+        let mut removal = Removal {
+            attempt: self,
+            fsid: parent.file.identity.fsid,
+            rounds: 0,
+        };
+        removal.stays(&top, last.as_bytes())?;
+        loop {
+            if !removal.empty(&top, until).await? {
+                return Ok(Tree::Remains);
+            }
+            let reply = self
+                .send(&[Op::Put(&parent.handle), Op::Remove(last.as_bytes())])
+                .await?;
+            match reply.stopped.map(|stopped| stopped.status) {
+                None | Some(Status::NOENT) => return Ok(Tree::Gone),
+                Some(Status::NOTEMPTY | Status::EXIST) => removal.round()?,
+                Some(status) => return Err(self.refused(Step::Remove, status)),
+            }
+        }
+    }
+}
+
+impl Removal<'_, '_> {
+    /// Removes all that is in `top`, or as much as goes until then: `false`.
+    async fn empty(&mut self, top: &Spot, until: Instant) -> Result<bool, Trouble> {
+        let mut levels = VecDeque::from([Level::new(top.handle.clone(), Vec::new())]);
+        let mut forgotten = false;
+        while let Some(level) = levels.back_mut() {
+            if Instant::now() >= until {
+                return Ok(false);
+            }
+            if let Some(name) = level.directories.pop() {
+                if let Some(below) = self.enter(level, name).await? {
+                    if levels.len() == DEEPEST {
+                        levels.pop_front();
+                        forgotten = true;
+                    }
+                    levels.push_back(below);
+                }
+            } else if !level.read {
+                self.sweep(level, until).await?;
+            } else if let Some(done) = levels.pop_back() {
+                match levels.back_mut() {
+                    Some(above) => self.remove(above, vec![done.name], until).await?,
+                    None if forgotten => {
+                        // The levels above are looked for again.
+                        levels.push_back(Level::new(top.handle.clone(), Vec::new()));
+                        forgotten = false;
+                    }
+                    None => return Ok(true),
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Reads the first page of a directory, removes the files and notes the directories.
+    async fn sweep(&mut self, level: &mut Level, until: Instant) -> Result<(), Trouble> {
+        let page = match self.attempt.page(&level.handle, 0, [0; 8]).await? {
+            Ok(page) => page,
+            Err(status) => return self.open(level, status).await,
+        };
+        // An empty page that is not the last would be read for ever.
+        level.read = page.last || page.entries.is_empty();
+        let (directories, files): (Vec<_>, Vec<_>) = page
+            .entries
+            .into_iter()
+            .partition(|entry| matches!(entry.kind, Some(Kind::Directory) | None));
+        level.directories = directories.into_iter().map(|entry| entry.name).collect();
+        self.remove(level, files.into_iter().map(|entry| entry.name).collect(), until)
+            .await
+    }
+
+    /// Goes into a directory; `None` if it is gone, or is no directory and so was removed.
+    async fn enter(&mut self, level: &mut Level, name: Vec<u8>) -> Result<Option<Level>, Trouble> {
+        let ops = [Op::Put(&level.handle), Op::Lookup(&name), Op::GetHandle, Op::Get];
+        let reply = self.attempt.send(&ops).await?;
+        match reply.stopped.map(|stopped| stopped.status) {
+            None => {}
+            Some(Status::NOENT) => return Ok(None),
+            Some(status) => {
+                self.open(level, status).await?;
+                level.directories.push(name);
+                return Ok(None);
+            }
+        }
+        let spot = self.attempt.spot(&reply)?;
+        self.stays(&spot, &name)?;
+        if spot.file.kind == Kind::Directory {
+            return Ok(Some(Level::new(spot.handle, name)));
+        }
+        self.remove(level, vec![name], self.attempt.deadline()).await?;
+        Ok(None)
+    }
+
+    /// Removes names from a directory. A directory among them that is not empty is to be entered again.
+    async fn remove(&mut self, level: &mut Level, names: Vec<Vec<u8>>, until: Instant) -> Result<(), Trouble> {
+        let most = MOST_REMOVES.min(self.attempt.server().limits().operations - 2);
+        let mut left = &names[..];
+        while !left.is_empty() {
+            if Instant::now() >= until {
+                level.read = false;
+                return Ok(());
+            }
+            let mut ops = vec![Op::Put(&level.handle)];
+            ops.extend(left.iter().take(most).map(|name| Op::Remove(name)));
+            let reply = self.attempt.send(&ops).await?;
+            self.attempt.partly_done(true);
+            let Some(stopped) = reply.stopped else {
+                left = &left[ops.len() - 1..];
+                continue;
+            };
+            // PUTFH is the operation before the first REMOVE.
+            left = &left[stopped.at.saturating_sub(1)..];
+            match stopped.status {
+                Status::NOENT if stopped.at > 0 => left = &left[1..],
+                Status::NOTEMPTY | Status::EXIST => {
+                    self.round()?;
+                    level.directories.push(left[0].clone());
+                    left = &left[1..];
+                }
+                status if status.later() => self.attempt.pause(status).await,
+                status if status.stale() => return Err(Trouble::Again(Again::Changed(status))),
+                status => self.open(level, status).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The server denied something in this directory: lets us in, unless that was tried before.
+    async fn open(&self, level: &mut Level, status: Status) -> Result<(), Trouble> {
+        let name = String::from_utf8_lossy(&level.name);
+        let denied = matches!(status, Status::ACCESS | Status::PERM);
+        if level.opened || !denied {
+            return Err(self.attempt.refused(Step::Inside(&name), status));
+        }
+        let reply = self
+            .attempt
+            .send(&[Op::Put(&level.handle), Op::Set(Change::mode(0o700))])
+            .await?;
+        match reply.stopped {
+            None => {
+                level.opened = true;
+                Ok(())
+            }
+            Some(stopped) => Err(self.attempt.refused(Step::Inside(&name), stopped.status)),
+        }
+    }
+
+    fn stays(&self, spot: &Spot, name: &[u8]) -> Result<(), Trouble> {
+        if spot.file.identity.fsid == self.fsid {
+            return Ok(());
+        }
+        let text = format!(
+            "another file system is mounted in it at {:?}, and is left alone. Unmount it on the server.",
+            String::from_utf8_lossy(name)
+        );
+        Err(self.attempt.fails(Fault::OtherFileSystem, &text))
+    }
+
+    fn round(&mut self) -> Result<(), Trouble> {
+        self.rounds += 1;
+        if self.rounds <= MOST_ROUNDS {
+            return Ok(());
+        }
+        let text = "files appear in it as fast as they are removed. Stop what still writes there.";
+        Err(self.attempt.fails(Fault::Busy, text))
+    }
+}
+
+impl Level {
+    fn new(handle: Handle, name: Vec<u8>) -> Self {
+        Self {
+            handle,
+            name,
+            directories: Vec::new(),
+            read: false,
+            opened: false,
+        }
+    }
+}
