@@ -18,7 +18,7 @@ demo: ready ## Shows Bindery's whole job on a real cluster; DEMO_KEEP=1 leaves e
 
 test: ready ready-kernel ## Runs all tests, on real parts.
 	@cargo test --locked --no-run
-	@env -u CLUSTER_DIR tests/bed/with-bed cargo test --locked $(ARGS)
+	@env -u CLUSTER_DIR BINDERY_BIN=$(TARGET)/debug/bindery tests/bed/with-bed --bindery cargo test --locked $(ARGS)
 
 bench: ready ## Measures, prints a table and keeps it as JSON under target/.
 	@cargo build --release --locked --bin bindery --example bench
