@@ -21,12 +21,15 @@ async fn the_directory_is_there_when_the_create_returns() {
 #[tokio::test]
 async fn every_access_mode_of_nfs_is_bound() {
     let scene = Scene::new().await;
-    for modes in [
+    for (turn, modes) in [
         json!(["ReadWriteOnce"]),
         json!(["ReadOnlyMany"]),
         json!(["ReadWriteMany"]),
         json!(["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany"]),
-    ] {
+    ]
+    .into_iter()
+    .enumerate()
+    {
         let name = format!(
             "data-{}",
             modes.as_array().unwrap().len() * 10 + modes[0].to_string().len()

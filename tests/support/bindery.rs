@@ -102,10 +102,10 @@ impl Bindery {
             .append(true)
             .open(self.log_file())
             .expect("a log file");
-        let child = Command::new(env!("CARGO_BIN_EXE_bindery"))
-            .arg("serve")
+        let child = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bed/as-bindery"))
+            .arg(&Bed::get().bindery_kubeconfig)
+            .args([env!("CARGO_BIN_EXE_bindery"), "serve"])
             .args(&self.flags)
-            .env("KUBECONFIG", &Bed::get().bindery_kubeconfig)
             .stdin(Stdio::null())
             .stderr(log)
             .spawn();
