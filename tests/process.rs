@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
+use kube::api::PostParams;
 use serde_json::json;
 
 use crate::support::bindery::Bindery;
@@ -28,7 +29,7 @@ async fn a_review_in_flight_is_answered_before_the_process_ends() {
     let scene = Scene::of(&bindery.provisioner).await;
     let create = tokio::spawn({
         let (claims, claim) = (scene.claims(), crate::support::scene::from(scene.claim("data")));
-        async move { claims.create(&Default::default(), &claim).await }
+        async move { claims.create(&PostParams::default(), &claim).await }
     });
     let (_connection, _) = tokio::task::spawn_blocking(move || silent.accept().unwrap())
         .await
@@ -117,7 +118,7 @@ async fn the_deadline_holds_against_a_silent_server_and_the_user_reads_which() {
     // Far above the deadline and far below the API server's patience of 10 s.
     assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
     assert!(
-        refused.contains("127.0.0.2") && refused.contains("did not answer"),
+        refused.contains("127.0.0.2") && refused.contains("in time"),
         "{refused}"
     );
     scene.assert_nothing_made().await;

@@ -25,6 +25,7 @@ fn settle(review: &mut Value, scene: &str) {
                     match key.as_str() {
                         "uid" => *value = json!("00000000-0000-0000-0000-000000000000"),
                         "creationTimestamp" | "time" if value.is_string() => *value = json!("2026-01-01T00:00:00Z"),
+                        "extra" => *value = json!({}),
                         "manager" => *value = json!("kubectl"),
                         _ => walk(value, scene),
                     }

@@ -30,11 +30,7 @@ async fn every_access_mode_of_nfs_is_bound() {
     .into_iter()
     .enumerate()
     {
-        let name = format!(
-            "data-{}",
-            modes.as_array().unwrap().len() * 10 + modes[0].to_string().len()
-        );
-        let claim = scene.claim_with(&name, json!({"spec": {"accessModes": modes}}));
+        let claim = scene.claim_with(&format!("data-{turn}"), json!({"spec": {"accessModes": modes}}));
         let (claim, volume) = scene.bound(claim).await;
         assert_eq!(json!(volume.spec.unwrap().access_modes), modes);
         assert_eq!(json!(claim.status.unwrap().access_modes), modes);
