@@ -97,10 +97,6 @@ impl Server {
         })
     }
 
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
     pub fn credentials(&self) -> &Credentials {
         &self.credentials
     }
