@@ -1,4 +1,15 @@
 //! Bindery: a Kubernetes NFS provisioner that makes a claim's volume inside the request that creates the claim.
 
+pub mod cli;
+pub mod cluster;
+pub mod config;
+pub mod controller;
+pub mod fence;
+pub mod names;
+pub mod ops;
 pub mod policy;
+pub mod provision;
+pub mod serve;
 pub mod storage;
+pub mod volume;
+pub mod webhook;

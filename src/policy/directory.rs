@@ -6,7 +6,9 @@
 
 use std::fmt;
 
-/// The longest name that NFS servers take, in bytes (their file systems' NAME_MAX).
+use uuid::Uuid;
+
+/// The longest name that NFS servers take, in bytes (their file systems' `NAME_MAX`).
 const LONGEST_SEGMENT: usize = 255;
 /// Where directories wait to be removed, below the share.
 const TRASH: &str = ".bindery-trash";
@@ -128,6 +130,13 @@ impl Directory {
         Self(format!("{ARCHIVED}{flat}{rest}"))
     }
 
+    /// What tells one volume's archive from all others, of this instance or another. The first half is the instance's.
+    pub fn archive_tag(instance: &str, volume: &str) -> String {
+        let short =
+            |name: &str| Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes()).simple().to_string()[..10].to_owned();
+        format!("{}-{}", short(instance), short(&format!("{instance}/{volume}")))
+    }
+
     /// Whether a name found below the share is the archive that `tag` belongs to.
     pub fn is_archive_of(name: &str, tag: &str) -> bool {
         name.starts_with(ARCHIVED) && name.strip_suffix(tag).is_some_and(|rest| rest.ends_with('-'))
@@ -205,9 +214,7 @@ fn cut_to(name: &str, room: usize) -> String {
     if name.len() <= room {
         return name.to_owned();
     }
-    let hash = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_URL, name.as_bytes())
-        .simple()
-        .to_string();
+    let hash = Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes()).simple().to_string();
     let hash = &hash[..12];
     let mut end = room.saturating_sub(hash.len() + 1);
     while !name.is_char_boundary(end) {
@@ -215,3 +222,7 @@ fn cut_to(name: &str, room: usize) -> String {
     }
     format!("{}~{hash}", &name[..end])
 }
+
+#[cfg(test)]
+#[path = "directory_tests.rs"]
+mod tests;

@@ -1,0 +1,51 @@
+# Every command of users and of CI. `make` lists them.
+.DEFAULT_GOAL := help
+.PHONY: help demo test bench cluster cluster-down build fmt lint fmt-check clippy ready
+
+# Where cargo puts what it builds, and where a cluster lives that is left running.
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+CLUSTER_DIR ?= target/cluster
+# Flags for cargo test, say ARGS='names::' or ARGS='-- --nocapture'.
+ARGS ?=
+
+help: ## Lists these commands.
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+demo: ready ## Shows Bindery's whole job on a real cluster; DEMO_KEEP=1 leaves everything running.
+	@cargo build --release --locked --bin bindery --example demo
+	@$(if $(DEMO_KEEP),KEEP=1 CLUSTER_DIR=target/demo,env -u CLUSTER_DIR) BINDERY_BIN=$(TARGET)/release/bindery \
+		tests/bed/with-bed --bindery $(TARGET)/release/examples/demo
+
+test: ready ## Runs all tests, on real parts.
+	@cargo test --locked --no-run
+	@env -u CLUSTER_DIR tests/bed/with-bed cargo test --locked $(ARGS)
+
+bench: ready ## Measures, prints a table and keeps it as JSON under target/.
+	@cargo build --release --locked --bin bindery --example bench
+	@env -u CLUSTER_DIR BINDERY_BIN=$(TARGET)/release/bindery \
+		tests/bed/with-bed --bindery $(TARGET)/release/examples/bench
+
+cluster: ready build ## Starts a cluster with Bindery and leaves it running; CLUSTER_DIR (target/cluster) names it.
+	@CLUSTER_DIR=$(CLUSTER_DIR) BINDERY_BIN=$(TARGET)/debug/bindery tests/bed/up
+
+cluster-down: ## Takes it down again.
+	@CLUSTER_DIR=$(CLUSTER_DIR) tests/bed/down
+
+build: ## Builds Bindery.
+	@cargo build --locked
+
+fmt: ## Formats the code.
+	@cargo fmt
+
+lint: fmt-check clippy ## Checks formatting, and code with warnings denied.
+
+fmt-check:
+	@cargo fmt --check
+
+clippy:
+	@cargo clippy --locked --all-targets -- -D warnings
+
+# What the machine must have; silent and quick when it has.
+ready:
+	@tests/bed/install
+	@tests/bed/binaries >/dev/null

@@ -1,0 +1,124 @@
+//! What is known of the cluster: watched objects, and a live look for what the watch does not have yet.
+//!
+//! A class or a namespace that was created a moment ago may be missing from the watch, and a claim that comes right
+//! after it must not pass unserved for that. What the watch has may be a moment old; nothing is decided on it that a
+//! fenced write or a live look does not confirm.
+
+use std::collections::BTreeMap;
+
+use futures::{Stream, StreamExt};
+use k8s_openapi::api::core::v1::{Namespace, PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::storage::v1::StorageClass;
+use kube::core::PartialObjectMeta;
+use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client, ResourceExt};
+
+use crate::names::is_object_name;
+use crate::policy::claim::Claim;
+use crate::policy::mistake::Mistake;
+use crate::policy::namespace;
+use crate::volume::Volume;
+
+/// A handle on the cluster; clones share what is watched.
+#[derive(Clone)]
+pub struct Cluster {
+    /// For everything else.
+    pub client: Client,
+    classes: Store<StorageClass>,
+    namespaces: Store<PartialObjectMeta<Namespace>>,
+    volumes: Store<PersistentVolume>,
+}
+
+impl Cluster {
+    /// Prepares the watches of classes and namespaces; the future that comes with it keeps them up and never ends.
+    /// Volumes are watched by the controller, which lends its store.
+    pub fn new(client: Client, volumes: Store<PersistentVolume>) -> (Self, impl Future<Output = ()> + Send + use<>) {
+        let (classes, classes_writer) = reflector::store();
+        let (namespaces, namespaces_writer) = reflector::store();
+        let config = watcher::Config::default;
+        let classes_watch = watcher(Api::all(client.clone()), config())
+            .default_backoff()
+            .modify(|class: &mut StorageClass| class.metadata.managed_fields = None)
+            .reflect(classes_writer);
+        let namespaces_watch = watcher(Api::<PartialObjectMeta<Namespace>>::all(client.clone()), config())
+            .default_backoff()
+            .modify(|namespace: &mut PartialObjectMeta<Namespace>| namespace.metadata.managed_fields = None)
+            .reflect(namespaces_writer);
+        let watches = async {
+            tokio::join!(
+                keep_up("StorageClasses", classes_watch),
+                keep_up("Namespaces", namespaces_watch)
+            );
+        };
+        let cluster = Self {
+            client,
+            classes,
+            namespaces,
+            volumes,
+        };
+        (cluster, watches)
+    }
+
+    /// Waits until every watch has its first list.
+    pub async fn ready(&self) {
+        // An error means that the watch was dropped: the process is ending.
+        let _ = tokio::join!(
+            self.classes.wait_until_ready(),
+            self.namespaces.wait_until_ready(),
+            self.volumes.wait_until_ready(),
+        );
+    }
+
+    /// The class of that name.
+    pub async fn class(&self, name: &str) -> kube::Result<Option<StorageClass>> {
+        match self.classes.get(&ObjectRef::new(name)) {
+            Some(class) => Ok(Some((*class).clone())),
+            None if !is_object_name(name) => Ok(None),
+            None => Api::all(self.client.clone()).get_opt(name).await,
+        }
+    }
+
+    /// What the annotations of that namespace say. A namespace that is not there says nothing: the API server refuses
+    /// the claim.
+    pub async fn namespace(&self, name: &str) -> kube::Result<Result<namespace::Namespace, Vec<Mistake>>> {
+        let namespace = match self.namespaces.get(&ObjectRef::new(name)) {
+            Some(namespace) => Some(namespace),
+            None => Api::all(self.client.clone())
+                .get_metadata_opt(name)
+                .await?
+                .map(std::sync::Arc::new),
+        };
+        let none = BTreeMap::new();
+        Ok(namespace::Namespace::read(
+            namespace.as_ref().map_or(&none, |namespace| namespace.annotations()),
+        ))
+    }
+
+    /// The volume of that name.
+    pub async fn volume(&self, name: &str) -> kube::Result<Option<Volume>> {
+        match self.volumes.get(&ObjectRef::new(name)) {
+            Some(volume) => Ok(Some(Volume::read(&volume))),
+            None if !is_object_name(name) => Ok(None),
+            None => {
+                let volumes: Api<PersistentVolume> = Api::all(self.client.clone());
+                Ok(volumes.get_opt(name).await?.as_ref().map(Volume::read))
+            }
+        }
+    }
+
+    /// The claim of that name, live.
+    pub async fn claim(&self, namespace: &str, name: &str) -> kube::Result<Option<Claim>> {
+        let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), namespace);
+        Ok(claims.get_opt(name).await?.map(|claim| Claim::read(&claim, namespace)))
+    }
+}
+
+async fn keep_up<T>(what: &str, stream: impl Stream<Item = Result<T, watcher::Error>>) {
+    let mut stream = std::pin::pin!(stream);
+    while let Some(event) = stream.next().await {
+        if let Err(error) = event {
+            tracing::warn!(%error, "the watch of {what} broke; it is taken up again");
+        }
+    }
+}

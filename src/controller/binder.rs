@@ -1,0 +1,66 @@
+//! The claim has come: the volume becomes its own.
+//!
+//! Trigger: a claim that names one of our volumes. Order: the directory is made sure of; then one fenced patch writes
+//! the claim's uid, the directory's identity and `ready`. A crash between the two leads to the same two again. The uid
+//! is set once: the patch tests that there is none yet, on this very volume object.
+
+use serde_json::{Value, json};
+
+use super::Volumes;
+use super::failure::Failure;
+use crate::fence::{self, add, annotate, patch, test};
+use crate::names::{mark, reason};
+use crate::policy::claim::Claim;
+use crate::storage::{Attributes, Existing};
+use crate::volume::{Origin, Phase, Record, Volume};
+
+impl Volumes {
+    /// Gives the volume to its claim. After success the directory is there, and the volume names the claim's uid, the
+    /// directory's identity and that it is ready.
+    pub(super) async fn bind(&self, volume: &Volume, record: &Record, claim: &Claim) -> Result<(), Failure> {
+        // A bound volume may be in use, so what is there keeps the mode that its user may have given it.
+        let existing = match (record.origin, volume.phase) {
+            (Origin::New, Phase::Unbound) => Existing::SetAttributes,
+            _ => Existing::LeaveAlone,
+        };
+        let attributes = Attributes {
+            mode: record.mode,
+            uid: None,
+            gid: None,
+        };
+        let made = self
+            .storage
+            .make(&record.share, &record.directory, attributes, existing, Self::soon())
+            .await?;
+        let mut operations = vec![test("/metadata/uid", json!(volume.uid))];
+        if volume.claim.as_ref().is_some_and(|claim| claim.uid.is_none()) {
+            operations.push(test("/spec/claimRef/uid", Value::Null));
+            operations.push(add("/spec/claimRef/uid", json!(claim.uid)));
+        }
+        operations.push(annotate(mark::DIRECTORY_ID, &made.identity.to_string()));
+        operations.push(annotate(mark::READY, "true"));
+        patch(&self.api(), &volume.name, operations).await?;
+        tracing::info!(volume = volume.name, claim = %place(claim), "the claim has its volume");
+        self.metrics.step("bound");
+        Ok(())
+    }
+
+    /// Takes back a volume whose claim was changed after Bindery had decided. The claim stays and is told what to do;
+    /// its directory, never used, goes when the claim does.
+    pub(super) async fn undo(&self, volume: &Volume, claim: &Claim, difference: &str) -> Result<(), Failure> {
+        fence::delete(&self.api(), volume).await?;
+        let note = format!(
+            "volume {} was made for this claim before something else changed it: {difference}; \
+             delete the claim and create it again, and look at the webhooks that run after Bindery's",
+            volume.name
+        );
+        self.events.warn_claim(claim, reason::CLAIM_CHANGED, note).await;
+        self.metrics.step("undone");
+        Ok(())
+    }
+}
+
+fn place(claim: &Claim) -> String {
+    let (crate::policy::claim::Name::Given(name) | crate::policy::claim::Name::Generate(name)) = &claim.name;
+    format!("{}/{name}", claim.namespace)
+}

@@ -1,0 +1,78 @@
+//! Keeps `caBundle` in Bindery's own webhook configuration right.
+//!
+//! Trigger: the configuration appears or changes. The patch tests the webhook's name at its place in the list, so it
+//! never writes into another webhook. A configuration that is missing is waited for: applying it later just works.
+
+use std::sync::Arc;
+
+use futures::StreamExt;
+use json_patch::Patch as Operations;
+use k8s_openapi::ByteString;
+use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
+use kube::api::{Patch, PatchParams};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client};
+use serde_json::json;
+
+use crate::fence::{add, test};
+use crate::ops::admin::Readiness;
+
+/// The part of readiness that this loop reports.
+pub const PART: &str = "webhook configuration";
+
+/// Watches the configuration and puts the CA into every webhook of it. Never ends.
+pub async fn keep(client: Client, name: String, ca_pem: String, readiness: Readiness) {
+    let configurations: Api<MutatingWebhookConfiguration> = Api::all(client);
+    let ca = Arc::new(ByteString(ca_pem.into_bytes()));
+    let only = watcher::Config::default().fields(&format!("metadata.name={name}"));
+    let mut changes = std::pin::pin!(
+        watcher(configurations.clone(), only)
+            .default_backoff()
+            .applied_objects()
+    );
+    tracing::info!(
+        configuration = name,
+        "waiting for the webhook configuration, to put the CA into it"
+    );
+    while let Some(change) = changes.next().await {
+        let done = match change {
+            Ok(configuration) => put(&configurations, &configuration, &ca).await,
+            Err(error) => {
+                tracing::warn!(%error, configuration = name, "the watch of the webhook configuration broke; it is taken up again");
+                continue;
+            }
+        };
+        match done {
+            Ok(()) => readiness.reached(PART),
+            // The write that was in the way brings an event of its own.
+            Err(error) => {
+                tracing::warn!(%error, configuration = name, "the CA could not be put into the webhook configuration");
+            }
+        }
+    }
+}
+
+async fn put(
+    configurations: &Api<MutatingWebhookConfiguration>,
+    configuration: &MutatingWebhookConfiguration,
+    ca: &ByteString,
+) -> kube::Result<()> {
+    let webhooks = configuration.webhooks.iter().flatten().enumerate();
+    let outdated = webhooks.filter(|(_, webhook)| webhook.client_config.ca_bundle.as_ref() != Some(ca));
+    let operations: Vec<_> = outdated
+        .flat_map(|(index, webhook)| {
+            [
+                test(&format!("/webhooks/{index}/name"), json!(webhook.name)),
+                add(&format!("/webhooks/{index}/clientConfig/caBundle"), json!(ca)),
+            ]
+        })
+        .collect();
+    if operations.is_empty() {
+        return Ok(());
+    }
+    let name = configuration.metadata.name.as_deref().unwrap_or_default();
+    let patch = Patch::Json::<()>(Operations(operations));
+    configurations.patch(name, &PatchParams::default(), &patch).await?;
+    tracing::info!(configuration = name, "the webhook configuration has the CA");
+    Ok(())
+}

@@ -1,0 +1,100 @@
+//! Writes that cannot hit another object, or another state of it, than the one that was judged.
+//!
+//! A Lease does not stop the last write of a paused leader; a test inside the write does.
+
+use json_patch::{
+    AddOperation, Patch as Operations, PatchOperation, RemoveOperation, TestOperation, jsonptr::PointerBuf,
+};
+use k8s_openapi::api::core::v1::PersistentVolume;
+use kube::Api;
+use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use serde_json::{Value, json};
+
+use crate::names;
+use crate::volume::Volume;
+
+/// Sends a JSON patch for a volume; its tests are the fence.
+pub async fn patch(volumes: &Api<PersistentVolume>, name: &str, operations: Vec<PatchOperation>) -> kube::Result<()> {
+    let operations = Patch::Json::<()>(Operations(operations));
+    volumes
+        .patch(name, &PatchParams::default(), &operations)
+        .await
+        .map(drop)
+}
+
+/// Deletes the very object that was judged, in the very state.
+pub async fn delete(volumes: &Api<PersistentVolume>, volume: &Volume) -> kube::Result<()> {
+    let exactly = DeleteParams {
+        preconditions: Some(Preconditions {
+            uid: Some(volume.uid.clone()),
+            resource_version: Some(volume.version.clone()),
+        }),
+        ..DeleteParams::default()
+    };
+    volumes.delete(&volume.name, &exactly).await.map(drop)
+}
+
+/// The patch fails unless `path` holds `value`; null also means that it is not there.
+pub fn test(path: &str, value: Value) -> PatchOperation {
+    PatchOperation::Test(TestOperation {
+        path: pointer(path),
+        value,
+    })
+}
+
+/// Sets `path`.
+pub fn add(path: &str, value: Value) -> PatchOperation {
+    PatchOperation::Add(AddOperation {
+        path: pointer(path),
+        value,
+    })
+}
+
+/// Sets an annotation; volumes of ours always have some.
+pub fn annotate(key: &str, value: &str) -> PatchOperation {
+    PatchOperation::Add(AddOperation {
+        path: PointerBuf::from_tokens(["metadata", "annotations", key]),
+        value: json!(value),
+    })
+}
+
+/// Takes our finalizer off a volume that is being deleted: the last step of every cleanup. A volume that is gone, or
+/// another one of that name, is success.
+pub async fn release(volumes: &Api<PersistentVolume>, volume: &Volume) -> kube::Result<()> {
+    loop {
+        let Some(now) = volumes.get_metadata_opt(&volume.name).await? else {
+            return Ok(());
+        };
+        let finalizers = now.metadata.finalizers.unwrap_or_default();
+        let Some(ours) = finalizers.iter().position(|held| held == names::FINALIZER) else {
+            return Ok(());
+        };
+        let path = format!("/metadata/finalizers/{ours}");
+        let operations = [
+            test("/metadata/uid", json!(volume.uid)),
+            test(&path, json!(names::FINALIZER)),
+            PatchOperation::Remove(RemoveOperation { path: pointer(&path) }),
+        ];
+        match patch(volumes, &volume.name, operations.into()).await {
+            // Another finalizer went between the look and the patch.
+            Err(error) if is_outdated(&error) && now.metadata.uid.as_ref() == Some(&volume.uid) => {}
+            Err(error) if is_outdated(&error) || is_gone(&error) => return Ok(()),
+            done => return done,
+        }
+    }
+}
+
+/// The object is not in the state that was judged: a test failed (422) or a precondition did (409).
+pub fn is_outdated(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if matches!(status.code, 409 | 422))
+}
+
+/// The object is not there.
+pub fn is_gone(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 404)
+}
+
+/// Our paths are spelt right; one that is not names the whole object, which no test matches.
+fn pointer(path: &str) -> PointerBuf {
+    PointerBuf::parse(path).unwrap_or_default()
+}

@@ -1,0 +1,85 @@
+//! Every name that Bindery owns in the API: the only place that spells `bindery.dev/`.
+
+/// The provisioner that StorageClasses name, unless `--provisioner-name` says otherwise.
+pub const PROVISIONER: &str = "bindery.dev/nfs";
+
+/// Holds a volume until its directory is taken care of. On volumes only, never on claims.
+pub const FINALIZER: &str = "bindery.dev/cleanup";
+
+/// Stands for a claim's uid on a volume whose making did not come to a known end: no claim has it, so the controller
+/// manager binds none.
+pub const FENCE: &str = "00000000-0000-0000-0000-000000000000";
+
+/// Label on a volume: a hash of server and first path segment. Volumes whose directories overlap share it.
+pub const AREA: &str = "bindery.dev/area";
+
+/// Marks on a volume. An administrator may edit `ON_DELETE`; all else is a record.
+pub mod mark {
+    /// Which installation of Bindery the volume belongs to.
+    pub const INSTANCE: &str = "bindery.dev/instance";
+    /// What happens to the directory when the claim is gone: `delete`, `archive` or `retain`.
+    pub const ON_DELETE: &str = "bindery.dev/on-delete";
+    /// The export, without the directory.
+    pub const SHARE: &str = "bindery.dev/share";
+    /// The directory, below the export.
+    pub const SUB_DIR: &str = "bindery.dev/sub-dir";
+    /// Whether Bindery made the directory (`new`) or found it (`adopted`).
+    pub const DIRECTORY: &str = "bindery.dev/directory";
+    /// The directory's identity on the server.
+    pub const DIRECTORY_ID: &str = "bindery.dev/directory-id";
+    /// The mode that the directory was made with, in octal.
+    pub const MOUNT_PERMISSIONS: &str = "bindery.dev/mount-permissions";
+    /// The claim has come, and the directory was there for it.
+    pub const READY: &str = "bindery.dev/ready";
+    /// When a repeated request for the same claim used the volume again.
+    pub const TOUCHED: &str = "bindery.dev/touched";
+    /// Which provisioner made the volume (Kubernetes' own mark: the controller manager leaves deletion to it).
+    pub const PROVISIONED_BY: &str = "pv.kubernetes.io/provisioned-by";
+}
+
+/// Annotations with which a namespace steers the claims in it.
+pub mod annotation {
+    /// `"false"`: Bindery leaves the namespace's claims alone.
+    pub const ENABLED: &str = "bindery.dev/enabled";
+    /// `delete`, `archive` or `retain`.
+    pub const ON_DELETE: &str = "bindery.dev/on-delete";
+    /// nfs-subdir-external-provisioner's word for the same: `"true"` or `"false"`.
+    pub const ARCHIVE_ON_DELETE: &str = "bindery.dev/archive-on-delete";
+    /// A claim's class, from before `spec.storageClassName` (Kubernetes' own; it wins where both are set).
+    pub const BETA_CLASS: &str = "volume.beta.kubernetes.io/storage-class";
+}
+
+/// What the claim's user or the administrator reads as an Event's reason.
+pub mod reason {
+    /// The directory went to an archive.
+    pub const ARCHIVED: &str = "DirectoryArchived";
+    /// The directory and all in it is gone.
+    pub const DELETED: &str = "DirectoryDeleted";
+    /// The directory stays.
+    pub const RETAINED: &str = "DirectoryRetained";
+    /// Nothing was at the directory's place.
+    pub const MISSING: &str = "DirectoryMissing";
+    /// Another directory is at the place; it was left alone.
+    pub const REPLACED: &str = "DirectoryReplaced";
+    /// The directory could not be taken care of; it is tried again.
+    pub const CLEANUP_FAILED: &str = "CleanupFailed";
+    /// The directory could not be made sure of for a claim that is there; it is tried again.
+    pub const PROVISIONING_FAILED: &str = "ProvisioningFailed";
+    /// The claim no longer is what its volume was made for.
+    pub const CLAIM_CHANGED: &str = "ClaimChanged";
+}
+
+/// The controller name that Events and patches carry.
+pub const CONTROLLER: &str = "bindery";
+
+/// Whether an object of the kinds that we meet can have this name: an RFC 1123 subdomain, as Kubernetes checks it. What
+/// passes needs no encoding in a path of the API; what does not pass cannot exist there.
+pub fn is_object_name(name: &str) -> bool {
+    let alphanumeric = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let label = |label: &str| {
+        let bytes = label.as_bytes();
+        matches!((bytes.first(), bytes.last()), (Some(&first), Some(&last)) if alphanumeric(first) && alphanumeric(last))
+            && bytes.iter().all(|&c| alphanumeric(c) || c == b'-')
+    };
+    name.len() <= 253 && name.split('.').all(label)
+}

@@ -1,0 +1,68 @@
+//! The admin port: `/livez`, `/readyz` and `/metrics`, in plain HTTP.
+//!
+//! `/readyz` answers 200 when every part has reported ready, else 503 with the names of those that have not: the first
+//! thing to read when a roll-out hangs.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::routing::get;
+
+use super::metrics::Metrics;
+
+/// The parts that are not ready yet. Clones speak of the same parts.
+#[derive(Clone)]
+pub struct Readiness {
+    missing: Arc<Mutex<BTreeSet<&'static str>>>,
+}
+
+impl Readiness {
+    /// Nothing of this is ready.
+    pub fn waiting_for(parts: impl IntoIterator<Item = &'static str>) -> Self {
+        Self {
+            missing: Arc::new(Mutex::new(parts.into_iter().collect())),
+        }
+    }
+
+    /// This part is.
+    pub fn reached(&self, part: &'static str) {
+        self.missing().remove(part);
+    }
+
+    /// This part is not any more.
+    pub fn lost(&self, part: &'static str) {
+        self.missing().insert(part);
+    }
+
+    fn missing(&self) -> std::sync::MutexGuard<'_, BTreeSet<&'static str>> {
+        // A set of words has no half-changed state that a panic elsewhere could have left.
+        self.missing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn answer(&self) -> (StatusCode, String) {
+        let missing: Vec<_> = self.missing().iter().copied().collect();
+        if missing.is_empty() {
+            (StatusCode::OK, "ready\n".to_owned())
+        } else {
+            (
+                StatusCode::SERVICE_UNAVAILABLE,
+                format!("waiting for: {}\n", missing.join(", ")),
+            )
+        }
+    }
+}
+
+/// The routes of the admin port.
+pub fn routes(readiness: Readiness, metrics: Arc<Metrics>) -> Router {
+    const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    let ready = get(async |State(readiness): State<Readiness>| readiness.answer());
+    let text = get(async |State(metrics): State<Arc<Metrics>>| ([(CONTENT_TYPE, OPEN_METRICS)], metrics.text()));
+    Router::new()
+        .route("/livez", get("alive\n"))
+        .route("/readyz", ready.with_state(readiness))
+        .route("/metrics", text.with_state(metrics))
+}

@@ -1,0 +1,91 @@
+//! Counters and times in OpenMetrics text. No label carries an object's name.
+
+use std::sync::atomic::AtomicU64;
+use std::time::Instant;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+/// All of Bindery's metrics.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    reviews: Family<Outcome, Histogram, fn() -> Histogram>,
+    waits: Family<On, Histogram, fn() -> Histogram>,
+    steps: Family<Outcome, Counter<u64, AtomicU64>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct On {
+    on: &'static str,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        // 0.25 ms to 8 s.
+        let times: fn() -> Histogram = || Histogram::new(exponential_buckets(0.000_25, 2.0, 16));
+        let mut registry = Registry::with_prefix("bindery");
+        let reviews = Family::new_with_constructor(times);
+        registry.register_with_unit(
+            "review",
+            "Admission reviews, by how they ended",
+            Unit::Seconds,
+            reviews.clone(),
+        );
+        let waits = Family::new_with_constructor(times);
+        let help = "What reviews of our claims waited for: the API server or the NFS server";
+        registry.register_with_unit("review_wait", help, Unit::Seconds, waits.clone());
+        let steps = Family::default();
+        registry.register(
+            "volume_steps",
+            "Steps of the binder and the cleanup, by how they ended",
+            steps.clone(),
+        );
+        Self {
+            registry,
+            reviews,
+            waits,
+            steps,
+        }
+    }
+}
+
+impl Metrics {
+    /// A review has been answered.
+    pub fn review(&self, outcome: &'static str, began: Instant) {
+        self.reviews
+            .get_or_create(&Outcome { outcome })
+            .observe(began.elapsed().as_secs_f64());
+    }
+
+    /// Waits for a future on behalf of a review.
+    pub async fn wait<T>(&self, on: &'static str, future: impl Future<Output = T>) -> T {
+        let began = Instant::now();
+        let output = future.await;
+        self.waits
+            .get_or_create(&On { on })
+            .observe(began.elapsed().as_secs_f64());
+        output
+    }
+
+    /// The controller has taken a step.
+    pub fn step(&self, outcome: &'static str) {
+        self.steps.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    /// The text that Prometheus reads.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string does not fail.
+        let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
+        text
+    }
+}

@@ -1,0 +1,206 @@
+//! What happens to a claim on its way in.
+//!
+//! [`decide`] gets everything that has a say and answers with a value: pass untouched, deny with a sentence, provision
+//! this volume, or use that one again. Claim `data` in `team-a` of a class on `nas1:/export` becomes volume `pvc-<uuid>`
+//! with directory `team-a-data-pvc-<uuid>`.
+
+use k8s_openapi::api::storage::v1::StorageClass;
+use uuid::Uuid;
+
+use super::claim::{Claim, Name};
+use super::class::{Class, Defaults};
+use super::directory::Directory;
+use super::mistake::Mistake;
+use super::namespace::Namespace;
+use super::on_delete::OnDelete;
+use crate::volume::{NewVolume, Us, Volume};
+
+/// Kubernetes' own alphabet for generated names: no vowels, so no words; nothing that looks like something else.
+const SUFFIX: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
+/// Kubernetes cuts a prefix so that prefix and suffix make a DNS label.
+const LONGEST_PREFIX: usize = 58;
+
+/// Everything that has a say.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// The claim as it would be stored.
+    pub claim: &'a Claim,
+    /// The class it names, if there is one of that name.
+    pub class: Option<&'a StorageClass>,
+    /// Its namespace; the error lists what is wrong with the annotations.
+    pub namespace: &'a Result<Namespace, Vec<Mistake>>,
+    /// The volume it names, if there is one of that name.
+    pub volume: Option<&'a Volume>,
+    /// Server and export for classes that name none.
+    pub defaults: &'a Defaults,
+    /// Who we are.
+    pub us: &'a Us,
+    /// A fresh random uuid: the volume's name and the suffix of a generated claim name come from it.
+    pub fresh: Uuid,
+}
+
+/// The answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// What happens to the claim.
+    pub decision: Decision,
+    /// A volume that an earlier call for this claim made and that this answer has no use for: another webhook has
+    /// changed the claim since. It is deleted, and the claim must not go on naming it.
+    pub unused: Option<Box<Volume>>,
+}
+
+/// What happens to the claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// It is admitted as it is.
+    Pass(Pass),
+    /// It is refused with this sentence.
+    Deny(String),
+    /// This volume is made for it.
+    Provision(Box<NewVolume>),
+    /// The volume that an earlier call made, in the state that was judged.
+    Reuse(Box<Volume>),
+}
+
+/// Why a claim is admitted as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pass {
+    /// It names no class.
+    NoClass,
+    /// No such class, or another provisioner's.
+    OtherClass,
+    /// It names a volume that is not ours to give.
+    NamesVolume,
+    /// Its namespace is annotated `bindery.dev/enabled: "false"`.
+    NamespaceDisabled,
+    /// The API server will refuse it.
+    Malformed,
+}
+
+/// Decides. See the module.
+pub fn decide(facts: &Facts<'_>) -> Verdict {
+    let given = facts
+        .volume
+        .filter(|volume| is_meant_for(volume, facts.claim, facts.us));
+    let decision = judge(facts, given);
+    let unused = given.filter(|_| !matches!(decision, Decision::Reuse(_)));
+    Verdict {
+        unused: unused.cloned().map(Box::new),
+        decision,
+    }
+}
+
+fn judge(facts: &Facts<'_>, given: Option<&Volume>) -> Decision {
+    let Facts { claim, us, .. } = *facts;
+    let Some(class_name) = &claim.class else {
+        return Decision::Pass(Pass::NoClass);
+    };
+    let Some(class) = facts.class.filter(|class| class.provisioner == us.provisioner) else {
+        return Decision::Pass(Pass::OtherClass);
+    };
+    if matches!(facts.namespace, Ok(Namespace { enabled: false, .. })) {
+        return Decision::Pass(Pass::NamespaceDisabled);
+    }
+    if claim.volume_name.is_some() && given.is_none() {
+        return Decision::Pass(Pass::NamesVolume);
+    }
+    let Some(capacity) = claim.request.clone().filter(|_| !claim.is_malformed()) else {
+        return Decision::Pass(Pass::Malformed);
+    };
+    if !claim.beyond.is_empty() {
+        return Decision::Deny(format!(
+            "StorageClass {class_name} cannot provide {}; change the claim or choose another class",
+            claim.beyond.join(" and ")
+        ));
+    }
+    let class = match Class::read(class, facts.defaults) {
+        Ok(class) => class,
+        Err(mistakes) => return deny("StorageClass", class_name, &mistakes),
+    };
+    let namespace = match facts.namespace {
+        Ok(namespace) => namespace,
+        Err(mistakes) => return deny("namespace", &claim.namespace, mistakes),
+    };
+    if let Some(volume) = given.filter(|volume| fits(claim, volume).is_ok()) {
+        return Decision::Reuse(Box::new(volume.clone()));
+    }
+    let claim_name = match &claim.name {
+        Name::Given(name) => name.clone(),
+        Name::Generate(prefix) => generate(prefix, facts.fresh),
+    };
+    let name = format!("pvc-{}", facts.fresh);
+    let directory = match Directory::parse(&format!("{}-{claim_name}-{name}", claim.namespace)) {
+        Ok(directory) => directory,
+        Err(wrong) => return Decision::Deny(format!("{wrong}; give the claim a shorter name")),
+    };
+    Decision::Provision(Box::new(NewVolume {
+        name,
+        claim: (claim.namespace.clone(), claim_name),
+        class: class.name,
+        access_modes: claim.access_modes.clone(),
+        capacity,
+        share: class.share,
+        directory,
+        mode: class.mode,
+        on_delete: namespace.on_delete.or(class.on_delete).unwrap_or(OnDelete::Archive),
+        reclaim: class.reclaim,
+        mount_options: class.mount_options,
+    }))
+}
+
+/// Whether a volume is what a claim asks for. The controller manager does not look at any of this once a volume names
+/// the claim. The error says what differs.
+pub fn fits(claim: &Claim, volume: &Volume) -> Result<(), String> {
+    let class = claim.class.as_deref().unwrap_or_default();
+    if class != volume.class {
+        return Err(format!("its class is {class:?}, the volume's is {:?}", volume.class));
+    }
+    if let Some(mode) = claim
+        .access_modes
+        .iter()
+        .find(|mode| !volume.access_modes.contains(mode))
+    {
+        return Err(format!(
+            "it asks for access mode {mode}, the volume has {}",
+            volume.access_modes.join(", ")
+        ));
+    }
+    match &claim.request {
+        Some(request) if request.bytes > volume.capacity => Err(format!(
+            "it asks for {}, the volume has {} bytes",
+            request.written, volume.capacity
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the volume that a claim names is one that an earlier call for this very claim made, and nothing else has
+/// laid hands on since.
+fn is_meant_for(volume: &Volume, claim: &Claim, us: &Us) -> bool {
+    let Some(meant) = &volume.claim else { return false };
+    volume.maker.as_ref() == Some(us)
+        && volume.held
+        && !volume.deleting
+        && meant.uid.is_none()
+        && meant.namespace == claim.namespace
+        && matches!(&claim.name, Name::Given(name) if *name == meant.name)
+}
+
+fn deny(kind: &str, name: &str, mistakes: &[Mistake]) -> Decision {
+    Decision::Deny(format!(
+        "{kind} {name}: {}; an administrator must correct it",
+        Mistake::join(mistakes)
+    ))
+}
+
+/// Completes a `generateName` as the API server would have done.
+fn generate(prefix: &str, fresh: Uuid) -> String {
+    let suffix = fresh.as_bytes()[..5]
+        .iter()
+        .map(|&byte| char::from(SUFFIX[usize::from(byte) % SUFFIX.len()]));
+    prefix.chars().take(LONGEST_PREFIX).chain(suffix).collect()
+}
+
+#[cfg(test)]
+#[path = "decide_tests.rs"]
+mod tests;

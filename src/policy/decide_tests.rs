@@ -1,0 +1,290 @@
+//! A claim's way in, as a table. Each case shows only its difference from a claim that is provisioned.
+
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::policy::class::Reclaim;
+use crate::volume::{ClaimRef, Phase};
+
+/// Everything that has a say, as JSON; `Default` is the case where all is well.
+struct World {
+    claim: Value,
+    class: Value,
+    namespace: Value,
+    volume: Option<Volume>,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self {
+            claim: json!({
+                "metadata": {"name": "data"},
+                "spec": {
+                    "storageClassName": "fast",
+                    "accessModes": ["ReadWriteMany", "ReadOnlyMany"],
+                    "resources": {"requests": {"storage": "1.5Gi"}},
+                },
+            }),
+            class: json!({
+                "metadata": {"name": "fast"},
+                "provisioner": "bindery.dev/nfs",
+                "parameters": {"server": "nas1", "share": "/export"},
+            }),
+            namespace: json!({}),
+            volume: None,
+        }
+    }
+}
+
+fn us() -> Us {
+    Us {
+        provisioner: "bindery.dev/nfs".to_owned(),
+        instance: "blue".to_owned(),
+    }
+}
+
+fn verdict(change: impl FnOnce(&mut World)) -> Verdict {
+    let mut world = World::default();
+    change(&mut world);
+    let claim: PersistentVolumeClaim = serde_json::from_value(world.claim).unwrap();
+    let class: Option<StorageClass> = serde_json::from_value(world.class).unwrap();
+    let namespace = Namespace::read(&serde_json::from_value(world.namespace).unwrap());
+    decide(&Facts {
+        claim: &Claim::read(&claim, "team-a"),
+        class: class.as_ref(),
+        namespace: &namespace,
+        volume: world.volume.as_ref(),
+        defaults: &Defaults::default(),
+        us: &us(),
+        fresh: Uuid::from_u128(0x1234),
+    })
+}
+
+fn decision(change: impl FnOnce(&mut World)) -> Decision {
+    verdict(change).decision
+}
+
+fn provisioned(change: impl FnOnce(&mut World)) -> NewVolume {
+    match decision(change) {
+        Decision::Provision(new) => *new,
+        other => panic!("{other:?}"),
+    }
+}
+
+const VOLUME: &str = "pvc-00000000-0000-0000-0000-000000001234";
+
+/// The volume that an earlier call for the same claim made.
+fn given() -> Volume {
+    Volume {
+        name: "pvc-earlier".to_owned(),
+        uid: "u".to_owned(),
+        version: "7".to_owned(),
+        deleting: false,
+        held: true,
+        phase: Phase::Unbound,
+        claim: Some(ClaimRef {
+            namespace: "team-a".to_owned(),
+            name: "data".to_owned(),
+            uid: None,
+        }),
+        class: "fast".to_owned(),
+        access_modes: vec!["ReadWriteMany".to_owned(), "ReadOnlyMany".to_owned()],
+        capacity: 3 << 29,
+        reclaim: Reclaim::Delete,
+        ready: false,
+        maker: Some(us()),
+        record: Err("of no interest here".to_owned()),
+    }
+}
+
+fn reinvoked(world: &mut World) {
+    world.claim["spec"]["volumeName"] = json!("pvc-earlier");
+    world.volume = Some(given());
+}
+
+#[test]
+fn a_claim_of_ours_gets_a_volume_and_a_directory_of_its_own() {
+    let new = provisioned(|_| ());
+    assert_eq!(new.name, VOLUME);
+    assert_eq!(new.claim, ("team-a".to_owned(), "data".to_owned()));
+    assert_eq!(new.share.join(&new.directory), format!("/export/team-a-data-{VOLUME}"));
+    assert_eq!((new.capacity.written.as_str(), new.capacity.bytes), ("1.5Gi", 3 << 29));
+    assert_eq!(
+        (new.on_delete, new.reclaim, new.mode),
+        (OnDelete::Archive, Reclaim::Delete, 0o777)
+    );
+}
+
+#[test]
+fn what_is_not_ours_passes_untouched() {
+    let pass = |change: fn(&mut World)| match decision(change) {
+        Decision::Pass(reason) => reason,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(
+        pass(|world| world.claim["spec"]["storageClassName"] = json!(null)),
+        Pass::NoClass
+    );
+    assert_eq!(
+        pass(|world| world.claim["spec"]["storageClassName"] = json!("")),
+        Pass::NoClass
+    );
+    assert_eq!(pass(|world| world.class = json!(null)), Pass::OtherClass);
+    assert_eq!(
+        pass(|world| world.class["provisioner"] = json!("example.com/other")),
+        Pass::OtherClass
+    );
+    assert_eq!(
+        pass(|world| world.claim["spec"]["volumeName"] = json!("by-hand")),
+        Pass::NamesVolume
+    );
+    assert_eq!(
+        pass(|world| world.namespace = json!({"bindery.dev/enabled": "false"})),
+        Pass::NamespaceDisabled
+    );
+    assert_eq!(
+        pass(|world| world.claim["metadata"]["name"] = json!("../../x")),
+        Pass::Malformed
+    );
+    assert_eq!(
+        pass(|world| world.claim["spec"]["accessModes"] = json!([])),
+        Pass::Malformed
+    );
+    assert_eq!(
+        pass(|world| world.claim["spec"]["resources"] = json!({})),
+        Pass::Malformed
+    );
+}
+
+#[test]
+fn what_nfs_cannot_give_is_refused_with_every_reason() {
+    let denied = decision(|world| {
+        world.claim["spec"]["volumeMode"] = json!("Block");
+        world.claim["spec"]["selector"] = json!({"matchLabels": {"a": "b"}});
+    });
+    let message = "StorageClass fast cannot provide volumeMode Block and a selector; \
+                   change the claim or choose another class";
+    assert_eq!(denied, Decision::Deny(message.to_owned()));
+}
+
+#[test]
+fn a_class_or_namespace_with_mistakes_refuses_the_claim_and_names_them() {
+    let denied = decision(|world| world.class["parameters"]["onDelete"] = json!("shred"));
+    let message = "StorageClass fast: onDelete is \"shred\": allowed are delete, retain or archive; \
+                   an administrator must correct it";
+    assert_eq!(denied, Decision::Deny(message.to_owned()));
+
+    let denied = decision(|world| world.namespace = json!({"bindery.dev/on-delete": "shred"}));
+    let message = "namespace team-a: bindery.dev/on-delete is \"shred\": allowed are delete, retain or archive; \
+                   an administrator must correct it";
+    assert_eq!(denied, Decision::Deny(message.to_owned()));
+}
+
+#[test]
+fn the_namespace_wins_over_the_class_and_the_class_over_the_default() {
+    let on_delete = |namespace: Value, class: Value| {
+        let new = provisioned(|world| {
+            world.namespace = namespace;
+            let parameters = world.class["parameters"].as_object_mut().unwrap();
+            parameters.extend(class.as_object().unwrap().clone());
+        });
+        new.on_delete
+    };
+    let table = [
+        (json!({}), json!({}), OnDelete::Archive),
+        (json!({}), json!({"onDelete": "delete"}), OnDelete::Delete),
+        (json!({}), json!({"archiveOnDelete": "false"}), OnDelete::Delete),
+        (
+            json!({"bindery.dev/on-delete": "retain"}),
+            json!({"onDelete": "delete"}),
+            OnDelete::Retain,
+        ),
+        (
+            json!({"bindery.dev/archive-on-delete": "true"}),
+            json!({"onDelete": "delete"}),
+            OnDelete::Archive,
+        ),
+        (
+            json!({"bindery.dev/archive-on-delete": "false"}),
+            json!({}),
+            OnDelete::Delete,
+        ),
+    ];
+    for (namespace, class, expected) in table {
+        assert_eq!(
+            on_delete(namespace.clone(), class.clone()),
+            expected,
+            "{namespace} {class}"
+        );
+    }
+}
+
+#[test]
+fn a_generated_name_is_settled_as_kubernetes_would() {
+    let name = |prefix: &str| {
+        provisioned(|world| world.claim["metadata"] = json!({"generateName": prefix}))
+            .claim
+            .1
+    };
+    assert_eq!(name("data-"), "data-bbbbb");
+    assert_eq!(name(&"a".repeat(100)).len(), 63);
+}
+
+#[test]
+fn a_directory_name_that_no_server_takes_is_refused() {
+    let name = "a".repeat(250);
+    let denied = decision(|world| world.claim["metadata"]["name"] = json!(name));
+    let message = format!(
+        "directory {:?} has a segment of 298 bytes; NFS servers take 255 at most; give the claim a shorter name",
+        format!("team-a-{name}-{VOLUME}"),
+    );
+    assert_eq!(denied, Decision::Deny(message));
+}
+
+#[test]
+fn a_repeated_call_uses_the_volume_of_the_first() {
+    let answer = verdict(reinvoked);
+    assert_eq!(answer.decision, Decision::Reuse(Box::new(given())));
+    assert_eq!(answer.unused, None);
+}
+
+#[test]
+fn a_claim_that_another_webhook_has_changed_gets_a_new_volume_and_the_old_one_goes() {
+    let answer = verdict(|world| {
+        reinvoked(world);
+        world.claim["spec"]["resources"]["requests"]["storage"] = json!("2Gi");
+    });
+    assert!(matches!(answer.decision, Decision::Provision(_)), "{answer:?}");
+    assert_eq!(answer.unused, Some(Box::new(given())));
+}
+
+#[test]
+fn a_claim_that_another_webhook_has_given_to_another_class_loses_our_volume() {
+    let answer = verdict(|world| {
+        reinvoked(world);
+        world.class["provisioner"] = json!("example.com/other");
+    });
+    assert_eq!(answer.decision, Decision::Pass(Pass::OtherClass));
+    assert_eq!(answer.unused, Some(Box::new(given())));
+}
+
+#[test]
+fn a_volume_that_is_not_ours_for_this_very_claim_is_never_used() {
+    let changes: [fn(&mut Volume); 6] = [
+        |volume| volume.maker = None,
+        |volume| volume.maker.as_mut().unwrap().instance = "green".to_owned(),
+        |volume| volume.deleting = true,
+        |volume| volume.claim.as_mut().unwrap().uid = Some("u-1".to_owned()),
+        |volume| volume.claim.as_mut().unwrap().namespace = "team-b".to_owned(),
+        |volume| volume.claim = None,
+    ];
+    for (case, change) in changes.into_iter().enumerate() {
+        let answer = verdict(|world| {
+            reinvoked(world);
+            change(world.volume.as_mut().unwrap());
+        });
+        assert_eq!(answer.decision, Decision::Pass(Pass::NamesVolume), "case {case}");
+        assert_eq!(answer.unused, None, "case {case}");
+    }
+}

@@ -1,0 +1,126 @@
+//! No text, however hostile, names a place outside the share.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn wrong(text: &str) -> String {
+    Directory::parse(text).unwrap_err().to_string()
+}
+
+#[test]
+fn a_share_is_the_same_however_it_is_written() {
+    let share = |server, path| Share::parse(server, path).unwrap().to_string();
+    assert_eq!(share("NAS1.Example.com.", "/export//a/"), "nas1.example.com:/export/a");
+    assert_eq!(share("10.0.0.5", "/"), "10.0.0.5:/");
+    assert_eq!(share("fd00::5", "/x"), "fd00::5:/x");
+}
+
+#[test]
+fn a_share_that_is_none_says_why() {
+    let wrong = |server, path| Share::parse(server, path).unwrap_err().to_string();
+    assert_eq!(wrong("", "/x"), "server \"\" is not a host name or an address");
+    assert_eq!(
+        wrong("nas 1", "/x"),
+        "server \"nas 1\" is not a host name or an address"
+    );
+    assert_eq!(
+        wrong("nas", "/a/../b"),
+        "share \"/a/../b\" has the segment \"..\", which would lead out of its place"
+    );
+}
+
+#[test]
+fn joined_paths_agree_however_share_and_directory_divide_them() {
+    let join = |path, directory| {
+        Share::parse("nas", path)
+            .unwrap()
+            .join(&Directory::parse(directory).unwrap())
+    };
+    assert_eq!(join("/export", "a/b"), join("/export/a", "b"));
+    assert_eq!(join("/", "a"), "/a");
+}
+
+#[test]
+fn a_directory_that_is_none_says_why() {
+    assert_eq!(wrong(""), "directory \"\" has an empty segment");
+    assert_eq!(wrong("/a"), "directory \"/a\" has an empty segment");
+    assert_eq!(wrong("a//b"), "directory \"a//b\" has an empty segment");
+    assert_eq!(
+        wrong("a/.."),
+        "directory \"a/..\" has the segment \"..\", which would lead out of its place"
+    );
+    assert_eq!(
+        wrong("."),
+        "directory \".\" has the segment \".\", which would lead out of its place"
+    );
+    assert_eq!(wrong("a\0b"), "directory \"a\\0b\" has a control character in it");
+    assert_eq!(
+        wrong("a /b"),
+        "directory \"a /b\" has the segment \"a \" with a blank at an end"
+    );
+    assert_eq!(
+        wrong("archived-x"),
+        "directory \"archived-x\" has the segment \"archived-x\": names that begin with archived- or .bindery- are kept for Bindery"
+    );
+    assert!(wrong(".bindery-trash/x").contains("kept for Bindery"));
+}
+
+#[test]
+fn an_archive_is_found_again_by_its_tag_and_by_no_other() {
+    let tag = Directory::archive_tag("blue", "pvc-1");
+    let archive = Directory::parse("team-a/data")
+        .unwrap()
+        .archive("20260101T000000Z", &tag);
+    assert_eq!(archive.as_str(), format!("archived-team-a-data-20260101T000000Z-{tag}"));
+    assert!(Directory::is_archive_of(archive.as_str(), &tag));
+    for (instance, volume) in [("blue", "pvc-2"), ("green", "pvc-1")] {
+        assert!(!Directory::is_archive_of(
+            archive.as_str(),
+            &Directory::archive_tag(instance, volume)
+        ));
+    }
+}
+
+#[test]
+fn two_directories_never_share_an_archive_or_a_place_in_the_trash() {
+    let long = "x".repeat(254);
+    let tag = Directory::archive_tag("blue", "pvc-1");
+    let archive = |name: &str| {
+        Directory::parse(name)
+            .unwrap()
+            .archive("20260101T000000Z", &tag)
+            .to_string()
+    };
+    assert_ne!(archive(&format!("{long}a")), archive(&format!("{long}b")));
+    assert_ne!(
+        Directory::in_trash("blue", &format!("{long}a")),
+        Directory::in_trash("blue", &format!("{long}b"))
+    );
+    assert_ne!(
+        Directory::in_trash("blue", "pvc-1"),
+        Directory::in_trash("green", "pvc-1")
+    );
+}
+
+proptest! {
+    #[test]
+    fn a_directory_lies_strictly_below_its_share(text in "(\\PC|[./\\x00-\\x1f]){0,40}") {
+        if let Ok(directory) = Directory::parse(&text) {
+            let segments: Vec<&str> = directory.segments().collect();
+            prop_assert!(!segments.is_empty());
+            for segment in segments {
+                prop_assert!(!["", ".", ".."].contains(&segment));
+                prop_assert!(segment.len() <= 255 && !segment.contains(['/', '\0']));
+                prop_assert!(!segment.starts_with("archived-") && !segment.starts_with(".bindery-"));
+            }
+        }
+    }
+
+    #[test]
+    fn an_archive_is_one_segment_that_a_server_takes(segments in prop::collection::vec("[a-zé]{1,127}", 1..5)) {
+        let directory = Directory::parse(&segments.join("/")).unwrap();
+        let archive = directory.archive("20260101T000000Z", &Directory::archive_tag("blue", "pvc-1"));
+        prop_assert!(archive.as_str().len() <= 255 && !archive.as_str().contains('/'));
+    }
+}

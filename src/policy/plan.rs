@@ -1,0 +1,122 @@
+//! What happens to a volume: the binder's and the cleanup's decisions, as one table.
+//!
+//! [`plan`] is asked again after every change and after every effect, so each answer is one step, and the steps may be
+//! cut anywhere: what stands on the volume then leads to the same next step.
+
+use super::claim::Claim;
+use super::class::Reclaim;
+use super::decide;
+use super::on_delete::OnDelete;
+use crate::names;
+use crate::volume::{Phase, Record, Us, Volume};
+
+/// What is known about the claim that a volume is for.
+#[derive(Clone, Copy, Debug)]
+pub enum Holder<'a> {
+    /// Nobody has looked.
+    Unknown,
+    /// A live look found no claim of that name.
+    Gone,
+    /// A live look found this one.
+    Here(&'a Claim),
+}
+
+/// The next step for a volume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Plan {
+    /// Nothing, until something changes.
+    Leave,
+    /// Look at the claim and plan again.
+    LookAtClaim,
+    /// The marks cannot be read, so nothing is safe to do: a person must look.
+    Broken(String),
+    /// The claim has come: make sure of the directory, then write the claim's uid.
+    Bind(Record),
+    /// The claim is not what the volume was made for: tell its user, and delete the volume.
+    Undo(String),
+    /// The claim is gone: mark the volume deleted. The finalizer holds it.
+    MarkDeleted,
+    /// Take care of the directory, then remove the finalizer.
+    Dispose(Dispose),
+}
+
+/// What happens to the directory before the finalizer goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Dispose {
+    /// Nothing.
+    Keep(Record),
+    /// It was never given to a claim: it goes if Bindery made it and nothing is in it, else it stays.
+    RemoveUnused(Record),
+    /// It goes to the trash and is removed.
+    Delete(Record),
+    /// It is renamed.
+    Archive(Record),
+}
+
+/// Plans the next step. See the module.
+pub fn plan(volume: &Volume, holder: Holder<'_>, us: &Us) -> Plan {
+    if volume.maker.as_ref() != Some(us) || !volume.held {
+        return Plan::Leave;
+    }
+    let settled = volume.ready && volume.phase != Phase::Released;
+    let kept = volume.phase == Phase::Released && volume.reclaim == Reclaim::Retain;
+    if !volume.deleting && (settled || kept) {
+        return Plan::Leave;
+    }
+    let record = match &volume.record {
+        Ok(record) => record.clone(),
+        Err(wrong) => return Plan::Broken(wrong.clone()),
+    };
+    match (volume.deleting, volume.phase, holding(volume, holder)) {
+        (_, _, Holding::Unknown) => Plan::LookAtClaim,
+        (true, _, Holding::Yes(_)) => Plan::Leave,
+        (true, _, Holding::No) => Plan::Dispose(dispose(volume, record)),
+        // The controller manager's view may be older than ours.
+        (false, Phase::Released, Holding::Yes(_)) => Plan::Leave,
+        (false, Phase::Released, Holding::No) => Plan::MarkDeleted,
+        (false, Phase::Bound | Phase::Unbound, Holding::No) => Plan::Leave,
+        (false, Phase::Bound, Holding::Yes(_)) => Plan::Bind(record),
+        (false, Phase::Unbound, Holding::Yes(claim)) => match decide::fits(claim, volume) {
+            Ok(()) => Plan::Bind(record),
+            Err(difference) => Plan::Undo(difference),
+        },
+    }
+}
+
+enum Holding<'a> {
+    Unknown,
+    Yes(&'a Claim),
+    No,
+}
+
+/// Whether a claim holds the volume: the one whose uid the volume names, or, before that is known, the one of its name
+/// that names the volume.
+fn holding<'a>(volume: &Volume, holder: Holder<'a>) -> Holding<'a> {
+    let Some(meant) = &volume.claim else { return Holding::No };
+    match holder {
+        Holder::Unknown => Holding::Unknown,
+        Holder::Gone => Holding::No,
+        Holder::Here(claim) => {
+            let holds = match &meant.uid {
+                Some(uid) => claim.uid == *uid,
+                None => claim.volume_name.as_ref() == Some(&volume.name),
+            };
+            if holds { Holding::Yes(claim) } else { Holding::No }
+        }
+    }
+}
+
+fn dispose(volume: &Volume, record: Record) -> Dispose {
+    let uid = volume.claim.as_ref().and_then(|claim| claim.uid.as_deref());
+    let given = volume.ready || uid.is_some_and(|uid| uid != names::FENCE);
+    match (volume.reclaim, record.on_delete) {
+        _ if !given => Dispose::RemoveUnused(record),
+        (Reclaim::Retain, _) | (_, OnDelete::Retain) => Dispose::Keep(record),
+        (Reclaim::Delete, OnDelete::Delete) => Dispose::Delete(record),
+        (Reclaim::Delete, OnDelete::Archive) => Dispose::Archive(record),
+    }
+}
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

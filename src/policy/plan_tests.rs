@@ -1,0 +1,243 @@
+//! A volume's next step, as a table. Each case shows only its difference from a volume that waits for its claim.
+
+use super::*;
+use crate::policy::claim::{Bytes, Name};
+use crate::policy::directory::{Directory, Share};
+use crate::volume::{ClaimRef, Origin};
+
+fn us() -> Us {
+    Us {
+        provisioner: "bindery.dev/nfs".to_owned(),
+        instance: "blue".to_owned(),
+    }
+}
+
+fn record() -> Record {
+    Record {
+        share: Share::parse("nas1", "/export").unwrap(),
+        directory: Directory::parse("team-a-data").unwrap(),
+        origin: Origin::New,
+        on_delete: OnDelete::Archive,
+        identity: None,
+        mode: 0o777,
+    }
+}
+
+/// Provisioned, its claim not seen yet.
+fn volume(change: impl FnOnce(&mut Volume)) -> Volume {
+    let mut volume = Volume {
+        name: "pvc-1".to_owned(),
+        uid: "v".to_owned(),
+        version: "7".to_owned(),
+        deleting: false,
+        held: true,
+        phase: Phase::Unbound,
+        claim: Some(ClaimRef {
+            namespace: "team-a".to_owned(),
+            name: "data".to_owned(),
+            uid: None,
+        }),
+        class: "fast".to_owned(),
+        access_modes: vec!["ReadWriteMany".to_owned()],
+        capacity: 1 << 30,
+        reclaim: Reclaim::Delete,
+        ready: false,
+        maker: Some(us()),
+        record: Ok(record()),
+    };
+    change(&mut volume);
+    volume
+}
+
+/// The claim that the volume was made for.
+fn claim(change: impl FnOnce(&mut Claim)) -> Claim {
+    let mut claim = Claim {
+        namespace: "team-a".to_owned(),
+        name: Name::Given("data".to_owned()),
+        uid: "c".to_owned(),
+        class: Some("fast".to_owned()),
+        volume_name: Some("pvc-1".to_owned()),
+        access_modes: vec!["ReadWriteMany".to_owned()],
+        request: Some(Bytes {
+            written: "1Gi".to_owned(),
+            bytes: 1 << 30,
+        }),
+        beyond: vec![],
+    };
+    change(&mut claim);
+    claim
+}
+
+fn uid(volume: &mut Volume, uid: &str) {
+    volume.claim.as_mut().unwrap().uid = Some(uid.to_owned());
+}
+
+fn given(volume: &mut Volume) {
+    uid(volume, "c");
+    volume.ready = true;
+}
+
+fn released(volume: &mut Volume) {
+    given(volume);
+    volume.phase = Phase::Released;
+}
+
+fn deleted(volume: &mut Volume) {
+    released(volume);
+    volume.deleting = true;
+}
+
+fn after_gone(change: impl FnOnce(&mut Volume)) -> Plan {
+    plan(&volume(change), Holder::Gone, &us())
+}
+
+#[test]
+fn a_volume_whose_claim_has_come_is_bound() {
+    let claim = claim(|_| ());
+    let held = Holder::Here(&claim);
+    assert_eq!(plan(&volume(|_| ()), held, &us()), Plan::Bind(record()));
+    let bound_by_others = volume(|volume| {
+        uid(volume, "c");
+        volume.phase = Phase::Bound;
+    });
+    assert_eq!(plan(&bound_by_others, held, &us()), Plan::Bind(record()));
+}
+
+#[test]
+fn the_claim_is_looked_at_only_when_there_is_something_to_do() {
+    let asks = |change: fn(&mut Volume)| plan(&volume(change), Holder::Unknown, &us()) == Plan::LookAtClaim;
+    assert!(asks(|_| ()));
+    assert!(asks(released));
+    assert!(asks(deleted));
+    assert!(!asks(given));
+    assert!(!asks(|volume| {
+        given(volume);
+        volume.phase = Phase::Bound;
+    }));
+}
+
+#[test]
+fn a_volume_that_is_not_ours_is_left_alone_whatever_happens_to_it() {
+    let changes: [fn(&mut Volume); 4] = [
+        |volume| volume.maker = None,
+        |volume| volume.maker.as_mut().unwrap().instance = "green".to_owned(),
+        |volume| volume.maker.as_mut().unwrap().provisioner = "example.com/other".to_owned(),
+        |volume| volume.held = false,
+    ];
+    for (case, change) in changes.into_iter().enumerate() {
+        for state in [|_: &mut Volume| (), released, deleted] {
+            let mut volume = volume(state);
+            change(&mut volume);
+            assert_eq!(
+                plan(&volume, Holder::Gone, &us()),
+                Plan::Leave,
+                "case {case}: {volume:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_claim_that_names_another_volume_does_not_get_this_one() {
+    let other = claim(|claim| claim.volume_name = Some("pvc-2".to_owned()));
+    assert_eq!(plan(&volume(|_| ()), Holder::Here(&other), &us()), Plan::Leave);
+    let without = claim(|claim| claim.volume_name = None);
+    assert_eq!(plan(&volume(|_| ()), Holder::Here(&without), &us()), Plan::Leave);
+}
+
+#[test]
+fn a_claim_that_was_changed_after_us_does_not_get_the_volume() {
+    let undo = |change: fn(&mut Claim)| match plan(&volume(|_| ()), Holder::Here(&claim(change)), &us()) {
+        Plan::Undo(difference) => difference,
+        other => panic!("{other:?}"),
+    };
+    let class = undo(|claim| claim.class = Some("slow".to_owned()));
+    assert_eq!(class, "its class is \"slow\", the volume's is \"fast\"");
+    let mode = undo(|claim| claim.access_modes.push("ReadWriteOnce".to_owned()));
+    assert_eq!(
+        mode,
+        "it asks for access mode ReadWriteOnce, the volume has ReadWriteMany"
+    );
+    let size = undo(|claim| claim.request.as_mut().unwrap().bytes += 1);
+    assert_eq!(size, "it asks for 1Gi, the volume has 1073741824 bytes");
+}
+
+#[test]
+fn a_released_volume_is_deleted_once_its_claim_is_really_gone() {
+    assert_eq!(after_gone(released), Plan::MarkDeleted);
+    let same = claim(|_| ());
+    assert_eq!(plan(&volume(released), Holder::Here(&same), &us()), Plan::Leave);
+    let new_of_that_name = claim(|claim| claim.uid = "c-2".to_owned());
+    assert_eq!(
+        plan(&volume(released), Holder::Here(&new_of_that_name), &us()),
+        Plan::MarkDeleted
+    );
+}
+
+#[test]
+fn a_released_volume_of_a_retaining_class_is_kept() {
+    let kept = after_gone(|volume| {
+        released(volume);
+        volume.reclaim = Reclaim::Retain;
+    });
+    assert_eq!(kept, Plan::Leave);
+}
+
+#[test]
+fn a_volume_that_somebody_deletes_waits_for_its_claim() {
+    let same = claim(|_| ());
+    assert_eq!(plan(&volume(deleted), Holder::Here(&same), &us()), Plan::Leave);
+    let unbound = volume(|volume| volume.deleting = true);
+    assert_eq!(plan(&unbound, Holder::Here(&same), &us()), Plan::Leave);
+}
+
+#[test]
+fn the_directory_meets_the_fate_that_stands_on_the_volume() {
+    let fate = |on_delete, reclaim| {
+        let plan = after_gone(|volume| {
+            deleted(volume);
+            volume.reclaim = reclaim;
+            volume.record.as_mut().unwrap().on_delete = on_delete;
+        });
+        match plan {
+            Plan::Dispose(Dispose::Keep(_)) => "keep",
+            Plan::Dispose(Dispose::Delete(_)) => "delete",
+            Plan::Dispose(Dispose::Archive(_)) => "archive",
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(fate(OnDelete::Archive, Reclaim::Delete), "archive");
+    assert_eq!(fate(OnDelete::Delete, Reclaim::Delete), "delete");
+    assert_eq!(fate(OnDelete::Retain, Reclaim::Delete), "keep");
+    for on_delete in [OnDelete::Archive, OnDelete::Delete, OnDelete::Retain] {
+        assert_eq!(fate(on_delete, Reclaim::Retain), "keep");
+    }
+}
+
+#[test]
+fn a_directory_that_no_claim_ever_had_goes_only_if_it_is_empty() {
+    let never = after_gone(|volume| volume.deleting = true);
+    assert_eq!(never, Plan::Dispose(Dispose::RemoveUnused(record())));
+    let fenced = after_gone(|volume| {
+        uid(volume, names::FENCE);
+        volume.deleting = true;
+    });
+    assert_eq!(fenced, Plan::Dispose(Dispose::RemoveUnused(record())));
+    let bound_without_us = after_gone(|volume| {
+        uid(volume, "c");
+        volume.deleting = true;
+    });
+    assert_eq!(bound_without_us, Plan::Dispose(Dispose::Archive(record())));
+}
+
+#[test]
+fn marks_that_cannot_be_read_stop_everything() {
+    let broken = after_gone(|volume| {
+        deleted(volume);
+        volume.record = Err("annotation bindery.dev/share is missing".to_owned());
+    });
+    assert_eq!(
+        broken,
+        Plan::Broken("annotation bindery.dev/share is missing".to_owned())
+    );
+}

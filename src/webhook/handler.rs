@@ -1,0 +1,181 @@
+//! From an admission review to its answer: look things up, decide, carry out.
+//!
+//! A review runs to its end even when the API server hangs up: what it began is finished or undone, not dropped.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use serde_json::{Value, json};
+use tokio::time::{Instant, timeout_at};
+use tracing::Instrument;
+use uuid::Uuid;
+
+use super::review::{Answer, Request};
+use crate::policy::claim::{Claim, Name};
+use crate::policy::class::Defaults;
+use crate::policy::decide::{Decision, Facts, Pass, Verdict, decide};
+use crate::provision::{Failure, Provisioner};
+use crate::volume::NewVolume;
+
+/// Answers reviews.
+pub struct Handler {
+    /// The effects, and the cluster.
+    pub provisioner: Provisioner,
+    /// For classes that name no server or share.
+    pub defaults: Defaults,
+    /// For one review.
+    pub deadline: Duration,
+}
+
+impl Handler {
+    /// The answer to a review, at the latest when the deadline is over.
+    pub async fn answer(self: Arc<Self>, request: Request) -> Value {
+        let began = std::time::Instant::now();
+        let uid = request.uid.clone();
+        let span = tracing::info_span!("review", request = uid, claim = tracing::field::Empty);
+        let handler = Arc::clone(&self);
+        let work = async move { handler.review(request).await }.instrument(span);
+        let (answer, outcome) = self.provisioner.tasks.spawn(work).await.unwrap_or_else(|error| {
+            tracing::error!(%error, request = uid, "a review ended in a panic; the claim is admitted as it is");
+            (Answer::Allow, "panic")
+        });
+        self.provisioner.metrics.review(outcome, began);
+        answer.review(&uid)
+    }
+
+    async fn review(&self, request: Request) -> (Answer, &'static str) {
+        if !request.creates_a_claim() {
+            return (Answer::Allow, "pass");
+        }
+        let typed: PersistentVolumeClaim = match serde_json::from_value(request.object.clone()) {
+            Ok(claim) => claim,
+            Err(error) => {
+                tracing::warn!(%error, "a claim that cannot be read is admitted as it is");
+                return (Answer::Allow, "pass");
+            }
+        };
+        let claim = Claim::read(&typed, &request.namespace);
+        let (Name::Given(name) | Name::Generate(name)) = &claim.name;
+        tracing::Span::current().record("claim", format!("{}/{name}", claim.namespace));
+
+        let deadline = Instant::now() + self.deadline;
+        let verdict = match timeout_at(deadline, self.decide(&claim)).await {
+            Ok(Ok(verdict)) => verdict,
+            Ok(Err(error)) => {
+                return deny(format!(
+                    "the API server could not be asked about the claim's class: {error}; try again"
+                ));
+            }
+            Err(_) => {
+                return deny(
+                    "the API server did not answer in time when asked about the claim's class; try again".to_owned(),
+                );
+            }
+        };
+        if request.dry_run {
+            return match verdict.decision {
+                Decision::Deny(message) => deny(message),
+                _ => (Answer::Allow, "dry-run"),
+            };
+        }
+        let answer = self
+            .carry_out(&request, verdict.decision, verdict.unused.is_some(), deadline)
+            .await;
+        if let Some(unused) = verdict.unused {
+            self.provisioner.abandon(unused.name.clone());
+        }
+        answer
+    }
+
+    async fn decide(&self, claim: &Claim) -> kube::Result<Verdict> {
+        let cluster = &self.provisioner.cluster;
+        let class = match &claim.class {
+            Some(name) => cluster.class(name).await?,
+            None => None,
+        };
+        let ours = class
+            .as_ref()
+            .is_some_and(|class| class.provisioner == self.provisioner.us.provisioner);
+        // Another class's claim that names a volume: one of ours only if we made it for an earlier call, and those have
+        // names of this form. A static volume costs no look.
+        let volume = match &claim.volume_name {
+            Some(name) if ours || name.starts_with("pvc-") => cluster.volume(name).await?,
+            _ => None,
+        };
+        if !ours && volume.is_none() {
+            let pass = if class.is_none() && claim.class.is_none() {
+                Pass::NoClass
+            } else {
+                Pass::OtherClass
+            };
+            return Ok(Verdict {
+                decision: Decision::Pass(pass),
+                unused: None,
+            });
+        }
+        let namespace = cluster.namespace(&claim.namespace).await?;
+        Ok(decide(&Facts {
+            claim,
+            class: class.as_ref(),
+            namespace: &namespace,
+            volume: volume.as_ref(),
+            defaults: &self.defaults,
+            us: &self.provisioner.us,
+            fresh: Uuid::new_v4(),
+        }))
+    }
+
+    async fn carry_out(
+        &self,
+        request: &Request,
+        decision: Decision,
+        withdraw: bool,
+        deadline: Instant,
+    ) -> (Answer, &'static str) {
+        match decision {
+            Decision::Pass(reason) => {
+                tracing::debug!(?reason, "passed");
+                let answer = if withdraw {
+                    without_volume(&request.object)
+                } else {
+                    Answer::Allow
+                };
+                (answer, "pass")
+            }
+            Decision::Deny(message) => deny(message),
+            Decision::Provision(new) => self.provision(request, &new, deadline).await,
+            Decision::Reuse(volume) => match self.provisioner.touch(&volume, &request.uid, deadline).await {
+                Ok(()) => (Answer::Allow, "reuse"),
+                Err(failure) => deny(format!("volume {} cannot be used again: {failure}", volume.name)),
+            },
+        }
+    }
+
+    async fn provision(&self, request: &Request, new: &NewVolume, deadline: Instant) -> (Answer, &'static str) {
+        match self.provisioner.provision(new, deadline).await {
+            Ok(()) => {
+                tracing::info!(volume = new.name, share = %new.share, directory = %new.directory, "provisioned");
+                let mut changed = request.object.clone();
+                changed["metadata"]["name"] = json!(new.claim.1);
+                changed["spec"]["volumeName"] = json!(new.name);
+                (Answer::change(&request.object, &changed), "provision")
+            }
+            Err(Failure::ClaimExists) => (Answer::Allow, "pass"),
+            Err(failure) => deny(failure.to_string()),
+        }
+    }
+}
+
+fn without_volume(claim: &Value) -> Answer {
+    let mut changed = claim.clone();
+    if let Some(spec) = changed["spec"].as_object_mut() {
+        spec.remove("volumeName");
+    }
+    Answer::change(claim, &changed)
+}
+
+fn deny(message: String) -> (Answer, &'static str) {
+    tracing::info!("denied: {message}");
+    (Answer::Deny(message), "deny")
+}

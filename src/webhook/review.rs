@@ -1,0 +1,157 @@
+//! AdmissionReview v1 (`admission.k8s.io/v1`), as much of it as is used.
+//!
+//! The claim stays raw JSON beside its typed reading: the patch is the difference of two raw objects, so fields that this
+//! version of Bindery does not know survive.
+
+use k8s_openapi::ByteString;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+const API_VERSION: &str = "admission.k8s.io/v1";
+const KIND: &str = "AdmissionReview";
+
+/// What the API server asks.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Request {
+    /// Ties the answer to the question.
+    pub uid: String,
+    /// Of the claim.
+    #[serde(default)]
+    pub namespace: String,
+    /// `CREATE` is the only one that is ours.
+    pub operation: String,
+    /// The claim.
+    #[serde(default)]
+    pub object: Value,
+    /// Nothing may be touched.
+    #[serde(default)]
+    pub dry_run: bool,
+    resource: Resource,
+    #[serde(default)]
+    sub_resource: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Resource {
+    group: String,
+    resource: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Review {
+    api_version: String,
+    kind: String,
+    request: Option<Request>,
+}
+
+impl Request {
+    /// Reads a body. The error says what it is instead of an AdmissionReview.
+    pub fn read(body: &[u8]) -> Result<Self, String> {
+        let review: Review =
+            serde_json::from_slice(body).map_err(|error| format!("the body is no AdmissionReview: {error}"))?;
+        if (review.api_version.as_str(), review.kind.as_str()) != (API_VERSION, KIND) {
+            return Err(format!(
+                "the body is a {} {}; expected is {API_VERSION} {KIND}",
+                review.api_version, review.kind
+            ));
+        }
+        review.request.ok_or("the AdmissionReview has no request".to_owned())
+    }
+
+    /// Whether a claim is being created. A configuration that asks about anything else is answered with yes.
+    pub fn creates_a_claim(&self) -> bool {
+        let Resource { group, resource } = &self.resource;
+        self.operation == "CREATE"
+            && (group.as_str(), resource.as_str()) == ("", "persistentvolumeclaims")
+            && self.sub_resource.is_empty()
+    }
+}
+
+/// What the API server is told.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// The claim is admitted as it is.
+    Allow,
+    /// The claim is admitted with these changes.
+    Change(json_patch::Patch),
+    /// The claim is refused; the user reads this.
+    Deny(String),
+}
+
+impl Answer {
+    /// The claim is admitted as `changed` where it was `original`.
+    pub fn change(original: &Value, changed: &Value) -> Self {
+        Self::Change(json_patch::diff(original, changed))
+    }
+
+    /// The body of the response.
+    pub fn review(&self, uid: &str) -> Value {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Change<'a> {
+            uid: &'a str,
+            allowed: bool,
+            patch_type: &'static str,
+            patch: ByteString,
+        }
+        let response = match self {
+            Self::Allow => json!({"uid": uid, "allowed": true}),
+            Self::Change(patch) => json!(Change {
+                uid,
+                allowed: true,
+                patch_type: "JSONPatch",
+                patch: ByteString(json!(patch).to_string().into_bytes()),
+            }),
+            Self::Deny(message) => json!({
+                "uid": uid,
+                "allowed": false,
+                "status": {"code": 403, "reason": "Forbidden", "message": message},
+            }),
+        };
+        json!({"apiVersion": API_VERSION, "kind": KIND, "response": response})
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_answer_carries_the_uid_of_its_question() {
+        let patch = Answer::change(&json!({"a": 1}), &json!({"a": 1, "b": 2}));
+        for answer in [Answer::Allow, patch, Answer::Deny("no".to_owned())] {
+            assert_eq!(answer.review("u-1")["response"]["uid"], "u-1", "{answer:?}");
+        }
+    }
+
+    #[test]
+    fn a_change_is_a_base64_json_patch_that_keeps_unknown_fields() {
+        let original = json!({"spec": {"futureField": {"x": [1]}}});
+        let mut changed = original.clone();
+        changed["spec"]["volumeName"] = json!("pvc-1");
+        let review = Answer::change(&original, &changed).review("u");
+        let patch: ByteString = serde_json::from_value(review["response"]["patch"].clone()).unwrap();
+        let patch: Value = serde_json::from_slice(&patch.0).unwrap();
+        assert_eq!(
+            patch,
+            json!([{"op": "add", "path": "/spec/volumeName", "value": "pvc-1"}])
+        );
+        assert_eq!(review["response"]["patchType"], "JSONPatch");
+    }
+
+    #[test]
+    fn what_is_no_admission_review_is_named() {
+        let read = |body: Value| Request::read(body.to_string().as_bytes()).unwrap_err();
+        assert!(read(json!([1])).starts_with("the body is no AdmissionReview: "));
+        assert_eq!(
+            read(json!({"apiVersion": "v1", "kind": "Pod"})),
+            "the body is a v1 Pod; expected is admission.k8s.io/v1 AdmissionReview"
+        );
+        assert_eq!(
+            read(json!({"apiVersion": API_VERSION, "kind": KIND})),
+            "the AdmissionReview has no request"
+        );
+    }
+}
