@@ -14,6 +14,7 @@ use crate::support::relay::{Fate, Relay};
 
 const BADSESSION: u32 = 10052;
 const DELAY: u32 = 10008;
+const MINOR_VERS_MISMATCH: u32 = 10021;
 
 fn shortly() -> Instant {
     Instant::now() + Duration::from_millis(300)
@@ -126,9 +127,9 @@ async fn a_silent_server_costs_no_more_than_the_deadline_and_delays_no_other() {
         }
         Instant::now()
     };
-    let ((error, ended), served) = tokio::join!(hung, other);
+    let ((error, over), served) = tokio::join!(hung, other);
     assert!(served < deadline, "the other server was not served meanwhile");
-    assert!(ended >= deadline && ended < deadline + Duration::from_millis(200));
+    assert!(over >= deadline && over < deadline + Duration::from_millis(200));
     assert_eq!((error.fault, error.outcome), (Fault::TimedOut, Outcome::NotDone));
     assert_eq!(
         error.message,
@@ -192,7 +193,7 @@ async fn a_call_whose_caller_went_away_is_fenced_off_too() {
             }
         };
         tokio::select! {
-            made = make => panic!("{made:?}"),
+            end = make => panic!("{end:?}"),
             () = late => {}
         }
     }
@@ -333,6 +334,31 @@ async fn a_server_that_forgot_the_session_or_asks_for_patience_is_asked_again() 
         format!(
             "cannot make directory never on {share}: {} asked to come back later until the time was over (NFS4ERR_DELAY). \
              It is busy or has just started.",
+            share.server()
+        )
+    );
+}
+
+#[tokio::test]
+async fn a_server_without_minor_version_2_is_served_with_1_and_one_without_both_is_named() {
+    let server = Ganesha::start();
+    let relay = Relay::to(server.address());
+    let share = relay.share("/export");
+    // What only EXCHANGE_ID has: the name of this client.
+    let exchange = "bindery test ";
+    relay.plan(exchange, 0, 1, Fate::Answered(MINOR_VERS_MISMATCH));
+    assert!(make(&client(), &share, "a").await.unwrap().new);
+    relay.plan(exchange, 0, 2, Fate::Answered(MINOR_VERS_MISMATCH));
+    let error = make(&client(), &share, "b").await.unwrap_err();
+    assert_eq!(
+        (error.fault, error.outcome, relay.met()),
+        (Fault::Other, Outcome::NotDone, 3)
+    );
+    assert_eq!(
+        error.message,
+        format!(
+            "cannot make directory b on {share}: {} speaks neither NFSv4.2 nor NFSv4.1. Enable one there, or set \
+             nfsVersion to 3 on the class.",
             share.server()
         )
     );

@@ -50,7 +50,8 @@ async fn a_tree_of_many_directories_and_a_deep_one_is_removed() {
         fs::create_dir_all(tree.join(format!("wide-{number}/inner"))).unwrap();
     }
     let mut deep = tree.join("deep");
-    for _ in 0..200 {
+    // Deeper than what the client remembers on its way down.
+    for _ in 0..1100 {
         fs::create_dir(&deep).unwrap();
         File::create(deep.join("file")).unwrap();
         deep.push("d");

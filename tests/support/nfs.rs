@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bindery::policy::directory::Share;
 use tempfile::TempDir;
 
-/// Where every NFSv4 server listens.
+/// Where every server of `NFSv4` listens.
 pub const PORT: u16 = 2049;
 
 /// A running server; it and its files go when this is dropped.

@@ -17,7 +17,7 @@ pub enum Fate {
     Late,
     /// It reaches the server, and the connection breaks before the answer.
     AnswerLost,
-    /// The server's answer to SEQUENCE is this status; the call goes no further.
+    /// The answer is this status, for the call as a whole; it does not reach the server.
     Answered(u32),
 }
 
@@ -128,9 +128,9 @@ fn pass(mut client: &TcpStream, mut server: &TcpStream, state: &Shared) {
                 break;
             }
             Some(Fate::Answered(status)) => {
-                let mut answer = vec![0x80, 0, 0, 44];
+                let mut answer = vec![0x80, 0, 0, 36];
                 answer.extend(&call[4..8]);
-                for word in [1, 0, 0, 0, 0, status, 0, 1, 53, status] {
+                for word in [1, 0, 0, 0, 0, status, 0, 0] {
                     answer.extend(word.to_be_bytes());
                 }
                 state.lock().unwrap().met += 1;

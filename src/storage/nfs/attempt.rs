@@ -169,9 +169,9 @@ impl<'a> Attempt<'a> {
                 self.state().unsure = before;
                 let cause = Cause::Session(operation, status);
                 if status.later() {
-                    loan.give_back()
+                    loan.give_back();
                 } else {
-                    loan.discard()
+                    loan.discard();
                 }
                 if cause.passes() {
                     Err(NoReply::NotDone(cause))
@@ -269,9 +269,10 @@ impl<'a> Attempt<'a> {
     }
 
     fn error(&self, fault: Fault, text: &str) -> StorageError {
-        let (outcome, note) = match self.state().unsure {
-            true => (Outcome::Unknown, " All or a part of it may have been done."),
-            false => (Outcome::NotDone, ""),
+        let (outcome, note) = if self.state().unsure {
+            (Outcome::Unknown, " All or a part of it may have been done.")
+        } else {
+            (Outcome::NotDone, "")
         };
         StorageError {
             fault,

@@ -8,12 +8,14 @@
 //! repeated), callbacks, pNFS, state protection, renewing the lease of an idle session (the next call finds the session
 //! gone and another is opened).
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::compound::{self, Op, Reply, Results};
+use super::connect::Connection;
 use super::rpc::{self, Credentials, RpcError};
 use super::status::Status;
 use super::xdr::{Malformed, Writer};
@@ -50,6 +52,9 @@ pub(super) struct Limits {
 pub(super) struct Fence {
     session: [u8; 16],
     client: u64,
+    /// Which of the server's addresses the session is on: behind one name there may be several servers.
+    pub address: SocketAddr,
+    pub since: Instant,
 }
 
 /// No reply to the operations that were sent.
@@ -76,6 +81,7 @@ impl From<Malformed> for SessionError {
 #[derive(Debug)]
 pub(super) struct Session {
     stream: TcpStream,
+    address: SocketAddr,
     credentials: Arc<Credentials>,
     minor: u32,
     xid: u32,
@@ -88,9 +94,10 @@ pub(super) struct Session {
 
 impl Session {
     /// Opens a session on a fresh connection: minor version 2, or else 1.
-    pub async fn open(stream: TcpStream, credentials: Arc<Credentials>) -> Result<Self, SessionError> {
+    pub async fn open(connection: Connection, credentials: Arc<Credentials>) -> Result<Self, SessionError> {
         let mut session = Self {
-            stream,
+            stream: connection.stream,
+            address: connection.address,
             credentials,
             minor: 2,
             // Whatever it starts with; a value of its own helps to tell connections apart in a capture.
@@ -137,6 +144,8 @@ impl Session {
         Fence {
             session: self.id,
             client: self.client,
+            address: self.address,
+            since: Instant::now(),
         }
     }
 
