@@ -52,6 +52,8 @@ pub(super) struct Limits {
 pub(super) struct Fence {
     session: [u8; 16],
     client: u64,
+    /// The call that may be under way.
+    sequence: u32,
     /// Which of the server's addresses the session is on: behind one name there may be several servers.
     pub address: SocketAddr,
     pub since: Instant,
@@ -129,7 +131,7 @@ impl Session {
     /// be fenced. After [`SessionError::Refused`] nothing was carried out.
     pub async fn call(&mut self, ops: &[Op<'_>]) -> Result<Reply, SessionError> {
         let mut arguments = compound::begin(self.minor, ops.len() + 1);
-        self.write_sequence(&mut arguments);
+        write_sequence(&mut arguments, &self.id, self.sequence);
         for op in ops {
             op.write(&mut arguments);
         }
@@ -144,23 +146,17 @@ impl Session {
         Fence {
             session: self.id,
             client: self.client,
+            sequence: self.sequence,
             address: self.address,
             since: Instant::now(),
         }
     }
 
-    /// Destroys another session, and its client: whatever of it is still under way will be refused. DELAY (a call is
-    /// being carried out right now) is the caller's to wait for.
+    /// Sees to it that the call that may be under way in another session is over, or never begins, and destroys that
+    /// session and its client. DELAY (the call is being carried out right now) is the caller's to wait for.
     pub async fn destroy(&mut self, fence: &Fence) -> Result<(), SessionError> {
-        let status = match self.destroy_session(fence).await? {
-            Status::CONN_NOT_BOUND_TO_SESSION => {
-                // Some servers want the connection to belong to the session that goes.
-                self.bind(fence).await?;
-                self.destroy_session(fence).await?
-            }
-            status => status,
-        };
-        match status {
+        self.take_slot(fence).await?;
+        match self.destroy_session(fence).await? {
             // Gone: with the server's memory, or with its lease.
             Status::OK | Status::BADSESSION | Status::DEADSESSION | Status::STALE_CLIENTID | Status::EXPIRED => {}
             status => return Err(SessionError::Refused("DESTROY_SESSION", status)),
@@ -257,7 +253,7 @@ impl Session {
     /// 18.51: nothing to reclaim. Servers may hold calls back until this is said.
     async fn reclaim_complete(&mut self) -> Result<(), SessionError> {
         let mut arguments = compound::begin(self.minor, 2);
-        self.write_sequence(&mut arguments);
+        write_sequence(&mut arguments, &self.id, self.sequence);
         arguments.u32(RECLAIM_COMPLETE);
         arguments.u32(0); // of all file systems
         let reply = self.send(arguments).await?;
@@ -266,15 +262,6 @@ impl Session {
         match results.next(RECLAIM_COMPLETE)? {
             Status::COMPLETE_ALREADY => Ok(()),
             status => accepted("RECLAIM_COMPLETE", status),
-        }
-    }
-
-    /// 18.46. The reply need not be cached: it is never asked for again.
-    fn write_sequence(&self, arguments: &mut Writer) {
-        arguments.u32(SEQUENCE);
-        arguments.fixed(&self.id);
-        for value in [self.sequence, 0, 0, 0] {
-            arguments.u32(value); // sequence, slot, highest slot, cache
         }
     }
 
@@ -300,6 +287,30 @@ impl Session {
         Ok(Results::new(&reply)?.next(DESTROY_SESSION)?)
     }
 
+    /// Sends the very SEQUENCE of the call that may be under way (2.10.6.1). Either it comes first: then the call finds
+    /// its turn taken. Or it counts as a repetition: then the server answers DELAY until the call is over. To destroy the
+    /// session alone is not enough, for a server may do that while it carries out a call.
+    async fn take_slot(&mut self, fence: &Fence) -> Result<(), SessionError> {
+        let mut status = self.repeat_sequence(fence).await?;
+        if status == Status::CONN_NOT_BOUND_TO_SESSION {
+            // Some servers want to be told that this connection is the session's now.
+            self.bind(fence).await?;
+            status = self.repeat_sequence(fence).await?;
+        }
+        if status.later() {
+            return Err(SessionError::Refused("SEQUENCE", status));
+        }
+        // Whatever else it says, it is done with the call, or does not know the session.
+        Ok(())
+    }
+
+    async fn repeat_sequence(&mut self, fence: &Fence) -> Result<Status, SessionError> {
+        let mut arguments = compound::begin(self.minor, 1);
+        write_sequence(&mut arguments, &fence.session, fence.sequence);
+        let reply = self.send(arguments).await?;
+        Ok(Results::new(&reply)?.next(SEQUENCE)?)
+    }
+
     /// 18.34.
     async fn bind(&mut self, fence: &Fence) -> Result<(), SessionError> {
         let mut arguments = compound::begin(self.minor, 1);
@@ -310,6 +321,15 @@ impl Session {
         // If it is refused, the DESTROY_SESSION that follows tells.
         self.send(arguments).await?;
         Ok(())
+    }
+}
+
+/// 18.46. The reply need not be cached: nobody wants it later.
+fn write_sequence(arguments: &mut Writer, session: &[u8; 16], sequence: u32) {
+    arguments.u32(SEQUENCE);
+    arguments.fixed(session);
+    for value in [sequence, 0, 0, 0] {
+        arguments.u32(value); // sequence, slot, highest slot, cache
     }
 }
 
