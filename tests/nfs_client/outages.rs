@@ -76,7 +76,9 @@ async fn what_is_reported_while_a_server_restarts_is_what_is_on_its_disk() {
     for _ in 0..5 {
         // Calls are under way whenever the directory grows.
         reached += 50;
+        let late = soon();
         while count() < reached {
+            assert!(Instant::now() < late, "nothing is made any more");
             tokio::task::yield_now().await;
         }
         reached = count();
@@ -127,8 +129,8 @@ async fn a_silent_server_costs_no_more_than_the_deadline_and_delays_no_other() {
         }
         Instant::now()
     };
-    let ((error, over), served) = tokio::join!(hung, other);
-    assert!(served < deadline, "the other server was not served meanwhile");
+    let ((error, over), other_over) = tokio::join!(hung, other);
+    assert!(other_over < deadline, "the other server was not served meanwhile");
     assert!(over >= deadline && over < deadline + Duration::from_millis(200));
     assert_eq!((error.fault, error.outcome), (Fault::TimedOut, Outcome::NotDone));
     assert_eq!(
@@ -282,6 +284,18 @@ async fn an_answer_that_is_lost_is_made_up_for() {
         .unwrap();
     assert_eq!((relay.met(), made.new, mode_of(&path("adopted"))), (2, true, 0o2770));
 
+    // Somebody else's stays theirs, whatever is lost.
+    fs::create_dir(path("theirs")).unwrap();
+    for skip in [0, 1] {
+        relay.plan("theirs", skip, 1, Fate::AnswerLost);
+        let made = client
+            .make(&share, &directory("theirs"), owned, Existing::LeaveAlone, soon())
+            .await
+            .unwrap();
+        assert_eq!((made.new, mode_of(&path("theirs"))), (false, 0o755));
+    }
+    assert_eq!(relay.met(), 3);
+
     relay.plan("moved", 0, 1, Fate::AnswerLost);
     let (from, to, expected) = (
         directory("mine"),
@@ -294,7 +308,7 @@ async fn an_answer_that_is_lost_is_made_up_for() {
     );
     assert_eq!(
         (relay.met(), path("mine").exists(), path("moved").exists()),
-        (3, false, true)
+        (4, false, true)
     );
 
     fs::write(path("moved/file"), "").unwrap();
@@ -303,7 +317,7 @@ async fn an_answer_that_is_lost_is_made_up_for() {
         client.remove_tree(&share, &directory("moved"), soon()).await,
         Ok(Tree::Gone)
     );
-    assert_eq!((relay.met(), path("moved").exists()), (4, false));
+    assert_eq!((relay.met(), path("moved").exists()), (5, false));
 }
 
 #[tokio::test]

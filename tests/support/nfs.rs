@@ -70,6 +70,14 @@ impl Ganesha {
     /// Stops the server where it stands: it takes connections and answers nothing.
     pub fn freeze(&self) {
         self.signal("STOP");
+        let tasks = format!("/proc/{}/task", self.pid());
+        let stands = |task: std::io::Result<std::fs::DirEntry>| {
+            let stat = std::fs::read_to_string(task.expect("a thread").path().join("stat")).unwrap_or_default();
+            stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('T'))
+        };
+        while !std::fs::read_dir(&tasks).expect("its threads").all(stands) {
+            std::thread::yield_now();
+        }
     }
 
     /// Lets a stopped server go on.
@@ -96,13 +104,14 @@ impl Ganesha {
         self.dir.path().join(export)
     }
 
+    fn pid(&self) -> u32 {
+        self.child.as_ref().expect("the server runs").id()
+    }
+
     fn signal(&self, name: &str) {
-        let pid = self.child.as_ref().expect("the server runs").id().to_string();
-        let status = Command::new("kill")
-            .args(["-s", name, &pid])
-            .status()
-            .expect("kill runs");
-        assert!(status.success());
+        let pid = self.pid().to_string();
+        let status = Command::new("kill").args(["-s", name, &pid]).status();
+        assert!(status.expect("kill runs").success());
     }
 
     fn log(&self) -> String {

@@ -155,6 +155,8 @@ impl Session {
     /// Sees to it that the call that may be under way in another session is over, or never begins, and destroys that
     /// session and its client. DELAY (the call is being carried out right now) is the caller's to wait for.
     pub async fn destroy(&mut self, fence: &Fence) -> Result<(), SessionError> {
+        // Servers want the connection to be the session's. If this is refused, what follows tells.
+        self.bind(fence).await?;
         self.take_slot(fence).await?;
         match self.destroy_session(fence).await? {
             // Gone: with the server's memory, or with its lease.
@@ -291,24 +293,14 @@ impl Session {
     /// its turn taken. Or it counts as a repetition: then the server answers DELAY until the call is over. To destroy the
     /// session alone is not enough, for a server may do that while it carries out a call.
     async fn take_slot(&mut self, fence: &Fence) -> Result<(), SessionError> {
-        let mut status = self.repeat_sequence(fence).await?;
-        if status == Status::CONN_NOT_BOUND_TO_SESSION {
-            // Some servers want to be told that this connection is the session's now.
-            self.bind(fence).await?;
-            status = self.repeat_sequence(fence).await?;
-        }
-        if status.later() {
-            return Err(SessionError::Refused("SEQUENCE", status));
-        }
-        // Whatever else it says, it is done with the call, or does not know the session.
-        Ok(())
-    }
-
-    async fn repeat_sequence(&mut self, fence: &Fence) -> Result<Status, SessionError> {
         let mut arguments = compound::begin(self.minor, 1);
         write_sequence(&mut arguments, &fence.session, fence.sequence);
         let reply = self.send(arguments).await?;
-        Ok(Results::new(&reply)?.next(SEQUENCE)?)
+        match Results::new(&reply)?.next(SEQUENCE)? {
+            status if status.later() => Err(SessionError::Refused("SEQUENCE", status)),
+            // Whatever else it says, it is done with the call, or does not know the session.
+            _ => Ok(()),
+        }
     }
 
     /// 18.34.
@@ -318,7 +310,6 @@ impl Session {
         arguments.fixed(&fence.session);
         arguments.u32(1); // for calls, not for callbacks
         arguments.u32(0); // no RDMA
-        // If it is refused, the DESTROY_SESSION that follows tells.
         self.send(arguments).await?;
         Ok(())
     }
