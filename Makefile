@@ -1,6 +1,6 @@
 # Every command of users and of CI. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench cluster cluster-down build fmt lint fmt-check clippy ready
+.PHONY: help demo test bench cluster cluster-down build fmt lint fmt-check clippy ready ready-kernel
 
 # Where cargo puts what it builds, and where a cluster lives that is left running.
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -16,9 +16,9 @@ demo: ready ## Shows Bindery's whole job on a real cluster; DEMO_KEEP=1 leaves e
 	@$(if $(DEMO_KEEP),KEEP=1 CLUSTER_DIR=target/demo,env -u CLUSTER_DIR) BINDERY_BIN=$(TARGET)/release/bindery \
 		tests/bed/with-bed --bindery $(TARGET)/release/examples/demo
 
-test: ready ## Runs all tests, on real parts.
+test: ready ready-kernel ## Runs all tests, on real parts.
 	@cargo test --locked --no-run
-	@env -u CLUSTER_DIR tests/bed/with-bed cargo test --locked $(ARGS)
+	@env -u CLUSTER_DIR BINDERY_BIN=$(TARGET)/debug/bindery tests/bed/with-bed --bindery cargo test --locked $(ARGS)
 
 bench: ready ## Measures, prints a table and keeps it as JSON under target/.
 	@cargo build --release --locked --bin bindery --example bench
@@ -49,3 +49,7 @@ clippy:
 ready:
 	@tests/bed/install
 	@tests/bed/binaries >/dev/null
+
+# And the virtual machine with the kernel's NFS client, which only tests need.
+ready-kernel: ready
+	@tests/bed/kernel >/dev/null

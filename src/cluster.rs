@@ -60,14 +60,11 @@ impl Cluster {
         (cluster, watches)
     }
 
-    /// Waits until every watch has its first list.
+    /// Waits until classes and namespaces have their first list. Not for volumes: the controller waits for those, kube's
+    /// stores wake one waiter only (kube-runtime's `DelayedInit`), and a volume that is not there yet is looked up live.
     pub async fn ready(&self) {
         // An error means that the watch was dropped: the process is ending.
-        let _ = tokio::join!(
-            self.classes.wait_until_ready(),
-            self.namespaces.wait_until_ready(),
-            self.volumes.wait_until_ready(),
-        );
+        let _ = tokio::join!(self.classes.wait_until_ready(), self.namespaces.wait_until_ready());
     }
 
     /// The class of that name.

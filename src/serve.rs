@@ -30,7 +30,7 @@ use crate::webhook::{server, tls::Serving};
 
 /// What a loop may still need after the word to stop; above one call to an NFS server.
 const LAST_STEPS: Duration = Duration::from_secs(22);
-const WATCHES: &str = "watches of classes, namespaces and volumes";
+const WATCHES: &str = "watches of classes and namespaces";
 
 /// Serves until the process is told to stop. An error means that it could not start, or lost what it cannot do without.
 pub async fn serve(flags: cli::Serve) -> Result<()> {

@@ -1,6 +1,20 @@
-//! One binary for all integration tests.
+//! Bindery on real parts: a Kubernetes control plane and NFS servers, as `make test` starts them.
 
 mod support;
 
-/// The NFS client against a real server.
+/// The claim's way in: what passes, what is refused, what is made.
+mod admission;
+/// The claim's way out: delete, archive, retain.
+mod cleanup;
+/// Linux's own NFS client mounts what a volume names.
+mod kernel_client;
+/// The NFS client against a server of its own that dies, hangs and refuses.
 mod nfs_client;
+/// Start, stop, crash.
+mod process;
+/// Admission reviews as the API server really sends them.
+mod reviews;
+/// The volume that a claim gets.
+mod volumes;
+/// The webhook's HTTP edge.
+mod webhook_http;

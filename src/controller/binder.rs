@@ -40,7 +40,7 @@ impl Volumes {
         operations.push(annotate(mark::DIRECTORY_ID, &made.identity.to_string()));
         operations.push(annotate(mark::READY, "true"));
         patch(&self.api(), &volume.name, operations).await?;
-        tracing::info!(volume = volume.name, claim = %place(claim), "the claim has its volume");
+        tracing::info!("the claim has its volume");
         self.metrics.step("bound");
         Ok(())
     }
@@ -49,18 +49,18 @@ impl Volumes {
     /// its directory, never used, goes when the claim does.
     pub(super) async fn undo(&self, volume: &Volume, claim: &Claim, difference: &str) -> Result<(), Failure> {
         fence::delete(&self.api(), volume).await?;
+        self.tell_changed(volume, claim, difference).await;
+        self.metrics.step("undone");
+        Ok(())
+    }
+
+    /// Tells a claim's user that it is not what its volume was made for.
+    pub(super) async fn tell_changed(&self, volume: &Volume, claim: &Claim, difference: &str) {
         let note = format!(
             "volume {} was made for this claim before something else changed it: {difference}; \
              delete the claim and create it again, and look at the webhooks that run after Bindery's",
             volume.name
         );
         self.events.warn_claim(claim, reason::CLAIM_CHANGED, note).await;
-        self.metrics.step("undone");
-        Ok(())
     }
-}
-
-fn place(claim: &Claim) -> String {
-    let (crate::policy::claim::Name::Given(name) | crate::policy::claim::Name::Generate(name)) = &claim.name;
-    format!("{}/{name}", claim.namespace)
 }

@@ -103,12 +103,18 @@ async fn turn(volume: Arc<PersistentVolume>, volumes: Arc<Volumes>) -> Result<Ac
 impl Volumes {
     async fn step(&self, volume: &Volume) -> Result<(), Failure> {
         match self.plan(volume).await? {
-            (Plan::Bind(record), Some(claim)) => self.bind(volume, &record, &claim).await,
+            (Plan::Bind { record, difference }, Some(claim)) => {
+                self.bind(volume, &record, &claim).await?;
+                if let Some(difference) = difference {
+                    self.tell_changed(volume, &claim, &difference).await;
+                }
+                Ok(())
+            }
             (Plan::Undo(difference), Some(claim)) => self.undo(volume, &claim, &difference).await,
             (Plan::Broken(wrong), _) => Err(Failure::Broken(wrong)),
             (Plan::MarkDeleted, _) => Ok(fence::delete(&self.api(), volume).await?),
             (Plan::Dispose(_), _) => self.dispose_live(&volume.name).await,
-            (Plan::Leave | Plan::LookAtClaim | Plan::Bind(_) | Plan::Undo(_), _) => Ok(()),
+            (Plan::Leave | Plan::LookAtClaim | Plan::Bind { .. } | Plan::Undo(_), _) => Ok(()),
         }
     }
 

@@ -31,7 +31,13 @@ pub enum Plan {
     /// The marks cannot be read, so nothing is safe to do: a person must look.
     Broken(String),
     /// The claim has come: make sure of the directory, then write the claim's uid.
-    Bind(Record),
+    Bind {
+        /// The directory.
+        record: Record,
+        /// How the claim differs from what the volume was made for. The controller manager, which does not look, was
+        /// faster: the claim may be in use, so it keeps the volume, and its user is told.
+        difference: Option<String>,
+    },
     /// The claim is not what the volume was made for: tell its user, and delete the volume.
     Undo(String),
     /// The claim is gone: mark the volume deleted. The finalizer holds it.
@@ -75,10 +81,9 @@ pub fn plan(volume: &Volume, holder: Holder<'_>, us: &Us) -> Plan {
         (false, Phase::Released, Holding::Yes(_)) => Plan::Leave,
         (false, Phase::Released, Holding::No) => Plan::MarkDeleted,
         (false, Phase::Bound | Phase::Unbound, Holding::No) => Plan::Leave,
-        (false, Phase::Bound, Holding::Yes(_)) => Plan::Bind(record),
-        (false, Phase::Unbound, Holding::Yes(claim)) => match decide::fits(claim, volume) {
-            Ok(()) => Plan::Bind(record),
-            Err(difference) => Plan::Undo(difference),
+        (false, phase, Holding::Yes(claim)) => match (phase, decide::fits(claim, volume).err()) {
+            (Phase::Unbound, Some(difference)) => Plan::Undo(difference),
+            (_, difference) => Plan::Bind { record, difference },
         },
     }
 }

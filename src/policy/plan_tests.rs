@@ -87,6 +87,13 @@ fn deleted(volume: &mut Volume) {
     volume.deleting = true;
 }
 
+fn bind(difference: Option<&str>) -> Plan {
+    Plan::Bind {
+        record: record(),
+        difference: difference.map(str::to_owned),
+    }
+}
+
 fn after_gone(change: impl FnOnce(&mut Volume)) -> Plan {
     plan(&volume(change), Holder::Gone, &us())
 }
@@ -95,12 +102,12 @@ fn after_gone(change: impl FnOnce(&mut Volume)) -> Plan {
 fn a_volume_whose_claim_has_come_is_bound() {
     let claim = claim(|_| ());
     let held = Holder::Here(&claim);
-    assert_eq!(plan(&volume(|_| ()), held, &us()), Plan::Bind(record()));
+    assert_eq!(plan(&volume(|_| ()), held, &us()), bind(None));
     let bound_by_others = volume(|volume| {
         uid(volume, "c");
         volume.phase = Phase::Bound;
     });
-    assert_eq!(plan(&bound_by_others, held, &us()), Plan::Bind(record()));
+    assert_eq!(plan(&bound_by_others, held, &us()), bind(None));
 }
 
 #[test]
@@ -160,6 +167,17 @@ fn a_claim_that_was_changed_after_us_does_not_get_the_volume() {
     );
     let size = undo(|claim| claim.request.as_mut().unwrap().bytes += 1);
     assert_eq!(size, "it asks for 1Gi, the volume has 1073741824 bytes");
+}
+
+#[test]
+fn a_changed_claim_that_the_controller_manager_has_bound_keeps_the_volume_and_is_told() {
+    let bound = volume(|volume| {
+        uid(volume, "c");
+        volume.phase = Phase::Bound;
+    });
+    let changed = claim(|claim| claim.class = Some("slow".to_owned()));
+    let told = bind(Some("its class is \"slow\", the volume's is \"fast\""));
+    assert_eq!(plan(&bound, Holder::Here(&changed), &us()), told);
 }
 
 #[test]

@@ -10,6 +10,7 @@ bed=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 checkout=$(dirname "$(dirname "$bed")")
 cluster=$(realpath -m "${CLUSTER_DIR:-$checkout/target/cluster}")
 run=$cluster/run
+mark=$cluster/.bindery-bed # only a folder with this file is a bed's: nothing is removed in any other
 
 say() { printf '  %s\n' "$*"; }
 fail() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }

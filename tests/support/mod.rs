@@ -1,4 +1,9 @@
-//! What the scenarios stand on.
+//! What the scenarios stand on: real parts, each behind a small handle.
 
+pub mod bed;
+pub mod bindery;
 pub mod nfs;
+pub mod other_webhook;
 pub mod relay;
+pub mod scene;
+pub mod wait;

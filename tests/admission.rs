@@ -1,0 +1,349 @@
+//! What happens to a claim inside the request that creates it.
+
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, ServiceAccount};
+use kube::Api;
+use kube::api::{Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+
+use crate::support::bed::Bed;
+use crate::support::bindery::Bindery;
+use crate::support::other_webhook::OtherWebhook;
+use crate::support::scene::{Scene, from};
+use crate::support::wait::eventually;
+
+const DENIED: &str = "admission webhook \"claims.bindery.dev\" denied the request: ";
+
+async fn passes_untouched(scene: &Scene, claim: Value) {
+    let created = scene.create(claim).await.unwrap();
+    assert_eq!(created.spec.unwrap().volume_name, None);
+    scene.assert_nothing_made().await;
+}
+
+#[tokio::test]
+async fn a_claim_of_another_class_passes_untouched() {
+    let scene = Scene::of("example.com/other").await;
+    passes_untouched(&scene, scene.claim("data")).await;
+}
+
+#[tokio::test]
+async fn a_claim_without_class_passes_untouched() {
+    let scene = Scene::new().await;
+    passes_untouched(
+        &scene,
+        scene.claim_with("data", json!({"spec": {"storageClassName": ""}})),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_claim_of_a_class_that_does_not_exist_passes_untouched() {
+    let scene = Scene::new().await;
+    passes_untouched(
+        &scene,
+        scene.claim_with("data", json!({"spec": {"storageClassName": "by-hand"}})),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_claim_in_a_disabled_namespace_passes_untouched() {
+    let scene = Scene::with_namespace(json!({"bindery.dev/enabled": "false"})).await;
+    passes_untouched(&scene, scene.claim("data")).await;
+}
+
+#[tokio::test]
+async fn a_claim_that_names_a_volume_keeps_it_and_a_static_volume_still_binds() {
+    let scene = Scene::new().await;
+    let name = format!("static-{}", scene.name);
+    let volume: PersistentVolume = from(json!({
+        "metadata": {"name": name},
+        "spec": {
+            "accessModes": ["ReadWriteMany"],
+            "capacity": {"storage": "1Gi"},
+            "nfs": {"server": Bed::get().server, "path": "/export"},
+            "storageClassName": scene.name,
+        },
+    }));
+    scene.volumes().create(&PostParams::default(), &volume).await.unwrap();
+    scene
+        .create(scene.claim_with("data", json!({"spec": {"volumeName": name}})))
+        .await
+        .unwrap();
+    eventually("the static volume is bound", async || {
+        let claim = scene.claims().get("data").await.unwrap();
+        (claim.status?.phase? == "Bound" && claim.spec?.volume_name? == name).then_some(())
+    })
+    .await;
+    assert_eq!(scene.own_directories(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_user_who_writes_a_volume_name_never_makes_bindery_create_that_volume() {
+    let scene = Scene::new().await;
+    let name = "pvc-00000000-0000-0000-0000-00000000beef";
+    let created = scene
+        .create(scene.claim_with("data", json!({"spec": {"volumeName": name}})))
+        .await
+        .unwrap();
+    assert_eq!(created.spec.unwrap().volume_name.as_deref(), Some(name));
+    scene.assert_nothing_made().await;
+    assert!(scene.volumes().get_opt(name).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn what_the_api_server_refuses_leaves_nothing_behind() {
+    let scene = Scene::new().await;
+    let refused = scene.refused(scene.claim("../../x")).await;
+    assert!(
+        refused.contains("metadata.name: Invalid value: \"../../x\""),
+        "{refused}"
+    );
+    let refused = scene
+        .refused(scene.claim_with("data", json!({"spec": {"accessModes": null}})))
+        .await;
+    assert!(refused.contains("spec.accessModes: Required value"), "{refused}");
+    let size = json!({"spec": {"resources": {"requests": {"storage": "0"}}}});
+    let refused = scene.refused(scene.claim_with("data", size)).await;
+    assert!(refused.contains("must be greater than zero"), "{refused}");
+    scene.assert_nothing_made().await;
+}
+
+#[tokio::test]
+async fn a_claim_that_exists_leaves_nothing_behind_when_it_is_created_again() {
+    let scene = Scene::new().await;
+    let (_, volume) = scene.bound(scene.claim("data")).await;
+    let refused = scene.refused(scene.claim("data")).await;
+    assert_eq!(refused, "persistentvolumeclaims \"data\" already exists");
+    assert_eq!(scene.own_volumes().await, vec![volume]);
+    assert_eq!(scene.own_directories().len(), 1);
+}
+
+#[tokio::test]
+async fn a_dry_run_is_judged_and_touches_nothing() {
+    let scene = Scene::new().await;
+    let dry = PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    };
+    let create = async |claim: Value| scene.claims().create(&dry, &from(claim)).await;
+    assert_eq!(
+        create(scene.claim("data")).await.unwrap().spec.unwrap().volume_name,
+        None
+    );
+    let block = scene.claim_with("data", json!({"spec": {"volumeMode": "Block"}}));
+    assert!(
+        create(block)
+            .await
+            .unwrap_err()
+            .to_string()
+            .contains("cannot provide volumeMode Block")
+    );
+    scene.assert_nothing_made().await;
+}
+
+#[tokio::test]
+async fn a_generated_name_is_settled_before_the_directory_is_made() {
+    let scene = Scene::new().await;
+    let generate = json!({"metadata": {"name": null, "generateName": "scratch-"}});
+    let claim = scene.create(scene.claim_with("", generate)).await.unwrap();
+    let name = claim.metadata.name.unwrap();
+    assert!(
+        name.starts_with("scratch-") && name.len() == "scratch-".len() + 5,
+        "{name}"
+    );
+    let (_, volume) = scene.until_bound(&name).await;
+    let directory = format!("{}-{name}-{}", scene.name, volume.metadata.name.unwrap());
+    assert_eq!(scene.own_directories(), [directory]);
+}
+
+#[tokio::test]
+async fn server_side_apply_twice_is_one_claim_with_one_volume() {
+    let scene = Scene::new().await;
+    let apply = async || {
+        let as_user = PatchParams::apply("a-user");
+        let claim: PersistentVolumeClaim = from(scene.claim("data"));
+        let mut claim = json!(claim);
+        claim["apiVersion"] = json!("v1");
+        claim["kind"] = json!("PersistentVolumeClaim");
+        scene
+            .claims()
+            .patch("data", &as_user, &Patch::Apply(claim))
+            .await
+            .unwrap()
+    };
+    let first = apply().await;
+    scene.until_bound("data").await;
+    let second = apply().await;
+    assert_eq!(first.spec.unwrap().volume_name, second.spec.unwrap().volume_name);
+    assert_eq!(scene.own_volumes().await.len(), 1);
+    assert_eq!(scene.own_directories().len(), 1);
+}
+
+#[tokio::test]
+async fn what_nfs_cannot_give_is_refused_with_a_reason() {
+    let scene = Scene::new().await;
+    let refused = async |fields: Value| scene.refused(scene.claim_with("data", json!({"spec": fields}))).await;
+    let message = |what: &str| {
+        format!(
+            "{DENIED}StorageClass {} cannot provide {what}; change the claim or choose another class",
+            scene.name
+        )
+    };
+    assert_eq!(
+        refused(json!({"volumeMode": "Block"})).await,
+        message("volumeMode Block")
+    );
+    assert_eq!(
+        refused(json!({"selector": {"matchLabels": {"a": "b"}}})).await,
+        message("a selector")
+    );
+    let modes = json!({"accessModes": ["ReadWriteOncePod"]});
+    assert_eq!(refused(modes).await, message("access mode ReadWriteOncePod"));
+    let source = json!({"dataSource": {"kind": "PersistentVolumeClaim", "name": "other"}});
+    assert_eq!(refused(source).await, message("a data source"));
+    scene.assert_nothing_made().await;
+}
+
+#[tokio::test]
+async fn a_wrong_class_parameter_refuses_the_claim_and_names_all_mistakes() {
+    let parameters = json!({"archiveOnDelet": "true", "onDelete": "shred"});
+    let scene = Scene::with_class(json!({"parameters": parameters})).await;
+    assert_eq!(
+        scene.refused(scene.claim("data")).await,
+        format!(
+            "{DENIED}StorageClass {}: parameter archiveOnDelet is not known: \
+             allowed are server, share, onDelete, archiveOnDelete; \
+             onDelete is \"shred\": allowed are delete, retain or archive; an administrator must correct it",
+            scene.name
+        )
+    );
+    scene.assert_nothing_made().await;
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_is_explained_to_the_user_and_leaves_no_volume() {
+    let share = |share: &str| json!({"parameters": {"share": share}});
+    let scene = Scene::with_class(share("/readonly")).await;
+    let refused = scene.refused(scene.claim("data")).await;
+    assert!(
+        refused.starts_with(DENIED) && refused.contains("read-only"),
+        "{refused}"
+    );
+    eventually("its volume is undone", async || {
+        scene.own_volumes().await.is_empty().then_some(())
+    })
+    .await;
+
+    let scene = Scene::with_class(share("/nowhere")).await;
+    let refused = scene.refused(scene.claim("data")).await;
+    assert!(refused.starts_with(DENIED) && refused.contains("/nowhere"), "{refused}");
+    scene.assert_nothing_made().await;
+}
+
+#[tokio::test]
+async fn a_class_created_a_moment_ago_is_served() {
+    let scene = Scene::new().await;
+    for turn in 0..10 {
+        let class = format!("{}-{turn}", scene.name);
+        scene.class(&class, json!({})).await;
+        let claim = scene.claim_with(&format!("data-{turn}"), json!({"spec": {"storageClassName": class}}));
+        assert!(
+            scene.create(claim).await.unwrap().spec.unwrap().volume_name.is_some(),
+            "turn {turn}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_stateful_set_gets_a_volume_for_each_replica_and_its_pods_run() {
+    let scene = Scene::new().await;
+    let accounts: Api<ServiceAccount> = Api::namespaced(scene.client.clone(), &scene.name);
+    eventually("the namespace has its ServiceAccount", async || {
+        accounts.get_opt("default").await.unwrap()
+    })
+    .await;
+    let claim = scene.claim("data");
+    let set: StatefulSet = from(json!({
+        "metadata": {"name": "db"},
+        "spec": {
+            "serviceName": "db",
+            "replicas": 3,
+            "podManagementPolicy": "Parallel",
+            "selector": {"matchLabels": {"app": "db"}},
+            "template": {
+                "metadata": {"labels": {"app": "db"}},
+                "spec": {
+                    "containers": [{"name": "db", "image": "db", "volumeMounts": [{"name": "data", "mountPath": "/data"}]}],
+                    "tolerations": [{"operator": "Exists"}],
+                },
+            },
+            "volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": claim["spec"]}],
+        },
+    }));
+    let sets: Api<StatefulSet> = Api::namespaced(scene.client.clone(), &scene.name);
+    sets.create(&PostParams::default(), &set).await.unwrap();
+    eventually("all replicas are ready", async || {
+        (sets.get("db").await.unwrap().status?.ready_replicas? == 3).then_some(())
+    })
+    .await;
+    for replica in 0..3 {
+        scene.until_bound(&format!("data-db-{replica}")).await;
+    }
+    assert_eq!(scene.own_volumes().await.len(), 3);
+}
+
+/// A webhook that runs after Bindery's and gives every claim of this scene to another class.
+async fn changes_the_class(scene: &Scene, to: &str) -> OtherWebhook {
+    let to = to.to_owned();
+    OtherWebhook::after_bindery(&scene.name, move |review| {
+        let from = &review["request"]["object"]["spec"]["storageClassName"];
+        let patch = json!([{"op": "replace", "path": "/spec/storageClassName", "value": to}]);
+        (*from != json!(to)).then_some(patch)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_later_webhook_that_changes_the_class_takes_the_claim_away_from_us_whole() {
+    let scene = Scene::new().await;
+    let other = Scene::of("example.com/other").await;
+    let webhook = changes_the_class(&scene, &other.name).await;
+    let claim = scene.create(scene.claim("data")).await.unwrap().spec.unwrap();
+    assert_eq!(
+        (claim.storage_class_name.as_ref(), claim.volume_name),
+        (Some(&other.name), None)
+    );
+    eventually("what was made is undone", async || {
+        (scene.own_volumes().await.is_empty() && scene.own_directories().is_empty()).then_some(())
+    })
+    .await;
+    webhook.unregister().await;
+}
+
+#[tokio::test]
+async fn a_change_that_bindery_is_not_asked_about_again_is_noticed_and_told() {
+    let bindery = Bindery::start_with(&[], json!({"reinvocationPolicy": "Never"})).await;
+    let scene = Scene::of(&bindery.provisioner).await;
+    let other = Scene::of("example.com/other").await;
+    let webhook = changes_the_class(&scene, &other.name).await;
+    let claim = scene.create(scene.claim("data")).await.unwrap();
+    let volume = claim.spec.unwrap().volume_name.expect("Bindery did not know better");
+    let told = scene.event("data", "ClaimChanged").await;
+    assert_eq!(
+        told,
+        format!(
+            "volume {volume} was made for this claim before something else changed it: its class is \"{}\", \
+             the volume's is \"{}\"; delete the claim and create it again, \
+             and look at the webhooks that run after Bindery's",
+            other.name, scene.name
+        )
+    );
+    scene.delete("data").await;
+    eventually("what was made is gone", async || {
+        (scene.own_volumes().await.is_empty() && scene.own_directories().is_empty()).then_some(())
+    })
+    .await;
+    webhook.unregister().await;
+    bindery.unregister().await;
+}

@@ -1,0 +1,277 @@
+//! What happens to a directory when its claim is gone.
+
+use std::path::Path;
+
+use k8s_openapi::api::core::v1::{Namespace, PersistentVolume};
+use k8s_openapi::api::storage::v1::StorageClass;
+use kube::Api;
+use kube::api::DeleteParams;
+use serde_json::json;
+
+use crate::support::bed::Bed;
+use crate::support::bindery::Bindery;
+use crate::support::scene::{Scene, directory, mark, volume_name};
+use crate::support::wait::eventually;
+
+async fn scene(on_delete: &str) -> Scene {
+    Scene::with_class(json!({"parameters": {"onDelete": on_delete}})).await
+}
+
+/// A bound claim with a file in its directory.
+async fn with_a_file(scene: &Scene, name: &str) -> PersistentVolume {
+    let (_, volume) = scene.bound(scene.claim(name)).await;
+    std::fs::write(directory(&volume).join("precious"), name).unwrap();
+    volume
+}
+
+fn archives(scene: &Scene) -> Vec<String> {
+    let mut names = scene.own_directories();
+    names.retain(|name| name.starts_with("archived-"));
+    names
+}
+
+fn trash() -> Vec<std::ffi::OsString> {
+    let entries = std::fs::read_dir(Bed::get().export.join(".bindery-trash"));
+    entries
+        .into_iter()
+        .flatten()
+        .map(|entry| entry.unwrap().file_name())
+        .collect()
+}
+
+#[tokio::test]
+async fn delete_removes_the_directory_with_all_that_is_in_it() {
+    let scene = scene("delete").await;
+    let volume = with_a_file(&scene, "data").await;
+    std::fs::create_dir_all(directory(&volume).join("a/b/c")).unwrap();
+    std::os::unix::fs::symlink("/etc", directory(&volume).join("a/link")).unwrap();
+    scene.delete("data").await;
+    scene.until_gone(&volume).await;
+    assert_eq!(scene.own_directories(), Vec::<String>::new());
+    let in_trash = trash()
+        .into_iter()
+        .any(|name| name.to_string_lossy().contains(volume_name(&volume)));
+    assert!(!in_trash, "it is still in the trash");
+    assert!(Path::new("/etc/hostname").exists());
+    let told = scene.event(volume_name(&volume), "DirectoryDeleted").await;
+    let sub_dir = mark(&volume, "sub-dir").unwrap();
+    assert_eq!(
+        told,
+        format!("directory {sub_dir} of share {}:/export is deleted", Bed::get().server)
+    );
+}
+
+#[tokio::test]
+async fn archive_keeps_the_directory_under_a_name_of_its_own() {
+    let scene = scene("archive").await;
+    let volume = with_a_file(&scene, "data").await;
+    scene.delete("data").await;
+    scene.until_gone(&volume).await;
+    assert!(!directory(&volume).exists());
+    let archives = archives(&scene);
+    let [archive] = archives.as_slice() else {
+        panic!("{archives:?}")
+    };
+    let kept = std::fs::read_to_string(Bed::get().export.join(archive).join("precious"));
+    assert_eq!(kept.unwrap(), "data");
+    let told = scene.event(volume_name(&volume), "DirectoryArchived").await;
+    assert!(told.ends_with(&format!("is archived as {archive}")), "{told}");
+}
+
+#[tokio::test]
+async fn archives_of_claims_of_one_name_never_collide() {
+    let scene = scene("archive").await;
+    for content in ["first", "second"] {
+        let (_, volume) = scene.bound(scene.claim("data")).await;
+        std::fs::write(directory(&volume).join("precious"), content).unwrap();
+        scene.delete("data").await;
+        scene.until_gone(&volume).await;
+    }
+    let read = |archive: &String| std::fs::read_to_string(Bed::get().export.join(archive).join("precious")).unwrap();
+    let mut kept: Vec<String> = archives(&scene).iter().map(read).collect();
+    kept.sort();
+    assert_eq!(kept, ["first", "second"]);
+}
+
+#[tokio::test]
+async fn retain_leaves_the_directory_where_it_is() {
+    let scene = scene("retain").await;
+    let volume = with_a_file(&scene, "data").await;
+    scene.delete("data").await;
+    scene.until_gone(&volume).await;
+    assert!(directory(&volume).join("precious").exists());
+    let told = scene.event(volume_name(&volume), "DirectoryRetained").await;
+    assert!(told.ends_with("is kept as it is"), "{told}");
+}
+
+#[tokio::test]
+async fn a_class_with_reclaim_policy_retain_keeps_volume_and_directory_whatever_on_delete_says() {
+    let scene = Scene::with_class(json!({"parameters": {"onDelete": "delete"}, "reclaimPolicy": "Retain"})).await;
+    let volume = with_a_file(&scene, "data").await;
+    scene.delete("data").await;
+    let name = volume_name(&volume);
+    eventually("the volume is Released", async || {
+        (scene.volumes().get(name).await.unwrap().status?.phase? == "Released").then_some(())
+    })
+    .await;
+    assert!(directory(&volume).join("precious").exists());
+
+    // An administrator deletes the volume: only the finalizer goes.
+    scene.volumes().delete(name, &DeleteParams::default()).await.unwrap();
+    scene.until_gone(&volume).await;
+    assert!(directory(&volume).join("precious").exists());
+}
+
+#[tokio::test]
+async fn what_stands_on_the_volume_counts_when_the_class_is_gone() {
+    let scene = scene("delete").await;
+    let volume = with_a_file(&scene, "data").await;
+    let classes: Api<StorageClass> = Api::all(scene.client.clone());
+    classes.delete(&scene.name, &DeleteParams::default()).await.unwrap();
+    scene.delete("data").await;
+    scene.until_gone(&volume).await;
+    assert_eq!(scene.own_directories(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn an_administrator_may_change_the_fate_on_the_volume() {
+    let scene = scene("delete").await;
+    let volume = with_a_file(&scene, "data").await;
+    let retain = json!({"metadata": {"annotations": {"bindery.dev/on-delete": "retain"}}});
+    scene.patch_volume(volume_name(&volume), retain).await;
+    scene.delete("data").await;
+    scene.until_gone(&volume).await;
+    assert!(directory(&volume).join("precious").exists());
+}
+
+#[tokio::test]
+async fn marks_that_name_another_directory_are_not_acted_on_and_told() {
+    let scene = scene("delete").await;
+    let other = with_a_file(&scene, "other").await;
+    let volume = with_a_file(&scene, "data").await;
+    let elsewhere = json!({"metadata": {"annotations": {"bindery.dev/sub-dir": mark(&other, "sub-dir")}}});
+    scene.patch_volume(volume_name(&volume), elsewhere).await;
+    scene.delete("data").await;
+    let told = scene.event(volume_name(&volume), "ProvisioningFailed").await;
+    assert!(
+        told.contains("annotations bindery.dev/share and bindery.dev/sub-dir say"),
+        "{told}"
+    );
+    assert!(directory(&volume).join("precious").exists());
+    assert!(directory(&other).join("precious").exists());
+
+    // Corrected, it goes its way.
+    let back = json!({"metadata": {"annotations": {"bindery.dev/sub-dir": mark(&volume, "sub-dir")}}});
+    scene.patch_volume(volume_name(&volume), back).await;
+    scene.until_gone(&volume).await;
+    assert!(!directory(&volume).exists());
+    assert!(directory(&other).join("precious").exists());
+}
+
+#[tokio::test]
+async fn a_directory_that_was_replaced_is_left_as_it_is() {
+    let scene = scene("delete").await;
+    let volume = with_a_file(&scene, "data").await;
+    let path = directory(&volume);
+    std::fs::rename(&path, path.with_extension("moved")).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    std::fs::write(path.join("somebody-else's"), "").unwrap();
+    scene.delete("data").await;
+    scene.until_gone(&volume).await;
+    assert!(path.join("somebody-else's").exists());
+    let told = scene.event(volume_name(&volume), "DirectoryReplaced").await;
+    assert!(
+        told.ends_with("is not the one that this volume was given: it is left as it is"),
+        "{told}"
+    );
+}
+
+#[tokio::test]
+async fn a_directory_that_somebody_has_removed_does_not_hold_the_volume() {
+    let scene = scene("archive").await;
+    let volume = with_a_file(&scene, "data").await;
+    std::fs::remove_dir_all(directory(&volume)).unwrap();
+    scene.delete("data").await;
+    scene.until_gone(&volume).await;
+    let told = scene.event(volume_name(&volume), "DirectoryMissing").await;
+    assert!(
+        told.ends_with("is not there: somebody else has moved or removed it"),
+        "{told}"
+    );
+}
+
+#[tokio::test]
+async fn a_volume_deleted_while_it_is_bound_waits_for_its_claim() {
+    let scene = scene("archive").await;
+    let volume = with_a_file(&scene, "data").await;
+    let name = volume_name(&volume);
+    scene.volumes().delete(name, &DeleteParams::default()).await.unwrap();
+    // Another volume's whole life shows that the loop has had its turn.
+    let passer_by = with_a_file(&scene, "other").await;
+    scene.delete("other").await;
+    scene.until_gone(&passer_by).await;
+    assert!(directory(&volume).join("precious").exists());
+    assert!(
+        scene
+            .volumes()
+            .get(name)
+            .await
+            .unwrap()
+            .metadata
+            .deletion_timestamp
+            .is_some()
+    );
+
+    scene.delete("data").await;
+    scene.until_gone(&volume).await;
+    assert!(!directory(&volume).exists());
+    assert_eq!(archives(&scene).len(), 2);
+}
+
+#[tokio::test]
+async fn a_namespace_deleted_with_five_claims_leaves_five_archives_and_no_volume() {
+    let scene = scene("archive").await;
+    let mut volumes = Vec::new();
+    for claim in 0..5 {
+        volumes.push(with_a_file(&scene, &format!("data-{claim}")).await);
+    }
+    let namespaces: Api<Namespace> = Api::all(scene.client.clone());
+    namespaces.delete(&scene.name, &DeleteParams::default()).await.unwrap();
+    for volume in &volumes {
+        scene.until_gone(volume).await;
+    }
+    assert_eq!(archives(&scene).len(), 5);
+    assert_eq!(scene.own_directories().len(), 5);
+}
+
+#[tokio::test]
+async fn a_volume_of_another_instance_is_never_touched() {
+    let other = Bindery::start(&[]).await;
+    let scene = Scene::of(&other.provisioner).await;
+    let volume = with_a_file(&scene, "data").await;
+    let name = volume_name(&volume);
+    // Both serve one provisioner name now, as two clusters on one export would; the bed's instance is another.
+    let provisioner = json!({"metadata": {"annotations": {"pv.kubernetes.io/provisioned-by": Bed::get().provisioner}}});
+    scene.patch_volume(name, provisioner).await;
+    scene.delete("data").await;
+    eventually("the volume is Released", async || {
+        (scene.volumes().get(name).await.unwrap().status?.phase? == "Released").then_some(())
+    })
+    .await;
+    let own = self::scene("delete").await;
+    let passer_by = with_a_file(&own, "data").await;
+    own.delete("data").await;
+    own.until_gone(&passer_by).await;
+    assert!(
+        scene
+            .volumes()
+            .get(name)
+            .await
+            .unwrap()
+            .metadata
+            .deletion_timestamp
+            .is_none()
+    );
+    assert!(directory(&volume).join("precious").exists());
+    other.unregister().await;
+}

@@ -1,0 +1,36 @@
+//! Linux's own NFS client, in a virtual machine, mounts what a volume names: a pod can really use it.
+
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::process::{Command, Stdio};
+
+use crate::support::scene::{Scene, directory};
+
+#[tokio::test]
+async fn a_pods_user_writes_and_reads_in_the_volume_that_it_was_given() {
+    let scene = Scene::new().await;
+    let (_, volume) = scene.bound(scene.claim("data")).await;
+    let nfs = volume.spec.as_ref().unwrap().nfs.clone().unwrap();
+    let script = "set -e
+        stat -c 'mode %a' $MNT
+        echo 'from the pod' | as 1000:1000 tee $MNT/greeting
+        as 1000:1000 cat $MNT/greeting
+        stat -c 'owner %u' $MNT/greeting";
+    let output = tokio::task::spawn_blocking(move || {
+        let mut machine = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bed/kernel-client"))
+            .args([&nfs.server, &nfs.path, "4.1"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        machine.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+        machine.wait_with_output().unwrap()
+    })
+    .await
+    .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}");
+    assert_eq!(text, "mode 777\nfrom the pod\nfrom the pod\nowner 1000\n");
+    let file = std::fs::metadata(directory(&volume).join("greeting")).unwrap();
+    assert_eq!((file.uid(), file.permissions().mode() & 0o170_000), (1000, 0o100_000));
+}

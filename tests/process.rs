@@ -1,0 +1,140 @@
+//! Start, stop and crash: what was begun is finished, whenever the process ends.
+
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use kube::api::PostParams;
+use serde_json::json;
+
+use crate::support::bindery::Bindery;
+use crate::support::scene::{Scene, directory, mark, volume_name};
+use crate::support::wait::eventually;
+
+#[tokio::test]
+async fn sigterm_ends_the_process_with_success() {
+    let mut bindery = Bindery::start(&[]).await;
+    let scene = Scene::of(&bindery.provisioner).await;
+    scene.bound(scene.claim("data")).await;
+    bindery.terminate();
+    assert!(bindery.ended().await.success());
+    assert!(bindery.log().contains("stopped"));
+    bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn a_review_in_flight_is_answered_before_the_process_ends() {
+    // A server that takes the call and never answers holds the review until its deadline.
+    let silent = TcpListener::bind("127.0.0.1:2049").unwrap();
+    let mut bindery = Bindery::start(&["--nfs-server=127.0.0.1", "--deadline=3s"]).await;
+    let scene = Scene::of(&bindery.provisioner).await;
+    let create = tokio::spawn({
+        let (claims, claim) = (scene.claims(), crate::support::scene::from(scene.claim("data")));
+        async move { claims.create(&PostParams::default(), &claim).await }
+    });
+    let (_connection, _) = tokio::task::spawn_blocking(move || silent.accept().unwrap())
+        .await
+        .unwrap();
+    bindery.terminate();
+    let answer = create.await.unwrap().unwrap_err().to_string();
+    assert!(
+        answer.contains("denied the request") && answer.contains("127.0.0.1"),
+        "{answer}"
+    );
+    assert!(bindery.ended().await.success());
+    scene.assert_nothing_made().await;
+    bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn a_dead_webhook_does_not_hold_up_claims() {
+    let mut bindery = Bindery::start(&[]).await;
+    let scene = Scene::of(&bindery.provisioner).await;
+    bindery.kill();
+    let claim = scene.create(scene.claim("data")).await.unwrap();
+    assert_eq!(claim.spec.unwrap().volume_name, None);
+    bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn a_claim_deleted_while_bindery_was_away_is_cleaned_up_when_it_is_back() {
+    let mut bindery = Bindery::start(&[]).await;
+    let scene = Scene::of(&bindery.provisioner).await;
+    let (_, volume) = scene.bound(scene.claim("data")).await;
+    bindery.kill();
+    scene.delete("data").await;
+    eventually("the volume is Released", async || {
+        (scene.volumes().get(volume_name(&volume)).await.unwrap().status?.phase? == "Released").then_some(())
+    })
+    .await;
+    assert!(directory(&volume).exists());
+    bindery.run().await;
+    scene.until_gone(&volume).await;
+    assert!(!directory(&volume).exists());
+    bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn a_volume_without_directory_gets_it_when_bindery_is_back() {
+    let mut bindery = Bindery::start(&[]).await;
+    let scene = Scene::of(&bindery.provisioner).await;
+    let claim = scene.create(scene.claim("data")).await.unwrap();
+    bindery.kill();
+    // As if it had died between volume and directory, and the controller manager had bound them all the same.
+    let name = claim.spec.unwrap().volume_name.unwrap();
+    let unready = json!({"metadata": {"annotations": {"bindery.dev/ready": null, "bindery.dev/directory-id": null}}});
+    scene.patch_volume(&name, unready).await;
+    let path = directory(&scene.volumes().get(&name).await.unwrap());
+    std::fs::remove_dir_all(&path).unwrap();
+    bindery.run().await;
+    let (_, volume) = scene.until_bound("data").await;
+    assert!(path.is_dir());
+    assert!(mark(&volume, "directory-id").is_some());
+    bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn a_crash_in_the_middle_of_a_burst_loses_no_claim() {
+    let mut bindery = Bindery::start(&[]).await;
+    let scene = Scene::of(&bindery.provisioner).await;
+    for turn in 0..8 {
+        scene.create(scene.claim(&format!("before-{turn}"))).await.unwrap();
+    }
+    bindery.kill();
+    bindery.run().await;
+    for turn in 0..8 {
+        let (_, volume) = scene.until_bound(&format!("before-{turn}")).await;
+        assert!(directory(&volume).is_dir());
+    }
+    bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn the_deadline_holds_against_a_silent_server_and_the_user_reads_which() {
+    let server = TcpListener::bind("127.0.0.2:2049").unwrap();
+    let bindery = Bindery::start(&["--nfs-server=127.0.0.2", "--deadline=1s"]).await;
+    let scene = Scene::of(&bindery.provisioner).await;
+    let began = Instant::now();
+    let refused = scene.refused(scene.claim("data")).await;
+    // Far above the deadline and far below the API server's patience of 10 s.
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    assert!(
+        refused.contains("127.0.0.2") && refused.contains("in time"),
+        "{refused}"
+    );
+    scene.assert_nothing_made().await;
+    drop(server);
+    bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_named_to_the_user() {
+    let bindery = Bindery::start(&["--nfs-server=127.0.0.3"]).await;
+    let scene = Scene::of(&bindery.provisioner).await;
+    let refused = scene.refused(scene.claim("data")).await;
+    assert!(
+        refused.contains("127.0.0.3") && refused.contains("refused"),
+        "{refused}"
+    );
+    scene.assert_nothing_made().await;
+    bindery.unregister().await;
+}

@@ -1,0 +1,226 @@
+//! A Bindery of one test's own: another provisioner, instance and webhook configuration beside the bed's.
+
+use std::net::TcpListener;
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
+use k8s_openapi::api::storage::v1::StorageClass;
+use kube::api::{DeleteParams, PostParams};
+use kube::{Api, Client};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::bed::Bed;
+use super::scene::from;
+use super::wait::eventually;
+
+/// A running (or stopped) process, killed when dropped.
+pub struct Bindery {
+    /// Name of the webhook configuration.
+    pub name: String,
+    /// Its provisioner.
+    pub provisioner: String,
+    /// Where its webhook listens.
+    pub webhook: String,
+    admin: String,
+    flags: Vec<String>,
+    client: Client,
+    child: Option<Child>,
+}
+
+impl Bindery {
+    /// Starts one with these flags besides, and waits until it is ready.
+    pub async fn start(flags: &[&str]) -> Self {
+        Self::start_with(flags, json!({})).await
+    }
+
+    /// The same, with fields changed in its webhook (one of a `MutatingWebhookConfiguration`).
+    pub async fn start_with(flags: &[&str], webhook: Value) -> Self {
+        let bed = Bed::get();
+        let name = format!("bindery-{}", &Uuid::new_v4().simple().to_string()[..8]);
+        let (port, admin) = (free_port(), free_port());
+        let mut bindery = Self {
+            provisioner: format!("bindery.dev/{name}"),
+            webhook: format!("https://127.0.0.1:{port}/mutate"),
+            admin: format!("127.0.0.1:{admin}"),
+            flags: flags.iter().map(|&flag| flag.to_owned()).collect(),
+            client: bed.admin().await,
+            child: None,
+            name,
+        };
+        bindery.flags.extend([
+            format!("--listen=127.0.0.1:{port}"),
+            format!("--admin-listen={}", bindery.admin),
+            "--serving-name=127.0.0.1".to_owned(),
+            format!("--webhook-configuration={}", bindery.name),
+            format!("--provisioner-name={}", bindery.provisioner),
+            format!("--instance={}", bindery.name),
+        ]);
+        if !flags.iter().any(|flag| flag.starts_with("--nfs-server")) {
+            bindery.flags.push(format!("--nfs-server={}", bed.server));
+        }
+        bindery.flags.push(format!("--nfs-share={}", bed.share));
+        bindery.register(webhook).await;
+        bindery.run().await;
+        bindery.until_asked().await;
+        bindery
+    }
+
+    /// Waits until the API server asks it: its view of webhook configurations is a moment behind.
+    async fn until_asked(&self) {
+        let class: StorageClass = from(json!({"metadata": {"name": self.name}, "provisioner": self.provisioner}));
+        Api::all(self.client.clone())
+            .create(&PostParams::default(), &class)
+            .await
+            .expect("class");
+        let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), "default");
+        let refused: PersistentVolumeClaim = from(json!({
+            "metadata": {"name": "probe"},
+            "spec": {
+                "storageClassName": self.name,
+                "volumeMode": "Block",
+                "accessModes": ["ReadWriteOnce"],
+                "resources": {"requests": {"storage": "1Gi"}},
+            },
+        }));
+        let dry = PostParams {
+            dry_run: true,
+            ..PostParams::default()
+        };
+        eventually("the API server asks this Bindery", async || {
+            claims.create(&dry, &refused).await.err()
+        })
+        .await;
+    }
+
+    /// Starts the process (again), and waits until it is ready.
+    pub async fn run(&mut self) {
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.log_file())
+            .expect("a log file");
+        let child = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bed/as-bindery"))
+            .arg(&Bed::get().bindery_kubeconfig)
+            .args([env!("CARGO_BIN_EXE_bindery"), "serve"])
+            .args(&self.flags)
+            .stdin(Stdio::null())
+            .stderr(log)
+            .spawn();
+        self.child = Some(child.expect("bindery starts"));
+        eventually("bindery is ready", async || self.is_ready().await.then_some(())).await;
+    }
+
+    /// Ends it as a crash would.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Asks it to stop, as the kubelet would. It goes on working until [`Bindery::ended`].
+    pub fn terminate(&self) {
+        let pid = self.child.as_ref().expect("it runs").id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &pid])
+                .status()
+                .expect("kill")
+                .success()
+        );
+    }
+
+    /// Waits until it has ended by itself.
+    pub async fn ended(&mut self) -> ExitStatus {
+        let mut child = self.child.take().expect("it runs");
+        eventually("bindery has ended", async || child.try_wait().expect("its status")).await
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+
+    async fn is_ready(&self) -> bool {
+        get(&self.admin, "/readyz")
+            .await
+            .is_some_and(|answer| answer.starts_with("HTTP/1.1 200"))
+    }
+
+    fn log_file(&self) -> std::path::PathBuf {
+        std::path::Path::new(&std::env::var("BINDERY_BED").expect("run `make test`"))
+            .join(format!("run/{}.log", self.name))
+    }
+
+    /// The bed's webhook configuration under another name, and the right to put a CA into it.
+    async fn register(&self, webhook: Value) {
+        let configurations: Api<MutatingWebhookConfiguration> = Api::all(self.client.clone());
+        let shipped = configurations
+            .get("bindery")
+            .await
+            .expect("the shipped webhook configuration");
+        let mut shipped = json!(shipped.webhooks.expect("webhooks")[0]);
+        shipped["clientConfig"] = json!({"url": self.webhook});
+        json_patch::merge(&mut shipped, &webhook);
+        let own = json!({"metadata": {"name": self.name}, "webhooks": [shipped]});
+        configurations
+            .create(&PostParams::default(), &from(own))
+            .await
+            .expect("webhook configuration");
+
+        let rule = json!({
+            "apiGroups": ["admissionregistration.k8s.io"],
+            "resources": ["mutatingwebhookconfigurations"],
+            "resourceNames": [self.name],
+            "verbs": ["get", "list", "watch", "patch"],
+        });
+        let role: ClusterRole = from(json!({"metadata": {"name": self.name}, "rules": [rule]}));
+        let binding: ClusterRoleBinding = from(json!({
+            "metadata": {"name": self.name},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": self.name},
+            "subjects": [{"kind": "ServiceAccount", "name": "bindery", "namespace": "bindery"}],
+        }));
+        Api::all(self.client.clone())
+            .create(&PostParams::default(), &role)
+            .await
+            .expect("role");
+        Api::all(self.client.clone())
+            .create(&PostParams::default(), &binding)
+            .await
+            .expect("binding");
+    }
+
+    /// Takes its webhook out of the cluster, so that it slows no other test down.
+    pub async fn unregister(&self) {
+        let configurations: Api<MutatingWebhookConfiguration> = Api::all(self.client.clone());
+        configurations
+            .delete(&self.name, &DeleteParams::default())
+            .await
+            .expect("unregistered");
+    }
+}
+
+impl Drop for Bindery {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// An HTTP GET in plain text; `None` if nobody answers.
+pub async fn get(address: &str, path: &str) -> Option<String> {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut stream = tokio::net::TcpStream::connect(address).await.ok()?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.ok()?;
+    Some(answer)
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("its address").port()
+}

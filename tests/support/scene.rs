@@ -1,0 +1,235 @@
+//! One test's corner of the cluster: a namespace and a class of its own, and short words for what scenarios do in them.
+
+use std::path::PathBuf;
+
+use k8s_openapi::api::core::v1::{Event, Namespace, PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::storage::v1::StorageClass;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::{Api, Client};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::bed::Bed;
+use super::wait::eventually;
+
+/// A namespace and a class.
+pub struct Scene {
+    /// With every right.
+    pub client: Client,
+    /// Both the namespace's name and the class's.
+    pub name: String,
+    /// The class's provisioner.
+    pub provisioner: String,
+}
+
+impl Scene {
+    /// A scene with a class without parameters, served by the bed's Bindery.
+    pub async fn new() -> Self {
+        Self::with_class(json!({})).await
+    }
+
+    /// A scene whose class has these fields besides.
+    pub async fn with_class(fields: Value) -> Self {
+        Self::build(fields, json!({}), &Bed::get().provisioner).await
+    }
+
+    /// A scene whose class has no parameters and whose namespace has these annotations.
+    pub async fn with_namespace(annotations: Value) -> Self {
+        Self::build(json!({}), annotations, &Bed::get().provisioner).await
+    }
+
+    /// A scene of another provisioner.
+    pub async fn of(provisioner: &str) -> Self {
+        Self::build(json!({}), json!({}), provisioner).await
+    }
+
+    async fn build(class: Value, annotations: Value, provisioner: &str) -> Self {
+        let scene = Self {
+            client: Bed::get().admin().await,
+            name: format!("t-{}", &Uuid::new_v4().simple().to_string()[..10]),
+            provisioner: provisioner.to_owned(),
+        };
+        scene.namespace(&scene.name, annotations).await;
+        scene.class(&scene.name, class).await;
+        scene
+    }
+
+    /// Makes a namespace.
+    pub async fn namespace(&self, name: &str, annotations: Value) {
+        let namespace = json!({"metadata": {"name": name, "annotations": annotations}});
+        let api: Api<Namespace> = Api::all(self.client.clone());
+        api.create(&PostParams::default(), &from(namespace))
+            .await
+            .expect("namespace");
+    }
+
+    /// Makes a class of this scene's provisioner.
+    pub async fn class(&self, name: &str, fields: Value) {
+        let mut class = json!({"metadata": {"name": name}, "provisioner": self.provisioner});
+        merge(&mut class, fields);
+        let api: Api<StorageClass> = Api::all(self.client.clone());
+        api.create(&PostParams::default(), &from(class)).await.expect("class");
+    }
+
+    /// An ordinary claim of this scene's class.
+    pub fn claim(&self, name: &str) -> Value {
+        json!({
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": name, "namespace": self.name},
+            "spec": {
+                "storageClassName": self.name,
+                "accessModes": ["ReadWriteMany"],
+                "resources": {"requests": {"storage": "1Gi"}},
+            },
+        })
+    }
+
+    /// The same with these fields besides.
+    pub fn claim_with(&self, name: &str, fields: Value) -> Value {
+        let mut claim = self.claim(name);
+        merge(&mut claim, fields);
+        claim
+    }
+
+    /// Claims of this namespace.
+    pub fn claims(&self) -> Api<PersistentVolumeClaim> {
+        Api::namespaced(self.client.clone(), &self.name)
+    }
+
+    /// All volumes.
+    pub fn volumes(&self) -> Api<PersistentVolume> {
+        Api::all(self.client.clone())
+    }
+
+    /// Creates a claim.
+    pub async fn create(&self, claim: Value) -> kube::Result<PersistentVolumeClaim> {
+        self.claims().create(&PostParams::default(), &from(claim)).await
+    }
+
+    /// Creates a claim that is refused, and returns what its user reads.
+    pub async fn refused(&self, claim: Value) -> String {
+        match self.create(claim).await {
+            Err(kube::Error::Api(status)) => status.message.clone(),
+            other => panic!("not refused: {other:?}"),
+        }
+    }
+
+    /// Creates a claim and waits until it is bound.
+    pub async fn bound(&self, claim: Value) -> (PersistentVolumeClaim, PersistentVolume) {
+        let created = self.create(claim).await.expect("claim");
+        self.until_bound(created.metadata.name.as_deref().expect("a name"))
+            .await
+    }
+
+    /// Waits until a claim is bound and its volume ready.
+    pub async fn until_bound(&self, name: &str) -> (PersistentVolumeClaim, PersistentVolume) {
+        eventually(&format!("claim {name} is bound and its volume ready"), async || {
+            let claim = self.claims().get(name).await.ok()?;
+            let volume = self
+                .volumes()
+                .get(claim.spec.as_ref()?.volume_name.as_ref()?)
+                .await
+                .ok()?;
+            let bound = claim.status.as_ref()?.phase.as_deref() == Some("Bound");
+            (bound && mark(&volume, "ready") == Some("true")).then_some((claim, volume))
+        })
+        .await
+    }
+
+    /// Deletes a claim.
+    pub async fn delete(&self, name: &str) {
+        self.claims()
+            .delete(name, &DeleteParams::default())
+            .await
+            .expect("claim deleted");
+    }
+
+    /// Waits until a volume is gone.
+    pub async fn until_gone(&self, volume: &PersistentVolume) {
+        let name = volume_name(volume);
+        eventually(&format!("volume {name} is gone"), async || {
+            self.volumes()
+                .get_opt(name)
+                .await
+                .expect("volumes")
+                .is_none()
+                .then_some(())
+        })
+        .await;
+    }
+
+    /// All volumes that were made for claims of this scene's class.
+    pub async fn own_volumes(&self) -> Vec<PersistentVolume> {
+        let all = self
+            .volumes()
+            .list(&ListParams::default())
+            .await
+            .expect("volumes")
+            .items;
+        let ours = |volume: &PersistentVolume| {
+            volume.spec.as_ref().and_then(|spec| spec.storage_class_name.as_ref()) == Some(&self.name)
+        };
+        all.into_iter().filter(ours).collect()
+    }
+
+    /// All names in the export, live directories and archives, that belong to this scene.
+    pub fn own_directories(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(&Bed::get().export).expect("the export");
+        let names = entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned());
+        let mut names: Vec<String> = names.filter(|name| name.contains(&self.name)).collect();
+        names.sort();
+        names
+    }
+
+    /// Asserts that a request has left neither volume nor directory.
+    pub async fn assert_nothing_made(&self) {
+        assert_eq!(self.own_volumes().await, vec![], "volumes");
+        assert_eq!(self.own_directories(), Vec::<String>::new(), "directories");
+    }
+
+    /// Waits for an Event with this reason on an object, and returns what it says.
+    pub async fn event(&self, object: &str, reason: &str) -> String {
+        let events: Api<Event> = Api::all(self.client.clone());
+        let about = ListParams::default().fields(&format!("involvedObject.name={object},reason={reason}"));
+        eventually(&format!("Event {reason} on {object}"), async || {
+            events.list(&about).await.expect("Events").items.pop()?.message
+        })
+        .await
+    }
+
+    /// Changes a volume.
+    pub async fn patch_volume(&self, name: &str, patch: Value) {
+        let patched = self
+            .volumes()
+            .patch(name, &PatchParams::default(), &Patch::Merge(patch))
+            .await;
+        patched.expect("volume patched");
+    }
+}
+
+/// A volume's mark `bindery.dev/<key>`.
+pub fn mark<'a>(volume: &'a PersistentVolume, key: &str) -> Option<&'a str> {
+    let marks = volume.metadata.annotations.as_ref()?;
+    marks.get(&format!("bindery.dev/{key}")).map(String::as_str)
+}
+
+/// A volume's name.
+pub fn volume_name(volume: &PersistentVolume) -> &str {
+    volume.metadata.name.as_deref().expect("a name")
+}
+
+/// A volume's directory on this machine, below the bed's export.
+pub fn directory(volume: &PersistentVolume) -> PathBuf {
+    Bed::get().export.join(mark(volume, "sub-dir").expect("a sub-dir"))
+}
+
+/// JSON as an object of the API.
+pub fn from<T: serde::de::DeserializeOwned>(value: Value) -> T {
+    serde_json::from_value(value).expect("an object of the API")
+}
+
+/// Merges fields into an object, deeply (RFC 7396).
+fn merge(object: &mut Value, fields: Value) {
+    json_patch::merge(object, &fields);
+}

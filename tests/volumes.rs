@@ -1,0 +1,116 @@
+//! A claim's volume is what Kubernetes expects of a provisioned volume, and its directory is there for it.
+
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+use serde_json::json;
+
+use crate::support::bed::Bed;
+use crate::support::scene::{Scene, directory, mark, volume_name};
+
+#[tokio::test]
+async fn the_directory_is_there_when_the_create_returns() {
+    let scene = Scene::new().await;
+    let claim = scene.create(scene.claim("data")).await.unwrap();
+    let name = claim.spec.unwrap().volume_name.expect("spec.volumeName");
+    let volume = scene.volumes().get(&name).await.unwrap();
+    let found = std::fs::metadata(directory(&volume)).unwrap();
+    assert!(found.is_dir());
+    assert_eq!(found.permissions().mode() & 0o7777, 0o777);
+}
+
+#[tokio::test]
+async fn every_access_mode_of_nfs_is_bound() {
+    let scene = Scene::new().await;
+    for (turn, modes) in [
+        json!(["ReadWriteOnce"]),
+        json!(["ReadOnlyMany"]),
+        json!(["ReadWriteMany"]),
+        json!(["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany"]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let claim = scene.claim_with(&format!("data-{turn}"), json!({"spec": {"accessModes": modes}}));
+        let (claim, volume) = scene.bound(claim).await;
+        assert_eq!(json!(volume.spec.unwrap().access_modes), modes);
+        assert_eq!(json!(claim.status.unwrap().access_modes), modes);
+    }
+}
+
+/// The facts that the upstream end-to-end test `checkProvisioning` looks at, and our own marks.
+#[tokio::test]
+async fn the_volume_is_what_class_and_claim_ask_for() {
+    let scene = Scene::with_class(json!({
+        "parameters": {"onDelete": "delete"},
+        "mountOptions": ["nfsvers=4.1", "hard"],
+        "reclaimPolicy": "Delete",
+    }))
+    .await;
+    let claim = scene.claim_with(
+        "data",
+        json!({"spec": {"resources": {"requests": {"storage": "1536Mi"}}}}),
+    );
+    let (claim, volume) = scene.bound(claim).await;
+
+    let bed = Bed::get();
+    let name = volume_name(&volume).to_owned();
+    let sub_dir = format!("{}-data-{name}", scene.name);
+    assert_eq!(mark(&volume, "sub-dir"), Some(sub_dir.as_str()));
+    assert_eq!(mark(&volume, "share"), Some(bed.share.as_str()));
+    assert_eq!(mark(&volume, "directory"), Some("new"));
+    assert_eq!(mark(&volume, "on-delete"), Some("delete"));
+    assert_eq!(mark(&volume, "mount-permissions"), Some("0777"));
+    assert!(mark(&volume, "instance").is_some());
+    let inode = std::fs::metadata(directory(&volume)).unwrap().ino();
+    assert!(mark(&volume, "directory-id").unwrap().ends_with(&format!(":{inode:x}")));
+
+    let annotations = volume.metadata.annotations.as_ref().unwrap();
+    assert_eq!(annotations["pv.kubernetes.io/provisioned-by"], bed.provisioner);
+    let finalizers = volume.metadata.finalizers.as_ref().unwrap();
+    assert!(finalizers.contains(&"bindery.dev/cleanup".to_owned()));
+
+    let spec = volume.spec.unwrap();
+    assert_eq!(spec.capacity.unwrap()["storage"].0, "1536Mi");
+    assert_eq!(spec.persistent_volume_reclaim_policy.as_deref(), Some("Delete"));
+    assert_eq!(spec.mount_options.unwrap(), ["nfsvers=4.1", "hard"]);
+    assert_eq!(spec.storage_class_name.as_deref(), Some(scene.name.as_str()));
+    assert_eq!(spec.volume_mode.as_deref(), Some("Filesystem"));
+    assert_eq!(spec.claim_ref.unwrap().uid, claim.metadata.uid);
+    let nfs = spec.nfs.unwrap();
+    assert_eq!(
+        (nfs.server, nfs.path),
+        (bed.server.clone(), format!("{}/{sub_dir}", bed.share))
+    );
+    let status = claim.status.unwrap();
+    assert_eq!(status.capacity.unwrap()["storage"].0, "1536Mi");
+}
+
+#[tokio::test]
+async fn a_class_may_name_its_own_server_and_share() {
+    let bed = Bed::get();
+    let scene = Scene::with_class(json!({"parameters": {"server": bed.server, "share": "/squashed/../nowhere"}})).await;
+    let refused = scene.refused(scene.claim("data")).await;
+    assert_eq!(
+        refused,
+        format!(
+            "admission webhook \"claims.bindery.dev\" denied the request: StorageClass {}: \
+             share \"/squashed/../nowhere\" has the segment \"..\", which would lead out of its place; \
+             an administrator must correct it",
+            scene.name
+        )
+    );
+    let scene = Scene::with_class(json!({"parameters": {"server": bed.server, "share": "//export/"}})).await;
+    let (_, volume) = scene.bound(scene.claim("data")).await;
+    assert_eq!(mark(&volume, "share"), Some("/export"));
+}
+
+#[tokio::test]
+async fn a_namespace_says_what_happens_to_its_directories_and_the_volume_remembers() {
+    let scene = Scene::with_namespace(json!({"bindery.dev/on-delete": "retain"})).await;
+    let (_, volume) = scene.bound(scene.claim("data")).await;
+    assert_eq!(mark(&volume, "on-delete"), Some("retain"));
+
+    let scene = Scene::with_namespace(json!({"bindery.dev/archive-on-delete": "false"})).await;
+    let (_, volume) = scene.bound(scene.claim("data")).await;
+    assert_eq!(mark(&volume, "on-delete"), Some("delete"));
+}

@@ -1,0 +1,80 @@
+//! The webhook's HTTP edge, as somebody who is not the API server meets it.
+
+use kube::Client;
+use kube::config::Config;
+use serde_json::{Value, json};
+
+use crate::support::bed::Bed;
+
+/// Sends a request to the bed's webhook and returns status and body.
+async fn send(method: &str, path: &str, body: Vec<u8>) -> (u16, String) {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let url: http::Uri = Bed::get().webhook.parse().unwrap();
+    let mut config = Config::new(format!("https://{}", url.authority().unwrap()).parse().unwrap());
+    config.accept_invalid_certs = true;
+    let client = Client::try_from(config).unwrap();
+    let request = http::Request::builder()
+        .method(method)
+        .uri(path)
+        .body(body.into())
+        .unwrap();
+    let answer = client.send(request).await.unwrap();
+    let status = answer.status().as_u16();
+    let body = http_body_util::BodyExt::collect(answer.into_body())
+        .await
+        .unwrap()
+        .to_bytes();
+    (status, String::from_utf8(body.to_vec()).unwrap())
+}
+
+async fn post(body: impl Into<Vec<u8>>) -> (u16, String) {
+    send("POST", "/mutate", body.into()).await
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_admission_review_gets_400() {
+    let (status, text) = post("{").await;
+    assert_eq!(status, 400);
+    assert!(text.starts_with("the body is no AdmissionReview: "), "{text}");
+    let (status, text) = post(json!({"apiVersion": "v1", "kind": "Pod"}).to_string()).await;
+    assert_eq!(
+        (status, text.as_str()),
+        (
+            400,
+            "the body is a v1 Pod; expected is admission.k8s.io/v1 AdmissionReview"
+        )
+    );
+}
+
+#[tokio::test]
+async fn a_body_over_3_mib_gets_413() {
+    assert_eq!(post(vec![b' '; (3 << 20) + 1]).await.0, 413);
+    assert_eq!(post(vec![b' '; 3 << 20]).await.0, 400);
+}
+
+#[tokio::test]
+async fn another_method_gets_405_and_another_path_404() {
+    for method in ["GET", "PUT", "DELETE"] {
+        assert_eq!(send(method, "/mutate", vec![]).await.0, 405, "{method}");
+    }
+    assert_eq!(send("POST", "/", vec![]).await.0, 404);
+}
+
+#[tokio::test]
+async fn a_review_about_something_else_is_allowed_unchanged() {
+    let review = json!({
+        "apiVersion": "admission.k8s.io/v1",
+        "kind": "AdmissionReview",
+        "request": {
+            "uid": "u-1",
+            "operation": "UPDATE",
+            "resource": {"group": "", "version": "v1", "resource": "pods"},
+        },
+    });
+    let (status, text) = post(review.to_string()).await;
+    let answer: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(
+        (status, &answer["response"]),
+        (200, &json!({"uid": "u-1", "allowed": true}))
+    );
+}
