@@ -8,6 +8,8 @@ mod admission;
 mod cleanup;
 /// Linux's own NFS client mounts what a volume names.
 mod kernel_client;
+/// The NFS client against a server of its own that dies, hangs and refuses.
+mod nfs_client;
 /// Start, stop, crash.
 mod process;
 /// Admission reviews as the API server really sends them.

@@ -36,7 +36,8 @@ pub trait Storage: Send + Sync {
     /// Makes `directory`, with the parents that are missing (mode 0755, the server's default owner).
     ///
     /// After success it is there with exactly `attributes`, no umask applied, unless it was there before and `existing`
-    /// says to leave it alone. A second call finds the first one's directory (`new: false`).
+    /// says to leave it alone. A second call finds the first one's directory (`new: false`). After
+    /// [`Outcome::NotDone`] it is not there by this call; missing parents that were made stay.
     async fn make(
         &self,
         share: &Share,
@@ -48,7 +49,7 @@ pub trait Storage: Send + Sync {
 
     /// Moves the directory at `from` to `to`, if it is the one with identity `expected`: the check and the rename go to
     /// the server as one request. The parent of `to` is there already. `to` must not be in use: a server replaces an
-    /// empty directory silently.
+    /// empty directory silently. A second call finds the directory at `to`, which is success too.
     async fn rename(
         &self,
         share: &Share,
@@ -73,7 +74,7 @@ pub trait Storage: Send + Sync {
     async fn remove_tree(&self, share: &Share, directory: &Directory, deadline: Instant) -> Result<Tree, StorageError>;
 
     /// The names in a directory of the share (`None`: in the share itself), in no order. Names that are not UTF-8 are
-    /// left out: none of them is Bindery's.
+    /// left out: none of them is Bindery's. A missing directory has none.
     async fn list(
         &self,
         share: &Share,
@@ -158,11 +159,11 @@ pub struct Made {
 /// What [`Storage::rename`] came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moved {
-    /// It is at the new place.
+    /// It is at the new place: moved by this call or by an earlier one.
     Done,
-    /// Nothing is at the old place: an earlier try may have moved it.
+    /// Nothing is at the old place, and it is not at the new one.
     Missing,
-    /// Another directory is at the old place; it was left alone.
+    /// Another directory is at the old place and was left alone; the one that is meant is not at the new place.
     Another(Identity),
 }
 
@@ -171,7 +172,7 @@ pub enum Moved {
 pub enum Removed {
     /// It is gone.
     Done,
-    /// It was not there.
+    /// It was not there: an earlier try may have removed it.
     Missing,
     /// Something is in it; it was left alone.
     NotEmpty,

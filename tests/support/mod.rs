@@ -2,7 +2,8 @@
 
 pub mod bed;
 pub mod bindery;
-//pub mod nfs;
+pub mod nfs;
 pub mod other_webhook;
+pub mod relay;
 pub mod scene;
 pub mod wait;

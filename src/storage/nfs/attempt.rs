@@ -131,7 +131,10 @@ impl<'a> Attempt<'a> {
                         Some(stop) if !changed && stop.status.stale() => {
                             return Err(Trouble::Again(Again::Changed(stop.status)));
                         }
-                        _ => return Ok(reply),
+                        _ => {
+                            self.state().pause = FIRST_PAUSE;
+                            return Ok(reply);
+                        }
                     }
                 }
                 Err(NoReply::Final(cause)) => return Err(self.failed(&cause)),
@@ -151,22 +154,24 @@ impl<'a> Attempt<'a> {
                 cause => NoReply::Final(cause),
             },
         })?;
-        {
+        let before = {
             let mut state = self.state();
             state.waiting = Waiting::Answer;
-            state.unsure |= ops.iter().any(Op::changes);
-        }
+            let unsure = state.unsure || ops.iter().any(Op::changes);
+            std::mem::replace(&mut state.unsure, unsure)
+        };
         match loan.call(ops).await {
             Ok(reply) => {
                 loan.give_back();
                 Ok(reply)
             }
             Err(SessionError::Refused(operation, status)) => {
+                self.state().unsure = before;
                 let cause = Cause::Session(operation, status);
                 if status.later() {
-                    loan.give_back()
+                    loan.give_back();
                 } else {
-                    loan.discard()
+                    loan.discard();
                 }
                 if cause.passes() {
                     Err(NoReply::NotDone(cause))
@@ -264,9 +269,10 @@ impl<'a> Attempt<'a> {
     }
 
     fn error(&self, fault: Fault, text: &str) -> StorageError {
-        let (outcome, note) = match self.state().unsure {
-            true => (Outcome::Unknown, " All or a part of it may have been done."),
-            false => (Outcome::NotDone, ""),
+        let (outcome, note) = if self.state().unsure {
+            (Outcome::Unknown, " All or a part of it may have been done.")
+        } else {
+            (Outcome::NotDone, "")
         };
         StorageError {
             fault,

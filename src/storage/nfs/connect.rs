@@ -29,6 +29,8 @@ pub(super) enum ConnectError {
 #[derive(Debug)]
 pub(super) struct Connection {
     pub stream: TcpStream,
+    /// The server's end.
+    pub address: SocketAddr,
     pub privileged: bool,
 }
 
@@ -47,14 +49,26 @@ pub(super) async fn connect(server: &str, privileged: bool, deadline: Instant) -
         left -= 1;
         match timeout_at(share, connect_to(address, privileged)).await {
             Ok(Ok(connection)) => return Ok(connection),
-            Ok(Err(error)) => refused = ConnectError::Connect(address, error),
+            Ok(Err(error)) => refused = error,
             Err(_) => refused = ConnectError::Connect(address, io::ErrorKind::TimedOut.into()),
         }
     }
     Err(refused)
 }
 
-async fn connect_to(address: SocketAddr, privileged: bool) -> io::Result<Connection> {
+/// Connects to one address of a server.
+pub(super) async fn connect_to(address: SocketAddr, privileged: bool) -> Result<Connection, ConnectError> {
+    let (stream, privileged) = from_best_port(address, privileged)
+        .await
+        .map_err(|error| ConnectError::Connect(address, error))?;
+    Ok(Connection {
+        stream,
+        address,
+        privileged,
+    })
+}
+
+async fn from_best_port(address: SocketAddr, privileged: bool) -> io::Result<(TcpStream, bool)> {
     if privileged {
         let ports = u32::from(PRIVILEGED.end - PRIVILEGED.start);
         // A random start: calls that run side by side seldom try the same ports.
@@ -62,12 +76,7 @@ async fn connect_to(address: SocketAddr, privileged: bool) -> io::Result<Connect
         for step in 0..PORTS_TO_TRY {
             let port = PRIVILEGED.start + (start + step) % (PRIVILEGED.end - PRIVILEGED.start);
             match connect_from(port, address).await {
-                Ok(stream) => {
-                    return Ok(Connection {
-                        stream,
-                        privileged: true,
-                    });
-                }
+                Ok(stream) => return Ok((stream, true)),
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => break,
                 Err(error) if taken(&error) => {}
                 Err(error) => return Err(error),
@@ -76,10 +85,7 @@ async fn connect_to(address: SocketAddr, privileged: bool) -> io::Result<Connect
     }
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
-    Ok(Connection {
-        stream,
-        privileged: false,
-    })
+    Ok((stream, false))
 }
 
 async fn connect_from(port: u16, address: SocketAddr) -> io::Result<TcpStream> {

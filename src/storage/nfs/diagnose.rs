@@ -285,3 +285,75 @@ pub(super) fn timed_out(scene: &Scene<'_>, waiting: Waiting) -> (Fault, String) 
         ),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a test server cannot easily be brought to answer.
+    #[test]
+    fn each_status_has_its_fault_and_says_what_to_do() {
+        let share = Share::parse("nas", "/export").unwrap();
+        let scene = Scene {
+            share: &share,
+            uid: 0,
+            privileged: true,
+        };
+        let cases = [
+            (
+                Step::Make,
+                Status::NOSPC,
+                Fault::NoSpace,
+                "the file system is full (NFS4ERR_NOSPC). Free space on the server, or enlarge it.",
+            ),
+            (
+                Step::Make,
+                Status::DQUOT,
+                Fault::NoSpace,
+                "the quota is used up (NFS4ERR_DQUOT). Raise it on the server, or free space.",
+            ),
+            (
+                Step::Share("export"),
+                Status::WRONGSEC,
+                Fault::Denied,
+                "the server wants Kerberos there, which this client does not speak. Export the share with sec=sys, or \
+                 mount it for Bindery.",
+            ),
+            (
+                Step::Segment("a"),
+                Status::MOVED,
+                Fault::Other,
+                "the server says that this has moved to another server. Name that one in the class.",
+            ),
+            (
+                Step::Make,
+                Status::NAMETOOLONG,
+                Fault::Other,
+                "a name in it is too long for the server's file system (NFS4ERR_NAMETOOLONG). Shorten the directory's \
+                 name.",
+            ),
+            (
+                Step::SetOwner,
+                Status::BADOWNER,
+                Fault::Denied,
+                "the server does not let uid 0 set the owner (NFS4ERR_BADOWNER). Root is probably squashed there: export \
+                 with no_root_squash, or drop uid and gid.",
+            ),
+            (
+                Step::Inside("b"),
+                Status::IO,
+                Fault::Other,
+                "in its directory \"b\", the server answers NFS4ERR_IO. Look for the reason in the server's log.",
+            ),
+            (
+                Step::List,
+                Status(4711),
+                Fault::Other,
+                "the server answers NFS status 4711. Look for the reason in the server's log.",
+            ),
+        ];
+        for (step, status, fault, text) in cases {
+            assert_eq!(refused(&scene, step, status), (fault, text.to_owned()));
+        }
+    }
+}

@@ -208,8 +208,8 @@ fn changes<'a>(wanted: Attributes) -> impl Iterator<Item = Op<'a>> {
         uid: wanted.uid,
         gid: wanted.gid,
     };
-    let owned = wanted.uid.or(wanted.gid).is_some();
-    owned
+    let chown = wanted.uid.or(wanted.gid).is_some();
+    chown
         .then_some(Op::Set(owner))
         .into_iter()
         .chain([Op::Set(Change::mode(wanted.mode))])

@@ -13,16 +13,19 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep};
 
 use super::compound::{Op, Reply};
-use super::connect::{ConnectError, connect};
+use super::connect::{ConnectError, Connection, connect, connect_to};
 use super::rpc::{Credentials, RpcError};
 use super::session::{Fence, Limits, Session, SessionError};
 
 /// Calls under way on one server.
 const MOST_SESSIONS: usize = 16;
 /// After that time at rest a session is not used again: its lease may be over, a firewall may have forgotten it.
-const LONGEST_REST: Duration = Duration::from_secs(60);
+const LONGEST_REST: Duration = Duration::from_mins(1);
 /// How soon a server is asked again that is still busy with the call to be fenced.
 const FENCE_AGAIN: Duration = Duration::from_millis(50);
+
+/// After that time a fence is given up if nobody listens any more where its session was.
+const LONGEST_FENCE: Duration = Duration::from_mins(10);
 
 /// See the module.
 #[derive(Debug)]
@@ -85,20 +88,18 @@ impl Server {
     pub async fn borrow(&self, deadline: Instant) -> Result<Loan<'_>, NoSession> {
         // Never closed, so this never fails; a closed one would mean a bug, and a connection error is answer enough.
         let permit = self.permits.acquire().await.map_err(|_| no_permit())?;
-        self.settle(deadline).await?;
-        let session = match self.rested() {
-            Some(session) => session,
-            None => self.open(deadline).await?,
+        self.settle().await?;
+        let session = if let Some(session) = self.rested() {
+            session
+        } else {
+            let connection = connect(&self.name, self.privileged_port, deadline).await;
+            self.open(connection.map_err(NoSession::Connect)?).await?
         };
         Ok(Loan {
             server: self,
             session: Some(session),
             _permit: permit,
         })
-    }
-
-    pub fn name(&self) -> &str {
-        &self.name
     }
 
     pub fn credentials(&self) -> &Credentials {
@@ -116,7 +117,7 @@ impl Server {
     }
 
     /// Destroys the sessions whose calls got no answer.
-    async fn settle(&self, deadline: Instant) -> Result<(), NoSession> {
+    async fn settle(&self) -> Result<(), NoSession> {
         if lock(&self.fences).is_empty() {
             return Ok(());
         }
@@ -125,17 +126,33 @@ impl Server {
         if fences.is_empty() {
             return Ok(());
         }
-        let mut session = self.open(deadline).await?;
         for fence in fences {
-            while let Err(error) = session.destroy(&fence).await {
-                match error {
-                    SessionError::Refused(_, status) if status.later() => sleep(FENCE_AGAIN).await,
-                    error => return Err(error.into()),
+            match connect_to(fence.address, self.privileged_port).await {
+                Ok(connection) => self.destroy(connection, &fence).await?,
+                // The server has left that address for good. What it did not do by now it will not do: leases are over.
+                Err(error) if fence.since.elapsed() > LONGEST_FENCE => {
+                    tracing::warn!(
+                        server = self.name,
+                        ?error,
+                        "a call without an answer can no longer be fenced off"
+                    );
                 }
+                Err(error) => return Err(NoSession::Connect(error)),
             }
             lock(&self.fences).retain(|other| *other != fence);
-            tracing::info!(server = self.name, "a call without an answer is fenced off");
         }
+        Ok(())
+    }
+
+    async fn destroy(&self, connection: Connection, fence: &Fence) -> Result<(), NoSession> {
+        let mut session = self.open(connection).await?;
+        while let Err(error) = session.destroy(fence).await {
+            match error {
+                SessionError::Refused(_, status) if status.later() => sleep(FENCE_AGAIN).await,
+                error => return Err(error.into()),
+            }
+        }
+        tracing::info!(server = self.name, "a call without an answer is fenced off");
         lock(&self.resting).push(session);
         Ok(())
     }
@@ -151,18 +168,12 @@ impl Server {
         None
     }
 
-    async fn open(&self, deadline: Instant) -> Result<Session, NoSession> {
-        let connection = connect(&self.name, self.privileged_port, deadline)
-            .await
-            .map_err(NoSession::Connect)?;
-        self.came_privileged.store(connection.privileged, Ordering::Relaxed);
-        let session = Session::open(connection.stream, self.credentials.clone()).await?;
+    async fn open(&self, connection: Connection) -> Result<Session, SessionError> {
+        let privileged = connection.privileged;
+        self.came_privileged.store(privileged, Ordering::Relaxed);
+        let session = Session::open(connection, self.credentials.clone()).await?;
         *lock(&self.limits) = session.limits();
-        tracing::debug!(
-            server = self.name,
-            privileged = connection.privileged,
-            "a session is open"
-        );
+        tracing::debug!(server = self.name, privileged, "a session is open");
         Ok(session)
     }
 }

@@ -8,12 +8,14 @@
 //! repeated), callbacks, pNFS, state protection, renewing the lease of an idle session (the next call finds the session
 //! gone and another is opened).
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::compound::{self, Op, Reply, Results};
+use super::connect::Connection;
 use super::rpc::{self, Credentials, RpcError};
 use super::status::Status;
 use super::xdr::{Malformed, Writer};
@@ -50,6 +52,11 @@ pub(super) struct Limits {
 pub(super) struct Fence {
     session: [u8; 16],
     client: u64,
+    /// The call that may be under way.
+    sequence: u32,
+    /// Which of the server's addresses the session is on: behind one name there may be several servers.
+    pub address: SocketAddr,
+    pub since: Instant,
 }
 
 /// No reply to the operations that were sent.
@@ -76,6 +83,7 @@ impl From<Malformed> for SessionError {
 #[derive(Debug)]
 pub(super) struct Session {
     stream: TcpStream,
+    address: SocketAddr,
     credentials: Arc<Credentials>,
     minor: u32,
     xid: u32,
@@ -88,9 +96,10 @@ pub(super) struct Session {
 
 impl Session {
     /// Opens a session on a fresh connection: minor version 2, or else 1.
-    pub async fn open(stream: TcpStream, credentials: Arc<Credentials>) -> Result<Self, SessionError> {
+    pub async fn open(connection: Connection, credentials: Arc<Credentials>) -> Result<Self, SessionError> {
         let mut session = Self {
-            stream,
+            stream: connection.stream,
+            address: connection.address,
             credentials,
             minor: 2,
             // Whatever it starts with; a value of its own helps to tell connections apart in a capture.
@@ -122,7 +131,7 @@ impl Session {
     /// be fenced. After [`SessionError::Refused`] nothing was carried out.
     pub async fn call(&mut self, ops: &[Op<'_>]) -> Result<Reply, SessionError> {
         let mut arguments = compound::begin(self.minor, ops.len() + 1);
-        self.write_sequence(&mut arguments);
+        write_sequence(&mut arguments, &self.id, self.sequence);
         for op in ops {
             op.write(&mut arguments);
         }
@@ -137,21 +146,19 @@ impl Session {
         Fence {
             session: self.id,
             client: self.client,
+            sequence: self.sequence,
+            address: self.address,
+            since: Instant::now(),
         }
     }
 
-    /// Destroys another session, and its client: whatever of it is still under way will be refused. DELAY (a call is
-    /// being carried out right now) is the caller's to wait for.
+    /// Sees to it that the call that may be under way in another session is over, or never begins, and destroys that
+    /// session and its client. DELAY (the call is being carried out right now) is the caller's to wait for.
     pub async fn destroy(&mut self, fence: &Fence) -> Result<(), SessionError> {
-        let status = match self.destroy_session(fence).await? {
-            Status::CONN_NOT_BOUND_TO_SESSION => {
-                // Some servers want the connection to belong to the session that goes.
-                self.bind(fence).await?;
-                self.destroy_session(fence).await?
-            }
-            status => status,
-        };
-        match status {
+        // Servers want the connection to be the session's. If this is refused, what follows tells.
+        self.bind(fence).await?;
+        self.take_slot(fence).await?;
+        match self.destroy_session(fence).await? {
             // Gone: with the server's memory, or with its lease.
             Status::OK | Status::BADSESSION | Status::DEADSESSION | Status::STALE_CLIENTID | Status::EXPIRED => {}
             status => return Err(SessionError::Refused("DESTROY_SESSION", status)),
@@ -248,7 +255,7 @@ impl Session {
     /// 18.51: nothing to reclaim. Servers may hold calls back until this is said.
     async fn reclaim_complete(&mut self) -> Result<(), SessionError> {
         let mut arguments = compound::begin(self.minor, 2);
-        self.write_sequence(&mut arguments);
+        write_sequence(&mut arguments, &self.id, self.sequence);
         arguments.u32(RECLAIM_COMPLETE);
         arguments.u32(0); // of all file systems
         let reply = self.send(arguments).await?;
@@ -257,15 +264,6 @@ impl Session {
         match results.next(RECLAIM_COMPLETE)? {
             Status::COMPLETE_ALREADY => Ok(()),
             status => accepted("RECLAIM_COMPLETE", status),
-        }
-    }
-
-    /// 18.46. The reply need not be cached: it is never asked for again.
-    fn write_sequence(&self, arguments: &mut Writer) {
-        arguments.u32(SEQUENCE);
-        arguments.fixed(&self.id);
-        for value in [self.sequence, 0, 0, 0] {
-            arguments.u32(value); // sequence, slot, highest slot, cache
         }
     }
 
@@ -291,6 +289,20 @@ impl Session {
         Ok(Results::new(&reply)?.next(DESTROY_SESSION)?)
     }
 
+    /// Sends the very SEQUENCE of the call that may be under way (2.10.6.1). Either it comes first: then the call finds
+    /// its turn taken. Or it counts as a repetition: then the server answers DELAY until the call is over. To destroy the
+    /// session alone is not enough, for a server may do that while it carries out a call.
+    async fn take_slot(&mut self, fence: &Fence) -> Result<(), SessionError> {
+        let mut arguments = compound::begin(self.minor, 1);
+        write_sequence(&mut arguments, &fence.session, fence.sequence);
+        let reply = self.send(arguments).await?;
+        match Results::new(&reply)?.next(SEQUENCE)? {
+            status if status.later() => Err(SessionError::Refused("SEQUENCE", status)),
+            // Whatever else it says, it is done with the call, or does not know the session.
+            _ => Ok(()),
+        }
+    }
+
     /// 18.34.
     async fn bind(&mut self, fence: &Fence) -> Result<(), SessionError> {
         let mut arguments = compound::begin(self.minor, 1);
@@ -298,9 +310,17 @@ impl Session {
         arguments.fixed(&fence.session);
         arguments.u32(1); // for calls, not for callbacks
         arguments.u32(0); // no RDMA
-        // If it is refused, the DESTROY_SESSION that follows tells.
         self.send(arguments).await?;
         Ok(())
+    }
+}
+
+/// 18.46. The reply need not be cached: nobody wants it later.
+fn write_sequence(arguments: &mut Writer, session: &[u8; 16], sequence: u32) {
+    arguments.u32(SEQUENCE);
+    arguments.fixed(session);
+    for value in [sequence, 0, 0, 0] {
+        arguments.u32(value); // sequence, slot, highest slot, cache
     }
 }
 

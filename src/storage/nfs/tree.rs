@@ -83,10 +83,9 @@ impl Attempt<'_> {
 }
 
 impl Removal<'_, '_> {
-    /// Removes all that is in `top`, or as much as goes until then: `false`.
+    /// Removes all that is in `top`, as far as its levels are remembered, or as much as goes until then: `false`.
     async fn empty(&mut self, top: &Spot, until: Instant) -> Result<bool, Trouble> {
         let mut levels = VecDeque::from([Level::new(top.handle.clone(), Vec::new())]);
-        let mut forgotten = false;
         while let Some(level) = levels.back_mut() {
             if Instant::now() >= until {
                 return Ok(false);
@@ -95,7 +94,6 @@ impl Removal<'_, '_> {
                 if let Some(below) = self.enter(level, name).await? {
                     if levels.len() == DEEPEST {
                         levels.pop_front();
-                        forgotten = true;
                     }
                     levels.push_back(below);
                 }
@@ -104,11 +102,7 @@ impl Removal<'_, '_> {
             } else if let Some(done) = levels.pop_back() {
                 match levels.back_mut() {
                     Some(above) => self.remove(above, vec![done.name], until).await?,
-                    None if forgotten => {
-                        // The levels above are looked for again.
-                        levels.push_back(Level::new(top.handle.clone(), Vec::new()));
-                        forgotten = false;
-                    }
+                    // Or of a level whose own are forgotten: then the top is found not to be empty.
                     None => return Ok(true),
                 }
             }

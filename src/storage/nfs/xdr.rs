@@ -35,10 +35,6 @@ impl Writer {
         self.fixed(bytes);
     }
 
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
     pub fn into_bytes(self) -> Vec<u8> {
         self.0
     }

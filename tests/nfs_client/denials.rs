@@ -1,0 +1,277 @@
+//! What a person reads when a server says no.
+
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::symlink;
+
+use bindery::policy::directory::Share;
+use bindery::storage::nfs::NfsStorage;
+use bindery::storage::{Attributes, Existing, Fault, Outcome, Storage, StorageError};
+
+use super::{chmod, client, client_as, directory, make, mode, mode_of, options, soon};
+use crate::support::nfs::{Ganesha, PORT, free_address, share};
+
+fn denial(fault: Fault, message: String) -> StorageError {
+    StorageError {
+        fault,
+        outcome: Outcome::NotDone,
+        message,
+    }
+}
+
+#[tokio::test]
+async fn an_export_that_squashes_root_is_named_as_such() {
+    let (server, client) = (Ganesha::start(), client());
+    let squashed = server.share("/squashed");
+    let error = make(&client, &squashed, "a").await.unwrap_err();
+    let message = format!(
+        "cannot make directory a on {squashed}: the server denies it to uid 0 (NFS4ERR_ACCESS). Root is probably squashed \
+         there: export with no_root_squash, or run Bindery with the owner's --nfs-uid and --nfs-gid."
+    );
+    assert_eq!(error, denial(Fault::Denied, message));
+}
+
+#[tokio::test]
+async fn an_owner_that_may_not_be_set_is_said_and_leaves_no_directory() {
+    let (server, client) = (Ganesha::start(), client());
+    let squashed = server.share("/squashed");
+    chmod(&server.dir_of("squashed"), 0o777);
+    let attributes = Attributes {
+        mode: 0o770,
+        uid: Some(1000),
+        gid: None,
+    };
+    let made = client
+        .make(&squashed, &directory("a"), attributes, Existing::SetAttributes, soon())
+        .await;
+    let message = format!(
+        "cannot make directory a on {squashed}: the server does not let uid 0 set the owner (NFS4ERR_PERM). Root is \
+         probably squashed there: export with no_root_squash, or drop uid and gid."
+    );
+    assert_eq!(made, Err(denial(Fault::Denied, message)));
+    assert!(!server.dir_of("squashed").join("a").exists());
+    // Without an owner it goes well.
+    assert!(make(&client, &squashed, "a").await.unwrap().new);
+    assert_eq!(mode_of(&server.dir_of("squashed").join("a")), 0o777);
+}
+
+#[tokio::test]
+async fn an_ordinary_user_is_told_that_it_is_one() {
+    let (server, client) = (Ganesha::start(), client_as(1000));
+    let share = server.share("/export");
+    let error = make(&client, &share, "a").await.unwrap_err();
+    let message = format!(
+        "cannot make directory a on {share}: the server denies it to uid 1000 (NFS4ERR_ACCESS). Give the directory on the \
+         server to that uid, or change --nfs-uid and --nfs-gid."
+    );
+    assert_eq!(error, denial(Fault::Denied, message));
+}
+
+#[tokio::test]
+async fn a_read_only_export_is_named_as_such() {
+    let (server, client) = (Ganesha::start(), client());
+    for path in ["/readonly", "/"] {
+        let share = server.share(path);
+        let error = make(&client, &share, "a").await.unwrap_err();
+        let message = format!(
+            "cannot make directory a on {share}: it is read-only (NFS4ERR_ROFS). Export it with rw; if {path} is only a \
+             part of an export's path, name the whole path."
+        );
+        assert_eq!(error, denial(Fault::ReadOnly, message));
+    }
+}
+
+#[tokio::test]
+async fn an_export_that_wants_a_privileged_port_gets_one_or_the_message_says_so() {
+    let server = Ganesha::start();
+    let share = server.share("/privileged");
+    assert!(make(&client(), &share, "a").await.unwrap().new);
+    let unprivileged = NfsStorage::new(bindery::storage::nfs::NfsOptions {
+        privileged_port: false,
+        ..options(0)
+    });
+    let error = make(&unprivileged, &share, "b").await.unwrap_err();
+    let message = format!(
+        "cannot make directory b on {share}: the server shows no /privileged to this host (NFS4ERR_NOENT at \
+         \"privileged\"). Check that it is exported to this host, and that the path is what an NFSv4 client sees, without \
+         the path of an export with fsid=0. Bindery came from a source port above 1023, which many exports turn away: set \
+         the sysctl net.ipv4.ip_unprivileged_port_start=0 for its pod, or export with insecure."
+    );
+    assert_eq!(error, denial(Fault::NoSuchShare, message));
+}
+
+#[tokio::test]
+async fn a_share_that_is_not_exported_is_named() {
+    let (server, client) = (Ganesha::start(), client());
+    for (path, segment) in [("/nothing", "nothing"), ("/export/deeper/down", "deeper")] {
+        let share = server.share(path);
+        let error = client.look_up(&share, &directory("a"), soon()).await.unwrap_err();
+        let message = format!(
+            "cannot look up directory a on {share}: the server shows no {path} to this host (NFS4ERR_NOENT at \
+             \"{segment}\"). Check that it is exported to this host, and that the path is what an NFSv4 client sees, \
+             without the path of an export with fsid=0."
+        );
+        assert_eq!(error, denial(Fault::NoSuchShare, message));
+    }
+}
+
+#[tokio::test]
+async fn a_link_or_a_file_on_the_way_is_never_followed() {
+    let (server, client) = (Ganesha::start(), client());
+    let share = server.share("/export");
+    let export = server.export_dir();
+    fs::create_dir_all(export.join("real/inside")).unwrap();
+    symlink("real", export.join("link")).unwrap();
+    symlink("../real", export.join("real/link")).unwrap();
+    fs::write(export.join("file"), "").unwrap();
+    let expected = super::identity(&client, &share, "real").await;
+    for (path, segment) in [
+        ("link", "link"),
+        ("link/a", "link"),
+        ("link/inside/a", "link"),
+        ("real/link/x/y", "link"),
+        ("file/a", "file"),
+        ("file", "file"),
+    ] {
+        let text = format!(
+            "\"{segment}\" on the way is a file or a symbolic link; links are never followed. Move it away, or choose \
+             another directory."
+        );
+        let refused = |verb: &str| denial(Fault::NotADirectory, format!("cannot {verb} on {share}: {text}"));
+        let at = directory(path);
+        let looked = client.look_up(&share, &at, soon()).await;
+        assert_eq!(looked, Err(refused(&format!("look up directory {path}"))));
+        for existing in [Existing::SetAttributes, Existing::LeaveAlone] {
+            let made = client.make(&share, &at, mode(0o777), existing, soon()).await;
+            assert_eq!(made, Err(refused(&format!("make directory {path}"))));
+        }
+        let removed = client.remove_tree(&share, &at, soon()).await;
+        assert_eq!(
+            removed,
+            Err(refused(&format!("remove directory {path} with all in it")))
+        );
+        let listed = client.list(&share, Some(&at), soon()).await;
+        assert_eq!(listed, Err(refused(&format!("list directory {path}"))));
+        if path.contains('/') {
+            let moved = client
+                .rename(&share, &at, expected, &directory("elsewhere"), soon())
+                .await;
+            assert_eq!(moved, Err(refused(&format!("move directory {path} to elsewhere"))));
+        }
+    }
+    assert_eq!(fs::read_dir(export.join("real")).unwrap().count(), 2);
+    assert_eq!(mode_of(&export.join("real/inside")), 0o755);
+}
+
+#[tokio::test]
+async fn a_link_in_the_path_of_a_share_is_not_followed() {
+    let (server, client) = (Ganesha::start(), client());
+    fs::create_dir(server.export_dir().join("real")).unwrap();
+    symlink("real", server.export_dir().join("link")).unwrap();
+    let share = server.share("/export/link");
+    let error = make(&client, &share, "a").await.unwrap_err();
+    let message = format!(
+        "cannot make directory a on {share}: \"link\" in the share's path is a file or a symbolic link. Name the directory \
+         that is exported."
+    );
+    assert_eq!(error, denial(Fault::NoSuchShare, message));
+}
+
+#[tokio::test]
+async fn a_rename_into_nowhere_or_onto_something_moves_nothing() {
+    let (server, client) = (Ganesha::start(), client());
+    let share = server.share("/export");
+    let made = make(&client, &share, "a").await.unwrap().identity;
+    make(&client, &share, "full/file").await.unwrap();
+    let error = client
+        .rename(&share, &directory("a"), made, &directory("no/where"), soon())
+        .await
+        .unwrap_err();
+    let message = format!(
+        "cannot move directory a to no/where on {share}: the directory that it is to be moved into is not there \
+         (NFS4ERR_NOENT)."
+    );
+    assert_eq!(error, denial(Fault::Other, message));
+    let error = client
+        .rename(&share, &directory("a"), made, &directory("full"), soon())
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (error.fault, error.outcome),
+        (Fault::Other, Outcome::NotDone),
+        "{error}"
+    );
+    assert!(server.export_dir().join("a").is_dir());
+}
+
+#[tokio::test]
+async fn a_rename_to_another_file_system_is_told_apart() {
+    let (server, client) = (Ganesha::start(), client());
+    let root = server.share("/");
+    let identity = super::identity(&client, &root, "export").await;
+    make(&client, &server.share("/export"), "a").await.unwrap();
+    let a = super::identity(&client, &server.share("/export"), "a").await;
+    let moved = client
+        .rename(&root, &directory("export/a"), a, &directory("squashed/a"), soon())
+        .await;
+    assert_ne!(identity, a);
+    let message = format!(
+        "cannot move directory export/a to squashed/a on {root}: that is on another file system of the server \
+         (NFS4ERR_XDEV)."
+    );
+    assert_eq!(moved, Err(denial(Fault::OtherFileSystem, message)));
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_unreachable_at_once() {
+    let address = free_address();
+    let nowhere = share(address, "/export");
+    let error = make(&client(), &nowhere, "a").await.unwrap_err();
+    let message = format!(
+        "cannot make directory a on {nowhere}: no connection to {address}:2049 (Connection refused (os error 111)). Check \
+         that the NFS server runs, and that its port is open to this host."
+    );
+    assert_eq!(error, denial(Fault::Unreachable, message));
+    let nameless = Share::parse("no-such-host.invalid", "/export").unwrap();
+    let error = make(&client(), &nameless, "a").await.unwrap_err();
+    assert_eq!(
+        (error.fault, error.outcome),
+        (Fault::Unreachable, Outcome::NotDone),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn what_is_no_nfs_server_is_said_to_be_none() {
+    for answer in [
+        &b"HTTP/1.1 400 Bad Request\r\n\r\n"[..],
+        &[0x80, 0, 0, 8, 1, 2, 3, 4, 0, 0, 0, 1],
+    ] {
+        let address = free_address();
+        let listener = TcpListener::bind((address, PORT)).unwrap();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                answer_once(stream, answer);
+            }
+        });
+        let share = share(address, "/export");
+        let error = make(&client(), &share, "a").await.unwrap_err();
+        assert_eq!(
+            (error.fault, error.outcome),
+            (Fault::Other, Outcome::NotDone),
+            "{error}"
+        );
+        let start = format!(
+            "cannot make directory a on {share}: what answers on port 2049 of {address} does not keep to NFSv4 ("
+        );
+        assert!(error.message.starts_with(&start), "{error}");
+    }
+}
+
+fn answer_once(mut stream: TcpStream, answer: &[u8]) {
+    use std::io::{Read, Write};
+    let _ = stream.read(&mut [0; 4096]);
+    let _ = stream.write_all(answer);
+    // Until the client has seen it and gone.
+    let _ = stream.read(&mut [0; 4096]);
+}

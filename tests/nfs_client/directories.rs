@@ -1,0 +1,278 @@
+//! One directory: made, found, moved, removed, listed.
+
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
+
+use bindery::policy::directory::Directory;
+use bindery::storage::{Attributes, Existing, Found, Identity, Moved, Removed, Storage};
+
+use super::{chmod, client, directory, give, identity, make, mode, mode_of, owner_of, soon};
+use crate::support::nfs::Ganesha;
+
+#[tokio::test]
+async fn a_new_directory_has_exactly_the_mode_that_was_asked_for() {
+    let (server, client) = (Ganesha::start(), client());
+    for bits in [0o777, 0o2775, 0o1777, 0o6711, 0o700, 0o0] {
+        let name = format!("mode-{bits:o}");
+        let share = server.share("/export");
+        let made = client
+            .make(&share, &directory(&name), mode(bits), Existing::SetAttributes, soon())
+            .await
+            .unwrap();
+        assert!(made.new);
+        assert_eq!(mode_of(&server.export_dir().join(&name)), bits, "{bits:o}");
+        let found = client.look_up(&share, &directory(&name), soon()).await.unwrap();
+        assert_eq!(
+            found,
+            Some(Found {
+                identity: made.identity,
+                mode: bits
+            })
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_directory_in_a_setgid_parent_has_exactly_its_mode_too() {
+    let (server, client) = (Ganesha::start(), client());
+    fs::create_dir(server.export_dir().join("team")).unwrap();
+    chmod(&server.export_dir().join("team"), 0o2775);
+    client
+        .make(
+            &server.share("/export"),
+            &directory("team/a"),
+            mode(0o750),
+            Existing::SetAttributes,
+            soon(),
+        )
+        .await
+        .unwrap();
+    assert_eq!(mode_of(&server.export_dir().join("team/a")), 0o750);
+}
+
+#[tokio::test]
+async fn a_new_directory_has_the_owner_that_was_asked_for_and_missing_parents_do_not() {
+    let (server, client) = (Ganesha::start(), client());
+    let attributes = Attributes {
+        mode: 0o2770,
+        uid: Some(1234),
+        gid: Some(5678),
+    };
+    let deep = directory("a/b/c");
+    let made = client
+        .make(
+            &server.share("/export"),
+            &deep,
+            attributes,
+            Existing::SetAttributes,
+            soon(),
+        )
+        .await;
+    assert!(made.unwrap().new);
+    let path = |name| server.export_dir().join(name);
+    assert_eq!(
+        (mode_of(&path("a/b/c")), owner_of(&path("a/b/c"))),
+        (0o2770, (1234, 5678))
+    );
+    assert_eq!((mode_of(&path("a/b")), owner_of(&path("a/b"))), (0o755, (0, 0)));
+    assert_eq!((mode_of(&path("a")), owner_of(&path("a"))), (0o755, (0, 0)));
+}
+
+#[tokio::test]
+async fn a_second_make_finds_the_directory_of_the_first_and_mends_its_attributes() {
+    let (server, client) = (Ganesha::start(), client());
+    let share = server.share("/export");
+    let first = make(&client, &share, "a").await.unwrap();
+    let path = server.export_dir().join("a");
+    chmod(&path, 0o700);
+    give(&path, 99);
+    let attributes = Attributes {
+        mode: 0o1777,
+        uid: Some(7),
+        gid: Some(8),
+    };
+    let second = client
+        .make(&share, &directory("a"), attributes, Existing::SetAttributes, soon())
+        .await
+        .unwrap();
+    assert_eq!((second.identity, second.new), (first.identity, false));
+    assert_eq!((mode_of(&path), owner_of(&path)), (0o1777, (7, 8)));
+}
+
+#[tokio::test]
+async fn a_directory_of_somebody_else_is_left_alone() {
+    let (server, client) = (Ganesha::start(), client());
+    let path = server.export_dir().join("theirs");
+    fs::create_dir(&path).unwrap();
+    chmod(&path, 0o711);
+    give(&path, 99);
+    let attributes = Attributes {
+        mode: 0o777,
+        uid: Some(1),
+        gid: Some(1),
+    };
+    let found = client
+        .make(
+            &server.share("/export"),
+            &directory("theirs"),
+            attributes,
+            Existing::LeaveAlone,
+            soon(),
+        )
+        .await
+        .unwrap();
+    assert!(!found.new);
+    assert_eq!((mode_of(&path), owner_of(&path)), (0o711, (99, 99)));
+}
+
+#[tokio::test]
+async fn directories_with_one_missing_parent_are_made_side_by_side() {
+    let (server, client) = (Ganesha::start(), client());
+    let share = server.share("/export");
+    let names: Vec<String> = (0..40).map(|number| format!("p/q/{number}")).collect();
+    let made = futures::future::join_all(names.iter().map(|name| make(&client, &share, name))).await;
+    assert!(made.into_iter().all(|made| made.unwrap().new));
+    assert_eq!(fs::read_dir(server.export_dir().join("p/q")).unwrap().count(), 40);
+    assert_eq!(mode_of(&server.export_dir().join("p")), 0o755);
+}
+
+#[tokio::test]
+async fn a_directory_many_levels_down_is_made_and_found() {
+    let (server, client) = (Ganesha::start(), client());
+    let share = server.share("/export");
+    let deep = vec!["d"; 100].join("/");
+    let made = make(&client, &share, &deep).await.unwrap();
+    assert_eq!(identity(&client, &share, &deep).await, made.identity);
+    assert!(server.export_dir().join(deep).is_dir());
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_not_found() {
+    let (server, client) = (Ganesha::start(), client());
+    let share = server.share("/export");
+    assert_eq!(client.look_up(&share, &directory("a"), soon()).await, Ok(None));
+    assert_eq!(client.look_up(&share, &directory("a/b/c"), soon()).await, Ok(None));
+}
+
+#[tokio::test]
+async fn the_root_of_the_server_can_be_listed_as_a_share() {
+    let (server, client) = (Ganesha::start(), client());
+    let mut names = client.list(&server.share("/"), None, soon()).await.unwrap();
+    names.sort();
+    assert_eq!(names, ["export", "privileged", "readonly", "squashed"]);
+}
+
+#[tokio::test]
+async fn a_directory_is_moved_with_what_is_in_it() {
+    let (server, client) = (Ganesha::start(), client());
+    let share = server.share("/export");
+    let made = make(&client, &share, "live/a").await.unwrap();
+    make(&client, &share, "trash").await.unwrap();
+    fs::write(server.export_dir().join("live/a/file"), "kept").unwrap();
+    let (from, to) = (directory("live/a"), directory("trash/b"));
+    assert_eq!(
+        client.rename(&share, &from, made.identity, &to, soon()).await,
+        Ok(Moved::Done)
+    );
+    assert!(!server.export_dir().join("live/a").exists());
+    assert_eq!(
+        fs::read_to_string(server.export_dir().join("trash/b/file")).unwrap(),
+        "kept"
+    );
+    assert_eq!(identity(&client, &share, "trash/b").await, made.identity);
+    // A second call finds it moved.
+    assert_eq!(
+        client.rename(&share, &from, made.identity, &to, soon()).await,
+        Ok(Moved::Done)
+    );
+}
+
+#[tokio::test]
+async fn a_rename_that_means_another_directory_moves_nothing() {
+    let (server, client) = (Ganesha::start(), client());
+    let share = server.share("/export");
+    let made = make(&client, &share, "a").await.unwrap().identity;
+    let to = directory("b");
+    for expected in [
+        Identity {
+            fileid: made.fileid + 1,
+            ..made
+        },
+        Identity {
+            fsid: (made.fsid.0 + 1, made.fsid.1),
+            ..made
+        },
+    ] {
+        let moved = client.rename(&share, &directory("a"), expected, &to, soon()).await;
+        assert_eq!(moved, Ok(Moved::Another(made)));
+        assert!(server.export_dir().join("a").is_dir());
+        assert!(!server.export_dir().join("b").exists());
+    }
+}
+
+#[tokio::test]
+async fn a_rename_of_nothing_says_so() {
+    let (server, client) = (Ganesha::start(), client());
+    let share = server.share("/export");
+    let expected = make(&client, &share, "other").await.unwrap().identity;
+    let to = directory("b");
+    for from in ["missing", "no/parents/either"] {
+        let moved = client.rename(&share, &directory(from), expected, &to, soon()).await;
+        assert_eq!(moved, Ok(Moved::Missing), "{from}");
+    }
+}
+
+#[tokio::test]
+async fn an_empty_directory_is_removed_only_if_it_is_the_one_that_is_meant() {
+    let (server, client) = (Ganesha::start(), client());
+    let share = server.share("/export");
+    let made = make(&client, &share, "p/a").await.unwrap().identity;
+    let path = server.export_dir().join("p/a");
+    let remove = |expected| {
+        let (client, share) = (&client, &share);
+        async move { client.remove_empty(share, &directory("p/a"), expected, soon()).await }
+    };
+    let other = Identity {
+        fileid: made.fileid ^ 1,
+        ..made
+    };
+    assert_eq!(remove(other).await, Ok(Removed::Another(made)));
+    assert!(path.is_dir());
+    fs::write(path.join("file"), "kept").unwrap();
+    assert_eq!(remove(made).await, Ok(Removed::NotEmpty));
+    assert_eq!(fs::read_to_string(path.join("file")).unwrap(), "kept");
+    fs::remove_file(path.join("file")).unwrap();
+    assert_eq!(remove(made).await, Ok(Removed::Done));
+    assert!(!path.exists());
+    assert_eq!(remove(made).await, Ok(Removed::Missing));
+}
+
+#[tokio::test]
+async fn a_listing_has_every_name_once_however_many_there_are() {
+    let (server, client) = (Ganesha::start(), client());
+    let mut expected: Vec<String> = (0..2500)
+        .map(|number| format!("a-name-of-some-length-{number:05}"))
+        .collect();
+    for name in &expected {
+        fs::write(server.export_dir().join(name), "").unwrap();
+    }
+    fs::create_dir(server.export_dir().join("a-directory")).unwrap();
+    symlink("/nowhere", server.export_dir().join("a-link")).unwrap();
+    fs::write(
+        server.export_dir().join(std::ffi::OsStr::from_bytes(b"not-\xff-utf8")),
+        "",
+    )
+    .unwrap();
+    expected.extend(["a-directory".to_owned(), "a-link".to_owned()]);
+    expected.sort();
+    let share = server.share("/export");
+    let mut names = client.list(&share, None, soon()).await.unwrap();
+    names.sort();
+    assert_eq!(names, expected);
+    assert_eq!(
+        client.list(&share, Some(&directory("a-directory")), soon()).await,
+        Ok(vec![])
+    );
+    assert_eq!(client.list(&share, Some(&Directory::trash()), soon()).await, Ok(vec![]));
+}

@@ -1,0 +1,379 @@
+//! Servers that die, hang, and come back: deadlines hold, nothing is reported that is not so, and no call takes effect
+//! after it was given up.
+
+use std::fs;
+use std::net::TcpListener;
+use std::time::Duration;
+
+use bindery::storage::{Attributes, Existing, Fault, Moved, Outcome, Storage, Tree};
+use tokio::time::Instant;
+
+use super::{client, directory, identity, make, mode, mode_of, soon};
+use crate::support::nfs::{Ganesha, PORT, free_address, share};
+use crate::support::relay::{Fate, Relay};
+
+const BADSESSION: u32 = 10052;
+const DELAY: u32 = 10008;
+const MINOR_VERS_MISMATCH: u32 = 10021;
+
+fn shortly() -> Instant {
+    Instant::now() + Duration::from_millis(300)
+}
+
+#[tokio::test]
+async fn a_server_that_restarted_between_two_calls_is_no_error() {
+    let (mut server, client) = (Ganesha::start(), client());
+    let share = server.share("/export");
+    let first = make(&client, &share, "a").await.unwrap();
+    for round in 0..3 {
+        server.kill();
+        server.restart();
+        assert_eq!(identity(&client, &share, "a").await, first.identity);
+        server.kill();
+        server.restart();
+        assert!(make(&client, &share, &format!("b{round}")).await.unwrap().new);
+    }
+    server.kill();
+    let error = client.look_up(&share, &directory("a"), soon()).await.unwrap_err();
+    assert_eq!(
+        (error.fault, error.outcome),
+        (Fault::Unreachable, Outcome::NotDone),
+        "{error}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_reported_while_a_server_restarts_is_what_is_on_its_disk() {
+    let (mut server, client) = (Ganesha::start(), std::sync::Arc::new(client()));
+    let share = server.share("/export");
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let makers: Vec<_> = (0..8)
+        .map(|maker| {
+            let (client, share, stopped) = (client.clone(), share.clone(), stopped.clone());
+            tokio::spawn(async move {
+                let mut reports = Vec::new();
+                while !*stopped.borrow() {
+                    let name = format!("m{maker}-{}", reports.len());
+                    let deadline = Instant::now() + Duration::from_millis(500);
+                    let made = client
+                        .make(
+                            &share,
+                            &directory(&name),
+                            mode(0o1770),
+                            Existing::SetAttributes,
+                            deadline,
+                        )
+                        .await;
+                    reports.push((name, made));
+                }
+                reports
+            })
+        })
+        .collect();
+    let export = server.export_dir();
+    let count = || fs::read_dir(&export).unwrap().count();
+    let mut reached = 0;
+    for _ in 0..5 {
+        // Calls are under way whenever the directory grows.
+        reached += 50;
+        let late = soon();
+        while count() < reached {
+            assert!(Instant::now() < late, "nothing is made any more");
+            tokio::task::yield_now().await;
+        }
+        reached = count();
+        server.kill();
+        server.restart();
+    }
+    stop.send(true).unwrap();
+    let mut done = 0;
+    for maker in makers {
+        for (name, made) in maker.await.unwrap() {
+            let path = server.export_dir().join(&name);
+            match made {
+                Ok(_) => {
+                    done += 1;
+                    assert_eq!(mode_of(&path), 0o1770, "{name}");
+                }
+                Err(error) if error.outcome == Outcome::NotDone => assert!(!path.exists(), "{name}: {error}"),
+                Err(error) => assert!(error.transient(), "{error}"),
+            }
+        }
+    }
+    assert!(done >= 200);
+    assert!(make(&client, &share, "after").await.unwrap().new);
+}
+
+#[tokio::test]
+async fn a_silent_server_costs_no_more_than_the_deadline_and_delays_no_other() {
+    let address = free_address();
+    let _silent = TcpListener::bind((address, PORT)).unwrap();
+    let silent = share(address, "/export");
+    let (server, client) = (Ganesha::start(), client());
+    let deadline = Instant::now() + Duration::from_millis(500);
+    let hung = async {
+        let error = client
+            .make(&silent, &directory("a"), mode(0o777), Existing::SetAttributes, deadline)
+            .await
+            .unwrap_err();
+        (error, Instant::now())
+    };
+    let other = async {
+        for number in 0..20 {
+            assert!(
+                make(&client, &server.share("/export"), &format!("d{number}"))
+                    .await
+                    .unwrap()
+                    .new
+            );
+        }
+        Instant::now()
+    };
+    let ((error, over), other_over) = tokio::join!(hung, other);
+    assert!(other_over < deadline, "the other server was not served meanwhile");
+    assert!(over >= deadline && over < deadline + Duration::from_millis(200));
+    assert_eq!((error.fault, error.outcome), (Fault::TimedOut, Outcome::NotDone));
+    assert_eq!(
+        error.message,
+        format!(
+            "cannot make directory a on {silent}: {address} did not open a session in time. Check that the NFS server runs \
+             and can be reached."
+        )
+    );
+}
+
+#[tokio::test]
+async fn a_call_that_was_given_up_takes_no_effect_after_the_next_verb_began() {
+    let (server, client) = (Ganesha::start(), client());
+    let relay = Relay::to(server.address());
+    let share = relay.share("/export");
+    relay.plan("late-one", 0, 1, Fate::Late);
+    let made = client
+        .make(
+            &share,
+            &directory("late-one"),
+            mode(0o777),
+            Existing::SetAttributes,
+            shortly(),
+        )
+        .await;
+    let error = made.unwrap_err();
+    assert_eq!((error.fault, error.outcome), (Fault::TimedOut, Outcome::Unknown));
+    assert_eq!(
+        error.message,
+        format!(
+            "cannot make directory late-one on {share}: {} did not answer in time. Check that the NFS server and its disks \
+             are well. All or a part of it may have been done.",
+            share.server()
+        )
+    );
+    // The next verb sees that it has not happened, and may rely on that.
+    assert_eq!(client.look_up(&share, &directory("late-one"), soon()).await, Ok(None));
+    let answers = relay.release();
+    assert_eq!(answers.len(), 1);
+    let refused = BADSESSION.to_be_bytes();
+    assert!(
+        answers[0].windows(4).any(|word| word == refused),
+        "the late call got {:?}",
+        answers[0]
+    );
+    assert!(!server.export_dir().join("late-one").exists());
+}
+
+#[tokio::test]
+async fn a_call_whose_caller_went_away_is_fenced_off_too() {
+    let (server, client) = (Ganesha::start(), client());
+    let relay = Relay::to(server.address());
+    let share = relay.share("/export");
+    relay.plan("late-one", 0, 1, Fate::Late);
+    {
+        let name = directory("late-one");
+        let make = client.make(&share, &name, mode(0o777), Existing::SetAttributes, soon());
+        let late = async {
+            while relay.met() == 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            end = make => panic!("{end:?}"),
+            () = late => {}
+        }
+    }
+    assert_eq!(client.look_up(&share, &directory("late-one"), soon()).await, Ok(None));
+    relay.release();
+    assert!(!server.export_dir().join("late-one").exists());
+}
+
+#[tokio::test]
+async fn a_frozen_server_does_late_what_it_does_before_the_next_verb_or_never() {
+    let (server, client) = (Ganesha::start(), client());
+    let share = server.share("/export");
+    make(&client, &share, "first").await.unwrap();
+    for round in 0..10 {
+        let name = format!("late-{round}");
+        server.freeze();
+        let made = client
+            .make(
+                &share,
+                &directory(&name),
+                mode(0o777),
+                Existing::SetAttributes,
+                shortly(),
+            )
+            .await;
+        server.thaw();
+        assert_eq!(made.unwrap_err().fault, Fault::TimedOut);
+        let found = client.look_up(&share, &directory(&name), soon()).await.unwrap();
+        make(&client, &share, &format!("after-{round}")).await.unwrap();
+        assert_eq!(server.export_dir().join(&name).exists(), found.is_some());
+    }
+}
+
+#[tokio::test]
+async fn calls_on_one_server_run_at_the_same_time() {
+    let (server, client) = (Ganesha::start(), client());
+    let relay = Relay::to(server.address());
+    let share = relay.share("/export");
+    relay.plan("stuck-", 0, 8, Fate::Late);
+    let names: Vec<_> = (0..8).map(|number| directory(&format!("stuck-{number}"))).collect();
+    let deadline = Instant::now() + Duration::from_secs(2);
+    let stuck = names
+        .iter()
+        .map(|name| client.make(&share, name, mode(0o777), Existing::SetAttributes, deadline));
+    let stuck = futures::future::join_all(stuck);
+    let free = async {
+        while relay.met() < 8 {
+            tokio::task::yield_now().await;
+        }
+        make(&client, &share, "free").await.unwrap();
+        Instant::now()
+    };
+    let (stuck, done) = tokio::join!(stuck, free);
+    assert!(done < deadline, "the ninth call waited for the others");
+    assert!(
+        stuck
+            .into_iter()
+            .all(|made| made.unwrap_err().outcome == Outcome::Unknown)
+    );
+}
+
+#[tokio::test]
+async fn an_answer_that_is_lost_is_made_up_for() {
+    let (server, client) = (Ganesha::start(), client());
+    let relay = Relay::to(server.address());
+    let share = relay.share("/export");
+    let path = |name| server.export_dir().join(name);
+    let owned = Attributes {
+        mode: 0o2770,
+        uid: Some(5),
+        gid: Some(6),
+    };
+
+    relay.plan("mine", 0, 1, Fate::AnswerLost);
+    client
+        .make(&share, &directory("mine"), owned, Existing::SetAttributes, soon())
+        .await
+        .unwrap();
+    assert_eq!((relay.met(), mode_of(&path("mine"))), (1, 0o2770));
+
+    // Adopted, but not there at first: the first call looks, the second makes.
+    relay.plan("adopted", 1, 1, Fate::AnswerLost);
+    let made = client
+        .make(&share, &directory("adopted"), owned, Existing::LeaveAlone, soon())
+        .await
+        .unwrap();
+    assert_eq!((relay.met(), made.new, mode_of(&path("adopted"))), (2, true, 0o2770));
+
+    // Somebody else's stays theirs, whatever is lost.
+    fs::create_dir(path("theirs")).unwrap();
+    for skip in [0, 1] {
+        relay.plan("theirs", skip, 1, Fate::AnswerLost);
+        let made = client
+            .make(&share, &directory("theirs"), owned, Existing::LeaveAlone, soon())
+            .await
+            .unwrap();
+        assert_eq!((made.new, mode_of(&path("theirs"))), (false, 0o755));
+    }
+    assert_eq!(relay.met(), 3);
+
+    relay.plan("moved", 0, 1, Fate::AnswerLost);
+    let (from, to, expected) = (
+        directory("mine"),
+        directory("moved"),
+        identity(&client, &share, "mine").await,
+    );
+    assert_eq!(
+        client.rename(&share, &from, expected, &to, soon()).await,
+        Ok(Moved::Done)
+    );
+    assert_eq!(
+        (relay.met(), path("mine").exists(), path("moved").exists()),
+        (4, false, true)
+    );
+
+    fs::write(path("moved/file"), "").unwrap();
+    relay.plan("file", 0, 1, Fate::AnswerLost);
+    assert_eq!(
+        client.remove_tree(&share, &directory("moved"), soon()).await,
+        Ok(Tree::Gone)
+    );
+    assert_eq!((relay.met(), path("moved").exists()), (5, false));
+}
+
+#[tokio::test]
+async fn a_server_that_forgot_the_session_or_asks_for_patience_is_asked_again() {
+    let (server, client) = (Ganesha::start(), client());
+    let relay = Relay::to(server.address());
+    let share = relay.share("/export");
+    for (round, status) in [BADSESSION, DELAY].into_iter().enumerate() {
+        let name = format!("again-{status}");
+        relay.plan(&name, 0, 3, Fate::Answered(status));
+        assert!(make(&client, &share, &name).await.unwrap().new);
+        assert_eq!(relay.met(), 3 * (round + 1));
+    }
+    relay.plan("never", 0, 1000, Fate::Answered(DELAY));
+    let error = client
+        .make(
+            &share,
+            &directory("never"),
+            mode(0o777),
+            Existing::SetAttributes,
+            shortly(),
+        )
+        .await
+        .unwrap_err();
+    assert_eq!((error.fault, error.outcome), (Fault::Busy, Outcome::NotDone));
+    assert_eq!(
+        error.message,
+        format!(
+            "cannot make directory never on {share}: {} asked to come back later until the time was over (NFS4ERR_DELAY). \
+             It is busy or has just started.",
+            share.server()
+        )
+    );
+}
+
+#[tokio::test]
+async fn a_server_without_minor_version_2_is_served_with_1_and_one_without_both_is_named() {
+    let server = Ganesha::start();
+    let relay = Relay::to(server.address());
+    let share = relay.share("/export");
+    // What only EXCHANGE_ID has: the name of this client.
+    let exchange = "bindery test ";
+    relay.plan(exchange, 0, 1, Fate::Answered(MINOR_VERS_MISMATCH));
+    assert!(make(&client(), &share, "a").await.unwrap().new);
+    relay.plan(exchange, 0, 2, Fate::Answered(MINOR_VERS_MISMATCH));
+    let error = make(&client(), &share, "b").await.unwrap_err();
+    assert_eq!(
+        (error.fault, error.outcome, relay.met()),
+        (Fault::Other, Outcome::NotDone, 3)
+    );
+    assert_eq!(
+        error.message,
+        format!(
+            "cannot make directory b on {share}: {} speaks neither NFSv4.2 nor NFSv4.1. Enable one there, or set \
+             nfsVersion to 3 on the class.",
+            share.server()
+        )
+    );
+}

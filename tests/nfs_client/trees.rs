@@ -1,0 +1,235 @@
+//! Trees are removed whole, and nothing else is.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bindery::storage::{Fault, Storage, Tree};
+use tokio::time::Instant;
+
+use super::{chmod, client, client_as, directory, give, soon};
+use crate::support::nfs::Ganesha;
+
+/// Makes a directory `tree` behind `/export`.
+fn tree(server: &Ganesha) -> std::path::PathBuf {
+    let tree = server.export_dir().join("tree");
+    fs::create_dir(&tree).unwrap();
+    tree
+}
+
+#[tokio::test]
+async fn a_tree_of_three_thousand_files_is_removed() {
+    let (server, client) = (Ganesha::start(), client());
+    let tree = tree(&server);
+    for number in 0..3000 {
+        let place = tree.join(format!("d{}", number % 30));
+        fs::create_dir_all(&place).unwrap();
+        File::create(place.join(format!("file-{number}"))).unwrap();
+    }
+    let share = server.share("/export");
+    assert_eq!(
+        client.remove_tree(&share, &directory("tree"), soon()).await,
+        Ok(Tree::Gone)
+    );
+    assert_eq!(fs::read_dir(server.export_dir()).unwrap().count(), 0);
+    assert_eq!(
+        client.remove_tree(&share, &directory("tree"), soon()).await,
+        Ok(Tree::Gone)
+    );
+}
+
+#[tokio::test]
+async fn a_tree_of_many_directories_and_a_deep_one_is_removed() {
+    let (server, client) = (Ganesha::start(), client());
+    let tree = tree(&server);
+    for number in 0..400 {
+        fs::create_dir_all(tree.join(format!("wide-{number}/inner"))).unwrap();
+    }
+    let mut deep = tree.join("deep");
+    // Deeper than what the client remembers on its way down.
+    for _ in 0..1100 {
+        fs::create_dir(&deep).unwrap();
+        File::create(deep.join("file")).unwrap();
+        deep.push("d");
+    }
+    let removed = client
+        .remove_tree(&server.share("/export"), &directory("tree"), soon())
+        .await;
+    assert_eq!(removed, Ok(Tree::Gone));
+    assert!(!tree.exists());
+}
+
+#[tokio::test]
+async fn links_in_a_tree_are_removed_and_what_they_point_to_is_not() {
+    let (server, client) = (Ganesha::start(), client());
+    let tree = tree(&server);
+    let outside = server.export_dir().join("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("file"), "kept").unwrap();
+    symlink("../outside", tree.join("relative")).unwrap();
+    symlink(&outside, tree.join("absolute")).unwrap();
+    symlink("../outside/file", tree.join("to-a-file")).unwrap();
+    symlink("nowhere", tree.join("dangling")).unwrap();
+    let removed = client
+        .remove_tree(&server.share("/export"), &directory("tree"), soon())
+        .await;
+    assert_eq!(removed, Ok(Tree::Gone));
+    assert!(!tree.exists());
+    assert_eq!(fs::read_to_string(outside.join("file")).unwrap(), "kept");
+}
+
+#[tokio::test]
+async fn names_that_are_not_utf8_are_removed() {
+    let (server, client) = (Ganesha::start(), client());
+    let tree = tree(&server);
+    let odd = |bytes: &[u8]| tree.join(OsStr::from_bytes(bytes));
+    fs::create_dir_all(odd(b"dir-\xff\xfe").join(OsStr::from_bytes(b"\x80"))).unwrap();
+    fs::write(odd(b"dir-\xff\xfe/\xc3\x28"), "").unwrap();
+    fs::write(odd(b"new\nline \x01 "), "").unwrap();
+    fs::write(odd(&[b'x'; 255]), "").unwrap();
+    let removed = client
+        .remove_tree(&server.share("/export"), &directory("tree"), soon())
+        .await;
+    assert_eq!(removed, Ok(Tree::Gone));
+    assert!(!tree.exists());
+}
+
+#[tokio::test]
+async fn directories_without_permissions_are_opened_by_their_owner() {
+    let (server, client) = (Ganesha::start(), client_as(1000));
+    give(&server.export_dir(), 1000);
+    let tree = tree(&server);
+    give(&tree, 1000);
+    for bits in [0o000, 0o100, 0o300, 0o400, 0o500, 0o600] {
+        let place = tree.join(format!("mode-{bits:03o}"));
+        fs::create_dir_all(place.join("below")).unwrap();
+        fs::write(place.join("below/file"), "").unwrap();
+        for path in [place.join("below/file"), place.join("below"), place.clone()] {
+            give(&path, 1000);
+        }
+        chmod(&place.join("below"), bits);
+        chmod(&place, bits);
+    }
+    chmod(&tree, 0o500);
+    let removed = client
+        .remove_tree(&server.share("/export"), &directory("tree"), soon())
+        .await;
+    assert_eq!(removed, Ok(Tree::Gone));
+    assert!(!tree.exists());
+}
+
+#[tokio::test]
+async fn what_belongs_to_others_stays_and_is_named() {
+    let (server, client) = (Ganesha::start(), client_as(1000));
+    give(&server.export_dir(), 1000);
+    let tree = tree(&server);
+    give(&tree, 1000);
+    fs::create_dir(tree.join("theirs")).unwrap();
+    fs::write(tree.join("theirs/file"), "kept").unwrap();
+    let share = server.share("/export");
+    let error = client
+        .remove_tree(&share, &directory("tree"), soon())
+        .await
+        .unwrap_err();
+    assert_eq!(error.fault, Fault::Denied);
+    assert_eq!(
+        error.message,
+        format!(
+            "cannot remove directory tree with all in it on {share}: in its directory \"theirs\", the server denies it to \
+             uid 1000 (NFS4ERR_PERM). Give the directory on the server to that uid, or change --nfs-uid and --nfs-gid. All \
+             or a part of it may have been done."
+        )
+    );
+    assert!(tree.join("theirs/file").exists());
+}
+
+#[tokio::test]
+async fn a_removal_that_runs_out_of_time_goes_on_where_it_stopped() {
+    let (server, client) = (Ganesha::start(), client());
+    let tree = tree(&server);
+    for number in 0..20_000 {
+        let place = tree.join(format!("d{}", number % 100));
+        fs::create_dir_all(&place).unwrap();
+        File::create(place.join(format!("{number}"))).unwrap();
+    }
+    let share = server.share("/export");
+    let mut calls = 0;
+    loop {
+        let before = count(&tree);
+        calls += 1;
+        match client
+            .remove_tree(&share, &directory("tree"), Instant::now() + Duration::from_millis(100))
+            .await
+        {
+            Ok(Tree::Gone) => break,
+            Ok(Tree::Remains) => assert!(count(&tree) < before, "each call removes something"),
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert!(calls > 1, "the first call had time enough: nothing was tested");
+    assert!(!tree.exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tree_that_fills_up_again_ends_by_the_deadline_and_is_removed_once_that_stops() {
+    let (server, client) = (Ganesha::start(), client());
+    let tree = tree(&server);
+    let stop = AtomicBool::new(false);
+    let share = server.share("/export");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut number = 0_u64;
+            while !stop.load(Ordering::Relaxed) {
+                number += 1;
+                let _ = fs::create_dir_all(tree.join(format!("d/{}", number % 7)));
+                let _ = File::create(tree.join(format!("d/{}/{number}", number % 7)));
+            }
+        });
+        let deadline = Instant::now() + Duration::from_secs(1);
+        let handle = tokio::runtime::Handle::current();
+        let result =
+            tokio::task::block_in_place(|| handle.block_on(client.remove_tree(&share, &directory("tree"), deadline)));
+        stop.store(true, Ordering::Relaxed);
+        assert!(Instant::now() < deadline + Duration::from_millis(300));
+        match result {
+            Ok(_) => {}
+            Err(error) => assert_eq!(error.fault, Fault::Busy, "{error}"),
+        }
+    });
+    assert_eq!(
+        client.remove_tree(&share, &directory("tree"), soon()).await,
+        Ok(Tree::Gone)
+    );
+    assert!(!tree.exists());
+}
+
+#[tokio::test]
+async fn another_file_system_in_the_tree_is_not_entered() {
+    let (server, client) = (Ganesha::start(), client());
+    // The root of the server is one file system, each export another.
+    fs::write(server.export_dir().join("file"), "kept").unwrap();
+    let root = server.share("/");
+    let error = client
+        .remove_tree(&root, &directory("export"), soon())
+        .await
+        .unwrap_err();
+    assert_eq!(error.fault, Fault::OtherFileSystem);
+    assert_eq!(
+        error.message,
+        format!(
+            "cannot remove directory export with all in it on {root}: another file system is mounted in it at \"export\", \
+             and is left alone. Unmount it on the server."
+        )
+    );
+    assert!(server.export_dir().join("file").exists());
+}
+
+fn count(directory: &Path) -> usize {
+    fs::read_dir(directory)
+        .map(|entries| entries.flatten().map(|entry| 1 + count(&entry.path())).sum())
+        .unwrap_or_default()
+}

@@ -1,0 +1,141 @@
+//! A real NFS server of the test's own: nfs-ganesha on a loopback address that nobody else uses.
+
+use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use bindery::policy::directory::Share;
+use tempfile::TempDir;
+
+/// Where every server of `NFSv4` listens.
+pub const PORT: u16 = 2049;
+
+/// A running server; it and its files go when this is dropped.
+pub struct Ganesha {
+    address: IpAddr,
+    dir: TempDir,
+    child: Option<Child>,
+}
+
+impl Ganesha {
+    /// Starts a server and waits until it takes connections.
+    pub fn start() -> Self {
+        let dir = tempfile::tempdir().expect("a directory for the server");
+        let mut server = Self {
+            address: free_address(),
+            dir,
+            child: None,
+        };
+        server.restart();
+        server
+    }
+
+    /// Starts the server again after [`Ganesha::kill`], with what it had.
+    pub fn restart(&mut self) {
+        // The server goes with the thread that started it, however the test ends.
+        let child = Command::new("setpriv")
+            .args([
+                "--pdeathsig",
+                "KILL",
+                concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bed/nfs-server"),
+            ])
+            .arg(self.dir.path())
+            .arg(self.address.to_string())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("tests/bed/nfs-server starts");
+        self.child = Some(child);
+        let late = Instant::now() + Duration::from_secs(30);
+        while TcpStream::connect((self.address, PORT)).is_err() {
+            let child = self.child.as_mut().expect("just started");
+            assert!(
+                child.try_wait().expect("its state").is_none(),
+                "the NFS server ended: {}",
+                self.log()
+            );
+            assert!(Instant::now() < late, "the NFS server does not listen: {}", self.log());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Ends the server as a crash would.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().expect("the server can be killed");
+            child.wait().expect("the server ends");
+        }
+    }
+
+    /// Stops the server where it stands: it takes connections and answers nothing.
+    pub fn freeze(&self) {
+        self.signal("STOP");
+        let tasks = format!("/proc/{}/task", self.pid());
+        let stands = |task: std::io::Result<std::fs::DirEntry>| {
+            let stat = std::fs::read_to_string(task.expect("a thread").path().join("stat")).unwrap_or_default();
+            stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('T'))
+        };
+        while !std::fs::read_dir(&tasks).expect("its threads").all(stands) {
+            std::thread::yield_now();
+        }
+    }
+
+    /// Lets a stopped server go on.
+    pub fn thaw(&self) {
+        self.signal("CONT");
+    }
+
+    pub fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    /// One of its exports, by its path: `/export`, `/squashed`, `/readonly` or `/privileged`.
+    pub fn share(&self, path: &str) -> Share {
+        share(self.address, path)
+    }
+
+    /// The directory behind `/export`.
+    pub fn export_dir(&self) -> PathBuf {
+        self.dir_of("export")
+    }
+
+    /// The directory behind an export.
+    pub fn dir_of(&self, export: &str) -> PathBuf {
+        self.dir.path().join(export)
+    }
+
+    fn pid(&self) -> u32 {
+        self.child.as_ref().expect("the server runs").id()
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.pid().to_string();
+        let status = Command::new("kill").args(["-s", name, &pid]).status();
+        assert!(status.expect("kill runs").success());
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("ganesha.log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Ganesha {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+pub fn share(address: IpAddr, path: &str) -> Share {
+    Share::parse(&address.to_string(), path).expect("a share")
+}
+
+/// A loopback address on whose NFS port nobody listens.
+pub fn free_address() -> IpAddr {
+    loop {
+        let [.., a, b, c] = *uuid::Uuid::new_v4().as_bytes();
+        let address = Ipv4Addr::new(127, a.clamp(1, 254), b.clamp(1, 254), c.clamp(1, 254));
+        if TcpListener::bind((address, PORT)).is_ok() {
+            return address.into();
+        }
+    }
+}
