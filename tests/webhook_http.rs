@@ -78,3 +78,27 @@ async fn a_review_about_something_else_is_allowed_unchanged() {
         (200, &json!({"uid": "u-1", "allowed": true}))
     );
 }
+
+#[tokio::test]
+async fn metrics_count_reviews_by_their_outcome() {
+    let scene = crate::support::scene::Scene::new().await;
+    scene.bound(scene.claim("data")).await;
+    scene
+        .refused(scene.claim_with("disk", json!({"spec": {"volumeMode": "Block"}})))
+        .await;
+    let url: http::Uri = Bed::get().metrics.parse().unwrap();
+    let text = crate::support::bindery::get(url.authority().unwrap().as_str(), url.path())
+        .await
+        .unwrap();
+    let count = |sample: &str| -> f64 {
+        let line = text
+            .lines()
+            .find(|line| line.starts_with(sample))
+            .unwrap_or_else(|| panic!("{sample}: {text}"));
+        line.rsplit(' ').next().unwrap().parse().unwrap()
+    };
+    assert!(count("bindery_review_seconds_count{outcome=\"provision\"}") >= 1.0);
+    assert!(count("bindery_review_seconds_count{outcome=\"deny\"}") >= 1.0);
+    assert!(count("bindery_review_wait_seconds_count{on=\"nfs\"}") >= 2.0);
+    assert!(count("bindery_volume_steps_total{outcome=\"bound\"}") >= 1.0);
+}

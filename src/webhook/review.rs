@@ -117,6 +117,7 @@ impl Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::claim::{Claim, Name};
 
     #[test]
     fn every_answer_carries_the_uid_of_its_question() {
@@ -153,5 +154,40 @@ mod tests {
             read(json!({"apiVersion": API_VERSION, "kind": KIND})),
             "the AdmissionReview has no request"
         );
+    }
+
+    /// What the API server really sends: see `tests/reviews.rs`, which records these files and keeps them true.
+    fn recorded(name: &str) -> (Request, Claim) {
+        let file = format!("{}/webhook/reviews/{name}.json", env!("CARGO_MANIFEST_DIR"));
+        let request = Request::read(&std::fs::read(file).unwrap()).unwrap();
+        let claim = serde_json::from_value(request.object.clone()).unwrap();
+        let claim = Claim::read(&claim, &request.namespace);
+        (request, claim)
+    }
+
+    #[test]
+    fn recorded_reviews_are_read_as_claims_that_ask_for_a_volume() {
+        let given = |name: &str| Name::Given(name.to_owned());
+        let table = [
+            ("create", given("created"), false),
+            ("dry-run", given("dry"), true),
+            ("generate-name", Name::Generate("scratch-".to_owned()), false),
+            ("server-side-apply", given("applied"), false),
+            ("stateful-set", given("data-db-0"), false),
+        ];
+        for (file, name, dry_run) in table {
+            let (request, claim) = recorded(file);
+            assert!(request.creates_a_claim(), "{file}");
+            assert_eq!((&claim.name, request.dry_run), (&name, dry_run), "{file}");
+            assert_eq!(
+                (claim.namespace.as_str(), claim.class.as_deref()),
+                ("scene", Some("scene")),
+                "{file}"
+            );
+            assert!(
+                !claim.is_malformed() && claim.beyond.is_empty() && claim.volume_name.is_none(),
+                "{file}"
+            );
+        }
     }
 }

@@ -171,13 +171,13 @@ impl Bindery {
             .await
             .expect("webhook configuration");
 
-        let rule = json!({
+        let own_configuration = json!({
             "apiGroups": ["admissionregistration.k8s.io"],
             "resources": ["mutatingwebhookconfigurations"],
             "resourceNames": [self.name],
             "verbs": ["get", "list", "watch", "patch"],
         });
-        let role: ClusterRole = from(json!({"metadata": {"name": self.name}, "rules": [rule]}));
+        let role: ClusterRole = from(json!({"metadata": {"name": self.name}, "rules": [own_configuration]}));
         let binding: ClusterRoleBinding = from(json!({
             "metadata": {"name": self.name},
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": self.name},
