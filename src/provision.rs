@@ -115,19 +115,23 @@ impl Provisioner {
         .await
     }
 
-    /// Undoes, after the answer, a volume that an earlier call made and this answer does not use; unless the claim is
-    /// there and names it.
-    pub fn discard(&self, volume: Volume) {
-        let provisioner = self.clone();
-        self.tasks.spawn(async move {
-            let Some(meant) = &volume.claim else { return };
-            let undone = match provisioner.cluster.claim(&meant.namespace, &meant.name).await {
-                Ok(Some(claim)) if claim.volume_name.as_ref() == Some(&volume.name) => return,
-                Ok(_) => fence::take_back(&provisioner.volumes(), &volume.name, Some(&volume.uid)).await,
-                Err(error) => Err(error),
-            };
-            told(&volume.name, undone);
-        });
+    /// Undoes a volume that an earlier call made and this answer does not use; unless the claim is there and names it.
+    ///
+    /// Before the answer: a volume that names a claim is bound to the claim of that name as soon as it appears, whatever
+    /// its class, and whether or not it names the volume.
+    pub async fn discard(&self, volume: &Volume, deadline: Instant) -> Result<(), Failure> {
+        let Some(meant) = &volume.claim else { return Ok(()) };
+        let look = self.cluster.claim(&meant.namespace, &meant.name);
+        let claim = self.in_time("look for a claim of this name", deadline, look).await?;
+        if claim.is_some_and(|claim| claim.volume_name.as_ref() == Some(&volume.name)) {
+            return Ok(());
+        }
+        let volumes = self.volumes();
+        let take_back = fence::take_back(&volumes, &volume.name, Some(&volume.uid));
+        match self.in_time("take a volume back", deadline, take_back).await {
+            Err(Failure::Api(_, error)) if is_gone(&error) => Ok(()),
+            done => done,
+        }
     }
 
     /// Undoes, after the answer, a volume whose making has failed or came to no known end: then it may appear later.
@@ -138,8 +142,12 @@ impl Provisioner {
             for pause in LOOKS {
                 stop.run_until_cancelled(tokio::time::sleep(pause)).await;
                 match fence::take_back(&volumes, &name, None).await {
+                    Ok(()) => return,
                     Err(error) if is_gone(&error) => {}
-                    undone => return told(&name, undone),
+                    Err(error) => {
+                        tracing::warn!(%error, volume = name, "a volume that no claim uses could not be undone");
+                        return;
+                    }
                 }
             }
         });
@@ -185,13 +193,5 @@ impl Provisioner {
             Ok(Err(error)) => Err(Failure::Api(what, error)),
             Err(_) => Err(Failure::ApiSilent(what)),
         }
-    }
-}
-
-fn told(volume: &str, undone: kube::Result<()>) {
-    if let Err(error) = undone
-        && !is_gone(&error)
-    {
-        tracing::warn!(%error, volume, "a volume that no claim uses could not be undone");
     }
 }

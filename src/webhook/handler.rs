@@ -83,13 +83,16 @@ impl Handler {
                 _ => (Answer::Allow, "dry-run"),
             };
         }
-        let answer = self
-            .carry_out(&request, verdict.decision, verdict.unused.is_some(), deadline)
-            .await;
-        if let Some(unused) = verdict.unused {
-            self.provisioner.discard(*unused);
+        if let Some(unused) = &verdict.unused
+            && let Err(failure) = self.provisioner.discard(unused, deadline).await
+        {
+            return deny(format!(
+                "volume {}, made for this claim before it was changed: {failure}",
+                unused.name
+            ));
         }
-        answer
+        self.carry_out(&request, verdict.decision, verdict.unused.is_some(), deadline)
+            .await
     }
 
     async fn class_of(&self, claim: &Claim) -> kube::Result<Option<StorageClass>> {
