@@ -1,8 +1,8 @@
 //! What is known of the cluster: watched objects, and a live look for what the watch does not have yet.
 //!
 //! A class or a namespace that was created a moment ago may be missing from the watch, and a claim that comes right
-//! after it must not pass unserved for that. What the watch has may be a moment old; nothing is decided on it that a
-//! fenced write or a live look does not confirm.
+//! after it must not pass unserved for that. What the watch has may be a moment old: that is enough for policy, which
+//! could as well have been changed a moment later. Volumes and claims are looked up live.
 
 use std::collections::BTreeMap;
 
@@ -27,13 +27,11 @@ pub struct Cluster {
     pub client: Client,
     classes: Store<StorageClass>,
     namespaces: Store<PartialObjectMeta<Namespace>>,
-    volumes: Store<PersistentVolume>,
 }
 
 impl Cluster {
     /// Prepares the watches of classes and namespaces; the future that comes with it keeps them up and never ends.
-    /// Volumes are watched by the controller, which lends its store.
-    pub fn new(client: Client, volumes: Store<PersistentVolume>) -> (Self, impl Future<Output = ()> + Send + use<>) {
+    pub fn new(client: Client) -> (Self, impl Future<Output = ()> + Send + use<>) {
         let (classes, classes_writer) = reflector::store();
         let (namespaces, namespaces_writer) = reflector::store();
         let config = watcher::Config::default;
@@ -55,13 +53,12 @@ impl Cluster {
             client,
             classes,
             namespaces,
-            volumes,
         };
         (cluster, watches)
     }
 
-    /// Waits until classes and namespaces have their first list. Not for volumes: the controller waits for those, kube's
-    /// stores wake one waiter only (kube-runtime's `DelayedInit`), and a volume that is not there yet is looked up live.
+    /// Waits until classes and namespaces have their first list. To be called once: kube's stores wake one waiter only
+    /// (kube-runtime's `DelayedInit`).
     pub async fn ready(&self) {
         // An error means that the watch was dropped: the process is ending.
         let _ = tokio::join!(self.classes.wait_until_ready(), self.namespaces.wait_until_ready());
@@ -92,16 +89,13 @@ impl Cluster {
         ))
     }
 
-    /// The volume of that name.
+    /// The volume of that name, live: it was made a moment ago, and the controller manager is writing to it.
     pub async fn volume(&self, name: &str) -> kube::Result<Option<Volume>> {
-        match self.volumes.get(&ObjectRef::new(name)) {
-            Some(volume) => Ok(Some(Volume::read(&volume))),
-            None if !is_object_name(name) => Ok(None),
-            None => {
-                let volumes: Api<PersistentVolume> = Api::all(self.client.clone());
-                Ok(volumes.get_opt(name).await?.as_ref().map(Volume::read))
-            }
+        if !is_object_name(name) {
+            return Ok(None);
         }
+        let volumes: Api<PersistentVolume> = Api::all(self.client.clone());
+        Ok(volumes.get_opt(name).await?.as_ref().map(Volume::read))
     }
 
     /// The claim of that name, live.

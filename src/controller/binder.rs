@@ -45,11 +45,12 @@ impl Volumes {
         Ok(())
     }
 
-    /// Takes back a volume whose claim was changed after Bindery had decided. The claim stays and is told what to do;
-    /// its directory, never used, goes when the claim does.
+    /// Takes back a volume whose claim was changed after Bindery had decided. The claim's user is told first, since after
+    /// a crash the volume itself would not ask for it again; then the fence keeps the controller manager from binding
+    /// the two, which it does even to a volume that is being deleted.
     pub(super) async fn undo(&self, volume: &Volume, claim: &Claim, difference: &str) -> Result<(), Failure> {
-        fence::delete(&self.api(), volume).await?;
         self.tell_changed(volume, claim, difference).await;
+        fence::take_back(&self.api(), &volume.name, Some(&volume.uid)).await?;
         self.metrics.step("undone");
         Ok(())
     }

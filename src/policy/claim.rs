@@ -115,6 +115,7 @@ impl Claim {
             Name::Generate(prefix) => prefix.is_empty() || !is_object_name(&format!("{prefix}x")),
         };
         name_is_wrong
+            || !is_object_name(&self.namespace)
             || self.access_modes.is_empty()
             || self.access_modes.iter().any(|mode| !MODES.contains(&mode.as_str()))
             || self.request.is_none()

@@ -13,7 +13,7 @@ use super::directory::Directory;
 use super::mistake::Mistake;
 use super::namespace::Namespace;
 use super::on_delete::OnDelete;
-use crate::volume::{NewVolume, Us, Volume};
+use crate::volume::{NewVolume, Phase, Us, Volume};
 
 /// Kubernetes' own alphabet for generated names: no vowels, so no words; nothing that looks like something else.
 const SUFFIX: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
@@ -174,13 +174,16 @@ pub fn fits(claim: &Claim, volume: &Volume) -> Result<(), String> {
     }
 }
 
-/// Whether the volume that a claim names is one that an earlier call for this very claim made, and nothing else has
-/// laid hands on since.
+/// Whether the volume that a claim names is one that an earlier call for this very claim made, and that nobody has had
+/// since: one that was given to a claim once, say a kept one that an administrator has freed, holds data.
 fn is_meant_for(volume: &Volume, claim: &Claim, us: &Us) -> bool {
     let Some(meant) = &volume.claim else { return false };
     volume.maker.as_ref() == Some(us)
         && volume.held
         && !volume.deleting
+        && !volume.ready
+        && volume.phase == Phase::Unbound
+        && volume.record.as_ref().is_ok_and(|record| record.identity.is_none())
         && meant.uid.is_none()
         && meant.namespace == claim.namespace
         && matches!(&claim.name, Name::Given(name) if *name == meant.name)

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::policy::class::Reclaim;
-use crate::volume::{ClaimRef, Phase};
+use crate::policy::directory::Share;
+use crate::volume::{ClaimRef, Origin, Phase, Record};
 
 /// Everything that has a say, as JSON; `Default` is the case where all is well.
 struct World {
@@ -94,7 +95,14 @@ fn given() -> Volume {
         reclaim: Reclaim::Delete,
         ready: false,
         maker: Some(us()),
-        record: Err("of no interest here".to_owned()),
+        record: Ok(Record {
+            share: Share::parse("nas1", "/export").unwrap(),
+            directory: Directory::parse("team-a-data-pvc-earlier").unwrap(),
+            origin: Origin::New,
+            on_delete: OnDelete::Archive,
+            identity: None,
+            mode: 0o777,
+        }),
     }
 }
 
@@ -271,7 +279,11 @@ fn a_claim_that_another_webhook_has_given_to_another_class_loses_our_volume() {
 
 #[test]
 fn a_volume_that_is_not_ours_for_this_very_claim_is_never_used() {
-    let changes: [fn(&mut Volume); 6] = [
+    let changes: [fn(&mut Volume); 9] = [
+        // A kept volume that an administrator has freed holds data.
+        |volume| volume.ready = true,
+        |volume| volume.phase = Phase::Released,
+        |volume| volume.record.as_mut().unwrap().identity = Some("1.2:3".parse().unwrap()),
         |volume| volume.maker = None,
         |volume| volume.maker.as_mut().unwrap().instance = "green".to_owned(),
         |volume| volume.deleting = true,

@@ -193,6 +193,20 @@ fn a_released_volume_is_deleted_once_its_claim_is_really_gone() {
 }
 
 #[test]
+fn a_released_volume_that_an_administrator_is_freeing_is_left_alone() {
+    let freed = after_gone(|volume| {
+        released(volume);
+        volume.claim.as_mut().unwrap().uid = None;
+    });
+    assert_eq!(freed, Plan::Leave);
+    let freed_for_all = after_gone(|volume| {
+        released(volume);
+        volume.claim = None;
+    });
+    assert_eq!(freed_for_all, Plan::Leave);
+}
+
+#[test]
 fn a_released_volume_of_a_retaining_class_is_kept() {
     let kept = after_gone(|volume| {
         released(volume);
