@@ -1,0 +1,145 @@
+//! What the webhook adds to creating a claim, and where that time goes.
+//!
+//! The same claim is created with a class of ours, with a class of nobody, which Bindery is asked about and passes, and
+//! with no class, about which it is not asked. The three take turns, so that whatever else the machine does hits all of
+//! them. What the webhook adds is the difference between a quantile of ours and the same quantile of nobody's.
+//!
+//! Where the time goes is Bindery's own account (`bindery_review_wait_seconds`). A review looks for the claim (API
+//! server) and for the directory (NFS server) at the same time; what it waited for both is a share of its own, so the
+//! shares add up. Encoding, TLS and the wake-up after an answer count as waiting for whom they were done. The rest is
+//! our own code, and what it waited for a processor.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use futures::{StreamExt, TryStreamExt, stream};
+use kube::Client;
+use serde_json::json;
+
+use crate::admin_port::Reviews;
+use crate::bed::Bed;
+use crate::place::Place;
+use crate::table::{Expected, Table, Unit};
+use crate::times::Times;
+
+/// Claims of each kind, one at a time and then sixteen at a time.
+const CLAIMS: usize = 300;
+/// Of each kind, before anything is measured: connections are opened, code is paged in.
+const WARM_UP: usize = 20;
+
+/// Whose class a claim names. The order is that of `Admission::classes`.
+const OURS: usize = 0;
+const NOBODYS: usize = 1;
+const NONE: usize = 2;
+
+struct Admission {
+    place: Place,
+    classes: [String; 3],
+}
+
+/// Measures both.
+pub async fn measure(client: &Client, table: &mut Table) -> Result<()> {
+    let place = Place::new(client, "admission").await?;
+    let classes = [
+        place.class("ours", &Bed::get().provisioner, json!({})).await?,
+        place.class("nobodys", "nobody.example.com/nothing", json!({})).await?,
+        String::new(),
+    ];
+    let admission = Admission { place, classes };
+    admission.place.warm_up(16).await?;
+    admission.create("warm-up", WARM_UP, 16).await?;
+
+    let parts = [
+        "Creating a claim, one at a time",
+        "Where the time of these reviews goes",
+        "Creating a claim, 16 at a time",
+        "Where the time of those reviews goes",
+    ];
+    let alone = [Expected::AtMost(8.0), Expected::AtMost(30.0)].map(Some);
+    admission
+        .measure("alone", 1, alone, [parts[0], parts[1]], table)
+        .await?;
+    admission
+        .measure("crowd", 16, [None, None], [parts[2], parts[3]], table)
+        .await
+}
+
+impl Admission {
+    async fn measure(
+        &self,
+        prefix: &str,
+        at_a_time: usize,
+        expected: [Option<Expected>; 2],
+        [creating, reviews]: [&'static str; 2],
+        table: &mut Table,
+    ) -> Result<()> {
+        let before = Reviews::read(&Bed::get().metrics).await?;
+        let times = self.create(prefix, CLAIMS, at_a_time).await?;
+        let spent = Reviews::read(&Bed::get().metrics).await? - before;
+
+        let mut part = table.part(creating);
+        for (quantile, name, expected) in [(0.5, "p50", expected[0]), (0.99, "p99", expected[1])] {
+            let [ours, nobodys, none] = [OURS, NOBODYS, NONE].map(|class| times[class].quantile(quantile));
+            part.figure(
+                format!("added by the webhook, {name}"),
+                ours - nobodys,
+                Unit::Ms,
+                expected,
+            );
+            part.note(format!("  with a class of ours, {name}"), ours, Unit::Ms);
+            part.note(format!("  with a class of nobody, {name}"), nobodys, Unit::Ms);
+            part.note(format!("  with no class, Bindery not asked, {name}"), none, Unit::Ms);
+        }
+        part.note("claims of each kind", count(times[OURS].len()), Unit::Count);
+
+        ensure!(
+            (spent.count - count(CLAIMS)).abs() < 0.5,
+            "Bindery counts {} reviews that made a volume where {CLAIMS} claims were created",
+            spent.count
+        );
+        let mut part = table.part(reviews);
+        let share = |time: f64| 100.0 * time / spent.total;
+        part.note("one review, mean", 1000.0 * spent.total / spent.count, Unit::Ms);
+        part.note(
+            "  waits for the API server",
+            share(spent.api - spent.both),
+            Unit::Percent,
+        );
+        part.note(
+            "  waits for the NFS server",
+            share(spent.nfs - spent.both),
+            Unit::Percent,
+        );
+        part.note("  waits for both at once", share(spent.both), Unit::Percent);
+        let own = spent.total - (spent.api + spent.nfs - spent.both);
+        part.note("  its own code", share(own), Unit::Percent);
+        Ok(())
+    }
+
+    /// Creates so many claims of each kind, in turn, and returns the times of each.
+    async fn create(&self, prefix: &str, claims: usize, at_a_time: usize) -> Result<[Times; 3]> {
+        let turns = (0..claims).flat_map(|turn| [OURS, NOBODYS, NONE].map(|class| (turn, class)));
+        let created: Vec<(usize, Duration)> = stream::iter(turns)
+            .map(async |(turn, class)| -> Result<(usize, Duration)> {
+                let name = format!("{prefix}-{class}-{turn}");
+                let (took, volume) = self.place.create(&name, &self.classes[class]).await?;
+                if class == OURS {
+                    volume.with_context(|| format!("claim {name} came back without a volume"))?;
+                }
+                Ok((class, took))
+            })
+            .buffer_unordered(at_a_time)
+            .try_collect()
+            .await?;
+        let mut times = [const { Times::new() }; 3];
+        for (class, took) in created {
+            times[class].push(took);
+        }
+        Ok(times)
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "there are some hundreds of them")]
+fn count(things: usize) -> f64 {
+    things as f64
+}
