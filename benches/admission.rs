@@ -22,10 +22,41 @@ use crate::place::Place;
 use crate::table::{Expected, Table, Unit};
 use crate::times::Times;
 
-/// Claims of each kind, one at a time and then sixteen at a time.
-const CLAIMS: usize = 300;
+/// Claims of each kind in a round.
+const CLAIMS: u32 = 300;
 /// Of each kind, before anything is measured: connections are opened, code is paged in.
-const WARM_UP: usize = 20;
+const WARM_UP: u32 = 20;
+const MOST_AT_A_TIME: usize = 16;
+
+struct Round {
+    name: &'static str,
+    at_a_time: usize,
+    /// For the quantiles of the figure that counts.
+    expected: [Option<Expected>; 2],
+    /// The parts of the table: the claims, the reviews.
+    parts: [&'static str; 2],
+}
+
+const ROUNDS: [Round; 2] = [
+    Round {
+        name: "alone",
+        at_a_time: 1,
+        expected: [Some(Expected::AtMost(8.0)), Some(Expected::AtMost(30.0))],
+        parts: [
+            "Creating a claim, one at a time, 300 of each kind",
+            "Where the time of these reviews goes",
+        ],
+    },
+    Round {
+        name: "crowd",
+        at_a_time: MOST_AT_A_TIME,
+        expected: [None, None],
+        parts: [
+            "Creating a claim, 16 at a time, 300 of each kind",
+            "Where the time of those reviews goes",
+        ],
+    },
+];
 
 /// Whose class a claim names. The order is that of `Admission::classes`.
 const OURS: usize = 0;
@@ -37,7 +68,7 @@ struct Admission {
     classes: [String; 3],
 }
 
-/// Measures both.
+/// Measures all rounds.
 pub async fn measure(client: &Client, table: &mut Table) -> Result<()> {
     let place = Place::new(client, "admission").await?;
     let classes = [
@@ -46,78 +77,50 @@ pub async fn measure(client: &Client, table: &mut Table) -> Result<()> {
         String::new(),
     ];
     let admission = Admission { place, classes };
-    admission.place.warm_up(16).await?;
-    admission.create("warm-up", WARM_UP, 16).await?;
-
-    let parts = [
-        "Creating a claim, one at a time",
-        "Where the time of these reviews goes",
-        "Creating a claim, 16 at a time",
-        "Where the time of those reviews goes",
-    ];
-    let alone = [Expected::AtMost(8.0), Expected::AtMost(30.0)].map(Some);
-    admission
-        .measure("alone", 1, alone, [parts[0], parts[1]], table)
-        .await?;
-    admission
-        .measure("crowd", 16, [None, None], [parts[2], parts[3]], table)
-        .await
+    admission.place.warm_up(MOST_AT_A_TIME).await?;
+    admission.create("warm-up", WARM_UP, MOST_AT_A_TIME).await?;
+    for round in &ROUNDS {
+        admission.measure(round, table).await?;
+    }
+    Ok(())
 }
 
 impl Admission {
-    async fn measure(
-        &self,
-        prefix: &str,
-        at_a_time: usize,
-        expected: [Option<Expected>; 2],
-        [creating, reviews]: [&'static str; 2],
-        table: &mut Table,
-    ) -> Result<()> {
+    async fn measure(&self, round: &Round, table: &mut Table) -> Result<()> {
         let before = Reviews::read(&Bed::get().metrics).await?;
-        let times = self.create(prefix, CLAIMS, at_a_time).await?;
+        let times = self.create(round.name, CLAIMS, round.at_a_time).await?;
         let spent = Reviews::read(&Bed::get().metrics).await? - before;
 
-        let mut part = table.part(creating);
-        for (quantile, name, expected) in [(0.5, "p50", expected[0]), (0.99, "p99", expected[1])] {
+        let mut part = table.part(round.parts[0]);
+        for (quantile, name, expected) in [(0.5, "p50", round.expected[0]), (0.99, "p99", round.expected[1])] {
             let [ours, nobodys, none] = [OURS, NOBODYS, NONE].map(|class| times[class].quantile(quantile));
-            part.figure(
-                format!("added by the webhook, {name}"),
-                ours - nobodys,
-                Unit::Ms,
-                expected,
-            );
+            let added = ours - nobodys;
+            part.figure(format!("added by the webhook, {name}"), added, Unit::Ms, expected);
             part.note(format!("  with a class of ours, {name}"), ours, Unit::Ms);
             part.note(format!("  with a class of nobody, {name}"), nobodys, Unit::Ms);
             part.note(format!("  with no class, Bindery not asked, {name}"), none, Unit::Ms);
         }
-        part.note("claims of each kind", count(times[OURS].len()), Unit::Count);
 
         ensure!(
-            (spent.count - count(CLAIMS)).abs() < 0.5,
+            (spent.count - f64::from(CLAIMS)).abs() < 0.5,
             "Bindery counts {} reviews that made a volume where {CLAIMS} claims were created",
             spent.count
         );
-        let mut part = table.part(reviews);
-        let share = |time: f64| 100.0 * time / spent.total;
+        let mut part = table.part(round.parts[1]);
         part.note("one review, mean", 1000.0 * spent.total / spent.count, Unit::Ms);
-        part.note(
-            "  waits for the API server",
-            share(spent.api - spent.both),
-            Unit::Percent,
-        );
-        part.note(
-            "  waits for the NFS server",
-            share(spent.nfs - spent.both),
-            Unit::Percent,
-        );
-        part.note("  waits for both at once", share(spent.both), Unit::Percent);
-        let own = spent.total - (spent.api + spent.nfs - spent.both);
-        part.note("  its own code", share(own), Unit::Percent);
+        for (what, time) in [
+            ("waits for the API server", spent.api - spent.both),
+            ("waits for the NFS server", spent.nfs - spent.both),
+            ("waits for both at once", spent.both),
+            ("its own code", spent.total - (spent.api + spent.nfs - spent.both)),
+        ] {
+            part.note(format!("  {what}"), 100.0 * time / spent.total, Unit::Percent);
+        }
         Ok(())
     }
 
     /// Creates so many claims of each kind, in turn, and returns the times of each.
-    async fn create(&self, prefix: &str, claims: usize, at_a_time: usize) -> Result<[Times; 3]> {
+    async fn create(&self, prefix: &str, claims: u32, at_a_time: usize) -> Result<[Times; 3]> {
         let turns = (0..claims).flat_map(|turn| [OURS, NOBODYS, NONE].map(|class| (turn, class)));
         let created: Vec<(usize, Duration)> = stream::iter(turns)
             .map(async |(turn, class)| -> Result<(usize, Duration)> {
@@ -137,9 +140,4 @@ impl Admission {
         }
         Ok(times)
     }
-}
-
-#[allow(clippy::cast_precision_loss, reason = "there are some hundreds of them")]
-fn count(things: usize) -> f64 {
-    things as f64
 }

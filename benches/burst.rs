@@ -20,10 +20,11 @@ use crate::place::Place;
 use crate::table::{Expected, Table, Unit};
 use crate::times::Times;
 
-const CLAIMS: usize = 100;
+/// How many claims come and go.
+pub const CLAIMS: u32 = 100;
 const AT_A_TIME: usize = 16;
 /// A watch that shows nothing for so long shows that it will not happen.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// After the last claim is bound, so much time without an event shows that it stays so.
 const QUIET: Duration = Duration::from_secs(2);
 
@@ -82,7 +83,7 @@ async fn bind(place: &Place, class: &str, table: &mut Table) -> Result<BTreeMap<
     part.note("create to bound, p99", times.quantile(0.99) / 1000.0, Unit::Seconds);
     part.expect(
         "claims ever Lost",
-        count(seen.lost.len()),
+        f64::from(u32::try_from(seen.lost.len())?),
         Unit::Count,
         Expected::AtMost(0.0),
     );
@@ -132,7 +133,7 @@ async fn watch_claims(claims: Api<PersistentVolumeClaim>, version: String) -> Re
     let mut events = claims.watch(&WatchParams::default(), &version).await?.boxed();
     let mut seen = Seen::default();
     loop {
-        let all = seen.bound.len() == CLAIMS;
+        let all = seen.bound.len() == CLAIMS as usize;
         let event = match timeout(if all { QUIET } else { PATIENCE }, events.next()).await {
             Ok(event) => event.context("the watch of claims ended")??,
             Err(_) if all => return Ok(seen),
@@ -206,10 +207,5 @@ fn directories_of(volumes: &BTreeMap<String, String>, folder: &Path) -> Result<V
 }
 
 fn rate(seconds: f64) -> f64 {
-    count(CLAIMS) / seconds
-}
-
-#[allow(clippy::cast_precision_loss, reason = "there are a hundred of them")]
-fn count(things: usize) -> f64 {
-    things as f64
+    f64::from(CLAIMS) / seconds
 }

@@ -35,6 +35,7 @@ use kube::Client;
 use serde_json::json;
 
 use crate::bed::Bed;
+use crate::process::AtWork;
 use crate::table::Table;
 
 /// For everything. A bed that needs longer is broken.
@@ -64,8 +65,9 @@ async fn main() -> Result<()> {
 
 async fn measure(client: &Client, table: &mut Table) -> Result<()> {
     process::measure(client, table).await?;
+    let at_work = AtWork::begin()?;
     burst::measure(client, table).await?;
-    process::after_work(table).await?;
+    at_work.end(burst::CLAIMS, table).await?;
     admission::measure(client, table).await
 }
 

@@ -16,7 +16,7 @@ use crate::admin_port::get;
 use crate::bed::Bed;
 use crate::place::object;
 use crate::table::{Expected, Table, Unit};
-use crate::times::Times;
+use crate::times::{Times, ms};
 
 const STARTS: usize = 9;
 /// The name of all that the started processes have beside the bed's own.
@@ -71,12 +71,29 @@ pub async fn measure(client: &Client, table: &mut Table) -> Result<()> {
     Ok(())
 }
 
-/// The memory of the bed's Bindery, when all that it was given to do is done.
-pub async fn after_work(table: &mut Table) -> Result<()> {
-    let memory = settled(of_the_bed()?).await?;
-    let mut part = table.part("The program after that");
-    part.note("memory, the bed's Bindery idle again", memory, Unit::Megabytes);
-    Ok(())
+/// What the bed's Bindery needs for work that others give it.
+pub struct AtWork {
+    pid: u32,
+    before: Duration,
+}
+
+impl AtWork {
+    /// The work begins.
+    pub fn begin() -> Result<Self> {
+        let pid = of_the_bed()?;
+        let before = processor_time(pid)?;
+        Ok(Self { pid, before })
+    }
+
+    /// So many claims have come and gone.
+    pub async fn end(self, claims: u32, table: &mut Table) -> Result<()> {
+        let memory = settled(self.pid).await?;
+        let spent = processor_time(self.pid)?.saturating_sub(self.before);
+        let mut part = table.part("The program after that");
+        part.note("its processor time, per claim", ms(spent / claims), Unit::Ms);
+        part.note("memory, idle again", memory, Unit::Megabytes);
+        Ok(())
+    }
 }
 
 impl Bindery {
@@ -168,6 +185,17 @@ fn resident(pid: u32) -> Result<u64> {
     let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
     let kibibytes: u64 = kibibytes.context("a process without VmRSS")?.parse()?;
     Ok(kibibytes * 1024)
+}
+
+/// In user and system mode, of all threads.
+fn processor_time(pid: u32) -> Result<Duration> {
+    // The unit of /proc on Linux, whatever the kernel's own clock.
+    const TICK: Duration = Duration::from_millis(10);
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The name, in brackets, may hold anything.
+    let (_, fields) = stat.rsplit_once(')').context("a process without a name")?;
+    let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<u32>);
+    Ok(TICK * ticks.sum::<Result<u32, _>>()?)
 }
 
 fn of_the_bed() -> Result<u32> {

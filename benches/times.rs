@@ -16,11 +16,6 @@ impl Times {
         self.0.push(time);
     }
 
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
     /// The time that this share of all (0 to 1) does not exceed, in milliseconds: always one that was measured, the
     /// nearest rank. Of no times it is not a number.
     #[allow(
