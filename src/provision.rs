@@ -71,7 +71,7 @@ impl Provisioner {
         let directory = self
             .metrics
             .wait("nfs", self.storage.look_up(&new.share, &new.directory, deadline));
-        let (claim, directory) = tokio::join!(claim, directory);
+        let (claim, directory) = self.metrics.wait_for_both(claim, directory).await;
         if claim? {
             return Err(Failure::ClaimExists);
         }

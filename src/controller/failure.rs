@@ -97,11 +97,17 @@ impl Volumes {
         } else {
             reason::PROVISIONING_FAILED
         };
-        note.push_str("; it is tried again");
+        note.push_str(if note.ends_with('.') {
+            " It is tried again"
+        } else {
+            ". It is tried again"
+        });
         if leaving && volume.record.is_ok() {
-            note.push_str("; to give the directory up and keep it as it is: kubectl annotate pv --overwrite ");
+            note.push_str(". To give the directory up and keep it as it is: kubectl annotate pv --overwrite ");
             note.push_str(&volume.name);
             note.push_str(" bindery.dev/on-delete=retain");
+        } else {
+            note.push('.');
         }
         let tasks = self.tasks.clone();
         tasks.spawn(async move { self.events.warn(&volume, about, cause, note).await });
