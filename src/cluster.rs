@@ -5,6 +5,7 @@
 //! could as well have been changed a moment later. Volumes and claims are looked up live.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::{Namespace, PersistentVolume, PersistentVolumeClaim};
@@ -16,8 +17,6 @@ use kube::{Api, Client, ResourceExt};
 
 use crate::names::is_object_name;
 use crate::policy::claim::Claim;
-use crate::policy::mistake::Mistake;
-use crate::policy::namespace;
 use crate::volume::Volume;
 
 /// A handle on the cluster; clones share what is watched.
@@ -73,20 +72,19 @@ impl Cluster {
         }
     }
 
-    /// What the annotations of that namespace say. A namespace that is not there says nothing: the API server refuses
-    /// the claim.
-    pub async fn namespace(&self, name: &str) -> kube::Result<Result<namespace::Namespace, Vec<Mistake>>> {
+    /// The annotations of that namespace. One that is not there has none: the API server refuses the claim.
+    pub async fn namespace(&self, name: &str) -> kube::Result<BTreeMap<String, String>> {
         let namespace = match self.namespaces.get(&ObjectRef::new(name)) {
             Some(namespace) => Some(namespace),
-            None => Api::all(self.client.clone())
-                .get_metadata_opt(name)
-                .await?
-                .map(std::sync::Arc::new),
+            None if !is_object_name(name) => None,
+            None => {
+                let namespaces: Api<Namespace> = Api::all(self.client.clone());
+                namespaces.get_metadata_opt(name).await?.map(Arc::new)
+            }
         };
-        let none = BTreeMap::new();
-        Ok(namespace::Namespace::read(
-            namespace.as_ref().map_or(&none, |namespace| namespace.annotations()),
-        ))
+        Ok(namespace
+            .map(|namespace| namespace.annotations().clone())
+            .unwrap_or_default())
     }
 
     /// The volume of that name, live: it was made a moment ago, and the controller manager is writing to it.

@@ -18,7 +18,7 @@ use crate::fence::{self, annotate, is_gone, patch, test};
 use crate::names::mark;
 use crate::ops::metrics::Metrics;
 use crate::ops::tasks::Tasks;
-use crate::storage::{Attributes, Existing, Storage, StorageError};
+use crate::storage::{Existing, Storage, StorageError};
 use crate::volume::{NewVolume, Origin, Us, Volume};
 
 /// Makes volumes.
@@ -82,15 +82,10 @@ impl Provisioner {
             )));
         }
         self.create(new, deadline).await?;
-        let attributes = Attributes {
-            mode: new.mode,
-            uid: None,
-            gid: None,
-        };
         let existing = Existing::SetAttributes;
         let made = self
             .storage
-            .make(&new.share, &new.directory, attributes, existing, deadline);
+            .make(&new.share, &new.directory, new.attributes, existing, deadline);
         if let Err(error) = self.metrics.wait("nfs", made).await {
             self.abandon(new.name.clone());
             return Err(error.into());

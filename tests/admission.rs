@@ -213,7 +213,7 @@ async fn a_wrong_class_parameter_refuses_the_claim_and_names_all_mistakes() {
         scene.refused(scene.claim("data")).await,
         format!(
             "{DENIED}StorageClass {}: parameter archiveOnDelet is not known: \
-             allowed are server, share, onDelete, archiveOnDelete; \
+             did you mean archiveOnDelete?; \
              onDelete is \"shred\": allowed are delete, retain or archive; an administrator must correct it",
             scene.name
         )

@@ -11,7 +11,7 @@ use super::failure::Failure;
 use crate::fence::{self, add, annotate, patch, test};
 use crate::names::{mark, reason};
 use crate::policy::claim::Claim;
-use crate::storage::{Attributes, Existing};
+use crate::storage::Existing;
 use crate::volume::{Origin, Phase, Record, Volume};
 
 impl Volumes {
@@ -23,14 +23,15 @@ impl Volumes {
             (Origin::New, Phase::Unbound) => Existing::SetAttributes,
             _ => Existing::LeaveAlone,
         };
-        let attributes = Attributes {
-            mode: record.mode,
-            uid: None,
-            gid: None,
-        };
         let made = self
             .storage
-            .make(&record.share, &record.directory, attributes, existing, Self::soon())
+            .make(
+                &record.share,
+                &record.directory,
+                record.attributes,
+                existing,
+                Self::soon(),
+            )
             .await?;
         let mut operations = vec![test("/metadata/uid", json!(volume.uid))];
         if volume.claim.as_ref().is_some_and(|claim| claim.uid.is_none()) {

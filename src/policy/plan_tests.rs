@@ -3,6 +3,7 @@
 use super::*;
 use crate::policy::claim::{Bytes, Name};
 use crate::policy::directory::{Directory, Share};
+use crate::storage::Attributes;
 use crate::volume::{ClaimRef, Origin};
 
 fn us() -> Us {
@@ -19,7 +20,11 @@ fn record() -> Record {
         origin: Origin::New,
         on_delete: OnDelete::Archive,
         identity: None,
-        mode: 0o777,
+        attributes: Attributes {
+            mode: 0o777,
+            uid: None,
+            gid: None,
+        },
     }
 }
 
@@ -63,6 +68,7 @@ fn claim(change: impl FnOnce(&mut Claim)) -> Claim {
             bytes: 1 << 30,
         }),
         beyond: vec![],
+        annotations: std::collections::BTreeMap::new(),
     };
     change(&mut claim);
     claim

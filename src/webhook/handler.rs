@@ -36,16 +36,21 @@ impl Handler {
         let uid = request.uid.clone();
         let span = tracing::info_span!("review", request = uid, claim = tracing::field::Empty);
         let handler = Arc::clone(&self);
-        let work = async move { handler.review(request).await }.instrument(span);
-        let (answer, outcome) = self.provisioner.tasks.spawn(work).await.unwrap_or_else(|error| {
+        let work = async move {
+            let mut warnings = Vec::new();
+            let (answer, outcome) = handler.review(request, &mut warnings).await;
+            (answer, outcome, warnings)
+        };
+        let work = work.instrument(span);
+        let (answer, outcome, warnings) = self.provisioner.tasks.spawn(work).await.unwrap_or_else(|error| {
             tracing::error!(%error, request = uid, "a review ended in a panic; the claim is admitted as it is");
-            (Answer::Allow, "panic")
+            (Answer::Allow, "panic", Vec::new())
         });
         self.provisioner.metrics.review(outcome, began);
-        answer.review(&uid)
+        answer.review(&uid, &warnings)
     }
 
-    async fn review(&self, request: Request) -> (Answer, &'static str) {
+    async fn review(&self, request: Request, warnings: &mut Vec<String>) -> (Answer, &'static str) {
         if !request.creates_a_claim() {
             return (Answer::Allow, "pass");
         }
@@ -77,6 +82,7 @@ impl Handler {
             }
             Err(_) => return deny("the API server did not answer Bindery in time; try again".to_owned()),
         };
+        *warnings = verdict.warnings;
         if request.dry_run {
             return match verdict.decision {
                 Decision::Deny(message) => deny(message),
@@ -119,6 +125,7 @@ impl Handler {
             return Ok(Verdict {
                 decision: Decision::Pass(Pass::OtherClass),
                 unused: None,
+                warnings: Vec::new(),
             });
         }
         let namespace = cluster.namespace(&claim.namespace).await?;
