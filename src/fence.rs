@@ -39,10 +39,7 @@ pub async fn delete(volumes: &Api<PersistentVolume>, volume: &Volume) -> kube::R
 pub async fn take_back(volumes: &Api<PersistentVolume>, name: &str, uid: Option<&str>) -> kube::Result<()> {
     let mut operations = vec![
         test("/spec/claimRef/uid", Value::Null),
-        PatchOperation::Test(TestOperation {
-            path: annotation(mark::READY),
-            value: Value::Null,
-        }),
+        unset(mark::READY),
         add("/spec/claimRef/uid", json!(names::FENCE)),
     ];
     operations.extend(uid.map(|uid| test("/metadata/uid", json!(uid))));
@@ -71,6 +68,14 @@ pub fn annotate(key: &str, value: &str) -> PatchOperation {
     PatchOperation::Add(AddOperation {
         path: annotation(key),
         value: json!(value),
+    })
+}
+
+/// The patch fails if an annotation is there.
+pub fn unset(key: &str) -> PatchOperation {
+    PatchOperation::Test(TestOperation {
+        path: annotation(key),
+        value: Value::Null,
     })
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::Volumes;
 use super::failure::Failure;
-use crate::fence::{self, add, annotate, patch, test};
+use crate::fence::{self, add, annotate, patch, test, unset};
 use crate::names::{mark, reason};
 use crate::policy::claim::Claim;
 use crate::storage::Existing;
@@ -38,6 +38,7 @@ impl Volumes {
             operations.push(test("/spec/claimRef/uid", Value::Null));
             operations.push(add("/spec/claimRef/uid", json!(claim.uid)));
         }
+        operations.push(unset(mark::READY));
         operations.push(annotate(mark::DIRECTORY_ID, &made.identity.to_string()));
         operations.push(annotate(mark::READY, "true"));
         patch(&self.api(), &volume.name, operations).await?;

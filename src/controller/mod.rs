@@ -92,7 +92,7 @@ async fn turn(volume: Arc<PersistentVolume>, volumes: Arc<Volumes>) -> Result<Ac
         .claim
         .as_ref()
         .map(|claim| format!("{}/{}", claim.namespace, claim.name));
-    let span = tracing::info_span!("volume", name = volume.name, claim);
+    let span = tracing::info_span!("turn", volume = volume.name, claim);
     volumes.step(&volume).instrument(span).await?;
     volumes.pauses.end(&volume.name);
     Ok(Action::await_change())
