@@ -4,19 +4,20 @@
 //! after it must not pass unserved for that. What the watch has may be a moment old: that is enough for policy, which
 //! could as well have been changed a moment later. Volumes and claims are looked up live.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::{Namespace, PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
+use kube::api::ListParams;
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
 
-use crate::names::is_object_name;
+use crate::names::{self, is_object_name};
 use crate::policy::claim::Claim;
+use crate::policy::decide;
 use crate::volume::Volume;
 
 /// A handle on the cluster; clones share what is watched.
@@ -72,8 +73,8 @@ impl Cluster {
         }
     }
 
-    /// The annotations of that namespace. One that is not there has none: the API server refuses the claim.
-    pub async fn namespace(&self, name: &str) -> kube::Result<BTreeMap<String, String>> {
+    /// Labels and annotations of that namespace. One that is not there has none: the API server refuses the claim.
+    pub async fn namespace(&self, name: &str) -> kube::Result<decide::Namespace> {
         let namespace = match self.namespaces.get(&ObjectRef::new(name)) {
             Some(namespace) => Some(namespace),
             None if !is_object_name(name) => None,
@@ -82,9 +83,18 @@ impl Cluster {
                 namespaces.get_metadata_opt(name).await?.map(Arc::new)
             }
         };
-        Ok(namespace
-            .map(|namespace| namespace.annotations().clone())
-            .unwrap_or_default())
+        let told = |namespace: Arc<PartialObjectMeta<Namespace>>| decide::Namespace {
+            labels: namespace.labels().clone(),
+            annotations: namespace.annotations().clone(),
+        };
+        Ok(namespace.map(told).unwrap_or_default())
+    }
+
+    /// All volumes whose directories may overlap with those of this area, live, whatever has become of them.
+    pub async fn area(&self, area: &str) -> kube::Result<Vec<Volume>> {
+        let volumes: Api<PersistentVolume> = Api::all(self.client.clone());
+        let neighbours = ListParams::default().labels(&format!("{}={area}", names::AREA));
+        Ok(volumes.list(&neighbours).await?.iter().map(Volume::read).collect())
     }
 
     /// The volume of that name, live: it was made a moment ago, and the controller manager is writing to it.

@@ -35,16 +35,29 @@ pub async fn delete(volumes: &Api<PersistentVolume>, volume: &Volume) -> kube::R
 }
 
 /// Takes a volume back that no claim has yet: fences it, so that nobody binds it any more, then marks it deleted. The
-/// finalizer holds it until the cleanup has looked for its directory. With `uid`, only that very object.
-pub async fn take_back(volumes: &Api<PersistentVolume>, name: &str, uid: Option<&str>) -> kube::Result<()> {
-    let mut operations = vec![
+/// finalizer holds it until the cleanup has looked for its directory. `which` says that it is the one that is meant.
+pub async fn take_back(volumes: &Api<PersistentVolume>, name: &str, which: PatchOperation) -> kube::Result<()> {
+    let operations = vec![
+        which,
         test("/spec/claimRef/uid", Value::Null),
         unset(mark::READY),
         add("/spec/claimRef/uid", json!(names::FENCE)),
     ];
-    operations.extend(uid.map(|uid| test("/metadata/uid", json!(uid))));
     patch(volumes, name, operations).await?;
     volumes.delete(name, &DeleteParams::default()).await.map(drop)
+}
+
+/// The patch fails unless it is this very object.
+pub fn uid(volume: &Volume) -> PatchOperation {
+    test("/metadata/uid", json!(volume.uid))
+}
+
+/// The patch fails unless an annotation has this value.
+pub fn marked(key: &str, value: &str) -> PatchOperation {
+    PatchOperation::Test(TestOperation {
+        path: annotation(key),
+        value: json!(value),
+    })
 }
 
 /// The patch fails unless `path` holds `value`; null also means that it is not there.

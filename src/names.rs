@@ -35,6 +35,8 @@ pub mod mark {
     pub const GID: &str = "bindery.dev/gid";
     /// The claim has come, and the directory was there for it.
     pub const READY: &str = "bindery.dev/ready";
+    /// Which call of the webhook made the volume, or used it last: only that one may undo it.
+    pub const ATTEMPT: &str = "bindery.dev/attempt";
     /// When a repeated request for the same claim used the volume again.
     pub const TOUCHED: &str = "bindery.dev/touched";
     /// Which provisioner made the volume (Kubernetes' own mark: the controller manager leaves deletion to it).

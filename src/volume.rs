@@ -15,6 +15,7 @@ use crate::policy::claim::Bytes;
 use crate::policy::class::Reclaim;
 use crate::policy::directory::{Directory, Share};
 use crate::policy::on_delete::OnDelete;
+use crate::policy::settings::ExistingDirectory;
 use crate::storage::{Attributes, Identity};
 
 /// A volume as it was decided, before anything of it exists.
@@ -36,12 +37,16 @@ pub struct NewVolume {
     pub directory: Directory,
     /// Its mode and owner.
     pub attributes: Attributes,
+    /// What is done if the directory is there already.
+    pub existing: ExistingDirectory,
     /// What becomes of it.
     pub on_delete: OnDelete,
     /// What becomes of the volume.
     pub reclaim: Reclaim,
     /// For the kubelet.
     pub mount_options: Vec<String>,
+    /// Which call of the webhook this is.
+    pub attempt: String,
 }
 
 /// Whose work the directory is.
@@ -63,11 +68,17 @@ pub struct Us {
 }
 
 impl NewVolume {
+    /// Whether a volume that stands is what this one would be, as far as its claim can tell.
+    pub fn is_like(&self, volume: &Volume) -> bool {
+        (&self.class, &self.access_modes, self.capacity.bytes) == (&volume.class, &volume.access_modes, volume.capacity)
+    }
+
     /// The object that is sent to the API server.
     pub fn build(&self, origin: Origin, us: &Us) -> PersistentVolume {
         let marks = [
             (mark::PROVISIONED_BY, us.provisioner.clone()),
             (mark::INSTANCE, us.instance.clone()),
+            (mark::ATTEMPT, self.attempt.clone()),
             (mark::ON_DELETE, self.on_delete.to_string()),
             (mark::SHARE, self.share.path().to_owned()),
             (mark::SUB_DIR, self.directory.to_string()),
@@ -121,7 +132,7 @@ impl NewVolume {
 
 /// The label by which volumes that may overlap find each other: a hash of the server and the first segment below the
 /// share.
-fn area(share: &Share, directory: &Directory) -> String {
+pub fn area(share: &Share, directory: &Directory) -> String {
     let first = directory.segments().next().unwrap_or_default();
     let place = format!("nfs://{}{}", share.server(), share.path().trim_end_matches('/'));
     Uuid::new_v5(&Uuid::NAMESPACE_URL, format!("{place}/{first}").as_bytes())
@@ -314,9 +325,11 @@ mod tests {
                 uid: Some(1000),
                 gid: None,
             },
+            existing: ExistingDirectory::Deny,
             on_delete: OnDelete::Delete,
             reclaim: Reclaim::Delete,
             mount_options: vec!["hard".to_owned()],
+            attempt: "a-1".to_owned(),
         }
     }
 
@@ -337,6 +350,7 @@ mod tests {
                 "finalizers": ["bindery.dev/cleanup"],
                 "labels": {"bindery.dev/area": area(&new().share, &new().directory)},
                 "annotations": {
+                    "bindery.dev/attempt": "a-1",
                     "bindery.dev/directory": "new",
                     "bindery.dev/instance": "blue",
                     "bindery.dev/mount-permissions": "2775",

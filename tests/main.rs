@@ -8,6 +8,8 @@ mod admission;
 mod cleanup;
 /// Linux's own NFS client mounts what a volume names.
 mod kernel_client;
+/// Layouts of their own: templates, directories that are there already, one directory one volume.
+mod layouts;
 /// The NFS client against a server of its own that dies, hangs and refuses.
 mod nfs_client;
 /// Start, stop, crash.

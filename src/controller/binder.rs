@@ -52,7 +52,7 @@ impl Volumes {
     /// the two, which it does even to a volume that is being deleted.
     pub(super) async fn undo(&self, volume: &Volume, claim: &Claim, difference: &str) -> Result<(), Failure> {
         self.tell_changed(volume, claim, difference).await;
-        fence::take_back(&self.api(), &volume.name, Some(&volume.uid)).await?;
+        fence::take_back(&self.api(), &volume.name, fence::uid(volume)).await?;
         self.metrics.step("undone");
         Ok(())
     }

@@ -14,8 +14,9 @@ use crate::fence::{self, annotate, patch, test};
 use crate::names::{mark, reason};
 use crate::policy::directory::Directory;
 use crate::policy::plan::Dispose;
+use crate::policy::taken::overlapping;
 use crate::storage::{Attributes, Existing, Identity, Moved, Removed, Tree};
-use crate::volume::{Origin, Record, Volume};
+use crate::volume::{Origin, Record, Volume, area};
 
 /// How the directory came to its end, told once as an Event.
 enum End {
@@ -28,6 +29,15 @@ impl Volumes {
     /// Takes care of the directory, tells what became of it, and lets the volume go.
     pub(super) async fn dispose(&self, volume: &Volume, dispose: Dispose) -> Result<(), Failure> {
         let end = match dispose {
+            Dispose::Delete(record) | Dispose::Archive(record)
+                if let Some(other) = self.overlaps(volume, &record).await? =>
+            {
+                let place = named(&record);
+                End::Odd(
+                    reason::RETAINED,
+                    format!("{place} is kept: the directory of volume {other} is above or in it"),
+                )
+            }
             Dispose::Keep(record) => End::Done(reason::RETAINED, format!("{} is kept as it is", named(&record))),
             Dispose::RemoveUnused(record) => self.remove_unused(&record).await?,
             Dispose::Delete(record) => self.delete(volume, &record).await?,
@@ -41,6 +51,16 @@ impl Volumes {
         fence::release(&self.api(), volume).await?;
         self.metrics.step("cleaned");
         Ok(())
+    }
+
+    /// A volume that lives on in the same tree. This one is marked deleted before the look, and a new one is written before
+    /// it looks, so one of the two sees the other.
+    async fn overlaps(&self, volume: &Volume, record: &Record) -> Result<Option<String>, Failure> {
+        let others = self.cluster.area(&area(&record.share, &record.directory)).await?;
+        let living: Vec<Volume> = others.into_iter().filter(|other| !other.deleting).collect();
+        let path = record.share.join(&record.directory);
+        let other = overlapping(record.share.server(), &path, &volume.name, &living);
+        Ok(other.map(|other| other.name.clone()))
     }
 
     async fn remove_unused(&self, record: &Record) -> Result<End, Failure> {

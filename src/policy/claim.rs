@@ -36,6 +36,8 @@ pub struct Claim {
     pub request: Option<Bytes>,
     /// What it asks that Bindery cannot give, in the words of the API.
     pub beyond: Vec<&'static str>,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
     /// Its annotations.
     pub annotations: BTreeMap<String, String>,
 }
@@ -89,6 +91,7 @@ impl Claim {
             "access mode ReadWriteOncePod",
         );
         Self {
+            labels: meta.labels.clone().unwrap_or_default(),
             annotations: meta.annotations.clone().unwrap_or_default(),
             namespace: namespace.to_owned(),
             name: match (&meta.name, &meta.generate_name) {

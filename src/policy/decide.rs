@@ -2,7 +2,7 @@
 //!
 //! [`decide`] gets everything that has a say and answers with a value: pass untouched, deny with a sentence, provision
 //! this volume, or use that one again. Claim `data` in `team-a` of a class on `nas1:/export` becomes volume `pvc-<uuid>`
-//! with directory `team-a-data-pvc-<uuid>`.
+//! with directory `team-a-data-pvc-<uuid>`, unless class, namespace or claim have another template.
 
 use std::collections::BTreeMap;
 
@@ -12,10 +12,12 @@ use uuid::Uuid;
 use super::annotations::{self, Said};
 use super::claim::{Claim, Name};
 use super::class::{Class, Defaults};
-use super::directory::Directory;
+use super::directory::{Directory, Share};
 use super::key::Key;
 use super::mistake::Mistake;
 use super::on_delete::OnDelete;
+use super::settings::ExistingDirectory;
+use super::template::{Template, Values};
 use crate::storage::Attributes;
 use crate::volume::{NewVolume, Phase, Us, Volume};
 
@@ -33,8 +35,8 @@ pub struct Facts<'a> {
     pub claim: &'a Claim,
     /// The class it names, if there is one of that name.
     pub class: Option<&'a StorageClass>,
-    /// Its namespace's annotations.
-    pub namespace: &'a BTreeMap<String, String>,
+    /// Its namespace.
+    pub namespace: &'a Namespace,
     /// The volume it names, if there is one of that name.
     pub volume: Option<&'a Volume>,
     /// Server and export for classes that name none.
@@ -43,6 +45,15 @@ pub struct Facts<'a> {
     pub us: &'a Us,
     /// A fresh random uuid: the volume's name and the suffix of a generated claim name come from it.
     pub fresh: Uuid,
+}
+
+/// What a namespace has to say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Namespace {
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its annotations.
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// The answer.
@@ -108,7 +119,7 @@ fn judge(facts: &Facts<'_>, given: Option<&Volume>, warnings: &mut Vec<String>) 
     let Some(class) = facts.class.filter(|class| class.provisioner == us.provisioner) else {
         return Decision::Pass(Pass::OtherClass);
     };
-    let enabled = annotations::enabled(facts.namespace);
+    let enabled = annotations::enabled(&facts.namespace.annotations);
     if enabled == Ok(false) {
         return Decision::Pass(Pass::NamespaceDisabled);
     }
@@ -128,7 +139,7 @@ fn judge(facts: &Facts<'_>, given: Option<&Volume>, warnings: &mut Vec<String>) 
         Ok(class) => class,
         Err(mistakes) => return Decision::Deny(wrong("StorageClass", class_name, &mistakes)),
     };
-    let mut namespace = Said::read(facts.namespace, &class.namespace_overrides);
+    let mut namespace = Said::read(&facts.namespace.annotations, &class.namespace_overrides);
     namespace.mistakes.extend(enabled.err());
     let own = Said::read(&claim.annotations, &class.claim_overrides);
     let places = [
@@ -152,12 +163,34 @@ fn judge(facts: &Facts<'_>, given: Option<&Volume>, warnings: &mut Vec<String>) 
         Name::Given(name) => name.clone(),
         Name::Generate(prefix) => generate(prefix, facts.fresh),
     };
-    let name = format!("pvc-{}", facts.fresh);
-    let directory = match Directory::parse(&format!("{}-{claim_name}-{name}", claim.namespace)) {
-        Ok(directory) => directory,
-        Err(wrong) => return Decision::Deny(format!("{wrong}; give the claim a shorter name")),
-    };
     let settings = own.settings.or(namespace.settings).or(class.settings);
+    let template = settings.template.unwrap_or_else(Template::standard);
+    let fresh = format!("pvc-{}", facts.fresh);
+    let values = Values {
+        claim: &claim_name,
+        namespace: &claim.namespace,
+        volume: &fresh,
+        labels: &claim.labels,
+        annotations: &claim.annotations,
+        namespace_labels: &facts.namespace.labels,
+        namespace_annotations: &facts.namespace.annotations,
+    };
+    let directory = match template.expand(&values) {
+        Ok(directory) => directory,
+        Err(wrong) => return Decision::Deny(format!("{template} gives no directory for this claim: {wrong}")),
+    };
+    // One directory, one volume: where the directory is not the volume's alone by its name, the volume's name follows
+    // from the directory, and the API server itself refuses the second.
+    let name = if template.is_unique() {
+        fresh
+    } else {
+        named_after(&class.share, &directory)
+    };
+    let adopt = if template.keeps_namespaces_apart() {
+        ExistingDirectory::Adopt
+    } else {
+        ExistingDirectory::Deny
+    };
     Decision::Provision(Box::new(NewVolume {
         name,
         claim: (claim.namespace.clone(), claim_name),
@@ -171,9 +204,11 @@ fn judge(facts: &Facts<'_>, given: Option<&Volume>, warnings: &mut Vec<String>) 
             uid: settings.uid,
             gid: settings.gid,
         },
+        existing: settings.existing.unwrap_or(adopt),
         on_delete: settings.on_delete.unwrap_or(OnDelete::Archive),
         reclaim: class.reclaim,
         mount_options: class.mount_options,
+        attempt: facts.fresh.to_string(),
     }))
 }
 
@@ -216,6 +251,12 @@ fn is_meant_for(volume: &Volume, claim: &Claim, us: &Us) -> bool {
         && meant.uid.is_none()
         && meant.namespace == claim.namespace
         && matches!(&claim.name, Name::Given(name) if *name == meant.name)
+}
+
+/// The name of the one volume that a directory can have, however share and directory divide its path.
+fn named_after(share: &Share, directory: &Directory) -> String {
+    let place = format!("nfs://{}{}", share.server(), share.join(directory));
+    format!("pvc-{}", Uuid::new_v5(&Uuid::NAMESPACE_URL, place.as_bytes()))
 }
 
 /// All mistakes of one place, and who can correct them.

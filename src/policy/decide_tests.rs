@@ -51,7 +51,10 @@ fn verdict(change: impl FnOnce(&mut World)) -> Verdict {
     change(&mut world);
     let claim: PersistentVolumeClaim = serde_json::from_value(world.claim).unwrap();
     let class: Option<StorageClass> = serde_json::from_value(world.class).unwrap();
-    let namespace = serde_json::from_value(world.namespace).unwrap();
+    let namespace = Namespace {
+        labels: [("team".to_owned(), "blue".to_owned())].into(),
+        annotations: serde_json::from_value(world.namespace).unwrap(),
+    };
     decide(&Facts {
         claim: &Claim::read(&claim, "team-a"),
         class: class.as_ref(),
@@ -295,8 +298,9 @@ fn mistakes_of_namespace_and_claim_are_told_at_once() {
     });
     let message = "namespace team-a: bindery.dev/enabled is \"maybe\": allowed are true or false; \
                    an administrator must correct it; \
-                   the claim: annotation bindery.dev/mod is not known: allowed are bindery.dev/on-delete, \
-                   bindery.dev/archive-on-delete, bindery.dev/mount-permissions, bindery.dev/uid, bindery.dev/gid; \
+                   the claim: annotation bindery.dev/mod is not known: allowed are bindery.dev/sub-dir, \
+                   bindery.dev/path-pattern, bindery.dev/on-delete, bindery.dev/archive-on-delete, \
+                   bindery.dev/mount-permissions, bindery.dev/uid, bindery.dev/gid, bindery.dev/existing-directory; \
                    bindery.dev/gid is \"staff\": write a number from 0 to 4294967294; correct it";
     assert_eq!(denied, Decision::Deny(message.to_owned()));
 }
@@ -317,7 +321,8 @@ fn a_directory_name_that_no_server_takes_is_refused() {
     let name = "a".repeat(250);
     let denied = decision(|world| world.claim["metadata"]["name"] = json!(name));
     let message = format!(
-        "directory {:?} has a segment of 298 bytes; NFS servers take 255 at most; give the claim a shorter name",
+        "${{pvc.metadata.namespace}}-${{pvc.metadata.name}}-${{pv.metadata.name}} gives no directory for this claim: \
+         directory {:?} has a segment of 298 bytes; NFS servers take 255 at most",
         format!("team-a-{name}-{VOLUME}"),
     );
     assert_eq!(denied, Decision::Deny(message));
@@ -372,4 +377,58 @@ fn a_volume_that_is_not_ours_for_this_very_claim_is_never_used() {
         assert_eq!(answer.decision, Decision::Pass(Pass::NamesVolume), "case {case}");
         assert_eq!(answer.unused, None, "case {case}");
     }
+}
+
+fn with_template(parameters: Value) -> NewVolume {
+    provisioned(|world| {
+        let all = world.class["parameters"].as_object_mut().unwrap();
+        all.extend(parameters.as_object().unwrap().clone());
+        world.claim["metadata"]["labels"] = json!({"app": "db"});
+    })
+}
+
+#[test]
+fn a_directory_that_is_not_the_volumes_alone_gives_the_volume_its_name() {
+    let layout = |share: &str, template: &str| with_template(json!({"share": share, "subDir": template}));
+    let one = layout("/export", "${pvc.metadata.namespace}/${pvc.metadata.name}");
+    assert_eq!(one.directory.as_str(), "team-a/data");
+    assert_ne!(one.name, VOLUME);
+    let same_path = layout("/export/team-a", "${pvc.metadata.name}");
+    assert_eq!(same_path.name, one.name);
+    assert_ne!(layout("/export", "${pvc.metadata.labels['app']}").name, one.name);
+    let unique = layout("/export", "${pvc.metadata.namespace}/${pv.metadata.name}");
+    assert_eq!(
+        (unique.name.as_str(), unique.directory.as_str()),
+        (VOLUME, format!("team-a/{VOLUME}").as_str())
+    );
+}
+
+#[test]
+fn a_directory_that_is_there_is_adopted_only_where_it_is_the_namespaces_own_or_the_class_says_so() {
+    let existing = |parameters| with_template(parameters).existing;
+    let own = json!({"pathPattern": "${.PVC.namespace}/${.PVC.name}"});
+    let open = json!({"pathPattern": "${.PVC.labels.app}"});
+    assert_eq!(existing(own), ExistingDirectory::Adopt);
+    assert_eq!(existing(open), ExistingDirectory::Deny);
+    let told = json!({"pathPattern": "${.PVC.labels.app}", "existingDirectory": "adopt"});
+    assert_eq!(existing(told), ExistingDirectory::Adopt);
+}
+
+#[test]
+fn a_label_that_the_template_needs_and_the_claim_has_not_refuses_the_claim() {
+    let denied = decision(|world| world.class["parameters"]["subDir"] = json!("${pvc.metadata.labels['zone']}"));
+    let message = "${pvc.metadata.labels['zone']} gives no directory for this claim: \
+                   label zone of the claim is needed for the directory and is not set";
+    assert_eq!(denied, Decision::Deny(message.to_owned()));
+}
+
+#[test]
+fn two_templates_in_one_place_are_a_contradiction() {
+    let denied = decision(|world| {
+        world.class["parameters"]["subDir"] = json!("a");
+        world.class["parameters"]["pathPattern"] = json!("b");
+    });
+    let message = "StorageClass fast: subDir and pathPattern are both set: they say the same in two ways, keep one; \
+                   an administrator must correct it";
+    assert_eq!(denied, Decision::Deny(message.to_owned()));
 }

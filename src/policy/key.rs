@@ -13,6 +13,10 @@ pub enum Key {
     Server,
     /// Export.
     Share,
+    /// Directory template, csi-driver-nfs's tokens.
+    SubDir,
+    /// Directory template, nfs-subdir-external-provisioner's tokens.
+    PathPattern,
     /// Fate of the directory.
     OnDelete,
     /// The same in nfs-subdir-external-provisioner's words.
@@ -23,6 +27,8 @@ pub enum Key {
     Uid,
     /// Group of the directory.
     Gid,
+    /// What to do with a directory that is there already.
+    ExistingDirectory,
     /// Which keys a namespace may set.
     NamespaceOverrides,
     /// Which keys a claim may set.
@@ -31,14 +37,17 @@ pub enum Key {
 
 impl Key {
     /// All keys, in the order of the documentation.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::Server,
         Self::Share,
+        Self::SubDir,
+        Self::PathPattern,
         Self::OnDelete,
         Self::ArchiveOnDelete,
         Self::MountPermissions,
         Self::Uid,
         Self::Gid,
+        Self::ExistingDirectory,
         Self::NamespaceOverrides,
         Self::ClaimOverrides,
     ];
@@ -51,11 +60,14 @@ impl Key {
         match self {
             Self::Server => "server",
             Self::Share => "share",
+            Self::SubDir => "subDir",
+            Self::PathPattern => "pathPattern",
             Self::OnDelete => "onDelete",
             Self::ArchiveOnDelete => "archiveOnDelete",
             Self::MountPermissions => "mountPermissions",
             Self::Uid => "uid",
             Self::Gid => "gid",
+            Self::ExistingDirectory => "existingDirectory",
             Self::NamespaceOverrides => "namespaceOverrides",
             Self::ClaimOverrides => "claimOverrides",
         }
@@ -175,8 +187,8 @@ mod tests {
         );
         assert_eq!(
             told("replicas"),
-            "parameter replicas is not known: allowed are server, share, onDelete, archiveOnDelete, mountPermissions, \
-             uid, gid, namespaceOverrides, claimOverrides"
+            "parameter replicas is not known: allowed are server, share, subDir, pathPattern, onDelete, \
+             archiveOnDelete, mountPermissions, uid, gid, existingDirectory, namespaceOverrides, claimOverrides"
         );
     }
 }

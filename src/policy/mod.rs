@@ -14,3 +14,5 @@ pub mod on_delete;
 pub mod plan;
 pub mod quantity;
 pub mod settings;
+pub mod taken;
+pub mod template;

@@ -68,6 +68,7 @@ fn claim(change: impl FnOnce(&mut Claim)) -> Claim {
             bytes: 1 << 30,
         }),
         beyond: vec![],
+        labels: std::collections::BTreeMap::new(),
         annotations: std::collections::BTreeMap::new(),
     };
     change(&mut claim);

@@ -8,10 +8,13 @@ use std::fmt;
 use super::key::Key;
 use super::mistake::Mistake;
 use super::on_delete::{self, OnDelete};
+use super::template::{Dialect, Template};
 
 /// What one place says. `None` where it says nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
+    /// `subDir` or `pathPattern`.
+    pub template: Option<Template>,
     /// `onDelete` or `archiveOnDelete`.
     pub on_delete: Option<OnDelete>,
     /// `mountPermissions`.
@@ -20,6 +23,17 @@ pub struct Settings {
     pub uid: Option<u32>,
     /// `gid`.
     pub gid: Option<u32>,
+    /// `existingDirectory`.
+    pub existing: Option<ExistingDirectory>,
+}
+
+/// What is done with a directory that is there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExistingDirectory {
+    /// It becomes the volume's, with all that is in it.
+    Adopt,
+    /// The claim is refused.
+    Deny,
 }
 
 impl Settings {
@@ -33,21 +47,35 @@ impl Settings {
         };
         let (on_delete, wrong) = on_delete::read(get(Key::OnDelete), get(Key::ArchiveOnDelete));
         mistakes.extend(wrong);
+        if let (Some((sub_dir, _)), Some((path_pattern, _))) = (get(Key::SubDir), get(Key::PathPattern)) {
+            let both = format!("{sub_dir} and {path_pattern} are both set: they say the same in two ways, keep one");
+            mistakes.push(Mistake(both));
+        }
+        let sub_dir = parse(get(Key::SubDir), mistakes, |text| {
+            Template::parse(text, Dialect::SubDir)
+        });
+        let path_pattern = parse(get(Key::PathPattern), mistakes, |text| {
+            Template::parse(text, Dialect::PathPattern)
+        });
         Self {
+            template: sub_dir.or(path_pattern),
             on_delete,
             mode: parse(get(Key::MountPermissions), mistakes, mode),
             uid: parse(get(Key::Uid), mistakes, id),
             gid: parse(get(Key::Gid), mistakes, id),
+            existing: parse(get(Key::ExistingDirectory), mistakes, existing),
         }
     }
 
     /// What this place says, and what the next one says where this one says nothing.
     pub fn or(self, next: Self) -> Self {
         Self {
+            template: self.template.or(next.template),
             on_delete: self.on_delete.or(next.on_delete),
             mode: self.mode.or(next.mode),
             uid: self.uid.or(next.uid),
             gid: self.gid.or(next.gid),
+            existing: self.existing.or(next.existing),
         }
     }
 }
@@ -69,6 +97,14 @@ fn mode(text: &str) -> Result<u32, &'static str> {
         Ok(0) if octal => Err("a directory that nobody may enter is of no use; write a mode such as 0770"),
         Ok(mode) if octal && mode <= 0o7777 => Ok(mode),
         _ => Err("write it in octal, 0001 to 7777, such as 0770 or 2775"),
+    }
+}
+
+fn existing(text: &str) -> Result<ExistingDirectory, &'static str> {
+    match text {
+        "adopt" => Ok(ExistingDirectory::Adopt),
+        "deny" => Ok(ExistingDirectory::Deny),
+        _ => Err("allowed are adopt or deny"),
     }
 }
 

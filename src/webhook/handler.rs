@@ -97,7 +97,8 @@ impl Handler {
                 unused.name
             ));
         }
-        self.carry_out(&request, verdict.decision, verdict.unused.is_some(), deadline)
+        let withdraw = verdict.unused.is_some();
+        self.carry_out(&request, verdict.decision, withdraw, warnings, deadline)
             .await
     }
 
@@ -145,6 +146,7 @@ impl Handler {
         request: &Request,
         decision: Decision,
         withdraw: bool,
+        warnings: &mut Vec<String>,
         deadline: Instant,
     ) -> (Answer, &'static str) {
         match decision {
@@ -158,8 +160,8 @@ impl Handler {
                 (answer, "pass")
             }
             Decision::Deny(message) => deny(message),
-            Decision::Provision(new) => self.provision(request, &new, deadline).await,
-            Decision::Reuse(volume) => match self.provisioner.touch(&volume, deadline).await {
+            Decision::Provision(new) => self.provision(request, &new, warnings, deadline).await,
+            Decision::Reuse(volume) => match self.provisioner.touch(&volume, &request.uid, deadline).await {
                 Ok(()) => {
                     tracing::info!(volume = volume.name, "the volume of an earlier call is used again");
                     (Answer::Allow, "reuse")
@@ -169,9 +171,16 @@ impl Handler {
         }
     }
 
-    async fn provision(&self, request: &Request, new: &NewVolume, deadline: Instant) -> (Answer, &'static str) {
+    async fn provision(
+        &self,
+        request: &Request,
+        new: &NewVolume,
+        warnings: &mut Vec<String>,
+        deadline: Instant,
+    ) -> (Answer, &'static str) {
         match self.provisioner.provision(new, deadline).await {
-            Ok(()) => {
+            Ok(more) => {
+                warnings.extend(more);
                 tracing::info!(volume = new.name, share = %new.share, directory = %new.directory, "provisioned");
                 let mut changed = request.object.clone();
                 changed["metadata"]["name"] = json!(new.claim.1);

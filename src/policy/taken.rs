@@ -1,0 +1,164 @@
+//! One directory, one volume: what it means that a directory, or one above or in it, has a volume already.
+
+use super::directory::overlap;
+use crate::names;
+use crate::volume::{NewVolume, Phase, Us, Volume};
+
+/// What is done about a volume that has the name that a new one should get: the same directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// An earlier call for this very claim made it, and nobody has had it since.
+    Reuse,
+    /// The claim is refused with this sentence.
+    Refuse(String),
+}
+
+/// Judges a volume whose name is taken.
+pub fn taken(volume: &Volume, new: &NewVolume, us: &Us) -> Taken {
+    let directory = format!("directory {} of share {}", new.directory, new.share);
+    let name = &volume.name;
+    let owner = volume.claim.as_ref().map(|claim| (claim, claim.uid.as_deref()));
+    let refuse = |why: String| Taken::Refuse(format!("{directory} belongs to volume {name}, {why}"));
+    match owner {
+        _ if volume.maker.as_ref() != Some(us) => refuse("which another provisioner or installation made".to_owned()),
+        _ if volume.deleting => refuse("which is being cleaned up; try again in a moment".to_owned()),
+        Some((_, Some(names::FENCE))) => refuse("which is being taken back; try again in a moment".to_owned()),
+        _ if volume.phase == Phase::Released => refuse(format!(
+            "which is Released and kept with its data; to give the directory to a new claim: \
+             kubectl delete pv {name} (its reclaim policy decides what becomes of the data)"
+        )),
+        Some((claim, None)) if !volume.ready && (claim.namespace.clone(), claim.name.clone()) == new.claim => {
+            Taken::Reuse
+        }
+        Some((claim, _)) => refuse(format!("which is claim {}/{}'s", claim.namespace, claim.name)),
+        None => refuse("which waits for a claim that names it".to_owned()),
+    }
+}
+
+/// The volume whose directory is above or in `path` on `server`, if there is one among those of its area. One that does
+/// not say where its directory is may be it.
+pub fn overlapping<'a>(server: &str, path: &str, name: &str, others: &'a [Volume]) -> Option<&'a Volume> {
+    others.iter().find(|other| {
+        let at =
+            |record: &crate::volume::Record| (record.share.server().to_owned(), record.share.join(&record.directory));
+        other.name != name
+            && match other.record.as_ref().map(at) {
+                Ok((there, at)) => there == server && overlap(&at, path),
+                Err(_) => true,
+            }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+
+    use super::*;
+    use crate::policy::claim::Bytes;
+    use crate::policy::class::Reclaim;
+    use crate::policy::directory::{Directory, Share};
+    use crate::policy::on_delete::OnDelete;
+    use crate::policy::settings::ExistingDirectory;
+    use crate::storage::Attributes;
+    use crate::volume::Origin;
+
+    fn us() -> Us {
+        Us {
+            provisioner: "bindery.dev/nfs".to_owned(),
+            instance: "blue".to_owned(),
+        }
+    }
+
+    fn new(directory: &str) -> NewVolume {
+        NewVolume {
+            name: format!("pvc-{directory}"),
+            claim: ("team-a".to_owned(), "data".to_owned()),
+            class: "fast".to_owned(),
+            access_modes: vec!["ReadWriteMany".to_owned()],
+            capacity: Bytes::read(&Quantity("1Gi".to_owned())).unwrap(),
+            share: Share::parse("nas1", "/export").unwrap(),
+            directory: Directory::parse(directory).unwrap(),
+            attributes: Attributes {
+                mode: 0o777,
+                uid: None,
+                gid: None,
+            },
+            existing: ExistingDirectory::Deny,
+            on_delete: OnDelete::Delete,
+            reclaim: Reclaim::Delete,
+            mount_options: vec![],
+            attempt: "a".to_owned(),
+        }
+    }
+
+    /// The volume that stands, and what it means for a new claim of the same directory.
+    fn told(change: impl FnOnce(&mut Volume)) -> Taken {
+        let mut volume = Volume::read(&new("shared").build(Origin::New, &us()));
+        change(&mut volume);
+        taken(&volume, &new("shared"), &us())
+    }
+
+    fn refused(change: impl FnOnce(&mut Volume)) -> String {
+        match told(change) {
+            Taken::Refuse(why) => why.replace(
+                "directory shared of share nas1:/export belongs to volume pvc-shared, ",
+                "",
+            ),
+            Taken::Reuse => panic!("used again"),
+        }
+    }
+
+    #[test]
+    fn a_volume_that_nobody_has_had_is_used_again_by_its_claim() {
+        assert_eq!(told(|_| ()), Taken::Reuse);
+    }
+
+    #[test]
+    fn every_other_owner_is_named_and_what_to_do_is_said() {
+        let claim = |volume: &mut Volume, name: &str| volume.claim.as_mut().unwrap().name = name.to_owned();
+        let uid = |volume: &mut Volume, uid: &str| volume.claim.as_mut().unwrap().uid = Some(uid.to_owned());
+        assert_eq!(
+            refused(|volume| claim(volume, "other")),
+            "which is claim team-a/other's"
+        );
+        assert_eq!(refused(|volume| uid(volume, "u-1")), "which is claim team-a/data's");
+        assert_eq!(refused(|volume| volume.ready = true), "which is claim team-a/data's");
+        assert_eq!(
+            refused(|volume| volume.deleting = true),
+            "which is being cleaned up; try again in a moment"
+        );
+        assert_eq!(
+            refused(|volume| uid(volume, names::FENCE)),
+            "which is being taken back; try again in a moment"
+        );
+        assert_eq!(
+            refused(|volume| volume.maker = None),
+            "which another provisioner or installation made"
+        );
+        assert_eq!(
+            refused(|volume| volume.claim = None),
+            "which waits for a claim that names it"
+        );
+        assert_eq!(
+            refused(|volume| volume.phase = Phase::Released),
+            "which is Released and kept with its data; to give the directory to a new claim: \
+             kubectl delete pv pvc-shared (its reclaim policy decides what becomes of the data)"
+        );
+    }
+
+    #[test]
+    fn a_volume_above_or_below_is_found_and_a_neighbour_is_not() {
+        let others = |directory: &str| [Volume::read(&new(directory).build(Origin::New, &us()))];
+        let found = |other: &str| overlapping("nas1", "/export/a/b", "pvc-me", &others(other)).is_some();
+        assert!(found("a") && found("a/b/c") && found("a/b"));
+        assert!(!found("a/bb") && !found("a/c") && !found("b"));
+        assert!(overlapping("nas2", "/export/a/b", "pvc-me", &others("a")).is_none());
+        assert!(
+            overlapping("nas1", "/export/a", "pvc-a", &others("a")).is_none(),
+            "itself"
+        );
+        let mut unknown = others("x");
+        unknown[0].record = Err("annotation bindery.dev/share is missing".to_owned());
+        assert!(overlapping("nas1", "/export/a", "pvc-me", &unknown).is_some());
+    }
+}

@@ -1,0 +1,262 @@
+//! Layouts that administrators choose: directories by template, safe by construction.
+
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+
+use kube::api::{DeleteParams, PostParams};
+use serde_json::{Value, json};
+
+use crate::support::bed::Bed;
+use crate::support::scene::{Scene, directory, mark, volume_name};
+use crate::support::wait::eventually;
+
+const DENIED: &str = "admission webhook \"claims.bindery.dev\" denied the request: ";
+
+async fn scene(parameters: Value) -> Scene {
+    Scene::with_class(json!({"parameters": parameters})).await
+}
+
+/// A folder of this scene's own in the export.
+fn place(scene: &Scene, path: &str) -> std::path::PathBuf {
+    Bed::get().export.join(&scene.name).join(path)
+}
+
+#[tokio::test]
+async fn both_dialects_give_each_claim_its_directory_in_its_namespaces_folder() {
+    for template in [
+        json!({"subDir": "${pvc.metadata.namespace}/${pvc.metadata.labels['app']}/${pvc.metadata.name}"}),
+        json!({"pathPattern": "${.PVC.namespace}/${.PVC.labels.app}/${.PVC.name}"}),
+    ] {
+        let scene = scene(template).await;
+        let labelled = json!({"metadata": {"labels": {"app": "db"}}});
+        let (_, volume) = scene.bound(scene.claim_with("data", labelled)).await;
+        assert_eq!(
+            mark(&volume, "sub-dir"),
+            Some(format!("{}/db/data", scene.name).as_str())
+        );
+        assert_eq!(std::fs::metadata(directory(&volume)).unwrap().mode() & 0o7777, 0o777);
+        for parent in ["", "db"] {
+            let found = std::fs::metadata(place(&scene, parent)).unwrap();
+            assert_eq!((found.mode() & 0o7777, found.uid()), (0o755, 0), "parent {parent:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_claim_without_the_label_that_its_directory_needs_is_refused_and_leaves_nothing() {
+    let scene = scene(json!({"subDir": "${pvc.metadata.namespace}/${pvc.metadata.labels['app']}"})).await;
+    assert_eq!(
+        scene.refused(scene.claim("data")).await,
+        format!(
+            "{DENIED}${{pvc.metadata.namespace}}/${{pvc.metadata.labels['app']}} gives no directory for this claim: \
+             label app of the claim is needed for the directory and is not set"
+        )
+    );
+    scene.assert_nothing_made().await;
+}
+
+#[tokio::test]
+async fn no_annotation_leads_out_of_the_share() {
+    let template = "${.PVC.namespace}/${.PVC.annotations.nfs.io/storage-path}";
+    let scene = scene(json!({"pathPattern": template})).await;
+    for path in ["../../etc", "/etc", "a//b", ".", "", "a/../b", ".bindery-trash/x", " a"] {
+        let annotated = json!({"metadata": {"annotations": {"nfs.io/storage-path": path}}});
+        let refused = scene.refused(scene.claim_with("data", annotated)).await;
+        assert!(
+            refused.starts_with(&format!("{DENIED}{template} gives no directory")),
+            "{path:?}: {refused}"
+        );
+    }
+    scene.assert_nothing_made().await;
+}
+
+#[tokio::test]
+async fn a_directory_outlives_its_claim_in_an_archive_and_the_next_claim_starts_empty() {
+    let scene = scene(json!({"subDir": "${pvc.metadata.namespace}/${pvc.metadata.name}"})).await;
+    let (_, first) = scene.bound(scene.claim("data")).await;
+    std::fs::write(directory(&first).join("old"), "").unwrap();
+    scene.delete("data").await;
+    scene.until_gone(&first).await;
+    let (_, second) = scene.bound(scene.claim("data")).await;
+    assert_eq!(volume_name(&first), volume_name(&second), "one directory, one name");
+    assert!(!directory(&second).join("old").exists());
+    let archives = std::fs::read_dir(&Bed::get().export).unwrap();
+    let prefix = format!("archived-{}-data-", scene.name);
+    let archive = archives
+        .map(|entry| entry.unwrap())
+        .find(|entry| entry.file_name().to_string_lossy().starts_with(&prefix));
+    assert!(archive.expect("an archive").path().join("old").exists());
+}
+
+#[tokio::test]
+async fn a_directory_has_one_volume_and_the_second_claim_reads_whose_it_is() {
+    let scene = scene(json!({"subDir": "${pvc.metadata.namespace}/shared"})).await;
+    let (_, volume) = scene.bound(scene.claim("first")).await;
+    assert_eq!(
+        scene.refused(scene.claim("second")).await,
+        format!(
+            "{DENIED}directory {0}/shared of share {1}:/export belongs to volume {2}, which is claim {0}/first's",
+            scene.name,
+            Bed::get().server,
+            volume_name(&volume),
+        )
+    );
+    assert_eq!(scene.own_volumes().await, [volume]);
+}
+
+#[tokio::test]
+async fn many_claims_for_one_directory_at_the_same_instant_end_with_one_volume() {
+    let scene = scene(json!({"subDir": "${pvc.metadata.namespace}/shared"})).await;
+    let creates = (0..8).map(|turn| scene.create(scene.claim(&format!("data-{turn}"))));
+    let results = futures::future::join_all(creates).await;
+    let won: Vec<_> = results.iter().flatten().collect();
+    assert_eq!(won.len(), 1, "{results:?}");
+    let (_, volume) = scene.until_bound(won[0].metadata.name.as_deref().unwrap()).await;
+    assert_eq!(scene.own_volumes().await, [volume]);
+    for lost in results.iter().filter_map(|result| result.as_ref().err()) {
+        assert!(lost.to_string().contains("belongs to volume"), "{lost}");
+    }
+}
+
+#[tokio::test]
+async fn a_kept_volume_keeps_its_directory_and_the_next_claim_reads_how_to_free_it() {
+    let fields =
+        json!({"parameters": {"subDir": "${pvc.metadata.namespace}/${pvc.metadata.name}"}, "reclaimPolicy": "Retain"});
+    let scene = Scene::with_class(fields).await;
+    let (_, volume) = scene.bound(scene.claim("data")).await;
+    let name = volume_name(&volume);
+    std::fs::write(directory(&volume).join("precious"), "").unwrap();
+    scene.delete("data").await;
+    let refused = eventually("the claim is refused for a Released volume", async || {
+        let refused = scene.refused(scene.claim("data")).await;
+        refused.contains("Released").then_some(refused)
+    })
+    .await;
+    assert!(refused.contains(&format!("kubectl delete pv {name}")), "{refused}");
+
+    // Freed, it is adopted with its data: it can be nobody else's.
+    scene.volumes().delete(name, &DeleteParams::default()).await.unwrap();
+    scene.until_gone(&volume).await;
+    let (_, volume) = scene.bound(scene.claim("data")).await;
+    assert_eq!(mark(&volume, "directory"), Some("adopted"));
+    assert!(directory(&volume).join("precious").exists());
+}
+
+#[tokio::test]
+async fn an_adopted_directory_keeps_mode_and_owner_and_its_user_is_told() {
+    let scene = scene(json!({"subDir": "${pvc.metadata.namespace}/${pvc.metadata.name}", "uid": "1000"})).await;
+    std::fs::create_dir_all(place(&scene, "data")).unwrap();
+    std::fs::set_permissions(place(&scene, "data"), std::fs::Permissions::from_mode(0o750)).unwrap();
+    let warning = format!(
+        "directory {}/data was there before: it keeps its mode 0750 and its owner",
+        scene.name
+    );
+    assert_eq!(scene.create_with_warnings(scene.claim("data")).await, [warning]);
+    let (_, volume) = scene.until_bound("data").await;
+    assert_eq!(mark(&volume, "directory"), Some("adopted"));
+    let found = std::fs::metadata(directory(&volume)).unwrap();
+    assert_eq!((found.mode() & 0o7777, found.uid()), (0o750, 0));
+}
+
+#[tokio::test]
+async fn a_directory_that_may_be_somebody_elses_is_not_adopted() {
+    let scene = scene(json!({"subDir": "x-${pvc.metadata.namespace}/${pvc.metadata.name}"})).await;
+    let there = Bed::get().export.join(format!("x-{}", scene.name)).join("data");
+    std::fs::create_dir_all(&there).unwrap();
+    assert_eq!(
+        scene.refused(scene.claim("data")).await,
+        format!(
+            "{DENIED}directory x-{}/data of share {}:/export is there already and may hold somebody's data; move it \
+             away, choose another name for the claim, or let an administrator set existingDirectory to adopt",
+            scene.name,
+            Bed::get().server,
+        )
+    );
+    assert_eq!(scene.own_volumes().await, []);
+    assert!(there.exists());
+}
+
+#[tokio::test]
+async fn a_link_or_a_file_in_the_way_refuses_the_claim_and_is_not_followed() {
+    let scene = scene(json!({"subDir": "${pvc.metadata.namespace}/${pvc.metadata.name}"})).await;
+    let elsewhere = Bed::get().export.join(format!("elsewhere-{}", scene.name));
+    std::fs::create_dir(&elsewhere).unwrap();
+    std::fs::create_dir(place(&scene, "")).unwrap();
+    symlink(&elsewhere, place(&scene, "link")).unwrap();
+    std::fs::write(place(&scene, "file"), "").unwrap();
+    for name in ["link", "file"] {
+        let refused = scene.refused(scene.claim(name)).await;
+        assert!(
+            refused.starts_with(DENIED) && refused.contains("is a file or a symbolic link; links are never followed"),
+            "{refused}"
+        );
+    }
+    assert_eq!(scene.own_volumes().await, []);
+    assert_eq!(std::fs::read_dir(&elsewhere).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_directory_above_or_in_another_volumes_is_refused_and_leaves_nothing() {
+    let template = "${.PVC.namespace}/${.PVC.annotations.example.com/path}";
+    let scene = scene(json!({"pathPattern": template})).await;
+    let claim = |name: &str, path: &str| {
+        scene.claim_with(name, json!({"metadata": {"annotations": {"example.com/path": path}}}))
+    };
+    let (_, volume) = scene.bound(claim("middle", "a/b")).await;
+    for (name, path) in [("above", "a"), ("below", "a/b/c")] {
+        let refused = scene.refused(claim(name, path)).await;
+        let message = format!(
+            "{DENIED}directory {0}/{path} of share {1}:/export overlaps with directory {0}/a/b of volume {2}",
+            scene.name,
+            Bed::get().server,
+            volume_name(&volume),
+        );
+        assert_eq!(refused, message);
+    }
+    eventually("what was begun is undone", async || {
+        (scene.own_volumes().await.len() == 1).then_some(())
+    })
+    .await;
+    assert!(!place(&scene, "a/b/c").exists());
+    scene.bound(claim("beside", "a/bb")).await;
+}
+
+#[tokio::test]
+async fn a_directory_with_another_volume_in_it_outlives_its_claim() {
+    let scene = scene(json!({"subDir": "${pvc.metadata.namespace}/${pvc.metadata.name}", "onDelete": "delete"})).await;
+    let (_, outer) = scene.bound(scene.claim("outer")).await;
+    // Made by hand, as an administrator would: the webhook lets nobody in.
+    let (_, inner) = scene.bound(scene.claim("inner")).await;
+    let (sub_dir, path) = (
+        format!("{}/inner", mark(&outer, "sub-dir").unwrap()),
+        directory(&outer).join("inner"),
+    );
+    std::fs::create_dir(&path).unwrap();
+    std::fs::write(path.join("precious"), "").unwrap();
+    let mut by_hand = inner.clone();
+    by_hand.metadata = serde_json::from_value(json!({
+        "name": format!("by-hand-{}", scene.name), "labels": outer.metadata.labels, "annotations": inner.metadata.annotations,
+    }))
+    .unwrap();
+    by_hand
+        .metadata
+        .annotations
+        .as_mut()
+        .unwrap()
+        .insert("bindery.dev/sub-dir".to_owned(), sub_dir.clone());
+    let spec = by_hand.spec.as_mut().unwrap();
+    spec.claim_ref = None;
+    spec.nfs.as_mut().unwrap().path = format!("{}/{sub_dir}", Bed::get().share);
+    scene.volumes().create(&PostParams::default(), &by_hand).await.unwrap();
+
+    scene.delete("outer").await;
+    scene.until_gone(&outer).await;
+    assert!(path.join("precious").exists());
+    let told = scene.event(volume_name(&outer), "DirectoryRetained").await;
+    assert!(
+        told.ends_with(&format!(
+            "the directory of volume by-hand-{} is above or in it",
+            scene.name
+        )),
+        "{told}"
+    );
+}
