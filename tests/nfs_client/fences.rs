@@ -14,7 +14,7 @@ use bindery::storage::nfs::NfsStorage;
 
 const BADSESSION: u32 = 10052;
 const SERVERFAULT: u32 = 10006;
-/// A COMPOUND of minor version 2 that holds BIND_CONN_TO_SESSION, with which a fence begins, or DESTROY_SESSION alone.
+/// A COMPOUND of minor version 2 that holds `BIND_CONN_TO_SESSION`, with which a fence begins, or `DESTROY_SESSION` alone.
 const BIND: &str = "\0\0\0\x02\0\0\0\x01\0\0\0\x29";
 const DESTROY: &str = "\0\0\0\x02\0\0\0\x01\0\0\0\x2c";
 

@@ -148,6 +148,29 @@ async fn what_belongs_to_others_stays_and_is_named() {
 }
 
 #[tokio::test]
+async fn a_tree_that_belongs_to_others_stays_and_is_named() {
+    let (server, client) = (Ganesha::start(), client_as(1000));
+    give(&server.export_dir(), 1000);
+    let tree = tree(&server);
+    fs::write(tree.join("file"), "kept").unwrap();
+    let share = server.share("/export");
+    let error = client
+        .remove_tree(&share, &directory("tree"), soon())
+        .await
+        .unwrap_err();
+    assert_eq!(error.fault, Fault::Denied);
+    assert_eq!(
+        error.message,
+        format!(
+            "cannot remove directory tree with all in it on {share}: the server denies it to uid 1000 (NFS4ERR_PERM). Give \
+             the directory on the server to that uid, or change --nfs-uid and --nfs-gid. All or a part of it may have been \
+             done."
+        )
+    );
+    assert!(tree.join("file").exists());
+}
+
+#[tokio::test]
 async fn a_removal_that_runs_out_of_time_goes_on_where_it_stopped() {
     let (server, client) = (Ganesha::start(), client());
     let tree = tree(&server);

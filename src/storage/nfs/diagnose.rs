@@ -369,4 +369,22 @@ mod tests {
             assert_eq!(refused(&scene, step, status), (fault, text.to_owned()));
         }
     }
+
+    #[test]
+    fn a_denial_to_an_ordinary_port_names_the_port() {
+        let share = Share::parse("nas", "/export").unwrap();
+        let scene = Scene {
+            share: &share,
+            uid: 0,
+            privileged: false,
+        };
+        let (fault, text) = refused(&scene, Step::Segment("a"), Status::PERM);
+        assert_eq!(fault, Fault::Denied);
+        assert_eq!(
+            text,
+            "the server denies it to uid 0 (NFS4ERR_PERM). Root is probably squashed there: export with no_root_squash, or \
+             run Bindery with the owner's --nfs-uid and --nfs-gid. Bindery came from a source port above 1023, which many \
+             exports turn away: set the sysctl net.ipv4.ip_unprivileged_port_start=0 for its pod, or export with insecure."
+        );
+    }
 }

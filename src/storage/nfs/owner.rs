@@ -36,7 +36,10 @@ impl Owners {
     /// The free one with the lowest number: few names in all.
     pub fn take(&self) -> Owner {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let number = (0..).find(|number| !taken.contains(number)).unwrap_or_default();
+        // So many are taken, so one of these is free.
+        let number = (0..=taken.len())
+            .find(|number| !taken.contains(number))
+            .unwrap_or_default();
         taken.insert(number);
         Owner {
             owners: self.clone(),
