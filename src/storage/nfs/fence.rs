@@ -63,10 +63,15 @@ impl From<RpcError> for Failure {
     }
 }
 
+/// After that time without contact a server has forgotten a session of this lease.
+pub(super) fn patience(lease: Duration) -> Duration {
+    lease + MARGIN
+}
+
 impl Fence {
     /// Ends when the call is fenced off, or cannot come any more; `longest` replaces what the lease says.
     pub async fn carry_out(self, privileged: bool, longest: Option<Duration>) {
-        let patience = longest.unwrap_or(self.lease + MARGIN);
+        let patience = longest.unwrap_or(patience(self.lease));
         let mut pause = FIRST_PAUSE;
         // When the server last said that it is carrying out the call.
         let mut busy = self.since;

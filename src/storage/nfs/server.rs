@@ -281,16 +281,20 @@ impl Server {
         let privileged = connection.privileged;
         self.came_privileged.store(privileged, Ordering::Relaxed);
         let open = async || Session::open(connection, self.manners.credentials.clone(), self.owners.take()).await;
-        let mut succeeded = self.succeeded.lock().await;
+        let mut succeeded = self.succeeded.clone().lock_owned().await;
         let session = if *succeeded {
             drop(succeeded);
             open().await?
         } else {
-            // Held meanwhile: it would end sessions of this life, too.
+            // The lock is held meanwhile, or this would end sessions of this life, too.
             let mut session = open().await?;
-            session.succeed(MOST_SESSIONS).await?;
-            *succeeded = true;
-            session
+            // A verb whose time is short must not cut it off: each would begin again, and none get through.
+            let task = self.runtime.spawn(async move {
+                session.succeed(MOST_SESSIONS).await?;
+                *succeeded = true;
+                Ok::<_, RpcError>(session)
+            });
+            task.await.map_err(|error| RpcError::Broken(error.into()))??
         };
         *lock(&self.limits) = session.limits();
         tracing::debug!(server = self.name, privileged, "a session is open");

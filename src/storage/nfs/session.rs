@@ -10,12 +10,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::attributes;
 use super::compound::{Op, Reply, Results};
 use super::connect::Connection;
-use super::fence::Fence;
+use super::fence::{self, Fence};
 use super::owner::Owner;
 use super::rpc::{Credentials, RpcError};
 use super::status::Status;
@@ -32,6 +32,8 @@ const USUAL_LEASE: Duration = Duration::from_secs(90);
 const LONGEST_LEASE: Duration = Duration::from_mins(10);
 /// How soon a server is asked again that is busy with what is to be ended.
 const AGAIN: Duration = Duration::from_millis(50);
+/// What a few calls that touch no disk may take.
+const STEP: Duration = Duration::from_secs(3);
 
 /// See the module.
 #[derive(Debug)]
@@ -97,12 +99,19 @@ impl Session {
     /// included. `most`: how many it may have had.
     pub async fn succeed(&mut self, most: usize) -> Result<(), RpcError> {
         for owner in self.owner.others(most) {
-            while let Err(error) = end_earlier(&mut self.wire, &owner).await {
-                match error {
-                    SessionError::Rpc(error) => return Err(error),
-                    // It still carries out a call of that session.
-                    SessionError::Refused(_, status) if status.later() => sleep(AGAIN).await,
-                    SessionError::Refused(operation, status) => {
+            let since = Instant::now();
+            loop {
+                let ended = timeout(STEP, end_earlier(&mut self.wire, &owner)).await;
+                match ended.map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))? {
+                    Ok(()) => break,
+                    Err(SessionError::Rpc(error)) => return Err(error),
+                    // It still carries out a call of that session, and will not for ever.
+                    Err(SessionError::Refused(_, status))
+                        if status.later() && since.elapsed() < fence::patience(self.lease) =>
+                    {
+                        sleep(AGAIN).await;
+                    }
+                    Err(SessionError::Refused(operation, status)) => {
                         tracing::debug!(owner, operation, %status, "what an earlier life left ends with its lease");
                         break;
                     }
