@@ -336,6 +336,17 @@ async fn a_server_that_forgot_the_session_or_asks_for_patience_is_asked_again() 
         assert!(make(&client, &share, &name).await.unwrap().new);
         assert_eq!(relay.met(), 3 * (round + 1));
     }
+    relay.plan("forgotten", 0, 1000, Fate::Answered(BADSESSION));
+    let error = make(&client, &share, "forgotten").await.unwrap_err();
+    assert_eq!((error.fault, error.outcome), (Fault::Busy, Outcome::NotDone));
+    assert_eq!(
+        error.message,
+        format!(
+            "cannot make directory forgotten on {share}: {} forgets the sessions that it has just opened \
+             (NFS4ERR_BADSESSION). It restarts again and again, or another Bindery goes by the same name.",
+            share.server()
+        )
+    );
     relay.plan("never", 0, 1000, Fate::Answered(DELAY));
     let error = client
         .make(

@@ -260,6 +260,13 @@ pub(super) fn failed(scene: &Scene<'_>, cause: &Cause) -> (Fault, String) {
             Fault::Other,
             format!("{server} could not carry out the call. Look for the reason in its log."),
         ),
+        Cause::Session(_, status) if status.gone() => (
+            Fault::Busy,
+            format!(
+                "{server} forgets the sessions that it has just opened ({status}). It restarts again and again, or another \
+                 Bindery goes by the same name."
+            ),
+        ),
         Cause::Session(operation, status) => (
             Fault::Other,
             format!("{server} refuses {operation} with {status}. Look for the reason in its log."),
