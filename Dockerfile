@@ -1,9 +1,6 @@
 # A static program in an empty image: no shell, no package, nothing to patch but Bindery itself.
 #
 #   docker build -t bindery:0.1.0 .
-#
-# `--build-arg BINARY=path` takes a program that was built outside (make static) instead of building one here.
-ARG BINARY=build
 FROM rust:1.95-slim AS build
 WORKDIR /bindery
 COPY . .

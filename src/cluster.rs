@@ -1,10 +1,11 @@
 //! What is known of the cluster: watched objects, and a live look for what the watch does not have yet.
 //!
 //! A class or a namespace that was created a moment ago may be missing from the watch, and a claim that comes right
-//! after it must not pass unserved for that. What the watch has may be a moment old; nothing is decided on it that a
-//! fenced write or a live look does not confirm.
+//! after it must not pass unserved for that. What the watch has may be a moment old: that is enough for policy, which
+//! could as well have been changed a moment later. Volumes and claims are looked up live.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::{Namespace, PersistentVolume, PersistentVolumeClaim};
@@ -16,8 +17,6 @@ use kube::{Api, Client, ResourceExt};
 
 use crate::names::is_object_name;
 use crate::policy::claim::Claim;
-use crate::policy::mistake::Mistake;
-use crate::policy::namespace;
 use crate::volume::Volume;
 
 /// A handle on the cluster; clones share what is watched.
@@ -27,13 +26,11 @@ pub struct Cluster {
     pub client: Client,
     classes: Store<StorageClass>,
     namespaces: Store<PartialObjectMeta<Namespace>>,
-    volumes: Store<PersistentVolume>,
 }
 
 impl Cluster {
     /// Prepares the watches of classes and namespaces; the future that comes with it keeps them up and never ends.
-    /// Volumes are watched by the controller, which lends its store.
-    pub fn new(client: Client, volumes: Store<PersistentVolume>) -> (Self, impl Future<Output = ()> + Send + use<>) {
+    pub fn new(client: Client) -> (Self, impl Future<Output = ()> + Send + use<>) {
         let (classes, classes_writer) = reflector::store();
         let (namespaces, namespaces_writer) = reflector::store();
         let config = watcher::Config::default;
@@ -55,13 +52,12 @@ impl Cluster {
             client,
             classes,
             namespaces,
-            volumes,
         };
         (cluster, watches)
     }
 
-    /// Waits until classes and namespaces have their first list. Not for volumes: the controller waits for those, kube's
-    /// stores wake one waiter only (kube-runtime's `DelayedInit`), and a volume that is not there yet is looked up live.
+    /// Waits until classes and namespaces have their first list. To be called once: kube's stores wake one waiter only
+    /// (kube-runtime's `DelayedInit`).
     pub async fn ready(&self) {
         // An error means that the watch was dropped: the process is ending.
         let _ = tokio::join!(self.classes.wait_until_ready(), self.namespaces.wait_until_ready());
@@ -76,32 +72,28 @@ impl Cluster {
         }
     }
 
-    /// What the annotations of that namespace say. A namespace that is not there says nothing: the API server refuses
-    /// the claim.
-    pub async fn namespace(&self, name: &str) -> kube::Result<Result<namespace::Namespace, Vec<Mistake>>> {
+    /// The annotations of that namespace. One that is not there has none: the API server refuses the claim.
+    pub async fn namespace(&self, name: &str) -> kube::Result<BTreeMap<String, String>> {
         let namespace = match self.namespaces.get(&ObjectRef::new(name)) {
             Some(namespace) => Some(namespace),
-            None => Api::all(self.client.clone())
-                .get_metadata_opt(name)
-                .await?
-                .map(std::sync::Arc::new),
+            None if !is_object_name(name) => None,
+            None => {
+                let namespaces: Api<Namespace> = Api::all(self.client.clone());
+                namespaces.get_metadata_opt(name).await?.map(Arc::new)
+            }
         };
-        let none = BTreeMap::new();
-        Ok(namespace::Namespace::read(
-            namespace.as_ref().map_or(&none, |namespace| namespace.annotations()),
-        ))
+        Ok(namespace
+            .map(|namespace| namespace.annotations().clone())
+            .unwrap_or_default())
     }
 
-    /// The volume of that name.
+    /// The volume of that name, live: it was made a moment ago, and the controller manager is writing to it.
     pub async fn volume(&self, name: &str) -> kube::Result<Option<Volume>> {
-        match self.volumes.get(&ObjectRef::new(name)) {
-            Some(volume) => Ok(Some(Volume::read(&volume))),
-            None if !is_object_name(name) => Ok(None),
-            None => {
-                let volumes: Api<PersistentVolume> = Api::all(self.client.clone());
-                Ok(volumes.get_opt(name).await?.as_ref().map(Volume::read))
-            }
+        if !is_object_name(name) {
+            return Ok(None);
         }
+        let volumes: Api<PersistentVolume> = Api::all(self.client.clone());
+        Ok(volumes.get_opt(name).await?.as_ref().map(Volume::read))
     }
 
     /// The claim of that name, live.

@@ -10,7 +10,7 @@ use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use serde_json::{Value, json};
 
-use crate::names;
+use crate::names::{self, mark};
 use crate::volume::Volume;
 
 /// Sends a JSON patch for a volume; its tests are the fence.
@@ -34,6 +34,19 @@ pub async fn delete(volumes: &Api<PersistentVolume>, volume: &Volume) -> kube::R
     volumes.delete(&volume.name, &exactly).await.map(drop)
 }
 
+/// Takes a volume back that no claim has yet: fences it, so that nobody binds it any more, then marks it deleted. The
+/// finalizer holds it until the cleanup has looked for its directory. With `uid`, only that very object.
+pub async fn take_back(volumes: &Api<PersistentVolume>, name: &str, uid: Option<&str>) -> kube::Result<()> {
+    let mut operations = vec![
+        test("/spec/claimRef/uid", Value::Null),
+        unset(mark::READY),
+        add("/spec/claimRef/uid", json!(names::FENCE)),
+    ];
+    operations.extend(uid.map(|uid| test("/metadata/uid", json!(uid))));
+    patch(volumes, name, operations).await?;
+    volumes.delete(name, &DeleteParams::default()).await.map(drop)
+}
+
 /// The patch fails unless `path` holds `value`; null also means that it is not there.
 pub fn test(path: &str, value: Value) -> PatchOperation {
     PatchOperation::Test(TestOperation {
@@ -53,20 +66,30 @@ pub fn add(path: &str, value: Value) -> PatchOperation {
 /// Sets an annotation; volumes of ours always have some.
 pub fn annotate(key: &str, value: &str) -> PatchOperation {
     PatchOperation::Add(AddOperation {
-        path: PointerBuf::from_tokens(["metadata", "annotations", key]),
+        path: annotation(key),
         value: json!(value),
+    })
+}
+
+/// The patch fails if an annotation is there.
+pub fn unset(key: &str) -> PatchOperation {
+    PatchOperation::Test(TestOperation {
+        path: annotation(key),
+        value: Value::Null,
     })
 }
 
 /// Takes our finalizer off a volume that is being deleted: the last step of every cleanup. A volume that is gone, or
 /// another one of that name, is success.
 pub async fn release(volumes: &Api<PersistentVolume>, volume: &Volume) -> kube::Result<()> {
+    let mut before = None;
     loop {
         let Some(now) = volumes.get_metadata_opt(&volume.name).await? else {
             return Ok(());
         };
         let finalizers = now.metadata.finalizers.unwrap_or_default();
-        let Some(ours) = finalizers.iter().position(|held| held == names::FINALIZER) else {
+        let ours = finalizers.iter().position(|held| held == names::FINALIZER);
+        let (Some(ours), true) = (ours, now.metadata.uid.as_ref() == Some(&volume.uid)) else {
             return Ok(());
         };
         let path = format!("/metadata/finalizers/{ours}");
@@ -76,9 +99,9 @@ pub async fn release(volumes: &Api<PersistentVolume>, volume: &Volume) -> kube::
             PatchOperation::Remove(RemoveOperation { path: pointer(&path) }),
         ];
         match patch(volumes, &volume.name, operations.into()).await {
-            // Another finalizer went between the look and the patch.
-            Err(error) if is_outdated(&error) && now.metadata.uid.as_ref() == Some(&volume.uid) => {}
-            Err(error) if is_outdated(&error) || is_gone(&error) => return Ok(()),
+            Err(error) if is_gone(&error) => return Ok(()),
+            // Another finalizer went between the look and the patch. If none did, the API server has another reason.
+            Err(error) if is_outdated(&error) && before.as_ref() != Some(&finalizers) => before = Some(finalizers),
             done => return done,
         }
     }
@@ -97,4 +120,8 @@ pub fn is_gone(error: &kube::Error) -> bool {
 /// Our paths are spelt right; one that is not names the whole object, which no test matches.
 fn pointer(path: &str) -> PointerBuf {
     PointerBuf::parse(path).unwrap_or_default()
+}
+
+fn annotation(key: &str) -> PointerBuf {
+    PointerBuf::from_tokens(["metadata", "annotations", key])
 }

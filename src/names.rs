@@ -29,6 +29,10 @@ pub mod mark {
     pub const DIRECTORY_ID: &str = "bindery.dev/directory-id";
     /// The mode that the directory was made with, in octal.
     pub const MOUNT_PERMISSIONS: &str = "bindery.dev/mount-permissions";
+    /// The owner that the directory was given.
+    pub const UID: &str = "bindery.dev/uid";
+    /// The group that the directory was given.
+    pub const GID: &str = "bindery.dev/gid";
     /// The claim has come, and the directory was there for it.
     pub const READY: &str = "bindery.dev/ready";
     /// When a repeated request for the same claim used the volume again.
@@ -37,14 +41,13 @@ pub mod mark {
     pub const PROVISIONED_BY: &str = "pv.kubernetes.io/provisioned-by";
 }
 
-/// Annotations with which a namespace steers the claims in it.
+/// What all of Bindery's own annotations begin with.
+pub const PREFIX: &str = "bindery.dev/";
+
+/// Annotations that are read; those that set a policy key are spelt by [`crate::policy::key`].
 pub mod annotation {
-    /// `"false"`: Bindery leaves the namespace's claims alone.
+    /// On a namespace, `"false"`: Bindery leaves its claims alone.
     pub const ENABLED: &str = "bindery.dev/enabled";
-    /// `delete`, `archive` or `retain`.
-    pub const ON_DELETE: &str = "bindery.dev/on-delete";
-    /// nfs-subdir-external-provisioner's word for the same: `"true"` or `"false"`.
-    pub const ARCHIVE_ON_DELETE: &str = "bindery.dev/archive-on-delete";
     /// A claim's class, from before `spec.storageClassName` (Kubernetes' own; it wins where both are set).
     pub const BETA_CLASS: &str = "volume.beta.kubernetes.io/storage-class";
 }

@@ -5,19 +5,20 @@
 //! nothing ever exists on the server that no volume records.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use kube::Api;
-use kube::api::{DeleteParams, PostParams};
+use kube::api::PostParams;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 
 use crate::cluster::Cluster;
-use crate::fence::{add, annotate, is_gone, patch, test};
-use crate::names::{self, mark};
+use crate::fence::{self, annotate, is_gone, patch, test};
+use crate::names::mark;
 use crate::ops::metrics::Metrics;
 use crate::ops::tasks::Tasks;
-use crate::storage::{Attributes, Existing, Storage, StorageError};
+use crate::storage::{Existing, Storage, StorageError};
 use crate::volume::{NewVolume, Origin, Us, Volume};
 
 /// Makes volumes.
@@ -62,14 +63,15 @@ pub enum Failure {
 impl Provisioner {
     /// Makes the volume and its directory.
     ///
-    /// After success both are there. After a failure nothing is there, or the volume is marked deleted and the cleanup
-    /// loop takes the directory and then the volume away. After a crash the volume, if it exists, has no claim uid.
+    /// After success both are there. After a failure nothing is there, or a volume that is fenced and marked deleted a
+    /// moment later, and the cleanup takes its directory and then itself away. After a crash the volume, if it exists,
+    /// has no claim uid.
     pub async fn provision(&self, new: &NewVolume, deadline: Instant) -> Result<(), Failure> {
         let claim = self.claim_exists(new, deadline);
         let directory = self
             .metrics
             .wait("nfs", self.storage.look_up(&new.share, &new.directory, deadline));
-        let (claim, directory) = tokio::join!(claim, directory);
+        let (claim, directory) = self.metrics.wait_for_both(claim, directory).await;
         if claim? {
             return Err(Failure::ClaimExists);
         }
@@ -80,15 +82,10 @@ impl Provisioner {
             )));
         }
         self.create(new, deadline).await?;
-        let attributes = Attributes {
-            mode: new.mode,
-            uid: None,
-            gid: None,
-        };
         let existing = Existing::SetAttributes;
         let made = self
             .storage
-            .make(&new.share, &new.directory, attributes, existing, deadline);
+            .make(&new.share, &new.directory, new.attributes, existing, deadline);
         if let Err(error) = self.metrics.wait("nfs", made).await {
             self.abandon(new.name.clone());
             return Err(error.into());
@@ -96,13 +93,14 @@ impl Provisioner {
         Ok(())
     }
 
-    /// Marks the volume of an earlier call for the same claim as used again, in the very state that was judged. An error
-    /// means that somebody laid hands on it meanwhile.
-    pub async fn touch(&self, volume: &Volume, request: &str, deadline: Instant) -> Result<(), Failure> {
+    /// Marks the volume of an earlier call for the same claim as used again, so that the orphan loop leaves it alone. An
+    /// error means that somebody laid hands on it meanwhile.
+    pub async fn touch(&self, volume: &Volume, deadline: Instant) -> Result<(), Failure> {
         let operations = [
             test("/metadata/uid", json!(volume.uid)),
-            test("/metadata/resourceVersion", json!(volume.version)),
-            annotate(mark::TOUCHED, request),
+            test("/metadata/deletionTimestamp", Value::Null),
+            test("/spec/claimRef/uid", Value::Null),
+            annotate(mark::TOUCHED, &jiff::Timestamp::now().to_string()),
         ];
         self.in_time(
             "use a volume again",
@@ -112,24 +110,40 @@ impl Provisioner {
         .await
     }
 
-    /// Undoes a volume that no claim uses, after the answer: fences it, so that the controller manager binds nothing to
-    /// it, and marks it deleted. The cleanup loop does the rest.
-    pub fn abandon(&self, name: String) {
+    /// Undoes a volume that an earlier call made and this answer does not use; unless the claim is there and names it.
+    ///
+    /// Before the answer: a volume that names a claim is bound to the claim of that name as soon as it appears, whatever
+    /// its class, and whether or not it names the volume.
+    pub async fn discard(&self, volume: &Volume, deadline: Instant) -> Result<(), Failure> {
+        let Some(meant) = &volume.claim else { return Ok(()) };
+        let look = self.cluster.claim(&meant.namespace, &meant.name);
+        let claim = self.in_time("look for a claim of this name", deadline, look).await?;
+        if claim.is_some_and(|claim| claim.volume_name.as_ref() == Some(&volume.name)) {
+            return Ok(());
+        }
         let volumes = self.volumes();
+        let take_back = fence::take_back(&volumes, &volume.name, Some(&volume.uid));
+        match self.in_time("take a volume back", deadline, take_back).await {
+            Err(Failure::Api(_, error)) if is_gone(&error) => Ok(()),
+            done => done,
+        }
+    }
+
+    /// Undoes, after the answer, a volume whose making has failed or came to no known end: then it may appear later.
+    fn abandon(&self, name: String) {
+        const LOOKS: [Duration; 3] = [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(4)];
+        let (volumes, stop) = (self.volumes(), self.tasks.stop().clone());
         self.tasks.spawn(async move {
-            let fence = [
-                test("/spec/claimRef/uid", Value::Null),
-                add("/spec/claimRef/uid", json!(names::FENCE)),
-            ];
-            let undone = match patch(&volumes, &name, fence.into()).await {
-                Ok(()) => volumes.delete(&name, &DeleteParams::default()).await.map(drop),
-                Err(error) => Err(error),
-            };
-            match undone {
-                // Never made, or gone already.
-                Err(error) if is_gone(&error) => {}
-                Err(error) => tracing::warn!(%error, volume = name, "a volume that no claim uses could not be undone"),
-                Ok(()) => {}
+            for pause in LOOKS {
+                stop.run_until_cancelled(tokio::time::sleep(pause)).await;
+                match fence::take_back(&volumes, &name, None).await {
+                    Ok(()) => return,
+                    Err(error) if is_gone(&error) => {}
+                    Err(error) => {
+                        tracing::warn!(%error, volume = name, "a volume that no claim uses could not be undone");
+                        return;
+                    }
+                }
             }
         });
     }
@@ -152,8 +166,8 @@ impl Provisioner {
             .in_time("create a PersistentVolume", deadline, created)
             .await
             .map(drop);
-        if matches!(created, Err(Failure::ApiSilent(_))) {
-            // It may be there all the same.
+        if created.is_err() {
+            // It may be there all the same, or be there soon.
             self.abandon(new.name.clone());
         }
         created

@@ -4,12 +4,14 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
 use k8s_openapi::api::core::v1::Namespace;
+use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client};
+use tower::timeout::TimeoutLayer;
 
 use crate::cli;
 use crate::cluster::Cluster;
@@ -30,6 +32,10 @@ use crate::webhook::{server, tls::Serving};
 
 /// What a loop may still need after the word to stop; above one call to an NFS server.
 const LAST_STEPS: Duration = Duration::from_secs(22);
+/// A review that comes just before the door closes has its whole deadline, and then some to be sent.
+const GRACE: Duration = Duration::from_secs(2);
+/// For one answer of the API server; for a watch, until it begins.
+const API_CALL: Duration = Duration::from_secs(15);
 const WATCHES: &str = "watches of classes and namespaces";
 
 /// Serves until the process is told to stop. An error means that it could not start, or lost what it cannot do without.
@@ -62,14 +68,14 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
         privileged_port: true,
     }));
     let readiness = Readiness::waiting_for([WATCHES, registration::PART]);
-    let (loops, volumes) = controller::watch(client.clone());
-    let (cluster, watches) = Cluster::new(client.clone(), volumes);
+    let loops = controller::watch(client.clone());
+    let (cluster, watches) = Cluster::new(client.clone());
     tasks.spawn_until_stop(watches);
 
     let admin = Handle::new();
     let routes = admin::routes(readiness.clone(), Arc::clone(&metrics));
     let admin_server = axum_server::from_tcp(admin_listener)?.handle(admin.clone());
-    tokio::spawn(admin_server.serve(routes.into_make_service()));
+    let admin_server = tokio::spawn(admin_server.serve(routes.into_make_service()));
 
     let serving = Serving::self_signed(&config.serving_names)?;
     let provisioner = Provisioner {
@@ -90,7 +96,7 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
     let webhook = Handle::new();
     let tls = RustlsConfig::from_config(serving.config);
     let webhook_server = axum_server::from_tcp_rustls(listener, tls)?.handle(webhook.clone());
-    let webhook_server = tokio::spawn(webhook_server.serve(server::routes(handler).into_make_service()));
+    let mut webhook_server = tokio::spawn(webhook_server.serve(server::routes(handler).into_make_service()));
 
     let looking_after = Volumes {
         cluster: cluster.clone(),
@@ -101,7 +107,7 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
         tasks: tasks.clone(),
         pauses: controller::Pauses::default(),
     };
-    tasks.spawn(controller::run(loops, looking_after));
+    let loops = tasks.spawn(controller::run(loops, looking_after));
     let registered = registration::keep(client, config.webhook_configuration, serving.ca_pem, readiness.clone());
     tasks.spawn_until_stop({
         let readiness = readiness.clone();
@@ -113,13 +119,20 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
         }
     });
 
-    let signal = told_to_stop().await?;
+    // Nothing of it ends by itself. A process that has lost a part is better started anew than half alive.
+    let signal = tokio::select! {
+        signal = told_to_stop() => signal?,
+        ended = loops => bail!("the loops that look after volumes ended: {ended:?}"),
+        ended = &mut webhook_server => bail!("the webhook's server ended: {ended:?}"),
+        ended = admin_server => bail!("the admin port's server ended: {ended:?}"),
+    };
     tracing::info!(
         signal,
         "stopping: reviews in flight are answered, loops end between steps"
     );
     readiness.lost("the process is stopping");
-    webhook.graceful_shutdown(Some(config.deadline));
+    tasks.stop().cancel();
+    webhook.graceful_shutdown(Some(config.deadline + GRACE));
     let _ = webhook_server.await;
     if !tasks.drain(LAST_STEPS).await {
         tracing::warn!("some work did not end in time; the next start takes it up");
@@ -145,7 +158,8 @@ async fn connect(kubeconfig: Option<std::path::PathBuf>) -> Result<Client> {
             .await
             .context("no cluster to talk to: set KUBECONFIG or run in a pod")?,
     };
-    Client::try_from(config).context("the API server's address or certificates are of no use")
+    let client = ClientBuilder::try_from(config).context("the API server's address or certificates are of no use")?;
+    Ok(client.with_layer(&TimeoutLayer::new(API_CALL)).build())
 }
 
 /// The id of this installation: the flag, or the uid of namespace kube-system, which lives as long as the cluster.

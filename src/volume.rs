@@ -15,7 +15,7 @@ use crate::policy::claim::Bytes;
 use crate::policy::class::Reclaim;
 use crate::policy::directory::{Directory, Share};
 use crate::policy::on_delete::OnDelete;
-use crate::storage::Identity;
+use crate::storage::{Attributes, Identity};
 
 /// A volume as it was decided, before anything of it exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,8 +34,8 @@ pub struct NewVolume {
     pub share: Share,
     /// The directory.
     pub directory: Directory,
-    /// Its mode.
-    pub mode: u32,
+    /// Its mode and owner.
+    pub attributes: Attributes,
     /// What becomes of it.
     pub on_delete: OnDelete,
     /// What becomes of the volume.
@@ -75,12 +75,20 @@ impl NewVolume {
                 mark::DIRECTORY,
                 if origin == Origin::New { "new" } else { "adopted" }.to_owned(),
             ),
-            (mark::MOUNT_PERMISSIONS, format!("{:04o}", self.mode)),
+            (mark::MOUNT_PERMISSIONS, format!("{:04o}", self.attributes.mode)),
         ];
+        let owner = [(mark::UID, self.attributes.uid), (mark::GID, self.attributes.gid)];
+        let owner = owner.into_iter().filter_map(|(key, id)| Some((key, id?.to_string())));
         PersistentVolume {
             metadata: ObjectMeta {
                 name: Some(self.name.clone()),
-                annotations: Some(marks.map(|(key, value)| (key.to_owned(), value)).into()),
+                annotations: Some(
+                    marks
+                        .into_iter()
+                        .chain(owner)
+                        .map(|(key, value)| (key.to_owned(), value))
+                        .collect(),
+                ),
                 labels: Some([(names::AREA.to_owned(), area(&self.share, &self.directory))].into()),
                 finalizers: Some(vec![names::FINALIZER.to_owned()]),
                 ..ObjectMeta::default()
@@ -189,8 +197,8 @@ pub struct Record {
     pub on_delete: OnDelete,
     /// Which directory it is, once that is known.
     pub identity: Option<Identity>,
-    /// The mode it is made with.
-    pub mode: u32,
+    /// The mode and the owner it is made with.
+    pub attributes: Attributes,
 }
 
 impl Volume {
@@ -270,9 +278,20 @@ fn record(marks: &BTreeMap<String, String>, nfs: Option<&NFSVolumeSource>) -> Re
             .get(mark::DIRECTORY_ID)
             .map(|id| id.parse().map_err(|error| wrong(mark::DIRECTORY_ID)(&error)))
             .transpose()?,
-        mode: u32::from_str_radix(get(mark::MOUNT_PERMISSIONS)?, 8)
-            .map_err(|error| wrong(mark::MOUNT_PERMISSIONS)(&error))?,
+        attributes: Attributes {
+            mode: u32::from_str_radix(get(mark::MOUNT_PERMISSIONS)?, 8)
+                .map_err(|error| wrong(mark::MOUNT_PERMISSIONS)(&error))?,
+            uid: id(marks, mark::UID)?,
+            gid: id(marks, mark::GID)?,
+        },
     })
+}
+
+fn id(marks: &BTreeMap<String, String>, key: &str) -> Result<Option<u32>, String> {
+    let id = marks
+        .get(key)
+        .map(|id| id.parse().map_err(|error| format!("annotation {key}: {error}")));
+    id.transpose()
 }
 
 #[cfg(test)]
@@ -290,7 +309,11 @@ mod tests {
             capacity: Bytes::read(&Quantity("1Gi".to_owned())).unwrap(),
             share: Share::parse("nas1", "/export").unwrap(),
             directory: Directory::parse("team-a/data").unwrap(),
-            mode: 0o2775,
+            attributes: Attributes {
+                mode: 0o2775,
+                uid: Some(1000),
+                gid: None,
+            },
             on_delete: OnDelete::Delete,
             reclaim: Reclaim::Delete,
             mount_options: vec!["hard".to_owned()],
@@ -320,6 +343,7 @@ mod tests {
                     "bindery.dev/on-delete": "delete",
                     "bindery.dev/share": "/export",
                     "bindery.dev/sub-dir": "team-a/data",
+                    "bindery.dev/uid": "1000",
                     "pv.kubernetes.io/provisioned-by": "bindery.dev/nfs",
                 },
             },
@@ -352,8 +376,8 @@ mod tests {
         );
         assert_eq!((record.share, record.directory), (new().share, new().directory));
         assert_eq!(
-            (record.origin, record.on_delete, record.mode),
-            (Origin::Adopted, OnDelete::Delete, 0o2775)
+            (record.origin, record.on_delete, record.attributes),
+            (Origin::Adopted, OnDelete::Delete, new().attributes)
         );
     }
 

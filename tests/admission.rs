@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::support::bed::Bed;
 use crate::support::bindery::Bindery;
 use crate::support::other_webhook::OtherWebhook;
-use crate::support::scene::{Scene, from};
+use crate::support::scene::{Scene, directory, from, mark, volume_name};
 use crate::support::wait::eventually;
 
 const DENIED: &str = "admission webhook \"claims.bindery.dev\" denied the request: ";
@@ -213,7 +213,7 @@ async fn a_wrong_class_parameter_refuses_the_claim_and_names_all_mistakes() {
         scene.refused(scene.claim("data")).await,
         format!(
             "{DENIED}StorageClass {}: parameter archiveOnDelet is not known: \
-             allowed are server, share, onDelete, archiveOnDelete; \
+             did you mean archiveOnDelete?; \
              onDelete is \"shred\": allowed are delete, retain or archive; an administrator must correct it",
             scene.name
         )
@@ -351,4 +351,54 @@ async fn a_change_that_bindery_is_not_asked_about_again_is_noticed_and_told() {
     .await;
     webhook.unregister().await;
     bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn a_later_webhook_that_changes_nothing_of_ours_leads_to_one_volume_all_the_same() {
+    let scene = Scene::new().await;
+    let webhook = OtherWebhook::after_bindery(&scene.name, |review| {
+        let labelled = review["request"]["object"]["metadata"]["labels"].is_object();
+        (!labelled).then(|| json!([{"op": "add", "path": "/metadata/labels", "value": {"seen": "yes"}}]))
+    })
+    .await;
+    let (claim, volume) = scene.bound(scene.claim("data")).await;
+    assert_eq!(claim.metadata.labels.unwrap()["seen"], "yes");
+    assert!(mark(&volume, "touched").is_some(), "Bindery was not asked again");
+    assert_eq!(scene.own_volumes().await, [volume]);
+    assert_eq!(scene.own_directories().len(), 1);
+    webhook.unregister().await;
+}
+
+#[tokio::test]
+async fn a_kept_volume_that_an_administrator_gives_to_a_new_claim_keeps_its_data() {
+    let scene = Scene::with_class(json!({"parameters": {"onDelete": "delete"}, "reclaimPolicy": "Retain"})).await;
+    let (_, volume) = scene.bound(scene.claim("data")).await;
+    let name = volume_name(&volume);
+    std::fs::write(directory(&volume).join("precious"), "").unwrap();
+    scene.delete("data").await;
+    eventually("the volume is Released", async || {
+        (scene.volumes().get(name).await.unwrap().status?.phase? == "Released").then_some(())
+    })
+    .await;
+    // Freed, and made deletable, in one go: nothing of it is a wish to lose the data.
+    let freed = json!({"spec": {"claimRef": {"uid": null, "resourceVersion": null}, "persistentVolumeReclaimPolicy": "Delete"}});
+    scene.patch_volume(name, freed).await;
+    // Refused by policy for its size, were it a volume that was just made.
+    let larger = json!({"spec": {"volumeName": name, "resources": {"requests": {"storage": "2Gi"}}}});
+    scene.create(scene.claim_with("data", larger)).await.unwrap();
+    eventually("the claim is bound", async || {
+        (scene.claims().get("data").await.unwrap().status?.phase? == "Bound").then_some(())
+    })
+    .await;
+    assert!(directory(&volume).join("precious").exists());
+    assert!(
+        scene
+            .volumes()
+            .get(name)
+            .await
+            .unwrap()
+            .metadata
+            .deletion_timestamp
+            .is_none()
+    );
 }

@@ -114,3 +114,31 @@ async fn a_namespace_says_what_happens_to_its_directories_and_the_volume_remembe
     let (_, volume) = scene.bound(scene.claim("data")).await;
     assert_eq!(mark(&volume, "on-delete"), Some("delete"));
 }
+
+#[tokio::test]
+async fn mode_and_owner_are_exactly_what_the_class_says() {
+    let parameters = json!({"mountPermissions": "2750", "uid": "1000", "gid": "2000"});
+    let scene = Scene::with_class(json!({"parameters": parameters})).await;
+    let (_, volume) = scene.bound(scene.claim("data")).await;
+    let found = std::fs::metadata(directory(&volume)).unwrap();
+    assert_eq!((found.mode() & 0o7777, found.uid(), found.gid()), (0o2750, 1000, 2000));
+    assert_eq!(
+        (mark(&volume, "uid"), mark(&volume, "gid")),
+        (Some("1000"), Some("2000"))
+    );
+}
+
+#[tokio::test]
+async fn a_claim_says_what_the_class_lets_it_and_is_warned_of_the_rest() {
+    let scene = Scene::with_class(json!({"parameters": {"claimOverrides": "mountPermissions"}})).await;
+    let annotations = json!({"bindery.dev/mount-permissions": "0700", "bindery.dev/on-delete": "retain"});
+    let claim = scene.claim_with("data", json!({"metadata": {"annotations": annotations}}));
+    let warning = format!(
+        "bindery.dev/on-delete on the claim does not count: claimOverrides of StorageClass {} does not list onDelete",
+        scene.name
+    );
+    assert_eq!(scene.create_with_warnings(claim).await, [warning]);
+    let (_, volume) = scene.until_bound("data").await;
+    assert_eq!(std::fs::metadata(directory(&volume)).unwrap().mode() & 0o7777, 0o700);
+    assert_eq!(mark(&volume, "on-delete"), Some("archive"));
+}

@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use super::Volumes;
 use super::failure::Failure;
-use crate::fence::{self, add, annotate, patch, test};
+use crate::fence::{self, add, annotate, patch, test, unset};
 use crate::names::{mark, reason};
 use crate::policy::claim::Claim;
-use crate::storage::{Attributes, Existing};
+use crate::storage::Existing;
 use crate::volume::{Origin, Phase, Record, Volume};
 
 impl Volumes {
@@ -23,20 +23,22 @@ impl Volumes {
             (Origin::New, Phase::Unbound) => Existing::SetAttributes,
             _ => Existing::LeaveAlone,
         };
-        let attributes = Attributes {
-            mode: record.mode,
-            uid: None,
-            gid: None,
-        };
         let made = self
             .storage
-            .make(&record.share, &record.directory, attributes, existing, Self::soon())
+            .make(
+                &record.share,
+                &record.directory,
+                record.attributes,
+                existing,
+                Self::soon(),
+            )
             .await?;
         let mut operations = vec![test("/metadata/uid", json!(volume.uid))];
         if volume.claim.as_ref().is_some_and(|claim| claim.uid.is_none()) {
             operations.push(test("/spec/claimRef/uid", Value::Null));
             operations.push(add("/spec/claimRef/uid", json!(claim.uid)));
         }
+        operations.push(unset(mark::READY));
         operations.push(annotate(mark::DIRECTORY_ID, &made.identity.to_string()));
         operations.push(annotate(mark::READY, "true"));
         patch(&self.api(), &volume.name, operations).await?;
@@ -45,11 +47,12 @@ impl Volumes {
         Ok(())
     }
 
-    /// Takes back a volume whose claim was changed after Bindery had decided. The claim stays and is told what to do;
-    /// its directory, never used, goes when the claim does.
+    /// Takes back a volume whose claim was changed after Bindery had decided. The claim's user is told first, since after
+    /// a crash the volume itself would not ask for it again; then the fence keeps the controller manager from binding
+    /// the two, which it does even to a volume that is being deleted.
     pub(super) async fn undo(&self, volume: &Volume, claim: &Claim, difference: &str) -> Result<(), Failure> {
-        fence::delete(&self.api(), volume).await?;
         self.tell_changed(volume, claim, difference).await;
+        fence::take_back(&self.api(), &volume.name, Some(&volume.uid)).await?;
         self.metrics.step("undone");
         Ok(())
     }

@@ -36,7 +36,7 @@ impl Volumes {
         match end {
             End::Quiet => {}
             End::Done(reason, note) => self.events.done(volume, reason, note).await,
-            End::Odd(reason, note) => self.events.warn(volume, reason, note).await,
+            End::Odd(reason, note) => self.events.warn(volume, reason, reason, note).await,
         }
         fence::release(&self.api(), volume).await?;
         self.metrics.step("cleaned");
@@ -155,7 +155,10 @@ fn absent(record: &Record, left: Moved) -> End {
         Moved::Another(_) => End::Odd(reason::REPLACED, replaced(record)),
         Moved::Missing | Moved::Done => End::Odd(
             reason::MISSING,
-            format!("{} is not there: somebody else has moved or removed it", named(record)),
+            format!(
+                "{} is not there: an earlier try or somebody else has moved or removed it",
+                named(record)
+            ),
         ),
     }
 }

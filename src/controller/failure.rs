@@ -10,11 +10,13 @@ use kube::runtime::controller::Action;
 use super::Volumes;
 use crate::fence;
 use crate::names::reason;
-use crate::storage::StorageError;
-use crate::volume::Volume;
+use crate::storage::{Fault, StorageError};
+use crate::volume::{Phase, Volume};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+/// So often in a row is no coincidence any more.
+const PERSISTENT: u32 = 5;
 
 /// Why a turn did not come to its end.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +32,9 @@ pub enum Failure {
         "the volume cannot be looked after: {0}; correct it, or remove the finalizer bindery.dev/cleanup to keep the directory as it is"
     )]
     Broken(String),
+    /// The share is not what it was when the directory was made.
+    #[error("{0}")]
+    OtherFileSystem(String),
     /// The process is stopping.
     #[error("Bindery is stopping")]
     Stopping,
@@ -40,12 +45,15 @@ pub enum Failure {
 pub struct Pauses(Mutex<HashMap<String, u32>>);
 
 impl Pauses {
-    /// The pause after one more failure.
-    fn next(&self, volume: &str) -> Duration {
+    /// One more failure: how many in a row there were, and the pause after it.
+    fn next(&self, volume: &str) -> (u32, Duration) {
         let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = failures.entry(volume.to_owned()).or_default();
         *count += 1;
-        FIRST_PAUSE.saturating_mul(1 << (*count - 1).min(10)).min(LONGEST_PAUSE)
+        (
+            *count,
+            FIRST_PAUSE.saturating_mul(1 << (*count - 1).min(10)).min(LONGEST_PAUSE),
+        )
     }
 
     /// A turn went well.
@@ -58,46 +66,65 @@ impl Volumes {
     /// Tells whoever can act, and says when the volume is due again.
     pub(super) fn failed(self: Arc<Self>, volume: &Arc<PersistentVolume>, failure: &Failure) -> Action {
         let volume = Volume::read(volume);
-        let pause = self.pauses.next(&volume.name);
-        match failure {
+        let (times, pause) = self.pauses.next(&volume.name);
+        let told = match failure {
             Failure::Stopping => return Action::await_change(),
-            // Somebody was faster; the volume's own event brings the new state.
-            Failure::Api(error) if fence::is_outdated(error) || fence::is_gone(error) => {
+            // Somebody was faster; the volume's own event brings the new state. Unless it is always so.
+            Failure::Api(error) if times < PERSISTENT && (fence::is_outdated(error) || fence::is_gone(error)) => {
                 tracing::debug!(volume = volume.name, %error, "the volume has changed meanwhile");
                 return Action::requeue(pause);
             }
             Failure::Api(error) => {
                 tracing::warn!(volume = volume.name, %error, ?pause, "the API server refused a request; it is tried again");
+                (times >= PERSISTENT).then_some("Api")
             }
-            Failure::Storage(_) | Failure::Broken(_) => {
-                let about = if volume.deleting {
-                    reason::CLEANUP_FAILED
-                } else {
-                    reason::PROVISIONING_FAILED
-                };
-                let hint = match (&volume.record, volume.deleting) {
-                    (Ok(_), true) => {
-                        "; to give the directory up and keep it as it is: kubectl annotate pv --overwrite ".to_owned()
-                            + &volume.name
-                            + " bindery.dev/on-delete=retain"
-                    }
-                    _ => String::new(),
-                };
-                let note = format!("{failure} (tried again in {}){hint}", pause_text(pause));
-                let volumes = Arc::clone(&self);
-                self.tasks
-                    .spawn(async move { volumes.events.warn(&volume, about, note).await });
-            }
-        }
+            Failure::Storage(error) => Some(fault(error.fault)),
+            Failure::Broken(_) => Some("Broken"),
+            Failure::OtherFileSystem(_) => Some("OtherFileSystem"),
+        };
         self.metrics.step("failed");
+        if let Some(cause) = told {
+            self.tell(volume, cause, failure.to_string());
+        }
         Action::requeue(pause)
+    }
+
+    /// An Event for each kind of cause: repetitions of one are counted, and keep the words of the first.
+    fn tell(self: Arc<Self>, volume: Volume, cause: &'static str, mut note: String) {
+        let leaving = volume.deleting || volume.phase == Phase::Released;
+        let about = if leaving {
+            reason::CLEANUP_FAILED
+        } else {
+            reason::PROVISIONING_FAILED
+        };
+        note.push_str(if note.ends_with('.') {
+            " It is tried again"
+        } else {
+            ". It is tried again"
+        });
+        if leaving && volume.record.is_ok() {
+            note.push_str(". To give the directory up and keep it as it is: kubectl annotate pv --overwrite ");
+            note.push_str(&volume.name);
+            note.push_str(" bindery.dev/on-delete=retain");
+        } else {
+            note.push('.');
+        }
+        let tasks = self.tasks.clone();
+        tasks.spawn(async move { self.events.warn(&volume, about, cause, note).await });
     }
 }
 
-fn pause_text(pause: Duration) -> String {
-    if pause < Duration::from_secs(1) {
-        "a moment".to_owned()
-    } else {
-        format!("{} s", pause.as_secs())
+fn fault(fault: Fault) -> &'static str {
+    match fault {
+        Fault::Unreachable => "Unreachable",
+        Fault::TimedOut => "TimedOut",
+        Fault::Busy => "Busy",
+        Fault::NoSuchShare => "NoSuchShare",
+        Fault::Denied => "Denied",
+        Fault::ReadOnly => "ReadOnly",
+        Fault::NoSpace => "NoSpace",
+        Fault::NotADirectory => "NotADirectory",
+        Fault::OtherFileSystem => "OtherFileSystem",
+        Fault::Other => "Other",
     }
 }

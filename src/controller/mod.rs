@@ -1,8 +1,8 @@
-//! The loops that look after volumes, on the leader.
+//! The loops that look after volumes.
 //!
 //! One queue keyed by volume: an event of the volume, or of the claim that names it, makes it due. Each turn reads the
 //! volume, plans one step ([`crate::policy::plan`]) and carries it out; no volume has two steps at once. A step that
-//! fails is tried again with a growing pause of its own, and nothing else waits for it.
+//! fails is tried again with a growing pause of its own.
 
 mod binder;
 mod cleanup;
@@ -15,7 +15,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use kube::runtime::controller::{self, Action, Controller};
-use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher;
 use kube::{Api, Client};
 use tokio::time::Instant;
@@ -56,17 +56,15 @@ pub struct Volumes {
     pub pauses: Pauses,
 }
 
-/// The watch of all volumes, not running yet, and what it will have seen.
-pub fn watch(client: Client) -> (Controller<PersistentVolume>, Store<PersistentVolume>) {
+/// The watch of all volumes, and of the claims that name them; not running yet.
+pub fn watch(client: Client) -> Controller<PersistentVolume> {
     let claims: Api<PersistentVolumeClaim> = Api::all(client.clone());
-    let controller = Controller::new(Api::all(client), watcher::Config::default())
+    Controller::new(Api::all(client), watcher::Config::default())
         .watches(claims, watcher::Config::default(), |claim| {
             let name = claim.spec.and_then(|spec| spec.volume_name);
             name.filter(|name| !name.is_empty()).map(|name| ObjectRef::new(&name))
         })
-        .with_config(controller::Config::default().concurrency(PARALLEL));
-    let store = controller.store();
-    (controller, store)
+        .with_config(controller::Config::default().concurrency(PARALLEL))
 }
 
 /// Runs the loops until the process stops; the step that each volume is at is finished.
@@ -94,7 +92,7 @@ async fn turn(volume: Arc<PersistentVolume>, volumes: Arc<Volumes>) -> Result<Ac
         .claim
         .as_ref()
         .map(|claim| format!("{}/{}", claim.namespace, claim.name));
-    let span = tracing::info_span!("volume", name = volume.name, claim);
+    let span = tracing::info_span!("turn", volume = volume.name, claim);
     volumes.step(&volume).instrument(span).await?;
     volumes.pauses.end(&volume.name);
     Ok(Action::await_change())

@@ -3,7 +3,7 @@
 //! Trigger: the configuration appears or changes. The patch tests the webhook's name at its place in the list, so it
 //! never writes into another webhook. A configuration that is missing is waited for: applying it later just works.
 
-use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt;
 use json_patch::Patch as Operations;
@@ -19,11 +19,15 @@ use crate::ops::admin::Readiness;
 
 /// The part of readiness that this loop reports.
 pub const PART: &str = "webhook configuration";
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Watches the configuration and puts the CA into every webhook of it. Never ends.
+///
+/// A write that fails is repeated until it succeeds. Between two writes passes a second: another process, just about to
+/// stop, may do the same with a CA of its own.
 pub async fn keep(client: Client, name: String, ca_pem: String, readiness: Readiness) {
     let configurations: Api<MutatingWebhookConfiguration> = Api::all(client);
-    let ca = Arc::new(ByteString(ca_pem.into_bytes()));
+    let ca = ByteString(ca_pem.into_bytes());
     let only = watcher::Config::default().fields(&format!("metadata.name={name}"));
     let mut changes = std::pin::pin!(
         watcher(configurations.clone(), only)
@@ -35,28 +39,23 @@ pub async fn keep(client: Client, name: String, ca_pem: String, readiness: Readi
         "waiting for the webhook configuration, to put the CA into it"
     );
     while let Some(change) = changes.next().await {
-        let done = match change {
-            Ok(configuration) => put(&configurations, &configuration, &ca).await,
-            Err(error) => {
-                tracing::warn!(%error, configuration = name, "the watch of the webhook configuration broke; it is taken up again");
-                continue;
-            }
-        };
-        match done {
-            Ok(()) => readiness.reached(PART),
-            // The write that was in the way brings an event of its own.
-            Err(error) => {
-                tracing::warn!(%error, configuration = name, "the CA could not be put into the webhook configuration");
-            }
+        if let Err(error) = change {
+            tracing::warn!(%error, configuration = name, "the watch of the webhook configuration broke; it is taken up again");
+            continue;
         }
+        while let Err(error) = put(&configurations, &name, &ca).await {
+            tracing::warn!(%error, configuration = name, "the CA could not be put into the webhook configuration; it is tried again");
+            tokio::time::sleep(PAUSE).await;
+        }
+        readiness.reached(PART);
+        tokio::time::sleep(PAUSE).await;
     }
 }
 
-async fn put(
-    configurations: &Api<MutatingWebhookConfiguration>,
-    configuration: &MutatingWebhookConfiguration,
-    ca: &ByteString,
-) -> kube::Result<()> {
+async fn put(configurations: &Api<MutatingWebhookConfiguration>, name: &str, ca: &ByteString) -> kube::Result<()> {
+    let Some(configuration) = configurations.get_opt(name).await? else {
+        return Ok(());
+    };
     let webhooks = configuration.webhooks.iter().flatten().enumerate();
     let outdated = webhooks.filter(|(_, webhook)| webhook.client_config.ca_bundle.as_ref() != Some(ca));
     let operations: Vec<_> = outdated
@@ -70,7 +69,6 @@ async fn put(
     if operations.is_empty() {
         return Ok(());
     }
-    let name = configuration.metadata.name.as_deref().unwrap_or_default();
     let patch = Patch::Json::<()>(Operations(operations));
     configurations.patch(name, &PatchParams::default(), &patch).await?;
     tracing::info!(configuration = name, "the webhook configuration has the CA");

@@ -1,7 +1,7 @@
 //! Events: what a person would want to know about a volume or a claim, told on the object.
 //!
-//! An Event is a courtesy: that it could not be written is logged, and nothing depends on it. Repetitions of one Event
-//! are counted by the API's series, not written again.
+//! An Event is a courtesy: that it could not be written is logged, and nothing depends on it. Repetitions within some
+//! minutes are counted in the first Event, whose words stay.
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
@@ -31,13 +31,13 @@ impl Events {
 
     /// Something happened as it should.
     pub async fn done(&self, volume: &Volume, reason: &str, note: String) {
-        self.publish(EventType::Normal, reason, note, &volume_reference(volume))
+        self.publish(EventType::Normal, reason, reason, note, &volume_reference(volume))
             .await;
     }
 
-    /// Something is wrong with a volume.
-    pub async fn warn(&self, volume: &Volume, reason: &str, note: String) {
-        self.publish(EventType::Warning, reason, note, &volume_reference(volume))
+    /// Something is wrong with a volume. Events with one reason and one cause are one Event.
+    pub async fn warn(&self, volume: &Volume, reason: &str, cause: &str, note: String) {
+        self.publish(EventType::Warning, reason, cause, note, &volume_reference(volume))
             .await;
     }
 
@@ -52,10 +52,10 @@ impl Events {
             uid: Some(claim.uid.clone()),
             ..ObjectReference::default()
         };
-        self.publish(EventType::Warning, reason, note, &reference).await;
+        self.publish(EventType::Warning, reason, reason, note, &reference).await;
     }
 
-    async fn publish(&self, type_: EventType, reason: &str, mut note: String, about: &ObjectReference) {
+    async fn publish(&self, type_: EventType, reason: &str, action: &str, mut note: String, about: &ObjectReference) {
         const LONGEST: usize = 1024;
         if note.len() > LONGEST {
             note.truncate(note.floor_char_boundary(LONGEST - 3));
@@ -69,7 +69,7 @@ impl Events {
             type_,
             reason: reason.to_owned(),
             note: Some(note),
-            action: reason.to_owned(),
+            action: action.to_owned(),
             secondary: None,
         };
         if let Err(error) = self.recorder.publish(&event, about).await {

@@ -3,22 +3,24 @@
 use std::io::IsTerminal;
 
 use anyhow::{Context, Result};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt;
+use tracing_subscriber::prelude::*;
 
 use crate::cli::LogFormat;
 
 /// Starts logging to standard error. Called once.
 pub fn start(filter: &str, format: LogFormat) -> Result<()> {
-    let filter: EnvFilter = filter
+    let filter: Targets = filter
         .parse()
         .context("--log: write a level such as info, or a filter such as info,bindery=debug")?;
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = fmt::layer()
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
+    let all = tracing_subscriber::registry().with(filter);
     match format {
-        LogFormat::Text => lines.with_target(false).init(),
-        LogFormat::Json => lines.json().flatten_event(true).init(),
+        LogFormat::Text => all.with(lines.with_target(false)).init(),
+        LogFormat::Json => all.with(lines.json().flatten_event(true)).init(),
     }
     Ok(())
 }

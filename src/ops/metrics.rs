@@ -3,6 +3,7 @@
 use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
+use futures::future::{Either, select};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -41,7 +42,8 @@ impl Default for Metrics {
             reviews.clone(),
         );
         let waits = Family::new_with_constructor(times);
-        let help = "What reviews of our claims waited for: the API server or the NFS server";
+        let help = "What reviews of our claims waited for: the API server, the NFS server, and, counted in those two as \
+                    well, both at once";
         registry.register_with_unit("review_wait", help, Unit::Seconds, waits.clone());
         let steps = Family::default();
         registry.register(
@@ -76,6 +78,16 @@ impl Metrics {
         output
     }
 
+    /// Waits for the API server and the NFS server at the same time, each of which counts its own wait, and counts how
+    /// long it waited for both: a review's own time is all of it, less the waits for either, plus those for both.
+    pub async fn wait_for_both<A, N>(&self, api: impl Future<Output = A>, nfs: impl Future<Output = N>) -> (A, N) {
+        let (api, nfs) = (std::pin::pin!(api), std::pin::pin!(nfs));
+        match self.wait("both", select(api, nfs)).await {
+            Either::Left((api, nfs)) => (api, nfs.await),
+            Either::Right((nfs, api)) => (api.await, nfs),
+        }
+    }
+
     /// The controller has taken a step.
     pub fn step(&self, outcome: &'static str) {
         self.steps.get_or_create(&Outcome { outcome }).inc();
@@ -87,5 +99,28 @@ impl Metrics {
         // Writing to a string does not fail.
         let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::poll;
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_wait_for_both_servers_ends_with_the_last_and_counts_until_the_first() {
+        let metrics = Metrics::default();
+        let (answer, api) = oneshot::channel();
+        let mut both = Box::pin(metrics.wait_for_both(api, async { "a directory" }));
+        assert!(poll!(both.as_mut()).is_pending());
+        assert!(
+            metrics
+                .text()
+                .contains(r#"bindery_review_wait_seconds_count{on="both"} 1"#)
+        );
+        answer.send("no claim").unwrap();
+        assert_eq!(both.await, (Ok("no claim"), "a directory"));
     }
 }

@@ -1,5 +1,7 @@
 //! What a claim asks for, as far as it matters here.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
@@ -34,6 +36,8 @@ pub struct Claim {
     pub request: Option<Bytes>,
     /// What it asks that Bindery cannot give, in the words of the API.
     pub beyond: Vec<&'static str>,
+    /// Its annotations.
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// A size, as the API writes it and as a number.
@@ -85,6 +89,7 @@ impl Claim {
             "access mode ReadWriteOncePod",
         );
         Self {
+            annotations: meta.annotations.clone().unwrap_or_default(),
             namespace: namespace.to_owned(),
             name: match (&meta.name, &meta.generate_name) {
                 (Some(name), _) if !name.is_empty() => Name::Given(name.clone()),
@@ -115,6 +120,7 @@ impl Claim {
             Name::Generate(prefix) => prefix.is_empty() || !is_object_name(&format!("{prefix}x")),
         };
         name_is_wrong
+            || !is_object_name(&self.namespace)
             || self.access_modes.is_empty()
             || self.access_modes.iter().any(|mode| !MODES.contains(&mode.as_str()))
             || self.request.is_none()

@@ -5,13 +5,9 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::storage::v1::StorageClass;
 
 use super::directory::Share;
+use super::key::Key;
 use super::mistake::Mistake;
-use super::on_delete::{self, OnDelete};
-
-/// The parameters that a class may have.
-const KEYS: [&str; 4] = ["server", "share", "onDelete", "archiveOnDelete"];
-/// The mode of new directories.
-const MODE: u32 = 0o777;
+use super::settings::Settings;
 
 /// Server and export for classes that name none: the flags.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,14 +44,16 @@ pub struct Class {
     pub name: String,
     /// Where its directories are made.
     pub share: Share,
-    /// What it says about directories of claims that are gone, if anything.
-    pub on_delete: Option<OnDelete>,
+    /// What it says about directories.
+    pub settings: Settings,
+    /// What a namespace may say instead.
+    pub namespace_overrides: Vec<Key>,
+    /// What a claim may say instead.
+    pub claim_overrides: Vec<Key>,
     /// What becomes of volumes.
     pub reclaim: Reclaim,
     /// For the kubelet's mount.
     pub mount_options: Vec<String>,
-    /// Mode of new directories.
-    pub mode: u32,
 }
 
 impl Class {
@@ -63,10 +61,24 @@ impl Class {
     pub fn read(class: &StorageClass, defaults: &Defaults) -> Result<Self, Vec<Mistake>> {
         let empty = BTreeMap::new();
         let parameters = class.parameters.as_ref().unwrap_or(&empty);
-        let mut mistakes: Vec<Mistake> = parameters.keys().filter_map(|key| unknown(key)).collect();
-        let written = |key| parameters.get(key).map(|value| (key, value.as_str()));
-        let (on_delete, wrong) = on_delete::read(written("onDelete"), written("archiveOnDelete"));
-        mistakes.extend(wrong);
+        let mut mistakes = Vec::new();
+        let known = parameters
+            .iter()
+            .filter_map(|(spelt, value)| match Key::parameter(spelt) {
+                Ok(key) => Some((key, spelt.as_str(), value.as_str())),
+                Err(unknown) => {
+                    mistakes.push(Mistake(unknown.to_string()));
+                    None
+                }
+            });
+        let written: Vec<_> = known.collect();
+        let settings = Settings::read(&written, &mut mistakes);
+        let mut overrides = |key: Key, default: &[Key]| match parameters.get(key.name()) {
+            None => default.to_vec(),
+            Some(list) => overrides(key, list, &mut mistakes),
+        };
+        let namespace_overrides = overrides(Key::NamespaceOverrides, &Key::NAMESPACE_DEFAULT);
+        let claim_overrides = overrides(Key::ClaimOverrides, &[]);
         let share = share(parameters, defaults).map_err(|mistake| mistakes.push(mistake));
         let reclaim = match class.reclaim_policy.as_deref() {
             None | Some("Delete") => Ok(Reclaim::Delete),
@@ -82,10 +94,11 @@ impl Class {
             (Ok(share), Ok(reclaim)) if mistakes.is_empty() => Ok(Self {
                 name: class.metadata.name.clone().unwrap_or_default(),
                 share,
-                on_delete,
+                settings,
+                namespace_overrides,
+                claim_overrides,
                 reclaim,
                 mount_options: class.mount_options.clone().unwrap_or_default(),
-                mode: MODE,
             }),
             _ => Err(mistakes),
         }
@@ -105,8 +118,18 @@ fn share(parameters: &BTreeMap<String, String>, defaults: &Defaults) -> Result<S
     Share::parse(&server, &path).map_err(|wrong| Mistake(wrong.to_string()))
 }
 
-fn unknown(key: &str) -> Option<Mistake> {
-    (!KEYS.contains(&key)).then(|| Mistake(format!("parameter {key} is not known: allowed are {}", KEYS.join(", "))))
+/// A comma list of keys that annotations may set.
+fn overrides(list: Key, value: &str, mistakes: &mut Vec<Mistake>) -> Vec<Key> {
+    let names = value.split(',').map(str::trim).filter(|name| !name.is_empty());
+    let mut keys = Vec::new();
+    for name in names {
+        match Key::parameter(name) {
+            Ok(key) if key.is_for_annotations() => keys.push(key),
+            Ok(key) => mistakes.push(Mistake(format!("{list} lists {key}, which only a class may set"))),
+            Err(unknown) => mistakes.push(Mistake(format!("{list}: {unknown}"))),
+        }
+    }
+    keys
 }
 
 #[cfg(test)]
@@ -114,6 +137,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::policy::on_delete::OnDelete;
 
     fn read(fields: serde_json::Value) -> Result<Class, String> {
         let mut class = json!({"metadata": {"name": "fast"}, "provisioner": "bindery.dev/nfs"});
@@ -132,10 +156,9 @@ mod tests {
     fn a_class_without_parameters_uses_the_flags() {
         let class = read(json!({})).unwrap();
         assert_eq!(class.share.to_string(), "nas1:/export");
-        assert_eq!(
-            (class.on_delete, class.reclaim, class.mode),
-            (None, Reclaim::Delete, 0o777)
-        );
+        assert_eq!((class.settings, class.reclaim), (Settings::default(), Reclaim::Delete));
+        assert_eq!(class.namespace_overrides, Key::NAMESPACE_DEFAULT);
+        assert_eq!(class.claim_overrides, []);
     }
 
     #[test]
@@ -148,7 +171,7 @@ mod tests {
         let class = class.unwrap();
         assert_eq!(class.share.to_string(), "nas2.example.com:/vol/one");
         assert_eq!(
-            (class.on_delete, class.reclaim),
+            (class.settings.on_delete, class.reclaim),
             (Some(OnDelete::Delete), Reclaim::Retain)
         );
         assert_eq!(class.mount_options, ["nfsvers=4.1"]);
@@ -162,7 +185,7 @@ mod tests {
         }));
         assert_eq!(
             mistakes.unwrap_err(),
-            "parameter archiveOnDelet is not known: allowed are server, share, onDelete, archiveOnDelete; \
+            "parameter archiveOnDelet is not known: did you mean archiveOnDelete?; \
              onDelete is \"erase\": allowed are delete, retain or archive; \
              share \"export\" is not an absolute path; write it as the server exports it, such as /export/volumes; \
              reclaimPolicy is \"Recycle\": allowed are Delete and Retain; what becomes of the directory is said with onDelete"
@@ -176,5 +199,41 @@ mod tests {
             Mistake::join(&Class::read(&class, &Defaults::default()).unwrap_err()),
             "server is not set: set the parameter on the class, or run Bindery with --nfs-server"
         );
+    }
+
+    #[test]
+    fn every_key_is_read_and_every_wrong_value_is_named() {
+        let class = read(json!({"parameters": {
+            "mountPermissions": "02775", "uid": "1000", "gid": "0",
+            "namespaceOverrides": "uid, gid", "claimOverrides": "",
+        }}));
+        let class = class.unwrap();
+        let settings = class.settings;
+        assert_eq!(
+            (settings.mode, settings.uid, settings.gid),
+            (Some(0o2775), Some(1000), Some(0))
+        );
+        assert_eq!(
+            (class.namespace_overrides, class.claim_overrides),
+            (vec![Key::Uid, Key::Gid], vec![])
+        );
+
+        let mistakes = read(json!({"parameters": {
+            "mountPermissions": "0o777", "uid": "-1", "gid": "4294967295",
+            "namespaceOverrides": "uids,server", "claimOverrides": "claimOverrides",
+        }}));
+        assert_eq!(
+            mistakes.unwrap_err(),
+            "mountPermissions is \"0o777\": write it in octal, 0001 to 7777, such as 0770 or 2775; \
+             uid is \"-1\": write a number from 0 to 4294967294; \
+             gid is \"4294967295\": write a number from 0 to 4294967294; \
+             namespaceOverrides: parameter uids is not known: did you mean uid?; \
+             namespaceOverrides lists server, which only a class may set; \
+             claimOverrides lists claimOverrides, which only a class may set"
+        );
+        let nothing = read(json!({"parameters": {"mountPermissions": "0"}})).unwrap_err();
+        let expected =
+            "mountPermissions is \"0\": a directory that nobody may enter is of no use; write a mode such as 0770";
+        assert_eq!(nothing, expected);
     }
 }

@@ -4,17 +4,23 @@
 //! this volume, or use that one again. Claim `data` in `team-a` of a class on `nas1:/export` becomes volume `pvc-<uuid>`
 //! with directory `team-a-data-pvc-<uuid>`.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::storage::v1::StorageClass;
 use uuid::Uuid;
 
+use super::annotations::{self, Said};
 use super::claim::{Claim, Name};
 use super::class::{Class, Defaults};
 use super::directory::Directory;
+use super::key::Key;
 use super::mistake::Mistake;
-use super::namespace::Namespace;
 use super::on_delete::OnDelete;
-use crate::volume::{NewVolume, Us, Volume};
+use crate::storage::Attributes;
+use crate::volume::{NewVolume, Phase, Us, Volume};
 
+/// Mode of new directories where nobody says otherwise: any pod's user may write.
+const MODE: u32 = 0o777;
 /// Kubernetes' own alphabet for generated names: no vowels, so no words; nothing that looks like something else.
 const SUFFIX: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 /// Kubernetes cuts a prefix so that prefix and suffix make a DNS label.
@@ -27,8 +33,8 @@ pub struct Facts<'a> {
     pub claim: &'a Claim,
     /// The class it names, if there is one of that name.
     pub class: Option<&'a StorageClass>,
-    /// Its namespace; the error lists what is wrong with the annotations.
-    pub namespace: &'a Result<Namespace, Vec<Mistake>>,
+    /// Its namespace's annotations.
+    pub namespace: &'a BTreeMap<String, String>,
     /// The volume it names, if there is one of that name.
     pub volume: Option<&'a Volume>,
     /// Server and export for classes that name none.
@@ -47,6 +53,8 @@ pub struct Verdict {
     /// A volume that an earlier call for this claim made and that this answer has no use for: another webhook has
     /// changed the claim since. It is deleted, and the claim must not go on naming it.
     pub unused: Option<Box<Volume>>,
+    /// What the claim's user would not expect: annotations that do not count here.
+    pub warnings: Vec<String>,
 }
 
 /// What happens to the claim.
@@ -82,15 +90,17 @@ pub fn decide(facts: &Facts<'_>) -> Verdict {
     let given = facts
         .volume
         .filter(|volume| is_meant_for(volume, facts.claim, facts.us));
-    let decision = judge(facts, given);
+    let mut warnings = Vec::new();
+    let decision = judge(facts, given, &mut warnings);
     let unused = given.filter(|_| !matches!(decision, Decision::Reuse(_)));
     Verdict {
         unused: unused.cloned().map(Box::new),
         decision,
+        warnings,
     }
 }
 
-fn judge(facts: &Facts<'_>, given: Option<&Volume>) -> Decision {
+fn judge(facts: &Facts<'_>, given: Option<&Volume>, warnings: &mut Vec<String>) -> Decision {
     let Facts { claim, us, .. } = *facts;
     let Some(class_name) = &claim.class else {
         return Decision::Pass(Pass::NoClass);
@@ -98,7 +108,8 @@ fn judge(facts: &Facts<'_>, given: Option<&Volume>) -> Decision {
     let Some(class) = facts.class.filter(|class| class.provisioner == us.provisioner) else {
         return Decision::Pass(Pass::OtherClass);
     };
-    if matches!(facts.namespace, Ok(Namespace { enabled: false, .. })) {
+    let enabled = annotations::enabled(facts.namespace);
+    if enabled == Ok(false) {
         return Decision::Pass(Pass::NamespaceDisabled);
     }
     if claim.volume_name.is_some() && given.is_none() {
@@ -115,12 +126,25 @@ fn judge(facts: &Facts<'_>, given: Option<&Volume>) -> Decision {
     }
     let class = match Class::read(class, facts.defaults) {
         Ok(class) => class,
-        Err(mistakes) => return deny("StorageClass", class_name, &mistakes),
+        Err(mistakes) => return Decision::Deny(wrong("StorageClass", class_name, &mistakes)),
     };
-    let namespace = match facts.namespace {
-        Ok(namespace) => namespace,
-        Err(mistakes) => return deny("namespace", &claim.namespace, mistakes),
-    };
+    let mut namespace = Said::read(facts.namespace, &class.namespace_overrides);
+    namespace.mistakes.extend(enabled.err());
+    let own = Said::read(&claim.annotations, &class.claim_overrides);
+    let places = [
+        ("namespace", claim.namespace.as_str(), &namespace.mistakes),
+        ("the claim", "", &own.mistakes),
+    ];
+    let mistakes: Vec<_> = places.iter().filter(|(.., mistakes)| !mistakes.is_empty()).collect();
+    if !mistakes.is_empty() {
+        let told: Vec<_> = mistakes
+            .iter()
+            .map(|(kind, name, mistakes)| wrong(kind, name, mistakes))
+            .collect();
+        return Decision::Deny(told.join("; "));
+    }
+    warnings.extend(namespace.warnings("namespace", &class.name, Key::NamespaceOverrides));
+    warnings.extend(own.warnings("claim", &class.name, Key::ClaimOverrides));
     if let Some(volume) = given.filter(|volume| fits(claim, volume).is_ok()) {
         return Decision::Reuse(Box::new(volume.clone()));
     }
@@ -133,6 +157,7 @@ fn judge(facts: &Facts<'_>, given: Option<&Volume>) -> Decision {
         Ok(directory) => directory,
         Err(wrong) => return Decision::Deny(format!("{wrong}; give the claim a shorter name")),
     };
+    let settings = own.settings.or(namespace.settings).or(class.settings);
     Decision::Provision(Box::new(NewVolume {
         name,
         claim: (claim.namespace.clone(), claim_name),
@@ -141,8 +166,12 @@ fn judge(facts: &Facts<'_>, given: Option<&Volume>) -> Decision {
         capacity,
         share: class.share,
         directory,
-        mode: class.mode,
-        on_delete: namespace.on_delete.or(class.on_delete).unwrap_or(OnDelete::Archive),
+        attributes: Attributes {
+            mode: settings.mode.unwrap_or(MODE),
+            uid: settings.uid,
+            gid: settings.gid,
+        },
+        on_delete: settings.on_delete.unwrap_or(OnDelete::Archive),
         reclaim: class.reclaim,
         mount_options: class.mount_options,
     }))
@@ -174,23 +203,30 @@ pub fn fits(claim: &Claim, volume: &Volume) -> Result<(), String> {
     }
 }
 
-/// Whether the volume that a claim names is one that an earlier call for this very claim made, and nothing else has
-/// laid hands on since.
+/// Whether the volume that a claim names is one that an earlier call for this very claim made, and that nobody has had
+/// since: one that was given to a claim once, say a kept one that an administrator has freed, holds data.
 fn is_meant_for(volume: &Volume, claim: &Claim, us: &Us) -> bool {
     let Some(meant) = &volume.claim else { return false };
     volume.maker.as_ref() == Some(us)
         && volume.held
         && !volume.deleting
+        && !volume.ready
+        && volume.phase == Phase::Unbound
+        && volume.record.as_ref().is_ok_and(|record| record.identity.is_none())
         && meant.uid.is_none()
         && meant.namespace == claim.namespace
         && matches!(&claim.name, Name::Given(name) if *name == meant.name)
 }
 
-fn deny(kind: &str, name: &str, mistakes: &[Mistake]) -> Decision {
-    Decision::Deny(format!(
-        "{kind} {name}: {}; an administrator must correct it",
-        Mistake::join(mistakes)
-    ))
+/// All mistakes of one place, and who can correct them.
+fn wrong(kind: &str, name: &str, mistakes: &[Mistake]) -> String {
+    let place = format!("{kind} {name}");
+    let who = if name.is_empty() {
+        "correct it"
+    } else {
+        "an administrator must correct it"
+    };
+    format!("{}: {}; {who}", place.trim_end(), Mistake::join(mistakes))
 }
 
 /// Completes a `generateName` as the API server would have done.

@@ -1,15 +1,16 @@
 //! What Bindery decides. Pure: no I/O, no clock, no client, no randomness; everything comes in as an argument and every
 //! decision goes out as a value.
 //!
-//! On the way in, [`claim`], [`class`] and [`namespace`] read the three objects that have a say, and [`decide`] joins
-//! them. On the way out, [`plan`] reads what stands on the volume and nothing else.
+//! On the way in, [`claim`], [`class`] and [`annotations`] read the objects that have a say, and [`decide`] joins them. On the way out, [`plan`] reads what stands on the volume and nothing else.
 
+pub mod annotations;
 pub mod claim;
 pub mod class;
 pub mod decide;
 pub mod directory;
+pub mod key;
 pub mod mistake;
-pub mod namespace;
 pub mod on_delete;
 pub mod plan;
 pub mod quantity;
+pub mod settings;

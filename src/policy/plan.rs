@@ -38,7 +38,8 @@ pub enum Plan {
         /// faster: the claim may be in use, so it keeps the volume, and its user is told.
         difference: Option<String>,
     },
-    /// The claim is not what the volume was made for: tell its user, and delete the volume.
+    /// The claim is not what the volume was made for, and nobody has bound them yet: tell its user, and take the volume
+    /// back.
     Undo(String),
     /// The claim is gone: mark the volume deleted. The finalizer holds it.
     MarkDeleted,
@@ -79,11 +80,16 @@ pub fn plan(volume: &Volume, holder: Holder<'_>, us: &Us) -> Plan {
         (true, _, Holding::No) => Plan::Dispose(dispose(volume, record)),
         // The controller manager's view may be older than ours.
         (false, Phase::Released, Holding::Yes(_)) => Plan::Leave,
+        // Without a uid somebody is about to free it for another claim.
+        (false, Phase::Released, Holding::No) if uid(volume).is_none() => Plan::Leave,
         (false, Phase::Released, Holding::No) => Plan::MarkDeleted,
         (false, Phase::Bound | Phase::Unbound, Holding::No) => Plan::Leave,
-        (false, phase, Holding::Yes(claim)) => match (phase, decide::fits(claim, volume).err()) {
-            (Phase::Unbound, Some(difference)) => Plan::Undo(difference),
-            (_, difference) => Plan::Bind { record, difference },
+        (false, Phase::Bound | Phase::Unbound, Holding::Yes(claim)) => match decide::fits(claim, volume) {
+            Err(difference) if uid(volume).is_none() => Plan::Undo(difference),
+            fits => Plan::Bind {
+                record,
+                difference: fits.err(),
+            },
         },
     }
 }
@@ -111,9 +117,12 @@ fn holding<'a>(volume: &Volume, holder: Holder<'a>) -> Holding<'a> {
     }
 }
 
+fn uid(volume: &Volume) -> Option<&str> {
+    volume.claim.as_ref()?.uid.as_deref()
+}
+
 fn dispose(volume: &Volume, record: Record) -> Dispose {
-    let uid = volume.claim.as_ref().and_then(|claim| claim.uid.as_deref());
-    let given = volume.ready || uid.is_some_and(|uid| uid != names::FENCE);
+    let given = volume.ready || uid(volume).is_some_and(|uid| uid != names::FENCE);
     match (volume.reclaim, record.on_delete) {
         _ if !given => Dispose::RemoveUnused(record),
         (Reclaim::Retain, _) | (_, OnDelete::Retain) => Dispose::Keep(record),

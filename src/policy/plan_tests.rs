@@ -3,6 +3,7 @@
 use super::*;
 use crate::policy::claim::{Bytes, Name};
 use crate::policy::directory::{Directory, Share};
+use crate::storage::Attributes;
 use crate::volume::{ClaimRef, Origin};
 
 fn us() -> Us {
@@ -19,7 +20,11 @@ fn record() -> Record {
         origin: Origin::New,
         on_delete: OnDelete::Archive,
         identity: None,
-        mode: 0o777,
+        attributes: Attributes {
+            mode: 0o777,
+            uid: None,
+            gid: None,
+        },
     }
 }
 
@@ -63,6 +68,7 @@ fn claim(change: impl FnOnce(&mut Claim)) -> Claim {
             bytes: 1 << 30,
         }),
         beyond: vec![],
+        annotations: std::collections::BTreeMap::new(),
     };
     change(&mut claim);
     claim
@@ -190,6 +196,20 @@ fn a_released_volume_is_deleted_once_its_claim_is_really_gone() {
         plan(&volume(released), Holder::Here(&new_of_that_name), &us()),
         Plan::MarkDeleted
     );
+}
+
+#[test]
+fn a_released_volume_that_an_administrator_is_freeing_is_left_alone() {
+    let freed = after_gone(|volume| {
+        released(volume);
+        volume.claim.as_mut().unwrap().uid = None;
+    });
+    assert_eq!(freed, Plan::Leave);
+    let freed_for_all = after_gone(|volume| {
+        released(volume);
+        volume.claim = None;
+    });
+    assert_eq!(freed_for_all, Plan::Leave);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::api::storage::v1::StorageClass;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
@@ -35,16 +36,21 @@ impl Handler {
         let uid = request.uid.clone();
         let span = tracing::info_span!("review", request = uid, claim = tracing::field::Empty);
         let handler = Arc::clone(&self);
-        let work = async move { handler.review(request).await }.instrument(span);
-        let (answer, outcome) = self.provisioner.tasks.spawn(work).await.unwrap_or_else(|error| {
+        let work = async move {
+            let mut warnings = Vec::new();
+            let (answer, outcome) = handler.review(request, &mut warnings).await;
+            (answer, outcome, warnings)
+        };
+        let work = work.instrument(span);
+        let (answer, outcome, warnings) = self.provisioner.tasks.spawn(work).await.unwrap_or_else(|error| {
             tracing::error!(%error, request = uid, "a review ended in a panic; the claim is admitted as it is");
-            (Answer::Allow, "panic")
+            (Answer::Allow, "panic", Vec::new())
         });
         self.provisioner.metrics.review(outcome, began);
-        answer.review(&uid)
+        answer.review(&uid, &warnings)
     }
 
-    async fn review(&self, request: Request) -> (Answer, &'static str) {
+    async fn review(&self, request: Request, warnings: &mut Vec<String>) -> (Answer, &'static str) {
         if !request.creates_a_claim() {
             return (Answer::Allow, "pass");
         }
@@ -60,43 +66,55 @@ impl Handler {
         tracing::Span::current().record("claim", format!("{}/{name}", claim.namespace));
 
         let deadline = Instant::now() + self.deadline;
-        let verdict = match timeout_at(deadline, self.decide(&claim)).await {
+        let class = match timeout_at(deadline, self.class_of(&claim)).await {
+            Ok(Ok(class)) => class,
+            // It cannot be said whose claim it is, and nobody else's must suffer for that.
+            Ok(Err(error)) => return unknown(&error),
+            Err(_) => return unknown(&"the API server did not answer in time"),
+        };
+        let verdict = match timeout_at(deadline, self.decide(&claim, class.as_ref())).await {
             Ok(Ok(verdict)) => verdict,
+            Ok(Err(error)) if !self.is_ours(class.as_ref()) => return unknown(&error),
             Ok(Err(error)) => {
                 return deny(format!(
-                    "the API server could not be asked about the claim's class: {error}; try again"
+                    "Bindery could not ask the API server about the claim's namespace: {error}; try again"
                 ));
             }
-            Err(_) => {
-                return deny(
-                    "the API server did not answer in time when asked about the claim's class; try again".to_owned(),
-                );
-            }
+            Err(_) => return deny("the API server did not answer Bindery in time; try again".to_owned()),
         };
+        *warnings = verdict.warnings;
         if request.dry_run {
             return match verdict.decision {
                 Decision::Deny(message) => deny(message),
                 _ => (Answer::Allow, "dry-run"),
             };
         }
-        let answer = self
-            .carry_out(&request, verdict.decision, verdict.unused.is_some(), deadline)
-            .await;
-        if let Some(unused) = verdict.unused {
-            self.provisioner.abandon(unused.name.clone());
+        if let Some(unused) = &verdict.unused
+            && let Err(failure) = self.provisioner.discard(unused, deadline).await
+        {
+            return deny(format!(
+                "volume {}, made for this claim before it was changed: {failure}",
+                unused.name
+            ));
         }
-        answer
+        self.carry_out(&request, verdict.decision, verdict.unused.is_some(), deadline)
+            .await
     }
 
-    async fn decide(&self, claim: &Claim) -> kube::Result<Verdict> {
+    async fn class_of(&self, claim: &Claim) -> kube::Result<Option<StorageClass>> {
+        match &claim.class {
+            Some(name) => self.provisioner.cluster.class(name).await,
+            None => Ok(None),
+        }
+    }
+
+    fn is_ours(&self, class: Option<&StorageClass>) -> bool {
+        class.is_some_and(|class| class.provisioner == self.provisioner.us.provisioner)
+    }
+
+    async fn decide(&self, claim: &Claim, class: Option<&StorageClass>) -> kube::Result<Verdict> {
         let cluster = &self.provisioner.cluster;
-        let class = match &claim.class {
-            Some(name) => cluster.class(name).await?,
-            None => None,
-        };
-        let ours = class
-            .as_ref()
-            .is_some_and(|class| class.provisioner == self.provisioner.us.provisioner);
+        let ours = self.is_ours(class);
         // Another class's claim that names a volume: one of ours only if we made it for an earlier call, and those have
         // names of this form. A static volume costs no look.
         let volume = match &claim.volume_name {
@@ -104,20 +122,16 @@ impl Handler {
             _ => None,
         };
         if !ours && volume.is_none() {
-            let pass = if class.is_none() && claim.class.is_none() {
-                Pass::NoClass
-            } else {
-                Pass::OtherClass
-            };
             return Ok(Verdict {
-                decision: Decision::Pass(pass),
+                decision: Decision::Pass(Pass::OtherClass),
                 unused: None,
+                warnings: Vec::new(),
             });
         }
         let namespace = cluster.namespace(&claim.namespace).await?;
         Ok(decide(&Facts {
             claim,
-            class: class.as_ref(),
+            class,
             namespace: &namespace,
             volume: volume.as_ref(),
             defaults: &self.defaults,
@@ -145,8 +159,11 @@ impl Handler {
             }
             Decision::Deny(message) => deny(message),
             Decision::Provision(new) => self.provision(request, &new, deadline).await,
-            Decision::Reuse(volume) => match self.provisioner.touch(&volume, &request.uid, deadline).await {
-                Ok(()) => (Answer::Allow, "reuse"),
+            Decision::Reuse(volume) => match self.provisioner.touch(&volume, deadline).await {
+                Ok(()) => {
+                    tracing::info!(volume = volume.name, "the volume of an earlier call is used again");
+                    (Answer::Allow, "reuse")
+                }
                 Err(failure) => deny(format!("volume {} cannot be used again: {failure}", volume.name)),
             },
         }
@@ -178,4 +195,9 @@ fn without_volume(claim: &Value) -> Answer {
 fn deny(message: String) -> (Answer, &'static str) {
     tracing::info!("denied: {message}");
     (Answer::Deny(message), "deny")
+}
+
+fn unknown(error: &dyn std::fmt::Display) -> (Answer, &'static str) {
+    tracing::warn!(%error, "whose claim it is could not be found out: it is admitted as it is");
+    (Answer::Allow, "unknown")
 }

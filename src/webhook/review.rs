@@ -86,8 +86,8 @@ impl Answer {
         Self::Change(json_patch::diff(original, changed))
     }
 
-    /// The body of the response.
-    pub fn review(&self, uid: &str) -> Value {
+    /// The body of the response. The claim's user reads the warnings beside the answer.
+    pub fn review(&self, uid: &str, warnings: &[String]) -> Value {
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]
         struct Change<'a> {
@@ -96,7 +96,7 @@ impl Answer {
             patch_type: &'static str,
             patch: ByteString,
         }
-        let response = match self {
+        let mut response = match self {
             Self::Allow => json!({"uid": uid, "allowed": true}),
             Self::Change(patch) => json!(Change {
                 uid,
@@ -110,6 +110,9 @@ impl Answer {
                 "status": {"code": 403, "reason": "Forbidden", "message": message},
             }),
         };
+        if !warnings.is_empty() {
+            response["warnings"] = json!(warnings);
+        }
         json!({"apiVersion": API_VERSION, "kind": KIND, "response": response})
     }
 }
@@ -123,7 +126,7 @@ mod tests {
     fn every_answer_carries_the_uid_of_its_question() {
         let patch = Answer::change(&json!({"a": 1}), &json!({"a": 1, "b": 2}));
         for answer in [Answer::Allow, patch, Answer::Deny("no".to_owned())] {
-            assert_eq!(answer.review("u-1")["response"]["uid"], "u-1", "{answer:?}");
+            assert_eq!(answer.review("u-1", &[])["response"]["uid"], "u-1", "{answer:?}");
         }
     }
 
@@ -132,7 +135,7 @@ mod tests {
         let original = json!({"spec": {"futureField": {"x": [1]}}});
         let mut changed = original.clone();
         changed["spec"]["volumeName"] = json!("pvc-1");
-        let review = Answer::change(&original, &changed).review("u");
+        let review = Answer::change(&original, &changed).review("u", &["mind".to_owned()]);
         let patch: ByteString = serde_json::from_value(review["response"]["patch"].clone()).unwrap();
         let patch: Value = serde_json::from_slice(&patch.0).unwrap();
         assert_eq!(
@@ -140,6 +143,7 @@ mod tests {
             json!([{"op": "add", "path": "/spec/volumeName", "value": "pvc-1"}])
         );
         assert_eq!(review["response"]["patchType"], "JSONPatch");
+        assert_eq!(review["response"]["warnings"], json!(["mind"]));
     }
 
     #[test]

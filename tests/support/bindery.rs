@@ -90,7 +90,8 @@ impl Bindery {
             ..PostParams::default()
         };
         eventually("the API server asks this Bindery", async || {
-            claims.create(&dry, &refused).await.err()
+            let error = claims.create(&dry, &refused).await.err()?.to_string();
+            error.contains("cannot provide volumeMode Block").then_some(())
         })
         .await;
     }

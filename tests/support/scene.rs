@@ -107,6 +107,25 @@ impl Scene {
         self.claims().create(&PostParams::default(), &from(claim)).await
     }
 
+    /// Creates a claim, and returns the warnings that its user reads.
+    pub async fn create_with_warnings(&self, claim: Value) -> Vec<String> {
+        let path = format!("/api/v1/namespaces/{}/persistentvolumeclaims", self.name);
+        let request = http::Request::post(path).header("content-type", "application/json");
+        let request = request.body(claim.to_string().into_bytes().into()).expect("a request");
+        let answer = self.client.send(request).await.expect("an answer");
+        assert_eq!(answer.status(), 201);
+        let warnings = answer.headers().get_all("warning").into_iter();
+        // RFC 7234, 5.5: code, agent and text in quotes.
+        let text = |value: &http::HeaderValue| {
+            let value = value.to_str().expect("text").to_owned();
+            value
+                .split_once('"')
+                .map(|(_, text)| text.trim_end_matches('"').to_owned())
+                .expect("a quoted text")
+        };
+        warnings.map(text).collect()
+    }
+
     /// Creates a claim that is refused, and returns what its user reads.
     pub async fn refused(&self, claim: Value) -> String {
         match self.create(claim).await {

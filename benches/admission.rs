@@ -1,0 +1,143 @@
+//! What the webhook adds to creating a claim, and where that time goes.
+//!
+//! The same claim is created with a class of ours, with a class of nobody, which Bindery is asked about and passes, and
+//! with no class, about which it is not asked. The three take turns, so that whatever else the machine does hits all of
+//! them. What the webhook adds is the difference between a quantile of ours and the same quantile of nobody's.
+//!
+//! Where the time goes is Bindery's own account (`bindery_review_wait_seconds`). A review looks for the claim (API
+//! server) and for the directory (NFS server) at the same time; what it waited for both is a share of its own, so the
+//! shares add up. Encoding, TLS and the wake-up after an answer count as waiting for whom they were done. The rest is
+//! our own code, and what it waited for a processor.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use futures::{StreamExt, TryStreamExt, stream};
+use kube::Client;
+use serde_json::json;
+
+use crate::admin_port::Reviews;
+use crate::bed::Bed;
+use crate::place::Place;
+use crate::table::{Expected, Table, Unit};
+use crate::times::Times;
+
+/// Claims of each kind in a round.
+const CLAIMS: u32 = 300;
+/// Of each kind, before anything is measured: connections are opened, code is paged in.
+const WARM_UP: u32 = 20;
+const MOST_AT_A_TIME: usize = 16;
+
+struct Round {
+    name: &'static str,
+    at_a_time: usize,
+    /// For the quantiles of the figure that counts.
+    expected: [Option<Expected>; 2],
+    /// The parts of the table: the claims, the reviews.
+    parts: [&'static str; 2],
+}
+
+const ROUNDS: [Round; 2] = [
+    Round {
+        name: "alone",
+        at_a_time: 1,
+        expected: [Some(Expected::AtMost(8.0)), Some(Expected::AtMost(30.0))],
+        parts: [
+            "Creating a claim, one at a time, 300 of each kind",
+            "Where the time of these reviews goes",
+        ],
+    },
+    Round {
+        name: "crowd",
+        at_a_time: MOST_AT_A_TIME,
+        expected: [None, None],
+        parts: [
+            "Creating a claim, 16 at a time, 300 of each kind",
+            "Where the time of those reviews goes",
+        ],
+    },
+];
+
+/// Whose class a claim names. The order is that of `Admission::classes`.
+const OURS: usize = 0;
+const NOBODYS: usize = 1;
+const NONE: usize = 2;
+
+struct Admission {
+    place: Place,
+    classes: [String; 3],
+}
+
+/// Measures all rounds.
+pub async fn measure(client: &Client, table: &mut Table) -> Result<()> {
+    let place = Place::new(client, "admission").await?;
+    let classes = [
+        place.class("ours", &Bed::get().provisioner, json!({})).await?,
+        place.class("nobodys", "nobody.example.com/nothing", json!({})).await?,
+        String::new(),
+    ];
+    let admission = Admission { place, classes };
+    admission.place.warm_up(MOST_AT_A_TIME).await?;
+    admission.create("warm-up", WARM_UP, MOST_AT_A_TIME).await?;
+    for round in &ROUNDS {
+        admission.measure(round, table).await?;
+    }
+    Ok(())
+}
+
+impl Admission {
+    async fn measure(&self, round: &Round, table: &mut Table) -> Result<()> {
+        let before = Reviews::read(&Bed::get().metrics).await?;
+        let times = self.create(round.name, CLAIMS, round.at_a_time).await?;
+        let spent = Reviews::read(&Bed::get().metrics).await? - before;
+
+        let mut part = table.part(round.parts[0]);
+        for (quantile, name, expected) in [(0.5, "p50", round.expected[0]), (0.99, "p99", round.expected[1])] {
+            let [ours, nobodys, none] = [OURS, NOBODYS, NONE].map(|class| times[class].quantile(quantile));
+            let added = ours - nobodys;
+            part.figure(format!("added by the webhook, {name}"), added, Unit::Ms, expected);
+            part.note(format!("  with a class of ours, {name}"), ours, Unit::Ms);
+            part.note(format!("  with a class of nobody, {name}"), nobodys, Unit::Ms);
+            part.note(format!("  with no class, Bindery not asked, {name}"), none, Unit::Ms);
+        }
+
+        ensure!(
+            (spent.count - f64::from(CLAIMS)).abs() < 0.5,
+            "Bindery counts {} reviews that made a volume where {CLAIMS} claims were created",
+            spent.count
+        );
+        let mut part = table.part(round.parts[1]);
+        part.note("one review, mean", 1000.0 * spent.total / spent.count, Unit::Ms);
+        for (what, time) in [
+            ("waits for the API server", spent.api - spent.both),
+            ("waits for the NFS server", spent.nfs - spent.both),
+            ("waits for both at once", spent.both),
+            ("its own code", spent.total - (spent.api + spent.nfs - spent.both)),
+        ] {
+            part.note(format!("  {what}"), 100.0 * time / spent.total, Unit::Percent);
+        }
+        Ok(())
+    }
+
+    /// Creates so many claims of each kind, in turn, and returns the times of each.
+    async fn create(&self, prefix: &str, claims: u32, at_a_time: usize) -> Result<[Times; 3]> {
+        let turns = (0..claims).flat_map(|turn| [OURS, NOBODYS, NONE].map(|class| (turn, class)));
+        let created: Vec<(usize, Duration)> = stream::iter(turns)
+            .map(async |(turn, class)| -> Result<(usize, Duration)> {
+                let name = format!("{prefix}-{class}-{turn}");
+                let (took, volume) = self.place.create(&name, &self.classes[class]).await?;
+                if class == OURS {
+                    volume.with_context(|| format!("claim {name} came back without a volume"))?;
+                }
+                Ok((class, took))
+            })
+            .buffer_unordered(at_a_time)
+            .try_collect()
+            .await?;
+        let mut times = [const { Times::new() }; 3];
+        for (class, took) in created {
+            times[class].push(took);
+        }
+        Ok(times)
+    }
+}

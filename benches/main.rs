@@ -1,0 +1,78 @@
+//! `make bench`: how fast Bindery is and how little it needs, on a real Kubernetes API server and a real NFS server.
+//!
+//! | part | what is measured, and how |
+//! |---|---|
+//! | [`process`] | the size of the binary; the time from a start to the first yes of `/readyz`; resident memory at rest |
+//! | [`burst`] | 100 claims, 16 at a time: until all are bound, and whether one was ever `Lost`; until all are gone again |
+//! | [`admission`] | what the webhook adds to creating a claim, and whom a review waits for |
+//!
+//! All of it on one bed, in that order: the last part leaves hundreds of claims to bind, which would disturb the others.
+//! The bed shares the machine with this program, so figures are those of a small machine under load. Claims are created
+//! by an administrator, whom the API server's priority and fairness lets pass; Bindery's calls have no such privilege.
+//!
+//! A figure that falls short is shown and nothing more. A wrong result (a claim without a volume, a directory that is
+//! left, a claim that was `Lost`) ends the run with an error, after the table.
+//!
+//! What comes later (a peer on the same bed, in turn; many volumes) is a file beside these that fills parts of the same
+//! table.
+
+mod admin_port;
+mod admission;
+#[path = "../tests/support/bed.rs"]
+#[allow(dead_code)]
+mod bed;
+mod burst;
+mod place;
+mod process;
+mod table;
+mod times;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use kube::Client;
+use serde_json::json;
+
+use crate::bed::Bed;
+use crate::process::AtWork;
+use crate::table::Table;
+
+/// For everything. A bed that needs longer is broken.
+const PATIENCE: Duration = Duration::from_mins(3);
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let began = Instant::now();
+    let client = Bed::get().admin().await;
+    let version = client.apiserver_version().await?.git_version;
+    let cores = std::thread::available_parallelism()?;
+    println!("\n  Kubernetes {version}, {cores} processors for all of the bed\n");
+
+    let mut table = Table::default();
+    let measured = tokio::time::timeout(PATIENCE, measure(&client, &mut table)).await;
+    print!("{}", table.text());
+    let on = json!({
+        "kubernetes": version,
+        "processors": cores,
+        "at": jiff::Timestamp::now().to_string(),
+    });
+    let file = target().join("bench.json");
+    table.write(&file, on)?;
+    println!("\n  {} s; also in {}\n", began.elapsed().as_secs(), file.display());
+    measured.with_context(|| format!("not done after {PATIENCE:?}"))?
+}
+
+async fn measure(client: &Client, table: &mut Table) -> Result<()> {
+    process::measure(client, table).await?;
+    let at_work = AtWork::begin()?;
+    burst::measure(client, table).await?;
+    at_work.end(burst::CLAIMS, table).await?;
+    admission::measure(client, table).await
+}
+
+/// Where cargo puts what it builds.
+fn target() -> PathBuf {
+    let moved = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    moved.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target"))
+}

@@ -1,0 +1,91 @@
+//! A namespace of a measurement's own, its classes, and the claims in it.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use futures::{StreamExt, TryStreamExt, stream};
+use k8s_openapi::api::core::v1::{Namespace, PersistentVolumeClaim};
+use k8s_openapi::api::storage::v1::StorageClass;
+use kube::api::{DeleteParams, PostParams};
+use kube::{Api, Client};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+/// Claims are made and deleted in it, by an administrator whom the API server holds back for nobody.
+pub struct Place {
+    /// Of the administrator.
+    pub client: Client,
+    /// The namespace, and the start of its classes' names.
+    pub name: &'static str,
+}
+
+impl Place {
+    /// Makes the namespace.
+    pub async fn new(client: &Client, name: &'static str) -> Result<Self> {
+        let namespaces: Api<Namespace> = Api::all(client.clone());
+        let namespace = object(json!({"metadata": {"name": name}}))?;
+        namespaces.create(&PostParams::default(), &namespace).await?;
+        Ok(Self {
+            client: client.clone(),
+            name,
+        })
+    }
+
+    /// Makes a class of this provisioner and returns its name.
+    pub async fn class(&self, suffix: &str, provisioner: &str, parameters: Value) -> Result<String> {
+        let name = format!("{}-{suffix}", self.name);
+        let class = json!({"metadata": {"name": name}, "provisioner": provisioner, "parameters": parameters});
+        let classes: Api<StorageClass> = Api::all(self.client.clone());
+        classes.create(&PostParams::default(), &object(class)?).await?;
+        Ok(name)
+    }
+
+    /// Its claims.
+    pub fn claims(&self) -> Api<PersistentVolumeClaim> {
+        Api::namespaced(self.client.clone(), self.name)
+    }
+
+    /// Creates a claim, and says how long that took and which volume came with it.
+    pub async fn create(&self, name: &str, class: &str) -> Result<(Duration, Option<String>)> {
+        let claim = object(json!({
+            "metadata": {"name": name},
+            "spec": {
+                "storageClassName": class,
+                "accessModes": ["ReadWriteMany"],
+                "resources": {"requests": {"storage": "1Gi"}},
+            },
+        }))?;
+        let claims = self.claims();
+        let began = Instant::now();
+        let created: PersistentVolumeClaim = claims
+            .create(&PostParams::default(), &claim)
+            .await
+            .with_context(|| format!("claim {name}"))?;
+        Ok((began.elapsed(), created.spec.and_then(|spec| spec.volume_name)))
+    }
+
+    /// Deletes a claim.
+    pub async fn delete(&self, name: &str) -> Result<()> {
+        self.claims()
+            .delete(name, &DeleteParams::default())
+            .await
+            .with_context(|| format!("claim {name}"))?;
+        Ok(())
+    }
+
+    /// Opens as many connections to the API server as so many requests at a time want.
+    pub async fn warm_up(&self, at_a_time: usize) -> Result<()> {
+        let claims = self.claims();
+        let looks = stream::iter(0..at_a_time * 4)
+            .map(|_| claims.get_opt("nothing"))
+            .buffer_unordered(at_a_time);
+        let found: Vec<_> = looks.try_collect().await?;
+        ensure!(found.iter().all(Option::is_none), "a claim is there that nobody made");
+        Ok(())
+    }
+}
+
+/// JSON as an object of the API.
+pub fn object<T: DeserializeOwned>(json: Value) -> Result<T> {
+    Ok(serde_json::from_value(json)?)
+}

@@ -1,0 +1,214 @@
+//! The program itself: from its start until it is ready, its memory when nobody asks anything, its size.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
+use kube::api::PostParams;
+use kube::{Api, Client};
+use serde_json::json;
+use tokio::time::sleep;
+
+use crate::admin_port::get;
+use crate::bed::Bed;
+use crate::place::object;
+use crate::table::{Expected, Table, Unit};
+use crate::times::{Times, ms};
+
+const STARTS: usize = 9;
+/// The name of all that the started processes have beside the bed's own.
+const NAME: &str = "bindery-bench";
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How often a process is asked whether it is ready: the error of the figure.
+const PAUSE: Duration = Duration::from_millis(1);
+/// Memory that is the same after this time has settled.
+const SETTLED: Duration = Duration::from_secs(1);
+
+/// A process of our own, ended when dropped.
+struct Bindery {
+    child: Child,
+    admin: String,
+}
+
+/// Measures all of it.
+pub async fn measure(client: &Client, table: &mut Table) -> Result<()> {
+    register(client).await?;
+    let mut part = table.part("The program");
+    let program = std::env::var("BINDERY_BIN").context("BINDERY_BIN is not set: run `make bench`")?;
+    let size = std::fs::metadata(&program).context(program.clone())?.len();
+    part.expect(
+        "release binary",
+        megabytes(size),
+        Unit::Megabytes,
+        Expected::AtMost(12.0),
+    );
+
+    let mut times = Times::new();
+    let mut fresh = 0.0;
+    for start in 1..=STARTS {
+        let began = Instant::now();
+        let bindery = Bindery::start(&program)?;
+        bindery.until_ready().await?;
+        times.push(began.elapsed());
+        if start == STARTS {
+            fresh = settled(bindery.child.id()).await?;
+        }
+    }
+    let limit = Expected::AtMost(0.5);
+    part.expect("start to ready, median", times.median() / 1000.0, Unit::Seconds, limit);
+    part.note(
+        "start to ready, slowest of 9",
+        times.quantile(1.0) / 1000.0,
+        Unit::Seconds,
+    );
+    let limit = Expected::AtMost(20.0);
+    part.expect("memory, just started", fresh, Unit::Megabytes, limit);
+    let idle = settled(of_the_bed()?).await?;
+    part.expect("memory, the bed's Bindery idle", idle, Unit::Megabytes, limit);
+    Ok(())
+}
+
+/// What the bed's Bindery needs for work that others give it.
+pub struct AtWork {
+    pid: u32,
+    before: Duration,
+}
+
+impl AtWork {
+    /// The work begins.
+    pub fn begin() -> Result<Self> {
+        let pid = of_the_bed()?;
+        let before = processor_time(pid)?;
+        Ok(Self { pid, before })
+    }
+
+    /// So many claims have come and gone.
+    pub async fn end(self, claims: u32, table: &mut Table) -> Result<()> {
+        let memory = settled(self.pid).await?;
+        let spent = processor_time(self.pid)?.saturating_sub(self.before);
+        let mut part = table.part("The program after that");
+        part.note("its processor time, per claim", ms(spent / claims), Unit::Ms);
+        part.note("memory, idle again", memory, Unit::Megabytes);
+        Ok(())
+    }
+}
+
+impl Bindery {
+    /// Starts one as its pod would, the shell that drops all privileges included.
+    fn start(program: &str) -> Result<Self> {
+        let bed = Bed::get();
+        let admin = format!("127.0.0.1:{}", free_port()?);
+        let child = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bed/as-bindery"))
+            .arg(&bed.bindery_kubeconfig)
+            .args([program, "serve", "--log=warn"])
+            .arg(format!("--listen=127.0.0.1:{}", free_port()?))
+            .arg(format!("--admin-listen={admin}"))
+            .arg(format!("--webhook-configuration={NAME}"))
+            .arg(format!("--provisioner-name=bindery.dev/{NAME}"))
+            .arg(format!("--instance={NAME}"))
+            .arg(format!("--nfs-server={}", bed.server))
+            .arg(format!("--nfs-share={}", bed.share))
+            .stdin(Stdio::null())
+            .spawn()
+            .context("bindery does not start")?;
+        Ok(Self { child, admin })
+    }
+
+    async fn until_ready(&self) -> Result<()> {
+        let began = Instant::now();
+        while get(&self.admin, "/readyz").await.is_err() {
+            ensure!(began.elapsed() < PATIENCE, "bindery is not ready after {PATIENCE:?}");
+            sleep(PAUSE).await;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Bindery {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A webhook configuration that a process can put its CA into, with the right to do so. It is asked about nothing.
+async fn register(client: &Client) -> Result<()> {
+    let create = PostParams::default();
+    let configuration: MutatingWebhookConfiguration = object(json!({
+        "metadata": {"name": NAME},
+        "webhooks": [{
+            "name": "claims.bindery.dev",
+            "admissionReviewVersions": ["v1"],
+            "sideEffects": "None",
+            "clientConfig": {"url": "https://127.0.0.1:1/mutate"},
+            "rules": [],
+        }],
+    }))?;
+    Api::all(client.clone()).create(&create, &configuration).await?;
+    let right = json!({
+        "apiGroups": ["admissionregistration.k8s.io"],
+        "resources": ["mutatingwebhookconfigurations"],
+        "resourceNames": [NAME],
+        "verbs": ["get", "list", "watch", "patch"],
+    });
+    let role: ClusterRole = object(json!({"metadata": {"name": NAME}, "rules": [right]}))?;
+    Api::all(client.clone()).create(&create, &role).await?;
+    let binding: ClusterRoleBinding = object(json!({
+        "metadata": {"name": NAME},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": NAME},
+        "subjects": [{"kind": "ServiceAccount", "name": "bindery", "namespace": "bindery"}],
+    }))?;
+    Api::all(client.clone()).create(&create, &binding).await?;
+    Ok(())
+}
+
+/// The resident memory of a process when it no longer changes, in megabytes.
+async fn settled(pid: u32) -> Result<f64> {
+    let began = Instant::now();
+    let mut before = resident(pid)?;
+    loop {
+        sleep(SETTLED).await;
+        let now = resident(pid)?;
+        if now == before || began.elapsed() > PATIENCE {
+            return Ok(megabytes(now));
+        }
+        before = now;
+    }
+}
+
+fn resident(pid: u32) -> Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
+    let kibibytes: u64 = kibibytes.context("a process without VmRSS")?.parse()?;
+    Ok(kibibytes * 1024)
+}
+
+/// In user and system mode, of all threads.
+fn processor_time(pid: u32) -> Result<Duration> {
+    // The unit of /proc on Linux, whatever the kernel's own clock.
+    const TICK: Duration = Duration::from_millis(10);
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The name, in brackets, may hold anything.
+    let (_, fields) = stat.rsplit_once(')').context("a process without a name")?;
+    let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<u32>);
+    Ok(TICK * ticks.sum::<Result<u32, _>>()?)
+}
+
+fn of_the_bed() -> Result<u32> {
+    let bed = std::env::var("BINDERY_BED").context("BINDERY_BED is not set: run `make bench`")?;
+    let pid = std::fs::read_to_string(Path::new(&bed).join("run/bindery.pid"))?;
+    Ok(pid.trim().parse()?)
+}
+
+fn free_port() -> Result<u16> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+#[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
+fn megabytes(bytes: u64) -> f64 {
+    bytes as f64 / 1e6
+}

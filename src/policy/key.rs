@@ -1,0 +1,182 @@
+//! The keys with which administrators say what shall happen: parameters of a StorageClass, and annotations.
+//!
+//! `onDelete` on a class is `bindery.dev/on-delete` on a namespace or a claim.
+
+use std::fmt;
+
+use crate::names;
+
+/// A key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Key {
+    /// NFS host.
+    Server,
+    /// Export.
+    Share,
+    /// Fate of the directory.
+    OnDelete,
+    /// The same in nfs-subdir-external-provisioner's words.
+    ArchiveOnDelete,
+    /// Mode of the directory.
+    MountPermissions,
+    /// Owner of the directory.
+    Uid,
+    /// Group of the directory.
+    Gid,
+    /// Which keys a namespace may set.
+    NamespaceOverrides,
+    /// Which keys a claim may set.
+    ClaimOverrides,
+}
+
+impl Key {
+    /// All keys, in the order of the documentation.
+    pub const ALL: [Self; 9] = [
+        Self::Server,
+        Self::Share,
+        Self::OnDelete,
+        Self::ArchiveOnDelete,
+        Self::MountPermissions,
+        Self::Uid,
+        Self::Gid,
+        Self::NamespaceOverrides,
+        Self::ClaimOverrides,
+    ];
+    /// What a namespace may set where its class says nothing: no place and no owner, since tenants can edit their
+    /// namespace on many platforms.
+    pub const NAMESPACE_DEFAULT: [Self; 3] = [Self::OnDelete, Self::ArchiveOnDelete, Self::MountPermissions];
+
+    /// As a parameter of a class.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Share => "share",
+            Self::OnDelete => "onDelete",
+            Self::ArchiveOnDelete => "archiveOnDelete",
+            Self::MountPermissions => "mountPermissions",
+            Self::Uid => "uid",
+            Self::Gid => "gid",
+            Self::NamespaceOverrides => "namespaceOverrides",
+            Self::ClaimOverrides => "claimOverrides",
+        }
+    }
+
+    /// As an annotation: `onDelete` is `bindery.dev/on-delete`.
+    pub fn annotation(self) -> String {
+        self.name().chars().fold(names::PREFIX.to_owned(), |text, c| {
+            if c.is_ascii_uppercase() {
+                format!("{text}-{}", c.to_ascii_lowercase())
+            } else {
+                format!("{text}{c}")
+            }
+        })
+    }
+
+    /// The key of a parameter. The error suggests the nearest.
+    pub fn parameter(name: &str) -> Result<Self, Unknown> {
+        let key = Self::ALL.into_iter().find(|key| key.name() == name);
+        key.ok_or_else(|| {
+            let known = Self::ALL.into_iter().map(|key| key.name().to_owned());
+            Unknown::new("parameter", name, known.collect())
+        })
+    }
+
+    /// The key of an annotation. The error suggests the nearest.
+    pub fn annotated(name: &str) -> Result<Self, Unknown> {
+        let key = Self::ALL.into_iter().find(|key| key.annotation() == name);
+        key.ok_or_else(|| {
+            let known = Self::ALL.into_iter().filter(|key| key.is_for_annotations());
+            Unknown::new("annotation", name, known.map(Self::annotation).collect())
+        })
+    }
+
+    /// Whether an annotation may ever set it, if the class allows.
+    pub fn is_for_annotations(self) -> bool {
+        !matches!(
+            self,
+            Self::Server | Self::Share | Self::NamespaceOverrides | Self::ClaimOverrides
+        )
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// No key of that name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{kind} {written} is not known: {advice}")]
+pub struct Unknown {
+    kind: &'static str,
+    written: String,
+    advice: String,
+}
+
+impl Unknown {
+    fn new(kind: &'static str, written: &str, all: Vec<String>) -> Self {
+        let word = |name: &'_ str| name.strip_prefix(names::PREFIX).unwrap_or(name).to_lowercase();
+        let nearest = all.iter().min_by_key(|known| distance(&word(written), &word(known)));
+        // A third of the letters wrong is another word.
+        let near = nearest.filter(|known| distance(&word(written), &word(known)) * 3 <= word(known).len());
+        Self {
+            kind,
+            written: written.to_owned(),
+            advice: match near {
+                Some(near) => format!("did you mean {near}?"),
+                None => format!("allowed are {}", all.join(", ")),
+            },
+        }
+    }
+}
+
+/// How many letters differ (Levenshtein).
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (i, a) in one.chars().take(100).enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, b) in other.iter().enumerate() {
+            let change = diagonal + usize::from(a != *b);
+            diagonal = row[j + 1];
+            row[j + 1] = change.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[other.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_camel_case_on_a_class_and_kebab_case_in_an_annotation() {
+        assert_eq!(Key::MountPermissions.name(), "mountPermissions");
+        assert_eq!(Key::MountPermissions.annotation(), "bindery.dev/mount-permissions");
+        for key in Key::ALL {
+            assert_eq!(
+                (Key::parameter(key.name()), Key::annotated(&key.annotation())),
+                (Ok(key), Ok(key))
+            );
+        }
+    }
+
+    #[test]
+    fn a_misspelt_key_is_put_right_and_a_strange_one_gets_the_list() {
+        let told = |name| Key::parameter(name).unwrap_err().to_string();
+        assert_eq!(
+            told("ondelete"),
+            "parameter ondelete is not known: did you mean onDelete?"
+        );
+        assert_eq!(
+            told("mountPermission"),
+            "parameter mountPermission is not known: did you mean mountPermissions?"
+        );
+        assert_eq!(
+            told("replicas"),
+            "parameter replicas is not known: allowed are server, share, onDelete, archiveOnDelete, mountPermissions, \
+             uid, gid, namespaceOverrides, claimOverrides"
+        );
+    }
+}
