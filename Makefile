@@ -1,6 +1,6 @@
 # Every command of users and of CI. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench cluster cluster-down build fmt lint fmt-check clippy ready ready-kernel
+.PHONY: help demo test bench cluster cluster-down build fmt lint fmt-check clippy ready ready-kernel root
 
 # Where cargo puts what it builds, and where a cluster lives that is left running.
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -16,7 +16,7 @@ demo: ready ## Shows Bindery's whole job on a real cluster; DEMO_KEEP=1 leaves e
 	@$(if $(DEMO_KEEP),KEEP=1 CLUSTER_DIR=target/demo,env -u CLUSTER_DIR) BINDERY_BIN=$(TARGET)/release/bindery \
 		tests/bed/with-bed --bindery $(TARGET)/release/examples/demo
 
-test: ready ready-kernel ## Runs all tests, on real parts.
+test: root ready ready-kernel ## Runs all tests, on real parts. Needs to be root.
 	@cargo test --locked --no-run
 	@env -u CLUSTER_DIR BINDERY_BIN=$(TARGET)/debug/bindery tests/bed/with-bed --bindery cargo test --locked $(ARGS)
 
@@ -44,6 +44,10 @@ fmt-check:
 
 clippy:
 	@cargo clippy --locked --all-targets -- -D warnings
+
+# Before minutes are spent on building: the tests freeze and kill NFS servers, and look at files of every owner.
+root:
+	@[ "$$(id -u)" = 0 ] || { echo "  make test needs to be root: its tests start, freeze and kill NFS servers. make demo does not." >&2; exit 1; }
 
 # What the machine must have; silent and quick when it has.
 ready:

@@ -2,6 +2,7 @@
 
 mod denials;
 mod directories;
+mod fences;
 mod outages;
 mod trees;
 

@@ -8,7 +8,8 @@
 //! - **Twice.** A call may be made again after any failure or crash; where that changes the answer, the verb says so.
 //! - **Late calls.** After an error with [`Outcome::Unknown`] the server may still carry the call out. Before the next
 //!   verb on that server starts, the implementation does what the protocol offers to prevent it (NFSv4.1: the session
-//!   is destroyed; a late COMPOUND gets BADSESSION).
+//!   is destroyed; a late COMPOUND gets BADSESSION). Only what [`Storage::remove_tree`] removes inside the tree may go late.
+//!   A process that crashed leaves such calls, too: they end when the next one of the same name opens its first session.
 
 mod error;
 pub mod nfs;
@@ -32,6 +33,10 @@ pub trait Storage: Send + Sync {
         directory: &Directory,
         deadline: Instant,
     ) -> Result<Option<Found>, StorageError>;
+
+    /// The nearest directory above `directory` that is there: its parent, or where that is missing one further up, at last
+    /// the share itself. Its file system tells whether a server that shows no `directory` shows the same disk as before.
+    async fn above(&self, share: &Share, directory: &Directory, deadline: Instant) -> Result<Found, StorageError>;
 
     /// Makes `directory`, with the parents that are missing (mode 0755, the server's default owner).
     ///
@@ -152,7 +157,8 @@ pub enum Existing {
 pub struct Made {
     /// Which one it is.
     pub identity: Identity,
-    /// Whether this very call made it.
+    /// Whether this call made it. Where an answer was lost on the way, a directory that is there then counts as made by
+    /// this call; with [`Existing::SetAttributes`] it may have been there before.
     pub new: bool,
 }
 

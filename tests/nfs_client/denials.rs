@@ -46,7 +46,7 @@ async fn an_owner_that_may_not_be_set_is_said_and_leaves_no_directory() {
         .await;
     let message = format!(
         "cannot make directory a on {squashed}: the server does not let uid 0 set the owner (NFS4ERR_PERM). Root is \
-         probably squashed there: export with no_root_squash, or drop uid and gid."
+         probably squashed there: export with no_root_squash."
     );
     assert_eq!(made, Err(denial(Fault::Denied, message)));
     assert!(!server.dir_of("squashed").join("a").exists());

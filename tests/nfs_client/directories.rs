@@ -2,10 +2,10 @@
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, symlink};
 
 use bindery::policy::directory::Directory;
-use bindery::storage::{Attributes, Existing, Found, Identity, Moved, Removed, Storage};
+use bindery::storage::{Attributes, Existing, Fault, Found, Identity, Moved, Removed, Storage};
 
 use super::{chmod, client, directory, give, identity, make, mode, mode_of, owner_of, soon};
 use crate::support::nfs::Ganesha;
@@ -153,6 +153,38 @@ async fn what_is_not_there_is_not_found() {
     let share = server.share("/export");
     assert_eq!(client.look_up(&share, &directory("a"), soon()).await, Ok(None));
     assert_eq!(client.look_up(&share, &directory("a/b/c"), soon()).await, Ok(None));
+}
+
+#[tokio::test]
+async fn above_a_directory_is_the_nearest_one_that_is_there() {
+    let (server, client) = (Ganesha::start(), client());
+    let share = server.share("/export");
+    let above = |path: &'static str| {
+        let (client, share) = (&client, &share);
+        async move { client.above(share, &directory(path), soon()).await }
+    };
+    let number = |path: &str| fs::metadata(server.export_dir().join(path)).unwrap().ino();
+    for path in ["a", "a/b", "a/b/c/d"] {
+        assert_eq!(above(path).await.unwrap().identity.fileid, number(""), "{path}");
+    }
+    let made = make(&client, &share, "a/b").await.unwrap().identity;
+    for path in ["a/b/c", "a/b/c/d/e"] {
+        let found = Found {
+            identity: made,
+            mode: 0o777,
+        };
+        assert_eq!(above(path).await, Ok(found), "{path}");
+    }
+    // The directory itself is not above it, there or not.
+    for path in ["a/b", "a/x", "a/x/y"] {
+        let found = above(path).await.unwrap();
+        assert_eq!((found.identity.fileid, found.mode), (number("a"), 0o755), "{path}");
+        assert_eq!(found.identity.fsid, made.fsid);
+    }
+    fs::write(server.export_dir().join("file"), "").unwrap();
+    assert_eq!(above("file/x").await.unwrap_err().fault, Fault::NotADirectory);
+    let nowhere = client.above(&server.share("/nothing"), &directory("a"), soon()).await;
+    assert_eq!(nowhere.unwrap_err().fault, Fault::NoSuchShare);
 }
 
 #[tokio::test]

@@ -148,6 +148,29 @@ async fn what_belongs_to_others_stays_and_is_named() {
 }
 
 #[tokio::test]
+async fn a_tree_that_belongs_to_others_stays_and_is_named() {
+    let (server, client) = (Ganesha::start(), client_as(1000));
+    give(&server.export_dir(), 1000);
+    let tree = tree(&server);
+    fs::write(tree.join("file"), "kept").unwrap();
+    let share = server.share("/export");
+    let error = client
+        .remove_tree(&share, &directory("tree"), soon())
+        .await
+        .unwrap_err();
+    assert_eq!(error.fault, Fault::Denied);
+    assert_eq!(
+        error.message,
+        format!(
+            "cannot remove directory tree with all in it on {share}: the server denies it to uid 1000 (NFS4ERR_PERM). Give \
+             the directory on the server to that uid, or change --nfs-uid and --nfs-gid. All or a part of it may have been \
+             done."
+        )
+    );
+    assert!(tree.join("file").exists());
+}
+
+#[tokio::test]
 async fn a_removal_that_runs_out_of_time_goes_on_where_it_stopped() {
     let (server, client) = (Ganesha::start(), client());
     let tree = tree(&server);
@@ -158,16 +181,25 @@ async fn a_removal_that_runs_out_of_time_goes_on_where_it_stopped() {
     }
     let share = server.share("/export");
     let mut calls = 0;
+    let mut time = Duration::from_millis(100);
     loop {
         let before = count(&tree);
         calls += 1;
         match client
-            .remove_tree(&share, &directory("tree"), Instant::now() + Duration::from_millis(100))
+            .remove_tree(&share, &directory("tree"), Instant::now() + time)
             .await
         {
             Ok(Tree::Gone) => break,
-            Ok(Tree::Remains) => assert!(count(&tree) < before, "each call removes something"),
-            Err(error) => panic!("{error}"),
+            Ok(Tree::Remains) if count(&tree) < before => {}
+            // A slow machine gets more time, but not for ever.
+            end => {
+                assert!(time < Duration::from_secs(10), "no progress: {end:?}");
+                assert!(
+                    end.as_ref().err().is_none_or(|error| error.fault == Fault::TimedOut),
+                    "{end:?}"
+                );
+                time *= 2;
+            }
         }
     }
     assert!(calls > 1, "the first call had time enough: nothing was tested");
@@ -194,7 +226,7 @@ async fn a_tree_that_fills_up_again_ends_by_the_deadline_and_is_removed_once_tha
         let result =
             tokio::task::block_in_place(|| handle.block_on(client.remove_tree(&share, &directory("tree"), deadline)));
         stop.store(true, Ordering::Relaxed);
-        assert!(Instant::now() < deadline + Duration::from_millis(300));
+        assert!(Instant::now() < deadline + Duration::from_secs(2));
         match result {
             Ok(_) => {}
             Err(error) => assert_eq!(error.fault, Fault::Busy, "{error}"),

@@ -21,7 +21,9 @@ pub struct Ganesha {
 impl Ganesha {
     /// Starts a server and waits until it takes connections.
     pub fn start() -> Self {
-        let dir = tempfile::tempdir().expect("a directory for the server");
+        // Below the bed, whose folder goes with all in it, also when this process is killed.
+        let below = std::env::var_os("BINDERY_BED").map_or_else(std::env::temp_dir, PathBuf::from);
+        let dir = tempfile::tempdir_in(below).expect("a directory for the server");
         let mut server = Self {
             address: free_address(),
             dir,
@@ -75,7 +77,9 @@ impl Ganesha {
             let stat = std::fs::read_to_string(task.expect("a thread").path().join("stat")).unwrap_or_default();
             stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('T'))
         };
+        let late = Instant::now() + Duration::from_secs(10);
         while !std::fs::read_dir(&tasks).expect("its threads").all(stands) {
+            assert!(Instant::now() < late, "the NFS server does not stand still");
             std::thread::yield_now();
         }
     }
@@ -131,11 +135,12 @@ pub fn share(address: IpAddr, path: &str) -> Share {
 
 /// A loopback address on whose NFS port nobody listens.
 pub fn free_address() -> IpAddr {
-    loop {
+    for _ in 0..100 {
         let [.., a, b, c] = *uuid::Uuid::new_v4().as_bytes();
         let address = Ipv4Addr::new(127, a.clamp(1, 254), b.clamp(1, 254), c.clamp(1, 254));
         if TcpListener::bind((address, PORT)).is_ok() {
             return address.into();
         }
     }
+    panic!("no free loopback address: does something listen on port 2049 of every address (ss -ltn)?");
 }

@@ -10,6 +10,8 @@ use bindery::policy::directory::Share;
 
 use super::nfs::{PORT, free_address, share};
 
+const BADSESSION: u32 = 10052;
+
 /// What happens to a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
@@ -35,6 +37,11 @@ struct State {
     /// Calls that are kept back, with the connections to client and server: both stay open.
     late: Vec<([TcpStream; 2], Vec<u8>)>,
     met: usize,
+    /// Connections so far, and how many of them the server has forgotten: each that came before.
+    connections: usize,
+    forgotten: usize,
+    /// Connections that stand.
+    open: usize,
 }
 
 type Shared = Arc<Mutex<State>>;
@@ -60,7 +67,16 @@ impl Relay {
                     continue;
                 };
                 let state = state.clone();
-                thread::spawn(move || pass(&client, &upstream, &state));
+                let number = {
+                    let mut state = state.lock().unwrap();
+                    state.connections += 1;
+                    state.open += 1;
+                    state.connections
+                };
+                thread::spawn(move || {
+                    pass(&client, &upstream, &state, number);
+                    state.lock().unwrap().open -= 1;
+                });
             }
         });
         relay
@@ -85,6 +101,22 @@ impl Relay {
         self.state.lock().unwrap().met
     }
 
+    /// Every connection that stands by now answers BADSESSION from now on, as after a restart of the server.
+    pub fn forget_sessions(&self) {
+        let mut state = self.state.lock().unwrap();
+        state.forgotten = state.connections;
+    }
+
+    /// How many connections there have been.
+    pub fn connections(&self) -> usize {
+        self.state.lock().unwrap().connections
+    }
+
+    /// How many of them stand.
+    pub fn open(&self) -> usize {
+        self.state.lock().unwrap().open
+    }
+
     /// Hands the calls that were kept back to the server; the answers are what it says to each.
     pub fn release(&self) -> Vec<Vec<u8>> {
         let late = std::mem::take(&mut self.state.lock().unwrap().late);
@@ -102,9 +134,9 @@ impl Relay {
 }
 
 /// Hands calls on in one direction and answers back in the other, one call at a time as the client sends them.
-fn pass(mut client: &TcpStream, mut server: &TcpStream, state: &Shared) {
+fn pass(mut client: &TcpStream, mut server: &TcpStream, state: &Shared, number: usize) {
     while let Some(call) = record(client) {
-        match fate(&call, state) {
+        match fate(&call, state, number) {
             None => {
                 if server.write_all(&call).is_err() {
                     break;
@@ -142,8 +174,11 @@ fn pass(mut client: &TcpStream, mut server: &TcpStream, state: &Shared) {
     let _ = server.shutdown(Shutdown::Both);
 }
 
-fn fate(call: &[u8], state: &Shared) -> Option<Fate> {
+fn fate(call: &[u8], state: &Shared, number: usize) -> Option<Fate> {
     let mut state = state.lock().unwrap();
+    if number <= state.forgotten {
+        return Some(Fate::Answered(BADSESSION));
+    }
     let plan = state.plan.as_mut()?;
     if !call.windows(plan.pattern.len()).any(|bytes| bytes == plan.pattern) {
         return None;

@@ -3,12 +3,12 @@
 //! - Nothing was carried out (a session that the server forgot, no connection yet): the call is sent again.
 //! - A call that changes nothing got no answer: it is sent again.
 //! - A call that changes something got no answer: [`Trouble::Again`]. The verb starts over and finds out from what is
-//!   there; each verb says how.
+//!   there; each verb says how. But one that does no harm when it comes late ([`Late::Harmless`]) is sent again.
 //! - The server asks to come back later: after a pause, until the deadline.
 //! - The deadline: everything is dropped where it stands. A call under way leaves a fence ([`super::server`]).
 
 use std::future::Future;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -17,13 +17,14 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::compound::{Op, Reply};
 use super::diagnose::{self, Cause, Scene, Step, Waiting};
 use super::rpc::RpcError;
-use super::server::{NoSession, Server};
-use super::session::SessionError;
+use super::server::{Late, NoSession, Server};
 use super::status::Status;
+use super::wire::SessionError;
 use crate::policy::directory::Share;
 use crate::storage::{Fault, Outcome, StorageError};
 
-/// So often may connections and sessions be lost under one verb.
+/// So often may connections and sessions be lost under one verb. Those that were at rest do not count: after a restart of
+/// the server all of them are lost at once.
 const MOST_FAILURES: u32 = 6;
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -50,7 +51,7 @@ pub(super) enum Again {
 
 /// See the module.
 pub(super) struct Attempt<'a> {
-    server: &'a Server,
+    server: &'a Arc<Server>,
     share: &'a Share,
     /// What the verb does, to follow the words "cannot".
     what: String,
@@ -63,6 +64,8 @@ struct State {
     unsure: bool,
     waiting: Waiting,
     failures: u32,
+    /// The latest failure was that of a session that had been at rest.
+    excused: bool,
     pause: Duration,
 }
 
@@ -77,11 +80,12 @@ enum NoReply {
 }
 
 impl<'a> Attempt<'a> {
-    pub fn new(server: &'a Server, share: &'a Share, what: String, deadline: Instant) -> Self {
+    pub fn new(server: &'a Arc<Server>, share: &'a Share, what: String, deadline: Instant) -> Self {
         let state = State {
             unsure: false,
             waiting: Waiting::Session,
             failures: 0,
+            excused: false,
             pause: FIRST_PAUSE,
         };
         Self {
@@ -120,9 +124,19 @@ impl<'a> Attempt<'a> {
     /// Sends a COMPOUND until the server has answered it. The reply may tell of an operation that failed, but not of
     /// DELAY, GRACE or a stale handle, unless something was changed before that operation.
     pub async fn send(&self, ops: &[Op<'_>]) -> Result<Reply, Trouble> {
+        self.send_as(ops, Late::Fenced).await
+    }
+
+    /// See [`Attempt::send`]; `late` is for calls that change something.
+    pub async fn send_as(&self, ops: &[Op<'_>], late: Late) -> Result<Reply, Trouble> {
         let before = self.state().unsure;
+        let late = if ops.iter().any(Op::changes) {
+            late
+        } else {
+            Late::Harmless
+        };
         loop {
-            match self.send_once(ops).await {
+            match self.send_once(ops, late).await {
                 Ok(reply) => {
                     let changed = reply.stopped.is_some_and(|stop| ops[..stop.at].iter().any(Op::changes));
                     self.state().unsure = before || changed;
@@ -138,15 +152,16 @@ impl<'a> Attempt<'a> {
                     }
                 }
                 Err(NoReply::Final(cause)) => return Err(self.failed(&cause)),
-                Err(NoReply::Lost(_)) if ops.iter().any(Op::changes) => return Err(Trouble::Again(Again::Lost)),
+                Err(NoReply::Lost(_)) if late == Late::Fenced => return Err(Trouble::Again(Again::Lost)),
                 Err(NoReply::NotDone(cause) | NoReply::Lost(cause)) => self.failure(&cause).await?,
             }
         }
     }
 
-    async fn send_once(&self, ops: &[Op<'_>]) -> Result<Reply, NoReply> {
-        self.state().waiting = Waiting::Session;
-        let mut loan = self.server.borrow(self.deadline).await.map_err(|error| match error {
+    async fn send_once(&self, ops: &[Op<'_>], late: Late) -> Result<Reply, NoReply> {
+        let waiting = |waiting| self.state().waiting = waiting;
+        let loan = self.server.borrow(self.deadline, waiting).await;
+        let mut loan = loan.map_err(|error| match error {
             NoSession::Connect(error) => NoReply::Final(Cause::Connect(error)),
             NoSession::Session(error) => match Cause::from(error) {
                 // The server restarted while the session was opened, or is not ready for sessions yet.
@@ -160,7 +175,9 @@ impl<'a> Attempt<'a> {
             let unsure = state.unsure || ops.iter().any(Op::changes);
             std::mem::replace(&mut state.unsure, unsure)
         };
-        match loan.call(ops).await {
+        let reply = loan.call(ops, late).await;
+        self.state().excused = reply.is_err() && loan.rested();
+        match reply {
             Ok(reply) => {
                 loan.give_back();
                 Ok(reply)
@@ -170,8 +187,8 @@ impl<'a> Attempt<'a> {
                 let cause = Cause::Session(operation, status);
                 if status.later() {
                     loan.give_back();
-                } else {
-                    loan.discard();
+                } else if loan.rested() {
+                    self.server.forget_rested();
                 }
                 if cause.passes() {
                     Err(NoReply::NotDone(cause))
@@ -179,7 +196,12 @@ impl<'a> Attempt<'a> {
                     Err(NoReply::Final(cause))
                 }
             }
-            Err(SessionError::Rpc(RpcError::Broken(error))) => Err(NoReply::Lost(Cause::Broken(error))),
+            Err(SessionError::Rpc(RpcError::Broken(error))) => {
+                if loan.rested() {
+                    self.server.forget_rested();
+                }
+                Err(NoReply::Lost(Cause::Broken(error)))
+            }
             Err(error) => Err(NoReply::Final(error.into())),
         }
     }
@@ -197,7 +219,12 @@ impl<'a> Attempt<'a> {
 
     /// The server left out of a reply what it must hold.
     pub fn incomplete(&self) -> Trouble {
-        self.failed(&Cause::Malformed("a reply lacks what was asked for"))
+        self.malformed("a reply lacks what was asked for")
+    }
+
+    /// What the server answered cannot be.
+    pub fn malformed(&self, what: &'static str) -> Trouble {
+        self.failed(&Cause::Malformed(what))
     }
 
     /// From now on, a failure may leave a part of the verb done; or no longer.
@@ -245,7 +272,8 @@ impl<'a> Attempt<'a> {
     async fn failure(&self, cause: &Cause) -> Result<(), Trouble> {
         let failures = {
             let mut state = self.state();
-            state.failures += 1;
+            let excused = std::mem::take(&mut state.excused);
+            state.failures += u32::from(!excused);
             state.failures
         };
         match cause {

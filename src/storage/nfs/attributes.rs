@@ -1,7 +1,9 @@
 //! File attributes (RFC 8881, 5): the few that Bindery asks for and sets.
 //!
 //! Left out: access control lists, times, sizes, everything that a server need not have. Owners go out as numbers
-//! (5.9: what AUTH_SYS servers take); an owner that comes back as a name is reported as unknown.
+//! (5.9: what AUTH_SYS servers take); an owner that comes back as a name is unknown.
+
+use std::time::Duration;
 
 use super::status::Status;
 use super::xdr::{Malformed, Reader, Writer};
@@ -9,6 +11,7 @@ use crate::storage::Identity;
 
 const TYPE: u32 = 1;
 const FSID: u32 = 8;
+const LEASE_TIME: u32 = 10;
 const RDATTR_ERROR: u32 = 11;
 const FILEID: u32 = 20;
 const MODE: u32 = 33;
@@ -17,6 +20,8 @@ const OWNER_GROUP: u32 = 37;
 
 /// What GETATTR asks for.
 pub(super) const OF_A_FILE: &[u32] = &[TYPE, FSID, FILEID, MODE, OWNER, OWNER_GROUP];
+/// What GETATTR asks for once, of any file.
+pub(super) const OF_THE_SERVER: &[u32] = &[LEASE_TIME];
 /// What READDIR asks for. With RDATTR_ERROR, one unreadable entry does not spoil the page.
 pub(super) const OF_AN_ENTRY: &[u32] = &[TYPE, RDATTR_ERROR];
 
@@ -40,9 +45,17 @@ pub(super) struct File {
     pub kind: Kind,
     pub identity: Identity,
     pub mode: u32,
-    /// `None`: the server speaks names, not numbers.
-    pub uid: Option<u32>,
-    pub gid: Option<u32>,
+    pub uid: Owner,
+    pub gid: Owner,
+}
+
+/// Whom a server says that a file belongs to, user or group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Owner {
+    Number(u32),
+    /// The server told a name, or nothing: who that is, this client cannot say, nor whether it is the right one.
+    #[default]
+    Unknown,
 }
 
 /// What SETATTR and CREATE are to set.
@@ -106,8 +119,9 @@ pub(super) struct Values {
     fsid: Option<(u64, u64)>,
     fileid: Option<u64>,
     mode: Option<u32>,
-    uid: Option<u32>,
-    gid: Option<u32>,
+    uid: Owner,
+    gid: Owner,
+    lease: Option<Duration>,
 }
 
 impl Values {
@@ -119,12 +133,13 @@ impl Values {
             match attribute {
                 TYPE => read.kind = Some(kind(values.u32()?)),
                 FSID => read.fsid = Some((values.u64()?, values.u64()?)),
+                LEASE_TIME => read.lease = Some(Duration::from_secs(values.u32()?.into())),
                 // An entry whose attributes could not be read has no others; a look at it will tell why.
                 RDATTR_ERROR => _ = Status(values.u32()?),
                 FILEID => read.fileid = Some(values.u64()?),
                 MODE => read.mode = Some(values.u32()? & 0o7777),
-                OWNER => read.uid = number(values.opaque(LONGEST_OWNER)?),
-                OWNER_GROUP => read.gid = number(values.opaque(LONGEST_OWNER)?),
+                OWNER => read.uid = owner(values.opaque(LONGEST_OWNER)?),
+                OWNER_GROUP => read.gid = owner(values.opaque(LONGEST_OWNER)?),
                 _ => return Err(Malformed("an attribute came that was not asked for")),
             }
         }
@@ -133,6 +148,10 @@ impl Values {
 
     pub fn kind(&self) -> Option<Kind> {
         self.kind
+    }
+
+    pub fn lease(&self) -> Option<Duration> {
+        self.lease
     }
 
     pub fn file(&self) -> Result<File, Malformed> {
@@ -172,8 +191,9 @@ fn kind(number: u32) -> Kind {
     }
 }
 
-fn number(owner: &[u8]) -> Option<u32> {
-    std::str::from_utf8(owner).ok()?.parse().ok()
+fn owner(text: &[u8]) -> Owner {
+    let number = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
+    number.map_or(Owner::Unknown, Owner::Number)
 }
 
 #[cfg(test)]
@@ -206,7 +226,7 @@ mod tests {
             let sent = writer.into_bytes();
             let file = Values::read(&mut Reader::new(&sent)).and_then(|values| values.file());
             let identity = Identity { fsid, fileid };
-            prop_assert_eq!(file, Ok(File { kind: Kind::Directory, identity, mode, uid: Some(uid), gid: None }));
+            prop_assert_eq!(file, Ok(File { kind: Kind::Directory, identity, mode, uid: Owner::Number(uid), gid: Owner::Unknown }));
         }
     }
 }

@@ -3,10 +3,11 @@
 //! Linux exports default to `secure`: they serve source ports below 1024 only. An ordinary user may bind those where
 //! `net.ipv4.ip_unprivileged_port_start` allows it, as the sysctl in Bindery's deployment does. Left out: rpcbind
 //! (NFSv4 is on port 2049, RFC 8881, 2.9.3) and keepalive (no connection waits for an answer longer than a verb lasts,
-//! none is used after a minute at rest).
+//! and those at rest are closed).
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::time::{Instant, timeout_at};
@@ -20,7 +21,7 @@ const PORTS_TO_TRY: u16 = 8;
 #[derive(Debug)]
 pub(super) enum ConnectError {
     /// The server's name has no address.
-    Resolve(io::Error),
+    Resolve(Arc<io::Error>),
     /// None of its addresses took the connection; the last one's reason.
     Connect(SocketAddr, io::Error),
 }
@@ -34,16 +35,24 @@ pub(super) struct Connection {
     pub privileged: bool,
 }
 
-/// Tries all addresses of the server in turn; a silent one gets its share of the time until `deadline`.
-pub(super) async fn connect(server: &str, privileged: bool, deadline: Instant) -> Result<Connection, ConnectError> {
+/// What a name was resolved to. Several may wait for it, so its error is shared.
+pub(super) type Resolved = Result<Vec<SocketAddr>, Arc<io::Error>>;
+
+/// Looks up the addresses of a server, at the port of NFS.
+pub(super) async fn resolve(server: &str) -> Resolved {
     let host = server.trim_start_matches('[').trim_end_matches(']');
-    let addresses: Vec<SocketAddr> = lookup_host((host, NFS_PORT))
-        .await
-        .map_err(ConnectError::Resolve)?
-        .collect();
-    let mut refused = ConnectError::Resolve(io::Error::other("the name has no address"));
+    Ok(lookup_host((host, NFS_PORT)).await.map_err(Arc::new)?.collect())
+}
+
+/// Tries all addresses of a server in turn; a silent one gets its share of the time until `deadline`.
+pub(super) async fn connect(
+    addresses: &[SocketAddr],
+    privileged: bool,
+    deadline: Instant,
+) -> Result<Connection, ConnectError> {
+    let mut refused = ConnectError::Resolve(Arc::new(io::Error::other("the name has no address")));
     let mut left = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
-    for address in addresses {
+    for &address in addresses {
         let now = Instant::now();
         let share = now + deadline.saturating_duration_since(now) / left;
         left -= 1;

@@ -4,11 +4,12 @@
 //! for this client, or not for its source port, looks like one that is not there (NOENT).
 
 use std::io;
+use std::net::SocketAddr;
 
 use super::connect::ConnectError;
 use super::rpc::{Refusal, RpcError};
-use super::session::SessionError;
 use super::status::Status;
+use super::wire::SessionError;
 use crate::policy::directory::Share;
 use crate::storage::Fault;
 
@@ -41,6 +42,8 @@ pub(super) enum Step<'a> {
 /// What a verb waits for.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Waiting {
+    /// An earlier call that may still come to this address of the server.
+    Fence(SocketAddr),
     Session,
     Answer,
     Later(Status),
@@ -65,15 +68,10 @@ impl Cause {
             Self::Broken(_) => true,
             Self::Session(_, status) => {
                 status.later()
+                    || status.gone()
                     || matches!(
                         *status,
-                        Status::BADSESSION
-                            | Status::DEADSESSION
-                            | Status::BADSLOT
-                            | Status::SEQ_MISORDERED
-                            | Status::CONN_NOT_BOUND_TO_SESSION
-                            | Status::STALE_CLIENTID
-                            | Status::EXPIRED
+                        Status::BADSLOT | Status::SEQ_MISORDERED | Status::CONN_NOT_BOUND_TO_SESSION
                     )
             }
             _ => false,
@@ -102,8 +100,7 @@ pub(super) fn refused(scene: &Scene<'_>, step: Step<'_>, status: Status) -> (Fau
     match (step, status) {
         (_, Status::WRONGSEC) => (
             Fault::Denied,
-            "the server wants Kerberos there, which this client does not speak. Export the share with sec=sys, or \
-             mount it for Bindery."
+            "the server wants Kerberos there, which this client does not speak. Export the share with sec=sys."
                 .to_owned(),
         ),
         (_, Status::MOVED) => (
@@ -153,7 +150,14 @@ pub(super) fn refused(scene: &Scene<'_>, step: Step<'_>, status: Status) -> (Fau
             Fault::Other,
             format!("the server does not take the directory's name ({status}). Change the name."),
         ),
-        (Step::SetOwner, Status::PERM | Status::ACCESS | Status::INVAL | Status::BADOWNER) => (
+        (_, Status::BADOWNER) => (
+            Fault::Denied,
+            format!(
+                "the server does not take owners as numbers ({status}). Let it: nfs4_disable_idmapping=Y for Linux' \
+                 nfsd, v4-numeric-ids enabled for ONTAP, Allow_Numeric_Owners for nfs-ganesha."
+            ),
+        ),
+        (Step::SetOwner, Status::PERM | Status::ACCESS | Status::INVAL) => (
             Fault::Denied,
             format!(
                 "the server does not let uid {} set the owner ({status}). {}",
@@ -164,9 +168,10 @@ pub(super) fn refused(scene: &Scene<'_>, step: Step<'_>, status: Status) -> (Fau
         (_, Status::PERM | Status::ACCESS) => (
             Fault::Denied,
             format!(
-                "the server denies it to uid {} ({status}). {}",
+                "the server denies it to uid {} ({status}). {}{}",
                 scene.uid,
-                permit(scene)
+                permit(scene),
+                port(scene)
             ),
         ),
         (Step::Rename, Status::EXIST | Status::NOTEMPTY) => (
@@ -185,17 +190,22 @@ pub(super) fn refused(scene: &Scene<'_>, step: Step<'_>, status: Status) -> (Fau
 }
 
 fn no_such_share(scene: &Scene<'_>, segment: &str, status: Status) -> String {
-    let port = if scene.privileged {
+    format!(
+        "the server shows no {} to this host ({status} at {segment:?}). Check that it is exported to this host, and that \
+         the path is what an NFSv4 client sees, without the path of an export with fsid=0.{}",
+        scene.share.path(),
+        port(scene)
+    )
+}
+
+/// Exports that want a privileged port deny others in different ways.
+fn port(scene: &Scene<'_>) -> &'static str {
+    if scene.privileged {
         ""
     } else {
         " Bindery came from a source port above 1023, which many exports turn away: set the sysctl \
          net.ipv4.ip_unprivileged_port_start=0 for its pod, or export with insecure."
-    };
-    format!(
-        "the server shows no {} to this host ({status} at {segment:?}). Check that it is exported to this host, and that \
-         the path is what an NFSv4 client sees, without the path of an export with fsid=0.{port}",
-        scene.share.path()
-    )
+    }
 }
 
 fn permit(scene: &Scene<'_>) -> &'static str {
@@ -209,9 +219,9 @@ fn permit(scene: &Scene<'_>) -> &'static str {
 
 fn set_owner(scene: &Scene<'_>) -> &'static str {
     if scene.uid == 0 {
-        "Root is probably squashed there: export with no_root_squash, or drop uid and gid."
+        "Root is probably squashed there: export with no_root_squash."
     } else {
-        "Only root can give a directory to others: run Bindery with --nfs-uid 0, or drop uid and gid."
+        "Only root can give a directory to others: run Bindery with --nfs-uid 0 and export with no_root_squash."
     }
 }
 
@@ -240,19 +250,22 @@ pub(super) fn failed(scene: &Scene<'_>, cause: &Cause) -> (Fault, String) {
         ),
         Cause::Refused(Refusal::Version) | Cause::Session(_, Status::MINOR_VERS_MISMATCH) => (
             Fault::Other,
-            format!(
-                "{server} speaks neither NFSv4.2 nor NFSv4.1. Enable one there, or set nfsVersion to 3 on the class."
-            ),
+            format!("{server} speaks neither NFSv4.2 nor NFSv4.1. Enable one there."),
         ),
         Cause::Refused(Refusal::Credentials) => (
             Fault::Denied,
-            format!(
-                "{server} does not accept AUTH_SYS from this host. Export with sec=sys, or mount the share for Bindery."
-            ),
+            format!("{server} does not accept AUTH_SYS from this host. Export with sec=sys."),
         ),
         Cause::Refused(Refusal::Arguments) => (
             Fault::Other,
             format!("{server} could not carry out the call. Look for the reason in its log."),
+        ),
+        Cause::Session(_, status) if status.gone() => (
+            Fault::Busy,
+            format!(
+                "{server} forgets the sessions that it has just opened ({status}). It restarts again and again, or another \
+                 Bindery goes by the same name."
+            ),
         ),
         Cause::Session(operation, status) => (
             Fault::Other,
@@ -269,6 +282,14 @@ pub(super) fn failed(scene: &Scene<'_>, cause: &Cause) -> (Fault, String) {
 pub(super) fn timed_out(scene: &Scene<'_>, waiting: Waiting) -> (Fault, String) {
     let server = scene.share.server();
     match waiting {
+        Waiting::Fence(address) => (
+            Fault::TimedOut,
+            format!(
+                "an earlier call got no answer and must first be fenced off, lest it take effect late; {address} did not \
+                 confirm that in time. Check that the NFS server runs there; if it is gone for good, this ends soon \
+                 after its lease, 90 s on most servers."
+            ),
+        ),
         Waiting::Session => (
             Fault::TimedOut,
             format!("{server} did not open a session in time. Check that the NFS server runs and can be reached."),
@@ -316,8 +337,7 @@ mod tests {
                 Step::Share("export"),
                 Status::WRONGSEC,
                 Fault::Denied,
-                "the server wants Kerberos there, which this client does not speak. Export the share with sec=sys, or \
-                 mount it for Bindery.",
+                "the server wants Kerberos there, which this client does not speak. Export the share with sec=sys.",
             ),
             (
                 Step::Segment("a"),
@@ -336,8 +356,8 @@ mod tests {
                 Step::SetOwner,
                 Status::BADOWNER,
                 Fault::Denied,
-                "the server does not let uid 0 set the owner (NFS4ERR_BADOWNER). Root is probably squashed there: export \
-                 with no_root_squash, or drop uid and gid.",
+                "the server does not take owners as numbers (NFS4ERR_BADOWNER). Let it: nfs4_disable_idmapping=Y for \
+                 Linux' nfsd, v4-numeric-ids enabled for ONTAP, Allow_Numeric_Owners for nfs-ganesha.",
             ),
             (
                 Step::Inside("b"),
@@ -355,5 +375,23 @@ mod tests {
         for (step, status, fault, text) in cases {
             assert_eq!(refused(&scene, step, status), (fault, text.to_owned()));
         }
+    }
+
+    #[test]
+    fn a_denial_to_an_ordinary_port_names_the_port() {
+        let share = Share::parse("nas", "/export").unwrap();
+        let scene = Scene {
+            share: &share,
+            uid: 0,
+            privileged: false,
+        };
+        let (fault, text) = refused(&scene, Step::Segment("a"), Status::PERM);
+        assert_eq!(fault, Fault::Denied);
+        assert_eq!(
+            text,
+            "the server denies it to uid 0 (NFS4ERR_PERM). Root is probably squashed there: export with no_root_squash, or \
+             run Bindery with the owner's --nfs-uid and --nfs-gid. Bindery came from a source port above 1023, which many \
+             exports turn away: set the sysctl net.ipv4.ip_unprivileged_port_start=0 for its pod, or export with insecure."
+        );
     }
 }

@@ -62,7 +62,14 @@ impl Attempt<'_> {
             .send(&[Op::Put(directory), Op::ReadDirectory(From { cookie, verifier, room })])
             .await?;
         match reply.stopped {
-            None => Ok(Ok(reply.into_page().ok_or_else(|| self.incomplete())?)),
+            None => {
+                let page = reply.into_page().ok_or_else(|| self.incomplete())?;
+                if page.entries.is_empty() && !page.last {
+                    // Neither the end nor a way on: to take it for the end would leave names out.
+                    return Err(self.malformed("a page of a directory is empty and not the last"));
+                }
+                Ok(Ok(page))
+            }
             Some(stopped) => Ok(Err(stopped.status)),
         }
     }

@@ -2,19 +2,19 @@
 //!
 //! Servers drop setuid, setgid and sticky bits from CREATE and may apply a umask: SETATTR follows in the same COMPOUND,
 //! the owner first, for a change of owner may drop bits too, and GETATTR shows what came of it. A directory that this
-//! call made and could not give the attributes is removed again. Missing parents that were made stay: they are empty,
+//! call made and could not give the attributes is removed again, if it is still the one at its place. Missing parents that were made stay: they are empty,
 //! and the next try wants them.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::attempt::{Again, Attempt, Trouble};
-use super::attributes::{Change, File};
+use super::attributes::{Change, File, Owner};
 use super::compound::{Handle, Op, Stopped};
 use super::diagnose::Step;
 use super::status::Status;
 use super::walk::{Spot, Walk};
 use crate::policy::directory::Directory;
-use crate::storage::{Attributes, Existing, Fault, Made};
+use crate::storage::{Attributes, Existing, Fault, Identity, Made};
 
 const OF_PARENTS: Attributes = Attributes {
     mode: 0o755,
@@ -113,6 +113,7 @@ impl Attempt<'_> {
         // Nobody else may write to it before the owner is right.
         let at_first = Change::mode(wanted.mode & 0o755);
         let mut ops = vec![Op::Put(parent), Op::CreateDirectory(name, at_first), Op::GetHandle];
+        ops.push(Op::Get); // which one it is, should SETATTR fail
         ops.extend(changes(wanted));
         ops.push(Op::Get);
         let reply = self.send(&ops).await?;
@@ -143,10 +144,28 @@ impl Attempt<'_> {
             Some(Stopped { at, status }) => Flaw::Refused(step_of(ops[at]), status),
         };
         // It is of no use: this call made it, just now, so this call may remove it.
-        let undone = self.send(&[Op::Put(parent), Op::Remove(name.as_bytes())]).await;
-        let gone = undone.is_ok_and(|reply| reply.stopped.is_none_or(|stop| stop.status == Status::NOENT));
+        let gone = match reply.file() {
+            Some(file) => self.undo(parent, name, file.identity).await,
+            None => false,
+        };
         self.partly_done(!gone);
         Err(self.flawed(&flaw))
+    }
+
+    /// Removes the directory that CREATE made; whether it is not there any more.
+    async fn undo(&self, parent: &Handle, name: &str, made: Identity) -> bool {
+        let ops = [
+            Op::Put(parent),
+            Op::Save,
+            Op::Lookup(name.as_bytes()),
+            Op::Verify(made),
+            Op::Restore,
+            Op::Remove(name.as_bytes()),
+        ];
+        let undone = self.send(&ops).await;
+        // NOT_SAME: somebody put another one in its place, and that is theirs.
+        let gone = [Status::NOENT, Status::NOT_SAME];
+        undone.is_ok_and(|reply| reply.stopped.is_none_or(|stop| gone.contains(&stop.status)))
     }
 
     /// Gives a directory that is there the attributes that it lacks.
@@ -187,8 +206,15 @@ impl Attempt<'_> {
 
 /// Whether the server did as it was told; some say yes and do otherwise.
 fn check(file: &File, wanted: Attributes) -> Result<(), Flaw> {
-    // An owner that the server tells as a name cannot be compared.
-    let other = |is: Option<u32>, wanted: Option<u32>| is.zip(wanted).is_some_and(|(is, wanted)| is != wanted);
+    let other = |is: Owner, wanted: Option<u32>| match (is, wanted) {
+        (Owner::Number(is), Some(wanted)) => is != wanted,
+        (Owner::Unknown, Some(wanted)) => {
+            // Told as a name: it cannot be compared, and SETATTR went well.
+            tracing::debug!(identity = %file.identity, wanted, "the server does not tell the owner as a number");
+            false
+        }
+        (_, None) => false,
+    };
     if other(file.uid, wanted.uid) || other(file.gid, wanted.gid) {
         return Err(Flaw::Refused(Step::SetOwner, Status::PERM));
     }

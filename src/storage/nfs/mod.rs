@@ -1,7 +1,7 @@
 //! NFS without a mount: a client in user space for versions 4.2 and 4.1 (RFC 7862, RFC 8881), over TCP, with AUTH_SYS.
 //!
 //! From the wire up: [`xdr`], [`rpc`], [`status`], [`attributes`] and [`compound`] speak the protocol; [`connect`],
-//! [`session`] and [`server`] keep connections, and fence off calls that got no answer; [`attempt`] runs a verb with its
+//! [`wire`], [`owner`], [`session`], [`fence`] and [`server`] keep connections, and fence off calls that got no answer; [`attempt`] runs a verb with its
 //! retries and its deadline, and [`diagnose`] says what went wrong; [`walk`], [`make`], [`moves`], [`list`] and [`tree`]
 //! are the verbs.
 //!
@@ -17,19 +17,22 @@ mod attributes;
 mod compound;
 mod connect;
 mod diagnose;
+mod fence;
 mod list;
 mod make;
 mod moves;
+mod owner;
 mod rpc;
 mod server;
 mod session;
 mod status;
 mod tree;
 mod walk;
+mod wire;
 mod xdr;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -40,7 +43,7 @@ use self::attempt::Attempt;
 use self::diagnose::Step;
 use self::make::Earlier;
 use self::rpc::Credentials;
-use self::server::Server;
+use self::server::{Manners, Server, Succeeded};
 use self::walk::Walk;
 use super::{Attributes, Existing, Found, Identity, Made, Moved, Removed, Storage, StorageError, Tree};
 use crate::policy::directory::{Directory, Share};
@@ -55,7 +58,11 @@ pub struct NfsOptions {
     pub uid: u32,
     /// That user's group.
     pub gid: u32,
-    /// The name of this host or pod: servers log it. Cut to 255 bytes.
+    /// The name of this replica, say its pod's: servers know its sessions by it and log it. Cut to 255 bytes.
+    ///
+    /// After a restart under the same name, the first session on a server ends all that the earlier process has left there,
+    /// also calls that are still on their way. So no two processes that live at the same time may have one name: they would
+    /// end each other's sessions.
     pub machine: String,
     /// Whether to come from a source port below 1024 where the system allows it. Most exports want that.
     pub privileged_port: bool,
@@ -67,9 +74,16 @@ pub struct NfsOptions {
 /// for the fence: a call under way is prevented from taking effect after the next verb on that server began.
 #[derive(Debug)]
 pub struct NfsStorage {
-    credentials: Arc<Credentials>,
-    privileged_port: bool,
-    servers: Mutex<HashMap<String, Arc<Server>>>,
+    manners: Manners,
+    servers: Mutex<HashMap<String, Known>>,
+}
+
+/// A server by its name.
+#[derive(Debug)]
+struct Known {
+    /// Gone when nobody needs it.
+    server: Weak<Server>,
+    succeeded: Succeeded,
 }
 
 impl NfsStorage {
@@ -78,20 +92,42 @@ impl NfsStorage {
         let mut machine = options.machine;
         machine.truncate(machine.floor_char_boundary(255));
         Self {
-            credentials: Arc::new(Credentials {
-                uid: options.uid,
-                gid: options.gid,
-                machine,
-            }),
-            privileged_port: options.privileged_port,
+            manners: Manners {
+                credentials: Arc::new(Credentials {
+                    uid: options.uid,
+                    gid: options.gid,
+                    machine,
+                }),
+                privileged_port: options.privileged_port,
+                longest_fence: None,
+            },
             servers: Mutex::default(),
         }
     }
 
+    /// How long a call without an answer is tried to be fenced off at most, while no other goes to that server. It is the
+    /// server's lease and a margin if this is not set: then the server cannot know the session any more.
+    pub fn with_longest_fence(mut self, longest: Duration) -> Self {
+        self.manners.longest_fence = Some(longest);
+        self
+    }
+
     fn server(&self, name: &str) -> Arc<Server> {
         let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = || Arc::new(Server::new(name, self.credentials.clone(), self.privileged_port));
-        servers.entry(name.to_owned()).or_insert_with(new).clone()
+        let known = servers.get(name);
+        if let Some(server) = known.and_then(|known| known.server.upgrade()) {
+            return server;
+        }
+        let succeeded = known.map(|known| known.succeeded.clone()).unwrap_or_default();
+        // Of a server that nobody needs, only this is kept: what an earlier process left there is to be ended once.
+        servers.retain(|_, known| known.server.strong_count() > 0 || known.succeeded.try_lock().is_ok_and(|it| *it));
+        let server = Server::new(name, self.manners.clone(), succeeded.clone());
+        let known = Known {
+            server: Arc::downgrade(&server),
+            succeeded,
+        };
+        servers.insert(name.to_owned(), known);
+        server
     }
 }
 
@@ -118,6 +154,28 @@ impl Storage for NfsStorage {
                 identity: spot.file.identity,
                 mode: spot.file.mode,
             }))
+        };
+        attempt.run(|| once().boxed()).await
+    }
+
+    async fn above(&self, share: &Share, directory: &Directory, deadline: Instant) -> Result<Found, StorageError> {
+        let server = self.server(share.server());
+        let attempt = Attempt::new(&server, share, format!("look above directory {directory}"), deadline);
+        let (parents, _) = directory.split_last();
+        let once = || async {
+            let mut segments = &parents[..];
+            loop {
+                match attempt.walk(segments).await? {
+                    Walk::There(spot) => {
+                        return Ok(Found {
+                            identity: spot.file.identity,
+                            mode: spot.file.mode,
+                        });
+                    }
+                    // At least one fewer each time; of the share, a walk never says that it is missing.
+                    Walk::Missing(at) => segments = &segments[..at],
+                }
+            }
         };
         attempt.run(|| once().boxed()).await
     }

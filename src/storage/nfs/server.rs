@@ -1,45 +1,75 @@
 //! One server's sessions: a bounded pool, and the rule for calls that got no answer.
 //!
 //! A call borrows a session ([`Loan`]) and gives it back when the server has answered. A loan that ends in any other
-//! way (a deadline, a broken connection, a caller that went away) leaves a fence, and no session is lent again until
-//! all fences are settled: until the server has confirmed, on a new connection, that those sessions are destroyed.
+//! way (a deadline, a broken connection, a caller that went away) while a call that changes something is under way
+//! leaves a [`super::fence`]: it is carried out in the background at once, and no session is lent until that is done.
 //! Servers know nothing of each other: one that hangs delays no other.
+//!
+//! The server lives as long as somebody holds it: a verb, a fence, a look-up of its name, or the task that closes
+//! sessions at rest. So one that nobody needs any more is forgotten by itself.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::time::{Instant, sleep};
+use futures::FutureExt;
+use futures::future::{BoxFuture, Shared};
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::compound::{Op, Reply};
-use super::connect::{ConnectError, Connection, connect, connect_to};
+use super::connect::{ConnectError, Connection, Resolved, connect, resolve};
+use super::diagnose::Waiting;
+use super::owner::Owners;
 use super::rpc::{Credentials, RpcError};
-use super::session::{Fence, Limits, Session, SessionError};
+use super::session::Session;
+use super::wire::{Limits, SessionError};
 
 /// Calls under way on one server.
 const MOST_SESSIONS: usize = 16;
-/// After that time at rest a session is not used again: its lease may be over, a firewall may have forgotten it.
+/// After that time at rest a session is closed, or after half its lease: a firewall may have forgotten it.
 const LONGEST_REST: Duration = Duration::from_mins(1);
-/// How soon a server is asked again that is still busy with the call to be fenced.
-const FENCE_AGAIN: Duration = Duration::from_millis(50);
+/// How long a server may take to part with a session.
+const GOODBYE: Duration = Duration::from_secs(3);
 
-/// After that time a fence is given up if nobody listens any more where its session was.
-const LONGEST_FENCE: Duration = Duration::from_mins(10);
+/// What all servers have in common.
+#[derive(Clone, Debug)]
+pub(super) struct Manners {
+    pub credentials: Arc<Credentials>,
+    pub privileged_port: bool,
+    /// See [`super::NfsStorage::with_longest_fence`].
+    pub longest_fence: Option<Duration>,
+}
+
+/// Whether what an earlier life of this machine has left on a server was ended. Outlives the [`Server`].
+pub(super) type Succeeded = Arc<tokio::sync::Mutex<bool>>;
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Server {
     name: String,
-    credentials: Arc<Credentials>,
-    privileged_port: bool,
+    manners: Manners,
+    /// Where tasks run: what begins one may be dropped anywhere.
+    runtime: Handle,
     permits: Semaphore,
-    resting: Mutex<Vec<Session>>,
-    fences: Mutex<Vec<Fence>>,
-    /// Held while fences are settled, so that only one call does it.
-    settling: tokio::sync::Mutex<()>,
+    rest: Mutex<Rest>,
+    owners: Owners,
+    /// The addresses at which calls are being fenced off.
+    fences: watch::Sender<Vec<SocketAddr>>,
+    succeeded: Succeeded,
+    lookup: Mutex<Option<Shared<BoxFuture<'static, Resolved>>>>,
     limits: Mutex<Limits>,
     came_privileged: AtomicBool,
+}
+
+/// The sessions that nobody uses.
+#[derive(Debug, Default)]
+struct Rest {
+    sessions: Vec<Session>,
+    /// A task closes those that have rested too long.
+    tended: bool,
 }
 
 /// Why no session is to be had.
@@ -55,55 +85,76 @@ impl From<SessionError> for NoSession {
     }
 }
 
-/// A session in use. Dropped without [`Loan::give_back`] or [`Loan::discard`], it leaves a fence.
+/// What becomes of a call that was given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Late {
+    /// It must not take effect any more: it is fenced off.
+    Fenced,
+    /// It changes nothing, or nothing that another call would not change, too.
+    Harmless,
+}
+
+/// A session in use.
 pub(super) struct Loan<'a> {
-    server: &'a Server,
+    server: &'a Arc<Server>,
     session: Option<Session>,
+    rested: bool,
+    /// The call that is under way, and whether it does harm if it takes effect once this is dropped.
+    under_way: Option<Late>,
     _permit: SemaphorePermit<'a>,
 }
 
 impl Server {
-    /// Nothing is sent before the first call.
-    pub fn new(name: &str, credentials: Arc<Credentials>, privileged_port: bool) -> Self {
-        Self {
+    /// Nothing is sent before the first call. To be called in a Tokio runtime.
+    pub fn new(name: &str, manners: Manners, succeeded: Succeeded) -> Arc<Self> {
+        Arc::new(Self {
             name: name.to_owned(),
-            credentials,
-            privileged_port,
+            runtime: Handle::current(),
             permits: Semaphore::new(MOST_SESSIONS),
-            resting: Mutex::default(),
-            fences: Mutex::default(),
-            settling: tokio::sync::Mutex::default(),
-            // The least that a session may have, until one says more.
-            limits: Mutex::new(Limits {
-                operations: 8,
-                reply: 4096,
-            }),
+            rest: Mutex::default(),
+            owners: Owners::new(&manners.credentials, name),
+            fences: watch::Sender::default(),
+            succeeded,
+            lookup: Mutex::default(),
+            // Until a session says more.
+            limits: Mutex::new(Limits::LEAST),
             came_privileged: AtomicBool::new(false),
-        }
-    }
-
-    /// Lends a session: a rested one, else a new one, after all fences are settled.
-    ///
-    /// It may be dropped at any point; `deadline` only divides the time among the server's addresses.
-    pub async fn borrow(&self, deadline: Instant) -> Result<Loan<'_>, NoSession> {
-        // Never closed, so this never fails; a closed one would mean a bug, and a connection error is answer enough.
-        let permit = self.permits.acquire().await.map_err(|_| no_permit())?;
-        self.settle().await?;
-        let session = if let Some(session) = self.rested() {
-            session
-        } else {
-            let connection = connect(&self.name, self.privileged_port, deadline).await;
-            self.open(connection.map_err(NoSession::Connect)?).await?
-        };
-        Ok(Loan {
-            server: self,
-            session: Some(session),
-            _permit: permit,
+            manners,
         })
     }
 
+    /// Lends a session: a rested one, else a new one, when no fence is left. `waiting` is told for what.
+    ///
+    /// It may be dropped at any point; `deadline` only divides the time among the server's addresses.
+    pub async fn borrow(self: &Arc<Self>, deadline: Instant, waiting: impl Fn(Waiting)) -> Result<Loan<'_>, NoSession> {
+        let permit = loop {
+            self.settled(&waiting).await;
+            waiting(Waiting::Session);
+            // Never closed, so this never fails; a closed one would mean a bug, and a connection error is answer enough.
+            let permit = self.permits.acquire().await.map_err(|_| no_permit())?;
+            if self.fences.borrow().is_empty() {
+                break permit;
+            }
+        };
+        let rested = self.rested();
+        let loan = |session, rested| Loan {
+            server: self,
+            session: Some(session),
+            rested,
+            under_way: None,
+            _permit: permit,
+        };
+        if let Some(session) = rested {
+            return Ok(loan(session, true));
+        }
+        let addresses = self.addresses().await.map_err(NoSession::Connect)?;
+        let connection = connect(&addresses, self.manners.privileged_port, deadline).await;
+        let session = self.open(connection.map_err(NoSession::Connect)?).await?;
+        Ok(loan(session, false))
+    }
+
     pub fn credentials(&self) -> &Credentials {
-        &self.credentials
+        &self.manners.credentials
     }
 
     /// What the latest session may carry.
@@ -116,62 +167,135 @@ impl Server {
         self.came_privileged.load(Ordering::Relaxed)
     }
 
-    /// Destroys the sessions whose calls got no answer.
-    async fn settle(&self) -> Result<(), NoSession> {
-        if lock(&self.fences).is_empty() {
-            return Ok(());
-        }
-        let _only_one = self.settling.lock().await;
-        let fences = lock(&self.fences).clone();
-        if fences.is_empty() {
-            return Ok(());
-        }
-        for fence in fences {
-            match connect_to(fence.address, self.privileged_port).await {
-                Ok(connection) => self.destroy(connection, &fence).await?,
-                // The server has left that address for good. What it did not do by now it will not do: leases are over.
-                Err(error) if fence.since.elapsed() > LONGEST_FENCE => {
-                    tracing::warn!(
-                        server = self.name,
-                        ?error,
-                        "a call without an answer can no longer be fenced off"
-                    );
-                }
-                Err(error) => return Err(NoSession::Connect(error)),
-            }
-            lock(&self.fences).retain(|other| *other != fence);
-        }
-        Ok(())
+    /// The server does not know a session that was at rest any more: then it knows none of them.
+    pub fn forget_rested(&self) {
+        let forgotten = std::mem::take(&mut lock(&self.rest).sessions);
+        tracing::debug!(
+            server = self.name,
+            sessions = forgotten.len(),
+            "sessions at rest are forgotten"
+        );
     }
 
-    async fn destroy(&self, connection: Connection, fence: &Fence) -> Result<(), NoSession> {
-        let mut session = self.open(connection).await?;
-        while let Err(error) = session.destroy(fence).await {
-            match error {
-                SessionError::Refused(_, status) if status.later() => sleep(FENCE_AGAIN).await,
-                error => return Err(error.into()),
+    async fn settled(&self, waiting: &impl Fn(Waiting)) {
+        let mut fences = self.fences.subscribe();
+        loop {
+            let first = fences.borrow_and_update().first().copied();
+            let Some(address) = first else { return };
+            waiting(Waiting::Fence(address));
+            // The sender is in `self`.
+            if fences.changed().await.is_err() {
+                return;
             }
         }
-        tracing::info!(server = self.name, "a call without an answer is fenced off");
-        lock(&self.resting).push(session);
-        Ok(())
+    }
+
+    fn fence(self: &Arc<Self>, session: Session) {
+        let address = session.address();
+        self.fences.send_modify(|fences| fences.push(address));
+        let fence = session.into_fence(self.manners.credentials.clone());
+        let server = self.clone();
+        self.runtime.spawn(async move {
+            let Manners {
+                privileged_port,
+                longest_fence,
+                ..
+            } = server.manners;
+            fence.carry_out(privileged_port, longest_fence).await;
+            server.fences.send_modify(|fences| {
+                if let Some(at) = fences.iter().position(|other| *other == address) {
+                    fences.swap_remove(at);
+                }
+            });
+        });
     }
 
     fn rested(&self) -> Option<Session> {
-        let mut resting = lock(&self.resting);
-        // The last one given back first: the others come to rest and are let go.
-        while let Some(session) = resting.pop() {
-            if session.used().elapsed() < LONGEST_REST && !session.closed() {
+        let mut rest = lock(&self.rest);
+        // The last one given back first: the others come to rest and are closed.
+        while let Some(session) = rest.sessions.pop() {
+            if Instant::now() < end_of_rest(&session) && !session.closed() {
                 return Some(session);
             }
         }
         None
     }
 
+    fn lay_to_rest(self: &Arc<Self>, session: Session) {
+        let mut rest = lock(&self.rest);
+        rest.sessions.push(session);
+        if !std::mem::replace(&mut rest.tended, true) {
+            self.runtime.spawn(self.clone().tend());
+        }
+    }
+
+    /// Closes sessions that have rested too long, until none is left.
+    async fn tend(self: Arc<Self>) {
+        loop {
+            let (over, next) = {
+                let mut rest = lock(&self.rest);
+                let now = Instant::now();
+                let over: Vec<_> = rest
+                    .sessions
+                    .extract_if(.., |session| end_of_rest(session) <= now)
+                    .collect();
+                let next = rest.sessions.iter().map(end_of_rest).min();
+                rest.tended = next.is_some() || !over.is_empty();
+                (over, next)
+            };
+            match next {
+                None if over.is_empty() => return,
+                Some(next) if over.is_empty() => sleep_until(next).await,
+                _ => {
+                    for session in over {
+                        let closed = timeout(GOODBYE, session.close()).await;
+                        tracing::debug!(server = self.name, ?closed, "a session at rest is closed");
+                    }
+                }
+            }
+        }
+    }
+
+    /// The server's addresses. However many ask and go away, one look-up is under way: a resolver that hangs cannot be
+    /// stopped, only not be asked again.
+    async fn addresses(self: &Arc<Self>) -> Result<Vec<SocketAddr>, ConnectError> {
+        let lookup = {
+            let mut lookup = lock(&self.lookup);
+            let new = || {
+                let server = self.clone();
+                let task = self.runtime.spawn(async move {
+                    let resolved = resolve(&server.name).await;
+                    *lock(&server.lookup) = None;
+                    resolved
+                });
+                task.map(|ended| ended.unwrap_or_else(|error| Err(Arc::new(error.into()))))
+                    .boxed()
+                    .shared()
+            };
+            lookup.get_or_insert_with(new).clone()
+        };
+        lookup.await.map_err(ConnectError::Resolve)
+    }
+
     async fn open(&self, connection: Connection) -> Result<Session, SessionError> {
         let privileged = connection.privileged;
         self.came_privileged.store(privileged, Ordering::Relaxed);
-        let session = Session::open(connection, self.credentials.clone()).await?;
+        let open = async || Session::open(connection, self.manners.credentials.clone(), self.owners.take()).await;
+        let mut succeeded = self.succeeded.clone().lock_owned().await;
+        let session = if *succeeded {
+            drop(succeeded);
+            open().await?
+        } else {
+            // The lock is held meanwhile, or this would end sessions of this life, too.
+            let mut session = open().await?;
+            // A verb whose time is short must not cut it off: each would begin again, and none get through.
+            let task = self.runtime.spawn(async move {
+                session.succeed(MOST_SESSIONS).await?;
+                *succeeded = true;
+                Ok::<_, RpcError>(session)
+            });
+            task.await.map_err(|error| RpcError::Broken(error.into()))??
+        };
         *lock(&self.limits) = session.limits();
         tracing::debug!(server = self.name, privileged, "a session is open");
         Ok(session)
@@ -180,39 +304,52 @@ impl Server {
 
 impl Loan<'_> {
     /// See [`Session::call`].
-    pub async fn call(&mut self, ops: &[Op<'_>]) -> Result<Reply, SessionError> {
-        match &mut self.session {
-            Some(session) => session.call(ops).await,
+    pub async fn call(&mut self, ops: &[Op<'_>], late: Late) -> Result<Reply, SessionError> {
+        let Some(session) = &mut self.session else {
             // Only what consumes the loan takes the session out of it.
-            None => Err(SessionError::Rpc(RpcError::Broken(
-                std::io::ErrorKind::NotConnected.into(),
-            ))),
+            let gone = std::io::ErrorKind::NotConnected;
+            return Err(SessionError::Rpc(RpcError::Broken(gone.into())));
+        };
+        self.under_way = Some(late);
+        let reply = session.call(ops).await;
+        if !matches!(reply, Err(SessionError::Rpc(_))) {
+            self.under_way = None;
         }
+        reply
+    }
+
+    /// Whether its session was at rest before.
+    pub fn rested(&self) -> bool {
+        self.rested
     }
 
     /// The server has answered: the session is free for the next call.
     pub fn give_back(mut self) {
         if let Some(session) = self.session.take() {
-            lock(&self.server.resting).push(session);
+            self.server.lay_to_rest(session);
         }
-    }
-
-    /// The server has answered that it does not know the session: there is nothing to fence.
-    pub fn discard(mut self) {
-        self.session = None;
     }
 }
 
 impl Drop for Loan<'_> {
     fn drop(&mut self) {
-        if let Some(session) = self.session.take() {
-            lock(&self.server.fences).push(session.fence());
+        let Some(session) = self.session.take() else { return };
+        match self.under_way {
+            Some(Late::Fenced) => self.server.fence(session),
+            Some(Late::Harmless) => _ = self.server.runtime.spawn(session.outlast()),
+            // The server has answered, and does not know the session.
+            None => {}
         }
     }
 }
 
+fn end_of_rest(session: &Session) -> Instant {
+    session.used() + LONGEST_REST.min(session.lease() / 2)
+}
+
 fn no_permit() -> NoSession {
-    NoSession::Connect(ConnectError::Resolve(std::io::Error::other("the client is closed")))
+    let closed = std::io::Error::other("the client is closed");
+    NoSession::Connect(ConnectError::Resolve(Arc::new(closed)))
 }
 
 /// What the locks hold is whole after each statement, also where a thread panicked.

@@ -80,6 +80,14 @@ impl Status {
         matches!(self, Self::DELAY | Self::GRACE)
     }
 
+    /// The session or its client is not known any more.
+    pub fn gone(self) -> bool {
+        matches!(
+            self,
+            Self::BADSESSION | Self::DEADSESSION | Self::STALE_CLIENTID | Self::EXPIRED
+        )
+    }
+
     /// The file handle no longer means a file: it went away, or the server forgot it.
     pub fn stale(self) -> bool {
         matches!(self, Self::STALE | Self::FHEXPIRED | Self::BADHANDLE)

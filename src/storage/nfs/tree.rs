@@ -9,6 +9,7 @@
 //! in the tree ends the run with an error: its files are somebody else's.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -16,14 +17,19 @@ use super::attempt::{Again, Attempt, Trouble};
 use super::attributes::{Change, Kind};
 use super::compound::{Handle, Op};
 use super::diagnose::Step;
+use super::server::Late;
 use super::status::Status;
 use super::walk::{Spot, Walk};
 use crate::policy::directory::Directory;
 use crate::storage::{Fault, Tree};
 
 const DEEPEST: usize = 1024;
-/// REMOVEs in one COMPOUND.
+/// REMOVEs in one COMPOUND: so many at first, and at most.
+const FIRST_REMOVES: usize = 4;
 const MOST_REMOVES: usize = 32;
+/// A COMPOUND that took longer is followed by a smaller one: there may be large files in it, and a call that takes longer
+/// than the verb has time for comes to nothing.
+const SLOW: Duration = Duration::from_millis(500);
 /// So many directories may fill up again behind our back before it is an error.
 const MOST_ROUNDS: u32 = 64;
 
@@ -46,6 +52,8 @@ struct Removal<'a, 'b> {
     /// The file system that the run must not leave.
     fsid: (u64, u64),
     rounds: u32,
+    /// How many REMOVEs go into the next COMPOUND.
+    removes: usize,
 }
 
 impl Attempt<'_> {
@@ -64,6 +72,7 @@ impl Attempt<'_> {
             attempt: self,
             fsid: parent.file.identity.fsid,
             rounds: 0,
+            removes: FIRST_REMOVES,
         };
         removal.stays(&top, last.as_bytes())?;
         loop {
@@ -116,8 +125,7 @@ impl Removal<'_, '_> {
             Ok(page) => page,
             Err(status) => return self.open(level, status).await,
         };
-        // An empty page that is not the last would be read for ever.
-        level.read = page.last || page.entries.is_empty();
+        level.read = page.last;
         let (directories, files): (Vec<_>, Vec<_>) = page
             .entries
             .into_iter()
@@ -151,16 +159,24 @@ impl Removal<'_, '_> {
 
     /// Removes names from a directory. A directory among them that is not empty is to be entered again.
     async fn remove(&mut self, level: &mut Level, names: Vec<Vec<u8>>, until: Instant) -> Result<(), Trouble> {
-        let most = MOST_REMOVES.min(self.attempt.server().limits().operations - 2);
         let mut left = &names[..];
         while !left.is_empty() {
             if Instant::now() >= until {
                 level.read = false;
                 return Ok(());
             }
+            // SEQUENCE and PUTFH go along.
+            let most = self.attempt.server().limits().fit(2, left.iter().map(Vec::as_slice));
             let mut ops = vec![Op::Put(&level.handle)];
-            ops.extend(left.iter().take(most).map(|name| Op::Remove(name)));
-            let reply = self.attempt.send(&ops).await?;
+            ops.extend(left.iter().take(most.min(self.removes)).map(|name| Op::Remove(name)));
+            let sent = Instant::now();
+            // It goes by handle, in a directory that is to be emptied anyway: late, it does what the next call will do.
+            let reply = self.attempt.send_as(&ops, Late::Harmless).await?;
+            self.removes = if sent.elapsed() > SLOW {
+                (self.removes / 2).max(1)
+            } else {
+                (self.removes * 2).min(MOST_REMOVES)
+            };
             self.attempt.partly_done(true);
             let Some(stopped) = reply.stopped else {
                 left = &left[ops.len() - 1..];
@@ -186,9 +202,15 @@ impl Removal<'_, '_> {
     /// The server denied something in this directory: lets us in, unless that was tried before.
     async fn open(&self, level: &mut Level, status: Status) -> Result<(), Trouble> {
         let name = String::from_utf8_lossy(&level.name);
+        // The top has no directory of this tree above it.
+        let step = if name.is_empty() {
+            Step::Remove
+        } else {
+            Step::Inside(&name)
+        };
         let denied = matches!(status, Status::ACCESS | Status::PERM);
         if level.opened || !denied {
-            return Err(self.attempt.refused(Step::Inside(&name), status));
+            return Err(self.attempt.refused(step, status));
         }
         let reply = self
             .attempt
@@ -199,7 +221,7 @@ impl Removal<'_, '_> {
                 level.opened = true;
                 Ok(())
             }
-            Some(stopped) => Err(self.attempt.refused(Step::Inside(&name), stopped.status)),
+            Some(stopped) => Err(self.attempt.refused(step, stopped.status)),
         }
     }
 

@@ -39,7 +39,8 @@ impl Attempt<'_> {
         let mut from = 0;
         while spot.is_none() || from < segments.len() {
             // SEQUENCE, PUTFH, GETFH and GETATTR go along.
-            let names = segments.len().min(from + self.server().limits().operations - 4);
+            let next = segments[from..].iter().map(|segment| segment.as_bytes());
+            let names = segments.len().min(from + self.server().limits().fit(4, next));
             let mut ops = vec![spot.as_ref().map_or(Op::PutRoot, |spot| Op::Put(&spot.handle))];
             ops.extend(
                 segments[from..names]

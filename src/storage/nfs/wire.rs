@@ -1,0 +1,306 @@
+//! A connection and the operations that make and unmake clients and sessions on it (RFC 8881, 18.34 to 18.51; minor
+//! version 2: RFC 7862). None of them needs a session of the connection's own.
+//!
+//! Left out: callbacks, pNFS, state protection.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpStream;
+
+use super::compound::{self, Results};
+use super::connect::Connection;
+use super::rpc::{self, Credentials, RpcError};
+use super::status::Status;
+use super::xdr::{Malformed, Writer};
+
+const BIND_CONN_TO_SESSION: u32 = 41;
+const EXCHANGE_ID: u32 = 42;
+const CREATE_SESSION: u32 = 43;
+const DESTROY_SESSION: u32 = 44;
+pub(super) const SEQUENCE: u32 = 53;
+const DESTROY_CLIENTID: u32 = 57;
+
+/// Says that this client does no pNFS.
+const USE_NON_PNFS: u32 = 0x0001_0000;
+/// Asks about a confirmed client and makes none.
+const UPDATE_CONFIRMED: u32 = 0x4000_0000;
+/// What the session is asked to carry at most; a server may say less.
+const LARGEST_CALL: u32 = 32 * 1024;
+const LARGEST_REPLY: u32 = 64 * 1024;
+const MOST_OPERATIONS: u32 = 64;
+/// With fewer operations in a COMPOUND, or fewer bytes, the verbs do not work.
+const FEWEST_OPERATIONS: u32 = 8;
+const SMALLEST_MESSAGE: u32 = 4096;
+/// Bytes of a call beside the names in it: credentials, SEQUENCE, file handles.
+const BESIDE_NAMES: usize = 1024;
+
+/// What the server lets one COMPOUND carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Limits {
+    /// Operations, SEQUENCE included.
+    pub operations: usize,
+    /// Bytes of a call.
+    pub call: u32,
+    /// Bytes of a reply.
+    pub reply: u32,
+}
+
+impl Limits {
+    /// The least that a session may have.
+    pub const LEAST: Self = Self {
+        operations: FEWEST_OPERATIONS as usize,
+        call: SMALLEST_MESSAGE,
+        reply: SMALLEST_MESSAGE,
+    };
+
+    /// How many of the names fit a COMPOUND, an operation each, beside so many other operations. At least one.
+    pub fn fit<'a>(&self, others: usize, names: impl Iterator<Item = &'a [u8]>) -> usize {
+        let mut room = (self.call as usize).saturating_sub(BESIDE_NAMES);
+        names
+            .take(self.operations.saturating_sub(others))
+            .take_while(|name| {
+                // The operation's number, the name's length, the name.
+                let size = 8 + name.len().next_multiple_of(4);
+                let fits = size <= room;
+                room = room.saturating_sub(size);
+                fits
+            })
+            .count()
+            .max(1)
+    }
+}
+
+/// No reply to the operations that were sent.
+#[derive(Debug)]
+pub(super) enum SessionError {
+    Rpc(RpcError),
+    /// The server refused an operation of the session itself, so nothing else was carried out.
+    Refused(&'static str, Status),
+}
+
+impl From<RpcError> for SessionError {
+    fn from(error: RpcError) -> Self {
+        Self::Rpc(error)
+    }
+}
+
+impl From<Malformed> for SessionError {
+    fn from(malformed: Malformed) -> Self {
+        Self::Rpc(RpcError::Malformed(malformed))
+    }
+}
+
+/// A session's name on its server.
+pub(super) type SessionId = [u8; 16];
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Wire {
+    stream: TcpStream,
+    address: SocketAddr,
+    credentials: Arc<Credentials>,
+    minor: u32,
+    xid: u32,
+}
+
+impl Wire {
+    /// Nothing is sent yet.
+    pub fn new(connection: Connection, credentials: Arc<Credentials>, minor: u32) -> Self {
+        Self {
+            stream: connection.stream,
+            address: connection.address,
+            credentials,
+            minor,
+            // Whatever it starts with; a value of its own helps to tell connections apart in a capture.
+            xid: uuid::Uuid::new_v4().as_fields().0,
+        }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn minor(&self) -> u32 {
+        self.minor
+    }
+
+    pub fn set_minor(&mut self, minor: u32) {
+        self.minor = minor;
+    }
+
+    /// Begins a COMPOUND.
+    pub fn begin(&self, count: usize) -> Writer {
+        compound::begin(self.minor, count)
+    }
+
+    pub async fn send(&mut self, arguments: Writer) -> Result<Vec<u8>, RpcError> {
+        self.xid = self.xid.wrapping_add(1);
+        let arguments = arguments.into_bytes();
+        rpc::call(&mut self.stream, self.xid, &self.credentials, &arguments).await
+    }
+
+    /// Whether the server has closed the connection, or sent what nobody asked for.
+    pub fn closed(&self) -> bool {
+        let read = self.stream.try_read(&mut [0]);
+        !matches!(read, Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
+    }
+
+    /// What this host has not sent yet of a call that was given up, it never sends.
+    pub fn cut(self) {
+        if let Err(error) = self.stream.set_zero_linger() {
+            tracing::debug!(%error, "a connection is closed the usual way");
+        }
+    }
+
+    /// 18.35: a new life of this owner. The client id, and the number of its first CREATE_SESSION. All that an earlier
+    /// life of the owner has on the server ends with that CREATE_SESSION: sessions, and calls that come late in them.
+    pub async fn exchange_id(&mut self, owner: &str) -> Result<(u64, u32), SessionError> {
+        self.exchange(owner, USE_NON_PNFS).await
+    }
+
+    /// Whether the server knows an earlier life of this owner.
+    pub async fn knows(&mut self, owner: &str) -> Result<bool, RpcError> {
+        match self.exchange(owner, USE_NON_PNFS | UPDATE_CONFIRMED).await {
+            Err(SessionError::Refused(_, Status::NOENT)) => Ok(false),
+            Err(SessionError::Rpc(error)) => Err(error),
+            // The verifier is not that one's: NOT_SAME. Servers that answer otherwise are taken to know it.
+            _ => Ok(true),
+        }
+    }
+
+    async fn exchange(&mut self, owner: &str, flags: u32) -> Result<(u64, u32), SessionError> {
+        let mut arguments = self.begin(1);
+        arguments.u32(EXCHANGE_ID);
+        arguments.fixed(&uuid::Uuid::new_v4().as_bytes()[..8]); // the verifier of a new life
+        arguments.opaque(owner.as_bytes());
+        arguments.u32(flags);
+        arguments.u32(0); // SP4_NONE
+        arguments.u32(0); // no implementation id
+        let reply = self.send(arguments).await?;
+        let mut results = Results::new(&reply)?;
+        accepted("EXCHANGE_ID", results.next(EXCHANGE_ID)?)?;
+        Ok((results.reader().u64()?, results.reader().u32()?))
+    }
+
+    /// 18.36.
+    pub async fn create_session(&mut self, client: u64, sequence: u32) -> Result<(SessionId, Limits), SessionError> {
+        let mut arguments = self.begin(1);
+        arguments.u32(CREATE_SESSION);
+        arguments.u64(client);
+        arguments.u32(sequence);
+        arguments.u32(0); // neither persistent nor with callbacks
+        let forward = [0, LARGEST_CALL, LARGEST_REPLY, 4096, MOST_OPERATIONS, 1, 0];
+        // Never used, but servers refuse a session without it, or with less.
+        let back = [0, 4096, 4096, 0, 2, 1, 0];
+        for value in forward.into_iter().chain(back) {
+            arguments.u32(value);
+        }
+        arguments.u32(0x4000_0000); // callback program
+        arguments.u32(1); // one way to call back: AUTH_NONE
+        arguments.u32(0);
+        let reply = self.send(arguments).await?;
+        let mut results = Results::new(&reply)?;
+        accepted("CREATE_SESSION", results.next(CREATE_SESSION)?)?;
+        let reader = results.reader();
+        let id = reader.fixed()?;
+        reader.u32()?; // the sequence that was sent
+        reader.u32()?; // flags
+        let [_padding, call, reply, _cached, operations] = [
+            reader.u32()?,
+            reader.u32()?,
+            reader.u32()?,
+            reader.u32()?,
+            reader.u32()?,
+        ];
+        if operations < FEWEST_OPERATIONS || call.min(reply) < SMALLEST_MESSAGE {
+            return Err(
+                Malformed("the server allows fewer operations, or smaller messages, than Bindery needs").into(),
+            );
+        }
+        let limits = Limits {
+            operations: operations.min(MOST_OPERATIONS) as usize,
+            call: call.min(LARGEST_CALL),
+            reply: reply.min(LARGEST_REPLY),
+        };
+        Ok((id, limits))
+    }
+
+    /// 18.37. A session that the server does not know is destroyed: with its memory, or with its lease.
+    pub async fn destroy_session(&mut self, session: &SessionId) -> Result<(), SessionError> {
+        let mut arguments = self.begin(1);
+        arguments.u32(DESTROY_SESSION);
+        arguments.fixed(session);
+        let reply = self.send(arguments).await?;
+        match Results::new(&reply)?.next(DESTROY_SESSION)? {
+            status if status.gone() => Ok(()),
+            status => accepted("DESTROY_SESSION", status),
+        }
+    }
+
+    /// 18.50. Only tidiness: without it the server forgets the client when its lease ends.
+    pub async fn destroy_client(&mut self, client: u64) -> Result<(), RpcError> {
+        let mut arguments = self.begin(1);
+        arguments.u32(DESTROY_CLIENTID);
+        arguments.u64(client);
+        self.send(arguments).await?;
+        Ok(())
+    }
+
+    /// 18.34. If it is refused, what follows tells.
+    pub async fn bind(&mut self, session: &SessionId) -> Result<(), RpcError> {
+        let mut arguments = self.begin(1);
+        arguments.u32(BIND_CONN_TO_SESSION);
+        arguments.fixed(session);
+        arguments.u32(1); // for calls, not for callbacks
+        arguments.u32(0); // no RDMA
+        self.send(arguments).await?;
+        Ok(())
+    }
+
+    /// A SEQUENCE alone, and what the server answers to it.
+    pub async fn sequence(&mut self, session: &SessionId, sequence: u32) -> Result<Status, RpcError> {
+        let mut arguments = self.begin(1);
+        write_sequence(&mut arguments, session, sequence);
+        let reply = self.send(arguments).await?;
+        Ok(Results::new(&reply)?.next(SEQUENCE)?)
+    }
+}
+
+/// 18.46. The reply need not be cached: nobody wants it later.
+pub(super) fn write_sequence(arguments: &mut Writer, session: &SessionId, sequence: u32) {
+    arguments.u32(SEQUENCE);
+    arguments.fixed(session);
+    for value in [sequence, 0, 0, 0] {
+        arguments.u32(value); // sequence, slot, highest slot, cache
+    }
+}
+
+pub(super) fn accepted(operation: &'static str, status: Status) -> Result<(), SessionError> {
+    match status {
+        Status::OK => Ok(()),
+        status => Err(SessionError::Refused(operation, status)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_holds_as_many_names_as_its_operations_and_its_bytes_allow() {
+        let names = vec![vec![b'x'; 255]; 100];
+        let fit = |limits: Limits| limits.fit(2, names.iter().map(Vec::as_slice));
+        assert_eq!(fit(Limits::LEAST), 6);
+        let many = Limits {
+            operations: 64,
+            ..Limits::LEAST
+        };
+        assert_eq!(fit(many), 11); // of 264 bytes in 3072
+        let large = Limits {
+            call: LARGEST_CALL,
+            ..many
+        };
+        assert_eq!(fit(large), 62);
+    }
+}

@@ -1,0 +1,182 @@
+//! Calls that may take effect late are fenced off, also those of a process that crashed; and what keeps a fence from being
+//! confirmed keeps nobody for ever.
+
+use std::time::Duration;
+
+use bindery::storage::{Existing, Fault, Outcome, Storage};
+use tokio::time::Instant;
+
+use super::outages::{relay_met, shortly};
+use super::{client, directory, make, mode, options, soon};
+use crate::support::nfs::Ganesha;
+use crate::support::relay::{Fate, Relay};
+use bindery::storage::nfs::NfsStorage;
+
+const BADSESSION: u32 = 10052;
+const SERVERFAULT: u32 = 10006;
+/// A COMPOUND of minor version 2 that holds `BIND_CONN_TO_SESSION`, with which a fence begins, or `DESTROY_SESSION` alone.
+const BIND: &str = "\0\0\0\x02\0\0\0\x01\0\0\0\x29";
+const DESTROY: &str = "\0\0\0\x02\0\0\0\x01\0\0\0\x2c";
+
+#[tokio::test]
+async fn a_fence_that_nobody_confirms_is_given_up_and_holds_up_no_other_server() {
+    for (pattern, fate) in [(BIND, Fate::Late), (DESTROY, Fate::Answered(SERVERFAULT))] {
+        let limit = Duration::from_secs(2);
+        let (server, other) = (Ganesha::start(), Ganesha::start());
+        let client = client().with_longest_fence(limit);
+        let relay = Relay::to(server.address());
+        let share = relay.share("/export");
+        let name = directory("late-one");
+        relay.plan("late-one", 0, 1, Fate::Late);
+        let given_up = shortly();
+        let stuck = client.make(&share, &name, mode(0o777), Existing::SetAttributes, given_up);
+        let unconfirmed = async {
+            relay_met(&relay, 1).await;
+            relay.plan(pattern, 0, 1000, fate);
+        };
+        let (stuck, ()) = tokio::join!(stuck, unconfirmed);
+        assert_eq!(stuck.unwrap_err().outcome, Outcome::Unknown);
+
+        let error = client.look_up(&share, &name, shortly()).await.unwrap_err();
+        assert_eq!((error.fault, error.outcome), (Fault::TimedOut, Outcome::NotDone));
+        assert_eq!(
+            error.message,
+            format!(
+                "cannot look up directory late-one on {share}: an earlier call got no answer and must first be fenced off, \
+                 lest it take effect late; {}:2049 did not confirm that in time. Check that the NFS server runs there; if \
+                 it is gone for good, this ends soon after its lease, 90 s on most servers.",
+                share.server()
+            )
+        );
+        assert!(make(&client, &other.share("/export"), "a").await.unwrap().new);
+        assert!(Instant::now() < given_up + limit, "too slow to tell");
+
+        assert_eq!(client.look_up(&share, &name, soon()).await, Ok(None));
+        assert!(Instant::now() >= given_up + limit, "the fence was not waited for");
+    }
+}
+
+#[tokio::test]
+async fn a_call_is_fenced_off_without_another_verb() {
+    let (server, client) = (Ganesha::start(), client());
+    let relay = Relay::to(server.address());
+    let share = relay.share("/export");
+    relay.plan("late-one", 0, 1, Fate::Late);
+    let name = directory("late-one");
+    let made = client.make(&share, &name, mode(0o777), Existing::SetAttributes, shortly());
+    assert_eq!(made.await.unwrap_err().outcome, Outcome::Unknown);
+    relay.plan(DESTROY, 0, 1, Fate::AnswerLost);
+    relay_met(&relay, 2).await;
+    refused(&relay.release(), 1);
+    assert!(!server.export_dir().join("late-one").exists());
+}
+
+#[tokio::test]
+async fn a_call_that_changes_nothing_or_only_empties_a_tree_leaves_no_fence() {
+    let (server, client) = (Ganesha::start(), client());
+    let relay = Relay::to(server.address());
+    let share = relay.share("/export");
+    make(&client, &share, "tree").await.unwrap();
+    // A file: of all calls, only its REMOVE has the name.
+    std::fs::write(server.export_dir().join("tree/inside"), "").unwrap();
+    for (met, name) in [(1, "nothing"), (2, "inside")] {
+        relay.plan(name, 0, 1, Fate::Late);
+        let given_up = Instant::now() + Duration::from_secs(1);
+        let stuck = async {
+            if name == "inside" {
+                client.remove_tree(&share, &directory("tree"), given_up).await.map(drop)
+            } else {
+                client.look_up(&share, &directory(name), given_up).await.map(drop)
+            }
+        };
+        let unconfirmed = async {
+            relay_met(&relay, met).await;
+            relay.plan(BIND, 0, 1000, Fate::Late);
+        };
+        let (stuck, ()) = tokio::join!(stuck, unconfirmed);
+        assert_eq!(stuck.unwrap_err().fault, Fault::TimedOut);
+        assert!(make(&client, &share, &format!("after-{name}")).await.unwrap().new);
+        assert_eq!(relay.met(), met, "a fence was tried");
+    }
+}
+
+#[test]
+fn late_calls_of_a_process_that_crashed_end_when_the_next_of_its_name_connects() {
+    let server = Ganesha::start();
+    let relay = Relay::to(server.address());
+    let share = relay.share("/export");
+    let life = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.expect("a runtime")
+    };
+    relay.plan("late-", 0, 3, Fate::Late);
+    let crashed = life();
+    crashed.block_on(async {
+        let client = client();
+        let names: Vec<_> = (0..3).map(|number| directory(&format!("late-{number}"))).collect();
+        let stuck = names
+            .iter()
+            .map(|name| client.make(&share, name, mode(0o777), Existing::SetAttributes, soon()));
+        tokio::select! {
+            end = futures::future::join_all(stuck) => panic!("{end:?}"),
+            () = relay_met(&relay, 3) => {}
+        }
+        // Nor is anything said any more: no fence gets through.
+        relay.plan(BIND, 0, 1000, Fate::Late);
+    });
+    drop(crashed);
+    let fences = relay.met() - 3;
+    // One session of the next life is enough.
+    life().block_on(async {
+        assert_eq!(client().look_up(&share, &directory("late-0"), soon()).await, Ok(None));
+    });
+    refused(&relay.release()[..3], 3);
+    assert_eq!(relay.met(), 3 + fences);
+    assert_eq!(std::fs::read_dir(server.export_dir()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_server_that_forgot_many_sessions_at_rest_is_no_error() {
+    let (server, client) = (Ganesha::start(), client());
+    let relay = Relay::to(server.address());
+    let share = relay.share("/export");
+    let names: Vec<_> = (0..16).map(|number| format!("before-{number}")).collect();
+    let made = futures::future::join_all(names.iter().map(|name| make(&client, &share, name))).await;
+    assert!(made.into_iter().all(|made| made.unwrap().new));
+    assert!(
+        relay.connections() >= 12,
+        "they did not run at the same time: nothing was tested"
+    );
+    relay.forget_sessions();
+    assert!(make(&client, &share, "after").await.unwrap().new);
+}
+
+#[tokio::test]
+async fn sessions_at_rest_are_closed_before_their_lease_is_over() {
+    let server = Ganesha::start();
+    let relay = Relay::to(server.address());
+    let share = relay.share("/export");
+    let client = NfsStorage::new(options(0));
+    make(&client, &share, "a").await.unwrap();
+    assert_eq!(relay.open(), 1);
+    relay.plan(DESTROY, 0, 1, Fate::Answered(0));
+    let late = soon();
+    while relay.open() > 0 {
+        assert!(Instant::now() < late, "it stays open");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(relay.met(), 1, "the server was not told");
+    assert!(make(&client, &share, "b").await.unwrap().new);
+}
+
+/// The server has answered BADSESSION to each of these calls.
+fn refused(answers: &[Vec<u8>], calls: usize) {
+    assert_eq!(answers.len(), calls);
+    let refused = BADSESSION.to_be_bytes();
+    for answer in answers {
+        assert!(
+            answer.windows(4).any(|word| word == refused),
+            "the late call got {answer:?}"
+        );
+    }
+}
