@@ -275,3 +275,27 @@ async fn a_volume_of_another_instance_is_never_touched() {
     assert!(directory(&volume).join("precious").exists());
     other.unregister().await;
 }
+
+#[tokio::test]
+async fn a_share_on_another_file_system_than_before_stops_the_cleanup_until_somebody_has_looked() {
+    let scene = scene("delete").await;
+    let volume = with_a_file(&scene, "data").await;
+    let name = volume_name(&volume);
+    // As if the server exported the empty folder on which the disk is usually mounted.
+    let other_disk = json!({"metadata": {"annotations": {"bindery.dev/directory-id": "1.2:3"}}});
+    scene.patch_volume(name, other_disk).await;
+    scene.delete("data").await;
+    let told = scene.event(name, "CleanupFailed").await;
+    assert!(
+        told.contains("Check that the server has mounted what it exports."),
+        "{told}"
+    );
+    let way_out = format!("kubectl annotate pv --overwrite {name} bindery.dev/on-delete=retain");
+    assert!(told.ends_with(&way_out), "{told}");
+    assert!(scene.volumes().get_opt(name).await.unwrap().is_some());
+
+    let give_up = json!({"metadata": {"annotations": {"bindery.dev/on-delete": "retain"}}});
+    scene.patch_volume(name, give_up).await;
+    scene.until_gone(&volume).await;
+    assert!(directory(&volume).join("precious").exists());
+}

@@ -211,11 +211,9 @@ async fn a_directory_above_or_in_another_volumes_is_refused_and_leaves_nothing()
             volume_name(&volume),
         );
         assert_eq!(refused, message);
+        let undone = async || (scene.own_volumes().await.len() == 1).then_some(());
+        eventually("what was begun is undone", undone).await;
     }
-    eventually("what was begun is undone", async || {
-        (scene.own_volumes().await.len() == 1).then_some(())
-    })
-    .await;
     assert!(!place(&scene, "a/b/c").exists());
     scene.bound(claim("beside", "a/bb")).await;
 }

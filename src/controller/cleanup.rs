@@ -106,7 +106,7 @@ impl Volumes {
             .await?;
         let left = self.leave(volume, record, &trash).await?;
         if left != Moved::Done && self.storage.look_up(share, &trash, Self::soon()).await?.is_none() {
-            return Ok(absent(record, left));
+            return self.absent(record, left).await;
         }
         while self.storage.remove_tree(share, &trash, Self::soon()).await? == Tree::Remains {
             if self.tasks.stop().is_cancelled() {
@@ -127,10 +127,13 @@ impl Volumes {
             let names = self.storage.list(&record.share, None, Self::soon()).await?;
             names.into_iter().find(|name| Directory::is_archive_of(name, &tag))
         };
-        Ok(match name {
-            Some(name) => End::Done(reason::ARCHIVED, format!("{} is archived as {name}", named(record))),
-            None => absent(record, left),
-        })
+        match name {
+            Some(name) => Ok(End::Done(
+                reason::ARCHIVED,
+                format!("{} is archived as {name}", named(record)),
+            )),
+            None => self.absent(record, left).await,
+        }
     }
 
     /// Renames the directory away from the live path, if it is the one that the volume was given.
@@ -144,6 +147,35 @@ impl Volumes {
             .await?;
         tracing::debug!(volume = volume.name, ?moved, to = %to, "left the live path");
         Ok(moved)
+    }
+
+    /// The directory is neither at its path nor where an earlier try would have moved it. On another file system than it
+    /// was made on that proves nothing: its disk may not be mounted, and the volume is the only record of it.
+    async fn absent(&self, record: &Record, left: Moved) -> Result<End, Failure> {
+        let above = self
+            .storage
+            .above(&record.share, &record.directory, Self::soon())
+            .await?;
+        if record
+            .identity
+            .is_some_and(|identity| identity.fsid != above.identity.fsid)
+        {
+            return Err(Failure::OtherFileSystem(format!(
+                "{} cannot be found: share and directory were on another file system when it was made. Check that the \
+                 server has mounted what it exports",
+                named(record)
+            )));
+        }
+        Ok(match left {
+            Moved::Another(_) => End::Odd(reason::REPLACED, replaced(record)),
+            Moved::Missing | Moved::Done => End::Odd(
+                reason::MISSING,
+                format!(
+                    "{} is not there: an earlier try or somebody else has moved or removed it",
+                    named(record)
+                ),
+            ),
+        })
     }
 
     /// Which directory the volume was given. One that was bound without us does not say: then the directory that is
@@ -166,20 +198,6 @@ impl Volumes {
         ];
         patch(&self.api(), &volume.name, operations.into()).await?;
         Ok(Some(found.identity))
-    }
-}
-
-/// Neither at its path nor where an earlier try would have moved it.
-fn absent(record: &Record, left: Moved) -> End {
-    match left {
-        Moved::Another(_) => End::Odd(reason::REPLACED, replaced(record)),
-        Moved::Missing | Moved::Done => End::Odd(
-            reason::MISSING,
-            format!(
-                "{} is not there: an earlier try or somebody else has moved or removed it",
-                named(record)
-            ),
-        ),
     }
 }
 
