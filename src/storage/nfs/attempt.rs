@@ -16,8 +16,9 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::compound::{Op, Reply};
 use super::diagnose::{self, Cause, Scene, Step, Waiting};
+use super::loan::Late;
 use super::rpc::RpcError;
-use super::server::{Late, NoSession, Server};
+use super::server::{NoSession, Server};
 use super::status::Status;
 use super::wire::SessionError;
 use crate::policy::directory::Share;

@@ -1,7 +1,7 @@
 //! NFS without a mount: a client in user space for versions 4.2 and 4.1 (RFC 7862, RFC 8881), over TCP, with AUTH_SYS.
 //!
 //! From the wire up: [`xdr`], [`rpc`], [`status`], [`attributes`] and [`compound`] speak the protocol; [`connect`],
-//! [`wire`], [`owner`], [`session`], [`fence`] and [`server`] keep connections, and fence off calls that got no answer; [`attempt`] runs a verb with its
+//! [`wire`], [`owner`], [`session`], [`loan`], [`fence`] and [`server`] keep connections, and fence off calls that got no answer; [`attempt`] runs a verb with its
 //! retries and its deadline, and [`diagnose`] says what went wrong; [`walk`], [`make`], [`moves`], [`list`] and [`tree`]
 //! are the verbs.
 //!
@@ -19,6 +19,7 @@ mod connect;
 mod diagnose;
 mod fence;
 mod list;
+mod loan;
 mod make;
 mod moves;
 mod owner;

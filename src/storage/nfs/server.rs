@@ -16,12 +16,12 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::compound::{Op, Reply};
 use super::connect::{ConnectError, Connection, Resolved, connect, resolve};
 use super::diagnose::Waiting;
+use super::loan::Loan;
 use super::owner::Owners;
 use super::rpc::{Credentials, RpcError};
 use super::session::Session;
@@ -83,25 +83,6 @@ impl From<SessionError> for NoSession {
     fn from(error: SessionError) -> Self {
         Self::Session(error)
     }
-}
-
-/// What becomes of a call that was given up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Late {
-    /// It must not take effect any more: it is fenced off.
-    Fenced,
-    /// It changes nothing, or nothing that another call would not change, too.
-    Harmless,
-}
-
-/// A session in use.
-pub(super) struct Loan<'a> {
-    server: &'a Arc<Server>,
-    session: Option<Session>,
-    rested: bool,
-    /// The call that is under way, and whether it does harm if it takes effect once this is dropped.
-    under_way: Option<Late>,
-    _permit: SemaphorePermit<'a>,
 }
 
 impl Server {
@@ -177,6 +158,10 @@ impl Server {
         );
     }
 
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.runtime.spawn(task);
+    }
+
     async fn settled(&self, waiting: &impl Fn(Waiting)) {
         let mut fences = self.fences.subscribe();
         loop {
@@ -190,7 +175,8 @@ impl Server {
         }
     }
 
-    fn fence(self: &Arc<Self>, session: Session) {
+    /// Fences the call off that is under way in this session.
+    pub fn fence(self: &Arc<Self>, session: Session) {
         let address = session.address();
         self.fences.send_modify(|fences| fences.push(address));
         let fence = session.into_fence(self.manners.credentials.clone());
@@ -221,7 +207,8 @@ impl Server {
         None
     }
 
-    fn lay_to_rest(self: &Arc<Self>, session: Session) {
+    /// The session is free for the next call.
+    pub fn lay_to_rest(self: &Arc<Self>, session: Session) {
         let mut rest = lock(&self.rest);
         rest.sessions.push(session);
         if !std::mem::replace(&mut rest.tended, true) {
@@ -299,47 +286,6 @@ impl Server {
         *lock(&self.limits) = session.limits();
         tracing::debug!(server = self.name, privileged, "a session is open");
         Ok(session)
-    }
-}
-
-impl Loan<'_> {
-    /// See [`Session::call`].
-    pub async fn call(&mut self, ops: &[Op<'_>], late: Late) -> Result<Reply, SessionError> {
-        let Some(session) = &mut self.session else {
-            // Only what consumes the loan takes the session out of it.
-            let gone = std::io::ErrorKind::NotConnected;
-            return Err(SessionError::Rpc(RpcError::Broken(gone.into())));
-        };
-        self.under_way = Some(late);
-        let reply = session.call(ops).await;
-        if !matches!(reply, Err(SessionError::Rpc(_))) {
-            self.under_way = None;
-        }
-        reply
-    }
-
-    /// Whether its session was at rest before.
-    pub fn rested(&self) -> bool {
-        self.rested
-    }
-
-    /// The server has answered: the session is free for the next call.
-    pub fn give_back(mut self) {
-        if let Some(session) = self.session.take() {
-            self.server.lay_to_rest(session);
-        }
-    }
-}
-
-impl Drop for Loan<'_> {
-    fn drop(&mut self) {
-        let Some(session) = self.session.take() else { return };
-        match self.under_way {
-            Some(Late::Fenced) => self.server.fence(session),
-            Some(Late::Harmless) => _ = self.server.runtime.spawn(session.outlast()),
-            // The server has answered, and does not know the session.
-            None => {}
-        }
     }
 }
 

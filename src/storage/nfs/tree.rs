@@ -17,7 +17,7 @@ use super::attempt::{Again, Attempt, Trouble};
 use super::attributes::{Change, Kind};
 use super::compound::{Handle, Op};
 use super::diagnose::Step;
-use super::server::Late;
+use super::loan::Late;
 use super::status::Status;
 use super::walk::{Spot, Walk};
 use crate::policy::directory::Directory;

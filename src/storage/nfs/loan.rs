@@ -1,0 +1,71 @@
+//! A session in use, and what becomes of its call when nobody waits for it any more.
+
+use std::sync::Arc;
+
+use tokio::sync::SemaphorePermit;
+
+use super::compound::{Op, Reply};
+use super::rpc::RpcError;
+use super::server::Server;
+use super::session::Session;
+use super::wire::SessionError;
+
+/// What becomes of a call that was given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Late {
+    /// It must not take effect any more: it is fenced off.
+    Fenced,
+    /// It changes nothing, or nothing that another call would not change, too.
+    Harmless,
+}
+
+/// A session in use.
+pub(super) struct Loan<'a> {
+    pub server: &'a Arc<Server>,
+    pub session: Option<Session>,
+    pub rested: bool,
+    /// The call that is under way, and whether it does harm if it takes effect once this is dropped.
+    pub under_way: Option<Late>,
+    pub _permit: SemaphorePermit<'a>,
+}
+
+impl Loan<'_> {
+    /// See [`Session::call`].
+    pub async fn call(&mut self, ops: &[Op<'_>], late: Late) -> Result<Reply, SessionError> {
+        let Some(session) = &mut self.session else {
+            // Only what consumes the loan takes the session out of it.
+            let gone = std::io::ErrorKind::NotConnected;
+            return Err(SessionError::Rpc(RpcError::Broken(gone.into())));
+        };
+        self.under_way = Some(late);
+        let reply = session.call(ops).await;
+        if !matches!(reply, Err(SessionError::Rpc(_))) {
+            self.under_way = None;
+        }
+        reply
+    }
+
+    /// Whether its session was at rest before.
+    pub fn rested(&self) -> bool {
+        self.rested
+    }
+
+    /// The server has answered: the session is free for the next call.
+    pub fn give_back(mut self) {
+        if let Some(session) = self.session.take() {
+            self.server.lay_to_rest(session);
+        }
+    }
+}
+
+impl Drop for Loan<'_> {
+    fn drop(&mut self) {
+        let Some(session) = self.session.take() else { return };
+        match self.under_way {
+            Some(Late::Fenced) => self.server.fence(session),
+            Some(Late::Harmless) => self.server.spawn(session.outlast()),
+            // The server has answered, and does not know the session.
+            None => {}
+        }
+    }
+}
