@@ -64,7 +64,7 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
     let storage: Arc<dyn Storage> = Arc::new(NfsStorage::new(NfsOptions {
         uid: config.nfs_user.0,
         gid: config.nfs_user.1,
-        machine: format!("bindery-{}", us.instance),
+        machine: machine(&us.instance),
         privileged_port: true,
     }));
     let readiness = Readiness::waiting_for([WATCHES, registration::PART]);
@@ -160,6 +160,13 @@ async fn connect(kubeconfig: Option<std::path::PathBuf>) -> Result<Client> {
     };
     let client = ClientBuilder::try_from(config).context("the API server's address or certificates are of no use")?;
     Ok(client.with_layer(&TimeoutLayer::new(API_CALL)).build())
+}
+
+/// What NFS servers know this process by. A successor on the same host, such as the restarted container of a pod, ends
+/// what it left; two processes that live at the same time must have two names.
+fn machine(instance: &str) -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("{} {instance}", host.trim())
 }
 
 /// The id of this installation: the flag, or the uid of namespace kube-system, which lives as long as the cluster.
