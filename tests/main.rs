@@ -6,6 +6,8 @@ mod support;
 mod admission;
 /// The claim's way out: delete, archive, retain.
 mod cleanup;
+/// The classes that we show people.
+mod examples;
 /// Linux's own NFS client mounts what a volume names.
 mod kernel_client;
 /// Layouts of their own: templates, directories that are there already, one directory one volume.

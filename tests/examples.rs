@@ -1,0 +1,73 @@
+//! The classes in deploy/examples do what their comments say.
+
+use std::os::unix::fs::MetadataExt;
+use std::process::{Command, Stdio};
+
+use k8s_openapi::api::core::v1::PersistentVolume;
+use serde_json::{Value, json};
+
+use crate::support::bed::Bed;
+use crate::support::scene::{Scene, directory, mark, volume_name};
+
+/// Applies an example as a user would, but for the server, and binds a claim of it.
+async fn bound(scene: &Scene, example: &str, fields: Value) -> PersistentVolume {
+    let file = format!("{}/deploy/examples/{example}.yaml", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(file).unwrap();
+    let text = text
+        .replace("nfs.example.com", &Bed::get().server)
+        .replace("/export/volumes", &Bed::get().share);
+    let kubectl = std::env::var("KUBECTL").unwrap();
+    let mut apply = Command::new(kubectl)
+        .args(["apply", "-f", "-"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::io::Write::write_all(&mut apply.stdin.take().unwrap(), text.as_bytes()).unwrap();
+    assert!(apply.wait().unwrap().success(), "{example}");
+    let mut claim = scene.claim_with(example, fields);
+    claim["spec"]["storageClassName"] = json!(example);
+    scene.bound(claim).await.1
+}
+
+#[tokio::test]
+async fn each_example_is_listed_applied_and_does_what_it_says() {
+    let scene = Scene::new().await;
+    let none = || json!({});
+    let name = &scene.name;
+
+    let archived = bound(&scene, "keep-archives", none()).await;
+    assert_eq!(mark(&archived, "on-delete"), Some("archive"));
+    let deleted = bound(&scene, "scratch", none()).await;
+    assert_eq!(mark(&deleted, "on-delete"), Some("delete"));
+    let found = bound(&scene, "own-layout", none()).await;
+    assert_eq!(mark(&found, "sub-dir"), Some(format!("{name}/own-layout").as_str()));
+    let owned = bound(&scene, "owned", none()).await;
+    let stat = std::fs::metadata(directory(&owned)).unwrap();
+    assert_eq!((stat.mode() & 0o7777, stat.uid(), stat.gid()), (0o2770, 1000, 2000));
+
+    let kept = bound(&scene, "survives-rebuild", none()).await;
+    std::fs::write(directory(&kept).join("data"), "").unwrap();
+    scene.delete("survives-rebuild").await;
+    scene.until_gone(&kept).await;
+    let again = bound(&scene, "survives-rebuild", none()).await;
+    assert_eq!(
+        (mark(&again, "directory"), volume_name(&again)),
+        (Some("adopted"), volume_name(&kept))
+    );
+    assert!(directory(&again).join("data").exists());
+
+    let own = json!({"metadata": {"annotations": {"bindery.dev/on-delete": "delete"}}});
+    let decided = bound(&scene, "teams-decide", own).await;
+    assert_eq!(mark(&decided, "on-delete"), Some("delete"));
+
+    let listed = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/examples/README.md")).unwrap();
+    let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/examples")).unwrap();
+    let files: Vec<_> = folder
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    let classes: Vec<_> = files.iter().filter(|file| file.ends_with(".yaml")).collect();
+    assert_eq!(classes.len(), 6, "an example without a test: {classes:?}");
+    for file in classes {
+        assert!(listed.contains(&format!("({file})")), "{file} is not in the README");
+    }
+}
