@@ -18,7 +18,8 @@ use kube::{Api, Client, ResourceExt};
 use crate::names::{self, is_object_name};
 use crate::policy::claim::Claim;
 use crate::policy::decide;
-use crate::volume::Volume;
+use crate::policy::directory::{Directory, Share, overlap};
+use crate::volume::{Volume, area};
 
 /// A handle on the cluster; clones share what is watched.
 #[derive(Clone)]
@@ -27,11 +28,13 @@ pub struct Cluster {
     pub client: Client,
     classes: Store<StorageClass>,
     namespaces: Store<PartialObjectMeta<Namespace>>,
+    volumes: Store<PersistentVolume>,
 }
 
 impl Cluster {
     /// Prepares the watches of classes and namespaces; the future that comes with it keeps them up and never ends.
-    pub fn new(client: Client) -> (Self, impl Future<Output = ()> + Send + use<>) {
+    /// Volumes are watched by the controller, which lends its store.
+    pub fn new(client: Client, volumes: Store<PersistentVolume>) -> (Self, impl Future<Output = ()> + Send + use<>) {
         let (classes, classes_writer) = reflector::store();
         let (namespaces, namespaces_writer) = reflector::store();
         let config = watcher::Config::default;
@@ -53,6 +56,7 @@ impl Cluster {
             client,
             classes,
             namespaces,
+            volumes,
         };
         (cluster, watches)
     }
@@ -90,11 +94,22 @@ impl Cluster {
         Ok(namespace.map(told).unwrap_or_default())
     }
 
-    /// All volumes whose directories may overlap with those of this area, live, whatever has become of them.
-    pub async fn area(&self, area: &str) -> kube::Result<Vec<Volume>> {
+    /// All volumes whose directories may overlap with this one, whatever has become of them: those of its area, live, and
+    /// of other shares of its server, such as an export inside an export, those that the watch has.
+    pub async fn neighbours(&self, share: &Share, directory: &Directory) -> kube::Result<Vec<Volume>> {
         let volumes: Api<PersistentVolume> = Api::all(self.client.clone());
-        let neighbours = ListParams::default().labels(&format!("{}={area}", names::AREA));
-        Ok(volumes.list(&neighbours).await?.iter().map(Volume::read).collect())
+        let area = area(share, directory);
+        let path = share.join(directory);
+        let same_area = ListParams::default().labels(&format!("{}={area}", names::AREA));
+        let live = volumes.list(&same_area).await?;
+        let elsewhere = |volume: &&Arc<PersistentVolume>| {
+            let nfs = volume.spec.as_ref().and_then(|spec| spec.nfs.as_ref());
+            volume.labels().get(names::AREA).is_some_and(|other| *other != area)
+                && nfs.is_some_and(|nfs| nfs.server == share.server() && overlap(&nfs.path, &path))
+        };
+        let watched = self.volumes.state();
+        let watched = watched.iter().filter(elsewhere).map(|volume| Volume::read(volume));
+        Ok(live.iter().map(Volume::read).chain(watched).collect())
     }
 
     /// The volume of that name, live: it was made a moment ago, and the controller manager is writing to it.

@@ -43,8 +43,30 @@ pub async fn take_back(volumes: &Api<PersistentVolume>, name: &str, which: Patch
         unset(mark::READY),
         add("/spec/claimRef/uid", json!(names::FENCE)),
     ];
-    patch(volumes, name, operations).await?;
-    volumes.delete(name, &DeleteParams::default()).await.map(drop)
+    let operations = Patch::Json::<()>(Operations(operations));
+    let fenced = volumes.patch(name, &PatchParams::default(), &operations).await?;
+    // By now the cleanup may have let it go, and another may have its name.
+    let exactly = DeleteParams {
+        preconditions: Some(Preconditions {
+            uid: fenced.metadata.uid,
+            resource_version: None,
+        }),
+        ..DeleteParams::default()
+    };
+    match volumes.delete(name, &exactly).await {
+        Err(error) if is_gone(&error) || is_outdated(&error) => Ok(()),
+        deleted => deleted.map(drop),
+    }
+}
+
+/// Merges fields into a volume in the very state that was judged.
+pub async fn merge(volumes: &Api<PersistentVolume>, volume: &Volume, mut fields: Value) -> kube::Result<()> {
+    fields["metadata"]["uid"] = json!(volume.uid);
+    fields["metadata"]["resourceVersion"] = json!(volume.version);
+    volumes
+        .patch(&volume.name, &PatchParams::default(), &Patch::Merge(fields))
+        .await
+        .map(drop)
 }
 
 /// The patch fails unless it is this very object.

@@ -10,18 +10,18 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use kube::Api;
 use kube::api::PostParams;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::{Instant, timeout_at};
 
 use crate::cluster::Cluster;
-use crate::fence::{self, annotate, is_gone, patch, test};
+use crate::fence::{self, is_gone};
 use crate::names::mark;
 use crate::ops::metrics::Metrics;
 use crate::ops::tasks::Tasks;
 use crate::policy::settings::ExistingDirectory;
 use crate::policy::taken::{Taken, overlapping, taken};
 use crate::storage::{Existing, Found, Storage, StorageError};
-use crate::volume::{NewVolume, Origin, Us, Volume, area};
+use crate::volume::{NewVolume, Origin, Us, Volume};
 
 /// Makes volumes.
 #[derive(Clone)]
@@ -69,9 +69,9 @@ pub enum Failure {
 impl Provisioner {
     /// Makes the volume and its directory. What is particular to this claim and would surprise its user is a warning.
     ///
-    /// After success both are there. After a failure nothing is there, or a volume that is fenced and marked deleted a
-    /// moment later, and the cleanup takes its directory and then itself away. After a crash the volume, if it exists,
-    /// has no claim uid.
+    /// After success both are there. After a failure nothing is there, or a volume without a claim's uid that is undone a
+    /// moment later: fenced and marked deleted, so that the cleanup takes its directory and then itself away. After a
+    /// crash the volume, if it exists, has no claim uid.
     pub async fn provision(&self, new: &NewVolume, deadline: Instant) -> Result<Vec<String>, Failure> {
         let claim = self.claim_exists(new, deadline);
         let directory = self
@@ -82,30 +82,13 @@ impl Provisioner {
             return Err(Failure::ClaimExists);
         }
         let found = directory?;
-        let origin = match (found, new.existing) {
-            (None, _) => Origin::New,
-            (Some(_), ExistingDirectory::Adopt) => Origin::Adopted,
-            (Some(_), ExistingDirectory::Deny) => match self.volume(&new.name, deadline).await? {
-                Some(volume) => return self.earlier(&volume, new, deadline).await.map(|()| Vec::new()),
-                None => {
-                    return Err(Failure::DirectoryExists(format!(
-                        "{} of share {}",
-                        new.directory, new.share
-                    )));
-                }
-            },
-        };
+        if found.is_some() && new.existing == ExistingDirectory::Deny && self.volume(new, deadline).await?.is_none() {
+            let place = format!("{} of share {}", new.directory, new.share);
+            return Err(Failure::DirectoryExists(place));
+        }
+        let mut origin = if found.is_some() { Origin::Adopted } else { Origin::New };
         match self.create(new, origin, deadline).await {
-            Err(Failure::Api(_, error)) if fence::is_outdated(&error) => {
-                match self.volume(&new.name, deadline).await? {
-                    Some(volume) => return self.earlier(&volume, new, deadline).await.map(|()| Vec::new()),
-                    None => {
-                        return Err(Failure::Taken(
-                            "the directory was in use until a moment ago; try again".to_owned(),
-                        ));
-                    }
-                }
-            }
+            Err(Failure::Api(_, error)) if fence::is_outdated(&error) => origin = self.earlier(new, deadline).await?,
             created => created?,
         }
         if let Err(failure) = self.make(new, origin, deadline).await {
@@ -122,23 +105,34 @@ impl Provisioner {
         Ok(adopted.map(keeps).into_iter().collect())
     }
 
-    /// The volume of this name is there already: from an earlier call for this very claim, then it is used; or it is
-    /// somebody's.
-    async fn earlier(&self, volume: &Volume, new: &NewVolume, deadline: Instant) -> Result<(), Failure> {
-        match taken(volume, new, &self.us) {
-            Taken::Refuse(why) => Err(Failure::Taken(why)),
-            Taken::Reuse if !new.is_like(volume) => {
-                self.discard(volume, deadline).await?;
-                Err(Failure::Taken(format!(
-                    "volume {} was made for an earlier try of this claim, with another class, size or mode, and is being \
-                     taken back; try again in a moment",
-                    volume.name
-                )))
+    /// A volume of this name is there already: from an earlier call for this very claim, then it becomes what this call
+    /// wants; or it is somebody's. Returns whose work the directory is.
+    ///
+    /// From then on the volume is this call's to undo, and not the earlier one's. The patch changes its version, so an
+    /// orphan loop that has just judged it leaves it alone.
+    async fn earlier(&self, new: &NewVolume, deadline: Instant) -> Result<Origin, Failure> {
+        loop {
+            let Some(volume) = self.volume(new, deadline).await? else {
+                let gone = "the directory was in use until a moment ago; try again";
+                return Err(Failure::Taken(gone.to_owned()));
+            };
+            if let Taken::Refuse(why) = taken(&volume, new, &self.us) {
+                // It may be this very claim's, which another call has just brought in.
+                return Err(if self.claim_exists(new, deadline).await? {
+                    Failure::ClaimExists
+                } else {
+                    Failure::Taken(why)
+                });
             }
-            Taken::Reuse => {
-                self.touch(volume, &new.attempt, deadline).await?;
-                let origin = volume.record.as_ref().map_or(Origin::Adopted, |record| record.origin);
-                self.make(new, origin, deadline).await
+            let origin = volume.record.as_ref().map_or(Origin::Adopted, |record| record.origin);
+            let mut fields = new.overwrite(origin, &self.us);
+            fields["metadata"]["annotations"][mark::TOUCHED] = json!(jiff::Timestamp::now().to_string());
+            let volumes = self.volumes();
+            let merge = fence::merge(&volumes, &volume, fields);
+            match self.in_time("use a volume again", deadline, merge).await {
+                // The controller manager has written to it meanwhile.
+                Err(Failure::Api(_, error)) if fence::is_outdated(&error) => {}
+                merged => return merged.map(|()| origin),
             }
         }
     }
@@ -149,21 +143,21 @@ impl Provisioner {
     /// replica they are on. Whoever sees another backs out: that one may have been admitted already.
     async fn make(&self, new: &NewVolume, origin: Origin, deadline: Instant) -> Result<(), Failure> {
         let (share, directory) = (&new.share, &new.directory);
-        // A single segment with the volume's own name in it has nothing above but the share, and nothing in it yet.
-        if !(directory.as_str().contains(&new.name) && directory.segments().count() == 1) {
-            let area = area(share, directory);
-            let others = self
-                .in_time("look for overlapping volumes", deadline, self.cluster.area(&area))
-                .await?;
+        if !directory.stands_alone(&new.name) {
+            let look = self.cluster.neighbours(share, directory);
+            let others = self.in_time("look for overlapping volumes", deadline, look).await?;
             if let Some(other) = overlapping(share.server(), &share.join(directory), &new.name, &others) {
-                let place = other
-                    .record
-                    .as_ref()
-                    .map(|record| record.directory.to_string())
-                    .unwrap_or_default();
+                let place = other.record.as_ref().map_or_else(
+                    |unreadable| {
+                        format!(
+                            "that of volume {}, whose marks cannot be read: {unreadable}",
+                            other.name
+                        )
+                    },
+                    |record| format!("directory {} of volume {}", record.directory, other.name),
+                );
                 return Err(Failure::Taken(format!(
-                    "directory {directory} of share {share} overlaps with directory {place} of volume {}",
-                    other.name
+                    "directory {directory} of share {share} overlaps with {place}"
                 )));
             }
         }
@@ -176,28 +170,9 @@ impl Provisioner {
         Ok(())
     }
 
-    async fn volume(&self, name: &str, deadline: Instant) -> Result<Option<Volume>, Failure> {
-        self.in_time("look for a volume of this name", deadline, self.cluster.volume(name))
-            .await
-    }
-
-    /// Marks the volume of an earlier call for the same claim as used again, so that the orphan loop leaves it alone. An
-    /// error means that somebody laid hands on it meanwhile.
-    pub async fn touch(&self, volume: &Volume, attempt: &str, deadline: Instant) -> Result<(), Failure> {
-        let operations = [
-            test("/metadata/uid", json!(volume.uid)),
-            test("/metadata/deletionTimestamp", Value::Null),
-            test("/spec/claimRef/uid", Value::Null),
-            annotate(mark::TOUCHED, &jiff::Timestamp::now().to_string()),
-            // From now on it is this call's: whoever made it may not undo it any more.
-            annotate(mark::ATTEMPT, attempt),
-        ];
-        self.in_time(
-            "use a volume again",
-            deadline,
-            patch(&self.volumes(), &volume.name, operations.into()),
-        )
-        .await
+    async fn volume(&self, new: &NewVolume, deadline: Instant) -> Result<Option<Volume>, Failure> {
+        let look = self.cluster.volume(&new.name);
+        self.in_time("look for a volume of this name", deadline, look).await
     }
 
     /// Undoes a volume that an earlier call made and this answer does not use; unless the claim is there and names it.
@@ -223,23 +198,32 @@ impl Provisioner {
     /// Nothing but what this very call has made: the name may be another's.
     fn abandon(&self, new: &NewVolume) {
         const LOOKS: [Duration; 3] = [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(4)];
-        let (volumes, stop) = (self.volumes(), self.tasks.stop().clone());
-        let (name, attempt) = (new.name.clone(), new.attempt.clone());
+        let (provisioner, new) = (self.clone(), new.clone());
         self.tasks.spawn(async move {
             for pause in LOOKS {
+                let stop = provisioner.tasks.stop();
                 stop.run_until_cancelled(tokio::time::sleep(pause)).await;
-                match fence::take_back(&volumes, &name, fence::marked(mark::ATTEMPT, &attempt)).await {
+                match provisioner.try_to_abandon(&new).await {
                     Ok(()) => return,
-                    Err(error) if is_gone(&error) => {}
                     // Another call's by now, or always was.
                     Err(error) if fence::is_outdated(&error) => return,
+                    Err(error) if is_gone(&error) => {}
                     Err(error) => {
-                        tracing::warn!(%error, volume = name, "a volume that no claim uses could not be undone");
-                        return;
+                        tracing::warn!(%error, volume = new.name, "a volume that no claim uses could not be undone");
                     }
                 }
             }
         });
+    }
+
+    async fn try_to_abandon(&self, new: &NewVolume) -> kube::Result<()> {
+        let (namespace, name) = &new.claim;
+        let claim = self.cluster.claim(namespace, name).await?;
+        if claim.is_some_and(|claim| claim.volume_name.as_ref() == Some(&new.name)) {
+            // A call at the same time has brought it in.
+            return Ok(());
+        }
+        fence::take_back(&self.volumes(), &new.name, fence::marked(mark::ATTEMPT, &new.attempt)).await
     }
 
     async fn claim_exists(&self, new: &NewVolume, deadline: Instant) -> Result<bool, Failure> {
@@ -260,9 +244,12 @@ impl Provisioner {
             .in_time("create a PersistentVolume", deadline, created)
             .await
             .map(drop);
-        if created.is_err() {
+        match &created {
+            // It is another's.
+            Err(Failure::Api(_, error)) if fence::is_outdated(error) => {}
             // It may be there all the same, or be there soon.
-            self.abandon(new);
+            Err(_) => self.abandon(new),
+            Ok(()) => {}
         }
         created
     }

@@ -69,7 +69,7 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
     }));
     let readiness = Readiness::waiting_for([WATCHES, registration::PART]);
     let loops = controller::watch(client.clone());
-    let (cluster, watches) = Cluster::new(client.clone());
+    let (cluster, watches) = Cluster::new(client.clone(), loops.store());
     tasks.spawn_until_stop(watches);
 
     let admin = Handle::new();

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{NFSVolumeSource, ObjectReference, PersistentVolume, PersistentVolumeSpec};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::names::{self, mark};
@@ -68,9 +69,28 @@ pub struct Us {
 }
 
 impl NewVolume {
-    /// Whether a volume that stands is what this one would be, as far as its claim can tell.
-    pub fn is_like(&self, volume: &Volume) -> bool {
-        (&self.class, &self.access_modes, self.capacity.bytes) == (&volume.class, &volume.access_modes, volume.capacity)
+    /// What turns the volume of an earlier try of the same claim into this one, as a merge patch (RFC 7396): all but its
+    /// place and whose work the directory is.
+    pub fn overwrite(&self, origin: Origin, us: &Us) -> Value {
+        let mut all = json!(self.build(origin, us));
+        let id = |id: Option<u32>| id.map(|id| id.to_string());
+        let marks = &mut all["metadata"]["annotations"];
+        for key in [mark::SHARE, mark::SUB_DIR, mark::DIRECTORY] {
+            marks.as_object_mut().map(|marks| marks.remove(key));
+        }
+        marks[mark::UID] = json!(id(self.attributes.uid));
+        marks[mark::GID] = json!(id(self.attributes.gid));
+        let spec = &all["spec"];
+        json!({
+            "metadata": {"annotations": all["metadata"]["annotations"]},
+            "spec": {
+                "accessModes": spec["accessModes"],
+                "capacity": spec["capacity"],
+                "mountOptions": spec["mountOptions"],
+                "persistentVolumeReclaimPolicy": spec["persistentVolumeReclaimPolicy"],
+                "storageClassName": spec["storageClassName"],
+            },
+        })
     }
 
     /// The object that is sent to the API server.
@@ -307,8 +327,6 @@ fn id(marks: &BTreeMap<String, String>, key: &str) -> Result<Option<u32>, String
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn new() -> NewVolume {

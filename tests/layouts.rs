@@ -2,11 +2,13 @@
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
+use k8s_openapi::api::core::v1::ResourceQuota;
+use kube::Api;
 use kube::api::{DeleteParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::support::bed::Bed;
-use crate::support::scene::{Scene, directory, mark, volume_name};
+use crate::support::scene::{Scene, directory, from, mark, volume_name};
 use crate::support::wait::eventually;
 
 const DENIED: &str = "admission webhook \"claims.bindery.dev\" denied the request: ";
@@ -177,7 +179,7 @@ async fn a_directory_that_may_be_somebody_elses_is_not_adopted() {
 
 #[tokio::test]
 async fn a_link_or_a_file_in_the_way_refuses_the_claim_and_is_not_followed() {
-    let scene = scene(json!({"subDir": "${pvc.metadata.namespace}/${pvc.metadata.name}"})).await;
+    let scene = scene(json!({"subDir": "${pvc.metadata.namespace}/${pvc.metadata.name}/deep"})).await;
     let elsewhere = Bed::get().export.join(format!("elsewhere-{}", scene.name));
     std::fs::create_dir(&elsewhere).unwrap();
     std::fs::create_dir(place(&scene, "")).unwrap();
@@ -257,4 +259,57 @@ async fn a_directory_with_another_volume_in_it_outlives_its_claim() {
         )),
         "{told}"
     );
+}
+
+#[tokio::test]
+async fn an_export_inside_an_export_hides_no_overlap() {
+    let scene = scene(json!({"subDir": "${pvc.metadata.namespace}/${pvc.metadata.name}"})).await;
+    let (_, outer) = scene.bound(scene.claim("outer")).await;
+    let inside = format!("{}-inside", scene.name);
+    let share = format!("/export/{}/outer", scene.name);
+    scene
+        .class(&inside, json!({"parameters": {"share": share, "subDir": "x/y"}}))
+        .await;
+    let claim = scene.claim_with("inner", json!({"spec": {"storageClassName": inside}}));
+    assert_eq!(
+        scene.refused(claim).await,
+        format!(
+            "{DENIED}directory x/y of share {}:{share} overlaps with directory {}/outer of volume {}",
+            Bed::get().server,
+            scene.name,
+            volume_name(&outer),
+        )
+    );
+    assert!(!directory(&outer).join("x").exists());
+}
+
+#[tokio::test]
+async fn a_claim_that_comes_again_gets_what_it_says_now() {
+    let template = "${pvc.metadata.namespace}/${pvc.metadata.name}";
+    let scene = scene(json!({"subDir": template, "onDelete": "delete", "claimOverrides": "onDelete"})).await;
+    // Something after Bindery refuses the first try: the API server's own quota.
+    let quota = json!({"metadata": {"name": "none"}, "spec": {"hard": {"requests.storage": "0"}}});
+    let quotas: Api<ResourceQuota> = Api::namespaced(scene.client.clone(), &scene.name);
+    quotas.create(&PostParams::default(), &from(quota)).await.unwrap();
+    let refused = eventually("the quota counts", async || {
+        let refused = scene.create(scene.claim("data")).await.err()?.to_string();
+        refused.contains("exceeded quota").then_some(refused)
+    })
+    .await;
+    assert!(refused.contains("requests.storage=1Gi"), "{refused}");
+    quotas.delete("none", &DeleteParams::default()).await.unwrap();
+
+    let retain = json!({
+        "metadata": {"annotations": {"bindery.dev/on-delete": "retain"}},
+        "spec": {"resources": {"requests": {"storage": "2Gi"}}},
+    });
+    let claim = scene.claim_with("data", retain);
+    eventually("the quota no longer counts", async || {
+        scene.create(claim.clone()).await.ok()
+    })
+    .await;
+    let (_, volume) = scene.until_bound("data").await;
+    assert_eq!(mark(&volume, "on-delete"), Some("retain"));
+    assert_eq!(volume.spec.unwrap().capacity.unwrap()["storage"].0, "2Gi");
+    assert_eq!(scene.own_volumes().await.len(), 1);
 }

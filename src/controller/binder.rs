@@ -18,6 +18,19 @@ impl Volumes {
     /// Gives the volume to its claim. After success the directory is there, and the volume names the claim's uid, the
     /// directory's identity and that it is ready.
     pub(super) async fn bind(&self, volume: &Volume, record: &Record, claim: &Claim) -> Result<(), Failure> {
+        // The webhook has looked before it made the directory; but it may have died before that, or been passed by.
+        if !record.directory.stands_alone(&volume.name)
+            && let Some(other) = self.overlaps(volume, record).await?
+        {
+            let overlap = format!(
+                "its directory {} overlaps with that of volume {other}",
+                record.directory
+            );
+            return match &volume.claim {
+                Some(claim_ref) if claim_ref.uid.is_none() => self.undo(volume, claim, &overlap).await,
+                _ => Err(Failure::Broken(overlap)),
+            };
+        }
         // A bound volume may be in use, so what is there keeps the mode that its user may have given it.
         let existing = match (record.origin, volume.phase) {
             (Origin::New, Phase::Unbound) => Existing::SetAttributes,

@@ -14,9 +14,8 @@ use crate::fence::{self, annotate, patch, test};
 use crate::names::{mark, reason};
 use crate::policy::directory::Directory;
 use crate::policy::plan::Dispose;
-use crate::policy::taken::overlapping;
 use crate::storage::{Attributes, Existing, Identity, Moved, Removed, Tree};
-use crate::volume::{Origin, Record, Volume, area};
+use crate::volume::{Origin, Record, Volume};
 
 /// How the directory came to its end, told once as an Event.
 enum End {
@@ -51,16 +50,6 @@ impl Volumes {
         fence::release(&self.api(), volume).await?;
         self.metrics.step("cleaned");
         Ok(())
-    }
-
-    /// A volume that lives on in the same tree. This one is marked deleted before the look, and a new one is written before
-    /// it looks, so one of the two sees the other.
-    async fn overlaps(&self, volume: &Volume, record: &Record) -> Result<Option<String>, Failure> {
-        let others = self.cluster.area(&area(&record.share, &record.directory)).await?;
-        let living: Vec<Volume> = others.into_iter().filter(|other| !other.deleting).collect();
-        let path = record.share.join(&record.directory);
-        let other = overlapping(record.share.server(), &path, &volume.name, &living);
-        Ok(other.map(|other| other.name.clone()))
     }
 
     async fn remove_unused(&self, record: &Record) -> Result<End, Failure> {

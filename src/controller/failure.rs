@@ -35,6 +35,9 @@ pub enum Failure {
     /// The share is not what it was when the directory was made.
     #[error("{0}")]
     OtherFileSystem(String),
+    /// Another volume is just being made in the same place, and will back out.
+    #[error("volume {0} is being made in the same place")]
+    Neighbour(String),
     /// The process is stopping.
     #[error("Bindery is stopping")]
     Stopping,
@@ -69,6 +72,7 @@ impl Volumes {
         let (times, pause) = self.pauses.next(&volume.name);
         let told = match failure {
             Failure::Stopping => return Action::await_change(),
+            Failure::Neighbour(_) if times < PERSISTENT => return Action::requeue(pause),
             // Somebody was faster; the volume's own event brings the new state. Unless it is always so.
             Failure::Api(error) if times < PERSISTENT && (fence::is_outdated(error) || fence::is_gone(error)) => {
                 tracing::debug!(volume = volume.name, %error, "the volume has changed meanwhile");
@@ -79,6 +83,7 @@ impl Volumes {
                 (times >= PERSISTENT).then_some("Api")
             }
             Failure::Storage(error) => Some(fault(error.fault)),
+            Failure::Neighbour(_) => Some("Neighbour"),
             Failure::Broken(_) => Some("Broken"),
             Failure::OtherFileSystem(_) => Some("OtherFileSystem"),
         };

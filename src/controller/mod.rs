@@ -7,6 +7,7 @@
 mod binder;
 mod cleanup;
 mod failure;
+mod overlap;
 pub mod registration;
 
 use std::sync::Arc;

@@ -16,7 +16,7 @@ use super::directory::{Directory, Share};
 use super::key::Key;
 use super::mistake::Mistake;
 use super::on_delete::OnDelete;
-use super::settings::ExistingDirectory;
+use super::settings::{ExistingDirectory, Settings};
 use super::template::{Template, Values};
 use crate::storage::Attributes;
 use crate::volume::{NewVolume, Phase, Us, Volume};
@@ -75,10 +75,8 @@ pub enum Decision {
     Pass(Pass),
     /// It is refused with this sentence.
     Deny(String),
-    /// This volume is made for it.
+    /// This volume is made for it. It has the name of the one that an earlier call made if that can become this one.
     Provision(Box<NewVolume>),
-    /// The volume that an earlier call made, in the state that was judged.
-    Reuse(Box<Volume>),
 }
 
 /// Why a claim is admitted as it is.
@@ -103,7 +101,8 @@ pub fn decide(facts: &Facts<'_>) -> Verdict {
         .filter(|volume| is_meant_for(volume, facts.claim, facts.us));
     let mut warnings = Vec::new();
     let decision = judge(facts, given, &mut warnings);
-    let unused = given.filter(|_| !matches!(decision, Decision::Reuse(_)));
+    let used = |volume: &Volume| matches!(&decision, Decision::Provision(new) if new.name == volume.name);
+    let unused = given.filter(|volume| !used(volume));
     Verdict {
         unused: unused.cloned().map(Box::new),
         decision,
@@ -156,40 +155,43 @@ fn judge(facts: &Facts<'_>, given: Option<&Volume>, warnings: &mut Vec<String>) 
     }
     warnings.extend(namespace.warnings("namespace", &class.name, Key::NamespaceOverrides));
     warnings.extend(own.warnings("claim", &class.name, Key::ClaimOverrides));
-    if let Some(volume) = given.filter(|volume| fits(claim, volume).is_ok()) {
-        return Decision::Reuse(Box::new(volume.clone()));
-    }
     let claim_name = match &claim.name {
         Name::Given(name) => name.clone(),
         Name::Generate(prefix) => generate(prefix, facts.fresh),
     };
+    let adopt = adopts(&own.settings, &namespace.settings, &class.settings);
     let settings = own.settings.or(namespace.settings).or(class.settings);
     let template = settings.template.unwrap_or_else(Template::standard);
-    let fresh = format!("pvc-{}", facts.fresh);
-    let values = Values {
-        claim: &claim_name,
-        namespace: &claim.namespace,
-        volume: &fresh,
-        labels: &claim.labels,
-        annotations: &claim.annotations,
-        namespace_labels: &facts.namespace.labels,
-        namespace_annotations: &facts.namespace.annotations,
+    let expand = |volume: &str| {
+        template.expand(&Values {
+            claim: &claim_name,
+            namespace: &claim.namespace,
+            volume,
+            labels: &claim.labels,
+            annotations: &claim.annotations,
+            namespace_labels: &facts.namespace.labels,
+            namespace_annotations: &facts.namespace.annotations,
+        })
     };
-    let directory = match template.expand(&values) {
+    let fresh = format!("pvc-{}", facts.fresh);
+    let stays = |volume: &&Volume| {
+        let there = volume.record.as_ref().map(|record| (&record.share, &record.directory));
+        matches!((expand(&volume.name), there), (Ok(directory), Ok(there)) if there == (&class.share, &directory))
+    };
+    let name = match given.filter(stays) {
+        Some(given) if template.is_unique() => given.name.clone(),
+        _ => fresh,
+    };
+    let directory = match expand(&name) {
         Ok(directory) => directory,
         Err(wrong) => return Decision::Deny(format!("{template} gives no directory for this claim: {wrong}")),
     };
     // One directory, one volume: where the directory is not the volume's alone by its name, the volume's name follows
     // from the directory, and the API server itself refuses the second.
     let name = if template.is_unique() {
-        fresh
+        name
     } else {
         named_after(&class.share, &directory)
-    };
-    let adopt = if template.keeps_namespaces_apart() {
-        ExistingDirectory::Adopt
-    } else {
-        ExistingDirectory::Deny
     };
     Decision::Provision(Box::new(NewVolume {
         name,
@@ -204,12 +206,30 @@ fn judge(facts: &Facts<'_>, given: Option<&Volume>, warnings: &mut Vec<String>) 
             uid: settings.uid,
             gid: settings.gid,
         },
-        existing: settings.existing.unwrap_or(adopt),
+        existing: adopt,
         on_delete: settings.on_delete.unwrap_or(OnDelete::Archive),
         reclaim: class.reclaim,
         mount_options: class.mount_options,
         attempt: facts.fresh.to_string(),
     }))
+}
+
+/// What is done with a directory that is there already.
+///
+/// Whoever chose the template says it, or somebody above: that a class adopts what its own template names must not let a
+/// tenant name what is kept for others. Where nobody says it, only a class's template that keeps namespaces apart adopts.
+fn adopts(claim: &Settings, namespace: &Settings, class: &Settings) -> ExistingDirectory {
+    let said = match (&claim.template, &namespace.template) {
+        (Some(_), _) => return claim.existing.unwrap_or(ExistingDirectory::Deny),
+        (None, Some(_)) => return claim.existing.or(namespace.existing).unwrap_or(ExistingDirectory::Deny),
+        (None, None) => claim.existing.or(namespace.existing).or(class.existing),
+    };
+    let apart = class.template.as_ref().is_some_and(Template::keeps_namespaces_apart);
+    said.unwrap_or(if apart {
+        ExistingDirectory::Adopt
+    } else {
+        ExistingDirectory::Deny
+    })
 }
 
 /// Whether a volume is what a claim asks for. The controller manager does not look at any of this once a volume names

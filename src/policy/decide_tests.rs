@@ -329,19 +329,33 @@ fn a_directory_name_that_no_server_takes_is_refused() {
 }
 
 #[test]
-fn a_repeated_call_uses_the_volume_of_the_first() {
-    let answer = verdict(reinvoked);
-    assert_eq!(answer.decision, Decision::Reuse(Box::new(given())));
+fn a_repeated_call_uses_the_volume_of_the_first_with_what_it_says_now() {
+    let answer = verdict(|world| {
+        reinvoked(world);
+        world.claim["spec"]["resources"]["requests"]["storage"] = json!("2Gi");
+        world.namespace = json!({"bindery.dev/on-delete": "retain"});
+    });
+    let Decision::Provision(new) = answer.decision else {
+        panic!("{answer:?}")
+    };
+    assert_eq!(
+        (new.name.as_str(), new.directory.as_str()),
+        ("pvc-earlier", "team-a-data-pvc-earlier")
+    );
+    assert_eq!((new.capacity.bytes, new.on_delete), (2 << 30, OnDelete::Retain));
     assert_eq!(answer.unused, None);
 }
 
 #[test]
-fn a_claim_that_another_webhook_has_changed_gets_a_new_volume_and_the_old_one_goes() {
+fn a_claim_whose_directory_another_webhook_has_changed_gets_a_new_volume_and_the_old_one_goes() {
     let answer = verdict(|world| {
         reinvoked(world);
-        world.claim["spec"]["resources"]["requests"]["storage"] = json!("2Gi");
+        world.class["parameters"]["subDir"] = json!("${pvc.metadata.namespace}/${pv.metadata.name}");
     });
-    assert!(matches!(answer.decision, Decision::Provision(_)), "{answer:?}");
+    assert!(
+        matches!(&answer.decision, Decision::Provision(new) if new.name == VOLUME),
+        "{answer:?}"
+    );
     assert_eq!(answer.unused, Some(Box::new(given())));
 }
 
@@ -431,4 +445,24 @@ fn two_templates_in_one_place_are_a_contradiction() {
     let message = "StorageClass fast: subDir and pathPattern are both set: they say the same in two ways, keep one; \
                    an administrator must correct it";
     assert_eq!(denied, Decision::Deny(message.to_owned()));
+}
+
+#[test]
+fn a_tenants_template_adopts_nothing_unless_the_tenant_may_say_so_too() {
+    let existing = |overrides: &str, annotations: Value| {
+        let new = provisioned(|world| {
+            let parameters = json!({"existingDirectory": "adopt", "claimOverrides": overrides});
+            world.class["parameters"]
+                .as_object_mut()
+                .unwrap()
+                .extend(parameters.as_object().unwrap().clone());
+            world.claim["metadata"]["annotations"] = annotations;
+        });
+        new.existing
+    };
+    let template = "team-b/${pvc.metadata.namespace}";
+    let chosen = json!({"bindery.dev/sub-dir": template});
+    assert_eq!(existing("subDir", chosen), ExistingDirectory::Deny);
+    let both = json!({"bindery.dev/sub-dir": template, "bindery.dev/existing-directory": "adopt"});
+    assert_eq!(existing("subDir, existingDirectory", both), ExistingDirectory::Adopt);
 }

@@ -152,6 +152,12 @@ impl Directory {
         name.starts_with(ARCHIVED) && name.strip_suffix(tag).is_some_and(|rest| rest.ends_with('-'))
     }
 
+    /// Whether no other volume's directory can be above or in it when it is made: a single segment has nothing above but
+    /// the share, and nothing yet in one that bears a name as fresh as its volume's.
+    pub fn stands_alone(&self, volume: &str) -> bool {
+        self.0.contains(volume) && !self.0.contains('/')
+    }
+
     /// The segments, from the share down; never none.
     pub fn segments(&self) -> impl DoubleEndedIterator<Item = &str> {
         self.0.split('/')

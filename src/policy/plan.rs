@@ -7,7 +7,6 @@ use super::claim::Claim;
 use super::class::Reclaim;
 use super::decide;
 use super::on_delete::OnDelete;
-use crate::names;
 use crate::volume::{Phase, Record, Us, Volume};
 
 /// What is known about the claim that a volume is for.
@@ -122,9 +121,8 @@ fn uid(volume: &Volume) -> Option<&str> {
 }
 
 fn dispose(volume: &Volume, record: Record) -> Dispose {
-    let given = volume.ready || uid(volume).is_some_and(|uid| uid != names::FENCE);
     match (volume.reclaim, record.on_delete) {
-        _ if !given => Dispose::RemoveUnused(record),
+        _ if !volume.was_given() => Dispose::RemoveUnused(record),
         (Reclaim::Retain, _) | (_, OnDelete::Retain) => Dispose::Keep(record),
         (Reclaim::Delete, OnDelete::Delete) => Dispose::Delete(record),
         (Reclaim::Delete, OnDelete::Archive) => Dispose::Archive(record),

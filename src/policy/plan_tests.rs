@@ -1,6 +1,7 @@
 //! A volume's next step, as a table. Each case shows only its difference from a volume that waits for its claim.
 
 use super::*;
+use crate::names;
 use crate::policy::claim::{Bytes, Name};
 use crate::policy::directory::{Directory, Share};
 use crate::storage::Attributes;

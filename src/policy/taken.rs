@@ -1,5 +1,6 @@
 //! One directory, one volume: what it means that a directory, or one above or in it, has a volume already.
 
+use super::class::Reclaim;
 use super::directory::overlap;
 use crate::names;
 use crate::volume::{NewVolume, Phase, Us, Volume};
@@ -23,6 +24,9 @@ pub fn taken(volume: &Volume, new: &NewVolume, us: &Us) -> Taken {
         _ if volume.maker.as_ref() != Some(us) => refuse("which another provisioner or installation made".to_owned()),
         _ if volume.deleting => refuse("which is being cleaned up; try again in a moment".to_owned()),
         Some((_, Some(names::FENCE))) => refuse("which is being taken back; try again in a moment".to_owned()),
+        _ if volume.phase == Phase::Released && volume.reclaim == Reclaim::Delete => {
+            refuse("whose claim has just gone; try again in a moment".to_owned())
+        }
         _ if volume.phase == Phase::Released => refuse(format!(
             "which is Released and kept with its data; to give the directory to a new claim: \
              kubectl delete pv {name} (its reclaim policy decides what becomes of the data)"
@@ -32,6 +36,14 @@ pub fn taken(volume: &Volume, new: &NewVolume, us: &Us) -> Taken {
         }
         Some((claim, _)) => refuse(format!("which is claim {}/{}'s", claim.namespace, claim.name)),
         None => refuse("which waits for a claim that names it".to_owned()),
+    }
+}
+
+impl Volume {
+    /// Whether a claim has had it: then its directory may hold data.
+    pub fn was_given(&self) -> bool {
+        let uid = self.claim.as_ref().and_then(|claim| claim.uid.as_deref());
+        self.ready || uid.is_some_and(|uid| uid != names::FENCE)
     }
 }
 
@@ -55,7 +67,6 @@ mod tests {
 
     use super::*;
     use crate::policy::claim::Bytes;
-    use crate::policy::class::Reclaim;
     use crate::policy::directory::{Directory, Share};
     use crate::policy::on_delete::OnDelete;
     use crate::policy::settings::ExistingDirectory;
@@ -141,6 +152,14 @@ mod tests {
         );
         assert_eq!(
             refused(|volume| volume.phase = Phase::Released),
+            "whose claim has just gone; try again in a moment"
+        );
+        let kept = |volume: &mut Volume| {
+            volume.phase = Phase::Released;
+            volume.reclaim = Reclaim::Retain;
+        };
+        assert_eq!(
+            refused(kept),
             "which is Released and kept with its data; to give the directory to a new claim: \
              kubectl delete pv pvc-shared (its reclaim policy decides what becomes of the data)"
         );

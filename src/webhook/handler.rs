@@ -38,7 +38,7 @@ impl Handler {
         let handler = Arc::clone(&self);
         let work = async move {
             let mut warnings = Vec::new();
-            let (answer, outcome) = handler.review(request, &mut warnings).await;
+            let (answer, outcome) = Box::pin(handler.review(request, &mut warnings)).await;
             (answer, outcome, warnings)
         };
         let work = work.instrument(span);
@@ -161,13 +161,6 @@ impl Handler {
             }
             Decision::Deny(message) => deny(message),
             Decision::Provision(new) => self.provision(request, &new, warnings, deadline).await,
-            Decision::Reuse(volume) => match self.provisioner.touch(&volume, &request.uid, deadline).await {
-                Ok(()) => {
-                    tracing::info!(volume = volume.name, "the volume of an earlier call is used again");
-                    (Answer::Allow, "reuse")
-                }
-                Err(failure) => deny(format!("volume {} cannot be used again: {failure}", volume.name)),
-            },
         }
     }
 
