@@ -30,15 +30,8 @@ async fn main() -> Result<()> {
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), NAMESPACE);
     let volumes: Api<PersistentVolume> = Api::all(client);
     println!();
-    say(
-        "",
-        &format!(
-            "Kubernetes {}, NFS server {}:{}",
-            version(&claims).await?,
-            bed.server,
-            bed.share
-        ),
-    );
+    let version = version(&claims).await?;
+    println!("  Kubernetes {version}, NFS server {}:{}", bed.server, bed.share);
     println!();
 
     // A claim.
