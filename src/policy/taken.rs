@@ -39,14 +39,6 @@ pub fn taken(volume: &Volume, new: &NewVolume, us: &Us) -> Taken {
     }
 }
 
-impl Volume {
-    /// Whether a claim has had it: then its directory may hold data.
-    pub fn was_given(&self) -> bool {
-        let uid = self.claim.as_ref().and_then(|claim| claim.uid.as_deref());
-        self.ready || uid.is_some_and(|uid| uid != names::FENCE)
-    }
-}
-
 /// The volume whose directory is above or in `path` on `server`, if there is one among those of its area. One that does
 /// not say where its directory is may be it.
 pub fn overlapping<'a>(server: &str, path: &str, name: &str, others: &'a [Volume]) -> Option<&'a Volume> {

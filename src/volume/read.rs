@@ -1,0 +1,184 @@
+//! The object as it stands, as facts. What it says about its directory is checked before anybody acts on it.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{NFSVolumeSource, PersistentVolume};
+
+use super::{Origin, Us};
+use crate::names::{self, mark};
+use crate::policy::claim::Bytes;
+use crate::policy::class::Reclaim;
+use crate::policy::directory::{Directory, Share};
+use crate::policy::on_delete::OnDelete;
+use crate::storage::{Attributes, Identity};
+
+/// A volume as it stands in the API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Volume {
+    /// Its name.
+    pub name: String,
+    /// Which object of that name it is.
+    pub uid: String,
+    /// Which state of that object.
+    pub version: String,
+    /// Somebody deleted it; finalizers hold it.
+    pub deleting: bool,
+    /// Our finalizer is on it.
+    pub held: bool,
+    /// `status.phase`.
+    pub phase: Phase,
+    /// The claim it is for, and the claim's uid once that is known.
+    pub claim: Option<ClaimRef>,
+    /// Its class.
+    pub class: String,
+    /// Its modes.
+    pub access_modes: Vec<String>,
+    /// Its size in bytes; 0 if it has none.
+    pub capacity: u128,
+    /// What Kubernetes does with it.
+    pub reclaim: Reclaim,
+    /// A claim has come and the directory was there for it.
+    pub ready: bool,
+    /// Who made it, if anybody says so.
+    pub maker: Option<Us>,
+    /// The directory and its fate; the error says which mark cannot be read.
+    pub record: Result<Record, String>,
+}
+
+/// The phases that matter here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Bound to its claim, says the controller manager.
+    Bound,
+    /// Its claim is gone, says the controller manager.
+    Released,
+    /// Neither (yet).
+    Unbound,
+}
+
+/// `spec.claimRef`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimRef {
+    /// The claim's namespace.
+    pub namespace: String,
+    /// The claim's name.
+    pub name: String,
+    /// Which claim of that name.
+    pub uid: Option<String>,
+}
+
+/// What a volume says about its directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Where it is.
+    pub share: Share,
+    /// What it is called there.
+    pub directory: Directory,
+    /// Whose work it is.
+    pub origin: Origin,
+    /// What becomes of it.
+    pub on_delete: OnDelete,
+    /// Which directory it is, once that is known.
+    pub identity: Option<Identity>,
+    /// The mode and the owner it is made with.
+    pub attributes: Attributes,
+}
+
+impl Volume {
+    /// Reads a volume. Never fails: whether what it says is enough to act on is for [`crate::policy::plan`] to judge.
+    pub fn read(volume: &PersistentVolume) -> Self {
+        let empty = BTreeMap::new();
+        let meta = &volume.metadata;
+        let marks = meta.annotations.as_ref().unwrap_or(&empty);
+        let spec = volume.spec.clone().unwrap_or_default();
+        let maker = marks.get(mark::PROVISIONED_BY).zip(marks.get(mark::INSTANCE));
+        let phase = volume.status.as_ref().and_then(|status| status.phase.as_deref());
+        Self {
+            name: meta.name.clone().unwrap_or_default(),
+            uid: meta.uid.clone().unwrap_or_default(),
+            version: meta.resource_version.clone().unwrap_or_default(),
+            deleting: meta.deletion_timestamp.is_some(),
+            held: meta.finalizers.iter().flatten().any(|held| held == names::FINALIZER),
+            phase: match phase {
+                Some("Bound") => Phase::Bound,
+                Some("Released" | "Failed") => Phase::Released,
+                _ => Phase::Unbound,
+            },
+            record: record(marks, spec.nfs.as_ref()),
+            claim: spec.claim_ref.map(|claim| ClaimRef {
+                namespace: claim.namespace.unwrap_or_default(),
+                name: claim.name.unwrap_or_default(),
+                uid: claim.uid.filter(|uid| !uid.is_empty()),
+            }),
+            class: spec.storage_class_name.unwrap_or_default(),
+            access_modes: spec.access_modes.unwrap_or_default(),
+            capacity: spec
+                .capacity
+                .and_then(|capacity| capacity.get("storage").and_then(Bytes::read))
+                .map_or(0, |size| size.bytes),
+            // Only a clear `Delete` lets anything be destroyed.
+            reclaim: match spec.persistent_volume_reclaim_policy.as_deref() {
+                Some("Delete") => Reclaim::Delete,
+                _ => Reclaim::Retain,
+            },
+            ready: marks.get(mark::READY).is_some_and(|ready| ready == "true"),
+            maker: maker.map(|(provisioner, instance)| Us {
+                provisioner: provisioner.clone(),
+                instance: instance.clone(),
+            }),
+        }
+    }
+
+    /// Whether a claim has had it: then its directory may hold data.
+    pub fn was_given(&self) -> bool {
+        let uid = self.claim.as_ref().and_then(|claim| claim.uid.as_deref());
+        self.ready || uid.is_some_and(|uid| uid != names::FENCE)
+    }
+}
+
+fn record(marks: &BTreeMap<String, String>, nfs: Option<&NFSVolumeSource>) -> Result<Record, String> {
+    let nfs = nfs.ok_or("spec.nfs is missing")?;
+    let get = |key: &str| marks.get(key).ok_or(format!("annotation {key} is missing"));
+    let wrong = |key: &'static str| move |error: &dyn std::fmt::Display| format!("annotation {key}: {error}");
+    let share = Share::parse(&nfs.server, get(mark::SHARE)?).map_err(|error| wrong(mark::SHARE)(&error))?;
+    let directory = Directory::parse(get(mark::SUB_DIR)?).map_err(|error| wrong(mark::SUB_DIR)(&error))?;
+    // The source cannot be changed, the marks can: together they must name one place.
+    let path = share.join(&directory);
+    if path != nfs.path {
+        return Err(format!(
+            "annotations {} and {} say {path}, spec.nfs.path says {}",
+            mark::SHARE,
+            mark::SUB_DIR,
+            nfs.path
+        ));
+    }
+    Ok(Record {
+        share,
+        directory,
+        origin: match get(mark::DIRECTORY)?.as_str() {
+            "new" => Origin::New,
+            "adopted" => Origin::Adopted,
+            other => return Err(wrong(mark::DIRECTORY)(&format!("{other:?} is neither new nor adopted"))),
+        },
+        on_delete: get(mark::ON_DELETE)?
+            .parse()
+            .map_err(|error| wrong(mark::ON_DELETE)(&error))?,
+        identity: marks
+            .get(mark::DIRECTORY_ID)
+            .map(|id| id.parse().map_err(|error| wrong(mark::DIRECTORY_ID)(&error)))
+            .transpose()?,
+        attributes: Attributes {
+            mode: u32::from_str_radix(get(mark::MOUNT_PERMISSIONS)?, 8)
+                .map_err(|error| wrong(mark::MOUNT_PERMISSIONS)(&error))?,
+            uid: id(marks, mark::UID)?,
+            gid: id(marks, mark::GID)?,
+        },
+    })
+}
+
+fn id(marks: &BTreeMap<String, String>, key: &str) -> Result<Option<u32>, String> {
+    let id = marks
+        .get(key)
+        .map(|id| id.parse().map_err(|error| format!("annotation {key}: {error}")));
+    id.transpose()
+}
