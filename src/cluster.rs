@@ -107,9 +107,12 @@ impl Cluster {
             volume.labels().get(names::AREA).is_some_and(|other| *other != area)
                 && nfs.is_some_and(|nfs| nfs.server == share.server() && overlap(&nfs.path, &path))
         };
-        let watched = self.volumes.state();
-        let watched = watched.iter().filter(elsewhere).map(|volume| Volume::read(volume));
-        Ok(live.iter().map(Volume::read).chain(watched).collect())
+        let mut neighbours: Vec<Volume> = live.iter().map(Volume::read).collect();
+        for volume in self.volumes.state().iter().filter(elsewhere) {
+            // What the watch has may be gone.
+            neighbours.extend(self.volume(&volume.name_any()).await?);
+        }
+        Ok(neighbours)
     }
 
     /// The volume of that name, live: it was made a moment ago, and the controller manager is writing to it.

@@ -74,11 +74,11 @@ pub fn uid(volume: &Volume) -> PatchOperation {
     test("/metadata/uid", json!(volume.uid))
 }
 
-/// The patch fails unless an annotation has this value.
-pub fn marked(key: &str, value: &str) -> PatchOperation {
+/// The patch fails unless an annotation has this value; null also means that it is not there.
+pub fn marked(key: &str, value: impl Into<Value>) -> PatchOperation {
     PatchOperation::Test(TestOperation {
         path: annotation(key),
-        value: json!(value),
+        value: value.into(),
     })
 }
 
@@ -108,10 +108,7 @@ pub fn annotate(key: &str, value: &str) -> PatchOperation {
 
 /// The patch fails if an annotation is there.
 pub fn unset(key: &str) -> PatchOperation {
-    PatchOperation::Test(TestOperation {
-        path: annotation(key),
-        value: Value::Null,
-    })
+    marked(key, Value::Null)
 }
 
 /// Takes our finalizer off a volume that is being deleted: the last step of every cleanup. A volume that is gone, or
@@ -145,6 +142,11 @@ pub async fn release(volumes: &Api<PersistentVolume>, volume: &Volume) -> kube::
 /// The object is not in the state that was judged: a test failed (422) or a precondition did (409).
 pub fn is_outdated(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if matches!(status.code, 409 | 422))
+}
+
+/// Another has the name already, or another write came first (409).
+pub fn is_taken(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 409)
 }
 
 /// The object is not there.

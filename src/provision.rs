@@ -23,6 +23,9 @@ use crate::policy::taken::{Taken, overlapping, taken};
 use crate::storage::{Existing, Found, Storage, StorageError};
 use crate::volume::{NewVolume, Origin, Us, Volume};
 
+/// Between two tries to write what somebody else is writing to.
+const PAUSE: Duration = Duration::from_millis(10);
+
 /// Makes volumes.
 #[derive(Clone)]
 pub struct Provisioner {
@@ -44,6 +47,9 @@ pub enum Failure {
     /// A claim of that name exists: the API server will refuse this one, and nothing was made.
     #[error("a claim of this name exists")]
     ClaimExists,
+    /// A claim of that name is on its way out: when the API server comes to this one, it may be gone or not.
+    #[error("a claim of this name is still being deleted; try again in a moment")]
+    ClaimLeaving,
     /// The directory is there already, and was made by somebody else.
     #[error(
         "directory {0} is there already and may hold somebody's data; move it away, choose another name for the claim, or \
@@ -82,13 +88,19 @@ impl Provisioner {
             return Err(Failure::ClaimExists);
         }
         let found = directory?;
-        if found.is_some() && new.existing == ExistingDirectory::Deny && self.volume(new, deadline).await?.is_none() {
-            let place = format!("{} of share {}", new.directory, new.share);
-            return Err(Failure::DirectoryExists(place));
+        let denied = found.is_some() && new.existing == ExistingDirectory::Deny;
+        let exists = || Failure::DirectoryExists(format!("{} of share {}", new.directory, new.share));
+        if denied && self.volume(new, deadline).await?.is_none() {
+            return Err(exists());
         }
         let mut origin = if found.is_some() { Origin::Adopted } else { Origin::New };
         match self.create(new, origin, deadline).await {
-            Err(Failure::Api(_, error)) if fence::is_outdated(&error) => origin = self.earlier(new, deadline).await?,
+            Err(Failure::Api(_, error)) if fence::is_taken(&error) => origin = self.earlier(new, deadline).await?,
+            // The volume that had it has just gone, and has left it.
+            Ok(()) if denied => {
+                self.abandon(new);
+                return Err(exists());
+            }
             created => created?,
         }
         if let Err(failure) = self.make(new, origin, deadline).await {
@@ -116,13 +128,12 @@ impl Provisioner {
                 let gone = "the directory was in use until a moment ago; try again";
                 return Err(Failure::Taken(gone.to_owned()));
             };
+            // Another call may have brought this very claim in since: then the volume is its own, as it is.
+            if self.claim_exists(new, deadline).await? {
+                return Err(Failure::ClaimExists);
+            }
             if let Taken::Refuse(why) = taken(&volume, new, &self.us) {
-                // It may be this very claim's, which another call has just brought in.
-                return Err(if self.claim_exists(new, deadline).await? {
-                    Failure::ClaimExists
-                } else {
-                    Failure::Taken(why)
-                });
+                return Err(Failure::Taken(why));
             }
             let origin = volume.record.as_ref().map_or(Origin::Adopted, |record| record.origin);
             let mut fields = new.overwrite(origin, &self.us);
@@ -130,17 +141,23 @@ impl Provisioner {
             let volumes = self.volumes();
             let merge = fence::merge(&volumes, &volume, fields);
             match self.in_time("use a volume again", deadline, merge).await {
+                Ok(()) => return Ok(origin),
                 // The controller manager has written to it meanwhile.
-                Err(Failure::Api(_, error)) if fence::is_outdated(&error) => {}
-                merged => return merged.map(|()| origin),
+                Err(Failure::Api(_, error)) if fence::is_taken(&error) => tokio::time::sleep(PAUSE).await,
+                Err(failure) => {
+                    // It may be this call's by now.
+                    self.abandon(new);
+                    return Err(failure);
+                }
             }
         }
     }
 
     /// The second half: the volume is written, now look whose directories overlap, and make this one.
     ///
-    /// Both sides of an overlap write first and then look, so that at least one of them sees the other, whichever
-    /// replica they are on. Whoever sees another backs out: that one may have been admitted already.
+    /// Both sides of an overlap in one area write first and then look, so that at least one of them sees the other,
+    /// whichever replica they are on. Whoever sees another backs out: that one may have been admitted already. Across
+    /// shares it is seen as soon as the watch has it.
     async fn make(&self, new: &NewVolume, origin: Origin, deadline: Instant) -> Result<(), Failure> {
         let (share, directory) = (&new.share, &new.directory);
         if !directory.stands_alone(&new.name) {
@@ -223,16 +240,22 @@ impl Provisioner {
             // A call at the same time has brought it in.
             return Ok(());
         }
-        fence::take_back(&self.volumes(), &new.name, fence::marked(mark::ATTEMPT, &new.attempt)).await
+        fence::take_back(
+            &self.volumes(),
+            &new.name,
+            fence::marked(mark::ATTEMPT, new.attempt.as_str()),
+        )
+        .await
     }
 
     async fn claim_exists(&self, new: &NewVolume, deadline: Instant) -> Result<bool, Failure> {
         let (namespace, name) = &new.claim;
         let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.cluster.client.clone(), namespace);
         let look = claims.get_metadata_opt(name);
-        self.in_time("look for a claim of this name", deadline, look)
-            .await
-            .map(|claim| claim.is_some())
+        match self.in_time("look for a claim of this name", deadline, look).await? {
+            Some(claim) if claim.metadata.deletion_timestamp.is_some() => Err(Failure::ClaimLeaving),
+            claim => Ok(claim.is_some()),
+        }
     }
 
     async fn create(&self, new: &NewVolume, origin: Origin, deadline: Instant) -> Result<(), Failure> {
@@ -246,7 +269,7 @@ impl Provisioner {
             .map(drop);
         match &created {
             // It is another's.
-            Err(Failure::Api(_, error)) if fence::is_outdated(error) => {}
+            Err(Failure::Api(_, error)) if fence::is_taken(error) => {}
             // It may be there all the same, or be there soon.
             Err(_) => self.abandon(new),
             Ok(()) => {}

@@ -402,3 +402,26 @@ async fn a_kept_volume_that_an_administrator_gives_to_a_new_claim_keeps_its_data
             .is_none()
     );
 }
+
+#[tokio::test]
+async fn a_claim_that_is_still_being_deleted_keeps_its_successor_out_for_a_moment() {
+    let scene = Scene::new().await;
+    let held = json!({"metadata": {"finalizers": ["example.com/held"]}});
+    let (_, volume) = scene.bound(scene.claim_with("data", held)).await;
+    scene.delete("data").await;
+    let refused = scene.refused(scene.claim("data")).await;
+    assert_eq!(
+        refused,
+        format!("{DENIED}a claim of this name is still being deleted; try again in a moment")
+    );
+    assert_eq!(scene.own_volumes().await.len(), 1);
+
+    let free = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+    scene
+        .claims()
+        .patch("data", &PatchParams::default(), &free)
+        .await
+        .unwrap();
+    scene.until_gone(&volume).await;
+    scene.bound(scene.claim("data")).await;
+}

@@ -291,12 +291,24 @@ async fn a_claim_that_comes_again_gets_what_it_says_now() {
     let quota = json!({"metadata": {"name": "none"}, "spec": {"hard": {"requests.storage": "0"}}});
     let quotas: Api<ResourceQuota> = Api::namespaced(scene.client.clone(), &scene.name);
     quotas.create(&PostParams::default(), &from(quota)).await.unwrap();
-    let refused = eventually("the quota counts", async || {
-        let refused = scene.create(scene.claim("data")).await.err()?.to_string();
-        refused.contains("exceeded quota").then_some(refused)
+    eventually("the quota counts", async || {
+        quotas
+            .get("none")
+            .await
+            .unwrap()
+            .status?
+            .hard?
+            .get("requests.storage")
+            .map(drop)
     })
     .await;
-    assert!(refused.contains("requests.storage=1Gi"), "{refused}");
+    let refused = scene.refused(scene.claim("data")).await;
+    assert!(
+        refused.contains("exceeded quota") && refused.contains("requests.storage=1Gi"),
+        "{refused}"
+    );
+    let left = scene.own_volumes().await;
+    assert_eq!(left.len(), 1, "the volume waits for a claim of that name");
     quotas.delete("none", &DeleteParams::default()).await.unwrap();
 
     let retain = json!({
@@ -310,6 +322,6 @@ async fn a_claim_that_comes_again_gets_what_it_says_now() {
     .await;
     let (_, volume) = scene.until_bound("data").await;
     assert_eq!(mark(&volume, "on-delete"), Some("retain"));
-    assert_eq!(volume.spec.unwrap().capacity.unwrap()["storage"].0, "2Gi");
-    assert_eq!(scene.own_volumes().await.len(), 1);
+    assert_eq!(volume.spec.clone().unwrap().capacity.unwrap()["storage"].0, "2Gi");
+    assert_eq!(volume.metadata.uid, left[0].metadata.uid, "it is the same volume");
 }

@@ -46,7 +46,8 @@ impl Volumes {
                 Self::soon(),
             )
             .await?;
-        let mut operations = vec![test("/metadata/uid", json!(volume.uid))];
+        // The very object, and what it said when the claim was held against it.
+        let mut operations = vec![fence::uid(volume), fence::marked(mark::ATTEMPT, volume.attempt.clone())];
         if volume.claim.as_ref().is_some_and(|claim| claim.uid.is_none()) {
             operations.push(test("/spec/claimRef/uid", Value::Null));
             operations.push(add("/spec/claimRef/uid", json!(claim.uid)));

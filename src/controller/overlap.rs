@@ -9,7 +9,8 @@ impl Volumes {
     /// A volume whose directory is above or in this one, and may hold data. One that no claim has had yet is waited for: its
     /// maker sees this one and backs out.
     ///
-    /// Whoever asks has written first (a new volume, a deletion mark) and looks then, so one of two always sees the other.
+    /// Whoever asks has written first (a new volume, a deletion mark) and looks then, so one of two in an area always sees
+    /// the other.
     pub(super) async fn overlaps(&self, volume: &Volume, record: &Record) -> Result<Option<String>, Failure> {
         let others = self.cluster.neighbours(&record.share, &record.directory).await?;
         let path = record.share.join(&record.directory);

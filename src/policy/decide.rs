@@ -18,6 +18,7 @@ use super::mistake::Mistake;
 use super::on_delete::OnDelete;
 use super::settings::{ExistingDirectory, Settings};
 use super::template::{Template, Values};
+use crate::names;
 use crate::storage::Attributes;
 use crate::volume::{NewVolume, Phase, Us, Volume};
 
@@ -123,7 +124,13 @@ fn judge(facts: &Facts<'_>, given: Option<&Volume>, warnings: &mut Vec<String>) 
         return Decision::Pass(Pass::NamespaceDisabled);
     }
     if claim.volume_name.is_some() && given.is_none() {
-        return Decision::Pass(Pass::NamesVolume);
+        return match facts.volume.filter(|volume| is_taken_back(volume, claim, us)) {
+            Some(volume) => Decision::Deny(format!(
+                "volume {} is being taken back; try again in a moment",
+                volume.name
+            )),
+            None => Decision::Pass(Pass::NamesVolume),
+        };
     }
     let Some(capacity) = claim.request.clone().filter(|_| !claim.is_malformed()) else {
         return Decision::Pass(Pass::Malformed);
@@ -138,21 +145,10 @@ fn judge(facts: &Facts<'_>, given: Option<&Volume>, warnings: &mut Vec<String>) 
         Ok(class) => class,
         Err(mistakes) => return Decision::Deny(wrong("StorageClass", class_name, &mistakes)),
     };
-    let mut namespace = Said::read(&facts.namespace.annotations, &class.namespace_overrides);
-    namespace.mistakes.extend(enabled.err());
-    let own = Said::read(&claim.annotations, &class.claim_overrides);
-    let places = [
-        ("namespace", claim.namespace.as_str(), &namespace.mistakes),
-        ("the claim", "", &own.mistakes),
-    ];
-    let mistakes: Vec<_> = places.iter().filter(|(.., mistakes)| !mistakes.is_empty()).collect();
-    if !mistakes.is_empty() {
-        let told: Vec<_> = mistakes
-            .iter()
-            .map(|(kind, name, mistakes)| wrong(kind, name, mistakes))
-            .collect();
-        return Decision::Deny(told.join("; "));
-    }
+    let (namespace, own) = match heard(facts, &class, enabled.err()) {
+        Ok(both) => both,
+        Err(mistakes) => return Decision::Deny(mistakes),
+    };
     warnings.extend(namespace.warnings("namespace", &class.name, Key::NamespaceOverrides));
     warnings.extend(own.warnings("claim", &class.name, Key::ClaimOverrides));
     let claim_name = match &claim.name {
@@ -212,6 +208,27 @@ fn judge(facts: &Facts<'_>, given: Option<&Volume>, warnings: &mut Vec<String>) 
         mount_options: class.mount_options,
         attempt: facts.fresh.to_string(),
     }))
+}
+
+/// What the namespace and the claim say. The error lists all that is wrong with either.
+fn heard(facts: &Facts<'_>, class: &Class, enabled: Option<Mistake>) -> Result<(Said, Said), String> {
+    let mut namespace = Said::read(&facts.namespace.annotations, &class.namespace_overrides);
+    namespace.mistakes.extend(enabled);
+    let own = Said::read(&facts.claim.annotations, &class.claim_overrides);
+    let places = [
+        ("namespace", facts.claim.namespace.as_str(), &namespace.mistakes),
+        ("the claim", "", &own.mistakes),
+    ];
+    let told = places
+        .iter()
+        .filter(|(.., mistakes)| !mistakes.is_empty())
+        .map(|(kind, name, mistakes)| wrong(kind, name, mistakes));
+    let told: Vec<_> = told.collect();
+    if told.is_empty() {
+        Ok((namespace, own))
+    } else {
+        Err(told.join("; "))
+    }
 }
 
 /// What is done with a directory that is there already.
@@ -277,6 +294,15 @@ fn is_meant_for(volume: &Volume, claim: &Claim, us: &Us) -> bool {
 fn named_after(share: &Share, directory: &Directory) -> String {
     let place = format!("nfs://{}{}", share.server(), share.join(directory));
     format!("pvc-{}", Uuid::new_v5(&Uuid::NAMESPACE_URL, place.as_bytes()))
+}
+
+/// Whether the volume that a claim names was made for it, and another call at the same time has undone it.
+fn is_taken_back(volume: &Volume, claim: &Claim, us: &Us) -> bool {
+    let Some(meant) = &volume.claim else { return false };
+    volume.maker.as_ref() == Some(us)
+        && meant.uid.as_deref() == Some(names::FENCE)
+        && meant.namespace == claim.namespace
+        && matches!(&claim.name, Name::Given(name) if *name == meant.name)
 }
 
 /// All mistakes of one place, and who can correct them.

@@ -98,6 +98,7 @@ fn given() -> Volume {
         capacity: 3 << 29,
         reclaim: Reclaim::Delete,
         ready: false,
+        attempt: None,
         maker: Some(us()),
         record: Ok(Record {
             share: Share::parse("nas1", "/export").unwrap(),
@@ -465,4 +466,15 @@ fn a_tenants_template_adopts_nothing_unless_the_tenant_may_say_so_too() {
     assert_eq!(existing("subDir", chosen), ExistingDirectory::Deny);
     let both = json!({"bindery.dev/sub-dir": template, "bindery.dev/existing-directory": "adopt"});
     assert_eq!(existing("subDir, existingDirectory", both), ExistingDirectory::Adopt);
+}
+
+#[test]
+fn a_claim_does_not_come_in_with_a_volume_that_was_taken_back_meanwhile() {
+    let denied = decision(|world| {
+        reinvoked(world);
+        let meant = world.volume.as_mut().unwrap().claim.as_mut().unwrap();
+        meant.uid = Some(names::FENCE.to_owned());
+    });
+    let message = "volume pvc-earlier is being taken back; try again in a moment";
+    assert_eq!(denied, Decision::Deny(message.to_owned()));
 }

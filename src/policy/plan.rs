@@ -7,6 +7,7 @@ use super::claim::Claim;
 use super::class::Reclaim;
 use super::decide;
 use super::on_delete::OnDelete;
+use crate::names;
 use crate::volume::{Phase, Record, Us, Volume};
 
 /// What is known about the claim that a volume is for.
@@ -63,6 +64,9 @@ pub enum Dispose {
 pub fn plan(volume: &Volume, holder: Holder<'_>, us: &Us) -> Plan {
     if volume.maker.as_ref() != Some(us) || !volume.held {
         return Plan::Leave;
+    }
+    if !volume.deleting && uid(volume) == Some(names::FENCE) {
+        return Plan::MarkDeleted;
     }
     let settled = volume.ready && volume.phase != Phase::Released;
     let kept = volume.phase == Phase::Released && volume.reclaim == Reclaim::Retain;

@@ -48,6 +48,7 @@ fn volume(change: impl FnOnce(&mut Volume)) -> Volume {
         capacity: 1 << 30,
         reclaim: Reclaim::Delete,
         ready: false,
+        attempt: None,
         maker: Some(us()),
         record: Ok(record()),
     };
@@ -212,6 +213,15 @@ fn a_released_volume_that_an_administrator_is_freeing_is_left_alone() {
         volume.claim = None;
     });
     assert_eq!(freed_for_all, Plan::Leave);
+}
+
+#[test]
+fn a_volume_that_was_fenced_is_deleted_whatever_its_class_says() {
+    let fenced = after_gone(|volume| {
+        uid(volume, names::FENCE);
+        volume.reclaim = Reclaim::Retain;
+    });
+    assert_eq!(fenced, Plan::MarkDeleted);
 }
 
 #[test]

@@ -39,6 +39,8 @@ pub struct Volume {
     pub reclaim: Reclaim,
     /// A claim has come and the directory was there for it.
     pub ready: bool,
+    /// Which call of the webhook made it or used it last: what it says may have changed with that.
+    pub attempt: Option<String>,
     /// Who made it, if anybody says so.
     pub maker: Option<Us>,
     /// The directory and its fate; the error says which mark cannot be read.
@@ -122,6 +124,7 @@ impl Volume {
                 _ => Reclaim::Retain,
             },
             ready: marks.get(mark::READY).is_some_and(|ready| ready == "true"),
+            attempt: marks.get(mark::ATTEMPT).cloned(),
             maker: maker.map(|(provisioner, instance)| Us {
                 provisioner: provisioner.clone(),
                 instance: instance.clone(),
