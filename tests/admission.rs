@@ -376,10 +376,7 @@ async fn a_kept_volume_that_an_administrator_gives_to_a_new_claim_keeps_its_data
     let name = volume_name(&volume);
     std::fs::write(directory(&volume).join("precious"), "").unwrap();
     scene.delete("data").await;
-    eventually("the volume is Released", async || {
-        (scene.volumes().get(name).await.unwrap().status?.phase? == "Released").then_some(())
-    })
-    .await;
+    scene.until_released(&volume).await;
     // Freed, and made deletable, in one go: nothing of it is a wish to lose the data.
     let freed = json!({"spec": {"claimRef": {"uid": null, "resourceVersion": null}, "persistentVolumeReclaimPolicy": "Delete"}});
     scene.patch_volume(name, freed).await;

@@ -9,7 +9,6 @@ use serde_json::json;
 use crate::support::bed::Bed;
 use crate::support::bindery::Bindery;
 use crate::support::scene::{Scene, directory, mark, volume_name};
-use crate::support::wait::eventually;
 
 async fn scene(on_delete: &str) -> Scene {
     Scene::with_class(json!({"parameters": {"onDelete": on_delete}})).await
@@ -110,10 +109,7 @@ async fn a_class_with_reclaim_policy_retain_keeps_volume_and_directory_whatever_
     let volume = with_a_file(&scene, "data").await;
     scene.delete("data").await;
     let name = volume_name(&volume);
-    eventually("the volume is Released", async || {
-        (scene.volumes().get(name).await.unwrap().status?.phase? == "Released").then_some(())
-    })
-    .await;
+    scene.until_released(&volume).await;
     assert!(directory(&volume).join("precious").exists());
 
     // An administrator deletes the volume: only the finalizer goes.
@@ -254,10 +250,7 @@ async fn a_volume_of_another_instance_is_never_touched() {
     let provisioner = json!({"metadata": {"annotations": {"pv.kubernetes.io/provisioned-by": Bed::get().provisioner}}});
     scene.patch_volume(name, provisioner).await;
     scene.delete("data").await;
-    eventually("the volume is Released", async || {
-        (scene.volumes().get(name).await.unwrap().status?.phase? == "Released").then_some(())
-    })
-    .await;
+    scene.until_released(&volume).await;
     let own = self::scene("delete").await;
     let passer_by = with_a_file(&own, "data").await;
     own.delete("data").await;

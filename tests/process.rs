@@ -7,7 +7,7 @@ use kube::api::PostParams;
 use serde_json::json;
 
 use crate::support::bindery::Bindery;
-use crate::support::scene::{Scene, directory, from, mark, volume_name};
+use crate::support::scene::{Scene, directory, from, mark};
 use crate::support::wait::eventually;
 
 #[tokio::test]
@@ -62,10 +62,7 @@ async fn a_claim_deleted_while_bindery_was_away_is_cleaned_up_when_it_is_back() 
     let (_, volume) = scene.bound(scene.claim("data")).await;
     bindery.kill();
     scene.delete("data").await;
-    eventually("the volume is Released", async || {
-        (scene.volumes().get(volume_name(&volume)).await.unwrap().status?.phase? == "Released").then_some(())
-    })
-    .await;
+    scene.until_released(&volume).await;
     assert!(directory(&volume).exists());
     bindery.run().await;
     scene.until_gone(&volume).await;

@@ -2,7 +2,7 @@
 
 use super::Volumes;
 use super::failure::Failure;
-use crate::policy::taken::overlapping;
+use crate::policy::taken::{Overlap, overlap_of};
 use crate::volume::{Record, Volume};
 
 impl Volumes {
@@ -14,15 +14,10 @@ impl Volumes {
     pub(super) async fn overlaps(&self, volume: &Volume, record: &Record) -> Result<Option<String>, Failure> {
         let others = self.cluster.neighbours(&record.share, &record.directory).await?;
         let path = record.share.join(&record.directory);
-        let (given, coming): (Vec<_>, Vec<_>) = others.into_iter().partition(Volume::was_given);
-        let at = |others: &[Volume]| {
-            let other = overlapping(record.share.server(), &path, &volume.name, others);
-            other.map(|other| other.name.clone())
-        };
-        match (at(&given), at(&coming)) {
-            (Some(other), _) => Ok(Some(other)),
-            (None, Some(other)) => Err(Failure::Neighbour(other)),
-            (None, None) => Ok(None),
+        match overlap_of(record.share.server(), &path, &volume.name, others) {
+            Overlap::None => Ok(None),
+            Overlap::Given(other) => Ok(Some(other)),
+            Overlap::Coming(other) => Err(Failure::Neighbour(other)),
         }
     }
 }

@@ -39,6 +39,28 @@ pub fn taken(volume: &Volume, new: &NewVolume, us: &Us) -> Taken {
     }
 }
 
+/// Who else is in the tree of a volume's directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Overlap {
+    /// Nobody.
+    None,
+    /// This volume, which a claim has had: its directory may hold data.
+    Given(String),
+    /// This volume, which is just being made and will back out.
+    Coming(String),
+}
+
+/// Judges the neighbours of the volume called `name`, whose directory is `path` on `server`.
+pub fn overlap_of(server: &str, path: &str, name: &str, others: Vec<Volume>) -> Overlap {
+    let (given, coming): (Vec<_>, Vec<_>) = others.into_iter().partition(Volume::was_given);
+    let at = |others: &[Volume]| overlapping(server, path, name, others).map(|other| other.name.clone());
+    match (at(&given), at(&coming)) {
+        (Some(other), _) => Overlap::Given(other),
+        (None, Some(other)) => Overlap::Coming(other),
+        (None, None) => Overlap::None,
+    }
+}
+
 /// The volume whose directory is above or in `path` on `server`, if there is one among those of its area. One that does
 /// not say where its directory is may be it.
 pub fn overlapping<'a>(server: &str, path: &str, name: &str, others: &'a [Volume]) -> Option<&'a Volume> {
@@ -171,5 +193,21 @@ mod tests {
         let mut unknown = others("x");
         unknown[0].record = Err("annotation bindery.dev/share is missing".to_owned());
         assert!(overlapping("nas1", "/export/a", "pvc-me", &unknown).is_some());
+    }
+
+    #[test]
+    fn a_neighbour_that_may_hold_data_counts_before_one_that_is_just_being_made() {
+        let volume = |directory: &str, ready: bool| {
+            let mut volume = Volume::read(&new(directory).build(Origin::New, &us()));
+            volume.ready = ready;
+            volume
+        };
+        let of = |others| overlap_of("nas1", "/export/a/b", "pvc-me", others);
+        assert_eq!(of(vec![volume("c", true)]), Overlap::None);
+        assert_eq!(of(vec![volume("a", false)]), Overlap::Coming("pvc-a".to_owned()));
+        assert_eq!(
+            of(vec![volume("a", false), volume("a/b/c", true)]),
+            Overlap::Given("pvc-a/b/c".to_owned())
+        );
     }
 }

@@ -10,6 +10,7 @@ use super::outages::{relay_met, shortly};
 use super::{client, directory, make, mode, options, soon};
 use crate::support::nfs::Ganesha;
 use crate::support::relay::{Fate, Relay};
+use crate::support::wait::eventually;
 use bindery::storage::nfs::NfsStorage;
 
 const BADSESSION: u32 = 10052;
@@ -160,11 +161,7 @@ async fn sessions_at_rest_are_closed_before_their_lease_is_over() {
     make(&client, &share, "a").await.unwrap();
     assert_eq!(relay.open(), 1);
     relay.plan(DESTROY, 0, 1, Fate::Answered(0));
-    let late = soon();
-    while relay.open() > 0 {
-        assert!(Instant::now() < late, "it stays open");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    eventually("the session is closed", async || (relay.open() == 0).then_some(())).await;
     assert_eq!(relay.met(), 1, "the server was not told");
     assert!(make(&client, &share, "b").await.unwrap().new);
 }

@@ -164,6 +164,15 @@ impl Scene {
             .expect("claim deleted");
     }
 
+    /// Waits until the controller manager has seen that a volume's claim is gone.
+    pub async fn until_released(&self, volume: &PersistentVolume) {
+        let name = volume_name(volume);
+        eventually(&format!("volume {name} is Released"), async || {
+            (self.volumes().get(name).await.ok()?.status?.phase? == "Released").then_some(())
+        })
+        .await;
+    }
+
     /// Waits until a volume is gone.
     pub async fn until_gone(&self, volume: &PersistentVolume) {
         let name = volume_name(volume);
