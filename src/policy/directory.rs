@@ -25,6 +25,27 @@ const OWN: &str = ".bindery-";
 pub struct Share {
     server: String,
     path: String,
+    version: NfsVersion,
+}
+
+/// How Bindery talks to a share's server. Pods mount it as the class's `mountOptions` say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum NfsVersion {
+    /// NFSv4.2, or 4.1 where the server has no more.
+    #[default]
+    V4,
+    /// NFSv3.
+    V3,
+}
+
+impl NfsVersion {
+    /// The parameter's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::V4 => "4",
+            Self::V3 => "3",
+        }
+    }
 }
 
 impl Share {
@@ -46,7 +67,18 @@ impl Share {
         Ok(Self {
             server,
             path: format!("/{}", segments.join("/")),
+            version: NfsVersion::default(),
         })
+    }
+
+    /// The same share, spoken to in this version.
+    pub fn over(self, version: NfsVersion) -> Self {
+        Self { version, ..self }
+    }
+
+    /// The version that its server is spoken to in.
+    pub fn version(&self) -> NfsVersion {
+        self.version
     }
 
     /// The host name or address.
