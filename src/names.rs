@@ -13,7 +13,7 @@ pub const FENCE: &str = "00000000-0000-0000-0000-000000000000";
 /// Label on a volume: a hash of server and first path segment. Volumes whose directories overlap share it.
 pub const AREA: &str = "bindery.dev/area";
 
-/// Marks on a volume. An administrator may edit `ON_DELETE`; all else is a record.
+/// Marks on a volume. An administrator may edit `ON_DELETE` and `ARCHIVE_RETENTION`; all else is a record.
 pub mod mark {
     /// Which installation of Bindery the volume belongs to.
     pub const INSTANCE: &str = "bindery.dev/instance";
@@ -33,6 +33,10 @@ pub mod mark {
     pub const UID: &str = "bindery.dev/uid";
     /// The group that the directory was given.
     pub const GID: &str = "bindery.dev/gid";
+    /// How long the archive is kept, if the directory becomes one.
+    pub const ARCHIVE_RETENTION: &str = "bindery.dev/archive-retention";
+    /// How Bindery talks to the server.
+    pub const NFS_VERSION: &str = "bindery.dev/nfs-version";
     /// The claim has come, and the directory was there for it.
     pub const READY: &str = "bindery.dev/ready";
     /// Which call of the webhook made the volume, or used it last: only that one may undo it.

@@ -107,8 +107,8 @@ impl Volumes {
 
     async fn archive(&self, volume: &Volume, record: &Record) -> Result<End, Failure> {
         let tag = Directory::archive_tag(&self.us.instance, &volume.name);
-        let time = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
-        let archive = record.directory.archive(&time, &tag);
+        let now = jiff::Timestamp::now();
+        let archive = record.directory.archive(now, &tag, record.retention.ends(now));
         let left = self.leave(volume, record, &archive).await?;
         let name = if left == Moved::Done {
             Some(archive.to_string())

@@ -137,7 +137,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::policy::directory::NfsVersion;
     use crate::policy::on_delete::OnDelete;
+    use crate::policy::retention::Retention;
+    use crate::policy::settings::{ExistingDirectory, OnStorageFailure};
 
     fn read(fields: serde_json::Value) -> Result<Class, String> {
         let mut class = json!({"metadata": {"name": "fast"}, "provisioner": "bindery.dev/nfs"});
@@ -204,7 +207,8 @@ mod tests {
     #[test]
     fn every_key_is_read_and_every_wrong_value_is_named() {
         let class = read(json!({"parameters": {
-            "mountPermissions": "02775", "uid": "1000", "gid": "0",
+            "mountPermissions": "02775", "uid": "1000", "gid": "0", "existingDirectory": "deny",
+            "archiveRetention": "30d", "onStorageFailure": "deny", "nfsVersion": "3",
             "namespaceOverrides": "uid, gid", "claimOverrides": "",
         }}));
         let class = class.unwrap();
@@ -214,12 +218,27 @@ mod tests {
             (Some(0o2775), Some(1000), Some(0))
         );
         assert_eq!(
+            (
+                settings.existing,
+                settings.retention,
+                settings.on_failure,
+                settings.version
+            ),
+            (
+                Some(ExistingDirectory::Deny),
+                Some(Retention::Seconds(30 * 24 * 60 * 60)),
+                Some(OnStorageFailure::Deny),
+                Some(NfsVersion::V3)
+            )
+        );
+        assert_eq!(
             (class.namespace_overrides, class.claim_overrides),
             (vec![Key::Uid, Key::Gid], vec![])
         );
 
         let mistakes = read(json!({"parameters": {
-            "mountPermissions": "0o777", "uid": "-1", "gid": "4294967295",
+            "mountPermissions": "0o777", "uid": "-1", "gid": "4294967295", "existingDirectory": "take",
+            "archiveRetention": "30", "onStorageFailure": "wait", "nfsVersion": "4.1",
             "namespaceOverrides": "uids,server", "claimOverrides": "claimOverrides",
         }}));
         assert_eq!(
@@ -227,6 +246,10 @@ mod tests {
             "mountPermissions is \"0o777\": write it in octal, 0001 to 7777, such as 0770 or 2775; \
              uid is \"-1\": write a number from 0 to 4294967294; \
              gid is \"4294967295\": write a number from 0 to 4294967294; \
+             existingDirectory is \"take\": allowed are adopt or deny; \
+             archiveRetention is \"30\": write a time such as 30d, 12h or 2w, up to 36500d, or forever; \
+             onStorageFailure is \"wait\": allowed are queue or deny; \
+             nfsVersion is \"4.1\": allowed are 4 (4.2, else 4.1) or 3; what pods mount with is said in mountOptions; \
              namespaceOverrides: parameter uids is not known: did you mean uid?; \
              namespaceOverrides lists server, which only a class may set; \
              claimOverrides lists claimOverrides, which only a class may set"

@@ -16,7 +16,8 @@ use super::directory::{Directory, Share};
 use super::key::Key;
 use super::mistake::Mistake;
 use super::on_delete::OnDelete;
-use super::settings::{ExistingDirectory, Settings};
+use super::retention::Retention;
+use super::settings::{ExistingDirectory, OnStorageFailure, Settings};
 use super::template::{Template, Values};
 use crate::names;
 use crate::storage::Attributes;
@@ -158,6 +159,7 @@ fn judge(facts: &Facts<'_>, given: Option<&Volume>, warnings: &mut Vec<String>) 
     let adopt = adopts(&own.settings, &namespace.settings, &class.settings);
     let settings = own.settings.or(namespace.settings).or(class.settings);
     let template = settings.template.unwrap_or_else(Template::standard);
+    let share = class.share.over(settings.version.unwrap_or_default());
     let expand = |volume: &str| {
         template.expand(&Values {
             claim: &claim_name,
@@ -172,7 +174,7 @@ fn judge(facts: &Facts<'_>, given: Option<&Volume>, warnings: &mut Vec<String>) 
     let fresh = format!("pvc-{}", facts.fresh);
     let stays = |volume: &&Volume| {
         let there = volume.record.as_ref().map(|record| (&record.share, &record.directory));
-        matches!((expand(&volume.name), there), (Ok(directory), Ok(there)) if there == (&class.share, &directory))
+        matches!((expand(&volume.name), there), (Ok(directory), Ok(there)) if there == (&share, &directory))
     };
     let name = match given.filter(stays) {
         Some(given) if template.is_unique() => given.name.clone(),
@@ -187,7 +189,7 @@ fn judge(facts: &Facts<'_>, given: Option<&Volume>, warnings: &mut Vec<String>) 
     let name = if template.is_unique() {
         name
     } else {
-        named_after(&class.share, &directory)
+        named_after(&share, &directory)
     };
     Decision::Provision(Box::new(NewVolume {
         name,
@@ -195,7 +197,7 @@ fn judge(facts: &Facts<'_>, given: Option<&Volume>, warnings: &mut Vec<String>) 
         class: class.name,
         access_modes: claim.access_modes.clone(),
         capacity,
-        share: class.share,
+        share,
         directory,
         attributes: Attributes {
             mode: settings.mode.unwrap_or(MODE),
@@ -204,6 +206,8 @@ fn judge(facts: &Facts<'_>, given: Option<&Volume>, warnings: &mut Vec<String>) 
         },
         existing: adopt,
         on_delete: settings.on_delete.unwrap_or(OnDelete::Archive),
+        retention: settings.retention.unwrap_or(Retention::Forever),
+        on_failure: settings.on_failure.unwrap_or(OnStorageFailure::Queue),
         reclaim: class.reclaim,
         mount_options: class.mount_options,
         attempt: facts.fresh.to_string(),

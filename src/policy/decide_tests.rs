@@ -9,6 +9,9 @@ use crate::policy::directory::Share;
 use crate::storage::Attributes;
 use crate::volume::{ClaimRef, Origin, Phase, Record};
 
+#[path = "decide_settings_tests.rs"]
+mod settings;
+
 /// Everything that has a say, as JSON; `Default` is the case where all is well.
 struct World {
     claim: Value,
@@ -105,6 +108,7 @@ fn given() -> Volume {
             directory: Directory::parse("team-a-data-pvc-earlier").unwrap(),
             origin: Origin::New,
             on_delete: OnDelete::Archive,
+            retention: Retention::Forever,
             identity: None,
             attributes: Attributes {
                 mode: 0o777,
@@ -235,75 +239,6 @@ fn the_namespace_wins_over_the_class_and_the_class_over_the_default() {
             "{namespace} {class}"
         );
     }
-}
-
-/// Mode, owner and fate that a claim gets when class, namespace and claim each say something, in this order.
-fn settled(class: Value, namespace: Value, claim: Value) -> (u32, Option<u32>, OnDelete) {
-    let new = provisioned(|world| {
-        let parameters = world.class["parameters"].as_object_mut().unwrap();
-        parameters.extend(class.as_object().unwrap().clone());
-        world.namespace = namespace;
-        world.claim["metadata"]["annotations"] = claim;
-    });
-    (new.attributes.mode, new.attributes.uid, new.on_delete)
-}
-
-#[test]
-fn the_claim_wins_over_the_namespace_where_the_class_lets_it() {
-    let class = json!({
-        "mountPermissions": "0700", "uid": "1", "onDelete": "delete",
-        "namespaceOverrides": "mountPermissions, uid", "claimOverrides": "mountPermissions",
-    });
-    let all = |mode: &str, uid: &str| json!({"bindery.dev/mount-permissions": mode, "bindery.dev/uid": uid, "bindery.dev/on-delete": "retain"});
-    assert_eq!(
-        settled(class.clone(), json!({}), json!({})),
-        (0o700, Some(1), OnDelete::Delete)
-    );
-    assert_eq!(
-        settled(class.clone(), all("0770", "2"), json!({})),
-        (0o770, Some(2), OnDelete::Delete)
-    );
-    assert_eq!(
-        settled(class, all("0770", "2"), all("0777", "3")),
-        (0o777, Some(2), OnDelete::Delete)
-    );
-}
-
-#[test]
-fn a_place_or_an_owner_is_not_the_namespaces_to_choose_unless_the_class_says_so() {
-    let said = json!({"bindery.dev/uid": "0", "bindery.dev/mount-permissions": "0750"});
-    assert_eq!(settled(json!({}), said, json!({})), (0o750, None, OnDelete::Archive));
-}
-
-#[test]
-fn what_does_not_count_is_a_warning() {
-    let answer = verdict(|world| {
-        world.namespace = json!({"bindery.dev/uid": "0"});
-        world.claim["metadata"]["annotations"] = json!({"bindery.dev/on-delete": "retain"});
-    });
-    assert_eq!(
-        answer.warnings,
-        [
-            "bindery.dev/uid on the namespace does not count: namespaceOverrides of StorageClass fast does not list uid",
-            "bindery.dev/on-delete on the claim does not count: claimOverrides of StorageClass fast does not list onDelete",
-        ]
-    );
-}
-
-#[test]
-fn mistakes_of_namespace_and_claim_are_told_at_once() {
-    let denied = decision(|world| {
-        world.class["parameters"]["claimOverrides"] = json!("gid");
-        world.namespace = json!({"bindery.dev/enabled": "maybe"});
-        world.claim["metadata"]["annotations"] = json!({"bindery.dev/gid": "staff", "bindery.dev/mod": "0700"});
-    });
-    let message = "namespace team-a: bindery.dev/enabled is \"maybe\": allowed are true or false; \
-                   an administrator must correct it; \
-                   the claim: annotation bindery.dev/mod is not known: allowed are bindery.dev/sub-dir, \
-                   bindery.dev/path-pattern, bindery.dev/on-delete, bindery.dev/archive-on-delete, \
-                   bindery.dev/mount-permissions, bindery.dev/uid, bindery.dev/gid, bindery.dev/existing-directory; \
-                   bindery.dev/gid is \"staff\": write a number from 0 to 4294967294; correct it";
-    assert_eq!(denied, Decision::Deny(message.to_owned()));
 }
 
 #[test]

@@ -4,14 +4,12 @@
 //! here, once, and storage takes nothing else. `Share::parse("nas1", "/export/")` is `nas1:/export`;
 //! `Directory::parse("team-a/data")` is two segments; `Directory::parse("../x")` says what is wrong with it.
 
-use std::fmt;
+mod own;
 
-use uuid::Uuid;
+use std::fmt;
 
 /// The longest name that NFS servers take, in bytes (their file systems' `NAME_MAX`).
 const LONGEST_SEGMENT: usize = 255;
-/// Where directories wait to be removed, below the share.
-const TRASH: &str = ".bindery-trash";
 /// What the names of archives begin with.
 const ARCHIVED: &str = "archived-";
 /// What else Bindery keeps for itself below a share.
@@ -31,10 +29,10 @@ pub struct Share {
 /// How Bindery talks to a share's server. Pods mount it as the class's `mountOptions` say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum NfsVersion {
-    /// NFSv4.2, or 4.1 where the server has no more.
+    /// Version 4.2, or 4.1 where the server has no more.
     #[default]
     V4,
-    /// NFSv3.
+    /// Version 3.
     V3,
 }
 
@@ -153,37 +151,6 @@ impl Directory {
         Ok(Self(text.to_owned()))
     }
 
-    /// The folder of everything that waits to be removed.
-    pub fn trash() -> Self {
-        Self(TRASH.to_owned())
-    }
-
-    /// Where the directory of one volume of one instance waits to be removed: the same on every try.
-    pub fn in_trash(instance: &str, volume: &str) -> Self {
-        Self(format!("{TRASH}/{}", cut(&format!("{instance}.{volume}"))))
-    }
-
-    /// Where this directory goes when it is archived. `tag` tells one volume's archive from every other
-    /// ([`Directory::is_archive_of`] finds it again), `time` is UTC and has no character that a shell minds.
-    pub fn archive(&self, time: &str, tag: &str) -> Self {
-        let rest = format!("-{time}-{tag}");
-        let room = LONGEST_SEGMENT.saturating_sub(ARCHIVED.len() + rest.len());
-        let flat = cut_to(&self.0.replace('/', "-"), room);
-        Self(format!("{ARCHIVED}{flat}{rest}"))
-    }
-
-    /// What tells one volume's archive from all others, of this instance or another. The first half is the instance's.
-    pub fn archive_tag(instance: &str, volume: &str) -> String {
-        let short =
-            |name: &str| Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes()).simple().to_string()[..10].to_owned();
-        format!("{}-{}", short(instance), short(&format!("{instance}/{volume}")))
-    }
-
-    /// Whether a name found below the share is the archive that `tag` belongs to.
-    pub fn is_archive_of(name: &str, tag: &str) -> bool {
-        name.starts_with(ARCHIVED) && name.strip_suffix(tag).is_some_and(|rest| rest.ends_with('-'))
-    }
-
     /// Whether no other volume's directory can be above or in it when it is made: a single segment has nothing above but
     /// the share, and nothing yet in one that bears a name as fresh as its volume's.
     pub fn stands_alone(&self, volume: &str) -> bool {
@@ -251,24 +218,6 @@ fn check_segment(segment: &str) -> Result<(), WrongSegment> {
         _ if segment.len() > LONGEST_SEGMENT => Err(WrongSegment::TooLong(segment.len())),
         _ => Ok(()),
     }
-}
-
-fn cut(name: &str) -> String {
-    cut_to(name, LONGEST_SEGMENT)
-}
-
-/// Cuts a name to `room` bytes; what is cut off lives on as a hash, so that two long names stay two.
-fn cut_to(name: &str, room: usize) -> String {
-    if name.len() <= room {
-        return name.to_owned();
-    }
-    let hash = Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes()).simple().to_string();
-    let hash = &hash[..12];
-    let mut end = room.saturating_sub(hash.len() + 1);
-    while !name.is_char_boundary(end) {
-        end -= 1;
-    }
-    format!("{}~{hash}", &name[..end])
 }
 
 #[cfg(test)]

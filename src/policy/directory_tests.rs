@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use jiff::Timestamp;
 
 fn wrong(text: &str) -> String {
     Directory::parse(text).unwrap_err().to_string()
@@ -69,9 +70,7 @@ fn a_directory_that_is_none_says_why() {
 #[test]
 fn an_archive_is_found_again_by_its_tag_and_by_no_other() {
     let tag = Directory::archive_tag("blue", "pvc-1");
-    let archive = Directory::parse("team-a/data")
-        .unwrap()
-        .archive("20260101T000000Z", &tag);
+    let archive = Directory::parse("team-a/data").unwrap().archive(now(), &tag, None);
     assert_eq!(archive.as_str(), format!("archived-team-a-data-20260101T000000Z-{tag}"));
     assert!(Directory::is_archive_of(archive.as_str(), &tag));
     for (instance, volume) in [("blue", "pvc-2"), ("green", "pvc-1")] {
@@ -83,15 +82,48 @@ fn an_archive_is_found_again_by_its_tag_and_by_no_other() {
 }
 
 #[test]
+fn only_an_archive_of_ours_with_an_end_in_its_name_expires() {
+    let archive = |instance: &str, until| {
+        let tag = Directory::archive_tag(instance, "pvc-1");
+        Directory::parse("team-a/x-until-20200101T000000Z")
+            .unwrap()
+            .archive(now(), &tag, until)
+            .to_string()
+    };
+    let until: Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
+    let ours = archive("blue", Some(until));
+    assert!(ours.ends_with("-until-20260301T120000Z"), "{ours}");
+    assert!(Directory::is_archive_of(
+        &ours,
+        &Directory::archive_tag("blue", "pvc-1")
+    ));
+    let found = Directory::expiring(&ours, "blue").unwrap();
+    assert_eq!((found.0.as_str(), found.1), (ours.as_str(), until));
+
+    assert_eq!(Directory::expiring(&ours, "green"), None, "another instance's");
+    assert_eq!(
+        Directory::expiring(&archive("blue", None), "blue"),
+        None,
+        "kept for ever"
+    );
+    for touched in [
+        ours.replace("archived-", "Archived-"),
+        ours.replace("20260301T", "2026-03-01T"),
+        ours.replace("20260301T", "20261301T"),
+        ours.replace("-20260101T000000Z-", "-x-"),
+        format!("{ours}.bak"),
+        "archived-x-until-20260301T120000Z".to_owned(),
+        "until-20260301T120000Z".to_owned(),
+    ] {
+        assert_eq!(Directory::expiring(&touched, "blue"), None, "{touched}");
+    }
+}
+
+#[test]
 fn two_directories_never_share_an_archive_or_a_place_in_the_trash() {
     let long = "x".repeat(254);
     let tag = Directory::archive_tag("blue", "pvc-1");
-    let archive = |name: &str| {
-        Directory::parse(name)
-            .unwrap()
-            .archive("20260101T000000Z", &tag)
-            .to_string()
-    };
+    let archive = |name: &str| Directory::parse(name).unwrap().archive(now(), &tag, None).to_string();
     assert_ne!(archive(&format!("{long}a")), archive(&format!("{long}b")));
     assert_ne!(
         Directory::in_trash("blue", &format!("{long}a")),
@@ -101,6 +133,10 @@ fn two_directories_never_share_an_archive_or_a_place_in_the_trash() {
         Directory::in_trash("blue", "pvc-1"),
         Directory::in_trash("green", "pvc-1")
     );
+}
+
+fn now() -> Timestamp {
+    "2026-01-01T00:00:00Z".parse().unwrap()
 }
 
 proptest! {
@@ -120,7 +156,15 @@ proptest! {
     #[test]
     fn an_archive_is_one_segment_that_a_server_takes(segments in prop::collection::vec("[a-zé]{1,127}", 1..5)) {
         let directory = Directory::parse(&segments.join("/")).unwrap();
-        let archive = directory.archive("20260101T000000Z", &Directory::archive_tag("blue", "pvc-1"));
+        let archive = directory.archive(now(), &Directory::archive_tag("blue", "pvc-1"), Some(now()));
         prop_assert!(archive.as_str().len() <= 255 && !archive.as_str().contains('/'));
+        prop_assert_eq!(Directory::expiring(archive.as_str(), "blue"), Some((archive.clone(), now())));
+    }
+
+    #[test]
+    fn no_name_that_a_person_may_choose_expires(text in "(archived|x|-|until|[0-9TZ]{0,16}|[a-f0-9]{10}){0,12}") {
+        if Directory::parse(&text).is_ok() {
+            prop_assert_eq!(Directory::expiring(&text, "blue"), None);
+        }
     }
 }

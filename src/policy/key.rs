@@ -29,6 +29,12 @@ pub enum Key {
     Gid,
     /// What to do with a directory that is there already.
     ExistingDirectory,
+    /// How long an archive is kept.
+    ArchiveRetention,
+    /// What happens to the claim when its server does not answer.
+    OnStorageFailure,
+    /// How Bindery talks to the server.
+    NfsVersion,
     /// Which keys a namespace may set.
     NamespaceOverrides,
     /// Which keys a claim may set.
@@ -37,7 +43,7 @@ pub enum Key {
 
 impl Key {
     /// All keys, in the order of the documentation.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::Server,
         Self::Share,
         Self::SubDir,
@@ -48,12 +54,21 @@ impl Key {
         Self::Uid,
         Self::Gid,
         Self::ExistingDirectory,
+        Self::ArchiveRetention,
+        Self::OnStorageFailure,
+        Self::NfsVersion,
         Self::NamespaceOverrides,
         Self::ClaimOverrides,
     ];
     /// What a namespace may set where its class says nothing: no place and no owner, since tenants can edit their
     /// namespace on many platforms.
-    pub const NAMESPACE_DEFAULT: [Self; 3] = [Self::OnDelete, Self::ArchiveOnDelete, Self::MountPermissions];
+    pub const NAMESPACE_DEFAULT: [Self; 5] = [
+        Self::OnDelete,
+        Self::ArchiveOnDelete,
+        Self::MountPermissions,
+        Self::ArchiveRetention,
+        Self::OnStorageFailure,
+    ];
 
     /// As a parameter of a class.
     pub fn name(self) -> &'static str {
@@ -68,6 +83,9 @@ impl Key {
             Self::Uid => "uid",
             Self::Gid => "gid",
             Self::ExistingDirectory => "existingDirectory",
+            Self::ArchiveRetention => "archiveRetention",
+            Self::OnStorageFailure => "onStorageFailure",
+            Self::NfsVersion => "nfsVersion",
             Self::NamespaceOverrides => "namespaceOverrides",
             Self::ClaimOverrides => "claimOverrides",
         }
@@ -188,7 +206,8 @@ mod tests {
         assert_eq!(
             told("replicas"),
             "parameter replicas is not known: allowed are server, share, subDir, pathPattern, onDelete, \
-             archiveOnDelete, mountPermissions, uid, gid, existingDirectory, namespaceOverrides, claimOverrides"
+             archiveOnDelete, mountPermissions, uid, gid, existingDirectory, archiveRetention, onStorageFailure, \
+             nfsVersion, namespaceOverrides, claimOverrides"
         );
     }
 }

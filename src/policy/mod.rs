@@ -13,6 +13,7 @@ pub mod mistake;
 pub mod on_delete;
 pub mod plan;
 pub mod quantity;
+pub mod retention;
 pub mod settings;
 pub mod taken;
 pub mod template;

@@ -4,6 +4,7 @@ use super::*;
 use crate::names;
 use crate::policy::claim::{Bytes, Name};
 use crate::policy::directory::{Directory, Share};
+use crate::policy::retention::Retention;
 use crate::storage::Attributes;
 use crate::volume::{ClaimRef, Origin};
 
@@ -20,6 +21,7 @@ fn record() -> Record {
         directory: Directory::parse("team-a-data").unwrap(),
         origin: Origin::New,
         on_delete: OnDelete::Archive,
+        retention: Retention::Forever,
         identity: None,
         attributes: Attributes {
             mode: 0o777,

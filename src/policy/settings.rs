@@ -5,9 +5,11 @@
 
 use std::fmt;
 
+use super::directory::NfsVersion;
 use super::key::Key;
 use super::mistake::Mistake;
 use super::on_delete::{self, OnDelete};
+use super::retention::Retention;
 use super::template::{Dialect, Template};
 
 /// What one place says. `None` where it says nothing.
@@ -25,6 +27,12 @@ pub struct Settings {
     pub gid: Option<u32>,
     /// `existingDirectory`.
     pub existing: Option<ExistingDirectory>,
+    /// `archiveRetention`.
+    pub retention: Option<Retention>,
+    /// `onStorageFailure`.
+    pub on_failure: Option<OnStorageFailure>,
+    /// `nfsVersion`.
+    pub version: Option<NfsVersion>,
 }
 
 /// What is done with a directory that is there already.
@@ -33,6 +41,15 @@ pub enum ExistingDirectory {
     /// It becomes the volume's, with all that is in it.
     Adopt,
     /// The claim is refused.
+    Deny,
+}
+
+/// What happens to a claim whose NFS server does not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnStorageFailure {
+    /// It is admitted without a volume, and gets one as soon as the server answers.
+    Queue,
+    /// It is refused.
     Deny,
 }
 
@@ -64,6 +81,9 @@ impl Settings {
             uid: parse(get(Key::Uid), mistakes, id),
             gid: parse(get(Key::Gid), mistakes, id),
             existing: parse(get(Key::ExistingDirectory), mistakes, existing),
+            retention: parse(get(Key::ArchiveRetention), mistakes, str::parse),
+            on_failure: parse(get(Key::OnStorageFailure), mistakes, on_failure),
+            version: parse(get(Key::NfsVersion), mistakes, version),
         }
     }
 
@@ -76,6 +96,9 @@ impl Settings {
             uid: self.uid.or(next.uid),
             gid: self.gid.or(next.gid),
             existing: self.existing.or(next.existing),
+            retention: self.retention.or(next.retention),
+            on_failure: self.on_failure.or(next.on_failure),
+            version: self.version.or(next.version),
         }
     }
 }
@@ -105,6 +128,22 @@ fn existing(text: &str) -> Result<ExistingDirectory, &'static str> {
         "adopt" => Ok(ExistingDirectory::Adopt),
         "deny" => Ok(ExistingDirectory::Deny),
         _ => Err("allowed are adopt or deny"),
+    }
+}
+
+fn on_failure(text: &str) -> Result<OnStorageFailure, &'static str> {
+    match text {
+        "queue" => Ok(OnStorageFailure::Queue),
+        "deny" => Ok(OnStorageFailure::Deny),
+        _ => Err("allowed are queue or deny"),
+    }
+}
+
+fn version(text: &str) -> Result<NfsVersion, &'static str> {
+    match text {
+        "4" => Ok(NfsVersion::V4),
+        "3" => Ok(NfsVersion::V3),
+        _ => Err("allowed are 4 (4.2, else 4.1) or 3; what pods mount with is said in mountOptions"),
     }
 }
 

@@ -83,7 +83,8 @@ mod tests {
     use crate::policy::claim::Bytes;
     use crate::policy::directory::{Directory, Share};
     use crate::policy::on_delete::OnDelete;
-    use crate::policy::settings::ExistingDirectory;
+    use crate::policy::retention::Retention;
+    use crate::policy::settings::{ExistingDirectory, OnStorageFailure};
     use crate::storage::Attributes;
     use crate::volume::Origin;
 
@@ -110,6 +111,8 @@ mod tests {
             },
             existing: ExistingDirectory::Deny,
             on_delete: OnDelete::Delete,
+            retention: Retention::Forever,
+            on_failure: OnStorageFailure::Queue,
             reclaim: Reclaim::Delete,
             mount_options: vec![],
             attempt: "a".to_owned(),

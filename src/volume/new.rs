@@ -11,7 +11,8 @@ use crate::policy::claim::Bytes;
 use crate::policy::class::Reclaim;
 use crate::policy::directory::{Directory, Share};
 use crate::policy::on_delete::OnDelete;
-use crate::policy::settings::ExistingDirectory;
+use crate::policy::retention::Retention;
+use crate::policy::settings::{ExistingDirectory, OnStorageFailure};
 use crate::storage::Attributes;
 
 /// A volume as it was decided, before anything of it exists.
@@ -37,6 +38,10 @@ pub struct NewVolume {
     pub existing: ExistingDirectory,
     /// What becomes of it.
     pub on_delete: OnDelete,
+    /// How long it is kept once it is an archive.
+    pub retention: Retention,
+    /// What happens to the claim when the server does not answer.
+    pub on_failure: OnStorageFailure,
     /// What becomes of the volume.
     pub reclaim: Reclaim,
     /// For the kubelet.
@@ -84,6 +89,8 @@ impl NewVolume {
                 if origin == Origin::New { "new" } else { "adopted" }.to_owned(),
             ),
             (mark::MOUNT_PERMISSIONS, format!("{:04o}", self.attributes.mode)),
+            (mark::ARCHIVE_RETENTION, self.retention.to_string()),
+            (mark::NFS_VERSION, self.share.version().as_str().to_owned()),
         ];
         let owner = [(mark::UID, self.attributes.uid), (mark::GID, self.attributes.gid)];
         let owner = owner.into_iter().filter_map(|(key, id)| Some((key, id?.to_string())));

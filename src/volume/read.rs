@@ -8,8 +8,9 @@ use super::{Origin, Us};
 use crate::names::{self, mark};
 use crate::policy::claim::Bytes;
 use crate::policy::class::Reclaim;
-use crate::policy::directory::{Directory, Share};
+use crate::policy::directory::{Directory, NfsVersion, Share};
 use crate::policy::on_delete::OnDelete;
+use crate::policy::retention::Retention;
 use crate::storage::{Attributes, Identity};
 
 /// A volume as it stands in the API.
@@ -80,6 +81,8 @@ pub struct Record {
     pub origin: Origin,
     /// What becomes of it.
     pub on_delete: OnDelete,
+    /// How long it is kept once it is an archive.
+    pub retention: Retention,
     /// Which directory it is, once that is known.
     pub identity: Option<Identity>,
     /// The mode and the owner it is made with.
@@ -155,8 +158,13 @@ fn record(marks: &BTreeMap<String, String>, nfs: Option<&NFSVolumeSource>) -> Re
             nfs.path
         ));
     }
+    let version = match marks.get(mark::NFS_VERSION).map(String::as_str) {
+        None | Some("4") => NfsVersion::V4,
+        Some("3") => NfsVersion::V3,
+        Some(other) => return Err(wrong(mark::NFS_VERSION)(&format!("{other:?} is neither 3 nor 4"))),
+    };
     Ok(Record {
-        share,
+        share: share.over(version),
         directory,
         origin: match get(mark::DIRECTORY)?.as_str() {
             "new" => Origin::New,
@@ -166,6 +174,10 @@ fn record(marks: &BTreeMap<String, String>, nfs: Option<&NFSVolumeSource>) -> Re
         on_delete: get(mark::ON_DELETE)?
             .parse()
             .map_err(|error| wrong(mark::ON_DELETE)(&error))?,
+        retention: match marks.get(mark::ARCHIVE_RETENTION) {
+            None => Retention::Forever,
+            Some(text) => text.parse().map_err(|error| wrong(mark::ARCHIVE_RETENTION)(&error))?,
+        },
         identity: marks
             .get(mark::DIRECTORY_ID)
             .map(|id| id.parse().map_err(|error| wrong(mark::DIRECTORY_ID)(&error)))

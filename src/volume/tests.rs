@@ -7,8 +7,10 @@ use super::*;
 use crate::names::mark;
 use crate::policy::claim::Bytes;
 use crate::policy::class::Reclaim;
+use crate::policy::directory::NfsVersion;
 use crate::policy::on_delete::OnDelete;
-use crate::policy::settings::ExistingDirectory;
+use crate::policy::retention::Retention;
+use crate::policy::settings::{ExistingDirectory, OnStorageFailure};
 use crate::storage::Attributes;
 
 fn new() -> NewVolume {
@@ -18,7 +20,7 @@ fn new() -> NewVolume {
         class: "fast".to_owned(),
         access_modes: vec!["ReadWriteMany".to_owned()],
         capacity: Bytes::read(&Quantity("1Gi".to_owned())).unwrap(),
-        share: Share::parse("nas1", "/export").unwrap(),
+        share: Share::parse("nas1", "/export").unwrap().over(NfsVersion::V3),
         directory: Directory::parse("team-a/data").unwrap(),
         attributes: Attributes {
             mode: 0o2775,
@@ -27,6 +29,8 @@ fn new() -> NewVolume {
         },
         existing: ExistingDirectory::Deny,
         on_delete: OnDelete::Delete,
+        retention: Retention::Seconds(30 * 24 * 60 * 60),
+        on_failure: OnStorageFailure::Queue,
         reclaim: Reclaim::Delete,
         mount_options: vec!["hard".to_owned()],
         attempt: "a-1".to_owned(),
@@ -50,10 +54,12 @@ fn the_object_says_everything_that_cleanup_will_need() {
             "finalizers": ["bindery.dev/cleanup"],
             "labels": {"bindery.dev/area": area(&new().share, &new().directory)},
             "annotations": {
+                "bindery.dev/archive-retention": "30d",
                 "bindery.dev/attempt": "a-1",
                 "bindery.dev/directory": "new",
                 "bindery.dev/instance": "blue",
                 "bindery.dev/mount-permissions": "2775",
+                "bindery.dev/nfs-version": "3",
                 "bindery.dev/on-delete": "delete",
                 "bindery.dev/share": "/export",
                 "bindery.dev/sub-dir": "team-a/data",
@@ -89,6 +95,7 @@ fn what_is_built_is_read_back() {
         (Some(us()), true, 1 << 30)
     );
     assert_eq!((record.share, record.directory), (new().share, new().directory));
+    assert_eq!(record.retention, new().retention);
     assert_eq!(
         (record.origin, record.on_delete, record.attributes),
         (Origin::Adopted, OnDelete::Delete, new().attributes)
@@ -132,6 +139,14 @@ fn a_volume_whose_marks_name_another_place_than_its_source_cannot_be_acted_on() 
     assert_eq!(
         read(mark::ON_DELETE, Some("destroy")),
         "annotation bindery.dev/on-delete: allowed are delete, retain or archive"
+    );
+    assert_eq!(
+        read(mark::NFS_VERSION, Some("2")),
+        "annotation bindery.dev/nfs-version: \"2\" is neither 3 nor 4"
+    );
+    assert_eq!(
+        read(mark::ARCHIVE_RETENTION, Some("soon")),
+        "annotation bindery.dev/archive-retention: write a time such as 30d, 12h or 2w, up to 36500d, or forever"
     );
     assert_eq!(
         read(mark::DIRECTORY_ID, Some("7")),

@@ -1,0 +1,175 @@
+//! Who says what: class, namespace and claim, key by key.
+
+use super::*;
+
+/// What a claim gets of one key, as a text, when class, namespace and claim say something of it or nothing.
+fn said(key: Key, class: Option<&str>, namespace: Option<&str>, claim: Option<&str>, lists: bool) -> String {
+    let new = provisioned(|world| {
+        let parameters = world.class["parameters"].as_object_mut().unwrap();
+        if lists {
+            parameters.insert("namespaceOverrides".to_owned(), json!(key.name()));
+            parameters.insert("claimOverrides".to_owned(), json!(key.name()));
+        }
+        if let Some(value) = class {
+            parameters.insert(key.name().to_owned(), json!(value));
+        }
+        if let Some(value) = namespace {
+            world.namespace = json!({key.annotation(): value});
+        }
+        if let Some(value) = claim {
+            world.claim["metadata"]["annotations"] = json!({key.annotation(): value});
+        }
+    });
+    let id = |id: Option<u32>| id.map_or("-".to_owned(), |id| id.to_string());
+    match key {
+        Key::SubDir | Key::PathPattern => new.directory.to_string(),
+        Key::OnDelete | Key::ArchiveOnDelete => new.on_delete.to_string(),
+        Key::MountPermissions => format!("{:04o}", new.attributes.mode),
+        Key::Uid => id(new.attributes.uid),
+        Key::Gid => id(new.attributes.gid),
+        Key::ExistingDirectory => format!("{:?}", new.existing),
+        Key::ArchiveRetention => new.retention.to_string(),
+        Key::OnStorageFailure => format!("{:?}", new.on_failure),
+        Key::NfsVersion => new.share.version().as_str().to_owned(),
+        Key::Server | Key::Share | Key::NamespaceOverrides | Key::ClaimOverrides => unreachable!("for a class only"),
+    }
+}
+
+/// A key; what class, namespace and claim say; what holds if nobody does, the class, the namespace, the claim; whether a
+/// namespace is heard that no class has named.
+type Row<'a> = (Key, [&'static str; 3], [&'a str; 4], bool);
+
+#[test]
+fn each_key_holds_from_the_claim_else_the_namespace_else_the_class_else_by_default() {
+    let standard = format!("team-a-data-{VOLUME}");
+    let standard = standard.as_str();
+    let table: [Row<'_>; 11] = [
+        (Key::SubDir, ["a", "b", "c"], [standard, "a", "b", "c"], false),
+        (Key::PathPattern, ["a", "b", "c"], [standard, "a", "b", "c"], false),
+        (
+            Key::OnDelete,
+            ["delete", "retain", "archive"],
+            ["archive", "delete", "retain", "archive"],
+            true,
+        ),
+        (
+            Key::ArchiveOnDelete,
+            ["false", "true", "false"],
+            ["archive", "delete", "archive", "delete"],
+            true,
+        ),
+        (
+            Key::MountPermissions,
+            ["0700", "0750", "2770"],
+            ["0777", "0700", "0750", "2770"],
+            true,
+        ),
+        (Key::Uid, ["1", "2", "3"], ["-", "1", "2", "3"], false),
+        (Key::Gid, ["1", "2", "3"], ["-", "1", "2", "3"], false),
+        (
+            Key::ExistingDirectory,
+            ["adopt", "deny", "adopt"],
+            ["Deny", "Adopt", "Deny", "Adopt"],
+            false,
+        ),
+        (
+            Key::ArchiveRetention,
+            ["30d", "1d", "forever"],
+            ["forever", "30d", "1d", "forever"],
+            true,
+        ),
+        (
+            Key::OnStorageFailure,
+            ["deny", "queue", "deny"],
+            ["Queue", "Deny", "Queue", "Deny"],
+            true,
+        ),
+        (Key::NfsVersion, ["3", "4", "3"], ["4", "3", "4", "3"], false),
+    ];
+    let keys: Vec<Key> = table.iter().map(|row| row.0).collect();
+    let annotated: Vec<Key> = Key::ALL.into_iter().filter(|key| key.is_for_annotations()).collect();
+    assert_eq!(keys, annotated, "every key has its row");
+    for (key, [class, namespace, claim], [default, by_class, by_namespace, by_claim], heard) in table {
+        let (class, namespace, claim) = (Some(class), Some(namespace), Some(claim));
+        assert_eq!(said(key, None, None, None, false), default, "{key}");
+        assert_eq!(said(key, class, None, None, false), by_class, "{key}");
+        assert_eq!(said(key, class, namespace, None, true), by_namespace, "{key}");
+        assert_eq!(said(key, class, namespace, claim, true), by_claim, "{key}");
+        let unnamed = if heard { by_namespace } else { by_class };
+        assert_eq!(
+            said(key, class, namespace, claim, false),
+            unnamed,
+            "{key} is not listed"
+        );
+    }
+}
+
+/// Mode, owner and fate that a claim gets when class, namespace and claim each say something, in this order.
+fn settled(class: Value, namespace: Value, claim: Value) -> (u32, Option<u32>, OnDelete) {
+    let new = provisioned(|world| {
+        let parameters = world.class["parameters"].as_object_mut().unwrap();
+        parameters.extend(class.as_object().unwrap().clone());
+        world.namespace = namespace;
+        world.claim["metadata"]["annotations"] = claim;
+    });
+    (new.attributes.mode, new.attributes.uid, new.on_delete)
+}
+
+#[test]
+fn the_claim_wins_over_the_namespace_where_the_class_lets_it() {
+    let class = json!({
+        "mountPermissions": "0700", "uid": "1", "onDelete": "delete",
+        "namespaceOverrides": "mountPermissions, uid", "claimOverrides": "mountPermissions",
+    });
+    let all = |mode: &str, uid: &str| json!({"bindery.dev/mount-permissions": mode, "bindery.dev/uid": uid, "bindery.dev/on-delete": "retain"});
+    assert_eq!(
+        settled(class.clone(), json!({}), json!({})),
+        (0o700, Some(1), OnDelete::Delete)
+    );
+    assert_eq!(
+        settled(class.clone(), all("0770", "2"), json!({})),
+        (0o770, Some(2), OnDelete::Delete)
+    );
+    assert_eq!(
+        settled(class, all("0770", "2"), all("0777", "3")),
+        (0o777, Some(2), OnDelete::Delete)
+    );
+}
+
+#[test]
+fn a_place_or_an_owner_is_not_the_namespaces_to_choose_unless_the_class_says_so() {
+    let said = json!({"bindery.dev/uid": "0", "bindery.dev/mount-permissions": "0750"});
+    assert_eq!(settled(json!({}), said, json!({})), (0o750, None, OnDelete::Archive));
+}
+
+#[test]
+fn what_does_not_count_is_a_warning() {
+    let answer = verdict(|world| {
+        world.namespace = json!({"bindery.dev/uid": "0"});
+        world.claim["metadata"]["annotations"] = json!({"bindery.dev/on-delete": "retain"});
+    });
+    assert_eq!(
+        answer.warnings,
+        [
+            "bindery.dev/uid on the namespace does not count: namespaceOverrides of StorageClass fast does not list uid",
+            "bindery.dev/on-delete on the claim does not count: claimOverrides of StorageClass fast does not list onDelete",
+        ]
+    );
+}
+
+#[test]
+fn mistakes_of_namespace_and_claim_are_told_at_once() {
+    let denied = decision(|world| {
+        world.class["parameters"]["claimOverrides"] = json!("gid");
+        world.namespace = json!({"bindery.dev/enabled": "maybe"});
+        world.claim["metadata"]["annotations"] = json!({"bindery.dev/gid": "staff", "bindery.dev/mod": "0700"});
+    });
+    let message = "namespace team-a: bindery.dev/enabled is \"maybe\": allowed are true or false; \
+                   an administrator must correct it; \
+                   the claim: annotation bindery.dev/mod is not known: allowed are bindery.dev/sub-dir, \
+                   bindery.dev/path-pattern, bindery.dev/on-delete, bindery.dev/archive-on-delete, \
+                   bindery.dev/mount-permissions, bindery.dev/uid, bindery.dev/gid, bindery.dev/existing-directory, \
+                   bindery.dev/archive-retention, bindery.dev/on-storage-failure, bindery.dev/nfs-version; \
+                   bindery.dev/gid is \"staff\": write a number from 0 to 4294967294; correct it";
+    assert_eq!(denied, Decision::Deny(message.to_owned()));
+}

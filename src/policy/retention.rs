@@ -1,0 +1,108 @@
+//! How long an archive is kept: `30d`, `12h`, `2w`, or `forever`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::{Span, SpanRelativeTo, Timestamp};
+
+/// How long an archive is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retention {
+    /// Until somebody removes it.
+    Forever,
+    /// So many seconds from when it is made.
+    Seconds(i64),
+}
+
+/// A hundred years: more is a slip of the keyboard.
+const LONGEST: i64 = 36_500 * DAY;
+const DAY: i64 = 24 * 60 * 60;
+
+impl Retention {
+    /// When an archive that is made at `now` may go; never for [`Retention::Forever`].
+    pub fn ends(self, now: Timestamp) -> Option<Timestamp> {
+        match self {
+            Self::Forever => None,
+            Self::Seconds(seconds) => now.checked_add(jiff::SignedDuration::from_secs(seconds)).ok(),
+        }
+    }
+}
+
+impl FromStr for Retention {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "forever" {
+            return Ok(Self::Forever);
+        }
+        let span = text.parse::<Span>().ok();
+        // A day has 24 hours here; a month has no length, and is refused.
+        let time = span.and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()).ok());
+        match time.map(|time| (time.as_secs(), time.subsec_nanos())) {
+            Some((0, 0)) => Err("an archive that is not kept is none; say onDelete: delete"),
+            Some((seconds @ 1..=LONGEST, 0)) => Ok(Self::Seconds(seconds)),
+            _ => Err("write a time such as 30d, 12h or 2w, up to 36500d, or forever"),
+        }
+    }
+}
+
+impl fmt::Display for Retention {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Forever => f.write_str("forever"),
+            Self::Seconds(seconds) => {
+                let units = [(DAY, 'd'), (3600, 'h'), (60, 'm')];
+                let (length, unit) = units
+                    .into_iter()
+                    .find(|(length, _)| seconds % length == 0)
+                    .unwrap_or((1, 's'));
+                write!(f, "{}{unit}", seconds / length)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_read_in_the_units_that_people_use_and_printed_in_the_longest_that_fits() {
+        let table = [
+            ("30d", "30d"),
+            ("12h", "12h"),
+            ("2w", "14d"),
+            ("90m", "90m"),
+            ("1s", "1s"),
+            ("1d 12h", "36h"),
+            ("forever", "forever"),
+        ];
+        for (written, printed) in table {
+            let read: Retention = written.parse().unwrap();
+            assert_eq!(read.to_string(), printed);
+            assert_eq!(printed.parse(), Ok(read));
+        }
+    }
+
+    #[test]
+    fn what_is_no_time_is_refused() {
+        for wrong in ["", "30", "-3d", "1mo", "1y", "40000d", "0.4s", "soon", "for ever"] {
+            let expected = "write a time such as 30d, 12h or 2w, up to 36500d, or forever";
+            assert_eq!(wrong.parse::<Retention>(), Err(expected), "{wrong}");
+        }
+        assert_eq!(
+            "0d".parse::<Retention>(),
+            Err("an archive that is not kept is none; say onDelete: delete")
+        );
+    }
+
+    #[test]
+    fn the_end_is_counted_from_when_the_archive_is_made() {
+        let now: Timestamp = "2026-02-27T12:00:00Z".parse().unwrap();
+        assert_eq!(
+            Retention::Seconds(2 * DAY).ends(now),
+            Some("2026-03-01T12:00:00Z".parse().unwrap())
+        );
+        assert_eq!(Retention::Forever.ends(now), None);
+    }
+}
