@@ -27,6 +27,8 @@ pub struct Config {
     pub admin_listen: SocketAddr,
     /// Time for one review.
     pub deadline: Duration,
+    /// For volumes that no claim has had.
+    pub orphan_grace: Duration,
     /// The configuration object that gets our CA.
     pub webhook_configuration: String,
     /// Names in the serving certificate.
@@ -46,6 +48,7 @@ impl Config {
             listen,
             admin_listen,
             deadline,
+            orphan_grace,
             webhook_configuration,
             serving_names,
             kubeconfig: _,
@@ -78,6 +81,7 @@ impl Config {
             listen,
             admin_listen,
             deadline,
+            orphan_grace,
             webhook_configuration,
             serving_names,
         })
