@@ -112,7 +112,7 @@ async fn turn(stored: Arc<PersistentVolumeClaim>, catch_up: Arc<CatchUp>) -> Res
     let (namespace, name) = (stored.namespace().unwrap_or_default(), stored.name_any());
     let span = tracing::info_span!("catch-up", claim = format!("{namespace}/{name}"));
     let stored = Claim::read(&stored, &namespace);
-    catch_up.look_at(&stored, &name).instrument(span).await?;
+    Box::pin(catch_up.look_at(&stored, &name).instrument(span)).await?;
     catch_up.pauses.end(&key(&stored, &name));
     Ok(Action::await_change())
 }
@@ -133,7 +133,7 @@ fn failed(claim: Arc<PersistentVolumeClaim>, failure: &Failure, catch_up: Arc<Ca
     tasks.spawn(async move {
         events
             .warn_claim(&claim, reason::PROVISIONING_FAILED, cause, note)
-            .await
+            .await;
     });
     Action::requeue(pause)
 }
@@ -166,7 +166,7 @@ impl CatchUp {
             return Ok(());
         }
         match &claim.volume_name {
-            None => self.provide(&claim, name, &class).await,
+            None => Box::pin(self.provide(&claim, name, &class)).await,
             Some(volume) => self.replace(&claim, name, &class, volume).await,
         }
     }
@@ -187,7 +187,7 @@ impl CatchUp {
         let verdict = self.decide(claim, class, earlier.as_ref()).await?;
         let deadline = Instant::now() + DEADLINE;
         if let Some(unused) = &verdict.unused {
-            self.provisioner.discard(unused, deadline).await?;
+            Box::pin(self.provisioner.discard(unused, deadline)).await?;
         }
         match verdict.decision {
             Decision::Pass(_) => Ok(()),

@@ -9,6 +9,9 @@ use crate::fence::{self, is_gone};
 use crate::names::mark;
 use crate::volume::{NewVolume, Volume};
 
+/// When to look for a volume that may still appear.
+const LOOKS: [Duration; 3] = [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(4)];
+
 impl Provisioner {
     /// Undoes a volume that an earlier call made and this answer does not use; unless the claim is there and names it.
     ///
@@ -29,7 +32,7 @@ impl Provisioner {
                 fence::take_back(&volumes, &volume.name, fence::uid(volume)).await
             }
         };
-        match self.in_time("take a volume back", deadline, take_back).await {
+        match Box::pin(self.in_time("take a volume back", deadline, take_back)).await {
             Err(Failure::Api(_, error)) if is_gone(&error) => Ok(()),
             done => done,
         }
@@ -42,7 +45,6 @@ impl Provisioner {
             // The next try finishes it, or the orphan loop removes it: the fence is there.
             return;
         }
-        const LOOKS: [Duration; 3] = [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(4)];
         let (provisioner, new) = (self.clone(), new.clone());
         self.tasks.spawn(async move {
             for pause in LOOKS {
