@@ -69,6 +69,10 @@ pub struct Serve {
     #[arg(long, default_value = "2m", value_parser = duration, value_name = "TIME")]
     pub orphan_grace: Duration,
 
+    /// How often to look for archives whose time is over.
+    #[arg(long, default_value = "1h", value_parser = duration, value_name = "TIME")]
+    pub retention_interval: Duration,
+
     /// The `MutatingWebhookConfiguration` that gets the CA of the serving certificate.
     #[arg(long, default_value = "bindery", value_name = "NAME")]
     pub webhook_configuration: String,
@@ -76,6 +80,24 @@ pub struct Serve {
     /// A DNS name that the API server calls the webhook by; may be given several times.
     #[arg(long = "serving-name", default_value = "bindery.bindery.svc", value_name = "NAME")]
     pub serving_names: Vec<String>,
+
+    /// Where Bindery keeps its own objects, the Lease and the Secret with its certificate [default: the namespace of its
+    /// service account].
+    #[arg(long, env = "POD_NAMESPACE", value_name = "NAME")]
+    pub namespace: Option<String>,
+
+    /// What this replica is called, to the other replicas and to NFS servers: two that run at the same time need two names,
+    /// and one that is started anew keeps its own [default: the host's name, which is the pod's].
+    #[arg(long, env = "POD_NAME", value_name = "NAME")]
+    pub replica: Option<String>,
+
+    /// The Secret with the certificate that all replicas serve; made if it is not there.
+    #[arg(long, default_value = "bindery-tls", value_name = "NAME")]
+    pub tls_secret: String,
+
+    /// The Lease by which replicas agree on the one that runs the loops.
+    #[arg(long, default_value = "bindery", value_name = "NAME")]
+    pub lease: String,
 
     /// The cluster to talk to [default: $KUBECONFIG, the file ~/.kube/config, or the pod's service account].
     #[arg(long, value_name = "FILE")]

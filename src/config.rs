@@ -29,8 +29,18 @@ pub struct Config {
     pub deadline: Duration,
     /// For volumes that no claim has had.
     pub orphan_grace: Duration,
+    /// Between two looks for archives whose time is over.
+    pub retention_interval: Duration,
     /// The configuration object that gets our CA.
     pub webhook_configuration: String,
+    /// Where our own objects are.
+    pub namespace: Option<String>,
+    /// What we are called among the replicas.
+    pub replica: Option<String>,
+    /// The Secret's name.
+    pub tls_secret: String,
+    /// The Lease's name.
+    pub lease: String,
     /// Names in the serving certificate.
     pub serving_names: Vec<String>,
 }
@@ -49,8 +59,13 @@ impl Config {
             admin_listen,
             deadline,
             orphan_grace,
+            retention_interval,
             webhook_configuration,
             serving_names,
+            namespace,
+            replica,
+            tls_secret,
+            lease,
             kubeconfig: _,
             log: _,
             log_format: _,
@@ -72,6 +87,10 @@ impl Config {
             (Duration::from_millis(100)..=Duration::from_secs(29)).contains(&deadline),
             "--deadline is {deadline:?}; take 100ms to 29s, and less than the webhook's timeoutSeconds"
         );
+        ensure!(
+            retention_interval >= Duration::from_millis(100),
+            "--retention-interval is {retention_interval:?}; take 100ms or more"
+        );
         Ok(Self {
             provisioner: provisioner_name,
             default_server: nfs_server,
@@ -82,8 +101,13 @@ impl Config {
             admin_listen,
             deadline,
             orphan_grace,
+            retention_interval,
             webhook_configuration,
             serving_names,
+            namespace,
+            replica,
+            tls_secret,
+            lease,
         })
     }
 }

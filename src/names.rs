@@ -54,6 +54,8 @@ pub const PREFIX: &str = "bindery.dev/";
 pub mod annotation {
     /// On a namespace, `"false"`: Bindery leaves its claims alone.
     pub const ENABLED: &str = "bindery.dev/enabled";
+    /// On the Secret with the webhook's certificate: the names in it.
+    pub const SERVING_NAMES: &str = "bindery.dev/serving-names";
     /// On a claim that waits for its pod: the scheduler has chosen a node (Kubernetes' own).
     pub const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
     /// A claim's class, from before `spec.storageClassName` (Kubernetes' own; it wins where both are set).

@@ -17,9 +17,8 @@ use tower::timeout::TimeoutLayer;
 use crate::cli;
 use crate::cluster::Cluster;
 use crate::config::Config;
-use crate::controller::catch_up::CatchUp;
-use crate::controller::gate::Gates;
-use crate::controller::{self, Volumes, registration};
+use crate::controller::lease::Candidate;
+use crate::controller::{Loops, registration};
 use crate::ops::admin::{self, Readiness};
 use crate::ops::events::Events;
 use crate::ops::logs;
@@ -40,8 +39,6 @@ const GRACE: Duration = Duration::from_secs(2);
 /// For one answer of the API server; for a watch, until it begins.
 const API_CALL: Duration = Duration::from_secs(15);
 const WATCHES: &str = "watches of classes, namespaces, volumes and claims";
-/// Claims that are caught up with at once, for each NFS server.
-const CATCHING_UP: usize = 8;
 
 /// Serves until the process is told to stop. An error means that it could not start, or lost what it cannot do without.
 pub async fn serve(flags: cli::Serve) -> Result<()> {
@@ -66,10 +63,11 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
 
     let tasks = Tasks::default();
     let metrics = Arc::new(Metrics::default());
+    let replica = config.replica.unwrap_or_else(host);
     let storage: Arc<dyn Storage> = Arc::new(NfsStorage::new(NfsOptions {
         uid: config.nfs_user.0,
         gid: config.nfs_user.1,
-        machine: machine(&us.instance),
+        machine: format!("{replica} {}", us.instance),
         privileged_port: true,
     }));
     let readiness = Readiness::waiting_for([WATCHES, registration::PART]);
@@ -81,7 +79,10 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
     let admin_server = axum_server::from_tcp(admin_listener)?.handle(admin.clone());
     let admin_server = tokio::spawn(admin_server.serve(routes.into_make_service()));
 
-    let serving = Serving::self_signed(&config.serving_names)?;
+    let namespace = config
+        .namespace
+        .unwrap_or_else(|| client.default_namespace().to_owned());
+    let serving = Serving::shared(client.clone(), &namespace, &config.tls_secret, &config.serving_names).await?;
     let provisioner = Provisioner {
         cluster: cluster.clone(),
         storage: Arc::clone(&storage),
@@ -103,25 +104,14 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
     let webhook_server = axum_server::from_tcp_rustls(listener, tls)?.handle(webhook.clone());
     let mut webhook_server = tokio::spawn(webhook_server.serve(server::routes(handler).into_make_service()));
 
-    let events = Events::new(client.clone());
-    let volumes = Volumes {
-        cluster: cluster.clone(),
-        storage,
-        us,
-        defaults: defaults.clone(),
-        events: events.clone(),
-        metrics,
-        tasks: tasks.clone(),
-        pauses: controller::Pauses::default(),
-        orphan_grace: config.orphan_grace,
-    };
-    let catch_up = CatchUp {
+    let loops = Loops {
         provisioner,
         defaults,
-        events,
-        gates: Gates::new(CATCHING_UP),
-        pauses: controller::Pauses::default(),
+        events: Events::new(client.clone()),
+        orphan_grace: config.orphan_grace,
+        retention_interval: config.retention_interval,
     };
+    let candidate = Candidate::new(client.clone(), &namespace, &config.lease, replica);
     let (begun, ready) = oneshot::channel();
     let registered = registration::keep(client, config.webhook_configuration, serving.ca_pem, readiness.clone());
     tasks.spawn_until_stop({
@@ -137,7 +127,7 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
     let stop = tasks.stop().clone();
     let loops = tasks.spawn(async move {
         if ready.await.is_ok() {
-            controller::run(volumes, catch_up, stop).await;
+            candidate.lead(stop, |term| Box::pin(loops.run(term))).await;
         }
     });
 
@@ -156,12 +146,16 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
     tasks.stop().cancel();
     webhook.graceful_shutdown(Some(config.deadline + GRACE));
     let _ = webhook_server.await;
-    if !tasks.drain(LAST_STEPS).await {
-        tracing::warn!("some work did not end in time; the next start takes it up");
-    }
+    finish(&tasks).await;
     admin.shutdown();
     tracing::info!("stopped");
     Ok(())
+}
+
+async fn finish(tasks: &Tasks) {
+    if !tasks.drain(LAST_STEPS).await {
+        tracing::warn!("some work did not end in time; the next start takes it up");
+    }
 }
 
 fn listen(address: std::net::SocketAddr, flag: &str) -> Result<TcpListener> {
@@ -184,11 +178,10 @@ async fn connect(kubeconfig: Option<std::path::PathBuf>) -> Result<Client> {
     Ok(client.with_layer(&TimeoutLayer::new(API_CALL)).build())
 }
 
-/// What NFS servers know this process by. A successor on the same host, such as the restarted container of a pod, ends
-/// what it left; two processes that live at the same time must have two names.
-fn machine(instance: &str) -> String {
+/// The host's name; in a pod, the pod's.
+fn host() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    format!("{} {instance}", host.trim())
+    host.trim().to_owned()
 }
 
 /// The id of this installation: the flag, or the uid of namespace kube-system, which lives as long as the cluster.

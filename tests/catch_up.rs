@@ -93,7 +93,7 @@ async fn a_claim_whose_server_hangs_in_the_middle_ends_with_one_volume_and_one_d
     let flags = [
         &*format!("--nfs-server={}", server.address()),
         "--deadline=1s",
-        "--orphan-grace=1s",
+        "--orphan-grace=4s",
     ];
     let bindery = Bindery::start(&flags).await;
     let scene = Scene::of(&bindery.provisioner).await;
@@ -210,7 +210,7 @@ async fn a_lost_volume_of_a_layout_is_made_again_for_the_claim_that_names_it() {
 
 #[tokio::test]
 async fn a_claim_over_quota_leaves_nothing_behind() {
-    let bindery = Bindery::start(&["--orphan-grace=1s"]).await;
+    let bindery = Bindery::start(&["--orphan-grace=4s"]).await;
     let scene = Scene::of(&bindery.provisioner).await;
     let quotas: Api<ResourceQuota> = Api::namespaced(scene.client.clone(), &scene.name);
     let limit = format!("{}.storageclass.storage.k8s.io/persistentvolumeclaims", scene.name);
@@ -234,7 +234,7 @@ async fn a_claim_over_quota_leaves_nothing_behind() {
 
 #[tokio::test]
 async fn a_volume_that_is_not_ours_is_no_orphan() {
-    let bindery = Bindery::start(&["--orphan-grace=1s"]).await;
+    let bindery = Bindery::start(&["--orphan-grace=4s"]).await;
     let scene = Scene::of(&bindery.provisioner).await;
     let (_, model) = scene.bound(scene.claim("model")).await;
     let made = |name: &str, change: fn(&mut Value)| {
@@ -252,7 +252,7 @@ async fn a_volume_that_is_not_ours_is_no_orphan() {
         scene.volumes_create(volume)
     };
     made("other-instance", |volume| {
-        volume["metadata"]["annotations"]["bindery.dev/instance"] = json!("green")
+        volume["metadata"]["annotations"]["bindery.dev/instance"] = json!("green");
     })
     .await;
     made("by-hand", |volume| volume["metadata"]["annotations"] = Value::Null).await;

@@ -18,6 +18,10 @@ mod layouts;
 mod nfs_client;
 /// Start, stop, crash.
 mod process;
+/// More than one process.
+mod replicas;
+/// How long archives are kept.
+mod retention;
 /// Admission reviews as the API server really sends them.
 mod reviews;
 /// The volume that a claim gets.

@@ -3,7 +3,8 @@
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use kube::api::PostParams;
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use kube::api::{ListParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::support::bindery::Bindery;
@@ -30,8 +31,9 @@ async fn sigterm_ends_the_process_with_success() {
 async fn a_review_in_flight_is_answered_before_the_process_ends() {
     // A server that takes the call and never answers holds the review until its deadline.
     let silent = TcpListener::bind("127.0.0.1:2049").unwrap();
-    let mut bindery = Bindery::start(&["--nfs-server=127.0.0.1", "--deadline=3s"]).await;
-    let scene = Scene::of_with(&bindery.provisioner, denying()).await;
+    let mut bindery = Bindery::start(&["--deadline=3s"]).await;
+    let parameters = json!({"server": "127.0.0.1", "onStorageFailure": "deny"});
+    let scene = Scene::of_with(&bindery.provisioner, json!({"parameters": parameters})).await;
     let create = tokio::spawn({
         let (claims, claim) = (scene.claims(), from(scene.claim("data")));
         async move { claims.create(&PostParams::default(), &claim).await }
@@ -104,8 +106,10 @@ async fn a_crash_in_the_middle_of_a_burst_loses_no_claim_that_was_given_a_volume
             tokio::spawn(async move { claims.create(&PostParams::default(), &claim).await.unwrap() })
         })
         .collect();
-    eventually("some volumes are made", async || {
-        (scene.own_volumes().await.len() > 2).then_some(())
+    eventually("some claims have their volume", async || {
+        let claims = scene.claims().list(&ListParams::default()).await.unwrap();
+        let given = |claim: &PersistentVolumeClaim| claim.spec.as_ref().unwrap().volume_name.is_some();
+        claims.items.iter().any(given).then_some(())
     })
     .await;
     bindery.kill();

@@ -46,6 +46,7 @@ impl Volumes {
                 Self::soon(),
             )
             .await?;
+        self.may_act()?;
         // The very object, and what it said when the claim was held against it.
         let mut operations = vec![fence::uid(volume), fence::marked(mark::ATTEMPT, volume.attempt.clone())];
         if volume.claim.as_ref().is_some_and(|claim| claim.uid.is_none()) {

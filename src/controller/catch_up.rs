@@ -1,6 +1,7 @@
 //! Claims that the webhook did not give a volume: Bindery was away, the claim was queued, its namespace was exempt.
 //!
-//! Trigger: a claim of one of our classes without a volume, and every change of a class or of the claim's namespace.
+//! Trigger: a claim of one of our classes without a volume, every change of a class or of the claim's namespace, and a
+//! volume that is gone.
 //! The decision and the effects are the webhook's. The volume's name comes from the claim's uid, so that every try, on
 //! whichever replica, means the same volume; a volume that an earlier call made for the claim is finished first. When the
 //! directory is there the volume names the claim, and the controller manager binds the two. A refusal becomes an Event,
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
-use k8s_openapi::api::core::v1::{Namespace, PersistentVolumeClaim};
+use k8s_openapi::api::core::v1::{Namespace, PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::ResourceExt;
 use kube::core::PartialObjectMeta;
@@ -23,6 +24,7 @@ use uuid::Uuid;
 
 use super::failure::{Pauses, fault};
 use super::gate::Gates;
+use super::lease::Term;
 use crate::names::reason;
 use crate::ops::events::Events;
 use crate::policy::claim::{Claim, Name};
@@ -37,7 +39,6 @@ const DEADLINE: Duration = Duration::from_secs(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// What the loop works with.
-#[derive(Clone)]
 pub struct CatchUp {
     /// The effects, and the cluster.
     pub provisioner: Provisioner,
@@ -49,6 +50,8 @@ pub struct CatchUp {
     pub gates: Gates,
     /// How long each failing claim waits.
     pub pauses: Pauses,
+    /// Whether this replica may still act.
+    pub term: Term,
 }
 
 /// Why a claim has no volume yet.
@@ -63,11 +66,13 @@ pub enum Failure {
 }
 
 /// Provisions what waits, until `stop`; a claim that is being provisioned is brought to its end.
-pub async fn run(catch_up: CatchUp, stop: CancellationToken) {
+pub async fn run(catch_up: Arc<CatchUp>, stop: CancellationToken) {
     let cluster = catch_up.provisioner.cluster.clone();
     let of_class = cluster.claims.store().clone();
     let in_namespace = cluster.claims.store().clone();
     let claims = cluster.claims.store().clone();
+    let after_volumes = cluster.claims.store().clone();
+    let volumes = cluster.volumes.store().clone();
     Controller::for_stream(cluster.claims.events(), claims)
         .watches_stream(cluster.classes.events(), move |class: StorageClass| {
             let name = class.name_any();
@@ -83,10 +88,22 @@ pub async fn run(catch_up: CatchUp, stop: CancellationToken) {
                 theirs.into_iter().map(|claim| ObjectRef::from(&*claim))
             },
         )
+        .watches_stream(cluster.volumes.events(), move |volume: PersistentVolume| {
+            // One that is gone may leave its directory to a claim that was refused it.
+            let gone = volumes.get(&ObjectRef::from(&volume)).is_none();
+            let class = volume.spec.and_then(|spec| spec.storage_class_name).filter(|_| gone);
+            let theirs = class.map(|class| {
+                after_volumes.state_filter(move |claim| is_waiting(claim) && class_of(claim) == Some(&class))
+            });
+            theirs
+                .unwrap_or_default()
+                .into_iter()
+                .map(|claim| ObjectRef::from(&*claim))
+        })
         // The gates limit what runs at once.
         .with_config(controller::Config::default().concurrency(0))
         .graceful_shutdown_on(stop.cancelled_owned())
-        .run(turn, failed, Arc::new(catch_up))
+        .run(turn, failed, catch_up)
         .for_each(async |_| ())
         .await;
 }
@@ -158,11 +175,10 @@ impl CatchUp {
         // A class with mistakes has no server; its claims are refused soon enough.
         let server = Class::read(&class, &self.defaults).map_or(String::new(), |class| class.share.server().to_owned());
         let _pass = self.gates.enter(&server, stored.created).await;
-        let stop = self.provisioner.tasks.stop();
         let Some(claim) = cluster.claim(&stored.namespace, name).await? else {
             return Ok(());
         };
-        if stop.is_cancelled() || claim.uid != stored.uid || claim.deleting {
+        if !self.term.holds() || claim.uid != stored.uid || claim.deleting {
             return Ok(());
         }
         match &claim.volume_name {

@@ -15,7 +15,7 @@ use crate::names::{mark, reason};
 use crate::policy::directory::Directory;
 use crate::policy::plan::Dispose;
 use crate::policy::taken::Overlap;
-use crate::storage::{Attributes, Existing, Identity, Moved, Removed, Tree};
+use crate::storage::{Identity, Moved, Removed};
 use crate::volume::{Origin, Record, Volume};
 
 /// How the directory came to its end, told once as an Event.
@@ -86,33 +86,27 @@ impl Volumes {
 
     async fn delete(&self, volume: &Volume, record: &Record) -> Result<End, Failure> {
         let (share, trash) = (&record.share, Directory::in_trash(&self.us.instance, &volume.name));
-        let trash_folder = Attributes {
-            mode: 0o700,
-            uid: None,
-            gid: None,
-        };
-        self.storage
-            .make(
-                share,
-                &Directory::trash(),
-                trash_folder,
-                Existing::LeaveAlone,
-                Self::soon(),
-            )
-            .await?;
+        self.make_trash(share).await?;
         let left = self.leave(volume, record, &trash).await?;
         if left != Moved::Done && self.storage.look_up(share, &trash, Self::soon()).await?.is_none() {
             return self.absent(record, left).await;
         }
-        while self.storage.remove_tree(share, &trash, Self::soon()).await? == Tree::Remains {
-            if self.tasks.stop().is_cancelled() {
-                return Err(Failure::Stopping);
-            }
-        }
+        self.remove(share, &trash).await?;
         Ok(End::Done(reason::DELETED, format!("{} is deleted", named(record))))
     }
 
     async fn archive(&self, volume: &Volume, record: &Record) -> Result<End, Failure> {
+        // It named a claim that never came to use it: an archive of nothing would only lie about.
+        if !volume.ready
+            && record.origin == Origin::New
+            && let Some(identity) = self.identity(volume, record).await?
+            && let Removed::Done = self
+                .storage
+                .remove_empty(&record.share, &record.directory, identity, Self::soon())
+                .await?
+        {
+            return Ok(End::Quiet);
+        }
         let tag = Directory::archive_tag(&self.us.instance, &volume.name);
         let now = jiff::Timestamp::now();
         let archive = record.directory.archive(now, &tag, record.retention.ends(now));
@@ -137,6 +131,7 @@ impl Volumes {
         let Some(identity) = self.identity(volume, record).await? else {
             return Ok(Moved::Missing);
         };
+        self.may_act()?;
         let moved = self
             .storage
             .rename(&record.share, &record.directory, identity, to, Self::soon())

@@ -38,14 +38,14 @@ pub enum Failure {
     /// Another volume is just being made in the same place, and will back out.
     #[error("volume {0} is being made in the same place")]
     Neighbour(String),
-    /// The process is stopping.
-    #[error("Bindery is stopping")]
+    /// The process is stopping, or another replica leads by now.
+    #[error("Bindery is stopping here")]
     Stopping,
 }
 
 /// How often in a row each object's turn has failed.
-#[derive(Clone, Default)]
-pub struct Pauses(Arc<Mutex<HashMap<String, u32>>>);
+#[derive(Default)]
+pub struct Pauses(Mutex<HashMap<String, u32>>);
 
 impl Pauses {
     /// One more failure: how many in a row there were, and the pause after it.

@@ -11,8 +11,10 @@ mod cleanup;
 mod failure;
 pub mod gate;
 mod ignored;
+pub mod lease;
 mod overlap;
 pub mod registration;
+mod retention;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +32,8 @@ use tracing::Instrument;
 use self::catch_up::CatchUp;
 use self::failure::Failure;
 pub use self::failure::Pauses;
+use self::gate::Gates;
+use self::lease::Term;
 use crate::cluster::Cluster;
 use crate::fence;
 use crate::ops::events::Events;
@@ -38,15 +42,32 @@ use crate::ops::tasks::Tasks;
 use crate::policy::claim::Claim;
 use crate::policy::class::Defaults;
 use crate::policy::plan::{Holder, Plan, plan};
+use crate::provision::Provisioner;
 use crate::storage::Storage;
 use crate::volume::{Us, Volume};
 
+/// Claims that are caught up with at once, for each NFS server.
+const CATCHING_UP: usize = 8;
 /// Volumes that are worked on at once.
 const PARALLEL: u16 = 16;
 /// Time for one call to an NFS server. Nobody waits for it at a terminal.
 const STORAGE_CALL: Duration = Duration::from_secs(20);
 
-/// What the loops work with.
+/// What the loops work with, on every replica; they run on the one that leads.
+pub struct Loops {
+    /// The effects of a decision, and the cluster.
+    pub provisioner: Provisioner,
+    /// For classes that name no server or share.
+    pub defaults: Defaults,
+    /// What people read.
+    pub events: Events,
+    /// How long a volume that no claim has had is left alone.
+    pub orphan_grace: Duration,
+    /// Between two rounds to look for archives whose time is over.
+    pub retention_interval: Duration,
+}
+
+/// What looks after volumes, for one term.
 pub struct Volumes {
     /// The API server.
     pub cluster: Cluster,
@@ -60,26 +81,69 @@ pub struct Volumes {
     pub events: Events,
     /// What machines read.
     pub metrics: Arc<Metrics>,
-    /// The word to stop.
+    /// Where telling goes on after a turn.
     pub tasks: Tasks,
+    /// Whether this replica may still act.
+    pub term: Term,
     /// How long each failing volume waits.
     pub pauses: Pauses,
     /// How long a volume that no claim has had is left alone.
     pub orphan_grace: Duration,
+    /// Between two rounds to look for archives whose time is over.
+    pub retention_interval: Duration,
 }
 
-/// Runs all loops until `stop`; the step that each object is at is finished.
-pub async fn run(volumes: Volumes, catch_up: CatchUp, stop: CancellationToken) {
-    let classes = classes::run(&catch_up);
-    let classes = stop.run_until_cancelled(classes);
-    tokio::join!(
-        look_after(volumes, stop.clone()),
-        catch_up::run(catch_up.clone(), stop.clone()),
-        classes
-    );
+impl Loops {
+    /// Runs all loops for one term; the step that each object is at is finished.
+    pub async fn run(&self, term: Term) {
+        let stop = term.stop.clone();
+        let volumes = Arc::new(self.volumes(term.clone()));
+        let catch_up = Arc::new(self.catch_up(term));
+        let retention = retention::run(&volumes, volumes.retention_interval);
+        tokio::join!(
+            look_after(Arc::clone(&volumes), stop.clone()),
+            catch_up::run(Arc::clone(&catch_up), stop.clone()),
+            stop.run_until_cancelled(classes::run(&catch_up)),
+            stop.run_until_cancelled(retention),
+        );
+    }
+
+    fn volumes(&self, term: Term) -> Volumes {
+        let Provisioner {
+            cluster,
+            storage,
+            us,
+            metrics,
+            tasks,
+        } = self.provisioner.clone();
+        Volumes {
+            cluster,
+            storage,
+            us,
+            defaults: self.defaults.clone(),
+            events: self.events.clone(),
+            metrics,
+            tasks,
+            term,
+            pauses: Pauses::default(),
+            orphan_grace: self.orphan_grace,
+            retention_interval: self.retention_interval,
+        }
+    }
+
+    fn catch_up(&self, term: Term) -> CatchUp {
+        CatchUp {
+            provisioner: self.provisioner.clone(),
+            defaults: self.defaults.clone(),
+            events: self.events.clone(),
+            gates: Gates::new(CATCHING_UP),
+            pauses: Pauses::default(),
+            term,
+        }
+    }
 }
 
-async fn look_after(volumes: Volumes, stop: CancellationToken) {
+async fn look_after(volumes: Arc<Volumes>, stop: CancellationToken) {
     let cluster = volumes.cluster.clone();
     let (watched, claims) = (cluster.volumes.events(), cluster.claims.events());
     Controller::for_stream(watched, cluster.volumes.store().clone())
@@ -92,7 +156,7 @@ async fn look_after(volumes: Volumes, stop: CancellationToken) {
         .run(
             turn,
             |volume, failure, volumes| volumes.failed(&volume, failure),
-            Arc::new(volumes),
+            volumes,
         )
         // A failure was told by `failed`. An object is not found when a claim comes before its volume; the volume's own
         // event follows.
@@ -114,14 +178,10 @@ async fn turn(volume: Arc<PersistentVolume>, volumes: Arc<Volumes>) -> Result<Ac
 
 impl Volumes {
     async fn step(&self, volume: &Volume) -> Result<Action, Failure> {
-        match self.plan(volume).await? {
-            (Plan::Bind { record, difference }, Some(claim)) => {
-                self.bind(volume, &record, &claim).await?;
-                self.tell_ignored(&claim).await;
-                if let Some(difference) = difference {
-                    self.tell_changed(volume, &claim, &difference).await;
-                }
-            }
+        let next = self.plan(volume).await?;
+        self.may_act()?;
+        match next {
+            (Plan::Bind { .. }, Some(claim)) => self.bind_live(&volume.name, &claim).await?,
             (Plan::Undo(difference), Some(claim)) => self.undo(volume, &claim, &difference).await?,
             (Plan::Broken(wrong), _) => return Err(Failure::Broken(wrong)),
             (Plan::MarkDeleted, _) => fence::delete(&self.api(), volume).await?,
@@ -147,6 +207,22 @@ impl Volumes {
         fence::delete(&self.api(), volume).await?;
         tracing::info!("no claim has asked for this volume: it is taken away");
         self.metrics.step("orphan");
+        Ok(())
+    }
+
+    async fn bind_live(&self, name: &str, claim: &Claim) -> Result<(), Failure> {
+        let Some(volume) = self.cluster.volume(name).await? else {
+            return Ok(());
+        };
+        let Plan::Bind { record, difference } = plan(&volume, Holder::Here(claim), &self.us) else {
+            // Its event follows.
+            return Ok(());
+        };
+        self.bind(&volume, &record, claim).await?;
+        self.tell_ignored(claim).await;
+        if let Some(difference) = difference {
+            self.tell_changed(&volume, claim, &difference).await;
+        }
         Ok(())
     }
 
@@ -176,6 +252,15 @@ impl Volumes {
 
     fn api(&self) -> Api<PersistentVolume> {
         Api::all(self.cluster.client.clone())
+    }
+
+    /// Asked before every step that cannot be taken back: a replica that was paused may lead no more.
+    fn may_act(&self) -> Result<(), Failure> {
+        if self.term.holds() {
+            Ok(())
+        } else {
+            Err(Failure::Stopping)
+        }
     }
 
     /// When a call to an NFS server that starts now must have ended.

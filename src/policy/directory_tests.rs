@@ -120,6 +120,22 @@ fn only_an_archive_of_ours_with_an_end_in_its_name_expires() {
 }
 
 #[test]
+fn what_lies_in_the_trash_says_whose_it_was() {
+    let trash = Directory::in_trash("blue", "pvc-1");
+    let name = trash.split_last().1;
+    assert_eq!(Directory::left_in_trash(name, "blue"), Some((trash.clone(), "pvc-1")));
+    for (name, instance) in [
+        (name, "green"),
+        (name, "blu"),
+        ("blue", "blue"),
+        ("blue.", "blue"),
+        ("blue-2.x", "blue"),
+    ] {
+        assert_eq!(Directory::left_in_trash(name, instance), None, "{name} of {instance}");
+    }
+}
+
+#[test]
 fn two_directories_never_share_an_archive_or_a_place_in_the_trash() {
     let long = "x".repeat(254);
     let tag = Directory::archive_tag("blue", "pvc-1");

@@ -3,7 +3,7 @@
 use super::class::Reclaim;
 use super::directory::overlap;
 use crate::names;
-use crate::volume::{NewVolume, Phase, Us, Volume};
+use crate::volume::{ClaimRef, NewVolume, Phase, Us, Volume};
 
 /// What is done about a volume that has the name that a new one should get: the same directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,9 +38,17 @@ pub fn taken(volume: &Volume, new: &NewVolume, us: &Us) -> Taken {
             "which is Released and kept with its data; to give the directory to a new claim: \
              kubectl delete pv {name} (its reclaim policy decides what becomes of the data)"
         )),
+        // No claim of that name is there, or it is another one by now: the controller manager has not seen it yet.
+        Some((claim, Some(_))) if is_for(claim, new) && volume.reclaim == Reclaim::Delete => {
+            Taken::Leaving(told("whose claim has just gone".to_owned()))
+        }
         Some((claim, _)) => refuse(format!("which is claim {}/{}'s", claim.namespace, claim.name)),
         None => refuse("which waits for a claim that names it".to_owned()),
     }
+}
+
+fn is_for(claim: &ClaimRef, new: &NewVolume) -> bool {
+    (&claim.namespace, &claim.name) == (&new.claim.0, &new.claim.1)
 }
 
 /// Who else is in the tree of a volume's directory.
@@ -177,6 +185,8 @@ mod tests {
             leaving(|volume| volume.phase = Phase::Released),
             "whose claim has just gone"
         );
+        let earlier = |volume: &mut Volume| volume.claim.as_mut().unwrap().uid = Some("u-1".to_owned());
+        assert_eq!(leaving(earlier), "whose claim has just gone");
         let fenced_for_another = |volume: &mut Volume| {
             let claim = volume.claim.as_mut().unwrap();
             claim.uid = Some(names::FENCE.to_owned());
@@ -193,7 +203,11 @@ mod tests {
             refused(|volume| claim(volume, "other")),
             "which is claim team-a/other's"
         );
-        assert_eq!(refused(|volume| uid(volume, "u-1")), "which is claim team-a/data's");
+        let kept_by_its_name = |volume: &mut Volume| {
+            uid(volume, "u-1");
+            volume.reclaim = Reclaim::Retain;
+        };
+        assert_eq!(refused(kept_by_its_name), "which is claim team-a/data's");
         assert_eq!(refused(|volume| volume.ready = true), "which is claim team-a/data's");
         assert_eq!(
             refused(|volume| volume.maker = None),

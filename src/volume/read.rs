@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{NFSVolumeSource, PersistentVolume};
 
 use super::{Origin, Us};
@@ -131,7 +131,12 @@ impl Volume {
             },
             since: {
                 let touched = marks.get(mark::TOUCHED).and_then(|time| time.parse().ok());
-                touched.max(meta.creation_timestamp.as_ref().map(|time| time.0))
+                // In whole seconds, cut off.
+                let created = meta
+                    .creation_timestamp
+                    .as_ref()
+                    .map(|time| time.0 + SignedDuration::from_secs(1));
+                touched.max(created)
             },
             ready: marks.get(mark::READY).is_some_and(|ready| ready == "true"),
             attempt: marks.get(mark::ATTEMPT).cloned(),

@@ -46,6 +46,16 @@ impl Bed {
         &BED
     }
 
+    /// A client with every right, as another user.
+    pub async fn admin_called(&self, user: &str) -> Client {
+        let read = Kubeconfig::read_from(&self.kubeconfig).expect("the bed's kubeconfig");
+        let config = Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await;
+        let mut config = config.expect("the bed's kubeconfig");
+        config.auth_info.impersonate = Some(user.to_owned());
+        config.auth_info.impersonate_groups = Some(vec!["system:masters".to_owned()]);
+        Client::try_from(config).expect("a client")
+    }
+
     /// A client with every right.
     pub async fn admin(&self) -> Client {
         // The first one wins; which does not matter, it is always the same.

@@ -7,7 +7,7 @@ use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use k8s_openapi::api::storage::v1::StorageClass;
-use kube::api::{DeleteParams, PostParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -26,6 +26,8 @@ pub struct Bindery {
     pub webhook: String,
     admin: String,
     flags: Vec<String>,
+    /// Which replica it is.
+    number: usize,
     client: Client,
     child: Option<Child>,
 }
@@ -46,6 +48,7 @@ impl Bindery {
             webhook: format!("https://127.0.0.1:{port}/mutate"),
             admin: format!("127.0.0.1:{admin}"),
             flags: flags.iter().map(|&flag| flag.to_owned()).collect(),
+            number: 0,
             client: bed.admin().await,
             child: None,
             name,
@@ -57,6 +60,10 @@ impl Bindery {
             format!("--webhook-configuration={}", bindery.name),
             format!("--provisioner-name={}", bindery.provisioner),
             format!("--instance={}", bindery.name),
+            "--namespace=bindery".to_owned(),
+            "--replica=0".to_owned(),
+            format!("--lease={}", bindery.name),
+            format!("--tls-secret={}", bindery.name),
         ]);
         if !flags.iter().any(|flag| flag.starts_with("--nfs-server")) {
             bindery.flags.push(format!("--nfs-server={}", bed.server));
@@ -68,6 +75,52 @@ impl Bindery {
         bindery
     }
 
+    /// Starts a replica: one more process of the same installation, behind no webhook configuration of its own.
+    pub async fn replica(&self) -> Self {
+        let (port, admin) = (free_port(), free_port());
+        let own = ["--listen=", "--admin-listen=", "--replica="];
+        let same = |flag: &&String| !own.iter().any(|own| flag.starts_with(own));
+        let mut flags: Vec<String> = self.flags.iter().filter(same).cloned().collect();
+        flags.extend([
+            format!("--listen=127.0.0.1:{port}"),
+            format!("--admin-listen=127.0.0.1:{admin}"),
+            format!("--replica={}", self.number + 1),
+        ]);
+        let mut replica = Self {
+            name: self.name.clone(),
+            provisioner: self.provisioner.clone(),
+            webhook: format!("https://127.0.0.1:{port}/mutate"),
+            admin: format!("127.0.0.1:{admin}"),
+            flags,
+            number: self.number + 1,
+            client: self.client.clone(),
+            child: None,
+        };
+        replica.run().await;
+        replica
+    }
+
+    /// From now on the API server asks `other` about the requests of `user`, and this one about all else: two replicas that
+    /// are asked at the same time, which a Service leaves to chance.
+    pub async fn share_with(&self, other: &Self, user: &str) {
+        let configurations: Api<MutatingWebhookConfiguration> = Api::all(self.client.clone());
+        let configuration = configurations.get(&self.name).await.expect("webhook configuration");
+        let mut webhooks = json!(configuration.webhooks);
+        let condition =
+            |is: &str| json!([{"name": "whose", "expression": format!("request.userInfo.username {is} '{user}'")}]);
+        let mut theirs = webhooks[0].clone();
+        theirs["name"] = json!("other.bindery.dev");
+        theirs["clientConfig"]["url"] = json!(other.webhook);
+        theirs["matchConditions"] = condition("==");
+        webhooks[0]["matchConditions"] = condition("!=");
+        webhooks.as_array_mut().expect("a list").push(theirs);
+        let (parameters, patch) = (PatchParams::default(), Patch::Merge(json!({"webhooks": webhooks})));
+        configurations
+            .patch(&self.name, &parameters, &patch)
+            .await
+            .expect("webhook configuration");
+    }
+
     /// Waits until the API server asks it: its view of webhook configurations is a moment behind.
     async fn until_asked(&self) {
         let class: StorageClass = from(json!({"metadata": {"name": self.name}, "provisioner": self.provisioner}));
@@ -75,6 +128,14 @@ impl Bindery {
             .create(&PostParams::default(), &class)
             .await
             .expect("class");
+        eventually("the API server asks this Bindery", async || {
+            self.probe().await.then_some(())
+        })
+        .await;
+    }
+
+    /// Creates a claim that Bindery refuses. Whether it did.
+    async fn probe(&self) -> bool {
         let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), "default");
         let refused: PersistentVolumeClaim = from(json!({
             "metadata": {"name": "probe"},
@@ -89,11 +150,8 @@ impl Bindery {
             dry_run: true,
             ..PostParams::default()
         };
-        eventually("the API server asks this Bindery", async || {
-            let error = claims.create(&dry, &refused).await.err()?.to_string();
-            error.contains("cannot provide volumeMode Block").then_some(())
-        })
-        .await;
+        let error = claims.create(&dry, &refused).await.err();
+        error.is_some_and(|error| error.to_string().contains("cannot provide volumeMode Block"))
     }
 
     /// Starts the process (again), and waits until it is ready.
@@ -122,16 +180,38 @@ impl Bindery {
         }
     }
 
-    /// Asks it to stop, as the kubelet would. It goes on working until [`Bindery::ended`].
-    pub fn terminate(&self) {
+    /// Stops it where it stands, and the rest of the world goes on.
+    pub fn pause(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) {
+        self.signal("-CONT");
+    }
+
+    /// Waits until it has logged this.
+    pub async fn until_log(&self, words: &str) {
+        eventually(&format!("the log says {words}"), async || {
+            self.log().contains(words).then_some(())
+        })
+        .await;
+    }
+
+    fn signal(&self, signal: &str) {
         let pid = self.child.as_ref().expect("it runs").id().to_string();
         assert!(
             Command::new("kill")
-                .args(["-TERM", &pid])
+                .args([signal, &pid])
                 .status()
                 .expect("kill")
                 .success()
         );
+    }
+
+    /// Asks it to stop, as the kubelet would. It goes on working until [`Bindery::ended`].
+    pub fn terminate(&self) {
+        self.signal("-TERM");
     }
 
     /// Waits until it has ended by itself.
@@ -153,7 +233,7 @@ impl Bindery {
 
     fn log_file(&self) -> std::path::PathBuf {
         std::path::Path::new(&std::env::var("BINDERY_BED").expect("run `make test`"))
-            .join(format!("run/{}.log", self.name))
+            .join(format!("run/{}.{}.log", self.name, self.number))
     }
 
     /// The bed's webhook configuration under another name, and the right to put a CA into it.
@@ -178,7 +258,20 @@ impl Bindery {
             "resourceNames": [self.name],
             "verbs": ["get", "list", "watch", "patch"],
         });
-        let role: ClusterRole = from(json!({"metadata": {"name": self.name}, "rules": [own_configuration]}));
+        let own = |group: &str, resource: &str| {
+            json!({
+                "apiGroups": [group],
+                "resources": [resource],
+                "resourceNames": [self.name],
+                "verbs": ["get", "list", "watch", "update"],
+            })
+        };
+        let rules = json!([
+            own_configuration,
+            own("coordination.k8s.io", "leases"),
+            own("", "secrets")
+        ]);
+        let role: ClusterRole = from(json!({"metadata": {"name": self.name}, "rules": rules}));
         let binding: ClusterRoleBinding = from(json!({
             "metadata": {"name": self.name},
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": self.name},

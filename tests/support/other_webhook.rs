@@ -8,7 +8,7 @@ use axum::routing::post;
 use axum::{Json, Router};
 use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
-use bindery::webhook::tls::Serving;
+use bindery::webhook::tls::{Serving, make};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
@@ -33,7 +33,8 @@ impl OtherWebhook {
         answer: impl Fn(&Value) -> Option<Value> + Send + Sync + 'static,
     ) -> Self {
         let client = Bed::get().admin().await;
-        let serving = Serving::self_signed(&["127.0.0.1".to_owned()]).expect("a certificate");
+        let serving = make("other", &["127.0.0.1".to_owned()], None).expect("a certificate");
+        let serving = Serving::read(&serving).expect("a certificate");
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         listener.set_nonblocking(true).expect("a listener");
         let address = listener.local_addr().expect("its address");

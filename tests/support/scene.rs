@@ -226,12 +226,12 @@ impl Scene {
         let events: Api<Event> = Api::all(self.client.clone());
         let about = ListParams::default().fields(&format!("involvedObject.name={object},reason={reason}"));
         eventually(&format!("Event {reason} on {object}"), async || {
-            let told = events.list(&about).await.expect("Events").items.into_iter();
+            let mut told = events.list(&about).await.expect("Events").items.into_iter();
             let here = |event: &Event| {
                 let namespace = event.involved_object.namespace.as_ref();
                 namespace.is_none_or(|namespace| *namespace == self.name)
             };
-            told.filter(here).last()?.message
+            told.rfind(here)?.message
         })
         .await
     }

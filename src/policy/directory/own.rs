@@ -66,6 +66,14 @@ impl Directory {
         ours.then(|| (Self(name.to_owned()), until))
     }
 
+    /// A name found in the trash, if it is this instance's: the place, and the volume (or archive) that it is from. A name
+    /// that had to be cut names none that is there any more.
+    pub fn left_in_trash<'a>(name: &'a str, instance: &str) -> Option<(Self, &'a str)> {
+        let owner = name.strip_prefix(instance)?.strip_prefix('.')?;
+        let ours = !owner.is_empty() && check_segment(name).is_ok();
+        ours.then(|| (Self(format!("{TRASH}/{name}")), owner))
+    }
+
     /// Where such an archive waits to be removed.
     pub fn archive_in_trash(&self, instance: &str) -> Self {
         Self::in_trash(instance, &self.0)

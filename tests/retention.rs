@@ -1,0 +1,68 @@
+//! Archives go when their time is over, and nobody else's ever do.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::support::bed::Bed;
+use crate::support::bindery::Bindery;
+use crate::support::scene::{Scene, directory};
+use crate::support::wait::eventually;
+
+/// Names in the export that belong to a scene, archives only.
+fn archives(scene: &Scene) -> Vec<String> {
+    let names = scene.own_directories().into_iter();
+    names.filter(|name| name.starts_with("archived-")).collect()
+}
+
+#[tokio::test]
+async fn an_archive_bears_its_end_in_its_name_and_goes_when_that_has_come() {
+    let bindery = Bindery::start(&["--retention-interval=200ms"]).await;
+    let parameters = json!({"archiveRetention": "2s", "claimOverrides": "archiveRetention"});
+    let scene = Scene::of_with(&bindery.provisioner, json!({"parameters": parameters})).await;
+    let kept = json!({"metadata": {"annotations": {"bindery.dev/archive-retention": "30d"}}});
+    for claim in [scene.claim("brief"), scene.claim_with("kept", kept)] {
+        let name = claim["metadata"]["name"].as_str().unwrap().to_owned();
+        let (_, volume) = scene.bound(claim).await;
+        std::fs::create_dir_all(directory(&volume).join("a/b")).unwrap();
+        std::fs::write(directory(&volume).join("a/b/file"), "x").unwrap();
+        scene.delete(&name).await;
+        scene.until_gone(&volume).await;
+    }
+    let left = eventually("the one archive is gone, the other is not", async || {
+        let left = archives(&scene);
+        (left.len() == 1).then_some(left)
+    })
+    .await;
+    assert!(left[0].contains("-kept-") && left[0].contains("-until-"), "{left:?}");
+    assert!(Bed::get().export.join(&left[0]).join("a/b/file").exists());
+    bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn what_is_left_in_the_trash_goes_and_what_is_not_ours_stays() {
+    let mut bindery = Bindery::start(&["--retention-interval=200ms"]).await;
+    let scene = Scene::of(&bindery.provisioner).await;
+    bindery.kill();
+    let trash = Bed::get().export.join(".bindery-trash");
+    let make = |path: &Path| std::fs::create_dir_all(path.join("deep/er")).unwrap();
+    let ours = trash.join(format!("{}.pvc-gone", bindery.name));
+    let others = [
+        trash.join(format!("{}-2.pvc-gone", bindery.name)),
+        trash.join(format!("other-{}.pvc-gone", bindery.name)),
+        Bed::get()
+            .export
+            .join(format!("archived-{}-until-20200101T000000Z", scene.name)),
+    ];
+    make(&ours);
+    for other in &others {
+        make(other);
+    }
+    bindery.run().await;
+    eventually("ours is gone", async || (!ours.exists()).then_some(())).await;
+    for other in &others {
+        assert!(other.join("deep/er").is_dir(), "{other:?}");
+        std::fs::remove_dir_all(other).unwrap();
+    }
+    bindery.unregister().await;
+}
