@@ -15,5 +15,6 @@ pub mod plan;
 pub mod quantity;
 pub mod retention;
 pub mod settings;
+pub mod settled;
 pub mod taken;
 pub mod template;
