@@ -8,6 +8,7 @@ pub mod claim;
 pub mod class;
 pub mod decide;
 pub mod directory;
+pub mod explain;
 pub mod key;
 pub mod mistake;
 pub mod on_delete;
