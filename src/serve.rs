@@ -7,22 +7,17 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
-use k8s_openapi::api::core::v1::Namespace;
-use kube::client::ClientBuilder;
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Api, Client};
-use tower::timeout::TimeoutLayer;
 
 use crate::cli;
 use crate::cluster::Cluster;
 use crate::config::Config;
+use crate::connect::{connect, instance};
 use crate::controller::{self, Volumes, registration};
 use crate::ops::admin::{self, Readiness};
 use crate::ops::events::Events;
 use crate::ops::logs;
 use crate::ops::metrics::Metrics;
 use crate::ops::tasks::{Tasks, told_to_stop};
-use crate::policy::class::Defaults;
 use crate::provision::Provisioner;
 use crate::storage::Storage;
 use crate::storage::nfs::{NfsOptions, NfsStorage};
@@ -34,8 +29,6 @@ use crate::webhook::{server, tls::Serving};
 const LAST_STEPS: Duration = Duration::from_secs(22);
 /// A review that comes just before the door closes has its whole deadline, and then some to be sent.
 const GRACE: Duration = Duration::from_secs(2);
-/// For one answer of the API server; for a watch, until it begins.
-const API_CALL: Duration = Duration::from_secs(15);
 const WATCHES: &str = "watches of classes and namespaces";
 
 /// Serves until the process is told to stop. An error means that it could not start, or lost what it cannot do without.
@@ -50,7 +43,7 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
     let client = connect(kubeconfig).await?;
     let us = Arc::new(Us {
         provisioner: config.provisioner.clone(),
-        instance: instance(&config, &client).await?,
+        instance: instance(config.instance.clone(), &client).await?,
     });
     tracing::info!(
         provisioner = us.provisioner,
@@ -87,10 +80,7 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
     };
     let handler = Arc::new(Handler {
         provisioner,
-        defaults: Defaults {
-            server: config.default_server,
-            share: config.default_share,
-        },
+        defaults: config.defaults,
         deadline: config.deadline,
     });
     let webhook = Handle::new();
@@ -148,37 +138,9 @@ fn listen(address: std::net::SocketAddr, flag: &str) -> Result<TcpListener> {
     Ok(listener)
 }
 
-async fn connect(kubeconfig: Option<std::path::PathBuf>) -> Result<Client> {
-    let config = match kubeconfig {
-        Some(file) => {
-            let read = Kubeconfig::read_from(&file).with_context(|| format!("--kubeconfig {}", file.display()))?;
-            kube::Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await?
-        }
-        None => kube::Config::infer()
-            .await
-            .context("no cluster to talk to: set KUBECONFIG or run in a pod")?,
-    };
-    let client = ClientBuilder::try_from(config).context("the API server's address or certificates are of no use")?;
-    Ok(client.with_layer(&TimeoutLayer::new(API_CALL)).build())
-}
-
 /// What NFS servers know this process by. A successor on the same host, such as the restarted container of a pod, ends
 /// what it left; two processes that live at the same time must have two names.
 fn machine(instance: &str) -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     format!("{} {instance}", host.trim())
-}
-
-/// The id of this installation: the flag, or the uid of namespace kube-system, which lives as long as the cluster.
-async fn instance(config: &Config, client: &Client) -> Result<String> {
-    if let Some(instance) = &config.instance {
-        return Ok(instance.clone());
-    }
-    let namespaces: Api<Namespace> = Api::all(client.clone());
-    let system = namespaces.get_metadata("kube-system").await;
-    let system = system.context("the instance id could not be read from namespace kube-system; set --instance")?;
-    system
-        .metadata
-        .uid
-        .context("namespace kube-system has no uid; set --instance")
 }
