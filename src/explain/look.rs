@@ -127,9 +127,10 @@ impl Look {
     }
 
     async fn namespace(&self, name: &str) -> Result<decide::Namespace> {
-        let found = match is_object_name(name) {
-            true => self.get::<Namespace>(&format!("namespace {name}"), name).await?,
-            false => None,
+        let found = if is_object_name(name) {
+            self.get::<Namespace>(&format!("namespace {name}"), name).await?
+        } else {
+            None
         };
         let Some(found) = found else {
             bail!("there is no namespace {name}");

@@ -77,11 +77,15 @@ fn policy(rows: &[Row]) -> String {
     table(&lines)
 }
 
-/// Columns as wide as their widest entry, the first at least as wide as any key.
+/// Columns as wide as their widest entry, the first at least as wide as any key; what is very long shifts its own line and
+/// no other.
 fn table<const N: usize>(lines: &[[String; N]]) -> String {
     const KEY: usize = "namespaceOverrides".len();
-    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
-    let mut widths: [usize; N] = std::array::from_fn(width);
+    const LONG: usize = 50;
+    let mut widths: [usize; N] = std::array::from_fn(|column| {
+        let lengths = lines.iter().map(|line| line[column].chars().count());
+        lengths.max().unwrap_or_default().min(LONG)
+    });
     widths[0] = widths[0].max(KEY);
     let mut text = String::new();
     for line in lines {

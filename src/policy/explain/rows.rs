@@ -95,6 +95,10 @@ pub(super) fn applied(class: &Class, policy: &Policy, defaults: &Defaults) -> Ve
 /// What stands on a volume, and what a new claim would get instead; `same_place` if that would be the same directory.
 pub(super) fn frozen(volume: &Volume, record: &Record, now: Vec<Row>, same_place: bool) -> Vec<Row> {
     let marked = |key: Key, value: &str, mark: &str| row(key.name(), value, &format!("volume annotation {mark}"));
+    let owned = |key: Key, id: Option<u32>, mark: &str| {
+        let from = if id.is_some() { "volume" } else { "volume without" };
+        row(key.name(), &owner(id), &format!("{from} annotation {mark}"))
+    };
     let attributes = &record.attributes;
     let mut rows = vec![
         row(Key::Server.name(), record.share.server(), "volume spec.nfs"),
@@ -106,8 +110,8 @@ pub(super) fn frozen(volume: &Volume, record: &Record, now: Vec<Row>, same_place
             &format!("{:04o}", attributes.mode),
             mark::MOUNT_PERMISSIONS,
         ),
-        marked(Key::Uid, &owner(attributes.uid), mark::UID),
-        marked(Key::Gid, &owner(attributes.gid), mark::GID),
+        owned(Key::Uid, attributes.uid, mark::UID),
+        owned(Key::Gid, attributes.gid, mark::GID),
         marked(
             Key::ArchiveRetention,
             &record.retention.to_string(),

@@ -82,6 +82,9 @@ impl World {
     }
 }
 
+/// How a case differs from an ordinary claim.
+type Change = fn(&mut World);
+
 fn us() -> Us {
     Us {
         provisioner: "bindery.dev/nfs".to_owned(),
@@ -212,7 +215,7 @@ fn server_and_share_may_come_from_the_flags_known_or_not() {
 
 #[test]
 fn a_refusal_is_the_webhooks_sentence_and_the_policy_is_told_as_far_as_it_was_read() {
-    let told: [(&str, fn(&mut World), bool); 4] = [
+    let told: [(&str, Change, bool); 4] = [
         (
             "a block volume",
             |world| world.claim["spec"]["volumeMode"] = json!("Block"),
@@ -289,7 +292,7 @@ fn a_directory_that_is_anothers_or_in_anothers_refuses_the_claim() {
 
 #[test]
 fn a_claim_that_is_left_alone_is_told_why() {
-    let told: [(fn(&mut World), &str); 5] = [
+    let told: [(Change, &str); 5] = [
         (
             |world| world.claim["spec"]["storageClassName"] = json!(""),
             "it names no StorageClass",
@@ -364,6 +367,10 @@ fn a_claim_with_its_volume_is_told_what_stands_there() {
         explanation.directory,
         Some(format!("nas1:/export/team-a-data-{VOLUME}"))
     );
+    assert_eq!(
+        found(&explanation, "uid"),
+        ("the server's choice", "volume without annotation bindery.dev/uid")
+    );
     assert!(explanation.policy.iter().all(|row| row.new_claim.is_none()));
 }
 
@@ -401,7 +408,7 @@ fn what_class_and_namespace_say_otherwise_by_now_stands_beside() {
 
 #[test]
 fn a_claim_keeps_its_volume_where_a_new_one_would_be_refused_or_left_alone() {
-    let new = |change: fn(&mut World)| match settled(change).outcome {
+    let new = |change: Change| match settled(change).outcome {
         Outcome::HasVolume { new_claim, .. } => new_claim.unwrap_or_default(),
         other => format!("{other:?}"),
     };
@@ -414,7 +421,7 @@ fn a_claim_keeps_its_volume_where_a_new_one_would_be_refused_or_left_alone() {
 
 #[test]
 fn a_volume_that_is_not_ours_or_not_there_is_told() {
-    let why = |change: fn(&mut World)| match settled(change).outcome {
+    let why = |change: Change| match settled(change).outcome {
         Outcome::LeftAlone { why } => why,
         other => format!("{other:?}"),
     };
