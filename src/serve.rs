@@ -7,11 +7,15 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
+use kube::Client;
+use tokio::sync::oneshot;
 
 use crate::cli;
 use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::connect::{connect, instance};
+use crate::controller::catch_up::CatchUp;
+use crate::controller::gate::Gates;
 use crate::controller::{self, Volumes, registration};
 use crate::ops::admin::{self, Readiness};
 use crate::ops::events::Events;
@@ -29,7 +33,9 @@ use crate::webhook::{server, tls::Serving};
 const LAST_STEPS: Duration = Duration::from_secs(22);
 /// A review that comes just before the door closes has its whole deadline, and then some to be sent.
 const GRACE: Duration = Duration::from_secs(2);
-const WATCHES: &str = "watches of classes and namespaces";
+const WATCHES: &str = "watches of classes, namespaces, volumes and claims";
+/// Claims that are caught up with at once, for each NFS server.
+const CATCHING_UP: usize = 8;
 
 /// Serves until the process is told to stop. An error means that it could not start, or lost what it cannot do without.
 pub async fn serve(flags: cli::Serve) -> Result<()> {
@@ -41,16 +47,7 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
     let listener = listen(config.listen, "--listen")?;
 
     let client = connect(kubeconfig).await?;
-    let us = Arc::new(Us {
-        provisioner: config.provisioner.clone(),
-        instance: instance(config.instance.clone(), &client).await?,
-    });
-    tracing::info!(
-        provisioner = us.provisioner,
-        instance = us.instance,
-        version = env!("CARGO_PKG_VERSION"),
-        "starting"
-    );
+    let us = Arc::new(us(&config, &client).await?);
 
     let tasks = Tasks::default();
     let metrics = Arc::new(Metrics::default());
@@ -61,8 +58,7 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
         privileged_port: true,
     }));
     let readiness = Readiness::waiting_for([WATCHES, registration::PART]);
-    let loops = controller::watch(client.clone());
-    let (cluster, watches) = Cluster::new(client.clone(), loops.store());
+    let (cluster, watches) = Cluster::new(client.clone());
     tasks.spawn_until_stop(watches);
 
     let admin = Handle::new();
@@ -79,8 +75,8 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
         tasks: tasks.clone(),
     };
     let handler = Arc::new(Handler {
-        provisioner,
-        defaults: config.defaults,
+        provisioner: provisioner.clone(),
+        defaults: config.defaults.clone(),
         deadline: config.deadline,
     });
     let webhook = Handle::new();
@@ -88,16 +84,26 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
     let webhook_server = axum_server::from_tcp_rustls(listener, tls)?.handle(webhook.clone());
     let mut webhook_server = tokio::spawn(webhook_server.serve(server::routes(handler).into_make_service()));
 
-    let looking_after = Volumes {
+    let events = Events::new(client.clone());
+    let volumes = Volumes {
         cluster: cluster.clone(),
         storage,
         us,
-        events: Events::new(client.clone()),
+        defaults: config.defaults.clone(),
+        events: events.clone(),
         metrics,
         tasks: tasks.clone(),
         pauses: controller::Pauses::default(),
+        orphan_grace: config.orphan_grace,
     };
-    let loops = tasks.spawn(controller::run(loops, looking_after));
+    let catch_up = CatchUp {
+        provisioner,
+        defaults: config.defaults,
+        events,
+        gates: Gates::new(CATCHING_UP),
+        pauses: controller::Pauses::default(),
+    };
+    let (begun, ready) = oneshot::channel();
     let registered = registration::keep(client, config.webhook_configuration, serving.ca_pem, readiness.clone());
     tasks.spawn_until_stop({
         let readiness = readiness.clone();
@@ -105,7 +111,14 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
             // Only then is it right to be asked.
             cluster.ready().await;
             readiness.reached(WATCHES);
+            let _ = begun.send(());
             registered.await;
+        }
+    });
+    let stop = tasks.stop().clone();
+    let loops = tasks.spawn(async move {
+        if ready.await.is_ok() {
+            Box::pin(controller::run(volumes, catch_up, stop)).await;
         }
     });
 
@@ -136,6 +149,21 @@ fn listen(address: std::net::SocketAddr, flag: &str) -> Result<TcpListener> {
     let listener = TcpListener::bind(address).with_context(|| format!("{flag} {address}"))?;
     listener.set_nonblocking(true)?;
     Ok(listener)
+}
+
+/// Who we are, also said in the log.
+async fn us(config: &Config, client: &Client) -> Result<Us> {
+    let us = Us {
+        provisioner: config.provisioner.clone(),
+        instance: instance(config.instance.clone(), client).await?,
+    };
+    tracing::info!(
+        provisioner = us.provisioner,
+        instance = us.instance,
+        version = env!("CARGO_PKG_VERSION"),
+        "starting"
+    );
+    Ok(us)
 }
 
 /// What NFS servers know this process by. A successor on the same host, such as the restarted container of a pod, ends

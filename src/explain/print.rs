@@ -19,6 +19,10 @@ pub fn full(explanation: &Explanation) -> String {
     let line = |what: &str, says: String| [what.to_owned(), says];
     match &explanation.outcome {
         Outcome::Provisioned { volume } => lines.push(line("provisioned", format!("as volume {volume}"))),
+        Outcome::Queued { why } => {
+            let waits = format!("it is admitted, and gets its volume as soon as it can: {why}");
+            lines.push(line("waits", waits));
+        }
         Outcome::HasVolume { volume, new_claim } => {
             let frozen = format!("{volume}: what stands there holds, whatever class and namespace say by now");
             lines.push(line("has volume", frozen));
@@ -47,6 +51,7 @@ pub fn list(explanations: &[Explanation]) -> String {
         let none = || "-".to_owned();
         let (volume, instead) = match &explanation.outcome {
             Outcome::Provisioned { .. } => ("not yet".to_owned(), None),
+            Outcome::Queued { why } => ("waits".to_owned(), Some(why)),
             Outcome::HasVolume { volume, .. } => (volume.clone(), None),
             Outcome::Refused { why } => ("refused".to_owned(), Some(why)),
             Outcome::LeftAlone { why } => ("left alone".to_owned(), Some(why)),

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::api::storage::v1::StorageClass;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::quantity;
@@ -26,6 +28,12 @@ pub struct Claim {
     pub name: Name,
     /// Empty inside an admission review.
     pub uid: String,
+    /// Somebody has deleted it.
+    pub deleting: bool,
+    /// When it was created; not known inside an admission review.
+    pub created: Option<Timestamp>,
+    /// It waits for its pod, and the scheduler has chosen a node for that.
+    pub has_node: bool,
     /// The class it names; `None` and `""` both mean that it wants none.
     pub class: Option<String>,
     /// The volume it names.
@@ -99,6 +107,12 @@ impl Claim {
                 (_, prefix) => Name::Generate(prefix.clone().unwrap_or_default()),
             },
             uid: meta.uid.clone().unwrap_or_default(),
+            deleting: meta.deletion_timestamp.is_some(),
+            created: meta.creation_timestamp.as_ref().map(|time| time.0),
+            has_node: meta
+                .annotations
+                .as_ref()
+                .is_some_and(|all| all.contains_key(annotation::SELECTED_NODE)),
             class: beta
                 .cloned()
                 .or(spec.storage_class_name)
@@ -111,6 +125,14 @@ impl Claim {
                 .and_then(|requests| requests.get("storage").and_then(Bytes::read)),
             beyond,
         }
+    }
+
+    /// Whether nothing is to be made for it before a pod uses it, and the scheduler has chosen where. Of a claim that is
+    /// there; one on its way in cannot know.
+    pub fn waits_for_its_pod(&self, class: &StorageClass) -> bool {
+        self.volume_name.is_none()
+            && !self.has_node
+            && class.volume_binding_mode.as_deref() == Some("WaitForFirstConsumer")
     }
 
     /// Whether the API server will refuse it after admission whatever we say: its names are checked later than we are

@@ -67,6 +67,11 @@ pub enum Outcome {
         /// The volume's name, as far as it can be known.
         volume: String,
     },
+    /// It is admitted without a volume, and gets one in a moment.
+    Queued {
+        /// What it waits for.
+        why: String,
+    },
     /// It has its volume already.
     HasVolume {
         /// The volume's name.
@@ -89,22 +94,37 @@ pub enum Outcome {
 /// Explains. `others` are the volumes of the cluster whose directories may be this claim's; `fresh` of the facts does not
 /// matter.
 pub fn explain(facts: &Facts<'_>, standing: Standing, others: &[Volume]) -> Explanation {
-    let named = facts.claim.volume_name.as_deref();
-    let stored = named.filter(|_| standing == Standing::Stored);
+    let is_stored = standing == Standing::Stored;
+    let stored = facts.claim.volume_name.as_deref().filter(|_| is_stored);
     // One that has its volume is asked about as if it were new.
-    let as_new = Claim {
-        volume_name: facts.claim.volume_name.clone().filter(|_| stored.is_none()),
-        ..facts.claim.clone()
+    let as_new = match stored {
+        Some(_) => Claim {
+            volume_name: None,
+            uid: String::new(),
+            ..facts.claim.clone()
+        },
+        None => facts.claim.clone(),
     };
     let defaults = Defaults {
         server: Some(facts.defaults.server.clone().unwrap_or_else(|| SERVER.to_owned())),
         share: Some(facts.defaults.share.clone().unwrap_or_else(|| SHARE.to_owned())),
     };
+    let others = if stored.is_some() { &[] } else { others };
+    let awaits = |volume: &&Volume| match &as_new.name {
+        Name::Given(name) => volume.maker.as_ref() == Some(facts.us) && volume.awaits(&as_new.namespace, name),
+        Name::Generate(_) => false,
+    };
     let asked = Facts {
         claim: &as_new,
-        volume: facts.volume.filter(|_| stored.is_none()),
+        volume: match stored {
+            Some(_) => None,
+            // One that waits for a volume has the one finished that an earlier call made.
+            None if is_stored => others.iter().find(awaits),
+            None => facts.volume,
+        },
         defaults: &defaults,
-        fresh: NOBODYS,
+        // A claim that is there gives its volume the name.
+        fresh: as_new.uid.parse().unwrap_or(NOBODYS),
         ..*facts
     };
     let (verdict, rests_on) = trace(&asked);
@@ -112,7 +132,6 @@ pub fn explain(facts: &Facts<'_>, standing: Standing, others: &[Volume]) -> Expl
         Decision::Provision(new) => Some(new.as_ref()),
         Decision::Pass(_) | Decision::Deny(_) => None,
     };
-    let others = if stored.is_some() { &[] } else { others };
     let mut explanation = Explanation {
         claim: format!("{}/{}", as_new.namespace, shown_name(&as_new)),
         class: as_new.class.clone(),
@@ -130,11 +149,22 @@ pub fn explain(facts: &Facts<'_>, standing: Standing, others: &[Volume]) -> Expl
         let why = "a claim of this name is there already: it keeps what it has, which is told when you name it instead of \
                    a file; this is what it would get if it were new";
         explanation.outcome = Outcome::LeftAlone { why: why.to_owned() };
+    } else if is_stored && let Outcome::Provisioned { .. } = explanation.outcome {
+        explanation.must_wait(facts);
     }
     explanation
 }
 
 impl Explanation {
+    /// A claim that is there may have to wait for its pod.
+    fn must_wait(&mut self, facts: &Facts<'_>) {
+        if facts.class.is_some_and(|class| facts.claim.waits_for_its_pod(class)) {
+            let why = "its StorageClass has volumeBindingMode WaitForFirstConsumer: it gets its volume when a pod that uses \
+                       it is scheduled";
+            self.outcome = Outcome::LeftAlone { why: why.to_owned() };
+        }
+    }
+
     /// Puts first what stands on the claim's volume.
     fn with_volume(&mut self, name: &str, facts: &Facts<'_>, new: Option<&Directory>) {
         let why = match facts.volume {
@@ -155,7 +185,7 @@ impl Explanation {
                         new_claim: match &self.outcome {
                             Outcome::Refused { why } => Some(format!("refused: {why}")),
                             Outcome::LeftAlone { why } => Some(format!("left alone: {why}")),
-                            Outcome::Provisioned { .. } | Outcome::HasVolume { .. } => None,
+                            Outcome::Provisioned { .. } | Outcome::Queued { .. } | Outcome::HasVolume { .. } => None,
                         },
                     };
                     return;
@@ -179,35 +209,42 @@ fn outcome(facts: &Facts<'_>, decision: &Decision, rests_on: Option<&(Class, Pol
         Decision::Deny(why) => return Outcome::Refused { why: why.clone() },
         Decision::Provision(new) => new,
     };
-    if let Some(why) = refused_by_others(facts, new, others) {
-        return Outcome::Refused {
+    match judged_by_others(facts, new, others) {
+        Taken::Refuse(why) => Outcome::Refused {
             why: plain(facts.claim, new, &why),
-        };
-    }
-    // A name that follows from the directory can be known only where all of the directory can.
-    let known = rests_on.is_some_and(|(_, policy)| !policy.template.value.is_unique())
-        && new.share.server() != SERVER
-        && new.share.path() != SHARE
-        && matches!(facts.claim.name, Name::Given(_));
-    Outcome::Provisioned {
-        volume: if known { new.name.clone() } else { ANY.to_owned() },
+        },
+        Taken::Leaving(why) => Outcome::Queued { why },
+        Taken::Reuse | Taken::Own => {
+            // A name that follows from the directory can be known only where all of the directory can.
+            let is_unique = rests_on.is_some_and(|(_, policy)| policy.template.value.is_unique());
+            let of_a_known_place =
+                new.share.server() != SERVER && new.share.path() != SHARE && matches!(facts.claim.name, Name::Given(_));
+            let volume = if is_unique || of_a_known_place {
+                new.name.as_str()
+            } else {
+                ANY
+            };
+            Outcome::Provisioned {
+                volume: plain(facts.claim, new, volume),
+            }
+        }
     }
 }
 
 /// What is found out only while the volume is made: its directory, or one above or in it, is another's.
-fn refused_by_others(facts: &Facts<'_>, new: &NewVolume, others: &[Volume]) -> Option<String> {
+fn judged_by_others(facts: &Facts<'_>, new: &NewVolume, others: &[Volume]) -> Taken {
     if let Some(holder) = others.iter().find(|other| other.name == new.name)
-        && let Taken::Refuse(why) = taken(holder, new, facts.us)
+        && let judged @ (Taken::Refuse(_) | Taken::Leaving(_)) = taken(holder, new, facts.us)
     {
-        return Some(why);
-    }
-    if new.directory.stands_alone(&new.name) {
-        return None;
+        return judged;
     }
     // One that does not say where it is may be anywhere: not a reason to tell everybody about it.
     let readable: Vec<Volume> = others.iter().filter(|other| other.record.is_ok()).cloned().collect();
     let path = new.share.join(&new.directory);
-    overlapping(new.share.server(), &path, &new.name, &readable).map(|other| overlap_refusal(new, other))
+    match overlapping(new.share.server(), &path, &new.name, &readable) {
+        Some(other) if !new.directory.stands_alone(&new.name) => Taken::Refuse(overlap_refusal(new, other)),
+        _ => Taken::Reuse,
+    }
 }
 
 /// Why a claim is admitted as it is.

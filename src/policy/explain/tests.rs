@@ -374,6 +374,47 @@ fn a_claim_with_its_volume_is_told_what_stands_there() {
     assert!(explanation.policy.iter().all(|row| row.new_claim.is_none()));
 }
 
+/// A claim that is there without a volume.
+fn waiting(change: impl FnOnce(&mut World)) -> Explanation {
+    explained(|world| {
+        world.claim["metadata"]["uid"] = json!("00000000-0000-0000-0000-00000000000c");
+        world.standing = Standing::Stored;
+        change(world);
+    })
+}
+
+#[test]
+fn a_claim_that_waits_is_told_the_volume_that_bears_its_uid_or_that_was_begun_for_it() {
+    let provisioned = |explanation: Explanation| match explanation.outcome {
+        Outcome::Provisioned { volume } => (volume, explanation.directory.unwrap_or_default()),
+        other => panic!("{other:?}"),
+    };
+    let own = "pvc-00000000-0000-0000-0000-00000000000c";
+    let directory = format!("nas1:/export/team-a-data-{own}");
+    assert_eq!(provisioned(waiting(|_| ())), (own.to_owned(), directory));
+    let begun = |world: &mut World| world.others = vec![World::default().volume()];
+    assert_eq!(provisioned(waiting(begun)).0, VOLUME);
+}
+
+#[test]
+fn a_claim_that_waits_for_its_pod_or_for_a_directory_to_become_free_is_told_so() {
+    let scheduled = |world: &mut World| world.class["volumeBindingMode"] = json!("WaitForFirstConsumer");
+    assert!(matches!(waiting(scheduled).outcome, Outcome::LeftAlone { .. }));
+    assert!(matches!(explained(scheduled).outcome, Outcome::Provisioned { .. }));
+    let leaving = |world: &mut World| {
+        parameters(world, json!({"subDir": "${pvc.metadata.name}"}));
+        let mut volume = world.volume();
+        volume.deleting = true;
+        let name = volume.name.clone();
+        world.others = vec![volume];
+        name
+    };
+    let mut name = String::new();
+    let explanation = explained(|world| name = leaving(world));
+    let why = format!("directory data of share nas1:/export belongs to volume {name}, which is being cleaned up");
+    assert_eq!(explanation.outcome, Outcome::Queued { why });
+}
+
 #[test]
 fn what_class_and_namespace_say_otherwise_by_now_stands_beside() {
     let explanation = settled(|world| {
