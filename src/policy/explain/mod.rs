@@ -77,6 +77,7 @@ pub enum Outcome {
         /// The volume's name.
         volume: String,
         /// What would happen to a new claim like it, if not the same.
+        #[serde(skip_serializing_if = "Option::is_none")]
         new_claim: Option<String>,
     },
     /// It is refused.
