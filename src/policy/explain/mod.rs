@@ -97,14 +97,16 @@ pub enum Outcome {
 pub fn explain(facts: &Facts<'_>, standing: Standing, others: &[Volume]) -> Explanation {
     let is_stored = standing == Standing::Stored;
     let stored = facts.claim.volume_name.as_deref().filter(|_| is_stored);
-    // One that has its volume is asked about as if it were new.
-    let as_new = match stored {
-        Some(_) => Claim {
-            volume_name: None,
-            uid: String::new(),
-            ..facts.claim.clone()
+    // One that has its volume is asked about as if it were new; and of a file the API server takes no uid.
+    let claim = facts.claim.clone();
+    let as_new = Claim {
+        volume_name: claim.volume_name.filter(|_| !is_stored),
+        uid: if is_stored && stored.is_none() {
+            claim.uid
+        } else {
+            String::new()
         },
-        None => facts.claim.clone(),
+        ..claim
     };
     let defaults = Defaults {
         server: Some(facts.defaults.server.clone().unwrap_or_else(|| SERVER.to_owned())),
@@ -168,10 +170,14 @@ impl Explanation {
 
     /// Puts first what stands on the claim's volume.
     fn with_volume(&mut self, name: &str, facts: &Facts<'_>, new: Option<&Directory>) {
+        let ours = (facts.claim.namespace.as_str(), shown_name(facts.claim));
         let why = match facts.volume {
             None => format!("it names volume {name}, which does not exist"),
             Some(volume) if volume.maker.as_ref().map(|us| &us.provisioner) != Some(&facts.us.provisioner) => {
                 format!("its volume {name} was not made by {}", facts.us.provisioner)
+            }
+            Some(Volume { claim: Some(of), .. }) if (of.namespace.as_str(), of.name.as_str()) != (ours.0, &ours.1) => {
+                format!("it names volume {name}, which is claim {}/{}'s", of.namespace, of.name)
             }
             Some(volume) => match &volume.record {
                 Err(wrong) => format!("its volume {name} cannot be acted on: {wrong}"),

@@ -394,6 +394,8 @@ fn a_claim_that_waits_is_told_the_volume_that_bears_its_uid_or_that_was_begun_fo
     assert_eq!(provisioned(waiting(|_| ())), (own.to_owned(), directory));
     let begun = |world: &mut World| world.others = vec![World::default().volume()];
     assert_eq!(provisioned(waiting(begun)).0, VOLUME);
+    let of_a_file = |world: &mut World| world.standing = Standing::Written;
+    assert_eq!(provisioned(waiting(of_a_file)).0, ANY);
 }
 
 #[test]
@@ -469,6 +471,10 @@ fn a_volume_that_is_not_ours_or_not_there_is_told() {
     assert_eq!(
         why(|world| world.volume.as_mut().unwrap().maker = None),
         format!("its volume {VOLUME} was not made by bindery.dev/nfs")
+    );
+    assert_eq!(
+        why(|world| world.volume.as_mut().unwrap().claim.as_mut().unwrap().name = "other".to_owned()),
+        format!("it names volume {VOLUME}, which is claim team-a/other's")
     );
     assert_eq!(
         why(|world| world.volume = None),
