@@ -22,6 +22,15 @@ pub struct Cli {
 pub enum Command {
     /// Answers admission reviews and looks after the volumes.
     Serve(Serve),
+    /// Explains why a claim gets what it gets: each key of its policy with whose word it is, its directory, and what
+    /// happens to it.
+    ///
+    /// Name a claim to hear about one that is there, or a file with claims that are still to be created. With a namespace
+    /// alone, every claim in it gets a line. Nothing is changed, and the NFS server is not asked: a directory that is
+    /// there already, or a server that refuses, shows only when the claim is created.
+    ///
+    /// Exit status: 0; 1 if a claim would be refused; 2 if something could not be read.
+    Explain(Explain),
 }
 
 /// Flags of `bindery serve`.
@@ -110,6 +119,55 @@ pub struct Serve {
     /// How log lines look.
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
+}
+
+/// Flags of `bindery explain`.
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// A claim that is there.
+    #[arg(value_name = "CLAIM", conflicts_with = "file")]
+    pub claim: Option<String>,
+
+    /// Claims that are still to be created, in YAML or JSON; `-` reads standard input. What is no claim is skipped.
+    #[arg(long, short = 'f', value_name = "FILE")]
+    pub file: Option<PathBuf>,
+
+    /// The namespace [default: what the file says, else the kubeconfig's, else `default`].
+    #[arg(long, short = 'n', value_name = "NAMESPACE")]
+    pub namespace: Option<String>,
+
+    /// How the answer looks.
+    #[arg(long, short = 'o', value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+
+    /// The `provisioner` of the StorageClasses that `bindery serve` serves.
+    #[arg(long, env = "PROVISIONER_NAME", default_value = names::PROVISIONER, value_name = "NAME")]
+    pub provisioner_name: String,
+
+    /// What `bindery serve` was told with --nfs-server.
+    #[arg(long, env = "NFS_SERVER", value_name = "HOST")]
+    pub nfs_server: Option<String>,
+
+    /// What `bindery serve` was told with --nfs-share.
+    #[arg(long, env = "NFS_PATH", value_name = "PATH")]
+    pub nfs_share: Option<String>,
+
+    /// What `bindery serve` was told with --instance [default: the uid of namespace kube-system].
+    #[arg(long, env = "INSTANCE", value_name = "ID")]
+    pub instance: Option<String>,
+
+    /// The cluster to talk to [default: $KUBECONFIG, the file ~/.kube/config, or the pod's service account].
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+}
+
+/// How an explanation looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Text,
+    /// For machines: an array with an object a claim.
+    Json,
 }
 
 /// How log lines look.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use crate::cli;
+use crate::policy::class::Defaults;
 use crate::policy::directory::Share;
 
 /// What `bindery serve` needs to know, apart from the cluster.
@@ -13,10 +14,8 @@ use crate::policy::directory::Share;
 pub struct Config {
     /// The provisioner whose classes are served.
     pub provisioner: String,
-    /// Server for classes that name none.
-    pub default_server: Option<String>,
-    /// Export for classes that name none.
-    pub default_share: Option<String>,
+    /// Server and export for classes that name none.
+    pub defaults: Defaults,
     /// Who we are to NFS servers.
     pub nfs_user: (u32, u32),
     /// Our id, if the flag names one.
@@ -74,12 +73,7 @@ impl Config {
             !provisioner_name.is_empty(),
             "--provisioner-name is empty; leave it out for bindery.dev/nfs"
         );
-        // Checked with a stand-in for what is not set, so that a typo stops the start and not the first claim.
-        Share::parse(
-            nfs_server.as_deref().unwrap_or("server"),
-            nfs_share.as_deref().unwrap_or("/"),
-        )
-        .context("--nfs-server and --nfs-share")?;
+        let defaults = check_defaults(nfs_server, nfs_share)?;
         if let Some(instance) = &instance {
             check_instance(instance)?;
         }
@@ -93,8 +87,7 @@ impl Config {
         );
         Ok(Self {
             provisioner: provisioner_name,
-            default_server: nfs_server,
-            default_share: nfs_share,
+            defaults,
             nfs_user: (nfs_uid, nfs_gid),
             instance,
             listen,
@@ -110,6 +103,14 @@ impl Config {
             lease,
         })
     }
+}
+
+/// What the flags say of server and share.
+pub fn check_defaults(server: Option<String>, share: Option<String>) -> Result<Defaults> {
+    // Checked with a stand-in for what is not set, so that a typo stops the start and not the first claim.
+    Share::parse(server.as_deref().unwrap_or("server"), share.as_deref().unwrap_or("/"))
+        .context("--nfs-server and --nfs-share")?;
+    Ok(Defaults { server, share })
 }
 
 /// An instance id becomes part of file names on the server.
@@ -130,7 +131,9 @@ mod tests {
 
     fn check(flags: &[&str]) -> Result<Config, String> {
         let cli = cli::Cli::parse_from(["bindery", "serve"].iter().chain(flags));
-        let cli::Command::Serve(flags) = cli.command;
+        let cli::Command::Serve(flags) = cli.command else {
+            panic!("serve was asked for");
+        };
         Config::check(flags).map_err(|error| format!("{error:#}"))
     }
 

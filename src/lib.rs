@@ -3,7 +3,9 @@
 pub mod cli;
 pub mod cluster;
 pub mod config;
+pub mod connect;
 pub mod controller;
+pub mod explain;
 pub mod fence;
 pub mod names;
 pub mod ops;

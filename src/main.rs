@@ -1,15 +1,18 @@
 //! The program: reads the command line and runs what it says.
 
-use bindery::{cli, serve};
+use std::process::ExitCode;
+
+use bindery::{cli, explain, serve};
 use clap::Parser;
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> anyhow::Result<ExitCode> {
     // kube and the webhook both use it; which one is decided here, once.
     rustls::crypto::ring::default_provider()
         .install_default()
         .map_err(|_| anyhow::anyhow!("another TLS provider was installed first"))?;
     match cli::Cli::parse().command {
-        cli::Command::Serve(flags) => serve::serve(flags).await,
+        cli::Command::Serve(flags) => serve::serve(flags).await.map(|()| ExitCode::SUCCESS),
+        cli::Command::Explain(flags) => Ok(explain::explain(flags).await),
     }
 }

@@ -60,6 +60,8 @@ pub mod annotation {
     pub const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
     /// A claim's class, from before `spec.storageClassName` (Kubernetes' own; it wins where both are set).
     pub const BETA_CLASS: &str = "volume.beta.kubernetes.io/storage-class";
+    /// On a class, `"true"`: claims that say nothing of their class get this one (Kubernetes' own).
+    pub const DEFAULT_CLASS: &str = "storageclass.kubernetes.io/is-default-class";
 }
 
 /// What the claim's user or the administrator reads as an Event's reason.

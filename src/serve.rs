@@ -7,16 +7,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
-use k8s_openapi::api::core::v1::Namespace;
-use kube::client::ClientBuilder;
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Api, Client};
+use kube::Client;
 use tokio::sync::oneshot;
-use tower::timeout::TimeoutLayer;
 
 use crate::cli;
 use crate::cluster::Cluster;
 use crate::config::Config;
+use crate::connect::{connect, instance};
 use crate::controller::lease::Candidate;
 use crate::controller::{Loops, registration};
 use crate::ops::admin::{self, Readiness};
@@ -24,7 +21,6 @@ use crate::ops::events::Events;
 use crate::ops::logs;
 use crate::ops::metrics::Metrics;
 use crate::ops::tasks::{Tasks, told_to_stop};
-use crate::policy::class::Defaults;
 use crate::provision::Provisioner;
 use crate::storage::Storage;
 use crate::storage::nfs::{NfsOptions, NfsStorage};
@@ -36,8 +32,6 @@ use crate::webhook::{server, tls::Serving};
 const LAST_STEPS: Duration = Duration::from_secs(22);
 /// A review that comes just before the door closes has its whole deadline, and then some to be sent.
 const GRACE: Duration = Duration::from_secs(2);
-/// For one answer of the API server; for a watch, until it begins.
-const API_CALL: Duration = Duration::from_secs(15);
 const WATCHES: &str = "watches of classes, namespaces, volumes and claims";
 
 /// Serves until the process is told to stop. An error means that it could not start, or lost what it cannot do without.
@@ -50,16 +44,7 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
     let listener = listen(config.listen, "--listen")?;
 
     let client = connect(kubeconfig).await?;
-    let us = Arc::new(Us {
-        provisioner: config.provisioner.clone(),
-        instance: instance(&config, &client).await?,
-    });
-    tracing::info!(
-        provisioner = us.provisioner,
-        instance = us.instance,
-        version = env!("CARGO_PKG_VERSION"),
-        "starting"
-    );
+    let us = Arc::new(us(&config, &client).await?);
 
     let tasks = Tasks::default();
     let metrics = Arc::new(Metrics::default());
@@ -90,13 +75,9 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
         metrics: Arc::clone(&metrics),
         tasks: tasks.clone(),
     };
-    let defaults = Defaults {
-        server: config.default_server,
-        share: config.default_share,
-    };
     let handler = Arc::new(Handler {
         provisioner: provisioner.clone(),
-        defaults: defaults.clone(),
+        defaults: config.defaults.clone(),
         deadline: config.deadline,
     });
     let webhook = Handle::new();
@@ -106,7 +87,7 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
 
     let loops = Loops {
         provisioner,
-        defaults,
+        defaults: config.defaults,
         events: Events::new(client.clone()),
         orphan_grace: config.orphan_grace,
         retention_interval: config.retention_interval,
@@ -164,36 +145,23 @@ fn listen(address: std::net::SocketAddr, flag: &str) -> Result<TcpListener> {
     Ok(listener)
 }
 
-async fn connect(kubeconfig: Option<std::path::PathBuf>) -> Result<Client> {
-    let config = match kubeconfig {
-        Some(file) => {
-            let read = Kubeconfig::read_from(&file).with_context(|| format!("--kubeconfig {}", file.display()))?;
-            kube::Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await?
-        }
-        None => kube::Config::infer()
-            .await
-            .context("no cluster to talk to: set KUBECONFIG or run in a pod")?,
+/// Who we are, also said in the log.
+async fn us(config: &Config, client: &Client) -> Result<Us> {
+    let us = Us {
+        provisioner: config.provisioner.clone(),
+        instance: instance(config.instance.clone(), client).await?,
     };
-    let client = ClientBuilder::try_from(config).context("the API server's address or certificates are of no use")?;
-    Ok(client.with_layer(&TimeoutLayer::new(API_CALL)).build())
+    tracing::info!(
+        provisioner = us.provisioner,
+        instance = us.instance,
+        version = env!("CARGO_PKG_VERSION"),
+        "starting"
+    );
+    Ok(us)
 }
 
 /// The host's name; in a pod, the pod's.
 fn host() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     host.trim().to_owned()
-}
-
-/// The id of this installation: the flag, or the uid of namespace kube-system, which lives as long as the cluster.
-async fn instance(config: &Config, client: &Client) -> Result<String> {
-    if let Some(instance) = &config.instance {
-        return Ok(instance.clone());
-    }
-    let namespaces: Api<Namespace> = Api::all(client.clone());
-    let system = namespaces.get_metadata("kube-system").await;
-    let system = system.context("the instance id could not be read from namespace kube-system; set --instance")?;
-    system
-        .metadata
-        .uid
-        .context("namespace kube-system has no uid; set --instance")
 }

@@ -10,6 +10,8 @@ mod catch_up;
 mod cleanup;
 /// The classes that we show people.
 mod examples;
+/// Why a claim gets what it gets.
+mod explain;
 /// Linux's own NFS client mounts what a volume names.
 mod kernel_client;
 /// Layouts of their own: templates, directories that are there already, one directory one volume.

@@ -169,7 +169,7 @@ impl CatchUp {
         if class.provisioner != self.provisioner.us.provisioner {
             return Ok(());
         }
-        if stored.volume_name.is_none() && waits_for_its_pod(&class) && !stored.has_node {
+        if stored.waits_for_its_pod(&class) {
             return Ok(());
         }
         // A class with mistakes has no server; its claims are refused soon enough.
@@ -276,8 +276,4 @@ impl CatchUp {
         self.events.tell_claim(claim, reason::REFUSED, why).await;
         Ok(())
     }
-}
-
-fn waits_for_its_pod(class: &StorageClass) -> bool {
-    class.volume_binding_mode.as_deref() == Some("WaitForFirstConsumer")
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::api::storage::v1::StorageClass;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::quantity;
@@ -124,6 +125,14 @@ impl Claim {
                 .and_then(|requests| requests.get("storage").and_then(Bytes::read)),
             beyond,
         }
+    }
+
+    /// Whether nothing is to be made for it before a pod uses it, and the scheduler has chosen where. Of a claim that is
+    /// there; one on its way in cannot know.
+    pub fn waits_for_its_pod(&self, class: &StorageClass) -> bool {
+        self.volume_name.is_none()
+            && !self.has_node
+            && class.volume_binding_mode.as_deref() == Some("WaitForFirstConsumer")
     }
 
     /// Whether the API server will refuse it after admission whatever we say: its names are checked later than we are

@@ -10,21 +10,17 @@ use k8s_openapi::api::storage::v1::StorageClass;
 use uuid::Uuid;
 
 use super::annotations::{self, Said};
-use super::claim::{Claim, Name};
+use super::claim::{Bytes, Claim, Name};
 use super::class::{Class, Defaults};
 use super::directory::{Directory, Share};
 use super::key::Key;
 use super::mistake::Mistake;
-use super::on_delete::OnDelete;
-use super::retention::Retention;
-use super::settings::{ExistingDirectory, OnStorageFailure, Settings};
-use super::template::{Template, Values};
+use super::settled::Policy;
+use super::template::Values;
 use crate::names;
 use crate::storage::Attributes;
 use crate::volume::{NewVolume, Us, Volume};
 
-/// Mode of new directories where nobody says otherwise: any pod's user may write.
-const MODE: u32 = 0o777;
 /// Kubernetes' own alphabet for generated names: no vowels, so no words; nothing that looks like something else.
 const SUFFIX: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 /// Kubernetes cuts a prefix so that prefix and suffix make a DNS label.
@@ -100,21 +96,33 @@ pub enum Pass {
 
 /// Decides. See the module.
 pub fn decide(facts: &Facts<'_>) -> Verdict {
+    trace(facts).0
+}
+
+/// Decides, and says what that rests on: class and policy, unless the answer did not need them or they cannot be read.
+pub(super) fn trace(facts: &Facts<'_>) -> (Verdict, Option<(Class, Policy)>) {
     let given = facts
         .volume
         .filter(|volume| is_meant_for(volume, facts.claim, facts.us));
     let mut warnings = Vec::new();
-    let decision = judge(facts, given, &mut warnings);
+    let mut policy = None;
+    let decision = judge(facts, given, &mut warnings, &mut policy);
     let used = |volume: &Volume| matches!(&decision, Decision::Provision(new) if new.name == volume.name);
     let unused = given.filter(|volume| !used(volume));
-    Verdict {
+    let verdict = Verdict {
         unused: unused.cloned().map(Box::new),
         decision,
         warnings,
-    }
+    };
+    (verdict, policy)
 }
 
-fn judge(facts: &Facts<'_>, given: Option<&Volume>, warnings: &mut Vec<String>) -> Decision {
+fn judge(
+    facts: &Facts<'_>,
+    given: Option<&Volume>,
+    warnings: &mut Vec<String>,
+    rests_on: &mut Option<(Class, Policy)>,
+) -> Decision {
     let Facts { claim, us, .. } = *facts;
     let Some(class_name) = &claim.class else {
         return Decision::Pass(Pass::NoClass);
@@ -154,14 +162,21 @@ fn judge(facts: &Facts<'_>, given: Option<&Volume>, warnings: &mut Vec<String>) 
     };
     warnings.extend(namespace.warnings("namespace", &class.name, Key::NamespaceOverrides));
     warnings.extend(own.warnings("claim", &class.name, Key::ClaimOverrides));
+    let policy = Policy::settle(&own.settings, &namespace.settings, &class.settings);
+    let decision = place(facts, given, capacity, &class, &policy);
+    *rests_on = Some((class, policy));
+    decision
+}
+
+/// Finds the claim's directory and its volume's name.
+fn place(facts: &Facts<'_>, given: Option<&Volume>, capacity: Bytes, class: &Class, policy: &Policy) -> Decision {
+    let claim = facts.claim;
     let claim_name = match &claim.name {
         Name::Given(name) => name.clone(),
         Name::Generate(prefix) => generate(prefix, facts.fresh),
     };
-    let adopt = adopts(&own.settings, &namespace.settings, &class.settings);
-    let settings = own.settings.or(namespace.settings).or(class.settings);
-    let template = settings.template.unwrap_or_else(Template::standard);
-    let share = class.share.over(settings.version.unwrap_or_default());
+    let template = &policy.template.value;
+    let share = class.share.clone().over(policy.version.value);
     let expand = |volume: &str| {
         template.expand(&Values {
             claim: &claim_name,
@@ -197,22 +212,22 @@ fn judge(facts: &Facts<'_>, given: Option<&Volume>, warnings: &mut Vec<String>) 
         name,
         claim: (claim.namespace.clone(), claim_name),
         claim_uid: Some(claim.uid.clone()).filter(|uid| !uid.is_empty()),
-        class: class.name,
+        class: class.name.clone(),
         access_modes: claim.access_modes.clone(),
         capacity,
         share,
         directory,
         attributes: Attributes {
-            mode: settings.mode.unwrap_or(MODE),
-            uid: settings.uid,
-            gid: settings.gid,
+            mode: policy.mode.value,
+            uid: policy.uid.value,
+            gid: policy.gid.value,
         },
-        existing: adopt,
-        on_delete: settings.on_delete.unwrap_or(OnDelete::Archive),
-        retention: settings.retention.unwrap_or(Retention::Forever),
-        on_failure: settings.on_failure.unwrap_or(OnStorageFailure::Queue),
+        existing: policy.existing.value,
+        on_delete: policy.on_delete.value,
+        retention: policy.retention.value,
+        on_failure: policy.on_failure.value,
         reclaim: class.reclaim,
-        mount_options: class.mount_options,
+        mount_options: class.mount_options.clone(),
         attempt: facts.fresh.to_string(),
     }))
 }
@@ -236,24 +251,6 @@ fn heard(facts: &Facts<'_>, class: &Class, enabled: Option<Mistake>) -> Result<(
     } else {
         Err(told.join("; "))
     }
-}
-
-/// What is done with a directory that is there already.
-///
-/// Whoever chose the template says it, or somebody above: that a class adopts what its own template names must not let a
-/// tenant name what is kept for others. Where nobody says it, only a class's template that keeps namespaces apart adopts.
-fn adopts(claim: &Settings, namespace: &Settings, class: &Settings) -> ExistingDirectory {
-    let said = match (&claim.template, &namespace.template) {
-        (Some(_), _) => return claim.existing.unwrap_or(ExistingDirectory::Deny),
-        (None, Some(_)) => return claim.existing.or(namespace.existing).unwrap_or(ExistingDirectory::Deny),
-        (None, None) => claim.existing.or(namespace.existing).or(class.existing),
-    };
-    let apart = class.template.as_ref().is_some_and(Template::keeps_namespaces_apart);
-    said.unwrap_or(if apart {
-        ExistingDirectory::Adopt
-    } else {
-        ExistingDirectory::Deny
-    })
 }
 
 /// Whether a volume is what a claim asks for. The controller manager does not look at any of this once a volume names

@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 use super::*;
 use crate::policy::class::Reclaim;
 use crate::policy::directory::Share;
+use crate::policy::on_delete::OnDelete;
+use crate::policy::retention::Retention;
+use crate::policy::settings::ExistingDirectory;
 use crate::storage::Attributes;
 use crate::volume::{ClaimRef, Origin, Phase, Record};
 

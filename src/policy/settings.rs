@@ -1,7 +1,7 @@
 //! What one place says: a class with its parameters, a namespace or a claim with its annotations.
 //!
-//! Each value is parsed where it is read, so that a mistake names the key as it was written there. [`Settings::or`]
-//! says which place wins.
+//! Each value is parsed where it is read, so that a mistake names the key as it was written there.
+//! [`super::settled`] says which place wins.
 
 use std::fmt;
 
@@ -33,6 +33,8 @@ pub struct Settings {
     pub on_failure: Option<OnStorageFailure>,
     /// `nfsVersion`.
     pub version: Option<NfsVersion>,
+    /// The keys that are written here, all of them.
+    pub written: Vec<Key>,
 }
 
 /// What is done with a directory that is there already.
@@ -44,6 +46,16 @@ pub enum ExistingDirectory {
     Deny,
 }
 
+impl ExistingDirectory {
+    /// The parameter's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Adopt => "adopt",
+            Self::Deny => "deny",
+        }
+    }
+}
+
 /// What happens to a claim whose NFS server does not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnStorageFailure {
@@ -51,6 +63,16 @@ pub enum OnStorageFailure {
     Queue,
     /// It is refused.
     Deny,
+}
+
+impl OnStorageFailure {
+    /// The parameter's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queue => "queue",
+            Self::Deny => "deny",
+        }
+    }
 }
 
 impl Settings {
@@ -84,21 +106,7 @@ impl Settings {
             retention: parse(get(Key::ArchiveRetention), mistakes, str::parse),
             on_failure: parse(get(Key::OnStorageFailure), mistakes, on_failure),
             version: parse(get(Key::NfsVersion), mistakes, version),
-        }
-    }
-
-    /// What this place says, and what the next one says where this one says nothing.
-    pub fn or(self, next: Self) -> Self {
-        Self {
-            template: self.template.or(next.template),
-            on_delete: self.on_delete.or(next.on_delete),
-            mode: self.mode.or(next.mode),
-            uid: self.uid.or(next.uid),
-            gid: self.gid.or(next.gid),
-            existing: self.existing.or(next.existing),
-            retention: self.retention.or(next.retention),
-            on_failure: self.on_failure.or(next.on_failure),
-            version: self.version.or(next.version),
+            written: written.iter().map(|&(key, ..)| key).collect(),
         }
     }
 }

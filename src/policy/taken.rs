@@ -87,6 +87,21 @@ pub fn overlapping<'a>(server: &str, path: &str, name: &str, others: &'a [Volume
     })
 }
 
+/// The sentence that refuses a claim whose directory would overlap with another volume's.
+pub fn overlap_refusal(new: &NewVolume, other: &Volume) -> String {
+    let place = match &other.record {
+        Err(unreadable) => format!(
+            "that of volume {}, whose marks cannot be read: {unreadable}",
+            other.name
+        ),
+        Ok(record) => format!("directory {} of volume {}", record.directory, other.name),
+    };
+    format!(
+        "directory {} of share {} overlaps with {place}",
+        new.directory, new.share
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use k8s_openapi::apimachinery::pkg::api::resource::Quantity;

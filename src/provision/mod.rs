@@ -22,7 +22,7 @@ use crate::names::mark;
 use crate::ops::metrics::Metrics;
 use crate::ops::tasks::Tasks;
 use crate::policy::settings::{ExistingDirectory, OnStorageFailure};
-use crate::policy::taken::{Taken, overlapping, taken};
+use crate::policy::taken::{Taken, overlap_refusal, overlapping, taken};
 use crate::storage::{Existing, Found, Outcome, Storage, StorageError};
 use crate::volume::{NewVolume, Origin, Us, Volume};
 
@@ -197,18 +197,7 @@ impl Provisioner {
             let look = self.cluster.neighbours(share, directory);
             let others = self.in_time("look for overlapping volumes", deadline, look).await?;
             if let Some(other) = overlapping(share.server(), &share.join(directory), &new.name, &others) {
-                let place = other.record.as_ref().map_or_else(
-                    |unreadable| {
-                        format!(
-                            "that of volume {}, whose marks cannot be read: {unreadable}",
-                            other.name
-                        )
-                    },
-                    |record| format!("directory {} of volume {}", record.directory, other.name),
-                );
-                return Err(Failure::Taken(format!(
-                    "directory {directory} of share {share} overlaps with {place}"
-                )));
+                return Err(Failure::Taken(overlap_refusal(new, other)));
             }
         }
         let existing = match origin {

@@ -1,0 +1,105 @@
+//! Explanations as aligned text.
+
+use std::fmt::Write;
+
+use crate::policy::explain::{Explanation, Outcome, Row};
+
+/// One claim, with all there is to say.
+pub fn full(explanation: &Explanation) -> String {
+    let class = explanation.class.as_ref();
+    let class = class.map(|class| format!(", StorageClass {class}")).unwrap_or_default();
+    let mut text = format!("claim {}{class}\n", explanation.claim);
+    if !explanation.policy.is_empty() {
+        text += &policy(&explanation.policy);
+    }
+    let mut lines = Vec::new();
+    if let Some(directory) = &explanation.directory {
+        lines.push(["directory".to_owned(), directory.clone()]);
+    }
+    let line = |what: &str, says: String| [what.to_owned(), says];
+    match &explanation.outcome {
+        Outcome::Provisioned { volume } => lines.push(line("provisioned", format!("as volume {volume}"))),
+        Outcome::Queued { why } => {
+            let waits = format!("it is admitted, and gets its volume as soon as it can: {why}");
+            lines.push(line("waits", waits));
+        }
+        Outcome::HasVolume { volume, new_claim } => {
+            let frozen = format!("{volume}: what stands there holds, whatever class and namespace say by now");
+            lines.push(line("has volume", frozen));
+            lines.extend(new_claim.clone().map(|what| line("a new claim", what)));
+        }
+        Outcome::Refused { why } => lines.push(line("refused", why.clone())),
+        Outcome::LeftAlone { why } => lines.push(line("left alone", why.clone())),
+    }
+    lines.extend(
+        explanation
+            .warnings
+            .iter()
+            .map(|warning| line("warning", warning.clone())),
+    );
+    text + &table(&lines)
+}
+
+/// Many claims, a line each.
+pub fn list(explanations: &[Explanation]) -> String {
+    if explanations.is_empty() {
+        return "there are no claims in this namespace\n".to_owned();
+    }
+    let mut lines = vec![["CLAIM", "STORAGECLASS", "ONDELETE", "VOLUME", "DIRECTORY"].map(str::to_owned)];
+    for explanation in explanations {
+        let on_delete = explanation.policy.iter().find(|row| row.key == "onDelete");
+        let none = || "-".to_owned();
+        let (volume, instead) = match &explanation.outcome {
+            Outcome::Provisioned { .. } => ("not yet".to_owned(), None),
+            Outcome::Queued { why } => ("waits".to_owned(), Some(why)),
+            Outcome::HasVolume { volume, .. } => (volume.clone(), None),
+            Outcome::Refused { why } => ("refused".to_owned(), Some(why)),
+            Outcome::LeftAlone { why } => ("left alone".to_owned(), Some(why)),
+        };
+        lines.push([
+            explanation.claim.clone(),
+            explanation.class.clone().unwrap_or_else(none),
+            on_delete.map_or_else(none, |row| row.value.clone()),
+            volume,
+            instead.or(explanation.directory.as_ref()).cloned().unwrap_or_else(none),
+        ]);
+    }
+    table(&lines)
+}
+
+/// The policy; the last column only where a new claim would get something else.
+fn policy(rows: &[Row]) -> String {
+    let differ = rows.iter().any(|row| row.new_claim.is_some());
+    let last = if differ { "A NEW CLAIM WOULD GET" } else { "" };
+    let mut lines = vec![["KEY", "VALUE", "FROM", last].map(str::to_owned)];
+    for row in rows {
+        let new = row.new_claim.as_ref();
+        let new = new
+            .map(|new| format!("{} ({})", new.value, new.from))
+            .unwrap_or_default();
+        lines.push([row.key.to_owned(), row.value.clone(), row.from.clone(), new]);
+    }
+    table(&lines)
+}
+
+/// Columns as wide as their widest entry, the first at least as wide as any key; what is very long shifts its own line and
+/// no other.
+fn table<const N: usize>(lines: &[[String; N]]) -> String {
+    const KEY: usize = "namespaceOverrides".len();
+    const LONG: usize = 50;
+    let mut widths: [usize; N] = std::array::from_fn(|column| {
+        let lengths = lines.iter().map(|line| line[column].chars().count());
+        lengths.max().unwrap_or_default().min(LONG)
+    });
+    widths[0] = widths[0].max(KEY);
+    let mut text = String::new();
+    for line in lines {
+        let mut row = String::new();
+        for (entry, width) in line.iter().zip(widths) {
+            let _ = write!(row, "{entry:width$}  ");
+        }
+        text += row.trim_end();
+        text.push('\n');
+    }
+    text
+}

@@ -1,0 +1,302 @@
+//! Why a claim gets what it gets, for a person to read.
+//!
+//! Rests on the very function that decides: [`explain`] asks it what happens to the claim and which policy that rests on,
+//! and adds whose word each value is. A claim that has its volume is told what stands there, and what a new one would get
+//! where that is not the same by now. The NFS server is not asked.
+
+mod rows;
+
+use serde::Serialize;
+use uuid::Uuid;
+
+pub use self::rows::{Row, Said};
+use super::claim::{Claim, Name};
+use super::class::{Class, Defaults};
+use super::decide::{Decision, Facts, Pass, trace};
+use super::directory::{Directory, Share};
+use super::settled::Policy;
+use super::taken::{Taken, overlap_refusal, overlapping, taken};
+use crate::names::annotation;
+use crate::volume::{NewVolume, Volume};
+
+/// The uuid of a volume that nobody makes; where it comes out, [`ANY`] is put.
+const NOBODYS: Uuid = Uuid::from_u128(0x6269_6e64_6572_7900_0000_0000_6578_706c);
+/// The name of a volume that is still to be made.
+const ANY: &str = "pvc-<uuid>";
+/// What the API server will complete a `generateName` with.
+const ANY_SUFFIX: &str = "<random>";
+/// Stand for the server and the share that the flags of `bindery serve` name, where nobody told us.
+const SERVER: &str = "<--nfs-server>";
+const SHARE: &str = "/<--nfs-share>";
+
+/// Where the claim comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// From a file: somebody may create it.
+    Written,
+    /// From a file, and a claim of its name is in the cluster.
+    WrittenAgain,
+    /// From the cluster.
+    Stored,
+}
+
+/// The answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Explanation {
+    /// Namespace and name.
+    pub claim: String,
+    /// Its class.
+    pub class: Option<String>,
+    /// What happens to it.
+    pub outcome: Outcome,
+    /// Each key with its value; none where no policy applies, or where it cannot be read.
+    pub policy: Vec<Row>,
+    /// Server, share and directory.
+    pub directory: Option<String>,
+    /// What its user reads besides.
+    pub warnings: Vec<String>,
+}
+
+/// What happens to a claim, in the words of a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "is")]
+pub enum Outcome {
+    /// A volume is made for it.
+    Provisioned {
+        /// The volume's name, as far as it can be known.
+        volume: String,
+    },
+    /// It is admitted without a volume, and gets one in a moment.
+    Queued {
+        /// What it waits for.
+        why: String,
+    },
+    /// It has its volume already.
+    HasVolume {
+        /// The volume's name.
+        volume: String,
+        /// What would happen to a new claim like it, if not the same.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        new_claim: Option<String>,
+    },
+    /// It is refused.
+    Refused {
+        /// The webhook's sentence.
+        why: String,
+    },
+    /// Bindery has nothing to do with it.
+    LeftAlone {
+        /// The reason.
+        why: String,
+    },
+}
+
+/// Explains. `others` are the volumes of the cluster whose directories may be this claim's; `fresh` of the facts does not
+/// matter.
+pub fn explain(facts: &Facts<'_>, standing: Standing, others: &[Volume]) -> Explanation {
+    let is_stored = standing == Standing::Stored;
+    let stored = facts.claim.volume_name.as_deref().filter(|_| is_stored);
+    // One that has its volume is asked about as if it were new; and of a file the API server takes no uid.
+    let claim = facts.claim.clone();
+    let as_new = Claim {
+        volume_name: claim.volume_name.filter(|_| !is_stored),
+        uid: if is_stored && stored.is_none() {
+            claim.uid
+        } else {
+            String::new()
+        },
+        ..claim
+    };
+    let defaults = Defaults {
+        server: Some(facts.defaults.server.clone().unwrap_or_else(|| SERVER.to_owned())),
+        share: Some(facts.defaults.share.clone().unwrap_or_else(|| SHARE.to_owned())),
+    };
+    let others = if stored.is_some() { &[] } else { others };
+    let awaits = |volume: &&Volume| match &as_new.name {
+        Name::Given(name) => volume.maker.as_ref() == Some(facts.us) && volume.awaits(&as_new.namespace, name),
+        Name::Generate(_) => false,
+    };
+    let asked = Facts {
+        claim: &as_new,
+        volume: match stored {
+            Some(_) => None,
+            // One that waits for a volume has the one finished that an earlier call made.
+            None if is_stored => others.iter().find(awaits),
+            None => facts.volume,
+        },
+        defaults: &defaults,
+        // A claim that is there gives its volume the name.
+        fresh: as_new.uid.parse().unwrap_or(NOBODYS),
+        ..*facts
+    };
+    let (verdict, rests_on) = trace(&asked);
+    let new = match &verdict.decision {
+        Decision::Provision(new) => Some(new.as_ref()),
+        Decision::Pass(_) | Decision::Deny(_) => None,
+    };
+    let mut explanation = Explanation {
+        claim: format!("{}/{}", as_new.namespace, shown_name(&as_new)),
+        class: as_new.class.clone(),
+        outcome: outcome(&asked, &verdict.decision, rests_on.as_ref(), others),
+        policy: rests_on
+            .iter()
+            .flat_map(|(class, policy)| rows::applied(class, policy, facts.defaults))
+            .collect(),
+        directory: new.map(|new| plain(&as_new, new, &place(&new.share, &new.directory))),
+        warnings: verdict.warnings,
+    };
+    if let Some(name) = stored {
+        explanation.with_volume(name, facts, new.map(|new| &new.directory));
+    } else if standing == Standing::WrittenAgain {
+        let why = "a claim of this name is there already: it keeps what it has, which is told when you name it instead of \
+                   a file; this is what it would get if it were new";
+        explanation.outcome = Outcome::LeftAlone { why: why.to_owned() };
+    } else if is_stored && let Outcome::Provisioned { .. } = explanation.outcome {
+        explanation.must_wait(facts);
+    }
+    explanation
+}
+
+impl Explanation {
+    /// A claim that is there may have to wait for its pod.
+    fn must_wait(&mut self, facts: &Facts<'_>) {
+        if facts.class.is_some_and(|class| facts.claim.waits_for_its_pod(class)) {
+            let why = "its StorageClass has volumeBindingMode WaitForFirstConsumer: it gets its volume when a pod that uses \
+                       it is scheduled";
+            self.outcome = Outcome::LeftAlone { why: why.to_owned() };
+        }
+    }
+
+    /// Puts first what stands on the claim's volume.
+    fn with_volume(&mut self, name: &str, facts: &Facts<'_>, new: Option<&Directory>) {
+        let ours = (facts.claim.namespace.as_str(), shown_name(facts.claim));
+        let why = match facts.volume {
+            None => format!("it names volume {name}, which does not exist"),
+            Some(volume) if volume.maker.as_ref().map(|us| &us.provisioner) != Some(&facts.us.provisioner) => {
+                format!("its volume {name} was not made by {}", facts.us.provisioner)
+            }
+            Some(Volume { claim: Some(of), .. }) if (of.namespace.as_str(), of.name.as_str()) != (ours.0, &ours.1) => {
+                format!("it names volume {name}, which is claim {}/{}'s", of.namespace, of.name)
+            }
+            Some(volume) => match &volume.record {
+                Err(wrong) => format!("its volume {name} cannot be acted on: {wrong}"),
+                Ok(record) => {
+                    let now = std::mem::take(&mut self.policy);
+                    let would_be = new.map(|new| new.as_str().replace(&format!("pvc-{NOBODYS}"), name));
+                    let same_place = would_be.as_deref() == Some(record.directory.as_str());
+                    self.policy = rows::frozen(volume, record, now, same_place);
+                    self.directory = Some(place(&record.share, &record.directory));
+                    self.outcome = Outcome::HasVolume {
+                        volume: name.to_owned(),
+                        new_claim: match &self.outcome {
+                            Outcome::Refused { why } => Some(format!("refused: {why}")),
+                            Outcome::LeftAlone { why } => Some(format!("left alone: {why}")),
+                            Outcome::Provisioned { .. } | Outcome::Queued { .. } | Outcome::HasVolume { .. } => None,
+                        },
+                    };
+                    return;
+                }
+            },
+        };
+        self.outcome = Outcome::LeftAlone { why };
+        self.policy.clear();
+        self.warnings.clear();
+        self.directory = None;
+    }
+}
+
+fn outcome(facts: &Facts<'_>, decision: &Decision, rests_on: Option<&(Class, Policy)>, others: &[Volume]) -> Outcome {
+    let new = match decision {
+        Decision::Pass(reason) => {
+            return Outcome::LeftAlone {
+                why: pass(*reason, facts),
+            };
+        }
+        Decision::Deny(why) => return Outcome::Refused { why: why.clone() },
+        Decision::Provision(new) => new,
+    };
+    match judged_by_others(facts, new, others) {
+        Taken::Refuse(why) => Outcome::Refused {
+            why: plain(facts.claim, new, &why),
+        },
+        Taken::Leaving(why) => Outcome::Queued { why },
+        Taken::Reuse | Taken::Own => {
+            // A name that follows from the directory can be known only where all of the directory can.
+            let is_unique = rests_on.is_some_and(|(_, policy)| policy.template.value.is_unique());
+            let of_a_known_place =
+                new.share.server() != SERVER && new.share.path() != SHARE && matches!(facts.claim.name, Name::Given(_));
+            let volume = if is_unique || of_a_known_place {
+                new.name.as_str()
+            } else {
+                ANY
+            };
+            Outcome::Provisioned {
+                volume: plain(facts.claim, new, volume),
+            }
+        }
+    }
+}
+
+/// What is found out only while the volume is made: its directory, or one above or in it, is another's.
+fn judged_by_others(facts: &Facts<'_>, new: &NewVolume, others: &[Volume]) -> Taken {
+    if let Some(holder) = others.iter().find(|other| other.name == new.name)
+        && let judged @ (Taken::Refuse(_) | Taken::Leaving(_)) = taken(holder, new, facts.us)
+    {
+        return judged;
+    }
+    // One that does not say where it is may be anywhere: not a reason to tell everybody about it.
+    let readable: Vec<Volume> = others.iter().filter(|other| other.record.is_ok()).cloned().collect();
+    let path = new.share.join(&new.directory);
+    match overlapping(new.share.server(), &path, &new.name, &readable) {
+        Some(other) if !new.directory.stands_alone(&new.name) => Taken::Refuse(overlap_refusal(new, other)),
+        _ => Taken::Reuse,
+    }
+}
+
+/// Why a claim is admitted as it is.
+fn pass(reason: Pass, facts: &Facts<'_>) -> String {
+    let class = facts.claim.class.as_deref().unwrap_or_default();
+    match reason {
+        Pass::NoClass => "it names no StorageClass".to_owned(),
+        Pass::OtherClass => match facts.class {
+            None => format!("there is no StorageClass {class}"),
+            Some(other) => format!(
+                "StorageClass {class} is of provisioner {}, not of {}",
+                other.provisioner, facts.us.provisioner
+            ),
+        },
+        Pass::NamesVolume => format!(
+            "it names volume {} itself, and Bindery binds no volume that a user chose",
+            facts.claim.volume_name.as_deref().unwrap_or_default()
+        ),
+        Pass::NamespaceDisabled => format!(
+            "namespace {} is annotated {}: \"false\"",
+            facts.claim.namespace,
+            annotation::ENABLED
+        ),
+        Pass::Malformed => "the API server will refuse it: a name that it does not take, no access mode, \
+                            or no size above zero"
+            .to_owned(),
+    }
+}
+
+fn place(share: &Share, directory: &Directory) -> String {
+    format!("{}:{}", share.server(), share.join(directory))
+}
+
+fn shown_name(claim: &Claim) -> String {
+    match &claim.name {
+        Name::Given(name) => name.clone(),
+        Name::Generate(prefix) => format!("{prefix}{ANY_SUFFIX}"),
+    }
+}
+
+/// A text without what was made up for it.
+fn plain(claim: &Claim, new: &NewVolume, text: &str) -> String {
+    text.replace(&format!("pvc-{NOBODYS}"), ANY)
+        .replace(&new.claim.1, &shown_name(claim))
+}
+
+#[cfg(test)]
+mod tests;

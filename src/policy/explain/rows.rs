@@ -1,0 +1,169 @@
+//! The policy of one claim as a table: each key, its value, and whose word it is.
+
+use serde::Serialize;
+
+use crate::names::mark;
+use crate::policy::class::{Class, Defaults};
+use crate::policy::key::Key;
+use crate::policy::settled::{Place, Policy, Settled};
+use crate::volume::{Record, Volume};
+
+/// Kubernetes' own key, of the class and of the volume.
+const RECLAIM: &str = "reclaimPolicy";
+/// Whose word a server or a share is that `bindery serve` knows and we do not.
+const UNTOLD: &str = "flag, not given here";
+
+/// One key of the policy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Row {
+    /// The key.
+    pub key: &'static str,
+    /// What holds.
+    pub value: String,
+    /// Whose word it is.
+    pub from: String,
+    /// What would hold for a new claim, where that differs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub new_claim: Option<Said>,
+}
+
+/// A value, and whose word it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Said {
+    /// What would hold.
+    pub value: String,
+    /// Whose word it is.
+    pub from: String,
+}
+
+/// What would hold for a new claim, key by key.
+pub(super) fn applied(class: &Class, policy: &Policy, defaults: &Defaults) -> Vec<Row> {
+    let flag = |key: Key, value: &str, flag: &str, told: bool| {
+        if class.settings.written.contains(&key) {
+            row(key.name(), value, "class")
+        } else if told {
+            row(key.name(), value, flag)
+        } else {
+            row(key.name(), &format!("the {flag} of bindery serve"), UNTOLD)
+        }
+    };
+    let list = |key: Key, keys: &[Key]| {
+        let said = if class.settings.written.contains(&key) {
+            "class"
+        } else {
+            "default"
+        };
+        let names: Vec<_> = keys.iter().map(|key| key.name()).collect();
+        row(
+            key.name(),
+            &if names.is_empty() {
+                "none".to_owned()
+            } else {
+                names.join(", ")
+            },
+            said,
+        )
+    };
+    vec![
+        flag(
+            Key::Server,
+            class.share.server(),
+            "--nfs-server",
+            defaults.server.is_some(),
+        ),
+        flag(Key::Share, class.share.path(), "--nfs-share", defaults.share.is_some()),
+        said(policy.template.key, &policy.template, ToString::to_string),
+        said(Key::OnDelete, &policy.on_delete, ToString::to_string),
+        said(Key::MountPermissions, &policy.mode, |mode| format!("{mode:04o}")),
+        said(Key::Uid, &policy.uid, |uid| owner(*uid)),
+        said(Key::Gid, &policy.gid, |gid| owner(*gid)),
+        said(Key::ExistingDirectory, &policy.existing, |existing| {
+            existing.as_str().to_owned()
+        }),
+        said(Key::ArchiveRetention, &policy.retention, ToString::to_string),
+        said(Key::OnStorageFailure, &policy.on_failure, |what| {
+            what.as_str().to_owned()
+        }),
+        said(Key::NfsVersion, &policy.version, |version| version.as_str().to_owned()),
+        list(Key::NamespaceOverrides, &class.namespace_overrides),
+        list(Key::ClaimOverrides, &class.claim_overrides),
+        row(RECLAIM, class.reclaim.as_str(), "class"),
+    ]
+}
+
+/// What stands on a volume, and what a new claim would get instead; `same_place` if that would be the same directory.
+pub(super) fn frozen(volume: &Volume, record: &Record, now: Vec<Row>, same_place: bool) -> Vec<Row> {
+    let marked = |key: Key, value: &str, mark: &str| row(key.name(), value, &format!("volume annotation {mark}"));
+    let owned = |key: Key, id: Option<u32>, mark: &str| {
+        let from = if id.is_some() { "volume" } else { "volume without" };
+        row(key.name(), &owner(id), &format!("{from} annotation {mark}"))
+    };
+    let attributes = &record.attributes;
+    let mut rows = vec![
+        row(Key::Server.name(), record.share.server(), "volume spec.nfs"),
+        marked(Key::Share, record.share.path(), mark::SHARE),
+        marked(Key::SubDir, record.directory.as_str(), mark::SUB_DIR),
+        marked(Key::OnDelete, record.on_delete.as_str(), mark::ON_DELETE),
+        marked(
+            Key::MountPermissions,
+            &format!("{:04o}", attributes.mode),
+            mark::MOUNT_PERMISSIONS,
+        ),
+        owned(Key::Uid, attributes.uid, mark::UID),
+        owned(Key::Gid, attributes.gid, mark::GID),
+        marked(
+            Key::ArchiveRetention,
+            &record.retention.to_string(),
+            mark::ARCHIVE_RETENTION,
+        ),
+        marked(Key::NfsVersion, record.share.version().as_str(), mark::NFS_VERSION),
+        row(RECLAIM, volume.reclaim.as_str(), "volume"),
+    ];
+    for new in now {
+        let is_template = [Key::SubDir.name(), Key::PathPattern.name()].contains(&new.key);
+        let key = if is_template { Key::SubDir.name() } else { new.key };
+        let differs = |row: &&mut Row| {
+            row.key == key
+                && if is_template {
+                    !same_place
+                } else {
+                    row.value != new.value
+                }
+        };
+        // What nobody told us cannot be said to differ.
+        if let Some(row) = rows.iter_mut().find(differs)
+            && new.from != UNTOLD
+        {
+            row.new_claim = Some(Said {
+                value: new.value,
+                from: new.from,
+            });
+        }
+    }
+    rows
+}
+
+fn row(key: &'static str, value: &str, from: &str) -> Row {
+    Row {
+        key,
+        value: value.to_owned(),
+        from: from.to_owned(),
+        new_claim: None,
+    }
+}
+
+fn said<T>(key: Key, settled: &Settled<T>, text: impl Fn(&T) -> String) -> Row {
+    let from = match settled.place {
+        Place::Claim => format!("claim annotation {}", settled.key.annotation()),
+        Place::Namespace => format!("namespace annotation {}", settled.key.annotation()),
+        Place::Class if settled.key != key => format!("class parameter {}", settled.key),
+        Place::Class => "class".to_owned(),
+        Place::Default => "default".to_owned(),
+    };
+    row(key.name(), &text(&settled.value), &from)
+}
+
+fn owner(id: Option<u32>) -> String {
+    id.map_or_else(|| "the server's choice".to_owned(), |id| id.to_string())
+}

@@ -1,0 +1,189 @@
+//! `bindery explain` beside the webhook: what it says is what happens.
+
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
+use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
+use kube::Api;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+
+use crate::support::bed::Bed;
+use crate::support::scene::{Scene, from, mark, volume_name};
+use crate::support::wait::eventually;
+
+const DENIED: &str = "admission webhook \"claims.bindery.dev\" denied the request: ";
+
+/// Runs it as the cluster's administrator, with the flags that the bed's Bindery has.
+fn explain(arguments: &[&str], input: &str) -> Output {
+    let bed = Bed::get();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_bindery"))
+        .arg("explain")
+        .args(arguments)
+        .args(["--nfs-server", &bed.server, "--nfs-share", &bed.share])
+        .args(["--provisioner-name", &bed.provisioner])
+        .env("KUBECONFIG", &bed.kubeconfig)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("bindery starts");
+    let mut stdin = child.stdin.take().expect("its input");
+    stdin.write_all(input.as_bytes()).expect("its input");
+    drop(stdin);
+    child.wait_with_output().expect("bindery ends")
+}
+
+/// Exit status and what it prints, with single blanks.
+fn told(arguments: &[&str], input: &str) -> (Option<i32>, Vec<String>) {
+    let output = explain(arguments, input);
+    let text = String::from_utf8(if output.stdout.is_empty() {
+        output.stderr
+    } else {
+        output.stdout
+    });
+    let squeeze = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    (output.status.code(), text.expect("text").lines().map(squeeze).collect())
+}
+
+fn has(lines: &[String], line: &str) {
+    assert!(lines.iter().any(|told| told == line), "{line:?} is missing: {lines:#?}");
+}
+
+#[tokio::test]
+async fn a_claim_in_a_file_is_told_the_volume_and_the_directory_that_it_then_gets() {
+    let layout = json!({"parameters": {"subDir": "${pvc.metadata.namespace}/${pvc.metadata.name}"}});
+    let scene = Scene::with_class(layout).await;
+    let mut claim = scene.claim("data");
+    claim["metadata"]["annotations"] = json!({"bindery.dev/uid": "0"});
+    // As people write it: other objects in the file, too.
+    let file = format!("kind: ConfigMap\nmetadata: {{name: x}}\n---\n{claim}\n");
+    let (status, lines) = told(&["-f", "-"], &file);
+    let (_, volume) = scene.bound(claim).await;
+
+    let (bed, name) = (Bed::get(), &scene.name);
+    assert_eq!(
+        (status, lines[0].as_str()),
+        (Some(0), format!("claim {name}/data, StorageClass {name}").as_str())
+    );
+    has(&lines, &format!("server {} --nfs-server", bed.server));
+    has(&lines, "subDir ${pvc.metadata.namespace}/${pvc.metadata.name} class");
+    has(&lines, "onDelete archive default");
+    let path = volume.spec.as_ref().unwrap().nfs.as_ref().unwrap().path.clone();
+    has(&lines, &format!("directory {}:{path}", bed.server));
+    has(&lines, &format!("provisioned as volume {}", volume_name(&volume)));
+    has(
+        &lines,
+        &format!(
+            "warning bindery.dev/uid on the claim does not count: claimOverrides of StorageClass {name} does not list uid"
+        ),
+    );
+}
+
+#[tokio::test]
+async fn a_bound_claim_is_told_what_stands_on_its_volume_and_what_its_namespace_says_by_now() {
+    let scene = Scene::new().await;
+    let (_, volume) = scene.bound(scene.claim("data")).await;
+    let namespaces: Api<Namespace> = Api::all(scene.client.clone());
+    let annotated = json!({"metadata": {"annotations": {"bindery.dev/on-delete": "retain"}}});
+    let patch = Patch::Merge(annotated);
+    namespaces
+        .patch(&scene.name, &PatchParams::default(), &patch)
+        .await
+        .unwrap();
+
+    let (status, lines) = told(&["-n", &scene.name, "data"], "");
+    assert_eq!(status, Some(0));
+    has(
+        &lines,
+        "onDelete archive volume annotation bindery.dev/on-delete retain (namespace annotation bindery.dev/on-delete)",
+    );
+    let differ = lines.iter().filter(|line| line.ends_with(')')).count();
+    assert_eq!(differ, 1, "nothing else differs: {lines:#?}");
+    let directory = format!(
+        "directory {}:{}/{}",
+        Bed::get().server,
+        Bed::get().share,
+        mark(&volume, "sub-dir").unwrap()
+    );
+    has(&lines, &directory);
+    let holds = "what stands there holds, whatever class and namespace say by now";
+    has(&lines, &format!("has volume {}: {holds}", volume_name(&volume)));
+
+    let (status, lines) = told(&["-n", &scene.name], "");
+    assert_eq!((status, lines.len()), (Some(0), 2), "a line a claim: {lines:#?}");
+    assert!(lines[1].contains(volume_name(&volume)), "{lines:#?}");
+}
+
+#[tokio::test]
+async fn a_claim_that_would_be_refused_is_told_the_webhooks_sentence() {
+    let scene = Scene::with_class(json!({"parameters": {"subDir": "${pvc.metadata.namespace}/shared"}})).await;
+    scene.bound(scene.claim("first")).await;
+    let refused = [
+        scene.claim_with("block", json!({"spec": {"volumeMode": "Block"}})),
+        scene.claim_with(
+            "typo",
+            json!({"metadata": {"annotations": {"bindery.dev/on-delet": "retain"}}}),
+        ),
+        scene.claim("second"),
+    ];
+    for claim in refused {
+        let output = explain(&["-f", "-", "-o", "json"], &claim.to_string());
+        let explanations: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let sentence = scene.refused(claim).await;
+        assert_eq!(output.status.code(), Some(1), "{sentence}");
+        let expected = json!({"is": "refused", "why": sentence.strip_prefix(DENIED).unwrap()});
+        assert_eq!(explanations[0]["outcome"], expected);
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_told_by_name() {
+    let scene = Scene::new().await;
+    let name = &scene.name;
+    let no_claim =
+        format!("bindery explain: there is no claim data in namespace {name}; to hear of a new one, use --file");
+    assert_eq!(told(&["-n", name, "data"], ""), (Some(2), vec![no_claim]));
+    let no_namespace = "bindery explain: there is no namespace nowhere".to_owned();
+    assert_eq!(told(&["-n", "nowhere", "data"], ""), (Some(2), vec![no_namespace]));
+    let claim = scene.claim_with("data", json!({"spec": {"storageClassName": "nothing"}}));
+    let (status, lines) = told(&["-f", "-"], &claim.to_string());
+    assert_eq!(status, Some(0), "the webhook admits it");
+    has(&lines, "left alone there is no StorageClass nothing");
+}
+
+#[tokio::test]
+async fn a_user_who_may_not_read_is_told_what_to_take() {
+    let scene = Scene::new().await;
+    let accounts: Api<ServiceAccount> = Api::namespaced(scene.client.clone(), &scene.name);
+    let account = from(json!({"metadata": {"name": "nobody"}}));
+    accounts.create(&PostParams::default(), &account).await.unwrap();
+    let token = eventually("a token", async || {
+        let request = from(json!({"spec": {"audiences": []}, "metadata": {}}));
+        let made = accounts
+            .create_token_request("nobody", &PostParams::default(), &request)
+            .await;
+        Some(made.ok()?.status?.token)
+    })
+    .await;
+    let kubeconfig = std::fs::read_to_string(&Bed::get().kubeconfig).unwrap();
+    let mut kubeconfig: Value = serde_saphyr::from_str(&kubeconfig).unwrap();
+    kubeconfig["users"][0]["user"] = json!({"token": token});
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), kubeconfig.to_string()).unwrap();
+    let path = file.path().to_str().unwrap();
+    let (status, lines) = told(
+        &["-n", &scene.name, "data", "--instance", "x", "--kubeconfig", path],
+        "",
+    );
+    assert_eq!(status, Some(2));
+    assert!(
+        lines[0].starts_with(&format!(
+            "bindery explain: namespace {} could not be read: ",
+            scene.name
+        )) && lines[0]
+            .ends_with("take a kubeconfig whose user may get and list claims, volumes, StorageClasses and namespaces"),
+        "{lines:#?}"
+    );
+    accounts.delete("nobody", &DeleteParams::default()).await.unwrap();
+}
