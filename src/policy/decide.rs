@@ -15,6 +15,7 @@ use super::class::{Class, Defaults};
 use super::directory::{Directory, Share};
 use super::key::Key;
 use super::mistake::Mistake;
+use super::old_name;
 use super::on_delete::OnDelete;
 use super::retention::Retention;
 use super::settings::{ExistingDirectory, OnStorageFailure, Settings};
@@ -24,7 +25,7 @@ use crate::storage::Attributes;
 use crate::volume::{NewVolume, Phase, Us, Volume};
 
 /// Mode of new directories where nobody says otherwise: any pod's user may write.
-const MODE: u32 = 0o777;
+pub const MODE: u32 = 0o777;
 /// Kubernetes' own alphabet for generated names: no vowels, so no words; nothing that looks like something else.
 const SUFFIX: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 /// Kubernetes cuts a prefix so that prefix and suffix make a DNS label.
@@ -150,6 +151,8 @@ fn judge(facts: &Facts<'_>, given: Option<&Volume>, warnings: &mut Vec<String>) 
         Ok(both) => both,
         Err(mistakes) => return Decision::Deny(mistakes),
     };
+    let told = class.warnings.iter();
+    warnings.extend(told.map(|told| format!("StorageClass {}: {told}", class.name)));
     warnings.extend(namespace.warnings("namespace", &class.name, Key::NamespaceOverrides));
     warnings.extend(own.warnings("claim", &class.name, Key::ClaimOverrides));
     let claim_name = match &claim.name {
@@ -160,25 +163,25 @@ fn judge(facts: &Facts<'_>, given: Option<&Volume>, warnings: &mut Vec<String>) 
     let settings = own.settings.or(namespace.settings).or(class.settings);
     let template = settings.template.unwrap_or_else(Template::standard);
     let share = class.share.over(settings.version.unwrap_or_default());
-    let expand = |volume: &str| {
-        template.expand(&Values {
-            claim: &claim_name,
-            namespace: &claim.namespace,
-            volume,
-            labels: &claim.labels,
-            annotations: &claim.annotations,
-            namespace_labels: &facts.namespace.labels,
-            namespace_annotations: &facts.namespace.annotations,
-        })
-    };
     let fresh = format!("pvc-{}", facts.fresh);
+    let values = Values {
+        claim: &claim_name,
+        namespace: &claim.namespace,
+        volume: &fresh,
+        labels: &claim.labels,
+        annotations: &claim.annotations,
+        namespace_labels: &facts.namespace.labels,
+        namespace_annotations: &facts.namespace.annotations,
+    };
+    let template = old_name::for_claim(template, &values, warnings);
+    let expand = |volume: &str| template.expand(&Values { volume, ..values });
     let stays = |volume: &&Volume| {
         let there = volume.record.as_ref().map(|record| (&record.share, &record.directory));
         matches!((expand(&volume.name), there), (Ok(directory), Ok(there)) if there == (&share, &directory))
     };
     let name = match given.filter(stays) {
         Some(given) if template.is_unique() => given.name.clone(),
-        _ => fresh,
+        _ => fresh.clone(),
     };
     let directory = match expand(&name) {
         Ok(directory) => directory,

@@ -18,6 +18,7 @@ struct World {
     class: Value,
     namespace: Value,
     volume: Option<Volume>,
+    us: Us,
 }
 
 impl Default for World {
@@ -38,6 +39,7 @@ impl Default for World {
             }),
             namespace: json!({}),
             volume: None,
+            us: us(),
         }
     }
 }
@@ -64,7 +66,7 @@ fn verdict(change: impl FnOnce(&mut World)) -> Verdict {
         namespace: &namespace,
         volume: world.volume.as_ref(),
         defaults: &Defaults::default(),
-        us: &us(),
+        us: &world.us,
         fresh: Uuid::from_u128(0x1234),
     })
 }

@@ -10,6 +10,7 @@ pub mod decide;
 pub mod directory;
 pub mod key;
 pub mod mistake;
+pub mod old_name;
 pub mod on_delete;
 pub mod plan;
 pub mod quantity;
