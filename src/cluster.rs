@@ -15,7 +15,7 @@ use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
 
-use crate::names::{self, is_object_name};
+use crate::names::{self, is_object_name, mark};
 use crate::policy::claim::Claim;
 use crate::policy::decide;
 use crate::policy::directory::{Directory, Share, overlap};
@@ -95,20 +95,30 @@ impl Cluster {
     }
 
     /// All volumes whose directories may overlap with this one, whatever has become of them: those of its area, live, and
-    /// of other shares of its server, such as an export inside an export, those that the watch has.
+    /// of other shares of its server, such as an export inside an export, or made by another program, those that the
+    /// watch has.
     pub async fn neighbours(&self, share: &Share, directory: &Directory) -> kube::Result<Vec<Volume>> {
         let volumes: Api<PersistentVolume> = Api::all(self.client.clone());
         let area = area(share, directory);
         let path = share.join(directory);
         let same_area = ListParams::default().labels(&format!("{}={area}", names::AREA));
         let live = volumes.list(&same_area).await?;
-        let elsewhere = |volume: &&Arc<PersistentVolume>| {
+        let elsewhere = |volume: &PersistentVolume| {
             let nfs = volume.spec.as_ref().and_then(|spec| spec.nfs.as_ref());
-            volume.labels().get(names::AREA).is_some_and(|other| *other != area)
-                && nfs.is_some_and(|nfs| nfs.server == share.server() && overlap(&nfs.path, &path))
+            let other_area = match volume.labels().get(names::AREA) {
+                Some(other) => *other != area,
+                // Say one of nfs-subdir-external-provisioner that is not taken over yet.
+                None => volume.annotations().contains_key(mark::PROVISIONED_BY),
+            };
+            other_area && nfs.is_some_and(|nfs| nfs.server == share.server() && overlap(&nfs.path, &path))
         };
         let mut neighbours: Vec<Volume> = live.iter().map(Volume::read).collect();
-        for volume in self.volumes.state().iter().filter(elsewhere) {
+        if self.volumes.is_empty() {
+            // The watch has not begun: what the list would show of it counts.
+            let all = volumes.list(&ListParams::default()).await?;
+            neighbours.extend(all.iter().filter(|volume| elsewhere(volume)).map(Volume::read));
+        }
+        for volume in self.volumes.state().iter().filter(|volume| elsewhere(volume)) {
             // What the watch has may be gone.
             neighbours.extend(self.volume(&volume.name_any()).await?);
         }

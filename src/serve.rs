@@ -23,6 +23,7 @@ use crate::ops::logs;
 use crate::ops::metrics::Metrics;
 use crate::ops::tasks::{Tasks, told_to_stop};
 use crate::policy::class::Defaults;
+use crate::policy::takeover::Terms;
 use crate::provision::Provisioner;
 use crate::storage::Storage;
 use crate::storage::nfs::{NfsOptions, NfsStorage};
@@ -85,12 +86,13 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
         metrics: Arc::clone(&metrics),
         tasks: tasks.clone(),
     };
+    let defaults = Defaults {
+        server: config.default_server,
+        share: config.default_share,
+    };
     let handler = Arc::new(Handler {
         provisioner,
-        defaults: Defaults {
-            server: config.default_server,
-            share: config.default_share,
-        },
+        defaults: defaults.clone(),
         deadline: config.deadline,
     });
     let webhook = Handle::new();
@@ -104,6 +106,10 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
         us,
         events: Events::new(client.clone()),
         metrics,
+        takeover: Terms {
+            defaults,
+            delete_nested: config.takeover_delete_nested,
+        },
         tasks: tasks.clone(),
         pauses: controller::Pauses::default(),
     };

@@ -9,6 +9,7 @@ mod cleanup;
 mod failure;
 mod overlap;
 pub mod registration;
+mod takeover;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +32,7 @@ use crate::ops::metrics::Metrics;
 use crate::ops::tasks::Tasks;
 use crate::policy::claim::Claim;
 use crate::policy::plan::{Holder, Plan, plan};
+use crate::policy::takeover::Terms;
 use crate::storage::Storage;
 use crate::volume::{Us, Volume};
 
@@ -51,6 +53,8 @@ pub struct Volumes {
     pub events: Events,
     /// What machines read.
     pub metrics: Arc<Metrics>,
+    /// How volumes that another program made are taken over.
+    pub takeover: Terms,
     /// The word to stop.
     pub tasks: Tasks,
     /// How long each failing volume waits.
@@ -88,13 +92,19 @@ pub async fn run(controller: Controller<PersistentVolume>, volumes: Volumes) {
 }
 
 async fn turn(volume: Arc<PersistentVolume>, volumes: Arc<Volumes>) -> Result<Action, Failure> {
-    let volume = Volume::read(&volume);
+    let (object, volume) = (&volume, Volume::read(&volume));
     let claim = volume
         .claim
         .as_ref()
         .map(|claim| format!("{}/{}", claim.namespace, claim.name));
     let span = tracing::info_span!("turn", volume = volume.name, claim);
-    volumes.step(&volume).instrument(span).await?;
+    let step = async {
+        if volumes.take_over(object).await? {
+            return Ok(());
+        }
+        volumes.step(&volume).await
+    };
+    step.instrument(span).await?;
     volumes.pauses.end(&volume.name);
     Ok(Action::await_change())
 }

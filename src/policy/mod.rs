@@ -17,4 +17,5 @@ pub mod quantity;
 pub mod retention;
 pub mod settings;
 pub mod taken;
+pub mod takeover;
 pub mod template;
