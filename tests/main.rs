@@ -18,6 +18,8 @@ mod nfs_client;
 mod process;
 /// Admission reviews as the API server really sends them.
 mod reviews;
+/// The name, the classes and the volumes of nfs-subdir-external-provisioner.
+mod takeover;
 /// The volume that a claim gets.
 mod volumes;
 /// The webhook's HTTP edge.
