@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use futures::{Stream, StreamExt};
-use k8s_openapi::api::core::v1::{Namespace, PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::core::v1::{NFSVolumeSource, Namespace, PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::ListParams;
 use kube::core::PartialObjectMeta;
@@ -105,12 +105,17 @@ impl Cluster {
         let live = volumes.list(&same_area).await?;
         let elsewhere = |volume: &PersistentVolume| {
             let nfs = volume.spec.as_ref().and_then(|spec| spec.nfs.as_ref());
-            let other_area = match volume.labels().get(names::AREA) {
-                Some(other) => *other != area,
-                // Say one of nfs-subdir-external-provisioner that is not taken over yet.
-                None => volume.annotations().contains_key(mark::PROVISIONED_BY),
-            };
-            other_area && nfs.is_some_and(|nfs| nfs.server == share.server() && overlap(&nfs.path, &path))
+            let overlaps = |nfs: &&NFSVolumeSource| overlap(&nfs.path, &path);
+            nfs.filter(overlaps)
+                .is_some_and(|nfs| match volume.labels().get(names::AREA) {
+                    Some(other) => *other != area && nfs.server == share.server(),
+                    // Say one of nfs-subdir-external-provisioner that is not taken over yet. One that is the share itself
+                    // would be above all others: it never was a directory of its own.
+                    None => {
+                        volume.annotations().contains_key(mark::PROVISIONED_BY)
+                            && share.below(&nfs.server, &nfs.path).is_some()
+                    }
+                })
         };
         let mut neighbours: Vec<Volume> = live.iter().map(Volume::read).collect();
         if self.volumes.is_empty() {

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::class::{Class, Defaults};
 use super::decide::MODE;
-use super::directory::{Directory, NotADirectory, Share};
+use super::directory::{Directory, Share};
 use super::mistake::Mistake;
 use super::old_name;
 use super::on_delete::OnDelete;
@@ -101,13 +101,13 @@ impl OldVolume {
             .collect();
         let (share, directory) = shares
             .iter()
-            .find_map(|share| Some((share, below(share, server, path)?)))
+            .find_map(|share| Some((share, share.below(server, path)?)))
             .ok_or_else(|| {
                 let shares: Vec<String> = shares.iter().map(Share::to_string).collect();
                 let shares = if shares.is_empty() { "any share".to_owned() } else { shares.join(" or ") };
                 format!("{server}:{path} is not below {shares}; run Bindery with --nfs-server and --nfs-share as they stand on the volume")
             })?;
-        let directory = directory.map_err(|wrong| wrong.to_string())?;
+        let directory = Directory::parse(directory).map_err(|wrong| wrong.to_string())?;
         let said = class.as_ref().map(|class| class.settings.clone()).unwrap_or_default();
         let nested = directory.segments().nth(1).is_some();
         let on_delete = match (&self.on_delete, said.on_delete) {
@@ -151,15 +151,6 @@ impl Taken {
             },
         }})
     }
-}
-
-/// The directory that a path on a server is below a share; `None` if it is not strictly below it.
-fn below(share: &Share, server: &str, path: &str) -> Option<Result<Directory, NotADirectory>> {
-    let same = Share::parse(server, "/").is_ok_and(|root| root.server() == share.server());
-    let rest = path
-        .strip_prefix(share.path().trim_end_matches('/'))?
-        .strip_prefix('/')?;
-    (same && !rest.is_empty()).then(|| Directory::parse(rest))
 }
 
 #[cfg(test)]
