@@ -69,6 +69,11 @@ pub struct Serve {
     #[arg(long, default_value = "5s", value_parser = duration, value_name = "TIME")]
     pub deadline: Duration,
 
+    /// How long a volume that no claim has had is left alone before it is taken away; keep it above the API server's
+    /// longest request.
+    #[arg(long, default_value = "2m", value_parser = duration, value_name = "TIME")]
+    pub orphan_grace: Duration,
+
     /// The `MutatingWebhookConfiguration` that gets the CA of the serving certificate.
     #[arg(long, default_value = "bindery", value_name = "NAME")]
     pub webhook_configuration: String,

@@ -29,6 +29,8 @@ pub struct Config {
     pub admin_listen: SocketAddr,
     /// Time for one review.
     pub deadline: Duration,
+    /// For volumes that no claim has had.
+    pub orphan_grace: Duration,
     /// The configuration object that gets our CA.
     pub webhook_configuration: String,
     /// Names in the serving certificate.
@@ -49,6 +51,7 @@ impl Config {
             listen,
             admin_listen,
             deadline,
+            orphan_grace,
             webhook_configuration,
             serving_names,
             kubeconfig: _,
@@ -82,6 +85,7 @@ impl Config {
             listen,
             admin_listen,
             deadline,
+            orphan_grace,
             webhook_configuration,
             serving_names,
         })

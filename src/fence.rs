@@ -34,29 +34,51 @@ pub async fn delete(volumes: &Api<PersistentVolume>, volume: &Volume) -> kube::R
     volumes.delete(&volume.name, &exactly).await.map(drop)
 }
 
-/// Takes a volume back that no claim has yet: fences it, so that nobody binds it any more, then marks it deleted. The
-/// finalizer holds it until the cleanup has looked for its directory. `which` says that it is the one that is meant.
-pub async fn take_back(volumes: &Api<PersistentVolume>, name: &str, which: PatchOperation) -> kube::Result<()> {
+/// Fences a volume that no claim has yet, so that nobody binds it any more. `which` says that it is the one that is meant.
+/// It is then the catch-up's to finish, or an orphan once the grace is over.
+pub async fn close(
+    volumes: &Api<PersistentVolume>,
+    name: &str,
+    which: PatchOperation,
+) -> kube::Result<PersistentVolume> {
     let operations = vec![
         which,
         test("/spec/claimRef/uid", Value::Null),
         unset(mark::READY),
         add("/spec/claimRef/uid", json!(names::FENCE)),
+        annotate(mark::TOUCHED, &jiff::Timestamp::now().to_string()),
     ];
     let operations = Patch::Json::<()>(Operations(operations));
-    let fenced = volumes.patch(name, &PatchParams::default(), &operations).await?;
-    // By now the cleanup may have let it go, and another may have its name.
-    let exactly = DeleteParams {
-        preconditions: Some(Preconditions {
-            uid: fenced.metadata.uid,
-            resource_version: None,
-        }),
-        ..DeleteParams::default()
-    };
-    match volumes.delete(name, &exactly).await {
-        Err(error) if is_gone(&error) || is_outdated(&error) => Ok(()),
-        deleted => deleted.map(drop),
+    volumes.patch(name, &PatchParams::default(), &operations).await
+}
+
+/// Takes a volume back that no claim has yet: fences it, then marks it deleted. The finalizer holds it until the cleanup
+/// has looked for its directory.
+pub async fn take_back(volumes: &Api<PersistentVolume>, name: &str, which: PatchOperation) -> kube::Result<()> {
+    let mut closed = Some(close(volumes, name, which).await?);
+    while let Some(volume) = closed.as_ref().map(Volume::read) {
+        // By now the cleanup may have let it go, or its claim may have it finished.
+        if volume.claim.as_ref().and_then(|claim| claim.uid.as_deref()) != Some(names::FENCE) || volume.deleting {
+            return Ok(());
+        }
+        match delete(volumes, &volume).await {
+            Err(error) if is_gone(&error) => return Ok(()),
+            // The controller manager writes to it, too.
+            Err(error) if is_outdated(&error) => closed = volumes.get_opt(name).await?,
+            deleted => return deleted,
+        }
     }
+    Ok(())
+}
+
+/// Gives a fenced volume to its claim: from now on the controller manager binds the two.
+pub async fn give(volumes: &Api<PersistentVolume>, name: &str, attempt: &str, claim_uid: &str) -> kube::Result<()> {
+    let operations = vec![
+        marked(mark::ATTEMPT, attempt),
+        test("/spec/claimRef/uid", json!(names::FENCE)),
+        add("/spec/claimRef/uid", json!(claim_uid)),
+    ];
+    patch(volumes, name, operations).await
 }
 
 /// Merges fields into a volume in the very state that was judged.

@@ -54,6 +54,8 @@ pub const PREFIX: &str = "bindery.dev/";
 pub mod annotation {
     /// On a namespace, `"false"`: Bindery leaves its claims alone.
     pub const ENABLED: &str = "bindery.dev/enabled";
+    /// On a claim that waits for its pod: the scheduler has chosen a node (Kubernetes' own).
+    pub const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
     /// A claim's class, from before `spec.storageClassName` (Kubernetes' own; it wins where both are set).
     pub const BETA_CLASS: &str = "volume.beta.kubernetes.io/storage-class";
 }
@@ -76,6 +78,16 @@ pub mod reason {
     pub const PROVISIONING_FAILED: &str = "ProvisioningFailed";
     /// A volume that another program made is not one that Bindery can look after.
     pub const NOT_TAKEN_OVER: &str = "NotTakenOver";
+    /// The claim got its volume after it was created.
+    pub const PROVISIONED: &str = "Provisioned";
+    /// The claim gets no volume as it is.
+    pub const REFUSED: &str = "ProvisioningRefused";
+    /// The claim names a volume that is not there.
+    pub const VOLUME_MISSING: &str = "VolumeMissing";
+    /// A class of ours has mistakes.
+    pub const CLASS_BROKEN: &str = "ClassHasMistakes";
+    /// An annotation that the class does not let this object set.
+    pub const IGNORED: &str = "AnnotationIgnored";
     /// The claim no longer is what its volume was made for.
     pub const CLAIM_CHANGED: &str = "ClaimChanged";
 }

@@ -11,11 +11,14 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client};
+use tokio::sync::oneshot;
 use tower::timeout::TimeoutLayer;
 
 use crate::cli;
 use crate::cluster::Cluster;
 use crate::config::Config;
+use crate::controller::catch_up::CatchUp;
+use crate::controller::gate::Gates;
 use crate::controller::{self, Volumes, registration};
 use crate::ops::admin::{self, Readiness};
 use crate::ops::events::Events;
@@ -23,7 +26,6 @@ use crate::ops::logs;
 use crate::ops::metrics::Metrics;
 use crate::ops::tasks::{Tasks, told_to_stop};
 use crate::policy::class::Defaults;
-use crate::policy::takeover::Terms;
 use crate::provision::Provisioner;
 use crate::storage::Storage;
 use crate::storage::nfs::{NfsOptions, NfsStorage};
@@ -37,7 +39,9 @@ const LAST_STEPS: Duration = Duration::from_secs(22);
 const GRACE: Duration = Duration::from_secs(2);
 /// For one answer of the API server; for a watch, until it begins.
 const API_CALL: Duration = Duration::from_secs(15);
-const WATCHES: &str = "watches of classes and namespaces";
+const WATCHES: &str = "watches of classes, namespaces, volumes and claims";
+/// Claims that are caught up with at once, for each NFS server.
+const CATCHING_UP: usize = 8;
 
 /// Serves until the process is told to stop. An error means that it could not start, or lost what it cannot do without.
 pub async fn serve(flags: cli::Serve) -> Result<()> {
@@ -69,8 +73,7 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
         privileged_port: true,
     }));
     let readiness = Readiness::waiting_for([WATCHES, registration::PART]);
-    let loops = controller::watch(client.clone());
-    let (cluster, watches) = Cluster::new(client.clone(), loops.store());
+    let (cluster, watches) = Cluster::new(client.clone());
     tasks.spawn_until_stop(watches);
 
     let admin = Handle::new();
@@ -91,7 +94,7 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
         share: config.default_share,
     };
     let handler = Arc::new(Handler {
-        provisioner,
+        provisioner: provisioner.clone(),
         defaults: defaults.clone(),
         deadline: config.deadline,
     });
@@ -100,20 +103,27 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
     let webhook_server = axum_server::from_tcp_rustls(listener, tls)?.handle(webhook.clone());
     let mut webhook_server = tokio::spawn(webhook_server.serve(server::routes(handler).into_make_service()));
 
-    let looking_after = Volumes {
+    let events = Events::new(client.clone());
+    let volumes = Volumes {
         cluster: cluster.clone(),
         storage,
         us,
-        events: Events::new(client.clone()),
+        defaults: defaults.clone(),
+        events: events.clone(),
         metrics,
-        takeover: Terms {
-            defaults,
-            delete_nested: config.takeover_delete_nested,
-        },
+        delete_nested: config.takeover_delete_nested,
         tasks: tasks.clone(),
         pauses: controller::Pauses::default(),
+        orphan_grace: config.orphan_grace,
     };
-    let loops = tasks.spawn(controller::run(loops, looking_after));
+    let catch_up = CatchUp {
+        provisioner,
+        defaults,
+        events,
+        gates: Gates::new(CATCHING_UP),
+        pauses: controller::Pauses::default(),
+    };
+    let (begun, ready) = oneshot::channel();
     let registered = registration::keep(client, config.webhook_configuration, serving.ca_pem, readiness.clone());
     tasks.spawn_until_stop({
         let readiness = readiness.clone();
@@ -121,7 +131,14 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
             // Only then is it right to be asked.
             cluster.ready().await;
             readiness.reached(WATCHES);
+            let _ = begun.send(());
             registered.await;
+        }
+    });
+    let stop = tasks.stop().clone();
+    let loops = tasks.spawn(async move {
+        if ready.await.is_ok() {
+            controller::run(volumes, catch_up, stop).await;
         }
     });
 

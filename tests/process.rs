@@ -4,11 +4,16 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use kube::api::PostParams;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::bindery::Bindery;
 use crate::support::scene::{Scene, directory, from, mark};
 use crate::support::wait::eventually;
+
+/// A class whose claims do not wait for their server.
+fn denying() -> Value {
+    json!({"parameters": {"onStorageFailure": "deny"}})
+}
 
 #[tokio::test]
 async fn sigterm_ends_the_process_with_success() {
@@ -26,7 +31,7 @@ async fn a_review_in_flight_is_answered_before_the_process_ends() {
     // A server that takes the call and never answers holds the review until its deadline.
     let silent = TcpListener::bind("127.0.0.1:2049").unwrap();
     let mut bindery = Bindery::start(&["--nfs-server=127.0.0.1", "--deadline=3s"]).await;
-    let scene = Scene::of(&bindery.provisioner).await;
+    let scene = Scene::of_with(&bindery.provisioner, denying()).await;
     let create = tokio::spawn({
         let (claims, claim) = (scene.claims(), from(scene.claim("data")));
         async move { claims.create(&PostParams::default(), &claim).await }
@@ -122,7 +127,7 @@ async fn a_crash_in_the_middle_of_a_burst_loses_no_claim_that_was_given_a_volume
 async fn the_deadline_holds_against_a_silent_server_and_the_user_reads_which() {
     let server = TcpListener::bind("127.0.0.2:2049").unwrap();
     let bindery = Bindery::start(&["--nfs-server=127.0.0.2", "--deadline=1s"]).await;
-    let scene = Scene::of(&bindery.provisioner).await;
+    let scene = Scene::of_with(&bindery.provisioner, denying()).await;
     let began = Instant::now();
     let refused = scene.refused(scene.claim("data")).await;
     // Far above the deadline and far below the API server's patience of 10 s.
@@ -139,7 +144,7 @@ async fn the_deadline_holds_against_a_silent_server_and_the_user_reads_which() {
 #[tokio::test]
 async fn a_server_that_is_not_there_is_named_to_the_user() {
     let bindery = Bindery::start(&["--nfs-server=127.0.0.3"]).await;
-    let scene = Scene::of(&bindery.provisioner).await;
+    let scene = Scene::of_with(&bindery.provisioner, denying()).await;
     let refused = scene.refused(scene.claim("data")).await;
     assert!(
         refused.contains("127.0.0.3") && refused.contains("refused"),

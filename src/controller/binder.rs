@@ -78,6 +78,6 @@ impl Volumes {
              delete the claim and create it again, and look at the webhooks that run after Bindery's",
             volume.name
         );
-        self.events.warn_claim(claim, reason::CLAIM_CHANGED, note).await;
+        self.events.tell_claim(claim, reason::CLAIM_CHANGED, note).await;
     }
 }

@@ -14,6 +14,7 @@ use crate::fence::{self, annotate, patch, test};
 use crate::names::{mark, reason};
 use crate::policy::directory::Directory;
 use crate::policy::plan::Dispose;
+use crate::policy::taken::Overlap;
 use crate::storage::{Attributes, Existing, Identity, Moved, Removed, Tree};
 use crate::volume::{Origin, Record, Volume};
 
@@ -38,7 +39,7 @@ impl Volumes {
                 )
             }
             Dispose::Keep(record) => End::Done(reason::RETAINED, format!("{} is kept as it is", named(&record))),
-            Dispose::RemoveUnused(record) => self.remove_unused(&record).await?,
+            Dispose::RemoveUnused(record) => self.remove_unused(volume, &record).await?,
             Dispose::Delete(record) => self.delete(volume, &record).await?,
             Dispose::Archive(record) => self.archive(volume, &record).await?,
         };
@@ -52,8 +53,14 @@ impl Volumes {
         Ok(())
     }
 
-    async fn remove_unused(&self, record: &Record) -> Result<End, Failure> {
+    async fn remove_unused(&self, volume: &Volume, record: &Record) -> Result<End, Failure> {
         let (share, directory) = (&record.share, &record.directory);
+        // One that another is just making is no matter: that one makes it again.
+        if !directory.stands_alone(&volume.name)
+            && let Overlap::Given(_) = self.neighbour(volume, record).await?
+        {
+            return Ok(End::Quiet);
+        }
         if record.origin == Origin::Adopted {
             return Ok(End::Quiet);
         }

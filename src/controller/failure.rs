@@ -46,13 +46,13 @@ pub enum Failure {
     Stopping,
 }
 
-/// How often in a row each volume's turn has failed.
-#[derive(Default)]
-pub struct Pauses(Mutex<HashMap<String, u32>>);
+/// How often in a row each object's turn has failed.
+#[derive(Clone, Default)]
+pub struct Pauses(Arc<Mutex<HashMap<String, u32>>>);
 
 impl Pauses {
     /// One more failure: how many in a row there were, and the pause after it.
-    fn next(&self, volume: &str) -> (u32, Duration) {
+    pub fn next(&self, volume: &str) -> (u32, Duration) {
         let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = failures.entry(volume.to_owned()).or_default();
         *count += 1;
@@ -123,7 +123,7 @@ impl Volumes {
     }
 }
 
-fn fault(fault: Fault) -> &'static str {
+pub(super) fn fault(fault: Fault) -> &'static str {
     match fault {
         Fault::Unreachable => "Unreachable",
         Fault::TimedOut => "TimedOut",

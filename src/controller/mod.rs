@@ -5,8 +5,12 @@
 //! fails is tried again with a growing pause of its own.
 
 mod binder;
+pub mod catch_up;
+mod classes;
 mod cleanup;
 mod failure;
+pub mod gate;
+mod ignored;
 mod overlap;
 pub mod registration;
 mod takeover;
@@ -15,14 +19,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use kube::Api;
 use kube::runtime::controller::{self, Action, Controller};
 use kube::runtime::reflector::ObjectRef;
-use kube::runtime::watcher;
-use kube::{Api, Client};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use self::catch_up::CatchUp;
 use self::failure::Failure;
 pub use self::failure::Pauses;
 use crate::cluster::Cluster;
@@ -31,8 +37,8 @@ use crate::ops::events::Events;
 use crate::ops::metrics::Metrics;
 use crate::ops::tasks::Tasks;
 use crate::policy::claim::Claim;
+use crate::policy::class::Defaults;
 use crate::policy::plan::{Holder, Plan, plan};
-use crate::policy::takeover::Terms;
 use crate::storage::Storage;
 use crate::volume::{Us, Volume};
 
@@ -49,45 +55,51 @@ pub struct Volumes {
     pub storage: Arc<dyn Storage>,
     /// Whose volumes are ours.
     pub us: Arc<Us>,
+    /// For classes that name no server or share.
+    pub defaults: Defaults,
     /// What people read.
     pub events: Events,
     /// What machines read.
     pub metrics: Arc<Metrics>,
-    /// How volumes that another program made are taken over.
-    pub takeover: Terms,
+    /// Nested directories of volumes that another program made may be deleted.
+    pub delete_nested: bool,
     /// The word to stop.
     pub tasks: Tasks,
     /// How long each failing volume waits.
     pub pauses: Pauses,
+    /// How long a volume that no claim has had is left alone.
+    pub orphan_grace: Duration,
 }
 
-/// The watch of all volumes, and of the claims that name them; not running yet.
-pub fn watch(client: Client) -> Controller<PersistentVolume> {
-    let claims: Api<PersistentVolumeClaim> = Api::all(client.clone());
-    Controller::new(Api::all(client), watcher::Config::default())
-        .watches(claims, watcher::Config::default(), |claim| {
+/// Runs all loops until `stop`; the step that each object is at is finished.
+pub async fn run(volumes: Volumes, catch_up: CatchUp, stop: CancellationToken) {
+    let classes = classes::run(&catch_up);
+    let classes = stop.run_until_cancelled(classes);
+    tokio::join!(
+        look_after(volumes, stop.clone()),
+        catch_up::run(catch_up.clone(), stop.clone()),
+        classes
+    );
+}
+
+async fn look_after(volumes: Volumes, stop: CancellationToken) {
+    let cluster = volumes.cluster.clone();
+    let (watched, claims) = (cluster.volumes.events(), cluster.claims.events());
+    Controller::for_stream(watched, cluster.volumes.store().clone())
+        .watches_stream(claims, |claim: PersistentVolumeClaim| {
             let name = claim.spec.and_then(|spec| spec.volume_name);
             name.filter(|name| !name.is_empty()).map(|name| ObjectRef::new(&name))
         })
         .with_config(controller::Config::default().concurrency(PARALLEL))
-}
-
-/// Runs the loops until the process stops; the step that each volume is at is finished.
-pub async fn run(controller: Controller<PersistentVolume>, volumes: Volumes) {
-    let stop = volumes.tasks.stop().clone();
-    controller
         .graceful_shutdown_on(stop.cancelled_owned())
         .run(
             turn,
             |volume, failure, volumes| volumes.failed(&volume, failure),
             Arc::new(volumes),
         )
-        .for_each(async |outcome| match outcome {
-            // A failure was told by `failed`. An object is not found when a claim comes before its volume; the volume's
-            // own event follows.
-            Ok(_) | Err(controller::Error::ReconcilerFailed(..) | controller::Error::ObjectNotFound(_)) => {}
-            Err(error) => tracing::warn!(%error, "the watch of volumes or claims broke; it is taken up again"),
-        })
+        // A failure was told by `failed`. An object is not found when a claim comes before its volume; the volume's own
+        // event follows.
+        .for_each(async |_| ())
         .await;
 }
 
@@ -100,31 +112,51 @@ async fn turn(volume: Arc<PersistentVolume>, volumes: Arc<Volumes>) -> Result<Ac
     let span = tracing::info_span!("turn", volume = volume.name, claim);
     let step = async {
         if volumes.take_over(object).await? {
-            return Ok(());
+            return Ok(Action::await_change());
         }
         volumes.step(&volume).await
     };
-    step.instrument(span).await?;
+    let next = step.instrument(span).await?;
     volumes.pauses.end(&volume.name);
-    Ok(Action::await_change())
+    Ok(next)
 }
 
 impl Volumes {
-    async fn step(&self, volume: &Volume) -> Result<(), Failure> {
+    async fn step(&self, volume: &Volume) -> Result<Action, Failure> {
         match self.plan(volume).await? {
             (Plan::Bind { record, difference }, Some(claim)) => {
                 self.bind(volume, &record, &claim).await?;
+                self.tell_ignored(&claim).await;
                 if let Some(difference) = difference {
                     self.tell_changed(volume, &claim, &difference).await;
                 }
-                Ok(())
             }
-            (Plan::Undo(difference), Some(claim)) => self.undo(volume, &claim, &difference).await,
-            (Plan::Broken(wrong), _) => Err(Failure::Broken(wrong)),
-            (Plan::MarkDeleted, _) => Ok(fence::delete(&self.api(), volume).await?),
-            (Plan::Dispose(_), _) => self.dispose_live(&volume.name).await,
-            (Plan::Leave | Plan::LookAtClaim | Plan::Bind { .. } | Plan::Undo(_), _) => Ok(()),
+            (Plan::Undo(difference), Some(claim)) => self.undo(volume, &claim, &difference).await?,
+            (Plan::Broken(wrong), _) => return Err(Failure::Broken(wrong)),
+            (Plan::MarkDeleted, _) => fence::delete(&self.api(), volume).await?,
+            (Plan::Orphan, _) if self.remaining(volume).is_none() => self.remove_orphan(volume).await?,
+            (Plan::Orphan | Plan::Waits, _) => {
+                return Ok(Action::requeue(self.remaining(volume).unwrap_or(self.orphan_grace)));
+            }
+            (Plan::Dispose(_), _) => self.dispose_live(&volume.name).await?,
+            (Plan::Leave | Plan::LookAtClaim | Plan::Bind { .. } | Plan::Undo(_), _) => {}
         }
+        Ok(Action::await_change())
+    }
+
+    /// How much of its grace a volume has left that no claim has had.
+    fn remaining(&self, volume: &Volume) -> Option<Duration> {
+        let since = volume.since?;
+        let age = Duration::try_from(Timestamp::now().duration_since(since)).unwrap_or_default();
+        self.orphan_grace.checked_sub(age).filter(|left| !left.is_zero())
+    }
+
+    /// Its claim was looked at live a moment ago. A call that uses the volume again changes its version, and this fails.
+    async fn remove_orphan(&self, volume: &Volume) -> Result<(), Failure> {
+        fence::delete(&self.api(), volume).await?;
+        tracing::info!("no claim has asked for this volume: it is taken away");
+        self.metrics.step("orphan");
+        Ok(())
     }
 
     /// Directories are touched on a live look at the volume only: the watch may be behind our own last step.

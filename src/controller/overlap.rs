@@ -12,12 +12,17 @@ impl Volumes {
     /// Whoever asks has written first (a new volume, a deletion mark) and looks then, so one of two in an area always sees
     /// the other.
     pub(super) async fn overlaps(&self, volume: &Volume, record: &Record) -> Result<Option<String>, Failure> {
-        let others = self.cluster.neighbours(&record.share, &record.directory).await?;
-        let path = record.share.join(&record.directory);
-        match overlap_of(record.share.server(), &path, &volume.name, others) {
+        match self.neighbour(volume, record).await? {
             Overlap::None => Ok(None),
             Overlap::Given(other) => Ok(Some(other)),
             Overlap::Coming(other) => Err(Failure::Neighbour(other)),
         }
+    }
+
+    /// Who else is in the tree of a volume's directory.
+    pub(super) async fn neighbour(&self, volume: &Volume, record: &Record) -> Result<Overlap, Failure> {
+        let others = self.cluster.neighbours(&record.share, &record.directory).await?;
+        let path = record.share.join(&record.directory);
+        Ok(overlap_of(record.share.server(), &path, &volume.name, others))
     }
 }

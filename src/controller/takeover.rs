@@ -15,7 +15,7 @@ use super::Volumes;
 use super::failure::Failure;
 use crate::fence;
 use crate::names::reason;
-use crate::policy::takeover::OldVolume;
+use crate::policy::takeover::{OldVolume, Terms};
 use crate::volume::Volume;
 
 /// Between two looks at a volume that was refused.
@@ -31,7 +31,11 @@ impl Volumes {
             Some(name) => self.cluster.class(name).await?,
             None => None,
         };
-        let taken = old.take(class.as_ref(), &self.takeover, &self.us);
+        let terms = Terms {
+            defaults: &self.defaults,
+            delete_nested: self.delete_nested,
+        };
+        let taken = old.take(class.as_ref(), terms, &self.us);
         let taken = taken.map_err(Failure::NotTakenOver)?;
         fence::merge(&self.api(), &Volume::read(volume), taken.patch(&self.us)).await?;
         tracing::info!(share = %taken.share, directory = %taken.directory, on_delete = %taken.on_delete, "taken over");

@@ -4,8 +4,9 @@
 //! minutes are counted in the first Event, whose words stay.
 
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use kube::{Client, Resource};
+use uuid::Uuid;
 
 use crate::names;
 use crate::policy::claim::{Claim, Name};
@@ -41,18 +42,26 @@ impl Events {
             .await;
     }
 
-    /// Something is wrong with a claim.
-    pub async fn warn_claim(&self, claim: &Claim, reason: &str, note: String) {
-        let Name::Given(name) = &claim.name else { return };
-        let reference = ObjectReference {
-            api_version: Some("v1".to_owned()),
-            kind: Some("PersistentVolumeClaim".to_owned()),
-            namespace: Some(claim.namespace.clone()),
-            name: Some(name.clone()),
-            uid: Some(claim.uid.clone()),
-            ..ObjectReference::default()
-        };
-        self.publish(EventType::Warning, reason, reason, note, &reference).await;
+    /// Something is wrong with a claim. Events with one reason and one cause are one Event.
+    pub async fn warn_claim(&self, claim: &Claim, reason: &str, cause: &str, note: String) {
+        if let Some(reference) = claim_reference(claim) {
+            self.publish(EventType::Warning, reason, cause, note, &reference).await;
+        }
+    }
+
+    /// A claim's user should read this, in these very words.
+    pub async fn tell_claim(&self, claim: &Claim, reason: &str, note: String) {
+        if let Some(reference) = claim_reference(claim) {
+            let words = words(reason, &note);
+            self.publish(EventType::Warning, reason, &words, note, &reference).await;
+        }
+    }
+
+    /// Whoever looks after an object should read this, in these very words.
+    pub async fn tell<K: Resource<DynamicType = ()>>(&self, object: &K, reason: &str, note: String) {
+        let words = words(reason, &note);
+        let reference = object.object_ref(&());
+        self.publish(EventType::Warning, reason, &words, note, &reference).await;
     }
 
     async fn publish(&self, type_: EventType, reason: &str, action: &str, mut note: String, about: &ObjectReference) {
@@ -76,6 +85,25 @@ impl Events {
             tracing::warn!(%error, reason, "the Event could not be written");
         }
     }
+}
+
+/// Tells Events with one reason but other words apart.
+fn words(reason: &str, note: &str) -> String {
+    let hash = Uuid::new_v5(&Uuid::NAMESPACE_URL, note.as_bytes()).simple().to_string();
+    format!("{reason}-{}", &hash[..8])
+}
+
+/// A claim that has no name yet cannot be told anything.
+fn claim_reference(claim: &Claim) -> Option<ObjectReference> {
+    let Name::Given(name) = &claim.name else { return None };
+    Some(ObjectReference {
+        api_version: Some("v1".to_owned()),
+        kind: Some("PersistentVolumeClaim".to_owned()),
+        namespace: Some(claim.namespace.clone()),
+        name: Some(name.clone()),
+        uid: Some(claim.uid.clone()),
+        ..ObjectReference::default()
+    })
 }
 
 fn volume_reference(volume: &Volume) -> ObjectReference {

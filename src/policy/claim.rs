@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
@@ -26,6 +27,12 @@ pub struct Claim {
     pub name: Name,
     /// Empty inside an admission review.
     pub uid: String,
+    /// Somebody has deleted it.
+    pub deleting: bool,
+    /// When it was created; not known inside an admission review.
+    pub created: Option<Timestamp>,
+    /// It waits for its pod, and the scheduler has chosen a node for that.
+    pub has_node: bool,
     /// The class it names; `None` and `""` both mean that it wants none.
     pub class: Option<String>,
     /// The volume it names.
@@ -99,6 +106,12 @@ impl Claim {
                 (_, prefix) => Name::Generate(prefix.clone().unwrap_or_default()),
             },
             uid: meta.uid.clone().unwrap_or_default(),
+            deleting: meta.deletion_timestamp.is_some(),
+            created: meta.creation_timestamp.as_ref().map(|time| time.0),
+            has_node: meta
+                .annotations
+                .as_ref()
+                .is_some_and(|all| all.contains_key(annotation::SELECTED_NODE)),
             class: beta
                 .cloned()
                 .or(spec.storage_class_name)

@@ -22,7 +22,7 @@ use super::settings::{ExistingDirectory, OnStorageFailure, Settings};
 use super::template::{Template, Values};
 use crate::names;
 use crate::storage::Attributes;
-use crate::volume::{NewVolume, Phase, Us, Volume};
+use crate::volume::{NewVolume, Us, Volume};
 
 /// Mode of new directories where nobody says otherwise: any pod's user may write.
 pub const MODE: u32 = 0o777;
@@ -40,13 +40,15 @@ pub struct Facts<'a> {
     pub class: Option<&'a StorageClass>,
     /// Its namespace.
     pub namespace: &'a Namespace,
-    /// The volume it names, if there is one of that name.
+    /// The volume it names, if there is one of that name; for a claim that names none, one that an earlier call made for
+    /// it.
     pub volume: Option<&'a Volume>,
     /// Server and export for classes that name none.
     pub defaults: &'a Defaults,
     /// Who we are.
     pub us: &'a Us,
-    /// A fresh random uuid: the volume's name and the suffix of a generated claim name come from it.
+    /// The volume's name and the suffix of a generated claim name come from it: random, or the claim's uid, so that whoever
+    /// provisions a claim that is there means one volume.
     pub fresh: Uuid,
 }
 
@@ -197,6 +199,7 @@ fn judge(facts: &Facts<'_>, given: Option<&Volume>, warnings: &mut Vec<String>) 
     Decision::Provision(Box::new(NewVolume {
         name,
         claim: (claim.namespace.clone(), claim_name),
+        claim_uid: Some(claim.uid.clone()).filter(|uid| !uid.is_empty()),
         class: class.name,
         access_modes: claim.access_modes.clone(),
         capacity,
@@ -282,19 +285,15 @@ pub fn fits(claim: &Claim, volume: &Volume) -> Result<(), String> {
     }
 }
 
-/// Whether the volume that a claim names is one that an earlier call for this very claim made, and that nobody has had
-/// since: one that was given to a claim once, say a kept one that an administrator has freed, holds data.
+/// Whether a volume is one that an earlier call for this very claim made, and that nobody has had since: one that was
+/// given to a claim once, say a kept one that an administrator has freed, holds data. One whose making came to no known
+/// end is fenced: a claim that names it waits until it is taken back, one that is there already has it finished.
 fn is_meant_for(volume: &Volume, claim: &Claim, us: &Us) -> bool {
-    let Some(meant) = &volume.claim else { return false };
+    let Name::Given(name) = &claim.name else { return false };
+    let fenced = volume.claim.as_ref().is_some_and(|meant| meant.uid.is_some());
     volume.maker.as_ref() == Some(us)
-        && volume.held
-        && !volume.deleting
-        && !volume.ready
-        && volume.phase == Phase::Unbound
-        && volume.record.as_ref().is_ok_and(|record| record.identity.is_none())
-        && meant.uid.is_none()
-        && meant.namespace == claim.namespace
-        && matches!(&claim.name, Name::Given(name) if *name == meant.name)
+        && volume.awaits(&claim.namespace, name)
+        && (!fenced || claim.volume_name.is_none())
 }
 
 /// The name of the one volume that a directory can have, however share and directory divide its path.

@@ -102,6 +102,7 @@ fn given() -> Volume {
         access_modes: vec!["ReadWriteMany".to_owned(), "ReadOnlyMany".to_owned()],
         capacity: 3 << 29,
         reclaim: Reclaim::Delete,
+        since: None,
         ready: false,
         attempt: None,
         maker: Some(us()),

@@ -43,6 +43,11 @@ pub enum Plan {
     Undo(String),
     /// The claim is gone: mark the volume deleted. The finalizer holds it.
     MarkDeleted,
+    /// No claim has ever had it, and none is there that asks for it: mark it deleted once the grace is over, for the call
+    /// that made it may still go on.
+    Orphan,
+    /// The same, but a claim of its name may still get it: look again when the grace is over.
+    Waits,
     /// Take care of the directory, then remove the finalizer.
     Dispose(Dispose),
 }
@@ -66,7 +71,7 @@ pub fn plan(volume: &Volume, holder: Holder<'_>, us: &Us) -> Plan {
         return Plan::Leave;
     }
     if !volume.deleting && uid(volume) == Some(names::FENCE) {
-        return Plan::MarkDeleted;
+        return awaited(volume, holder);
     }
     let settled = volume.ready && volume.phase != Phase::Released;
     let kept = volume.phase == Phase::Released && volume.reclaim == Reclaim::Retain;
@@ -86,6 +91,9 @@ pub fn plan(volume: &Volume, holder: Holder<'_>, us: &Us) -> Plan {
         // Without a uid somebody is about to free it for another claim.
         (false, Phase::Released, Holding::No) if uid(volume).is_none() => Plan::Leave,
         (false, Phase::Released, Holding::No) => Plan::MarkDeleted,
+        (false, Phase::Unbound, Holding::No) if !volume.was_given() && record.identity.is_none() => {
+            awaited(volume, holder)
+        }
         (false, Phase::Bound | Phase::Unbound, Holding::No) => Plan::Leave,
         (false, Phase::Bound | Phase::Unbound, Holding::Yes(claim)) => match decide::fits(claim, volume) {
             Err(difference) if uid(volume).is_none() => Plan::Undo(difference),
@@ -94,6 +102,18 @@ pub fn plan(volume: &Volume, holder: Holder<'_>, us: &Us) -> Plan {
                 difference: fits.err(),
             },
         },
+    }
+}
+
+/// A volume that no claim has had.
+fn awaited(volume: &Volume, holder: Holder<'_>) -> Plan {
+    match (&volume.claim, holder) {
+        // It waits for a claim that an administrator names, or for none.
+        (None, _) => Plan::Leave,
+        (Some(_), Holder::Unknown) => Plan::LookAtClaim,
+        // Catch-up may be about to finish it, or the controller manager to bind it.
+        (Some(_), Holder::Here(claim)) if claim.volume_name.is_none() => Plan::Waits,
+        (Some(_), Holder::Gone | Holder::Here(_)) => Plan::Orphan,
     }
 }
 
@@ -112,7 +132,8 @@ fn holding<'a>(volume: &Volume, holder: Holder<'a>) -> Holding<'a> {
         Holder::Gone => Holding::No,
         Holder::Here(claim) => {
             let holds = match &meant.uid {
-                Some(uid) => claim.uid == *uid,
+                // One that has another volume by now needs this one no more.
+                Some(uid) => claim.uid == *uid && claim.volume_name.as_ref().is_none_or(|name| *name == volume.name),
                 None => claim.volume_name.as_ref() == Some(&volume.name),
             };
             if holds { Holding::Yes(claim) } else { Holding::No }

@@ -5,7 +5,7 @@ use crate::names;
 use crate::policy::claim::{Bytes, Name};
 use crate::policy::directory::{Directory, Share};
 use crate::policy::retention::Retention;
-use crate::storage::Attributes;
+use crate::storage::{Attributes, Identity};
 use crate::volume::{ClaimRef, Origin};
 
 fn us() -> Us {
@@ -49,6 +49,7 @@ fn volume(change: impl FnOnce(&mut Volume)) -> Volume {
         access_modes: vec!["ReadWriteMany".to_owned()],
         capacity: 1 << 30,
         reclaim: Reclaim::Delete,
+        since: None,
         ready: false,
         attempt: None,
         maker: Some(us()),
@@ -64,6 +65,9 @@ fn claim(change: impl FnOnce(&mut Claim)) -> Claim {
         namespace: "team-a".to_owned(),
         name: Name::Given("data".to_owned()),
         uid: "c".to_owned(),
+        deleting: false,
+        created: None,
+        has_node: false,
         class: Some("fast".to_owned()),
         volume_name: Some("pvc-1".to_owned()),
         access_modes: vec!["ReadWriteMany".to_owned()],
@@ -158,9 +162,9 @@ fn a_volume_that_is_not_ours_is_left_alone_whatever_happens_to_it() {
 #[test]
 fn a_claim_that_names_another_volume_does_not_get_this_one() {
     let other = claim(|claim| claim.volume_name = Some("pvc-2".to_owned()));
-    assert_eq!(plan(&volume(|_| ()), Holder::Here(&other), &us()), Plan::Leave);
+    assert_eq!(plan(&volume(|_| ()), Holder::Here(&other), &us()), Plan::Orphan);
     let without = claim(|claim| claim.volume_name = None);
-    assert_eq!(plan(&volume(|_| ()), Holder::Here(&without), &us()), Plan::Leave);
+    assert_eq!(plan(&volume(|_| ()), Holder::Here(&without), &us()), Plan::Waits);
 }
 
 #[test]
@@ -218,12 +222,48 @@ fn a_released_volume_that_an_administrator_is_freeing_is_left_alone() {
 }
 
 #[test]
-fn a_volume_that_was_fenced_is_deleted_whatever_its_class_says() {
-    let fenced = after_gone(|volume| {
+fn a_volume_that_no_claim_has_had_is_an_orphan_once_none_asks_for_it() {
+    let fence = |volume: &mut Volume| {
         uid(volume, names::FENCE);
+        volume.phase = Phase::Released;
         volume.reclaim = Reclaim::Retain;
+    };
+    for change in [fence, |_: &mut Volume| ()] {
+        let volume = volume(change);
+        assert_eq!(plan(&volume, Holder::Unknown, &us()), Plan::LookAtClaim);
+        assert_eq!(plan(&volume, Holder::Gone, &us()), Plan::Orphan);
+        let with_another = claim(|claim| claim.volume_name = Some("pvc-other".to_owned()));
+        assert_eq!(plan(&volume, Holder::Here(&with_another), &us()), Plan::Orphan);
+        let without = claim(|claim| claim.volume_name = None);
+        assert_eq!(plan(&volume, Holder::Here(&without), &us()), Plan::Waits);
+    }
+}
+
+#[test]
+fn a_volume_that_may_have_been_somebodys_is_no_orphan() {
+    let known = after_gone(|volume| {
+        volume.record.as_mut().unwrap().identity = Some(Identity {
+            fsid: (1, 2),
+            fileid: 3,
+        });
     });
-    assert_eq!(fenced, Plan::MarkDeleted);
+    assert_eq!(known, Plan::Leave);
+    assert_eq!(after_gone(|volume| volume.ready = true), Plan::Leave);
+    assert_eq!(after_gone(|volume| uid(volume, "c")), Plan::Leave);
+    assert_eq!(after_gone(|volume| volume.claim = None), Plan::Leave);
+}
+
+#[test]
+fn a_volume_whose_claim_has_another_by_now_goes_when_the_controller_manager_has_seen_it() {
+    let volume = volume(|volume| {
+        released(volume);
+        uid(volume, "c-1");
+    });
+    let with_another = claim(|claim| {
+        claim.uid = "c-1".to_owned();
+        claim.volume_name = Some("pvc-other".to_owned());
+    });
+    assert_eq!(plan(&volume, Holder::Here(&with_another), &us()), Plan::MarkDeleted);
 }
 
 #[test]

@@ -10,6 +10,10 @@ use crate::volume::{NewVolume, Phase, Us, Volume};
 pub enum Taken {
     /// An earlier call for this very claim made it, and nobody has had it since.
     Reuse,
+    /// It is this very claim's.
+    Own,
+    /// It will be gone in a moment: the claim can wait for that.
+    Leaving(String),
     /// The claim is refused with this sentence.
     Refuse(String),
 }
@@ -19,21 +23,21 @@ pub fn taken(volume: &Volume, new: &NewVolume, us: &Us) -> Taken {
     let directory = format!("directory {} of share {}", new.directory, new.share);
     let name = &volume.name;
     let owner = volume.claim.as_ref().map(|claim| (claim, claim.uid.as_deref()));
-    let refuse = |why: String| Taken::Refuse(format!("{directory} belongs to volume {name}, {why}"));
+    let told = |why: String| format!("{directory} belongs to volume {name}, {why}");
+    let refuse = |why: String| Taken::Refuse(told(why));
     match owner {
         _ if volume.maker.as_ref() != Some(us) => refuse("which another provisioner or installation made".to_owned()),
-        _ if volume.deleting => refuse("which is being cleaned up; try again in a moment".to_owned()),
-        Some((_, Some(names::FENCE))) => refuse("which is being taken back; try again in a moment".to_owned()),
+        Some((_, Some(uid))) if new.claim_uid.as_deref() == Some(uid) && !volume.deleting => Taken::Own,
+        _ if volume.deleting => Taken::Leaving(told("which is being cleaned up".to_owned())),
+        _ if volume.awaits(&new.claim.0, &new.claim.1) => Taken::Reuse,
+        Some((_, Some(names::FENCE))) => Taken::Leaving(told("which is being taken back".to_owned())),
         _ if volume.phase == Phase::Released && volume.reclaim == Reclaim::Delete => {
-            refuse("whose claim has just gone; try again in a moment".to_owned())
+            Taken::Leaving(told("whose claim has just gone".to_owned()))
         }
         _ if volume.phase == Phase::Released => refuse(format!(
             "which is Released and kept with its data; to give the directory to a new claim: \
              kubectl delete pv {name} (its reclaim policy decides what becomes of the data)"
         )),
-        Some((claim, None)) if !volume.ready && (claim.namespace.clone(), claim.name.clone()) == new.claim => {
-            Taken::Reuse
-        }
         Some((claim, _)) => refuse(format!("which is claim {}/{}'s", claim.namespace, claim.name)),
         None => refuse("which waits for a claim that names it".to_owned()),
     }
@@ -99,6 +103,7 @@ mod tests {
         NewVolume {
             name: format!("pvc-{directory}"),
             claim: ("team-a".to_owned(), "data".to_owned()),
+            claim_uid: None,
             class: "fast".to_owned(),
             access_modes: vec!["ReadWriteMany".to_owned()],
             capacity: Bytes::read(&Quantity("1Gi".to_owned())).unwrap(),
@@ -132,13 +137,52 @@ mod tests {
                 "directory shared of share nas1:/export belongs to volume pvc-shared, ",
                 "",
             ),
-            Taken::Reuse => panic!("used again"),
+            other => panic!("{other:?}"),
         }
     }
 
     #[test]
     fn a_volume_that_nobody_has_had_is_used_again_by_its_claim() {
         assert_eq!(told(|_| ()), Taken::Reuse);
+    }
+
+    #[test]
+    fn a_volume_whose_making_came_to_no_known_end_is_finished_by_its_claim() {
+        let fence = |volume: &mut Volume| volume.claim.as_mut().unwrap().uid = Some(names::FENCE.to_owned());
+        assert_eq!(told(fence), Taken::Reuse);
+    }
+
+    #[test]
+    fn a_claim_that_is_there_finds_its_own_volume_again() {
+        let mut volume = Volume::read(&new("shared").build(Origin::New, &us()));
+        volume.claim.as_mut().unwrap().uid = Some("u-1".to_owned());
+        let own = NewVolume {
+            claim_uid: Some("u-1".to_owned()),
+            ..new("shared")
+        };
+        assert_eq!(taken(&volume, &own, &us()), Taken::Own);
+    }
+
+    #[test]
+    fn one_that_will_be_gone_in_a_moment_is_waited_for() {
+        let leaving = |change: fn(&mut Volume)| match told(change) {
+            Taken::Leaving(why) => why.replace(
+                "directory shared of share nas1:/export belongs to volume pvc-shared, ",
+                "",
+            ),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(leaving(|volume| volume.deleting = true), "which is being cleaned up");
+        assert_eq!(
+            leaving(|volume| volume.phase = Phase::Released),
+            "whose claim has just gone"
+        );
+        let fenced_for_another = |volume: &mut Volume| {
+            let claim = volume.claim.as_mut().unwrap();
+            claim.uid = Some(names::FENCE.to_owned());
+            claim.name = "other".to_owned();
+        };
+        assert_eq!(leaving(fenced_for_another), "which is being taken back");
     }
 
     #[test]
@@ -152,24 +196,12 @@ mod tests {
         assert_eq!(refused(|volume| uid(volume, "u-1")), "which is claim team-a/data's");
         assert_eq!(refused(|volume| volume.ready = true), "which is claim team-a/data's");
         assert_eq!(
-            refused(|volume| volume.deleting = true),
-            "which is being cleaned up; try again in a moment"
-        );
-        assert_eq!(
-            refused(|volume| uid(volume, names::FENCE)),
-            "which is being taken back; try again in a moment"
-        );
-        assert_eq!(
             refused(|volume| volume.maker = None),
             "which another provisioner or installation made"
         );
         assert_eq!(
             refused(|volume| volume.claim = None),
             "which waits for a claim that names it"
-        );
-        assert_eq!(
-            refused(|volume| volume.phase = Phase::Released),
-            "whose claim has just gone; try again in a moment"
         );
         let kept = |volume: &mut Volume| {
             volume.phase = Phase::Released;

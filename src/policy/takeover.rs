@@ -22,10 +22,10 @@ use crate::names::{self, annotation, mark};
 use crate::volume::{Us, area};
 
 /// What an administrator says about old volumes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Terms {
+#[derive(Clone, Copy, Debug)]
+pub struct Terms<'a> {
     /// Where the old program made its directories.
-    pub defaults: Defaults,
+    pub defaults: &'a Defaults,
     /// Directories of several segments are deleted too, if their class says so. The old program left all of them in
     /// place, so people may have come to rely on that: by default they are archived.
     pub delete_nested: bool,
@@ -80,11 +80,11 @@ impl OldVolume {
     }
 
     /// What it is marked with; the error says why it is left alone. `class` is the one that it names, if that is there.
-    pub fn take(&self, class: Option<&StorageClass>, terms: &Terms, us: &Us) -> Result<Taken, String> {
+    pub fn take(&self, class: Option<&StorageClass>, terms: Terms<'_>, us: &Us) -> Result<Taken, String> {
         let (server, path) = self.nfs.as_ref().ok_or("it is no NFS volume")?;
         // A class of that name may be another program's by now.
         let class = class.filter(|class| class.provisioner == us.provisioner);
-        let class = class.map(|class| Class::read(class, &terms.defaults)).transpose();
+        let class = class.map(|class| Class::read(class, terms.defaults)).transpose();
         let class = class.map_err(|mistakes| {
             let name = self.class.as_deref().unwrap_or_default();
             format!(

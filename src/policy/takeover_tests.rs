@@ -16,7 +16,8 @@ fn us() -> Us {
 struct World {
     volume: Value,
     class: Value,
-    terms: Terms,
+    defaults: Defaults,
+    delete_nested: bool,
 }
 
 impl Default for World {
@@ -39,13 +40,11 @@ impl Default for World {
                 "status": {"phase": "Bound"},
             }),
             class: json!({"metadata": {"name": "nfs-client"}, "provisioner": OLD}),
-            terms: Terms {
-                defaults: Defaults {
-                    server: Some("nas1".to_owned()),
-                    share: Some("/export".to_owned()),
-                },
-                delete_nested: false,
+            defaults: Defaults {
+                server: Some("nas1".to_owned()),
+                share: Some("/export".to_owned()),
             },
+            delete_nested: false,
         }
     }
 }
@@ -56,7 +55,11 @@ fn old(change: impl FnOnce(&mut World)) -> Option<Result<Taken, String>> {
     let volume: PersistentVolume = serde_json::from_value(world.volume).unwrap();
     let class: Option<StorageClass> = serde_json::from_value(world.class).unwrap();
     let old = OldVolume::read(&volume, &us())?;
-    Some(old.take(class.as_ref(), &world.terms, &us()))
+    let terms = Terms {
+        defaults: &world.defaults,
+        delete_nested: world.delete_nested,
+    };
+    Some(old.take(class.as_ref(), terms, &us()))
 }
 
 fn taken(change: impl FnOnce(&mut World)) -> Taken {
@@ -218,7 +221,7 @@ fn a_nested_directory_is_archived_unless_the_flag_lets_it_be_deleted() {
         let taken = taken(|world| {
             at("/export/team-a/data")(world);
             world.class["parameters"] = json!({"onDelete": on_delete});
-            world.terms.delete_nested = delete_nested;
+            world.delete_nested = delete_nested;
         });
         assert_eq!(taken.directory.as_str(), "team-a/data");
         taken.on_delete
@@ -264,7 +267,7 @@ fn what_is_not_strictly_below_a_share_is_left_alone() {
     );
     let nothing = refused(|world| {
         world.class = json!(null);
-        world.terms = Terms::default();
+        world.defaults = Defaults::default();
     });
     assert!(
         nothing.starts_with("nas1:/export/team-a-data-pvc-1 is not below any share;"),
@@ -297,7 +300,7 @@ fn the_share_is_the_flags_or_the_classs() {
     );
     let root = taken(|world| {
         at("/data")(world);
-        world.terms.defaults.share = Some("/".to_owned());
+        world.defaults.share = Some("/".to_owned());
     });
     assert_eq!((root.share.path(), root.directory.as_str()), ("/", "data"));
     let spelling = taken(|world| world.volume["spec"]["nfs"]["server"] = json!("NAS1."));

@@ -20,8 +20,10 @@ use crate::storage::Attributes;
 pub struct NewVolume {
     /// `pvc-<uuid>`.
     pub name: String,
-    /// The claim's namespace and name; its uid is not known yet.
+    /// The claim's namespace and name.
     pub claim: (String, String),
+    /// The claim's uid; inside an admission review it is not known yet.
+    pub claim_uid: Option<String>,
     /// The claim's class.
     pub class: String,
     /// The claim's modes.
@@ -68,11 +70,18 @@ impl NewVolume {
             "spec": {
                 "accessModes": spec["accessModes"],
                 "capacity": spec["capacity"],
+                "claimRef": {"uid": self.reference()},
                 "mountOptions": spec["mountOptions"],
                 "persistentVolumeReclaimPolicy": spec["persistentVolumeReclaimPolicy"],
                 "storageClassName": spec["storageClassName"],
             },
         })
+    }
+
+    /// The claim's uid as the volume begins: inside an admission review there is none. A claim that is there is kept away by
+    /// the fence until the directory is there, too: the controller manager would bind the two at once.
+    fn reference(&self) -> Option<String> {
+        self.claim_uid.as_ref().map(|_| names::FENCE.to_owned())
     }
 
     /// The object that is sent to the API server.
@@ -116,6 +125,7 @@ impl NewVolume {
                     kind: Some("PersistentVolumeClaim".to_owned()),
                     namespace: Some(self.claim.0.clone()),
                     name: Some(self.claim.1.clone()),
+                    uid: self.reference(),
                     ..ObjectReference::default()
                 }),
                 mount_options: Some(self.mount_options.clone()).filter(|options| !options.is_empty()),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{NFSVolumeSource, PersistentVolume};
 
 use super::{Origin, Us};
@@ -38,6 +39,8 @@ pub struct Volume {
     pub capacity: u128,
     /// What Kubernetes does with it.
     pub reclaim: Reclaim,
+    /// When a call made it or used it last.
+    pub since: Option<Timestamp>,
     /// A claim has come and the directory was there for it.
     pub ready: bool,
     /// Which call of the webhook made it or used it last: what it says may have changed with that.
@@ -126,6 +129,10 @@ impl Volume {
                 Some("Delete") => Reclaim::Delete,
                 _ => Reclaim::Retain,
             },
+            since: {
+                let touched = marks.get(mark::TOUCHED).and_then(|time| time.parse().ok());
+                touched.max(meta.creation_timestamp.as_ref().map(|time| time.0))
+            },
             ready: marks.get(mark::READY).is_some_and(|ready| ready == "true"),
             attempt: marks.get(mark::ATTEMPT).cloned(),
             maker: maker.map(|(provisioner, instance)| Us {
@@ -133,6 +140,24 @@ impl Volume {
                 instance: instance.clone(),
             }),
         }
+    }
+
+    /// Whether no claim has it, and a call that may still go on, or has come to no known end, made it for the claim of this
+    /// namespace and name.
+    pub fn awaits(&self, namespace: &str, name: &str) -> bool {
+        let meant = |claim: &ClaimRef| {
+            (claim.namespace.as_str(), claim.name.as_str()) == (namespace, name)
+                && match claim.uid.as_deref() {
+                    None => self.phase == Phase::Unbound,
+                    // The controller manager knows no such claim, and calls the volume Released.
+                    Some(uid) => uid == names::FENCE && self.phase != Phase::Bound,
+                }
+        };
+        self.held
+            && !self.deleting
+            && !self.ready
+            && self.record.as_ref().is_ok_and(|record| record.identity.is_none())
+            && self.claim.as_ref().is_some_and(meant)
     }
 
     /// Whether a claim has had it: then its directory may hold data.

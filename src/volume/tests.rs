@@ -17,6 +17,7 @@ fn new() -> NewVolume {
     NewVolume {
         name: "pvc-1".to_owned(),
         claim: ("team-a".to_owned(), "data".to_owned()),
+        claim_uid: None,
         class: "fast".to_owned(),
         access_modes: vec!["ReadWriteMany".to_owned()],
         capacity: Bytes::read(&Quantity("1Gi".to_owned())).unwrap(),

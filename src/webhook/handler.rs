@@ -181,12 +181,22 @@ impl Handler {
                 (Answer::change(&request.object, &changed), "provision")
             }
             Err(Failure::ClaimExists) => (Answer::Allow, "pass"),
+            Err(failure) if failure.passes(new.on_failure) => {
+                tracing::info!("queued: {failure}");
+                warnings.push(format!(
+                    "this claim waits, and gets its volume as soon as it can: {failure}"
+                ));
+                (without_volume(&request.object), "queue")
+            }
             Err(failure) => deny(failure.to_string()),
         }
     }
 }
 
 fn without_volume(claim: &Value) -> Answer {
+    if claim["spec"]["volumeName"].is_null() {
+        return Answer::Allow;
+    }
     let mut changed = claim.clone();
     if let Some(spec) = changed["spec"].as_object_mut() {
         spec.remove("volumeName");

@@ -40,7 +40,12 @@ impl Scene {
 
     /// A scene of another provisioner.
     pub async fn of(provisioner: &str) -> Self {
-        Self::build(json!({}), json!({}), provisioner).await
+        Self::of_with(provisioner, json!({})).await
+    }
+
+    /// A scene of another provisioner whose class has these fields besides.
+    pub async fn of_with(provisioner: &str, class: Value) -> Self {
+        Self::build(class, json!({}), provisioner).await
     }
 
     async fn build(class: Value, annotations: Value, provisioner: &str) -> Self {
@@ -221,9 +226,28 @@ impl Scene {
         let events: Api<Event> = Api::all(self.client.clone());
         let about = ListParams::default().fields(&format!("involvedObject.name={object},reason={reason}"));
         eventually(&format!("Event {reason} on {object}"), async || {
-            events.list(&about).await.expect("Events").items.pop()?.message
+            let told = events.list(&about).await.expect("Events").items.into_iter();
+            let here = |event: &Event| {
+                let namespace = event.involved_object.namespace.as_ref();
+                namespace.is_none_or(|namespace| *namespace == self.name)
+            };
+            told.filter(here).last()?.message
         })
         .await
+    }
+
+    /// Makes a volume.
+    pub async fn volumes_create(&self, volume: Value) {
+        let created = self.volumes().create(&PostParams::default(), &from(volume)).await;
+        created.expect("volume");
+    }
+
+    /// Changes the annotations of this scene's namespace.
+    pub async fn annotate_namespace(&self, annotations: Value) {
+        let api: Api<Namespace> = Api::all(self.client.clone());
+        let patch = Patch::Merge(json!({"metadata": {"annotations": annotations}}));
+        let patched = api.patch(&self.name, &PatchParams::default(), &patch).await;
+        patched.expect("namespace annotated");
     }
 
     /// Changes a volume.

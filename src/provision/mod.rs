@@ -1,8 +1,11 @@
 //! The effects of a decision to provision.
 //!
-//! Order: a live look for a claim of that name, and for the directory; the volume; then the directory. The volume is
-//! the record of the intent: whatever dies after it is created, a loop finds it and finishes or undoes the work, and
-//! nothing ever exists on the server that no volume records.
+//! Order: a live look at the claim, and for the directory; the volume; then the directory. The volume is the record of the
+//! intent: whatever dies after it is created, a loop finds it and finishes or undoes the work, and nothing ever exists on
+//! the server that no volume records. The webhook's claim must not be there yet; the catch-up's must, and gets its volume
+//! when the directory is there.
+
+mod undo;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,13 +17,13 @@ use serde_json::json;
 use tokio::time::{Instant, timeout_at};
 
 use crate::cluster::Cluster;
-use crate::fence::{self, is_gone};
+use crate::fence;
 use crate::names::mark;
 use crate::ops::metrics::Metrics;
 use crate::ops::tasks::Tasks;
-use crate::policy::settings::ExistingDirectory;
+use crate::policy::settings::{ExistingDirectory, OnStorageFailure};
 use crate::policy::taken::{Taken, overlapping, taken};
-use crate::storage::{Existing, Found, Storage, StorageError};
+use crate::storage::{Existing, Found, Outcome, Storage, StorageError};
 use crate::volume::{NewVolume, Origin, Us, Volume};
 
 /// Between two tries to write what somebody else is writing to.
@@ -50,6 +53,9 @@ pub enum Failure {
     /// A claim of that name is on its way out: when the API server comes to this one, it may be gone or not.
     #[error("a claim of this name is still being deleted; try again in a moment")]
     ClaimLeaving,
+    /// The claim that was to be provisioned is gone, or has a volume by now.
+    #[error("the claim is gone or has a volume by now")]
+    ClaimServed,
     /// The directory is there already, and was made by somebody else.
     #[error(
         "directory {0} is there already and may hold somebody's data; move it away, choose another name for the claim, or \
@@ -59,6 +65,9 @@ pub enum Failure {
     /// The directory, or one above or in it, has a volume already.
     #[error("{0}")]
     Taken(String),
+    /// The same, but that volume will be gone in a moment.
+    #[error("{0}")]
+    Leaving(String),
     /// The NFS server.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -72,21 +81,31 @@ pub enum Failure {
     ApiSilent(&'static str),
 }
 
+impl Failure {
+    /// Whether it goes away by itself, so that the claim may be admitted without a volume and get one later. A server that
+    /// refuses will refuse later, too: its user had better read that now.
+    pub fn passes(&self, on_failure: OnStorageFailure) -> bool {
+        match self {
+            Self::Leaving(_) => true,
+            Self::Storage(error) => on_failure == OnStorageFailure::Queue && error.transient(),
+            _ => false,
+        }
+    }
+}
+
 impl Provisioner {
     /// Makes the volume and its directory. What is particular to this claim and would surprise its user is a warning.
     ///
-    /// After success both are there. After a failure nothing is there, or a volume without a claim's uid that is undone a
-    /// moment later: fenced and marked deleted, so that the cleanup takes its directory and then itself away. After a
-    /// crash the volume, if it exists, has no claim uid.
+    /// After success both are there. After a failure nothing is there, or a volume that no claim has: undone a moment later,
+    /// or, if the NFS server may still carry out what it was asked, fenced and left for the claim or for the orphan loop.
+    /// After a crash the volume, if it exists, is such a one.
     pub async fn provision(&self, new: &NewVolume, deadline: Instant) -> Result<Vec<String>, Failure> {
-        let claim = self.claim_exists(new, deadline);
+        let claim = self.claim_asks(new, deadline);
         let directory = self
             .metrics
             .wait("nfs", self.storage.look_up(&new.share, &new.directory, deadline));
         let (claim, directory) = self.metrics.wait_for_both(claim, directory).await;
-        if claim? {
-            return Err(Failure::ClaimExists);
-        }
+        claim?;
         let found = directory?;
         let denied = found.is_some() && new.existing == ExistingDirectory::Deny;
         let exists = || Failure::DirectoryExists(format!("{} of share {}", new.directory, new.share));
@@ -95,7 +114,10 @@ impl Provisioner {
         }
         let mut origin = if found.is_some() { Origin::Adopted } else { Origin::New };
         match self.create(new, origin, deadline).await {
-            Err(Failure::Api(_, error)) if fence::is_taken(&error) => origin = self.earlier(new, deadline).await?,
+            Err(Failure::Api(_, error)) if fence::is_taken(&error) => match self.earlier(new, deadline).await? {
+                Some(earlier) => origin = earlier,
+                None => return Ok(Vec::new()),
+            },
             // The volume that had it has just gone, and has left it.
             Ok(()) if denied => {
                 self.abandon(new);
@@ -104,8 +126,16 @@ impl Provisioner {
             created => created?,
         }
         if let Err(failure) = self.make(new, origin, deadline).await {
-            self.abandon(new);
+            match &failure {
+                Failure::Storage(error) if error.outcome == Outcome::Unknown => self.close(new),
+                _ => self.abandon(new),
+            }
             return Err(failure);
+        }
+        if let Some(uid) = &new.claim_uid {
+            let volumes = self.volumes();
+            let give = fence::give(&volumes, &new.name, &new.attempt, uid);
+            self.in_time("give a volume to its claim", deadline, give).await?;
         }
         let adopted = found.filter(|found| origin == Origin::Adopted && found.mode != new.attributes.mode);
         let keeps = |found: Found| {
@@ -118,22 +148,25 @@ impl Provisioner {
     }
 
     /// A volume of this name is there already: from an earlier call for this very claim, then it becomes what this call
-    /// wants; or it is somebody's. Returns whose work the directory is.
+    /// wants; or it is somebody's. Returns whose work the directory is; `None` if the claim has the volume already, and the
+    /// binder looks after it.
     ///
     /// From then on the volume is this call's to undo, and not the earlier one's. The patch changes its version, so an
     /// orphan loop that has just judged it leaves it alone.
-    async fn earlier(&self, new: &NewVolume, deadline: Instant) -> Result<Origin, Failure> {
+    async fn earlier(&self, new: &NewVolume, deadline: Instant) -> Result<Option<Origin>, Failure> {
         loop {
             let Some(volume) = self.volume(new, deadline).await? else {
-                let gone = "the directory was in use until a moment ago; try again";
-                return Err(Failure::Taken(gone.to_owned()));
+                return Err(Failure::Leaving(
+                    "the directory was in use until a moment ago".to_owned(),
+                ));
             };
             // Another call may have brought this very claim in since: then the volume is its own, as it is.
-            if self.claim_exists(new, deadline).await? {
-                return Err(Failure::ClaimExists);
-            }
-            if let Taken::Refuse(why) = taken(&volume, new, &self.us) {
-                return Err(Failure::Taken(why));
+            self.claim_asks(new, deadline).await?;
+            match taken(&volume, new, &self.us) {
+                Taken::Reuse => {}
+                Taken::Own => return Ok(None),
+                Taken::Leaving(why) => return Err(Failure::Leaving(why)),
+                Taken::Refuse(why) => return Err(Failure::Taken(why)),
             }
             let origin = volume.record.as_ref().map_or(Origin::Adopted, |record| record.origin);
             let mut fields = new.overwrite(origin, &self.us);
@@ -141,7 +174,7 @@ impl Provisioner {
             let volumes = self.volumes();
             let merge = fence::merge(&volumes, &volume, fields);
             match self.in_time("use a volume again", deadline, merge).await {
-                Ok(()) => return Ok(origin),
+                Ok(()) => return Ok(Some(origin)),
                 // The controller manager has written to it meanwhile.
                 Err(Failure::Api(_, error)) if fence::is_taken(&error) => tokio::time::sleep(PAUSE).await,
                 Err(failure) => {
@@ -192,70 +225,25 @@ impl Provisioner {
         self.in_time("look for a volume of this name", deadline, look).await
     }
 
-    /// Undoes a volume that an earlier call made and this answer does not use; unless the claim is there and names it.
-    ///
-    /// Before the answer: a volume that names a claim is bound to the claim of that name as soon as it appears, whatever
-    /// its class, and whether or not it names the volume.
-    pub async fn discard(&self, volume: &Volume, deadline: Instant) -> Result<(), Failure> {
-        let Some(meant) = &volume.claim else { return Ok(()) };
-        let look = self.cluster.claim(&meant.namespace, &meant.name);
-        let claim = self.in_time("look for a claim of this name", deadline, look).await?;
-        if claim.is_some_and(|claim| claim.volume_name.as_ref() == Some(&volume.name)) {
-            return Ok(());
-        }
-        let volumes = self.volumes();
-        let take_back = fence::take_back(&volumes, &volume.name, fence::uid(volume));
-        match self.in_time("take a volume back", deadline, take_back).await {
-            Err(Failure::Api(_, error)) if is_gone(&error) => Ok(()),
-            done => done,
-        }
-    }
-
-    /// Undoes, after the answer, a volume whose making has failed or came to no known end: then it may appear later.
-    /// Nothing but what this very call has made: the name may be another's.
-    fn abandon(&self, new: &NewVolume) {
-        const LOOKS: [Duration; 3] = [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(4)];
-        let (provisioner, new) = (self.clone(), new.clone());
-        self.tasks.spawn(async move {
-            for pause in LOOKS {
-                let stop = provisioner.tasks.stop();
-                stop.run_until_cancelled(tokio::time::sleep(pause)).await;
-                match provisioner.try_to_abandon(&new).await {
-                    Ok(()) => return,
-                    // Another call's by now, or always was.
-                    Err(error) if fence::is_outdated(&error) => return,
-                    Err(error) if is_gone(&error) => {}
-                    Err(error) => {
-                        tracing::warn!(%error, volume = new.name, "a volume that no claim uses could not be undone");
-                    }
-                }
-            }
+    /// Whether the claim is as this call needs it: not there yet, or the very one that is to be provisioned, still without a
+    /// volume.
+    async fn claim_asks(&self, new: &NewVolume, deadline: Instant) -> Result<(), Failure> {
+        let (namespace, name) = &new.claim;
+        let Some(uid) = &new.claim_uid else {
+            let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.cluster.client.clone(), namespace);
+            let look = claims.get_metadata_opt(name);
+            return match self.in_time("look for a claim of this name", deadline, look).await? {
+                Some(claim) if claim.metadata.deletion_timestamp.is_some() => Err(Failure::ClaimLeaving),
+                Some(_) => Err(Failure::ClaimExists),
+                None => Ok(()),
+            };
+        };
+        let look = self.cluster.claim(namespace, name);
+        let claim = self.in_time("look at the claim", deadline, look).await?;
+        let asks = claim.is_some_and(|claim| {
+            claim.uid == *uid && !claim.deleting && claim.volume_name.as_ref().is_none_or(|volume| *volume == new.name)
         });
-    }
-
-    async fn try_to_abandon(&self, new: &NewVolume) -> kube::Result<()> {
-        let (namespace, name) = &new.claim;
-        let claim = self.cluster.claim(namespace, name).await?;
-        if claim.is_some_and(|claim| claim.volume_name.as_ref() == Some(&new.name)) {
-            // A call at the same time has brought it in.
-            return Ok(());
-        }
-        fence::take_back(
-            &self.volumes(),
-            &new.name,
-            fence::marked(mark::ATTEMPT, new.attempt.as_str()),
-        )
-        .await
-    }
-
-    async fn claim_exists(&self, new: &NewVolume, deadline: Instant) -> Result<bool, Failure> {
-        let (namespace, name) = &new.claim;
-        let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.cluster.client.clone(), namespace);
-        let look = claims.get_metadata_opt(name);
-        match self.in_time("look for a claim of this name", deadline, look).await? {
-            Some(claim) if claim.metadata.deletion_timestamp.is_some() => Err(Failure::ClaimLeaving),
-            claim => Ok(claim.is_some()),
-        }
+        if asks { Ok(()) } else { Err(Failure::ClaimServed) }
     }
 
     async fn create(&self, new: &NewVolume, origin: Origin, deadline: Instant) -> Result<(), Failure> {

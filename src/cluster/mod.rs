@@ -4,17 +4,19 @@
 //! after it must not pass unserved for that. What the watch has may be a moment old: that is enough for policy, which
 //! could as well have been changed a moment later. Volumes and claims are looked up live.
 
+mod cut;
+mod watched;
+
 use std::sync::Arc;
 
-use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::{NFSVolumeSource, Namespace, PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::ListParams;
 use kube::core::PartialObjectMeta;
-use kube::runtime::reflector::{self, ObjectRef, Store};
-use kube::runtime::{WatchStreamExt, watcher};
+use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Client, ResourceExt};
 
+pub use self::watched::Watched;
 use crate::names::{self, is_object_name, mark};
 use crate::policy::claim::Claim;
 use crate::policy::decide;
@@ -26,46 +28,44 @@ use crate::volume::{Volume, area};
 pub struct Cluster {
     /// For everything else.
     pub client: Client,
-    classes: Store<StorageClass>,
-    namespaces: Store<PartialObjectMeta<Namespace>>,
-    volumes: Store<PersistentVolume>,
+    /// All classes.
+    pub classes: Watched<StorageClass>,
+    /// All namespaces.
+    pub namespaces: Watched<PartialObjectMeta<Namespace>>,
+    /// All volumes.
+    pub volumes: Watched<PersistentVolume>,
+    /// All claims.
+    pub claims: Watched<PersistentVolumeClaim>,
 }
 
 impl Cluster {
-    /// Prepares the watches of classes and namespaces; the future that comes with it keeps them up and never ends.
-    /// Volumes are watched by the controller, which lends its store.
-    pub fn new(client: Client, volumes: Store<PersistentVolume>) -> (Self, impl Future<Output = ()> + Send + use<>) {
-        let (classes, classes_writer) = reflector::store();
-        let (namespaces, namespaces_writer) = reflector::store();
-        let config = watcher::Config::default;
-        let classes_watch = watcher(Api::all(client.clone()), config())
-            .default_backoff()
-            .modify(|class: &mut StorageClass| class.metadata.managed_fields = None)
-            .reflect(classes_writer);
-        let namespaces_watch = watcher(Api::<PartialObjectMeta<Namespace>>::all(client.clone()), config())
-            .default_backoff()
-            .modify(|namespace: &mut PartialObjectMeta<Namespace>| namespace.metadata.managed_fields = None)
-            .reflect(namespaces_writer);
+    /// Prepares the watches; the future that comes with them keeps them up and never ends.
+    pub fn new(client: Client) -> (Self, impl Future<Output = ()> + Send) {
+        let (classes, classes_watch) = Watched::new("StorageClasses", Api::all(client.clone()), cut::class);
+        let (namespaces, namespaces_watch) = Watched::new("Namespaces", Api::all(client.clone()), cut::namespace);
+        let (volumes, volumes_watch) = Watched::new("PersistentVolumes", Api::all(client.clone()), cut::volume);
+        let (claims, claims_watch) = Watched::new("PersistentVolumeClaims", Api::all(client.clone()), cut::claim);
         let watches = async {
-            tokio::join!(
-                keep_up("StorageClasses", classes_watch),
-                keep_up("Namespaces", namespaces_watch)
-            );
+            tokio::join!(classes_watch, namespaces_watch, volumes_watch, claims_watch);
         };
         let cluster = Self {
             client,
             classes,
             namespaces,
             volumes,
+            claims,
         };
         (cluster, watches)
     }
 
-    /// Waits until classes and namespaces have their first list. To be called once: kube's stores wake one waiter only
-    /// (kube-runtime's `DelayedInit`).
+    /// Waits until all watches have their first list. To be called once.
     pub async fn ready(&self) {
-        // An error means that the watch was dropped: the process is ending.
-        let _ = tokio::join!(self.classes.wait_until_ready(), self.namespaces.wait_until_ready());
+        tokio::join!(
+            self.classes.ready(),
+            self.namespaces.ready(),
+            self.volumes.ready(),
+            self.claims.ready()
+        );
     }
 
     /// The class of that name.
@@ -118,12 +118,7 @@ impl Cluster {
                 })
         };
         let mut neighbours: Vec<Volume> = live.iter().map(Volume::read).collect();
-        if self.volumes.is_empty() {
-            // The watch has not begun: what the list would show of it counts.
-            let all = volumes.list(&ListParams::default()).await?;
-            neighbours.extend(all.iter().filter(|volume| elsewhere(volume)).map(Volume::read));
-        }
-        for volume in self.volumes.state().iter().filter(|volume| elsewhere(volume)) {
+        for volume in self.volumes.store().state().iter().filter(|volume| elsewhere(volume)) {
             // What the watch has may be gone.
             neighbours.extend(self.volume(&volume.name_any()).await?);
         }
@@ -143,14 +138,5 @@ impl Cluster {
     pub async fn claim(&self, namespace: &str, name: &str) -> kube::Result<Option<Claim>> {
         let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), namespace);
         Ok(claims.get_opt(name).await?.map(|claim| Claim::read(&claim, namespace)))
-    }
-}
-
-async fn keep_up<T>(what: &str, stream: impl Stream<Item = Result<T, watcher::Error>>) {
-    let mut stream = std::pin::pin!(stream);
-    while let Some(event) = stream.next().await {
-        if let Err(error) = event {
-            tracing::warn!(%error, "the watch of {what} broke; it is taken up again");
-        }
     }
 }

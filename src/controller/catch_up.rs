@@ -1,0 +1,267 @@
+//! Claims that the webhook did not give a volume: Bindery was away, the claim was queued, its namespace was exempt.
+//!
+//! Trigger: a claim of one of our classes without a volume, and every change of a class or of the claim's namespace.
+//! The decision and the effects are the webhook's. The volume's name comes from the claim's uid, so that every try, on
+//! whichever replica, means the same volume; a volume that an earlier call made for the claim is finished first. When the
+//! directory is there the volume names the claim, and the controller manager binds the two. A refusal becomes an Event,
+//! and is looked at again when something that has a say changes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::{Namespace, PersistentVolumeClaim};
+use k8s_openapi::api::storage::v1::StorageClass;
+use kube::ResourceExt;
+use kube::core::PartialObjectMeta;
+use kube::runtime::controller::{self, Action, Controller};
+use kube::runtime::reflector::ObjectRef;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+use uuid::Uuid;
+
+use super::failure::{Pauses, fault};
+use super::gate::Gates;
+use crate::names::reason;
+use crate::ops::events::Events;
+use crate::policy::claim::{Claim, Name};
+use crate::policy::class::{Class, Defaults};
+use crate::policy::decide::{Decision, Facts, Verdict, decide};
+use crate::provision::{self, Provisioner};
+use crate::volume::{NewVolume, Volume};
+
+/// Time for one claim. Nobody waits for it at a terminal.
+const DEADLINE: Duration = Duration::from_secs(20);
+/// While a claim waits for its pod to be scheduled, or for nothing in particular.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// What the loop works with.
+#[derive(Clone)]
+pub struct CatchUp {
+    /// The effects, and the cluster.
+    pub provisioner: Provisioner,
+    /// For classes that name no server or share.
+    pub defaults: Defaults,
+    /// What people read.
+    pub events: Events,
+    /// Who goes first.
+    pub gates: Gates,
+    /// How long each failing claim waits.
+    pub pauses: Pauses,
+}
+
+/// Why a claim has no volume yet.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// It could not be provisioned.
+    #[error(transparent)]
+    Provision(#[from] provision::Failure),
+    /// The API server did not tell what has a say.
+    #[error("the API server refused a request: {0}")]
+    Api(#[from] kube::Error),
+}
+
+/// Provisions what waits, until `stop`; a claim that is being provisioned is brought to its end.
+pub async fn run(catch_up: CatchUp, stop: CancellationToken) {
+    let cluster = catch_up.provisioner.cluster.clone();
+    let of_class = cluster.claims.store().clone();
+    let in_namespace = cluster.claims.store().clone();
+    let claims = cluster.claims.store().clone();
+    Controller::for_stream(cluster.claims.events(), claims)
+        .watches_stream(cluster.classes.events(), move |class: StorageClass| {
+            let name = class.name_any();
+            let theirs = of_class.state_filter(move |claim| is_waiting(claim) && class_of(claim) == Some(&name));
+            theirs.into_iter().map(|claim| ObjectRef::from(&*claim))
+        })
+        .watches_stream(
+            cluster.namespaces.events(),
+            move |namespace: PartialObjectMeta<Namespace>| {
+                let name = namespace.name_any();
+                let theirs = in_namespace
+                    .state_filter(move |claim| is_waiting(claim) && claim.namespace().as_ref() == Some(&name));
+                theirs.into_iter().map(|claim| ObjectRef::from(&*claim))
+            },
+        )
+        // The gates limit what runs at once.
+        .with_config(controller::Config::default().concurrency(0))
+        .graceful_shutdown_on(stop.cancelled_owned())
+        .run(turn, failed, Arc::new(catch_up))
+        .for_each(async |_| ())
+        .await;
+}
+
+/// Whether a claim may be one of those, as far as the watch knows.
+fn is_waiting(claim: &PersistentVolumeClaim) -> bool {
+    let phase = claim.status.as_ref().and_then(|status| status.phase.as_deref());
+    claim.metadata.deletion_timestamp.is_none()
+        && phase.is_none_or(|phase| phase == "Pending")
+        && class_of(claim).is_some()
+}
+
+fn class_of(claim: &PersistentVolumeClaim) -> Option<&String> {
+    let beta = claim.annotations().get(crate::names::annotation::BETA_CLASS);
+    beta.or(claim.spec.as_ref()?.storage_class_name.as_ref())
+        .filter(|name| !name.is_empty())
+}
+
+async fn turn(stored: Arc<PersistentVolumeClaim>, catch_up: Arc<CatchUp>) -> Result<Action, Failure> {
+    if !is_waiting(&stored) {
+        return Ok(Action::await_change());
+    }
+    let (namespace, name) = (stored.namespace().unwrap_or_default(), stored.name_any());
+    let span = tracing::info_span!("catch-up", claim = format!("{namespace}/{name}"));
+    let stored = Claim::read(&stored, &namespace);
+    Box::pin(catch_up.look_at(&stored, &name).instrument(span)).await?;
+    catch_up.pauses.end(&key(&stored, &name));
+    Ok(Action::await_change())
+}
+
+fn failed(claim: Arc<PersistentVolumeClaim>, failure: &Failure, catch_up: Arc<CatchUp>) -> Action {
+    let name = claim.name_any();
+    let claim = Claim::read(&claim, &claim.namespace().unwrap_or_default());
+    let (_, pause) = catch_up.pauses.next(&key(&claim, &name));
+    let pause = pause.min(LONGEST_PAUSE);
+    let cause = match failure {
+        Failure::Provision(provision::Failure::Storage(error)) => fault(error.fault),
+        Failure::Provision(provision::Failure::Leaving(_)) => "Leaving",
+        Failure::Provision(_) | Failure::Api(_) => "Api",
+    };
+    let note = format!("{failure}. It is tried again");
+    let events = catch_up.events.clone();
+    let tasks = catch_up.provisioner.tasks.clone();
+    tasks.spawn(async move {
+        events
+            .warn_claim(&claim, reason::PROVISIONING_FAILED, cause, note)
+            .await;
+    });
+    Action::requeue(pause)
+}
+
+fn key(claim: &Claim, name: &str) -> String {
+    format!("{}/{name}", claim.namespace)
+}
+
+impl CatchUp {
+    async fn look_at(&self, stored: &Claim, name: &str) -> Result<(), Failure> {
+        let cluster = &self.provisioner.cluster;
+        let Some(class_name) = &stored.class else { return Ok(()) };
+        let Some(class) = cluster.class(class_name).await? else {
+            return Ok(());
+        };
+        if class.provisioner != self.provisioner.us.provisioner {
+            return Ok(());
+        }
+        if stored.volume_name.is_none() && waits_for_its_pod(&class) && !stored.has_node {
+            return Ok(());
+        }
+        // A class with mistakes has no server; its claims are refused soon enough.
+        let server = Class::read(&class, &self.defaults).map_or(String::new(), |class| class.share.server().to_owned());
+        let _pass = self.gates.enter(&server, stored.created).await;
+        let stop = self.provisioner.tasks.stop();
+        let Some(claim) = cluster.claim(&stored.namespace, name).await? else {
+            return Ok(());
+        };
+        if stop.is_cancelled() || claim.uid != stored.uid || claim.deleting {
+            return Ok(());
+        }
+        match &claim.volume_name {
+            None => Box::pin(self.provide(&claim, name, &class)).await,
+            Some(volume) => self.replace(&claim, name, &class, volume).await,
+        }
+    }
+
+    /// A claim that names no volume.
+    async fn provide(&self, claim: &Claim, name: &str, class: &StorageClass) -> Result<(), Failure> {
+        let us = &self.provisioner.us;
+        let store = self.provisioner.cluster.volumes.store();
+        let earlier = store.find(|volume| {
+            let volume = Volume::read(volume);
+            volume.maker.as_ref() == Some(&**us) && volume.awaits(&claim.namespace, name)
+        });
+        // What the watch has may be a moment old.
+        let earlier = match earlier {
+            Some(volume) => self.provisioner.cluster.volume(&volume.name_any()).await?,
+            None => None,
+        };
+        let verdict = self.decide(claim, class, earlier.as_ref()).await?;
+        let deadline = Instant::now() + DEADLINE;
+        if let Some(unused) = &verdict.unused {
+            Box::pin(self.provisioner.discard(unused, deadline)).await?;
+        }
+        match verdict.decision {
+            Decision::Pass(_) => Ok(()),
+            Decision::Deny(why) => self.refuse(claim, why).await,
+            Decision::Provision(new) => self.provision(claim, &new, deadline).await,
+        }
+    }
+
+    /// A claim that names a volume: none of our business, unless that volume is not there. It is made only if this very
+    /// claim would get one of that name: else whoever writes a claim could have volumes made under names of their choice.
+    async fn replace(&self, claim: &Claim, name: &str, class: &StorageClass, volume: &str) -> Result<(), Failure> {
+        if self.provisioner.cluster.volume(volume).await?.is_some() {
+            return Ok(());
+        }
+        let unnamed = Claim {
+            volume_name: None,
+            name: Name::Given(name.to_owned()),
+            ..claim.clone()
+        };
+        let verdict = self.decide(&unnamed, class, None).await?;
+        match verdict.decision {
+            Decision::Provision(new) if new.name == volume => {
+                self.provision(claim, &new, Instant::now() + DEADLINE).await
+            }
+            Decision::Provision(_) | Decision::Deny(_) => {
+                let note = format!(
+                    "volume {volume}, which this claim names, does not exist; delete the claim and create it again without spec.volumeName"
+                );
+                self.events.tell_claim(claim, reason::VOLUME_MISSING, note).await;
+                Ok(())
+            }
+            Decision::Pass(_) => Ok(()),
+        }
+    }
+
+    async fn decide(&self, claim: &Claim, class: &StorageClass, volume: Option<&Volume>) -> Result<Verdict, Failure> {
+        let namespace = self.provisioner.cluster.namespace(&claim.namespace).await?;
+        Ok(decide(&Facts {
+            claim,
+            class: Some(class),
+            namespace: &namespace,
+            volume,
+            defaults: &self.defaults,
+            us: &self.provisioner.us,
+            // Every object of the API has one.
+            fresh: claim.uid.parse().unwrap_or_else(|_| Uuid::new_v4()),
+        }))
+    }
+
+    async fn provision(&self, claim: &Claim, new: &NewVolume, deadline: Instant) -> Result<(), Failure> {
+        match self.provisioner.provision(new, deadline).await {
+            Ok(warnings) => {
+                for warning in warnings {
+                    self.events.tell_claim(claim, reason::PROVISIONED, warning).await;
+                }
+                tracing::info!(volume = new.name, share = %new.share, directory = %new.directory, "provisioned");
+                self.provisioner.metrics.step("caught up");
+                Ok(())
+            }
+            Err(provision::Failure::ClaimServed | provision::Failure::ClaimExists) => Ok(()),
+            Err(failure @ (provision::Failure::Taken(_) | provision::Failure::DirectoryExists(_))) => {
+                self.refuse(claim, failure.to_string()).await
+            }
+            Err(failure) => Err(failure.into()),
+        }
+    }
+
+    /// In the words that the webhook would have used.
+    async fn refuse(&self, claim: &Claim, why: String) -> Result<(), Failure> {
+        self.events.tell_claim(claim, reason::REFUSED, why).await;
+        Ok(())
+    }
+}
+
+fn waits_for_its_pod(class: &StorageClass) -> bool {
+    class.volume_binding_mode.as_deref() == Some("WaitForFirstConsumer")
+}

@@ -1,0 +1,49 @@
+//! Annotations that do not count are told on the object that carries them, when a claim has met them.
+//!
+//! Whoever created the claim at a terminal has read it there; who looks after the namespace, or has used a tool that
+//! shows no warnings, reads it here.
+
+use kube::runtime::reflector::ObjectRef;
+
+use super::Volumes;
+use crate::names::{self, reason};
+use crate::policy::annotations::Said;
+use crate::policy::claim::Claim;
+use crate::policy::class::Class;
+use crate::policy::key::Key;
+
+impl Volumes {
+    /// Tells what the claim and its namespace say in vain. Nothing depends on it.
+    pub(super) async fn tell_ignored(&self, claim: &Claim) {
+        let namespace = self.cluster.namespaces.get(&ObjectRef::new(&claim.namespace));
+        let theirs = namespace
+            .as_ref()
+            .and_then(|namespace| namespace.metadata.annotations.as_ref());
+        let speaks = |key: &String| key.starts_with(names::PREFIX);
+        if !claim
+            .annotations
+            .keys()
+            .chain(theirs.into_iter().flat_map(|all| all.keys()))
+            .any(speaks)
+        {
+            return;
+        }
+        let Some(class) = &claim.class else { return };
+        let Ok(Some(class)) = self.cluster.class(class).await else {
+            return;
+        };
+        let Ok(class) = Class::read(&class, &self.defaults) else {
+            return;
+        };
+        let said = Said::read(&claim.annotations, &class.claim_overrides);
+        for warning in said.warnings("claim", &class.name, Key::ClaimOverrides) {
+            self.events.tell_claim(claim, reason::IGNORED, warning).await;
+        }
+        if let (Some(namespace), Some(theirs)) = (&namespace, theirs) {
+            let said = Said::read(theirs, &class.namespace_overrides);
+            for warning in said.warnings("namespace", &class.name, Key::NamespaceOverrides) {
+                self.events.tell(&**namespace, reason::IGNORED, warning).await;
+            }
+        }
+    }
+}

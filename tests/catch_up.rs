@@ -1,0 +1,311 @@
+//! Claims that the webhook did not give a volume get one all the same, or an Event that says why not.
+
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, ResourceQuota, ServiceAccount};
+use kube::Api;
+use kube::api::PostParams;
+use serde_json::{Value, json};
+
+use crate::support::bindery::Bindery;
+use crate::support::nfs::Ganesha;
+use crate::support::scene::{Scene, directory, from, mark, volume_name};
+use crate::support::wait::eventually;
+
+fn volume_of(claim: &PersistentVolumeClaim) -> Option<&str> {
+    claim.spec.as_ref().expect("a spec").volume_name.as_deref()
+}
+
+#[tokio::test]
+async fn a_claim_created_while_bindery_was_away_gets_its_volume_when_it_is_back() {
+    let mut bindery = Bindery::start(&[]).await;
+    let scene = Scene::of(&bindery.provisioner).await;
+    bindery.kill();
+    let claim = scene.create(scene.claim("data")).await.unwrap();
+    assert_eq!(volume_of(&claim), None);
+    bindery.run().await;
+    let (claim, volume) = scene.until_bound("data").await;
+    assert_eq!(volume_name(&volume), format!("pvc-{}", claim.metadata.uid.unwrap()));
+    assert!(directory(&volume).is_dir() && mark(&volume, "directory-id").is_some());
+    bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn a_refusal_that_nobody_could_read_at_the_terminal_is_an_event_in_the_same_words() {
+    let mut bindery = Bindery::start(&[]).await;
+    let scene = Scene::of(&bindery.provisioner).await;
+    bindery.kill();
+    let block = scene.claim_with("disk", json!({"spec": {"volumeMode": "Block"}}));
+    scene.create(block.clone()).await.unwrap();
+    bindery.run().await;
+    let told = scene.event("disk", "ProvisioningRefused").await;
+    let mut again = block;
+    again["metadata"]["name"] = json!("again");
+    let refused = eventually("the webhook is asked again", async || {
+        scene.create(again.clone()).await.err().map(|error| error.to_string())
+    });
+    assert!(refused.await.contains(&told), "{told}");
+    assert_eq!(scene.own_volumes().await, []);
+    bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn a_claim_is_looked_at_again_when_its_namespace_is_served() {
+    let scene = Scene::with_namespace(json!({"bindery.dev/enabled": "false"})).await;
+    assert_eq!(volume_of(&scene.create(scene.claim("data")).await.unwrap()), None);
+    scene
+        .annotate_namespace(json!({"bindery.dev/enabled": null, "bindery.dev/on-delete": "retain"}))
+        .await;
+    let (_, volume) = scene.until_bound("data").await;
+    assert_eq!(mark(&volume, "on-delete"), Some("retain"));
+}
+
+#[tokio::test]
+async fn a_claim_is_looked_at_again_when_its_class_appears() {
+    let scene = Scene::new().await;
+    let class = format!("{}-late", scene.name);
+    let claim = scene.claim_with("data", json!({"spec": {"storageClassName": class}}));
+    scene.create(claim).await.unwrap();
+    scene.class(&class, json!({})).await;
+    scene.until_bound("data").await;
+}
+
+#[tokio::test]
+async fn a_claim_waits_for_its_server_and_is_bound_when_that_answers() {
+    let mut server = Ganesha::start();
+    let bindery = Bindery::start(&[&format!("--nfs-server={}", server.address())]).await;
+    let scene = Scene::of(&bindery.provisioner).await;
+    server.kill();
+    let warnings = scene.create_with_warnings(scene.claim("data")).await;
+    let expected = "this claim waits, and gets its volume as soon as it can: ";
+    assert!(warnings.len() == 1 && warnings[0].starts_with(expected), "{warnings:?}");
+    assert!(warnings[0].contains(&server.address().to_string()), "{warnings:?}");
+    let told = scene.event("data", "ProvisioningFailed").await;
+    assert!(told.contains(&server.address().to_string()), "{told}");
+    assert_eq!(scene.own_volumes().await, [], "nothing is made that no server has");
+    server.restart();
+    let (_, volume) = scene.until_bound("data").await;
+    assert!(server.export_dir().join(mark(&volume, "sub-dir").unwrap()).is_dir());
+    bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn a_claim_whose_server_hangs_in_the_middle_ends_with_one_volume_and_one_directory() {
+    let server = Ganesha::start();
+    let flags = [
+        &*format!("--nfs-server={}", server.address()),
+        "--deadline=1s",
+        "--orphan-grace=1s",
+    ];
+    let bindery = Bindery::start(&flags).await;
+    let scene = Scene::of(&bindery.provisioner).await;
+    let (_, first) = scene.bound(scene.claim("first")).await;
+    server.freeze();
+    let creates = (0..6).map(|turn| scene.create_with_warnings(scene.claim(&format!("data-{turn}"))));
+    for warnings in futures::future::join_all(creates).await {
+        assert!(warnings[0].starts_with("this claim waits"), "{warnings:?}");
+    }
+    server.thaw();
+    let mut directories = vec![mark(&first, "sub-dir").unwrap().to_owned()];
+    for turn in 0..6 {
+        let (_, volume) = scene.until_bound(&format!("data-{turn}")).await;
+        directories.push(mark(&volume, "sub-dir").unwrap().to_owned());
+    }
+    directories.sort();
+    eventually("seven volumes, and just their directories", async || {
+        let mut there: Vec<String> = std::fs::read_dir(server.export_dir())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| !name.starts_with(".bindery-"))
+            .collect();
+        there.sort();
+        (scene.own_volumes().await.len() == 7 && there == directories).then_some(())
+    })
+    .await;
+    bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn a_claim_for_the_place_of_one_that_has_just_gone_waits_until_that_is_cleaned_up() {
+    let parameters = json!({"subDir": "${pvc.metadata.namespace}/${pvc.metadata.name}", "onDelete": "delete"});
+    let scene = Scene::with_class(json!({"parameters": parameters})).await;
+    for turn in 0..5 {
+        let (_, volume) = scene.bound(scene.claim("data")).await;
+        assert_eq!(std::fs::read_dir(directory(&volume)).unwrap().count(), 0, "turn {turn}");
+        std::fs::write(directory(&volume).join("old"), "").unwrap();
+        scene.delete("data").await;
+        eventually("the claim is gone", async || {
+            scene.claims().get_opt("data").await.unwrap().is_none().then_some(())
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_claim_that_waits_for_its_pod_is_provisioned_when_the_pod_has_a_node() {
+    let mut bindery = Bindery::start(&[]).await;
+    let scene = Scene::of_with(
+        &bindery.provisioner,
+        json!({"volumeBindingMode": "WaitForFirstConsumer"}),
+    )
+    .await;
+    scene.class(&format!("{}-now", scene.name), json!({})).await;
+    bindery.kill();
+    scene.create(scene.claim("waits")).await.unwrap();
+    let now = json!({"spec": {"storageClassName": format!("{}-now", scene.name)}});
+    scene.create(scene.claim_with("now", now)).await.unwrap();
+    bindery.run().await;
+    scene.until_bound("now").await;
+    assert_eq!(volume_of(&scene.claims().get("waits").await.unwrap()), None);
+    let accounts: Api<ServiceAccount> = Api::namespaced(scene.client.clone(), &scene.name);
+    eventually("the default ServiceAccount", async || {
+        accounts.get_opt("default").await.unwrap().map(drop)
+    })
+    .await;
+    let pods: Api<Pod> = Api::namespaced(scene.client.clone(), &scene.name);
+    let pod = json!({
+        "metadata": {"name": "user"},
+        "spec": {
+            "containers": [{"name": "user", "image": "none"}],
+            "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "waits"}}],
+        },
+    });
+    pods.create(&PostParams::default(), &from(pod)).await.unwrap();
+    scene.until_bound("waits").await;
+    bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn a_claim_that_names_a_volume_that_is_not_there_is_told_and_nothing_is_made() {
+    let scene = Scene::new().await;
+    let named = scene.claim_with(
+        "data",
+        json!({"spec": {"volumeName": "pvc-00000000-0000-0000-0000-00000000beef"}}),
+    );
+    scene.create(named).await.unwrap();
+    let told = scene.event("data", "VolumeMissing").await;
+    assert_eq!(
+        told,
+        "volume pvc-00000000-0000-0000-0000-00000000beef, which this claim names, does not exist; delete the claim and \
+         create it again without spec.volumeName"
+    );
+    scene.assert_nothing_made().await;
+}
+
+#[tokio::test]
+async fn a_lost_volume_of_a_layout_is_made_again_for_the_claim_that_names_it() {
+    let parameters = json!({"subDir": "${pvc.metadata.namespace}/${pvc.metadata.name}"});
+    let mut bindery = Bindery::start(&[]).await;
+    let scene = Scene::of_with(&bindery.provisioner, json!({"parameters": parameters})).await;
+    let (_, volume) = scene.bound(scene.claim("first")).await;
+    scene.delete("first").await;
+    scene.until_gone(&volume).await;
+    bindery.kill();
+    // As if somebody had removed the volume between the answer and the claim.
+    let named = json!({"spec": {"volumeName": volume_name(&volume)}});
+    scene.create(scene.claim_with("first", named)).await.unwrap();
+    bindery.run().await;
+    let (_, again) = scene.until_bound("first").await;
+    assert_eq!(volume_name(&again), volume_name(&volume));
+    bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn a_claim_over_quota_leaves_nothing_behind() {
+    let bindery = Bindery::start(&["--orphan-grace=1s"]).await;
+    let scene = Scene::of(&bindery.provisioner).await;
+    let quotas: Api<ResourceQuota> = Api::namespaced(scene.client.clone(), &scene.name);
+    let limit = format!("{}.storageclass.storage.k8s.io/persistentvolumeclaims", scene.name);
+    let quota = json!({"metadata": {"name": "few"}, "spec": {"hard": {limit: "1"}}});
+    quotas.create(&PostParams::default(), &from(quota)).await.unwrap();
+    eventually("the quota counts", async || {
+        quotas.get("few").await.unwrap().status?.hard.map(drop)
+    })
+    .await;
+    let (_, first) = scene.bound(scene.claim("first")).await;
+    let refused = scene.refused(scene.claim("second")).await;
+    assert!(refused.contains("exceeded quota"), "{refused}");
+    eventually("only the first claim's volume and directory are left", async || {
+        let volumes = scene.own_volumes().await;
+        (volumes.len() == 1 && scene.own_directories().len() == 1).then_some(())
+    })
+    .await;
+    assert!(directory(&first).is_dir());
+    bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn a_volume_that_is_not_ours_is_no_orphan() {
+    let bindery = Bindery::start(&["--orphan-grace=1s"]).await;
+    let scene = Scene::of(&bindery.provisioner).await;
+    let (_, model) = scene.bound(scene.claim("model")).await;
+    let made = |name: &str, change: fn(&mut Value)| {
+        let mut volume = json!(model);
+        volume["metadata"] = json!({
+            "name": format!("{}-{name}", scene.name),
+            "annotations": volume["metadata"]["annotations"],
+            "finalizers": ["bindery.dev/cleanup"],
+        });
+        for mark in ["bindery.dev/ready", "bindery.dev/directory-id"] {
+            volume["metadata"]["annotations"].as_object_mut().unwrap().remove(mark);
+        }
+        volume["spec"]["claimRef"] = json!({"namespace": scene.name, "name": name});
+        change(&mut volume);
+        scene.volumes_create(volume)
+    };
+    made("other-instance", |volume| {
+        volume["metadata"]["annotations"]["bindery.dev/instance"] = json!("green")
+    })
+    .await;
+    made("by-hand", |volume| volume["metadata"]["annotations"] = Value::Null).await;
+    made("unclaimed", |volume| volume["spec"]["claimRef"] = Value::Null).await;
+    // One that is ours goes; by then the others have had their turn.
+    made("orphan", |_| ()).await;
+    eventually("the orphan is gone", async || {
+        (scene.own_volumes().await.len() == 4).then_some(())
+    })
+    .await;
+    let names: Vec<String> = scene
+        .own_volumes()
+        .await
+        .iter()
+        .map(|volume| volume_name(volume).to_owned())
+        .collect();
+    assert!(!names.contains(&format!("{}-orphan", scene.name)), "{names:?}");
+    assert!(
+        directory(&model).is_dir(),
+        "a directory that another volume is in is not the orphan's"
+    );
+    bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn a_class_with_mistakes_is_told_before_the_first_claim_meets_it() {
+    let scene = Scene::with_class(json!({"parameters": {"onDelet": "retain", "nfsVersion": "5"}})).await;
+    let told = scene.event(&scene.name, "ClassHasMistakes").await;
+    assert_eq!(
+        told,
+        format!(
+            "StorageClass {}: parameter onDelet is not known: did you mean onDelete?; nfsVersion is \"5\": allowed are 4 \
+             (4.2, else 4.1) or 3; what pods mount with is said in mountOptions; its claims are refused until it is deleted \
+             and created anew",
+            scene.name
+        )
+    );
+}
+
+#[tokio::test]
+async fn an_annotation_that_does_not_count_is_told_on_the_object_that_carries_it() {
+    let scene = Scene::with_namespace(json!({"bindery.dev/uid": "0"})).await;
+    let claim = scene.claim_with("data", json!({"metadata": {"annotations": {"bindery.dev/gid": "0"}}}));
+    assert_eq!(scene.create_with_warnings(claim).await.len(), 2);
+    scene.until_bound("data").await;
+    let of_claim = scene.event("data", "AnnotationIgnored").await;
+    assert!(
+        of_claim.starts_with("bindery.dev/gid on the claim does not count"),
+        "{of_claim}"
+    );
+    let of_namespace = scene.event(&scene.name, "AnnotationIgnored").await;
+    assert!(
+        of_namespace.starts_with("bindery.dev/uid on the namespace does not count"),
+        "{of_namespace}"
+    );
+}
