@@ -381,7 +381,7 @@ async fn a_value_that_leads_out_of_the_share_is_refused_under_an_old_name_too() 
 }
 
 #[tokio::test]
-async fn a_new_claim_does_not_get_the_directory_of_an_old_volume() {
+async fn a_new_claim_does_not_get_the_directory_of_an_old_volume_taken_over_or_not() {
     let provisioner = old_name();
     let scene = old_scene(
         &provisioner,
@@ -390,8 +390,18 @@ async fn a_new_claim_does_not_get_the_directory_of_an_old_volume() {
     .await;
     let sub_dir = format!("{}/db", scene.name);
     let old = Old::make(&scene, "data", Some(&sub_dir)).await;
+    let refused = Old::make(&scene, "refused", Some(&format!("{}/other", scene.name))).await;
+    let typo = json!({"metadata": {"annotations": {"bindery.dev/on-delete": "keep"}}});
+    scene.patch_volume(&refused.name, typo).await;
     let bindery = bindery(&provisioner, &[]).await;
     old.until_taken_over(&scene).await;
+    scene.event(&refused.name, "NotTakenOver").await;
+    let other = json!({"metadata": {"labels": {"app": "other"}}});
+    let told = scene.refused(scene.claim_with("second", other)).await;
+    assert!(
+        told.contains(&format!("overlaps with that of volume {}", refused.name)),
+        "{told}"
+    );
     let same = json!({"metadata": {"labels": {"app": "db"}}});
     let refused = scene.refused(scene.claim_with("second", same)).await;
     assert!(
