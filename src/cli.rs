@@ -61,6 +61,11 @@ pub struct Serve {
     #[arg(long, env = "INSTANCE", value_name = "ID")]
     pub instance: Option<String>,
 
+    /// Volumes that another program made under our provisioner name: delete directories of several segments, too, if their
+    /// class says so. nfs-subdir-external-provisioner left them in place; without this flag they are archived.
+    #[arg(long)]
+    pub takeover_delete_nested: bool,
+
     /// Where the webhook listens (TLS).
     #[arg(long, default_value = "0.0.0.0:8443", value_name = "ADDRESS:PORT")]
     pub listen: SocketAddr,

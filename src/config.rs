@@ -20,6 +20,8 @@ pub struct Config {
     pub nfs_user: (u32, u32),
     /// Our id, if the flag names one.
     pub instance: Option<String>,
+    /// Nested directories of volumes that another program made may be deleted.
+    pub takeover_delete_nested: bool,
     /// Webhook.
     pub listen: SocketAddr,
     /// Probes and metrics.
@@ -54,6 +56,7 @@ impl Config {
             nfs_uid,
             nfs_gid,
             instance,
+            takeover_delete_nested,
             listen,
             admin_listen,
             deadline,
@@ -90,6 +93,7 @@ impl Config {
             defaults,
             nfs_user: (nfs_uid, nfs_gid),
             instance,
+            takeover_delete_nested,
             listen,
             admin_listen,
             deadline,

@@ -80,6 +80,8 @@ pub mod reason {
     pub const CLEANUP_FAILED: &str = "CleanupFailed";
     /// The directory could not be made sure of for a claim that is there; it is tried again.
     pub const PROVISIONING_FAILED: &str = "ProvisioningFailed";
+    /// A volume that another program made is not one that Bindery can look after.
+    pub const NOT_TAKEN_OVER: &str = "NotTakenOver";
     /// The claim got its volume after it was created.
     pub const PROVISIONED: &str = "Provisioned";
     /// The claim gets no volume as it is.

@@ -89,6 +89,7 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
         provisioner,
         defaults: config.defaults,
         events: Events::new(client.clone()),
+        delete_nested: config.takeover_delete_nested,
         orphan_grace: config.orphan_grace,
         retention_interval: config.retention_interval,
     };

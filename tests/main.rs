@@ -26,6 +26,8 @@ mod replicas;
 mod retention;
 /// Admission reviews as the API server really sends them.
 mod reviews;
+/// The name, the classes and the volumes of nfs-subdir-external-provisioner.
+mod takeover;
 /// The volume that a claim gets.
 mod volumes;
 /// The webhook's HTTP edge.

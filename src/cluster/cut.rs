@@ -24,13 +24,13 @@ pub fn namespace(namespace: &mut PartialObjectMeta<Namespace>) {
     namespace.metadata.managed_fields = None;
 }
 
-/// What [`crate::volume::Volume`] reads.
+/// What [`crate::volume::Volume`] and [`crate::policy::takeover`] read.
 pub fn volume(volume: &mut PersistentVolume) {
     let meta = &mut volume.metadata;
     meta.managed_fields = None;
     meta.owner_references = None;
     keep(&mut meta.annotations, |key| {
-        key.starts_with(names::PREFIX) || key.starts_with(VOLUME_MARKS)
+        key.starts_with(names::PREFIX) || key.starts_with(VOLUME_MARKS) || key == annotation::BETA_CLASS
     });
     keep(&mut meta.labels, |key| key == names::AREA);
     volume.status = volume.status.take().map(|status| PersistentVolumeStatus {

@@ -9,7 +9,7 @@ mod watched;
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Namespace, PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::core::v1::{NFSVolumeSource, Namespace, PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::ListParams;
 use kube::core::PartialObjectMeta;
@@ -17,7 +17,7 @@ use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Client, ResourceExt};
 
 pub use self::watched::Watched;
-use crate::names::{self, is_object_name};
+use crate::names::{self, is_object_name, mark};
 use crate::policy::claim::Claim;
 use crate::policy::decide;
 use crate::policy::directory::{Directory, Share, overlap};
@@ -95,20 +95,30 @@ impl Cluster {
     }
 
     /// All volumes whose directories may overlap with this one, whatever has become of them: those of its area, live, and
-    /// of other shares of its server, such as an export inside an export, those that the watch has.
+    /// of other shares of its server, such as an export inside an export, or made by another program, those that the
+    /// watch has.
     pub async fn neighbours(&self, share: &Share, directory: &Directory) -> kube::Result<Vec<Volume>> {
         let volumes: Api<PersistentVolume> = Api::all(self.client.clone());
         let area = area(share, directory);
         let path = share.join(directory);
         let same_area = ListParams::default().labels(&format!("{}={area}", names::AREA));
         let live = volumes.list(&same_area).await?;
-        let elsewhere = |volume: &&Arc<PersistentVolume>| {
+        let elsewhere = |volume: &PersistentVolume| {
             let nfs = volume.spec.as_ref().and_then(|spec| spec.nfs.as_ref());
-            volume.labels().get(names::AREA).is_some_and(|other| *other != area)
-                && nfs.is_some_and(|nfs| nfs.server == share.server() && overlap(&nfs.path, &path))
+            let overlaps = |nfs: &&NFSVolumeSource| overlap(&nfs.path, &path);
+            nfs.filter(overlaps)
+                .is_some_and(|nfs| match volume.labels().get(names::AREA) {
+                    Some(other) => *other != area && nfs.server == share.server(),
+                    // Say one of nfs-subdir-external-provisioner that is not taken over yet. One that is the share itself
+                    // would be above all others: it never was a directory of its own.
+                    None => {
+                        volume.annotations().contains_key(mark::PROVISIONED_BY)
+                            && share.below(&nfs.server, &nfs.path).is_some()
+                    }
+                })
         };
         let mut neighbours: Vec<Volume> = live.iter().map(Volume::read).collect();
-        for volume in self.volumes.store().state().iter().filter(elsewhere) {
+        for volume in self.volumes.store().state().iter().filter(|volume| elsewhere(volume)) {
             // What the watch has may be gone.
             neighbours.extend(self.volume(&volume.name_any()).await?);
         }

@@ -21,13 +21,15 @@ pub async fn run(catch_up: &CatchUp) {
         if !is_there || class.provisioner != catch_up.provisioner.us.provisioner {
             continue;
         }
-        if let Err(mistakes) = Class::read(&class, &catch_up.defaults) {
-            let note = format!(
-                "StorageClass {}: {}; its claims are refused until it is deleted and created anew",
-                class.name_any(),
+        let name = class.name_any();
+        let note = match Class::read(&class, &catch_up.defaults) {
+            Err(mistakes) => format!(
+                "StorageClass {name}: {}; its claims are refused until it is deleted and created anew",
                 Mistake::join(&mistakes)
-            );
-            catch_up.events.tell(&class, reason::CLASS_BROKEN, note).await;
-        }
+            ),
+            Ok(read) if !read.warnings.is_empty() => format!("StorageClass {name}: {}", read.warnings.join("; ")),
+            Ok(_) => continue,
+        };
+        catch_up.events.tell(&class, reason::CLASS_BROKEN, note).await;
     }
 }

@@ -38,6 +38,9 @@ pub enum Failure {
     /// Another volume is just being made in the same place, and will back out.
     #[error("volume {0} is being made in the same place")]
     Neighbour(String),
+    /// Another program made the volume, and Bindery cannot look after it.
+    #[error("{0}")]
+    NotTakenOver(String),
     /// The process is stopping, or another replica leads by now.
     #[error("Bindery is stopping here")]
     Stopping,
@@ -72,6 +75,7 @@ impl Volumes {
         let (times, pause) = self.pauses.next(&volume.name);
         let told = match failure {
             Failure::Stopping => return Action::await_change(),
+            Failure::NotTakenOver(why) => return self.not_taken_over(volume, why),
             Failure::Neighbour(_) if times < PERSISTENT => return Action::requeue(pause),
             // Somebody was faster; the volume's own event brings the new state. Unless it is always so.
             Failure::Api(error) if times < PERSISTENT && (fence::is_outdated(error) || fence::is_gone(error)) => {

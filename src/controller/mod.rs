@@ -15,6 +15,7 @@ pub mod lease;
 mod overlap;
 pub mod registration;
 mod retention;
+mod takeover;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,6 +62,8 @@ pub struct Loops {
     pub defaults: Defaults,
     /// What people read.
     pub events: Events,
+    /// Nested directories of volumes that another program made may be deleted.
+    pub delete_nested: bool,
     /// How long a volume that no claim has had is left alone.
     pub orphan_grace: Duration,
     /// Between two rounds to look for archives whose time is over.
@@ -81,6 +84,8 @@ pub struct Volumes {
     pub events: Events,
     /// What machines read.
     pub metrics: Arc<Metrics>,
+    /// Nested directories of volumes that another program made may be deleted.
+    pub delete_nested: bool,
     /// Where telling goes on after a turn.
     pub tasks: Tasks,
     /// Whether this replica may still act.
@@ -123,6 +128,7 @@ impl Loops {
             defaults: self.defaults.clone(),
             events: self.events.clone(),
             metrics,
+            delete_nested: self.delete_nested,
             tasks,
             term,
             pauses: Pauses::default(),
@@ -165,13 +171,19 @@ async fn look_after(volumes: Arc<Volumes>, stop: CancellationToken) {
 }
 
 async fn turn(volume: Arc<PersistentVolume>, volumes: Arc<Volumes>) -> Result<Action, Failure> {
-    let volume = Volume::read(&volume);
+    let (object, volume) = (&volume, Volume::read(&volume));
     let claim = volume
         .claim
         .as_ref()
         .map(|claim| format!("{}/{}", claim.namespace, claim.name));
     let span = tracing::info_span!("turn", volume = volume.name, claim);
-    let next = volumes.step(&volume).instrument(span).await?;
+    let step = async {
+        if volumes.take_over(object).await? {
+            return Ok(Action::await_change());
+        }
+        volumes.step(&volume).await
+    };
+    let next = step.instrument(span).await?;
     volumes.pauses.end(&volume.name);
     Ok(next)
 }

@@ -7,7 +7,9 @@ use k8s_openapi::api::storage::v1::StorageClass;
 use super::directory::Share;
 use super::key::Key;
 use super::mistake::Mistake;
+use super::old_name;
 use super::settings::Settings;
+use super::template::Template;
 
 /// Server and export for classes that name none: the flags.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,13 +56,23 @@ pub struct Class {
     pub reclaim: Reclaim,
     /// For the kubelet's mount.
     pub mount_options: Vec<String>,
+    /// What it says and nobody can do: mistakes, but for a class that was written for another program.
+    pub warnings: Vec<String>,
 }
 
 impl Class {
-    /// Reads a class whose provisioner is ours. The error lists everything that is wrong.
+    /// Reads a class whose provisioner is ours. The error lists everything that is wrong. Under a name that Bindery has
+    /// taken over it is read with [`old_name`]'s patience.
     pub fn read(class: &StorageClass, defaults: &Defaults) -> Result<Self, Vec<Mistake>> {
         let empty = BTreeMap::new();
-        let parameters = class.parameters.as_ref().unwrap_or(&empty);
+        let written = class.parameters.as_ref().unwrap_or(&empty);
+        let old = old_name::is_old(&class.provisioner);
+        let (parameters, warnings) = if old {
+            old_name::translate(written)
+        } else {
+            (written.clone(), Vec::new())
+        };
+        let parameters = &parameters;
         let mut mistakes = Vec::new();
         let known = parameters
             .iter()
@@ -72,7 +84,10 @@ impl Class {
                 }
             });
         let written: Vec<_> = known.collect();
-        let settings = Settings::read(&written, &mut mistakes);
+        let mut settings = Settings::read(&written, &mut mistakes);
+        if old && parameters.contains_key(Key::PathPattern.name()) {
+            settings.template = settings.template.map(Template::forgiving);
+        }
         let mut overrides = |key: Key, default: &[Key]| match parameters.get(key.name()) {
             None => default.to_vec(),
             Some(list) => overrides(key, list, &mut mistakes),
@@ -99,6 +114,7 @@ impl Class {
                 claim_overrides,
                 reclaim,
                 mount_options: class.mount_options.clone().unwrap_or_default(),
+                warnings,
             }),
             _ => Err(mistakes),
         }

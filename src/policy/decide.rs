@@ -15,6 +15,7 @@ use super::class::{Class, Defaults};
 use super::directory::{Directory, Share};
 use super::key::Key;
 use super::mistake::Mistake;
+use super::old_name;
 use super::settled::Policy;
 use super::template::Values;
 use crate::names;
@@ -160,42 +161,50 @@ fn judge(
         Ok(both) => both,
         Err(mistakes) => return Decision::Deny(mistakes),
     };
+    let told = class.warnings.iter();
+    warnings.extend(told.map(|told| format!("StorageClass {}: {told}", class.name)));
     warnings.extend(namespace.warnings("namespace", &class.name, Key::NamespaceOverrides));
     warnings.extend(own.warnings("claim", &class.name, Key::ClaimOverrides));
     let policy = Policy::settle(&own.settings, &namespace.settings, &class.settings);
-    let decision = place(facts, given, capacity, &class, &policy);
+    let decision = place(facts, given, capacity, &class, &policy, warnings);
     *rests_on = Some((class, policy));
     decision
 }
 
 /// Finds the claim's directory and its volume's name.
-fn place(facts: &Facts<'_>, given: Option<&Volume>, capacity: Bytes, class: &Class, policy: &Policy) -> Decision {
+fn place(
+    facts: &Facts<'_>,
+    given: Option<&Volume>,
+    capacity: Bytes,
+    class: &Class,
+    policy: &Policy,
+    warnings: &mut Vec<String>,
+) -> Decision {
     let claim = facts.claim;
     let claim_name = match &claim.name {
         Name::Given(name) => name.clone(),
         Name::Generate(prefix) => generate(prefix, facts.fresh),
     };
-    let template = &policy.template.value;
     let share = class.share.clone().over(policy.version.value);
-    let expand = |volume: &str| {
-        template.expand(&Values {
-            claim: &claim_name,
-            namespace: &claim.namespace,
-            volume,
-            labels: &claim.labels,
-            annotations: &claim.annotations,
-            namespace_labels: &facts.namespace.labels,
-            namespace_annotations: &facts.namespace.annotations,
-        })
-    };
     let fresh = format!("pvc-{}", facts.fresh);
+    let values = Values {
+        claim: &claim_name,
+        namespace: &claim.namespace,
+        volume: &fresh,
+        labels: &claim.labels,
+        annotations: &claim.annotations,
+        namespace_labels: &facts.namespace.labels,
+        namespace_annotations: &facts.namespace.annotations,
+    };
+    let template = old_name::for_claim(policy.template.value.clone(), &values, warnings);
+    let expand = |volume: &str| template.expand(&Values { volume, ..values });
     let stays = |volume: &&Volume| {
         let there = volume.record.as_ref().map(|record| (&record.share, &record.directory));
         matches!((expand(&volume.name), there), (Ok(directory), Ok(there)) if there == (&share, &directory))
     };
     let name = match given.filter(stays) {
         Some(given) if template.is_unique() => given.name.clone(),
-        _ => fresh,
+        _ => fresh.clone(),
     };
     let directory = match expand(&name) {
         Ok(directory) => directory,

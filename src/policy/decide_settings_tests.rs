@@ -39,6 +39,72 @@ fn said(key: Key, class: Option<&str>, namespace: Option<&str>, claim: Option<&s
 /// namespace is heard that no class has named.
 type Row<'a> = (Key, [&'static str; 3], [&'a str; 4], bool);
 
+/// A class that was written for nfs-subdir-external-provisioner.
+fn old(world: &mut World, parameters: Value) {
+    world.us.provisioner = "k8s-sigs.io/nfs-subdir-external-provisioner".to_owned();
+    world.class["provisioner"] = json!(world.us.provisioner);
+    world.class["parameters"] = json!({"server": "nas1", "share": "/export"});
+    json_patch::merge(&mut world.class["parameters"], &parameters);
+}
+
+#[test]
+fn under_an_old_name_what_a_class_says_in_vain_is_a_warning() {
+    let verdict = verdict(|world| old(world, json!({"archiveOnDelete": "f", "color": "blue"})));
+    assert_eq!(verdict.warnings.len(), 1);
+    let told = &verdict.warnings[0];
+    assert!(
+        told.starts_with("StorageClass fast: parameter color is not known: allowed are server,"),
+        "{told}"
+    );
+    assert!(told.ends_with("; it is ignored"), "{told}");
+    let Decision::Provision(new) = verdict.decision else {
+        panic!("{:?}", verdict.decision)
+    };
+    assert_eq!(
+        (new.on_delete, new.directory.to_string()),
+        (OnDelete::Delete, format!("team-a-data-{VOLUME}"))
+    );
+}
+
+#[test]
+fn under_an_old_name_a_missing_value_is_empty_and_a_pattern_that_comes_to_nothing_is_the_standard() {
+    let at = |pattern: &str| {
+        let verdict = verdict(|world| old(world, json!({"pathPattern": pattern})));
+        match verdict.decision {
+            Decision::Provision(new) => (new.name, new.directory.to_string(), verdict.warnings),
+            other => panic!("{other:?}"),
+        }
+    };
+    let (_, directory, warnings) = at("${.PVC.namespace}/${.PVC.labels.zone}");
+    assert_eq!(directory, "team-a");
+    let told = "label zone of the claim is not set; it stands for nothing in ${.PVC.namespace}/${.PVC.labels.zone}";
+    assert_eq!(warnings, [told]);
+    let (name, directory, _) = at("${.PVC.labels.zone}");
+    assert_eq!((name.as_str(), directory), (VOLUME, format!("team-a-data-{VOLUME}")));
+}
+
+#[test]
+fn under_an_old_name_what_leads_out_of_the_share_is_refused() {
+    let denied = decision(|world| old(world, json!({"pathPattern": "../${.PVC.name}"})));
+    let Decision::Deny(why) = denied else {
+        panic!("{denied:?}")
+    };
+    assert_eq!(
+        why,
+        "../${.PVC.name} gives no directory for this claim: directory \"../data\" has the segment \"..\", \
+         which would lead out of its place"
+    );
+}
+
+#[test]
+fn annotations_are_read_as_strictly_under_an_old_name() {
+    let denied = decision(|world| {
+        old(world, json!({}));
+        world.namespace = json!({"bindery.dev/archive-on-delete": "f"});
+    });
+    assert!(matches!(denied, Decision::Deny(_)), "{denied:?}");
+}
+
 #[test]
 fn each_key_holds_from_the_claim_else_the_namespace_else_the_class_else_by_default() {
     let standard = format!("team-a-data-{VOLUME}");

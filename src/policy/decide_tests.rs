@@ -21,6 +21,7 @@ struct World {
     class: Value,
     namespace: Value,
     volume: Option<Volume>,
+    us: Us,
 }
 
 impl Default for World {
@@ -41,6 +42,7 @@ impl Default for World {
             }),
             namespace: json!({}),
             volume: None,
+            us: us(),
         }
     }
 }
@@ -67,7 +69,7 @@ fn verdict(change: impl FnOnce(&mut World)) -> Verdict {
         namespace: &namespace,
         volume: world.volume.as_ref(),
         defaults: &Defaults::default(),
-        us: &us(),
+        us: &world.us,
         fresh: Uuid::from_u128(0x1234),
     })
 }

@@ -98,6 +98,13 @@ impl Share {
     pub fn join(&self, directory: &Directory) -> String {
         format!("{}/{directory}", self.path.trim_end_matches('/'))
     }
+
+    /// What a path on some server names below this share; `None` if it is not strictly below it.
+    pub fn below<'a>(&self, server: &str, path: &'a str) -> Option<&'a str> {
+        let same = Self::parse(server, "/").is_ok_and(|root| root.server == self.server);
+        let rest = path.strip_prefix(self.path.trim_end_matches('/'))?.strip_prefix('/')?;
+        (same && !rest.is_empty()).then_some(rest)
+    }
 }
 
 /// Whether one of two absolute paths is the other, or lies in it.

@@ -11,7 +11,7 @@ use super::settings::{ExistingDirectory, OnStorageFailure, Settings};
 use super::template::Template;
 
 /// Mode of new directories where nobody says otherwise: any pod's user may write.
-const MODE: u32 = 0o777;
+pub const MODE: u32 = 0o777;
 
 /// Whose word a value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 //! `${pvc.metadata.namespace}/${pvc.metadata.labels['app']}` (csi-driver-nfs, parameter `subDir`) and
 //! `${.PVC.namespace}/${.PVC.labels.app}` (nfs-subdir-external-provisioner, parameter `pathPattern`) are one template.
 //! `$$` is a dollar sign. A template is parsed once, and expanded for each claim; a value that a claim does not have is
-//! an error, never an empty string, and what comes out is checked as a [`Directory`] segment by segment.
+//! an error, never an empty string (but see [`Template::forgiving`]), and what comes out is checked as a [`Directory`] segment by segment.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,6 +15,7 @@ use super::directory::{Directory, NotADirectory};
 pub struct Template {
     dialect: Dialect,
     pieces: Vec<Piece>,
+    forgiving: bool,
 }
 
 /// How tokens are written.
@@ -146,7 +147,35 @@ impl Template {
         if !literal.is_empty() {
             pieces.push(Piece::Text(literal));
         }
-        Ok(Self { dialect, pieces })
+        Ok(Self {
+            dialect,
+            pieces,
+            forgiving: false,
+        })
+    }
+
+    /// The same as nfs-subdir-external-provisioner means it: a value that a claim does not have is empty, and slashes too
+    /// many and `.` go before the result is checked.
+    pub fn forgiving(self) -> Self {
+        Self {
+            forgiving: true,
+            ..self
+        }
+    }
+
+    /// Whether it is.
+    pub fn is_forgiving(&self) -> bool {
+        self.forgiving
+    }
+
+    /// What it needs and this claim does not have.
+    pub fn missing<'a>(&'a self, values: &'a Values<'_>) -> impl Iterator<Item = &'a Token> {
+        self.tokens().filter(|token| token.value(values).is_none())
+    }
+
+    /// Whether nothing at all comes out for this claim.
+    pub fn comes_to_nothing(&self, values: &Values<'_>) -> bool {
+        self.fill(values).is_ok_and(|path| path.is_empty())
     }
 
     /// The template of a class that names none: `<namespace>-<claim>-<volume>`.
@@ -162,17 +191,33 @@ impl Template {
                 text("-"),
                 Piece::Token(volume),
             ],
+            forgiving: false,
         }
     }
 
     /// The directory of one claim.
     pub fn expand(&self, values: &Values<'_>) -> Result<Directory, NoDirectory> {
+        let path = self.fill(values)?;
+        if self.forgiving {
+            let segments: Vec<&str> = path
+                .split('/')
+                .filter(|segment| !matches!(*segment, "" | "."))
+                .collect();
+            if !segments.is_empty() {
+                return Ok(Directory::parse(&segments.join("/"))?);
+            }
+        }
+        Ok(Directory::parse(&path)?)
+    }
+
+    fn fill(&self, values: &Values<'_>) -> Result<String, NoDirectory> {
         let mut path = String::new();
         for piece in &self.pieces {
             match piece {
                 Piece::Text(text) => path.push_str(text),
                 Piece::Token(token) => {
-                    let value = token.value(values).ok_or_else(|| NoDirectory::Missing(token.clone()))?;
+                    let value = token.value(values).or(self.forgiving.then_some(""));
+                    let value = value.ok_or_else(|| NoDirectory::Missing(token.clone()))?;
                     if value.contains('/') && !token.is_a_path() {
                         return Err(NoDirectory::Slash(token.clone(), value.to_owned()));
                     }
@@ -180,7 +225,7 @@ impl Template {
                 }
             }
         }
-        Ok(Directory::parse(&path)?)
+        Ok(path)
     }
 
     /// Whether each volume gets a directory of its own: the volume's name is in it.

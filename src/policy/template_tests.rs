@@ -181,7 +181,11 @@ fn template() -> impl Strategy<Value = Template> {
                     (_, piece) => pieces.push(piece),
                 }
             }
-            Template { dialect, pieces }
+            Template {
+                dialect,
+                pieces,
+                forgiving: false,
+            }
         })
     })
 }
@@ -200,7 +204,12 @@ proptest! {
 
     /// Labels and annotations that no API server would let through are tried, too.
     #[test]
-    fn no_value_however_hostile_leads_out_of_the_share(template in template(), values in prop::collection::vec(HOSTILE, 7)) {
+    fn no_value_however_hostile_leads_out_of_the_share(
+        template in template(),
+        forgiving in any::<bool>(),
+        values in prop::collection::vec(HOSTILE, 7),
+    ) {
+        let template = if forgiving { template.forgiving() } else { template };
         let any = |value: &str| {
             let keys = template.tokens().filter_map(|token| match token {
                 Token::ClaimLabel(key) | Token::ClaimAnnotation(key) => Some(key),

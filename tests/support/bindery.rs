@@ -43,8 +43,9 @@ impl Bindery {
         let bed = Bed::get();
         let name = format!("bindery-{}", &Uuid::new_v4().simple().to_string()[..8]);
         let (port, admin) = (free_port(), free_port());
+        let named = flags.iter().find_map(|flag| flag.strip_prefix("--provisioner-name="));
         let mut bindery = Self {
-            provisioner: format!("bindery.dev/{name}"),
+            provisioner: named.map_or_else(|| format!("bindery.dev/{name}"), str::to_owned),
             webhook: format!("https://127.0.0.1:{port}/mutate"),
             admin: format!("127.0.0.1:{admin}"),
             flags: flags.iter().map(|&flag| flag.to_owned()).collect(),
@@ -58,13 +59,17 @@ impl Bindery {
             format!("--admin-listen={}", bindery.admin),
             "--serving-name=127.0.0.1".to_owned(),
             format!("--webhook-configuration={}", bindery.name),
-            format!("--provisioner-name={}", bindery.provisioner),
             format!("--instance={}", bindery.name),
             "--namespace=bindery".to_owned(),
             "--replica=0".to_owned(),
             format!("--lease={}", bindery.name),
             format!("--tls-secret={}", bindery.name),
         ]);
+        if named.is_none() {
+            bindery
+                .flags
+                .push(format!("--provisioner-name={}", bindery.provisioner));
+        }
         if !flags.iter().any(|flag| flag.starts_with("--nfs-server")) {
             bindery.flags.push(format!("--nfs-server={}", bed.server));
         }

@@ -1,0 +1,56 @@
+//! Volumes that another program made under our name become ours.
+//!
+//! Trigger: such a volume, bound or not: so its policy is frozen while its class is there, it is seen where directories
+//! overlap, and what cannot be taken over is known on the day of the change. One fenced patch gives it finalizer, policy
+//! and label; from then on it goes the way of every volume. The NFS server is not asked. What is refused is left as it
+//! is, with an Event, and looked at again when it changes, and now and then, since its class may have been corrected.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::PersistentVolume;
+use kube::runtime::controller::Action;
+
+use super::Volumes;
+use super::failure::Failure;
+use crate::fence;
+use crate::names::reason;
+use crate::policy::takeover::{OldVolume, Terms};
+use crate::volume::Volume;
+
+/// Between two looks at a volume that was refused.
+const LOOK_AGAIN: Duration = Duration::from_mins(10);
+
+impl Volumes {
+    /// Takes a volume over if it is an old one, and says whether it is. Its own event brings its next step.
+    pub(super) async fn take_over(&self, volume: &PersistentVolume) -> Result<bool, Failure> {
+        let Some(old) = OldVolume::read(volume, &self.us) else {
+            return Ok(false);
+        };
+        let class = match &old.class {
+            Some(name) => self.cluster.class(name).await?,
+            None => None,
+        };
+        let terms = Terms {
+            defaults: &self.defaults,
+            delete_nested: self.delete_nested,
+        };
+        let taken = old.take(class.as_ref(), terms, &self.us);
+        let taken = taken.map_err(Failure::NotTakenOver)?;
+        fence::merge(&self.api(), &Volume::read(volume), taken.patch(&self.us)).await?;
+        tracing::info!(share = %taken.share, directory = %taken.directory, on_delete = %taken.on_delete, "taken over");
+        self.metrics.step("taken over");
+        Ok(true)
+    }
+
+    /// Tells why a volume was refused.
+    pub(super) fn not_taken_over(self: Arc<Self>, volume: Volume, why: &str) -> Action {
+        let note = format!("not taken over, and nothing is done with its directory when its claim is gone: {why}");
+        let tasks = self.tasks.clone();
+        tasks.spawn(async move {
+            let reason = reason::NOT_TAKEN_OVER;
+            self.events.warn(&volume, reason, reason, note).await;
+        });
+        Action::requeue(LOOK_AGAIN)
+    }
+}

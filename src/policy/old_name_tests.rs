@@ -1,0 +1,159 @@
+//! Classes of nfs-subdir-external-provisioner, in Bindery's words.
+
+use super::*;
+
+fn translated(written: &[(&str, &str)]) -> (Vec<(String, String)>, Vec<String>) {
+    let written = written
+        .iter()
+        .map(|&(key, value)| (key.to_owned(), value.to_owned()))
+        .collect();
+    let (parameters, warnings) = translate(&written);
+    (parameters.into_iter().collect(), warnings)
+}
+
+fn one(key: &str, value: &str) -> (Option<String>, Vec<String>) {
+    let (parameters, warnings) = translated(&[(key, value)]);
+    (parameters.into_iter().next().map(|(_, value)| value), warnings)
+}
+
+#[test]
+fn a_name_is_old_unless_it_is_ours() {
+    for old in [
+        "k8s-sigs.io/nfs-subdir-external-provisioner",
+        "fuseim.pri/ifs",
+        "cluster.local/nas-nfs-subdir-external-provisioner",
+        "bindery.development/nfs",
+    ] {
+        assert!(is_old(old), "{old}");
+    }
+    for ours in [names::PROVISIONER, "bindery.dev/second"] {
+        assert!(!is_old(ours), "{ours}");
+    }
+}
+
+#[test]
+fn yes_and_no_are_what_go_takes_for_them() {
+    for (word, spellings) in [
+        ("true", ["1", "t", "T", "true", "TRUE", "True"]),
+        ("false", ["0", "f", "F", "false", "FALSE", "False"]),
+    ] {
+        for written in spellings {
+            assert_eq!(
+                one("archiveOnDelete", written),
+                (Some(word.to_owned()), vec![]),
+                "{written}"
+            );
+        }
+    }
+}
+
+#[test]
+fn in_doubt_directories_are_archived() {
+    for written in ["yes", "tRUE", "", "2", " true"] {
+        let told = format!("archiveOnDelete is {written:?}: allowed are true or false; directories are archived");
+        assert_eq!(one("archiveOnDelete", written), (Some("true".to_owned()), vec![told]));
+    }
+    let told = "onDelete is \"Delete\": allowed are delete, retain or archive; directories are archived";
+    let (parameters, warnings) = translated(&[("archiveOnDelete", "false"), ("onDelete", "Delete")]);
+    // onDelete wins.
+    assert_eq!(parameters[1], ("onDelete".to_owned(), "archive".to_owned()));
+    assert_eq!(warnings, [told]);
+    assert_eq!(one("onDelete", ""), (None, vec![]));
+    assert_eq!(one("onDelete", "delete"), (Some("delete".to_owned()), vec![]));
+}
+
+#[test]
+fn a_key_that_nobody_knows_is_ignored_and_told() {
+    let told = "parameter archiveOnDelet is not known: did you mean archiveOnDelete?; it is ignored";
+    assert_eq!(one("archiveOnDelet", "false"), (None, vec![told.to_owned()]));
+    assert_eq!(one("server", "nas1"), (Some("nas1".to_owned()), vec![]), "ours to read");
+}
+
+#[test]
+fn nothing_in_a_pattern_is_a_mistake() {
+    let pattern = |text| one("pathPattern", text);
+    let plain = |text: &str| (Some(text.to_owned()), vec![]);
+    assert_eq!(
+        pattern("/vols/${.PVC.namespace}-${.PVC.labels.a/b}"),
+        plain("/vols/${.PVC.namespace}-${.PVC.labels.a/b}")
+    );
+    assert_eq!(pattern("cost$s/$${.PVC.name}/$"), plain("cost$$s/$$${.PVC.name}/$$"));
+    assert_eq!(pattern("${pvc.metadata.name}"), plain("$${pvc.metadata.name}"));
+    assert_eq!(pattern("a${.PVC.name"), plain("a$${.PVC.name"));
+    assert_eq!(pattern(""), (None, vec![]));
+    assert_eq!(
+        pattern("a/${.PVC.nmae}"),
+        (
+            Some("a/".to_owned()),
+            vec!["pathPattern: ${.PVC.nmae} is not known; it stands for nothing".to_owned()]
+        )
+    );
+}
+
+/// The directory of claim `team-a/data` with label `app: db`, and what its user is told.
+fn directory(pattern: &str) -> (Result<String, String>, Vec<String>) {
+    let mut warnings = Vec::new();
+    let pattern = path_pattern(pattern, &mut warnings);
+    let template = Template::parse(&pattern, Dialect::PathPattern).unwrap().forgiving();
+    let labels = [("app".to_owned(), "db".to_owned())].into();
+    let (empty, up) = (BTreeMap::new(), [("up".to_owned(), "../../x".to_owned())].into());
+    let values = Values {
+        claim: "data",
+        namespace: "team-a",
+        volume: "pvc-1",
+        labels: &labels,
+        annotations: &up,
+        namespace_labels: &empty,
+        namespace_annotations: &empty,
+    };
+    let template = for_claim(template, &values, &mut warnings);
+    let directory = template.expand(&values);
+    let directory = directory.map(|directory| directory.to_string());
+    (directory.map_err(|wrong| wrong.to_string()), warnings)
+}
+
+#[test]
+fn a_missing_value_stands_for_nothing_where_that_is_safe() {
+    let given = |pattern, expected: &str, missing: &[&str]| {
+        let told = missing
+            .iter()
+            .map(|missing| format!("{missing} is not set; it stands for nothing in {pattern}"));
+        assert_eq!(
+            directory(pattern),
+            (Ok(expected.to_owned()), told.collect()),
+            "{pattern}"
+        );
+    };
+    given("${.PVC.namespace}/${.PVC.labels.app}", "team-a/db", &[]);
+    given("/vols//./${.PVC.name}/", "vols/data", &[]);
+    given(
+        "${.PVC.namespace}/${.PVC.labels.zone}",
+        "team-a",
+        &["label zone of the claim"],
+    );
+    given(
+        "${.PVC.labels.zone}/${.PVC.annotations.nfs.io/path}/x",
+        "x",
+        &["label zone of the claim", "annotation nfs.io/path of the claim"],
+    );
+    given("${.PVC.labels.zone}", "team-a-data-pvc-1", &["label zone of the claim"]);
+}
+
+#[test]
+fn a_result_that_is_not_below_the_share_is_refused_all_the_same() {
+    let refused = |pattern| directory(pattern).0.unwrap_err();
+    assert_eq!(
+        refused("${.PVC.annotations.up}"),
+        "directory \"../../x\" has the segment \"..\", which would lead out of its place"
+    );
+    for pattern in [
+        ".",
+        "/",
+        "/${.PVC.labels.zone}/",
+        "a/../b",
+        "archived-${.PVC.name}",
+        "${.PVC.labels.zone} ",
+    ] {
+        refused(pattern);
+    }
+}
