@@ -1,6 +1,7 @@
 //! What several targets demand.
 
 use bindery::policy::directory::Directory;
+use jiff::Timestamp;
 
 /// Whether a directory is what the type promises: strictly below its share, a plain name on every level, and none of those
 /// that Bindery keeps for itself. Judged here by its text alone, not by the code that made it.
@@ -20,11 +21,19 @@ pub fn check(directory: &Directory) {
             "{directory:?}"
         );
     }
-    let tag = Directory::archive_tag("blue", "pvc-1");
-    let archive = directory.archive("20260101T000000Z", &tag);
-    assert!(
-        archive.as_str().len() <= 255 && !archive.as_str().contains('/'),
-        "{archive:?}"
-    );
-    assert!(Directory::is_archive_of(archive.as_str(), &tag), "{archive:?}");
+    for until in [None, Some(Timestamp::UNIX_EPOCH)] {
+        check_archive(directory, until);
+    }
+}
+
+/// It is one name, and tells what it was given.
+fn check_archive(directory: &Directory, until: Option<Timestamp>) {
+    let (instance, volume) = ("blue", "pvc-1");
+    let tag = Directory::archive_tag(instance, volume);
+    let archive = directory.archive(Timestamp::UNIX_EPOCH, &tag, until);
+    let name = archive.as_str();
+    assert!(name.len() <= 255 && !name.contains('/'), "{name:?}");
+    assert!(Directory::is_archive_of(name, &tag), "{name:?}");
+    let expected = until.map(|until| (archive.clone(), until));
+    assert_eq!(Directory::expiring(name, instance), expected, "{name:?}");
 }

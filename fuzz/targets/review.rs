@@ -27,7 +27,8 @@ struct World {
 }
 
 static WORLD: LazyLock<World> = LazyLock::new(|| {
-    let all = "subDir,pathPattern,onDelete,archiveOnDelete,mountPermissions,uid,gid,existingDirectory";
+    let all = "subDir,pathPattern,onDelete,archiveOnDelete,mountPermissions,uid,gid,existingDirectory,\
+               archiveRetention,onStorageFailure,nfsVersion";
     let class = |more: Value| {
         let mut parameters = json!({"server": "nas1", "share": "/export"});
         parameters
@@ -165,6 +166,8 @@ fn assert_used_again(changed: &Value, claim: &Claim, new: &NewVolume, class: &St
     let volume = Volume::read(&from_value(volume).unwrap());
     let record = volume.record.as_ref().unwrap();
     assert_eq!((&record.share, &record.directory), (&new.share, &new.directory));
+    assert_eq!((record.on_delete, record.retention), (new.on_delete, new.retention));
+    assert_eq!(record.attributes, new.attributes);
     let verdict = ask(&again, class, namespace, Some(&volume), 2);
     assert_eq!(verdict.unused, None);
     let attempt = Uuid::from_u128(2).to_string();
