@@ -1,9 +1,9 @@
 # Every command of users and of CI. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench cluster cluster-down build fmt lint fmt-check clippy ready ready-kernel root
+.PHONY: help demo test bench fuzz cluster cluster-down build fmt lint fmt-check clippy ready ready-kernel root
 
 # Where cargo puts what it builds, and where a cluster lives that is left running.
-TARGET := $(or $(CARGO_TARGET_DIR),target)
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 CLUSTER_DIR ?= target/cluster
 # Flags for cargo test, say ARGS='names::' or ARGS='-- --nocapture'.
 ARGS ?=
@@ -13,20 +13,23 @@ help: ## Lists these commands.
 
 demo: ready ## Shows Bindery's whole job on a real cluster; DEMO_KEEP=1 leaves everything running.
 	@cargo build --release --locked --bin bindery --example demo
-	@$(if $(DEMO_KEEP),KEEP=1 CLUSTER_DIR=target/demo,env -u CLUSTER_DIR) BINDERY_BIN=$(TARGET)/release/bindery \
-		tests/bed/with-bed --bindery $(TARGET)/release/examples/demo
+	@$(if $(DEMO_KEEP),KEEP=1 CLUSTER_DIR=target/demo,env -u CLUSTER_DIR) BINDERY_BIN=$(TARGET_DIR)/release/bindery \
+		tests/bed/with-bed --bindery $(TARGET_DIR)/release/examples/demo
 
 test: root ready ready-kernel ## Runs all tests, on real parts. Needs to be root.
 	@cargo test --locked --no-run
-	@env -u CLUSTER_DIR BINDERY_BIN=$(TARGET)/debug/bindery tests/bed/with-bed --bindery cargo test --locked $(ARGS)
+	@env -u CLUSTER_DIR BINDERY_BIN=$(TARGET_DIR)/debug/bindery tests/bed/with-bed --bindery cargo test --locked $(ARGS)
 
 bench: ready ## Measures, prints a table and keeps it as JSON under target/.
 	@cargo build --release --locked --bin bindery --example bench
-	@env -u CLUSTER_DIR BINDERY_BIN=$(TARGET)/release/bindery \
-		tests/bed/with-bed --bindery $(TARGET)/release/examples/bench
+	@env -u CLUSTER_DIR BINDERY_BIN=$(TARGET_DIR)/release/bindery \
+		tests/bed/with-bed --bindery $(TARGET_DIR)/release/examples/bench
+
+fuzz: ## Looks for input that breaks parsers and decisions; TARGET (all) and SECONDS (10), see fuzz/README.md.
+	@fuzz/run $(or $(TARGET),all) $(or $(SECONDS),10)
 
 cluster: ready build ## Starts a cluster with Bindery and leaves it running; CLUSTER_DIR (target/cluster) names it.
-	@CLUSTER_DIR=$(CLUSTER_DIR) BINDERY_BIN=$(TARGET)/debug/bindery tests/bed/up
+	@CLUSTER_DIR=$(CLUSTER_DIR) BINDERY_BIN=$(TARGET_DIR)/debug/bindery tests/bed/up
 
 cluster-down: ## Takes it down again.
 	@CLUSTER_DIR=$(CLUSTER_DIR) tests/bed/down
@@ -35,15 +38,16 @@ build: ## Builds Bindery.
 	@cargo build --locked
 
 fmt: ## Formats the code.
-	@cargo fmt
+	@cargo fmt && cargo fmt --manifest-path fuzz/Cargo.toml
 
 lint: fmt-check clippy ## Checks formatting, and code with warnings denied.
 
 fmt-check:
-	@cargo fmt --check
+	@cargo fmt --check && cargo fmt --check --manifest-path fuzz/Cargo.toml
 
 clippy:
 	@cargo clippy --locked --all-targets -- -D warnings
+	@cargo clippy --manifest-path fuzz/Cargo.toml -- -D warnings
 
 # Before minutes are spent on building: the tests freeze and kill NFS servers, and look at files of every owner.
 root:

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use k8s_openapi::api::storage::v1::StorageClass;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 use uuid::Uuid;
@@ -153,7 +153,7 @@ impl Handler {
             Decision::Pass(reason) => {
                 tracing::debug!(?reason, "passed");
                 let answer = if withdraw {
-                    without_volume(&request.object)
+                    Answer::without_volume(&request.object)
                 } else {
                     Answer::Allow
                 };
@@ -175,10 +175,8 @@ impl Handler {
             Ok(more) => {
                 warnings.extend(more);
                 tracing::info!(volume = new.name, share = %new.share, directory = %new.directory, "provisioned");
-                let mut changed = request.object.clone();
-                changed["metadata"]["name"] = json!(new.claim.1);
-                changed["spec"]["volumeName"] = json!(new.name);
-                (Answer::change(&request.object, &changed), "provision")
+                let answer = Answer::with_volume(&request.object, &new.claim.1, &new.name);
+                (answer, "provision")
             }
             Err(Failure::ClaimExists) => (Answer::Allow, "pass"),
             Err(failure) if failure.passes(new.on_failure) => {
@@ -186,22 +184,11 @@ impl Handler {
                 warnings.push(format!(
                     "this claim waits, and gets its volume as soon as it can: {failure}"
                 ));
-                (without_volume(&request.object), "queue")
+                (Answer::without_volume(&request.object), "queue")
             }
             Err(failure) => deny(failure.to_string()),
         }
     }
-}
-
-fn without_volume(claim: &Value) -> Answer {
-    if claim["spec"]["volumeName"].is_null() {
-        return Answer::Allow;
-    }
-    let mut changed = claim.clone();
-    if let Some(spec) = changed["spec"].as_object_mut() {
-        spec.remove("volumeName");
-    }
-    Answer::change(claim, &changed)
 }
 
 fn deny(message: String) -> (Answer, &'static str) {

@@ -81,8 +81,28 @@ pub enum Answer {
 }
 
 impl Answer {
+    /// The claim is admitted under this name, and names this volume.
+    pub fn with_volume(claim: &Value, name: &str, volume: &str) -> Self {
+        let mut changed = claim.clone();
+        changed["metadata"]["name"] = json!(name);
+        changed["spec"]["volumeName"] = json!(volume);
+        Self::change(claim, &changed)
+    }
+
+    /// The claim is admitted and names no volume any more.
+    pub fn without_volume(claim: &Value) -> Self {
+        if claim["spec"]["volumeName"].is_null() {
+            return Self::Allow;
+        }
+        let mut changed = claim.clone();
+        if let Some(spec) = changed["spec"].as_object_mut() {
+            spec.remove("volumeName");
+        }
+        Self::change(claim, &changed)
+    }
+
     /// The claim is admitted as `changed` where it was `original`.
-    pub fn change(original: &Value, changed: &Value) -> Self {
+    fn change(original: &Value, changed: &Value) -> Self {
         Self::Change(json_patch::diff(original, changed))
     }
 

@@ -18,6 +18,8 @@ mod compound;
 mod connect;
 mod diagnose;
 mod fence;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod list;
 mod loan;
 mod make;

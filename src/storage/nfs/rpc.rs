@@ -137,7 +137,7 @@ async fn read_record(stream: &mut TcpStream) -> Result<Vec<u8>, RpcError> {
 }
 
 /// Checks the header of a reply; the answer is how many bytes of results follow it.
-fn results_of(reply: &[u8], xid: u32) -> Result<usize, RpcError> {
+pub(super) fn results_of(reply: &[u8], xid: u32) -> Result<usize, RpcError> {
     let mut reader = Reader::new(reply);
     if reader.u32()? != xid || reader.u32()? != REPLY {
         return Err(Malformed("what came is not the reply to the call").into());

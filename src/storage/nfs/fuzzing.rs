@@ -1,0 +1,55 @@
+//! What the fuzz target `nfs_reply` may reach of the parsers in here. In no other build.
+
+use super::attributes::Change;
+use super::compound::{Answer, From, Op, Reply, Results};
+use super::rpc;
+use super::xdr::Malformed;
+
+/// Reads bytes as a server's answer to each of the calls that the verbs make: with the header of RPC, and, where bytes of
+/// no meaning seldom get, as the results behind one. Panics where the parsers let through what they promise not to.
+pub fn read_reply(bytes: &[u8]) {
+    const XID: u32 = 7;
+    if let Ok(results) = rpc::results_of(bytes, XID) {
+        read_results(&bytes[bytes.len() - results..]);
+    }
+    read_results(bytes);
+}
+
+fn read_results(bytes: &[u8]) {
+    let name = Op::Lookup(b"a");
+    let page = Op::ReadDirectory(From::default());
+    let set = Op::Set(Change::mode(0o755));
+    let make = Op::CreateDirectory("a", Change::mode(0o755));
+    let calls: [&[Op<'_>]; 5] = [
+        &[Op::PutRoot, name, Op::GetHandle, Op::Get],
+        &[page],
+        &[Op::Save, make, Op::GetHandle, set, Op::Get],
+        &[Op::Rename("a", "b"), name, Op::Get],
+        &[Op::Remove(b"a"), Op::Restore],
+    ];
+    for ops in calls {
+        if let Ok(reply) = read(bytes, ops) {
+            check(&reply, ops, bytes.len());
+        }
+    }
+}
+
+fn read(bytes: &[u8], ops: &[Op<'_>]) -> Result<Reply, Malformed> {
+    Results::new(bytes)?.read(ops)
+}
+
+/// An answer for each operation up to the one that failed, and no more in memory than was sent.
+fn check(reply: &Reply, ops: &[Op<'_>], sent: usize) {
+    let answered = reply.stopped.map_or(ops.len(), |stopped| stopped.at);
+    assert_eq!(reply.answers.len(), answered);
+    for answer in &reply.answers {
+        if let Answer::Page(page) = answer {
+            // The least that an entry takes: that it follows, its cookie, a name, two empty fields.
+            assert!(page.entries.len() * 28 <= sent);
+            for entry in &page.entries {
+                let name = &entry.name[..];
+                assert!(!matches!(name, b"" | b"." | b"..") && !name.contains(&b'/') && !name.contains(&0));
+            }
+        }
+    }
+}
