@@ -11,8 +11,13 @@
 //!   is destroyed; a late COMPOUND gets BADSESSION). Only what [`Storage::remove_tree`] removes inside the tree may go late.
 //!   A process that crashed leaves such calls, too: they end when the next one of the same name opens its first session.
 
+mod answers;
+mod connect;
 mod error;
 pub mod nfs;
+// pub mod nfs3;
+// mod route;
+mod status;
 
 use std::fmt;
 use std::str::FromStr;

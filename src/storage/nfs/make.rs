@@ -10,10 +10,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::attempt::{Again, Attempt, Trouble};
 use super::attributes::{Change, File, Owner};
 use super::compound::{Handle, Op, Stopped};
-use super::diagnose::Step;
-use super::status::Status;
 use super::walk::{Spot, Walk};
 use crate::policy::directory::Directory;
+use crate::storage::answers::Step;
+use crate::storage::status::Status;
 use crate::storage::{Attributes, Existing, Fault, Identity, Made};
 
 const OF_PARENTS: Attributes = Attributes {

@@ -16,11 +16,11 @@ use tokio::time::Instant;
 use super::attempt::{Again, Attempt, Trouble};
 use super::attributes::{Change, Kind};
 use super::compound::{Handle, Op};
-use super::diagnose::Step;
 use super::loan::Late;
-use super::status::Status;
 use super::walk::{Spot, Walk};
 use crate::policy::directory::Directory;
+use crate::storage::answers::Step;
+use crate::storage::status::Status;
 use crate::storage::{Fault, Tree};
 
 const DEEPEST: usize = 1024;
