@@ -24,8 +24,8 @@ use crate::ops::metrics::Metrics;
 use crate::ops::tasks::{Tasks, told_to_stop};
 use crate::policy::class::Defaults;
 use crate::provision::Provisioner;
-use crate::storage::Storage;
-use crate::storage::nfs::{NfsOptions, NfsStorage};
+use crate::storage::nfs::NfsOptions;
+use crate::storage::{Storage, Storages};
 use crate::volume::Us;
 use crate::webhook::handler::Handler;
 use crate::webhook::{server, tls::Serving};
@@ -61,7 +61,7 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
 
     let tasks = Tasks::default();
     let metrics = Arc::new(Metrics::default());
-    let storage: Arc<dyn Storage> = Arc::new(NfsStorage::new(NfsOptions {
+    let storage: Arc<dyn Storage> = Arc::new(Storages::new(NfsOptions {
         uid: config.nfs_user.0,
         gid: config.nfs_user.1,
         machine: machine(&us.instance),

@@ -256,6 +256,36 @@ pub(super) fn busy(scene: &Scene<'_>, status: Status) -> (Fault, String) {
     )
 }
 
+/// The server gave a new directory another mode.
+pub(super) fn other_mode(is: u32, wanted: u32) -> (Fault, String) {
+    (
+        Fault::Denied,
+        format!(
+            "the server gave it mode {is:04o} where {wanted:04o} was asked for. Servers drop setgid when the group is not \
+             the client's; choose a mode that this one keeps."
+        ),
+    )
+}
+
+/// A tree that is to be removed leads into another file system.
+pub(super) fn mounted_in_tree(name: &[u8]) -> (Fault, String) {
+    (
+        Fault::OtherFileSystem,
+        format!(
+            "another file system is mounted in it at {:?}, and is left alone. Unmount it on the server.",
+            String::from_utf8_lossy(name)
+        ),
+    )
+}
+
+/// A tree that is to be removed does not get empty.
+pub(super) fn fills_up() -> (Fault, &'static str) {
+    (
+        Fault::Busy,
+        "files appear in it as fast as they are removed. Stop what still writes there.",
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
