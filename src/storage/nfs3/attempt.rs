@@ -216,7 +216,6 @@ impl<'a> Attempt<'a> {
         self.state().unsure = partly;
     }
 
-
     /// Waits before the server, which answered `status`, is asked again.
     async fn pause(&self, status: Status) {
         let pause = {
