@@ -19,6 +19,8 @@ pub enum Fate {
     Late,
     /// It reaches the server after [`Relay::go_on`], and the answer comes back.
     Held,
+    /// The connection breaks before it reaches the server.
+    CallLost,
     /// It reaches the server, and the connection breaks before the answer.
     AnswerLost,
     /// The answer is this status, for the call as a whole; it does not reach the server.
@@ -180,6 +182,10 @@ fn pass(mut client: &TcpStream, mut server: &TcpStream, state: &Shared, number: 
                 state.late.push((connections, call));
                 state.met += 1;
                 return;
+            }
+            Some(Fate::CallLost) => {
+                state.lock().unwrap().met += 1;
+                break;
             }
             Some(Fate::AnswerLost) => {
                 let _ = server.write_all(&call);
