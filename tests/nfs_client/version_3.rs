@@ -141,7 +141,8 @@ async fn a_failure_after_a_lost_call_is_not_said_to_have_done_nothing() {
     // MKDIR is lost. The next one makes a directory, which is removed again; but who knows what becomes of the first.
     for (name, fate) in [("before", Fate::CallLost), ("after", Fate::AnswerLost)] {
         relay.plan(name, 0, 1, fate);
-        let made = client.make(&share, &directory(name), owned, Existing::SetAttributes, soon());
+        let name = directory(name);
+        let made = client.make(&share, &name, owned, Existing::SetAttributes, soon());
         let error = made.await.unwrap_err();
         assert_eq!(
             (error.fault, error.outcome),
