@@ -68,7 +68,9 @@ impl Relay {
             NfsVersion::V3 => &PORTS_OF_V3[..],
         };
         for &port in ports {
-            let listener = TcpListener::bind((address, port)).expect("an address for the relay");
+            let listener = TcpListener::bind((address, port));
+            let listener =
+                listener.expect("an address for the relay (does something listen on port 111 of every address?)");
             let (state, server) = (state.clone(), server.address());
             thread::spawn(move || serve(&listener, server, port, &state));
         }
