@@ -22,8 +22,8 @@ use crate::ops::logs;
 use crate::ops::metrics::Metrics;
 use crate::ops::tasks::{Tasks, told_to_stop};
 use crate::provision::Provisioner;
-use crate::storage::Storage;
-use crate::storage::nfs::{NfsOptions, NfsStorage};
+use crate::storage::nfs::NfsOptions;
+use crate::storage::{Storage, Storages};
 use crate::volume::Us;
 use crate::webhook::handler::Handler;
 use crate::webhook::{server, tls::Serving};
@@ -49,7 +49,7 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
     let tasks = Tasks::default();
     let metrics = Arc::new(Metrics::default());
     let replica = config.replica.unwrap_or_else(host);
-    let storage: Arc<dyn Storage> = Arc::new(NfsStorage::new(NfsOptions {
+    let storage: Arc<dyn Storage> = Arc::new(Storages::new(NfsOptions {
         uid: config.nfs_user.0,
         gid: config.nfs_user.1,
         machine: format!("{replica} {}", us.instance),

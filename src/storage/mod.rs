@@ -10,9 +10,15 @@
 //!   verb on that server starts, the implementation does what the protocol offers to prevent it (NFSv4.1: the session
 //!   is destroyed; a late COMPOUND gets BADSESSION). Only what [`Storage::remove_tree`] removes inside the tree may go late.
 //!   A process that crashed leaves such calls, too: they end when the next one of the same name opens its first session.
+//!   Version 3 offers nothing: there a late call may take effect at any time, and whoever has a record keeps it.
 
+mod answers;
+mod connect;
 mod error;
 pub mod nfs;
+pub mod nfs3;
+mod route;
+mod status;
 
 use std::fmt;
 use std::str::FromStr;
@@ -21,6 +27,7 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 pub use self::error::{Fault, Outcome, StorageError};
+pub use self::route::Storages;
 use crate::policy::directory::{Directory, Share};
 
 /// The verbs. See the module for what all of them promise.
@@ -53,7 +60,8 @@ pub trait Storage: Send + Sync {
     ) -> Result<Made, StorageError>;
 
     /// Moves the directory at `from` to `to`, if it is the one with identity `expected`: the check and the rename go to
-    /// the server as one request. The parent of `to` is there already. `to` must not be in use: a server replaces an
+    /// the server as one request, or, where the protocol has no such thing, what turns out to be another one is moved
+    /// back. The parent of `to` is there already. `to` must not be in use: a server replaces an
     /// empty directory silently. A second call finds the directory at `to`, which is success too.
     async fn rename(
         &self,

@@ -2,6 +2,8 @@
 
 pub mod bed;
 pub mod bindery;
+pub mod kind;
+pub mod network;
 pub mod nfs;
 pub mod other_webhook;
 pub mod relay;
