@@ -12,6 +12,7 @@
 //!   A process that crashed leaves such calls, too: they end when the next one of the same name opens its first session.
 
 mod error;
+pub mod mounted;
 pub mod nfs;
 
 use std::fmt;
