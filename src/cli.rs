@@ -39,6 +39,11 @@ pub struct Serve {
     #[arg(long, env = "NFS_PATH", value_name = "PATH")]
     pub nfs_share: Option<String>,
 
+    /// A share that is mounted for Bindery, and the directory that it is mounted on: Bindery then works there and not
+    /// over the network. May be given several times.
+    #[arg(long, value_name = "SERVER:/SHARE=/PATH")]
+    pub mounted: Vec<String>,
+
     /// User id that Bindery shows the NFS server (`AUTH_SYS`).
     #[arg(long, env = "NFS_UID", default_value_t = 0, value_name = "UID")]
     pub nfs_uid: u32,

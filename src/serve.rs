@@ -25,7 +25,9 @@ use crate::ops::tasks::{Tasks, told_to_stop};
 use crate::policy::class::Defaults;
 use crate::provision::Provisioner;
 use crate::storage::Storage;
+use crate::storage::mounted::MountedStorage;
 use crate::storage::nfs::{NfsOptions, NfsStorage};
+use crate::storage::route::Storages;
 use crate::volume::Us;
 use crate::webhook::handler::Handler;
 use crate::webhook::{server, tls::Serving};
@@ -61,12 +63,16 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
 
     let tasks = Tasks::default();
     let metrics = Arc::new(Metrics::default());
-    let storage: Arc<dyn Storage> = Arc::new(NfsStorage::new(NfsOptions {
+    let nfs = NfsStorage::new(NfsOptions {
         uid: config.nfs_user.0,
         gid: config.nfs_user.1,
         machine: machine(&us.instance),
         privileged_port: true,
-    }));
+    });
+    let mounted = MountedStorage::new(config.mounted);
+    // A mount that is missing is the administrator's to mend, too.
+    mounted.check().await.context("--mounted")?;
+    let storage: Arc<dyn Storage> = Arc::new(Storages::new(mounted, nfs));
     let readiness = Readiness::waiting_for([WATCHES, registration::PART]);
     let loops = controller::watch(client.clone());
     let (cluster, watches) = Cluster::new(client.clone(), loops.store());

@@ -9,11 +9,13 @@
 //! - **Late calls.** After an error with [`Outcome::Unknown`] the server may still carry the call out. Before the next
 //!   verb on that server starts, the implementation does what the protocol offers to prevent it (NFSv4.1: the session
 //!   is destroyed; a late COMPOUND gets BADSESSION). Only what [`Storage::remove_tree`] removes inside the tree may go late.
+//!   The file system calls of [`mounted`] know no such thing.
 //!   A process that crashed leaves such calls, too: they end when the next one of the same name opens its first session.
 
 mod error;
 pub mod mounted;
 pub mod nfs;
+pub mod route;
 
 use std::fmt;
 use std::str::FromStr;
@@ -54,7 +56,7 @@ pub trait Storage: Send + Sync {
     ) -> Result<Made, StorageError>;
 
     /// Moves the directory at `from` to `to`, if it is the one with identity `expected`: the check and the rename go to
-    /// the server as one request. The parent of `to` is there already. `to` must not be in use: a server replaces an
+    /// the server as one request, where its protocol has that; else what was moved is looked at and moved back. The parent of `to` is there already. `to` must not be in use: a server replaces an
     /// empty directory silently. A second call finds the directory at `to`, which is success too.
     async fn rename(
         &self,

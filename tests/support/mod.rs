@@ -2,6 +2,7 @@
 
 pub mod bed;
 pub mod bindery;
+pub mod mount;
 pub mod nfs;
 pub mod other_webhook;
 pub mod relay;

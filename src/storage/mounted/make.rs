@@ -91,10 +91,7 @@ impl Run {
             Err(errno) => return Err(self.refused(Step::Make, errno)),
         }
         // Somebody may have removed it already, and put something else there.
-        let spot = match self.look(parent, name)? {
-            Some(spot) => spot,
-            None => return Err(Trouble::Again(Errno::NOENT)),
-        };
+        let spot = self.look(parent, name)?.ok_or(Trouble::Again(Errno::NOENT))?;
         let flaw = match self.give(&spot, wanted)? {
             Ok(file) => return Ok(Created::Now(Spot { file, ..spot })),
             Err(flaw) => flaw,

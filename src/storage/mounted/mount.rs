@@ -60,12 +60,11 @@ impl Mount {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = open(&self.path, flags, Mode::empty())?;
         let file = File::of(&root, None)?;
-        let mounted = match file.mounted {
-            Some(mounted) => mounted,
-            None => {
-                let above = openat(&root, "..", flags, Mode::empty())?;
-                File::of(above, None)?.device != file.device
-            }
+        let mounted = if let Some(mounted) = file.mounted {
+            mounted
+        } else {
+            let above = openat(&root, "..", flags, Mode::empty())?;
+            File::of(above, None)?.device != file.device
         };
         if !mounted {
             return Err(NoMount::NotMounted);

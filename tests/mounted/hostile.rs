@@ -1,0 +1,192 @@
+//! Pods write below the share: what they put in the way leads nowhere else.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bindery::storage::{Existing, Fault, Moved, Outcome, Storage};
+
+use super::{directory, identity, make, mode, mode_of, refusal, share, soon, storage};
+use crate::support::mount::Mount;
+
+#[tokio::test]
+async fn a_link_or_a_file_on_the_way_is_never_followed() {
+    let mount = Mount::memory();
+    let storage = storage(mount.path());
+    fs::create_dir_all(mount.path().join("real/inside")).unwrap();
+    symlink("real", mount.path().join("link")).unwrap();
+    symlink("../real", mount.path().join("real/link")).unwrap();
+    fs::write(mount.path().join("file"), "").unwrap();
+    let expected = identity(&storage, "real").await;
+    for (path, segment) in [
+        ("link", "link"),
+        ("link/a", "link"),
+        ("link/inside/a", "link"),
+        ("real/link/x/y", "link"),
+        ("file/a", "file"),
+        ("file", "file"),
+    ] {
+        let refused = |verb: String| {
+            let text = format!(
+                "cannot {verb} on nas:/export: \"{segment}\" on the way is a file or a symbolic link; links are never \
+                 followed. Move it away, or choose another directory."
+            );
+            refusal(Fault::NotADirectory, &text)
+        };
+        let at = directory(path);
+        let looked = storage.look_up(&share(), &at, soon()).await;
+        assert_eq!(looked, Err(refused(format!("look up directory {path}"))));
+        for existing in [Existing::SetAttributes, Existing::LeaveAlone] {
+            let made = storage.make(&share(), &at, mode(0o777), existing, soon()).await;
+            assert_eq!(made, Err(refused(format!("make directory {path}"))));
+        }
+        let removed = storage.remove_tree(&share(), &at, soon()).await;
+        assert_eq!(removed, Err(refused(format!("remove directory {path} with all in it"))));
+        let listed = storage.list(&share(), Some(&at), soon()).await;
+        assert_eq!(listed, Err(refused(format!("list directory {path}"))));
+        let moved = storage
+            .rename(&share(), &at, expected, &directory("elsewhere"), soon())
+            .await;
+        assert_eq!(moved, Err(refused(format!("move directory {path} to elsewhere"))));
+        let emptied = storage.remove_empty(&share(), &at, expected, soon()).await;
+        assert_eq!(emptied, Err(refused(format!("remove the empty directory {path}"))));
+    }
+    assert_eq!(fs::read_dir(mount.path().join("real")).unwrap().count(), 2);
+    assert_eq!(mode_of(&mount.path().join("real/inside")), 0o755);
+}
+
+/// Runs `work` while another thread runs `play` over and over.
+fn against(play: impl Fn() + Sync, work: impl AsyncFnOnce()) {
+    let stop = AtomicBool::new(false);
+    let handle = tokio::runtime::Handle::current();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                play();
+            }
+        });
+        tokio::task::block_in_place(|| handle.block_on(work()));
+        stop.store(true, Ordering::Relaxed);
+    });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_link_that_takes_a_directorys_place_meanwhile_leads_nowhere() {
+    let (mount, outside) = (Mount::memory(), tempfile::tempdir().unwrap());
+    let storage = storage(mount.path());
+    let at = |name: &str| mount.path().join(name);
+    fs::create_dir(at("team")).unwrap();
+    fs::create_dir(outside.path().join("kept")).unwrap();
+    symlink(outside.path(), at("link")).unwrap();
+    let swap = || exchange(&at("team"), &at("link"));
+    against(swap, async || {
+        let (mut done, mut refused) = (0, 0);
+        while done < 100 || refused < 100 {
+            let place = directory(&format!("team/d{done}"));
+            match storage
+                .make(&share(), &place, mode(0o777), Existing::SetAttributes, soon())
+                .await
+            {
+                Ok(_) => done += 1,
+                Err(error) => {
+                    assert_eq!(error.fault, Fault::NotADirectory, "{error}");
+                    refused += 1;
+                }
+            }
+            let _ = storage.remove_tree(&share(), &directory("team/kept"), soon()).await;
+        }
+    });
+    let names: Vec<_> = fs::read_dir(outside.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(names, ["kept"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_directory_that_takes_anothers_place_meanwhile_is_moved_back() {
+    let mount = Mount::memory();
+    let storage = storage(mount.path());
+    let at = |name: &str| mount.path().join(name);
+    let swap = || exchange(&at("live"), &at("other"));
+    for _ in 0..200 {
+        let meant = make(&storage, "live").await.unwrap().identity;
+        fs::write(at("live/meant"), "").unwrap();
+        make(&storage, "other").await.unwrap();
+        against(swap, async || {
+            // Another one is left alone, or moved back; the one that is meant leaves in the end.
+            loop {
+                let moved = storage
+                    .rename(&share(), &directory("live"), meant, &directory("gone"), soon())
+                    .await;
+                match moved {
+                    Ok(Moved::Done) => break,
+                    Ok(Moved::Another(_)) => assert!(!at("gone").exists()),
+                    other => panic!("{other:?}"),
+                }
+            }
+        });
+        assert!(at("gone/meant").exists());
+        for name in ["live", "other", "gone"] {
+            let _ = storage.remove_tree(&share(), &directory(name), soon()).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_rename_into_nowhere_or_onto_something_moves_nothing() {
+    let mount = Mount::memory();
+    let storage = storage(mount.path());
+    let made = make(&storage, "a").await.unwrap().identity;
+    make(&storage, "empty").await.unwrap();
+    fs::write(mount.path().join("file"), "").unwrap();
+    symlink("nowhere", mount.path().join("link")).unwrap();
+    for (to, text) in [
+        (
+            "no/where",
+            "the directory that it is to be moved into is not there (ENOENT).",
+        ),
+        ("empty", "something is at the new place already (EEXIST). Move it away."),
+        ("file", "something is at the new place already (EEXIST). Move it away."),
+        ("link", "something is at the new place already (EEXIST). Move it away."),
+    ] {
+        let moved = storage
+            .rename(&share(), &directory("a"), made, &directory(to), soon())
+            .await;
+        let message = format!("cannot move directory a to {to} on nas:/export: {text}");
+        assert_eq!(moved, Err(refusal(Fault::Other, &message)));
+        assert!(mount.path().join("a").is_dir());
+    }
+    assert!(mount.path().join("empty").is_dir());
+}
+
+#[tokio::test]
+async fn a_rename_to_another_file_system_is_told_apart() {
+    let mount = Mount::memory();
+    let storage = storage(mount.path());
+    let made = make(&storage, "a").await.unwrap().identity;
+    fs::create_dir(mount.path().join("b")).unwrap();
+    let _inner = Mount::memory_on(&mount.path().join("b"), "mode=755");
+    let error = storage
+        .rename(&share(), &directory("a"), made, &directory("b/a"), soon())
+        .await;
+    let error = error.unwrap_err();
+    assert_eq!(
+        (error.fault, error.outcome),
+        (Fault::OtherFileSystem, Outcome::NotDone),
+        "{error}"
+    );
+}
+
+/// Swaps two names in one step.
+fn exchange(one: &Path, other: &Path) {
+    // Each may be away for a moment.
+    let _ = rustix::fs::renameat_with(
+        rustix::fs::CWD,
+        one,
+        rustix::fs::CWD,
+        other,
+        rustix::fs::RenameFlags::EXCHANGE,
+    );
+}
