@@ -24,10 +24,9 @@ use crate::ops::metrics::Metrics;
 use crate::ops::tasks::{Tasks, told_to_stop};
 use crate::policy::class::Defaults;
 use crate::provision::Provisioner;
-use crate::storage::Storage;
 use crate::storage::mounted::MountedStorage;
-use crate::storage::nfs::{NfsOptions, NfsStorage};
-use crate::storage::route::Storages;
+use crate::storage::nfs::NfsOptions;
+use crate::storage::{Storage, Storages};
 use crate::volume::Us;
 use crate::webhook::handler::Handler;
 use crate::webhook::{server, tls::Serving};
@@ -63,16 +62,16 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
 
     let tasks = Tasks::default();
     let metrics = Arc::new(Metrics::default());
-    let nfs = NfsStorage::new(NfsOptions {
+    let nfs = NfsOptions {
         uid: config.nfs_user.0,
         gid: config.nfs_user.1,
         machine: machine(&us.instance),
         privileged_port: true,
-    });
+    };
     let mounted = MountedStorage::new(config.mounted);
     // A mount that is missing is the administrator's to mend, too.
     mounted.check().await.context("--mounted")?;
-    let storage: Arc<dyn Storage> = Arc::new(Storages::new(mounted, nfs));
+    let storage: Arc<dyn Storage> = Arc::new(Storages::new(nfs).with_mounted(mounted));
     let readiness = Readiness::waiting_for([WATCHES, registration::PART]);
     let loops = controller::watch(client.clone());
     let (cluster, watches) = Cluster::new(client.clone(), loops.store());

@@ -1,4 +1,4 @@
-//! The promises of [`Storage`], kept on a mounted share, and Bindery on one.
+//! What is of a mounted share alone, and Bindery on one. What every kind of storage promises is tested in `nfs_client`.
 
 mod claims;
 mod directories;
@@ -6,7 +6,7 @@ mod hostile;
 mod outages;
 mod trees;
 
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 use std::time::Duration;
 
@@ -64,11 +64,6 @@ async fn identity(storage: &MountedStorage, path: &str) -> Identity {
 
 fn mode_of(path: &Path) -> u32 {
     std::fs::metadata(path).expect("a directory").permissions().mode() & 0o7777
-}
-
-fn owner_of(path: &Path) -> (u32, u32) {
-    let metadata = std::fs::metadata(path).expect("a directory");
-    (metadata.uid(), metadata.gid())
 }
 
 fn give(path: &Path, uid: u32) {

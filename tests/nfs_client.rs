@@ -1,40 +1,31 @@
-//! The promises of [`Storage`], as the NFS client keeps them against nfs-ganesha.
+//! The promises of [`Storage`], as each kind of it keeps them on a real server. The tests in `v3` and `v4` are the same; those
+//! beside them are about what only one of the kinds has.
 
 mod denials;
 mod directories;
 mod fences;
 mod outages;
 mod trees;
+/// What version 3 does for want of sessions and of VERIFY.
+mod version_3;
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 use std::time::Duration;
 
 use bindery::policy::directory::{Directory, Share};
-use bindery::storage::nfs::{NfsOptions, NfsStorage};
-use bindery::storage::{Attributes, Existing, Identity, Made, Storage, StorageError};
+use bindery::storage::{Attributes, Existing, Identity, Made, Storage, StorageError, Storages};
 use tokio::time::Instant;
+
+use crate::support::kind::client_as;
 
 /// Far more than any verb needs here.
 fn soon() -> Instant {
     Instant::now() + Duration::from_secs(20)
 }
 
-fn client() -> NfsStorage {
+fn client() -> Storages {
     client_as(0)
-}
-
-fn client_as(uid: u32) -> NfsStorage {
-    NfsStorage::new(options(uid))
-}
-
-fn options(uid: u32) -> NfsOptions {
-    NfsOptions {
-        uid,
-        gid: uid,
-        machine: "test".to_owned(),
-        privileged_port: true,
-    }
 }
 
 fn directory(path: &str) -> Directory {
@@ -49,13 +40,13 @@ fn mode(mode: u32) -> Attributes {
     }
 }
 
-async fn make(client: &NfsStorage, share: &Share, path: &str) -> Result<Made, StorageError> {
+async fn make(client: &impl Storage, share: &Share, path: &str) -> Result<Made, StorageError> {
     client
         .make(share, &directory(path), mode(0o777), Existing::SetAttributes, soon())
         .await
 }
 
-async fn identity(client: &NfsStorage, share: &Share, path: &str) -> Identity {
+async fn identity(client: &impl Storage, share: &Share, path: &str) -> Identity {
     let found = client.look_up(share, &directory(path), soon()).await.expect("a look");
     found.expect("a directory").identity
 }

@@ -9,13 +9,18 @@
 //! - **Late calls.** After an error with [`Outcome::Unknown`] the server may still carry the call out. Before the next
 //!   verb on that server starts, the implementation does what the protocol offers to prevent it (NFSv4.1: the session
 //!   is destroyed; a late COMPOUND gets BADSESSION). Only what [`Storage::remove_tree`] removes inside the tree may go late.
-//!   The file system calls of [`mounted`] know no such thing.
 //!   A process that crashed leaves such calls, too: they end when the next one of the same name opens its first session.
+//!   NFSv3 offers nothing, nor do the file system calls of [`mounted`]: there a late call may take effect at any time, and
+//!   whoever has a record keeps it.
 
+mod answers;
+mod connect;
 mod error;
 pub mod mounted;
 pub mod nfs;
-pub mod route;
+pub mod nfs3;
+mod route;
+mod status;
 
 use std::fmt;
 use std::str::FromStr;
@@ -24,6 +29,7 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 pub use self::error::{Fault, Outcome, StorageError};
+pub use self::route::Storages;
 use crate::policy::directory::{Directory, Share};
 
 /// The verbs. See the module for what all of them promise.
@@ -56,7 +62,8 @@ pub trait Storage: Send + Sync {
     ) -> Result<Made, StorageError>;
 
     /// Moves the directory at `from` to `to`, if it is the one with identity `expected`: the check and the rename go to
-    /// the server as one request, where its protocol has that; else what was moved is looked at and moved back. The parent of `to` is there already. `to` must not be in use: a server replaces an
+    /// the server as one request, or, where the protocol has no such thing, what turns out to be another one is moved
+    /// back. The parent of `to` is there already. `to` must not be in use: a server replaces an
     /// empty directory silently. A second call finds the directory at `to`, which is success too.
     async fn rename(
         &self,

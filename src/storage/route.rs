@@ -1,31 +1,45 @@
-//! Which kind of storage a share is on: the mount that somebody made for it, else the NFS client.
+//! Which storage reaches a share.
 
 use async_trait::async_trait;
 use tokio::time::Instant;
 
 use super::mounted::MountedStorage;
-use super::nfs::NfsStorage;
+use super::nfs::{NfsOptions, NfsStorage};
+use super::nfs3::Nfs3Storage;
 use super::{Attributes, Existing, Found, Identity, Made, Moved, Removed, Storage, StorageError, Tree};
-use crate::policy::directory::{Directory, Share};
+use crate::policy::directory::{Directory, NfsVersion, Share};
 
-/// [`Storage`] of every kind, each share on its own.
+/// Every [`Storage`] that there is: each call goes to the one that reaches its share.
 #[derive(Debug)]
 pub struct Storages {
+    v4: NfsStorage,
+    v3: Nfs3Storage,
     mounted: MountedStorage,
-    nfs: NfsStorage,
 }
 
 impl Storages {
-    /// What is mounted goes by its mount, all else over the network.
-    pub fn new(mounted: MountedStorage, nfs: NfsStorage) -> Self {
-        Self { mounted, nfs }
+    /// Clients without connections, all of which are the same to a server.
+    pub fn new(options: NfsOptions) -> Self {
+        Self {
+            v3: Nfs3Storage::new(options.clone()),
+            v4: NfsStorage::new(options),
+            mounted: MountedStorage::default(),
+        }
     }
 
+    /// The same with shares that are mounted.
+    pub fn with_mounted(self, mounted: MountedStorage) -> Self {
+        Self { mounted, ..self }
+    }
+
+    /// The one that reaches a share. A mount wins over what the share's version says.
     fn of(&self, share: &Share) -> &dyn Storage {
         if self.mounted.serves(share) {
-            &self.mounted
-        } else {
-            &self.nfs
+            return &self.mounted;
+        }
+        match share.version() {
+            NfsVersion::V4 => &self.v4,
+            NfsVersion::V3 => &self.v3,
         }
     }
 }
@@ -53,8 +67,9 @@ impl Storage for Storages {
         existing: Existing,
         deadline: Instant,
     ) -> Result<Made, StorageError> {
-        let storage = self.of(share);
-        storage.make(share, directory, attributes, existing, deadline).await
+        self.of(share)
+            .make(share, directory, attributes, existing, deadline)
+            .await
     }
 
     async fn rename(

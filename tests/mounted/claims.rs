@@ -17,12 +17,15 @@ const BINDERY: u32 = 65532;
 
 #[tokio::test]
 async fn claims_are_served_through_the_mount_and_their_volumes_name_the_server() {
-    // Below the export, but only on this machine: what is made in it came through the mount.
     let name = format!("mounted-{}", &Uuid::new_v4().simple().to_string()[..8]);
-    let path = Bed::get().export.join(&name);
-    fs::create_dir(&path).unwrap();
-    let options = format!("mode=755,uid={BINDERY},gid={BINDERY}");
-    let mount = Mount::memory_on(&path, &options);
+    let export = Bed::get().export.join(&name);
+    fs::create_dir(&export).unwrap();
+    give(&export, BINDERY);
+    // The bed's folder is closed to other users.
+    let public = tempfile::tempdir().unwrap();
+    chmod(public.path(), 0o755);
+    let mount = Mount::bind(&export, public.path());
+    let path = mount.path().to_owned();
     let (server, share) = (&Bed::get().server, format!("{}/{name}", Bed::get().share));
     let flag = format!("--mounted={server}:{share}={}", path.display());
     let bindery = Bindery::start(&[&flag]).await;
@@ -41,7 +44,8 @@ async fn claims_are_served_through_the_mount_and_their_volumes_name_the_server()
     let nfs = deleted.spec.as_ref().unwrap().nfs.clone().unwrap();
     let at = format!("{share}/{}", mark(&deleted, "sub-dir").unwrap());
     assert_eq!((&nfs.server, nfs.path), (server, at));
-    let metadata = fs::metadata(place(&deleted)).unwrap();
+    // To the server, Bindery would be root: it came through the mount.
+    let metadata = fs::metadata(export.join(mark(&deleted, "sub-dir").unwrap())).unwrap();
     assert_eq!((metadata.mode() & 0o7777, metadata.uid()), (0o777, BINDERY));
 
     // What keeps its owner, who is not root, from looking into it.
@@ -83,5 +87,4 @@ async fn claims_are_served_through_the_mount_and_their_volumes_name_the_server()
         "{refused}"
     );
     bindery.unregister().await;
-    fs::remove_dir(&path).unwrap();
 }

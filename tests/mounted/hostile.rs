@@ -7,54 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bindery::storage::{Existing, Fault, Moved, Outcome, Storage};
 
-use super::{directory, identity, make, mode, mode_of, refusal, share, soon, storage};
+use super::{directory, make, mode, refusal, share, soon, storage};
 use crate::support::mount::Mount;
-
-#[tokio::test]
-async fn a_link_or_a_file_on_the_way_is_never_followed() {
-    let mount = Mount::memory();
-    let storage = storage(mount.path());
-    fs::create_dir_all(mount.path().join("real/inside")).unwrap();
-    symlink("real", mount.path().join("link")).unwrap();
-    symlink("../real", mount.path().join("real/link")).unwrap();
-    fs::write(mount.path().join("file"), "").unwrap();
-    let expected = identity(&storage, "real").await;
-    for (path, segment) in [
-        ("link", "link"),
-        ("link/a", "link"),
-        ("link/inside/a", "link"),
-        ("real/link/x/y", "link"),
-        ("file/a", "file"),
-        ("file", "file"),
-    ] {
-        let refused = |verb: String| {
-            let text = format!(
-                "cannot {verb} on nas:/export: \"{segment}\" on the way is a file or a symbolic link; links are never \
-                 followed. Move it away, or choose another directory."
-            );
-            refusal(Fault::NotADirectory, &text)
-        };
-        let at = directory(path);
-        let looked = storage.look_up(&share(), &at, soon()).await;
-        assert_eq!(looked, Err(refused(format!("look up directory {path}"))));
-        for existing in [Existing::SetAttributes, Existing::LeaveAlone] {
-            let made = storage.make(&share(), &at, mode(0o777), existing, soon()).await;
-            assert_eq!(made, Err(refused(format!("make directory {path}"))));
-        }
-        let removed = storage.remove_tree(&share(), &at, soon()).await;
-        assert_eq!(removed, Err(refused(format!("remove directory {path} with all in it"))));
-        let listed = storage.list(&share(), Some(&at), soon()).await;
-        assert_eq!(listed, Err(refused(format!("list directory {path}"))));
-        let moved = storage
-            .rename(&share(), &at, expected, &directory("elsewhere"), soon())
-            .await;
-        assert_eq!(moved, Err(refused(format!("move directory {path} to elsewhere"))));
-        let emptied = storage.remove_empty(&share(), &at, expected, soon()).await;
-        assert_eq!(emptied, Err(refused(format!("remove the empty directory {path}"))));
-    }
-    assert_eq!(fs::read_dir(mount.path().join("real")).unwrap().count(), 2);
-    assert_eq!(mode_of(&mount.path().join("real/inside")), 0o755);
-}
 
 /// Runs `work` while another thread runs `play` over and over.
 fn against(play: impl Fn() + Sync, work: impl AsyncFnOnce()) {

@@ -5,11 +5,31 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::symlink;
 
 use bindery::policy::directory::Share;
-use bindery::storage::nfs::NfsStorage;
-use bindery::storage::{Attributes, Existing, Fault, Outcome, Storage, StorageError};
+use bindery::storage::nfs::NfsOptions;
+use bindery::storage::{Attributes, Existing, Fault, Outcome, Storage, StorageError, Storages};
 
-use super::{chmod, client, client_as, directory, make, mode, mode_of, options, soon};
-use crate::support::nfs::{Ganesha, PORT, free_address, share};
+use super::{chmod, client, directory, make, mode, mode_of, soon};
+use crate::support::kind::{Kind, kept_by, options};
+use crate::support::nfs::{Ganesha, free_address};
+
+kept_by!([v4, v3] {
+    an_export_that_squashes_root_is_named_as_such,
+    an_owner_that_may_not_be_set_is_said_and_leaves_no_directory,
+    an_ordinary_user_is_told_that_it_is_one,
+    a_read_only_export_is_named_as_such,
+    an_export_that_wants_a_privileged_port_gets_one_or_the_message_says_so,
+    a_share_that_is_not_exported_is_named,
+    a_link_or_a_file_on_the_way_is_never_followed,
+    a_link_in_the_path_of_a_share_is_not_followed,
+    a_rename_into_nowhere_or_onto_something_moves_nothing,
+    a_server_that_is_not_there_is_unreachable_at_once,
+    what_is_no_nfs_server_is_said_to_be_none,
+});
+
+kept_by!([mounted] {
+    a_link_or_a_file_on_the_way_is_never_followed,
+    a_rename_into_nowhere_or_onto_something_moves_nothing,
+});
 
 fn denial(fault: Fault, message: String) -> StorageError {
     StorageError {
@@ -19,21 +39,20 @@ fn denial(fault: Fault, message: String) -> StorageError {
     }
 }
 
-#[tokio::test]
-async fn an_export_that_squashes_root_is_named_as_such() {
-    let (server, client) = (Ganesha::start(), client());
+async fn an_export_that_squashes_root_is_named_as_such(kind: Kind) {
+    let (server, client) = kind.start();
     let squashed = server.share("/squashed");
     let error = make(&client, &squashed, "a").await.unwrap_err();
+    let status = kind.status("ACCESS");
     let message = format!(
-        "cannot make directory a on {squashed}: the server denies it to uid 0 (NFS4ERR_ACCESS). Root is probably squashed \
+        "cannot make directory a on {squashed}: the server denies it to uid 0 ({status}). Root is probably squashed \
          there: export with no_root_squash, or run Bindery with the owner's --nfs-uid and --nfs-gid."
     );
     assert_eq!(error, denial(Fault::Denied, message));
 }
 
-#[tokio::test]
-async fn an_owner_that_may_not_be_set_is_said_and_leaves_no_directory() {
-    let (server, client) = (Ganesha::start(), client());
+async fn an_owner_that_may_not_be_set_is_said_and_leaves_no_directory(kind: Kind) {
+    let (server, client) = kind.start();
     let squashed = server.share("/squashed");
     chmod(&server.dir_of("squashed"), 0o777);
     let attributes = Attributes {
@@ -44,8 +63,9 @@ async fn an_owner_that_may_not_be_set_is_said_and_leaves_no_directory() {
     let made = client
         .make(&squashed, &directory("a"), attributes, Existing::SetAttributes, soon())
         .await;
+    let status = kind.status("PERM");
     let message = format!(
-        "cannot make directory a on {squashed}: the server does not let uid 0 set the owner (NFS4ERR_PERM). Root is \
+        "cannot make directory a on {squashed}: the server does not let uid 0 set the owner ({status}). Root is \
          probably squashed there: export with no_root_squash."
     );
     assert_eq!(made, Err(denial(Fault::Denied, message)));
@@ -55,69 +75,94 @@ async fn an_owner_that_may_not_be_set_is_said_and_leaves_no_directory() {
     assert_eq!(mode_of(&server.dir_of("squashed").join("a")), 0o777);
 }
 
-#[tokio::test]
-async fn an_ordinary_user_is_told_that_it_is_one() {
-    let (server, client) = (Ganesha::start(), client_as(1000));
+async fn an_ordinary_user_is_told_that_it_is_one(kind: Kind) {
+    let (server, client) = kind.start_as(1000);
     let share = server.share("/export");
     let error = make(&client, &share, "a").await.unwrap_err();
+    let status = kind.status("ACCESS");
     let message = format!(
-        "cannot make directory a on {share}: the server denies it to uid 1000 (NFS4ERR_ACCESS). Give the directory on the \
+        "cannot make directory a on {share}: the server denies it to uid 1000 ({status}). Give the directory on the \
          server to that uid, or change --nfs-uid and --nfs-gid."
     );
     assert_eq!(error, denial(Fault::Denied, message));
 }
 
-#[tokio::test]
-async fn a_read_only_export_is_named_as_such() {
-    let (server, client) = (Ganesha::start(), client());
-    for path in ["/readonly", "/"] {
+async fn a_read_only_export_is_named_as_such(kind: Kind) {
+    let (server, client) = kind.start();
+    // Version 4 shows the way to its exports as a tree that cannot be written.
+    let (paths, way_out) = match kind {
+        Kind::Mounted => kind.no_server(),
+        Kind::V4 => (
+            &["/readonly", "/"][..],
+            "; if PATH is only a part of an export's path, name the whole path",
+        ),
+        Kind::V3 => (&["/readonly"][..], ""),
+    };
+    for path in paths {
         let share = server.share(path);
         let error = make(&client, &share, "a").await.unwrap_err();
         let message = format!(
-            "cannot make directory a on {share}: it is read-only (NFS4ERR_ROFS). Export it with rw; if {path} is only a \
-             part of an export's path, name the whole path."
+            "cannot make directory a on {share}: it is read-only ({}). Export it with rw{}.",
+            kind.status("ROFS"),
+            way_out.replace("PATH", path)
         );
         assert_eq!(error, denial(Fault::ReadOnly, message));
     }
 }
 
-#[tokio::test]
-async fn an_export_that_wants_a_privileged_port_gets_one_or_the_message_says_so() {
-    let server = Ganesha::start();
+async fn an_export_that_wants_a_privileged_port_gets_one_or_the_message_says_so(kind: Kind) {
+    let (server, client) = kind.start();
     let share = server.share("/privileged");
-    assert!(make(&client(), &share, "a").await.unwrap().new);
-    let unprivileged = NfsStorage::new(bindery::storage::nfs::NfsOptions {
+    assert!(make(&client, &share, "a").await.unwrap().new);
+    let unprivileged = Storages::new(NfsOptions {
         privileged_port: false,
         ..options(0)
     });
     let error = make(&unprivileged, &share, "b").await.unwrap_err();
+    let said = match kind {
+        Kind::Mounted => kind.no_server(),
+        Kind::V4 => {
+            "the server shows no /privileged to this host (NFS4ERR_NOENT at \"privileged\"). Check that it is exported to \
+             this host, and that the path is what an NFSv4 client sees, without the path of an export with fsid=0."
+                .to_owned()
+        }
+        Kind::V3 => format!(
+            "the server does not export /privileged to this host (MNT3ERR_ACCES). Check what it exports, and to whom: \
+             showmount -e {}.",
+            share.server()
+        ),
+    };
     let message = format!(
-        "cannot make directory b on {share}: the server shows no /privileged to this host (NFS4ERR_NOENT at \
-         \"privileged\"). Check that it is exported to this host, and that the path is what an NFSv4 client sees, without \
-         the path of an export with fsid=0. Bindery came from a source port above 1023, which many exports turn away: set \
-         the sysctl net.ipv4.ip_unprivileged_port_start=0 for its pod, or export with insecure."
+        "cannot make directory b on {share}: {said} Bindery came from a source port above 1023, which many exports turn \
+         away: set the sysctl net.ipv4.ip_unprivileged_port_start=0 for its pod, or export with insecure."
     );
     assert_eq!(error, denial(Fault::NoSuchShare, message));
 }
 
-#[tokio::test]
-async fn a_share_that_is_not_exported_is_named() {
-    let (server, client) = (Ganesha::start(), client());
+async fn a_share_that_is_not_exported_is_named(kind: Kind) {
+    let (server, client) = kind.start();
     for (path, segment) in [("/nothing", "nothing"), ("/export/deeper/down", "deeper")] {
         let share = server.share(path);
         let error = client.look_up(&share, &directory("a"), soon()).await.unwrap_err();
-        let message = format!(
-            "cannot look up directory a on {share}: the server shows no {path} to this host (NFS4ERR_NOENT at \
-             \"{segment}\"). Check that it is exported to this host, and that the path is what an NFSv4 client sees, \
-             without the path of an export with fsid=0."
-        );
+        let said = match kind {
+            Kind::Mounted => kind.no_server(),
+            Kind::V4 => format!(
+                "the server shows no {path} to this host (NFS4ERR_NOENT at \"{segment}\"). Check that it is exported to \
+                 this host, and that the path is what an NFSv4 client sees, without the path of an export with fsid=0."
+            ),
+            Kind::V3 => format!(
+                "the server has no {path} (MNT3ERR_NOENT). Check that it is there and exported to this host: showmount -e \
+                 {}.",
+                share.server()
+            ),
+        };
+        let message = format!("cannot look up directory a on {share}: {said}");
         assert_eq!(error, denial(Fault::NoSuchShare, message));
     }
 }
 
-#[tokio::test]
-async fn a_link_or_a_file_on_the_way_is_never_followed() {
-    let (server, client) = (Ganesha::start(), client());
+async fn a_link_or_a_file_on_the_way_is_never_followed(kind: Kind) {
+    let (server, client) = kind.start();
     let share = server.share("/export");
     let export = server.export_dir();
     fs::create_dir_all(export.join("real/inside")).unwrap();
@@ -163,9 +208,8 @@ async fn a_link_or_a_file_on_the_way_is_never_followed() {
     assert_eq!(mode_of(&export.join("real/inside")), 0o755);
 }
 
-#[tokio::test]
-async fn a_link_in_the_path_of_a_share_is_not_followed() {
-    let (server, client) = (Ganesha::start(), client());
+async fn a_link_in_the_path_of_a_share_is_not_followed(kind: Kind) {
+    let (server, client) = kind.start();
     fs::create_dir(server.export_dir().join("real")).unwrap();
     symlink("real", server.export_dir().join("link")).unwrap();
     let share = server.share("/export/link");
@@ -177,9 +221,8 @@ async fn a_link_in_the_path_of_a_share_is_not_followed() {
     assert_eq!(error, denial(Fault::NoSuchShare, message));
 }
 
-#[tokio::test]
-async fn a_rename_into_nowhere_or_onto_something_moves_nothing() {
-    let (server, client) = (Ganesha::start(), client());
+async fn a_rename_into_nowhere_or_onto_something_moves_nothing(kind: Kind) {
+    let (server, client) = kind.start();
     let share = server.share("/export");
     let made = make(&client, &share, "a").await.unwrap().identity;
     make(&client, &share, "full/file").await.unwrap();
@@ -187,9 +230,10 @@ async fn a_rename_into_nowhere_or_onto_something_moves_nothing() {
         .rename(&share, &directory("a"), made, &directory("no/where"), soon())
         .await
         .unwrap_err();
+    let status = kind.status("NOENT");
     let message = format!(
         "cannot move directory a to no/where on {share}: the directory that it is to be moved into is not there \
-         (NFS4ERR_NOENT)."
+         ({status})."
     );
     assert_eq!(error, denial(Fault::Other, message));
     let error = client
@@ -222,17 +266,26 @@ async fn a_rename_to_another_file_system_is_told_apart() {
     assert_eq!(moved, Err(denial(Fault::OtherFileSystem, message)));
 }
 
-#[tokio::test]
-async fn a_server_that_is_not_there_is_unreachable_at_once() {
+async fn a_server_that_is_not_there_is_unreachable_at_once(kind: Kind) {
     let address = free_address();
-    let nowhere = share(address, "/export");
+    let nowhere = kind.share(address, "/export");
     let error = make(&client(), &nowhere, "a").await.unwrap_err();
-    let message = format!(
-        "cannot make directory a on {nowhere}: no connection to {address}:2049 (Connection refused (os error 111)). Check \
-         that the NFS server runs, and that its port is open to this host."
-    );
+    let said = match kind {
+        Kind::Mounted => kind.no_server(),
+        Kind::V4 => format!(
+            "no connection to {address}:2049 (Connection refused (os error 111)). Check that the NFS server runs, and that \
+             its port is open to this host."
+        ),
+        Kind::V3 => format!(
+            "NFSv3 needs the server's portmapper on port 111, and there is no connection to {address}:111 (Connection \
+             refused (os error 111)). Check that the server is up, that rpcbind runs there, and that the port is open to \
+             this host; or let Bindery speak NFSv4 (nfsVersion 4), which needs port 2049 alone."
+        ),
+    };
+    let message = format!("cannot make directory a on {nowhere}: {said}");
     assert_eq!(error, denial(Fault::Unreachable, message));
     let nameless = Share::parse("no-such-host.invalid", "/export").unwrap();
+    let nameless = nameless.over(nowhere.version());
     let error = make(&client(), &nameless, "a").await.unwrap_err();
     assert_eq!(
         (error.fault, error.outcome),
@@ -241,29 +294,31 @@ async fn a_server_that_is_not_there_is_unreachable_at_once() {
     );
 }
 
-#[tokio::test]
-async fn what_is_no_nfs_server_is_said_to_be_none() {
+async fn what_is_no_nfs_server_is_said_to_be_none(kind: Kind) {
     for answer in [
         &b"HTTP/1.1 400 Bad Request\r\n\r\n"[..],
         &[0x80, 0, 0, 8, 1, 2, 3, 4, 0, 0, 0, 1],
     ] {
         let address = free_address();
-        let listener = TcpListener::bind((address, PORT)).unwrap();
+        let listener = TcpListener::bind((address, kind.first_port())).unwrap();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 answer_once(stream, answer);
             }
         });
-        let share = share(address, "/export");
+        let share = kind.share(address, "/export");
         let error = make(&client(), &share, "a").await.unwrap_err();
         assert_eq!(
             (error.fault, error.outcome),
             (Fault::Other, Outcome::NotDone),
             "{error}"
         );
-        let start = format!(
-            "cannot make directory a on {share}: what answers on port 2049 of {address} does not keep to NFSv4 ("
-        );
+        let who = match kind {
+            Kind::Mounted => kind.no_server(),
+            Kind::V4 => format!("on port 2049 of {address} does not keep to NFSv4"),
+            Kind::V3 => format!("as a portmapper on {address} does not keep to the protocol"),
+        };
+        let start = format!("cannot make directory a on {share}: what answers {who} (");
         assert!(error.message.starts_with(&start), "{error}");
     }
 }

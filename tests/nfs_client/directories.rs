@@ -8,11 +8,28 @@ use bindery::policy::directory::Directory;
 use bindery::storage::{Attributes, Existing, Fault, Found, Identity, Moved, Removed, Storage};
 
 use super::{chmod, client, directory, give, identity, make, mode, mode_of, owner_of, soon};
+use crate::support::kind::{Kind, kept_by};
 use crate::support::nfs::Ganesha;
 
-#[tokio::test]
-async fn a_new_directory_has_exactly_the_mode_that_was_asked_for() {
-    let (server, client) = (Ganesha::start(), client());
+kept_by!([v4, v3, mounted] {
+    a_new_directory_has_exactly_the_mode_that_was_asked_for,
+    a_directory_in_a_setgid_parent_has_exactly_its_mode_too,
+    a_new_directory_has_the_owner_that_was_asked_for_and_missing_parents_do_not,
+    a_second_make_finds_the_directory_of_the_first_and_mends_its_attributes,
+    a_directory_of_somebody_else_is_left_alone,
+    directories_with_one_missing_parent_are_made_side_by_side,
+    a_directory_many_levels_down_is_made_and_found,
+    what_is_not_there_is_not_found,
+    above_a_directory_is_the_nearest_one_that_is_there,
+    a_directory_is_moved_with_what_is_in_it,
+    a_rename_that_means_another_directory_moves_nothing,
+    a_rename_of_nothing_says_so,
+    an_empty_directory_is_removed_only_if_it_is_the_one_that_is_meant,
+    a_listing_has_every_name_once_however_many_there_are,
+});
+
+async fn a_new_directory_has_exactly_the_mode_that_was_asked_for(kind: Kind) {
+    let (server, client) = kind.start();
     for bits in [0o777, 0o2775, 0o1777, 0o6711, 0o700, 0o0] {
         let name = format!("mode-{bits:o}");
         let share = server.share("/export");
@@ -33,9 +50,8 @@ async fn a_new_directory_has_exactly_the_mode_that_was_asked_for() {
     }
 }
 
-#[tokio::test]
-async fn a_directory_in_a_setgid_parent_has_exactly_its_mode_too() {
-    let (server, client) = (Ganesha::start(), client());
+async fn a_directory_in_a_setgid_parent_has_exactly_its_mode_too(kind: Kind) {
+    let (server, client) = kind.start();
     fs::create_dir(server.export_dir().join("team")).unwrap();
     chmod(&server.export_dir().join("team"), 0o2775);
     client
@@ -51,9 +67,8 @@ async fn a_directory_in_a_setgid_parent_has_exactly_its_mode_too() {
     assert_eq!(mode_of(&server.export_dir().join("team/a")), 0o750);
 }
 
-#[tokio::test]
-async fn a_new_directory_has_the_owner_that_was_asked_for_and_missing_parents_do_not() {
-    let (server, client) = (Ganesha::start(), client());
+async fn a_new_directory_has_the_owner_that_was_asked_for_and_missing_parents_do_not(kind: Kind) {
+    let (server, client) = kind.start();
     let attributes = Attributes {
         mode: 0o2770,
         uid: Some(1234),
@@ -79,9 +94,8 @@ async fn a_new_directory_has_the_owner_that_was_asked_for_and_missing_parents_do
     assert_eq!((mode_of(&path("a")), owner_of(&path("a"))), (0o755, (0, 0)));
 }
 
-#[tokio::test]
-async fn a_second_make_finds_the_directory_of_the_first_and_mends_its_attributes() {
-    let (server, client) = (Ganesha::start(), client());
+async fn a_second_make_finds_the_directory_of_the_first_and_mends_its_attributes(kind: Kind) {
+    let (server, client) = kind.start();
     let share = server.share("/export");
     let first = make(&client, &share, "a").await.unwrap();
     let path = server.export_dir().join("a");
@@ -100,9 +114,8 @@ async fn a_second_make_finds_the_directory_of_the_first_and_mends_its_attributes
     assert_eq!((mode_of(&path), owner_of(&path)), (0o1777, (7, 8)));
 }
 
-#[tokio::test]
-async fn a_directory_of_somebody_else_is_left_alone() {
-    let (server, client) = (Ganesha::start(), client());
+async fn a_directory_of_somebody_else_is_left_alone(kind: Kind) {
+    let (server, client) = kind.start();
     let path = server.export_dir().join("theirs");
     fs::create_dir(&path).unwrap();
     chmod(&path, 0o711);
@@ -126,9 +139,8 @@ async fn a_directory_of_somebody_else_is_left_alone() {
     assert_eq!((mode_of(&path), owner_of(&path)), (0o711, (99, 99)));
 }
 
-#[tokio::test]
-async fn directories_with_one_missing_parent_are_made_side_by_side() {
-    let (server, client) = (Ganesha::start(), client());
+async fn directories_with_one_missing_parent_are_made_side_by_side(kind: Kind) {
+    let (server, client) = kind.start();
     let share = server.share("/export");
     let names: Vec<String> = (0..40).map(|number| format!("p/q/{number}")).collect();
     let made = futures::future::join_all(names.iter().map(|name| make(&client, &share, name))).await;
@@ -137,9 +149,8 @@ async fn directories_with_one_missing_parent_are_made_side_by_side() {
     assert_eq!(mode_of(&server.export_dir().join("p")), 0o755);
 }
 
-#[tokio::test]
-async fn a_directory_many_levels_down_is_made_and_found() {
-    let (server, client) = (Ganesha::start(), client());
+async fn a_directory_many_levels_down_is_made_and_found(kind: Kind) {
+    let (server, client) = kind.start();
     let share = server.share("/export");
     let deep = vec!["d"; 100].join("/");
     let made = make(&client, &share, &deep).await.unwrap();
@@ -147,17 +158,15 @@ async fn a_directory_many_levels_down_is_made_and_found() {
     assert!(server.export_dir().join(deep).is_dir());
 }
 
-#[tokio::test]
-async fn what_is_not_there_is_not_found() {
-    let (server, client) = (Ganesha::start(), client());
+async fn what_is_not_there_is_not_found(kind: Kind) {
+    let (server, client) = kind.start();
     let share = server.share("/export");
     assert_eq!(client.look_up(&share, &directory("a"), soon()).await, Ok(None));
     assert_eq!(client.look_up(&share, &directory("a/b/c"), soon()).await, Ok(None));
 }
 
-#[tokio::test]
-async fn above_a_directory_is_the_nearest_one_that_is_there() {
-    let (server, client) = (Ganesha::start(), client());
+async fn above_a_directory_is_the_nearest_one_that_is_there(kind: Kind) {
+    let (server, client) = kind.start();
     let share = server.share("/export");
     let above = |path: &'static str| {
         let (client, share) = (&client, &share);
@@ -195,9 +204,8 @@ async fn the_root_of_the_server_can_be_listed_as_a_share() {
     assert_eq!(names, ["export", "privileged", "readonly", "squashed"]);
 }
 
-#[tokio::test]
-async fn a_directory_is_moved_with_what_is_in_it() {
-    let (server, client) = (Ganesha::start(), client());
+async fn a_directory_is_moved_with_what_is_in_it(kind: Kind) {
+    let (server, client) = kind.start();
     let share = server.share("/export");
     let made = make(&client, &share, "live/a").await.unwrap();
     make(&client, &share, "trash").await.unwrap();
@@ -220,9 +228,8 @@ async fn a_directory_is_moved_with_what_is_in_it() {
     );
 }
 
-#[tokio::test]
-async fn a_rename_that_means_another_directory_moves_nothing() {
-    let (server, client) = (Ganesha::start(), client());
+async fn a_rename_that_means_another_directory_moves_nothing(kind: Kind) {
+    let (server, client) = kind.start();
     let share = server.share("/export");
     let made = make(&client, &share, "a").await.unwrap().identity;
     let to = directory("b");
@@ -243,9 +250,8 @@ async fn a_rename_that_means_another_directory_moves_nothing() {
     }
 }
 
-#[tokio::test]
-async fn a_rename_of_nothing_says_so() {
-    let (server, client) = (Ganesha::start(), client());
+async fn a_rename_of_nothing_says_so(kind: Kind) {
+    let (server, client) = kind.start();
     let share = server.share("/export");
     let expected = make(&client, &share, "other").await.unwrap().identity;
     let to = directory("b");
@@ -255,9 +261,8 @@ async fn a_rename_of_nothing_says_so() {
     }
 }
 
-#[tokio::test]
-async fn an_empty_directory_is_removed_only_if_it_is_the_one_that_is_meant() {
-    let (server, client) = (Ganesha::start(), client());
+async fn an_empty_directory_is_removed_only_if_it_is_the_one_that_is_meant(kind: Kind) {
+    let (server, client) = kind.start();
     let share = server.share("/export");
     let made = make(&client, &share, "p/a").await.unwrap().identity;
     let path = server.export_dir().join("p/a");
@@ -280,9 +285,8 @@ async fn an_empty_directory_is_removed_only_if_it_is_the_one_that_is_meant() {
     assert_eq!(remove(made).await, Ok(Removed::Missing));
 }
 
-#[tokio::test]
-async fn a_listing_has_every_name_once_however_many_there_are() {
-    let (server, client) = (Ganesha::start(), client());
+async fn a_listing_has_every_name_once_however_many_there_are(kind: Kind) {
+    let (server, client) = kind.start();
     let mut expected: Vec<String> = (0..2500)
         .map(|number| format!("a-name-of-some-length-{number:05}"))
         .collect();

@@ -7,7 +7,8 @@ use bindery::storage::{Existing, Fault, Outcome, Storage};
 use tokio::time::Instant;
 
 use super::outages::{relay_met, shortly};
-use super::{client, directory, make, mode, options, soon};
+use super::{directory, make, mode, soon};
+use crate::support::kind::options;
 use crate::support::nfs::Ganesha;
 use crate::support::relay::{Fate, Relay};
 use crate::support::wait::eventually;
@@ -19,13 +20,18 @@ const SERVERFAULT: u32 = 10006;
 const BIND: &str = "\0\0\0\x02\0\0\0\x01\0\0\0\x29";
 const DESTROY: &str = "\0\0\0\x02\0\0\0\x01\0\0\0\x2c";
 
+/// Of version 4 alone: only it has fences.
+fn client() -> NfsStorage {
+    NfsStorage::new(options(0))
+}
+
 #[tokio::test]
 async fn a_fence_that_nobody_confirms_is_given_up_and_holds_up_no_other_server() {
     for (pattern, fate) in [(BIND, Fate::Late), (DESTROY, Fate::Answered(SERVERFAULT))] {
         let limit = Duration::from_secs(2);
         let (server, other) = (Ganesha::start(), Ganesha::start());
         let client = client().with_longest_fence(limit);
-        let relay = Relay::to(server.address());
+        let relay = Relay::to(&server);
         let share = relay.share("/export");
         let name = directory("late-one");
         relay.plan("late-one", 0, 1, Fate::Late);
@@ -60,7 +66,7 @@ async fn a_fence_that_nobody_confirms_is_given_up_and_holds_up_no_other_server()
 #[tokio::test]
 async fn a_call_is_fenced_off_without_another_verb() {
     let (server, client) = (Ganesha::start(), client());
-    let relay = Relay::to(server.address());
+    let relay = Relay::to(&server);
     let share = relay.share("/export");
     relay.plan("late-one", 0, 1, Fate::Late);
     let name = directory("late-one");
@@ -75,7 +81,7 @@ async fn a_call_is_fenced_off_without_another_verb() {
 #[tokio::test]
 async fn a_call_that_changes_nothing_or_only_empties_a_tree_leaves_no_fence() {
     let (server, client) = (Ganesha::start(), client());
-    let relay = Relay::to(server.address());
+    let relay = Relay::to(&server);
     let share = relay.share("/export");
     make(&client, &share, "tree").await.unwrap();
     // A file: of all calls, only its REMOVE has the name.
@@ -104,7 +110,7 @@ async fn a_call_that_changes_nothing_or_only_empties_a_tree_leaves_no_fence() {
 #[test]
 fn late_calls_of_a_process_that_crashed_end_when_the_next_of_its_name_connects() {
     let server = Ganesha::start();
-    let relay = Relay::to(server.address());
+    let relay = Relay::to(&server);
     let share = relay.share("/export");
     let life = || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -139,7 +145,7 @@ fn late_calls_of_a_process_that_crashed_end_when_the_next_of_its_name_connects()
 #[tokio::test]
 async fn a_server_that_forgot_many_sessions_at_rest_is_no_error() {
     let (server, client) = (Ganesha::start(), client());
-    let relay = Relay::to(server.address());
+    let relay = Relay::to(&server);
     let share = relay.share("/export");
     let names: Vec<_> = (0..16).map(|number| format!("before-{number}")).collect();
     let made = futures::future::join_all(names.iter().map(|name| make(&client, &share, name))).await;
@@ -155,7 +161,7 @@ async fn a_server_that_forgot_many_sessions_at_rest_is_no_error() {
 #[tokio::test]
 async fn sessions_at_rest_are_closed_before_their_lease_is_over() {
     let server = Ganesha::start();
-    let relay = Relay::to(server.address());
+    let relay = Relay::to(&server);
     let share = relay.share("/export");
     let client = NfsStorage::new(options(0));
     make(&client, &share, "a").await.unwrap();

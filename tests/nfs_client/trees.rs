@@ -11,20 +11,44 @@ use std::time::Duration;
 use bindery::storage::{Fault, Storage, Tree};
 use tokio::time::Instant;
 
-use super::{chmod, client, client_as, directory, give, soon};
+use super::{chmod, client, directory, give, soon};
+use crate::support::kind::{Kind, Server, kept_by};
 use crate::support::nfs::Ganesha;
 
+kept_by!([v4, v3] {
+    a_tree_of_three_thousand_files_is_removed,
+    a_tree_of_many_directories_and_a_deep_one_is_removed,
+    links_in_a_tree_are_removed_and_what_they_point_to_is_not,
+    names_that_are_not_utf8_are_removed,
+    directories_without_permissions_are_opened_by_their_owner,
+    what_belongs_to_others_stays_and_is_named,
+    a_tree_that_belongs_to_others_stays_and_is_named,
+    a_removal_that_runs_out_of_time_goes_on_where_it_stopped,
+    ; on_threads:
+    a_tree_that_fills_up_again_ends_by_the_deadline_and_is_removed_once_that_stops,
+});
+
+// To the kernel, the tests are root.
+kept_by!([mounted] {
+    a_tree_of_three_thousand_files_is_removed,
+    a_tree_of_many_directories_and_a_deep_one_is_removed,
+    links_in_a_tree_are_removed_and_what_they_point_to_is_not,
+    names_that_are_not_utf8_are_removed,
+    a_removal_that_runs_out_of_time_goes_on_where_it_stopped,
+    ; on_threads:
+    a_tree_that_fills_up_again_ends_by_the_deadline_and_is_removed_once_that_stops,
+});
+
 /// Makes a directory `tree` behind `/export`.
-fn tree(server: &Ganesha) -> std::path::PathBuf {
+fn tree(server: &dyn Server) -> std::path::PathBuf {
     let tree = server.export_dir().join("tree");
     fs::create_dir(&tree).unwrap();
     tree
 }
 
-#[tokio::test]
-async fn a_tree_of_three_thousand_files_is_removed() {
-    let (server, client) = (Ganesha::start(), client());
-    let tree = tree(&server);
+async fn a_tree_of_three_thousand_files_is_removed(kind: Kind) {
+    let (server, client) = kind.start();
+    let tree = tree(&*server);
     for number in 0..3000 {
         let place = tree.join(format!("d{}", number % 30));
         fs::create_dir_all(&place).unwrap();
@@ -42,10 +66,9 @@ async fn a_tree_of_three_thousand_files_is_removed() {
     );
 }
 
-#[tokio::test]
-async fn a_tree_of_many_directories_and_a_deep_one_is_removed() {
-    let (server, client) = (Ganesha::start(), client());
-    let tree = tree(&server);
+async fn a_tree_of_many_directories_and_a_deep_one_is_removed(kind: Kind) {
+    let (server, client) = kind.start();
+    let tree = tree(&*server);
     for number in 0..400 {
         fs::create_dir_all(tree.join(format!("wide-{number}/inner"))).unwrap();
     }
@@ -63,10 +86,9 @@ async fn a_tree_of_many_directories_and_a_deep_one_is_removed() {
     assert!(!tree.exists());
 }
 
-#[tokio::test]
-async fn links_in_a_tree_are_removed_and_what_they_point_to_is_not() {
-    let (server, client) = (Ganesha::start(), client());
-    let tree = tree(&server);
+async fn links_in_a_tree_are_removed_and_what_they_point_to_is_not(kind: Kind) {
+    let (server, client) = kind.start();
+    let tree = tree(&*server);
     let outside = server.export_dir().join("outside");
     fs::create_dir(&outside).unwrap();
     fs::write(outside.join("file"), "kept").unwrap();
@@ -82,10 +104,9 @@ async fn links_in_a_tree_are_removed_and_what_they_point_to_is_not() {
     assert_eq!(fs::read_to_string(outside.join("file")).unwrap(), "kept");
 }
 
-#[tokio::test]
-async fn names_that_are_not_utf8_are_removed() {
-    let (server, client) = (Ganesha::start(), client());
-    let tree = tree(&server);
+async fn names_that_are_not_utf8_are_removed(kind: Kind) {
+    let (server, client) = kind.start();
+    let tree = tree(&*server);
     let odd = |bytes: &[u8]| tree.join(OsStr::from_bytes(bytes));
     fs::create_dir_all(odd(b"dir-\xff\xfe").join(OsStr::from_bytes(b"\x80"))).unwrap();
     fs::write(odd(b"dir-\xff\xfe/\xc3\x28"), "").unwrap();
@@ -98,11 +119,10 @@ async fn names_that_are_not_utf8_are_removed() {
     assert!(!tree.exists());
 }
 
-#[tokio::test]
-async fn directories_without_permissions_are_opened_by_their_owner() {
-    let (server, client) = (Ganesha::start(), client_as(1000));
+async fn directories_without_permissions_are_opened_by_their_owner(kind: Kind) {
+    let (server, client) = kind.start_as(1000);
     give(&server.export_dir(), 1000);
-    let tree = tree(&server);
+    let tree = tree(&*server);
     give(&tree, 1000);
     for bits in [0o000, 0o100, 0o300, 0o400, 0o500, 0o600] {
         let place = tree.join(format!("mode-{bits:03o}"));
@@ -122,11 +142,10 @@ async fn directories_without_permissions_are_opened_by_their_owner() {
     assert!(!tree.exists());
 }
 
-#[tokio::test]
-async fn what_belongs_to_others_stays_and_is_named() {
-    let (server, client) = (Ganesha::start(), client_as(1000));
+async fn what_belongs_to_others_stays_and_is_named(kind: Kind) {
+    let (server, client) = kind.start_as(1000);
     give(&server.export_dir(), 1000);
-    let tree = tree(&server);
+    let tree = tree(&*server);
     give(&tree, 1000);
     fs::create_dir(tree.join("theirs")).unwrap();
     fs::write(tree.join("theirs/file"), "kept").unwrap();
@@ -147,11 +166,10 @@ async fn what_belongs_to_others_stays_and_is_named() {
     assert!(tree.join("theirs/file").exists());
 }
 
-#[tokio::test]
-async fn a_tree_that_belongs_to_others_stays_and_is_named() {
-    let (server, client) = (Ganesha::start(), client_as(1000));
+async fn a_tree_that_belongs_to_others_stays_and_is_named(kind: Kind) {
+    let (server, client) = kind.start_as(1000);
     give(&server.export_dir(), 1000);
-    let tree = tree(&server);
+    let tree = tree(&*server);
     fs::write(tree.join("file"), "kept").unwrap();
     let share = server.share("/export");
     let error = client
@@ -170,10 +188,9 @@ async fn a_tree_that_belongs_to_others_stays_and_is_named() {
     assert!(tree.join("file").exists());
 }
 
-#[tokio::test]
-async fn a_removal_that_runs_out_of_time_goes_on_where_it_stopped() {
-    let (server, client) = (Ganesha::start(), client());
-    let tree = tree(&server);
+async fn a_removal_that_runs_out_of_time_goes_on_where_it_stopped(kind: Kind) {
+    let (server, client) = kind.start();
+    let tree = tree(&*server);
     for number in 0..20_000 {
         let place = tree.join(format!("d{}", number % 100));
         fs::create_dir_all(&place).unwrap();
@@ -206,10 +223,9 @@ async fn a_removal_that_runs_out_of_time_goes_on_where_it_stopped() {
     assert!(!tree.exists());
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_tree_that_fills_up_again_ends_by_the_deadline_and_is_removed_once_that_stops() {
-    let (server, client) = (Ganesha::start(), client());
-    let tree = tree(&server);
+async fn a_tree_that_fills_up_again_ends_by_the_deadline_and_is_removed_once_that_stops(kind: Kind) {
+    let (server, client) = kind.start();
+    let tree = tree(&*server);
     let stop = AtomicBool::new(false);
     let share = server.share("/export");
     std::thread::scope(|scope| {

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use bindery::policy::directory::Share;
+use bindery::storage::mounted::MountedStorage;
 use tempfile::TempDir;
 
 /// A mounted file system; it goes when this is dropped.
@@ -95,6 +97,18 @@ impl Mount {
     pub fn thaw(&mut self) {
         self.frozen = false;
         run("fsfreeze", &["-u"], &self.path);
+    }
+
+    /// One share of its, which is this mount, and another whose mount is missing.
+    pub fn storage(&self) -> MountedStorage {
+        MountedStorage::new(vec![
+            (Self::share("/export"), self.path.clone()),
+            (Self::share("/nothing"), self.path.join("nothing")),
+        ])
+    }
+
+    pub fn share(path: &str) -> Share {
+        Share::parse("nas", path).expect("a share")
     }
 
     pub fn path(&self) -> &Path {

@@ -1,33 +1,52 @@
-//! A real NFS server of the test's own: nfs-ganesha on a loopback address that nobody else uses.
+//! A real NFS server of the test's own: nfs-ganesha on an address that nobody else uses. One that speaks version 4 alone has
+//! a loopback address; version 3 needs a portmapper, and so a network of its own.
 
 use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use bindery::policy::directory::Share;
+use bindery::policy::directory::{NfsVersion, Share};
 use tempfile::TempDir;
 
-/// Where every server of `NFSv4` listens.
+use super::network::Network;
+
+/// Where every NFS server listens.
 pub const PORT: u16 = 2049;
+/// The ports of all that a server of version 3 needs: the portmapper tells the others.
+pub const PORTS_OF_V3: [u16; 3] = [111, 20048, PORT];
+/// The program number of mountd.
+const MOUNT: u32 = 100_005;
 
 /// A running server; it and its files go when this is dropped.
 pub struct Ganesha {
     address: IpAddr,
     dir: TempDir,
     child: Option<Child>,
+    /// Of a server that speaks version 3, too. It goes after the server.
+    network: Option<Network>,
 }
 
 impl Ganesha {
     /// Starts a server and waits until it takes connections.
     pub fn start() -> Self {
+        Self::start_in(None)
+    }
+
+    /// Starts a server whose shares are spoken to in version 3.
+    pub fn start_v3() -> Self {
+        Self::start_in(Some(Network::new()))
+    }
+
+    fn start_in(network: Option<Network>) -> Self {
         // Below the bed, whose folder goes with all in it, also when this process is killed.
         let below = std::env::var_os("BINDERY_BED").map_or_else(std::env::temp_dir, PathBuf::from);
         let dir = tempfile::tempdir_in(below).expect("a directory for the server");
         let mut server = Self {
-            address: free_address(),
+            address: network.as_ref().map_or_else(free_address, Network::address),
             dir,
             child: None,
+            network,
         };
         server.restart();
         server
@@ -36,12 +55,13 @@ impl Ganesha {
     /// Starts the server again after [`Ganesha::kill`], with what it had.
     pub fn restart(&mut self) {
         // The server goes with the thread that started it, however the test ends.
-        let child = Command::new("setpriv")
-            .args([
-                "--pdeathsig",
-                "KILL",
-                concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bed/nfs-server"),
-            ])
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL"]);
+        if let Some(network) = &self.network {
+            command.env("NFS_V3", "1").arg("nsenter").args(network.enter());
+        }
+        let child = command
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bed/nfs-server"))
             .arg(self.dir.path())
             .arg(self.address.to_string())
             .stdout(Stdio::null())
@@ -49,7 +69,7 @@ impl Ganesha {
             .expect("tests/bed/nfs-server starts");
         self.child = Some(child);
         let late = Instant::now() + Duration::from_secs(30);
-        while TcpStream::connect((self.address, PORT)).is_err() {
+        while !self.listens() {
             let child = self.child.as_mut().expect("just started");
             assert!(
                 child.try_wait().expect("its state").is_none(),
@@ -95,7 +115,38 @@ impl Ganesha {
 
     /// One of its exports, by its path: `/export`, `/squashed`, `/readonly` or `/privileged`.
     pub fn share(&self, path: &str) -> Share {
-        share(self.address, path)
+        share(self.address, path).over(self.version())
+    }
+
+    /// How its shares are spoken to.
+    pub fn version(&self) -> NfsVersion {
+        self.network.as_ref().map_or(NfsVersion::V4, |_| NfsVersion::V3)
+    }
+
+    /// Mounts another file system, as only the server sees it, on a directory behind one of its exports. The server must
+    /// not run: it looks at what is mounted when it starts.
+    pub fn mount(&self, at: &Path) {
+        let network = self.network.as_ref().expect("a server with a network of its own");
+        let mut mount = Command::new("nsenter");
+        mount
+            .args(network.enter())
+            .args(["mount", "-t", "tmpfs", "tmpfs"])
+            .arg(at);
+        assert!(mount.status().expect("nsenter runs").success());
+    }
+
+    /// What the server sees at a path.
+    pub fn seen(&self, path: &Path) -> PathBuf {
+        let relative = path.strip_prefix("/").expect("an absolute path");
+        Path::new("/proc")
+            .join(self.pid().to_string())
+            .join("root")
+            .join(relative)
+    }
+
+    fn listens(&self) -> bool {
+        TcpStream::connect((self.address, PORT)).is_ok()
+            && self.network.as_ref().is_none_or(|network| network.knows(MOUNT))
     }
 
     /// The directory behind `/export`.

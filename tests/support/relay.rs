@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use bindery::policy::directory::Share;
+use bindery::policy::directory::{NfsVersion, Share};
 
-use super::nfs::{PORT, free_address, share};
+use super::nfs::{Ganesha, PORT, PORTS_OF_V3, free_address, share};
 
 const BADSESSION: u32 = 10052;
 
@@ -17,6 +17,8 @@ const BADSESSION: u32 = 10052;
 pub enum Fate {
     /// It does not reach the server before [`Relay::release`], whatever becomes of the client.
     Late,
+    /// It reaches the server after [`Relay::go_on`], and the answer comes back.
+    Held,
     /// It reaches the server, and the connection breaks before the answer.
     AnswerLost,
     /// The answer is this status, for the call as a whole; it does not reach the server.
@@ -42,6 +44,8 @@ struct State {
     forgotten: usize,
     /// Connections that stand.
     open: usize,
+    /// Calls that are held wait no longer.
+    gone_on: bool,
 }
 
 type Shared = Arc<Mutex<State>>;
@@ -49,41 +53,37 @@ type Shared = Arc<Mutex<State>>;
 /// See the module. Lives until the process ends.
 pub struct Relay {
     address: IpAddr,
+    version: NfsVersion,
     state: Shared,
 }
 
 impl Relay {
-    pub fn to(server: IpAddr) -> Self {
+    pub fn to(server: &Ganesha) -> Self {
         let address = free_address();
-        let listener = TcpListener::bind((address, PORT)).expect("an address for the relay");
         let state = Shared::default();
-        let relay = Self {
-            address,
-            state: state.clone(),
+        let ports = match server.version() {
+            NfsVersion::V4 => &PORTS_OF_V3[2..],
+            NfsVersion::V3 => &PORTS_OF_V3[..],
         };
-        thread::spawn(move || {
-            for client in listener.incoming().flatten() {
-                let Ok(upstream) = TcpStream::connect((server, PORT)) else {
-                    continue;
-                };
-                let state = state.clone();
-                let number = {
-                    let mut state = state.lock().unwrap();
-                    state.connections += 1;
-                    state.open += 1;
-                    state.connections
-                };
-                thread::spawn(move || {
-                    pass(&client, &upstream, &state, number);
-                    state.lock().unwrap().open -= 1;
-                });
-            }
-        });
-        relay
+        for &port in ports {
+            let listener = TcpListener::bind((address, port)).expect("an address for the relay");
+            let (state, server) = (state.clone(), server.address());
+            thread::spawn(move || serve(&listener, server, port, &state));
+        }
+        Self {
+            address,
+            version: server.version(),
+            state,
+        }
     }
 
     pub fn share(&self, path: &str) -> Share {
-        share(self.address, path)
+        share(self.address, path).over(self.version)
+    }
+
+    /// Lets the calls go to the server that are held, now and from now on.
+    pub fn go_on(&self) {
+        self.state.lock().unwrap().gone_on = true;
     }
 
     /// The next `times` calls that hold the bytes of `pattern` meet `fate`, after `skip` that pass.
@@ -133,11 +133,39 @@ impl Relay {
     }
 }
 
+fn serve(listener: &TcpListener, server: IpAddr, port: u16, state: &Shared) {
+    for client in listener.incoming().flatten() {
+        let Ok(upstream) = TcpStream::connect((server, port)) else {
+            continue;
+        };
+        let state = state.clone();
+        // The portmapper and mountd are only ways to the server.
+        let counts = usize::from(port == PORT);
+        let number = {
+            let mut state = state.lock().unwrap();
+            state.connections += counts;
+            state.open += counts;
+            state.connections
+        };
+        thread::spawn(move || {
+            pass(&client, &upstream, &state, number);
+            state.lock().unwrap().open -= counts;
+        });
+    }
+}
+
 /// Hands calls on in one direction and answers back in the other, one call at a time as the client sends them.
 fn pass(mut client: &TcpStream, mut server: &TcpStream, state: &Shared, number: usize) {
     while let Some(call) = record(client) {
-        match fate(&call, state, number) {
-            None => {
+        let fate = fate(&call, state, number);
+        if fate == Some(Fate::Held) {
+            state.lock().unwrap().met += 1;
+            while !state.lock().unwrap().gone_on {
+                thread::yield_now();
+            }
+        }
+        match fate {
+            None | Some(Fate::Held) => {
                 if server.write_all(&call).is_err() {
                     break;
                 }
@@ -160,9 +188,14 @@ fn pass(mut client: &TcpStream, mut server: &TcpStream, state: &Shared, number: 
                 break;
             }
             Some(Fate::Answered(status)) => {
-                let mut answer = vec![0x80, 0, 0, 36];
+                // In version 3, what follows the status are attributes that are not told; a LOOKUP has them once.
+                let lookup = call[20..28] == [0, 0, 0, 3, 0, 0, 0, 3];
+                let words = [1, 0, 0, 0, 0, status, 0, 0];
+                let words = &words[..words.len() - usize::from(lookup)];
+                let length = u8::try_from(4 + 4 * words.len()).unwrap();
+                let mut answer = vec![0x80, 0, 0, length];
                 answer.extend(&call[4..8]);
-                for word in [1, 0, 0, 0, 0, status, 0, 0] {
+                for word in words {
                     answer.extend(word.to_be_bytes());
                 }
                 state.lock().unwrap().met += 1;

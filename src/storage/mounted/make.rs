@@ -109,6 +109,10 @@ impl Run {
             return Ok(Ok(spot.file));
         }
         if let Err(Flaw::Refused(..)) = check(&spot.file, wanted) {
+            if [wanted.uid, wanted.gid].contains(&Some(u32::MAX)) {
+                // To the kernel this number means "as it is".
+                return Ok(Err(Flaw::Refused(Step::SetOwner, Errno::INVAL)));
+            }
             let (uid, gid) = (wanted.uid.map(Uid::from_raw), wanted.gid.map(Gid::from_raw));
             let chown = || chownat(&spot.dir, "", uid, gid, AtFlags::EMPTY_PATH).map_err(io::Error::from);
             if let Err(errno) = self.change(chown)? {

@@ -47,7 +47,7 @@ const FIRST_LOOK: Duration = Duration::from_secs(5);
 /// [`Storage`] on shares that are mounted.
 ///
 /// A verb may be dropped at any time: what it has begun in the kernel goes on, nothing more is begun.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct MountedStorage {
     mounts: Vec<Arc<Mount>>,
 }

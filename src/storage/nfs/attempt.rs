@@ -15,13 +15,14 @@ use futures::future::BoxFuture;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::compound::{Op, Reply};
-use super::diagnose::{self, Cause, Scene, Step, Waiting};
+use super::diagnose::{self, Cause, Waiting};
 use super::loan::Late;
 use super::rpc::RpcError;
 use super::server::{NoSession, Server};
-use super::status::Status;
 use super::wire::SessionError;
 use crate::policy::directory::Share;
+use crate::storage::answers::{self, Scene, Step};
+use crate::storage::status::Status;
 use crate::storage::{Fault, Outcome, StorageError};
 
 /// So often may connections and sessions be lost under one verb. Those that were at rest do not count: after a restart of
@@ -209,7 +210,7 @@ impl<'a> Attempt<'a> {
 
     /// The verb fails: at `step`, the server answered `status`.
     pub fn refused(&self, step: Step<'_>, status: Status) -> Trouble {
-        let (fault, text) = diagnose::refused(&self.scene(), step, status);
+        let (fault, text) = answers::refused(&self.scene(), step, status);
         Trouble::Failed(self.error(fault, &text))
     }
 

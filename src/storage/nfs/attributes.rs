@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
-use super::status::Status;
 use super::xdr::{Malformed, Reader, Writer};
 use crate::storage::Identity;
+use crate::storage::status::Status;
 
 const TYPE: u32 = 1;
 const FSID: u32 = 8;

@@ -3,9 +3,9 @@
 //! Left out: everything that opens, reads, writes or locks a file. The operations of sessions are in [`super::session`].
 
 use super::attributes::{self, Change, File, Kind, Values};
-use super::status::Status;
 use super::xdr::{Malformed, Reader, Writer};
 use crate::storage::Identity;
+use crate::storage::status::Status;
 
 const LONGEST_HANDLE: usize = 128;
 const LONGEST_TAG: usize = 1024;

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-use super::connect::{ConnectError, connect_to};
 use super::owner::Owner;
 use super::rpc::{Credentials, RpcError};
 use super::wire::{SessionError, SessionId, Wire};
+use crate::storage::connect::{ConnectError, connect_to};
 
 /// One try.
 const TRY: Duration = Duration::from_secs(3);

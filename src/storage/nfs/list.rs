@@ -2,11 +2,11 @@
 
 use super::attempt::{Again, Attempt, Trouble};
 use super::compound::{From, Handle, Op, Page};
-use super::diagnose::Step;
-use super::status::Status;
 use super::walk::Walk;
 use crate::policy::directory::Directory;
 use crate::storage::Fault;
+use crate::storage::answers::Step;
+use crate::storage::status::Status;
 
 /// What one READDIR is to bring at most, in bytes.
 const LARGEST_PAGE: u32 = 32 * 1024;

@@ -10,11 +10,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::attempt::{Again, Attempt, Trouble};
 use super::attributes::{Change, File, Owner};
 use super::compound::{Handle, Op, Stopped};
-use super::diagnose::Step;
-use super::status::Status;
 use super::walk::{Spot, Walk};
 use crate::policy::directory::Directory;
-use crate::storage::{Attributes, Existing, Fault, Identity, Made};
+use crate::storage::answers::{self, Step};
+use crate::storage::status::Status;
+use crate::storage::{Attributes, Existing, Identity, Made};
 
 const OF_PARENTS: Attributes = Attributes {
     mode: 0o755,
@@ -194,11 +194,8 @@ impl Attempt<'_> {
         match *flaw {
             Flaw::Refused(step, status) => self.refused(step, status),
             Flaw::Mode { is, wanted } => {
-                let text = format!(
-                    "the server gave it mode {is:04o} where {wanted:04o} was asked for. Servers drop setgid when the \
-                     group is not the client's; choose a mode that this one keeps."
-                );
-                self.fails(Fault::Denied, &text)
+                let (fault, text) = answers::other_mode(is, wanted);
+                self.fails(fault, &text)
             }
         }
     }

@@ -1,7 +1,6 @@
 //! NFS without a mount: a client in user space for versions 4.2 and 4.1 (RFC 7862, RFC 8881), over TCP, with AUTH_SYS.
 //!
-//! From the wire up: [`xdr`], [`rpc`], [`status`], [`attributes`] and [`compound`] speak the protocol; [`connect`],
-//! [`wire`], [`owner`], [`session`], [`loan`], [`fence`] and [`server`] keep connections, and fence off calls that got no answer; [`attempt`] runs a verb with its
+//! From the wire up: [`xdr`], [`rpc`], [`attributes`] and [`compound`] speak the protocol; [`wire`], [`owner`], [`session`], [`loan`], [`fence`] and [`server`] keep connections, and fence off calls that got no answer; [`attempt`] runs a verb with its
 //! retries and its deadline, and [`diagnose`] says what went wrong; [`walk`], [`make`], [`moves`], [`list`] and [`tree`]
 //! are the verbs.
 //!
@@ -15,7 +14,6 @@
 mod attempt;
 mod attributes;
 mod compound;
-mod connect;
 mod diagnose;
 mod fence;
 mod list;
@@ -26,7 +24,6 @@ mod owner;
 mod rpc;
 mod server;
 mod session;
-mod status;
 mod tree;
 mod walk;
 mod wire;
@@ -41,11 +38,11 @@ use futures::FutureExt;
 use tokio::time::Instant;
 
 use self::attempt::Attempt;
-use self::diagnose::Step;
 use self::make::Earlier;
 use self::rpc::Credentials;
 use self::server::{Manners, Server, Succeeded};
 use self::walk::Walk;
+use super::answers::Step;
 use super::{Attributes, Existing, Found, Identity, Made, Moved, Removed, Storage, StorageError, Tree};
 use crate::policy::directory::{Directory, Share};
 

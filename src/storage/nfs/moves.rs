@@ -5,10 +5,10 @@
 
 use super::attempt::{Again, Attempt, Trouble};
 use super::compound::{Op, Stopped};
-use super::diagnose::Step;
-use super::status::Status;
 use super::walk::Walk;
 use crate::policy::directory::Directory;
+use crate::storage::answers::Step;
+use crate::storage::status::Status;
 use crate::storage::{Identity, Moved, Removed};
 
 impl Attempt<'_> {

@@ -13,19 +13,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures::FutureExt;
-use futures::future::{BoxFuture, Shared};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::connect::{ConnectError, Connection, Resolved, connect, resolve};
 use super::diagnose::Waiting;
 use super::loan::Loan;
 use super::owner::Owners;
 use super::rpc::{Credentials, RpcError};
 use super::session::Session;
 use super::wire::{Limits, SessionError};
+use crate::storage::connect::{ConnectError, Connection, Name, connect};
+
+/// RFC 8881, 2.9.3: no portmapper is asked.
+const PORT: u16 = 2049;
 
 /// Calls under way on one server.
 const MOST_SESSIONS: usize = 16;
@@ -49,7 +50,7 @@ pub(super) type Succeeded = Arc<tokio::sync::Mutex<bool>>;
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Server {
-    name: String,
+    name: Name,
     manners: Manners,
     /// Where tasks run: what begins one may be dropped anywhere.
     runtime: Handle,
@@ -59,7 +60,6 @@ pub(super) struct Server {
     /// The addresses at which calls are being fenced off.
     fences: watch::Sender<Vec<SocketAddr>>,
     succeeded: Succeeded,
-    lookup: Mutex<Option<Shared<BoxFuture<'static, Resolved>>>>,
     limits: Mutex<Limits>,
     came_privileged: AtomicBool,
 }
@@ -89,14 +89,13 @@ impl Server {
     /// Nothing is sent before the first call. To be called in a Tokio runtime.
     pub fn new(name: &str, manners: Manners, succeeded: Succeeded) -> Arc<Self> {
         Arc::new(Self {
-            name: name.to_owned(),
+            name: Name::new(name, PORT),
             runtime: Handle::current(),
             permits: Semaphore::new(MOST_SESSIONS),
             rest: Mutex::default(),
             owners: Owners::new(&manners.credentials, name),
             fences: watch::Sender::default(),
             succeeded,
-            lookup: Mutex::default(),
             // Until a session says more.
             limits: Mutex::new(Limits::LEAST),
             came_privileged: AtomicBool::new(false),
@@ -128,7 +127,7 @@ impl Server {
         if let Some(session) = rested {
             return Ok(loan(session, true));
         }
-        let addresses = self.addresses().await.map_err(NoSession::Connect)?;
+        let addresses = self.name.addresses(&self.runtime).await.map_err(NoSession::Connect)?;
         let connection = connect(&addresses, self.manners.privileged_port, deadline).await;
         let session = self.open(connection.map_err(NoSession::Connect)?).await?;
         Ok(loan(session, false))
@@ -152,7 +151,7 @@ impl Server {
     pub fn forget_rested(&self) {
         let forgotten = std::mem::take(&mut lock(&self.rest).sessions);
         tracing::debug!(
-            server = self.name,
+            server = self.name.as_str(),
             sessions = forgotten.len(),
             "sessions at rest are forgotten"
         );
@@ -236,32 +235,11 @@ impl Server {
                 _ => {
                     for session in over {
                         let closed = timeout(GOODBYE, session.close()).await;
-                        tracing::debug!(server = self.name, ?closed, "a session at rest is closed");
+                        tracing::debug!(server = self.name.as_str(), ?closed, "a session at rest is closed");
                     }
                 }
             }
         }
-    }
-
-    /// The server's addresses. However many ask and go away, one look-up is under way: a resolver that hangs cannot be
-    /// stopped, only not be asked again.
-    async fn addresses(self: &Arc<Self>) -> Result<Vec<SocketAddr>, ConnectError> {
-        let lookup = {
-            let mut lookup = lock(&self.lookup);
-            let new = || {
-                let server = self.clone();
-                let task = self.runtime.spawn(async move {
-                    let resolved = resolve(&server.name).await;
-                    *lock(&server.lookup) = None;
-                    resolved
-                });
-                task.map(|ended| ended.unwrap_or_else(|error| Err(Arc::new(error.into()))))
-                    .boxed()
-                    .shared()
-            };
-            lookup.get_or_insert_with(new).clone()
-        };
-        lookup.await.map_err(ConnectError::Resolve)
     }
 
     async fn open(&self, connection: Connection) -> Result<Session, SessionError> {
@@ -284,7 +262,7 @@ impl Server {
             task.await.map_err(|error| RpcError::Broken(error.into()))??
         };
         *lock(&self.limits) = session.limits();
-        tracing::debug!(server = self.name, privileged, "a session is open");
+        tracing::debug!(server = self.name.as_str(), privileged, "a session is open");
         Ok(session)
     }
 }

@@ -14,13 +14,13 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::attributes;
 use super::compound::{Op, Reply, Results};
-use super::connect::Connection;
 use super::fence::{self, Fence};
 use super::owner::Owner;
 use super::rpc::{Credentials, RpcError};
-use super::status::Status;
 use super::wire::{self, Limits, SEQUENCE, SessionError, SessionId, Wire, accepted, write_sequence};
 use super::xdr::Malformed;
+use crate::storage::connect::Connection;
+use crate::storage::status::Status;
 
 const GETATTR: u32 = 9;
 const PUTROOTFH: u32 = 24;
@@ -112,7 +112,12 @@ impl Session {
                         sleep(AGAIN).await;
                     }
                     Err(SessionError::Refused(operation, status)) => {
-                        tracing::debug!(owner, operation, %status, "what an earlier life left ends with its lease");
+                        tracing::debug!(
+                            owner,
+                            operation,
+                            ?status,
+                            "what an earlier life left ends with its lease"
+                        );
                         break;
                     }
                 }

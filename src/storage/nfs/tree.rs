@@ -16,12 +16,12 @@ use tokio::time::Instant;
 use super::attempt::{Again, Attempt, Trouble};
 use super::attributes::{Change, Kind};
 use super::compound::{Handle, Op};
-use super::diagnose::Step;
 use super::loan::Late;
-use super::status::Status;
 use super::walk::{Spot, Walk};
 use crate::policy::directory::Directory;
-use crate::storage::{Fault, Tree};
+use crate::storage::Tree;
+use crate::storage::answers::{self, Step};
+use crate::storage::status::Status;
 
 const DEEPEST: usize = 1024;
 /// REMOVEs in one COMPOUND: so many at first, and at most.
@@ -229,11 +229,8 @@ impl Removal<'_, '_> {
         if spot.file.identity.fsid == self.fsid {
             return Ok(());
         }
-        let text = format!(
-            "another file system is mounted in it at {:?}, and is left alone. Unmount it on the server.",
-            String::from_utf8_lossy(name)
-        );
-        Err(self.attempt.fails(Fault::OtherFileSystem, &text))
+        let (fault, text) = answers::mounted_in_tree(name);
+        Err(self.attempt.fails(fault, &text))
     }
 
     fn round(&mut self) -> Result<(), Trouble> {
@@ -241,8 +238,8 @@ impl Removal<'_, '_> {
         if self.rounds <= MOST_ROUNDS {
             return Ok(());
         }
-        let text = "files appear in it as fast as they are removed. Stop what still writes there.";
-        Err(self.attempt.fails(Fault::Busy, text))
+        let (fault, text) = answers::fills_up();
+        Err(self.attempt.fails(fault, text))
     }
 }
 

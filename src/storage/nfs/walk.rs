@@ -8,8 +8,8 @@
 use super::attempt::{Again, Attempt, Trouble};
 use super::attributes::{File, Kind};
 use super::compound::{Handle, Op, Reply};
-use super::diagnose::Step;
-use super::status::Status;
+use crate::storage::answers::Step;
+use crate::storage::status::Status;
 
 /// A file on the server.
 #[derive(Clone, Debug)]

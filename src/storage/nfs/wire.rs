@@ -9,10 +9,10 @@ use std::sync::Arc;
 use tokio::net::TcpStream;
 
 use super::compound::{self, Results};
-use super::connect::Connection;
 use super::rpc::{self, Credentials, RpcError};
-use super::status::Status;
 use super::xdr::{Malformed, Writer};
+use crate::storage::connect::Connection;
+use crate::storage::status::Status;
 
 const BIND_CONN_TO_SESSION: u32 = 41;
 const EXCHANGE_ID: u32 = 42;

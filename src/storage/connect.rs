@@ -1,18 +1,19 @@
 //! A TCP connection to an NFS server, from a privileged port if it can be had.
 //!
 //! Linux exports default to `secure`: they serve source ports below 1024 only. An ordinary user may bind those where
-//! `net.ipv4.ip_unprivileged_port_start` allows it, as the sysctl in Bindery's deployment does. Left out: rpcbind
-//! (NFSv4 is on port 2049, RFC 8881, 2.9.3) and keepalive (no connection waits for an answer longer than a verb lasts,
-//! and those at rest are closed).
+//! `net.ipv4.ip_unprivileged_port_start` allows it, as the sysctl in Bindery's deployment does. Left out: keepalive (no
+//! connection waits for an answer longer than a verb lasts, and those at rest are closed).
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use futures::FutureExt;
+use futures::future::{BoxFuture, Shared};
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
+use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout_at};
 
-const NFS_PORT: u16 = 2049;
 /// The range that Linux's own client takes its source ports from.
 const PRIVILEGED: std::ops::Range<u16> = 665..1024;
 const PORTS_TO_TRY: u16 = 8;
@@ -36,12 +37,57 @@ pub(super) struct Connection {
 }
 
 /// What a name was resolved to. Several may wait for it, so its error is shared.
-pub(super) type Resolved = Result<Vec<SocketAddr>, Arc<io::Error>>;
+type Resolved = Result<Vec<SocketAddr>, Arc<io::Error>>;
 
-/// Looks up the addresses of a server, at the port of NFS.
-pub(super) async fn resolve(server: &str) -> Resolved {
-    let host = server.trim_start_matches('[').trim_end_matches(']');
-    Ok(lookup_host((host, NFS_PORT)).await.map_err(Arc::new)?.collect())
+/// A server's name, and its addresses at one port.
+///
+/// However many ask and go away, one look-up is under way: a resolver that hangs cannot be stopped, only not be asked
+/// again.
+#[derive(Debug)]
+pub(super) struct Name {
+    name: String,
+    port: u16,
+    under_way: Arc<Mutex<Option<Shared<BoxFuture<'static, Resolved>>>>>,
+}
+
+impl Name {
+    /// Nothing is looked up before somebody asks.
+    pub fn new(name: &str, port: u16) -> Self {
+        Self {
+            name: name.to_owned(),
+            port,
+            under_way: Arc::default(),
+        }
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.name
+    }
+
+    /// Looks the name up, in a task of `runtime`: whoever asks may be dropped anywhere.
+    pub async fn addresses(&self, runtime: &Handle) -> Result<Vec<SocketAddr>, ConnectError> {
+        let lookup = {
+            let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+            let new = || {
+                let (name, port, this) = (self.name.clone(), self.port, self.under_way.clone());
+                let task = runtime.spawn(async move {
+                    let resolved = resolve(&name, port).await;
+                    *this.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                    resolved
+                });
+                task.map(|ended| ended.unwrap_or_else(|error| Err(Arc::new(error.into()))))
+                    .boxed()
+                    .shared()
+            };
+            under_way.get_or_insert_with(new).clone()
+        };
+        lookup.await.map_err(ConnectError::Resolve)
+    }
+}
+
+async fn resolve(name: &str, port: u16) -> Resolved {
+    let host = name.trim_start_matches('[').trim_end_matches(']');
+    Ok(lookup_host((host, port)).await.map_err(Arc::new)?.collect())
 }
 
 /// Tries all addresses of a server in turn; a silent one gets its share of the time until `deadline`.

@@ -1,6 +1,8 @@
-//! What an NFS server answers to an operation (`nfsstat4`: RFC 8881, 15.1).
+//! What an NFS server answers to an operation (`nfsstat4`: RFC 8881, 15.1; `nfsstat3`: RFC 1813, 2.6, the same numbers).
 
 use std::fmt;
+
+use crate::policy::directory::NfsVersion;
 
 /// The status of an operation, known to this client or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,7 +16,7 @@ macro_rules! statuses {
 
             fn name(self) -> Option<&'static str> {
                 match self {
-                    $(Self::$name => Some(concat!("NFS4ERR_", stringify!($name))),)*
+                    $(Self::$name => Some(stringify!($name)),)*
                     _ => None,
                 }
             }
@@ -30,6 +32,7 @@ statuses! {
     ACCESS = 13,
     EXIST = 17,
     XDEV = 18,
+    NODEV = 19,
     NOTDIR = 20,
     ISDIR = 21,
     INVAL = 22,
@@ -94,11 +97,15 @@ impl Status {
     }
 }
 
-impl fmt::Display for Status {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.name() {
-            Some(name) => f.write_str(name),
-            None => write!(f, "NFS status {}", self.0),
-        }
+impl Status {
+    /// As the RFC of that version spells it, and as a server's log does.
+    pub fn in_version(self, version: NfsVersion) -> impl fmt::Display {
+        fmt::from_fn(move |f| match (version, self, self.name()) {
+            (_, _, None) => write!(f, "NFS status {}", self.0),
+            (NfsVersion::V3, Self::ACCESS, _) => f.write_str("NFS3ERR_ACCES"),
+            (NfsVersion::V3, Self::DELAY, _) => f.write_str("NFS3ERR_JUKEBOX"),
+            (NfsVersion::V3, _, Some(name)) => write!(f, "NFS3ERR_{name}"),
+            (NfsVersion::V4, _, Some(name)) => write!(f, "NFS4ERR_{name}"),
+        })
     }
 }

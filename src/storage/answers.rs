@@ -1,0 +1,376 @@
+//! From what a server answered to a sentence that a person can act on, whatever version it speaks.
+//!
+//! Statuses are those of RFC 8881, 15.1, of which RFC 1813 has a part; what servers mean by them was tried out on real
+//! ones. An export that is not for this client, or not for its source port, looks like one that is not there (NOENT) in
+//! version 4.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+
+use super::Fault;
+use super::status::Status;
+use crate::policy::directory::{NfsVersion, Share};
+
+/// Where the verb takes place.
+pub(super) struct Scene<'a> {
+    pub share: &'a Share,
+    /// Who we say we are.
+    pub uid: u32,
+    /// Whether we come from a privileged port.
+    pub privileged: bool,
+}
+
+impl Scene<'_> {
+    fn spelled(&self, status: Status) -> impl fmt::Display {
+        status.in_version(self.share.version())
+    }
+}
+
+/// What was tried when the server answered with an error.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Step<'a> {
+    /// Find the share, at this segment of its path.
+    Share(&'a str),
+    /// Go through, or look at, this segment below the share.
+    Segment(&'a str),
+    Make,
+    SetOwner,
+    SetMode,
+    Rename,
+    Remove,
+    /// Remove what is in the directory of this name, in the tree that is to go.
+    Inside(&'a str),
+    List,
+}
+
+/// The server answered `status` at `step`.
+pub(super) fn refused(scene: &Scene<'_>, step: Step<'_>, status: Status) -> (Fault, String) {
+    let code = scene.spelled(status);
+    if let Step::Inside(name) = step {
+        let (fault, text) = refused(scene, Step::Remove, status);
+        return (fault, format!("in its directory {name:?}, {text}"));
+    }
+    match (step, status) {
+        (_, Status::WRONGSEC) => (
+            Fault::Denied,
+            "the server wants Kerberos there, which this client does not speak. Export the share with sec=sys."
+                .to_owned(),
+        ),
+        (_, Status::MOVED) => (
+            Fault::Other,
+            "the server says that this has moved to another server. Name that one in the class.".to_owned(),
+        ),
+        (Step::Share(segment), Status::NOTDIR | Status::SYMLINK) => (
+            Fault::NoSuchShare,
+            format!(
+                "{segment:?} in the share's path is a file or a symbolic link. Name the directory that is exported."
+            ),
+        ),
+        (Step::Share(segment), Status::NOENT | Status::ACCESS | Status::PERM) => {
+            (Fault::NoSuchShare, no_such_share(scene, segment, status))
+        }
+        (Step::Segment(segment), Status::NOTDIR | Status::SYMLINK) => (
+            Fault::NotADirectory,
+            format!(
+                "{segment:?} on the way is a file or a symbolic link; links are never followed. Move it away, or choose \
+                 another directory."
+            ),
+        ),
+        (_, Status::ROFS) => (
+            Fault::ReadOnly,
+            format!("it is read-only ({code}). Export it with rw{}.", whole_path(scene)),
+        ),
+        (_, Status::NOSPC) => (
+            Fault::NoSpace,
+            format!("the file system is full ({code}). Free space on the server, or enlarge it."),
+        ),
+        (_, Status::DQUOT) => (
+            Fault::NoSpace,
+            format!("the quota is used up ({code}). Raise it on the server, or free space."),
+        ),
+        (_, Status::XDEV) => (
+            Fault::OtherFileSystem,
+            format!("that is on another file system of the server ({code})."),
+        ),
+        (_, Status::NAMETOOLONG) => (
+            Fault::Other,
+            format!("a name in it is too long for the server's file system ({code}). Shorten the directory's name."),
+        ),
+        (_, Status::BADNAME | Status::BADCHAR | Status::INVAL) if matches!(step, Step::Make | Step::Segment(_)) => (
+            Fault::Other,
+            format!("the server does not take the directory's name ({code}). Change the name."),
+        ),
+        (_, Status::BADOWNER) => (
+            Fault::Denied,
+            format!(
+                "the server does not take owners as numbers ({code}). Let it: nfs4_disable_idmapping=Y for Linux' \
+                 nfsd, v4-numeric-ids enabled for ONTAP, Allow_Numeric_Owners for nfs-ganesha."
+            ),
+        ),
+        (Step::SetOwner, Status::PERM | Status::ACCESS | Status::INVAL) => (
+            Fault::Denied,
+            format!(
+                "the server does not let uid {} set the owner ({code}). {}",
+                scene.uid,
+                set_owner(scene)
+            ),
+        ),
+        (_, Status::PERM | Status::ACCESS) => (
+            Fault::Denied,
+            format!(
+                "the server denies it to uid {} ({code}). {}{}",
+                scene.uid,
+                permit(scene),
+                port(scene)
+            ),
+        ),
+        (Step::Rename, Status::EXIST | Status::NOTEMPTY) => (
+            Fault::Other,
+            format!("something is at the new place already ({code}). Move it away."),
+        ),
+        (Step::Rename, Status::NOENT) => (
+            Fault::Other,
+            format!("the directory that it is to be moved into is not there ({code})."),
+        ),
+        _ => (
+            Fault::Other,
+            format!("the server answers {code}. Look for the reason in the server's log."),
+        ),
+    }
+}
+
+fn no_such_share(scene: &Scene<'_>, segment: &str, status: Status) -> String {
+    let code = scene.spelled(status);
+    format!(
+        "the server shows no {} to this host ({code} at {segment:?}). Check that it is exported to this host, and that \
+         the path is what an NFSv4 client sees, without the path of an export with fsid=0.{}",
+        scene.share.path(),
+        port(scene)
+    )
+}
+
+/// Version 4 shows the way to its exports as a tree that cannot be written.
+fn whole_path(scene: &Scene<'_>) -> String {
+    match scene.share.version() {
+        NfsVersion::V4 => format!(
+            "; if {} is only a part of an export's path, name the whole path",
+            scene.share.path()
+        ),
+        NfsVersion::V3 => String::new(),
+    }
+}
+
+/// Exports that want a privileged port deny others in different ways.
+pub(super) fn port(scene: &Scene<'_>) -> &'static str {
+    if scene.privileged {
+        ""
+    } else {
+        " Bindery came from a source port above 1023, which many exports turn away: set the sysctl \
+         net.ipv4.ip_unprivileged_port_start=0 for its pod, or export with insecure."
+    }
+}
+
+fn permit(scene: &Scene<'_>) -> &'static str {
+    if scene.uid == 0 {
+        "Root is probably squashed there: export with no_root_squash, or run Bindery with the owner's --nfs-uid and \
+         --nfs-gid."
+    } else {
+        "Give the directory on the server to that uid, or change --nfs-uid and --nfs-gid."
+    }
+}
+
+fn set_owner(scene: &Scene<'_>) -> &'static str {
+    if scene.uid == 0 {
+        "Root is probably squashed there: export with no_root_squash."
+    } else {
+        "Only root can give a directory to others: run Bindery with --nfs-uid 0 and export with no_root_squash."
+    }
+}
+
+/// The server's name has no address.
+pub(super) fn unresolved(server: &str, error: &io::Error) -> (Fault, String) {
+    (
+        Fault::Unreachable,
+        format!("the name {server} does not resolve ({error}). Check the server's name and the DNS."),
+    )
+}
+
+/// The NFS server takes no connection.
+pub(super) fn no_connection(address: SocketAddr, error: &io::Error) -> (Fault, String) {
+    (
+        Fault::Unreachable,
+        format!(
+            "no connection to {address} ({error}). Check that the NFS server runs, and that its port is open to this host."
+        ),
+    )
+}
+
+/// The server hangs up.
+pub(super) fn broken(error: &io::Error) -> (Fault, String) {
+    (
+        Fault::Unreachable,
+        format!("the server closes its connections without an answer ({error}). Look for the reason in its log."),
+    )
+}
+
+/// The server takes no AUTH_SYS.
+pub(super) fn credentials(server: &str) -> (Fault, String) {
+    (
+        Fault::Denied,
+        format!("{server} does not accept AUTH_SYS from this host. Export with sec=sys."),
+    )
+}
+
+/// The server broke down over a call.
+pub(super) fn arguments(server: &str) -> (Fault, String) {
+    (
+        Fault::Other,
+        format!("{server} could not carry out the call. Look for the reason in its log."),
+    )
+}
+
+/// What was found is no longer there at the next call, again and again.
+pub(super) fn restless(scene: &Scene<'_>, status: Status) -> (Fault, String) {
+    let code = scene.spelled(status);
+    (
+        Fault::Busy,
+        format!("what was found is gone at the next call, again and again ({code}). Somebody else works there."),
+    )
+}
+
+/// The server was silent until the deadline.
+pub(super) fn silent(server: &str) -> (Fault, String) {
+    (
+        Fault::TimedOut,
+        format!("{server} did not answer in time. Check that the NFS server and its disks are well."),
+    )
+}
+
+/// The server asked for patience until the deadline.
+pub(super) fn busy(scene: &Scene<'_>, status: Status) -> (Fault, String) {
+    let (server, code) = (scene.share.server(), scene.spelled(status));
+    (
+        Fault::Busy,
+        format!("{server} asked to come back later until the time was over ({code}). It is busy or has just started."),
+    )
+}
+
+/// The server gave a new directory another mode.
+pub(super) fn other_mode(is: u32, wanted: u32) -> (Fault, String) {
+    (
+        Fault::Denied,
+        format!(
+            "the server gave it mode {is:04o} where {wanted:04o} was asked for. Servers drop setgid when the group is not \
+             the client's; choose a mode that this one keeps."
+        ),
+    )
+}
+
+/// A tree that is to be removed leads into another file system.
+pub(super) fn mounted_in_tree(name: &[u8]) -> (Fault, String) {
+    (
+        Fault::OtherFileSystem,
+        format!(
+            "another file system is mounted in it at {:?}, and is left alone. Unmount it on the server.",
+            String::from_utf8_lossy(name)
+        ),
+    )
+}
+
+/// A tree that is to be removed does not get empty.
+pub(super) fn fills_up() -> (Fault, &'static str) {
+    (
+        Fault::Busy,
+        "files appear in it as fast as they are removed. Stop what still writes there.",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a test server cannot easily be brought to answer.
+    #[test]
+    fn each_status_has_its_fault_and_says_what_to_do() {
+        let share = Share::parse("nas", "/export").unwrap();
+        let scene = Scene {
+            share: &share,
+            uid: 0,
+            privileged: true,
+        };
+        let cases = [
+            (
+                Step::Make,
+                Status::NOSPC,
+                Fault::NoSpace,
+                "the file system is full (NFS4ERR_NOSPC). Free space on the server, or enlarge it.",
+            ),
+            (
+                Step::Make,
+                Status::DQUOT,
+                Fault::NoSpace,
+                "the quota is used up (NFS4ERR_DQUOT). Raise it on the server, or free space.",
+            ),
+            (
+                Step::Share("export"),
+                Status::WRONGSEC,
+                Fault::Denied,
+                "the server wants Kerberos there, which this client does not speak. Export the share with sec=sys.",
+            ),
+            (
+                Step::Segment("a"),
+                Status::MOVED,
+                Fault::Other,
+                "the server says that this has moved to another server. Name that one in the class.",
+            ),
+            (
+                Step::Make,
+                Status::NAMETOOLONG,
+                Fault::Other,
+                "a name in it is too long for the server's file system (NFS4ERR_NAMETOOLONG). Shorten the directory's \
+                 name.",
+            ),
+            (
+                Step::SetOwner,
+                Status::BADOWNER,
+                Fault::Denied,
+                "the server does not take owners as numbers (NFS4ERR_BADOWNER). Let it: nfs4_disable_idmapping=Y for \
+                 Linux' nfsd, v4-numeric-ids enabled for ONTAP, Allow_Numeric_Owners for nfs-ganesha.",
+            ),
+            (
+                Step::Inside("b"),
+                Status::IO,
+                Fault::Other,
+                "in its directory \"b\", the server answers NFS4ERR_IO. Look for the reason in the server's log.",
+            ),
+            (
+                Step::List,
+                Status(4711),
+                Fault::Other,
+                "the server answers NFS status 4711. Look for the reason in the server's log.",
+            ),
+        ];
+        for (step, status, fault, text) in cases {
+            assert_eq!(refused(&scene, step, status), (fault, text.to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_denial_to_an_ordinary_port_names_the_port() {
+        let share = Share::parse("nas", "/export").unwrap();
+        let scene = Scene {
+            share: &share,
+            uid: 0,
+            privileged: false,
+        };
+        let (fault, text) = refused(&scene, Step::Segment("a"), Status::PERM);
+        assert_eq!(fault, Fault::Denied);
+        assert_eq!(
+            text,
+            "the server denies it to uid 0 (NFS4ERR_PERM). Root is probably squashed there: export with no_root_squash, or \
+             run Bindery with the owner's --nfs-uid and --nfs-gid. Bindery came from a source port above 1023, which many \
+             exports turn away: set the sysctl net.ipv4.ip_unprivileged_port_start=0 for its pod, or export with insecure."
+        );
+    }
+}

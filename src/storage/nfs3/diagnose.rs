@@ -1,0 +1,198 @@
+//! From what kept a call from being answered to a sentence that a person can act on. What servers do answer is told by
+//! [`crate::storage::answers`].
+
+use std::io;
+
+use nfs3_client::RpcError;
+
+use super::mount::{NoConnection, Part};
+use crate::storage::Fault;
+use crate::storage::answers::{self, Scene};
+use crate::storage::status::Status;
+
+/// What a verb waits for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Waiting {
+    /// To be let in by this part of the server.
+    For(Part),
+    Answer,
+    Later(Status),
+}
+
+/// Why a call has no answer.
+#[derive(Debug)]
+pub(super) enum Cause {
+    NoConnection(NoConnection),
+    Broken(io::Error),
+    Call(Part, RpcError),
+    Malformed(&'static str),
+    /// What was found is no longer there at the next call, again and again.
+    Restless(Status),
+}
+
+impl Cause {
+    /// The server said that it does not carry the call out.
+    pub fn refused(&self) -> bool {
+        matches!(
+            self,
+            Self::Call(
+                _,
+                RpcError::Auth(_)
+                    | RpcError::RpcMismatch { .. }
+                    | RpcError::ProgUnavail
+                    | RpcError::ProgMismatch { .. }
+                    | RpcError::ProcUnavail
+                    | RpcError::GarbageArgs
+            )
+        )
+    }
+}
+
+/// The ways out when version 3 is not to be had.
+const OR_VERSION_4: &str = "or let Bindery speak NFSv4 (nfsVersion 4), which needs port 2049 alone";
+
+/// The call has no answer.
+pub(super) fn failed(scene: &Scene<'_>, cause: &Cause) -> (Fault, String) {
+    let server = scene.share.server();
+    match cause {
+        Cause::NoConnection(error) => unconnected(scene, error),
+        Cause::Broken(error) => answers::broken(error),
+        Cause::Call(part, error) => call(scene, *part, error),
+        Cause::Malformed(what) => (
+            Fault::Other,
+            format!("what {server} answers does not keep to NFSv3 ({what}). Is it an NFS server?"),
+        ),
+        Cause::Restless(status) => answers::restless(scene, *status),
+    }
+}
+
+fn unconnected(scene: &Scene<'_>, error: &NoConnection) -> (Fault, String) {
+    let server = scene.share.server();
+    match error {
+        NoConnection::Resolve(error) => answers::unresolved(server, error),
+        NoConnection::Connect(Part::Portmapper, address, error) => (
+            Fault::Unreachable,
+            format!(
+                "NFSv3 needs the server's portmapper on port 111, and there is no connection to {address} ({error}). Check \
+                 that the server is up, that rpcbind runs there, and that the port is open to this host; {OR_VERSION_4}."
+            ),
+        ),
+        NoConnection::Connect(Part::Mount, address, error) => (
+            Fault::Unreachable,
+            format!(
+                "NFSv3 needs the server's mountd, and there is no connection to {address} ({error}). Check that it runs, and \
+                 that its port, which is best a fixed one, is open to this host; {OR_VERSION_4}."
+            ),
+        ),
+        NoConnection::Connect(Part::Nfs, address, error) => answers::no_connection(*address, error),
+        NoConnection::Call(part, error) => call(scene, *part, error),
+        NoConnection::Unknown(part) => (
+            // It may just be starting.
+            Fault::Unreachable,
+            format!(
+                "the portmapper of {server} knows no {} over TCP. Enable NFSv3 there, {OR_VERSION_4}.",
+                protocol(*part)
+            ),
+        ),
+        NoConnection::Mount(status) => mount(scene, *status),
+        NoConnection::Flavors => (
+            Fault::Denied,
+            "the server wants Kerberos there, which this client does not speak. Export the share with sec=sys."
+                .to_owned(),
+        ),
+    }
+}
+
+/// The mount protocol's statuses are the file system's by number (RFC 1813, 5.1.5).
+fn mount(scene: &Scene<'_>, status: u32) -> (Fault, String) {
+    let path = scene.share.path();
+    let port = answers::port(scene);
+    match Status(status) {
+        Status::ACCESS | Status::PERM => {
+            let code = if status == 13 { "MNT3ERR_ACCES" } else { "MNT3ERR_PERM" };
+            (
+                Fault::NoSuchShare,
+                format!(
+                    "the server does not export {path} to this host ({code}). Check what it exports, and to whom: showmount \
+                     -e {}.{port}",
+                    scene.share.server()
+                ),
+            )
+        }
+        Status::NOENT => (
+            Fault::NoSuchShare,
+            format!(
+                "the server has no {path} (MNT3ERR_NOENT). Check that it is there and exported to this host: showmount -e \
+                 {}.{port}",
+                scene.share.server()
+            ),
+        ),
+        Status::NOTDIR => (
+            Fault::NoSuchShare,
+            format!("{path} is not a directory there (MNT3ERR_NOTDIR). Name the directory that is exported."),
+        ),
+        _ => (
+            Fault::Other,
+            format!(
+                "the server does not let {path} be mounted (mount status {status}). Look for the reason in its log."
+            ),
+        ),
+    }
+}
+
+fn call(scene: &Scene<'_>, part: Part, error: &RpcError) -> (Fault, String) {
+    let server = scene.share.server();
+    match error {
+        RpcError::Io(error) if error.kind() != io::ErrorKind::InvalidData => answers::broken(error),
+        RpcError::Auth(_) => {
+            let (fault, text) = answers::credentials(server);
+            (fault, text + answers::port(scene))
+        }
+        RpcError::ProgUnavail | RpcError::ProgMismatch { .. } | RpcError::RpcMismatch { .. } => (
+            Fault::Other,
+            format!(
+                "{server} does not speak {}. Enable NFSv3 there, {OR_VERSION_4}.",
+                protocol(part)
+            ),
+        ),
+        RpcError::GarbageArgs | RpcError::ProcUnavail | RpcError::SystemErr => answers::arguments(server),
+        error => (
+            Fault::Other,
+            format!(
+                "what answers as {} on {server} does not keep to the protocol ({error}). Is it an NFS server?",
+                protocol(part)
+            ),
+        ),
+    }
+}
+
+fn protocol(part: Part) -> &'static str {
+    match part {
+        Part::Portmapper => "a portmapper",
+        Part::Mount => "mountd of version 3",
+        Part::Nfs => "NFSv3",
+    }
+}
+
+/// The deadline came.
+pub(super) fn timed_out(scene: &Scene<'_>, waiting: Waiting) -> (Fault, String) {
+    let server = scene.share.server();
+    match waiting {
+        Waiting::For(Part::Portmapper) => (
+            Fault::TimedOut,
+            format!(
+                "NFSv3 needs the server's portmapper on port 111, and that of {server} did not answer in time. Check that \
+                 the server is up, that rpcbind runs there, and that the port is open to this host; {OR_VERSION_4}."
+            ),
+        ),
+        Waiting::For(Part::Mount) => (
+            Fault::TimedOut,
+            format!(
+                "NFSv3 needs the server's mountd, and that of {server} did not answer in time. Check that it runs, and that \
+                 its port, which is best a fixed one, is open to this host; {OR_VERSION_4}."
+            ),
+        ),
+        Waiting::For(Part::Nfs) | Waiting::Answer => answers::silent(server),
+        Waiting::Later(status) => answers::busy(scene, status),
+    }
+}

@@ -1,0 +1,215 @@
+//! From a share's name to a connection to its server: portmapper, mount protocol, NFS (RFC 1833, 3; RFC 1813, 5).
+//!
+//! Each connection asks anew, for a server that was started again may have other ports and other handles. Left out: UMNT
+//! (what servers keep of mounts is for display only), UDP, and mount versions before 3.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use nfs3_client::nfs3_types::mount::{MOUNT_PROGRAM, PROGRAM as MOUNT, VERSION as MOUNT_VERSION, dirpath};
+use nfs3_client::nfs3_types::nfs3::{PROGRAM as NFS, VERSION as NFS_VERSION, nfs_fh3};
+use nfs3_client::nfs3_types::portmap::IPPROTO_TCP;
+use nfs3_client::nfs3_types::rpc::{auth_unix, opaque_auth};
+use nfs3_client::nfs3_types::xdr_codec::{Error as XdrError, Opaque, Unpack};
+use nfs3_client::rpc::RpcClient;
+use nfs3_client::{Nfs3Client, PortmapError, PortmapperClient, RpcError};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+
+use super::calls::{Handle, sane};
+use super::io::{Records, closed};
+use crate::storage::connect::{ConnectError, connect_to};
+use crate::storage::nfs::NfsOptions;
+
+const AUTH_SYS: u32 = 1;
+/// A server names fewer ways to show who one is.
+const MOST_FLAVORS: u32 = 64;
+
+/// The parts of a server that a share needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// `rpcbind`, on port 111.
+    Portmapper,
+    /// `mountd`.
+    Mount,
+    Nfs,
+}
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub(super) enum NoConnection {
+    Resolve(Arc<io::Error>),
+    /// No TCP connection to this part.
+    Connect(Part, SocketAddr, io::Error),
+    /// The part gave no answer of any use.
+    Call(Part, RpcError),
+    /// The portmapper does not know it.
+    Unknown(Part),
+    /// The mount protocol's status.
+    Mount(u32),
+    /// The share wants something else than AUTH_SYS.
+    Flavors,
+}
+
+/// A connection to a share's NFS server.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub client: Nfs3Client<Records>,
+    stream: Arc<TcpStream>,
+    /// The handle of the share.
+    pub root: Handle,
+    /// It comes from a port below 1024.
+    pub privileged: bool,
+    /// When it was last used.
+    pub used: Instant,
+}
+
+impl Connection {
+    /// Whether the server has closed it.
+    pub fn closed(&self) -> bool {
+        closed(&self.stream)
+    }
+
+    /// Cuts it, so that this host sends nothing more of a call that is still on its way.
+    pub fn cut(self) {
+        // At worst the system goes on sending for a while, as it does for every other program.
+        let _ = self.stream.set_zero_linger();
+    }
+}
+
+/// Tries all addresses of a server in turn; a silent one gets its share of the time until `deadline`. `waiting` is told for
+/// whom.
+pub(super) async fn open(
+    addresses: &[SocketAddr],
+    path: &str,
+    options: &NfsOptions,
+    deadline: Instant,
+    waiting: impl Fn(Part),
+) -> Result<Connection, NoConnection> {
+    let mut refused = NoConnection::Resolve(Arc::new(io::Error::other("the name has no address")));
+    let mut left = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
+    for &address in addresses {
+        let now = Instant::now();
+        let end = now + deadline.saturating_duration_since(now) / left;
+        left -= 1;
+        let part = Mutex::new(Part::Portmapper);
+        let stage = |next| {
+            *part.lock().unwrap_or_else(PoisonError::into_inner) = next;
+            waiting(next);
+        };
+        match timeout_at(end, open_at(address, path, options, stage)).await {
+            Ok(Ok(connection)) => return Ok(connection),
+            // What a share is, all addresses say alike.
+            Ok(Err(error @ (NoConnection::Mount(_) | NoConnection::Flavors))) => return Err(error),
+            Ok(Err(error)) => refused = error,
+            Err(_) => {
+                let part = part.into_inner().unwrap_or_else(PoisonError::into_inner);
+                refused = NoConnection::Connect(part, address, io::ErrorKind::TimedOut.into());
+            }
+        }
+    }
+    Err(refused)
+}
+
+async fn open_at(
+    portmapper: SocketAddr,
+    path: &str,
+    options: &NfsOptions,
+    waiting: impl Fn(Part),
+) -> Result<Connection, NoConnection> {
+    waiting(Part::Portmapper);
+    // Anybody may ask it.
+    let (stream, _) = connect(Part::Portmapper, portmapper, false).await?;
+    let mut asked = PortmapperClient::new(Records::new(stream));
+    let mount = port(&mut asked, Part::Mount, MOUNT, MOUNT_VERSION).await?;
+    let nfs = port(&mut asked, Part::Nfs, NFS, NFS_VERSION).await?;
+    drop(asked);
+
+    waiting(Part::Mount);
+    let at = |port| SocketAddr::new(portmapper.ip(), port);
+    let (stream, _) = connect(Part::Mount, at(mount), options.privileged_port).await?;
+    let mut mount = RpcClient::new_with_auth(Records::new(stream), auth(options), opaque_auth::default());
+    let path = dirpath(Opaque::borrowed(path.as_bytes()));
+    let answer: Mounted = mount
+        .call(MOUNT, MOUNT_VERSION, MOUNT_PROGRAM::MOUNTPROC3_MNT as u32, &path)
+        .await
+        .map_err(|error| NoConnection::Call(Part::Mount, error))?;
+    let root = match answer {
+        Mounted::Denied(status) => return Err(NoConnection::Mount(status)),
+        // Without any, a server of old leaves it open.
+        Mounted::At { flavors, .. } if !flavors.is_empty() && !flavors.contains(&AUTH_SYS) => {
+            return Err(NoConnection::Flavors);
+        }
+        Mounted::At { root, .. } => root,
+    };
+
+    waiting(Part::Nfs);
+    let (stream, privileged) = connect(Part::Nfs, at(nfs), options.privileged_port).await?;
+    Ok(Connection {
+        client: Nfs3Client::new_with_auth(Records::new(stream.clone()), auth(options), opaque_auth::default()),
+        stream,
+        root,
+        privileged,
+        used: Instant::now(),
+    })
+}
+
+async fn connect(part: Part, address: SocketAddr, privileged: bool) -> Result<(Arc<TcpStream>, bool), NoConnection> {
+    match connect_to(address, privileged).await {
+        Ok(connection) => Ok((Arc::new(connection.stream), connection.privileged)),
+        Err(ConnectError::Resolve(error)) => Err(NoConnection::Resolve(error)),
+        Err(ConnectError::Connect(address, error)) => Err(NoConnection::Connect(part, address, error)),
+    }
+}
+
+async fn port(
+    asked: &mut PortmapperClient<Records>,
+    part: Part,
+    program: u32,
+    version: u32,
+) -> Result<u16, NoConnection> {
+    match asked.getport(program, version, IPPROTO_TCP).await {
+        Ok(port) => Ok(port),
+        Err(PortmapError::Rpc(error)) => Err(NoConnection::Call(Part::Portmapper, error)),
+        Err(PortmapError::ProgramUnavailable | PortmapError::InvalidPortValue(_)) => Err(NoConnection::Unknown(part)),
+    }
+}
+
+fn auth(options: &NfsOptions) -> opaque_auth<'static> {
+    opaque_auth::auth_unix(&auth_unix {
+        machinename: Opaque::owned(options.machine.as_bytes().to_vec()),
+        uid: options.uid,
+        gid: options.gid,
+        ..auth_unix::default()
+    })
+}
+
+/// The answer to MNT. The crate's own sets aside as much memory as a server claims to need.
+enum Mounted {
+    At { root: Handle, flavors: Vec<u32> },
+    Denied(u32),
+}
+
+impl Unpack for Mounted {
+    fn unpack(input: &mut impl io::Read) -> Result<(Self, usize), XdrError> {
+        let (status, mut read) = u32::unpack(input)?;
+        if status != 0 {
+            return Ok((Self::Denied(status), read));
+        }
+        let (root, length) = nfs_fh3::unpack(input)?;
+        read += length;
+        let (count, length) = u32::unpack(input)?;
+        read += length;
+        if count > MOST_FLAVORS || !sane(&root) {
+            return Err(XdrError::ObjectTooLarge(count as usize));
+        }
+        let mut flavors = Vec::new();
+        for _ in 0..count {
+            let (flavor, length) = u32::unpack(input)?;
+            read += length;
+            flavors.push(flavor);
+        }
+        Ok((Self::At { root, flavors }, read))
+    }
+}

@@ -1,0 +1,91 @@
+//! A network of its own for an NFS server of version 3, with a portmapper in it.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, TcpStream};
+use std::process::{Child, Command, Stdio};
+
+use uuid::Uuid;
+
+/// Where the portmapper listens.
+const PORT: u16 = 111;
+/// What `nfs3-network` ends with when somebody has that name.
+const TAKEN: i32 = 3;
+
+/// See tests/bed/nfs3-network. All of it goes when this is dropped, or with the thread that made it.
+pub struct Network {
+    address: IpAddr,
+    child: Child,
+}
+
+impl Network {
+    pub fn new() -> Self {
+        for _ in 0..100 {
+            if let Some(network) = Self::try_new() {
+                return network;
+            }
+        }
+        panic!("no free network below 10.200.0.0/16");
+    }
+
+    /// `None` if the one that was chosen is somebody's.
+    fn try_new() -> Option<Self> {
+        // One of the networks of four addresses below 10.200.0.0/16. The name of its interface is its lock.
+        let [high, low, ..] = *Uuid::new_v4().as_bytes();
+        let address = |last| IpAddr::from(Ipv4Addr::new(10, 200, high, (low & !3) | last));
+        let mut child = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL"])
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bed/nfs3-network"))
+            .args([address(2).to_string(), address(1).to_string()])
+            .arg(format!("bindery-{high:02x}{:02x}", low & !3))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("tests/bed/nfs3-network starts");
+        let mut said = String::new();
+        let output = child.stdout.take().expect("its output");
+        BufReader::new(output).read_line(&mut said).expect("a line");
+        if said == "ready\n" {
+            return Some(Self {
+                address: address(2),
+                child,
+            });
+        }
+        let status = child.wait().expect("its end");
+        assert_eq!(status.code(), Some(TAKEN), "tests/bed/nfs3-network failed");
+        None
+    }
+
+    /// The server's address.
+    pub fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    /// What `nsenter` needs to run something in it.
+    pub fn enter(&self) -> [String; 2] {
+        let pid = self.child.id();
+        [
+            format!("--net=/proc/{pid}/ns/net"),
+            format!("--mount=/proc/{pid}/ns/mnt"),
+        ]
+    }
+
+    /// Whether the portmapper knows version 3 of a program.
+    pub fn knows(&self, program: u32) -> bool {
+        // GETPORT of the portmapper's version 2, with no credentials, for TCP.
+        let call = [1, 0, 2, 100_000, 2, 3, 0, 0, 0, 0, program, 3, 6, 0];
+        let mut record = vec![0x80, 0, 0, 56];
+        record.extend(call.iter().flat_map(|word: &u32| word.to_be_bytes()));
+        let mut answer = [0; 32];
+        let mut stream = TcpStream::connect((self.address, PORT)).expect("the portmapper");
+        stream.write_all(&record).expect("the portmapper listens");
+        stream.read_exact(&mut answer).expect("the portmapper answers");
+        answer[28..] != [0; 4]
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        self.child.kill().expect("the network can be ended");
+        self.child.wait().expect("the network ends");
+    }
+}
