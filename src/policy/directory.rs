@@ -34,7 +34,7 @@ pub enum NfsVersion {
     /// NFSv4.2, or 4.1 where the server has no more.
     #[default]
     V4,
-    /// NFSv3.
+    /// Version 3.
     V3,
 }
 

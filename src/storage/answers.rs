@@ -214,7 +214,7 @@ pub(super) fn broken(error: &io::Error) -> (Fault, String) {
     )
 }
 
-/// The server takes no AUTH_SYS.
+/// The server does not believe who we say we are.
 pub(super) fn credentials(server: &str) -> (Fault, String) {
     (
         Fault::Denied,

@@ -45,7 +45,7 @@ type Resolved = Result<Vec<SocketAddr>, Arc<io::Error>>;
 /// again.
 #[derive(Debug)]
 pub(super) struct Name {
-    name: String,
+    host: String,
     port: u16,
     under_way: Arc<Mutex<Option<Shared<BoxFuture<'static, Resolved>>>>>,
 }
@@ -54,14 +54,14 @@ impl Name {
     /// Nothing is looked up before somebody asks.
     pub fn new(name: &str, port: u16) -> Self {
         Self {
-            name: name.to_owned(),
+            host: name.to_owned(),
             port,
             under_way: Arc::default(),
         }
     }
 
     pub fn as_str(&self) -> &str {
-        &self.name
+        &self.host
     }
 
     /// Looks the name up, in a task of `runtime`: whoever asks may be dropped anywhere.
@@ -69,7 +69,7 @@ impl Name {
         let lookup = {
             let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
             let new = || {
-                let (name, port, this) = (self.name.clone(), self.port, self.under_way.clone());
+                let (name, port, this) = (self.host.clone(), self.port, self.under_way.clone());
                 let task = runtime.spawn(async move {
                     let resolved = resolve(&name, port).await;
                     *this.lock().unwrap_or_else(PoisonError::into_inner) = None;

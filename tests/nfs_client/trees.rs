@@ -159,8 +159,9 @@ async fn what_belongs_to_others_stays_and_is_named(kind: Kind) {
         error.message,
         format!(
             "cannot remove directory tree with all in it on {share}: in its directory \"theirs\", the server denies it to \
-             uid 1000 (NFS4ERR_PERM). Give the directory on the server to that uid, or change --nfs-uid and --nfs-gid. All \
-             or a part of it may have been done."
+             uid 1000 ({}). Give the directory on the server to that uid, or change --nfs-uid and --nfs-gid. All or a part \
+             of it may have been done.",
+            kind.status("PERM")
         )
     );
     assert!(tree.join("theirs/file").exists());
@@ -180,9 +181,9 @@ async fn a_tree_that_belongs_to_others_stays_and_is_named(kind: Kind) {
     assert_eq!(
         error.message,
         format!(
-            "cannot remove directory tree with all in it on {share}: the server denies it to uid 1000 (NFS4ERR_PERM). Give \
-             the directory on the server to that uid, or change --nfs-uid and --nfs-gid. All or a part of it may have been \
-             done."
+            "cannot remove directory tree with all in it on {share}: the server denies it to uid 1000 ({}). Give the directory \
+             on the server to that uid, or change --nfs-uid and --nfs-gid. All or a part of it may have been done.",
+            kind.status("PERM")
         )
     );
     assert!(tree.join("file").exists());

@@ -1,1 +1,195 @@
-//! x
+//! What version 3 cannot prevent, and what is done instead: it has neither sessions nor VERIFY.
+
+use std::fs;
+use std::time::Duration;
+
+use bindery::storage::{Existing, Fault, Moved, Outcome, Storage};
+use tokio::time::Instant;
+
+use super::outages::{relay_met, shortly};
+use super::{client, directory, identity, make, mode, soon};
+use crate::support::network::Network;
+use crate::support::nfs::{Ganesha, share};
+use crate::support::relay::{Fate, Relay};
+use bindery::policy::directory::NfsVersion;
+
+#[tokio::test]
+async fn a_portmapper_that_knows_no_nfs_is_said_to_know_none() {
+    let network = Network::new();
+    let share = share(network.address(), "/export").over(NfsVersion::V3);
+    let error = make(&client(), &share, "a").await.unwrap_err();
+    assert_eq!((error.fault, error.outcome), (Fault::Unreachable, Outcome::NotDone));
+    assert_eq!(
+        error.message,
+        format!(
+            "cannot make directory a on {share}: the portmapper of {} knows no mountd of version 3 over TCP. Enable NFSv3 \
+             there, or let Bindery speak NFSv4 (nfsVersion 4), which needs port 2049 alone.",
+            network.address()
+        )
+    );
+}
+
+#[tokio::test]
+async fn a_directory_that_took_the_place_of_the_one_that_is_meant_is_moved_back() {
+    let (server, client) = (Ganesha::start_v3(), client());
+    let relay = Relay::to(&server);
+    let share = relay.share("/export");
+    let path = |name: &str| server.export_dir().join(name);
+    let meant = make(&client, &share, "live").await.unwrap().identity;
+    // The look at the new place passes, the rename is held until another directory has taken the old place.
+    relay.plan("new-place", 1, 1, Fate::Held);
+    let (from, to) = (directory("live"), directory("new-place"));
+    let rename = client.rename(&share, &from, meant, &to, soon());
+    let replace = async {
+        relay_met(&relay, 1).await;
+        fs::rename(path("live"), path("aside")).unwrap();
+        fs::create_dir(path("live")).unwrap();
+        fs::write(path("live/file"), "theirs").unwrap();
+        relay.go_on();
+    };
+    let (moved, ()) = tokio::join!(rename, replace);
+    let theirs = identity(&client, &share, "live").await;
+    assert_eq!(moved, Ok(Moved::Another(theirs)));
+    assert_ne!(theirs, meant);
+    assert_eq!(fs::read_to_string(path("live/file")).unwrap(), "theirs");
+    assert!(path("aside").is_dir() && !path("new-place").exists());
+}
+
+#[tokio::test]
+async fn a_move_that_was_cut_short_with_the_wrong_directory_is_named_and_never_taken_for_done() {
+    let (server, client) = (Ganesha::start_v3(), client());
+    let share = server.share("/export");
+    let meant = make(&client, &share, "meant").await.unwrap().identity;
+    // What a crash between the rename and the second look leaves.
+    fs::create_dir(server.export_dir().join("moved")).unwrap();
+    fs::rename(server.export_dir().join("meant"), server.export_dir().join("aside")).unwrap();
+    let (from, to) = (directory("meant"), directory("moved"));
+    for replaced in [false, true] {
+        if replaced {
+            fs::create_dir(server.export_dir().join("meant")).unwrap();
+        }
+        let error = client.rename(&share, &from, meant, &to, soon()).await.unwrap_err();
+        assert_eq!((error.fault, error.outcome), (Fault::Other, Outcome::NotDone));
+        assert_eq!(
+            error.message,
+            format!(
+                "cannot move directory meant to moved on {share}: another directory than the one that is meant is at moved; \
+                 a move that was cut short may have brought it there. If it belongs at meant, move it back on the server, \
+                 else away."
+            )
+        );
+    }
+    assert!(server.export_dir().join("moved").is_dir());
+}
+
+#[tokio::test]
+async fn an_empty_directory_is_not_replaced_by_a_rename() {
+    let (server, client) = (Ganesha::start_v3(), client());
+    let share = server.share("/export");
+    let made = make(&client, &share, "a").await.unwrap().identity;
+    let there = make(&client, &share, "b").await.unwrap().identity;
+    let error = client
+        .rename(&share, &directory("a"), made, &directory("b"), soon())
+        .await
+        .unwrap_err();
+    assert_eq!((error.fault, error.outcome), (Fault::Other, Outcome::NotDone));
+    assert_eq!(
+        error.message,
+        format!(
+            "cannot move directory a to b on {share}: something is at the new place already (NFS3ERR_EXIST). Move it away."
+        )
+    );
+    assert_eq!(identity(&client, &share, "b").await, there);
+}
+
+#[tokio::test]
+async fn a_call_that_was_given_up_is_said_to_be_unknown_for_it_may_come_late() {
+    let (server, client) = (Ganesha::start_v3(), client());
+    let relay = Relay::to(&server);
+    let share = relay.share("/export");
+    make(&client, &share, "first").await.unwrap();
+    relay.plan("late-one", 0, 1, Fate::Late);
+    let name = directory("late-one");
+    let made = client.make(&share, &name, mode(0o777), Existing::SetAttributes, shortly());
+    let error = made.await.unwrap_err();
+    assert_eq!((error.fault, error.outcome), (Fault::TimedOut, Outcome::Unknown));
+    assert_eq!(
+        error.message,
+        format!(
+            "cannot make directory late-one on {share}: {} did not answer in time. Check that the NFS server and its disks \
+             are well. All or a part of it may have been done.",
+            share.server()
+        )
+    );
+    // Whoever waits for nothing may go on at once, and must not rely on what was seen.
+    assert_eq!(client.look_up(&share, &name, soon()).await, Ok(None));
+    relay.release();
+    assert!(client.look_up(&share, &name, soon()).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_failure_after_a_lost_call_is_not_said_to_have_done_nothing() {
+    let (server, client) = (Ganesha::start_v3(), client());
+    let relay = Relay::to(&server);
+    let share = relay.share("/squashed");
+    // MKDIR is lost, and the next one is denied; but who knows what becomes of the first.
+    relay.plan("a-name", 0, 1, Fate::AnswerLost);
+    let error = make(&client, &share, "a-name").await.unwrap_err();
+    assert_eq!(
+        (error.fault, error.outcome, relay.met()),
+        (Fault::Denied, Outcome::Unknown, 1)
+    );
+}
+
+#[tokio::test]
+async fn a_frozen_server_costs_the_deadline_and_serves_again_when_it_goes_on() {
+    let (server, client) = (Ganesha::start_v3(), client());
+    let share = server.share("/export");
+    make(&client, &share, "first").await.unwrap();
+    server.freeze();
+    let given_up = shortly();
+    let name = directory("late");
+    let made = client.make(&share, &name, mode(0o777), Existing::SetAttributes, given_up);
+    assert_eq!(made.await.unwrap_err().fault, Fault::TimedOut);
+    assert!(Instant::now() < given_up + Duration::from_secs(1));
+    server.thaw();
+    assert!(make(&client, &share, "after").await.unwrap().new);
+}
+
+#[tokio::test]
+async fn another_file_system_is_neither_entered_nor_moved_to() {
+    let (mut server, client) = (Ganesha::start_v3(), client());
+    let share = server.share("/export");
+    let disk = server.export_dir().join("tree/disk");
+    fs::create_dir_all(&disk).unwrap();
+    server.kill();
+    server.mount(&disk);
+    server.restart();
+    let inside = server.seen(&disk).join("file");
+    fs::write(&inside, "kept").unwrap();
+
+    let removed = client.remove_tree(&share, &directory("tree"), soon()).await;
+    let error = removed.unwrap_err();
+    assert_eq!(error.fault, Fault::OtherFileSystem, "{error}");
+    assert_eq!(
+        error.message,
+        format!(
+            "cannot remove directory tree with all in it on {share}: another file system is mounted in it at \"disk\", and \
+             is left alone. Unmount it on the server."
+        )
+    );
+    assert_eq!(fs::read_to_string(&inside).unwrap(), "kept");
+
+    let made = make(&client, &share, "a").await.unwrap().identity;
+    let on_disk = identity(&client, &share, "tree/disk").await;
+    assert_ne!(on_disk.fsid, made.fsid);
+    let (from, to) = (directory("a"), directory("tree/disk/a"));
+    let error = client.rename(&share, &from, made, &to, soon()).await.unwrap_err();
+    assert_eq!((error.fault, error.outcome), (Fault::OtherFileSystem, Outcome::NotDone));
+    assert_eq!(
+        error.message,
+        format!(
+            "cannot move directory a to tree/disk/a on {share}: that is on another file system of the server (NFS3ERR_XDEV)."
+        )
+    );
+}

@@ -145,7 +145,7 @@ fn serve(listener: &TcpListener, server: IpAddr, port: u16, state: &Shared) {
             let mut state = state.lock().unwrap();
             state.connections += counts;
             state.open += counts;
-            state.connections
+            if port == PORT { state.connections } else { usize::MAX }
         };
         thread::spawn(move || {
             pass(&client, &upstream, &state, number);

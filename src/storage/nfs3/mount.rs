@@ -5,7 +5,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use nfs3_client::nfs3_types::mount::{MOUNT_PROGRAM, PROGRAM as MOUNT, VERSION as MOUNT_VERSION, dirpath};
 use nfs3_client::nfs3_types::nfs3::{PROGRAM as NFS, VERSION as NFS_VERSION, nfs_fh3};
@@ -59,8 +59,6 @@ pub(super) struct Connection {
     stream: Arc<TcpStream>,
     /// The handle of the share.
     pub root: Handle,
-    /// It comes from a port below 1024.
-    pub privileged: bool,
     /// When it was last used.
     pub used: Instant,
 }
@@ -78,81 +76,90 @@ impl Connection {
     }
 }
 
-/// Tries all addresses of a server in turn; a silent one gets its share of the time until `deadline`. `waiting` is told for
-/// whom.
+/// What is told on the way to a connection.
+pub(super) trait Told: Send + Sync {
+    /// This part of the server is asked now.
+    fn asks(&self, part: Part);
+    /// Whether the connection to it comes from a port below 1024.
+    fn came(&self, privileged: bool);
+}
+
+/// Tries all addresses of a server in turn; a silent one gets its share of the time until `deadline`, the last one all that
+/// is left.
 pub(super) async fn open(
     addresses: &[SocketAddr],
     path: &str,
     options: &NfsOptions,
     deadline: Instant,
-    waiting: impl Fn(Part),
+    told: &impl Told,
 ) -> Result<Connection, NoConnection> {
-    let mut refused = NoConnection::Resolve(Arc::new(io::Error::other("the name has no address")));
     let mut left = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
     for &address in addresses {
+        let open = open_at(address, path, options, told);
+        if left == 1 {
+            return open.await;
+        }
         let now = Instant::now();
         let end = now + deadline.saturating_duration_since(now) / left;
         left -= 1;
-        let part = Mutex::new(Part::Portmapper);
-        let stage = |next| {
-            *part.lock().unwrap_or_else(PoisonError::into_inner) = next;
-            waiting(next);
-        };
-        match timeout_at(end, open_at(address, path, options, stage)).await {
+        match timeout_at(end, open).await {
             Ok(Ok(connection)) => return Ok(connection),
             // What a share is, all addresses say alike.
             Ok(Err(error @ (NoConnection::Mount(_) | NoConnection::Flavors))) => return Err(error),
-            Ok(Err(error)) => refused = error,
-            Err(_) => {
-                let part = part.into_inner().unwrap_or_else(PoisonError::into_inner);
-                refused = NoConnection::Connect(part, address, io::ErrorKind::TimedOut.into());
-            }
+            Ok(Err(error)) => tracing::debug!(%address, ?error, "a server's next address is tried"),
+            Err(_) => tracing::debug!(%address, "a server's next address is tried: this one is silent"),
         }
     }
-    Err(refused)
+    let nothing = io::Error::other("the name has no address");
+    Err(NoConnection::Resolve(Arc::new(nothing)))
 }
 
 async fn open_at(
     portmapper: SocketAddr,
     path: &str,
     options: &NfsOptions,
-    waiting: impl Fn(Part),
+    told: &impl Told,
 ) -> Result<Connection, NoConnection> {
-    waiting(Part::Portmapper);
+    told.asks(Part::Portmapper);
     // Anybody may ask it.
     let (stream, _) = connect(Part::Portmapper, portmapper, false).await?;
     let mut asked = PortmapperClient::new(Records::new(stream));
     let mount = port(&mut asked, Part::Mount, MOUNT, MOUNT_VERSION).await?;
     let nfs = port(&mut asked, Part::Nfs, NFS, NFS_VERSION).await?;
     drop(asked);
-
-    waiting(Part::Mount);
     let at = |port| SocketAddr::new(portmapper.ip(), port);
-    let (stream, _) = connect(Part::Mount, at(mount), options.privileged_port).await?;
+
+    told.asks(Part::Mount);
+    let (stream, privileged) = connect(Part::Mount, at(mount), options.privileged_port).await?;
+    told.came(privileged);
+    let root = mount_share(stream, path, options).await?;
+
+    told.asks(Part::Nfs);
+    let (stream, privileged) = connect(Part::Nfs, at(nfs), options.privileged_port).await?;
+    told.came(privileged);
+    Ok(Connection {
+        client: Nfs3Client::new_with_auth(Records::new(stream.clone()), auth(options), opaque_auth::default()),
+        stream,
+        root,
+        used: Instant::now(),
+    })
+}
+
+async fn mount_share(stream: Arc<TcpStream>, path: &str, options: &NfsOptions) -> Result<Handle, NoConnection> {
     let mut mount = RpcClient::new_with_auth(Records::new(stream), auth(options), opaque_auth::default());
     let path = dirpath(Opaque::borrowed(path.as_bytes()));
     let answer: Mounted = mount
         .call(MOUNT, MOUNT_VERSION, MOUNT_PROGRAM::MOUNTPROC3_MNT as u32, &path)
         .await
         .map_err(|error| NoConnection::Call(Part::Mount, error))?;
-    let root = match answer {
-        Mounted::Denied(status) => return Err(NoConnection::Mount(status)),
+    match answer {
+        Mounted::Denied(status) => Err(NoConnection::Mount(status)),
         // Without any, a server of old leaves it open.
         Mounted::At { flavors, .. } if !flavors.is_empty() && !flavors.contains(&AUTH_SYS) => {
-            return Err(NoConnection::Flavors);
+            Err(NoConnection::Flavors)
         }
-        Mounted::At { root, .. } => root,
-    };
-
-    waiting(Part::Nfs);
-    let (stream, privileged) = connect(Part::Nfs, at(nfs), options.privileged_port).await?;
-    Ok(Connection {
-        client: Nfs3Client::new_with_auth(Records::new(stream.clone()), auth(options), opaque_auth::default()),
-        stream,
-        root,
-        privileged,
-        used: Instant::now(),
-    })
+        Mounted::At { root, .. } => Ok(root),
+    }
 }
 
 async fn connect(part: Part, address: SocketAddr, privileged: bool) -> Result<(Arc<TcpStream>, bool), NoConnection> {
@@ -170,7 +177,7 @@ async fn port(
     version: u32,
 ) -> Result<u16, NoConnection> {
     match asked.getport(program, version, IPPROTO_TCP).await {
-        Ok(port) => Ok(port),
+        Ok(number) => Ok(number),
         Err(PortmapError::Rpc(error)) => Err(NoConnection::Call(Part::Portmapper, error)),
         Err(PortmapError::ProgramUnavailable | PortmapError::InvalidPortValue(_)) => Err(NoConnection::Unknown(part)),
     }

@@ -17,7 +17,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep_until};
 
 use super::calls::{Answer, Call, Handle};
-use super::mount::{Connection, NoConnection, Part, open};
+use super::mount::{Connection, NoConnection, Part, Told, open};
 use crate::policy::directory::Share;
 use crate::storage::connect::{ConnectError, Name};
 use crate::storage::nfs::NfsOptions;
@@ -67,7 +67,11 @@ impl Pool {
     /// Lends a connection: a rested one, else a new one. `waiting` is told for whom.
     ///
     /// It may be dropped at any point; `deadline` only divides the time among the server's addresses.
-    pub async fn borrow(self: &Arc<Self>, deadline: Instant, waiting: impl Fn(Part)) -> Result<Loan<'_>, NoConnection> {
+    pub async fn borrow(
+        self: &Arc<Self>,
+        deadline: Instant,
+        waiting: impl Fn(Part) + Send + Sync,
+    ) -> Result<Loan<'_>, NoConnection> {
         // Never closed, so this never fails; a closed one would mean a bug, and a connection error is answer enough.
         let closed = |_| NoConnection::Resolve(Arc::new(std::io::Error::other("the client is closed")));
         waiting(Part::Nfs);
@@ -87,12 +91,12 @@ impl Pool {
             ConnectError::Resolve(error) => NoConnection::Resolve(error),
             ConnectError::Connect(address, error) => NoConnection::Connect(Part::Portmapper, address, error),
         })?;
-        let connection = open(&addresses, &self.path, &self.options, deadline, waiting).await?;
-        self.came_privileged.store(connection.privileged, Ordering::Relaxed);
+        let told = OnTheWay { pool: self, waiting };
+        let connection = open(&addresses, &self.path, &self.options, deadline, &told).await?;
         tracing::debug!(
             server = self.name.as_str(),
             path = self.path,
-            privileged = connection.privileged,
+            privileged = self.came_privileged(),
             "a share is reached over NFSv3"
         );
         Ok(loan(connection, false))
@@ -159,6 +163,22 @@ impl Pool {
     /// What the lock holds is whole after each statement, also where a thread panicked.
     fn rest(&self) -> MutexGuard<'_, Rest> {
         self.rest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Keeps what is told on the way to a connection, also if there comes none of it.
+struct OnTheWay<'a, F> {
+    pool: &'a Pool,
+    waiting: F,
+}
+
+impl<F: Fn(Part) + Send + Sync> Told for OnTheWay<'_, F> {
+    fn asks(&self, part: Part) {
+        (self.waiting)(part);
+    }
+
+    fn came(&self, privileged: bool) {
+        self.pool.came_privileged.store(privileged, Ordering::Relaxed);
     }
 }
 
