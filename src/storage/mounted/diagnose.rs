@@ -5,6 +5,7 @@ use std::path::Path;
 
 use rustix::io::Errno;
 
+use super::errno::{lost, name};
 use super::mount::MOST_AT_WORK;
 use crate::policy::directory::Share;
 use crate::storage::Fault;
@@ -33,27 +34,6 @@ pub(super) enum Step<'a> {
     /// Remove what is in the directory of this name, in the tree that is to go.
     Inside(&'a OsStr),
     List,
-}
-
-/// Whether a call with this error may have been carried out by the server, or still will: the kernel gave up waiting.
-pub(super) fn unanswered(errno: Errno) -> bool {
-    lost(errno) || matches!(errno, Errno::IO | Errno::INTR)
-}
-
-/// The server, or the program that serves the mount, is away.
-fn lost(errno: Errno) -> bool {
-    matches!(
-        errno,
-        Errno::TIMEDOUT
-            | Errno::NOTCONN
-            | Errno::SHUTDOWN
-            | Errno::CONNABORTED
-            | Errno::CONNREFUSED
-            | Errno::CONNRESET
-            | Errno::HOSTDOWN
-            | Errno::HOSTUNREACH
-            | Errno::NETUNREACH
-    )
 }
 
 /// The file system answered `errno` at `step`.
@@ -218,37 +198,6 @@ pub(super) fn no_place(scene: &Scene<'_>) -> (Fault, String) {
     (Fault::TimedOut, text)
 }
 
-/// As people look it up.
-fn name(errno: Errno) -> String {
-    let known = match errno {
-        Errno::PERM => "EPERM",
-        Errno::NOENT => "ENOENT",
-        Errno::IO => "EIO",
-        Errno::ACCESS => "EACCES",
-        Errno::BUSY => "EBUSY",
-        Errno::EXIST => "EEXIST",
-        Errno::XDEV => "EXDEV",
-        Errno::NOTDIR => "ENOTDIR",
-        Errno::INVAL => "EINVAL",
-        Errno::NFILE => "ENFILE",
-        Errno::MFILE => "EMFILE",
-        Errno::NOSPC => "ENOSPC",
-        Errno::ROFS => "EROFS",
-        Errno::NAMETOOLONG => "ENAMETOOLONG",
-        Errno::NOTEMPTY => "ENOTEMPTY",
-        Errno::LOOP => "ELOOP",
-        Errno::NOTCONN => "ENOTCONN",
-        Errno::SHUTDOWN => "ESHUTDOWN",
-        Errno::TIMEDOUT => "ETIMEDOUT",
-        Errno::STALE => "ESTALE",
-        Errno::DQUOT => "EDQUOT",
-        Errno::NOKEY => "ENOKEY",
-        Errno::KEYEXPIRED => "EKEYEXPIRED",
-        other => return format!("error {}: {other}", other.raw_os_error()),
-    };
-    known.to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -305,11 +254,5 @@ mod tests {
         for (step, errno, fault, text) in cases {
             assert_eq!(refused(&scene, step, errno), (fault, text.to_owned()));
         }
-    }
-
-    #[test]
-    fn a_call_that_the_kernel_gave_up_on_may_have_been_carried_out() {
-        assert!(unanswered(Errno::TIMEDOUT) && unanswered(Errno::IO));
-        assert!(!unanswered(Errno::NOSPC) && !unanswered(Errno::ACCESS));
     }
 }

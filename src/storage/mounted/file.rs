@@ -1,7 +1,7 @@
 //! What a directory is, and which one (statx and statfs).
 //!
 //! An [`Identity`] stands on a volume for years, and the share is mounted anew in the meantime: on another node, by
-//! another kernel, with other options. So what tells file systems apart within one mount is of no use in it:
+//! another kernel, with other options. So what tells file systems apart within one mount is of no use in it (tried out with Linux' own NFS client, else read up):
 //! - `st_dev` of NFS, CephFS and FUSE is a number that the kernel counts up with every mount.
 //! - `f_fsid` is 0 on NFS and FUSE (the server's own is not shown), the number of the block device on XFS, and on CephFS
 //!   hangs on mount options and kernel.

@@ -1,7 +1,8 @@
 //! The names in a directory.
 
 use super::diagnose::Step;
-use super::run::{Run, Trouble, errno};
+use super::errno::errno;
+use super::run::{Run, Trouble};
 use super::walk::Walk;
 use crate::policy::directory::Directory;
 use crate::storage::Fault;

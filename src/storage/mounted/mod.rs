@@ -2,7 +2,7 @@
 //!
 //! For what the NFS clients do not speak: Kerberos, CephFS, anything that the node's kernel can mount. [`mount`] makes
 //! sure that something is mounted; [`run`] runs a verb on a thread of its own until its deadline and [`diagnose`] says
-//! what went wrong; [`walk`], [`make`], [`moves`], [`list`] and [`tree`] are the verbs, [`file`](mod@file) tells one
+//! what went wrong, [`errno`] what each number means for a call; [`walk`], [`make`], [`moves`], [`list`] and [`tree`] are the verbs, [`file`](mod@file) tells one
 //! directory from another.
 //!
 //! `cap-std` holds the directories and keeps each call below one of them, but it follows links as long as they lead to
@@ -17,6 +17,7 @@
 //! - **Identity** is the number of the file and little more, see [`file`](mod@file).
 
 mod diagnose;
+mod errno;
 mod file;
 mod list;
 mod make;

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 
 use super::diagnose::{self, Scene, Step};
+use super::errno::{errno, unanswered};
 use super::mount::Mount;
 use crate::storage::{Fault, Outcome, StorageError};
 
@@ -131,7 +132,7 @@ impl Run {
             std::mem::replace(&mut state.unsure, true)
         };
         let done = call().map_err(|error| errno(&error));
-        if matches!(done, Err(errno) if !diagnose::unanswered(errno)) {
+        if matches!(done, Err(errno) if !unanswered(errno)) {
             self.partly_done(before);
         }
         Ok(done)
@@ -203,10 +204,4 @@ impl Run {
             uid: rustix::process::geteuid().as_raw(),
         }
     }
-}
-
-/// The number in an error of the standard library. Errors without one are those of `cap-std` itself, which guards the
-/// way out of a directory.
-pub(super) fn errno(error: &io::Error) -> Errno {
-    Errno::from_io_error(error).unwrap_or(Errno::PERM)
 }

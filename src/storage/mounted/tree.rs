@@ -15,8 +15,9 @@ use std::time::Instant;
 use rustix::io::Errno;
 
 use super::diagnose::Step;
+use super::errno::errno;
 use super::make::set_mode;
-use super::run::{Run, Trouble, errno};
+use super::run::{Run, Trouble};
 use super::walk::{Spot, Walk};
 use crate::policy::directory::Directory;
 use crate::storage::{Fault, Tree};
