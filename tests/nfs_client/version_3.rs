@@ -3,15 +3,15 @@
 use std::fs;
 use std::time::Duration;
 
-use bindery::storage::{Existing, Fault, Moved, Outcome, Storage};
+use bindery::policy::directory::NfsVersion;
+use bindery::storage::{Attributes, Existing, Fault, Moved, Outcome, Storage};
 use tokio::time::Instant;
 
 use super::outages::{relay_met, shortly};
-use super::{client, directory, identity, make, mode, soon};
+use super::{chmod, client, directory, identity, make, mode, soon};
 use crate::support::network::Network;
 use crate::support::nfs::{Ganesha, share};
 use crate::support::relay::{Fate, Relay};
-use bindery::policy::directory::NfsVersion;
 
 #[tokio::test]
 async fn a_portmapper_that_knows_no_nfs_is_said_to_know_none() {
@@ -132,13 +132,26 @@ async fn a_failure_after_a_lost_call_is_not_said_to_have_done_nothing() {
     let (server, client) = (Ganesha::start_v3(), client());
     let relay = Relay::to(&server);
     let share = relay.share("/squashed");
-    // MKDIR is lost, and the next one is denied; but who knows what becomes of the first.
-    relay.plan("a-name", 0, 1, Fate::AnswerLost);
-    let error = make(&client, &share, "a-name").await.unwrap_err();
-    assert_eq!(
-        (error.fault, error.outcome, relay.met()),
-        (Fault::Denied, Outcome::Unknown, 1)
-    );
+    chmod(&server.dir_of("squashed"), 0o777);
+    let owned = Attributes {
+        mode: 0o770,
+        uid: Some(1000),
+        gid: None,
+    };
+    // MKDIR is lost. The next one makes a directory, which is removed again; but who knows what becomes of the first.
+    for (name, fate) in [("before", Fate::CallLost), ("after", Fate::AnswerLost)] {
+        relay.plan(name, 0, 1, fate);
+        let name = directory(name);
+        let made = client.make(&share, &name, owned, Existing::SetAttributes, soon());
+        let error = made.await.unwrap_err();
+        assert_eq!(
+            (error.fault, error.outcome),
+            (Fault::Denied, Outcome::Unknown),
+            "{error}"
+        );
+    }
+    assert_eq!(relay.met(), 2);
+    assert!(!server.dir_of("squashed").join("before").exists());
 }
 
 #[tokio::test]

@@ -19,6 +19,8 @@ pub enum Fate {
     Late,
     /// It reaches the server after [`Relay::go_on`], and the answer comes back.
     Held,
+    /// The connection breaks before it reaches the server.
+    CallLost,
     /// It reaches the server, and the connection breaks before the answer.
     AnswerLost,
     /// The answer is this status, for the call as a whole; it does not reach the server.
@@ -66,7 +68,9 @@ impl Relay {
             NfsVersion::V3 => &PORTS_OF_V3[..],
         };
         for &port in ports {
-            let listener = TcpListener::bind((address, port)).expect("an address for the relay");
+            let listener = TcpListener::bind((address, port));
+            let listener =
+                listener.expect("an address for the relay (does something listen on port 111 of every address?)");
             let (state, server) = (state.clone(), server.address());
             thread::spawn(move || serve(&listener, server, port, &state));
         }
@@ -180,6 +184,10 @@ fn pass(mut client: &TcpStream, mut server: &TcpStream, state: &Shared, number: 
                 state.late.push((connections, call));
                 state.met += 1;
                 return;
+            }
+            Some(Fate::CallLost) => {
+                state.lock().unwrap().met += 1;
+                break;
             }
             Some(Fate::AnswerLost) => {
                 let _ = server.write_all(&call);

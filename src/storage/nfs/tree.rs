@@ -123,6 +123,11 @@ impl Removal<'_, '_> {
     async fn sweep(&mut self, level: &mut Level, until: Instant) -> Result<(), Trouble> {
         let page = match self.attempt.page(&level.handle, 0, [0; 8]).await? {
             Ok(page) => page,
+            // A late call of an earlier run removed it.
+            Err(Status::NOENT) => {
+                level.read = true;
+                return Ok(());
+            }
             Err(status) => return self.open(level, status).await,
         };
         level.read = page.last;

@@ -112,6 +112,11 @@ impl Removal<'_, '_> {
     async fn read(&self, level: &mut Level) -> Result<(), Trouble> {
         let page = match self.attempt.first_page(&level.handle).await? {
             Ok(page) => page,
+            // A late call of an earlier run removed it.
+            Err(Status::NOENT) => {
+                level.read = true;
+                return Ok(());
+            }
             Err(status) => return self.open(level, status).await,
         };
         level.read = page.last;
