@@ -21,7 +21,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Answers admission reviews and looks after the volumes.
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Explains why a claim gets what it gets: each key of its policy with whose word it is, its directory, and what
     /// happens to it.
     ///
@@ -47,6 +47,11 @@ pub struct Serve {
     /// Export for classes without the parameter `share`.
     #[arg(long, env = "NFS_PATH", value_name = "PATH")]
     pub nfs_share: Option<String>,
+
+    /// A share that is mounted for Bindery, and the directory that it is mounted on: Bindery then works there and not
+    /// over the network. May be given several times.
+    #[arg(long, value_name = "SERVER:/SHARE=/PATH")]
+    pub mounted: Vec<String>,
 
     /// User id that Bindery shows the NFS server (`AUTH_SYS`).
     #[arg(long, env = "NFS_UID", default_value_t = 0, value_name = "UID")]

@@ -1,9 +1,10 @@
 //! The checked configuration: what the flags say, held against what is possible, once, at the start.
 
 use std::net::SocketAddr;
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::cli;
 use crate::policy::class::Defaults;
@@ -16,6 +17,8 @@ pub struct Config {
     pub provisioner: String,
     /// Server and export for classes that name none.
     pub defaults: Defaults,
+    /// Shares that are mounted for us, each once, and where.
+    pub mounted: Vec<(Share, PathBuf)>,
     /// Who we are to NFS servers.
     pub nfs_user: (u32, u32),
     /// Our id, if the flag names one.
@@ -53,6 +56,7 @@ impl Config {
             provisioner_name,
             nfs_server,
             nfs_share,
+            mounted,
             nfs_uid,
             nfs_gid,
             instance,
@@ -77,6 +81,7 @@ impl Config {
             "--provisioner-name is empty; leave it out for bindery.dev/nfs"
         );
         let defaults = check_defaults(nfs_server, nfs_share)?;
+        let mounted = check_mounted(&mounted)?;
         if let Some(instance) = &instance {
             check_instance(instance)?;
         }
@@ -91,6 +96,7 @@ impl Config {
         Ok(Self {
             provisioner: provisioner_name,
             defaults,
+            mounted,
             nfs_user: (nfs_uid, nfs_gid),
             instance,
             takeover_delete_nested,
@@ -117,6 +123,45 @@ pub fn check_defaults(server: Option<String>, share: Option<String>) -> Result<D
     Ok(Defaults { server, share })
 }
 
+fn check_mounted(flags: &[String]) -> Result<Vec<(Share, PathBuf)>> {
+    let mut mounted: Vec<(Share, PathBuf)> = Vec::new();
+    for flag in flags {
+        let (share, path) = mount(flag).with_context(|| format!("--mounted {flag:?}"))?;
+        ensure!(
+            mounted.iter().all(|(other, _)| *other != share),
+            "--mounted {flag:?}: share {share} is named twice; name it once"
+        );
+        mounted.push((share, path));
+    }
+    Ok(mounted)
+}
+
+/// Reads `SERVER:/SHARE=/PATH`. No server's name has a slash, also no IPv6 address; and the last `=/` counts, for the path
+/// on this side is the administrator's to choose.
+fn mount(flag: &str) -> Result<(Share, PathBuf)> {
+    let halves = flag.rsplit_once("=/").and_then(|(remote, path)| {
+        let (server, share) = remote.split_once(":/")?;
+        Some((server, format!("/{share}"), format!("/{path}")))
+    });
+    let Some((server, share, path)) = halves else {
+        bail!("write it as SERVER:/SHARE=/PATH, such as nfs.example.com:/export/volumes=/mnt/volumes");
+    };
+    // Brackets are an address's dress; classes name it without.
+    let bare = server.strip_prefix('[').and_then(|server| server.strip_suffix(']'));
+    let share = Share::parse(bare.unwrap_or(server), &share)?;
+    let path = Path::new(&path);
+    ensure!(
+        path.components().all(|part| part != Component::ParentDir),
+        "path {} has .. in it; write it without",
+        path.display()
+    );
+    ensure!(
+        path.components().count() > 1,
+        "path / is Bindery's own disk; name the directory that the share is mounted on"
+    );
+    Ok((share, path.to_owned()))
+}
+
 /// An instance id becomes part of file names on the server.
 fn check_instance(id: &str) -> Result<()> {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
@@ -138,7 +183,7 @@ mod tests {
         let cli::Command::Serve(flags) = cli.command else {
             panic!("serve was asked for");
         };
-        Config::check(flags).map_err(|error| format!("{error:#}"))
+        Config::check(*flags).map_err(|error| format!("{error:#}"))
     }
 
     #[test]
@@ -156,6 +201,50 @@ mod tests {
             check(&["--nfs-share", "export"]).unwrap_err(),
             "--nfs-server and --nfs-share: share \"export\" is not an absolute path; \
              write it as the server exports it, such as /export/volumes"
+        );
+    }
+
+    #[test]
+    fn a_mounted_share_is_read_with_any_kind_of_address() {
+        let config = check(&[
+            "--mounted=NAS:/export/a=/mnt/a",
+            "--mounted=[fd00::5]:/x=y=/mnt/b/",
+            "--mounted=fd00::6:/=/mnt/c",
+        ]);
+        let mounted = config.unwrap().mounted;
+        let read: Vec<String> = mounted
+            .iter()
+            .map(|(share, path)| format!("{share} {}", path.display()))
+            .collect();
+        assert_eq!(
+            read,
+            ["nas:/export/a /mnt/a", "fd00::5:/x=y /mnt/b/", "fd00::6:/ /mnt/c"]
+        );
+        assert_eq!(mounted[1].0, Share::parse("fd00::5", "/x=y").unwrap());
+    }
+
+    #[test]
+    fn a_mounted_share_that_is_none_says_why() {
+        let wrong = |flag: &str| check(&["--mounted", flag]).unwrap_err();
+        let form = "write it as SERVER:/SHARE=/PATH, such as nfs.example.com:/export/volumes=/mnt/volumes";
+        for flag in ["nas:/export", "nas=/mnt", "nas:export=/mnt", "nas:/export=mnt"] {
+            assert_eq!(wrong(flag), format!("--mounted {flag:?}: {form}"));
+        }
+        assert_eq!(
+            wrong("n s:/a=/mnt"),
+            "--mounted \"n s:/a=/mnt\": server \"n s\" is not a host name or an address"
+        );
+        assert_eq!(
+            wrong("nas:/a=/"),
+            "--mounted \"nas:/a=/\": path / is Bindery's own disk; name the directory that the share is mounted on"
+        );
+        assert_eq!(
+            wrong("nas:/a=/mnt/../etc"),
+            "--mounted \"nas:/a=/mnt/../etc\": path /mnt/../etc has .. in it; write it without"
+        );
+        assert_eq!(
+            check(&["--mounted=nas:/a=/mnt/a", "--mounted=NAS.:/a/=/mnt/b"]).unwrap_err(),
+            "--mounted \"NAS.:/a/=/mnt/b\": share nas:/a is named twice; name it once"
         );
     }
 

@@ -12,7 +12,7 @@ async fn main() -> anyhow::Result<ExitCode> {
         .install_default()
         .map_err(|_| anyhow::anyhow!("another TLS provider was installed first"))?;
     match cli::Cli::parse().command {
-        cli::Command::Serve(flags) => serve::serve(flags).await.map(|()| ExitCode::SUCCESS),
+        cli::Command::Serve(flags) => serve::serve(*flags).await.map(|()| ExitCode::SUCCESS),
         cli::Command::Explain(flags) => Ok(explain::explain(flags).await),
     }
 }

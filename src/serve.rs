@@ -22,6 +22,7 @@ use crate::ops::logs;
 use crate::ops::metrics::Metrics;
 use crate::ops::tasks::{Tasks, told_to_stop};
 use crate::provision::Provisioner;
+use crate::storage::mounted::MountedStorage;
 use crate::storage::nfs::NfsOptions;
 use crate::storage::{Storage, Storages};
 use crate::volume::Us;
@@ -49,12 +50,16 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
     let tasks = Tasks::default();
     let metrics = Arc::new(Metrics::default());
     let replica = config.replica.unwrap_or_else(host);
-    let storage: Arc<dyn Storage> = Arc::new(Storages::new(NfsOptions {
+    let nfs = NfsOptions {
         uid: config.nfs_user.0,
         gid: config.nfs_user.1,
         machine: format!("{replica} {}", us.instance),
         privileged_port: true,
-    }));
+    };
+    let mounted = MountedStorage::new(config.mounted);
+    // A mount that is missing is the administrator's to mend, too.
+    mounted.check().await.context("--mounted")?;
+    let storage: Arc<dyn Storage> = Arc::new(Storages::new(nfs).with_mounted(mounted));
     let readiness = Readiness::waiting_for([WATCHES, registration::PART]);
     let (cluster, watches) = Cluster::new(client.clone());
     tasks.spawn_until_stop(watches);

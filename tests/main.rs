@@ -16,6 +16,8 @@ mod explain;
 mod kernel_client;
 /// Layouts of their own: templates, directories that are there already, one directory one volume.
 mod layouts;
+/// A share that is mounted for Bindery.
+mod mounted;
 /// The NFS client against a server of its own that dies, hangs and refuses.
 mod nfs_client;
 /// Start, stop, crash.

@@ -10,11 +10,13 @@
 //!   verb on that server starts, the implementation does what the protocol offers to prevent it (NFSv4.1: the session
 //!   is destroyed; a late COMPOUND gets BADSESSION). Only what [`Storage::remove_tree`] removes inside the tree may go late.
 //!   A process that crashed leaves such calls, too: they end when the next one of the same name opens its first session.
-//!   Version 3 offers nothing: there a late call may take effect at any time, and whoever has a record keeps it.
+//!   Version 3 offers nothing, nor do the file system calls of [`mounted`]: there a late call may take effect at any time,
+//!   and whoever has a record keeps it.
 
 mod answers;
 mod connect;
 mod error;
+pub mod mounted;
 pub mod nfs;
 pub mod nfs3;
 mod route;

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use tokio::time::Instant;
 
+use super::mounted::MountedStorage;
 use super::nfs::{NfsOptions, NfsStorage};
 use super::nfs3::Nfs3Storage;
 use super::{Attributes, Existing, Found, Identity, Made, Moved, Removed, Storage, StorageError, Tree};
@@ -13,6 +14,7 @@ use crate::policy::directory::{Directory, NfsVersion, Share};
 pub struct Storages {
     v4: NfsStorage,
     v3: Nfs3Storage,
+    mounted: MountedStorage,
 }
 
 impl Storages {
@@ -21,11 +23,20 @@ impl Storages {
         Self {
             v3: Nfs3Storage::new(options.clone()),
             v4: NfsStorage::new(options),
+            mounted: MountedStorage::default(),
         }
     }
 
-    /// The one that reaches a share. A share that is mounted here would win over what its version says.
+    /// The same with shares that are mounted.
+    pub fn with_mounted(self, mounted: MountedStorage) -> Self {
+        Self { mounted, ..self }
+    }
+
+    /// The one that reaches a share. A mount wins over what the share's version says.
     fn of(&self, share: &Share) -> &dyn Storage {
+        if self.mounted.serves(share) {
+            return &self.mounted;
+        }
         match share.version() {
             NfsVersion::V4 => &self.v4,
             NfsVersion::V3 => &self.v3,

@@ -26,6 +26,11 @@ kept_by!([v4, v3] {
     what_is_no_nfs_server_is_said_to_be_none,
 });
 
+kept_by!([mounted] {
+    a_link_or_a_file_on_the_way_is_never_followed,
+    a_rename_into_nowhere_or_onto_something_moves_nothing,
+});
+
 fn denial(fault: Fault, message: String) -> StorageError {
     StorageError {
         fault,
@@ -86,6 +91,7 @@ async fn a_read_only_export_is_named_as_such(kind: Kind) {
     let (server, client) = kind.start();
     // Version 4 shows the way to its exports as a tree that cannot be written.
     let (paths, way_out) = match kind {
+        Kind::Mounted => kind.no_server(),
         Kind::V4 => (
             &["/readonly", "/"][..],
             "; if PATH is only a part of an export's path, name the whole path",
@@ -114,6 +120,7 @@ async fn an_export_that_wants_a_privileged_port_gets_one_or_the_message_says_so(
     });
     let error = make(&unprivileged, &share, "b").await.unwrap_err();
     let said = match kind {
+        Kind::Mounted => kind.no_server(),
         Kind::V4 => {
             "the server shows no /privileged to this host (NFS4ERR_NOENT at \"privileged\"). Check that it is exported to \
              this host, and that the path is what an NFSv4 client sees, without the path of an export with fsid=0."
@@ -129,6 +136,7 @@ async fn an_export_that_wants_a_privileged_port_gets_one_or_the_message_says_so(
          away: set the sysctl net.ipv4.ip_unprivileged_port_start=0 for its pod, or export with insecure."
     );
     let fault = match kind {
+        Kind::Mounted => kind.no_server(),
         Kind::V4 => Fault::NoSuchShare,
         Kind::V3 => Fault::Denied,
     };
@@ -141,6 +149,7 @@ async fn a_share_that_is_not_exported_is_named(kind: Kind) {
         let share = server.share(path);
         let error = client.look_up(&share, &directory("a"), soon()).await.unwrap_err();
         let said = match kind {
+            Kind::Mounted => kind.no_server(),
             Kind::V4 => format!(
                 "the server shows no {path} to this host (NFS4ERR_NOENT at \"{segment}\"). Check that it is exported to \
                  this host, and that the path is what an NFSv4 client sees, without the path of an export with fsid=0."
@@ -210,6 +219,7 @@ async fn a_link_in_the_path_of_a_share_is_not_followed(kind: Kind) {
     let share = server.share("/export/link");
     let error = make(&client, &share, "a").await.unwrap_err();
     let said = match kind {
+        Kind::Mounted => kind.no_server(),
         Kind::V4 => {
             "\"link\" in the share's path is a file or a symbolic link. Name the directory that is exported.".to_owned()
         }
@@ -273,6 +283,7 @@ async fn a_server_that_is_not_there_is_unreachable_at_once(kind: Kind) {
     let nowhere = kind.share(address, "/export");
     let error = make(&client(), &nowhere, "a").await.unwrap_err();
     let said = match kind {
+        Kind::Mounted => kind.no_server(),
         Kind::V4 => format!(
             "no connection to {address}:2049 (Connection refused (os error 111)). Check that the NFS server runs, and that \
              its port is open to this host."
@@ -315,6 +326,7 @@ async fn what_is_no_nfs_server_is_said_to_be_none(kind: Kind) {
             "{error}"
         );
         let who = match kind {
+            Kind::Mounted => kind.no_server(),
             Kind::V4 => format!("on port 2049 of {address} does not keep to NFSv4"),
             Kind::V3 => format!("as a portmapper on {address} does not keep to the protocol"),
         };

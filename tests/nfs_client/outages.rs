@@ -151,6 +151,7 @@ async fn a_silent_server_costs_no_more_than_the_deadline_and_delays_no_other(kin
     assert!(over >= deadline && over < deadline + Duration::from_secs(1));
     assert_eq!((error.fault, error.outcome), (Fault::TimedOut, Outcome::NotDone));
     let said = match kind {
+        Kind::Mounted => kind.no_server(),
         Kind::V4 => {
             format!("{address} did not open a session in time. Check that the NFS server runs and can be reached.")
         }

@@ -28,6 +28,17 @@ kept_by!([v4, v3] {
     a_tree_that_fills_up_again_ends_by_the_deadline_and_is_removed_once_that_stops,
 });
 
+// To the kernel, the tests are root.
+kept_by!([mounted] {
+    a_tree_of_three_thousand_files_is_removed,
+    a_tree_of_many_directories_and_a_deep_one_is_removed,
+    links_in_a_tree_are_removed_and_what_they_point_to_is_not,
+    names_that_are_not_utf8_are_removed,
+    a_removal_that_runs_out_of_time_goes_on_where_it_stopped,
+    ; on_threads:
+    a_tree_that_fills_up_again_ends_by_the_deadline_and_is_removed_once_that_stops,
+});
+
 /// Makes a directory `tree` behind `/export`.
 fn tree(server: &dyn Server) -> std::path::PathBuf {
     let tree = server.export_dir().join("tree");

@@ -9,6 +9,7 @@ use bindery::policy::directory::{NfsVersion, Share};
 use bindery::storage::Storages;
 use bindery::storage::nfs::NfsOptions;
 
+use super::mount::Mount;
 use super::nfs::{Ganesha, share};
 
 /// See the module.
@@ -18,6 +19,8 @@ pub enum Kind {
     V4,
     /// `NFSv3`.
     V3,
+    /// A file system in memory, mounted for Bindery. It has no server: the tests of outages and denials are not for it.
+    Mounted,
 }
 
 /// What a test needs of the server besides the client: four shares, and the directories behind them.
@@ -42,6 +45,17 @@ impl Server for Ganesha {
     }
 }
 
+impl Server for Mount {
+    fn share(&self, path: &str) -> Share {
+        Self::share(path)
+    }
+
+    fn dir_of(&self, export: &str) -> PathBuf {
+        assert_eq!(export, "export", "there is no other");
+        self.path().to_owned()
+    }
+}
+
 impl Kind {
     /// A server, and a client that is root there.
     pub fn start(self) -> (Box<dyn Server>, Storages) {
@@ -50,6 +64,11 @@ impl Kind {
 
     /// A server, and a client that is this user there.
     pub fn start_as(self, uid: u32) -> (Box<dyn Server>, Storages) {
+        if self == Self::Mounted {
+            let mount = Mount::memory();
+            let storage = mount.storage();
+            return (Box::new(mount), client_as(uid).with_mounted(storage));
+        }
         (Box::new(self.ganesha()), client_as(uid))
     }
 
@@ -58,13 +77,20 @@ impl Kind {
         match self {
             Self::V4 => Ganesha::start(),
             Self::V3 => Ganesha::start_v3(),
+            Self::Mounted => self.no_server(),
         }
+    }
+
+    /// For tests of what only a server can do.
+    pub fn no_server(self) -> ! {
+        panic!("{self:?} has no server here")
     }
 
     /// A share of a server that the test plays itself.
     pub fn share(self, server: IpAddr, path: &str) -> Share {
         share(server, path).over(match self {
             Self::V4 => NfsVersion::V4,
+            Self::Mounted => self.no_server(),
             Self::V3 => NfsVersion::V3,
         })
     }
@@ -73,6 +99,7 @@ impl Kind {
     pub fn first_port(self) -> u16 {
         match self {
             Self::V4 => 2049,
+            Self::Mounted => self.no_server(),
             Self::V3 => 111,
         }
     }
@@ -80,6 +107,8 @@ impl Kind {
     /// A status as messages spell it.
     pub fn status(self, name: &str) -> String {
         match (self, name) {
+            (Self::Mounted, "ACCESS") => "EACCES".to_owned(),
+            (Self::Mounted, name) => format!("E{name}"),
             (Self::V4, name) => format!("NFS4ERR_{name}"),
             (Self::V3, "ACCESS") => "NFS3ERR_ACCES".to_owned(),
             (Self::V3, "DELAY") => "NFS3ERR_JUKEBOX".to_owned(),
@@ -109,6 +138,7 @@ macro_rules! kept_by {
     ([$($kind:ident),*] $tests:tt) => { $($crate::support::kind::kept_by!(@$kind $tests);)* };
     (@v4 $tests:tt) => { mod v4 { $crate::support::kind::kept_by!(@tests V4 $tests); } };
     (@v3 $tests:tt) => { mod v3 { $crate::support::kind::kept_by!(@tests V3 $tests); } };
+    (@mounted $tests:tt) => { mod mounted { $crate::support::kind::kept_by!(@tests Mounted $tests); } };
     (@tests $kind:ident { $($test:ident,)* $(; on_threads: $($threads:ident,)*)? }) => {
         $(
             #[tokio::test]

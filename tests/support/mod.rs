@@ -3,6 +3,7 @@
 pub mod bed;
 pub mod bindery;
 pub mod kind;
+pub mod mount;
 pub mod network;
 pub mod nfs;
 pub mod other_webhook;

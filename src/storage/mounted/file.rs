@@ -1,0 +1,79 @@
+//! What a directory is, and which one (statx and statfs).
+//!
+//! An [`Identity`] stands on a volume for years, and the share is mounted anew in the meantime: on another node, by
+//! another kernel, with other options. So what tells file systems apart within one mount is of no use in it (tried out with Linux' own NFS client, else read up):
+//! - `st_dev` of NFS, CephFS and FUSE is a number that the kernel counts up with every mount.
+//! - `f_fsid` is 0 on NFS and FUSE (the server's own is not shown), the number of the block device on XFS, and on CephFS
+//!   hangs on mount options and kernel.
+//!
+//! A fsid that changes would stop every cleanup for good. The fsid here is the kind of file system, and `f_fsid`
+//! only of the kinds that keep it on the disk. What remains is safe: a share that is not mounted, where the disk below
+//! shows instead, is of another kind; and the number of the file is the server's own.
+
+use std::os::fd::AsFd;
+
+use rustix::fs::{AtFlags, StatxAttributes, StatxFlags, fstatfs, fstatvfs, statx};
+use rustix::io::Errno;
+
+use crate::storage::{Found, Identity};
+
+/// The kinds whose `f_fsid` comes from a UUID on the disk, or ends with the files: ext2 to ext4, Btrfs, tmpfs.
+const KEEP_THEIR_FSID: [u64; 3] = [0xef53, 0x9123_683e, 0x0102_1994];
+
+/// A directory's attributes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct File {
+    pub identity: Identity,
+    pub mode: u32,
+    pub uid: u32,
+    pub gid: u32,
+    /// The file system within this mount.
+    pub device: (u32, u32),
+    /// Whether something is mounted on it; kernels before 5.8 do not say.
+    pub mounted: Option<bool>,
+}
+
+impl File {
+    /// Asks the file system, and the server where there is one: with a view of the directory that is old, Linux would
+    /// look for names in its cache only. `near` saves a question, if it is on the same file system.
+    pub fn of(directory: impl AsFd, near: Option<&Self>) -> Result<Self, Errno> {
+        let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_FORCE_SYNC;
+        let is = statx(&directory, "", flags, StatxFlags::BASIC_STATS)?;
+        let device = (is.stx_dev_major, is.stx_dev_minor);
+        let fsid = match near {
+            Some(near) if near.device == device => near.identity.fsid,
+            _ => fsid(&directory)?,
+        };
+        let known = is.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT);
+        Ok(Self {
+            identity: Identity {
+                fsid,
+                fileid: is.stx_ino,
+            },
+            mode: u32::from(is.stx_mode) & 0o7777,
+            uid: is.stx_uid,
+            gid: is.stx_gid,
+            device,
+            mounted: known.then(|| is.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)),
+        })
+    }
+
+    pub fn found(&self) -> Found {
+        Found {
+            identity: self.identity,
+            mode: self.mode,
+        }
+    }
+}
+
+fn fsid(directory: impl AsFd) -> Result<(u64, u64), Errno> {
+    #[allow(
+        clippy::cast_sign_loss,
+        clippy::cast_possible_truncation,
+        reason = "a magic number of 32 bits"
+    )]
+    let kind = u64::from(fstatfs(&directory)?.f_type as u32);
+    let kept = KEEP_THEIR_FSID.contains(&kind);
+    let fsid = if kept { fstatvfs(directory)?.f_fsid } else { 0 };
+    Ok((kind, fsid))
+}

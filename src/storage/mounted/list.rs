@@ -1,0 +1,34 @@
+//! The names in a directory.
+
+use super::diagnose::Step;
+use super::errno::errno;
+use super::run::{Run, Trouble};
+use super::walk::Walk;
+use crate::policy::directory::Directory;
+use crate::storage::Fault;
+
+/// A share with more names than this is not listed: 250 MB of memory at worst.
+const MOST_NAMES: usize = 1_000_000;
+
+impl Run {
+    /// One round of [`crate::storage::Storage::list`].
+    pub fn list(&self, directory: Option<&Directory>) -> Result<Vec<String>, Trouble> {
+        let segments: Vec<&str> = directory.iter().flat_map(|directory| directory.segments()).collect();
+        let Walk::There(spot) = self.walk(&segments)? else {
+            return Ok(Vec::new());
+        };
+        let refused = |error| self.refused(Step::List, errno(&error));
+        let mut names = Vec::new();
+        for entry in spot.dir.entries().map_err(refused)? {
+            let name = entry.map_err(refused)?.file_name();
+            names.extend(name.into_string());
+            if names.len() > MOST_NAMES {
+                return Err(self.fails(Fault::Other, "more than a million names are in it. Divide it."));
+            }
+            if self.is_over() {
+                return Err(Trouble::Over);
+            }
+        }
+        Ok(names)
+    }
+}

@@ -1,0 +1,183 @@
+//! Making a directory with exactly the attributes that are wanted (mkdirat, fchownat, chmod).
+//!
+//! Made for its owner alone, then given away, then opened: nobody else gets in before the owner is right, and neither a
+//! umask nor a parent's setgid bit counts. A look at the end shows what came of it. A directory that this call made and
+//! could not give the attributes is removed again, if it is still the one at its place. Missing parents that were made
+//! stay: they are empty, and the next try wants them.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+
+use cap_std::fs::{DirBuilder, DirBuilderExt};
+use rustix::fs::{AtFlags, Gid, Mode, Uid, chmod, chownat};
+use rustix::io::Errno;
+
+use super::diagnose::Step;
+use super::file::File;
+use super::run::{Run, Trouble};
+use super::walk::Spot;
+use crate::policy::directory::Directory;
+use crate::storage::{Attributes, Existing, Fault, Made};
+
+const OF_PARENTS: Attributes = Attributes {
+    mode: 0o755,
+    uid: None,
+    gid: None,
+};
+
+/// Why a directory is not as it was asked for.
+enum Flaw {
+    Refused(Step<'static>, Errno),
+    Mode { is: u32, wanted: u32 },
+}
+
+/// What mkdir came to.
+enum Created {
+    Now(Spot),
+    There,
+}
+
+impl Run {
+    /// One round of [`crate::storage::Storage::make`].
+    pub fn make(&self, directory: &Directory, wanted: Attributes, existing: Existing) -> Result<Made, Trouble> {
+        let (parents, last) = directory.split_last();
+        let parent = self.parents(&parents)?;
+        if existing == Existing::LeaveAlone
+            && let Some(spot) = self.look(&parent, last)?
+        {
+            return Ok(made(&spot, false));
+        }
+        match self.create(&parent, last, wanted)? {
+            Created::Now(spot) => Ok(made(&spot, true)),
+            Created::There => {
+                let spot = self.look(&parent, last)?.ok_or(Trouble::Again(Errno::NOENT))?;
+                if existing == Existing::SetAttributes {
+                    self.give(&spot, wanted)?.map_err(|flaw| self.flawed(&flaw))?;
+                }
+                Ok(made(&spot, false))
+            }
+        }
+    }
+
+    /// The directory in which the last segment goes, made as far as it is missing.
+    fn parents(&self, segments: &[&str]) -> Result<Spot, Trouble> {
+        let mut spot = self.share()?;
+        for segment in segments {
+            if let Some(below) = self.look(&spot, segment)? {
+                spot = below;
+                continue;
+            }
+            spot = match self.create(&spot, segment, OF_PARENTS)? {
+                Created::Now(below) => {
+                    self.partly_done(false);
+                    below
+                }
+                // Somebody else made it in the meantime, for a directory beside ours.
+                Created::There => self.look(&spot, segment)?.ok_or(Trouble::Again(Errno::NOENT))?,
+            };
+        }
+        Ok(spot)
+    }
+
+    fn create(&self, parent: &Spot, name: &str, wanted: Attributes) -> Result<Created, Trouble> {
+        let mut builder = DirBuilder::new();
+        builder.mode(0o700);
+        match self.change(|| parent.dir.create_dir_with(name, &builder))? {
+            Ok(()) => {}
+            Err(Errno::EXIST) => return Ok(Created::There),
+            // The parent was removed after the walk.
+            Err(Errno::NOENT) => return Err(Trouble::Again(Errno::NOENT)),
+            Err(errno) => return Err(self.refused(Step::Make, errno)),
+        }
+        // Somebody may have removed it already, and put something else there.
+        let spot = self.look(parent, name)?.ok_or(Trouble::Again(Errno::NOENT))?;
+        let flaw = match self.give(&spot, wanted)? {
+            Ok(file) => return Ok(Created::Now(Spot { file, ..spot })),
+            Err(flaw) => flaw,
+        };
+        // It is of no use: this call made it, just now, so this call may remove it.
+        if undo(parent, name, &spot.file) {
+            self.partly_done(false);
+        }
+        Err(self.flawed(&flaw))
+    }
+
+    /// Gives a directory the attributes that it lacks.
+    fn give(&self, spot: &Spot, wanted: Attributes) -> Result<Result<File, Flaw>, Trouble> {
+        if check(&spot.file, wanted).is_ok() {
+            return Ok(Ok(spot.file));
+        }
+        if let Err(Flaw::Refused(..)) = check(&spot.file, wanted) {
+            if [wanted.uid, wanted.gid].contains(&Some(u32::MAX)) {
+                // To the kernel this number means "as it is".
+                return Ok(Err(Flaw::Refused(Step::SetOwner, Errno::INVAL)));
+            }
+            let (uid, gid) = (wanted.uid.map(Uid::from_raw), wanted.gid.map(Gid::from_raw));
+            let chown = || chownat(&spot.dir, "", uid, gid, AtFlags::EMPTY_PATH).map_err(io::Error::from);
+            if let Err(errno) = self.change(chown)? {
+                return Ok(Err(Flaw::Refused(Step::SetOwner, errno)));
+            }
+        }
+        if let Err(errno) = self.change(|| set_mode(&spot.dir, wanted.mode))? {
+            return Ok(Err(Flaw::Refused(Step::SetMode, errno)));
+        }
+        let file = match File::of(&spot.dir, Some(&spot.file)) {
+            Ok(file) => file,
+            Err(errno) => return Err(self.refused(Step::SetMode, errno)),
+        };
+        Ok(check(&file, wanted).map(|()| file))
+    }
+
+    fn flawed(&self, flaw: &Flaw) -> Trouble {
+        match *flaw {
+            Flaw::Refused(step, errno) => self.refused(step, errno),
+            Flaw::Mode { is, wanted } => {
+                let text = format!(
+                    "it got mode {is:04o} where {wanted:04o} was asked for. File systems drop setgid when the group is \
+                     not one of Bindery's; choose a mode that this one keeps."
+                );
+                self.fails(Fault::Denied, &text)
+            }
+        }
+    }
+}
+
+/// Sets the mode of a directory that need not let us read it. By its descriptor, for which the kernel has a name: so no
+/// path is walked, and no link followed. (fchmod does not take such descriptors, and fchmodat2 is young: Linux 6.6.)
+pub(super) fn set_mode(directory: impl AsFd, mode: u32) -> io::Result<()> {
+    let path = format!("/proc/self/fd/{}", directory.as_fd().as_raw_fd());
+    Ok(chmod(path, Mode::from_raw_mode(mode))?)
+}
+
+/// Removes the directory that mkdir made; whether it is not there any more. Done even if the time is over.
+fn undo(parent: &Spot, name: &str, made: &File) -> bool {
+    match parent.below(OsStr::new(name)) {
+        Ok(spot) if spot.file.identity == made.identity => parent.dir.remove_dir(name).is_ok(),
+        // Somebody put another one in its place, and that is theirs.
+        Ok(_) | Err(Errno::NOENT | Errno::NOTDIR) => true,
+        Err(_) => false,
+    }
+}
+
+/// Whether the file system did as it was told; some say yes and do otherwise.
+fn check(file: &File, wanted: Attributes) -> Result<(), Flaw> {
+    let other = |is: u32, wanted: Option<u32>| wanted.is_some_and(|wanted| is != wanted);
+    if other(file.uid, wanted.uid) || other(file.gid, wanted.gid) {
+        return Err(Flaw::Refused(Step::SetOwner, Errno::PERM));
+    }
+    if file.mode != wanted.mode {
+        return Err(Flaw::Mode {
+            is: file.mode,
+            wanted: wanted.mode,
+        });
+    }
+    Ok(())
+}
+
+fn made(spot: &Spot, new: bool) -> Made {
+    Made {
+        identity: spot.file.identity,
+        new,
+    }
+}

@@ -1,0 +1,208 @@
+//! Shares that somebody has mounted for Bindery: a verb is a few file system calls below a directory.
+//!
+//! For what the NFS clients do not speak: Kerberos, CephFS, anything that the node's kernel can mount. [`mount`] makes
+//! sure that something is mounted; [`run`] runs a verb on a thread of its own until its deadline and [`diagnose`] says
+//! what went wrong, [`errno`] what each number means for a call; [`walk`], [`make`], [`moves`], [`list`] and [`tree`] are the verbs, [`file`](mod@file) tells one
+//! directory from another.
+//!
+//! `cap-std` holds the directories and keeps each call below one of them, but it follows links as long as they lead to
+//! a place below. So every path is walked name by name, and each name is opened without following.
+//!
+//! What is weaker here than in the NFS clients:
+//! - **Late calls.** A call that hangs in the kernel cannot be called back. When the time is over, nothing more is begun,
+//!   but the one call under way may still be carried out when the server comes back, after later verbs. An error says so
+//!   by [`Outcome::Unknown`](super::Outcome::Unknown).
+//! - **The directory that is meant.** No file system compares and renames in one step. A rename is preceded by a look
+//!   and followed by another, and what was moved by mistake is moved back.
+//! - **Identity** is the number of the file and little more, see [`file`](mod@file).
+
+mod diagnose;
+mod errno;
+mod file;
+mod list;
+mod make;
+mod mount;
+mod moves;
+mod run;
+mod tree;
+mod walk;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::time::Instant;
+
+use self::mount::Mount;
+use self::run::{Run, Trouble};
+use self::walk::Walk;
+use super::{Attributes, Existing, Fault, Found, Identity, Made, Moved, Outcome, Removed, Storage, StorageError, Tree};
+use crate::policy::directory::{Directory, Share};
+
+/// How much of its time a tree removal leaves unused at most, so that it ends before the deadline.
+const LONGEST_MARGIN: Duration = Duration::from_millis(500);
+/// For the look at the start.
+const FIRST_LOOK: Duration = Duration::from_secs(5);
+
+/// [`Storage`] on shares that are mounted.
+///
+/// A verb may be dropped at any time: what it has begun in the kernel goes on, nothing more is begun.
+#[derive(Debug, Default)]
+pub struct MountedStorage {
+    mounts: Vec<Arc<Mount>>,
+}
+
+impl MountedStorage {
+    /// Each share with the directory that it is mounted on. Nothing is looked at yet.
+    pub fn new(mounts: Vec<(Share, PathBuf)>) -> Self {
+        let mounts = mounts.into_iter().map(|(share, path)| Mount::new(share, path));
+        Self {
+            mounts: mounts.map(Arc::new).collect(),
+        }
+    }
+
+    /// Whether this share is mounted, in whatever version its server would be spoken to otherwise.
+    pub fn serves(&self, share: &Share) -> bool {
+        self.mount(share).is_some()
+    }
+
+    /// Looks at every mount. An error is final: something else must be mounted. A mount that does not answer is only
+    /// logged, for it may answer later.
+    pub async fn check(&self) -> Result<(), StorageError> {
+        for mount in &self.mounts {
+            let look = |run: &Run| run.share().map(drop);
+            let deadline = Instant::now() + FIRST_LOOK;
+            match run::run(mount, "begin".to_owned(), deadline, look).await {
+                Err(error) if !error.transient() => return Err(error),
+                Err(error) => tracing::warn!(%error, "a mounted share does not answer"),
+                Ok(()) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn mount(&self, share: &Share) -> Option<&Arc<Mount>> {
+        self.mounts.iter().find(|mount| mount.is(share))
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        share: &Share,
+        what: String,
+        deadline: Instant,
+        once: impl Fn(&Run) -> Result<T, Trouble> + Send + 'static,
+    ) -> Result<T, StorageError> {
+        match self.mount(share) {
+            Some(mount) => run::run(mount, what, deadline, once).await,
+            None => Err(StorageError {
+                fault: Fault::NoSuchShare,
+                outcome: Outcome::NotDone,
+                message: format!("cannot {what} on {share}: it is not mounted. Start Bindery with --mounted for it."),
+            }),
+        }
+    }
+}
+
+#[async_trait]
+impl Storage for MountedStorage {
+    async fn look_up(
+        &self,
+        share: &Share,
+        directory: &Directory,
+        deadline: Instant,
+    ) -> Result<Option<Found>, StorageError> {
+        let what = format!("look up directory {directory}");
+        let directory = directory.clone();
+        let once = move |run: &Run| {
+            let segments: Vec<&str> = directory.segments().collect();
+            Ok(match run.walk(&segments)? {
+                Walk::There(spot) => Some(spot.file.found()),
+                Walk::Missing(_) => None,
+            })
+        };
+        self.run(share, what, deadline, once).await
+    }
+
+    async fn above(&self, share: &Share, directory: &Directory, deadline: Instant) -> Result<Found, StorageError> {
+        let what = format!("look above directory {directory}");
+        let directory = directory.clone();
+        let once = move |run: &Run| {
+            let (parents, _) = directory.split_last();
+            let mut segments = &parents[..];
+            loop {
+                match run.walk(segments)? {
+                    Walk::There(spot) => return Ok(spot.file.found()),
+                    // At least one fewer each time; of the share, a walk never says that it is missing.
+                    Walk::Missing(at) => segments = &segments[..at],
+                }
+            }
+        };
+        self.run(share, what, deadline, once).await
+    }
+
+    async fn make(
+        &self,
+        share: &Share,
+        directory: &Directory,
+        attributes: Attributes,
+        existing: Existing,
+        deadline: Instant,
+    ) -> Result<Made, StorageError> {
+        let what = format!("make directory {directory}");
+        let directory = directory.clone();
+        let once = move |run: &Run| run.make(&directory, attributes, existing);
+        self.run(share, what, deadline, once).await
+    }
+
+    async fn rename(
+        &self,
+        share: &Share,
+        from: &Directory,
+        expected: Identity,
+        to: &Directory,
+        deadline: Instant,
+    ) -> Result<Moved, StorageError> {
+        let what = format!("move directory {from} to {to}");
+        let (from, to) = (from.clone(), to.clone());
+        let once = move |run: &Run| run.rename(&from, expected, &to);
+        self.run(share, what, deadline, once).await
+    }
+
+    async fn remove_empty(
+        &self,
+        share: &Share,
+        directory: &Directory,
+        expected: Identity,
+        deadline: Instant,
+    ) -> Result<Removed, StorageError> {
+        let what = format!("remove the empty directory {directory}");
+        let directory = directory.clone();
+        let once = move |run: &Run| run.remove_empty(&directory, expected);
+        self.run(share, what, deadline, once).await
+    }
+
+    async fn remove_tree(&self, share: &Share, directory: &Directory, deadline: Instant) -> Result<Tree, StorageError> {
+        let what = format!("remove directory {directory} with all in it");
+        let directory = directory.clone();
+        let margin = deadline.saturating_duration_since(Instant::now()) / 4;
+        let until = deadline.checked_sub(margin.min(LONGEST_MARGIN)).unwrap_or(deadline);
+        let once = move |run: &Run| run.remove_tree(&directory, until.into_std());
+        self.run(share, what, deadline, once).await
+    }
+
+    async fn list(
+        &self,
+        share: &Share,
+        directory: Option<&Directory>,
+        deadline: Instant,
+    ) -> Result<Vec<String>, StorageError> {
+        let what = directory.map_or_else(
+            || "list the share".to_owned(),
+            |directory| format!("list directory {directory}"),
+        );
+        let directory = directory.cloned();
+        let once = move |run: &Run| run.list(directory.as_ref());
+        self.run(share, what, deadline, once).await
+    }
+}

@@ -1,0 +1,207 @@
+//! One run of a verb: a thread of its own, its deadline, and what is known of it when it fails.
+//!
+//! Calls to a mount whose server is silent block, and nothing ends them. So each verb has a thread, and at the deadline
+//! its caller goes on without it. The thread begins nothing more after that; where it hangs for good it stays, and keeps
+//! one of the mount's few places. They are plain threads: a runtime that ends would wait for its own.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use rustix::io::Errno;
+use tokio::sync::oneshot;
+use tokio::time::timeout_at;
+
+use super::diagnose::{self, Scene, Step};
+use super::errno::{errno, unanswered};
+use super::mount::Mount;
+use crate::storage::{Fault, Outcome, StorageError};
+
+/// So often may what was found be gone at the next call.
+const MOST_ROUNDS: u32 = 6;
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// A step of a verb did not come to an end.
+pub(super) enum Trouble {
+    /// Begin the verb again: something was replaced or removed between two calls.
+    Again(Errno),
+    /// Give up.
+    Failed(StorageError),
+    /// Nobody waits any more.
+    Over,
+}
+
+/// See the module.
+#[derive(Clone)]
+pub(super) struct Run {
+    mount: Arc<Mount>,
+    /// What the verb does, to follow the word "cannot".
+    what: String,
+    state: Arc<Mutex<State>>,
+}
+
+/// What thread and caller both look at: whoever comes first decides whether a change is still begun.
+#[derive(Default)]
+struct State {
+    /// The caller has gone on.
+    over: bool,
+    /// A change is under way, or only a part of the verb is done.
+    unsure: bool,
+}
+
+/// Runs `once` on a thread until it comes to an end, or the deadline does.
+pub(super) async fn run<T: Send + 'static>(
+    mount: &Arc<Mount>,
+    what: String,
+    deadline: tokio::time::Instant,
+    once: impl Fn(&Run) -> Result<T, Trouble> + Send + 'static,
+) -> Result<T, StorageError> {
+    let run = Run {
+        mount: Arc::clone(mount),
+        what,
+        state: Arc::default(),
+    };
+    if deadline <= tokio::time::Instant::now() {
+        return Err(run.timed_out());
+    }
+    let place = timeout_at(deadline, Arc::clone(&mount.at_work).acquire_owned()).await;
+    let Ok(Ok(place)) = place else {
+        let (fault, text) = diagnose::no_place(&run.scene());
+        return Err(run.error(fault, &text));
+    };
+    // Also when the verb is dropped.
+    let _over = Over(Arc::clone(&run.state));
+    let (answer, answered) = oneshot::channel();
+    let on_thread = run.clone();
+    let work = move || {
+        let result = on_thread.repeat(once);
+        drop(place);
+        let _ = answer.send(result);
+    };
+    if let Err(error) = thread::Builder::new().name("mounted".to_owned()).spawn(work) {
+        let text = format!("no thread can be started for it ({error}). Raise the pod's limit of processes.");
+        return Err(run.error(Fault::Busy, &text));
+    }
+    match timeout_at(deadline, answered).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_)) => Err(run.error(
+            Fault::Other,
+            "it came to a sudden end. Look for a panic in Bindery's log.",
+        )),
+        Err(_) => Err(run.timed_out()),
+    }
+}
+
+/// Tells the thread that nobody waits any more.
+struct Over(Arc<Mutex<State>>);
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).over = true;
+    }
+}
+
+impl Run {
+    fn repeat<T>(&self, once: impl Fn(&Self) -> Result<T, Trouble>) -> Result<T, StorageError> {
+        let mut rounds = 0;
+        loop {
+            match once(self) {
+                Ok(done) => return Ok(done),
+                Err(Trouble::Failed(error)) => return Err(error),
+                Err(Trouble::Over) => return Err(self.timed_out()),
+                Err(Trouble::Again(errno)) if rounds == MOST_ROUNDS => {
+                    let (fault, text) = diagnose::restless(errno);
+                    return Err(self.error(fault, &text));
+                }
+                Err(Trouble::Again(_)) => {
+                    thread::sleep(PAUSE * rounds);
+                    rounds += 1;
+                }
+            }
+        }
+    }
+
+    /// Makes one call that changes something, unless the time is over. After success the verb counts as partly done.
+    pub fn change<T>(&self, call: impl FnOnce() -> io::Result<T>) -> Result<Result<T, Errno>, Trouble> {
+        let before = {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            if state.over {
+                return Err(Trouble::Over);
+            }
+            std::mem::replace(&mut state.unsure, true)
+        };
+        let done = call().map_err(|error| errno(&error));
+        if matches!(done, Err(errno) if !unanswered(errno)) {
+            self.partly_done(before);
+        }
+        Ok(done)
+    }
+
+    /// Nobody waits any more.
+    pub fn is_over(&self) -> bool {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).over
+    }
+
+    /// From now on, a failure may leave a part of the verb done; or no longer.
+    pub fn partly_done(&self, partly: bool) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).unsure = partly;
+    }
+
+    /// The verb fails: at `step`, the file system answered `errno`.
+    pub fn refused(&self, step: Step<'_>, errno: Errno) -> Trouble {
+        if errno == Errno::STALE && !matches!(step, Step::Mount) {
+            // Removed on the server behind our back; the next walk sees it.
+            return Trouble::Again(errno);
+        }
+        let (fault, text) = diagnose::refused(&self.scene(), step, errno);
+        Trouble::Failed(self.error(fault, &text))
+    }
+
+    /// The verb fails: nothing is mounted.
+    pub fn not_mounted(&self) -> Trouble {
+        let (fault, text) = diagnose::not_mounted(&self.scene());
+        Trouble::Failed(self.error(fault, &text))
+    }
+
+    /// The verb fails for a reason that is no errno.
+    pub fn fails(&self, fault: Fault, text: &str) -> Trouble {
+        Trouble::Failed(self.error(fault, text))
+    }
+
+    pub fn mount(&self) -> &Mount {
+        &self.mount
+    }
+
+    fn timed_out(&self) -> StorageError {
+        let (fault, text) = diagnose::timed_out(&self.scene());
+        self.error(fault, &text)
+    }
+
+    fn error(&self, fault: Fault, text: &str) -> StorageError {
+        let unsure = {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            // In the same moment: what is not begun by now never will be.
+            state.over = true;
+            state.unsure
+        };
+        let (outcome, note) = if unsure {
+            (Outcome::Unknown, " All or a part of it may have been done.")
+        } else {
+            (Outcome::NotDone, "")
+        };
+        StorageError {
+            fault,
+            outcome,
+            message: format!("cannot {} on {}: {text}{note}", self.what, self.mount.share),
+        }
+    }
+
+    fn scene(&self) -> Scene<'_> {
+        Scene {
+            share: &self.mount.share,
+            path: &self.mount.path,
+            uid: rustix::process::geteuid().as_raw(),
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! What is of a mounted share alone, and Bindery on one. What every kind of storage promises is tested in `nfs_client`.
+
+mod claims;
+mod directories;
+mod hostile;
+mod outages;
+mod trees;
+
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::Path;
+use std::time::Duration;
+
+use bindery::policy::directory::{Directory, Share};
+use bindery::storage::mounted::MountedStorage;
+use bindery::storage::{Attributes, Existing, Fault, Identity, Made, Outcome, Storage, StorageError};
+use tokio::time::Instant;
+
+/// Far more than any verb needs here.
+fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(20)
+}
+
+fn share() -> Share {
+    Share::parse("nas", "/export").expect("a share")
+}
+
+fn storage(path: &Path) -> MountedStorage {
+    MountedStorage::new(vec![(share(), path.to_owned())])
+}
+
+fn directory(path: &str) -> Directory {
+    Directory::parse(path).expect("a directory")
+}
+
+fn mode(mode: u32) -> Attributes {
+    Attributes {
+        mode,
+        uid: None,
+        gid: None,
+    }
+}
+
+fn refusal(fault: Fault, message: &str) -> StorageError {
+    StorageError {
+        fault,
+        outcome: Outcome::NotDone,
+        message: message.to_owned(),
+    }
+}
+
+async fn make(storage: &MountedStorage, path: &str) -> Result<Made, StorageError> {
+    storage
+        .make(&share(), &directory(path), mode(0o777), Existing::SetAttributes, soon())
+        .await
+}
+
+async fn identity(storage: &MountedStorage, path: &str) -> Identity {
+    let found = storage
+        .look_up(&share(), &directory(path), soon())
+        .await
+        .expect("a look");
+    found.expect("a directory").identity
+}
+
+fn mode_of(path: &Path) -> u32 {
+    std::fs::metadata(path).expect("a directory").permissions().mode() & 0o7777
+}
+
+fn give(path: &Path, uid: u32) {
+    chown(path, Some(uid), Some(uid)).expect("root may");
+}
+
+fn chmod(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("root may");
+}

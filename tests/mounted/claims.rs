@@ -1,0 +1,90 @@
+//! Bindery on a mounted share, as its users see it.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{chmod, give};
+use crate::support::bed::Bed;
+use crate::support::bindery::Bindery;
+use crate::support::mount::Mount;
+use crate::support::scene::{Scene, mark, volume_name};
+
+/// The user that Bindery runs as.
+const BINDERY: u32 = 65532;
+
+#[tokio::test]
+async fn claims_are_served_through_the_mount_and_their_volumes_name_the_server() {
+    let name = format!("mounted-{}", &Uuid::new_v4().simple().to_string()[..8]);
+    let export = Bed::get().export.join(&name);
+    fs::create_dir(&export).unwrap();
+    give(&export, BINDERY);
+    // The bed's folder is closed to other users.
+    let public = tempfile::tempdir().unwrap();
+    chmod(public.path(), 0o755);
+    let mount = Mount::bind(&export, public.path());
+    let path = mount.path().to_owned();
+    let (server, share) = (&Bed::get().server, format!("{}/{name}", Bed::get().share));
+    let flag = format!("--mounted={server}:{share}={}", path.display());
+    let bindery = Bindery::start(&[&flag]).await;
+    let scene = Scene::of(&bindery.provisioner).await;
+    let class = |on_delete| json!({"parameters": {"server": server, "share": share, "onDelete": on_delete}});
+    scene.class(&format!("{}-delete", scene.name), class("delete")).await;
+    scene.class(&format!("{}-archive", scene.name), class("archive")).await;
+    let claim = |name: &str, kind: &str| {
+        let class = format!("{}-{kind}", scene.name);
+        scene.claim_with(name, json!({"spec": {"storageClassName": class}}))
+    };
+
+    let (_, deleted) = scene.bound(claim("deleted", "delete")).await;
+    let (_, archived) = scene.bound(claim("archived", "archive")).await;
+    let place = |volume| path.join(mark(volume, "sub-dir").expect("a sub-dir"));
+    let nfs = deleted.spec.as_ref().unwrap().nfs.clone().unwrap();
+    let at = format!("{share}/{}", mark(&deleted, "sub-dir").unwrap());
+    assert_eq!((&nfs.server, nfs.path), (server, at));
+    // To the server, Bindery would be root: it came through the mount.
+    let metadata = fs::metadata(export.join(mark(&deleted, "sub-dir").unwrap())).unwrap();
+    assert_eq!((metadata.mode() & 0o7777, metadata.uid()), (0o777, BINDERY));
+
+    // What keeps its owner, who is not root, from looking into it.
+    for bits in [0o000, 0o100, 0o300, 0o400, 0o500, 0o600] {
+        let closed = place(&deleted).join(format!("mode-{bits:03o}"));
+        fs::create_dir_all(closed.join("below")).unwrap();
+        fs::write(closed.join("below/file"), "").unwrap();
+        for path in [closed.join("below/file"), closed.join("below"), closed.clone()] {
+            give(&path, BINDERY);
+        }
+        chmod(&closed.join("below"), bits);
+        chmod(&closed, bits);
+    }
+    fs::write(place(&archived).join("file"), "kept").unwrap();
+
+    scene.delete("deleted").await;
+    scene.delete("archived").await;
+    scene.until_gone(&deleted).await;
+    scene.until_gone(&archived).await;
+    let mut left: Vec<_> = fs::read_dir(&path)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    left.sort();
+    let [trash, archive] = &left[..] else {
+        panic!("{left:?}");
+    };
+    assert!(trash.ends_with(".bindery-trash") && fs::read_dir(trash).unwrap().count() == 0);
+    assert_eq!(fs::read_to_string(archive.join("file")).unwrap(), "kept");
+    assert!(archive.to_str().unwrap().contains(volume_name(&archived)));
+
+    drop(mount);
+    let class = format!("{}-delete", scene.name);
+    let refused = scene
+        .refused(scene.claim_with("late", json!({"spec": {"storageClassName": class}})))
+        .await;
+    assert!(
+        refused.contains(&format!("nothing is mounted at {}", path.display())),
+        "{refused}"
+    );
+    bindery.unregister().await;
+}

@@ -1,0 +1,25 @@
+//! Which share is mounted, and which directory is which.
+
+use bindery::policy::directory::{NfsVersion, Share};
+
+use super::{identity, make, share, storage};
+use crate::support::mount::Mount;
+
+#[tokio::test]
+async fn a_share_is_the_same_in_whatever_version_its_server_is_spoken_to() {
+    let mount = Mount::memory();
+    let storage = storage(mount.path());
+    assert!(storage.serves(&share().over(NfsVersion::V3)));
+    let other = Share::parse("nas", "/export/deeper").unwrap();
+    assert!(!storage.serves(&other));
+}
+
+#[tokio::test]
+async fn a_directory_keeps_its_identity_when_the_share_is_mounted_anew() {
+    let disk = Mount::disk();
+    let first = make(&storage(disk.path()), "a").await.unwrap().identity;
+    let elsewhere = tempfile::tempdir().unwrap();
+    let again = Mount::bind(disk.path(), elsewhere.path());
+    drop(disk);
+    assert_eq!(identity(&storage(again.path()), "a").await, first);
+}

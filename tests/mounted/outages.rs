@@ -1,0 +1,158 @@
+//! The mount is missing, refuses, is full, or hangs.
+
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+use bindery::storage::{Attributes, Existing, Fault, Outcome, Storage};
+use tokio::time::Instant;
+
+use super::{directory, make, mode, mode_of, refusal, share, soon, storage};
+use crate::support::mount::Mount;
+use crate::support::wait::eventually;
+
+#[tokio::test]
+async fn a_directory_on_which_nothing_is_mounted_is_refused_and_stays_empty() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("mount");
+    let advice = "Mount nas:/export there: give Bindery's pod a volume of it, with volumeMounts at that path, or correct \
+                  --mounted.";
+    let missing = format!(
+        "cannot make directory a on nas:/export: there is no directory {} (ENOENT). {advice}",
+        path.display()
+    );
+    let storage = storage(&path);
+    assert_eq!(make(&storage, "a").await, Err(refusal(Fault::NoSuchShare, &missing)));
+    fs::create_dir(&path).unwrap();
+    let bare = |verb: &str| {
+        let text = format!(
+            "cannot {verb} on nas:/export: nothing is mounted at {}: what is made there would be lost with Bindery's \
+             container. {advice}",
+            path.display()
+        );
+        refusal(Fault::NoSuchShare, &text)
+    };
+    assert_eq!(make(&storage, "a").await, Err(bare("make directory a")));
+    assert_eq!(storage.check().await, Err(bare("begin")));
+    // It comes and goes while Bindery runs.
+    let mount = Mount::memory_on(&path, "mode=755");
+    assert_eq!(storage.check().await, Ok(()));
+    assert!(make(&storage, "a").await.unwrap().new);
+    drop(mount);
+    let removed = storage.remove_tree(&share(), &directory("a"), soon()).await;
+    assert_eq!(removed, Err(bare("remove directory a with all in it")));
+    assert_eq!(fs::read_dir(&path).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_directory_that_is_mounted_from_the_same_file_system_is_a_mount() {
+    let dir = tempfile::tempdir().unwrap();
+    let (what, on) = (dir.path().join("what"), dir.path().join("on"));
+    fs::create_dir(&what).unwrap();
+    fs::create_dir(&on).unwrap();
+    let _mount = Mount::bind(&what, &on);
+    assert!(make(&storage(&on), "a").await.unwrap().new);
+    assert!(what.join("a").is_dir());
+}
+
+#[tokio::test]
+async fn a_read_only_mount_and_a_full_one_are_named_as_such() {
+    let mount = Mount::memory_with("mode=755,nr_inodes=2");
+    let storage = storage(mount.path());
+    make(&storage, "a").await.unwrap();
+    let full = "cannot make directory b on nas:/export: the file system is full (ENOSPC). Free space on the server, or \
+                enlarge it.";
+    assert_eq!(make(&storage, "b").await, Err(refusal(Fault::NoSpace, full)));
+    let remounted = Command::new("mount")
+        .args(["-o", "remount,ro"])
+        .arg(mount.path())
+        .status();
+    assert!(remounted.unwrap().success());
+    let path = mount.path().display();
+    let read_only = format!(
+        "cannot make directory b on nas:/export: it is read-only (EROFS). Mount it at {path} with rw, and export it with \
+         rw."
+    );
+    assert_eq!(make(&storage, "b").await, Err(refusal(Fault::ReadOnly, &read_only)));
+}
+
+#[tokio::test]
+async fn an_owner_that_cannot_be_set_leaves_no_directory() {
+    let mount = Mount::memory();
+    let attributes = Attributes {
+        mode: 0o770,
+        // No such number is taken: it means "unchanged".
+        uid: Some(u32::MAX),
+        gid: None,
+    };
+    let storage = storage(mount.path());
+    let at = directory("a/b");
+    let made = storage
+        .make(&share(), &at, attributes, Existing::SetAttributes, soon())
+        .await;
+    let error = made.unwrap_err();
+    assert_eq!(
+        (error.fault, error.outcome),
+        (Fault::Denied, Outcome::NotDone),
+        "{error}"
+    );
+    assert!(mount.path().join("a").is_dir() && !mount.path().join("a/b").exists());
+}
+
+#[tokio::test]
+async fn a_mount_that_hangs_costs_a_verb_its_time_and_no_other_mount_anything() {
+    let (mut silent, well) = (Mount::silent(), Mount::memory());
+    let hung = storage(silent.path());
+    let path = silent.path().display().to_string();
+    let short = || Instant::now() + Duration::from_millis(50);
+    // As many as may hang, and one more.
+    for _ in 0..16 {
+        let error = hung.look_up(&share(), &directory("a"), short()).await.unwrap_err();
+        let message = format!(
+            "cannot look up directory a on nas:/export: the mount at {path} did not answer in time. Check that its server \
+             and disks are well."
+        );
+        assert_eq!(error, refusal(Fault::TimedOut, &message));
+    }
+    let error = hung.look_up(&share(), &directory("a"), short()).await.unwrap_err();
+    let message = format!(
+        "cannot look up directory a on nas:/export: 16 earlier calls to the mount at {path} have not come to an end. \
+         Check that its server and disks are well; if it is gone for good, restart Bindery's pod without it."
+    );
+    assert_eq!(error, refusal(Fault::TimedOut, &message));
+    make(&storage(well.path()), "a").await.unwrap();
+    // Whoever hung is let go; the places are free again.
+    silent.give_up();
+    let error = hung.look_up(&share(), &directory("a"), soon()).await.unwrap_err();
+    assert_eq!(error.fault, Fault::Unreachable, "{error}");
+}
+
+#[tokio::test]
+async fn of_a_verb_whose_time_is_over_only_the_call_under_way_is_carried_out_late() {
+    let mut disk = Mount::disk();
+    let storage = storage(disk.path());
+    disk.freeze();
+    let deadline = Instant::now() + Duration::from_millis(200);
+    let at = directory("p/a");
+    let made = storage
+        .make(&share(), &at, mode(0o777), Existing::SetAttributes, deadline)
+        .await;
+    let error = made.unwrap_err();
+    assert_eq!(
+        (error.fault, error.outcome),
+        (Fault::TimedOut, Outcome::Unknown),
+        "{error}"
+    );
+    assert!(
+        error.message.ends_with(" All or a part of it may have been done."),
+        "{error}"
+    );
+    disk.thaw();
+    let parent = disk.path().join("p");
+    eventually("the late call is carried out", async || parent.is_dir().then_some(())).await;
+    // Nothing after it: neither the mode nor the directory itself.
+    let places = storage.list(&share(), Some(&directory("p")), soon()).await;
+    assert_eq!((places, mode_of(&parent)), (Ok(vec![]), 0o700));
+    // The next try finds it and goes on.
+    assert!(make(&storage, "p/a").await.unwrap().new);
+}

@@ -1,0 +1,157 @@
+//! File systems that a test mounts for itself.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use bindery::policy::directory::Share;
+use bindery::storage::mounted::MountedStorage;
+use tempfile::TempDir;
+
+/// A mounted file system; it goes when this is dropped.
+pub struct Mount {
+    path: PathBuf,
+    frozen: bool,
+    /// The answers of a file system that gives none.
+    server: Option<File>,
+    /// Where it is mounted, unless that is somebody else's directory.
+    dir: Option<TempDir>,
+}
+
+impl Mount {
+    /// An empty one in memory.
+    pub fn memory() -> Self {
+        Self::memory_with("mode=755")
+    }
+
+    /// The same with these options.
+    pub fn memory_with(options: &str) -> Self {
+        Self::in_new_directory(|path| run("mount", &["-t", "tmpfs", "-o", options, "none"], path))
+    }
+
+    /// One in memory on a directory that is there.
+    pub fn memory_on(path: &Path, options: &str) -> Self {
+        run("mount", &["-t", "tmpfs", "-o", options, "none"], path);
+        Self::on(path.to_owned())
+    }
+
+    /// A directory on another one.
+    pub fn bind(what: &Path, on: &Path) -> Self {
+        run("mount", &["--bind", what.to_str().expect("a path")], on);
+        Self::on(on.to_owned())
+    }
+
+    /// One on a disk, which can be frozen.
+    pub fn disk() -> Self {
+        Self::in_new_directory(|path| {
+            let image = path.with_extension("image");
+            File::create(&image)
+                .and_then(|file| file.set_len(16 << 20))
+                .expect("an image");
+            run("mkfs.ext4", &["-q"], &image);
+            run("mount", &["-o", "loop", image.to_str().expect("a path")], path);
+            // The mount keeps it.
+            std::fs::remove_file(image).expect("the image");
+        })
+    }
+
+    /// One that never answers anything.
+    pub fn silent() -> Self {
+        let server = File::options()
+            .read(true)
+            .write(true)
+            .open("/dev/fuse")
+            .expect("/dev/fuse");
+        let its = server.try_clone().expect("a descriptor");
+        let mut mount = Self::in_new_directory(|path| {
+            let mounted = Command::new("mount")
+                .args([
+                    "-i",
+                    "-t",
+                    "fuse",
+                    "-o",
+                    "fd=0,rootmode=40000,user_id=0,group_id=0",
+                    "none",
+                ])
+                .arg(path)
+                .stdin(Stdio::from(its))
+                .status();
+            assert!(mounted.expect("mount runs").success());
+        });
+        mount.server = Some(server);
+        mount
+    }
+
+    /// Whoever waits for an answer of the silent one gets an error.
+    pub fn give_up(&mut self) {
+        self.server = None;
+    }
+
+    /// From now on, every change waits.
+    pub fn freeze(&mut self) {
+        run("fsfreeze", &["-f"], &self.path);
+        self.frozen = true;
+    }
+
+    /// Changes that waited are carried out.
+    pub fn thaw(&mut self) {
+        self.frozen = false;
+        run("fsfreeze", &["-u"], &self.path);
+    }
+
+    /// One share of its, which is this mount, and another whose mount is missing.
+    pub fn storage(&self) -> MountedStorage {
+        MountedStorage::new(vec![
+            (Self::share("/export"), self.path.clone()),
+            (Self::share("/nothing"), self.path.join("nothing")),
+        ])
+    }
+
+    pub fn share(path: &str) -> Share {
+        Share::parse("nas", path).expect("a share")
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn in_new_directory(mount: impl FnOnce(&Path)) -> Self {
+        let below = std::env::var_os("BINDERY_BED").map_or_else(std::env::temp_dir, PathBuf::from);
+        let dir = tempfile::tempdir_in(below).expect("a directory");
+        let path = dir.path().join("mount");
+        std::fs::create_dir(&path).expect("a directory");
+        mount(&path);
+        let mut mount = Self::on(path);
+        mount.dir = Some(dir);
+        mount
+    }
+
+    fn on(path: PathBuf) -> Self {
+        Self {
+            path,
+            frozen: false,
+            server: None,
+            dir: None,
+        }
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        self.give_up();
+        if self.frozen {
+            self.thaw();
+        }
+        // Also while something in it is open.
+        run("umount", &["--lazy"], &self.path);
+    }
+}
+
+fn run(program: &str, arguments: &[&str], path: &Path) {
+    let status = Command::new(program).args(arguments).arg(path).status();
+    assert!(
+        status.expect("it runs").success(),
+        "{program} {arguments:?} {}",
+        path.display()
+    );
+}
