@@ -20,6 +20,8 @@ mod layouts;
 mod mounted;
 /// The NFS client against a server of its own that dies, hangs and refuses.
 mod nfs_client;
+/// Directories on another file system than their share.
+mod other_disk;
 /// Start, stop, crash.
 mod process;
 /// More than one process.

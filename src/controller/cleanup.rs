@@ -109,9 +109,9 @@ impl Volumes {
         let left = self.leave(volume, record, &archive).await?;
         let place = match left.moved {
             Moved::Done => Some(left.to),
-            Moved::Missing | Moved::Another(_) => match self.archived_before(record, &tag).await? {
-                None => self.archive_from_trash(volume, record, &archive).await?,
-                before => before,
+            Moved::Missing | Moved::Another(_) => match self.archive_from_trash(volume, record, &archive).await? {
+                None => self.archived_before(record, &tag).await?,
+                archived => archived,
             },
         };
         match place {
@@ -123,15 +123,17 @@ impl Volumes {
         }
     }
 
-    /// The archive that an earlier try has made.
+    /// The archive that an earlier try has made. An earlier volume of this name may have left one, too.
     async fn archived_before(&self, record: &Record, tag: &str) -> Result<Option<Directory>, Failure> {
+        let share = &record.share;
         for depot in Depot::of(&record.directory) {
-            let names = self
-                .storage
-                .list(&record.share, depot.directory(), Self::soon())
-                .await?;
-            if let Some(name) = names.iter().find(|name| Directory::is_archive_of(name, tag)) {
-                return Ok(depot.own(name));
+            let names = self.storage.list(share, depot.directory(), Self::soon()).await?;
+            let archives = names.iter().filter(|name| Directory::is_archive_of(name, tag));
+            for archive in archives.filter_map(|name| depot.own(name)) {
+                let found = self.storage.look_up(share, &archive, Self::soon()).await?;
+                if found.is_some_and(|found| record.identity == Some(found.identity)) {
+                    return Ok(Some(archive));
+                }
             }
         }
         Ok(None)
