@@ -24,6 +24,8 @@ mod nfs_client;
 mod other_disk;
 /// Start, stop, crash.
 mod process;
+/// Trees that are removed while something goes wrong.
+mod removal;
 /// More than one process.
 mod replicas;
 /// How long archives are kept.
