@@ -4,6 +4,8 @@ mod support;
 
 /// The claim's way in: what passes, what is refused, what is made.
 mod admission;
+/// A claim and its volume come together.
+mod binder;
 /// Claims that the webhook did not serve, and volumes that no claim has.
 mod catch_up;
 /// The claim's way out: delete, archive, retain.
