@@ -95,6 +95,7 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
         defaults: config.defaults,
         events: Events::new(client.clone()),
         delete_nested: config.takeover_delete_nested,
+        binder: config.binder,
         orphan_grace: config.orphan_grace,
         retention_interval: config.retention_interval,
     };

@@ -4,6 +4,8 @@ mod support;
 
 /// The claim's way in: what passes, what is refused, what is made.
 mod admission;
+/// A claim and its volume come together.
+mod binder;
 /// Claims that the webhook did not serve, and volumes that no claim has.
 mod catch_up;
 /// The claim's way out: delete, archive, retain.
@@ -14,10 +16,14 @@ mod examples;
 mod explain;
 /// Linux's own NFS client mounts what a volume names.
 mod kernel_client;
+/// Steps of a replica that was paused.
+mod late;
 /// Layouts of their own: templates, directories that are there already, one directory one volume.
 mod layouts;
 /// A share that is mounted for Bindery.
 mod mounted;
+/// Two installations on one export.
+mod neighbours;
 /// The NFS client against a server of its own that dies, hangs and refuses.
 mod nfs_client;
 /// Directories on another file system than their share.

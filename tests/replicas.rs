@@ -1,19 +1,20 @@
 //! Several replicas: all answer, one leads, and another takes over.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::Api;
-use kube::api::{Patch, PatchParams};
+use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use serde_json::json;
 
 use crate::support::bed::Bed;
 use crate::support::bindery::Bindery;
-use crate::support::nfs::Ganesha;
-use crate::support::relay::{Fate, Relay};
-use crate::support::scene::{Scene, directory, mark, volume_name};
+use crate::support::scene::{Scene, directory, from};
 use crate::support::wait::eventually;
 
-async fn holder(bindery: &Bindery, scene: &Scene) -> Option<String> {
+pub async fn holder(bindery: &Bindery, scene: &Scene) -> Option<String> {
     let leases: Api<Lease> = Api::namespaced(scene.client.clone(), "bindery");
     leases.get_opt(&bindery.name).await.unwrap()?.spec?.holder_identity
 }
@@ -101,6 +102,8 @@ async fn a_leader_that_was_paused_harms_nothing_when_it_goes_on() {
     let (_, old) = scene.bound(scene.claim("data")).await;
     std::fs::write(directory(&old).join("old"), "").unwrap();
     let second = first.replica().await;
+    // Nobody waits for the webhook of a process that stands still.
+    first.unregister().await;
     // It has heard that the claim is gone, and stands somewhere in the middle of the cleanup.
     scene.delete("data").await;
     first.pause();
@@ -109,8 +112,7 @@ async fn a_leader_that_was_paused_harms_nothing_when_it_goes_on() {
     })
     .await;
     scene.until_gone(&old).await;
-    // Without the one webhook that is known, the other replica catches up.
-    first.unregister().await;
+    // The other replica catches up.
     scene.create(scene.claim("data")).await.unwrap();
     let (_, new) = scene.until_bound("data").await;
     std::fs::write(directory(&new).join("new"), "").unwrap();
@@ -120,69 +122,51 @@ async fn a_leader_that_was_paused_harms_nothing_when_it_goes_on() {
     drop(second);
 }
 
-/// A RENAME of a leader that is paused then reaches the server when another replica has finished the volume, and a later
-/// one has its path, and the number of its directory.
-async fn a_late_rename(on_delete: &str, pattern: &str, retention: &str, end: impl AsyncFnOnce(&mut Bindery)) {
-    // One that had forgotten the leader by then would answer BADSESSION.
-    let server = Ganesha::start_patient();
-    let relay = Relay::to(&server);
-    let nfs_server = format!("--nfs-server={}", relay.address());
-    let mut first = Bindery::start(&[&nfs_server, retention]).await;
-    let parameters = json!({
-        "subDir": "${pvc.metadata.namespace}-${pvc.metadata.name}",
-        "existingDirectory": "adopt",
-        "onDelete": on_delete,
+#[tokio::test]
+async fn a_rolling_restart_under_load_loses_no_claim() {
+    let mut first = Bindery::start(&["--orphan-grace=15s"]).await;
+    let mut second = first.replica().await;
+    first.share_with(&second, "second").await;
+    let scene = Scene::of(&first.provisioner).await;
+    let clients = [scene.client.clone(), Bed::get().admin_called("second").await];
+    let stop = Arc::new(AtomicBool::new(false));
+    let load = tokio::spawn({
+        let (stop, namespace, stream) = (Arc::clone(&stop), scene.name.clone(), scene.claim("data"));
+        async move {
+            let mut created = 0;
+            while !stop.load(Ordering::Relaxed) {
+                let claims: Api<PersistentVolumeClaim> = Api::namespaced(clients[created % 2].clone(), &namespace);
+                let mut claim = stream.clone();
+                claim["metadata"]["name"] = json!(format!("data-{created}"));
+                claims
+                    .create(&PostParams::default(), &from(claim))
+                    .await
+                    .expect("no request is lost");
+                created += 1;
+            }
+            created
+        }
     });
-    let scene = Scene::of_with(&first.provisioner, json!({"parameters": parameters})).await;
-    let leader = eventually("somebody leads", async || holder(&first, &scene).await).await;
-    let (_, old) = scene.bound(scene.claim("data")).await;
-    let path = server.export_dir().join(mark(&old, "sub-dir").unwrap());
-    let second = first.replica().await;
-
-    relay.plan(pattern, 0, 1, Fate::Held);
-    scene.delete("data").await;
-    eventually("the RENAME is on its way", async || (relay.met() == 1).then_some(())).await;
-    first.pause();
-    // File systems give the number of a directory that is gone to the next one that is made, if nobody else is faster. So
-    // that it is certain, the very directory comes back.
-    let aside = path.with_extension("aside");
-    std::fs::rename(&path, &aside).unwrap();
-    eventually("another leads", async || {
-        holder(&first, &scene).await.filter(|next| *next != leader)
+    let count = async || scene.claims().list(&ListParams::default()).await.unwrap().items.len();
+    for replica in [&mut first, &mut second] {
+        replica.terminate();
+        assert!(replica.ended().await.success());
+        let before = count().await;
+        eventually("some claims are created without it", async || {
+            (count().await > before + 3).then_some(())
+        })
+        .await;
+        replica.run().await;
+    }
+    stop.store(true, Ordering::Relaxed);
+    let created = load.await.unwrap();
+    for turn in 0..created {
+        let (_, volume) = scene.until_bound(&format!("data-{turn}")).await;
+        assert!(directory(&volume).is_dir());
+    }
+    eventually("a volume for each claim, and no other", async || {
+        (scene.own_volumes().await.len() == created).then_some(())
     })
     .await;
-    scene.until_gone(&old).await;
-    // Without the one webhook that is known, the other replica catches up.
     first.unregister().await;
-    std::fs::rename(&aside, &path).unwrap();
-    scene.create(scene.claim("data")).await.unwrap();
-    let (_, new) = scene.until_bound("data").await;
-    assert_eq!(volume_name(&old), volume_name(&new));
-    assert_eq!(mark(&old, "directory-id"), mark(&new, "directory-id"));
-    std::fs::write(path.join("new"), "precious").unwrap();
-
-    relay.go_on();
-    eventually("the RENAME has hit the later volume", async || {
-        (!path.exists()).then_some(())
-    })
-    .await;
-    end(&mut first).await;
-    eventually("it is put back", async || path.join("new").exists().then_some(())).await;
-    drop(second);
-}
-
-#[tokio::test]
-async fn a_rename_that_comes_late_is_undone_by_the_leader_that_was_paused() {
-    a_late_rename("delete", ".pvc-", "--retention-interval=1h", async |first| {
-        first.resume()
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_rename_that_comes_late_is_undone_by_another_when_the_leader_that_was_paused_dies() {
-    a_late_rename("archive", "archived-", "--retention-interval=200ms", async |first| {
-        first.kill()
-    })
-    .await;
 }

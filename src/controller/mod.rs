@@ -8,6 +8,7 @@ mod binder;
 pub mod catch_up;
 mod classes;
 mod cleanup;
+mod complete;
 mod depots;
 mod failure;
 pub mod gate;
@@ -37,6 +38,7 @@ use self::failure::Failure;
 pub use self::failure::Pauses;
 use self::gate::Gates;
 use self::lease::Term;
+use crate::cli::BinderMode;
 use crate::cluster::Cluster;
 use crate::fence;
 use crate::ops::events::Events;
@@ -66,6 +68,8 @@ pub struct Loops {
     pub events: Events,
     /// Nested directories of volumes that another program made may be deleted.
     pub delete_nested: bool,
+    /// How much of binding is done here.
+    pub binder: BinderMode,
     /// How long a volume that no claim has had is left alone.
     pub orphan_grace: Duration,
     /// Between two rounds to look for archives whose time is over.
@@ -94,6 +98,8 @@ pub struct Volumes {
     pub term: Term,
     /// How long each failing volume waits.
     pub pauses: Pauses,
+    /// How much of binding is done here.
+    pub binder: BinderMode,
     /// How long a volume that no claim has had is left alone.
     pub orphan_grace: Duration,
     /// Between two rounds to look for archives whose time is over.
@@ -134,6 +140,7 @@ impl Loops {
             tasks,
             term,
             pauses: Pauses::default(),
+            binder: self.binder,
             orphan_grace: self.orphan_grace,
             retention_interval: self.retention_interval,
         }
@@ -183,7 +190,7 @@ async fn turn(volume: Arc<PersistentVolume>, volumes: Arc<Volumes>) -> Result<Ac
         if volumes.take_over(object).await? {
             return Ok(Action::await_change());
         }
-        volumes.step(&volume).await
+        volumes.step(object, &volume).await
     };
     let next = step.instrument(span).await?;
     volumes.pauses.end(&volume.name);
@@ -191,7 +198,7 @@ async fn turn(volume: Arc<PersistentVolume>, volumes: Arc<Volumes>) -> Result<Ac
 }
 
 impl Volumes {
-    async fn step(&self, volume: &Volume) -> Result<Action, Failure> {
+    async fn step(&self, object: &PersistentVolume, volume: &Volume) -> Result<Action, Failure> {
         let next = self.plan(volume).await?;
         self.may_act()?;
         match next {
@@ -199,21 +206,25 @@ impl Volumes {
             (Plan::Undo(difference), Some(claim)) => self.undo(volume, &claim, &difference).await?,
             (Plan::Broken(wrong), _) => return Err(Failure::Broken(wrong)),
             (Plan::MarkDeleted, _) => fence::delete(&self.api(), volume).await?,
-            (Plan::Orphan, _) if self.remaining(volume).is_none() => self.remove_orphan(volume).await?,
+            (Plan::Orphan, _) if Self::remaining(volume, self.orphan_grace).is_none() => {
+                self.remove_orphan(volume).await?;
+            }
             (Plan::Orphan | Plan::Waits, _) => {
-                return Ok(Action::requeue(self.remaining(volume).unwrap_or(self.orphan_grace)));
+                let left = Self::remaining(volume, self.orphan_grace);
+                return Ok(Action::requeue(left.unwrap_or(self.orphan_grace)));
             }
             (Plan::Dispose(_), _) => self.dispose_live(&volume.name).await?,
-            (Plan::Leave | Plan::LookAtClaim | Plan::Bind { .. } | Plan::Undo(_), _) => {}
+            (Plan::Leave, _) => return self.complete(object, volume).await,
+            (Plan::LookAtClaim | Plan::Bind { .. } | Plan::Undo(_), _) => {}
         }
         Ok(Action::await_change())
     }
 
-    /// How much of its grace a volume has left that no claim has had.
-    fn remaining(&self, volume: &Volume) -> Option<Duration> {
+    /// How much of `grace` is left since a call has made the volume or touched it last.
+    fn remaining(volume: &Volume, grace: Duration) -> Option<Duration> {
         let since = volume.since?;
         let age = Duration::try_from(Timestamp::now().duration_since(since)).unwrap_or_default();
-        self.orphan_grace.checked_sub(age).filter(|left| !left.is_zero())
+        grace.checked_sub(age).filter(|left| !left.is_zero())
     }
 
     /// Its claim was looked at live a moment ago. A call that uses the volume again changes its version, and this fails.

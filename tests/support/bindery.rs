@@ -185,6 +185,11 @@ impl Bindery {
         }
     }
 
+    /// Where its probes and metrics are.
+    pub fn admin(&self) -> &str {
+        &self.admin
+    }
+
     /// Stops it where it stands, and the rest of the world goes on.
     pub fn pause(&self) {
         self.signal("-STOP");
