@@ -43,7 +43,7 @@ impl Side {
         let (directory, now) = (Directory::parse("data").unwrap(), Timestamp::now());
         let expired = directory.archive(now, &tag, Some(now));
         let over = [expired, Directory::in_trash(&bindery.name, "pvc-gone")].map(|own| export.join(own.as_str()));
-        over.each_ref().map(|path| fill(path));
+        over.iter().for_each(|path| fill(path));
         Self {
             bindery,
             live,
