@@ -4,8 +4,8 @@ use std::fmt;
 
 use crate::policy::directory::{NfsVersion, Share};
 
-/// The way to a server. When one share on it gets no answer, none does. `nas1` is one for NFSv4 and another one for
-/// NFSv3, whose portmapper may be away alone; each mount is one of its own.
+/// The way to a server. When one share on it gets no answer, none does. `nas1` is one for version 4 and another one for
+/// version 3, whose portmapper may be away alone; each mount is one of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Way {
     server: String,

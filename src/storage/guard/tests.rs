@@ -215,9 +215,9 @@ async fn a_server_that_is_down_is_not_asked_and_every_caller_reads_why_at_once()
         );
         // Nothing was sent: no volume need be fenced for it.
         assert_eq!((error.fault, error.outcome), (fault, Outcome::NotDone));
-        let (begin, rest) = error.message.split_once(" since ").unwrap();
+        let (named, rest) = error.message.split_once(" since ").unwrap();
         let (since, rest) = rest.split_once(", ").unwrap();
-        assert_eq!(begin, "nas1:/export cannot be used now: nas1 has not answered");
+        assert_eq!(named, "nas1:/export cannot be used now: nas1 has not answered");
         since.parse::<jiff::Timestamp>().unwrap();
         assert_eq!(
             rest,
