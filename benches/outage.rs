@@ -21,8 +21,8 @@ use crate::times::Times;
 
 /// Claims in a round, of which there are two of each kind.
 const CLAIMS: u32 = 150;
-/// Claims of the other class that are under way at once; far more than a server that works ever has.
-const BESIDE: usize = 16;
+/// Claims of the other class that are under way at once.
+const BESIDE: usize = 8;
 /// Between two of each of these.
 const PAUSE: Duration = Duration::from_millis(200);
 /// Nobody else listens there.

@@ -53,7 +53,7 @@ async fn claims_of_a_healthy_server_are_served_while_many_wait_for_one_that_hang
     frozen.freeze();
     hangs.delete("old").await;
     // Neither before it is known that the server hangs nor after.
-    let (_, ()) = tokio::join!(queued(&hangs), async {
+    let ((), ()) = tokio::join!(queued(&hangs), async {
         for turn in 0..5 {
             works.bound(works.claim(&format!("early-{turn}"))).await;
         }

@@ -15,6 +15,8 @@
 //!
 //! [`Fault::Busy`] is an answer. Nothing is kept of a server that nobody asks.
 
+#[cfg(test)]
+mod fake;
 mod outages;
 mod probe;
 mod server;

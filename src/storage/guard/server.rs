@@ -152,8 +152,8 @@ impl Down {
     fn not_sent(&self, share: &Share) -> NotSent {
         let since = self.since.round(Unit::Second).unwrap_or(self.since);
         let text = format!(
-            "{} has not answered since {since}, so nothing is sent to it until it does; it is probed every second. The \
-             last probe: {}",
+            "{} has not answered since {since}, so nothing is sent to it until it does; it is probed every few seconds. \
+             The last probe: {}",
             share.server(),
             self.why
         );

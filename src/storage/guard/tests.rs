@@ -1,9 +1,9 @@
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::{FutureExt, StreamExt, poll};
-use tokio::time::{advance, sleep_until};
+use tokio::time::advance;
 
+use super::fake::{Fake, Manner};
 use super::probe::FORGET;
 use super::server::MOST_CALLS;
 use super::*;
@@ -11,137 +11,6 @@ use crate::policy::directory::NfsVersion;
 use crate::storage::Outcome;
 
 const LONG: Duration = Duration::from_secs(20);
-
-/// What servers do; those that are not named work.
-#[derive(Clone, Copy, PartialEq)]
-enum Manner {
-    /// Silent until the deadline.
-    Hangs,
-    Refuses,
-    Busy,
-    ReadOnly,
-    /// Trees remain; probes and looks are answered with nothing.
-    OnlyTreesRemain,
-}
-
-#[derive(Default)]
-struct Fake {
-    manners: Mutex<HashMap<String, Manner>>,
-    /// Calls and probes that were sent.
-    sent: AtomicUsize,
-}
-
-impl Fake {
-    fn set(&self, server: &str, manner: Manner) {
-        self.manners.lock().unwrap().insert(server.to_owned(), manner);
-    }
-
-    fn heal(&self, server: &str) {
-        self.manners.lock().unwrap().remove(server);
-    }
-
-    fn sent(&self) -> usize {
-        self.sent.load(Ordering::Relaxed)
-    }
-
-    fn manner(&self, share: &Share) -> Option<Manner> {
-        self.manners.lock().unwrap().get(share.server()).copied()
-    }
-
-    async fn answer<T>(&self, share: &Share, deadline: Instant, answer: T) -> Result<T, StorageError> {
-        self.sent.fetch_add(1, Ordering::Relaxed);
-        let (fault, text) = match self.manner(share) {
-            None => return Ok(answer),
-            Some(Manner::Hangs | Manner::OnlyTreesRemain) => {
-                // What hangs is answered when the server goes on.
-                while self.manner(share).is_some() {
-                    if Instant::now() >= deadline {
-                        break;
-                    }
-                    sleep_until(deadline.min(Instant::now() + Duration::from_millis(100))).await;
-                }
-                if self.manner(share).is_none() {
-                    return Ok(answer);
-                }
-                (Fault::TimedOut, "it hangs.")
-            }
-            Some(Manner::Refuses) => (Fault::Unreachable, "connection refused."),
-            Some(Manner::Busy) => (Fault::Busy, "it is busy."),
-            Some(Manner::ReadOnly) => (Fault::ReadOnly, "it is read-only."),
-        };
-        Err(StorageError {
-            fault,
-            outcome: Outcome::Unknown,
-            message: format!("cannot do this on {share}: {text}"),
-        })
-    }
-}
-
-const FOUND: Found = Found {
-    identity: Identity {
-        fsid: (1, 2),
-        fileid: 3,
-    },
-    mode: 0o755,
-};
-
-#[async_trait]
-impl Storage for Fake {
-    async fn look_up(&self, share: &Share, _: &Directory, deadline: Instant) -> Result<Option<Found>, StorageError> {
-        self.answer(share, deadline, None).await
-    }
-
-    async fn above(&self, share: &Share, _: &Directory, deadline: Instant) -> Result<Found, StorageError> {
-        self.answer(share, deadline, FOUND).await
-    }
-
-    async fn make(
-        &self,
-        share: &Share,
-        _: &Directory,
-        _: Attributes,
-        _: Existing,
-        deadline: Instant,
-    ) -> Result<Made, StorageError> {
-        let made = Made {
-            identity: FOUND.identity,
-            new: true,
-        };
-        self.answer(share, deadline, made).await
-    }
-
-    async fn rename(
-        &self,
-        share: &Share,
-        _: &Directory,
-        _: Identity,
-        _: &Directory,
-        deadline: Instant,
-    ) -> Result<Moved, StorageError> {
-        self.answer(share, deadline, Moved::Done).await
-    }
-
-    async fn remove_empty(
-        &self,
-        share: &Share,
-        _: &Directory,
-        _: Identity,
-        deadline: Instant,
-    ) -> Result<Removed, StorageError> {
-        self.answer(share, deadline, Removed::Done).await
-    }
-
-    async fn remove_tree(&self, share: &Share, _: &Directory, deadline: Instant) -> Result<Tree, StorageError> {
-        if self.manner(share) == Some(Manner::OnlyTreesRemain) {
-            return Ok(Tree::Remains);
-        }
-        self.answer(share, deadline, Tree::Gone).await
-    }
-
-    async fn list(&self, share: &Share, _: Option<&Directory>, deadline: Instant) -> Result<Vec<String>, StorageError> {
-        self.answer(share, deadline, Vec::new()).await
-    }
-}
 
 struct Scene {
     fake: Arc<Fake>,
@@ -221,7 +90,7 @@ async fn a_server_that_is_down_is_not_asked_and_every_caller_reads_why_at_once()
         since.parse::<jiff::Timestamp>().unwrap();
         assert_eq!(
             rest,
-            format!("so nothing is sent to it until it does; it is probed every second. The last probe: {text}")
+            format!("so nothing is sent to it until it does; it is probed every few seconds. The last probe: {text}")
         );
         let text = scene.metrics.text();
         assert!(text.contains("bindery_nfs_server_down{server=\"nas1\"} 1"), "{text}");
