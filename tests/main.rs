@@ -14,6 +14,8 @@ mod cleanup;
 mod examples;
 /// Why a claim gets what it gets.
 mod explain;
+/// A server that hangs or is away, beside others.
+mod guard;
 /// Linux's own NFS client mounts what a volume names.
 mod kernel_client;
 /// Layouts of their own: templates, directories that are there already, one directory one volume.
