@@ -6,8 +6,9 @@
 //! | [`burst`] | 100 claims, 16 at a time: until all are bound, and whether one was ever `Lost`; until all are gone again |
 //! | [`trees`] | directories with 100,000 files that go with their claim: how fast, and the most memory that it took |
 //! | [`admission`] | what the webhook adds to creating a claim, and whom a review waits for |
+//! | [`outage`] | creating a claim while another server hangs, beside the same without |
 //!
-//! All of it on one bed, in that order: the last part leaves hundreds of claims to bind, which would disturb the others.
+//! All of it on one bed, in that order: the last parts leave hundreds of claims to bind, which would disturb the others.
 //! The bed shares the machine with this program, so figures are those of a small machine under load. Claims are created
 //! by an administrator, whom the API server's priority and fairness lets pass; Bindery's calls have no such privilege.
 //!
@@ -23,6 +24,7 @@ mod admission;
 #[allow(dead_code)]
 mod bed;
 mod burst;
+mod outage;
 mod place;
 mod process;
 mod table;
@@ -71,7 +73,8 @@ async fn measure(client: &Client, table: &mut Table) -> Result<()> {
     burst::measure(client, table).await?;
     at_work.end(burst::CLAIMS, table).await?;
     trees::measure(client, table).await?;
-    admission::measure(client, table).await
+    admission::measure(client, table).await?;
+    outage::measure(client, table).await
 }
 
 /// Where cargo puts what it builds.

@@ -46,6 +46,9 @@ pub enum Unit {
     /// Parts of a hundred.
     #[serde(rename = "%")]
     Percent,
+    /// One by the other.
+    #[serde(rename = "times")]
+    Ratio,
     /// Things.
     #[serde(rename = "")]
     Count,
@@ -141,6 +144,7 @@ impl Unit {
             Self::Rate => format!("{value:.1} claims/s"),
             Self::Files => format!("{value:.0} files/s"),
             Self::Percent => format!("{value:.0} %"),
+            Self::Ratio => format!("{value:.2}"),
             Self::Count => format!("{value}"),
         }
     }

@@ -14,6 +14,8 @@ mod cleanup;
 mod examples;
 /// Why a claim gets what it gets.
 mod explain;
+/// A server that hangs or is away, beside others.
+mod guard;
 /// Linux's own NFS client mounts what a volume names.
 mod kernel_client;
 /// Steps of a replica that was paused.

@@ -208,6 +208,20 @@ impl Bindery {
         .await;
     }
 
+    /// Waits until it knows that an NFS server does not answer.
+    pub async fn until_down(&self, server: &str) {
+        let line = format!("bindery_nfs_server_down{{server=\"{server}\"}} 1");
+        eventually(&format!("{server} is known to be down"), async || {
+            self.metrics().await.contains(&line).then_some(())
+        })
+        .await;
+    }
+
+    /// Its metrics.
+    pub async fn metrics(&self) -> String {
+        get(&self.admin, "/metrics").await.expect("metrics")
+    }
+
     fn signal(&self, signal: &str) {
         let pid = self.child.as_ref().expect("it runs").id().to_string();
         assert!(
