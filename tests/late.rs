@@ -63,7 +63,7 @@ async fn a_late_rename(on_delete: &str, pattern: &str, retention: &str, end: imp
 #[tokio::test]
 async fn a_rename_that_comes_late_is_undone_by_the_leader_that_was_paused() {
     a_late_rename("delete", ".pvc-", "--retention-interval=1h", async |first| {
-        first.resume()
+        first.resume();
     })
     .await;
 }
@@ -71,7 +71,7 @@ async fn a_rename_that_comes_late_is_undone_by_the_leader_that_was_paused() {
 #[tokio::test]
 async fn a_rename_that_comes_late_is_undone_by_another_when_the_leader_that_was_paused_dies() {
     a_late_rename("archive", "archived-", "--retention-interval=200ms", async |first| {
-        first.kill()
+        first.kill();
     })
     .await;
 }

@@ -43,7 +43,9 @@ impl Side {
         let (directory, now) = (Directory::parse("data").unwrap(), Timestamp::now());
         let expired = directory.archive(now, &tag, Some(now));
         let over = [expired, Directory::in_trash(&bindery.name, "pvc-gone")].map(|own| export.join(own.as_str()));
-        over.iter().for_each(|path| fill(path));
+        for path in &over {
+            fill(path);
+        }
         Self {
             bindery,
             live,
