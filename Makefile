@@ -20,10 +20,10 @@ test: root ready ready-kernel ## Runs all tests, on real parts. Needs to be root
 	@cargo test --locked --no-run
 	@env -u CLUSTER_DIR BINDERY_BIN=$(TARGET_DIR)/debug/bindery tests/bed/with-bed --bindery cargo test --locked $(ARGS)
 
-bench: ready ## Measures, prints a table and keeps it as JSON under target/.
+bench: ready ## Measures, prints a table and keeps it as JSON under target/; PARTS='burst outage' (all), see benches/main.rs.
 	@cargo build --release --locked --bin bindery --example bench
 	@env -u CLUSTER_DIR BINDERY_BIN=$(TARGET_DIR)/release/bindery \
-		tests/bed/with-bed --bindery $(TARGET_DIR)/release/examples/bench
+		tests/bed/with-bed --bindery $(TARGET_DIR)/release/examples/bench $(PARTS)
 
 fuzz: ## Looks for input that breaks parsers and decisions; TARGET (all) and SECONDS (10), see fuzz/README.md.
 	@fuzz/run $(or $(TARGET),all) $(or $(SECONDS),10)

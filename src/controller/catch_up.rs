@@ -23,7 +23,7 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::backlog;
-use super::failure::{Pauses, fault};
+use super::failure::{self, Pauses, fault};
 use super::gate::Gates;
 use super::lease::Term;
 use crate::names::reason;
@@ -146,7 +146,7 @@ fn failed(claim: Arc<PersistentVolumeClaim>, failure: &Failure, catch_up: Arc<Ca
     // Counted before it is looked at: whoever is told that a server is down hears when it is back.
     let server = claim.class.as_ref().and_then(|class| catch_up.server_of(class));
     let pause = match server {
-        Some(server) if catch_up.outages.has(&server) => pause,
+        Some(server) if catch_up.outages.has(&server) => failure::LONGEST_PAUSE,
         _ => pause.min(LONGEST_PAUSE),
     };
     let cause = match failure {

@@ -14,7 +14,9 @@ use crate::storage::{Fault, StorageError};
 use crate::volume::{Phase, Volume};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+/// Also of what waits for a server that is down: the word that it is back comes sooner, and a crowd that asked again and
+/// again would be a burden to the API server, and so to everybody.
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 /// So often in a row is no coincidence any more.
 const PERSISTENT: u32 = 5;
 
@@ -80,7 +82,13 @@ impl Volumes {
     /// Tells whoever can act, and says when the volume is due again.
     pub(super) fn failed(self: Arc<Self>, volume: &Arc<PersistentVolume>, failure: &Failure) -> Action {
         let volume = Volume::read(volume);
-        let (times, pause) = self.pauses.next(&volume.name);
+        let (times, mut pause) = self.pauses.next(&volume.name);
+        // Counted before it is looked at: whoever is told that a server is down hears when it is back.
+        if let (Failure::Storage(_), Ok(record)) = (failure, &volume.record)
+            && self.outages.has(record.share.server())
+        {
+            pause = LONGEST_PAUSE;
+        }
         let told = match failure {
             Failure::Stopping => return Action::await_change(),
             Failure::NotTakenOver(why) => return self.not_taken_over(volume, why),
