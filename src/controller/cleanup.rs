@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::Volumes;
 use super::failure::Failure;
+use crate::crash::{self, Point};
 use crate::fence::{self, annotate, patch, test};
 use crate::names::{mark, reason};
 use crate::policy::directory::Directory;
@@ -48,7 +49,9 @@ impl Volumes {
             End::Done(reason, note) => self.events.done(volume, reason, note).await,
             End::Odd(reason, note) => self.events.warn(volume, reason, reason, note).await,
         }
+        crash::point(Point::DirectoryDone);
         fence::release(&self.api(), volume).await?;
+        crash::point(Point::FinalizerRemoved);
         self.metrics.step("cleaned");
         Ok(())
     }
@@ -136,6 +139,7 @@ impl Volumes {
             .storage
             .rename(&record.share, &record.directory, identity, to, Self::soon())
             .await?;
+        crash::point(Point::Renamed);
         tracing::debug!(volume = volume.name, ?moved, to = %to, "left the live path");
         Ok(moved)
     }

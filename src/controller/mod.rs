@@ -36,6 +36,7 @@ pub use self::failure::Pauses;
 use self::gate::Gates;
 use self::lease::Term;
 use crate::cluster::Cluster;
+use crate::crash::{self, Point};
 use crate::fence;
 use crate::ops::events::Events;
 use crate::ops::metrics::Metrics;
@@ -196,7 +197,10 @@ impl Volumes {
             (Plan::Bind { .. }, Some(claim)) => self.bind_live(&volume.name, &claim).await?,
             (Plan::Undo(difference), Some(claim)) => self.undo(volume, &claim, &difference).await?,
             (Plan::Broken(wrong), _) => return Err(Failure::Broken(wrong)),
-            (Plan::MarkDeleted, _) => fence::delete(&self.api(), volume).await?,
+            (Plan::MarkDeleted, _) => {
+                fence::delete(&self.api(), volume).await?;
+                crash::point(Point::MarkedDeleted);
+            }
             (Plan::Orphan, _) if self.remaining(volume).is_none() => self.remove_orphan(volume).await?,
             (Plan::Orphan | Plan::Waits, _) => {
                 return Ok(Action::requeue(self.remaining(volume).unwrap_or(self.orphan_grace)));
