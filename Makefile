@@ -17,8 +17,9 @@ demo: ready ## Shows Bindery's whole job on a real cluster; DEMO_KEEP=1 leaves e
 		tests/bed/with-bed --bindery $(TARGET_DIR)/release/examples/demo
 
 test: root ready ready-kernel ## Runs all tests, on real parts. Needs to be root.
-	@cargo test --locked --no-run
-	@env -u CLUSTER_DIR BINDERY_BIN=$(TARGET_DIR)/debug/bindery tests/bed/with-bed --bindery cargo test --locked $(ARGS)
+	@cargo test --locked --features failpoints --no-run
+	@env -u CLUSTER_DIR BINDERY_BIN=$(TARGET_DIR)/debug/bindery \
+		tests/bed/with-bed --bindery cargo test --locked --features failpoints $(ARGS)
 
 bench: ready ## Measures, prints a table and keeps it as JSON under target/.
 	@cargo build --release --locked --bin bindery --example bench
@@ -52,6 +53,7 @@ fmt-check:
 
 clippy:
 	@cargo clippy --locked --all-targets -- -D warnings
+	@cargo clippy --locked --all-targets --features failpoints -- -D warnings
 	@cargo clippy --manifest-path fuzz/Cargo.toml -- -D warnings
 
 # Before minutes are spent on building: tests and chaos freeze and kill NFS servers, and look at files of every owner.
