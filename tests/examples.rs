@@ -3,19 +3,30 @@
 use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
 
-use k8s_openapi::api::core::v1::PersistentVolume;
+use k8s_openapi::api::core::v1::{PersistentVolume, ResourceQuota};
+use kube::Api;
 use serde_json::{Value, json};
 
 use crate::support::bed::Bed;
 use crate::support::scene::{Scene, directory, mark, volume_name};
+use crate::support::wait::eventually;
 
 /// Applies an example as a user would, but for the server, and binds a claim of it.
 async fn bound(scene: &Scene, example: &str, fields: Value) -> PersistentVolume {
+    apply(scene, example);
+    let mut claim = scene.claim_with(example, fields);
+    claim["spec"]["storageClassName"] = json!(example);
+    scene.bound(claim).await.1
+}
+
+/// Applies an example as a user would, but for the places in it.
+fn apply(scene: &Scene, example: &str) {
     let file = format!("{}/deploy/examples/{example}.yaml", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(file).unwrap();
     let text = text
         .replace("nfs.example.com", &Bed::get().server)
-        .replace("/export/volumes", &Bed::get().share);
+        .replace("/export/volumes", &Bed::get().share)
+        .replace("team-a", &scene.name);
     let kubectl = std::env::var("KUBECTL").unwrap();
     let mut apply = Command::new(kubectl)
         .args(["apply", "-f", "-"])
@@ -24,9 +35,29 @@ async fn bound(scene: &Scene, example: &str, fields: Value) -> PersistentVolume 
         .unwrap();
     std::io::Write::write_all(&mut apply.stdin.take().unwrap(), text.as_bytes()).unwrap();
     assert!(apply.wait().unwrap().success(), "{example}");
-    let mut claim = scene.claim_with(example, fields);
-    claim["spec"]["storageClassName"] = json!(example);
-    scene.bound(claim).await.1
+}
+
+/// Applies the quota, fills it, and returns what the user of the next claim reads of it.
+async fn limited(scene: &Scene) -> String {
+    apply(scene, "limits");
+    let quotas: Api<ResourceQuota> = Api::namespaced(scene.client.clone(), &scene.name);
+    eventually("the quota counts", async || {
+        quotas.get("scratch").await.unwrap().status?.used.map(drop)
+    })
+    .await;
+    let claim = |number: usize| {
+        let class = json!({"spec": {"storageClassName": "scratch"}});
+        scene.claim_with(&format!("limited-{number}"), class)
+    };
+    for number in 1..10 {
+        scene.create(claim(number)).await.unwrap();
+    }
+    let refused = scene.refused(claim(10)).await;
+    refused
+        .split_once("is forbidden: ")
+        .expect("a quota's words")
+        .1
+        .to_owned()
 }
 
 #[tokio::test]
@@ -37,6 +68,8 @@ async fn each_example_is_listed_applied_and_does_what_it_says() {
 
     let archived = bound(&scene, "keep-archives", none()).await;
     assert_eq!(mark(&archived, "on-delete"), Some("archive"));
+    let brief = bound(&scene, "expires", none()).await;
+    assert_eq!(mark(&brief, "archive-retention"), Some("30d"));
     let deleted = bound(&scene, "scratch", none()).await;
     assert_eq!(mark(&deleted, "on-delete"), Some("delete"));
     let found = bound(&scene, "own-layout", none()).await;
@@ -60,6 +93,11 @@ async fn each_example_is_listed_applied_and_does_what_it_says() {
     let decided = bound(&scene, "teams-decide", own).await;
     assert_eq!(mark(&decided, "on-delete"), Some("delete"));
 
+    assert_eq!(
+        limited(&scene).await,
+        "exceeded quota: scratch, requested: scratch.storageclass.storage.k8s.io/persistentvolumeclaims=1, used: scratch.storageclass.storage.k8s.io/persistentvolumeclaims=10, limited: scratch.storageclass.storage.k8s.io/persistentvolumeclaims=10"
+    );
+
     let listed = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/examples/README.md")).unwrap();
     let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/examples")).unwrap();
     let files: Vec<_> = folder
@@ -69,7 +107,7 @@ async fn each_example_is_listed_applied_and_does_what_it_says() {
         .iter()
         .filter(|file| file.split_once('.').is_some_and(|(_, ending)| ending == "yaml"))
         .collect();
-    assert_eq!(classes.len(), 6, "an example without a test: {classes:?}");
+    assert_eq!(classes.len(), 8, "an example without a test: {classes:?}");
     for file in classes {
         assert!(listed.contains(&format!("({file})")), "{file} is not in the README");
     }

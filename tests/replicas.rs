@@ -1,14 +1,17 @@
 //! Several replicas: all answer, one leads, and another takes over.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::Api;
-use kube::api::{Patch, PatchParams};
+use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use serde_json::json;
 
 use crate::support::bed::Bed;
 use crate::support::bindery::Bindery;
-use crate::support::scene::{Scene, directory};
+use crate::support::scene::{Scene, directory, from};
 use crate::support::wait::eventually;
 
 async fn holder(bindery: &Bindery, scene: &Scene) -> Option<String> {
@@ -99,6 +102,8 @@ async fn a_leader_that_was_paused_harms_nothing_when_it_goes_on() {
     let (_, old) = scene.bound(scene.claim("data")).await;
     std::fs::write(directory(&old).join("old"), "").unwrap();
     let second = first.replica().await;
+    // Nobody waits for the webhook of a process that stands still.
+    first.unregister().await;
     // It has heard that the claim is gone, and stands somewhere in the middle of the cleanup.
     scene.delete("data").await;
     first.pause();
@@ -107,8 +112,7 @@ async fn a_leader_that_was_paused_harms_nothing_when_it_goes_on() {
     })
     .await;
     scene.until_gone(&old).await;
-    // Without the one webhook that is known, the other replica catches up.
-    first.unregister().await;
+    // The other replica catches up.
     scene.create(scene.claim("data")).await.unwrap();
     let (_, new) = scene.until_bound("data").await;
     std::fs::write(directory(&new).join("new"), "").unwrap();
@@ -116,4 +120,53 @@ async fn a_leader_that_was_paused_harms_nothing_when_it_goes_on() {
     first.until_log("leads no more").await;
     assert!(directory(&new).join("new").exists());
     drop(second);
+}
+
+#[tokio::test]
+async fn a_rolling_restart_under_load_loses_no_claim() {
+    let mut first = Bindery::start(&["--orphan-grace=15s"]).await;
+    let mut second = first.replica().await;
+    first.share_with(&second, "second").await;
+    let scene = Scene::of(&first.provisioner).await;
+    let clients = [scene.client.clone(), Bed::get().admin_called("second").await];
+    let stop = Arc::new(AtomicBool::new(false));
+    let load = tokio::spawn({
+        let (stop, namespace, stream) = (Arc::clone(&stop), scene.name.clone(), scene.claim("data"));
+        async move {
+            let mut created = 0;
+            while !stop.load(Ordering::Relaxed) {
+                let claims: Api<PersistentVolumeClaim> = Api::namespaced(clients[created % 2].clone(), &namespace);
+                let mut claim = stream.clone();
+                claim["metadata"]["name"] = json!(format!("data-{created}"));
+                claims
+                    .create(&PostParams::default(), &from(claim))
+                    .await
+                    .expect("no request is lost");
+                created += 1;
+            }
+            created
+        }
+    });
+    let count = async || scene.claims().list(&ListParams::default()).await.unwrap().items.len();
+    for replica in [&mut first, &mut second] {
+        replica.terminate();
+        assert!(replica.ended().await.success());
+        let before = count().await;
+        eventually("some claims are created without it", async || {
+            (count().await > before + 3).then_some(())
+        })
+        .await;
+        replica.run().await;
+    }
+    stop.store(true, Ordering::Relaxed);
+    let created = load.await.unwrap();
+    for turn in 0..created {
+        let (_, volume) = scene.until_bound(&format!("data-{turn}")).await;
+        assert!(directory(&volume).is_dir());
+    }
+    eventually("a volume for each claim, and no other", async || {
+        (scene.own_volumes().await.len() == created).then_some(())
+    })
+    .await;
+    first.unregister().await;
 }
