@@ -55,6 +55,7 @@ impl Volumes {
             operations.push(test("/spec/claimRef/uid", Value::Null));
             operations.push(add("/spec/claimRef/uid", json!(claim.uid)));
         }
+        operations.extend(self.own_fate(volume, record, claim).await?);
         operations.push(unset(mark::READY));
         operations.push(annotate(mark::DIRECTORY_ID, &made.identity.to_string()));
         operations.push(annotate(mark::READY, "true"));

@@ -9,6 +9,7 @@ pub mod catch_up;
 mod classes;
 mod cleanup;
 mod failure;
+mod fate;
 pub mod gate;
 mod ignored;
 pub mod lease;

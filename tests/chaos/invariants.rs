@@ -18,12 +18,13 @@ const TRASH: &str = ".bindery-trash";
 const ARCHIVED: &str = "archived-";
 
 /// The whole world, looked at once.
-struct World {
+struct World<'a> {
     /// By uid.
     claims: BTreeMap<String, PersistentVolumeClaim>,
     /// By name.
     volumes: BTreeMap<String, PersistentVolume>,
     tenants: BTreeMap<String, Tenant>,
+    all: &'a Tenants,
     /// Every directory that may be a volume's or an archive, below the export, and whose files are in it.
     directories: BTreeMap<String, Vec<String>>,
     trash: Vec<String>,
@@ -40,8 +41,8 @@ pub async fn broken(client: &Client, tenants: &Tenants) -> Result<Vec<String>> {
     Ok(world.broken)
 }
 
-impl World {
-    async fn look(client: &Client, tenants: &Tenants) -> Result<Self> {
+impl<'a> World<'a> {
+    async fn look(client: &Client, tenants: &'a Tenants) -> Result<Self> {
         let all = ListParams::default();
         let claims: Api<PersistentVolumeClaim> = Api::all(client.clone());
         let claims = claims.list(&all).await?.items;
@@ -54,6 +55,7 @@ impl World {
                 .collect(),
             volumes: volumes.into_iter().map(|volume| (volume.name_any(), volume)).collect(),
             tenants: tenants.known(),
+            all: tenants,
             directories: BTreeMap::new(),
             trash: Vec::new(),
             broken: Vec::new(),
@@ -133,7 +135,9 @@ impl World {
                     "volume {name} is {phase:?} (ours: {ours}, deleting: {deleting}) for claim {claim:?} {uid:?}, which does not hold it"
                 ));
             }
-            if !place(volume).is_ok_and(|place| place.is_dir()) {
+            // A kept one whose claim went before Bindery came to it never had one.
+            let given = volume.annotations().contains_key(mark::READY);
+            if (given || !kept) && !place(volume).is_ok_and(|place| place.is_dir()) {
                 self.broken.push(format!("volume {name} has no directory"));
             }
         }
@@ -153,16 +157,25 @@ impl World {
         }
     }
 
-    /// Whether policy has left this directory without a volume.
+    /// Whether policy has left this directory without a volume. One that holds nothing was left by a claim that went
+    /// before it had written anything.
     fn was_left(&self, directory: &str, inside: &[String]) -> bool {
-        let own = directory.starts_with(Class::OwnRetain.name());
-        let left = |uid: &String| {
-            self.tenants
-                .get(uid)
-                .is_some_and(|tenant| tenant.class == Class::LayoutRetain)
+        let left = |uid: &String| self.tenants.get(uid).is_some_and(|tenant| tenant.may_be(Fate::Kept));
+        let empty = match directory.split_once('/') {
+            None => directory.starts_with(Class::OwnRetain.name()),
+            Some((namespace, name)) => {
+                let slot = Slot {
+                    namespace: namespace.to_owned(),
+                    name: name.to_owned(),
+                };
+                self.all.tried(&slot, Class::LayoutRetain, None)
+            }
         };
-        // One that holds nothing was left by a claim that went before it had written anything.
-        own || (!Class::ALL.iter().any(|class| directory.starts_with(class.name())) && inside.iter().all(left))
+        if inside.is_empty() {
+            empty
+        } else {
+            inside.iter().all(left)
+        }
     }
 
     /// Every file that a tenant has written is where the claim's policy wants it, and nowhere else.
@@ -184,7 +197,7 @@ impl World {
             broken.push(format!("{places:?} has the file {uid}, which nobody has written"));
         }
         for (directory, inside) in &self.directories {
-            let mixed = |uid: &&String| self.tenants.get(*uid).is_some_and(|of| of.class != Class::LayoutRetain);
+            let mixed = |uid: &&String| self.tenants.get(*uid).is_some_and(|of| !of.may_be(Fate::Kept));
             let whose: Vec<_> = inside.iter().filter(mixed).collect();
             if whose.len() > 1 {
                 broken.push(format!("{directory} has the data of several claims: {whose:?}"));
@@ -194,21 +207,18 @@ impl World {
     }
 
     fn lies_right(&self, tenant: &Tenant, places: &[&str]) -> bool {
-        let archived = |place: &&str| place.starts_with(ARCHIVED);
-        match tenant.class.fate() {
-            Fate::Deleted => places.is_empty(),
-            Fate::Archived => places.len() == 1 && places.iter().all(archived),
-            // The next claim of that name had it, and its own fate was that of what it found.
-            Fate::Kept if tenant.class.is_layout() => {
-                places.len() == 1 || places.is_empty() && self.was_deleted_with_another(&tenant.slot)
-            }
-            Fate::Kept => places.len() == 1 && !places.iter().any(archived),
-        }
-    }
-
-    fn was_deleted_with_another(&self, slot: &Slot) -> bool {
-        let deletes = |tenant: &Tenant| tenant.class == Class::LayoutDelete && tenant.slot == *slot;
-        self.tenants.values().any(deletes)
+        let archived = places.iter().all(|place| place.starts_with(ARCHIVED));
+        let once = places.len() == 1;
+        // The next claim of that name had it, and its own fate was that of what it found.
+        let adopted = tenant.class == Class::LayoutRetain
+            && match places {
+                [] => self.all.tried(&tenant.slot, Class::LayoutDelete, Some(tenant.since)),
+                _ => once,
+            };
+        adopted
+            || tenant.may_be(Fate::Deleted) && places.is_empty()
+            || tenant.may_be(Fate::Archived) && once && archived
+            || tenant.may_be(Fate::Kept) && once && !archived
     }
 }
 

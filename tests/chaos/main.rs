@@ -93,6 +93,7 @@ async fn run(seed: u64, length: Duration, tally: &Arc<Tally>) -> Result<()> {
         first: client.clone(),
         second: bed.admin_called(stage::SECOND_USER).await,
         tally: Arc::clone(tally),
+        tenants: Arc::clone(&tenants),
     };
     let work = async {
         users.work(&schedule.operations, began).await?;
@@ -106,14 +107,23 @@ async fn run(seed: u64, length: Duration, tally: &Arc<Tally>) -> Result<()> {
     };
     tokio::select! {
         done = timeout(length + LAST + REST + LAST, work) => done.context("the run does not end")?,
+        () = tell(tally, began) => bail!("telling goes on for ever"),
         Some(ended) = suffering.join_next() => bail!("a part cannot be kept running: {ended:?}"),
+    }
+}
+
+/// Tells now and then how far it has come.
+async fn tell(tally: &Tally, began: Instant) {
+    loop {
+        sleep(Duration::from_mins(1)).await;
+        println!("  after {} s: {}", began.elapsed().as_secs(), tally.progress());
     }
 }
 
 /// Waits until everything is as it should be. What is not, when the time is over, is a finding.
 async fn come_to_rest(client: &Client, tenants: &Tenants, tally: &Tally) -> Result<()> {
     let began = Instant::now();
-    let mut quiet = 0;
+    let (mut quiet, mut before) = (0, 0);
     loop {
         let broken = match timeout(REST, invariants::broken(client, tenants)).await? {
             Ok(broken) => broken,
@@ -125,6 +135,12 @@ async fn come_to_rest(client: &Client, tenants: &Tenants, tally: &Tally) -> Resu
         // What a late call of somebody has still to do, it does now.
         if quiet == 3 {
             return Ok(());
+        }
+        if broken.len() != before {
+            before = broken.len();
+            if let Some(first) = broken.first() {
+                println!("  {before} wait, the first: {first}");
+            }
         }
         if began.elapsed() > REST {
             for what in broken {

@@ -15,6 +15,7 @@ use tokio::time::{sleep, sleep_until, timeout};
 use crate::schedule::{Asker, Operation, Slot, What};
 use crate::stage::{Class, object};
 use crate::tally::Tally;
+use crate::tenants::Tenants;
 
 /// A user waits so long for an answer, and then goes on to the next thing.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -31,6 +32,8 @@ pub struct Users {
     pub second: Client,
     /// Where it is counted.
     pub tally: Arc<Tally>,
+    /// Who hears of every claim that may come to be.
+    pub tenants: Arc<Tenants>,
 }
 
 impl Users {
@@ -47,6 +50,12 @@ impl Users {
             all.spawn(async move {
                 for operation in operations {
                     sleep_until((began + operation.at).into()).await;
+                    if began.elapsed() > operation.at + PATIENCE {
+                        users
+                            .tally
+                            .operation("operations left out, their user was still waiting");
+                        continue;
+                    }
                     let done = timeout(PATIENCE + UNTIL_GONE, users.carry_out(&slot, operation.what)).await;
                     match done {
                         Ok(Ok(())) => {}
@@ -105,6 +114,7 @@ impl Users {
 
     async fn try_to_create(&self, slot: &Slot, class: Class, asker: Asker) -> kube::Result<PersistentVolumeClaim> {
         let claim = claim(slot, class);
+        self.tenants.tries(slot, class);
         match asker {
             Asker::First => self.post(&self.first, slot, &claim).await,
             Asker::Second => self.post(&self.second, slot, &claim).await,

@@ -149,7 +149,7 @@ fn operations(random: &mut Random, length: Duration) -> Vec<Operation> {
         let what = match random.within(0..1000) {
             0..500 => What::Create(class, asker),
             500..700 => What::Delete,
-            700..990 => What::Again(class, asker),
+            700..997 => What::Again(class, asker),
             _ => What::DeleteNamespace,
         };
         operations.push(Operation { at, slot, what });
@@ -163,7 +163,7 @@ fn faults_of(random: &mut Random, part: Part, length: Duration) -> Vec<Fault> {
         at += match part {
             Part::First | Part::Second | Part::Nfs => random.millis(1_000..12_000),
             // It needs seconds to start, and nothing happens without it.
-            Part::ApiServer => random.millis(8_000..30_000),
+            Part::ApiServer => random.millis(12_000..40_000),
         };
         if at >= length {
             return faults;

@@ -68,6 +68,18 @@ impl Tally {
         self.counts().findings.clone()
     }
 
+    /// How far it has come.
+    pub fn progress(&self) -> String {
+        let counts = self.counts();
+        let sum = |counts: &mut dyn Iterator<Item = &u32>| counts.sum::<u32>();
+        format!(
+            "{} events of claims, {} faults, {} findings",
+            sum(&mut counts.operations.values()),
+            sum(&mut counts.faults.values()),
+            counts.findings.len()
+        )
+    }
+
     /// All of it, for people.
     pub fn text(&self) -> String {
         let counts = self.counts();

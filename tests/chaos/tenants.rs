@@ -10,7 +10,7 @@ use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use bindery::names::mark;
@@ -22,7 +22,7 @@ use tokio::time::sleep;
 
 use crate::bed::Bed;
 use crate::schedule::Slot;
-use crate::stage::Class;
+use crate::stage::{Class, Fate};
 use crate::tally::Tally;
 
 const PAUSE: Duration = Duration::from_millis(150);
@@ -38,6 +38,18 @@ pub struct Tenant {
     pub class: Class,
     /// Its volume's name.
     pub volume: String,
+    /// The class that the volume was made for: another than the claim's where the controller manager has bound what was
+    /// made for an earlier claim of that name, before Bindery could make the claim's own class count.
+    pub made_for: Option<Class>,
+    /// When it wrote.
+    pub since: Instant,
+}
+
+impl Tenant {
+    /// Whether this is what becomes of its data: what its class says, or that of the claim that its volume was made for.
+    pub fn may_be(&self, fate: Fate) -> bool {
+        self.class.fate() == fate || self.made_for.is_some_and(|class| class.fate() == fate)
+    }
 }
 
 impl fmt::Display for Tenant {
@@ -52,6 +64,7 @@ impl fmt::Display for Tenant {
 pub struct Tenants {
     known: Mutex<BTreeMap<String, Tenant>>,
     waiting: Mutex<HashSet<String>>,
+    tried: Mutex<Vec<(Slot, Class, Instant)>>,
 }
 
 /// A look at a claim that may be ready for its tenant.
@@ -64,6 +77,19 @@ impl Tenants {
     /// Those who have written.
     pub fn known(&self) -> BTreeMap<String, Tenant> {
         lock(&self.known).clone()
+    }
+
+    /// A user has begun to create a claim; whether it ever was there may stay unknown.
+    pub fn tries(&self, slot: &Slot, class: Class) {
+        lock(&self.tried).push((slot.clone(), class, Instant::now()));
+    }
+
+    /// Whether somebody tried to create such a claim, after that time if one is given.
+    pub fn tried(&self, slot: &Slot, class: Class, after: Option<Instant>) -> bool {
+        let is = |(its, of, at): &(Slot, Class, Instant)| {
+            (its, *of) == (slot, class) && after.is_none_or(|after| *at > after)
+        };
+        lock(&self.tried).iter().any(is)
     }
 
     /// What every tenant's file says.
@@ -144,8 +170,16 @@ impl Tenants {
                 name: claim.name_any(),
             },
             class: class_of(claim).context("a class of ours")?,
+            made_for: volume
+                .spec
+                .as_ref()
+                .and_then(|spec| Class::called(spec.storage_class_name.as_ref()?)),
             volume: name,
+            since: Instant::now(),
         };
+        if tenant.made_for != Some(tenant.class) {
+            tally.operation("claims that Kubernetes bound to a volume of another class, seen so");
+        }
         let held = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd()));
         let adopted = volume
             .annotations()
@@ -163,7 +197,7 @@ impl Tenants {
     /// A fresh directory holds somebody else's file: right only if policy left it there for the next claim of that name.
     fn judge(&self, tenant: &Tenant, other: &str, adopted: bool, tally: &Tally) {
         let of = lock(&self.known).get(other).cloned();
-        let left = |of: &Tenant| of.class == Class::LayoutRetain && of.slot == tenant.slot;
+        let left = |of: &Tenant| of.may_be(Fate::Kept) && of.slot == tenant.slot;
         if adopted && of.as_ref().is_some_and(left) {
             tally.operation("directories adopted with what was left in them");
         } else {
