@@ -1,4 +1,4 @@
-//! Numbers that look random and follow from a seed alone (SplitMix64, by Steele, Lea and Flood).
+//! Numbers that look random and follow from a seed alone (`SplitMix64`, by Steele, Lea and Flood).
 
 use std::ops::Range;
 use std::time::Duration;
