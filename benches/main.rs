@@ -5,8 +5,9 @@
 //! | [`process`] | the size of the binary; the time from a start to the first yes of `/readyz`; resident memory at rest |
 //! | [`burst`] | 100 claims, 16 at a time: until all are bound, and whether one was ever `Lost`; until all are gone again |
 //! | [`admission`] | what the webhook adds to creating a claim, and whom a review waits for |
+//! | [`outage`] | creating a claim while another server hangs, beside the same without |
 //!
-//! All of it on one bed, in that order: the last part leaves hundreds of claims to bind, which would disturb the others.
+//! All of it on one bed, in that order: the last parts leave hundreds of claims to bind, which would disturb the others.
 //! The bed shares the machine with this program, so figures are those of a small machine under load. Claims are created
 //! by an administrator, whom the API server's priority and fairness lets pass; Bindery's calls have no such privilege.
 //!
@@ -22,6 +23,7 @@ mod admission;
 #[allow(dead_code)]
 mod bed;
 mod burst;
+mod outage;
 mod place;
 mod process;
 mod table;
@@ -68,7 +70,8 @@ async fn measure(client: &Client, table: &mut Table) -> Result<()> {
     let at_work = AtWork::begin()?;
     burst::measure(client, table).await?;
     at_work.end(burst::CLAIMS, table).await?;
-    admission::measure(client, table).await
+    admission::measure(client, table).await?;
+    outage::measure(client, table).await
 }
 
 /// Where cargo puts what it builds.

@@ -43,6 +43,9 @@ pub enum Unit {
     /// Parts of a hundred.
     #[serde(rename = "%")]
     Percent,
+    /// One by the other.
+    #[serde(rename = "times")]
+    Ratio,
     /// Things.
     #[serde(rename = "")]
     Count,
@@ -137,6 +140,7 @@ impl Unit {
             Self::Megabytes => format!("{value:.1} MB"),
             Self::Rate => format!("{value:.1} claims/s"),
             Self::Percent => format!("{value:.0} %"),
+            Self::Ratio => format!("{value:.2}"),
             Self::Count => format!("{value}"),
         }
     }

@@ -83,6 +83,10 @@ pub struct Serve {
     #[arg(long, default_value = "5s", value_parser = duration, value_name = "TIME")]
     pub deadline: Duration,
 
+    /// How much of binding is done here; each step makes a burst of claims faster.
+    #[arg(long, value_enum, default_value_t = BinderMode::Complete, value_name = "MODE")]
+    pub binder: BinderMode,
+
     /// How long a volume that no claim has had is left alone before it is taken away; keep it above the API server's
     /// longest request.
     #[arg(long, default_value = "2m", value_parser = duration, value_name = "TIME")]
@@ -178,6 +182,17 @@ pub enum Output {
     Text,
     /// For machines: an array with an object a claim.
     Json,
+}
+
+/// How much of binding Bindery does, so that the controller manager need not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum BinderMode {
+    /// Nothing: the controller manager does all of it, slowly.
+    Off,
+    /// The claim's uid is written into its volume as soon as it appears.
+    Uid,
+    /// And the claim is completed as soon as the controller manager has marked its volume `Bound`.
+    Complete,
 }
 
 /// How log lines look.

@@ -31,6 +31,8 @@ pub struct Config {
     pub admin_listen: SocketAddr,
     /// Time for one review.
     pub deadline: Duration,
+    /// How much of binding is done here.
+    pub binder: cli::BinderMode,
     /// For volumes that no claim has had.
     pub orphan_grace: Duration,
     /// Between two looks for archives whose time is over.
@@ -64,6 +66,7 @@ impl Config {
             listen,
             admin_listen,
             deadline,
+            binder,
             orphan_grace,
             retention_interval,
             webhook_configuration,
@@ -103,6 +106,7 @@ impl Config {
             listen,
             admin_listen,
             deadline,
+            binder,
             orphan_grace,
             retention_interval,
             webhook_configuration,

@@ -18,6 +18,8 @@ pub enum Point {
     AnswerSent,
     /// The binder has written the claim's uid into the volume.
     UidSet,
+    /// The claim says that it is bound, and not yet that its phase is: half of what the controller manager left to do.
+    ClaimAnnotated,
     /// The claim is gone, and the volume is marked deleted.
     MarkedDeleted,
     /// The directory has left its place: it lies in the trash, or is an archive.
@@ -34,12 +36,13 @@ pub enum Point {
 
 impl Point {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::VolumeCreated,
         Self::DirectoryMade,
         Self::VolumeGiven,
         Self::AnswerSent,
         Self::UidSet,
+        Self::ClaimAnnotated,
         Self::MarkedDeleted,
         Self::Renamed,
         Self::TreeHalfRemoved,
@@ -57,6 +60,7 @@ impl fmt::Display for Point {
             Self::VolumeGiven => "volume-given",
             Self::AnswerSent => "answer-sent",
             Self::UidSet => "uid-set",
+            Self::ClaimAnnotated => "claim-annotated",
             Self::MarkedDeleted => "marked-deleted",
             Self::Renamed => "renamed",
             Self::TreeHalfRemoved => "tree-half-removed",

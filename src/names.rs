@@ -43,6 +43,8 @@ pub mod mark {
     pub const ATTEMPT: &str = "bindery.dev/attempt";
     /// When a repeated request for the same claim used the volume again.
     pub const TOUCHED: &str = "bindery.dev/touched";
+    /// On a claim: it is bound, and nothing is left to do (Kubernetes' own).
+    pub const BIND_COMPLETED: &str = "pv.kubernetes.io/bind-completed";
     /// Which provisioner made the volume (Kubernetes' own mark: the controller manager leaves deletion to it).
     pub const PROVISIONED_BY: &str = "pv.kubernetes.io/provisioned-by";
 }

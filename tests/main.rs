@@ -4,6 +4,8 @@ mod support;
 
 /// The claim's way in: what passes, what is refused, what is made.
 mod admission;
+/// A claim and its volume come together.
+mod binder;
 /// Claims that the webhook did not serve, and volumes that no claim has.
 mod catch_up;
 /// The claim's way out: delete, archive, retain.
@@ -15,6 +17,8 @@ mod crash_points;
 mod examples;
 /// Why a claim gets what it gets.
 mod explain;
+/// A server that hangs or is away, beside others.
+mod guard;
 /// Linux's own NFS client mounts what a volume names.
 mod kernel_client;
 /// Layouts of their own: templates, directories that are there already, one directory one volume.

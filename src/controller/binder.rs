@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::Volumes;
 use super::failure::Failure;
+use crate::cli::BinderMode;
 use crate::crash::{self, Point};
 use crate::fence::{self, add, annotate, patch, test, unset};
 use crate::names::{mark, reason};
@@ -48,10 +49,15 @@ impl Volumes {
                 Self::soon(),
             )
             .await?;
+        let uid_is_missing = volume.claim.as_ref().is_some_and(|claim| claim.uid.is_none());
+        if uid_is_missing && self.binder == BinderMode::Off {
+            // The controller manager writes it in its own time, and this is asked again.
+            return Ok(());
+        }
         self.may_act()?;
         // The very object, and what it said when the claim was held against it.
         let mut operations = vec![fence::uid(volume), fence::marked(mark::ATTEMPT, volume.attempt.clone())];
-        if volume.claim.as_ref().is_some_and(|claim| claim.uid.is_none()) {
+        if uid_is_missing {
             operations.push(test("/spec/claimRef/uid", Value::Null));
             operations.push(add("/spec/claimRef/uid", json!(claim.uid)));
         }

@@ -1,7 +1,7 @@
 //! Claims that the webhook did not give a volume: Bindery was away, the claim was queued, its namespace was exempt.
 //!
-//! Trigger: a claim of one of our classes without a volume, every change of a class or of the claim's namespace, and a
-//! volume that is gone.
+//! Trigger: a claim of one of our classes without a volume, every change of a class or of the claim's namespace, a
+//! volume that is gone, and a server that answers again.
 //! The decision and the effects are the webhook's. The volume's name comes from the claim's uid, so that every try, on
 //! whichever replica, means the same volume; a volume that an earlier call made for the claim is finished first. When the
 //! directory is there the volume names the claim, and the controller manager binds the two. A refusal becomes an Event,
@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use uuid::Uuid;
 
+use super::backlog;
 use super::failure::{Pauses, fault};
 use super::gate::Gates;
 use super::lease::Term;
@@ -31,11 +32,12 @@ use crate::policy::claim::{Claim, Name};
 use crate::policy::class::{Class, Defaults};
 use crate::policy::decide::{Decision, Facts, Verdict, decide};
 use crate::provision::{self, Provisioner};
+use crate::storage::guard::Outages;
 use crate::volume::{NewVolume, Volume};
 
 /// Time for one claim. Nobody waits for it at a terminal.
 const DEADLINE: Duration = Duration::from_secs(20);
-/// While a claim waits for its pod to be scheduled, or for nothing in particular.
+/// While a claim waits for nothing that is told when it comes.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// What the loop works with.
@@ -46,6 +48,8 @@ pub struct CatchUp {
     pub defaults: Defaults,
     /// What people read.
     pub events: Events,
+    /// Which NFS servers are down.
+    pub outages: Outages,
     /// Who goes first.
     pub gates: Gates,
     /// How long each failing claim waits.
@@ -100,6 +104,7 @@ pub async fn run(catch_up: Arc<CatchUp>, stop: CancellationToken) {
                 .into_iter()
                 .map(|claim| ObjectRef::from(&*claim))
         })
+        .reconcile_on(backlog::claims(&catch_up))
         // The gates limit what runs at once.
         .with_config(controller::Config::default().concurrency(0))
         .graceful_shutdown_on(stop.cancelled_owned())
@@ -109,14 +114,14 @@ pub async fn run(catch_up: Arc<CatchUp>, stop: CancellationToken) {
 }
 
 /// Whether a claim may be one of those, as far as the watch knows.
-fn is_waiting(claim: &PersistentVolumeClaim) -> bool {
+pub(super) fn is_waiting(claim: &PersistentVolumeClaim) -> bool {
     let phase = claim.status.as_ref().and_then(|status| status.phase.as_deref());
     claim.metadata.deletion_timestamp.is_none()
         && phase.is_none_or(|phase| phase == "Pending")
         && class_of(claim).is_some()
 }
 
-fn class_of(claim: &PersistentVolumeClaim) -> Option<&String> {
+pub(super) fn class_of(claim: &PersistentVolumeClaim) -> Option<&String> {
     let beta = claim.annotations().get(crate::names::annotation::BETA_CLASS);
     beta.or(claim.spec.as_ref()?.storage_class_name.as_ref())
         .filter(|name| !name.is_empty())
@@ -130,15 +135,20 @@ async fn turn(stored: Arc<PersistentVolumeClaim>, catch_up: Arc<CatchUp>) -> Res
     let span = tracing::info_span!("catch-up", claim = format!("{namespace}/{name}"));
     let stored = Claim::read(&stored, &namespace);
     Box::pin(catch_up.look_at(&stored, &name).instrument(span)).await?;
-    catch_up.pauses.end(&key(&stored, &name));
+    catch_up.pauses.end(&key(&stored.namespace, &name));
     Ok(Action::await_change())
 }
 
 fn failed(claim: Arc<PersistentVolumeClaim>, failure: &Failure, catch_up: Arc<CatchUp>) -> Action {
     let name = claim.name_any();
     let claim = Claim::read(&claim, &claim.namespace().unwrap_or_default());
-    let (_, pause) = catch_up.pauses.next(&key(&claim, &name));
-    let pause = pause.min(LONGEST_PAUSE);
+    let (_, pause) = catch_up.pauses.next(&key(&claim.namespace, &name));
+    // Counted before it is looked at: whoever is told that a server is down hears when it is back.
+    let server = claim.class.as_ref().and_then(|class| catch_up.server_of(class));
+    let pause = match server {
+        Some(server) if catch_up.outages.has(&server) => pause,
+        _ => pause.min(LONGEST_PAUSE),
+    };
     let cause = match failure {
         Failure::Provision(provision::Failure::Storage(error)) => fault(error.fault),
         Failure::Provision(provision::Failure::Leaving(_)) => "Leaving",
@@ -155,11 +165,18 @@ fn failed(claim: Arc<PersistentVolumeClaim>, failure: &Failure, catch_up: Arc<Ca
     Action::requeue(pause)
 }
 
-fn key(claim: &Claim, name: &str) -> String {
-    format!("{}/{name}", claim.namespace)
+pub(super) fn key(namespace: &str, name: &str) -> String {
+    format!("{namespace}/{name}")
 }
 
 impl CatchUp {
+    /// The server that a class names, as far as the watch knows.
+    pub(super) fn server_of(&self, class: &str) -> Option<String> {
+        let class = self.provisioner.cluster.classes.get(&ObjectRef::new(class))?;
+        let class = Class::read(&class, &self.defaults).ok()?;
+        Some(class.share.server().to_owned())
+    }
+
     async fn look_at(&self, stored: &Claim, name: &str) -> Result<(), Failure> {
         let cluster = &self.provisioner.cluster;
         let Some(class_name) = &stored.class else { return Ok(()) };
@@ -174,7 +191,10 @@ impl CatchUp {
         }
         // A class with mistakes has no server; its claims are refused soon enough.
         let server = Class::read(&class, &self.defaults).map_or(String::new(), |class| class.share.server().to_owned());
-        let _pass = self.gates.enter(&server, stored.created).await;
+        let turn = self.gates.enter(&server, stored.created);
+        let Some(_pass) = self.term.stop.run_until_cancelled(turn).await else {
+            return Ok(());
+        };
         let Some(claim) = cluster.claim(&stored.namespace, name).await? else {
             return Ok(());
         };

@@ -62,6 +62,14 @@ impl Pauses {
         )
     }
 
+    /// Whether an object waits after a failure.
+    pub fn has(&self, object: &str) -> bool {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains_key(object)
+    }
+
     /// A turn went well.
     pub fn end(&self, volume: &str) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(volume);

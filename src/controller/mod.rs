@@ -2,12 +2,15 @@
 //!
 //! One queue keyed by volume: an event of the volume, or of the claim that names it, makes it due. Each turn reads the
 //! volume, plans one step ([`crate::policy::plan`]) and carries it out; no volume has two steps at once. A step that
-//! fails is tried again with a growing pause of its own.
+//! fails is tried again with a growing pause of its own, or when a server that was down answers again. Servers wait for
+//! nobody but their own.
 
+mod backlog;
 mod binder;
 pub mod catch_up;
 mod classes;
 mod cleanup;
+mod complete;
 mod failure;
 mod fate;
 pub mod gate;
@@ -34,8 +37,9 @@ use tracing::Instrument;
 use self::catch_up::CatchUp;
 use self::failure::Failure;
 pub use self::failure::Pauses;
-use self::gate::Gates;
+use self::gate::{Gates, Pass};
 use self::lease::Term;
+use crate::cli::BinderMode;
 use crate::cluster::Cluster;
 use crate::crash::{self, Point};
 use crate::fence;
@@ -47,12 +51,14 @@ use crate::policy::class::Defaults;
 use crate::policy::plan::{Holder, Plan, plan};
 use crate::provision::Provisioner;
 use crate::storage::Storage;
+use crate::storage::guard::Outages;
 use crate::volume::{Us, Volume};
 
 /// Claims that are caught up with at once, for each NFS server.
 const CATCHING_UP: usize = 8;
-/// Volumes that are worked on at once.
-const PARALLEL: u16 = 16;
+/// Volumes that are worked on at once, for each NFS server: so many that wait for their claims, and so many on their way
+/// out, which may have large trees to remove.
+const PARALLEL: usize = 16;
 /// Time for one call to an NFS server. Nobody waits for it at a terminal.
 const STORAGE_CALL: Duration = Duration::from_secs(20);
 
@@ -64,8 +70,12 @@ pub struct Loops {
     pub defaults: Defaults,
     /// What people read.
     pub events: Events,
+    /// Which NFS servers are down.
+    pub outages: Outages,
     /// Nested directories of volumes that another program made may be deleted.
     pub delete_nested: bool,
+    /// How much of binding is done here.
+    pub binder: BinderMode,
     /// How long a volume that no claim has had is left alone.
     pub orphan_grace: Duration,
     /// Between two rounds to look for archives whose time is over.
@@ -92,8 +102,16 @@ pub struct Volumes {
     pub tasks: Tasks,
     /// Whether this replica may still act.
     pub term: Term,
+    /// Which NFS servers are down.
+    pub outages: Outages,
+    /// Who goes first.
+    pub gates: Gates,
+    /// The same of volumes on their way out.
+    pub gates_out: Gates,
     /// How long each failing volume waits.
     pub pauses: Pauses,
+    /// How much of binding is done here.
+    pub binder: BinderMode,
     /// How long a volume that no claim has had is left alone.
     pub orphan_grace: Duration,
     /// Between two rounds to look for archives whose time is over.
@@ -133,7 +151,11 @@ impl Loops {
             delete_nested: self.delete_nested,
             tasks,
             term,
+            outages: self.outages.clone(),
+            gates: Gates::new(PARALLEL),
+            gates_out: Gates::new(PARALLEL),
             pauses: Pauses::default(),
+            binder: self.binder,
             orphan_grace: self.orphan_grace,
             retention_interval: self.retention_interval,
         }
@@ -144,6 +166,7 @@ impl Loops {
             provisioner: self.provisioner.clone(),
             defaults: self.defaults.clone(),
             events: self.events.clone(),
+            outages: self.outages.clone(),
             gates: Gates::new(CATCHING_UP),
             pauses: Pauses::default(),
             term,
@@ -154,12 +177,15 @@ impl Loops {
 async fn look_after(volumes: Arc<Volumes>, stop: CancellationToken) {
     let cluster = volumes.cluster.clone();
     let (watched, claims) = (cluster.volumes.events(), cluster.claims.events());
+    let back = backlog::volumes(&volumes);
     Controller::for_stream(watched, cluster.volumes.store().clone())
         .watches_stream(claims, |claim: PersistentVolumeClaim| {
             let name = claim.spec.and_then(|spec| spec.volume_name);
             name.filter(|name| !name.is_empty()).map(|name| ObjectRef::new(&name))
         })
-        .with_config(controller::Config::default().concurrency(PARALLEL))
+        .reconcile_on(back)
+        // The gates limit what runs at once.
+        .with_config(controller::Config::default().concurrency(0))
         .graceful_shutdown_on(stop.cancelled_owned())
         .run(
             turn,
@@ -173,6 +199,16 @@ async fn look_after(volumes: Arc<Volumes>, stop: CancellationToken) {
 }
 
 async fn turn(volume: Arc<PersistentVolume>, volumes: Arc<Volumes>) -> Result<Action, Failure> {
+    // Thousands may wait here, so what comes after is on the heap, and made when it begins.
+    let _pass = volumes.enter(&volume).await?;
+    let Some(volume) = volumes.cluster.volumes.get(&ObjectRef::from(&*volume)) else {
+        // It went meanwhile.
+        return Ok(Action::await_change());
+    };
+    Box::pin(take_turn(volume, Arc::clone(&volumes))).await
+}
+
+async fn take_turn(volume: Arc<PersistentVolume>, volumes: Arc<Volumes>) -> Result<Action, Failure> {
     let (object, volume) = (&volume, Volume::read(&volume));
     let claim = volume
         .claim
@@ -183,7 +219,7 @@ async fn turn(volume: Arc<PersistentVolume>, volumes: Arc<Volumes>) -> Result<Ac
         if volumes.take_over(object).await? {
             return Ok(Action::await_change());
         }
-        volumes.step(&volume).await
+        volumes.step(object, &volume).await
     };
     let next = step.instrument(span).await?;
     volumes.pauses.end(&volume.name);
@@ -191,7 +227,19 @@ async fn turn(volume: Arc<PersistentVolume>, volumes: Arc<Volumes>) -> Result<Ac
 }
 
 impl Volumes {
-    async fn step(&self, volume: &Volume) -> Result<Action, Failure> {
+    /// Waits for the volume's turn among those of its server.
+    async fn enter(&self, volume: &PersistentVolume) -> Result<Pass, Failure> {
+        let nfs = volume.spec.as_ref().and_then(|spec| spec.nfs.as_ref());
+        let server = nfs.map_or("", |nfs| &nfs.server);
+        let (gates, since) = match &volume.metadata.deletion_timestamp {
+            Some(deleted) => (&self.gates_out, Some(deleted)),
+            None => (&self.gates, volume.metadata.creation_timestamp.as_ref()),
+        };
+        let turn = gates.enter(server, since.map(|since| since.0));
+        self.term.stop.run_until_cancelled(turn).await.ok_or(Failure::Stopping)
+    }
+
+    async fn step(&self, object: &PersistentVolume, volume: &Volume) -> Result<Action, Failure> {
         let next = self.plan(volume).await?;
         self.may_act()?;
         match next {
@@ -202,21 +250,25 @@ impl Volumes {
                 fence::delete(&self.api(), volume).await?;
                 crash::point(Point::MarkedDeleted);
             }
-            (Plan::Orphan, _) if self.remaining(volume).is_none() => self.remove_orphan(volume).await?,
+            (Plan::Orphan, _) if Self::remaining(volume, self.orphan_grace).is_none() => {
+                self.remove_orphan(volume).await?;
+            }
             (Plan::Orphan | Plan::Waits, _) => {
-                return Ok(Action::requeue(self.remaining(volume).unwrap_or(self.orphan_grace)));
+                let left = Self::remaining(volume, self.orphan_grace);
+                return Ok(Action::requeue(left.unwrap_or(self.orphan_grace)));
             }
             (Plan::Dispose(_), _) => self.dispose_live(&volume.name).await?,
-            (Plan::Leave | Plan::LookAtClaim | Plan::Bind { .. } | Plan::Undo(_), _) => {}
+            (Plan::Leave, _) => return self.complete(object, volume).await,
+            (Plan::LookAtClaim | Plan::Bind { .. } | Plan::Undo(_), _) => {}
         }
         Ok(Action::await_change())
     }
 
-    /// How much of its grace a volume has left that no claim has had.
-    fn remaining(&self, volume: &Volume) -> Option<Duration> {
+    /// How much of `grace` is left since a call has made the volume or touched it last.
+    fn remaining(volume: &Volume, grace: Duration) -> Option<Duration> {
         let since = volume.since?;
         let age = Duration::try_from(Timestamp::now().duration_since(since)).unwrap_or_default();
-        self.orphan_grace.checked_sub(age).filter(|left| !left.is_zero())
+        grace.checked_sub(age).filter(|left| !left.is_zero())
     }
 
     /// Its claim was looked at live a moment ago. A call that uses the volume again changes its version, and this fails.

@@ -201,6 +201,11 @@ impl Bindery {
         }
     }
 
+    /// Where its probes and metrics are.
+    pub fn admin(&self) -> &str {
+        &self.admin
+    }
+
     /// Stops it where it stands, and the rest of the world goes on.
     pub fn pause(&self) {
         self.signal("-STOP");
@@ -217,6 +222,20 @@ impl Bindery {
             self.log().contains(words).then_some(())
         })
         .await;
+    }
+
+    /// Waits until it knows that an NFS server does not answer.
+    pub async fn until_down(&self, server: &str) {
+        let line = format!("bindery_nfs_server_down{{server=\"{server}\"}} 1");
+        eventually(&format!("{server} is known to be down"), async || {
+            self.metrics().await.contains(&line).then_some(())
+        })
+        .await;
+    }
+
+    /// Its metrics.
+    pub async fn metrics(&self) -> String {
+        get(&self.admin, "/metrics").await.expect("metrics")
     }
 
     fn signal(&self, signal: &str) {

@@ -1,0 +1,81 @@
+//! Binding: a claim comes to its volume, fast, and is never for a moment anything but Pending or Bound.
+
+use std::collections::BTreeSet;
+
+use futures::{StreamExt, TryStreamExt};
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use kube::api::{WatchEvent, WatchParams};
+use serde_json::json;
+
+use crate::support::bindery::{Bindery, get};
+use crate::support::scene::Scene;
+
+#[tokio::test]
+async fn every_mode_of_the_binder_binds_and_no_claim_is_ever_lost() {
+    for mode in ["off", "uid", "complete"] {
+        let bindery = Bindery::start(&[&format!("--binder={mode}")]).await;
+        let scene = Scene::of(&bindery.provisioner).await;
+        let names: Vec<String> = (0..20).map(|turn| format!("data-{turn}")).collect();
+        let seen = watch_until_bound(&scene, names.len());
+        let burst = async {
+            let created = futures::stream::iter(&names).map(|name| scene.create(scene.claim(name)));
+            created.buffer_unordered(8).try_collect::<Vec<_>>().await.unwrap();
+            for name in &names {
+                scene.until_bound(name).await;
+            }
+        };
+        let (seen, ()) = futures::join!(seen, burst);
+        assert_eq!(
+            seen,
+            BTreeSet::from(["Bound".to_owned(), "Pending".to_owned()]),
+            "{mode}"
+        );
+        let metrics = get(bindery.admin(), "/metrics").await.unwrap();
+        let completed = metrics.contains(r#"bindery_volume_steps_total{outcome="completed"}"#);
+        assert_eq!(completed, mode == "complete", "{mode}: {metrics}");
+        bindery.unregister().await;
+    }
+}
+
+/// Every phase that a claim of the scene is in, until so many are bound.
+async fn watch_until_bound(scene: &Scene, count: usize) -> BTreeSet<String> {
+    let claims = scene.claims();
+    let mut changes = claims.watch(&WatchParams::default(), "0").await.unwrap().boxed();
+    let (mut seen, mut bound) = (BTreeSet::new(), BTreeSet::new());
+    while bound.len() < count {
+        let change = changes.next().await.expect("the watch goes on").expect("a change");
+        if let WatchEvent::Added(claim) | WatchEvent::Modified(claim) = change {
+            let phase = phase(&claim);
+            if phase == "Bound" {
+                bound.insert(claim.metadata.name.clone());
+            }
+            seen.insert(phase);
+        }
+    }
+    seen
+}
+
+fn phase(claim: &PersistentVolumeClaim) -> String {
+    let phase = claim.status.as_ref().and_then(|status| status.phase.clone());
+    phase.unwrap_or("Pending".to_owned())
+}
+
+#[tokio::test]
+async fn a_claim_that_bindery_completes_says_what_the_controller_manager_would() {
+    let scene = Scene::new().await;
+    let asked = scene.claim_with(
+        "data",
+        json!({"spec": {"accessModes": ["ReadWriteOnce", "ReadOnlyMany"]}}),
+    );
+    let (claim, volume) = scene.bound(asked).await;
+    let annotations = claim.metadata.annotations.unwrap();
+    assert_eq!(
+        annotations.get("pv.kubernetes.io/bind-completed").map(String::as_str),
+        Some("yes")
+    );
+    let (status, spec) = (claim.status.unwrap(), volume.spec.unwrap());
+    assert_eq!(
+        (status.access_modes, status.capacity),
+        (spec.access_modes, spec.capacity)
+    );
+}
