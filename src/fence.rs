@@ -10,6 +10,7 @@ use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use serde_json::{Value, json};
 
+use crate::crash::{self, Point};
 use crate::names::{self, mark};
 use crate::volume::Volume;
 
@@ -57,6 +58,7 @@ pub async fn close(
 /// has looked for its directory.
 pub async fn take_back(volumes: &Api<PersistentVolume>, name: &str, which: PatchOperation) -> kube::Result<()> {
     let mut closed = Some(close(volumes, name, which).await?);
+    crash::point(Point::Fenced);
     while let Some(volume) = closed.as_ref().map(Volume::read) {
         // By now the cleanup may have let it go, or its claim may have it finished.
         if volume.claim.as_ref().and_then(|claim| claim.uid.as_deref()) != Some(names::FENCE) || volume.deleting {

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use super::Volumes;
 use super::failure::Failure;
 use crate::cli::BinderMode;
+use crate::crash::{self, Point};
 use crate::fence::{self, annotate, is_gone, is_taken, patch};
 use crate::names::mark;
 use crate::volume::{Phase, Volume};
@@ -46,6 +47,7 @@ impl Volumes {
         if is_over(annotated)? {
             return Ok(Action::await_change());
         }
+        crash::point(Point::ClaimAnnotated);
         let status = json!({
             "metadata": {"uid": claim.uid},
             "status": {

@@ -13,6 +13,7 @@ mod cleanup;
 mod complete;
 mod depots;
 mod failure;
+mod fate;
 pub mod gate;
 mod grace;
 mod ignored;
@@ -43,6 +44,7 @@ use self::grace::Grace;
 use self::lease::Term;
 use crate::cli::BinderMode;
 use crate::cluster::Cluster;
+use crate::crash::{self, Point};
 use crate::fence;
 use crate::ops::events::Events;
 use crate::ops::metrics::Metrics;
@@ -250,7 +252,10 @@ impl Volumes {
             (Plan::Bind { .. }, Some(claim)) => self.bind_live(&volume.name, &claim).await?,
             (Plan::Undo(difference), Some(claim)) => self.undo(volume, &claim, &difference).await?,
             (Plan::Broken(wrong), _) => return Err(Failure::Broken(wrong)),
-            (Plan::MarkDeleted, _) => fence::delete(&self.api(), volume).await?,
+            (Plan::MarkDeleted, _) => {
+                fence::delete(&self.api(), volume).await?;
+                crash::point(Point::MarkedDeleted);
+            }
             (Plan::Orphan, _) if self.grace.left(volume, self.orphan_grace).is_none() => {
                 self.remove_orphan(volume).await?;
             }

@@ -17,6 +17,7 @@ use serde_json::json;
 use tokio::time::{Instant, timeout_at};
 
 use crate::cluster::Cluster;
+use crate::crash::{self, Point};
 use crate::fence;
 use crate::names::mark;
 use crate::ops::metrics::Metrics;
@@ -130,6 +131,7 @@ impl Provisioner {
             }
             created => created?,
         }
+        crash::point(Point::VolumeCreated);
         if let Err(failure) = self.make(new, origin, deadline).await {
             match &failure {
                 Failure::Storage(error) if error.outcome == Outcome::Unknown => self.close(new),
@@ -137,10 +139,12 @@ impl Provisioner {
             }
             return Err(failure);
         }
+        crash::point(Point::DirectoryMade);
         if let Some(uid) = &new.claim_uid {
             let volumes = self.volumes();
             let give = fence::give(&volumes, &new.name, &new.attempt, uid);
             self.in_time("give a volume to its claim", deadline, give).await?;
+            crash::point(Point::VolumeGiven);
         }
         let adopted = found.filter(|found| origin == Origin::Adopted && found.mode != new.attributes.mode);
         let keeps = |found: Found| {
