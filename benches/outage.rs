@@ -20,7 +20,7 @@ use crate::table::{Expected, Table, Unit};
 use crate::times::Times;
 
 /// Claims in a round, of which there are two of each kind.
-const CLAIMS: u32 = 100;
+const CLAIMS: u32 = 60;
 /// Claims of the other class that are under way at once.
 const BESIDE: usize = 8;
 /// Between two of each of these.
@@ -45,7 +45,7 @@ pub async fn measure(client: &Client, table: &mut Table) -> Result<()> {
         with.extend(beside(&place, &format!("with-{round}"), &ours, &hangs).await?);
     }
     let (without, with): (Times, Times) = (without.into_iter().collect(), with.into_iter().collect());
-    let mut part = table.part("Creating a claim while another server hangs, 200 of each kind");
+    let mut part = table.part("Creating a claim while another server hangs, 120 of each kind");
     for (quantile, name, expected) in [(0.5, "p50", 1.25), (0.99, "p99", 2.0)] {
         let (without, with) = (without.quantile(quantile), with.quantile(quantile));
         part.note(
