@@ -154,7 +154,7 @@ fn failed(claim: Arc<PersistentVolumeClaim>, failure: &Failure, catch_up: Arc<Ca
         Failure::Provision(provision::Failure::Leaving(_)) => "Leaving",
         Failure::Provision(_) | Failure::Api(_) => "Api",
     };
-    let note = format!("{failure}. It is tried again");
+    let note = format!("{}. It is tried again", failure.to_string().trim_end_matches('.'));
     let events = catch_up.events.clone();
     let tasks = catch_up.provisioner.tasks.clone();
     tasks.spawn(async move {
