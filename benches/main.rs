@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`process`] | the size of the binary; the time from a start to the first yes of `/readyz`; resident memory at rest |
 //! | [`burst`] | 100 claims, 16 at a time: until all are bound, and whether one was ever `Lost`; until all are gone again |
+//! | [`trees`] | directories with 100,000 files that go with their claim: how fast, and the most memory that it took |
 //! | [`admission`] | what the webhook adds to creating a claim, and whom a review waits for |
 //! | [`outage`] | creating a claim while another server hangs, beside the same without |
 //!
@@ -28,6 +29,7 @@ mod place;
 mod process;
 mod table;
 mod times;
+mod trees;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -70,6 +72,7 @@ async fn measure(client: &Client, table: &mut Table) -> Result<()> {
     let at_work = AtWork::begin()?;
     burst::measure(client, table).await?;
     at_work.end(burst::CLAIMS, table).await?;
+    trees::measure(client, table).await?;
     admission::measure(client, table).await?;
     outage::measure(client, table).await
 }

@@ -32,6 +32,7 @@ impl Volumes {
             return Ok(Action::await_change());
         }
         let Some(claim) = self.pending(volume) else {
+            self.grace.end(volume);
             return Ok(Action::await_change());
         };
         if volume.phase != Phase::Bound {
@@ -88,7 +89,7 @@ impl Volumes {
     /// Any write makes the controller manager look at the volume again; some of its versions lose a race with themselves,
     /// and then look after 15 s only.
     async fn remind(&self, volume: &Volume) -> Result<Action, Failure> {
-        if let Some(left) = Self::remaining(volume, PATIENCE) {
+        if let Some(left) = self.grace.left(volume, PATIENCE) {
             return Ok(Action::requeue(left));
         }
         let now = jiff::Timestamp::now().to_string();

@@ -15,6 +15,8 @@ use crate::volume::{Phase, Volume};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+/// So many objects are remembered.
+const MOST: usize = 10_000;
 /// So often in a row is no coincidence any more.
 const PERSISTENT: u32 = 5;
 
@@ -54,6 +56,10 @@ impl Pauses {
     /// One more failure: how many in a row there were, and the pause after it.
     pub fn next(&self, volume: &str) -> (u32, Duration) {
         let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if failures.len() >= MOST {
+            // Of objects that are gone nobody says that they have ended.
+            failures.clear();
+        }
         let count = failures.entry(volume.to_owned()).or_default();
         *count += 1;
         (
@@ -82,7 +88,8 @@ impl Volumes {
         let volume = Volume::read(volume);
         let (times, pause) = self.pauses.next(&volume.name);
         let told = match failure {
-            Failure::Stopping => return Action::await_change(),
+            // Should the term go on after all, nothing is forgotten.
+            Failure::Stopping => return Action::requeue(FIRST_PAUSE),
             Failure::NotTakenOver(why) => return self.not_taken_over(volume, why),
             Failure::Neighbour(_) if times < PERSISTENT => return Action::requeue(pause),
             // Somebody was faster; the volume's own event brings the new state. Unless it is always so.

@@ -11,11 +11,14 @@ pub mod catch_up;
 mod classes;
 mod cleanup;
 mod complete;
+mod depots;
 mod failure;
 mod fate;
 pub mod gate;
+mod grace;
 mod ignored;
 pub mod lease;
+mod leave;
 mod overlap;
 pub mod registration;
 mod retention;
@@ -25,7 +28,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
-use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use kube::Api;
 use kube::runtime::controller::{self, Action, Controller};
@@ -38,6 +40,7 @@ use self::catch_up::CatchUp;
 use self::failure::Failure;
 pub use self::failure::Pauses;
 use self::gate::{Gates, Pass};
+use self::grace::Grace;
 use self::lease::Term;
 use crate::cli::BinderMode;
 use crate::cluster::Cluster;
@@ -108,6 +111,8 @@ pub struct Volumes {
     pub gates: Gates,
     /// The same of volumes on their way out.
     pub gates_out: Gates,
+    /// How long volumes have been as they are.
+    pub grace: Grace,
     /// How long each failing volume waits.
     pub pauses: Pauses,
     /// How much of binding is done here.
@@ -154,6 +159,7 @@ impl Loops {
             outages: self.outages.clone(),
             gates: Gates::new(PARALLEL),
             gates_out: Gates::new(PARALLEL),
+            grace: Grace::default(),
             pauses: Pauses::default(),
             binder: self.binder,
             orphan_grace: self.orphan_grace,
@@ -250,11 +256,11 @@ impl Volumes {
                 fence::delete(&self.api(), volume).await?;
                 crash::point(Point::MarkedDeleted);
             }
-            (Plan::Orphan, _) if Self::remaining(volume, self.orphan_grace).is_none() => {
+            (Plan::Orphan, _) if self.grace.left(volume, self.orphan_grace).is_none() => {
                 self.remove_orphan(volume).await?;
             }
             (Plan::Orphan | Plan::Waits, _) => {
-                let left = Self::remaining(volume, self.orphan_grace);
+                let left = self.grace.left(volume, self.orphan_grace);
                 return Ok(Action::requeue(left.unwrap_or(self.orphan_grace)));
             }
             (Plan::Dispose(_), _) => self.dispose_live(&volume.name).await?,
@@ -264,16 +270,10 @@ impl Volumes {
         Ok(Action::await_change())
     }
 
-    /// How much of `grace` is left since a call has made the volume or touched it last.
-    fn remaining(volume: &Volume, grace: Duration) -> Option<Duration> {
-        let since = volume.since?;
-        let age = Duration::try_from(Timestamp::now().duration_since(since)).unwrap_or_default();
-        grace.checked_sub(age).filter(|left| !left.is_zero())
-    }
-
     /// Its claim was looked at live a moment ago. A call that uses the volume again changes its version, and this fails.
     async fn remove_orphan(&self, volume: &Volume) -> Result<(), Failure> {
         fence::delete(&self.api(), volume).await?;
+        self.grace.end(volume);
         tracing::info!("no claim has asked for this volume: it is taken away");
         self.metrics.step("orphan");
         Ok(())

@@ -4,9 +4,12 @@
 //! here, once, and storage takes nothing else. `Share::parse("nas1", "/export/")` is `nas1:/export`;
 //! `Directory::parse("team-a/data")` is two segments; `Directory::parse("../x")` says what is wrong with it.
 
+mod depot;
 mod own;
 
 use std::fmt;
+
+pub use self::depot::Depot;
 
 /// The longest name that NFS servers take, in bytes (their file systems' `NAME_MAX`).
 const LONGEST_SEGMENT: usize = 255;

@@ -97,8 +97,8 @@ impl Failure {
 impl Provisioner {
     /// Makes the volume and its directory. What is particular to this claim and would surprise its user is a warning.
     ///
-    /// After success both are there. After a failure nothing is there, or a volume that no claim has: undone a moment later,
-    /// or, if the NFS server may still carry out what it was asked, fenced and left for the claim or for the orphan loop.
+    /// After success both are there. After a failure nothing is there, or a volume that no claim has: taken back a moment
+    /// later, or, if the NFS server may still carry out what it was asked, fenced and left for the claim or as an orphan.
     /// After a crash the volume, if it exists, is such a one.
     pub async fn provision(&self, new: &NewVolume, deadline: Instant) -> Result<Vec<String>, Failure> {
         let claim = self.claim_asks(new, deadline);
@@ -116,6 +116,11 @@ impl Provisioner {
         let mut origin = if found.is_some() { Origin::Adopted } else { Origin::New };
         match self.create(new, origin, deadline).await {
             Err(Failure::Api(_, error)) if fence::is_taken(&error) => match self.earlier(new, deadline).await? {
+                // It was there before that call, too, and that call was denied it.
+                Some(Origin::Adopted) if new.existing == ExistingDirectory::Deny => {
+                    self.abandon(new);
+                    return Err(exists());
+                }
                 Some(earlier) => origin = earlier,
                 None => return Ok(Vec::new()),
             },

@@ -15,6 +15,7 @@ use crate::stage::{Class, Fate};
 use crate::tenants::{Tenant, Tenants, class_of, files, place};
 
 const TRASH: &str = ".bindery-trash";
+const OWN: &str = ".bindery-";
 const ARCHIVED: &str = "archived-";
 
 /// The whole world, looked at once.
@@ -70,6 +71,8 @@ impl<'a> World<'a> {
             let path = export.join(&name);
             if name == TRASH {
                 self.trash = entries(&path)?;
+            } else if name.starts_with(OWN) {
+                self.broken.push(format!("{name} is there"));
             } else if name.starts_with(ARCHIVED) || Class::ALL.iter().any(|class| name.starts_with(class.name())) {
                 self.directories.insert(name, files(&path)?);
             } else {
