@@ -51,6 +51,7 @@ impl Volumes {
         }
         crash::point(Point::Renamed);
         tracing::debug!(volume = volume.name, ?moved, %to, "left the live path");
+        crash::point(Point::Renamed);
         // A call without an answer may have been carried out.
         if !matches!(moved, Ok(Moved::Missing | Moved::Another(_))) && !self.still_leaves(volume).await? {
             self.put_back(volume, record, identity, &to).await?;
