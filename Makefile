@@ -58,7 +58,7 @@ clippy:
 
 # Before minutes are spent on building: tests and chaos freeze and kill NFS servers, and look at files of every owner.
 root:
-	@[ "$$(id -u)" = 0 ] || { echo "  make test needs to be root: its tests start, freeze and kill NFS servers. make demo does not." >&2; exit 1; }
+	@[ "$$(id -u)" = 0 ] || { echo "  make test and make chaos need to be root: they start, freeze and kill NFS servers. make demo does not." >&2; exit 1; }
 
 # What the machine must have; silent and quick when it has.
 ready:

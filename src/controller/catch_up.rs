@@ -162,7 +162,7 @@ fn failed(claim: Arc<PersistentVolumeClaim>, failure: &Failure, catch_up: Arc<Ca
         // Should the term go on after all, nothing is forgotten.
         Failure::Stopping => return Action::requeue(pause),
     };
-    let note = format!("{failure}. It is tried again");
+    let note = format!("{}. It is tried again", failure.to_string().trim_end_matches('.'));
     let events = catch_up.events.clone();
     let tasks = catch_up.provisioner.tasks.clone();
     tasks.spawn(async move {

@@ -49,6 +49,7 @@ impl Volumes {
             self.may_act()?;
             moved = self.move_away(record, identity, &to).await;
         }
+        crash::point(Point::Renamed);
         tracing::debug!(volume = volume.name, ?moved, %to, "left the live path");
         crash::point(Point::Renamed);
         // A call without an answer may have been carried out.

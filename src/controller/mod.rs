@@ -11,6 +11,7 @@ pub mod catch_up;
 mod classes;
 mod cleanup;
 mod complete;
+mod concern;
 mod depots;
 mod failure;
 mod fate;
@@ -37,6 +38,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use self::catch_up::CatchUp;
+use self::concern::concerned;
 use self::failure::Failure;
 pub use self::failure::Pauses;
 use self::gate::{Gates, Pass};
@@ -183,12 +185,9 @@ impl Loops {
 async fn look_after(volumes: Arc<Volumes>, stop: CancellationToken) {
     let cluster = volumes.cluster.clone();
     let (watched, claims) = (cluster.volumes.events(), cluster.claims.events());
-    let back = backlog::volumes(&volumes);
+    let (back, known) = (backlog::volumes(&volumes), cluster.volumes.store().clone());
     Controller::for_stream(watched, cluster.volumes.store().clone())
-        .watches_stream(claims, |claim: PersistentVolumeClaim| {
-            let name = claim.spec.and_then(|spec| spec.volume_name);
-            name.filter(|name| !name.is_empty()).map(|name| ObjectRef::new(&name))
-        })
+        .watches_stream(claims, move |claim: PersistentVolumeClaim| concerned(&claim, &known))
         .reconcile_on(back)
         // The gates limit what runs at once.
         .with_config(controller::Config::default().concurrency(0))

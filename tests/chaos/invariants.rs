@@ -15,6 +15,7 @@ use crate::stage::{Class, Fate};
 use crate::tenants::{Tenant, Tenants, class_of, files, place};
 
 const TRASH: &str = ".bindery-trash";
+const OWN: &str = ".bindery-";
 const ARCHIVED: &str = "archived-";
 
 /// The whole world, looked at once.
@@ -70,6 +71,8 @@ impl<'a> World<'a> {
             let path = export.join(&name);
             if name == TRASH {
                 self.trash = entries(&path)?;
+            } else if name.starts_with(OWN) {
+                self.broken.push(format!("{name} is there"));
             } else if name.starts_with(ARCHIVED) || Class::ALL.iter().any(|class| name.starts_with(class.name())) {
                 self.directories.insert(name, files(&path)?);
             } else {
@@ -98,6 +101,9 @@ impl<'a> World<'a> {
         anyhow::ensure!(claim.metadata.deletion_timestamp.is_none(), "is still being deleted");
         let phase = claim.status.as_ref().and_then(|status| status.phase.as_deref());
         let name = claim.spec.as_ref().and_then(|spec| spec.volume_name.as_deref());
+        if phase == Some("Pending") && self.place_is_kept(claim) {
+            return Ok(());
+        }
         anyhow::ensure!(phase == Some("Bound"), "is {phase:?}, its volume {name:?}");
         let volume = self.volumes.get(name.context("names no volume")?);
         let volume = volume.with_context(|| format!("its volume {name:?} is not there"))?;
@@ -115,6 +121,17 @@ impl<'a> World<'a> {
         let content = std::fs::read_to_string(&file).with_context(|| format!("its file {}", file.display()))?;
         anyhow::ensure!(content == Tenants::content(uid, tenant), "its file says {content:?}");
         Ok(())
+    }
+
+    /// Whether a kept volume has a claim's directory, so that it is refused: one of the layout that Kubernetes has bound to
+    /// an earlier claim of that name, whose class keeps its volumes.
+    fn place_is_kept(&self, claim: &PersistentVolumeClaim) -> bool {
+        let there = format!("{}/{}", claim.namespace().unwrap_or_default(), claim.name_any());
+        class_of(claim).is_some_and(Class::is_layout)
+            && self.volumes.values().any(|volume| {
+                let class = volume.spec.as_ref().and_then(|spec| spec.storage_class_name.as_deref());
+                class == Some(Class::OwnKept.name()) && volume.annotations().get(mark::SUB_DIR) == Some(&there)
+            })
     }
 
     fn volumes_have_their_claims(&mut self) {
