@@ -4,9 +4,11 @@
 //! |---|---|
 //! | [`process`] | the size of the binary; the time from a start to the first yes of `/readyz`; resident memory at rest |
 //! | [`burst`] | 100 claims, 16 at a time: until all are bound, and whether one was ever `Lost`; until all are gone again |
+//! | [`trees`] | directories with 100,000 files that go with their claim: how fast, and the most memory that it took |
 //! | [`admission`] | what the webhook adds to creating a claim, and whom a review waits for |
+//! | [`outage`] | creating a claim while another server hangs, beside the same without |
 //!
-//! All of it on one bed, in that order: the last part leaves hundreds of claims to bind, which would disturb the others.
+//! All of it on one bed, in that order: the last parts leave hundreds of claims to bind, which would disturb the others.
 //! The bed shares the machine with this program, so figures are those of a small machine under load. Claims are created
 //! by an administrator, whom the API server's priority and fairness lets pass; Bindery's calls have no such privilege.
 //!
@@ -22,10 +24,12 @@ mod admission;
 #[allow(dead_code)]
 mod bed;
 mod burst;
+mod outage;
 mod place;
 mod process;
 mod table;
 mod times;
+mod trees;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -63,12 +67,28 @@ async fn main() -> Result<()> {
     measured.with_context(|| format!("not done after {PATIENCE:?}"))?
 }
 
+/// The parts that the arguments name; without any, all.
 async fn measure(client: &Client, table: &mut Table) -> Result<()> {
-    process::measure(client, table).await?;
-    let at_work = AtWork::begin()?;
-    burst::measure(client, table).await?;
-    at_work.end(burst::CLAIMS, table).await?;
-    admission::measure(client, table).await
+    let named: Vec<String> = std::env::args().skip(1).collect();
+    let wanted = |part: &str| named.is_empty() || named.iter().any(|name| name == part);
+    if wanted("process") {
+        process::measure(client, table).await?;
+    }
+    if wanted("burst") {
+        let at_work = AtWork::begin()?;
+        burst::measure(client, table).await?;
+        at_work.end(burst::CLAIMS, table).await?;
+    }
+    if wanted("trees") {
+        trees::measure(client, table).await?;
+    }
+    if wanted("admission") {
+        admission::measure(client, table).await?;
+    }
+    if wanted("outage") {
+        outage::measure(client, table).await?;
+    }
+    Ok(())
 }
 
 /// Where cargo puts what it builds.

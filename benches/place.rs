@@ -10,6 +10,10 @@ use kube::api::{DeleteParams, PostParams};
 use kube::{Api, Client};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use crate::PATIENCE;
+use crate::process::PAUSE;
 
 /// Claims are made and deleted in it, by an administrator whom the API server holds back for nobody.
 pub struct Place {
@@ -62,6 +66,19 @@ impl Place {
             .await
             .with_context(|| format!("claim {name}"))?;
         Ok((began.elapsed(), created.spec.and_then(|spec| spec.volume_name)))
+    }
+
+    /// Waits until a claim is bound.
+    pub async fn bound(&self, name: &str) -> Result<()> {
+        let began = Instant::now();
+        loop {
+            let claim = self.claims().get(name).await?;
+            if claim.status.and_then(|status| status.phase).as_deref() == Some("Bound") {
+                return Ok(());
+            }
+            ensure!(began.elapsed() < PATIENCE, "claim {name} is not bound");
+            sleep(PAUSE).await;
+        }
     }
 
     /// Deletes a claim.

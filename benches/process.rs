@@ -23,7 +23,7 @@ const STARTS: usize = 9;
 const NAME: &str = "bindery-bench";
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How often a process is asked whether it is ready: the error of the figure.
-const PAUSE: Duration = Duration::from_millis(1);
+pub const PAUSE: Duration = Duration::from_millis(1);
 /// Memory that is the same after this time has settled.
 const SETTLED: Duration = Duration::from_secs(1);
 
@@ -93,6 +93,24 @@ impl AtWork {
         part.note("its processor time, per claim", ms(spent / claims), Unit::Ms);
         part.note("memory, idle again", memory, Unit::Megabytes);
         Ok(())
+    }
+}
+
+/// The most memory that the bed's Bindery needs in some time.
+pub struct Peak(u32);
+
+impl Peak {
+    /// What it needed before does not count.
+    pub fn begin() -> Result<Self> {
+        let pid = of_the_bed()?;
+        // See proc_pid_clear_refs(5): the peak is what it is now.
+        std::fs::write(format!("/proc/{pid}/clear_refs"), "5").context("the peak of its memory")?;
+        Ok(Self(pid))
+    }
+
+    /// In megabytes.
+    pub fn end(self) -> Result<f64> {
+        Ok(megabytes(memory(self.0, "VmHWM:")?))
     }
 }
 
@@ -180,10 +198,15 @@ async fn settled(pid: u32) -> Result<f64> {
 }
 
 fn resident(pid: u32) -> Result<u64> {
+    memory(pid, "VmRSS:")
+}
+
+/// In bytes.
+fn memory(pid: u32, which: &str) -> Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(which));
     let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
-    let kibibytes: u64 = kibibytes.context("a process without VmRSS")?.parse()?;
+    let kibibytes: u64 = kibibytes.context("a process without memory")?.parse()?;
     Ok(kibibytes * 1024)
 }
 

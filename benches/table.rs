@@ -40,9 +40,15 @@ pub enum Unit {
     /// Claims a second.
     #[serde(rename = "claims/s")]
     Rate,
+    /// Files a second.
+    #[serde(rename = "files/s")]
+    Files,
     /// Parts of a hundred.
     #[serde(rename = "%")]
     Percent,
+    /// One by the other.
+    #[serde(rename = "times")]
+    Ratio,
     /// Things.
     #[serde(rename = "")]
     Count,
@@ -136,7 +142,9 @@ impl Unit {
             Self::Seconds => format!("{value:.2} s"),
             Self::Megabytes => format!("{value:.1} MB"),
             Self::Rate => format!("{value:.1} claims/s"),
+            Self::Files => format!("{value:.0} files/s"),
             Self::Percent => format!("{value:.0} %"),
+            Self::Ratio => format!("{value:.2}"),
             Self::Count => format!("{value}"),
         }
     }

@@ -22,6 +22,7 @@ use crate::ops::logs;
 use crate::ops::metrics::Metrics;
 use crate::ops::tasks::{Tasks, told_to_stop};
 use crate::provision::Provisioner;
+use crate::storage::guard::Guarded;
 use crate::storage::mounted::MountedStorage;
 use crate::storage::nfs::NfsOptions;
 use crate::storage::{Storage, Storages};
@@ -59,7 +60,10 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
     let mounted = MountedStorage::new(config.mounted);
     // A mount that is missing is the administrator's to mend, too.
     mounted.check().await.context("--mounted")?;
-    let storage: Arc<dyn Storage> = Arc::new(Storages::new(nfs).with_mounted(mounted));
+    let storages = Arc::new(Storages::new(nfs).with_mounted(mounted));
+    let guarded = Guarded::new(storages, Arc::clone(&metrics), tasks.clone());
+    let outages = guarded.outages();
+    let storage: Arc<dyn Storage> = Arc::new(guarded);
     let readiness = Readiness::waiting_for([WATCHES, registration::PART]);
     let (cluster, watches) = Cluster::new(client.clone());
     tasks.spawn_until_stop(watches);
@@ -94,6 +98,7 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
         provisioner,
         defaults: config.defaults,
         events: Events::new(client.clone()),
+        outages,
         delete_nested: config.takeover_delete_nested,
         binder: config.binder,
         orphan_grace: config.orphan_grace,

@@ -10,20 +10,33 @@ mod binder;
 mod catch_up;
 /// The claim's way out: delete, archive, retain.
 mod cleanup;
+/// A crash between any two effects. Wants the feature `failpoints`, which `make test` sets.
+#[cfg(feature = "failpoints")]
+mod crash_points;
 /// The classes that we show people.
 mod examples;
 /// Why a claim gets what it gets.
 mod explain;
+/// A server that hangs or is away, beside others.
+mod guard;
 /// Linux's own NFS client mounts what a volume names.
 mod kernel_client;
+/// Steps of a replica that was paused.
+mod late;
 /// Layouts of their own: templates, directories that are there already, one directory one volume.
 mod layouts;
 /// A share that is mounted for Bindery.
 mod mounted;
+/// Two installations on one export.
+mod neighbours;
 /// The NFS client against a server of its own that dies, hangs and refuses.
 mod nfs_client;
+/// Directories on another file system than their share.
+mod other_disk;
 /// Start, stop, crash.
 mod process;
+/// Trees that are removed while something goes wrong.
+mod removal;
 /// More than one process.
 mod replicas;
 /// How long archives are kept.

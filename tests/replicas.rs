@@ -14,7 +14,7 @@ use crate::support::bindery::Bindery;
 use crate::support::scene::{Scene, directory, from, volume_name};
 use crate::support::wait::eventually;
 
-async fn holder(bindery: &Bindery, scene: &Scene) -> Option<String> {
+pub async fn holder(bindery: &Bindery, scene: &Scene) -> Option<String> {
     let leases: Api<Lease> = Api::namespaced(scene.client.clone(), "bindery");
     leases.get_opt(&bindery.name).await.unwrap()?.spec?.holder_identity
 }

@@ -1,7 +1,7 @@
 //! Claims that the webhook did not give a volume: Bindery was away, the claim was queued, its namespace was exempt.
 //!
-//! Trigger: a claim of one of our classes without a volume, every change of a class or of the claim's namespace, and a
-//! volume that is gone.
+//! Trigger: a claim of one of our classes without a volume, every change of a class or of the claim's namespace, a
+//! volume that is gone, and a server that answers again.
 //! The decision and the effects are the webhook's. The volume's name comes from the claim's uid, so that every try, on
 //! whichever replica, means the same volume; a volume that an earlier call made for the claim is finished first. When the
 //! directory is there the volume names the claim, and the controller manager binds the two. A refusal becomes an Event,
@@ -22,7 +22,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use super::failure::{Pauses, fault};
+use super::backlog;
+use super::failure::{self, Pauses, fault};
 use super::gate::Gates;
 use super::lease::Term;
 use crate::names::reason;
@@ -31,12 +32,15 @@ use crate::policy::claim::{Claim, Name};
 use crate::policy::class::{Class, Defaults};
 use crate::policy::decide::{Decision, Facts, Verdict, decide};
 use crate::provision::{self, Provisioner};
+use crate::storage::guard::Outages;
 use crate::volume::{NewVolume, Volume};
 
 /// Time for one claim. Nobody waits for it at a terminal.
 const DEADLINE: Duration = Duration::from_secs(20);
-/// While a claim waits for its pod to be scheduled, or for nothing in particular.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// While a claim waits for something that will be over in a moment.
+const MOMENT: Duration = Duration::from_secs(5);
+/// A claim that was refused is looked at again now and then: not everything that may be mended tells of itself.
+const REFUSED_PAUSE: Duration = Duration::from_mins(5);
 
 /// What the loop works with.
 pub struct CatchUp {
@@ -46,6 +50,8 @@ pub struct CatchUp {
     pub defaults: Defaults,
     /// What people read.
     pub events: Events,
+    /// Which NFS servers are down.
+    pub outages: Outages,
     /// Who goes first.
     pub gates: Gates,
     /// How long each failing claim waits.
@@ -63,6 +69,9 @@ pub enum Failure {
     /// The API server did not tell what has a say.
     #[error("the API server refused a request: {0}")]
     Api(#[from] kube::Error),
+    /// The process is stopping, or another replica leads by now.
+    #[error("Bindery is stopping here")]
+    Stopping,
 }
 
 /// Provisions what waits, until `stop`; a claim that is being provisioned is brought to its end.
@@ -91,15 +100,14 @@ pub async fn run(catch_up: Arc<CatchUp>, stop: CancellationToken) {
         .watches_stream(cluster.volumes.events(), move |volume: PersistentVolume| {
             // One that is gone may leave its directory to a claim that was refused it.
             let gone = volumes.get(&ObjectRef::from(&volume)).is_none();
-            let class = volume.spec.and_then(|spec| spec.storage_class_name).filter(|_| gone);
-            let theirs = class.map(|class| {
-                after_volumes.state_filter(move |claim| is_waiting(claim) && class_of(claim) == Some(&class))
-            });
-            theirs
-                .unwrap_or_default()
-                .into_iter()
-                .map(|claim| ObjectRef::from(&*claim))
+            let theirs = if gone {
+                after_volumes.state_filter(is_waiting)
+            } else {
+                Vec::new()
+            };
+            theirs.into_iter().map(|claim| ObjectRef::from(&*claim))
         })
+        .reconcile_on(backlog::claims(&catch_up))
         // The gates limit what runs at once.
         .with_config(controller::Config::default().concurrency(0))
         .graceful_shutdown_on(stop.cancelled_owned())
@@ -109,14 +117,14 @@ pub async fn run(catch_up: Arc<CatchUp>, stop: CancellationToken) {
 }
 
 /// Whether a claim may be one of those, as far as the watch knows.
-fn is_waiting(claim: &PersistentVolumeClaim) -> bool {
+pub(super) fn is_waiting(claim: &PersistentVolumeClaim) -> bool {
     let phase = claim.status.as_ref().and_then(|status| status.phase.as_deref());
     claim.metadata.deletion_timestamp.is_none()
         && phase.is_none_or(|phase| phase == "Pending")
         && class_of(claim).is_some()
 }
 
-fn class_of(claim: &PersistentVolumeClaim) -> Option<&String> {
+pub(super) fn class_of(claim: &PersistentVolumeClaim) -> Option<&String> {
     let beta = claim.annotations().get(crate::names::annotation::BETA_CLASS);
     beta.or(claim.spec.as_ref()?.storage_class_name.as_ref())
         .filter(|name| !name.is_empty())
@@ -129,22 +137,32 @@ async fn turn(stored: Arc<PersistentVolumeClaim>, catch_up: Arc<CatchUp>) -> Res
     let (namespace, name) = (stored.namespace().unwrap_or_default(), stored.name_any());
     let span = tracing::info_span!("catch-up", claim = format!("{namespace}/{name}"));
     let stored = Claim::read(&stored, &namespace);
-    Box::pin(catch_up.look_at(&stored, &name).instrument(span)).await?;
-    catch_up.pauses.end(&key(&stored, &name));
-    Ok(Action::await_change())
+    let next = Box::pin(catch_up.look_at(&stored, &name).instrument(span)).await?;
+    catch_up.pauses.end(&key(&stored.namespace, &name));
+    Ok(next)
 }
 
 fn failed(claim: Arc<PersistentVolumeClaim>, failure: &Failure, catch_up: Arc<CatchUp>) -> Action {
     let name = claim.name_any();
     let claim = Claim::read(&claim, &claim.namespace().unwrap_or_default());
-    let (_, pause) = catch_up.pauses.next(&key(&claim, &name));
-    let pause = pause.min(LONGEST_PAUSE);
+    let (_, pause) = catch_up.pauses.next(&key(&claim.namespace, &name));
+    // Counted before it is looked at: whoever is told that a server is down hears when it is back.
+    let server = claim.class.as_ref().and_then(|class| catch_up.server_of(class));
+    let pause = match server {
+        Some(server) if catch_up.outages.has(&server) => failure::LONGEST_PAUSE,
+        _ => match failure {
+            Failure::Provision(provision::Failure::Storage(error)) if !error.transient() => pause,
+            _ => pause.min(MOMENT),
+        },
+    };
     let cause = match failure {
         Failure::Provision(provision::Failure::Storage(error)) => fault(error.fault),
         Failure::Provision(provision::Failure::Leaving(_)) => "Leaving",
         Failure::Provision(_) | Failure::Api(_) => "Api",
+        // Should the term go on after all, nothing is forgotten.
+        Failure::Stopping => return Action::requeue(pause),
     };
-    let note = format!("{failure}. It is tried again");
+    let note = format!("{}. It is tried again", failure.to_string().trim_end_matches('.'));
     let events = catch_up.events.clone();
     let tasks = catch_up.provisioner.tasks.clone();
     tasks.spawn(async move {
@@ -155,45 +173,81 @@ fn failed(claim: Arc<PersistentVolumeClaim>, failure: &Failure, catch_up: Arc<Ca
     Action::requeue(pause)
 }
 
-fn key(claim: &Claim, name: &str) -> String {
-    format!("{}/{name}", claim.namespace)
+pub(super) fn key(namespace: &str, name: &str) -> String {
+    format!("{namespace}/{name}")
 }
 
 impl CatchUp {
-    async fn look_at(&self, stored: &Claim, name: &str) -> Result<(), Failure> {
+    /// The server that a class names, as far as the watch knows.
+    pub(super) fn server_of(&self, class: &str) -> Option<String> {
+        let class = self.provisioner.cluster.classes.get(&ObjectRef::new(class))?;
+        let class = Class::read(&class, &self.defaults).ok()?;
+        Some(class.share.server().to_owned())
+    }
+
+    async fn look_at(&self, stored: &Claim, name: &str) -> Result<Action, Failure> {
         let cluster = &self.provisioner.cluster;
-        let Some(class_name) = &stored.class else { return Ok(()) };
-        let Some(class) = cluster.class(class_name).await? else {
-            return Ok(());
+        let done = Ok(Action::await_change());
+        // Every claim that the webhook has served looks so for a moment.
+        if let Some(volume) = &stored.volume_name
+            && let Some(volume) = cluster.volumes.get(&ObjectRef::new(volume))
+            && !Volume::read(&volume).awaits(&stored.namespace, name)
+        {
+            return done;
+        }
+        let Some(class_name) = &stored.class else { return done };
+        let mut server = None;
+        let (class, _pass) = loop {
+            let Some(class) = cluster.class(class_name).await? else {
+                return done;
+            };
+            if class.provisioner != self.provisioner.us.provisioner || stored.waits_for_its_pod(&class) {
+                return done;
+            }
+            // A class with mistakes has no share; its claims are refused soon enough. One that was made anew while they
+            // waited may have another.
+            let share = Class::read(&class, &self.defaults).map_or(String::new(), |class| class.share.to_string());
+            if let Some((before, pass)) = server.take()
+                && before == share
+            {
+                break (class, pass);
+            }
+            let turn = self.gates.enter(&share, stored.created);
+            let Some(pass) = self.term.stop.run_until_cancelled(turn).await else {
+                return Err(Failure::Stopping);
+            };
+            server = Some((share, pass));
         };
-        if class.provisioner != self.provisioner.us.provisioner {
-            return Ok(());
+        if !self.term.holds() {
+            return Err(Failure::Stopping);
         }
-        if stored.waits_for_its_pod(&class) {
-            return Ok(());
-        }
-        // A class with mistakes has no server; its claims are refused soon enough.
-        let server = Class::read(&class, &self.defaults).map_or(String::new(), |class| class.share.server().to_owned());
-        let _pass = self.gates.enter(&server, stored.created).await;
         let Some(claim) = cluster.claim(&stored.namespace, name).await? else {
-            return Ok(());
+            return done;
         };
-        if !self.term.holds() || claim.uid != stored.uid || claim.deleting {
-            return Ok(());
+        if claim.uid != stored.uid || claim.deleting {
+            return done;
         }
         match &claim.volume_name {
             None => Box::pin(self.provide(&claim, name, &class)).await,
-            Some(volume) => self.replace(&claim, name, &class, volume).await,
+            Some(volume) => Box::pin(self.replace(&claim, name, &class, volume)).await,
         }
     }
 
     /// A claim that names no volume.
-    async fn provide(&self, claim: &Claim, name: &str, class: &StorageClass) -> Result<(), Failure> {
+    async fn provide(&self, claim: &Claim, name: &str, class: &StorageClass) -> Result<Action, Failure> {
         let us = &self.provisioner.us;
         let store = self.provisioner.cluster.volumes.store();
+        let names = |volume: &PersistentVolume| {
+            let meant = volume.spec.as_ref().and_then(|spec| spec.claim_ref.as_ref());
+            meant.is_some_and(|meant| {
+                meant.name.as_deref() == Some(name) && meant.namespace.as_ref() == Some(&claim.namespace)
+            })
+        };
         let earlier = store.find(|volume| {
-            let volume = Volume::read(volume);
-            volume.maker.as_ref() == Some(&**us) && volume.awaits(&claim.namespace, name)
+            names(volume) && {
+                let volume = Volume::read(volume);
+                volume.maker.as_ref() == Some(&**us) && volume.awaits(&claim.namespace, name)
+            }
         });
         // What the watch has may be a moment old.
         let earlier = match earlier {
@@ -206,24 +260,29 @@ impl CatchUp {
             Box::pin(self.provisioner.discard(unused, deadline)).await?;
         }
         match verdict.decision {
-            Decision::Pass(_) => Ok(()),
-            Decision::Deny(why) => self.refuse(claim, why).await,
+            Decision::Pass(_) => Ok(Action::await_change()),
+            Decision::Deny(why) => Ok(self.refuse(claim, why).await),
             Decision::Provision(new) => self.provision(claim, &new, deadline).await,
         }
     }
 
-    /// A claim that names a volume: none of our business, unless that volume is not there. It is made only if this very
-    /// claim would get one of that name: else whoever writes a claim could have volumes made under names of their choice.
-    async fn replace(&self, claim: &Claim, name: &str, class: &StorageClass, volume: &str) -> Result<(), Failure> {
-        if self.provisioner.cluster.volume(volume).await?.is_some() {
-            return Ok(());
+    /// A claim that names a volume: none of our business, unless that volume is not there, or only begun. It is made only if
+    /// this very claim would get one of that name: else whoever writes a claim could have volumes made under names of their
+    /// choice.
+    async fn replace(&self, claim: &Claim, name: &str, class: &StorageClass, volume: &str) -> Result<Action, Failure> {
+        let begun = self.provisioner.cluster.volume(volume).await?;
+        if begun
+            .as_ref()
+            .is_some_and(|begun| !begun.awaits(&claim.namespace, name) || !begun.is_fenced())
+        {
+            return Ok(Action::await_change());
         }
         let unnamed = Claim {
             volume_name: None,
             name: Name::Given(name.to_owned()),
             ..claim.clone()
         };
-        let verdict = self.decide(&unnamed, class, None).await?;
+        let verdict = self.decide(&unnamed, class, begun.as_ref()).await?;
         match verdict.decision {
             Decision::Provision(new) if new.name == volume => {
                 self.provision(claim, &new, Instant::now() + DEADLINE).await
@@ -233,9 +292,9 @@ impl CatchUp {
                     "volume {volume}, which this claim names, does not exist; delete the claim and create it again without spec.volumeName"
                 );
                 self.events.tell_claim(claim, reason::VOLUME_MISSING, note).await;
-                Ok(())
+                Ok(Action::await_change())
             }
-            Decision::Pass(_) => Ok(()),
+            Decision::Pass(_) => Ok(Action::await_change()),
         }
     }
 
@@ -253,7 +312,7 @@ impl CatchUp {
         }))
     }
 
-    async fn provision(&self, claim: &Claim, new: &NewVolume, deadline: Instant) -> Result<(), Failure> {
+    async fn provision(&self, claim: &Claim, new: &NewVolume, deadline: Instant) -> Result<Action, Failure> {
         match self.provisioner.provision(new, deadline).await {
             Ok(warnings) => {
                 for warning in warnings {
@@ -261,19 +320,19 @@ impl CatchUp {
                 }
                 tracing::info!(volume = new.name, share = %new.share, directory = %new.directory, "provisioned");
                 self.provisioner.metrics.step("caught up");
-                Ok(())
+                Ok(Action::await_change())
             }
-            Err(provision::Failure::ClaimServed | provision::Failure::ClaimExists) => Ok(()),
+            Err(provision::Failure::ClaimServed | provision::Failure::ClaimExists) => Ok(Action::await_change()),
             Err(failure @ (provision::Failure::Taken(_) | provision::Failure::DirectoryExists(_))) => {
-                self.refuse(claim, failure.to_string()).await
+                Ok(self.refuse(claim, failure.to_string()).await)
             }
             Err(failure) => Err(failure.into()),
         }
     }
 
     /// In the words that the webhook would have used.
-    async fn refuse(&self, claim: &Claim, why: String) -> Result<(), Failure> {
+    async fn refuse(&self, claim: &Claim, why: String) -> Action {
         self.events.tell_claim(claim, reason::REFUSED, why).await;
-        Ok(())
+        Action::requeue(REFUSED_PAUSE)
     }
 }

@@ -4,18 +4,18 @@
 //! by a rename that the server carries out only if it is the very directory that the volume was given; then it is
 //! removed, or stays as an archive; the finalizer goes last. A crash after any step leads back here, and what is done
 //! is seen and not done again: the directory is no longer at its path, and is found in the trash or among the archives
-//! by the instance and the volume in its name. Only what lies in the trash under our own name is ever removed.
-
-use serde_json::json;
+//! by the instance and the volume in its name. Only what lies in the trash under our own name is ever removed, and what a
+//! step of a replica that was paused takes away by mistake comes back (see [`super::leave`]).
 
 use super::Volumes;
 use super::failure::Failure;
-use crate::fence::{self, annotate, patch, test};
-use crate::names::{mark, reason};
-use crate::policy::directory::Directory;
+use crate::crash::{self, Point};
+use crate::fence;
+use crate::names::reason;
+use crate::policy::directory::{Depot, Directory};
 use crate::policy::plan::Dispose;
 use crate::policy::taken::Overlap;
-use crate::storage::{Identity, Moved, Removed};
+use crate::storage::{Moved, Removed};
 use crate::volume::{Origin, Record, Volume};
 
 /// How the directory came to its end, told once as an Event.
@@ -48,7 +48,9 @@ impl Volumes {
             End::Done(reason, note) => self.events.done(volume, reason, note).await,
             End::Odd(reason, note) => self.events.warn(volume, reason, reason, note).await,
         }
+        crash::point(Point::DirectoryDone);
         fence::release(&self.api(), volume).await?;
+        crash::point(Point::FinalizerRemoved);
         self.metrics.step("cleaned");
         Ok(())
     }
@@ -67,11 +69,7 @@ impl Volumes {
         let Some(found) = self.storage.look_up(share, directory, Self::soon()).await? else {
             return Ok(End::Quiet);
         };
-        match self
-            .storage
-            .remove_empty(share, directory, found.identity, Self::soon())
-            .await?
-        {
+        match self.remove_empty(volume, record, found.identity).await? {
             Removed::Done | Removed::Missing => Ok(End::Quiet),
             Removed::NotEmpty => Ok(End::Odd(
                 reason::RETAINED,
@@ -86,12 +84,16 @@ impl Volumes {
 
     async fn delete(&self, volume: &Volume, record: &Record) -> Result<End, Failure> {
         let (share, trash) = (&record.share, Directory::in_trash(&self.us.instance, &volume.name));
-        self.make_trash(share).await?;
+        self.make_trash(share, &Depot::SHARE).await?;
         let left = self.leave(volume, record, &trash).await?;
-        if left != Moved::Done && self.storage.look_up(share, &trash, Self::soon()).await?.is_none() {
-            return self.absent(record, left).await;
-        }
-        self.remove(share, &trash).await?;
+        let place = match left.moved {
+            Moved::Done => Some(left.to),
+            Moved::Missing | Moved::Another(_) => self.lies_in_trash(volume, record).await?.map(|(place, _)| place),
+        };
+        let Some(place) = place else {
+            return self.absent(record, left.moved).await;
+        };
+        self.remove(share, &place).await?;
         Ok(End::Done(reason::DELETED, format!("{} is deleted", named(record))))
     }
 
@@ -100,10 +102,7 @@ impl Volumes {
         if !volume.ready
             && record.origin == Origin::New
             && let Some(identity) = self.identity(volume, record).await?
-            && let Removed::Done = self
-                .storage
-                .remove_empty(&record.share, &record.directory, identity, Self::soon())
-                .await?
+            && let Removed::Done = self.remove_empty(volume, record, identity).await?
         {
             return Ok(End::Quiet);
         }
@@ -111,33 +110,56 @@ impl Volumes {
         let now = jiff::Timestamp::now();
         let archive = record.directory.archive(now, &tag, record.retention.ends(now));
         let left = self.leave(volume, record, &archive).await?;
-        let name = if left == Moved::Done {
-            Some(archive.to_string())
-        } else {
-            let names = self.storage.list(&record.share, None, Self::soon()).await?;
-            names.into_iter().find(|name| Directory::is_archive_of(name, &tag))
+        let place = match left.moved {
+            Moved::Done => Some(left.to),
+            Moved::Missing | Moved::Another(_) => match self.archive_from_trash(volume, record, &archive).await? {
+                None => self.archived_before(record, &tag).await?,
+                archived => archived,
+            },
         };
-        match name {
-            Some(name) => Ok(End::Done(
+        match place {
+            Some(place) => Ok(End::Done(
                 reason::ARCHIVED,
-                format!("{} is archived as {name}", named(record)),
+                format!("{} is archived as {place}", named(record)),
             )),
-            None => self.absent(record, left).await,
+            None => self.absent(record, left.moved).await,
         }
     }
 
-    /// Renames the directory away from the live path, if it is the one that the volume was given.
-    async fn leave(&self, volume: &Volume, record: &Record, to: &Directory) -> Result<Moved, Failure> {
-        let Some(identity) = self.identity(volume, record).await? else {
-            return Ok(Moved::Missing);
+    /// The archive that an earlier try has made. An earlier volume of this name may have left one, too.
+    async fn archived_before(&self, record: &Record, tag: &str) -> Result<Option<Directory>, Failure> {
+        let share = &record.share;
+        for depot in Depot::of(&record.directory) {
+            let names = self.storage.list(share, depot.directory(), Self::soon()).await?;
+            let archives = names.iter().filter(|name| Directory::is_archive_of(name, tag));
+            for archive in archives.filter_map(|name| depot.own(name)) {
+                let found = self.storage.look_up(share, &archive, Self::soon()).await?;
+                if found.is_some_and(|found| record.identity == Some(found.identity)) {
+                    return Ok(Some(archive));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Somebody changed its fate when it was on its way out, or another replica had not heard of that: what is in the
+    /// trash is what is left of it.
+    async fn archive_from_trash(
+        &self,
+        volume: &Volume,
+        record: &Record,
+        archive: &Directory,
+    ) -> Result<Option<Directory>, Failure> {
+        let Some((trash, found)) = self.lies_in_trash(volume, record).await? else {
+            return Ok(None);
         };
+        let archive = Depot::around(&trash).place(archive);
         self.may_act()?;
         let moved = self
             .storage
-            .rename(&record.share, &record.directory, identity, to, Self::soon())
+            .rename(&record.share, &trash, found.identity, &archive, Self::soon())
             .await?;
-        tracing::debug!(volume = volume.name, ?moved, to = %to, "left the live path");
-        Ok(moved)
+        Ok((moved == Moved::Done).then_some(archive))
     }
 
     /// The directory is neither at its path nor where an earlier try would have moved it. On another file system than it
@@ -168,28 +190,6 @@ impl Volumes {
             ),
         })
     }
-
-    /// Which directory the volume was given. One that was bound without us does not say: then the directory that is
-    /// there now is written on the volume first, so that every later try means the same one.
-    async fn identity(&self, volume: &Volume, record: &Record) -> Result<Option<Identity>, Failure> {
-        if record.identity.is_some() {
-            return Ok(record.identity);
-        }
-        let Some(found) = self
-            .storage
-            .look_up(&record.share, &record.directory, Self::soon())
-            .await?
-        else {
-            return Ok(None);
-        };
-        let operations = [
-            test("/metadata/uid", json!(volume.uid)),
-            test("/metadata/resourceVersion", json!(volume.version)),
-            annotate(mark::DIRECTORY_ID, &found.identity.to_string()),
-        ];
-        patch(&self.api(), &volume.name, operations.into()).await?;
-        Ok(Some(found.identity))
-    }
 }
 
 fn replaced(record: &Record) -> String {
@@ -199,6 +199,6 @@ fn replaced(record: &Record) -> String {
     )
 }
 
-fn named(record: &Record) -> String {
+pub(super) fn named(record: &Record) -> String {
     format!("directory {} of share {}", record.directory, record.share)
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use tokio::sync::oneshot;
+use tokio::task::yield_now;
 
 /// The doors of all servers.
 #[derive(Clone)]
@@ -19,14 +20,24 @@ pub struct Gates {
 #[derive(Default)]
 struct Door {
     inside: usize,
-    waiting: BTreeMap<(Option<Timestamp>, u64), oneshot::Sender<Pass>>,
+    waiting: BTreeMap<Turn, oneshot::Sender<Pass>>,
     arrivals: u64,
 }
+
+/// The age of its object, and its number among those of that age.
+type Turn = (Option<Timestamp>, u64);
 
 /// Somebody is inside until it is dropped.
 pub struct Pass {
     gates: Gates,
     server: String,
+}
+
+/// Somebody waits until it is dropped.
+struct Waiting<'a> {
+    gates: &'a Gates,
+    server: &'a str,
+    turn: Turn,
 }
 
 impl Gates {
@@ -38,31 +49,61 @@ impl Gates {
         }
     }
 
-    /// Waits for a place; those whose objects are older come first.
+    /// Waits for a place; those whose objects are older come first, also among those who come in the same moment.
     pub async fn enter(&self, server: &str, created: Option<Timestamp>) -> Pass {
         loop {
-            let turn = {
-                let mut doors = self.doors();
-                let door = doors.entry(server.to_owned()).or_default();
-                if door.inside < self.limit {
-                    door.inside += 1;
-                    return self.pass(server);
-                }
-                let (sender, turn) = oneshot::channel();
-                door.arrivals += 1;
-                door.waiting.insert((created, door.arrivals), sender);
-                turn
-            };
-            if let Ok(pass) = turn.await {
+            let (waiting, pass) = self.wait(server, created);
+            // A controller begins with all that is due before it goes on with any: after this they are all here.
+            yield_now().await;
+            self.admit(server);
+            let pass = pass.await;
+            drop(waiting);
+            if let Ok(pass) = pass {
                 return pass;
             }
         }
     }
 
-    fn pass(&self, server: &str) -> Pass {
-        Pass {
-            gates: self.clone(),
-            server: server.to_owned(),
+    fn wait<'a>(&'a self, server: &'a str, created: Option<Timestamp>) -> (Waiting<'a>, oneshot::Receiver<Pass>) {
+        let (sender, pass) = oneshot::channel();
+        let mut doors = self.doors();
+        let door = doors.entry(server.to_owned()).or_default();
+        door.arrivals += 1;
+        let turn = (created, door.arrivals);
+        door.waiting.insert(turn, sender);
+        let gates = self;
+        (Waiting { gates, server, turn }, pass)
+    }
+
+    /// Lets in as many as there are places for.
+    fn admit(&self, server: &str) {
+        while let Some(next) = self.next(server) {
+            // One that has just given up drops the pass that it is sent.
+            let _ = next.send(Pass {
+                gates: self.clone(),
+                server: server.to_owned(),
+            });
+        }
+    }
+
+    fn next(&self, server: &str) -> Option<oneshot::Sender<Pass>> {
+        let mut doors = self.doors();
+        let door = doors.get_mut(server)?;
+        if door.inside == self.limit {
+            return None;
+        }
+        let (_, next) = door.waiting.pop_first()?;
+        door.inside += 1;
+        Some(next)
+    }
+
+    /// Forgets a door that nobody needs.
+    fn tidy(doors: &mut HashMap<String, Door>, server: &str) {
+        if doors
+            .get(server)
+            .is_some_and(|door| door.inside == 0 && door.waiting.is_empty())
+        {
+            doors.remove(server);
         }
     }
 
@@ -72,26 +113,26 @@ impl Gates {
     }
 }
 
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut doors = self.gates.doors();
+        if let Some(door) = doors.get_mut(self.server) {
+            door.waiting.remove(&self.turn);
+        }
+        Gates::tidy(&mut doors, self.server);
+    }
+}
+
 impl Drop for Pass {
     fn drop(&mut self) {
-        let next = {
+        {
             let mut doors = self.gates.doors();
-            let Some(door) = doors.get_mut(&self.server) else {
-                return;
-            };
-            let next = door.waiting.pop_first();
-            if next.is_none() {
+            if let Some(door) = doors.get_mut(&self.server) {
                 door.inside -= 1;
-                if door.inside == 0 {
-                    doors.remove(&self.server);
-                }
             }
-            next
-        };
-        // One that waits no more drops the pass that it is sent, and so hands it on.
-        if let Some((_, next)) = next {
-            let _ = next.send(self.gates.pass(&self.server));
+            Gates::tidy(&mut doors, &self.server);
         }
+        self.gates.admit(&self.server);
     }
 }
 
@@ -112,7 +153,7 @@ mod tests {
         let mut young = Box::pin(gates.enter("nas1", at(9)));
         let mut old = Box::pin(gates.enter("nas1", at(2)));
         assert!(poll!(&mut young).is_pending() && poll!(&mut old).is_pending());
-        assert!(poll!(Box::pin(gates.enter("nas2", at(9)))).is_ready());
+        drop(gates.enter("nas2", at(9)).await);
         drop(inside);
         assert!(poll!(&mut young).is_pending());
         let inside = old.await;
@@ -122,14 +163,32 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn of_those_that_come_in_the_same_moment_the_oldest_goes_first() {
+        let gates = Gates::new(1);
+        let order = Mutex::new(Vec::new());
+        let turn = async |second| {
+            let _pass = gates.enter("nas1", at(second)).await;
+            order.lock().unwrap().push(second);
+        };
+        futures::future::join_all([3, 5, 1, 4, 2].map(turn)).await;
+        assert_eq!(order.into_inner().unwrap(), [1, 2, 3, 4, 5]);
+        assert!(gates.doors().is_empty(), "nothing is left of it");
+    }
+
+    #[tokio::test]
     async fn one_that_gives_up_hands_its_place_on() {
         let gates = Gates::new(1);
         let inside = gates.enter("nas1", at(1)).await;
         let mut gives_up = Box::pin(gates.enter("nas1", at(2)));
-        let mut stays = Box::pin(gates.enter("nas1", at(3)));
-        assert!(poll!(&mut gives_up).is_pending() && poll!(&mut stays).is_pending());
+        let mut too_late = Box::pin(gates.enter("nas1", at(3)));
+        let mut stays = Box::pin(gates.enter("nas1", at(4)));
+        assert!(poll!(&mut gives_up).is_pending() && poll!(&mut too_late).is_pending());
+        assert!(poll!(&mut stays).is_pending());
         drop(gives_up);
         drop(inside);
-        assert!(poll!(&mut stays).is_ready());
+        // It has its pass by now, but has not seen it.
+        drop(too_late);
+        drop(stays.await);
+        assert!(gates.doors().is_empty(), "nothing is left of it");
     }
 }

@@ -2,17 +2,24 @@
 //!
 //! One queue keyed by volume: an event of the volume, or of the claim that names it, makes it due. Each turn reads the
 //! volume, plans one step ([`crate::policy::plan`]) and carries it out; no volume has two steps at once. A step that
-//! fails is tried again with a growing pause of its own.
+//! fails is tried again with a growing pause of its own, or when a server that was down answers again. Servers wait for
+//! nobody but their own.
 
+mod backlog;
 mod binder;
 pub mod catch_up;
 mod classes;
 mod cleanup;
 mod complete;
+mod concern;
+mod depots;
 mod failure;
+mod fate;
 pub mod gate;
+mod grace;
 mod ignored;
 pub mod lease;
+mod leave;
 mod overlap;
 pub mod registration;
 mod retention;
@@ -22,7 +29,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
-use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use kube::Api;
 use kube::runtime::controller::{self, Action, Controller};
@@ -32,12 +38,15 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use self::catch_up::CatchUp;
+use self::concern::concerned;
 use self::failure::Failure;
 pub use self::failure::Pauses;
-use self::gate::Gates;
+use self::gate::{Gates, Pass};
+use self::grace::Grace;
 use self::lease::Term;
 use crate::cli::BinderMode;
 use crate::cluster::Cluster;
+use crate::crash::{self, Point};
 use crate::fence;
 use crate::ops::events::Events;
 use crate::ops::metrics::Metrics;
@@ -47,12 +56,14 @@ use crate::policy::class::Defaults;
 use crate::policy::plan::{Holder, Plan, plan};
 use crate::provision::Provisioner;
 use crate::storage::Storage;
+use crate::storage::guard::Outages;
 use crate::volume::{Us, Volume};
 
 /// Claims that are caught up with at once, for each NFS server.
 const CATCHING_UP: usize = 8;
-/// Volumes that are worked on at once.
-const PARALLEL: u16 = 16;
+/// Volumes that are worked on at once, for each NFS server: so many that wait for their claims, and so many on their way
+/// out, which may have large trees to remove.
+const PARALLEL: usize = 16;
 /// Time for one call to an NFS server. Nobody waits for it at a terminal.
 const STORAGE_CALL: Duration = Duration::from_secs(20);
 
@@ -64,6 +75,8 @@ pub struct Loops {
     pub defaults: Defaults,
     /// What people read.
     pub events: Events,
+    /// Which NFS servers are down.
+    pub outages: Outages,
     /// Nested directories of volumes that another program made may be deleted.
     pub delete_nested: bool,
     /// How much of binding is done here.
@@ -94,6 +107,14 @@ pub struct Volumes {
     pub tasks: Tasks,
     /// Whether this replica may still act.
     pub term: Term,
+    /// Which NFS servers are down.
+    pub outages: Outages,
+    /// Who goes first.
+    pub gates: Gates,
+    /// The same of volumes on their way out.
+    pub gates_out: Gates,
+    /// How long volumes have been as they are.
+    pub grace: Grace,
     /// How long each failing volume waits.
     pub pauses: Pauses,
     /// How much of binding is done here.
@@ -137,6 +158,10 @@ impl Loops {
             delete_nested: self.delete_nested,
             tasks,
             term,
+            outages: self.outages.clone(),
+            gates: Gates::new(PARALLEL),
+            gates_out: Gates::new(PARALLEL),
+            grace: Grace::default(),
             pauses: Pauses::default(),
             binder: self.binder,
             orphan_grace: self.orphan_grace,
@@ -149,6 +174,7 @@ impl Loops {
             provisioner: self.provisioner.clone(),
             defaults: self.defaults.clone(),
             events: self.events.clone(),
+            outages: self.outages.clone(),
             gates: Gates::new(CATCHING_UP),
             pauses: Pauses::default(),
             term,
@@ -159,12 +185,12 @@ impl Loops {
 async fn look_after(volumes: Arc<Volumes>, stop: CancellationToken) {
     let cluster = volumes.cluster.clone();
     let (watched, claims) = (cluster.volumes.events(), cluster.claims.events());
+    let (back, known) = (backlog::volumes(&volumes), cluster.volumes.store().clone());
     Controller::for_stream(watched, cluster.volumes.store().clone())
-        .watches_stream(claims, |claim: PersistentVolumeClaim| {
-            let name = claim.spec.and_then(|spec| spec.volume_name);
-            name.filter(|name| !name.is_empty()).map(|name| ObjectRef::new(&name))
-        })
-        .with_config(controller::Config::default().concurrency(PARALLEL))
+        .watches_stream(claims, move |claim: PersistentVolumeClaim| concerned(&claim, &known))
+        .reconcile_on(back)
+        // The gates limit what runs at once.
+        .with_config(controller::Config::default().concurrency(0))
         .graceful_shutdown_on(stop.cancelled_owned())
         .run(
             turn,
@@ -178,6 +204,16 @@ async fn look_after(volumes: Arc<Volumes>, stop: CancellationToken) {
 }
 
 async fn turn(volume: Arc<PersistentVolume>, volumes: Arc<Volumes>) -> Result<Action, Failure> {
+    // Thousands may wait here, so what comes after is on the heap, and made when it begins.
+    let _pass = volumes.enter(&volume).await?;
+    let Some(volume) = volumes.cluster.volumes.get(&ObjectRef::from(&*volume)) else {
+        // It went meanwhile.
+        return Ok(Action::await_change());
+    };
+    Box::pin(take_turn(volume, Arc::clone(&volumes))).await
+}
+
+async fn take_turn(volume: Arc<PersistentVolume>, volumes: Arc<Volumes>) -> Result<Action, Failure> {
     let (object, volume) = (&volume, Volume::read(&volume));
     let claim = volume
         .claim
@@ -196,6 +232,18 @@ async fn turn(volume: Arc<PersistentVolume>, volumes: Arc<Volumes>) -> Result<Ac
 }
 
 impl Volumes {
+    /// Waits for the volume's turn among those of its server.
+    async fn enter(&self, volume: &PersistentVolume) -> Result<Pass, Failure> {
+        let nfs = volume.spec.as_ref().and_then(|spec| spec.nfs.as_ref());
+        let server = nfs.map_or("", |nfs| &nfs.server);
+        let (gates, since) = match &volume.metadata.deletion_timestamp {
+            Some(deleted) => (&self.gates_out, Some(deleted)),
+            None => (&self.gates, volume.metadata.creation_timestamp.as_ref()),
+        };
+        let turn = gates.enter(server, since.map(|since| since.0));
+        self.term.stop.run_until_cancelled(turn).await.ok_or(Failure::Stopping)
+    }
+
     async fn step(&self, object: &PersistentVolume, volume: &Volume) -> Result<Action, Failure> {
         let next = self.plan(volume).await?;
         self.may_act()?;
@@ -203,12 +251,15 @@ impl Volumes {
             (Plan::Bind { .. }, Some(claim)) => self.bind_live(&volume.name, &claim).await?,
             (Plan::Undo(difference), Some(claim)) => self.undo(volume, &claim, &difference).await?,
             (Plan::Broken(wrong), _) => return Err(Failure::Broken(wrong)),
-            (Plan::MarkDeleted, _) => fence::delete(&self.api(), volume).await?,
-            (Plan::Orphan, _) if Self::remaining(volume, self.orphan_grace).is_none() => {
+            (Plan::MarkDeleted, _) => {
+                fence::delete(&self.api(), volume).await?;
+                crash::point(Point::MarkedDeleted);
+            }
+            (Plan::Orphan, _) if self.grace.left(volume, self.orphan_grace).is_none() => {
                 self.remove_orphan(volume).await?;
             }
             (Plan::Orphan | Plan::Waits, _) => {
-                let left = Self::remaining(volume, self.orphan_grace);
+                let left = self.grace.left(volume, self.orphan_grace);
                 return Ok(Action::requeue(left.unwrap_or(self.orphan_grace)));
             }
             (Plan::Dispose(_), _) => self.dispose_live(&volume.name).await?,
@@ -218,16 +269,10 @@ impl Volumes {
         Ok(Action::await_change())
     }
 
-    /// How much of `grace` is left since a call has made the volume or touched it last.
-    fn remaining(volume: &Volume, grace: Duration) -> Option<Duration> {
-        let since = volume.since?;
-        let age = Duration::try_from(Timestamp::now().duration_since(since)).unwrap_or_default();
-        grace.checked_sub(age).filter(|left| !left.is_zero())
-    }
-
     /// Its claim was looked at live a moment ago. A call that uses the volume again changes its version, and this fails.
     async fn remove_orphan(&self, volume: &Volume) -> Result<(), Failure> {
         fence::delete(&self.api(), volume).await?;
+        self.grace.end(volume);
         tracing::info!("no claim has asked for this volume: it is taken away");
         self.metrics.step("orphan");
         Ok(())

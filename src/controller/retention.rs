@@ -3,9 +3,10 @@
 //! Trigger: time, since a share cannot be watched. All that decides stands in a name below the share: whose archive it is
 //! and until when it is kept, whose trash. An archive goes by way of the trash like everything else, so that a crash in the
 //! middle leaves nothing half removed in sight, and the next round goes on with it. What a volume of ours still has in the
-//! trash is left to that volume's cleanup.
+//! trash is left to that volume's cleanup; but the directory of one that nobody deletes goes back to where it was.
+//! Archives and trash lie in the share, and in directories of it that there are signs for ([`Depot`]).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -14,8 +15,8 @@ use tokio::time::sleep;
 use super::Volumes;
 use super::failure::Failure;
 use crate::policy::class::Class;
-use crate::policy::directory::{Directory, Share};
-use crate::storage::{Attributes, Existing, Moved, Tree};
+use crate::policy::directory::{Depot, Directory, Share};
+use crate::storage::{Identity, Moved, Tree};
 use crate::volume::Volume;
 
 /// Makes a round now, and again after each pause. Never ends.
@@ -28,6 +29,13 @@ pub async fn run(volumes: &Volumes, pause: Duration) {
         }
         sleep(pause).await;
     }
+}
+
+/// Volumes that nobody deletes, by what may be found of them where it should not be.
+#[derive(Default)]
+struct Living {
+    by_tag: HashMap<String, String>,
+    by_identity: HashMap<Identity, String>,
 }
 
 impl Volumes {
@@ -49,35 +57,74 @@ impl Volumes {
     }
 
     async fn tidy(&self, share: &Share) -> Result<(), Failure> {
+        let living = self.living(share);
+        let mut failed = None;
+        for depot in self.depots(share).await? {
+            if let Err(failure) = self.tidy_depot(share, &depot, &living).await {
+                failed = Some(failure);
+            }
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    async fn tidy_depot(&self, share: &Share, depot: &Depot, living: &Living) -> Result<(), Failure> {
         let now = Timestamp::now();
-        for name in self.storage.list(share, None, Self::soon()).await? {
+        for name in self.storage.list(share, depot.directory(), Self::soon()).await? {
+            if let Some(owner) = Directory::tag_of(&name).and_then(|tag| living.by_tag.get(tag))
+                && let Some(place) = depot.own(&name)
+                && self.put_back_to(owner, share, &place).await?
+            {
+                continue;
+            }
             if let Some((archive, until)) = Directory::expiring(&name, &self.us.instance)
                 && until <= now
             {
-                self.prune(share, &archive).await?;
+                self.prune(share, depot, &archive).await?;
             }
         }
-        for name in self
-            .storage
-            .list(share, Some(&Directory::trash()), Self::soon())
-            .await?
-        {
-            if let Some((trash, owner)) = Directory::left_in_trash(&name, &self.us.instance)
-                && self.cluster.volume(owner).await?.is_none()
-            {
-                self.remove(share, &trash).await?;
-                tracing::info!(%share, %trash, "removed from the trash");
+        let trash = depot.place(&Directory::trash());
+        for name in self.storage.list(share, Some(&trash), Self::soon()).await? {
+            let Some((place, owner)) = Directory::left_in_trash(&name, &self.us.instance) else {
+                continue;
+            };
+            let place = depot.place(&place);
+            let Some(found) = self.storage.look_up(share, &place, Self::soon()).await? else {
+                continue;
+            };
+            if let Some(living) = living.by_identity.get(&found.identity) {
+                self.put_back_to(living, share, &place).await?;
+            } else if self.cluster.volume(owner).await?.is_none() {
+                self.remove(share, &place).await?;
+                tracing::info!(%share, trash = %place, "removed from the trash");
             }
         }
         Ok(())
     }
 
-    async fn prune(&self, share: &Share, archive: &Directory) -> Result<(), Failure> {
+    /// The volumes of ours on a share that are there to stay, and which directory each was given.
+    fn living(&self, share: &Share) -> Living {
+        let mut living = Living::default();
+        for volume in self.cluster.volumes.store().state() {
+            let volume = Volume::read(&volume);
+            let ours = volume.maker.as_ref() == Some(&*self.us) && !volume.deleting;
+            if let Ok(record) = &volume.record
+                && let Some(identity) = record.identity.filter(|_| ours && record.share == *share)
+            {
+                let tag = Directory::archive_tag(&self.us.instance, &volume.name);
+                living.by_tag.insert(tag, volume.name.clone());
+                living.by_identity.insert(identity, volume.name);
+            }
+        }
+        living
+    }
+
+    async fn prune(&self, share: &Share, depot: &Depot, archive: &Directory) -> Result<(), Failure> {
+        let trash = depot.place(&archive.archive_in_trash(&self.us.instance));
+        let archive = &depot.place(archive);
         let Some(found) = self.storage.look_up(share, archive, Self::soon()).await? else {
             return Ok(());
         };
-        let trash = archive.archive_in_trash(&self.us.instance);
-        self.make_trash(share).await?;
+        self.make_trash(share, depot).await?;
         self.may_act()?;
         let moved = self
             .storage
@@ -88,20 +135,6 @@ impl Volumes {
             tracing::info!(%share, %archive, "the archive's time is over: it is removed");
             self.metrics.step("pruned");
         }
-        Ok(())
-    }
-
-    /// The folder that a directory is moved to before it is removed.
-    pub(super) async fn make_trash(&self, share: &Share) -> Result<(), Failure> {
-        let attributes = Attributes {
-            mode: 0o700,
-            uid: None,
-            gid: None,
-        };
-        let (trash, existing) = (Directory::trash(), Existing::LeaveAlone);
-        self.storage
-            .make(share, &trash, attributes, existing, Self::soon())
-            .await?;
         Ok(())
     }
 

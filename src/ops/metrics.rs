@@ -1,4 +1,5 @@
-//! Counters and times in OpenMetrics text. No label carries an object's name.
+//! Counters and times in OpenMetrics text. No label carries an object's name. One carries that of an NFS server, which an
+//! administrator has set, and only while that is down.
 
 use std::sync::atomic::AtomicU64;
 use std::time::Instant;
@@ -7,8 +8,11 @@ use futures::future::{Either, select};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
+
+use crate::storage::Way;
 
 /// All of Bindery's metrics.
 #[derive(Debug)]
@@ -17,6 +21,8 @@ pub struct Metrics {
     reviews: Family<Outcome, Histogram, fn() -> Histogram>,
     waits: Family<On, Histogram, fn() -> Histogram>,
     steps: Family<Outcome, Counter<u64, AtomicU64>>,
+    down: Family<Server, Gauge>,
+    not_sent: Family<Why, Counter<u64, AtomicU64>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -27,6 +33,16 @@ struct Outcome {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct On {
     on: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Server {
+    server: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Why {
+    why: &'static str,
 }
 
 impl Default for Metrics {
@@ -51,11 +67,19 @@ impl Default for Metrics {
             "Steps of the binder and the cleanup, by how they ended",
             steps.clone(),
         );
+        let down = Family::default();
+        let help = "NFS servers that do not answer, 1 each; one that does has no line";
+        registry.register("nfs_server_down", help, down.clone());
+        let not_sent = Family::default();
+        let help = "Calls that were not sent to an NFS server, because it was down or had too many calls under way";
+        registry.register("nfs_calls_not_sent", help, not_sent.clone());
         Self {
             registry,
             reviews,
             waits,
             steps,
+            down,
+            not_sent,
         }
     }
 }
@@ -91,6 +115,23 @@ impl Metrics {
     /// The controller has taken a step.
     pub fn step(&self, outcome: &'static str) {
         self.steps.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    /// An NFS server is down, or no more.
+    pub fn server_down(&self, way: &Way, is_down: bool) {
+        let server = Server {
+            server: way.to_string(),
+        };
+        if is_down {
+            self.down.get_or_create(&server).set(1);
+        } else {
+            self.down.remove(&server);
+        }
+    }
+
+    /// A call was not sent to an NFS server.
+    pub fn not_sent(&self, why: &'static str) {
+        self.not_sent.get_or_create(&Why { why }).inc();
     }
 
     /// The text that Prometheus reads.

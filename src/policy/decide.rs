@@ -107,7 +107,8 @@ pub(super) fn trace(facts: &Facts<'_>) -> (Verdict, Option<(Class, Policy)>) {
     let mut warnings = Vec::new();
     let mut policy = None;
     let decision = judge(facts, given, &mut warnings, &mut policy);
-    let used = |volume: &Volume| matches!(&decision, Decision::Provision(new) if new.name == volume.name);
+    let used =
+        |volume: &Volume| matches!(&decision, Decision::Provision(new) if new.name == volume.name && new.is_at(volume));
     let unused = given.filter(|volume| !used(volume));
     let verdict = Verdict {
         unused: unused.cloned().map(Box::new),

@@ -105,7 +105,6 @@ fn given() -> Volume {
         access_modes: vec!["ReadWriteMany".to_owned(), "ReadOnlyMany".to_owned()],
         capacity: 3 << 29,
         reclaim: Reclaim::Delete,
-        since: None,
         ready: false,
         attempt: None,
         maker: Some(us()),
@@ -431,4 +430,24 @@ fn a_claim_does_not_come_in_with_a_volume_that_was_taken_back_meanwhile() {
     });
     let message = "volume pvc-earlier is being taken back; try again in a moment";
     assert_eq!(denied, Decision::Deny(message.to_owned()));
+}
+
+#[test]
+fn a_volume_that_was_begun_elsewhere_for_the_same_claim_is_taken_back_first() {
+    let begun = |server: &str| {
+        verdict(|world| {
+            world.claim["metadata"]["uid"] = json!("00000000-0000-0000-0000-000000001234");
+            let mut volume = given();
+            volume.name = VOLUME.to_owned();
+            volume.claim.as_mut().unwrap().uid = Some(names::FENCE.to_owned());
+            let record = volume.record.as_mut().unwrap();
+            record.directory = Directory::parse(&format!("team-a-data-{VOLUME}")).unwrap();
+            record.share = Share::parse(server, "/export").unwrap();
+            world.volume = Some(volume);
+        })
+    };
+    assert_eq!(begun("nas1").unused, None);
+    let elsewhere = begun("nas2");
+    assert!(matches!(elsewhere.decision, Decision::Provision(new) if new.name == VOLUME));
+    assert_eq!(elsewhere.unused.map(|volume| volume.name), Some(VOLUME.to_owned()));
 }

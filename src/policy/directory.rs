@@ -5,6 +5,7 @@
 //! `Directory::parse("team-a/data")` is two segments; `Directory::parse("../x")` says what is wrong with it.
 
 mod check;
+mod depot;
 mod own;
 mod share;
 
@@ -12,6 +13,7 @@ use std::fmt;
 
 pub use self::check::{Shown, WrongPath};
 use self::check::{check_length, check_segment, check_visible};
+pub use self::depot::Depot;
 pub use self::share::{NfsVersion, NotAShare, Share, overlap};
 
 /// What the names of archives begin with.

@@ -233,3 +233,43 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_lies_beside_a_directory_is_found_by_a_sign_at_the_share() {
+    let directory = Directory::parse("disk-1/team-a/data").unwrap();
+    let beside = Depot::beside(&directory).unwrap();
+    assert_eq!(
+        Depot::beside(&Directory::parse("data").unwrap()),
+        None,
+        "that is the share"
+    );
+
+    let trash = beside.place(&Directory::in_trash("blue", "pvc-1"));
+    assert_eq!(trash.as_str(), "disk-1/team-a/.bindery-trash/blue.pvc-1");
+    let archive = beside.place(&directory.archive(now(), &Directory::archive_tag("blue", "pvc-1"), None));
+    assert!(
+        archive
+            .as_str()
+            .starts_with("disk-1/team-a/archived-disk-1-team-a-data-2026")
+    );
+    for own in [trash, archive] {
+        assert_eq!(Depot::around(&own), beside, "{own}");
+    }
+
+    let sign = beside.sign("blue").unwrap();
+    assert_eq!(sign.as_str(), ".bindery-elsewhere/blue/disk-1/team-a");
+    let found = Depot::SHARE.below("disk-1").and_then(|depot| depot.below("team-a"));
+    assert_eq!(found, Some(beside));
+    for no_sign in ["..", "", ".bindery-trash", "a/../b"] {
+        assert_eq!(Depot::SHARE.below(no_sign), None, "{no_sign}");
+    }
+}
+
+#[test]
+fn what_lies_in_the_share_is_around_the_share() {
+    let directory = Directory::parse("data").unwrap();
+    let archive = directory.archive(now(), &Directory::archive_tag("blue", "pvc-1"), None);
+    for own in [Directory::in_trash("blue", "pvc-1"), archive] {
+        assert_eq!(Depot::around(&own), Depot::SHARE, "{own}");
+    }
+}

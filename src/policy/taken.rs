@@ -32,8 +32,8 @@ pub fn taken(volume: &Volume, new: &NewVolume, us: &Us) -> Taken {
         _ if volume.maker.as_ref() != Some(us) => refuse("which another provisioner or installation made".to_owned()),
         Some((_, Some(uid))) if new.claim_uid.as_deref() == Some(uid) && !volume.deleting => Taken::Own,
         _ if volume.deleting => Taken::Leaving(told("which is being cleaned up".to_owned())),
-        _ if volume.awaits(&new.claim.0, &new.claim.1) => Taken::Reuse,
-        Some((_, Some(names::FENCE))) => Taken::Leaving(told("which is being taken back".to_owned())),
+        _ if volume.awaits(&new.claim.0, &new.claim.1) && new.is_at(volume) => Taken::Reuse,
+        Some((_, Some(names::FENCE))) => Taken::Leaving(told("which is being made or taken back".to_owned())),
         _ if volume.phase == Phase::Released && volume.reclaim == Reclaim::Delete => {
             Taken::Leaving(told("whose claim has just gone".to_owned()))
         }
@@ -228,6 +228,15 @@ mod tests {
     }
 
     #[test]
+    fn a_volume_that_was_begun_for_another_place_is_not_used_for_this_one() {
+        let elsewhere = |volume: &mut Volume| {
+            let record = volume.record.as_mut().unwrap();
+            record.share = Share::parse("nas2", "/export").unwrap();
+        };
+        assert!(matches!(told(elsewhere), Taken::Refuse(_) | Taken::Leaving(_)));
+    }
+
+    #[test]
     fn a_claim_that_is_there_finds_its_own_volume_again() {
         let mut volume = Volume::read(&new("shared").build(Origin::New, &us()));
         volume.claim.as_mut().unwrap().uid = Some("u-1".to_owned());
@@ -259,7 +268,7 @@ mod tests {
             claim.uid = Some(names::FENCE.to_owned());
             claim.name = "other".to_owned();
         };
-        assert_eq!(leaving(fenced_for_another), "which is being taken back");
+        assert_eq!(leaving(fenced_for_another), "which is being made or taken back");
     }
 
     #[test]

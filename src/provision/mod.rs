@@ -17,6 +17,7 @@ use serde_json::json;
 use tokio::time::{Instant, timeout_at};
 
 use crate::cluster::Cluster;
+use crate::crash::{self, Point};
 use crate::fence;
 use crate::names::mark;
 use crate::ops::metrics::Metrics;
@@ -93,8 +94,8 @@ impl Failure {
 impl Provisioner {
     /// Makes the volume and its directory. What is particular to this claim and would surprise its user is a warning.
     ///
-    /// After success both are there. After a failure nothing is there, or a volume that no claim has: undone a moment later,
-    /// or, if the NFS server may still carry out what it was asked, fenced and left for the claim or for the orphan loop.
+    /// After success both are there. After a failure nothing is there, or a volume that no claim has: taken back a moment
+    /// later, or, if the NFS server may still carry out what it was asked, fenced and left for the claim or as an orphan.
     /// After a crash the volume, if it exists, is such a one.
     pub async fn provision(&self, new: &NewVolume, deadline: Instant) -> Result<Vec<String>, Failure> {
         let claim = self.claim_asks(new, deadline);
@@ -114,6 +115,11 @@ impl Provisioner {
         let mut origin = if found.is_some() { Origin::Adopted } else { Origin::New };
         match self.create(new, origin, deadline).await {
             Err(Failure::Api(_, error)) if fence::is_taken(&error) => match self.earlier(new, deadline).await? {
+                // It was there before that call, too, and that call was denied it.
+                Some(Origin::Adopted) if new.existing == ExistingDirectory::Deny => {
+                    self.abandon(new);
+                    return Err(exists());
+                }
                 Some(earlier) => origin = earlier,
                 None => return Ok(Vec::new()),
             },
@@ -124,6 +130,7 @@ impl Provisioner {
             }
             created => created?,
         }
+        crash::point(Point::VolumeCreated);
         if let Err(failure) = self.make(new, origin, deadline).await {
             match &failure {
                 Failure::Storage(error) if error.outcome == Outcome::Unknown => self.close(new),
@@ -131,10 +138,12 @@ impl Provisioner {
             }
             return Err(failure);
         }
+        crash::point(Point::DirectoryMade);
         if let Some(uid) = &new.claim_uid {
             let volumes = self.volumes();
             let give = fence::give(&volumes, &new.name, &new.attempt, uid);
             self.in_time("give a volume to its claim", deadline, give).await?;
+            crash::point(Point::VolumeGiven);
         }
         let adopted = found.filter(|found| origin == Origin::Adopted && !found.has(new.attributes));
         let keeps = |found: Found| {

@@ -16,11 +16,13 @@
 mod answers;
 mod connect;
 mod error;
+pub mod guard;
 pub mod mounted;
 pub mod nfs;
 pub mod nfs3;
 mod route;
 mod status;
+mod way;
 
 use std::fmt;
 use std::str::FromStr;
@@ -30,11 +32,17 @@ use tokio::time::Instant;
 
 pub use self::error::{Fault, Outcome, StorageError};
 pub use self::route::Storages;
+pub use self::way::Way;
 use crate::policy::directory::{Directory, Share};
 
 /// The verbs. See the module for what all of them promise.
 #[async_trait]
 pub trait Storage: Send + Sync {
+    /// Which way to its server a share is reached on. Nothing is asked.
+    fn way(&self, share: &Share) -> Way {
+        Way::nfs(share)
+    }
+
     /// What is at `directory`: nothing, or a directory.
     async fn look_up(
         &self,

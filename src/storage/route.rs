@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use super::mounted::MountedStorage;
 use super::nfs::{NfsOptions, NfsStorage};
 use super::nfs3::Nfs3Storage;
-use super::{Attributes, Existing, Found, Identity, Made, Moved, Removed, Storage, StorageError, Tree};
+use super::{Attributes, Existing, Found, Identity, Made, Moved, Removed, Storage, StorageError, Tree, Way};
 use crate::policy::directory::{Directory, NfsVersion, Share};
 
 /// Every [`Storage`] that there is: each call goes to the one that reaches its share.
@@ -46,6 +46,14 @@ impl Storages {
 
 #[async_trait]
 impl Storage for Storages {
+    fn way(&self, share: &Share) -> Way {
+        if self.mounted.serves(share) {
+            Way::mount(share)
+        } else {
+            Way::nfs(share)
+        }
+    }
+
     async fn look_up(
         &self,
         share: &Share,

@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Value, json};
 
-use super::{Origin, Us, area};
+use super::{Origin, Record, Us, Volume, area};
 use crate::names::{self, mark};
 use crate::policy::claim::Bytes;
 use crate::policy::class::Reclaim;
@@ -56,6 +56,12 @@ pub struct NewVolume {
 }
 
 impl NewVolume {
+    /// Whether a volume's directory is the one that this one is to have.
+    pub fn is_at(&self, volume: &Volume) -> bool {
+        let at = |record: &Record| (record.share.server().to_owned(), record.share.join(&record.directory));
+        volume.record.as_ref().map(at) == Ok((self.share.server().to_owned(), self.share.join(&self.directory)))
+    }
+
     /// What turns the volume of an earlier try of the same claim into this one, as a merge patch (RFC 7396): all but its
     /// place and whose work the directory is.
     pub fn overwrite(&self, origin: Origin, us: &Us) -> Value {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{NFSVolumeSource, PersistentVolume};
 
 use super::{Origin, Us};
@@ -40,8 +39,6 @@ pub struct Volume {
     pub capacity: u128,
     /// What Kubernetes does with it.
     pub reclaim: Reclaim,
-    /// When a call made it or used it last.
-    pub since: Option<Timestamp>,
     /// A claim has come and the directory was there for it.
     pub ready: bool,
     /// Which call of the webhook made it or used it last: what it says may have changed with that.
@@ -130,15 +127,6 @@ impl Volume {
                 Some("Delete") => Reclaim::Delete,
                 _ => Reclaim::Retain,
             },
-            since: {
-                let touched = marks.get(mark::TOUCHED).and_then(|time| time.parse().ok());
-                // In whole seconds, cut off.
-                let created = meta
-                    .creation_timestamp
-                    .as_ref()
-                    .map(|time| time.0 + SignedDuration::from_secs(1));
-                touched.max(created)
-            },
             ready: marks.get(mark::READY).is_some_and(|ready| ready == "true"),
             attempt: marks.get(mark::ATTEMPT).cloned(),
             maker: maker.map(|(provisioner, instance)| Us {
@@ -164,6 +152,11 @@ impl Volume {
             && !self.ready
             && self.record.as_ref().is_ok_and(|record| record.identity.is_none())
             && self.claim.as_ref().is_some_and(meant)
+    }
+
+    /// Whether nobody binds it, whoever it is for.
+    pub fn is_fenced(&self) -> bool {
+        self.claim.as_ref().and_then(|claim| claim.uid.as_deref()) == Some(names::FENCE)
     }
 
     /// Whether a claim has had it: then its directory may hold data.

@@ -25,20 +25,30 @@ pub struct Ganesha {
     child: Option<Child>,
     /// Of a server that speaks version 3, too. It goes after the server.
     network: Option<Network>,
+    /// In seconds: so long a client may be silent before it has lost its sessions.
+    lease: u32,
 }
+
+/// As `tests/bed/nfs-server` has it.
+const LEASE: u32 = 10;
 
 impl Ganesha {
     /// Starts a server and waits until it takes connections.
     pub fn start() -> Self {
-        Self::start_in(None)
+        Self::start_in(None, LEASE)
+    }
+
+    /// Starts a server that remembers silent clients as long as servers usually do.
+    pub fn start_patient() -> Self {
+        Self::start_in(None, 90)
     }
 
     /// Starts a server whose shares are spoken to in version 3.
     pub fn start_v3() -> Self {
-        Self::start_in(Some(Network::new()))
+        Self::start_in(Some(Network::new()), LEASE)
     }
 
-    fn start_in(network: Option<Network>) -> Self {
+    fn start_in(network: Option<Network>, lease: u32) -> Self {
         // Below the bed, whose folder goes with all in it, also when this process is killed.
         let below = std::env::var_os("BINDERY_BED").map_or_else(std::env::temp_dir, PathBuf::from);
         let dir = tempfile::tempdir_in(below).expect("a directory for the server");
@@ -47,6 +57,7 @@ impl Ganesha {
             dir,
             child: None,
             network,
+            lease,
         };
         server.restart();
         server
@@ -56,7 +67,9 @@ impl Ganesha {
     pub fn restart(&mut self) {
         // The server goes with the thread that started it, however the test ends.
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL"]);
+        command
+            .args(["--pdeathsig", "KILL"])
+            .env("NFS_LEASE", self.lease.to_string());
         if let Some(network) = &self.network {
             command.env("NFS_V3", "1").arg("nsenter").args(network.enter());
         }

@@ -81,6 +81,10 @@ impl Relay {
         }
     }
 
+    pub fn address(&self) -> IpAddr {
+        self.address
+    }
+
     pub fn share(&self, path: &str) -> Share {
         share(self.address, path).over(self.version)
     }
@@ -165,7 +169,7 @@ fn pass(mut client: &TcpStream, mut server: &TcpStream, state: &Shared, number: 
         if fate == Some(Fate::Held) {
             state.lock().unwrap().met += 1;
             while !state.lock().unwrap().gone_on {
-                thread::yield_now();
+                thread::sleep(Duration::from_millis(2));
             }
         }
         match fate {

@@ -75,6 +75,19 @@ impl Directory {
         ours.then(|| (Self(format!("{TRASH}/{name}")), owner))
     }
 
+    /// Whether this is an archive that is kept for ever.
+    pub fn lasts(&self) -> bool {
+        let (_, name) = self.split_last();
+        Self::tag_of(name).is_some() && split_until(name).1.is_none()
+    }
+
+    /// The tag in an archive's name ([`Directory::archive_tag`]); `None` for a name that is too short to have one.
+    pub fn tag_of(name: &str) -> Option<&str> {
+        let (rest, _) = split_until(name);
+        let start = rest.len().checked_sub(2 * SHORT + 1)?;
+        rest.starts_with(ARCHIVED).then(|| rest.get(start..)).flatten()
+    }
+
     /// Where such an archive waits to be removed.
     pub fn archive_in_trash(&self, instance: &str) -> Self {
         Self::in_trash(instance, &self.0)
@@ -103,7 +116,7 @@ fn short(name: &str) -> String {
     Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes()).simple().to_string()[..SHORT].to_owned()
 }
 
-fn cut(name: &str) -> String {
+pub(super) fn cut(name: &str) -> String {
     cut_to(name, LONGEST_SEGMENT)
 }
 

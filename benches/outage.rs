@@ -1,0 +1,99 @@
+//! What claims of one server feel while another one hangs.
+//!
+//! The same claims are created one at a time, in four rounds by turns: beside claims of another class whose server works,
+//! and beside claims of a class whose server takes connections and never answers. So much is going on either way, and
+//! only the hanging differs. The first of the claims that hang wait their whole deadline; then Bindery knows.
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use futures::{StreamExt, stream};
+use kube::Client;
+use serde_json::json;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use crate::bed::Bed;
+use crate::place::Place;
+use crate::table::{Expected, Table, Unit};
+use crate::times::Times;
+
+/// Claims in a round, of which there are two of each kind.
+const CLAIMS: u32 = 60;
+/// Claims of the other class that are under way at once.
+const BESIDE: usize = 8;
+/// Between two of each of these.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Nobody else listens there.
+const SILENT: &str = "127.0.2.49";
+
+/// Measures both kinds.
+pub async fn measure(client: &Client, table: &mut Table) -> Result<()> {
+    // Connections are taken by the system, and nobody reads what is sent.
+    let _silent = TcpListener::bind((SILENT, 2049)).context(SILENT)?;
+    let place = Place::new(client, "outage").await?;
+    let provisioner = &Bed::get().provisioner;
+    let ours = place.class("ours", provisioner, json!({})).await?;
+    let works = place.class("works", provisioner, json!({})).await?;
+    let hangs = place.class("hangs", provisioner, json!({"server": SILENT})).await?;
+    place.warm_up(BESIDE).await?;
+    create(&place, "warm-up", 20, &ours).await?;
+    let (mut without, mut with) = (Vec::new(), Vec::new());
+    for round in 0..2 {
+        without.extend(beside(&place, &format!("without-{round}"), &ours, &works).await?);
+        with.extend(beside(&place, &format!("with-{round}"), &ours, &hangs).await?);
+    }
+    let (without, with): (Times, Times) = (without.into_iter().collect(), with.into_iter().collect());
+    let mut part = table.part("Creating a claim while another server hangs, 120 of each kind");
+    for (quantile, name, expected) in [(0.5, "p50", 1.25), (0.99, "p99", 2.0)] {
+        let (without, with) = (without.quantile(quantile), with.quantile(quantile));
+        part.note(
+            format!("beside claims of a server that works, {name}"),
+            without,
+            Unit::Ms,
+        );
+        part.note(format!("beside claims of a server that hangs, {name}"), with, Unit::Ms);
+        let ratio = format!("  the one by the other, {name}");
+        part.expect(ratio, with / without, Unit::Ratio, Expected::AtMost(expected));
+    }
+    Ok(())
+}
+
+/// The times of claims of `class` beside a steady number of claims of `other`.
+async fn beside(place: &Place, prefix: &str, class: &str, other: &str) -> Result<Vec<Duration>> {
+    let enough = CancellationToken::new();
+    let others = stream::iter(0..BESIDE).for_each_concurrent(None, |lane| {
+        let enough = enough.clone();
+        async move {
+            for turn in 0.. {
+                let name = format!("{prefix}-other-{lane}-{turn}");
+                // Denied, queued or passed: they are only there to be there.
+                let create = async {
+                    let _ = place.create(&name, other).await;
+                    sleep(PAUSE).await;
+                };
+                if enough.run_until_cancelled(create).await.is_none() {
+                    return;
+                }
+            }
+        }
+    });
+    let measured = async {
+        let times = create(place, prefix, CLAIMS, class).await;
+        enough.cancel();
+        times
+    };
+    tokio::join!(measured, others).0
+}
+
+async fn create(place: &Place, prefix: &str, claims: u32, class: &str) -> Result<Vec<Duration>> {
+    let mut times = Vec::new();
+    for turn in 0..claims {
+        let name = format!("{prefix}-{turn}");
+        let (took, volume) = place.create(&name, class).await?;
+        volume.with_context(|| format!("claim {name} came back without a volume"))?;
+        times.push(took);
+    }
+    Ok(times)
+}

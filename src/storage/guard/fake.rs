@@ -1,0 +1,142 @@
+//! A storage whose servers behave as a test says.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::time::sleep_until;
+
+use super::*;
+use crate::storage::Outcome;
+
+/// What servers do; those that are not named work.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Manner {
+    /// Silent until the deadline.
+    Hangs,
+    Refuses,
+    Busy,
+    ReadOnly,
+    /// Trees remain; probes and looks are answered with nothing.
+    OnlyTreesRemain,
+}
+
+#[derive(Default)]
+pub(super) struct Fake {
+    manners: Mutex<HashMap<String, Manner>>,
+    /// Calls and probes that were sent.
+    sent: AtomicUsize,
+}
+
+impl Fake {
+    pub fn set(&self, server: &str, manner: Manner) {
+        self.manners.lock().unwrap().insert(server.to_owned(), manner);
+    }
+
+    pub fn heal(&self, server: &str) {
+        self.manners.lock().unwrap().remove(server);
+    }
+
+    pub fn sent(&self) -> usize {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    fn manner(&self, share: &Share) -> Option<Manner> {
+        self.manners.lock().unwrap().get(share.server()).copied()
+    }
+
+    async fn answer<T>(&self, share: &Share, deadline: Instant, answer: T) -> Result<T, StorageError> {
+        self.sent.fetch_add(1, Ordering::Relaxed);
+        let (fault, text) = match self.manner(share) {
+            None => return Ok(answer),
+            Some(Manner::Hangs | Manner::OnlyTreesRemain) => {
+                // What hangs is answered when the server goes on.
+                while self.manner(share).is_some() {
+                    if Instant::now() >= deadline {
+                        break;
+                    }
+                    sleep_until(deadline.min(Instant::now() + Duration::from_millis(100))).await;
+                }
+                if self.manner(share).is_none() {
+                    return Ok(answer);
+                }
+                (Fault::TimedOut, "it hangs.")
+            }
+            Some(Manner::Refuses) => (Fault::Unreachable, "connection refused."),
+            Some(Manner::Busy) => (Fault::Busy, "it is busy."),
+            Some(Manner::ReadOnly) => (Fault::ReadOnly, "it is read-only."),
+        };
+        Err(StorageError {
+            fault,
+            outcome: Outcome::Unknown,
+            message: format!("cannot do this on {share}: {text}"),
+        })
+    }
+}
+
+const FOUND: Found = Found {
+    identity: Identity {
+        fsid: (1, 2),
+        fileid: 3,
+    },
+    mode: 0o755,
+    uid: None,
+    gid: None,
+};
+
+#[async_trait]
+impl Storage for Fake {
+    async fn look_up(&self, share: &Share, _: &Directory, deadline: Instant) -> Result<Option<Found>, StorageError> {
+        self.answer(share, deadline, None).await
+    }
+
+    async fn above(&self, share: &Share, _: &Directory, deadline: Instant) -> Result<Found, StorageError> {
+        self.answer(share, deadline, FOUND).await
+    }
+
+    async fn make(
+        &self,
+        share: &Share,
+        _: &Directory,
+        _: Attributes,
+        _: Existing,
+        deadline: Instant,
+    ) -> Result<Made, StorageError> {
+        let made = Made {
+            identity: FOUND.identity,
+            new: true,
+        };
+        self.answer(share, deadline, made).await
+    }
+
+    async fn rename(
+        &self,
+        share: &Share,
+        _: &Directory,
+        _: Identity,
+        _: &Directory,
+        deadline: Instant,
+    ) -> Result<Moved, StorageError> {
+        self.answer(share, deadline, Moved::Done).await
+    }
+
+    async fn remove_empty(
+        &self,
+        share: &Share,
+        _: &Directory,
+        _: Identity,
+        deadline: Instant,
+    ) -> Result<Removed, StorageError> {
+        self.answer(share, deadline, Removed::Done).await
+    }
+
+    async fn remove_tree(&self, share: &Share, _: &Directory, deadline: Instant) -> Result<Tree, StorageError> {
+        if self.manner(share) == Some(Manner::OnlyTreesRemain) {
+            return Ok(Tree::Remains);
+        }
+        self.answer(share, deadline, Tree::Gone).await
+    }
+
+    async fn list(&self, share: &Share, _: Option<&Directory>, deadline: Instant) -> Result<Vec<String>, StorageError> {
+        self.answer(share, deadline, Vec::new()).await
+    }
+}

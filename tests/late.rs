@@ -1,0 +1,77 @@
+//! Steps that come too late: they hit what belongs to somebody else by then, and are undone.
+
+use serde_json::json;
+
+use crate::replicas::holder;
+use crate::support::bindery::Bindery;
+use crate::support::nfs::Ganesha;
+use crate::support::relay::{Fate, Relay};
+use crate::support::scene::{Scene, mark, volume_name};
+use crate::support::wait::eventually;
+
+/// A RENAME of a leader that is paused then reaches the server when another replica has finished the volume, and a later
+/// one has its path, and the number of its directory.
+async fn a_late_rename(on_delete: &str, pattern: &str, retention: &str, end: impl AsyncFnOnce(&mut Bindery)) {
+    // One that had forgotten the leader by then would answer BADSESSION.
+    let server = Ganesha::start_patient();
+    let relay = Relay::to(&server);
+    let nfs_server = format!("--nfs-server={}", relay.address());
+    let mut first = Bindery::start(&[&nfs_server, retention]).await;
+    let parameters = json!({
+        "subDir": "${pvc.metadata.namespace}-${pvc.metadata.name}",
+        "existingDirectory": "adopt",
+        "onDelete": on_delete,
+    });
+    let scene = Scene::of_with(&first.provisioner, json!({"parameters": parameters})).await;
+    let leader = eventually("somebody leads", async || holder(&first, &scene).await).await;
+    let (_, old) = scene.bound(scene.claim("data")).await;
+    let path = server.export_dir().join(mark(&old, "sub-dir").unwrap());
+    let second = first.replica().await;
+
+    relay.plan(pattern, 0, 1, Fate::Held);
+    scene.delete("data").await;
+    eventually("the RENAME is on its way", async || (relay.met() == 1).then_some(())).await;
+    first.pause();
+    // File systems give the number of a directory that is gone to the next one that is made, if nobody else is faster. So
+    // that it is certain, the very directory comes back.
+    let aside = path.with_extension("aside");
+    std::fs::rename(&path, &aside).unwrap();
+    eventually("another leads", async || {
+        holder(&first, &scene).await.filter(|next| *next != leader)
+    })
+    .await;
+    scene.until_gone(&old).await;
+    // Without the one webhook that is known, the other replica catches up.
+    first.unregister().await;
+    std::fs::rename(&aside, &path).unwrap();
+    scene.create(scene.claim("data")).await.unwrap();
+    let (_, new) = scene.until_bound("data").await;
+    assert_eq!(volume_name(&old), volume_name(&new));
+    assert_eq!(mark(&old, "directory-id"), mark(&new, "directory-id"));
+    std::fs::write(path.join("new"), "precious").unwrap();
+
+    relay.go_on();
+    eventually("the RENAME has hit the later volume", async || {
+        (!path.exists()).then_some(())
+    })
+    .await;
+    end(&mut first).await;
+    eventually("it is put back", async || path.join("new").exists().then_some(())).await;
+    drop(second);
+}
+
+#[tokio::test]
+async fn a_rename_that_comes_late_is_undone_by_the_leader_that_was_paused() {
+    a_late_rename("delete", ".pvc-", "--retention-interval=1h", async |first| {
+        first.resume();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_rename_that_comes_late_is_undone_by_another_when_the_leader_that_was_paused_dies() {
+    a_late_rename("archive", "archived-", "--retention-interval=200ms", async |first| {
+        first.kill();
+    })
+    .await;
+}

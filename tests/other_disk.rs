@@ -1,0 +1,162 @@
+//! Directories on another file system than their share: nothing can be moved from one to the other, so trash and archives lie
+//! beside them.
+
+use std::path::{Path, PathBuf};
+
+use bindery::policy::directory::Directory;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::support::bindery::Bindery;
+use crate::support::nfs::Ganesha;
+use crate::support::scene::{Scene, mark, volume_name};
+use crate::support::wait::eventually;
+
+/// A server with another file system below its export, and a Bindery whose claims all go there.
+struct Disk {
+    server: Ganesha,
+    bindery: Bindery,
+    scene: Scene,
+}
+
+impl Disk {
+    async fn with(version: &str) -> Self {
+        let mut server = Ganesha::start_v3();
+        let disk = server.export_dir().join("disk");
+        std::fs::create_dir(&disk).unwrap();
+        server.kill();
+        server.mount(&disk);
+        server.restart();
+        let flags = [
+            &format!("--nfs-server={}", server.address()),
+            "--retention-interval=200ms",
+        ];
+        let bindery = Bindery::start(&flags).await;
+        let parameters = json!({
+            "subDir": "disk/${pvc.metadata.namespace}/${pvc.metadata.name}",
+            "nfsVersion": version,
+            "claimOverrides": "onDelete,archiveRetention",
+        });
+        let scene = Scene::of_with(&bindery.provisioner, json!({"parameters": parameters})).await;
+        Self { server, bindery, scene }
+    }
+
+    /// What lies in a directory of the share, as the server sees it.
+    fn names(&self, below: &str) -> Vec<String> {
+        let entries = std::fs::read_dir(self.place(below));
+        let mut names: Vec<String> = entries
+            .into_iter()
+            .flatten()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    fn place(&self, below: &str) -> PathBuf {
+        self.server.seen(&self.server.export_dir()).join(below)
+    }
+
+    fn beside(&self) -> String {
+        format!("disk/{}", self.scene.name)
+    }
+
+    fn claim(&self, name: &str, annotations: &Value) -> Value {
+        self.scene
+            .claim_with(name, json!({"metadata": {"annotations": annotations}}))
+    }
+
+    /// Everything that Bindery has put in the share itself.
+    fn assert_nothing_in_the_share(&self) {
+        assert_eq!(self.names(""), [".bindery-elsewhere", ".bindery-trash", "disk"]);
+        assert_eq!(self.names(".bindery-trash"), Vec::<String>::new());
+    }
+}
+
+fn fill(directory: &Path) {
+    std::fs::create_dir_all(directory.join("a/b")).unwrap();
+    std::fs::write(directory.join("a/b/precious"), "data").unwrap();
+}
+
+async fn trash_and_archives_lie_beside_it(version: &str) {
+    let disk = Disk::with(version).await;
+    let scene = &disk.scene;
+    let kept = json!({"bindery.dev/on-delete": "archive", "bindery.dev/archive-retention": "30d"});
+    let brief = json!({"bindery.dev/on-delete": "archive", "bindery.dev/archive-retention": "1s"});
+    let deleted = json!({"bindery.dev/on-delete": "delete"});
+    for (name, annotations) in [("kept", &kept), ("brief", &brief), ("deleted", &deleted)] {
+        let (_, volume) = scene.bound(disk.claim(name, annotations)).await;
+        fill(&disk.place(mark(&volume, "sub-dir").unwrap()));
+        scene.delete(name).await;
+        scene.until_gone(&volume).await;
+    }
+    let beside = disk.beside();
+    // As a crash would leave it.
+    let left = format!("{beside}/.bindery-trash/{}.pvc-gone", disk.bindery.name);
+    let others = format!("{beside}/.bindery-trash/other.pvc-gone");
+    for place in [&left, &others] {
+        fill(&disk.place(place));
+    }
+    eventually("one archive is left and one directory in the trash", async || {
+        (disk.names(&beside).len() == 2 && disk.names(&format!("{beside}/.bindery-trash")).len() == 1).then_some(())
+    })
+    .await;
+    assert!(disk.place(&others).join("a/b/precious").exists());
+    let archive = disk.names(&beside).pop().unwrap();
+    let starts = format!("archived-disk-{}-kept-", scene.name);
+    assert!(archive.starts_with(&starts) && archive.contains("-until-"), "{archive}");
+    assert!(disk.place(&beside).join(archive).join("a/b/precious").exists());
+    disk.assert_nothing_in_the_share();
+    disk.bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn trash_and_archives_lie_beside_a_directory_on_another_file_system_version_4() {
+    trash_and_archives_lie_beside_it("4").await;
+}
+
+#[tokio::test]
+async fn trash_and_archives_lie_beside_a_directory_on_another_file_system_version_3() {
+    trash_and_archives_lie_beside_it("3").await;
+}
+
+#[tokio::test]
+async fn what_was_begun_beside_a_directory_is_found_again_after_a_crash() {
+    let mut disk = Disk::with("4").await;
+    let (trash, archived) = (
+        json!({"bindery.dev/on-delete": "delete"}),
+        json!({"bindery.dev/on-delete": "archive"}),
+    );
+    let mut volumes = Vec::new();
+    for (name, annotations) in [("trash", &trash), ("archived", &archived)] {
+        let (_, volume) = disk.scene.bound(disk.claim(name, annotations)).await;
+        fill(&disk.place(mark(&volume, "sub-dir").unwrap()));
+        volumes.push(volume);
+    }
+    disk.bindery.kill();
+    let beside = disk.place(&disk.beside());
+    let instance = &disk.bindery.name;
+    std::fs::create_dir(beside.join(".bindery-trash")).unwrap();
+    let in_trash = beside.join(format!(".bindery-trash/{instance}.{}", volume_name(&volumes[0])));
+    std::fs::rename(beside.join("trash"), &in_trash).unwrap();
+    let tag = Directory::archive_tag(instance, volume_name(&volumes[1]));
+    let archive = Directory::parse("archived")
+        .unwrap()
+        .archive(Timestamp::now(), &tag, None);
+    std::fs::rename(beside.join("archived"), beside.join(archive.as_str())).unwrap();
+    for name in ["trash", "archived"] {
+        disk.scene.delete(name).await;
+    }
+    disk.bindery.run().await;
+    for volume in &volumes {
+        disk.scene.until_gone(volume).await;
+    }
+    assert!(!in_trash.exists());
+    assert!(beside.join(archive.as_str()).join("a/b/precious").exists());
+    let told = disk.scene.event(volume_name(&volumes[1]), "DirectoryArchived").await;
+    assert!(
+        told.ends_with(&format!("is archived as {}/{archive}", disk.beside())),
+        "{told}"
+    );
+    disk.bindery.unregister().await;
+}

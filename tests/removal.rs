@@ -1,0 +1,170 @@
+//! Trees that are removed while something goes wrong, from the deletion of the claim to its end.
+
+use std::fs::{self, File};
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use k8s_openapi::api::core::v1::PersistentVolume;
+use serde_json::json;
+
+use crate::support::bindery::Bindery;
+use crate::support::nfs::Ganesha;
+use crate::support::scene::{Scene, mark, volume_name};
+use crate::support::wait::eventually;
+
+const DIRECTORIES: usize = 400;
+const FILES: usize = 100;
+
+/// A server and a Bindery of one test's own, and a claim that will be deleted.
+struct Removal {
+    server: Ganesha,
+    bindery: Bindery,
+    scene: Scene,
+    volume: PersistentVolume,
+}
+
+impl Removal {
+    async fn begin(flags: &[&str], prepare: impl FnOnce(&Path)) -> Self {
+        let server = Ganesha::start();
+        prepare(&server.export_dir());
+        let nfs_server = format!("--nfs-server={}", server.address());
+        let bindery = Bindery::start(&[&[nfs_server.as_str()], flags].concat()).await;
+        let scene = Scene::of_with(&bindery.provisioner, json!({"parameters": {"onDelete": "delete"}})).await;
+        let (_, volume) = scene.bound(scene.claim("data")).await;
+        Self {
+            server,
+            bindery,
+            scene,
+            volume,
+        }
+    }
+
+    fn directory(&self) -> PathBuf {
+        self.server.export_dir().join(mark(&self.volume, "sub-dir").unwrap())
+    }
+
+    /// Where the directory is while it is removed.
+    fn in_trash(&self) -> PathBuf {
+        let name = format!("{}.{}", self.bindery.name, volume_name(&self.volume));
+        self.server.export_dir().join(".bindery-trash").join(name)
+    }
+
+    fn fill(&self) {
+        for directory in 0..DIRECTORIES {
+            let directory = self.directory().join(directory.to_string());
+            fs::create_dir(&directory).unwrap();
+            for file in 0..FILES {
+                File::create(directory.join(file.to_string())).unwrap();
+            }
+        }
+    }
+
+    /// Returns when a part of what [`Removal::fill`] made is gone, and a part is not.
+    async fn until_half_gone(&self) {
+        let trash = self.in_trash();
+        let wait = move || {
+            let left = || fs::read_dir(&trash).map_or(DIRECTORIES, Iterator::count);
+            while left() == DIRECTORIES {
+                std::thread::yield_now();
+            }
+        };
+        let waited = tokio::time::timeout(std::time::Duration::from_secs(30), tokio::task::spawn_blocking(wait));
+        waited.await.expect("the removal begins").unwrap();
+    }
+
+    fn left(&self) -> usize {
+        fs::read_dir(self.in_trash()).map_or(0, Iterator::count)
+    }
+
+    async fn assert_ends(self) {
+        self.scene.until_gone(&self.volume).await;
+        assert!(!self.in_trash().exists());
+        assert!(!self.directory().exists());
+        self.bindery.unregister().await;
+    }
+}
+
+#[tokio::test]
+async fn a_removal_goes_on_when_the_nfs_server_died_in_the_middle_of_it() {
+    let mut removal = Removal::begin(&[], |_| ()).await;
+    removal.fill();
+    removal.scene.delete("data").await;
+    removal.until_half_gone().await;
+    removal.server.kill();
+    assert!(removal.left() > 0, "it was over before");
+    removal.server.restart();
+    removal.assert_ends().await;
+}
+
+#[tokio::test]
+async fn a_removal_goes_on_when_bindery_died_in_the_middle_of_it() {
+    let mut removal = Removal::begin(&[], |_| ()).await;
+    removal.fill();
+    removal.scene.delete("data").await;
+    removal.until_half_gone().await;
+    removal.bindery.kill();
+    assert!(removal.left() > 0, "it was over before");
+    removal.bindery.run().await;
+    removal.assert_ends().await;
+}
+
+#[tokio::test]
+async fn a_tree_that_somebody_still_writes_to_goes_at_last() {
+    let removal = Removal::begin(&[], |_| ()).await;
+    fs::create_dir(removal.directory().join("d")).unwrap();
+    let (stop, written) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    // NFS clients hold directories by handle, wherever they are moved.
+    let writer = std::thread::spawn({
+        let (trash, stop, written) = (removal.in_trash(), stop.clone(), written.clone());
+        move || {
+            for number in 0_u64.. {
+                if stop.load(Ordering::Relaxed) {
+                    return;
+                }
+                let _ = fs::create_dir(trash.join("d"));
+                let _ = fs::create_dir(trash.join(number.to_string()));
+                if File::create(trash.join(format!("d/{number}"))).is_ok() {
+                    written.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+    });
+    removal.scene.delete("data").await;
+    eventually("it is being written to", async || {
+        (written.load(Ordering::Relaxed) > 100).then_some(())
+    })
+    .await;
+    stop.store(true, Ordering::Relaxed);
+    writer.join().unwrap();
+    removal.assert_ends().await;
+}
+
+#[tokio::test]
+async fn closed_directories_go_and_what_is_somebody_elses_is_named_until_it_may_go() {
+    let own = |path: &Path| chown(path, Some(1000), Some(1000)).unwrap();
+    let removal = Removal::begin(&["--nfs-uid=1000", "--nfs-gid=1000"], own).await;
+    let directory = removal.directory();
+    for mode in [0o000, 0o100, 0o400, 0o500] {
+        let closed = directory.join(format!("mode-{mode:03o}"));
+        fs::create_dir_all(closed.join("below")).unwrap();
+        File::create(closed.join("below/file")).unwrap();
+        own(&closed.join("below"));
+        own(&closed);
+        fs::set_permissions(closed.join("below"), fs::Permissions::from_mode(mode)).unwrap();
+        fs::set_permissions(closed, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let theirs = directory.join("theirs");
+    fs::create_dir(&theirs).unwrap();
+    File::create(theirs.join("file")).unwrap();
+    removal.scene.delete("data").await;
+    let told = removal.scene.event(volume_name(&removal.volume), "CleanupFailed").await;
+    assert!(
+        told.contains("in its directory \"theirs\", the server denies it to uid 1000"),
+        "{told}"
+    );
+    assert!(told.contains("It is tried again."), "{told}");
+    own(&removal.in_trash().join("theirs"));
+    removal.assert_ends().await;
+}
