@@ -39,7 +39,7 @@ const WATCHES: &str = "watches of classes, namespaces, volumes and claims";
 /// Serves until the process is told to stop. An error means that it could not start, or lost what it cannot do without.
 pub async fn serve(flags: cli::Serve) -> Result<()> {
     logs::start(&flags.log, flags.log_format)?;
-    let kubeconfig = flags.kubeconfig.clone();
+    let kubeconfig = flags.installation.kubeconfig.clone();
     let config = Config::check(flags)?;
     // Listen before all else: an address in use is the administrator's to mend, and comes at once.
     let admin_listener = listen(config.admin_listen, "--admin-listen")?;

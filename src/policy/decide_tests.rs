@@ -197,8 +197,8 @@ fn what_nfs_cannot_give_is_refused_with_every_reason() {
 #[test]
 fn a_class_or_namespace_with_mistakes_refuses_the_claim_and_names_them() {
     let denied = decision(|world| world.class["parameters"]["onDelete"] = json!("shred"));
-    let message = "StorageClass fast: onDelete is \"shred\": allowed are delete, retain or archive; \
-                   an administrator must correct it";
+    let message = "StorageClass fast: onDelete is \"shred\": allowed are delete, retain or archive; an administrator must \
+                   delete the class and create it anew, since parameters cannot be edited";
     assert_eq!(denied, Decision::Deny(message.to_owned()));
 
     let denied = decision(|world| world.namespace = json!({"bindery.dev/on-delete": "shred"}));
@@ -261,10 +261,14 @@ fn a_generated_name_is_settled_as_kubernetes_would() {
 fn a_directory_name_that_no_server_takes_is_refused() {
     let name = "a".repeat(250);
     let denied = decision(|world| world.claim["metadata"]["name"] = json!(name));
+    // Of a very long one the ends are shown.
+    let path = format!("team-a-{name}-{VOLUME}");
     let message = format!(
-        "${{pvc.metadata.namespace}}-${{pvc.metadata.name}}-${{pv.metadata.name}} gives no directory for this claim: \
-         directory {:?} has a segment of 298 bytes; NFS servers take 255 at most",
-        format!("team-a-{name}-{VOLUME}"),
+        "${{pvc.metadata.namespace}}-${{pvc.metadata.name}}-${{pv.metadata.name}} (the default of subDir) gives no directory \
+         for this claim: directory \"{}[...]{}\" has a segment of 298 bytes; NFS servers take 255 at most; change what the \
+         claim brings to it, or choose another class",
+        &path[..100],
+        &path[path.len() - 100..],
     );
     assert_eq!(denied, Decision::Deny(message));
 }
@@ -371,10 +375,19 @@ fn a_directory_that_is_there_is_adopted_only_where_it_is_the_namespaces_own_or_t
 
 #[test]
 fn a_label_that_the_template_needs_and_the_claim_has_not_refuses_the_claim() {
-    let denied = decision(|world| world.class["parameters"]["subDir"] = json!("${pvc.metadata.labels['zone']}"));
-    let message = "${pvc.metadata.labels['zone']} gives no directory for this claim: \
-                   label zone of the claim is needed for the directory and is not set";
-    assert_eq!(denied, Decision::Deny(message.to_owned()));
+    let denied = |template: &str| decision(|world| world.class["parameters"]["subDir"] = json!(template));
+    let message = "${pvc.metadata.labels['zone']} (subDir of StorageClass fast) gives no directory for this claim: \
+                   label zone of the claim is needed for the directory and is not set; set it";
+    assert_eq!(
+        denied("${pvc.metadata.labels['zone']}"),
+        Decision::Deny(message.to_owned())
+    );
+    let two = "${pvc.metadata.labels['zone']}/${namespace.metadata.annotations['cost']}";
+    let message = format!(
+        "{two} (subDir of StorageClass fast) gives no directory for this claim: label zone of the claim and annotation cost \
+         of the namespace are needed for the directory and are not set; set them"
+    );
+    assert_eq!(denied(two), Decision::Deny(message));
 }
 
 #[test]
@@ -384,7 +397,7 @@ fn two_templates_in_one_place_are_a_contradiction() {
         world.class["parameters"]["pathPattern"] = json!("b");
     });
     let message = "StorageClass fast: subDir and pathPattern are both set: they say the same in two ways, keep one; \
-                   an administrator must correct it";
+                   an administrator must delete the class and create it anew, since parameters cannot be edited";
     assert_eq!(denied, Decision::Deny(message.to_owned()));
 }
 

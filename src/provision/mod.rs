@@ -23,7 +23,7 @@ use crate::names::mark;
 use crate::ops::metrics::Metrics;
 use crate::ops::tasks::Tasks;
 use crate::policy::settings::{ExistingDirectory, OnStorageFailure};
-use crate::policy::taken::{Taken, overlap_refusal, overlapping, taken};
+use crate::policy::taken::{Taken, exists_refusal, overlap_refusal, overlapping, taken};
 use crate::storage::{Existing, Found, Outcome, Storage, StorageError};
 use crate::volume::{NewVolume, Origin, Us, Volume};
 
@@ -58,10 +58,7 @@ pub enum Failure {
     #[error("the claim is gone or has a volume by now")]
     ClaimServed,
     /// The directory is there already, and was made by somebody else.
-    #[error(
-        "directory {0} is there already and may hold somebody's data; move it away, choose another name for the claim, or \
-         let an administrator set existingDirectory to adopt"
-    )]
+    #[error("{0}")]
     DirectoryExists(String),
     /// The directory, or one above or in it, has a volume already.
     #[error("{0}")]
@@ -109,8 +106,10 @@ impl Provisioner {
         claim?;
         let found = directory?;
         let denied = found.is_some() && new.existing == ExistingDirectory::Deny;
-        let exists = || Failure::DirectoryExists(format!("{} of share {}", new.directory, new.share));
+        let exists = || Failure::DirectoryExists(exists_refusal(new));
         if denied && self.volume(new, deadline).await?.is_none() {
+            // "Move it away" would be bad advice for what holds, or lies in, another volume's directory.
+            self.refuse_overlap(new, deadline).await?;
             return Err(exists());
         }
         let mut origin = if found.is_some() { Origin::Adopted } else { Origin::New };
@@ -146,11 +145,13 @@ impl Provisioner {
             self.in_time("give a volume to its claim", deadline, give).await?;
             crash::point(Point::VolumeGiven);
         }
-        let adopted = found.filter(|found| origin == Origin::Adopted && found.mode != new.attributes.mode);
+        let adopted = found.filter(|found| origin == Origin::Adopted && !found.has(new.attributes));
         let keeps = |found: Found| {
             format!(
-                "directory {} was there before: it keeps its mode {:04o} and its owner",
-                new.directory, found.mode
+                "directory {} was there before: it keeps its mode {:04o} and its owner {}",
+                new.directory.shown(),
+                found.mode,
+                found.owner()
             )
         };
         Ok(adopted.map(keeps).into_iter().collect())
@@ -203,11 +204,7 @@ impl Provisioner {
     async fn make(&self, new: &NewVolume, origin: Origin, deadline: Instant) -> Result<(), Failure> {
         let (share, directory) = (&new.share, &new.directory);
         if !directory.stands_alone(&new.name) {
-            let look = self.cluster.neighbours(share, directory);
-            let others = self.in_time("look for overlapping volumes", deadline, look).await?;
-            if let Some(other) = overlapping(share.server(), &share.join(directory), &new.name, &others) {
-                return Err(Failure::Taken(overlap_refusal(new, other)));
-            }
+            self.refuse_overlap(new, deadline).await?;
         }
         let existing = match origin {
             Origin::New => Existing::SetAttributes,
@@ -216,6 +213,17 @@ impl Provisioner {
         let made = self.storage.make(share, directory, new.attributes, existing, deadline);
         self.metrics.wait("nfs", made).await?;
         Ok(())
+    }
+
+    /// Looks for a volume whose directory is above or in this one; a failure if there is one.
+    async fn refuse_overlap(&self, new: &NewVolume, deadline: Instant) -> Result<(), Failure> {
+        let (share, directory) = (&new.share, &new.directory);
+        let look = self.cluster.neighbours(share, directory);
+        let others = self.in_time("look for overlapping volumes", deadline, look).await?;
+        match overlapping(share.server(), &share.join(directory), &new.name, &others) {
+            Some(other) => Err(Failure::Taken(overlap_refusal(new, other))),
+            None => Ok(()),
+        }
     }
 
     async fn volume(&self, new: &NewVolume, deadline: Instant) -> Result<Option<Volume>, Failure> {

@@ -13,6 +13,7 @@ use crate::policy::directory::{Directory, Share};
 use crate::policy::on_delete::OnDelete;
 use crate::policy::retention::Retention;
 use crate::policy::settings::{ExistingDirectory, OnStorageFailure};
+use crate::policy::settled::Place;
 use crate::storage::Attributes;
 
 /// A volume as it was decided, before anything of it exists.
@@ -38,6 +39,8 @@ pub struct NewVolume {
     pub attributes: Attributes,
     /// What is done if the directory is there already.
     pub existing: ExistingDirectory,
+    /// Whose template the directory comes from.
+    pub chosen_by: Place,
     /// What becomes of it.
     pub on_delete: OnDelete,
     /// How long it is kept once it is an archive.
