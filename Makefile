@@ -1,6 +1,6 @@
 # Every command of users and of CI. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench fuzz cluster cluster-down build fmt lint fmt-check clippy ready ready-kernel root
+.PHONY: help demo test bench chaos fuzz cluster cluster-down build fmt lint fmt-check clippy ready ready-kernel root
 
 # Where cargo puts what it builds, and where a cluster lives that is left running.
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
@@ -17,13 +17,19 @@ demo: ready ## Shows Bindery's whole job on a real cluster; DEMO_KEEP=1 leaves e
 		tests/bed/with-bed --bindery $(TARGET_DIR)/release/examples/demo
 
 test: root ready ready-kernel ## Runs all tests, on real parts. Needs to be root.
-	@cargo test --locked --no-run
-	@env -u CLUSTER_DIR BINDERY_BIN=$(TARGET_DIR)/debug/bindery tests/bed/with-bed --bindery cargo test --locked $(ARGS)
+	@cargo test --locked --features failpoints --no-run
+	@env -u CLUSTER_DIR BINDERY_BIN=$(TARGET_DIR)/debug/bindery \
+		tests/bed/with-bed --bindery cargo test --locked --features failpoints $(ARGS)
 
-bench: ready ## Measures, prints a table and keeps it as JSON under target/.
+bench: ready ## Measures, prints a table and keeps it as JSON under target/; PARTS='burst outage' (all), see benches/main.rs.
 	@cargo build --release --locked --bin bindery --example bench
 	@env -u CLUSTER_DIR BINDERY_BIN=$(TARGET_DIR)/release/bindery \
-		tests/bed/with-bed --bindery $(TARGET_DIR)/release/examples/bench
+		tests/bed/with-bed --bindery $(TARGET_DIR)/release/examples/bench $(PARTS)
+
+chaos: root ready ## Kills and pauses everything at random and checks that nothing is lost; SEED (random), MINUTES (1).
+	@cargo build --locked --features failpoints --bin bindery --example chaos
+	@env -u CLUSTER_DIR BINDERY_BIN=$(TARGET_DIR)/debug/bindery SEED=$(SEED) MINUTES=$(MINUTES) \
+		tests/bed/with-bed $(TARGET_DIR)/debug/examples/chaos
 
 fuzz: ## Looks for input that breaks parsers and decisions; TARGET (all) and SECONDS (10), see fuzz/README.md.
 	@fuzz/run $(or $(TARGET),all) $(or $(SECONDS),10)
@@ -47,11 +53,12 @@ fmt-check:
 
 clippy:
 	@cargo clippy --locked --all-targets -- -D warnings
+	@cargo clippy --locked --all-targets --features failpoints -- -D warnings
 	@cargo clippy --manifest-path fuzz/Cargo.toml -- -D warnings
 
-# Before minutes are spent on building: the tests freeze and kill NFS servers, and look at files of every owner.
+# Before minutes are spent on building: tests and chaos freeze and kill NFS servers, and look at files of every owner.
 root:
-	@[ "$$(id -u)" = 0 ] || { echo "  make test needs to be root: its tests start, freeze and kill NFS servers. make demo does not." >&2; exit 1; }
+	@[ "$$(id -u)" = 0 ] || { echo "  make test and make chaos need to be root: they start, freeze and kill NFS servers. make demo does not." >&2; exit 1; }
 
 # What the machine must have; silent and quick when it has.
 ready:

@@ -67,14 +67,28 @@ async fn main() -> Result<()> {
     measured.with_context(|| format!("not done after {PATIENCE:?}"))?
 }
 
+/// The parts that the arguments name; without any, all.
 async fn measure(client: &Client, table: &mut Table) -> Result<()> {
-    process::measure(client, table).await?;
-    let at_work = AtWork::begin()?;
-    burst::measure(client, table).await?;
-    at_work.end(burst::CLAIMS, table).await?;
-    trees::measure(client, table).await?;
-    admission::measure(client, table).await?;
-    outage::measure(client, table).await
+    let named: Vec<String> = std::env::args().skip(1).collect();
+    let wanted = |part: &str| named.is_empty() || named.iter().any(|name| name == part);
+    if wanted("process") {
+        process::measure(client, table).await?;
+    }
+    if wanted("burst") {
+        let at_work = AtWork::begin()?;
+        burst::measure(client, table).await?;
+        at_work.end(burst::CLAIMS, table).await?;
+    }
+    if wanted("trees") {
+        trees::measure(client, table).await?;
+    }
+    if wanted("admission") {
+        admission::measure(client, table).await?;
+    }
+    if wanted("outage") {
+        outage::measure(client, table).await?;
+    }
+    Ok(())
 }
 
 /// Where cargo puts what it builds.

@@ -36,17 +36,9 @@ pub enum Command {
 /// Flags of `bindery serve`.
 #[derive(Debug, Args)]
 pub struct Serve {
-    /// The `provisioner` of the StorageClasses to serve.
-    #[arg(long, env = "PROVISIONER_NAME", default_value = names::PROVISIONER, value_name = "NAME")]
-    pub provisioner_name: String,
-
-    /// NFS server for classes without the parameter `server`.
-    #[arg(long, env = "NFS_SERVER", value_name = "HOST")]
-    pub nfs_server: Option<String>,
-
-    /// Export for classes without the parameter `share`.
-    #[arg(long, env = "NFS_PATH", value_name = "PATH")]
-    pub nfs_share: Option<String>,
+    /// Which Bindery it is.
+    #[command(flatten)]
+    pub installation: Installation,
 
     /// A share that is mounted for Bindery, and the directory that it is mounted on: Bindery then works there and not
     /// over the network. May be given several times.
@@ -60,11 +52,6 @@ pub struct Serve {
     /// Group id that Bindery shows the NFS server (`AUTH_SYS`).
     #[arg(long, env = "NFS_GID", default_value_t = 0, value_name = "GID")]
     pub nfs_gid: u32,
-
-    /// Id of this installation, written on every volume; what carries another is never touched [default: the uid of
-    /// namespace kube-system].
-    #[arg(long, env = "INSTANCE", value_name = "ID")]
-    pub instance: Option<String>,
 
     /// Volumes that another program made under our provisioner name: delete directories of several segments, too, if their
     /// class says so. nfs-subdir-external-provisioner left them in place; without this flag they are archived.
@@ -122,10 +109,6 @@ pub struct Serve {
     #[arg(long, default_value = "bindery", value_name = "NAME")]
     pub lease: String,
 
-    /// The cluster to talk to [default: $KUBECONFIG, the file ~/.kube/config, or the pod's service account].
-    #[arg(long, value_name = "FILE")]
-    pub kubeconfig: Option<PathBuf>,
-
     /// What is logged: a level, or a filter such as `info,bindery::storage=debug`.
     #[arg(long, env = "LOG", default_value = "info,kube=warn", value_name = "FILTER")]
     pub log: String,
@@ -154,19 +137,29 @@ pub struct Explain {
     #[arg(long, short = 'o', value_enum, default_value_t = Output::Text)]
     pub output: Output,
 
-    /// The `provisioner` of the StorageClasses that `bindery serve` serves.
+    /// Which Bindery it is about.
+    #[command(flatten)]
+    pub installation: Installation,
+}
+
+/// Flags of both: which installation of Bindery, where. `bindery explain` takes those that `bindery serve` has.
+#[derive(Clone, Debug, Args)]
+pub struct Installation {
+    /// The `provisioner` of the StorageClasses that are served. Classes of any name that does not begin with bindery.dev/
+    /// are read with patience, as another program's that Bindery has taken over.
     #[arg(long, env = "PROVISIONER_NAME", default_value = names::PROVISIONER, value_name = "NAME")]
     pub provisioner_name: String,
 
-    /// What `bindery serve` was told with --nfs-server.
+    /// NFS server for classes without the parameter `server`.
     #[arg(long, env = "NFS_SERVER", value_name = "HOST")]
     pub nfs_server: Option<String>,
 
-    /// What `bindery serve` was told with --nfs-share.
+    /// Export for classes without the parameter `share`.
     #[arg(long, env = "NFS_PATH", value_name = "PATH")]
     pub nfs_share: Option<String>,
 
-    /// What `bindery serve` was told with --instance [default: the uid of namespace kube-system].
+    /// Id of this installation, written on every volume; what carries another is never touched [default: the uid of
+    /// namespace kube-system].
     #[arg(long, env = "INSTANCE", value_name = "ID")]
     pub instance: Option<String>,
 

@@ -55,13 +55,17 @@ impl Config {
     /// Checks the flags. Each error names the flag and what it takes.
     pub fn check(flags: cli::Serve) -> Result<Self> {
         let cli::Serve {
-            provisioner_name,
-            nfs_server,
-            nfs_share,
+            installation:
+                cli::Installation {
+                    provisioner_name,
+                    nfs_server,
+                    nfs_share,
+                    instance,
+                    kubeconfig: _,
+                },
             mounted,
             nfs_uid,
             nfs_gid,
-            instance,
             takeover_delete_nested,
             listen,
             admin_listen,
@@ -75,7 +79,6 @@ impl Config {
             replica,
             tls_secret,
             lease,
-            kubeconfig: _,
             log: _,
             log_format: _,
         } = flags;
@@ -150,9 +153,7 @@ fn mount(flag: &str) -> Result<(Share, PathBuf)> {
     let Some((server, share, path)) = halves else {
         bail!("write it as SERVER:/SHARE=/PATH, such as nfs.example.com:/export/volumes=/mnt/volumes");
     };
-    // Brackets are an address's dress; classes name it without.
-    let bare = server.strip_prefix('[').and_then(|server| server.strip_suffix(']'));
-    let share = Share::parse(bare.unwrap_or(server), &share)?;
+    let share = Share::parse(server, &share)?;
     let path = Path::new(&path);
     ensure!(
         path.components().all(|part| part != Component::ParentDir),
@@ -213,7 +214,7 @@ mod tests {
         let config = check(&[
             "--mounted=NAS:/export/a=/mnt/a",
             "--mounted=[fd00::5]:/x=y=/mnt/b/",
-            "--mounted=fd00::6:/=/mnt/c",
+            "--mounted=fd00:0:0::6:/=/mnt/c",
         ]);
         let mounted = config.unwrap().mounted;
         let read: Vec<String> = mounted
@@ -237,6 +238,11 @@ mod tests {
         assert_eq!(
             wrong("n s:/a=/mnt"),
             "--mounted \"n s:/a=/mnt\": server \"n s\" is not a host name or an address"
+        );
+        assert_eq!(
+            wrong("nas:2049:/a=/mnt"),
+            "--mounted \"nas:2049:/a=/mnt\": server \"nas:2049\" names a port; leave it out, NFS servers are reached at \
+             port 2049"
         );
         assert_eq!(
             wrong("nas:/a=/"),

@@ -10,6 +10,7 @@ use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use serde_json::{Value, json};
 
+use crate::crash::{self, Point};
 use crate::names::{self, mark};
 use crate::volume::Volume;
 
@@ -45,6 +46,7 @@ pub async fn close(
         which,
         test("/spec/claimRef/uid", Value::Null),
         unset(mark::READY),
+        stays(),
         add("/spec/claimRef/uid", json!(names::FENCE)),
         annotate(mark::TOUCHED, &jiff::Timestamp::now().to_string()),
     ];
@@ -56,6 +58,7 @@ pub async fn close(
 /// has looked for its directory.
 pub async fn take_back(volumes: &Api<PersistentVolume>, name: &str, which: PatchOperation) -> kube::Result<()> {
     let mut closed = Some(close(volumes, name, which).await?);
+    crash::point(Point::Fenced);
     while let Some(volume) = closed.as_ref().map(Volume::read) {
         // By now the cleanup may have let it go, or its claim may have it finished.
         if volume.claim.as_ref().and_then(|claim| claim.uid.as_deref()) != Some(names::FENCE) || volume.deleting {
@@ -76,6 +79,7 @@ pub async fn give(volumes: &Api<PersistentVolume>, name: &str, attempt: &str, cl
     let operations = vec![
         marked(mark::ATTEMPT, attempt),
         test("/spec/claimRef/uid", json!(names::FENCE)),
+        stays(),
         add("/spec/claimRef/uid", json!(claim_uid)),
     ];
     patch(volumes, name, operations).await
@@ -89,6 +93,28 @@ pub async fn merge(volumes: &Api<PersistentVolume>, volume: &Volume, mut fields:
         .patch(&volume.name, &PatchParams::default(), &Patch::Merge(fields))
         .await
         .map(drop)
+}
+
+/// Takes back a volume that catch-up has begun, if it is still this call's: nobody has it, it is fenced from the start.
+pub async fn give_up(volumes: &Api<PersistentVolume>, name: &str, attempt: &str) -> kube::Result<()> {
+    while let Some(volume) = volumes.get_opt(name).await?.as_ref().map(Volume::read) {
+        let fenced = volume.claim.as_ref().and_then(|claim| claim.uid.as_deref()) == Some(names::FENCE);
+        if !fenced || volume.deleting || volume.attempt.as_deref() != Some(attempt) {
+            return Ok(());
+        }
+        match delete(volumes, &volume).await {
+            // The controller manager writes to it, too.
+            Err(error) if is_outdated(&error) => {}
+            Err(error) if is_gone(&error) => return Ok(()),
+            deleted => return deleted,
+        }
+    }
+    Ok(())
+}
+
+/// The patch fails if somebody has deleted the object.
+fn stays() -> PatchOperation {
+    test("/metadata/deletionTimestamp", Value::Null)
 }
 
 /// The patch fails unless it is this very object.

@@ -5,6 +5,7 @@ pub mod cluster;
 pub mod config;
 pub mod connect;
 pub mod controller;
+pub mod crash;
 pub mod explain;
 pub mod fence;
 pub mod names;

@@ -27,11 +27,11 @@ pub mod mark {
     pub const DIRECTORY: &str = "bindery.dev/directory";
     /// The directory's identity on the server.
     pub const DIRECTORY_ID: &str = "bindery.dev/directory-id";
-    /// The mode that the directory was made with, in octal.
+    /// The mode that the directory was made with, in octal; of an adopted one, that it would be made with were it gone.
     pub const MOUNT_PERMISSIONS: &str = "bindery.dev/mount-permissions";
-    /// The owner that the directory was given.
+    /// The owner that the directory was given, or would be.
     pub const UID: &str = "bindery.dev/uid";
-    /// The group that the directory was given.
+    /// The group that the directory was given, or would be.
     pub const GID: &str = "bindery.dev/gid";
     /// How long the archive is kept, if the directory becomes one.
     pub const ARCHIVE_RETENTION: &str = "bindery.dev/archive-retention";
@@ -92,6 +92,8 @@ pub mod reason {
     pub const VOLUME_MISSING: &str = "VolumeMissing";
     /// A class of ours has mistakes.
     pub const CLASS_BROKEN: &str = "ClassHasMistakes";
+    /// A class of ours works, and says something in vain.
+    pub const CLASS_WARNINGS: &str = "ClassWarnings";
     /// An annotation that the class does not let this object set.
     pub const IGNORED: &str = "AnnotationIgnored";
     /// The claim no longer is what its volume was made for.
@@ -111,4 +113,17 @@ pub fn is_object_name(name: &str) -> bool {
             && bytes.iter().all(|&c| alphanumeric(c) || c == b'-')
     };
     name.len() <= 253 && name.split('.').all(label)
+}
+
+/// Whether a label can have this key: `name` or `example.com/name`, as Kubernetes checks it.
+pub fn is_label_key(key: &str) -> bool {
+    let (prefix, name) = key
+        .split_once('/')
+        .map_or((None, key), |(prefix, name)| (Some(prefix), name));
+    let bytes = name.as_bytes();
+    let ends = [bytes.first(), bytes.last()];
+    name.len() <= 63
+        && ends.into_iter().all(|end| end.is_some_and(u8::is_ascii_alphanumeric))
+        && bytes.iter().all(|c| c.is_ascii_alphanumeric() || b"-_.".contains(c))
+        && prefix.is_none_or(is_object_name)
 }

@@ -202,6 +202,8 @@ async fn what_nfs_cannot_give_is_refused_with_a_reason() {
     assert_eq!(refused(modes).await, message("access mode ReadWriteOncePod"));
     let source = json!({"dataSource": {"kind": "PersistentVolumeClaim", "name": "other"}});
     assert_eq!(refused(source).await, message("a data source"));
+    let attributes = json!({"volumeAttributesClassName": "gold"});
+    assert_eq!(refused(attributes).await, message("a volume attributes class"));
     scene.assert_nothing_made().await;
 }
 
@@ -214,7 +216,24 @@ async fn a_wrong_class_parameter_refuses_the_claim_and_names_all_mistakes() {
         format!(
             "{DENIED}StorageClass {}: parameter archiveOnDelet is not known: \
              did you mean archiveOnDelete?; \
-             onDelete is \"shred\": allowed are delete, retain or archive; an administrator must correct it",
+             onDelete is \"shred\": allowed are delete, retain or archive; an administrator must delete the class and \
+             create it anew, since parameters cannot be edited",
+            scene.name
+        )
+    );
+    scene.assert_nothing_made().await;
+}
+
+#[tokio::test]
+async fn a_wrong_annotation_on_namespace_or_claim_refuses_the_claim_and_leaves_nothing() {
+    let scene = Scene::with_namespace(json!({"bindery.dev/on-delete": "shred"})).await;
+    let annotated = json!({"metadata": {"annotations": {"bindery.dev/on-delet": "retain"}}});
+    assert_eq!(
+        scene.refused(scene.claim_with("data", annotated)).await,
+        format!(
+            "{DENIED}namespace {}: bindery.dev/on-delete is \"shred\": allowed are delete, retain or archive; an \
+             administrator must correct it; the claim: annotation bindery.dev/on-delet is not known: did you mean \
+             bindery.dev/on-delete?; correct it",
             scene.name
         )
     );

@@ -233,6 +233,43 @@ async fn a_claim_over_quota_leaves_nothing_behind() {
 }
 
 #[tokio::test]
+async fn a_claim_that_was_bound_to_another_ones_volume_ends_as_its_own_class_says() {
+    let mut bindery = Bindery::start(&[]).await;
+    let scene = Scene::of_with(&bindery.provisioner, json!({"parameters": {"onDelete": "delete"}})).await;
+    let other = format!("{}-archive", scene.name);
+    scene
+        .class(&other, json!({"parameters": {"onDelete": "archive"}}))
+        .await;
+    let quotas: Api<ResourceQuota> = Api::namespaced(scene.client.clone(), &scene.name);
+    let limit = format!("{}.storageclass.storage.k8s.io/persistentvolumeclaims", scene.name);
+    let quota = json!({"metadata": {"name": "none"}, "spec": {"hard": {limit: "0"}}});
+    quotas.create(&PostParams::default(), &from(quota)).await.unwrap();
+    eventually("the quota counts", async || {
+        quotas.get("none").await.unwrap().status?.hard.map(drop)
+    })
+    .await;
+    scene.refused(scene.claim("data")).await;
+    bindery.kill();
+    // Of the same name, and nobody is there to be asked.
+    let claim = scene.claim_with("data", json!({"spec": {"storageClassName": other}}));
+    scene.create(claim).await.unwrap();
+    eventually("the controller manager has bound the two", async || {
+        volume_of(&scene.claims().get("data").await.unwrap()).map(drop)
+    })
+    .await;
+    bindery.run().await;
+    let (_, volume) = scene.until_bound("data").await;
+    assert_eq!(mark(&volume, "on-delete"), Some("archive"));
+    assert_eq!(volume.spec.as_ref().unwrap().storage_class_name.as_ref(), Some(&other));
+    std::fs::write(directory(&volume).join("precious"), "").unwrap();
+    scene.delete("data").await;
+    scene.until_gone(&volume).await;
+    let left = scene.own_directories();
+    assert!(left.len() == 1 && left[0].starts_with("archived-"), "{left:?}");
+    bindery.unregister().await;
+}
+
+#[tokio::test]
 async fn a_volume_that_is_not_ours_is_no_orphan() {
     let bindery = Bindery::start(&["--orphan-grace=4s"]).await;
     let scene = Scene::of(&bindery.provisioner).await;

@@ -1,6 +1,6 @@
 //! Layouts that administrators choose: directories by template, safe by construction.
 
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 
 use k8s_openapi::api::core::v1::ResourceQuota;
 use kube::Api;
@@ -49,8 +49,9 @@ async fn a_claim_without_the_label_that_its_directory_needs_is_refused_and_leave
     assert_eq!(
         scene.refused(scene.claim("data")).await,
         format!(
-            "{DENIED}${{pvc.metadata.namespace}}/${{pvc.metadata.labels['app']}} gives no directory for this claim: \
-             label app of the claim is needed for the directory and is not set"
+            "{DENIED}${{pvc.metadata.namespace}}/${{pvc.metadata.labels['app']}} (subDir of StorageClass {}) gives no \
+             directory for this claim: label app of the claim is needed for the directory and is not set; set it",
+            scene.name
         )
     );
     scene.assert_nothing_made().await;
@@ -64,7 +65,7 @@ async fn no_annotation_leads_out_of_the_share() {
         let annotated = json!({"metadata": {"annotations": {"nfs.io/storage-path": path}}});
         let refused = scene.refused(scene.claim_with("data", annotated)).await;
         assert!(
-            refused.starts_with(&format!("{DENIED}{template} gives no directory")),
+            refused.starts_with(&format!("{DENIED}{template} (pathPattern of StorageClass ")),
             "{path:?}: {refused}"
         );
     }
@@ -149,7 +150,7 @@ async fn an_adopted_directory_keeps_mode_and_owner_and_its_user_is_told() {
     std::fs::create_dir_all(place(&scene, "data")).unwrap();
     std::fs::set_permissions(place(&scene, "data"), std::fs::Permissions::from_mode(0o750)).unwrap();
     let warning = format!(
-        "directory {}/data was there before: it keeps its mode 0750 and its owner",
+        "directory {}/data was there before: it keeps its mode 0750 and its owner 0:0",
         scene.name
     );
     assert_eq!(scene.create_with_warnings(scene.claim("data")).await, [warning]);
@@ -157,6 +158,26 @@ async fn an_adopted_directory_keeps_mode_and_owner_and_its_user_is_told() {
     assert_eq!(mark(&volume, "directory"), Some("adopted"));
     let found = std::fs::metadata(directory(&volume)).unwrap();
     assert_eq!((found.mode() & 0o7777, found.uid()), (0o750, 0));
+}
+
+#[tokio::test]
+async fn an_adopted_directory_whose_owner_alone_differs_is_told_too() {
+    let scene =
+        scene(json!({"subDir": "${pvc.metadata.namespace}/${pvc.metadata.name}", "uid": "1000", "gid": "0"})).await;
+    for (name, owner) in [("data", 0), ("same", 1000)] {
+        std::fs::create_dir_all(place(&scene, name)).unwrap();
+        std::fs::set_permissions(place(&scene, name), std::fs::Permissions::from_mode(0o777)).unwrap();
+        chown(place(&scene, name), Some(owner), Some(0)).unwrap();
+    }
+    let warning = format!(
+        "directory {}/data was there before: it keeps its mode 0777 and its owner 0:0",
+        scene.name
+    );
+    assert_eq!(scene.create_with_warnings(scene.claim("data")).await, [warning]);
+    assert_eq!(
+        scene.create_with_warnings(scene.claim("same")).await,
+        Vec::<String>::new()
+    );
 }
 
 #[tokio::test]
@@ -168,7 +189,8 @@ async fn a_directory_that_may_be_somebody_elses_is_not_adopted() {
         scene.refused(scene.claim("data")).await,
         format!(
             "{DENIED}directory x-{}/data of share {}:/export is there already and may hold somebody's data; move it \
-             away, choose another name for the claim, or let an administrator set existingDirectory to adopt",
+             away, choose another name for the claim, or let an administrator set existingDirectory to adopt, in a class \
+             created anew",
             scene.name,
             Bed::get().server,
         )
@@ -207,7 +229,8 @@ async fn a_directory_above_or_in_another_volumes_is_refused_and_leaves_nothing()
     for (name, path) in [("above", "a"), ("below", "a/b/c")] {
         let refused = scene.refused(claim(name, path)).await;
         let message = format!(
-            "{DENIED}directory {0}/{path} of share {1}:/export overlaps with directory {0}/a/b of volume {2}",
+            "{DENIED}directory {0}/{path} of share {1}:/export overlaps with directory {0}/a/b of volume {2}, which \
+             is claim {0}/middle's",
             scene.name,
             Bed::get().server,
             volume_name(&volume),
@@ -218,6 +241,26 @@ async fn a_directory_above_or_in_another_volumes_is_refused_and_leaves_nothing()
     }
     assert!(!place(&scene, "a/b/c").exists());
     scene.bound(claim("beside", "a/bb")).await;
+}
+
+#[tokio::test]
+async fn nobody_is_told_to_move_a_directory_away_that_holds_another_volumes() {
+    let template = "x-${.PVC.namespace}/${.PVC.annotations.example.com/path}";
+    let scene = scene(json!({"pathPattern": template})).await;
+    let claim = |name: &str, path: &str| {
+        scene.claim_with(name, json!({"metadata": {"annotations": {"example.com/path": path}}}))
+    };
+    // The parent is there, and no class adopts it: but it is the other volume that is in the way.
+    let (_, volume) = scene.bound(claim("inner", "a/b")).await;
+    let message = format!(
+        "{DENIED}directory x-{0}/a of share {1}:/export overlaps with directory x-{0}/a/b of volume {2}, which is claim \
+         {0}/inner's",
+        scene.name,
+        Bed::get().server,
+        volume_name(&volume),
+    );
+    assert_eq!(scene.refused(claim("outer", "a")).await, message);
+    assert_eq!(scene.own_volumes().await, [volume]);
 }
 
 #[tokio::test]
@@ -274,7 +317,8 @@ async fn an_export_inside_an_export_hides_no_overlap() {
     assert_eq!(
         scene.refused(claim).await,
         format!(
-            "{DENIED}directory x/y of share {}:{share} overlaps with directory {}/outer of volume {}",
+            "{DENIED}directory x/y of share {0}:{share} overlaps with directory {1}/outer of volume {2}, which is claim \
+             {1}/outer's",
             Bed::get().server,
             scene.name,
             volume_name(&outer),

@@ -10,6 +10,9 @@ mod binder;
 mod catch_up;
 /// The claim's way out: delete, archive, retain.
 mod cleanup;
+/// A crash between any two effects. Wants the feature `failpoints`, which `make test` sets.
+#[cfg(feature = "failpoints")]
+mod crash_points;
 /// The classes that we show people.
 mod examples;
 /// Why a claim gets what it gets.

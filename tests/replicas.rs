@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
-use kube::Api;
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
+use kube::{Api, Client};
 use serde_json::json;
 
 use crate::support::bed::Bed;
 use crate::support::bindery::Bindery;
-use crate::support::scene::{Scene, directory, from};
+use crate::support::scene::{Scene, directory, from, volume_name};
 use crate::support::wait::eventually;
 
 pub async fn holder(bindery: &Bindery, scene: &Scene) -> Option<String> {
@@ -89,6 +89,80 @@ async fn two_replicas_that_admit_one_claim_at_once_end_with_one_volume() {
     eventually("five volumes and five directories are left", async || {
         (scene.own_volumes().await.len() == 5 && scene.own_directories().len() == 5).then_some(())
     })
+    .await;
+    first.unregister().await;
+}
+
+/// Creates two claims at the same instant, each at a replica of its own, whose directories are these; returns the names of
+/// those that were let in, and what the others read.
+async fn at_once(scene: &Scene, clients: &[Client; 2], turn: &str, paths: [&str; 2]) -> (Vec<String>, Vec<String>) {
+    let creates = [0, 1].map(|number| {
+        let annotations = json!({"example.com/path": format!("{turn}/{}", paths[number])});
+        let name = format!("{turn}-{number}");
+        let claim = scene.claim_with(&name, json!({"metadata": {"annotations": annotations}}));
+        let claims: Api<PersistentVolumeClaim> = Api::namespaced(clients[number].clone(), &scene.name);
+        async move {
+            let created = claims.create(&PostParams::default(), &from(claim)).await;
+            created.map(|_| name).map_err(|error| error.to_string())
+        }
+    });
+    let (mut won, mut lost) = (Vec::new(), Vec::new());
+    for created in futures::future::join_all(creates).await {
+        match created {
+            Ok(name) => won.push(name),
+            Err(error) => lost.push(error),
+        }
+    }
+    (won, lost)
+}
+
+#[tokio::test]
+async fn two_replicas_given_one_directory_or_overlapping_ones_at_once_let_one_claim_in() {
+    let first = Bindery::start(&[]).await;
+    let second = first.replica().await;
+    first.share_with(&second, "second").await;
+    let template = json!({"pathPattern": "${.PVC.namespace}/${.PVC.annotations.example.com/path}"});
+    let scene = Scene::of_with(&first.provisioner, json!({"parameters": template})).await;
+    let clients = [scene.client.clone(), Bed::get().admin_called("second").await];
+    let mut let_in = Vec::new();
+    for turn in 0..5 {
+        let (won, lost) = at_once(&scene, &clients, &format!("same-{turn}"), ["a", "a"]).await;
+        assert_eq!((won.len(), lost.len()), (1, 1), "{won:?} {lost:?}");
+        let (_, volume) = scene.until_bound(&won[0]).await;
+        let owner = format!(
+            "belongs to volume {}, which is claim {}/{}'s",
+            volume_name(&volume),
+            scene.name,
+            won[0]
+        );
+        assert!(lost[0].contains(&owner), "{}", lost[0]);
+        let_in.extend(won);
+    }
+    for turn in 0..5 {
+        // Each may have seen the other: then both back out.
+        let (won, lost) = at_once(&scene, &clients, &format!("overlap-{turn}"), ["a", "a/b"]).await;
+        assert!(!lost.is_empty(), "{won:?}");
+        for lost in lost {
+            assert!(
+                lost.contains(" overlaps with directory ") && lost.contains(", which is claim "),
+                "{lost}"
+            );
+        }
+        for name in &won {
+            scene.until_bound(name).await;
+        }
+        let_in.extend(won);
+    }
+    for replica in [&first, &second] {
+        assert!(
+            replica.log().contains(" denied: ") || replica.log().contains(" provisioned "),
+            "each was asked"
+        );
+    }
+    eventually(
+        "no volume is left but those of the claims that were let in",
+        async || (scene.own_volumes().await.len() == let_in.len()).then_some(()),
+    )
     .await;
     first.unregister().await;
 }

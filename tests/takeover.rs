@@ -339,8 +339,11 @@ async fn old_classes_serve_new_claims() {
     let warnings = scene.create_with_warnings(scene.claim("data")).await;
     let missing = format!("label zone of the claim is not set; it stands for nothing in {pattern}");
     assert!(warnings.contains(&missing), "{warnings:?}");
+    // What is true of every claim of the class is told on the class.
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    let told = scene.event(&scene.name, "ClassWarnings").await;
     let unknown = format!("StorageClass {}: parameter color is not known:", scene.name);
-    assert!(warnings.iter().any(|told| told.starts_with(&unknown)), "{warnings:?}");
+    assert!(told.starts_with(&unknown), "{told}");
     let (_, volume) = scene.until_bound("data").await;
     assert_eq!(mark(&volume, "sub-dir"), Some(format!("{}-", scene.name).as_str()));
     assert_eq!(mark(&volume, "on-delete"), Some("delete"));

@@ -2,6 +2,9 @@
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
+use k8s_openapi::api::core::v1::Namespace;
+use kube::Api;
+use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
 use crate::support::bed::Bed;
@@ -95,7 +98,7 @@ async fn a_class_may_name_its_own_server_and_share() {
         format!(
             "admission webhook \"claims.bindery.dev\" denied the request: StorageClass {}: \
              share \"/squashed/../nowhere\" has the segment \"..\", which would lead out of its place; \
-             an administrator must correct it",
+             an administrator must delete the class and create it anew, since parameters cannot be edited",
             scene.name
         )
     );
@@ -113,6 +116,19 @@ async fn a_namespace_says_what_happens_to_its_directories_and_the_volume_remembe
     let scene = Scene::with_namespace(json!({"bindery.dev/archive-on-delete": "false"})).await;
     let (_, volume) = scene.bound(scene.claim("data")).await;
     assert_eq!(mark(&volume, "on-delete"), Some("delete"));
+}
+
+#[tokio::test]
+async fn what_stands_on_a_volume_survives_changes_of_its_namespace() {
+    let scene = Scene::with_namespace(json!({"bindery.dev/on-delete": "delete"})).await;
+    let (_, volume) = scene.bound(scene.claim("data")).await;
+    let annotated = json!({"metadata": {"annotations": {"bindery.dev/on-delete": "retain"}}});
+    let namespaces: Api<Namespace> = Api::all(scene.client.clone());
+    let (parameters, patch) = (PatchParams::default(), Patch::Merge(annotated));
+    namespaces.patch(&scene.name, &parameters, &patch).await.unwrap();
+    scene.delete("data").await;
+    scene.until_gone(&volume).await;
+    assert!(!directory(&volume).exists(), "deleted, as was said when it was made");
 }
 
 #[tokio::test]

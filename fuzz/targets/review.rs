@@ -20,6 +20,9 @@ use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, from_slice, from_value, json};
 use uuid::Uuid;
 
+/// A name that Bindery takes over.
+const OLD: &str = "k8s-sigs.io/nfs-subdir-external-provisioner";
+
 struct World {
     us: Us,
     classes: Vec<StorageClass>,
@@ -29,15 +32,16 @@ struct World {
 static WORLD: LazyLock<World> = LazyLock::new(|| {
     let all = "subDir,pathPattern,onDelete,archiveOnDelete,mountPermissions,uid,gid,existingDirectory,\
                archiveRetention,onStorageFailure,nfsVersion";
-    let class = |more: Value| {
+    let class_of = |provisioner: &str, more: Value| {
         let mut parameters = json!({"server": "nas1", "share": "/export"});
         parameters
             .as_object_mut()
             .unwrap()
             .extend(more.as_object().unwrap().clone());
-        let class = json!({"metadata": {"name": "scene"}, "provisioner": "bindery.dev/nfs", "parameters": parameters});
+        let class = json!({"metadata": {"name": "scene"}, "provisioner": provisioner, "parameters": parameters});
         from_value(class).unwrap()
     };
+    let class = |more: Value| class_of("bindery.dev/nfs", more);
     let namespace = |annotations: Value| Namespace {
         labels: [("app".to_owned(), "blue".to_owned())].into(),
         annotations: from_value(annotations).unwrap(),
@@ -52,6 +56,11 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
             class(json!({"claimOverrides": all, "namespaceOverrides": all})),
             class(json!({"subDir": "${pvc.metadata.namespace}/${pvc.metadata.name}"})),
             class(json!({"pathPattern": "${.PVC.labels.app}/${.PVC.annotations.app}", "claimOverrides": "onDelete"})),
+            // One that was written for nfs-subdir-external-provisioner.
+            class_of(
+                OLD,
+                json!({"pathPattern": "/${.PVC.labels.app}/${.PVC.annotations.app}/", "archiveOnDelete": "F", "x": "y"}),
+            ),
         ],
         namespaces: vec![
             namespace(json!({})),
@@ -92,9 +101,18 @@ fn ask(claim: &Claim, class: &StorageClass, namespace: &Namespace, volume: Optio
         namespace,
         volume,
         defaults: &Defaults::default(),
-        us: &WORLD.us,
+        us: &us(class),
         fresh: Uuid::from_u128(fresh),
     })
+}
+
+/// Who serves a class.
+fn us(class: &StorageClass) -> Us {
+    let provisioner = class.provisioner.clone();
+    Us {
+        provisioner,
+        ..WORLD.us.clone()
+    }
 }
 
 fn admit(request: &Request, claim: &Claim, class: &StorageClass, namespace: &Namespace) {
@@ -162,7 +180,7 @@ fn assert_used_again(changed: &Value, claim: &Claim, new: &NewVolume, class: &St
         ..claim.clone()
     };
     assert_eq!(again, expected);
-    let volume = json!(new.build(Origin::New, &WORLD.us));
+    let volume = json!(new.build(Origin::New, &us(class)));
     let volume = Volume::read(&from_value(volume).unwrap());
     let record = volume.record.as_ref().unwrap();
     assert_eq!((&record.share, &record.directory), (&new.share, &new.directory));

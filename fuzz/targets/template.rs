@@ -40,7 +40,12 @@ fuzz_target!(|input: &[u8]| {
     for dialect in [Dialect::SubDir, Dialect::PathPattern] {
         if let Ok(template) = Template::parse(&text, dialect) {
             assert_eq!(Template::parse(&template.to_string(), dialect).as_ref(), Ok(&template));
+            let _ = template.check();
             expand(&template, &values);
+            let forgiving = template.forgiving();
+            if let Ok(directory) = forgiving.expand(&values) {
+                check(&directory);
+            }
         }
     }
 });

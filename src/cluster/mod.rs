@@ -108,7 +108,7 @@ impl Cluster {
             let overlaps = |nfs: &&NFSVolumeSource| overlap(&nfs.path, &path);
             nfs.filter(overlaps)
                 .is_some_and(|nfs| match volume.labels().get(names::AREA) {
-                    Some(other) => *other != area && nfs.server == share.server(),
+                    Some(other) => *other != area && share.is_on(&nfs.server),
                     // Say one of nfs-subdir-external-provisioner that is not taken over yet. One that is the share itself
                     // would be above all others: it never was a directory of its own.
                     None => {

@@ -38,12 +38,18 @@ where
         let keeps = watched.clone();
         let keep_up = async move {
             let mut events = std::pin::pin!(events.reflect(writer));
+            let mut before = Vec::new();
             while let Some(event) = events.next().await {
                 match event {
                     Ok(Event::Apply(object) | Event::Delete(object)) => keeps.tell(|| vec![object]),
-                    // Only now does the store have them.
-                    Ok(Event::InitDone) => keeps.tell(|| keeps.all()),
-                    Ok(Event::Init | Event::InitApply(_)) => {}
+                    Ok(Event::Init) => before = keeps.store.state(),
+                    Ok(Event::InitApply(_)) => {}
+                    // Only now does the store have them. What went while the watch was broken is told, too.
+                    Ok(Event::InitDone) => {
+                        let gone = std::mem::take(&mut before).into_iter();
+                        let gone = gone.filter(|object| keeps.get(&ObjectRef::from(&**object)).is_none());
+                        keeps.tell(|| gone.map(|object| K::clone(&object)).chain(keeps.all()).collect());
+                    }
                     Err(error) => tracing::warn!(%error, "the watch of {what} broke; it is taken up again"),
                 }
             }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::Volumes;
 use super::failure::Failure;
 use crate::cli::BinderMode;
+use crate::crash::{self, Point};
 use crate::fence::{self, add, annotate, patch, test, unset};
 use crate::names::{mark, reason};
 use crate::policy::claim::Claim;
@@ -19,6 +20,7 @@ impl Volumes {
     /// Gives the volume to its claim. After success the directory is there, and the volume names the claim's uid, the
     /// directory's identity and that it is ready.
     pub(super) async fn bind(&self, volume: &Volume, record: &Record, claim: &Claim) -> Result<(), Failure> {
+        crash::point(Point::AnswerSent);
         // The webhook has looked before it made the directory; but it may have died before that, or been passed by.
         if !record.directory.stands_alone(&volume.name)
             && let Some(other) = self.overlaps(volume, record).await?
@@ -59,10 +61,12 @@ impl Volumes {
             operations.push(test("/spec/claimRef/uid", Value::Null));
             operations.push(add("/spec/claimRef/uid", json!(claim.uid)));
         }
+        operations.extend(self.own_fate(volume, record, claim).await?);
         operations.push(unset(mark::READY));
         operations.push(annotate(mark::DIRECTORY_ID, &made.identity.to_string()));
         operations.push(annotate(mark::READY, "true"));
         patch(&self.api(), &volume.name, operations).await?;
+        crash::point(Point::UidSet);
         tracing::info!("the claim has its volume");
         self.metrics.step("bound");
         Ok(())

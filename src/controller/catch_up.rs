@@ -23,7 +23,7 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::backlog;
-use super::failure::{Pauses, fault};
+use super::failure::{self, Pauses, fault};
 use super::gate::Gates;
 use super::lease::Term;
 use crate::names::reason;
@@ -37,8 +37,10 @@ use crate::volume::{NewVolume, Volume};
 
 /// Time for one claim. Nobody waits for it at a terminal.
 const DEADLINE: Duration = Duration::from_secs(20);
-/// While a claim waits for nothing that is told when it comes.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// While a claim waits for something that will be over in a moment.
+const MOMENT: Duration = Duration::from_secs(5);
+/// A claim that was refused is looked at again now and then: not everything that may be mended tells of itself.
+const REFUSED_PAUSE: Duration = Duration::from_mins(5);
 
 /// What the loop works with.
 pub struct CatchUp {
@@ -67,6 +69,9 @@ pub enum Failure {
     /// The API server did not tell what has a say.
     #[error("the API server refused a request: {0}")]
     Api(#[from] kube::Error),
+    /// The process is stopping, or another replica leads by now.
+    #[error("Bindery is stopping here")]
+    Stopping,
 }
 
 /// Provisions what waits, until `stop`; a claim that is being provisioned is brought to its end.
@@ -95,14 +100,12 @@ pub async fn run(catch_up: Arc<CatchUp>, stop: CancellationToken) {
         .watches_stream(cluster.volumes.events(), move |volume: PersistentVolume| {
             // One that is gone may leave its directory to a claim that was refused it.
             let gone = volumes.get(&ObjectRef::from(&volume)).is_none();
-            let class = volume.spec.and_then(|spec| spec.storage_class_name).filter(|_| gone);
-            let theirs = class.map(|class| {
-                after_volumes.state_filter(move |claim| is_waiting(claim) && class_of(claim) == Some(&class))
-            });
-            theirs
-                .unwrap_or_default()
-                .into_iter()
-                .map(|claim| ObjectRef::from(&*claim))
+            let theirs = if gone {
+                after_volumes.state_filter(is_waiting)
+            } else {
+                Vec::new()
+            };
+            theirs.into_iter().map(|claim| ObjectRef::from(&*claim))
         })
         .reconcile_on(backlog::claims(&catch_up))
         // The gates limit what runs at once.
@@ -134,9 +137,9 @@ async fn turn(stored: Arc<PersistentVolumeClaim>, catch_up: Arc<CatchUp>) -> Res
     let (namespace, name) = (stored.namespace().unwrap_or_default(), stored.name_any());
     let span = tracing::info_span!("catch-up", claim = format!("{namespace}/{name}"));
     let stored = Claim::read(&stored, &namespace);
-    Box::pin(catch_up.look_at(&stored, &name).instrument(span)).await?;
+    let next = Box::pin(catch_up.look_at(&stored, &name).instrument(span)).await?;
     catch_up.pauses.end(&key(&stored.namespace, &name));
-    Ok(Action::await_change())
+    Ok(next)
 }
 
 fn failed(claim: Arc<PersistentVolumeClaim>, failure: &Failure, catch_up: Arc<CatchUp>) -> Action {
@@ -146,15 +149,20 @@ fn failed(claim: Arc<PersistentVolumeClaim>, failure: &Failure, catch_up: Arc<Ca
     // Counted before it is looked at: whoever is told that a server is down hears when it is back.
     let server = claim.class.as_ref().and_then(|class| catch_up.server_of(class));
     let pause = match server {
-        Some(server) if catch_up.outages.has(&server) => pause,
-        _ => pause.min(LONGEST_PAUSE),
+        Some(server) if catch_up.outages.has(&server) => failure::LONGEST_PAUSE,
+        _ => match failure {
+            Failure::Provision(provision::Failure::Storage(error)) if !error.transient() => pause,
+            _ => pause.min(MOMENT),
+        },
     };
     let cause = match failure {
         Failure::Provision(provision::Failure::Storage(error)) => fault(error.fault),
         Failure::Provision(provision::Failure::Leaving(_)) => "Leaving",
         Failure::Provision(_) | Failure::Api(_) => "Api",
+        // Should the term go on after all, nothing is forgotten.
+        Failure::Stopping => return Action::requeue(pause),
     };
-    let note = format!("{failure}. It is tried again");
+    let note = format!("{}. It is tried again", failure.to_string().trim_end_matches('.'));
     let events = catch_up.events.clone();
     let tasks = catch_up.provisioner.tasks.clone();
     tasks.spawn(async move {
@@ -177,43 +185,69 @@ impl CatchUp {
         Some(class.share.server().to_owned())
     }
 
-    async fn look_at(&self, stored: &Claim, name: &str) -> Result<(), Failure> {
+    async fn look_at(&self, stored: &Claim, name: &str) -> Result<Action, Failure> {
         let cluster = &self.provisioner.cluster;
-        let Some(class_name) = &stored.class else { return Ok(()) };
-        let Some(class) = cluster.class(class_name).await? else {
-            return Ok(());
-        };
-        if class.provisioner != self.provisioner.us.provisioner {
-            return Ok(());
+        let done = Ok(Action::await_change());
+        // Every claim that the webhook has served looks so for a moment.
+        if let Some(volume) = &stored.volume_name
+            && let Some(volume) = cluster.volumes.get(&ObjectRef::new(volume))
+            && !Volume::read(&volume).awaits(&stored.namespace, name)
+        {
+            return done;
         }
-        if stored.waits_for_its_pod(&class) {
-            return Ok(());
-        }
-        // A class with mistakes has no server; its claims are refused soon enough.
-        let server = Class::read(&class, &self.defaults).map_or(String::new(), |class| class.share.server().to_owned());
-        let turn = self.gates.enter(&server, stored.created);
-        let Some(_pass) = self.term.stop.run_until_cancelled(turn).await else {
-            return Ok(());
+        let Some(class_name) = &stored.class else { return done };
+        let mut server = None;
+        let (class, _pass) = loop {
+            let Some(class) = cluster.class(class_name).await? else {
+                return done;
+            };
+            if class.provisioner != self.provisioner.us.provisioner || stored.waits_for_its_pod(&class) {
+                return done;
+            }
+            // A class with mistakes has no share; its claims are refused soon enough. One that was made anew while they
+            // waited may have another.
+            let share = Class::read(&class, &self.defaults).map_or(String::new(), |class| class.share.to_string());
+            if let Some((before, pass)) = server.take()
+                && before == share
+            {
+                break (class, pass);
+            }
+            let turn = self.gates.enter(&share, stored.created);
+            let Some(pass) = self.term.stop.run_until_cancelled(turn).await else {
+                return Err(Failure::Stopping);
+            };
+            server = Some((share, pass));
         };
+        if !self.term.holds() {
+            return Err(Failure::Stopping);
+        }
         let Some(claim) = cluster.claim(&stored.namespace, name).await? else {
-            return Ok(());
+            return done;
         };
-        if !self.term.holds() || claim.uid != stored.uid || claim.deleting {
-            return Ok(());
+        if claim.uid != stored.uid || claim.deleting {
+            return done;
         }
         match &claim.volume_name {
             None => Box::pin(self.provide(&claim, name, &class)).await,
-            Some(volume) => self.replace(&claim, name, &class, volume).await,
+            Some(volume) => Box::pin(self.replace(&claim, name, &class, volume)).await,
         }
     }
 
     /// A claim that names no volume.
-    async fn provide(&self, claim: &Claim, name: &str, class: &StorageClass) -> Result<(), Failure> {
+    async fn provide(&self, claim: &Claim, name: &str, class: &StorageClass) -> Result<Action, Failure> {
         let us = &self.provisioner.us;
         let store = self.provisioner.cluster.volumes.store();
+        let names = |volume: &PersistentVolume| {
+            let meant = volume.spec.as_ref().and_then(|spec| spec.claim_ref.as_ref());
+            meant.is_some_and(|meant| {
+                meant.name.as_deref() == Some(name) && meant.namespace.as_ref() == Some(&claim.namespace)
+            })
+        };
         let earlier = store.find(|volume| {
-            let volume = Volume::read(volume);
-            volume.maker.as_ref() == Some(&**us) && volume.awaits(&claim.namespace, name)
+            names(volume) && {
+                let volume = Volume::read(volume);
+                volume.maker.as_ref() == Some(&**us) && volume.awaits(&claim.namespace, name)
+            }
         });
         // What the watch has may be a moment old.
         let earlier = match earlier {
@@ -226,24 +260,29 @@ impl CatchUp {
             Box::pin(self.provisioner.discard(unused, deadline)).await?;
         }
         match verdict.decision {
-            Decision::Pass(_) => Ok(()),
-            Decision::Deny(why) => self.refuse(claim, why).await,
+            Decision::Pass(_) => Ok(Action::await_change()),
+            Decision::Deny(why) => Ok(self.refuse(claim, why).await),
             Decision::Provision(new) => self.provision(claim, &new, deadline).await,
         }
     }
 
-    /// A claim that names a volume: none of our business, unless that volume is not there. It is made only if this very
-    /// claim would get one of that name: else whoever writes a claim could have volumes made under names of their choice.
-    async fn replace(&self, claim: &Claim, name: &str, class: &StorageClass, volume: &str) -> Result<(), Failure> {
-        if self.provisioner.cluster.volume(volume).await?.is_some() {
-            return Ok(());
+    /// A claim that names a volume: none of our business, unless that volume is not there, or only begun. It is made only if
+    /// this very claim would get one of that name: else whoever writes a claim could have volumes made under names of their
+    /// choice.
+    async fn replace(&self, claim: &Claim, name: &str, class: &StorageClass, volume: &str) -> Result<Action, Failure> {
+        let begun = self.provisioner.cluster.volume(volume).await?;
+        if begun
+            .as_ref()
+            .is_some_and(|begun| !begun.awaits(&claim.namespace, name) || !begun.is_fenced())
+        {
+            return Ok(Action::await_change());
         }
         let unnamed = Claim {
             volume_name: None,
             name: Name::Given(name.to_owned()),
             ..claim.clone()
         };
-        let verdict = self.decide(&unnamed, class, None).await?;
+        let verdict = self.decide(&unnamed, class, begun.as_ref()).await?;
         match verdict.decision {
             Decision::Provision(new) if new.name == volume => {
                 self.provision(claim, &new, Instant::now() + DEADLINE).await
@@ -253,9 +292,9 @@ impl CatchUp {
                     "volume {volume}, which this claim names, does not exist; delete the claim and create it again without spec.volumeName"
                 );
                 self.events.tell_claim(claim, reason::VOLUME_MISSING, note).await;
-                Ok(())
+                Ok(Action::await_change())
             }
-            Decision::Pass(_) => Ok(()),
+            Decision::Pass(_) => Ok(Action::await_change()),
         }
     }
 
@@ -273,7 +312,7 @@ impl CatchUp {
         }))
     }
 
-    async fn provision(&self, claim: &Claim, new: &NewVolume, deadline: Instant) -> Result<(), Failure> {
+    async fn provision(&self, claim: &Claim, new: &NewVolume, deadline: Instant) -> Result<Action, Failure> {
         match self.provisioner.provision(new, deadline).await {
             Ok(warnings) => {
                 for warning in warnings {
@@ -281,19 +320,19 @@ impl CatchUp {
                 }
                 tracing::info!(volume = new.name, share = %new.share, directory = %new.directory, "provisioned");
                 self.provisioner.metrics.step("caught up");
-                Ok(())
+                Ok(Action::await_change())
             }
-            Err(provision::Failure::ClaimServed | provision::Failure::ClaimExists) => Ok(()),
+            Err(provision::Failure::ClaimServed | provision::Failure::ClaimExists) => Ok(Action::await_change()),
             Err(failure @ (provision::Failure::Taken(_) | provision::Failure::DirectoryExists(_))) => {
-                self.refuse(claim, failure.to_string()).await
+                Ok(self.refuse(claim, failure.to_string()).await)
             }
             Err(failure) => Err(failure.into()),
         }
     }
 
     /// In the words that the webhook would have used.
-    async fn refuse(&self, claim: &Claim, why: String) -> Result<(), Failure> {
+    async fn refuse(&self, claim: &Claim, why: String) -> Action {
         self.events.tell_claim(claim, reason::REFUSED, why).await;
-        Ok(())
+        Action::requeue(REFUSED_PAUSE)
     }
 }

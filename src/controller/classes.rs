@@ -9,7 +9,6 @@ use kube::runtime::reflector::ObjectRef;
 use super::catch_up::CatchUp;
 use crate::names::reason;
 use crate::policy::class::Class;
-use crate::policy::mistake::Mistake;
 
 /// Reads every class of ours. Never ends.
 pub async fn run(catch_up: &CatchUp) {
@@ -22,14 +21,20 @@ pub async fn run(catch_up: &CatchUp) {
             continue;
         }
         let name = class.name_any();
-        let note = match Class::read(&class, &catch_up.defaults) {
-            Err(mistakes) => format!(
-                "StorageClass {name}: {}; its claims are refused until it is deleted and created anew",
-                Mistake::join(&mistakes)
+        let (reason, note) = match Class::read(&class, &catch_up.defaults) {
+            Err(mistakes) => (
+                reason::CLASS_BROKEN,
+                format!(
+                    "StorageClass {name}: {mistakes}; {}; until then its claims are refused",
+                    mistakes.remedy()
+                ),
             ),
-            Ok(read) if !read.warnings.is_empty() => format!("StorageClass {name}: {}", read.warnings.join("; ")),
+            Ok(read) if !read.warnings.is_empty() => (
+                reason::CLASS_WARNINGS,
+                format!("StorageClass {name}: {}", read.warnings.join("; ")),
+            ),
             Ok(_) => continue,
         };
-        catch_up.events.tell(&class, reason::CLASS_BROKEN, note).await;
+        catch_up.events.tell(&class, reason, note).await;
     }
 }

@@ -9,6 +9,7 @@
 
 use super::Volumes;
 use super::failure::Failure;
+use crate::crash::{self, Point};
 use crate::fence;
 use crate::names::reason;
 use crate::policy::directory::{Depot, Directory};
@@ -47,7 +48,9 @@ impl Volumes {
             End::Done(reason, note) => self.events.done(volume, reason, note).await,
             End::Odd(reason, note) => self.events.warn(volume, reason, reason, note).await,
         }
+        crash::point(Point::DirectoryDone);
         fence::release(&self.api(), volume).await?;
+        crash::point(Point::FinalizerRemoved);
         self.metrics.step("cleaned");
         Ok(())
     }

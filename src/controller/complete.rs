@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use super::Volumes;
 use super::failure::Failure;
 use crate::cli::BinderMode;
+use crate::crash::{self, Point};
 use crate::fence::{self, annotate, is_gone, is_taken, patch};
 use crate::names::mark;
 use crate::volume::{Phase, Volume};
@@ -31,6 +32,7 @@ impl Volumes {
             return Ok(Action::await_change());
         }
         let Some(claim) = self.pending(volume) else {
+            self.grace.end(volume);
             return Ok(Action::await_change());
         };
         if volume.phase != Phase::Bound {
@@ -45,6 +47,7 @@ impl Volumes {
         if is_over(annotated)? {
             return Ok(Action::await_change());
         }
+        crash::point(Point::ClaimAnnotated);
         let status = json!({
             "metadata": {"uid": claim.uid},
             "status": {
@@ -86,7 +89,7 @@ impl Volumes {
     /// Any write makes the controller manager look at the volume again; some of its versions lose a race with themselves,
     /// and then look after 15 s only.
     async fn remind(&self, volume: &Volume) -> Result<Action, Failure> {
-        if let Some(left) = Self::remaining(volume, PATIENCE) {
+        if let Some(left) = self.grace.left(volume, PATIENCE) {
             return Ok(Action::requeue(left));
         }
         let now = jiff::Timestamp::now().to_string();

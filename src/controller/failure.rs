@@ -14,7 +14,11 @@ use crate::storage::{Fault, StorageError};
 use crate::volume::{Phase, Volume};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+/// Also of what waits for a server that is down: the word that it is back comes sooner, and a crowd that asked again and
+/// again would be a burden to the API server, and so to everybody.
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+/// So many objects are remembered.
+const MOST: usize = 10_000;
 /// So often in a row is no coincidence any more.
 const PERSISTENT: u32 = 5;
 
@@ -54,6 +58,10 @@ impl Pauses {
     /// One more failure: how many in a row there were, and the pause after it.
     pub fn next(&self, volume: &str) -> (u32, Duration) {
         let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if failures.len() >= MOST {
+            // Of objects that are gone nobody says that they have ended.
+            failures.clear();
+        }
         let count = failures.entry(volume.to_owned()).or_default();
         *count += 1;
         (
@@ -80,9 +88,16 @@ impl Volumes {
     /// Tells whoever can act, and says when the volume is due again.
     pub(super) fn failed(self: Arc<Self>, volume: &Arc<PersistentVolume>, failure: &Failure) -> Action {
         let volume = Volume::read(volume);
-        let (times, pause) = self.pauses.next(&volume.name);
+        let (times, mut pause) = self.pauses.next(&volume.name);
+        // Counted before it is looked at: whoever is told that a server is down hears when it is back.
+        if let (Failure::Storage(_), Ok(record)) = (failure, &volume.record)
+            && self.outages.has(record.share.server())
+        {
+            pause = LONGEST_PAUSE;
+        }
         let told = match failure {
-            Failure::Stopping => return Action::await_change(),
+            // Should the term go on after all, nothing is forgotten.
+            Failure::Stopping => return Action::requeue(FIRST_PAUSE),
             Failure::NotTakenOver(why) => return self.not_taken_over(volume, why),
             Failure::Neighbour(_) if times < PERSISTENT => return Action::requeue(pause),
             // Somebody was faster; the volume's own event brings the new state. Unless it is always so.

@@ -7,10 +7,9 @@ use kube::runtime::reflector::ObjectRef;
 
 use super::Volumes;
 use crate::names::{self, reason};
-use crate::policy::annotations::Said;
+use crate::policy::annotations::{Said, Speaker};
 use crate::policy::claim::Claim;
 use crate::policy::class::Class;
-use crate::policy::key::Key;
 
 impl Volumes {
     /// Tells what the claim and its namespace say in vain. Nothing depends on it.
@@ -35,13 +34,13 @@ impl Volumes {
         let Ok(class) = Class::read(&class, &self.defaults) else {
             return;
         };
-        let said = Said::read(&claim.annotations, &class.claim_overrides);
-        for warning in said.warnings("claim", &class.name, Key::ClaimOverrides) {
+        let said = Said::read(Speaker::Claim, &claim.annotations, &class.claim_overrides);
+        for warning in said.warnings(&class.name) {
             self.events.tell_claim(claim, reason::IGNORED, warning).await;
         }
         if let (Some(namespace), Some(theirs)) = (&namespace, theirs) {
-            let said = Said::read(theirs, &class.namespace_overrides);
-            for warning in said.warnings("namespace", &class.name, Key::NamespaceOverrides) {
+            let said = Said::read(Speaker::Namespace, theirs, &class.namespace_overrides);
+            for warning in said.warnings(&class.name) {
                 self.events.tell(&**namespace, reason::IGNORED, warning).await;
             }
         }

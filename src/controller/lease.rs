@@ -68,9 +68,9 @@ impl Candidate {
     /// Runs `work` whenever this replica holds the Lease, until `stop`; then lets it go. A term that ends waits for the step
     /// that its work is at.
     pub async fn lead<W: Future<Output = ()>>(mut self, stop: CancellationToken, work: impl Fn(Term) -> W) {
-        while let Some(()) = stop.run_until_cancelled(self.win()).await {
+        while let Some(since) = stop.run_until_cancelled(self.win()).await {
             tracing::info!(lease = self.name, "this replica leads: it runs the loops");
-            let (renewed, until) = watch::channel(Instant::now() + PATIENCE);
+            let (renewed, until) = watch::channel(since + PATIENCE);
             let term = Term {
                 stop: stop.child_token(),
                 until,
@@ -87,18 +87,23 @@ impl Candidate {
         self.let_go().await;
     }
 
-    /// Returns when this replica holds the Lease.
-    async fn win(&mut self) {
+    /// Returns when this replica holds the Lease: the time is from before it was written.
+    async fn win(&mut self) -> Instant {
         let only = watcher::Config::default().fields(&format!("metadata.name={}", self.name));
         let changes = watcher(self.leases.clone(), only).default_backoff().touched_objects();
         let mut changes = std::pin::pin!(changes);
         loop {
-            match self.try_once().await {
-                Ok(true) => return,
-                Ok(false) => {}
-                Err(error) => {
+            let began = Instant::now();
+            match timeout(ONE_CALL, self.try_once()).await {
+                Ok(Ok(true)) => return began,
+                Ok(Ok(false)) => {}
+                Ok(Err(error)) => {
                     tracing::warn!(%error, lease = self.name, "the Lease cannot be read or written; it is tried again");
                 }
+                Err(_) => tracing::warn!(
+                    lease = self.name,
+                    "the API server did not answer in time about the Lease"
+                ),
             }
             let again = self
                 .seen
@@ -122,7 +127,12 @@ impl Candidate {
             })
             .await;
             let began = Instant::now();
-            match timeout(ONE_CALL, self.try_once()).await {
+            let answer = timeout(ONE_CALL, self.try_once()).await;
+            // Steps were refused meanwhile, perhaps: a term that has lapsed does not come back, the next one looks at all.
+            if Instant::now() >= *renewed.borrow() {
+                return;
+            }
+            match answer {
                 Ok(Ok(true)) => drop(renewed.send_replace(began + PATIENCE)),
                 Ok(Ok(false)) => return,
                 Ok(Err(error)) => {
@@ -132,9 +142,6 @@ impl Candidate {
                     lease = self.name,
                     "the API server did not answer in time when the Lease was renewed"
                 ),
-            }
-            if Instant::now() >= *renewed.borrow() {
-                return;
             }
         }
     }

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::Volumes;
 use super::failure::Failure;
+use crate::crash::{self, Point};
 use crate::fence::{self, annotate, patch, test};
 use crate::names::mark;
 use crate::policy::directory::{Depot, Directory, Share};
@@ -48,7 +49,9 @@ impl Volumes {
             self.may_act()?;
             moved = self.move_away(record, identity, &to).await;
         }
+        crash::point(Point::Renamed);
         tracing::debug!(volume = volume.name, ?moved, %to, "left the live path");
+        crash::point(Point::Renamed);
         // A call without an answer may have been carried out.
         if !matches!(moved, Ok(Moved::Missing | Moved::Another(_))) && !self.still_leaves(volume).await? {
             self.put_back(volume, record, identity, &to).await?;

@@ -11,9 +11,12 @@ pub mod catch_up;
 mod classes;
 mod cleanup;
 mod complete;
+mod concern;
 mod depots;
 mod failure;
+mod fate;
 pub mod gate;
+mod grace;
 mod ignored;
 pub mod lease;
 mod leave;
@@ -26,7 +29,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
-use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use kube::Api;
 use kube::runtime::controller::{self, Action, Controller};
@@ -36,12 +38,15 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use self::catch_up::CatchUp;
+use self::concern::concerned;
 use self::failure::Failure;
 pub use self::failure::Pauses;
 use self::gate::{Gates, Pass};
+use self::grace::Grace;
 use self::lease::Term;
 use crate::cli::BinderMode;
 use crate::cluster::Cluster;
+use crate::crash::{self, Point};
 use crate::fence;
 use crate::ops::events::Events;
 use crate::ops::metrics::Metrics;
@@ -108,6 +113,8 @@ pub struct Volumes {
     pub gates: Gates,
     /// The same of volumes on their way out.
     pub gates_out: Gates,
+    /// How long volumes have been as they are.
+    pub grace: Grace,
     /// How long each failing volume waits.
     pub pauses: Pauses,
     /// How much of binding is done here.
@@ -154,6 +161,7 @@ impl Loops {
             outages: self.outages.clone(),
             gates: Gates::new(PARALLEL),
             gates_out: Gates::new(PARALLEL),
+            grace: Grace::default(),
             pauses: Pauses::default(),
             binder: self.binder,
             orphan_grace: self.orphan_grace,
@@ -177,12 +185,9 @@ impl Loops {
 async fn look_after(volumes: Arc<Volumes>, stop: CancellationToken) {
     let cluster = volumes.cluster.clone();
     let (watched, claims) = (cluster.volumes.events(), cluster.claims.events());
-    let back = backlog::volumes(&volumes);
+    let (back, known) = (backlog::volumes(&volumes), cluster.volumes.store().clone());
     Controller::for_stream(watched, cluster.volumes.store().clone())
-        .watches_stream(claims, |claim: PersistentVolumeClaim| {
-            let name = claim.spec.and_then(|spec| spec.volume_name);
-            name.filter(|name| !name.is_empty()).map(|name| ObjectRef::new(&name))
-        })
+        .watches_stream(claims, move |claim: PersistentVolumeClaim| concerned(&claim, &known))
         .reconcile_on(back)
         // The gates limit what runs at once.
         .with_config(controller::Config::default().concurrency(0))
@@ -246,12 +251,15 @@ impl Volumes {
             (Plan::Bind { .. }, Some(claim)) => self.bind_live(&volume.name, &claim).await?,
             (Plan::Undo(difference), Some(claim)) => self.undo(volume, &claim, &difference).await?,
             (Plan::Broken(wrong), _) => return Err(Failure::Broken(wrong)),
-            (Plan::MarkDeleted, _) => fence::delete(&self.api(), volume).await?,
-            (Plan::Orphan, _) if Self::remaining(volume, self.orphan_grace).is_none() => {
+            (Plan::MarkDeleted, _) => {
+                fence::delete(&self.api(), volume).await?;
+                crash::point(Point::MarkedDeleted);
+            }
+            (Plan::Orphan, _) if self.grace.left(volume, self.orphan_grace).is_none() => {
                 self.remove_orphan(volume).await?;
             }
             (Plan::Orphan | Plan::Waits, _) => {
-                let left = Self::remaining(volume, self.orphan_grace);
+                let left = self.grace.left(volume, self.orphan_grace);
                 return Ok(Action::requeue(left.unwrap_or(self.orphan_grace)));
             }
             (Plan::Dispose(_), _) => self.dispose_live(&volume.name).await?,
@@ -261,16 +269,10 @@ impl Volumes {
         Ok(Action::await_change())
     }
 
-    /// How much of `grace` is left since a call has made the volume or touched it last.
-    fn remaining(volume: &Volume, grace: Duration) -> Option<Duration> {
-        let since = volume.since?;
-        let age = Duration::try_from(Timestamp::now().duration_since(since)).unwrap_or_default();
-        grace.checked_sub(age).filter(|left| !left.is_zero())
-    }
-
     /// Its claim was looked at live a moment ago. A call that uses the volume again changes its version, and this fails.
     async fn remove_orphan(&self, volume: &Volume) -> Result<(), Failure> {
         fence::delete(&self.api(), volume).await?;
+        self.grace.end(volume);
         tracing::info!("no claim has asked for this volume: it is taken away");
         self.metrics.step("orphan");
         Ok(())

@@ -19,6 +19,8 @@ use crate::ops::admin::Readiness;
 
 /// The part of readiness that this loop reports.
 pub const PART: &str = "webhook configuration";
+/// The last line of a certificate.
+const END: &str = "-----END CERTIFICATE-----";
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Watches the configuration and puts the CA into every webhook of it. Never ends.
@@ -57,14 +59,15 @@ async fn put(configurations: &Api<MutatingWebhookConfiguration>, name: &str, ca:
         return Ok(());
     };
     let webhooks = configuration.webhooks.iter().flatten().enumerate();
-    let outdated = webhooks.filter(|(_, webhook)| webhook.client_config.ca_bundle.as_ref() != Some(ca));
-    let operations: Vec<_> = outdated
-        .flat_map(|(index, webhook)| {
-            [
+    let operations: Vec<_> = webhooks
+        .filter_map(|(index, webhook)| {
+            let bundle = bundle(ca, webhook.client_config.ca_bundle.as_ref())?;
+            Some([
                 test(&format!("/webhooks/{index}/name"), json!(webhook.name)),
-                add(&format!("/webhooks/{index}/clientConfig/caBundle"), json!(ca)),
-            ]
+                add(&format!("/webhooks/{index}/clientConfig/caBundle"), json!(bundle)),
+            ])
         })
+        .flatten()
         .collect();
     if operations.is_empty() {
         return Ok(());
@@ -73,4 +76,53 @@ async fn put(configurations: &Api<MutatingWebhookConfiguration>, name: &str, ca:
     configurations.patch(name, &PatchParams::default(), &patch).await?;
     tracing::info!(configuration = name, "the webhook configuration has the CA");
     Ok(())
+}
+
+/// What the API server should trust: our CA, and the one that was there before, for replicas that have not heard of ours
+/// yet. Nothing if ours is there. Two replicas with different CAs, since somebody has deleted the Secret between their
+/// starts, so agree at once.
+fn bundle(ca: &ByteString, before: Option<&ByteString>) -> Option<ByteString> {
+    let text = |bytes: &ByteString| String::from_utf8_lossy(&bytes.0).trim().to_owned();
+    let (ours, before) = (text(ca), before.map(text).unwrap_or_default());
+    if before.contains(&ours) {
+        return None;
+    }
+    let first = before
+        .split_inclusive(END)
+        .next()
+        .filter(|first| first.contains(END))
+        .unwrap_or_default();
+    Some(ByteString(
+        format!("{ours}\n{}\n", first.trim()).trim_end().to_owned().into_bytes(),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pem(name: &str) -> ByteString {
+        ByteString(format!("-----BEGIN CERTIFICATE-----\n{name}\n-----END CERTIFICATE-----\n").into_bytes())
+    }
+
+    #[test]
+    fn the_ca_before_ours_is_trusted_still_and_none_before_that() {
+        let one = bundle(&pem("one"), None).unwrap();
+        assert_eq!(bundle(&pem("one"), Some(&one)), None, "ours is there");
+        let two = bundle(&pem("two"), Some(&one)).unwrap();
+        assert_eq!(bundle(&pem("one"), Some(&two)), None, "two replicas do not fight");
+        let three = String::from_utf8(bundle(&pem("three"), Some(&two)).unwrap().0).unwrap();
+        assert!(
+            three.contains("three") && three.contains("two") && !three.contains("one"),
+            "{three}"
+        );
+    }
+
+    #[test]
+    fn what_is_no_certificate_is_replaced() {
+        assert_eq!(
+            bundle(&pem("one"), Some(&ByteString(b"\n".to_vec()))),
+            bundle(&pem("one"), None)
+        );
+    }
 }

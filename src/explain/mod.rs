@@ -40,11 +40,14 @@ async fn run(flags: cli::Explain) -> Result<bool> {
         file,
         namespace,
         output,
-        provisioner_name,
-        nfs_server,
-        nfs_share,
-        instance: id,
-        kubeconfig,
+        installation:
+            cli::Installation {
+                provisioner_name,
+                nfs_server,
+                nfs_share,
+                instance: id,
+                kubeconfig,
+            },
     } = flags;
     let defaults = check_defaults(nfs_server, nfs_share)?;
     // What is wrong with the file is told whether or not there is a cluster.

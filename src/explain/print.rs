@@ -19,6 +19,10 @@ pub fn full(explanation: &Explanation) -> String {
     let line = |what: &str, says: String| [what.to_owned(), says];
     match &explanation.outcome {
         Outcome::Provisioned { volume } => lines.push(line("provisioned", format!("as volume {volume}"))),
+        Outcome::NoVolumeYet { volume } => {
+            let told = format!("it would get {volume}; see its Events (kubectl events) for what is in the way");
+            lines.push(line("no volume yet", told));
+        }
         Outcome::Queued { why } => {
             let waits = format!("it is admitted, and gets its volume as soon as it can: {why}");
             lines.push(line("waits", waits));
@@ -50,7 +54,7 @@ pub fn list(explanations: &[Explanation]) -> String {
         let on_delete = explanation.policy.iter().find(|row| row.key == "onDelete");
         let none = || "-".to_owned();
         let (volume, instead) = match &explanation.outcome {
-            Outcome::Provisioned { .. } => ("not yet".to_owned(), None),
+            Outcome::Provisioned { .. } | Outcome::NoVolumeYet { .. } => ("not yet".to_owned(), None),
             Outcome::Queued { why } => ("waits".to_owned(), Some(why)),
             Outcome::HasVolume { volume, .. } => (volume.clone(), None),
             Outcome::Refused { why } => ("refused".to_owned(), Some(why)),

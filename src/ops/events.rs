@@ -3,9 +3,12 @@
 //! An Event is a courtesy: that it could not be written is logged, and nothing depends on it. Repetitions within some
 //! minutes are counted in the first Event, whose words stay.
 
+use std::sync::Arc;
+
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Client, Resource};
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::names;
@@ -16,6 +19,8 @@ use crate::volume::Volume;
 #[derive(Clone)]
 pub struct Events {
     recorder: Recorder,
+    /// How many are written at once: a thousand volumes that fail at the same time must not flood the API server.
+    places: Arc<Semaphore>,
 }
 
 impl Events {
@@ -27,6 +32,7 @@ impl Events {
         };
         Self {
             recorder: Recorder::new(client, reporter),
+            places: Arc::new(Semaphore::new(8)),
         }
     }
 
@@ -81,6 +87,7 @@ impl Events {
             action: action.to_owned(),
             secondary: None,
         };
+        let _place = self.places.acquire().await;
         if let Err(error) = self.recorder.publish(&event, about).await {
             tracing::warn!(%error, reason, "the Event could not be written");
         }

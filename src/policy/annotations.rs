@@ -10,21 +10,59 @@ use super::mistake::Mistake;
 use super::settings::Settings;
 use crate::names::{self, annotation};
 
+/// Whose annotations they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speaker {
+    /// A namespace.
+    Namespace,
+    /// A claim.
+    Claim,
+}
+
+impl Speaker {
+    /// In a sentence.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Namespace => "namespace",
+            Self::Claim => "claim",
+        }
+    }
+
+    /// The parameter that lists what it may set.
+    pub fn list(self) -> Key {
+        match self {
+            Self::Namespace => Key::NamespaceOverrides,
+            Self::Claim => Key::ClaimOverrides,
+        }
+    }
+}
+
 /// What one object's annotations say.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Said {
+    /// Whose they are.
+    pub speaker: Speaker,
     /// What counts.
     pub settings: Settings,
-    /// Keys that the class does not let this object set.
-    pub ignored: Vec<Key>,
+    /// What does not count on this object.
+    pub ignored: Vec<Ignored>,
     /// What cannot be read.
     pub mistakes: Vec<Mistake>,
 }
 
+/// An annotation that does not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ignored {
+    /// The class does not let this object set the key, or no class can.
+    Key(Key),
+    /// `bindery.dev/enabled` on a claim.
+    Enabled,
+}
+
 impl Said {
     /// Reads annotations; `allowed` are the keys that count.
-    pub fn read(annotations: &BTreeMap<String, String>, allowed: &[Key]) -> Self {
-        let mut said = Self::default();
+    pub fn read(speaker: Speaker, annotations: &BTreeMap<String, String>, allowed: &[Key]) -> Self {
+        let (mut ignored, mut mistakes) = (Vec::new(), Vec::new());
         let mut written = Vec::new();
         for (spelt, value) in annotations.range(names::PREFIX.to_owned()..) {
             if !spelt.starts_with(names::PREFIX) {
@@ -32,22 +70,39 @@ impl Said {
             }
             match Key::annotated(spelt) {
                 Ok(key) if allowed.contains(&key) => written.push((key, spelt.as_str(), value.as_str())),
-                Ok(key) => said.ignored.push(key),
-                Err(_) if spelt == annotation::ENABLED => {}
-                Err(unknown) => said.mistakes.push(Mistake(unknown.to_string())),
+                Ok(key) => ignored.push(Ignored::Key(key)),
+                Err(_) if spelt == annotation::ENABLED => {
+                    ignored.extend((speaker == Speaker::Claim).then_some(Ignored::Enabled));
+                }
+                Err(unknown) => mistakes.push(Mistake(unknown.to_string())),
             }
         }
-        said.settings = Settings::read(&written, &mut said.mistakes);
-        said
+        let settings = Settings::read(&written, &mut mistakes);
+        mistakes.extend(settings.hopeless_template(&written));
+        Self {
+            speaker,
+            settings,
+            ignored,
+            mistakes,
+        }
     }
 
-    /// A warning for each key that does not count on this object.
-    pub fn warnings<'a>(&'a self, object: &'a str, class: &'a str, list: Key) -> impl Iterator<Item = String> + 'a {
-        self.ignored.iter().map(move |key| {
-            format!(
+    /// A warning for each annotation that does not count on this object.
+    pub fn warnings<'a>(&'a self, class: &'a str) -> impl Iterator<Item = String> + 'a {
+        let (object, list) = (self.speaker.as_str(), self.speaker.list());
+        self.ignored.iter().map(move |ignored| match ignored {
+            Ignored::Key(key) if key.is_for_annotations() => format!(
                 "{} on the {object} does not count: {list} of StorageClass {class} does not list {key}",
                 key.annotation()
-            )
+            ),
+            Ignored::Key(key) => format!(
+                "{} on the {object} does not count: only a StorageClass may set {key}",
+                key.annotation()
+            ),
+            Ignored::Enabled => format!(
+                "{} on the {object} does not count: it does on a namespace only",
+                annotation::ENABLED
+            ),
         })
     }
 }
@@ -71,19 +126,26 @@ mod tests {
             .iter()
             .map(|&(key, value)| (key.to_owned(), value.to_owned()))
             .collect();
-        Said::read(&annotations, allowed)
+        Said::read(Speaker::Claim, &annotations, allowed)
+    }
+
+    fn told(said: &Said) -> Vec<String> {
+        said.warnings("fast").collect()
     }
 
     #[test]
     fn an_object_says_nothing_unless_it_is_annotated() {
-        assert_eq!(read(&[], &Key::ALL), Said::default());
+        let nothing = read(&[], &Key::ALL);
+        assert_eq!((&nothing.settings, told(&nothing)), (&Settings::default(), vec![]));
+        assert_eq!(nothing.mistakes, []);
         let others = [
             ("a.example/on-delete", "x"),
             ("bindery.dew/on-delete", "x"),
             ("zz", "x"),
-            ("bindery.dev/enabled", "false"),
         ];
-        assert_eq!(read(&others, &Key::ALL), Said::default());
+        assert_eq!(read(&others, &Key::ALL), nothing);
+        let enabled = [("bindery.dev/enabled".to_owned(), "false".to_owned())].into();
+        assert_eq!(Said::read(Speaker::Namespace, &enabled, &Key::ALL).ignored, []);
     }
 
     #[test]
@@ -103,10 +165,34 @@ mod tests {
             &[Key::MountPermissions],
         );
         assert_eq!((said.settings.uid, said.settings.mode), (None, Some(0o700)));
-        let warnings: Vec<_> = said.warnings("namespace", "fast", Key::NamespaceOverrides).collect();
-        let expected = "bindery.dev/uid on the namespace does not count: \
-                        namespaceOverrides of StorageClass fast does not list uid";
-        assert_eq!(warnings, [expected]);
+        let expected = "bindery.dev/uid on the claim does not count: \
+                        claimOverrides of StorageClass fast does not list uid";
+        assert_eq!(told(&said), [expected]);
+    }
+
+    #[test]
+    fn what_can_never_count_on_an_object_is_told_so() {
+        let said = read(
+            &[("bindery.dev/enabled", "false"), ("bindery.dev/server", "nas2")],
+            &Key::ALL.map(|key| if key.is_for_annotations() { key } else { Key::Uid }),
+        );
+        assert_eq!(
+            told(&said),
+            [
+                "bindery.dev/enabled on the claim does not count: it does on a namespace only",
+                "bindery.dev/server on the claim does not count: only a StorageClass may set server",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_template_by_which_no_claim_gets_a_directory_is_a_mistake() {
+        let said = read(&[("bindery.dev/sub-dir", "../${pvc.metadata.name}")], &[Key::SubDir]);
+        assert_eq!(
+            Mistake::join(&said.mistakes),
+            "bindery.dev/sub-dir is \"../${pvc.metadata.name}\": no claim ever gets a directory by it: \
+             it has the segment \"..\", which would lead out of its place"
+        );
     }
 
     #[test]

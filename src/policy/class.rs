@@ -1,6 +1,7 @@
 //! What a StorageClass says, read once into a value.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use k8s_openapi::api::storage::v1::StorageClass;
 
@@ -8,6 +9,8 @@ use super::directory::Share;
 use super::key::Key;
 use super::mistake::Mistake;
 use super::old_name;
+use super::on_delete::OnDelete;
+use super::retention::Retention;
 use super::settings::Settings;
 use super::template::Template;
 
@@ -61,13 +64,13 @@ pub struct Class {
 }
 
 impl Class {
-    /// Reads a class whose provisioner is ours. The error lists everything that is wrong. Under a name that Bindery has
+    /// Reads a class whose provisioner is ours. The error tells everything that is wrong. Under a name that Bindery has
     /// taken over it is read with [`old_name`]'s patience.
-    pub fn read(class: &StorageClass, defaults: &Defaults) -> Result<Self, Vec<Mistake>> {
+    pub fn read(class: &StorageClass, defaults: &Defaults) -> Result<Self, WrongClass> {
         let empty = BTreeMap::new();
         let written = class.parameters.as_ref().unwrap_or(&empty);
         let old = old_name::is_old(&class.provisioner);
-        let (parameters, warnings) = if old {
+        let (parameters, mut warnings) = if old {
             old_name::translate(written)
         } else {
             (written.clone(), Vec::new())
@@ -94,7 +97,18 @@ impl Class {
         };
         let namespace_overrides = overrides(Key::NamespaceOverrides, &Key::NAMESPACE_DEFAULT);
         let claim_overrides = overrides(Key::ClaimOverrides, &[]);
-        let share = share(parameters, defaults).map_err(|mistake| mistakes.push(mistake));
+        // What the old program took must not keep its volumes from being taken over.
+        let mut found = |mistake: Option<Mistake>| match mistake {
+            Some(mistake) if old => warnings.push(mistake.0),
+            mistake => mistakes.extend(mistake),
+        };
+        found(settings.hopeless_template(&written));
+        found(idle_retention(
+            &settings,
+            &[&namespace_overrides[..], &claim_overrides[..]].concat(),
+        ));
+        let unset = unset(parameters, defaults);
+        let share = share(parameters, defaults, &mut mistakes);
         let reclaim = match class.reclaim_policy.as_deref() {
             None | Some("Delete") => Ok(Reclaim::Delete),
             Some("Retain") => Ok(Reclaim::Retain),
@@ -106,7 +120,7 @@ impl Class {
             }
         };
         match (share, reclaim) {
-            (Ok(share), Ok(reclaim)) if mistakes.is_empty() => Ok(Self {
+            (Some(share), Ok(reclaim)) if mistakes.is_empty() && unset.is_empty() => Ok(Self {
                 name: class.metadata.name.clone().unwrap_or_default(),
                 share,
                 settings,
@@ -116,22 +130,85 @@ impl Class {
                 mount_options: class.mount_options.clone().unwrap_or_default(),
                 warnings,
             }),
-            _ => Err(mistakes),
+            _ => Err(WrongClass { mistakes, unset }),
         }
     }
 }
 
-fn share(parameters: &BTreeMap<String, String>, defaults: &Defaults) -> Result<Share, Mistake> {
-    let pick = |key: &str, default: &Option<String>, flag: &str| {
-        parameters.get(key).or(default.as_ref()).cloned().ok_or_else(|| {
-            Mistake(format!(
-                "{key} is not set: set the parameter on the class, or run Bindery with {flag}"
-            ))
-        })
+/// A class that cannot be used, and why. Prints everything that is wrong with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrongClass {
+    /// What it says wrong.
+    mistakes: Vec<Mistake>,
+    /// What neither it nor a flag says.
+    unset: Vec<Mistake>,
+}
+
+impl WrongClass {
+    /// What has to be done, and by whom: the parameters of a class cannot be edited.
+    pub fn remedy(&self) -> &'static str {
+        if self.mistakes.is_empty() {
+            "an administrator must do that"
+        } else {
+            "an administrator must delete the class and create it anew, since parameters cannot be edited"
+        }
+    }
+}
+
+impl fmt::Display for WrongClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all: Vec<Mistake> = self.mistakes.iter().chain(&self.unset).cloned().collect();
+        f.write_str(&Mistake::join(&all))
+    }
+}
+
+/// Each key of the share, what the flag says of it, and the flag.
+fn of_the_share(defaults: &Defaults) -> [(Key, Option<&String>, &'static str); 2] {
+    [
+        (Key::Server, defaults.server.as_ref(), "--nfs-server"),
+        (Key::Share, defaults.share.as_ref(), "--nfs-share"),
+    ]
+}
+
+fn unset(parameters: &BTreeMap<String, String>, defaults: &Defaults) -> Vec<Mistake> {
+    let unset = of_the_share(defaults)
+        .into_iter()
+        .filter(|(key, default, _)| default.is_none() && !parameters.contains_key(key.name()));
+    let told = unset.map(|(key, _, flag)| {
+        Mistake(format!(
+            "{key} is not set: run Bindery with {flag}, or create the class anew with that parameter"
+        ))
+    });
+    told.collect()
+}
+
+/// The share, if it is set. Server and path are looked at one by one, so that both are told.
+fn share(parameters: &BTreeMap<String, String>, defaults: &Defaults, mistakes: &mut Vec<Mistake>) -> Option<Share> {
+    let [server, path] =
+        of_the_share(defaults).map(|(key, default, _)| parameters.get(key.name()).or(default).map(String::as_str));
+    let mut parse = |server, path| {
+        let share = Share::parse(server, path);
+        share.map_err(|wrong| mistakes.push(Mistake(wrong.to_string()))).ok()
     };
-    let server = pick("server", &defaults.server, "--nfs-server")?;
-    let path = pick("share", &defaults.share, "--nfs-share")?;
-    Share::parse(&server, &path).map_err(|wrong| Mistake(wrong.to_string()))
+    let server_is_right = server.is_some_and(|server| parse(server, "/").is_some());
+    let path_is_right = path.is_some_and(|path| parse("server", path).is_some());
+    (server_is_right && path_is_right)
+        .then(|| Share::parse(server?, path?).ok())
+        .flatten()
+}
+
+/// A time for archives in a class that never makes one, and lets nobody else ask for one.
+fn idle_retention(settings: &Settings, overrides: &[Key]) -> Option<Mistake> {
+    let on_delete = settings.on_delete.filter(|on_delete| *on_delete != OnDelete::Archive)?;
+    let fate = [Key::OnDelete, Key::ArchiveOnDelete];
+    let idle =
+        matches!(settings.retention, Some(Retention::Seconds(_))) && !overrides.iter().any(|key| fate.contains(key));
+    idle.then(|| {
+        Mistake(format!(
+            "archiveRetention is set, and onDelete is {on_delete} for every claim: nothing is ever archived; \
+             leave one out, or let namespaces or claims set onDelete"
+        ))
+    })
 }
 
 /// A comma list of keys that annotations may set.
@@ -149,130 +226,5 @@ fn overrides(list: Key, value: &str, mistakes: &mut Vec<Mistake>) -> Vec<Key> {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::policy::directory::NfsVersion;
-    use crate::policy::on_delete::OnDelete;
-    use crate::policy::retention::Retention;
-    use crate::policy::settings::{ExistingDirectory, OnStorageFailure};
-
-    fn read(fields: serde_json::Value) -> Result<Class, String> {
-        let mut class = json!({"metadata": {"name": "fast"}, "provisioner": "bindery.dev/nfs"});
-        class
-            .as_object_mut()
-            .unwrap()
-            .extend(fields.as_object().unwrap().clone());
-        let defaults = Defaults {
-            server: Some("nas1".to_owned()),
-            share: Some("/export".to_owned()),
-        };
-        Class::read(&serde_json::from_value(class).unwrap(), &defaults).map_err(|mistakes| Mistake::join(&mistakes))
-    }
-
-    #[test]
-    fn a_class_without_parameters_uses_the_flags() {
-        let class = read(json!({})).unwrap();
-        assert_eq!(class.share.to_string(), "nas1:/export");
-        assert_eq!((class.settings, class.reclaim), (Settings::default(), Reclaim::Delete));
-        assert_eq!(class.namespace_overrides, Key::NAMESPACE_DEFAULT);
-        assert_eq!(class.claim_overrides, []);
-    }
-
-    #[test]
-    fn parameters_win_over_the_flags() {
-        let class = read(json!({
-            "parameters": {"server": "NAS2.example.com.", "share": "//vol/one/", "onDelete": "delete"},
-            "reclaimPolicy": "Retain",
-            "mountOptions": ["nfsvers=4.1"],
-        }));
-        let class = class.unwrap();
-        assert_eq!(class.share.to_string(), "nas2.example.com:/vol/one");
-        assert_eq!(
-            (class.settings.on_delete, class.reclaim),
-            (Some(OnDelete::Delete), Reclaim::Retain)
-        );
-        assert_eq!(class.mount_options, ["nfsvers=4.1"]);
-    }
-
-    #[test]
-    fn all_mistakes_are_told_at_once() {
-        let mistakes = read(json!({
-            "parameters": {"archiveOnDelet": "true", "onDelete": "erase", "share": "export"},
-            "reclaimPolicy": "Recycle",
-        }));
-        assert_eq!(
-            mistakes.unwrap_err(),
-            "parameter archiveOnDelet is not known: did you mean archiveOnDelete?; \
-             onDelete is \"erase\": allowed are delete, retain or archive; \
-             share \"export\" is not an absolute path; write it as the server exports it, such as /export/volumes; \
-             reclaimPolicy is \"Recycle\": allowed are Delete and Retain; what becomes of the directory is said with onDelete"
-        );
-    }
-
-    #[test]
-    fn a_server_must_come_from_somewhere() {
-        let class = serde_json::from_value(json!({"metadata": {"name": "x"}, "provisioner": "p"})).unwrap();
-        assert_eq!(
-            Mistake::join(&Class::read(&class, &Defaults::default()).unwrap_err()),
-            "server is not set: set the parameter on the class, or run Bindery with --nfs-server"
-        );
-    }
-
-    #[test]
-    fn every_key_is_read_and_every_wrong_value_is_named() {
-        let class = read(json!({"parameters": {
-            "mountPermissions": "02775", "uid": "1000", "gid": "0", "existingDirectory": "deny",
-            "archiveRetention": "30d", "onStorageFailure": "deny", "nfsVersion": "3",
-            "namespaceOverrides": "uid, gid", "claimOverrides": "",
-        }}));
-        let class = class.unwrap();
-        let settings = class.settings;
-        assert_eq!(
-            (settings.mode, settings.uid, settings.gid),
-            (Some(0o2775), Some(1000), Some(0))
-        );
-        assert_eq!(
-            (
-                settings.existing,
-                settings.retention,
-                settings.on_failure,
-                settings.version
-            ),
-            (
-                Some(ExistingDirectory::Deny),
-                Some(Retention::Seconds(30 * 24 * 60 * 60)),
-                Some(OnStorageFailure::Deny),
-                Some(NfsVersion::V3)
-            )
-        );
-        assert_eq!(
-            (class.namespace_overrides, class.claim_overrides),
-            (vec![Key::Uid, Key::Gid], vec![])
-        );
-
-        let mistakes = read(json!({"parameters": {
-            "mountPermissions": "0o777", "uid": "-1", "gid": "4294967295", "existingDirectory": "take",
-            "archiveRetention": "30", "onStorageFailure": "wait", "nfsVersion": "4.1",
-            "namespaceOverrides": "uids,server", "claimOverrides": "claimOverrides",
-        }}));
-        assert_eq!(
-            mistakes.unwrap_err(),
-            "mountPermissions is \"0o777\": write it in octal, 0001 to 7777, such as 0770 or 2775; \
-             uid is \"-1\": write a number from 0 to 4294967294; \
-             gid is \"4294967295\": write a number from 0 to 4294967294; \
-             existingDirectory is \"take\": allowed are adopt or deny; \
-             archiveRetention is \"30\": write a time such as 30d, 12h or 2w, up to 36500d, or forever; \
-             onStorageFailure is \"wait\": allowed are queue or deny; \
-             nfsVersion is \"4.1\": allowed are 4 (4.2, else 4.1) or 3; what pods mount with is said in mountOptions; \
-             namespaceOverrides: parameter uids is not known: did you mean uid?; \
-             namespaceOverrides lists server, which only a class may set; \
-             claimOverrides lists claimOverrides, which only a class may set"
-        );
-        let nothing = read(json!({"parameters": {"mountPermissions": "0"}})).unwrap_err();
-        let expected =
-            "mountPermissions is \"0\": a directory that nobody may enter is of no use; write a mode such as 0770";
-        assert_eq!(nothing, expected);
-    }
-}
+#[path = "class_tests.rs"]
+mod tests;

@@ -9,15 +9,14 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::storage::v1::StorageClass;
 use uuid::Uuid;
 
-use super::annotations::{self, Said};
+use super::annotations;
 use super::claim::{Bytes, Claim, Name};
 use super::class::{Class, Defaults};
 use super::directory::{Directory, Share};
-use super::key::Key;
-use super::mistake::Mistake;
+use super::heard::Heard;
 use super::old_name;
-use super::settled::Policy;
-use super::template::Values;
+use super::settled::{Place, Policy, Settled};
+use super::template::{NoDirectory, Template, Values};
 use crate::names;
 use crate::storage::Attributes;
 use crate::volume::{NewVolume, Us, Volume};
@@ -108,7 +107,8 @@ pub(super) fn trace(facts: &Facts<'_>) -> (Verdict, Option<(Class, Policy)>) {
     let mut warnings = Vec::new();
     let mut policy = None;
     let decision = judge(facts, given, &mut warnings, &mut policy);
-    let used = |volume: &Volume| matches!(&decision, Decision::Provision(new) if new.name == volume.name);
+    let used =
+        |volume: &Volume| matches!(&decision, Decision::Provision(new) if new.name == volume.name && new.is_at(volume));
     let unused = given.filter(|volume| !used(volume));
     let verdict = Verdict {
         unused: unused.cloned().map(Box::new),
@@ -125,9 +125,9 @@ fn judge(
     rests_on: &mut Option<(Class, Policy)>,
 ) -> Decision {
     let Facts { claim, us, .. } = *facts;
-    let Some(class_name) = &claim.class else {
+    if claim.class.is_none() {
         return Decision::Pass(Pass::NoClass);
-    };
+    }
     let Some(class) = facts.class.filter(|class| class.provisioner == us.provisioner) else {
         return Decision::Pass(Pass::OtherClass);
     };
@@ -147,25 +147,13 @@ fn judge(
     let Some(capacity) = claim.request.clone().filter(|_| !claim.is_malformed()) else {
         return Decision::Pass(Pass::Malformed);
     };
-    if !claim.beyond.is_empty() {
-        return Decision::Deny(format!(
-            "StorageClass {class_name} cannot provide {}; change the claim or choose another class",
-            claim.beyond.join(" and ")
-        ));
-    }
-    let class = match Class::read(class, facts.defaults) {
-        Ok(class) => class,
-        Err(mistakes) => return Decision::Deny(wrong("StorageClass", class_name, &mistakes)),
+    let heard = match Heard::read(facts, class, enabled.err()) {
+        Ok(heard) => heard,
+        Err(wrong) => return Decision::Deny(wrong),
     };
-    let (namespace, own) = match heard(facts, &class, enabled.err()) {
-        Ok(both) => both,
-        Err(mistakes) => return Decision::Deny(mistakes),
-    };
-    let told = class.warnings.iter();
-    warnings.extend(told.map(|told| format!("StorageClass {}: {told}", class.name)));
-    warnings.extend(namespace.warnings("namespace", &class.name, Key::NamespaceOverrides));
-    warnings.extend(own.warnings("claim", &class.name, Key::ClaimOverrides));
-    let policy = Policy::settle(&own.settings, &namespace.settings, &class.settings);
+    let policy = heard.settle();
+    warnings.extend(heard.warnings(&policy));
+    let class = heard.class;
     let decision = place(facts, given, capacity, &class, &policy, warnings);
     *rests_on = Some((class, policy));
     decision
@@ -208,7 +196,7 @@ fn place(
     };
     let directory = match expand(&name) {
         Ok(directory) => directory,
-        Err(wrong) => return Decision::Deny(format!("{template} gives no directory for this claim: {wrong}")),
+        Err(wrong) => return Decision::Deny(no_directory(&template, policy, facts, class, &wrong)),
     };
     // One directory, one volume: where the directory is not the volume's alone by its name, the volume's name follows
     // from the directory, and the API server itself refuses the second.
@@ -232,6 +220,7 @@ fn place(
             gid: policy.gid.value,
         },
         existing: policy.existing.value,
+        chosen_by: policy.template.place,
         on_delete: policy.on_delete.value,
         retention: policy.retention.value,
         on_failure: policy.on_failure.value,
@@ -241,25 +230,22 @@ fn place(
     }))
 }
 
-/// What the namespace and the claim say. The error lists all that is wrong with either.
-fn heard(facts: &Facts<'_>, class: &Class, enabled: Option<Mistake>) -> Result<(Said, Said), String> {
-    let mut namespace = Said::read(&facts.namespace.annotations, &class.namespace_overrides);
-    namespace.mistakes.extend(enabled);
-    let own = Said::read(&facts.claim.annotations, &class.claim_overrides);
-    let places = [
-        ("namespace", facts.claim.namespace.as_str(), &namespace.mistakes),
-        ("the claim", "", &own.mistakes),
-    ];
-    let told = places
-        .iter()
-        .filter(|(.., mistakes)| !mistakes.is_empty())
-        .map(|(kind, name, mistakes)| wrong(kind, name, mistakes));
-    let told: Vec<_> = told.collect();
-    if told.is_empty() {
-        Ok((namespace, own))
-    } else {
-        Err(told.join("; "))
-    }
+/// The sentence that refuses a claim whose template gives it no directory: whose template, what is missing, what to do.
+fn no_directory(template: &Template, policy: &Policy, facts: &Facts<'_>, class: &Class, wrong: &NoDirectory) -> String {
+    let Settled { place, key, .. } = &policy.template;
+    let whose = match place {
+        Place::Claim => format!("{} on the claim", key.annotation()),
+        Place::Namespace => format!("{} on namespace {}", key.annotation(), facts.claim.namespace),
+        Place::Class => format!("{key} of StorageClass {}", class.name),
+        Place::Default => format!("the default of {key}"),
+    };
+    let next = match wrong {
+        NoDirectory::Missing(tokens) if tokens.len() == 1 => "set it",
+        NoDirectory::Missing(_) => "set them",
+        NoDirectory::Slash(..) => "take a value without one",
+        NoDirectory::NotADirectory(_) => "change what the claim brings to it, or choose another class",
+    };
+    format!("{template} ({whose}) gives no directory for this claim: {wrong}; {next}")
 }
 
 /// Whether a volume is what a claim asks for. The controller manager does not look at any of this once a volume names
@@ -312,17 +298,6 @@ fn is_taken_back(volume: &Volume, claim: &Claim, us: &Us) -> bool {
         && meant.uid.as_deref() == Some(names::FENCE)
         && meant.namespace == claim.namespace
         && matches!(&claim.name, Name::Given(name) if *name == meant.name)
-}
-
-/// All mistakes of one place, and who can correct them.
-fn wrong(kind: &str, name: &str, mistakes: &[Mistake]) -> String {
-    let place = format!("{kind} {name}");
-    let who = if name.is_empty() {
-        "correct it"
-    } else {
-        "an administrator must correct it"
-    };
-    format!("{}: {}; {who}", place.trim_end(), Mistake::join(mistakes))
 }
 
 /// Completes a `generateName` as the API server would have done.

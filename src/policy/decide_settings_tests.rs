@@ -1,6 +1,7 @@
 //! Who says what: class, namespace and claim, key by key.
 
 use super::*;
+use crate::policy::key::Key;
 
 /// What a claim gets of one key, as a text, when class, namespace and claim say something of it or nothing.
 fn said(key: Key, class: Option<&str>, namespace: Option<&str>, claim: Option<&str>, lists: bool) -> String {
@@ -48,15 +49,9 @@ fn old(world: &mut World, parameters: Value) {
 }
 
 #[test]
-fn under_an_old_name_what_a_class_says_in_vain_is_a_warning() {
+fn under_an_old_name_what_a_class_says_in_vain_is_no_claims_concern() {
     let verdict = verdict(|world| old(world, json!({"archiveOnDelete": "f", "color": "blue"})));
-    assert_eq!(verdict.warnings.len(), 1);
-    let told = &verdict.warnings[0];
-    assert!(
-        told.starts_with("StorageClass fast: parameter color is not known: allowed are server,"),
-        "{told}"
-    );
-    assert!(told.ends_with("; it is ignored"), "{told}");
+    assert_eq!(verdict.warnings, Vec::<String>::new());
     let Decision::Provision(new) = verdict.decision else {
         panic!("{:?}", verdict.decision)
     };
@@ -91,8 +86,8 @@ fn under_an_old_name_what_leads_out_of_the_share_is_refused() {
     };
     assert_eq!(
         why,
-        "../${.PVC.name} gives no directory for this claim: directory \"../data\" has the segment \"..\", \
-         which would lead out of its place"
+        "../${.PVC.name} (pathPattern of StorageClass fast) gives no directory for this claim: directory \"../data\" has \
+         the segment \"..\", which would lead out of its place; change what the claim brings to it, or choose another class"
     );
 }
 
@@ -167,6 +162,13 @@ fn each_key_holds_from_the_claim_else_the_namespace_else_the_class_else_by_defau
             unnamed,
             "{key} is not listed"
         );
+        // Where a key has two values only, the namespace's shows whether the claim's has come through.
+        assert_eq!(
+            said(key, class, None, namespace, false),
+            by_class,
+            "{key} is not listed"
+        );
+        assert_eq!(said(key, class, namespace, None, false), unnamed, "{key} is not listed");
     }
 }
 
@@ -237,5 +239,61 @@ fn mistakes_of_namespace_and_claim_are_told_at_once() {
                    bindery.dev/mount-permissions, bindery.dev/uid, bindery.dev/gid, bindery.dev/existing-directory, \
                    bindery.dev/archive-retention, bindery.dev/on-storage-failure, bindery.dev/nfs-version; \
                    bindery.dev/gid is \"staff\": write a number from 0 to 4294967294; correct it";
+    assert_eq!(denied, Decision::Deny(message.to_owned()));
+}
+
+#[test]
+fn an_adoption_that_does_not_count_since_a_tenant_chooses_the_directory_is_a_warning() {
+    let warned = |namespace: Value, claim: Value| {
+        let answer = verdict(|world| {
+            let parameters = json!({"existingDirectory": "adopt", "claimOverrides": "subDir, existingDirectory",
+                "namespaceOverrides": "subDir, existingDirectory"});
+            json_patch::merge(&mut world.class["parameters"], &parameters);
+            world.namespace = namespace;
+            world.claim["metadata"]["annotations"] = claim;
+        });
+        answer.warnings
+    };
+    let (place, adopt) = (
+        json!({"bindery.dev/sub-dir": "a"}),
+        json!({"bindery.dev/existing-directory": "adopt"}),
+    );
+    let class = "existingDirectory: adopt of StorageClass fast does not count here: the ";
+    assert_eq!(
+        warned(json!({}), place.clone()),
+        [format!(
+            "{class}claim chooses the directory (bindery.dev/sub-dir), so the claim must say it, too"
+        )]
+    );
+    assert_eq!(
+        warned(place.clone(), json!({})),
+        [format!(
+            "{class}namespace chooses the directory (bindery.dev/sub-dir), so the namespace or the claim must say it, too"
+        )]
+    );
+    assert_eq!(
+        warned(adopt.clone(), place.clone()),
+        [
+            "bindery.dev/existing-directory: adopt on the namespace does not count here: the claim chooses the directory \
+          (bindery.dev/sub-dir), so the claim must say it, too"
+        ]
+    );
+    assert_eq!(warned(place, adopt), Vec::<String>::new());
+}
+
+#[test]
+fn everything_that_is_wrong_is_told_at_once_whosever_it_is() {
+    let denied = decision(|world| {
+        world.claim["spec"]["volumeMode"] = json!("Block");
+        world.class["parameters"]["onDelete"] = json!("shred");
+        world.namespace = json!({"bindery.dev/ui": "1", "bindery.dev/gid": "wheel"});
+        world.claim["metadata"]["annotations"] = json!({"bindery.dev/on-delet": "retain"});
+    });
+    let message = "StorageClass fast cannot provide volumeMode Block; change the claim or choose another class; \
+                   StorageClass fast: onDelete is \"shred\": allowed are delete, retain or archive; an administrator must \
+                   delete the class and create it anew, since parameters cannot be edited; \
+                   namespace team-a: annotation bindery.dev/ui is not known: did you mean bindery.dev/uid?; \
+                   an administrator must correct it; \
+                   the claim: annotation bindery.dev/on-delet is not known: did you mean bindery.dev/on-delete?; correct it";
     assert_eq!(denied, Decision::Deny(message.to_owned()));
 }

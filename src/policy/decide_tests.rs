@@ -105,7 +105,6 @@ fn given() -> Volume {
         access_modes: vec!["ReadWriteMany".to_owned(), "ReadOnlyMany".to_owned()],
         capacity: 3 << 29,
         reclaim: Reclaim::Delete,
-        since: None,
         ready: false,
         attempt: None,
         maker: Some(us()),
@@ -198,8 +197,8 @@ fn what_nfs_cannot_give_is_refused_with_every_reason() {
 #[test]
 fn a_class_or_namespace_with_mistakes_refuses_the_claim_and_names_them() {
     let denied = decision(|world| world.class["parameters"]["onDelete"] = json!("shred"));
-    let message = "StorageClass fast: onDelete is \"shred\": allowed are delete, retain or archive; \
-                   an administrator must correct it";
+    let message = "StorageClass fast: onDelete is \"shred\": allowed are delete, retain or archive; an administrator must \
+                   delete the class and create it anew, since parameters cannot be edited";
     assert_eq!(denied, Decision::Deny(message.to_owned()));
 
     let denied = decision(|world| world.namespace = json!({"bindery.dev/on-delete": "shred"}));
@@ -262,10 +261,14 @@ fn a_generated_name_is_settled_as_kubernetes_would() {
 fn a_directory_name_that_no_server_takes_is_refused() {
     let name = "a".repeat(250);
     let denied = decision(|world| world.claim["metadata"]["name"] = json!(name));
+    // Of a very long one the ends are shown.
+    let path = format!("team-a-{name}-{VOLUME}");
     let message = format!(
-        "${{pvc.metadata.namespace}}-${{pvc.metadata.name}}-${{pv.metadata.name}} gives no directory for this claim: \
-         directory {:?} has a segment of 298 bytes; NFS servers take 255 at most",
-        format!("team-a-{name}-{VOLUME}"),
+        "${{pvc.metadata.namespace}}-${{pvc.metadata.name}}-${{pv.metadata.name}} (the default of subDir) gives no directory \
+         for this claim: directory \"{}[...]{}\" has a segment of 298 bytes; NFS servers take 255 at most; change what the \
+         claim brings to it, or choose another class",
+        &path[..100],
+        &path[path.len() - 100..],
     );
     assert_eq!(denied, Decision::Deny(message));
 }
@@ -372,10 +375,19 @@ fn a_directory_that_is_there_is_adopted_only_where_it_is_the_namespaces_own_or_t
 
 #[test]
 fn a_label_that_the_template_needs_and_the_claim_has_not_refuses_the_claim() {
-    let denied = decision(|world| world.class["parameters"]["subDir"] = json!("${pvc.metadata.labels['zone']}"));
-    let message = "${pvc.metadata.labels['zone']} gives no directory for this claim: \
-                   label zone of the claim is needed for the directory and is not set";
-    assert_eq!(denied, Decision::Deny(message.to_owned()));
+    let denied = |template: &str| decision(|world| world.class["parameters"]["subDir"] = json!(template));
+    let message = "${pvc.metadata.labels['zone']} (subDir of StorageClass fast) gives no directory for this claim: \
+                   label zone of the claim is needed for the directory and is not set; set it";
+    assert_eq!(
+        denied("${pvc.metadata.labels['zone']}"),
+        Decision::Deny(message.to_owned())
+    );
+    let two = "${pvc.metadata.labels['zone']}/${namespace.metadata.annotations['cost']}";
+    let message = format!(
+        "{two} (subDir of StorageClass fast) gives no directory for this claim: label zone of the claim and annotation cost \
+         of the namespace are needed for the directory and are not set; set them"
+    );
+    assert_eq!(denied(two), Decision::Deny(message));
 }
 
 #[test]
@@ -385,7 +397,7 @@ fn two_templates_in_one_place_are_a_contradiction() {
         world.class["parameters"]["pathPattern"] = json!("b");
     });
     let message = "StorageClass fast: subDir and pathPattern are both set: they say the same in two ways, keep one; \
-                   an administrator must correct it";
+                   an administrator must delete the class and create it anew, since parameters cannot be edited";
     assert_eq!(denied, Decision::Deny(message.to_owned()));
 }
 
@@ -418,4 +430,24 @@ fn a_claim_does_not_come_in_with_a_volume_that_was_taken_back_meanwhile() {
     });
     let message = "volume pvc-earlier is being taken back; try again in a moment";
     assert_eq!(denied, Decision::Deny(message.to_owned()));
+}
+
+#[test]
+fn a_volume_that_was_begun_elsewhere_for_the_same_claim_is_taken_back_first() {
+    let begun = |server: &str| {
+        verdict(|world| {
+            world.claim["metadata"]["uid"] = json!("00000000-0000-0000-0000-000000001234");
+            let mut volume = given();
+            volume.name = VOLUME.to_owned();
+            volume.claim.as_mut().unwrap().uid = Some(names::FENCE.to_owned());
+            let record = volume.record.as_mut().unwrap();
+            record.directory = Directory::parse(&format!("team-a-data-{VOLUME}")).unwrap();
+            record.share = Share::parse(server, "/export").unwrap();
+            world.volume = Some(volume);
+        })
+    };
+    assert_eq!(begun("nas1").unused, None);
+    let elsewhere = begun("nas2");
+    assert!(matches!(elsewhere.decision, Decision::Provision(new) if new.name == VOLUME));
+    assert_eq!(elsewhere.unused.map(|volume| volume.name), Some(VOLUME.to_owned()));
 }

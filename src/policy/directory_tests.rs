@@ -14,7 +14,11 @@ fn a_share_is_the_same_however_it_is_written() {
     let share = |server, path| Share::parse(server, path).unwrap().to_string();
     assert_eq!(share("NAS1.Example.com.", "/export//a/"), "nas1.example.com:/export/a");
     assert_eq!(share("10.0.0.5", "/"), "10.0.0.5:/");
-    assert_eq!(share("fd00::5", "/x"), "fd00::5:/x");
+    for same in ["fd00::5", "[fd00::5]", "FD00:0:0::5", "fd00:0:0:0:0:0:0:5"] {
+        assert_eq!(share(same, "/x"), "fd00::5:/x");
+    }
+    assert_eq!(share("::ffff:10.0.0.5", "/"), "10.0.0.5:/");
+    assert!(Share::parse("fd00::5", "/x").unwrap().is_on("[fd00:0::5]"));
 }
 
 #[test]
@@ -25,6 +29,27 @@ fn a_share_that_is_none_says_why() {
         wrong("nas 1", "/x"),
         "server \"nas 1\" is not a host name or an address"
     );
+    for odd in [
+        "fd00::5::",
+        "[nas]",
+        "[10.0.0.5]",
+        "[fd00::5",
+        "fe80::1%eth0",
+        "010.0.0.5",
+        "10.5",
+        "0x0a000005",
+    ] {
+        assert_eq!(
+            wrong(odd, "/x"),
+            format!("server {odd:?} is not a host name or an address")
+        );
+    }
+    for port in ["nas:2049", "10.0.0.5:2049", "[fd00::5]:2049"] {
+        assert_eq!(
+            wrong(port, "/x"),
+            format!("server {port:?} names a port; leave it out, NFS servers are reached at port 2049")
+        );
+    }
     assert_eq!(
         wrong("nas", "/a/../b"),
         "share \"/a/../b\" has the segment \"..\", which would lead out of its place"
@@ -45,7 +70,10 @@ fn joined_paths_agree_however_share_and_directory_divide_them() {
 #[test]
 fn a_directory_that_is_none_says_why() {
     assert_eq!(wrong(""), "directory \"\" has an empty segment");
-    assert_eq!(wrong("/a"), "directory \"/a\" has an empty segment");
+    assert_eq!(
+        wrong("/a"),
+        "directory \"/a\" is absolute; it lies below the share, so write it without the slash in front"
+    );
     assert_eq!(wrong("a//b"), "directory \"a//b\" has an empty segment");
     assert_eq!(
         wrong("a/.."),
@@ -65,6 +93,27 @@ fn a_directory_that_is_none_says_why() {
         "directory \"archived-x\" has the segment \"archived-x\": names that begin with archived- or .bindery- are kept for Bindery"
     );
     assert!(wrong(".bindery-trash/x").contains("kept for Bindery"));
+    for hidden in ['\u{200b}', '\u{202e}', '\u{2066}', '\u{feff}', '\u{ad}'] {
+        let told = wrong(&format!("a/{hidden}b"));
+        let expected = format!(
+            "has the character {} in it, which cannot be seen or changes the order of others",
+            hidden.escape_unicode()
+        );
+        assert!(told.ends_with(&expected), "{told}");
+        assert!(!told.contains(hidden), "it is not shown as it is");
+    }
+}
+
+#[test]
+fn a_directory_has_a_longest_and_a_deepest() {
+    let deep = |depth: usize| vec!["a"; depth].join("/");
+    assert!(Directory::parse(&deep(32)).is_ok());
+    assert!(wrong(&deep(33)).ends_with("has 33 segments; 32 are allowed"));
+    let long = |last: usize| format!("{}{}", format!("{}/", "x".repeat(255)).repeat(3), "x".repeat(last));
+    assert!(Directory::parse(&long(255)).is_ok());
+    let told = wrong(&format!("{}/a", long(255)));
+    assert!(told.ends_with("has 1025 bytes; 1024 are allowed"), "{told}");
+    assert!(told.len() < 300, "a message shows the ends of it: {told}");
 }
 
 #[test]

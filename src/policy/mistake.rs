@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use super::directory::Shown;
+
 /// One thing that is wrong with a class or an annotation: which key, which value, what is allowed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -12,7 +14,7 @@ pub struct Mistake(pub String);
 impl Mistake {
     /// A value that does not parse; `allowed` says what would.
     pub fn value(key: &str, value: &str, allowed: &dyn fmt::Display) -> Self {
-        Self(format!("{key} is {value:?}: {allowed}"))
+        Self(format!("{key} is {:?}: {allowed}", Shown(value)))
     }
 
     /// All of them in one sentence.

@@ -9,6 +9,7 @@ pub mod class;
 pub mod decide;
 pub mod directory;
 pub mod explain;
+mod heard;
 pub mod key;
 pub mod mistake;
 pub mod old_name;

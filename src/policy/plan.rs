@@ -87,7 +87,7 @@ pub fn plan(volume: &Volume, holder: Holder<'_>, us: &Us) -> Plan {
         (true, _, Holding::Yes(_)) => Plan::Leave,
         (true, _, Holding::No) => Plan::Dispose(dispose(volume, record)),
         // The controller manager's view may be older than ours.
-        (false, Phase::Released, Holding::Yes(_)) => Plan::Leave,
+        (false, Phase::Released, Holding::Yes(_)) => Plan::Waits,
         // Without a uid somebody is about to free it for another claim.
         (false, Phase::Released, Holding::No) if uid(volume).is_none() => Plan::Leave,
         (false, Phase::Released, Holding::No) => Plan::MarkDeleted,
@@ -95,6 +95,8 @@ pub fn plan(volume: &Volume, holder: Holder<'_>, us: &Us) -> Plan {
             awaited(volume, holder)
         }
         (false, Phase::Bound | Phase::Unbound, Holding::No) => Plan::Leave,
+        // Catch-up has given it, its directory is there, and the controller manager has not bound it yet: or binds another.
+        (false, Phase::Unbound, Holding::Yes(claim)) if claim.volume_name.is_none() => Plan::Waits,
         (false, Phase::Bound | Phase::Unbound, Holding::Yes(claim)) => match decide::fits(claim, volume) {
             Err(difference) if uid(volume).is_none() => Plan::Undo(difference),
             fits => Plan::Bind {
@@ -112,7 +114,12 @@ fn awaited(volume: &Volume, holder: Holder<'_>) -> Plan {
         (None, _) => Plan::Leave,
         (Some(_), Holder::Unknown) => Plan::LookAtClaim,
         // Catch-up may be about to finish it, or the controller manager to bind it.
-        (Some(_), Holder::Here(claim)) if claim.volume_name.is_none() => Plan::Waits,
+        (Some(_), Holder::Here(claim)) if claim.volume_name.as_ref() == Some(&volume.name) => Plan::Waits,
+        (Some(_), Holder::Here(claim))
+            if claim.volume_name.is_none() && claim.class.as_deref().unwrap_or_default() == volume.class =>
+        {
+            Plan::Waits
+        }
         (Some(_), Holder::Gone | Holder::Here(_)) => Plan::Orphan,
     }
 }

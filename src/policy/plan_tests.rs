@@ -49,7 +49,6 @@ fn volume(change: impl FnOnce(&mut Volume)) -> Volume {
         access_modes: vec!["ReadWriteMany".to_owned()],
         capacity: 1 << 30,
         reclaim: Reclaim::Delete,
-        since: None,
         ready: false,
         attempt: None,
         maker: Some(us()),
@@ -199,7 +198,7 @@ fn a_changed_claim_that_the_controller_manager_has_bound_keeps_the_volume_and_is
 fn a_released_volume_is_deleted_once_its_claim_is_really_gone() {
     assert_eq!(after_gone(released), Plan::MarkDeleted);
     let same = claim(|_| ());
-    assert_eq!(plan(&volume(released), Holder::Here(&same), &us()), Plan::Leave);
+    assert_eq!(plan(&volume(released), Holder::Here(&same), &us()), Plan::Waits);
     let new_of_that_name = claim(|claim| claim.uid = "c-2".to_owned());
     assert_eq!(
         plan(&volume(released), Holder::Here(&new_of_that_name), &us()),
@@ -236,7 +235,36 @@ fn a_volume_that_no_claim_has_had_is_an_orphan_once_none_asks_for_it() {
         assert_eq!(plan(&volume, Holder::Here(&with_another), &us()), Plan::Orphan);
         let without = claim(|claim| claim.volume_name = None);
         assert_eq!(plan(&volume, Holder::Here(&without), &us()), Plan::Waits);
+        let of_another_class = claim(|claim| {
+            claim.volume_name = None;
+            claim.class = Some("slow".to_owned());
+        });
+        assert_eq!(plan(&volume, Holder::Here(&of_another_class), &us()), Plan::Orphan);
     }
+}
+
+#[test]
+fn a_volume_that_catch_up_has_begun_for_a_claim_that_names_it_is_no_orphan() {
+    let fenced = volume(|volume| uid(volume, names::FENCE));
+    assert_eq!(plan(&fenced, Holder::Here(&claim(|_| ())), &us()), Plan::Waits);
+}
+
+#[test]
+fn a_volume_that_catch_up_has_given_is_ready_when_the_controller_manager_has_chosen_it() {
+    let given = |phase| {
+        volume(|volume| {
+            uid(volume, "c");
+            volume.phase = phase;
+        })
+    };
+    let unnamed = claim(|claim| claim.volume_name = None);
+    for phase in [Phase::Unbound, Phase::Released] {
+        assert_eq!(plan(&given(phase), Holder::Here(&unnamed), &us()), Plan::Waits);
+    }
+    assert!(matches!(
+        plan(&given(Phase::Bound), Holder::Here(&unnamed), &us()),
+        Plan::Bind { .. }
+    ));
 }
 
 #[test]

@@ -109,6 +109,16 @@ impl Settings {
             written: written.iter().map(|&(key, ..)| key).collect(),
         }
     }
+
+    /// The mistake of a template by which no claim ever gets a directory. `written` is what was read.
+    pub fn hopeless_template(&self, written: &[(Key, &str, &str)]) -> Option<Mistake> {
+        let wrong = self.template.as_ref()?.check().err()?;
+        let (_, spelt, value) = written
+            .iter()
+            .find(|(key, ..)| matches!(key, Key::SubDir | Key::PathPattern))?;
+        let never = format!("no claim ever gets a directory by it: it {wrong}");
+        Some(Mistake::value(spelt, value, &never))
+    }
 }
 
 fn parse<T, E: fmt::Display>(

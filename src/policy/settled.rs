@@ -58,6 +58,8 @@ pub struct Policy {
     pub on_failure: Settled<OnStorageFailure>,
     /// How Bindery talks to the server.
     pub version: Settled<NfsVersion>,
+    /// Who says in vain that a directory that is there is adopted: somebody else chooses the directory.
+    pub unheard_adoption: Option<Place>,
 }
 
 impl Policy {
@@ -98,13 +100,17 @@ impl Policy {
                 || OnStorageFailure::Queue,
             ),
             version: first(&all, &[Key::NfsVersion], |said| said.version, NfsVersion::default),
+            unheard_adoption: unheard_adoption(&all),
         }
     }
 }
 
+/// A place, and what it says.
+type Words<'a> = (Place, &'a Settings);
+
 /// The first place that says it, else the default. `keys` are all that say it; where two are written, the first wins.
 fn first<T>(
-    places: &[(Place, &Settings)],
+    places: &[Words<'_>],
     keys: &[Key],
     said: impl Fn(&Settings) -> Option<T>,
     default: impl FnOnce() -> T,
@@ -126,18 +132,34 @@ fn first<T>(
 ///
 /// Whoever chose the template says it, or somebody above: that a class adopts what its own template names must not let a
 /// tenant name what is kept for others. Where nobody says it, only a class's template that keeps namespaces apart adopts.
-fn existing(places: &[(Place, &Settings); 3]) -> Settled<ExistingDirectory> {
-    let [(_, claim), (_, namespace), (_, class)] = places;
-    let heard = match (&claim.template, &namespace.template) {
-        (Some(_), _) => &places[..1],
-        (None, Some(_)) => &places[..2],
-        (None, None) => &places[..],
-    };
-    let apart = class.template.as_ref().is_some_and(Template::keeps_namespaces_apart);
-    let default = if apart && heard.len() == places.len() {
+fn existing(places: &[Words<'_>; 3]) -> Settled<ExistingDirectory> {
+    let (heard, unheard) = who_may_adopt(places);
+    let class = &places[2].1.template;
+    let apart = class.as_ref().is_some_and(Template::keeps_namespaces_apart);
+    let default = if apart && unheard.is_empty() {
         ExistingDirectory::Adopt
     } else {
         ExistingDirectory::Deny
     };
     first(heard, &[Key::ExistingDirectory], |said| said.existing, || default)
+}
+
+/// The first of those who are not heard on it, if it says `adopt` and nobody else says anything.
+fn unheard_adoption(places: &[Words<'_>; 3]) -> Option<Place> {
+    let (heard, unheard) = who_may_adopt(places);
+    let said = |places: &[Words<'_>]| {
+        places
+            .iter()
+            .find_map(|&(place, said)| said.existing.map(|existing| (place, existing)))
+    };
+    match (said(heard), said(unheard)) {
+        (None, Some((place, ExistingDirectory::Adopt))) => Some(place),
+        _ => None,
+    }
+}
+
+/// Those who are heard on adoption, and the others: whoever chose the template and all that come before.
+fn who_may_adopt<'a>(places: &'a [Words<'a>; 3]) -> (&'a [Words<'a>], &'a [Words<'a>]) {
+    let chose = places.iter().position(|(_, said)| said.template.is_some());
+    places.split_at(chose.map_or(places.len(), |chose| chose + 1))
 }

@@ -2,6 +2,9 @@
 
 use super::class::Reclaim;
 use super::directory::overlap;
+use super::key::Key;
+use super::settings::ExistingDirectory;
+use super::settled::Place;
 use crate::names;
 use crate::volume::{ClaimRef, NewVolume, Phase, Us, Volume};
 
@@ -20,7 +23,7 @@ pub enum Taken {
 
 /// Judges a volume whose name is taken.
 pub fn taken(volume: &Volume, new: &NewVolume, us: &Us) -> Taken {
-    let directory = format!("directory {} of share {}", new.directory, new.share);
+    let directory = shown(new);
     let name = &volume.name;
     let owner = volume.claim.as_ref().map(|claim| (claim, claim.uid.as_deref()));
     let told = |why: String| format!("{directory} belongs to volume {name}, {why}");
@@ -29,15 +32,22 @@ pub fn taken(volume: &Volume, new: &NewVolume, us: &Us) -> Taken {
         _ if volume.maker.as_ref() != Some(us) => refuse("which another provisioner or installation made".to_owned()),
         Some((_, Some(uid))) if new.claim_uid.as_deref() == Some(uid) && !volume.deleting => Taken::Own,
         _ if volume.deleting => Taken::Leaving(told("which is being cleaned up".to_owned())),
-        _ if volume.awaits(&new.claim.0, &new.claim.1) => Taken::Reuse,
-        Some((_, Some(names::FENCE))) => Taken::Leaving(told("which is being taken back".to_owned())),
+        _ if volume.awaits(&new.claim.0, &new.claim.1) && new.is_at(volume) => Taken::Reuse,
+        Some((_, Some(names::FENCE))) => Taken::Leaving(told("which is being made or taken back".to_owned())),
         _ if volume.phase == Phase::Released && volume.reclaim == Reclaim::Delete => {
             Taken::Leaving(told("whose claim has just gone".to_owned()))
         }
-        _ if volume.phase == Phase::Released => refuse(format!(
-            "which is Released and kept with its data; to give the directory to a new claim: \
-             kubectl delete pv {name} (its reclaim policy decides what becomes of the data)"
-        )),
+        // Deleted, it leaves the directory where it is.
+        _ if volume.phase == Phase::Released => refuse(match new.existing {
+            ExistingDirectory::Adopt => format!(
+                "which is Released and kept with its data; to give the directory with all that is in it to a new claim: \
+                 kubectl delete pv {name}"
+            ),
+            ExistingDirectory::Deny => format!(
+                "which is Released and kept with its data; to free the directory: kubectl delete pv {name}, and move the \
+                 directory away, for this claim may not adopt it"
+            ),
+        }),
         // No claim of that name is there, or it is another one by now: the controller manager has not seen it yet.
         Some((claim, Some(_))) if is_for(claim, new) && volume.reclaim == Reclaim::Delete => {
             Taken::Leaving(told("whose claim has just gone".to_owned()))
@@ -94,12 +104,53 @@ pub fn overlap_refusal(new: &NewVolume, other: &Volume) -> String {
             "that of volume {}, whose marks cannot be read: {unreadable}",
             other.name
         ),
-        Ok(record) => format!("directory {} of volume {}", record.directory, other.name),
+        Ok(record) => {
+            let claim = other.claim.as_ref();
+            let whose = claim.map(|claim| format!(", which is claim {}/{}'s", claim.namespace, claim.name));
+            format!(
+                "directory {} of volume {}{}",
+                record.directory.shown(),
+                other.name,
+                whose.unwrap_or_default()
+            )
+        }
+    };
+    format!("{} overlaps with {place}", shown(new))
+}
+
+/// The sentence that refuses a claim whose directory is there already and has no volume. Nobody else's is meant: whether a
+/// volume's is above or in it was looked at first.
+pub fn exists_refusal(new: &NewVolume) -> String {
+    let listed = |list: Key| {
+        format!(
+            "(StorageClass {} must list {} in {list})",
+            new.class,
+            Key::ExistingDirectory
+        )
+    };
+    let adopt = format!("{}: adopt", Key::ExistingDirectory.annotation());
+    let allow = match new.chosen_by {
+        Place::Claim => format!(
+            "say {adopt} on the claim, which chooses the directory {}",
+            listed(Key::ClaimOverrides)
+        ),
+        Place::Namespace => format!(
+            "let an administrator say {adopt} on the namespace, which chooses the directory {}",
+            listed(Key::NamespaceOverrides)
+        ),
+        Place::Class | Place::Default => format!(
+            "let an administrator set {} to adopt, in a class created anew",
+            Key::ExistingDirectory
+        ),
     };
     format!(
-        "directory {} of share {} overlaps with {place}",
-        new.directory, new.share
+        "{} is there already and may hold somebody's data; move it away, choose another name for the claim, or {allow}",
+        shown(new)
     )
+}
+
+fn shown(new: &NewVolume) -> String {
+    format!("directory {} of share {}", new.directory.shown(), new.share)
 }
 
 #[cfg(test)]
@@ -111,7 +162,7 @@ mod tests {
     use crate::policy::directory::{Directory, Share};
     use crate::policy::on_delete::OnDelete;
     use crate::policy::retention::Retention;
-    use crate::policy::settings::{ExistingDirectory, OnStorageFailure};
+    use crate::policy::settings::OnStorageFailure;
     use crate::storage::Attributes;
     use crate::volume::Origin;
 
@@ -138,6 +189,7 @@ mod tests {
                 gid: None,
             },
             existing: ExistingDirectory::Deny,
+            chosen_by: Place::Class,
             on_delete: OnDelete::Delete,
             retention: Retention::Forever,
             on_failure: OnStorageFailure::Queue,
@@ -176,6 +228,15 @@ mod tests {
     }
 
     #[test]
+    fn a_volume_that_was_begun_for_another_place_is_not_used_for_this_one() {
+        let elsewhere = |volume: &mut Volume| {
+            let record = volume.record.as_mut().unwrap();
+            record.share = Share::parse("nas2", "/export").unwrap();
+        };
+        assert!(matches!(told(elsewhere), Taken::Refuse(_) | Taken::Leaving(_)));
+    }
+
+    #[test]
     fn a_claim_that_is_there_finds_its_own_volume_again() {
         let mut volume = Volume::read(&new("shared").build(Origin::New, &us()));
         volume.claim.as_mut().unwrap().uid = Some("u-1".to_owned());
@@ -207,7 +268,7 @@ mod tests {
             claim.uid = Some(names::FENCE.to_owned());
             claim.name = "other".to_owned();
         };
-        assert_eq!(leaving(fenced_for_another), "which is being taken back");
+        assert_eq!(leaving(fenced_for_another), "which is being made or taken back");
     }
 
     #[test]
@@ -238,8 +299,8 @@ mod tests {
         };
         assert_eq!(
             refused(kept),
-            "which is Released and kept with its data; to give the directory to a new claim: \
-             kubectl delete pv pvc-shared (its reclaim policy decides what becomes of the data)"
+            "which is Released and kept with its data; to free the directory: kubectl delete pv pvc-shared, and move the \
+             directory away, for this claim may not adopt it"
         );
     }
 

@@ -85,12 +85,9 @@ impl OldVolume {
         // A class of that name may be another program's by now.
         let class = class.filter(|class| class.provisioner == us.provisioner);
         let class = class.map(|class| Class::read(class, terms.defaults)).transpose();
-        let class = class.map_err(|mistakes| {
+        let class = class.map_err(|wrong| {
             let name = self.class.as_deref().unwrap_or_default();
-            format!(
-                "StorageClass {name} says what becomes of it, and {}",
-                Mistake::join(&mistakes)
-            )
+            format!("StorageClass {name} says what becomes of it, and {wrong}")
         })?;
         // The flags come first: there the old program made everything.
         let flags = terms.defaults.server.as_ref().zip(terms.defaults.share.as_ref());

@@ -5,10 +5,14 @@
 //! `$$` is a dollar sign. A template is parsed once, and expanded for each claim; a value that a claim does not have is
 //! an error, never an empty string (but see [`Template::forgiving`]), and what comes out is checked as a [`Directory`] segment by segment.
 
+mod token;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::directory::{Directory, NotADirectory};
+pub use self::token::Token;
+use self::token::known;
+use super::directory::{Directory, NotADirectory, Shown, WrongPath};
 
 /// A parsed template. Prints as it is written in its dialect.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,25 +35,6 @@ pub enum Dialect {
 enum Piece {
     Text(String),
     Token(Token),
-}
-
-/// What a token stands for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Token {
-    /// The claim's name.
-    ClaimName,
-    /// The claim's namespace.
-    ClaimNamespace,
-    /// The volume's name.
-    VolumeName,
-    /// A label of the claim.
-    ClaimLabel(String),
-    /// An annotation of the claim.
-    ClaimAnnotation(String),
-    /// A label of the namespace.
-    NamespaceLabel(String),
-    /// An annotation of the namespace.
-    NamespaceAnnotation(String),
 }
 
 /// What the tokens of one claim stand for.
@@ -96,16 +81,23 @@ pub enum Wrong {
     /// No such token.
     #[error("${{{0}}} is not known; known are {known}", known = known(*.1))]
     Unknown(String, Dialect),
+    /// A label or annotation that Kubernetes takes on no object.
+    #[error(
+        "no object can have a label or annotation {:?}: it is letters, digits, -, _ and . (63 at most), with a DNS name \
+         and / before it if need be",
+        Shown(.0)
+    )]
+    Key(String),
 }
 
 /// A claim for which a template gives no directory.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoDirectory {
-    /// The claim or its namespace has no such label or annotation.
-    #[error("{0} is needed for the directory and is not set")]
-    Missing(Token),
+    /// The claim or its namespace has no such labels or annotations.
+    #[error("{}", missing(.0))]
+    Missing(Vec<Token>),
     /// A value that may not bring further segments brings one.
-    #[error("{0} is {1:?}: a slash is not allowed in it")]
+    #[error("{0} is {shown:?}: a slash is not allowed in it", shown = Shown(.1))]
     Slash(Token, String),
     /// The result is no directory below the share.
     #[error(transparent)]
@@ -137,6 +129,9 @@ impl Template {
             let (name, after) = inner.split_once('}').ok_or_else(|| wrong(rest, Wrong::Open))?;
             let token = Token::parse(name, dialect);
             let token = token.ok_or_else(|| wrong(rest, Wrong::Unknown(name.to_owned(), dialect)))?;
+            if let Some(key) = token.impossible_key() {
+                return Err(wrong(rest, Wrong::Key(key.to_owned())));
+            }
             if !literal.is_empty() {
                 pieces.push(Piece::Text(std::mem::take(&mut literal)));
             }
@@ -175,7 +170,17 @@ impl Template {
 
     /// Whether nothing at all comes out for this claim.
     pub fn comes_to_nothing(&self, values: &Values<'_>) -> bool {
-        self.fill(values).is_ok_and(|path| path.is_empty())
+        self.fill(|token| token.value(values)).is_ok_and(|path| path.is_empty())
+    }
+
+    /// Whether any claim at all can get a directory by it: tried with harmless values, and with none. The error says what
+    /// is wrong with what would come out.
+    pub fn check(&self) -> Result<(), WrongPath> {
+        let with = |value| match self.fill(|_| Some(value)).map(|path| self.parse_path(&path)) {
+            Ok(Err(NotADirectory(_, wrong))) => Err(wrong),
+            Ok(Ok(_)) | Err(_) => Ok(()),
+        };
+        with("x").or_else(|wrong| with("").map_err(|_| wrong))
     }
 
     /// The template of a class that names none: `<namespace>-<claim>-<volume>`.
@@ -197,27 +202,34 @@ impl Template {
 
     /// The directory of one claim.
     pub fn expand(&self, values: &Values<'_>) -> Result<Directory, NoDirectory> {
-        let path = self.fill(values)?;
+        let path = self.fill(|token| token.value(values))?;
+        Ok(self.parse_path(&path)?)
+    }
+
+    fn parse_path(&self, path: &str) -> Result<Directory, NotADirectory> {
         if self.forgiving {
             let segments: Vec<&str> = path
                 .split('/')
                 .filter(|segment| !matches!(*segment, "" | "."))
                 .collect();
             if !segments.is_empty() {
-                return Ok(Directory::parse(&segments.join("/"))?);
+                return Directory::parse(&segments.join("/"));
             }
         }
-        Ok(Directory::parse(&path)?)
+        Directory::parse(path)
     }
 
-    fn fill(&self, values: &Values<'_>) -> Result<String, NoDirectory> {
+    fn fill<'a>(&self, value: impl Fn(&Token) -> Option<&'a str>) -> Result<String, NoDirectory> {
+        let missing: Vec<Token> = self.tokens().filter(|token| value(token).is_none()).cloned().collect();
+        if !missing.is_empty() && !self.forgiving {
+            return Err(NoDirectory::Missing(missing));
+        }
         let mut path = String::new();
         for piece in &self.pieces {
             match piece {
                 Piece::Text(text) => path.push_str(text),
                 Piece::Token(token) => {
-                    let value = token.value(values).or(self.forgiving.then_some(""));
-                    let value = value.ok_or_else(|| NoDirectory::Missing(token.clone()))?;
+                    let value = value(token).unwrap_or_default();
                     if value.contains('/') && !token.is_a_path() {
                         return Err(NoDirectory::Slash(token.clone(), value.to_owned()));
                     }
@@ -270,86 +282,6 @@ impl Template {
     }
 }
 
-impl Token {
-    fn parse(name: &str, dialect: Dialect) -> Option<Self> {
-        match dialect {
-            Dialect::SubDir => Self::parse_sub_dir(name),
-            Dialect::PathPattern => Self::parse_path_pattern(name),
-        }
-    }
-
-    fn parse_sub_dir(name: &str) -> Option<Self> {
-        match name {
-            "pvc.metadata.name" => return Some(Self::ClaimName),
-            "pvc.metadata.namespace" => return Some(Self::ClaimNamespace),
-            "pv.metadata.name" => return Some(Self::VolumeName),
-            _ => {}
-        }
-        let (map, key) = name.strip_suffix("']")?.split_once("['")?;
-        let key = (!key.is_empty()).then(|| key.to_owned())?;
-        match map {
-            "pvc.metadata.labels" => Some(Self::ClaimLabel(key)),
-            "pvc.metadata.annotations" => Some(Self::ClaimAnnotation(key)),
-            "namespace.metadata.labels" => Some(Self::NamespaceLabel(key)),
-            "namespace.metadata.annotations" => Some(Self::NamespaceAnnotation(key)),
-            _ => None,
-        }
-    }
-
-    fn parse_path_pattern(name: &str) -> Option<Self> {
-        match name {
-            ".PVC.name" => return Some(Self::ClaimName),
-            ".PVC.namespace" => return Some(Self::ClaimNamespace),
-            ".PV.name" => return Some(Self::VolumeName),
-            _ => {}
-        }
-        let key = |prefix| {
-            name.strip_prefix(prefix)
-                .filter(|key| !key.is_empty())
-                .map(str::to_owned)
-        };
-        key(".PVC.labels.")
-            .map(Self::ClaimLabel)
-            .or_else(|| key(".PVC.annotations.").map(Self::ClaimAnnotation))
-    }
-
-    /// Whether its value stands for a path, so that it may bring several segments.
-    fn is_a_path(&self) -> bool {
-        matches!(self, Self::ClaimAnnotation(_) | Self::NamespaceAnnotation(_))
-    }
-
-    fn value<'a>(&self, values: &Values<'a>) -> Option<&'a str> {
-        let get = |map: &'a BTreeMap<String, String>, key: &str| map.get(key).map(String::as_str);
-        match self {
-            Self::ClaimName => Some(values.claim),
-            Self::ClaimNamespace => Some(values.namespace),
-            Self::VolumeName => Some(values.volume),
-            Self::ClaimLabel(key) => get(values.labels, key),
-            Self::ClaimAnnotation(key) => get(values.annotations, key),
-            Self::NamespaceLabel(key) => get(values.namespace_labels, key),
-            Self::NamespaceAnnotation(key) => get(values.namespace_annotations, key),
-        }
-    }
-
-    fn write(&self, f: &mut fmt::Formatter<'_>, dialect: Dialect) -> fmt::Result {
-        use Dialect::{PathPattern, SubDir};
-        match (self, dialect) {
-            (Self::ClaimName, SubDir) => f.write_str("${pvc.metadata.name}"),
-            (Self::ClaimName, PathPattern) => f.write_str("${.PVC.name}"),
-            (Self::ClaimNamespace, SubDir) => f.write_str("${pvc.metadata.namespace}"),
-            (Self::ClaimNamespace, PathPattern) => f.write_str("${.PVC.namespace}"),
-            (Self::VolumeName, SubDir) => f.write_str("${pv.metadata.name}"),
-            (Self::VolumeName, PathPattern) => f.write_str("${.PV.name}"),
-            (Self::ClaimLabel(key), SubDir) => write!(f, "${{pvc.metadata.labels['{key}']}}"),
-            (Self::ClaimLabel(key), PathPattern) => write!(f, "${{.PVC.labels.{key}}}"),
-            (Self::ClaimAnnotation(key), SubDir) => write!(f, "${{pvc.metadata.annotations['{key}']}}"),
-            (Self::ClaimAnnotation(key), PathPattern) => write!(f, "${{.PVC.annotations.{key}}}"),
-            (Self::NamespaceLabel(key), _) => write!(f, "${{namespace.metadata.labels['{key}']}}"),
-            (Self::NamespaceAnnotation(key), _) => write!(f, "${{namespace.metadata.annotations['{key}']}}"),
-        }
-    }
-}
-
 impl fmt::Display for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for piece in &self.pieces {
@@ -362,30 +294,20 @@ impl fmt::Display for Template {
     }
 }
 
-/// In words, for people.
-impl fmt::Display for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::ClaimName => f.write_str("the claim's name"),
-            Self::ClaimNamespace => f.write_str("the claim's namespace"),
-            Self::VolumeName => f.write_str("the volume's name"),
-            Self::ClaimLabel(key) => write!(f, "label {key} of the claim"),
-            Self::ClaimAnnotation(key) => write!(f, "annotation {key} of the claim"),
-            Self::NamespaceLabel(key) => write!(f, "label {key} of the namespace"),
-            Self::NamespaceAnnotation(key) => write!(f, "annotation {key} of the namespace"),
+fn missing(tokens: &[Token]) -> String {
+    let mut names: Vec<String> = tokens.iter().map(Token::to_string).collect();
+    names.dedup();
+    match names.pop() {
+        Some(last) if !names.is_empty() => {
+            format!(
+                "{} and {last} are needed for the directory and are not set",
+                names.join(", ")
+            )
         }
-    }
-}
-
-fn known(dialect: Dialect) -> &'static str {
-    match dialect {
-        Dialect::SubDir => {
-            "${pvc.metadata.name}, ${pvc.metadata.namespace}, ${pv.metadata.name}, ${pvc.metadata.labels['KEY']}, \
-             ${pvc.metadata.annotations['KEY']}, ${namespace.metadata.labels['KEY']}, ${namespace.metadata.annotations['KEY']}"
-        }
-        Dialect::PathPattern => {
-            "${.PVC.name}, ${.PVC.namespace}, ${.PV.name}, ${.PVC.labels.KEY}, ${.PVC.annotations.KEY}"
-        }
+        last => format!(
+            "{} is needed for the directory and is not set",
+            last.unwrap_or_default()
+        ),
     }
 }
 

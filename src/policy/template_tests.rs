@@ -65,6 +65,18 @@ fn every_token_of_nfs_subdir_external_provisioner_is_known() {
 }
 
 #[test]
+fn a_key_that_no_object_can_have_is_refused() {
+    let told = |text: &str| sub_dir(text).unwrap_err();
+    for key in ["", "a b", "-a", "a/", "/a", "a/b/c", "Example.com/a", &"a".repeat(64)] {
+        let expected = format!("character 3: no object can have a label or annotation {key:?}: ");
+        let told = told(&format!("x/${{pvc.metadata.labels['{key}']}}"));
+        assert!(told.starts_with(&expected), "{told}");
+    }
+    // Of annotations Kubernetes minds no capitals.
+    assert!(told("${pvc.metadata.annotations['Example.com/a']}").contains("is not set"));
+}
+
+#[test]
 fn a_missing_value_is_named_and_never_empty() {
     let missing = sub_dir("a/${pvc.metadata.labels['zone']}").unwrap_err();
     assert_eq!(
@@ -150,7 +162,7 @@ fn a_directory_is_adopted_by_itself_only_where_it_can_be_nobody_elses() {
 }
 
 fn token(dialect: Dialect) -> impl Strategy<Value = Token> {
-    let key = || "[a-z][a-z0-9./_-]{0,20}";
+    let key = || "([a-z]{1,5}([.][a-z0-9]{1,5}){0,2}/)?[A-Za-z]([A-Za-z0-9._-]{0,10}[a-z0-9])?";
     let claims = prop_oneof![
         Just(Token::ClaimName),
         Just(Token::ClaimNamespace),

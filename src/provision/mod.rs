@@ -17,12 +17,13 @@ use serde_json::json;
 use tokio::time::{Instant, timeout_at};
 
 use crate::cluster::Cluster;
+use crate::crash::{self, Point};
 use crate::fence;
 use crate::names::mark;
 use crate::ops::metrics::Metrics;
 use crate::ops::tasks::Tasks;
 use crate::policy::settings::{ExistingDirectory, OnStorageFailure};
-use crate::policy::taken::{Taken, overlap_refusal, overlapping, taken};
+use crate::policy::taken::{Taken, exists_refusal, overlap_refusal, overlapping, taken};
 use crate::storage::{Existing, Found, Outcome, Storage, StorageError};
 use crate::volume::{NewVolume, Origin, Us, Volume};
 
@@ -57,10 +58,7 @@ pub enum Failure {
     #[error("the claim is gone or has a volume by now")]
     ClaimServed,
     /// The directory is there already, and was made by somebody else.
-    #[error(
-        "directory {0} is there already and may hold somebody's data; move it away, choose another name for the claim, or \
-         let an administrator set existingDirectory to adopt"
-    )]
+    #[error("{0}")]
     DirectoryExists(String),
     /// The directory, or one above or in it, has a volume already.
     #[error("{0}")]
@@ -96,8 +94,8 @@ impl Failure {
 impl Provisioner {
     /// Makes the volume and its directory. What is particular to this claim and would surprise its user is a warning.
     ///
-    /// After success both are there. After a failure nothing is there, or a volume that no claim has: undone a moment later,
-    /// or, if the NFS server may still carry out what it was asked, fenced and left for the claim or for the orphan loop.
+    /// After success both are there. After a failure nothing is there, or a volume that no claim has: taken back a moment
+    /// later, or, if the NFS server may still carry out what it was asked, fenced and left for the claim or as an orphan.
     /// After a crash the volume, if it exists, is such a one.
     pub async fn provision(&self, new: &NewVolume, deadline: Instant) -> Result<Vec<String>, Failure> {
         let claim = self.claim_asks(new, deadline);
@@ -108,13 +106,20 @@ impl Provisioner {
         claim?;
         let found = directory?;
         let denied = found.is_some() && new.existing == ExistingDirectory::Deny;
-        let exists = || Failure::DirectoryExists(format!("{} of share {}", new.directory, new.share));
+        let exists = || Failure::DirectoryExists(exists_refusal(new));
         if denied && self.volume(new, deadline).await?.is_none() {
+            // "Move it away" would be bad advice for what holds, or lies in, another volume's directory.
+            self.refuse_overlap(new, deadline).await?;
             return Err(exists());
         }
         let mut origin = if found.is_some() { Origin::Adopted } else { Origin::New };
         match self.create(new, origin, deadline).await {
             Err(Failure::Api(_, error)) if fence::is_taken(&error) => match self.earlier(new, deadline).await? {
+                // It was there before that call, too, and that call was denied it.
+                Some(Origin::Adopted) if new.existing == ExistingDirectory::Deny => {
+                    self.abandon(new);
+                    return Err(exists());
+                }
                 Some(earlier) => origin = earlier,
                 None => return Ok(Vec::new()),
             },
@@ -125,6 +130,7 @@ impl Provisioner {
             }
             created => created?,
         }
+        crash::point(Point::VolumeCreated);
         if let Err(failure) = self.make(new, origin, deadline).await {
             match &failure {
                 Failure::Storage(error) if error.outcome == Outcome::Unknown => self.close(new),
@@ -132,16 +138,20 @@ impl Provisioner {
             }
             return Err(failure);
         }
+        crash::point(Point::DirectoryMade);
         if let Some(uid) = &new.claim_uid {
             let volumes = self.volumes();
             let give = fence::give(&volumes, &new.name, &new.attempt, uid);
             self.in_time("give a volume to its claim", deadline, give).await?;
+            crash::point(Point::VolumeGiven);
         }
-        let adopted = found.filter(|found| origin == Origin::Adopted && found.mode != new.attributes.mode);
+        let adopted = found.filter(|found| origin == Origin::Adopted && !found.has(new.attributes));
         let keeps = |found: Found| {
             format!(
-                "directory {} was there before: it keeps its mode {:04o} and its owner",
-                new.directory, found.mode
+                "directory {} was there before: it keeps its mode {:04o} and its owner {}",
+                new.directory.shown(),
+                found.mode,
+                found.owner()
             )
         };
         Ok(adopted.map(keeps).into_iter().collect())
@@ -194,11 +204,7 @@ impl Provisioner {
     async fn make(&self, new: &NewVolume, origin: Origin, deadline: Instant) -> Result<(), Failure> {
         let (share, directory) = (&new.share, &new.directory);
         if !directory.stands_alone(&new.name) {
-            let look = self.cluster.neighbours(share, directory);
-            let others = self.in_time("look for overlapping volumes", deadline, look).await?;
-            if let Some(other) = overlapping(share.server(), &share.join(directory), &new.name, &others) {
-                return Err(Failure::Taken(overlap_refusal(new, other)));
-            }
+            self.refuse_overlap(new, deadline).await?;
         }
         let existing = match origin {
             Origin::New => Existing::SetAttributes,
@@ -207,6 +213,17 @@ impl Provisioner {
         let made = self.storage.make(share, directory, new.attributes, existing, deadline);
         self.metrics.wait("nfs", made).await?;
         Ok(())
+    }
+
+    /// Looks for a volume whose directory is above or in this one; a failure if there is one.
+    async fn refuse_overlap(&self, new: &NewVolume, deadline: Instant) -> Result<(), Failure> {
+        let (share, directory) = (&new.share, &new.directory);
+        let look = self.cluster.neighbours(share, directory);
+        let others = self.in_time("look for overlapping volumes", deadline, look).await?;
+        match overlapping(share.server(), &share.join(directory), &new.name, &others) {
+            Some(other) => Err(Failure::Taken(overlap_refusal(new, other))),
+            None => Ok(()),
+        }
     }
 
     async fn volume(&self, new: &NewVolume, deadline: Instant) -> Result<Option<Volume>, Failure> {

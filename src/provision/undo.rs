@@ -41,10 +41,6 @@ impl Provisioner {
     /// Undoes, after the answer, a volume whose making has failed or came to no known end: then it may appear later.
     /// Nothing but what this very call has made: the name may be another's.
     pub(super) fn abandon(&self, new: &NewVolume) {
-        if new.claim_uid.is_some() {
-            // The next try finishes it, or the orphan loop removes it: the fence is there.
-            return;
-        }
         let (provisioner, new) = (self.clone(), new.clone());
         self.tasks.spawn(async move {
             for pause in LOOKS {
@@ -64,6 +60,9 @@ impl Provisioner {
     }
 
     async fn try_to_abandon(&self, new: &NewVolume) -> kube::Result<()> {
+        if new.claim_uid.is_some() {
+            return fence::give_up(&self.volumes(), &new.name, &new.attempt).await;
+        }
         let (namespace, name) = &new.claim;
         let claim = self.cluster.claim(namespace, name).await?;
         if claim.is_some_and(|claim| claim.volume_name.as_ref() == Some(&new.name)) {
@@ -81,6 +80,7 @@ impl Provisioner {
     /// Fences, after the answer, a volume whose directory the server may still make.
     pub(super) fn close(&self, new: &NewVolume) {
         if new.claim_uid.is_some() {
+            // It is fenced from the start; the next try finishes it.
             return;
         }
         let (provisioner, new) = (self.clone(), new.clone());

@@ -86,8 +86,7 @@ impl Name {
 }
 
 async fn resolve(name: &str, port: u16) -> Resolved {
-    let host = name.trim_start_matches('[').trim_end_matches(']');
-    Ok(lookup_host((host, port)).await.map_err(Arc::new)?.collect())
+    Ok(lookup_host((name, port)).await.map_err(Arc::new)?.collect())
 }
 
 /// Tries all addresses of a server in turn; a silent one gets its share of the time until `deadline`.

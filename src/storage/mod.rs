@@ -148,6 +148,24 @@ pub struct Found {
     pub identity: Identity,
     /// Its permission bits.
     pub mode: u32,
+    /// Its owner; none where the server tells a name, or nothing.
+    pub uid: Option<u32>,
+    /// Its group, likewise.
+    pub gid: Option<u32>,
+}
+
+impl Found {
+    /// Whether it is what a new one would be. An owner that is left to the server's choice is not compared.
+    pub fn has(&self, wanted: Attributes) -> bool {
+        let is = |found: Option<u32>, wanted: Option<u32>| wanted.is_none() || found == wanted;
+        self.mode == wanted.mode && is(self.uid, wanted.uid) && is(self.gid, wanted.gid)
+    }
+
+    /// Owner and group, for people.
+    pub fn owner(&self) -> String {
+        let id = |id: Option<u32>| id.map_or_else(|| "unknown".to_owned(), |id| id.to_string());
+        format!("{}:{}", id(self.uid), id(self.gid))
+    }
 }
 
 /// What a new directory gets.

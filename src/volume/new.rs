@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Value, json};
 
-use super::{Origin, Us, area};
+use super::{Origin, Record, Us, Volume, area};
 use crate::names::{self, mark};
 use crate::policy::claim::Bytes;
 use crate::policy::class::Reclaim;
@@ -13,6 +13,7 @@ use crate::policy::directory::{Directory, Share};
 use crate::policy::on_delete::OnDelete;
 use crate::policy::retention::Retention;
 use crate::policy::settings::{ExistingDirectory, OnStorageFailure};
+use crate::policy::settled::Place;
 use crate::storage::Attributes;
 
 /// A volume as it was decided, before anything of it exists.
@@ -38,6 +39,8 @@ pub struct NewVolume {
     pub attributes: Attributes,
     /// What is done if the directory is there already.
     pub existing: ExistingDirectory,
+    /// Whose template the directory comes from.
+    pub chosen_by: Place,
     /// What becomes of it.
     pub on_delete: OnDelete,
     /// How long it is kept once it is an archive.
@@ -53,6 +56,12 @@ pub struct NewVolume {
 }
 
 impl NewVolume {
+    /// Whether a volume's directory is the one that this one is to have.
+    pub fn is_at(&self, volume: &Volume) -> bool {
+        let at = |record: &Record| (record.share.server().to_owned(), record.share.join(&record.directory));
+        volume.record.as_ref().map(at) == Ok((self.share.server().to_owned(), self.share.join(&self.directory)))
+    }
+
     /// What turns the volume of an earlier try of the same claim into this one, as a merge patch (RFC 7396): all but its
     /// place and whose work the directory is.
     pub fn overwrite(&self, origin: Origin, us: &Us) -> Value {

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{NFSVolumeSource, PersistentVolume};
 
 use super::{Origin, Us};
 use crate::names::{self, mark};
 use crate::policy::claim::Bytes;
 use crate::policy::class::Reclaim;
-use crate::policy::directory::{Directory, NfsVersion, Share};
+use crate::policy::directory::{Directory, NfsVersion, Share, Shown};
+use crate::policy::mistake::Mistake;
 use crate::policy::on_delete::OnDelete;
 use crate::policy::retention::Retention;
 use crate::storage::{Attributes, Identity};
@@ -39,8 +39,6 @@ pub struct Volume {
     pub capacity: u128,
     /// What Kubernetes does with it.
     pub reclaim: Reclaim,
-    /// When a call made it or used it last.
-    pub since: Option<Timestamp>,
     /// A claim has come and the directory was there for it.
     pub ready: bool,
     /// Which call of the webhook made it or used it last: what it says may have changed with that.
@@ -129,15 +127,6 @@ impl Volume {
                 Some("Delete") => Reclaim::Delete,
                 _ => Reclaim::Retain,
             },
-            since: {
-                let touched = marks.get(mark::TOUCHED).and_then(|time| time.parse().ok());
-                // In whole seconds, cut off.
-                let created = meta
-                    .creation_timestamp
-                    .as_ref()
-                    .map(|time| time.0 + SignedDuration::from_secs(1));
-                touched.max(created)
-            },
             ready: marks.get(mark::READY).is_some_and(|ready| ready == "true"),
             attempt: marks.get(mark::ATTEMPT).cloned(),
             maker: maker.map(|(provisioner, instance)| Us {
@@ -165,6 +154,11 @@ impl Volume {
             && self.claim.as_ref().is_some_and(meant)
     }
 
+    /// Whether nobody binds it, whoever it is for.
+    pub fn is_fenced(&self) -> bool {
+        self.claim.as_ref().and_then(|claim| claim.uid.as_deref()) == Some(names::FENCE)
+    }
+
     /// Whether a claim has had it: then its directory may hold data.
     pub fn was_given(&self) -> bool {
         let uid = self.claim.as_ref().and_then(|claim| claim.uid.as_deref());
@@ -175,23 +169,31 @@ impl Volume {
 fn record(marks: &BTreeMap<String, String>, nfs: Option<&NFSVolumeSource>) -> Result<Record, String> {
     let nfs = nfs.ok_or("spec.nfs is missing")?;
     let get = |key: &str| marks.get(key).ok_or(format!("annotation {key} is missing"));
-    let wrong = |key: &'static str| move |error: &dyn std::fmt::Display| format!("annotation {key}: {error}");
-    let share = Share::parse(&nfs.server, get(mark::SHARE)?).map_err(|error| wrong(mark::SHARE)(&error))?;
-    let directory = Directory::parse(get(mark::SUB_DIR)?).map_err(|error| wrong(mark::SUB_DIR)(&error))?;
+    let wrong = |key: &str, error: &dyn std::fmt::Display| {
+        let value = marks.get(key).map_or("", String::as_str);
+        format!("annotation {}", Mistake::value(key, value, error))
+    };
+    let share = Share::parse(&nfs.server, get(mark::SHARE)?).map_err(|error| wrong(mark::SHARE, &error))?;
+    let directory = Directory::parse(get(mark::SUB_DIR)?).map_err(|error| wrong(mark::SUB_DIR, &error))?;
     // The source cannot be changed, the marks can: together they must name one place.
     let path = share.join(&directory);
     if path != nfs.path {
         return Err(format!(
-            "annotations {} and {} say {path}, spec.nfs.path says {}",
+            "annotations {} and {} say {}, spec.nfs.path says {}",
             mark::SHARE,
             mark::SUB_DIR,
-            nfs.path
+            Shown(&path),
+            Shown(&nfs.path)
         ));
     }
     let version = match marks.get(mark::NFS_VERSION).map(String::as_str) {
         None | Some("4") => NfsVersion::V4,
         Some("3") => NfsVersion::V3,
-        Some(other) => return Err(wrong(mark::NFS_VERSION)(&format!("{other:?} is neither 3 nor 4"))),
+        Some(_) => return Err(wrong(mark::NFS_VERSION, &"allowed are 3 or 4")),
+    };
+    let id = |key: &str| {
+        let id = marks.get(key).map(|id| id.parse().map_err(|error| wrong(key, &error)));
+        id.transpose()
     };
     Ok(Record {
         share: share.over(version),
@@ -199,31 +201,24 @@ fn record(marks: &BTreeMap<String, String>, nfs: Option<&NFSVolumeSource>) -> Re
         origin: match get(mark::DIRECTORY)?.as_str() {
             "new" => Origin::New,
             "adopted" => Origin::Adopted,
-            other => return Err(wrong(mark::DIRECTORY)(&format!("{other:?} is neither new nor adopted"))),
+            _ => return Err(wrong(mark::DIRECTORY, &"allowed are new or adopted")),
         },
         on_delete: get(mark::ON_DELETE)?
             .parse()
-            .map_err(|error| wrong(mark::ON_DELETE)(&error))?,
+            .map_err(|error| wrong(mark::ON_DELETE, &error))?,
         retention: match marks.get(mark::ARCHIVE_RETENTION) {
             None => Retention::Forever,
-            Some(text) => text.parse().map_err(|error| wrong(mark::ARCHIVE_RETENTION)(&error))?,
+            Some(text) => text.parse().map_err(|error| wrong(mark::ARCHIVE_RETENTION, &error))?,
         },
         identity: marks
             .get(mark::DIRECTORY_ID)
-            .map(|id| id.parse().map_err(|error| wrong(mark::DIRECTORY_ID)(&error)))
+            .map(|id| id.parse().map_err(|error| wrong(mark::DIRECTORY_ID, &error)))
             .transpose()?,
         attributes: Attributes {
             mode: u32::from_str_radix(get(mark::MOUNT_PERMISSIONS)?, 8)
-                .map_err(|error| wrong(mark::MOUNT_PERMISSIONS)(&error))?,
-            uid: id(marks, mark::UID)?,
-            gid: id(marks, mark::GID)?,
+                .map_err(|error| wrong(mark::MOUNT_PERMISSIONS, &error))?,
+            uid: id(mark::UID)?,
+            gid: id(mark::GID)?,
         },
     })
-}
-
-fn id(marks: &BTreeMap<String, String>, key: &str) -> Result<Option<u32>, String> {
-    let id = marks
-        .get(key)
-        .map(|id| id.parse().map_err(|error| format!("annotation {key}: {error}")));
-    id.transpose()
 }

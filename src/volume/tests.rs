@@ -11,6 +11,7 @@ use crate::policy::directory::NfsVersion;
 use crate::policy::on_delete::OnDelete;
 use crate::policy::retention::Retention;
 use crate::policy::settings::{ExistingDirectory, OnStorageFailure};
+use crate::policy::settled::Place;
 use crate::storage::Attributes;
 
 fn new() -> NewVolume {
@@ -29,6 +30,7 @@ fn new() -> NewVolume {
             gid: None,
         },
         existing: ExistingDirectory::Deny,
+        chosen_by: Place::Class,
         on_delete: OnDelete::Delete,
         retention: Retention::Seconds(30 * 24 * 60 * 60),
         on_failure: OnStorageFailure::Queue,
@@ -134,23 +136,23 @@ fn a_volume_whose_marks_name_another_place_than_its_source_cannot_be_acted_on() 
     );
     assert_eq!(
         read(mark::SUB_DIR, Some("../data")),
-        "annotation bindery.dev/sub-dir: directory \"../data\" has the segment \"..\", which would lead out of its place"
+        "annotation bindery.dev/sub-dir is \"../data\": directory \"../data\" has the segment \"..\", which would lead out of its place"
     );
     assert_eq!(read(mark::SHARE, None), "annotation bindery.dev/share is missing");
     assert_eq!(
         read(mark::ON_DELETE, Some("destroy")),
-        "annotation bindery.dev/on-delete: allowed are delete, retain or archive"
+        "annotation bindery.dev/on-delete is \"destroy\": allowed are delete, retain or archive"
     );
     assert_eq!(
         read(mark::NFS_VERSION, Some("2")),
-        "annotation bindery.dev/nfs-version: \"2\" is neither 3 nor 4"
+        "annotation bindery.dev/nfs-version is \"2\": allowed are 3 or 4"
     );
     assert_eq!(
         read(mark::ARCHIVE_RETENTION, Some("soon")),
-        "annotation bindery.dev/archive-retention: write a time such as 30d, 12h or 2w, up to 36500d, or forever"
+        "annotation bindery.dev/archive-retention is \"soon\": write a time such as 30d, 12h or 2w, up to 36500d, or forever"
     );
     assert_eq!(
         read(mark::DIRECTORY_ID, Some("7")),
-        "annotation bindery.dev/directory-id: not of the form major.minor:fileid in hexadecimal"
+        "annotation bindery.dev/directory-id is \"7\": not of the form major.minor:fileid in hexadecimal"
     );
 }

@@ -47,6 +47,12 @@ impl Serving {
             {
                 return Self::read(found).with_context(about);
             }
+            if found.as_ref().is_some_and(|found| !is_ours(found)) {
+                bail!(
+                    "{} is somebody else's: name another with --tls-secret, or delete it",
+                    about()
+                );
+            }
             let made = make(secret, names, found.as_ref())?;
             let parameters = PostParams::default();
             let written = match found {
@@ -95,6 +101,12 @@ fn is_for(secret: &Secret, names: &[String]) -> bool {
         .and_then(|all| all.get(SERVING_NAMES));
     let complete = |key: &&str| secret.data.as_ref().is_some_and(|data| data.contains_key(*key));
     written == Some(&names.join(",")) && [CA, CERTIFICATE, KEY].iter().all(complete)
+}
+
+/// Whether Bindery made it.
+fn is_ours(secret: &Secret) -> bool {
+    let annotations = secret.metadata.annotations.as_ref();
+    annotations.is_some_and(|all| all.contains_key(SERVING_NAMES))
 }
 
 /// A Secret with a new CA and a certificate for these names; it replaces the one that was found.

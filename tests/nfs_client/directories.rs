@@ -44,7 +44,9 @@ async fn a_new_directory_has_exactly_the_mode_that_was_asked_for(kind: Kind) {
             found,
             Some(Found {
                 identity: made.identity,
-                mode: bits
+                mode: bits,
+                uid: Some(0),
+                gid: Some(0),
             })
         );
     }
@@ -181,6 +183,8 @@ async fn above_a_directory_is_the_nearest_one_that_is_there(kind: Kind) {
         let found = Found {
             identity: made,
             mode: 0o777,
+            uid: Some(0),
+            gid: Some(0),
         };
         assert_eq!(above(path).await, Ok(found), "{path}");
     }

@@ -161,6 +161,22 @@ impl Bindery {
 
     /// Starts the process (again), and waits until it is ready.
     pub async fn run(&mut self) {
+        self.spawn(None);
+        eventually("bindery is ready", async || self.is_ready().await.then_some(())).await;
+    }
+
+    /// Starts it (again) so that it dies when it comes to this point, and waits until it is ready or dead.
+    #[cfg(feature = "failpoints")]
+    pub async fn run_until(&mut self, point: bindery::crash::Point) {
+        self.spawn(Some(&point.to_string()));
+        eventually("bindery is ready, or dead already", async || {
+            let ended = self.child.as_mut()?.try_wait().expect("its status").is_some();
+            (ended || self.is_ready().await).then_some(())
+        })
+        .await;
+    }
+
+    fn spawn(&mut self, crash_point: Option<&str>) {
         let log = std::fs::File::options()
             .create(true)
             .append(true)
@@ -170,11 +186,11 @@ impl Bindery {
             .arg(&Bed::get().bindery_kubeconfig)
             .args([env!("CARGO_BIN_EXE_bindery"), "serve"])
             .args(&self.flags)
+            .env("FAILPOINTS", crash_point.unwrap_or_default())
             .stdin(Stdio::null())
             .stderr(log)
             .spawn();
         self.child = Some(child.expect("bindery starts"));
-        eventually("bindery is ready", async || self.is_ready().await.then_some(())).await;
     }
 
     /// Ends it as a crash would.

@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use uuid::Uuid;
 
-use super::{ARCHIVED, Directory, LONGEST_SEGMENT, check_segment};
+use super::check::{LONGEST_SEGMENT, check_segment};
+use super::{ARCHIVED, Directory};
 
 /// Where directories wait to be removed, below the share.
 const TRASH: &str = ".bindery-trash";

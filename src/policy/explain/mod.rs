@@ -67,6 +67,11 @@ pub enum Outcome {
         /// The volume's name, as far as it can be known.
         volume: String,
     },
+    /// It is there, and has no volume: this one is made for it, unless something is in the way that its Events tell.
+    NoVolumeYet {
+        /// The volume's name, as far as it can be known.
+        volume: String,
+    },
     /// It is admitted without a volume, and gets one in a moment.
     Queued {
         /// What it waits for.
@@ -152,8 +157,16 @@ pub fn explain(facts: &Facts<'_>, standing: Standing, others: &[Volume]) -> Expl
         let why = "a claim of this name is there already: it keeps what it has, which is told when you name it instead of \
                    a file; this is what it would get if it were new";
         explanation.outcome = Outcome::LeftAlone { why: why.to_owned() };
-    } else if is_stored && let Outcome::Provisioned { .. } = explanation.outcome {
+    } else if is_stored && let Outcome::Provisioned { volume } = &explanation.outcome {
+        let volume = volume.clone();
+        explanation.outcome = Outcome::NoVolumeYet { volume };
         explanation.must_wait(facts);
+    }
+    let untold = |new: &NewVolume| new.share.server() == SERVER || new.share.path() == SHARE;
+    if stored.is_none() && new.is_some_and(|new| untold(new) && !new.directory.stands_alone(&new.name)) {
+        let warning = "whether another volume has this directory cannot be told: name the --nfs-server and --nfs-share \
+                       that bindery serve has";
+        explanation.warnings.push(warning.to_owned());
     }
     explanation
 }
@@ -192,7 +205,10 @@ impl Explanation {
                         new_claim: match &self.outcome {
                             Outcome::Refused { why } => Some(format!("refused: {why}")),
                             Outcome::LeftAlone { why } => Some(format!("left alone: {why}")),
-                            Outcome::Provisioned { .. } | Outcome::Queued { .. } | Outcome::HasVolume { .. } => None,
+                            Outcome::Provisioned { .. }
+                            | Outcome::NoVolumeYet { .. }
+                            | Outcome::Queued { .. }
+                            | Outcome::HasVolume { .. } => None,
                         },
                     };
                     return;

@@ -6,12 +6,15 @@ use crate::names::mark;
 use crate::policy::class::{Class, Defaults};
 use crate::policy::key::Key;
 use crate::policy::settled::{Place, Policy, Settled};
-use crate::volume::{Record, Volume};
+use crate::volume::{Origin, Record, Volume};
 
 /// Kubernetes' own key, of the class and of the volume.
 const RECLAIM: &str = "reclaimPolicy";
 /// Whose word a server or a share is that `bindery serve` knows and we do not.
 const UNTOLD: &str = "flag, not given here";
+
+/// Of mode and owner of a directory that was there before.
+const KEEPS: &str = "adopted: keeps its mode and owner";
 
 /// One key of the policy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -100,6 +103,7 @@ pub(super) fn frozen(volume: &Volume, record: &Record, now: Vec<Row>, same_place
         row(key.name(), &owner(id), &format!("{from} annotation {mark}"))
     };
     let attributes = &record.attributes;
+    let adopted = record.origin == Origin::Adopted;
     let mut rows = vec![
         row(Key::Server.name(), record.share.server(), "volume spec.nfs"),
         marked(Key::Share, record.share.path(), mark::SHARE),
@@ -120,7 +124,18 @@ pub(super) fn frozen(volume: &Volume, record: &Record, now: Vec<Row>, same_place
         marked(Key::NfsVersion, record.share.version().as_str(), mark::NFS_VERSION),
         row(RECLAIM, volume.reclaim.as_str(), "volume"),
     ];
+    let of_the_directory = [Key::MountPermissions, Key::Uid, Key::Gid].map(Key::name);
+    if adopted {
+        // The marks tell what it would be made with if it were gone.
+        for row in rows.iter_mut().filter(|row| of_the_directory.contains(&row.key)) {
+            KEEPS.clone_into(&mut row.value);
+            row.from = format!("volume annotation {}", mark::DIRECTORY);
+        }
+    }
     for new in now {
+        if adopted && same_place && of_the_directory.contains(&new.key) {
+            continue;
+        }
         let is_template = [Key::SubDir.name(), Key::PathPattern.name()].contains(&new.key);
         let key = if is_template { Key::SubDir.name() } else { new.key };
         let differs = |row: &&mut Row| {

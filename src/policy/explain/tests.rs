@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::policy::decide::{Namespace, decide};
+use crate::policy::key::Key;
 use crate::volume::{Origin, Us};
 
 /// Everything that has a say, as JSON.
@@ -283,7 +284,7 @@ fn a_directory_that_is_anothers_or_in_anothers_refuses_the_claim() {
     assert_eq!(
         refused(vec![above.clone()]),
         format!(
-            "directory a/b of share nas1:/export overlaps with directory a of volume {}",
+            "directory a/b of share nas1:/export overlaps with directory a of volume {}, which is claim team-a/other's",
             above.name
         )
     );
@@ -386,7 +387,9 @@ fn waiting(change: impl FnOnce(&mut World)) -> Explanation {
 #[test]
 fn a_claim_that_waits_is_told_the_volume_that_bears_its_uid_or_that_was_begun_for_it() {
     let provisioned = |explanation: Explanation| match explanation.outcome {
-        Outcome::Provisioned { volume } => (volume, explanation.directory.unwrap_or_default()),
+        Outcome::NoVolumeYet { volume } | Outcome::Provisioned { volume } => {
+            (volume, explanation.directory.unwrap_or_default())
+        }
         other => panic!("{other:?}"),
     };
     let own = "pvc-00000000-0000-0000-0000-00000000000c";
@@ -487,4 +490,31 @@ fn a_file_with_a_claim_that_is_there_is_told_so() {
     let explanation = explained(|world| world.standing = Standing::WrittenAgain);
     assert!(matches!(explanation.outcome, Outcome::LeftAlone { .. }));
     assert_eq!(found(&explanation, "onDelete"), ("archive", "default"));
+}
+
+#[test]
+fn without_the_flags_it_is_told_that_other_volumes_could_not_be_compared() {
+    let warnings = |template: &str| explained(|world| world.class["parameters"] = json!({"subDir": template})).warnings;
+    let told = "whether another volume has this directory cannot be told: name the --nfs-server and --nfs-share that \
+                bindery serve has";
+    assert_eq!(warnings("shared"), [told]);
+    assert_eq!(warnings("${pv.metadata.name}"), Vec::<String>::new());
+}
+
+#[test]
+fn an_adopted_directory_keeps_its_mode_and_owner_and_is_told_so() {
+    let rows = |origin: Origin| {
+        let mut world = World::with(|world| parameters(world, json!({"subDir": "a", "uid": "7"})));
+        let mut volume = world.volume();
+        volume.record.as_mut().unwrap().origin = origin;
+        volume.claim.as_mut().unwrap().uid = Some("u-1".to_owned());
+        world.claim["spec"]["volumeName"] = json!(volume.name);
+        world.standing = Standing::Stored;
+        world.volume = Some(volume);
+        let all = world.explained().policy;
+        let of = |key: Key| all.iter().find(|row| row.key == key.name()).unwrap().value.clone();
+        [of(Key::MountPermissions), of(Key::Uid)]
+    };
+    assert_eq!(rows(Origin::New), ["0777", "7"]);
+    assert_eq!(rows(Origin::Adopted), ["adopted: keeps its mode and owner"; 2]);
 }

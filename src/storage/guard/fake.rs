@@ -79,6 +79,8 @@ const FOUND: Found = Found {
         fileid: 3,
     },
     mode: 0o755,
+    uid: None,
+    gid: None,
 };
 
 #[async_trait]

@@ -62,6 +62,8 @@ impl File {
         Found {
             identity: self.identity,
             mode: self.mode,
+            uid: Some(self.uid),
+            gid: Some(self.gid),
         }
     }
 }

@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use super::xdr::{Malformed, Reader, Writer};
-use crate::storage::Identity;
 use crate::storage::status::Status;
+use crate::storage::{Found, Identity};
 
 const TYPE: u32 = 1;
 const FSID: u32 = 8;
@@ -47,6 +47,21 @@ pub(super) struct File {
     pub mode: u32,
     pub uid: Owner,
     pub gid: Owner,
+}
+
+impl File {
+    pub fn found(&self) -> Found {
+        let number = |owner| match owner {
+            Owner::Number(number) => Some(number),
+            Owner::Unknown => None,
+        };
+        Found {
+            identity: self.identity,
+            mode: self.mode,
+            uid: number(self.uid),
+            gid: number(self.gid),
+        }
+    }
 }
 
 /// Whom a server says that a file belongs to, user or group.

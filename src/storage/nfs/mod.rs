@@ -150,10 +150,7 @@ impl Storage for NfsStorage {
                 return Ok(None);
             };
             attempt.directory(&spot, Step::Segment(last))?;
-            Ok(Some(Found {
-                identity: spot.file.identity,
-                mode: spot.file.mode,
-            }))
+            Ok(Some(spot.file.found()))
         };
         attempt.run(|| once().boxed()).await
     }
@@ -166,12 +163,7 @@ impl Storage for NfsStorage {
             let mut segments = &parents[..];
             loop {
                 match attempt.walk(segments).await? {
-                    Walk::There(spot) => {
-                        return Ok(Found {
-                            identity: spot.file.identity,
-                            mode: spot.file.mode,
-                        });
-                    }
+                    Walk::There(spot) => return Ok(spot.file.found()),
                     // At least one fewer each time; of the share, a walk never says that it is missing.
                     Walk::Missing(at) => segments = &segments[..at],
                 }

@@ -18,6 +18,7 @@ use super::attributes::{Change, Kind};
 use super::compound::{Handle, Op};
 use super::loan::Late;
 use super::walk::{Spot, Walk};
+use crate::crash::{self, Point};
 use crate::policy::directory::Directory;
 use crate::storage::Tree;
 use crate::storage::answers::{self, Step};
@@ -183,6 +184,7 @@ impl Removal<'_, '_> {
                 (self.removes * 2).min(MOST_REMOVES)
             };
             self.attempt.partly_done(true);
+            crash::point(Point::TreeHalfRemoved);
             let Some(stopped) = reply.stopped else {
                 left = &left[ops.len() - 1..];
                 continue;

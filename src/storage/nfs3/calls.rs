@@ -10,8 +10,8 @@ use nfs3_client::nfs3_types::nfs3::{
 use nfs3_client::{Nfs3Client, RpcError};
 
 use super::io::Records;
-use crate::storage::Identity;
 use crate::storage::status::Status;
+use crate::storage::{Found, Identity};
 
 /// What one page of a directory is to hold at most, in bytes; and of names alone where attributes come along.
 const LARGEST_PAGE: u32 = 32 * 1024;
@@ -62,6 +62,17 @@ pub(super) struct File {
     pub mode: u32,
     pub uid: u32,
     pub gid: u32,
+}
+
+impl File {
+    pub fn found(&self) -> Found {
+        Found {
+            identity: self.identity,
+            mode: self.mode,
+            uid: Some(self.uid),
+            gid: Some(self.gid),
+        }
+    }
 }
 
 /// What a call that went well brings.

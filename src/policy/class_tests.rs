@@ -1,0 +1,181 @@
+//! What a class says, and what is wrong with it.
+
+use serde_json::json;
+
+use super::*;
+use crate::policy::directory::NfsVersion;
+use crate::policy::on_delete::OnDelete;
+use crate::policy::retention::Retention;
+use crate::policy::settings::{ExistingDirectory, OnStorageFailure};
+
+fn read(fields: serde_json::Value) -> Result<Class, String> {
+    let mut class = json!({"metadata": {"name": "fast"}, "provisioner": "bindery.dev/nfs"});
+    class
+        .as_object_mut()
+        .unwrap()
+        .extend(fields.as_object().unwrap().clone());
+    let defaults = Defaults {
+        server: Some("nas1".to_owned()),
+        share: Some("/export".to_owned()),
+    };
+    Class::read(&serde_json::from_value(class).unwrap(), &defaults).map_err(|wrong| wrong.to_string())
+}
+
+#[test]
+fn a_class_without_parameters_uses_the_flags() {
+    let class = read(json!({})).unwrap();
+    assert_eq!(class.share.to_string(), "nas1:/export");
+    assert_eq!((class.settings, class.reclaim), (Settings::default(), Reclaim::Delete));
+    assert_eq!(class.namespace_overrides, Key::NAMESPACE_DEFAULT);
+    assert_eq!(class.claim_overrides, []);
+}
+
+#[test]
+fn parameters_win_over_the_flags() {
+    let class = read(json!({
+        "parameters": {"server": "NAS2.example.com.", "share": "//vol/one/", "onDelete": "delete"},
+        "reclaimPolicy": "Retain",
+        "mountOptions": ["nfsvers=4.1"],
+    }));
+    let class = class.unwrap();
+    assert_eq!(class.share.to_string(), "nas2.example.com:/vol/one");
+    assert_eq!(
+        (class.settings.on_delete, class.reclaim),
+        (Some(OnDelete::Delete), Reclaim::Retain)
+    );
+    assert_eq!(class.mount_options, ["nfsvers=4.1"]);
+}
+
+#[test]
+fn all_mistakes_are_told_at_once() {
+    let mistakes = read(json!({
+        "parameters": {"archiveOnDelet": "true", "onDelete": "erase", "server": "nas:2049", "share": "export"},
+        "reclaimPolicy": "Recycle",
+    }));
+    assert_eq!(
+        mistakes.unwrap_err(),
+        "parameter archiveOnDelet is not known: did you mean archiveOnDelete?; \
+         onDelete is \"erase\": allowed are delete, retain or archive; \
+         server \"nas:2049\" names a port; leave it out, NFS servers are reached at port 2049; \
+         share \"export\" is not an absolute path; write it as the server exports it, such as /export/volumes; \
+         reclaimPolicy is \"Recycle\": allowed are Delete and Retain; what becomes of the directory is said with onDelete"
+    );
+}
+
+#[test]
+fn a_server_must_come_from_somewhere() {
+    let class = serde_json::from_value(json!({"metadata": {"name": "x"}, "provisioner": "p"})).unwrap();
+    let wrong = Class::read(&class, &Defaults::default()).unwrap_err();
+    assert_eq!(
+        wrong.to_string(),
+        "server is not set: run Bindery with --nfs-server, or create the class anew with that parameter; \
+         share is not set: run Bindery with --nfs-share, or create the class anew with that parameter"
+    );
+    assert_eq!(wrong.remedy(), "an administrator must do that");
+}
+
+#[test]
+fn every_key_is_read_and_every_wrong_value_is_named() {
+    let class = read(json!({"parameters": {
+        "mountPermissions": "02775", "uid": "1000", "gid": "0", "existingDirectory": "deny",
+        "archiveRetention": "30d", "onStorageFailure": "deny", "nfsVersion": "3",
+        "namespaceOverrides": "uid, gid", "claimOverrides": "",
+    }}));
+    let class = class.unwrap();
+    let settings = class.settings;
+    assert_eq!(
+        (settings.mode, settings.uid, settings.gid),
+        (Some(0o2775), Some(1000), Some(0))
+    );
+    assert_eq!(
+        (
+            settings.existing,
+            settings.retention,
+            settings.on_failure,
+            settings.version
+        ),
+        (
+            Some(ExistingDirectory::Deny),
+            Some(Retention::Seconds(30 * 24 * 60 * 60)),
+            Some(OnStorageFailure::Deny),
+            Some(NfsVersion::V3)
+        )
+    );
+    assert_eq!(
+        (class.namespace_overrides, class.claim_overrides),
+        (vec![Key::Uid, Key::Gid], vec![])
+    );
+
+    let mistakes = read(json!({"parameters": {
+        "mountPermissions": "0o777", "uid": "-1", "gid": "4294967295", "existingDirectory": "take",
+        "archiveRetention": "30", "onStorageFailure": "wait", "nfsVersion": "4.1",
+        "namespaceOverrides": "uids,server", "claimOverrides": "claimOverrides",
+    }}));
+    assert_eq!(
+        mistakes.unwrap_err(),
+        "mountPermissions is \"0o777\": write it in octal, 0001 to 7777, such as 0770 or 2775; \
+         uid is \"-1\": write a number from 0 to 4294967294; \
+         gid is \"4294967295\": write a number from 0 to 4294967294; \
+         existingDirectory is \"take\": allowed are adopt or deny; \
+         archiveRetention is \"30\": write a time such as 30d, 12h or 2w, up to 36500d, or forever; \
+         onStorageFailure is \"wait\": allowed are queue or deny; \
+         nfsVersion is \"4.1\": allowed are 4 (4.2, else 4.1) or 3; what pods mount with is said in mountOptions; \
+         namespaceOverrides: parameter uids is not known: did you mean uid?; \
+         namespaceOverrides lists server, which only a class may set; \
+         claimOverrides lists claimOverrides, which only a class may set"
+    );
+    let nothing = read(json!({"parameters": {"mountPermissions": "0"}})).unwrap_err();
+    let expected =
+        "mountPermissions is \"0\": a directory that nobody may enter is of no use; write a mode such as 0770";
+    assert_eq!(nothing, expected);
+}
+
+#[test]
+fn a_template_that_can_give_no_directory_is_a_mistake_of_the_class() {
+    let hopeless = |template: &str| read(json!({"parameters": {"subDir": template}})).unwrap_err();
+    let told = |template: &str, wrong: &str| {
+        let expected = format!("subDir is {template:?}: no claim ever gets a directory by it: it {wrong}");
+        assert_eq!(hopeless(template), expected);
+    };
+    told(".", "has the segment \".\", which would lead out of its place");
+    told("a/../b", "has the segment \"..\", which would lead out of its place");
+    told(
+        "/abs/${pvc.metadata.name}",
+        "is absolute; it lies below the share, so write it without the slash in front",
+    );
+    told(
+        "archived-x",
+        "has the segment \"archived-x\": names that begin with archived- or .bindery- are kept for Bindery",
+    );
+    assert!(hopeless(&"x".repeat(256)).ends_with("it has a segment of 256 bytes; NFS servers take 255 at most"));
+    assert!(hopeless(&"x/".repeat(600)).ends_with("it has 1200 bytes; 1024 are allowed"));
+    // Some claim's value may be empty.
+    let barely = format!("{}${{pvc.metadata.labels['app']}}", "x".repeat(255));
+    assert!(read(json!({"parameters": {"subDir": barely}})).is_ok());
+}
+
+#[test]
+fn under_an_old_name_such_a_template_is_a_warning_for_old_volumes_need_the_class() {
+    let class = read(json!({"provisioner": "old", "parameters": {"pathPattern": "../x"}})).unwrap();
+    assert_eq!(class.warnings.len(), 1);
+    // Slashes too many went unnoticed there.
+    let class = read(json!({"provisioner": "old", "parameters": {"pathPattern": "/${.PVC.name}"}})).unwrap();
+    assert_eq!(class.warnings, Vec::<String>::new());
+}
+
+#[test]
+fn a_time_for_archives_that_nobody_can_make_is_a_contradiction() {
+    let class = |on_delete: &str, namespaces: &str, claims: &str| {
+        read(json!({"parameters": {
+            "onDelete": on_delete, "archiveRetention": "30d", "namespaceOverrides": namespaces, "claimOverrides": claims,
+        }}))
+    };
+    assert_eq!(
+        class("delete", "uid", "").unwrap_err(),
+        "archiveRetention is set, and onDelete is delete for every claim: nothing is ever archived; \
+         leave one out, or let namespaces or claims set onDelete"
+    );
+    assert!(class("retain", "", "uid").is_err());
+    assert!(class("archive", "", "").is_ok());
+    assert!(class("delete", "onDelete", "").is_ok() && class("delete", "", "archiveOnDelete").is_ok());
+}

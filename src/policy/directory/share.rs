@@ -1,0 +1,165 @@
+//! An export of an NFS server, spelt in one way only: whether two volumes have one directory is told by comparing it.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use super::Directory;
+use super::check::{Shown, WrongPath, check_length, check_segment};
+
+/// An export of an NFS server.
+///
+/// Invariant: the server is a name in lower case or an address in its canonical form, without brackets (the kubelet puts
+/// them around an IPv6 address, and around nothing else, when it mounts); the path is absolute, without `.`, `..`, empty segments or a
+/// trailing slash (the root is `/`).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Share {
+    server: String,
+    path: String,
+    version: NfsVersion,
+}
+
+/// How Bindery talks to a share's server. Pods mount it as the class's `mountOptions` say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum NfsVersion {
+    /// Version 4.2, or 4.1 where the server has no more.
+    #[default]
+    V4,
+    /// Version 3.
+    V3,
+}
+
+impl NfsVersion {
+    /// The parameter's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::V4 => "4",
+            Self::V3 => "3",
+        }
+    }
+}
+
+impl Share {
+    /// Reads a server and an export as a class or a flag names them. The error says what is wrong, without the key.
+    pub fn parse(server: &str, path: &str) -> Result<Self, NotAShare> {
+        let server = canonical(server)?;
+        if !path.starts_with('/') {
+            return Err(NotAShare::Relative(path.to_owned()));
+        }
+        let wrong = |wrong| NotAShare::Segment(path.to_owned(), wrong);
+        check_length(path).map_err(wrong)?;
+        let mut segments = Vec::new();
+        for segment in path.split('/').filter(|segment| !segment.is_empty()) {
+            check_segment(segment).map_err(wrong)?;
+            segments.push(segment);
+        }
+        Ok(Self {
+            server,
+            path: format!("/{}", segments.join("/")),
+            version: NfsVersion::default(),
+        })
+    }
+
+    /// The same share, spoken to in this version.
+    pub fn over(self, version: NfsVersion) -> Self {
+        Self { version, ..self }
+    }
+
+    /// The version that its server is spoken to in.
+    pub fn version(&self) -> NfsVersion {
+        self.version
+    }
+
+    /// The host name or address.
+    pub fn server(&self) -> &str {
+        &self.server
+    }
+
+    /// The absolute path of the export.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The segments of the export's path; none for `/`.
+    pub fn segments(&self) -> impl Iterator<Item = &str> {
+        self.path.split('/').filter(|segment| !segment.is_empty())
+    }
+
+    /// The absolute path of a directory of this share on its server: what `spec.nfs.path` of a volume holds.
+    pub fn join(&self, directory: &Directory) -> String {
+        format!("{}/{directory}", self.path.trim_end_matches('/'))
+    }
+
+    /// What a path on some server names below this share; `None` if it is not strictly below it.
+    pub fn below<'a>(&self, server: &str, path: &'a str) -> Option<&'a str> {
+        let rest = path.strip_prefix(self.path.trim_end_matches('/'))?.strip_prefix('/')?;
+        (!rest.is_empty() && self.is_on(server)).then_some(rest)
+    }
+
+    /// Whether a server, however it is written, is this share's.
+    pub fn is_on(&self, server: &str) -> bool {
+        canonical(server).is_ok_and(|server| server == self.server)
+    }
+}
+
+/// A server's name or address in the one spelling that is compared: `NAS1.` is `nas1`, `[fd00:0::1]` is `fd00::1`.
+fn canonical(written: &str) -> Result<String, NotAShare> {
+    let wrong = || NotAShare::Server(written.to_owned());
+    let name = written.trim_end_matches('.').to_ascii_lowercase();
+    let dressed = name.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+    if let Ok(address) = dressed.map_or(name.as_str(), |(inside, _)| inside).parse::<IpAddr>() {
+        return match dressed {
+            Some((_, port)) if port.starts_with(':') => Err(NotAShare::Port(written.to_owned())),
+            Some((_, rest)) if !rest.is_empty() || address.is_ipv4() => Err(wrong()),
+            // An IPv4 address in the clothes of an IPv6 one is the same server.
+            _ => Ok(address.to_canonical().to_string()),
+        };
+    }
+    if let Some((_, port)) = name.split_once(':')
+        && port.bytes().all(|c| c.is_ascii_digit())
+    {
+        return Err(NotAShare::Port(written.to_owned()));
+    }
+    // What ends in a number is read as an address by resolvers, in spellings of all kinds (`010.0.0.5`, `0x0a000005`).
+    let last = name.rsplit('.').next().unwrap_or_default();
+    let digits = last.strip_prefix("0x").unwrap_or(last);
+    let number = !digits.is_empty() && digits.bytes().all(|c| c.is_ascii_digit())
+        || last.starts_with("0x") && digits.bytes().all(|c| c.is_ascii_hexdigit());
+    let odd = |c: char| c.is_whitespace() || c.is_control() || "/:[]".contains(c);
+    if name.is_empty() || name.contains(odd) || number {
+        return Err(wrong());
+    }
+    Ok(name)
+}
+
+/// Whether one of two absolute paths is the other, or lies in it.
+pub fn overlap(one: &str, other: &str) -> bool {
+    let within = |inner: &str, outer: &str| {
+        inner
+            .strip_prefix(outer.trim_end_matches('/'))
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    within(one, other) || within(other, one)
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.server, self.path)
+    }
+}
+
+/// Why a server and a path are no [`Share`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotAShare {
+    /// The server's name is empty or has a character that no host name has.
+    #[error("server {:?} is not a host name or an address", Shown(.0))]
+    Server(String),
+    /// A port is named.
+    #[error("server {:?} names a port; leave it out, NFS servers are reached at port 2049", Shown(.0))]
+    Port(String),
+    /// The path does not begin with a slash.
+    #[error("share {:?} is not an absolute path; write it as the server exports it, such as /export/volumes", Shown(.0))]
+    Relative(String),
+    /// The path, or one segment of it, cannot be used.
+    #[error("share {shown:?} {1}", shown = Shown(.0))]
+    Segment(String, WrongPath),
+}

@@ -1,0 +1,192 @@
+//! Users: they create claims, delete them, create them again, and delete namespaces.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use k8s_openapi::api::core::v1::{Namespace, PersistentVolumeClaim};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::{Api, Client};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, sleep_until, timeout};
+
+use crate::schedule::{Asker, Operation, Slot, What};
+use crate::stage::{Class, object};
+use crate::tally::Tally;
+use crate::tenants::Tenants;
+
+/// A user waits so long for an answer, and then goes on to the next thing.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// And so long for a claim to go that is to be created again.
+const UNTIL_GONE: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Who does it.
+#[derive(Clone)]
+pub struct Users {
+    /// Asked about by the first replica.
+    pub first: Client,
+    /// And by the second.
+    pub second: Client,
+    /// Where it is counted.
+    pub tally: Arc<Tally>,
+    /// Who hears of every claim that may come to be.
+    pub tenants: Arc<Tenants>,
+}
+
+impl Users {
+    /// Does all of it; what concerns one claim one after the other.
+    pub async fn work(&self, operations: &[Operation], began: Instant) -> Result<()> {
+        let mut of_slots: BTreeMap<Slot, Vec<Operation>> = BTreeMap::new();
+        for operation in operations {
+            let of_slot = of_slots.entry(operation.slot.clone()).or_default();
+            of_slot.push(operation.clone());
+        }
+        let mut all = JoinSet::new();
+        for (slot, operations) in of_slots {
+            let users = self.clone();
+            all.spawn(async move {
+                for operation in operations {
+                    sleep_until((began + operation.at).into()).await;
+                    if began.elapsed() > operation.at + PATIENCE {
+                        users
+                            .tally
+                            .operation("operations left out, their user was still waiting");
+                        continue;
+                    }
+                    let done = timeout(PATIENCE + UNTIL_GONE, users.carry_out(&slot, operation.what)).await;
+                    match done {
+                        Ok(Ok(())) => {}
+                        Ok(Err(error)) => users.failed(&error),
+                        Err(_) => users.tally.operation("operations without an answer in time"),
+                    }
+                }
+            });
+        }
+        while let Some(done) = all.join_next().await {
+            done?;
+        }
+        Ok(())
+    }
+
+    async fn carry_out(&self, slot: &Slot, what: What) -> kube::Result<()> {
+        match what {
+            What::Create(class, asker) => self.create(slot, class, asker).await,
+            What::Delete => self.delete(slot).await,
+            What::Again(class, asker) => {
+                self.delete(slot).await?;
+                self.until_gone(slot).await?;
+                self.tally.operation("re-creates under the same name");
+                self.create(slot, class, asker).await
+            }
+            What::DeleteNamespace => {
+                let namespaces: Api<Namespace> = Api::all(self.first.clone());
+                namespaces.delete(&slot.namespace, &DeleteParams::default()).await?;
+                self.tally.operation("namespaces deleted");
+                Ok(())
+            }
+        }
+    }
+
+    async fn create(&self, slot: &Slot, class: Class, asker: Asker) -> kube::Result<()> {
+        let once = self.try_to_create(slot, class, asker).await;
+        let created = match once {
+            Err(kube::Error::Api(status)) if status.code == 404 => {
+                let namespaces: Api<Namespace> = Api::all(self.first.clone());
+                let namespace = json!({"metadata": {"name": slot.namespace}});
+                if let Ok(namespace) = object(namespace) {
+                    namespaces.create(&PostParams::default(), &namespace).await?;
+                }
+                self.try_to_create(slot, class, asker).await?
+            }
+            once => once?,
+        };
+        let served = created.spec.is_some_and(|spec| spec.volume_name.is_some());
+        self.tally.operation(if served {
+            "claims created, with their volume"
+        } else {
+            "claims created, to get their volume later"
+        });
+        Ok(())
+    }
+
+    async fn try_to_create(&self, slot: &Slot, class: Class, asker: Asker) -> kube::Result<PersistentVolumeClaim> {
+        let claim = claim(slot, class);
+        self.tenants.tries(slot, class);
+        match asker {
+            Asker::First => self.post(&self.first, slot, &claim).await,
+            Asker::Second => self.post(&self.second, slot, &claim).await,
+            Asker::Both => {
+                self.tally.operation("claims applied by two users at once");
+                let (first, second) = tokio::join!(
+                    apply(&self.first, slot, "first", &claim),
+                    apply(&self.second, slot, "second", &claim)
+                );
+                first.or(second)
+            }
+        }
+    }
+
+    async fn post(&self, client: &Client, slot: &Slot, claim: &Value) -> kube::Result<PersistentVolumeClaim> {
+        let claim = serde_json::from_value(claim.clone()).map_err(kube::Error::SerdeError)?;
+        claims(client, slot).create(&PostParams::default(), &claim).await
+    }
+
+    async fn delete(&self, slot: &Slot) -> kube::Result<()> {
+        match claims(&self.first, slot)
+            .delete(&slot.name, &DeleteParams::default())
+            .await
+        {
+            Ok(_) => self.tally.operation("claims deleted"),
+            Err(kube::Error::Api(status)) if status.code == 404 => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    async fn until_gone(&self, slot: &Slot) -> kube::Result<()> {
+        let began = Instant::now();
+        while began.elapsed() < UNTIL_GONE && claims(&self.first, slot).get_metadata_opt(&slot.name).await?.is_some() {
+            sleep(LOOK).await;
+        }
+        Ok(())
+    }
+
+    fn failed(&self, error: &kube::Error) {
+        match error {
+            kube::Error::Api(status) if status.message.contains("bindery.dev") => {
+                self.tally.operation("claims refused by Bindery");
+                self.tally.refusal(&status.message);
+            }
+            kube::Error::Api(_) => self.tally.operation("operations refused by the API server"),
+            _ => self.tally.operation("operations that found no API server"),
+        }
+    }
+}
+
+/// Claims of a slot's namespace.
+pub fn claims(client: &Client, slot: &Slot) -> Api<PersistentVolumeClaim> {
+    Api::namespaced(client.clone(), &slot.namespace)
+}
+
+fn claim(slot: &Slot, class: Class) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": slot.name, "namespace": slot.namespace},
+        "spec": {
+            "storageClassName": class.name(),
+            "accessModes": ["ReadWriteMany"],
+            "resources": {"requests": {"storage": "1Gi"}},
+        },
+    })
+}
+
+async fn apply(client: &Client, slot: &Slot, manager: &str, claim: &Value) -> kube::Result<PersistentVolumeClaim> {
+    let parameters = PatchParams::apply(manager).force();
+    claims(client, slot)
+        .patch(&slot.name, &parameters, &Patch::Apply(claim))
+        .await
+}

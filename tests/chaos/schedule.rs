@@ -1,0 +1,193 @@
+//! What happens when, all of it known before the start: the same seed gives the same operations and the same faults at
+//! the same times. What meets what still differs from run to run, since processes take their own time.
+
+use std::time::Duration;
+
+use bindery::crash::Point;
+
+use crate::random::Random;
+use crate::stage::Class;
+
+/// Claims live in these, and each may be deleted with all that is in it.
+pub const NAMESPACES: u64 = 3;
+/// Names of claims in each; few, so that names come again and again.
+const NAMES: u64 = 16;
+
+/// A run.
+pub struct Schedule {
+    /// Of users, in the order of time.
+    pub operations: Vec<Operation>,
+    /// Of the machines, in the order of time for each part.
+    pub faults: Vec<Fault>,
+}
+
+/// The place of a claim: one after the other, there are many of that name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Slot {
+    /// The namespace.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+}
+
+/// Something that a user does.
+#[derive(Clone, Debug)]
+pub struct Operation {
+    /// When, from the start.
+    pub at: Duration,
+    /// To which claim.
+    pub slot: Slot,
+    /// What.
+    pub what: What,
+}
+
+/// What users do.
+#[derive(Clone, Copy, Debug)]
+pub enum What {
+    /// Creates the claim.
+    Create(Class, Asker),
+    /// Deletes it.
+    Delete,
+    /// Deletes it, and creates one of the same name as soon as that is possible.
+    Again(Class, Asker),
+    /// Deletes the namespace and all that is in it; it comes again with the next claim.
+    DeleteNamespace,
+}
+
+/// Who creates a claim, and so which replica is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asker {
+    /// A user whose requests the first replica sees.
+    First,
+    /// A user whose requests the second replica sees.
+    Second,
+    /// Both at the same moment, by server-side apply: each replica makes a volume, and one of them is the claim's.
+    Both,
+}
+
+/// What can fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Part {
+    /// A replica of Bindery.
+    First,
+    /// The other one.
+    Second,
+    /// The NFS server.
+    Nfs,
+    /// The API server.
+    ApiServer,
+}
+
+impl Part {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::First, Self::Second, Self::Nfs, Self::ApiServer];
+}
+
+/// Something that happens to a part.
+#[derive(Clone, Copy, Debug)]
+pub struct Fault {
+    /// When, from the start.
+    pub at: Duration,
+    /// To what.
+    pub part: Part,
+    /// What.
+    pub kind: Kind,
+    /// How long until the part runs again.
+    pub lasts: Duration,
+}
+
+/// How a part fails.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    /// Killed with -9, and started again later.
+    Kill,
+    /// Stands still, and goes on.
+    Pause,
+    /// Asked to stop, as in a rolling update, and started again.
+    Terminate,
+    /// Started anew so that it dies at this point of its work, if it comes there in time, and then started again.
+    CrashAt(Point),
+}
+
+impl Schedule {
+    /// The schedule of this seed.
+    pub fn new(seed: u64, length: Duration) -> Self {
+        let mut faults = Vec::new();
+        for (stream, part) in (1..).zip(Part::ALL) {
+            faults.extend(faults_of(&mut Random::new(seed, stream), part, length));
+        }
+        Self {
+            operations: operations(&mut Random::new(seed, 0), length),
+            faults,
+        }
+    }
+}
+
+fn operations(random: &mut Random, length: Duration) -> Vec<Operation> {
+    let mut operations = Vec::new();
+    let mut at = Duration::ZERO;
+    loop {
+        // Bursts and pauses.
+        at += if random.percent(70) {
+            random.millis(5..100)
+        } else {
+            random.millis(200..700)
+        };
+        if at >= length {
+            return operations;
+        }
+        let slot = Slot {
+            namespace: format!("chaos-{}", random.within(0..NAMESPACES)),
+            name: format!("data-{}", random.within(0..NAMES)),
+        };
+        let class = random.of(&Class::ALL);
+        let asker = match random.within(0..100) {
+            0..45 => Asker::First,
+            45..90 => Asker::Second,
+            _ => Asker::Both,
+        };
+        let what = match random.within(0..1000) {
+            0..500 => What::Create(class, asker),
+            500..700 => What::Delete,
+            700..997 => What::Again(class, asker),
+            _ => What::DeleteNamespace,
+        };
+        operations.push(Operation { at, slot, what });
+    }
+}
+
+fn faults_of(random: &mut Random, part: Part, length: Duration) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let mut at = Duration::ZERO;
+    loop {
+        at += match part {
+            Part::First | Part::Second | Part::Nfs => random.millis(1_000..12_000),
+            // It needs seconds to start, and nothing happens without it.
+            Part::ApiServer => random.millis(12_000..40_000),
+        };
+        if at >= length {
+            return faults;
+        }
+        let replica = matches!(part, Part::First | Part::Second);
+        let kind = match random.within(0..100) {
+            0..35 => Kind::Kill,
+            35..45 if replica => Kind::Terminate,
+            45..70 if replica => Kind::CrashAt(random.of(&Point::ALL)),
+            35..70 => Kind::Kill,
+            _ => Kind::Pause,
+        };
+        let long = random.percent(25);
+        let lasts = match (kind, part) {
+            (Kind::CrashAt(_), _) => random.millis(3_000..10_000),
+            // A request that stood still in it for longer than the orphan's grace would bring in a claim whose volume is
+            // gone: the grace must be longer than the longest request, and here it is short.
+            (_, Part::ApiServer) => random.millis(500..5_000),
+            // Longer than the Lease.
+            (Kind::Pause, _) if long => random.millis(16_000..25_000),
+            (Kind::Pause, _) => random.millis(200..6_000),
+            (Kind::Kill | Kind::Terminate, _) => random.millis(50..4_000),
+        };
+        faults.push(Fault { at, part, kind, lasts });
+        at += lasts;
+    }
+}

@@ -1,0 +1,204 @@
+//! Bindery dies between two effects, at each place where it can, and is started again: everything ends as if it had not.
+//!
+//! What happens to the claim while nobody answers is what happens in a cluster: it is admitted without a volume
+//! (`failurePolicy: Ignore`) and served later.
+
+use bindery::crash::Point;
+use k8s_openapi::api::core::v1::PersistentVolume;
+use serde_json::{Value, json};
+
+use crate::support::bed::Bed;
+use crate::support::bindery::Bindery;
+use crate::support::scene::{Scene, directory, volume_name};
+use crate::support::wait::eventually;
+
+/// More than the server is asked to remove in one call.
+const FILES: usize = 100;
+
+#[tokio::test]
+async fn a_volume_to_be_deleted_survives_a_crash_at_every_point() {
+    at_every_point("delete").await;
+}
+
+#[tokio::test]
+async fn a_volume_to_be_archived_survives_a_crash_at_every_point() {
+    at_every_point("archive").await;
+}
+
+#[tokio::test]
+async fn a_volume_to_be_retained_survives_a_crash_at_every_point() {
+    at_every_point("retain").await;
+}
+
+/// When Bindery comes to a point.
+enum When {
+    /// When a claim is created.
+    Created,
+    /// When a claim is there that the webhook has not seen.
+    CaughtUp,
+    /// When a claim is created, unless the controller manager is faster.
+    CreatedPerhaps,
+    /// When the claim is deleted.
+    Deleted,
+    /// When a claim is refused after its volume was made.
+    Refused,
+    /// Never under this policy.
+    Never,
+}
+
+fn when(point: Point, on_delete: &str) -> When {
+    match point {
+        Point::VolumeCreated | Point::DirectoryMade | Point::AnswerSent | Point::UidSet => When::Created,
+        Point::VolumeGiven => When::CaughtUp,
+        Point::ClaimAnnotated => When::CreatedPerhaps,
+        Point::MarkedDeleted | Point::DirectoryDone | Point::FinalizerRemoved => When::Deleted,
+        Point::Renamed if on_delete == "retain" => When::Never,
+        Point::Renamed => When::Deleted,
+        Point::TreeHalfRemoved if on_delete == "delete" => When::Deleted,
+        Point::TreeHalfRemoved => When::Never,
+        Point::Fenced => When::Refused,
+    }
+}
+
+struct Trial {
+    bindery: Bindery,
+    scene: Scene,
+    on_delete: &'static str,
+}
+
+async fn at_every_point(on_delete: &'static str) {
+    let bindery = Bindery::start(&["--orphan-grace=8s", "--retention-interval=1s"]).await;
+    let parameters =
+        json!({"onDelete": on_delete, "subDir": "${pvc.metadata.annotations['at']}", "existingDirectory": "deny"});
+    let scene = Scene::of_with(&bindery.provisioner, json!({"parameters": parameters})).await;
+    let mut trial = Trial {
+        bindery,
+        scene,
+        on_delete,
+    };
+    for point in Point::ALL {
+        match when(point, on_delete) {
+            When::Created => trial.created(point).await,
+            When::CreatedPerhaps => trial.created_perhaps(point).await,
+            When::CaughtUp => trial.caught_up(point).await,
+            When::Deleted => trial.deleted(point).await,
+            When::Refused => trial.refused(point).await,
+            When::Never => {}
+        }
+        println!("{point}: as if it had not died");
+    }
+    trial.bindery.unregister().await;
+}
+
+impl Trial {
+    fn claim(&self, name: &str, below: &str) -> Value {
+        let at = format!("{}-{name}{below}", self.scene.name);
+        self.scene
+            .claim_with(name, json!({"metadata": {"annotations": {"at": at}}}))
+    }
+
+    async fn created(&mut self, point: Point) {
+        let name = point.to_string();
+        self.bindery.kill();
+        self.bindery.run_until(point).await;
+        self.scene.create(self.claim(&name, "")).await.unwrap();
+        self.bindery.ended().await;
+        self.bindery.run().await;
+        let (_, volume) = self.scene.until_bound(&name).await;
+        self.use_and_delete(&name, &volume).await;
+        self.assert_all_done(&volume).await;
+    }
+
+    async fn created_perhaps(&mut self, point: Point) {
+        let name = point.to_string();
+        self.bindery.kill();
+        self.bindery.run_until(point).await;
+        self.scene.create(self.claim(&name, "")).await.unwrap();
+        // By its second half, or by the controller manager.
+        let (_, volume) = self.scene.until_bound(&name).await;
+        self.bindery.kill();
+        self.bindery.run().await;
+        self.use_and_delete(&name, &volume).await;
+        self.assert_all_done(&volume).await;
+    }
+
+    async fn caught_up(&mut self, point: Point) {
+        let name = point.to_string();
+        self.bindery.kill();
+        self.scene.create(self.claim(&name, "")).await.unwrap();
+        self.bindery.run_until(point).await;
+        self.bindery.ended().await;
+        self.bindery.run().await;
+        let (_, volume) = self.scene.until_bound(&name).await;
+        self.use_and_delete(&name, &volume).await;
+        self.assert_all_done(&volume).await;
+    }
+
+    async fn deleted(&mut self, point: Point) {
+        let name = point.to_string();
+        let (_, volume) = self.scene.bound(self.claim(&name, "")).await;
+        self.bindery.kill();
+        self.bindery.run_until(point).await;
+        self.use_and_delete(&name, &volume).await;
+        self.bindery.ended().await;
+        self.bindery.run().await;
+        self.assert_all_done(&volume).await;
+    }
+
+    /// Another volume is above it: this one is taken back.
+    async fn refused(&mut self, point: Point) {
+        let name = point.to_string();
+        let (_, above) = self.scene.bound(self.claim(&name, "")).await;
+        self.bindery.kill();
+        self.bindery.run_until(point).await;
+        let mut below = self.claim(&name, "/below");
+        below["metadata"]["name"] = json!("below");
+        // The answer may still have been sent, or not.
+        let created = self.scene.create(below).await;
+        self.bindery.ended().await;
+        self.bindery.run().await;
+        if created.is_ok() {
+            self.scene.delete("below").await;
+        }
+        eventually("the volume that was taken back is gone", async || {
+            (self.scene.own_volumes().await.len() == 1).then_some(())
+        })
+        .await;
+        assert!(!directory(&above).join("below").exists());
+        self.use_and_delete(&name, &above).await;
+        self.assert_all_done(&above).await;
+    }
+
+    async fn use_and_delete(&self, name: &str, volume: &PersistentVolume) {
+        let directory = directory(volume);
+        assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 0, "a fresh directory");
+        for number in 0..FILES {
+            std::fs::write(directory.join(number.to_string()), name).unwrap();
+        }
+        self.scene.delete(name).await;
+    }
+
+    /// Volume and trash are gone, and all files are where the policy wants them and nowhere else.
+    async fn assert_all_done(&self, volume: &PersistentVolume) {
+        self.scene.until_gone(volume).await;
+        let trash = Bed::get().export.join(".bindery-trash");
+        eventually("nothing of it is in the trash", async || {
+            let mut left = std::fs::read_dir(&trash).into_iter().flatten().flatten();
+            let ours = |name: &str| name.contains(volume_name(volume));
+            (!left.any(|entry| ours(&entry.file_name().to_string_lossy()))).then_some(())
+        })
+        .await;
+        let place = directory(volume);
+        let name = place.file_name().unwrap().to_str().unwrap();
+        let of_this = |found: &String| found.contains(name);
+        let found: Vec<String> = self.scene.own_directories().into_iter().filter(of_this).collect();
+        let wanted = match self.on_delete {
+            "delete" => return assert_eq!(found, Vec::<String>::new()),
+            "archive" => format!("archived-{name}-"),
+            _ => name.to_owned(),
+        };
+        assert!(found.len() == 1 && found[0].starts_with(&wanted), "{found:?}");
+        let files = std::fs::read_dir(place.parent().unwrap().join(&found[0])).unwrap();
+        assert_eq!(files.count(), FILES);
+    }
+}
