@@ -43,7 +43,7 @@ use crate::process::AtWork;
 use crate::table::Table;
 
 /// For everything. A bed that needs longer is broken.
-const PATIENCE: Duration = Duration::from_mins(3);
+const PATIENCE: Duration = Duration::from_mins(10);
 
 #[tokio::main]
 async fn main() -> Result<()> {

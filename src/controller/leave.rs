@@ -16,7 +16,7 @@ use crate::crash::{self, Point};
 use crate::fence::{self, annotate, patch, test};
 use crate::names::mark;
 use crate::policy::directory::{Depot, Directory, Share};
-use crate::storage::{Fault, Found, Identity, Moved, Removed, StorageError};
+use crate::storage::{Fault, Found, Identity, Moved, Outcome, Removed, StorageError};
 use crate::volume::{Record, Volume};
 
 /// What came of leaving, and where to.
@@ -49,11 +49,13 @@ impl Volumes {
             self.may_act()?;
             moved = self.move_away(record, identity, &to).await;
         }
-        crash::point(Point::Renamed);
         tracing::debug!(volume = volume.name, ?moved, %to, "left the live path");
         crash::point(Point::Renamed);
-        // A call without an answer may have been carried out.
-        if !matches!(moved, Ok(Moved::Missing | Moved::Another(_))) && !self.still_leaves(volume).await? {
+        let may_be_there = match &moved {
+            Ok(moved) => *moved == Moved::Done,
+            Err(error) => error.outcome == Outcome::Unknown,
+        };
+        if may_be_there && !self.still_leaves(volume).await? {
             self.put_back(volume, record, identity, &to).await?;
             return Err(Failure::Stopping);
         }
