@@ -12,6 +12,8 @@ use tower::timeout::TimeoutLayer;
 
 /// For one answer of the API server; for a watch, until it begins.
 const API_CALL: Duration = Duration::from_secs(15);
+/// Between two tries at the start.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// A client for the cluster that the flag names, else the environment, else the pod.
 pub async fn connect(kubeconfig: Option<PathBuf>) -> Result<Client> {
@@ -40,4 +42,27 @@ pub async fn instance(flag: Option<String>, client: &Client) -> Result<String> {
         .metadata
         .uid
         .context("namespace kube-system has no uid; set --instance")
+}
+
+/// Asks again while the API server cannot be reached: at the start of a node everything comes up at once. What it refuses is
+/// the administrator's to mend, and comes at once.
+pub async fn patiently<T, F: Future<Output = Result<T>>>(ask: impl Fn() -> F) -> Result<T> {
+    loop {
+        match ask().await {
+            Err(error) if is_away(&error) => {
+                tracing::warn!("the API server cannot be reached; it is tried again: {error:#}");
+                tokio::time::sleep(PAUSE).await;
+            }
+            answer => return answer,
+        }
+    }
+}
+
+fn is_away(error: &anyhow::Error) -> bool {
+    let kube = error.chain().find_map(|cause| cause.downcast_ref::<kube::Error>());
+    kube.is_some_and(|error| match error {
+        kube::Error::Api(status) => status.code >= 500,
+        kube::Error::HyperError(_) | kube::Error::Service(_) => true,
+        _ => false,
+    })
 }

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use crate::cli;
 use crate::cluster::Cluster;
 use crate::config::Config;
-use crate::connect::{connect, instance};
+use crate::connect::{connect, instance, patiently};
 use crate::controller::lease::Candidate;
 use crate::controller::{Loops, registration};
 use crate::ops::admin::{self, Readiness};
@@ -46,7 +46,7 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
     let listener = listen(config.listen, "--listen")?;
 
     let client = connect(kubeconfig).await?;
-    let us = Arc::new(us(&config, &client).await?);
+    let us = Arc::new(patiently(|| us(&config, &client)).await?);
 
     let tasks = Tasks::default();
     let metrics = Arc::new(Metrics::default());
@@ -76,7 +76,8 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
     let namespace = config
         .namespace
         .unwrap_or_else(|| client.default_namespace().to_owned());
-    let serving = Serving::shared(client.clone(), &namespace, &config.tls_secret, &config.serving_names).await?;
+    let (secret, names) = (&config.tls_secret, &config.serving_names);
+    let serving = patiently(|| Serving::shared(client.clone(), &namespace, secret, names)).await?;
     let provisioner = Provisioner {
         cluster: cluster.clone(),
         storage: Arc::clone(&storage),

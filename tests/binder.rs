@@ -14,27 +14,34 @@ use crate::support::scene::Scene;
 async fn every_mode_of_the_binder_binds_and_no_claim_is_ever_lost() {
     for mode in ["off", "uid", "complete"] {
         let bindery = Bindery::start(&[&format!("--binder={mode}")]).await;
-        let scene = Scene::of(&bindery.provisioner).await;
-        let names: Vec<String> = (0..20).map(|turn| format!("data-{turn}")).collect();
-        let seen = watch_until_bound(&scene, names.len());
-        let burst = async {
-            let created = futures::stream::iter(&names).map(|name| scene.create(scene.claim(name)));
-            created.buffer_unordered(8).try_collect::<Vec<_>>().await.unwrap();
-            for name in &names {
-                scene.until_bound(name).await;
+        let mut completed = false;
+        // The controller manager may be first with every claim of a burst; hardly of five.
+        for _ in 0..5 {
+            burst(&Scene::of(&bindery.provisioner).await).await;
+            let metrics = get(bindery.admin(), "/metrics").await.unwrap();
+            completed = metrics.contains(r#"bindery_volume_steps_total{outcome="completed"}"#);
+            if completed || mode != "complete" {
+                break;
             }
-        };
-        let (seen, ()) = futures::join!(seen, burst);
-        assert_eq!(
-            seen,
-            BTreeSet::from(["Bound".to_owned(), "Pending".to_owned()]),
-            "{mode}"
-        );
-        let metrics = get(bindery.admin(), "/metrics").await.unwrap();
-        let completed = metrics.contains(r#"bindery_volume_steps_total{outcome="completed"}"#);
-        assert_eq!(completed, mode == "complete", "{mode}: {metrics}");
+        }
+        assert_eq!(completed, mode == "complete", "{mode}");
         bindery.unregister().await;
     }
+}
+
+/// Creates claims, eight at a time, and watches them until they are bound.
+async fn burst(scene: &Scene) {
+    let names: Vec<String> = (0..20).map(|turn| format!("data-{turn}")).collect();
+    let seen = watch_until_bound(scene, names.len());
+    let create = async {
+        let created = futures::stream::iter(&names).map(|name| scene.create(scene.claim(name)));
+        created.buffer_unordered(8).try_collect::<Vec<_>>().await.unwrap();
+        for name in &names {
+            scene.until_bound(name).await;
+        }
+    };
+    let (seen, ()) = futures::join!(seen, create);
+    assert_eq!(seen, BTreeSet::from(["Bound".to_owned(), "Pending".to_owned()]));
 }
 
 /// Every phase that a claim of the scene is in, until so many are bound.
