@@ -322,8 +322,8 @@ async fn a_class_with_mistakes_is_told_before_the_first_claim_meets_it() {
         told,
         format!(
             "StorageClass {}: parameter onDelet is not known: did you mean onDelete?; nfsVersion is \"5\": allowed are 4 \
-             (4.2, else 4.1) or 3; what pods mount with is said in mountOptions; its claims are refused until it is deleted \
-             and created anew",
+             (4.2, else 4.1) or 3; what pods mount with is said in mountOptions; an administrator must delete the class and \
+             create it anew, since parameters cannot be edited; until then its claims are refused",
             scene.name
         )
     );
