@@ -38,7 +38,7 @@ impl Volumes {
                     format!("{place} is kept: the directory of volume {other} is above or in it"),
                 )
             }
-            Dispose::Keep(record) => End::Done(reason::RETAINED, format!("{} is kept as it is", named(&record))),
+            Dispose::Keep(record) => self.keep(volume, &record).await,
             Dispose::RemoveUnused(record) => self.remove_unused(volume, &record).await?,
             Dispose::Delete(record) => self.delete(volume, &record).await?,
             Dispose::Archive(record) => self.archive(volume, &record).await?,
@@ -53,6 +53,23 @@ impl Volumes {
         crash::point(Point::FinalizerRemoved);
         self.metrics.step("cleaned");
         Ok(())
+    }
+
+    /// Nothing is done, and the NFS server need not be there. But the fate may have been changed when the directory was on its
+    /// way out already.
+    async fn keep(&self, volume: &Volume, record: &Record) -> End {
+        let trash = Directory::in_trash(&self.us.instance, &volume.name);
+        match self.storage.look_up(&record.share, &trash, Self::soon()).await {
+            Ok(Some(_)) => End::Odd(
+                reason::RETAINED,
+                format!(
+                    "{} was being removed: what is left of it lies in {trash}. Move it away now to keep it, for the trash is \
+                     emptied now and then",
+                    named(record)
+                ),
+            ),
+            Ok(None) | Err(_) => End::Done(reason::RETAINED, format!("{} is kept as it is", named(record))),
+        }
     }
 
     async fn remove_unused(&self, volume: &Volume, record: &Record) -> Result<End, Failure> {
