@@ -127,6 +127,9 @@ impl Bindery {
             .arg(format!("--webhook-configuration={NAME}"))
             .arg(format!("--provisioner-name=bindery.dev/{NAME}"))
             .arg(format!("--instance={NAME}"))
+            .args(["--namespace=bindery", "--replica=bench"])
+            .arg(format!("--lease={NAME}"))
+            .arg(format!("--tls-secret={NAME}"))
             .arg(format!("--nfs-server={}", bed.server))
             .arg(format!("--nfs-share={}", bed.share))
             .stdin(Stdio::null())
@@ -172,7 +175,16 @@ async fn register(client: &Client) -> Result<()> {
         "resourceNames": [NAME],
         "verbs": ["get", "list", "watch", "patch"],
     });
-    let role: ClusterRole = object(json!({"metadata": {"name": NAME}, "rules": [right]}))?;
+    let own = |group: &str, resource: &str| {
+        json!({
+            "apiGroups": [group],
+            "resources": [resource],
+            "resourceNames": [NAME],
+            "verbs": ["get", "list", "watch", "update"],
+        })
+    };
+    let rules = json!([right, own("coordination.k8s.io", "leases"), own("", "secrets")]);
+    let role: ClusterRole = object(json!({"metadata": {"name": NAME}, "rules": rules}))?;
     Api::all(client.clone()).create(&create, &role).await?;
     let binding: ClusterRoleBinding = object(json!({
         "metadata": {"name": NAME},
