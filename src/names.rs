@@ -41,7 +41,8 @@ pub mod mark {
     pub const READY: &str = "bindery.dev/ready";
     /// Which call of the webhook made the volume, or used it last: only that one may undo it.
     pub const ATTEMPT: &str = "bindery.dev/attempt";
-    /// When a repeated request for the same claim used the volume again.
+    /// When a repeated request for the same claim used the volume again, or the controller manager was reminded of it by a
+    /// write. For people; nothing reads it.
     pub const TOUCHED: &str = "bindery.dev/touched";
     /// On a claim: it is bound, and nothing is left to do (Kubernetes' own).
     pub const BIND_COMPLETED: &str = "pv.kubernetes.io/bind-completed";
