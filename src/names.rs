@@ -59,6 +59,8 @@ pub mod annotation {
     pub const ENABLED: &str = "bindery.dev/enabled";
     /// On the Secret with the webhook's certificate: the names in it.
     pub const SERVING_NAMES: &str = "bindery.dev/serving-names";
+    /// On a claim: whose it is to provision (Kubernetes' own; its controller manager writes it on claims without a volume).
+    pub const STORAGE_PROVISIONER: &str = "volume.kubernetes.io/storage-provisioner";
     /// On a claim that waits for its pod: the scheduler has chosen a node (Kubernetes' own).
     pub const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
     /// A claim's class, from before `spec.storageClassName` (Kubernetes' own; it wins where both are set).
