@@ -44,7 +44,7 @@ async fn a_body_over_3_mib_gets_413() {
 }
 
 #[tokio::test]
-async fn another_method_gets_405_and_another_path_404() {
+async fn without_the_secret_path_all_is_404_and_with_it_another_method_405() {
     let path = path().await;
     for method in ["GET", "PUT", "DELETE"] {
         assert_eq!(send(method, &path, vec![]).await.0, 405, "{method}");
