@@ -94,7 +94,7 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
     let loops = Loops {
         provisioner,
         defaults: config.defaults,
-        events: Events::new(client.clone()),
+        events: Events::new(client.clone(), &tasks),
         outages,
         delete_nested: config.takeover_delete_nested,
         binder: config.binder,

@@ -162,13 +162,9 @@ fn failed(claim: Arc<PersistentVolumeClaim>, failure: &Failure, catch_up: Arc<Ca
         Failure::Stopping => return Action::requeue(pause),
     };
     let note = format!("{}. It is tried again", failure.to_string().trim_end_matches('.'));
-    let events = catch_up.events.clone();
-    let tasks = catch_up.provisioner.tasks.clone();
-    tasks.spawn(async move {
-        events
-            .warn_claim(&claim, reason::PROVISIONING_FAILED, cause, note)
-            .await;
-    });
+    catch_up
+        .events
+        .warn_claim(&claim, reason::PROVISIONING_FAILED, cause, note);
     Action::requeue(pause)
 }
 
@@ -254,7 +250,7 @@ impl CatchUp {
         }
         match verdict.decision {
             Decision::Pass(_) => Ok(Action::await_change()),
-            Decision::Deny(why) => Ok(self.refuse(claim, why).await),
+            Decision::Deny(why) => Ok(self.refuse(claim, why)),
             Decision::Provision(new) => self.provision(claim, &new, deadline).await,
         }
     }
@@ -284,7 +280,7 @@ impl CatchUp {
                 let note = format!(
                     "volume {volume}, which this claim names, does not exist; delete the claim and create it again without spec.volumeName"
                 );
-                self.events.tell_claim(claim, reason::VOLUME_MISSING, note).await;
+                self.events.tell_claim(claim, reason::VOLUME_MISSING, note);
                 Ok(Action::await_change())
             }
             Decision::Pass(_) => Ok(Action::await_change()),
@@ -308,7 +304,7 @@ impl CatchUp {
         match self.provisioner.provision(new, deadline).await {
             Ok(warnings) => {
                 for warning in warnings {
-                    self.events.tell_claim(claim, reason::PROVISIONED, warning).await;
+                    self.events.tell_claim(claim, reason::PROVISIONED, warning);
                 }
                 tracing::info!(volume = new.name, share = %new.share, directory = %new.directory, "provisioned");
                 self.provisioner.metrics.step("caught up");
@@ -316,15 +312,15 @@ impl CatchUp {
             }
             Err(provision::Failure::ClaimServed | provision::Failure::ClaimExists) => Ok(Action::await_change()),
             Err(failure @ (provision::Failure::Taken(_) | provision::Failure::DirectoryExists(_))) => {
-                Ok(self.refuse(claim, failure.to_string()).await)
+                Ok(self.refuse(claim, failure.to_string()))
             }
             Err(failure) => Err(failure.into()),
         }
     }
 
     /// In the words that the webhook would have used.
-    async fn refuse(&self, claim: &Claim, why: String) -> Action {
-        self.events.tell_claim(claim, reason::REFUSED, why).await;
+    fn refuse(&self, claim: &Claim, why: String) -> Action {
+        self.events.tell_claim(claim, reason::REFUSED, why);
         Action::requeue(REFUSED_PAUSE)
     }
 }

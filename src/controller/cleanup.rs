@@ -45,8 +45,8 @@ impl Volumes {
         };
         match end {
             End::Quiet => {}
-            End::Done(reason, note) => self.events.done(volume, reason, note).await,
-            End::Odd(reason, note) => self.events.warn(volume, reason, reason, note).await,
+            End::Done(reason, note) => self.events.done(volume, reason, note),
+            End::Odd(reason, note) => self.events.warn(volume, reason, reason, note),
         }
         crash::point(Point::DirectoryDone);
         fence::release(&self.api(), volume).await?;
