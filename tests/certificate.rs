@@ -1,6 +1,7 @@
 //! The webhook's certificate and its path: made, shared, renewed, replaced, without a review that fails.
 
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,7 +10,8 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
-use kube::api::DeleteParams;
+use kube::api::{DeleteParams, Patch, PatchParams};
+use serde_json::{Value, json};
 
 use crate::support::bed::Bed;
 use crate::support::bindery::Bindery;
@@ -97,10 +99,10 @@ async fn a_certificate_near_its_end_is_renewed_under_load_without_a_failed_revie
 }
 
 #[tokio::test]
-async fn a_lost_secret_is_made_anew_without_a_failed_review() {
+async fn a_lost_secret_is_written_again_without_a_failed_review() {
     let bindery = Bindery::start(&[]).await;
     let scene = Scene::of(&bindery.provisioner).await;
-    let before = text(&secret(&bindery).await.unwrap(), "token");
+    let before = secret(&bindery).await.unwrap();
     let stop = AtomicBool::new(false);
     let lost = async {
         secrets()
@@ -108,19 +110,32 @@ async fn a_lost_secret_is_made_anew_without_a_failed_review() {
             .delete(&bindery.name, &DeleteParams::default())
             .await
             .unwrap();
-        let made = eventually("there is a new one", async || secret(&bindery).await).await;
-        assert_ne!(text(&made, "token"), before);
-        eventually("the API server is told the new path", async || {
-            registered(&bindery)
-                .await
-                .1
-                .ends_with(&text(&made, "token"))
-                .then_some(())
-        })
-        .await;
+        let again = eventually("it is there again", async || secret(&bindery).await).await;
+        assert_eq!(again.data, before.data);
+        assert_ne!(again.metadata.uid, before.metadata.uid);
         stop.store(true, Ordering::Relaxed);
     };
     tokio::join!(lost, load(&bindery, &scene, &stop));
+    bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn a_secret_that_was_spoilt_is_made_anew_and_the_api_server_is_told() {
+    let bindery = Bindery::start(&[]).await;
+    let scene = Scene::of(&bindery.provisioner).await;
+    let before = text(&secret(&bindery).await.unwrap(), "token");
+    let spoilt = Patch::Merge(json!({"stringData": {"tls.key": "not a key"}}));
+    let parameters = PatchParams::default();
+    secrets()
+        .await
+        .patch(&bindery.name, &parameters, &spoilt)
+        .await
+        .unwrap();
+    eventually("the API server is told another path", async || {
+        (!registered(&bindery).await.1.ends_with(&before)).then_some(())
+    })
+    .await;
+    scene.bound(scene.claim("data")).await;
     bindery.unregister().await;
 }
 
@@ -242,4 +257,47 @@ async fn where_the_api_server_shows_a_certificate_nobody_else_may_call() {
     );
     assert_eq!(caller().showing(as_name("apiserver")).get(&url).await.unwrap(), 405);
     bindery.unregister().await;
+}
+
+/// Standard output of a command that must succeed.
+fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn the_objects_for_cert_manager_are_what_its_definitions_ask_for_and_the_files_are_those_of_its_secret() {
+    let kubectl = || Command::new(std::env::var("KUBECTL").unwrap());
+    let definitions = std::env::var("DEFINITIONS").unwrap();
+    run(kubectl().args(["apply", "--server-side", "-f", &definitions]));
+    run(kubectl().args(["wait", "--for=condition=Established", "-f", &definitions]));
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/certs/cert-manager");
+    let applied = run(kubectl().args([
+        "apply",
+        "--dry-run=server",
+        "--validate=strict",
+        "-o",
+        "json",
+        "-k",
+        folder,
+    ]));
+    let applied: Value = serde_json::from_str(&applied).unwrap();
+    let of_kind = |kind: &str| {
+        let items = applied["items"].as_array().unwrap().iter();
+        items.filter(|item| item["kind"] == kind).collect::<Vec<_>>()
+    };
+    assert_eq!((of_kind("Issuer").len(), of_kind("Certificate").len()), (2, 2));
+    let pod = &of_kind("Deployment")[0]["spec"]["template"]["spec"];
+    let secret = &pod["volumes"][0]["secret"]["secretName"];
+    assert!(
+        of_kind("Certificate")
+            .iter()
+            .any(|certificate| certificate["spec"]["secretName"] == *secret)
+    );
+    let place = pod["containers"][0]["volumeMounts"][0]["mountPath"].as_str().unwrap();
+    let args = pod["containers"][0]["args"].to_string();
+    for flag in ["--tls-cert", "--tls-key", "--tls-ca"] {
+        assert!(args.contains(&format!("\"{flag}={place}/")), "{args}");
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! Trigger: the Secret changes or goes, something is due ([`super::due`]), or a file has changed. Every replica does this:
 //! each write is made on the very Secret that was judged, so of several that are due at the same time one wins, and the
-//! others read what it wrote. A Secret that is lost is made anew, and what was in it is trusted for a while longer.
+//! others read what it wrote. A Secret that is lost is written again, as it is remembered.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -168,14 +168,16 @@ impl Own {
                 );
             }
             let read = found.as_ref().and_then(State::read);
-            let state = read
-                .clone()
-                .filter(|state| !first || state.names == self.names.join(","));
+            // What was lost is remembered here: the API server trusts it still.
+            let known = if found.is_none() { before.cloned() } else { read.clone() };
+            let of_names = |state: &State| !first || state.names == self.names.join(",");
+            let state = known.filter(|state| of_names(state) && self.config(&state.serving, None).is_ok());
             let now = Timestamp::now();
             let serving = state.as_ref().and_then(|state| state.serving.span());
             let next = state.as_ref().and_then(|state| state.next.as_ref()?.0.span());
-            let (made, what) = match (due(serving, next, now), &state) {
-                (Due::At(at), Some(state)) => return Ok((state.clone(), at)),
+            let (made, what) = match (due(serving, next, now), state) {
+                (Due::At(at), Some(state)) if found.is_some() => return Ok((state, at)),
+                (Due::At(_), Some(state)) => (state, "wrote the webhook's certificate down again: its Secret was gone"),
                 (Due::Stage, Some(state)) => (state.stage(self.life, now)?, "announced the webhook's next certificate"),
                 (Due::Promote, Some(state)) => (state.promote(), "serves the webhook's next certificate"),
                 (Due::Make, _) | (_, None) => {
