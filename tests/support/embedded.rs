@@ -11,7 +11,7 @@ use std::io::ErrorKind;
 use std::net::{IpAddr, TcpListener};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use async_trait::async_trait;
@@ -84,36 +84,27 @@ impl Drop for Embedded {
 
 /// A directory as a file system. A file's handle is its number.
 struct Tree {
-    top: PathBuf,
     root: u64,
-    /// Where a file was seen last: the directory that it is in, and its name there.
-    seen: Mutex<HashMap<u64, (u64, String)>>,
+    /// Where each file was seen last.
+    seen: Mutex<HashMap<u64, PathBuf>>,
 }
 
 impl Tree {
     fn new(top: PathBuf) -> Self {
         let root = fs::metadata(&top).expect("a directory").ino();
         Self {
-            top,
             root,
-            seen: Mutex::default(),
+            seen: Mutex::new(HashMap::from([(root, top)])),
         }
+    }
+
+    fn seen(&self) -> MutexGuard<'_, HashMap<u64, PathBuf>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The path of a file, if it is still there, and what it is.
     fn find(&self, file: u64) -> FsResult<(PathBuf, Metadata)> {
-        let mut names = Vec::new();
-        let mut at = file;
-        {
-            let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            while at != self.root {
-                let (above, name) = seen.get(&at).ok_or(FsError::Stale)?;
-                names.push(name.clone());
-                at = *above;
-            }
-        }
-        let mut path = self.top.clone();
-        path.extend(names.iter().rev());
+        let path = self.seen().get(&file).cloned().ok_or(FsError::Stale)?;
         match fs::symlink_metadata(&path) {
             Ok(metadata) if metadata.ino() == file => Ok((path, metadata)),
             _ => Err(FsError::Stale),
@@ -124,11 +115,11 @@ impl Tree {
         Ok(self.find(file)?.0)
     }
 
-    /// Notes where a file is.
-    fn see(&self, parent: u64, name: &str, metadata: &Metadata) -> u64 {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.insert(metadata.ino(), (parent, name.to_owned()));
-        metadata.ino()
+    /// The file at a path, from now on known to be there.
+    fn see(&self, path: PathBuf) -> FsResult<u64> {
+        let file = fs::symlink_metadata(&path).map_err(fault)?.ino();
+        self.seen().insert(file, path);
+        Ok(file)
     }
 }
 
@@ -153,13 +144,15 @@ impl FileSystem for Tree {
     }
 
     async fn lookup(&self, _: &RequestContext, parent: &u64, name: &str) -> FsResult<u64> {
-        let found = fs::symlink_metadata(self.path(*parent)?.join(name)).map_err(fault)?;
-        Ok(self.see(*parent, name, &found))
+        self.see(self.path(*parent)?.join(name))
     }
 
     async fn parent(&self, _: &RequestContext, directory: &u64) -> FsResult<Option<u64>> {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(seen.get(directory).map(|(above, _)| *above))
+        if *directory == self.root {
+            return Ok(None);
+        }
+        let path = self.path(*directory)?;
+        path.parent().map(|above| self.see(above.to_owned())).transpose()
     }
 
     async fn readdir(
@@ -170,8 +163,9 @@ impl FileSystem for Tree {
         most: u32,
         _: bool,
     ) -> FsResult<DirPage<u64>> {
-        let entries = fs::read_dir(self.path(*directory)?).map_err(fault)?;
-        let mut names: Vec<_> = entries
+        let path = self.path(*directory)?;
+        let mut names: Vec<_> = fs::read_dir(&path)
+            .map_err(fault)?
             .filter_map(|entry| {
                 let entry = entry.ok()?;
                 Some((entry.file_name().into_string().ok()?, entry.metadata().ok()?))
@@ -181,13 +175,17 @@ impl FileSystem for Tree {
         // A cookie is the place of the next entry, and never 1 or 2, which mean nothing.
         let begin = usize::try_from(cookie.saturating_sub(2)).unwrap_or(usize::MAX);
         let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let mut seen = self.seen();
         let page: Vec<_> = (3 + cookie.saturating_sub(2)..)
             .zip(names.iter().skip(begin).take(most))
-            .map(|(cookie, (name, metadata))| DirEntry {
-                name: name.clone(),
-                handle: self.see(*directory, name, metadata),
-                cookie,
-                attrs: Some(attributes(metadata)),
+            .map(|(cookie, (name, metadata))| {
+                seen.insert(metadata.ino(), path.join(name));
+                DirEntry {
+                    name: name.clone(),
+                    handle: metadata.ino(),
+                    cookie,
+                    attrs: Some(attributes(metadata)),
+                }
             })
             .collect();
         Ok(DirPage {
@@ -216,7 +214,7 @@ impl FileSystem for Tree {
         }
         let path = self.path(*parent)?.join(name);
         fs::create_dir(&path).map_err(fault)?;
-        let handle = self.see(*parent, name, &fs::symlink_metadata(&path).map_err(fault)?);
+        let handle = self.see(path)?;
         let attrs = self.setattr(context, &handle, &request.attrs).await?;
         Ok(CreateResult { handle, attrs })
     }
@@ -233,9 +231,16 @@ impl FileSystem for Tree {
     }
 
     async fn rename(&self, _: &RequestContext, from: &u64, name: &str, to: &u64, new_name: &str) -> FsResult<()> {
-        let target = self.path(*to)?.join(new_name);
-        fs::rename(self.path(*from)?.join(name), &target).map_err(fault)?;
-        self.see(*to, new_name, &fs::symlink_metadata(target).map_err(fault)?);
+        let (from, to) = (self.path(*from)?.join(name), self.path(*to)?.join(new_name));
+        fs::rename(&from, &to).map_err(fault)?;
+        // Its own handle, and those of all below it, go with it.
+        for path in self.seen().values_mut() {
+            if *path == from {
+                path.clone_from(&to);
+            } else if let Ok(below) = path.strip_prefix(&from) {
+                *path = to.join(below);
+            }
+        }
         Ok(())
     }
 
