@@ -20,7 +20,6 @@ use kube::runtime::reflector::ObjectRef;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
-use uuid::Uuid;
 
 use super::backlog;
 use super::failure::{self, Pauses, fault};
@@ -33,7 +32,7 @@ use crate::policy::class::{Class, Defaults};
 use crate::policy::decide::{Decision, Facts, Verdict, decide};
 use crate::provision::{self, Provisioner};
 use crate::storage::guard::Outages;
-use crate::volume::{NewVolume, Volume};
+use crate::volume::{NewVolume, Volume, is_for};
 
 /// Time for one claim. Nobody waits for it at a terminal.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -196,7 +195,7 @@ impl CatchUp {
             return done;
         }
         let Some(class_name) = &stored.class else { return done };
-        let mut server = None;
+        let mut entered = None;
         let (class, _pass) = loop {
             let Some(class) = cluster.class(class_name).await? else {
                 return done;
@@ -207,7 +206,7 @@ impl CatchUp {
             // A class with mistakes has no share; its claims are refused soon enough. One that was made anew while they
             // waited may have another.
             let share = Class::read(&class, &self.defaults).map_or(String::new(), |class| class.share.to_string());
-            if let Some((before, pass)) = server.take()
+            if let Some((before, pass)) = entered.take()
                 && before == share
             {
                 break (class, pass);
@@ -216,7 +215,7 @@ impl CatchUp {
             let Some(pass) = self.term.stop.run_until_cancelled(turn).await else {
                 return Err(Failure::Stopping);
             };
-            server = Some((share, pass));
+            entered = Some((share, pass));
         };
         if !self.term.holds() {
             return Err(Failure::Stopping);
@@ -237,14 +236,8 @@ impl CatchUp {
     async fn provide(&self, claim: &Claim, name: &str, class: &StorageClass) -> Result<Action, Failure> {
         let us = &self.provisioner.us;
         let store = self.provisioner.cluster.volumes.store();
-        let names = |volume: &PersistentVolume| {
-            let meant = volume.spec.as_ref().and_then(|spec| spec.claim_ref.as_ref());
-            meant.is_some_and(|meant| {
-                meant.name.as_deref() == Some(name) && meant.namespace.as_ref() == Some(&claim.namespace)
-            })
-        };
         let earlier = store.find(|volume| {
-            names(volume) && {
+            is_for(volume, &claim.namespace, name) && {
                 let volume = Volume::read(volume);
                 volume.maker.as_ref() == Some(&**us) && volume.awaits(&claim.namespace, name)
             }
@@ -307,8 +300,7 @@ impl CatchUp {
             volume,
             defaults: &self.defaults,
             us: &self.provisioner.us,
-            // Every object of the API has one.
-            fresh: claim.uid.parse().unwrap_or_else(|_| Uuid::new_v4()),
+            fresh: claim.seed(),
         }))
     }
 

@@ -296,7 +296,7 @@ impl Volumes {
 
     /// Directories are touched on a live look at the volume only: the watch may be behind our own last step.
     async fn dispose_live(&self, name: &str) -> Result<(), Failure> {
-        let Some(volume) = self.api().get_opt(name).await?.as_ref().map(Volume::read) else {
+        let Some(volume) = self.cluster.volume(name).await? else {
             return Ok(());
         };
         match self.plan(&volume).await? {

@@ -2,6 +2,7 @@
 
 pub mod bed;
 pub mod bindery;
+pub mod caller;
 pub mod embedded;
 pub mod kind;
 pub mod mount;
