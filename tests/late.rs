@@ -1,12 +1,15 @@
 //! Steps that come too late: they hit what belongs to somebody else by then, and are undone.
 
+use k8s_openapi::api::core::v1::ResourceQuota;
+use kube::Api;
+use kube::api::{DeleteParams, PostParams};
 use serde_json::json;
 
 use crate::replicas::holder;
 use crate::support::bindery::Bindery;
 use crate::support::nfs::Ganesha;
 use crate::support::relay::{Fate, Relay};
-use crate::support::scene::{Scene, mark, volume_name};
+use crate::support::scene::{Scene, from, mark, volume_name};
 use crate::support::wait::eventually;
 
 /// A RENAME of a leader that is paused then reaches the server when another replica has finished the volume, and a later
@@ -75,4 +78,75 @@ async fn a_rename_that_comes_late_is_undone_by_another_when_the_leader_that_was_
         first.kill();
     })
     .await;
+}
+
+/// RESTOREFH, then REMOVE: the end of a COMPOUND that removes an empty directory, and of no other.
+const RMDIR: &str = "\0\0\0\x1f\0\0\0\x1c";
+
+/// A REMOVE of a leader that is paused then, which was to take away the directory of a claim that never came, reaches the
+/// server when a later volume has that directory, still empty.
+async fn a_late_rmdir(fate: Fate) {
+    let server = Ganesha::start_patient();
+    let relay = Relay::to(&server);
+    let nfs_server = format!("--nfs-server={}", relay.address());
+    let first = Bindery::start(&[&nfs_server, "--orphan-grace=1s"]).await;
+    let parameters = json!({
+        "subDir": "${pvc.metadata.namespace}-${pvc.metadata.name}",
+        "existingDirectory": "adopt",
+    });
+    let scene = Scene::of_with(&first.provisioner, json!({"parameters": parameters})).await;
+    let leader = eventually("somebody leads", async || holder(&first, &scene).await).await;
+    let second = first.replica().await;
+    let quotas: Api<ResourceQuota> = Api::namespaced(scene.client.clone(), &scene.name);
+    let quota = json!({"metadata": {"name": "none"}, "spec": {"hard": {"persistentvolumeclaims": "0"}}});
+    quotas.create(&PostParams::default(), &from(quota)).await.unwrap();
+    eventually("the quota counts", async || {
+        quotas.get("none").await.unwrap().status?.hard.map(drop)
+    })
+    .await;
+
+    relay.plan(RMDIR, 0, 1, fate);
+    scene.refused(scene.claim("data")).await;
+    eventually("the REMOVE is on its way", async || (relay.met() == 1).then_some(())).await;
+    first.pause();
+    let old = scene.own_volumes().await.remove(0);
+    let path = server.export_dir().join(mark(&old, "sub-dir").unwrap());
+    // The other replica finds nothing to remove, and the next volume the very directory.
+    let aside = path.with_extension("aside");
+    std::fs::rename(&path, &aside).unwrap();
+    eventually("another leads", async || {
+        holder(&first, &scene).await.filter(|next| *next != leader)
+    })
+    .await;
+    scene.until_gone(&old).await;
+    first.unregister().await;
+    std::fs::rename(&aside, &path).unwrap();
+    quotas.delete("none", &DeleteParams::default()).await.unwrap();
+    eventually("the quota is forgotten", async || {
+        scene.create(scene.claim("data")).await.ok()
+    })
+    .await;
+    let (_, new) = scene.until_bound("data").await;
+    assert_eq!(volume_name(&old), volume_name(&new));
+
+    relay.go_on();
+    eventually("the REMOVE has hit the later volume", async || {
+        (!path.exists()).then_some(())
+    })
+    .await;
+    first.resume();
+    eventually("it is made again", async || path.exists().then_some(())).await;
+    let ready = scene.until_bound("data").await.1;
+    assert!(mark(&ready, "directory-id").is_some());
+    drop(second);
+}
+
+#[tokio::test]
+async fn an_empty_directory_that_a_late_call_removes_is_made_again() {
+    a_late_rmdir(Fate::Held).await;
+}
+
+#[tokio::test]
+async fn an_empty_directory_that_a_late_call_removes_is_made_again_when_nobody_hears_of_it() {
+    a_late_rmdir(Fate::HeldAnswerLost).await;
 }

@@ -1,5 +1,6 @@
-//! The promises of [`Storage`], as each kind of it keeps them on a real server. The tests in `v3` and `v4` are the same; those
-//! beside them are about what only one of the kinds has.
+//! The promises of [`Storage`], as each kind of it keeps them on a real server. The tests in `v4`, `v4_1`, `embedded`, `v3` and
+//! `mounted` are the same, as far as the list at the head of each file says that the kind can keep them; those beside
+//! them are about what only one of the kinds has.
 
 mod denials;
 mod directories;

@@ -84,12 +84,17 @@ impl Volumes {
         let removed = self
             .storage
             .remove_empty(&record.share, &record.directory, identity, Self::soon())
-            .await?;
-        if removed == Removed::Done && !self.still_leaves(volume).await? {
+            .await;
+        let may_be_gone = match &removed {
+            // Missing: also when the answer to this very call was lost, and it was asked again.
+            Ok(removed) => matches!(removed, Removed::Done | Removed::Missing),
+            Err(error) => error.outcome == Outcome::Unknown,
+        };
+        if may_be_gone && !self.still_leaves(volume).await? {
             self.make_again(volume).await?;
             return Err(Failure::Stopping);
         }
-        Ok(removed)
+        Ok(removed?)
     }
 
     /// Whether the very volume is still there to be cleaned up, by a live look.
@@ -156,7 +161,7 @@ impl Volumes {
         if now.uid != volume.uid && now.ready && !now.deleting {
             tracing::warn!(
                 volume = now.name,
-                "its directory, in which nothing was, was removed with an earlier volume's: it is made again"
+                "its directory, in which nothing was, may have been removed with an earlier volume's: it is made again"
             );
             let unready =
                 json!({"metadata": {"annotations": {mark::READY: Value::Null, mark::DIRECTORY_ID: Value::Null}}});

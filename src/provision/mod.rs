@@ -71,12 +71,21 @@ pub enum Failure {
     Storage(#[from] StorageError),
     /// The API server.
     #[error(
-        "the API server refused Bindery's request to {0}: {1}; try again, and tell an administrator if it stays so"
+        "the API server refused Bindery's request to {0}: {why}; try again, and tell an administrator if it stays so",
+        why = said(.1)
     )]
     Api(&'static str, kube::Error),
     /// The API server was too slow.
     #[error("the API server did not answer Bindery's request to {0} in time; try again")]
     ApiSilent(&'static str),
+}
+
+/// In the API server's own words, where it has said something.
+fn said(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        other => other.to_string(),
+    }
 }
 
 impl Failure {
@@ -286,5 +295,22 @@ impl Provisioner {
             Ok(Err(error)) => Err(Failure::Api(what, error)),
             Err(_) => Err(Failure::ApiSilent(what)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    #[test]
+    fn what_the_api_server_refused_is_told_in_its_own_words() {
+        let said = Status::failure("error reading from server: EOF", "InternalError").boxed();
+        assert_eq!(
+            Failure::Api("create a PersistentVolume", kube::Error::Api(said)).to_string(),
+            "the API server refused Bindery's request to create a PersistentVolume: error reading from server: EOF; try \
+             again, and tell an administrator if it stays so"
+        );
     }
 }

@@ -227,7 +227,7 @@ impl<'a> World<'a> {
         let archived = places.iter().all(|place| place.starts_with(ARCHIVED));
         let once = places.len() == 1;
         // The next claim of that name had it, and its own fate was that of what it found.
-        let adopted = tenant.class == Class::LayoutRetain
+        let adopted = (tenant.class == Class::LayoutRetain || tenant.left)
             && match places {
                 [] => self.all.tried(&tenant.slot, Class::LayoutDelete, Some(tenant.since)),
                 _ => once,

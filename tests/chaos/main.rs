@@ -1,8 +1,8 @@
 //! `make chaos`: users who create and delete claims while everything that serves them is killed, paused and started again
 //! at random; then all is left alone, and nothing may be lost and nothing left over.
 //!
-//! Two replicas of Bindery, the NFS server and the API server fail, each by a timetable of its own, all of them drawn from
-//! one seed. `SEED` replays operations and faults at the same times; what they meet differs, since processes
+//! Two replicas of Bindery, the NFS server, the API server, etcd and the controller manager fail, each by a timetable of its
+//! own, all of them drawn from one seed. `SEED` replays operations and faults at the same times; what they meet differs, since processes
 //! take their own time. `MINUTES` is how long that goes on.
 
 #[path = "../support/bed.rs"]
@@ -73,8 +73,15 @@ async fn run(seed: u64, length: Duration, tally: &Arc<Tally>) -> Result<()> {
     let client = bed.admin().await;
     let (first, first_url) = Process::replica(Part::First, Arc::clone(tally))?;
     let (second, second_url) = Process::replica(Part::Second, Arc::clone(tally))?;
-    let nfs = Process::of_the_bed(Part::Nfs, "nfs", Arc::clone(tally))?;
-    let api_server = Process::of_the_bed(Part::ApiServer, "apiserver", Arc::clone(tally))?;
+    let mut processes = vec![first, second];
+    for (part, name) in [
+        (Part::Nfs, "nfs"),
+        (Part::ApiServer, "apiserver"),
+        (Part::Etcd, "etcd"),
+        (Part::ControllerManager, "kcm"),
+    ] {
+        processes.push(Process::of_the_bed(part, name, Arc::clone(tally))?);
+    }
     stage::set(&client, [&first_url, &second_url]).await?;
 
     let schedule = Schedule::new(seed, length);
@@ -84,7 +91,8 @@ async fn run(seed: u64, length: Duration, tally: &Arc<Tally>) -> Result<()> {
     let began = Instant::now();
     // They live on when the faults are over.
     let mut suffering = tokio::task::JoinSet::new();
-    for (part, process) in Part::ALL.into_iter().zip([first, second, nfs, api_server]) {
+    for process in processes {
+        let part = process.part();
         let its = schedule.faults.iter().filter(|fault| fault.part == part).copied();
         suffering.spawn(process.suffer(its.collect(), began));
     }

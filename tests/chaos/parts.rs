@@ -1,4 +1,4 @@
-//! The processes that fail: two replicas of Bindery, the bed's NFS server and its API server.
+//! The processes that fail: two replicas of Bindery, and the bed's NFS server, API server, etcd and controller manager.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -53,8 +53,8 @@ impl Process {
             "--namespace=bindery".to_owned(),
             format!("--nfs-server={}", bed.server),
             format!("--nfs-share={}", bed.share),
-            // Above what a review and the longest standstill of the API server may take together.
-            "--orphan-grace=20s".to_owned(),
+            // Above what the longest request (34 s) and the longest standstill of the API server may take together.
+            "--orphan-grace=60s".to_owned(),
             "--retention-interval=3s".to_owned(),
             "--log=info,kube=warn,bindery=debug".to_owned(),
         ];
@@ -87,6 +87,11 @@ impl Process {
             child: None,
             tally,
         })
+    }
+
+    /// What it is.
+    pub fn part(&self) -> Part {
+        self.part
     }
 
     /// Lets these faults come to it, one after the other, and keeps it running in between, until `ends` and then for as

@@ -76,11 +76,22 @@ pub enum Part {
     Nfs,
     /// The API server.
     ApiServer,
+    /// What the API server keeps everything in: requests stand still in the API server, or fail, as long as it is away.
+    Etcd,
+    /// What binds claims, releases volumes and empties namespaces.
+    ControllerManager,
 }
 
 impl Part {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::First, Self::Second, Self::Nfs, Self::ApiServer];
+    /// All of them. A new one comes last: the faults of a part are drawn by its place.
+    pub const ALL: [Self; 6] = [
+        Self::First,
+        Self::Second,
+        Self::Nfs,
+        Self::ApiServer,
+        Self::Etcd,
+        Self::ControllerManager,
+    ];
 }
 
 /// Something that happens to a part.
@@ -162,8 +173,9 @@ fn faults_of(random: &mut Random, part: Part, length: Duration) -> Vec<Fault> {
     loop {
         at += match part {
             Part::First | Part::Second | Part::Nfs => random.millis(1_000..12_000),
-            // It needs seconds to start, and nothing happens without it.
+            // They need seconds to start, and nothing happens without them.
             Part::ApiServer => random.millis(12_000..40_000),
+            Part::Etcd | Part::ControllerManager => random.millis(15_000..50_000),
         };
         if at >= length {
             return faults;
@@ -179,9 +191,9 @@ fn faults_of(random: &mut Random, part: Part, length: Duration) -> Vec<Fault> {
         let long = random.percent(25);
         let lasts = match (kind, part) {
             (Kind::CrashAt(_), _) => random.millis(3_000..10_000),
-            // A request that stood still in it for longer than the orphan's grace would bring in a claim whose volume is
-            // gone: the grace must be longer than the longest request, and here it is short.
-            (_, Part::ApiServer) => random.millis(500..5_000),
+            // No longer: replicas have an `--orphan-grace` that is longer than the longest request and this together.
+            (Kind::Pause, Part::ApiServer | Part::Etcd) if long => random.millis(5_000..20_000),
+            (_, Part::ApiServer | Part::Etcd) => random.millis(500..5_000),
             // Longer than the Lease.
             (Kind::Pause, _) if long => random.millis(16_000..25_000),
             (Kind::Pause, _) => random.millis(200..6_000),

@@ -41,6 +41,9 @@ pub struct Tenant {
     /// The class that the volume was made for: another than the claim's where the controller manager has bound what was
     /// made for an earlier claim of that name, before Bindery could make the claim's own class count.
     pub made_for: Option<Class>,
+    /// The volume was made for another class and had adopted its directory: what lay in it before is not this claim's to
+    /// lose, so Bindery leaves it where it is, whatever the claim's class says.
+    pub left: bool,
     /// When it wrote.
     pub since: Instant,
 }
@@ -48,7 +51,9 @@ pub struct Tenant {
 impl Tenant {
     /// Whether this is what becomes of its data: what its class says, or that of the claim that its volume was made for.
     pub fn may_be(&self, fate: Fate) -> bool {
-        self.class.fate() == fate || self.made_for.is_some_and(|class| class.fate() == fate)
+        self.class.fate() == fate
+            || self.made_for.is_some_and(|class| class.fate() == fate)
+            || self.left && fate == Fate::Kept
     }
 }
 
@@ -164,16 +169,22 @@ impl Tenants {
         if after.is_none_or(|after| after.uid() != volume.uid() || !is_of(&after, &uid)) {
             return Ok(Look::NotYet);
         }
+        let said = |key| volume.annotations().get(key).map(String::as_str);
+        let adopted = said(mark::DIRECTORY) == Some("adopted");
+        let class = class_of(claim).context("a class of ours")?;
+        let made_for = volume
+            .spec
+            .as_ref()
+            .and_then(|spec| Class::called(spec.storage_class_name.as_ref()?));
         let tenant = Tenant {
             slot: Slot {
                 namespace,
                 name: claim.name_any(),
             },
-            class: class_of(claim).context("a class of ours")?,
-            made_for: volume
-                .spec
-                .as_ref()
-                .and_then(|spec| Class::called(spec.storage_class_name.as_ref()?)),
+            class,
+            made_for,
+            // Bindery may have been here already, and have written the claim's own class on the volume.
+            left: adopted && (made_for != Some(class) || said(mark::ON_DELETE) == Some("retain")),
             volume: name,
             since: Instant::now(),
         };
@@ -181,10 +192,6 @@ impl Tenants {
             tally.operation("claims that Kubernetes bound to a volume of another class, seen so");
         }
         let held = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd()));
-        let adopted = volume
-            .annotations()
-            .get(mark::DIRECTORY)
-            .is_some_and(|origin| origin == "adopted");
         for other in files(&held)?.into_iter().filter(|other| *other != uid) {
             self.judge(&tenant, &other, adopted, tally);
         }

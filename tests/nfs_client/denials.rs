@@ -12,7 +12,7 @@ use super::{chmod, client, directory, make, mode, mode_of, soon};
 use crate::support::kind::{Kind, kept_by, options};
 use crate::support::nfs::{Ganesha, free_address};
 
-kept_by!([v4, v3] {
+kept_by!([v4, v4_1, v3] {
     an_export_that_squashes_root_is_named_as_such,
     an_owner_that_may_not_be_set_is_said_and_leaves_no_directory,
     an_ordinary_user_is_told_that_it_is_one,
@@ -24,6 +24,14 @@ kept_by!([v4, v3] {
     a_rename_into_nowhere_or_onto_something_moves_nothing,
     a_server_that_is_not_there_is_unreachable_at_once,
     what_is_no_nfs_server_is_said_to_be_none,
+});
+
+// It has neither exports nor users; the last two of the list above meet no server at all.
+kept_by!([embedded] {
+    a_share_that_is_not_exported_is_named,
+    a_link_or_a_file_on_the_way_is_never_followed,
+    a_link_in_the_path_of_a_share_is_not_followed,
+    a_rename_into_nowhere_or_onto_something_moves_nothing,
 });
 
 kept_by!([mounted] {
@@ -92,7 +100,7 @@ async fn a_read_only_export_is_named_as_such(kind: Kind) {
     // Version 4 shows the way to its exports as a tree that cannot be written.
     let (paths, way_out) = match kind {
         Kind::Mounted => kind.no_server(),
-        Kind::V4 => (
+        Kind::V4 | Kind::V4Minor1 | Kind::Embedded => (
             &["/readonly", "/"][..],
             "; if PATH is only a part of an export's path, name the whole path",
         ),
@@ -121,7 +129,7 @@ async fn an_export_that_wants_a_privileged_port_gets_one_or_the_message_says_so(
     let error = make(&unprivileged, &share, "b").await.unwrap_err();
     let said = match kind {
         Kind::Mounted => kind.no_server(),
-        Kind::V4 => {
+        Kind::V4 | Kind::V4Minor1 | Kind::Embedded => {
             "the server shows no /privileged to this host (NFS4ERR_NOENT at \"privileged\"). Check that it is exported to \
              this host, and that the path is what an NFSv4 client sees, without the path of an export with fsid=0."
                 .to_owned()
@@ -137,7 +145,7 @@ async fn an_export_that_wants_a_privileged_port_gets_one_or_the_message_says_so(
     );
     let fault = match kind {
         Kind::Mounted => kind.no_server(),
-        Kind::V4 => Fault::NoSuchShare,
+        Kind::V4 | Kind::V4Minor1 | Kind::Embedded => Fault::NoSuchShare,
         Kind::V3 => Fault::Denied,
     };
     assert_eq!(error, denial(fault, message));
@@ -150,7 +158,7 @@ async fn a_share_that_is_not_exported_is_named(kind: Kind) {
         let error = client.look_up(&share, &directory("a"), soon()).await.unwrap_err();
         let said = match kind {
             Kind::Mounted => kind.no_server(),
-            Kind::V4 => format!(
+            Kind::V4 | Kind::V4Minor1 | Kind::Embedded => format!(
                 "the server shows no {path} to this host (NFS4ERR_NOENT at \"{segment}\"). Check that it is exported to \
                  this host, and that the path is what an NFSv4 client sees, without the path of an export with fsid=0."
             ),
@@ -220,7 +228,7 @@ async fn a_link_in_the_path_of_a_share_is_not_followed(kind: Kind) {
     let error = make(&client, &share, "a").await.unwrap_err();
     let said = match kind {
         Kind::Mounted => kind.no_server(),
-        Kind::V4 => {
+        Kind::V4 | Kind::V4Minor1 | Kind::Embedded => {
             "\"link\" in the share's path is a file or a symbolic link. Name the directory that is exported.".to_owned()
         }
         Kind::V3 => format!(
@@ -284,7 +292,7 @@ async fn a_server_that_is_not_there_is_unreachable_at_once(kind: Kind) {
     let error = make(&client(), &nowhere, "a").await.unwrap_err();
     let said = match kind {
         Kind::Mounted => kind.no_server(),
-        Kind::V4 => format!(
+        Kind::V4 | Kind::V4Minor1 | Kind::Embedded => format!(
             "no connection to {address}:2049 (Connection refused (os error 111)). Check that the NFS server runs, and that \
              its port is open to this host."
         ),
@@ -327,7 +335,7 @@ async fn what_is_no_nfs_server_is_said_to_be_none(kind: Kind) {
         );
         let who = match kind {
             Kind::Mounted => kind.no_server(),
-            Kind::V4 => format!("on port 2049 of {address} does not keep to NFSv4"),
+            Kind::V4 | Kind::V4Minor1 | Kind::Embedded => format!("on port 2049 of {address} does not keep to NFSv4"),
             Kind::V3 => format!("as a portmapper on {address} does not keep to the protocol"),
         };
         let start = format!("cannot make directory a on {share}: what answers {who} (");

@@ -15,7 +15,7 @@ use super::{chmod, client, directory, give, soon};
 use crate::support::kind::{Kind, Server, kept_by};
 use crate::support::nfs::Ganesha;
 
-kept_by!([v4, v3] {
+kept_by!([v4, v4_1, v3] {
     a_tree_of_three_thousand_files_is_removed,
     a_tree_of_many_directories_and_a_deep_one_is_removed,
     links_in_a_tree_are_removed_and_what_they_point_to_is_not,
@@ -23,6 +23,15 @@ kept_by!([v4, v3] {
     directories_without_permissions_are_opened_by_their_owner,
     what_belongs_to_others_stays_and_is_named,
     a_tree_that_belongs_to_others_stays_and_is_named,
+    a_removal_that_runs_out_of_time_goes_on_where_it_stopped,
+    ; on_threads:
+    a_tree_that_fills_up_again_ends_by_the_deadline_and_is_removed_once_that_stops,
+});
+
+// It has no users, takes no names that are not UTF-8, and walks to every file from the top: not for the very deep one.
+kept_by!([embedded] {
+    a_tree_of_three_thousand_files_is_removed,
+    links_in_a_tree_are_removed_and_what_they_point_to_is_not,
     a_removal_that_runs_out_of_time_goes_on_where_it_stopped,
     ; on_threads:
     a_tree_that_fills_up_again_ends_by_the_deadline_and_is_removed_once_that_stops,

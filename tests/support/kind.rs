@@ -9,14 +9,20 @@ use bindery::policy::directory::{NfsVersion, Share};
 use bindery::storage::Storages;
 use bindery::storage::nfs::NfsOptions;
 
+use super::embedded::Embedded;
 use super::mount::Mount;
 use super::nfs::{Ganesha, share};
 
 /// See the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// `NFSv4.2` or 4.1: late calls are fenced off, and a rename is tied to what is meant.
+    /// `NFSv4.2`: late calls are fenced off, and a rename is tied to what is meant.
     V4,
+    /// The same in `NFSv4.1`, by a server that speaks no other: the client comes with 4.2, and falls back.
+    V4Minor1,
+    /// `NFSv4.1` by a server of other people's making, see [`super::embedded`]. It has no exports and asks nobody who they are:
+    /// the tests of squashed, read-only and privileged shares and of users that are not root are not for it.
+    Embedded,
     /// `NFSv3`.
     V3,
     /// A file system in memory, mounted for Bindery. It has no server: the tests of outages and denials are not for it.
@@ -27,6 +33,8 @@ pub enum Kind {
 pub trait Server {
     /// `/export`, `/squashed` (root is nobody), `/readonly` or `/privileged` (wants a source port below 1024).
     fn share(&self, path: &str) -> Share;
+    /// Where it listens, for a relay.
+    fn address(&self) -> IpAddr;
     /// The directory behind one of them, by its name without the slash.
     fn dir_of(&self, export: &str) -> PathBuf;
     /// The directory behind `/export`.
@@ -40,14 +48,36 @@ impl Server for Ganesha {
         Self::share(self, path)
     }
 
+    fn address(&self) -> IpAddr {
+        Self::address(self)
+    }
+
     fn dir_of(&self, export: &str) -> PathBuf {
         Self::dir_of(self, export)
+    }
+}
+
+impl Server for Embedded {
+    fn share(&self, path: &str) -> Share {
+        share(Server::address(self), path)
+    }
+
+    fn address(&self) -> IpAddr {
+        Self::address(self)
+    }
+
+    fn dir_of(&self, export: &str) -> PathBuf {
+        self.path().join(export)
     }
 }
 
 impl Server for Mount {
     fn share(&self, path: &str) -> Share {
         Self::share(path)
+    }
+
+    fn address(&self) -> IpAddr {
+        Kind::Mounted.no_server()
     }
 
     fn dir_of(&self, export: &str) -> PathBuf {
@@ -64,20 +94,24 @@ impl Kind {
 
     /// A server, and a client that is this user there.
     pub fn start_as(self, uid: u32) -> (Box<dyn Server>, Storages) {
-        if self == Self::Mounted {
-            let mount = Mount::memory();
-            let storage = mount.storage();
-            return (Box::new(mount), client_as(uid).with_mounted(storage));
+        match self {
+            Self::Mounted => {
+                let mount = Mount::memory();
+                let storage = mount.storage();
+                (Box::new(mount), client_as(uid).with_mounted(storage))
+            }
+            Self::Embedded => (Box::new(Embedded::start()), client_as(uid)),
+            Self::V4 | Self::V4Minor1 | Self::V3 => (Box::new(self.ganesha()), client_as(uid)),
         }
-        (Box::new(self.ganesha()), client_as(uid))
     }
 
-    /// A server that can be killed, frozen, and hidden behind a relay.
+    /// A server that can be killed, frozen and started again.
     pub fn ganesha(self) -> Ganesha {
         match self {
             Self::V4 => Ganesha::start(),
+            Self::V4Minor1 => Ganesha::start_v4_1(),
             Self::V3 => Ganesha::start_v3(),
-            Self::Mounted => self.no_server(),
+            Self::Embedded | Self::Mounted => self.no_server(),
         }
     }
 
@@ -89,7 +123,7 @@ impl Kind {
     /// A share of a server that the test plays itself.
     pub fn share(self, server: IpAddr, path: &str) -> Share {
         share(server, path).over(match self {
-            Self::V4 => NfsVersion::V4,
+            Self::V4 | Self::V4Minor1 | Self::Embedded => NfsVersion::V4,
             Self::Mounted => self.no_server(),
             Self::V3 => NfsVersion::V3,
         })
@@ -98,7 +132,7 @@ impl Kind {
     /// The port that a client comes to first.
     pub fn first_port(self) -> u16 {
         match self {
-            Self::V4 => 2049,
+            Self::V4 | Self::V4Minor1 | Self::Embedded => 2049,
             Self::Mounted => self.no_server(),
             Self::V3 => 111,
         }
@@ -109,7 +143,7 @@ impl Kind {
         match (self, name) {
             (Self::Mounted, "ACCESS") => "EACCES".to_owned(),
             (Self::Mounted, name) => format!("E{name}"),
-            (Self::V4, name) => format!("NFS4ERR_{name}"),
+            (Self::V4 | Self::V4Minor1 | Self::Embedded, name) => format!("NFS4ERR_{name}"),
             (Self::V3, "ACCESS") => "NFS3ERR_ACCES".to_owned(),
             (Self::V3, "DELAY") => "NFS3ERR_JUKEBOX".to_owned(),
             (Self::V3, name) => format!("NFS3ERR_{name}"),
@@ -137,6 +171,8 @@ pub fn options(uid: u32) -> NfsOptions {
 macro_rules! kept_by {
     ([$($kind:ident),*] $tests:tt) => { $($crate::support::kind::kept_by!(@$kind $tests);)* };
     (@v4 $tests:tt) => { mod v4 { $crate::support::kind::kept_by!(@tests V4 $tests); } };
+    (@v4_1 $tests:tt) => { mod v4_1 { $crate::support::kind::kept_by!(@tests V4Minor1 $tests); } };
+    (@embedded $tests:tt) => { mod embedded { $crate::support::kind::kept_by!(@tests Embedded $tests); } };
     (@v3 $tests:tt) => { mod v3 { $crate::support::kind::kept_by!(@tests V3 $tests); } };
     (@mounted $tests:tt) => { mod mounted { $crate::support::kind::kept_by!(@tests Mounted $tests); } };
     (@tests $kind:ident { $($test:ident,)* $(; on_threads: $($threads:ident,)*)? }) => {

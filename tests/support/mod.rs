@@ -3,6 +3,7 @@
 pub mod bed;
 pub mod bindery;
 pub mod caller;
+pub mod embedded;
 pub mod kind;
 pub mod mount;
 pub mod network;

@@ -27,28 +27,36 @@ pub struct Ganesha {
     network: Option<Network>,
     /// In seconds: so long a client may be silent before it has lost its sessions.
     lease: u32,
+    /// The minor versions of version 4 that it speaks.
+    minors: &'static str,
 }
 
 /// As `tests/bed/nfs-server` has it.
 const LEASE: u32 = 10;
+const MINORS: &str = "0, 1, 2";
 
 impl Ganesha {
     /// Starts a server and waits until it takes connections.
     pub fn start() -> Self {
-        Self::start_in(None, LEASE)
+        Self::start_in(None, LEASE, MINORS)
+    }
+
+    /// Starts a server that speaks `NFSv4.1` alone.
+    pub fn start_v4_1() -> Self {
+        Self::start_in(None, LEASE, "1")
     }
 
     /// Starts a server that remembers silent clients as long as servers usually do.
     pub fn start_patient() -> Self {
-        Self::start_in(None, 90)
+        Self::start_in(None, 90, MINORS)
     }
 
     /// Starts a server whose shares are spoken to in version 3.
     pub fn start_v3() -> Self {
-        Self::start_in(Some(Network::new()), LEASE)
+        Self::start_in(Some(Network::new()), LEASE, MINORS)
     }
 
-    fn start_in(network: Option<Network>, lease: u32) -> Self {
+    fn start_in(network: Option<Network>, lease: u32, minors: &'static str) -> Self {
         // Below the bed, whose folder goes with all in it, also when this process is killed.
         let below = std::env::var_os("BINDERY_BED").map_or_else(std::env::temp_dir, PathBuf::from);
         let dir = tempfile::tempdir_in(below).expect("a directory for the server");
@@ -58,6 +66,7 @@ impl Ganesha {
             child: None,
             network,
             lease,
+            minors,
         };
         server.restart();
         server
@@ -69,7 +78,8 @@ impl Ganesha {
         let mut command = Command::new("setpriv");
         command
             .args(["--pdeathsig", "KILL"])
-            .env("NFS_LEASE", self.lease.to_string());
+            .env("NFS_LEASE", self.lease.to_string())
+            .env("NFS_MINORS", self.minors);
         if let Some(network) = &self.network {
             command.env("NFS_V3", "1").arg("nsenter").args(network.enter());
         }

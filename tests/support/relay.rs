@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use bindery::policy::directory::{NfsVersion, Share};
 
-use super::nfs::{Ganesha, PORT, PORTS_OF_V3, free_address, share};
+use super::kind::Server;
+use super::nfs::{PORT, PORTS_OF_V3, free_address, share};
 
 const BADSESSION: u32 = 10052;
 
@@ -19,6 +20,8 @@ pub enum Fate {
     Late,
     /// It reaches the server after [`Relay::go_on`], and the answer comes back.
     Held,
+    /// It reaches the server after [`Relay::go_on`], and the connection breaks before the answer.
+    HeldAnswerLost,
     /// The connection breaks before it reaches the server.
     CallLost,
     /// It reaches the server, and the connection breaks before the answer.
@@ -60,10 +63,11 @@ pub struct Relay {
 }
 
 impl Relay {
-    pub fn to(server: &Ganesha) -> Self {
+    pub fn to(server: &(impl Server + ?Sized)) -> Self {
         let address = free_address();
         let state = Shared::default();
-        let ports = match server.version() {
+        let version = server.share("/export").version();
+        let ports = match version {
             NfsVersion::V4 => &PORTS_OF_V3[2..],
             NfsVersion::V3 => &PORTS_OF_V3[..],
         };
@@ -76,7 +80,7 @@ impl Relay {
         }
         Self {
             address,
-            version: server.version(),
+            version,
             state,
         }
     }
@@ -166,8 +170,12 @@ fn serve(listener: &TcpListener, server: IpAddr, port: u16, state: &Shared) {
 fn pass(mut client: &TcpStream, mut server: &TcpStream, state: &Shared, number: usize) {
     while let Some(call) = record(client) {
         let fate = fate(&call, state, number);
-        if fate == Some(Fate::Held) {
+        if let Some(fate) = fate
+            && fate != Fate::Late
+        {
             state.lock().unwrap().met += 1;
+        }
+        if let Some(Fate::Held | Fate::HeldAnswerLost) = fate {
             while !state.lock().unwrap().gone_on {
                 thread::sleep(Duration::from_millis(2));
             }
@@ -189,14 +197,10 @@ fn pass(mut client: &TcpStream, mut server: &TcpStream, state: &Shared, number: 
                 state.met += 1;
                 return;
             }
-            Some(Fate::CallLost) => {
-                state.lock().unwrap().met += 1;
-                break;
-            }
-            Some(Fate::AnswerLost) => {
+            Some(Fate::CallLost) => break,
+            Some(Fate::AnswerLost | Fate::HeldAnswerLost) => {
                 let _ = server.write_all(&call);
                 let _ = record(server);
-                state.lock().unwrap().met += 1;
                 break;
             }
             Some(Fate::Answered(status)) => {
@@ -210,7 +214,6 @@ fn pass(mut client: &TcpStream, mut server: &TcpStream, state: &Shared, number: 
                 for word in words {
                     answer.extend(word.to_be_bytes());
                 }
-                state.lock().unwrap().met += 1;
                 let _ = client.write_all(&answer);
             }
         }
