@@ -1,6 +1,6 @@
 # Every command of users and of CI. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench chaos fuzz cluster cluster-down build fmt lint fmt-check clippy ready ready-kernel root
+.PHONY: help demo test crowded bench chaos fuzz cluster cluster-down build fmt lint fmt-check clippy ready ready-kernel root
 
 # Where cargo puts what it builds, and where a cluster lives that is left running.
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
@@ -20,6 +20,14 @@ test: root ready ready-kernel ## Runs all tests, on real parts. Needs to be root
 	@cargo test --locked --features failpoints --no-run
 	@env -u CLUSTER_DIR BINDERY_BIN=$(TARGET_DIR)/debug/bindery \
 		tests/bed/with-bed --bindery cargo test --locked --features failpoints $(ARGS)
+	@$(if $(ARGS),,$(MAKE) --no-print-directory crowded)
+
+# An API server that works on 50 requests at a time, of which 20 write.
+crowded: ready
+	@cargo test --locked --features failpoints --test crowded --no-run
+	@env -u CLUSTER_DIR BINDERY_BIN=$(TARGET_DIR)/debug/bindery \
+		APISERVER_ARGS="--max-requests-inflight 30 --max-mutating-requests-inflight 20" \
+		tests/bed/with-bed --bindery cargo test --locked --features failpoints --test crowded
 
 bench: ready ## Measures, prints a table and keeps it as JSON under target/; PARTS='burst outage' (all), see benches/main.rs.
 	@cargo build --release --locked --bin bindery --example bench
