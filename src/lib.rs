@@ -1,5 +1,6 @@
 //! Bindery: a Kubernetes NFS provisioner that makes a claim's volume inside the request that creates the claim.
 
+pub mod check;
 pub mod cli;
 pub mod cluster;
 pub mod config;
@@ -14,5 +15,6 @@ pub mod policy;
 pub mod provision;
 pub mod serve;
 pub mod storage;
+pub mod uninstall;
 pub mod volume;
 pub mod webhook;
