@@ -8,6 +8,8 @@ mod admission;
 mod binder;
 /// Claims that the webhook did not serve, and volumes that no claim has.
 mod catch_up;
+/// The Helm chart and the kustomizations, and how one leaves again.
+mod chart;
 /// The claim's way out: delete, archive, retain.
 mod cleanup;
 /// A crash between any two effects. Wants the feature `failpoints`, which `make test` sets.
