@@ -127,6 +127,43 @@ async fn numbers_and_truths_become_the_texts_that_a_class_wants() {
     assert_eq!(json!([uid, archive, version]), json!(["1000650000", "true", "3"]));
 }
 
+#[tokio::test]
+async fn with_cert_manager_the_pod_serves_the_certificate_that_is_asked_for() {
+    let values = |issuer: Value| {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let values = json!({"certManager": {"enabled": true, "issuerRef": issuer}});
+        std::fs::write(file.path(), values.to_string()).unwrap();
+        rendered(&[file.path().to_str().unwrap()])
+    };
+    let own = values(json!({}));
+    let certificate = &own["Certificate bindery"]["spec"];
+    assert_eq!(certificate["dnsNames"], json!(["bindery.bindery.svc"]));
+    assert_eq!(
+        certificate["issuerRef"],
+        json!({"kind": "Issuer", "name": "bindery-ca"})
+    );
+    assert_eq!(
+        own["Issuer bindery-ca"]["spec"]["ca"]["secretName"],
+        own["Certificate bindery-ca"]["spec"]["secretName"]
+    );
+    let pod = &own["Deployment bindery"]["spec"]["template"]["spec"];
+    assert_eq!(pod["volumes"][0]["secret"]["secretName"], certificate["secretName"]);
+    let flags = [
+        "tls-cert=/etc/bindery/tls/tls.crt",
+        "tls-key=/etc/bindery/tls/tls.key",
+        "tls-ca=/etc/bindery/tls/ca.crt",
+    ];
+    let arguments = pod["containers"][0]["args"].as_array().unwrap();
+    assert!(
+        flags.iter().all(|flag| arguments.contains(&json!(format!("--{flag}")))),
+        "{arguments:?}"
+    );
+
+    let company = values(json!({"kind": "ClusterIssuer", "name": "company"}));
+    assert_eq!(company["Certificate bindery"]["spec"]["issuerRef"]["name"], "company");
+    assert!(!company.contains_key("Issuer bindery-ca"));
+}
+
 /// The bed has applied deploy/base, with all that is in it.
 #[tokio::test]
 async fn bindery_s_requests_do_not_queue_behind_those_who_wait_for_it() {

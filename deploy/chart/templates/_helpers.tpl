@@ -30,6 +30,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 {{- end -}}
 
+{{/* Not the Secret that Bindery keeps its own certificate in: that one is nobody else's to write. */}}
+{{- define "bindery.certificate" -}}
+{{- include "bindery.name" . }}-cert-manager
+{{- end -}}
+
 {{/* Helm reads every number as a floating one: a large uid would become 1e+09. */}}
 {{- define "bindery.plain" -}}
 {{- if kindIs "float64" . }}{{ int64 . }}{{ else }}{{ . }}{{ end -}}
