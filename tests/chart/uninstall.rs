@@ -4,7 +4,7 @@ use std::process::Output;
 
 use serde_json::json;
 
-use super::release::Release;
+use super::installed::Release;
 use super::{CHART, kubectl, well};
 use crate::support::bed::Bed;
 use crate::support::bindery::Bindery;
