@@ -6,6 +6,7 @@
 //! | [`burst`] | 100 claims, 16 at a time: until all are bound, and whether one was ever `Lost`; until all are gone again |
 //! | [`trees`] | directories with 100,000 files that go with their claim: how fast, and the most memory that it took |
 //! | [`admission`] | what the webhook adds to creating a claim, and whom a review waits for |
+//! | [`attack`] | creating a claim while somebody else holds 500 connections to the webhook |
 //! | [`outage`] | creating a claim while another server hangs, beside the same without |
 //!
 //! All of it on one bed, in that order: the last parts leave hundreds of claims to bind, which would disturb the others.
@@ -20,6 +21,7 @@
 
 mod admin_port;
 mod admission;
+mod attack;
 #[path = "../tests/support/bed.rs"]
 #[allow(dead_code)]
 mod bed;
@@ -84,6 +86,9 @@ async fn measure(client: &Client, table: &mut Table) -> Result<()> {
     }
     if wanted("admission") {
         admission::measure(client, table).await?;
+    }
+    if wanted("attack") {
+        attack::measure(client, table).await?;
     }
     if wanted("outage") {
         outage::measure(client, table).await?;

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::PATIENCE;
+use crate::bed::{Bed, is_asked_about};
 use crate::process::PAUSE;
 
 /// Claims are made and deleted in it, by an administrator whom the API server holds back for nobody.
@@ -41,6 +42,9 @@ impl Place {
         let class = json!({"metadata": {"name": name}, "provisioner": provisioner, "parameters": parameters});
         let classes: Api<StorageClass> = Api::all(self.client.clone());
         classes.create(&PostParams::default(), &object(class)?).await?;
+        while provisioner == Bed::get().provisioner && !is_asked_about(&self.client, &name).await {
+            sleep(PAUSE).await;
+        }
         Ok(name)
     }
 

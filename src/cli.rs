@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use jiff::SignedDuration;
 
 use crate::names;
 
@@ -120,6 +121,30 @@ pub struct Serve {
     /// The Secret with the certificate that all replicas serve; made if it is not there.
     #[arg(long, default_value = "bindery-tls", value_name = "NAME")]
     pub tls_secret: String,
+
+    /// How long a certificate is valid; the next one is served when seven tenths of that are over.
+    #[arg(long, default_value = "90d", value_parser = life, value_name = "TIME")]
+    pub certificate_lifetime: SignedDuration,
+
+    /// A certificate of your own, in PEM; a new one in the file is served as soon as it is there.
+    #[arg(long, requires = "tls_key", value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// Its key.
+    #[arg(long, requires = "tls_cert", value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+
+    /// Its CA, for the webhook configuration; without it, that is left to whoever keeps the certificate.
+    #[arg(long, requires = "tls_cert", value_name = "FILE")]
+    pub tls_ca: Option<PathBuf>,
+
+    /// Only clients with a certificate of this CA may call the webhook: for API servers that show one.
+    #[arg(long, value_name = "FILE")]
+    pub client_ca: Option<PathBuf>,
+
+    /// And with this common name; may be given several times [default: any].
+    #[arg(long = "client-name", requires = "client_ca", value_name = "NAME")]
+    pub client_names: Vec<String>,
 
     /// The Lease by which replicas agree on the one that runs the loops.
     #[arg(long, default_value = "bindery", value_name = "NAME")]
@@ -279,6 +304,15 @@ fn duration(text: &str) -> Result<Duration, String> {
     Duration::try_from(span).map_err(|_| "a time before now makes no sense here".to_owned())
 }
 
+/// Days are what people say here.
+fn life(text: &str) -> Result<SignedDuration, String> {
+    let span = text.parse::<jiff::Span>().ok();
+    let life = span.and_then(|span| span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).ok());
+    let allowed = SignedDuration::from_secs(10)..=SignedDuration::from_hours(24 * 3650);
+    life.filter(|life| allowed.contains(life))
+        .ok_or_else(|| "write it as 90d or 36h, from 10s to 3650d".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -287,6 +321,18 @@ mod tests {
     fn the_flags_are_sound() {
         use clap::CommandFactory;
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_life_of_a_certificate_may_be_said_in_days() {
+        assert_eq!(life("90d"), Ok(SignedDuration::from_hours(24 * 90)));
+        for wrong in ["90", "1s", "-1d", "3651d", "1mo"] {
+            assert_eq!(
+                life(wrong),
+                Err("write it as 90d or 36h, from 10s to 3650d".to_owned()),
+                "{wrong}"
+            );
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::certificate::{Files, Own};
 use crate::cli;
 use crate::policy::class::Defaults;
 use crate::policy::directory::Share;
@@ -43,12 +44,10 @@ pub struct Config {
     pub namespace: Option<String>,
     /// What we are called among the replicas.
     pub replica: Option<String>,
-    /// The Secret's name.
-    pub tls_secret: String,
+    /// What the webhook serves with.
+    pub certificate: Own,
     /// The Lease's name.
     pub lease: String,
-    /// Names in the serving certificate.
-    pub serving_names: Vec<String>,
 }
 
 impl Config {
@@ -78,6 +77,12 @@ impl Config {
             namespace,
             replica,
             tls_secret,
+            certificate_lifetime,
+            tls_cert,
+            tls_key,
+            tls_ca,
+            client_ca,
+            client_names,
             lease,
             log: _,
             log_format: _,
@@ -113,10 +118,19 @@ impl Config {
             orphan_grace,
             retention_interval,
             webhook_configuration,
-            serving_names,
+            certificate: Own {
+                secret: tls_secret,
+                names: serving_names,
+                life: certificate_lifetime,
+                files: Files {
+                    serving: tls_cert.zip(tls_key),
+                    ca: tls_ca,
+                    client_ca,
+                },
+                clients: client_names,
+            },
             namespace,
             replica,
-            tls_secret,
             lease,
         })
     }

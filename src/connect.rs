@@ -4,14 +4,23 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use axum::http::{Request, Response, StatusCode};
 use k8s_openapi::api::core::v1::Namespace;
-use kube::client::ClientBuilder;
+use kube::client::retry::RetryPolicy;
+use kube::client::{Body, ClientBuilder};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client};
+use tokio::time::Sleep;
+use tower::buffer::BufferLayer;
+use tower::limit::ConcurrencyLimitLayer;
+use tower::retry::{Policy, RetryLayer};
 use tower::timeout::TimeoutLayer;
+use tower::{BoxError, ServiceBuilder};
 
 /// For one answer of the API server; for a watch, until it begins.
 const API_CALL: Duration = Duration::from_secs(15);
+/// Requests under way. Nothing else slows Bindery down here: it is the API server's priority and fairness that says who waits.
+const AT_A_TIME: usize = 128;
 /// Between two tries at the start.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -27,7 +36,48 @@ pub async fn connect(kubeconfig: Option<PathBuf>) -> Result<Client> {
             .context("no cluster to talk to: set KUBECONFIG or run in a pod")?,
     };
     let client = ClientBuilder::try_from(config).context("the API server's address or certificates are of no use")?;
-    Ok(client.with_layer(&TimeoutLayer::new(API_CALL)).build())
+    let layers = ServiceBuilder::new()
+        .layer(TimeoutLayer::new(API_CALL))
+        .layer(RetryLayer::new(Throttled::new()?))
+        // Retries want a service that can be cloned.
+        .layer(BufferLayer::new(AT_A_TIME))
+        .layer(ConcurrencyLimitLayer::new(AT_A_TIME));
+    Ok(client.with_layer(&layers.into_inner()).build())
+}
+
+/// Sends again what the API server was too busy to look at (429), when it says so, or a little later each time. Anything
+/// else may have been done, and whoever sent it knows what that means.
+#[derive(Clone)]
+struct Throttled(RetryPolicy);
+
+impl Throttled {
+    fn new() -> Result<Self> {
+        Ok(Self(RetryPolicy::new(
+            Duration::from_millis(50),
+            Duration::from_secs(2),
+            8,
+            true,
+        )?))
+    }
+}
+
+impl<B> Policy<Request<Body>, Response<B>, BoxError> for Throttled {
+    type Future = Sleep;
+
+    fn retry(
+        &mut self,
+        request: &mut Request<Body>,
+        answer: &mut Result<Response<B>, BoxError>,
+    ) -> Option<Self::Future> {
+        let throttled = answer
+            .as_ref()
+            .is_ok_and(|answer| answer.status() == StatusCode::TOO_MANY_REQUESTS);
+        throttled.then(|| self.0.retry(request, answer)).flatten()
+    }
+
+    fn clone_request(&mut self, request: &Request<Body>) -> Option<Request<Body>> {
+        Policy::<_, Response<B>, BoxError>::clone_request(&mut self.0, request)
+    }
 }
 
 /// The id of this installation: the flag, or the uid of namespace kube-system, which lives as long as the cluster.

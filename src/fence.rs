@@ -48,7 +48,6 @@ pub async fn close(
         unset(mark::READY),
         stays(),
         add("/spec/claimRef/uid", json!(names::FENCE)),
-        annotate(mark::TOUCHED, &jiff::Timestamp::now().to_string()),
     ];
     let operations = Patch::Json::<()>(Operations(operations));
     volumes.patch(name, &PatchParams::default(), &operations).await

@@ -1,5 +1,6 @@
 //! Bindery: a Kubernetes NFS provisioner that makes a claim's volume inside the request that creates the claim.
 
+pub mod certificate;
 pub mod check;
 pub mod cli;
 pub mod cluster;

@@ -44,7 +44,8 @@ pub mod mark {
     pub const READY: &str = "bindery.dev/ready";
     /// Which call of the webhook made the volume, or used it last: only that one may undo it.
     pub const ATTEMPT: &str = "bindery.dev/attempt";
-    /// When a repeated request for the same claim used the volume again.
+    /// When a repeated request for the same claim used the volume again, or the controller manager was reminded of it by a
+    /// write. For people; nothing reads it.
     pub const TOUCHED: &str = "bindery.dev/touched";
     /// On a claim: it is bound, and nothing is left to do (Kubernetes' own).
     pub const BIND_COMPLETED: &str = "pv.kubernetes.io/bind-completed";
@@ -61,6 +62,8 @@ pub mod annotation {
     pub const ENABLED: &str = "bindery.dev/enabled";
     /// On the Secret with the webhook's certificate: the names in it.
     pub const SERVING_NAMES: &str = "bindery.dev/serving-names";
+    /// On a claim: whose it is to provision (Kubernetes' own; its controller manager writes it on claims without a volume).
+    pub const STORAGE_PROVISIONER: &str = "volume.kubernetes.io/storage-provisioner";
     /// On a claim that waits for its pod: the scheduler has chosen a node (Kubernetes' own).
     pub const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
     /// A claim's class, from before `spec.storageClassName` (Kubernetes' own; it wins where both are set).

@@ -6,16 +6,17 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use axum_server::Handle;
-use axum_server::tls_rustls::RustlsConfig;
 use kube::Client;
 use tokio::sync::oneshot;
 
+use crate::certificate::Keeper;
 use crate::cli;
 use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::connect::{connect, instance, patiently};
+use crate::controller::Loops;
 use crate::controller::lease::Candidate;
-use crate::controller::{Loops, registration};
+use crate::controller::registration::{self, Registration};
 use crate::ops::admin::{self, Readiness};
 use crate::ops::events::Events;
 use crate::ops::logs;
@@ -28,7 +29,7 @@ use crate::storage::nfs::NfsOptions;
 use crate::storage::{Storage, Storages};
 use crate::volume::Us;
 use crate::webhook::handler::Handler;
-use crate::webhook::{server, tls::Serving};
+use crate::webhook::server::Webhook;
 
 /// What a loop may still need after the word to stop; above one call to an NFS server.
 const LAST_STEPS: Duration = Duration::from_secs(22);
@@ -50,18 +51,8 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
 
     let tasks = Tasks::default();
     let metrics = Arc::new(Metrics::default());
-    let replica = config.replica.unwrap_or_else(host);
-    let nfs = NfsOptions {
-        uid: config.nfs_user.0,
-        gid: config.nfs_user.1,
-        machine: format!("{replica} {}", us.instance),
-        privileged_port: true,
-    };
-    let mounted = MountedStorage::new(config.mounted);
-    // A mount that is missing is the administrator's to mend, too.
-    mounted.check().await.context("--mounted")?;
-    let storages = Arc::new(Storages::new(nfs).with_mounted(mounted));
-    let guarded = Guarded::new(storages, Arc::clone(&metrics), tasks.clone());
+    let replica = config.replica.clone().unwrap_or_else(host);
+    let guarded = storage(&config, format!("{replica} {}", us.instance), &metrics, &tasks).await?;
     let outages = guarded.outages();
     let storage: Arc<dyn Storage> = Arc::new(guarded);
     let readiness = Readiness::waiting_for([WATCHES, registration::PART]);
@@ -75,9 +66,11 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
 
     let namespace = config
         .namespace
+        .clone()
         .unwrap_or_else(|| client.default_namespace().to_owned());
-    let (secret, names) = (&config.tls_secret, &config.serving_names);
-    let serving = patiently(|| Serving::shared(client.clone(), &namespace, secret, names)).await?;
+    let keeper = patiently(|| Keeper::start(client.clone(), &namespace, &config.certificate, &metrics));
+    let (keeper, credentials) = keeper.await?;
+    tasks.spawn_until_stop(keeper.run());
     let provisioner = Provisioner {
         cluster: cluster.clone(),
         storage: Arc::clone(&storage),
@@ -91,14 +84,17 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
         deadline: config.deadline,
     });
     let webhook = Handle::new();
-    let tls = RustlsConfig::from_config(serving.config);
-    let webhook_server = axum_server::from_tcp_rustls(listener, tls)?.handle(webhook.clone());
-    let mut webhook_server = tokio::spawn(webhook_server.serve(server::routes(handler).into_make_service()));
+    let webhook_server = Webhook {
+        handler,
+        credentials: credentials.clone(),
+        metrics: Arc::clone(&metrics),
+    };
+    let mut webhook_server = tokio::spawn(webhook_server.serve(listener, webhook.clone()));
 
     let loops = Loops {
         provisioner,
         defaults: config.defaults,
-        events: Events::new(client.clone()),
+        events: Events::new(client.clone(), &tasks),
         outages,
         delete_nested: config.takeover_delete_nested,
         binder: config.binder,
@@ -107,7 +103,13 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
     };
     let candidate = Candidate::new(client.clone(), &namespace, &config.lease, replica);
     let (begun, ready) = oneshot::channel();
-    let registered = registration::keep(client, config.webhook_configuration, serving.ca_pem, readiness.clone());
+    let registration = Registration {
+        cluster: cluster.clone(),
+        us,
+        name: config.webhook_configuration,
+        credentials,
+        readiness: readiness.clone(),
+    };
     tasks.spawn_until_stop({
         let readiness = readiness.clone();
         async move {
@@ -115,7 +117,7 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
             cluster.ready().await;
             readiness.reached(WATCHES);
             let _ = begun.send(());
-            registered.await;
+            registration.keep().await;
         }
     });
     let stop = tasks.stop().clone();
@@ -144,6 +146,21 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
     admin.shutdown();
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Every kind of storage, behind the guard that knows which servers are down. `machine` is our name to NFS servers.
+async fn storage(config: &Config, machine: String, metrics: &Arc<Metrics>, tasks: &Tasks) -> Result<Guarded> {
+    let nfs = NfsOptions {
+        uid: config.nfs_user.0,
+        gid: config.nfs_user.1,
+        machine,
+        privileged_port: true,
+    };
+    let mounted = MountedStorage::new(config.mounted.clone());
+    // A mount that is missing is the administrator's to mend, too.
+    mounted.check().await.context("--mounted")?;
+    let storages = Arc::new(Storages::new(nfs).with_mounted(mounted));
+    Ok(Guarded::new(storages, Arc::clone(metrics), tasks.clone()))
 }
 
 async fn finish(tasks: &Tasks) {

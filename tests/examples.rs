@@ -7,13 +7,17 @@ use k8s_openapi::api::core::v1::{PersistentVolume, ResourceQuota};
 use kube::Api;
 use serde_json::{Value, json};
 
-use crate::support::bed::Bed;
+use crate::support::bed::{Bed, is_asked_about};
 use crate::support::scene::{Scene, directory, mark, volume_name};
 use crate::support::wait::eventually;
 
 /// Applies an example as a user would, but for the server, and binds a claim of it.
 async fn bound(scene: &Scene, example: &str, fields: Value) -> PersistentVolume {
     apply(scene, example);
+    eventually("the API server asks about the class", async || {
+        is_asked_about(&scene.client, example).await.then_some(())
+    })
+    .await;
     let mut claim = scene.claim_with(example, fields);
     claim["spec"]["storageClassName"] = json!(example);
     scene.bound(claim).await.1

@@ -4,10 +4,14 @@ mod support;
 
 /// The claim's way in: what passes, what is refused, what is made.
 mod admission;
+/// What others than the API server can do at the webhook's port.
+mod attacks;
 /// A claim and its volume come together.
 mod binder;
 /// Claims that the webhook did not serve, and volumes that no claim has.
 mod catch_up;
+/// The webhook's certificate and its path.
+mod certificate;
 /// The Helm chart and the kustomizations, and how one leaves again.
 mod chart;
 /// The claim's way out: delete, archive, retain.

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use bindery::policy::directory::Directory;
+use jiff::Timestamp;
 use serde_json::json;
 
 use crate::support::bed::Bed;
@@ -65,4 +67,30 @@ async fn what_is_left_in_the_trash_goes_and_what_is_not_ours_stays() {
         std::fs::remove_dir_all(other).unwrap();
     }
     bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn one_that_the_server_refuses_to_touch_does_not_keep_the_others() {
+    let mut bindery = Bindery::start(&["--retention-interval=200ms"]).await;
+    let scene = Scene::of(&bindery.provisioner).await;
+    bindery.kill();
+    let over = Timestamp::UNIX_EPOCH;
+    let archive = |volume: &str| {
+        let tag = Directory::archive_tag(&bindery.name, volume);
+        let archive = Directory::parse(&scene.name).unwrap().archive(over, &tag, Some(over));
+        Bed::get().export.join(archive.as_str())
+    };
+    // Files have no tree to remove. So many, that in whatever order the server lists them some come first.
+    let files: Vec<_> = (0..8).map(|number| archive(&format!("file-{number}"))).collect();
+    for file in &files {
+        std::fs::write(file, "").unwrap();
+    }
+    let directory = archive("directory");
+    std::fs::create_dir(&directory).unwrap();
+    bindery.run().await;
+    eventually("the directory is gone", async || (!directory.exists()).then_some(())).await;
+    bindery.unregister().await;
+    for file in &files {
+        std::fs::remove_file(file).unwrap();
+    }
 }

@@ -1,34 +1,25 @@
 //! The webhook's HTTP edge, as somebody who is not the API server meets it.
 
-use kube::Client;
-use kube::config::Config;
 use serde_json::{Value, json};
 
 use crate::support::bed::Bed;
+use crate::support::caller::Caller;
 
 /// Sends a request to the bed's webhook and returns status and body.
 async fn send(method: &str, path: &str, body: Vec<u8>) -> (u16, String) {
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let url: http::Uri = Bed::get().webhook.parse().unwrap();
-    let mut config = Config::new(format!("https://{}", url.authority().unwrap()).parse().unwrap());
-    config.accept_invalid_certs = true;
-    let client = Client::try_from(config).unwrap();
-    let request = http::Request::builder()
-        .method(method)
-        .uri(path)
-        .body(body.into())
-        .unwrap();
-    let answer = client.send(request).await.unwrap();
-    let status = answer.status().as_u16();
-    let body = http_body_util::BodyExt::collect(answer.into_body())
-        .await
-        .unwrap()
-        .to_bytes();
-    (status, String::from_utf8(body.to_vec()).unwrap())
+    let url = format!("https://{}{path}", url.authority().unwrap());
+    Caller::trusting_anybody().send(method, &url, body).await.unwrap()
+}
+
+/// The one that the API server knows.
+async fn path() -> String {
+    let url: http::Uri = Bed::get().review_url().await.parse().unwrap();
+    url.path().to_owned()
 }
 
 async fn post(body: impl Into<Vec<u8>>) -> (u16, String) {
-    send("POST", "/mutate", body.into()).await
+    send("POST", &path().await, body.into()).await
 }
 
 #[tokio::test]
@@ -53,11 +44,18 @@ async fn a_body_over_3_mib_gets_413() {
 }
 
 #[tokio::test]
-async fn another_method_gets_405_and_another_path_404() {
+async fn without_the_secret_path_all_is_404_and_with_it_another_method_405() {
+    let path = path().await;
     for method in ["GET", "PUT", "DELETE"] {
-        assert_eq!(send(method, "/mutate", vec![]).await.0, 405, "{method}");
+        assert_eq!(send(method, &path, vec![]).await.0, 405, "{method}");
     }
-    assert_eq!(send("POST", "/", vec![]).await.0, 404);
+    let nearly = format!("{}0", &path[..path.len() - 1]);
+    let nearly = if nearly == path { path.replace('0', "1") } else { nearly };
+    for path in ["/", "/mutate", "/mutate/", &nearly, &format!("{path}/x")] {
+        for method in ["GET", "POST"] {
+            assert_eq!(send(method, path, vec![]).await.0, 404, "{method} {path}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -76,19 +76,19 @@ impl Volumes {
     /// a crash the volume itself would not ask for it again; then the fence keeps the controller manager from binding
     /// the two, which it does even to a volume that is being deleted.
     pub(super) async fn undo(&self, volume: &Volume, claim: &Claim, difference: &str) -> Result<(), Failure> {
-        self.tell_changed(volume, claim, difference).await;
+        self.tell_changed(volume, claim, difference);
         fence::take_back(&self.api(), &volume.name, fence::uid(volume)).await?;
         self.metrics.step("undone");
         Ok(())
     }
 
     /// Tells a claim's user that it is not what its volume was made for.
-    pub(super) async fn tell_changed(&self, volume: &Volume, claim: &Claim, difference: &str) {
+    pub(super) fn tell_changed(&self, volume: &Volume, claim: &Claim, difference: &str) {
         let note = format!(
             "volume {} was made for this claim before something else changed it: {difference}; \
              delete the claim and create it again, and look at the webhooks that run after Bindery's",
             volume.name
         );
-        self.events.tell_claim(claim, reason::CLAIM_CHANGED, note).await;
+        self.events.tell_claim(claim, reason::CLAIM_CHANGED, note);
     }
 }

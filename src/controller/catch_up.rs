@@ -20,7 +20,6 @@ use kube::runtime::reflector::ObjectRef;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
-use uuid::Uuid;
 
 use super::backlog;
 use super::failure::{self, Pauses, fault};
@@ -33,7 +32,7 @@ use crate::policy::class::{Class, Defaults};
 use crate::policy::decide::{Decision, Facts, Verdict, decide};
 use crate::provision::{self, Provisioner};
 use crate::storage::guard::Outages;
-use crate::volume::{NewVolume, Volume};
+use crate::volume::{NewVolume, Volume, is_for};
 
 /// Time for one claim. Nobody waits for it at a terminal.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -163,13 +162,9 @@ fn failed(claim: Arc<PersistentVolumeClaim>, failure: &Failure, catch_up: Arc<Ca
         Failure::Stopping => return Action::requeue(pause),
     };
     let note = format!("{}. It is tried again", failure.to_string().trim_end_matches('.'));
-    let events = catch_up.events.clone();
-    let tasks = catch_up.provisioner.tasks.clone();
-    tasks.spawn(async move {
-        events
-            .warn_claim(&claim, reason::PROVISIONING_FAILED, cause, note)
-            .await;
-    });
+    catch_up
+        .events
+        .warn_claim(&claim, reason::PROVISIONING_FAILED, cause, note);
     Action::requeue(pause)
 }
 
@@ -196,7 +191,7 @@ impl CatchUp {
             return done;
         }
         let Some(class_name) = &stored.class else { return done };
-        let mut server = None;
+        let mut entered = None;
         let (class, _pass) = loop {
             let Some(class) = cluster.class(class_name).await? else {
                 return done;
@@ -207,7 +202,7 @@ impl CatchUp {
             // A class with mistakes has no share; its claims are refused soon enough. One that was made anew while they
             // waited may have another.
             let share = Class::read(&class, &self.defaults).map_or(String::new(), |class| class.share.to_string());
-            if let Some((before, pass)) = server.take()
+            if let Some((before, pass)) = entered.take()
                 && before == share
             {
                 break (class, pass);
@@ -216,7 +211,7 @@ impl CatchUp {
             let Some(pass) = self.term.stop.run_until_cancelled(turn).await else {
                 return Err(Failure::Stopping);
             };
-            server = Some((share, pass));
+            entered = Some((share, pass));
         };
         if !self.term.holds() {
             return Err(Failure::Stopping);
@@ -237,14 +232,8 @@ impl CatchUp {
     async fn provide(&self, claim: &Claim, name: &str, class: &StorageClass) -> Result<Action, Failure> {
         let us = &self.provisioner.us;
         let store = self.provisioner.cluster.volumes.store();
-        let names = |volume: &PersistentVolume| {
-            let meant = volume.spec.as_ref().and_then(|spec| spec.claim_ref.as_ref());
-            meant.is_some_and(|meant| {
-                meant.name.as_deref() == Some(name) && meant.namespace.as_ref() == Some(&claim.namespace)
-            })
-        };
         let earlier = store.find(|volume| {
-            names(volume) && {
+            is_for(volume, &claim.namespace, name) && {
                 let volume = Volume::read(volume);
                 volume.maker.as_ref() == Some(&**us) && volume.awaits(&claim.namespace, name)
             }
@@ -261,7 +250,7 @@ impl CatchUp {
         }
         match verdict.decision {
             Decision::Pass(_) => Ok(Action::await_change()),
-            Decision::Deny(why) => Ok(self.refuse(claim, why).await),
+            Decision::Deny(why) => Ok(self.refuse(claim, why)),
             Decision::Provision(new) => self.provision(claim, &new, deadline).await,
         }
     }
@@ -291,7 +280,7 @@ impl CatchUp {
                 let note = format!(
                     "volume {volume}, which this claim names, does not exist; delete the claim and create it again without spec.volumeName"
                 );
-                self.events.tell_claim(claim, reason::VOLUME_MISSING, note).await;
+                self.events.tell_claim(claim, reason::VOLUME_MISSING, note);
                 Ok(Action::await_change())
             }
             Decision::Pass(_) => Ok(Action::await_change()),
@@ -307,8 +296,7 @@ impl CatchUp {
             volume,
             defaults: &self.defaults,
             us: &self.provisioner.us,
-            // Every object of the API has one.
-            fresh: claim.uid.parse().unwrap_or_else(|_| Uuid::new_v4()),
+            fresh: claim.seed(),
         }))
     }
 
@@ -316,7 +304,7 @@ impl CatchUp {
         match self.provisioner.provision(new, deadline).await {
             Ok(warnings) => {
                 for warning in warnings {
-                    self.events.tell_claim(claim, reason::PROVISIONED, warning).await;
+                    self.events.tell_claim(claim, reason::PROVISIONED, warning);
                 }
                 tracing::info!(volume = new.name, share = %new.share, directory = %new.directory, "provisioned");
                 self.provisioner.metrics.step("caught up");
@@ -324,15 +312,15 @@ impl CatchUp {
             }
             Err(provision::Failure::ClaimServed | provision::Failure::ClaimExists) => Ok(Action::await_change()),
             Err(failure @ (provision::Failure::Taken(_) | provision::Failure::DirectoryExists(_))) => {
-                Ok(self.refuse(claim, failure.to_string()).await)
+                Ok(self.refuse(claim, failure.to_string()))
             }
             Err(failure) => Err(failure.into()),
         }
     }
 
     /// In the words that the webhook would have used.
-    async fn refuse(&self, claim: &Claim, why: String) -> Action {
-        self.events.tell_claim(claim, reason::REFUSED, why).await;
+    fn refuse(&self, claim: &Claim, why: String) -> Action {
+        self.events.tell_claim(claim, reason::REFUSED, why);
         Action::requeue(REFUSED_PAUSE)
     }
 }

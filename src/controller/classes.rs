@@ -35,6 +35,6 @@ pub async fn run(catch_up: &CatchUp) {
             ),
             Ok(_) => continue,
         };
-        catch_up.events.tell(&class, reason, note).await;
+        catch_up.events.tell(&class, reason, note);
     }
 }

@@ -45,8 +45,8 @@ impl Volumes {
         };
         match end {
             End::Quiet => {}
-            End::Done(reason, note) => self.events.done(volume, reason, note).await,
-            End::Odd(reason, note) => self.events.warn(volume, reason, reason, note).await,
+            End::Done(reason, note) => self.events.done(volume, reason, note),
+            End::Odd(reason, note) => self.events.warn(volume, reason, reason, note),
         }
         crash::point(Point::DirectoryDone);
         fence::release(&self.api(), volume).await?;
@@ -58,12 +58,11 @@ impl Volumes {
     /// Nothing is done, and the NFS server need not be there. But the fate may have been changed when the directory was on its
     /// way out already.
     async fn keep(&self, volume: &Volume, record: &Record) -> End {
-        let trash = Directory::in_trash(&self.us.instance, &volume.name);
-        match self.storage.look_up(&record.share, &trash, Self::soon()).await {
-            Ok(Some(_)) => End::Odd(
+        match self.lies_in_trash(volume, record).await {
+            Ok(Some((place, _))) => End::Odd(
                 reason::RETAINED,
                 format!(
-                    "{} was being removed: what is left of it lies in {trash}. Move it away now to keep it, for the trash is \
+                    "{} was being removed: what is left of it lies in {place}. Move it away now to keep it, for the trash is \
                      emptied now and then",
                     named(record)
                 ),

@@ -4,7 +4,10 @@
 //! controller manager, which says nothing more of it when the claim goes before the two are bound.
 
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use kube::ResourceExt;
 use kube::runtime::reflector::{ObjectRef, Store};
+
+use crate::volume::is_for;
 
 /// The volumes that are due when this claim has changed or is gone.
 pub fn concerned(claim: &PersistentVolumeClaim, volumes: &Store<PersistentVolume>) -> Vec<ObjectRef<PersistentVolume>> {
@@ -12,12 +15,8 @@ pub fn concerned(claim: &PersistentVolumeClaim, volumes: &Store<PersistentVolume
     if let Some(name) = named.filter(|name| !name.is_empty()) {
         return vec![ObjectRef::new(name)];
     }
-    let (namespace, name) = (&claim.metadata.namespace, &claim.metadata.name);
-    let meant = |volume: &PersistentVolume| {
-        let meant = volume.spec.as_ref().and_then(|spec| spec.claim_ref.as_ref());
-        meant.is_some_and(|meant| (&meant.namespace, &meant.name) == (namespace, name))
-    };
-    let volumes = volumes.state_filter(meant);
+    let (namespace, name) = (claim.namespace().unwrap_or_default(), claim.name_any());
+    let volumes = volumes.state_filter(|volume| is_for(volume, &namespace, &name));
     volumes.iter().map(|volume| ObjectRef::from(&**volume)).collect()
 }
 

@@ -86,7 +86,7 @@ impl Pauses {
 
 impl Volumes {
     /// Tells whoever can act, and says when the volume is due again.
-    pub(super) fn failed(self: Arc<Self>, volume: &Arc<PersistentVolume>, failure: &Failure) -> Action {
+    pub(super) fn failed(&self, volume: &Arc<PersistentVolume>, failure: &Failure) -> Action {
         let volume = Volume::read(volume);
         let (times, mut pause) = self.pauses.next(&volume.name);
         // Counted before it is looked at: whoever is told that a server is down hears when it is back.
@@ -98,7 +98,7 @@ impl Volumes {
         let told = match failure {
             // Should the term go on after all, nothing is forgotten.
             Failure::Stopping => return Action::requeue(FIRST_PAUSE),
-            Failure::NotTakenOver(why) => return self.not_taken_over(volume, why),
+            Failure::NotTakenOver(why) => return self.not_taken_over(&volume, why),
             Failure::Neighbour(_) if times < PERSISTENT => return Action::requeue(pause),
             // Somebody was faster; the volume's own event brings the new state. Unless it is always so.
             Failure::Api(error) if times < PERSISTENT && (fence::is_outdated(error) || fence::is_gone(error)) => {
@@ -116,13 +116,13 @@ impl Volumes {
         };
         self.metrics.step("failed");
         if let Some(cause) = told {
-            self.tell(volume, cause, failure.to_string());
+            self.tell(&volume, cause, failure.to_string());
         }
         Action::requeue(pause)
     }
 
     /// An Event for each kind of cause: repetitions of one are counted, and keep the words of the first.
-    fn tell(self: Arc<Self>, volume: Volume, cause: &'static str, mut note: String) {
+    fn tell(&self, volume: &Volume, cause: &'static str, mut note: String) {
         let leaving = volume.deleting || volume.phase == Phase::Released;
         let about = if leaving {
             reason::CLEANUP_FAILED
@@ -141,8 +141,7 @@ impl Volumes {
         } else {
             note.push('.');
         }
-        let tasks = self.tasks.clone();
-        tasks.spawn(async move { self.events.warn(&volume, about, cause, note).await });
+        self.events.warn(volume, about, cause, note);
     }
 }
 

@@ -6,7 +6,6 @@
 
 use json_patch::PatchOperation;
 use serde_json::json;
-use uuid::Uuid;
 
 use super::Volumes;
 use super::failure::Failure;
@@ -45,7 +44,7 @@ impl Volumes {
             volume: None,
             defaults: &self.defaults,
             us: &self.us,
-            fresh: claim.uid.parse().unwrap_or_else(|_| Uuid::new_v4()),
+            fresh: claim.seed(),
         });
         let Decision::Provision(new) = verdict.decision else {
             return Ok(Vec::new());

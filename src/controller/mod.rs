@@ -50,7 +50,6 @@ use crate::crash::{self, Point};
 use crate::fence;
 use crate::ops::events::Events;
 use crate::ops::metrics::Metrics;
-use crate::ops::tasks::Tasks;
 use crate::policy::claim::Claim;
 use crate::policy::class::Defaults;
 use crate::policy::plan::{Holder, Plan, plan};
@@ -103,8 +102,6 @@ pub struct Volumes {
     pub metrics: Arc<Metrics>,
     /// Nested directories of volumes that another program made may be deleted.
     pub delete_nested: bool,
-    /// Where telling goes on after a turn.
-    pub tasks: Tasks,
     /// Whether this replica may still act.
     pub term: Term,
     /// Which NFS servers are down.
@@ -146,7 +143,7 @@ impl Loops {
             storage,
             us,
             metrics,
-            tasks,
+            tasks: _,
         } = self.provisioner.clone();
         Volumes {
             cluster,
@@ -156,7 +153,6 @@ impl Loops {
             events: self.events.clone(),
             metrics,
             delete_nested: self.delete_nested,
-            tasks,
             term,
             outages: self.outages.clone(),
             gates: Gates::new(PARALLEL),
@@ -289,14 +285,14 @@ impl Volumes {
         self.bind(&volume, &record, claim).await?;
         self.tell_ignored(claim).await;
         if let Some(difference) = difference {
-            self.tell_changed(&volume, claim, &difference).await;
+            self.tell_changed(&volume, claim, &difference);
         }
         Ok(())
     }
 
     /// Directories are touched on a live look at the volume only: the watch may be behind our own last step.
     async fn dispose_live(&self, name: &str) -> Result<(), Failure> {
-        let Some(volume) = self.api().get_opt(name).await?.as_ref().map(Volume::read) else {
+        let Some(volume) = self.cluster.volume(name).await? else {
             return Ok(());
         };
         match self.plan(&volume).await? {

@@ -56,47 +56,62 @@ impl Volumes {
         of_classes.chain(of_volumes).collect()
     }
 
+    /// What the server refuses to do with one thing is told, and the round goes on with the next. When the server or the API
+    /// server does not answer, the rest of the share waits for the next round.
     async fn tidy(&self, share: &Share) -> Result<(), Failure> {
         let living = self.living(share);
-        let mut failed = None;
         for depot in self.depots(share).await? {
-            if let Err(failure) = self.tidy_depot(share, &depot, &living).await {
-                failed = Some(failure);
+            let archives = self.storage.list(share, depot.directory(), Self::soon()).await?;
+            for name in archives {
+                let done = self.tidy_archive(share, &depot, &name, &living).await;
+                self.pass_over(share, &name, done)?;
+            }
+            let trash = depot.place(&Directory::trash());
+            for name in self.storage.list(share, Some(&trash), Self::soon()).await? {
+                let done = self.tidy_trash(share, &depot, &name, &living).await;
+                self.pass_over(share, &name, done)?;
             }
         }
-        failed.map_or(Ok(()), Err)
+        Ok(())
     }
 
-    async fn tidy_depot(&self, share: &Share, depot: &Depot, living: &Living) -> Result<(), Failure> {
-        let now = Timestamp::now();
-        for name in self.storage.list(share, depot.directory(), Self::soon()).await? {
-            if let Some(owner) = Directory::tag_of(&name).and_then(|tag| living.by_tag.get(tag))
-                && let Some(place) = depot.own(&name)
-                && self.put_back_to(owner, share, &place).await?
-            {
-                continue;
+    fn pass_over(&self, share: &Share, name: &str, done: Result<(), Failure>) -> Result<(), Failure> {
+        match done {
+            Err(Failure::Storage(error)) if !error.transient() => {
+                tracing::warn!(%share, name, "it stays until the next round: {error}");
+                self.metrics.step("not_tidied");
+                Ok(())
             }
-            if let Some((archive, until)) = Directory::expiring(&name, &self.us.instance)
-                && until <= now
-            {
-                self.prune(share, depot, &archive).await?;
-            }
+            done => done,
         }
-        let trash = depot.place(&Directory::trash());
-        for name in self.storage.list(share, Some(&trash), Self::soon()).await? {
-            let Some((place, owner)) = Directory::left_in_trash(&name, &self.us.instance) else {
-                continue;
-            };
-            let place = depot.place(&place);
-            let Some(found) = self.storage.look_up(share, &place, Self::soon()).await? else {
-                continue;
-            };
-            if let Some(living) = living.by_identity.get(&found.identity) {
-                self.put_back_to(living, share, &place).await?;
-            } else if self.cluster.volume(owner).await?.is_none() {
-                self.remove(share, &place).await?;
-                tracing::info!(%share, trash = %place, "removed from the trash");
-            }
+    }
+
+    async fn tidy_archive(&self, share: &Share, depot: &Depot, name: &str, living: &Living) -> Result<(), Failure> {
+        if let Some(owner) = Directory::tag_of(name).and_then(|tag| living.by_tag.get(tag))
+            && let Some(place) = depot.own(name)
+            && self.put_back_to(owner, share, &place).await?
+        {
+            return Ok(());
+        }
+        match Directory::expiring(name, &self.us.instance) {
+            Some((archive, until)) if until <= Timestamp::now() => self.prune(share, depot, &archive).await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn tidy_trash(&self, share: &Share, depot: &Depot, name: &str, living: &Living) -> Result<(), Failure> {
+        let Some((place, owner)) = Directory::left_in_trash(name, &self.us.instance) else {
+            return Ok(());
+        };
+        let place = depot.place(&place);
+        let Some(found) = self.storage.look_up(share, &place, Self::soon()).await? else {
+            return Ok(());
+        };
+        if let Some(living) = living.by_identity.get(&found.identity) {
+            self.put_back_to(living, share, &place).await?;
+        } else if self.cluster.volume(owner).await?.is_none() {
+            self.remove(share, &place).await?;
+            tracing::info!(%share, trash = %place, "removed from the trash");
         }
         Ok(())
     }

@@ -5,7 +5,6 @@
 //! and label; from then on it goes the way of every volume. The NFS server is not asked. What is refused is left as it
 //! is, with an Event, and looked at again when it changes, and now and then, since its class may have been corrected.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::PersistentVolume;
@@ -44,13 +43,10 @@ impl Volumes {
     }
 
     /// Tells why a volume was refused.
-    pub(super) fn not_taken_over(self: Arc<Self>, volume: Volume, why: &str) -> Action {
+    pub(super) fn not_taken_over(&self, volume: &Volume, why: &str) -> Action {
         let note = format!("not taken over, and nothing is done with its directory when its claim is gone: {why}");
-        let tasks = self.tasks.clone();
-        tasks.spawn(async move {
-            let reason = reason::NOT_TAKEN_OVER;
-            self.events.warn(&volume, reason, reason, note).await;
-        });
+        let reason = reason::NOT_TAKEN_OVER;
+        self.events.warn(volume, reason, reason, note);
         Action::requeue(LOOK_AGAIN)
     }
 }

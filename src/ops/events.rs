@@ -3,74 +3,92 @@
 //! An Event is a courtesy: that it could not be written is logged, and nothing depends on it. Repetitions within some
 //! minutes are counted in the first Event, whose words stay.
 
-use std::sync::Arc;
+use std::pin::pin;
+use std::time::Duration;
 
+use futures::future::{Either, select};
+use futures::{StreamExt, stream};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Client, Resource};
-use tokio::sync::Semaphore;
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
+use super::tasks::Tasks;
 use crate::names;
 use crate::policy::claim::{Claim, Name};
 use crate::volume::Volume;
 
-/// Writes Events.
+/// Writes Events. Whoever tells one does not wait for it.
 #[derive(Clone)]
 pub struct Events {
-    recorder: Recorder,
-    /// How many are written at once: a thousand volumes that fail at the same time must not flood the API server.
-    places: Arc<Semaphore>,
+    queue: mpsc::Sender<(Event, ObjectReference)>,
 }
 
+/// So many wait to be written; of more there is only the log.
+const WAITING: usize = 2_000;
+/// Between two: a thousand volumes that go at the same time must not flood the API server's store.
+const PAUSE: Duration = Duration::from_millis(20);
+/// So many may be under way.
+const AT_A_TIME: usize = 8;
+/// At the end, for those that wait still.
+const LAST: Duration = Duration::from_secs(2);
+
 impl Events {
-    /// Events in the name of Bindery.
-    pub fn new(client: Client) -> Self {
+    /// Events in the name of Bindery, written by one of these tasks.
+    pub fn new(client: Client, tasks: &Tasks) -> Self {
         let reporter = Reporter {
             controller: names::CONTROLLER.to_owned(),
             instance: None,
         };
-        Self {
-            recorder: Recorder::new(client, reporter),
-            places: Arc::new(Semaphore::new(8)),
-        }
+        let (queue, waiting) = mpsc::channel(WAITING);
+        let stop = tasks.stop().clone();
+        tasks.spawn(async move {
+            let write = pin!(write(Recorder::new(client, reporter), waiting));
+            match select(write, pin!(stop.cancelled())).await {
+                Either::Left(_) => {}
+                Either::Right(((), write)) => {
+                    let _ = timeout(LAST, write).await;
+                }
+            }
+        });
+        Self { queue }
     }
 
     /// Something happened as it should.
-    pub async fn done(&self, volume: &Volume, reason: &str, note: String) {
-        self.publish(EventType::Normal, reason, reason, note, &volume_reference(volume))
-            .await;
+    pub fn done(&self, volume: &Volume, reason: &str, note: String) {
+        self.publish(EventType::Normal, reason, reason, note, volume_reference(volume));
     }
 
     /// Something is wrong with a volume. Events with one reason and one cause are one Event.
-    pub async fn warn(&self, volume: &Volume, reason: &str, cause: &str, note: String) {
-        self.publish(EventType::Warning, reason, cause, note, &volume_reference(volume))
-            .await;
+    pub fn warn(&self, volume: &Volume, reason: &str, cause: &str, note: String) {
+        self.publish(EventType::Warning, reason, cause, note, volume_reference(volume));
     }
 
     /// Something is wrong with a claim. Events with one reason and one cause are one Event.
-    pub async fn warn_claim(&self, claim: &Claim, reason: &str, cause: &str, note: String) {
+    pub fn warn_claim(&self, claim: &Claim, reason: &str, cause: &str, note: String) {
         if let Some(reference) = claim_reference(claim) {
-            self.publish(EventType::Warning, reason, cause, note, &reference).await;
+            self.publish(EventType::Warning, reason, cause, note, reference);
         }
     }
 
     /// A claim's user should read this, in these very words.
-    pub async fn tell_claim(&self, claim: &Claim, reason: &str, note: String) {
+    pub fn tell_claim(&self, claim: &Claim, reason: &str, note: String) {
         if let Some(reference) = claim_reference(claim) {
             let words = words(reason, &note);
-            self.publish(EventType::Warning, reason, &words, note, &reference).await;
+            self.publish(EventType::Warning, reason, &words, note, reference);
         }
     }
 
     /// Whoever looks after an object should read this, in these very words.
-    pub async fn tell<K: Resource<DynamicType = ()>>(&self, object: &K, reason: &str, note: String) {
+    pub fn tell<K: Resource<DynamicType = ()>>(&self, object: &K, reason: &str, note: String) {
         let words = words(reason, &note);
         let reference = object.object_ref(&());
-        self.publish(EventType::Warning, reason, &words, note, &reference).await;
+        self.publish(EventType::Warning, reason, &words, note, reference);
     }
 
-    async fn publish(&self, type_: EventType, reason: &str, action: &str, mut note: String, about: &ObjectReference) {
+    fn publish(&self, type_: EventType, reason: &str, action: &str, mut note: String, about: ObjectReference) {
         const LONGEST: usize = 1024;
         if note.len() > LONGEST {
             note.truncate(note.floor_char_boundary(LONGEST - 3));
@@ -87,11 +105,28 @@ impl Events {
             action: action.to_owned(),
             secondary: None,
         };
-        let _place = self.places.acquire().await;
-        if let Err(error) = self.recorder.publish(&event, about).await {
-            tracing::warn!(%error, reason, "the Event could not be written");
+        if self.queue.try_send((event, about)).is_err() {
+            tracing::warn!(
+                reason,
+                "too many Events wait to be written: this one is told by the log alone"
+            );
         }
     }
+}
+
+/// Writes what comes, at a steady pace.
+async fn write(recorder: Recorder, waiting: mpsc::Receiver<(Event, ObjectReference)>) {
+    let paced = stream::unfold(waiting, async |mut waiting| {
+        let next = waiting.recv().await?;
+        sleep(PAUSE).await;
+        Some((next, waiting))
+    });
+    let written = paced.for_each_concurrent(AT_A_TIME, async |(event, about)| {
+        if let Err(error) = recorder.publish(&event, &about).await {
+            tracing::warn!(%error, reason = event.reason, "the Event could not be written");
+        }
+    });
+    written.await;
 }
 
 /// Tells Events with one reason but other words apart.

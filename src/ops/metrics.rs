@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
 use futures::future::{Either, select};
+use jiff::Timestamp;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -23,6 +24,8 @@ pub struct Metrics {
     steps: Family<Outcome, Counter<u64, AtomicU64>>,
     down: Family<Server, Gauge>,
     not_sent: Family<Why, Counter<u64, AtomicU64>>,
+    turned_away: Family<Why, Counter<u64, AtomicU64>>,
+    certificate: Gauge,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -73,6 +76,13 @@ impl Default for Metrics {
         let not_sent = Family::default();
         let help = "Calls that were not sent to an NFS server, because it was down or had too many calls under way";
         registry.register("nfs_calls_not_sent", help, not_sent.clone());
+        let turned_away = Family::default();
+        let help =
+            "Connections and requests at the webhook's port that were turned away: not the API server's, or too many";
+        registry.register("webhook_turned_away", help, turned_away.clone());
+        let certificate = Gauge::default();
+        let help = "When the webhook's certificate ends, in seconds since 1970";
+        registry.register("webhook_certificate_end_timestamp_seconds", help, certificate.clone());
         Self {
             registry,
             reviews,
@@ -80,6 +90,8 @@ impl Default for Metrics {
             steps,
             down,
             not_sent,
+            turned_away,
+            certificate,
         }
     }
 }
@@ -132,6 +144,16 @@ impl Metrics {
     /// A call was not sent to an NFS server.
     pub fn not_sent(&self, why: &'static str) {
         self.not_sent.get_or_create(&Why { why }).inc();
+    }
+
+    /// A connection or a request at the webhook's port was turned away.
+    pub fn turned_away(&self, why: &'static str) {
+        self.turned_away.get_or_create(&Why { why }).inc();
+    }
+
+    /// The webhook serves a certificate that ends then.
+    pub fn certificate_ends(&self, at: Timestamp) {
+        self.certificate.set(at.as_second());
     }
 
     /// The text that Prometheus reads.

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use k8s_openapi::api::storage::v1::StorageClass;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use uuid::Uuid;
 
 use super::quantity;
 use crate::names::{annotation, is_object_name};
@@ -125,6 +126,13 @@ impl Claim {
                 .and_then(|requests| requests.get("storage").and_then(Bytes::read)),
             beyond,
         }
+    }
+
+    /// What the volume of a claim that is there is named after: the same on every try.
+    pub fn seed(&self) -> Uuid {
+        // Kubernetes makes uids of this form, and promises none.
+        let other = || Uuid::new_v5(&Uuid::NAMESPACE_OID, self.uid.as_bytes());
+        self.uid.parse().unwrap_or_else(|_| other())
     }
 
     /// Whether nothing is to be made for it before a pod uses it, and the scheduler has chosen where. Of a claim that is

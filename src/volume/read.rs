@@ -166,6 +166,12 @@ impl Volume {
     }
 }
 
+/// Whether a volume names the claim of this namespace and name, whichever uid it says.
+pub fn is_for(volume: &PersistentVolume, namespace: &str, name: &str) -> bool {
+    let meant = volume.spec.as_ref().and_then(|spec| spec.claim_ref.as_ref());
+    meant.is_some_and(|meant| (meant.namespace.as_deref(), meant.name.as_deref()) == (Some(namespace), Some(name)))
+}
+
 fn record(marks: &BTreeMap<String, String>, nfs: Option<&NFSVolumeSource>) -> Result<Record, String> {
     let nfs = nfs.ok_or("spec.nfs is missing")?;
     let get = |key: &str| marks.get(key).ok_or(format!("annotation {key} is missing"));

@@ -175,7 +175,8 @@ impl Handler {
             Ok(more) => {
                 warnings.extend(more);
                 tracing::info!(volume = new.name, share = %new.share, directory = %new.directory, "provisioned");
-                let answer = Answer::with_volume(&request.object, &new.claim.1, &new.name);
+                let provisioner = &self.provisioner.us.provisioner;
+                let answer = Answer::with_volume(&request.object, &new.claim.1, &new.name, provisioner);
                 (answer, "provision")
             }
             Err(Failure::ClaimExists) => (Answer::Allow, "pass"),

@@ -7,6 +7,8 @@ use k8s_openapi::ByteString;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::names::annotation::STORAGE_PROVISIONER;
+
 const API_VERSION: &str = "admission.k8s.io/v1";
 const KIND: &str = "AdmissionReview";
 
@@ -81,10 +83,12 @@ pub enum Answer {
 }
 
 impl Answer {
-    /// The claim is admitted under this name, and names this volume.
-    pub fn with_volume(claim: &Value, name: &str, volume: &str) -> Self {
+    /// The claim is admitted under this name, and names this volume. It also says whose it is: should it be given another
+    /// class after this, Bindery is asked again, and takes the volume back.
+    pub fn with_volume(claim: &Value, name: &str, volume: &str, provisioner: &str) -> Self {
         let mut changed = claim.clone();
         changed["metadata"]["name"] = json!(name);
+        changed["metadata"]["annotations"][STORAGE_PROVISIONER] = json!(provisioner);
         changed["spec"]["volumeName"] = json!(volume);
         Self::change(claim, &changed)
     }
@@ -95,8 +99,10 @@ impl Answer {
             return Self::Allow;
         }
         let mut changed = claim.clone();
-        if let Some(spec) = changed["spec"].as_object_mut() {
-            spec.remove("volumeName");
+        for (of, key) in [("/spec", "volumeName"), ("/metadata/annotations", STORAGE_PROVISIONER)] {
+            if let Some(Value::Object(fields)) = changed.pointer_mut(of) {
+                fields.remove(key);
+            }
         }
         Self::change(claim, &changed)
     }

@@ -3,8 +3,12 @@
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
+use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret};
+use kube::api::{ListParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
+use kube::{Api, Client, Config};
+use serde_json::json;
 
 /// What the bed's `env` file says.
 pub struct Bed {
@@ -20,6 +24,8 @@ pub struct Bed {
     pub provisioner: String,
     /// The API server, for Bindery's ServiceAccount.
     pub bindery_kubeconfig: PathBuf,
+    /// `client-ca.crt`, and what it has signed: `client-apiserver` of the API server's calls, and `client-somebody`.
+    pub client_certificates: PathBuf,
     /// Where Bindery's webhook listens.
     pub webhook: String,
     /// Bindery's metrics.
@@ -35,6 +41,7 @@ static BED: LazyLock<Bed> = LazyLock::new(|| {
         export: get("EXPORT_DIR").into(),
         provisioner: get("PROVISIONER"),
         bindery_kubeconfig: get("BINDERY_KUBECONFIG").into(),
+        client_certificates: get("CLIENT_CERTIFICATES").into(),
         webhook: get("BINDERY_WEBHOOK_URL"),
         metrics: get("BINDERY_METRICS_URL"),
     }
@@ -56,6 +63,14 @@ impl Bed {
         Client::try_from(config).expect("a client")
     }
 
+    /// Where the API server posts its reviews, the secret end included.
+    pub async fn review_url(&self) -> String {
+        let secrets: Api<Secret> = Api::namespaced(self.admin().await, "bindery");
+        let secret = secrets.get("bindery-tls").await.expect("the webhook's Secret");
+        let token = secret.data.expect("data")["token"].0.clone();
+        format!("{}/{}", self.webhook, String::from_utf8(token).expect("letters"))
+    }
+
     /// A client with every right.
     pub async fn admin(&self) -> Client {
         // The first one wins; which does not matter, it is always the same.
@@ -64,4 +79,37 @@ impl Bed {
         let config = Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await;
         Client::try_from(config.expect("the bed's kubeconfig")).expect("a client")
     }
+}
+
+/// Whether the API server asks a Bindery about claims of this class by now: it hears of a new class a moment after it was
+/// created, and until then its claims are caught up with.
+pub async fn is_asked_about(client: &Client, class: &str) -> bool {
+    let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), "default");
+    let refused = json!({
+        "metadata": {"name": "probe"},
+        "spec": {
+            "storageClassName": class,
+            "volumeMode": "Block",
+            "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": "1Gi"}},
+        },
+    });
+    let dry = PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    };
+    let refused = serde_json::from_value(refused).expect("a claim");
+    let error = claims.create(&dry, &refused).await.err();
+    error.is_some_and(|error| error.to_string().contains("denied the request"))
+}
+
+/// Whether a Bindery has registered itself for this provisioner.
+pub async fn is_served(client: &Client, provisioner: &str) -> bool {
+    let configurations: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
+    let all = configurations.list(&ListParams::default()).await.expect("webhooks");
+    let webhooks = all
+        .into_iter()
+        .flat_map(|configuration| configuration.webhooks.unwrap_or_default());
+    let mut conditions = webhooks.flat_map(|webhook| webhook.match_conditions.unwrap_or_default());
+    conditions.any(|condition| condition.expression.contains(&json!(provisioner).to_string()))
 }

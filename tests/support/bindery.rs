@@ -4,7 +4,6 @@ use std::net::TcpListener;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
-use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
@@ -12,7 +11,7 @@ use kube::{Api, Client};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::bed::Bed;
+use super::bed::{Bed, is_asked_about};
 use super::scene::from;
 use super::wait::eventually;
 
@@ -124,6 +123,12 @@ impl Bindery {
             .patch(&self.name, &parameters, &patch)
             .await
             .expect("webhook configuration");
+        let theirs = Bed::get().admin_called(user).await;
+        eventually("each is asked about its own", async || {
+            let asked = is_asked_about(&theirs, &self.name).await && is_asked_about(&self.client, &self.name).await;
+            asked.then_some(())
+        })
+        .await;
     }
 
     /// Waits until the API server asks it: its view of webhook configurations is a moment behind.
@@ -134,29 +139,9 @@ impl Bindery {
             .await
             .expect("class");
         eventually("the API server asks this Bindery", async || {
-            self.probe().await.then_some(())
+            is_asked_about(&self.client, &self.name).await.then_some(())
         })
         .await;
-    }
-
-    /// Creates a claim that Bindery refuses. Whether it did.
-    async fn probe(&self) -> bool {
-        let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), "default");
-        let refused: PersistentVolumeClaim = from(json!({
-            "metadata": {"name": "probe"},
-            "spec": {
-                "storageClassName": self.name,
-                "volumeMode": "Block",
-                "accessModes": ["ReadWriteOnce"],
-                "resources": {"requests": {"storage": "1Gi"}},
-            },
-        }));
-        let dry = PostParams {
-            dry_run: true,
-            ..PostParams::default()
-        };
-        let error = claims.create(&dry, &refused).await.err();
-        error.is_some_and(|error| error.to_string().contains("cannot provide volumeMode Block"))
     }
 
     /// Starts the process (again), and waits until it is ready.

@@ -2,6 +2,7 @@
 
 pub mod bed;
 pub mod bindery;
+pub mod caller;
 pub mod kind;
 pub mod mount;
 pub mod network;

@@ -8,7 +8,8 @@ use axum::routing::post;
 use axum::{Json, Router};
 use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
-use bindery::webhook::tls::{Serving, make};
+use bindery::certificate::certificate;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
@@ -33,8 +34,10 @@ impl OtherWebhook {
         answer: impl Fn(&Value) -> Option<Value> + Send + Sync + 'static,
     ) -> Self {
         let client = Bed::get().admin().await;
-        let serving = make("other", &["127.0.0.1".to_owned()], None).expect("a certificate");
-        let serving = Serving::read(&serving).expect("a certificate");
+        let life = SignedDuration::from_hours(24);
+        let made = certificate(&["127.0.0.1".to_owned()], life, Timestamp::now());
+        let (ca, serving) = made.expect("a certificate");
+        let config = RustlsConfig::from_pem(serving.chain.into_bytes(), serving.key.into_bytes()).await;
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         listener.set_nonblocking(true).expect("a listener");
         let address = listener.local_addr().expect("its address");
@@ -56,7 +59,7 @@ impl OtherWebhook {
             Json(json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response}))
         });
         let handle = Handle::new();
-        let server = axum_server::from_tcp_rustls(listener, RustlsConfig::from_config(serving.config));
+        let server = axum_server::from_tcp_rustls(listener, config.expect("a certificate"));
         let server = server.expect("a server").handle(handle.clone());
         tokio::spawn(server.serve(Router::new().route("/", route).into_make_service()));
 
@@ -66,7 +69,7 @@ impl OtherWebhook {
             "webhooks": [{
                 "name": "other.example.com",
                 "admissionReviewVersions": ["v1"],
-                "clientConfig": {"url": format!("https://{address}/"), "caBundle": ByteString(serving.ca_pem.into_bytes())},
+                "clientConfig": {"url": format!("https://{address}/"), "caBundle": ByteString(ca.into_bytes())},
                 "rules": [{
                     "apiGroups": [""], "apiVersions": ["v1"],
                     "operations": ["CREATE"], "resources": ["persistentvolumeclaims"],

@@ -9,7 +9,7 @@ use kube::{Api, Client};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::bed::Bed;
+use super::bed::{Bed, is_asked_about, is_served};
 use super::wait::eventually;
 
 /// A namespace and a class.
@@ -68,12 +68,19 @@ impl Scene {
             .expect("namespace");
     }
 
-    /// Makes a class of this scene's provisioner.
+    /// Makes a class of this scene's provisioner. If a Bindery serves that one, waits until the API server asks it about the
+    /// new class's claims.
     pub async fn class(&self, name: &str, fields: Value) {
         let mut class = json!({"metadata": {"name": name}, "provisioner": self.provisioner});
         merge(&mut class, fields);
         let api: Api<StorageClass> = Api::all(self.client.clone());
         api.create(&PostParams::default(), &from(class)).await.expect("class");
+        if is_served(&self.client, &self.provisioner).await {
+            eventually("the API server asks about the class", async || {
+                is_asked_about(&self.client, name).await.then_some(())
+            })
+            .await;
+        }
     }
 
     /// An ordinary claim of this scene's class.

@@ -1,0 +1,86 @@
+//! What the API server's reviews feel while somebody else holds on to the webhook's port.
+//!
+//! Claims are created one at a time, in rounds by turns: in peace, and while 500 connections are kept open there by
+//! somebody who says one byte each second, and comes again whenever one is closed (a slow loris).
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use kube::Client;
+use serde_json::json;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use crate::bed::Bed;
+use crate::place::Place;
+use crate::table::{Expected, Table, Unit};
+use crate::times::Times;
+
+const CONNECTIONS: usize = 500;
+/// Claims in a round, of which there are three of each kind.
+const CLAIMS: u32 = 60;
+const BYTE: Duration = Duration::from_secs(1);
+/// Until all of them are there.
+const GATHER: Duration = Duration::from_secs(2);
+
+/// Measures both kinds.
+pub async fn measure(client: &Client, table: &mut Table) -> Result<()> {
+    let place = Place::new(client, "attack").await?;
+    let class = place.class("ours", &Bed::get().provisioner, json!({})).await?;
+    create(&place, "warm-up", 20, &class).await?;
+    let (mut quiet, mut attacked) = (Vec::new(), Vec::new());
+    for round in 0..3 {
+        quiet.extend(create(&place, &format!("quiet-{round}"), CLAIMS, &class).await?);
+        let crowd = gather().await?;
+        attacked.extend(create(&place, &format!("attacked-{round}"), CLAIMS, &class).await?);
+        drop(crowd);
+    }
+    let (quiet, attacked): (Times, Times) = (quiet.into_iter().collect(), attacked.into_iter().collect());
+    let mut part =
+        table.part("Creating a claim while 500 connections are held open by somebody else, 180 of each kind");
+    for (quantile, name) in [(0.5, "p50"), (0.99, "p99")] {
+        let (quiet, attacked) = (quiet.quantile(quantile), attacked.quantile(quantile));
+        part.note(format!("in peace, {name}"), quiet, Unit::Ms);
+        part.note(format!("under attack, {name}"), attacked, Unit::Ms);
+        let ratio = format!("  the one by the other, {name}");
+        part.expect(ratio, attacked / quiet, Unit::Ratio, Expected::AtMost(2.0));
+    }
+    Ok(())
+}
+
+/// Those who hold on; they let go when this is dropped.
+async fn gather() -> Result<JoinSet<()>> {
+    let url: http::Uri = Bed::get().webhook.parse()?;
+    let address = url.authority().context("a webhook without a host")?.to_string();
+    let mut crowd = JoinSet::new();
+    for _ in 0..CONNECTIONS {
+        let address = address.clone();
+        crowd.spawn(async move {
+            loop {
+                if let Ok(mut stream) = TcpStream::connect(&address).await {
+                    // The head of a TLS record of 16 KiB, and then as little as is possible.
+                    let _ = stream.write_all(&[0x16, 0x03, 0x01, 0x40, 0x00]).await;
+                    while stream.write_all(&[0x01]).await.is_ok() {
+                        sleep(BYTE).await;
+                    }
+                }
+                sleep(BYTE).await;
+            }
+        });
+    }
+    sleep(GATHER).await;
+    Ok(crowd)
+}
+
+async fn create(place: &Place, prefix: &str, claims: u32, class: &str) -> Result<Vec<Duration>> {
+    let mut times = Vec::new();
+    for turn in 0..claims {
+        let name = format!("{prefix}-{turn}");
+        let (took, volume) = place.create(&name, class).await?;
+        volume.with_context(|| format!("claim {name} came back without a volume"))?;
+        times.push(took);
+    }
+    Ok(times)
+}

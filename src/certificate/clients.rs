@@ -1,0 +1,90 @@
+//! Clients that must show a certificate: of a CA, and perhaps of a name.
+//!
+//! A cluster's own CA signs the certificates of every node and of many people. So where the API server's certificate is from
+//! such a CA, its common name says that it is the API server.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme};
+use x509_parser::parse_x509_certificate;
+
+use super::files::certificates;
+
+/// Lets in clients with a certificate of a CA in this PEM text, and of one of these names; any name if there are none.
+pub fn verifier(ca: &str, names: &[String]) -> Result<Arc<dyn ClientCertVerifier>> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(ca)? {
+        roots.add(certificate).context("a CA is of no use")?;
+    }
+    let chain = WebPkiClientVerifier::builder(roots.into()).build()?;
+    Ok(Arc::new(Named {
+        chain,
+        names: names.to_owned(),
+    }))
+}
+
+#[derive(Debug)]
+struct Named {
+    chain: Arc<dyn ClientCertVerifier>,
+    names: Vec<String>,
+}
+
+impl Named {
+    fn knows(&self, certificate: &CertificateDer<'_>) -> bool {
+        let Ok((_, certificate)) = parse_x509_certificate(certificate) else {
+            return false;
+        };
+        let mut shown = certificate
+            .subject()
+            .iter_common_name()
+            .filter_map(|name| name.as_str().ok());
+        self.names.is_empty() || shown.any(|shown| self.names.iter().any(|name| name == shown))
+    }
+}
+
+impl ClientCertVerifier for Named {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.chain.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        let verified = self.chain.verify_client_cert(certificate, intermediates, now)?;
+        if self.knows(certificate) {
+            Ok(verified)
+        } else {
+            Err(CertificateError::ApplicationVerificationFailure.into())
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.chain.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.chain.verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.chain.supported_verify_schemes()
+    }
+}

@@ -1,0 +1,32 @@
+//! What the webhook serves with, and what the API server must know to call it: certificate, CA, and the path's token.
+//!
+//! By default all of it is of Bindery's own making and kept in a Secret that all replicas share ([`keep`]). A certificate
+//! may come from files instead ([`files`]), which somebody else renews; the token is always Bindery's.
+
+mod clients;
+mod due;
+mod files;
+mod keep;
+mod make;
+mod state;
+mod tokens;
+
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+
+pub use self::files::Files;
+pub use self::keep::{Keeper, Own};
+pub use self::make::{Pair, certificate};
+pub use self::tokens::Tokens;
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    /// For the listener.
+    pub config: Arc<ServerConfig>,
+    /// For the webhook configuration's `caBundle`, in PEM; nothing if that is somebody else's to keep.
+    pub trusted: Option<String>,
+    /// What a path must end in.
+    pub tokens: Tokens,
+}

@@ -1,0 +1,63 @@
+//! The secret part of the webhook's path: who does not know it is not the API server.
+
+use jiff::Timestamp;
+use subtle::{Choice, ConstantTimeEq};
+
+use super::state::State;
+
+/// The tokens that are accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tokens {
+    current: String,
+    next: Option<String>,
+    /// Until when.
+    before: Option<(String, Timestamp)>,
+}
+
+impl Tokens {
+    /// Those that the Secret names.
+    pub fn of(state: &State) -> Self {
+        let forgets = state.serving.span().map(|span| span.forgets());
+        Self {
+            current: state.token.clone(),
+            next: state.next.as_ref().map(|(_, token)| token.clone()),
+            before: state.before.clone().zip(forgets),
+        }
+    }
+
+    /// The one that the API server is to be told.
+    pub fn current(&self) -> &str {
+        &self.current
+    }
+
+    /// Whether a token is one of these. How long it takes tells nothing of them.
+    pub fn accept(&self, token: &str, now: Timestamp) -> bool {
+        let before = self.before.as_ref().filter(|(_, until)| now < *until);
+        let all = [Some(&self.current), self.next.as_ref(), before.map(|(token, _)| token)];
+        let is = |known: &String| known.as_bytes().ct_eq(token.as_bytes());
+        let found = all
+            .into_iter()
+            .flatten()
+            .fold(Choice::from(0), |found, known| found | is(known));
+        found.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_current_the_next_and_for_a_while_the_former_token_are_accepted() {
+        let now: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
+        let tokens = Tokens {
+            current: "b".to_owned(),
+            next: Some("c".to_owned()),
+            before: Some(("a".to_owned(), now)),
+        };
+        let earlier = now - jiff::SignedDuration::from_secs(1);
+        let accepted = |at| ["a", "b", "c", "", "d", "bb"].map(|token| tokens.accept(token, at));
+        assert_eq!(accepted(earlier), [true, true, true, false, false, false]);
+        assert_eq!(accepted(now), [false, true, true, false, false, false]);
+    }
+}

@@ -1,0 +1,246 @@
+//! What is to stand in the webhook configuration: pure, from what is there to what is to be applied.
+//!
+//! Only fields that are Bindery's to keep: the CA, the secret end of the path, and one condition, by which claims of other
+//! classes never wait for it. All else is whoever's who made the configuration.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::admissionregistration::v1::{
+    MatchCondition, MutatingWebhook, MutatingWebhookConfiguration, ServiceReference, WebhookClientConfig,
+};
+use serde_json::{Value, json};
+
+use crate::names::annotation::{BETA_CLASS, STORAGE_PROVISIONER};
+use crate::webhook::server::PATH;
+
+/// The name of the condition that is ours to keep.
+const CONDITION: &str = "of-our-classes";
+/// The last line of a certificate.
+const END: &str = "-----END CERTIFICATE-----";
+
+/// See the module.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// The CAs to trust, in PEM; nothing if somebody else keeps them.
+    pub ca: Option<String>,
+    /// What the path ends in.
+    pub token: String,
+    /// Our classes.
+    pub classes: BTreeSet<String>,
+    /// Whose classes they are.
+    pub provisioner: String,
+}
+
+impl Wanted {
+    /// What is to be applied; nothing if all of it stands there.
+    pub fn apply(&self, to: &MutatingWebhookConfiguration) -> Option<Value> {
+        let webhooks = to.webhooks.as_deref().unwrap_or_default();
+        let wanted: Vec<Value> = webhooks.iter().map(|webhook| self.webhook(webhook)).collect();
+        let stands = |(webhook, wanted): (&MutatingWebhook, &Value)| holds(&json!(webhook), wanted);
+        if webhooks.iter().zip(&wanted).all(stands) {
+            return None;
+        }
+        Some(json!({
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "MutatingWebhookConfiguration",
+            "metadata": {"name": to.metadata.name},
+            "webhooks": wanted,
+        }))
+    }
+
+    fn webhook(&self, webhook: &MutatingWebhook) -> Value {
+        let path = format!("{PATH}/{}", self.token);
+        let mut client = match &webhook.client_config {
+            WebhookClientConfig { url: Some(url), .. } => json!({"url": with_path(url, &path)}),
+            WebhookClientConfig {
+                service: Some(ServiceReference { .. }),
+                ..
+            } => json!({"service": {"path": path}}),
+            // The API server allows none such.
+            WebhookClientConfig { .. } => json!({}),
+        };
+        if let Some(ca) = &self.ca {
+            let before = webhook.client_config.ca_bundle.as_ref();
+            client["caBundle"] = json!(bundle(ca, before));
+        }
+        let condition = MatchCondition {
+            name: CONDITION.to_owned(),
+            expression: condition(&self.classes, &self.provisioner),
+        };
+        json!({"name": webhook.name, "clientConfig": client, "matchConditions": [condition]})
+    }
+}
+
+/// Whether all that is wanted stands there; of a list, each object under its name.
+fn holds(there: &Value, wanted: &Value) -> bool {
+    match (there, wanted) {
+        (Value::Object(there), Value::Object(wanted)) => wanted
+            .iter()
+            .all(|(key, wanted)| there.get(key).is_some_and(|there| holds(there, wanted))),
+        (Value::Array(there), Value::Array(wanted)) => wanted.iter().all(|wanted| {
+            there
+                .iter()
+                .any(|there| there["name"] == wanted["name"] && holds(there, wanted))
+        }),
+        _ => there == wanted,
+    }
+}
+
+/// In CEL: a claim of one of these classes, or one that was of one when Bindery saw it first, and was given another class
+/// after that: then its volume is to be taken back.
+fn condition(classes: &BTreeSet<String>, provisioner: &str) -> String {
+    let annotation = |key: &str| format!("has(object.metadata.annotations) && '{key}' in object.metadata.annotations");
+    let beta = annotation(BETA_CLASS);
+    let class = format!(
+        "({beta} ? object.metadata.annotations['{BETA_CLASS}'] : \
+         has(object.spec.storageClassName) ? object.spec.storageClassName : '')"
+    );
+    let given = annotation(STORAGE_PROVISIONER);
+    format!(
+        "{class} in {} || ({given} && object.metadata.annotations['{STORAGE_PROVISIONER}'] == {})",
+        json!(classes),
+        json!(provisioner)
+    )
+}
+
+/// A URL with another path.
+fn with_path(url: &str, path: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("https", url));
+    let host = rest.split('/').next().unwrap_or_default();
+    format!("{scheme}://{host}{path}")
+}
+
+/// What the API server should trust: our CAs, and the first that was there before, for replicas that have not heard of ours
+/// yet. What is there if ours are among it: two replicas with different CAs, since somebody has deleted the Secret between
+/// their starts, so agree at once.
+fn bundle(ours: &str, before: Option<&ByteString>) -> ByteString {
+    let text = before.map_or_else(String::new, |bytes| String::from_utf8_lossy(&bytes.0).into_owned());
+    let there: Vec<&str> = certificates(&text).collect();
+    let mut bundle: Vec<&str> = certificates(ours).collect();
+    if let Some(before) = before
+        && bundle.iter().all(|ca| there.contains(ca))
+    {
+        return before.clone();
+    }
+    bundle.extend(
+        there
+            .first()
+            .filter(|before| !bundle.contains(before))
+            .copied()
+            .into_iter()
+            .collect::<Vec<_>>(),
+    );
+    ByteString(bundle.join("\n").into_bytes())
+}
+
+fn certificates(pem: &str) -> impl Iterator<Item = &str> {
+    pem.split_inclusive(END).map(str::trim).filter(|pem| pem.ends_with(END))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pem(names: &[&str]) -> String {
+        let one = |name: &&str| format!("-----BEGIN CERTIFICATE-----\n{name}\n-----END CERTIFICATE-----\n");
+        names.iter().map(one).collect()
+    }
+
+    fn wanted() -> Wanted {
+        Wanted {
+            ca: Some(pem(&["one"])),
+            token: "t0".to_owned(),
+            classes: ["fast".to_owned(), "slow".to_owned()].into(),
+            provisioner: "bindery.dev/nfs".to_owned(),
+        }
+    }
+
+    fn configuration(client: Value) -> MutatingWebhookConfiguration {
+        let webhook = json!({
+            "name": "claims.bindery.dev",
+            "clientConfig": client,
+            "admissionReviewVersions": ["v1"],
+            "sideEffects": "NoneOnDryRun",
+            "matchConditions": [{"name": "mine", "expression": "true"}],
+        });
+        serde_json::from_value(json!({"metadata": {"name": "bindery"}, "webhooks": [webhook]})).unwrap()
+    }
+
+    /// As the API server would, of what matters here.
+    fn applied(mut to: Value, patch: &Value) -> MutatingWebhookConfiguration {
+        let condition = patch["webhooks"][0]["matchConditions"][0].clone();
+        json_patch::merge(
+            &mut to["webhooks"][0]["clientConfig"],
+            &patch["webhooks"][0]["clientConfig"],
+        );
+        to["webhooks"][0]["matchConditions"]
+            .as_array_mut()
+            .unwrap()
+            .push(condition);
+        serde_json::from_value(to).unwrap()
+    }
+
+    #[test]
+    fn what_is_applied_is_ours_to_keep_and_nothing_else_and_is_not_applied_twice() {
+        let service = json!({"service": {"namespace": "bindery", "name": "bindery", "port": 443}});
+        for (client, expected) in [
+            (service, json!({"service": {"path": "/mutate/t0"}})),
+            (
+                json!({"url": "https://127.0.0.1:8443/mutate/old"}),
+                json!({"url": "https://127.0.0.1:8443/mutate/t0"}),
+            ),
+        ] {
+            let there = configuration(client);
+            let patch = wanted().apply(&there).unwrap();
+            let mut applied_client = patch["webhooks"][0]["clientConfig"].clone();
+            assert!(applied_client.as_object_mut().unwrap().remove("caBundle").is_some());
+            assert_eq!(applied_client, expected);
+            let keys: Vec<_> = patch["webhooks"][0].as_object().unwrap().keys().cloned().collect();
+            assert_eq!(keys, ["clientConfig", "matchConditions", "name"]);
+            assert_eq!(wanted().apply(&applied(json!(there), &patch)), None);
+        }
+    }
+
+    #[test]
+    fn a_class_that_comes_or_goes_is_applied() {
+        let there = configuration(json!({"url": "https://host/"}));
+        let patch = wanted().apply(&there).unwrap();
+        let there = applied(json!(there), &patch);
+        let mut more = wanted();
+        more.classes.insert("new".to_owned());
+        let patch = more.apply(&there).unwrap();
+        let expression = patch["webhooks"][0]["matchConditions"][0]["expression"]
+            .as_str()
+            .unwrap();
+        assert!(expression.contains(r#"in ["fast","new","slow"] ||"#), "{expression}");
+    }
+
+    #[test]
+    fn a_ca_that_somebody_else_keeps_is_left_alone() {
+        let theirs = Wanted { ca: None, ..wanted() };
+        let patch = theirs.apply(&configuration(json!({"url": "https://host/"}))).unwrap();
+        assert_eq!(
+            patch["webhooks"][0]["clientConfig"],
+            json!({"url": "https://host/mutate/t0"})
+        );
+    }
+
+    #[test]
+    fn the_ca_before_ours_is_trusted_still_and_none_before_that() {
+        let names = |bundle: &ByteString| {
+            let text = String::from_utf8(bundle.0.clone()).unwrap();
+            let lines = text.lines().filter(|line| !line.starts_with("---")).map(str::to_owned);
+            lines.collect::<Vec<_>>()
+        };
+        let one = bundle(&pem(&["one"]), None);
+        assert_eq!(bundle(&pem(&["one"]), Some(&one)), one, "ours is there");
+        let two = bundle(&pem(&["two"]), Some(&one));
+        assert_eq!(names(&two), ["two", "one"]);
+        assert_eq!(bundle(&pem(&["one"]), Some(&two)), two, "two replicas do not fight");
+        assert_eq!(names(&bundle(&pem(&["three"]), Some(&two))), ["three", "two"]);
+        assert_eq!(names(&bundle(&pem(&["two", "next"]), Some(&two))), ["two", "next"]);
+        let garbage = ByteString(b"\n".to_vec());
+        assert_eq!(names(&bundle(&pem(&["one"]), Some(&garbage))), ["one"]);
+    }
+}

@@ -1,0 +1,220 @@
+//! What somebody who can reach the webhook's port, and is not the API server, can do: nothing that lasts.
+//!
+//! Each runs against a Bindery of its own, which must serve the API server's claims all the while.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::support::bed::Bed;
+use crate::support::bindery::Bindery;
+use crate::support::caller::Caller;
+use crate::support::scene::Scene;
+use crate::support::wait::eventually;
+
+/// More than may be in at a time.
+const CROWD: usize = 1_200;
+
+struct Target {
+    bindery: Bindery,
+    scene: Scene,
+    url: String,
+}
+
+impl Target {
+    async fn with(flags: &[&str]) -> Self {
+        let bindery = Bindery::start(flags).await;
+        let scene = Scene::of(&bindery.provisioner).await;
+        let secrets: Api<Secret> = Api::namespaced(Bed::get().admin().await, "bindery");
+        let token = secrets.get(&bindery.name).await.unwrap().data.unwrap()["token"]
+            .0
+            .clone();
+        let url = format!("{}/{}", bindery.webhook, String::from_utf8(token).unwrap());
+        Self { bindery, scene, url }
+    }
+
+    fn address(&self) -> String {
+        self.url.parse::<http::Uri>().unwrap().authority().unwrap().to_string()
+    }
+
+    async fn serves(&self, name: &str) {
+        let claim = self.scene.create(self.scene.claim(name)).await.unwrap();
+        assert!(claim.spec.unwrap().volume_name.is_some(), "the API server was kept out");
+    }
+
+    async fn turned_away(&self, why: &str) -> u64 {
+        let line = format!("bindery_webhook_turned_away_total{{why=\"{why}\"}} ");
+        let metrics = self.bindery.metrics().await;
+        let count = metrics.lines().find_map(|text| text.strip_prefix(&line));
+        count.map_or(0, |count| count.parse().unwrap())
+    }
+
+    async fn post(&self, body: impl Into<Vec<u8>>) -> (u16, String) {
+        Caller::trusting_anybody()
+            .send("POST", &self.url, body.into())
+            .await
+            .unwrap()
+    }
+
+    /// Sends raw bytes, and returns what comes back until the other end hangs up, which it must.
+    async fn raw(&self, bytes: &[u8]) -> Vec<u8> {
+        let mut stream = TcpStream::connect(self.address()).await.unwrap();
+        // It may hang up before all is sent.
+        let _ = stream.write_all(bytes).await;
+        until_hung_up(&mut stream).await
+    }
+}
+
+async fn until_hung_up(stream: &mut TcpStream) -> Vec<u8> {
+    let mut answer = Vec::new();
+    // A reset is a way to hang up, too.
+    let ended = tokio::time::timeout(Duration::from_mins(1), stream.read_to_end(&mut answer)).await;
+    assert!(ended.is_ok(), "it is held open");
+    answer
+}
+
+#[tokio::test]
+async fn a_crowd_that_only_holds_connections_open_keeps_nobody_out_and_has_to_leave() {
+    let target = Target::with(&[]).await;
+    let mut crowd = Vec::new();
+    for number in 0..CROWD {
+        crowd.push(TcpStream::connect(target.address()).await.unwrap());
+        if number % 300 == 0 {
+            target.serves(&format!("among-{number}")).await;
+        }
+    }
+    target.serves("last").await;
+    for stream in &mut crowd {
+        assert_eq!(until_hung_up(stream).await, b"", "it has said nothing");
+    }
+    eventually("they are counted", async || {
+        (target.turned_away("full").await + target.turned_away("handshake").await >= CROWD as u64).then_some(())
+    })
+    .await;
+    target.bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn half_a_handshake_plain_http_and_garbage_are_hung_up_on() {
+    let target = Target::with(&[]).await;
+    // RFC 8446, 5.1: a record that promises 512 bytes of handshake.
+    let half = [0x16, 0x03, 0x01, 0x02, 0x00, 0x01];
+    // RFC 8446, 6: an alert record, or nothing.
+    let alert = |answer: Vec<u8>| assert!(answer.is_empty() || answer[0] == 0x15, "{answer:?}");
+    alert(target.raw(&half).await);
+    alert(target.raw(b"POST /mutate HTTP/1.1\r\nHost: bindery\r\n\r\n").await);
+    alert(target.raw(&[0; 1000]).await);
+    target.serves("data").await;
+    target.bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn tls_1_1_is_refused_and_1_2_is_not() {
+    let target = Target::with(&[]).await;
+    let speaks = |version: &str| {
+        let said = Command::new("openssl")
+            .args([
+                "s_client",
+                "-connect",
+                &target.address(),
+                version,
+                "-cipher",
+                "DEFAULT@SECLEVEL=0",
+            ])
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        format!(
+            "{}{}",
+            String::from_utf8_lossy(&said.stdout),
+            String::from_utf8_lossy(&said.stderr)
+        )
+    };
+    let (old, new) = (speaks("-tls1_1"), speaks("-tls1_2"));
+    assert!(old.contains("SSL alert") && old.contains("Cipher is (NONE)"), "{old}");
+    assert!(
+        new.contains("Protocol  : TLSv1.2") && new.contains("Cipher is ECDHE"),
+        "{new}"
+    );
+    target.bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn bodies_that_are_too_large_or_too_deep_are_refused_and_of_strangers_not_read() {
+    let target = Target::with(&[]).await;
+    // The answer comes before all is sent, and who goes on sending may find the connection closed and miss it.
+    let large = Caller::trusting_anybody()
+        .send("POST", &target.url, vec![b' '; 10 << 20])
+        .await;
+    assert!(large.as_ref().map_or(true, |(status, _)| *status == 413), "{large:?}");
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    let review = format!(r#"{{"apiVersion": "admission.k8s.io/v1", "request": {{"object": {deep}}}}}"#);
+    let (status, text) = target.post(review).await;
+    assert!(status == 400 && text.contains("recursion limit"), "{status} {text}");
+    let stranger = Caller::trusting_anybody();
+    let url = format!("{}/{}", target.bindery.webhook, "0".repeat(32));
+    // Ten times as much as would be read of anybody: the answer comes first, or the other end hangs up.
+    let answer = stranger.send("POST", &url, vec![b' '; 30 << 20]).await;
+    assert!(
+        answer.as_ref().is_err() || answer.as_ref().is_ok_and(|(status, _)| *status == 404),
+        "{answer:?}"
+    );
+    target.serves("data").await;
+    assert!(target.turned_away("path").await >= 1);
+    target.bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn a_head_that_never_ends_and_a_body_that_never_comes_are_hung_up_on() {
+    let target = Target::with(&[]).await;
+    let path = target.url.parse::<http::Uri>().unwrap().path().to_owned();
+    let head = format!("POST {path} HTTP/1.1\r\nHost: bindery\r\nContent-Length: 100\r\n");
+    for (what, sent) in [
+        ("no body", format!("{head}\r\n{{")),
+        ("no end", head),
+        ("nothing", String::new()),
+    ] {
+        let mut openssl = Command::new("openssl")
+            .args(["s_client", "-quiet", "-alpn", "http/1.1", "-connect"])
+            .arg(target.address())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut stdin = openssl.stdin.take().unwrap();
+        stdin.write_all(sent.as_bytes()).unwrap();
+        eventually(what, async || openssl.try_wait().unwrap()).await;
+    }
+    target.serves("data").await;
+    target.bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn a_forged_review_makes_at_most_a_volume_that_is_taken_away_again() {
+    let target = Target::with(&["--orphan-grace=4s"]).await;
+    let recorded = include_bytes!("../webhook/reviews/create.json");
+    let mut review: Value = serde_json::from_slice(recorded).unwrap();
+    let request = &mut review["request"];
+    let scene = &target.scene;
+    for pointer in ["/namespace", "/object/metadata/namespace"] {
+        if let Some(namespace) = request.pointer_mut(pointer) {
+            *namespace = json!(scene.name);
+        }
+    }
+    request["object"]["spec"]["storageClassName"] = json!(scene.name);
+    let (status, answer) = target.post(review.to_string()).await;
+    assert!(status == 200 && answer.contains("\"patch\""), "{status} {answer}");
+    assert_eq!(scene.own_volumes().await.len(), 1);
+    eventually("nothing of it is left", async || {
+        (scene.own_volumes().await.is_empty() && scene.own_directories().is_empty()).then_some(())
+    })
+    .await;
+    target.bindery.unregister().await;
+}

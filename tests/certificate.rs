@@ -1,0 +1,245 @@
+//! The webhook's certificate and its path: made, shared, renewed, replaced, without a review that fails.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bindery::certificate::{Pair, certificate};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
+use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
+use kube::api::DeleteParams;
+
+use crate::support::bed::Bed;
+use crate::support::bindery::Bindery;
+use crate::support::caller::{Caller, Identity};
+use crate::support::scene::Scene;
+use crate::support::wait::eventually;
+
+async fn secrets() -> Api<Secret> {
+    Api::namespaced(Bed::get().admin().await, "bindery")
+}
+
+async fn secret(bindery: &Bindery) -> Option<Secret> {
+    secrets().await.get_opt(&bindery.name).await.expect("an answer")
+}
+
+fn text(secret: &Secret, key: &str) -> String {
+    String::from_utf8(secret.data.as_ref().unwrap()[key].0.clone()).unwrap()
+}
+
+/// What the API server is told by now: the CA, and where to post.
+async fn registered(bindery: &Bindery) -> (String, String) {
+    let configurations: Api<MutatingWebhookConfiguration> = Api::all(Bed::get().admin().await);
+    let configuration = configurations.get(&bindery.name).await.unwrap();
+    let client = configuration.webhooks.unwrap().remove(0).client_config;
+    let ca = client.ca_bundle.map_or_else(Vec::new, |ca| ca.0);
+    (String::from_utf8(ca).unwrap(), client.url.unwrap())
+}
+
+/// Creates claims, and connects anew for every review besides, until told to stop; each must be served.
+async fn load(bindery: &Bindery, scene: &Scene, stop: &AtomicBool) -> usize {
+    let mut served = 0;
+    while !stop.load(Ordering::Relaxed) {
+        let claim = scene.create(scene.claim(&format!("data-{served}"))).await.unwrap();
+        assert!(
+            claim.spec.unwrap().volume_name.is_some(),
+            "claim {served} was not served"
+        );
+        let (ca, url) = registered(bindery).await;
+        assert_eq!(
+            Caller::trusting(&ca).get(&url).await.unwrap(),
+            405,
+            "by path and certificate"
+        );
+        served += 1;
+    }
+    served
+}
+
+#[tokio::test]
+async fn a_certificate_near_its_end_is_renewed_under_load_without_a_failed_review() {
+    let bindery = Bindery::start(&["--certificate-lifetime=20s"]).await;
+    let scene = Scene::of(&bindery.provisioner).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let first = secret(&bindery).await.unwrap();
+    let renewals = async {
+        let mut last = first.clone();
+        for _ in 0..2 {
+            last = eventually("the certificate is another", async || {
+                let now = secret(&bindery).await.unwrap();
+                (text(&now, "tls.crt") != text(&last, "tls.crt")).then_some(now)
+            })
+            .await;
+        }
+        eventually("the API server is told the new path", async || {
+            registered(&bindery)
+                .await
+                .1
+                .ends_with(&text(&last, "token"))
+                .then_some(())
+        })
+        .await;
+        stop.store(true, Ordering::Relaxed);
+        last
+    };
+    let (last, served) = tokio::join!(renewals, load(&bindery, &scene, &stop));
+    assert!(served > 20, "{served}");
+    assert!(
+        !text(&last, "ca.crt").contains(text(&first, "ca.crt").trim()),
+        "two renewals on, the first CA is forgotten"
+    );
+    let url = format!("{}/{}", bindery.webhook, text(&first, "token"));
+    let caller = Caller::trusting(&text(&last, "ca.crt"));
+    assert_eq!(caller.get(&url).await.unwrap(), 404, "and so is the first path");
+    bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn a_lost_secret_is_made_anew_without_a_failed_review() {
+    let bindery = Bindery::start(&[]).await;
+    let scene = Scene::of(&bindery.provisioner).await;
+    let before = text(&secret(&bindery).await.unwrap(), "token");
+    let stop = AtomicBool::new(false);
+    let lost = async {
+        secrets()
+            .await
+            .delete(&bindery.name, &DeleteParams::default())
+            .await
+            .unwrap();
+        let made = eventually("there is a new one", async || secret(&bindery).await).await;
+        assert_ne!(text(&made, "token"), before);
+        eventually("the API server is told the new path", async || {
+            registered(&bindery)
+                .await
+                .1
+                .ends_with(&text(&made, "token"))
+                .then_some(())
+        })
+        .await;
+        stop.store(true, Ordering::Relaxed);
+    };
+    tokio::join!(lost, load(&bindery, &scene, &stop));
+    bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn two_replicas_that_start_at_once_agree_on_one_certificate() {
+    let mut first = Bindery::start(&[]).await;
+    let mut second = first.replica().await;
+    first.kill();
+    second.kill();
+    secrets()
+        .await
+        .delete(&first.name, &DeleteParams::default())
+        .await
+        .unwrap();
+    tokio::join!(first.run(), second.run());
+    let secret = secret(&first).await.unwrap();
+    for replica in [&first, &second] {
+        let url = format!("{}/{}", replica.webhook, text(&secret, "token"));
+        assert_eq!(Caller::trusting(&text(&secret, "ca.crt")).get(&url).await.unwrap(), 405);
+    }
+    first.unregister().await;
+}
+
+/// Files as the kubelet mounts a Secret: links by way of `..data`, which is swapped.
+struct Mounted(tempfile::TempDir);
+
+impl Mounted {
+    fn new() -> Self {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        for file in ["ca.crt", "tls.crt", "tls.key"] {
+            symlink(Path::new("..data").join(file), dir.path().join(file)).unwrap();
+        }
+        Self(dir)
+    }
+
+    fn swap(&self, ca: &str, chain: &str, key: &str) {
+        let version = format!("..{}", uuid::Uuid::new_v4());
+        let folder = self.0.path().join(&version);
+        std::fs::create_dir(&folder).unwrap();
+        for (file, text) in [("ca.crt", ca), ("tls.crt", chain), ("tls.key", key)] {
+            std::fs::write(folder.join(file), text).unwrap();
+        }
+        let link = self.0.path().join("..data_tmp");
+        std::os::unix::fs::symlink(version, &link).unwrap();
+        std::fs::rename(link, self.0.path().join("..data")).unwrap();
+    }
+
+    fn flag(&self, flag: &str, file: &str) -> String {
+        format!("--{flag}={}", self.0.path().join(file).display())
+    }
+}
+
+fn made() -> (String, Pair) {
+    certificate(
+        &["127.0.0.1".to_owned()],
+        SignedDuration::from_hours(1),
+        Timestamp::now(),
+    )
+    .unwrap()
+}
+
+#[tokio::test]
+async fn a_certificate_in_files_is_served_and_another_as_soon_as_it_is_swapped_in() {
+    let files = Mounted::new();
+    let (ca, first) = made();
+    files.swap(&ca, &first.chain, &first.key);
+    let flags = [
+        files.flag("tls-cert", "tls.crt"),
+        files.flag("tls-key", "tls.key"),
+        files.flag("tls-ca", "ca.crt"),
+    ];
+    let bindery = Bindery::start(&flags.each_ref().map(String::as_str)).await;
+    assert_eq!(registered(&bindery).await.0.trim(), ca.trim());
+
+    let (next_ca, next) = made();
+    files.swap(&next_ca, &next.chain, &first.key);
+    bindery.until_log("do not belong together").await;
+    let (_, url) = registered(&bindery).await;
+    assert_eq!(
+        Caller::trusting(&ca).get(&url).await.unwrap(),
+        405,
+        "the one before is served still"
+    );
+
+    files.swap(&next_ca, &next.chain, &next.key);
+    eventually("the new one is served", async || {
+        (Caller::trusting(&next_ca).get(&url).await.ok()? == 405).then_some(())
+    })
+    .await;
+    let scene = Scene::of(&bindery.provisioner).await;
+    scene.bound(scene.claim("data")).await;
+    bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn where_the_api_server_shows_a_certificate_nobody_else_may_call() {
+    let files = Mounted::new();
+    let bed = Bed::get();
+    let read = |name: &str| std::fs::read_to_string(bed.client_certificates.join(name)).unwrap();
+    files.swap(&read("client-ca.crt"), "", "");
+    let flags = [files.flag("client-ca", "ca.crt"), "--client-name=apiserver".to_owned()];
+    // That it is asked at all shows that the API server may call.
+    let bindery = Bindery::start(&flags.each_ref().map(String::as_str)).await;
+    let scene = Scene::of(&bindery.provisioner).await;
+    scene.bound(scene.claim("data")).await;
+
+    let (ca, url) = registered(&bindery).await;
+    let as_name = |name: &str| Identity {
+        certificate: bed.client_certificates.join(format!("client-{name}.crt")),
+        key: bed.client_certificates.join(format!("client-{name}.key")),
+    };
+    let caller = || Caller::trusting(&ca);
+    assert!(caller().get(&url).await.is_err(), "without a certificate");
+    assert!(
+        caller().showing(as_name("somebody")).get(&url).await.is_err(),
+        "of the same CA"
+    );
+    assert_eq!(caller().showing(as_name("apiserver")).get(&url).await.unwrap(), 405);
+    bindery.unregister().await;
+}

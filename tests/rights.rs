@@ -1,0 +1,75 @@
+//! The least rights that work: what all other tests made Bindery do, held against the roles that it is shipped with.
+//!
+//! Runs last, in a binary of its own, over the audit log of the API server: each call of Bindery's ServiceAccount stands
+//! there, and whether it was allowed.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+const USER: &str = "system:serviceaccount:bindery:bindery";
+
+/// What may be done, or was: verb and resource, `persistentvolumeclaims/status`, say, with its group.
+type Right = (String, String, String);
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+/// Every call, with whether it was allowed.
+fn calls() -> Vec<(Right, bool, String)> {
+    let bed = PathBuf::from(std::env::var("BINDERY_BED").expect("run `make test`"));
+    let log = std::fs::read_to_string(bed.join("apiserver/audit.log")).expect("the audit log");
+    let call = |line: &str| {
+        // The last line may be half written.
+        let event: Value = serde_json::from_str(line).ok()?;
+        let (of, user) = (&event["objectRef"], text(&event["user"]["username"]));
+        let subresource = text(&of["subresource"]);
+        let mut resource = text(&of["resource"]);
+        if !subresource.is_empty() {
+            resource = format!("{resource}/{subresource}");
+        }
+        let right = (text(&of["apiGroup"]), resource, text(&event["verb"]));
+        let allowed = event["annotations"]["authorization.k8s.io/decision"] == json!("allow");
+        (user == USER).then(|| (right, allowed, text(&event["requestURI"])))
+    };
+    log.lines().filter_map(call).collect()
+}
+
+/// Every right that the shipped roles give.
+fn shipped() -> BTreeSet<Right> {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/base/rbac.yaml");
+    let roles: Vec<Value> = serde_saphyr::from_multiple(&std::fs::read_to_string(file).unwrap()).unwrap();
+    let list = |rule: &Value, key: &str| rule[key].as_array().into_iter().flatten().map(text).collect::<Vec<_>>();
+    let mut rights = BTreeSet::new();
+    for rule in roles.iter().filter_map(|role| role["rules"].as_array()).flatten() {
+        for group in list(rule, "apiGroups") {
+            for resource in list(rule, "resources") {
+                rights.extend(
+                    list(rule, "verbs")
+                        .into_iter()
+                        .map(|verb| (group.clone(), resource.clone(), verb)),
+                );
+            }
+        }
+    }
+    rights
+}
+
+#[test]
+fn bindery_is_never_refused_a_right_that_it_asks_for() {
+    let refused: BTreeSet<_> = calls()
+        .into_iter()
+        .filter(|(_, allowed, _)| !allowed)
+        .map(|(right, _, uri)| (right, uri))
+        .collect();
+    assert!(refused.is_empty(), "{refused:#?}");
+}
+
+#[test]
+fn every_right_that_bindery_is_shipped_with_is_used() {
+    let used: BTreeSet<_> = calls().into_iter().map(|(right, ..)| right).collect();
+    let unused: BTreeSet<_> = shipped().difference(&used).cloned().collect();
+    assert!(unused.is_empty(), "{unused:#?}");
+}
