@@ -1,13 +1,40 @@
 # A static program in an empty image: no shell, no package, nothing to patch but Bindery itself.
 #
 #   docker build -t bindery:0.1.0 .
-FROM rust:1.95-slim AS build
+#   docker buildx build --platform linux/amd64,linux/arm64 -t bindery:0.1.0 .
+#
+# The build runs on the builder's own processor and compiles for the image's: no emulation. The base is pinned by version;
+# who builds for others pins the digest, too (--build-arg RUST_IMAGE=rust@sha256:...): where this file is tried out there is
+# no registry of images to look it up in.
+ARG RUST_IMAGE=rust:1.95.0-slim-bookworm
+FROM --platform=$BUILDPLATFORM ${RUST_IMAGE} AS build
+ARG TARGETARCH
 WORKDIR /bindery
+RUN set -eu; \
+    native=$(dpkg --print-architecture); wanted=${TARGETARCH:-$native}; \
+    case $wanted in \
+      amd64) cpu=x86_64 ;; \
+      arm64) cpu=aarch64 ;; \
+      *) echo "there is no image for $wanted" >&2; exit 1 ;; \
+    esac; \
+    packages=make; \
+    [ "$wanted" = "$native" ] || packages="make gcc-$(echo $cpu | tr _ -)-linux-gnu libc6-dev-$wanted-cross"; \
+    apt-get update; \
+    apt-get install -y --no-install-recommends $packages; \
+    echo $cpu-unknown-linux-gnu >/target
 COPY . .
-RUN RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --locked --bin bindery --target x86_64-unknown-linux-gnu \
-    && install -D target/x86_64-unknown-linux-gnu/release/bindery /image/bindery
+RUN rustup target add "$(cat /target)" \
+    && make release RELEASE_TARGET="$(cat /target)" \
+    && install -D "target/$(cat /target)/release/bindery" /image/bindery
 
 FROM scratch
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="Bindery" \
+      org.opencontainers.image.description="Kubernetes NFS provisioner: the volume is there when kubectl apply returns" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /image/bindery /bindery
 USER 65532:65532
 EXPOSE 8443 8080

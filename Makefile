@@ -1,10 +1,19 @@
 # Every command of users and of CI. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test crowded bench chaos fuzz cluster cluster-down build fmt lint fmt-check clippy ready ready-kernel root
+.PHONY: help demo test crowded bench chaos fuzz cluster cluster-down build release image deny fmt lint fmt-check clippy ready ready-image ready-kernel root
 
 # Where cargo puts what it builds, and where a cluster lives that is left running.
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 CLUSTER_DIR ?= target/cluster
+# The static program of a release, for this machine's processor unless RELEASE_TARGET says another, and the flags by which two
+# builds of one commit are the same, wherever they are made. The Dockerfile builds by the same rule.
+RELEASE_TARGET ?= $(shell uname -m)-unknown-linux-gnu
+RELEASE := $(TARGET_DIR)/$(RELEASE_TARGET)/release/bindery
+RELEASE_CPU := $(firstword $(subst -, ,$(RELEASE_TARGET)))
+# For another processor, Debian's cross compiler of that name.
+LINKER := $(if $(filter-out $(shell uname -m),$(RELEASE_CPU)),-C linker=$(RELEASE_CPU)-linux-gnu-gcc)
+CARGO_HOME ?= $(HOME)/.cargo
+REMAP = $(CURDIR)=/bindery $(CARGO_HOME)=/cargo
 # Flags for cargo test, say ARGS='names::' or ARGS='-- --nocapture'.
 ARGS ?=
 
@@ -51,6 +60,17 @@ cluster-down: ## Takes it down again.
 build: ## Builds Bindery.
 	@cargo build --locked
 
+release: ## Builds the static program of a release, the same bytes from the same commit; RELEASE_TARGET names a triple.
+	@RUSTFLAGS="-C target-feature=+crt-static $(LINKER) $(REMAP:%=--remap-path-prefix=%)" CFLAGS="$(REMAP:%=-ffile-prefix-map=%)" \
+		cargo build --release --locked --bin bindery --target $(RELEASE_TARGET)
+	@echo "  $(RELEASE)"
+
+image: root ready-image release ## Builds the last stage of the Dockerfile around it, without a network, and tries it out. As root.
+	@tests/image/check $(RELEASE)
+
+deny: ## Checks licences, sources and double dependencies against deny.toml; and advisories where they can be fetched.
+	@cargo deny --locked check $(or $(CHECKS),licenses bans sources)
+
 fmt: ## Formats the code.
 	@cargo fmt && cargo fmt --manifest-path fuzz/Cargo.toml
 
@@ -66,12 +86,16 @@ clippy:
 
 # Before minutes are spent on building: tests and chaos freeze and kill NFS servers, and look at files of every owner.
 root:
-	@[ "$$(id -u)" = 0 ] || { echo "  make test and make chaos need to be root: they start, freeze and kill NFS servers. make demo does not." >&2; exit 1; }
+	@[ "$$(id -u)" = 0 ] || { echo "  make test, make chaos and make image need to be root: they start, freeze and kill NFS servers. make demo does not." >&2; exit 1; }
 
 # What the machine must have; silent and quick when it has.
 ready:
 	@tests/bed/install
 	@tests/bed/binaries >/dev/null
+
+# What the image is built with.
+ready-image:
+	@tests/bed/install image
 
 # And the virtual machine with the kernel's NFS client, which only tests need.
 ready-kernel: ready

@@ -32,6 +32,22 @@ pub enum Command {
     ///
     /// Exit status: 0; 1 if a claim would be refused; 2 if something could not be read.
     Explain(Explain),
+    /// Asks the API server for a claim of each of our classes, by a dry run, and says whether Bindery was asked about it and
+    /// what it answered. Nothing is made.
+    ///
+    /// The claims have neither labels nor annotations: a class whose template wants some refuses them. Whether the NFS server
+    /// answers shows only when a claim is really created.
+    ///
+    /// Exit status: 0 if every claim would be admitted; 1 if not; 2 if something could not be read.
+    Check(Check),
+    /// Lets go of all volumes, so that Bindery can leave the cluster and nothing waits for it.
+    ///
+    /// Stop all replicas first. Then every volume of this installation becomes one that Kubernetes keeps (reclaim policy
+    /// Retain) and loses Bindery's finalizer; the webhook configuration goes. Claims, volumes and directories stay as they
+    /// are. A volume whose cleanup has begun is left to Bindery, should it be started again. May be repeated.
+    ///
+    /// Exit status: 0; 1 if volumes are left; 2 if a replica runs, or something could not be read or written.
+    Uninstall(Uninstall),
 }
 
 /// Flags of `bindery serve`.
@@ -167,7 +183,68 @@ pub struct Explain {
     pub installation: Installation,
 }
 
-/// Flags of both: which installation of Bindery, where. `bindery explain` takes those that `bindery serve` has.
+/// Flags of `bindery check`.
+#[derive(Debug, Args)]
+pub struct Check {
+    /// The classes [default: all of this provisioner].
+    #[arg(value_name = "STORAGECLASS")]
+    pub classes: Vec<String>,
+
+    /// Where the claims would be, by name [default: the kubeconfig's, else `default`].
+    #[arg(long, short = 'n', value_name = "NAMESPACE")]
+    pub namespace: Option<String>,
+
+    /// The `provisioner` of the StorageClasses that are served.
+    #[arg(long, env = "PROVISIONER_NAME", default_value = names::PROVISIONER, value_name = "NAME")]
+    pub provisioner_name: String,
+
+    /// The cluster to talk to [default: $KUBECONFIG, the file ~/.kube/config, or the pod's service account].
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+}
+
+/// Flags of `bindery uninstall`. Which installation it is must be said as to `bindery serve`.
+#[derive(Debug, Args)]
+pub struct Uninstall {
+    /// Volumes and directories stay: the one way of uninstalling that there is, and it must be meant.
+    #[arg(long, required = true)]
+    pub keep_data: bool,
+
+    /// Also volumes whose cleanup has begun: what is left of their directories stays where it is, perhaps in the share's
+    /// `.bindery-trash`.
+    #[arg(long)]
+    pub unfinished: bool,
+
+    /// Only says what it would do.
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// The `provisioner` of the StorageClasses that were served.
+    #[arg(long, env = "PROVISIONER_NAME", default_value = names::PROVISIONER, value_name = "NAME")]
+    pub provisioner_name: String,
+
+    /// Id of this installation [default: the uid of namespace kube-system].
+    #[arg(long, env = "INSTANCE", value_name = "ID")]
+    pub instance: Option<String>,
+
+    /// The `MutatingWebhookConfiguration` that goes.
+    #[arg(long, default_value = "bindery", value_name = "NAME")]
+    pub webhook_configuration: String,
+
+    /// Where the Lease is.
+    #[arg(long, env = "POD_NAMESPACE", default_value = "bindery", value_name = "NAME")]
+    pub namespace: String,
+
+    /// The Lease that a running replica would hold.
+    #[arg(long, default_value = "bindery", value_name = "NAME")]
+    pub lease: String,
+
+    /// The cluster to talk to [default: $KUBECONFIG, the file ~/.kube/config, or the pod's service account].
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+}
+
+/// Flags of `bindery serve` and `bindery explain`: which installation of Bindery, where. `bindery explain` takes those that `bindery serve` has.
 #[derive(Clone, Debug, Args)]
 pub struct Installation {
     /// The `provisioner` of the StorageClasses that are served. Classes of any name that does not begin with bindery.dev/

@@ -186,6 +186,29 @@ pub async fn release(volumes: &Api<PersistentVolume>, volume: &Volume) -> kube::
     }
 }
 
+/// Lets a volume go with its data, in one write: Kubernetes keeps it from now on, and our finalizer holds it no more. Fails if
+/// it is not the very object that was judged, or has been deleted since.
+pub async fn let_go(volumes: &Api<PersistentVolume>, volume: &Volume) -> kube::Result<()> {
+    let Some(now) = volumes.get_metadata_opt(&volume.name).await? else {
+        return Ok(());
+    };
+    let finalizers = now.metadata.finalizers.unwrap_or_default();
+    let Some(ours) = finalizers.iter().position(|held| held == names::FINALIZER) else {
+        return Ok(());
+    };
+    let path = format!("/metadata/finalizers/{ours}");
+    let mut operations = vec![uid(volume)];
+    if !volume.deleting {
+        operations.push(stays());
+    }
+    operations.extend([
+        add("/spec/persistentVolumeReclaimPolicy", json!("Retain")),
+        test(&path, json!(names::FINALIZER)),
+        PatchOperation::Remove(RemoveOperation { path: pointer(&path) }),
+    ]);
+    patch(volumes, &volume.name, operations).await
+}
+
 /// The object is not in the state that was judged: a test failed (422) or a precondition did (409).
 pub fn is_outdated(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if matches!(status.code, 409 | 422))

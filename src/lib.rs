@@ -1,6 +1,7 @@
 //! Bindery: a Kubernetes NFS provisioner that makes a claim's volume inside the request that creates the claim.
 
 pub mod certificate;
+pub mod check;
 pub mod cli;
 pub mod cluster;
 pub mod config;
@@ -15,5 +16,6 @@ pub mod policy;
 pub mod provision;
 pub mod serve;
 pub mod storage;
+pub mod uninstall;
 pub mod volume;
 pub mod webhook;

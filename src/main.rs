@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use bindery::{cli, explain, serve};
+use bindery::{check, cli, explain, serve, uninstall};
 use clap::Parser;
 
 #[tokio::main]
@@ -14,5 +14,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     match cli::Cli::parse().command {
         cli::Command::Serve(flags) => serve::serve(*flags).await.map(|()| ExitCode::SUCCESS),
         cli::Command::Explain(flags) => Ok(explain::explain(flags).await),
+        cli::Command::Check(flags) => Ok(check::check(flags).await),
+        cli::Command::Uninstall(flags) => Ok(uninstall::uninstall(flags).await),
     }
 }

@@ -12,6 +12,8 @@ mod binder;
 mod catch_up;
 /// The webhook's certificate and its path.
 mod certificate;
+/// The Helm chart and the kustomizations, and how one leaves again.
+mod chart;
 /// The claim's way out: delete, archive, retain.
 mod cleanup;
 /// A crash between any two effects. Wants the feature `failpoints`, which `make test` sets.

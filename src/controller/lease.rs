@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::fence::is_taken;
 
 /// A holder that is silent for so long has lost it.
-const DURATION: Duration = Duration::from_secs(15);
+pub const DURATION: Duration = Duration::from_secs(15);
 /// One that could not renew for so long steps down.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Between two renewals.
@@ -232,7 +232,8 @@ impl Candidate {
     }
 }
 
-fn holder(lease: &Lease) -> Option<&str> {
+/// Which replica a Lease says it is held by.
+pub fn holder(lease: &Lease) -> Option<&str> {
     lease
         .spec
         .as_ref()?

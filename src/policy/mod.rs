@@ -14,6 +14,7 @@ pub mod key;
 pub mod mistake;
 pub mod old_name;
 pub mod on_delete;
+pub mod parting;
 pub mod plan;
 pub mod quantity;
 pub mod retention;

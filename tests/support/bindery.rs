@@ -339,7 +339,8 @@ pub async fn get(address: &str, path: &str) -> Option<String> {
     Some(answer)
 }
 
-fn free_port() -> u16 {
+/// A port that nobody listens on.
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("its address").port()
 }

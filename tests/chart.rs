@@ -1,0 +1,79 @@
+//! What is installed: the chart and the kustomizations, as text and on the real API server, with the real helm.
+
+mod installed;
+mod release;
+mod rendered;
+mod schema;
+mod uninstall;
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/chart");
+/// Every value of 0.1.0, set to something: each later version takes it.
+const EVERY_VALUE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/chart/values-0.1.0.yaml");
+
+/// Runs helm with a home of its own.
+fn helm(arguments: &[&str]) -> Output {
+    let home = TempDir::new().unwrap();
+    Command::new(std::env::var("HELM").expect("run `make test`"))
+        .args(arguments)
+        .envs(["HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"].map(|name| (name, home.path())))
+        .output()
+        .unwrap()
+}
+
+/// The same, where it must go well.
+fn helm_ok(arguments: &[&str]) -> String {
+    well(&format!("helm {}", arguments.join(" ")), helm(arguments))
+}
+
+/// Runs kubectl with this on its standard input.
+fn kubectl(arguments: &[&str], input: &str) -> String {
+    let mut child = Command::new(std::env::var("KUBECTL").expect("run `make test`"))
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    well(
+        &format!("kubectl {}", arguments.join(" ")),
+        child.wait_with_output().unwrap(),
+    )
+}
+
+fn well(what: &str, output: Output) -> String {
+    let said = String::from_utf8(output.stdout).unwrap();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{what}: {said}{complaint}");
+    said
+}
+
+/// The objects of a text by kind and name.
+fn objects(text: &str) -> BTreeMap<String, Value> {
+    let documents: Vec<Value> = serde_saphyr::from_multiple(text).unwrap();
+    let named = documents.into_iter().filter(|object| !object.is_null()).map(|object| {
+        let name = object["metadata"]["name"].as_str().expect("a name");
+        (format!("{} {name}", object["kind"].as_str().expect("a kind")), object)
+    });
+    named.collect()
+}
+
+/// The chart with these values files, as release `bindery` in namespace `bindery`.
+fn rendered(values: &[&str]) -> BTreeMap<String, Value> {
+    let mut arguments = vec!["template", "bindery", CHART, "--namespace=bindery"];
+    let files: Vec<_> = values.iter().map(|file| format!("--values={file}")).collect();
+    arguments.extend(files.iter().map(String::as_str));
+    objects(&helm_ok(&arguments))
+}
+
+/// Whether an object is installed only when its time has come.
+fn is_hook(object: &Value) -> bool {
+    !object["metadata"]["annotations"]["helm.sh/hook"].is_null()
+}

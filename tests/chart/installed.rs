@@ -1,0 +1,228 @@
+//! A release on the real API server, and the Bindery that serves it: started as its Deployment says, under the rights that
+//! the chart gives it.
+
+use std::os::unix::fs::{OpenOptionsExt, chown};
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::{CHART, helm, helm_ok, kubectl, objects};
+use crate::support::bed::Bed;
+use crate::support::bindery::{free_port, get};
+use crate::support::scene::{Scene, from};
+use crate::support::wait::eventually;
+
+/// A release in a namespace of its name, whose webhook is asked of that namespace alone.
+pub struct Release {
+    /// The namespace, and the class, which both have the release's name.
+    pub scene: Scene,
+    port: u16,
+    child: Option<Child>,
+    /// Kubeconfigs and values.
+    home: TempDir,
+}
+
+impl Release {
+    /// Installs the chart; no Bindery runs yet.
+    pub async fn install() -> Self {
+        let bed = Bed::get();
+        let mut scene = Scene::of("bindery.dev/unused").await;
+        // The class is the chart's.
+        kubectl(&["delete", "storageclass", &scene.name], "");
+        kubectl(
+            &[
+                "label",
+                "namespace",
+                &scene.name,
+                "pod-security.kubernetes.io/enforce=restricted",
+            ],
+            "",
+        );
+        scene.provisioner = format!("bindery.dev/{}", scene.name);
+        let release = Self {
+            port: free_port(),
+            child: None,
+            home: TempDir::new().unwrap(),
+            scene,
+        };
+        let name = &release.scene.name;
+        let values = json!({
+            "fullnameOverride": name,
+            "server": bed.server,
+            "share": bed.share,
+            "provisionerName": release.scene.provisioner,
+            "instance": name,
+            "classes": [{"name": name, "parameters": {"onDelete": "delete"}}],
+            // Other tests' claims must not wait for a Bindery that does not run.
+            "webhook": {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}},
+            // There is no service network here: what the Service leads to is found by its name and this port.
+            "service": {"port": release.port},
+        });
+        std::fs::write(release.values(), values.to_string()).unwrap();
+        release.helm(&["install", name, CHART, "--wait", "--values", &release.values()]);
+        release.route();
+        release
+    }
+
+    /// Brings a release back that was uninstalled.
+    pub fn install_again(&self) {
+        self.helm(&["install", &self.scene.name, CHART, "--wait", "--values", &self.values()]);
+        self.route();
+    }
+
+    fn values(&self) -> String {
+        self.home.path().join("values.json").to_str().unwrap().to_owned()
+    }
+
+    /// Runs helm in the release's namespace.
+    pub fn helm(&self, arguments: &[&str]) -> String {
+        helm_ok(&[arguments, &["--namespace", &self.scene.name]].concat())
+    }
+
+    /// The Service leads to this machine.
+    fn route(&self) {
+        let service = json!({"spec": {"type": "ExternalName", "externalName": "127.0.0.1", "clusterIP": null, "clusterIPs": null}});
+        let patch = [
+            "patch",
+            "service",
+            &self.scene.name,
+            "-n",
+            &self.scene.name,
+            "-p",
+            &service.to_string(),
+        ];
+        kubectl(&patch, "");
+    }
+
+    /// Starts Bindery as the Deployment says, and waits until it is ready and the API server asks it.
+    pub async fn serve(&mut self) {
+        let name = &self.scene.name;
+        let deployment: Value =
+            serde_json::from_str(&kubectl(&["get", "deployment", name, "-n", name, "-o", "json"], "")).unwrap();
+        let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+        let arguments: Vec<String> = from(container["args"].clone());
+        let environment = container["env"].as_array().into_iter().flatten();
+        let environment = environment.map(|one| (one["name"].as_str().unwrap(), one["value"].as_str().unwrap()));
+        let admin = format!("127.0.0.1:{}", free_port());
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.log_file())
+            .unwrap();
+        let child = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bed/as-bindery"))
+            .arg(self.kubeconfig(name))
+            .arg(env!("CARGO_BIN_EXE_bindery"))
+            .args(arguments)
+            .args([
+                format!("--listen=127.0.0.1:{}", self.port),
+                format!("--admin-listen={admin}"),
+            ])
+            .args([format!("--namespace={name}"), "--replica=0".to_owned()])
+            .envs(environment)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn();
+        self.child = Some(child.unwrap());
+        eventually("the release's Bindery is ready", async || {
+            get(&admin, "/readyz").await?.starts_with("HTTP/1.1 200").then_some(())
+        })
+        .await;
+        eventually("the API server asks it", async || {
+            self.check().status.success().then_some(())
+        })
+        .await;
+    }
+
+    /// Ends Bindery as a kubelet would.
+    pub async fn stop(&mut self) {
+        let mut child = self.child.take().expect("it runs");
+        let pid = child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        let status = eventually("bindery has ended", async || child.try_wait().unwrap()).await;
+        assert!(
+            status.success(),
+            "{}",
+            std::fs::read_to_string(self.log_file()).unwrap()
+        );
+    }
+
+    /// Asks about claims of the class, as the cluster's administrator.
+    pub fn check(&self) -> Output {
+        let name = &self.scene.name;
+        let check = ["check", "--namespace", name, name];
+        let program = Command::new(env!("CARGO_BIN_EXE_bindery")).args(check).output();
+        program.unwrap()
+    }
+
+    /// Runs what a hook's Job would, under the rights that the hook brings along: pods do not run here.
+    pub fn run_hook(&self, hooks: &str, job: &str) -> Output {
+        let hooks = objects(hooks);
+        let account = format!("{}-{job}", self.scene.name);
+        for (_, object) in hooks.iter().filter(|(_, object)| object["kind"] != "Job") {
+            if object["metadata"]["name"] == account.as_str() {
+                kubectl(&["apply", "-f", "-"], &object.to_string());
+            }
+        }
+        let arguments = &hooks[&format!("Job {account}")]["spec"]["template"]["spec"]["containers"][0]["args"];
+        let arguments: Vec<String> = from(arguments.clone());
+        let output = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bed/as-bindery"))
+            .arg(self.kubeconfig(&account))
+            .arg(env!("CARGO_BIN_EXE_bindery"))
+            .args(arguments)
+            .output();
+        output.unwrap()
+    }
+
+    /// The hooks of the release as it stands.
+    pub fn hooks(&self) -> String {
+        self.helm(&["get", "hooks", &self.scene.name])
+    }
+
+    /// The API server as a ServiceAccount of the release sees it.
+    fn kubeconfig(&self, account: &str) -> PathBuf {
+        let token = kubectl(&["create", "token", account, "-n", &self.scene.name], "");
+        let text = std::fs::read_to_string(&Bed::get().bindery_kubeconfig).unwrap();
+        let (before, rest) = text.split_once("token: \"").unwrap();
+        let (_, after) = rest.split_once('"').unwrap();
+        let file = self.home.path().join(account);
+        let _ = std::fs::remove_file(&file);
+        let written = std::fs::File::options()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&file);
+        std::io::Write::write_all(
+            &mut written.unwrap(),
+            format!("{before}token: \"{}\"{after}", token.trim()).as_bytes(),
+        )
+        .unwrap();
+        chown(&file, Some(65532), Some(65532)).unwrap();
+        file
+    }
+
+    fn log_file(&self) -> PathBuf {
+        PathBuf::from(std::env::var("BINDERY_BED").unwrap()).join(format!("run/{}.log", self.scene.name))
+    }
+}
+
+impl Drop for Release {
+    /// What is cluster-wide goes even if a test has failed.
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        let name = &self.scene.name;
+        let _ = helm(&[
+            "uninstall",
+            name,
+            "--namespace",
+            name,
+            "--no-hooks",
+            "--ignore-not-found",
+        ]);
+    }
+}

@@ -1,0 +1,140 @@
+//! Installed, tested, upgraded and uninstalled by helm on the real API server.
+
+use serde_json::json;
+
+use super::installed::Release;
+use super::{CHART, is_hook, kubectl, objects, well};
+use crate::support::scene::{directory, mark, volume_name};
+use crate::support::wait::eventually;
+
+/// What helm has made of the release, and kubectl sees.
+fn exists(kind: &str, name: &str) -> bool {
+    !kubectl(&["get", kind, name, "--ignore-not-found", "-o", "name"], "").is_empty()
+}
+
+#[tokio::test]
+async fn what_helm_installs_serves_claims_with_the_rights_it_brings_along() {
+    let mut release = Release::install().await;
+    let name = release.scene.name.clone();
+
+    let unasked = release.check();
+    let said = String::from_utf8(unasked.stdout).unwrap();
+    assert_eq!(unasked.status.code(), Some(1));
+    assert!(
+        said.starts_with(&format!(
+            "class {name}: the API server admits claims without asking Bindery; "
+        )),
+        "{said}"
+    );
+
+    release.serve().await;
+    let (_, volume) = release.scene.bound(release.scene.claim("data")).await;
+    assert_eq!(
+        (mark(&volume, "on-delete"), mark(&volume, "instance")),
+        (Some("delete"), Some(&*name))
+    );
+    release.scene.delete("data").await;
+    release.scene.until_gone(&volume).await;
+    assert!(!directory(&volume).exists());
+}
+
+#[tokio::test]
+async fn helm_test_says_what_a_claim_of_each_class_would_get() {
+    let mut release = Release::install().await;
+    let name = release.scene.name.clone();
+    release.serve().await;
+    // That the Job is made, runs and is seen to end; its pod is played by the bed.
+    let said = release.helm(&["test", &name]);
+    assert!(said.contains("Succeeded"), "{said}");
+    let said = well("the check", release.run_hook(&release.hooks(), "test"));
+    assert_eq!(said, format!("class {name}: ok\n"));
+
+    // A class that no claim gets a volume of, which the schema cannot see.
+    let class = json!([{"name": name, "parameters": {"archiveRetention": "a month"}}]);
+    kubectl(&["delete", "storageclass", &name], "");
+    let class = format!("classes={class}");
+    release.helm(&["upgrade", &name, CHART, "--reuse-values", "--set-json", &class]);
+    let why = format!(
+        "class {name}: a claim would be refused: StorageClass {name}: archiveRetention is \"a month\": write a time such as 30d, \
+         12h or 2w, up to 36500d, or forever; an administrator must delete the class and create it anew, since parameters cannot \
+         be edited\n"
+    );
+    eventually("Bindery knows the class as it is now", async || {
+        let check = release.run_hook(&release.hooks(), "test");
+        let said = String::from_utf8(check.stdout).unwrap();
+        (said == why && check.status.code() == Some(1)).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_upgrade_leaves_volumes_and_certificate_as_they_are() {
+    let mut release = Release::install().await;
+    let name = release.scene.name.clone();
+    release.serve().await;
+    let (_, volume) = release.scene.bound(release.scene.claim("data")).await;
+    let trusted = || {
+        let path = "-o=jsonpath={.webhooks[0].clientConfig.caBundle}";
+        kubectl(&["get", "mutatingwebhookconfiguration", &name, path], "")
+    };
+    let before = trusted();
+    assert!(!before.is_empty());
+
+    let ha = format!("{CHART}/values-ha.yaml");
+    release.helm(&[
+        "upgrade",
+        &name,
+        CHART,
+        "--reuse-values",
+        "--values",
+        &ha,
+        "--set",
+        "webhook.timeoutSeconds=15",
+    ]);
+    assert_eq!(trusted(), before);
+    let replicas = kubectl(
+        &["get", "deployment", &name, "-n", &name, "-o=jsonpath={.spec.replicas}"],
+        "",
+    );
+    assert_eq!(replicas, "3");
+    let (_, another) = release.scene.bound(release.scene.claim("more")).await;
+    let now = release.scene.volumes().get(volume_name(&volume)).await.unwrap();
+    assert_eq!(now.spec, volume.spec);
+    assert!(directory(&volume).is_dir() && directory(&another).is_dir());
+}
+
+#[tokio::test]
+async fn after_helm_uninstall_everything_is_there_and_an_install_goes_on_where_it_was() {
+    let mut release = Release::install().await;
+    let name = release.scene.name.clone();
+    release.serve().await;
+    let (_, volume) = release.scene.bound(release.scene.claim("data")).await;
+    let (_, other) = release.scene.bound(release.scene.claim("other")).await;
+    std::fs::write(directory(&volume).join("file"), "kept").unwrap();
+    release.stop().await;
+    release.helm(&["uninstall", &name, "--wait"]);
+    for kind in [
+        "storageclass",
+        "mutatingwebhookconfiguration",
+        "clusterrole",
+        "flowschema",
+    ] {
+        assert!(!exists(kind, &name), "{kind}");
+    }
+
+    release.scene.delete("data").await;
+    release.scene.until_released(&volume).await;
+    let bound = release.scene.claims().get("other").await.unwrap();
+    assert_eq!(bound.status.unwrap().phase.as_deref(), Some("Bound"));
+    assert_eq!(
+        std::fs::read_to_string(directory(&volume).join("file")).unwrap(),
+        "kept"
+    );
+
+    release.install_again();
+    release.serve().await;
+    release.scene.until_gone(&volume).await;
+    assert!(!directory(&volume).exists());
+    assert!(directory(&other).is_dir());
+    assert!(objects(&release.hooks()).values().all(is_hook));
+}

@@ -1,0 +1,191 @@
+//! One truth in two forms, and both of them something that a cluster takes.
+
+use bindery::cli::{Cli, Command};
+use clap::Parser;
+use k8s_openapi::api::flowcontrol::v1::{FlowSchema, PriorityLevelConfiguration};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Api, Client, Config};
+use serde_json::{Value, json};
+
+use super::{EVERY_VALUE, is_hook, kubectl, objects, rendered};
+use crate::support::bed::Bed;
+
+/// The files of one installation: values for the chart, and the folder for kustomize.
+const PAIRS: [(&[&str], &str); 3] = [
+    (&[], "base"),
+    (
+        &[concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/chart/values-dev.yaml")],
+        "overlays/dev",
+    ),
+    (
+        &[concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/chart/values-ha.yaml")],
+        "overlays/ha",
+    ),
+];
+
+fn kustomized(folder: &str) -> String {
+    kubectl(
+        &["kustomize", &format!("{}/deploy/{folder}", env!("CARGO_MANIFEST_DIR"))],
+        "",
+    )
+}
+
+/// Without the labels by which helm finds its own.
+fn without_helm(object: &Value) -> Value {
+    let labels =
+        json!({"helm.sh/chart": null, "app.kubernetes.io/managed-by": null, "app.kubernetes.io/version": null});
+    let mut plain = object.clone();
+    json_patch::merge(&mut plain, &json!({"metadata": {"labels": labels}}));
+    plain
+}
+
+#[tokio::test]
+async fn chart_and_kustomization_render_the_same_objects() {
+    for (values, folder) in PAIRS {
+        let mut kustomized = objects(&kustomized(folder));
+        // Helm makes the namespace itself, or finds it.
+        assert!(kustomized.remove("Namespace bindery").is_some());
+        let mut chart = rendered(values);
+        chart.retain(|_, object| !is_hook(object));
+        let names = |objects: &std::collections::BTreeMap<String, Value>| objects.keys().cloned().collect::<Vec<_>>();
+        assert_eq!(names(&chart), names(&kustomized), "{folder}");
+        for (name, object) in &chart {
+            assert_eq!(without_helm(object), kustomized[name], "{folder}: {name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_api_server_takes_every_object_and_knows_every_field() {
+    let every: &[&str] = &[EVERY_VALUE];
+    for values in PAIRS.map(|(values, _)| values).into_iter().chain([every]) {
+        for (name, object) in rendered(values) {
+            // Custom resources of Prometheus' operator and of cert-manager, which the bed has not.
+            if !["ServiceMonitor", "Certificate", "Issuer"]
+                .iter()
+                .any(|kind| object["kind"] == *kind)
+            {
+                let apply = [
+                    "apply",
+                    "--server-side",
+                    "--dry-run=server",
+                    "--validate=strict",
+                    "--force-conflicts",
+                    "-f",
+                    "-",
+                ];
+                assert!(!kubectl(&apply, &object.to_string()).is_empty(), "{name}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_argument_of_a_rendered_pod_is_one_that_bindery_takes() {
+    let serve = |values: &[&str], deployment: &str| {
+        let pod = rendered(values)[deployment]["spec"]["template"]["spec"].clone();
+        let arguments: Vec<String> = serde_json::from_value(pod["containers"][0]["args"].clone()).unwrap();
+        Cli::try_parse_from([&["bindery".to_owned()], &*arguments].concat())
+            .unwrap()
+            .command
+    };
+    let Command::Serve(plain) = serve(&[], "Deployment bindery") else {
+        panic!("serve")
+    };
+    let Command::Serve(default) = Cli::parse_from(["bindery", "serve"]).command else {
+        panic!("serve")
+    };
+    assert_eq!(
+        format!("{plain:?}"),
+        format!("{default:?}").replace("log_format: Text", "log_format: Json")
+    );
+    let Command::Serve(blue) = serve(&[EVERY_VALUE], "Deployment blue") else {
+        panic!("serve")
+    };
+    assert_eq!(
+        (blue.listen.port(), blue.serving_names, blue.lease),
+        (10250, vec!["blue.bindery.svc".to_owned()], "blue".to_owned())
+    );
+    let Command::Check(check) = serve(&[EVERY_VALUE], "Job blue-test") else {
+        panic!("check")
+    };
+    assert_eq!(check.classes, ["everything", "plain"]);
+    let Command::Uninstall(uninstall) = serve(&[EVERY_VALUE], "Job blue-uninstall") else {
+        panic!("uninstall")
+    };
+    assert_eq!(
+        (uninstall.instance.as_deref(), uninstall.provisioner_name.as_str()),
+        (Some("blue"), "example.com/nfs")
+    );
+}
+
+#[tokio::test]
+async fn numbers_and_truths_become_the_texts_that_a_class_wants() {
+    let parameters = &rendered(&[EVERY_VALUE])["StorageClass everything"]["parameters"];
+    let (uid, archive, version) = (
+        &parameters["uid"],
+        &parameters["archiveOnDelete"],
+        &parameters["nfsVersion"],
+    );
+    assert_eq!(json!([uid, archive, version]), json!(["1000650000", "true", "3"]));
+}
+
+#[tokio::test]
+async fn with_cert_manager_the_pod_serves_the_certificate_that_is_asked_for() {
+    let values = |issuer: Value| {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let values = json!({"certManager": {"enabled": true, "issuerRef": issuer}});
+        std::fs::write(file.path(), values.to_string()).unwrap();
+        rendered(&[file.path().to_str().unwrap()])
+    };
+    let own = values(json!({}));
+    let certificate = &own["Certificate bindery"]["spec"];
+    assert_eq!(certificate["dnsNames"], json!(["bindery.bindery.svc"]));
+    assert_eq!(
+        certificate["issuerRef"],
+        json!({"kind": "Issuer", "name": "bindery-ca"})
+    );
+    assert_eq!(
+        own["Issuer bindery-ca"]["spec"]["ca"]["secretName"],
+        own["Certificate bindery-ca"]["spec"]["secretName"]
+    );
+    let pod = &own["Deployment bindery"]["spec"]["template"]["spec"];
+    assert_eq!(pod["volumes"][0]["secret"]["secretName"], certificate["secretName"]);
+    let flags = [
+        "tls-cert=/etc/bindery/tls/tls.crt",
+        "tls-key=/etc/bindery/tls/tls.key",
+        "tls-ca=/etc/bindery/tls/ca.crt",
+    ];
+    let arguments = pod["containers"][0]["args"].as_array().unwrap();
+    assert!(
+        flags.iter().all(|flag| arguments.contains(&json!(format!("--{flag}")))),
+        "{arguments:?}"
+    );
+
+    let company = values(json!({"kind": "ClusterIssuer", "name": "company"}));
+    assert_eq!(company["Certificate bindery"]["spec"]["issuerRef"]["name"], "company");
+    assert!(!company.contains_key("Issuer bindery-ca"));
+}
+
+/// The bed has applied deploy/base, with all that is in it.
+#[tokio::test]
+async fn bindery_s_requests_do_not_queue_behind_those_who_wait_for_it() {
+    let bed = Bed::get();
+    let admin = bed.admin().await;
+    let read = Kubeconfig::read_from(&bed.bindery_kubeconfig).unwrap();
+    let config = Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await;
+    let bindery = Client::try_from(config.unwrap()).unwrap();
+    let request = http::Request::get("/api/v1/persistentvolumes?limit=1")
+        .body(Vec::new().into())
+        .unwrap();
+    let answer = bindery.send(request).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let served_by = |header: &str| answer.headers()[header].to_str().unwrap().to_owned();
+    let schema = Api::<FlowSchema>::all(admin.clone()).get("bindery").await.unwrap();
+    assert_eq!(Some(served_by("x-kubernetes-pf-flowschema-uid")), schema.metadata.uid);
+    let level = Api::<PriorityLevelConfiguration>::all(admin)
+        .get("workload-high")
+        .await
+        .unwrap();
+    assert_eq!(Some(served_by("x-kubernetes-pf-prioritylevel-uid")), level.metadata.uid);
+}

@@ -1,0 +1,76 @@
+//! A typo in a value is refused, and told so that it can be mended.
+
+use std::collections::BTreeSet;
+
+use bindery::policy::key::Key;
+use serde_json::Value;
+
+use super::{CHART, EVERY_VALUE, helm};
+
+/// What helm says of a value that it does not take.
+fn refused(set: &str) -> String {
+    let output = helm(&["template", "bindery", CHART, "--set", set]);
+    assert!(!output.status.success(), "{set} is taken");
+    let said = String::from_utf8(output.stderr).unwrap();
+    let told = said.lines().filter(|line| line.starts_with("- at "));
+    told.collect::<Vec<_>>().join("\n")
+}
+
+fn schema() -> Value {
+    serde_json::from_str(&std::fs::read_to_string(format!("{CHART}/values.schema.json")).unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn a_value_that_is_misspelt_is_named() {
+    assert_eq!(
+        refused("replica=3"),
+        "- at '': additional properties 'replica' not allowed"
+    );
+    assert_eq!(
+        refused("webhook.failurepolicy=Fail"),
+        "- at '/webhook': additional properties 'failurepolicy' not allowed"
+    );
+    assert_eq!(
+        refused("classes[0].name=a,classes[0].parameters.onDelet=delete"),
+        "- at '/classes/0/parameters': additional properties 'onDelet' not allowed"
+    );
+}
+
+#[tokio::test]
+async fn a_value_that_is_none_is_told_what_is_allowed() {
+    assert_eq!(
+        refused("classes[0].name=a,classes[0].parameters.onDelete=remove"),
+        "- at '/classes/0/parameters/onDelete': value must be one of 'delete', 'retain', 'archive'"
+    );
+    // 0777 without quotes is another number in YAML.
+    assert_eq!(
+        refused("classes[0].name=a,classes[0].parameters.mountPermissions=511"),
+        "- at '/classes/0/parameters/mountPermissions': got number, want string"
+    );
+    assert_eq!(
+        refused("share=export"),
+        "- at '/share': 'export' does not match pattern '^(/.*)?$'"
+    );
+}
+
+#[tokio::test]
+async fn the_schema_knows_each_parameter_of_a_class_and_no_other() {
+    let parameters = &schema()["properties"]["classes"]["items"]["properties"]["parameters"]["properties"];
+    let known: BTreeSet<&str> = parameters.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(known, Key::ALL.map(Key::name).into_iter().collect());
+}
+
+#[tokio::test]
+async fn every_object_of_values_is_closed_and_every_value_is_tried() {
+    let values = |file: &str| -> Value { serde_saphyr::from_str(&std::fs::read_to_string(file).unwrap()).unwrap() };
+    let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
+    let mut known = keys(&schema()["properties"]);
+    // Helm's own, for a chart that is part of another.
+    assert!(known.remove("global"));
+    assert_eq!(known, keys(&values(&format!("{CHART}/values.yaml"))));
+    assert_eq!(known, keys(&values(EVERY_VALUE)));
+    for (name, property) in schema()["properties"].as_object().unwrap() {
+        let closed = property.get("properties").is_none() || property["additionalProperties"] == false;
+        assert!(closed, "{name} takes any key");
+    }
+}

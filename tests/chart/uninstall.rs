@@ -1,0 +1,247 @@
+//! `bindery uninstall --keep-data`: nothing waits for a Bindery that is gone, and no data goes with it.
+
+use std::process::Output;
+
+use serde_json::json;
+
+use super::installed::Release;
+use super::{CHART, kubectl, well};
+use crate::support::bed::Bed;
+use crate::support::bindery::Bindery;
+use crate::support::scene::{Scene, directory, volume_name};
+use crate::support::wait::eventually;
+
+/// Runs it for an installation that a test has started, with these flags besides.
+fn uninstall(bindery: &Bindery, flags: &[&str]) -> Output {
+    let name = &bindery.name;
+    std::process::Command::new(env!("CARGO_BIN_EXE_bindery"))
+        .args(["uninstall", "--keep-data", "--namespace=bindery"])
+        .args([
+            format!("--provisioner-name={}", bindery.provisioner),
+            format!("--instance={name}"),
+        ])
+        .args([format!("--webhook-configuration={name}"), format!("--lease={name}")])
+        .args(flags)
+        .output()
+        .unwrap()
+}
+
+fn finalizers(volume: &k8s_openapi::api::core::v1::PersistentVolume) -> Vec<String> {
+    volume.metadata.finalizers.clone().unwrap_or_default()
+}
+
+#[tokio::test]
+async fn helm_uninstall_lets_go_of_volumes_where_that_is_asked_for() {
+    let mut release = Release::install().await;
+    let name = release.scene.name.clone();
+    release.serve().await;
+    let (_, volume) = release.scene.bound(release.scene.claim("data")).await;
+    std::fs::write(directory(&volume).join("file"), "kept").unwrap();
+    release.helm(&[
+        "upgrade",
+        &name,
+        CHART,
+        "--reuse-values",
+        "--set",
+        "uninstall.letGo=true",
+    ]);
+    let hooks = release.hooks();
+    release.stop().await;
+    release.helm(&["uninstall", &name]);
+    // The bed plays the Job's pod, and does nothing: this is what it does.
+    let said = well("uninstall", release.run_hook(&hooks, "uninstall"));
+    let spec = volume.spec.clone().unwrap().nfs.unwrap();
+    let expected = format!(
+        "webhook configuration {name}: not there\nvolume {}: let go; its data stays at {}:{}\n1 volumes let go, 0 left\n",
+        volume_name(&volume),
+        spec.server,
+        spec.path
+    );
+    assert_eq!(said, expected);
+
+    let free = release.scene.volumes().get(volume_name(&volume)).await.unwrap();
+    assert_eq!(finalizers(&free), ["kubernetes.io/pv-protection"]);
+    release.scene.delete("data").await;
+    release.scene.until_released(&volume).await;
+    kubectl(&["delete", "pv", volume_name(&volume), "--timeout=60s"], "");
+    let kept = std::fs::read_to_string(directory(&volume).join("file"));
+    assert_eq!(kept.unwrap(), "kept");
+}
+
+#[tokio::test]
+async fn what_was_let_go_is_left_alone_until_it_is_given_back() {
+    let mut release = Release::install().await;
+    let name = release.scene.name.clone();
+    release.serve().await;
+    let (_, free) = release.scene.bound(release.scene.claim("free")).await;
+    let (_, back) = release.scene.bound(release.scene.claim("back")).await;
+    release.helm(&[
+        "upgrade",
+        &name,
+        CHART,
+        "--reuse-values",
+        "--set",
+        "uninstall.letGo=true",
+    ]);
+    let hooks = release.hooks();
+    release.stop().await;
+    well("uninstall", release.run_hook(&hooks, "uninstall"));
+
+    // As docs/uninstall.md says it.
+    let patch = json!([
+        {"op": "add", "path": "/metadata/finalizers/-", "value": "bindery.dev/cleanup"},
+        {"op": "replace", "path": "/spec/persistentVolumeReclaimPolicy", "value": "Delete"},
+    ]);
+    kubectl(
+        &[
+            "patch",
+            "pv",
+            volume_name(&back),
+            "--type=json",
+            "-p",
+            &patch.to_string(),
+        ],
+        "",
+    );
+    release.scene.delete("free").await;
+    release.scene.delete("back").await;
+    release.helm(&["uninstall", &name, "--no-hooks", "--wait"]);
+    release.install_again();
+    release.serve().await;
+    release.scene.until_gone(&back).await;
+    assert!(!directory(&back).exists());
+    release.scene.until_released(&free).await;
+    assert!(directory(&free).is_dir());
+}
+
+#[tokio::test]
+async fn it_refuses_while_a_replica_runs_and_names_it() {
+    let bindery = Bindery::start(&[]).await;
+    let scene = Scene::of(&bindery.provisioner).await;
+    let (_, volume) = scene.bound(scene.claim("data")).await;
+    let refused = uninstall(&bindery, &[]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert_eq!(
+        String::from_utf8(refused.stderr).unwrap(),
+        format!(
+            "bindery uninstall: replica 0 runs, and would undo this: scale Bindery's Deployment to 0 first (kubectl -n bindery \
+             scale deployment/{} --replicas 0)\n",
+            bindery.name
+        )
+    );
+    let now = scene.volumes().get(volume_name(&volume)).await.unwrap();
+    assert!(finalizers(&now).contains(&"bindery.dev/cleanup".to_owned()));
+    bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn a_replica_that_died_is_not_waited_for_longer_than_its_lease() {
+    let mut bindery = Bindery::start(&[]).await;
+    let scene = Scene::of(&bindery.provisioner).await;
+    let (_, volume) = scene.bound(scene.claim("data")).await;
+    bindery.kill();
+    let would = well("a dry run", uninstall(&bindery, &["--dry-run"]));
+    assert!(would.ends_with("1 volumes would be let go, 0 left\n"), "{would}");
+    let now = scene.volumes().get(volume_name(&volume)).await.unwrap();
+    assert_eq!(finalizers(&now), finalizers(&volume));
+    bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn a_cleanup_that_has_begun_is_left_to_bindery_or_given_up_on_demand() {
+    let mut bindery = Bindery::start(&[]).await;
+    let scene = Scene::of(&bindery.provisioner).await;
+    let (_, begun) = scene.bound(scene.claim("begun")).await;
+    let (_, kept) = scene.bound(scene.claim("kept")).await;
+    bindery.terminate();
+    assert!(bindery.ended().await.success());
+    scene.delete("begun").await;
+    scene.until_released(&begun).await;
+    kubectl(&["delete", "pv", volume_name(&begun), "--wait=false"], "");
+
+    let first = uninstall(&bindery, &[]);
+    let said = String::from_utf8(first.stdout).unwrap();
+    assert_eq!(first.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains(&format!("webhook configuration {}: deleted\n", bindery.name)),
+        "{said}"
+    );
+    assert!(said.contains(&format!(
+        "volume {}: its cleanup has begun; left as it is at ",
+        volume_name(&begun)
+    )));
+    assert!(
+        said.ends_with(
+            "1 volumes let go, 1 left\nwhat is left waits for Bindery: start it again until those volumes are gone, or give their \
+             cleanup up with --unfinished\n"
+        ),
+        "{said}"
+    );
+    let now = scene.volumes().get(volume_name(&kept)).await.unwrap();
+    let reclaim = now.spec.as_ref().unwrap().persistent_volume_reclaim_policy.as_deref();
+    assert_eq!(
+        (reclaim, finalizers(&now)),
+        (Some("Retain"), vec!["kubernetes.io/pv-protection".to_owned()])
+    );
+
+    let again = well("again", uninstall(&bindery, &["--unfinished"]));
+    assert!(again.ends_with("1 volumes let go, 0 left\n"), "{again}");
+    scene.until_gone(&begun).await;
+    assert!(directory(&begun).is_dir() && directory(&kept).is_dir());
+    let nothing = well("once more", uninstall(&bindery, &[]));
+    assert!(nothing.ends_with("0 volumes let go, 0 left\n"), "{nothing}");
+}
+
+#[tokio::test]
+async fn another_installation_s_volumes_and_webhook_are_not_touched() {
+    let bed = Bed::get();
+    let mut bindery = Bindery::start(&[]).await;
+    let others = Scene::new().await;
+    let (_, volume) = others.bound(others.claim("data")).await;
+    bindery.terminate();
+    assert!(bindery.ended().await.success());
+    let webhook = json!({"webhooks": [{"name": "claims.bindery.dev"}, {"name": "other.example.com"}]});
+    kubectl(
+        &[
+            "patch",
+            "mutatingwebhookconfiguration",
+            &bindery.name,
+            "--patch",
+            &with_other(&webhook),
+        ],
+        "",
+    );
+    let said = well("uninstall", uninstall(&bindery, &[]));
+    assert_eq!(
+        said,
+        format!(
+            "webhook configuration {}: left as it is, for webhook other.example.com in it is not Bindery's\n0 volumes let go, 0 \
+             left\n",
+            bindery.name
+        )
+    );
+    let now = others.volumes().get(volume_name(&volume)).await.unwrap();
+    assert_eq!(finalizers(&now), finalizers(&volume));
+    eventually("the bed's Bindery serves as before", async || {
+        others
+            .create(others.claim("more"))
+            .await
+            .unwrap()
+            .spec?
+            .volume_name
+            .map(drop)
+    })
+    .await;
+    assert_ne!(bed.provisioner, bindery.provisioner);
+    bindery.unregister().await;
+}
+
+/// A second webhook, which is asked about nothing.
+fn with_other(webhooks: &serde_json::Value) -> String {
+    let mut patch = webhooks.clone();
+    let other = &mut patch["webhooks"][1];
+    other["clientConfig"] = json!({"url": "https://127.0.0.1:1/"});
+    other["sideEffects"] = json!("None");
+    other["admissionReviewVersions"] = json!(["v1"]);
+    patch.to_string()
+}
