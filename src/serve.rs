@@ -78,14 +78,10 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
         metrics: Arc::clone(&metrics),
         tasks: tasks.clone(),
     };
-    let handler = Arc::new(Handler {
-        provisioner: provisioner.clone(),
-        defaults: config.defaults.clone(),
-        deadline: config.deadline,
-    });
+    let handler = Handler::new(provisioner.clone(), config.defaults.clone(), config.deadline);
     let webhook = Handle::new();
     let webhook_server = Webhook {
-        handler,
+        handler: Arc::new(handler),
         credentials: credentials.clone(),
         metrics: Arc::clone(&metrics),
     };

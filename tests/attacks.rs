@@ -6,13 +6,9 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Secret;
-use kube::Api;
-use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::bed::Bed;
 use crate::support::bindery::Bindery;
 use crate::support::caller::Caller;
 use crate::support::scene::Scene;
@@ -31,11 +27,7 @@ impl Target {
     async fn with(flags: &[&str]) -> Self {
         let bindery = Bindery::start(flags).await;
         let scene = Scene::of(&bindery.provisioner).await;
-        let secrets: Api<Secret> = Api::namespaced(Bed::get().admin().await, "bindery");
-        let token = secrets.get(&bindery.name).await.unwrap().data.unwrap()["token"]
-            .0
-            .clone();
-        let url = format!("{}/{}", bindery.webhook, String::from_utf8(token).unwrap());
+        let url = bindery.review_url().await;
         Self { bindery, scene, url }
     }
 
@@ -199,16 +191,8 @@ async fn a_head_that_never_ends_and_a_body_that_never_comes_are_hung_up_on() {
 #[tokio::test]
 async fn a_forged_review_makes_at_most_a_volume_that_is_taken_away_again() {
     let target = Target::with(&["--orphan-grace=4s"]).await;
-    let recorded = include_bytes!("../webhook/reviews/create.json");
-    let mut review: Value = serde_json::from_slice(recorded).unwrap();
-    let request = &mut review["request"];
     let scene = &target.scene;
-    for pointer in ["/namespace", "/object/metadata/namespace"] {
-        if let Some(namespace) = request.pointer_mut(pointer) {
-            *namespace = json!(scene.name);
-        }
-    }
-    request["object"]["spec"]["storageClassName"] = json!(scene.name);
+    let review = scene.review("forged");
     let (status, answer) = target.post(review.to_string()).await;
     assert!(status == 200 && answer.contains("\"patch\""), "{status} {answer}");
     assert_eq!(scene.own_volumes().await.len(), 1);

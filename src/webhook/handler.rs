@@ -5,6 +5,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use k8s_openapi::api::storage::v1::StorageClass;
 use serde_json::Value;
@@ -13,6 +15,7 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::review::{Answer, Request};
+use super::together::{Done, Together};
 use crate::policy::claim::{Claim, Name};
 use crate::policy::class::Defaults;
 use crate::policy::decide::{Decision, Facts, Pass, Verdict, decide};
@@ -21,33 +24,60 @@ use crate::volume::NewVolume;
 
 /// Answers reviews.
 pub struct Handler {
-    /// The effects, and the cluster.
-    pub provisioner: Provisioner,
-    /// For classes that name no server or share.
-    pub defaults: Defaults,
-    /// For one review.
-    pub deadline: Duration,
+    provisioner: Provisioner,
+    defaults: Defaults,
+    deadline: Duration,
+    together: Together,
 }
 
 impl Handler {
+    /// By these effects, with server and share for classes that name none, and so much time for one review.
+    pub fn new(provisioner: Provisioner, defaults: Defaults, deadline: Duration) -> Self {
+        Self {
+            provisioner,
+            defaults,
+            deadline,
+            together: Together::default(),
+        }
+    }
+
     /// The answer to a review, at the latest when the deadline is over.
     pub async fn answer(self: Arc<Self>, request: Request) -> Value {
         let began = std::time::Instant::now();
+        let uid = request.uid.clone();
+        let handler = Arc::clone(&self);
+        let running = self.together.review(request, |request| handler.begin(request));
+        let Done {
+            answer,
+            outcome,
+            warnings,
+        } = running.await;
+        self.provisioner.metrics.review(outcome, began);
+        answer.review(&uid, &warnings)
+    }
+
+    /// Runs a review in a task of its own.
+    fn begin(self: Arc<Self>, request: Request) -> BoxFuture<'static, Done> {
         let uid = request.uid.clone();
         let span = tracing::info_span!("review", request = uid, claim = tracing::field::Empty);
         let handler = Arc::clone(&self);
         let work = async move {
             let mut warnings = Vec::new();
             let (answer, outcome) = Box::pin(handler.review(request, &mut warnings)).await;
-            (answer, outcome, warnings)
+            Done {
+                answer,
+                outcome,
+                warnings,
+            }
         };
-        let work = work.instrument(span);
-        let (answer, outcome, warnings) = self.provisioner.tasks.spawn(work).await.unwrap_or_else(|error| {
-            tracing::error!(%error, request = uid, "a review ended in a panic; the claim is admitted as it is");
-            (Answer::Allow, "panic", Vec::new())
+        let task = self.provisioner.tasks.spawn(work.instrument(span));
+        let ended = task.map(move |ended| {
+            ended.unwrap_or_else(|error| {
+                tracing::error!(%error, request = uid, "a review ended in a panic; the claim is admitted as it is");
+                Done::unknown()
+            })
         });
-        self.provisioner.metrics.review(outcome, began);
-        answer.review(&uid, &warnings)
+        ended.boxed()
     }
 
     async fn review(&self, request: Request, warnings: &mut Vec<String>) -> (Answer, &'static str) {

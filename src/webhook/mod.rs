@@ -7,3 +7,4 @@ mod door;
 pub mod handler;
 pub mod review;
 pub mod server;
+mod together;

@@ -65,10 +65,7 @@ impl Bed {
 
     /// Where the API server posts its reviews, the secret end included.
     pub async fn review_url(&self) -> String {
-        let secrets: Api<Secret> = Api::namespaced(self.admin().await, "bindery");
-        let secret = secrets.get("bindery-tls").await.expect("the webhook's Secret");
-        let token = secret.data.expect("data")["token"].0.clone();
-        format!("{}/{}", self.webhook, String::from_utf8(token).expect("letters"))
+        format!("{}/{}", self.webhook, token("bindery-tls").await)
     }
 
     /// A client with every right.
@@ -112,4 +109,12 @@ pub async fn is_served(client: &Client, provisioner: &str) -> bool {
         .flat_map(|configuration| configuration.webhooks.unwrap_or_default());
     let mut conditions = webhooks.flat_map(|webhook| webhook.match_conditions.unwrap_or_default());
     conditions.any(|condition| condition.expression.contains(&json!(provisioner).to_string()))
+}
+
+/// The secret end of a webhook's path.
+pub async fn token(secret: &str) -> String {
+    let secrets: Api<Secret> = Api::namespaced(Bed::get().admin().await, "bindery");
+    let secret = secrets.get(secret).await.expect("the webhook's Secret");
+    let token = secret.data.expect("data")["token"].0.clone();
+    String::from_utf8(token).expect("letters")
 }

@@ -11,7 +11,7 @@ use kube::{Api, Client};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::bed::{Bed, is_asked_about};
+use super::bed::{Bed, is_asked_about, token};
 use super::scene::from;
 use super::wait::eventually;
 
@@ -184,6 +184,11 @@ impl Bindery {
             let _ = child.kill();
             let _ = child.wait();
         }
+    }
+
+    /// Where the API server posts its reviews, the secret end included.
+    pub async fn review_url(&self) -> String {
+        format!("{}/{}", self.webhook, token(&self.name).await)
     }
 
     /// Where its probes and metrics are.

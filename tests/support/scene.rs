@@ -104,6 +104,16 @@ impl Scene {
         claim
     }
 
+    /// What the API server would ask about an ordinary claim.
+    pub fn review(&self, name: &str) -> Value {
+        let recorded = include_bytes!("../../webhook/reviews/create.json");
+        let mut review: Value = serde_json::from_slice(recorded).expect("a review");
+        let request = &mut review["request"];
+        request["namespace"] = json!(self.name);
+        merge(&mut request["object"], self.claim(name));
+        review
+    }
+
     /// Claims of this namespace.
     pub fn claims(&self) -> Api<PersistentVolumeClaim> {
         Api::namespaced(self.client.clone(), &self.name)
