@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use axum_server::Handle;
 use kube::Client;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::certificate::Keeper;
 use crate::cli;
@@ -23,7 +23,7 @@ use crate::ops::logs;
 use crate::ops::metrics::Metrics;
 use crate::ops::tasks::{Tasks, told_to_stop};
 use crate::provision::Provisioner;
-use crate::storage::guard::Guarded;
+use crate::storage::guard::{Guarded, Outages};
 use crate::storage::mounted::MountedStorage;
 use crate::storage::nfs::NfsOptions;
 use crate::storage::{Storage, Storages};
@@ -68,9 +68,18 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
         .namespace
         .clone()
         .unwrap_or_else(|| client.default_namespace().to_owned());
-    let keeper = patiently(|| Keeper::start(client.clone(), &namespace, &config.certificate, &metrics));
-    let (keeper, credentials) = keeper.await?;
-    tasks.spawn_until_stop(keeper.run());
+    let (registered, stands) = watch::channel(String::new());
+    let keeper = || {
+        Keeper::start(
+            client.clone(),
+            &namespace,
+            &config.certificate,
+            &metrics,
+            stands.clone(),
+        )
+    };
+    let (keeper, credentials) = patiently(keeper).await?;
+    let keeper = tasks.spawn_until_stop(keeper.run());
     let provisioner = Provisioner {
         cluster: cluster.clone(),
         storage: Arc::clone(&storage),
@@ -87,16 +96,7 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
     };
     let mut webhook_server = tokio::spawn(webhook_server.serve(listener, webhook.clone()));
 
-    let loops = Loops {
-        provisioner,
-        defaults: config.defaults,
-        events: Events::new(client.clone(), &tasks),
-        outages,
-        delete_nested: config.takeover_delete_nested,
-        binder: config.binder,
-        orphan_grace: config.orphan_grace,
-        retention_interval: config.retention_interval,
-    };
+    let loops = loops(&config, provisioner, Events::new(client.clone(), &tasks), outages);
     let candidate = Candidate::new(client.clone(), &namespace, &config.lease, replica);
     let (begun, ready) = oneshot::channel();
     let registration = Registration {
@@ -104,9 +104,10 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
         us,
         name: config.webhook_configuration,
         credentials,
+        registered,
         readiness: readiness.clone(),
     };
-    tasks.spawn_until_stop({
+    let registration = tasks.spawn_until_stop({
         let readiness = readiness.clone();
         async move {
             // Only then is it right to be asked.
@@ -126,6 +127,8 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
     // Nothing of it ends by itself. A process that has lost a part is better started anew than half alive.
     let signal = tokio::select! {
         signal = told_to_stop() => signal?,
+        ended = keeper => bail!("the keeper of the webhook's certificate ended: {ended:?}"),
+        ended = registration => bail!("the registration of the webhook ended: {ended:?}"),
         ended = loops => bail!("the loops that look after volumes ended: {ended:?}"),
         ended = &mut webhook_server => bail!("the webhook's server ended: {ended:?}"),
         ended = admin_server => bail!("the admin port's server ended: {ended:?}"),
@@ -142,6 +145,19 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
     admin.shutdown();
     tracing::info!("stopped");
     Ok(())
+}
+
+fn loops(config: &Config, provisioner: Provisioner, events: Events, outages: Outages) -> Loops {
+    Loops {
+        provisioner,
+        defaults: config.defaults.clone(),
+        events,
+        outages,
+        delete_nested: config.takeover_delete_nested,
+        binder: config.binder,
+        orphan_grace: config.orphan_grace,
+        retention_interval: config.retention_interval,
+    }
 }
 
 /// Every kind of storage, behind the guard that knows which servers are down. `machine` is our name to NFS servers.

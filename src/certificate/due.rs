@@ -34,7 +34,7 @@ const PROMOTE: i32 = 10;
 /// Of the served one's life: later is worse than too early.
 const LATEST: i32 = 95;
 /// Of the served one's life: so long the path token before it is accepted.
-const FORGET: i32 = 25;
+const FORGET: i32 = 40;
 
 impl Span {
     /// The moment when so many hundredths of it are over.
@@ -50,14 +50,16 @@ impl Span {
     }
 }
 
-/// What is due at `now`, given what is served and what is made for the time after.
-pub fn due(serving: Option<Span>, next: Option<Span>, now: Timestamp) -> Due {
+/// What is due at `now`, given what is served and what is made for the time after; `announced`: the API server is known to trust
+/// that.
+pub fn due(serving: Option<Span>, next: Option<Span>, announced: bool, now: Timestamp) -> Due {
     let Some(serving) = serving.filter(|serving| now < serving.until) else {
         return Due::Make;
     };
     let (then, at) = match next.filter(|next| now < next.until) {
         None => (Due::Stage, serving.after(STAGE)),
-        Some(next) => (Due::Promote, next.after(PROMOTE).min(serving.after(LATEST))),
+        Some(next) if announced => (Due::Promote, next.after(PROMOTE).min(serving.after(LATEST))),
+        Some(_) => (Due::Promote, serving.after(LATEST)),
     };
     if now < at { Due::At(at) } else { then }
 }
@@ -115,7 +117,7 @@ mod tests {
             ),
         ];
         for (what, serving, next, now, expected) in table {
-            assert_eq!(due(serving, next, day(now)), expected, "{what}");
+            assert_eq!(due(serving, next, true, day(now)), expected, "{what}");
         }
     }
 
@@ -153,8 +155,15 @@ mod tests {
             ),
         ];
         for (what, serving, next, now, expected) in table {
-            assert_eq!(due(serving, next, day(now)), expected, "{what}");
+            assert_eq!(due(serving, next, true, day(now)), expected, "{what}");
         }
+    }
+
+    #[test]
+    fn what_nobody_trusts_yet_is_served_only_when_nothing_else_is_left() {
+        let (serving, next) = (Some(days(0, 100)), Some(days(60, 160)));
+        assert_eq!(due(serving, next, false, day(80)), Due::At(day(95)));
+        assert_eq!(due(serving, next, false, day(95)), Due::Promote);
     }
 
     #[test]

@@ -58,6 +58,8 @@ pub struct Keeper {
     state: State,
     contents: Contents,
     told: watch::Sender<Credentials>,
+    /// The CAs that the API server is told to trust.
+    registered: watch::Receiver<String>,
 }
 
 impl Keeper {
@@ -67,10 +69,11 @@ impl Keeper {
         namespace: &str,
         own: &Own,
         metrics: &Arc<Metrics>,
+        registered: watch::Receiver<String>,
     ) -> Result<(Self, watch::Receiver<Credentials>)> {
         let secrets = Api::namespaced(client, namespace);
         let contents = own.files.read()?;
-        let state = own.settle(&secrets, None, true).await?.0;
+        let state = own.settle(&secrets, None, &registered.borrow().clone(), true).await?.0;
         let (told, hears) = watch::channel(own.credentials(&state, &contents)?);
         let keeper = Self {
             own: own.clone(),
@@ -79,6 +82,7 @@ impl Keeper {
             state,
             contents,
             told,
+            registered,
         };
         keeper.count();
         Ok((keeper, hears))
@@ -100,6 +104,10 @@ impl Keeper {
                     self.read_files();
                     continue;
                 },
+                heard = self.registered.changed() => if heard.is_err() {
+                    // The registration is gone: the process is ending.
+                    return;
+                },
                 () = sleep_until(next) => {}
             }
             next = Instant::now()
@@ -118,7 +126,9 @@ impl Keeper {
     }
 
     async fn turn(&mut self) -> Result<Timestamp> {
-        let (state, next) = self.own.settle(&self.secrets, Some(&self.state), false).await?;
+        let registered = self.registered.borrow_and_update().clone();
+        let settled = self.own.settle(&self.secrets, Some(&self.state), &registered, false);
+        let (state, next) = settled.await?;
         self.state = state;
         self.tell()?;
         Ok(next)
@@ -157,7 +167,13 @@ impl Keeper {
 impl Own {
     /// The Secret as it is to be, written if it was not so; and when to look again. `first`: also one for other names is
     /// replaced. Later it is left to the replica with those names, which is newer.
-    async fn settle(&self, secrets: &Api<Secret>, before: Option<&State>, first: bool) -> Result<(State, Timestamp)> {
+    async fn settle(
+        &self,
+        secrets: &Api<Secret>,
+        before: Option<&State>,
+        registered: &str,
+        first: bool,
+    ) -> Result<(State, Timestamp)> {
         let about = || format!("Secret {}, which keeps the webhook's certificate", self.secret);
         for _ in 0..TRIES {
             let found = secrets.get_opt(&self.secret).await.with_context(about)?;
@@ -175,7 +191,10 @@ impl Own {
             let now = Timestamp::now();
             let serving = state.as_ref().and_then(|state| state.serving.span());
             let next = state.as_ref().and_then(|state| state.next.as_ref()?.0.span());
-            let (made, what) = match (due(serving, next, now), state) {
+            // Whoever brings a certificate of their own keeps the CAs, too, or waits for nobody.
+            let announced =
+                self.files.serving.is_some() || state.as_ref().is_none_or(|state| state.announced(registered));
+            let (made, what) = match (due(serving, next, announced, now), state) {
                 (Due::At(at), Some(state)) if found.is_some() => return Ok((state, at)),
                 (Due::At(_), Some(state)) => (state, "wrote the webhook's certificate down again: its Secret was gone"),
                 (Due::Stage, Some(state)) => (state.stage(self.life, now)?, "announced the webhook's next certificate"),

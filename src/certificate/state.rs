@@ -12,7 +12,6 @@ use anyhow::Result;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::make::{self, Pair};
 use crate::names::annotation::SERVING_NAMES;
@@ -105,6 +104,12 @@ impl State {
         }
     }
 
+    /// Whether a bundle of CAs has that of the next certificate in it; there may be none to ask for.
+    pub fn announced(&self, bundle: &str) -> bool {
+        let (_, next) = self.trusted.split_at(first(&self.trusted).len());
+        self.next.is_none() || bundle.contains(next.trim())
+    }
+
     /// As a Secret of this name; it replaces the one that was found.
     pub fn secret(&self, name: &str, found: Option<&Secret>) -> Secret {
         let mut data = vec![
@@ -118,14 +123,14 @@ impl State {
         }
         data.extend(self.before.as_ref().map(|before| (TOKEN_BEFORE, before)));
         let bytes = |(key, text): (&str, &String)| (key.to_owned(), ByteString(text.clone().into_bytes()));
+        // Labels and annotations of others stay.
+        let mut metadata = found.map(|found| found.metadata.clone()).unwrap_or_default();
+        metadata.name = Some(name.to_owned());
+        metadata.managed_fields = None;
+        let annotations = metadata.annotations.get_or_insert_default();
+        annotations.insert(SERVING_NAMES.to_owned(), self.names.clone());
         Secret {
-            metadata: ObjectMeta {
-                name: Some(name.to_owned()),
-                annotations: Some([(SERVING_NAMES.to_owned(), self.names.clone())].into()),
-                labels: found.and_then(|found| found.metadata.labels.clone()),
-                resource_version: found.and_then(|found| found.metadata.resource_version.clone()),
-                ..ObjectMeta::default()
-            },
+            metadata,
             data: Some(data.into_iter().map(bytes).collect()),
             // A Secret's type cannot be changed.
             type_: Some(
@@ -206,6 +211,20 @@ mod tests {
         let again = promoted.stage(LIFE, now()).unwrap();
         assert_eq!(certificates(&again.trusted)[0], two, "and none before that");
         assert_eq!((certificates(&again.trusted).len(), again.before), (2, None));
+    }
+
+    #[test]
+    fn what_others_have_written_on_the_secret_stays() {
+        let mut found = state().secret("bindery-tls", None);
+        found
+            .metadata
+            .annotations
+            .as_mut()
+            .unwrap()
+            .insert("a".to_owned(), "b".to_owned());
+        found.metadata.labels = Some([("c".to_owned(), "d".to_owned())].into());
+        let again = state().secret("bindery-tls", Some(&found));
+        assert_eq!(again.metadata, found.metadata);
     }
 
     #[test]

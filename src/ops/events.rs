@@ -3,16 +3,14 @@
 //! An Event is a courtesy: that it could not be written is logged, and nothing depends on it. Repetitions within some
 //! minutes are counted in the first Event, whose words stay.
 
-use std::pin::pin;
 use std::time::Duration;
 
-use futures::future::{Either, select};
 use futures::{StreamExt, stream};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Client, Resource};
 use tokio::sync::mpsc;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use uuid::Uuid;
 
 use super::tasks::Tasks;
@@ -32,8 +30,6 @@ const WAITING: usize = 2_000;
 const PAUSE: Duration = Duration::from_millis(20);
 /// So many may be under way.
 const AT_A_TIME: usize = 8;
-/// At the end, for those that wait still.
-const LAST: Duration = Duration::from_secs(2);
 
 impl Events {
     /// Events in the name of Bindery, written by one of these tasks.
@@ -43,16 +39,8 @@ impl Events {
             instance: None,
         };
         let (queue, waiting) = mpsc::channel(WAITING);
-        let stop = tasks.stop().clone();
-        tasks.spawn(async move {
-            let write = pin!(write(Recorder::new(client, reporter), waiting));
-            match select(write, pin!(stop.cancelled())).await {
-                Either::Left(_) => {}
-                Either::Right(((), write)) => {
-                    let _ = timeout(LAST, write).await;
-                }
-            }
-        });
+        // It ends when nobody is left who could tell anything.
+        tasks.spawn(write(Recorder::new(client, reporter), waiting));
         Self { queue }
     }
 

@@ -22,9 +22,12 @@ impl Tasks {
     }
 
     /// Runs work that a shutdown ends at once.
-    pub fn spawn_until_stop(&self, work: impl Future<Output = ()> + Send + 'static) {
+    pub fn spawn_until_stop(
+        &self,
+        work: impl Future<Output = ()> + Send + 'static,
+    ) -> tokio::task::JoinHandle<Option<()>> {
         let stop = self.stop.clone();
-        self.tracker.spawn(async move { stop.run_until_cancelled(work).await });
+        self.tracker.spawn(async move { stop.run_until_cancelled(work).await })
     }
 
     /// The word to stop.

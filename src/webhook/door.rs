@@ -2,7 +2,8 @@
 //!
 //! A connection is a stranger's until a request on it has named the webhook's secret path. A stranger has a few seconds,
 //! handshake included, and when the house is full the one that has waited longest leaves for the next: so a crowd that
-//! only holds connections open cannot keep the API server out. Whoever is known may stay, as long as it answers.
+//! only holds connections open cannot keep the API server out. Whoever is known may stay as long as it answers and there is
+//! room; where all are known, the first that came leaves, and comes again if it is the API server.
 
 use std::collections::BTreeMap;
 use std::future::{Ready, ready};
@@ -17,14 +18,14 @@ use axum::middleware::AddExtension;
 use axum_server::accept::Accept;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::sync::oneshot;
-use tokio::time::{Sleep, sleep};
+use tokio::sync::watch;
+use tokio::time::timeout;
 use tower::Layer;
 
 use crate::ops::metrics::Metrics;
 
-/// So many connections in all. An API server has one or a few.
-const MOST: usize = 1_000;
+/// So many connections in all: each may hold 64 KiB of a handshake. An API server has 25 at most, and mostly one.
+const MOST: usize = 250;
 /// So long may a stranger stay.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -42,8 +43,17 @@ struct House {
     next: u64,
     inside: usize,
     /// In the order in which they came; dropping one shows it the door.
-    strangers: BTreeMap<u64, oneshot::Sender<()>>,
+    strangers: BTreeMap<u64, Stay>,
+    known: BTreeMap<u64, Stay>,
 }
+
+/// Says that a connection is known by now; dropped, that it must leave.
+type Stay = watch::Sender<bool>;
+
+/// Why a connection was closed; it is counted already.
+#[derive(Debug, thiserror::Error)]
+#[error("turned away: {0}")]
+pub struct TurnedAway(&'static str);
 
 /// One connection, as requests on it see it.
 #[derive(Clone)]
@@ -56,7 +66,9 @@ pub struct Guest {
 pub struct Visit {
     tcp: TcpStream,
     guest: Guest,
-    stranger: Option<(oneshot::Receiver<()>, Pin<Box<Sleep>>)>,
+    /// Ends with the reason why it must leave.
+    leave: Pin<Box<dyn Future<Output = &'static str> + Send>>,
+    left: Option<&'static str>,
 }
 
 impl Door {
@@ -70,27 +82,27 @@ impl Door {
         }
     }
 
-    /// Nothing if all are known who are in, and they are too many.
-    fn enter(&self, tcp: TcpStream) -> Option<Visit> {
+    fn enter(&self, tcp: TcpStream) -> Visit {
         let mut house = self.house();
         if house.inside >= self.most {
             // It has left the count only when its connection is dropped; for that moment there is one too many.
-            house.strangers.pop_first()?;
+            let longest = house.strangers.pop_first();
+            drop(longest.or_else(|| house.known.pop_first()));
         }
-        let (stays, leave) = oneshot::channel();
+        let (stay, stays) = watch::channel(false);
         let number = house.next;
         house.next += 1;
         house.inside += 1;
-        house.strangers.insert(number, stays);
-        let guest = Guest {
-            number,
-            door: self.clone(),
-        };
-        Some(Visit {
+        house.strangers.insert(number, stay);
+        Visit {
             tcp,
-            guest,
-            stranger: Some((leave, Box::pin(sleep(self.patience)))),
-        })
+            guest: Guest {
+                number,
+                door: self.clone(),
+            },
+            leave: Box::pin(leave(stays, self.patience)),
+            left: None,
+        }
     }
 
     fn house(&self) -> MutexGuard<'_, House> {
@@ -101,30 +113,38 @@ impl Door {
 impl Guest {
     /// It has named the secret path.
     pub fn is_known(&self) {
-        if let Some(stays) = self.door.house().strangers.remove(&self.number) {
+        let mut house = self.door.house();
+        if let Some(stay) = house.strangers.remove(&self.number) {
             // The connection may be gone by now.
-            let _ = stays.send(());
+            let _ = stay.send(true);
+            house.known.insert(self.number, stay);
         }
     }
+}
+
+/// When a connection must leave, and why.
+async fn leave(mut stays: watch::Receiver<bool>, patience: Duration) -> &'static str {
+    match timeout(patience, stays.wait_for(|known| *known)).await {
+        Err(_) => return "stranger",
+        Ok(Err(_)) => return "full",
+        Ok(Ok(_)) => {}
+    }
+    // It never changes again, but it may be dropped.
+    while stays.changed().await.is_ok() {}
+    "full"
 }
 
 impl Visit {
     /// Fails when it is time to leave.
     fn may_stay(&mut self, context: &mut Context<'_>) -> Result<()> {
-        let Some((leave, time)) = &mut self.stranger else {
-            return Ok(());
-        };
-        let why = match (Pin::new(leave).poll(context), time.as_mut().poll(context)) {
-            (Poll::Ready(Ok(())), _) => {
-                self.stranger = None;
-                return Ok(());
-            }
-            (Poll::Ready(Err(_)), _) => "full",
-            (_, Poll::Ready(())) => "stranger",
-            (Poll::Pending, Poll::Pending) => return Ok(()),
-        };
-        self.guest.door.metrics.turned_away(why);
-        Err(Error::new(ErrorKind::TimedOut, why))
+        if self.left.is_none()
+            && let Poll::Ready(why) = self.leave.as_mut().poll(context)
+        {
+            self.guest.door.metrics.turned_away(why);
+            self.left = Some(why);
+        }
+        self.left
+            .map_or(Ok(()), |why| Err(Error::new(ErrorKind::TimedOut, TurnedAway(why))))
     }
 }
 
@@ -133,6 +153,7 @@ impl Drop for Visit {
         let mut house = self.guest.door.house();
         house.inside -= 1;
         house.strangers.remove(&self.guest.number);
+        house.known.remove(&self.guest.number);
     }
 }
 
@@ -142,10 +163,7 @@ impl<S> Accept<TcpStream, S> for Door {
     type Future = Ready<Result<(Self::Stream, Self::Service)>>;
 
     fn accept(&self, tcp: TcpStream, service: S) -> Self::Future {
-        let Some(visit) = self.enter(tcp) else {
-            self.metrics.turned_away("full");
-            return ready(Err(Error::from(ErrorKind::ConnectionRefused)));
-        };
+        let visit = self.enter(tcp);
         let service = Extension(visit.guest.clone()).layer(service);
         ready(Ok((visit, service)))
     }
@@ -180,7 +198,7 @@ mod tests {
 
     use super::*;
 
-    async fn knock(door: &Door) -> (Option<Visit>, TcpStream) {
+    async fn knock(door: &Door) -> (Visit, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let theirs = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (ours, _) = listener.accept().await.unwrap();
@@ -196,42 +214,50 @@ mod tests {
     }
 
     async fn leaves(visit: &mut Visit) -> String {
-        visit.read_u8().await.unwrap_err().to_string()
+        let first = visit.read_u8().await.unwrap_err().to_string();
+        assert_eq!(visit.read_u8().await.unwrap_err().to_string(), first, "for good");
+        first
+    }
+
+    async fn stays(visit: &mut Visit) {
+        let read = tokio::time::timeout(Duration::from_millis(200), visit.read_u8()).await;
+        assert!(read.is_err(), "{read:?}");
     }
 
     #[tokio::test]
     async fn a_full_house_shows_the_longest_waiting_stranger_the_door_and_nobody_who_is_known() {
         let door = door(3, PATIENCE);
-        let ((known, _a), (first, _b), (second, _c)) = (knock(&door).await, knock(&door).await, knock(&door).await);
-        known.as_ref().unwrap().guest.is_known();
-        let (third, _d) = knock(&door).await;
-        assert_eq!(leaves(&mut first.unwrap()).await, "full");
-        for visit in [second, third] {
-            visit.unwrap().guest.is_known();
+        let ((mut known, _a), (mut first, _b), (mut second, _c)) =
+            (knock(&door).await, knock(&door).await, knock(&door).await);
+        known.guest.is_known();
+        let (mut third, _d) = knock(&door).await;
+        assert_eq!(leaves(&mut first).await, "turned away: full");
+        for visit in [&mut known, &mut second, &mut third] {
+            stays(visit).await;
         }
-        let (fourth, _e) = knock(&door).await;
-        assert!(fourth.is_some(), "those who were known have left");
-        assert_eq!(door.house().inside, 2);
+        drop(first);
+        assert_eq!(door.house().inside, 3);
+        assert!(door.metrics.text().contains(r#"turned_away_total{why="full"} 1"#));
     }
 
     #[tokio::test]
-    async fn a_house_full_of_the_known_lets_nobody_in() {
-        let door = door(1, PATIENCE);
-        let (known, _a) = knock(&door).await;
-        known.as_ref().unwrap().guest.is_known();
-        assert!(knock(&door).await.0.is_none());
-        drop(known);
-        assert!(knock(&door).await.0.is_some());
+    async fn a_house_full_of_the_known_shows_the_first_of_them_the_door() {
+        let door = door(2, PATIENCE);
+        let ((mut first, _a), (mut second, _b)) = (knock(&door).await, knock(&door).await);
+        first.guest.is_known();
+        second.guest.is_known();
+        let (mut third, _c) = knock(&door).await;
+        assert_eq!(leaves(&mut first).await, "turned away: full");
+        stays(&mut second).await;
+        stays(&mut third).await;
     }
 
     #[tokio::test]
     async fn a_stranger_has_its_time_and_the_known_stay() {
         let door = door(9, Duration::from_millis(50));
-        let ((known, _a), (stranger, _b)) = (knock(&door).await, knock(&door).await);
-        let mut known = known.unwrap();
+        let ((mut known, _a), (mut stranger, _b)) = (knock(&door).await, knock(&door).await);
         known.guest.is_known();
-        assert_eq!(leaves(&mut stranger.unwrap()).await, "stranger");
-        let stays = tokio::time::timeout(Duration::from_millis(200), known.read_u8()).await;
-        assert!(stays.is_err(), "{stays:?}");
+        assert_eq!(leaves(&mut stranger).await, "turned away: stranger");
+        stays(&mut known).await;
     }
 }

@@ -9,6 +9,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use k8s_openapi::api::storage::v1::StorageClass;
+use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
@@ -84,7 +85,7 @@ impl Handler {
         if !request.creates_a_claim() {
             return (Answer::Allow, "pass");
         }
-        let typed: PersistentVolumeClaim = match serde_json::from_value(request.object.clone()) {
+        let typed = match PersistentVolumeClaim::deserialize(&request.object) {
             Ok(claim) => claim,
             Err(error) => {
                 tracing::warn!(%error, "a claim that cannot be read is admitted as it is");

@@ -2,14 +2,15 @@
 //!
 //! Without the token all there is is 404, and a body is not even read. With it: a body over 3 MiB gets 413 (the largest
 //! object that etcd takes is half of that), one that does not come in time 408, one that is no AdmissionReview 400, another
-//! method 405. When too many reviews are under way 429 asks the API server to come back in a second, which it does.
+//! method 405. When too much is under way 429 asks the API server to come back in a second, which it does.
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, to_bytes};
-use axum::extract::{Path, State};
+use axum::body::{HttpBody, to_bytes};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request as HttpRequest, State};
 use axum::http::header::{ALLOW, RETRY_AFTER};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Json, Response};
@@ -22,7 +23,7 @@ use jiff::Timestamp;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
-use super::door::{Door, Guest};
+use super::door::{Door, Guest, TurnedAway};
 use super::handler::Handler;
 use super::review::Request;
 use crate::certificate::Credentials;
@@ -30,11 +31,16 @@ use crate::ops::metrics::Metrics;
 
 /// The path in the webhook configuration, without the token.
 pub const PATH: &str = "/mutate";
-const LARGEST_BODY: usize = 3 << 20;
-/// Reviews under way. Each may hold a body, so this bounds memory, too.
+const LARGEST_BODY: u32 = 3 << 20;
+/// Reviews under way, until their work is done, whoever still listens.
 const REVIEWS: usize = 256;
-/// For a handshake, for the head of a request, and for its body.
+/// Bytes of bodies under way: each is in memory several times over while it is read.
+const BODIES: u32 = 8 << 20;
+/// For a handshake, and for a body.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Between two requests on a connection, and for the head of the next. Above the 90 s for which an API server keeps one that
+/// it does not use: whoever closes first loses the request that comes at that moment. Strangers have less ([`Door`]).
+const IDLE: Duration = Duration::from_mins(2);
 /// How often a connection that is silent is asked whether the other end is still there.
 const PING: Duration = Duration::from_secs(20);
 const LARGEST_HEAD: u32 = 16 << 10;
@@ -52,7 +58,8 @@ pub struct Webhook {
 
 struct Shared {
     webhook: Webhook,
-    reviews: Semaphore,
+    reviews: Arc<Semaphore>,
+    bodies: Semaphore,
 }
 
 impl Webhook {
@@ -67,10 +74,12 @@ impl Webhook {
         let mut server = axum_server::from_tcp(listener)?
             .acceptor(acceptor)
             .handle(handle)
-            .first_request_timeout(PATIENCE)
             .accept_error_handler(move |_, error| {
                 tracing::debug!(%error, "a connection that came to nothing");
-                metrics.turned_away("handshake");
+                let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<TurnedAway>());
+                if cause.is_none() {
+                    metrics.turned_away("handshake");
+                }
             });
         limit(&mut server);
         let routes = self.routes().into_make_service();
@@ -91,7 +100,8 @@ impl Webhook {
     fn routes(self) -> Router {
         let shared = Shared {
             webhook: self,
-            reviews: Semaphore::new(REVIEWS),
+            reviews: Arc::new(Semaphore::new(REVIEWS)),
+            bodies: Semaphore::new(BODIES as usize),
         };
         Router::new()
             .route(&format!("{PATH}/{{token}}"), any(review))
@@ -104,7 +114,7 @@ fn limit<A>(server: &mut Server<SocketAddr, A>) {
     let http = server.http_builder();
     http.http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(PATIENCE)
+        .header_read_timeout(IDLE)
         .max_buf_size(LARGEST_HEAD as usize);
     http.http2()
         .timer(TokioTimer::new())
@@ -125,10 +135,10 @@ impl Shared {
 async fn review(
     State(shared): State<Arc<Shared>>,
     Extension(guest): Extension<Guest>,
-    Path(token): Path<String>,
-    method: Method,
-    body: Body,
+    token: Result<Path<String>, PathRejection>,
+    request: HttpRequest,
 ) -> Response {
+    let Ok(Path(token)) = token else { return shared.nobody() };
     if !shared
         .webhook
         .credentials
@@ -139,20 +149,43 @@ async fn review(
         return shared.nobody();
     }
     guest.is_known();
-    if method != Method::POST {
+    if request.method() != Method::POST {
         return (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "POST")]).into_response();
     }
-    let Ok(_turn) = shared.reviews.try_acquire() else {
+    // Of a body that is too large as much is read as of one that is not: who is answered while still sending may not hear it.
+    let size = request
+        .body()
+        .size_hint()
+        .upper()
+        .unwrap_or(u64::MAX)
+        .min(u64::from(LARGEST_BODY));
+    let size = u32::try_from(size).unwrap_or(LARGEST_BODY);
+    let (turn, room) = (
+        shared.reviews.clone().try_acquire_owned(),
+        shared.bodies.try_acquire_many(size),
+    );
+    let (Ok(turn), Ok(_room)) = (turn, room) else {
         shared.webhook.metrics.turned_away("busy");
         return (StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, "1")]).into_response();
     };
-    let body = match timeout(PATIENCE, to_bytes(body, LARGEST_BODY)).await {
+    let body = match timeout(PATIENCE, to_bytes(request.into_body(), LARGEST_BODY as usize)).await {
         Ok(Ok(body)) => body,
         Ok(Err(_)) => return StatusCode::PAYLOAD_TOO_LARGE.into_response(),
         Err(_) => return StatusCode::REQUEST_TIMEOUT.into_response(),
     };
-    match Request::read(&body) {
-        Ok(request) => Json(shared.webhook.handler.clone().answer(request).await).into_response(),
-        Err(wrong) => (StatusCode::BAD_REQUEST, wrong).into_response(),
+    let request = match Request::read(&body) {
+        Ok(request) => request,
+        Err(wrong) => return (StatusCode::BAD_REQUEST, wrong).into_response(),
+    };
+    drop(body);
+    let handler = Arc::clone(&shared.webhook.handler);
+    // Its turn lasts as long as the work does.
+    let answered = tokio::spawn(async move {
+        let _turn = turn;
+        handler.answer(request).await
+    });
+    match answered.await {
+        Ok(answer) => Json(answer).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
-use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role};
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
@@ -282,25 +282,18 @@ impl Bindery {
             .await
             .expect("webhook configuration");
 
-        let own_configuration = json!({
-            "apiGroups": ["admissionregistration.k8s.io"],
-            "resources": ["mutatingwebhookconfigurations"],
-            "resourceNames": [self.name],
-            "verbs": ["get", "list", "watch", "patch"],
+        // The rights that are shipped, to objects of other names: what those lack, tests lack.
+        let cluster: Api<ClusterRole> = Api::all(self.client.clone());
+        let own: Api<Role> = Api::namespaced(self.client.clone(), "bindery");
+        let shipped = [
+            cluster.get("bindery").await.expect("the shipped role").rules,
+            own.get("bindery").await.expect("the shipped role").rules,
+        ];
+        let named = shipped.into_iter().flatten().flatten().filter_map(|mut rule| {
+            rule.resource_names.as_mut()?.fill(self.name.clone());
+            Some(rule)
         });
-        let own = |group: &str, resource: &str| {
-            json!({
-                "apiGroups": [group],
-                "resources": [resource],
-                "resourceNames": [self.name],
-                "verbs": ["get", "list", "watch", "update"],
-            })
-        };
-        let rules = json!([
-            own_configuration,
-            own("coordination.k8s.io", "leases"),
-            own("", "secrets")
-        ]);
+        let rules: Vec<_> = named.collect();
         let role: ClusterRole = from(json!({"metadata": {"name": self.name}, "rules": rules}));
         let binding: ClusterRoleBinding = from(json!({
             "metadata": {"name": self.name},

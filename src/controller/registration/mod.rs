@@ -15,6 +15,7 @@ use kube::api::{Patch, PatchParams};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, ResourceExt};
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
 
 use self::wanted::Wanted;
 use crate::certificate::Credentials;
@@ -28,8 +29,13 @@ pub const PART: &str = "webhook configuration";
 /// The field manager.
 const MANAGER: &str = "bindery-registration";
 const PAUSE: Duration = Duration::from_secs(1);
-/// Between two writes: a crowd of new classes is one, and two replicas that do not agree yet are no burden.
+/// Before a write: a crowd of new classes is one.
 const MOMENT: Duration = Duration::from_millis(100);
+/// The longest pause before what somebody else has overwritten is written again. A replica of another version or with other
+/// flags may know better, and the two must not be a burden to the API server.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// So many changes of classes are one.
+const CROWD: usize = 1_000;
 
 /// What the loop works with.
 pub struct Registration {
@@ -41,6 +47,8 @@ pub struct Registration {
     pub name: String,
     /// CA and token.
     pub credentials: watch::Receiver<Credentials>,
+    /// Hears which CAs stand there.
+    pub registered: watch::Sender<String>,
     /// Who hears that it is done.
     pub readiness: Readiness,
 }
@@ -53,12 +61,16 @@ impl Registration {
         let changes = watcher(configurations.clone(), only)
             .default_backoff()
             .applied_objects();
-        let (mut changes, mut classes) = (std::pin::pin!(changes), std::pin::pin!(self.cluster.classes.events()));
+        let (mut changes, mut classes) = (
+            std::pin::pin!(changes),
+            std::pin::pin!(self.cluster.classes.events().ready_chunks(CROWD)),
+        );
         tracing::info!(
             configuration = self.name,
             "waiting for the webhook configuration, to register in it"
         );
         let mut seen = false;
+        let mut last = Last::default();
         loop {
             tokio::select! {
                 change = changes.next() => match change {
@@ -69,38 +81,53 @@ impl Registration {
                     _ => seen = true,
                 },
                 _ = classes.next() => {}
-                // Its other end lives as long as the process.
-                _ = self.credentials.changed() => {}
+                heard = self.credentials.changed() => if heard.is_err() {
+                    // The keeper is gone: the process is ending.
+                    return;
+                }
             }
             if !seen {
                 continue;
             }
-            tokio::time::sleep(MOMENT).await;
-            while let Err(error) = self.put(&configurations).await {
-                if !is_taken(&error) {
-                    tracing::warn!(%error, configuration = self.name, "the webhook could not be registered; it is tried again");
-                    tokio::time::sleep(PAUSE).await;
+            sleep(MOMENT).await;
+            loop {
+                match self.put(&configurations, &mut last).await {
+                    Ok(true) => break self.readiness.reached(PART),
+                    Ok(false) => break,
+                    Err(error) if is_taken(&error) => {}
+                    Err(error) => {
+                        tracing::warn!(%error, configuration = self.name, "the webhook could not be registered; it is tried again");
+                        sleep(PAUSE).await;
+                    }
                 }
             }
-            self.readiness.reached(PART);
         }
     }
 
-    async fn put(&mut self, configurations: &Api<MutatingWebhookConfiguration>) -> kube::Result<()> {
-        let Some(configuration) = configurations.get_opt(&self.name).await? else {
-            return Ok(());
+    /// Whether there is a configuration, which then holds what is wanted.
+    async fn put(&mut self, configurations: &Api<MutatingWebhookConfiguration>, last: &mut Last) -> kube::Result<bool> {
+        let Some(mut configuration) = configurations.get_opt(&self.name).await? else {
+            return Ok(false);
         };
-        let Some(mut apply) = self.wanted().apply(&configuration) else {
-            return Ok(());
-        };
-        // Nobody has changed it since it was read.
-        apply["metadata"]["resourceVersion"] = configuration.resource_version().into();
-        let parameters = PatchParams::apply(MANAGER).force();
-        configurations
-            .patch(&self.name, &parameters, &Patch::Apply(apply))
-            .await?;
-        tracing::info!(configuration = self.name, "the webhook is registered");
-        Ok(())
+        let wanted = self.wanted();
+        if let Some(mut apply) = wanted.apply(&configuration) {
+            sleep(last.pause(&wanted)).await;
+            // Nobody has changed it since it was read.
+            apply["metadata"]["resourceVersion"] = configuration.resource_version().into();
+            let parameters = PatchParams::apply(MANAGER).force();
+            configuration = configurations
+                .patch(&self.name, &parameters, &Patch::Apply(apply))
+                .await?;
+            *last = last.written(wanted);
+            tracing::info!(configuration = self.name, "the webhook is registered");
+        }
+        self.registered.send_if_modified(|stands| {
+            let now = wanted::trusted(&configuration);
+            let changed = *stands != now;
+            *stands = now;
+            changed
+        });
+        Ok(configuration.webhooks.is_some_and(|webhooks| !webhooks.is_empty()))
     }
 
     fn wanted(&mut self) -> Wanted {
@@ -113,5 +140,63 @@ impl Registration {
             classes: ours.map(|class| class.name_any()).collect(),
             provisioner: self.us.provisioner.clone(),
         }
+    }
+}
+
+/// What was written last, and how often in a row it was the same: then somebody has overwritten it each time.
+#[derive(Default)]
+struct Last {
+    wanted: Option<Wanted>,
+    overwritten: u32,
+    at: Option<Instant>,
+}
+
+impl Last {
+    /// Before this is written.
+    fn pause(&self, wanted: &Wanted) -> Duration {
+        let calm = self.at.is_none_or(|at| at.elapsed() > 2 * LONGEST_PAUSE);
+        if calm || self.wanted.as_ref() != Some(wanted) {
+            return Duration::ZERO;
+        }
+        (MOMENT * 2_u32.saturating_pow(self.overwritten)).min(LONGEST_PAUSE)
+    }
+
+    /// After it.
+    fn written(&self, wanted: Wanted) -> Self {
+        let calm = self.at.is_none_or(|at| at.elapsed() > 2 * LONGEST_PAUSE);
+        let again = !calm && self.wanted.as_ref() == Some(&wanted);
+        Self {
+            overwritten: if again { self.overwritten.saturating_add(1) } else { 0 },
+            wanted: Some(wanted),
+            at: Some(Instant::now()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_overwritten_again_and_again_writes_ever_less_often() {
+        let wanted = |token: &str| Wanted {
+            ca: None,
+            token: token.to_owned(),
+            classes: std::collections::BTreeSet::new(),
+            provisioner: "bindery.dev/nfs".to_owned(),
+        };
+        let mut last = Last::default();
+        let mut pauses = Vec::new();
+        for _ in 0..12 {
+            pauses.push(last.pause(&wanted("a")));
+            last = last.written(wanted("a"));
+        }
+        assert_eq!(pauses[..3], [Duration::ZERO, MOMENT, 2 * MOMENT]);
+        assert_eq!(pauses[11], LONGEST_PAUSE);
+        assert_eq!(last.pause(&wanted("b")), Duration::ZERO, "something new");
+        advance(3 * LONGEST_PAUSE).await;
+        assert_eq!(last.pause(&wanted("a")), Duration::ZERO, "after a time of calm");
     }
 }

@@ -72,6 +72,16 @@ impl Wanted {
     }
 }
 
+/// The CAs that the API server is told to trust. All webhooks of a configuration have the same.
+pub fn trusted(configuration: &MutatingWebhookConfiguration) -> String {
+    let webhooks = configuration.webhooks.iter().flatten();
+    let mut bundles = webhooks.map(|webhook| {
+        let bundle = webhook.client_config.ca_bundle.as_ref();
+        bundle.map_or_else(String::new, |bundle| String::from_utf8_lossy(&bundle.0).into_owned())
+    });
+    bundles.next().unwrap_or_default()
+}
+
 /// Whether all that is wanted stands there; of a list, each object under its name.
 fn holds(there: &Value, wanted: &Value) -> bool {
     match (there, wanted) {
