@@ -196,7 +196,7 @@ async fn register(client: &Client) -> Result<()> {
 }
 
 /// The resident memory of a process when it no longer changes, in megabytes.
-async fn settled(pid: u32) -> Result<f64> {
+pub async fn settled(pid: u32) -> Result<f64> {
     let began = Instant::now();
     let mut before = resident(pid)?;
     loop {
