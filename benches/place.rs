@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::PATIENCE;
-use crate::process::PAUSE;
+use crate::started::PAUSE;
 
 /// Claims are made and deleted in it, by an administrator whom the API server holds back for nobody.
 pub struct Place {

@@ -16,7 +16,8 @@ use tokio::time::sleep;
 use crate::PATIENCE;
 use crate::bed::Bed;
 use crate::place::Place;
-use crate::process::{PAUSE, Peak};
+use crate::process::Peak;
+use crate::started::PAUSE;
 use crate::table::{Expected, Table, Unit};
 
 const FILES: u32 = 100_000;
