@@ -50,7 +50,7 @@ pub async fn measure(table: &mut Table, runs: u32) -> Result<()> {
             1_000.0,
         ),
     ] {
-        let bindery = Bindery::start(&kubeconfig, &["--log=error".to_owned()], Some(0))?;
+        let bindery = Bindery::start(&kubeconfig, &["--instance=stub".to_owned()], Some(0))?;
         bindery.until_ready().await?;
         until_it_listens(&bindery.webhook).await?;
         let mut driver = Driver::connect(&bindery.webhook, &stub.ca, LINES).await?;

@@ -202,7 +202,7 @@ async fn watch_volumes(
 }
 
 /// From where a watch shows all that happens from now on.
-async fn version<K>(api: &Api<K>) -> Result<String>
+pub async fn version<K>(api: &Api<K>) -> Result<String>
 where
     K: Clone + std::fmt::Debug + serde::de::DeserializeOwned,
 {

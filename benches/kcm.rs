@@ -62,6 +62,25 @@ impl ControllerManager {
     }
 }
 
+/// The bed's own stands still, until dropped.
+pub struct Paused(Pid);
+
+impl Paused {
+    /// From now on.
+    pub fn begin() -> Result<Self> {
+        let pid = runs()?.context("the controller manager does not run")?;
+        kill_process(pid, Signal::STOP)?;
+        Ok(Self(pid))
+    }
+}
+
+impl Drop for Paused {
+    fn drop(&mut self) {
+        // It may have ended, with the bed.
+        let _ = kill_process(self.0, Signal::CONT);
+    }
+}
+
 fn end() -> Result<()> {
     if let Some(pid) = runs()? {
         kill_process(pid, Signal::KILL).context("the controller manager")?;

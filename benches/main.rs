@@ -7,8 +7,11 @@
 //! | `fast` | the same with a controller manager that may do more ([`kcm`]) |
 //! | `many` | 1,000 claims beside 100 |
 //! | `alone` | the webhook alone, on one processor, its API server a stub: reviews a second ([`alone`]) |
+//! | `tree` | a directory with 10,000 files that goes with its claim, beside Linux's own client and round trips alone |
 //! | `trees` | directories with 100,000 files that go with their claim: how fast, and the most memory that it took |
 //! | `admission` | what the webhook adds to creating a claim, and whom a review waits for |
+//! | `single` | one claim at a time, until it is bound; Bindery and the peer in turn |
+//! | `volumes` | creating a claim, the start and memory where 10,000 volumes are |
 //! | `outage` | creating a claim while another server hangs, beside the same without |
 //!
 //! All of it on one bed, in that order: the last parts leave hundreds of claims to bind, which would disturb the others.
@@ -34,11 +37,14 @@ mod peer;
 mod place;
 mod process;
 mod race;
+mod single;
 mod started;
 mod stub;
 mod table;
 mod times;
+mod tree;
 mod trees;
+mod volumes;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -87,8 +93,11 @@ async fn measure(client: &Client, table: &mut Table) -> Result<()> {
     if wanted("process") {
         process::measure(client, table).await?;
     }
-    if wanted("burst") || wanted("fast") {
+    if ["burst", "fast", "single"].into_iter().any(wanted) {
         let peer = Peer::start(client).await?;
+        if wanted("single") {
+            single::measure(client, table).await?;
+        }
         if wanted("burst") {
             race::stock(client, &peer, table, runs).await?;
         }
@@ -102,6 +111,9 @@ async fn measure(client: &Client, table: &mut Table) -> Result<()> {
     if wanted("alone") {
         alone::measure(table, runs).await?;
     }
+    if wanted("tree") {
+        tree::measure(client, table, runs).await?;
+    }
     if wanted("trees") {
         trees::measure(client, table).await?;
     }
@@ -110,6 +122,10 @@ async fn measure(client: &Client, table: &mut Table) -> Result<()> {
     }
     if wanted("outage") {
         outage::measure(client, table).await?;
+    }
+    // Its volumes stay, and thousands of them weigh on everybody.
+    if wanted("volumes") {
+        volumes::measure(client, table).await?;
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! The program itself: from its start until it is ready, its memory when nobody asks anything, its size.
 
+use std::fmt::Debug;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,10 @@ use anyhow::{Context, Result};
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use kube::api::PostParams;
-use kube::{Api, Client};
+use kube::core::ClusterResourceScope;
+use kube::{Api, Client, Resource};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::time::sleep;
 
@@ -19,7 +23,7 @@ use crate::times::{Times, ms};
 
 const STARTS: usize = 9;
 /// The name of all that the started processes have beside the bed's own.
-const NAME: &str = "bindery-bench";
+pub const NAME: &str = "bindery-bench";
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Memory that is the same after this time has settled.
 const SETTLED: Duration = Duration::from_secs(1);
@@ -122,7 +126,6 @@ impl Peak {
 
 /// A webhook configuration that a process can put its CA into, with the right to do so. It is asked about nothing.
 pub async fn register(client: &Client) -> Result<()> {
-    let create = PostParams::default();
     let configuration: MutatingWebhookConfiguration = object(json!({
         "metadata": {"name": NAME},
         "webhooks": [{
@@ -133,7 +136,7 @@ pub async fn register(client: &Client) -> Result<()> {
             "rules": [],
         }],
     }))?;
-    Api::all(client.clone()).create(&create, &configuration).await?;
+    once(client, &configuration).await?;
     let right = json!({
         "apiGroups": ["admissionregistration.k8s.io"],
         "resources": ["mutatingwebhookconfigurations"],
@@ -150,14 +153,24 @@ pub async fn register(client: &Client) -> Result<()> {
     };
     let rules = json!([right, own("coordination.k8s.io", "leases"), own("", "secrets")]);
     let role: ClusterRole = object(json!({"metadata": {"name": NAME}, "rules": rules}))?;
-    Api::all(client.clone()).create(&create, &role).await?;
+    once(client, &role).await?;
     let binding: ClusterRoleBinding = object(json!({
         "metadata": {"name": NAME},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": NAME},
         "subjects": [{"kind": "ServiceAccount", "name": "bindery", "namespace": "bindery"}],
     }))?;
-    Api::all(client.clone()).create(&create, &binding).await?;
-    Ok(())
+    once(client, &binding).await
+}
+
+/// Creates an object that another part may have made.
+async fn once<K>(client: &Client, object: &K) -> Result<()>
+where
+    K: Resource<DynamicType = (), Scope = ClusterResourceScope> + Clone + Debug + Serialize + DeserializeOwned,
+{
+    match Api::all(client.clone()).create(&PostParams::default(), object).await {
+        Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
+        created => Ok(created.map(drop)?),
+    }
 }
 
 /// The resident memory of a process when it no longer changes, in megabytes.

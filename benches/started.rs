@@ -37,7 +37,7 @@ impl Bindery {
         };
         let child = command
             .arg(kubeconfig)
-            .args([&program()?, "serve", "--log=warn"])
+            .args([&program()?, "serve", "--log=error"])
             .arg(format!("--listen={webhook}"))
             .arg(format!("--admin-listen={admin}"))
             .args(["--namespace=bindery", "--replica=bench"])
