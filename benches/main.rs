@@ -58,7 +58,7 @@ use crate::peer::Peer;
 use crate::table::Table;
 
 /// For everything. A bed that needs longer is broken.
-const PATIENCE: Duration = Duration::from_mins(60);
+const PATIENCE: Duration = Duration::from_hours(1);
 
 #[tokio::main]
 async fn main() -> Result<()> {

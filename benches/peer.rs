@@ -93,9 +93,9 @@ async fn program() -> Result<String> {
             .stderr(Stdio::inherit())
             .output()
     };
-    let built = tokio::task::spawn_blocking(build).await??;
-    ensure!(built.status.success(), "the peer cannot be built");
-    Ok(String::from_utf8(built.stdout)?.trim().to_owned())
+    let output = tokio::task::spawn_blocking(build).await??;
+    ensure!(output.status.success(), "the peer cannot be output");
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
 
 /// A kubeconfig of a service account with every right.

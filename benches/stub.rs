@@ -109,7 +109,7 @@ async fn answer(State(objects): State<Arc<Objects>>, method: Method, uri: Uri, b
             let made = [(header::CONTENT_TYPE, "application/json")];
             return (StatusCode::CREATED, made, body).into_response();
         }
-        (_, [.., "leases"]) | (_, [.., "leases", _]) => (StatusCode::FORBIDDEN, status(403, "Forbidden")),
+        (_, [.., "leases"] | [.., "leases", _]) => (StatusCode::FORBIDDEN, status(403, "Forbidden")),
         _ => (StatusCode::NOT_FOUND, status(404, "NotFound")),
     };
     (status, axum::Json(object)).into_response()
