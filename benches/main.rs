@@ -70,7 +70,7 @@ async fn main() -> Result<()> {
 
     let mut table = Table::default();
     let measured = tokio::time::timeout(PATIENCE, measure(&client, &mut table)).await;
-    print!("{}", table.text());
+    print!("\n{}", table.text());
     let on = json!({
         "kubernetes": version,
         "processors": cores,
@@ -85,7 +85,14 @@ async fn main() -> Result<()> {
 /// The parts that the arguments name; without any, all.
 async fn measure(client: &Client, table: &mut Table) -> Result<()> {
     let named: Vec<String> = std::env::args().skip(1).collect();
-    let wanted = |part: &str| named.is_empty() || named.iter().any(|name| name == part);
+    let named = |part: &str| named.is_empty() || named.iter().any(|name| name == part);
+    let wanted = |part: &str| {
+        let wanted = named(part);
+        if wanted {
+            println!("  measuring {part} ...");
+        }
+        wanted
+    };
     let runs: u32 = match std::env::var("RUNS") {
         Ok(runs) => runs.parse().context("RUNS")?,
         Err(_) => 3,
@@ -93,7 +100,7 @@ async fn measure(client: &Client, table: &mut Table) -> Result<()> {
     if wanted("process") {
         process::measure(client, table).await?;
     }
-    if ["burst", "fast", "single"].into_iter().any(wanted) {
+    if ["burst", "fast", "single"].into_iter().any(named) {
         let peer = Peer::start(client).await?;
         if wanted("single") {
             single::measure(client, table).await?;
