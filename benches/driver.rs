@@ -29,7 +29,9 @@ pub struct Driver {
 
 /// What so many reviews a second came to.
 pub struct Pace {
-    /// Answers a second.
+    /// So many.
+    pub answers: u32,
+    /// Of them a second.
     pub rate: f64,
     /// From the moment at which a review was due until its answer.
     pub times: Times,
@@ -137,6 +139,7 @@ fn pace(times: Vec<Vec<Duration>>, began: Instant) -> Pace {
     let times: Vec<Duration> = times.into_iter().flatten().collect();
     let count = u32::try_from(times.len()).unwrap_or(u32::MAX);
     Pace {
+        answers: count,
         rate: f64::from(count) / took,
         times: times.into_iter().collect(),
     }

@@ -17,8 +17,6 @@ use bindery::webhook::tls::{Serving, make};
 use futures::stream;
 use serde_json::{Value, json};
 
-/// The class of which claims get volumes; the recorded reviews name it.
-pub const OURS: &str = "scene";
 /// A class of nobody's.
 pub const NOBODYS: &str = "nobodys";
 
@@ -37,8 +35,8 @@ struct Objects {
     secret: Value,
 }
 
-/// Starts the stub: claims of its class are for this server and share. It ends with the runtime.
-pub fn start(provisioner: &str, server: &str, share: &str) -> Result<Stub> {
+/// Starts the stub: claims of class `ours-N` are for this share of the server that comes Nth. It ends with the runtime.
+pub fn start(provisioner: &str, servers: &[String], share: &str) -> Result<Stub> {
     // What Bindery would have made, so that the webhook's certificate is known here, too.
     let mut names = vec!["bindery.bindery.svc".to_owned()];
     let secret = make("bindery-tls", &names, None)?;
@@ -46,15 +44,17 @@ pub fn start(provisioner: &str, server: &str, share: &str) -> Result<Stub> {
     names.push("127.0.0.1".to_owned());
     let own = Serving::read(&make("stub", &names, None)?)?;
     let class = |name: &str, provisioner: &str, parameters: Value| json!({"metadata": {"name": name, "uid": name, "resourceVersion": "1"}, "provisioner": provisioner, "parameters": parameters});
-    let ours = json!({"server": server, "share": share});
+    let ours = servers.iter().enumerate().map(|(number, server)| {
+        class(
+            &format!("ours-{number}"),
+            provisioner,
+            json!({"server": server, "share": share}),
+        )
+    });
+    let nobodys = class(NOBODYS, "nobody.example.com/nothing", json!({}));
+    let classes: Vec<Value> = ours.chain([nobodys]).collect();
     let objects = Objects {
-        classes: list(
-            "StorageClassList",
-            json!([
-                class(OURS, provisioner, ours),
-                class(NOBODYS, "nobody.example.com/nothing", json!({})),
-            ]),
-        ),
+        classes: list("StorageClassList", json!(classes)),
         namespaces: list(
             "PartialObjectMetadataList",
             json!([

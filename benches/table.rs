@@ -34,6 +34,9 @@ pub enum Unit {
     /// Milliseconds.
     #[serde(rename = "ms")]
     Ms,
+    /// Millionths of a second.
+    #[serde(rename = "us")]
+    Micros,
     /// Seconds.
     #[serde(rename = "s")]
     Seconds,
@@ -175,6 +178,7 @@ impl Unit {
     fn write(self, value: f64) -> String {
         match self {
             Self::Ms => format!("{value:.1} ms"),
+            Self::Micros => format!("{value:.0} us"),
             Self::Seconds => format!("{value:.2} s"),
             Self::Megabytes => format!("{value:.1} MB"),
             Self::Rate => format!("{value:.1} claims/s"),
