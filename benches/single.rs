@@ -39,10 +39,12 @@ pub async fn measure(client: &Client, table: &mut Table) -> Result<()> {
     let place = Place::new(client, "single").await?;
     let ours = place.class("ours", &Bed::get().provisioner, json!({})).await?;
     let peers = place.class("peers", peer::PROVISIONER, json!({})).await?;
+    // A watch that ends takes its connection with it, and a create is not to wait for a new one.
+    let watching = Bed::get().admin().await;
     let mut steps = [Vec::new(), Vec::new()];
     for turn in 0..=CLAIMS {
         for (steps, (whose, class)) in steps.iter_mut().zip([("ours", &ours), ("peers", &peers)]) {
-            let took = one(&place, &format!("{whose}-{turn}"), class).await?;
+            let took = one(&watching, &place, &format!("{whose}-{turn}"), class).await?;
             // The first opens connections.
             if turn > 0 {
                 steps.push(took);
@@ -96,9 +98,9 @@ enum Seen {
     Volume(Box<PersistentVolume>),
 }
 
-async fn one(place: &Place, name: &str, class: &str) -> Result<Steps> {
-    let claims = place.claims();
-    let volumes: Api<PersistentVolume> = Api::all(place.client.clone());
+async fn one(watching: &Client, place: &Place, name: &str, class: &str) -> Result<Steps> {
+    let claims: Api<PersistentVolumeClaim> = Api::namespaced(watching.clone(), place.name);
+    let volumes: Api<PersistentVolume> = Api::all(watching.clone());
     let (since, all) = (version(&volumes).await?, WatchParams::default());
     let only = WatchParams::default().fields(&format!("metadata.name={name}"));
     let claims = claims
