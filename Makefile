@@ -38,7 +38,7 @@ crowded: ready
 		APISERVER_ARGS="--max-requests-inflight 30 --max-mutating-requests-inflight 20" \
 		tests/bed/with-bed --bindery cargo test --locked --features failpoints --test crowded
 
-bench: ready ## Measures, prints a table and keeps it as JSON under target/; PARTS='burst outage' (all), see benches/main.rs.
+bench: ready ## Measures, prints a table and keeps it as JSON under target/; PARTS='burst outage' (all), RUNS (3), see benches/main.rs.
 	@cargo build --release --locked --bin bindery --example bench
 	@env -u CLUSTER_DIR BINDERY_BIN=$(TARGET_DIR)/release/bindery \
 		tests/bed/with-bed --bindery $(TARGET_DIR)/release/examples/bench $(PARTS)

@@ -2,12 +2,18 @@
 //!
 //! | part | what is measured, and how |
 //! |---|---|
-//! | [`process`] | the size of the binary; the time from a start to the first yes of `/readyz`; resident memory at rest |
-//! | [`burst`] | 100 claims, 16 at a time: until all are bound, and whether one was ever `Lost`; until all are gone again |
-//! | [`trees`] | directories with 100,000 files that go with their claim: how fast, and the most memory that it took |
-//! | [`admission`] | what the webhook adds to creating a claim, and whom a review waits for |
-//! | [`attack`] | creating a claim while somebody else holds 500 connections to the webhook |
-//! | [`outage`] | creating a claim while another server hangs, beside the same without |
+//! | `process` | the size of the binary; the time from a start to the first yes of `/readyz`; resident memory at rest |
+//! | `burst` | 100 claims, 16 at a time: until all are bound, and whether one was ever `Lost`; until all are gone again; Bindery and the [`peer`] in turn ([`race`]) |
+//! | `fast` | the same with a controller manager that may do more ([`kcm`]) |
+//! | `many` | 1,000 claims beside 100 |
+//! | `alone` | the webhook alone, on one processor, its API server a stub: reviews a second ([`alone`]) |
+//! | `tree` | a directory with 10,000 files that goes with its claim, beside Linux's own client and round trips alone |
+//! | `trees` | directories with 100,000 files that go with their claim: how fast, and the most memory that it took |
+//! | `admission` | what the webhook adds to creating a claim, and whom a review waits for |
+//! | `single` | one claim at a time, until it is bound; Bindery and the peer in turn |
+//! | `volumes` | creating a claim, the start and memory where 10,000 volumes are |
+//! | `attack` | creating a claim while somebody else holds 500 connections to the webhook |
+//! | `outage` | creating a claim while another server hangs, beside the same without |
 //!
 //! All of it on one bed, in that order: the last parts leave hundreds of claims to bind, which would disturb the others.
 //! The bed shares the machine with this program, so figures are those of a small machine under load. Claims are created
@@ -16,22 +22,31 @@
 //! A figure that falls short is shown and nothing more. A wrong result (a claim without a volume, a directory that is
 //! left, a claim that was `Lost`) ends the run with an error, after the table.
 //!
-//! What comes later (a peer on the same bed, in turn; many volumes) is a file beside these that fills parts of the same
-//! table.
+//! Bursts are run `RUNS` times (3); their figures are medians, with the least and the most.
 
 mod admin_port;
 mod admission;
+mod alone;
 mod attack;
 #[path = "../tests/support/bed.rs"]
 #[allow(dead_code)]
 mod bed;
 mod burst;
+mod driver;
+mod kcm;
 mod outage;
+mod peer;
 mod place;
 mod process;
+mod race;
+mod single;
+mod started;
+mod stub;
 mod table;
 mod times;
+mod tree;
 mod trees;
+mod volumes;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -41,11 +56,11 @@ use kube::Client;
 use serde_json::json;
 
 use crate::bed::Bed;
-use crate::process::AtWork;
+use crate::peer::Peer;
 use crate::table::Table;
 
 /// For everything. A bed that needs longer is broken.
-const PATIENCE: Duration = Duration::from_mins(10);
+const PATIENCE: Duration = Duration::from_hours(1);
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -57,7 +72,7 @@ async fn main() -> Result<()> {
 
     let mut table = Table::default();
     let measured = tokio::time::timeout(PATIENCE, measure(&client, &mut table)).await;
-    print!("{}", table.text());
+    print!("\n{}", table.text());
     let on = json!({
         "kubernetes": version,
         "processors": cores,
@@ -72,14 +87,41 @@ async fn main() -> Result<()> {
 /// The parts that the arguments name; without any, all.
 async fn measure(client: &Client, table: &mut Table) -> Result<()> {
     let named: Vec<String> = std::env::args().skip(1).collect();
-    let wanted = |part: &str| named.is_empty() || named.iter().any(|name| name == part);
+    let named = |part: &str| named.is_empty() || named.iter().any(|name| name == part);
+    let wanted = |part: &str| {
+        let wanted = named(part);
+        if wanted {
+            println!("  measuring {part} ...");
+        }
+        wanted
+    };
+    let runs: u32 = match std::env::var("RUNS") {
+        Ok(runs) => runs.parse().context("RUNS")?,
+        Err(_) => 3,
+    };
     if wanted("process") {
         process::measure(client, table).await?;
     }
-    if wanted("burst") {
-        let at_work = AtWork::begin()?;
-        burst::measure(client, table).await?;
-        at_work.end(burst::CLAIMS, table).await?;
+    if ["burst", "fast", "single"].into_iter().any(named) {
+        let peer = Peer::start(client).await?;
+        if wanted("single") {
+            single::measure(client, table).await?;
+        }
+        if wanted("burst") {
+            race::stock(client, &peer, table, runs).await?;
+        }
+        if wanted("fast") {
+            race::fast(client, table, runs).await?;
+        }
+    }
+    if wanted("many") {
+        race::many(client, table, runs).await?;
+    }
+    if wanted("alone") {
+        alone::measure(table, runs).await?;
+    }
+    if wanted("tree") {
+        tree::measure(client, table, runs).await?;
     }
     if wanted("trees") {
         trees::measure(client, table).await?;
@@ -92,6 +134,10 @@ async fn measure(client: &Client, table: &mut Table) -> Result<()> {
     }
     if wanted("outage") {
         outage::measure(client, table).await?;
+    }
+    // Its volumes stay, and thousands of them weigh on everybody.
+    if wanted("volumes") {
+        volumes::measure(client, table).await?;
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ use tokio::time::sleep;
 
 use crate::PATIENCE;
 use crate::bed::{Bed, is_asked_about};
-use crate::process::PAUSE;
+use crate::started::PAUSE;
 
 /// Claims are made and deleted in it, by an administrator whom the API server holds back for nobody.
 pub struct Place {

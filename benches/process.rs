@@ -1,44 +1,39 @@
 //! The program itself: from its start until it is ready, its memory when nobody asks anything, its size.
 
+use std::fmt::Debug;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use kube::api::PostParams;
-use kube::{Api, Client};
+use kube::core::ClusterResourceScope;
+use kube::{Api, Client, Resource};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::time::sleep;
 
-use crate::admin_port::get;
 use crate::bed::Bed;
 use crate::place::object;
+use crate::started::{Bindery, program};
 use crate::table::{Expected, Table, Unit};
 use crate::times::{Times, ms};
 
 const STARTS: usize = 9;
 /// The name of all that the started processes have beside the bed's own.
-const NAME: &str = "bindery-bench";
+pub const NAME: &str = "bindery-bench";
 const PATIENCE: Duration = Duration::from_secs(20);
-/// How often a process is asked whether it is ready: the error of the figure.
-pub const PAUSE: Duration = Duration::from_millis(1);
 /// Memory that is the same after this time has settled.
 const SETTLED: Duration = Duration::from_secs(1);
-
-/// A process of our own, ended when dropped.
-struct Bindery {
-    child: Child,
-    admin: String,
-}
 
 /// Measures all of it.
 pub async fn measure(client: &Client, table: &mut Table) -> Result<()> {
     register(client).await?;
     let mut part = table.part("The program");
-    let program = std::env::var("BINDERY_BIN").context("BINDERY_BIN is not set: run `make bench`")?;
-    let size = std::fs::metadata(&program).context(program.clone())?.len();
+    let program = program()?;
+    let size = std::fs::metadata(&program).context(program)?.len();
     part.expect(
         "release binary",
         megabytes(size),
@@ -50,11 +45,11 @@ pub async fn measure(client: &Client, table: &mut Table) -> Result<()> {
     let mut fresh = 0.0;
     for start in 1..=STARTS {
         let began = Instant::now();
-        let bindery = Bindery::start(&program)?;
+        let bindery = second()?;
         bindery.until_ready().await?;
         times.push(began.elapsed());
         if start == STARTS {
-            fresh = settled(bindery.child.id()).await?;
+            fresh = settled(bindery.pid()).await?;
         }
     }
     let limit = Expected::AtMost(0.5);
@@ -69,6 +64,21 @@ pub async fn measure(client: &Client, table: &mut Table) -> Result<()> {
     let idle = settled(of_the_bed()?).await?;
     part.expect("memory, the bed's Bindery idle", idle, Unit::Megabytes, limit);
     Ok(())
+}
+
+/// Starts a second one beside the bed's, with objects of its own.
+pub fn second() -> Result<Bindery> {
+    let bed = Bed::get();
+    let flags = [
+        format!("--webhook-configuration={NAME}"),
+        format!("--provisioner-name=bindery.dev/{NAME}"),
+        format!("--instance={NAME}"),
+        format!("--lease={NAME}"),
+        format!("--tls-secret={NAME}"),
+        format!("--nfs-server={}", bed.server),
+        format!("--nfs-share={}", bed.share),
+    ];
+    Bindery::start(&bed.bindery_kubeconfig, &flags, None)
 }
 
 /// What the bed's Bindery needs for work that others give it.
@@ -114,50 +124,8 @@ impl Peak {
     }
 }
 
-impl Bindery {
-    /// Starts one as its pod would, the shell that drops all privileges included.
-    fn start(program: &str) -> Result<Self> {
-        let bed = Bed::get();
-        let admin = format!("127.0.0.1:{}", free_port()?);
-        let child = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bed/as-bindery"))
-            .arg(&bed.bindery_kubeconfig)
-            .args([program, "serve", "--log=warn"])
-            .arg(format!("--listen=127.0.0.1:{}", free_port()?))
-            .arg(format!("--admin-listen={admin}"))
-            .arg(format!("--webhook-configuration={NAME}"))
-            .arg(format!("--provisioner-name=bindery.dev/{NAME}"))
-            .arg(format!("--instance={NAME}"))
-            .args(["--namespace=bindery", "--replica=bench"])
-            .arg(format!("--lease={NAME}"))
-            .arg(format!("--tls-secret={NAME}"))
-            .arg(format!("--nfs-server={}", bed.server))
-            .arg(format!("--nfs-share={}", bed.share))
-            .stdin(Stdio::null())
-            .spawn()
-            .context("bindery does not start")?;
-        Ok(Self { child, admin })
-    }
-
-    async fn until_ready(&self) -> Result<()> {
-        let began = Instant::now();
-        while get(&self.admin, "/readyz").await.is_err() {
-            ensure!(began.elapsed() < PATIENCE, "bindery is not ready after {PATIENCE:?}");
-            sleep(PAUSE).await;
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Bindery {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 /// A webhook configuration that a process can put its CA into, with the right to do so. It is asked about nothing.
-async fn register(client: &Client) -> Result<()> {
-    let create = PostParams::default();
+pub async fn register(client: &Client) -> Result<()> {
     let configuration: MutatingWebhookConfiguration = object(json!({
         "metadata": {"name": NAME},
         "webhooks": [{
@@ -168,7 +136,7 @@ async fn register(client: &Client) -> Result<()> {
             "rules": [],
         }],
     }))?;
-    Api::all(client.clone()).create(&create, &configuration).await?;
+    once(client, &configuration).await?;
     let right = json!({
         "apiGroups": ["admissionregistration.k8s.io"],
         "resources": ["mutatingwebhookconfigurations"],
@@ -185,18 +153,28 @@ async fn register(client: &Client) -> Result<()> {
     };
     let rules = json!([right, own("coordination.k8s.io", "leases"), own("", "secrets")]);
     let role: ClusterRole = object(json!({"metadata": {"name": NAME}, "rules": rules}))?;
-    Api::all(client.clone()).create(&create, &role).await?;
+    once(client, &role).await?;
     let binding: ClusterRoleBinding = object(json!({
         "metadata": {"name": NAME},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": NAME},
         "subjects": [{"kind": "ServiceAccount", "name": "bindery", "namespace": "bindery"}],
     }))?;
-    Api::all(client.clone()).create(&create, &binding).await?;
-    Ok(())
+    once(client, &binding).await
+}
+
+/// Creates an object that another part may have made.
+async fn once<K>(client: &Client, object: &K) -> Result<()>
+where
+    K: Resource<DynamicType = (), Scope = ClusterResourceScope> + Clone + Debug + Serialize + DeserializeOwned,
+{
+    match Api::all(client.clone()).create(&PostParams::default(), object).await {
+        Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
+        created => Ok(created.map(drop)?),
+    }
 }
 
 /// The resident memory of a process when it no longer changes, in megabytes.
-async fn settled(pid: u32) -> Result<f64> {
+pub async fn settled(pid: u32) -> Result<f64> {
     let began = Instant::now();
     let mut before = resident(pid)?;
     loop {
@@ -222,8 +200,8 @@ fn memory(pid: u32, which: &str) -> Result<u64> {
     Ok(kibibytes * 1024)
 }
 
-/// In user and system mode, of all threads.
-fn processor_time(pid: u32) -> Result<Duration> {
+/// Of a process, in user and system mode, of all threads.
+pub fn processor_time(pid: u32) -> Result<Duration> {
     // The unit of /proc on Linux, whatever the kernel's own clock.
     const TICK: Duration = Duration::from_millis(10);
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
@@ -233,14 +211,11 @@ fn processor_time(pid: u32) -> Result<Duration> {
     Ok(TICK * ticks.sum::<Result<u32, _>>()?)
 }
 
-fn of_the_bed() -> Result<u32> {
+/// The pid of the bed's Bindery.
+pub fn of_the_bed() -> Result<u32> {
     let bed = std::env::var("BINDERY_BED").context("BINDERY_BED is not set: run `make bench`")?;
     let pid = std::fs::read_to_string(Path::new(&bed).join("run/bindery.pid"))?;
     Ok(pid.trim().parse()?)
-}
-
-fn free_port() -> Result<u16> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
 #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]

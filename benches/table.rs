@@ -18,7 +18,10 @@ pub struct Table {
 pub struct Row {
     part: &'static str,
     what: String,
+    /// The median, where there are several runs.
     measured: f64,
+    /// In the order in which they were done; empty where there was one.
+    runs: Vec<f64>,
     unit: Unit,
     #[serde(flatten)]
     expected: Option<Expected>,
@@ -31,6 +34,9 @@ pub enum Unit {
     /// Milliseconds.
     #[serde(rename = "ms")]
     Ms,
+    /// Millionths of a second.
+    #[serde(rename = "us")]
+    Micros,
     /// Seconds.
     #[serde(rename = "s")]
     Seconds,
@@ -43,6 +49,9 @@ pub enum Unit {
     /// Files a second.
     #[serde(rename = "files/s")]
     Files,
+    /// Admission reviews a second.
+    #[serde(rename = "reviews/s")]
+    Reviews,
     /// Parts of a hundred.
     #[serde(rename = "%")]
     Percent,
@@ -88,7 +97,11 @@ impl Table {
                 None => String::new(),
             };
             let holds = row.holds.map_or("", |holds| if holds { "yes" } else { "no" });
-            let line = format!("    {:width$}  {measured:>15}  {expected:>15}  {holds}", row.what);
+            let spread = row.unit.spread(&row.runs);
+            let line = format!(
+                "    {:width$}  {measured:>15}  {expected:>15}  {holds:3}  {spread}",
+                row.what
+            );
             let _ = writeln!(text, "{}", line.trim_end());
         }
         text
@@ -120,6 +133,12 @@ impl Part<'_> {
 
     /// Either.
     pub fn figure(&mut self, what: impl Into<String>, measured: f64, unit: Unit, expected: Option<Expected>) {
+        self.runs(what, &[measured], unit, expected);
+    }
+
+    /// What several runs came to: their median, and the least and the most of them.
+    pub fn runs(&mut self, what: impl Into<String>, runs: &[f64], unit: Unit, expected: Option<Expected>) {
+        let measured = median(runs);
         let holds = expected.map(|expected| match expected {
             Expected::AtMost(limit) => measured <= limit,
             Expected::AtLeast(limit) => measured >= limit,
@@ -128,6 +147,7 @@ impl Part<'_> {
             part: self.part,
             what: what.into(),
             measured,
+            runs: if runs.len() > 1 { runs.to_vec() } else { Vec::new() },
             unit,
             expected,
             holds,
@@ -135,17 +155,38 @@ impl Part<'_> {
     }
 }
 
+/// The one in the middle, the lower one of two.
+fn median(runs: &[f64]) -> f64 {
+    let mut sorted = runs.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted
+        .get(sorted.len().saturating_sub(1) / 2)
+        .copied()
+        .unwrap_or(f64::NAN)
+}
+
 impl Unit {
+    fn spread(self, runs: &[f64]) -> String {
+        let least = runs.iter().copied().min_by(f64::total_cmp);
+        let most = runs.iter().copied().max_by(f64::total_cmp);
+        let ends = least.zip(most);
+        ends.map_or_else(String::new, |(least, most)| {
+            format!("{} to {}", self.write(least), self.write(most))
+        })
+    }
+
     fn write(self, value: f64) -> String {
         match self {
             Self::Ms => format!("{value:.1} ms"),
+            Self::Micros => format!("{value:.0} us"),
             Self::Seconds => format!("{value:.2} s"),
             Self::Megabytes => format!("{value:.1} MB"),
             Self::Rate => format!("{value:.1} claims/s"),
             Self::Files => format!("{value:.0} files/s"),
+            Self::Reviews => format!("{value:.0} reviews/s"),
             Self::Percent => format!("{value:.0} %"),
             Self::Ratio => format!("{value:.2}"),
-            Self::Count => format!("{value}"),
+            Self::Count => format!("{value:.0}"),
         }
     }
 }

@@ -16,7 +16,8 @@ use tokio::time::sleep;
 use crate::PATIENCE;
 use crate::bed::Bed;
 use crate::place::Place;
-use crate::process::{PAUSE, Peak};
+use crate::process::Peak;
+use crate::started::PAUSE;
 use crate::table::{Expected, Table, Unit};
 
 const FILES: u32 = 100_000;
@@ -80,7 +81,7 @@ fn fill(directory: &Path, [chains, depth, files]: [u32; 3]) -> Result<()> {
 }
 
 /// The seconds from the moment at which the directory has left its path until the volume is gone.
-async fn gone(client: &Client, volume: &str, directory: PathBuf) -> Result<f64> {
+pub async fn gone(client: &Client, volume: &str, directory: PathBuf) -> Result<f64> {
     let volumes: Api<PersistentVolume> = Api::all(client.clone());
     let deleted = Instant::now();
     while directory.exists() {

@@ -18,8 +18,8 @@ pub enum Point {
     AnswerSent,
     /// The binder has written the claim's uid into the volume.
     UidSet,
-    /// The claim says that it is bound, and not yet that its phase is: half of what the controller manager left to do.
-    ClaimAnnotated,
+    /// The claim is bound: the binder has written what the controller manager left to do.
+    ClaimCompleted,
     /// The claim is gone, and the volume is marked deleted.
     MarkedDeleted,
     /// The directory has left its place: it lies in the trash, or is an archive.
@@ -42,7 +42,7 @@ impl Point {
         Self::VolumeGiven,
         Self::AnswerSent,
         Self::UidSet,
-        Self::ClaimAnnotated,
+        Self::ClaimCompleted,
         Self::MarkedDeleted,
         Self::Renamed,
         Self::TreeHalfRemoved,
@@ -60,7 +60,7 @@ impl fmt::Display for Point {
             Self::VolumeGiven => "volume-given",
             Self::AnswerSent => "answer-sent",
             Self::UidSet => "uid-set",
-            Self::ClaimAnnotated => "claim-annotated",
+            Self::ClaimCompleted => "claim-completed",
             Self::MarkedDeleted => "marked-deleted",
             Self::Renamed => "renamed",
             Self::TreeHalfRemoved => "tree-half-removed",

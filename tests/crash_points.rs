@@ -50,7 +50,7 @@ fn when(point: Point, on_delete: &str) -> When {
     match point {
         Point::VolumeCreated | Point::DirectoryMade | Point::AnswerSent | Point::UidSet => When::Created,
         Point::VolumeGiven => When::CaughtUp,
-        Point::ClaimAnnotated => When::CreatedPerhaps,
+        Point::ClaimCompleted => When::CreatedPerhaps,
         Point::MarkedDeleted | Point::DirectoryDone | Point::FinalizerRemoved => When::Deleted,
         Point::Renamed if on_delete == "retain" => When::Never,
         Point::Renamed => When::Deleted,

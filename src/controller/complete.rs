@@ -5,25 +5,21 @@
 //! manager's queue has both halves of every claim in it; done here, the second costs it nothing, and a burst is through in
 //! half the time. Who is first does not matter: the other finds nothing left to write.
 
-use std::time::Duration;
-
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
-use kube::Api;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
+use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
 use super::Volumes;
 use super::failure::Failure;
+use super::silence::PATIENCE;
 use crate::cli::BinderMode;
 use crate::crash::{self, Point};
 use crate::fence::{self, annotate, is_gone, is_taken, patch};
 use crate::names::mark;
 use crate::volume::{Phase, Volume};
-
-/// For so long the controller manager may be busy with others before it is reminded.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Volumes {
     /// Completes the claim of a volume that is ready, when the controller manager has had its say.
@@ -38,18 +34,12 @@ impl Volumes {
         if volume.phase != Phase::Bound {
             return self.remind(volume).await;
         }
+        self.silence.broken();
         let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.cluster.client.clone(), &claim.namespace);
         let (parameters, spec) = (PatchParams::default(), object.spec.as_ref());
         let this = json!({"uid": claim.uid, "annotations": {mark::BIND_COMPLETED: "yes"}});
-        let annotated = claims
-            .patch_metadata(&claim.name, &parameters, &Patch::Merge(json!({"metadata": this})))
-            .await;
-        if is_over(annotated)? {
-            return Ok(Action::await_change());
-        }
-        crash::point(Point::ClaimAnnotated);
-        let status = json!({
-            "metadata": {"uid": claim.uid},
+        let whole = json!({
+            "metadata": this,
             "status": {
                 "phase": "Bound",
                 "accessModes": spec.and_then(|spec| spec.access_modes.as_ref()),
@@ -57,11 +47,19 @@ impl Volumes {
             },
         });
         let written = claims
-            .patch_status(&claim.name, &parameters, &Patch::<Value>::Merge(status))
+            .patch_status(&claim.name, &parameters, &Patch::<Value>::Merge(whole))
             .await;
-        if !is_over(written)? {
-            self.metrics.step("completed");
+        crash::point(Point::ClaimCompleted);
+        let Some(written) = unless_over(written)? else {
+            return Ok(Action::await_change());
+        };
+        // Should an API server ever take nothing but status there: a claim without the annotation is still to be bound, to
+        // its pod and to the controller manager.
+        if !written.annotations().contains_key(mark::BIND_COMPLETED) {
+            let rest = Patch::Merge(json!({"metadata": this}));
+            unless_over(claims.patch_metadata(&claim.name, &parameters, &rest).await)?;
         }
+        self.metrics.step("completed");
         Ok(Action::await_change())
     }
 
@@ -87,10 +85,13 @@ impl Volumes {
     }
 
     /// Any write makes the controller manager look at the volume again; some of its versions lose a race with themselves,
-    /// and then look after 15 s only.
+    /// and then look after 15 s only. One that marks other volumes meanwhile is at work, and left alone.
     async fn remind(&self, volume: &Volume) -> Result<Action, Failure> {
         if let Some(left) = self.grace.left(volume, PATIENCE) {
             return Ok(Action::requeue(left));
+        }
+        if !self.silence.remind() {
+            return Ok(Action::requeue(PATIENCE));
         }
         let now = jiff::Timestamp::now().to_string();
         let operations = vec![fence::uid(volume), annotate(mark::TOUCHED, &now)];
@@ -105,11 +106,11 @@ struct Pending {
     uid: String,
 }
 
-/// Whether the claim is gone, or another of its name is there.
-fn is_over<T>(written: kube::Result<T>) -> Result<bool, Failure> {
+/// What was written; nothing if the claim is gone, or another of its name is there.
+fn unless_over<T>(written: kube::Result<T>) -> Result<Option<T>, Failure> {
     match written {
-        Ok(_) => Ok(false),
-        Err(error) if is_gone(&error) || is_taken(&error) => Ok(true),
+        Ok(written) => Ok(Some(written)),
+        Err(error) if is_gone(&error) || is_taken(&error) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }

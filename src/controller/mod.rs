@@ -23,6 +23,7 @@ mod leave;
 mod overlap;
 pub mod registration;
 mod retention;
+mod silence;
 mod takeover;
 
 use std::sync::Arc;
@@ -44,6 +45,7 @@ pub use self::failure::Pauses;
 use self::gate::{Gates, Pass};
 use self::grace::Grace;
 use self::lease::Term;
+pub use self::silence::Silence;
 use crate::cli::BinderMode;
 use crate::cluster::Cluster;
 use crate::crash::{self, Point};
@@ -114,6 +116,8 @@ pub struct Volumes {
     pub grace: Grace,
     /// How long each failing volume waits.
     pub pauses: Pauses,
+    /// Whether the controller manager is at work.
+    pub silence: Silence,
     /// How much of binding is done here.
     pub binder: BinderMode,
     /// How long a volume that no claim has had is left alone.
@@ -159,6 +163,7 @@ impl Loops {
             gates_out: Gates::new(PARALLEL),
             grace: Grace::default(),
             pauses: Pauses::default(),
+            silence: Silence::default(),
             binder: self.binder,
             orphan_grace: self.orphan_grace,
             retention_interval: self.retention_interval,

@@ -1,0 +1,170 @@
+//! Asks a webhook as the API server does: over connections that stay, TLS and HTTP/1.1, one review at a time on each.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use axum::body::Bytes;
+use futures::future::try_join_all;
+use http::{Method, Request};
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio::time::{sleep, sleep_until};
+use tokio_rustls::TlsConnector;
+
+use crate::stub::TOKEN;
+use crate::times::Times;
+
+const NAME: &str = "bindery.bindery.svc";
+/// Stands in a review for a name that each connection has for itself.
+pub const NUMBERED: &str = "data-of-a-connection";
+
+/// Connections to a webhook.
+pub struct Driver {
+    lines: Vec<SendRequest<Full<Bytes>>>,
+}
+
+/// What so many reviews a second came to.
+pub struct Pace {
+    /// So many.
+    pub answers: u32,
+    /// Of them a second.
+    pub rate: f64,
+    /// From the moment at which a review was due until its answer.
+    pub times: Times,
+}
+
+impl Driver {
+    /// Opens so many connections.
+    pub async fn connect(address: &str, ca: &str, lines: usize) -> Result<Self> {
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(ca.as_bytes()) {
+            roots.add(certificate?)?;
+        }
+        let config = ClientConfig::builder()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let connector = TlsConnector::from(Arc::new(config));
+        let open = (0..lines).map(async |_| -> Result<_> {
+            let stream = TcpStream::connect(address).await?;
+            stream.set_nodelay(true)?;
+            let stream = connector.connect(ServerName::try_from(NAME)?, stream).await?;
+            let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+            tokio::spawn(connection);
+            Ok(sender)
+        });
+        Ok(Self {
+            lines: try_join_all(open).await?,
+        })
+    }
+
+    /// As fast as answers come, for so long.
+    pub async fn flat_out(&mut self, review: &Bytes, expected: Expected, time: Duration) -> Result<Pace> {
+        let began = Instant::now();
+        let lines = self
+            .lines
+            .iter_mut()
+            .zip(0..)
+            .map(async |(line, number)| -> Result<Vec<Duration>> {
+                let (review, mut times) = (&numbered(review, number), Vec::new());
+                while began.elapsed() < time {
+                    let asked = Instant::now();
+                    ask(line, review, expected).await?;
+                    times.push(asked.elapsed());
+                }
+                Ok(times)
+            });
+        Ok(pace(try_join_all(lines).await?, began))
+    }
+
+    /// So many a second, evenly, whatever the answers take: a slow one makes those after it late, and that counts.
+    pub async fn steadily(&mut self, review: &Bytes, expected: Expected, rate: f64, time: Duration) -> Result<Pace> {
+        let began = tokio::time::Instant::now();
+        let gap = Duration::from_secs_f64(1.0 / rate);
+        let lines = u32::try_from(self.lines.len())?;
+        let asking = self
+            .lines
+            .iter_mut()
+            .zip(0..)
+            .map(async |(line, first)| -> Result<Vec<Duration>> {
+                let (review, mut times) = (&numbered(review, first), Vec::new());
+                for turn in 0.. {
+                    let due = began + gap * (first + turn * lines);
+                    if due > began + time {
+                        break;
+                    }
+                    sleep_until(due).await;
+                    ask(line, review, expected).await?;
+                    times.push(due.elapsed());
+                }
+                Ok(times)
+            });
+        Ok(pace(try_join_all(asking).await?, began.into()))
+    }
+}
+
+/// What the answer to every review should be.
+#[derive(Clone, Copy)]
+pub enum Expected {
+    /// Admitted as it is.
+    Passed,
+    /// Admitted with a volume.
+    Provisioned,
+}
+
+/// The review of a claim that is this connection's own.
+fn numbered(review: &Bytes, line: u32) -> Bytes {
+    let review = String::from_utf8_lossy(review);
+    Bytes::from(review.replace(NUMBERED, &format!("data-{line}")))
+}
+
+async fn ask(line: &mut SendRequest<Full<Bytes>>, review: &Bytes, expected: Expected) -> Result<()> {
+    let request = Request::builder()
+        .method(Method::POST)
+        .uri(format!("/mutate/{TOKEN}?timeout=10s"))
+        .header("host", NAME)
+        .header("content-type", "application/json")
+        .body(Full::new(review.clone()))?;
+    line.ready().await?;
+    let answer = line
+        .send_request(request)
+        .await?
+        .into_body()
+        .collect()
+        .await?
+        .to_bytes();
+    let answer: Value = serde_json::from_slice(&answer).context("the answer")?;
+    let response = &answer["response"];
+    let volume = response.get("patch").is_some();
+    let right = response["allowed"] == true && volume == matches!(expected, Expected::Provisioned);
+    ensure!(right, "not the answer that was expected: {answer}");
+    Ok(())
+}
+
+fn pace(times: Vec<Vec<Duration>>, began: Instant) -> Pace {
+    let took = began.elapsed().as_secs_f64();
+    let times: Vec<Duration> = times.into_iter().flatten().collect();
+    let count = u32::try_from(times.len()).unwrap_or(u32::MAX);
+    Pace {
+        answers: count,
+        rate: f64::from(count) / took,
+        times: times.into_iter().collect(),
+    }
+}
+
+/// Waits until somebody listens there.
+pub async fn until_it_listens(address: &str) -> Result<()> {
+    for _ in 0..1000 {
+        if TcpStream::connect(address).await.is_ok() {
+            return Ok(());
+        }
+        sleep(Duration::from_millis(10)).await;
+    }
+    anyhow::bail!("nobody listens on {address}")
+}

@@ -1,0 +1,103 @@
+//! The bed's controller manager with other limits for a while.
+//!
+//! It is the bed's own, found by the pid that the bed wrote down, and started by the bed's own script: whatever becomes of
+//! this program, the bed takes it down as it would the one before.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::{Api, Client};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::time::sleep;
+
+use crate::place::Place;
+
+/// What an administrator of a large cluster sets.
+pub const FAST: [&str; 2] = ["--kube-api-qps=200", "--kube-api-burst=400"];
+const PATIENCE: Duration = Duration::from_mins(1);
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// A controller manager that this program has started in the place of another.
+pub struct ControllerManager {
+    child: Child,
+}
+
+impl ControllerManager {
+    /// Ends the one that runs and starts it again with these arguments more. Returns when it works: `called` becomes a
+    /// namespace, and is waited for to get what every namespace gets.
+    pub async fn replace(client: &Client, called: &'static str, more: &[&str]) -> Result<Self> {
+        end()?;
+        let began = Instant::now();
+        while runs()?.is_some() {
+            ensure!(began.elapsed() < PATIENCE, "the controller manager does not end");
+            sleep(PAUSE).await;
+        }
+        let log = File::options().append(true).open(run("kcm.log")?)?;
+        let child = Command::new(run("kcm.sh")?)
+            .args(more)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .context("the controller manager does not start")?;
+        let place = Place::new(client, called).await?;
+        let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), place.name);
+        while accounts.get_opt("default").await?.is_none() {
+            ensure!(began.elapsed() < PATIENCE, "the controller manager does nothing");
+            sleep(PAUSE).await;
+        }
+        Ok(Self { child })
+    }
+
+    /// The one that was started is ended, and the bed's own comes back.
+    pub async fn put_back(mut self, client: &Client, called: &'static str) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        // The bed ends it.
+        Self::replace(client, called, &[]).await.map(drop)
+    }
+}
+
+/// The bed's own stands still, until dropped.
+pub struct Paused(Pid);
+
+impl Paused {
+    /// From now on.
+    pub fn begin() -> Result<Self> {
+        let pid = runs()?.context("the controller manager does not run")?;
+        kill_process(pid, Signal::STOP)?;
+        Ok(Self(pid))
+    }
+}
+
+impl Drop for Paused {
+    fn drop(&mut self) {
+        // It may have ended, with the bed.
+        let _ = kill_process(self.0, Signal::CONT);
+    }
+}
+
+fn end() -> Result<()> {
+    if let Some(pid) = runs()? {
+        kill_process(pid, Signal::KILL).context("the controller manager")?;
+    }
+    Ok(())
+}
+
+/// Its pid if it runs. By the pid alone it might be somebody else by now.
+fn runs() -> Result<Option<Pid>> {
+    let pid: i32 = std::fs::read_to_string(run("kcm.pid")?)?.trim().parse()?;
+    let part = format!("BINDERY_BED_PART={}", run("kcm")?.display());
+    let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    let is_it = environment.split(|&byte| byte == 0).any(|set| set == part.as_bytes());
+    Ok(Pid::from_raw(pid).filter(|_| is_it))
+}
+
+fn run(file: &str) -> Result<PathBuf> {
+    let bed = std::env::var("BINDERY_BED").context("BINDERY_BED is not set: run `make bench`")?;
+    Ok(PathBuf::from(bed).join("run").join(file))
+}

@@ -1,0 +1,195 @@
+//! Claims in bursts, Bindery's and the peer's in turn, on the same control plane.
+//!
+//! The peer's claims have a class of their own; Bindery is asked about them and passes them. A ratio is that of two bursts
+//! that followed one another.
+
+use anyhow::Result;
+use kube::Client;
+use serde_json::json;
+
+use crate::bed::Bed;
+use crate::burst::{AT_A_TIME, Bound, Burst, Gone};
+use crate::kcm::{self, ControllerManager};
+use crate::peer::{self, Peer};
+use crate::place::Place;
+use crate::process::AtWork;
+use crate::table::{Expected, Table, Unit};
+
+/// How many claims a burst has.
+const CLAIMS: u32 = 100;
+const MANY: u32 = 1_000;
+
+/// A namespace with a class of each.
+struct Track {
+    place: Place,
+    ours: String,
+    peers: String,
+}
+
+/// A burst that came and went.
+struct Lap(Bound, Gone);
+
+/// With the controller manager as it is shipped, and what it costs Bindery's process.
+pub async fn stock(client: &Client, peer: &Peer, table: &mut Table, runs: u32) -> Result<()> {
+    let memory = peer.memory().await?;
+    let mut laps = Vec::new();
+    let track = Track::new(client, "burst").await?;
+    let mut at_work = None;
+    for _ in 0..runs {
+        let theirs = track.lap(&track.peers, CLAIMS, false).await?;
+        // The last one counts.
+        at_work = Some(AtWork::begin()?);
+        laps.push((track.lap(&track.ours, CLAIMS, true).await?, theirs));
+    }
+    if let Some(at_work) = at_work {
+        at_work.end(CLAIMS, table).await?;
+    }
+    table
+        .part("The program after that")
+        .note("the peer's memory, idle", memory, Unit::Megabytes);
+    bound(
+        table,
+        "100 claims, 16 at a time, stock controller manager",
+        &laps,
+        [Some(Expected::AtLeast(12.0)), Some(Expected::AtLeast(6.0))],
+    );
+    gone(
+        table,
+        "The same claims deleted, 16 at a time: volumes and directories gone",
+        &laps,
+        Some(Expected::AtLeast(6.0)),
+    );
+    Ok(())
+}
+
+/// With a controller manager that may do ten times as many requests.
+pub async fn fast(client: &Client, table: &mut Table, runs: u32) -> Result<()> {
+    let faster = ControllerManager::replace(client, "faster", &kcm::FAST).await?;
+    let track = Track::new(client, "fast").await?;
+    let mut laps = Vec::new();
+    for _ in 0..runs {
+        let theirs = track.lap(&track.peers, CLAIMS, false).await?;
+        laps.push((track.lap(&track.ours, CLAIMS, true).await?, theirs));
+    }
+    bound(
+        table,
+        "100 claims, 16 at a time, controller manager with 200 requests a second",
+        &laps,
+        [None, Some(Expected::AtLeast(20.0))],
+    );
+    gone(
+        table,
+        "These claims deleted, 16 at a time: volumes and directories gone",
+        &laps,
+        None,
+    );
+    faster.put_back(client, "slower").await
+}
+
+/// A thousand claims beside a hundred: the cost of one.
+pub async fn many(client: &Client, table: &mut Table, runs: u32) -> Result<()> {
+    let track = Track::new(client, "many").await?;
+    let mut laps = Vec::new();
+    for _ in 0..runs {
+        let few = track.lap(&track.ours, CLAIMS, true).await?;
+        laps.push((track.lap(&track.ours, MANY, true).await?, few));
+    }
+    let each = |claims: u32, all: f64| 1000.0 * all / f64::from(claims);
+    let runs =
+        |figure: &dyn Fn(&Lap, &Lap) -> f64| laps.iter().map(|(many, few)| figure(many, few)).collect::<Vec<_>>();
+    let mut part = table.part("1,000 claims, 16 at a time, stock controller manager, beside 100");
+    part.runs("all bound", &runs(&|many, _| many.0.all), Unit::Seconds, None);
+    part.runs(
+        "bound per second",
+        &runs(&|many, _| f64::from(MANY) / many.0.all),
+        Unit::Rate,
+        None,
+    );
+    part.runs(
+        "time per claim",
+        &runs(&|many, _| each(MANY, many.0.all)),
+        Unit::Ms,
+        None,
+    );
+    part.runs(
+        "time per claim of 100",
+        &runs(&|_, few| each(CLAIMS, few.0.all)),
+        Unit::Ms,
+        None,
+    );
+    let ratio = runs(&|many, few| each(MANY, many.0.all) / each(CLAIMS, few.0.all));
+    part.runs(
+        "  the one by the other",
+        &ratio,
+        Unit::Ratio,
+        Some(Expected::AtMost(1.0)),
+    );
+    part.expect("claims ever Lost", 0.0, Unit::Count, Expected::AtMost(0.0));
+    part.runs("deleted: all gone", &runs(&|many, _| many.1.all), Unit::Seconds, None);
+    part.runs(
+        "  gone per second",
+        &runs(&|many, _| f64::from(MANY) / many.1.all),
+        Unit::Rate,
+        None,
+    );
+    Ok(())
+}
+
+impl Track {
+    async fn new(client: &Client, name: &'static str) -> Result<Self> {
+        let place = Place::new(client, name).await?;
+        let delete = json!({"onDelete": "delete"});
+        let ours = place.class("ours", &Bed::get().provisioner, delete).await?;
+        let delete = json!({"archiveOnDelete": "false"});
+        let peers = place.class("peers", peer::PROVISIONER, delete).await?;
+        place.warm_up(AT_A_TIME).await?;
+        Ok(Self { place, ours, peers })
+    }
+
+    async fn lap(&self, class: &str, claims: u32, at_once: bool) -> Result<Lap> {
+        let place = &self.place;
+        let burst = Burst { place, class, claims };
+        let bound = burst.bind(at_once).await?;
+        let gone = burst.delete(&bound.volumes).await?;
+        Ok(Lap(bound, gone))
+    }
+}
+
+/// The rows of how claims came: ours, the peer's, and ours by the peer's.
+fn bound(table: &mut Table, name: &'static str, laps: &[(Lap, Lap)], expected: [Option<Expected>; 2]) {
+    let ours = |figure: &dyn Fn(&Bound) -> f64| laps.iter().map(|(ours, _)| figure(&ours.0)).collect::<Vec<_>>();
+    let peers = |figure: &dyn Fn(&Bound) -> f64| laps.iter().map(|(_, peer)| figure(&peer.0)).collect::<Vec<_>>();
+    let rate = |bound: &Bound| f64::from(CLAIMS) / bound.all;
+    let mut part = table.part(name);
+    part.runs("all created", &ours(&|bound| bound.created), Unit::Seconds, None);
+    part.runs("all bound", &ours(&|bound| bound.all), Unit::Seconds, None);
+    part.runs("bound per second", &ours(&rate), Unit::Rate, expected[0]);
+    part.runs("  the peer", &peers(&rate), Unit::Rate, None);
+    let ratios: Vec<f64> = laps.iter().map(|(ours, peer)| rate(&ours.0) / rate(&peer.0)).collect();
+    part.runs("  the one by the other", &ratios, Unit::Ratio, expected[1]);
+    for (share, name) in [(0.5, "p50"), (0.99, "p99")] {
+        let time = |bound: &Bound| bound.times.quantile(share) / 1000.0;
+        part.runs(format!("create to bound, {name}"), &ours(&time), Unit::Seconds, None);
+        part.runs("  the peer", &peers(&time), Unit::Seconds, None);
+    }
+    // One that was ends the run.
+    part.expect("claims ever Lost", 0.0, Unit::Count, Expected::AtMost(0.0));
+}
+
+/// The same of how they went.
+fn gone(table: &mut Table, name: &'static str, laps: &[(Lap, Lap)], expected: Option<Expected>) {
+    let ours = |figure: &dyn Fn(&Gone) -> f64| laps.iter().map(|(ours, _)| figure(&ours.1)).collect::<Vec<_>>();
+    let peers = |figure: &dyn Fn(&Gone) -> f64| laps.iter().map(|(_, peer)| figure(&peer.1)).collect::<Vec<_>>();
+    let rate = |gone: &Gone| f64::from(CLAIMS) / gone.all;
+    let mut part = table.part(name);
+    part.runs("all gone", &ours(&|gone| gone.all), Unit::Seconds, None);
+    part.runs("gone per second", &ours(&rate), Unit::Rate, None);
+    part.runs("  the peer", &peers(&rate), Unit::Rate, None);
+    let ratios: Vec<f64> = laps.iter().map(|(ours, peer)| rate(&ours.1) / rate(&peer.1)).collect();
+    part.runs("  the one by the other", &ratios, Unit::Ratio, expected);
+    for (share, name) in [(0.5, "p50"), (0.99, "p99")] {
+        let time = |gone: &Gone| gone.times.quantile(share) / 1000.0;
+        part.runs(format!("delete to gone, {name}"), &ours(&time), Unit::Seconds, None);
+        part.runs("  the peer", &peers(&time), Unit::Seconds, None);
+    }
+}

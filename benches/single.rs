@@ -1,0 +1,153 @@
+//! One claim at a time on a cluster that does nothing else: from its creation until it is bound, Bindery's and the peer's
+//! in turn.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use futures::stream::select;
+use futures::{StreamExt, TryStreamExt};
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use kube::api::{WatchEvent, WatchParams};
+use kube::{Api, Client};
+use serde_json::json;
+use tokio::time::{sleep, timeout};
+
+use crate::bed::Bed;
+use crate::burst::version;
+use crate::peer;
+use crate::place::Place;
+use crate::table::{Expected, Table, Unit};
+use crate::times::Times;
+
+/// Claims of each.
+const CLAIMS: u32 = 40;
+/// Between two: everybody's allowance of requests is back by then.
+const REST: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// When what was seen, from the moment of the create.
+#[derive(Default)]
+struct Steps {
+    created: Duration,
+    given: Option<Duration>,
+    marked: Option<Duration>,
+    bound: Duration,
+}
+
+/// Measures both.
+pub async fn measure(client: &Client, table: &mut Table) -> Result<()> {
+    let place = Place::new(client, "single").await?;
+    let ours = place.class("ours", &Bed::get().provisioner, json!({})).await?;
+    let peers = place.class("peers", peer::PROVISIONER, json!({})).await?;
+    // A watch that ends takes its connection with it, and a create is not to wait for a new one.
+    let watching = Bed::get().admin().await;
+    let mut steps = [Vec::new(), Vec::new()];
+    for turn in 0..=CLAIMS {
+        for (steps, (whose, class)) in steps.iter_mut().zip([("ours", &ours), ("peers", &peers)]) {
+            let took = one(&watching, &place, &format!("{whose}-{turn}"), class).await?;
+            // The first opens connections.
+            if turn > 0 {
+                steps.push(took);
+            }
+            sleep(REST).await;
+        }
+    }
+    let bound = |steps: &[Steps]| steps.iter().map(|steps| steps.bound).collect::<Times>();
+    let times = [bound(&steps[0]), bound(&steps[1])];
+    let mut part = table.part("One claim at a time on an idle cluster, 40 of each: create to bound");
+    for (share, name) in [(0.5, "p50"), (0.99, "p99")] {
+        let [ours, peers] = [times[0].quantile(share), times[1].quantile(share)];
+        part.note(name, ours, Unit::Ms);
+        part.note("  the peer", peers, Unit::Ms);
+        part.expect(
+            "  the one by the other",
+            ours / peers,
+            Unit::Ratio,
+            Expected::AtMost(1.0),
+        );
+    }
+    let mut part = table.part("Where that time goes: seen by a watch, p50 since the create began");
+    for (steps, whose) in steps.iter().zip(["", ", the peer"]) {
+        let p50 = |step: &dyn Fn(&Steps) -> Option<Duration>| steps.iter().filter_map(step).collect::<Times>().median();
+        part.note(
+            format!("the create has returned{whose}"),
+            p50(&|steps| Some(steps.created)),
+            Unit::Ms,
+        );
+        part.note(
+            format!("the volume names the claim's uid{whose}"),
+            p50(&|steps| steps.given),
+            Unit::Ms,
+        );
+        part.note(
+            format!("the volume is marked Bound{whose}"),
+            p50(&|steps| steps.marked),
+            Unit::Ms,
+        );
+        part.note(
+            format!("the claim is Bound{whose}"),
+            p50(&|steps| Some(steps.bound)),
+            Unit::Ms,
+        );
+    }
+    Ok(())
+}
+
+enum Seen {
+    Claim(Box<PersistentVolumeClaim>),
+    Volume(Box<PersistentVolume>),
+}
+
+async fn one(watching: &Client, place: &Place, name: &str, class: &str) -> Result<Steps> {
+    let claims: Api<PersistentVolumeClaim> = Api::namespaced(watching.clone(), place.name);
+    let volumes: Api<PersistentVolume> = Api::all(watching.clone());
+    let (since, all) = (version(&volumes).await?, WatchParams::default());
+    let only = WatchParams::default().fields(&format!("metadata.name={name}"));
+    let claims = claims
+        .watch(&only, &since)
+        .await?
+        .map_ok(|event| object_of(event).map(|claim| Seen::Claim(Box::new(claim))));
+    let volumes = volumes
+        .watch(&all, &since)
+        .await?
+        .map_ok(|event| object_of(event).map(|volume| Seen::Volume(Box::new(volume))));
+    let mut events = std::pin::pin!(select(claims, volumes));
+    let (mut steps, began) = (Steps::default(), Instant::now());
+    place.create(name, class).await?;
+    steps.created = began.elapsed();
+    loop {
+        let event = timeout(PATIENCE, events.next()).await;
+        let event = event.with_context(|| format!("claim {name} is not bound after {PATIENCE:?}"))?;
+        let now = began.elapsed();
+        match event.context("the watch ended")?? {
+            Some(Seen::Claim(claim)) => match phase(&claim) {
+                Some("Bound") => {
+                    steps.bound = now;
+                    return Ok(steps);
+                }
+                phase => ensure!(phase != Some("Lost"), "claim {name} was Lost"),
+            },
+            Some(Seen::Volume(volume)) => {
+                let meant = volume.spec.as_ref().and_then(|spec| spec.claim_ref.as_ref());
+                let Some(meant) = meant.filter(|meant| meant.name.as_deref() == Some(name)) else {
+                    continue;
+                };
+                steps.given = steps.given.or(meant.uid.as_ref().map(|_| now));
+                let phase = volume.status.as_ref().and_then(|status| status.phase.as_deref());
+                steps.marked = steps.marked.or((phase == Some("Bound")).then_some(now));
+            }
+            None => {}
+        }
+    }
+}
+
+fn object_of<K>(event: WatchEvent<K>) -> Option<K> {
+    match event {
+        WatchEvent::Added(object) | WatchEvent::Modified(object) => Some(object),
+        _ => None,
+    }
+}
+
+fn phase(claim: &PersistentVolumeClaim) -> Option<&str> {
+    claim.status.as_ref()?.phase.as_deref()
+}
