@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 #[derive(Clone)]
 pub struct Watched<K: Resource<DynamicType = ()> + 'static> {
     store: Store<K>,
-    listeners: Arc<Mutex<Vec<UnboundedSender<K>>>>,
+    listeners: Arc<Mutex<Vec<UnboundedSender<Arc<K>>>>>,
 }
 
 impl<K> Watched<K>
@@ -41,14 +41,19 @@ where
             let mut before = Vec::new();
             while let Some(event) = events.next().await {
                 match event {
-                    Ok(Event::Apply(object) | Event::Delete(object)) => keeps.tell(|| vec![object]),
+                    // As it is in the store: a copy of each for every listener would be most of the memory that is needed.
+                    Ok(Event::Apply(object)) => keeps.tell(|| {
+                        let stored = keeps.get(&ObjectRef::from(&object));
+                        vec![stored.unwrap_or_else(|| Arc::new(object))]
+                    }),
+                    Ok(Event::Delete(object)) => keeps.tell(|| vec![Arc::new(object)]),
                     Ok(Event::Init) => before = keeps.store.state(),
                     Ok(Event::InitApply(_)) => {}
                     // Only now does the store have them. What went while the watch was broken is told, too.
                     Ok(Event::InitDone) => {
                         let gone = std::mem::take(&mut before).into_iter();
                         let gone = gone.filter(|object| keeps.get(&ObjectRef::from(&**object)).is_none());
-                        keeps.tell(|| gone.map(|object| K::clone(&object)).chain(keeps.all()).collect());
+                        keeps.tell(|| gone.chain(keeps.store.state()).collect());
                     }
                     Err(error) => tracing::warn!(%error, "the watch of {what} broke; it is taken up again"),
                 }
@@ -74,17 +79,13 @@ where
     }
 
     /// Everything that is there, and then every object that is created, changed or deleted.
-    pub fn events(&self) -> impl Stream<Item = Result<K, watcher::Error>> + Send + use<K> {
+    pub fn events(&self) -> impl Stream<Item = Arc<K>> + Send + use<K> {
         let (sender, changes) = unbounded();
         self.listeners().push(sender);
-        stream::iter(self.all()).chain(changes).map(Ok)
+        stream::iter(self.store.state()).chain(changes)
     }
 
-    fn all(&self) -> Vec<K> {
-        self.store.state().iter().map(|object| K::clone(object)).collect()
-    }
-
-    fn tell(&self, objects: impl FnOnce() -> Vec<K>) {
+    fn tell(&self, objects: impl FnOnce() -> Vec<Arc<K>>) {
         let mut listeners = self.listeners();
         if listeners.is_empty() {
             return;
@@ -94,7 +95,7 @@ where
         }
     }
 
-    fn listeners(&self) -> std::sync::MutexGuard<'_, Vec<UnboundedSender<K>>> {
+    fn listeners(&self) -> std::sync::MutexGuard<'_, Vec<UnboundedSender<Arc<K>>>> {
         // A list of senders has no half-changed state that a panic elsewhere could have left.
         self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
     }

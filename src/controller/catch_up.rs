@@ -81,24 +81,24 @@ pub async fn run(catch_up: Arc<CatchUp>, stop: CancellationToken) {
     let claims = cluster.claims.store().clone();
     let after_volumes = cluster.claims.store().clone();
     let volumes = cluster.volumes.store().clone();
-    Controller::for_stream(cluster.claims.events(), claims)
-        .watches_stream(cluster.classes.events(), move |class: StorageClass| {
+    Controller::for_shared_stream(cluster.claims.events(), claims)
+        .watches_shared_stream(cluster.classes.events(), move |class: Arc<StorageClass>| {
             let name = class.name_any();
             let theirs = of_class.state_filter(move |claim| is_waiting(claim) && class_of(claim) == Some(&name));
             theirs.into_iter().map(|claim| ObjectRef::from(&*claim))
         })
-        .watches_stream(
+        .watches_shared_stream(
             cluster.namespaces.events(),
-            move |namespace: PartialObjectMeta<Namespace>| {
+            move |namespace: Arc<PartialObjectMeta<Namespace>>| {
                 let name = namespace.name_any();
                 let theirs = in_namespace
                     .state_filter(move |claim| is_waiting(claim) && claim.namespace().as_ref() == Some(&name));
                 theirs.into_iter().map(|claim| ObjectRef::from(&*claim))
             },
         )
-        .watches_stream(cluster.volumes.events(), move |volume: PersistentVolume| {
+        .watches_shared_stream(cluster.volumes.events(), move |volume: Arc<PersistentVolume>| {
             // One that is gone may leave its directory to a claim that was refused it.
-            let gone = volumes.get(&ObjectRef::from(&volume)).is_none();
+            let gone = volumes.get(&ObjectRef::from(&*volume)).is_none();
             let theirs = if gone {
                 after_volumes.state_filter(is_waiting)
             } else {

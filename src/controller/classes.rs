@@ -15,8 +15,7 @@ pub async fn run(catch_up: &CatchUp) {
     let cluster = &catch_up.provisioner.cluster;
     let mut classes = std::pin::pin!(cluster.classes.events());
     while let Some(class) = classes.next().await {
-        let Ok(class) = class else { continue };
-        let is_there = cluster.classes.get(&ObjectRef::from(&class)).is_some();
+        let is_there = cluster.classes.get(&ObjectRef::from(&*class)).is_some();
         if !is_there || class.provisioner != catch_up.provisioner.us.provisioner {
             continue;
         }
@@ -35,6 +34,6 @@ pub async fn run(catch_up: &CatchUp) {
             ),
             Ok(_) => continue,
         };
-        catch_up.events.tell(&class, reason, note);
+        catch_up.events.tell(&*class, reason, note);
     }
 }

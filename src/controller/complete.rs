@@ -6,10 +6,10 @@
 //! half the time. Who is first does not matter: the other finds nothing left to write.
 
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use kube::Api;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
-use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
 use super::Volumes;
@@ -50,14 +50,8 @@ impl Volumes {
             .patch_status(&claim.name, &parameters, &Patch::<Value>::Merge(whole))
             .await;
         crash::point(Point::ClaimCompleted);
-        let Some(written) = unless_over(written)? else {
+        if is_over(written)? {
             return Ok(Action::await_change());
-        };
-        // Should an API server ever take nothing but status there: a claim without the annotation is still to be bound, to
-        // its pod and to the controller manager.
-        if !written.annotations().contains_key(mark::BIND_COMPLETED) {
-            let rest = Patch::Merge(json!({"metadata": this}));
-            unless_over(claims.patch_metadata(&claim.name, &parameters, &rest).await)?;
         }
         self.metrics.step("completed");
         Ok(Action::await_change())
@@ -106,11 +100,11 @@ struct Pending {
     uid: String,
 }
 
-/// What was written; nothing if the claim is gone, or another of its name is there.
-fn unless_over<T>(written: kube::Result<T>) -> Result<Option<T>, Failure> {
+/// Whether the claim is gone, or another of its name is there.
+fn is_over<T>(written: kube::Result<T>) -> Result<bool, Failure> {
     match written {
-        Ok(written) => Ok(Some(written)),
-        Err(error) if is_gone(&error) || is_taken(&error) => Ok(None),
+        Ok(_) => Ok(false),
+        Err(error) if is_gone(&error) || is_taken(&error) => Ok(true),
         Err(error) => Err(error.into()),
     }
 }

@@ -187,8 +187,10 @@ async fn look_after(volumes: Arc<Volumes>, stop: CancellationToken) {
     let cluster = volumes.cluster.clone();
     let (watched, claims) = (cluster.volumes.events(), cluster.claims.events());
     let (back, known) = (backlog::volumes(&volumes), cluster.volumes.store().clone());
-    Controller::for_stream(watched, cluster.volumes.store().clone())
-        .watches_stream(claims, move |claim: PersistentVolumeClaim| concerned(&claim, &known))
+    Controller::for_shared_stream(watched, cluster.volumes.store().clone())
+        .watches_shared_stream(claims, move |claim: Arc<PersistentVolumeClaim>| {
+            concerned(&claim, &known)
+        })
         .reconcile_on(back)
         // The gates limit what runs at once.
         .with_config(controller::Config::default().concurrency(0))
