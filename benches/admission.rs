@@ -41,7 +41,7 @@ const ROUNDS: [Round; 2] = [
     Round {
         name: "alone",
         at_a_time: 1,
-        expected: [Some(Expected::AtMost(8.0)), Some(Expected::AtMost(30.0))],
+        expected: [Some(Expected::AtMost(5.0)), Some(Expected::AtMost(20.0))],
         parts: [
             "Creating a claim, one at a time, 300 of each kind",
             "Where the time of these reviews goes",

@@ -59,7 +59,7 @@ pub async fn measure(client: &Client, table: &mut Table) -> Result<()> {
         times.quantile(1.0) / 1000.0,
         Unit::Seconds,
     );
-    let limit = Expected::AtMost(20.0);
+    let limit = Expected::AtMost(15.0);
     part.expect("memory, just started", fresh, Unit::Megabytes, limit);
     let idle = settled(of_the_bed()?).await?;
     part.expect("memory, the bed's Bindery idle", idle, Unit::Megabytes, limit);
