@@ -135,15 +135,120 @@ async fn it_refuses_while_a_replica_runs_and_names_it() {
 }
 
 #[tokio::test]
-async fn a_replica_that_died_is_not_waited_for_longer_than_its_lease() {
+async fn a_replica_that_died_is_waited_for_until_its_lease_is_over_and_a_dry_run_writes_nothing() {
     let mut bindery = Bindery::start(&[]).await;
     let scene = Scene::of(&bindery.provisioner).await;
     let (_, volume) = scene.bound(scene.claim("data")).await;
     bindery.kill();
+    let lease = || {
+        kubectl(
+            &["get", "lease", &bindery.name, "-n", "bindery", "-o=jsonpath={.spec}"],
+            "",
+        )
+    };
+    let before = lease();
     let would = well("a dry run", uninstall(&bindery, &["--dry-run"]));
+    assert!(
+        would.starts_with(&format!(
+            "Lease bindery/{}: held by 0, which must not run any more\n",
+            bindery.name
+        )),
+        "{would}"
+    );
     assert!(would.ends_with("1 volumes would be let go, 0 left\n"), "{would}");
     let now = scene.volumes().get(volume_name(&volume)).await.unwrap();
+    assert_eq!((finalizers(&now), lease()), (finalizers(&volume), before.clone()));
+
+    let said = well("uninstall", uninstall(&bindery, &[]));
+    assert!(
+        said.contains("held by 0; waiting whether that one still lives ...\n"),
+        "{said}"
+    );
+    assert!(said.ends_with("1 volumes let go, 0 left\n"), "{said}");
+    assert_ne!(lease(), before);
+    let holder = [
+        "get",
+        "lease",
+        &bindery.name,
+        "-n",
+        "bindery",
+        "-o=jsonpath={.spec.holderIdentity}",
+    ];
+    assert_eq!(kubectl(&holder, ""), "", "taken, and let go again");
+}
+
+#[tokio::test]
+async fn without_the_lease_nothing_is_done_unless_that_is_meant() {
+    let bindery = Bindery::start(&[]).await;
+    let scene = Scene::of(&bindery.provisioner).await;
+    let (_, volume) = scene.bound(scene.claim("data")).await;
+    let refused = uninstall(&bindery, &["--lease=other"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert_eq!(
+        String::from_utf8(refused.stderr).unwrap(),
+        "bindery uninstall: there is no Lease bindery/other, and volumes wait for Bindery: its replicas agree by another Lease. \
+         Say which with --namespace and --lease, or --without-lease if you know that none runs\n"
+    );
+    let now = scene.volumes().get(volume_name(&volume)).await.unwrap();
     assert_eq!(finalizers(&now), finalizers(&volume));
+    let would = ["--lease=other", "--without-lease", "--dry-run"];
+    let would = well("uninstall", uninstall(&bindery, &would));
+    assert!(would.ends_with("1 volumes would be let go, 0 left\n"), "{would}");
+    bindery.unregister().await;
+}
+
+/// One without a uid would bind any claim of its name; a fenced one would keep its name, and so its directory, for ever.
+#[cfg(feature = "failpoints")]
+#[tokio::test]
+async fn a_volume_that_no_claim_ever_had_goes_and_a_bindery_started_again_serves_the_next_claim_of_that_name() {
+    let mut bindery = Bindery::start(&[]).await;
+    let parameters = json!({"subDir": "${pvc.metadata.namespace}/${pvc.metadata.name}"});
+    let scene = Scene::of_with(&bindery.provisioner, json!({"parameters": parameters})).await;
+    // The claim whose review is cut off must not come.
+    let fail = r#"[{"op": "replace", "path": "/webhooks/0/failurePolicy", "value": "Fail"}]"#;
+    let configuration = [
+        "patch",
+        "mutatingwebhookconfiguration",
+        &bindery.name,
+        "--type=json",
+        "-p",
+        fail,
+    ];
+    kubectl(&configuration, "");
+    for uid in [serde_json::Value::Null, json!(bindery::names::FENCE)] {
+        bindery.kill();
+        let dry = kube::api::PostParams {
+            dry_run: true,
+            ..kube::api::PostParams::default()
+        };
+        eventually("claims are refused while nobody answers", async || {
+            let claim = crate::support::scene::from(scene.claim("data"));
+            scene.claims().create(&dry, &claim).await.err()
+        })
+        .await;
+        bindery.run_until(bindery::crash::Point::VolumeCreated).await;
+        assert!(scene.create(scene.claim("data")).await.is_err());
+        bindery.ended().await;
+        let never = scene.own_volumes().await.remove(0);
+        scene
+            .patch_volume(volume_name(&never), json!({"spec": {"claimRef": {"uid": uid}}}))
+            .await;
+
+        let said = well("uninstall", uninstall(&bindery, &["--webhook-configuration=another"]));
+        let told = format!(
+            "volume {}: deleted, for no claim ever had it; an empty directory may stay at ",
+            volume_name(&never)
+        );
+        assert!(said.contains(&told), "{said}");
+        scene.until_gone(&never).await;
+
+        bindery.run().await;
+        let (_, volume) = scene.bound(scene.claim("data")).await;
+        assert_eq!(volume_name(&volume), volume_name(&never), "by the same directory");
+        assert!(directory(&volume).is_dir());
+        scene.delete("data").await;
+        scene.until_gone(&volume).await;
+    }
     bindery.unregister().await;
 }
 
@@ -153,11 +258,15 @@ async fn a_cleanup_that_has_begun_is_left_to_bindery_or_given_up_on_demand() {
     let scene = Scene::of(&bindery.provisioner).await;
     let (_, begun) = scene.bound(scene.claim("begun")).await;
     let (_, kept) = scene.bound(scene.claim("kept")).await;
+    let (_, in_use) = scene.bound(scene.claim("in-use")).await;
     bindery.terminate();
     assert!(bindery.ended().await.success());
     scene.delete("begun").await;
     scene.until_released(&begun).await;
-    kubectl(&["delete", "pv", volume_name(&begun), "--wait=false"], "");
+    // The second one's claim is still there, so nothing has begun.
+    for deleted in [&begun, &in_use] {
+        kubectl(&["delete", "pv", volume_name(deleted), "--wait=false"], "");
+    }
 
     let first = uninstall(&bindery, &[]);
     let said = String::from_utf8(first.stdout).unwrap();
@@ -172,17 +281,19 @@ async fn a_cleanup_that_has_begun_is_left_to_bindery_or_given_up_on_demand() {
     )));
     assert!(
         said.ends_with(
-            "1 volumes let go, 1 left\nwhat is left waits for Bindery: start it again until those volumes are gone, or give their \
+            "2 volumes let go, 1 left\nwhat is left waits for Bindery: start it again until those volumes are gone, or give their \
              cleanup up with --unfinished\n"
         ),
         "{said}"
     );
-    let now = scene.volumes().get(volume_name(&kept)).await.unwrap();
-    let reclaim = now.spec.as_ref().unwrap().persistent_volume_reclaim_policy.as_deref();
-    assert_eq!(
-        (reclaim, finalizers(&now)),
-        (Some("Retain"), vec!["kubernetes.io/pv-protection".to_owned()])
-    );
+    for volume in [&kept, &in_use] {
+        let now = scene.volumes().get(volume_name(volume)).await.unwrap();
+        let reclaim = now.spec.as_ref().unwrap().persistent_volume_reclaim_policy.as_deref();
+        assert_eq!(
+            (reclaim, finalizers(&now)),
+            (Some("Retain"), vec!["kubernetes.io/pv-protection".to_owned()])
+        );
+    }
 
     let again = well("again", uninstall(&bindery, &["--unfinished"]));
     assert!(again.ends_with("1 volumes let go, 0 left\n"), "{again}");
