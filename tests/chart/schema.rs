@@ -54,6 +54,44 @@ async fn a_value_that_is_none_is_told_what_is_allowed() {
 }
 
 #[tokio::test]
+async fn a_value_that_would_fail_later_is_refused_at_once() {
+    for wrong in [
+        "podDisruptionBudget.maxUnavailable=0%",
+        "webhook.port=8080",
+        "webhook.timeoutSeconds=5",
+        "certManager.issuerRef.kind=ClusterIssuer",
+        "server=nfs.example.com:2049",
+        "server=cafe:2049",
+        "classes[0].name=a,classes[0].parameters.server=nas:/export",
+    ] {
+        assert_ne!(refused(wrong), "", "{wrong}");
+    }
+    for mode in ["10000", "17777", "0888"] {
+        let mode = format!("classes[0].parameters.mountPermissions={mode}");
+        let values = [
+            "template",
+            "bindery",
+            CHART,
+            "--set",
+            "classes[0].name=a",
+            "--set-string",
+            &mode,
+        ];
+        assert!(!helm(&values).status.success(), "{mode}");
+    }
+    for right in [
+        "server=2001:db8::1",
+        "server=[fe80::1%eth0]",
+        "server=192.0.2.1",
+        "extraEnv=null",
+        "extraVolumes=null",
+    ] {
+        let values = ["template", "bindery", CHART, "--set", right];
+        super::helm_ok(&values);
+    }
+}
+
+#[tokio::test]
 async fn the_schema_knows_each_parameter_of_a_class_and_no_other() {
     let parameters = &schema()["properties"]["classes"]["items"]["properties"]["parameters"]["properties"];
     let known: BTreeSet<&str> = parameters.as_object().unwrap().keys().map(String::as_str).collect();
