@@ -107,8 +107,24 @@ async fn every_object_of_values_is_closed_and_every_value_is_tried() {
     assert!(known.remove("global"));
     assert_eq!(known, keys(&values(&format!("{CHART}/values.yaml"))));
     assert_eq!(known, keys(&values(EVERY_VALUE)));
-    for (name, property) in schema()["properties"].as_object().unwrap() {
-        let closed = property.get("properties").is_none() || property["additionalProperties"] == false;
-        assert!(closed, "{name} takes any key");
+    assert_eq!(open("", &schema()), Vec::<String>::new());
+}
+
+/// Where an object with known keys takes any other, at all depths.
+fn open(at: &str, schema: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    if let Some(properties) = schema["properties"].as_object() {
+        if schema["additionalProperties"] != false {
+            found.push(at.to_owned());
+        }
+        found.extend(
+            properties
+                .iter()
+                .flat_map(|(key, property)| open(&format!("{at}/{key}"), property)),
+        );
     }
+    if let Some(items) = schema.get("items") {
+        found.extend(open(&format!("{at}[]"), items));
+    }
+    found
 }

@@ -46,13 +46,18 @@ async fn helm_uninstall_lets_go_of_volumes_where_that_is_asked_for() {
     ]);
     let hooks = release.hooks();
     release.stop().await;
+    let never = never_given(&volume, &format!("t-{name}-never"));
+    release.scene.volumes_create(never.clone()).await;
     release.helm(&["uninstall", &name]);
     // The bed plays the Job's pod, and does nothing: this is what it does.
     let said = well("uninstall", release.run_hook(&hooks, "uninstall"));
     let spec = volume.spec.clone().unwrap().nfs.unwrap();
     let expected = format!(
-        "webhook configuration {name}: not there\nvolume {}: let go; its data stays at {}:{}\n1 volumes let go, 0 left\n",
+        "webhook configuration {name}: not there\nvolume {}: let go; its data stays at {}:{}\nvolume t-{name}-never: deleted, for no \
+         claim ever had it; an empty directory may stay at {}:{}\n2 volumes let go, 0 left\n",
         volume_name(&volume),
+        spec.server,
+        spec.path,
         spec.server,
         spec.path
     );
@@ -65,6 +70,41 @@ async fn helm_uninstall_lets_go_of_volumes_where_that_is_asked_for() {
     kubectl(&["delete", "pv", volume_name(&volume), "--timeout=60s"], "");
     let kept = std::fs::read_to_string(directory(&volume).join("file"));
     assert_eq!(kept.unwrap(), "kept");
+}
+
+/// A volume as a claim's review leaves it that was cut off: like this one, for a claim that never came.
+fn never_given(volume: &k8s_openapi::api::core::v1::PersistentVolume, name: &str) -> serde_json::Value {
+    let mut never = json!(volume);
+    let mut marks = volume.metadata.annotations.clone().unwrap();
+    marks.retain(|key, _| key != "bindery.dev/ready" && !key.starts_with("pv.kubernetes.io/bound"));
+    never["metadata"] = json!({"name": name, "annotations": marks, "finalizers": ["bindery.dev/cleanup"]});
+    let namespace = &volume.spec.as_ref().unwrap().claim_ref.as_ref().unwrap().namespace;
+    never["spec"]["claimRef"] = json!({"namespace": namespace, "name": "never"});
+    never["status"] = json!(null);
+    never
+}
+
+#[tokio::test]
+async fn a_release_that_never_served_has_no_lease_and_leaves_all_the_same() {
+    let release = Release::install().await;
+    let name = release.scene.name.clone();
+    let set = [
+        "upgrade",
+        &name,
+        CHART,
+        "--reuse-values",
+        "--set",
+        "uninstall.letGo=true",
+    ];
+    release.helm(&set);
+    let said = well("uninstall", release.run_hook(&release.hooks(), "uninstall"));
+    assert_eq!(
+        said,
+        format!(
+            "Lease {name}/{name}: not there, and no volume waits for Bindery\nwebhook configuration {name}: deleted\n0 volumes let \
+             go, 0 left\n"
+        )
+    );
 }
 
 #[tokio::test]

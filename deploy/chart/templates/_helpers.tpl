@@ -20,9 +20,9 @@ template`) nothing is seen. */}}
 {{- range (lookup "storage.k8s.io/v1" "StorageClass" "" "").items -}}
 {{- $labels := .metadata.labels | default dict -}}
 {{- $annotations := .metadata.annotations | default dict -}}
-{{- $release := index $annotations "meta.helm.sh/release-name" -}}
-{{- $namespace := index $annotations "meta.helm.sh/release-namespace" -}}
-{{- $same := and (eq ($release | default $.Release.Name) $.Release.Name) (eq ($namespace | default $.Release.Namespace) $.Release.Namespace) -}}
+{{- $release := index $annotations "meta.helm.sh/release-name" | default (index $labels "app.kubernetes.io/instance") | default $.Release.Name -}}
+{{- $namespace := index $annotations "meta.helm.sh/release-namespace" | default $.Release.Namespace -}}
+{{- $same := and (eq $release $.Release.Name) (eq $namespace $.Release.Namespace) -}}
 {{- if and (eq .provisioner $.Values.provisionerName) (eq (index $labels "app.kubernetes.io/name" | default "") $.Chart.Name) (not $same) -}}
 {{- fail (printf "release %s in namespace %s serves provisioner %s already (StorageClass %s). Two would undo each other's work: set provisionerName to another name here, or instance to an id of this release's own" $release $namespace .provisioner .metadata.name) -}}
 {{- end -}}
