@@ -44,14 +44,17 @@ pub enum Command {
     ///
     /// Stop all replicas first. Then every volume of this installation becomes one that Kubernetes keeps (reclaim policy
     /// Retain) and loses Bindery's finalizer; the webhook configuration goes. Claims, volumes and directories stay as they
-    /// are. A volume whose cleanup has begun is left to Bindery, should it be started again. May be repeated.
+    /// are; only volumes that no claim ever had are deleted. A volume whose cleanup has begun is left to Bindery, should it be
+    /// started again. May be repeated.
     ///
-    /// Exit status: 0; 1 if volumes are left; 2 if a replica runs, or something could not be read or written.
+    /// Exit status: 0; 1 if volumes are left; 2 if a replica runs or the Lease is missing, or something could not be read or
+    /// written.
     Uninstall(Uninstall),
 }
 
-/// Flags of `bindery serve`.
+/// Flags of `bindery serve`. The last of two counts: charts and kustomizations append theirs.
 #[derive(Debug, Args)]
+#[command(args_override_self = true)]
 pub struct Serve {
     /// Which Bindery it is.
     #[command(flatten)]
@@ -203,8 +206,10 @@ pub struct Check {
     pub kubeconfig: Option<PathBuf>,
 }
 
-/// Flags of `bindery uninstall`. Which installation it is must be said as to `bindery serve`.
+/// Flags of `bindery uninstall`. Which installation it is must be said as to `bindery serve`. The last of two counts.
 #[derive(Debug, Args)]
+#[command(args_override_self = true)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag by itself")]
 pub struct Uninstall {
     /// Volumes and directories stay: the one way of uninstalling that there is, and it must be meant.
     #[arg(long, required = true)]
@@ -235,9 +240,13 @@ pub struct Uninstall {
     #[arg(long, env = "POD_NAMESPACE", default_value = "bindery", value_name = "NAME")]
     pub namespace: String,
 
-    /// The Lease that a running replica would hold.
+    /// The Lease that replicas agree by. It is held meanwhile, so that none begins.
     #[arg(long, default_value = "bindery", value_name = "NAME")]
     pub lease: String,
+
+    /// There is no such Lease, and no replica runs under another one, although volumes wait for Bindery.
+    #[arg(long)]
+    pub without_lease: bool,
 
     /// The cluster to talk to [default: $KUBECONFIG, the file ~/.kube/config, or the pod's service account].
     #[arg(long, value_name = "FILE")]
@@ -321,6 +330,19 @@ mod tests {
     fn the_flags_are_sound() {
         use clap::CommandFactory;
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_last_of_two_flags_counts_and_those_that_may_be_repeated_add_up() {
+        let typed = "bindery serve --listen=0.0.0.0:1 --log-format=json --serving-name=a --mounted=a:/b=/c --log-format=text \
+                     --listen=0.0.0.0:2 --serving-name=b --mounted=d:/e=/f --takeover-delete-nested --takeover-delete-nested";
+        let Command::Serve(serve) = Cli::parse_from(typed.split_whitespace()).command else {
+            panic!("serve");
+        };
+        assert_eq!((serve.listen.port(), serve.log_format), (2, LogFormat::Text));
+        assert_eq!(serve.serving_names, ["a", "b"]);
+        assert_eq!(serve.mounted, ["a:/b=/c", "d:/e=/f"]);
+        assert!(serve.takeover_delete_nested);
     }
 
     #[test]

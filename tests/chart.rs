@@ -1,5 +1,6 @@
 //! What is installed: the chart and the kustomizations, as text and on the real API server, with the real helm.
 
+mod hook;
 mod installed;
 mod release;
 mod rendered;

@@ -7,13 +7,15 @@
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::api::core::v1::{Namespace, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
-use kube::Api;
 use kube::api::{ListParams, PostParams};
+use kube::{Api, Client};
 use serde_json::json;
 
 use crate::connect::connect;
+use crate::names::annotation;
+use crate::policy::annotations::enabled;
 use crate::{cli, names};
 
 /// Checks the classes, and returns the exit status that [`cli::Command::Check`] promises.
@@ -37,9 +39,9 @@ async fn run(flags: cli::Check) -> Result<bool> {
         kubeconfig,
     } = flags;
     let client = connect(kubeconfig).await?;
+    let served: Api<StorageClass> = Api::all(client.clone());
     if classes.is_empty() {
-        let all: Api<StorageClass> = Api::all(client.clone());
-        let all = all.list(&ListParams::default()).await;
+        let all = served.list(&ListParams::default()).await;
         let all = all.context("the StorageClasses could not be read")?.into_iter();
         let ours = all.filter(|class| class.provisioner == provisioner_name);
         classes = ours.filter_map(|class| class.metadata.name).collect();
@@ -49,14 +51,57 @@ async fn run(flags: cli::Check) -> Result<bool> {
         return Ok(false);
     }
     let namespace = namespace.unwrap_or_else(|| client.default_namespace().to_owned());
+    if let Some(off) = switched_off(&client, &namespace).await? {
+        println!("{off}");
+        return Ok(false);
+    }
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(client, &namespace);
     let mut well = true;
     for class in classes {
-        let found = ask(&claims, &class).await?;
+        let found = match not_ours(&served, &class, &provisioner_name).await? {
+            Some(why) => Err(why),
+            None => ask(&claims, &class).await?,
+        };
         well &= found.is_ok();
         println!("class {class}: {}", found.err().unwrap_or_else(|| "ok".to_owned()));
     }
     Ok(well)
+}
+
+/// Why Bindery serves no claim of a class, if that is so: it need not be asked then. Who may not look at it is told what the
+/// API server says to a claim.
+async fn not_ours(classes: &Api<StorageClass>, class: &str, ours: &str) -> Result<Option<String>> {
+    Ok(match classes.get_opt(class).await {
+        Ok(None) => Some("there is no StorageClass of that name".to_owned()),
+        Ok(Some(found)) if found.provisioner != ours => Some(format!(
+            "its provisioner is {}, not {ours}, so its claims are not for this Bindery (--provisioner-name)",
+            found.provisioner
+        )),
+        Ok(Some(_)) => None,
+        Err(error) if is_forbidden(&error) => None,
+        Err(error) => return Err(error).context("the StorageClass could not be read"),
+    })
+}
+
+/// Whether claims of a namespace are none of Bindery's.
+async fn switched_off(client: &Client, name: &str) -> Result<Option<String>> {
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    Ok(match namespaces.get_opt(name).await {
+        Ok(None) => Some(format!("there is no namespace {name}")),
+        Ok(Some(found)) if enabled(&found.metadata.annotations.clone().unwrap_or_default()) == Ok(false) => {
+            Some(format!(
+                "namespace {name} is annotated {}: \"false\", so Bindery serves no claims there: choose another with --namespace",
+                annotation::ENABLED
+            ))
+        }
+        Ok(Some(_)) => None,
+        Err(error) if is_forbidden(&error) => None,
+        Err(error) => return Err(error).context("the namespace could not be read"),
+    })
+}
+
+fn is_forbidden(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 403)
 }
 
 const NOT_ASKED: &str = "the API server admits claims without asking Bindery; its log says why (\"failed calling webhook\"): \

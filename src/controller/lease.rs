@@ -70,21 +70,63 @@ impl Candidate {
     pub async fn lead<W: Future<Output = ()>>(mut self, stop: CancellationToken, work: impl Fn(Term) -> W) {
         while let Some(since) = stop.run_until_cancelled(self.win()).await {
             tracing::info!(lease = self.name, "this replica leads: it runs the loops");
-            let (renewed, until) = watch::channel(since + PATIENCE);
-            let term = Term {
-                stop: stop.child_token(),
-                until,
-            };
-            let mut work = std::pin::pin!(work(term.clone()));
-            tokio::select! {
-                () = &mut work => continue,
-                () = self.hold(&renewed) => {}
-            }
-            tracing::warn!(lease = self.name, "this replica leads no more: it stops the loops");
-            term.stop.cancel();
-            work.await;
+            self.term(since, stop.child_token(), &work).await;
         }
         self.let_go().await;
+    }
+
+    /// Does `work` once under a Lease that is there, so that no replica begins meanwhile; then lets it go. Waits for the end
+    /// of a holder that died. An error if one lives: it says which.
+    pub async fn once<W: Future>(mut self, work: impl FnOnce(Term) -> W) -> kube::Result<Result<W::Output, String>> {
+        let since = match self.take().await? {
+            Ok(since) => since,
+            Err(lives) => return Ok(Err(lives)),
+        };
+        let done = self.term(since, CancellationToken::new(), work).await;
+        self.let_go().await;
+        Ok(Ok(done))
+    }
+
+    /// Works while the Lease is held. When it is no more, waits for the step that the work is at.
+    async fn term<W: Future>(
+        &mut self,
+        since: Instant,
+        stop: CancellationToken,
+        work: impl FnOnce(Term) -> W,
+    ) -> W::Output {
+        let (renewed, until) = watch::channel(since + PATIENCE);
+        let mut work = std::pin::pin!(work(Term {
+            stop: stop.clone(),
+            until,
+        }));
+        tokio::select! {
+            done = &mut work => return done,
+            () = self.hold(&renewed) => {}
+        }
+        tracing::warn!(lease = self.name, "this replica leads no more: it stops the loops");
+        stop.cancel();
+        work.await
+    }
+
+    /// Returns when the Lease is held, as [`Candidate::win`] does; or who else lives: who has renewed or taken it meanwhile.
+    async fn take(&mut self) -> kube::Result<Result<Instant, String>> {
+        let mut first = None;
+        loop {
+            let began = Instant::now();
+            if self.try_once().await? {
+                return Ok(Ok(began));
+            }
+            if let Some((seen, _)) = &self.seen {
+                let version = seen.metadata.resource_version.clone();
+                let another = holder(seen).filter(|holder| *holder != self.identity);
+                match (&first, another) {
+                    (None, Some(_)) => first = Some(version),
+                    (Some(first), Some(another)) if *first != version => return Ok(Err(another.to_owned())),
+                    _ => {}
+                }
+            }
+            sleep(RETRY).await;
+        }
     }
 
     /// Returns when this replica holds the Lease: the time is from before it was written.

@@ -124,15 +124,19 @@ fn awaited(volume: &Volume, holder: Holder<'_>) -> Plan {
     }
 }
 
-enum Holding<'a> {
+/// Whether a claim holds a volume.
+pub(super) enum Holding<'a> {
+    /// Nobody has looked.
     Unknown,
+    /// This one.
     Yes(&'a Claim),
+    /// None.
     No,
 }
 
 /// Whether a claim holds the volume: the one whose uid the volume names, or, before that is known, the one of its name
 /// that names the volume.
-fn holding<'a>(volume: &Volume, holder: Holder<'a>) -> Holding<'a> {
+pub(super) fn holding<'a>(volume: &Volume, holder: Holder<'a>) -> Holding<'a> {
     let Some(meant) = &volume.claim else { return Holding::No };
     match holder {
         Holder::Unknown => Holding::Unknown,

@@ -1,26 +1,26 @@
 //! `bindery uninstall --keep-data`: takes leave of every volume, so that nothing waits for a Bindery that is gone.
 //!
-//! Order: no replica runs, or nothing is done; the webhook configuration goes, so that nothing new comes; then each volume,
-//! in one write of its own. Cut short anywhere, a second run does what is left. What becomes of which volume is for
-//! [`crate::policy::parting`] to say.
+//! Order: the Lease is taken, so that no replica runs, or nothing is done; the webhook configuration goes, so that nothing new
+//! comes; then each volume, in one write of its own, or two for one that goes. Cut short anywhere, a second run does what is
+//! left. What becomes of which volume is for [`crate::policy::parting`] to say.
 
 mod replicas;
+mod volumes;
 
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, bail};
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
-use k8s_openapi::api::core::v1::PersistentVolume;
-use kube::api::{DeleteParams, ListParams, Preconditions};
+use kube::api::{DeleteParams, Preconditions};
 use kube::{Api, Client};
 
+use self::replicas::Agreement;
+use self::volumes::Volumes;
 use crate::connect::{connect, instance};
-use crate::policy::parting::{Parting, part};
+use crate::controller::lease::Term;
+use crate::policy::parting::Parting;
 use crate::volume::{Us, Volume};
 use crate::{cli, fence, names};
-
-/// A volume may change while it is written to, by the controller manager say.
-const TRIES: usize = 5;
 
 /// Uninstalls as the flags say, and returns the exit status that [`cli::Command::Uninstall`] promises.
 pub async fn uninstall(flags: cli::Uninstall) -> ExitCode {
@@ -45,6 +45,7 @@ async fn run(flags: cli::Uninstall) -> Result<bool> {
         webhook_configuration,
         namespace,
         lease,
+        without_lease,
         kubeconfig,
     } = flags;
     let client = connect(kubeconfig).await?;
@@ -52,63 +53,89 @@ async fn run(flags: cli::Uninstall) -> Result<bool> {
         provisioner: provisioner_name,
         instance: instance(id, &client).await?,
     };
-    replicas::none_runs(client.clone(), &namespace, &lease).await?;
-    let would = if dry_run { "would be " } else { "" };
-    remove_configuration(&client, &webhook_configuration, dry_run, would).await?;
-
-    let volumes: Api<PersistentVolume> = Api::all(client);
-    let all = volumes.list(&ListParams::default()).await;
-    let all = all.context("the volumes could not be read")?;
-    let (mut gone, mut left) = (0, 0);
-    for volume in all.iter().map(Volume::read) {
-        let name = &volume.name;
-        match take_leave(&volumes, volume.clone(), &us, unfinished, dry_run).await? {
-            Parting::Leave => {}
-            Parting::LetGo => {
-                gone += 1;
-                println!("volume {name}: {would}let go; its data stays{}", place(&volume));
+    let uninstall = Uninstall {
+        volumes: Volumes::new(client.clone(), us, unfinished, dry_run),
+        configuration: webhook_configuration,
+        client: client.clone(),
+        dry_run,
+    };
+    match replicas::agreement(&client, &namespace, &lease).await? {
+        // Nothing is written, the Lease neither.
+        Agreement::Lease { holder } if dry_run => {
+            if let Some(holder) = holder {
+                println!("Lease {namespace}/{lease}: held by {holder}, which must not run any more");
             }
-            Parting::Unfinished => {
-                left += 1;
-                println!("volume {name}: its cleanup has begun; left as it is{}", place(&volume));
+            uninstall.carry_out(None).await
+        }
+        Agreement::Lease { holder } => {
+            if let Some(holder) = holder {
+                println!("Lease {namespace}/{lease}: held by {holder}; waiting whether that one still lives ...");
             }
+            replicas::without(client, &namespace, &lease, async |term| {
+                uninstall.carry_out(Some(&term)).await
+            })
+            .await
+        }
+        Agreement::None if without_lease => uninstall.carry_out(None).await,
+        Agreement::None => {
+            if !uninstall.volumes.waiting().await?.is_empty() {
+                bail!(
+                    "there is no Lease {namespace}/{lease}, and volumes wait for Bindery: its replicas agree by another Lease. \
+                     Say which with --namespace and --lease, or --without-lease if you know that none runs"
+                );
+            }
+            println!("Lease {namespace}/{lease}: not there, and no volume waits for Bindery");
+            uninstall.carry_out(None).await
         }
     }
-    println!("{gone} volumes {would}let go, {left} left");
-    if left > 0 {
-        println!(
-            "what is left waits for Bindery: start it again until those volumes are gone, or give their cleanup up with \
-             --unfinished"
-        );
-    }
-    Ok(left == 0)
 }
 
-/// Does to a volume what is to be done, and says what that was.
-async fn take_leave(
-    volumes: &Api<PersistentVolume>,
-    mut volume: Volume,
-    us: &Us,
-    unfinished: bool,
+/// What is done, where.
+struct Uninstall {
+    volumes: Volumes,
+    configuration: String,
+    client: Client,
     dry_run: bool,
-) -> Result<Parting> {
-    let about = format!("volume {} could not be let go", volume.name);
-    for _ in 0..TRIES {
-        let parting = part(&volume, us, unfinished);
-        if parting != Parting::LetGo || dry_run {
-            return Ok(parting);
+}
+
+impl Uninstall {
+    /// Does it, as long as the term holds, and tells it. Whether no volume waits for Bindery any more.
+    async fn carry_out(&self, term: Option<&Term>) -> Result<bool> {
+        let would = if self.dry_run { "would be " } else { "" };
+        remove_configuration(&self.client, &self.configuration, self.dry_run, would).await?;
+        let (mut gone, mut left) = (0, 0);
+        for volume in self.volumes.waiting().await? {
+            if term.is_some_and(|term| !term.holds()) {
+                bail!("the Lease was lost, so a replica may run by now: nothing more was done; try again");
+            }
+            let (name, place) = (volume.name.clone(), place(&volume));
+            let begun = volume.deleting;
+            let parting = self.volumes.take_leave(volume).await?;
+            match parting {
+                Parting::Leave | Parting::LookAtClaim => {}
+                Parting::LetGo => println!("volume {name}: {would}let go; its data stays{place}"),
+                Parting::TakeBack => {
+                    println!(
+                        "volume {name}: {would}deleted, for no claim ever had it; an empty directory may stay{place}"
+                    );
+                }
+                Parting::Unfinished if begun => println!("volume {name}: its cleanup has begun; left as it is{place}"),
+                Parting::Unfinished => {
+                    println!("volume {name}: its claim waits for Bindery to make sure of it; left as it is{place}");
+                }
+            }
+            gone += usize::from(matches!(parting, Parting::LetGo | Parting::TakeBack));
+            left += usize::from(parting == Parting::Unfinished);
         }
-        match fence::let_go(volumes, &volume).await {
-            Ok(()) => return Ok(parting),
-            Err(error) if fence::is_outdated(&error) => {}
-            Err(error) => return Err(error).context(about),
+        println!("{gone} volumes {would}let go, {left} left");
+        if left > 0 {
+            println!(
+                "what is left waits for Bindery: start it again until those volumes are gone, or give their cleanup up with \
+                 --unfinished"
+            );
         }
-        match volumes.get_opt(&volume.name).await.with_context(|| about.clone())? {
-            Some(now) => volume = Volume::read(&now),
-            None => return Ok(Parting::Leave),
-        }
+        Ok(left == 0)
     }
-    Err(anyhow!("{about}: something else changes it all the time; try again"))
 }
 
 /// Where a volume's data is, as far as it says so.

@@ -1,42 +1,53 @@
-//! Whether a replica still runs: one that does holds the Lease, or takes it before its duration is over.
-
-use std::pin::pin;
+//! No replica may run while volumes are let go: it would undo that, and go on making new ones.
+//!
+//! The Lease is what replicas agree by, so it is taken, as a replica would take it, and held until the work is done. Another that
+//! is started meanwhile waits for it with all that its loops do.
 
 use anyhow::{Context, Result, bail};
-use futures::StreamExt;
 use k8s_openapi::api::coordination::v1::Lease;
-use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
-use tokio::time::timeout;
+use uuid::Uuid;
 
-use crate::controller::lease::{DURATION, holder};
+use crate::controller::lease::{Candidate, Term, holder};
 
-/// Returns when it is sure that no replica runs the loops. The error names one that does.
-pub async fn none_runs(client: Client, namespace: &str, name: &str) -> Result<()> {
-    let leases: Api<Lease> = Api::namespaced(client, namespace);
-    let about = || format!("Lease {namespace}/{name}, which tells whether a replica runs");
-    let Some(found) = leases.get_opt(name).await.with_context(about)? else {
-        println!("Lease {namespace}/{name}: not there, so no replica runs (if Bindery ran elsewhere, say --namespace)");
-        return Ok(());
-    };
-    let Some(holder_before) = holder(&found) else {
-        return Ok(());
-    };
-    println!("Lease {namespace}/{name}: held by {holder_before}; waiting whether that one still lives ...");
-    let only = watcher::Config::default().fields(&format!("metadata.name={name}"));
-    let changes = watcher(leases, only).default_backoff().applied_objects();
-    let mut changes = pin!(changes.filter_map(async |change| {
-        change
-            .ok()
-            .filter(|now| now.metadata.resource_version != found.metadata.resource_version)
-    }));
-    match timeout(DURATION, changes.next()).await {
-        Ok(Some(now)) if holder(&now).is_some() => bail!(
-            "replica {} runs, and would undo this: scale Bindery's Deployment to 0 first (kubectl -n {namespace} scale \
-             deployment/{name} --replicas 0)",
-            holder(&now).unwrap_or_default()
+/// The Lease that replicas agree by, as it was found.
+pub enum Agreement {
+    /// It is there.
+    Lease {
+        /// Whoever last held it.
+        holder: Option<String>,
+    },
+    /// It is not: no replica ever ran, or those that do agree by another one.
+    None,
+}
+
+/// Looks for the Lease.
+pub async fn agreement(client: &Client, namespace: &str, name: &str) -> Result<Agreement> {
+    let leases: Api<Lease> = Api::namespaced(client.clone(), namespace);
+    let found = leases.get_opt(name).await;
+    let found = found.with_context(|| format!("Lease {namespace}/{name}, which tells whether a replica runs"))?;
+    Ok(match found {
+        Some(lease) => Agreement::Lease {
+            holder: holder(&lease).map(str::to_owned),
+        },
+        None => Agreement::None,
+    })
+}
+
+/// Does `work` while the Lease is held, once it is sure that no replica holds it. An error, and nothing done, if one does: it
+/// says which.
+pub async fn without<T, W>(client: Client, namespace: &str, name: &str, work: impl FnOnce(Term) -> W) -> Result<T>
+where
+    W: Future<Output = Result<T>>,
+{
+    let identity = format!("bindery-uninstall-{}", Uuid::new_v4());
+    let candidate = Candidate::new(client, namespace, name, identity);
+    let done = candidate.once(work).await;
+    match done.with_context(|| format!("Lease {namespace}/{name} could not be taken"))? {
+        Ok(done) => done,
+        Err(lives) => bail!(
+            "replica {lives} runs, and would undo this: scale Bindery's Deployment to 0 first (kubectl -n {namespace} scale \
+             deployment/{name} --replicas 0)"
         ),
-        // Let go, or not renewed for so long that another would have taken it.
-        Ok(_) | Err(_) => Ok(()),
     }
 }

@@ -152,7 +152,14 @@ impl Release {
     /// Asks about claims of the class, as the cluster's administrator.
     pub fn check(&self) -> Output {
         let name = &self.scene.name;
-        let check = ["check", "--namespace", name, name];
+        let check = [
+            "check",
+            "--namespace",
+            name,
+            "--provisioner-name",
+            &self.scene.provisioner,
+            name,
+        ];
         let program = Command::new(env!("CARGO_BIN_EXE_bindery")).args(check).output();
         program.unwrap()
     }

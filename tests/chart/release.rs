@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::installed::Release;
-use super::{CHART, is_hook, kubectl, objects, well};
+use super::{CHART, helm, kubectl, well};
 use crate::support::scene::{directory, mark, volume_name};
 use crate::support::wait::eventually;
 
@@ -48,6 +48,37 @@ async fn helm_test_says_what_a_claim_of_each_class_would_get() {
     assert!(said.contains("Succeeded"), "{said}");
     let said = well("the check", release.run_hook(&release.hooks(), "test"));
     assert_eq!(said, format!("class {name}: ok\n"));
+
+    // What it says when Bindery is right not to answer.
+    let mistaken = |flags: &[&str], told: &str| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_bindery"))
+            .arg("check")
+            .args(flags)
+            .output();
+        let output = output.unwrap();
+        assert_eq!(
+            (String::from_utf8(output.stdout).unwrap(), output.status.code()),
+            (format!("{told}\n"), Some(1))
+        );
+    };
+    mistaken(&["missing"], "class missing: there is no StorageClass of that name");
+    mistaken(
+        &[&name],
+        &format!(
+            "class {name}: its provisioner is bindery.dev/{name}, not bindery.dev/nfs, so its claims are not for this Bindery \
+             (--provisioner-name)"
+        ),
+    );
+    let off = crate::support::scene::Scene::with_namespace(json!({"bindery.dev/enabled": "false"}))
+        .await
+        .name;
+    mistaken(
+        &["--namespace", &off, &name],
+        &format!(
+            "namespace {off} is annotated bindery.dev/enabled: \"false\", so Bindery serves no claims there: choose another with \
+             --namespace"
+        ),
+    );
 
     // A class that no claim gets a volume of, which the schema cannot see.
     let class = json!([{"name": name, "parameters": {"archiveRetention": "a month"}}]);
@@ -136,5 +167,36 @@ async fn after_helm_uninstall_everything_is_there_and_an_install_goes_on_where_i
     release.scene.until_gone(&volume).await;
     assert!(!directory(&volume).exists());
     assert!(directory(&other).is_dir());
-    assert!(objects(&release.hooks()).values().all(is_hook));
+}
+
+#[tokio::test]
+async fn a_second_release_for_the_same_volumes_is_refused_and_told_what_to_change() {
+    let release = Release::install().await;
+    let name = release.scene.name.clone();
+    let second = |set: &str| {
+        helm(&[
+            "install",
+            "second",
+            CHART,
+            "--dry-run=server",
+            "--namespace=bindery",
+            "--set",
+            &format!("classes[0].name=second-{name},{set}"),
+        ])
+    };
+    let refused = second(&format!("provisionerName={}", release.scene.provisioner));
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(
+        said.contains(&format!(
+            "release {name} in namespace {name} serves provisioner bindery.dev/{name} already (StorageClass {name}). Two would undo \
+             each other's work: set provisionerName to another name here, or instance to an id of this release's own"
+        )),
+        "{said}"
+    );
+    well(
+        "another provisioner",
+        second(&format!("provisionerName=example.com/{name}")),
+    );
+    let own = format!("provisionerName={},instance=second", release.scene.provisioner);
+    well("another instance", second(&own));
 }

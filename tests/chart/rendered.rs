@@ -7,7 +7,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 use serde_json::{Value, json};
 
-use super::{EVERY_VALUE, is_hook, kubectl, objects, rendered};
+use super::{CHART, EVERY_VALUE, helm, helm_ok, is_hook, kubectl, objects, rendered};
 use crate::support::bed::Bed;
 
 /// The files of one installation: values for the chart, and the folder for kustomize.
@@ -110,6 +110,10 @@ async fn every_argument_of_a_rendered_pod_is_one_that_bindery_takes() {
         panic!("check")
     };
     assert_eq!(check.classes, ["everything", "plain"]);
+    assert_eq!(
+        (check.namespace.as_deref(), check.provisioner_name.as_str()),
+        (Some("default"), "example.com/nfs")
+    );
     let Command::Uninstall(uninstall) = serve(&[EVERY_VALUE], "Job blue-uninstall") else {
         panic!("uninstall")
     };
@@ -117,6 +121,7 @@ async fn every_argument_of_a_rendered_pod_is_one_that_bindery_takes() {
         (uninstall.instance.as_deref(), uninstall.provisioner_name.as_str()),
         (Some("blue"), "example.com/nfs")
     );
+    assert!(uninstall.unfinished && !uninstall.without_lease);
 }
 
 #[tokio::test]
@@ -165,6 +170,73 @@ async fn with_cert_manager_the_pod_serves_the_certificate_that_is_asked_for() {
     let company = values(json!({"kind": "ClusterIssuer", "name": "company"}));
     assert_eq!(company["Certificate bindery"]["spec"]["issuerRef"]["name"], "company");
     assert!(!company.contains_key("Issuer bindery-ca"));
+}
+
+#[tokio::test]
+async fn the_certificates_are_what_cert_manager_s_definitions_ask_for() {
+    let definitions = std::env::var("DEFINITIONS").unwrap();
+    kubectl(&["apply", "--server-side", "-f", &definitions], "");
+    kubectl(&["wait", "--for=condition=Established", "-f", &definitions], "");
+    for own in [
+        &["certManager.enabled=true"][..],
+        &["certManager.enabled=true", "certManager.issuerRef.name=company"],
+    ] {
+        let set: Vec<String> = own.iter().map(|value| format!("--set={value}")).collect();
+        let mut arguments = vec!["template", "bindery", CHART, "--namespace=bindery"];
+        arguments.extend(set.iter().map(String::as_str));
+        let mut all = objects(&helm_ok(&arguments));
+        all.retain(|_, object| object["apiVersion"] == "cert-manager.io/v1");
+        assert_eq!(all.len(), if own.len() == 1 { 4 } else { 1 });
+        for object in all.values() {
+            let apply = [
+                "apply",
+                "--server-side",
+                "--dry-run=server",
+                "--validate=strict",
+                "-f",
+                "-",
+            ];
+            kubectl(&apply, &object.to_string());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_release_s_name_becomes_one_that_every_object_takes() {
+    let named = |release: &str| helm(&["template", release, CHART, "--namespace=bindery"]);
+    let dotted = objects(&super::well("a dot", named("storage.blue")));
+    assert!(dotted.contains_key("Service storage-blue-bindery"));
+    let number = String::from_utf8(named("1st").stderr).unwrap();
+    let told = "a Service's name begins with a letter, and 1st-bindery does not: call the release otherwise, or set fullnameOverride";
+    assert!(number.contains(told), "{number}");
+    // Without quotes YAML would make a truth or a number of them.
+    let odd = [
+        "template",
+        "bindery",
+        CHART,
+        "--set-json",
+        r#"fullnameOverride="on""#,
+        "--set-json",
+        r#"classes=[{"name": "1e3"}]"#,
+    ];
+    let odd = objects(&helm_ok(&odd));
+    assert!(odd.contains_key("StorageClass 1e3") && odd.contains_key("Deployment on"));
+}
+
+#[tokio::test]
+async fn what_a_mounted_share_wants_of_the_pod_replaces_what_it_has() {
+    let pod = &rendered(&[EVERY_VALUE])["Deployment blue"]["spec"]["template"]["spec"];
+    let context = &pod["securityContext"];
+    assert_eq!(
+        json!([context["runAsUser"], context["runAsNonRoot"], context["runAsGroup"]]),
+        json!([0, false, 65532])
+    );
+    let context = &pod["containers"][0]["securityContext"];
+    assert_eq!(
+        context["capabilities"]["add"],
+        json!(["CHOWN", "FOWNER", "DAC_OVERRIDE"])
+    );
+    assert_eq!(context["readOnlyRootFilesystem"], true);
 }
 
 /// The bed has applied deploy/base, with all that is in it.

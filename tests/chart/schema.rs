@@ -54,6 +54,44 @@ async fn a_value_that_is_none_is_told_what_is_allowed() {
 }
 
 #[tokio::test]
+async fn a_value_that_would_fail_later_is_refused_at_once() {
+    for wrong in [
+        "podDisruptionBudget.maxUnavailable=0%",
+        "webhook.port=8080",
+        "webhook.timeoutSeconds=5",
+        "certManager.issuerRef.kind=ClusterIssuer",
+        "server=nfs.example.com:2049",
+        "server=cafe:2049",
+        "classes[0].name=a,classes[0].parameters.server=nas:/export",
+    ] {
+        assert_ne!(refused(wrong), "", "{wrong}");
+    }
+    for mode in ["10000", "17777", "0888"] {
+        let mode = format!("classes[0].parameters.mountPermissions={mode}");
+        let values = [
+            "template",
+            "bindery",
+            CHART,
+            "--set",
+            "classes[0].name=a",
+            "--set-string",
+            &mode,
+        ];
+        assert!(!helm(&values).status.success(), "{mode}");
+    }
+    for right in [
+        "server=2001:db8::1",
+        "server=[fe80::1%eth0]",
+        "server=192.0.2.1",
+        "extraEnv=null",
+        "extraVolumes=null",
+    ] {
+        let values = ["template", "bindery", CHART, "--set", right];
+        super::helm_ok(&values);
+    }
+}
+
+#[tokio::test]
 async fn the_schema_knows_each_parameter_of_a_class_and_no_other() {
     let parameters = &schema()["properties"]["classes"]["items"]["properties"]["parameters"]["properties"];
     let known: BTreeSet<&str> = parameters.as_object().unwrap().keys().map(String::as_str).collect();
@@ -69,8 +107,24 @@ async fn every_object_of_values_is_closed_and_every_value_is_tried() {
     assert!(known.remove("global"));
     assert_eq!(known, keys(&values(&format!("{CHART}/values.yaml"))));
     assert_eq!(known, keys(&values(EVERY_VALUE)));
-    for (name, property) in schema()["properties"].as_object().unwrap() {
-        let closed = property.get("properties").is_none() || property["additionalProperties"] == false;
-        assert!(closed, "{name} takes any key");
+    assert_eq!(open("", &schema()), Vec::<String>::new());
+}
+
+/// Where an object with known keys takes any other, at all depths.
+fn open(at: &str, schema: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    if let Some(properties) = schema["properties"].as_object() {
+        if schema["additionalProperties"] != false {
+            found.push(at.to_owned());
+        }
+        found.extend(
+            properties
+                .iter()
+                .flat_map(|(key, property)| open(&format!("{at}/{key}"), property)),
+        );
     }
+    if let Some(items) = schema.get("items") {
+        found.extend(open(&format!("{at}[]"), items));
+    }
+    found
 }

@@ -4,9 +4,7 @@ use std::process::Output;
 
 use serde_json::json;
 
-use super::installed::Release;
-use super::{CHART, kubectl, well};
-use crate::support::bed::Bed;
+use super::{kubectl, well};
 use crate::support::bindery::Bindery;
 use crate::support::scene::{Scene, directory, volume_name};
 use crate::support::wait::eventually;
@@ -26,92 +24,9 @@ fn uninstall(bindery: &Bindery, flags: &[&str]) -> Output {
         .unwrap()
 }
 
-fn finalizers(volume: &k8s_openapi::api::core::v1::PersistentVolume) -> Vec<String> {
+/// A volume's finalizers.
+pub fn finalizers(volume: &k8s_openapi::api::core::v1::PersistentVolume) -> Vec<String> {
     volume.metadata.finalizers.clone().unwrap_or_default()
-}
-
-#[tokio::test]
-async fn helm_uninstall_lets_go_of_volumes_where_that_is_asked_for() {
-    let mut release = Release::install().await;
-    let name = release.scene.name.clone();
-    release.serve().await;
-    let (_, volume) = release.scene.bound(release.scene.claim("data")).await;
-    std::fs::write(directory(&volume).join("file"), "kept").unwrap();
-    release.helm(&[
-        "upgrade",
-        &name,
-        CHART,
-        "--reuse-values",
-        "--set",
-        "uninstall.letGo=true",
-    ]);
-    let hooks = release.hooks();
-    release.stop().await;
-    release.helm(&["uninstall", &name]);
-    // The bed plays the Job's pod, and does nothing: this is what it does.
-    let said = well("uninstall", release.run_hook(&hooks, "uninstall"));
-    let spec = volume.spec.clone().unwrap().nfs.unwrap();
-    let expected = format!(
-        "webhook configuration {name}: not there\nvolume {}: let go; its data stays at {}:{}\n1 volumes let go, 0 left\n",
-        volume_name(&volume),
-        spec.server,
-        spec.path
-    );
-    assert_eq!(said, expected);
-
-    let free = release.scene.volumes().get(volume_name(&volume)).await.unwrap();
-    assert_eq!(finalizers(&free), ["kubernetes.io/pv-protection"]);
-    release.scene.delete("data").await;
-    release.scene.until_released(&volume).await;
-    kubectl(&["delete", "pv", volume_name(&volume), "--timeout=60s"], "");
-    let kept = std::fs::read_to_string(directory(&volume).join("file"));
-    assert_eq!(kept.unwrap(), "kept");
-}
-
-#[tokio::test]
-async fn what_was_let_go_is_left_alone_until_it_is_given_back() {
-    let mut release = Release::install().await;
-    let name = release.scene.name.clone();
-    release.serve().await;
-    let (_, free) = release.scene.bound(release.scene.claim("free")).await;
-    let (_, back) = release.scene.bound(release.scene.claim("back")).await;
-    release.helm(&[
-        "upgrade",
-        &name,
-        CHART,
-        "--reuse-values",
-        "--set",
-        "uninstall.letGo=true",
-    ]);
-    let hooks = release.hooks();
-    release.stop().await;
-    well("uninstall", release.run_hook(&hooks, "uninstall"));
-
-    // As docs/uninstall.md says it.
-    let patch = json!([
-        {"op": "add", "path": "/metadata/finalizers/-", "value": "bindery.dev/cleanup"},
-        {"op": "replace", "path": "/spec/persistentVolumeReclaimPolicy", "value": "Delete"},
-    ]);
-    kubectl(
-        &[
-            "patch",
-            "pv",
-            volume_name(&back),
-            "--type=json",
-            "-p",
-            &patch.to_string(),
-        ],
-        "",
-    );
-    release.scene.delete("free").await;
-    release.scene.delete("back").await;
-    release.helm(&["uninstall", &name, "--no-hooks", "--wait"]);
-    release.install_again();
-    release.serve().await;
-    release.scene.until_gone(&back).await;
-    assert!(!directory(&back).exists());
-    release.scene.until_released(&free).await;
-    assert!(directory(&free).is_dir());
 }
 
 #[tokio::test]
@@ -135,15 +50,120 @@ async fn it_refuses_while_a_replica_runs_and_names_it() {
 }
 
 #[tokio::test]
-async fn a_replica_that_died_is_not_waited_for_longer_than_its_lease() {
+async fn a_replica_that_died_is_waited_for_until_its_lease_is_over_and_a_dry_run_writes_nothing() {
     let mut bindery = Bindery::start(&[]).await;
     let scene = Scene::of(&bindery.provisioner).await;
     let (_, volume) = scene.bound(scene.claim("data")).await;
     bindery.kill();
+    let lease = || {
+        kubectl(
+            &["get", "lease", &bindery.name, "-n", "bindery", "-o=jsonpath={.spec}"],
+            "",
+        )
+    };
+    let before = lease();
     let would = well("a dry run", uninstall(&bindery, &["--dry-run"]));
+    assert!(
+        would.starts_with(&format!(
+            "Lease bindery/{}: held by 0, which must not run any more\n",
+            bindery.name
+        )),
+        "{would}"
+    );
     assert!(would.ends_with("1 volumes would be let go, 0 left\n"), "{would}");
     let now = scene.volumes().get(volume_name(&volume)).await.unwrap();
+    assert_eq!((finalizers(&now), lease()), (finalizers(&volume), before.clone()));
+
+    let said = well("uninstall", uninstall(&bindery, &[]));
+    assert!(
+        said.contains("held by 0; waiting whether that one still lives ...\n"),
+        "{said}"
+    );
+    assert!(said.ends_with("1 volumes let go, 0 left\n"), "{said}");
+    assert_ne!(lease(), before);
+    let holder = [
+        "get",
+        "lease",
+        &bindery.name,
+        "-n",
+        "bindery",
+        "-o=jsonpath={.spec.holderIdentity}",
+    ];
+    assert_eq!(kubectl(&holder, ""), "", "taken, and let go again");
+}
+
+#[tokio::test]
+async fn without_the_lease_nothing_is_done_unless_that_is_meant() {
+    let bindery = Bindery::start(&[]).await;
+    let scene = Scene::of(&bindery.provisioner).await;
+    let (_, volume) = scene.bound(scene.claim("data")).await;
+    let refused = uninstall(&bindery, &["--lease=other"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert_eq!(
+        String::from_utf8(refused.stderr).unwrap(),
+        "bindery uninstall: there is no Lease bindery/other, and volumes wait for Bindery: its replicas agree by another Lease. \
+         Say which with --namespace and --lease, or --without-lease if you know that none runs\n"
+    );
+    let now = scene.volumes().get(volume_name(&volume)).await.unwrap();
     assert_eq!(finalizers(&now), finalizers(&volume));
+    let would = ["--lease=other", "--without-lease", "--dry-run"];
+    let would = well("uninstall", uninstall(&bindery, &would));
+    assert!(would.ends_with("1 volumes would be let go, 0 left\n"), "{would}");
+    bindery.unregister().await;
+}
+
+/// One without a uid would bind any claim of its name; a fenced one would keep its name, and so its directory, for ever.
+#[cfg(feature = "failpoints")]
+#[tokio::test]
+async fn a_volume_that_no_claim_ever_had_goes_and_a_bindery_started_again_serves_the_next_claim_of_that_name() {
+    let mut bindery = Bindery::start(&[]).await;
+    let parameters = json!({"subDir": "${pvc.metadata.namespace}/${pvc.metadata.name}"});
+    let scene = Scene::of_with(&bindery.provisioner, json!({"parameters": parameters})).await;
+    // The claim whose review is cut off must not come.
+    let fail = r#"[{"op": "replace", "path": "/webhooks/0/failurePolicy", "value": "Fail"}]"#;
+    let configuration = [
+        "patch",
+        "mutatingwebhookconfiguration",
+        &bindery.name,
+        "--type=json",
+        "-p",
+        fail,
+    ];
+    kubectl(&configuration, "");
+    for uid in [serde_json::Value::Null, json!(bindery::names::FENCE)] {
+        bindery.kill();
+        let dry = kube::api::PostParams {
+            dry_run: true,
+            ..kube::api::PostParams::default()
+        };
+        eventually("claims are refused while nobody answers", async || {
+            let claim = crate::support::scene::from(scene.claim("data"));
+            scene.claims().create(&dry, &claim).await.err()
+        })
+        .await;
+        bindery.run_until(bindery::crash::Point::VolumeCreated).await;
+        assert!(scene.create(scene.claim("data")).await.is_err());
+        bindery.ended().await;
+        let never = scene.own_volumes().await.remove(0);
+        scene
+            .patch_volume(volume_name(&never), json!({"spec": {"claimRef": {"uid": uid}}}))
+            .await;
+
+        let said = well("uninstall", uninstall(&bindery, &["--webhook-configuration=another"]));
+        let told = format!(
+            "volume {}: deleted, for no claim ever had it; an empty directory may stay at ",
+            volume_name(&never)
+        );
+        assert!(said.contains(&told), "{said}");
+        scene.until_gone(&never).await;
+
+        bindery.run().await;
+        let (_, volume) = scene.bound(scene.claim("data")).await;
+        assert_eq!(volume_name(&volume), volume_name(&never), "by the same directory");
+        assert!(directory(&volume).is_dir());
+        scene.delete("data").await;
+        scene.until_gone(&volume).await;
+    }
     bindery.unregister().await;
 }
 
@@ -153,11 +173,15 @@ async fn a_cleanup_that_has_begun_is_left_to_bindery_or_given_up_on_demand() {
     let scene = Scene::of(&bindery.provisioner).await;
     let (_, begun) = scene.bound(scene.claim("begun")).await;
     let (_, kept) = scene.bound(scene.claim("kept")).await;
+    let (_, in_use) = scene.bound(scene.claim("in-use")).await;
     bindery.terminate();
     assert!(bindery.ended().await.success());
     scene.delete("begun").await;
     scene.until_released(&begun).await;
-    kubectl(&["delete", "pv", volume_name(&begun), "--wait=false"], "");
+    // The second one's claim is still there, so nothing has begun.
+    for deleted in [&begun, &in_use] {
+        kubectl(&["delete", "pv", volume_name(deleted), "--wait=false"], "");
+    }
 
     let first = uninstall(&bindery, &[]);
     let said = String::from_utf8(first.stdout).unwrap();
@@ -172,17 +196,19 @@ async fn a_cleanup_that_has_begun_is_left_to_bindery_or_given_up_on_demand() {
     )));
     assert!(
         said.ends_with(
-            "1 volumes let go, 1 left\nwhat is left waits for Bindery: start it again until those volumes are gone, or give their \
+            "2 volumes let go, 1 left\nwhat is left waits for Bindery: start it again until those volumes are gone, or give their \
              cleanup up with --unfinished\n"
         ),
         "{said}"
     );
-    let now = scene.volumes().get(volume_name(&kept)).await.unwrap();
-    let reclaim = now.spec.as_ref().unwrap().persistent_volume_reclaim_policy.as_deref();
-    assert_eq!(
-        (reclaim, finalizers(&now)),
-        (Some("Retain"), vec!["kubernetes.io/pv-protection".to_owned()])
-    );
+    for volume in [&kept, &in_use] {
+        let now = scene.volumes().get(volume_name(volume)).await.unwrap();
+        let reclaim = now.spec.as_ref().unwrap().persistent_volume_reclaim_policy.as_deref();
+        assert_eq!(
+            (reclaim, finalizers(&now)),
+            (Some("Retain"), vec!["kubernetes.io/pv-protection".to_owned()])
+        );
+    }
 
     let again = well("again", uninstall(&bindery, &["--unfinished"]));
     assert!(again.ends_with("1 volumes let go, 0 left\n"), "{again}");
@@ -194,7 +220,6 @@ async fn a_cleanup_that_has_begun_is_left_to_bindery_or_given_up_on_demand() {
 
 #[tokio::test]
 async fn another_installation_s_volumes_and_webhook_are_not_touched() {
-    let bed = Bed::get();
     let mut bindery = Bindery::start(&[]).await;
     let others = Scene::new().await;
     let (_, volume) = others.bound(others.claim("data")).await;
@@ -232,7 +257,6 @@ async fn another_installation_s_volumes_and_webhook_are_not_touched() {
             .map(drop)
     })
     .await;
-    assert_ne!(bed.provisioner, bindery.provisioner);
     bindery.unregister().await;
 }
 

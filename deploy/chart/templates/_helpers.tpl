@@ -1,16 +1,38 @@
+{{/* A Service wants a DNS label: a release's name may have dots in it, and begin with a digit. */}}
 {{- define "bindery.name" -}}
+{{- $release := .Release.Name | replace "." "-" -}}
+{{- $name := printf "%s-%s" ($release | trunc 45 | trimSuffix "-") .Chart.Name -}}
 {{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride -}}
-{{- else if contains .Chart.Name .Release.Name -}}
-{{- .Release.Name | trunc 53 | trimSuffix "-" -}}
-{{- else -}}
-{{- printf "%s-%s" (.Release.Name | trunc 45 | trimSuffix "-") .Chart.Name -}}
+{{- $name = .Values.fullnameOverride -}}
+{{- else if contains .Chart.Name $release -}}
+{{- $name = $release | trunc 53 | trimSuffix "-" -}}
+{{- end -}}
+{{- if not (regexMatch "^[a-z]" $name) -}}
+{{- fail (printf "a Service's name begins with a letter, and %s does not: call the release otherwise, or set fullnameOverride" $name) -}}
+{{- end -}}
+{{- $name -}}
+{{- end -}}
+
+{{/* Two releases that look after the same volumes would undo each other's work. Where the cluster is not at hand (`helm
+template`) nothing is seen. */}}
+{{- define "bindery.alone" -}}
+{{- if not .Values.instance -}}
+{{- range (lookup "storage.k8s.io/v1" "StorageClass" "" "").items -}}
+{{- $labels := .metadata.labels | default dict -}}
+{{- $annotations := .metadata.annotations | default dict -}}
+{{- $release := index $annotations "meta.helm.sh/release-name" | default (index $labels "app.kubernetes.io/instance") | default $.Release.Name -}}
+{{- $namespace := index $annotations "meta.helm.sh/release-namespace" | default $.Release.Namespace -}}
+{{- $same := and (eq $release $.Release.Name) (eq $namespace $.Release.Namespace) -}}
+{{- if and (eq .provisioner $.Values.provisionerName) (eq (index $labels "app.kubernetes.io/name" | default "") $.Chart.Name) (not $same) -}}
+{{- fail (printf "release %s in namespace %s serves provisioner %s already (StorageClass %s). Two would undo each other's work: set provisionerName to another name here, or instance to an id of this release's own" $release $namespace .provisioner .metadata.name) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 
 {{- define "bindery.selector" -}}
 app.kubernetes.io/name: {{ .Chart.Name }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{- define "bindery.labels" -}}
@@ -46,9 +68,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 metadata:
   labels:
     app.kubernetes.io/name: {{ .root.Chart.Name }}-job
-    app.kubernetes.io/instance: {{ .root.Release.Name }}
+    app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 spec:
-  serviceAccountName: {{ .account }}
+  serviceAccountName: {{ .account | quote }}
   restartPolicy: Never
   {{- with $values.imagePullSecrets }}
   imagePullSecrets: {{- toYaml . | nindent 4 }}

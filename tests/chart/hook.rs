@@ -1,0 +1,132 @@
+//! `helm uninstall` with `uninstall.letGo`: what its hook does, under the rights that it brings along.
+
+use serde_json::json;
+
+use super::installed::Release;
+use super::uninstall::finalizers;
+use super::{CHART, kubectl, well};
+use crate::support::scene::{directory, volume_name};
+
+#[tokio::test]
+async fn helm_uninstall_lets_go_of_volumes_where_that_is_asked_for() {
+    let mut release = Release::install().await;
+    let name = release.scene.name.clone();
+    release.serve().await;
+    let (_, volume) = release.scene.bound(release.scene.claim("data")).await;
+    std::fs::write(directory(&volume).join("file"), "kept").unwrap();
+    release.helm(&[
+        "upgrade",
+        &name,
+        CHART,
+        "--reuse-values",
+        "--set",
+        "uninstall.letGo=true",
+    ]);
+    let hooks = release.hooks();
+    release.stop().await;
+    let never = never_given(&volume, &format!("t-{name}-never"));
+    release.scene.volumes_create(never.clone()).await;
+    release.helm(&["uninstall", &name]);
+    // The bed plays the Job's pod, and does nothing: this is what it does.
+    let said = well("uninstall", release.run_hook(&hooks, "uninstall"));
+    let spec = volume.spec.clone().unwrap().nfs.unwrap();
+    let expected = format!(
+        "webhook configuration {name}: not there\nvolume {}: let go; its data stays at {}:{}\nvolume t-{name}-never: deleted, for no \
+         claim ever had it; an empty directory may stay at {}:{}\n2 volumes let go, 0 left\n",
+        volume_name(&volume),
+        spec.server,
+        spec.path,
+        spec.server,
+        spec.path
+    );
+    assert_eq!(said, expected);
+
+    let free = release.scene.volumes().get(volume_name(&volume)).await.unwrap();
+    assert_eq!(finalizers(&free), ["kubernetes.io/pv-protection"]);
+    release.scene.delete("data").await;
+    release.scene.until_released(&volume).await;
+    kubectl(&["delete", "pv", volume_name(&volume), "--timeout=60s"], "");
+    let kept = std::fs::read_to_string(directory(&volume).join("file"));
+    assert_eq!(kept.unwrap(), "kept");
+}
+
+/// A volume as a claim's review leaves it that was cut off: like this one, for a claim that never came.
+fn never_given(volume: &k8s_openapi::api::core::v1::PersistentVolume, name: &str) -> serde_json::Value {
+    let mut never = json!(volume);
+    let mut marks = volume.metadata.annotations.clone().unwrap();
+    marks.retain(|key, _| key != "bindery.dev/ready" && !key.starts_with("pv.kubernetes.io/bound"));
+    never["metadata"] = json!({"name": name, "annotations": marks, "finalizers": ["bindery.dev/cleanup"]});
+    let namespace = &volume.spec.as_ref().unwrap().claim_ref.as_ref().unwrap().namespace;
+    never["spec"]["claimRef"] = json!({"namespace": namespace, "name": "never"});
+    never["status"] = json!(null);
+    never
+}
+
+#[tokio::test]
+async fn a_release_that_never_served_has_no_lease_and_leaves_all_the_same() {
+    let release = Release::install().await;
+    let name = release.scene.name.clone();
+    let set = [
+        "upgrade",
+        &name,
+        CHART,
+        "--reuse-values",
+        "--set",
+        "uninstall.letGo=true",
+    ];
+    release.helm(&set);
+    let said = well("uninstall", release.run_hook(&release.hooks(), "uninstall"));
+    assert_eq!(
+        said,
+        format!(
+            "Lease {name}/{name}: not there, and no volume waits for Bindery\nwebhook configuration {name}: deleted\n0 volumes let \
+             go, 0 left\n"
+        )
+    );
+}
+
+#[tokio::test]
+async fn what_was_let_go_is_left_alone_until_it_is_given_back() {
+    let mut release = Release::install().await;
+    let name = release.scene.name.clone();
+    release.serve().await;
+    let (_, free) = release.scene.bound(release.scene.claim("free")).await;
+    let (_, back) = release.scene.bound(release.scene.claim("back")).await;
+    release.helm(&[
+        "upgrade",
+        &name,
+        CHART,
+        "--reuse-values",
+        "--set",
+        "uninstall.letGo=true",
+    ]);
+    let hooks = release.hooks();
+    release.stop().await;
+    well("uninstall", release.run_hook(&hooks, "uninstall"));
+
+    // As docs/uninstall.md says it.
+    let patch = json!([
+        {"op": "add", "path": "/metadata/finalizers/-", "value": "bindery.dev/cleanup"},
+        {"op": "replace", "path": "/spec/persistentVolumeReclaimPolicy", "value": "Delete"},
+    ]);
+    kubectl(
+        &[
+            "patch",
+            "pv",
+            volume_name(&back),
+            "--type=json",
+            "-p",
+            &patch.to_string(),
+        ],
+        "",
+    );
+    release.scene.delete("free").await;
+    release.scene.delete("back").await;
+    release.helm(&["uninstall", &name, "--no-hooks", "--wait"]);
+    release.install_again();
+    release.serve().await;
+    release.scene.until_gone(&back).await;
+    assert!(!directory(&back).exists());
+    release.scene.until_released(&free).await;
+    assert!(directory(&free).is_dir());
+}
