@@ -126,7 +126,7 @@ fn admit(request: &Request, claim: &Claim, class: &StorageClass, namespace: &Nam
         }
         Decision::Provision(new) => {
             assert_sound(claim, &new);
-            let answer = Answer::with_volume(&request.object, &new.claim.1, &new.name);
+            let answer = Answer::with_volume(&request.object, &new.claim.1, &new.name, &us(class).provisioner);
             let changed = changed(&request.object, &answer);
             assert_used_again(&changed, claim, &new, class, namespace);
             answer

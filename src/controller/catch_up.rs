@@ -99,8 +99,9 @@ pub async fn run(catch_up: Arc<CatchUp>, stop: CancellationToken) {
         .watches_shared_stream(cluster.volumes.events(), move |volume: Arc<PersistentVolume>| {
             // One that is gone may leave its directory to a claim that was refused it.
             let gone = volumes.get(&ObjectRef::from(&*volume)).is_none();
+            let name = volume.name_any();
             let theirs = if gone {
-                after_volumes.state_filter(is_waiting)
+                after_volumes.state_filter(|claim| is_waiting(claim) && names_no_other(claim, &name))
             } else {
                 Vec::new()
             };
@@ -121,6 +122,12 @@ pub(super) fn is_waiting(claim: &PersistentVolumeClaim) -> bool {
     claim.metadata.deletion_timestamp.is_none()
         && phase.is_none_or(|phase| phase == "Pending")
         && class_of(claim).is_some()
+}
+
+/// Whether a claim names this volume, or none.
+fn names_no_other(claim: &PersistentVolumeClaim, volume: &str) -> bool {
+    let named = claim.spec.as_ref().and_then(|spec| spec.volume_name.as_deref());
+    named.is_none_or(|named| named.is_empty() || named == volume)
 }
 
 pub(super) fn class_of(claim: &PersistentVolumeClaim) -> Option<&String> {

@@ -1,8 +1,11 @@
 //! Events: what a person would want to know about a volume or a claim, told on the object.
 //!
-//! An Event is a courtesy: that it could not be written is logged, and nothing depends on it. Repetitions within some
-//! minutes are counted in the first Event, whose words stay.
+//! An Event is a courtesy: that it could not be written is logged, and nothing depends on it. A warning is told once a minute at
+//! most; repetitions within some minutes are counted in the first Event, whose words stay.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::{StreamExt, stream};
@@ -10,7 +13,7 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Client, Resource};
 use tokio::sync::mpsc;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::tasks::Tasks;
@@ -22,7 +25,16 @@ use crate::volume::Volume;
 #[derive(Clone)]
 pub struct Events {
     queue: mpsc::Sender<(Event, ObjectReference)>,
+    told: Arc<Mutex<HashMap<Told, Instant>>>,
 }
+
+/// About which object, for which reason, and what of it.
+type Told = (String, String, String);
+
+/// The same warning is not told again before: what is looked at often for another's sake would be told as often.
+const AGAIN: Duration = Duration::from_mins(1);
+/// So many warnings are remembered.
+const REMEMBERED: usize = 10_000;
 
 /// So many wait to be written; of more there is only the log.
 const WAITING: usize = 2_000;
@@ -41,7 +53,10 @@ impl Events {
         let (queue, waiting) = mpsc::channel(WAITING);
         // It ends when nobody is left who could tell anything.
         tasks.spawn(write(Recorder::new(client, reporter), waiting));
-        Self { queue }
+        Self {
+            queue,
+            told: Arc::default(),
+        }
     }
 
     /// Something happened as it should.
@@ -82,6 +97,9 @@ impl Events {
             note.truncate(note.floor_char_boundary(LONGEST - 3));
             note.push_str("...");
         }
+        if matches!(type_, EventType::Warning) && !self.is_news(about.uid.clone().unwrap_or_default(), reason, action) {
+            return;
+        }
         match type_ {
             EventType::Normal => tracing::info!(reason, "{note}"),
             EventType::Warning => tracing::warn!(reason, "{note}"),
@@ -98,6 +116,24 @@ impl Events {
                 reason,
                 "too many Events wait to be written: this one is told by the log alone"
             );
+        }
+    }
+}
+
+impl Events {
+    fn is_news(&self, object: String, reason: &str, what: &str) -> bool {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        if told.len() >= REMEMBERED {
+            told.retain(|_, at| now.duration_since(*at) < AGAIN);
+        }
+        let last = told.entry((object, reason.to_owned(), what.to_owned()));
+        match last {
+            Entry::Occupied(last) if now.duration_since(*last.get()) < AGAIN => false,
+            last => {
+                last.insert_entry(now);
+                true
+            }
         }
     }
 }
