@@ -84,14 +84,14 @@ pub async fn give(volumes: &Api<PersistentVolume>, name: &str, attempt: &str, cl
     patch(volumes, name, operations).await
 }
 
-/// Merges fields into a volume in the very state that was judged.
-pub async fn merge(volumes: &Api<PersistentVolume>, volume: &Volume, mut fields: Value) -> kube::Result<()> {
+/// Merges fields into a volume in the very state that was judged. Returns the version that it then has.
+pub async fn merge(volumes: &Api<PersistentVolume>, volume: &Volume, mut fields: Value) -> kube::Result<String> {
     fields["metadata"]["uid"] = json!(volume.uid);
     fields["metadata"]["resourceVersion"] = json!(volume.version);
     volumes
         .patch(&volume.name, &PatchParams::default(), &Patch::Merge(fields))
         .await
-        .map(drop)
+        .map(|merged| merged.metadata.resource_version.unwrap_or_default())
 }
 
 /// Takes back a volume that catch-up has begun, if it is still this call's: nobody has it, it is fenced from the start.

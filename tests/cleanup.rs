@@ -155,6 +155,7 @@ async fn marks_that_name_another_directory_are_not_acted_on_and_told() {
     );
     assert!(directory(&volume).join("precious").exists());
     assert!(directory(&other).join("precious").exists());
+    scene.event_again(volume_name(&volume), "CleanupFailed").await;
 
     // Corrected, it goes its way.
     let back = json!({"metadata": {"annotations": {"bindery.dev/sub-dir": mark(&volume, "sub-dir")}}});

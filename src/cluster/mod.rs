@@ -4,24 +4,29 @@
 //! after it must not pass unserved for that. What the watch has may be a moment old: that is enough for policy, which
 //! could as well have been changed a moment later. Volumes and claims are looked up live.
 
-mod cut;
+pub mod kept;
 mod watched;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{NFSVolumeSource, Namespace, PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::core::v1::{Namespace, PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::ListParams;
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Client, ResourceExt};
 
+use self::kept::{KeptClaim, KeptVolume};
 pub use self::watched::Watched;
-use crate::names::{self, is_object_name, mark};
+use crate::names::{self, is_object_name};
 use crate::policy::claim::Claim;
 use crate::policy::decide;
-use crate::policy::directory::{Directory, Share, overlap};
+use crate::policy::directory::{Directory, Share};
 use crate::volume::{Volume, area};
+
+/// How long the watch may take to tell of what was just written.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A handle on the cluster; clones share what is watched.
 #[derive(Clone)]
@@ -33,18 +38,18 @@ pub struct Cluster {
     /// All namespaces.
     pub namespaces: Watched<PartialObjectMeta<Namespace>>,
     /// All volumes.
-    pub volumes: Watched<PersistentVolume>,
+    pub volumes: Watched<KeptVolume>,
     /// All claims.
-    pub claims: Watched<PersistentVolumeClaim>,
+    pub claims: Watched<KeptClaim>,
 }
 
 impl Cluster {
     /// Prepares the watches; the future that comes with them keeps them up and never ends.
     pub fn new(client: Client) -> (Self, impl Future<Output = ()> + Send) {
-        let (classes, classes_watch) = Watched::new("StorageClasses", Api::all(client.clone()), cut::class);
-        let (namespaces, namespaces_watch) = Watched::new("Namespaces", Api::all(client.clone()), cut::namespace);
-        let (volumes, volumes_watch) = Watched::new("PersistentVolumes", Api::all(client.clone()), cut::volume);
-        let (claims, claims_watch) = Watched::new("PersistentVolumeClaims", Api::all(client.clone()), cut::claim);
+        let (classes, classes_watch) = Watched::new("StorageClasses", Api::all(client.clone()));
+        let (namespaces, namespaces_watch) = Watched::new("Namespaces", Api::all(client.clone()));
+        let (volumes, volumes_watch) = Watched::new("PersistentVolumes", Api::all(client.clone()));
+        let (claims, claims_watch) = Watched::new("PersistentVolumeClaims", Api::all(client.clone()));
         let watches = async {
             tokio::join!(classes_watch, namespaces_watch, volumes_watch, claims_watch);
         };
@@ -94,35 +99,41 @@ impl Cluster {
         Ok(namespace.map(told).unwrap_or_default())
     }
 
-    /// All volumes whose directories may overlap with this one, whatever has become of them: those of its area, live, and
-    /// of other shares of its server, such as an export inside an export, or made by another program, those that the
-    /// watch has.
-    pub async fn neighbours(&self, share: &Share, directory: &Directory) -> kube::Result<Vec<Volume>> {
-        let volumes: Api<PersistentVolume> = Api::all(self.client.clone());
-        let area = area(share, directory);
+    /// All other volumes whose directories may overlap with this one, whatever has become of them.
+    ///
+    /// The watch tells of volumes in the order in which they were written. So once it has what the caller has written
+    /// (`written`, the volume called `name` in this version), it has all that was written before; and of two callers who
+    /// write first and look then, at least one sees the other, whichever replica they are on.
+    pub async fn neighbours(
+        &self,
+        share: &Share,
+        directory: &Directory,
+        name: &str,
+        written: Option<&str>,
+    ) -> kube::Result<Vec<Volume>> {
         let path = share.join(directory);
-        let same_area = ListParams::default().labels(&format!("{}={area}", names::AREA));
-        let live = volumes.list(&same_area).await?;
-        let elsewhere = |volume: &PersistentVolume| {
-            let nfs = volume.spec.as_ref().and_then(|spec| spec.nfs.as_ref());
-            let overlaps = |nfs: &&NFSVolumeSource| overlap(&nfs.path, &path);
-            nfs.filter(overlaps)
-                .is_some_and(|nfs| match volume.labels().get(names::AREA) {
-                    Some(other) => *other != area && share.is_on(&nfs.server),
-                    // Say one of nfs-subdir-external-provisioner that is not taken over yet. One that is the share itself
-                    // would be above all others: it never was a directory of its own.
-                    None => {
-                        volume.annotations().contains_key(mark::PROVISIONED_BY)
-                            && share.below(&nfs.server, &nfs.path).is_some()
-                    }
-                })
+        let mut neighbours = match written {
+            Some(version) if !self.volumes.reaches(&ObjectRef::new(name), version, PATIENCE).await => {
+                self.area(share, directory).await?
+            }
+            _ => Vec::new(),
         };
-        let mut neighbours: Vec<Volume> = live.iter().map(Volume::read).collect();
-        for volume in self.volumes.store().state().iter().filter(|volume| elsewhere(volume)) {
+        let there = self
+            .volumes
+            .store()
+            .state_filter(|volume| volume.is_in_tree_of(share, &path));
+        for volume in there.into_iter().filter(|volume| volume.name_any() != name) {
             // What the watch has may be gone.
             neighbours.extend(self.volume(&volume.name_any()).await?);
         }
         Ok(neighbours)
+    }
+
+    /// The volumes of an area, live: for while the watch is broken, or slow.
+    async fn area(&self, share: &Share, directory: &Directory) -> kube::Result<Vec<Volume>> {
+        let volumes: Api<PersistentVolume> = Api::all(self.client.clone());
+        let same_area = ListParams::default().labels(&format!("{}={}", names::AREA, area(share, directory)));
+        Ok(volumes.list(&same_area).await?.iter().map(Volume::read).collect())
     }
 
     /// The volume of that name, live: it was made a moment ago, and the controller manager is writing to it.

@@ -1,10 +1,11 @@
 //! One kind of object, watched once for everybody: a store of what is there, and a word to the loops at each change.
 //!
-//! What is stored is cut down to what is used. The loops run only while this replica leads, so they listen when they
+//! The loops run only while this replica leads, so they listen when they
 //! begin: they hear of everything that is there, and then of every change.
 
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures::channel::mpsc::{UnboundedSender, unbounded};
 use futures::{Stream, StreamExt, stream};
@@ -13,28 +14,37 @@ use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
+use tokio::sync::Notify;
+use tokio::time::timeout;
 
 /// A watch. Clones are handles on the same one.
 #[derive(Clone)]
 pub struct Watched<K: Resource<DynamicType = ()> + 'static> {
     store: Store<K>,
     listeners: Arc<Mutex<Vec<UnboundedSender<Arc<K>>>>>,
+    changed: Arc<Notify>,
 }
 
 impl<K> Watched<K>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
-    /// Prepares a watch; the future that comes with it keeps it up and never ends. `cut` drops what nobody uses.
-    pub fn new(what: &'static str, objects: Api<K>, cut: fn(&mut K)) -> (Self, impl Future<Output = ()> + Send) {
+    /// Prepares a watch; the future that comes with it keeps it up and never ends.
+    pub fn new(what: &'static str, objects: Api<K>) -> (Self, impl Future<Output = ()> + Send) {
+        let events = watcher(objects, watcher::Config::default()).default_backoff();
+        Self::over(what, events.modify(|object| object.meta_mut().managed_fields = None))
+    }
+
+    fn over(
+        what: &'static str,
+        events: impl Stream<Item = watcher::Result<Event<K>>> + Send,
+    ) -> (Self, impl Future<Output = ()> + Send) {
         let (store, writer) = reflector::store();
         let watched = Self {
             store,
             listeners: Arc::default(),
+            changed: Arc::default(),
         };
-        let events = watcher(objects, watcher::Config::default())
-            .default_backoff()
-            .modify(cut);
         let keeps = watched.clone();
         let keep_up = async move {
             let mut events = std::pin::pin!(events.reflect(writer));
@@ -57,6 +67,7 @@ where
                     }
                     Err(error) => tracing::warn!(%error, "the watch of {what} broke; it is taken up again"),
                 }
+                keeps.changed.notify_waiters();
             }
         };
         (watched, keep_up)
@@ -76,6 +87,22 @@ where
     /// One of them.
     pub fn get(&self, name: &ObjectRef<K>) -> Option<Arc<K>> {
         self.store.get(name)
+    }
+
+    /// Waits until the watch has an object in this version or a later one, with everything that was written before; `false`
+    /// if it does not have it in time.
+    pub async fn reaches(&self, name: &ObjectRef<K>, version: &str, patience: Duration) -> bool {
+        let reached = async {
+            loop {
+                let changed = self.changed.notified();
+                let has = self.get(name).and_then(|object| object.meta().resource_version.clone());
+                if has.is_some_and(|has| is_at_least(&has, version)) {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        timeout(patience, reached).await.is_ok()
     }
 
     /// Everything that is there, and then every object that is created, changed or deleted.
@@ -98,5 +125,48 @@ where
     fn listeners(&self) -> std::sync::MutexGuard<'_, Vec<UnboundedSender<Arc<K>>>> {
         // A list of senders has no half-changed state that a panic elsewhere could have left.
         self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Versions of objects of one kind are numbers that grow (KEP-5504); of API servers that do not keep to that, only the same
+/// is known.
+fn is_at_least(has: &str, version: &str) -> bool {
+    has == version || matches!((has.parse::<u128>(), version.parse::<u128>()), (Ok(has), Ok(version)) if has >= version)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::channel::mpsc;
+    use k8s_openapi::api::core::v1::Namespace;
+    use serde_json::json;
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_hours(1);
+
+    fn object(version: &str) -> Namespace {
+        let object = json!({"metadata": {"name": "team-a", "resourceVersion": version}});
+        serde_json::from_value(object).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_just_written_is_waited_for_until_the_watch_has_it_or_a_later_state() {
+        let (sender, events) = mpsc::unbounded();
+        let (watched, keep_up) = Watched::over("Namespaces", events);
+        let keep_up = tokio::spawn(keep_up);
+        let name = ObjectRef::new("team-a");
+        assert!(!watched.reaches(&name, "9", LONG).await, "it never comes");
+        let waits = tokio::spawn({
+            let (watched, name) = (watched.clone(), name.clone());
+            async move { watched.reaches(&name, "9", LONG).await }
+        });
+        for version in ["8", "10"] {
+            tokio::task::yield_now().await;
+            assert!(!waits.is_finished(), "it has an earlier state only");
+            sender.unbounded_send(Ok(Event::Apply(object(version)))).unwrap();
+        }
+        assert!(waits.await.unwrap());
+        assert!(!watched.reaches(&name, "11", LONG).await);
+        keep_up.abort();
     }
 }

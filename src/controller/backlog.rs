@@ -5,37 +5,36 @@
 use std::sync::Arc;
 
 use futures::{Stream, StreamExt, stream};
-use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 
 use super::Volumes;
-use super::catch_up::{CatchUp, class_of, is_waiting, key};
-use crate::volume::Volume;
+use super::catch_up::{CatchUp, is_waiting, key};
+use crate::cluster::kept::{KeptClaim, KeptVolume};
 
 /// Volumes to be bound, or to be cleaned up.
-pub(super) fn volumes(volumes: &Arc<Volumes>) -> impl Stream<Item = ObjectRef<PersistentVolume>> + Send + use<> {
+pub(super) fn volumes(volumes: &Arc<Volumes>) -> impl Stream<Item = ObjectRef<KeptVolume>> + Send + use<> {
     let volumes = Arc::clone(volumes);
     volumes.outages.back().flat_map(move |back| {
         let theirs = volumes.cluster.volumes.store().state_filter(|volume| {
-            volumes.pauses.has(&volume.name_any())
-                && Volume::read(volume)
-                    .record
-                    .is_ok_and(|record| back.may_be(record.share.server()))
+            let record = volume.read().record.as_ref();
+            volumes.pauses.has(&volume.name_any()) && record.is_ok_and(|record| back.may_be(record.share.server()))
         });
         stream::iter(theirs.into_iter().map(|volume| ObjectRef::from(&*volume)))
     })
 }
 
 /// Claims without a volume.
-pub(super) fn claims(catch_up: &Arc<CatchUp>) -> impl Stream<Item = ObjectRef<PersistentVolumeClaim>> + Send + use<> {
+pub(super) fn claims(catch_up: &Arc<CatchUp>) -> impl Stream<Item = ObjectRef<KeptClaim>> + Send + use<> {
     let catch_up = Arc::clone(catch_up);
     catch_up.outages.back().flat_map(move |back| {
         let theirs = catch_up.provisioner.cluster.claims.store().state_filter(|claim| {
             let failed = key(&claim.namespace().unwrap_or_default(), &claim.name_any());
             is_waiting(claim)
                 && catch_up.pauses.has(&failed)
-                && class_of(claim)
+                && claim
+                    .class
+                    .as_deref()
                     .and_then(|class| catch_up.server_of(class))
                     .is_some_and(|server| back.may_be(&server))
         });

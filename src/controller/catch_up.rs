@@ -7,11 +7,12 @@
 //! directory is there the volume names the claim, and the controller manager binds the two. A refusal becomes an Event,
 //! and is looked at again when something that has a say changes.
 
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
-use k8s_openapi::api::core::v1::{Namespace, PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::ResourceExt;
 use kube::core::PartialObjectMeta;
@@ -25,6 +26,7 @@ use super::backlog;
 use super::failure::{self, Pauses, fault};
 use super::gate::Gates;
 use super::lease::Term;
+use crate::cluster::kept::{KeptClaim, KeptVolume};
 use crate::names::reason;
 use crate::ops::events::Events;
 use crate::policy::claim::{Claim, Name};
@@ -32,7 +34,7 @@ use crate::policy::class::{Class, Defaults};
 use crate::policy::decide::{Decision, Facts, Verdict, decide};
 use crate::provision::{self, Provisioner};
 use crate::storage::guard::Outages;
-use crate::volume::{NewVolume, Volume, is_for};
+use crate::volume::{NewVolume, Volume};
 
 /// Time for one claim. Nobody waits for it at a terminal.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -81,10 +83,12 @@ pub async fn run(catch_up: Arc<CatchUp>, stop: CancellationToken) {
     let claims = cluster.claims.store().clone();
     let after_volumes = cluster.claims.store().clone();
     let volumes = cluster.volumes.store().clone();
-    Controller::for_shared_stream(cluster.claims.events(), claims)
+    let waiting = cluster.claims.events().filter(|claim| ready(is_waiting(claim)));
+    Controller::for_shared_stream(waiting, claims)
         .watches_shared_stream(cluster.classes.events(), move |class: Arc<StorageClass>| {
             let name = class.name_any();
-            let theirs = of_class.state_filter(move |claim| is_waiting(claim) && class_of(claim) == Some(&name));
+            let theirs =
+                of_class.state_filter(move |claim| is_waiting(claim) && claim.class.as_deref() == Some(&*name));
             theirs.into_iter().map(|claim| ObjectRef::from(&*claim))
         })
         .watches_shared_stream(
@@ -96,7 +100,7 @@ pub async fn run(catch_up: Arc<CatchUp>, stop: CancellationToken) {
                 theirs.into_iter().map(|claim| ObjectRef::from(&*claim))
             },
         )
-        .watches_shared_stream(cluster.volumes.events(), move |volume: Arc<PersistentVolume>| {
+        .watches_shared_stream(cluster.volumes.events(), move |volume: Arc<KeptVolume>| {
             // One that is gone may leave its directory to a claim that was refused it.
             let gone = volumes.get(&ObjectRef::from(&*volume)).is_none();
             let name = volume.name_any();
@@ -117,40 +121,30 @@ pub async fn run(catch_up: Arc<CatchUp>, stop: CancellationToken) {
 }
 
 /// Whether a claim may be one of those, as far as the watch knows.
-pub(super) fn is_waiting(claim: &PersistentVolumeClaim) -> bool {
-    let phase = claim.status.as_ref().and_then(|status| status.phase.as_deref());
-    claim.metadata.deletion_timestamp.is_none()
-        && phase.is_none_or(|phase| phase == "Pending")
-        && class_of(claim).is_some()
+pub(super) fn is_waiting(claim: &KeptClaim) -> bool {
+    claim.is_pending() && claim.class.is_some()
 }
 
 /// Whether a claim names this volume, or none.
-fn names_no_other(claim: &PersistentVolumeClaim, volume: &str) -> bool {
-    let named = claim.spec.as_ref().and_then(|spec| spec.volume_name.as_deref());
-    named.is_none_or(|named| named.is_empty() || named == volume)
+fn names_no_other(claim: &KeptClaim, volume: &str) -> bool {
+    claim.volume_name.as_deref().is_none_or(|named| named == volume)
 }
 
-pub(super) fn class_of(claim: &PersistentVolumeClaim) -> Option<&String> {
-    let beta = claim.annotations().get(crate::names::annotation::BETA_CLASS);
-    beta.or(claim.spec.as_ref()?.storage_class_name.as_ref())
-        .filter(|name| !name.is_empty())
-}
-
-async fn turn(stored: Arc<PersistentVolumeClaim>, catch_up: Arc<CatchUp>) -> Result<Action, Failure> {
+async fn turn(stored: Arc<KeptClaim>, catch_up: Arc<CatchUp>) -> Result<Action, Failure> {
     if !is_waiting(&stored) {
         return Ok(Action::await_change());
     }
     let (namespace, name) = (stored.namespace().unwrap_or_default(), stored.name_any());
     let span = tracing::info_span!("catch-up", claim = format!("{namespace}/{name}"));
-    let stored = Claim::read(&stored, &namespace);
+    let stored = stored.outline();
     let next = Box::pin(catch_up.look_at(&stored, &name).instrument(span)).await?;
     catch_up.pauses.end(&key(&stored.namespace, &name));
     Ok(next)
 }
 
-fn failed(claim: Arc<PersistentVolumeClaim>, failure: &Failure, catch_up: Arc<CatchUp>) -> Action {
+fn failed(claim: Arc<KeptClaim>, failure: &Failure, catch_up: Arc<CatchUp>) -> Action {
     let name = claim.name_any();
-    let claim = Claim::read(&claim, &claim.namespace().unwrap_or_default());
+    let claim = claim.outline();
     let (_, pause) = catch_up.pauses.next(&key(&claim.namespace, &name));
     // Counted before it is looked at: whoever is told that a server is down hears when it is back.
     let server = claim.class.as_ref().and_then(|class| catch_up.server_of(class));
@@ -193,7 +187,7 @@ impl CatchUp {
         // Every claim that the webhook has served looks so for a moment.
         if let Some(volume) = &stored.volume_name
             && let Some(volume) = cluster.volumes.get(&ObjectRef::new(volume))
-            && !Volume::read(&volume).awaits(&stored.namespace, name)
+            && !volume.read().awaits(&stored.namespace, name)
         {
             return done;
         }
@@ -240,10 +234,8 @@ impl CatchUp {
         let us = &self.provisioner.us;
         let store = self.provisioner.cluster.volumes.store();
         let earlier = store.find(|volume| {
-            is_for(volume, &claim.namespace, name) && {
-                let volume = Volume::read(volume);
-                volume.maker.as_ref() == Some(&**us) && volume.awaits(&claim.namespace, name)
-            }
+            let volume = volume.read();
+            volume.maker.as_ref() == Some(&**us) && volume.awaits(&claim.namespace, name)
         });
         // What the watch has may be a moment old.
         let earlier = match earlier {

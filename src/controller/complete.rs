@@ -5,8 +5,9 @@
 //! manager's queue has both halves of every claim in it; done here, the second costs it nothing, and a burst is through in
 //! half the time. Who is first does not matter: the other finds nothing left to write.
 
-use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::Api;
+use kube::ResourceExt;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
@@ -23,12 +24,8 @@ use crate::volume::{Phase, Volume};
 
 impl Volumes {
     /// Completes the claim of a volume that is ready, when the controller manager has had its say.
-    pub(super) async fn complete(&self, object: &PersistentVolume, volume: &Volume) -> Result<Action, Failure> {
-        if self.binder != BinderMode::Complete || !volume.ready || volume.maker.as_ref() != Some(&*self.us) {
-            return Ok(Action::await_change());
-        }
-        let Some(claim) = self.pending(volume) else {
-            self.grace.end(volume);
+    pub(super) async fn complete(&self, volume: &Volume) -> Result<Action, Failure> {
+        let Some(claim) = self.completes(volume) else {
             return Ok(Action::await_change());
         };
         if volume.phase != Phase::Bound {
@@ -36,18 +33,17 @@ impl Volumes {
         }
         self.silence.broken();
         let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.cluster.client.clone(), &claim.namespace);
-        let (parameters, spec) = (PatchParams::default(), object.spec.as_ref());
         let this = json!({"uid": claim.uid, "annotations": {mark::BIND_COMPLETED: "yes"}});
         let whole = json!({
             "metadata": this,
             "status": {
                 "phase": "Bound",
-                "accessModes": spec.and_then(|spec| spec.access_modes.as_ref()),
-                "capacity": spec.and_then(|spec| spec.capacity.as_ref()),
+                "accessModes": volume.access_modes,
+                "capacity": volume.capacity.as_ref().map(|size| json!({"storage": size.written})),
             },
         });
         let written = claims
-            .patch_status(&claim.name, &parameters, &Patch::<Value>::Merge(whole))
+            .patch_status(&claim.name, &PatchParams::default(), &Patch::<Value>::Merge(whole))
             .await;
         crash::point(Point::ClaimCompleted);
         if is_over(written)? {
@@ -57,20 +53,18 @@ impl Volumes {
         Ok(Action::await_change())
     }
 
-    /// The claim of a volume, if it names the volume and waits for it, as far as the watch knows.
-    fn pending(&self, volume: &Volume) -> Option<Pending> {
+    /// The claim that is to be completed, if this volume is ready for it and it waits, as far as the watch knows.
+    pub(super) fn completes(&self, volume: &Volume) -> Option<Pending> {
+        if self.binder != BinderMode::Complete || !volume.ready || volume.maker.as_ref() != Some(&*self.us) {
+            return None;
+        }
         let meant = volume.claim.as_ref()?;
         let uid = meant.uid.as_ref()?;
-        let claim = self
-            .cluster
-            .claims
-            .get(&ObjectRef::new(&meant.name).within(&meant.namespace))?;
-        let phase = claim.status.as_ref().and_then(|status| status.phase.as_deref());
-        let names = claim.spec.as_ref().and_then(|spec| spec.volume_name.as_ref());
-        let waits = claim.metadata.uid.as_ref() == Some(uid)
-            && claim.metadata.deletion_timestamp.is_none()
-            && names == Some(&volume.name)
-            && phase.is_none_or(|phase| phase == "Pending");
+        let claim = ObjectRef::new(&meant.name).within(&meant.namespace);
+        let claim = self.cluster.claims.get(&claim)?;
+        let waits = claim.uid().as_ref() == Some(uid)
+            && claim.is_pending()
+            && claim.volume_name.as_deref() == Some(&*volume.name);
         waits.then(|| Pending {
             namespace: meant.namespace.clone(),
             name: meant.name.clone(),
@@ -94,7 +88,8 @@ impl Volumes {
     }
 }
 
-struct Pending {
+/// A claim whose volume is ready.
+pub(super) struct Pending {
     namespace: String,
     name: String,
     uid: String,

@@ -3,20 +3,18 @@
 //! The one that it names. As long as it names none, those that name it: a volume that was fenced is `Released` to the
 //! controller manager, which says nothing more of it when the claim goes before the two are bound.
 
-use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use kube::ResourceExt;
 use kube::runtime::reflector::{ObjectRef, Store};
 
-use crate::volume::is_for;
+use crate::cluster::kept::{KeptClaim, KeptVolume};
 
 /// The volumes that are due when this claim has changed or is gone.
-pub fn concerned(claim: &PersistentVolumeClaim, volumes: &Store<PersistentVolume>) -> Vec<ObjectRef<PersistentVolume>> {
-    let named = claim.spec.as_ref().and_then(|spec| spec.volume_name.as_deref());
-    if let Some(name) = named.filter(|name| !name.is_empty()) {
+pub fn concerned(claim: &KeptClaim, volumes: &Store<KeptVolume>) -> Vec<ObjectRef<KeptVolume>> {
+    if let Some(name) = &claim.volume_name {
         return vec![ObjectRef::new(name)];
     }
     let (namespace, name) = (claim.namespace().unwrap_or_default(), claim.name_any());
-    let volumes = volumes.state_filter(|volume| is_for(volume, &namespace, &name));
+    let volumes = volumes.state_filter(|volume| volume.read().is_for(&namespace, &name));
     volumes.iter().map(|volume| ObjectRef::from(&**volume)).collect()
 }
 

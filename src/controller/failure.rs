@@ -1,10 +1,9 @@
 //! What went wrong in a turn, who is told, and when it is tried again.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::PersistentVolume;
 use kube::runtime::controller::Action;
 
 use super::Volumes;
@@ -86,8 +85,7 @@ impl Pauses {
 
 impl Volumes {
     /// Tells whoever can act, and says when the volume is due again.
-    pub(super) fn failed(&self, volume: &Arc<PersistentVolume>, failure: &Failure) -> Action {
-        let volume = Volume::read(volume);
+    pub(super) fn failed(&self, volume: &Volume, failure: &Failure) -> Action {
         let (times, mut pause) = self.pauses.next(&volume.name);
         // Counted before it is looked at: whoever is told that a server is down hears when it is back.
         if let (Failure::Storage(_), Ok(record)) = (failure, &volume.record)
@@ -98,7 +96,7 @@ impl Volumes {
         let told = match failure {
             // Should the term go on after all, nothing is forgotten.
             Failure::Stopping => return Action::requeue(FIRST_PAUSE),
-            Failure::NotTakenOver(why) => return self.not_taken_over(&volume, why),
+            Failure::NotTakenOver(why) => return self.not_taken_over(volume, why),
             Failure::Neighbour(_) if times < PERSISTENT => return Action::requeue(pause),
             // Somebody was faster; the volume's own event brings the new state. Unless it is always so.
             Failure::Api(error) if times < PERSISTENT && (fence::is_outdated(error) || fence::is_gone(error)) => {
@@ -116,7 +114,7 @@ impl Volumes {
         };
         self.metrics.step("failed");
         if let Some(cause) = told {
-            self.tell(&volume, cause, failure.to_string());
+            self.tell(volume, cause, failure.to_string());
         }
         Action::requeue(pause)
     }

@@ -26,14 +26,15 @@ mod retention;
 mod silence;
 mod takeover;
 
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
-use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
-use kube::Api;
+use k8s_openapi::api::core::v1::PersistentVolume;
 use kube::runtime::controller::{self, Action, Controller};
 use kube::runtime::reflector::ObjectRef;
+use kube::{Api, Resource};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -48,6 +49,7 @@ use self::lease::Term;
 pub use self::silence::Silence;
 use crate::cli::BinderMode;
 use crate::cluster::Cluster;
+use crate::cluster::kept::{KeptClaim, KeptVolume};
 use crate::crash::{self, Point};
 use crate::fence;
 use crate::ops::events::Events;
@@ -185,11 +187,18 @@ impl Loops {
 
 async fn look_after(volumes: Arc<Volumes>, stop: CancellationToken) {
     let cluster = volumes.cluster.clone();
-    let (watched, claims) = (cluster.volumes.events(), cluster.claims.events());
-    let (back, known) = (backlog::volumes(&volumes), cluster.volumes.store().clone());
-    Controller::for_shared_stream(watched, cluster.volumes.store().clone())
-        .watches_shared_stream(claims, move |claim: Arc<PersistentVolumeClaim>| {
-            concerned(&claim, &known)
+    let (of_volumes, of_claims) = (Arc::clone(&volumes), Arc::clone(&volumes));
+    let due = cluster
+        .volumes
+        .events()
+        .filter(move |volume| ready(of_volumes.is_due(volume)));
+    let back = backlog::volumes(&volumes);
+    Controller::for_shared_stream(due, cluster.volumes.store().clone())
+        .watches_shared_stream(cluster.claims.events(), move |claim: Arc<KeptClaim>| {
+            let store = of_claims.cluster.volumes.store();
+            let mut concerned = concerned(&claim, store);
+            concerned.retain(|volume| store.get(volume).is_some_and(|volume| of_claims.is_due(&volume)));
+            concerned
         })
         .reconcile_on(back)
         // The gates limit what runs at once.
@@ -197,16 +206,15 @@ async fn look_after(volumes: Arc<Volumes>, stop: CancellationToken) {
         .graceful_shutdown_on(stop.cancelled_owned())
         .run(
             turn,
-            |volume, failure, volumes| volumes.failed(&volume, failure),
+            |volume: Arc<KeptVolume>, failure, volumes: Arc<Volumes>| volumes.failed(volume.read(), failure),
             volumes,
         )
-        // A failure was told by `failed`. An object is not found when a claim comes before its volume; the volume's own
-        // event follows.
+        // A failure was told by `failed`.
         .for_each(async |_| ())
         .await;
 }
 
-async fn turn(volume: Arc<PersistentVolume>, volumes: Arc<Volumes>) -> Result<Action, Failure> {
+async fn turn(volume: Arc<KeptVolume>, volumes: Arc<Volumes>) -> Result<Action, Failure> {
     // Thousands may wait here, so what comes after is on the heap, and made when it begins.
     let _pass = volumes.enter(&volume).await?;
     let Some(volume) = volumes.cluster.volumes.get(&ObjectRef::from(&*volume)) else {
@@ -216,18 +224,18 @@ async fn turn(volume: Arc<PersistentVolume>, volumes: Arc<Volumes>) -> Result<Ac
     Box::pin(take_turn(volume, Arc::clone(&volumes))).await
 }
 
-async fn take_turn(volume: Arc<PersistentVolume>, volumes: Arc<Volumes>) -> Result<Action, Failure> {
-    let (object, volume) = (&volume, Volume::read(&volume));
+async fn take_turn(kept: Arc<KeptVolume>, volumes: Arc<Volumes>) -> Result<Action, Failure> {
+    let volume = kept.read();
     let claim = volume
         .claim
         .as_ref()
         .map(|claim| format!("{}/{}", claim.namespace, claim.name));
     let span = tracing::info_span!("turn", volume = volume.name, claim);
     let step = async {
-        if volumes.take_over(object).await? {
+        if volumes.take_over(&kept).await? {
             return Ok(Action::await_change());
         }
-        volumes.step(object, &volume).await
+        volumes.step(volume).await
     };
     let next = step.instrument(span).await?;
     volumes.pauses.end(&volume.name);
@@ -235,19 +243,32 @@ async fn take_turn(volume: Arc<PersistentVolume>, volumes: Arc<Volumes>) -> Resu
 }
 
 impl Volumes {
+    /// Whether there is anything to do for a volume, as far as the watch knows: of ten thousand that are settled, nobody
+    /// takes a turn.
+    fn is_due(&self, kept: &KeptVolume) -> bool {
+        let volume = kept.read();
+        let is_settled = plan(volume, Holder::Unknown, &self.us) == Plan::Leave
+            && self.completes(volume).is_none()
+            && !self.may_take_over(kept);
+        if is_settled {
+            self.grace.end(volume);
+        }
+        !is_settled
+    }
+
     /// Waits for the volume's turn among those of its server.
-    async fn enter(&self, volume: &PersistentVolume) -> Result<Pass, Failure> {
-        let nfs = volume.spec.as_ref().and_then(|spec| spec.nfs.as_ref());
-        let server = nfs.map_or("", |nfs| &nfs.server);
-        let (gates, since) = match &volume.metadata.deletion_timestamp {
+    async fn enter(&self, volume: &KeptVolume) -> Result<Pass, Failure> {
+        let server = volume.server().unwrap_or_default();
+        let meta = volume.meta();
+        let (gates, since) = match &meta.deletion_timestamp {
             Some(deleted) => (&self.gates_out, Some(deleted)),
-            None => (&self.gates, volume.metadata.creation_timestamp.as_ref()),
+            None => (&self.gates, meta.creation_timestamp.as_ref()),
         };
         let turn = gates.enter(server, since.map(|since| since.0));
         self.term.stop.run_until_cancelled(turn).await.ok_or(Failure::Stopping)
     }
 
-    async fn step(&self, object: &PersistentVolume, volume: &Volume) -> Result<Action, Failure> {
+    async fn step(&self, volume: &Volume) -> Result<Action, Failure> {
         let next = self.plan(volume).await?;
         self.may_act()?;
         match next {
@@ -266,7 +287,7 @@ impl Volumes {
                 return Ok(Action::requeue(left.unwrap_or(self.orphan_grace)));
             }
             (Plan::Dispose(_), _) => self.dispose_live(&volume.name).await?,
-            (Plan::Leave, _) => return self.complete(object, volume).await,
+            (Plan::Leave, _) => return self.complete(volume).await,
             (Plan::LookAtClaim | Plan::Bind { .. } | Plan::Undo(_), _) => {}
         }
         Ok(Action::await_change())

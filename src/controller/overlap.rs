@@ -9,8 +9,7 @@ impl Volumes {
     /// A volume whose directory is above or in this one, and may hold data. One that no claim has had yet is waited for: its
     /// maker sees this one and backs out.
     ///
-    /// Whoever asks has written first (a new volume, a deletion mark) and looks then, so one of two in an area always sees
-    /// the other.
+    /// Whoever asks has written first (a new volume, a deletion mark) and looks then, so one of two always sees the other.
     pub(super) async fn overlaps(&self, volume: &Volume, record: &Record) -> Result<Option<String>, Failure> {
         match self.neighbour(volume, record).await? {
             Overlap::None => Ok(None),
@@ -21,7 +20,11 @@ impl Volumes {
 
     /// Who else is in the tree of a volume's directory.
     pub(super) async fn neighbour(&self, volume: &Volume, record: &Record) -> Result<Overlap, Failure> {
-        let others = self.cluster.neighbours(&record.share, &record.directory).await?;
+        let (share, directory) = (&record.share, &record.directory);
+        let others = self
+            .cluster
+            .neighbours(share, directory, &volume.name, Some(&volume.version));
+        let others = others.await?;
         let path = record.share.join(&record.directory);
         Ok(overlap_of(record.share.server(), &path, &volume.name, others))
     }

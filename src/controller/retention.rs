@@ -17,7 +17,6 @@ use super::failure::Failure;
 use crate::policy::class::Class;
 use crate::policy::directory::{Depot, Directory, Share};
 use crate::storage::{Identity, Moved, Tree};
-use crate::volume::Volume;
 
 /// Makes a round now, and again after each pause. Never ends.
 pub async fn run(volumes: &Volumes, pause: Duration) {
@@ -49,9 +48,9 @@ impl Volumes {
         });
         let volumes = self.cluster.volumes.store().state();
         let of_volumes = volumes.iter().filter_map(|volume| {
-            let volume = Volume::read(volume);
+            let volume = volume.read();
             let ours = volume.maker.as_ref() == Some(&*self.us);
-            Some(volume.record.ok().filter(|_| ours)?.share)
+            Some(volume.record.as_ref().ok().filter(|_| ours)?.share.clone())
         });
         of_classes.chain(of_volumes).collect()
     }
@@ -120,14 +119,14 @@ impl Volumes {
     fn living(&self, share: &Share) -> Living {
         let mut living = Living::default();
         for volume in self.cluster.volumes.store().state() {
-            let volume = Volume::read(&volume);
+            let volume = volume.read();
             let ours = volume.maker.as_ref() == Some(&*self.us) && !volume.deleting;
             if let Ok(record) = &volume.record
                 && let Some(identity) = record.identity.filter(|_| ours && record.share == *share)
             {
                 let tag = Directory::archive_tag(&self.us.instance, &volume.name);
                 living.by_tag.insert(tag, volume.name.clone());
-                living.by_identity.insert(identity, volume.name);
+                living.by_identity.insert(identity, volume.name.clone());
             }
         }
         living

@@ -7,13 +7,15 @@
 
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::PersistentVolume;
+use kube::ResourceExt;
 use kube::runtime::controller::Action;
 
 use super::Volumes;
 use super::failure::Failure;
+use crate::cluster::kept::KeptVolume;
 use crate::fence;
 use crate::names::reason;
+use crate::policy::old_name;
 use crate::policy::takeover::{OldVolume, Terms};
 use crate::volume::Volume;
 
@@ -22,8 +24,15 @@ const LOOK_AGAIN: Duration = Duration::from_mins(10);
 
 impl Volumes {
     /// Takes a volume over if it is an old one, and says whether it is. Its own event brings its next step.
-    pub(super) async fn take_over(&self, volume: &PersistentVolume) -> Result<bool, Failure> {
-        let Some(old) = OldVolume::read(volume, &self.us) else {
+    pub(super) async fn take_over(&self, volume: &KeptVolume) -> Result<bool, Failure> {
+        if !self.may_take_over(volume) {
+            return Ok(false);
+        }
+        // What is kept of it is not all that it says.
+        let Some(volume) = self.api().get_opt(&volume.name_any()).await? else {
+            return Ok(true);
+        };
+        let Some(old) = OldVolume::read(&volume, &self.us) else {
             return Ok(false);
         };
         let class = match &old.class {
@@ -36,10 +45,15 @@ impl Volumes {
         };
         let taken = old.take(class.as_ref(), terms, &self.us);
         let taken = taken.map_err(Failure::NotTakenOver)?;
-        fence::merge(&self.api(), &Volume::read(volume), taken.patch(&self.us)).await?;
+        fence::merge(&self.api(), &Volume::read(&volume), taken.patch(&self.us)).await?;
         tracing::info!(share = %taken.share, directory = %taken.directory, on_delete = %taken.on_delete, "taken over");
         self.metrics.step("taken over");
         Ok(true)
+    }
+
+    /// Whether it may be an old one.
+    pub(super) fn may_take_over(&self, volume: &KeptVolume) -> bool {
+        old_name::is_old(&self.us.provisioner) && volume.is_made_by(&self.us.provisioner)
     }
 
     /// Tells why a volume was refused.

@@ -1,7 +1,7 @@
 //! Events: what a person would want to know about a volume or a claim, told on the object.
 //!
-//! An Event is a courtesy: that it could not be written is logged, and nothing depends on it. A warning is told once a minute at
-//! most; repetitions within some minutes are counted in the first Event, whose words stay.
+//! An Event is a courtesy: that it could not be written is logged, and nothing depends on it. The same warning is told every ten
+//! seconds at most; repetitions within some minutes are counted in the first Event, whose words stay.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -32,7 +32,7 @@ pub struct Events {
 type Told = (String, String, String);
 
 /// The same warning is not told again before: what is looked at often for another's sake would be told as often.
-const AGAIN: Duration = Duration::from_mins(1);
+const AGAIN: Duration = Duration::from_secs(10);
 /// So many warnings are remembered.
 const REMEMBERED: usize = 10_000;
 

@@ -72,6 +72,25 @@ impl Bytes {
 }
 
 impl Claim {
+    /// A claim of which no more is known yet than how it is called.
+    pub fn named(namespace: String, name: String) -> Self {
+        Self {
+            namespace,
+            name: Name::Given(name),
+            uid: String::new(),
+            deleting: false,
+            created: None,
+            has_node: false,
+            class: None,
+            volume_name: None,
+            access_modes: Vec::new(),
+            request: None,
+            beyond: Vec::new(),
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+        }
+    }
+
     /// Reads a claim. Never fails: what is missing or odd is for [`super::decide`] to judge.
     pub fn read(claim: &PersistentVolumeClaim, namespace: &str) -> Self {
         let spec = claim.spec.clone().unwrap_or_default();

@@ -265,10 +265,12 @@ pub fn fits(claim: &Claim, volume: &Volume) -> Result<(), String> {
             volume.access_modes.join(", ")
         ));
     }
+    let there = volume.capacity.as_ref();
     match &claim.request {
-        Some(request) if request.bytes > volume.capacity => Err(format!(
-            "it asks for {}, the volume has {} bytes",
-            request.written, volume.capacity
+        Some(request) if request.bytes > there.map_or(0, |there| there.bytes) => Err(format!(
+            "it asks for {}, the volume has {}",
+            request.written,
+            there.map_or("no size", |there| &there.written)
         )),
         _ => Ok(()),
     }

@@ -1,6 +1,7 @@
 //! A claim's way in, as a table. Each case shows only its difference from a claim that is provisioned.
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde_json::{Value, json};
 
 use super::*;
@@ -103,7 +104,7 @@ fn given() -> Volume {
         }),
         class: "fast".to_owned(),
         access_modes: vec!["ReadWriteMany".to_owned(), "ReadOnlyMany".to_owned()],
-        capacity: 3 << 29,
+        capacity: Bytes::read(&Quantity("1.5Gi".to_owned())),
         reclaim: Reclaim::Delete,
         ready: false,
         attempt: None,

@@ -1,5 +1,7 @@
 //! A volume's next step, as a table. Each case shows only its difference from a volume that waits for its claim.
 
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+
 use super::*;
 use crate::names;
 use crate::policy::claim::{Bytes, Name};
@@ -47,7 +49,7 @@ fn volume(change: impl FnOnce(&mut Volume)) -> Volume {
         }),
         class: "fast".to_owned(),
         access_modes: vec!["ReadWriteMany".to_owned()],
-        capacity: 1 << 30,
+        capacity: Bytes::read(&Quantity("1Gi".to_owned())),
         reclaim: Reclaim::Delete,
         ready: false,
         attempt: None,
@@ -180,7 +182,7 @@ fn a_claim_that_was_changed_after_us_does_not_get_the_volume() {
         "it asks for access mode ReadWriteOnce, the volume has ReadWriteMany"
     );
     let size = undo(|claim| claim.request.as_mut().unwrap().bytes += 1);
-    assert_eq!(size, "it asks for 1Gi, the volume has 1073741824 bytes");
+    assert_eq!(size, "it asks for 1Gi, the volume has 1Gi");
 }
 
 #[test]

@@ -100,6 +100,13 @@ impl Failure {
     }
 }
 
+/// The volume as this call has written it.
+struct Written {
+    /// Whose work the directory is.
+    origin: Origin,
+    version: String,
+}
+
 impl Provisioner {
     /// Makes the volume and its directory. What is particular to this claim and would surprise its user is a warning.
     ///
@@ -118,29 +125,32 @@ impl Provisioner {
         let exists = || Failure::DirectoryExists(exists_refusal(new));
         if denied && self.volume(new, deadline).await?.is_none() {
             // "Move it away" would be bad advice for what holds, or lies in, another volume's directory.
-            self.refuse_overlap(new, deadline).await?;
+            self.refuse_overlap(new, None, deadline).await?;
             return Err(exists());
         }
-        let mut origin = if found.is_some() { Origin::Adopted } else { Origin::New };
-        match self.create(new, origin, deadline).await {
+        let origin = if found.is_some() { Origin::Adopted } else { Origin::New };
+        let written = match self.create(new, origin, deadline).await {
             Err(Failure::Api(_, error)) if fence::is_taken(&error) => match self.earlier(new, deadline).await? {
                 // It was there before that call, too, and that call was denied it.
-                Some(Origin::Adopted) if new.existing == ExistingDirectory::Deny => {
+                Some(earlier) if earlier.origin == Origin::Adopted && new.existing == ExistingDirectory::Deny => {
                     self.abandon(new);
                     return Err(exists());
                 }
-                Some(earlier) => origin = earlier,
+                Some(earlier) => earlier,
                 None => return Ok(Vec::new()),
             },
             // The volume that had it has just gone, and has left it.
-            Ok(()) if denied => {
+            Ok(_) if denied => {
                 self.abandon(new);
                 return Err(exists());
             }
-            created => created?,
-        }
+            created => Written {
+                origin,
+                version: created?,
+            },
+        };
         crash::point(Point::VolumeCreated);
-        if let Err(failure) = self.make(new, origin, deadline).await {
+        if let Err(failure) = self.make(new, &written, deadline).await {
             match &failure {
                 Failure::Storage(error) if error.outcome == Outcome::Unknown => self.close(new),
                 _ => self.abandon(new),
@@ -154,7 +164,7 @@ impl Provisioner {
             self.in_time("give a volume to its claim", deadline, give).await?;
             crash::point(Point::VolumeGiven);
         }
-        let adopted = found.filter(|found| origin == Origin::Adopted && !found.has(new.attributes));
+        let adopted = found.filter(|found| written.origin == Origin::Adopted && !found.has(new.attributes));
         let keeps = |found: Found| {
             format!(
                 "directory {} was there before: it keeps its mode {:04o} and its owner {}",
@@ -167,12 +177,12 @@ impl Provisioner {
     }
 
     /// A volume of this name is there already: from an earlier call for this very claim, then it becomes what this call
-    /// wants; or it is somebody's. Returns whose work the directory is; `None` if the claim has the volume already, and the
+    /// wants; or it is somebody's. `None` if the claim has the volume already, and the
     /// binder looks after it.
     ///
     /// From then on the volume is this call's to undo, and not the earlier one's. The patch changes its version, so an
     /// orphan loop that has just judged it leaves it alone.
-    async fn earlier(&self, new: &NewVolume, deadline: Instant) -> Result<Option<Origin>, Failure> {
+    async fn earlier(&self, new: &NewVolume, deadline: Instant) -> Result<Option<Written>, Failure> {
         loop {
             let Some(volume) = self.volume(new, deadline).await? else {
                 return Err(Failure::Leaving(
@@ -193,7 +203,7 @@ impl Provisioner {
             let volumes = self.volumes();
             let merge = fence::merge(&volumes, &volume, fields);
             match self.in_time("use a volume again", deadline, merge).await {
-                Ok(()) => return Ok(Some(origin)),
+                Ok(version) => return Ok(Some(Written { origin, version })),
                 // The controller manager has written to it meanwhile.
                 Err(Failure::Api(_, error)) if fence::is_taken(&error) => tokio::time::sleep(PAUSE).await,
                 Err(failure) => {
@@ -207,15 +217,14 @@ impl Provisioner {
 
     /// The second half: the volume is written, now look whose directories overlap, and make this one.
     ///
-    /// Both sides of an overlap in one area write first and then look, so that at least one of them sees the other,
-    /// whichever replica they are on. Whoever sees another backs out: that one may have been admitted already. Across
-    /// shares it is seen as soon as the watch has it.
-    async fn make(&self, new: &NewVolume, origin: Origin, deadline: Instant) -> Result<(), Failure> {
+    /// Both sides of an overlap write first and then look, so that at least one of them sees the other, whichever replica
+    /// they are on. Whoever sees another backs out: that one may have been admitted already.
+    async fn make(&self, new: &NewVolume, written: &Written, deadline: Instant) -> Result<(), Failure> {
         let (share, directory) = (&new.share, &new.directory);
         if !directory.stands_alone(&new.name) {
-            self.refuse_overlap(new, deadline).await?;
+            self.refuse_overlap(new, Some(&written.version), deadline).await?;
         }
-        let existing = match origin {
+        let existing = match written.origin {
             Origin::New => Existing::SetAttributes,
             Origin::Adopted => Existing::LeaveAlone,
         };
@@ -225,9 +234,9 @@ impl Provisioner {
     }
 
     /// Looks for a volume whose directory is above or in this one; a failure if there is one.
-    async fn refuse_overlap(&self, new: &NewVolume, deadline: Instant) -> Result<(), Failure> {
+    async fn refuse_overlap(&self, new: &NewVolume, written: Option<&str>, deadline: Instant) -> Result<(), Failure> {
         let (share, directory) = (&new.share, &new.directory);
-        let look = self.cluster.neighbours(share, directory);
+        let look = self.cluster.neighbours(share, directory, &new.name, written);
         let others = self.in_time("look for overlapping volumes", deadline, look).await?;
         match overlapping(share.server(), &share.join(directory), &new.name, &others) {
             Some(other) => Err(Failure::Taken(overlap_refusal(new, other))),
@@ -261,7 +270,8 @@ impl Provisioner {
         if asks { Ok(()) } else { Err(Failure::ClaimServed) }
     }
 
-    async fn create(&self, new: &NewVolume, origin: Origin, deadline: Instant) -> Result<(), Failure> {
+    /// Returns the version that the volume then has.
+    async fn create(&self, new: &NewVolume, origin: Origin, deadline: Instant) -> Result<String, Failure> {
         let volume = new.build(origin, &self.us);
         let volumes = self.volumes();
         let parameters = PostParams::default();
@@ -269,13 +279,13 @@ impl Provisioner {
         let created = self
             .in_time("create a PersistentVolume", deadline, created)
             .await
-            .map(drop);
+            .map(|created| created.metadata.resource_version.unwrap_or_default());
         match &created {
             // It is another's.
             Err(Failure::Api(_, error)) if fence::is_taken(error) => {}
             // It may be there all the same, or be there soon.
             Err(_) => self.abandon(new),
-            Ok(()) => {}
+            Ok(_) => {}
         }
         created
     }

@@ -9,7 +9,7 @@ mod read;
 use uuid::Uuid;
 
 pub use self::new::NewVolume;
-pub use self::read::{ClaimRef, Phase, Record, Volume, is_for};
+pub use self::read::{ClaimRef, Phase, Record, Volume};
 use crate::policy::directory::{Directory, Share};
 
 /// Whose work the directory is.

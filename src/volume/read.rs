@@ -35,8 +35,8 @@ pub struct Volume {
     pub class: String,
     /// Its modes.
     pub access_modes: Vec<String>,
-    /// Its size in bytes; 0 if it has none.
-    pub capacity: u128,
+    /// Its size.
+    pub capacity: Option<Bytes>,
     /// What Kubernetes does with it.
     pub reclaim: Reclaim,
     /// A claim has come and the directory was there for it.
@@ -120,8 +120,7 @@ impl Volume {
             access_modes: spec.access_modes.unwrap_or_default(),
             capacity: spec
                 .capacity
-                .and_then(|capacity| capacity.get("storage").and_then(Bytes::read))
-                .map_or(0, |size| size.bytes),
+                .and_then(|capacity| capacity.get("storage").and_then(Bytes::read)),
             // Only a clear `Delete` lets anything be destroyed.
             reclaim: match spec.persistent_volume_reclaim_policy.as_deref() {
                 Some("Delete") => Reclaim::Delete,
@@ -154,6 +153,12 @@ impl Volume {
             && self.claim.as_ref().is_some_and(meant)
     }
 
+    /// Whether it names the claim of this namespace and name, whichever uid it says.
+    pub fn is_for(&self, namespace: &str, name: &str) -> bool {
+        let meant = self.claim.as_ref();
+        meant.is_some_and(|meant| (meant.namespace.as_str(), meant.name.as_str()) == (namespace, name))
+    }
+
     /// Whether nobody binds it, whoever it is for.
     pub fn is_fenced(&self) -> bool {
         self.claim.as_ref().and_then(|claim| claim.uid.as_deref()) == Some(names::FENCE)
@@ -164,12 +169,6 @@ impl Volume {
         let uid = self.claim.as_ref().and_then(|claim| claim.uid.as_deref());
         self.ready || uid.is_some_and(|uid| uid != names::FENCE)
     }
-}
-
-/// Whether a volume names the claim of this namespace and name, whichever uid it says.
-pub fn is_for(volume: &PersistentVolume, namespace: &str, name: &str) -> bool {
-    let meant = volume.spec.as_ref().and_then(|spec| spec.claim_ref.as_ref());
-    meant.is_some_and(|meant| (meant.namespace.as_deref(), meant.name.as_deref()) == (Some(namespace), Some(name)))
 }
 
 fn record(marks: &BTreeMap<String, String>, nfs: Option<&NFSVolumeSource>) -> Result<Record, String> {

@@ -95,7 +95,7 @@ fn what_is_built_is_read_back() {
     let record = volume.record.unwrap();
     assert_eq!(
         (volume.maker, volume.held, volume.capacity),
-        (Some(us()), true, 1 << 30)
+        (Some(us()), true, Some(new().capacity))
     );
     assert_eq!((record.share, record.directory), (new().share, new().directory));
     assert_eq!(record.retention, new().retention);

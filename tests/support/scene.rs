@@ -253,6 +253,18 @@ impl Scene {
         .await
     }
 
+    /// Waits until an Event with this reason on an object says that it has come again.
+    pub async fn event_again(&self, object: &str, reason: &str) {
+        let events: Api<Event> = Api::all(self.client.clone());
+        let about = ListParams::default().fields(&format!("involvedObject.name={object},reason={reason}"));
+        eventually(&format!("Event {reason} on {object} once more"), async || {
+            let told = events.list(&about).await.expect("Events").items;
+            let counted = |event: &Event| event.series.as_ref().and_then(|series| series.count);
+            told.iter().filter_map(counted).find(|count| *count > 1)
+        })
+        .await;
+    }
+
     /// Makes a volume.
     pub async fn volumes_create(&self, volume: Value) {
         let created = self.volumes().create(&PostParams::default(), &from(volume)).await;

@@ -81,7 +81,7 @@ impl Share {
 
     /// The segments of the export's path; none for `/`.
     pub fn segments(&self) -> impl Iterator<Item = &str> {
-        self.path.split('/').filter(|segment| !segment.is_empty())
+        segments(&self.path)
     }
 
     /// The absolute path of a directory of this share on its server: what `spec.nfs.path` of a volume holds.
@@ -133,12 +133,17 @@ fn canonical(written: &str) -> Result<String, NotAShare> {
 
 /// Whether one of two absolute paths is the other, or lies in it.
 pub fn overlap(one: &str, other: &str) -> bool {
-    let within = |inner: &str, outer: &str| {
-        inner
-            .strip_prefix(outer.trim_end_matches('/'))
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    within(one, other) || within(other, one)
+    same_tree(segments(one), segments(other))
+}
+
+/// The same of two paths in segments.
+pub fn same_tree<'a>(one: impl Iterator<Item = &'a str>, other: impl Iterator<Item = &'a str>) -> bool {
+    one.zip(other).all(|(one, other)| one == other)
+}
+
+/// The segments of a path; none for `/`.
+pub fn segments(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').filter(|segment| !segment.is_empty())
 }
 
 impl fmt::Display for Share {

@@ -1,0 +1,54 @@
+//! Of a claim: whether it waits for a volume, and which one it names. Its policy is read live.
+
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use kube::{Resource, ResourceExt};
+
+use super::{Facts, KeptClaim};
+use crate::policy::claim::Claim;
+
+/// What is used of a claim.
+#[derive(Clone, Debug)]
+pub struct ClaimFacts {
+    /// The class it names; one that names none, or `""`, wants none.
+    pub class: Option<Box<str>>,
+    /// The volume it names.
+    pub volume_name: Option<Box<str>>,
+    has_node: bool,
+    pending: bool,
+}
+
+impl Facts for ClaimFacts {
+    type Of = PersistentVolumeClaim;
+
+    fn take(claim: PersistentVolumeClaim) -> Self {
+        let phase = claim.status.as_ref().and_then(|status| status.phase.as_deref());
+        let pending = phase.is_none_or(|phase| phase == "Pending");
+        let claim = Claim::read(&claim, "");
+        Self {
+            class: claim.class.map(String::into_boxed_str),
+            volume_name: claim.volume_name.map(String::into_boxed_str),
+            has_node: claim.has_node,
+            pending,
+        }
+    }
+}
+
+impl KeptClaim {
+    /// Neither bound nor lost, nor on its way out.
+    pub fn is_pending(&self) -> bool {
+        self.pending && self.meta().deletion_timestamp.is_none()
+    }
+
+    /// Which claim it is, for whom it waits and since when; what else it says is not kept.
+    pub fn outline(&self) -> Claim {
+        Claim {
+            uid: self.uid().unwrap_or_default(),
+            created: self.creation_timestamp().map(|time| time.0),
+            deleting: self.meta().deletion_timestamp.is_some(),
+            has_node: self.has_node,
+            class: self.class.as_deref().map(str::to_owned),
+            volume_name: self.volume_name.as_deref().map(str::to_owned),
+            ..Claim::named(self.namespace().unwrap_or_default(), self.name_any())
+        }
+    }
+}
