@@ -211,6 +211,31 @@ pub fn processor_time(pid: u32) -> Result<Duration> {
     Ok(TICK * ticks.sum::<Result<u32, _>>()?)
 }
 
+/// Waits until the machine has little to do, and some time at most: others may work on it, too.
+pub async fn rest() -> Result<()> {
+    let began = Instant::now();
+    loop {
+        let (all, idle) = machine_time()?;
+        sleep(SETTLED).await;
+        let (all, idle) = machine_time().map(|(all_now, idle_now)| (all_now - all, idle_now - idle))?;
+        if idle * 10 > all * 9 || began.elapsed() > PATIENCE {
+            return Ok(());
+        }
+    }
+}
+
+/// The time of all processors, and what of it they were idle, in the unit of proc_stat(5).
+fn machine_time() -> Result<(u64, u64)> {
+    let stat = std::fs::read_to_string("/proc/stat")?;
+    let first = stat.lines().next().context("/proc/stat is empty")?;
+    let times: Vec<u64> = first
+        .split_whitespace()
+        .skip(1)
+        .map(str::parse)
+        .collect::<Result<_, _>>()?;
+    Ok((times.iter().sum(), times.get(3).copied().unwrap_or_default()))
+}
+
 /// The pid of the bed's Bindery.
 pub fn of_the_bed() -> Result<u32> {
     let bed = std::env::var("BINDERY_BED").context("BINDERY_BED is not set: run `make bench`")?;

@@ -58,6 +58,7 @@ pub async fn measure(client: &Client, table: &mut Table) -> Result<()> {
     let (mut there, mut took) = (0, Vec::new());
     for level in LEVELS {
         fill(&place, there..level).await?;
+        process::rest().await?;
         there = level;
         let mut times = [const { Times::new() }; 3];
         for turn in 0..CLAIMS {

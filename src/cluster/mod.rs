@@ -39,17 +39,21 @@ pub struct Cluster {
     pub namespaces: Watched<PartialObjectMeta<Namespace>>,
     /// All volumes.
     pub volumes: Watched<KeptVolume>,
-    /// All claims.
+    /// The claims that wait for a volume.
     pub claims: Watched<KeptClaim>,
 }
 
 impl Cluster {
     /// Prepares the watches; the future that comes with them keeps them up and never ends.
     pub fn new(client: Client) -> (Self, impl Future<Output = ()> + Send) {
-        let (classes, classes_watch) = Watched::new("StorageClasses", Api::all(client.clone()));
-        let (namespaces, namespaces_watch) = Watched::new("Namespaces", Api::all(client.clone()));
-        let (volumes, volumes_watch) = Watched::new("PersistentVolumes", Api::all(client.clone()));
-        let (claims, claims_watch) = Watched::new("PersistentVolumeClaims", Api::all(client.clone()));
+        let (classes, classes_watch) = Watched::new("StorageClasses", Api::all(client.clone()), |_| true);
+        let (namespaces, namespaces_watch) = Watched::new("Namespaces", Api::all(client.clone()), |_| true);
+        let (volumes, volumes_watch) = Watched::new("PersistentVolumes", Api::all(client.clone()), |_| true);
+        let (claims, claims_watch) = Watched::new(
+            "PersistentVolumeClaims",
+            Api::all(client.clone()),
+            KeptClaim::is_pending,
+        );
         let watches = async {
             tokio::join!(classes_watch, namespaces_watch, volumes_watch, claims_watch);
         };

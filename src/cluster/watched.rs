@@ -4,6 +4,7 @@
 //! begin: they hear of everything that is there, and then of every change.
 
 use std::fmt::Debug;
+use std::future::ready;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -29,10 +30,23 @@ impl<K> Watched<K>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
-    /// Prepares a watch; the future that comes with it keeps it up and never ends.
-    pub fn new(what: &'static str, objects: Api<K>) -> (Self, impl Future<Output = ()> + Send) {
+    /// Prepares a watch; the future that comes with it keeps it up and never ends. Objects are stored as long as somebody
+    /// may ask for them, says `is_kept`; of a change of the others the loops hear all the same.
+    pub fn new(
+        what: &'static str,
+        objects: Api<K>,
+        is_kept: fn(&K) -> bool,
+    ) -> (Self, impl Future<Output = ()> + Send) {
         let events = watcher(objects, watcher::Config::default()).default_backoff();
-        Self::over(what, events.modify(|object| object.meta_mut().managed_fields = None))
+        let events = events.modify(|object| object.meta_mut().managed_fields = None);
+        let events = events.filter_map(move |event| {
+            ready(match event {
+                Ok(Event::Apply(object)) if !is_kept(&object) => Some(Ok(Event::Delete(object))),
+                Ok(Event::InitApply(object)) if !is_kept(&object) => None,
+                event => Some(event),
+            })
+        });
+        Self::over(what, events)
     }
 
     fn over(

@@ -34,7 +34,7 @@ impl Facts for ClaimFacts {
 }
 
 impl KeptClaim {
-    /// Neither bound nor lost, nor on its way out.
+    /// Whether it is neither bound nor lost, nor on its way out.
     pub fn is_pending(&self) -> bool {
         self.pending && self.meta().deletion_timestamp.is_none()
     }

@@ -23,7 +23,8 @@ impl Facts for VolumeFacts {
     type Of = PersistentVolume;
 
     fn take(object: PersistentVolume) -> Self {
-        let volume = Volume::read(&object);
+        let mut volume = Volume::read(&object);
+        volume.access_modes.shrink_to_fit();
         let meta = object.metadata;
         let maker = meta
             .annotations

@@ -7,6 +7,8 @@
 //! directory is there the volume names the claim, and the controller manager binds the two. A refusal becomes an Event,
 //! and is looked at again when something that has a say changes.
 
+mod provide;
+
 use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +20,6 @@ use kube::ResourceExt;
 use kube::core::PartialObjectMeta;
 use kube::runtime::controller::{self, Action, Controller};
 use kube::runtime::reflector::ObjectRef;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -29,19 +30,13 @@ use super::lease::Term;
 use crate::cluster::kept::{KeptClaim, KeptVolume};
 use crate::names::reason;
 use crate::ops::events::Events;
-use crate::policy::claim::{Claim, Name};
+use crate::policy::claim::Claim;
 use crate::policy::class::{Class, Defaults};
-use crate::policy::decide::{Decision, Facts, Verdict, decide};
 use crate::provision::{self, Provisioner};
 use crate::storage::guard::Outages;
-use crate::volume::{NewVolume, Volume};
 
-/// Time for one claim. Nobody waits for it at a terminal.
-const DEADLINE: Duration = Duration::from_secs(20);
 /// While a claim waits for something that will be over in a moment.
 const MOMENT: Duration = Duration::from_secs(5);
-/// A claim that was refused is looked at again now and then: not everything that may be mended tells of itself.
-const REFUSED_PAUSE: Duration = Duration::from_mins(5);
 
 /// What the loop works with.
 pub struct CatchUp {
@@ -227,99 +222,5 @@ impl CatchUp {
             None => Box::pin(self.provide(&claim, name, &class)).await,
             Some(volume) => Box::pin(self.replace(&claim, name, &class, volume)).await,
         }
-    }
-
-    /// A claim that names no volume.
-    async fn provide(&self, claim: &Claim, name: &str, class: &StorageClass) -> Result<Action, Failure> {
-        let us = &self.provisioner.us;
-        let store = self.provisioner.cluster.volumes.store();
-        let earlier = store.find(|volume| {
-            let volume = volume.read();
-            volume.maker.as_ref() == Some(&**us) && volume.awaits(&claim.namespace, name)
-        });
-        // What the watch has may be a moment old.
-        let earlier = match earlier {
-            Some(volume) => self.provisioner.cluster.volume(&volume.name_any()).await?,
-            None => None,
-        };
-        let verdict = self.decide(claim, class, earlier.as_ref()).await?;
-        let deadline = Instant::now() + DEADLINE;
-        if let Some(unused) = &verdict.unused {
-            Box::pin(self.provisioner.discard(unused, deadline)).await?;
-        }
-        match verdict.decision {
-            Decision::Pass(_) => Ok(Action::await_change()),
-            Decision::Deny(why) => Ok(self.refuse(claim, why)),
-            Decision::Provision(new) => self.provision(claim, &new, deadline).await,
-        }
-    }
-
-    /// A claim that names a volume: none of our business, unless that volume is not there, or only begun. It is made only if
-    /// this very claim would get one of that name: else whoever writes a claim could have volumes made under names of their
-    /// choice.
-    async fn replace(&self, claim: &Claim, name: &str, class: &StorageClass, volume: &str) -> Result<Action, Failure> {
-        let begun = self.provisioner.cluster.volume(volume).await?;
-        if begun
-            .as_ref()
-            .is_some_and(|begun| !begun.awaits(&claim.namespace, name) || !begun.is_fenced())
-        {
-            return Ok(Action::await_change());
-        }
-        let unnamed = Claim {
-            volume_name: None,
-            name: Name::Given(name.to_owned()),
-            ..claim.clone()
-        };
-        let verdict = self.decide(&unnamed, class, begun.as_ref()).await?;
-        match verdict.decision {
-            Decision::Provision(new) if new.name == volume => {
-                self.provision(claim, &new, Instant::now() + DEADLINE).await
-            }
-            Decision::Provision(_) | Decision::Deny(_) => {
-                let note = format!(
-                    "volume {volume}, which this claim names, does not exist; delete the claim and create it again without spec.volumeName"
-                );
-                self.events.tell_claim(claim, reason::VOLUME_MISSING, note);
-                Ok(Action::await_change())
-            }
-            Decision::Pass(_) => Ok(Action::await_change()),
-        }
-    }
-
-    async fn decide(&self, claim: &Claim, class: &StorageClass, volume: Option<&Volume>) -> Result<Verdict, Failure> {
-        let namespace = self.provisioner.cluster.namespace(&claim.namespace).await?;
-        Ok(decide(&Facts {
-            claim,
-            class: Some(class),
-            namespace: &namespace,
-            volume,
-            defaults: &self.defaults,
-            us: &self.provisioner.us,
-            fresh: claim.seed(),
-        }))
-    }
-
-    async fn provision(&self, claim: &Claim, new: &NewVolume, deadline: Instant) -> Result<Action, Failure> {
-        match self.provisioner.provision(new, deadline).await {
-            Ok(warnings) => {
-                for warning in warnings {
-                    self.events.tell_claim(claim, reason::PROVISIONED, warning);
-                }
-                tracing::info!(volume = new.name, share = %new.share, directory = %new.directory, "provisioned");
-                self.provisioner.metrics.step("caught up");
-                Ok(Action::await_change())
-            }
-            Err(provision::Failure::ClaimServed | provision::Failure::ClaimExists) => Ok(Action::await_change()),
-            Err(failure @ (provision::Failure::Taken(_) | provision::Failure::DirectoryExists(_))) => {
-                Ok(self.refuse(claim, failure.to_string()))
-            }
-            Err(failure) => Err(failure.into()),
-        }
-    }
-
-    /// In the words that the webhook would have used.
-    fn refuse(&self, claim: &Claim, why: String) -> Action {
-        self.events.tell_claim(claim, reason::REFUSED, why);
-        Action::requeue(REFUSED_PAUSE)
     }
 }

@@ -1,0 +1,129 @@
+//! One step of one volume: what is planned is carried out.
+
+use k8s_openapi::api::core::v1::PersistentVolume;
+use kube::Api;
+use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
+use tokio::time::Instant;
+
+use super::failure::Failure;
+use super::{STORAGE_CALL, Volumes};
+use crate::crash::{self, Point};
+use crate::fence;
+use crate::policy::claim::Claim;
+use crate::policy::plan::{Holder, Plan, plan};
+use crate::volume::Volume;
+
+impl Volumes {
+    pub(super) async fn step(&self, volume: &Volume) -> Result<Action, Failure> {
+        // Where the claim has come both are needed, and neither look waits for the other.
+        let look = async {
+            if self.is_asked_for(volume) {
+                self.cluster.volume(&volume.name).await.map_err(Failure::from)
+            } else {
+                Ok(None)
+            }
+        };
+        let (next, live) = tokio::try_join!(self.plan(volume), look)?;
+        self.may_act()?;
+        match next {
+            (Plan::Bind { .. }, Some(claim)) => self.bind_live(live, &volume.name, &claim).await?,
+            (Plan::Undo(difference), Some(claim)) => self.undo(volume, &claim, &difference).await?,
+            (Plan::Broken(wrong), _) => return Err(Failure::Broken(wrong)),
+            (Plan::MarkDeleted, _) => {
+                fence::delete(&self.api(), volume).await?;
+                crash::point(Point::MarkedDeleted);
+            }
+            (Plan::Orphan, _) if self.grace.left(volume, self.orphan_grace).is_none() => {
+                self.remove_orphan(volume).await?;
+            }
+            (Plan::Orphan | Plan::Waits, _) => {
+                let left = self.grace.left(volume, self.orphan_grace);
+                return Ok(Action::requeue(left.unwrap_or(self.orphan_grace)));
+            }
+            (Plan::Dispose(_), _) => self.dispose_live(&volume.name).await?,
+            (Plan::Leave, _) => return self.complete(volume).await,
+            (Plan::LookAtClaim | Plan::Bind { .. } | Plan::Undo(_), _) => {}
+        }
+        Ok(Action::await_change())
+    }
+
+    /// Its claim was looked at live a moment ago. A call that uses the volume again changes its version, and this fails.
+    async fn remove_orphan(&self, volume: &Volume) -> Result<(), Failure> {
+        fence::delete(&self.api(), volume).await?;
+        self.grace.end(volume);
+        tracing::info!("no claim has asked for this volume: it is taken away");
+        self.metrics.step("orphan");
+        Ok(())
+    }
+
+    async fn bind_live(&self, live: Option<Volume>, name: &str, claim: &Claim) -> Result<(), Failure> {
+        let live = match live {
+            Some(volume) => Some(volume),
+            None => self.cluster.volume(name).await?,
+        };
+        let Some(volume) = live else { return Ok(()) };
+        let Plan::Bind { record, difference } = plan(&volume, Holder::Here(claim), &self.us) else {
+            // Its event follows.
+            return Ok(());
+        };
+        self.bind(&volume, &record, claim).await?;
+        self.tell_ignored(claim).await;
+        if let Some(difference) = difference {
+            self.tell_changed(&volume, claim, &difference);
+        }
+        Ok(())
+    }
+
+    /// Directories are touched on a live look at the volume only: the watch may be behind our own last step.
+    async fn dispose_live(&self, name: &str) -> Result<(), Failure> {
+        let Some(volume) = self.cluster.volume(name).await? else {
+            return Ok(());
+        };
+        match self.plan(&volume).await? {
+            (Plan::Dispose(dispose), _) => self.dispose(&volume, dispose).await,
+            // Its event follows.
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the claim that a volume is to be given to names it, as far as the watch knows.
+    fn is_asked_for(&self, volume: &Volume) -> bool {
+        let claim = volume.claim.as_ref().filter(|_| !volume.ready && !volume.deleting);
+        let claim = claim.and_then(|claim| {
+            let claim = ObjectRef::new(&claim.name).within(&claim.namespace);
+            self.cluster.claims.get(&claim)
+        });
+        claim.is_some_and(|claim| claim.volume_name.as_deref() == Some(&*volume.name))
+    }
+
+    async fn plan(&self, volume: &Volume) -> Result<(Plan, Option<Claim>), Failure> {
+        let next = plan(volume, Holder::Unknown, &self.us);
+        let (Plan::LookAtClaim, Some(meant)) = (&next, &volume.claim) else {
+            return Ok((next, None));
+        };
+        let claim = self.cluster.claim(&meant.namespace, &meant.name).await?;
+        Ok((
+            plan(volume, claim.as_ref().map_or(Holder::Gone, Holder::Here), &self.us),
+            claim,
+        ))
+    }
+
+    pub(super) fn api(&self) -> Api<PersistentVolume> {
+        Api::all(self.cluster.client.clone())
+    }
+
+    /// Asked before every step that cannot be taken back: a replica that was paused may lead no more.
+    pub(super) fn may_act(&self) -> Result<(), Failure> {
+        if self.term.holds() {
+            Ok(())
+        } else {
+            Err(Failure::Stopping)
+        }
+    }
+
+    /// When a call to an NFS server that starts now must have ended.
+    pub(super) fn soon() -> Instant {
+        Instant::now() + STORAGE_CALL
+    }
+}
