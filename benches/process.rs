@@ -224,7 +224,7 @@ pub async fn rest() -> Result<()> {
     }
 }
 
-/// The time of all processors, and what of it they were idle, in the unit of proc_stat(5).
+/// The time of all processors, and what of it they were idle, in the unit of `proc_stat(5)`.
 fn machine_time() -> Result<(u64, u64)> {
     let stat = std::fs::read_to_string("/proc/stat")?;
     let first = stat.lines().next().context("/proc/stat is empty")?;
