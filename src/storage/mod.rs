@@ -22,6 +22,7 @@ pub mod nfs;
 pub mod nfs3;
 mod route;
 mod status;
+mod wanted;
 mod way;
 
 use std::fmt;
