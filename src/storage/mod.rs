@@ -14,6 +14,7 @@
 //!   and whoever has a record keeps it.
 
 mod answers;
+mod attempt;
 mod connect;
 mod error;
 pub mod guard;

@@ -12,7 +12,7 @@ use super::attributes::Change;
 use super::compound::{Handle, Op, Stopped};
 use super::walk::{Spot, Walk};
 use crate::policy::directory::Directory;
-use crate::storage::answers::{self, Step};
+use crate::storage::answers::Step;
 use crate::storage::status::Status;
 use crate::storage::wanted::{self, OF_PARENTS};
 use crate::storage::{Attributes, Existing, Identity, Made};
@@ -65,9 +65,7 @@ impl Attempt<'_> {
                 new: true,
             }),
             Created::There => {
-                let gone = Trouble::Again(Again::Changed(Status::NOENT));
-                let spot = self.look(&parent, last.as_bytes()).await?.ok_or(gone)?;
-                self.directory(&spot, Step::Segment(last))?;
+                let spot = self.just_there(&parent, last).await?;
                 if existing == Existing::SetAttributes || ours {
                     self.set(&spot, wanted).await?;
                 }
@@ -90,15 +88,18 @@ impl Attempt<'_> {
             above = match self.create(&above, segment, OF_PARENTS).await? {
                 Created::Now(spot) => spot.handle,
                 // Somebody else made it in the meantime, for a directory beside ours.
-                Created::There => {
-                    let gone = Trouble::Again(Again::Changed(Status::NOENT));
-                    let spot = self.look(&above, segment.as_bytes()).await?.ok_or(gone)?;
-                    self.directory(&spot, Step::Segment(segment))?;
-                    spot.handle
-                }
+                Created::There => self.just_there(&above, segment).await?.handle,
             };
         }
         Ok(above)
+    }
+
+    /// A directory that the server just said is there.
+    async fn just_there(&self, parent: &Handle, name: &str) -> Result<Spot, Trouble> {
+        let gone = Trouble::Again(Again::Changed(Status::NOENT));
+        let spot = self.look(parent, name.as_bytes()).await?.ok_or(gone)?;
+        self.directory(&spot, Step::Segment(name))?;
+        Ok(spot)
     }
 
     async fn create(&self, parent: &Handle, name: &str, wanted: Attributes) -> Result<Created, Trouble> {
@@ -179,17 +180,6 @@ impl Attempt<'_> {
                 Err(Trouble::Again(Again::Later))
             }
             Some(Stopped { at, status }) => Err(self.refused(step_of(ops[at]), status)),
-        }
-    }
-
-    fn flawed(&self, flaw: &Flaw) -> Trouble {
-        match *flaw {
-            Flaw::Refused(step, status) => self.refused(step, status),
-            Flaw::Owner => self.refused(Step::SetOwner, Status::PERM),
-            Flaw::Mode { is, wanted } => {
-                let (fault, text) = answers::other_mode(is, wanted);
-                self.fails(fault, &text)
-            }
         }
     }
 }

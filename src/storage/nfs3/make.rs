@@ -11,7 +11,7 @@ use super::attempt::{Again, Attempt, Trouble};
 use super::calls::{Call, Change, File, Handle, Reply, sane};
 use super::walk::{Spot, Walk};
 use crate::policy::directory::Directory;
-use crate::storage::answers::{self, Step};
+use crate::storage::answers::Step;
 use crate::storage::status::Status;
 use crate::storage::wanted::{self, OF_PARENTS};
 use crate::storage::{Attributes, Existing, Identity, Made};
@@ -106,7 +106,7 @@ impl Attempt<'_> {
         // Nobody else may write to it before the owner is right.
         let handle = match self.send(Call::Make(parent, name, wanted.mode & 0o755)).await? {
             Ok(Reply::Spot(handle, _)) => handle.filter(sane),
-            Ok(_) => return Err(self.malformed("a reply lacks what was asked for")),
+            Ok(_) => return Err(self.incomplete()),
             Err(Status::EXIST) => return Ok(Created::There),
             // The parent was removed after the walk.
             Err(Status::NOENT) => return Err(Trouble::Again(Again::Changed(Status::NOENT))),
@@ -175,7 +175,7 @@ impl Attempt<'_> {
         for (_, step, change) in changes.into_iter().filter(|(needed, ..)| *needed) {
             match self.send(Call::Set(handle, change)).await? {
                 Ok(Reply::File(file)) => told = file,
-                Ok(_) => return Err(self.malformed("a reply lacks what was asked for")),
+                Ok(_) => return Err(self.incomplete()),
                 Err(status) => return Ok(Err(Flaw::Refused(step, status))),
             }
         }
@@ -185,16 +185,5 @@ impl Attempt<'_> {
             None => self.file(handle, Step::SetMode).await?,
         };
         Ok(Flaw::check(&file.found(), wanted).map(|()| file))
-    }
-
-    fn flawed(&self, flaw: &Flaw) -> Trouble {
-        match *flaw {
-            Flaw::Refused(step, status) => self.refused(step, status),
-            Flaw::Owner => self.refused(Step::SetOwner, Status::PERM),
-            Flaw::Mode { is, wanted } => {
-                let (fault, text) = answers::other_mode(is, wanted);
-                self.fails(fault, &text)
-            }
-        }
     }
 }
