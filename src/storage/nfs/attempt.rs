@@ -9,9 +9,10 @@
 
 use std::io;
 
-use super::compound::{Op, Reply};
+use super::compound::Reply;
 use super::diagnose::{self, Cause, Waiting};
 use super::loan::Late;
+use super::operation::Op;
 use super::rpc::RpcError;
 use super::server::{NoSession, Server};
 use super::wire::SessionError;

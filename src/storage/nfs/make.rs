@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::attempt::{Again, Attempt, Trouble};
 use super::attributes::Change;
-use super::compound::{Handle, Op, Stopped};
+use super::compound::Stopped;
+use super::operation::{Handle, Op};
 use super::walk::{Spot, Walk};
 use crate::policy::directory::Directory;
 use crate::storage::answers::Step;
