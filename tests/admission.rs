@@ -1,95 +1,15 @@
 //! What happens to a claim inside the request that creates it.
 
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, ServiceAccount};
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, ServiceAccount};
 use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
-use crate::support::bed::Bed;
-use crate::support::bindery::Bindery;
-use crate::support::other_webhook::OtherWebhook;
-use crate::support::scene::{Scene, directory, from, mark, volume_name};
+use crate::support::scene::{Scene, directory, from, volume_name};
 use crate::support::wait::eventually;
 
 const DENIED: &str = "admission webhook \"claims.bindery.dev\" denied the request: ";
-
-async fn passes_untouched(scene: &Scene, claim: Value) {
-    let created = scene.create(claim).await.unwrap();
-    assert_eq!(created.spec.unwrap().volume_name, None);
-    scene.assert_nothing_made().await;
-}
-
-#[tokio::test]
-async fn a_claim_of_another_class_passes_untouched() {
-    let scene = Scene::of("example.com/other").await;
-    passes_untouched(&scene, scene.claim("data")).await;
-}
-
-#[tokio::test]
-async fn a_claim_without_class_passes_untouched() {
-    let scene = Scene::new().await;
-    passes_untouched(
-        &scene,
-        scene.claim_with("data", json!({"spec": {"storageClassName": ""}})),
-    )
-    .await;
-}
-
-#[tokio::test]
-async fn a_claim_of_a_class_that_does_not_exist_passes_untouched() {
-    let scene = Scene::new().await;
-    passes_untouched(
-        &scene,
-        scene.claim_with("data", json!({"spec": {"storageClassName": "by-hand"}})),
-    )
-    .await;
-}
-
-#[tokio::test]
-async fn a_claim_in_a_disabled_namespace_passes_untouched() {
-    let scene = Scene::with_namespace(json!({"bindery.dev/enabled": "false"})).await;
-    passes_untouched(&scene, scene.claim("data")).await;
-}
-
-#[tokio::test]
-async fn a_claim_that_names_a_volume_keeps_it_and_a_static_volume_still_binds() {
-    let scene = Scene::new().await;
-    let name = format!("static-{}", scene.name);
-    let volume: PersistentVolume = from(json!({
-        "metadata": {"name": name},
-        "spec": {
-            "accessModes": ["ReadWriteMany"],
-            "capacity": {"storage": "1Gi"},
-            "nfs": {"server": Bed::get().server, "path": "/export"},
-            "storageClassName": scene.name,
-        },
-    }));
-    scene.volumes().create(&PostParams::default(), &volume).await.unwrap();
-    scene
-        .create(scene.claim_with("data", json!({"spec": {"volumeName": name}})))
-        .await
-        .unwrap();
-    eventually("the static volume is bound", async || {
-        let claim = scene.claims().get("data").await.unwrap();
-        (claim.status?.phase? == "Bound" && claim.spec?.volume_name? == name).then_some(())
-    })
-    .await;
-    assert_eq!(scene.own_directories(), Vec::<String>::new());
-}
-
-#[tokio::test]
-async fn a_user_who_writes_a_volume_name_never_makes_bindery_create_that_volume() {
-    let scene = Scene::new().await;
-    let name = "pvc-00000000-0000-0000-0000-00000000beef";
-    let created = scene
-        .create(scene.claim_with("data", json!({"spec": {"volumeName": name}})))
-        .await
-        .unwrap();
-    assert_eq!(created.spec.unwrap().volume_name.as_deref(), Some(name));
-    scene.assert_nothing_made().await;
-    assert!(scene.volumes().get_opt(name).await.unwrap().is_none());
-}
 
 #[tokio::test]
 async fn what_the_api_server_refuses_leaves_nothing_behind() {
@@ -310,82 +230,6 @@ async fn a_stateful_set_gets_a_volume_for_each_replica_and_its_pods_run() {
         scene.until_bound(&format!("data-db-{replica}")).await;
     }
     assert_eq!(scene.own_volumes().await.len(), 3);
-}
-
-/// A webhook that runs after Bindery's and gives every claim of this scene to another class.
-async fn changes_the_class(scene: &Scene, to: &str) -> OtherWebhook {
-    let to = to.to_owned();
-    OtherWebhook::after_bindery(&scene.name, move |review| {
-        let from = &review["request"]["object"]["spec"]["storageClassName"];
-        let patch = json!([{"op": "replace", "path": "/spec/storageClassName", "value": to}]);
-        (*from != json!(to)).then_some(patch)
-    })
-    .await
-}
-
-#[tokio::test]
-async fn a_later_webhook_that_changes_the_class_takes_the_claim_away_from_us_whole() {
-    let scene = Scene::new().await;
-    let other = Scene::of("example.com/other").await;
-    let webhook = changes_the_class(&scene, &other.name).await;
-    let claim = scene.create(scene.claim("data")).await.unwrap().spec.unwrap();
-    assert_eq!(
-        (claim.storage_class_name.as_ref(), claim.volume_name),
-        (Some(&other.name), None)
-    );
-    eventually("what was made is undone", async || {
-        (scene.own_volumes().await.is_empty() && scene.own_directories().is_empty()).then_some(())
-    })
-    .await;
-    webhook.unregister().await;
-}
-
-#[tokio::test]
-async fn a_change_that_bindery_is_not_asked_about_again_is_noticed_and_told() {
-    let bindery = Bindery::start_with(&[], json!({"reinvocationPolicy": "Never"})).await;
-    let scene = Scene::of(&bindery.provisioner).await;
-    let other = Scene::of("example.com/other").await;
-    let webhook = changes_the_class(&scene, &other.name).await;
-    let claim = scene.create(scene.claim("data")).await.unwrap();
-    let volume = claim.spec.unwrap().volume_name.expect("Bindery did not know better");
-    let told = scene.event("data", "ClaimChanged").await;
-    assert_eq!(
-        told,
-        format!(
-            "volume {volume} was made for this claim before something else changed it: its class is \"{}\", \
-             the volume's is \"{}\"; delete the claim and create it again, \
-             and look at the webhooks that run after Bindery's",
-            other.name, scene.name
-        )
-    );
-    scene.delete("data").await;
-    eventually("what was made is gone", async || {
-        // Whoever was faster, binder or controller manager: an archive may stay, if a claim was bound.
-        let live = scene
-            .own_directories()
-            .iter()
-            .any(|name| !name.starts_with("archived-"));
-        (scene.own_volumes().await.is_empty() && !live).then_some(())
-    })
-    .await;
-    webhook.unregister().await;
-    bindery.unregister().await;
-}
-
-#[tokio::test]
-async fn a_later_webhook_that_changes_nothing_of_ours_leads_to_one_volume_all_the_same() {
-    let scene = Scene::new().await;
-    let webhook = OtherWebhook::after_bindery(&scene.name, |review| {
-        let labelled = review["request"]["object"]["metadata"]["labels"].is_object();
-        (!labelled).then(|| json!([{"op": "add", "path": "/metadata/labels", "value": {"seen": "yes"}}]))
-    })
-    .await;
-    let (claim, volume) = scene.bound(scene.claim("data")).await;
-    assert_eq!(claim.metadata.labels.unwrap()["seen"], "yes");
-    assert!(mark(&volume, "touched").is_some(), "Bindery was not asked again");
-    assert_eq!(scene.own_volumes().await, [volume]);
-    assert_eq!(scene.own_directories().len(), 1);
-    webhook.unregister().await;
 }
 
 #[tokio::test]

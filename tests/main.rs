@@ -31,6 +31,8 @@ mod kernel_client;
 mod late;
 /// Layouts of their own: templates, directories that are there already, one directory one volume.
 mod layouts;
+/// Claims that are not for us.
+mod left_alone;
 /// A share that is mounted for Bindery.
 mod mounted;
 /// Two installations on one export.
@@ -39,6 +41,10 @@ mod neighbours;
 mod nfs_client;
 /// Directories on another file system than their share.
 mod other_disk;
+/// Others that change claims, too.
+mod other_webhooks;
+/// Directories above and in one another.
+mod overlaps;
 /// Start, stop, crash.
 mod process;
 /// Trees that are removed while something goes wrong.

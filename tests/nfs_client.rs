@@ -5,6 +5,8 @@
 mod denials;
 mod directories;
 mod fences;
+mod late_calls;
+mod not_now;
 mod outages;
 mod trees;
 /// What version 3 does for want of sessions and of VERIFY.

@@ -9,6 +9,8 @@ pub mod class;
 pub mod decide;
 pub mod directory;
 pub mod explain;
+#[cfg(test)]
+mod fixtures;
 mod heard;
 pub mod key;
 pub mod mistake;

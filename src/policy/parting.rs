@@ -60,13 +60,7 @@ mod tests {
     use super::*;
     use crate::names;
     use crate::policy::claim::Claim;
-
-    fn us() -> Us {
-        Us {
-            provisioner: "bindery.dev/nfs".to_owned(),
-            instance: "blue".to_owned(),
-        }
-    }
+    use crate::policy::fixtures::us;
 
     /// A volume of ours for claim team/data, with these fields besides.
     fn volume(fields: &Value) -> Volume {

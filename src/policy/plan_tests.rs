@@ -1,61 +1,18 @@
 //! A volume's next step, as a table. Each case shows only its difference from a volume that waits for its claim.
 
-use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-
 use super::*;
 use crate::names;
 use crate::policy::claim::{Bytes, Name};
-use crate::policy::directory::{Directory, Share};
-use crate::policy::retention::Retention;
-use crate::storage::{Attributes, Identity};
-use crate::volume::{ClaimRef, Origin};
-
-fn us() -> Us {
-    Us {
-        provisioner: "bindery.dev/nfs".to_owned(),
-        instance: "blue".to_owned(),
-    }
-}
+use crate::policy::fixtures::{self, us};
+use crate::storage::Identity;
 
 fn record() -> Record {
-    Record {
-        share: Share::parse("nas1", "/export").unwrap(),
-        directory: Directory::parse("team-a-data").unwrap(),
-        origin: Origin::New,
-        on_delete: OnDelete::Archive,
-        retention: Retention::Forever,
-        identity: None,
-        attributes: Attributes {
-            mode: 0o777,
-            uid: None,
-            gid: None,
-        },
-    }
+    fixtures::record("team-a-data")
 }
 
 /// Provisioned, its claim not seen yet.
 fn volume(change: impl FnOnce(&mut Volume)) -> Volume {
-    let mut volume = Volume {
-        name: "pvc-1".to_owned(),
-        uid: "v".to_owned(),
-        version: "7".to_owned(),
-        deleting: false,
-        held: true,
-        phase: Phase::Unbound,
-        claim: Some(ClaimRef {
-            namespace: "team-a".to_owned(),
-            name: "data".to_owned(),
-            uid: None,
-        }),
-        class: "fast".to_owned(),
-        access_modes: vec!["ReadWriteMany".to_owned()],
-        capacity: Bytes::read(&Quantity("1Gi".to_owned())),
-        reclaim: Reclaim::Delete,
-        ready: false,
-        attempt: None,
-        maker: Some(us()),
-        record: Ok(record()),
-    };
+    let mut volume = fixtures::volume("pvc-1", "team-a-data");
     change(&mut volume);
     volume
 }

@@ -5,13 +5,14 @@
 //! `$$` is a dollar sign. A template is parsed once, and expanded for each claim; a value that a claim does not have is
 //! an error, never an empty string (but see [`Template::forgiving`]), and what comes out is checked as a [`Directory`] segment by segment.
 
+mod parse;
 mod token;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
+pub use self::parse::{NotATemplate, Wrong};
 pub use self::token::Token;
-use self::token::known;
 use super::directory::{Directory, NotADirectory, Shown, WrongPath};
 
 /// A parsed template. Prints as it is written in its dialect.
@@ -56,40 +57,6 @@ pub struct Values<'a> {
     pub namespace_annotations: &'a BTreeMap<String, String>,
 }
 
-/// A template that cannot be parsed: what is wrong, and the character where (counted from 1).
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("character {at}: {wrong}")]
-pub struct NotATemplate {
-    /// Where.
-    pub at: usize,
-    /// What.
-    pub wrong: Wrong,
-}
-
-/// What is wrong with a template.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Wrong {
-    /// There is nothing.
-    #[error("the template is empty")]
-    Empty,
-    /// A `$` that begins nothing.
-    #[error("a lone $; write $$ for a dollar sign, ${{...}} for a value")]
-    LoneDollar,
-    /// `${` without `}`.
-    #[error("${{ without }}")]
-    Open,
-    /// No such token.
-    #[error("${{{0}}} is not known; known are {known}", known = known(*.1))]
-    Unknown(String, Dialect),
-    /// A label or annotation that Kubernetes takes on no object.
-    #[error(
-        "no object can have a label or annotation {:?}: it is letters, digits, -, _ and . (63 at most), with a DNS name \
-         and / before it if need be",
-        Shown(.0)
-    )]
-    Key(String),
-}
-
 /// A claim for which a template gives no directory.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoDirectory {
@@ -105,50 +72,6 @@ pub enum NoDirectory {
 }
 
 impl Template {
-    /// Parses a template.
-    pub fn parse(text: &str, dialect: Dialect) -> Result<Self, NotATemplate> {
-        let wrong = |rest: &str, wrong| NotATemplate {
-            at: text[..text.len() - rest.len()].chars().count() + 1,
-            wrong,
-        };
-        if text.is_empty() {
-            return Err(wrong(text, Wrong::Empty));
-        }
-        let mut pieces = Vec::new();
-        let mut literal = String::new();
-        let mut rest = text;
-        while let Some(dollar) = rest.find('$') {
-            literal.push_str(&rest[..dollar]);
-            rest = &rest[dollar..];
-            if let Some(after) = rest.strip_prefix("$$") {
-                literal.push('$');
-                rest = after;
-                continue;
-            }
-            let inner = rest.strip_prefix("${").ok_or_else(|| wrong(rest, Wrong::LoneDollar))?;
-            let (name, after) = inner.split_once('}').ok_or_else(|| wrong(rest, Wrong::Open))?;
-            let token = Token::parse(name, dialect);
-            let token = token.ok_or_else(|| wrong(rest, Wrong::Unknown(name.to_owned(), dialect)))?;
-            if let Some(key) = token.impossible_key() {
-                return Err(wrong(rest, Wrong::Key(key.to_owned())));
-            }
-            if !literal.is_empty() {
-                pieces.push(Piece::Text(std::mem::take(&mut literal)));
-            }
-            pieces.push(Piece::Token(token));
-            rest = after;
-        }
-        literal.push_str(rest);
-        if !literal.is_empty() {
-            pieces.push(Piece::Text(literal));
-        }
-        Ok(Self {
-            dialect,
-            pieces,
-            forgiving: false,
-        })
-    }
-
     /// The same as nfs-subdir-external-provisioner means it: a value that a claim does not have is empty, and slashes too
     /// many and `.` go before the result is checked.
     pub fn forgiving(self) -> Self {

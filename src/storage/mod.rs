@@ -14,6 +14,7 @@
 //!   and whoever has a record keeps it.
 
 mod answers;
+mod attempt;
 mod connect;
 mod error;
 pub mod guard;
@@ -22,6 +23,7 @@ pub mod nfs;
 pub mod nfs3;
 mod route;
 mod status;
+mod wanted;
 mod way;
 
 use std::fmt;

@@ -1,5 +1,4 @@
-//! Servers that die, hang, and come back: deadlines hold, nothing is reported that is not so, and no call takes effect
-//! after it was given up.
+//! Servers that die, hang, and come back: deadlines hold, and nothing is reported that is not so.
 
 use std::fs;
 use std::net::TcpListener;
@@ -10,48 +9,24 @@ use tokio::time::Instant;
 
 use super::{client, directory, identity, make, mode, mode_of, soon};
 use crate::support::kind::{Kind, kept_by};
-use crate::support::nfs::{Ganesha, free_address};
+use crate::support::nfs::free_address;
 use crate::support::relay::{Fate, Relay};
 
-kept_by!([v4, v4_1] {
+kept_by!([v4, v4_1, v3] {
     a_server_that_restarted_between_two_calls_is_no_error,
     a_silent_server_costs_no_more_than_the_deadline_and_delays_no_other,
     calls_on_one_server_run_at_the_same_time,
     an_answer_that_is_lost_is_made_up_for,
-    a_server_that_asks_for_patience_is_asked_again,
-    a_call_that_was_given_up_takes_no_effect_after_the_next_verb_began,
-    a_call_whose_caller_went_away_is_fenced_off_too,
-    a_frozen_server_does_late_what_it_does_before_the_next_verb_or_never,
-    a_server_that_forgot_the_session_is_asked_again,
     ; on_threads:
     what_is_reported_while_a_server_restarts_is_what_is_on_its_disk,
 });
 
-// Its file handles mean other files after a restart, and it cannot be frozen alone.
+// Its file handles mean other files after a restart.
 kept_by!([embedded] {
     a_silent_server_costs_no_more_than_the_deadline_and_delays_no_other,
     calls_on_one_server_run_at_the_same_time,
     an_answer_that_is_lost_is_made_up_for,
-    a_server_that_asks_for_patience_is_asked_again,
-    a_call_that_was_given_up_takes_no_effect_after_the_next_verb_began,
-    a_call_whose_caller_went_away_is_fenced_off_too,
-    a_server_that_forgot_the_session_is_asked_again,
 });
-
-// No sessions: what becomes of late calls is told in `version_3`.
-kept_by!([v3] {
-    a_server_that_restarted_between_two_calls_is_no_error,
-    a_silent_server_costs_no_more_than_the_deadline_and_delays_no_other,
-    calls_on_one_server_run_at_the_same_time,
-    an_answer_that_is_lost_is_made_up_for,
-    a_server_that_asks_for_patience_is_asked_again,
-    ; on_threads:
-    what_is_reported_while_a_server_restarts_is_what_is_on_its_disk,
-});
-
-const BADSESSION: u32 = 10052;
-const DELAY: u32 = 10008;
-const MINOR_VERS_MISMATCH: u32 = 10021;
 
 /// Waits until so many calls have met their fate.
 pub async fn relay_met(relay: &Relay, calls: usize) {
@@ -190,88 +165,6 @@ async fn a_silent_server_costs_no_more_than_the_deadline_and_delays_no_other(kin
     assert_eq!(error.message, format!("cannot make directory a on {silent}: {said}"));
 }
 
-async fn a_call_that_was_given_up_takes_no_effect_after_the_next_verb_began(kind: Kind) {
-    let (server, client) = kind.start();
-    let relay = Relay::to(&*server);
-    let share = relay.share("/export");
-    relay.plan("late-one", 0, 1, Fate::Late);
-    let made = client
-        .make(
-            &share,
-            &directory("late-one"),
-            mode(0o777),
-            Existing::SetAttributes,
-            shortly(),
-        )
-        .await;
-    let error = made.unwrap_err();
-    assert_eq!((error.fault, error.outcome), (Fault::TimedOut, Outcome::Unknown));
-    assert_eq!(
-        error.message,
-        format!(
-            "cannot make directory late-one on {share}: {} did not answer in time. Check that the NFS server and its disks \
-             are well. All or a part of it may have been done.",
-            share.server()
-        )
-    );
-    // The next verb sees that it has not happened, and may rely on that.
-    assert_eq!(client.look_up(&share, &directory("late-one"), soon()).await, Ok(None));
-    let answers = relay.release();
-    assert_eq!(answers.len(), 1);
-    let refused = BADSESSION.to_be_bytes();
-    assert!(
-        answers[0].windows(4).any(|word| word == refused),
-        "the late call got {:?}",
-        answers[0]
-    );
-    assert!(!server.export_dir().join("late-one").exists());
-}
-
-async fn a_call_whose_caller_went_away_is_fenced_off_too(kind: Kind) {
-    let (server, client) = kind.start();
-    let relay = Relay::to(&*server);
-    let share = relay.share("/export");
-    relay.plan("late-one", 0, 1, Fate::Late);
-    {
-        let name = directory("late-one");
-        let make = client.make(&share, &name, mode(0o777), Existing::SetAttributes, soon());
-        let late = async {
-            relay_met(&relay, 1).await;
-        };
-        tokio::select! {
-            end = make => panic!("{end:?}"),
-            () = late => {}
-        }
-    }
-    assert_eq!(client.look_up(&share, &directory("late-one"), soon()).await, Ok(None));
-    relay.release();
-    assert!(!server.export_dir().join("late-one").exists());
-}
-
-async fn a_frozen_server_does_late_what_it_does_before_the_next_verb_or_never(kind: Kind) {
-    let (server, client) = (kind.ganesha(), client());
-    let share = server.share("/export");
-    make(&client, &share, "first").await.unwrap();
-    for round in 0..10 {
-        let name = format!("late-{round}");
-        server.freeze();
-        let made = client
-            .make(
-                &share,
-                &directory(&name),
-                mode(0o777),
-                Existing::SetAttributes,
-                shortly(),
-            )
-            .await;
-        server.thaw();
-        assert_eq!(made.unwrap_err().fault, Fault::TimedOut);
-        let found = client.look_up(&share, &directory(&name), soon()).await.unwrap();
-        make(&client, &share, &format!("after-{round}")).await.unwrap();
-        assert_eq!(server.export_dir().join(&name).exists(), found.is_some());
-    }
-}
-
 async fn calls_on_one_server_run_at_the_same_time(kind: Kind) {
     let (server, client) = kind.start();
     let relay = Relay::to(&*server);
@@ -358,102 +251,4 @@ async fn an_answer_that_is_lost_is_made_up_for(kind: Kind) {
         Ok(Tree::Gone)
     );
     assert_eq!((relay.met(), path("moved").exists()), (5, false));
-}
-
-async fn a_server_that_asks_for_patience_is_asked_again(kind: Kind) {
-    let (server, client) = kind.start();
-    let relay = Relay::to(&*server);
-    let share = relay.share("/export");
-    relay.plan("again", 0, 3, Fate::Answered(DELAY));
-    assert!(make(&client, &share, "again").await.unwrap().new);
-    assert_eq!(relay.met(), 3);
-    relay.plan("never", 0, 1000, Fate::Answered(DELAY));
-    let error = client
-        .make(
-            &share,
-            &directory("never"),
-            mode(0o777),
-            Existing::SetAttributes,
-            shortly(),
-        )
-        .await
-        .unwrap_err();
-    assert_eq!((error.fault, error.outcome), (Fault::Busy, Outcome::NotDone));
-    assert_eq!(
-        error.message,
-        format!(
-            "cannot make directory never on {share}: {} asked to come back later until the time was over ({}). It is \
-             busy or has just started.",
-            share.server(),
-            kind.status("DELAY")
-        )
-    );
-}
-
-async fn a_server_that_forgot_the_session_is_asked_again(kind: Kind) {
-    let (server, client) = kind.start();
-    let relay = Relay::to(&*server);
-    let share = relay.share("/export");
-    relay.plan("again", 0, 3, Fate::Answered(BADSESSION));
-    assert!(make(&client, &share, "again").await.unwrap().new);
-    assert_eq!(relay.met(), 3);
-    relay.plan("forgotten", 0, 1000, Fate::Answered(BADSESSION));
-    let error = make(&client, &share, "forgotten").await.unwrap_err();
-    assert_eq!((error.fault, error.outcome), (Fault::Busy, Outcome::NotDone));
-    assert_eq!(
-        error.message,
-        format!(
-            "cannot make directory forgotten on {share}: {} forgets the sessions that it has just opened \
-             (NFS4ERR_BADSESSION). It restarts again and again, or another Bindery goes by the same name.",
-            share.server()
-        )
-    );
-}
-
-#[tokio::test]
-async fn a_server_without_minor_version_2_is_served_with_1_and_one_without_both_is_named() {
-    let server = Ganesha::start();
-    let relay = Relay::to(&server);
-    let share = relay.share("/export");
-    // What only EXCHANGE_ID has: the name of this client.
-    let exchange = "bindery test ";
-    relay.plan(exchange, 0, 1, Fate::Answered(MINOR_VERS_MISMATCH));
-    assert!(make(&client(), &share, "a").await.unwrap().new);
-    relay.plan(exchange, 0, 2, Fate::Answered(MINOR_VERS_MISMATCH));
-    let error = make(&client(), &share, "b").await.unwrap_err();
-    assert_eq!(
-        (error.fault, error.outcome, relay.met()),
-        (Fault::Other, Outcome::NotDone, 3)
-    );
-    assert_eq!(
-        error.message,
-        format!(
-            "cannot make directory b on {share}: {} speaks neither NFSv4.2 nor NFSv4.1. Enable one there.",
-            share.server()
-        )
-    );
-}
-
-/// Without a status from the relay: the server itself knows 4.1 alone.
-#[tokio::test]
-async fn a_server_that_speaks_minor_version_1_alone_is_spoken_to_in_it_after_one_try_in_2() {
-    let server = Ganesha::start_v4_1();
-    let relay = Relay::to(&server);
-    relay.go_on();
-    // A COMPOUND that holds EXCHANGE_ID alone. Held calls are counted, and go on at once.
-    let exchanges = |minor: u8| {
-        let met = relay.met();
-        let call = format!("\0\0\0{}\0\0\0\x01\0\0\0\x2a", char::from(minor));
-        relay.plan(&call, 0, 1000, Fate::Held);
-        let (relay, share) = (&relay, relay.share("/export"));
-        async move {
-            let name = format!("d{minor}");
-            assert!(make(&client(), &share, &name).await.unwrap().new);
-            relay.met() - met
-        }
-    };
-    assert_eq!(exchanges(2).await, 1);
-    // More than one: earlier lives of this client are asked about, too.
-    assert!(exchanges(1).await >= 1);
-    assert_eq!(mode_of(&server.export_dir().join("d1")), 0o777);
 }

@@ -18,19 +18,11 @@ use super::file::File;
 use super::run::{Run, Trouble};
 use super::walk::Spot;
 use crate::policy::directory::Directory;
+use crate::storage::wanted::{self, OF_PARENTS};
 use crate::storage::{Attributes, Existing, Fault, Made};
 
-const OF_PARENTS: Attributes = Attributes {
-    mode: 0o755,
-    uid: None,
-    gid: None,
-};
-
-/// Why a directory is not as it was asked for.
-enum Flaw {
-    Refused(Step<'static>, Errno),
-    Mode { is: u32, wanted: u32 },
-}
+/// See [`wanted::Flaw`].
+type Flaw = wanted::Flaw<Step<'static>, Errno>;
 
 /// What mkdir came to.
 enum Created {
@@ -105,10 +97,11 @@ impl Run {
 
     /// Gives a directory the attributes that it lacks.
     fn give(&self, spot: &Spot, wanted: Attributes) -> Result<Result<File, Flaw>, Trouble> {
-        if check(&spot.file, wanted).is_ok() {
+        let lacks = Flaw::check(&spot.file.found(), wanted);
+        if lacks.is_ok() {
             return Ok(Ok(spot.file));
         }
-        if let Err(Flaw::Refused(..)) = check(&spot.file, wanted) {
+        if let Err(Flaw::Owner) = lacks {
             if [wanted.uid, wanted.gid].contains(&Some(u32::MAX)) {
                 // To the kernel this number means "as it is".
                 return Ok(Err(Flaw::Refused(Step::SetOwner, Errno::INVAL)));
@@ -126,12 +119,13 @@ impl Run {
             Ok(file) => file,
             Err(errno) => return Err(self.refused(Step::SetMode, errno)),
         };
-        Ok(check(&file, wanted).map(|()| file))
+        Ok(Flaw::check(&file.found(), wanted).map(|()| file))
     }
 
     fn flawed(&self, flaw: &Flaw) -> Trouble {
         match *flaw {
             Flaw::Refused(step, errno) => self.refused(step, errno),
+            Flaw::Owner => self.refused(Step::SetOwner, Errno::PERM),
             Flaw::Mode { is, wanted } => {
                 let text = format!(
                     "it got mode {is:04o} where {wanted:04o} was asked for. File systems drop setgid when the group is \
@@ -158,21 +152,6 @@ fn undo(parent: &Spot, name: &str, made: &File) -> bool {
         Ok(_) | Err(Errno::NOENT | Errno::NOTDIR) => true,
         Err(_) => false,
     }
-}
-
-/// Whether the file system did as it was told; some say yes and do otherwise.
-fn check(file: &File, wanted: Attributes) -> Result<(), Flaw> {
-    let other = |is: u32, wanted: Option<u32>| wanted.is_some_and(|wanted| is != wanted);
-    if other(file.uid, wanted.uid) || other(file.gid, wanted.gid) {
-        return Err(Flaw::Refused(Step::SetOwner, Errno::PERM));
-    }
-    if file.mode != wanted.mode {
-        return Err(Flaw::Mode {
-            is: file.mode,
-            wanted: wanted.mode,
-        });
-    }
-    Ok(())
 }
 
 fn made(spot: &Spot, new: bool) -> Made {

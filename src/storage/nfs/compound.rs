@@ -1,81 +1,11 @@
-//! COMPOUND and the operations that Bindery uses on files (RFC 8881, 16.2 and 18).
-//!
-//! Left out: everything that opens, reads, writes or locks a file. The operations of sessions are in [`super::session`].
+//! COMPOUND: operations that go to the server together, and the reply to them (RFC 8881, 16.2).
 
-use super::attributes::{self, Change, File, Kind, Values};
+use super::attributes::File;
+use super::operation::{Answer, Handle, Op, Page};
 use super::xdr::{Malformed, Reader, Writer};
-use crate::storage::Identity;
 use crate::storage::status::Status;
 
-const LONGEST_HANDLE: usize = 128;
 const LONGEST_TAG: usize = 1024;
-const LONGEST_NAME: usize = 4096;
-const NF4DIR: u32 = 2;
-
-/// A file handle: the server's name for a file, whatever its path.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Handle(Vec<u8>);
-
-/// An operation and its arguments. "Here" is the current file handle.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Op<'a> {
-    /// Here is the root of the server's exports.
-    PutRoot,
-    /// Here is this file.
-    Put(&'a Handle),
-    /// Here becomes what has this name here; links are not followed.
-    Lookup(&'a [u8]),
-    /// Keeps here as the saved file.
-    Save,
-    /// Here is the saved file again.
-    Restore,
-    /// Makes a directory and goes there.
-    CreateDirectory(&'a str, Change),
-    Set(Change),
-    Get,
-    GetHandle,
-    /// Stops with NOT_SAME unless here is this very file.
-    Verify(Identity),
-    ReadDirectory(From),
-    Remove(&'a [u8]),
-    /// Moves a name in the saved directory to a name here.
-    Rename(&'a str, &'a str),
-}
-
-/// Where READDIR begins.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct From {
-    pub cookie: u64,
-    pub verifier: [u8; 8],
-    /// How large the reply may be.
-    pub room: u32,
-}
-
-/// What an operation brought back.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
-    Done,
-    Handle(Handle),
-    File(File),
-    Page(Page),
-}
-
-/// A part of a directory.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Page {
-    pub verifier: [u8; 8],
-    pub entries: Vec<Entry>,
-    /// Nothing comes after it.
-    pub last: bool,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
-    pub cookie: u64,
-    pub name: Vec<u8>,
-    /// `None`: the server could not tell.
-    pub kind: Option<Kind>,
-}
 
 /// What a COMPOUND came to: the answers of the operations that went well, and the one that did not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,86 +19,6 @@ pub(super) struct Reply {
 pub(super) struct Stopped {
     pub at: usize,
     pub status: Status,
-}
-
-impl Op<'_> {
-    /// Whether it changes anything on the server.
-    pub fn changes(&self) -> bool {
-        matches!(
-            self,
-            Self::CreateDirectory(..) | Self::Set(_) | Self::Remove(_) | Self::Rename(..)
-        )
-    }
-
-    fn number(&self) -> u32 {
-        match self {
-            Self::CreateDirectory(..) => 6,
-            Self::Get => 9,
-            Self::GetHandle => 10,
-            Self::Lookup(_) => 15,
-            Self::Put(_) => 22,
-            Self::PutRoot => 24,
-            Self::ReadDirectory(_) => 26,
-            Self::Remove(_) => 28,
-            Self::Rename(..) => 29,
-            Self::Restore => 31,
-            Self::Save => 32,
-            Self::Set(_) => 34,
-            Self::Verify(_) => 37,
-        }
-    }
-
-    pub fn write(&self, writer: &mut Writer) {
-        writer.u32(self.number());
-        match self {
-            Self::PutRoot | Self::Save | Self::Restore | Self::GetHandle => {}
-            Self::Put(handle) => writer.opaque(&handle.0),
-            Self::Lookup(name) | Self::Remove(name) => writer.opaque(name),
-            Self::CreateDirectory(name, change) => {
-                writer.u32(NF4DIR);
-                writer.opaque(name.as_bytes());
-                change.write(writer);
-            }
-            Self::Set(change) => {
-                writer.fixed(&[0; 16]); // the anonymous state
-                change.write(writer);
-            }
-            Self::Get => attributes::write_bitmap(writer, attributes::OF_A_FILE),
-            Self::Verify(identity) => attributes::write_identity(writer, *identity),
-            Self::ReadDirectory(from) => {
-                writer.u64(from.cookie);
-                writer.fixed(&from.verifier);
-                writer.u32(from.room / 4); // of which names alone
-                writer.u32(from.room);
-                attributes::write_bitmap(writer, attributes::OF_AN_ENTRY);
-            }
-            Self::Rename(from, to) => {
-                writer.opaque(from.as_bytes());
-                writer.opaque(to.as_bytes());
-            }
-        }
-    }
-
-    /// Reads what follows the status of an operation that went well.
-    fn read(&self, reader: &mut Reader<'_>) -> Result<Answer, Malformed> {
-        match self {
-            Self::GetHandle => return Ok(Answer::Handle(Handle(reader.opaque(LONGEST_HANDLE)?.to_vec()))),
-            Self::Get => return Ok(Answer::File(Values::read(reader)?.file()?)),
-            Self::ReadDirectory(_) => return read_page(reader).map(Answer::Page),
-            Self::CreateDirectory(..) => {
-                read_change(reader)?;
-                attributes::read_bitmap(reader)?;
-            }
-            Self::Set(_) => _ = attributes::read_bitmap(reader)?,
-            Self::Remove(_) => read_change(reader)?,
-            Self::Rename(..) => {
-                read_change(reader)?;
-                read_change(reader)?;
-            }
-            Self::PutRoot | Self::Put(_) | Self::Lookup(_) | Self::Save | Self::Restore | Self::Verify(_) => {}
-        }
-        Ok(Answer::Done)
-    }
 }
 
 /// Begins the arguments of a COMPOUND of `count` operations.
@@ -265,43 +115,13 @@ impl Reply {
     }
 }
 
-/// `change_info4`: how the directory's change counter went. Nothing is cached here, so nobody wants to know.
-fn read_change(reader: &mut Reader<'_>) -> Result<(), Malformed> {
-    reader.boolean()?;
-    reader.u64()?;
-    reader.u64()?;
-    Ok(())
-}
-
-fn read_page(reader: &mut Reader<'_>) -> Result<Page, Malformed> {
-    let verifier = reader.fixed()?;
-    let mut entries = Vec::new();
-    while reader.boolean()? {
-        let cookie = reader.u64()?;
-        let name = reader.opaque(LONGEST_NAME)?;
-        if matches!(name, b"" | b"." | b"..") || name.contains(&b'/') || name.contains(&0) {
-            return Err(Malformed("a directory has an entry with a name that no file can have"));
-        }
-        let kind = Values::read(reader)?.kind();
-        entries.push(Entry {
-            cookie,
-            name: name.to_vec(),
-            kind,
-        });
-    }
-    let last = reader.boolean()?;
-    Ok(Page {
-        verifier,
-        entries,
-        last,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::storage::nfs::attributes::Change;
+    use crate::storage::nfs::operation::From;
 
     fn any_op() -> impl Strategy<Value = Op<'static>> {
         prop_oneof![
@@ -339,24 +159,6 @@ mod tests {
             if let Ok(Reply { answers, .. }) = Results::new(&reply).and_then(|results| results.read(&[op])) {
                 prop_assert_eq!(answers.len(), 1);
             }
-        }
-    }
-
-    #[test]
-    fn an_entry_that_would_lead_elsewhere_is_refused() {
-        for name in ["", ".", "..", "a/b", "a\0b"] {
-            let mut page = Writer::default();
-            page.u64(0); // verifier
-            page.u32(1); // an entry follows
-            page.u64(1);
-            page.opaque(name.as_bytes());
-            attributes::write_bitmap(&mut page, &[]);
-            page.opaque(b"");
-            page.u32(0);
-            page.u32(1);
-            let page = page.into_bytes();
-            let refused = Malformed("a directory has an entry with a name that no file can have");
-            assert_eq!(read_page(&mut Reader::new(&page)), Err(refused), "{name:?}");
         }
     }
 }

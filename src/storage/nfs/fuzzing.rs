@@ -1,7 +1,8 @@
 //! What the fuzz target `nfs_reply` may reach of the parsers in here. In no other build.
 
 use super::attributes::Change;
-use super::compound::{Answer, From, Op, Reply, Results};
+use super::compound::{Reply, Results};
+use super::operation::{Answer, From, Op};
 use super::rpc;
 use super::xdr::Malformed;
 

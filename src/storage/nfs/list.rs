@@ -1,7 +1,7 @@
 //! The names in a directory (READDIR: RFC 8881, 18.23).
 
 use super::attempt::{Again, Attempt, Trouble};
-use super::compound::{From, Handle, Op, Page};
+use super::operation::{From, Handle, Op, Page};
 use super::walk::Walk;
 use crate::policy::directory::Directory;
 use crate::storage::Fault;

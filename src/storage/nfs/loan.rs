@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use tokio::sync::SemaphorePermit;
 
-use super::compound::{Op, Reply};
+use super::compound::Reply;
+use super::operation::Op;
 use super::rpc::RpcError;
 use super::server::Server;
 use super::session::Session;

@@ -8,19 +8,15 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::attempt::{Again, Attempt, Trouble};
-use super::attributes::{Change, File, Owner};
-use super::compound::{Handle, Op, Stopped};
+use super::attributes::Change;
+use super::compound::Stopped;
+use super::operation::{Handle, Op};
 use super::walk::{Spot, Walk};
 use crate::policy::directory::Directory;
-use crate::storage::answers::{self, Step};
+use crate::storage::answers::Step;
 use crate::storage::status::Status;
+use crate::storage::wanted::{self, OF_PARENTS};
 use crate::storage::{Attributes, Existing, Identity, Made};
-
-const OF_PARENTS: Attributes = Attributes {
-    mode: 0o755,
-    uid: None,
-    gid: None,
-};
 
 /// What an earlier round of the same call knows.
 #[derive(Default)]
@@ -29,11 +25,8 @@ pub(super) struct Earlier {
     maybe_made: AtomicBool,
 }
 
-/// Why a directory is not as it was asked for.
-enum Flaw {
-    Refused(Step<'static>, Status),
-    Mode { is: u32, wanted: u32 },
-}
+/// See [`wanted::Flaw`].
+type Flaw = wanted::Flaw<Step<'static>, Status>;
 
 /// What CREATE came to.
 enum Created {
@@ -73,9 +66,7 @@ impl Attempt<'_> {
                 new: true,
             }),
             Created::There => {
-                let gone = Trouble::Again(Again::Changed(Status::NOENT));
-                let spot = self.look(&parent, last.as_bytes()).await?.ok_or(gone)?;
-                self.directory(&spot, Step::Segment(last))?;
+                let spot = self.just_there(&parent, last).await?;
                 if existing == Existing::SetAttributes || ours {
                     self.set(&spot, wanted).await?;
                 }
@@ -98,15 +89,18 @@ impl Attempt<'_> {
             above = match self.create(&above, segment, OF_PARENTS).await? {
                 Created::Now(spot) => spot.handle,
                 // Somebody else made it in the meantime, for a directory beside ours.
-                Created::There => {
-                    let gone = Trouble::Again(Again::Changed(Status::NOENT));
-                    let spot = self.look(&above, segment.as_bytes()).await?.ok_or(gone)?;
-                    self.directory(&spot, Step::Segment(segment))?;
-                    spot.handle
-                }
+                Created::There => self.just_there(&above, segment).await?.handle,
             };
         }
         Ok(above)
+    }
+
+    /// A directory that the server just said is there.
+    async fn just_there(&self, parent: &Handle, name: &str) -> Result<Spot, Trouble> {
+        let gone = Trouble::Again(Again::Changed(Status::NOENT));
+        let spot = self.look(parent, name.as_bytes()).await?.ok_or(gone)?;
+        self.directory(&spot, Step::Segment(name))?;
+        Ok(spot)
     }
 
     async fn create(&self, parent: &Handle, name: &str, wanted: Attributes) -> Result<Created, Trouble> {
@@ -120,7 +114,7 @@ impl Attempt<'_> {
         let flaw = match reply.stopped {
             None => {
                 let spot = self.spot(&reply)?;
-                match check(&spot.file, wanted) {
+                match Flaw::check(&spot.file.found(), wanted) {
                     Ok(()) => return Ok(Created::Now(spot)),
                     Err(flaw) => flaw,
                 }
@@ -170,7 +164,7 @@ impl Attempt<'_> {
 
     /// Gives a directory that is there the attributes that it lacks.
     async fn set(&self, spot: &Spot, wanted: Attributes) -> Result<(), Trouble> {
-        if check(&spot.file, wanted).is_ok() {
+        if Flaw::check(&spot.file.found(), wanted).is_ok() {
             return Ok(());
         }
         let mut ops = vec![Op::Put(&spot.handle)];
@@ -180,7 +174,7 @@ impl Attempt<'_> {
         match reply.stopped {
             None => {
                 let file = reply.file().ok_or_else(|| self.incomplete())?;
-                check(&file, wanted).map_err(|flaw| self.flawed(&flaw))
+                Flaw::check(&file.found(), wanted).map_err(|flaw| self.flawed(&flaw))
             }
             Some(stopped) if stopped.status.later() => {
                 self.pause(stopped.status).await;
@@ -189,39 +183,6 @@ impl Attempt<'_> {
             Some(Stopped { at, status }) => Err(self.refused(step_of(ops[at]), status)),
         }
     }
-
-    fn flawed(&self, flaw: &Flaw) -> Trouble {
-        match *flaw {
-            Flaw::Refused(step, status) => self.refused(step, status),
-            Flaw::Mode { is, wanted } => {
-                let (fault, text) = answers::other_mode(is, wanted);
-                self.fails(fault, &text)
-            }
-        }
-    }
-}
-
-/// Whether the server did as it was told; some say yes and do otherwise.
-fn check(file: &File, wanted: Attributes) -> Result<(), Flaw> {
-    let other = |is: Owner, wanted: Option<u32>| match (is, wanted) {
-        (Owner::Number(is), Some(wanted)) => is != wanted,
-        (Owner::Unknown, Some(wanted)) => {
-            // Told as a name: it cannot be compared, and SETATTR went well.
-            tracing::debug!(identity = %file.identity, wanted, "the server does not tell the owner as a number");
-            false
-        }
-        (_, None) => false,
-    };
-    if other(file.uid, wanted.uid) || other(file.gid, wanted.gid) {
-        return Err(Flaw::Refused(Step::SetOwner, Status::PERM));
-    }
-    if file.mode != wanted.mode {
-        return Err(Flaw::Mode {
-            is: file.mode,
-            wanted: wanted.mode,
-        });
-    }
-    Ok(())
 }
 
 /// The SETATTRs that bring about what is wanted.

@@ -1,8 +1,9 @@
 //! NFS without a mount: a client in user space for versions 4.2 and 4.1 (RFC 7862, RFC 8881), over TCP, with AUTH_SYS.
 //!
-//! From the wire up: [`xdr`], [`rpc`], [`attributes`] and [`compound`] speak the protocol; [`wire`], [`owner`], [`session`], [`loan`], [`fence`] and [`server`] keep connections, and fence off calls that got no answer; [`attempt`] runs a verb with its
-//! retries and its deadline, and [`diagnose`] says what went wrong; [`walk`], [`make`], [`moves`], [`list`] and [`tree`]
-//! are the verbs.
+//! From the wire up: [`xdr`], [`rpc`], [`attributes`], [`operation`] and [`compound`] speak the protocol; [`limits`],
+//! [`wire`], [`owner`], [`session`], [`loan`], [`fence`] and [`server`] keep connections, and fence off calls that got no
+//! answer; [`attempt`] sends what a verb has to send, as often as it may, and [`diagnose`] says what went wrong; [`walk`],
+//! [`make`], [`moves`], [`list`] and [`tree`] are the verbs. How a verb is run is [`super::attempt`]'s.
 //!
 //! Left out: reading and writing files, locks, delegations, referrals, Kerberos.
 
@@ -18,10 +19,12 @@ mod diagnose;
 mod fence;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod limits;
 mod list;
 mod loan;
 mod make;
 mod moves;
+mod operation;
 mod owner;
 mod rpc;
 mod server;

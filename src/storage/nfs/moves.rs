@@ -4,7 +4,8 @@
 //! server stops there. Left out: moving across file systems, which would be a copy.
 
 use super::attempt::{Again, Attempt, Trouble};
-use super::compound::{Op, Stopped};
+use super::compound::Stopped;
+use super::operation::Op;
 use super::walk::Walk;
 use crate::policy::directory::Directory;
 use crate::storage::answers::Step;

@@ -18,11 +18,12 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::diagnose::Waiting;
+use super::limits::Limits;
 use super::loan::Loan;
 use super::owner::Owners;
 use super::rpc::{Credentials, RpcError};
 use super::session::Session;
-use super::wire::{Limits, SessionError};
+use super::wire::SessionError;
 use crate::storage::connect::{ConnectError, Connection, Name, connect};
 
 /// RFC 8881, 2.9.3: no portmapper is asked.

@@ -13,11 +13,13 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::attributes;
-use super::compound::{Op, Reply, Results};
+use super::compound::{Reply, Results};
 use super::fence::{self, Fence};
+use super::limits::Limits;
+use super::operation::Op;
 use super::owner::Owner;
 use super::rpc::{Credentials, RpcError};
-use super::wire::{self, Limits, SEQUENCE, SessionError, SessionId, Wire, accepted, write_sequence};
+use super::wire::{self, SEQUENCE, SessionError, SessionId, Wire, accepted, write_sequence};
 use super::xdr::Malformed;
 use crate::storage::connect::Connection;
 use crate::storage::status::Status;

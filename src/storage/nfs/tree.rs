@@ -15,8 +15,8 @@ use tokio::time::Instant;
 
 use super::attempt::{Again, Attempt, Trouble};
 use super::attributes::{Change, Kind};
-use super::compound::{Handle, Op};
 use super::loan::Late;
+use super::operation::{Handle, Op};
 use super::walk::{Spot, Walk};
 use crate::crash::{self, Point};
 use crate::policy::directory::Directory;

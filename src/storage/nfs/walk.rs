@@ -7,7 +7,8 @@
 
 use super::attempt::{Again, Attempt, Trouble};
 use super::attributes::{File, Kind};
-use super::compound::{Handle, Op, Reply};
+use super::compound::Reply;
+use super::operation::{Handle, Op};
 use crate::storage::answers::Step;
 use crate::storage::status::Status;
 

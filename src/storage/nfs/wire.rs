@@ -9,6 +9,7 @@ use std::sync::Arc;
 use tokio::net::TcpStream;
 
 use super::compound::{self, Results};
+use super::limits::{LARGEST_CALL, LARGEST_REPLY, Limits, MOST_OPERATIONS};
 use super::rpc::{self, Credentials, RpcError};
 use super::xdr::{Malformed, Writer};
 use crate::storage::connect::Connection;
@@ -25,52 +26,6 @@ const DESTROY_CLIENTID: u32 = 57;
 const USE_NON_PNFS: u32 = 0x0001_0000;
 /// Asks about a confirmed client and makes none.
 const UPDATE_CONFIRMED: u32 = 0x4000_0000;
-/// What the session is asked to carry at most; a server may say less.
-const LARGEST_CALL: u32 = 32 * 1024;
-const LARGEST_REPLY: u32 = 64 * 1024;
-const MOST_OPERATIONS: u32 = 64;
-/// With fewer operations in a COMPOUND, or fewer bytes, the verbs do not work.
-const FEWEST_OPERATIONS: u32 = 8;
-const SMALLEST_MESSAGE: u32 = 4096;
-/// Bytes of a call beside the names in it: credentials, SEQUENCE, file handles.
-const BESIDE_NAMES: usize = 1024;
-
-/// What the server lets one COMPOUND carry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Limits {
-    /// Operations, SEQUENCE included.
-    pub operations: usize,
-    /// Bytes of a call.
-    pub call: u32,
-    /// Bytes of a reply.
-    pub reply: u32,
-}
-
-impl Limits {
-    /// The least that a session may have.
-    pub const LEAST: Self = Self {
-        operations: FEWEST_OPERATIONS as usize,
-        call: SMALLEST_MESSAGE,
-        reply: SMALLEST_MESSAGE,
-    };
-
-    /// How many of the names fit a COMPOUND, an operation each, beside so many other operations. At least one.
-    pub fn fit<'a>(&self, others: usize, names: impl Iterator<Item = &'a [u8]>) -> usize {
-        let mut room = (self.call as usize).saturating_sub(BESIDE_NAMES);
-        names
-            .take(self.operations.saturating_sub(others))
-            .take_while(|name| {
-                // The operation's number, the name's length, the name.
-                let size = 8 + name.len().next_multiple_of(4);
-                let fits = size <= room;
-                room = room.saturating_sub(size);
-                fits
-            })
-            .count()
-            .max(1)
-    }
-}
-
 /// No reply to the operations that were sent.
 #[derive(Debug)]
 pub(super) enum SessionError {
@@ -213,16 +168,7 @@ impl Wire {
             reader.u32()?,
             reader.u32()?,
         ];
-        if operations < FEWEST_OPERATIONS || call.min(reply) < SMALLEST_MESSAGE {
-            return Err(
-                Malformed("the server allows fewer operations, or smaller messages, than Bindery needs").into(),
-            );
-        }
-        let limits = Limits {
-            operations: operations.min(MOST_OPERATIONS) as usize,
-            call: call.min(LARGEST_CALL),
-            reply: reply.min(LARGEST_REPLY),
-        };
+        let limits = Limits::granted(operations, call, reply)?;
         Ok((id, limits))
     }
 
@@ -280,27 +226,5 @@ pub(super) fn accepted(operation: &'static str, status: Status) -> Result<(), Se
     match status {
         Status::OK => Ok(()),
         status => Err(SessionError::Refused(operation, status)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_call_holds_as_many_names_as_its_operations_and_its_bytes_allow() {
-        let names = vec![vec![b'x'; 255]; 100];
-        let fit = |limits: Limits| limits.fit(2, names.iter().map(Vec::as_slice));
-        assert_eq!(fit(Limits::LEAST), 6);
-        let many = Limits {
-            operations: 64,
-            ..Limits::LEAST
-        };
-        assert_eq!(fit(many), 11); // of 264 bytes in 3072
-        let large = Limits {
-            call: LARGEST_CALL,
-            ..many
-        };
-        assert_eq!(fit(large), 62);
     }
 }

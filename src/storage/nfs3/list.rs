@@ -60,7 +60,7 @@ impl Attempt<'_> {
                 Err(self.malformed("a page of a directory is empty and not the last"))
             }
             Reply::Page(page) => Ok(page),
-            Reply::File(_) | Reply::Spot(..) => Err(self.malformed("a reply lacks what was asked for")),
+            Reply::File(_) | Reply::Spot(..) => Err(self.incomplete()),
         }
     }
 }

@@ -11,15 +11,10 @@ use super::attempt::{Again, Attempt, Trouble};
 use super::calls::{Call, Change, File, Handle, Reply, sane};
 use super::walk::{Spot, Walk};
 use crate::policy::directory::Directory;
-use crate::storage::answers::{self, Step};
+use crate::storage::answers::Step;
 use crate::storage::status::Status;
+use crate::storage::wanted::{self, OF_PARENTS};
 use crate::storage::{Attributes, Existing, Identity, Made};
-
-const OF_PARENTS: Attributes = Attributes {
-    mode: 0o755,
-    uid: None,
-    gid: None,
-};
 
 /// What an earlier round of the same call knows.
 #[derive(Default)]
@@ -28,11 +23,8 @@ pub(super) struct Earlier {
     maybe_made: AtomicBool,
 }
 
-/// Why a directory is not as it was asked for.
-enum Flaw {
-    Refused(Step<'static>, Status),
-    Mode { is: u32, wanted: u32 },
-}
+/// See [`wanted::Flaw`].
+type Flaw = wanted::Flaw<Step<'static>, Status>;
 
 /// What MKDIR came to.
 enum Created {
@@ -73,7 +65,7 @@ impl Attempt<'_> {
             }),
             Created::There => {
                 let spot = self.just_there(&parent, last).await?;
-                if (existing == Existing::SetAttributes || ours) && check(&spot.file, wanted).is_err() {
+                if (existing == Existing::SetAttributes || ours) && Flaw::check(&spot.file.found(), wanted).is_err() {
                     let set = self.set(&spot.handle, wanted).await?;
                     set.map_err(|flaw| self.flawed(&flaw))?;
                 }
@@ -114,7 +106,7 @@ impl Attempt<'_> {
         // Nobody else may write to it before the owner is right.
         let handle = match self.send(Call::Make(parent, name, wanted.mode & 0o755)).await? {
             Ok(Reply::Spot(handle, _)) => handle.filter(sane),
-            Ok(_) => return Err(self.malformed("a reply lacks what was asked for")),
+            Ok(_) => return Err(self.incomplete()),
             Err(Status::EXIST) => return Ok(Created::There),
             // The parent was removed after the walk.
             Err(Status::NOENT) => return Err(Trouble::Again(Again::Changed(Status::NOENT))),
@@ -183,7 +175,7 @@ impl Attempt<'_> {
         for (_, step, change) in changes.into_iter().filter(|(needed, ..)| *needed) {
             match self.send(Call::Set(handle, change)).await? {
                 Ok(Reply::File(file)) => told = file,
-                Ok(_) => return Err(self.malformed("a reply lacks what was asked for")),
+                Ok(_) => return Err(self.incomplete()),
                 Err(status) => return Ok(Err(Flaw::Refused(step, status))),
             }
         }
@@ -192,31 +184,6 @@ impl Attempt<'_> {
             Some(file) => file,
             None => self.file(handle, Step::SetMode).await?,
         };
-        Ok(check(&file, wanted).map(|()| file))
+        Ok(Flaw::check(&file.found(), wanted).map(|()| file))
     }
-
-    fn flawed(&self, flaw: &Flaw) -> Trouble {
-        match *flaw {
-            Flaw::Refused(step, status) => self.refused(step, status),
-            Flaw::Mode { is, wanted } => {
-                let (fault, text) = answers::other_mode(is, wanted);
-                self.fails(fault, &text)
-            }
-        }
-    }
-}
-
-/// Whether the server did as it was told; some say yes and do otherwise.
-fn check(file: &File, wanted: Attributes) -> Result<(), Flaw> {
-    let other = |is: u32, wanted: Option<u32>| wanted.is_some_and(|wanted| wanted != is);
-    if other(file.uid, wanted.uid) || other(file.gid, wanted.gid) {
-        return Err(Flaw::Refused(Step::SetOwner, Status::PERM));
-    }
-    if file.mode != wanted.mode {
-        return Err(Flaw::Mode {
-            is: file.mode,
-            wanted: wanted.mode,
-        });
-    }
-    Ok(())
 }

@@ -1,8 +1,9 @@
 //! NFSv3 without a mount: a client in user space (RFC 1813) over TCP, with AUTH_SYS, on the crate `nfs3_client`.
 //!
 //! From the wire up: [`io`] carries records for the crate, [`calls`] are its procedures as values, [`mount`] finds the way
-//! to a share, and [`pool`] keeps connections; [`attempt`] runs a verb with its retries and its deadline, and [`diagnose`]
-//! says what went wrong; [`walk`], [`make`], [`moves`], [`list`] and [`tree`] are the verbs.
+//! to a share, and [`pool`] keeps connections; [`attempt`] sends what a verb has to send, as often as it may, and
+//! [`diagnose`] says what went wrong; [`walk`], [`make`], [`moves`], [`list`] and [`tree`] are the verbs. How a verb is run
+//! is [`super::attempt`]'s.
 //!
 //! What the protocol does not offer is said by the verbs: there are no sessions, so a call that was given up may take
 //! effect late; and there is no VERIFY, so a directory may be replaced between a look and a deed.

@@ -53,7 +53,7 @@ impl Attempt<'_> {
     pub async fn try_look(&self, directory: &Handle, name: &[u8]) -> Result<Result<Spot, Status>, Trouble> {
         let (handle, file) = match self.send(Call::Look(directory, name)).await? {
             Ok(Reply::Spot(Some(handle), file)) if sane(&handle) => (handle, file),
-            Ok(_) => return Err(self.malformed("a reply lacks what was asked for")),
+            Ok(_) => return Err(self.incomplete()),
             Err(status) => return Ok(Err(status)),
         };
         // Servers need not tell the attributes along with the handle.
@@ -71,7 +71,7 @@ impl Attempt<'_> {
     pub async fn file(&self, handle: &Handle, step: Step<'_>) -> Result<File, Trouble> {
         match self.send(Call::Get(handle)).await? {
             Ok(Reply::File(Some(file))) => Ok(file),
-            Ok(_) => Err(self.malformed("a reply lacks what was asked for")),
+            Ok(_) => Err(self.incomplete()),
             Err(status) => Err(self.refused(step, status)),
         }
     }

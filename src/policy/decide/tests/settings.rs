@@ -45,7 +45,7 @@ fn old(world: &mut World, parameters: Value) {
     world.us.provisioner = "k8s-sigs.io/nfs-subdir-external-provisioner".to_owned();
     world.class["provisioner"] = json!(world.us.provisioner);
     world.class["parameters"] = json!({"server": "nas1", "share": "/export"});
-    json_patch::merge(&mut world.class["parameters"], &parameters);
+    world.parameters(&parameters);
 }
 
 #[test]
@@ -175,8 +175,7 @@ fn each_key_holds_from_the_claim_else_the_namespace_else_the_class_else_by_defau
 /// Mode, owner and fate that a claim gets when class, namespace and claim each say something, in this order.
 fn settled(class: Value, namespace: Value, claim: Value) -> (u32, Option<u32>, OnDelete) {
     let new = provisioned(|world| {
-        let parameters = world.class["parameters"].as_object_mut().unwrap();
-        parameters.extend(class.as_object().unwrap().clone());
+        world.parameters(&class);
         world.namespace = namespace;
         world.claim["metadata"]["annotations"] = claim;
     });
@@ -248,7 +247,7 @@ fn an_adoption_that_does_not_count_since_a_tenant_chooses_the_directory_is_a_war
         let answer = verdict(|world| {
             let parameters = json!({"existingDirectory": "adopt", "claimOverrides": "subDir, existingDirectory",
                 "namespaceOverrides": "subDir, existingDirectory"});
-            json_patch::merge(&mut world.class["parameters"], &parameters);
+            world.parameters(&parameters);
             world.namespace = namespace;
             world.claim["metadata"]["annotations"] = claim;
         });

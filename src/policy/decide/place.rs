@@ -1,0 +1,121 @@
+//! Which directory a claim gets, and what its volume is called.
+
+use uuid::Uuid;
+
+use super::{Decision, Facts};
+use crate::policy::claim::{Bytes, Name};
+use crate::policy::class::Class;
+use crate::policy::directory::{Directory, Share};
+use crate::policy::old_name;
+use crate::policy::settled::{Place, Policy, Settled};
+use crate::policy::template::{NoDirectory, Template, Values};
+use crate::storage::Attributes;
+use crate::volume::{NewVolume, Volume};
+
+/// Kubernetes' own alphabet for generated names: no vowels, so no words; nothing that looks like something else.
+const SUFFIX: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
+/// Kubernetes cuts a prefix so that prefix and suffix make a DNS label.
+const LONGEST_PREFIX: usize = 58;
+
+/// Finds the claim's directory and its volume's name.
+pub(super) fn place(
+    facts: &Facts<'_>,
+    given: Option<&Volume>,
+    capacity: Bytes,
+    class: &Class,
+    policy: &Policy,
+    warnings: &mut Vec<String>,
+) -> Decision {
+    let claim = facts.claim;
+    let claim_name = match &claim.name {
+        Name::Given(name) => name.clone(),
+        Name::Generate(prefix) => generate(prefix, facts.fresh),
+    };
+    let share = class.share.clone().over(policy.version.value);
+    let fresh = format!("pvc-{}", facts.fresh);
+    let values = Values {
+        claim: &claim_name,
+        namespace: &claim.namespace,
+        volume: &fresh,
+        labels: &claim.labels,
+        annotations: &claim.annotations,
+        namespace_labels: &facts.namespace.labels,
+        namespace_annotations: &facts.namespace.annotations,
+    };
+    let template = old_name::for_claim(policy.template.value.clone(), &values, warnings);
+    let expand = |volume: &str| template.expand(&Values { volume, ..values });
+    let stays = |volume: &&Volume| {
+        let there = volume.record.as_ref().map(|record| (&record.share, &record.directory));
+        matches!((expand(&volume.name), there), (Ok(directory), Ok(there)) if there == (&share, &directory))
+    };
+    let name = match given.filter(stays) {
+        Some(given) if template.is_unique() => given.name.clone(),
+        _ => fresh.clone(),
+    };
+    let directory = match expand(&name) {
+        Ok(directory) => directory,
+        Err(wrong) => return Decision::Deny(no_directory(&template, policy, facts, class, &wrong)),
+    };
+    // One directory, one volume: where the directory is not the volume's alone by its name, the volume's name follows
+    // from the directory, and the API server itself refuses the second.
+    let name = if template.is_unique() {
+        name
+    } else {
+        named_after(&share, &directory)
+    };
+    Decision::Provision(Box::new(NewVolume {
+        name,
+        claim: (claim.namespace.clone(), claim_name),
+        claim_uid: Some(claim.uid.clone()).filter(|uid| !uid.is_empty()),
+        class: class.name.clone(),
+        access_modes: claim.access_modes.clone(),
+        capacity,
+        share,
+        directory,
+        attributes: Attributes {
+            mode: policy.mode.value,
+            uid: policy.uid.value,
+            gid: policy.gid.value,
+        },
+        existing: policy.existing.value,
+        chosen_by: policy.template.place,
+        on_delete: policy.on_delete.value,
+        retention: policy.retention.value,
+        on_failure: policy.on_failure.value,
+        reclaim: class.reclaim,
+        mount_options: class.mount_options.clone(),
+        attempt: facts.fresh.to_string(),
+    }))
+}
+
+/// The sentence that refuses a claim whose template gives it no directory: whose template, what is missing, what to do.
+fn no_directory(template: &Template, policy: &Policy, facts: &Facts<'_>, class: &Class, wrong: &NoDirectory) -> String {
+    let Settled { place, key, .. } = &policy.template;
+    let whose = match place {
+        Place::Claim => format!("{} on the claim", key.annotation()),
+        Place::Namespace => format!("{} on namespace {}", key.annotation(), facts.claim.namespace),
+        Place::Class => format!("{key} of StorageClass {}", class.name),
+        Place::Default => format!("the default of {key}"),
+    };
+    let next = match wrong {
+        NoDirectory::Missing(tokens) if tokens.len() == 1 => "set it",
+        NoDirectory::Missing(_) => "set them",
+        NoDirectory::Slash(..) => "take a value without one",
+        NoDirectory::NotADirectory(_) => "change what the claim brings to it, or choose another class",
+    };
+    format!("{template} ({whose}) gives no directory for this claim: {wrong}; {next}")
+}
+
+/// The name of the one volume that a directory can have, however share and directory divide its path.
+fn named_after(share: &Share, directory: &Directory) -> String {
+    let place = format!("nfs://{}{}", share.server(), share.join(directory));
+    format!("pvc-{}", Uuid::new_v5(&Uuid::NAMESPACE_URL, place.as_bytes()))
+}
+
+/// Completes a `generateName` as the API server would have done.
+fn generate(prefix: &str, fresh: Uuid) -> String {
+    let suffix = fresh.as_bytes()[..5]
+        .iter()
+        .map(|&byte| char::from(SUFFIX[usize::from(byte) % SUFFIX.len()]));
+    prefix.chars().take(LONGEST_PREFIX).chain(suffix).collect()
+}

@@ -1,0 +1,119 @@
+//! A claim for which an earlier call has made a volume.
+
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+
+use super::*;
+use crate::policy::claim::Bytes;
+use crate::policy::directory::{Directory, Share};
+use crate::policy::fixtures::volume;
+use crate::volume::Phase;
+
+/// The volume that an earlier call for the same claim made.
+fn given() -> Volume {
+    Volume {
+        access_modes: vec!["ReadWriteMany".to_owned(), "ReadOnlyMany".to_owned()],
+        capacity: Bytes::read(&Quantity("1.5Gi".to_owned())),
+        ..volume("pvc-earlier", "team-a-data-pvc-earlier")
+    }
+}
+
+fn reinvoked(world: &mut World) {
+    world.claim["spec"]["volumeName"] = json!("pvc-earlier");
+    world.volume = Some(given());
+}
+
+#[test]
+fn a_repeated_call_uses_the_volume_of_the_first_with_what_it_says_now() {
+    let answer = verdict(|world| {
+        reinvoked(world);
+        world.claim["spec"]["resources"]["requests"]["storage"] = json!("2Gi");
+        world.namespace = json!({"bindery.dev/on-delete": "retain"});
+    });
+    let Decision::Provision(new) = answer.decision else {
+        panic!("{answer:?}")
+    };
+    assert_eq!(
+        (new.name.as_str(), new.directory.as_str()),
+        ("pvc-earlier", "team-a-data-pvc-earlier")
+    );
+    assert_eq!((new.capacity.bytes, new.on_delete), (2 << 30, OnDelete::Retain));
+    assert_eq!(answer.unused, None);
+}
+
+#[test]
+fn a_claim_whose_directory_another_webhook_has_changed_gets_a_new_volume_and_the_old_one_goes() {
+    let answer = verdict(|world| {
+        reinvoked(world);
+        world.class["parameters"]["subDir"] = json!("${pvc.metadata.namespace}/${pv.metadata.name}");
+    });
+    assert!(
+        matches!(&answer.decision, Decision::Provision(new) if new.name == VOLUME),
+        "{answer:?}"
+    );
+    assert_eq!(answer.unused, Some(Box::new(given())));
+}
+
+#[test]
+fn a_claim_that_another_webhook_has_given_to_another_class_loses_our_volume() {
+    let answer = verdict(|world| {
+        reinvoked(world);
+        world.class["provisioner"] = json!("example.com/other");
+    });
+    assert_eq!(answer.decision, Decision::Pass(Pass::OtherClass));
+    assert_eq!(answer.unused, Some(Box::new(given())));
+}
+
+#[test]
+fn a_volume_that_is_not_ours_for_this_very_claim_is_never_used() {
+    let changes: [fn(&mut Volume); 9] = [
+        // A kept volume that an administrator has freed holds data.
+        |volume| volume.ready = true,
+        |volume| volume.phase = Phase::Released,
+        |volume| volume.record.as_mut().unwrap().identity = Some("1.2:3".parse().unwrap()),
+        |volume| volume.maker = None,
+        |volume| volume.maker.as_mut().unwrap().instance = "green".to_owned(),
+        |volume| volume.deleting = true,
+        |volume| volume.claim.as_mut().unwrap().uid = Some("u-1".to_owned()),
+        |volume| volume.claim.as_mut().unwrap().namespace = "team-b".to_owned(),
+        |volume| volume.claim = None,
+    ];
+    for (case, change) in changes.into_iter().enumerate() {
+        let answer = verdict(|world| {
+            reinvoked(world);
+            change(world.volume.as_mut().unwrap());
+        });
+        assert_eq!(answer.decision, Decision::Pass(Pass::NamesVolume), "case {case}");
+        assert_eq!(answer.unused, None, "case {case}");
+    }
+}
+
+#[test]
+fn a_claim_does_not_come_in_with_a_volume_that_was_taken_back_meanwhile() {
+    let denied = decision(|world| {
+        reinvoked(world);
+        let meant = world.volume.as_mut().unwrap().claim.as_mut().unwrap();
+        meant.uid = Some(names::FENCE.to_owned());
+    });
+    let message = "volume pvc-earlier is being taken back; try again in a moment";
+    assert_eq!(denied, Decision::Deny(message.to_owned()));
+}
+
+#[test]
+fn a_volume_that_was_begun_elsewhere_for_the_same_claim_is_taken_back_first() {
+    let begun = |server: &str| {
+        verdict(|world| {
+            world.claim["metadata"]["uid"] = json!("00000000-0000-0000-0000-000000001234");
+            let mut volume = given();
+            volume.name = VOLUME.to_owned();
+            volume.claim.as_mut().unwrap().uid = Some(names::FENCE.to_owned());
+            let record = volume.record.as_mut().unwrap();
+            record.directory = Directory::parse(&format!("team-a-data-{VOLUME}")).unwrap();
+            record.share = Share::parse(server, "/export").unwrap();
+            world.volume = Some(volume);
+        })
+    };
+    assert_eq!(begun("nas1").unused, None);
+    let elsewhere = begun("nas2");
+    assert!(matches!(elsewhere.decision, Decision::Provision(new) if new.name == VOLUME));
+    assert_eq!(elsewhere.unused.map(|volume| volume.name), Some(VOLUME.to_owned()));
+}

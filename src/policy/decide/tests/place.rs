@@ -1,0 +1,99 @@
+//! Which directory a claim gets, and what its volume is called.
+
+use super::*;
+use crate::policy::settings::ExistingDirectory;
+
+#[test]
+fn a_generated_name_is_settled_as_kubernetes_would() {
+    let name = |prefix: &str| {
+        provisioned(|world| world.claim["metadata"] = json!({"generateName": prefix}))
+            .claim
+            .1
+    };
+    assert_eq!(name("data-"), "data-bbbbb");
+    assert_eq!(name(&"a".repeat(100)).len(), 63);
+}
+
+#[test]
+fn a_directory_name_that_no_server_takes_is_refused() {
+    let name = "a".repeat(250);
+    let denied = decision(|world| world.claim["metadata"]["name"] = json!(name));
+    // Of a very long one the ends are shown.
+    let path = format!("team-a-{name}-{VOLUME}");
+    let message = format!(
+        "${{pvc.metadata.namespace}}-${{pvc.metadata.name}}-${{pv.metadata.name}} (the default of subDir) gives no directory \
+         for this claim: directory \"{}[...]{}\" has a segment of 298 bytes; NFS servers take 255 at most; change what the \
+         claim brings to it, or choose another class",
+        &path[..100],
+        &path[path.len() - 100..],
+    );
+    assert_eq!(denied, Decision::Deny(message));
+}
+
+fn with_template(parameters: &Value) -> NewVolume {
+    provisioned(|world| {
+        world.parameters(parameters);
+        world.claim["metadata"]["labels"] = json!({"app": "db"});
+    })
+}
+
+#[test]
+fn a_directory_that_is_not_the_volumes_alone_gives_the_volume_its_name() {
+    let layout = |share: &str, template: &str| with_template(&json!({"share": share, "subDir": template}));
+    let one = layout("/export", "${pvc.metadata.namespace}/${pvc.metadata.name}");
+    assert_eq!(one.directory.as_str(), "team-a/data");
+    assert_ne!(one.name, VOLUME);
+    let same_path = layout("/export/team-a", "${pvc.metadata.name}");
+    assert_eq!(same_path.name, one.name);
+    assert_ne!(layout("/export", "${pvc.metadata.labels['app']}").name, one.name);
+    let unique = layout("/export", "${pvc.metadata.namespace}/${pv.metadata.name}");
+    assert_eq!(
+        (unique.name.as_str(), unique.directory.as_str()),
+        (VOLUME, format!("team-a/{VOLUME}").as_str())
+    );
+}
+
+#[test]
+fn a_directory_that_is_there_is_adopted_only_where_it_is_the_namespaces_own_or_the_class_says_so() {
+    let existing = |parameters| with_template(&parameters).existing;
+    let own = json!({"pathPattern": "${.PVC.namespace}/${.PVC.name}"});
+    let open = json!({"pathPattern": "${.PVC.labels.app}"});
+    assert_eq!(existing(own), ExistingDirectory::Adopt);
+    assert_eq!(existing(open), ExistingDirectory::Deny);
+    let told = json!({"pathPattern": "${.PVC.labels.app}", "existingDirectory": "adopt"});
+    assert_eq!(existing(told), ExistingDirectory::Adopt);
+}
+
+#[test]
+fn a_label_that_the_template_needs_and_the_claim_has_not_refuses_the_claim() {
+    let denied = |template: &str| decision(|world| world.class["parameters"]["subDir"] = json!(template));
+    let message = "${pvc.metadata.labels['zone']} (subDir of StorageClass fast) gives no directory for this claim: \
+                   label zone of the claim is needed for the directory and is not set; set it";
+    assert_eq!(
+        denied("${pvc.metadata.labels['zone']}"),
+        Decision::Deny(message.to_owned())
+    );
+    let two = "${pvc.metadata.labels['zone']}/${namespace.metadata.annotations['cost']}";
+    let message = format!(
+        "{two} (subDir of StorageClass fast) gives no directory for this claim: label zone of the claim and annotation cost \
+         of the namespace are needed for the directory and are not set; set them"
+    );
+    assert_eq!(denied(two), Decision::Deny(message));
+}
+
+#[test]
+fn a_tenants_template_adopts_nothing_unless_the_tenant_may_say_so_too() {
+    let existing = |overrides: &str, annotations: Value| {
+        let new = provisioned(|world| {
+            let parameters = json!({"existingDirectory": "adopt", "claimOverrides": overrides});
+            world.parameters(&parameters);
+            world.claim["metadata"]["annotations"] = annotations;
+        });
+        new.existing
+    };
+    let template = "team-b/${pvc.metadata.namespace}";
+    let chosen = json!({"bindery.dev/sub-dir": template});
+    assert_eq!(existing("subDir", chosen), ExistingDirectory::Deny);
+    let both = json!({"bindery.dev/sub-dir": template, "bindery.dev/existing-directory": "adopt"});
+    assert_eq!(existing("subDir, existingDirectory", both), ExistingDirectory::Adopt);
+}

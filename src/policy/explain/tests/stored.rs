@@ -1,0 +1,166 @@
+//! A claim that is in the cluster: with its volume, or waiting for one.
+
+use super::*;
+use crate::policy::fixtures::VOLUME;
+use crate::policy::key::Key;
+
+/// A claim with its volume, after which the world has changed.
+fn settled(change: impl FnOnce(&mut World)) -> Explanation {
+    let mut world = World::default();
+    let mut volume = world.volume();
+    volume.ready = true;
+    volume.claim.as_mut().unwrap().uid = Some("u".to_owned());
+    world.claim["spec"]["volumeName"] = json!(volume.name);
+    world.volume = Some(volume);
+    world.standing = Standing::Stored;
+    change(&mut world);
+    world.explained()
+}
+
+#[test]
+fn a_claim_with_its_volume_is_told_what_stands_there() {
+    let explanation = settled(|_| ());
+    let outcome = Outcome::HasVolume {
+        volume: VOLUME.to_owned(),
+        new_claim: None,
+    };
+    assert_eq!(explanation.outcome, outcome);
+    assert_eq!(
+        found(&explanation, "onDelete"),
+        ("archive", "volume annotation bindery.dev/on-delete")
+    );
+    assert_eq!(
+        explanation.directory,
+        Some(format!("nas1:/export/team-a-data-{VOLUME}"))
+    );
+    assert_eq!(
+        found(&explanation, "uid"),
+        ("the server's choice", "volume without annotation bindery.dev/uid")
+    );
+    assert!(explanation.policy.iter().all(|row| row.new_claim.is_none()));
+}
+
+/// A claim that is there without a volume.
+fn waiting(change: impl FnOnce(&mut World)) -> Explanation {
+    explained(|world| {
+        world.claim["metadata"]["uid"] = json!("00000000-0000-0000-0000-00000000000c");
+        world.standing = Standing::Stored;
+        change(world);
+    })
+}
+
+#[test]
+fn a_claim_that_waits_is_told_the_volume_that_bears_its_uid_or_that_was_begun_for_it() {
+    let provisioned = |explanation: Explanation| match explanation.outcome {
+        Outcome::NoVolumeYet { volume } | Outcome::Provisioned { volume } => {
+            (volume, explanation.directory.unwrap_or_default())
+        }
+        other => panic!("{other:?}"),
+    };
+    let own = "pvc-00000000-0000-0000-0000-00000000000c";
+    let directory = format!("nas1:/export/team-a-data-{own}");
+    assert_eq!(provisioned(waiting(|_| ())), (own.to_owned(), directory));
+    let begun = |world: &mut World| world.others = vec![World::default().volume()];
+    assert_eq!(provisioned(waiting(begun)).0, VOLUME);
+    let of_a_file = |world: &mut World| world.standing = Standing::Written;
+    assert_eq!(provisioned(waiting(of_a_file)).0, ANY);
+}
+
+#[test]
+fn a_claim_that_waits_for_its_pod_or_for_a_directory_to_become_free_is_told_so() {
+    let scheduled = |world: &mut World| world.class["volumeBindingMode"] = json!("WaitForFirstConsumer");
+    assert!(matches!(waiting(scheduled).outcome, Outcome::LeftAlone { .. }));
+    assert!(matches!(explained(scheduled).outcome, Outcome::Provisioned { .. }));
+    let leaving = |world: &mut World| {
+        world.parameters(&json!({"subDir": "${pvc.metadata.name}"}));
+        let mut volume = world.volume();
+        volume.deleting = true;
+        let name = volume.name.clone();
+        world.others = vec![volume];
+        name
+    };
+    let mut name = String::new();
+    let explanation = explained(|world| name = leaving(world));
+    let why = format!("directory data of share nas1:/export belongs to volume {name}, which is being cleaned up");
+    assert_eq!(explanation.outcome, Outcome::Queued { why });
+}
+
+#[test]
+fn what_class_and_namespace_say_otherwise_by_now_stands_beside() {
+    let explanation = settled(|world| {
+        world.parameters(&json!({"server": "nas9", "subDir": "${pvc.metadata.name}", "uid": "5"}));
+        world.namespace = json!({"bindery.dev/on-delete": "delete"});
+    });
+    let differ: Vec<_> = explanation
+        .policy
+        .iter()
+        .filter_map(|row| {
+            let new = row.new_claim.as_ref()?;
+            Some((row.key, row.value.as_str(), new.value.as_str(), new.from.as_str()))
+        })
+        .collect();
+    let directory = format!("team-a-data-{VOLUME}");
+    let expected = [
+        ("server", "nas1", "nas9", "class"),
+        ("subDir", directory.as_str(), "${pvc.metadata.name}", "class"),
+        (
+            "onDelete",
+            "archive",
+            "delete",
+            "namespace annotation bindery.dev/on-delete",
+        ),
+        ("uid", "the server's choice", "5", "class"),
+    ];
+    assert_eq!(differ, expected);
+}
+
+#[test]
+fn a_claim_keeps_its_volume_where_a_new_one_would_be_refused_or_left_alone() {
+    let new = |change: Change| match settled(change).outcome {
+        Outcome::HasVolume { new_claim, .. } => new_claim.unwrap_or_default(),
+        other => format!("{other:?}"),
+    };
+    assert_eq!(
+        new(|world| world.class = json!(null)),
+        "left alone: there is no StorageClass fast"
+    );
+    assert!(new(|world| world.parameters(&json!({"onDelete": "erase"}))).starts_with("refused: StorageClass fast: "));
+}
+
+#[test]
+fn a_volume_that_is_not_ours_or_not_there_is_told() {
+    let why = |change: Change| match settled(change).outcome {
+        Outcome::LeftAlone { why } => why,
+        other => format!("{other:?}"),
+    };
+    assert_eq!(
+        why(|world| world.volume.as_mut().unwrap().maker = None),
+        format!("its volume {VOLUME} was not made by bindery.dev/nfs")
+    );
+    assert_eq!(
+        why(|world| world.volume.as_mut().unwrap().claim.as_mut().unwrap().name = "other".to_owned()),
+        format!("it names volume {VOLUME}, which is claim team-a/other's")
+    );
+    assert_eq!(
+        why(|world| world.volume = None),
+        format!("it names volume {VOLUME}, which does not exist")
+    );
+}
+
+#[test]
+fn an_adopted_directory_keeps_its_mode_and_owner_and_is_told_so() {
+    let rows = |origin: Origin| {
+        let mut world = World::with(|world| world.parameters(&json!({"subDir": "a", "uid": "7"})));
+        let mut volume = world.volume();
+        volume.record.as_mut().unwrap().origin = origin;
+        volume.claim.as_mut().unwrap().uid = Some("u-1".to_owned());
+        world.claim["spec"]["volumeName"] = json!(volume.name);
+        world.standing = Standing::Stored;
+        world.volume = Some(volume);
+        let all = world.explained().policy;
+        let of = |key: Key| all.iter().find(|row| row.key == key.name()).unwrap().value.clone();
+        [of(Key::MountPermissions), of(Key::Uid)]
+    };
+    assert_eq!(rows(Origin::New), ["0777", "7"]);
+    assert_eq!(rows(Origin::Adopted), ["adopted: keeps its mode and owner"; 2]);
+}

@@ -1,0 +1,129 @@
+//! What tests of the policy start from: a world where all is well, a volume that waits for its claim. Each test shows only
+//! its difference.
+
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::api::storage::v1::StorageClass;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::claim::{Bytes, Claim};
+use super::class::{Defaults, Reclaim};
+use super::decide::{Facts, Namespace};
+use super::directory::{Directory, Share};
+use super::on_delete::OnDelete;
+use super::retention::Retention;
+use crate::storage::Attributes;
+use crate::volume::{ClaimRef, Origin, Phase, Record, Us, Volume};
+
+/// The volume that a claim of the [`World`] gets.
+pub const VOLUME: &str = "pvc-00000000-0000-0000-0000-000000001234";
+
+/// This installation.
+pub fn us() -> Us {
+    Us {
+        provisioner: "bindery.dev/nfs".to_owned(),
+        instance: "blue".to_owned(),
+    }
+}
+
+/// Everything that has a say in what happens to a claim, as JSON; `Default` is the case where all is well.
+pub struct World {
+    pub claim: Value,
+    pub class: Value,
+    pub namespace: Value,
+    pub volume: Option<Volume>,
+    pub defaults: Defaults,
+    pub us: Us,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self {
+            claim: json!({
+                "metadata": {"name": "data"},
+                "spec": {
+                    "storageClassName": "fast",
+                    "accessModes": ["ReadWriteMany", "ReadOnlyMany"],
+                    "resources": {"requests": {"storage": "1.5Gi"}},
+                },
+            }),
+            class: json!({
+                "metadata": {"name": "fast"},
+                "provisioner": "bindery.dev/nfs",
+                "parameters": {"server": "nas1", "share": "/export"},
+            }),
+            namespace: json!({}),
+            volume: None,
+            defaults: Defaults::default(),
+            us: us(),
+        }
+    }
+}
+
+impl World {
+    /// Says something more in the class.
+    pub fn parameters(&mut self, more: &Value) {
+        json_patch::merge(&mut self.class["parameters"], more);
+    }
+
+    /// Hands the facts to a function.
+    pub fn ask<T>(&self, ask: impl FnOnce(&Facts<'_>) -> T) -> T {
+        let claim: PersistentVolumeClaim = serde_json::from_value(self.claim.clone()).unwrap();
+        let class: Option<StorageClass> = serde_json::from_value(self.class.clone()).unwrap();
+        ask(&Facts {
+            claim: &Claim::read(&claim, "team-a"),
+            class: class.as_ref(),
+            namespace: &Namespace {
+                labels: [("team".to_owned(), "blue".to_owned())].into(),
+                annotations: serde_json::from_value(self.namespace.clone()).unwrap(),
+            },
+            volume: self.volume.as_ref(),
+            defaults: &self.defaults,
+            us: &self.us,
+            fresh: Uuid::from_u128(0x1234),
+        })
+    }
+}
+
+/// What stands on a volume of ours.
+pub fn record(directory: &str) -> Record {
+    Record {
+        share: Share::parse("nas1", "/export").unwrap(),
+        directory: Directory::parse(directory).unwrap(),
+        origin: Origin::New,
+        on_delete: OnDelete::Archive,
+        retention: Retention::Forever,
+        identity: None,
+        attributes: Attributes {
+            mode: 0o777,
+            uid: None,
+            gid: None,
+        },
+    }
+}
+
+/// A volume of ours, provisioned for claim `team-a/data`, which was not seen yet.
+pub fn volume(name: &str, directory: &str) -> Volume {
+    Volume {
+        name: name.to_owned(),
+        uid: "v".to_owned(),
+        version: "7".to_owned(),
+        deleting: false,
+        held: true,
+        phase: Phase::Unbound,
+        claim: Some(ClaimRef {
+            namespace: "team-a".to_owned(),
+            name: "data".to_owned(),
+            uid: None,
+        }),
+        class: "fast".to_owned(),
+        access_modes: vec!["ReadWriteMany".to_owned()],
+        capacity: Bytes::read(&Quantity("1Gi".to_owned())),
+        reclaim: Reclaim::Delete,
+        ready: false,
+        attempt: None,
+        maker: Some(us()),
+        record: Ok(record(directory)),
+    }
+}

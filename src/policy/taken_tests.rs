@@ -1,0 +1,176 @@
+//! Whose a directory is, as a table: the volume that stands there, and one that is to be made.
+
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+
+use super::*;
+use crate::policy::claim::Bytes;
+use crate::policy::directory::{Directory, Share};
+use crate::policy::fixtures::us;
+use crate::policy::on_delete::OnDelete;
+use crate::policy::retention::Retention;
+use crate::policy::settings::OnStorageFailure;
+use crate::storage::Attributes;
+use crate::volume::Origin;
+
+fn new(directory: &str) -> NewVolume {
+    NewVolume {
+        name: format!("pvc-{directory}"),
+        claim: ("team-a".to_owned(), "data".to_owned()),
+        claim_uid: None,
+        class: "fast".to_owned(),
+        access_modes: vec!["ReadWriteMany".to_owned()],
+        capacity: Bytes::read(&Quantity("1Gi".to_owned())).unwrap(),
+        share: Share::parse("nas1", "/export").unwrap(),
+        directory: Directory::parse(directory).unwrap(),
+        attributes: Attributes {
+            mode: 0o777,
+            uid: None,
+            gid: None,
+        },
+        existing: ExistingDirectory::Deny,
+        chosen_by: Place::Class,
+        on_delete: OnDelete::Delete,
+        retention: Retention::Forever,
+        on_failure: OnStorageFailure::Queue,
+        reclaim: Reclaim::Delete,
+        mount_options: vec![],
+        attempt: "a".to_owned(),
+    }
+}
+
+/// The volume that stands, and what it means for a new claim of the same directory.
+fn told(change: impl FnOnce(&mut Volume)) -> Taken {
+    let mut volume = Volume::read(&new("shared").build(Origin::New, &us()));
+    change(&mut volume);
+    taken(&volume, &new("shared"), &us())
+}
+
+fn refused(change: impl FnOnce(&mut Volume)) -> String {
+    match told(change) {
+        Taken::Refuse(why) => why.replace(
+            "directory shared of share nas1:/export belongs to volume pvc-shared, ",
+            "",
+        ),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_volume_that_nobody_has_had_is_used_again_by_its_claim() {
+    assert_eq!(told(|_| ()), Taken::Reuse);
+}
+
+#[test]
+fn a_volume_whose_making_came_to_no_known_end_is_finished_by_its_claim() {
+    let fence = |volume: &mut Volume| volume.claim.as_mut().unwrap().uid = Some(names::FENCE.to_owned());
+    assert_eq!(told(fence), Taken::Reuse);
+}
+
+#[test]
+fn a_volume_that_was_begun_for_another_place_is_not_used_for_this_one() {
+    let elsewhere = |volume: &mut Volume| {
+        let record = volume.record.as_mut().unwrap();
+        record.share = Share::parse("nas2", "/export").unwrap();
+    };
+    assert!(matches!(told(elsewhere), Taken::Refuse(_) | Taken::Leaving(_)));
+}
+
+#[test]
+fn a_claim_that_is_there_finds_its_own_volume_again() {
+    let mut volume = Volume::read(&new("shared").build(Origin::New, &us()));
+    volume.claim.as_mut().unwrap().uid = Some("u-1".to_owned());
+    let own = NewVolume {
+        claim_uid: Some("u-1".to_owned()),
+        ..new("shared")
+    };
+    assert_eq!(taken(&volume, &own, &us()), Taken::Own);
+}
+
+#[test]
+fn one_that_will_be_gone_in_a_moment_is_waited_for() {
+    let leaving = |change: fn(&mut Volume)| match told(change) {
+        Taken::Leaving(why) => why.replace(
+            "directory shared of share nas1:/export belongs to volume pvc-shared, ",
+            "",
+        ),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(leaving(|volume| volume.deleting = true), "which is being cleaned up");
+    assert_eq!(
+        leaving(|volume| volume.phase = Phase::Released),
+        "whose claim has just gone"
+    );
+    let earlier = |volume: &mut Volume| volume.claim.as_mut().unwrap().uid = Some("u-1".to_owned());
+    assert_eq!(leaving(earlier), "whose claim has just gone");
+    let fenced_for_another = |volume: &mut Volume| {
+        let claim = volume.claim.as_mut().unwrap();
+        claim.uid = Some(names::FENCE.to_owned());
+        claim.name = "other".to_owned();
+    };
+    assert_eq!(leaving(fenced_for_another), "which is being made or taken back");
+}
+
+#[test]
+fn every_other_owner_is_named_and_what_to_do_is_said() {
+    let claim = |volume: &mut Volume, name: &str| volume.claim.as_mut().unwrap().name = name.to_owned();
+    let uid = |volume: &mut Volume, uid: &str| volume.claim.as_mut().unwrap().uid = Some(uid.to_owned());
+    assert_eq!(
+        refused(|volume| claim(volume, "other")),
+        "which is claim team-a/other's"
+    );
+    let kept_by_its_name = |volume: &mut Volume| {
+        uid(volume, "u-1");
+        volume.reclaim = Reclaim::Retain;
+    };
+    assert_eq!(refused(kept_by_its_name), "which is claim team-a/data's");
+    assert_eq!(refused(|volume| volume.ready = true), "which is claim team-a/data's");
+    assert_eq!(
+        refused(|volume| volume.maker = None),
+        "which another provisioner or installation made"
+    );
+    assert_eq!(
+        refused(|volume| volume.claim = None),
+        "which waits for a claim that names it"
+    );
+    let kept = |volume: &mut Volume| {
+        volume.phase = Phase::Released;
+        volume.reclaim = Reclaim::Retain;
+    };
+    assert_eq!(
+        refused(kept),
+        "which is Released and kept with its data; to free the directory: kubectl delete pv pvc-shared, and move the \
+         directory away, for this claim may not adopt it"
+    );
+}
+
+#[test]
+fn a_volume_above_or_below_is_found_and_a_neighbour_is_not() {
+    let others = |directory: &str| [Volume::read(&new(directory).build(Origin::New, &us()))];
+    let found = |other: &str| overlapping("nas1", "/export/a/b", "pvc-me", &others(other)).is_some();
+    assert!(found("a") && found("a/b/c") && found("a/b"));
+    assert!(!found("a/bb") && !found("a/c") && !found("b"));
+    assert!(overlapping("nas2", "/export/a/b", "pvc-me", &others("a")).is_none());
+    assert!(
+        overlapping("nas1", "/export/a", "pvc-a", &others("a")).is_none(),
+        "itself"
+    );
+    let mut unknown = others("x");
+    unknown[0].record = Err("annotation bindery.dev/share is missing".to_owned());
+    assert!(overlapping("nas1", "/export/a", "pvc-me", &unknown).is_some());
+}
+
+#[test]
+fn a_neighbour_that_may_hold_data_counts_before_one_that_is_just_being_made() {
+    let volume = |directory: &str, ready: bool| {
+        let mut volume = Volume::read(&new(directory).build(Origin::New, &us()));
+        volume.ready = ready;
+        volume
+    };
+    let of = |others| overlap_of("nas1", "/export/a/b", "pvc-me", others);
+    assert_eq!(of(vec![volume("c", true)]), Overlap::None);
+    assert_eq!(of(vec![volume("a", false)]), Overlap::Coming("pvc-a".to_owned()));
+    assert_eq!(
+        of(vec![volume("a", false), volume("a/b/c", true)]),
+        Overlap::Given("pvc-a/b/c".to_owned())
+    );
+}

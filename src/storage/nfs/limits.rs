@@ -1,0 +1,85 @@
+//! How much one COMPOUND may carry: what is asked for, and what the server grants (CREATE_SESSION: RFC 8881, 18.36).
+
+use super::xdr::Malformed;
+
+/// What the session is asked to carry at most; a server may say less.
+pub(super) const LARGEST_CALL: u32 = 32 * 1024;
+pub(super) const LARGEST_REPLY: u32 = 64 * 1024;
+pub(super) const MOST_OPERATIONS: u32 = 64;
+/// With fewer operations in a COMPOUND, or fewer bytes, the verbs do not work.
+const FEWEST_OPERATIONS: u32 = 8;
+const SMALLEST_MESSAGE: u32 = 4096;
+/// Bytes of a call beside the names in it: credentials, SEQUENCE, file handles.
+const BESIDE_NAMES: usize = 1024;
+
+/// What the server lets one COMPOUND carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Limits {
+    /// Operations, SEQUENCE included.
+    pub operations: usize,
+    /// Bytes of a call.
+    pub call: u32,
+    /// Bytes of a reply.
+    pub reply: u32,
+}
+
+impl Limits {
+    /// The least that a session may have.
+    pub const LEAST: Self = Self {
+        operations: FEWEST_OPERATIONS as usize,
+        call: SMALLEST_MESSAGE,
+        reply: SMALLEST_MESSAGE,
+    };
+
+    /// What a session may carry for which the server has granted this.
+    pub fn granted(operations: u32, call: u32, reply: u32) -> Result<Self, Malformed> {
+        if operations < FEWEST_OPERATIONS || call.min(reply) < SMALLEST_MESSAGE {
+            return Err(Malformed(
+                "the server allows fewer operations, or smaller messages, than Bindery needs",
+            ));
+        }
+        Ok(Self {
+            operations: operations.min(MOST_OPERATIONS) as usize,
+            call: call.min(LARGEST_CALL),
+            reply: reply.min(LARGEST_REPLY),
+        })
+    }
+
+    /// How many of the names fit a COMPOUND, an operation each, beside so many other operations. At least one.
+    pub fn fit<'a>(&self, others: usize, names: impl Iterator<Item = &'a [u8]>) -> usize {
+        let mut room = (self.call as usize).saturating_sub(BESIDE_NAMES);
+        names
+            .take(self.operations.saturating_sub(others))
+            .take_while(|name| {
+                // The operation's number, the name's length, the name.
+                let size = 8 + name.len().next_multiple_of(4);
+                let fits = size <= room;
+                room = room.saturating_sub(size);
+                fits
+            })
+            .count()
+            .max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_holds_as_many_names_as_its_operations_and_its_bytes_allow() {
+        let names = vec![vec![b'x'; 255]; 100];
+        let fit = |limits: Limits| limits.fit(2, names.iter().map(Vec::as_slice));
+        assert_eq!(fit(Limits::LEAST), 6);
+        let many = Limits {
+            operations: 64,
+            ..Limits::LEAST
+        };
+        assert_eq!(fit(many), 11); // of 264 bytes in 3072
+        let large = Limits {
+            call: LARGEST_CALL,
+            ..many
+        };
+        assert_eq!(fit(large), 62);
+    }
+}

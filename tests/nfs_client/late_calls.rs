@@ -1,0 +1,104 @@
+//! A call that was given up takes no effect after the next verb began.
+
+use bindery::storage::{Existing, Fault, Outcome, Storage};
+
+use super::outages::{relay_met, shortly};
+use super::{client, directory, make, mode, soon};
+use crate::support::kind::{Kind, kept_by};
+use crate::support::relay::{Fate, Relay};
+
+kept_by!([v4, v4_1] {
+    a_call_that_was_given_up_takes_no_effect_after_the_next_verb_began,
+    a_call_whose_caller_went_away_is_fenced_off_too,
+    a_frozen_server_does_late_what_it_does_before_the_next_verb_or_never,
+});
+
+// It cannot be frozen alone. Version 3 has no sessions: what becomes of its late calls is told in `version_3`.
+kept_by!([embedded] {
+    a_call_that_was_given_up_takes_no_effect_after_the_next_verb_began,
+    a_call_whose_caller_went_away_is_fenced_off_too,
+});
+
+const BADSESSION: u32 = 10052;
+
+async fn a_call_that_was_given_up_takes_no_effect_after_the_next_verb_began(kind: Kind) {
+    let (server, client) = kind.start();
+    let relay = Relay::to(&*server);
+    let share = relay.share("/export");
+    relay.plan("late-one", 0, 1, Fate::Late);
+    let made = client
+        .make(
+            &share,
+            &directory("late-one"),
+            mode(0o777),
+            Existing::SetAttributes,
+            shortly(),
+        )
+        .await;
+    let error = made.unwrap_err();
+    assert_eq!((error.fault, error.outcome), (Fault::TimedOut, Outcome::Unknown));
+    assert_eq!(
+        error.message,
+        format!(
+            "cannot make directory late-one on {share}: {} did not answer in time. Check that the NFS server and its disks \
+             are well. All or a part of it may have been done.",
+            share.server()
+        )
+    );
+    // The next verb sees that it has not happened, and may rely on that.
+    assert_eq!(client.look_up(&share, &directory("late-one"), soon()).await, Ok(None));
+    let answers = relay.release();
+    assert_eq!(answers.len(), 1);
+    let refused = BADSESSION.to_be_bytes();
+    assert!(
+        answers[0].windows(4).any(|word| word == refused),
+        "the late call got {:?}",
+        answers[0]
+    );
+    assert!(!server.export_dir().join("late-one").exists());
+}
+
+async fn a_call_whose_caller_went_away_is_fenced_off_too(kind: Kind) {
+    let (server, client) = kind.start();
+    let relay = Relay::to(&*server);
+    let share = relay.share("/export");
+    relay.plan("late-one", 0, 1, Fate::Late);
+    {
+        let name = directory("late-one");
+        let make = client.make(&share, &name, mode(0o777), Existing::SetAttributes, soon());
+        let late = async {
+            relay_met(&relay, 1).await;
+        };
+        tokio::select! {
+            end = make => panic!("{end:?}"),
+            () = late => {}
+        }
+    }
+    assert_eq!(client.look_up(&share, &directory("late-one"), soon()).await, Ok(None));
+    relay.release();
+    assert!(!server.export_dir().join("late-one").exists());
+}
+
+async fn a_frozen_server_does_late_what_it_does_before_the_next_verb_or_never(kind: Kind) {
+    let (server, client) = (kind.ganesha(), client());
+    let share = server.share("/export");
+    make(&client, &share, "first").await.unwrap();
+    for round in 0..10 {
+        let name = format!("late-{round}");
+        server.freeze();
+        let made = client
+            .make(
+                &share,
+                &directory(&name),
+                mode(0o777),
+                Existing::SetAttributes,
+                shortly(),
+            )
+            .await;
+        server.thaw();
+        assert_eq!(made.unwrap_err().fault, Fault::TimedOut);
+        let found = client.look_up(&share, &directory(&name), soon()).await.unwrap();
+        make(&client, &share, &format!("after-{round}")).await.unwrap();
+        assert_eq!(server.export_dir().join(&name).exists(), found.is_some());
+    }
+}

@@ -1,0 +1,121 @@
+//! Servers that answer, but not what was asked for: later, in another session, in another version.
+
+use bindery::storage::{Existing, Fault, Outcome, Storage};
+
+use super::outages::shortly;
+use super::{client, directory, make, mode, mode_of};
+use crate::support::kind::{Kind, kept_by};
+use crate::support::nfs::Ganesha;
+use crate::support::relay::{Fate, Relay};
+
+kept_by!([v4, v4_1, embedded] {
+    a_server_that_asks_for_patience_is_asked_again,
+    a_server_that_forgot_the_session_is_asked_again,
+});
+
+// It has no sessions.
+kept_by!([v3] {
+    a_server_that_asks_for_patience_is_asked_again,
+});
+
+const BADSESSION: u32 = 10052;
+const DELAY: u32 = 10008;
+const MINOR_VERS_MISMATCH: u32 = 10021;
+
+async fn a_server_that_asks_for_patience_is_asked_again(kind: Kind) {
+    let (server, client) = kind.start();
+    let relay = Relay::to(&*server);
+    let share = relay.share("/export");
+    relay.plan("again", 0, 3, Fate::Answered(DELAY));
+    assert!(make(&client, &share, "again").await.unwrap().new);
+    assert_eq!(relay.met(), 3);
+    relay.plan("never", 0, 1000, Fate::Answered(DELAY));
+    let error = client
+        .make(
+            &share,
+            &directory("never"),
+            mode(0o777),
+            Existing::SetAttributes,
+            shortly(),
+        )
+        .await
+        .unwrap_err();
+    assert_eq!((error.fault, error.outcome), (Fault::Busy, Outcome::NotDone));
+    assert_eq!(
+        error.message,
+        format!(
+            "cannot make directory never on {share}: {} asked to come back later until the time was over ({}). It is \
+             busy or has just started.",
+            share.server(),
+            kind.status("DELAY")
+        )
+    );
+}
+
+async fn a_server_that_forgot_the_session_is_asked_again(kind: Kind) {
+    let (server, client) = kind.start();
+    let relay = Relay::to(&*server);
+    let share = relay.share("/export");
+    relay.plan("again", 0, 3, Fate::Answered(BADSESSION));
+    assert!(make(&client, &share, "again").await.unwrap().new);
+    assert_eq!(relay.met(), 3);
+    relay.plan("forgotten", 0, 1000, Fate::Answered(BADSESSION));
+    let error = make(&client, &share, "forgotten").await.unwrap_err();
+    assert_eq!((error.fault, error.outcome), (Fault::Busy, Outcome::NotDone));
+    assert_eq!(
+        error.message,
+        format!(
+            "cannot make directory forgotten on {share}: {} forgets the sessions that it has just opened \
+             (NFS4ERR_BADSESSION). It restarts again and again, or another Bindery goes by the same name.",
+            share.server()
+        )
+    );
+}
+
+#[tokio::test]
+async fn a_server_without_minor_version_2_is_served_with_1_and_one_without_both_is_named() {
+    let server = Ganesha::start();
+    let relay = Relay::to(&server);
+    let share = relay.share("/export");
+    // What only EXCHANGE_ID has: the name of this client.
+    let exchange = "bindery test ";
+    relay.plan(exchange, 0, 1, Fate::Answered(MINOR_VERS_MISMATCH));
+    assert!(make(&client(), &share, "a").await.unwrap().new);
+    relay.plan(exchange, 0, 2, Fate::Answered(MINOR_VERS_MISMATCH));
+    let error = make(&client(), &share, "b").await.unwrap_err();
+    assert_eq!(
+        (error.fault, error.outcome, relay.met()),
+        (Fault::Other, Outcome::NotDone, 3)
+    );
+    assert_eq!(
+        error.message,
+        format!(
+            "cannot make directory b on {share}: {} speaks neither NFSv4.2 nor NFSv4.1. Enable one there.",
+            share.server()
+        )
+    );
+}
+
+/// Without a status from the relay: the server itself knows 4.1 alone.
+#[tokio::test]
+async fn a_server_that_speaks_minor_version_1_alone_is_spoken_to_in_it_after_one_try_in_2() {
+    let server = Ganesha::start_v4_1();
+    let relay = Relay::to(&server);
+    relay.go_on();
+    // A COMPOUND that holds EXCHANGE_ID alone. Held calls are counted, and go on at once.
+    let exchanges = |minor: u8| {
+        let met = relay.met();
+        let call = format!("\0\0\0{}\0\0\0\x01\0\0\0\x2a", char::from(minor));
+        relay.plan(&call, 0, 1000, Fate::Held);
+        let (relay, share) = (&relay, relay.share("/export"));
+        async move {
+            let name = format!("d{minor}");
+            assert!(make(&client(), &share, &name).await.unwrap().new);
+            relay.met() - met
+        }
+    };
+    assert_eq!(exchanges(2).await, 1);
+    // More than one: earlier lives of this client are asked about, too.
+    assert!(exchanges(1).await >= 1);
+    assert_eq!(mode_of(&server.export_dir().join("d1")), 0o777);
+}

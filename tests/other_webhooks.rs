@@ -1,0 +1,84 @@
+//! Webhooks that run after Bindery's and change what it has decided on.
+
+use serde_json::json;
+
+use crate::support::bindery::Bindery;
+use crate::support::other_webhook::OtherWebhook;
+use crate::support::scene::{Scene, mark};
+use crate::support::wait::eventually;
+
+/// A webhook that runs after Bindery's and gives every claim of this scene to another class.
+async fn changes_the_class(scene: &Scene, to: &str) -> OtherWebhook {
+    let to = to.to_owned();
+    OtherWebhook::after_bindery(&scene.name, move |review| {
+        let from = &review["request"]["object"]["spec"]["storageClassName"];
+        let patch = json!([{"op": "replace", "path": "/spec/storageClassName", "value": to}]);
+        (*from != json!(to)).then_some(patch)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_later_webhook_that_changes_the_class_takes_the_claim_away_from_us_whole() {
+    let scene = Scene::new().await;
+    let other = Scene::of("example.com/other").await;
+    let webhook = changes_the_class(&scene, &other.name).await;
+    let claim = scene.create(scene.claim("data")).await.unwrap().spec.unwrap();
+    assert_eq!(
+        (claim.storage_class_name.as_ref(), claim.volume_name),
+        (Some(&other.name), None)
+    );
+    eventually("what was made is undone", async || {
+        (scene.own_volumes().await.is_empty() && scene.own_directories().is_empty()).then_some(())
+    })
+    .await;
+    webhook.unregister().await;
+}
+
+#[tokio::test]
+async fn a_change_that_bindery_is_not_asked_about_again_is_noticed_and_told() {
+    let bindery = Bindery::start_with(&[], json!({"reinvocationPolicy": "Never"})).await;
+    let scene = Scene::of(&bindery.provisioner).await;
+    let other = Scene::of("example.com/other").await;
+    let webhook = changes_the_class(&scene, &other.name).await;
+    let claim = scene.create(scene.claim("data")).await.unwrap();
+    let volume = claim.spec.unwrap().volume_name.expect("Bindery did not know better");
+    let told = scene.event("data", "ClaimChanged").await;
+    assert_eq!(
+        told,
+        format!(
+            "volume {volume} was made for this claim before something else changed it: its class is \"{}\", \
+             the volume's is \"{}\"; delete the claim and create it again, \
+             and look at the webhooks that run after Bindery's",
+            other.name, scene.name
+        )
+    );
+    scene.delete("data").await;
+    eventually("what was made is gone", async || {
+        // Whoever was faster, binder or controller manager: an archive may stay, if a claim was bound.
+        let live = scene
+            .own_directories()
+            .iter()
+            .any(|name| !name.starts_with("archived-"));
+        (scene.own_volumes().await.is_empty() && !live).then_some(())
+    })
+    .await;
+    webhook.unregister().await;
+    bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn a_later_webhook_that_changes_nothing_of_ours_leads_to_one_volume_all_the_same() {
+    let scene = Scene::new().await;
+    let webhook = OtherWebhook::after_bindery(&scene.name, |review| {
+        let labelled = review["request"]["object"]["metadata"]["labels"].is_object();
+        (!labelled).then(|| json!([{"op": "add", "path": "/metadata/labels", "value": {"seen": "yes"}}]))
+    })
+    .await;
+    let (claim, volume) = scene.bound(scene.claim("data")).await;
+    assert_eq!(claim.metadata.labels.unwrap()["seen"], "yes");
+    assert!(mark(&volume, "touched").is_some(), "Bindery was not asked again");
+    assert_eq!(scene.own_volumes().await, [volume]);
+    assert_eq!(scene.own_directories().len(), 1);
+    webhook.unregister().await;
+}

@@ -1,0 +1,118 @@
+//! Directories above or in one another: no claim gets one, and no cleanup takes what is somebody else's along.
+
+use kube::api::PostParams;
+use serde_json::json;
+
+use crate::layouts::{DENIED, place, scene};
+use crate::support::bed::Bed;
+use crate::support::scene::{directory, mark, volume_name};
+use crate::support::wait::eventually;
+
+#[tokio::test]
+async fn a_directory_above_or_in_another_volumes_is_refused_and_leaves_nothing() {
+    let template = "${.PVC.namespace}/${.PVC.annotations.example.com/path}";
+    let scene = scene(json!({"pathPattern": template})).await;
+    let claim = |name: &str, path: &str| {
+        scene.claim_with(name, json!({"metadata": {"annotations": {"example.com/path": path}}}))
+    };
+    let (_, volume) = scene.bound(claim("middle", "a/b")).await;
+    for (name, path) in [("above", "a"), ("below", "a/b/c")] {
+        let refused = scene.refused(claim(name, path)).await;
+        let message = format!(
+            "{DENIED}directory {0}/{path} of share {1}:/export overlaps with directory {0}/a/b of volume {2}, which \
+             is claim {0}/middle's",
+            scene.name,
+            Bed::get().server,
+            volume_name(&volume),
+        );
+        assert_eq!(refused, message);
+        let undone = async || (scene.own_volumes().await.len() == 1).then_some(());
+        eventually("what was begun is undone", undone).await;
+    }
+    assert!(!place(&scene, "a/b/c").exists());
+    scene.bound(claim("beside", "a/bb")).await;
+}
+
+#[tokio::test]
+async fn nobody_is_told_to_move_a_directory_away_that_holds_another_volumes() {
+    let template = "x-${.PVC.namespace}/${.PVC.annotations.example.com/path}";
+    let scene = scene(json!({"pathPattern": template})).await;
+    let claim = |name: &str, path: &str| {
+        scene.claim_with(name, json!({"metadata": {"annotations": {"example.com/path": path}}}))
+    };
+    // The parent is there, and no class adopts it: but it is the other volume that is in the way.
+    let (_, volume) = scene.bound(claim("inner", "a/b")).await;
+    let message = format!(
+        "{DENIED}directory x-{0}/a of share {1}:/export overlaps with directory x-{0}/a/b of volume {2}, which is claim \
+         {0}/inner's",
+        scene.name,
+        Bed::get().server,
+        volume_name(&volume),
+    );
+    assert_eq!(scene.refused(claim("outer", "a")).await, message);
+    assert_eq!(scene.own_volumes().await, [volume]);
+}
+
+#[tokio::test]
+async fn a_directory_with_another_volume_in_it_outlives_its_claim() {
+    let scene = scene(json!({"subDir": "${pvc.metadata.namespace}/${pvc.metadata.name}", "onDelete": "delete"})).await;
+    let (_, outer) = scene.bound(scene.claim("outer")).await;
+    // Made by hand, as an administrator would: the webhook lets nobody in.
+    let (_, inner) = scene.bound(scene.claim("inner")).await;
+    let (sub_dir, path) = (
+        format!("{}/inner", mark(&outer, "sub-dir").unwrap()),
+        directory(&outer).join("inner"),
+    );
+    std::fs::create_dir(&path).unwrap();
+    std::fs::write(path.join("precious"), "").unwrap();
+    let mut by_hand = inner.clone();
+    by_hand.metadata = serde_json::from_value(json!({
+        "name": format!("by-hand-{}", scene.name), "labels": outer.metadata.labels, "annotations": inner.metadata.annotations,
+    }))
+    .unwrap();
+    by_hand
+        .metadata
+        .annotations
+        .as_mut()
+        .unwrap()
+        .insert("bindery.dev/sub-dir".to_owned(), sub_dir.clone());
+    let spec = by_hand.spec.as_mut().unwrap();
+    spec.claim_ref = None;
+    spec.nfs.as_mut().unwrap().path = format!("{}/{sub_dir}", Bed::get().share);
+    scene.volumes().create(&PostParams::default(), &by_hand).await.unwrap();
+
+    scene.delete("outer").await;
+    scene.until_gone(&outer).await;
+    assert!(path.join("precious").exists());
+    let told = scene.event(volume_name(&outer), "DirectoryRetained").await;
+    assert!(
+        told.ends_with(&format!(
+            "the directory of volume by-hand-{} is above or in it",
+            scene.name
+        )),
+        "{told}"
+    );
+}
+
+#[tokio::test]
+async fn an_export_inside_an_export_hides_no_overlap() {
+    let scene = scene(json!({"subDir": "${pvc.metadata.namespace}/${pvc.metadata.name}"})).await;
+    let (_, outer) = scene.bound(scene.claim("outer")).await;
+    let inside = format!("{}-inside", scene.name);
+    let share = format!("/export/{}/outer", scene.name);
+    scene
+        .class(&inside, json!({"parameters": {"share": share, "subDir": "x/y"}}))
+        .await;
+    let claim = scene.claim_with("inner", json!({"spec": {"storageClassName": inside}}));
+    assert_eq!(
+        scene.refused(claim).await,
+        format!(
+            "{DENIED}directory x/y of share {0}:{share} overlaps with directory {1}/outer of volume {2}, which is claim \
+             {1}/outer's",
+            Bed::get().server,
+            scene.name,
+            volume_name(&outer),
+        )
+    );
+    assert!(!directory(&outer).join("x").exists());
+}

@@ -1,0 +1,92 @@
+//! Old classes serve new claims.
+
+use serde_json::json;
+
+use super::old::{Old, bindery, old_name, old_scene};
+use crate::support::scene::{directory, mark};
+
+#[tokio::test]
+async fn old_classes_serve_new_claims() {
+    let provisioner = old_name();
+    let bindery = bindery(&provisioner, &[]).await;
+    let pattern = "${.PVC.namespace}-${.PVC.labels.zone}";
+    let parameters = json!({"archiveOnDelete": "F", "pathPattern": pattern, "color": "blue"});
+    let scene = old_scene(&provisioner, parameters).await;
+
+    let warnings = scene.create_with_warnings(scene.claim("data")).await;
+    let missing = format!("label zone of the claim is not set; it stands for nothing in {pattern}");
+    assert!(warnings.contains(&missing), "{warnings:?}");
+    // What is true of every claim of the class is told on the class.
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    let told = scene.event(&scene.name, "ClassWarnings").await;
+    let unknown = format!("StorageClass {}: parameter color is not known:", scene.name);
+    assert!(told.starts_with(&unknown), "{told}");
+    let (_, volume) = scene.until_bound("data").await;
+    assert_eq!(mark(&volume, "sub-dir"), Some(format!("{}-", scene.name).as_str()));
+    assert_eq!(mark(&volume, "on-delete"), Some("delete"));
+
+    let second = scene.refused(scene.claim("second")).await;
+    assert!(second.contains("belongs to volume"), "{second}");
+    let labelled = json!({"metadata": {"labels": {"zone": "a"}}});
+    scene.bound(scene.claim_with("third", labelled)).await;
+    scene.delete("data").await;
+    scene.until_gone(&volume).await;
+    assert!(!directory(&volume).exists());
+    bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn a_value_that_leads_out_of_the_share_is_refused_under_an_old_name_too() {
+    let provisioner = old_name();
+    let bindery = bindery(&provisioner, &[]).await;
+    let scene = old_scene(
+        &provisioner,
+        json!({"pathPattern": "./${.PVC.annotations.nfs.io/storage-path}"}),
+    )
+    .await;
+    // The annotation is missing: the share itself is what is left.
+    let share = scene.refused(scene.claim("data")).await;
+    assert!(
+        share.contains("which would lead out of its place") || share.contains("empty segment"),
+        "{share}"
+    );
+    let up = json!({"metadata": {"annotations": {"nfs.io/storage-path": "../etc"}}});
+    let up = scene.refused(scene.claim_with("data", up)).await;
+    assert!(
+        up.contains("has the segment \"..\", which would lead out of its place"),
+        "{up}"
+    );
+    scene.assert_nothing_made().await;
+    bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn a_new_claim_does_not_get_the_directory_of_an_old_volume_taken_over_or_not() {
+    let provisioner = old_name();
+    let scene = old_scene(
+        &provisioner,
+        json!({"pathPattern": "${.PVC.namespace}/${.PVC.labels.app}"}),
+    )
+    .await;
+    let sub_dir = format!("{}/db", scene.name);
+    let old = Old::make(&scene, "data", Some(&sub_dir)).await;
+    let refused = Old::make(&scene, "refused", Some(&format!("{}/other", scene.name))).await;
+    let typo = json!({"metadata": {"annotations": {"bindery.dev/on-delete": "keep"}}});
+    scene.patch_volume(&refused.name, typo).await;
+    let bindery = bindery(&provisioner, &[]).await;
+    old.until_taken_over(&scene).await;
+    scene.event(&refused.name, "NotTakenOver").await;
+    let other = json!({"metadata": {"labels": {"app": "other"}}});
+    let told = scene.refused(scene.claim_with("second", other)).await;
+    assert!(
+        told.contains(&format!("overlaps with that of volume {}", refused.name)),
+        "{told}"
+    );
+    let same = json!({"metadata": {"labels": {"app": "db"}}});
+    let refused = scene.refused(scene.claim_with("second", same)).await;
+    assert!(
+        refused.contains(&format!("overlaps with directory {sub_dir} of volume {}", old.name)),
+        "{refused}"
+    );
+    bindery.unregister().await;
+}
