@@ -3,6 +3,7 @@
 //! | part | what is measured, and how |
 //! |---|---|
 //! | `process` | the size of the binary; the time from a start to the first yes of `/readyz`; resident memory at rest |
+//! | `heap` | what a review allocates, and what is kept of a volume and of a claim |
 //! | `burst` | 100 claims, 16 at a time: until all are bound, and whether one was ever `Lost`; until all are gone again; Bindery and the [`peer`] in turn ([`race`]) |
 //! | `fast` | the same with a controller manager that may do more ([`kcm`]) |
 //! | `many` | 1,000 claims beside 100 |
@@ -33,6 +34,7 @@ mod attack;
 mod bed;
 mod burst;
 mod driver;
+mod heap;
 mod kcm;
 mod outage;
 mod peer;
@@ -101,6 +103,9 @@ async fn measure(client: &Client, table: &mut Table) -> Result<()> {
     };
     if wanted("process") {
         process::measure(client, table).await?;
+    }
+    if wanted("heap") {
+        heap::measure(table)?;
     }
     if ["burst", "fast", "single"].into_iter().any(named) {
         let peer = Peer::start(client).await?;

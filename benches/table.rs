@@ -40,6 +40,9 @@ pub enum Unit {
     /// Seconds.
     #[serde(rename = "s")]
     Seconds,
+    /// Bytes.
+    #[serde(rename = "bytes")]
+    Bytes,
     /// Millions of bytes.
     #[serde(rename = "MB")]
     Megabytes,
@@ -180,6 +183,7 @@ impl Unit {
             Self::Ms => format!("{value:.1} ms"),
             Self::Micros => format!("{value:.0} us"),
             Self::Seconds => format!("{value:.2} s"),
+            Self::Bytes => format!("{value:.0} bytes"),
             Self::Megabytes => format!("{value:.1} MB"),
             Self::Rate => format!("{value:.1} claims/s"),
             Self::Files => format!("{value:.0} files/s"),

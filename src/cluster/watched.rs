@@ -18,6 +18,9 @@ use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
+/// Objects that are read at once at the start: their text is more than all that is kept of them.
+const A_PAGE: u32 = 100;
+
 /// A watch. Clones are handles on the same one.
 #[derive(Clone)]
 pub struct Watched<K: Resource<DynamicType = ()> + 'static> {
@@ -37,7 +40,7 @@ where
         objects: Api<K>,
         is_kept: fn(&K) -> bool,
     ) -> (Self, impl Future<Output = ()> + Send) {
-        let events = watcher(objects, watcher::Config::default()).default_backoff();
+        let events = watcher(objects, watcher::Config::default().page_size(A_PAGE)).default_backoff();
         let events = events.modify(|object| object.meta_mut().managed_fields = None);
         let events = events.filter_map(move |event| {
             ready(match event {

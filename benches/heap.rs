@@ -1,0 +1,122 @@
+//! What is allocated: for a review by Bindery's own code, and for each volume and claim that is kept.
+//!
+//! Counted in this process, on one thread. Effects, TLS and HTTP are not in it.
+
+use std::sync::Arc;
+
+use allocation_counter::{AllocationInfo, measure as counted};
+use anyhow::{Error, Result, bail};
+use bindery::cluster::kept::{KeptClaim, KeptVolume};
+use bindery::policy::claim::Claim;
+use bindery::policy::class::Defaults;
+use bindery::policy::decide::{Decision, Facts, Namespace, decide};
+use bindery::volume::{NewVolume, Origin, Us};
+use bindery::webhook::review::{Answer, Request};
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::storage::v1::StorageClass;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, from_str, from_value, json, to_string};
+use uuid::Uuid;
+
+use crate::table::{Table, Unit};
+
+const REVIEW: &str = include_str!("../webhook/reviews/create.json");
+const OURS: &str = "bindery.dev/nfs";
+
+/// Counts all of it.
+pub fn measure(table: &mut Table) -> Result<()> {
+    let mut part = table.part("What a review allocates, from its body to the answer");
+    for (what, provisioner) in [
+        ("a claim of nobody's class", "nobody.example.com/nothing"),
+        ("a claim that gets a volume", OURS),
+    ] {
+        let class = class(provisioner)?;
+        // What is made once and stays is made by then.
+        answer(&class)?;
+        let spent = counted(|| drop(answer(&class)));
+        part.note(what, exact(spent.count_total), Unit::Count);
+        part.note("  in all", exact(spent.bytes_total), Unit::Bytes);
+        part.note("  at the same time", exact(spent.bytes_max), Unit::Bytes);
+    }
+
+    let request = request()?;
+    let Some(new) = provisioned(&request, &class(OURS)?)? else {
+        bail!("the recorded claim gets no volume");
+    };
+    let (volume, claim) = (json!(new.build(Origin::New, &us())), &request.object);
+    let mut part = table.part("What is kept of an object, beside its place in the store");
+    part.note("a volume", kept::<KeptVolume>(&volume)?, Unit::Bytes);
+    part.note(
+        "  as an object of the API",
+        kept::<PersistentVolume>(&volume)?,
+        Unit::Bytes,
+    );
+    part.note("a claim that waits", kept::<KeptClaim>(claim)?, Unit::Bytes);
+    part.note(
+        "  as an object of the API",
+        kept::<PersistentVolumeClaim>(claim)?,
+        Unit::Bytes,
+    );
+    Ok(())
+}
+
+fn request() -> Result<Request> {
+    Request::read(REVIEW.as_bytes()).map_err(Error::msg)
+}
+
+fn class(provisioner: &str) -> Result<StorageClass> {
+    let parameters = json!({"server": "nas1.example.com", "share": "/export/volumes"});
+    Ok(from_value(
+        json!({"metadata": {"name": "nfs"}, "provisioner": provisioner, "parameters": parameters}),
+    )?)
+}
+
+fn us() -> Us {
+    Us {
+        provisioner: OURS.to_owned(),
+        instance: Uuid::from_u128(1).to_string(),
+    }
+}
+
+fn provisioned(request: &Request, class: &StorageClass) -> Result<Option<Box<NewVolume>>> {
+    let claim: PersistentVolumeClaim = from_value(request.object.clone())?;
+    let verdict = decide(&Facts {
+        claim: &Claim::read(&claim, &request.namespace),
+        class: Some(class),
+        namespace: &Namespace::default(),
+        volume: None,
+        defaults: &Defaults::default(),
+        us: &us(),
+        fresh: Uuid::from_u128(2),
+    });
+    match verdict.decision {
+        Decision::Pass(_) => Ok(None),
+        Decision::Provision(new) => Ok(Some(new)),
+        Decision::Deny(why) => bail!(why),
+    }
+}
+
+/// The body of the answer, and the body of the volume.
+fn answer(class: &StorageClass) -> Result<(String, Option<String>)> {
+    let request = request()?;
+    let Some(new) = provisioned(&request, class)? else {
+        return Ok((Answer::Allow.review(&request.uid, &[]).to_string(), None));
+    };
+    let answer = Answer::with_volume(&request.object, &new.claim.1, &new.name, OURS);
+    let volume = to_string(&new.build(Origin::New, &us()))?;
+    Ok((answer.review(&request.uid, &[]).to_string(), Some(volume)))
+}
+
+/// What an object takes on the heap, shared as it is in a store.
+fn kept<K: DeserializeOwned>(object: &Value) -> Result<f64> {
+    let object = object.to_string();
+    let _: K = from_str(&object)?;
+    let AllocationInfo { bytes_current, .. } = counted(|| std::mem::forget(from_str::<K>(&object).map(Arc::new)));
+    Ok(exact(u64::try_from(bytes_current)?))
+}
+
+/// All of these are far below 2^53.
+#[allow(clippy::cast_precision_loss)]
+fn exact(count: u64) -> f64 {
+    count as f64
+}
