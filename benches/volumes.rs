@@ -5,12 +5,12 @@
 //! them. The controller manager is paused meanwhile: with the requests that it allows itself it would take a quarter of
 //! an hour to look at so many half-made ones.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -60,8 +60,9 @@ pub async fn measure(client: &Client, table: &mut Table) -> Result<()> {
         fill(&place, there..level).await?;
         process::rest().await?;
         there = level;
-        let mut times = [const { Times::new() }; 3];
+        let mut times = [const { Times::new() }; 4];
         for turn in 0..CLAIMS {
+            times[3].push(bare_volume(&place).await?);
             for (times, (class, (_, name))) in times.iter_mut().zip(classes.iter().enumerate()) {
                 let (took, volume) = place.create(&format!("claim-{level}-{class}-{turn}"), name).await?;
                 anyhow::ensure!(volume.is_some() || class == 2, "a claim came back without a volume");
@@ -71,7 +72,8 @@ pub async fn measure(client: &Client, table: &mut Table) -> Result<()> {
         took.push(times.map(|times| times.median()));
     }
     let mut part = table.part("Creating a claim where 10, 1,000 and 10,000 volumes are, one at a time, p50");
-    for (class, (called, _)) in classes.iter().enumerate() {
+    let called = classes.iter().map(|(called, _)| *called);
+    for (class, called) in called.chain(["no claim but a volume, by hand"]).enumerate() {
         for (level, took) in LEVELS.iter().zip(&took) {
             part.note(format!("{called}: {level} volumes"), took[class], Unit::Ms);
         }
@@ -97,6 +99,20 @@ pub async fn measure(client: &Client, table: &mut Table) -> Result<()> {
     part.runs("memory", &memory, Unit::Megabytes, Some(Expected::AtMost(40.0)));
     drop(paused);
     Ok(())
+}
+
+/// How long the API server needs for a volume alone.
+async fn bare_volume(place: &Place) -> Result<Duration> {
+    let volumes: Api<PersistentVolume> = Api::all(place.client.clone());
+    let name = format!("bare-{}", Uuid::new_v4());
+    let mut volume = a_volume(place, "nobody", &name, "");
+    volume["metadata"]["finalizers"] = json!([]);
+    let volume = object(volume)?;
+    let began = Instant::now();
+    volumes.create(&PostParams::default(), &volume).await?;
+    let took = began.elapsed();
+    volumes.delete(&name, &DeleteParams::default()).await?;
+    Ok(took)
 }
 
 /// Writes bound volumes with their claims.

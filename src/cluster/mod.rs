@@ -115,7 +115,6 @@ impl Cluster {
         name: &str,
         written: Option<&str>,
     ) -> kube::Result<Vec<Volume>> {
-        let path = share.join(directory);
         let mut neighbours = match written {
             Some(version) if !self.volumes.reaches(&ObjectRef::new(name), version, PATIENCE).await => {
                 self.area(share, directory).await?
@@ -125,7 +124,7 @@ impl Cluster {
         let there = self
             .volumes
             .store()
-            .state_filter(|volume| volume.is_in_tree_of(share, &path));
+            .state_filter(|volume| volume.is_in_tree_of(share, directory));
         for volume in there.into_iter().filter(|volume| volume.name_any() != name) {
             // What the watch has may be gone.
             neighbours.extend(self.volume(&volume.name_any()).await?);

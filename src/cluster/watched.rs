@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 /// Objects that are read at once at the start: their text is more than all that is kept of them.
-const A_PAGE: u32 = 100;
+const A_PAGE: u32 = 250;
 
 /// A watch. Clones are handles on the same one.
 #[derive(Clone)]

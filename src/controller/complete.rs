@@ -7,7 +7,6 @@
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::Api;
-use kube::ResourceExt;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
@@ -62,9 +61,7 @@ impl Volumes {
         let uid = meant.uid.as_ref()?;
         let claim = ObjectRef::new(&meant.name).within(&meant.namespace);
         let claim = self.cluster.claims.get(&claim)?;
-        let waits = claim.uid().as_ref() == Some(uid)
-            && claim.is_pending()
-            && claim.volume_name.as_deref() == Some(&*volume.name);
+        let waits = *claim.uid == **uid && claim.is_pending() && claim.volume_name.as_deref() == Some(&*volume.name);
         waits.then(|| Pending {
             namespace: meant.namespace.clone(),
             name: meant.name.clone(),

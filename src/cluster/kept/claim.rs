@@ -9,6 +9,8 @@ use crate::policy::claim::Claim;
 /// What is used of a claim.
 #[derive(Clone, Debug)]
 pub struct ClaimFacts {
+    /// Which claim of its name it is.
+    pub uid: Box<str>,
     /// The class it names; one that names none, or `""`, wants none.
     pub class: Option<Box<str>>,
     /// The volume it names.
@@ -25,6 +27,7 @@ impl Facts for ClaimFacts {
         let pending = phase.is_none_or(|phase| phase == "Pending");
         let claim = Claim::read(&claim, "");
         Self {
+            uid: claim.uid.into_boxed_str(),
             class: claim.class.map(String::into_boxed_str),
             volume_name: claim.volume_name.map(String::into_boxed_str),
             has_node: claim.has_node,
@@ -42,7 +45,7 @@ impl KeptClaim {
     /// Which claim it is, for whom it waits and since when; what else it says is not kept.
     pub fn outline(&self) -> Claim {
         Claim {
-            uid: self.uid().unwrap_or_default(),
+            uid: self.uid.to_string(),
             created: self.creation_timestamp().map(|time| time.0),
             deleting: self.meta().deletion_timestamp.is_some(),
             has_node: self.has_node,

@@ -1,4 +1,4 @@
-//! What is kept of a watched object: which object it is, and the facts that are used.
+//! What is kept of a watched object: its name and its version, and the facts that are used.
 //!
 //! There may be ten thousand of them, and the types of the API have room for everything that a volume or a claim could
 //! say, which would be most of what they cost. So each is read once, as it arrives, and only the facts stay.
@@ -46,7 +46,6 @@ impl<F: Facts> Kept<F> {
         let meta = ObjectMeta {
             name: meta.name.clone(),
             namespace: meta.namespace.clone(),
-            uid: meta.uid.clone(),
             resource_version: meta.resource_version.clone(),
             creation_timestamp: meta.creation_timestamp.clone(),
             deletion_timestamp: meta.deletion_timestamp.clone(),

@@ -131,9 +131,14 @@ fn canonical(written: &str) -> Result<String, NotAShare> {
     Ok(name)
 }
 
-/// Whether one of two absolute paths is the other, or lies in it.
+/// Whether one of two paths is the other, or lies in it.
 pub fn overlap(one: &str, other: &str) -> bool {
-    same_tree(segments(one), segments(other))
+    let within = |inner: &str, outer: &str| {
+        inner
+            .strip_prefix(outer.trim_end_matches('/'))
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    within(one, other) || within(other, one)
 }
 
 /// The same of two paths in segments.
