@@ -23,6 +23,7 @@ use crate::names::{self, is_object_name};
 use crate::policy::claim::Claim;
 use crate::policy::decide;
 use crate::policy::directory::{Directory, Share};
+use crate::policy::taken::overlapping;
 use crate::volume::{Volume, area};
 
 /// How long the watch may take to tell of what was just written.
@@ -103,36 +104,45 @@ impl Cluster {
         Ok(namespace.map(told).unwrap_or_default())
     }
 
-    /// All other volumes whose directories may overlap with this one, whatever has become of them.
+    /// Another volume whose directory is this one, or above or in it, whatever has become of it; one that a claim has had, if
+    /// there is one.
     ///
     /// The watch tells of volumes in the order in which they were written. So once it has what the caller has written
     /// (`written`, the volume called `name` in this version), it has all that was written before; and of two callers who
-    /// write first and look then, at least one sees the other, whichever replica they are on.
-    pub async fn neighbours(
+    /// write first and look then, at least one sees the other, whichever replica they are on. While the watch is broken, or
+    /// slow, that holds only within an area.
+    pub async fn neighbour(
         &self,
         share: &Share,
         directory: &Directory,
         name: &str,
         written: Option<&str>,
-    ) -> kube::Result<Vec<Volume>> {
-        let mut neighbours = match written {
-            Some(version) if !self.volumes.reaches(&ObjectRef::new(name), version, PATIENCE).await => {
-                self.area(share, directory).await?
-            }
-            _ => Vec::new(),
+    ) -> kube::Result<Option<Volume>> {
+        let me = ObjectRef::new(name);
+        let is_there = match written {
+            Some(version) => self.volumes.reaches(&me, version, PATIENCE).await,
+            None => false,
         };
-        let there = self
-            .volumes
-            .store()
-            .state_filter(|volume| volume.is_in_tree_of(share, directory));
-        for volume in there.into_iter().filter(|volume| volume.name_any() != name) {
-            // What the watch has may be gone.
-            neighbours.extend(self.volume(&volume.name_any()).await?);
+        if !is_there {
+            let others = self.area(share, directory).await?;
+            let path = share.join(directory);
+            if let Some(other) = overlapping(share.server(), &path, name, &others) {
+                return Ok(Some(other.clone()));
+            }
         }
-        Ok(neighbours)
+        let is_another = |volume: &KeptVolume| volume.is_in_tree_of(share, directory) && volume.name_any() != name;
+        let mut others = self.volumes.store().state_filter(is_another);
+        others.sort_by_key(|other| !other.read().was_given());
+        for other in others {
+            // What the watch has may be gone.
+            if let Some(other) = self.volume(&other.name_any()).await? {
+                return Ok(Some(other));
+            }
+        }
+        Ok(None)
     }
 
-    /// The volumes of an area, live: for while the watch is broken, or slow.
+    /// The volumes of an area, live.
     async fn area(&self, share: &Share, directory: &Directory) -> kube::Result<Vec<Volume>> {
         let volumes: Api<PersistentVolume> = Api::all(self.client.clone());
         let same_area = ListParams::default().labels(&format!("{}={}", names::AREA, area(share, directory)));

@@ -76,7 +76,7 @@ where
                     Ok(Event::Delete(object)) => keeps.tell(|| vec![Arc::new(object)]),
                     Ok(Event::Init) => before = keeps.store.state(),
                     Ok(Event::InitApply(_)) => {}
-                    // Only now does the store have them. What went while the watch was broken is told, too.
+                    // Only now does the store have them. What was kept and went while the watch was broken is told, too.
                     Ok(Event::InitDone) => {
                         let gone = std::mem::take(&mut before).into_iter();
                         let gone = gone.filter(|object| keeps.get(&ObjectRef::from(&**object)).is_none());
@@ -122,7 +122,7 @@ where
         timeout(patience, reached).await.is_ok()
     }
 
-    /// Everything that is there, and then every object that is created, changed or deleted.
+    /// Everything that is kept, and then every object that is created, changed or deleted.
     pub fn events(&self) -> impl Stream<Item = Arc<K>> + Send + use<K> {
         let (sender, changes) = unbounded();
         self.listeners().push(sender);

@@ -9,12 +9,12 @@
 
 use super::Volumes;
 use super::failure::Failure;
+use super::overlap::Overlap;
 use crate::crash::{self, Point};
 use crate::fence;
 use crate::names::reason;
 use crate::policy::directory::{Depot, Directory};
 use crate::policy::plan::Dispose;
-use crate::policy::taken::Overlap;
 use crate::storage::{Moved, Removed};
 use crate::volume::{Origin, Record, Volume};
 

@@ -52,6 +52,8 @@ const CATCHING_UP: usize = 8;
 /// Volumes that are worked on at once, for each NFS server: so many that wait for their claims, and so many on their way
 /// out, which may have large trees to remove.
 const PARALLEL: usize = 16;
+/// Between two looks at a volume that others have a say in.
+const LOOK_AGAIN: Duration = Duration::from_mins(10);
 /// Time for one call to an NFS server. Nobody waits for it at a terminal.
 const STORAGE_CALL: Duration = Duration::from_secs(20);
 

@@ -7,6 +7,7 @@
 //! Archives and trash lie in the share, and in directories of it that there are signs for ([`Depot`]).
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -14,6 +15,7 @@ use tokio::time::sleep;
 
 use super::Volumes;
 use super::failure::Failure;
+use crate::cluster::kept::KeptVolume;
 use crate::policy::class::Class;
 use crate::policy::directory::{Depot, Directory, Share};
 use crate::storage::{Identity, Moved, Tree};
@@ -33,8 +35,8 @@ pub async fn run(volumes: &Volumes, pause: Duration) {
 /// Volumes that nobody deletes, by what may be found of them where it should not be.
 #[derive(Default)]
 struct Living {
-    by_tag: HashMap<String, String>,
-    by_identity: HashMap<Identity, String>,
+    by_tag: HashMap<String, Arc<KeptVolume>>,
+    by_identity: HashMap<Identity, Arc<KeptVolume>>,
 }
 
 impl Volumes {
@@ -88,7 +90,7 @@ impl Volumes {
     async fn tidy_archive(&self, share: &Share, depot: &Depot, name: &str, living: &Living) -> Result<(), Failure> {
         if let Some(owner) = Directory::tag_of(name).and_then(|tag| living.by_tag.get(tag))
             && let Some(place) = depot.own(name)
-            && self.put_back_to(owner, share, &place).await?
+            && self.put_back_to(&owner.read().name, share, &place).await?
         {
             return Ok(());
         }
@@ -107,7 +109,7 @@ impl Volumes {
             return Ok(());
         };
         if let Some(living) = living.by_identity.get(&found.identity) {
-            self.put_back_to(living, share, &place).await?;
+            self.put_back_to(&living.read().name, share, &place).await?;
         } else if self.cluster.volume(owner).await?.is_none() {
             self.remove(share, &place).await?;
             tracing::info!(%share, trash = %place, "removed from the trash");
@@ -118,15 +120,15 @@ impl Volumes {
     /// The volumes of ours on a share that are there to stay, and which directory each was given.
     fn living(&self, share: &Share) -> Living {
         let mut living = Living::default();
-        for volume in self.cluster.volumes.store().state() {
-            let volume = volume.read();
+        for kept in self.cluster.volumes.store().state() {
+            let volume = kept.read();
             let ours = volume.maker.as_ref() == Some(&*self.us) && !volume.deleting;
             if let Ok(record) = &volume.record
                 && let Some(identity) = record.identity.filter(|_| ours && record.share == *share)
             {
                 let tag = Directory::archive_tag(&self.us.instance, &volume.name);
-                living.by_tag.insert(tag, volume.name.clone());
-                living.by_identity.insert(identity, volume.name.clone());
+                living.by_tag.insert(tag, Arc::clone(&kept));
+                living.by_identity.insert(identity, kept);
             }
         }
         living

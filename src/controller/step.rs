@@ -1,5 +1,8 @@
 //! One step of one volume: what is planned is carried out.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use k8s_openapi::api::core::v1::PersistentVolume;
 use kube::Api;
 use kube::runtime::controller::Action;
@@ -7,7 +10,8 @@ use kube::runtime::reflector::ObjectRef;
 use tokio::time::Instant;
 
 use super::failure::Failure;
-use super::{STORAGE_CALL, Volumes};
+use super::{LOOK_AGAIN, STORAGE_CALL, Volumes};
+use crate::cluster::kept::KeptClaim;
 use crate::crash::{self, Point};
 use crate::fence;
 use crate::policy::claim::Claim;
@@ -16,6 +20,9 @@ use crate::volume::Volume;
 
 impl Volumes {
     pub(super) async fn step(&self, volume: &Volume) -> Result<Action, Failure> {
+        if let Some(left) = self.is_too_early(volume) {
+            return Ok(Action::requeue(left));
+        }
         // Where the claim has come both are needed, and neither look waits for the other.
         let look = async {
             if self.is_asked_for(volume) {
@@ -42,6 +49,8 @@ impl Volumes {
                 return Ok(Action::requeue(left.unwrap_or(self.orphan_grace)));
             }
             (Plan::Dispose(_), _) => self.dispose_live(&volume.name).await?,
+            // Its claim's going is told, but for a moment in which the watch is broken.
+            (Plan::Leave, Some(_)) if volume.deleting => return Ok(Action::requeue(LOOK_AGAIN)),
             (Plan::Leave, _) => return self.complete(volume).await,
             (Plan::LookAtClaim | Plan::Bind { .. } | Plan::Undo(_), _) => {}
         }
@@ -87,14 +96,25 @@ impl Volumes {
         }
     }
 
+    /// For so long a volume is left to the call that has just made it: its claim comes after it, and is told.
+    fn is_too_early(&self, volume: &Volume) -> Option<Duration> {
+        let claim = volume.claim.as_ref()?;
+        let is_new = volume.awaits(&claim.namespace, &claim.name) && !volume.is_fenced();
+        let is_early = is_new && volume.maker.as_ref() == Some(&*self.us) && self.claim_of(volume).is_none();
+        is_early.then(|| self.grace.left(volume, self.orphan_grace)).flatten()
+    }
+
     /// Whether the claim that a volume is to be given to names it, as far as the watch knows.
     fn is_asked_for(&self, volume: &Volume) -> bool {
-        let claim = volume.claim.as_ref().filter(|_| !volume.ready && !volume.deleting);
-        let claim = claim.and_then(|claim| {
-            let claim = ObjectRef::new(&claim.name).within(&claim.namespace);
-            self.cluster.claims.get(&claim)
-        });
+        let claim = self.claim_of(volume).filter(|_| !volume.ready && !volume.deleting);
         claim.is_some_and(|claim| claim.volume_name.as_deref() == Some(&*volume.name))
+    }
+
+    /// The claim that a volume is for, if it waits.
+    fn claim_of(&self, volume: &Volume) -> Option<Arc<KeptClaim>> {
+        let claim = volume.claim.as_ref()?;
+        let claim = ObjectRef::new(&claim.name).within(&claim.namespace);
+        self.cluster.claims.get(&claim)
     }
 
     async fn plan(&self, volume: &Volume) -> Result<(Plan, Option<Claim>), Failure> {

@@ -5,22 +5,17 @@
 //! and label; from then on it goes the way of every volume. The NFS server is not asked. What is refused is left as it
 //! is, with an Event, and looked at again when it changes, and now and then, since its class may have been corrected.
 
-use std::time::Duration;
-
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
 
-use super::Volumes;
 use super::failure::Failure;
+use super::{LOOK_AGAIN, Volumes};
 use crate::cluster::kept::KeptVolume;
 use crate::fence;
 use crate::names::reason;
 use crate::policy::old_name;
 use crate::policy::takeover::{OldVolume, Terms};
 use crate::volume::Volume;
-
-/// Between two looks at a volume that was refused.
-const LOOK_AGAIN: Duration = Duration::from_mins(10);
 
 impl Volumes {
     /// Takes a volume over if it is an old one, and says whether it is. Its own event brings its next step.

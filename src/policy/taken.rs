@@ -61,32 +61,10 @@ fn is_for(claim: &ClaimRef, new: &NewVolume) -> bool {
     (&claim.namespace, &claim.name) == (&new.claim.0, &new.claim.1)
 }
 
-/// Who else is in the tree of a volume's directory.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Overlap {
-    /// Nobody.
-    None,
-    /// This volume, which a claim has had: its directory may hold data.
-    Given(String),
-    /// This volume, which is just being made and will back out.
-    Coming(String),
-}
-
-/// Judges the neighbours of the volume called `name`, whose directory is `path` on `server`.
-pub fn overlap_of(server: &str, path: &str, name: &str, others: Vec<Volume>) -> Overlap {
-    let (given, coming): (Vec<_>, Vec<_>) = others.into_iter().partition(Volume::was_given);
-    let at = |others: &[Volume]| overlapping(server, path, name, others).map(|other| other.name.clone());
-    match (at(&given), at(&coming)) {
-        (Some(other), _) => Overlap::Given(other),
-        (None, Some(other)) => Overlap::Coming(other),
-        (None, None) => Overlap::None,
-    }
-}
-
-/// The volume whose directory is above or in `path` on `server`, if there is one among those of its area. One that does
-/// not say where its directory is may be it.
+/// The volume whose directory is above or in `path` on `server`, if there is one among these: one that a claim has had before
+/// one that is just being made. One that does not say where its directory is may be it. `name` is not meant.
 pub fn overlapping<'a>(server: &str, path: &str, name: &str, others: &'a [Volume]) -> Option<&'a Volume> {
-    others.iter().find(|other| {
+    let overlaps = |other: &&Volume| {
         let at =
             |record: &crate::volume::Record| (record.share.server().to_owned(), record.share.join(&record.directory));
         other.name != name
@@ -94,7 +72,8 @@ pub fn overlapping<'a>(server: &str, path: &str, name: &str, others: &'a [Volume
                 Ok((there, at)) => there == server && overlap(&at, path),
                 Err(_) => true,
             }
-    })
+    };
+    others.iter().filter(overlaps).min_by_key(|other| !other.was_given())
 }
 
 /// The sentence that refuses a claim whose directory would overlap with another volume's.

@@ -166,11 +166,9 @@ fn a_neighbour_that_may_hold_data_counts_before_one_that_is_just_being_made() {
         volume.ready = ready;
         volume
     };
-    let of = |others| overlap_of("nas1", "/export/a/b", "pvc-me", others);
-    assert_eq!(of(vec![volume("c", true)]), Overlap::None);
-    assert_eq!(of(vec![volume("a", false)]), Overlap::Coming("pvc-a".to_owned()));
-    assert_eq!(
-        of(vec![volume("a", false), volume("a/b/c", true)]),
-        Overlap::Given("pvc-a/b/c".to_owned())
-    );
+    let others = [volume("a", false), volume("a/b/c", true), volume("c", true)];
+    let of = |others| overlapping("nas1", "/export/a/b", "pvc-me", others).map(|other| other.name.as_str());
+    assert_eq!(of(&others), Some("pvc-a/b/c"));
+    assert_eq!(of(&others[..1]), Some("pvc-a"));
+    assert_eq!(of(&others[2..]), None);
 }

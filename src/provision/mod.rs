@@ -23,7 +23,7 @@ use crate::names::mark;
 use crate::ops::metrics::Metrics;
 use crate::ops::tasks::Tasks;
 use crate::policy::settings::{ExistingDirectory, OnStorageFailure};
-use crate::policy::taken::{Taken, exists_refusal, overlap_refusal, overlapping, taken};
+use crate::policy::taken::{Taken, exists_refusal, overlap_refusal, taken};
 use crate::storage::{Existing, Found, Outcome, Storage, StorageError};
 use crate::volume::{NewVolume, Origin, Us, Volume};
 
@@ -236,10 +236,9 @@ impl Provisioner {
     /// Looks for a volume whose directory is above or in this one; a failure if there is one.
     async fn refuse_overlap(&self, new: &NewVolume, written: Option<&str>, deadline: Instant) -> Result<(), Failure> {
         let (share, directory) = (&new.share, &new.directory);
-        let look = self.cluster.neighbours(share, directory, &new.name, written);
-        let others = self.in_time("look for overlapping volumes", deadline, look).await?;
-        match overlapping(share.server(), &share.join(directory), &new.name, &others) {
-            Some(other) => Err(Failure::Taken(overlap_refusal(new, other))),
+        let look = self.cluster.neighbour(share, directory, &new.name, written);
+        match self.in_time("look for overlapping volumes", deadline, look).await? {
+            Some(other) => Err(Failure::Taken(overlap_refusal(new, &other))),
             None => Ok(()),
         }
     }

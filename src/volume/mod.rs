@@ -30,7 +30,7 @@ pub struct Us {
     pub instance: String,
 }
 
-/// The label by which volumes that may overlap find each other: a hash of the server and the first segment below the
+/// The label by which volumes that may overlap are found in the API: a hash of the server and the first segment below the
 /// share.
 pub fn area(share: &Share, directory: &Directory) -> String {
     let first = directory.segments().next().unwrap_or_default();

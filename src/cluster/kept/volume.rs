@@ -45,7 +45,7 @@ impl VolumeFacts {
         &self.volume
     }
 
-    /// The NFS server that it is on, as the volume writes it.
+    /// The NFS server that it is on.
     pub fn server(&self) -> Option<&str> {
         let nfs = self.nfs.as_ref().map(|nfs| nfs.server.as_str());
         nfs.or(self.volume.record.as_ref().map(|record| record.share.server()).ok())

@@ -182,9 +182,15 @@ impl CatchUp {
         // Every claim that the webhook has served looks so for a moment.
         if let Some(volume) = &stored.volume_name
             && let Some(volume) = cluster.volumes.get(&ObjectRef::new(volume))
-            && !volume.read().awaits(&stored.namespace, name)
         {
-            return done;
+            let volume = volume.read();
+            if !volume.awaits(&stored.namespace, name) {
+                return done;
+            }
+            // The binder gives it. Should it have been fenced meanwhile, the watch tells so in a moment.
+            if !volume.is_fenced() {
+                return Ok(Action::requeue(MOMENT));
+            }
         }
         let Some(class_name) = &stored.class else { return done };
         let mut entered = None;
