@@ -29,6 +29,9 @@ use crate::volume::{Volume, area};
 /// How long the watch may take to tell of what was just written.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// Volumes that are listed at once.
+const A_PAGE: u32 = 250;
+
 /// A handle on the cluster; clones share what is watched.
 #[derive(Clone)]
 pub struct Cluster {
@@ -40,7 +43,7 @@ pub struct Cluster {
     pub namespaces: Watched<PartialObjectMeta<Namespace>>,
     /// All volumes.
     pub volumes: Watched<KeptVolume>,
-    /// The claims that wait for a volume.
+    /// The claims that are not bound.
     pub claims: Watched<KeptClaim>,
 }
 
@@ -104,13 +107,13 @@ impl Cluster {
         Ok(namespace.map(told).unwrap_or_default())
     }
 
-    /// Another volume whose directory is this one, or above or in it, whatever has become of it; one that a claim has had, if
-    /// there is one.
+    /// Another volume whose directory is this one, or above or in it, whatever has become of it; of several one that a claim
+    /// has had, as far as the watch knows.
     ///
     /// The watch tells of volumes in the order in which they were written. So once it has what the caller has written
     /// (`written`, the volume called `name` in this version), it has all that was written before; and of two callers who
     /// write first and look then, at least one sees the other, whichever replica they are on. While the watch is broken, or
-    /// slow, that holds only within an area.
+    /// slow, or where nothing was written, the API is asked; then that holds only within an area.
     pub async fn neighbour(
         &self,
         share: &Share,
@@ -123,13 +126,6 @@ impl Cluster {
             Some(version) => self.volumes.reaches(&me, version, PATIENCE).await,
             None => false,
         };
-        if !is_there {
-            let others = self.area(share, directory).await?;
-            let path = share.join(directory);
-            if let Some(other) = overlapping(share.server(), &path, name, &others) {
-                return Ok(Some(other.clone()));
-            }
-        }
         let is_another = |volume: &KeptVolume| volume.is_in_tree_of(share, directory) && volume.name_any() != name;
         let mut others = self.volumes.store().state_filter(is_another);
         others.sort_by_key(|other| !other.read().was_given());
@@ -139,14 +135,28 @@ impl Cluster {
                 return Ok(Some(other));
             }
         }
-        Ok(None)
+        if is_there {
+            return Ok(None);
+        }
+        self.in_area(share, directory, name).await
     }
 
-    /// The volumes of an area, live.
-    async fn area(&self, share: &Share, directory: &Directory) -> kube::Result<Vec<Volume>> {
-        let volumes: Api<PersistentVolume> = Api::all(self.client.clone());
-        let same_area = ListParams::default().labels(&format!("{}={}", names::AREA, area(share, directory)));
-        Ok(volumes.list(&same_area).await?.iter().map(Volume::read).collect())
+    /// The same among the volumes of an area, live.
+    async fn in_area(&self, share: &Share, directory: &Directory, name: &str) -> kube::Result<Option<Volume>> {
+        let (volumes, path): (Api<KeptVolume>, _) = (Api::all(self.client.clone()), share.join(directory));
+        let same_area = format!("{}={}", names::AREA, area(share, directory));
+        let mut page = ListParams::default().labels(&same_area).limit(A_PAGE);
+        loop {
+            let found = volumes.list(&page).await?;
+            let others: Vec<Volume> = found.items.iter().map(|volume| volume.read().clone()).collect();
+            if let Some(other) = overlapping(share.server(), &path, name, &others) {
+                return Ok(Some(other.clone()));
+            }
+            match found.metadata.continue_.filter(|next| !next.is_empty()) {
+                Some(next) => page = page.continue_token(&next),
+                None => return Ok(None),
+            }
+        }
     }
 
     /// The volume of that name, live: it was made a moment ago, and the controller manager is writing to it.

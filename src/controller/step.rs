@@ -110,7 +110,7 @@ impl Volumes {
         claim.is_some_and(|claim| claim.volume_name.as_deref() == Some(&*volume.name))
     }
 
-    /// The claim that a volume is for, if it waits.
+    /// The claim that a volume is for, if it is not bound.
     fn claim_of(&self, volume: &Volume) -> Option<Arc<KeptClaim>> {
         let claim = volume.claim.as_ref()?;
         let claim = ObjectRef::new(&claim.name).within(&claim.namespace);

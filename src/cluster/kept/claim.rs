@@ -16,7 +16,15 @@ pub struct ClaimFacts {
     /// The volume it names.
     pub volume_name: Option<Box<str>>,
     has_node: bool,
-    pending: bool,
+    phase: Phase,
+}
+
+/// `status.phase`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Pending,
+    Bound,
+    Lost,
 }
 
 impl Facts for ClaimFacts {
@@ -24,14 +32,18 @@ impl Facts for ClaimFacts {
 
     fn take(claim: PersistentVolumeClaim) -> Self {
         let phase = claim.status.as_ref().and_then(|status| status.phase.as_deref());
-        let pending = phase.is_none_or(|phase| phase == "Pending");
+        let phase = match phase {
+            None | Some("Pending") => Phase::Pending,
+            Some("Bound") => Phase::Bound,
+            Some(_) => Phase::Lost,
+        };
         let claim = Claim::read(&claim, "");
         Self {
             uid: claim.uid.into_boxed_str(),
             class: claim.class.map(String::into_boxed_str),
             volume_name: claim.volume_name.map(String::into_boxed_str),
             has_node: claim.has_node,
-            pending,
+            phase,
         }
     }
 }
@@ -39,7 +51,12 @@ impl Facts for ClaimFacts {
 impl KeptClaim {
     /// Whether it is neither bound nor lost, nor on its way out.
     pub fn is_pending(&self) -> bool {
-        self.pending && self.meta().deletion_timestamp.is_none()
+        self.phase == Phase::Pending && self.meta().deletion_timestamp.is_none()
+    }
+
+    /// Whether it has its volume, and says so.
+    pub fn is_bound(&self) -> bool {
+        self.phase == Phase::Bound
     }
 
     /// Which claim it is, for whom it waits and since when; what else it says is not kept.

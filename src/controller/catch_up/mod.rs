@@ -188,7 +188,7 @@ impl CatchUp {
                 return done;
             }
             // The binder gives it. Should it have been fenced meanwhile, the watch tells so in a moment.
-            if !volume.is_fenced() {
+            if !volume.is_fenced() && volume.maker.as_ref() == Some(&*self.provisioner.us) {
                 return Ok(Action::requeue(MOMENT));
             }
         }

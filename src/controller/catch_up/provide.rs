@@ -7,7 +7,7 @@ use kube::ResourceExt;
 use kube::runtime::controller::Action;
 use tokio::time::Instant;
 
-use super::{CatchUp, Failure};
+use super::{CatchUp, Failure, MOMENT};
 use crate::names::reason;
 use crate::policy::claim::{Claim, Name};
 use crate::policy::decide::{Decision, Facts, Verdict, decide};
@@ -56,11 +56,11 @@ impl CatchUp {
         volume: &str,
     ) -> Result<Action, Failure> {
         let begun = self.provisioner.cluster.volume(volume).await?;
-        if begun
-            .as_ref()
-            .is_some_and(|begun| !begun.awaits(&claim.namespace, name) || !begun.is_fenced())
-        {
-            return Ok(Action::await_change());
+        match &begun {
+            Some(begun) if !begun.awaits(&claim.namespace, name) => return Ok(Action::await_change()),
+            // The binder gives it, unless it is fenced after all.
+            Some(begun) if !begun.is_fenced() => return Ok(Action::requeue(MOMENT)),
+            _ => {}
         }
         let unnamed = Claim {
             volume_name: None,
