@@ -122,8 +122,9 @@ async fn a_lost_secret_is_written_again_without_a_failed_review() {
         assert_eq!(again.data, before.data);
         assert_ne!(again.metadata.uid, before.metadata.uid);
         // And for a while after that.
-        let more = scene.claim("last");
-        scene.bound(more).await;
+        for number in 0..5 {
+            scene.bound(scene.claim(&format!("last-{number}"))).await;
+        }
         stop.store(true, Ordering::Relaxed);
     };
     let ((), served) = tokio::join!(lost, load(&bindery, &scene, "first", &stop));

@@ -7,6 +7,7 @@
 
 use std::sync::LazyLock;
 
+use bindery::names::annotation::STORAGE_PROVISIONER;
 use bindery::policy::claim::{Claim, Name};
 use bindery::policy::class::Defaults;
 use bindery::policy::decide::{Decision, Facts, Namespace, Verdict, decide};
@@ -174,9 +175,11 @@ fn changed(object: &Value, answer: &Answer) -> Value {
 /// What was written is read back, and a second call for the claim, as the first one changed it, takes the same volume.
 fn assert_used_again(changed: &Value, claim: &Claim, new: &NewVolume, class: &StorageClass, namespace: &Namespace) {
     let again = read(changed, &claim.namespace).unwrap();
+    let served_by = (STORAGE_PROVISIONER.to_owned(), us(class).provisioner);
     let expected = Claim {
         name: Name::Given(new.claim.1.clone()),
         volume_name: Some(new.name.clone()),
+        annotations: claim.annotations.clone().into_iter().chain([served_by]).collect(),
         ..claim.clone()
     };
     assert_eq!(again, expected);
