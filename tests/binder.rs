@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::api::{WatchEvent, WatchParams};
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::support::audit;
 use crate::support::bindery::{Bindery, get};
 use crate::support::scene::Scene;
+use crate::support::wait::eventually;
 
 #[tokio::test]
 async fn every_mode_of_the_binder_binds_and_no_claim_is_ever_lost() {
@@ -27,6 +29,25 @@ async fn every_mode_of_the_binder_binds_and_no_claim_is_ever_lost() {
         assert_eq!(completed, mode == "complete", "{mode}");
         bindery.unregister().await;
     }
+}
+
+#[tokio::test]
+async fn a_claim_is_looked_for_once_before_it_is_there() {
+    let bindery = Bindery::start(&[]).await;
+    let scene = Scene::of(&bindery.provisioner).await;
+    scene.bound(scene.claim("data")).await;
+    let claim = format!("/api/v1/namespaces/{}/persistentvolumeclaims/data", scene.name);
+    let looks = |code: u64| {
+        let looks = |call: &Value| {
+            (&call["verb"], &call["requestURI"], &call["responseStatus"]["code"])
+                == (&json!("get"), &json!(claim), &json!(code))
+        };
+        audit::calls().iter().filter(|call| looks(call)).count()
+    };
+    eventually("the binder has looked", async || (looks(200) > 0).then_some(())).await;
+    // In the review. After that the claim's coming is told, and nobody asks before.
+    assert_eq!(looks(404), 1);
+    bindery.unregister().await;
 }
 
 /// Creates claims, eight at a time, and watches them until they are bound.

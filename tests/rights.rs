@@ -3,8 +3,10 @@
 //! Runs last, in a binary of its own, over the audit log of the API server: each call of Bindery's ServiceAccount stands
 //! there, and whether it was allowed.
 
+#[path = "support/audit.rs"]
+mod audit;
+
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
@@ -19,11 +21,7 @@ fn text(value: &Value) -> String {
 
 /// Every call, with whether it was allowed.
 fn calls() -> Vec<(Right, bool, String)> {
-    let bed = PathBuf::from(std::env::var("BINDERY_BED").expect("run `make test`"));
-    let log = std::fs::read_to_string(bed.join("apiserver/audit.log")).expect("the audit log");
-    let call = |line: &str| {
-        // The last line may be half written.
-        let event: Value = serde_json::from_str(line).ok()?;
+    let call = |event: Value| {
         let (of, user) = (&event["objectRef"], text(&event["user"]["username"]));
         let subresource = text(&of["subresource"]);
         let mut resource = text(&of["resource"]);
@@ -34,7 +32,7 @@ fn calls() -> Vec<(Right, bool, String)> {
         let allowed = event["annotations"]["authorization.k8s.io/decision"] == json!("allow");
         (user == USER).then(|| (right, allowed, text(&event["requestURI"])))
     };
-    log.lines().filter_map(call).collect()
+    audit::calls().into_iter().filter_map(call).collect()
 }
 
 /// Every right that the shipped roles give.

@@ -252,16 +252,8 @@ impl<'a, L: Lender> Attempt<'a, L> {
             let state = self.state();
             state.unsure || state.lost
         };
-        let (outcome, note) = if unsure {
-            (Outcome::Unknown, " All or a part of it may have been done.")
-        } else {
-            (Outcome::NotDone, "")
-        };
-        StorageError {
-            fault,
-            outcome,
-            message: format!("cannot {} on {}: {text}{note}", self.what, self.share),
-        }
+        let outcome = if unsure { Outcome::Unknown } else { Outcome::NotDone };
+        StorageError::of(&self.what, self.share, (fault, text), outcome)
     }
 
     fn scene(&self) -> Scene<'a> {

@@ -1,5 +1,7 @@
 //! Storage errors: one sentence for a person, and two facts for the flows.
 
+use crate::policy::directory::Share;
+
 /// A verb failed.
 ///
 /// Its text is a whole sentence: what was tried where, what the server said, the likely cause and the next step.
@@ -15,6 +17,19 @@ pub struct StorageError {
 }
 
 impl StorageError {
+    /// What was tried on which share (`what` follows the word "cannot"), and what came of it.
+    pub(super) fn of(what: &str, share: &Share, (fault, text): (Fault, &str), outcome: Outcome) -> Self {
+        let note = match outcome {
+            Outcome::Unknown => " All or a part of it may have been done.",
+            Outcome::NotDone => "",
+        };
+        Self {
+            fault,
+            outcome,
+            message: format!("cannot {what} on {share}: {text}{note}"),
+        }
+    }
+
     /// Whether another try, later, with nothing changed by a person, may go well.
     pub fn transient(&self) -> bool {
         match self.fault {

@@ -1,5 +1,6 @@
 //! What the scenarios stand on: real parts, each behind a small handle.
 
+pub mod audit;
 pub mod bed;
 pub mod bindery;
 pub mod caller;

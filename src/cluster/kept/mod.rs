@@ -40,8 +40,7 @@ pub struct Kept<F> {
 }
 
 impl<F: Facts> Kept<F> {
-    /// Cuts an object down.
-    pub fn of(object: F::Of) -> Self {
+    fn of(object: F::Of) -> Self {
         let meta = object.meta();
         let meta = ObjectMeta {
             name: meta.name.clone(),

@@ -185,16 +185,8 @@ impl Run {
             state.over = true;
             state.unsure
         };
-        let (outcome, note) = if unsure {
-            (Outcome::Unknown, " All or a part of it may have been done.")
-        } else {
-            (Outcome::NotDone, "")
-        };
-        StorageError {
-            fault,
-            outcome,
-            message: format!("cannot {} on {}: {text}{note}", self.what, self.mount.share),
-        }
+        let outcome = if unsure { Outcome::Unknown } else { Outcome::NotDone };
+        StorageError::of(&self.what, &self.mount.share, (fault, text), outcome)
     }
 
     fn scene(&self) -> Scene<'_> {
