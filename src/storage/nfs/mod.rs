@@ -1,8 +1,8 @@
 //! NFS without a mount: a client in user space for versions 4.2 and 4.1 (RFC 7862, RFC 8881), over TCP, with AUTH_SYS.
 //!
 //! From the wire up: [`xdr`], [`rpc`], [`attributes`], [`operation`] and [`compound`] speak the protocol; [`limits`],
-//! [`wire`], [`owner`], [`session`], [`loan`], [`fence`] and [`server`] keep connections, and fence off calls that got no
-//! answer; [`attempt`] sends what a verb has to send, as often as it may, and [`diagnose`] says what went wrong; [`walk`],
+//! [`wire`], [`owner`], [`server_id`], [`session`], [`loan`], [`fence`] and [`server`] keep connections, and fence off calls
+//! that got no answer; [`attempt`] sends what a verb has to send, as often as it may, and [`diagnose`] says what went wrong; [`walk`],
 //! [`make`], [`moves`], [`list`] and [`tree`] are the verbs. How a verb is run is [`super::attempt`]'s.
 //!
 //! Left out: reading and writing files, locks, delegations, referrals, Kerberos.
@@ -28,6 +28,7 @@ mod operation;
 mod owner;
 mod rpc;
 mod server;
+mod server_id;
 mod session;
 mod tree;
 mod walk;

@@ -22,6 +22,7 @@ use super::limits::Limits;
 use super::loan::Loan;
 use super::owner::Owners;
 use super::rpc::{Credentials, RpcError};
+use super::server_id::ServerId;
 use super::session::Session;
 use super::wire::SessionError;
 use crate::storage::connect::{ConnectError, Connection, Name, connect};
@@ -62,6 +63,7 @@ pub(super) struct Server {
     fences: watch::Sender<Vec<SocketAddr>>,
     succeeded: Succeeded,
     limits: Mutex<Limits>,
+    id: Mutex<Option<ServerId>>,
     came_privileged: AtomicBool,
 }
 
@@ -99,6 +101,7 @@ impl Server {
             succeeded,
             // Until a session says more.
             limits: Mutex::new(Limits::LEAST),
+            id: Mutex::default(),
             came_privileged: AtomicBool::new(false),
             manners,
         })
@@ -141,6 +144,11 @@ impl Server {
     /// What the latest session may carry.
     pub fn limits(&self) -> Limits {
         *lock(&self.limits)
+    }
+
+    /// Which server the latest session is on; none before the first. An address may lead to another server later.
+    pub fn id(&self) -> Option<ServerId> {
+        *lock(&self.id)
     }
 
     /// Whether the latest connection came from a privileged port.
@@ -263,7 +271,9 @@ impl Server {
             task.await.map_err(|error| RpcError::Broken(error.into()))??
         };
         *lock(&self.limits) = session.limits();
-        tracing::debug!(server = self.name.as_str(), privileged, "a session is open");
+        *lock(&self.id) = Some(session.server());
+        let id = self.id().map(tracing::field::display);
+        tracing::debug!(server = self.name.as_str(), id, privileged, "a session is open");
         Ok(session)
     }
 }

@@ -19,7 +19,8 @@ use super::limits::Limits;
 use super::operation::Op;
 use super::owner::Owner;
 use super::rpc::{Credentials, RpcError};
-use super::wire::{self, SEQUENCE, SessionError, SessionId, Wire, accepted, write_sequence};
+use super::server_id::ServerId;
+use super::wire::{self, Introduced, SEQUENCE, SessionError, SessionId, Wire, accepted, write_sequence};
 use super::xdr::Malformed;
 use crate::storage::connect::Connection;
 use crate::storage::status::Status;
@@ -44,6 +45,7 @@ pub(super) struct Session {
     owner: Owner,
     id: SessionId,
     client: u64,
+    server: ServerId,
     sequence: u32,
     limits: Limits,
     lease: Duration,
@@ -58,19 +60,20 @@ impl Session {
         owner: Owner,
     ) -> Result<Self, SessionError> {
         let mut wire = Wire::new(connection, credentials, 2);
-        let (client, sequence) = match wire.exchange_id(&owner.name()).await {
+        let introduced = match wire.exchange_id(&owner.name()).await {
             Err(SessionError::Refused(_, Status::MINOR_VERS_MISMATCH)) => {
                 wire.set_minor(1);
                 wire.exchange_id(&owner.name()).await?
             }
             other => other?,
         };
-        let (id, limits) = wire.create_session(client, sequence).await?;
+        let (id, limits) = wire.create_session(introduced.client, introduced.sequence).await?;
         let mut session = Self {
             wire,
             owner,
             id,
-            client,
+            client: introduced.client,
+            server: introduced.server,
             sequence: 1,
             limits,
             lease: USUAL_LEASE,
@@ -163,6 +166,11 @@ impl Session {
         self.wire.address()
     }
 
+    /// Which server it is on.
+    pub fn server(&self) -> ServerId {
+        self.server
+    }
+
     pub fn limits(&self) -> Limits {
         self.limits
     }
@@ -224,7 +232,7 @@ async fn end_earlier(wire: &mut wire::Wire, owner: &str) -> Result<(), SessionEr
     if !wire.knows(owner).await? {
         return Ok(());
     }
-    let (client, sequence) = wire.exchange_id(owner).await?;
+    let Introduced { client, sequence, .. } = wire.exchange_id(owner).await?;
     let (session, _) = wire.create_session(client, sequence).await?;
     wire.destroy_session(&session).await?;
     Ok(wire.destroy_client(client).await?)

@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use super::compound::{self, Results};
 use super::limits::{LARGEST_CALL, LARGEST_REPLY, Limits, MOST_OPERATIONS};
 use super::rpc::{self, Credentials, RpcError};
+use super::server_id::ServerId;
 use super::xdr::{Malformed, Writer};
 use crate::storage::connect::Connection;
 use crate::storage::status::Status;
@@ -44,6 +45,15 @@ impl From<Malformed> for SessionError {
     fn from(malformed: Malformed) -> Self {
         Self::Rpc(RpcError::Malformed(malformed))
     }
+}
+
+/// What a server answers to a client that introduces itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Introduced {
+    pub client: u64,
+    /// The number of the client's first CREATE_SESSION.
+    pub sequence: u32,
+    pub server: ServerId,
 }
 
 /// A session's name on its server.
@@ -108,9 +118,9 @@ impl Wire {
         }
     }
 
-    /// 18.35: a new life of this owner. The client id, and the number of its first CREATE_SESSION. All that an earlier
-    /// life of the owner has on the server ends with that CREATE_SESSION: sessions, and calls that come late in them.
-    pub async fn exchange_id(&mut self, owner: &str) -> Result<(u64, u32), SessionError> {
+    /// 18.35: a new life of this owner. All that an earlier life of the owner has on the server ends with the first
+    /// CREATE_SESSION: sessions, and calls that come late in them.
+    pub async fn exchange_id(&mut self, owner: &str) -> Result<Introduced, SessionError> {
         self.exchange(owner, USE_NON_PNFS).await
     }
 
@@ -124,7 +134,7 @@ impl Wire {
         }
     }
 
-    async fn exchange(&mut self, owner: &str, flags: u32) -> Result<(u64, u32), SessionError> {
+    async fn exchange(&mut self, owner: &str, flags: u32) -> Result<Introduced, SessionError> {
         let mut arguments = self.begin(1);
         arguments.u32(EXCHANGE_ID);
         arguments.fixed(&uuid::Uuid::new_v4().as_bytes()[..8]); // the verifier of a new life
@@ -135,7 +145,14 @@ impl Wire {
         let reply = self.send(arguments).await?;
         let mut results = Results::new(&reply)?;
         accepted("EXCHANGE_ID", results.next(EXCHANGE_ID)?)?;
-        Ok((results.reader().u64()?, results.reader().u32()?))
+        let reader = results.reader();
+        let (client, sequence) = (reader.u64()?, reader.u32()?);
+        reader.u32()?; // flags
+        Ok(Introduced {
+            client,
+            sequence,
+            server: ServerId::read(reader)?,
+        })
     }
 
     /// 18.36.
