@@ -1,11 +1,13 @@
 //! The command line as it was typed. [`crate::config`] checks it; nothing else reads flags or the environment.
 
+mod listen;
 mod serve;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use self::listen::Listen;
 pub use self::serve::{BinderMode, LogFormat, Serve};
 use crate::names;
 

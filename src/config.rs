@@ -1,6 +1,5 @@
 //! The checked configuration: what the flags say, held against what is possible, once, at the start.
 
-use std::net::SocketAddr;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
@@ -27,9 +26,9 @@ pub struct Config {
     /// Nested directories of volumes that another program made may be deleted.
     pub takeover_delete_nested: bool,
     /// Webhook.
-    pub listen: SocketAddr,
+    pub listen: cli::Listen,
     /// Probes and metrics.
-    pub admin_listen: SocketAddr,
+    pub admin_listen: cli::Listen,
     /// Time for one review.
     pub deadline: Duration,
     /// How much of binding is done here.

@@ -1,6 +1,8 @@
 //! `bindery serve`: joins the parts, starts them, and stops them in order.
 
 use std::net::TcpListener;
+use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,8 +11,7 @@ use axum_server::Handle;
 use kube::Client;
 use tokio::sync::{oneshot, watch};
 
-use crate::certificate::Keeper;
-use crate::cli;
+use crate::certificate::{Credentials, Keeper};
 use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::connect::{connect, instance, patiently};
@@ -30,11 +31,14 @@ use crate::storage::{Storage, Storages};
 use crate::volume::Us;
 use crate::webhook::handler::Handler;
 use crate::webhook::server::Webhook;
+use crate::{cli, ops};
 
 /// What a loop may still need after the word to stop; above one call to an NFS server.
 const LAST_STEPS: Duration = Duration::from_secs(22);
 /// A review that comes just before the door closes has its whole deadline, and then some to be sent.
 const GRACE: Duration = Duration::from_secs(2);
+/// Parts of readiness, as `/readyz` names them.
+const API_SERVER: &str = "the API server";
 const WATCHES: &str = "watches of classes, namespaces, volumes and claims";
 
 /// Serves until the process is told to stop. An error means that it could not start, or lost what it cannot do without.
@@ -43,42 +47,43 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
     let kubeconfig = flags.installation.kubeconfig.clone();
     let config = Config::check(flags)?;
     // Listen before all else: an address in use is the administrator's to mend, and comes at once.
-    let admin_listener = listen(config.admin_listen, "--admin-listen")?;
-    let listener = listen(config.listen, "--listen")?;
+    let admin_listener = open(config.admin_listen, "--admin-listen")?;
+    let listener = open(config.listen, "--listen")?;
 
-    let client = connect(kubeconfig).await?;
-    let us = Arc::new(patiently(|| us(&config, &client)).await?);
-
-    let tasks = Tasks::default();
+    // The probes are answered from here on, also while the API server cannot be reached: a process that waits for it must
+    // not be restarted for that.
     let metrics = Arc::new(Metrics::default());
-    let replica = config.replica.clone().unwrap_or_else(host);
-    let guarded = storage(&config, format!("{replica} {}", us.instance), &metrics, &tasks).await?;
-    let outages = guarded.outages();
-    let storage: Arc<dyn Storage> = Arc::new(guarded);
-    let readiness = Readiness::waiting_for([WATCHES, registration::PART]);
-    let (cluster, watches) = Cluster::new(client.clone());
-    tasks.spawn_until_stop(watches);
-
+    let readiness = Readiness::waiting_for([API_SERVER, WATCHES, registration::PART]);
     let admin = Handle::new();
     let routes = admin::routes(readiness.clone(), Arc::clone(&metrics));
     let admin_server = axum_server::from_tcp(admin_listener)?.handle(admin.clone());
     let admin_server = tokio::spawn(admin_server.serve(routes.into_make_service()));
+    let mut signal = pin!(told_to_stop());
 
-    let namespace = config
-        .namespace
-        .clone()
-        .unwrap_or_else(|| client.default_namespace().to_owned());
+    let tasks = Tasks::default();
     let (registered, stands) = watch::channel(String::new());
-    let keeper = || {
-        Keeper::start(
-            client.clone(),
-            &namespace,
-            &config.certificate,
-            &metrics,
-            stands.clone(),
-        )
+    let started = tokio::select! {
+        started = start(&config, kubeconfig, &metrics, &tasks, stands) => started?,
+        signal = &mut signal => {
+            tracing::info!(signal = signal?, "stopped before the start was complete");
+            return Ok(());
+        }
     };
-    let (keeper, credentials) = patiently(keeper).await?;
+    let Started {
+        client,
+        us,
+        namespace,
+        replica,
+        storage,
+        keeper,
+        credentials,
+    } = started;
+    readiness.reached(API_SERVER);
+
+    let outages = storage.outages();
+    let storage: Arc<dyn Storage> = Arc::new(storage);
+    let (cluster, watches) = Cluster::new(client.clone());
+    tasks.spawn_until_stop(watches);
     let keeper = tasks.spawn_until_stop(keeper.run());
     let provisioner = Provisioner {
         cluster: cluster.clone(),
@@ -126,7 +131,7 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
 
     // Nothing of it ends by itself. A process that has lost a part is better started anew than half alive.
     let signal = tokio::select! {
-        signal = told_to_stop() => signal?,
+        signal = signal => signal?,
         ended = keeper => bail!("the keeper of the webhook's certificate ended: {ended:?}"),
         ended = registration => bail!("the registration of the webhook ended: {ended:?}"),
         ended = loops => bail!("the loops that look after volumes ended: {ended:?}"),
@@ -145,6 +150,56 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
     admin.shutdown();
     tracing::info!("stopped");
     Ok(())
+}
+
+/// What the parts of the process share.
+struct Started {
+    client: Client,
+    us: Arc<Us>,
+    /// Where our own objects are.
+    namespace: String,
+    /// Our name among the replicas.
+    replica: String,
+    storage: Guarded,
+    keeper: Keeper,
+    credentials: watch::Receiver<Credentials>,
+}
+
+/// Connects to the API server, and waits as long as it cannot be reached.
+async fn start(
+    config: &Config,
+    kubeconfig: Option<PathBuf>,
+    metrics: &Arc<Metrics>,
+    tasks: &Tasks,
+    registered: watch::Receiver<String>,
+) -> Result<Started> {
+    let client = connect(kubeconfig).await?;
+    let us = Arc::new(patiently(|| us(config, &client)).await?);
+    let replica = config.replica.clone().unwrap_or_else(host);
+    let storage = storage(config, format!("{replica} {}", us.instance), metrics, tasks).await?;
+    let namespace = config
+        .namespace
+        .clone()
+        .unwrap_or_else(|| client.default_namespace().to_owned());
+    let keeper = || {
+        Keeper::start(
+            client.clone(),
+            &namespace,
+            &config.certificate,
+            metrics,
+            registered.clone(),
+        )
+    };
+    let (keeper, credentials) = patiently(keeper).await?;
+    Ok(Started {
+        client,
+        us,
+        namespace,
+        replica,
+        storage,
+        keeper,
+        credentials,
+    })
 }
 
 fn loops(config: &Config, provisioner: Provisioner, events: Events, outages: Outages) -> Loops {
@@ -181,10 +236,8 @@ async fn finish(tasks: &Tasks) {
     }
 }
 
-fn listen(address: std::net::SocketAddr, flag: &str) -> Result<TcpListener> {
-    let listener = TcpListener::bind(address).with_context(|| format!("{flag} {address}"))?;
-    listener.set_nonblocking(true)?;
-    Ok(listener)
+fn open(listen: cli::Listen, flag: &str) -> Result<TcpListener> {
+    ops::listen::listen(listen).with_context(|| format!("{flag} {listen}"))
 }
 
 /// Who we are, also said in the log.

@@ -33,6 +33,8 @@ mod late;
 mod layouts;
 /// Claims that are not for us.
 mod left_alone;
+/// Where the process listens, and its probes while the API server is away.
+mod listening;
 /// A share that is mounted for Bindery.
 mod mounted;
 /// Two installations on one export.

@@ -1,13 +1,12 @@
 //! The flags of `bindery serve`.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use jiff::SignedDuration;
 
-use super::Installation;
+use super::{Installation, Listen};
 
 /// Flags of `bindery serve`. The last of two counts: charts and kustomizations append theirs.
 #[derive(Debug, Args)]
@@ -35,13 +34,14 @@ pub struct Serve {
     #[arg(long)]
     pub takeover_delete_nested: bool,
 
-    /// Where the webhook listens (TLS).
-    #[arg(long, default_value = "0.0.0.0:8443", value_name = "ADDRESS:PORT")]
-    pub listen: SocketAddr,
+    /// Where the webhook listens (TLS). Without an address: on all addresses of the host, IPv4 and IPv6.
+    #[arg(long, default_value = ":8443", value_name = "[ADDRESS]:PORT")]
+    pub listen: Listen,
 
-    /// Where /livez, /readyz and /metrics listen (plain HTTP).
-    #[arg(long, default_value = "0.0.0.0:8080", value_name = "ADDRESS:PORT")]
-    pub admin_listen: SocketAddr,
+    /// Where /livez, /readyz and /metrics listen (plain HTTP). Without an address: on all addresses of the host, IPv4 and
+    /// IPv6.
+    #[arg(long, default_value = ":8080", value_name = "[ADDRESS]:PORT")]
+    pub admin_listen: Listen,
 
     /// Time for one admission review, all effects included; keep it below the webhook's timeoutSeconds.
     #[arg(long, default_value = "5s", value_parser = duration, value_name = "TIME")]

@@ -144,9 +144,14 @@ impl Bindery {
         .await;
     }
 
+    /// Starts the process (again), and does not wait.
+    pub fn begin(&mut self) {
+        self.spawn(None);
+    }
+
     /// Starts the process (again), and waits until it is ready.
     pub async fn run(&mut self) {
-        self.spawn(None);
+        self.begin();
         eventually("bindery is ready", async || self.is_ready().await.then_some(())).await;
     }
 
