@@ -25,6 +25,8 @@ mod examples;
 mod explain;
 /// A server that hangs or is away, beside others.
 mod guard;
+/// NFS servers with an IPv6 address.
+mod ipv6;
 /// Linux's own NFS client mounts what a volume names.
 mod kernel_client;
 /// Steps of a replica that was paused.

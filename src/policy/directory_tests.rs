@@ -34,7 +34,7 @@ fn a_share_that_is_none_says_why() {
         "[nas]",
         "[10.0.0.5]",
         "[fd00::5",
-        "fe80::1%eth0",
+        "nas%eth0",
         "010.0.0.5",
         "10.5",
         "0x0a000005",
@@ -42,6 +42,36 @@ fn a_share_that_is_none_says_why() {
         assert_eq!(
             wrong(odd, "/x"),
             format!("server {odd:?} is not a host name or an address")
+        );
+    }
+    for link_local in ["fe80::1", "[fe80::1]", "fe80::1%eth0", "[FE80::1%eth0]", "febf::1"] {
+        assert_eq!(
+            wrong(link_local, "/x"),
+            format!(
+                "server {link_local:?} is a link-local address, which each node would look for on its own network interfaces; \
+                 name the server by a global or unique local address (such as fd00::5) or by a host name"
+            )
+        );
+    }
+    assert_eq!(
+        wrong("fd00::5%eth0", "/x"),
+        "server \"fd00::5%eth0\" names a network interface after the %, and nodes cannot mount it so; leave the % and what \
+         follows out"
+    );
+    for many in [
+        "::",
+        "[::]",
+        "0.0.0.0",
+        "::ffff:0.0.0.0",
+        "ff02::1",
+        "224.0.0.1",
+        "255.255.255.255",
+    ] {
+        assert_eq!(
+            wrong(many, "/x"),
+            format!(
+                "server {many:?} is not the address of one host; name the server by its own address or its host name"
+            )
         );
     }
     for port in ["nas:2049", "10.0.0.5:2049", "[fd00::5]:2049"] {

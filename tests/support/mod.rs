@@ -5,6 +5,7 @@ pub mod bed;
 pub mod bindery;
 pub mod caller;
 pub mod embedded;
+pub mod ipv6;
 pub mod kind;
 pub mod mount;
 pub mod network;

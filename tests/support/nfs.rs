@@ -38,30 +38,36 @@ const MINORS: &str = "0, 1, 2";
 impl Ganesha {
     /// Starts a server and waits until it takes connections.
     pub fn start() -> Self {
-        Self::start_in(None, LEASE, MINORS)
+        Self::start_in(free_address(), None, LEASE, MINORS)
+    }
+
+    /// Starts a server at this address.
+    pub fn start_at(address: IpAddr) -> Self {
+        Self::start_in(address, None, LEASE, MINORS)
     }
 
     /// Starts a server that speaks `NFSv4.1` alone.
     pub fn start_v4_1() -> Self {
-        Self::start_in(None, LEASE, "1")
+        Self::start_in(free_address(), None, LEASE, "1")
     }
 
     /// Starts a server that remembers silent clients as long as servers usually do.
     pub fn start_patient() -> Self {
-        Self::start_in(None, 90, MINORS)
+        Self::start_in(free_address(), None, 90, MINORS)
     }
 
     /// Starts a server whose shares are spoken to in version 3.
     pub fn start_v3() -> Self {
-        Self::start_in(Some(Network::new()), LEASE, MINORS)
+        let network = Network::new();
+        Self::start_in(network.address(), Some(network), LEASE, MINORS)
     }
 
-    fn start_in(network: Option<Network>, lease: u32, minors: &'static str) -> Self {
+    fn start_in(address: IpAddr, network: Option<Network>, lease: u32, minors: &'static str) -> Self {
         // Below the bed, whose folder goes with all in it, also when this process is killed.
         let below = std::env::var_os("BINDERY_BED").map_or_else(std::env::temp_dir, PathBuf::from);
         let dir = tempfile::tempdir_in(below).expect("a directory for the server");
         let mut server = Self {
-            address: network.as_ref().map_or_else(free_address, Network::address),
+            address,
             dir,
             child: None,
             network,

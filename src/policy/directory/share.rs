@@ -1,7 +1,7 @@
 //! An export of an NFS server, spelt in one way only: whether two volumes have one directory is told by comparing it.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use super::Directory;
 use super::check::{Shown, WrongPath, check_length, check_segment};
@@ -106,12 +106,22 @@ fn canonical(written: &str) -> Result<String, NotAShare> {
     let wrong = || NotAShare::Server(written.to_owned());
     let name = written.trim_end_matches('.').to_ascii_lowercase();
     let dressed = name.strip_prefix('[').and_then(|rest| rest.split_once(']'));
-    if let Ok(address) = dressed.map_or(name.as_str(), |(inside, _)| inside).parse::<IpAddr>() {
+    let address = dressed.map_or(name.as_str(), |(inside, _)| inside);
+    if let Some((address, _)) = address.split_once('%')
+        && let Ok(address) = address.parse::<Ipv6Addr>()
+    {
+        return Err(if address.is_unicast_link_local() {
+            NotAShare::LinkLocal(written.to_owned())
+        } else {
+            NotAShare::Interface(written.to_owned())
+        });
+    }
+    if let Ok(address) = address.parse::<IpAddr>() {
         return match dressed {
             Some((_, port)) if port.starts_with(':') => Err(NotAShare::Port(written.to_owned())),
             Some((_, rest)) if !rest.is_empty() || address.is_ipv4() => Err(wrong()),
             // An IPv4 address in the clothes of an IPv6 one is the same server.
-            _ => Ok(address.to_canonical().to_string()),
+            _ => usable(address.to_canonical(), written),
         };
     }
     if let Some((_, port)) = name.split_once(':')
@@ -124,11 +134,23 @@ fn canonical(written: &str) -> Result<String, NotAShare> {
     let digits = last.strip_prefix("0x").unwrap_or(last);
     let number = !digits.is_empty() && digits.bytes().all(|c| c.is_ascii_digit())
         || last.starts_with("0x") && digits.bytes().all(|c| c.is_ascii_hexdigit());
-    let odd = |c: char| c.is_whitespace() || c.is_control() || "/:[]".contains(c);
+    let odd = |c: char| c.is_whitespace() || c.is_control() || "/:[]%".contains(c);
     if name.is_empty() || name.contains(odd) || number {
         return Err(wrong());
     }
     Ok(name)
+}
+
+/// Returns the address if it is one that a server can have and that means the same host to every node.
+fn usable(address: IpAddr, written: &str) -> Result<String, NotAShare> {
+    let broadcast = matches!(address, IpAddr::V4(address) if address.is_broadcast());
+    match address {
+        IpAddr::V6(address) if address.is_unicast_link_local() => Err(NotAShare::LinkLocal(written.to_owned())),
+        _ if address.is_unspecified() || address.is_multicast() || broadcast => {
+            Err(NotAShare::NoHost(written.to_owned()))
+        }
+        _ => Ok(address.to_string()),
+    }
 }
 
 /// Whether one of two paths is the other, or lies in it.
@@ -166,6 +188,22 @@ pub enum NotAShare {
     /// A port is named.
     #[error("server {:?} names a port; leave it out, NFS servers are reached at port 2049", Shown(.0))]
     Port(String),
+    /// The address is in `fe80::/10`.
+    #[error(
+        "server {:?} is a link-local address, which each node would look for on its own network interfaces; name the \
+         server by a global or unique local address (such as fd00::5) or by a host name",
+        Shown(.0)
+    )]
+    LinkLocal(String),
+    /// An address that is not link-local has a scope.
+    #[error(
+        "server {:?} names a network interface after the %, and nodes cannot mount it so; leave the % and what follows out",
+        Shown(.0)
+    )]
+    Interface(String),
+    /// The address is unspecified, multicast or broadcast.
+    #[error("server {:?} is not the address of one host; name the server by its own address or its host name", Shown(.0))]
+    NoHost(String),
     /// The path does not begin with a slash.
     #[error("share {:?} is not an absolute path; write it as the server exports it, such as /export/volumes", Shown(.0))]
     Relative(String),
