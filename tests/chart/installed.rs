@@ -58,7 +58,7 @@ impl Release {
             // Other tests' claims must not wait for a Bindery that does not run.
             "webhook": {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}},
             // There is no service network here: what the Service leads to is found by its name and this port.
-            "service": {"port": release.port},
+            "service": {"port": release.port, "ipFamilyPolicy": ""},
         });
         std::fs::write(release.values(), values.to_string()).unwrap();
         release.helm(&["install", name, CHART, "--wait", "--values", &release.values()]);

@@ -1,6 +1,6 @@
 //! One truth in two forms, and both of them something that a cluster takes.
 
-use bindery::cli::{Cli, Command};
+use bindery::cli::{Cli, Command, Listen};
 use clap::Parser;
 use k8s_openapi::api::flowcontrol::v1::{FlowSchema, PriorityLevelConfiguration};
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -11,7 +11,7 @@ use super::{CHART, EVERY_VALUE, helm, helm_ok, is_hook, kubectl, objects, render
 use crate::support::bed::Bed;
 
 /// The files of one installation: values for the chart, and the folder for kustomize.
-const PAIRS: [(&[&str], &str); 3] = [
+const PAIRS: [(&[&str], &str); 4] = [
     (&[], "base"),
     (
         &[concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/chart/values-dev.yaml")],
@@ -20,6 +20,13 @@ const PAIRS: [(&[&str], &str); 3] = [
     (
         &[concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/chart/values-ha.yaml")],
         "overlays/ha",
+    ),
+    (
+        &[concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/deploy/chart/values-host-network.yaml"
+        )],
+        "overlays/host-network",
     ),
 ];
 
@@ -59,7 +66,11 @@ async fn chart_and_kustomization_render_the_same_objects() {
 async fn the_api_server_takes_every_object_and_knows_every_field() {
     let every: &[&str] = &[EVERY_VALUE];
     for values in PAIRS.map(|(values, _)| values).into_iter().chain([every]) {
-        for (name, object) in rendered(values) {
+        for (name, mut object) in rendered(values) {
+            // The bed's Service of that name leads to this machine: it has no address of its own, as this one is to have.
+            if object["kind"] == "Service" {
+                object["metadata"]["name"] = json!("not-there");
+            }
             // Custom resources of Prometheus' operator and of cert-manager, which the bed has not.
             if !["ServiceMonitor", "Certificate", "Issuer"]
                 .iter()
@@ -103,8 +114,13 @@ async fn every_argument_of_a_rendered_pod_is_one_that_bindery_takes() {
         panic!("serve")
     };
     assert_eq!(
-        (blue.listen.port(), blue.serving_names, blue.lease),
-        (10250, vec!["blue.bindery.svc".to_owned()], "blue".to_owned())
+        (blue.listen, blue.admin_listen, blue.serving_names, blue.lease),
+        (
+            Listen::AllAddresses(10250),
+            Listen::AllAddresses(18080),
+            vec!["blue.bindery.svc".to_owned()],
+            "blue".to_owned()
+        )
     );
     let Command::Check(check) = serve(&[EVERY_VALUE], "Job blue-test") else {
         panic!("check")
@@ -237,6 +253,55 @@ async fn what_a_mounted_share_wants_of_the_pod_replaces_what_it_has() {
         json!(["CHOWN", "FOWNER", "DAC_OVERRIDE"])
     );
     assert_eq!(context["readOnlyRootFilesystem"], true);
+}
+
+#[tokio::test]
+async fn a_pod_in_its_node_s_network_can_use_reserved_source_ports_without_a_sysctl() {
+    let values = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/chart/values-host-network.yaml");
+    let deployment = &rendered(&[values])["Deployment bindery"]["spec"];
+    let pod = &deployment["template"]["spec"];
+    assert_eq!(
+        json!([
+            pod["hostNetwork"],
+            pod["dnsPolicy"],
+            deployment["strategy"]["rollingUpdate"]
+        ]),
+        json!([true, "ClusterFirstWithHostNet", {"maxSurge": 0, "maxUnavailable": 1}])
+    );
+    // The kubelet refuses such a pod if it sets a sysctl of the network.
+    assert_eq!(pod["securityContext"]["sysctls"], json!(null));
+    let capabilities = &pod["containers"][0]["securityContext"]["capabilities"];
+    assert_eq!(
+        json!([pod["securityContext"]["runAsUser"], capabilities]),
+        json!([0, {"drop": ["ALL"], "add": ["NET_BIND_SERVICE"]}])
+    );
+    let ports = &pod["containers"][0]["ports"];
+    assert_eq!(
+        json!([ports[0]["containerPort"], ports[1]["containerPort"]]),
+        json!([18443, 18080])
+    );
+    let unreserved = helm_ok(&[
+        "template",
+        "bindery",
+        CHART,
+        "--set=hostNetwork=true,reservedSourcePorts=false",
+    ]);
+    let pod = &objects(&unreserved)["Deployment bindery"]["spec"]["template"]["spec"];
+    assert_eq!(pod["securityContext"]["runAsUser"], 65532);
+    assert_eq!(
+        pod["containers"][0]["securityContext"]["capabilities"],
+        json!({"drop": ["ALL"]})
+    );
+}
+
+#[tokio::test]
+async fn two_ports_that_are_one_are_refused() {
+    let same = helm(&["template", "bindery", CHART, "--set=webhook.port=9000,admin.port=9000"]);
+    let said = String::from_utf8(same.stderr).unwrap();
+    assert!(
+        said.contains("webhook.port and admin.port are both 9000: choose two different ports"),
+        "{said}"
+    );
 }
 
 /// The bed has applied deploy/base, with all that is in it.

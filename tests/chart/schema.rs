@@ -62,6 +62,7 @@ async fn a_value_that_would_fail_later_is_refused_at_once() {
         "certManager.issuerRef.kind=ClusterIssuer",
         "server=nfs.example.com:2049",
         "server=cafe:2049",
+        "server=[fe80::1%eth0]",
         "classes[0].name=a,classes[0].parameters.server=nas:/export",
     ] {
         assert_ne!(refused(wrong), "", "{wrong}");
@@ -81,7 +82,7 @@ async fn a_value_that_would_fail_later_is_refused_at_once() {
     }
     for right in [
         "server=2001:db8::1",
-        "server=[fe80::1%eth0]",
+        "server=[2001:db8::1]",
         "server=192.0.2.1",
         "extraEnv=null",
         "extraVolumes=null",
