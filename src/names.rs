@@ -90,6 +90,8 @@ pub mod reason {
     pub const PROVISIONING_FAILED: &str = "ProvisioningFailed";
     /// A volume that another program made is not one that Bindery can look after.
     pub const NOT_TAKEN_OVER: &str = "NotTakenOver";
+    /// A volume has Bindery's finalizer, and no installation that is known looks after it.
+    pub const NOT_MANAGED: &str = "NotManaged";
     /// The claim got its volume after it was created.
     pub const PROVISIONED: &str = "Provisioned";
     /// The claim gets no volume as it is.

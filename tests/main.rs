@@ -19,6 +19,8 @@ mod cleanup;
 /// A crash between any two effects. Wants the feature `failpoints`, which `make test` sets.
 #[cfg(feature = "failpoints")]
 mod crash_points;
+/// Objects that a backup tool creates again.
+mod disaster;
 /// The classes that we show people.
 mod examples;
 /// Why a claim gets what it gets.

@@ -20,6 +20,7 @@ mod grace;
 mod ignored;
 pub mod lease;
 mod leave;
+mod not_ours;
 mod overlap;
 mod queue;
 pub mod registration;

@@ -36,6 +36,7 @@ impl Volumes {
         match next {
             (Plan::Bind { .. }, Some(claim)) => self.bind_live(live, &volume.name, &claim).await?,
             (Plan::Undo(difference), Some(claim)) => self.undo(volume, &claim, &difference).await?,
+            (Plan::NotOurs(why), _) => return self.tell_not_ours(volume, why).await,
             (Plan::Broken(wrong), _) => return Err(Failure::Broken(wrong)),
             (Plan::MarkDeleted, _) => {
                 fence::delete(&self.api(), volume).await?;

@@ -124,6 +124,7 @@ pub fn volume(name: &str, directory: &str) -> Volume {
         ready: false,
         attempt: None,
         maker: Some(us()),
+        provisioner: None,
         record: Ok(record(directory)),
     }
 }

@@ -14,6 +14,7 @@ mod fixtures;
 mod heard;
 pub mod key;
 pub mod mistake;
+pub mod not_ours;
 pub mod old_name;
 pub mod on_delete;
 pub mod parting;

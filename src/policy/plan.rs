@@ -6,6 +6,7 @@
 use super::claim::Claim;
 use super::class::Reclaim;
 use super::decide;
+use super::not_ours::NotOurs;
 use super::on_delete::OnDelete;
 use crate::names;
 use crate::volume::{Phase, Record, Us, Volume};
@@ -30,6 +31,8 @@ pub enum Plan {
     LookAtClaim,
     /// The marks cannot be read, so nothing is safe to do: a person must look.
     Broken(String),
+    /// It has our finalizer, and this installation did not make it: do nothing, and tell who may.
+    NotOurs(NotOurs),
     /// The claim has come: make sure of the directory, then write the claim's uid.
     Bind {
         /// The directory.
@@ -67,8 +70,11 @@ pub enum Dispose {
 
 /// Plans the next step. See the module.
 pub fn plan(volume: &Volume, holder: Holder<'_>, us: &Us) -> Plan {
-    if volume.maker.as_ref() != Some(us) || !volume.held {
+    if !volume.held {
         return Plan::Leave;
+    }
+    if volume.maker.as_ref() != Some(us) {
+        return not_ours(volume, us);
     }
     if !volume.deleting && uid(volume) == Some(names::FENCE) {
         return awaited(volume, holder);
@@ -104,6 +110,18 @@ pub fn plan(volume: &Volume, holder: Holder<'_>, us: &Us) -> Plan {
                 difference: fits.err(),
             },
         },
+    }
+}
+
+/// A volume with our finalizer that this installation did not make. Several installations may be in one cluster: one does
+/// not tell about another's volumes that are in use, nor about volumes of another provisioner.
+fn not_ours(volume: &Volume, us: &Us) -> Plan {
+    let leaving = volume.deleting || volume.phase == Phase::Released && volume.reclaim == Reclaim::Delete;
+    match (&volume.maker, &volume.provisioner) {
+        (Some(maker), _) if maker.provisioner == us.provisioner && leaving => Plan::NotOurs(NotOurs::OtherInstance),
+        (Some(_), _) => Plan::Leave,
+        (None, Some(provisioner)) if *provisioner != us.provisioner => Plan::Leave,
+        (None, _) => Plan::NotOurs(NotOurs::Unmarked),
     }
 }
 

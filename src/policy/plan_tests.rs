@@ -98,9 +98,11 @@ fn the_claim_is_looked_at_only_when_there_is_something_to_do() {
 
 #[test]
 fn a_volume_that_is_not_ours_is_left_alone_whatever_happens_to_it() {
-    let changes: [fn(&mut Volume); 4] = [
-        |volume| volume.maker = None,
-        |volume| volume.maker.as_mut().unwrap().instance = "green".to_owned(),
+    let changes: [fn(&mut Volume); 3] = [
+        |volume| {
+            volume.maker = None;
+            volume.provisioner = Some("example.com/other".to_owned());
+        },
         |volume| volume.maker.as_mut().unwrap().provisioner = "example.com/other".to_owned(),
         |volume| volume.held = false,
     ];
@@ -115,6 +117,41 @@ fn a_volume_that_is_not_ours_is_left_alone_whatever_happens_to_it() {
             );
         }
     }
+}
+
+#[test]
+fn a_volume_with_our_finalizer_that_names_no_installation_is_told_at_once() {
+    for provisioner in [None, Some(us().provisioner)] {
+        for state in [|_: &mut Volume| (), given, released, deleted] {
+            let mut volume = volume(state);
+            (volume.maker, volume.provisioner) = (None, provisioner.clone());
+            assert_eq!(
+                plan(&volume, Holder::Gone, &us()),
+                Plan::NotOurs(NotOurs::Unmarked),
+                "{volume:?}"
+            );
+            volume.held = false;
+            assert_eq!(plan(&volume, Holder::Gone, &us()), Plan::Leave, "{volume:?}");
+        }
+    }
+}
+
+#[test]
+fn a_volume_of_another_instance_is_told_only_when_it_is_on_its_way_out() {
+    let plan = |change: fn(&mut Volume)| {
+        let mut volume = volume(change);
+        volume.maker.as_mut().unwrap().instance = "green".to_owned();
+        plan(&volume, Holder::Gone, &us())
+    };
+    assert_eq!(plan(|_| ()), Plan::Leave);
+    assert_eq!(plan(given), Plan::Leave);
+    assert_eq!(plan(released), Plan::NotOurs(NotOurs::OtherInstance));
+    assert_eq!(plan(deleted), Plan::NotOurs(NotOurs::OtherInstance));
+    let kept = plan(|volume| {
+        released(volume);
+        volume.reclaim = Reclaim::Retain;
+    });
+    assert_eq!(kept, Plan::Leave);
 }
 
 #[test]

@@ -78,7 +78,7 @@ async fn run(flags: cli::Uninstall) -> Result<bool> {
         }
         Agreement::None if without_lease => uninstall.carry_out(None).await,
         Agreement::None => {
-            if !uninstall.volumes.waiting().await?.is_empty() {
+            if !uninstall.volumes.held().await?.0.is_empty() {
                 bail!(
                     "there is no Lease {namespace}/{lease}, and volumes wait for Bindery: its replicas agree by another Lease. \
                      Say which with --namespace and --lease, or --without-lease if you know that none runs"
@@ -104,7 +104,8 @@ impl Uninstall {
         let would = if self.dry_run { "would be " } else { "" };
         remove_configuration(&self.client, &self.configuration, self.dry_run, would).await?;
         let (mut gone, mut left) = (0, 0);
-        for volume in self.volumes.waiting().await? {
+        let (waiting, not_ours) = self.volumes.held().await?;
+        for volume in waiting {
             if term.is_some_and(|term| !term.holds()) {
                 bail!("the Lease was lost, so a replica may run by now: nothing more was done; try again");
             }
@@ -126,6 +127,15 @@ impl Uninstall {
             }
             gone += usize::from(matches!(parting, Parting::LetGo | Parting::TakeBack));
             left += usize::from(parting == Parting::Unfinished);
+        }
+        for volume in not_ours {
+            println!(
+                "volume {}: left as it is, for this installation did not make it ({}). To remove the finalizer and keep the \
+                 directory: {}",
+                volume.name,
+                volume.maker(),
+                volume.let_go()
+            );
         }
         println!("{gone} volumes {would}let go, {left} left");
         if left > 0 {

@@ -7,6 +7,7 @@ use kube::{Api, Client};
 
 use crate::fence;
 use crate::policy::claim::Claim;
+use crate::policy::not_ours::Found;
 use crate::policy::parting::{Parting, part, waits_for};
 use crate::policy::plan::Holder;
 use crate::volume::{Us, Volume};
@@ -37,17 +38,18 @@ impl Volumes {
         }
     }
 
-    /// All of ours that our finalizer holds.
-    pub async fn waiting(&self) -> Result<Vec<Volume>> {
-        let mut waiting = Vec::new();
+    /// All volumes of ours that our finalizer holds, and those that it holds and that this installation did not make.
+    pub async fn held(&self) -> Result<(Vec<Volume>, Vec<Found>)> {
+        let (mut waiting, mut not_ours) = (Vec::new(), Vec::new());
         let mut page = ListParams::default().limit(A_PAGE);
         loop {
             let some = self.api.list(&page).await.context("the volumes could not be read")?;
             let ours = some.items.iter().map(Volume::read);
             waiting.extend(ours.filter(|volume| waits_for(volume, &self.us)));
+            not_ours.extend(some.items.iter().filter_map(|volume| Found::read(volume, &self.us)));
             match some.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => page = page.continue_token(&token),
-                None => return Ok(waiting),
+                None => return Ok((waiting, not_ours)),
             }
         }
     }

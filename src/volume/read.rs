@@ -43,8 +43,10 @@ pub struct Volume {
     pub ready: bool,
     /// Which call of the webhook made it or used it last: what it says may have changed with that.
     pub attempt: Option<String>,
-    /// Who made it, if anybody says so.
+    /// Who made it, if it names both a provisioner and an installation.
     pub maker: Option<Us>,
+    /// The provisioner that it names, if it names no installation.
+    pub provisioner: Option<String>,
     /// The directory and its fate; the error says which mark cannot be read.
     pub record: Result<Record, String>,
 }
@@ -128,6 +130,10 @@ impl Volume {
             },
             ready: marks.get(mark::READY).is_some_and(|ready| ready == "true"),
             attempt: marks.get(mark::ATTEMPT).cloned(),
+            provisioner: match maker {
+                Some(_) => None,
+                None => marks.get(mark::PROVISIONED_BY).cloned(),
+            },
             maker: maker.map(|(provisioner, instance)| Us {
                 provisioner: provisioner.clone(),
                 instance: instance.clone(),

@@ -5,6 +5,7 @@ use std::process::Output;
 use serde_json::json;
 
 use super::{kubectl, well};
+use crate::disaster::run;
 use crate::support::bindery::Bindery;
 use crate::support::scene::{Scene, directory, volume_name};
 use crate::support::wait::eventually;
@@ -90,6 +91,28 @@ async fn a_replica_that_died_is_waited_for_until_its_lease_is_over_and_a_dry_run
         "-o=jsonpath={.spec.holderIdentity}",
     ];
     assert_eq!(kubectl(&holder, ""), "", "taken, and let go again");
+}
+
+#[tokio::test]
+async fn volumes_that_it_did_not_make_are_listed_with_the_command_that_lets_go_of_each() {
+    let mut bindery = Bindery::start(&[]).await;
+    let scene = Scene::of(&bindery.provisioner).await;
+    let (_, volume) = scene.bound(scene.claim("data")).await;
+    // As a backup tool restores it.
+    let unmarked = json!({"metadata": {"annotations": {"pv.kubernetes.io/provisioned-by": null}}});
+    scene.patch_volume(volume_name(&volume), unmarked).await;
+    bindery.kill();
+    let said = well("uninstall", uninstall(&bindery, &[]));
+    assert!(said.ends_with("0 volumes let go, 0 left\n"), "{said}");
+    let begins = format!(
+        "volume {}: left as it is, for this installation did not make it (its annotations name no provisioner and instance",
+        volume_name(&volume)
+    );
+    let line = said.lines().find(|line| line.starts_with(&begins)).expect(&said);
+    run(line.split_once("keep the directory: ").unwrap().1);
+    let now = scene.volumes().get(volume_name(&volume)).await.unwrap();
+    assert_eq!(finalizers(&now), ["kubernetes.io/pv-protection"]);
+    assert!(directory(&volume).exists());
 }
 
 #[tokio::test]

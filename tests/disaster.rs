@@ -1,0 +1,245 @@
+//! Objects that a backup tool creates again, in the same cluster and for another installation: docs/disaster-recovery.md.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use kube::api::{DeleteParams, ListParams, PostParams};
+use serde_json::{Value, json};
+
+use crate::support::bed::Bed;
+use crate::support::bindery::Bindery;
+use crate::support::scene::{Scene, directory, from, mark, volume_name};
+use crate::support::wait::eventually;
+
+const PROVISIONED_BY: &str = "pv.kubernetes.io/provisioned-by";
+const REASON: &str = "NotManaged";
+
+/// A claim and its volume, as a backup tool has them.
+struct Backup {
+    claim: Value,
+    volume: Value,
+}
+
+impl Backup {
+    /// Fills a new volume with data, exports claim and volume, and loses both. The volume retains, as it must for a backup tool to
+    /// bring it back.
+    async fn of_lost(scene: &Scene, name: &str) -> (Self, PathBuf) {
+        let (_, volume) = scene.bound(scene.claim(name)).await;
+        let directory = directory(&volume);
+        std::fs::write(directory.join("precious"), "data").unwrap();
+        let retain = json!({"spec": {"persistentVolumeReclaimPolicy": "Retain"}});
+        scene.patch_volume(volume_name(&volume), retain).await;
+        let backup = Self {
+            claim: json!(scene.claims().get(name).await.unwrap()),
+            volume: json!(scene.volumes().get(volume_name(&volume)).await.unwrap()),
+        };
+        scene.delete(name).await;
+        scene.until_released(&volume).await;
+        let deleted = scene
+            .volumes()
+            .delete(volume_name(&volume), &DeleteParams::default())
+            .await;
+        deleted.unwrap();
+        scene.until_gone(&volume).await;
+        assert!(directory.join("precious").exists());
+        (backup, directory)
+    }
+
+    /// Creates both again as Velero does (pkg/restore/restore.go: `resetMetadataAndStatus`, `resetVolumeBindingInfo`): finalizers
+    /// and annotations stay, but for those of the controller manager's binding.
+    async fn restore(&self, scene: &Scene, change: impl FnOnce(&mut Value)) -> PersistentVolume {
+        let (mut claim, mut volume) = (self.claim.clone(), self.volume.clone());
+        for object in [&mut claim, &mut volume] {
+            let meta = object["metadata"].as_object_mut().unwrap();
+            for key in [
+                "uid",
+                "resourceVersion",
+                "generation",
+                "creationTimestamp",
+                "managedFields",
+            ] {
+                meta.remove(key);
+            }
+            meta.entry("labels").or_insert_with(|| json!({}))["velero.io/restore-name"] = json!("restore");
+            if let Some(annotations) = meta.get_mut("annotations").and_then(Value::as_object_mut) {
+                annotations.remove("pv.kubernetes.io/bind-completed");
+                annotations.remove("pv.kubernetes.io/bound-by-controller");
+            }
+            object.as_object_mut().unwrap().remove("status");
+        }
+        let reference = volume["spec"]["claimRef"].as_object_mut().unwrap();
+        reference.remove("uid");
+        reference.remove("resourceVersion");
+        change(&mut volume);
+        let volume: PersistentVolume = from(volume);
+        let created = scene.volumes().create(&PostParams::default(), &volume).await;
+        created.expect("volume");
+        scene.create(claim).await.expect("claim");
+        volume
+    }
+}
+
+/// Waits until the controller manager has bound a claim to a volume.
+async fn until_bound_to(scene: &Scene, name: &str, volume: &PersistentVolume) {
+    eventually(&format!("claim {name} is bound to its old volume"), async || {
+        let claim: PersistentVolumeClaim = scene.claims().get(name).await.unwrap();
+        let bound = claim.status?.phase? == "Bound";
+        (bound && claim.spec?.volume_name.as_deref() == Some(volume_name(volume))).then_some(())
+    })
+    .await;
+}
+
+/// Data is in the one archive of this directory.
+fn is_archived(directory: &std::path::Path) -> bool {
+    let name = directory.file_name().unwrap().to_string_lossy().into_owned();
+    let entries = std::fs::read_dir(directory.parent().unwrap()).unwrap();
+    let mut archives = entries.map(|entry| entry.unwrap().path()).filter(|path| {
+        let path = path.file_name().unwrap().to_string_lossy();
+        path.starts_with(&format!("archived-{name}"))
+    });
+    archives.any(|archive| archive.join("precious").exists())
+}
+
+/// Runs a command that Bindery tells a person to run.
+pub fn run(command: &str) {
+    let kubectl = format!(
+        "'{}' --kubeconfig='{}' ",
+        std::env::var("KUBECTL").expect("run `make test`"),
+        Bed::get().kubeconfig.display()
+    );
+    let line = command.replacen("kubectl ", &kubectl, 1);
+    let output = Command::new("sh").args(["-c", &line]).output().unwrap();
+    assert!(
+        output.status.success(),
+        "{line}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// The commands in an Event: to let the volume go, and to take it over.
+fn ways_out(note: &str) -> (&str, &str) {
+    let let_go = note.split_once("keep the directory: ").expect(note).1;
+    let (let_go, rest) = let_go.split_once("; or have this Bindery").expect(note);
+    (let_go, rest.split_once("says: ").expect(note).1)
+}
+
+#[tokio::test]
+async fn objects_restored_into_their_own_cluster_are_bound_again_and_cleaned_up_as_ever() {
+    let scene = Scene::new().await;
+    let (backup, directory) = Backup::of_lost(&scene, "data").await;
+    let volume = backup.restore(&scene, |_| ()).await;
+    until_bound_to(&scene, "data", &volume).await;
+    assert!(directory.join("precious").exists());
+
+    scene
+        .patch_volume(
+            volume_name(&volume),
+            json!({"spec": {"persistentVolumeReclaimPolicy": "Delete"}}),
+        )
+        .await;
+    scene.delete("data").await;
+    scene.until_gone(&volume).await;
+    assert!(!directory.exists() && is_archived(&directory));
+}
+
+#[tokio::test]
+async fn a_restored_volume_without_provisioner_is_told_at_once_and_both_ways_out_work() {
+    let scene = Scene::new().await;
+    let unmarked = |volume: &mut Value| {
+        volume["metadata"]["annotations"]
+            .as_object_mut()
+            .unwrap()
+            .remove(PROVISIONED_BY);
+    };
+    let (taken, directory) = Backup::of_lost(&scene, "taken").await;
+    let taken = taken.restore(&scene, unmarked).await;
+    until_bound_to(&scene, "taken", &taken).await;
+    let note = scene.event(volume_name(&taken), REASON).await;
+    assert!(
+        note.starts_with("No Bindery looks after this volume: its annotations name no provisioner and instance "),
+        "{note}"
+    );
+    run(ways_out(&note).1);
+    let delete = json!({"spec": {"persistentVolumeReclaimPolicy": "Delete"}});
+    scene.patch_volume(volume_name(&taken), delete.clone()).await;
+    scene.delete("taken").await;
+    scene.until_gone(&taken).await;
+    assert!(!directory.exists() && is_archived(&directory));
+
+    let (kept, directory) = Backup::of_lost(&scene, "kept").await;
+    let kept = kept.restore(&scene, unmarked).await;
+    until_bound_to(&scene, "kept", &kept).await;
+    scene.patch_volume(volume_name(&kept), delete).await;
+    scene.delete("kept").await;
+    let deleted = scene
+        .volumes()
+        .delete(volume_name(&kept), &DeleteParams::default())
+        .await;
+    deleted.unwrap();
+    let note = scene.event(volume_name(&kept), REASON).await;
+    run(ways_out(&note).0);
+    scene.until_gone(&kept).await;
+    assert!(directory.join("precious").exists());
+}
+
+#[tokio::test]
+async fn a_volume_of_another_instance_is_told_when_it_waits_for_its_cleanup_and_can_be_taken_over() {
+    let mut old = Bindery::start(&[]).await;
+    let scene = Scene::of(&old.provisioner).await;
+    let (backup, directory) = Backup::of_lost(&scene, "data").await;
+    old.kill();
+    old.unregister().await;
+
+    let provisioner = format!("--provisioner-name={}", old.provisioner);
+    let new = Bindery::start(&[&provisioner, "--orphan-grace=1s"]).await;
+    let volume = backup.restore(&scene, |_| ()).await;
+    until_bound_to(&scene, "data", &volume).await;
+    assert!(directory.join("precious").exists());
+    let events: kube::Api<k8s_openapi::api::core::v1::Event> = kube::Api::all(scene.client.clone());
+    let about = ListParams::default().fields(&format!("involvedObject.name={},reason={REASON}", volume_name(&volume)));
+
+    scene
+        .patch_volume(
+            volume_name(&volume),
+            json!({"spec": {"persistentVolumeReclaimPolicy": "Delete"}}),
+        )
+        .await;
+    assert!(
+        events.list(&about).await.unwrap().items.is_empty(),
+        "told of a volume in use"
+    );
+    scene.delete("data").await;
+    let note = scene.event(volume_name(&volume), REASON).await;
+    assert!(note.starts_with("Another Bindery made this volume"), "{note}");
+    assert!(note.contains(&format!("and instance {:?}", old.name)), "{note}");
+    assert!(directory.join("precious").exists(), "another's data was touched");
+
+    run(ways_out(&note).1);
+    scene.until_gone(&volume).await;
+    assert!(!directory.exists() && is_archived(&directory));
+    new.unregister().await;
+}
+
+#[tokio::test]
+async fn with_the_instance_of_the_lost_cluster_restored_volumes_need_nothing() {
+    let mut old = Bindery::start(&[]).await;
+    let scene = Scene::of(&old.provisioner).await;
+    let (backup, directory) = Backup::of_lost(&scene, "data").await;
+    old.kill();
+    let volume = backup.restore(&scene, |_| ()).await;
+    assert_eq!(mark(&volume, "instance"), Some(&*old.name));
+    // Another process, with the same --instance.
+    old.run().await;
+    until_bound_to(&scene, "data", &volume).await;
+    scene
+        .patch_volume(
+            volume_name(&volume),
+            json!({"spec": {"persistentVolumeReclaimPolicy": "Delete"}}),
+        )
+        .await;
+    scene.delete("data").await;
+    scene.until_gone(&volume).await;
+    assert!(!directory.exists() && is_archived(&directory));
+    old.unregister().await;
+}
