@@ -1,6 +1,6 @@
 # Every command of users and of CI. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test crowded bench chaos fuzz cluster cluster-down build release image deny fmt lint fmt-check clippy ready ready-image ready-kernel root
+.PHONY: help demo test crowded api-server-restarts bench chaos fuzz cluster cluster-down build release image deny fmt lint fmt-check clippy ready ready-image ready-kernel root
 
 # Where cargo puts what it builds, and where a cluster lives that is left running.
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
@@ -29,7 +29,7 @@ test: root ready ready-kernel ## Runs all tests, on real parts. Needs to be root
 	@cargo test --locked --features failpoints --no-run
 	@env -u CLUSTER_DIR BINDERY_BIN=$(TARGET_DIR)/debug/bindery \
 		tests/bed/with-bed --bindery cargo test --locked --features failpoints $(ARGS)
-	@$(if $(ARGS),,$(MAKE) --no-print-directory crowded)
+	@$(if $(ARGS),,$(MAKE) --no-print-directory crowded api-server-restarts)
 
 # An API server that works on 50 requests at a time, of which 20 write.
 crowded: ready
@@ -37,6 +37,12 @@ crowded: ready
 	@env -u CLUSTER_DIR BINDERY_BIN=$(TARGET_DIR)/debug/bindery \
 		APISERVER_ARGS="--max-requests-inflight 30 --max-mutating-requests-inflight 20" \
 		tests/bed/with-bed --bindery cargo test --locked --features failpoints --test crowded
+
+# An API server that is killed and started again.
+api-server-restarts: ready
+	@cargo test --locked --features failpoints --test api_server_restarts --no-run
+	@env -u CLUSTER_DIR BINDERY_BIN=$(TARGET_DIR)/debug/bindery \
+		tests/bed/with-bed --bindery cargo test --locked --features failpoints --test api_server_restarts
 
 bench: ready ## Measures, prints a table and keeps it as JSON under target/; PARTS='burst outage' (all), RUNS (3), see benches/main.rs.
 	@cargo build --release --locked --bin bindery --example bench

@@ -12,6 +12,7 @@ pub mod explain;
 pub mod fence;
 pub mod names;
 pub mod ops;
+pub mod os_error;
 pub mod policy;
 pub mod provision;
 pub mod serve;

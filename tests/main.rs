@@ -25,6 +25,8 @@ mod disaster;
 mod examples;
 /// Why a claim gets what it gets.
 mod explain;
+/// An NFS server whose disk hangs.
+mod frozen_disk;
 /// A server that hangs or is away, beside others.
 mod guard;
 /// NFS servers with an IPv6 address.

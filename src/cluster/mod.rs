@@ -4,6 +4,7 @@
 //! after it must not pass unserved for that. What the watch has may be a moment old: that is enough for policy, which
 //! could as well have been changed a moment later. Volumes and claims are looked up live.
 
+pub mod fault;
 pub mod kept;
 mod watched;
 

@@ -5,6 +5,8 @@
 //! the server that no volume records. The webhook's claim must not be there yet; the catch-up's must, and gets its volume
 //! when the directory is there.
 
+mod failure;
+mod time;
 mod undo;
 
 use std::sync::Arc;
@@ -16,15 +18,19 @@ use kube::api::PostParams;
 use serde_json::json;
 use tokio::time::{Instant, timeout_at};
 
+pub use self::failure::Failure;
+pub use self::time::Time;
+use self::undo::Undo;
 use crate::cluster::Cluster;
+use crate::cluster::fault::{ApiFault, Kind};
 use crate::crash::{self, Point};
 use crate::fence;
 use crate::names::mark;
 use crate::ops::metrics::Metrics;
 use crate::ops::tasks::Tasks;
-use crate::policy::settings::{ExistingDirectory, OnStorageFailure};
+use crate::policy::settings::ExistingDirectory;
 use crate::policy::taken::{Taken, exists_refusal, overlap_refusal, taken};
-use crate::storage::{Existing, Found, Outcome, Storage, StorageError};
+use crate::storage::{Existing, Found, Outcome, Storage};
 use crate::volume::{NewVolume, Origin, Us, Volume};
 
 /// Between two tries to write what somebody else is writing to.
@@ -45,61 +51,6 @@ pub struct Provisioner {
     pub tasks: Tasks,
 }
 
-/// Why there is no volume.
-#[derive(Debug, thiserror::Error)]
-pub enum Failure {
-    /// A claim of that name exists: the API server will refuse this one, and nothing was made.
-    #[error("a claim of this name exists")]
-    ClaimExists,
-    /// A claim of that name is on its way out: when the API server comes to this one, it may be gone or not.
-    #[error("a claim of this name is still being deleted; try again in a moment")]
-    ClaimLeaving,
-    /// The claim that was to be provisioned is gone, or has a volume by now.
-    #[error("the claim is gone or has a volume by now")]
-    ClaimServed,
-    /// The directory is there already, and was made by somebody else.
-    #[error("{0}")]
-    DirectoryExists(String),
-    /// The directory, or one above or in it, has a volume already.
-    #[error("{0}")]
-    Taken(String),
-    /// The same, but that volume will be gone in a moment.
-    #[error("{0}")]
-    Leaving(String),
-    /// The NFS server.
-    #[error(transparent)]
-    Storage(#[from] StorageError),
-    /// The API server.
-    #[error(
-        "the API server refused Bindery's request to {0}: {why}; try again, and tell an administrator if it stays so",
-        why = said(.1)
-    )]
-    Api(&'static str, kube::Error),
-    /// The API server was too slow.
-    #[error("the API server did not answer Bindery's request to {0} in time; try again")]
-    ApiSilent(&'static str),
-}
-
-/// In the API server's own words, where it has said something.
-fn said(error: &kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) => status.message.clone(),
-        other => other.to_string(),
-    }
-}
-
-impl Failure {
-    /// Whether it goes away by itself, so that the claim may be admitted without a volume and get one later. A server that
-    /// refuses will refuse later, too: its user had better read that now.
-    pub fn passes(&self, on_failure: OnStorageFailure) -> bool {
-        match self {
-            Self::Leaving(_) => true,
-            Self::Storage(error) => on_failure == OnStorageFailure::Queue && error.transient(),
-            _ => false,
-        }
-    }
-}
-
 /// The volume as this call has written it.
 struct Written {
     /// Whose work the directory is.
@@ -110,10 +61,11 @@ struct Written {
 impl Provisioner {
     /// Makes the volume and its directory. What is particular to this claim and would surprise its user is a warning.
     ///
-    /// After success both are there. After a failure nothing is there, or a volume that no claim has: taken back a moment
-    /// later, or, if the NFS server may still carry out what it was asked, fenced and left for the claim or as an orphan.
-    /// After a crash the volume, if it exists, is such a one.
-    pub async fn provision(&self, new: &NewVolume, deadline: Instant) -> Result<Vec<String>, Failure> {
+    /// After success both are there. After a failure nothing is there, or a volume that nobody binds: it is fenced and then
+    /// taken back, or, if the NFS server may still carry out what it was asked, left for the claim or as an orphan. What
+    /// cannot be fenced in time: see [`undo`]. After a crash the volume, if it exists, is one that no claim has.
+    pub async fn provision(&self, new: &NewVolume, time: Time) -> Result<Vec<String>, Failure> {
+        let deadline = time.work;
         let claim = self.claim_asks(new, deadline);
         let directory = self
             .metrics
@@ -129,11 +81,11 @@ impl Provisioner {
             return Err(exists());
         }
         let origin = if found.is_some() { Origin::Adopted } else { Origin::New };
-        let written = match self.create(new, origin, deadline).await {
-            Err(Failure::Api(_, error)) if fence::is_taken(&error) => match self.earlier(new, deadline).await? {
+        let written = match self.create(new, origin, time).await {
+            Err(failure) if failure.api() == Some(Kind::Changed) => match self.earlier(new, time).await? {
                 // It was there before that call, too, and that call was denied it.
                 Some(earlier) if earlier.origin == Origin::Adopted && new.existing == ExistingDirectory::Deny => {
-                    self.abandon(new);
+                    self.undo(Undo::TakeBack, new, time.end).await;
                     return Err(exists());
                 }
                 Some(earlier) => earlier,
@@ -141,7 +93,7 @@ impl Provisioner {
             },
             // The volume that had it has just gone, and has left it.
             Ok(_) if denied => {
-                self.abandon(new);
+                self.undo(Undo::TakeBack, new, time.end).await;
                 return Err(exists());
             }
             created => Written {
@@ -151,17 +103,23 @@ impl Provisioner {
         };
         crash::point(Point::VolumeCreated);
         if let Err(failure) = self.make(new, &written, deadline).await {
-            match &failure {
-                Failure::Storage(error) if error.outcome == Outcome::Unknown => self.close(new),
-                _ => self.abandon(new),
-            }
+            let how = match &failure {
+                Failure::Storage(error) if error.outcome == Outcome::Unknown => Undo::Fence,
+                _ => Undo::TakeBack,
+            };
+            self.undo(how, new, time.end).await;
             return Err(failure);
         }
         crash::point(Point::DirectoryMade);
         if let Some(uid) = &new.claim_uid {
             let volumes = self.volumes();
             let give = fence::give(&volumes, &new.name, &new.attempt, uid);
-            self.in_time("give a volume to its claim", deadline, give).await?;
+            self.asked(
+                format!("give PersistentVolume {} to its claim", new.name),
+                deadline,
+                give,
+            )
+            .await?;
             crash::point(Point::VolumeGiven);
         }
         let adopted = found.filter(|found| written.origin == Origin::Adopted && !found.has(new.attributes));
@@ -182,7 +140,8 @@ impl Provisioner {
     ///
     /// From then on the volume is this call's to undo, and not the earlier one's. The patch changes its version, so an
     /// orphan loop that has just judged it leaves it alone.
-    async fn earlier(&self, new: &NewVolume, deadline: Instant) -> Result<Option<Written>, Failure> {
+    async fn earlier(&self, new: &NewVolume, time: Time) -> Result<Option<Written>, Failure> {
+        let deadline = time.work;
         loop {
             let Some(volume) = self.volume(new, deadline).await? else {
                 return Err(Failure::Leaving(
@@ -202,13 +161,14 @@ impl Provisioner {
             fields["metadata"]["annotations"][mark::TOUCHED] = json!(jiff::Timestamp::now().to_string());
             let volumes = self.volumes();
             let merge = fence::merge(&volumes, &volume, fields);
-            match self.in_time("use a volume again", deadline, merge).await {
+            let what = format!("use PersistentVolume {} again", new.name);
+            match self.asked(what, deadline, merge).await {
                 Ok(version) => return Ok(Some(Written { origin, version })),
                 // The controller manager has written to it meanwhile.
-                Err(Failure::Api(_, error)) if fence::is_taken(&error) => tokio::time::sleep(PAUSE).await,
+                Err(failure) if failure.api() == Some(Kind::Changed) => tokio::time::sleep(PAUSE).await,
                 Err(failure) => {
                     // It may be this call's by now.
-                    self.abandon(new);
+                    self.undo(Undo::TakeBack, new, time.end).await;
                     return Err(failure);
                 }
             }
@@ -237,7 +197,14 @@ impl Provisioner {
     async fn refuse_overlap(&self, new: &NewVolume, written: Option<&str>, deadline: Instant) -> Result<(), Failure> {
         let (share, directory) = (&new.share, &new.directory);
         let look = self.cluster.neighbour(share, directory, &new.name, written);
-        match self.in_time("look for overlapping volumes", deadline, look).await? {
+        match self
+            .asked(
+                format!("look for PersistentVolumes that overlap with {}", new.name),
+                deadline,
+                look,
+            )
+            .await?
+        {
             Some(other) => Err(Failure::Taken(overlap_refusal(new, &other))),
             None => Ok(()),
         }
@@ -245,24 +212,26 @@ impl Provisioner {
 
     async fn volume(&self, new: &NewVolume, deadline: Instant) -> Result<Option<Volume>, Failure> {
         let look = self.cluster.volume(&new.name);
-        self.in_time("look for a volume of this name", deadline, look).await
+        self.asked(format!("read PersistentVolume {}", new.name), deadline, look)
+            .await
     }
 
     /// Whether the claim is as this call needs it: not there yet, or the very one that is to be provisioned, still without a
     /// volume.
     async fn claim_asks(&self, new: &NewVolume, deadline: Instant) -> Result<(), Failure> {
         let (namespace, name) = &new.claim;
+        let what = format!("read claim {name}");
         let Some(uid) = &new.claim_uid else {
             let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.cluster.client.clone(), namespace);
             let look = claims.get_metadata_opt(name);
-            return match self.in_time("look for a claim of this name", deadline, look).await? {
+            return match self.asked(what, deadline, look).await? {
                 Some(claim) if claim.metadata.deletion_timestamp.is_some() => Err(Failure::ClaimLeaving),
                 Some(_) => Err(Failure::ClaimExists),
                 None => Ok(()),
             };
         };
         let look = self.cluster.claim(namespace, name);
-        let claim = self.in_time("look at the claim", deadline, look).await?;
+        let claim = self.asked(what, deadline, look).await?;
         let asks = claim.is_some_and(|claim| {
             claim.uid == *uid && !claim.deleting && claim.volume_name.as_ref().is_none_or(|volume| *volume == new.name)
         });
@@ -270,21 +239,21 @@ impl Provisioner {
     }
 
     /// Returns the version that the volume then has.
-    async fn create(&self, new: &NewVolume, origin: Origin, deadline: Instant) -> Result<String, Failure> {
+    async fn create(&self, new: &NewVolume, origin: Origin, time: Time) -> Result<String, Failure> {
         let volume = new.build(origin, &self.us);
         let volumes = self.volumes();
         let parameters = PostParams::default();
         let created = volumes.create(&parameters, &volume);
         let created = self
-            .in_time("create a PersistentVolume", deadline, created)
+            .asked(format!("create PersistentVolume {}", new.name), time.work, created)
             .await
             .map(|created| created.metadata.resource_version.unwrap_or_default());
-        match &created {
-            // It is another's.
-            Err(Failure::Api(_, error)) if fence::is_taken(error) => {}
-            // It may be there all the same, or be there soon.
-            Err(_) => self.abandon(new),
-            Ok(_) => {}
+        // It may be there all the same, or be there soon.
+        if created
+            .as_ref()
+            .is_err_and(|failure| failure.api() == Some(Kind::Passes))
+        {
+            self.undo(Undo::TakeBack, new, time.end).await;
         }
         created
     }
@@ -293,33 +262,21 @@ impl Provisioner {
         Api::all(self.cluster.client.clone())
     }
 
-    async fn in_time<T>(
+    /// Waits for a request to the API server; `what` says what it is for.
+    async fn asked<T>(
         &self,
-        what: &'static str,
+        what: String,
         deadline: Instant,
         call: impl Future<Output = kube::Result<T>>,
     ) -> Result<T, Failure> {
-        match self.metrics.wait("api", timeout_at(deadline, call)).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(Failure::Api(what, error)),
-            Err(_) => Err(Failure::ApiSilent(what)),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use kube::core::Status;
-
-    use super::*;
-
-    #[test]
-    fn what_the_api_server_refused_is_told_in_its_own_words() {
-        let said = Status::failure("error reading from server: EOF", "InternalError").boxed();
-        assert_eq!(
-            Failure::Api("create a PersistentVolume", kube::Error::Api(said)).to_string(),
-            "the API server refused Bindery's request to create a PersistentVolume: error reading from server: EOF; try \
-             again, and tell an administrator if it stays so"
-        );
+        let fault = match self.metrics.wait("api", timeout_at(deadline, call)).await {
+            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "could not {what}");
+                error.into()
+            }
+            Err(_) => ApiFault::silent(),
+        };
+        Err(Failure::Api(what, fault))
     }
 }

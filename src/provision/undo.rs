@@ -1,26 +1,46 @@
 //! What becomes of a volume whose claim does not get it.
+//!
+//! A volume that names a claim is bound to the claim of that name as soon as it appears, whatever its class, and whether or
+//! not it names the volume. So what a call may have made is fenced or taken back before its answer, as far as the time
+//! that is set aside for that allows; what is left to do after that goes on after the answer.
+//!
+//! If the API server is silent until the end of that time, the claim is admitted all the same. Should the controller
+//! manager then bind it to the volume before the directory is there, nothing is lost: the volume carries this claim's own
+//! policy, pods wait for the directory, and the binder makes it as soon as it sees the claim. A volume that was made for
+//! *another* state of the claim ([`Provisioner::discard`]) is not left so: its policy would be the wrong one.
 
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
 
 use super::{Failure, Provisioner};
-use crate::fence::{self, is_gone};
+use crate::cluster::fault::{ApiFault, Kind};
+use crate::fence;
 use crate::names::mark;
 use crate::volume::{NewVolume, Volume};
 
-/// When to look for a volume that may still appear.
-const LOOKS: [Duration; 3] = [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(4)];
+/// When to look for a volume that may still appear; each after the one before.
+const LOOKS: [Duration; 3] = [Duration::ZERO, Duration::from_millis(500), Duration::from_secs(5)];
+/// The answer waits for so many of them.
+const BEFORE_THE_ANSWER: usize = 2;
+
+/// What to do with a volume that no claim has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Undo {
+    /// Nobody binds it: it stays as the record of what the NFS server may still do, for the claim's next try or as an orphan.
+    Fence,
+    /// It is fenced, then deleted.
+    TakeBack,
+}
 
 impl Provisioner {
-    /// Undoes a volume that an earlier call made and this answer does not use; unless the claim is there and names it.
-    ///
-    /// Before the answer: a volume that names a claim is bound to the claim of that name as soon as it appears, whatever
-    /// its class, and whether or not it names the volume.
+    /// Undoes a volume that an earlier call made and this answer does not use; unless the claim is there and names it. It
+    /// was made for another state of the claim, so the claim must not be admitted if this fails.
     pub async fn discard(&self, volume: &Volume, deadline: Instant) -> Result<(), Failure> {
         let Some(meant) = &volume.claim else { return Ok(()) };
         let look = self.cluster.claim(&meant.namespace, &meant.name);
-        let claim = self.in_time("look for a claim of this name", deadline, look).await?;
+        let claim = self.asked(format!("read claim {}", meant.name), deadline, look).await?;
         if claim.is_some_and(|claim| claim.volume_name.as_ref() == Some(&volume.name)) {
             return Ok(());
         }
@@ -32,36 +52,59 @@ impl Provisioner {
                 fence::take_back(&volumes, &volume.name, fence::uid(volume)).await
             }
         };
-        match Box::pin(self.in_time("take a volume back", deadline, take_back)).await {
-            Err(Failure::Api(_, error)) if is_gone(&error) => Ok(()),
+        let what = format!("delete PersistentVolume {}", volume.name);
+        match Box::pin(self.asked(what, deadline, take_back)).await {
+            Err(failure) if failure.api() == Some(Kind::Gone) => Ok(()),
             done => done,
         }
     }
 
-    /// Undoes, after the answer, a volume whose making has failed or came to no known end: then it may appear later.
-    /// Nothing but what this very call has made: the name may be another's.
-    pub(super) fn abandon(&self, new: &NewVolume) {
+    /// Undoes what this very call has made, or may have made: the name may be another's by now. Returns when nobody can
+    /// bind it or it is known to be absent, at the latest at `end`; the rest is done after that.
+    pub(super) async fn undo(&self, how: Undo, new: &NewVolume, end: Instant) {
         let (provisioner, new) = (self.clone(), new.clone());
+        let (safe, is_safe) = oneshot::channel();
         self.tasks.spawn(async move {
-            for pause in LOOKS {
+            let mut safe = Some(safe);
+            for (number, pause) in (1..).zip(LOOKS) {
                 let stop = provisioner.tasks.stop();
                 stop.run_until_cancelled(tokio::time::sleep(pause)).await;
-                match provisioner.try_to_abandon(&new).await {
-                    Ok(()) => return,
-                    // Another call's by now, or always was.
-                    Err(error) if fence::is_outdated(&error) => return,
-                    Err(error) if is_gone(&error) => {}
-                    Err(error) => {
-                        tracing::warn!(%error, volume = new.name, "a volume that no claim uses could not be undone");
+                let done = provisioner.try_to_undo(how, &new).await.map_err(ApiFault::from);
+                let kind = done.as_ref().err().map(|fault| fault.kind);
+                match &done {
+                    Err(fault) if !matches!(fault.kind, Kind::Changed | Kind::Gone) => {
+                        tracing::warn!(
+                            volume = new.name,
+                            "a volume that no claim uses could not be undone: {fault}"
+                        );
                     }
+                    _ => {}
+                }
+                // Done, or another call's by now, or always another's; absent, when it was looked for again.
+                let over = matches!(kind, None | Some(Kind::Changed));
+                if over || (kind == Some(Kind::Gone) && number >= BEFORE_THE_ANSWER) {
+                    safe.take().map(|safe| safe.send(()));
+                }
+                if over {
+                    return;
                 }
             }
         });
+        let _ = timeout_at(end, is_safe).await;
     }
 
-    async fn try_to_abandon(&self, new: &NewVolume) -> kube::Result<()> {
+    async fn try_to_undo(&self, how: Undo, new: &NewVolume) -> kube::Result<()> {
+        let volumes = self.volumes();
         if new.claim_uid.is_some() {
-            return fence::give_up(&self.volumes(), &new.name, &new.attempt).await;
+            // It is fenced from the start.
+            return match how {
+                Undo::Fence => Ok(()),
+                Undo::TakeBack => fence::give_up(&volumes, &new.name, &new.attempt).await,
+            };
+        }
+        let mine = fence::marked(mark::ATTEMPT, new.attempt.as_str());
+        if how == Undo::Fence {
+            return fence::close(&volumes, &new.name, mine).await.map(drop);
         }
         let (namespace, name) = &new.claim;
         let claim = self.cluster.claim(namespace, name).await?;
@@ -69,29 +112,6 @@ impl Provisioner {
             // A call at the same time has brought it in.
             return Ok(());
         }
-        fence::take_back(
-            &self.volumes(),
-            &new.name,
-            fence::marked(mark::ATTEMPT, new.attempt.as_str()),
-        )
-        .await
-    }
-
-    /// Fences, after the answer, a volume whose directory the server may still make.
-    pub(super) fn close(&self, new: &NewVolume) {
-        if new.claim_uid.is_some() {
-            // It is fenced from the start; the next try finishes it.
-            return;
-        }
-        let (provisioner, new) = (self.clone(), new.clone());
-        self.tasks.spawn(async move {
-            let which = fence::marked(mark::ATTEMPT, new.attempt.as_str());
-            match fence::close(&provisioner.volumes(), &new.name, which).await {
-                Err(error) if !fence::is_outdated(&error) && !is_gone(&error) => {
-                    tracing::warn!(%error, volume = new.name, "a volume that no claim uses could not be fenced");
-                }
-                _ => {}
-            }
-        });
+        fence::take_back(&volumes, &new.name, mine).await
     }
 }

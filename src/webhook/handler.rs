@@ -11,16 +11,18 @@ use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use k8s_openapi::api::storage::v1::StorageClass;
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 use tracing::Instrument;
 use uuid::Uuid;
 
 use super::review::{Answer, Request};
 use super::together::{Done, Together};
+use crate::cluster::fault::ApiFault;
+use crate::names::annotation::STORAGE_PROVISIONER;
 use crate::policy::claim::{Claim, Name};
 use crate::policy::class::Defaults;
 use crate::policy::decide::{Decision, Facts, Pass, Verdict, decide};
-use crate::provision::{Failure, Provisioner};
+use crate::provision::{Failure, Provisioner, Time};
 use crate::volume::NewVolume;
 
 /// Answers reviews.
@@ -74,7 +76,11 @@ impl Handler {
         let task = self.provisioner.tasks.spawn(work.instrument(span));
         let ended = task.map(move |ended| {
             ended.unwrap_or_else(|error| {
-                tracing::error!(%error, request = uid, "a review ended in a panic; the claim is admitted as it is");
+                tracing::error!(
+                    request = uid,
+                    "a review ended in a panic; the claim is admitted as it is"
+                );
+                tracing::debug!(%error, "the panic");
                 Done::unknown()
             })
         });
@@ -88,7 +94,8 @@ impl Handler {
         let typed = match PersistentVolumeClaim::deserialize(&request.object) {
             Ok(claim) => claim,
             Err(error) => {
-                tracing::warn!(%error, "a claim that cannot be read is admitted as it is");
+                tracing::warn!("a claim that is not built as Kubernetes defines it is admitted as it is");
+                tracing::debug!(%error, "what is wrong with it");
                 return (Answer::Allow, "pass");
             }
         };
@@ -96,22 +103,14 @@ impl Handler {
         let (Name::Given(name) | Name::Generate(name)) = &claim.name;
         tracing::Span::current().record("claim", format!("{}/{name}", claim.namespace));
 
-        let deadline = Instant::now() + self.deadline;
-        let class = match timeout_at(deadline, self.class_of(&claim)).await {
-            Ok(Ok(class)) => class,
-            // It cannot be said whose claim it is, and nobody else's must suffer for that.
-            Ok(Err(error)) => return unknown(&error),
-            Err(_) => return unknown(&"the API server did not answer in time"),
+        let time = Time::from_now(self.deadline);
+        let class = match self.in_time(&time, self.class_of(&claim)).await {
+            Ok(class) => class,
+            Err(fault) => return unknown(&claim, &fault, warnings),
         };
-        let verdict = match timeout_at(deadline, self.decide(&claim, class.as_ref())).await {
-            Ok(Ok(verdict)) => verdict,
-            Ok(Err(error)) if !self.is_ours(class.as_ref()) => return unknown(&error),
-            Ok(Err(error)) => {
-                return deny(format!(
-                    "Bindery could not ask the API server about the claim's namespace: {error}; try again"
-                ));
-            }
-            Err(_) => return deny("the API server did not answer Bindery in time; try again".to_owned()),
+        let verdict = match self.in_time(&time, self.decide(&claim, class.as_ref())).await {
+            Ok(verdict) => verdict,
+            Err(fault) => return self.undecided(&request, &claim, class.as_ref(), &fault, warnings),
         };
         *warnings = verdict.warnings;
         if request.dry_run {
@@ -121,16 +120,72 @@ impl Handler {
             };
         }
         if let Some(unused) = &verdict.unused
-            && let Err(failure) = self.provisioner.discard(unused, deadline).await
+            && let Err(failure) = self.provisioner.discard(unused, time.end).await
         {
             return deny(format!(
-                "volume {}, made for this claim before it was changed: {failure}",
+                "this claim was changed after PersistentVolume {} was made for it, and it must not be bound to that: {failure}; \
+                 try again",
                 unused.name
             ));
         }
         let withdraw = verdict.unused.is_some();
-        self.carry_out(&request, verdict.decision, withdraw, warnings, deadline)
+        self.carry_out(&request, verdict.decision, withdraw, warnings, time)
             .await
+    }
+
+    /// A request to the API server that a review begins with.
+    async fn in_time<T>(&self, time: &Time, call: impl Future<Output = kube::Result<T>>) -> Result<T, ApiFault> {
+        match timeout_at(time.work, call).await {
+            Ok(answer) => answer.map_err(|error| {
+                tracing::debug!(%error, "a review cannot be decided");
+                error.into()
+            }),
+            Err(_) => Err(ApiFault::silent()),
+        }
+    }
+
+    /// The answer when the claim's volume or its namespace could not be read.
+    ///
+    /// A claim that names a volume of an earlier call about this same claim is refused: that volume may have been made for
+    /// another state of the claim, and would be bound to it with the wrong policy.
+    fn undecided(
+        &self,
+        request: &Request,
+        claim: &Claim,
+        class: Option<&StorageClass>,
+        fault: &ApiFault,
+        warnings: &mut Vec<String>,
+    ) -> (Answer, &'static str) {
+        let named = claim.volume_name.as_deref();
+        let was_ours = claim.annotations.get(STORAGE_PROVISIONER) == Some(&self.provisioner.us.provisioner);
+        if let Some(volume) = named.filter(|_| was_ours) {
+            return deny(format!(
+                "Bindery could not read PersistentVolume {volume}, which this claim names, or the claim's namespace: {fault}; \
+                 try again"
+            ));
+        }
+        if !self.is_ours(class) {
+            let volume = named.unwrap_or_default();
+            tracing::warn!(
+                "a claim of another class is admitted as it is; its volume {volume} could not be read: {fault}"
+            );
+            return (Answer::Allow, "unknown");
+        }
+        let why = format!(
+            "Bindery could not read the claim's namespace {}: {fault}",
+            claim.namespace
+        );
+        match named {
+            Some(volume) => {
+                warnings.push(format!(
+                    "Bindery could not read PersistentVolume {volume}, which this claim names: {fault}; the claim is \
+                     admitted as it is"
+                ));
+                (Answer::Allow, "unknown")
+            }
+            None if fault.passes() => queue(request, &why, warnings),
+            None => deny(why),
+        }
     }
 
     async fn class_of(&self, claim: &Claim) -> kube::Result<Option<StorageClass>> {
@@ -178,7 +233,7 @@ impl Handler {
         decision: Decision,
         withdraw: bool,
         warnings: &mut Vec<String>,
-        deadline: Instant,
+        time: Time,
     ) -> (Answer, &'static str) {
         match decision {
             Decision::Pass(reason) => {
@@ -191,7 +246,7 @@ impl Handler {
                 (answer, "pass")
             }
             Decision::Deny(message) => deny(message),
-            Decision::Provision(new) => self.provision(request, &new, warnings, deadline).await,
+            Decision::Provision(new) => self.provision(request, &new, warnings, time).await,
         }
     }
 
@@ -200,9 +255,9 @@ impl Handler {
         request: &Request,
         new: &NewVolume,
         warnings: &mut Vec<String>,
-        deadline: Instant,
+        time: Time,
     ) -> (Answer, &'static str) {
-        match self.provisioner.provision(new, deadline).await {
+        match self.provisioner.provision(new, time).await {
             Ok(more) => {
                 warnings.extend(more);
                 tracing::info!(volume = new.name, share = %new.share, directory = %new.directory, "provisioned");
@@ -211,13 +266,7 @@ impl Handler {
                 (answer, "provision")
             }
             Err(Failure::ClaimExists) => (Answer::Allow, "pass"),
-            Err(failure) if failure.passes(new.on_failure) => {
-                tracing::info!("queued: {failure}");
-                warnings.push(format!(
-                    "this claim waits, and gets its volume as soon as it can: {failure}"
-                ));
-                (Answer::without_volume(&request.object), "queue")
-            }
+            Err(failure) if failure.passes(new.on_failure) => queue(request, &failure.to_string(), warnings),
             Err(failure) => deny(failure.to_string()),
         }
     }
@@ -228,7 +277,23 @@ fn deny(message: String) -> (Answer, &'static str) {
     (Answer::Deny(message), "deny")
 }
 
-fn unknown(error: &dyn std::fmt::Display) -> (Answer, &'static str) {
-    tracing::warn!(%error, "whose claim it is could not be found out: it is admitted as it is");
+/// The claim is admitted without a volume, and gets one later.
+fn queue(request: &Request, why: &str, warnings: &mut Vec<String>) -> (Answer, &'static str) {
+    tracing::info!("queued: {why}");
+    warnings.push(format!(
+        "this claim waits, and gets its volume as soon as it can: {why}"
+    ));
+    (Answer::without_volume(&request.object), "queue")
+}
+
+/// It is not known whether the claim's class is one of Bindery's, and other programs' claims must not be refused for that.
+/// The watch has every class but those of the last moment, so this is rare, and a warning to the wrong claim does no harm.
+fn unknown(claim: &Claim, fault: &ApiFault, warnings: &mut Vec<String>) -> (Answer, &'static str) {
+    let class = claim.class.as_deref().unwrap_or_default();
+    tracing::warn!("the claim is admitted as it is, for its StorageClass {class} could not be read: {fault}");
+    warnings.push(format!(
+        "Bindery could not read StorageClass {class}: {fault}; if Bindery serves that class, the volume is made as soon as it \
+         can be read"
+    ));
     (Answer::Allow, "unknown")
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use bindery::policy::directory::{NfsVersion, Share};
 use tempfile::TempDir;
 
+use super::disk::Disk;
 use super::network::Network;
 
 /// Where every NFS server listens.
@@ -25,6 +26,8 @@ pub struct Ganesha {
     child: Option<Child>,
     /// Of a server that speaks version 3, too. It goes after the server.
     network: Option<Network>,
+    /// Of a server whose `/export` is a file system of its own.
+    disk: Option<Disk>,
     /// In seconds: so long a client may be silent before it has lost its sessions.
     lease: u32,
     /// The minor versions of version 4 that it speaks.
@@ -62,6 +65,21 @@ impl Ganesha {
         Self::start_in(network.address(), Some(network), LEASE, MINORS)
     }
 
+    /// Starts a server whose `/export` is a file system that can be frozen ([`Ganesha::disk`]).
+    pub fn start_on_disk() -> Self {
+        let mut server = Self::start();
+        server.kill();
+        let disk = Disk::mount(&server.dir.path().join("disk"), &server.export_dir());
+        server.disk = Some(disk);
+        server.restart();
+        server
+    }
+
+    /// The file system behind `/export`.
+    pub fn disk(&self) -> &Disk {
+        self.disk.as_ref().expect("a server on a disk of its own")
+    }
+
     fn start_in(address: IpAddr, network: Option<Network>, lease: u32, minors: &'static str) -> Self {
         // Below the bed, whose folder goes with all in it, also when this process is killed.
         let below = std::env::var_os("BINDERY_BED").map_or_else(std::env::temp_dir, PathBuf::from);
@@ -71,6 +89,7 @@ impl Ganesha {
             dir,
             child: None,
             network,
+            disk: None,
             lease,
             minors,
         };
@@ -205,6 +224,11 @@ impl Ganesha {
 
 impl Drop for Ganesha {
     fn drop(&mut self) {
+        // A thread that waits for a frozen file system cannot be killed; and the disk goes before the directory that it is in.
+        let disk = self.disk.take();
+        if let Some(disk) = &disk {
+            disk.thaw();
+        }
         self.kill();
     }
 }

@@ -5,13 +5,12 @@ use std::time::Duration;
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
-use tokio::time::Instant;
 
 use super::{CatchUp, Failure, MOMENT};
 use crate::names::reason;
 use crate::policy::claim::{Claim, Name};
 use crate::policy::decide::{Decision, Facts, Verdict, decide};
-use crate::provision;
+use crate::provision::{self, Time};
 use crate::volume::{NewVolume, Volume};
 
 /// Time for one claim. Nobody waits for it at a terminal.
@@ -34,14 +33,14 @@ impl CatchUp {
             None => None,
         };
         let verdict = self.decide(claim, class, earlier.as_ref()).await?;
-        let deadline = Instant::now() + DEADLINE;
+        let time = Time::from_now(DEADLINE);
         if let Some(unused) = &verdict.unused {
-            Box::pin(self.provisioner.discard(unused, deadline)).await?;
+            Box::pin(self.provisioner.discard(unused, time.end)).await?;
         }
         match verdict.decision {
             Decision::Pass(_) => Ok(Action::await_change()),
             Decision::Deny(why) => Ok(self.refuse(claim, why)),
-            Decision::Provision(new) => self.provision(claim, &new, deadline).await,
+            Decision::Provision(new) => self.provision(claim, &new, time).await,
         }
     }
 
@@ -70,7 +69,7 @@ impl CatchUp {
         let verdict = self.decide(&unnamed, class, begun.as_ref()).await?;
         match verdict.decision {
             Decision::Provision(new) if new.name == volume => {
-                self.provision(claim, &new, Instant::now() + DEADLINE).await
+                self.provision(claim, &new, Time::from_now(DEADLINE)).await
             }
             Decision::Provision(_) | Decision::Deny(_) => {
                 let note = format!(
@@ -96,8 +95,8 @@ impl CatchUp {
         }))
     }
 
-    async fn provision(&self, claim: &Claim, new: &NewVolume, deadline: Instant) -> Result<Action, Failure> {
-        match self.provisioner.provision(new, deadline).await {
+    async fn provision(&self, claim: &Claim, new: &NewVolume, time: Time) -> Result<Action, Failure> {
+        match self.provisioner.provision(new, time).await {
             Ok(warnings) => {
                 for warning in warnings {
                     self.events.tell_claim(claim, reason::PROVISIONED, warning);

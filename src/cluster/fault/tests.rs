@@ -1,0 +1,153 @@
+use kube::core::response::StatusDetails;
+use serde_json::json;
+
+use super::*;
+
+fn api(code: u16, message: &str) -> Error {
+    Error::Api(Status::failure(message, "Reason").with_code(code).boxed())
+}
+
+fn with_causes(code: u16, message: &str) -> Error {
+    let cause = json!({"reason": "FieldValueInvalid", "message": "Invalid value", "field": "spec.capacity"});
+    let details: StatusDetails = serde_json::from_value(json!({"causes": [cause]})).unwrap();
+    Error::Api(
+        Status::failure(message, "Invalid")
+            .with_code(code)
+            .with_details(details)
+            .boxed(),
+    )
+}
+
+fn service(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Error {
+    Error::Service(cause.into())
+}
+
+const RBAC: &str = "persistentvolumes is forbidden: User \"system:serviceaccount:bindery:bindery\" cannot create resource \
+                    \"persistentvolumes\" in API group \"\" at the cluster scope";
+
+fn broke(code: u16) -> String {
+    format!("the API server reported an internal error ({code})")
+}
+
+fn refused(code: u16, said: &str) -> String {
+    format!("the API server refused the request ({code}): {said}; an administrator has to change what is named there")
+}
+
+/// Everything that can come of a request, what follows from it, and the words for it.
+#[test]
+fn what_passes_by_itself_what_has_changed_and_what_a_person_must_change() {
+    let library = || std::io::Error::other("library text");
+    let no_json = || serde_json::from_str::<Status>("<html>library text").unwrap_err();
+    let no_text = || String::from_utf8(vec![0xff]).unwrap_err();
+    let no_uri = || http::Request::builder().uri("library text").body(()).unwrap_err();
+    let away = "the API server could not be reached";
+    let unreadable = "the API server's answer was incomplete or not readable";
+    let table: Vec<(Error, Kind, String)> = vec![
+        // No answer.
+        (service(library()), Kind::Passes, away.to_owned()),
+        (service(Elapsed::new()), Kind::Passes, "the API server did not answer in time".to_owned()),
+        (service(service(Elapsed::new())), Kind::Passes, "the API server did not answer in time".to_owned()),
+        (Error::SerdeError(no_json()), Kind::Passes, unreadable.to_owned()),
+        (Error::FromUtf8(no_text()), Kind::Passes, unreadable.to_owned()),
+        (Error::ReadEvents(library()), Kind::Passes, unreadable.to_owned()),
+        (Error::LinesCodecMaxLineLengthExceeded, Kind::Passes, unreadable.to_owned()),
+        // The API server is not well, or has too much to do.
+        (api(500, "error reading from server: EOF"), Kind::Passes, broke(500)),
+        (api(501, "library text"), Kind::Passes, broke(501)),
+        (api(502, "library text"), Kind::Passes, broke(502)),
+        (api(503, "library text"), Kind::Passes, broke(503)),
+        (api(504, "library text"), Kind::Passes, "the API server could not do it in time (504)".to_owned()),
+        (api(408, "library text"), Kind::Passes, "the API server could not do it in time (408)".to_owned()),
+        (
+            api(429, "library text"),
+            Kind::Passes,
+            "the API server had too many requests to answer (429)".to_owned(),
+        ),
+        (
+            api(410, "library text"),
+            Kind::Passes,
+            "the API server no longer knows that state (410)".to_owned(),
+        ),
+        (
+            api(401, "Unauthorized"),
+            Kind::Passes,
+            "the API server did not accept the token of Bindery's ServiceAccount (401)".to_owned(),
+        ),
+        (api(0, "library text"), Kind::Passes, broke(0)),
+        // The object.
+        (api(404, "library text"), Kind::Gone, "the object does not exist (404)".to_owned()),
+        (
+            api(409, "library text"),
+            Kind::Changed,
+            "the object exists already, or was changed meanwhile (409)".to_owned(),
+        ),
+        (
+            api(422, "library text"),
+            Kind::Changed,
+            "the object was changed meanwhile (422)".to_owned(),
+        ),
+        // A person.
+        (
+            api(403, RBAC),
+            Kind::Forbidden,
+            "its account in the cluster lacks the right to create persistentvolumes; an administrator has to apply \
+             Bindery's RBAC again (the chart, or deploy/base/rbac.yaml)"
+                .to_owned(),
+        ),
+        (
+            api(403, "admission webhook \"volumes.example.com\" denied the request: volumes need a label."),
+            Kind::Refused,
+            refused(403, "admission webhook \"volumes.example.com\" denied the request: volumes need a label"),
+        ),
+        (
+            with_causes(422, "spec.capacity: Invalid value"),
+            Kind::Refused,
+            refused(422, "spec.capacity: Invalid value"),
+        ),
+        (api(400, "no JSON"), Kind::Refused, refused(400, "no JSON")),
+        (api(405, "not allowed"), Kind::Refused, refused(405, "not allowed")),
+        (api(413, "too large"), Kind::Refused, refused(413, "too large")),
+        (api(415, "no such type"), Kind::Refused, refused(415, "no such type")),
+        (
+            Error::Api(Status::failure("<html>library text", NOT_A_STATUS).with_code(403).boxed()),
+            Kind::Refused,
+            "the request was refused with code 403 by the API server or by a proxy before it; an administrator has to find \
+             out which"
+                .to_owned(),
+        ),
+        (
+            Error::HttpError(no_uri()),
+            Kind::Refused,
+            "the request could not be built; this is a fault in Bindery, please report it".to_owned(),
+        ),
+        (
+            Error::TlsRequired,
+            Kind::Refused,
+            "the kubeconfig, or what the pod has instead of one, cannot be used; check its server, proxy and certificates"
+                .to_owned(),
+        ),
+    ];
+    for (error, kind, words) in table {
+        let fault = ApiFault::from(&error);
+        assert_eq!((fault.kind, fault.to_string()), (kind, words), "{error:?}");
+        assert_eq!(fault.passes(), kind == Kind::Passes, "{error:?}");
+        assert!(!fault.to_string().contains("library text"), "{fault}");
+    }
+}
+
+#[test]
+fn a_long_refusal_is_cut() {
+    let fault = ApiFault::from(&api(400, &"x".repeat(5_000)));
+    assert!(fault.to_string().len() < 700, "{fault}");
+}
+
+#[test]
+fn a_broken_watch_is_told_in_the_same_words() {
+    let gone = watcher::Error::WatchError(Status::failure("library text", "Expired").with_code(410).boxed());
+    assert_eq!(
+        ApiFault::from(&gone).to_string(),
+        "the API server no longer knows that state (410)"
+    );
+    let away = watcher::Error::InitialListFailed(service("library text"));
+    assert_eq!(ApiFault::from(&away).to_string(), "the API server could not be reached");
+}

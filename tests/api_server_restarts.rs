@@ -1,0 +1,250 @@
+//! The API server is killed and comes back while claims are being created.
+//!
+//! In a binary of its own, for `make test` starts a bed for it: every other test needs its API server all the time.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use k8s_openapi::api::core::v1::{Event, Namespace, PersistentVolumeClaim};
+use k8s_openapi::api::rbac::v1::ClusterRole;
+use kube::api::{ListParams, Patch, PatchParams, PostParams};
+use kube::{Api, Client};
+use rustix::process::{Pid, Signal, kill_process};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+#[path = "support/bed.rs"]
+#[allow(dead_code)]
+mod bed;
+#[path = "support/wait.rs"]
+mod wait;
+
+use crate::bed::Bed;
+use crate::wait::eventually;
+
+const CLAIMS: usize = 90;
+const RESTARTS: usize = 3;
+/// One claim may meet all restarts.
+const PATIENCE: Duration = Duration::from_mins(3);
+/// What libraries say, and no message of Bindery's does.
+const LIBRARIES: [&str; 8] = [
+    "client error",
+    "ServiceError",
+    "HyperError",
+    "ApiError",
+    "os error",
+    "tcp connect",
+    "connection error",
+    "error trying",
+];
+
+fn from<T: DeserializeOwned>(object: Value) -> T {
+    serde_json::from_value(object).expect("an object")
+}
+
+fn run(file: &str) -> PathBuf {
+    PathBuf::from(std::env::var("BINDERY_BED").expect("BINDERY_BED"))
+        .join("run")
+        .join(file)
+}
+
+/// The bed's API server.
+struct ApiServer {
+    pid: Pid,
+    child: Option<Child>,
+}
+
+impl ApiServer {
+    fn of_the_bed() -> Self {
+        let pid = std::fs::read_to_string(run("apiserver.pid")).expect("the API server's pid");
+        Self {
+            pid: Pid::from_raw(pid.trim().parse().expect("a pid")).expect("a pid"),
+            child: None,
+        }
+    }
+
+    /// Kills it, and starts it again when it is gone.
+    async fn restart(&mut self) {
+        kill_process(self.pid, Signal::KILL).expect("the API server runs");
+        let pid = self.pid;
+        if let Some(mut child) = self.child.take() {
+            child.wait().expect("its end");
+        }
+        eventually("the API server has ended", async || {
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
+            let state = stat.rsplit_once(") ").map(|(_, state)| state.to_owned());
+            state.is_none_or(|state| state.starts_with(['Z', 'X'])).then_some(())
+        })
+        .await;
+        let log = std::fs::File::options()
+            .append(true)
+            .open(run("apiserver.log"))
+            .expect("its log");
+        let child = Command::new(run("apiserver.sh"))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("its log"))
+            .stderr(log)
+            .spawn()
+            .expect("the API server starts");
+        self.pid = Pid::from_child(&child);
+        self.child = Some(child);
+    }
+}
+
+impl Drop for ApiServer {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Creates a claim as a patient user does, and returns what Bindery refused it with.
+async fn create(claims: &Api<PersistentVolumeClaim>, name: &str) -> Option<String> {
+    let claim = json!({
+        "metadata": {"name": name},
+        "spec": {
+            "storageClassName": "bindery",
+            "accessModes": ["ReadWriteMany"],
+            "resources": {"requests": {"storage": "1Gi"}},
+        },
+    });
+    let claim: PersistentVolumeClaim = from(claim);
+    eventually(&format!("claim {name} is created"), async || {
+        match claims.create(&PostParams::default(), &claim).await {
+            Ok(_) => Some(None),
+            Err(kube::Error::Api(status)) if status.code == 409 => Some(None),
+            Err(kube::Error::Api(status)) if status.message.contains("denied the request") => {
+                Some(Some(status.message))
+            }
+            // The API server is away, or does not reach anybody yet.
+            Err(_) => None,
+        }
+    })
+    .await
+}
+
+async fn namespace(client: &Client, name: &str) {
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let namespace = from(json!({"metadata": {"name": name}}));
+    namespaces
+        .create(&PostParams::default(), &namespace)
+        .await
+        .expect("a namespace");
+}
+
+async fn until_bound(claims: &Api<PersistentVolumeClaim>, number: usize) {
+    let began = Instant::now();
+    loop {
+        let all = claims.list(&ListParams::default()).await;
+        let all = all.map(|all| all.items).unwrap_or_default();
+        let is_bound = |claim: &&PersistentVolumeClaim| {
+            claim.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Bound")
+        };
+        let bound = all.iter().filter(is_bound).count();
+        if bound == number {
+            return;
+        }
+        assert!(began.elapsed() < PATIENCE, "{bound} of {number} claims are bound");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test]
+async fn no_claim_is_refused_and_all_are_bound_when_the_api_server_restarts_in_a_burst() {
+    let client = Bed::get().admin().await;
+    let mut api_server = ApiServer::of_the_bed();
+    namespace(&client, "burst").await;
+    let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), "burst");
+    for restart in 0..RESTARTS {
+        let names: Vec<_> = (0..CLAIMS / RESTARTS)
+            .map(|number| format!("claim-{restart}-{number}"))
+            .collect();
+        let burst = join_all(names.iter().map(|name| create(&claims, name)));
+        let killed = async {
+            // In the middle of it: some have their volumes.
+            eventually("the burst has begun", async || {
+                let there = claims.list(&ListParams::default()).await.ok()?.items.len();
+                (there > restart * names.len() + 3).then_some(())
+            })
+            .await;
+            api_server.restart().await;
+        };
+        let (refused, ()) = tokio::join!(burst, killed);
+        let refused: Vec<_> = refused.into_iter().flatten().collect();
+        assert_eq!(
+            refused,
+            Vec::<String>::new(),
+            "Bindery refused claims for a fault that passes"
+        );
+    }
+    until_bound(&claims, CLAIMS / RESTARTS * RESTARTS).await;
+
+    let events: Api<Event> = Api::all(client.clone());
+    let mut texts: Vec<String> = Vec::new();
+    for event in events.list(&ListParams::default()).await.expect("Events") {
+        let ours = event
+            .reporting_component
+            .as_deref()
+            .is_some_and(|by| by.contains("bindery"));
+        texts.extend(event.message.filter(|_| ours));
+    }
+    let log = std::fs::read_to_string(run("bindery.log")).expect("Bindery's log");
+    texts.extend(
+        log.lines()
+            .filter(|line| line.contains(" bindery::"))
+            .map(str::to_owned),
+    );
+    let of_libraries: Vec<_> = texts
+        .iter()
+        .filter(|text| LIBRARIES.iter().any(|words| text.contains(words)))
+        .collect();
+    assert_eq!(of_libraries, Vec::<&String>::new(), "texts of libraries");
+
+    a_missing_right_refuses_and_names_itself(&client).await;
+}
+
+/// After the restarts, for it changes the rights of the bed's one Bindery.
+async fn a_missing_right_refuses_and_names_itself(client: &Client) {
+    let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), "burst");
+    let roles: Api<ClusterRole> = Api::all(client.clone());
+    let role = roles.get("bindery").await.expect("Bindery's role");
+    let mut rules = json!(role.rules);
+    for rule in rules.as_array_mut().expect("rules") {
+        if rule["resources"] == json!(["persistentvolumes"]) {
+            let verbs = rule["verbs"].as_array_mut().expect("verbs");
+            verbs.retain(|verb| verb != "create");
+        }
+    }
+    let less = Patch::Merge(json!({"rules": rules}));
+    roles
+        .patch("bindery", &PatchParams::default(), &less)
+        .await
+        .expect("a smaller role");
+    let mut number = 0;
+    let refused = eventually("a claim is refused", async || {
+        number += 1;
+        create(&claims, &format!("without-{number}")).await
+    })
+    .await;
+    let (_, said) = refused.split_once("denied the request: ").expect("by a webhook");
+    assert!(
+        said.starts_with("Bindery could not create PersistentVolume pvc-"),
+        "{said}"
+    );
+    assert!(
+        said.ends_with(
+            ": its account in the cluster lacks the right to create persistentvolumes; an administrator has to apply \
+             Bindery's RBAC again (the chart, or deploy/base/rbac.yaml)"
+        ),
+        "{said}"
+    );
+    let all = Patch::Merge(json!({"rules": role.rules}));
+    roles
+        .patch("bindery", &PatchParams::default(), &all)
+        .await
+        .expect("the role as it was");
+}
