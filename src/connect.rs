@@ -17,6 +17,8 @@ use tower::retry::{Policy, RetryLayer};
 use tower::timeout::TimeoutLayer;
 use tower::{BoxError, ServiceBuilder};
 
+use crate::cluster::fault::{ApiFault, told};
+
 /// For one answer of the API server; for a watch, until it begins.
 const API_CALL: Duration = Duration::from_secs(15);
 /// Requests under way. Nothing else slows Bindery down here: it is the API server's priority and fairness that says who waits.
@@ -100,7 +102,7 @@ pub async fn patiently<T, F: Future<Output = Result<T>>>(ask: impl Fn() -> F) ->
     loop {
         match ask().await {
             Err(error) if is_away(&error) => {
-                tracing::warn!("the API server cannot be reached; it is tried again: {error:#}");
+                tracing::warn!("{}; it is tried again", told(&error));
                 tokio::time::sleep(PAUSE).await;
             }
             answer => return answer,
@@ -110,9 +112,5 @@ pub async fn patiently<T, F: Future<Output = Result<T>>>(ask: impl Fn() -> F) ->
 
 fn is_away(error: &anyhow::Error) -> bool {
     let kube = error.chain().find_map(|cause| cause.downcast_ref::<kube::Error>());
-    kube.is_some_and(|error| match error {
-        kube::Error::Api(status) => status.code >= 500,
-        kube::Error::HyperError(_) | kube::Error::Service(_) => true,
-        _ => false,
-    })
+    kube.is_some_and(|error| ApiFault::from(error).passes())
 }

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 use std::thread::available_parallelism;
 
+use bindery::cluster::fault::told;
 use bindery::{check, cli, explain, serve, uninstall};
 use clap::Parser;
 
@@ -25,7 +26,13 @@ async fn run() -> anyhow::Result<ExitCode> {
         .install_default()
         .map_err(|_| anyhow::anyhow!("another TLS provider was installed first"))?;
     match cli::Cli::parse().command {
-        cli::Command::Serve(flags) => serve::serve(*flags).await.map(|()| ExitCode::SUCCESS),
+        cli::Command::Serve(flags) => Ok(match serve::serve(*flags).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("bindery serve: {}", told(&error));
+                ExitCode::FAILURE
+            }
+        }),
         cli::Command::Explain(flags) => Ok(explain::explain(flags).await),
         cli::Command::Check(flags) => Ok(check::check(flags).await),
         cli::Command::Uninstall(flags) => Ok(uninstall::uninstall(flags).await),

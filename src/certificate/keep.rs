@@ -23,6 +23,7 @@ use super::files::{self, Contents, Files};
 use super::make::Pair;
 use super::state::{State, is_ours};
 use super::{Credentials, Tokens, clients};
+use crate::cluster::fault::{ApiFault, told};
 use crate::fence::{is_gone, is_taken};
 use crate::ops::metrics::Metrics;
 
@@ -97,7 +98,8 @@ impl Keeper {
         loop {
             tokio::select! {
                 change = changes.next() => if let Some(Err(error)) = change {
-                    tracing::warn!(%error, secret = self.own.secret, "the watch of the webhook's Secret broke; it is taken up again");
+                    let fault = ApiFault::from(&error);
+                    tracing::warn!(secret = self.own.secret, "the watch of the webhook's Secret broke, and is begun again: {fault}");
                     continue;
                 },
                 _ = files.tick(), if !self.own.files.is_empty() => {
@@ -117,7 +119,8 @@ impl Keeper {
                         .min(LONGEST),
                     Err(error) => {
                         tracing::warn!(
-                            "the webhook goes on with the certificate that it has; it is tried again: {error:#}"
+                            "the webhook goes on with the certificate that it has; it is tried again: {}",
+                            told(&error)
                         );
                         PAUSE
                     }
@@ -145,7 +148,8 @@ impl Keeper {
             Ok(())
         });
         if let Err(error) = read {
-            tracing::warn!("the webhook goes on with the files as it has read them before: {error:#}");
+            let why = told(&error);
+            tracing::warn!("the webhook goes on with the files as it has read them before: {why}");
         }
     }
 

@@ -18,6 +18,8 @@ use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
+use super::fault::ApiFault;
+
 /// Objects that are read at once at the start: their text is more than all that is kept of them.
 const A_PAGE: u32 = 250;
 
@@ -82,7 +84,10 @@ where
                         let gone = gone.filter(|object| keeps.get(&ObjectRef::from(&**object)).is_none());
                         keeps.tell(|| gone.chain(keeps.store.state()).collect());
                     }
-                    Err(error) => tracing::warn!(%error, "the watch of {what} broke; it is taken up again"),
+                    Err(error) => {
+                        let fault = ApiFault::from(&error);
+                        tracing::warn!("the watch of {what} broke, and is begun again: {fault}");
+                    }
                 }
                 keeps.changed.notify_waiters();
             }

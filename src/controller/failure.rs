@@ -7,6 +7,7 @@ use std::time::Duration;
 use kube::runtime::controller::Action;
 
 use super::Volumes;
+use crate::cluster::fault::ApiFault;
 use crate::fence;
 use crate::names::reason;
 use crate::storage::{Fault, StorageError};
@@ -25,7 +26,7 @@ const PERSISTENT: u32 = 5;
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The API server.
-    #[error("the API server refused a request: {0}")]
+    #[error("a request of Bindery's to the API server failed: {}", ApiFault::from(.0))]
     Api(#[from] kube::Error),
     /// The NFS server.
     #[error(transparent)]
@@ -103,8 +104,8 @@ impl Volumes {
                 tracing::debug!(volume = volume.name, %error, "the volume has changed meanwhile");
                 return Action::requeue(pause);
             }
-            Failure::Api(error) => {
-                tracing::warn!(volume = volume.name, %error, ?pause, "the API server refused a request; it is tried again");
+            Failure::Api(_) => {
+                tracing::warn!(volume = volume.name, ?pause, "{failure}; it is tried again");
                 (times >= PERSISTENT).then_some("Api")
             }
             Failure::Storage(error) => Some(fault(error.fault)),

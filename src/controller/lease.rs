@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::cluster::fault::ApiFault;
 use crate::fence::is_taken;
 
 /// A holder that is silent for so long has lost it.
@@ -140,7 +141,11 @@ impl Candidate {
                 Ok(Ok(true)) => return began,
                 Ok(Ok(false)) => {}
                 Ok(Err(error)) => {
-                    tracing::warn!(%error, lease = self.name, "the Lease cannot be read or written; it is tried again");
+                    let fault = ApiFault::from(&error);
+                    tracing::warn!(
+                        lease = self.name,
+                        "the Lease could not be read or written; it is tried again: {fault}"
+                    );
                 }
                 Err(_) => tracing::warn!(
                     lease = self.name,
@@ -178,7 +183,11 @@ impl Candidate {
                 Ok(Ok(true)) => drop(renewed.send_replace(began + PATIENCE)),
                 Ok(Ok(false)) => return,
                 Ok(Err(error)) => {
-                    tracing::warn!(%error, lease = self.name, "the Lease could not be renewed; it is tried again");
+                    let fault = ApiFault::from(&error);
+                    tracing::warn!(
+                        lease = self.name,
+                        "the Lease could not be renewed; it is tried again: {fault}"
+                    );
                 }
                 Err(_) => tracing::warn!(
                     lease = self.name,

@@ -8,6 +8,7 @@ use kube::{Api, Client};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
+use crate::cluster::fault::{ApiFault, Kind};
 use crate::names::{AREA, annotation, is_object_name};
 use crate::policy::claim::{Claim, Name};
 use crate::policy::class::Defaults;
@@ -170,11 +171,11 @@ impl Look {
 }
 
 fn unread(what: &str, error: kube::Error) -> Error {
-    let advice = match &error {
-        kube::Error::Api(status) if status.code == 403 => {
-            "; take a kubeconfig whose user may get and list claims, volumes, StorageClasses and namespaces"
-        }
-        _ => "",
-    };
-    anyhow!("{what} could not be read: {error}{advice}")
+    if ApiFault::from(&error).kind == Kind::Forbidden {
+        return anyhow!(
+            "{what} could not be read: the kubeconfig's user lacks the right; take one that may get and list claims, \
+             volumes, StorageClasses and namespaces"
+        );
+    }
+    Error::from(error).context(format!("{what} could not be read"))
 }

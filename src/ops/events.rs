@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::tasks::Tasks;
+use crate::cluster::fault::ApiFault;
 use crate::names;
 use crate::policy::claim::{Claim, Name};
 use crate::volume::Volume;
@@ -147,7 +148,8 @@ async fn write(recorder: Recorder, waiting: mpsc::Receiver<(Event, ObjectReferen
     });
     let written = paced.for_each_concurrent(AT_A_TIME, async |(event, about)| {
         if let Err(error) = recorder.publish(&event, &about).await {
-            tracing::warn!(%error, reason = event.reason, "the Event could not be written");
+            let fault = ApiFault::from(&error);
+            tracing::warn!(reason = event.reason, "an Event could not be written: {fault}");
         }
     });
     written.await;

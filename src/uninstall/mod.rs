@@ -16,6 +16,7 @@ use kube::{Api, Client};
 
 use self::replicas::Agreement;
 use self::volumes::Volumes;
+use crate::cluster::fault::told;
 use crate::connect::{connect, instance};
 use crate::controller::lease::Term;
 use crate::policy::parting::Parting;
@@ -28,7 +29,7 @@ pub async fn uninstall(flags: cli::Uninstall) -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => {
-            eprintln!("bindery uninstall: {error:#}");
+            eprintln!("bindery uninstall: {}", told(&error));
             ExitCode::from(2)
         }
     }

@@ -27,6 +27,7 @@ use super::backlog;
 use super::failure::{self, Pauses, fault};
 use super::gate::Gates;
 use super::lease::Term;
+use crate::cluster::fault::ApiFault;
 use crate::cluster::kept::{KeptClaim, KeptVolume};
 use crate::names::reason;
 use crate::ops::events::Events;
@@ -63,7 +64,7 @@ pub enum Failure {
     #[error(transparent)]
     Provision(#[from] provision::Failure),
     /// The API server did not tell what has a say.
-    #[error("the API server refused a request: {0}")]
+    #[error("a request of Bindery's to the API server failed: {}", ApiFault::from(.0))]
     Api(#[from] kube::Error),
     /// The process is stopping, or another replica leads by now.
     #[error("Bindery is stopping here")]

@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep};
 use self::wanted::Wanted;
 use crate::certificate::Credentials;
 use crate::cluster::Cluster;
+use crate::cluster::fault::ApiFault;
 use crate::fence::is_taken;
 use crate::ops::admin::Readiness;
 use crate::volume::Us;
@@ -75,7 +76,8 @@ impl Registration {
             tokio::select! {
                 change = changes.next() => match change {
                     Some(Err(error)) => {
-                        tracing::warn!(%error, configuration = self.name, "the watch of the webhook configuration broke; it is taken up again");
+                        let fault = ApiFault::from(&error);
+                        tracing::warn!(configuration = self.name, "the watch of the webhook configuration broke, and is begun again: {fault}");
                         continue;
                     }
                     _ => seen = true,
@@ -96,7 +98,11 @@ impl Registration {
                     Ok(false) => break,
                     Err(error) if is_taken(&error) => {}
                     Err(error) => {
-                        tracing::warn!(%error, configuration = self.name, "the webhook could not be registered; it is tried again");
+                        let fault = ApiFault::from(&error);
+                        tracing::warn!(
+                            configuration = self.name,
+                            "the webhook could not be registered; it is tried again: {fault}"
+                        );
                         sleep(PAUSE).await;
                     }
                 }
