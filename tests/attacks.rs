@@ -139,7 +139,7 @@ async fn tls_1_1_is_refused_and_1_2_is_not() {
 }
 
 #[tokio::test]
-async fn bodies_that_are_too_large_or_too_deep_are_refused_and_of_strangers_not_read() {
+async fn bodies_that_are_too_large_or_too_deep_are_refused_and_of_strangers_dropped() {
     let target = Target::with(&[]).await;
     // The answer comes before all is sent, and who goes on sending may find the connection closed and miss it.
     let large = Caller::trusting_anybody()
@@ -152,7 +152,7 @@ async fn bodies_that_are_too_large_or_too_deep_are_refused_and_of_strangers_not_
     assert!(status == 400 && text.contains("recursion limit"), "{status} {text}");
     let stranger = Caller::trusting_anybody();
     let url = format!("{}/{}", target.bindery.webhook, "0".repeat(32));
-    // Ten times as much as would be read of anybody: the answer comes first, or the other end hangs up.
+    // More than is read and dropped: the answer comes first, or the other end hangs up.
     let answer = stranger.send("POST", &url, vec![b' '; 30 << 20]).await;
     assert!(
         answer.as_ref().is_err() || answer.as_ref().is_ok_and(|(status, _)| *status == 404),

@@ -69,3 +69,5 @@ mod takeover;
 mod volumes;
 /// The webhook's HTTP edge.
 mod webhook_http;
+/// Requests that do not name the webhook's secret path.
+mod wrong_path;

@@ -3,6 +3,7 @@
 //! [`door`] lets connections in, [`server`] speaks TLS and HTTP with them, [`review`] is the shape of a review, and
 //! [`handler`] joins cluster, policy and effects into an answer.
 
+mod body;
 mod door;
 pub mod handler;
 pub mod review;

@@ -1,6 +1,6 @@
 //! TLS and HTTP: `POST /mutate/TOKEN` takes an AdmissionReview and answers with one.
 //!
-//! Without the token all there is is 404, and a body is not even read. With it: a body over 3 MiB gets 413 (the largest
+//! Without the token every answer is 404, and nothing of a body is kept. With it: a body over 3 MiB gets 413 (the largest
 //! object that etcd takes is half of that), one that does not come in time 408, one that is no AdmissionReview 400, another
 //! method 405. When too much is under way 429 asks the API server to come back in a second, which it does.
 
@@ -8,7 +8,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{HttpBody, to_bytes};
+use axum::body::HttpBody;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request as HttpRequest, State};
 use axum::http::header::{ALLOW, RETRY_AFTER};
@@ -21,8 +21,8 @@ use axum_server::{Handle, Server};
 use hyper_util::rt::TokioTimer;
 use jiff::Timestamp;
 use tokio::sync::{Semaphore, watch};
-use tokio::time::timeout;
 
+use super::body::{self, NoBody};
 use super::door::{Door, Guest, TurnedAway};
 use super::handler::Handler;
 use super::review::Request;
@@ -36,7 +36,7 @@ const LARGEST_BODY: u32 = 3 << 20;
 const REVIEWS: usize = 256;
 /// Bytes of bodies under way: each is in memory several times over while it is read.
 const BODIES: u32 = 8 << 20;
-/// For a handshake, and for a body.
+/// For a handshake.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Between two requests on a connection, and for the head of the next. Above the 90 s for which an API server keeps one that
 /// it does not use: whoever closes first loses the request that comes at that moment. Strangers have less ([`Door`]).
@@ -105,7 +105,7 @@ impl Webhook {
         };
         Router::new()
             .route(&format!("{PATH}/{{token}}"), any(review))
-            .fallback(async |State(shared): State<Arc<Shared>>| shared.nobody())
+            .fallback(async |State(shared): State<Arc<Shared>>, request: HttpRequest| shared.nobody(request).await)
             .with_state(Arc::new(shared))
     }
 }
@@ -126,10 +126,17 @@ fn limit<A>(server: &mut Server<SocketAddr, A>) {
 
 impl Shared {
     /// Also a token that is nearly right is nobody's.
-    fn nobody(&self) -> Response {
+    async fn nobody(&self, request: HttpRequest) -> Response {
         self.webhook.metrics.turned_away("path");
-        StatusCode::NOT_FOUND.into_response()
+        early(request, StatusCode::NOT_FOUND).await
     }
+}
+
+/// Answers a request whose body nobody wants.
+async fn early(request: HttpRequest, answer: impl IntoResponse) -> Response {
+    let (head, body) = request.into_parts();
+    body::drop_unread(&head.headers, body).await;
+    answer.into_response()
 }
 
 async fn review(
@@ -138,7 +145,9 @@ async fn review(
     token: Result<Path<String>, PathRejection>,
     request: HttpRequest,
 ) -> Response {
-    let Ok(Path(token)) = token else { return shared.nobody() };
+    let Ok(Path(token)) = token else {
+        return shared.nobody(request).await;
+    };
     if !shared
         .webhook
         .credentials
@@ -146,13 +155,12 @@ async fn review(
         .tokens
         .accept(&token, Timestamp::now())
     {
-        return shared.nobody();
+        return shared.nobody(request).await;
     }
     guest.is_known();
     if request.method() != Method::POST {
-        return (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "POST")]).into_response();
+        return early(request, (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "POST")])).await;
     }
-    // Of a body that is too large as much is read as of one that is not: who is answered while still sending may not hear it.
     let size = request
         .body()
         .size_hint()
@@ -166,12 +174,12 @@ async fn review(
     );
     let (Ok(turn), Ok(_room)) = (turn, room) else {
         shared.webhook.metrics.turned_away("busy");
-        return (StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, "1")]).into_response();
+        return early(request, (StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, "1")])).await;
     };
-    let body = match timeout(PATIENCE, to_bytes(request.into_body(), LARGEST_BODY as usize)).await {
-        Ok(Ok(body)) => body,
-        Ok(Err(_)) => return StatusCode::PAYLOAD_TOO_LARGE.into_response(),
-        Err(_) => return StatusCode::REQUEST_TIMEOUT.into_response(),
+    let body = match body::read(request.into_body(), LARGEST_BODY as usize).await {
+        Ok(body) => body,
+        Err(NoBody::TooLarge) => return StatusCode::PAYLOAD_TOO_LARGE.into_response(),
+        Err(NoBody::Incomplete) => return StatusCode::REQUEST_TIMEOUT.into_response(),
     };
     let request = match Request::read(&body) {
         Ok(request) => request,
