@@ -22,11 +22,13 @@ pub enum Point {
     ClaimCompleted,
     /// The claim is gone, and the volume is marked deleted.
     MarkedDeleted,
-    /// The directory has left its place: it lies in the trash, or is an archive.
+    /// The volume says where its directory is to be moved; it is still at its path.
+    TargetRecorded,
+    /// The directory has left its path: it lies aside, and is neither in the trash proper nor an archive.
     Renamed,
     /// Some of the tree in the trash is removed.
     TreeHalfRemoved,
-    /// All is done to the directory; the finalizer is still on the volume.
+    /// The directory is where its policy wants it; the finalizer is still on the volume.
     DirectoryDone,
     /// The finalizer is gone, and the volume with it.
     FinalizerRemoved,
@@ -36,7 +38,7 @@ pub enum Point {
 
 impl Point {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::VolumeCreated,
         Self::DirectoryMade,
         Self::VolumeGiven,
@@ -44,6 +46,7 @@ impl Point {
         Self::UidSet,
         Self::ClaimCompleted,
         Self::MarkedDeleted,
+        Self::TargetRecorded,
         Self::Renamed,
         Self::TreeHalfRemoved,
         Self::DirectoryDone,
@@ -62,6 +65,7 @@ impl fmt::Display for Point {
             Self::UidSet => "uid-set",
             Self::ClaimCompleted => "claim-completed",
             Self::MarkedDeleted => "marked-deleted",
+            Self::TargetRecorded => "target-recorded",
             Self::Renamed => "renamed",
             Self::TreeHalfRemoved => "tree-half-removed",
             Self::DirectoryDone => "directory-done",

@@ -158,9 +158,9 @@ pub fn unset(key: &str) -> PatchOperation {
     marked(key, Value::Null)
 }
 
-/// Takes our finalizer off a volume that is being deleted: the last step of every cleanup. A volume that is gone, or
-/// another one of that name, is success.
-pub async fn release(volumes: &Api<PersistentVolume>, volume: &Volume) -> kube::Result<()> {
+/// Takes our finalizer off a volume that is being deleted, if the volume passes these tests: the last step of every cleanup.
+/// A volume that is gone, or another one of that name, is success.
+pub async fn release(volumes: &Api<PersistentVolume>, volume: &Volume, tests: Vec<PatchOperation>) -> kube::Result<()> {
     let mut before = None;
     loop {
         let Some(now) = volumes.get_metadata_opt(&volume.name).await? else {
@@ -172,14 +172,15 @@ pub async fn release(volumes: &Api<PersistentVolume>, volume: &Volume) -> kube::
             return Ok(());
         };
         let path = format!("/metadata/finalizers/{ours}");
-        let operations = [
+        let mut operations = tests.clone();
+        operations.extend([
             test("/metadata/uid", json!(volume.uid)),
             test(&path, json!(names::FINALIZER)),
             PatchOperation::Remove(RemoveOperation { path: pointer(&path) }),
-        ];
-        match patch(volumes, &volume.name, operations.into()).await {
+        ]);
+        match patch(volumes, &volume.name, operations).await {
             Err(error) if is_gone(&error) => return Ok(()),
-            // Another finalizer went between the look and the patch. If none did, the API server has another reason.
+            // Another finalizer went between the look and the patch. If none did, a test failed.
             Err(error) if is_outdated(&error) && before.as_ref() != Some(&finalizers) => before = Some(finalizers),
             done => return done,
         }

@@ -30,6 +30,9 @@ pub mod mark {
     pub const DIRECTORY: &str = "bindery.dev/directory";
     /// The directory's identity on the server.
     pub const DIRECTORY_ID: &str = "bindery.dev/directory-id";
+    /// Where the directory is being moved to, below the export, one place a line and the last one last. Written before
+    /// each move: without it the directory is at its path.
+    pub const MOVED_TO: &str = "bindery.dev/moved-to";
     /// The mode that the directory was made with, in octal; of an adopted one, that it would be made with were it gone.
     pub const MOUNT_PERMISSIONS: &str = "bindery.dev/mount-permissions";
     /// The owner that the directory was given, or would be.
@@ -76,7 +79,7 @@ pub mod annotation {
 pub mod reason {
     /// The directory went to an archive.
     pub const ARCHIVED: &str = "DirectoryArchived";
-    /// The directory and all in it is gone.
+    /// The directory went to the trash, which is emptied.
     pub const DELETED: &str = "DirectoryDeleted";
     /// The directory stays.
     pub const RETAINED: &str = "DirectoryRetained";
@@ -88,6 +91,8 @@ pub mod reason {
     pub const CLEANUP_FAILED: &str = "CleanupFailed";
     /// The directory could not be made sure of for a claim that is there; it is tried again.
     pub const PROVISIONING_FAILED: &str = "ProvisioningFailed";
+    /// A directory in the trash cannot be removed; it is tried again.
+    pub const TRASH_NOT_EMPTIED: &str = "TrashNotEmptied";
     /// A volume that another program made is not one that Bindery can look after.
     pub const NOT_TAKEN_OVER: &str = "NotTakenOver";
     /// A volume has Bindery's finalizer, and no installation that is known looks after it.

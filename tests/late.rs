@@ -74,7 +74,7 @@ async fn a_rename_that_comes_late_is_undone_by_the_leader_that_was_paused() {
 
 #[tokio::test]
 async fn a_rename_that_comes_late_is_undone_by_another_when_the_leader_that_was_paused_dies() {
-    a_late_rename("archive", "archived-", "--retention-interval=200ms", async |first| {
+    a_late_rename("archive", ".pvc-", "--retention-interval=200ms", async |first| {
         first.kill();
     })
     .await;

@@ -31,6 +31,9 @@ mod frozen_disk;
 mod guard;
 /// NFS servers with an IPv6 address.
 mod ipv6;
+/// A directory that is to be kept when it is on its way out.
+#[cfg(feature = "failpoints")]
+mod kept;
 /// Linux's own NFS client mounts what a volume names.
 mod kernel_client;
 /// Steps of a replica that was paused.

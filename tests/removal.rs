@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use bindery::policy::directory::Directory;
 use k8s_openapi::api::core::v1::PersistentVolume;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::bindery::Bindery;
 use crate::support::nfs::Ganesha;
+use crate::support::relay::{Fate, Relay};
 use crate::support::scene::{Scene, mark, volume_name};
 use crate::support::wait::eventually;
 
@@ -27,11 +29,15 @@ struct Removal {
 
 impl Removal {
     async fn begin(flags: &[&str], prepare: impl FnOnce(&Path)) -> Self {
+        Self::begin_with(flags, prepare, json!({"onDelete": "delete"})).await
+    }
+
+    async fn begin_with(flags: &[&str], prepare: impl FnOnce(&Path), parameters: Value) -> Self {
         let server = Ganesha::start();
         prepare(&server.export_dir());
         let nfs_server = format!("--nfs-server={}", server.address());
         let bindery = Bindery::start(&[&[nfs_server.as_str()], flags].concat()).await;
-        let scene = Scene::of_with(&bindery.provisioner, json!({"parameters": {"onDelete": "delete"}})).await;
+        let scene = Scene::of_with(&bindery.provisioner, json!({"parameters": parameters})).await;
         let (_, volume) = scene.bound(scene.claim("data")).await;
         Self {
             server,
@@ -47,8 +53,9 @@ impl Removal {
 
     /// Where the directory is while it is removed.
     fn in_trash(&self) -> PathBuf {
-        let name = format!("{}.{}", self.bindery.name, volume_name(&self.volume));
-        self.server.export_dir().join(".bindery-trash").join(name)
+        let uid = self.volume.metadata.uid.as_ref().unwrap();
+        let trash = Directory::in_trash(&self.bindery.name, volume_name(&self.volume), uid);
+        self.server.export_dir().join(trash.as_str())
     }
 
     fn fill(&self) {
@@ -80,7 +87,7 @@ impl Removal {
 
     async fn assert_ends(self) {
         self.scene.until_gone(&self.volume).await;
-        assert!(!self.in_trash().exists());
+        eventually("it is gone", async || (!self.in_trash().exists()).then_some(())).await;
         assert!(!self.directory().exists());
         self.bindery.unregister().await;
     }
@@ -160,12 +167,90 @@ async fn closed_directories_go_and_what_is_somebody_elses_is_named_until_it_may_
     fs::create_dir(&theirs).unwrap();
     File::create(theirs.join("file")).unwrap();
     removal.scene.delete("data").await;
-    let told = removal.scene.event(volume_name(&removal.volume), "CleanupFailed").await;
+    // The volume is gone: it is told on the class, which names the share.
+    removal.scene.until_gone(&removal.volume).await;
+    let told = removal.scene.event(&removal.scene.name, "TrashNotEmptied").await;
     assert!(
         told.contains("in its directory \"theirs\", the server denies it to uid 1000"),
         "{told}"
     );
-    assert!(told.contains("It is tried again."), "{told}");
+    assert!(told.contains("is tried again now and then"), "{told}");
     own(&removal.in_trash().join("theirs"));
     removal.assert_ends().await;
+}
+
+#[tokio::test]
+async fn a_name_and_its_path_are_free_as_soon_as_the_directory_is_in_the_trash_whatever_stays_there() {
+    let own = |path: &Path| chown(path, Some(1000), Some(1000)).unwrap();
+    let parameters = json!({"onDelete": "delete", "subDir": "${pvc.metadata.namespace}-${pvc.metadata.name}"});
+    let mut removal = Removal::begin_with(&["--nfs-uid=1000", "--nfs-gid=1000"], own, parameters).await;
+    let mut stays = Vec::new();
+    for _ in 0..2 {
+        let theirs = removal.directory().join("theirs");
+        fs::create_dir(&theirs).unwrap();
+        File::create(theirs.join("file")).unwrap();
+        removal.scene.delete("data").await;
+        removal.scene.until_gone(&removal.volume).await;
+        assert!(removal.in_trash().join("theirs/file").exists(), "it cannot be removed");
+        stays.push(removal.in_trash());
+        let (_, again) = removal.scene.bound(removal.scene.claim("data")).await;
+        assert_eq!(volume_name(&again), volume_name(&removal.volume));
+        removal.volume = again;
+    }
+    eventually("both are known to be in the trash", async || {
+        let metrics = removal.bindery.metrics().await;
+        metrics.contains("bindery_trash_directories 2").then_some(())
+    })
+    .await;
+    for place in &stays {
+        own(&place.join("theirs"));
+    }
+    for place in &stays {
+        eventually("it is gone", async || (!place.exists()).then_some(())).await;
+    }
+    eventually("nothing is in the trash", async || {
+        let metrics = removal.bindery.metrics().await;
+        (metrics.contains("bindery_trash_directories 0") && metrics.contains("bindery_trash_removed_total 2"))
+            .then_some(())
+    })
+    .await;
+    assert!(removal.directory().exists(), "the directory of the claim that is there");
+    removal.bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn sixteen_trees_that_take_long_do_not_hold_up_an_archive_of_their_server() {
+    let server = Ganesha::start_patient();
+    let relay = Relay::to(&server);
+    let nfs_server = format!("--nfs-server={}", relay.address());
+    let bindery = Bindery::start(&[&nfs_server]).await;
+    let parameters = json!({"onDelete": "delete", "claimOverrides": "onDelete"});
+    let scene = Scene::of_with(&bindery.provisioner, json!({"parameters": parameters})).await;
+    let mut volumes = Vec::new();
+    for tree in 0..16 {
+        let name = format!("tree-{tree}");
+        let (_, volume) = scene.bound(scene.claim(&name)).await;
+        let directory = server.export_dir().join(mark(&volume, "sub-dir").unwrap());
+        File::create(directory.join("takes-long")).unwrap();
+        volumes.push((name, volume));
+    }
+    let archived = json!({"metadata": {"annotations": {"bindery.dev/on-delete": "archive"}}});
+    let (_, archived) = scene.bound(scene.claim_with("archived", archived)).await;
+    // Every call that removes such a file.
+    relay.plan("takes-long", 0, 16, Fate::Held);
+    for (name, _) in &volumes {
+        scene.delete(name).await;
+    }
+    eventually("some are being removed", async || (relay.met() > 0).then_some(())).await;
+    scene.delete("archived").await;
+    scene.until_gone(&archived).await;
+    for (_, volume) in &volumes {
+        scene.until_gone(volume).await;
+    }
+    let trash = server.export_dir().join(".bindery-trash");
+    let left = || fs::read_dir(&trash).map_or(0, Iterator::count);
+    assert_eq!(left(), 16);
+    relay.go_on();
+    eventually("the trash is empty", async || (left() == 0).then_some(())).await;
+    bindery.unregister().await;
 }

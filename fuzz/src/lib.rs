@@ -33,7 +33,7 @@ fn check_archive(directory: &Directory, until: Option<Timestamp>) {
     let archive = directory.archive(Timestamp::UNIX_EPOCH, &tag, until);
     let name = archive.as_str();
     assert!(name.len() <= 255 && !name.contains('/'), "{name:?}");
-    assert!(Directory::is_archive_of(name, &tag), "{name:?}");
+    assert_eq!(Directory::tag_of(name), Some(&*tag), "{name:?}");
     let expected = until.map(|until| (archive.clone(), until));
     assert_eq!(Directory::expiring(name, instance), expected, "{name:?}");
 }

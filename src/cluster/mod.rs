@@ -169,6 +169,12 @@ impl Cluster {
         Ok(volumes.get_opt(name).await?.as_ref().map(Volume::read))
     }
 
+    /// Waits, for no long time, until the watch has this volume in this version.
+    pub async fn has_seen(&self, volume: &Volume) {
+        let name = ObjectRef::new(&volume.name);
+        self.volumes.reaches(&name, &volume.version, PATIENCE).await;
+    }
+
     /// The claim of that name, live.
     pub async fn claim(&self, namespace: &str, name: &str) -> kube::Result<Option<Claim>> {
         let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), namespace);

@@ -5,13 +5,17 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
 
 use super::Volumes;
 use crate::cluster::fault::ApiFault;
 use crate::fence;
-use crate::names::reason;
+use crate::names::{self, mark, reason};
+use crate::policy::class::Reclaim;
+use crate::policy::directory::Directory;
+use crate::policy::on_delete::OnDelete;
 use crate::storage::{Fault, StorageError};
-use crate::volume::{Phase, Volume};
+use crate::volume::{Phase, Record, Volume};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// Also of what waits for a server that is down: the word that it is back comes sooner, and a crowd that asked again and
@@ -33,7 +37,7 @@ pub enum Failure {
     Storage(#[from] StorageError),
     /// The volume's marks.
     #[error(
-        "the volume cannot be looked after: {0}; correct it, or remove the finalizer bindery.dev/cleanup to keep the directory as it is"
+        "the volume cannot be looked after: {0}; correct it, or remove the finalizer bindery.dev/cleanup: the volume then goes, and a directory that is at its path stays there"
     )]
     Broken(String),
     /// The share is not what it was when the directory was made.
@@ -45,6 +49,9 @@ pub enum Failure {
     /// Another program made the volume, and Bindery cannot look after it.
     #[error("{0}")]
     NotTakenOver(String),
+    /// The volume's policy, or the place of its directory, is another one than a moment ago.
+    #[error("the volume or its directory has changed meanwhile")]
+    Changed,
     /// The process is stopping, or another replica leads by now.
     #[error("Bindery is stopping here")]
     Stopping,
@@ -87,6 +94,10 @@ impl Pauses {
 impl Volumes {
     /// Tells whoever can act, and says when the volume is due again.
     pub(super) fn failed(&self, volume: &Volume, failure: &Failure) -> Action {
+        // What the turn has written stands on the volume by now.
+        let latest = self.cluster.volumes.get(&ObjectRef::new(&volume.name));
+        let latest = latest.filter(|latest| latest.read().uid == volume.uid);
+        let volume = latest.as_ref().map_or(volume, |latest| latest.read());
         let (times, mut pause) = self.pauses.next(&volume.name);
         // Counted before it is looked at: whoever is told that a server is down hears when it is back.
         if let (Failure::Storage(_), Ok(record)) = (failure, &volume.record)
@@ -98,7 +109,7 @@ impl Volumes {
             // Should the term go on after all, nothing is forgotten.
             Failure::Stopping => return Action::requeue(FIRST_PAUSE),
             Failure::NotTakenOver(why) => return self.not_taken_over(volume, why),
-            Failure::Neighbour(_) if times < PERSISTENT => return Action::requeue(pause),
+            Failure::Neighbour(_) | Failure::Changed if times < PERSISTENT => return Action::requeue(pause),
             // Somebody was faster; the volume's own event brings the new state. Unless it is always so.
             Failure::Api(error) if times < PERSISTENT && (fence::is_outdated(error) || fence::is_gone(error)) => {
                 tracing::debug!(volume = volume.name, %error, "the volume has changed meanwhile");
@@ -110,6 +121,7 @@ impl Volumes {
             }
             Failure::Storage(error) => Some(fault(error.fault)),
             Failure::Neighbour(_) => Some("Neighbour"),
+            Failure::Changed => Some("Changed"),
             Failure::Broken(_) => Some("Broken"),
             Failure::OtherFileSystem(_) => Some("OtherFileSystem"),
         };
@@ -129,19 +141,58 @@ impl Volumes {
             reason::PROVISIONING_FAILED
         };
         note.push_str(if note.ends_with('.') {
-            " It is tried again"
+            " It is tried again."
         } else {
-            ". It is tried again"
+            ". It is tried again."
         });
-        if leaving && volume.record.is_ok() {
-            note.push_str(". To give the directory up and keep it as it is: kubectl annotate pv --overwrite ");
-            note.push_str(&volume.name);
-            note.push_str(" bindery.dev/on-delete=retain");
-        } else {
-            note.push('.');
+        // Repetitions keep the words of the first: what is true after a move was not before it.
+        let mut cause = cause.to_owned();
+        if leaving
+            && let Ok(record) = &volume.record
+            && let Some(way_out) = way_out(volume, record)
+        {
+            note.push(' ');
+            note.push_str(&way_out);
+            if !record.moved_to.is_empty() {
+                cause.push_str("AfterMove");
+            }
         }
-        self.events.warn(volume, about, cause, note);
+        self.events.warn(volume, about, &cause, note);
     }
+
+    /// Waits until the watch has all that was written on a volume: what went wrong after that is told of this state.
+    pub(super) async fn catch_up_with(&self, volume: &Volume) {
+        if let Ok(Some(now)) = self.cluster.volume(&volume.name).await {
+            self.cluster.has_seen(&now).await;
+        }
+    }
+}
+
+/// What an administrator can do about a directory whose volume is on its way out.
+fn way_out(volume: &Volume, record: &Record) -> Option<String> {
+    let keeps = volume.reclaim == Reclaim::Retain || record.on_delete == OnDelete::Retain;
+    let name = &volume.name;
+    let retain = format!("kubectl annotate pv --overwrite {name} {}=retain", mark::ON_DELETE);
+    if record.moved_to.is_empty() {
+        return (!keeps).then(|| format!("To give the directory up and keep it as it is: {retain}"));
+    }
+    let way_out = if keeps {
+        "The directory is kept: what has left its path becomes an archive without an end, which an Event names, and then the \
+         volume goes."
+            .to_owned()
+    } else {
+        format!(
+            "To keep the directory: {retain}. What has left its path then becomes an archive without an end as soon as the \
+             server allows that, and an Event names it."
+        )
+    };
+    let places: Vec<String> = volume.may_be_at().iter().map(Directory::to_string).collect();
+    Some(format!(
+        "{way_out} If the server is gone for good, remove the finalizer {} from the volume. The directory is at {} or {}.",
+        names::FINALIZER,
+        record.directory,
+        places.join(" or ")
+    ))
 }
 
 pub(super) fn fault(fault: Fault) -> &'static str {

@@ -1,210 +1,320 @@
-//! A directory leaves its live path, and comes back where that was wrong.
+//! The way of a directory out of its path: to the trash, or to an archive.
 //!
-//! A replica that was paused, or a call that was stuck, may come late: another replica has finished the volume, and the
-//! path belongs to a later one. The identity of the directory usually tells the two apart, but file systems give the
-//! number of a file that was removed to the next one (ext4 does at once). So whoever has moved a directory looks then
-//! whether the very volume is still there and still being deleted. If not, what was moved is somebody else's, and is
-//! put back, by its identity, with all that is in it; programs that use it meanwhile notice nothing, since NFS clients hold
-//! directories by handle. Where a process dies in between, or the look fails, the rounds of [`super::retention`] put it
-//! back: the living volume says that it is its own.
+//! Order: the place where it is to go is written on the volume; the directory is set aside, by a rename that the server
+//! carries out only if it is the very directory that the volume was given; the volume is read again; the directory is
+//! renamed to its place. A crash after any step leads back here, and the directory is looked for at its path, aside, and at
+//! each place that the volume names.
+//!
+//! Why it is set aside first: a rename of a replica that was paused may reach the server when another replica has finished
+//! the volume, and hit a later volume's directory. Such a rename only ever comes to the aside name, where nothing is
+//! removed, and [`super::put_back`] and [`super::trash`] bring it back. To the trash proper, or to an archive that ends, a
+//! directory comes only after a look has shown that the volume is still to be deleted and its policy still the same.
 
 use serde_json::{Value, json};
 
 use super::Volumes;
 use super::failure::Failure;
 use crate::crash::{self, Point};
-use crate::fence::{self, annotate, patch, test};
+use crate::fence::{self, annotate, marked, test};
 use crate::names::mark;
-use crate::policy::directory::{Depot, Directory, Share};
-use crate::storage::{Fault, Found, Identity, Moved, Outcome, Removed, StorageError};
+use crate::policy::class::Reclaim;
+use crate::policy::directory::{Depot, Directory};
+use crate::policy::retention::Retention;
+use crate::storage::{Fault, Identity, Moved, Outcome, StorageError};
 use crate::volume::{Record, Volume};
 
-/// What came of leaving, and where to.
-pub(super) struct Left {
-    pub moved: Moved,
-    pub to: Directory,
+/// Where a directory is to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Goal {
+    /// To the trash.
+    Trash,
+    /// To an archive that is kept so long.
+    Archive(Retention),
+    /// Nowhere. What was moved from its path already is to be kept in an archive without an end.
+    Keep,
+}
+
+/// Where a directory was found.
+#[derive(Debug)]
+pub(super) enum Spot {
+    /// At its path.
+    AtPath(Identity),
+    /// At another place, where an earlier try has brought it.
+    Moved(Identity, Directory),
+    /// Nowhere: nothing is at its path.
+    Missing,
+    /// Nowhere: another directory is at its path.
+    Another,
+}
+
+/// Where the directory of a volume is in the end.
+pub(super) enum Left {
+    /// Here.
+    At(Directory),
+    /// Nowhere: nothing is at its path.
+    Missing,
+    /// Nowhere: another directory is at its path.
+    Replaced,
 }
 
 impl Volumes {
-    /// Renames the directory away from the live path, if it is the one that the volume was given: to `own` in the share,
-    /// or beside it where the share is another file system.
-    pub(super) async fn leave(&self, volume: &Volume, record: &Record, own: &Directory) -> Result<Left, Failure> {
-        let missing = |to| Left {
-            moved: Moved::Missing,
-            to,
+    /// Brings the directory where it is to go, from wherever an earlier try has left it.
+    pub(super) async fn leave(&self, volume: &Volume, record: &Record, goal: Goal) -> Result<Left, Failure> {
+        let (identity, from) = match self.find(volume, record).await? {
+            Spot::AtPath(_) if goal == Goal::Keep => return Ok(Left::At(record.directory.clone())),
+            Spot::AtPath(identity) => (identity, None),
+            Spot::Moved(identity, place) => (identity, Some(place)),
+            Spot::Missing => return Ok(Left::Missing),
+            Spot::Another => return Ok(Left::Replaced),
         };
-        let mut to = own.clone();
-        let Some(identity) = self.identity(volume, record).await? else {
-            return Ok(missing(to));
+        let mut way = Way {
+            identity,
+            recorded: record.moved_to.clone(),
         };
-        self.may_act()?;
-        let mut moved = self.move_away(record, identity, &to).await;
-        if let Err(error) = &moved
-            && error.fault == Fault::OtherFileSystem
-            && let Some(beside) = Depot::beside(&record.directory)
+        if let Some(from) = &from
+            && record.moved_to.contains(from)
+            && self.is_met(volume, goal, from)
         {
-            self.make_sign(&record.share, &beside).await?;
-            self.make_trash(&record.share, &beside).await?;
-            to = beside.place(own);
-            self.may_act()?;
-            moved = self.move_away(record, identity, &to).await;
+            return Ok(Left::At(from.clone()));
         }
-        tracing::debug!(volume = volume.name, ?moved, %to, "left the live path");
-        crash::point(Point::Renamed);
-        let may_be_there = match &moved {
-            Ok(moved) => *moved == Moved::Done,
-            Err(error) => error.outcome == Outcome::Unknown,
-        };
-        if may_be_there && !self.still_leaves(volume).await? {
-            self.put_back(volume, record, identity, &to).await?;
-            return Err(Failure::Stopping);
-        }
-        Ok(Left { moved: moved?, to })
-    }
-
-    async fn move_away(&self, record: &Record, identity: Identity, to: &Directory) -> Result<Moved, StorageError> {
-        self.storage
-            .rename(&record.share, &record.directory, identity, to, Self::soon())
-            .await
-    }
-
-    /// Removes the directory of a volume if nothing is in it. One that turns out to be a later volume's is made again by
-    /// the binder: nothing was in it.
-    pub(super) async fn remove_empty(
-        &self,
-        volume: &Volume,
-        record: &Record,
-        identity: Identity,
-    ) -> Result<Removed, Failure> {
-        // The directory was looked at before: if the volume is still there, it was the volume's.
-        if !self.still_leaves(volume).await? {
-            return Err(Failure::Stopping);
-        }
-        self.may_act()?;
-        let removed = self
-            .storage
-            .remove_empty(&record.share, &record.directory, identity, Self::soon())
-            .await;
-        let may_be_gone = match &removed {
-            // Missing: also when the answer to this very call was lost, and it was asked again.
-            Ok(removed) => matches!(removed, Removed::Done | Removed::Missing),
-            Err(error) => error.outcome == Outcome::Unknown,
-        };
-        if may_be_gone && !self.still_leaves(volume).await? {
-            self.make_again(volume).await?;
-            return Err(Failure::Stopping);
-        }
-        Ok(removed?)
-    }
-
-    /// Whether the very volume is still there to be cleaned up, by a live look.
-    async fn still_leaves(&self, volume: &Volume) -> Result<bool, Failure> {
-        let now = self.cluster.volume(&volume.name).await?;
-        Ok(now.is_some_and(|now| now.uid == volume.uid && now.deleting && now.held))
-    }
-
-    /// Puts a directory back that was not this volume's to move. If something is at the path by now, it becomes an archive
-    /// that is kept for ever: it has data of somebody in it.
-    async fn put_back(
-        &self,
-        volume: &Volume,
-        record: &Record,
-        identity: Identity,
-        from: &Directory,
-    ) -> Result<(), Failure> {
-        let (share, directory) = (&record.share, &record.directory);
-        let there = self.storage.look_up(share, from, Self::soon()).await?;
-        if there.is_none_or(|there| there.identity != identity) {
-            return Ok(());
-        }
-        let mut to = directory.clone();
-        if self.storage.look_up(share, directory, Self::soon()).await?.is_some() {
-            let tag = Directory::archive_tag(&self.us.instance, &volume.name);
-            if from.lasts() {
-                return Ok(());
+        let (from, to) = match from {
+            Some(from) => {
+                let to = self.target(volume, record, goal, &Depot::around(&from));
+                self.record_target(volume, record, &mut way, &to).await?;
+                self.assert_same_policy(volume, record).await?;
+                (from, to)
             }
-            let archive = directory.archive(jiff::Timestamp::now(), &tag, None);
-            to = Depot::around(from).place(&archive);
-        }
-        let moved = self.storage.rename(share, from, identity, &to, Self::soon()).await?;
-        tracing::warn!(
-            volume = volume.name, %share, %directory, %from, %to, ?moved,
-            "a step that came too late has moved the directory of a later volume: it is put back"
-        );
-        self.metrics.step("put_back");
-        Ok(())
-    }
-
-    /// Puts back what lies at `place` if it is the directory of a volume that nobody deletes: that volume's cleanup cannot
-    /// have moved it, for it was there before a look at the volume found that none is due.
-    pub(super) async fn put_back_to(&self, owner: &str, share: &Share, place: &Directory) -> Result<bool, Failure> {
-        let Some(found) = self.storage.look_up(share, place, Self::soon()).await? else {
-            return Ok(false);
+            None => self.set_aside(volume, record, &mut way, goal).await?,
         };
-        let Some(volume) = self.cluster.volume(owner).await? else {
-            return Ok(false);
-        };
-        let Ok(record) = &volume.record else { return Ok(false) };
-        if volume.deleting || record.share != *share || record.identity != Some(found.identity) {
-            return Ok(false);
-        }
         self.may_act()?;
-        self.put_back(&volume, record, found.identity, place).await?;
-        Ok(true)
-    }
-
-    /// The later volume of this name does not count as ready any more, so the binder makes its directory again.
-    async fn make_again(&self, volume: &Volume) -> Result<(), Failure> {
-        let Some(now) = self.cluster.volume(&volume.name).await? else {
-            return Ok(());
-        };
-        if now.uid != volume.uid && now.ready && !now.deleting {
-            tracing::warn!(
-                volume = now.name,
-                "its directory, in which nothing was, may have been removed with an earlier volume's: it is made again"
-            );
-            let unready =
-                json!({"metadata": {"annotations": {mark::READY: Value::Null, mark::DIRECTORY_ID: Value::Null}}});
-            fence::merge(&self.api(), &now, unready).await?;
-        }
-        Ok(())
-    }
-
-    /// What an earlier try, or another replica, has moved to the trash for this volume.
-    pub(super) async fn lies_in_trash(
-        &self,
-        volume: &Volume,
-        record: &Record,
-    ) -> Result<Option<(Directory, Found)>, Failure> {
-        let own = Directory::in_trash(&self.us.instance, &volume.name);
-        for depot in Depot::of(&record.directory) {
-            let place = depot.place(&own);
-            if let Some(found) = self.storage.look_up(&record.share, &place, Self::soon()).await? {
-                return Ok(Some((place, found)));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Which directory the volume was given. One that was bound without us does not say: then the directory that is
-    /// there now is written on the volume first, so that every later try means the same one.
-    pub(super) async fn identity(&self, volume: &Volume, record: &Record) -> Result<Option<Identity>, Failure> {
-        if record.identity.is_some() {
-            return Ok(record.identity);
-        }
-        let Some(found) = self
+        match self
             .storage
-            .look_up(&record.share, &record.directory, Self::soon())
+            .rename(&record.share, &from, identity, &to, Self::soon())
             .await?
-        else {
-            return Ok(None);
+        {
+            Moved::Done => Ok(Left::At(to)),
+            // Another replica was faster. It is looked for again.
+            Moved::Missing | Moved::Another(_) => Err(Failure::Changed),
+        }
+    }
+
+    /// Looks for the directory at its path, and wherever an earlier try may have moved it.
+    pub(super) async fn find(&self, volume: &Volume, record: &Record) -> Result<Spot, Failure> {
+        let (share, directory) = (&record.share, &record.directory);
+        let there = match self.storage.look_up(share, directory, Self::soon()).await {
+            Ok(there) => there.map(|there| there.identity),
+            // Somebody has put a file there since.
+            Err(error) if error.fault == Fault::NotADirectory && !record.moved_to.is_empty() => None,
+            Err(error) => return Err(error.into()),
         };
-        let operations = [
-            test("/metadata/uid", json!(volume.uid)),
-            test("/metadata/resourceVersion", json!(volume.version)),
-            annotate(mark::DIRECTORY_ID, &found.identity.to_string()),
-        ];
-        patch(&self.api(), &volume.name, operations.into()).await?;
-        Ok(Some(found.identity))
+        let Some(identity) = record.identity.or(there) else {
+            return Ok(Spot::Missing);
+        };
+        if there == Some(identity) {
+            return Ok(Spot::AtPath(identity));
+        }
+        // In the order in which it is moved, and twice: a late rename may move it on between two looks.
+        let places = self.places(volume, record);
+        for place in places.iter().chain(&places) {
+            let found = self.storage.look_up(share, place, Self::soon()).await?;
+            if found.is_some_and(|found| found.identity == identity) {
+                return Ok(Spot::Moved(identity, place.clone()));
+            }
+        }
+        Ok(match there {
+            None => Spot::Missing,
+            Some(_) => Spot::Another,
+        })
+    }
+
+    /// All places but its path where the directory of a volume may be.
+    fn places(&self, volume: &Volume, record: &Record) -> Vec<Directory> {
+        let instance = &self.us.instance;
+        let aside = Directory::aside(instance, &volume.name, &volume.uid);
+        // An older version recorded nothing, and named no uid.
+        let old = Directory::in_trash_without_uid(instance, &volume.name);
+        let depots: Vec<Depot> = Depot::of(&record.directory).collect();
+        let in_depots = |own: Directory| depots.iter().map(move |depot| depot.place(&own));
+        in_depots(aside)
+            .chain(record.moved_to.iter().cloned())
+            .chain(in_depots(old))
+            .collect()
+    }
+
+    /// Moves the directory from its path to the aside name, in the share, or beside it where the share is another file
+    /// system. Returns where it is then, and where it is to go.
+    async fn set_aside(
+        &self,
+        volume: &Volume,
+        record: &Record,
+        way: &mut Way,
+        goal: Goal,
+    ) -> Result<(Directory, Directory), Failure> {
+        let recorded = record.moved_to.last().map_or(Depot::SHARE, Depot::around);
+        match self.set_aside_in(&recorded, volume, record, way, goal).await {
+            Err(Failure::Storage(error))
+                if error.fault == Fault::OtherFileSystem
+                    && recorded == Depot::SHARE
+                    && let Some(beside) = Depot::beside(&record.directory) =>
+            {
+                self.set_aside_in(&beside, volume, record, way, goal).await
+            }
+            done => done,
+        }
+    }
+
+    async fn set_aside_in(
+        &self,
+        depot: &Depot,
+        volume: &Volume,
+        record: &Record,
+        way: &mut Way,
+        goal: Goal,
+    ) -> Result<(Directory, Directory), Failure> {
+        self.make_sign(&record.share, depot).await?;
+        self.make_trash(&record.share, depot).await?;
+        let to = self.target(volume, record, goal, depot);
+        self.record_target(volume, record, way, &to).await?;
+        let aside = depot.place(&Directory::aside(&self.us.instance, &volume.name, &volume.uid));
+        self.may_act()?;
+        match self.move_away(volume, record, way.identity, &aside).await? {
+            Moved::Done => Ok((aside, to)),
+            Moved::Missing | Moved::Another(_) => Err(Failure::Changed),
+        }
+    }
+
+    /// Renames the directory away from its path, and looks then whether that was right.
+    async fn move_away(
+        &self,
+        volume: &Volume,
+        record: &Record,
+        identity: Identity,
+        aside: &Directory,
+    ) -> Result<Moved, Failure> {
+        let moved = self
+            .storage
+            .rename(&record.share, &record.directory, identity, aside, Self::soon())
+            .await;
+        tracing::debug!(volume = volume.name, ?moved, %aside, "left the live path");
+        crash::point(Point::Renamed);
+        if may_be_done(&moved) {
+            match self.assert_same_policy(volume, record).await {
+                Err(Failure::Stopping) => {
+                    self.put_back(volume, record, identity, aside).await?;
+                    return Err(Failure::Stopping);
+                }
+                checked => checked?,
+            }
+        }
+        Ok(moved?)
+    }
+
+    /// Where the directory is to go below this depot: where an earlier try has meant it to go, if that is still right.
+    fn target(&self, volume: &Volume, record: &Record, goal: Goal, depot: &Depot) -> Directory {
+        let recorded = record.moved_to.iter().rev();
+        let mut fits = recorded.filter(|place| Depot::around(place) == *depot && self.is_met(volume, goal, place));
+        if let Some(place) = fits.next() {
+            return place.clone();
+        }
+        let retention = match goal {
+            Goal::Trash => return depot.place(&Directory::in_trash(&self.us.instance, &volume.name, &volume.uid)),
+            Goal::Archive(retention) => retention,
+            Goal::Keep => Retention::Forever,
+        };
+        let now = jiff::Timestamp::now();
+        let tag = Directory::archive_tag(&self.us.instance, &volume.name);
+        depot.place(&record.directory.archive(now, &tag, retention.ends(now)))
+    }
+
+    /// Whether a place is one where the directory is to go.
+    fn is_met(&self, volume: &Volume, goal: Goal, place: &Directory) -> bool {
+        let retention = match goal {
+            Goal::Trash => {
+                let trash = Directory::in_trash(&self.us.instance, &volume.name, &volume.uid);
+                return *place == Depot::around(place).place(&trash);
+            }
+            Goal::Archive(retention) => retention,
+            Goal::Keep => Retention::Forever,
+        };
+        let times = place.archive_times();
+        times.is_some_and(|(made, until)| retention.ends(made) == until)
+    }
+
+    /// Writes on the volume where its directory is about to go, and which directory it is; unless the volume says so.
+    /// Fails if the policy, or what is written there, is not what it was.
+    async fn record_target(
+        &self,
+        volume: &Volume,
+        record: &Record,
+        way: &mut Way,
+        target: &Directory,
+    ) -> Result<(), Failure> {
+        if way.recorded.last() == Some(target) {
+            return Ok(());
+        }
+        let before = lines(&way.recorded);
+        way.recorded.retain(|place| place != target);
+        way.recorded.push(target.clone());
+        let mut operations = same_policy(volume, record);
+        operations.extend([
+            fence::uid(volume),
+            marked(mark::MOVED_TO, before.map_or(Value::Null, Value::from)),
+            annotate(mark::MOVED_TO, &lines(&way.recorded).unwrap_or_default()),
+        ]);
+        if record.identity.is_none() {
+            operations.push(annotate(mark::DIRECTORY_ID, &way.identity.to_string()));
+        }
+        fence::patch(&self.api(), &volume.name, operations).await?;
+        crash::point(Point::TargetRecorded);
+        Ok(())
+    }
+
+    /// Fails, by a live look, with [`Failure::Stopping`] if this very volume is not there to be cleaned up, and with
+    /// [`Failure::Changed`] if its policy is another one by now.
+    async fn assert_same_policy(&self, volume: &Volume, record: &Record) -> Result<(), Failure> {
+        let Some(now) = self.still(volume).await? else {
+            return Err(Failure::Stopping);
+        };
+        let policy = |record: &Record| (record.on_delete, record.retention);
+        let is_same = now.reclaim == volume.reclaim && now.record.as_ref().map(policy) == Ok(policy(record));
+        if is_same { Ok(()) } else { Err(Failure::Changed) }
+    }
+
+    /// The very volume as it is now, by a live look, if it is still there to be cleaned up.
+    pub(super) async fn still(&self, volume: &Volume) -> Result<Option<Volume>, Failure> {
+        let now = self.cluster.volume(&volume.name).await?;
+        Ok(now.filter(|now| now.uid == volume.uid && now.deleting && now.held))
+    }
+}
+
+/// What is known of a directory on its way.
+struct Way {
+    identity: Identity,
+    /// What the volume says of where it may be, the last place last.
+    recorded: Vec<Directory>,
+}
+
+/// As [`crate::volume`] reads it.
+fn lines(places: &[Directory]) -> Option<String> {
+    let places: Vec<&str> = places.iter().map(Directory::as_str).collect();
+    (!places.is_empty()).then(|| places.join("\n"))
+}
+
+/// A patch with these fails if somebody has changed the policy.
+pub(super) fn same_policy(volume: &Volume, record: &Record) -> Vec<json_patch::PatchOperation> {
+    let mut tests = vec![marked(mark::ON_DELETE, record.on_delete.as_str())];
+    if volume.reclaim == Reclaim::Delete {
+        tests.push(test(
+            "/spec/persistentVolumeReclaimPolicy",
+            json!(volume.reclaim.as_str()),
+        ));
+    }
+    tests
+}
+
+fn may_be_done(moved: &Result<Moved, StorageError>) -> bool {
+    match moved {
+        Ok(moved) => *moved == Moved::Done,
+        Err(error) => error.outcome == Outcome::Unknown,
     }
 }

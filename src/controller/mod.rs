@@ -22,12 +22,14 @@ pub mod lease;
 mod leave;
 mod not_ours;
 mod overlap;
+mod put_back;
 mod queue;
 pub mod registration;
 mod retention;
 mod silence;
 mod step;
 mod takeover;
+mod trash;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +40,7 @@ use self::gate::Gates;
 use self::grace::Grace;
 use self::lease::Term;
 pub use self::silence::Silence;
+use self::trash::Trash;
 use crate::cli::BinderMode;
 use crate::cluster::Cluster;
 use crate::ops::events::Events;
@@ -51,8 +54,10 @@ use crate::volume::Us;
 /// Claims that are caught up with at once, for each NFS server.
 const CATCHING_UP: usize = 8;
 /// Volumes that are worked on at once, for each NFS server: so many that wait for their claims, and so many on their way
-/// out, which may have large trees to remove.
+/// out.
 const PARALLEL: usize = 16;
+/// Trees in the trash that are removed at once, for each NFS server. Nobody waits for them.
+const REMOVALS: usize = 3;
 /// Between two looks at a volume that others have a say in.
 const LOOK_AGAIN: Duration = Duration::from_mins(10);
 /// Time for one call to an NFS server. Nobody waits for it at a terminal.
@@ -102,6 +107,10 @@ pub struct Volumes {
     pub gates: Gates,
     /// The same of volumes on their way out.
     pub gates_out: Gates,
+    /// The same of trees in the trash.
+    removals: Gates,
+    /// Takes what is to be removed.
+    trash: Trash,
     /// How long volumes have been as they are.
     pub grace: Grace,
     /// How long each failing volume waits.
@@ -120,7 +129,8 @@ impl Loops {
     /// Runs all loops for one term; the step that each object is at is finished.
     pub async fn run(&self, term: Term) {
         let stop = term.stop.clone();
-        let volumes = Arc::new(self.volumes(term.clone()));
+        let (trash, handed_over) = Trash::new();
+        let volumes = Arc::new(self.volumes(term.clone(), trash));
         let catch_up = Arc::new(self.catch_up(term));
         let retention = retention::run(&volumes, volumes.retention_interval);
         tokio::join!(
@@ -128,10 +138,11 @@ impl Loops {
             catch_up::run(Arc::clone(&catch_up), stop.clone()),
             stop.run_until_cancelled(classes::run(&catch_up)),
             stop.run_until_cancelled(retention),
+            stop.run_until_cancelled(trash::run(&volumes, handed_over)),
         );
     }
 
-    fn volumes(&self, term: Term) -> Volumes {
+    fn volumes(&self, term: Term, trash: Trash) -> Volumes {
         let Provisioner {
             cluster,
             storage,
@@ -151,6 +162,8 @@ impl Loops {
             outages: self.outages.clone(),
             gates: Gates::new(PARALLEL),
             gates_out: Gates::new(PARALLEL),
+            removals: Gates::new(REMOVALS),
+            trash,
             grace: Grace::default(),
             pauses: Pauses::default(),
             silence: Silence::default(),

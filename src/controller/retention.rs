@@ -1,53 +1,52 @@
-//! Archives whose time is over, and what is left in the trash.
+//! Rounds over all shares: archives whose time is over go to the trash, and what lies in the trash is handed to
+//! [`super::trash`].
 //!
-//! Trigger: time, since a share cannot be watched. All that decides stands in a name below the share: whose archive it is
-//! and until when it is kept, whose trash. An archive goes by way of the trash like everything else, so that a crash in the
-//! middle leaves nothing half removed in sight, and the next round goes on with it. What a volume of ours still has in the
-//! trash is left to that volume's cleanup; but the directory of one that nobody deletes goes back to where it was.
+//! Trigger: time, since a share cannot be watched, and a server that answers again. All that decides stands in a name below
+//! the share: whose archive it is and until when it is kept. The archive of a volume that is still being cleaned up stays:
+//! its policy may yet become another one. The directory of a volume that nobody deletes goes back to where it was.
 //! Archives and trash lie in the share, and in directories of it that there are signs for ([`Depot`]).
 
 use std::collections::{BTreeSet, HashMap};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt;
 use jiff::Timestamp;
 use tokio::time::sleep;
 
 use super::Volumes;
 use super::failure::Failure;
+use super::trash::Entry;
 use crate::cluster::kept::KeptVolume;
 use crate::policy::class::Class;
-use crate::policy::directory::{Depot, Directory, Share};
-use crate::storage::{Identity, Moved, Tree};
+use crate::policy::directory::{Depot, Directory, InTrash, Share};
+use crate::storage::Moved;
 
-/// Makes a round now, and again after each pause. Never ends.
+/// Makes a round now, and again after each pause; the shares of a server that answers again have one at once. Never ends.
 pub async fn run(volumes: &Volumes, pause: Duration) {
+    let mut back = pin!(volumes.outages.back());
     loop {
-        for share in volumes.shares() {
-            if let Err(failure) = volumes.tidy(&share).await {
-                tracing::warn!(%share, "archives and trash could not be looked after; it is tried again in {pause:?}: {failure}");
+        volumes.tidy_all(|_| true, pause).await;
+        let mut next = pin!(sleep(pause));
+        loop {
+            tokio::select! {
+                () = &mut next => break,
+                Some(word) = back.next() => volumes.tidy_all(|share| word.may_be(share.server()), pause).await,
             }
         }
-        sleep(pause).await;
     }
 }
 
-/// Volumes that nobody deletes, by what may be found of them where it should not be.
-#[derive(Default)]
-struct Living {
-    by_tag: HashMap<String, Arc<KeptVolume>>,
-    by_identity: HashMap<Identity, Arc<KeptVolume>>,
-}
+/// Volumes of ours on one share, by the tag in the names of their archives.
+type Owners = HashMap<String, Arc<KeptVolume>>;
 
 impl Volumes {
     /// Every share that a class or a volume of ours names.
     fn shares(&self) -> BTreeSet<Share> {
         let classes = self.cluster.classes.store().state();
         let ours = classes.iter().filter(|class| class.provisioner == self.us.provisioner);
-        let of_classes = ours.filter_map(|class| {
-            let class = Class::read(class, &self.defaults).ok()?;
-            Some(class.share.over(class.settings.version.unwrap_or_default()))
-        });
+        let of_classes = ours.filter_map(|class| Some(Class::read(class, &self.defaults).ok()?.settled_share()));
         let volumes = self.cluster.volumes.store().state();
         let of_volumes = volumes.iter().filter_map(|volume| {
             let volume = volume.read();
@@ -57,19 +56,36 @@ impl Volumes {
         of_classes.chain(of_volumes).collect()
     }
 
+    async fn tidy_all(&self, which: impl Fn(&Share) -> bool, pause: Duration) {
+        for share in self.shares().into_iter().filter(which) {
+            if let Err(failure) = self.tidy(&share).await {
+                tracing::warn!(%share, "archives and trash could not be looked after; it is tried again in {pause:?}: {failure}");
+            }
+        }
+    }
+
     /// What the server refuses to do with one thing is told, and the round goes on with the next. When the server or the API
     /// server does not answer, the rest of the share waits for the next round.
     async fn tidy(&self, share: &Share) -> Result<(), Failure> {
-        let living = self.living(share);
-        for depot in self.depots(share).await? {
-            let archives = self.storage.list(share, depot.directory(), Self::soon()).await?;
-            for name in archives {
-                let done = self.tidy_archive(share, &depot, &name, &living).await;
-                self.pass_over(share, &name, done)?;
-            }
+        let depots = self.depots(share).await?;
+        // First: what is there may be large, and nothing else waits for it.
+        for depot in &depots {
             let trash = depot.place(&Directory::trash());
             for name in self.storage.list(share, Some(&trash), Self::soon()).await? {
-                let done = self.tidy_trash(share, &depot, &name, &living).await;
+                if let Some(found) = InTrash::read(&name, &self.us.instance) {
+                    self.trash.put(Entry {
+                        share: share.clone(),
+                        place: depot.place(&found.place),
+                    });
+                }
+            }
+        }
+        for depot in &depots {
+            let names = self.storage.list(share, depot.directory(), Self::soon()).await?;
+            // After the list: the volume of each archive in it was there before.
+            let owners = self.owners(share);
+            for name in names {
+                let done = self.tidy_archive(share, depot, &name, &owners).await;
                 self.pass_over(share, &name, done)?;
             }
         }
@@ -87,12 +103,14 @@ impl Volumes {
         }
     }
 
-    async fn tidy_archive(&self, share: &Share, depot: &Depot, name: &str, living: &Living) -> Result<(), Failure> {
-        if let Some(owner) = Directory::tag_of(name).and_then(|tag| living.by_tag.get(tag))
+    async fn tidy_archive(&self, share: &Share, depot: &Depot, name: &str, owners: &Owners) -> Result<(), Failure> {
+        if let Some(owner) = Directory::tag_of(name).and_then(|tag| owners.get(tag))
             && let Some(place) = depot.own(name)
-            && self.put_back_to(&owner.read().name, share, &place).await?
         {
-            return Ok(());
+            let owner = &owner.read().name;
+            if self.put_back_to(owner, share, &place).await? || self.is_being_moved_to(owner, &place).await? {
+                return Ok(());
+            }
         }
         match Directory::expiring(name, &self.us.instance) {
             Some((archive, until)) if until <= Timestamp::now() => self.prune(share, depot, &archive).await,
@@ -100,38 +118,22 @@ impl Volumes {
         }
     }
 
-    async fn tidy_trash(&self, share: &Share, depot: &Depot, name: &str, living: &Living) -> Result<(), Failure> {
-        let Some((place, owner)) = Directory::left_in_trash(name, &self.us.instance) else {
-            return Ok(());
-        };
-        let place = depot.place(&place);
-        let Some(found) = self.storage.look_up(share, &place, Self::soon()).await? else {
-            return Ok(());
-        };
-        if let Some(living) = living.by_identity.get(&found.identity) {
-            self.put_back_to(&living.read().name, share, &place).await?;
-        } else if self.cluster.volume(owner).await?.is_none() {
-            self.remove(share, &place).await?;
-            tracing::info!(%share, trash = %place, "removed from the trash");
-        }
-        Ok(())
+    /// Whether a volume that is still there names this place for its directory.
+    async fn is_being_moved_to(&self, owner: &str, place: &Directory) -> Result<bool, Failure> {
+        let volume = self.cluster.volume(owner).await?;
+        let record = volume.and_then(|volume| volume.record.ok());
+        Ok(record.is_some_and(|record| record.moved_to.contains(place)))
     }
 
-    /// The volumes of ours on a share that are there to stay, and which directory each was given.
-    fn living(&self, share: &Share) -> Living {
-        let mut living = Living::default();
-        for kept in self.cluster.volumes.store().state() {
-            let volume = kept.read();
-            let ours = volume.maker.as_ref() == Some(&*self.us) && !volume.deleting;
-            if let Ok(record) = &volume.record
-                && let Some(identity) = record.identity.filter(|_| ours && record.share == *share)
-            {
-                let tag = Directory::archive_tag(&self.us.instance, &volume.name);
-                living.by_tag.insert(tag, Arc::clone(&kept));
-                living.by_identity.insert(identity, kept);
-            }
-        }
-        living
+    fn owners(&self, share: &Share) -> Owners {
+        let is_ours = |volume: &KeptVolume| {
+            let volume = volume.read();
+            volume.maker.as_ref() == Some(&*self.us)
+                && volume.record.as_ref().is_ok_and(|record| record.share == *share)
+        };
+        let ours = self.cluster.volumes.store().state_filter(is_ours).into_iter();
+        ours.map(|volume| (Directory::archive_tag(&self.us.instance, &volume.read().name), volume))
+            .collect()
     }
 
     async fn prune(&self, share: &Share, depot: &Depot, archive: &Directory) -> Result<(), Failure> {
@@ -147,20 +149,13 @@ impl Volumes {
             .rename(share, archive, found.identity, &trash, Self::soon())
             .await?;
         if moved == Moved::Done {
-            self.remove(share, &trash).await?;
             tracing::info!(%share, %archive, "the archive's time is over: it is removed");
             self.metrics.step("pruned");
+            self.trash.put(Entry {
+                share: share.clone(),
+                place: trash,
+            });
         }
         Ok(())
-    }
-
-    /// Removes what lies in the trash; a stop comes in between, and the next start goes on.
-    pub(super) async fn remove(&self, share: &Share, trash: &Directory) -> Result<(), Failure> {
-        loop {
-            self.may_act()?;
-            if self.storage.remove_tree(share, trash, Self::soon()).await? == Tree::Gone {
-                return Ok(());
-            }
-        }
     }
 }

@@ -91,7 +91,13 @@ impl Volumes {
             return Ok(());
         };
         match self.plan(&volume).await? {
-            (Plan::Dispose(dispose), _) => self.dispose(&volume, dispose).await,
+            (Plan::Dispose(dispose), _) => {
+                let done = self.dispose(&volume, dispose).await;
+                if matches!(done, Err(Failure::Storage(_) | Failure::OtherFileSystem(_))) {
+                    self.catch_up_with(&volume).await;
+                }
+                done
+            }
             // Its event follows.
             _ => Ok(()),
         }

@@ -22,6 +22,9 @@ pub struct Metrics {
     reviews: Family<Outcome, Histogram, fn() -> Histogram>,
     waits: Family<On, Histogram, fn() -> Histogram>,
     steps: Family<Outcome, Counter<u64, AtomicU64>>,
+    in_trash: Gauge,
+    removed_from_trash: Counter<u64, AtomicU64>,
+    not_removed_from_trash: Counter<u64, AtomicU64>,
     down: Family<Server, Gauge>,
     not_sent: Family<Why, Counter<u64, AtomicU64>>,
     turned_away: Family<Why, Counter<u64, AtomicU64>>,
@@ -70,6 +73,15 @@ impl Default for Metrics {
             "Steps of the binder and the cleanup, by how they ended",
             steps.clone(),
         );
+        let in_trash = Gauge::default();
+        let help = "Directories in the trash that wait to be removed, as the replica that leads knows them";
+        registry.register("trash_directories", help, in_trash.clone());
+        let removed_from_trash = Counter::default();
+        let help = "Directories that were removed from the trash with all that was in them";
+        registry.register("trash_removed", help, removed_from_trash.clone());
+        let not_removed_from_trash = Counter::default();
+        let help = "Times that a directory in the trash could not be removed; it is tried again";
+        registry.register("trash_failed", help, not_removed_from_trash.clone());
         let down = Family::default();
         let help = "NFS servers that do not answer, 1 each; one that does has no line";
         registry.register("nfs_server_down", help, down.clone());
@@ -88,6 +100,9 @@ impl Default for Metrics {
             reviews,
             waits,
             steps,
+            in_trash,
+            removed_from_trash,
+            not_removed_from_trash,
             down,
             not_sent,
             turned_away,
@@ -127,6 +142,21 @@ impl Metrics {
     /// The controller has taken a step.
     pub fn step(&self, outcome: &'static str) {
         self.steps.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    /// So many directories wait in the trash.
+    pub fn in_trash(&self, directories: usize) {
+        self.in_trash.set(i64::try_from(directories).unwrap_or(i64::MAX));
+    }
+
+    /// One of them was removed.
+    pub fn removed_from_trash(&self) {
+        self.removed_from_trash.inc();
+    }
+
+    /// One of them could not be removed this time.
+    pub fn not_removed_from_trash(&self) {
+        self.not_removed_from_trash.inc();
     }
 
     /// An NFS server is down, or no more.

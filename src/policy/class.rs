@@ -64,6 +64,11 @@ pub struct Class {
 }
 
 impl Class {
+    /// Its share, with the version of NFS that Bindery speaks there.
+    pub fn settled_share(&self) -> Share {
+        self.share.clone().over(self.settings.version.unwrap_or_default())
+    }
+
     /// Reads a class whose provisioner is ours. The error tells everything that is wrong. Under a name that Bindery has
     /// taken over it is read with [`old_name`]'s patience.
     pub fn read(class: &StorageClass, defaults: &Defaults) -> Result<Self, WrongClass> {

@@ -14,6 +14,7 @@ use std::fmt;
 pub use self::check::{Shown, WrongPath};
 use self::check::{check_length, check_segment, check_visible};
 pub use self::depot::Depot;
+pub use self::own::InTrash;
 pub use self::share::{NfsVersion, NotAShare, Share, overlap, same_tree, segments};
 
 /// What the names of archives begin with.

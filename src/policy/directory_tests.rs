@@ -151,12 +151,12 @@ fn an_archive_is_found_again_by_its_tag_and_by_no_other() {
     let tag = Directory::archive_tag("blue", "pvc-1");
     let archive = Directory::parse("team-a/data").unwrap().archive(now(), &tag, None);
     assert_eq!(archive.as_str(), format!("archived-team-a-data-20260101T000000Z-{tag}"));
-    assert!(Directory::is_archive_of(archive.as_str(), &tag));
+    assert_eq!(Directory::tag_of(archive.as_str()), Some(&*tag));
     for (instance, volume) in [("blue", "pvc-2"), ("green", "pvc-1")] {
-        assert!(!Directory::is_archive_of(
-            archive.as_str(),
-            &Directory::archive_tag(instance, volume)
-        ));
+        assert_ne!(
+            Directory::tag_of(archive.as_str()),
+            Some(&*Directory::archive_tag(instance, volume))
+        );
     }
 }
 
@@ -172,10 +172,10 @@ fn only_an_archive_of_ours_with_an_end_in_its_name_expires() {
     let until: Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
     let ours = archive("blue", Some(until));
     assert!(ours.ends_with("-until-20260301T120000Z"), "{ours}");
-    assert!(Directory::is_archive_of(
-        &ours,
-        &Directory::archive_tag("blue", "pvc-1")
-    ));
+    assert_eq!(
+        Directory::tag_of(&ours),
+        Some(&*Directory::archive_tag("blue", "pvc-1"))
+    );
     let found = Directory::expiring(&ours, "blue").unwrap();
     assert_eq!((found.0.as_str(), found.1), (ours.as_str(), until));
 
@@ -198,11 +198,36 @@ fn only_an_archive_of_ours_with_an_end_in_its_name_expires() {
     }
 }
 
+const UID: &str = "0c3f4a52-1b7e-4f0c-9f58-2f6f2f1f9f10";
+
 #[test]
-fn what_lies_in_the_trash_says_whose_it_was() {
-    let trash = Directory::in_trash("blue", "pvc-1");
+fn what_lies_in_the_trash_says_of_which_volume_object_it_is_and_whether_it_may_go() {
+    let read = |place: &Directory| {
+        let name = place.split_last().1;
+        let found = InTrash::read(name, "blue").unwrap();
+        assert_eq!(found.place, *place);
+        (found.owner.to_owned(), found.uid.map(str::to_owned), found.aside)
+    };
+    for volume in ["pvc-1", "a.b", "pvc-1.aside"] {
+        let new = (volume.to_owned(), Some(UID.to_owned()));
+        let expected = |aside| (new.0.clone(), new.1.clone(), aside);
+        assert_eq!(read(&Directory::in_trash("blue", volume, UID)), expected(false));
+        assert_eq!(read(&Directory::aside("blue", volume, UID)), expected(true));
+        let old = Directory::in_trash_without_uid("blue", volume);
+        assert_eq!(read(&old), (volume.to_owned(), None, false));
+    }
+    let tag = Directory::archive_tag("blue", "pvc-1");
+    let archive = Directory::parse("data").unwrap().archive(now(), &tag, Some(now()));
+    assert_eq!(
+        read(&archive.archive_in_trash("blue")),
+        (archive.to_string(), None, false)
+    );
+}
+
+#[test]
+fn what_another_instance_has_in_the_trash_is_not_read() {
+    let trash = Directory::in_trash("blue", "pvc-1", UID);
     let name = trash.split_last().1;
-    assert_eq!(Directory::left_in_trash(name, "blue"), Some((trash.clone(), "pvc-1")));
     for (name, instance) in [
         (name, "green"),
         (name, "blu"),
@@ -210,8 +235,58 @@ fn what_lies_in_the_trash_says_whose_it_was() {
         ("blue.", "blue"),
         ("blue-2.x", "blue"),
     ] {
-        assert_eq!(Directory::left_in_trash(name, instance), None, "{name} of {instance}");
+        assert_eq!(InTrash::read(name, instance), None, "{name} of {instance}");
     }
+}
+
+#[test]
+fn a_uid_is_whole_however_long_the_names_are() {
+    for volume in ["x".repeat(253), "x".repeat(175), "x".repeat(174)] {
+        for place in [
+            Directory::in_trash("blue", &volume, UID),
+            Directory::aside("blue", &volume, UID),
+        ] {
+            let name = place.split_last().1;
+            assert!(name.len() <= 255, "{name}");
+            assert_eq!(InTrash::read(name, "blue").unwrap().uid, Some(UID));
+        }
+    }
+}
+
+#[test]
+fn only_places_that_bindery_moves_to_are_read_from_a_record() {
+    let beside = Depot::beside(&Directory::parse("disk/team/data").unwrap()).unwrap();
+    let tag = Directory::archive_tag("blue", "pvc-1");
+    let archive = Directory::parse("disk/team/data").unwrap().archive(now(), &tag, None);
+    for own in [Directory::in_trash("blue", "pvc-1", UID), archive] {
+        for place in [own.clone(), beside.place(&own)] {
+            assert_eq!(Directory::recorded(place.as_str()), Some(place.clone()));
+        }
+    }
+    for other in [
+        "",
+        "data",
+        "team/data",
+        "../archived-x",
+        "/.bindery-trash/x",
+        ".bindery-trash",
+        ".bindery-trash/..",
+    ] {
+        assert_eq!(Directory::recorded(other), None, "{other}");
+    }
+}
+
+#[test]
+fn an_archive_says_when_it_was_made_and_until_when_it_is_kept() {
+    let tag = Directory::archive_tag("blue", "pvc-1");
+    let directory = Directory::parse("a-until-20200101T000000Z").unwrap();
+    let until: Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
+    for until in [None, Some(until)] {
+        let archive = directory.archive(now(), &tag, until);
+        assert_eq!(archive.archive_times(), Some((now(), until)));
+        assert_eq!(archive.lasts(), until.is_none());
+    }
+    assert_eq!(Directory::in_trash("blue", "pvc-1", UID).archive_times(), None);
 }
 
 #[test]
@@ -221,12 +296,12 @@ fn two_directories_never_share_an_archive_or_a_place_in_the_trash() {
     let archive = |name: &str| Directory::parse(name).unwrap().archive(now(), &tag, None).to_string();
     assert_ne!(archive(&format!("{long}a")), archive(&format!("{long}b")));
     assert_ne!(
-        Directory::in_trash("blue", &format!("{long}a")),
-        Directory::in_trash("blue", &format!("{long}b"))
+        Directory::in_trash("blue", &format!("{long}a"), UID),
+        Directory::in_trash("blue", &format!("{long}b"), UID)
     );
     assert_ne!(
-        Directory::in_trash("blue", "pvc-1"),
-        Directory::in_trash("green", "pvc-1")
+        Directory::in_trash("blue", "pvc-1", UID),
+        Directory::in_trash("green", "pvc-1", UID)
     );
 }
 
@@ -274,8 +349,8 @@ fn what_lies_beside_a_directory_is_found_by_a_sign_at_the_share() {
         "that is the share"
     );
 
-    let trash = beside.place(&Directory::in_trash("blue", "pvc-1"));
-    assert_eq!(trash.as_str(), "disk-1/team-a/.bindery-trash/blue.pvc-1");
+    let trash = beside.place(&Directory::in_trash("blue", "pvc-1", "u1"));
+    assert_eq!(trash.as_str(), "disk-1/team-a/.bindery-trash/blue.pvc-1.u1");
     let archive = beside.place(&directory.archive(now(), &Directory::archive_tag("blue", "pvc-1"), None));
     assert!(
         archive
@@ -299,7 +374,7 @@ fn what_lies_beside_a_directory_is_found_by_a_sign_at_the_share() {
 fn what_lies_in_the_share_is_around_the_share() {
     let directory = Directory::parse("data").unwrap();
     let archive = directory.archive(now(), &Directory::archive_tag("blue", "pvc-1"), None);
-    for own in [Directory::in_trash("blue", "pvc-1"), archive] {
+    for own in [Directory::in_trash("blue", "pvc-1", UID), archive] {
         assert_eq!(Depot::around(&own), Depot::SHARE, "{own}");
     }
 }

@@ -95,6 +95,7 @@ pub fn record(directory: &str) -> Record {
         on_delete: OnDelete::Archive,
         retention: Retention::Forever,
         identity: None,
+        moved_to: Vec::new(),
         attributes: Attributes {
             mode: 0o777,
             uid: None,

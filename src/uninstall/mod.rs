@@ -19,6 +19,7 @@ use self::volumes::Volumes;
 use crate::cluster::fault::told;
 use crate::connect::{connect, instance};
 use crate::controller::lease::Term;
+use crate::policy::directory::Directory;
 use crate::policy::parting::Parting;
 use crate::volume::{Us, Volume};
 use crate::{cli, fence, names};
@@ -154,7 +155,13 @@ fn place(volume: &Volume) -> String {
     let Ok(record) = &volume.record else {
         return String::new();
     };
-    format!(" at {}:{}", record.share.server(), record.share.join(&record.directory))
+    let at = |directory: &Directory| format!("{}:{}", record.share.server(), record.share.join(directory));
+    let mut place = format!(" at {}", at(&record.directory));
+    // Its removal has begun.
+    for other in volume.may_be_at() {
+        place.push_str(&format!(", or at {}", at(&other)));
+    }
+    place
 }
 
 /// Deletes the webhook configuration, if all that is in it is ours.

@@ -100,6 +100,6 @@ impl Volumes {
         if !volume.deleting {
             fence::delete(&self.api, volume).await?;
         }
-        fence::release(&self.api, volume).await
+        fence::release(&self.api, volume, Vec::new()).await
     }
 }

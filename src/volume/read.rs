@@ -8,7 +8,7 @@ use super::{Origin, Us};
 use crate::names::{self, mark};
 use crate::policy::claim::Bytes;
 use crate::policy::class::Reclaim;
-use crate::policy::directory::{Directory, NfsVersion, Share, Shown};
+use crate::policy::directory::{Depot, Directory, NfsVersion, Share, Shown};
 use crate::policy::mistake::Mistake;
 use crate::policy::on_delete::OnDelete;
 use crate::policy::retention::Retention;
@@ -88,6 +88,8 @@ pub struct Record {
     pub retention: Retention,
     /// Which directory it is, once that is known.
     pub identity: Option<Identity>,
+    /// Where it may have been moved when its claim was gone, the last place last. None: it was not moved.
+    pub moved_to: Vec<Directory>,
     /// The mode and the owner it is made with.
     pub attributes: Attributes,
 }
@@ -159,6 +161,23 @@ impl Volume {
             && self.claim.as_ref().is_some_and(meant)
     }
 
+    /// All places but its path where its directory may be, once its removal has begun.
+    pub fn may_be_at(&self) -> Vec<Directory> {
+        let (Ok(record), Some(maker)) = (&self.record, &self.maker) else {
+            return Vec::new();
+        };
+        let own = Directory::aside(&maker.instance, &self.name, &self.uid);
+        let mut places: Vec<Directory> = Vec::new();
+        for place in &record.moved_to {
+            for place in [Depot::around(place).place(&own), place.clone()] {
+                if !places.contains(&place) {
+                    places.push(place);
+                }
+            }
+        }
+        places
+    }
+
     /// Whether it names the claim of this namespace and name, whichever uid it says.
     pub fn is_for(&self, namespace: &str, name: &str) -> bool {
         let meant = self.claim.as_ref();
@@ -225,6 +244,18 @@ fn record(marks: &BTreeMap<String, String>, nfs: Option<&NFSVolumeSource>) -> Re
             .get(mark::DIRECTORY_ID)
             .map(|id| id.parse().map_err(|error| wrong(mark::DIRECTORY_ID, &error)))
             .transpose()?,
+        moved_to: match marks.get(mark::MOVED_TO) {
+            None => Vec::new(),
+            Some(places) => {
+                let places = places.lines().map(Directory::recorded).collect::<Option<_>>();
+                places.ok_or_else(|| {
+                    wrong(
+                        mark::MOVED_TO,
+                        &"allowed are places in the trash and archives, one a line",
+                    )
+                })?
+            }
+        },
         attributes: Attributes {
             mode: u32::from_str_radix(get(mark::MOUNT_PERMISSIONS)?, 8)
                 .map_err(|error| wrong(mark::MOUNT_PERMISSIONS, &error))?,

@@ -1,0 +1,258 @@
+//! "Keep it as it is" keeps, also when the directory is on its way out already.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use bindery::crash::Point;
+use bindery::policy::directory::Directory;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::PersistentVolume;
+use serde_json::{Value, json};
+
+use crate::support::bindery::Bindery;
+use crate::support::nfs::Ganesha;
+use crate::support::scene::{Scene, mark, volume_name};
+use crate::support::wait::eventually;
+
+/// A server and a Bindery of one test's own, which dies when the directory of a deleted claim has come so far.
+struct Leaving {
+    server: Ganesha,
+    bindery: Bindery,
+    scene: Scene,
+    volume: PersistentVolume,
+}
+
+impl Leaving {
+    async fn until(point: Point, parameters: Value) -> Self {
+        let server = Ganesha::start();
+        let flags = [
+            format!("--nfs-server={}", server.address()),
+            "--retention-interval=200ms".to_owned(),
+        ];
+        let mut bindery = Bindery::start(&flags.each_ref().map(String::as_str)).await;
+        let scene = Scene::of_with(&bindery.provisioner, json!({"parameters": parameters})).await;
+        let (_, volume) = scene.bound(scene.claim("data")).await;
+        let directory = server.export_dir().join(mark(&volume, "sub-dir").unwrap());
+        fs::create_dir(directory.join("below")).unwrap();
+        fs::write(directory.join("below/precious"), "data").unwrap();
+        bindery.kill();
+        bindery.run_until(point).await;
+        scene.delete("data").await;
+        bindery.ended().await;
+        Self {
+            server,
+            bindery,
+            scene,
+            volume,
+        }
+    }
+
+    fn name(&self) -> &str {
+        volume_name(&self.volume)
+    }
+
+    async fn set(&self, patch: Value) {
+        self.scene.patch_volume(self.name(), patch).await;
+    }
+
+    async fn until_told(&self, reason: &str, words: &str) -> String {
+        eventually(&format!("{reason}: {words}"), async || {
+            let told = self.scene.event(self.name(), reason).await;
+            told.contains(words).then_some(told)
+        })
+        .await
+    }
+
+    /// Everything of Bindery's below the share, and the directory if it is at its path.
+    fn names(&self) -> Vec<String> {
+        names(&self.server.export_dir())
+    }
+
+    fn trash(&self) -> Vec<String> {
+        names(&self.server.export_dir().join(".bindery-trash"))
+    }
+
+    /// Waits until the volume is gone, and says which archive has its files.
+    async fn archive(&self) -> PathBuf {
+        self.scene.until_gone(&self.volume).await;
+        let mut names = self.names();
+        names.retain(|name| name.starts_with("archived-"));
+        let [archive] = names.as_slice() else {
+            panic!("{names:?}")
+        };
+        self.server.export_dir().join(archive)
+    }
+
+    /// What may be removed shows that there was a round; the second has begun after this was called.
+    async fn two_rounds(&self) {
+        for round in ["one", "two"] {
+            let over = Directory::in_trash_without_uid(&self.bindery.name, round);
+            let over = self.server.export_dir().join(over.as_str());
+            fs::create_dir_all(&over).unwrap();
+            eventually("there was a round", async || (!over.exists()).then_some(())).await;
+        }
+    }
+
+    /// Nothing of it is removed in the rounds that follow.
+    async fn assert_lasts(self, archive: &Path) {
+        assert!(!archive.to_string_lossy().contains("-until-"), "{archive:?}");
+        self.two_rounds().await;
+        assert_eq!(fs::read_to_string(archive.join("below/precious")).unwrap(), "data");
+        assert_eq!(self.trash(), Vec::<String>::new());
+        self.bindery.unregister().await;
+    }
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).into_iter().flatten();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+fn retain() -> Value {
+    json!({"metadata": {"annotations": {"bindery.dev/on-delete": "retain"}}})
+}
+
+fn reclaim_retain() -> Value {
+    json!({"spec": {"persistentVolumeReclaimPolicy": "Retain"}})
+}
+
+/// What an Event advises is done while the NFS server is dead.
+async fn kept_though_the_server_died(point: Point, keep: Value) {
+    let mut leaving = Leaving::until(point, json!({"onDelete": "delete"})).await;
+    leaving.server.kill();
+    leaving.bindery.run().await;
+    let name = leaving.name().to_owned();
+    let advice = format!("To keep the directory: kubectl annotate pv --overwrite {name} bindery.dev/on-delete=retain.");
+    let told = leaving.until_told("CleanupFailed", &advice).await;
+    assert!(told.contains(".bindery-trash/"), "it names the place: {told}");
+    leaving.set(keep).await;
+    leaving.until_told("CleanupFailed", "The directory is kept").await;
+    assert!(leaving.scene.volumes().get_opt(&name).await.unwrap().is_some());
+    leaving.server.restart();
+    let archive = leaving.archive().await;
+    let place = archive.file_name().unwrap().to_str().unwrap().to_owned();
+    leaving
+        .until_told("DirectoryRetained", &format!("it is kept as {place}"))
+        .await;
+    leaving.assert_lasts(&archive).await;
+}
+
+#[tokio::test]
+async fn retain_set_when_the_directory_has_left_its_path_keeps_it_though_the_server_died() {
+    kept_though_the_server_died(Point::Renamed, retain()).await;
+}
+
+#[tokio::test]
+async fn retain_set_when_the_directory_is_in_the_trash_keeps_it_though_the_server_died() {
+    kept_though_the_server_died(Point::DirectoryDone, retain()).await;
+}
+
+#[tokio::test]
+async fn reclaim_policy_retain_set_when_the_directory_is_in_the_trash_keeps_it_though_the_server_died() {
+    kept_though_the_server_died(Point::DirectoryDone, reclaim_retain()).await;
+}
+
+#[tokio::test]
+async fn retain_set_before_the_directory_has_left_its_path_keeps_it_there() {
+    let mut leaving = Leaving::until(Point::TargetRecorded, json!({"onDelete": "delete"})).await;
+    leaving.set(retain()).await;
+    leaving.bindery.run().await;
+    leaving.scene.until_gone(&leaving.volume).await;
+    let directory = leaving
+        .server
+        .export_dir()
+        .join(mark(&leaving.volume, "sub-dir").unwrap());
+    leaving.until_told("DirectoryRetained", "is kept as it is").await;
+    assert!(directory.join("below/precious").exists());
+    leaving.bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn retain_set_on_a_directory_that_is_an_archive_for_a_while_keeps_it_for_ever() {
+    let parameters = json!({"onDelete": "archive", "archiveRetention": "1s"});
+    let mut leaving = Leaving::until(Point::DirectoryDone, parameters).await;
+    leaving.server.kill();
+    leaving.set(retain()).await;
+    leaving.bindery.run().await;
+    leaving.until_told("CleanupFailed", "The directory is kept").await;
+    leaving.server.restart();
+    let archive = leaving.archive().await;
+    leaving.assert_lasts(&archive).await;
+}
+
+#[tokio::test]
+async fn an_archive_for_a_while_stays_as_long_as_its_volume_waits_for_its_cleanup() {
+    let parameters = json!({"onDelete": "archive", "archiveRetention": "1s"});
+    let mut leaving = Leaving::until(Point::DirectoryDone, parameters).await;
+    // Its marks cannot be read, so its cleanup waits.
+    let broken = json!({"metadata": {"annotations": {"bindery.dev/directory": "broken"}}});
+    leaving.set(broken).await;
+    leaving.bindery.run().await;
+    leaving
+        .until_told("CleanupFailed", "the volume cannot be looked after")
+        .await;
+    let mut names = leaving.names();
+    names.retain(|name| name.starts_with("archived-"));
+    let (archive, until) = Directory::expiring(&names[0], &leaving.bindery.name).unwrap();
+    eventually("its time is over", async || (Timestamp::now() > until).then_some(())).await;
+    leaving.two_rounds().await;
+    let kept = leaving.server.export_dir().join(archive.as_str());
+    assert!(kept.join("below/precious").exists());
+    let mut mended = retain();
+    mended["metadata"]["annotations"]["bindery.dev/directory"] = json!("new");
+    leaving.set(mended).await;
+    let archive = leaving.archive().await;
+    leaving.assert_lasts(&archive).await;
+}
+
+#[tokio::test]
+async fn a_policy_that_changes_when_the_directory_has_left_its_path_is_the_one_that_counts() {
+    let to = |policy: &str| json!({"metadata": {"annotations": {"bindery.dev/on-delete": policy}}});
+    for point in [Point::TargetRecorded, Point::Renamed, Point::DirectoryDone] {
+        let mut leaving = Leaving::until(point, json!({"onDelete": "delete"})).await;
+        leaving.set(to("archive")).await;
+        leaving.bindery.run().await;
+        let archive = leaving.archive().await;
+        leaving.assert_lasts(&archive).await;
+
+        let mut leaving = Leaving::until(point, json!({"onDelete": "archive"})).await;
+        leaving.set(to("delete")).await;
+        leaving.bindery.run().await;
+        leaving.scene.until_gone(&leaving.volume).await;
+        eventually("nothing is left of it", async || {
+            (leaving.names() == [".bindery-trash"] && leaving.trash().is_empty()).then_some(())
+        })
+        .await;
+        leaving.bindery.unregister().await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_late_step_has_set_aside_when_its_volume_was_gone_is_kept() {
+    let server = Ganesha::start();
+    let flags = [
+        format!("--nfs-server={}", server.address()),
+        "--retention-interval=200ms".to_owned(),
+    ];
+    let bindery = Bindery::start(&flags.each_ref().map(String::as_str)).await;
+    let scene = Scene::of(&bindery.provisioner).await;
+    scene.bound(scene.claim("data")).await;
+    let aside = Directory::aside(&bindery.name, "pvc-gone", "0c3f4a52-1b7e-4f0c-9f58-2f6f2f1f9f10");
+    let aside = server.export_dir().join(aside.as_str());
+    fs::create_dir_all(&aside).unwrap();
+    fs::write(aside.join("precious"), "data").unwrap();
+    let kept = eventually("it is kept as an archive", async || {
+        let mut names = names(&server.export_dir());
+        names.retain(|name| name.starts_with("archived-pvc-gone-"));
+        names.pop()
+    })
+    .await;
+    assert!(!kept.contains("-until-"), "{kept}");
+    assert!(server.export_dir().join(kept).join("precious").exists());
+    assert!(!aside.exists());
+    bindery.unregister().await;
+}
