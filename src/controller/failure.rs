@@ -145,7 +145,7 @@ impl Volumes {
         } else {
             ". It is tried again."
         });
-        // Repetitions keep the words of the first: what is true after a move was not before it.
+        // Repetitions keep the words of the first, so a state in which other words are true has an Event of its own.
         let mut cause = cause.to_owned();
         if leaving
             && let Ok(record) = &volume.record
@@ -153,9 +153,11 @@ impl Volumes {
         {
             note.push(' ');
             note.push_str(&way_out);
-            if !record.moved_to.is_empty() {
-                cause.push_str("AfterMove");
-            }
+            cause.push_str(match (record.moved_to.is_empty(), is_to_be_kept(volume, record)) {
+                (true, _) => "",
+                (false, false) => "AfterMove",
+                (false, true) => "AfterMoveKept",
+            });
         }
         self.events.warn(volume, about, &cause, note);
     }
@@ -168,9 +170,13 @@ impl Volumes {
     }
 }
 
+fn is_to_be_kept(volume: &Volume, record: &Record) -> bool {
+    volume.reclaim == Reclaim::Retain || record.on_delete == OnDelete::Retain
+}
+
 /// What an administrator can do about a directory whose volume is on its way out.
 fn way_out(volume: &Volume, record: &Record) -> Option<String> {
-    let keeps = volume.reclaim == Reclaim::Retain || record.on_delete == OnDelete::Retain;
+    let keeps = is_to_be_kept(volume, record);
     let name = &volume.name;
     let retain = format!("kubectl annotate pv --overwrite {name} {}=retain", mark::ON_DELETE);
     if record.moved_to.is_empty() {

@@ -22,6 +22,7 @@ use crate::cluster::kept::KeptVolume;
 use crate::policy::class::Class;
 use crate::policy::directory::{Depot, Directory, InTrash, Share};
 use crate::storage::Moved;
+use crate::volume::Record;
 
 /// Makes a round now, and again after each pause; the shares of a server that answers again have one at once. Never ends.
 pub async fn run(volumes: &Volumes, pause: Duration) {
@@ -38,7 +39,7 @@ pub async fn run(volumes: &Volumes, pause: Duration) {
     }
 }
 
-/// Volumes of ours on one share, by the tag in the names of their archives.
+/// Volumes of ours on one share, or that cannot be read, by the tag in the names of their archives.
 type Owners = HashMap<String, Arc<KeptVolume>>;
 
 impl Volumes {
@@ -118,21 +119,22 @@ impl Volumes {
         }
     }
 
-    /// Whether a volume that is still there names this place for its directory.
+    /// Whether a volume that is still there names this place for its directory, or cannot be read, so that it may.
     async fn is_being_moved_to(&self, owner: &str, place: &Directory) -> Result<bool, Failure> {
         let volume = self.cluster.volume(owner).await?;
-        let record = volume.and_then(|volume| volume.record.ok());
-        Ok(record.is_some_and(|record| record.moved_to.contains(place)))
+        let is_elsewhere = |record: &Record| !record.moved_to.contains(place);
+        Ok(volume.is_some_and(|volume| !volume.record.as_ref().is_ok_and(is_elsewhere)))
     }
 
     fn owners(&self, share: &Share) -> Owners {
-        let is_ours = |volume: &KeptVolume| {
+        let may_own = |volume: &KeptVolume| {
             let volume = volume.read();
-            volume.maker.as_ref() == Some(&*self.us)
-                && volume.record.as_ref().is_ok_and(|record| record.share == *share)
+            let is_elsewhere = |record: &Record| record.share != *share;
+            volume.maker.as_ref() == Some(&*self.us) && !volume.record.as_ref().is_ok_and(is_elsewhere)
         };
-        let ours = self.cluster.volumes.store().state_filter(is_ours).into_iter();
-        ours.map(|volume| (Directory::archive_tag(&self.us.instance, &volume.read().name), volume))
+        let owners = self.cluster.volumes.store().state_filter(may_own).into_iter();
+        owners
+            .map(|volume| (Directory::archive_tag(&self.us.instance, &volume.read().name), volume))
             .collect()
     }
 
