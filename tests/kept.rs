@@ -95,7 +95,7 @@ impl Leaving {
 
     /// Nothing of it is removed in the rounds that follow.
     async fn assert_lasts(self, archive: &Path) {
-        assert!(!archive.to_string_lossy().contains("-until-"), "{archive:?}");
+        assert!(!archive.to_string_lossy().contains("-until-"), "{}", archive.display());
         self.two_rounds().await;
         assert_eq!(fs::read_to_string(archive.join("below/precious")).unwrap(), "data");
         assert_eq!(self.trash(), Vec::<String>::new());

@@ -156,12 +156,10 @@ fn place(volume: &Volume) -> String {
         return String::new();
     };
     let at = |directory: &Directory| format!("{}:{}", record.share.server(), record.share.join(directory));
-    let mut place = format!(" at {}", at(&record.directory));
-    // Its removal has begun.
-    for other in volume.may_be_at() {
-        place.push_str(&format!(", or at {}", at(&other)));
-    }
-    place
+    // Elsewhere only if its removal has begun.
+    let elsewhere = volume.may_be_at();
+    let places: Vec<String> = [&record.directory].into_iter().chain(&elsewhere).map(at).collect();
+    format!(" at {}", places.join(", or at "))
 }
 
 /// Deletes the webhook configuration, if all that is in it is ours.
