@@ -66,6 +66,8 @@ mod replicas;
 mod retention;
 /// Admission reviews as the API server really sends them.
 mod reviews;
+/// Names under which servers show snapshots are no volume's.
+mod snapshots;
 /// The name, the classes and the volumes of nfs-subdir-external-provisioner.
 mod takeover;
 /// The volume that a claim gets.

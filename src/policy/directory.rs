@@ -12,7 +12,7 @@ mod share;
 use std::fmt;
 
 pub use self::check::{Shown, WrongPath};
-use self::check::{check_length, check_segment, check_visible};
+use self::check::{check_length, check_meaning, check_segment, check_visible};
 pub use self::depot::Depot;
 pub use self::own::InTrash;
 pub use self::share::{NfsVersion, NotAShare, Share, overlap, same_tree, segments};
@@ -31,8 +31,8 @@ const OWN: &str = ".bindery-";
 pub struct Directory(String);
 
 impl Directory {
-    /// Reads a directory from text that a person, a template or a volume brings. Names that Bindery keeps for itself
-    /// are refused.
+    /// Reads a directory from text that a person, a template or a volume brings. Names that Bindery keeps for itself are
+    /// refused, and names of snapshots and of deleted files that are still open.
     pub fn parse(text: &str) -> Result<Self, NotADirectory> {
         let check = || {
             if text.starts_with('/') {
@@ -42,6 +42,7 @@ impl Directory {
             for segment in text.split('/') {
                 check_segment(segment)?;
                 check_visible(segment)?;
+                check_meaning(segment)?;
                 if segment.starts_with(ARCHIVED) || segment.starts_with(OWN) {
                     return Err(WrongPath::Reserved(segment.to_owned()));
                 }

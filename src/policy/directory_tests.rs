@@ -135,6 +135,39 @@ fn a_directory_that_is_none_says_why() {
 }
 
 #[test]
+fn a_name_of_snapshots_or_of_deleted_files_is_never_part_of_a_volumes_path() {
+    for name in [
+        ".snap",
+        ".snapshot",
+        ".snapshots",
+        ".zfs",
+        "~snapshot",
+        ".ckpt",
+        ".SNAP",
+        ".Zfs",
+    ] {
+        for path in [name.to_owned(), format!("x/{name}/evil"), format!("x/{name}")] {
+            let expected = format!(
+                "directory {path:?} has the segment {name:?}: servers show a directory's snapshots under that name, so it \
+                 cannot be part of a volume's path"
+            );
+            assert_eq!(wrong(&path), expected);
+        }
+    }
+    for name in [".nfs0000000000a1b2c300000001", ".nfs", ".NFS1"] {
+        let path = format!("x/{name}");
+        let expected = format!(
+            "directory {path:?} has the segment {name:?}: NFS clients give names that begin with .nfs to deleted files that \
+             are still open"
+        );
+        assert_eq!(wrong(&path), expected);
+    }
+    for allowed in ["snap", ".snaps", "x.snapshot", "zfs", "nfs", "a.nfs", ".n\u{fc}fs"] {
+        assert!(Directory::parse(allowed).is_ok(), "{allowed}");
+    }
+}
+
+#[test]
 fn a_directory_has_a_longest_and_a_deepest() {
     let deep = |depth: usize| vec!["a"; depth].join("/");
     assert!(Directory::parse(&deep(32)).is_ok());

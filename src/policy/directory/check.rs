@@ -44,7 +44,21 @@ pub enum WrongPath {
     /// A name that Bindery keeps for itself.
     #[error("has the segment {0:?}: names that begin with archived- or .bindery- are kept for Bindery")]
     Reserved(String),
+    /// A name under which servers show snapshots of a directory.
+    #[error(
+        "has the segment {0:?}: servers show a directory's snapshots under that name, so it cannot be part of a volume's path"
+    )]
+    Snapshot(String),
+    /// A name that NFS clients give to a file that is deleted while it is open.
+    #[error("has the segment {0:?}: NFS clients give names that begin with .nfs to deleted files that are still open")]
+    DeletedFile(String),
 }
+
+/// The names under which servers show the snapshots of a directory: CephFS, ONTAP, Spectrum Scale and snapper, ZFS, ONTAP
+/// for Windows, VNX. Most of them are in no listing.
+const SNAPSHOTS: [&str; 6] = [".snap", ".snapshot", ".snapshots", ".zfs", "~snapshot", ".ckpt"];
+/// What the names begin with that NFS clients give to a file that is deleted while it is open.
+const DELETED_FILE: &str = ".nfs";
 
 pub(super) fn check_length(path: &str) -> Result<(), WrongPath> {
     match path.split('/').count() {
@@ -63,6 +77,18 @@ pub(super) fn check_segment(segment: &str) -> Result<(), WrongPath> {
         _ if segment.trim() != segment => Err(WrongPath::Blank(segment.to_owned())),
         _ => Ok(()),
     }
+}
+
+/// Refuses names that mean something else to servers and clients than a directory of a volume. Some servers ignore case.
+pub(super) fn check_meaning(segment: &str) -> Result<(), WrongPath> {
+    if SNAPSHOTS.iter().any(|name| segment.eq_ignore_ascii_case(name)) {
+        return Err(WrongPath::Snapshot(segment.to_owned()));
+    }
+    let start = segment.get(..DELETED_FILE.len());
+    if start.is_some_and(|start| start.eq_ignore_ascii_case(DELETED_FILE)) {
+        return Err(WrongPath::DeletedFile(segment.to_owned()));
+    }
+    Ok(())
 }
 
 /// Refuses what a person would not see in a listing: two directories of different tenants must not look like one.

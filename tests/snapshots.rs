@@ -1,0 +1,103 @@
+//! Names under which servers show snapshots, and names of deleted files that are still open, are never part of a volume's
+//! path.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::support::bed::Bed;
+use crate::support::scene::{Scene, directory, mark, volume_name};
+
+/// A claim that chooses its directory by an annotation.
+fn claim(scene: &Scene, name: &str, directory: &str) -> Value {
+    let annotations = json!({"directory": directory});
+    scene.claim_with(name, json!({"metadata": {"annotations": annotations}}))
+}
+
+#[tokio::test]
+async fn no_claim_gets_a_directory_among_snapshots_or_deleted_files() {
+    let template = "${pvc.metadata.namespace}/${pvc.metadata.annotations['directory']}";
+    let scene = Scene::with_class(json!({"parameters": {"subDir": template}})).await;
+    let path = format!("{}/x/.snap/evil", scene.name);
+    let told = scene.refused(claim(&scene, "one", "x/.snap/evil")).await;
+    let expected = format!(
+        "directory {path:?} has the segment \".snap\": servers show a directory's snapshots under that name, so it cannot be \
+         part of a volume's path; change what the claim brings to it, or choose another class"
+    );
+    assert!(told.contains(&expected), "{told}");
+    for name in [
+        ".SNAP",
+        ".snapshot/a",
+        ".snapshots",
+        "a/.zfs/snapshot",
+        "~snapshot",
+        ".ckpt",
+    ] {
+        let told = scene.refused(claim(&scene, "one", name)).await;
+        assert!(
+            told.contains("servers show a directory's snapshots under that name"),
+            "{told}"
+        );
+    }
+    let told = scene.refused(claim(&scene, "one", ".nfs000000000001")).await;
+    assert!(
+        told.contains("NFS clients give names that begin with .nfs to deleted files"),
+        "{told}"
+    );
+    scene.assert_nothing_made().await;
+    let (_, volume) = scene.bound(claim(&scene, "one", "x/snap")).await;
+    assert!(directory(&volume).ends_with("x/snap"));
+}
+
+#[tokio::test]
+async fn a_volume_that_was_made_among_snapshots_is_left_as_it_is_and_an_event_says_why() {
+    let scene = Scene::with_class(json!({"parameters": {"onDelete": "delete"}})).await;
+    let (_, model) = scene.bound(scene.claim("model")).await;
+    let path = format!("{}/.snap/evil", mark(&model, "sub-dir").unwrap());
+    let evil = Bed::get().export.join(&path);
+    fs::create_dir_all(&evil).unwrap();
+    fs::write(evil.join("precious"), "kept").unwrap();
+
+    // As an earlier Bindery would have made it, for a claim that is gone.
+    let mut volume = json!(model);
+    let name = format!("{}-among-snapshots", scene.name);
+    volume["metadata"] = json!({
+        "name": name,
+        "annotations": volume["metadata"]["annotations"],
+        "finalizers": ["bindery.dev/cleanup"],
+    });
+    volume["metadata"]["annotations"]["bindery.dev/sub-dir"] = json!(path);
+    volume["metadata"]["annotations"]
+        .as_object_mut()
+        .unwrap()
+        .remove("bindery.dev/directory-id");
+    volume["spec"]["nfs"]["path"] = json!(format!("{}/{path}", Bed::get().share));
+    volume["spec"]["claimRef"] = json!({"namespace": scene.name, "name": "gone", "uid": "0", "kind": "PersistentVolumeClaim",
+        "apiVersion": "v1"});
+    scene.volumes_create(volume).await;
+    let told = scene.event(&name, "CleanupFailed").await;
+    assert!(
+        told.contains("has the segment \".snap\": servers show a directory's snapshots under that name"),
+        "{told}"
+    );
+    assert!(
+        told.contains("remove the finalizer bindery.dev/cleanup to keep the directory as it is"),
+        "{told}"
+    );
+    let volume = scene.volumes().get(&name).await.unwrap();
+    assert_eq!(volume.metadata.deletion_timestamp, None);
+    assert_eq!(fs::read_to_string(evil.join("precious")).unwrap(), "kept");
+    // Nor does the volume around it take that data along.
+    scene.delete("model").await;
+    let told = scene.event(volume_name(&model), "DirectoryRetained").await;
+    assert!(told.contains(&name), "{told}");
+    assert_eq!(fs::read_to_string(evil.join("precious")).unwrap(), "kept");
+    scene
+        .patch_volume(&name, json!({"metadata": {"finalizers": null}}))
+        .await;
+    scene
+        .volumes()
+        .delete(&name, &kube::api::DeleteParams::default())
+        .await
+        .unwrap();
+}
