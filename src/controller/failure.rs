@@ -205,13 +205,16 @@ pub(super) fn fault(fault: Fault) -> &'static str {
     match fault {
         Fault::Unreachable => "Unreachable",
         Fault::TimedOut => "TimedOut",
+        Fault::NotMounted => "NotMounted",
         Fault::Busy => "Busy",
+        Fault::ServerFault => "ServerFault",
         Fault::NoSuchShare => "NoSuchShare",
         Fault::Denied => "Denied",
         Fault::ReadOnly => "ReadOnly",
         Fault::NoSpace => "NoSpace",
         Fault::NotADirectory => "NotADirectory",
         Fault::OtherFileSystem => "OtherFileSystem",
+        Fault::HiddenEntries => "HiddenEntries",
         Fault::Other => "Other",
     }
 }

@@ -95,7 +95,7 @@ impl Volumes {
 
     fn pass_over(&self, share: &Share, name: &str, done: Result<(), Failure>) -> Result<(), Failure> {
         match done {
-            Err(Failure::Storage(error)) if !error.transient() => {
+            Err(Failure::Storage(error)) if !error.unanswered() => {
                 tracing::warn!(%share, name, "it stays until the next round: {error}");
                 self.metrics.step("not_tidied");
                 Ok(())

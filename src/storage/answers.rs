@@ -5,11 +5,9 @@
 //! version 4.
 
 use std::fmt;
-use std::io;
-use std::net::SocketAddr;
 
-use super::Fault;
 use super::status::Status;
+use super::{Fault, transient};
 use crate::policy::directory::{NfsVersion, Share};
 
 /// Where the verb takes place.
@@ -56,6 +54,13 @@ pub(super) fn refused(scene: &Scene<'_>, step: Step<'_>, status: Status) -> (Fau
             Fault::Denied,
             "the server wants Kerberos there, which this client does not speak. Export the share with sec=sys."
                 .to_owned(),
+        ),
+        (_, Status::FILE_OPEN) => (
+            Fault::Other,
+            format!(
+                "another file system is mounted there on the server, or a client has a file there open ({code}). Unmount it, \
+                 or let the client close it."
+            ),
         ),
         (_, Status::MOVED) => (
             Fault::Other,
@@ -108,23 +113,9 @@ pub(super) fn refused(scene: &Scene<'_>, step: Step<'_>, status: Status) -> (Fau
                  nfsd, v4-numeric-ids enabled for ONTAP, Allow_Numeric_Owners for nfs-ganesha."
             ),
         ),
-        (Step::SetOwner, Status::PERM | Status::ACCESS | Status::INVAL) => (
-            Fault::Denied,
-            format!(
-                "the server does not let uid {} set the owner ({code}). {}",
-                scene.uid,
-                set_owner(scene)
-            ),
-        ),
-        (_, Status::PERM | Status::ACCESS) => (
-            Fault::Denied,
-            format!(
-                "the server denies it to uid {} ({code}). {}{}",
-                scene.uid,
-                permit(scene),
-                port(scene)
-            ),
-        ),
+        (Step::SetOwner, Status::PERM | Status::ACCESS | Status::INVAL) | (_, Status::PERM | Status::ACCESS) => {
+            (Fault::Denied, denied(scene, step, status))
+        }
         (Step::Rename, Status::EXIST | Status::NOTEMPTY) => (
             Fault::Other,
             format!("something is at the new place already ({code}). Move it away."),
@@ -133,6 +124,7 @@ pub(super) fn refused(scene: &Scene<'_>, step: Step<'_>, status: Status) -> (Fau
             Fault::Other,
             format!("the directory that it is to be moved into is not there ({code})."),
         ),
+        (_, status) if transient::status(status) => server_fault(scene, status),
         _ => (
             Fault::Other,
             format!("the server answers {code}. Look for the reason in the server's log."),
@@ -140,14 +132,48 @@ pub(super) fn refused(scene: &Scene<'_>, step: Step<'_>, status: Status) -> (Fau
     }
 }
 
-fn no_such_share(scene: &Scene<'_>, segment: &str, status: Status) -> String {
+fn denied(scene: &Scene<'_>, step: Step<'_>, status: Status) -> String {
+    let (uid, code) = (scene.uid, scene.spelled(status));
+    match (step, status) {
+        (Step::SetOwner, _) => format!(
+            "the server does not let uid {uid} set the owner ({code}). {}",
+            set_owner(scene)
+        ),
+        (_, Status::PERM) => format!(
+            "the server denies it to uid {uid} ({code}).{} If the port is not the reason, look for the attributes immutable \
+             and append-only there (lsattr). {}",
+            port(scene),
+            permit(scene)
+        ),
+        _ => format!(
+            "the server denies it to uid {uid} ({code}). {}{}{}",
+            permit(scene),
+            mount_point(scene, step),
+            port(scene)
+        ),
+    }
+}
+
+/// The server met an error of its own that may pass.
+pub(super) fn server_fault(scene: &Scene<'_>, status: Status) -> (Fault, String) {
     let code = scene.spelled(status);
-    format!(
-        "the server shows no {} to this host ({code} at {segment:?}). Check that it is exported to this host, and that \
-         the path is what an NFSv4 client sees, without the path of an export with fsid=0.{}",
-        scene.share.path(),
-        port(scene)
+    (
+        Fault::ServerFault,
+        format!(
+            "the server met an error of its own that may pass ({code}). If it lasts, look for the reason in the server's log \
+             and at its disks."
+        ),
     )
+}
+
+fn no_such_share(scene: &Scene<'_>, segment: &str, status: Status) -> String {
+    let (path, code, port) = (scene.share.path(), scene.spelled(status), port(scene));
+    let check = "Check that it is exported to this host, and that the path is what an NFSv4 client sees, without the path of \
+                 an export with fsid=0.";
+    match status {
+        Status::PERM => format!("the server denies {path} to this host ({code} at {segment:?}).{port} {check}"),
+        _ => format!("the server shows no {path} to this host ({code} at {segment:?}). {check}{port}"),
+    }
 }
 
 /// Version 4 shows the way to its exports as a tree that cannot be written.
@@ -161,13 +187,25 @@ fn whole_path(scene: &Scene<'_>) -> String {
     }
 }
 
-/// Exports that want a privileged port deny others in different ways.
+/// Exports that want a privileged port deny others in different ways. Which port the server saw is not known here: network
+/// plugins may translate addresses, and ports with them.
 pub(super) fn port(scene: &Scene<'_>) -> &'static str {
     if scene.privileged {
-        ""
+        " Many exports turn source ports above 1023 away: Bindery came from one below, but a network plugin may have changed \
+         it on the way. Export with insecure, or run Bindery with hostNetwork."
     } else {
         " Bindery came from a source port above 1023, which many exports turn away: set the sysctl \
          net.ipv4.ip_unprivileged_port_start=0 for its pod, or export with insecure."
+    }
+}
+
+/// Version 3 has no status of its own for a directory on which something is mounted.
+fn mount_point(scene: &Scene<'_>, step: Step<'_>) -> &'static str {
+    match (scene.share.version(), step) {
+        (NfsVersion::V3, Step::Remove | Step::Rename) => {
+            " It may also be that another file system is mounted there on the server: then unmount it."
+        }
+        _ => "",
     }
 }
 
@@ -186,48 +224,6 @@ fn set_owner(scene: &Scene<'_>) -> &'static str {
     } else {
         "Only root can give a directory to others: run Bindery with --nfs-uid 0 and export with no_root_squash."
     }
-}
-
-/// The server's name has no address.
-pub(super) fn unresolved(server: &str, error: &io::Error) -> (Fault, String) {
-    (
-        Fault::Unreachable,
-        format!("the name {server} does not resolve ({error}). Check the server's name and the DNS."),
-    )
-}
-
-/// The NFS server takes no connection.
-pub(super) fn no_connection(address: SocketAddr, error: &io::Error) -> (Fault, String) {
-    (
-        Fault::Unreachable,
-        format!(
-            "no connection to {address} ({error}). Check that the NFS server runs, and that its port is open to this host."
-        ),
-    )
-}
-
-/// The server hangs up.
-pub(super) fn broken(error: &io::Error) -> (Fault, String) {
-    (
-        Fault::Unreachable,
-        format!("the server closes its connections without an answer ({error}). Look for the reason in its log."),
-    )
-}
-
-/// The server does not believe who we say we are.
-pub(super) fn credentials(server: &str) -> (Fault, String) {
-    (
-        Fault::Denied,
-        format!("{server} does not accept AUTH_SYS from this host. Export with sec=sys."),
-    )
-}
-
-/// The server broke down over a call.
-pub(super) fn arguments(server: &str) -> (Fault, String) {
-    (
-        Fault::Other,
-        format!("{server} could not carry out the call. Look for the reason in its log."),
-    )
 }
 
 /// What was found is no longer there at the next call, again and again.
@@ -252,7 +248,16 @@ pub(super) fn busy(scene: &Scene<'_>, status: Status) -> (Fault, String) {
     let (server, code) = (scene.share.server(), scene.spelled(status));
     (
         Fault::Busy,
-        format!("{server} asked to come back later until the time was over ({code}). It is busy or has just started."),
+        format!(
+            "{server} asked to come back later until the time was over ({code}). {}",
+            match status {
+                Status::GRACE =>
+                    "It has just started, and waits for its clients to come back: for 90 s on most servers (grace period).",
+                _ =>
+                    "It is busy or has just started; or a client that cannot be reached holds a delegation there: then it \
+                     passes with that client's lease, after 90 s on most servers.",
+            }
+        ),
     )
 }
 

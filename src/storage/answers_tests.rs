@@ -1,4 +1,5 @@
 use super::*;
+use crate::storage::{Outcome, StorageError};
 
 /// What a test server cannot easily be brought to answer.
 #[test]
@@ -51,8 +52,16 @@ fn each_status_has_its_fault_and_says_what_to_do() {
         (
             Step::Inside("b"),
             Status::IO,
+            Fault::ServerFault,
+            "in its directory \"b\", the server met an error of its own that may pass (NFS4ERR_IO). If it lasts, look for \
+             the reason in the server's log and at its disks.",
+        ),
+        (
+            Step::Remove,
+            Status::FILE_OPEN,
             Fault::Other,
-            "in its directory \"b\", the server answers NFS4ERR_IO. Look for the reason in the server's log.",
+            "another file system is mounted there on the server, or a client has a file there open (NFS4ERR_FILE_OPEN). \
+             Unmount it, or let the client close it.",
         ),
         (
             Step::List,
@@ -78,8 +87,90 @@ fn a_denial_to_an_ordinary_port_names_the_port() {
     assert_eq!(fault, Fault::Denied);
     assert_eq!(
         text,
-        "the server denies it to uid 0 (NFS4ERR_PERM). Root is probably squashed there: export with no_root_squash, or \
-         run Bindery with the owner's --nfs-uid and --nfs-gid. Bindery came from a source port above 1023, which many \
-         exports turn away: set the sysctl net.ipv4.ip_unprivileged_port_start=0 for its pod, or export with insecure."
+        "the server denies it to uid 0 (NFS4ERR_PERM). Bindery came from a source port above 1023, which many exports turn \
+         away: set the sysctl net.ipv4.ip_unprivileged_port_start=0 for its pod, or export with insecure. If the port is \
+         not the reason, look for the attributes immutable and append-only there (lsattr). Root is probably squashed there: \
+         export with no_root_squash, or run Bindery with the owner's --nfs-uid and --nfs-gid."
     );
+}
+
+#[test]
+fn a_denial_to_a_privileged_port_names_the_port_too_for_it_may_have_been_changed_on_the_way() {
+    let port = "Many exports turn source ports above 1023 away: Bindery came from one below, but a network plugin may have \
+                changed it on the way. Export with insecure, or run Bindery with hostNetwork.";
+    for version in [NfsVersion::V4, NfsVersion::V3] {
+        let share = Share::parse("nas", "/export").unwrap().over(version);
+        let scene = Scene {
+            share: &share,
+            uid: 0,
+            privileged: true,
+        };
+        for step in [Step::Share("export"), Step::Segment("a"), Step::Make, Step::List] {
+            for status in [Status::PERM, Status::ACCESS] {
+                let (_, text) = refused(&scene, step, status);
+                assert!(text.contains(port), "{text}");
+                let is_first = text.split_once(')').unwrap().1.starts_with(&format!(". {port}"));
+                assert_eq!(is_first, status == Status::PERM, "{text}");
+            }
+        }
+        let (_, text) = refused(&scene, Step::Share("export"), Status::NOENT);
+        assert!(text.ends_with(port), "{text}");
+    }
+}
+
+/// What [`transient`] says of a status is what its error comes to, whatever was tried.
+#[test]
+fn what_passes_by_itself_is_tried_again_and_all_else_is_refused() {
+    let passes = [
+        Status::IO,
+        Status::NXIO,
+        Status::STALE,
+        Status::BADHANDLE,
+        Status::FHEXPIRED,
+        Status::SERVERFAULT,
+        Status::RESOURCE,
+        Status::DELAY,
+        Status::GRACE,
+        Status::EXPIRED,
+        Status::STALE_CLIENTID,
+        Status::BADSESSION,
+        Status::DEADSESSION,
+        Status::BADSLOT,
+        Status::BAD_HIGH_SLOT,
+        Status::SEQ_MISORDERED,
+        Status::SEQ_FALSE_RETRY,
+        Status::RETRY_UNCACHED_REP,
+        Status::CONN_NOT_BOUND_TO_SESSION,
+        Status::CLIENTID_BUSY,
+        Status::CLID_INUSE,
+        Status::BAD_COOKIE,
+        Status::NOT_SAME,
+    ];
+    let steps = [
+        Step::Share("export"),
+        Step::Segment("a"),
+        Step::Make,
+        Step::SetOwner,
+        Step::SetMode,
+        Step::Rename,
+        Step::Remove,
+        Step::Inside("a"),
+        Step::List,
+    ];
+    for version in [NfsVersion::V4, NfsVersion::V3] {
+        let share = Share::parse("nas", "/export").unwrap().over(version);
+        let scene = Scene {
+            share: &share,
+            uid: 0,
+            privileged: true,
+        };
+        for &status in Status::KNOWN.iter().chain(&[Status(4711)]) {
+            for step in steps {
+                let (fault, text) = refused(&scene, step, status);
+                let error = StorageError::of("do it", &share, (fault, &text), Outcome::NotDone);
+                assert_eq!(error.transient(), passes.contains(&status), "{step:?}: {error}");
+                assert!(!error.unanswered(), "the server has answered: {error}");
+            }
+        }
+    }
 }

@@ -33,15 +33,21 @@ impl StorageError {
     /// Whether another try, later, with nothing changed by a person, may go well.
     pub fn transient(&self) -> bool {
         match self.fault {
-            Fault::Unreachable | Fault::TimedOut | Fault::Busy => true,
+            Fault::Unreachable | Fault::NotMounted | Fault::TimedOut | Fault::Busy | Fault::ServerFault => true,
             Fault::NoSuchShare
             | Fault::Denied
             | Fault::ReadOnly
             | Fault::NoSpace
             | Fault::NotADirectory
             | Fault::OtherFileSystem
+            | Fault::HiddenEntries
             | Fault::Other => false,
         }
+    }
+
+    /// Whether no server has answered: what is done next on it would most likely fail, too.
+    pub fn unanswered(&self) -> bool {
+        matches!(self.fault, Fault::Unreachable | Fault::NotMounted | Fault::TimedOut)
     }
 }
 
@@ -50,10 +56,14 @@ impl StorageError {
 pub enum Fault {
     /// No connection, or the name does not resolve.
     Unreachable,
+    /// The share is to be mounted for Bindery, and is not at the moment.
+    NotMounted,
     /// The server was silent until the deadline.
     TimedOut,
     /// The server asked to come back later until the deadline (grace period, busy).
     Busy,
+    /// The server met an error of its own that may pass: a disk, a cluster behind it, no memory, a lost session.
+    ServerFault,
     /// The export is not there, or not for us.
     NoSuchShare,
     /// Permission denied: squashed root, or an owner that may not be set.
@@ -66,6 +76,8 @@ pub enum Fault {
     NotADirectory,
     /// A rename would cross file systems.
     OtherFileSystem,
+    /// The server says that a directory is not empty, and lists nothing in it: snapshots, mostly.
+    HiddenEntries,
     /// Anything else that the server answered.
     Other,
 }

@@ -21,8 +21,10 @@ pub mod guard;
 pub mod mounted;
 pub mod nfs;
 pub mod nfs3;
+mod no_answer;
 mod route;
 mod status;
+mod transient;
 mod wanted;
 mod way;
 

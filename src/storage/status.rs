@@ -14,6 +14,10 @@ macro_rules! statuses {
         impl Status {
             $(pub const $name: Self = Self($number);)*
 
+            /// Those that this client knows.
+            #[cfg(test)]
+            pub const KNOWN: &[Self] = &[$(Self::$name,)*];
+
             fn name(self) -> Option<&'static str> {
                 match self {
                     $(Self::$name => Some(stringify!($name)),)*
@@ -29,6 +33,7 @@ statuses! {
     PERM = 1,
     NOENT = 2,
     IO = 5,
+    NXIO = 6,
     ACCESS = 13,
     EXIST = 17,
     XDEV = 18,
@@ -53,6 +58,7 @@ statuses! {
     GRACE = 10013,
     FHEXPIRED = 10014,
     WRONGSEC = 10016,
+    CLID_INUSE = 10017,
     RESOURCE = 10018,
     MOVED = 10019,
     MINOR_VERS_MISMATCH = 10021,
@@ -73,7 +79,11 @@ statuses! {
     SEQ_MISORDERED = 10063,
     REQ_TOO_BIG = 10065,
     REP_TOO_BIG = 10066,
+    RETRY_UNCACHED_REP = 10068,
     TOO_MANY_OPS = 10070,
+    CLIENTID_BUSY = 10074,
+    SEQ_FALSE_RETRY = 10076,
+    BAD_HIGH_SLOT = 10077,
     DEADSESSION = 10078,
 }
 

@@ -22,7 +22,7 @@ async fn a_directory_on_which_nothing_is_mounted_is_refused_and_stays_empty() {
         path.display()
     );
     let storage = storage(&path);
-    assert_eq!(make(&storage, "a").await, Err(refusal(Fault::NoSuchShare, &missing)));
+    assert_eq!(make(&storage, "a").await, Err(refusal(Fault::NotMounted, &missing)));
     fs::create_dir(&path).unwrap();
     let bare = |verb: &str| {
         let text = format!(
@@ -30,7 +30,7 @@ async fn a_directory_on_which_nothing_is_mounted_is_refused_and_stays_empty() {
              container. {advice}",
             path.display()
         );
-        refusal(Fault::NoSuchShare, &text)
+        refusal(Fault::NotMounted, &text)
     };
     assert_eq!(make(&storage, "a").await, Err(bare("make directory a")));
     assert_eq!(storage.check().await, Err(bare("begin")));

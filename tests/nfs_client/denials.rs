@@ -9,7 +9,7 @@ use bindery::storage::nfs::NfsOptions;
 use bindery::storage::{Attributes, Existing, Fault, Outcome, Storage, StorageError, Storages};
 
 use super::{chmod, client, directory, make, mode, mode_of, soon};
-use crate::support::kind::{Kind, kept_by, options};
+use crate::support::kind::{CHANGED_PORT, Kind, kept_by, options};
 use crate::support::nfs::{Ganesha, free_address};
 
 kept_by!([v4, v4_1, v3] {
@@ -54,7 +54,7 @@ async fn an_export_that_squashes_root_is_named_as_such(kind: Kind) {
     let status = kind.status("ACCESS");
     let message = format!(
         "cannot make directory a on {squashed}: the server denies it to uid 0 ({status}). Root is probably squashed \
-         there: export with no_root_squash, or run Bindery with the owner's --nfs-uid and --nfs-gid."
+         there: export with no_root_squash, or run Bindery with the owner's --nfs-uid and --nfs-gid. {CHANGED_PORT}"
     );
     assert_eq!(error, denial(Fault::Denied, message));
 }
@@ -90,7 +90,7 @@ async fn an_ordinary_user_is_told_that_it_is_one(kind: Kind) {
     let status = kind.status("ACCESS");
     let message = format!(
         "cannot make directory a on {share}: the server denies it to uid 1000 ({status}). Give the directory on the \
-         server to that uid, or change --nfs-uid and --nfs-gid."
+         server to that uid, or change --nfs-uid and --nfs-gid. {CHANGED_PORT}"
     );
     assert_eq!(error, denial(Fault::Denied, message));
 }
@@ -160,11 +160,12 @@ async fn a_share_that_is_not_exported_is_named(kind: Kind) {
             Kind::Mounted => kind.no_server(),
             Kind::V4 | Kind::V4Minor1 | Kind::Embedded => format!(
                 "the server shows no {path} to this host (NFS4ERR_NOENT at \"{segment}\"). Check that it is exported to \
-                 this host, and that the path is what an NFSv4 client sees, without the path of an export with fsid=0."
+                 this host, and that the path is what an NFSv4 client sees, without the path of an export with fsid=0. \
+                 {CHANGED_PORT}"
             ),
             Kind::V3 => format!(
                 "the server does not export {path} to this host (MNT3ERR_ACCES). Check what it exports, and to whom: \
-                 showmount -e {}.",
+                 showmount -e {}. {CHANGED_PORT}",
                 share.server()
             ),
         };
@@ -233,7 +234,7 @@ async fn a_link_in_the_path_of_a_share_is_not_followed(kind: Kind) {
         }
         Kind::V3 => format!(
             "the server does not export /export/link to this host (MNT3ERR_ACCES). Check what it exports, and to whom: \
-             showmount -e {}.",
+             showmount -e {}. {CHANGED_PORT}",
             share.server()
         ),
     };
@@ -293,12 +294,12 @@ async fn a_server_that_is_not_there_is_unreachable_at_once(kind: Kind) {
     let said = match kind {
         Kind::Mounted => kind.no_server(),
         Kind::V4 | Kind::V4Minor1 | Kind::Embedded => format!(
-            "no connection to {address}:2049 (Connection refused (os error 111)). Check that the NFS server runs, and that \
-             its port is open to this host."
+            "no connection to {address}:2049: nothing listens there (connection refused). Check that the NFS server runs, \
+             and that its port is open to this host."
         ),
         Kind::V3 => format!(
-            "NFSv3 needs the server's portmapper on port 111, and there is no connection to {address}:111 (Connection \
-             refused (os error 111)). Check that the server is up, that rpcbind runs there, and that the port is open to \
+            "NFSv3 needs the server's portmapper on port 111, and there is no connection to {address}:111: nothing listens \
+             there (connection refused). Check that the server is up, that rpcbind runs there, and that the port is open to \
              this host; or let Bindery speak NFSv4 (nfsVersion 4), which needs port 2049 alone."
         ),
     };
@@ -307,11 +308,11 @@ async fn a_server_that_is_not_there_is_unreachable_at_once(kind: Kind) {
     let nameless = Share::parse("no-such-host.invalid", "/export").unwrap();
     let nameless = nameless.over(nowhere.version());
     let error = make(&client(), &nameless, "a").await.unwrap_err();
-    assert_eq!(
-        (error.fault, error.outcome),
-        (Fault::Unreachable, Outcome::NotDone),
-        "{error}"
+    let message = format!(
+        "cannot make directory a on {nameless}: no address was found for the name no-such-host.invalid. Check the server's \
+         name and the DNS."
     );
+    assert_eq!(error, denial(Fault::Unreachable, message));
 }
 
 async fn what_is_no_nfs_server_is_said_to_be_none(kind: Kind) {

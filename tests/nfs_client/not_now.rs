@@ -45,7 +45,8 @@ async fn a_server_that_asks_for_patience_is_asked_again(kind: Kind) {
         error.message,
         format!(
             "cannot make directory never on {share}: {} asked to come back later until the time was over ({}). It is \
-             busy or has just started.",
+             busy or has just started; or a client that cannot be reached holds a delegation there: then it passes with that \
+             client's lease, after 90 s on most servers.",
             share.server(),
             kind.status("DELAY")
         )
@@ -90,7 +91,8 @@ async fn a_server_without_minor_version_2_is_served_with_1_and_one_without_both_
     assert_eq!(
         error.message,
         format!(
-            "cannot make directory b on {share}: {} speaks neither NFSv4.2 nor NFSv4.1. Enable one there.",
+            "cannot make directory b on {share}: {} speaks neither NFSv4.2 nor NFSv4.1. Enable one there, or set \
+             nfsVersion: \"3\" in the StorageClass.",
             share.server()
         )
     );

@@ -12,7 +12,7 @@ use bindery::storage::{Fault, Storage, Tree};
 use tokio::time::Instant;
 
 use super::{chmod, client, directory, give, soon};
-use crate::support::kind::{Kind, Server, kept_by};
+use crate::support::kind::{CHANGED_PORT, Kind, Server, kept_by};
 use crate::support::nfs::Ganesha;
 
 kept_by!([v4, v4_1, v3] {
@@ -168,9 +168,9 @@ async fn what_belongs_to_others_stays_and_is_named(kind: Kind) {
         error.message,
         format!(
             "cannot remove directory tree with all in it on {share}: in its directory \"theirs\", the server denies it to \
-             uid 1000 ({}). Give the directory on the server to that uid, or change --nfs-uid and --nfs-gid. All or a part \
-             of it may have been done.",
-            kind.status("PERM")
+             uid 1000 ({}). {}All or a part of it may have been done.",
+            kind.status("ACCESS"),
+            permission(kind)
         )
     );
     assert!(tree.join("theirs/file").exists());
@@ -190,9 +190,10 @@ async fn a_tree_that_belongs_to_others_stays_and_is_named(kind: Kind) {
     assert_eq!(
         error.message,
         format!(
-            "cannot remove directory tree with all in it on {share}: the server denies it to uid 1000 ({}). Give the directory \
-             on the server to that uid, or change --nfs-uid and --nfs-gid. All or a part of it may have been done.",
-            kind.status("PERM")
+            "cannot remove directory tree with all in it on {share}: the server denies it to uid 1000 ({}). {}All or a part of \
+             it may have been done.",
+            kind.status("ACCESS"),
+            permission(kind)
         )
     );
     assert!(tree.join("file").exists());
@@ -284,6 +285,15 @@ async fn another_file_system_in_the_tree_is_not_entered() {
         )
     );
     assert!(server.export_dir().join("file").exists());
+}
+
+/// What a denial to an ordinary user says to do, where something is to be removed.
+fn permission(kind: Kind) -> String {
+    let mounted = match kind {
+        Kind::V3 => "It may also be that another file system is mounted there on the server: then unmount it. ",
+        _ => "",
+    };
+    format!("Give the directory on the server to that uid, or change --nfs-uid and --nfs-gid. {mounted}{CHANGED_PORT} ")
 }
 
 fn count(directory: &Path) -> usize {

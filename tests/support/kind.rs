@@ -151,6 +151,10 @@ impl Kind {
     }
 }
 
+/// What a denial says about the port of a client that comes from a privileged one.
+pub const CHANGED_PORT: &str = "Many exports turn source ports above 1023 away: Bindery came from one below, but a network \
+                                plugin may have changed it on the way. Export with insecure, or run Bindery with hostNetwork.";
+
 /// A client of every kind.
 pub fn client_as(uid: u32) -> Storages {
     Storages::new(options(uid))

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::sleep_until;
 
 use super::*;
-use crate::storage::Outcome;
+use crate::storage::{Fault, Outcome};
 
 /// What servers do; those that are not named work.
 #[derive(Clone, Copy, PartialEq)]

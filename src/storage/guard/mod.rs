@@ -3,7 +3,7 @@
 //! [`Guarded`] stands before every other [`Storage`]. For each [`Way`] to a server it allows so many calls at the same
 //! time, and knows whether the server answers:
 //!
-//! - A call that found nobody ([`Fault::Unreachable`], [`Fault::TimedOut`]) raises a doubt, and calls go on as before. It
+//! - A call that found nobody ([`StorageError::unanswered`]) raises a doubt, and calls go on as before. It
 //!   proves nothing by itself: its deadline was its caller's, maybe what an API server had left of a review, and its
 //!   work may have been one huge directory. So a doubt is settled by a probe, which is sent at once: a cheap call whose
 //!   deadline is always the same.
@@ -13,7 +13,8 @@
 //! - Any answer, a refusal too, to the probe or to a call that was under way: the server is up, and [`Outages`] tells who
 //!   waits for it.
 //!
-//! [`Fault::Busy`] is an answer. Nothing is kept of a server that nobody asks.
+//! A server that answers with an error of its own, or asks to come back later, is up: each call finds out for itself whether
+//! that has passed. Nothing is kept of a server that nobody asks.
 
 #[cfg(test)]
 mod fake;
@@ -31,7 +32,7 @@ use tokio::time::Instant;
 
 pub use self::outages::{Back, Outages};
 use self::server::Server;
-use super::{Attributes, Existing, Fault, Found, Identity, Made, Moved, Removed, Storage, StorageError, Tree, Way};
+use super::{Attributes, Existing, Found, Identity, Made, Moved, Removed, Storage, StorageError, Tree, Way};
 use crate::ops::metrics::Metrics;
 use crate::ops::tasks::Tasks;
 use crate::policy::directory::{Directory, Share};
@@ -96,7 +97,7 @@ impl Guarded {
         let result = call.await;
         match &result {
             Ok(done) if !answers(done) => {}
-            Err(error) if nobody_there(error) => self.doubt(&server, share),
+            Err(error) if error.unanswered() => self.doubt(&server, share),
             Ok(_) | Err(_) => server.answered(),
         }
         result
@@ -110,11 +111,6 @@ impl Guarded {
             });
         }
     }
-}
-
-/// Whether an error shows that no server answers, and not that one answers badly.
-fn nobody_there(error: &StorageError) -> bool {
-    matches!(error.fault, Fault::Unreachable | Fault::TimedOut)
 }
 
 #[async_trait]

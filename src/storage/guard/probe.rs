@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::nobody_there;
 use super::server::Server;
 use crate::policy::directory::{Directory, Share};
 use crate::storage::Storage;
@@ -21,7 +20,7 @@ pub(super) async fn run(storage: Arc<dyn Storage>, server: Arc<Server>, share: S
     while server.idle() < FORGET {
         let deadline = Instant::now() + DEADLINE;
         match storage.above(&share, &Directory::trash(), deadline).await {
-            Err(error) if nobody_there(&error) => {
+            Err(error) if error.unanswered() => {
                 // What was tried is of no interest; what was met is.
                 let why = match error.message.split_once(&format!(" on {share}: ")) {
                     Some((_, why)) => why.to_owned(),

@@ -8,7 +8,7 @@ use super::probe::FORGET;
 use super::server::MOST_CALLS;
 use super::*;
 use crate::policy::directory::NfsVersion;
-use crate::storage::Outcome;
+use crate::storage::{Fault, Outcome};
 
 const LONG: Duration = Duration::from_secs(20);
 

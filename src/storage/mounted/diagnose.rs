@@ -5,10 +5,11 @@ use std::path::Path;
 
 use rustix::io::Errno;
 
-use super::errno::{lost, name};
+use super::errno::name;
 use super::mount::MOST_AT_WORK;
 use crate::policy::directory::Share;
 use crate::storage::Fault;
+use crate::storage::transient::{self, lost};
 
 /// Where the verb takes place.
 pub(super) struct Scene<'a> {
@@ -48,13 +49,14 @@ pub(super) fn refused(scene: &Scene<'_>, step: Step<'_>, errno: Errno) -> (Fault
             )
         }
         (Step::Mount, Errno::NOENT | Errno::NOTDIR) => (
-            Fault::NoSuchShare,
+            Fault::NotMounted,
             format!("there is no directory {path} ({name}). {}", mount_it(scene)),
         ),
         (_, Errno::STALE) => (
-            Fault::NoSuchShare,
+            Fault::NotMounted,
             format!(
-                "what is mounted at {path} is gone from its server ({name}). Mount it again: restart Bindery's pod."
+                "the server does not know what is mounted at {path} any more ({name}). Check that it exports it and has its \
+                 disk; if that does not help, mount it again: restart Bindery's pod."
             ),
         ),
         (_, errno) if lost(errno) => (
@@ -110,25 +112,34 @@ pub(super) fn refused(scene: &Scene<'_>, step: Step<'_>, errno: Errno) -> (Fault
         (_, Errno::BUSY) => (
             Fault::Busy,
             format!(
-                "it is in use on this node ({name}): a process has a file in it open, or something is mounted there."
+                "it is in use on this node ({name}): a process has a file in it open, or something is mounted there. End the \
+                 process, or unmount it."
             ),
         ),
-        (Step::Rename, Errno::EXIST | Errno::NOTEMPTY) => (
-            Fault::Other,
-            format!("something is at the new place already ({name}). Move it away."),
-        ),
-        (Step::Rename, Errno::NOENT) => (
-            Fault::Other,
-            format!("the directory that it is to be moved into is not there ({name})."),
-        ),
+        (Step::Rename, Errno::EXIST | Errno::NOTEMPTY | Errno::NOENT) => (Fault::Other, not_moved(errno)),
         (_, Errno::MFILE | Errno::NFILE) => (
             Fault::Busy,
             format!("too many files are open ({name}). Raise the pod's limit of open files."),
+        ),
+        (_, errno) if transient::errno(errno) => (
+            Fault::ServerFault,
+            format!(
+                "the file system met an error of its own that may pass ({name}). If it lasts, look for the reason in the \
+                 node's kernel log and the server's."
+            ),
         ),
         _ => (
             Fault::Other,
             format!("the file system answers {name}. Look for the reason in the node's kernel log and the server's."),
         ),
+    }
+}
+
+fn not_moved(errno: Errno) -> String {
+    let name = name(errno);
+    match errno {
+        Errno::NOENT => format!("the directory that it is to be moved into is not there ({name})."),
+        _ => format!("something is at the new place already ({name}). Move it away."),
     }
 }
 
@@ -139,7 +150,7 @@ pub(super) fn not_mounted(scene: &Scene<'_>) -> (Fault, String) {
         scene.path.display(),
         mount_it(scene)
     );
-    (Fault::NoSuchShare, text)
+    (Fault::NotMounted, text)
 }
 
 fn mount_it(scene: &Scene<'_>) -> String {
@@ -199,60 +210,5 @@ pub(super) fn no_place(scene: &Scene<'_>) -> (Fault, String) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// What a test machine cannot easily be brought to answer.
-    #[test]
-    fn each_errno_has_its_fault_and_says_what_to_do() {
-        let share = Share::parse("nas", "/export").unwrap();
-        let scene = Scene {
-            share: &share,
-            path: Path::new("/mnt/volumes"),
-            uid: 0,
-        };
-        let cases = [
-            (
-                Step::Make,
-                Errno::DQUOT,
-                Fault::NoSpace,
-                "the quota is used up (EDQUOT). Raise it on the server, or free space.",
-            ),
-            (
-                Step::Make,
-                Errno::KEYEXPIRED,
-                Fault::Denied,
-                "uid 0 has no valid Kerberos ticket on this node (EKEYEXPIRED). Renew it, or give the node a keytab.",
-            ),
-            (
-                Step::Mount,
-                Errno::STALE,
-                Fault::NoSuchShare,
-                "what is mounted at /mnt/volumes is gone from its server (ESTALE). Mount it again: restart Bindery's pod.",
-            ),
-            (
-                Step::Mount,
-                Errno::NOTCONN,
-                Fault::Unreachable,
-                "what serves the mount at /mnt/volumes does not answer (ENOTCONN). Check that it runs, or mount it again.",
-            ),
-            (
-                Step::Inside(OsStr::new("b")),
-                Errno::IO,
-                Fault::Other,
-                "in its directory \"b\", the file system answers EIO. Look for the reason in the node's kernel log and the \
-                 server's.",
-            ),
-            (
-                Step::Make,
-                Errno::PERM,
-                Fault::Denied,
-                "it is denied to uid 0 (EPERM). Either the server squashes root, or Bindery runs without the capabilities \
-                 of root: export with no_root_squash, or run it as the owner of /mnt/volumes (runAsUser).",
-            ),
-        ];
-        for (step, errno, fault, text) in cases {
-            assert_eq!(refused(&scene, step, errno), (fault, text.to_owned()));
-        }
-    }
-}
+#[path = "diagnose_tests.rs"]
+mod tests;

@@ -4,6 +4,8 @@ use std::io;
 
 use rustix::io::Errno;
 
+use crate::storage::transient::lost;
+
 /// The number in an error of the standard library. Errors without one are those of `cap-std` itself, which guards the
 /// way out of a directory.
 pub(super) fn errno(error: &io::Error) -> Errno {
@@ -13,22 +15,6 @@ pub(super) fn errno(error: &io::Error) -> Errno {
 /// Whether a call with this error may have been carried out by the server, or still will: the kernel gave up waiting.
 pub(super) fn unanswered(errno: Errno) -> bool {
     lost(errno) || matches!(errno, Errno::IO | Errno::INTR)
-}
-
-/// The server, or the program that serves the mount, is away.
-pub(super) fn lost(errno: Errno) -> bool {
-    matches!(
-        errno,
-        Errno::TIMEDOUT
-            | Errno::NOTCONN
-            | Errno::SHUTDOWN
-            | Errno::CONNABORTED
-            | Errno::CONNREFUSED
-            | Errno::CONNRESET
-            | Errno::HOSTDOWN
-            | Errno::HOSTUNREACH
-            | Errno::NETUNREACH
-    )
 }
 
 /// As people look it up.
@@ -53,11 +39,21 @@ pub(super) fn name(errno: Errno) -> String {
         Errno::NOTCONN => "ENOTCONN",
         Errno::SHUTDOWN => "ESHUTDOWN",
         Errno::TIMEDOUT => "ETIMEDOUT",
+        Errno::HOSTDOWN => "EHOSTDOWN",
+        Errno::HOSTUNREACH => "EHOSTUNREACH",
+        Errno::NETUNREACH => "ENETUNREACH",
+        Errno::CONNREFUSED => "ECONNREFUSED",
+        Errno::CONNRESET => "ECONNRESET",
+        Errno::CONNABORTED => "ECONNABORTED",
+        Errno::INTR => "EINTR",
+        Errno::AGAIN => "EAGAIN",
+        Errno::NOMEM => "ENOMEM",
+        Errno::REMOTEIO => "EREMOTEIO",
         Errno::STALE => "ESTALE",
         Errno::DQUOT => "EDQUOT",
         Errno::NOKEY => "ENOKEY",
         Errno::KEYEXPIRED => "EKEYEXPIRED",
-        other => return format!("error {}: {other}", other.raw_os_error()),
+        other => return format!("error number {}", other.raw_os_error()),
     };
     known.to_owned()
 }

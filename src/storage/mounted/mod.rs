@@ -67,14 +67,14 @@ impl MountedStorage {
         self.mount(share).is_some()
     }
 
-    /// Looks at every mount. An error is final: something else must be mounted. A mount that does not answer is only
-    /// logged, for it may answer later.
+    /// Looks at every mount. An error is final: something must be mounted, or something else. A mount that does not answer
+    /// is only logged, for it may answer later.
     pub async fn check(&self) -> Result<(), StorageError> {
         for mount in &self.mounts {
             let look = |run: &Run| run.share().map(drop);
             let deadline = Instant::now() + FIRST_LOOK;
             match run::run(mount, "begin".to_owned(), deadline, look).await {
-                Err(error) if !error.transient() => return Err(error),
+                Err(error) if !error.transient() || error.fault == Fault::NotMounted => return Err(error),
                 Err(error) => tracing::warn!(%error, "a mounted share does not answer"),
                 Ok(()) => {}
             }

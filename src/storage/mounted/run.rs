@@ -80,8 +80,9 @@ pub(super) async fn run<T: Send + 'static>(
         let _ = answer.send(result);
     };
     if let Err(error) = thread::Builder::new().name("mounted".to_owned()).spawn(work) {
-        let text = format!("no thread can be started for it ({error}). Raise the pod's limit of processes.");
-        return Err(run.error(Fault::Busy, &text));
+        tracing::debug!(%error, "no thread can be started");
+        let text = "no thread can be started for it. Raise the pod's limit of processes.";
+        return Err(run.error(Fault::Busy, text));
     }
     match timeout_at(deadline, answered).await {
         Ok(Ok(result)) => result,

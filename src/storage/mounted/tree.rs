@@ -190,7 +190,8 @@ impl Removal<'_> {
                 level.opened = true;
                 Ok(())
             }
-            Err(errno) => Err(self.run.refused(level.step(), errno)),
+            // What was denied first says more than that the mode may not be set either.
+            Err(_) => Err(self.run.refused(level.step(), errno)),
         }
     }
 

@@ -7,10 +7,10 @@ use std::net::SocketAddr;
 use super::rpc::{Refusal, RpcError};
 use super::wire::SessionError;
 use crate::policy::directory::NfsVersion;
-use crate::storage::Fault;
 use crate::storage::answers::{self, Scene};
 use crate::storage::connect::ConnectError;
 use crate::storage::status::Status;
+use crate::storage::{Fault, no_answer, transient};
 
 /// What a verb waits for.
 #[derive(Clone, Copy, Debug)]
@@ -67,19 +67,28 @@ impl From<SessionError> for Cause {
 pub(super) fn failed(scene: &Scene<'_>, cause: &Cause) -> (Fault, String) {
     let server = scene.share.server();
     match cause {
-        Cause::Connect(ConnectError::Resolve(error)) => answers::unresolved(server, error),
-        Cause::Connect(ConnectError::Connect(address, error)) => answers::no_connection(*address, error),
-        Cause::Broken(error) => answers::broken(error),
+        Cause::Connect(ConnectError::Resolve(error)) => {
+            tracing::debug!(server, %error, "no address was found");
+            no_answer::unresolved(server)
+        }
+        Cause::Connect(ConnectError::Connect(address, error)) => no_answer::no_connection(*address, error),
+        Cause::Broken(error) => no_answer::broken(error),
         Cause::Malformed(what) => (
             Fault::Other,
             format!("what answers on port 2049 of {server} does not keep to NFSv4 ({what}). Is it an NFS server?"),
         ),
         Cause::Refused(Refusal::Version) | Cause::Session(_, Status::MINOR_VERS_MISMATCH) => (
             Fault::Other,
-            format!("{server} speaks neither NFSv4.2 nor NFSv4.1. Enable one there."),
+            format!(
+                "{server} speaks neither NFSv4.2 nor NFSv4.1. Enable one there, or set nfsVersion: \"3\" in the StorageClass."
+            ),
         ),
-        Cause::Refused(Refusal::Credentials) => answers::credentials(server),
-        Cause::Refused(Refusal::Arguments) => answers::arguments(server),
+        Cause::Refused(Refusal::Credentials) => {
+            let (fault, text) = no_answer::credentials(server);
+            (fault, text + answers::port(scene))
+        }
+        Cause::Refused(Refusal::System) => no_answer::system_error(server),
+        Cause::Refused(Refusal::Arguments) => no_answer::arguments(server),
         Cause::Session(_, status) if status.gone() => (
             Fault::Busy,
             format!(
@@ -88,6 +97,7 @@ pub(super) fn failed(scene: &Scene<'_>, cause: &Cause) -> (Fault, String) {
                 status.in_version(NfsVersion::V4)
             ),
         ),
+        Cause::Session(_, status) if transient::status(*status) => answers::server_fault(scene, *status),
         Cause::Session(operation, status) => (
             Fault::Other,
             format!(

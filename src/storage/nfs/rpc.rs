@@ -53,8 +53,10 @@ pub(super) enum Refusal {
     Version,
     /// It does not take AUTH_SYS from us.
     Credentials,
-    /// It could not read the arguments, or broke down over them.
+    /// It could not read the arguments.
     Arguments,
+    /// It met an error of its own.
+    System,
 }
 
 impl From<io::Error> for RpcError {
@@ -157,6 +159,7 @@ pub(super) fn results_of(reply: &[u8], xid: u32) -> Result<usize, RpcError> {
     match reader.u32()? {
         0 => Ok(reader.len()),
         1..=3 => Err(RpcError::Refused(Refusal::Version)),
+        5 => Err(RpcError::Refused(Refusal::System)),
         _ => Err(RpcError::Refused(Refusal::Arguments)),
     }
 }

@@ -228,7 +228,8 @@ impl Removal<'_, '_> {
                 level.opened = true;
                 Ok(())
             }
-            Some(stopped) => Err(self.attempt.refused(step, stopped.status)),
+            // What was denied first says more than that the mode may not be set either.
+            Some(_) => Err(self.attempt.refused(step, status)),
         }
     }
 

@@ -6,9 +6,9 @@ use std::io;
 use nfs3_client::RpcError;
 
 use super::mount::{NoConnection, Part};
-use crate::storage::Fault;
 use crate::storage::answers::{self, Scene};
 use crate::storage::status::Status;
+use crate::storage::{Fault, no_answer, transient};
 
 /// What a verb waits for.
 #[derive(Clone, Copy, Debug)]
@@ -56,7 +56,7 @@ pub(super) fn failed(scene: &Scene<'_>, cause: &Cause) -> (Fault, String) {
     let server = scene.share.server();
     match cause {
         Cause::NoConnection(error) => unconnected(scene, error),
-        Cause::Broken(error) => answers::broken(error),
+        Cause::Broken(error) => no_answer::broken(error),
         Cause::Call(part, error) => call(scene, *part, error),
         Cause::Malformed(what) => (
             Fault::Other,
@@ -69,22 +69,27 @@ pub(super) fn failed(scene: &Scene<'_>, cause: &Cause) -> (Fault, String) {
 fn unconnected(scene: &Scene<'_>, error: &NoConnection) -> (Fault, String) {
     let server = scene.share.server();
     match error {
-        NoConnection::Resolve(error) => answers::unresolved(server, error),
+        NoConnection::Resolve(error) => {
+            tracing::debug!(server, %error, "no address was found");
+            no_answer::unresolved(server)
+        }
         NoConnection::Connect(Part::Portmapper, address, error) => (
             Fault::Unreachable,
             format!(
-                "NFSv3 needs the server's portmapper on port 111, and there is no connection to {address} ({error}). Check \
-                 that the server is up, that rpcbind runs there, and that the port is open to this host; {OR_VERSION_4}."
+                "NFSv3 needs the server's portmapper on port 111, and there is no connection to {address}: {}. Check that \
+                 the server is up, that rpcbind runs there, and that the port is open to this host; {OR_VERSION_4}.",
+                no_answer::in_words(error)
             ),
         ),
         NoConnection::Connect(Part::Mount, address, error) => (
             Fault::Unreachable,
             format!(
-                "NFSv3 needs the server's mountd, and there is no connection to {address} ({error}). Check that it runs, and \
-                 that its port, which is best a fixed one, is open to this host; {OR_VERSION_4}."
+                "NFSv3 needs the server's mountd, and there is no connection to {address}: {}. Check that it runs, and that \
+                 its port, which is best a fixed one, is open to this host; {OR_VERSION_4}.",
+                no_answer::in_words(error)
             ),
         ),
-        NoConnection::Connect(Part::Nfs, address, error) => answers::no_connection(*address, error),
+        NoConnection::Connect(Part::Nfs, address, error) => no_answer::no_connection(*address, error),
         NoConnection::Call(part, error) => call(scene, *part, error),
         NoConnection::Unknown(part) => (
             // It may just be starting.
@@ -131,6 +136,7 @@ fn mount(scene: &Scene<'_>, status: u32) -> (Fault, String) {
             Fault::NoSuchShare,
             format!("{path} is not a directory there (MNT3ERR_NOTDIR). Name the directory that is exported."),
         ),
+        status if transient::status(status) => answers::server_fault(scene, status),
         _ => (
             Fault::Other,
             format!(
@@ -143,9 +149,9 @@ fn mount(scene: &Scene<'_>, status: u32) -> (Fault, String) {
 fn call(scene: &Scene<'_>, part: Part, error: &RpcError) -> (Fault, String) {
     let server = scene.share.server();
     match error {
-        RpcError::Io(error) if error.kind() != io::ErrorKind::InvalidData => answers::broken(error),
+        RpcError::Io(error) if error.kind() != io::ErrorKind::InvalidData => no_answer::broken(error),
         RpcError::Auth(_) => {
-            let (fault, text) = answers::credentials(server);
+            let (fault, text) = no_answer::credentials(server);
             (fault, text + answers::port(scene))
         }
         RpcError::ProgUnavail | RpcError::ProgMismatch { .. } | RpcError::RpcMismatch { .. } => (
@@ -155,14 +161,17 @@ fn call(scene: &Scene<'_>, part: Part, error: &RpcError) -> (Fault, String) {
                 protocol(part)
             ),
         ),
-        RpcError::GarbageArgs | RpcError::ProcUnavail | RpcError::SystemErr => answers::arguments(server),
-        error => (
-            Fault::Other,
-            format!(
-                "what answers as {} on {server} does not keep to the protocol ({error}). Is it an NFS server?",
+        RpcError::SystemErr => no_answer::system_error(server),
+        RpcError::GarbageArgs | RpcError::ProcUnavail => no_answer::arguments(server),
+        error => {
+            tracing::debug!(server, %error, "what the server answers cannot be read");
+            let text = format!(
+                "what answers as {} on {server} does not keep to the protocol (its answer cannot be read). Is it an NFS \
+                 server?",
                 protocol(part)
-            ),
-        ),
+            );
+            (Fault::Other, text)
+        }
     }
 }
 

@@ -204,7 +204,8 @@ impl Removal<'_, '_> {
                 level.opened = true;
                 Ok(())
             }
-            Err(status) => Err(self.attempt.refused(step, status)),
+            // What was denied first says more than that the mode may not be set either.
+            Err(_) => Err(self.attempt.refused(step, status)),
         }
     }
 

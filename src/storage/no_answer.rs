@@ -1,0 +1,90 @@
+//! From what kept a server from answering, or RPC from carrying a call out, to a sentence that a person can act on.
+//!
+//! No text of the system or of a library is in it: those are for the log.
+
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+
+use rustix::io::Errno;
+
+use super::Fault;
+
+/// The server's name has no address.
+pub(super) fn unresolved(server: &str) -> (Fault, String) {
+    (
+        Fault::Unreachable,
+        format!("no address was found for the name {server}. Check the server's name and the DNS."),
+    )
+}
+
+/// The NFS server takes no connection.
+pub(super) fn no_connection(address: SocketAddr, error: &io::Error) -> (Fault, String) {
+    (
+        Fault::Unreachable,
+        format!(
+            "no connection to {address}: {}. Check that the NFS server runs, and that its port is open to this host.",
+            in_words(error)
+        ),
+    )
+}
+
+/// The server hangs up.
+pub(super) fn broken(error: &io::Error) -> (Fault, String) {
+    (
+        Fault::Unreachable,
+        format!(
+            "the connection to the server ends without an answer: {}. Look for the reason in its log.",
+            in_words(error)
+        ),
+    )
+}
+
+/// What kept a connection from coming about, or ended it. The system's own text is for programmers.
+pub(super) fn in_words(error: &io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::ConnectionRefused => "nothing listens there (connection refused)",
+        ErrorKind::TimedOut => "it timed out",
+        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable | ErrorKind::NetworkDown => {
+            "the network knows no way there (unreachable)"
+        }
+        ErrorKind::ConnectionReset
+        | ErrorKind::ConnectionAborted
+        | ErrorKind::BrokenPipe
+        | ErrorKind::NotConnected
+        | ErrorKind::UnexpectedEof => "the other end has closed it",
+        ErrorKind::PermissionDenied => "a firewall or a policy of this host forbids it",
+        ErrorKind::AddrInUse | ErrorKind::AddrNotAvailable => "this host has no source port or address left for it",
+        ErrorKind::OutOfMemory => "this host has no memory left for it",
+        _ => match Errno::from_io_error(error) {
+            Some(Errno::MFILE | Errno::NFILE) => "too many files are open on this host",
+            Some(Errno::AGAIN) => "this host has reached a limit of processes or memory",
+            _ => "the system gives no reason that is known",
+        },
+    }
+}
+
+/// The server does not believe who we say we are.
+pub(super) fn credentials(server: &str) -> (Fault, String) {
+    (
+        Fault::Denied,
+        format!("{server} does not accept AUTH_SYS from this host. Export with sec=sys."),
+    )
+}
+
+/// The server broke down over a call.
+pub(super) fn system_error(server: &str) -> (Fault, String) {
+    (
+        Fault::ServerFault,
+        format!(
+            "{server} met an error of its own that may pass (RPC: system error). If it lasts, look for the reason in its log."
+        ),
+    )
+}
+
+/// The server cannot read a call.
+pub(super) fn arguments(server: &str) -> (Fault, String) {
+    (
+        Fault::Other,
+        format!("{server} could not read the call (RPC: garbage arguments). Look for the reason in its log."),
+    )
+}
