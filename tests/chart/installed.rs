@@ -57,7 +57,8 @@ impl Release {
             "classes": [{"name": name, "parameters": {"onDelete": "delete"}}],
             // Other tests' claims must not wait for a Bindery that does not run.
             "webhook": {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}},
-            // There is no service network here: what the Service leads to is found by its name and this port.
+            // There is no service network here: what the Service leads to is found by its name and this port. It becomes one of type
+            // ExternalName, which may not have a policy.
             "service": {"port": release.port, "ipFamilyPolicy": ""},
         });
         std::fs::write(release.values(), values.to_string()).unwrap();
