@@ -182,7 +182,7 @@ async fn while_the_api_server_is_away_the_process_lives_and_is_ready_when_it_com
     let answer = get(bindery.admin(), "/readyz").await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
     assert!(answer.contains("waiting for: the API server"), "{answer}");
-    bindery.until_log("the API server cannot be reached").await;
+    bindery.until_log("the API server could not be reached").await;
 
     gate.set_open(true);
     let scene = Scene::of(&bindery.provisioner).await;
@@ -203,7 +203,7 @@ async fn sigterm_ends_a_process_that_waits_for_the_api_server() {
     bindery.kill();
     gate.set_open(false);
     bindery.begin();
-    bindery.until_log("the API server cannot be reached").await;
+    bindery.until_log("the API server could not be reached").await;
     bindery.terminate();
     assert!(bindery.ended().await.success());
     assert!(bindery.log().contains("stopped before the start was complete"));
