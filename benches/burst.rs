@@ -16,6 +16,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::bed::Bed;
 use crate::place::Place;
+use crate::started::PAUSE;
 use crate::times::Times;
 
 /// Claims that are created, and deleted, at once.
@@ -109,7 +110,7 @@ impl Burst<'_> {
         })
     }
 
-    /// Deletes them again, and waits until the volumes are gone. No directory may be left.
+    /// Deletes them again, and waits until volumes and directories are gone. Measured is until the volumes are.
     pub async fn delete(&self, volumes: &BTreeMap<String, String>) -> Result<Gone> {
         let api: Api<PersistentVolume> = Api::all(self.place.client.clone());
         let version = version(&api).await?;
@@ -127,11 +128,19 @@ impl Burst<'_> {
             .await?;
         let gone = watching.await??;
         let last = gone.values().max().context("no volume is gone")?;
-        let left = directories_of(volumes, &Bed::get().export)?;
-        ensure!(
-            left.is_empty(),
-            "volumes are gone, but these directories are there: {left:?}"
-        );
+        // The trash is emptied after its volumes.
+        let emptying = Instant::now();
+        loop {
+            let left = directories_of(volumes, &Bed::get().export)?;
+            if left.is_empty() {
+                break;
+            }
+            ensure!(
+                emptying.elapsed() < PATIENCE,
+                "volumes are gone, but these directories are there: {left:?}"
+            );
+            sleep(PAUSE).await;
+        }
         sleep(QUIET).await;
         Ok(Gone {
             all: last.duration_since(began).as_secs_f64(),

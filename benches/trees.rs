@@ -1,9 +1,9 @@
 //! Large directories that are deleted with their claim: how fast, and what Bindery needs for it.
 //!
 //! The files are made behind the server's back. Measured is from the moment at which the directory has left its path until
-//! its volume is gone: the time before that is the controller manager's.
+//! all of it is gone: the time before that is the controller manager's.
 
-use std::fs::{File, create_dir_all};
+use std::fs::{File, create_dir_all, read_dir};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -80,7 +80,7 @@ fn fill(directory: &Path, [chains, depth, files]: [u32; 3]) -> Result<()> {
     Ok(())
 }
 
-/// The seconds from the moment at which the directory has left its path until the volume is gone.
+/// The seconds from the moment at which the directory has left its path until the volume is gone, and all files.
 pub async fn gone(client: &Client, volume: &str, directory: PathBuf) -> Result<f64> {
     let volumes: Api<PersistentVolume> = Api::all(client.clone());
     let deleted = Instant::now();
@@ -89,9 +89,19 @@ pub async fn gone(client: &Client, volume: &str, directory: PathBuf) -> Result<f
         sleep(PAUSE).await;
     }
     let left = Instant::now();
-    while volumes.get_metadata_opt(volume).await?.is_some() {
-        ensure!(left.elapsed() < PATIENCE, "volume {volume} stays");
+    while volumes.get_metadata_opt(volume).await?.is_some() || is_in_trash(volume)? {
+        ensure!(left.elapsed() < PATIENCE, "volume {volume}, or its directory, stays");
         sleep(PAUSE).await;
     }
     Ok(left.elapsed().as_secs_f64())
+}
+
+fn is_in_trash(volume: &str) -> Result<bool> {
+    let trash = Bed::get().export.join(".bindery-trash");
+    for entry in read_dir(trash)? {
+        if entry?.file_name().to_string_lossy().contains(volume) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

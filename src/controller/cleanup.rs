@@ -7,8 +7,9 @@
 
 use super::Volumes;
 use super::failure::Failure;
-use super::leave::{Goal, Left, Spot, same_policy};
+use super::leave::{Goal, Left, Spot};
 use super::overlap::Overlap;
+use super::target::same_policy;
 use super::trash::Entry;
 use crate::crash::{self, Point};
 use crate::fence;

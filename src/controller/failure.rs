@@ -218,3 +218,62 @@ pub(super) fn fault(fault: Fault) -> &'static str {
         Fault::Other => "Other",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::PersistentVolume;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const COMMAND: &str = "kubectl annotate pv --overwrite pvc-1 bindery.dev/on-delete=retain";
+    const PLACES: &str = "If the server is gone for good, remove the finalizer bindery.dev/cleanup from the volume. The directory is at \
+                          data or .bindery-trash/blue.pvc-1.u1.aside or .bindery-trash/blue.pvc-1.u1.";
+
+    fn told(fields: &Value) -> Option<String> {
+        let mut volume = json!({
+            "metadata": {"name": "pvc-1", "uid": "u1", "annotations": {
+                "pv.kubernetes.io/provisioned-by": "bindery.dev/nfs",
+                "bindery.dev/instance": "blue",
+                "bindery.dev/share": "/export",
+                "bindery.dev/sub-dir": "data",
+                "bindery.dev/directory": "new",
+                "bindery.dev/on-delete": "delete",
+                "bindery.dev/mount-permissions": "0777",
+            }},
+            "spec": {
+                "nfs": {"server": "nas1", "path": "/export/data"},
+                "persistentVolumeReclaimPolicy": "Delete",
+            },
+        });
+        json_patch::merge(&mut volume, fields);
+        let volume: PersistentVolume = serde_json::from_value(volume).unwrap();
+        let volume = Volume::read(&volume);
+        way_out(&volume, volume.record.as_ref().unwrap())
+    }
+
+    #[test]
+    fn before_a_move_the_directory_can_be_kept_as_it_is() {
+        let expected = format!("To give the directory up and keep it as it is: {COMMAND}");
+        assert_eq!(told(&json!({})), Some(expected));
+        let retain = json!({"metadata": {"annotations": {"bindery.dev/on-delete": "retain"}}});
+        assert_eq!(told(&retain), None, "nothing is to be advised");
+    }
+
+    #[test]
+    fn after_a_move_it_is_said_what_keeps_the_directory_when_that_is_done_and_where_it_is() {
+        let moved = json!({"bindery.dev/moved-to": ".bindery-trash/blue.pvc-1.u1"});
+        let expected = format!(
+            "To keep the directory: {COMMAND}. What has left its path then becomes an archive without an end as soon as the \
+             server allows that, and an Event names it. {PLACES}"
+        );
+        assert_eq!(told(&json!({"metadata": {"annotations": moved}})), Some(expected));
+        let kept = "The directory is kept: what has left its path becomes an archive without an end, which an Event names, \
+                    and then the volume goes.";
+        let retain = json!({
+            "metadata": {"annotations": moved},
+            "spec": {"persistentVolumeReclaimPolicy": "Retain"},
+        });
+        assert_eq!(told(&retain), Some(format!("{kept} {PLACES}")));
+    }
+}

@@ -10,14 +10,10 @@
 //! removed, and [`super::put_back`] and [`super::trash`] bring it back. To the trash proper, or to an archive that ends, a
 //! directory comes only after a look has shown that the volume is still to be deleted and its policy still the same.
 
-use serde_json::{Value, json};
-
 use super::Volumes;
 use super::failure::Failure;
+use super::target::Way;
 use crate::crash::{self, Point};
-use crate::fence::{self, annotate, marked, test};
-use crate::names::mark;
-use crate::policy::class::Reclaim;
 use crate::policy::directory::{Depot, Directory};
 use crate::policy::retention::Retention;
 use crate::storage::{Fault, Identity, Moved, Outcome, StorageError};
@@ -209,66 +205,6 @@ impl Volumes {
         Ok(moved?)
     }
 
-    /// Where the directory is to go below this depot: where an earlier try has meant it to go, if that is still right.
-    fn target(&self, volume: &Volume, record: &Record, goal: Goal, depot: &Depot) -> Directory {
-        let recorded = record.moved_to.iter().rev();
-        let mut fits = recorded.filter(|place| Depot::around(place) == *depot && self.is_met(volume, goal, place));
-        if let Some(place) = fits.next() {
-            return place.clone();
-        }
-        let retention = match goal {
-            Goal::Trash => return depot.place(&Directory::in_trash(&self.us.instance, &volume.name, &volume.uid)),
-            Goal::Archive(retention) => retention,
-            Goal::Keep => Retention::Forever,
-        };
-        let now = jiff::Timestamp::now();
-        let tag = Directory::archive_tag(&self.us.instance, &volume.name);
-        depot.place(&record.directory.archive(now, &tag, retention.ends(now)))
-    }
-
-    /// Whether a place is one where the directory is to go.
-    fn is_met(&self, volume: &Volume, goal: Goal, place: &Directory) -> bool {
-        let retention = match goal {
-            Goal::Trash => {
-                let trash = Directory::in_trash(&self.us.instance, &volume.name, &volume.uid);
-                return *place == Depot::around(place).place(&trash);
-            }
-            Goal::Archive(retention) => retention,
-            Goal::Keep => Retention::Forever,
-        };
-        let times = place.archive_times();
-        times.is_some_and(|(made, until)| retention.ends(made) == until)
-    }
-
-    /// Writes on the volume where its directory is about to go, and which directory it is; unless the volume says so.
-    /// Fails if the policy, or what is written there, is not what it was.
-    async fn record_target(
-        &self,
-        volume: &Volume,
-        record: &Record,
-        way: &mut Way,
-        target: &Directory,
-    ) -> Result<(), Failure> {
-        if way.recorded.last() == Some(target) {
-            return Ok(());
-        }
-        let before = lines(&way.recorded);
-        way.recorded.retain(|place| place != target);
-        way.recorded.push(target.clone());
-        let mut operations = same_policy(volume, record);
-        operations.extend([
-            fence::uid(volume),
-            marked(mark::MOVED_TO, before.map_or(Value::Null, Value::from)),
-            annotate(mark::MOVED_TO, &lines(&way.recorded).unwrap_or_default()),
-        ]);
-        if record.identity.is_none() {
-            operations.push(annotate(mark::DIRECTORY_ID, &way.identity.to_string()));
-        }
-        fence::patch(&self.api(), &volume.name, operations).await?;
-        crash::point(Point::TargetRecorded);
-        Ok(())
-    }
-
     /// Fails, by a live look, with [`Failure::Stopping`] if this very volume is not there to be cleaned up, and with
     /// [`Failure::Changed`] if its policy is another one by now.
     async fn assert_same_policy(&self, volume: &Volume, record: &Record) -> Result<(), Failure> {
@@ -285,31 +221,6 @@ impl Volumes {
         let now = self.cluster.volume(&volume.name).await?;
         Ok(now.filter(|now| now.uid == volume.uid && now.deleting && now.held))
     }
-}
-
-/// What is known of a directory on its way.
-struct Way {
-    identity: Identity,
-    /// What the volume says of where it may be, the last place last.
-    recorded: Vec<Directory>,
-}
-
-/// As [`crate::volume`] reads it.
-fn lines(places: &[Directory]) -> Option<String> {
-    let places: Vec<&str> = places.iter().map(Directory::as_str).collect();
-    (!places.is_empty()).then(|| places.join("\n"))
-}
-
-/// A patch with these fails if somebody has changed the policy.
-pub(super) fn same_policy(volume: &Volume, record: &Record) -> Vec<json_patch::PatchOperation> {
-    let mut tests = vec![marked(mark::ON_DELETE, record.on_delete.as_str())];
-    if volume.reclaim == Reclaim::Delete {
-        tests.push(test(
-            "/spec/persistentVolumeReclaimPolicy",
-            json!(volume.reclaim.as_str()),
-        ));
-    }
-    tests
 }
 
 fn may_be_done(moved: &Result<Moved, StorageError>) -> bool {

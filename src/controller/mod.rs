@@ -29,6 +29,7 @@ mod retention;
 mod silence;
 mod step;
 mod takeover;
+mod target;
 mod trash;
 
 use std::sync::Arc;
