@@ -63,7 +63,7 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
     let tasks = Tasks::default();
     let (registered, stands) = watch::channel(String::new());
     let started = tokio::select! {
-        started = start(&config, kubeconfig, &metrics, &tasks, stands) => started?,
+        started = start(&config, kubeconfig, &metrics, stands) => started?,
         signal = &mut signal => {
             tracing::info!(signal = signal?, "stopped before the start was complete");
             return Ok(());
@@ -74,14 +74,15 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
         us,
         namespace,
         replica,
-        storage,
+        storages,
         keeper,
         credentials,
     } = started;
     readiness.reached(API_SERVER);
 
-    let outages = storage.outages();
-    let storage: Arc<dyn Storage> = Arc::new(storage);
+    let guarded = Guarded::new(Arc::clone(&storages) as _, Arc::clone(&metrics), tasks.clone());
+    let outages = guarded.outages();
+    let storage: Arc<dyn Storage> = Arc::new(guarded);
     let (cluster, watches) = Cluster::new(client.clone());
     tasks.spawn_until_stop(watches);
     let keeper = tasks.spawn_until_stop(keeper.run());
@@ -146,7 +147,7 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
     tasks.stop().cancel();
     webhook.graceful_shutdown(Some(config.deadline + GRACE));
     let _ = webhook_server.await;
-    finish(&tasks).await;
+    finish(&tasks, &storages).await;
     admin.shutdown();
     tracing::info!("stopped");
     Ok(())
@@ -160,7 +161,7 @@ struct Started {
     namespace: String,
     /// Our name among the replicas.
     replica: String,
-    storage: Guarded,
+    storages: Arc<Storages>,
     keeper: Keeper,
     credentials: watch::Receiver<Credentials>,
 }
@@ -170,13 +171,12 @@ async fn start(
     config: &Config,
     kubeconfig: Option<PathBuf>,
     metrics: &Arc<Metrics>,
-    tasks: &Tasks,
     registered: watch::Receiver<String>,
 ) -> Result<Started> {
     let client = connect(kubeconfig).await?;
     let us = Arc::new(patiently(|| us(config, &client)).await?);
     let replica = config.replica.clone().unwrap_or_else(host);
-    let storage = storage(config, format!("{replica} {}", us.instance), metrics, tasks).await?;
+    let storages = storages(config, format!("{replica} {}", us.instance)).await?;
     let namespace = config
         .namespace
         .clone()
@@ -196,7 +196,7 @@ async fn start(
         us,
         namespace,
         replica,
-        storage,
+        storages,
         keeper,
         credentials,
     })
@@ -215,8 +215,8 @@ fn loops(config: &Config, provisioner: Provisioner, events: Events, outages: Out
     }
 }
 
-/// Every kind of storage, behind the guard that knows which servers are down. `machine` is our name to NFS servers.
-async fn storage(config: &Config, machine: String, metrics: &Arc<Metrics>, tasks: &Tasks) -> Result<Guarded> {
+/// Every kind of storage. `machine` is our name to NFS servers.
+async fn storages(config: &Config, machine: String) -> Result<Arc<Storages>> {
     let nfs = NfsOptions {
         uid: config.nfs_user.0,
         gid: config.nfs_user.1,
@@ -226,14 +226,15 @@ async fn storage(config: &Config, machine: String, metrics: &Arc<Metrics>, tasks
     let mounted = MountedStorage::new(config.mounted.clone());
     // A mount that is missing is the administrator's to mend, too.
     mounted.check().await.context("--mounted")?;
-    let storages = Arc::new(Storages::new(nfs).with_mounted(mounted));
-    Ok(Guarded::new(storages, Arc::clone(metrics), tasks.clone()))
+    Ok(Arc::new(Storages::new(nfs).with_mounted(mounted)))
 }
 
-async fn finish(tasks: &Tasks) {
+async fn finish(tasks: &Tasks, storages: &Storages) {
     if !tasks.drain(LAST_STEPS).await {
         tracing::warn!("some work did not end in time; the next start takes it up");
     }
+    // Nobody else can: after a restart of a server, a pod of another name cannot come back as this client.
+    storages.leave().await;
 }
 
 fn open(listen: cli::Listen, flag: &str) -> Result<TcpListener> {

@@ -32,6 +32,11 @@ impl Storages {
         Self { mounted, ..self }
     }
 
+    /// Ends all that this process has on any server: see [`NfsStorage::leave`]. The others keep nothing there.
+    pub async fn leave(&self) {
+        self.v4.leave().await;
+    }
+
     /// The one that reaches a share. A mount wins over what the share's version says.
     fn of(&self, share: &Share) -> &dyn Storage {
         if self.mounted.serves(share) {

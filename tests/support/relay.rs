@@ -171,7 +171,7 @@ fn pass(mut client: &TcpStream, mut server: &TcpStream, state: &Shared, number: 
     while let Some(call) = record(client) {
         let fate = fate(&call, state, number);
         if let Some(fate) = fate
-            && fate != Fate::Late
+            && !matches!(fate, Fate::Late | Fate::AnswerLost)
         {
             state.lock().unwrap().met += 1;
         }
@@ -201,6 +201,8 @@ fn pass(mut client: &TcpStream, mut server: &TcpStream, state: &Shared, number: 
             Some(Fate::AnswerLost | Fate::HeldAnswerLost) => {
                 let _ = server.write_all(&call);
                 let _ = record(server);
+                // Whoever waits for it may rely on what the server has done.
+                state.lock().unwrap().met += usize::from(fate == Some(Fate::AnswerLost));
                 break;
             }
             Some(Fate::Answered(status)) => {

@@ -95,7 +95,11 @@ impl Attempt<'_> {
         self.state().excused = reply.is_err() && loan.rested();
         match reply {
             Ok(reply) => {
-                loan.give_back();
+                if reply.stopped.is_some_and(|stop| stop.status == Status::GRACE) {
+                    loan.complete_reclaim().await;
+                } else {
+                    loan.give_back();
+                }
                 Ok(reply)
             }
             Err(SessionError::Refused(operation, status)) => {
@@ -103,8 +107,11 @@ impl Attempt<'_> {
                 let cause = Cause::Session(operation, status);
                 if status.later() {
                     loan.give_back();
-                } else if loan.rested() {
-                    self.lender.forget_rested();
+                } else if status.gone() {
+                    if loan.rested() {
+                        self.lender.forget_rested();
+                    }
+                    loan.forget();
                 }
                 if cause.passes() {
                     Err(NoReply::NotDone(cause))
@@ -114,7 +121,7 @@ impl Attempt<'_> {
             }
             Err(SessionError::Rpc(RpcError::Broken(error))) => {
                 if loan.rested() {
-                    self.lender.forget_rested();
+                    self.lender.discard_rested();
                 }
                 Err(NoReply::Lost(Cause::Broken(error)))
             }

@@ -1,8 +1,9 @@
 //! A fence: what makes sure that a call without an answer takes no effect any more (RFC 8881, 2.10.6.1 and 18.37).
 //!
 //! It is carried out on a connection of its own, again and again, until the server has confirmed it; or until the server
-//! cannot know the session any more because its lease is over. A courteous server may know it longer: then what guards is
-//! that the old connection was cut, and that nothing stays on its way that long.
+//! cannot know the session any more, because the lease of the client is over. No session is lent meanwhile, so nothing
+//! renews that lease. A courteous server may know the session longer: the next session is one of a new life of the owner,
+//! which ends it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-use super::owner::Owner;
+use super::client::Client;
 use super::rpc::{Credentials, RpcError};
 use super::wire::{SessionError, SessionId, Wire};
 use crate::storage::connect::{ConnectError, connect_to};
@@ -29,18 +30,23 @@ const LONGEST: Duration = Duration::from_mins(10);
 #[derive(Debug)]
 pub(super) struct Fence {
     pub session: SessionId,
-    pub client: u64,
+    pub client: Arc<Client>,
     /// The call that may be under way.
     pub sequence: u32,
     /// Which of the server's addresses the session is on: behind one name there may be several servers.
     pub address: SocketAddr,
-    pub minor: u32,
-    pub lease: Duration,
-    /// When the call was given up.
-    pub since: Instant,
     pub credentials: Arc<Credentials>,
-    /// Kept, so that no new session ends the old one while its call is carried out, and hides that it is.
-    pub _owner: Owner,
+}
+
+/// How a fence ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// The call takes no effect any more.
+    Confirmed,
+    /// The server has not confirmed it for longer than it knows the session.
+    Unconfirmed,
+    /// The server has said for too long that it is carrying out the call.
+    Busy,
 }
 
 /// Why a try failed.
@@ -63,39 +69,34 @@ impl From<RpcError> for Failure {
     }
 }
 
-/// After that time without contact a server has forgotten a session of this lease.
-pub(super) fn patience(lease: Duration) -> Duration {
-    lease + MARGIN
-}
-
 impl Fence {
     /// Ends when the call is fenced off, or cannot come any more; `longest` replaces what the lease says.
-    pub async fn carry_out(self, privileged: bool, longest: Option<Duration>) {
-        let patience = longest.unwrap_or(patience(self.lease));
+    pub async fn carry_out(self, privileged: bool, longest: Option<Duration>) -> End {
+        let patience = longest.unwrap_or(self.client.lease() + MARGIN);
+        let since = Instant::now();
         let mut pause = FIRST_PAUSE;
         // When the server last said that it is carrying out the call.
-        let mut busy = self.since;
-        while busy.elapsed() <= patience && self.since.elapsed() <= LONGEST {
+        let mut busy = since;
+        loop {
             match timeout(TRY, self.once(privileged, &mut busy)).await {
-                Ok(Ok(())) => {
-                    tracing::info!(address = %self.address, "a call without an answer is fenced off");
-                    return;
-                }
+                Ok(Ok(())) => return End::Confirmed,
                 Ok(Err(error)) => tracing::debug!(address = %self.address, ?error, "a fence failed and is tried again"),
                 Err(_) => tracing::debug!(address = %self.address, "a fence got no answer and is tried again"),
+            }
+            if busy.max(self.client.renewed()).elapsed() > patience {
+                return End::Unconfirmed;
+            }
+            if since.elapsed() > LONGEST.max(patience) {
+                return End::Busy;
             }
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
-        tracing::warn!(
-            address = %self.address,
-            "a call without an answer could not be fenced off; the server must have forgotten its session by now"
-        );
     }
 
     async fn once(&self, privileged: bool, busy: &mut Instant) -> Result<(), Failure> {
         let connection = connect_to(self.address, privileged).await.map_err(Failure::Connect)?;
-        let mut wire = Wire::new(connection, self.credentials.clone(), self.minor);
+        let mut wire = Wire::new(connection, self.credentials.clone(), self.client.minor());
         // Servers want the connection to be the session's.
         wire.bind(&self.session).await?;
         self.take_slot(&mut wire, busy).await?;
@@ -108,7 +109,7 @@ impl Fence {
                 error => return Err(error.into()),
             }
         }
-        Ok(wire.destroy_client(self.client).await?)
+        Ok(())
     }
 
     /// Sends the very SEQUENCE of the call that may be under way. Either it comes first: then the call finds its turn

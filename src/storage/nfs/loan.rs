@@ -1,6 +1,7 @@
 //! A session in use, and what becomes of its call when nobody waits for it any more.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::SemaphorePermit;
 
@@ -51,11 +52,40 @@ impl Loan<'_> {
         self.rested
     }
 
+    /// Learns the client's lease, if it is not known yet.
+    pub async fn ask_for_lease(&mut self) -> Result<(), SessionError> {
+        let Some(session) = &mut self.session else {
+            return Ok(());
+        };
+        self.under_way = Some(Late::Harmless);
+        let asked = session.ask_for_lease().await;
+        if !matches!(asked, Err(SessionError::Rpc(_))) {
+            self.under_way = None;
+        }
+        asked
+    }
+
+    /// The server has answered GRACE: it may wait for the client to say that it reclaims nothing. The session is then free.
+    pub async fn complete_reclaim(mut self) {
+        let Some(session) = &mut self.session else { return };
+        self.under_way = Some(Late::Harmless);
+        let said = session.complete_reclaim().await;
+        if !matches!(said, Err(SessionError::Rpc(_))) {
+            self.under_way = None;
+            self.give_back();
+        }
+    }
+
     /// The server has answered: the session is free for the next call.
     pub fn give_back(mut self) {
         if let Some(session) = self.session.take() {
             self.server.lay_to_rest(session);
         }
+    }
+
+    /// The server does not know the session.
+    pub fn forget(mut self) {
+        self.session = None;
     }
 }
 
@@ -64,9 +94,12 @@ impl Drop for Loan<'_> {
         let Some(session) = self.session.take() else { return };
         match self.under_way {
             Some(Late::Fenced) => self.server.fence(session),
-            Some(Late::Harmless) => self.server.spawn(session.outlast()),
-            // The server has answered, and does not know the session.
-            None => {}
+            // The server may carry the call out until then; it is not to be disturbed before.
+            Some(Late::Harmless) => {
+                let lease = session.client().lease();
+                self.server.discard(session, lease);
+            }
+            None => self.server.discard(session, Duration::ZERO),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! NFS without a mount: a client in user space for versions 4.2 and 4.1 (RFC 7862, RFC 8881), over TCP, with AUTH_SYS.
 //!
 //! From the wire up: [`xdr`], [`rpc`], [`attributes`], [`operation`] and [`compound`] speak the protocol; [`limits`],
-//! [`wire`], [`owner`], [`server_id`], [`session`], [`loan`], [`fence`] and [`server`] keep connections, and fence off calls
+//! [`wire`], [`client`], [`server_id`], [`session`], [`loan`], [`fence`] and [`server`] keep connections, and fence off calls
 //! that got no answer; [`attempt`] sends what a verb has to send, as often as it may, and [`diagnose`] says what went wrong; [`walk`],
 //! [`make`], [`moves`], [`list`] and [`tree`] are the verbs. How a verb is run is [`super::attempt`]'s.
 //!
@@ -14,6 +14,7 @@
 
 mod attempt;
 mod attributes;
+mod client;
 mod compound;
 mod diagnose;
 mod fence;
@@ -25,7 +26,6 @@ mod loan;
 mod make;
 mod moves;
 mod operation;
-mod owner;
 mod rpc;
 mod server;
 mod server_id;
@@ -36,17 +36,18 @@ mod wire;
 mod xdr;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::FutureExt;
+use futures::future::join_all;
 use tokio::time::Instant;
 
 use self::attempt::Attempt;
 use self::make::Earlier;
 use self::rpc::Credentials;
-use self::server::{Manners, Server, Succeeded};
+use self::server::{Manners, Server};
 use self::walk::Walk;
 use super::answers::Step;
 use super::{Attributes, Existing, Found, Identity, Made, Moved, Removed, Storage, StorageError, Tree};
@@ -62,7 +63,7 @@ pub struct NfsOptions {
     pub uid: u32,
     /// That user's group.
     pub gid: u32,
-    /// The name of this replica, say its pod's: servers know its sessions by it and log it. Cut to 255 bytes.
+    /// The name of this replica, say its pod's: servers know it by this name and log it. Cut to 255 bytes.
     ///
     /// After a restart under the same name, the first session on a server ends all that the earlier process has left there,
     /// also calls that are still on their way. So no two processes that live at the same time may have one name: they would
@@ -79,15 +80,8 @@ pub struct NfsOptions {
 #[derive(Debug)]
 pub struct NfsStorage {
     manners: Manners,
-    servers: Mutex<HashMap<String, Known>>,
-}
-
-/// A server by its name.
-#[derive(Debug)]
-struct Known {
-    /// Gone when nobody needs it.
-    server: Weak<Server>,
-    succeeded: Succeeded,
+    /// By name. Gone when nobody needs it.
+    servers: Mutex<HashMap<String, Weak<Server>>>,
 }
 
 impl NfsStorage {
@@ -116,22 +110,26 @@ impl NfsStorage {
         self
     }
 
+    /// Ends all that this process has on any server, for when it stops: a server must not wait for it after a restart. Takes
+    /// a few seconds at most, however many servers are silent.
+    pub async fn leave(&self) {
+        let servers: Vec<_> = self.servers().values().filter_map(Weak::upgrade).collect();
+        join_all(servers.iter().map(|server| server.leave())).await;
+    }
+
     fn server(&self, name: &str) -> Arc<Server> {
-        let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = servers.get(name);
-        if let Some(server) = known.and_then(|known| known.server.upgrade()) {
+        let mut servers = self.servers();
+        if let Some(server) = servers.get(name).and_then(Weak::upgrade) {
             return server;
         }
-        let succeeded = known.map(|known| known.succeeded.clone()).unwrap_or_default();
-        // Of a server that nobody needs, only this is kept: what an earlier process left there is to be ended once.
-        servers.retain(|_, known| known.server.strong_count() > 0 || known.succeeded.try_lock().is_ok_and(|it| *it));
-        let server = Server::new(name, self.manners.clone(), succeeded.clone());
-        let known = Known {
-            server: Arc::downgrade(&server),
-            succeeded,
-        };
-        servers.insert(name.to_owned(), known);
+        servers.retain(|_, server| server.strong_count() > 0);
+        let server = Server::new(name, self.manners.clone());
+        servers.insert(name.to_owned(), Arc::downgrade(&server));
         server
+    }
+
+    fn servers(&self) -> MutexGuard<'_, HashMap<String, Weak<Server>>> {
+        self.servers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

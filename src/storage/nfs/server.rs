@@ -1,9 +1,13 @@
-//! One server's sessions: a bounded pool, and the rule for calls that got no answer.
+//! One server's sessions: a bounded pool of one client's ([`super::client`]), and the rule for calls that got no answer.
 //!
 //! A call borrows a session ([`Loan`]) and gives it back when the server has answered. A loan that ends in any other
 //! way (a deadline, a broken connection, a caller that went away) while a call that changes something is under way
 //! leaves a [`super::fence`]: it is carried out in the background at once, and no session is lent until that is done.
 //! Servers know nothing of each other: one that hangs delays no other.
+//!
+//! A session that is not used any more is destroyed: by the task that closes those at rest, or else on a connection of its
+//! own ([`Server::discard`]). With the last one goes the client. A process that stops in order ends all of it
+//! ([`Server::leave`]).
 //!
 //! The server lives as long as somebody holds it: a verb, a fence, a look-up of its name, or the task that closes
 //! sessions at rest. So one that nobody needs any more is forgotten by itself.
@@ -15,17 +19,18 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use super::client::Clients;
 use super::diagnose::Waiting;
+use super::fence::End;
 use super::limits::Limits;
 use super::loan::Loan;
-use super::owner::Owners;
-use super::rpc::{Credentials, RpcError};
+use super::rpc::Credentials;
 use super::server_id::ServerId;
 use super::session::Session;
-use super::wire::SessionError;
-use crate::storage::connect::{ConnectError, Connection, Name, connect};
+use super::wire::{NEWEST_MINOR, SessionError, Wire};
+use crate::storage::connect::{ConnectError, Connection, Name, connect, connect_to};
 
 /// RFC 8881, 2.9.3: no portmapper is asked.
 const PORT: u16 = 2049;
@@ -34,7 +39,10 @@ const PORT: u16 = 2049;
 const MOST_SESSIONS: usize = 16;
 /// After that time at rest a session is closed, or after half its lease: a firewall may have forgotten it.
 const LONGEST_REST: Duration = Duration::from_mins(1);
-/// How long a server may take to part with a session.
+/// The same for a client that the server has noted down: if the server restarts meanwhile, it waits for the client to come
+/// back. Longer than the pauses of a verb that is asked to come back later.
+const RECORDED_REST: Duration = Duration::from_secs(5);
+/// How long a server may take to part with a session, or with the client.
 const GOODBYE: Duration = Duration::from_secs(3);
 
 /// What all servers have in common.
@@ -46,9 +54,6 @@ pub(super) struct Manners {
     pub longest_fence: Option<Duration>,
 }
 
-/// Whether what an earlier life of this machine has left on a server was ended. Outlives the [`Server`].
-pub(super) type Succeeded = Arc<tokio::sync::Mutex<bool>>;
-
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Server {
@@ -58,10 +63,10 @@ pub(super) struct Server {
     runtime: Handle,
     permits: Semaphore,
     rest: Mutex<Rest>,
-    owners: Owners,
+    /// Locked while a session is opened: the numbers of CREATE_SESSION are one sequence.
+    clients: tokio::sync::Mutex<Clients>,
     /// The addresses at which calls are being fenced off.
     fences: watch::Sender<Vec<SocketAddr>>,
-    succeeded: Succeeded,
     limits: Mutex<Limits>,
     id: Mutex<Option<ServerId>>,
     came_privileged: AtomicBool,
@@ -90,15 +95,14 @@ impl From<SessionError> for NoSession {
 
 impl Server {
     /// Nothing is sent before the first call. To be called in a Tokio runtime.
-    pub fn new(name: &str, manners: Manners, succeeded: Succeeded) -> Arc<Self> {
+    pub fn new(name: &str, manners: Manners) -> Arc<Self> {
         Arc::new(Self {
             name: Name::new(name, PORT),
             runtime: Handle::current(),
             permits: Semaphore::new(MOST_SESSIONS),
             rest: Mutex::default(),
-            owners: Owners::new(&manners.credentials, name),
+            clients: tokio::sync::Mutex::new(Clients::new(&manners.credentials, name)),
             fences: watch::Sender::default(),
-            succeeded,
             // Until a session says more.
             limits: Mutex::new(Limits::LEAST),
             id: Mutex::default(),
@@ -134,7 +138,9 @@ impl Server {
         let addresses = self.name.addresses(&self.runtime).await.map_err(NoSession::Connect)?;
         let connection = connect(&addresses, self.manners.privileged_port, deadline).await;
         let session = self.open(connection.map_err(NoSession::Connect)?).await?;
-        Ok(loan(session, false))
+        let mut loan = loan(session, false);
+        loan.ask_for_lease().await?;
+        Ok(loan)
     }
 
     pub fn credentials(&self) -> &Credentials {
@@ -166,8 +172,44 @@ impl Server {
         );
     }
 
-    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.runtime.spawn(task);
+    /// The connection of a session that was at rest is broken: then that of each of them is. The server may know them.
+    pub fn discard_rested(self: &Arc<Self>) {
+        let rested = std::mem::take(&mut lock(&self.rest).sessions);
+        for session in rested {
+            self.discard(session, Duration::ZERO);
+        }
+    }
+
+    /// Destroys, after a pause, a session that nobody uses any more: else the server would keep it as long as the client.
+    pub fn discard(self: &Arc<Self>, session: Session, pause: Duration) {
+        let fence = session.into_fence(self.manners.credentials.clone());
+        let server = self.clone();
+        self.runtime.spawn(async move {
+            sleep(pause).await;
+            let end = fence.carry_out(server.manners.privileged_port, None).await;
+            tracing::debug!(server = server.name.as_str(), ?end, "a session is discarded");
+        });
+    }
+
+    /// Ends all that this process has on the server, for when it stops: sessions, those in use included, and the client.
+    /// A server that does not answer soon forgets them with their lease.
+    pub async fn leave(&self) {
+        let left = timeout(GOODBYE, async {
+            let mut clients = self.clients.lock().await;
+            let earlier = clients.begin_anew();
+            lock(&self.rest).sessions.clear();
+            for (address, minor) in earlier {
+                let connection = connect_to(address, self.manners.privileged_port).await;
+                let wire = Wire::new(
+                    connection.map_err(NoSession::Connect)?,
+                    self.manners.credentials.clone(),
+                    minor,
+                );
+                clients.leave(wire).await?;
+            }
+            Ok::<_, NoSession>(())
+        });
+        tracing::debug!(server = self.name.as_str(), left = ?left.await, "the client is taken off the server");
     }
 
     async fn settled(&self, waiting: &impl Fn(Waiting)) {
@@ -195,7 +237,24 @@ impl Server {
                 longest_fence,
                 ..
             } = server.manners;
-            fence.carry_out(privileged_port, longest_fence).await;
+            match fence.carry_out(privileged_port, longest_fence).await {
+                End::Confirmed => tracing::info!(%address, "a call without an answer is fenced off"),
+                End::Unconfirmed => {
+                    tracing::warn!(
+                        %address,
+                        "the server did not confirm that a call without an answer is fenced off, for longer than its lease; \
+                         the next session ends what it may still know of it"
+                    );
+                    server.clients.lock().await.begin_anew();
+                    // The next session is to be a new one.
+                    lock(&server.rest).sessions.clear();
+                }
+                End::Busy => tracing::warn!(
+                    %address,
+                    "the server has been carrying out a call for too long; nobody waits for it any more, and it may still \
+                     take effect. Look for what holds it up in the server's log"
+                ),
+            }
             server.fences.send_modify(|fences| {
                 if let Some(at) = fences.iter().position(|other| *other == address) {
                     fences.swap_remove(at);
@@ -204,19 +263,24 @@ impl Server {
         });
     }
 
-    fn rested(&self) -> Option<Session> {
+    fn rested(self: &Arc<Self>) -> Option<Session> {
         let mut rest = lock(&self.rest);
         // The last one given back first: the others come to rest and are closed.
-        while let Some(session) = rest.sessions.pop() {
-            if Instant::now() < end_of_rest(&session) && !session.closed() {
+        while let Some(session) = rest.sessions.pop_if(|session| Instant::now() < end_of_rest(session)) {
+            if !session.closed() {
                 return Some(session);
             }
+            self.discard(session, Duration::ZERO);
         }
         None
     }
 
     /// The session is free for the next call.
     pub fn lay_to_rest(self: &Arc<Self>, session: Session) {
+        // The next session of the client that has taken its place ends it.
+        if session.client().replaced() {
+            return;
+        }
         let mut rest = lock(&self.rest);
         rest.sessions.push(session);
         if !std::mem::replace(&mut rest.tended, true) {
@@ -243,7 +307,7 @@ impl Server {
                 Some(next) if over.is_empty() => sleep_until(next).await,
                 _ => {
                     for session in over {
-                        let closed = timeout(GOODBYE, session.close()).await;
+                        let closed = timeout(GOODBYE, self.close(session)).await;
                         tracing::debug!(server = self.name.as_str(), ?closed, "a session at rest is closed");
                     }
                 }
@@ -251,27 +315,19 @@ impl Server {
         }
     }
 
+    /// The client goes with its last session.
+    async fn close(&self, session: Session) -> Result<(), SessionError> {
+        let (client, mut wire) = session.close().await?;
+        Ok(self.clients.lock().await.part(client, &mut wire).await?)
+    }
+
     async fn open(&self, connection: Connection) -> Result<Session, SessionError> {
         let privileged = connection.privileged;
         self.came_privileged.store(privileged, Ordering::Relaxed);
-        let open = async || Session::open(connection, self.manners.credentials.clone(), self.owners.take()).await;
-        let mut succeeded = self.succeeded.clone().lock_owned().await;
-        let session = if *succeeded {
-            drop(succeeded);
-            open().await?
-        } else {
-            // The lock is held meanwhile, or this would end sessions of this life, too.
-            let mut session = open().await?;
-            // A verb whose time is short must not cut it off: each would begin again, and none get through.
-            let task = self.runtime.spawn(async move {
-                session.succeed(MOST_SESSIONS).await?;
-                *succeeded = true;
-                Ok::<_, RpcError>(session)
-            });
-            task.await.map_err(|error| RpcError::Broken(error.into()))??
-        };
+        let wire = Wire::new(connection, self.manners.credentials.clone(), NEWEST_MINOR);
+        let session = self.clients.lock().await.open(wire).await?;
         *lock(&self.limits) = session.limits();
-        *lock(&self.id) = Some(session.server());
+        *lock(&self.id) = Some(session.client().server());
         let id = self.id().map(tracing::field::display);
         tracing::debug!(server = self.name.as_str(), id, privileged, "a session is open");
         Ok(session)
@@ -279,7 +335,9 @@ impl Server {
 }
 
 fn end_of_rest(session: &Session) -> Instant {
-    session.used() + LONGEST_REST.min(session.lease() / 2)
+    let client = session.client();
+    let longest = if client.recorded() { RECORDED_REST } else { LONGEST_REST };
+    session.used() + longest.min(client.lease() / 2)
 }
 
 fn no_permit() -> NoSession {

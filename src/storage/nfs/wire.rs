@@ -16,6 +16,9 @@ use super::xdr::{Malformed, Writer};
 use crate::storage::connect::Connection;
 use crate::storage::status::Status;
 
+/// The minor version that is tried first.
+pub(super) const NEWEST_MINOR: u32 = 2;
+
 const BIND_CONN_TO_SESSION: u32 = 41;
 const EXCHANGE_ID: u32 = 42;
 const CREATE_SESSION: u32 = 43;
@@ -25,8 +28,9 @@ const DESTROY_CLIENTID: u32 = 57;
 
 /// Says that this client does no pNFS.
 const USE_NON_PNFS: u32 = 0x0001_0000;
-/// Asks about a confirmed client and makes none.
-const UPDATE_CONFIRMED: u32 = 0x4000_0000;
+/// In the reply: the client has a session already, or had one.
+const CONFIRMED: u32 = 0x8000_0000;
+
 /// No reply to the operations that were sent.
 #[derive(Debug)]
 pub(super) enum SessionError {
@@ -51,9 +55,16 @@ impl From<Malformed> for SessionError {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Introduced {
     pub client: u64,
-    /// The number of the client's first CREATE_SESSION.
-    pub sequence: u32,
+    /// The number of the client's first CREATE_SESSION; none where the server knows the client already.
+    pub next: Option<u32>,
     pub server: ServerId,
+}
+
+/// What tells one life of an owner from the next (18.35.3).
+pub(super) type Verifier = [u8; 8];
+
+pub(super) fn new_verifier() -> Verifier {
+    uuid::Uuid::new_v4().as_u64_pair().0.to_be_bytes()
 }
 
 /// A session's name on its server.
@@ -118,39 +129,24 @@ impl Wire {
         }
     }
 
-    /// 18.35: a new life of this owner. All that an earlier life of the owner has on the server ends with the first
-    /// CREATE_SESSION: sessions, and calls that come late in them.
-    pub async fn exchange_id(&mut self, owner: &str) -> Result<Introduced, SessionError> {
-        self.exchange(owner, USE_NON_PNFS).await
-    }
-
-    /// Whether the server knows an earlier life of this owner.
-    pub async fn knows(&mut self, owner: &str) -> Result<bool, RpcError> {
-        match self.exchange(owner, USE_NON_PNFS | UPDATE_CONFIRMED).await {
-            Err(SessionError::Refused(_, Status::NOENT)) => Ok(false),
-            Err(SessionError::Rpc(error)) => Err(error),
-            // The verifier is not that one's: NOT_SAME. Servers that answer otherwise are taken to know it.
-            _ => Ok(true),
-        }
-    }
-
-    async fn exchange(&mut self, owner: &str, flags: u32) -> Result<Introduced, SessionError> {
+    /// 18.35: names the owner, and which life of it this is. If the server knew another life, all that it has on the server
+    /// ends with the first CREATE_SESSION of this one: sessions, and calls that come late in them.
+    pub async fn exchange_id(&mut self, owner: &str, verifier: Verifier) -> Result<Introduced, SessionError> {
         let mut arguments = self.begin(1);
         arguments.u32(EXCHANGE_ID);
-        arguments.fixed(&uuid::Uuid::new_v4().as_bytes()[..8]); // the verifier of a new life
+        arguments.fixed(&verifier);
         arguments.opaque(owner.as_bytes());
-        arguments.u32(flags);
+        arguments.u32(USE_NON_PNFS);
         arguments.u32(0); // SP4_NONE
         arguments.u32(0); // no implementation id
         let reply = self.send(arguments).await?;
         let mut results = Results::new(&reply)?;
         accepted("EXCHANGE_ID", results.next(EXCHANGE_ID)?)?;
         let reader = results.reader();
-        let (client, sequence) = (reader.u64()?, reader.u32()?);
-        reader.u32()?; // flags
+        let (client, next, flags) = (reader.u64()?, reader.u32()?, reader.u32()?);
         Ok(Introduced {
             client,
-            sequence,
+            next: (flags & CONFIRMED == 0).then_some(next),
             server: ServerId::read(reader)?,
         })
     }
@@ -201,13 +197,13 @@ impl Wire {
         }
     }
 
-    /// 18.50. Only tidiness: without it the server forgets the client when its lease ends.
-    pub async fn destroy_client(&mut self, client: u64) -> Result<(), RpcError> {
+    /// 18.50. Without it the server forgets the client when its lease ends.
+    pub async fn destroy_client(&mut self, client: u64) -> Result<Status, RpcError> {
         let mut arguments = self.begin(1);
         arguments.u32(DESTROY_CLIENTID);
         arguments.u64(client);
-        self.send(arguments).await?;
-        Ok(())
+        let reply = self.send(arguments).await?;
+        Ok(Results::new(&reply)?.next(DESTROY_CLIENTID)?)
     }
 
     /// 18.34. If it is refused, what follows tells.
