@@ -2,6 +2,7 @@
 //! `mounted` are the same, as far as the list at the head of each file says that the kind can keep them; those beside
 //! them are about what only one of the kinds has.
 
+mod clients;
 mod denials;
 mod directories;
 mod fences;

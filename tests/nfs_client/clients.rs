@@ -1,0 +1,131 @@
+//! All sessions on a server are those of one client, and nothing of it is left when the process stops in order.
+
+use std::time::Duration;
+
+use bindery::storage::nfs::NfsStorage;
+use bindery::storage::{Existing, Outcome, Storage};
+use futures::future::join_all;
+
+use super::outages::{relay_met, shortly};
+use super::{directory, make, mode, soon};
+use crate::support::kind::options;
+use crate::support::nfs::Ganesha;
+use crate::support::relay::{Fate, Relay};
+use crate::support::wait::eventually;
+
+const BADSESSION: u32 = 10052;
+/// COMPOUNDs of minor version 2 that begin with these operations.
+const BIND: &str = "\0\0\0\x02\0\0\0\x01\0\0\0\x29";
+const EXCHANGE_ID: &str = "\0\0\0\x02\0\0\0\x01\0\0\0\x2a";
+const CREATE_SESSION: &str = "\0\0\0\x02\0\0\0\x01\0\0\0\x2b";
+const DESTROY_CLIENTID: &str = "\0\0\0\x02\0\0\0\x01\0\0\0\x39";
+
+fn client() -> NfsStorage {
+    NfsStorage::new(options(0))
+}
+
+/// Counts the calls that begin so, and lets them pass.
+fn count(relay: &Relay, pattern: &str) {
+    relay.go_on();
+    relay.plan(pattern, 0, 1000, Fate::Held);
+}
+
+#[tokio::test]
+async fn many_sessions_are_one_client_and_after_a_restart_of_the_server_it_is_named_once_again() {
+    let (mut server, client) = (Ganesha::start(), client());
+    let relay = Relay::to(&server);
+    let share = relay.share("/export");
+    count(&relay, EXCHANGE_ID);
+    for round in 1..=3 {
+        let before = relay.connections();
+        let names: Vec<_> = (0..16).map(|number| format!("{round}-{number}")).collect();
+        let made = join_all(names.iter().map(|name| make(&client, &share, name))).await;
+        assert!(made.into_iter().all(|made| made.unwrap().new));
+        assert!(
+            relay.connections() >= before + 12,
+            "they did not run at the same time: nothing was tested"
+        );
+        assert_eq!(relay.met(), round);
+        server.kill();
+        server.restart();
+    }
+}
+
+#[tokio::test]
+async fn a_session_whose_making_got_no_answer_is_asked_for_again() {
+    let (server, client) = (Ganesha::start(), client());
+    let relay = Relay::to(&server);
+    let share = relay.share("/export");
+    for (round, fate) in [Fate::AnswerLost, Fate::CallLost].into_iter().enumerate() {
+        relay.plan(CREATE_SESSION, 0, 1, fate);
+        // Two at a time: the first session of the client, or one more.
+        let names = [format!("{round}-a"), format!("{round}-b"), format!("{round}-c")];
+        let made = join_all(names.iter().map(|name| make(&client, &share, name))).await;
+        assert!(made.into_iter().all(|made| made.unwrap().new));
+    }
+    assert_eq!(relay.met(), 2);
+}
+
+#[tokio::test]
+async fn a_stop_in_order_takes_the_client_off_the_server() {
+    let (server, client) = (Ganesha::start(), client());
+    let relay = Relay::to(&server);
+    let share = relay.share("/export");
+    make(&client, &share, "a").await.unwrap();
+    count(&relay, DESTROY_CLIENTID);
+    client.leave().await;
+    assert_eq!(relay.met(), 1);
+    eventually("its connections are closed", async || (relay.open() == 0).then_some(())).await;
+    // A verb that comes all the same is served.
+    assert!(make(&client, &share, "b").await.unwrap().new);
+}
+
+#[tokio::test]
+async fn a_stop_in_order_ends_calls_that_got_no_answer() {
+    let (server, client) = (Ganesha::start(), client());
+    let relay = Relay::to(&server);
+    let share = relay.share("/export");
+    relay.plan("late-one", 0, 1, Fate::Late);
+    let name = directory("late-one");
+    let stuck = client.make(&share, &name, mode(0o777), Existing::SetAttributes, soon());
+    let left = async {
+        relay_met(&relay, 1).await;
+        client.leave().await;
+        ended(&relay);
+    };
+    tokio::select! {
+        end = stuck => panic!("{end:?}"),
+        () = left => {}
+    }
+    assert!(!server.export_dir().join("late-one").exists());
+}
+
+#[tokio::test]
+async fn a_call_whose_fence_was_given_up_takes_no_effect_after_the_next_verb_either() {
+    let (server, client) = (Ganesha::start(), client().with_longest_fence(Duration::from_secs(1)));
+    let relay = Relay::to(&server);
+    let share = relay.share("/export");
+    relay.plan("late-one", 0, 1, Fate::Late);
+    let name = directory("late-one");
+    let stuck = client.make(&share, &name, mode(0o777), Existing::SetAttributes, shortly());
+    let unconfirmed = async {
+        relay_met(&relay, 1).await;
+        relay.plan(BIND, 0, 1000, Fate::Late);
+    };
+    let (stuck, ()) = tokio::join!(stuck, unconfirmed);
+    assert_eq!(stuck.unwrap_err().outcome, Outcome::Unknown);
+    assert_eq!(client.look_up(&share, &name, soon()).await, Ok(None));
+    ended(&relay);
+    assert!(!server.export_dir().join("late-one").exists());
+}
+
+/// The first call that was kept back comes now, and gets BADSESSION.
+fn ended(relay: &Relay) {
+    let answers = relay.release();
+    let refused = BADSESSION.to_be_bytes();
+    assert!(
+        answers[0].windows(4).any(|word| word == refused),
+        "the late call got {:?}",
+        answers[0]
+    );
+}
