@@ -1,6 +1,6 @@
 # Every command of users and of CI. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test crowded api-server-restarts bench chaos fuzz cluster cluster-down build release image deny fmt lint fmt-check clippy ready ready-image ready-kernel root
+.PHONY: help demo test crowded api-server-restarts bench chaos fuzz cluster cluster-down knfsd knfsd-down test-knfsd build release image deny fmt lint fmt-check clippy ready ready-image ready-kernel ready-knfsd root
 
 # Where cargo puts what it builds, and where a cluster lives that is left running.
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
@@ -43,6 +43,17 @@ api-server-restarts: ready
 	@cargo test --locked --features failpoints --test api_server_restarts --no-run
 	@env -u CLUSTER_DIR BINDERY_BIN=$(TARGET_DIR)/debug/bindery \
 		tests/bed/with-bed --bindery cargo test --locked --features failpoints --test api_server_restarts
+
+test-knfsd: root ready-knfsd ## Runs the tests that need Linux's own NFS server, in a virtual machine; the first time builds it.
+	@cargo test --locked --features failpoints --test knfsd --no-run
+	@$(if $(wildcard target/knfsd/pid),,trap 'tests/bed/knfsd/down' EXIT;) tests/bed/knfsd/up && \
+		cargo test --locked --features failpoints --test knfsd -- --test-threads=1 --nocapture $(ARGS)
+
+knfsd: root ready-knfsd ## Starts that virtual machine and leaves it running: its NFS server is 127.0.0.21.
+	@tests/bed/knfsd/up
+
+knfsd-down: ## Takes it down again.
+	@tests/bed/knfsd/down
 
 bench: ready ## Measures, prints a table and keeps it as JSON under target/; PARTS='burst outage' (all), RUNS (3), see benches/main.rs.
 	@cargo build --release --locked --bin bindery --example bench
@@ -102,6 +113,10 @@ ready:
 # What the image is built with.
 ready-image:
 	@tests/bed/install image
+
+# What the virtual machine with the kernel's NFS server is built and run with.
+ready-knfsd:
+	@tests/bed/install knfsd
 
 # And the virtual machine with the kernel's NFS client, which only tests need.
 ready-kernel: ready

@@ -1,0 +1,123 @@
+//! Bindery's storage on Linux's own NFS server: what only that server does.
+//!
+//! In a binary of its own: `make test-knfsd` starts a virtual machine for it. One test at a time: they restart its server.
+
+use std::process::Command;
+use std::time::Duration;
+
+use bindery::policy::directory::{Directory, Share};
+use bindery::storage::nfs::{NfsOptions, NfsStorage};
+use bindery::storage::{Attributes, Existing, Storage};
+use futures::future::join_all;
+use tokio::time::{Instant, sleep};
+
+/// Beyond this nothing here can take, the server's grace period (90 s) included.
+const LATE: Duration = Duration::from_secs(180);
+
+/// Runs a command as root in the virtual machine.
+fn in_guest(command: &str) -> String {
+    let output = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bed/knfsd/in-guest"))
+        .arg(command)
+        .env("TIMEOUT", "120")
+        .output()
+        .expect("in-guest runs");
+    let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    assert!(
+        output.status.success(),
+        "{command}: {text} {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    text
+}
+
+/// A client of Bindery by a name that no other test has.
+fn storage(machine: &str) -> NfsStorage {
+    NfsStorage::new(NfsOptions {
+        uid: 0,
+        gid: 0,
+        machine: machine.to_owned(),
+        privileged_port: true,
+    })
+}
+
+fn share() -> Share {
+    let address = std::env::var("KNFSD_ADDRESS").unwrap_or_else(|_| "127.0.0.21".to_owned());
+    Share::parse(&address, "/srv/ext4/share").expect("a share")
+}
+
+/// As many directories as 60 claims have, all at the same time.
+async fn burst(storage: &NfsStorage, machine: &str) {
+    let share = share();
+    let attributes = Attributes {
+        mode: 0o770,
+        uid: Some(1000),
+        gid: Some(1000),
+    };
+    let deadline = Instant::now() + LATE;
+    let names: Vec<_> = (0..60)
+        .map(|number| Directory::parse(&format!("{machine}/claim-{number}")).expect("a directory"))
+        .collect();
+    let made = names
+        .iter()
+        .map(|name| storage.make(&share, name, attributes, Existing::SetAttributes, deadline));
+    for made in join_all(made).await {
+        assert!(made.expect("a directory is made").new);
+    }
+}
+
+/// The clients of that name that the server knows.
+fn clients_of(machine: &str) -> usize {
+    let count = format!("cat /proc/fs/nfsd/clients/*/info 2>/dev/null | grep -c 'name: \"bindery {machine} ' || true");
+    in_guest(&count).parse().expect("a number")
+}
+
+/// How many files the pod has made.
+fn made_by_pod() -> u32 {
+    in_guest("pod count").parse().expect("a number")
+}
+
+#[tokio::test]
+async fn sixty_claims_leave_one_client_on_the_server_and_a_stop_in_order_leaves_none() {
+    let storage = storage("sixty");
+    burst(&storage, "sixty").await;
+    assert_eq!(clients_of("sixty"), 1);
+    storage.leave().await;
+    assert_eq!(clients_of("sixty"), 0);
+}
+
+#[tokio::test]
+async fn a_pods_client_does_not_wait_for_bindery_after_a_restart_of_the_server() {
+    in_guest("pod start");
+    let storage = storage("idle");
+    burst(&storage, "idle").await;
+    assert_eq!(clients_of("idle"), 1);
+    let started = Instant::now();
+    while made_by_pod() == 0 {
+        assert!(started.elapsed() < LATE, "the pod's client makes no file");
+        sleep(Duration::from_millis(200)).await;
+    }
+
+    in_guest("dmesg -C; knfsd restart");
+    let (before, restarted) = (made_by_pod(), Instant::now());
+    while made_by_pod() < before + 3 {
+        assert!(
+            restarted.elapsed() < LATE,
+            "the pod's client makes no file after the restart"
+        );
+        sleep(Duration::from_millis(200)).await;
+    }
+    println!(
+        "the pod's client makes files again {:.1} s after the restart",
+        restarted.elapsed().as_secs_f64()
+    );
+    // The server says so only when nobody is left that it waits for; not when the time is over.
+    let log = in_guest("dmesg");
+    assert!(log.contains("starting 90-second grace period"), "{log}");
+    assert!(log.contains("all clients done reclaiming"), "{log}");
+
+    // The storage goes on with one client, as before.
+    burst(&storage, "again").await;
+    assert_eq!(clients_of("idle"), 1);
+    storage.leave().await;
+    in_guest("pod stop");
+}
