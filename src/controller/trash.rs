@@ -215,9 +215,9 @@ impl Volumes {
         let Entry { share, place } = entry;
         tracing::warn!(%share, trash = %place, ?pause, "could not be removed from the trash; it is tried again: {failure}");
         self.metrics.not_removed_from_trash();
-        // Of a server that is down other things tell.
+        // A server that gives no answer is told of elsewhere.
         let Failure::Storage(error) = failure else { return };
-        if error.transient() {
+        if error.unanswered() {
             return;
         }
         let is_of_share = |class: &StorageClass| {
