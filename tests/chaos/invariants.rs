@@ -10,6 +10,7 @@ use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 
 use crate::bed::Bed;
+use crate::kept::Kept;
 use crate::schedule::Slot;
 use crate::stage::{Class, Fate};
 use crate::tenants::{Tenant, Tenants, class_of, files, place};
@@ -48,13 +49,14 @@ impl<'a> World<'a> {
         let claims: Api<PersistentVolumeClaim> = Api::all(client.clone());
         let claims = claims.list(&all).await?.items;
         let volumes: Api<PersistentVolume> = Api::all(client.clone());
-        let volumes = volumes.list(&all).await?.items;
+        let volumes = volumes.list(&all).await?.items.into_iter();
+        let volumes = volumes.filter(|volume| !Kept::is_by_hand(&volume.name_any()));
         let mut world = Self {
             claims: claims
                 .into_iter()
                 .map(|claim| (claim.uid().unwrap_or_default(), claim))
                 .collect(),
-            volumes: volumes.into_iter().map(|volume| (volume.name_any(), volume)).collect(),
+            volumes: volumes.map(|volume| (volume.name_any(), volume)).collect(),
             tenants: tenants.known(),
             all: tenants,
             directories: BTreeMap::new(),
@@ -123,15 +125,16 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    /// Whether a kept volume has a claim's directory, so that it is refused: one of the layout that Kubernetes has bound to
-    /// an earlier claim of that name, whose class keeps its volumes.
+    /// Whether a claim is refused, because a volume that stays has its directory: one made by hand; or one that Kubernetes
+    /// has bound to an earlier claim of that name, whose class keeps its volumes, or whose volume an administrator has kept.
     fn place_is_kept(&self, claim: &PersistentVolumeClaim) -> bool {
         let there = format!("{}/{}", claim.namespace().unwrap_or_default(), claim.name_any());
+        let stays = |volume: &PersistentVolume| {
+            let class = volume.spec.as_ref().and_then(|spec| spec.storage_class_name.as_deref());
+            class == Some(Class::OwnKept.name()) && volume.annotations().get(mark::SUB_DIR) == Some(&there)
+        };
         class_of(claim).is_some_and(Class::is_layout)
-            && self.volumes.values().any(|volume| {
-                let class = volume.spec.as_ref().and_then(|spec| spec.storage_class_name.as_deref());
-                class == Some(Class::OwnKept.name()) && volume.annotations().get(mark::SUB_DIR) == Some(&there)
-            })
+            && (self.all.kept.is_named(&there) || self.volumes.values().any(stays))
     }
 
     fn volumes_have_their_claims(&mut self) {
@@ -167,7 +170,8 @@ impl<'a> World<'a> {
         }
         for (directory, inside) in &self.directories {
             let has_volume = of_volumes.contains(&Bed::get().export.join(directory));
-            if !has_volume && !directory.starts_with(ARCHIVED) && !self.was_left(directory, inside) {
+            let may_stay = directory.starts_with(ARCHIVED) || self.all.kept.was_named(directory);
+            if !has_volume && !may_stay && !self.was_left(directory, inside) {
                 self.broken
                     .push(format!("directory {directory} has no volume; in it: {inside:?}"));
             }
@@ -206,7 +210,7 @@ impl<'a> World<'a> {
         let mut broken = Vec::new();
         for (uid, tenant) in &self.tenants {
             let places = found.remove(uid.as_str()).unwrap_or_default();
-            if !self.claims.contains_key(uid) && !self.lies_right(tenant, &places) {
+            if !self.claims.contains_key(uid) && !self.lies_right(uid, tenant, &places) {
                 broken.push(format!("the file of claim {uid}, now gone, is at {places:?}: {tenant}"));
             }
         }
@@ -223,13 +227,18 @@ impl<'a> World<'a> {
         self.broken.extend(broken);
     }
 
-    fn lies_right(&self, tenant: &Tenant, places: &[&str]) -> bool {
+    fn lies_right(&self, uid: &str, tenant: &Tenant, places: &[&str]) -> bool {
+        if let Some(directory) = self.all.kept.held_in(uid) {
+            return *places == [directory.as_str()];
+        }
         let archived = places.iter().all(|place| place.starts_with(ARCHIVED));
         let once = places.len() == 1;
         // The next claim of that name had it, and its own fate was that of what it found.
-        let adopted = (tenant.class == Class::LayoutRetain || tenant.left)
+        let deletes = |class| self.all.tried(&tenant.slot, class, Some(tenant.since));
+        let adopted = (tenant.class == Class::LayoutRetain || tenant.left || tenant.named || tenant.kept)
+            && tenant.directory.contains('/')
             && match places {
-                [] => self.all.tried(&tenant.slot, Class::LayoutDelete, Some(tenant.since)),
+                [] => [Class::LayoutDelete, Class::AliasDelete].into_iter().any(deletes),
                 _ => once,
             };
         adopted

@@ -1,14 +1,18 @@
 //! `make chaos`: users who create and delete claims while everything that serves them is killed, paused and started again
-//! at random; then all is left alone, and nothing may be lost and nothing left over.
+//! at random; then all is left alone, and nothing may be lost and nothing left over. An administrator works there, too: some
+//! volumes are made by hand for directories that claims use, and `retain` is set while a directory is being removed. One class
+//! names the NFS server by another address.
 //!
 //! Two replicas of Bindery, the NFS server, the API server, etcd and the controller manager fail, each by a timetable of its
 //! own, all of them drawn from one seed. `SEED` replays operations and faults at the same times; what they meet differs, since processes
 //! take their own time. `MINUTES` is how long that goes on.
 
+mod alias;
 #[path = "../support/bed.rs"]
 #[allow(dead_code)]
 mod bed;
 mod invariants;
+mod kept;
 mod operations;
 mod parts;
 mod random;
@@ -82,7 +86,8 @@ async fn run(seed: u64, length: Duration, tally: &Arc<Tally>) -> Result<()> {
     ] {
         processes.push(Process::of_the_bed(part, name, Arc::clone(tally))?);
     }
-    stage::set(&client, [&first_url, &second_url]).await?;
+    let alias = alias::start(&bed.server).await?;
+    stage::set(&client, [&first_url, &second_url], &alias).await?;
 
     let schedule = Schedule::new(seed, length);
     let faults = parts::count(&schedule.faults);
@@ -102,6 +107,7 @@ async fn run(seed: u64, length: Duration, tally: &Arc<Tally>) -> Result<()> {
         second: bed.admin_called(stage::SECOND_USER).await,
         tally: Arc::clone(tally),
         tenants: Arc::clone(&tenants),
+        alias,
     };
     let work = async {
         users.work(&schedule.operations, began).await?;

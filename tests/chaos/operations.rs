@@ -34,6 +34,8 @@ pub struct Users {
     pub tally: Arc<Tally>,
     /// Who hears of every claim that may come to be.
     pub tenants: Arc<Tenants>,
+    /// The NFS server's other address.
+    pub alias: String,
 }
 
 impl Users {
@@ -59,7 +61,12 @@ impl Users {
                     let done = timeout(PATIENCE + UNTIL_GONE, users.carry_out(&slot, operation.what)).await;
                     match done {
                         Ok(Ok(())) => {}
-                        Ok(Err(error)) => users.failed(&error),
+                        Ok(Err(error)) => match error.downcast_ref() {
+                            Some(error) => users.failed(error),
+                            None => users
+                                .tally
+                                .finding(format!("an operation cannot be carried out: {error:#}")),
+                        },
                         Err(_) => users.tally.operation("operations without an answer in time"),
                     }
                 }
@@ -71,15 +78,31 @@ impl Users {
         Ok(())
     }
 
-    async fn carry_out(&self, slot: &Slot, what: What) -> kube::Result<()> {
+    async fn carry_out(&self, slot: &Slot, what: What) -> Result<()> {
         match what {
-            What::Create(class, asker) => self.create(slot, class, asker).await,
-            What::Delete => self.delete(slot).await,
+            What::Create(class, asker) => Ok(self.create(slot, class, asker).await?),
+            What::Delete => Ok(self.delete(slot).await?),
             What::Again(class, asker) => {
                 self.delete(slot).await?;
                 self.until_gone(slot).await?;
                 self.tally.operation("re-creates under the same name");
-                self.create(slot, class, asker).await
+                Ok(self.create(slot, class, asker).await?)
+            }
+            What::DeleteAndRetain(how) => {
+                let done = self.tenants.kept.delete_and_retain(&self.first, slot, how).await?;
+                self.count(done, "volumes set to retain while they were cleaned up");
+                Ok(())
+            }
+            What::CreateByHand(how) => {
+                let (kept, alias) = (&self.tenants.kept, &self.alias);
+                let done = kept.create_by_hand(&self.first, slot, how, alias).await?;
+                self.count(done, "volumes made by hand for a claim's directory");
+                Ok(())
+            }
+            What::DeleteByHand => {
+                let done = self.tenants.kept.delete_by_hand(&self.first, slot).await?;
+                self.count(done, "volumes made by hand, deleted");
+                Ok(())
             }
             What::DeleteNamespace => {
                 let namespaces: Api<Namespace> = Api::all(self.first.clone());
@@ -152,6 +175,12 @@ impl Users {
             sleep(LOOK).await;
         }
         Ok(())
+    }
+
+    fn count(&self, done: bool, what: &'static str) {
+        if done {
+            self.tally.operation(what);
+        }
     }
 
     fn failed(&self, error: &kube::Error) {

@@ -50,6 +50,12 @@ pub enum What {
     Delete,
     /// Deletes it, and creates one of the same name as soon as that is possible.
     Again(Class, Asker),
+    /// Deletes it, and sets `retain` on its volume while Bindery cleans that up.
+    DeleteAndRetain(Retain),
+    /// An administrator creates a volume by hand that names the directory of the claim's volume.
+    CreateByHand(Spelling),
+    /// An administrator deletes such a volume.
+    DeleteByHand,
     /// Deletes the namespace and all that is in it; it comes again with the next claim.
     DeleteNamespace,
 }
@@ -63,6 +69,26 @@ pub enum Asker {
     Second,
     /// Both at the same moment, by server-side apply: each replica makes a volume, and one of them is the claim's.
     Both,
+}
+
+/// How an administrator says that a directory stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retain {
+    /// By the annotation on the volume.
+    OnDelete,
+    /// By the volume's reclaim policy.
+    ReclaimPolicy,
+}
+
+/// How a volume that is made by hand names the directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spelling {
+    /// An in-tree NFS volume, with the server as Bindery's volume has it.
+    Nfs,
+    /// An in-tree NFS volume, with the server's other address.
+    Alias,
+    /// A volume of the CSI driver for NFS.
+    Csi,
 }
 
 /// What can fail.
@@ -158,9 +184,13 @@ fn operations(random: &mut Random, length: Duration) -> Vec<Operation> {
             _ => Asker::Both,
         };
         let what = match random.within(0..1000) {
-            0..500 => What::Create(class, asker),
-            500..700 => What::Delete,
-            700..997 => What::Again(class, asker),
+            0..460 => What::Create(class, asker),
+            460..640 => What::Delete,
+            640..920 => What::Again(class, asker),
+            920..945 => What::DeleteAndRetain(Retain::OnDelete),
+            945..960 => What::DeleteAndRetain(Retain::ReclaimPolicy),
+            960..985 => What::CreateByHand(random.of(&[Spelling::Nfs, Spelling::Alias, Spelling::Csi])),
+            985..997 => What::DeleteByHand,
             _ => What::DeleteNamespace,
         };
         operations.push(Operation { at, slot, what });
@@ -181,9 +211,10 @@ fn faults_of(random: &mut Random, part: Part, length: Duration) -> Vec<Fault> {
             return faults;
         }
         let replica = matches!(part, Part::First | Part::Second);
+        let restarts = replica || part == Part::ApiServer;
         let kind = match random.within(0..100) {
             0..35 => Kind::Kill,
-            35..45 if replica => Kind::Terminate,
+            35..45 if restarts => Kind::Terminate,
             45..70 if replica => Kind::CrashAt(random.of(&Point::ALL)),
             35..70 => Kind::Kill,
             _ => Kind::Pause,

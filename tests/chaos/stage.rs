@@ -29,11 +29,13 @@ pub enum Class {
     LayoutArchive,
     /// The same, left for the next claim of that name.
     LayoutRetain,
+    /// A directory named after the claim, deleted; the class names the NFS server by another address.
+    AliasDelete,
 }
 
 impl Class {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::OwnDelete,
         Self::OwnArchive,
         Self::OwnRetain,
@@ -41,6 +43,7 @@ impl Class {
         Self::LayoutDelete,
         Self::LayoutArchive,
         Self::LayoutRetain,
+        Self::AliasDelete,
     ];
 
     /// The name of the `StorageClass`, and the start of its directories' names where those are the volumes' own.
@@ -53,6 +56,7 @@ impl Class {
             Self::LayoutDelete => "layout-delete",
             Self::LayoutArchive => "layout-archive",
             Self::LayoutRetain => "layout-retain",
+            Self::AliasDelete => "alias-delete",
         }
     }
 
@@ -63,19 +67,23 @@ impl Class {
 
     /// Whether all these classes share one layout: a directory is then named after the claim.
     pub fn is_layout(self) -> bool {
-        matches!(self, Self::LayoutDelete | Self::LayoutArchive | Self::LayoutRetain)
+        matches!(
+            self,
+            Self::LayoutDelete | Self::LayoutArchive | Self::LayoutRetain | Self::AliasDelete
+        )
     }
 
     /// What becomes of its directories.
     pub fn fate(self) -> Fate {
         match self {
-            Self::OwnDelete | Self::LayoutDelete => Fate::Deleted,
+            Self::OwnDelete | Self::LayoutDelete | Self::AliasDelete => Fate::Deleted,
             Self::OwnArchive | Self::LayoutArchive => Fate::Archived,
             Self::OwnRetain | Self::LayoutRetain | Self::OwnKept => Fate::Kept,
         }
     }
 
-    fn object(self) -> Value {
+    /// `alias` is the NFS server's other address.
+    fn object(self, alias: &str) -> Value {
         let own = format!(
             "{}.${{pvc.metadata.namespace}}-${{pvc.metadata.name}}-${{pv.metadata.name}}",
             self.name()
@@ -86,12 +94,16 @@ impl Class {
             Fate::Archived => "archive",
             Fate::Kept => "retain",
         };
-        json!({
+        let mut class = json!({
             "metadata": {"name": self.name()},
             "provisioner": names::PROVISIONER,
             "reclaimPolicy": if self == Self::OwnKept { "Retain" } else { "Delete" },
             "parameters": {"subDir": if self.is_layout() { layout } else { own }, "onDelete": on_delete},
-        })
+        });
+        if self == Self::AliasDelete {
+            class["parameters"]["server"] = json!(alias);
+        }
+        class
     }
 }
 
@@ -106,12 +118,13 @@ pub enum Fate {
     Kept,
 }
 
-/// Makes the classes, and has each replica asked about the requests of its own users.
-pub async fn set(client: &Client, webhooks: [&str; 2]) -> Result<()> {
+/// Creates the classes, and lets the API server ask each replica about the requests of its own users. `alias` is the NFS
+/// server's other address.
+pub async fn set(client: &Client, webhooks: [&str; 2], alias: &str) -> Result<()> {
     let classes: Api<StorageClass> = Api::all(client.clone());
     for class in Class::ALL {
         classes
-            .create(&PostParams::default(), &object(class.object())?)
+            .create(&PostParams::default(), &object(class.object(alias))?)
             .await
             .with_context(|| format!("class {}", class.name()))?;
     }

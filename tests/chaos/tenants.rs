@@ -21,6 +21,7 @@ use kube::{Api, Client, ResourceExt};
 use tokio::time::sleep;
 
 use crate::bed::Bed;
+use crate::kept::Kept;
 use crate::schedule::Slot;
 use crate::stage::{Class, Fate};
 use crate::tally::Tally;
@@ -38,12 +39,18 @@ pub struct Tenant {
     pub class: Class,
     /// Its volume's name.
     pub volume: String,
+    /// Its volume's directory, below the export.
+    pub directory: String,
     /// The class that the volume was made for: another than the claim's where the controller manager has bound what was
     /// made for an earlier claim of that name, before Bindery could make the claim's own class count.
     pub made_for: Option<Class>,
     /// The volume was made for another class and had adopted its directory: what lay in it before is not this claim's to
     /// lose, so Bindery leaves it where it is, whatever the claim's class says.
     pub left: bool,
+    /// An administrator has seen to it that its data is not deleted.
+    pub kept: bool,
+    /// A volume made by hand has named its directory: what its cleanup finds there stays.
+    pub named: bool,
     /// When it wrote.
     pub since: Instant,
 }
@@ -51,9 +58,12 @@ pub struct Tenant {
 impl Tenant {
     /// Whether this is what becomes of its data: what its class says, or that of the claim that its volume was made for.
     pub fn may_be(&self, fate: Fate) -> bool {
+        if self.kept {
+            return fate != Fate::Deleted;
+        }
         self.class.fate() == fate
             || self.made_for.is_some_and(|class| class.fate() == fate)
-            || self.left && fate == Fate::Kept
+            || (self.left || self.named) && fate == Fate::Kept
     }
 }
 
@@ -70,6 +80,8 @@ pub struct Tenants {
     known: Mutex<BTreeMap<String, Tenant>>,
     waiting: Mutex<HashSet<String>>,
     tried: Mutex<Vec<(Slot, Class, Instant)>>,
+    /// What administrators have kept.
+    pub kept: Kept,
 }
 
 /// A look at a claim that may be ready for its tenant.
@@ -81,7 +93,12 @@ enum Look {
 impl Tenants {
     /// Those who have written.
     pub fn known(&self) -> BTreeMap<String, Tenant> {
-        lock(&self.known).clone()
+        let mut known = lock(&self.known).clone();
+        for (uid, tenant) in &mut known {
+            tenant.kept = self.kept.keeps(uid);
+            tenant.named = self.kept.was_named(&tenant.directory);
+        }
+        known
     }
 
     /// A user has begun to create a claim; whether it ever was there may stay unknown.
@@ -185,7 +202,10 @@ impl Tenants {
             made_for,
             // Bindery may have been here already, and have written the claim's own class on the volume.
             left: adopted && (made_for != Some(class) || said(mark::ON_DELETE) == Some("retain")),
+            directory: said(mark::SUB_DIR).unwrap_or_default().to_owned(),
             volume: name,
+            kept: false,
+            named: false,
             since: Instant::now(),
         };
         if tenant.made_for != Some(tenant.class) {
@@ -203,7 +223,7 @@ impl Tenants {
 
     /// A fresh directory holds somebody else's file: right only if policy left it there for the next claim of that name.
     fn judge(&self, tenant: &Tenant, other: &str, adopted: bool, tally: &Tally) {
-        let of = lock(&self.known).get(other).cloned();
+        let of = self.known().remove(other);
         let left = |of: &Tenant| of.may_be(Fate::Kept) && of.slot == tenant.slot;
         if adopted && of.as_ref().is_some_and(left) {
             tally.operation("directories adopted with what was left in them");
