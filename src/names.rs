@@ -47,6 +47,8 @@ pub mod mark {
     pub const READY: &str = "bindery.dev/ready";
     /// Which call of the webhook made the volume, or used it last: only that one may undo it.
     pub const ATTEMPT: &str = "bindery.dev/attempt";
+    /// The class that the volume was made for, if Kubernetes has bound it to a claim of another class.
+    pub const MADE_FOR: &str = "bindery.dev/made-for";
     /// When a repeated request for the same claim used the volume again, or the controller manager was reminded of it by a
     /// write. For people; nothing reads it.
     pub const TOUCHED: &str = "bindery.dev/touched";

@@ -1,6 +1,6 @@
 //! Claims that the webhook did not give a volume get one all the same, or an Event that says why not.
 
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, ResourceQuota, ServiceAccount};
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod, ResourceQuota, ServiceAccount};
 use kube::Api;
 use kube::api::PostParams;
 use serde_json::{Value, json};
@@ -234,12 +234,33 @@ async fn a_claim_over_quota_leaves_nothing_behind() {
 
 #[tokio::test]
 async fn a_claim_that_was_bound_to_another_ones_volume_ends_as_its_own_class_says() {
+    let (bindery, scene, volume) = bound_to_another_ones_volume("archive").await;
+    std::fs::write(directory(&volume).join("precious"), "").unwrap();
+    scene.delete("data").await;
+    scene.until_gone(&volume).await;
+    let left = scene.own_directories();
+    assert!(left.len() == 1 && left[0].starts_with("archived-"), "{left:?}");
+    bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn an_empty_directory_that_was_made_for_another_claim_is_kept_under_no_policy() {
+    for policy in ["retain", "archive"] {
+        let (bindery, scene, volume) = bound_to_another_ones_volume(policy).await;
+        scene.delete("data").await;
+        scene.until_gone(&volume).await;
+        assert_eq!(scene.own_directories(), Vec::<String>::new(), "{policy}");
+        bindery.unregister().await;
+    }
+}
+
+/// A volume that was made for a refused claim of a class that deletes; Kubernetes has bound it to a claim of the same name in
+/// a class with `policy`.
+async fn bound_to_another_ones_volume(policy: &str) -> (Bindery, Scene, PersistentVolume) {
     let mut bindery = Bindery::start(&[]).await;
     let scene = Scene::of_with(&bindery.provisioner, json!({"parameters": {"onDelete": "delete"}})).await;
-    let other = format!("{}-archive", scene.name);
-    scene
-        .class(&other, json!({"parameters": {"onDelete": "archive"}}))
-        .await;
+    let other = format!("{}-{policy}", scene.name);
+    scene.class(&other, json!({"parameters": {"onDelete": policy}})).await;
     let quotas: Api<ResourceQuota> = Api::namespaced(scene.client.clone(), &scene.name);
     let limit = format!("{}.storageclass.storage.k8s.io/persistentvolumeclaims", scene.name);
     let quota = json!({"metadata": {"name": "none"}, "spec": {"hard": {limit: "0"}}});
@@ -259,14 +280,10 @@ async fn a_claim_that_was_bound_to_another_ones_volume_ends_as_its_own_class_say
     .await;
     bindery.run().await;
     let (_, volume) = scene.until_bound("data").await;
-    assert_eq!(mark(&volume, "on-delete"), Some("archive"));
+    assert_eq!(mark(&volume, "on-delete"), Some(policy));
+    assert_eq!(mark(&volume, "made-for"), Some(&*scene.name));
     assert_eq!(volume.spec.as_ref().unwrap().storage_class_name.as_ref(), Some(&other));
-    std::fs::write(directory(&volume).join("precious"), "").unwrap();
-    scene.delete("data").await;
-    scene.until_gone(&volume).await;
-    let left = scene.own_directories();
-    assert!(left.len() == 1 && left[0].starts_with("archived-"), "{left:?}");
-    bindery.unregister().await;
+    (bindery, scene, volume)
 }
 
 #[tokio::test]

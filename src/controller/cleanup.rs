@@ -71,9 +71,27 @@ impl Volumes {
         Ok(())
     }
 
+    /// Removes a directory that Bindery made and no claim has used: its claim never came, or Kubernetes has bound the volume
+    /// to a claim of another class. Returns whether it is gone; one that is not empty, or that another volume names, stays.
+    async fn remove_if_never_used(&self, volume: &Volume, record: &Record) -> Result<bool, Failure> {
+        let may_be_unused = record.origin == Origin::New && (!volume.ready || volume.made_for.is_some());
+        if !may_be_unused || !matches!(self.neighbour(volume, record).await?, Overlap::None) {
+            return Ok(false);
+        }
+        match self.find(volume, record).await? {
+            Spot::AtPath(identity) => Ok(self.remove_empty(volume, record, identity).await? == Removed::Done),
+            _ => Ok(false),
+        }
+    }
+
     /// Without a record of a move the directory is at its path, and the NFS server need not be there. What was moved away
     /// on the way to another end becomes an archive that nobody removes.
     async fn keep(&self, volume: &Volume, record: &Record, at_its_path: End) -> Result<End, Failure> {
+        match self.remove_if_never_used(volume, record).await {
+            Ok(true) => return Ok(End::Quiet),
+            Ok(false) | Err(Failure::Storage(_)) => {}
+            Err(failure) => return Err(failure),
+        }
         // A version of Bindery that recorded nothing may have begun to remove it. If its server does not say so, nobody
         // knows.
         if record.moved_to.is_empty() && !matches!(self.find(volume, record).await, Ok(Spot::Moved(..))) {
@@ -135,11 +153,7 @@ impl Volumes {
 
     async fn archive(&self, volume: &Volume, record: &Record) -> Result<End, Failure> {
         // It named a claim that never came to use it: an archive of nothing would only lie about.
-        if !volume.ready
-            && record.origin == Origin::New
-            && let Spot::AtPath(identity) = self.find(volume, record).await?
-            && let Removed::Done = self.remove_empty(volume, record, identity).await?
-        {
+        if self.remove_if_never_used(volume, record).await? {
             return Ok(End::Quiet);
         }
         match self.leave(volume, record, Goal::Archive(record.retention)).await? {

@@ -55,6 +55,7 @@ impl Volumes {
             Origin::Adopted => OnDelete::Retain,
         };
         Ok(vec![
+            annotate(mark::MADE_FOR, &volume.class),
             annotate(mark::ON_DELETE, &on_delete.to_string()),
             annotate(mark::ARCHIVE_RETENTION, &new.retention.to_string()),
             add("/spec/persistentVolumeReclaimPolicy", json!(new.reclaim.as_str())),

@@ -124,6 +124,7 @@ pub fn volume(name: &str, directory: &str) -> Volume {
         reclaim: Reclaim::Delete,
         ready: false,
         attempt: None,
+        made_for: None,
         maker: Some(us()),
         provisioner: None,
         record: Ok(record(directory)),

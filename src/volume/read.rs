@@ -41,6 +41,8 @@ pub struct Volume {
     pub reclaim: Reclaim,
     /// A claim has come and the directory was there for it.
     pub ready: bool,
+    /// The class that it was made for, if a claim of another class has it.
+    pub made_for: Option<String>,
     /// Which call of the webhook made it or used it last: what it says may have changed with that.
     pub attempt: Option<String>,
     /// Who made it, if it names both a provisioner and an installation.
@@ -131,6 +133,7 @@ impl Volume {
                 _ => Reclaim::Retain,
             },
             ready: marks.get(mark::READY).is_some_and(|ready| ready == "true"),
+            made_for: marks.get(mark::MADE_FOR).cloned(),
             attempt: marks.get(mark::ATTEMPT).cloned(),
             provisioner: match maker {
                 Some(_) => None,
