@@ -1,7 +1,7 @@
 //! What the webhook adds to creating a claim, and where that time goes.
 //!
-//! The same claim is created with a class of ours, with a class of nobody, which Bindery is asked about and passes, and
-//! with no class, about which it is not asked. The three take turns, so that whatever else the machine does hits all of
+//! The same claim is created with a class of ours, with a class of nobody, and with no class; about the last two Bindery is
+//! not asked. The three take turns, so that whatever else the machine does hits all of
 //! them. What the webhook adds is the difference between a quantile of ours and the same quantile of nobody's.
 //!
 //! Where the time goes is Bindery's own account (`bindery_review_wait_seconds`). A review looks for the claim (API
@@ -97,7 +97,11 @@ impl Admission {
             let added = ours - nobodys;
             part.figure(format!("added by the webhook, {name}"), added, Unit::Ms, expected);
             part.note(format!("  with a class of ours, {name}"), ours, Unit::Ms);
-            part.note(format!("  with a class of nobody, {name}"), nobodys, Unit::Ms);
+            part.note(
+                format!("  with a class of nobody, Bindery not asked, {name}"),
+                nobodys,
+                Unit::Ms,
+            );
             part.note(format!("  with no class, Bindery not asked, {name}"), none, Unit::Ms);
         }
 

@@ -48,6 +48,8 @@ mod listening;
 mod mounted;
 /// Two installations on one export.
 mod neighbours;
+/// Which claims the API server asks about.
+mod new_classes;
 /// The NFS client against a server of its own that dies, hangs and refuses.
 mod nfs_client;
 /// Directories on another file system than their share.

@@ -143,16 +143,7 @@ async fn a_volume_that_no_claim_ever_had_goes_and_a_bindery_started_again_serves
     let parameters = json!({"subDir": "${pvc.metadata.namespace}/${pvc.metadata.name}"});
     let scene = Scene::of_with(&bindery.provisioner, json!({"parameters": parameters})).await;
     // The claim whose review is cut off must not come.
-    let fail = r#"[{"op": "replace", "path": "/webhooks/0/failurePolicy", "value": "Fail"}]"#;
-    let configuration = [
-        "patch",
-        "mutatingwebhookconfiguration",
-        &bindery.name,
-        "--type=json",
-        "-p",
-        fail,
-    ];
-    kubectl(&configuration, "");
+    bindery.refuse_while_away().await;
     for uid in [serde_json::Value::Null, json!(bindery::names::FENCE)] {
         bindery.kill();
         let dry = kube::api::PostParams {

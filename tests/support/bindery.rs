@@ -315,6 +315,37 @@ impl Bindery {
             .expect("binding");
     }
 
+    /// Changes fields of its webhook.
+    pub async fn change_webhook(&self, fields: Value) {
+        let mut webhook = self.webhook_as_it_stands().await;
+        json_patch::merge(&mut webhook, &fields);
+        let configurations: Api<MutatingWebhookConfiguration> = Api::all(self.client.clone());
+        let (parameters, patch) = (PatchParams::default(), Patch::Merge(json!({"webhooks": [webhook]})));
+        let changed = configurations.patch(&self.name, &parameters, &patch).await;
+        changed.expect("webhook configuration");
+    }
+
+    /// From now on claims of its classes, and of no others, are refused while it is away.
+    pub async fn refuse_while_away(&self) {
+        self.change_webhook(json!({"failurePolicy": "Fail"})).await;
+        eventually("Bindery has listed its own classes", async || {
+            let webhook = self.webhook_as_it_stands().await;
+            let own = json!(self.name).to_string();
+            webhook["matchConditions"]
+                .to_string()
+                .contains(&own.replace('"', "\\\""))
+                .then_some(())
+        })
+        .await;
+    }
+
+    /// Its webhook, as it stands in its configuration.
+    pub async fn webhook_as_it_stands(&self) -> Value {
+        let configurations: Api<MutatingWebhookConfiguration> = Api::all(self.client.clone());
+        let configuration = configurations.get(&self.name).await.expect("webhook configuration");
+        json!(configuration.webhooks.expect("webhooks")[0])
+    }
+
     /// Takes its webhook out of the cluster, so that it slows no other test down.
     pub async fn unregister(&self) {
         let configurations: Api<MutatingWebhookConfiguration> = Api::all(self.client.clone());

@@ -71,16 +71,21 @@ impl Scene {
     /// Makes a class of this scene's provisioner. If a Bindery serves that one, waits until the API server asks it about the
     /// new class's claims.
     pub async fn class(&self, name: &str, fields: Value) {
-        let mut class = json!({"metadata": {"name": name}, "provisioner": self.provisioner});
-        merge(&mut class, fields);
-        let api: Api<StorageClass> = Api::all(self.client.clone());
-        api.create(&PostParams::default(), &from(class)).await.expect("class");
+        self.class_at_once(name, fields).await;
         if is_served(&self.client, &self.provisioner).await {
             eventually("the API server asks about the class", async || {
                 is_asked_about(&self.client, name).await.then_some(())
             })
             .await;
         }
+    }
+
+    /// Makes a class of this scene's provisioner, and waits for nothing.
+    pub async fn class_at_once(&self, name: &str, fields: Value) {
+        let mut class = json!({"metadata": {"name": name}, "provisioner": self.provisioner});
+        merge(&mut class, fields);
+        let api: Api<StorageClass> = Api::all(self.client.clone());
+        api.create(&PostParams::default(), &from(class)).await.expect("class");
     }
 
     /// An ordinary claim of this scene's class.
@@ -277,6 +282,14 @@ impl Scene {
         let patch = Patch::Merge(json!({"metadata": {"annotations": annotations}}));
         let patched = api.patch(&self.name, &PatchParams::default(), &patch).await;
         patched.expect("namespace annotated");
+    }
+
+    /// Changes the labels of this scene's namespace.
+    pub async fn label_namespace(&self, labels: Value) {
+        let api: Api<Namespace> = Api::all(self.client.clone());
+        let patch = Patch::Merge(json!({"metadata": {"labels": labels}}));
+        let patched = api.patch(&self.name, &PatchParams::default(), &patch).await;
+        patched.expect("namespace labelled");
     }
 
     /// Changes a volume.

@@ -1,9 +1,10 @@
-//! Keeps Bindery's own webhook configuration right: its CA, its path, and the classes that it asks about ([`wanted`]).
+//! Keeps Bindery's own webhook configuration right: its CA, its path, and which classes' claims it asks about ([`wanted`]).
 //!
 //! Trigger: the configuration appears or changes, a class comes or goes, the certificate or the token is another. It is
 //! written by server-side apply, under a field manager of its own: `GitOps` tools, which keep the rest, see nothing of theirs
 //! change. A configuration that is missing is waited for: applying it later just works. All replicas do the same.
 
+mod condition;
 mod wanted;
 
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
+use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, ResourceExt};
@@ -139,11 +141,15 @@ impl Registration {
     fn wanted(&mut self) -> Wanted {
         let credentials = self.credentials.borrow_and_update().clone();
         let classes = self.cluster.classes.store().state();
-        let ours = classes.iter().filter(|class| class.provisioner == self.us.provisioner);
+        let (ours, others): (Vec<_>, Vec<_>) = classes
+            .iter()
+            .partition(|class| class.provisioner == self.us.provisioner);
+        let names = |classes: Vec<&Arc<StorageClass>>| classes.into_iter().map(|class| class.name_any()).collect();
         Wanted {
             ca: credentials.trusted,
             token: credentials.tokens.current().to_owned(),
-            classes: ours.map(|class| class.name_any()).collect(),
+            ours: names(ours),
+            others: names(others),
             provisioner: self.us.provisioner.clone(),
         }
     }
@@ -190,7 +196,8 @@ mod tests {
         let wanted = |token: &str| Wanted {
             ca: None,
             token: token.to_owned(),
-            classes: std::collections::BTreeSet::new(),
+            ours: std::collections::BTreeSet::new(),
+            others: std::collections::BTreeSet::new(),
             provisioner: "bindery.dev/nfs".to_owned(),
         };
         let mut last = Last::default();

@@ -1,7 +1,7 @@
 //! What is to stand in the webhook configuration: pure, from what is there to what is to be applied.
 //!
-//! Only fields that are Bindery's to keep: the CA, the secret end of the path, and one condition, by which claims of other
-//! classes never wait for it. All else is whoever's who made the configuration.
+//! Only fields that are Bindery's to keep: the CA, the secret end of the path, and one condition, by which the API server
+//! does not ask about claims of other provisioners' classes. All else belongs to whoever made the configuration.
 
 use std::collections::BTreeSet;
 
@@ -11,11 +11,11 @@ use k8s_openapi::api::admissionregistration::v1::{
 };
 use serde_json::{Value, json};
 
-use crate::names::annotation::{BETA_CLASS, STORAGE_PROVISIONER};
+use super::condition::condition;
 use crate::webhook::server::PATH;
 
 /// The name of the condition that is ours to keep.
-const CONDITION: &str = "of-our-classes";
+const CONDITION: &str = "may-be-ours";
 /// The last line of a certificate.
 const END: &str = "-----END CERTIFICATE-----";
 
@@ -27,7 +27,9 @@ pub struct Wanted {
     /// What the path ends in.
     pub token: String,
     /// Our classes.
-    pub classes: BTreeSet<String>,
+    pub ours: BTreeSet<String>,
+    /// All other classes.
+    pub others: BTreeSet<String>,
     /// Whose classes they are.
     pub provisioner: String,
 }
@@ -66,7 +68,7 @@ impl Wanted {
         }
         let condition = MatchCondition {
             name: CONDITION.to_owned(),
-            expression: condition(&self.classes, &self.provisioner),
+            expression: condition(webhook, &self.ours, &self.others, &self.provisioner),
         };
         json!({"name": webhook.name, "clientConfig": client, "matchConditions": [condition]})
     }
@@ -95,23 +97,6 @@ fn holds(there: &Value, wanted: &Value) -> bool {
         }),
         _ => there == wanted,
     }
-}
-
-/// In CEL: a claim of one of these classes, or one that was of one when Bindery saw it first, and was given another class
-/// after that: then its volume is to be taken back.
-fn condition(classes: &BTreeSet<String>, provisioner: &str) -> String {
-    let annotation = |key: &str| format!("has(object.metadata.annotations) && '{key}' in object.metadata.annotations");
-    let beta = annotation(BETA_CLASS);
-    let class = format!(
-        "({beta} ? object.metadata.annotations['{BETA_CLASS}'] : \
-         has(object.spec.storageClassName) ? object.spec.storageClassName : '')"
-    );
-    let given = annotation(STORAGE_PROVISIONER);
-    format!(
-        "{class} in {} || ({given} && object.metadata.annotations['{STORAGE_PROVISIONER}'] == {})",
-        json!(classes),
-        json!(provisioner)
-    )
 }
 
 /// A URL with another path.
@@ -161,7 +146,8 @@ mod tests {
         Wanted {
             ca: Some(pem(&["one"])),
             token: "t0".to_owned(),
-            classes: ["fast".to_owned(), "slow".to_owned()].into(),
+            ours: ["fast".to_owned(), "slow".to_owned()].into(),
+            others: ["disk".to_owned()].into(),
             provisioner: "bindery.dev/nfs".to_owned(),
         }
     }
@@ -172,6 +158,7 @@ mod tests {
             "clientConfig": client,
             "admissionReviewVersions": ["v1"],
             "sideEffects": "NoneOnDryRun",
+            "failurePolicy": "Ignore",
             "matchConditions": [{"name": "mine", "expression": "true"}],
         });
         serde_json::from_value(json!({"metadata": {"name": "bindery"}, "webhooks": [webhook]})).unwrap()
@@ -218,12 +205,12 @@ mod tests {
         let patch = wanted().apply(&there).unwrap();
         let there = applied(json!(there), &patch);
         let mut more = wanted();
-        more.classes.insert("new".to_owned());
+        more.others.insert("block".to_owned());
         let patch = more.apply(&there).unwrap();
         let expression = patch["webhooks"][0]["matchConditions"][0]["expression"]
             .as_str()
             .unwrap();
-        assert!(expression.contains(r#"in ["fast","new","slow"] ||"#), "{expression}");
+        assert!(expression.contains(r#" in ["","block","disk"]) ||"#), "{expression}");
     }
 
     #[test]
