@@ -23,6 +23,7 @@ use crate::ops::events::Events;
 use crate::ops::logs;
 use crate::ops::metrics::Metrics;
 use crate::ops::tasks::{Tasks, told_to_stop};
+use crate::policy::exempt::Selectors;
 use crate::provision::Provisioner;
 use crate::storage::guard::{Guarded, Outages};
 use crate::storage::mounted::MountedStorage;
@@ -62,6 +63,7 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
 
     let tasks = Tasks::default();
     let (registered, stands) = watch::channel(String::new());
+    let (selectors, exemptions) = watch::channel(None);
     let started = tokio::select! {
         started = start(&config, kubeconfig, &metrics, stands) => started?,
         signal = &mut signal => {
@@ -102,7 +104,8 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
     };
     let mut webhook_server = tokio::spawn(webhook_server.serve(listener, webhook.clone()));
 
-    let loops = loops(&config, provisioner, Events::new(client.clone(), &tasks), outages);
+    let events = Events::new(client.clone(), &tasks);
+    let loops = loops(&config, provisioner, events, outages, exemptions);
     let candidate = Candidate::new(client.clone(), &namespace, &config.lease, replica);
     let (begun, ready) = oneshot::channel();
     let registration = Registration {
@@ -111,6 +114,7 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
         name: config.webhook_configuration,
         credentials,
         registered,
+        selectors,
         readiness: readiness.clone(),
     };
     let registration = tasks.spawn_until_stop({
@@ -202,12 +206,19 @@ async fn start(
     })
 }
 
-fn loops(config: &Config, provisioner: Provisioner, events: Events, outages: Outages) -> Loops {
+fn loops(
+    config: &Config,
+    provisioner: Provisioner,
+    events: Events,
+    outages: Outages,
+    selectors: watch::Receiver<Option<Selectors>>,
+) -> Loops {
     Loops {
         provisioner,
         defaults: config.defaults.clone(),
         events,
         outages,
+        selectors,
         delete_nested: config.takeover_delete_nested,
         binder: config.binder,
         orphan_grace: config.orphan_grace,

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
+use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
@@ -186,4 +187,42 @@ async fn a_user_who_may_not_read_is_told_what_to_take() {
         "{lines:#?}"
     );
     accounts.delete("nobody", &DeleteParams::default()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_claim_that_a_selector_exempts_is_told_which() {
+    let scene = Scene::new().await;
+    // No request is ever sent to it: it has no rules.
+    let configuration = json!({
+        "metadata": {"name": scene.name},
+        "webhooks": [{
+            "name": "claims.bindery.dev",
+            "admissionReviewVersions": ["v1"],
+            "sideEffects": "None",
+            "failurePolicy": "Ignore",
+            "clientConfig": {"url": "https://127.0.0.1:1/"},
+            "objectSelector": {"matchExpressions": [{"key": "by-hand", "operator": "DoesNotExist"}]},
+        }],
+    });
+    let configurations: Api<MutatingWebhookConfiguration> = Api::all(scene.client.clone());
+    configurations
+        .create(&PostParams::default(), &from(configuration))
+        .await
+        .unwrap();
+    let told = |claim: Value| told(&["-f", "-", "--webhook-configuration", &scene.name], &claim.to_string());
+    let (status, lines) = told(scene.claim_with("data", json!({"metadata": {"labels": {"by-hand": "yes"}}})));
+    assert_eq!(status, Some(0));
+    has(
+        &lines,
+        &format!(
+            "left alone the objectSelector of MutatingWebhookConfiguration {} does not select the claim",
+            scene.name
+        ),
+    );
+    let (_, lines) = told(scene.claim("data"));
+    has(&lines, "provisioned as volume pvc-<uuid>");
+    configurations
+        .delete(&scene.name, &DeleteParams::default())
+        .await
+        .unwrap();
 }

@@ -23,6 +23,8 @@ mod crash_points;
 mod disaster;
 /// The classes that we show people.
 mod examples;
+/// Claims that the webhook configuration exempts.
+mod exempt;
 /// Why a claim gets what it gets.
 mod explain;
 /// An NFS server whose disk hangs.

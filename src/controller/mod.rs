@@ -35,6 +35,8 @@ mod trash;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use self::catch_up::CatchUp;
 pub use self::failure::Pauses;
 use self::gate::Gates;
@@ -47,6 +49,7 @@ use crate::cluster::Cluster;
 use crate::ops::events::Events;
 use crate::ops::metrics::Metrics;
 use crate::policy::class::Defaults;
+use crate::policy::exempt::Selectors;
 use crate::provision::Provisioner;
 use crate::storage::Storage;
 use crate::storage::guard::Outages;
@@ -74,6 +77,8 @@ pub struct Loops {
     pub events: Events,
     /// Which NFS servers are down.
     pub outages: Outages,
+    /// Which claims the webhook configuration exempts; nothing until it has been looked at.
+    pub selectors: watch::Receiver<Option<Selectors>>,
     /// Nested directories of volumes that another program made may be deleted.
     pub delete_nested: bool,
     /// How much of binding is done here.
@@ -180,6 +185,7 @@ impl Loops {
             defaults: self.defaults.clone(),
             events: self.events.clone(),
             outages: self.outages.clone(),
+            selectors: self.selectors.clone(),
             gates: Gates::new(CATCHING_UP),
             pauses: Pauses::default(),
             term,

@@ -1,6 +1,7 @@
 //! Reads the objects that have a say in a claim, live and no more than needed.
 
 use anyhow::{Error, Result, anyhow, bail};
+use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::{Namespace, PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::ListParams;
@@ -13,6 +14,7 @@ use crate::names::{AREA, annotation, is_object_name};
 use crate::policy::claim::{Claim, Name};
 use crate::policy::class::Defaults;
 use crate::policy::decide::{self, Facts};
+use crate::policy::exempt::Selectors;
 use crate::policy::explain::{Explanation, Standing, explain};
 use crate::volume::{Us, Volume};
 
@@ -21,17 +23,23 @@ pub struct Look {
     client: Client,
     us: Us,
     defaults: Defaults,
+    /// The name of the webhook configuration.
+    configuration: String,
+    /// Its selectors, once a claim of our classes was looked at.
+    selectors: OnceCell<Option<Selectors>>,
     /// All volumes of Bindery's, once one of them could be in the way.
     volumes: OnceCell<Vec<Volume>>,
 }
 
 impl Look {
     /// Nothing is read yet.
-    pub fn new(client: Client, us: Us, defaults: Defaults) -> Self {
+    pub fn new(client: Client, us: Us, defaults: Defaults, configuration: String) -> Self {
         Self {
             client,
             us,
             defaults,
+            configuration,
+            selectors: OnceCell::new(),
             volumes: OnceCell::new(),
         }
     }
@@ -99,7 +107,21 @@ impl Look {
             us: &self.us,
             fresh: Uuid::nil(),
         };
-        Ok(explain(&facts, standing, others))
+        let mut explanation = explain(&facts, standing, others);
+        if ours {
+            let selectors = self.selectors.get_or_try_init(|| self.read_selectors()).await?;
+            let exempts = |selectors: &Selectors| selectors.exempts(&namespace.labels, &claim.labels);
+            match selectors.as_ref().map(exempts) {
+                Some(Some(exempt)) => explanation.exempt(exempt, &self.configuration),
+                Some(None) => {}
+                None => explanation.warnings.push(format!(
+                    "whether MutatingWebhookConfiguration {} exempts this claim cannot be told: the kubeconfig's user may not \
+                     get it",
+                    self.configuration
+                )),
+            }
+        }
+        Ok(explanation)
     }
 
     /// Writes in what the API server would: a claim that says nothing of its class gets the default one.
@@ -160,6 +182,19 @@ impl Look {
     {
         let objects: Api<K> = Api::all(self.client.clone());
         objects.get_opt(name).await.map_err(|error| unread(what, error))
+    }
+
+    /// Where there is no configuration, nothing is exempt; `None` where it may not be read.
+    async fn read_selectors(&self) -> Result<Option<Selectors>> {
+        let configurations: Api<MutatingWebhookConfiguration> = Api::all(self.client.clone());
+        match configurations.get_opt(&self.configuration).await {
+            Ok(found) => Ok(Some(found.as_ref().and_then(Selectors::read).unwrap_or_default())),
+            Err(kube::Error::Api(status)) if status.code == 403 => Ok(None),
+            Err(error) => {
+                let what = format!("MutatingWebhookConfiguration {}", self.configuration);
+                Err(unread(&what, error))
+            }
+        }
     }
 
     async fn read_volumes(&self) -> Result<Vec<Volume>> {

@@ -41,6 +41,7 @@ async fn run(flags: cli::Explain) -> Result<bool> {
         file,
         namespace,
         output,
+        webhook_configuration,
         installation:
             cli::Installation {
                 provisioner_name,
@@ -59,7 +60,7 @@ async fn run(flags: cli::Explain) -> Result<bool> {
         instance: instance(id, &client).await?,
     };
     let or_default = |namespace: Option<String>| namespace.unwrap_or_else(|| client.default_namespace().to_owned());
-    let look = Look::new(client.clone(), us, defaults);
+    let look = Look::new(client.clone(), us, defaults, webhook_configuration);
     let mut explanations = Vec::new();
     let mut brief = false;
     match (written, claim) {

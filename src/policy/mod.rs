@@ -8,6 +8,7 @@ pub mod claim;
 pub mod class;
 pub mod decide;
 pub mod directory;
+pub mod exempt;
 pub mod explain;
 #[cfg(test)]
 mod fixtures;

@@ -1,4 +1,6 @@
-//! Of a claim: whether it waits for a volume, and which one it names. Its policy is read live.
+//! Of a claim: whether it waits for a volume, which one it names, and its labels. Its policy is read live.
+
+use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::{Resource, ResourceExt};
@@ -15,6 +17,8 @@ pub struct ClaimFacts {
     pub class: Option<Box<str>>,
     /// The volume it names.
     pub volume_name: Option<Box<str>>,
+    /// Its labels, by which it may be exempt.
+    pub labels: BTreeMap<String, String>,
     has_node: bool,
     phase: Phase,
 }
@@ -42,6 +46,7 @@ impl Facts for ClaimFacts {
             uid: claim.uid.into_boxed_str(),
             class: claim.class.map(String::into_boxed_str),
             volume_name: claim.volume_name.map(String::into_boxed_str),
+            labels: claim.labels,
             has_node: claim.has_node,
             phase,
         }
@@ -59,7 +64,7 @@ impl KeptClaim {
         self.phase == Phase::Bound
     }
 
-    /// Which claim it is, for whom it waits and since when; what else it says is not kept.
+    /// Which claim it is, its labels, for whom it waits and since when; what else it says is not kept.
     pub fn outline(&self) -> Claim {
         Claim {
             uid: self.uid.to_string(),
@@ -68,6 +73,7 @@ impl KeptClaim {
             has_node: self.has_node,
             class: self.class.as_deref().map(str::to_owned),
             volume_name: self.volume_name.as_deref().map(str::to_owned),
+            labels: self.labels.clone(),
             ..Claim::named(self.namespace().unwrap_or_default(), self.name_any())
         }
     }

@@ -1,12 +1,13 @@
 //! Claims that the webhook did not give a volume: Bindery was away, the claim was queued, its namespace was exempt.
 //!
 //! Trigger: a claim of one of our classes without a volume, every change of a class or of the claim's namespace, a
-//! volume that is gone, and a server that answers again.
+//! volume that is gone, a server that answers again, and a change of what the webhook configuration exempts.
 //! The decision and the effects are the webhook's. The volume's name comes from the claim's uid, so that every try, on
 //! whichever replica, means the same volume; a volume that an earlier call made for the claim is finished first. When the
 //! directory is there the volume names the claim, and the controller manager binds the two. A refusal becomes an Event,
 //! and is looked at again when something that has a say changes.
 
+mod exempt;
 mod provide;
 
 use std::future::ready;
@@ -20,6 +21,7 @@ use kube::ResourceExt;
 use kube::core::PartialObjectMeta;
 use kube::runtime::controller::{self, Action, Controller};
 use kube::runtime::reflector::ObjectRef;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -33,6 +35,7 @@ use crate::names::reason;
 use crate::ops::events::Events;
 use crate::policy::claim::Claim;
 use crate::policy::class::{Class, Defaults};
+use crate::policy::exempt::Selectors;
 use crate::provision::{self, Provisioner};
 use crate::storage::guard::Outages;
 
@@ -49,6 +52,8 @@ pub struct CatchUp {
     pub events: Events,
     /// Which NFS servers are down.
     pub outages: Outages,
+    /// Which claims the webhook configuration exempts; nothing until it has been looked at.
+    pub selectors: watch::Receiver<Option<Selectors>>,
     /// Who goes first.
     pub gates: Gates,
     /// How long each failing claim waits.
@@ -73,6 +78,9 @@ pub enum Failure {
 
 /// Provisions what waits, until `stop`; a claim that is being provisioned is brought to its end.
 pub async fn run(catch_up: Arc<CatchUp>, stop: CancellationToken) {
+    if stop.run_until_cancelled(exempt::known(&catch_up)).await.is_none() {
+        return;
+    }
     let cluster = catch_up.provisioner.cluster.clone();
     let of_class = cluster.claims.store().clone();
     let in_namespace = cluster.claims.store().clone();
@@ -108,6 +116,7 @@ pub async fn run(catch_up: Arc<CatchUp>, stop: CancellationToken) {
             theirs.into_iter().map(|claim| ObjectRef::from(&*claim))
         })
         .reconcile_on(backlog::claims(&catch_up))
+        .reconcile_on(exempt::changed(&catch_up))
         // The gates limit what runs at once.
         .with_config(controller::Config::default().concurrency(0))
         .graceful_shutdown_on(stop.cancelled_owned())
@@ -192,6 +201,10 @@ impl CatchUp {
             if !volume.is_fenced() && volume.maker.as_ref() == Some(&*self.provisioner.us) {
                 return Ok(Action::requeue(MOMENT));
             }
+        }
+        // Another webhook, or nobody, is asked about it.
+        if self.is_exempt(stored).await? {
+            return done;
         }
         let Some(class_name) = &stored.class else { return done };
         let mut entered = None;

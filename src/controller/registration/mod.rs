@@ -14,6 +14,7 @@ use futures::StreamExt;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::{Patch, PatchParams};
+use kube::runtime::watcher::Event;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, ResourceExt};
 use tokio::sync::watch;
@@ -25,6 +26,7 @@ use crate::cluster::Cluster;
 use crate::cluster::fault::ApiFault;
 use crate::fence::is_taken;
 use crate::ops::admin::Readiness;
+use crate::policy::exempt::Selectors;
 use crate::volume::Us;
 
 /// The part of readiness that this loop reports.
@@ -52,6 +54,8 @@ pub struct Registration {
     pub credentials: watch::Receiver<Credentials>,
     /// Hears which CAs stand there.
     pub registered: watch::Sender<String>,
+    /// Hears which claims the configuration exempts, as soon as that is known.
+    pub selectors: watch::Sender<Option<Selectors>>,
     /// Who hears that it is done.
     pub readiness: Readiness,
 }
@@ -61,9 +65,7 @@ impl Registration {
     pub async fn keep(mut self) {
         let configurations: Api<MutatingWebhookConfiguration> = Api::all(self.cluster.client.clone());
         let only = watcher::Config::default().fields(&format!("metadata.name={}", self.name));
-        let changes = watcher(configurations.clone(), only)
-            .default_backoff()
-            .applied_objects();
+        let changes = watcher(configurations.clone(), only).default_backoff();
         let (mut changes, mut classes) = (
             std::pin::pin!(changes),
             std::pin::pin!(self.cluster.classes.events().ready_chunks(CROWD)),
@@ -82,7 +84,9 @@ impl Registration {
                         tracing::warn!(configuration = self.name, "the watch of the webhook configuration broke, and is begun again: {fault}");
                         continue;
                     }
-                    _ => seen = true,
+                    Some(Ok(event)) => seen |= self.hear(&event),
+                    // The watch never ends.
+                    None => return,
                 },
                 _ = classes.next() => {}
                 heard = self.credentials.changed() => if heard.is_err() {
@@ -110,6 +114,24 @@ impl Registration {
                 }
             }
         }
+    }
+
+    /// Tells what the configuration exempts. Returns whether there is one. While there is none, what the last one said
+    /// holds: it may be about to be created anew.
+    fn hear(&self, event: &Event<MutatingWebhookConfiguration>) -> bool {
+        let (said, there) = match event {
+            Event::Apply(configuration) | Event::InitApply(configuration) => (Selectors::read(configuration), true),
+            Event::InitDone if self.selectors.borrow().is_none() => (Some(Selectors::default()), false),
+            Event::InitDone | Event::Init | Event::Delete(_) => (None, false),
+        };
+        if said.is_some() {
+            self.selectors.send_if_modified(|known| {
+                let changed = *known != said;
+                *known = said;
+                changed
+            });
+        }
+        there
     }
 
     /// Whether there is a configuration, which then holds what is wanted.

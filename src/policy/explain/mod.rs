@@ -17,6 +17,7 @@ use super::claim::{Claim, Name};
 use super::class::Defaults;
 use super::decide::{Decision, Facts, trace};
 use super::directory::{Directory, Share};
+use super::exempt::Exempt;
 use crate::volume::{NewVolume, Volume};
 
 /// The uuid of a volume that nobody makes; where it comes out, [`ANY`] is put.
@@ -180,6 +181,30 @@ impl Explanation {
         self.policy.clear();
         self.warnings.clear();
         self.directory = None;
+    }
+}
+
+impl Explanation {
+    /// The API server does not ask about it, and catch-up leaves it alone. One that has its volume keeps it.
+    pub fn exempt(&mut self, exempt: Exempt, configuration: &str) {
+        let (selector, what) = match exempt {
+            Exempt::Namespace => ("namespaceSelector", "the claim's namespace"),
+            Exempt::Object => ("objectSelector", "the claim"),
+        };
+        let why = format!("the {selector} of MutatingWebhookConfiguration {configuration} does not select {what}");
+        match &mut self.outcome {
+            Outcome::LeftAlone { .. } => {}
+            Outcome::HasVolume { new_claim, .. } => *new_claim = Some(format!("left alone: {why}")),
+            Outcome::Provisioned { .. }
+            | Outcome::NoVolumeYet { .. }
+            | Outcome::Queued { .. }
+            | Outcome::Refused { .. } => {
+                self.outcome = Outcome::LeftAlone { why };
+                self.policy.clear();
+                self.warnings.clear();
+                self.directory = None;
+            }
+        }
     }
 }
 

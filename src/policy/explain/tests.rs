@@ -97,6 +97,8 @@ fn an_ordinary_claim_is_told_every_key_and_whose_word_it_is() {
         ("archiveRetention", "forever", "default"),
         ("onStorageFailure", "queue", "default"),
         ("nfsVersion", "4", "default"),
+        ("provision", "onCreate", "default"),
+        ("volumeLabels", "none", "default"),
         ("namespaceOverrides", heard, "default"),
         ("claimOverrides", "none", "default"),
         ("reclaimPolicy", "Delete", "class"),
@@ -319,4 +321,28 @@ fn without_the_flags_it_is_told_that_other_volumes_could_not_be_compared() {
                 bindery serve has";
     assert_eq!(warnings("shared"), [told]);
     assert_eq!(warnings("${pv.metadata.name}"), Vec::<String>::new());
+}
+
+#[test]
+fn a_claim_that_a_selector_exempts_is_left_alone_and_one_with_a_volume_keeps_it() {
+    let why = "the namespaceSelector of MutatingWebhookConfiguration bindery does not select the claim's namespace";
+    let mut explanation = World::default().explained();
+    explanation.exempt(Exempt::Namespace, "bindery");
+    assert_eq!(explanation.outcome, Outcome::LeftAlone { why: why.to_owned() });
+    assert_eq!((explanation.policy, explanation.directory), (vec![], None));
+
+    let mut explanation = World::default().explained();
+    let volume = "pvc-1".to_owned();
+    explanation.outcome = Outcome::HasVolume {
+        volume: volume.clone(),
+        new_claim: None,
+    };
+    explanation.exempt(Exempt::Object, "bindery");
+    let new_claim = "left alone: the objectSelector of MutatingWebhookConfiguration bindery does not select the claim";
+    let expected = Outcome::HasVolume {
+        volume,
+        new_claim: Some(new_claim.to_owned()),
+    };
+    assert_eq!(explanation.outcome, expected);
+    assert!(!explanation.policy.is_empty(), "what stands on the volume holds");
 }

@@ -1,0 +1,80 @@
+//! Claims that the webhook configuration's selectors exempt get no volume later either.
+
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
+
+use crate::support::bindery::Bindery;
+use crate::support::scene::Scene;
+
+/// Starts a Bindery again, and waits until it has caught up with a claim of another namespace that is younger than all others.
+async fn one_that_is_younger_is_served(bindery: &mut Bindery) {
+    bindery.run().await;
+    let beside = Scene::of(&bindery.provisioner).await;
+    bindery.kill();
+    beside.create(beside.claim("younger")).await.unwrap();
+    bindery.run().await;
+    beside.until_bound("younger").await;
+}
+
+async fn has_no_volume(scene: &Scene, name: &str) {
+    let claim = scene.claims().get(name).await.unwrap();
+    assert_eq!(claim.spec.unwrap().volume_name, None, "{name}");
+}
+
+#[tokio::test]
+async fn a_claim_of_an_exempt_namespace_is_left_alone_until_the_namespaces_labels_change() {
+    let mut bindery = Bindery::start(&[]).await;
+    let scene = Scene::of(&bindery.provisioner).await;
+    scene.label_namespace(json!({"storage": "by-hand"})).await;
+    let served = json!([{"key": "storage", "operator": "NotIn", "values": ["by-hand"]}]);
+    bindery
+        .change_webhook(json!({"namespaceSelector": {"matchExpressions": served}}))
+        .await;
+    bindery.kill();
+    scene.create(scene.claim("data")).await.unwrap();
+    one_that_is_younger_is_served(&mut bindery).await;
+    has_no_volume(&scene, "data").await;
+    scene.assert_nothing_made().await;
+    scene.label_namespace(json!({"storage": null})).await;
+    scene.until_bound("data").await;
+    bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn a_claim_that_the_object_selector_exempts_is_left_alone_until_its_labels_change() {
+    let mut bindery = Bindery::start(&[]).await;
+    let scene = Scene::of(&bindery.provisioner).await;
+    let served = json!([{"key": "by-hand", "operator": "DoesNotExist"}]);
+    bindery
+        .change_webhook(json!({"objectSelector": {"matchExpressions": served}}))
+        .await;
+    bindery.kill();
+    let labelled = scene.claim_with("data", json!({"metadata": {"labels": {"by-hand": "yes"}}}));
+    scene.create(labelled).await.unwrap();
+    one_that_is_younger_is_served(&mut bindery).await;
+    has_no_volume(&scene, "data").await;
+    let free = Patch::Merge(json!({"metadata": {"labels": null}}));
+    let freed = scene.claims().patch("data", &PatchParams::default(), &free).await;
+    freed.unwrap();
+    scene.until_bound("data").await;
+    bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn an_exempt_claim_is_served_when_the_selector_changes_and_exemption_takes_no_volume_away() {
+    let mut bindery = Bindery::start(&[]).await;
+    let scene = Scene::of(&bindery.provisioner).await;
+    let (_, before) = scene.bound(scene.claim("before")).await;
+    let served = json!([{"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": [scene.name]}]);
+    bindery
+        .change_webhook(json!({"namespaceSelector": {"matchExpressions": served}}))
+        .await;
+    bindery.kill();
+    scene.create(scene.claim("data")).await.unwrap();
+    one_that_is_younger_is_served(&mut bindery).await;
+    has_no_volume(&scene, "data").await;
+    assert_eq!(scene.own_volumes().await, [before]);
+    bindery.change_webhook(json!({"namespaceSelector": null})).await;
+    scene.until_bound("data").await;
+    bindery.unregister().await;
+}
