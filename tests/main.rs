@@ -46,6 +46,8 @@ mod layouts;
 mod left_alone;
 /// Where the process listens, and its probes while the API server is away.
 mod listening;
+/// Objects with the longest names that Kubernetes takes.
+mod long_names;
 /// A share that is mounted for Bindery.
 mod mounted;
 /// Two installations on one export.

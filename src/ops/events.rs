@@ -3,6 +3,8 @@
 //! An Event is a courtesy: that it could not be written is logged, and nothing depends on it. The same warning is told every ten
 //! seconds at most; repetitions within some minutes are counted in the first Event, whose words stay.
 
+mod writer;
+
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,27 +12,30 @@ use std::time::Duration;
 
 use futures::{StreamExt, stream};
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Client, Resource};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
+use self::writer::{Told, Writer};
 use super::tasks::Tasks;
 use crate::cluster::fault::ApiFault;
-use crate::names;
 use crate::policy::claim::{Claim, Name};
 use crate::volume::Volume;
 
 /// Writes Events. Whoever tells one does not wait for it.
 #[derive(Clone)]
 pub struct Events {
-    queue: mpsc::Sender<(Event, ObjectReference)>,
-    told: Arc<Mutex<HashMap<Told, Instant>>>,
+    queue: mpsc::Sender<Told>,
+    told: Arc<Mutex<HashMap<News, Instant>>>,
 }
 
 /// About which object, for which reason, and what of it.
-type Told = (String, String, String);
+type News = (String, String, String);
+
+/// The kinds of Events.
+const NORMAL: &str = "Normal";
+const WARNING: &str = "Warning";
 
 /// The same warning is not told again before: what is looked at often for another's sake would be told as often.
 const AGAIN: Duration = Duration::from_secs(10);
@@ -47,13 +52,9 @@ const AT_A_TIME: usize = 8;
 impl Events {
     /// Events in the name of Bindery, written by one of these tasks.
     pub fn new(client: Client, tasks: &Tasks) -> Self {
-        let reporter = Reporter {
-            controller: names::CONTROLLER.to_owned(),
-            instance: None,
-        };
         let (queue, waiting) = mpsc::channel(WAITING);
         // It ends when nobody is left who could tell anything.
-        tasks.spawn(write(Recorder::new(client, reporter), waiting));
+        tasks.spawn(write(Writer::new(client), waiting));
         Self {
             queue,
             told: Arc::default(),
@@ -62,18 +63,18 @@ impl Events {
 
     /// Something happened as it should.
     pub fn done(&self, volume: &Volume, reason: &str, note: String) {
-        self.publish(EventType::Normal, reason, reason, note, volume_reference(volume));
+        self.publish(NORMAL, reason, reason, note, volume_reference(volume));
     }
 
     /// Something is wrong with a volume. Events with one reason and one cause are one Event.
     pub fn warn(&self, volume: &Volume, reason: &str, cause: &str, note: String) {
-        self.publish(EventType::Warning, reason, cause, note, volume_reference(volume));
+        self.publish(WARNING, reason, cause, note, volume_reference(volume));
     }
 
     /// Something is wrong with a claim. Events with one reason and one cause are one Event.
     pub fn warn_claim(&self, claim: &Claim, reason: &str, cause: &str, note: String) {
         if let Some(reference) = claim_reference(claim) {
-            self.publish(EventType::Warning, reason, cause, note, reference);
+            self.publish(WARNING, reason, cause, note, reference);
         }
     }
 
@@ -81,7 +82,7 @@ impl Events {
     pub fn tell_claim(&self, claim: &Claim, reason: &str, note: String) {
         if let Some(reference) = claim_reference(claim) {
             let words = words(reason, &note);
-            self.publish(EventType::Warning, reason, &words, note, reference);
+            self.publish(WARNING, reason, &words, note, reference);
         }
     }
 
@@ -89,30 +90,31 @@ impl Events {
     pub fn tell<K: Resource<DynamicType = ()>>(&self, object: &K, reason: &str, note: String) {
         let words = words(reason, &note);
         let reference = object.object_ref(&());
-        self.publish(EventType::Warning, reason, &words, note, reference);
+        self.publish(WARNING, reason, &words, note, reference);
     }
 
-    fn publish(&self, type_: EventType, reason: &str, action: &str, mut note: String, about: ObjectReference) {
+    fn publish(&self, kind: &'static str, reason: &str, action: &str, mut note: String, about: ObjectReference) {
         const LONGEST: usize = 1024;
         if note.len() > LONGEST {
             note.truncate(note.floor_char_boundary(LONGEST - 3));
             note.push_str("...");
         }
-        if matches!(type_, EventType::Warning) && !self.is_news(about.uid.clone().unwrap_or_default(), reason, action) {
+        if kind == WARNING && !self.is_news(about.uid.clone().unwrap_or_default(), reason, action) {
             return;
         }
-        match type_ {
-            EventType::Normal => tracing::info!(reason, "{note}"),
-            EventType::Warning => tracing::warn!(reason, "{note}"),
+        if kind == NORMAL {
+            tracing::info!(reason, "{note}");
+        } else {
+            tracing::warn!(reason, "{note}");
         }
-        let event = Event {
-            type_,
+        let told = Told {
+            kind,
             reason: reason.to_owned(),
-            note: Some(note),
             action: action.to_owned(),
-            secondary: None,
+            note,
+            about,
         };
-        if self.queue.try_send((event, about)).is_err() {
+        if self.queue.try_send(told).is_err() {
             tracing::warn!(
                 reason,
                 "too many Events wait to be written: this one is told by the log alone"
@@ -140,16 +142,16 @@ impl Events {
 }
 
 /// Writes what comes, at a steady pace.
-async fn write(recorder: Recorder, waiting: mpsc::Receiver<(Event, ObjectReference)>) {
+async fn write(writer: Writer, waiting: mpsc::Receiver<Told>) {
     let paced = stream::unfold(waiting, async |mut waiting| {
         let next = waiting.recv().await?;
         sleep(PAUSE).await;
         Some((next, waiting))
     });
-    let written = paced.for_each_concurrent(AT_A_TIME, async |(event, about)| {
-        if let Err(error) = recorder.publish(&event, &about).await {
+    let written = paced.for_each_concurrent(AT_A_TIME, async |told| {
+        if let Err(error) = writer.write(&told).await {
             let fault = ApiFault::from(&error);
-            tracing::warn!(reason = event.reason, "an Event could not be written: {fault}");
+            tracing::warn!(reason = told.reason, "an Event could not be written: {fault}");
         }
     });
     written.await;

@@ -21,6 +21,8 @@ pub struct Template {
     dialect: Dialect,
     pieces: Vec<Piece>,
     forgiving: bool,
+    /// Whether it is nobody's own: what comes out is cut where it is too long for one name.
+    standard: bool,
 }
 
 /// How tokens are written.
@@ -106,7 +108,8 @@ impl Template {
         with("x").or_else(|wrong| with("").map_err(|_| wrong))
     }
 
-    /// The template of a class that names none: `<namespace>-<claim>-<volume>`.
+    /// The template of a class that names none: `<namespace>-<claim>-<volume>`. What is too long for one name is cut before
+    /// the volume, and a hash of it stands there: every claim gets a directory.
     pub fn standard() -> Self {
         let text = |text: &str| Piece::Text(text.to_owned());
         let (namespace, claim, volume) = (Token::ClaimNamespace, Token::ClaimName, Token::VolumeName);
@@ -120,12 +123,16 @@ impl Template {
                 Piece::Token(volume),
             ],
             forgiving: false,
+            standard: true,
         }
     }
 
     /// The directory of one claim.
     pub fn expand(&self, values: &Values<'_>) -> Result<Directory, NoDirectory> {
-        let path = self.fill(|token| token.value(values))?;
+        let mut path = self.fill(|token| token.value(values))?;
+        if self.standard {
+            path = Directory::fit(&path, &format!("-{}", values.volume));
+        }
         Ok(self.parse_path(&path)?)
     }
 

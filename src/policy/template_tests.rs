@@ -197,6 +197,7 @@ fn template() -> impl Strategy<Value = Template> {
                 dialect,
                 pieces,
                 forgiving: false,
+                standard: false,
             }
         })
     })

@@ -54,6 +54,13 @@ impl Directory {
         (is_own && is_path).then_some(place)
     }
 
+    /// A name of one segment that is not too long, and ends in `end` as `name` does: what stands before that is cut.
+    pub fn fit(name: &str, end: &str) -> String {
+        let front = name.strip_suffix(end).unwrap_or(name);
+        let end = &name[front.len()..];
+        format!("{}{end}", cut_to(front, LONGEST_SEGMENT.saturating_sub(end.len())))
+    }
+
     /// Where this directory goes when it is archived at `now`. `tag` tells one volume's archive from every other
     /// ([`Directory::tag_of`] reads it); `until` says from when on it may be removed.
     pub fn archive(&self, now: Timestamp, tag: &str, until: Option<Timestamp>) -> Self {

@@ -80,6 +80,7 @@ impl Template {
             dialect,
             pieces,
             forgiving: false,
+            standard: false,
         })
     }
 }

@@ -15,15 +15,40 @@ fn a_generated_name_is_settled_as_kubernetes_would() {
 }
 
 #[test]
-fn a_directory_name_that_no_server_takes_is_refused() {
+fn a_name_of_any_length_gets_a_directory_of_the_default_layout() {
+    let directory = |claim: &str| {
+        let new = provisioned(|world| world.claim["metadata"]["name"] = json!(claim));
+        assert!(new.directory.stands_alone(&new.name), "{}", new.directory);
+        new.directory.to_string()
+    };
+    let fits = "a".repeat(207);
+    assert_eq!(directory(&fits), format!("team-a-{fits}-{VOLUME}"));
+    assert_eq!(directory(&fits).len(), 255);
+    let long = |end: &str| format!("{}{end}", "a".repeat(252));
+    let [one, other] = [directory(&long("b")), directory(&long("c"))];
+    for cut in [&one, &other] {
+        assert_eq!(cut.len(), 255);
+        assert!(
+            cut.starts_with("team-a-aaa") && cut.ends_with(&format!("-{VOLUME}")),
+            "{cut}"
+        );
+    }
+    assert_ne!(one, other, "a hash of what is cut off stays");
+}
+
+#[test]
+fn a_template_of_ones_own_is_never_cut_and_what_no_server_takes_is_refused() {
     let name = "a".repeat(250);
-    let denied = decision(|world| world.claim["metadata"]["name"] = json!(name));
+    let denied = decision(|world| {
+        world.parameters(&json!({"subDir": "${pvc.metadata.namespace}-${pvc.metadata.name}-${pv.metadata.name}"}));
+        world.claim["metadata"]["name"] = json!(name);
+    });
     // Of a very long one the ends are shown.
     let path = format!("team-a-{name}-{VOLUME}");
     let message = format!(
-        "${{pvc.metadata.namespace}}-${{pvc.metadata.name}}-${{pv.metadata.name}} (the default of subDir) gives no directory \
-         for this claim: directory \"{}[...]{}\" has a segment of 298 bytes; NFS servers take 255 at most; change what the \
-         claim brings to it, or choose another class",
+        "${{pvc.metadata.namespace}}-${{pvc.metadata.name}}-${{pv.metadata.name}} (subDir of StorageClass fast) gives no \
+         directory for this claim: directory \"{}[...]{}\" has a segment of 298 bytes; NFS servers take 255 at most; change \
+         what the claim brings to it, or choose another class",
         &path[..100],
         &path[path.len() - 100..],
     );
