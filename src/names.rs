@@ -130,6 +130,15 @@ pub fn is_object_name(name: &str) -> bool {
     name.len() <= 253 && name.split('.').all(label)
 }
 
+/// Whether a label can have this value, as Kubernetes checks it.
+pub fn is_label_value(value: &str) -> bool {
+    let bytes = value.as_bytes();
+    let ends = [bytes.first(), bytes.last()];
+    value.len() <= 63
+        && ends.into_iter().flatten().all(u8::is_ascii_alphanumeric)
+        && bytes.iter().all(|c| c.is_ascii_alphanumeric() || b"-_.".contains(c))
+}
+
 /// Whether a label can have this key: `name` or `example.com/name`, as Kubernetes checks it.
 pub fn is_label_key(key: &str) -> bool {
     let (prefix, name) = key

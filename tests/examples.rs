@@ -93,6 +93,10 @@ async fn each_example_is_listed_applied_and_does_what_it_says() {
     );
     assert!(directory(&again).join("data").exists());
 
+    let later = bound(&scene, "after-create", none()).await;
+    let labels = later.metadata.labels.as_ref().unwrap();
+    assert_eq!((labels["team"].as_str(), labels["tier"].as_str()), ("storage", "gold"));
+
     let own = json!({"metadata": {"annotations": {"bindery.dev/on-delete": "delete"}}});
     let decided = bound(&scene, "teams-decide", own).await;
     assert_eq!(mark(&decided, "on-delete"), Some("delete"));
@@ -111,7 +115,7 @@ async fn each_example_is_listed_applied_and_does_what_it_says() {
         .iter()
         .filter(|file| file.split_once('.').is_some_and(|(_, ending)| ending == "yaml"))
         .collect();
-    assert_eq!(classes.len(), 8, "an example without a test: {classes:?}");
+    assert_eq!(classes.len(), 9, "an example without a test: {classes:?}");
     for file in classes {
         assert!(listed.contains(&format!("({file})")), "{file} is not in the README");
     }

@@ -4,6 +4,8 @@ mod support;
 
 /// The claim's way in: what passes, what is refused, what is made.
 mod admission;
+/// Classes whose volumes are made after the claim, and labels of volumes.
+mod after_create;
 /// What others than the API server can do at the webhook's port.
 mod attacks;
 /// A claim and its volume come together.

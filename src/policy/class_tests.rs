@@ -6,7 +6,7 @@ use super::*;
 use crate::policy::directory::NfsVersion;
 use crate::policy::on_delete::OnDelete;
 use crate::policy::retention::Retention;
-use crate::policy::settings::{ExistingDirectory, OnStorageFailure};
+use crate::policy::settings::{ExistingDirectory, OnStorageFailure, Provision};
 
 fn read(fields: serde_json::Value) -> Result<Class, String> {
     let mut class = json!({"metadata": {"name": "fast"}, "provisioner": "bindery.dev/nfs"});
@@ -123,6 +123,18 @@ fn every_key_is_read_and_every_wrong_value_is_named() {
          namespaceOverrides: parameter uids is not known: did you mean uid?; \
          namespaceOverrides lists server, which only a class may set; \
          claimOverrides lists claimOverrides, which only a class may set"
+    );
+    let class = read(json!({"parameters": {"provision": "afterCreate", "volumeLabels": "team=a"}})).unwrap();
+    let labels = [("team".to_owned(), "a".to_owned())].into();
+    assert_eq!(
+        (class.settings.provision, class.settings.volume_labels),
+        (Some(Provision::AfterCreate), Some(labels))
+    );
+    let mistakes = read(json!({"parameters": {"provision": "later", "volumeLabels": "team"}}));
+    assert_eq!(
+        mistakes.unwrap_err(),
+        "provision is \"later\": allowed are onCreate or afterCreate; \
+         volumeLabels: \"team\" is no label; write key=value, with commas between labels"
     );
     let nothing = read(json!({"parameters": {"mountPermissions": "0"}})).unwrap_err();
     let expected =

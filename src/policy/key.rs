@@ -35,6 +35,10 @@ pub enum Key {
     OnStorageFailure,
     /// How Bindery talks to the server.
     NfsVersion,
+    /// When the volume is made.
+    Provision,
+    /// Labels of volumes.
+    VolumeLabels,
     /// Which keys a namespace may set.
     NamespaceOverrides,
     /// Which keys a claim may set.
@@ -43,7 +47,7 @@ pub enum Key {
 
 impl Key {
     /// All keys, in the order of the documentation.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Server,
         Self::Share,
         Self::SubDir,
@@ -57,6 +61,8 @@ impl Key {
         Self::ArchiveRetention,
         Self::OnStorageFailure,
         Self::NfsVersion,
+        Self::Provision,
+        Self::VolumeLabels,
         Self::NamespaceOverrides,
         Self::ClaimOverrides,
     ];
@@ -86,6 +92,8 @@ impl Key {
             Self::ArchiveRetention => "archiveRetention",
             Self::OnStorageFailure => "onStorageFailure",
             Self::NfsVersion => "nfsVersion",
+            Self::Provision => "provision",
+            Self::VolumeLabels => "volumeLabels",
             Self::NamespaceOverrides => "namespaceOverrides",
             Self::ClaimOverrides => "claimOverrides",
         }
@@ -124,7 +132,12 @@ impl Key {
     pub fn is_for_annotations(self) -> bool {
         !matches!(
             self,
-            Self::Server | Self::Share | Self::NamespaceOverrides | Self::ClaimOverrides
+            Self::Server
+                | Self::Share
+                | Self::Provision
+                | Self::VolumeLabels
+                | Self::NamespaceOverrides
+                | Self::ClaimOverrides
         )
     }
 }
@@ -207,7 +220,7 @@ mod tests {
             told("replicas"),
             "parameter replicas is not known: allowed are server, share, subDir, pathPattern, onDelete, \
              archiveOnDelete, mountPermissions, uid, gid, existingDirectory, archiveRetention, onStorageFailure, \
-             nfsVersion, namespaceOverrides, claimOverrides"
+             nfsVersion, provision, volumeLabels, namespaceOverrides, claimOverrides"
         );
     }
 }

@@ -14,6 +14,7 @@ pub mod explain;
 mod fixtures;
 mod heard;
 pub mod key;
+pub mod labels;
 pub mod mistake;
 pub mod not_ours;
 pub mod old_name;

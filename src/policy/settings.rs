@@ -7,6 +7,7 @@ use std::fmt;
 
 use super::directory::NfsVersion;
 use super::key::Key;
+use super::labels::{self, Labels};
 use super::mistake::Mistake;
 use super::on_delete::{self, OnDelete};
 use super::retention::Retention;
@@ -33,6 +34,10 @@ pub struct Settings {
     pub on_failure: Option<OnStorageFailure>,
     /// `nfsVersion`.
     pub version: Option<NfsVersion>,
+    /// `provision`, of a class.
+    pub provision: Option<Provision>,
+    /// `volumeLabels`, of a class.
+    pub volume_labels: Option<Labels>,
     /// The keys that are written here, all of them.
     pub written: Vec<Key>,
 }
@@ -75,6 +80,25 @@ impl OnStorageFailure {
     }
 }
 
+/// When a claim's volume is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Provision {
+    /// Inside the request that creates the claim, which then names it.
+    OnCreate,
+    /// As soon as the claim is there. The request is only judged.
+    AfterCreate,
+}
+
+impl Provision {
+    /// The parameter's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OnCreate => "onCreate",
+            Self::AfterCreate => "afterCreate",
+        }
+    }
+}
+
 impl Settings {
     /// Reads what is written in one place: each key, how it is spelt there, and its value. Mistakes are collected.
     pub fn read(written: &[(Key, &str, &str)], mistakes: &mut Vec<Mistake>) -> Self {
@@ -106,6 +130,8 @@ impl Settings {
             retention: parse(get(Key::ArchiveRetention), mistakes, str::parse),
             on_failure: parse(get(Key::OnStorageFailure), mistakes, on_failure),
             version: parse(get(Key::NfsVersion), mistakes, version),
+            provision: parse(get(Key::Provision), mistakes, provision),
+            volume_labels: get(Key::VolumeLabels).map(|(spelt, text)| labels::read(spelt, text, mistakes)),
             written: written.iter().map(|&(key, ..)| key).collect(),
         }
     }
@@ -154,6 +180,14 @@ fn on_failure(text: &str) -> Result<OnStorageFailure, &'static str> {
         "queue" => Ok(OnStorageFailure::Queue),
         "deny" => Ok(OnStorageFailure::Deny),
         _ => Err("allowed are queue or deny"),
+    }
+}
+
+fn provision(text: &str) -> Result<Provision, &'static str> {
+    match text {
+        "onCreate" => Ok(Provision::OnCreate),
+        "afterCreate" => Ok(Provision::AfterCreate),
+        _ => Err("allowed are onCreate or afterCreate"),
     }
 }
 

@@ -6,9 +6,10 @@ use super::*;
 use crate::policy::claim::Bytes;
 use crate::policy::directory::{Directory, Share};
 use crate::policy::fixtures::us;
+use crate::policy::labels::Labels;
 use crate::policy::on_delete::OnDelete;
 use crate::policy::retention::Retention;
-use crate::policy::settings::OnStorageFailure;
+use crate::policy::settings::{OnStorageFailure, Provision};
 use crate::storage::Attributes;
 use crate::volume::Origin;
 
@@ -32,6 +33,8 @@ fn new(directory: &str) -> NewVolume {
         on_delete: OnDelete::Delete,
         retention: Retention::Forever,
         on_failure: OnStorageFailure::Queue,
+        provision: Provision::OnCreate,
+        labels: Labels::new(),
         reclaim: Reclaim::Delete,
         mount_options: vec![],
         attempt: "a".to_owned(),

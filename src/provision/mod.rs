@@ -6,6 +6,7 @@
 //! when the directory is there.
 
 mod failure;
+mod judge;
 mod time;
 mod undo;
 
@@ -66,13 +67,7 @@ impl Provisioner {
     /// cannot be fenced in time: see [`undo`]. After a crash the volume, if it exists, is one that no claim has.
     pub async fn provision(&self, new: &NewVolume, time: Time) -> Result<Vec<String>, Failure> {
         let deadline = time.work;
-        let claim = self.claim_asks(new, deadline);
-        let directory = self
-            .metrics
-            .wait("nfs", self.storage.look_up(&new.share, &new.directory, deadline));
-        let (claim, directory) = self.metrics.wait_for_both(claim, directory).await;
-        claim?;
-        let found = directory?;
+        let found = self.look(new, deadline).await?;
         let denied = found.is_some() && new.existing == ExistingDirectory::Deny;
         let exists = || Failure::DirectoryExists(exists_refusal(new));
         if denied && self.volume(new, deadline).await?.is_none() {
@@ -132,6 +127,17 @@ impl Provisioner {
             )
         };
         Ok(adopted.map(keeps).into_iter().collect())
+    }
+
+    /// Looks whether the claim is as this call needs it, and what is at its directory's place.
+    async fn look(&self, new: &NewVolume, deadline: Instant) -> Result<Option<Found>, Failure> {
+        let claim = self.claim_asks(new, deadline);
+        let directory = self
+            .metrics
+            .wait("nfs", self.storage.look_up(&new.share, &new.directory, deadline));
+        let (claim, directory) = self.metrics.wait_for_both(claim, directory).await;
+        claim?;
+        Ok(directory?)
     }
 
     /// A volume of this name is there already: from an earlier call for this very claim, then it becomes what this call

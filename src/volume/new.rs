@@ -10,9 +10,10 @@ use crate::names::{self, mark};
 use crate::policy::claim::Bytes;
 use crate::policy::class::Reclaim;
 use crate::policy::directory::{Directory, Share};
+use crate::policy::labels::Labels;
 use crate::policy::on_delete::OnDelete;
 use crate::policy::retention::Retention;
-use crate::policy::settings::{ExistingDirectory, OnStorageFailure};
+use crate::policy::settings::{ExistingDirectory, OnStorageFailure, Provision};
 use crate::policy::settled::Place;
 use crate::storage::Attributes;
 
@@ -47,6 +48,10 @@ pub struct NewVolume {
     pub retention: Retention,
     /// What happens to the claim when the server does not answer.
     pub on_failure: OnStorageFailure,
+    /// When it is made.
+    pub provision: Provision,
+    /// Labels that its class gives to it.
+    pub labels: Labels,
     /// What becomes of the volume.
     pub reclaim: Reclaim,
     /// For the kubelet.
@@ -75,7 +80,7 @@ impl NewVolume {
         marks[mark::GID] = json!(id(self.attributes.gid));
         let spec = &all["spec"];
         json!({
-            "metadata": {"annotations": all["metadata"]["annotations"]},
+            "metadata": {"annotations": all["metadata"]["annotations"], "labels": all["metadata"]["labels"]},
             "spec": {
                 "accessModes": spec["accessModes"],
                 "capacity": spec["capacity"],
@@ -112,6 +117,8 @@ impl NewVolume {
         ];
         let owner = [(mark::UID, self.attributes.uid), (mark::GID, self.attributes.gid)];
         let owner = owner.into_iter().filter_map(|(key, id)| Some((key, id?.to_string())));
+        let mut labels = self.labels.clone();
+        labels.insert(names::AREA.to_owned(), area(&self.share, &self.directory));
         PersistentVolume {
             metadata: ObjectMeta {
                 name: Some(self.name.clone()),
@@ -122,7 +129,7 @@ impl NewVolume {
                         .map(|(key, value)| (key.to_owned(), value))
                         .collect(),
                 ),
-                labels: Some([(names::AREA.to_owned(), area(&self.share, &self.directory))].into()),
+                labels: Some(labels),
                 finalizers: Some(vec![names::FINALIZER.to_owned()]),
                 ..ObjectMeta::default()
             },

@@ -8,9 +8,10 @@ use crate::names::mark;
 use crate::policy::claim::Bytes;
 use crate::policy::class::Reclaim;
 use crate::policy::directory::NfsVersion;
+use crate::policy::labels::Labels;
 use crate::policy::on_delete::OnDelete;
 use crate::policy::retention::Retention;
-use crate::policy::settings::{ExistingDirectory, OnStorageFailure};
+use crate::policy::settings::{ExistingDirectory, OnStorageFailure, Provision};
 use crate::policy::settled::Place;
 use crate::storage::Attributes;
 
@@ -34,6 +35,8 @@ fn new() -> NewVolume {
         on_delete: OnDelete::Delete,
         retention: Retention::Seconds(30 * 24 * 60 * 60),
         on_failure: OnStorageFailure::Queue,
+        provision: Provision::OnCreate,
+        labels: Labels::new(),
         reclaim: Reclaim::Delete,
         mount_options: vec!["hard".to_owned()],
         attempt: "a-1".to_owned(),

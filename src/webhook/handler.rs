@@ -22,6 +22,7 @@ use crate::names::annotation::STORAGE_PROVISIONER;
 use crate::policy::claim::{Claim, Name};
 use crate::policy::class::Defaults;
 use crate::policy::decide::{Decision, Facts, Pass, Verdict, decide};
+use crate::policy::settings::Provision;
 use crate::provision::{Failure, Provisioner, Time};
 use crate::volume::NewVolume;
 
@@ -246,7 +247,10 @@ impl Handler {
                 (answer, "pass")
             }
             Decision::Deny(message) => deny(message),
-            Decision::Provision(new) => self.provision(request, &new, warnings, time).await,
+            Decision::Provision(new) => match new.provision {
+                Provision::OnCreate => self.provision(request, &new, warnings, time).await,
+                Provision::AfterCreate => self.judge(request, &new, warnings, time.work).await,
+            },
         }
     }
 
@@ -265,10 +269,31 @@ impl Handler {
                 let answer = Answer::with_volume(&request.object, &new.claim.1, &new.name, provisioner);
                 (answer, "provision")
             }
-            Err(Failure::ClaimExists) => (Answer::Allow, "pass"),
-            Err(failure) if failure.passes(new.on_failure) => queue(request, &failure.to_string(), warnings),
-            Err(failure) => deny(failure.to_string()),
+            Err(failure) => failed(request, new, warnings, failure),
         }
+    }
+
+    /// Refuses what would be refused if the volume were made now. Catch-up makes it when the claim is there.
+    async fn judge(
+        &self,
+        request: &Request,
+        new: &NewVolume,
+        warnings: &mut Vec<String>,
+        deadline: Instant,
+    ) -> (Answer, &'static str) {
+        match self.provisioner.judge(new, deadline).await {
+            Ok(()) => (Answer::without_volume(&request.object), "later"),
+            Err(failure) => failed(request, new, warnings, failure),
+        }
+    }
+}
+
+/// The answer to a claim that cannot have its volume now.
+fn failed(request: &Request, new: &NewVolume, warnings: &mut Vec<String>, failure: Failure) -> (Answer, &'static str) {
+    match failure {
+        Failure::ClaimExists => (Answer::Allow, "pass"),
+        failure if failure.passes(new.on_failure) => queue(request, &failure.to_string(), warnings),
+        failure => deny(failure.to_string()),
     }
 }
 

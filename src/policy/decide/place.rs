@@ -7,6 +7,7 @@ use crate::policy::claim::{Bytes, Name};
 use crate::policy::class::Class;
 use crate::policy::directory::{Directory, Share};
 use crate::policy::old_name;
+use crate::policy::settings::Provision;
 use crate::policy::settled::{Place, Policy, Settled};
 use crate::policy::template::{NoDirectory, Template, Values};
 use crate::storage::Attributes;
@@ -82,6 +83,8 @@ pub(super) fn place(
         on_delete: policy.on_delete.value,
         retention: policy.retention.value,
         on_failure: policy.on_failure.value,
+        provision: class.settings.provision.unwrap_or(Provision::OnCreate),
+        labels: class.settings.volume_labels.clone().unwrap_or_default(),
         reclaim: class.reclaim,
         mount_options: class.mount_options.clone(),
         attempt: facts.fresh.to_string(),

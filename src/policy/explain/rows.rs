@@ -5,6 +5,8 @@ use serde::Serialize;
 use crate::names::mark;
 use crate::policy::class::{Class, Defaults};
 use crate::policy::key::Key;
+use crate::policy::labels;
+use crate::policy::settings::Provision;
 use crate::policy::settled::{Place, Policy, Settled};
 use crate::volume::{Origin, Record, Volume};
 
@@ -51,22 +53,22 @@ pub(super) fn applied(class: &Class, policy: &Policy, defaults: &Defaults) -> Ve
             row(key.name(), &format!("the {flag} of bindery serve"), UNTOLD)
         }
     };
-    let list = |key: Key, keys: &[Key]| {
+    let of_class = |key: Key, value: &str| {
         let said = if class.settings.written.contains(&key) {
             "class"
         } else {
             "default"
         };
+        row(key.name(), value, said)
+    };
+    let list = |key: Key, keys: &[Key]| {
         let names: Vec<_> = keys.iter().map(|key| key.name()).collect();
-        row(
-            key.name(),
-            &if names.is_empty() {
-                "none".to_owned()
-            } else {
-                names.join(", ")
-            },
-            said,
-        )
+        let names = if names.is_empty() {
+            "none".to_owned()
+        } else {
+            names.join(", ")
+        };
+        of_class(key, &names)
     };
     vec![
         flag(
@@ -89,6 +91,19 @@ pub(super) fn applied(class: &Class, policy: &Policy, defaults: &Defaults) -> Ve
             what.as_str().to_owned()
         }),
         said(Key::NfsVersion, &policy.version, |version| version.as_str().to_owned()),
+        of_class(
+            Key::Provision,
+            class.settings.provision.unwrap_or(Provision::OnCreate).as_str(),
+        ),
+        of_class(
+            Key::VolumeLabels,
+            &class
+                .settings
+                .volume_labels
+                .as_ref()
+                .filter(|all| !all.is_empty())
+                .map_or_else(|| "none".to_owned(), labels::write),
+        ),
         list(Key::NamespaceOverrides, &class.namespace_overrides),
         list(Key::ClaimOverrides, &class.claim_overrides),
         row(RECLAIM, class.reclaim.as_str(), "class"),

@@ -32,7 +32,12 @@ fn said(key: Key, class: Option<&str>, namespace: Option<&str>, claim: Option<&s
         Key::ArchiveRetention => new.retention.to_string(),
         Key::OnStorageFailure => format!("{:?}", new.on_failure),
         Key::NfsVersion => new.share.version().as_str().to_owned(),
-        Key::Server | Key::Share | Key::NamespaceOverrides | Key::ClaimOverrides => unreachable!("for a class only"),
+        Key::Server
+        | Key::Share
+        | Key::Provision
+        | Key::VolumeLabels
+        | Key::NamespaceOverrides
+        | Key::ClaimOverrides => unreachable!("for a class only"),
     }
 }
 

@@ -1,0 +1,213 @@
+//! `provision: afterCreate`: the request is only judged, and the volume is made when the claim is there. `volumeLabels`.
+
+use k8s_openapi::api::admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding};
+use k8s_openapi::api::core::v1::{PersistentVolume, Pod, ServiceAccount};
+use kube::Api;
+use kube::api::{DeleteParams, ListParams, PostParams};
+use serde_json::{Value, json};
+
+use crate::support::bindery::Bindery;
+use crate::support::scene::{Scene, directory, from, mark};
+use crate::support::wait::eventually;
+
+const FORBIDDEN: &str = "a claim must not name a volume";
+
+/// A platform's policy: in the namespace of this scene no claim may name a volume.
+async fn forbid_volume_names(scene: &Scene) {
+    let policy = json!({
+        "metadata": {"name": scene.name},
+        "spec": {
+            "failurePolicy": "Fail",
+            "matchConstraints": {
+                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": scene.name}},
+                "resourceRules": [{
+                    "apiGroups": [""],
+                    "apiVersions": ["v1"],
+                    "operations": ["CREATE"],
+                    "resources": ["persistentvolumeclaims"],
+                }],
+            },
+            "validations": [{"expression": "!has(object.spec.volumeName)", "message": FORBIDDEN}],
+        },
+    });
+    let binding = json!({
+        "metadata": {"name": scene.name},
+        "spec": {"policyName": scene.name, "validationActions": ["Deny"]},
+    });
+    let policies: Api<ValidatingAdmissionPolicy> = Api::all(scene.client.clone());
+    policies.create(&PostParams::default(), &from(policy)).await.unwrap();
+    let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(scene.client.clone());
+    bindings.create(&PostParams::default(), &from(binding)).await.unwrap();
+    let dry = PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    };
+    let probe = scene.claim_with(
+        "probe",
+        json!({"spec": {"volumeName": "static", "storageClassName": ""}}),
+    );
+    eventually("the policy is in force", async || {
+        scene.claims().create(&dry, &from(probe.clone())).await.err()
+    })
+    .await;
+}
+
+async fn allow_volume_names(scene: &Scene) {
+    let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(scene.client.clone());
+    bindings.delete(&scene.name, &DeleteParams::default()).await.unwrap();
+    let policies: Api<ValidatingAdmissionPolicy> = Api::all(scene.client.clone());
+    policies.delete(&scene.name, &DeleteParams::default()).await.unwrap();
+}
+
+#[tokio::test]
+async fn where_claims_may_name_no_volume_after_create_serves_them_and_on_create_leaves_nothing() {
+    let bindery = Bindery::start(&["--orphan-grace=4s"]).await;
+    let scene = Scene::of(&bindery.provisioner).await;
+    forbid_volume_names(&scene).await;
+    let refused = scene.refused(scene.claim("data")).await;
+    assert!(refused.contains(FORBIDDEN), "{refused}");
+    eventually("what was made for it is gone", async || {
+        (scene.own_volumes().await.is_empty() && scene.own_directories().is_empty()).then_some(())
+    })
+    .await;
+
+    let later = format!("{}-later", scene.name);
+    scene
+        .class(&later, json!({"parameters": {"provision": "afterCreate"}}))
+        .await;
+    let claim = scene.claim_with("data", json!({"spec": {"storageClassName": later}}));
+    let created = scene.create(claim).await.unwrap();
+    let annotations = created.metadata.annotations.unwrap_or_default();
+    assert!(
+        !annotations.contains_key("volume.kubernetes.io/storage-provisioner"),
+        "{annotations:?}"
+    );
+    let (_, volume) = scene.until_bound("data").await;
+    assert!(directory(&volume).is_dir());
+    allow_volume_names(&scene).await;
+    bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn after_create_refuses_in_the_request_in_the_words_of_on_create_and_makes_nothing() {
+    let scene = Scene::new().await;
+    let layout = "${pvc.metadata.namespace}/${pvc.metadata.labels['app']}";
+    let [now, later] = ["now", "later"].map(|name| format!("{}-{name}", scene.name));
+    let parameters = json!({"subDir": layout, "existingDirectory": "deny"});
+    scene.class(&now, json!({"parameters": parameters})).await;
+    let mut parameters = parameters;
+    parameters["provision"] = json!("afterCreate");
+    scene.class(&later, json!({"parameters": parameters})).await;
+    let claim = |name: &str, class: &str, app: &str| {
+        let fields = json!({"metadata": {"labels": {"app": app}}, "spec": {"storageClassName": class}});
+        scene.claim_with(name, fields)
+    };
+    let (_, taken) = scene.bound(claim("first", &now, "db")).await;
+    std::fs::create_dir(directory(&taken).with_file_name("there")).unwrap();
+    let refused: [fn(&mut Value); 5] = [
+        |claim| claim["spec"]["volumeMode"] = json!("Block"),
+        |claim| claim["metadata"]["annotations"] = json!({"bindery.dev/on-delet": "retain"}),
+        |claim| claim["metadata"]["labels"] = json!({}),
+        // The directory of another claim's volume, and one that is there.
+        |_| (),
+        |claim| claim["metadata"]["labels"] = json!({"app": "there"}),
+    ];
+    for change in refused {
+        let sentence = async |class: &str| {
+            let mut claim = claim("data", class, "db");
+            change(&mut claim);
+            scene.refused(claim).await.replace(class, "CLASS")
+        };
+        assert_eq!(sentence(&later).await, sentence(&now).await);
+    }
+    let nested = json!({"parameters": {"subDir": format!("{layout}/below"), "provision": "afterCreate"}});
+    let below = format!("{}-below", scene.name);
+    scene.class(&below, nested).await;
+    let told = scene.refused(claim("data", &below, "db")).await;
+    assert!(told.contains("denied the request"), "{told}");
+    let ours = |volumes: Vec<PersistentVolume>| {
+        let of = |class: &String| [&later, &below].contains(&class);
+        volumes
+            .iter()
+            .filter(|volume| {
+                volume
+                    .spec
+                    .as_ref()
+                    .unwrap()
+                    .storage_class_name
+                    .as_ref()
+                    .is_some_and(of)
+            })
+            .count()
+    };
+    let all = scene.volumes().list(&ListParams::default()).await.unwrap();
+    assert_eq!(ours(all.items), 0);
+}
+
+#[tokio::test]
+async fn after_create_with_wait_for_first_consumer_waits_for_the_pod() {
+    let parameters = json!({"provision": "afterCreate"});
+    let class = json!({"volumeBindingMode": "WaitForFirstConsumer", "parameters": parameters});
+    let scene = Scene::with_class(class).await;
+    let at_once = format!("{}-at-once", scene.name);
+    scene.class(&at_once, json!({"parameters": parameters})).await;
+    scene.create(scene.claim("waits")).await.unwrap();
+    scene
+        .bound(scene.claim_with("younger", json!({"spec": {"storageClassName": at_once}})))
+        .await;
+    assert_eq!(
+        scene.claims().get("waits").await.unwrap().spec.unwrap().volume_name,
+        None
+    );
+    let accounts: Api<ServiceAccount> = Api::namespaced(scene.client.clone(), &scene.name);
+    eventually("the default ServiceAccount", async || {
+        accounts.get_opt("default").await.unwrap().map(drop)
+    })
+    .await;
+    let pods: Api<Pod> = Api::namespaced(scene.client.clone(), &scene.name);
+    let pod = json!({
+        "metadata": {"name": "user"},
+        "spec": {
+            "containers": [{"name": "user", "image": "none"}],
+            "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "waits"}}],
+        },
+    });
+    pods.create(&PostParams::default(), &from(pod)).await.unwrap();
+    scene.until_bound("waits").await;
+}
+
+#[tokio::test]
+async fn a_volume_has_the_labels_of_its_class_whatever_the_claim_says_and_keeps_them() {
+    for provision in ["onCreate", "afterCreate"] {
+        let parameters = json!({"volumeLabels": "team=storage,example.com/tier=gold", "provision": provision});
+        let scene = Scene::with_class(json!({"parameters": parameters})).await;
+        let own = json!({"metadata": {"annotations": {"bindery.dev/volume-labels": "team=mine"}}});
+        let warnings = scene.create_with_warnings(scene.claim_with("data", own)).await;
+        assert_eq!(
+            warnings,
+            ["bindery.dev/volume-labels on the claim does not count: only a StorageClass may set volumeLabels"]
+        );
+        let (_, volume) = scene.until_bound("data").await;
+        let labels = volume.metadata.labels.as_ref().unwrap();
+        assert_eq!(
+            (labels["team"].as_str(), labels["example.com/tier"].as_str()),
+            ("storage", "gold")
+        );
+        assert!(labels.contains_key("bindery.dev/area") && mark(&volume, "ready") == Some("true"));
+    }
+}
+
+#[tokio::test]
+async fn a_label_that_no_volume_can_have_is_a_mistake_of_the_class() {
+    let scene = Scene::with_class(json!({"parameters": {"volumeLabels": "team=a b,bindery.dev/area=x"}})).await;
+    let told = scene.event(&scene.name, "ClassHasMistakes").await;
+    let refused = scene.refused(scene.claim("data")).await;
+    for told in [told, refused] {
+        assert!(told.contains("label team cannot have the value \"a b\""), "{told}");
+        assert!(
+            told.contains("label bindery.dev/area (value \"x\") cannot be set"),
+            "{told}"
+        );
+    }
+    scene.assert_nothing_made().await;
+}
