@@ -73,7 +73,7 @@ pub struct Explain {
     #[arg(long, short = 'o', value_enum, default_value_t = Output::Text)]
     pub output: Output,
 
-    /// The MutatingWebhookConfiguration, whose selectors may exempt a claim.
+    /// The `MutatingWebhookConfiguration`, whose selectors may exempt a claim.
     #[arg(long, value_name = "NAME", default_value = "bindery")]
     pub webhook_configuration: String,
 

@@ -25,10 +25,10 @@ use crate::ops::metrics::Metrics;
 use crate::ops::tasks::{Tasks, told_to_stop};
 use crate::policy::exempt::Selectors;
 use crate::provision::Provisioner;
+use crate::storage::Storages;
 use crate::storage::guard::{Guarded, Outages};
 use crate::storage::mounted::MountedStorage;
 use crate::storage::nfs::NfsOptions;
-use crate::storage::{Storage, Storages};
 use crate::volume::Us;
 use crate::webhook::handler::Handler;
 use crate::webhook::server::Webhook;
@@ -84,13 +84,12 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
 
     let guarded = Guarded::new(Arc::clone(&storages) as _, Arc::clone(&metrics), tasks.clone());
     let outages = guarded.outages();
-    let storage: Arc<dyn Storage> = Arc::new(guarded);
     let (cluster, watches) = Cluster::new(client.clone());
     tasks.spawn_until_stop(watches);
     let keeper = tasks.spawn_until_stop(keeper.run());
     let provisioner = Provisioner {
         cluster: cluster.clone(),
-        storage: Arc::clone(&storage),
+        storage: Arc::new(guarded),
         us: Arc::clone(&us),
         metrics: Arc::clone(&metrics),
         tasks: tasks.clone(),
@@ -104,8 +103,7 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
     };
     let mut webhook_server = tokio::spawn(webhook_server.serve(listener, webhook.clone()));
 
-    let events = Events::new(client.clone(), &tasks);
-    let loops = loops(&config, provisioner, events, outages, exemptions);
+    let loops = loops(&config, provisioner, outages, exemptions);
     let candidate = Candidate::new(client.clone(), &namespace, &config.lease, replica);
     let (begun, ready) = oneshot::channel();
     let registration = Registration {
@@ -143,10 +141,7 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
         ended = &mut webhook_server => bail!("the webhook's server ended: {ended:?}"),
         ended = admin_server => bail!("the admin port's server ended: {ended:?}"),
     };
-    tracing::info!(
-        signal,
-        "stopping: reviews in flight are answered, loops end between steps"
-    );
+    tracing::info!(signal, "stopping: what is under way is brought to its end");
     readiness.lost("the process is stopping");
     tasks.stop().cancel();
     webhook.graceful_shutdown(Some(config.deadline + GRACE));
@@ -209,14 +204,13 @@ async fn start(
 fn loops(
     config: &Config,
     provisioner: Provisioner,
-    events: Events,
     outages: Outages,
     selectors: watch::Receiver<Option<Selectors>>,
 ) -> Loops {
     Loops {
+        events: Events::new(provisioner.cluster.client.clone(), &provisioner.tasks),
         provisioner,
         defaults: config.defaults.clone(),
-        events,
         outages,
         selectors,
         delete_nested: config.takeover_delete_nested,

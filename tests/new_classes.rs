@@ -24,7 +24,7 @@ fn condition(webhook: &Value) -> &str {
 }
 
 /// How many reviews a Bindery has answered.
-async fn reviews(bindery: &Bindery) -> f64 {
+async fn reviews(bindery: &Bindery) -> u64 {
     let metrics = bindery.metrics().await;
     let counts = metrics
         .lines()
@@ -34,7 +34,7 @@ async fn reviews(bindery: &Bindery) -> f64 {
             line.rsplit(' ')
                 .next()
                 .expect("a value")
-                .parse::<f64>()
+                .parse::<u64>()
                 .expect("a number")
         })
         .sum()
@@ -101,11 +101,11 @@ async fn a_claim_of_another_known_class_or_of_none_never_reaches_bindery() {
         reviews(&bindery).await - before
     };
     eventually("the API server has read the list", async || {
-        (ask(&other.name).await == 0.0).then_some(())
+        (ask(&other.name).await == 0).then_some(())
     })
     .await;
     assert!(
-        ask("nobody-knows-it").await > 0.0,
+        ask("nobody-knows-it").await > 0,
         "a class that nobody knows yet is asked about"
     );
     let before = reviews(&bindery).await;
