@@ -45,8 +45,10 @@ fn share() -> Share {
     Share::parse(&address, "/srv/ext4/share").expect("a share")
 }
 
-/// As many directories as 60 claims have, all at the same time.
+/// As many new directories as 60 claims have, all at the same time.
 async fn burst(storage: &NfsStorage, machine: &str) {
+    // The machine may have been left running.
+    in_guest(&format!("rm -rf /srv/ext4/share/{machine}"));
     let share = share();
     let attributes = Attributes {
         mode: 0o770,
