@@ -209,7 +209,9 @@ impl Server {
             }
             Ok::<_, NoSession>(())
         });
-        tracing::debug!(server = self.name.as_str(), left = ?left.await, "the client is taken off the server");
+        // Not among the fields of the event: those are not computed while nobody logs it.
+        let left = left.await;
+        tracing::debug!(server = self.name.as_str(), ?left, "the client is taken off the server");
     }
 
     async fn settled(&self, waiting: &impl Fn(Waiting)) {
