@@ -30,6 +30,8 @@ pub mod mark {
     pub const DIRECTORY: &str = "bindery.dev/directory";
     /// The directory's identity on the server.
     pub const DIRECTORY_ID: &str = "bindery.dev/directory-id";
+    /// Which file system the share is, and which server.
+    pub const SHARE_ID: &str = "bindery.dev/share-id";
     /// Where the directory is being moved to, below the export, one place a line and the last one last. Written before
     /// each move: without it the directory is at its path.
     pub const MOVED_TO: &str = "bindery.dev/moved-to";

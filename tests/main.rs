@@ -6,6 +6,8 @@ mod support;
 mod admission;
 /// Classes whose volumes are made after the claim, and labels of volumes.
 mod after_create;
+/// One server under several names.
+mod aliases;
 /// What others than the API server can do at the webhook's port.
 mod attacks;
 /// A claim and its volume come together.
@@ -33,6 +35,8 @@ mod explain;
 mod frozen_disk;
 /// A server that hangs or is away, beside others.
 mod guard;
+/// Which directory and which file system a volume is on.
+mod identity;
 /// NFS servers with an IPv6 address.
 mod ipv6;
 /// A directory that is to be kept when it is on its way out.
@@ -40,6 +44,8 @@ mod ipv6;
 mod kept;
 /// Linux's own NFS client mounts what a volume names.
 mod kernel_client;
+/// Several volumes of one directory that are deleted at the same time.
+mod last_of_several;
 /// Steps of a replica that was paused.
 mod late;
 /// Layouts of their own: templates, directories that are there already, one directory one volume.
@@ -50,6 +56,8 @@ mod left_alone;
 mod listening;
 /// Objects with the longest names that Kubernetes takes.
 mod long_names;
+/// Volumes that people made by hand.
+mod made_by_hand;
 /// A share that is mounted for Bindery.
 mod mounted;
 /// Two installations on one export.

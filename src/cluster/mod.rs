@@ -16,15 +16,14 @@ use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::ListParams;
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::ObjectRef;
-use kube::{Api, Client, ResourceExt};
+use kube::{Api, Client, Resource, ResourceExt};
 
 use self::kept::{KeptClaim, KeptVolume};
 pub use self::watched::Watched;
 use crate::names::{self, is_object_name};
 use crate::policy::claim::Claim;
 use crate::policy::decide;
-use crate::policy::directory::{Directory, Share};
-use crate::policy::taken::overlapping;
+use crate::policy::location::{Location, Meeting};
 use crate::volume::{Volume, area};
 
 /// How long the watch may take to tell of what was just written.
@@ -114,44 +113,59 @@ impl Cluster {
     /// The watch tells of volumes in the order in which they were written. So once it has what the caller has written
     /// (`written`, the volume called `name` in this version), it has all that was written before; and of two callers who
     /// write first and look then, at least one sees the other, whichever replica they are on. While the watch is broken, or
-    /// slow, or where nothing was written, the API is asked; then that holds only within an area.
+    /// slow, or where nothing was written, the API is asked; then that holds only within an area, and for volumes of Bindery.
     pub async fn neighbour(
         &self,
-        share: &Share,
-        directory: &Directory,
+        location: &Location<'_>,
         name: &str,
         written: Option<&str>,
-    ) -> kube::Result<Option<Volume>> {
-        let me = ObjectRef::new(name);
+    ) -> kube::Result<Option<(Volume, Meeting)>> {
         let is_there = match written {
-            Some(version) => self.volumes.reaches(&me, version, PATIENCE).await,
+            Some(version) => self.has(name, version).await,
             None => false,
         };
-        let is_another = |volume: &KeptVolume| volume.is_in_tree_of(share, directory) && volume.name_any() != name;
-        let mut others = self.volumes.store().state_filter(is_another);
-        others.sort_by_key(|other| !other.read().was_given());
-        for other in others {
+        for (other, meeting) in self.meeting(location, name) {
             // What the watch has may be gone.
             if let Some(other) = self.volume(&other.name_any()).await? {
-                return Ok(Some(other));
+                return Ok(Some((other, meeting)));
             }
         }
         if is_there {
             return Ok(None);
         }
-        self.in_area(share, directory, name).await
+        self.in_area(location, name).await
     }
 
-    /// The same among the volumes of an area, live.
-    async fn in_area(&self, share: &Share, directory: &Directory, name: &str) -> kube::Result<Option<Volume>> {
-        let (volumes, path): (Api<KeptVolume>, _) = (Api::all(self.client.clone()), share.join(directory));
-        let same_area = format!("{}={}", names::AREA, area(share, directory));
+    /// Waits a moment until the watch has a volume in this version, and all that was written before; `false` if it does not
+    /// have it in time.
+    pub async fn has(&self, name: &str, version: &str) -> bool {
+        self.volumes.reaches(&ObjectRef::new(name), version, PATIENCE).await
+    }
+
+    /// All other volumes whose directory is this one, or above or in it, as the watch has them; those that a claim has had
+    /// come first.
+    pub fn meeting(&self, location: &Location<'_>, name: &str) -> Vec<(Arc<KeptVolume>, Meeting)> {
+        let others = self.volumes.store().state_filter(|other| {
+            let meets = other.meets(location);
+            meets.is_some() && other.meta().name.as_deref() != Some(name)
+        });
+        let meets = |other: Arc<KeptVolume>| other.meets(location).map(|meeting| (other, meeting));
+        let mut others: Vec<_> = others.into_iter().filter_map(meets).collect();
+        others.sort_by_key(|(other, _)| !other.read().was_given());
+        others
+    }
+
+    /// A neighbour among the volumes of an area, live.
+    async fn in_area(&self, location: &Location<'_>, name: &str) -> kube::Result<Option<(Volume, Meeting)>> {
+        let volumes: Api<KeptVolume> = Api::all(self.client.clone());
+        let same_area = format!("{}={}", names::AREA, area(location.share, location.directory));
         let mut page = ListParams::default().labels(&same_area).limit(A_PAGE);
         loop {
             let found = volumes.list(&page).await?;
-            let others: Vec<Volume> = found.items.iter().map(|volume| volume.read().clone()).collect();
-            if let Some(other) = overlapping(share.server(), &path, name, &others) {
-                return Ok(Some(other.clone()));
+            let others = found.items.iter().filter(|other| other.name_any() != name);
+            let meets = others.filter_map(|other| Some((other.read(), other.meets(location)?)));
+            if let Some((other, meeting)) = meets.min_by_key(|(other, _)| !other.was_given()) {
+                return Ok(Some((other.clone(), meeting)));
             }
             match found.metadata.continue_.filter(|next| !next.is_empty()) {
                 Some(next) => page = page.continue_token(&next),

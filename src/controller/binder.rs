@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::Volumes;
 use super::failure::Failure;
+use super::overlap::Overlap;
 use crate::cli::BinderMode;
 use crate::crash::{self, Point};
 use crate::fence::{self, add, annotate, patch, test, unset};
@@ -22,17 +23,19 @@ impl Volumes {
     pub(super) async fn bind(&self, volume: &Volume, record: &Record, claim: &Claim) -> Result<(), Failure> {
         crash::point(Point::AnswerSent);
         // The webhook has looked before it made the directory; but it may have died before that, or been passed by.
-        if !record.directory.stands_alone(&volume.name)
-            && let Some(other) = self.overlaps(volume, record).await?
-        {
-            let overlap = format!(
-                "its directory {} overlaps with that of volume {other}",
-                record.directory
-            );
-            return match &volume.claim {
-                Some(claim_ref) if claim_ref.uid.is_none() => self.undo(volume, claim, &overlap).await,
-                _ => Err(Failure::Broken(overlap)),
-            };
+        let stands_alone = record.directory.stands_alone(&volume.name);
+        if !stands_alone {
+            match self.neighbour(volume, record).await? {
+                Overlap::None => {}
+                Overlap::Given(other) => {
+                    let overlap = format!(
+                        "its directory {} overlaps with that of volume {other}",
+                        record.directory
+                    );
+                    return self.take_back(volume, claim, overlap).await;
+                }
+                Overlap::Coming(other) => return Err(Failure::Neighbour(other)),
+            }
         }
         // A bound volume may be in use, so what is there keeps the mode that its user may have given it.
         let existing = match (record.origin, volume.phase) {
@@ -49,6 +52,13 @@ impl Volumes {
                 Self::soon(),
             )
             .await?;
+        if !stands_alone && let Some(other) = self.holder_of(volume, record, made.identity) {
+            let same = format!(
+                "its directory {} is the one of volume {other}, under another name of the server or by another path",
+                record.directory
+            );
+            return self.take_back(volume, claim, same).await;
+        }
         let uid_is_missing = volume.claim.as_ref().is_some_and(|claim| claim.uid.is_none());
         if uid_is_missing && self.binder == BinderMode::Off {
             // The controller manager writes it in its own time, and this is asked again.
@@ -70,6 +80,14 @@ impl Volumes {
         tracing::info!("the claim has its volume");
         self.metrics.step("bound");
         Ok(())
+    }
+
+    /// Takes back a volume whose directory is another's. One that names its claim already is left for a person.
+    async fn take_back(&self, volume: &Volume, claim: &Claim, why: String) -> Result<(), Failure> {
+        match &volume.claim {
+            Some(claim_ref) if claim_ref.uid.is_none() => self.undo(volume, claim, &why).await,
+            _ => Err(Failure::Broken(why)),
+        }
     }
 
     /// Takes back a volume whose claim was changed after Bindery had decided. The claim's user is told first, since after

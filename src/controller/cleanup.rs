@@ -34,10 +34,7 @@ impl Volumes {
             Dispose::Delete(record) | Dispose::Archive(record)
                 if let Some(other) = self.overlaps(volume, &record).await? =>
             {
-                let note = format!(
-                    "{} is kept: the directory of volume {other} is above or in it",
-                    named(&record)
-                );
+                let note = format!("{} is kept: {other}", named(&record));
                 self.keep(volume, &record, End::Odd(reason::RETAINED, note)).await?
             }
             Dispose::Keep(record) => {
@@ -106,7 +103,7 @@ impl Volumes {
                     named(record)
                 ),
             )),
-            left => self.absent(record, &left).await,
+            left => self.absent(volume, record, &left).await,
         }
     }
 
@@ -147,7 +144,7 @@ impl Volumes {
                 };
                 Ok((End::Done(reason::DELETED, note), Some(entry)))
             }
-            left => Ok((self.absent(record, &left).await?, None)),
+            left => Ok((self.absent(volume, record, &left).await?, None)),
         }
     }
 
@@ -161,27 +158,14 @@ impl Volumes {
                 reason::ARCHIVED,
                 format!("{} is archived as {place}", named(record)),
             )),
-            left => self.absent(record, &left).await,
+            left => self.absent(volume, record, &left).await,
         }
     }
 
     /// The directory is neither at its path nor where an earlier try would have moved it. On another file system than it
     /// was made on that proves nothing: its disk may not be mounted, and the volume is the only record of it.
-    async fn absent(&self, record: &Record, left: &Left) -> Result<End, Failure> {
-        let above = self
-            .storage
-            .above(&record.share, &record.directory, Self::soon())
-            .await?;
-        if record
-            .identity
-            .is_some_and(|identity| identity.fsid != above.identity.fsid)
-        {
-            return Err(Failure::OtherFileSystem(format!(
-                "{} cannot be found: share and directory were on another file system when it was made. Check that the \
-                 server has mounted what it exports",
-                named(record)
-            )));
-        }
+    async fn absent(&self, volume: &Volume, record: &Record, left: &Left) -> Result<End, Failure> {
+        self.same_disk(volume, record).await?;
         Ok(match left {
             Left::Replaced => End::Odd(reason::REPLACED, replaced(record)),
             Left::Missing | Left::At(_) => End::Odd(

@@ -7,7 +7,7 @@ use std::time::Duration;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 
-use super::Volumes;
+use super::{LOOK_AGAIN, Volumes};
 use crate::cluster::fault::ApiFault;
 use crate::fence;
 use crate::names::{self, mark, reason};
@@ -43,6 +43,15 @@ pub enum Failure {
     /// The share is not what it was when the directory was made.
     #[error("{0}")]
     OtherFileSystem(String),
+    /// Another volume that names the directory, or one in it, is being cleaned up first.
+    #[error(
+        "volume {0} names the directory or one in it, and is cleaned up first. If that does not come to an end, look at the \
+         Events of that volume"
+    )]
+    GoesFirst(String),
+    /// The watch does not have yet what was just written.
+    #[error("the watch of volumes is behind")]
+    Behind,
     /// Another volume is just being made in the same place, and will back out.
     #[error("volume {0} is being made in the same place")]
     Neighbour(String),
@@ -108,8 +117,17 @@ impl Volumes {
         let told = match failure {
             // Should the term go on after all, nothing is forgotten.
             Failure::Stopping => return Action::requeue(FIRST_PAUSE),
+            // Its end is told. That it takes long is said when it is looked at again.
+            Failure::GoesFirst(_) => {
+                if times > 1 {
+                    self.tell(volume, "GoesFirst", failure.to_string());
+                }
+                return Action::requeue(LOOK_AGAIN);
+            }
             Failure::NotTakenOver(why) => return self.not_taken_over(volume, why),
-            Failure::Neighbour(_) | Failure::Changed if times < PERSISTENT => return Action::requeue(pause),
+            Failure::Neighbour(_) | Failure::Changed | Failure::Behind if times < PERSISTENT => {
+                return Action::requeue(pause);
+            }
             // Somebody was faster; the volume's own event brings the new state. Unless it is always so.
             Failure::Api(error) if times < PERSISTENT && (fence::is_outdated(error) || fence::is_gone(error)) => {
                 tracing::debug!(volume = volume.name, %error, "the volume has changed meanwhile");
@@ -122,6 +140,7 @@ impl Volumes {
             Failure::Storage(error) => Some(fault(error.fault)),
             Failure::Neighbour(_) => Some("Neighbour"),
             Failure::Changed => Some("Changed"),
+            Failure::Behind => None,
             Failure::Broken(_) => Some("Broken"),
             Failure::OtherFileSystem(_) => Some("OtherFileSystem"),
         };

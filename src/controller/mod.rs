@@ -13,10 +13,12 @@ mod cleanup;
 mod complete;
 mod concern;
 mod depots;
+mod elsewhere;
 mod failure;
 mod fate;
 pub mod gate;
 mod grace;
+mod identities;
 mod ignored;
 pub mod lease;
 mod leave;
@@ -26,6 +28,7 @@ mod put_back;
 mod queue;
 pub mod registration;
 mod retention;
+mod same_disk;
 mod silence;
 mod step;
 mod takeover;
@@ -42,6 +45,7 @@ pub use self::failure::Pauses;
 use self::gate::Gates;
 use self::grace::Grace;
 use self::lease::Term;
+pub use self::overlap::Waits;
 pub use self::silence::Silence;
 use self::trash::Trash;
 use crate::cli::BinderMode;
@@ -121,6 +125,8 @@ pub struct Volumes {
     pub grace: Grace,
     /// How long each failing volume waits.
     pub pauses: Pauses,
+    /// Which volumes wait for others to go first.
+    pub waits: Waits,
     /// Whether the controller manager is at work.
     pub silence: Silence,
     /// How much of binding is done here.
@@ -145,6 +151,7 @@ impl Loops {
             stop.run_until_cancelled(classes::run(&catch_up)),
             stop.run_until_cancelled(retention),
             stop.run_until_cancelled(trash::run(&volumes, handed_over)),
+            stop.run_until_cancelled(identities::run(&volumes)),
         );
     }
 
@@ -172,6 +179,7 @@ impl Loops {
             trash,
             grace: Grace::default(),
             pauses: Pauses::default(),
+            waits: Waits::default(),
             silence: Silence::default(),
             binder: self.binder,
             orphan_grace: self.orphan_grace,

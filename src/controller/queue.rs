@@ -20,7 +20,7 @@ use crate::policy::plan::{Holder, Plan, plan};
 /// Gives every volume that is due its turn, until `stop`; a step that is being carried out is brought to its end.
 pub(super) async fn run(volumes: Arc<Volumes>, stop: CancellationToken) {
     let cluster = volumes.cluster.clone();
-    let (of_volumes, of_claims) = (Arc::clone(&volumes), Arc::clone(&volumes));
+    let (of_volumes, of_claims, of_waits) = (Arc::clone(&volumes), Arc::clone(&volumes), Arc::clone(&volumes));
     let due = cluster
         .volumes
         .events()
@@ -32,6 +32,9 @@ pub(super) async fn run(volumes: Arc<Volumes>, stop: CancellationToken) {
             let mut concerned = concerned(&claim, store);
             concerned.retain(|volume| store.get(volume).is_some_and(|volume| of_claims.is_due(&volume)));
             concerned
+        })
+        .watches_shared_stream(cluster.volumes.events(), move |other: Arc<KeptVolume>| {
+            of_waits.waits.end(&other)
         })
         .reconcile_on(back)
         // The gates limit what runs at once.

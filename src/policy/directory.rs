@@ -15,7 +15,7 @@ pub use self::check::{Shown, WrongPath};
 use self::check::{check_length, check_meaning, check_segment, check_visible};
 pub use self::depot::Depot;
 pub use self::own::InTrash;
-pub use self::share::{NfsVersion, NotAShare, Share, overlap, same_tree, segments};
+pub use self::share::{NfsVersion, NotAShare, Share, segments};
 
 /// What the names of archives begin with.
 const ARCHIVED: &str = "archived-";

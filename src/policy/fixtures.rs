@@ -96,6 +96,7 @@ pub fn record(directory: &str) -> Record {
         retention: Retention::Forever,
         identity: None,
         moved_to: Vec::new(),
+        share_id: None,
         attributes: Attributes {
             mode: 0o777,
             uid: None,
@@ -111,6 +112,7 @@ pub fn volume(name: &str, directory: &str) -> Volume {
         uid: "v".to_owned(),
         version: "7".to_owned(),
         deleting: false,
+        deleted: None,
         held: true,
         phase: Phase::Unbound,
         claim: Some(ClaimRef {

@@ -12,9 +12,11 @@ pub mod exempt;
 pub mod explain;
 #[cfg(test)]
 mod fixtures;
+pub mod foreign;
 mod heard;
 pub mod key;
 pub mod labels;
+pub mod location;
 pub mod mistake;
 pub mod not_ours;
 pub mod old_name;
@@ -28,3 +30,4 @@ pub mod settled;
 pub mod taken;
 pub mod takeover;
 pub mod template;
+pub mod turn;

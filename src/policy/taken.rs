@@ -1,8 +1,8 @@
 //! One directory, one volume: what it means that a directory, or one above or in it, has a volume already.
 
 use super::class::Reclaim;
-use super::directory::overlap;
 use super::key::Key;
+use super::location::{Location, Meeting, Relation};
 use super::settings::ExistingDirectory;
 use super::settled::Place;
 use crate::names;
@@ -61,40 +61,55 @@ fn is_for(claim: &ClaimRef, new: &NewVolume) -> bool {
     (&claim.namespace, &claim.name) == (&new.claim.0, &new.claim.1)
 }
 
-/// The volume whose directory is above or in `path` on `server`, if there is one among these: one that a claim has had before
-/// one that is just being made. One that does not say where its directory is may be it. `name` is not meant.
-pub fn overlapping<'a>(server: &str, path: &str, name: &str, others: &'a [Volume]) -> Option<&'a Volume> {
-    let overlaps = |other: &&Volume| {
-        let at =
-            |record: &crate::volume::Record| (record.share.server().to_owned(), record.share.join(&record.directory));
-        other.name != name
-            && match other.record.as_ref().map(at) {
-                Ok((there, at)) => there == server && overlap(&at, path),
-                Err(_) => true,
-            }
+/// The volume whose directory is the one at a location, or above or in it, if there is one among these: one that a claim has
+/// had before one that is just being made. One that does not say where its directory is does not count. `name` is not meant.
+pub fn overlapping<'a>(location: &Location<'_>, name: &str, others: &'a [Volume]) -> Option<(&'a Volume, Meeting)> {
+    let meets = |other: &'a Volume| {
+        let record = other.record.as_ref().ok().filter(|_| other.name != name)?;
+        Some((other, location.meets(&record.location())?))
     };
-    others.iter().filter(overlaps).min_by_key(|other| !other.was_given())
+    others
+        .iter()
+        .filter_map(meets)
+        .min_by_key(|(other, _)| !other.was_given())
 }
 
-/// The sentence that refuses a claim whose directory would overlap with another volume's.
-pub fn overlap_refusal(new: &NewVolume, other: &Volume) -> String {
+/// What is done about a volume whose directory is the one of a new volume, or above or in it.
+pub fn met(new: &NewVolume, other: &Volume, meeting: Meeting, us: &Us) -> Taken {
+    // No claim of that name is there, or it is another one by now: the controller manager has not seen it yet.
+    let has_gone = other.phase == Phase::Released || other.claim.as_ref().is_some_and(|claim| is_for(claim, new));
+    let leaves = other.deleting || (has_gone && other.reclaim == Reclaim::Delete);
+    // Under one name the two would have been one volume.
+    if leaves && meeting.relation == Relation::Same && other.maker.as_ref() == Some(us) {
+        Taken::Leaving(meeting_sentence(new, other, meeting, " and is being cleaned up"))
+    } else {
+        Taken::Refuse(meeting_sentence(new, other, meeting, ""))
+    }
+}
+
+/// Tells that the directory of a new volume is another volume's, or above or in it. `state` goes on about that volume.
+fn meeting_sentence(new: &NewVolume, other: &Volume, meeting: Meeting, state: &str) -> String {
+    let claim = other.claim.as_ref();
+    let whose = claim.map(|claim| format!(", which is claim {}/{}'s{state}", claim.namespace, claim.name));
+    let whose = whose.unwrap_or_default();
+    let name = &other.name;
     let place = match &other.record {
-        Err(unreadable) => format!(
-            "that of volume {}, whose marks cannot be read: {unreadable}",
-            other.name
-        ),
+        Err(_) if other.maker.is_none() => format!("that of volume {name}{whose}, which Bindery did not make"),
+        Err(unreadable) => format!("that of volume {name}, whose marks cannot be read: {unreadable}"),
         Ok(record) => {
-            let claim = other.claim.as_ref();
-            let whose = claim.map(|claim| format!(", which is claim {}/{}'s", claim.namespace, claim.name));
-            format!(
-                "directory {} of volume {}{}",
-                record.directory.shown(),
-                other.name,
-                whose.unwrap_or_default()
-            )
+            let share = meeting
+                .why()
+                .map_or_else(String::new, |_| format!(" of share {}", record.share));
+            format!("directory {}{share} of volume {name}{whose}", record.directory.shown())
         }
     };
-    format!("{} overlaps with {place}", shown(new))
+    let verb = if meeting.relation == Relation::Same {
+        "is the same as"
+    } else {
+        "overlaps with"
+    };
+    let why = meeting.why().map_or_else(String::new, |why| format!("; {why}"));
+    format!("{} {verb} {place}{why}", shown(new))
 }
 
 /// The sentence that refuses a claim whose directory is there already and has no volume. Nobody else's is meant: whether a

@@ -146,20 +146,29 @@ fn every_other_owner_is_named_and_what_to_do_is_said() {
     );
 }
 
+/// What is found of others by a volume at this place.
+fn found<'a>(server: &str, directory: &str, name: &str, others: &'a [Volume]) -> Option<(&'a Volume, Meeting)> {
+    let (share, directory) = (
+        Share::parse(server, "/export").unwrap(),
+        Directory::parse(directory).unwrap(),
+    );
+    let location = Location {
+        share: &share,
+        directory: &directory,
+        share_id: None,
+        identity: None,
+    };
+    overlapping(&location, name, others)
+}
+
 #[test]
 fn a_volume_above_or_below_is_found_and_a_neighbour_is_not() {
     let others = |directory: &str| [Volume::read(&new(directory).build(Origin::New, &us()))];
-    let found = |other: &str| overlapping("nas1", "/export/a/b", "pvc-me", &others(other)).is_some();
-    assert!(found("a") && found("a/b/c") && found("a/b"));
-    assert!(!found("a/bb") && !found("a/c") && !found("b"));
-    assert!(overlapping("nas2", "/export/a/b", "pvc-me", &others("a")).is_none());
-    assert!(
-        overlapping("nas1", "/export/a", "pvc-a", &others("a")).is_none(),
-        "itself"
-    );
-    let mut unknown = others("x");
-    unknown[0].record = Err("annotation bindery.dev/share is missing".to_owned());
-    assert!(overlapping("nas1", "/export/a", "pvc-me", &unknown).is_some());
+    let is_found = |other: &str| found("nas1", "a/b", "pvc-me", &others(other)).is_some();
+    assert!(is_found("a") && is_found("a/b/c") && is_found("a/b"));
+    assert!(!is_found("a/bb") && !is_found("a/c") && !is_found("b"));
+    assert!(found("nas2", "a/b", "pvc-me", &others("a")).is_none());
+    assert!(found("nas1", "a", "pvc-a", &others("a")).is_none(), "itself");
 }
 
 #[test]
@@ -170,8 +179,44 @@ fn a_neighbour_that_may_hold_data_counts_before_one_that_is_just_being_made() {
         volume
     };
     let others = [volume("a", false), volume("a/b/c", true), volume("c", true)];
-    let of = |others| overlapping("nas1", "/export/a/b", "pvc-me", others).map(|other| other.name.as_str());
+    let of = |others| found("nas1", "a/b", "pvc-me", others).map(|(other, _)| other.name.as_str());
     assert_eq!(of(&others), Some("pvc-a/b/c"));
     assert_eq!(of(&others[..1]), Some("pvc-a"));
     assert_eq!(of(&others[2..]), None);
+}
+
+#[test]
+fn the_same_directory_under_another_name_is_refused_or_waited_for_and_told() {
+    let mut other = Volume::read(&new("shared").build(Origin::New, &us()));
+    other.record.as_mut().unwrap().share = Share::parse("10.0.0.5", "/export").unwrap();
+    other.claim.as_mut().unwrap().name = "other".to_owned();
+    let meeting = Meeting {
+        relation: Relation::Same,
+        evidence: crate::policy::location::Evidence::Root,
+    };
+    let sentence = "directory shared of share nas1:/export is the same as directory shared of share 10.0.0.5:/export of volume \
+                    pvc-shared, which is claim team-a/other's; the two shares have the same file system number and root. If they \
+                    are two file systems (a copied disk, or fsid=0 on two servers), give one of the exports another fsid= or \
+                    its disk another UUID";
+    assert_eq!(
+        met(&new("shared"), &other, meeting, &us()),
+        Taken::Refuse(sentence.to_owned())
+    );
+    other.deleting = true;
+    let waits = Taken::Leaving(sentence.replace("other's;", "other's and is being cleaned up;"));
+    assert_eq!(met(&new("shared"), &other, meeting, &us()), waits);
+    other.deleting = false;
+    other.claim.as_mut().unwrap().name = "data".to_owned();
+    let own = met(&new("shared"), &other, meeting, &us());
+    assert!(
+        matches!(own, Taken::Leaving(_)),
+        "an earlier claim of this name: {own:?}"
+    );
+    other.claim.as_mut().unwrap().name = "other".to_owned();
+    other.deleting = true;
+    other.maker = None;
+    assert_eq!(
+        met(&new("shared"), &other, meeting, &us()),
+        Taken::Refuse(sentence.to_owned())
+    );
 }

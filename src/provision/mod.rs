@@ -29,9 +29,10 @@ use crate::fence;
 use crate::names::mark;
 use crate::ops::metrics::Metrics;
 use crate::ops::tasks::Tasks;
+use crate::policy::location::Location;
 use crate::policy::settings::ExistingDirectory;
-use crate::policy::taken::{Taken, exists_refusal, overlap_refusal, taken};
-use crate::storage::{Existing, Found, Outcome, Storage};
+use crate::policy::taken::{Taken, exists_refusal, met, taken};
+use crate::storage::{Existing, Found, Outcome, ShareId, Storage};
 use crate::volume::{NewVolume, Origin, Us, Volume};
 
 /// Between two tries to write what somebody else is writing to.
@@ -67,17 +68,18 @@ impl Provisioner {
     /// cannot be fenced in time: see [`undo`]. After a crash the volume, if it exists, is one that no claim has.
     pub async fn provision(&self, new: &NewVolume, time: Time) -> Result<Vec<String>, Failure> {
         let deadline = time.work;
-        let found = self.look(new, deadline).await?;
+        let (found, share_id) = self.look(new, deadline).await?;
+        let location = location(new, found, share_id);
         let denied = found.is_some() && new.existing == ExistingDirectory::Deny;
         let exists = || Failure::DirectoryExists(exists_refusal(new));
         if denied && self.volume(new, deadline).await?.is_none() {
             // "Move it away" would be bad advice for what holds, or lies in, another volume's directory.
-            self.refuse_overlap(new, None, deadline).await?;
+            self.refuse_overlap(new, &location, None, deadline).await?;
             return Err(exists());
         }
         let origin = if found.is_some() { Origin::Adopted } else { Origin::New };
-        let written = match self.create(new, origin, time).await {
-            Err(failure) if failure.api() == Some(Kind::Changed) => match self.earlier(new, time).await? {
+        let written = match self.create(new, origin, share_id, time).await {
+            Err(failure) if failure.api() == Some(Kind::Changed) => match self.earlier(new, share_id, time).await? {
                 // It was there before that call, too, and that call was denied it.
                 Some(earlier) if earlier.origin == Origin::Adopted && new.existing == ExistingDirectory::Deny => {
                     self.undo(Undo::TakeBack, new, time.end).await;
@@ -97,7 +99,7 @@ impl Provisioner {
             },
         };
         crash::point(Point::VolumeCreated);
-        if let Err(failure) = self.make(new, &written, deadline).await {
+        if let Err(failure) = self.make(new, &location, &written, deadline).await {
             let how = match &failure {
                 Failure::Storage(error) if error.outcome == Outcome::Unknown => Undo::Fence,
                 _ => Undo::TakeBack,
@@ -130,11 +132,15 @@ impl Provisioner {
     }
 
     /// Looks whether the claim is as this call needs it, and what is at its directory's place.
-    async fn look(&self, new: &NewVolume, deadline: Instant) -> Result<Option<Found>, Failure> {
+    async fn look(&self, new: &NewVolume, deadline: Instant) -> Result<(Option<Found>, ShareId), Failure> {
         let claim = self.claim_asks(new, deadline);
-        let directory = self
-            .metrics
-            .wait("nfs", self.storage.look_up(&new.share, &new.directory, deadline));
+        let look = async {
+            tokio::try_join!(
+                self.storage.look_up(&new.share, &new.directory, deadline),
+                self.storage.identify(&new.share, deadline),
+            )
+        };
+        let directory = self.metrics.wait("nfs", look);
         let (claim, directory) = self.metrics.wait_for_both(claim, directory).await;
         claim?;
         Ok(directory?)
@@ -146,7 +152,7 @@ impl Provisioner {
     ///
     /// From then on the volume is this call's to undo, and not the earlier one's. The patch changes its version, so an
     /// orphan loop that has just judged it leaves it alone.
-    async fn earlier(&self, new: &NewVolume, time: Time) -> Result<Option<Written>, Failure> {
+    async fn earlier(&self, new: &NewVolume, share_id: ShareId, time: Time) -> Result<Option<Written>, Failure> {
         let deadline = time.work;
         loop {
             let Some(volume) = self.volume(new, deadline).await? else {
@@ -164,6 +170,7 @@ impl Provisioner {
             }
             let origin = volume.record.as_ref().map_or(Origin::Adopted, |record| record.origin);
             let mut fields = new.overwrite(origin, &self.us);
+            fields["metadata"]["annotations"][mark::SHARE_ID] = json!(share_id.to_string());
             fields["metadata"]["annotations"][mark::TOUCHED] = json!(jiff::Timestamp::now().to_string());
             let volumes = self.volumes();
             let merge = fence::merge(&volumes, &volume, fields);
@@ -185,10 +192,17 @@ impl Provisioner {
     ///
     /// Both sides of an overlap write first and then look, so that at least one of them sees the other, whichever replica
     /// they are on. Whoever sees another backs out: that one may have been admitted already.
-    async fn make(&self, new: &NewVolume, written: &Written, deadline: Instant) -> Result<(), Failure> {
+    async fn make(
+        &self,
+        new: &NewVolume,
+        location: &Location<'_>,
+        written: &Written,
+        deadline: Instant,
+    ) -> Result<(), Failure> {
         let (share, directory) = (&new.share, &new.directory);
         if !directory.stands_alone(&new.name) {
-            self.refuse_overlap(new, Some(&written.version), deadline).await?;
+            self.refuse_overlap(new, location, Some(&written.version), deadline)
+                .await?;
         }
         let existing = match written.origin {
             Origin::New => Existing::SetAttributes,
@@ -199,10 +213,15 @@ impl Provisioner {
         Ok(())
     }
 
-    /// Looks for a volume whose directory is above or in this one; a failure if there is one.
-    async fn refuse_overlap(&self, new: &NewVolume, written: Option<&str>, deadline: Instant) -> Result<(), Failure> {
-        let (share, directory) = (&new.share, &new.directory);
-        let look = self.cluster.neighbour(share, directory, &new.name, written);
+    /// Looks for a volume whose directory is this one, or above or in it; a failure if there is one.
+    async fn refuse_overlap(
+        &self,
+        new: &NewVolume,
+        location: &Location<'_>,
+        written: Option<&str>,
+        deadline: Instant,
+    ) -> Result<(), Failure> {
+        let look = self.cluster.neighbour(location, &new.name, written);
         match self
             .asked(
                 format!("look for PersistentVolumes that overlap with {}", new.name),
@@ -211,8 +230,12 @@ impl Provisioner {
             )
             .await?
         {
-            Some(other) => Err(Failure::Taken(overlap_refusal(new, &other))),
             None => Ok(()),
+            Some((other, meeting)) => match met(new, &other, meeting, &self.us) {
+                Taken::Leaving(why) => Err(Failure::Leaving(why)),
+                Taken::Refuse(why) => Err(Failure::Taken(why)),
+                Taken::Reuse | Taken::Own => Ok(()),
+            },
         }
     }
 
@@ -245,8 +268,10 @@ impl Provisioner {
     }
 
     /// Returns the version that the volume then has.
-    async fn create(&self, new: &NewVolume, origin: Origin, time: Time) -> Result<String, Failure> {
-        let volume = new.build(origin, &self.us);
+    async fn create(&self, new: &NewVolume, origin: Origin, share_id: ShareId, time: Time) -> Result<String, Failure> {
+        let mut volume = new.build(origin, &self.us);
+        let marks = volume.metadata.annotations.get_or_insert_default();
+        marks.insert(mark::SHARE_ID.to_owned(), share_id.to_string());
         let volumes = self.volumes();
         let parameters = PostParams::default();
         let created = volumes.create(&parameters, &volume);
@@ -284,5 +309,15 @@ impl Provisioner {
             Err(_) => ApiFault::silent(),
         };
         Err(Failure::Api(what, fault))
+    }
+}
+
+/// Where a new volume's directory is, and what was found there.
+fn location(new: &NewVolume, found: Option<Found>, share_id: ShareId) -> Location<'_> {
+    Location {
+        share: &new.share,
+        directory: &new.directory,
+        share_id: Some(share_id),
+        identity: found.map(|found| found.identity),
     }
 }

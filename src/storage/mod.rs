@@ -23,6 +23,7 @@ pub mod nfs;
 pub mod nfs3;
 mod no_answer;
 mod route;
+mod share_id;
 mod status;
 mod transient;
 mod wanted;
@@ -36,6 +37,7 @@ use tokio::time::Instant;
 
 pub use self::error::{Fault, Outcome, StorageError};
 pub use self::route::Storages;
+pub use self::share_id::{NotAShareId, Seen, ShareId, View, may_be_one_file};
 pub use self::way::Way;
 use crate::policy::directory::{Directory, Share};
 
@@ -54,6 +56,9 @@ pub trait Storage: Send + Sync {
         directory: &Directory,
         deadline: Instant,
     ) -> Result<Option<Found>, StorageError>;
+
+    /// Which file system the share is. The share's own directory is looked at, and nothing below it.
+    async fn identify(&self, share: &Share, deadline: Instant) -> Result<ShareId, StorageError>;
 
     /// The nearest directory above `directory` that is there: its parent, or where that is missing one further up, at last
     /// the share itself. Its file system tells whether a server that shows no `directory` shows the same disk as before.

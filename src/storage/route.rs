@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use super::mounted::MountedStorage;
 use super::nfs::{NfsOptions, NfsStorage};
 use super::nfs3::Nfs3Storage;
-use super::{Attributes, Existing, Found, Identity, Made, Moved, Removed, Storage, StorageError, Tree, Way};
+use super::{Attributes, Existing, Found, Identity, Made, Moved, Removed, ShareId, Storage, StorageError, Tree, Way};
 use crate::policy::directory::{Directory, NfsVersion, Share};
 
 /// Every [`Storage`] that there is: each call goes to the one that reaches its share.
@@ -66,6 +66,10 @@ impl Storage for Storages {
         deadline: Instant,
     ) -> Result<Option<Found>, StorageError> {
         self.of(share).look_up(share, directory, deadline).await
+    }
+
+    async fn identify(&self, share: &Share, deadline: Instant) -> Result<ShareId, StorageError> {
+        self.of(share).identify(share, deadline).await
     }
 
     async fn above(&self, share: &Share, directory: &Directory, deadline: Instant) -> Result<Found, StorageError> {

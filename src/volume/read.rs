@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{NFSVolumeSource, PersistentVolume};
 
 use super::{Origin, Us};
@@ -9,10 +10,11 @@ use crate::names::{self, mark};
 use crate::policy::claim::Bytes;
 use crate::policy::class::Reclaim;
 use crate::policy::directory::{Depot, Directory, NfsVersion, Share, Shown};
+use crate::policy::location::Location;
 use crate::policy::mistake::Mistake;
 use crate::policy::on_delete::OnDelete;
 use crate::policy::retention::Retention;
-use crate::storage::{Attributes, Identity};
+use crate::storage::{Attributes, Identity, ShareId};
 
 /// A volume as it stands in the API.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +27,8 @@ pub struct Volume {
     pub version: String,
     /// Somebody deleted it; finalizers hold it.
     pub deleting: bool,
+    /// Since when.
+    pub deleted: Option<Timestamp>,
     /// Our finalizer is on it.
     pub held: bool,
     /// `status.phase`.
@@ -92,6 +96,8 @@ pub struct Record {
     pub identity: Option<Identity>,
     /// Where it may have been moved when its claim was gone, the last place last. None: it was not moved.
     pub moved_to: Vec<Directory>,
+    /// Which file system the share is, once that is known.
+    pub share_id: Option<ShareId>,
     /// The mode and the owner it is made with.
     pub attributes: Attributes,
 }
@@ -110,6 +116,7 @@ impl Volume {
             uid: meta.uid.clone().unwrap_or_default(),
             version: meta.resource_version.clone().unwrap_or_default(),
             deleting: meta.deletion_timestamp.is_some(),
+            deleted: meta.deletion_timestamp.as_ref().map(|time| time.0),
             held: meta.finalizers.iter().flatten().any(|held| held == names::FINALIZER),
             phase: match phase {
                 Some("Bound") => Phase::Bound,
@@ -199,6 +206,18 @@ impl Volume {
     }
 }
 
+impl Record {
+    /// Where the directory is, and what is known of it.
+    pub fn location(&self) -> Location<'_> {
+        Location {
+            share: &self.share,
+            directory: &self.directory,
+            share_id: self.share_id,
+            identity: self.identity,
+        }
+    }
+}
+
 fn record(marks: &BTreeMap<String, String>, nfs: Option<&NFSVolumeSource>) -> Result<Record, String> {
     let nfs = nfs.ok_or("spec.nfs is missing")?;
     let get = |key: &str| marks.get(key).ok_or(format!("annotation {key} is missing"));
@@ -259,6 +278,10 @@ fn record(marks: &BTreeMap<String, String>, nfs: Option<&NFSVolumeSource>) -> Re
                 })?
             }
         },
+        share_id: marks
+            .get(mark::SHARE_ID)
+            .map(|id| id.parse().map_err(|error| wrong(mark::SHARE_ID, &error)))
+            .transpose()?,
         attributes: Attributes {
             mode: u32::from_str_radix(get(mark::MOUNT_PERMISSIONS)?, 8)
                 .map_err(|error| wrong(mark::MOUNT_PERMISSIONS, &error))?,

@@ -32,6 +32,8 @@ pub struct Ganesha {
     lease: u32,
     /// The minor versions of version 4 that it speaks.
     minors: &'static str,
+    /// The number of the file system that `/export` shows, if not its own.
+    pub fsid: Option<&'static str>,
 }
 
 /// As `tests/bed/nfs-server` has it.
@@ -92,6 +94,7 @@ impl Ganesha {
             disk: None,
             lease,
             minors,
+            fsid: None,
         };
         server.restart();
         server
@@ -104,7 +107,8 @@ impl Ganesha {
         command
             .args(["--pdeathsig", "KILL"])
             .env("NFS_LEASE", self.lease.to_string())
-            .env("NFS_MINORS", self.minors);
+            .env("NFS_MINORS", self.minors)
+            .env("NFS_FSID", self.fsid.unwrap_or_default());
         if let Some(network) = &self.network {
             command.env("NFS_V3", "1").arg("nsenter").args(network.enter());
         }
@@ -181,6 +185,22 @@ impl Ganesha {
             .args(["mount", "-t", "tmpfs", "tmpfs"])
             .arg(at);
         assert!(mount.status().expect("nsenter runs").success());
+    }
+
+    /// Shows one directory at the place of another, likewise.
+    pub fn bind(&self, from: &Path, at: &Path) {
+        let network = self.network.as_ref().expect("a server with a network of its own");
+        let mut mount = Command::new("nsenter");
+        mount.args(network.enter()).args(["mount", "--bind"]).arg(from).arg(at);
+        assert!(mount.status().expect("nsenter runs").success());
+    }
+
+    /// Takes away what [`Ganesha::mount`] has mounted last; the server must not run.
+    pub fn unmount(&self, at: &Path) {
+        let network = self.network.as_ref().expect("a server with a network of its own");
+        let mut unmount = Command::new("nsenter");
+        unmount.args(network.enter()).arg("umount").arg(at);
+        assert!(unmount.status().expect("nsenter runs").success());
     }
 
     /// What the server sees at a path.

@@ -1,10 +1,11 @@
 //! Of a volume: all that Bindery says there, and of others' where their directories are.
 
-use k8s_openapi::api::core::v1::{NFSVolumeSource, PersistentVolume};
+use k8s_openapi::api::core::v1::PersistentVolume;
 
 use super::Facts;
 use crate::names::{self, mark};
-use crate::policy::directory::{Directory, Share, overlap, same_tree, segments};
+use crate::policy::foreign::Foreign;
+use crate::policy::location::{Evidence, Location, Meeting, Relation};
 use crate::volume::Volume;
 
 /// What is used of a volume.
@@ -12,7 +13,7 @@ use crate::volume::Volume;
 pub struct VolumeFacts {
     volume: Volume,
     /// Where its directory is, if the record does not tell.
-    nfs: Option<Box<NFSVolumeSource>>,
+    place: Option<Foreign>,
     /// Who made it, if that is no installation of Bindery.
     stranger: Option<Box<str>>,
     /// Some installation of Bindery has marked it.
@@ -29,9 +30,9 @@ impl Facts for VolumeFacts {
         let maker = meta
             .annotations
             .and_then(|mut marks| marks.remove(mark::PROVISIONED_BY));
-        let nfs = object.spec.and_then(|spec| spec.nfs);
+        let spec = object.spec.filter(|_| volume.record.is_err());
         Self {
-            nfs: nfs.filter(|_| volume.record.is_err()).map(Box::new),
+            place: spec.as_ref().and_then(Foreign::read),
             stranger: maker.filter(|_| volume.maker.is_none()).map(String::into_boxed_str),
             marked: meta.labels.is_some_and(|labels| labels.contains_key(names::AREA)),
             volume,
@@ -47,8 +48,18 @@ impl VolumeFacts {
 
     /// The NFS server that it is on.
     pub fn server(&self) -> Option<&str> {
-        let nfs = self.nfs.as_ref().map(|nfs| nfs.server.as_str());
-        nfs.or(self.volume.record.as_ref().map(|record| record.share.server()).ok())
+        let place = self.place.as_ref().map(|place| &*place.server);
+        place.or(self.volume.record.as_ref().map(|record| record.share.server()).ok())
+    }
+
+    /// Where its files are, if Bindery has no readable record of that.
+    pub fn place(&self) -> Option<&Foreign> {
+        self.place.as_ref()
+    }
+
+    /// Whether somebody made it by hand.
+    pub fn is_by_hand(&self) -> bool {
+        !self.marked && self.stranger.is_none() && self.volume.maker.is_none()
     }
 
     /// Whether another program of this name made it.
@@ -56,28 +67,25 @@ impl VolumeFacts {
         self.stranger.as_deref() == Some(stranger)
     }
 
-    /// Whether its directory is this one, or lies above or in it.
-    pub fn is_in_tree_of(&self, share: &Share, directory: &Directory) -> bool {
-        let path = || share.segments().chain(directory.segments());
-        match (&self.volume.record, &self.nfs) {
-            // Nearly all of them, and there may be very many.
-            (Ok(record), _) if record.share.path() == share.path() => {
-                overlap(record.directory.as_str(), directory.as_str()) && record.share.server() == share.server()
-            }
-            (Ok(record), _) => {
-                let own = record.share.segments().chain(record.directory.segments());
-                same_tree(own, path()) && record.share.server() == share.server()
-            }
-            (Err(_), Some(nfs)) if !same_tree(segments(&nfs.path), path()) => false,
-            (Err(_), Some(nfs)) if self.marked => share.is_on(&nfs.server),
-            // Say one of nfs-subdir-external-provisioner that is not taken over yet. One that is the share itself would be
-            // above all others: it never was a directory of its own.
-            (Err(_), Some(nfs)) => {
-                (self.stranger.is_some() || self.volume.maker.is_some())
-                    && share.below(&nfs.server, &nfs.path).is_some()
-            }
-            (Err(_), None) => false,
-        }
+    /// How its directory meets another one.
+    pub fn meets(&self, location: &Location<'_>) -> Option<Meeting> {
+        let place = match (&self.volume.record, &self.place) {
+            (Ok(record), _) => return location.meets(&record.location()),
+            (Err(_), place) => place.as_ref()?,
+        };
+        let counts = |relation: &Relation| {
+            self.marked
+                || match relation {
+                    Relation::Same | Relation::Inside => self.is_by_hand() || place.is_below_share(location),
+                    // Say of nfs-subdir-external-provisioner, not taken over yet. One that is the share itself would be above
+                    // all others: it never was a directory of its own. And what somebody names by hand is not the
+                    // directories in it.
+                    Relation::Above => !self.is_by_hand() && place.is_below_share(location),
+                }
+        };
+        let relation = place.lies(location).filter(counts)?;
+        let evidence = Evidence::Names;
+        Some(Meeting { relation, evidence })
     }
 }
 
@@ -87,6 +95,7 @@ mod tests {
 
     use super::super::KeptVolume;
     use super::*;
+    use crate::policy::directory::{Directory, Share};
 
     const SHARE: &str = "/export/volumes";
 
@@ -95,8 +104,17 @@ mod tests {
     }
 
     fn is_met_at(volume: Value, share: &str, directory: &str) -> bool {
-        let share = Share::parse("nas1", share).unwrap();
-        kept(volume).is_in_tree_of(&share, &Directory::parse(directory).unwrap())
+        let (share, directory) = (
+            Share::parse("nas1", share).unwrap(),
+            Directory::parse(directory).unwrap(),
+        );
+        let location = Location {
+            share: &share,
+            directory: &directory,
+            share_id: None,
+            identity: None,
+        };
+        kept(volume).meets(&location).is_some()
     }
 
     fn ours(share: &str, directory: &str) -> Value {
@@ -149,11 +167,27 @@ mod tests {
     fn another_programs_directory_counts_below_the_share_only() {
         assert!(is_met_at(strangers("/export/volumes/a"), SHARE, "a/b"));
         assert!(!is_met_at(strangers(SHARE), SHARE, "a/b"));
-        let by_hand =
-            json!({"metadata": {"name": "pv"}, "spec": {"nfs": {"server": "nas1", "path": "/export/volumes/a"}}});
-        assert!(
-            !is_met_at(by_hand, SHARE, "a/b"),
-            "nobody's directory, as far as is known"
-        );
+    }
+
+    #[test]
+    fn a_volume_made_by_hand_counts_at_the_directory_and_in_it_and_not_above() {
+        let in_tree =
+            |path: &str| json!({"metadata": {"name": "pv"}, "spec": {"nfs": {"server": "NAS1.", "path": path}}});
+        let csi = |path: &str| {
+            let attributes = json!({"server": "nas1", "share": path});
+            let csi = json!({"driver": "nfs.csi.k8s.io", "volumeHandle": "x", "volumeAttributes": attributes});
+            json!({"metadata": {"name": "pv"}, "spec": {"csi": csi}})
+        };
+        for (path, counts) in [
+            ("/export/volumes/a/b", true),
+            ("/export/volumes/a/b/c", true),
+            ("/export/volumes/a", false),
+            (SHARE, false),
+            ("/", false),
+            ("/export/volumes/a/bb", false),
+        ] {
+            assert_eq!(is_met_at(in_tree(path), SHARE, "a/b"), counts, "{path}");
+            assert_eq!(is_met_at(csi(path), SHARE, "a/b"), counts, "{path}");
+        }
     }
 }

@@ -153,21 +153,6 @@ fn usable(address: IpAddr, written: &str) -> Result<String, NotAShare> {
     }
 }
 
-/// Whether one of two paths is the other, or lies in it.
-pub fn overlap(one: &str, other: &str) -> bool {
-    let within = |inner: &str, outer: &str| {
-        inner
-            .strip_prefix(outer.trim_end_matches('/'))
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    within(one, other) || within(other, one)
-}
-
-/// The same of two paths in segments.
-pub fn same_tree<'a>(one: impl Iterator<Item = &'a str>, other: impl Iterator<Item = &'a str>) -> bool {
-    one.zip(other).all(|(one, other)| one == other)
-}
-
 /// The segments of a path; none for `/`.
 pub fn segments(path: &str) -> impl Iterator<Item = &str> {
     path.split('/').filter(|segment| !segment.is_empty())

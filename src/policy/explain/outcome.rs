@@ -7,8 +7,9 @@ use crate::names::annotation;
 use crate::policy::claim::Name;
 use crate::policy::class::Class;
 use crate::policy::decide::{Decision, Facts, Pass};
+use crate::policy::location::Location;
 use crate::policy::settled::Policy;
-use crate::policy::taken::{Taken, overlap_refusal, overlapping, taken};
+use crate::policy::taken::{Taken, met, overlapping, taken};
 use crate::volume::{NewVolume, Volume};
 
 /// What happens to a claim, in the words of a person.
@@ -96,11 +97,14 @@ fn judged_by_others(facts: &Facts<'_>, new: &NewVolume, others: &[Volume]) -> Ta
     {
         return judged;
     }
-    // One that does not say where it is may be anywhere: not a reason to tell everybody about it.
-    let readable: Vec<Volume> = others.iter().filter(|other| other.record.is_ok()).cloned().collect();
-    let path = new.share.join(&new.directory);
-    match overlapping(new.share.server(), &path, &new.name, &readable) {
-        Some(other) if !new.directory.stands_alone(&new.name) => Taken::Refuse(overlap_refusal(new, other)),
+    let location = Location {
+        share: &new.share,
+        directory: &new.directory,
+        share_id: None,
+        identity: None,
+    };
+    match overlapping(&location, &new.name, others) {
+        Some((other, meeting)) if !new.directory.stands_alone(&new.name) => met(new, other, meeting, facts.us),
         _ => Taken::Reuse,
     }
 }

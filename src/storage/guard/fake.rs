@@ -89,6 +89,15 @@ impl Storage for Fake {
         self.answer(share, deadline, None).await
     }
 
+    async fn identify(&self, share: &Share, deadline: Instant) -> Result<ShareId, StorageError> {
+        let id = ShareId {
+            view: crate::storage::View::V4,
+            root: FOUND.identity,
+            server: None,
+        };
+        self.answer(share, deadline, id).await
+    }
+
     async fn above(&self, share: &Share, _: &Directory, deadline: Instant) -> Result<Found, StorageError> {
         self.answer(share, deadline, FOUND).await
     }

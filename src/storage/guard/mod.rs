@@ -32,7 +32,7 @@ use tokio::time::Instant;
 
 pub use self::outages::{Back, Outages};
 use self::server::Server;
-use super::{Attributes, Existing, Found, Identity, Made, Moved, Removed, Storage, StorageError, Tree, Way};
+use super::{Attributes, Existing, Found, Identity, Made, Moved, Removed, ShareId, Storage, StorageError, Tree, Way};
 use crate::ops::metrics::Metrics;
 use crate::ops::tasks::Tasks;
 use crate::policy::directory::{Directory, Share};
@@ -126,6 +126,11 @@ impl Storage for Guarded {
         deadline: Instant,
     ) -> Result<Option<Found>, StorageError> {
         let call = self.inner.look_up(share, directory, deadline);
+        self.call(share, deadline, call, |_| true).await
+    }
+
+    async fn identify(&self, share: &Share, deadline: Instant) -> Result<ShareId, StorageError> {
+        let call = self.inner.identify(share, deadline);
         self.call(share, deadline, call, |_| true).await
     }
 

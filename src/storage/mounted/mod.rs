@@ -37,7 +37,10 @@ use tokio::time::Instant;
 use self::mount::Mount;
 use self::run::{Run, Trouble};
 use self::walk::Walk;
-use super::{Attributes, Existing, Fault, Found, Identity, Made, Moved, Outcome, Removed, Storage, StorageError, Tree};
+use super::{
+    Attributes, Existing, Fault, Found, Identity, Made, Moved, Outcome, Removed, ShareId, Storage, StorageError, Tree,
+    View,
+};
 use crate::policy::directory::{Directory, Share};
 
 /// How much of its time a tree removal leaves unused at most, so that it ends before the deadline.
@@ -122,6 +125,17 @@ impl Storage for MountedStorage {
             })
         };
         self.run(share, what, deadline, once).await
+    }
+
+    async fn identify(&self, share: &Share, deadline: Instant) -> Result<ShareId, StorageError> {
+        let once = |run: &Run| {
+            Ok(ShareId {
+                view: View::Mounted,
+                root: run.share()?.file.identity,
+                server: None,
+            })
+        };
+        self.run(share, "look at the share".to_owned(), deadline, once).await
     }
 
     async fn above(&self, share: &Share, directory: &Directory, deadline: Instant) -> Result<Found, StorageError> {

@@ -48,9 +48,10 @@ use self::attempt::Attempt;
 use self::make::Earlier;
 use self::rpc::Credentials;
 use self::server::{Manners, Server};
+use self::server_id::ServerId;
 use self::walk::Walk;
 use super::answers::Step;
-use super::{Attributes, Existing, Found, Identity, Made, Moved, Removed, Storage, StorageError, Tree};
+use super::{Attributes, Existing, Found, Identity, Made, Moved, Removed, ShareId, Storage, StorageError, Tree, View};
 use crate::policy::directory::{Directory, Share};
 
 /// How much of its time a tree removal leaves unused at most, so that the last call is answered before the deadline.
@@ -153,6 +154,20 @@ impl Storage for NfsStorage {
             };
             attempt.directory(&spot, Step::Segment(last))?;
             Ok(Some(spot.file.found()))
+        };
+        attempt.run(|| once().boxed()).await
+    }
+
+    async fn identify(&self, share: &Share, deadline: Instant) -> Result<ShareId, StorageError> {
+        let server = self.server(share.server());
+        let attempt = Attempt::new(&server, share, "look at the share".to_owned(), deadline);
+        let once = || async {
+            let root = attempt.walk(&[]).await?.there()?;
+            Ok(ShareId {
+                view: View::V4,
+                root: root.file.found().identity,
+                server: server.id().map(ServerId::hash),
+            })
         };
         attempt.run(|| once().boxed()).await
     }

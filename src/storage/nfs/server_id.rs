@@ -25,6 +25,11 @@ impl ServerId {
         Self(Uuid::new_v5(&Uuid::NAMESPACE_OID, &[&length, owner, scope].concat()))
     }
 
+    /// The hash itself.
+    pub fn hash(self) -> Uuid {
+        self.0
+    }
+
     /// Reads what EXCHANGE_ID's reply has behind the flags.
     pub fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         if reader.u32()? != NO_PROTECTION {

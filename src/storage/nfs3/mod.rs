@@ -41,7 +41,7 @@ use self::pool::Pool;
 use self::walk::Walk;
 use super::answers::Step;
 use super::nfs::NfsOptions;
-use super::{Attributes, Existing, Found, Identity, Made, Moved, Removed, Storage, StorageError, Tree};
+use super::{Attributes, Existing, Found, Identity, Made, Moved, Removed, ShareId, Storage, StorageError, Tree, View};
 use crate::policy::directory::{Directory, Share};
 
 /// How much of its time a tree removal leaves unused at most, so that the last call is answered before the deadline.
@@ -108,6 +108,20 @@ impl Storage for Nfs3Storage {
             };
             attempt.directory(&spot, Step::Segment(last))?;
             Ok(Some(spot.file.found()))
+        };
+        attempt.run(|| once().boxed()).await
+    }
+
+    async fn identify(&self, share: &Share, deadline: Instant) -> Result<ShareId, StorageError> {
+        let pool = self.pool(share);
+        let attempt = Attempt::new(&pool, share, "look at the share".to_owned(), deadline);
+        let once = || async {
+            let root = attempt.walk(&[]).await?.there()?;
+            Ok(ShareId {
+                view: View::V3,
+                root: root.file.found().identity,
+                server: None,
+            })
         };
         attempt.run(|| once().boxed()).await
     }

@@ -1,0 +1,204 @@
+//! Where a volume that Bindery did not make has its files: `spec.nfs`, or `spec.csi` of the driver csi-driver-nfs.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{CSIPersistentVolumeSource, PersistentVolumeSpec};
+
+use super::directory::{Share, segments};
+use super::location::{Location, Relation};
+
+/// The driver that mounts `server`, `share` and `subDir` of its attributes.
+const CSI_DRIVER: &str = "nfs.csi.k8s.io";
+
+/// A server and an absolute path on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Foreign {
+    /// In the spelling that is compared, where it is one that Bindery would take.
+    pub server: Box<str>,
+    /// Without `.`, `..` and empty segments.
+    pub path: Box<str>,
+}
+
+impl Foreign {
+    /// Where the files are, if they are on an NFS server.
+    pub fn read(spec: &PersistentVolumeSpec) -> Option<Self> {
+        if let Some(nfs) = &spec.nfs {
+            return Some(Self::new(&nfs.server, &nfs.path));
+        }
+        let csi = spec.csi.as_ref().filter(|csi| csi.driver == CSI_DRIVER)?;
+        Self::of_csi(csi)
+    }
+
+    fn of_csi(csi: &CSIPersistentVolumeSource) -> Option<Self> {
+        let empty = BTreeMap::new();
+        let attributes = csi.volume_attributes.as_ref().unwrap_or(&empty);
+        // The driver takes its keys in any case.
+        let get = |key: &str| {
+            let mut found = attributes.iter().filter(|(name, _)| name.eq_ignore_ascii_case(key));
+            found.next().map(|(_, value)| value.as_str())
+        };
+        let mut sub_dir = get("subdir").unwrap_or_default().to_owned();
+        for (token, key) in [
+            ("${pvc.metadata.namespace}", "csi.storage.k8s.io/pvc/namespace"),
+            ("${pvc.metadata.name}", "csi.storage.k8s.io/pvc/name"),
+            ("${pv.metadata.name}", "csi.storage.k8s.io/pv/name"),
+        ] {
+            if let Some(value) = get(key) {
+                sub_dir = sub_dir.replace(token, value);
+            }
+        }
+        Some(Self::new(get("server")?, &format!("{}/{sub_dir}", get("share")?)))
+    }
+
+    fn new(server: &str, path: &str) -> Self {
+        let mut names: Vec<&str> = Vec::new();
+        for segment in segments(path) {
+            match segment {
+                "." => {}
+                ".." => drop(names.pop()),
+                name => names.push(name),
+            }
+        }
+        let server = Share::parse(server, "/").map_or_else(|_| server.to_owned(), |share| share.server().to_owned());
+        Self {
+            server: server.into_boxed_str(),
+            path: format!("/{}", names.join("/")).into_boxed_str(),
+        }
+    }
+
+    /// How this place lies to a directory, if the server is the same.
+    pub fn lies(&self, location: &Location<'_>) -> Option<Relation> {
+        if *self.server == *location.share.server() {
+            self.lies_by_path(location)
+        } else {
+            None
+        }
+    }
+
+    /// The same, whatever the server is called.
+    pub fn lies_by_path(&self, location: &Location<'_>) -> Option<Relation> {
+        let path = location.share.segments().chain(location.directory.segments());
+        Relation::of(path, segments(&self.path), |one, other| one == other || is_open(other))
+    }
+
+    /// Whether it is strictly below the share of a directory.
+    pub fn is_below_share(&self, location: &Location<'_>) -> bool {
+        let lies = Relation::of(location.share.segments(), segments(&self.path), |one, other| {
+            one == other || is_open(other)
+        });
+        lies == Some(Relation::Inside)
+    }
+
+    /// The directories on the way to this place, and itself, that may be the directory at `location` under other names of
+    /// server and export: they have its own name.
+    pub fn namesakes(&self, location: &Location<'_>) -> Vec<String> {
+        let (_, name) = location.directory.split_last();
+        let names: Vec<&str> = segments(&self.path).collect();
+        let is_meant = |at: &usize| names[*at].eq_ignore_ascii_case(name) || is_open(names[*at]);
+        let ends = (0..names.len()).filter(is_meant);
+        ends.map(|at| format!("/{}", names[..=at].join("/"))).collect()
+    }
+
+    /// Whether this place has the whole path of a directory below its share: then it may be the directory, or in it, if server
+    /// and export have other names.
+    pub fn has_whole_path(&self, location: &Location<'_>) -> bool {
+        let names: Vec<&str> = segments(&self.path).collect();
+        let directory: Vec<&str> = location.directory.segments().collect();
+        names.windows(directory.len()).any(|part| {
+            let mut pairs = part.iter().zip(&directory);
+            pairs.all(|(name, wanted)| name.eq_ignore_ascii_case(wanted) || is_open(name))
+        })
+    }
+}
+
+/// Whether a segment has a token that nobody here can expand: it may be any name.
+fn is_open(segment: &str) -> bool {
+    segment.contains("${")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::directory::Directory;
+    use super::*;
+
+    fn read(spec: Value) -> Option<Foreign> {
+        Foreign::read(&serde_json::from_value(spec).unwrap())
+    }
+
+    fn lies(place: &Foreign, directory: &str) -> Option<Relation> {
+        let share = Share::parse("nas1", "/export").unwrap();
+        let directory = Directory::parse(directory).unwrap();
+        place.lies(&Location {
+            share: &share,
+            directory: &directory,
+            share_id: None,
+            identity: None,
+        })
+    }
+
+    fn csi(attributes: &Value) -> Option<Foreign> {
+        read(json!({"csi": {"driver": "nfs.csi.k8s.io", "volumeHandle": "x", "volumeAttributes": attributes}}))
+    }
+
+    #[test]
+    fn a_place_is_read_however_it_is_written() {
+        for (server, path) in [
+            ("nas1", "/export/a/b"),
+            ("NAS1.", "/export//a/./b/"),
+            ("nas1", "/export/x/../a/b"),
+        ] {
+            let place = read(json!({"nfs": {"server": server, "path": path}})).unwrap();
+            assert_eq!(
+                (&*place.server, &*place.path),
+                ("nas1", "/export/a/b"),
+                "{server} {path}"
+            );
+        }
+        let six = read(json!({"nfs": {"server": "[FD00:0::1]", "path": "/"}})).unwrap();
+        assert_eq!((&*six.server, &*six.path), ("fd00::1", "/"));
+        let place = csi(&json!({"Server": "nas1", "share": "/export/", "subDir": "a/b"})).unwrap();
+        assert_eq!((&*place.server, &*place.path), ("nas1", "/export/a/b"));
+        let place = csi(&json!({"server": "nas1", "share": "/export"})).unwrap();
+        assert_eq!(&*place.path, "/export");
+        assert_eq!(csi(&json!({"share": "/export"})), None);
+        assert_eq!(read(json!({"csi": {"driver": "other", "volumeHandle": "x"}})), None);
+        assert_eq!(read(json!({"hostPath": {"path": "/export"}})), None);
+    }
+
+    #[test]
+    fn tokens_are_expanded_where_the_volume_says_what_they_are_and_else_stand_for_any_name() {
+        let attributes = |name: Value| {
+            json!({
+                "server": "nas1", "share": "/export", "subdir": "${pvc.metadata.namespace}/${pvc.metadata.name}",
+                "csi.storage.k8s.io/pvc/namespace": "team-a", "csi.storage.k8s.io/pvc/name": name,
+            })
+        };
+        let known = csi(&attributes(json!("data"))).unwrap();
+        assert_eq!(lies(&known, "team-a/data"), Some(Relation::Same));
+        assert_eq!(lies(&known, "team-a/other"), None);
+        let mut unknown = attributes(json!(""));
+        unknown.as_object_mut().unwrap().remove("csi.storage.k8s.io/pvc/name");
+        let unknown = csi(&unknown).unwrap();
+        assert_eq!(lies(&unknown, "team-a/other"), Some(Relation::Same));
+        assert_eq!(lies(&unknown, "team-b/other"), None);
+    }
+
+    #[test]
+    fn what_may_be_the_directory_under_other_names_has_its_name() {
+        let place = read(json!({"nfs": {"server": "10.0.0.5", "path": "/vol/data/x/Data/y"}})).unwrap();
+        let share = Share::parse("nas1", "/export").unwrap();
+        let directory = Directory::parse("a/data").unwrap();
+        let location = Location {
+            share: &share,
+            directory: &directory,
+            share_id: None,
+            identity: None,
+        };
+        assert_eq!(place.namesakes(&location), ["/vol/data", "/vol/data/x/Data"]);
+        assert!(!place.has_whole_path(&location));
+        let place = read(json!({"nfs": {"server": "10.0.0.5", "path": "/vol/a/data/y"}})).unwrap();
+        assert!(place.has_whole_path(&location));
+    }
+}

@@ -1,0 +1,185 @@
+//! Which directories meet, as a table.
+
+use uuid::Uuid;
+
+use super::*;
+
+/// A directory, as a volume records it.
+struct At {
+    share: Share,
+    directory: Directory,
+    share_id: Option<ShareId>,
+    identity: Option<Identity>,
+}
+
+fn at(server: &str, path: &str, directory: &str) -> At {
+    At {
+        share: Share::parse(server, path).unwrap(),
+        directory: Directory::parse(directory).unwrap(),
+        share_id: None,
+        identity: None,
+    }
+}
+
+fn file(fsid: u64, fileid: u64) -> Identity {
+    Identity {
+        fsid: (fsid, 0),
+        fileid,
+    }
+}
+
+impl At {
+    fn root(mut self, view: View, root: Identity) -> Self {
+        let server = self.share_id.and_then(|id| id.server);
+        self.share_id = Some(ShareId { view, root, server });
+        self
+    }
+
+    /// After [`At::root`].
+    fn server(mut self, server: u128) -> Self {
+        self.share_id.as_mut().unwrap().server = Some(Uuid::from_u128(server));
+        self
+    }
+
+    fn is(mut self, identity: Identity) -> Self {
+        self.identity = Some(identity);
+        self
+    }
+
+    fn location(&self) -> Location<'_> {
+        Location {
+            share: &self.share,
+            directory: &self.directory,
+            share_id: self.share_id,
+            identity: self.identity,
+        }
+    }
+
+    /// How the other lies to this one, and the reverse of the reverse.
+    fn meets(&self, other: &Self) -> Option<(Relation, Evidence)> {
+        let pair = |meeting: Meeting| (meeting.relation, meeting.evidence);
+        let forward = self.location().meets(&other.location()).map(pair);
+        let back = other.location().meets(&self.location()).map(pair);
+        let reversed = back.map(|(relation, evidence)| {
+            let relation = match relation {
+                Relation::Same => Relation::Same,
+                Relation::Inside => Relation::Above,
+                Relation::Above => Relation::Inside,
+            };
+            (relation, evidence)
+        });
+        assert_eq!(forward, reversed, "both sides see the same");
+        forward
+    }
+}
+
+use Evidence::{Names, Numbers, Root, Server};
+use Relation::{Above, Inside, Same};
+
+#[test]
+fn names_tell_within_a_server() {
+    let one = at("nas1", "/export", "a/b");
+    for (path, directory, relation) in [
+        ("/export", "a/b", Some(Same)),
+        ("/export", "a/b/c", Some(Inside)),
+        ("/export", "a", Some(Above)),
+        ("/export", "a/bb", None),
+        ("/export", "b", None),
+        ("/export/a", "b", Some(Same)),
+        ("/", "export/a/b/c", Some(Inside)),
+        ("/export/a", "c", None),
+    ] {
+        let met = one.meets(&at("NAS1.", path, directory));
+        assert_eq!(met, relation.map(|relation| (relation, Names)), "{path} {directory}");
+    }
+    assert_eq!(
+        one.meets(&at("nas2", "/export", "a/b")),
+        None,
+        "nothing is known of the servers"
+    );
+}
+
+#[test]
+fn a_share_under_another_name_of_its_server_is_the_same_share() {
+    let root = file(7, 2);
+    let one = at("nas1", "/export", "a/b").root(View::V4, root);
+    let other = |directory| at("10.0.0.5", "/export", directory).root(View::V4, root);
+    assert_eq!(one.meets(&other("a/b")), Some((Same, Root)));
+    assert_eq!(one.meets(&other("a")), Some((Above, Root)));
+    assert_eq!(one.meets(&other("a/b/c")), Some((Inside, Root)));
+    assert_eq!(one.meets(&other("c")), None);
+    // The path of version 3, and that of version 4 below fsid=0.
+    assert_eq!(
+        one.meets(&at("10.0.0.5", "/", "a/b").root(View::V4, root)),
+        Some((Same, Root))
+    );
+    assert_eq!(
+        one.meets(&at("nas1", "/", "a/b").root(View::V3, file(99, 2))),
+        Some((Same, Root))
+    );
+    assert_eq!(
+        one.meets(&at("10.0.0.5", "/", "a/b").root(View::V3, root)),
+        Some((Same, Root))
+    );
+    assert_eq!(one.meets(&at("10.0.0.5", "/", "a/b").root(View::V3, file(99, 2))), None);
+    assert_eq!(
+        one.meets(&at("nas2", "/export", "a/b").root(View::V4, file(8, 2))),
+        None
+    );
+}
+
+#[test]
+fn two_names_of_one_server_are_told_by_what_it_calls_itself() {
+    let one = at("nas1", "/export", "a/b").root(View::V4, file(7, 2)).server(1);
+    let other = |path, directory, server| {
+        at("10.0.0.5", path, directory)
+            .root(View::V4, file(8, 2))
+            .server(server)
+    };
+    assert_eq!(
+        one.meets(&other("/export/a", "b", 1)),
+        Some((Same, Server)),
+        "an export inside an export"
+    );
+    assert_eq!(one.meets(&other("/export/a", "b/c", 1)), Some((Inside, Server)));
+    assert_eq!(one.meets(&other("/export/a", "c", 1)), None);
+    assert_eq!(one.meets(&other("/export/a", "b", 2)), None);
+}
+
+#[test]
+fn a_directory_is_told_by_its_numbers_wherever_it_is() {
+    let one = at("nas1", "/export", "a/b").is(file(7, 100));
+    assert_eq!(
+        one.meets(&at("10.0.0.5", "/data", "b").is(file(7, 100))),
+        Some((Same, Numbers))
+    );
+    assert_eq!(one.meets(&at("10.0.0.5", "/data", "b").is(file(7, 101))), None);
+    // A directory has one name: the numbers are equal by chance.
+    assert_eq!(one.meets(&at("10.0.0.5", "/data", "c").is(file(7, 100))), None);
+    // Subvolumes of one export have one number.
+    assert_eq!(one.meets(&at("nas1", "/export", "c/b").is(file(7, 100))), None);
+    // A server that does not tell apart upper and lower case.
+    assert_eq!(
+        one.meets(&at("nas1", "/export", "A/B").is(file(7, 100))),
+        Some((Same, Numbers))
+    );
+    assert_eq!(one.meets(&at("nas1", "/export", "A/B").is(file(7, 101))), None);
+}
+
+#[test]
+fn numbers_that_are_small_on_every_server_count_as_one_unless_the_directories_differ() {
+    // `fsid=0` on two servers that say that they are two.
+    let one = at("nas1", "/", "a").root(View::V4, file(0, 2)).server(1);
+    let other = || at("nas2", "/", "a").root(View::V4, file(0, 2)).server(2);
+    assert_eq!(one.meets(&other()), Some((Same, Root)));
+    let one = one.is(file(0, 100));
+    assert_eq!(one.meets(&other()), Some((Same, Root)), "nothing is known of the other");
+    assert_eq!(one.meets(&other().is(file(0, 100))), Some((Same, Root)));
+    assert_eq!(one.meets(&other().is(file(0, 101))), None, "two directories");
+    // Within one server the names are stronger than a record that may be old.
+    let same_server = at("nas2", "/", "a")
+        .root(View::V4, file(0, 2))
+        .server(1)
+        .is(file(0, 101));
+    assert_eq!(one.meets(&same_server), Some((Same, Server)));
+}

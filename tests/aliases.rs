@@ -1,0 +1,169 @@
+//! One server under two names: one directory has one volume all the same, and no cleanup takes what another volume names.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use crate::layouts::DENIED;
+use crate::support::bindery::Bindery;
+use crate::support::nfs::Ganesha;
+use crate::support::relay::Relay;
+use crate::support::scene::{Scene, mark, volume_name};
+use crate::support::wait::eventually;
+
+/// A server that is reached at two addresses, and a Bindery whose class names the first.
+pub struct Aliased {
+    pub server: Ganesha,
+    other: Relay,
+    pub bindery: Bindery,
+    pub scene: Scene,
+}
+
+impl Aliased {
+    pub async fn with(server: Ganesha, parameters: Value) -> Self {
+        let other = Relay::to(&server);
+        let bindery = Bindery::start(&[&format!("--nfs-server={}", server.address())]).await;
+        let scene = Scene::of_with(&bindery.provisioner, json!({"parameters": parameters})).await;
+        Self {
+            server,
+            other,
+            bindery,
+            scene,
+        }
+    }
+
+    pub fn other_address(&self) -> IpAddr {
+        self.other.address()
+    }
+
+    /// A claim of a class that calls the server by its second name.
+    pub async fn claim_elsewhere(&self, name: &str, mut parameters: Value) -> Value {
+        let class = format!("{}-elsewhere", self.scene.name);
+        parameters["server"] = json!(self.other_address().to_string());
+        self.scene.class(&class, json!({"parameters": parameters})).await;
+        self.scene
+            .claim_with(name, json!({"spec": {"storageClassName": class}}))
+    }
+
+    /// A directory of the export, on this machine.
+    pub fn place(&self, directory: &str) -> PathBuf {
+        self.server.export_dir().join(directory)
+    }
+}
+
+fn shared() -> Value {
+    json!({"subDir": "shared-${pvc.metadata.namespace}", "existingDirectory": "adopt", "onDelete": "delete"})
+}
+
+#[tokio::test]
+async fn a_directory_has_one_volume_whatever_its_server_is_called() {
+    let two = Aliased::with(Ganesha::start(), shared()).await;
+    let (_, volume) = two.scene.bound(two.scene.claim("one")).await;
+    let directory = two.place(mark(&volume, "sub-dir").unwrap());
+    std::fs::write(directory.join("precious"), "").unwrap();
+    let second = two.claim_elsewhere("two", shared()).await;
+    let refused = two.scene.refused(second).await;
+    let begins = format!(
+        "{DENIED}directory shared-{0} of share {1}:/export is the same as directory shared-{0} of share {2}:/export of \
+         volume {3}, which is claim {0}/one's; ",
+        two.scene.name,
+        two.other_address(),
+        two.server.address(),
+        volume_name(&volume),
+    );
+    assert!(refused.starts_with(&begins), "{refused}");
+    assert!(directory.join("precious").exists());
+    two.scene.delete("one").await;
+    two.scene.until_gone(&volume).await;
+    eventually("the directory is gone", async || (!directory.exists()).then_some(())).await;
+    two.bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn versions_3_and_4_of_one_export_have_one_directory() {
+    let mut parameters = shared();
+    parameters["nfsVersion"] = json!("3");
+    let two = Aliased::with(Ganesha::start_v3(), parameters).await;
+    let (_, volume) = two.scene.bound(two.scene.claim("one")).await;
+    let second = two.claim_elsewhere("two", shared()).await;
+    let refused = two.scene.refused(second).await;
+    assert!(
+        refused.contains(" is the same as directory ") && refused.contains(volume_name(&volume)),
+        "{refused}"
+    );
+    two.bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn an_export_inside_an_export_hides_no_overlap_under_another_name_of_the_server() {
+    let parameters = json!({"subDir": "${pvc.metadata.namespace}/${pvc.metadata.name}"});
+    let two = Aliased::with(Ganesha::start(), parameters).await;
+    let (_, volume) = two.scene.bound(two.scene.claim("outer")).await;
+    let inside = json!({"share": format!("/export/{}/outer", two.scene.name), "subDir": "x"});
+    let second = two.claim_elsewhere("inner", inside).await;
+    let refused = two.scene.refused(second).await;
+    assert!(
+        refused.contains(" overlaps with directory ") && refused.contains(volume_name(&volume)),
+        "{refused}"
+    );
+    two.bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn a_class_that_calls_its_server_by_another_name_gives_no_claim_an_old_directory() {
+    let parameters = json!({"subDir": "${pvc.metadata.namespace}/${pvc.metadata.name}", "onDelete": "delete"});
+    let two = Aliased::with(Ganesha::start(), parameters.clone()).await;
+    let (_, old) = two.scene.bound(two.scene.claim("data")).await;
+    let directory = two.place(mark(&old, "sub-dir").unwrap());
+    std::fs::write(directory.join("precious"), "").unwrap();
+    let again = two.claim_elsewhere("data", parameters).await;
+    two.scene.delete("data").await;
+    eventually("the old claim is gone", async || {
+        let claim = two.scene.claims().get_opt("data").await.expect("claims");
+        claim.is_none().then_some(())
+    })
+    .await;
+    // It waits for the old directory, or comes after it.
+    let (_, new) = two.scene.bound(again).await;
+    two.scene.until_gone(&old).await;
+    assert_ne!(volume_name(&old), volume_name(&new));
+    assert!(directory.exists() && !directory.join("precious").exists());
+    two.bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn the_deletion_of_one_takes_nothing_that_another_volume_names_under_another_name_of_the_server() {
+    let two = Aliased::with(Ganesha::start(), shared()).await;
+    let (_, volume) = two.scene.bound(two.scene.claim("one")).await;
+    let directory = two.place(mark(&volume, "sub-dir").unwrap());
+    std::fs::write(directory.join("precious"), "").unwrap();
+    // As an administrator would make it: the webhook lets nobody in.
+    let other = second_of(&volume, &format!("second-{}", two.scene.name), two.other_address());
+    two.scene.volumes_create(other).await;
+    two.scene.delete("one").await;
+    two.scene.until_gone(&volume).await;
+    assert!(directory.join("precious").exists());
+    let told = two.scene.event(volume_name(&volume), "DirectoryRetained").await;
+    let names = format!("volume second-{} names it, too, as directory ", two.scene.name);
+    assert!(
+        told.contains(&names) && told.contains("name themselves the same"),
+        "{told}"
+    );
+    two.bindery.unregister().await;
+}
+
+/// A volume with the marks of another one, for a claim that is not there; its server is called by this name.
+pub fn second_of(volume: &k8s_openapi::api::core::v1::PersistentVolume, name: &str, server: IpAddr) -> Value {
+    let mut second = json!(volume);
+    second["metadata"] = json!({
+        "name": name,
+        "annotations": second["metadata"]["annotations"],
+        "labels": second["metadata"]["labels"],
+        "finalizers": ["bindery.dev/cleanup"],
+    });
+    second["spec"]["nfs"]["server"] = json!(server.to_string());
+    second["spec"].as_object_mut().unwrap().remove("claimRef");
+    second.as_object_mut().unwrap().remove("status");
+    second
+}

@@ -1,0 +1,142 @@
+//! Volumes know which directory and which file system they are on: what is missing while a disk is not mounted is not gone.
+
+use std::path::PathBuf;
+
+use k8s_openapi::api::core::v1::PersistentVolume;
+use serde_json::{Value, json};
+
+use crate::support::bindery::Bindery;
+use crate::support::nfs::Ganesha;
+use crate::support::scene::{Scene, mark, volume_name};
+use crate::support::wait::eventually;
+
+/// A server whose export is a disk of its own, and a Bindery whose claims all go there.
+struct Disk {
+    server: Ganesha,
+    bindery: Bindery,
+    scene: Scene,
+}
+
+impl Disk {
+    async fn with(fsid: Option<&'static str>) -> Self {
+        let mut server = Ganesha::start_v3();
+        server.kill();
+        server.fsid = fsid;
+        let disk = server.dir_of("disk");
+        std::fs::create_dir(&disk).unwrap();
+        server.mount(&disk);
+        server.bind(&disk, &server.export_dir());
+        server.restart();
+        let bindery = Bindery::start(&[&format!("--nfs-server={}", server.address())]).await;
+        let parameters = json!({"subDir": "${pvc.metadata.namespace}/${pvc.metadata.name}", "onDelete": "delete"});
+        let scene = Scene::of_with(&bindery.provisioner, json!({"parameters": parameters})).await;
+        Self { server, bindery, scene }
+    }
+
+    fn place(&self, volume: &PersistentVolume) -> PathBuf {
+        let export = self.server.seen(&self.server.export_dir());
+        export.join(mark(volume, "sub-dir").unwrap())
+    }
+
+    /// The disk is not mounted: the server shows the empty directory below.
+    fn hide(&mut self) {
+        self.server.kill();
+        self.server.unmount(&self.server.export_dir());
+        self.server.restart();
+    }
+
+    fn show(&mut self) {
+        self.server.kill();
+        self.server.bind(&self.server.dir_of("disk"), &self.server.export_dir());
+        self.server.restart();
+    }
+
+    /// As an earlier version of Bindery would have left it, or a takeover.
+    async fn forget(&self, volume: &PersistentVolume, marks: &[&str]) {
+        for mark in marks {
+            let none = json!({"metadata": {"annotations": {format!("bindery.dev/{mark}"): Value::Null}}});
+            self.scene.patch_volume(volume_name(volume), none).await;
+        }
+    }
+
+    async fn is_gone_with_its_directory(&self, volume: &PersistentVolume) {
+        let directory = self.place(volume);
+        self.scene.until_gone(volume).await;
+        eventually("the directory is gone", async || (!directory.exists()).then_some(())).await;
+    }
+}
+
+const BOTH: [&str; 2] = ["directory-id", "share-id"];
+
+#[tokio::test]
+async fn a_volume_that_does_not_say_which_directory_it_has_is_marked_at_the_first_contact() {
+    let mut disk = Disk::with(None).await;
+    let (_, volume) = disk.scene.bound(disk.scene.claim("data")).await;
+    let before = BOTH.map(|key| mark(&volume, key).map(str::to_owned));
+    assert!(before.iter().all(Option::is_some), "{before:?}");
+    disk.bindery.kill();
+    disk.forget(&volume, &BOTH).await;
+    disk.bindery.run().await;
+    eventually("it says so again", async || {
+        let now = disk.scene.volumes().get(volume_name(&volume)).await.ok()?;
+        (BOTH.map(|key| mark(&now, key).map(str::to_owned)) == before).then_some(())
+    })
+    .await;
+    disk.bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn a_directory_of_which_nothing_was_recorded_is_waited_for_while_the_disk_is_away() {
+    let mut disk = Disk::with(None).await;
+    let (_, volume) = disk.scene.bound(disk.scene.claim("data")).await;
+    std::fs::write(disk.place(&volume).join("precious"), "").unwrap();
+    disk.bindery.kill();
+    disk.forget(&volume, &BOTH).await;
+    disk.hide();
+    disk.scene.delete("data").await;
+    disk.bindery.run().await;
+    let told = disk.scene.event(volume_name(&volume), "CleanupFailed").await;
+    assert!(
+        told.contains("nothing is known of the file system that it was on"),
+        "{told}"
+    );
+    disk.show();
+    disk.is_gone_with_its_directory(&volume).await;
+    disk.bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn a_directory_is_waited_for_while_the_disk_is_away_although_the_export_has_a_fixed_fsid() {
+    let mut disk = Disk::with(Some("7.7")).await;
+    let (_, volume) = disk.scene.bound(disk.scene.claim("data")).await;
+    disk.bindery.kill();
+    disk.hide();
+    disk.scene.delete("data").await;
+    disk.bindery.run().await;
+    let told = disk.scene.event(volume_name(&volume), "CleanupFailed").await;
+    assert!(told.contains("its root is another one"), "{told}");
+    disk.show();
+    disk.is_gone_with_its_directory(&volume).await;
+    disk.bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn the_event_names_the_way_out_after_the_fsid_of_an_export_was_changed_and_it_works() {
+    let mut disk = Disk::with(None).await;
+    let (_, volume) = disk.scene.bound(disk.scene.claim("data")).await;
+    disk.bindery.kill();
+    disk.server.kill();
+    disk.server.fsid = Some("7.7");
+    disk.server.restart();
+    disk.scene.delete("data").await;
+    disk.bindery.run().await;
+    let told = disk.scene.event(volume_name(&volume), "CleanupFailed").await;
+    let way_out = format!(
+        "kubectl annotate pv {} bindery.dev/directory-id- bindery.dev/share-id-",
+        volume_name(&volume)
+    );
+    assert!(told.contains(&way_out), "{told}");
+    disk.forget(&volume, &BOTH).await;
+    disk.is_gone_with_its_directory(&volume).await;
+    disk.bindery.unregister().await;
+}

@@ -1,0 +1,112 @@
+//! Several volumes of one directory on their way out at the same time: the last one's policy applies, and one only.
+
+use k8s_openapi::api::core::v1::PersistentVolume;
+use kube::api::DeleteParams;
+use serde_json::{Value, json};
+
+use crate::aliases::{Aliased, second_of};
+use crate::support::nfs::Ganesha;
+use crate::support::scene::{mark, volume_name};
+use crate::support::wait::eventually;
+
+/// A volume that is in use, and a second one of its directory with these fields besides; both are deleted while no Bindery
+/// runs.
+async fn two_that_leave(fields: Value) -> (Aliased, PersistentVolume, String) {
+    let parameters = json!({"subDir": "shared-${pvc.metadata.namespace}", "onDelete": "delete"});
+    let mut two = Aliased::with(Ganesha::start(), parameters).await;
+    let (_, volume) = two.scene.bound(two.scene.claim("one")).await;
+    std::fs::write(two.place(mark(&volume, "sub-dir").unwrap()).join("precious"), "").unwrap();
+    two.bindery.kill();
+    let name = format!("second-{}", two.scene.name);
+    let mut second = second_of(&volume, &name, two.other_address());
+    json_patch::merge(&mut second, &fields);
+    two.scene.volumes_create(second).await;
+    two.scene.delete("one").await;
+    two.scene.until_released(&volume).await;
+    for name in [volume_name(&volume), &name] {
+        let deleted = two.scene.volumes().delete(name, &DeleteParams::default()).await;
+        deleted.expect("volume deleted");
+    }
+    (two, volume, name)
+}
+
+async fn both_gone(two: &Aliased, volume: &PersistentVolume, second: &str) {
+    two.scene.until_gone(volume).await;
+    eventually("the second volume is gone, too", async || {
+        let second = two.scene.volumes().get_opt(second).await.expect("volumes");
+        second.is_none().then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_last_of_two_volumes_of_a_directory_deletes_it() {
+    let (mut two, volume, second) = two_that_leave(json!({})).await;
+    let directory = two.place(mark(&volume, "sub-dir").unwrap());
+    two.bindery.run().await;
+    both_gone(&two, &volume, &second).await;
+    eventually("the directory is gone", async || (!directory.exists()).then_some(())).await;
+    two.bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn a_directory_that_one_of_two_volumes_keeps_is_kept() {
+    let retain = json!({"metadata": {"annotations": {"bindery.dev/on-delete": "retain"}}});
+    let (mut two, volume, second) = two_that_leave(retain).await;
+    let directory = two.place(mark(&volume, "sub-dir").unwrap());
+    // Its own end would need nobody's directory: so it waits for this one, whoever's turn comes first.
+    two.bindery.run().await;
+    two.scene.until_gone(&volume).await;
+    both_gone(&two, &volume, &second).await;
+    assert!(directory.join("precious").exists());
+    two.bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn a_volume_whose_cleanup_is_over_does_not_count_although_another_finalizer_holds_it() {
+    let held = json!({"metadata": {"finalizers": ["example.com/backup"]}});
+    let (mut two, volume, second) = two_that_leave(held).await;
+    let directory = two.place(mark(&volume, "sub-dir").unwrap());
+    two.bindery.run().await;
+    two.scene.until_gone(&volume).await;
+    eventually("the directory is gone", async || (!directory.exists()).then_some(())).await;
+    two.scene
+        .patch_volume(&second, json!({"metadata": {"finalizers": null}}))
+        .await;
+    two.bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn of_two_directories_in_one_another_the_inner_one_goes_first_and_both_go() {
+    let parameters = json!({"subDir": "${pvc.metadata.namespace}/${pvc.metadata.name}", "onDelete": "delete"});
+    let mut two = Aliased::with(Ganesha::start(), parameters).await;
+    let (_, outer) = two.scene.bound(two.scene.claim("outer")).await;
+    two.bindery.kill();
+    let name = format!("inner-{}", two.scene.name);
+    let mut inner = second_of(&outer, &name, two.server.address());
+    let inside = format!("{}/inner", mark(&outer, "sub-dir").unwrap());
+    inner["metadata"]["annotations"]["bindery.dev/sub-dir"] = json!(inside);
+    inner["metadata"]["annotations"]["bindery.dev/directory-id"] = json!(null);
+    inner["spec"]["nfs"]["path"] = json!(format!("/export/{inside}"));
+    inner["metadata"]["annotations"]
+        .as_object_mut()
+        .unwrap()
+        .remove("bindery.dev/directory-id");
+    std::fs::create_dir(two.place(&inside)).unwrap();
+    std::fs::write(two.place(&inside).join("precious"), "").unwrap();
+    two.scene.volumes_create(inner).await;
+    two.scene.delete("outer").await;
+    two.scene.until_released(&outer).await;
+    for name in [volume_name(&outer), &name] {
+        let deleted = two.scene.volumes().delete(name, &DeleteParams::default()).await;
+        deleted.expect("volume deleted");
+    }
+    two.bindery.run().await;
+    both_gone(&two, &outer, &name).await;
+    let directory = two.place(mark(&outer, "sub-dir").unwrap());
+    eventually("both directories are gone", async || {
+        (!directory.exists()).then_some(())
+    })
+    .await;
+    two.bindery.unregister().await;
+}

@@ -1,0 +1,134 @@
+//! Volumes that Bindery did not make: what they name is nobody else's to take.
+
+use std::net::IpAddr;
+
+use serde_json::{Value, json};
+
+use crate::aliases::Aliased;
+use crate::layouts::DENIED;
+use crate::support::nfs::{Ganesha, free_address};
+use crate::support::scene::{mark, volume_name};
+use crate::support::wait::eventually;
+
+fn deleting() -> Value {
+    json!({"subDir": "${pvc.metadata.namespace}/${pvc.metadata.name}", "onDelete": "delete", "existingDirectory": "adopt"})
+}
+
+/// A volume that nobody has bound, with this source.
+fn by_hand(name: &str, source: &Value) -> Value {
+    let mut volume = json!({
+        "metadata": {"name": name},
+        "spec": {"accessModes": ["ReadWriteMany"], "capacity": {"storage": "1Gi"}, "storageClassName": ""},
+    });
+    json_patch::merge(&mut volume["spec"], source);
+    volume
+}
+
+/// The source of a volume, from the server, its other address, an address without a server, and the directory's path.
+type Source = fn(IpAddr, IpAddr, IpAddr, &str) -> Value;
+
+fn in_tree(server: impl ToString, path: &str) -> Value {
+    json!({"nfs": {"server": server.to_string(), "path": path}})
+}
+
+fn csi(server: impl ToString, share: &str, sub_dir: &str) -> Value {
+    let attributes = json!({"server": server.to_string(), "share": share, "subDir": sub_dir});
+    json!({"csi": {"driver": "nfs.csi.k8s.io", "volumeHandle": "by-hand", "volumeAttributes": attributes}})
+}
+
+#[tokio::test]
+async fn a_directory_that_a_volume_made_by_hand_names_or_lies_above_is_kept() {
+    let two = Aliased::with(Ganesha::start(), deleting()).await;
+    let server = two.server.address();
+    let dead = free_address();
+    let all: [(&str, Source, &str); 5] = [
+        (
+            "same",
+            |server, _, _, path| in_tree(server, &format!("/export/{path}/")),
+            " names it, too",
+        ),
+        (
+            "inside",
+            |server, _, _, path| in_tree(format!("[::ffff:{server}]"), &format!("/export/{path}/in")),
+            "above or in it",
+        ),
+        (
+            "csi",
+            |server, _, _, path| csi(server, "/export", path),
+            " names it, too",
+        ),
+        (
+            "alias",
+            |_, alias, _, path| csi(alias, "/", &format!("export/{path}")),
+            " names it or a directory in it, ",
+        ),
+        (
+            "dead",
+            |_, _, dead, path| in_tree(dead, &format!("/vol/{path}")),
+            " may name it or a directory in it: ",
+        ),
+    ];
+    for (name, source, says) in all {
+        let (_, volume) = two.scene.bound(two.scene.claim(name)).await;
+        let directory = two.place(mark(&volume, "sub-dir").unwrap());
+        std::fs::write(directory.join("precious"), "").unwrap();
+        let other = format!("by-hand-{name}-{}", two.scene.name);
+        let source = source(server, two.other_address(), dead, mark(&volume, "sub-dir").unwrap());
+        two.scene.volumes_create(by_hand(&other, &source)).await;
+        two.scene.delete(name).await;
+        two.scene.until_gone(&volume).await;
+        assert!(directory.join("precious").exists(), "{name}");
+        let told = two.scene.event(volume_name(&volume), "DirectoryRetained").await;
+        assert!(
+            told.contains(&format!("volume {other}, which Bindery did not make,")),
+            "{told}"
+        );
+        assert!(told.contains(says), "{told}");
+    }
+    two.bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn a_volume_made_by_hand_on_the_share_or_above_or_on_another_directory_blocks_nothing() {
+    let two = Aliased::with(Ganesha::start(), deleting()).await;
+    let namespace = &two.scene.name;
+    std::fs::create_dir_all(two.place("elsewhere/data")).unwrap();
+    for (name, source) in [
+        ("share", in_tree(two.server.address(), "/export")),
+        ("above", in_tree(two.server.address(), &format!("/export/{namespace}"))),
+        ("root", csi(two.server.address(), "/", "")),
+        // Of the same name, on the same server, and there.
+        ("namesake", in_tree(two.other_address(), "/export/elsewhere/data")),
+        // Of the same name, and not there.
+        ("missing", in_tree(two.other_address(), "/export/missing/data")),
+    ] {
+        two.scene
+            .volumes_create(by_hand(&format!("by-hand-{name}-{namespace}"), &source))
+            .await;
+    }
+    let (_, volume) = two.scene.bound(two.scene.claim("data")).await;
+    let directory = two.place(mark(&volume, "sub-dir").unwrap());
+    std::fs::write(directory.join("file"), "").unwrap();
+    two.scene.delete("data").await;
+    two.scene.until_gone(&volume).await;
+    eventually("the directory is gone", async || (!directory.exists()).then_some(())).await;
+    two.bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn a_claim_whose_directory_a_volume_made_by_hand_names_is_refused() {
+    let two = Aliased::with(Ganesha::start(), deleting()).await;
+    let other = format!("by-hand-{}", two.scene.name);
+    let path = format!("/export/{}/data/inner", two.scene.name);
+    two.scene
+        .volumes_create(by_hand(&other, &in_tree(two.server.address(), &path)))
+        .await;
+    let refused = two.scene.refused(two.scene.claim("data")).await;
+    let sentence = format!(
+        "{DENIED}directory {}/data of share {}:/export overlaps with that of volume {other}, which Bindery did not make",
+        two.scene.name,
+        two.server.address()
+    );
+    assert_eq!(refused, sentence);
+    two.bindery.unregister().await;
+}
