@@ -79,13 +79,13 @@ async fn a_new_claim_does_not_get_the_directory_of_an_old_volume_taken_over_or_n
     let other = json!({"metadata": {"labels": {"app": "other"}}});
     let told = scene.refused(scene.claim_with("second", other)).await;
     assert!(
-        told.contains(&format!("overlaps with that of volume {}", refused.name)),
+        told.contains(&format!("is the same as that of volume {}", refused.name)),
         "{told}"
     );
     let same = json!({"metadata": {"labels": {"app": "db"}}});
     let refused = scene.refused(scene.claim_with("second", same)).await;
     assert!(
-        refused.contains(&format!("overlaps with directory {sub_dir} of volume {}", old.name)),
+        refused.contains(&format!("is the same as directory {sub_dir} of volume {}", old.name)),
         "{refused}"
     );
     bindery.unregister().await;
