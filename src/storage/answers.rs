@@ -283,6 +283,17 @@ pub(super) fn mounted_in_tree(name: &[u8]) -> (Fault, String) {
     )
 }
 
+/// A directory of a tree is not empty, and nothing in it is listed. The tree itself has no name.
+pub(super) fn hidden(name: &str) -> (Fault, String) {
+    let text = "the server lists nothing in it and says that it is not empty: it holds entries that the server does not list, \
+                most likely snapshots (.snap on CephFS). Remove its snapshots on the server.";
+    let text = match name {
+        "" => text.to_owned(),
+        name => format!("in its directory {name:?}, {text}"),
+    };
+    (Fault::HiddenEntries, text)
+}
+
 /// A tree that is to be removed does not get empty.
 pub(super) fn fills_up() -> (Fault, &'static str) {
     (

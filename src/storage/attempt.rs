@@ -91,11 +91,14 @@ pub(super) struct Attempt<'a, L: Lender> {
 pub(super) struct State<Waiting> {
     /// A change may have been made that the verb does not know of, or only a part of what it is to do.
     pub unsure: bool,
+    /// Calls that change something and have no answer yet.
+    pub under_way: usize,
     /// A call that changes something was lost, and nothing keeps it from coming late. (Version 3 only.)
     pub lost: bool,
     pub waiting: Waiting,
-    failures: u32,
-    /// The latest failure was that of a session or connection that had been at rest.
+    pub failures: u32,
+    /// The latest failure does not count: its session or connection had been at rest, or was lost together with that of
+    /// another call that was under way at the same time.
     pub excused: bool,
     pause: Duration,
 }
@@ -104,6 +107,7 @@ impl<'a, L: Lender> Attempt<'a, L> {
     pub fn new(lender: &'a Arc<L>, share: &'a Share, what: String, deadline: Instant) -> Self {
         let state = State {
             unsure: false,
+            under_way: 0,
             lost: false,
             waiting: L::FIRST,
             failures: 0,
@@ -250,7 +254,7 @@ impl<'a, L: Lender> Attempt<'a, L> {
     fn error(&self, fault: Fault, text: &str) -> StorageError {
         let unsure = {
             let state = self.state();
-            state.unsure || state.lost
+            state.unsure || state.lost || state.under_way > 0
         };
         let outcome = if unsure { Outcome::Unknown } else { Outcome::NotDone };
         StorageError::of(&self.what, self.share, (fault, text), outcome)

@@ -26,6 +26,7 @@ mod route;
 mod share_id;
 mod status;
 mod transient;
+mod tree;
 mod wanted;
 mod way;
 

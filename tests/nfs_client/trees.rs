@@ -11,13 +11,15 @@ use std::time::Duration;
 use bindery::storage::{Fault, Storage, Tree};
 use tokio::time::Instant;
 
-use super::{chmod, client, directory, give, soon};
+use super::{chmod, client, directory, give, make, soon};
+use crate::support::embedded::UNLISTED;
 use crate::support::kind::{CHANGED_PORT, Kind, Server, kept_by};
 use crate::support::nfs::Ganesha;
 
 kept_by!([v4, v4_1, v3] {
     a_tree_of_three_thousand_files_is_removed,
     a_tree_of_many_directories_and_a_deep_one_is_removed,
+    trees_side_by_side_are_removed_and_a_claim_finds_its_place_among_them,
     links_in_a_tree_are_removed_and_what_they_point_to_is_not,
     names_that_are_not_utf8_are_removed,
     directories_without_permissions_are_opened_by_their_owner,
@@ -31,6 +33,8 @@ kept_by!([v4, v4_1, v3] {
 // It has no users, takes no names that are not UTF-8, and walks to every file from the top: not for the very deep one.
 kept_by!([embedded] {
     a_tree_of_three_thousand_files_is_removed,
+    trees_side_by_side_are_removed_and_a_claim_finds_its_place_among_them,
+    a_directory_with_snapshots_that_no_listing_shows_is_said_to_have_some,
     links_in_a_tree_are_removed_and_what_they_point_to_is_not,
     a_removal_that_runs_out_of_time_goes_on_where_it_stopped,
     ; on_threads:
@@ -93,6 +97,64 @@ async fn a_tree_of_many_directories_and_a_deep_one_is_removed(kind: Kind) {
         .await;
     assert_eq!(removed, Ok(Tree::Gone));
     assert!(!tree.exists());
+}
+
+async fn trees_side_by_side_are_removed_and_a_claim_finds_its_place_among_them(kind: Kind) {
+    let (server, client) = kind.start();
+    let names: Vec<String> = (0..20).map(|number| format!("tree-{number}")).collect();
+    for name in &names {
+        for number in 0..300 {
+            let place = server.export_dir().join(name).join(format!("d{}/e", number % 10));
+            fs::create_dir_all(&place).unwrap();
+            File::create(place.join(number.to_string())).unwrap();
+        }
+    }
+    let share = server.share("/export");
+    let remove = async |name: &String| {
+        let at = directory(name);
+        client.remove_tree(&share, &at, soon()).await
+    };
+    let removed = futures::future::join_all(names.iter().map(remove));
+    let claims = async {
+        for number in 0..20 {
+            make(&client, &share, &format!("claim-{number}")).await.unwrap();
+        }
+    };
+    let (removed, ()) = futures::future::join(removed, claims).await;
+    assert!(removed.iter().all(|removed| *removed == Ok(Tree::Gone)), "{removed:?}");
+    assert_eq!(fs::read_dir(server.export_dir()).unwrap().count(), 20);
+}
+
+async fn a_directory_with_snapshots_that_no_listing_shows_is_said_to_have_some(kind: Kind) {
+    let (server, client) = kind.start();
+    let tree = tree(&*server);
+    let snapshots = tree.join("data").join(UNLISTED);
+    fs::create_dir_all(&snapshots).unwrap();
+    fs::write(tree.join("data/file"), "").unwrap();
+    let share = server.share("/export");
+    let told = async |inside: &str| {
+        let error = client
+            .remove_tree(&share, &directory("tree"), soon())
+            .await
+            .unwrap_err();
+        assert_eq!(error.fault, Fault::HiddenEntries);
+        assert!(!error.transient(), "somebody must remove the snapshots");
+        assert_eq!(
+            error.message,
+            format!(
+                "cannot remove directory tree with all in it on {share}: {inside}the server lists nothing in it and says that \
+                 it is not empty: it holds entries that the server does not list, most likely snapshots (.snap on CephFS). \
+                 Remove its snapshots on the server. All or a part of it may have been done."
+            )
+        );
+    };
+    told("in its directory \"data\", ").await;
+    assert_eq!(fs::read_dir(tree.join("data")).unwrap().count(), 1, "the file is gone");
+    fs::rename(&snapshots, tree.join(UNLISTED)).unwrap();
+    told("").await;
+    fs::remove_dir(tree.join(UNLISTED)).unwrap();
+    let removed = client.remove_tree(&share, &directory("tree"), soon()).await;
+    assert_eq!(removed, Ok(Tree::Gone));
 }
 
 async fn links_in_a_tree_are_removed_and_what_they_point_to_is_not(kind: Kind) {

@@ -25,6 +25,9 @@ use tokio::sync::oneshot;
 
 use super::nfs::{PORT, free_address};
 
+/// A name that is in no listing, as CephFS does it with a directory's snapshots: the directory is not empty all the same.
+pub const UNLISTED: &str = ".snap";
+
 /// A running server; it and its files go when this is dropped.
 pub struct Embedded {
     address: IpAddr,
@@ -167,7 +170,7 @@ impl FileSystem for Tree {
         let mut names: Vec<_> = fs::read_dir(&path)
             .map_err(fault)?
             .filter_map(|entry| {
-                let entry = entry.ok()?;
+                let entry = entry.ok().filter(|entry| entry.file_name() != UNLISTED)?;
                 Some((entry.file_name().into_string().ok()?, entry.metadata().ok()?))
             })
             .collect();

@@ -10,7 +10,7 @@
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
@@ -20,6 +20,7 @@ use super::make::set_mode;
 use super::run::{Run, Trouble};
 use super::walk::{Spot, Walk};
 use crate::policy::directory::Directory;
+use crate::storage::answers;
 use crate::storage::{Fault, Tree};
 
 /// Descriptors that a run holds: a process may have 1024 in all, and sixteen verbs at work on each mount.
@@ -28,6 +29,10 @@ const DEEPEST: usize = 32;
 const MOST_NOTED: usize = 256;
 /// So often may directories fill up again behind our back before it is an error.
 const MOST_ROUNDS: u32 = 64;
+/// So often in a row may a directory be not empty although nothing was listed in it, with this pause in between: something
+/// may just have been made or removed in it.
+const MOST_UNLISTED: u32 = 6;
+const UNLISTED_PAUSE: Duration = Duration::from_millis(50);
 
 /// A directory on the way down.
 struct Level {
@@ -38,6 +43,8 @@ struct Level {
     directories: Vec<OsString>,
     /// Nothing was found in it.
     empty: bool,
+    /// Something was found in it before.
+    listed: bool,
     /// Its mode was set to 0700.
     opened: bool,
 }
@@ -49,6 +56,9 @@ struct Removal<'a> {
     device: (u32, u32),
     until: Instant,
     rounds: u32,
+    unlisted: u32,
+    /// What was found in the top, if that is done.
+    top_listed: Option<bool>,
 }
 
 impl Run {
@@ -63,6 +73,8 @@ impl Run {
             device: parent.file.device,
             until,
             rounds: 0,
+            unlisted: 0,
+            top_listed: None,
         };
         loop {
             let Some(top) = self.look(&parent, last)? else {
@@ -74,7 +86,11 @@ impl Run {
             }
             match self.change(|| parent.dir.remove_dir(last))? {
                 Ok(()) | Err(Errno::NOENT) => return Ok(Tree::Gone),
-                Err(Errno::NOTEMPTY | Errno::EXIST) => {}
+                Err(Errno::NOTEMPTY | Errno::EXIST) => {
+                    if let Some(listed) = removal.top_listed.take() {
+                        removal.not_empty(listed, OsStr::new(""))?;
+                    }
+                }
                 Err(errno) => return Err(self.refused(Step::Remove, errno)),
             }
         }
@@ -100,9 +116,9 @@ impl Removal<'_> {
                 self.sweep(level)?;
             } else if let Some(done) = levels.pop_back() {
                 match levels.back_mut() {
-                    Some(above) => self.leave(above, done.name)?,
+                    Some(above) => self.leave(above, done)?,
                     // The top is done; or a level whose own are forgotten: then the top is found not to be empty.
-                    None if done.name.is_empty() => self.round()?,
+                    None if done.name.is_empty() => self.top_listed = Some(done.listed),
                     None => {}
                 }
             }
@@ -122,7 +138,7 @@ impl Removal<'_> {
                 Ok(entry) => entry,
                 Err(error) => return Err(self.run.refused(level.step(), errno(&error))),
             };
-            level.empty = false;
+            (level.empty, level.listed) = (false, true);
             let name = entry.file_name();
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 level.directories.push(name);
@@ -167,13 +183,13 @@ impl Removal<'_> {
     }
 
     /// Removes a directory that was emptied. If it filled up again, it is found by the next sweep.
-    fn leave(&mut self, above: &mut Level, name: OsString) -> Result<(), Trouble> {
-        match self.run.change(|| above.spot.dir.remove_dir(&name))? {
+    fn leave(&mut self, above: &mut Level, done: Level) -> Result<(), Trouble> {
+        match self.run.change(|| above.spot.dir.remove_dir(&done.name))? {
             Ok(()) | Err(Errno::NOENT | Errno::NOTDIR) => Ok(()),
-            Err(Errno::NOTEMPTY | Errno::EXIST) => self.round(),
+            Err(Errno::NOTEMPTY | Errno::EXIST) => self.not_empty(done.listed, &done.name),
             Err(errno) => {
                 self.open(above, errno)?;
-                above.directories.push(name);
+                above.directories.push(done.name);
                 Ok(())
             }
         }
@@ -214,6 +230,21 @@ impl Removal<'_> {
         Ok(Instant::now() >= self.until)
     }
 
+    /// A directory that was emptied is not empty. `listed`: whether anything was found in it. The top has no name.
+    fn not_empty(&mut self, listed: bool, name: &OsStr) -> Result<(), Trouble> {
+        if listed {
+            self.unlisted = 0;
+            return self.round();
+        }
+        self.unlisted += 1;
+        if self.unlisted <= MOST_UNLISTED {
+            std::thread::sleep(UNLISTED_PAUSE);
+            return Ok(());
+        }
+        let (fault, text) = answers::hidden(&name.to_string_lossy());
+        Err(self.run.fails(fault, &text))
+    }
+
     fn round(&mut self) -> Result<(), Trouble> {
         self.rounds += 1;
         if self.rounds <= MOST_ROUNDS {
@@ -231,6 +262,7 @@ impl Level {
             name,
             directories: Vec::new(),
             empty: false,
+            listed: false,
             opened: false,
         }
     }

@@ -45,7 +45,6 @@ impl Attempt<'_> {
 
     /// See [`Attempt::send`]; `late` is for calls that change something.
     pub async fn send_as(&self, ops: &[Op<'_>], late: Late) -> Result<Reply, Trouble> {
-        let before = self.state().unsure;
         let late = if ops.iter().any(Op::changes) {
             late
         } else {
@@ -55,7 +54,7 @@ impl Attempt<'_> {
             match self.send_once(ops, late).await {
                 Ok(reply) => {
                     let changed = reply.stopped.is_some_and(|stop| ops[..stop.at].iter().any(Op::changes));
-                    self.state().unsure = before || changed;
+                    self.state().unsure |= changed;
                     match reply.stopped {
                         Some(stop) if !changed && stop.status.later() => self.pause(stop.status).await,
                         Some(stop) if !changed && stop.status.stale() => {
@@ -76,7 +75,12 @@ impl Attempt<'_> {
 
     async fn send_once(&self, ops: &[Op<'_>], late: Late) -> Result<Reply, NoReply> {
         let waiting = |waiting| self.state().waiting = waiting;
+        let failures = self.state().failures;
         let loan = self.lender.borrow(self.deadline(), waiting).await;
+        if loan.is_err() {
+            let mut state = self.state();
+            state.excused = state.failures > failures;
+        }
         let mut loan = loan.map_err(|error| match error {
             NoSession::Connect(error) => NoReply::Final(Cause::Connect(error)),
             NoSession::Session(error) => match Cause::from(error) {
@@ -85,14 +89,19 @@ impl Attempt<'_> {
                 cause => NoReply::Final(cause),
             },
         })?;
-        let before = {
+        let changes = ops.iter().any(Op::changes);
+        {
             let mut state = self.state();
             state.waiting = Waiting::Answer;
-            let unsure = state.unsure || ops.iter().any(Op::changes);
-            std::mem::replace(&mut state.unsure, unsure)
-        };
+            state.under_way += usize::from(changes);
+        }
         let reply = loan.call(ops, late).await;
-        self.state().excused = reply.is_err() && loan.rested();
+        {
+            let mut state = self.state();
+            state.under_way -= usize::from(changes);
+            state.unsure |= changes && matches!(reply, Err(SessionError::Rpc(_)));
+            state.excused = reply.is_err() && (loan.rested() || state.failures > failures);
+        }
         match reply {
             Ok(reply) => {
                 if reply.stopped.is_some_and(|stop| stop.status == Status::GRACE) {
@@ -103,7 +112,6 @@ impl Attempt<'_> {
                 Ok(reply)
             }
             Err(SessionError::Refused(operation, status)) => {
-                self.state().unsure = before;
                 let cause = Cause::Session(operation, status);
                 if status.later() {
                     loan.give_back();

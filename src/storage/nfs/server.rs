@@ -31,6 +31,7 @@ use super::server_id::ServerId;
 use super::session::Session;
 use super::wire::{NEWEST_MINOR, SessionError, Wire};
 use crate::storage::connect::{ConnectError, Connection, Name, connect, connect_to};
+use crate::storage::tree;
 
 /// RFC 8881, 2.9.3: no portmapper is asked.
 const PORT: u16 = 2049;
@@ -62,6 +63,8 @@ pub(super) struct Server {
     /// Where tasks run: what begins one may be dropped anywhere.
     runtime: Handle,
     permits: Semaphore,
+    /// For calls of trees that are removed.
+    removals: Semaphore,
     rest: Mutex<Rest>,
     /// Locked while a session is opened: the numbers of CREATE_SESSION are one sequence.
     clients: tokio::sync::Mutex<Clients>,
@@ -100,6 +103,7 @@ impl Server {
             name: Name::new(name, PORT),
             runtime: Handle::current(),
             permits: Semaphore::new(MOST_SESSIONS),
+            removals: Semaphore::new(tree::MOST_CALLS),
             rest: Mutex::default(),
             clients: tokio::sync::Mutex::new(Clients::new(&manners.credentials, name)),
             fences: watch::Sender::default(),
@@ -141,6 +145,11 @@ impl Server {
         let mut loan = loan(session, false);
         loan.ask_for_lease().await?;
         Ok(loan)
+    }
+
+    /// A permit for each call that is under way for any tree.
+    pub fn removals(&self) -> &Semaphore {
+        &self.removals
     }
 
     pub fn credentials(&self) -> &Credentials {

@@ -40,15 +40,16 @@ impl Attempt<'_> {
     pub async fn send(&self, call: Call<'_>) -> Result<Answer, Trouble> {
         loop {
             let mut loan = self.borrow().await?;
-            let before = {
+            let failures = {
                 let mut state = self.state();
                 state.waiting = Waiting::Answer;
-                let unsure = state.unsure || call.changes();
-                std::mem::replace(&mut state.unsure, unsure)
+                state.under_way += usize::from(call.changes());
+                state.failures
             };
-            let cause = match loan.call(&call).await {
+            let answer = loan.call(&call).await;
+            self.state().under_way -= usize::from(call.changes());
+            let cause = match answer {
                 Ok(answer) => {
-                    self.state().unsure = before;
                     match answer {
                         Err(status) if status.later() => {
                             loan.give_back();
@@ -71,13 +72,14 @@ impl Attempt<'_> {
                 Err(error) => {
                     let cause = Cause::Call(Part::Nfs, error);
                     // It was not carried out, unless the answer was unreadable.
-                    if cause.refused() {
-                        self.state().unsure = before;
-                    }
+                    self.state().unsure |= call.changes() && !cause.refused();
                     return Err(self.failed(&cause));
                 }
             };
-            self.state().excused = loan.rested();
+            {
+                let mut state = self.state();
+                state.excused = loan.rested() || state.failures > failures;
+            }
             if loan.rested() {
                 self.lender.forget_rested();
             }
@@ -93,10 +95,15 @@ impl Attempt<'_> {
     async fn borrow(&self) -> Result<Loan<'_>, Trouble> {
         loop {
             let waiting = |part| self.state().waiting = Waiting::For(part);
+            let failures = self.state().failures;
             match self.lender.borrow(self.deadline(), waiting).await {
                 Ok(loan) => return Ok(loan),
                 // The server restarted while it was asked.
                 Err(NoConnection::Call(part, RpcError::Io(error))) if error.kind() != io::ErrorKind::InvalidData => {
+                    {
+                        let mut state = self.state();
+                        state.excused = state.failures > failures;
+                    }
                     self.failure(&Cause::NoConnection(NoConnection::Call(part, RpcError::Io(error))))
                         .await?;
                 }

@@ -21,6 +21,7 @@ use super::mount::{Connection, NoConnection, Part, Told, open};
 use crate::policy::directory::Share;
 use crate::storage::connect::{ConnectError, Name};
 use crate::storage::nfs::NfsOptions;
+use crate::storage::tree;
 
 /// Where the portmapper listens (RFC 1833, 3). All else it tells.
 const PORT: u16 = 111;
@@ -38,6 +39,8 @@ pub(super) struct Pool {
     /// Where tasks run: what begins one may be dropped anywhere.
     runtime: Runtime,
     permits: Semaphore,
+    /// For calls of trees that are removed.
+    removals: Semaphore,
     rest: Mutex<Rest>,
     came_privileged: AtomicBool,
 }
@@ -59,6 +62,7 @@ impl Pool {
             options,
             runtime: Runtime::current(),
             permits: Semaphore::new(MOST_CONNECTIONS),
+            removals: Semaphore::new(tree::MOST_CALLS),
             rest: Mutex::default(),
             came_privileged: AtomicBool::new(false),
         })
@@ -100,6 +104,11 @@ impl Pool {
             "a share is reached over NFSv3"
         );
         Ok(loan(connection, false))
+    }
+
+    /// A permit for each call that is under way for any tree.
+    pub fn removals(&self) -> &Semaphore {
+        &self.removals
     }
 
     pub fn options(&self) -> &NfsOptions {

@@ -1,0 +1,97 @@
+//! A directory that is being emptied: what is known of it, and what is to be done in it next.
+
+use super::calls::{Calls, Name};
+use crate::storage::status::Status;
+
+pub(super) type Id = u64;
+
+/// A directory of the tree, as its parent knows it.
+#[derive(Clone)]
+pub(super) struct Child {
+    pub name: Name,
+    /// How often in a row nothing was listed in it, and yet it was not empty when it was to be removed.
+    pub unlisted: u32,
+}
+
+/// A directory that is being emptied.
+pub(super) struct Directory<H> {
+    pub handle: H,
+    pub child: Child,
+    /// The directory that it is in, unless that was forgotten.
+    pub parent: Option<Id>,
+    pub files: Vec<Name>,
+    pub directories: Vec<Child>,
+    /// Directories in which nothing is left.
+    pub emptied: Vec<Child>,
+    /// Calls under way in it, and directories below it that are being emptied.
+    pub calls: usize,
+    pub children: usize,
+    /// Nothing was left in it after the page that was read.
+    pub read: bool,
+    /// A page had a name in it.
+    pub listed: bool,
+    /// The status for which its mode is to be set to 0700; and that this was done.
+    pub denied: Option<Status>,
+    pub opened: bool,
+}
+
+/// What is to be done next in a directory.
+pub(super) enum Next {
+    Page,
+    Look(Child),
+    Files(Vec<Name>),
+    Emptied(Vec<Child>),
+    Open,
+    /// Nothing is left in it.
+    End,
+}
+
+impl Child {
+    pub fn new(name: Name) -> Self {
+        Self { name, unlisted: 0 }
+    }
+}
+
+impl<H> Directory<H> {
+    pub fn new(handle: H, child: Child, parent: Option<Id>) -> Self {
+        Self {
+            handle,
+            child,
+            parent,
+            files: Vec::new(),
+            directories: Vec::new(),
+            emptied: Vec::new(),
+            calls: 0,
+            children: 0,
+            read: false,
+            listed: false,
+            denied: None,
+            opened: false,
+        }
+    }
+
+    /// What is to be done in it next, if that waits for nothing.
+    pub fn next(&mut self, calls: &impl Calls<Handle = H>) -> Option<Next> {
+        if self.denied.is_some() {
+            // Calls that were sent before it is open may be denied, too.
+            return (self.calls == 0).then_some(Next::Open);
+        }
+        if !self.files.is_empty() {
+            let names: Vec<&[u8]> = self.files.iter().map(Vec::as_slice).collect();
+            let count = calls.fit(&names).clamp(1, names.len());
+            return Some(Next::Files(self.files.drain(..count).collect()));
+        }
+        if !self.emptied.is_empty() {
+            let names: Vec<&[u8]> = self.emptied.iter().map(|child| child.name.as_slice()).collect();
+            let count = calls.fit(&names).clamp(1, names.len());
+            return Some(Next::Emptied(self.emptied.drain(..count).collect()));
+        }
+        if let Some(child) = self.directories.pop() {
+            return Some(Next::Look(child));
+        }
+        if self.calls > 0 || self.children > 0 {
+            return None;
+        }
+        Some(if self.read { Next::End } else { Next::Page })
+    }
+}
