@@ -124,16 +124,24 @@ impl Cluster {
             Some(version) => self.has(name, version).await,
             None => false,
         };
+        match self.known_neighbour(location, name).await? {
+            None if !is_there => self.in_area(location, name).await,
+            known => Ok(known),
+        }
+    }
+
+    /// A neighbour that the watch has and that is still there.
+    pub async fn known_neighbour(
+        &self,
+        location: &Location<'_>,
+        name: &str,
+    ) -> kube::Result<Option<(Volume, Meeting)>> {
         for (other, meeting) in self.meeting(location, name) {
-            // What the watch has may be gone.
             if let Some(other) = self.volume(&other.name_any()).await? {
                 return Ok(Some((other, meeting)));
             }
         }
-        if is_there {
-            return Ok(None);
-        }
-        self.in_area(location, name).await
+        Ok(None)
     }
 
     /// Waits a moment until the watch has a volume in this version, and all that was written before; `false` if it does not

@@ -29,7 +29,7 @@ use crate::fence;
 use crate::names::mark;
 use crate::ops::metrics::Metrics;
 use crate::ops::tasks::Tasks;
-use crate::policy::location::Location;
+use crate::policy::location::{Location, Meeting};
 use crate::policy::settings::ExistingDirectory;
 use crate::policy::taken::{Taken, exists_refusal, met, taken};
 use crate::storage::{Existing, Found, Outcome, ShareId, Storage};
@@ -76,6 +76,11 @@ impl Provisioner {
             // "Move it away" would be bad advice for what holds, or lies in, another volume's directory.
             self.refuse_overlap(new, &location, None, deadline).await?;
             return Err(exists());
+        }
+        // A claim that waits is looked at whenever a volume has gone, also the one that was made for it and taken back: what
+        // is known to refuse it must do so before anything is made.
+        if new.claim_uid.is_some() && !new.directory.stands_alone(&new.name) {
+            self.refuse_known(new, &location, deadline).await?;
         }
         let origin = if found.is_some() { Origin::Adopted } else { Origin::New };
         let written = match self.create(new, origin, share_id, time).await {
@@ -222,20 +227,24 @@ impl Provisioner {
         deadline: Instant,
     ) -> Result<(), Failure> {
         let look = self.cluster.neighbour(location, &new.name, written);
-        match self
-            .asked(
-                format!("look for PersistentVolumes that overlap with {}", new.name),
-                deadline,
-                look,
-            )
-            .await?
-        {
-            None => Ok(()),
-            Some((other, meeting)) => match met(new, &other, meeting, &self.us) {
-                Taken::Leaving(why) => Err(Failure::Leaving(why)),
-                Taken::Refuse(why) => Err(Failure::Taken(why)),
-                Taken::Reuse | Taken::Own => Ok(()),
-            },
+        let other = self.asked(overlap_search(new), deadline, look).await?;
+        other.map_or(Ok(()), |(other, meeting)| self.refuse_for(new, &other, meeting))
+    }
+
+    /// The same, as far as the watch knows, and only for a volume that a claim has had.
+    async fn refuse_known(&self, new: &NewVolume, location: &Location<'_>, deadline: Instant) -> Result<(), Failure> {
+        let look = self.cluster.known_neighbour(location, &new.name);
+        match self.asked(overlap_search(new), deadline, look).await? {
+            Some((other, meeting)) if other.was_given() => self.refuse_for(new, &other, meeting),
+            _ => Ok(()),
+        }
+    }
+
+    fn refuse_for(&self, new: &NewVolume, other: &Volume, meeting: Meeting) -> Result<(), Failure> {
+        match met(new, other, meeting, &self.us) {
+            Taken::Leaving(why) => Err(Failure::Leaving(why)),
+            Taken::Refuse(why) => Err(Failure::Taken(why)),
+            Taken::Reuse | Taken::Own => Ok(()),
         }
     }
 
@@ -320,4 +329,9 @@ fn location(new: &NewVolume, found: Option<Found>, share_id: ShareId) -> Locatio
         share_id: Some(share_id),
         identity: found.map(|found| found.identity),
     }
+}
+
+/// What the search for overlapping volumes is called in a message about the API server.
+fn overlap_search(new: &NewVolume) -> String {
+    format!("look for PersistentVolumes that overlap with {}", new.name)
 }

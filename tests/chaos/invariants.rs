@@ -241,7 +241,13 @@ impl<'a> World<'a> {
                 [] => [Class::LayoutDelete, Class::AliasDelete].into_iter().any(deletes),
                 _ => once,
             };
+        // A volume of the same place under the server's other address had come when its directory had left its path: what is
+        // named twice is not deleted.
+        let met_an_alias = tenant.directory.contains('/')
+            && (tenant.class == Class::AliasDelete
+                || self.all.tried(&tenant.slot, Class::AliasDelete, Some(tenant.since)));
         adopted
+            || met_an_alias && once
             || tenant.may_be(Fate::Deleted) && places.is_empty()
             || tenant.may_be(Fate::Archived) && once && archived
             || tenant.may_be(Fate::Kept) && once && !archived
