@@ -57,7 +57,7 @@ async fn a_value_that_is_none_is_told_what_is_allowed() {
 async fn a_value_that_would_fail_later_is_refused_at_once() {
     for wrong in [
         "podDisruptionBudget.maxUnavailable=0%",
-        "webhook.port=8080",
+        "webhook.port=80",
         "webhook.timeoutSeconds=5",
         "certManager.issuerRef.kind=ClusterIssuer",
         "server=nfs.example.com:2049",
@@ -84,6 +84,7 @@ async fn a_value_that_would_fail_later_is_refused_at_once() {
         "server=2001:db8::1",
         "server=[2001:db8::1]",
         "server=192.0.2.1",
+        "webhook.port=8080,admin.port=8443",
         "extraEnv=null",
         "extraVolumes=null",
     ] {
