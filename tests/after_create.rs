@@ -89,6 +89,33 @@ async fn where_claims_may_name_no_volume_after_create_serves_them_and_on_create_
 }
 
 #[tokio::test]
+async fn a_claim_for_after_create_is_not_bound_to_what_a_refused_request_of_another_class_left() {
+    let bindery = Bindery::start(&["--orphan-grace=1h"]).await;
+    let scene = Scene::of(&bindery.provisioner).await;
+    let later = format!("{}-later", scene.name);
+    scene
+        .class(&later, json!({"parameters": {"provision": "afterCreate"}}))
+        .await;
+    forbid_volume_names(&scene).await;
+    let refused = scene.refused(scene.claim("data")).await;
+    assert!(refused.contains(FORBIDDEN), "{refused}");
+    let left = scene.own_volumes().await;
+    let [left] = left.as_slice() else { panic!("{left:?}") };
+    let spec = left.spec.as_ref().unwrap();
+    assert_eq!(spec.claim_ref.as_ref().unwrap().uid, None);
+    assert_eq!(spec.storage_class_name.as_deref(), Some(scene.name.as_str()));
+
+    let claim = scene.claim_with("data", json!({"spec": {"storageClassName": later}}));
+    scene.create(claim).await.unwrap();
+    let (_, volume) = scene.until_bound("data").await;
+    assert_ne!(volume.metadata.name, left.metadata.name);
+    assert_eq!(volume.spec.as_ref().unwrap().storage_class_name, Some(later));
+    assert!(directory(&volume).is_dir());
+    allow_volume_names(&scene).await;
+    bindery.unregister().await;
+}
+
+#[tokio::test]
 async fn after_create_refuses_in_the_request_in_the_words_of_on_create_and_makes_nothing() {
     let scene = Scene::new().await;
     let layout = "${pvc.metadata.namespace}/${pvc.metadata.labels['app']}";

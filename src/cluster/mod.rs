@@ -24,7 +24,7 @@ use crate::names::{self, is_object_name};
 use crate::policy::claim::Claim;
 use crate::policy::decide;
 use crate::policy::location::{Location, Meeting};
-use crate::volume::{Volume, area};
+use crate::volume::{Us, Volume, area};
 
 /// How long the watch may take to tell of what was just written.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -148,6 +148,15 @@ impl Cluster {
     /// have it in time.
     pub async fn has(&self, name: &str, version: &str) -> bool {
         self.volumes.reaches(&ObjectRef::new(name), version, PATIENCE).await
+    }
+
+    /// The volumes that this maker's calls made for the claim of this namespace and name, and that no claim has; as the watch
+    /// has them.
+    pub fn awaiting(&self, maker: &Us, namespace: &str, name: &str) -> Vec<Arc<KeptVolume>> {
+        self.volumes.store().state_filter(|volume| {
+            let volume = volume.read();
+            volume.maker.as_ref() == Some(maker) && volume.awaits(namespace, name)
+        })
     }
 
     /// All other volumes whose directory is this one, or above or in it, as the watch has them; those that a claim has had

@@ -59,6 +59,50 @@ impl Provisioner {
         }
     }
 
+    /// Fences the volumes that earlier calls made for the claim of this namespace and name and that still wait for it. A
+    /// claim that is admitted without a volume must get none of them from the controller manager: what they were made for may
+    /// be another class. Whether one of them can be used is for the catch-up to say. `attempt` is the call that asks: its own
+    /// volume is not touched. The claim must not be admitted if this fails.
+    pub async fn fence_earlier(
+        &self,
+        namespace: &str,
+        name: &str,
+        attempt: Option<&str>,
+        deadline: Instant,
+    ) -> Result<(), Failure> {
+        for kept in self.cluster.awaiting(&self.us, namespace, name) {
+            let mut volume = Some(kept.read().clone());
+            while let Some(earlier) = volume.filter(|volume| {
+                let is_own = attempt.is_some() && volume.attempt.as_deref() == attempt;
+                volume.awaits(namespace, name) && !volume.is_fenced() && !is_own
+            }) {
+                let what = format!("keep this claim from PersistentVolume {}", earlier.name);
+                let volumes = self.volumes();
+                let close = async {
+                    let claim = self.cluster.claim(namespace, name).await?;
+                    if claim.is_some_and(|claim| claim.volume_name.as_ref() == Some(&earlier.name)) {
+                        return Ok(());
+                    }
+                    fence::close(&volumes, &earlier.name, fence::uid(&earlier))
+                        .await
+                        .map(drop)
+                };
+                match self.asked(what, deadline, close).await {
+                    Err(failure) if failure.api() == Some(Kind::Gone) => break,
+                    // It may have been bound, fenced or deleted meanwhile.
+                    Err(failure) if failure.api() == Some(Kind::Changed) => {
+                        let look = self.cluster.volume(&earlier.name);
+                        let what = format!("read PersistentVolume {}", earlier.name);
+                        volume = self.asked(what, deadline, look).await?;
+                    }
+                    Err(failure) => return Err(failure),
+                    Ok(()) => break,
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Undoes what this very call has made, or may have made: the name may be another's by now. Returns when nobody can
     /// bind it or it is known to be absent, at the latest at `end`; the rest is done after that.
     pub(super) async fn undo(&self, how: Undo, new: &NewVolume, end: Instant) {

@@ -107,11 +107,20 @@ impl Handler {
         let time = Time::from_now(self.deadline);
         let class = match self.in_time(&time, self.class_of(&claim)).await {
             Ok(class) => class,
-            Err(fault) => return unknown(&claim, &fault, warnings),
+            Err(fault) => {
+                // It must not refuse a claim that may be another program's.
+                if let Err(failure) = self.fence_earlier(&claim, time.end).await {
+                    tracing::warn!("{failure}");
+                }
+                return unknown(&claim, &fault, warnings);
+            }
         };
         let verdict = match self.in_time(&time, self.decide(&claim, class.as_ref())).await {
             Ok(verdict) => verdict,
-            Err(fault) => return self.undecided(&request, &claim, class.as_ref(), &fault, warnings),
+            Err(fault) => {
+                let undecided = self.undecided(&request, &claim, class.as_ref(), &fault, warnings, time.end);
+                return undecided.await;
+            }
         };
         *warnings = verdict.warnings;
         if request.dry_run {
@@ -124,8 +133,8 @@ impl Handler {
             && let Err(failure) = self.provisioner.discard(unused, time.end).await
         {
             return deny(format!(
-                "this claim was changed after PersistentVolume {} was made for it, and it must not be bound to that: {failure}; \
-                 try again",
+                "this claim was changed after PersistentVolume {} was made for it, and it must not be bound to that: \
+                 {failure}. Wait a moment and create the claim again",
                 unused.name
             ));
         }
@@ -149,13 +158,14 @@ impl Handler {
     ///
     /// A claim that names a volume of an earlier call about this same claim is refused: that volume may have been made for
     /// another state of the claim, and would be bound to it with the wrong policy.
-    fn undecided(
+    async fn undecided(
         &self,
         request: &Request,
         claim: &Claim,
         class: Option<&StorageClass>,
         fault: &ApiFault,
         warnings: &mut Vec<String>,
+        end: Instant,
     ) -> (Answer, &'static str) {
         let named = claim.volume_name.as_deref();
         let was_ours = claim.annotations.get(STORAGE_PROVISIONER) == Some(&self.provisioner.us.provisioner);
@@ -184,8 +194,22 @@ impl Handler {
                 ));
                 (Answer::Allow, "unknown")
             }
-            None if fault.passes() => queue(request, &why, warnings),
+            None if fault.passes() => match self.fence_earlier(claim, end).await {
+                Ok(()) => queue(request, &why, warnings),
+                Err(failure) => bound_wrongly(&failure),
+            },
             None => deny(why),
+        }
+    }
+
+    /// A claim whose name the API server is still to make up has no earlier volume.
+    async fn fence_earlier(&self, claim: &Claim, end: Instant) -> Result<(), Failure> {
+        match &claim.name {
+            Name::Given(name) => {
+                let fence = self.provisioner.fence_earlier(&claim.namespace, name, None, end);
+                Box::pin(fence).await
+            }
+            Name::Generate(_) => Ok(()),
         }
     }
 
@@ -249,7 +273,7 @@ impl Handler {
             Decision::Deny(message) => deny(message),
             Decision::Provision(new) => match new.provision {
                 Provision::OnCreate => self.provision(request, &new, warnings, time).await,
-                Provision::AfterCreate => self.judge(request, &new, warnings, time.work).await,
+                Provision::AfterCreate => self.judge(request, &new, warnings, time).await,
             },
         }
     }
@@ -269,7 +293,7 @@ impl Handler {
                 let answer = Answer::with_volume(&request.object, &new.claim.1, &new.name, provisioner);
                 (answer, "provision")
             }
-            Err(failure) => failed(request, new, warnings, failure),
+            Err(failure) => self.failed(request, new, warnings, failure, time.end).await,
         }
     }
 
@@ -279,22 +303,52 @@ impl Handler {
         request: &Request,
         new: &NewVolume,
         warnings: &mut Vec<String>,
-        deadline: Instant,
+        time: Time,
     ) -> (Answer, &'static str) {
-        match self.provisioner.judge(new, deadline).await {
-            Ok(()) => (Answer::without_volume(&request.object), "later"),
-            Err(failure) => failed(request, new, warnings, failure),
+        match self.provisioner.judge(new, time.work).await {
+            Ok(()) => match self.fence_others(new, time.end).await {
+                Ok(()) => (Answer::without_volume(&request.object), "later"),
+                Err(failure) => bound_wrongly(&failure),
+            },
+            Err(failure) => self.failed(request, new, warnings, failure, time.end).await,
         }
+    }
+
+    /// The answer to a claim that cannot have its volume now.
+    async fn failed(
+        &self,
+        request: &Request,
+        new: &NewVolume,
+        warnings: &mut Vec<String>,
+        failure: Failure,
+        end: Instant,
+    ) -> (Answer, &'static str) {
+        match failure {
+            Failure::ClaimExists => (Answer::Allow, "pass"),
+            failure if failure.passes(new.on_failure) => match self.fence_others(new, end).await {
+                Ok(()) => queue(request, &failure.to_string(), warnings),
+                Err(failure) => bound_wrongly(&failure),
+            },
+            failure => deny(failure.to_string()),
+        }
+    }
+
+    /// This call has undone its own volume, as far as it had one and there was time.
+    async fn fence_others(&self, new: &NewVolume, end: Instant) -> Result<(), Failure> {
+        let (namespace, name) = &new.claim;
+        let fence = self
+            .provisioner
+            .fence_earlier(namespace, name, Some(new.attempt.as_str()), end);
+        Box::pin(fence).await
     }
 }
 
-/// The answer to a claim that cannot have its volume now.
-fn failed(request: &Request, new: &NewVolume, warnings: &mut Vec<String>, failure: Failure) -> (Answer, &'static str) {
-    match failure {
-        Failure::ClaimExists => (Answer::Allow, "pass"),
-        failure if failure.passes(new.on_failure) => queue(request, &failure.to_string(), warnings),
-        failure => deny(failure.to_string()),
-    }
+/// A claim that is admitted now may be bound to what an earlier call made for another state of it.
+fn bound_wrongly(failure: &Failure) -> (Answer, &'static str) {
+    deny(format!(
+        "an earlier request for a claim of this name has left a PersistentVolume, and this claim must not be bound to that: \
+         {failure}. Wait a moment and create the claim again"
+    ))
 }
 
 fn deny(message: String) -> (Answer, &'static str) {

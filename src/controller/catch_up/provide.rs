@@ -10,7 +10,7 @@ use super::{CatchUp, Failure, MOMENT};
 use crate::names::reason;
 use crate::policy::claim::{Claim, Name};
 use crate::policy::decide::{Decision, Facts, Verdict, decide};
-use crate::provision::{self, Time};
+use crate::provision::{self, Provisioner, Time};
 use crate::volume::{NewVolume, Volume};
 
 /// Time for one claim. Nobody waits for it at a terminal.
@@ -21,15 +21,10 @@ const REFUSED_PAUSE: Duration = Duration::from_mins(5);
 impl CatchUp {
     /// A claim that names no volume.
     pub(super) async fn provide(&self, claim: &Claim, name: &str, class: &StorageClass) -> Result<Action, Failure> {
-        let us = &self.provisioner.us;
-        let store = self.provisioner.cluster.volumes.store();
-        let earlier = store.find(|volume| {
-            let volume = volume.read();
-            volume.maker.as_ref() == Some(&**us) && volume.awaits(&claim.namespace, name)
-        });
+        let Provisioner { cluster, us, .. } = &self.provisioner;
         // What the watch has may be a moment old.
-        let earlier = match earlier {
-            Some(volume) => self.provisioner.cluster.volume(&volume.name_any()).await?,
+        let earlier = match cluster.awaiting(us, &claim.namespace, name).first() {
+            Some(volume) => cluster.volume(&volume.name_any()).await?,
             None => None,
         };
         let verdict = self.decide(claim, class, earlier.as_ref()).await?;
