@@ -46,7 +46,7 @@ api-server-restarts: ready
 
 test-knfsd: root ready-knfsd ## Runs the tests that need Linux's own NFS server, in a virtual machine; the first time builds it.
 	@cargo test --locked --features failpoints --test knfsd --no-run
-	@$(if $(wildcard target/knfsd/pid),,trap 'tests/bed/knfsd/down' EXIT;) tests/bed/knfsd/up && \
+	@tests/bed/knfsd/with \
 		cargo test --locked --features failpoints --test knfsd -- --test-threads=1 --nocapture $(ARGS)
 
 knfsd: root ready-knfsd ## Starts that virtual machine and leaves it running: its NFS server is 127.0.0.21.
