@@ -175,11 +175,13 @@ async fn start(
     let client = connect(kubeconfig).await?;
     let us = Arc::new(patiently(|| us(config, &client)).await?);
     let replica = config.replica.clone().unwrap_or_else(host);
-    let storages = storages(config, format!("{replica} {}", us.instance)).await?;
     let namespace = config
         .namespace
         .clone()
         .unwrap_or_else(|| client.default_namespace().to_owned());
+    // Two installations on one node may have the node's name as that of their replica.
+    let machine = format!("{replica} {namespace}/{} {}", config.lease, us.instance);
+    let storages = storages(config, machine).await?;
     let keeper = || {
         Keeper::start(
             client.clone(),

@@ -73,8 +73,9 @@ pub struct Serve {
     #[arg(long, env = "POD_NAMESPACE", value_name = "NAME")]
     pub namespace: Option<String>,
 
-    /// What this replica is called, to the other replicas and to NFS servers: two that run at the same time need two names,
-    /// and one that is started anew keeps its own [default: the host's name, which is the pod's].
+    /// What this replica is called, to the other replicas and, with the namespace and the Lease, to NFS servers. Two replicas
+    /// that run at the same time need two names, and one that is started anew keeps its own [default: the host's name: the
+    /// pod's, or with hostNetwork the node's].
     #[arg(long, env = "POD_NAME", value_name = "NAME")]
     pub replica: Option<String>,
 
