@@ -14,11 +14,23 @@ use crate::policy::retention::Retention;
 use crate::storage::Identity;
 use crate::volume::{Record, Volume};
 
+/// So many places are written on a volume at most. The directory was not at the oldest ones when a newer one was written.
+const MOST_PLACES: usize = 32;
+
 impl Volumes {
-    /// Where the directory is to go below this depot: where an earlier try has meant it to go, if that is still right.
+    /// Where the directory, which is not there yet, is to go below this depot: where an earlier try has meant it to go, if that
+    /// is still right.
     pub(super) fn target(&self, volume: &Volume, record: &Record, goal: Goal, depot: &Depot) -> Directory {
+        let now = jiff::Timestamp::now();
+        // An archive that was meant long ago would be kept too short a time, or be over when it is made.
+        let is_fresh = |place: &Directory| match (goal, place.archive_times()) {
+            (Goal::Archive(retention), Some((_, until))) => retention.still_ends_at(until, now),
+            _ => true,
+        };
         let recorded = record.moved_to.iter().rev();
-        let mut fits = recorded.filter(|place| Depot::around(place) == *depot && self.is_met(volume, goal, place));
+        let fits =
+            |place: &&Directory| Depot::around(place) == *depot && self.is_met(volume, goal, place) && is_fresh(place);
+        let mut fits = recorded.filter(fits);
         if let Some(place) = fits.next() {
             return place.clone();
         }
@@ -27,7 +39,6 @@ impl Volumes {
             Goal::Archive(retention) => retention,
             Goal::Keep => Retention::Forever,
         };
-        let now = jiff::Timestamp::now();
         let tag = Directory::archive_tag(&self.us.instance, &volume.name);
         depot.place(&record.directory.archive(now, &tag, retention.ends(now)))
     }
@@ -61,6 +72,8 @@ impl Volumes {
         let before = lines(&way.recorded);
         way.recorded.retain(|place| place != target);
         way.recorded.push(target.clone());
+        let too_many = way.recorded.len().saturating_sub(MOST_PLACES);
+        way.recorded.drain(..too_many);
         let mut operations = same_policy(volume, record);
         operations.extend([
             fence::uid(volume),
@@ -92,7 +105,10 @@ fn lines(places: &[Directory]) -> Option<String> {
 
 /// A patch with these fails if somebody has changed the policy.
 pub(super) fn same_policy(volume: &Volume, record: &Record) -> Vec<json_patch::PatchOperation> {
-    let mut tests = vec![marked(mark::ON_DELETE, record.on_delete.as_str())];
+    let mut tests = vec![
+        marked(mark::ON_DELETE, record.on_delete.as_str()),
+        marked(mark::ARCHIVE_RETENTION, record.retention_text.clone()),
+    ];
     if volume.reclaim == Reclaim::Delete {
         tests.push(test(
             "/spec/persistentVolumeReclaimPolicy",

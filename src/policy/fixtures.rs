@@ -94,6 +94,7 @@ pub fn record(directory: &str) -> Record {
         origin: Origin::New,
         on_delete: OnDelete::Archive,
         retention: Retention::Forever,
+        retention_text: None,
         identity: None,
         moved_to: Vec::new(),
         share_id: None,

@@ -11,7 +11,7 @@ pub mod directory;
 pub mod exempt;
 pub mod explain;
 #[cfg(test)]
-mod fixtures;
+pub mod fixtures;
 pub mod foreign;
 mod heard;
 pub mod key;

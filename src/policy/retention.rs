@@ -17,6 +17,9 @@ pub enum Retention {
 /// A hundred years: more is a slip of the keyboard.
 const LONGEST: i64 = 36_500 * DAY;
 const DAY: i64 = 24 * 60 * 60;
+/// An archive may end so much earlier than its retention says, if it is made some time after it was named; and never earlier
+/// than a tenth of its time.
+const TOLERANCE: i64 = 60 * 60;
 
 impl Retention {
     /// When an archive that is made at `now` may go; never for [`Retention::Forever`].
@@ -24,6 +27,17 @@ impl Retention {
         match self {
             Self::Forever => None,
             Self::Seconds(seconds) => now.checked_add(jiff::SignedDuration::from_secs(seconds)).ok(),
+        }
+    }
+
+    /// Whether an archive that is made at `now`, and named to end at `until`, is kept long enough.
+    pub fn still_ends_at(self, until: Option<Timestamp>, now: Timestamp) -> bool {
+        match (self.ends(now), until, self) {
+            (Some(ends), Some(until), Self::Seconds(seconds)) => {
+                let lacks = ends.as_second().saturating_sub(until.as_second());
+                lacks <= TOLERANCE.min(seconds / 10)
+            }
+            (ends, until, _) => ends == until,
         }
     }
 }
@@ -94,6 +108,29 @@ mod tests {
             "0d".parse::<Retention>(),
             Err("an archive that is not kept is none; say onDelete: delete")
         );
+    }
+
+    #[test]
+    fn an_archive_that_was_named_long_ago_does_not_end_early() {
+        let now: Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
+        let at = |text: &str| Some(text.parse::<Timestamp>().unwrap());
+        let (hour, month) = (Retention::Seconds(3600), Retention::Seconds(30 * DAY));
+        let table = [
+            (hour, at("2026-03-01T13:00:00Z"), true),
+            (hour, at("2026-03-01T12:55:00Z"), true),
+            (hour, at("2026-03-01T12:50:00Z"), false),
+            (hour, at("2026-03-01T11:00:00Z"), false),
+            (month, at("2026-03-31T11:00:00Z"), true),
+            (month, at("2026-03-31T10:59:00Z"), false),
+            (month, None, false),
+            (Retention::Seconds(1), at("2026-03-01T12:00:01Z"), true),
+            (Retention::Seconds(1), at("2026-03-01T12:00:00Z"), false),
+            (Retention::Forever, None, true),
+            (Retention::Forever, at("2026-03-31T12:00:00Z"), false),
+        ];
+        for (retention, until, enough) in table {
+            assert_eq!(retention.still_ends_at(until, now), enough, "{retention} {until:?}");
+        }
     }
 
     #[test]

@@ -92,6 +92,8 @@ pub struct Record {
     pub on_delete: OnDelete,
     /// How long it is kept once it is an archive.
     pub retention: Retention,
+    /// The same as it is written on the volume, if it is.
+    pub retention_text: Option<String>,
     /// Which directory it is, once that is known.
     pub identity: Option<Identity>,
     /// Where it may have been moved when its claim was gone, the last place last. None: it was not moved.
@@ -262,6 +264,7 @@ fn record(marks: &BTreeMap<String, String>, nfs: Option<&NFSVolumeSource>) -> Re
             None => Retention::Forever,
             Some(text) => text.parse().map_err(|error| wrong(mark::ARCHIVE_RETENTION, &error))?,
         },
+        retention_text: marks.get(mark::ARCHIVE_RETENTION).cloned(),
         identity: marks
             .get(mark::DIRECTORY_ID)
             .map(|id| id.parse().map_err(|error| wrong(mark::DIRECTORY_ID, &error)))
