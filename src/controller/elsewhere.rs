@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::Volumes;
 use super::failure::Failure;
 use crate::cluster::kept::KeptVolume;
-use crate::policy::directory::{Directory, NfsVersion, Share};
+use crate::policy::directory::{Directory, Share};
 use crate::policy::foreign::Foreign;
 use crate::policy::location::Location;
 use crate::storage::{Fault, View, may_be_one_file};
@@ -90,11 +90,7 @@ impl Volumes {
         let Some(identity) = location.identity else {
             return Answer::No;
         };
-        let by_version = match location.share.version() {
-            NfsVersion::V4 => View::V4,
-            NfsVersion::V3 => View::V3,
-        };
-        let view = location.share_id.map_or(by_version, |id| id.view);
+        let view = location.view();
         for path in place.namesakes(location) {
             if path.contains("${") {
                 return Answer::Unknown(format!("its path {path} has a token that only its driver can expand"));

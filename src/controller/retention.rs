@@ -39,7 +39,7 @@ pub async fn run(volumes: &Volumes, pause: Duration) {
     }
 }
 
-/// Volumes of ours on one share, or that cannot be read, by the tag in the names of their archives.
+/// Volumes of ours by the tag in the names of their archives.
 type Owners = HashMap<String, Arc<KeptVolume>>;
 
 impl Volumes {
@@ -84,7 +84,7 @@ impl Volumes {
         for depot in &depots {
             let names = self.storage.list(share, depot.directory(), Self::soon()).await?;
             // After the list: the volume of each archive in it was there before.
-            let owners = self.owners(share);
+            let owners = self.owners();
             for name in names {
                 let done = self.tidy_archive(share, depot, &name, &owners).await;
                 self.pass_over(share, &name, done)?;
@@ -126,12 +126,9 @@ impl Volumes {
         Ok(volume.is_some_and(|volume| !volume.record.as_ref().is_ok_and(is_elsewhere)))
     }
 
-    fn owners(&self, share: &Share) -> Owners {
-        let may_own = |volume: &KeptVolume| {
-            let volume = volume.read();
-            let is_elsewhere = |record: &Record| record.share != *share;
-            volume.maker.as_ref() == Some(&*self.us) && !volume.record.as_ref().is_ok_and(is_elsewhere)
-        };
+    /// On whichever share: one share may have several names.
+    fn owners(&self) -> Owners {
+        let may_own = |volume: &KeptVolume| volume.read().maker.as_ref() == Some(&*self.us);
         let owners = self.cluster.volumes.store().state_filter(may_own).into_iter();
         owners
             .map(|volume| (Directory::archive_tag(&self.us.instance, &volume.read().name), volume))

@@ -29,6 +29,7 @@ use crate::ops::metrics::Metrics;
 use crate::policy::class::Class;
 use crate::policy::directory::{Depot, Directory, InTrash, Share};
 use crate::storage::{Identity, Moved, Tree};
+use crate::volume::{Phase, Record};
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_mins(10);
@@ -152,7 +153,7 @@ impl Volumes {
         let Some(found) = self.storage.look_up(share, place, Self::soon()).await? else {
             return Ok(Verdict::Leave);
         };
-        if let Some(living) = self.living(share, found.identity) {
+        if let Some(living) = self.living(share, found.identity).await? {
             // If that volume is being deleted by now, it is looked at again in the next round.
             self.put_back_to(&living.name_any(), share, place).await?;
             return Ok(Verdict::Leave);
@@ -182,13 +183,31 @@ impl Volumes {
         Ok(volume.is_some_and(|volume| name.uid.is_none_or(|uid| volume.uid == uid && volume.held)))
     }
 
-    /// A volume of ours that is there to stay and was given this directory.
-    fn living(&self, share: &Share, identity: Identity) -> Option<Arc<KeptVolume>> {
-        self.cluster.volumes.store().find(|volume| {
+    /// A volume of ours that is in use and was given this directory, under whatever name of the server.
+    async fn living(&self, share: &Share, identity: Identity) -> Result<Option<Arc<KeptVolume>>, Failure> {
+        let mut living = self.cluster.volumes.store().state_filter(|volume| {
             let volume = volume.read();
-            let is_given = |record: &crate::volume::Record| record.share == *share && record.identity == Some(identity);
-            volume.maker.as_ref() == Some(&*self.us) && !volume.deleting && volume.record.as_ref().is_ok_and(is_given)
-        })
+            let is_given = |record: &Record| record.identity == Some(identity);
+            let in_use = !volume.deleting || volume.phase == Phase::Bound;
+            volume.maker.as_ref() == Some(&*self.us) && in_use && volume.record.as_ref().is_ok_and(is_given)
+        });
+        let is_here =
+            |volume: &Arc<KeptVolume>| volume.read().record.as_ref().is_ok_and(|record| record.share == *share);
+        if let Some(here) = living.iter().position(is_here) {
+            return Ok(Some(living.swap_remove(here)));
+        }
+        if living.is_empty() {
+            return Ok(None);
+        }
+        let view = self.storage.identify(share, Self::soon()).await?.view;
+        let is_it = |volume: &Arc<KeptVolume>| {
+            volume
+                .read()
+                .record
+                .as_ref()
+                .is_ok_and(|record| record.location().view() == view)
+        };
+        Ok(living.into_iter().find(is_it))
     }
 
     /// Nobody has said that this may be removed, and its volume is gone.

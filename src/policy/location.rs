@@ -145,13 +145,17 @@ impl Location<'_> {
         self.share_id.map(|id| (id.view, id.root))
     }
 
-    /// The directory's numbers. A volume of an earlier version of Bindery does not say how they were looked at.
     fn seen(&self) -> Option<Seen> {
+        Some((self.view(), self.identity?))
+    }
+
+    /// How the directory was looked at. A volume of an earlier version of Bindery does not say it.
+    pub fn view(&self) -> View {
         let by_version = match self.share.version() {
             NfsVersion::V4 => View::V4,
             NfsVersion::V3 => View::V3,
         };
-        Some((self.share_id.map_or(by_version, |id| id.view), self.identity?))
+        self.share_id.map_or(by_version, |id| id.view)
     }
 }
 
