@@ -120,6 +120,16 @@ fn reclaim_retain() -> Value {
     json!({"spec": {"persistentVolumeReclaimPolicy": "Retain"}})
 }
 
+#[tokio::test]
+async fn a_directory_on_its_way_out_is_found_again_by_its_place_when_its_numbers_were_removed() {
+    let mut leaving = Leaving::until(Point::Renamed, json!({"onDelete": "archive"})).await;
+    let forgotten = json!({"bindery.dev/directory-id": null, "bindery.dev/share-id": null});
+    leaving.set(json!({"metadata": {"annotations": forgotten}})).await;
+    leaving.bindery.run().await;
+    let archive = leaving.archive().await;
+    leaving.assert_lasts(&archive).await;
+}
+
 /// What an Event advises is done while the NFS server is dead.
 async fn kept_though_the_server_died(point: Point, keep: Value) {
     let mut leaving = Leaving::until(point, json!({"onDelete": "delete"})).await;

@@ -103,8 +103,10 @@ impl Volumes {
             Err(error) if error.fault == Fault::NotADirectory && !record.moved_to.is_empty() => None,
             Err(error) => return Err(error.into()),
         };
-        let Some(identity) = record.identity.or(there) else {
-            return Ok(Spot::Missing);
+        let Some(identity) = record.identity else {
+            return self
+                .find_by_name(record, &self.recorded_places(volume, record), there)
+                .await;
         };
         if there == Some(identity) {
             return Ok(Spot::AtPath(identity));
@@ -121,6 +123,32 @@ impl Volumes {
             None => Spot::Missing,
             Some(_) => Spot::Another,
         })
+    }
+
+    /// Looks for a directory of which no number is recorded, say because an administrator has removed it. What lies where this
+    /// volume's removal has meant to bring it is the directory: the names of these places are the volume's own.
+    async fn find_by_name(
+        &self,
+        record: &Record,
+        recorded: &[Directory],
+        there: Option<Identity>,
+    ) -> Result<Spot, Failure> {
+        for place in recorded.iter().chain(recorded) {
+            if let Some(found) = self.storage.look_up(&record.share, place, Self::soon()).await? {
+                return Ok(Spot::Moved(found.identity, place.clone()));
+            }
+        }
+        Ok(there.map_or(Spot::Missing, Spot::AtPath))
+    }
+
+    /// The places that a removal of this version has written down, and those on the way to them. None: it was not begun.
+    fn recorded_places(&self, volume: &Volume, record: &Record) -> Vec<Directory> {
+        if record.moved_to.is_empty() {
+            return Vec::new();
+        }
+        let aside = Directory::aside(&self.us.instance, &volume.name, &volume.uid);
+        let asides = Depot::of(&record.directory).map(|depot| depot.place(&aside));
+        asides.chain(record.moved_to.iter().cloned()).collect()
     }
 
     /// All places but its path where the directory of a volume may be.
