@@ -35,11 +35,13 @@ impl Volumes {
                 if let Some(other) = self.overlaps(volume, &record).await? =>
             {
                 let note = format!("{} is kept: {other}", named(&record));
-                self.keep(volume, &record, End::Odd(reason::RETAINED, note)).await?
+                let moved = format!("was on its way out: {other}. It");
+                self.keep(volume, &record, End::Odd(reason::RETAINED, note), &moved)
+                    .await?
             }
             Dispose::Keep(record) => {
-                let note = format!("{} is kept as it is", named(&record));
-                self.keep(volume, &record, End::Done(reason::RETAINED, note)).await?
+                self.wait_for_turn(volume, &record).await?;
+                self.keep_or_remove_empty(volume, &record).await?
             }
             Dispose::RemoveUnused(record) => self.remove_unused(volume, &record).await?,
             Dispose::Delete(record) => {
@@ -68,40 +70,49 @@ impl Volumes {
         Ok(())
     }
 
-    /// Removes a directory that Bindery made and no claim has used: its claim never came, or Kubernetes has bound the volume
-    /// to a claim of another class. Returns whether it is gone; one that is not empty, or that another volume names, stays.
-    async fn remove_if_never_used(&self, volume: &Volume, record: &Record) -> Result<bool, Failure> {
-        let may_be_unused = record.origin == Origin::New && (!volume.ready || volume.made_for.is_some());
-        if !may_be_unused || !matches!(self.neighbour(volume, record).await?, Overlap::None) {
+    /// Removes a directory that Bindery made, if it is empty and its claim never came, or Kubernetes has bound the volume to a
+    /// claim of another class. Returns whether it is gone; one that is not empty, or that another volume names, stays.
+    async fn remove_if_empty(&self, volume: &Volume, record: &Record) -> Result<bool, Failure> {
+        let may_go = record.origin == Origin::New && (!volume.ready || volume.made_for.is_some());
+        if !may_go || !matches!(self.neighbour(volume, record).await?, Overlap::None) {
             return Ok(false);
         }
         match self.find(volume, record).await? {
-            Spot::AtPath(identity) => Ok(self.remove_empty(volume, record, identity).await? == Removed::Done),
+            Spot::AtPath(identity) if !self.has_another_volume(volume, record, identity).await? => {
+                Ok(self.remove_empty(volume, record, identity).await? == Removed::Done)
+            }
             _ => Ok(false),
         }
     }
 
-    /// Without a record of a move the directory is at its path, and the NFS server need not be there. What was moved away
-    /// on the way to another end becomes an archive that nobody removes.
-    async fn keep(&self, volume: &Volume, record: &Record, at_its_path: End) -> Result<End, Failure> {
-        match self.remove_if_never_used(volume, record).await {
+    async fn keep_or_remove_empty(&self, volume: &Volume, record: &Record) -> Result<End, Failure> {
+        match self.remove_if_empty(volume, record).await {
             Ok(true) => return Ok(End::Quiet),
             Ok(false) | Err(Failure::Storage(_)) => {}
             Err(failure) => return Err(failure),
         }
-        // A version of Bindery that recorded nothing may have begun to remove it. If its server does not say so, nobody
-        // knows.
-        if record.moved_to.is_empty() && !matches!(self.find(volume, record).await, Ok(Spot::Moved(..))) {
-            return Ok(at_its_path);
+        let note = format!("{} is kept as it is", named(record));
+        let moved = "was on its way out when its policy became another one: it";
+        self.keep(volume, record, End::Done(reason::RETAINED, note), moved)
+            .await
+    }
+
+    /// Without a record of a move the directory is at its path, and the NFS server need not be there. What was moved away
+    /// on the way to another end becomes an archive that nobody removes; `moved` tells why.
+    async fn keep(&self, volume: &Volume, record: &Record, at_its_path: End, moved: &str) -> Result<End, Failure> {
+        if record.moved_to.is_empty() {
+            match self.find(volume, record).await {
+                Ok(Spot::Moved(..)) => {}
+                // A version of Bindery that recorded nothing may have begun to remove it: only the server knows.
+                Err(failure) if record.share_id.is_none() => return Err(failure),
+                Ok(_) | Err(_) => return Ok(at_its_path),
+            }
         }
         match self.leave(volume, record, Goal::Keep).await? {
             Left::At(place) if place == record.directory => Ok(at_its_path),
             Left::At(place) => Ok(End::Odd(
                 reason::RETAINED,
-                format!(
-                    "{} was on its way out when its policy became another one: it is kept as {place}",
-                    named(record)
-                ),
+                format!("{} {moved} is kept as {place}", named(record)),
             )),
             left => self.absent(volume, record, &left).await,
         }
@@ -121,6 +132,9 @@ impl Volumes {
         let Some(found) = self.storage.look_up(share, directory, Self::soon()).await? else {
             return Ok(End::Quiet);
         };
+        if self.has_another_volume(volume, record, found.identity).await? {
+            return Ok(End::Quiet);
+        }
         match self.remove_empty(volume, record, found.identity).await? {
             Removed::Done | Removed::Missing => Ok(End::Quiet),
             Removed::NotEmpty => Ok(End::Odd(
@@ -149,8 +163,8 @@ impl Volumes {
     }
 
     async fn archive(&self, volume: &Volume, record: &Record) -> Result<End, Failure> {
-        // It named a claim that never came to use it: an archive of nothing would only lie about.
-        if self.remove_if_never_used(volume, record).await? {
+        // Nobody needs an archive of an empty directory whose claim never came.
+        if self.remove_if_empty(volume, record).await? {
             return Ok(End::Quiet);
         }
         match self.leave(volume, record, Goal::Archive(record.retention)).await? {

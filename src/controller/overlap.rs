@@ -8,11 +8,13 @@ use kube::runtime::reflector::ObjectRef;
 
 use super::Volumes;
 use super::failure::Failure;
+use super::leave::Spot;
 use crate::cluster::kept::KeptVolume;
 use crate::policy::location::{Evidence, Location, Meeting, Relation};
+use crate::policy::plan::Plan;
 use crate::policy::turn::{Turn, turn};
 use crate::storage::Identity;
-use crate::volume::{Record, Volume};
+use crate::volume::{Phase, Record, Volume};
 
 /// Who else is in the tree of a volume's directory.
 pub(super) enum Overlap {
@@ -57,11 +59,10 @@ impl Volumes {
             return Ok(kept);
         }
         if location.identity.is_none() {
-            let found = self
-                .storage
-                .look_up(&record.share, &record.directory, Self::soon())
-                .await?;
-            location.identity = found.map(|found| found.identity);
+            location.identity = match self.find(volume, record).await? {
+                Spot::AtPath(identity) | Spot::Moved(identity, _) => Some(identity),
+                Spot::Missing | Spot::Another => None,
+            };
             let kept = self.is_named(volume, &location).await?;
             if kept.is_some() {
                 return Ok(kept);
@@ -70,31 +71,57 @@ impl Volumes {
         self.is_named_elsewhere(volume, &location).await
     }
 
+    /// Fails where another volume must go before one that keeps its directory. The NFS server is not asked.
+    pub(super) async fn wait_for_turn(&self, volume: &Volume, record: &Record) -> Result<(), Failure> {
+        if !self.cluster.has(&volume.name, &volume.version).await {
+            return Err(Failure::Behind);
+        }
+        for (turn, other, _) in self.turns(volume, &record.location()).await? {
+            if turn == Turn::Wait {
+                self.wait_for(volume, &other).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// The same, as far as the records of the volumes tell.
     async fn is_named(&self, volume: &Volume, location: &Location<'_>) -> Result<Option<String>, Failure> {
-        let judged = |other: &Volume, meeting| turn(volume, other, meeting, &self.us);
-        let mut others = self.cluster.meeting(location, &volume.name);
-        others.retain(|(other, meeting)| judged(other.read(), *meeting) != Turn::Go);
-        others.sort_by_key(|(other, meeting)| judged(other.read(), *meeting));
-        for (other, meeting) in others {
+        for (turn, other, meeting) in self.turns(volume, location).await? {
+            match turn {
+                Turn::Go => {}
+                Turn::Keep => return Ok(Some(self.kept_for(&other, meeting))),
+                Turn::BacksOut => return Err(Failure::Neighbour(other.name)),
+                Turn::Wait => self.wait_for(volume, &other).await?,
+            }
+        }
+        Ok(None)
+    }
+
+    /// What other volumes mean for one that is to be cleaned up, by a live look at each.
+    async fn turns(&self, volume: &Volume, location: &Location<'_>) -> Result<Vec<(Turn, Volume, Meeting)>, Failure> {
+        let mut turns = Vec::new();
+        for (other, meeting) in self.cluster.meeting(location, &volume.name) {
+            if turn(volume, other.read(), meeting, true, &self.us) == Turn::Go {
+                continue;
+            }
             // What the watch has may be gone, or another state.
             let Some(other) = self.cluster.volume(&other.name_any()).await? else {
                 continue;
             };
-            match judged(&other, meeting) {
-                Turn::Go => {}
-                Turn::Keep => return Ok(Some(self.kept_for(&other, meeting))),
-                Turn::BacksOut => return Err(Failure::Neighbour(other.name)),
-                Turn::Wait => {
-                    self.waits.add(&other.name, &volume.name);
-                    // Its end may have come before this volume was known to wait.
-                    if self.cluster.volume(&other.name).await?.is_some_and(|other| other.held) {
-                        return Err(Failure::GoesFirst(other.name));
-                    }
-                }
-            }
+            let in_use = other.deleting && self.plan(&other).await?.0 == Plan::Leave;
+            turns.push((turn(volume, &other, meeting, in_use, &self.us), other, meeting));
         }
-        Ok(None)
+        turns.sort_by_key(|(turn, ..)| *turn);
+        Ok(turns)
+    }
+
+    async fn wait_for(&self, volume: &Volume, other: &Volume) -> Result<(), Failure> {
+        self.waits.add(&other.name, &volume.name);
+        // Its end may have come before this volume was known to wait.
+        match self.cluster.volume(&other.name).await? {
+            Some(other) if other.held => Err(Failure::GoesFirst(other.name)),
+            _ => Ok(()),
+        }
     }
 
     fn kept_for(&self, other: &Volume, meeting: Meeting) -> String {
@@ -108,7 +135,8 @@ impl Volumes {
             Relation::Same => format!("volume {name}{made} names it, too"),
             Relation::Inside | Relation::Above => format!("the directory of volume {name}{made} is above or in it"),
         };
-        if other.deleting && other.maker.as_ref() == Some(&*self.us) {
+        let is_same = meeting.relation == Relation::Same;
+        if is_same && other.deleting && other.maker.as_ref() == Some(&*self.us) {
             sentence.push_str(", and is cleaned up after this one");
         }
         if let (Some(why), Ok(record)) = (meeting.why(), &other.record) {
@@ -131,7 +159,24 @@ impl Volumes {
         })
     }
 
-    /// A living volume that was given this very directory under other names, as far as the watch knows.
+    /// Whether another volume has, or may have, the directory that was found at the path of this one.
+    pub(super) async fn has_another_volume(
+        &self,
+        volume: &Volume,
+        record: &Record,
+        identity: Identity,
+    ) -> Result<bool, Failure> {
+        if self.holder_of(volume, record, identity).is_some() {
+            return Ok(true);
+        }
+        let location = Location {
+            identity: Some(identity),
+            ..record.location()
+        };
+        Ok(self.is_named_elsewhere(volume, &location).await?.is_some())
+    }
+
+    /// A volume in use that was given this very directory under other names, as far as the watch knows.
     pub(super) fn holder_of(&self, volume: &Volume, record: &Record, identity: Identity) -> Option<String> {
         let location = Location {
             identity: Some(identity),
@@ -139,7 +184,8 @@ impl Volumes {
         };
         let holds = |(other, meeting): (std::sync::Arc<KeptVolume>, Meeting)| {
             let other = other.read();
-            let same = meeting.evidence == Evidence::Numbers && !other.deleting && other.was_given();
+            let in_use = !other.deleting || other.phase == Phase::Bound;
+            let same = meeting.evidence == Evidence::Numbers && in_use && other.was_given();
             same.then(|| other.name.clone())
         };
         self.cluster

@@ -124,7 +124,7 @@ impl Volumes {
         self.cluster.claims.get(&claim)
     }
 
-    async fn plan(&self, volume: &Volume) -> Result<(Plan, Option<Claim>), Failure> {
+    pub(super) async fn plan(&self, volume: &Volume) -> Result<(Plan, Option<Claim>), Failure> {
         let next = plan(volume, Holder::Unknown, &self.us);
         let (Plan::LookAtClaim, Some(meant)) = (&next, &volume.claim) else {
             return Ok((next, None));

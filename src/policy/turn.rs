@@ -1,8 +1,10 @@
 //! Volumes in one place that are all on their way out: which one takes care of the directory.
 //!
 //! Of several volumes of one directory, all but the last yield, and the last one's policy applies. Of directories in one
-//! another, the inner one goes first. So a volume waits for those that are deeper, or yield to it, and for no other: there
-//! is no ring of volumes that wait for one another, and whoever sees the same volumes comes to the same order.
+//! another, the inner one goes first if it is to be deleted. If it is to be kept or archived, the outer one is kept, too, and
+//! goes first: else the outer one would take to the trash what the inner one keeps. So all that delete come before all that
+//! keep or archive; among the first the deeper ones, among the others the outer ones are earlier. There is no ring of volumes
+//! that wait for one another, and whoever sees the same volumes comes to the same order.
 
 use jiff::Timestamp;
 
@@ -24,8 +26,8 @@ pub enum Turn {
     Go,
 }
 
-/// See [`Turn`]. `volume` is ours and being deleted.
-pub fn turn(volume: &Volume, other: &Volume, meeting: Meeting, us: &Us) -> Turn {
+/// See [`Turn`]. `volume` is ours and being deleted. `in_use`: a claim still has the other one, although it is being deleted.
+pub fn turn(volume: &Volume, other: &Volume, meeting: Meeting, in_use: bool, us: &Us) -> Turn {
     if other.maker.as_ref() != Some(us) || other.record.is_err() {
         return Turn::Keep;
     }
@@ -35,7 +37,10 @@ pub fn turn(volume: &Volume, other: &Volume, meeting: Meeting, us: &Us) -> Turn 
     match meeting.relation {
         // Its cleanup is over; somebody else's finalizer holds the object.
         _ if !other.held => Turn::Go,
+        _ if in_use => Turn::Keep,
+        Relation::Inside if keeps_files(other) => Turn::Keep,
         Relation::Inside => Turn::Wait,
+        Relation::Above if keeps_files(volume) => Turn::Wait,
         Relation::Above => Turn::Go,
         Relation::Same if rank(other) < rank(volume) => Turn::Wait,
         Relation::Same => Turn::Keep,
@@ -45,17 +50,25 @@ pub fn turn(volume: &Volume, other: &Volume, meeting: Meeting, us: &Us) -> Turn 
 /// Among volumes of one directory that are being deleted: the one with the highest rank is the last. One that keeps its
 /// directory comes after one that archives it, and that after one that deletes it: so none loses what its own policy keeps.
 fn rank(volume: &Volume) -> (u8, Option<Timestamp>, &str) {
+    (weight(volume), volume.deleted, &volume.uid)
+}
+
+/// Whether the files of a volume that is being deleted are there afterwards.
+fn keeps_files(volume: &Volume) -> bool {
+    weight(volume) >= 2
+}
+
+fn weight(volume: &Volume) -> u8 {
     let on_delete = volume
         .record
         .as_ref()
         .map_or(OnDelete::Retain, |record| record.on_delete);
-    let keeps = match (volume.reclaim, on_delete) {
+    match (volume.reclaim, on_delete) {
         _ if !volume.was_given() => 0,
         (Reclaim::Retain, _) | (_, OnDelete::Retain) => 3,
         (Reclaim::Delete, OnDelete::Archive) => 2,
         (Reclaim::Delete, OnDelete::Delete) => 1,
-    };
-    (keeps, volume.deleted, &volume.uid)
+    }
 }
 
 #[cfg(test)]
@@ -77,7 +90,7 @@ mod tests {
 
     fn of(relation: Relation, volume: &Volume, other: &Volume) -> Turn {
         let evidence = Evidence::Names;
-        turn(volume, other, Meeting { relation, evidence }, &fixtures::us())
+        turn(volume, other, Meeting { relation, evidence }, false, &fixtures::us())
     }
 
     #[test]
@@ -115,10 +128,40 @@ mod tests {
     }
 
     #[test]
-    fn the_inner_one_goes_first_and_the_outer_waits() {
-        let (one, other) = (leaving("a", 2, OnDelete::Delete), leaving("b", 1, OnDelete::Retain));
-        assert_eq!(of(Relation::Inside, &one, &other), Turn::Wait);
-        assert_eq!(of(Relation::Above, &other, &one), Turn::Go);
+    fn an_inner_one_that_is_deleted_goes_first_and_one_that_is_kept_or_archived_keeps_the_outer_one() {
+        use OnDelete::{Archive, Delete, Retain};
+        for outer in [Delete, Archive, Retain] {
+            let outer = leaving("a", 2, outer);
+            for (policy, turns) in [
+                (Delete, [Turn::Wait, Turn::Go]),
+                (Archive, [Turn::Keep, Turn::Wait]),
+                (Retain, [Turn::Keep, Turn::Wait]),
+            ] {
+                let inner = leaving("b", 1, policy);
+                let both = [
+                    of(Relation::Inside, &outer, &inner),
+                    of(Relation::Above, &inner, &outer),
+                ];
+                assert_eq!(both, turns, "{policy}");
+            }
+            let mut inner = leaving("b", 1, Delete);
+            inner.reclaim = Reclaim::Retain;
+            assert_eq!(of(Relation::Inside, &outer, &inner), Turn::Keep);
+            assert_eq!(of(Relation::Above, &inner, &outer), Turn::Wait);
+        }
+    }
+
+    #[test]
+    fn one_that_a_claim_still_has_keeps_the_directory_although_it_is_deleted() {
+        let volume = leaving("a", 1, OnDelete::Delete);
+        for policy in [OnDelete::Delete, OnDelete::Archive, OnDelete::Retain] {
+            let other = leaving("b", 0, policy);
+            for relation in [Relation::Same, Relation::Inside, Relation::Above] {
+                let evidence = Evidence::Names;
+                let meeting = Meeting { relation, evidence };
+                assert_eq!(turn(&volume, &other, meeting, true, &fixtures::us()), Turn::Keep);
+            }
+        }
     }
 
     #[test]
