@@ -13,7 +13,7 @@ use kube::api::{ListParams, PostParams};
 use kube::{Api, Client};
 use serde_json::json;
 
-use crate::cluster::fault::told;
+use crate::cluster::fault::told_by_command;
 use crate::connect::connect;
 use crate::names::annotation;
 use crate::policy::annotations::enabled;
@@ -25,7 +25,7 @@ pub async fn check(flags: cli::Check) -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => {
-            eprintln!("bindery check: {}", told(&error));
+            eprintln!("bindery check: {}", told_by_command(&error));
             ExitCode::from(2)
         }
     }

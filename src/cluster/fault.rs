@@ -12,6 +12,7 @@ use kube::core::Status;
 use kube::runtime::watcher;
 use tower::timeout::error::Elapsed;
 
+use crate::names::is_object_name;
 use crate::os_error;
 
 /// The API server's sentence is quoted up to this many characters.
@@ -54,6 +55,31 @@ impl ApiFault {
         self.kind == Kind::Passes
     }
 
+    /// What an attempt to create an object met: nothing is tested there, so only 409 says that the object has changed.
+    pub fn of_create(error: &Error) -> Self {
+        match error {
+            Error::Api(status) if status.code == 422 => Self::refused(status),
+            error => error.into(),
+        }
+    }
+
+    /// In the words for a person who runs a command: the requests are those of the kubeconfig's user.
+    fn of_command(error: &Error) -> Self {
+        let usual = Self::from(error);
+        let why = match error {
+            Error::Api(status) if status.code == 401 => {
+                "the API server did not accept the credentials of the kubeconfig's user (401)".to_owned()
+            }
+            Error::Api(status) if status.code == 403 => match missing_right(&status.message) {
+                Some(right) => format!("the kubeconfig's user lacks the right to {right} (403)"),
+                None => return usual,
+            },
+            Error::Auth(_) => "the credentials of the kubeconfig's user could not be read".to_owned(),
+            _ => return usual,
+        };
+        Self::new(usual.kind, why)
+    }
+
     fn new(kind: Kind, why: impl Into<String>) -> Self {
         Self { kind, why: why.into() }
     }
@@ -64,6 +90,12 @@ impl ApiFault {
             401 => Self::new(
                 Kind::Passes,
                 "the API server did not accept the token of Bindery's ServiceAccount (401)",
+            ),
+            // An API server that has just started knows the bindings before it knows the roles.
+            403 if status.message.contains("RBAC:") && status.message.contains("not found") => Self::new(
+                Kind::Passes,
+                "the API server does not know the roles of Bindery's ServiceAccount (403); if it goes on so, an administrator \
+                 has to apply Bindery's RBAC again (the chart, or deploy/base/rbac.yaml)",
             ),
             403 => missing_right(&status.message).map_or_else(
                 || Self::refused(status),
@@ -90,7 +122,12 @@ impl ApiFault {
             429 => Self::new(Kind::Passes, "the API server had too many requests to answer (429)"),
             0 | 500.. => Self::new(
                 Kind::Passes,
-                format!("the API server reported an internal error ({code})"),
+                match uncalled_webhook(&status.message) {
+                    Some(webhook) => format!(
+                        "the API server reported an internal error ({code}): its admission webhook {webhook} could not be called"
+                    ),
+                    None => format!("the API server reported an internal error ({code})"),
+                },
             ),
             _ => Self::refused(status),
         }
@@ -174,13 +211,22 @@ impl From<&watcher::Error> for ApiFault {
     }
 }
 
-/// What is wrong, for people, with something that a command or the start of the process could not do: our own words up to the
-/// first error of a library, and then our words for that.
+/// What is wrong, for people, with something that the process could not do: our own words up to the first error of a library,
+/// and then our words for that.
 pub fn told(error: &anyhow::Error) -> String {
+    in_words(error, |error| error.into())
+}
+
+/// The same for a command that a person runs with a kubeconfig.
+pub fn told_by_command(error: &anyhow::Error) -> String {
+    in_words(error, ApiFault::of_command)
+}
+
+fn in_words(error: &anyhow::Error, fault: fn(&Error) -> ApiFault) -> String {
     let mut words = Vec::new();
     for cause in error.chain() {
         let library = if let Some(error) = cause.downcast_ref::<Error>() {
-            Some(ApiFault::from(error).to_string())
+            Some(fault(error).to_string())
         } else if let Some(error) = cause.downcast_ref::<io::Error>() {
             Some(os_error::words(error))
         } else if cause.is::<KubeconfigError>() || cause.is::<InferConfigError>() {
@@ -231,6 +277,13 @@ fn missing_right(message: &str) -> Option<String> {
     let (resource, _) = from_resource.split_once('"')?;
     let is_verb = !verb.is_empty() && verb.bytes().all(|letter| letter.is_ascii_lowercase());
     is_verb.then(|| format!("{verb} {resource}"))
+}
+
+/// The webhook that the API server could not call.
+fn uncalled_webhook(message: &str) -> Option<&str> {
+    let (_, from_name) = message.split_once("failed calling webhook \"")?;
+    let (name, _) = from_name.split_once('"')?;
+    is_object_name(name).then_some(name)
 }
 
 fn names_no_field(status: &Status) -> bool {

@@ -10,6 +10,7 @@ mod judge;
 mod time;
 mod undo;
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -284,6 +285,7 @@ impl Provisioner {
         let volumes = self.volumes();
         let parameters = PostParams::default();
         let created = volumes.create(&parameters, &volume);
+        let created = async { created.await.map_err(|error| ApiFault::of_create(&error)) };
         let created = self
             .asked(format!("create PersistentVolume {}", new.name), time.work, created)
             .await
@@ -303,11 +305,11 @@ impl Provisioner {
     }
 
     /// Waits for a request to the API server; `what` says what it is for.
-    async fn asked<T>(
+    async fn asked<T, E: Into<ApiFault> + Display>(
         &self,
         what: String,
         deadline: Instant,
-        call: impl Future<Output = kube::Result<T>>,
+        call: impl Future<Output = Result<T, E>>,
     ) -> Result<T, Failure> {
         let fault = match self.metrics.wait("api", timeout_at(deadline, call)).await {
             Ok(Ok(answer)) => return Ok(answer),

@@ -16,7 +16,7 @@ use kube::{Api, Client};
 
 use self::replicas::Agreement;
 use self::volumes::Volumes;
-use crate::cluster::fault::told;
+use crate::cluster::fault::told_by_command;
 use crate::connect::{connect, instance};
 use crate::controller::lease::Term;
 use crate::policy::directory::Directory;
@@ -30,7 +30,7 @@ pub async fn uninstall(flags: cli::Uninstall) -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => {
-            eprintln!("bindery uninstall: {}", told(&error));
+            eprintln!("bindery uninstall: {}", told_by_command(&error));
             ExitCode::from(2)
         }
     }

@@ -136,6 +136,56 @@ fn what_passes_by_itself_what_has_changed_and_what_a_person_must_change() {
 }
 
 #[test]
+fn a_webhook_that_cannot_be_called_and_roles_that_are_not_loaded_pass() {
+    let table = [
+        (
+            api(
+                500,
+                "Internal error occurred: failed calling webhook \"volumes.example.com\": failed to call webhook: library text",
+            ),
+            Kind::Passes,
+            format!("{}: its admission webhook volumes.example.com could not be called", broke(500)),
+        ),
+        (
+            api(403, &format!("{RBAC}: RBAC: clusterrole.rbac.authorization.k8s.io \"bindery\" not found")),
+            Kind::Passes,
+            "the API server does not know the roles of Bindery's ServiceAccount (403); if it goes on so, an administrator has \
+             to apply Bindery's RBAC again (the chart, or deploy/base/rbac.yaml)"
+                .to_owned(),
+        ),
+    ];
+    for (error, kind, words) in table {
+        let fault = ApiFault::from(&error);
+        assert_eq!((fault.kind, fault.to_string()), (kind, words), "{error:?}");
+    }
+}
+
+#[test]
+fn where_an_object_is_created_only_409_says_that_it_is_there() {
+    let made = |error: &Error| ApiFault::of_create(error);
+    assert_eq!(made(&api(409, "")).kind, Kind::Changed);
+    let invalid = made(&api(422, "no more volumes"));
+    assert_eq!(
+        (invalid.kind, invalid.to_string()),
+        (Kind::Refused, refused(422, "no more volumes"))
+    );
+}
+
+#[test]
+fn a_command_names_the_user_of_its_kubeconfig() {
+    let said = |error| told_by_command(&anyhow::Error::from(error).context("the claim could not be read"));
+    let user = "the claim could not be read: the kubeconfig's user lacks the right to create persistentvolumes (403)";
+    assert_eq!(said(api(403, RBAC)), user);
+    let user =
+        "the claim could not be read: the API server did not accept the credentials of the kubeconfig's user (401)";
+    assert_eq!(said(api(401, "Unauthorized")), user);
+    assert_eq!(
+        said(api(500, "")),
+        format!("the claim could not be read: {}", broke(500))
+    );
+}
+
+#[test]
 fn a_long_refusal_is_cut() {
     let fault = ApiFault::from(&api(400, &"x".repeat(5_000)));
     assert!(fault.to_string().len() < 700, "{fault}");
