@@ -36,11 +36,15 @@ use crate::ops::events::Events;
 use crate::policy::claim::Claim;
 use crate::policy::class::{Class, Defaults};
 use crate::policy::exempt::Selectors;
+use crate::policy::settings::OnStorageFailure;
 use crate::provision::{self, Provisioner};
 use crate::storage::guard::Outages;
 
 /// While a claim waits for something that will be over in a moment.
 const MOMENT: Duration = Duration::from_secs(5);
+
+/// A claim that was refused is looked at again now and then: not everything that may be mended tells of itself.
+const REFUSED_PAUSE: Duration = Duration::from_mins(5);
 
 /// What the loop works with.
 pub struct CatchUp {
@@ -157,6 +161,9 @@ fn failed(claim: Arc<KeptClaim>, failure: &Failure, catch_up: Arc<CatchUp>) -> A
         Some(server) if catch_up.outages.has(&server) => failure::LONGEST_PAUSE,
         _ => match failure {
             Failure::Provision(provision::Failure::Storage(error)) if !error.transient() => pause,
+            Failure::Provision(failure @ provision::Failure::Api(..)) if !failure.passes(OnStorageFailure::Queue) => {
+                REFUSED_PAUSE
+            }
             _ => pause.min(MOMENT),
         },
     };

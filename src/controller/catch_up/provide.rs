@@ -6,7 +6,7 @@ use k8s_openapi::api::storage::v1::StorageClass;
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
 
-use super::{CatchUp, Failure, MOMENT};
+use super::{CatchUp, Failure, MOMENT, REFUSED_PAUSE};
 use crate::names::reason;
 use crate::policy::claim::{Claim, Name};
 use crate::policy::decide::{Decision, Facts, Verdict, decide};
@@ -15,8 +15,6 @@ use crate::volume::{NewVolume, Volume};
 
 /// Time for one claim. Nobody waits for it at a terminal.
 const DEADLINE: Duration = Duration::from_secs(20);
-/// A claim that was refused is looked at again now and then: not everything that may be mended tells of itself.
-const REFUSED_PAUSE: Duration = Duration::from_mins(5);
 
 impl CatchUp {
     /// A claim that names no volume.
