@@ -229,7 +229,7 @@ async fn a_label_that_no_volume_can_have_is_a_mistake_of_the_class() {
     let told = scene.event(&scene.name, "ClassHasMistakes").await;
     let refused = scene.refused(scene.claim("data")).await;
     for told in [told, refused] {
-        assert!(told.contains("label team cannot have the value \"a b\""), "{told}");
+        assert!(told.contains("label team: value \"a b\" is not valid"), "{told}");
         assert!(
             told.contains("label bindery.dev/area (value \"x\") cannot be set"),
             "{told}"

@@ -31,14 +31,14 @@ fn add(labels: &mut Labels, label: &str) -> Result<(), String> {
         .ok_or_else(|| format!("{label:?} is no label; write key=value, with commas between labels"))?;
     if !is_label_key(key) {
         return Err(format!(
-            "no object can have a label with the key {key:?} (value {value:?}): it is letters, digits, -, _ and . (63 at \
-             most), with a DNS name and / before it if need be"
+            "label key {key:?} is not valid (its value is {value:?}): a key has letters, digits, - _ and . only (63 at most), \
+             begins and ends with a letter or a digit, and may have a DNS name and / before it"
         ));
     }
     if !is_label_value(value) {
         return Err(format!(
-            "label {key} cannot have the value {value:?}: it is letters, digits, -, _ and . (63 at most), and begins and ends \
-             with a letter or a digit"
+            "label {key}: value {value:?} is not valid: a value has letters, digits, - _ and . only (63 at most), and begins \
+             and ends with a letter or a digit"
         ));
     }
     if key.starts_with(PREFIX) {
@@ -84,16 +84,16 @@ mod tests {
         let (_, mistakes) = told("team,a b=c,team=-x,bindery.dev/area=y,t=1,t=2,=v,k=a=b");
         let expected = [
             "volumeLabels: \"team\" is no label; write key=value, with commas between labels",
-            "volumeLabels: no object can have a label with the key \"a b\" (value \"c\"): it is letters, digits, -, _ and . \
-             (63 at most), with a DNS name and / before it if need be",
-            "volumeLabels: label team cannot have the value \"-x\": it is letters, digits, -, _ and . (63 at most), and begins \
+            "volumeLabels: label key \"a b\" is not valid (its value is \"c\"): a key has letters, digits, - _ and . only (63 at \
+             most), begins and ends with a letter or a digit, and may have a DNS name and / before it",
+            "volumeLabels: label team: value \"-x\" is not valid: a value has letters, digits, - _ and . only (63 at most), and begins \
              and ends with a letter or a digit",
             "volumeLabels: label bindery.dev/area (value \"y\") cannot be set: labels that begin with bindery.dev/ are kept \
              for Bindery",
             "volumeLabels: label t is set twice, to \"1\" and to \"2\"; keep one",
-            "volumeLabels: no object can have a label with the key \"\" (value \"v\"): it is letters, digits, -, _ and . (63 \
-             at most), with a DNS name and / before it if need be",
-            "volumeLabels: label k cannot have the value \"a=b\": it is letters, digits, -, _ and . (63 at most), and begins \
+            "volumeLabels: label key \"\" is not valid (its value is \"v\"): a key has letters, digits, - _ and . only (63 at \
+             most), begins and ends with a letter or a digit, and may have a DNS name and / before it",
+            "volumeLabels: label k: value \"a=b\" is not valid: a value has letters, digits, - _ and . only (63 at most), and begins \
              and ends with a letter or a digit",
         ];
         assert_eq!(mistakes, expected);

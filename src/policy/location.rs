@@ -166,8 +166,8 @@ impl Meeting {
         match self.evidence {
             Evidence::Names => None,
             Evidence::Server => Some(
-                "the two server names lead to servers that name themselves the same. If they are two servers, give them \
-                 different host names (NFSv4 server owner)",
+                "both names lead to servers with the same NFSv4 server owner. If they are two servers, give them different host \
+                 names",
             ),
             Evidence::Root => Some(
                 "the two shares have the same file system number and root. If they are two file systems (a copied disk, or \
