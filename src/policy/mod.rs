@@ -11,7 +11,7 @@ pub mod directory;
 pub mod exempt;
 pub mod explain;
 #[cfg(test)]
-pub mod fixtures;
+pub(crate) mod fixtures;
 pub mod foreign;
 mod heard;
 pub mod key;
