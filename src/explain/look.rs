@@ -208,8 +208,8 @@ impl Look {
 fn unread(what: &str, error: kube::Error) -> Error {
     if ApiFault::from(&error).kind == Kind::Forbidden {
         return anyhow!(
-            "{what} could not be read: the kubeconfig's user lacks the right; take one that may get and list claims, \
-             volumes, StorageClasses and namespaces"
+            "{what} could not be read: the kubeconfig's user lacks the right; take a kubeconfig whose user may get \
+             and list claims, volumes, StorageClasses and namespaces"
         );
     }
     Error::from(error).context(format!("{what} could not be read"))
