@@ -81,7 +81,9 @@ async fn a_volume_that_was_made_among_snapshots_is_left_as_it_is_and_an_event_sa
         "{told}"
     );
     assert!(
-        told.contains("remove the finalizer bindery.dev/cleanup to keep the directory as it is"),
+        told.contains(
+            "remove the finalizer bindery.dev/cleanup: the volume then goes, and a directory that is at its path stays"
+        ),
         "{told}"
     );
     let volume = scene.volumes().get(&name).await.unwrap();
