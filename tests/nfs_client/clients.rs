@@ -67,6 +67,34 @@ async fn a_session_whose_making_got_no_answer_is_asked_for_again() {
 }
 
 #[tokio::test]
+async fn a_session_whose_making_hangs_keeps_no_verb_waiting_until_its_deadline() {
+    let (server, client) = (Ganesha::start(), client());
+    let relay = Relay::to(&server);
+    let share = relay.share("/export");
+    relay.plan(EXCHANGE_ID, 0, 1, Fate::Late);
+    let made = tokio::join!(make(&client, &share, "a"), make(&client, &share, "b"));
+    assert!(made.0.unwrap().new && made.1.unwrap().new);
+    assert_eq!(relay.met(), 1, "nothing hung");
+}
+
+#[tokio::test]
+async fn a_client_whose_last_session_is_fenced_off_is_taken_off_the_server() {
+    let (server, client) = (Ganesha::start(), client());
+    let relay = Relay::to(&server);
+    let share = relay.share("/export");
+    relay.plan("late-one", 0, 1, Fate::Late);
+    let name = directory("late-one");
+    let stuck = client.make(&share, &name, mode(0o777), Existing::SetAttributes, shortly());
+    let stuck_and_counted = async {
+        relay_met(&relay, 1).await;
+        count(&relay, DESTROY_CLIENTID);
+    };
+    let (stuck, ()) = tokio::join!(stuck, stuck_and_counted);
+    assert_eq!(stuck.unwrap_err().outcome, Outcome::Unknown);
+    eventually("the client is destroyed", async || (relay.met() == 2).then_some(())).await;
+}
+
+#[tokio::test]
 async fn a_stop_in_order_takes_the_client_off_the_server() {
     let (server, client) = (Ganesha::start(), client());
     let relay = Relay::to(&server);

@@ -116,9 +116,6 @@ impl Attempt<'_> {
                 if status.later() {
                     loan.give_back();
                 } else if status.gone() {
-                    if loan.rested() {
-                        self.lender.forget_rested();
-                    }
                     loan.forget();
                 }
                 if cause.passes() {

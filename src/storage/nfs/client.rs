@@ -38,21 +38,24 @@ pub(super) struct Client {
     lease: OnceLock<Duration>,
     /// When the server last answered any of its sessions: until then, at least, the lease was renewed.
     renewed: Mutex<Instant>,
-    /// RECLAIM_COMPLETE was sent: servers note such a client down, and wait for it after a restart.
+    /// RECLAIM_COMPLETE may have been sent: servers note such a client down, and wait for it after a restart.
     recorded: AtomicBool,
+    /// The server has taken RECLAIM_COMPLETE.
+    complete: AtomicBool,
     /// Another client takes its place, and ends its sessions.
     replaced: AtomicBool,
 }
 
 impl Client {
-    fn new(id: u64, server: ServerId, minor: u32) -> Self {
+    fn new(id: u64, server: ServerId, minor: u32, recorded: bool) -> Self {
         Self {
             id,
             server,
             minor,
             lease: OnceLock::new(),
             renewed: Mutex::new(Instant::now()),
-            recorded: AtomicBool::new(false),
+            recorded: AtomicBool::new(recorded),
+            complete: AtomicBool::new(false),
             replaced: AtomicBool::new(false),
         }
     }
@@ -93,9 +96,18 @@ impl Client {
         self.recorded.load(Ordering::Relaxed)
     }
 
-    /// From now on it counts as recorded. Whether it did before.
-    pub fn record(&self) -> bool {
-        self.recorded.swap(true, Ordering::Relaxed)
+    /// From now on it counts as recorded.
+    pub fn record(&self) {
+        self.recorded.store(true, Ordering::Relaxed);
+    }
+
+    pub fn complete(&self) -> bool {
+        self.complete.load(Ordering::Relaxed)
+    }
+
+    /// The server has taken RECLAIM_COMPLETE.
+    pub fn set_complete(&self) {
+        self.complete.store(true, Ordering::Relaxed);
     }
 
     pub fn replaced(&self) -> bool {
@@ -113,6 +125,9 @@ pub(super) struct Clients {
     /// Of this life of the owner.
     verifier: Verifier,
     known: Vec<Known>,
+    /// Servers on which the latest client was recorded and is gone. A server that has restarted waits for the next one to
+    /// send RECLAIM_COMPLETE.
+    awaited: Vec<ServerId>,
 }
 
 /// A client, as far as only who opens sessions needs it.
@@ -135,6 +150,7 @@ impl Clients {
             owner: format!("bindery {machine} {uid}:{gid} {server}"),
             verifier: new_verifier(),
             known: Vec::new(),
+            awaited: Vec::new(),
         }
     }
 
@@ -159,13 +175,22 @@ impl Clients {
         Ok(Session::new(wire, client, id, limits))
     }
 
+    /// Where the client is in the list, if it has no session and no fence any more.
+    fn unused(&self, client: &Arc<Client>) -> Option<usize> {
+        let at = self.known.iter().position(|known| Arc::ptr_eq(&known.client, client));
+        // One holder is the list, the other one the caller.
+        at.filter(|_| Arc::strong_count(client) == 2)
+    }
+
+    /// Whether [`Clients::part`] has something to do.
+    pub fn can_part(&self, client: &Arc<Client>) -> bool {
+        self.unused(client).is_some()
+    }
+
     /// Destroys the client on a server on which it has no session any more: then the server need not remember it until the
     /// lease is over.
     pub async fn part(&mut self, client: Arc<Client>, wire: &mut Wire) -> Result<(), RpcError> {
-        let at = self.known.iter().position(|known| Arc::ptr_eq(&known.client, &client));
-        // One holder is the list, the other one the caller.
-        if let Some(at) = at
-            && Arc::strong_count(&client) == 2
+        if let Some(at) = self.unused(&client)
             && wire.destroy_client(client.id).await? == Status::OK
         {
             self.known.swap_remove(at);
@@ -182,9 +207,27 @@ impl Clients {
             .into_iter()
             .filter_map(|Known { client, addresses, .. }| {
                 client.replaced.store(true, Ordering::Relaxed);
+                self.await_next(&client);
                 Some((*addresses.last()?, client.minor))
             })
             .collect()
+    }
+
+    /// The same life of the owner, where nothing is known yet.
+    pub fn same_life(&self) -> Self {
+        Self {
+            owner: self.owner.clone(),
+            verifier: self.verifier,
+            known: Vec::new(),
+            awaited: Vec::new(),
+        }
+    }
+
+    /// The client is gone: the next one on its server takes its place.
+    fn await_next(&mut self, client: &Client) {
+        if client.recorded() && !self.awaited.contains(&client.server) {
+            self.awaited.push(client.server);
+        }
     }
 
     /// Opens a session for a new life of the owner, which ends all earlier ones, and ends this one, too.
@@ -214,7 +257,10 @@ impl Clients {
             let same = |known: &Known| known.client.id == introduced.client && known.client.server == introduced.server;
             match (introduced.next, self.known.iter().position(same)) {
                 (Some(next), _) => {
-                    let client = Client::new(introduced.client, introduced.server, wire.minor());
+                    let awaited = self.awaited.len();
+                    self.awaited.retain(|server| *server != introduced.server);
+                    let recorded = self.awaited.len() < awaited;
+                    let client = Client::new(introduced.client, introduced.server, wire.minor(), recorded);
                     self.known.push(Known {
                         client: Arc::new(client),
                         addresses: vec![wire.address()],
@@ -245,7 +291,10 @@ impl Clients {
             }
             Err(SessionError::Refused(operation, status)) => {
                 match status {
-                    Status::STALE_CLIENTID => drop(self.known.swap_remove(at)),
+                    Status::STALE_CLIENTID => {
+                        let gone = self.known.swap_remove(at);
+                        self.await_next(&gone.client);
+                    }
                     // The number is lost.
                     Status::SEQ_MISORDERED => drop(self.begin_anew()),
                     // The server has not looked at the number yet.

@@ -71,7 +71,7 @@ impl From<RpcError> for Failure {
 
 impl Fence {
     /// Ends when the call is fenced off, or cannot come any more; `longest` replaces what the lease says.
-    pub async fn carry_out(self, privileged: bool, longest: Option<Duration>) -> End {
+    pub async fn carry_out(&self, privileged: bool, longest: Option<Duration>) -> End {
         let patience = longest.unwrap_or(self.client.lease() + MARGIN);
         let since = Instant::now();
         let mut pause = FIRST_PAUSE;

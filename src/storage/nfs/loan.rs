@@ -67,13 +67,31 @@ impl Loan<'_> {
 
     /// The server has answered GRACE: it may wait for the client to say that it reclaims nothing. The session is then free.
     pub async fn complete_reclaim(mut self) {
-        let Some(session) = &mut self.session else { return };
-        self.under_way = Some(Late::Harmless);
-        let said = session.complete_reclaim().await;
-        if !matches!(said, Err(SessionError::Rpc(_))) {
-            self.under_way = None;
+        if self.send_reclaim_complete().await.is_ok() {
             self.give_back();
         }
+    }
+
+    /// The same for a client that takes the place of a recorded one: a server that has restarted waits for it.
+    pub async fn take_place(&mut self) -> Result<(), SessionError> {
+        match &self.session {
+            Some(session) if session.client().recorded() => self.send_reclaim_complete().await,
+            _ => Ok(()),
+        }
+    }
+
+    /// An error means that the session is of no use any more. One that the server gives is none: it is then sent again later.
+    async fn send_reclaim_complete(&mut self) -> Result<(), SessionError> {
+        let Some(session) = &mut self.session else {
+            return Ok(());
+        };
+        self.under_way = Some(Late::Harmless);
+        let said = session.complete_reclaim().await;
+        if let Err(SessionError::Rpc(error)) = said {
+            return Err(error.into());
+        }
+        self.under_way = None;
+        Ok(())
     }
 
     /// The server has answered: the session is free for the next call.
@@ -83,9 +101,13 @@ impl Loan<'_> {
         }
     }
 
-    /// The server does not know the session.
+    /// The server does not know the session. If it was at rest, the server knows no other session of its client either.
     pub fn forget(mut self) {
-        self.session = None;
+        if let Some(session) = self.session.take()
+            && self.rested
+        {
+            self.server.forget_rested(session.client());
+        }
     }
 }
 

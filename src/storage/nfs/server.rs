@@ -17,16 +17,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures::future::join_all;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::client::Clients;
+use super::client::{Client, Clients};
 use super::diagnose::Waiting;
-use super::fence::End;
+use super::fence::{End, Fence};
 use super::limits::Limits;
 use super::loan::Loan;
-use super::rpc::Credentials;
+use super::rpc::{Credentials, RpcError};
 use super::server_id::ServerId;
 use super::session::Session;
 use super::wire::{NEWEST_MINOR, SessionError, Wire};
@@ -38,6 +39,10 @@ const PORT: u16 = 2049;
 
 /// Calls under way on one server.
 const MOST_SESSIONS: usize = 16;
+/// How long a server may take to open a session. The others that need one wait meanwhile.
+const OPENING: Duration = Duration::from_secs(5);
+/// Discards under way on one server.
+const MOST_DISCARDS: usize = 2;
 /// After that time at rest a session is closed, or after half its lease: a firewall may have forgotten it.
 const LONGEST_REST: Duration = Duration::from_mins(1);
 /// The same for a client that the server has noted down: if the server restarts meanwhile, it waits for the client to come
@@ -65,6 +70,7 @@ pub(super) struct Server {
     permits: Semaphore,
     /// For calls of trees that are removed.
     removals: Semaphore,
+    discards: Semaphore,
     rest: Mutex<Rest>,
     /// Locked while a session is opened: the numbers of CREATE_SESSION are one sequence.
     clients: tokio::sync::Mutex<Clients>,
@@ -104,6 +110,7 @@ impl Server {
             runtime: Handle::current(),
             permits: Semaphore::new(MOST_SESSIONS),
             removals: Semaphore::new(tree::MOST_CALLS),
+            discards: Semaphore::new(MOST_DISCARDS),
             rest: Mutex::default(),
             clients: tokio::sync::Mutex::new(Clients::new(&manners.credentials, name)),
             fences: watch::Sender::default(),
@@ -143,6 +150,7 @@ impl Server {
         let connection = connect(&addresses, self.manners.privileged_port, deadline).await;
         let session = self.open(connection.map_err(NoSession::Connect)?).await?;
         let mut loan = loan(session, false);
+        loan.take_place().await?;
         loan.ask_for_lease().await?;
         Ok(loan)
     }
@@ -171,12 +179,13 @@ impl Server {
         self.came_privileged.load(Ordering::Relaxed)
     }
 
-    /// The server does not know a session that was at rest any more: then it knows none of them.
-    pub fn forget_rested(&self) {
-        let forgotten = std::mem::take(&mut lock(&self.rest).sessions);
+    /// The server does not know a session of this client that was at rest any more: then it knows none of them.
+    pub fn forget_rested(&self, client: &Client) {
+        let same = |session: &mut Session| std::ptr::eq(session.client(), client);
+        let forgotten = lock(&self.rest).sessions.extract_if(.., same).count();
         tracing::debug!(
             server = self.name.as_str(),
-            sessions = forgotten.len(),
+            sessions = forgotten,
             "sessions at rest are forgotten"
         );
     }
@@ -195,32 +204,70 @@ impl Server {
         let server = self.clone();
         self.runtime.spawn(async move {
             sleep(pause).await;
-            let end = fence.carry_out(server.manners.privileged_port, None).await;
+            let Ok(_permit) = server.discards.acquire().await else {
+                return;
+            };
+            // No export is named, so any port will do. Privileged ones are few.
+            let end = fence.carry_out(false, None).await;
             tracing::debug!(server = server.name.as_str(), ?end, "a session is discarded");
+            if end == End::Confirmed {
+                server.part(fence, false).await;
+            }
         });
+    }
+
+    /// The client goes with its last session, also where that was destroyed on another connection.
+    async fn part(&self, fence: Fence, privileged: bool) {
+        let Fence { client, address, .. } = fence;
+        if !self.clients.lock().await.can_part(&client) {
+            return;
+        }
+        let parted = timeout(GOODBYE, async {
+            let connection = connect_to(address, privileged).await.map_err(NoSession::Connect)?;
+            let mut wire = Wire::new(connection, self.manners.credentials.clone(), client.minor());
+            self.part_on(client, &mut wire).await.map_err(NoSession::Session)
+        });
+        let parted = parted.await;
+        tracing::debug!(
+            server = self.name.as_str(),
+            ?parted,
+            "the client's last session is gone"
+        );
+    }
+
+    async fn part_on(&self, client: Arc<Client>, wire: &mut Wire) -> Result<(), SessionError> {
+        Ok(self.clients.lock().await.part(client, wire).await?)
     }
 
     /// Ends all that this process has on the server, for when it stops: sessions, those in use included, and the client.
     /// A server that does not answer soon forgets them with their lease.
     pub async fn leave(&self) {
-        let left = timeout(GOODBYE, async {
-            let mut clients = self.clients.lock().await;
-            let earlier = clients.begin_anew();
-            lock(&self.rest).sessions.clear();
-            for (address, minor) in earlier {
-                let connection = connect_to(address, self.manners.privileged_port).await;
-                let wire = Wire::new(
-                    connection.map_err(NoSession::Connect)?,
-                    self.manners.credentials.clone(),
-                    minor,
-                );
-                clients.leave(wire).await?;
+        // Longer than this it is held only where several wait for a silent server.
+        let Ok(mut clients) = timeout(OPENING, self.clients.lock()).await else {
+            tracing::debug!(
+                server = self.name.as_str(),
+                "the client stays: a session is still being opened"
+            );
+            return;
+        };
+        let earlier = clients.begin_anew();
+        lock(&self.rest).sessions.clear();
+        // Behind one name there may be several servers: none waits for another.
+        let left = earlier.into_iter().map(|(address, minor)| {
+            let life = clients.same_life();
+            async move {
+                let left = timeout(GOODBYE, self.leave_at(address, minor, life)).await;
+                tracing::debug!(server = self.name.as_str(), %address, ?left, "the client is taken off the server");
             }
-            Ok::<_, NoSession>(())
         });
-        // Not among the fields of the event: those are not computed while nobody logs it.
-        let left = left.await;
-        tracing::debug!(server = self.name.as_str(), ?left, "the client is taken off the server");
+        join_all(left).await;
+    }
+
+    async fn leave_at(&self, address: SocketAddr, minor: u32, mut life: Clients) -> Result<(), NoSession> {
+        let connection = connect_to(address, self.manners.privileged_port).await;
+        let connection = connection.map_err(NoSession::Connect)?;
+        let wire = Wire::new(connection, self.manners.credentials.clone(), minor);
+        Ok(life.leave(wire).await?)
     }
 
     async fn settled(&self, waiting: &impl Fn(Waiting)) {
@@ -248,7 +295,8 @@ impl Server {
                 longest_fence,
                 ..
             } = server.manners;
-            match fence.carry_out(privileged_port, longest_fence).await {
+            let end = fence.carry_out(privileged_port, longest_fence).await;
+            match end {
                 End::Confirmed => tracing::info!(%address, "a call without an answer is fenced off"),
                 End::Unconfirmed => {
                     tracing::warn!(
@@ -271,6 +319,9 @@ impl Server {
                     fences.swap_remove(at);
                 }
             });
+            if end == End::Confirmed {
+                server.part(fence, privileged_port).await;
+            }
         });
     }
 
@@ -315,11 +366,11 @@ impl Server {
             };
             match next {
                 None if over.is_empty() => return,
-                Some(next) if over.is_empty() => sleep_until(next).await,
+                // Meanwhile the client may become one that the server has noted down.
+                Some(next) if over.is_empty() => sleep_until(next.min(Instant::now() + RECORDED_REST)).await,
                 _ => {
                     for session in over {
-                        let closed = timeout(GOODBYE, self.close(session)).await;
-                        tracing::debug!(server = self.name.as_str(), ?closed, "a session at rest is closed");
+                        self.close(session).await;
                     }
                 }
             }
@@ -327,16 +378,29 @@ impl Server {
     }
 
     /// The client goes with its last session.
-    async fn close(&self, session: Session) -> Result<(), SessionError> {
-        let (client, mut wire) = session.close().await?;
-        Ok(self.clients.lock().await.part(client, &mut wire).await?)
+    async fn close(self: &Arc<Self>, mut session: Session) {
+        let closed = timeout(GOODBYE, session.close()).await;
+        tracing::debug!(server = self.name.as_str(), ?closed, "a session at rest is closed");
+        if !matches!(closed, Ok(Ok(()))) {
+            return self.discard(session, Duration::ZERO);
+        }
+        let (client, mut wire) = session.into_parts();
+        let parted = timeout(GOODBYE, self.part_on(client, &mut wire)).await;
+        tracing::debug!(
+            server = self.name.as_str(),
+            ?parted,
+            "its client goes if it was the last one"
+        );
     }
 
     async fn open(&self, connection: Connection) -> Result<Session, SessionError> {
         let privileged = connection.privileged;
         self.came_privileged.store(privileged, Ordering::Relaxed);
         let wire = Wire::new(connection, self.manners.credentials.clone(), NEWEST_MINOR);
-        let session = self.clients.lock().await.open(wire).await?;
+        let mut clients = self.clients.lock().await;
+        let session = timeout(OPENING, clients.open(wire)).await;
+        let session = session.map_err(|_| RpcError::Broken(std::io::ErrorKind::TimedOut.into()))??;
+        drop(clients);
         *lock(&self.limits) = session.limits();
         *lock(&self.id) = Some(session.client().server());
         let id = self.id().map(tracing::field::display);

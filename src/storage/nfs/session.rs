@@ -6,7 +6,8 @@
 //!
 //! Bindery opens no files, so after a restart of the server it has nothing to reclaim, and does not say so: servers note
 //! down the clients that send RECLAIM_COMPLETE, and Linux's lets nobody open a file after a restart until all of them are
-//! back, or its grace period is over. It is sent only once a server answers GRACE ([`Session::complete_reclaim`]).
+//! back, or its grace period is over. It is sent only once a server answers GRACE, and then by each client that takes the
+//! place of such a client ([`Session::complete_reclaim`]).
 //!
 //! Left out: the reply cache (every verb can be repeated), renewing the lease of an idle session (it is closed before the
 //! lease runs out).
@@ -74,11 +75,12 @@ impl Session {
         Ok(results.read(ops)?)
     }
 
-    /// 18.51: the client reclaims nothing, or nothing any more. Sent once for a client.
+    /// 18.51: the client reclaims nothing, or nothing any more. Sent until the server takes it.
     pub async fn complete_reclaim(&mut self) -> Result<(), SessionError> {
-        if self.client.record() {
+        if self.client.complete() {
             return Ok(());
         }
+        self.client.record();
         let mut arguments = self.wire.begin(2);
         write_sequence(&mut arguments, &self.id, self.sequence);
         arguments.u32(RECLAIM_COMPLETE);
@@ -87,7 +89,10 @@ impl Session {
         let mut results = Results::new(&reply)?;
         self.read_sequence(&mut results)?;
         match results.next(RECLAIM_COMPLETE)? {
-            Status::COMPLETE_ALREADY => Ok(()),
+            Status::OK | Status::COMPLETE_ALREADY => {
+                self.client.set_complete();
+                Ok(())
+            }
             status => accepted("RECLAIM_COMPLETE", status),
         }
     }
@@ -114,10 +119,14 @@ impl Session {
         Ok(())
     }
 
-    /// Destroys it. What is left are its client and its connection.
-    pub async fn close(mut self) -> Result<(Arc<Client>, Wire), SessionError> {
-        self.wire.destroy_session(&self.id).await?;
-        Ok((self.client, self.wire))
+    /// Destroys it.
+    pub async fn close(&mut self) -> Result<(), SessionError> {
+        self.wire.destroy_session(&self.id).await
+    }
+
+    /// What is left of a session that was destroyed.
+    pub fn into_parts(self) -> (Arc<Client>, Wire) {
+        (self.client, self.wire)
     }
 
     /// What destroys this session on another connection.
