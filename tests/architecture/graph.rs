@@ -1,0 +1,148 @@
+//! Judges imports: by the table of allowed ones, and by whether they go round in a circle.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt::Write;
+
+use super::imports::Import;
+
+/// What one folder or file directly below `src/` may import.
+pub struct Rule {
+    /// Its name without `.rs`.
+    pub name: &'static str,
+    /// Names of what it may import, besides itself.
+    pub imports: &'static [&'static str],
+    /// Why no more than that.
+    pub why: &'static str,
+}
+
+/// Returns a description of every import that the table does not allow.
+pub fn wrong_arrows(imports: &[Import], table: &[Rule], everywhere: &[&str]) -> String {
+    let mut wrong = String::new();
+    for import in imports {
+        let (from, to) = (unit(&import.from), unit(&import.to));
+        if from == to || everywhere.contains(&to) {
+            continue;
+        }
+        let place = format!(
+            "src/{}:{} uses {}, which src/{} defines",
+            import.from, import.line, import.path, import.to
+        );
+        match table.iter().find(|rule| rule.name == from) {
+            None => {
+                let _ = writeln!(
+                    wrong,
+                    "{place}\n  src/{from} is not in the table of tests/architecture/main.rs: say there what it may import, and why."
+                );
+            }
+            Some(rule) if !rule.imports.contains(&to) => {
+                let allowed = match rule.imports {
+                    [] => "nothing".to_owned(),
+                    names => names.join(", "),
+                };
+                let _ = writeln!(
+                    wrong,
+                    "{place}\n  {from} must not import {to}: {}. It may import: {allowed}.",
+                    rule.why
+                );
+            }
+            Some(_) => {}
+        }
+    }
+    wrong
+}
+
+/// The folder or file directly below `src/` in which a file lies.
+fn unit(file: &str) -> &str {
+    let (first, _) = file.split_once('/').unwrap_or((file, ""));
+    first.trim_end_matches(".rs")
+}
+
+/// Returns a description of each circle of imports: between files, and between folders that lie in the same folder.
+pub fn circles(imports: &[Import]) -> String {
+    let mut found = String::new();
+    for folder in folders(imports) {
+        let mut arrows: BTreeMap<(&str, &str), &Import> = BTreeMap::new();
+        for import in imports {
+            let (Some(from), Some(to)) = (entry(&folder, &import.from), entry(&folder, &import.to)) else {
+                continue;
+            };
+            if from != to {
+                arrows.entry((from, to)).or_insert(import);
+            }
+        }
+        for circle in shortest_circles(&arrows) {
+            let names: Vec<String> = circle.iter().map(|name| format!("src/{folder}{name}")).collect();
+            let _ = writeln!(found, "{} import each other:", names.join(", "));
+            for (position, from) in circle.iter().enumerate() {
+                let to = circle[(position + 1) % circle.len()];
+                let import = arrows[&(*from, to)];
+                let _ = writeln!(
+                    found,
+                    "  src/{}:{} uses {}, which src/{} defines",
+                    import.from, import.line, import.path, import.to
+                );
+            }
+        }
+    }
+    if !found.is_empty() {
+        found.push_str(
+            "Files that import each other can only be read, tested and moved together. Move what both need into a file of its own, or pass it as an argument.\n",
+        );
+    }
+    found
+}
+
+/// Every folder that has a file in it, with a slash at the end; that of `src/` itself is empty.
+fn folders(imports: &[Import]) -> BTreeSet<String> {
+    let files = imports.iter().flat_map(|import| [&import.from, &import.to]);
+    let folders = files.flat_map(|file| file.match_indices('/').map(|(at, _)| file[..=at].to_owned()));
+    folders.chain([String::new()]).collect()
+}
+
+/// What of a folder a file is in, or is. `class.rs` and what is in `class/` are two.
+fn entry<'a>(folder: &str, file: &'a str) -> Option<&'a str> {
+    let rest = file.strip_prefix(folder)?;
+    Some(rest.split_once('/').map_or(rest, |(first, _)| first))
+}
+
+/// One shortest circle through each name that no circle before contains.
+fn shortest_circles<'a>(arrows: &BTreeMap<(&'a str, &'a str), &Import>) -> Vec<Vec<&'a str>> {
+    let names: BTreeSet<&str> = arrows.keys().map(|(from, _)| *from).collect();
+    let mut circles: Vec<Vec<&str>> = Vec::new();
+    let mut ways: Vec<Vec<&str>> = names.iter().filter_map(|name| way_back(arrows, name)).collect();
+    ways.sort_by_key(Vec::len);
+    for way in ways {
+        let is_known = circles.iter().any(|circle| circle.contains(&way[0]));
+        if !is_known {
+            circles.push(way);
+        }
+    }
+    circles
+}
+
+/// The shortest way from a name back to itself.
+fn way_back<'a>(arrows: &BTreeMap<(&'a str, &'a str), &Import>, start: &'a str) -> Option<Vec<&'a str>> {
+    let mut before: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut waiting = VecDeque::from([start]);
+    while let Some(name) = waiting.pop_front() {
+        for (_, to) in arrows.keys().filter(|(from, _)| *from == name) {
+            if *to == start {
+                let mut way = vec![name];
+                while let Some(previous) = way
+                    .last()
+                    .filter(|last| **last != start)
+                    .and_then(|last| before.get(last))
+                {
+                    way.push(previous);
+                }
+                way.reverse();
+                return Some(way);
+            }
+            if !before.contains_key(to) {
+                before.insert(to, name);
+                waiting.push_back(to);
+            }
+        }
+    }
+    None
+}
