@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use allocation_counter::{AllocationInfo, measure as counted};
 use anyhow::{Error, Result, bail};
-use bindery::cluster::kept::{KeptClaim, KeptVolume};
-use bindery::policy::claim::Claim;
+use bindery::cluster::cache::{KeptClaim, KeptVolume};
+use bindery::model::claim::Claim;
+use bindery::model::volume::{NewVolume, Origin, Us};
 use bindery::policy::class::Defaults;
 use bindery::policy::decide::{Decision, Facts, Namespace, decide};
-use bindery::volume::{NewVolume, Origin, Us};
 use bindery::webhook::review::{Answer, Request};
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;

@@ -14,7 +14,7 @@ use axum::http::{Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum_server::tls_rustls::RustlsConfig;
 use bindery::certificate::certificate;
-use bindery::names::annotation::SERVING_NAMES;
+use bindery::model::names::annotation::SERVING_NAMES;
 use futures::stream;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::ByteString;

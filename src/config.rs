@@ -7,8 +7,8 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::certificate::{Files, Own};
 use crate::cli;
+use crate::model::directory::Share;
 use crate::policy::class::Defaults;
-use crate::policy::directory::Share;
 
 /// What `bindery serve` needs to know, apart from the cluster.
 #[derive(Clone, Debug)]

@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 use std::thread::available_parallelism;
 
-use bindery::cluster::fault::told;
-use bindery::{check, cli, explain, serve, uninstall};
+use bindery::cli;
+use bindery::cluster::api_error::told;
+use bindery::commands::{check, explain, serve, uninstall};
 use clap::Parser;
 
 /// Threads that do the work. It is waiting for the most part; on a node of a hundred processors as many threads would only

@@ -3,7 +3,7 @@
 //! What happens to the claim while nobody answers is what happens in a cluster: it is admitted without a volume
 //! (`failurePolicy: Ignore`) and served later.
 
-use bindery::crash::Point;
+use bindery::failpoints::Point;
 use k8s_openapi::api::core::v1::PersistentVolume;
 use serde_json::{Value, json};
 

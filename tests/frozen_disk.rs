@@ -1,6 +1,6 @@
 //! An NFS server whose disk hangs: it answers, but what is to be written waits.
 
-use bindery::names;
+use bindery::model::names;
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::PersistentVolume;
 

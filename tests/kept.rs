@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use bindery::crash::Point;
-use bindery::policy::directory::Directory;
+use bindery::failpoints::Point;
+use bindery::model::directory::Directory;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::PersistentVolume;
 use serde_json::{Value, json};

@@ -5,7 +5,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use bindery::policy::directory::{Directory, Share};
+use bindery::model::directory::{Directory, Share};
 use bindery::storage::nfs::{NfsOptions, NfsStorage};
 use bindery::storage::{Attributes, Existing, Storage};
 use futures::future::join_all;

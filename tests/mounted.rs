@@ -10,7 +10,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 use std::time::Duration;
 
-use bindery::policy::directory::{Directory, Share};
+use bindery::model::directory::{Directory, Share};
 use bindery::storage::mounted::MountedStorage;
 use bindery::storage::{Attributes, Existing, Fault, Identity, Made, Outcome, Storage, StorageError};
 use tokio::time::Instant;

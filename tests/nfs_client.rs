@@ -17,7 +17,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 use std::time::Duration;
 
-use bindery::policy::directory::{Directory, Share};
+use bindery::model::directory::{Directory, Share};
 use bindery::storage::{Attributes, Existing, Identity, Made, Storage, StorageError, Storages};
 use tokio::time::Instant;
 

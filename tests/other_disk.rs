@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use bindery::policy::directory::Directory;
+use bindery::model::directory::Directory;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use bindery::policy::directory::Directory;
+use bindery::model::directory::Directory;
 use k8s_openapi::api::core::v1::PersistentVolume;
 use serde_json::{Value, json};
 

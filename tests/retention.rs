@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use bindery::policy::directory::Directory;
+use bindery::model::directory::Directory;
 use jiff::Timestamp;
 use serde_json::json;
 

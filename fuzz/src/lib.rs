@@ -1,6 +1,6 @@
 //! What several targets demand.
 
-use bindery::policy::directory::Directory;
+use bindery::model::directory::Directory;
 use jiff::Timestamp;
 
 /// Whether a directory is what the type promises: strictly below its share, a plain name on every level, and none of those

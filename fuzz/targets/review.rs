@@ -7,11 +7,11 @@
 
 use std::sync::LazyLock;
 
-use bindery::names::annotation::STORAGE_PROVISIONER;
-use bindery::policy::claim::{Claim, Name};
+use bindery::model::claim::{Claim, Name};
+use bindery::model::names::annotation::STORAGE_PROVISIONER;
+use bindery::model::volume::{NewVolume, Origin, Us, Volume};
 use bindery::policy::class::Defaults;
 use bindery::policy::decide::{Decision, Facts, Namespace, Verdict, decide};
-use bindery::volume::{NewVolume, Origin, Us, Volume};
 use bindery::webhook::review::{Answer, Request};
 use bindery_fuzz::check;
 use k8s_openapi::ByteString;

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use bindery::policy::location::Relation;
+use bindery::model::location::Relation;
 use bindery::policy::template::{Dialect, Template, Values};
 use bindery_fuzz::check;
 use libfuzzer_sys::fuzz_target;

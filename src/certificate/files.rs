@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::make::Pair;
+use super::issue::Pair;
 
 /// Where they are.
 #[derive(Clone, Debug, Default)]

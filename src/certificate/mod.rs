@@ -1,14 +1,14 @@
 //! What the webhook serves with, and what the API server must know to call it: certificate, CA, and the path's token.
 //!
-//! By default all of it is of Bindery's own making and kept in a Secret that all replicas share ([`keep`]). A certificate
+//! By default all of it is of Bindery's own making and kept in a Secret that all replicas share ([`manager`]). A certificate
 //! may come from files instead ([`files`]), which somebody else renews; the token is always Bindery's.
 
 mod clients;
-mod due;
 mod files;
-mod keep;
-mod make;
-mod state;
+mod issue;
+mod manager;
+mod schedule;
+mod secret;
 mod tokens;
 
 use std::sync::Arc;
@@ -16,8 +16,8 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 
 pub use self::files::Files;
-pub use self::keep::{Keeper, Own};
-pub use self::make::{Pair, certificate};
+pub use self::issue::{Pair, certificate};
+pub use self::manager::{Keeper, Own};
 pub use self::tokens::Tokens;
 
 /// See the module.

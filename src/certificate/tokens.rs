@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use subtle::{Choice, ConstantTimeEq};
 
-use super::state::State;
+use super::secret::State;
 
 /// The tokens that are accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]

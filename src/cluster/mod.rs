@@ -4,9 +4,13 @@
 //! after it must not pass unserved for that. What the watch has may be a moment old: that is enough for policy, which
 //! could as well have been changed a moment later. Volumes and claims are looked up live.
 
-pub mod fault;
-pub mod kept;
-mod watched;
+pub mod api_error;
+pub mod cache;
+pub mod client;
+pub mod events;
+pub mod lease;
+pub mod patch;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,13 +22,13 @@ use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Client, Resource, ResourceExt};
 
-use self::kept::{KeptClaim, KeptVolume};
-pub use self::watched::Watched;
-use crate::names::{self, is_object_name};
-use crate::policy::claim::Claim;
+use self::cache::{KeptClaim, KeptVolume};
+pub use self::watch::Watched;
+use crate::model::claim::Claim;
+use crate::model::location::{Location, Meeting};
+use crate::model::names::{self, is_object_name};
+use crate::model::volume::{Us, Volume, area};
 use crate::policy::decide;
-use crate::policy::location::{Location, Meeting};
-use crate::volume::{Us, Volume, area};
 
 /// How long the watch may take to tell of what was just written.
 const PATIENCE: Duration = Duration::from_secs(1);

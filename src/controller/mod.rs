@@ -1,63 +1,41 @@
 //! The loops that look after volumes.
 //!
 //! One queue keyed by volume: an event of the volume, or of the claim that names it, makes it due. Each turn reads the
-//! volume, plans one step ([`crate::policy::plan`]) and carries it out; no volume has two steps at once. A step that
+//! volume, plans one step ([`crate::policy::reconcile`]) and carries it out; no volume has two steps at once. A step that
 //! fails is tried again with a growing pause of its own, or when a server that was down answers again. Servers wait for
 //! nobody but their own.
 
-mod backlog;
-mod binder;
-pub mod catch_up;
-mod classes;
-mod cleanup;
-mod complete;
-mod concern;
-mod depots;
-mod elsewhere;
-mod failure;
-mod fate;
-pub mod gate;
-mod grace;
-mod identities;
-mod ignored;
-pub mod lease;
-mod leave;
-mod not_ours;
-mod overlap;
-mod put_back;
-mod queue;
-pub mod registration;
-mod retention;
-mod same_disk;
-mod silence;
-mod step;
-mod takeover;
-mod target;
-mod trash;
+mod annotation_warnings;
+pub mod claims;
+mod class_events;
+mod error;
+pub mod server_queue;
+mod volumes;
+mod waiting;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-use self::catch_up::CatchUp;
-pub use self::failure::Pauses;
-use self::gate::Gates;
-use self::grace::Grace;
-use self::lease::Term;
-pub use self::overlap::Waits;
-pub use self::silence::Silence;
-use self::trash::Trash;
+use self::claims::CatchUp;
+pub use self::error::Pauses;
+use self::server_queue::Gates;
+use self::volumes::empty_trash::Trash;
+pub use self::volumes::kcm_nudge::Silence;
+pub use self::volumes::overlap::Waits;
+use self::volumes::unchanged_since::Grace;
 use crate::cli::BinderMode;
 use crate::cluster::Cluster;
-use crate::ops::events::Events;
+use crate::cluster::events::Events;
+use crate::cluster::lease::Term;
+use crate::model::volume::Us;
 use crate::ops::metrics::Metrics;
 use crate::policy::class::Defaults;
-use crate::policy::exempt::Selectors;
+use crate::policy::selectors::Selectors;
 use crate::provision::Provisioner;
 use crate::storage::Storage;
-use crate::storage::guard::Outages;
-use crate::volume::Us;
+use crate::storage::breaker::Outages;
 
 /// Claims that are caught up with at once, for each NFS server.
 const CATCHING_UP: usize = 8;
@@ -144,14 +122,14 @@ impl Loops {
         let (trash, handed_over) = Trash::new();
         let volumes = Arc::new(self.volumes(term.clone(), trash));
         let catch_up = Arc::new(self.catch_up(term));
-        let retention = retention::run(&volumes, volumes.retention_interval);
+        let retention = volumes::retention::run(&volumes, volumes.retention_interval);
         tokio::join!(
-            queue::run(Arc::clone(&volumes), stop.clone()),
-            catch_up::run(Arc::clone(&catch_up), stop.clone()),
-            stop.run_until_cancelled(classes::run(&catch_up)),
+            volumes::queue::run(Arc::clone(&volumes), stop.clone()),
+            claims::run(Arc::clone(&catch_up), stop.clone()),
+            stop.run_until_cancelled(class_events::run(&catch_up)),
             stop.run_until_cancelled(retention),
-            stop.run_until_cancelled(trash::run(&volumes, handed_over)),
-            stop.run_until_cancelled(identities::run(&volumes)),
+            stop.run_until_cancelled(volumes::empty_trash::run(&volumes, handed_over)),
+            stop.run_until_cancelled(volumes::identities::run(&volumes)),
         );
     }
 

@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 
 use super::key::Key;
-use super::mistake::Mistake;
 use super::settings::Settings;
-use crate::names::{self, annotation};
+use crate::model::invalid::Mistake;
+use crate::model::names::{self, annotation};
 
 /// Whose annotations they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,7 +119,7 @@ pub fn enabled(annotations: &BTreeMap<String, String>) -> Result<bool, Mistake> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::on_delete::OnDelete;
+    use crate::model::on_delete::OnDelete;
 
     fn read(annotations: &[(&str, &str)], allowed: &[Key]) -> Said {
         let annotations = annotations

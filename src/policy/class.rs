@@ -5,14 +5,14 @@ use std::fmt;
 
 use k8s_openapi::api::storage::v1::StorageClass;
 
-use super::directory::Share;
 use super::key::Key;
-use super::mistake::Mistake;
-use super::old_name;
-use super::on_delete::OnDelete;
-use super::retention::Retention;
+use super::legacy::class;
 use super::settings::Settings;
 use super::template::Template;
+use crate::model::directory::Share;
+use crate::model::invalid::Mistake;
+use crate::model::on_delete::OnDelete;
+use crate::model::retention::Retention;
 
 /// Server and export for classes that name none: the flags.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -70,13 +70,13 @@ impl Class {
     }
 
     /// Reads a class whose provisioner is ours. The error tells everything that is wrong. Under a name that Bindery has
-    /// taken over it is read with [`old_name`]'s patience.
+    /// taken over it is read with [`legacy::class`](super::legacy::class)'s patience.
     pub fn read(class: &StorageClass, defaults: &Defaults) -> Result<Self, WrongClass> {
         let empty = BTreeMap::new();
         let written = class.parameters.as_ref().unwrap_or(&empty);
-        let old = old_name::is_old(&class.provisioner);
+        let old = class::is_old(&class.provisioner);
         let (parameters, mut warnings) = if old {
-            old_name::translate(written)
+            class::translate(written)
         } else {
             (written.clone(), Vec::new())
         };

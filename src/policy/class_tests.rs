@@ -3,9 +3,9 @@
 use serde_json::json;
 
 use super::*;
-use crate::policy::directory::NfsVersion;
-use crate::policy::on_delete::OnDelete;
-use crate::policy::retention::Retention;
+use crate::model::directory::NfsVersion;
+use crate::model::on_delete::OnDelete;
+use crate::model::retention::Retention;
 use crate::policy::settings::{ExistingDirectory, OnStorageFailure, Provision};
 
 fn read(fields: serde_json::Value) -> Result<Class, String> {

@@ -7,14 +7,14 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::claim::{Bytes, Claim};
 use super::class::{Defaults, Reclaim};
 use super::decide::{Facts, Namespace};
-use super::directory::{Directory, Share};
-use super::on_delete::OnDelete;
-use super::retention::Retention;
+use crate::model::claim::{Bytes, Claim};
+use crate::model::directory::{Directory, Share};
+use crate::model::on_delete::OnDelete;
+use crate::model::retention::Retention;
+use crate::model::volume::{ClaimRef, Origin, Phase, Record, Us, Volume};
 use crate::storage::Attributes;
-use crate::volume::{ClaimRef, Origin, Phase, Record, Us, Volume};
 
 /// The volume that a claim of the [`World`] gets.
 pub const VOLUME: &str = "pvc-00000000-0000-0000-0000-000000001234";

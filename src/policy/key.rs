@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use crate::names;
+use crate::model::names;
 
 /// A key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,17 +1,17 @@
 //! What one place says: a class with its parameters, a namespace or a claim with its annotations.
 //!
 //! Each value is parsed where it is read, so that a mistake names the key as it was written there.
-//! [`super::settled`] says which place wins.
+//! [`super::effective`] says which place wins.
 
 use std::fmt;
 
-use super::directory::NfsVersion;
 use super::key::Key;
-use super::labels::{self, Labels};
-use super::mistake::Mistake;
-use super::on_delete::{self, OnDelete};
-use super::retention::Retention;
 use super::template::{Dialect, Template};
+use crate::model::directory::NfsVersion;
+use crate::model::invalid::Mistake;
+use crate::model::labels::{self, Labels};
+use crate::model::on_delete::{self, OnDelete};
+use crate::model::retention::Retention;
 
 /// What one place says. `None` where it says nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

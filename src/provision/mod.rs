@@ -5,9 +5,9 @@
 //! the server that no volume records. The webhook's claim must not be there yet; the catch-up's must, and gets its volume
 //! when the directory is there.
 
-mod failure;
-mod judge;
-mod time;
+mod deadline;
+mod error;
+mod preview;
 mod undo;
 
 use std::fmt::Display;
@@ -20,21 +20,21 @@ use kube::api::PostParams;
 use serde_json::json;
 use tokio::time::{Instant, timeout_at};
 
-pub use self::failure::Failure;
-pub use self::time::Time;
+pub use self::deadline::Time;
+pub use self::error::Failure;
 use self::undo::Undo;
 use crate::cluster::Cluster;
-use crate::cluster::fault::{ApiFault, Kind};
-use crate::crash::{self, Point};
-use crate::fence;
-use crate::names::mark;
+use crate::cluster::api_error::{ApiFault, Kind};
+use crate::cluster::patch;
+use crate::failpoints::{self, Point};
+use crate::model::location::{Location, Meeting};
+use crate::model::names::mark;
+use crate::model::volume::{NewVolume, Origin, Us, Volume};
 use crate::ops::metrics::Metrics;
 use crate::ops::tasks::Tasks;
-use crate::policy::location::{Location, Meeting};
+use crate::policy::conflict::{Taken, exists_refusal, met, taken};
 use crate::policy::settings::ExistingDirectory;
-use crate::policy::taken::{Taken, exists_refusal, met, taken};
 use crate::storage::{Existing, Found, Outcome, ShareId, Storage};
-use crate::volume::{NewVolume, Origin, Us, Volume};
 
 /// Between two tries to write what somebody else is writing to.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -104,7 +104,7 @@ impl Provisioner {
                 version: created?,
             },
         };
-        crash::point(Point::VolumeCreated);
+        failpoints::point(Point::VolumeCreated);
         if let Err(failure) = self.make(new, &location, &written, deadline).await {
             let how = match &failure {
                 Failure::Storage(error) if error.outcome == Outcome::Unknown => Undo::Fence,
@@ -113,17 +113,17 @@ impl Provisioner {
             self.undo(how, new, time.end).await;
             return Err(failure);
         }
-        crash::point(Point::DirectoryMade);
+        failpoints::point(Point::DirectoryMade);
         if let Some(uid) = &new.claim_uid {
             let volumes = self.volumes();
-            let give = fence::give(&volumes, &new.name, &new.attempt, uid);
+            let give = patch::give(&volumes, &new.name, &new.attempt, uid);
             self.asked(
                 format!("give PersistentVolume {} to its claim", new.name),
                 deadline,
                 give,
             )
             .await?;
-            crash::point(Point::VolumeGiven);
+            failpoints::point(Point::VolumeGiven);
         }
         let adopted = found.filter(|found| written.origin == Origin::Adopted && !found.has(new.attributes));
         let keeps = |found: Found| {
@@ -179,7 +179,7 @@ impl Provisioner {
             fields["metadata"]["annotations"][mark::SHARE_ID] = json!(share_id.to_string());
             fields["metadata"]["annotations"][mark::TOUCHED] = json!(jiff::Timestamp::now().to_string());
             let volumes = self.volumes();
-            let merge = fence::merge(&volumes, &volume, fields);
+            let merge = patch::merge(&volumes, &volume, fields);
             let what = format!("use PersistentVolume {} again", new.name);
             match self.asked(what, deadline, merge).await {
                 Ok(version) => return Ok(Some(Written { origin, version })),

@@ -15,10 +15,10 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::{Failure, Provisioner};
-use crate::cluster::fault::{ApiFault, Kind};
-use crate::fence;
-use crate::names::mark;
-use crate::volume::{NewVolume, Volume};
+use crate::cluster::api_error::{ApiFault, Kind};
+use crate::cluster::patch;
+use crate::model::names::mark;
+use crate::model::volume::{NewVolume, Volume};
 
 /// When to look for a volume that may still appear; each after the one before.
 const LOOKS: [Duration; 3] = [Duration::ZERO, Duration::from_millis(500), Duration::from_secs(5)];
@@ -47,9 +47,9 @@ impl Provisioner {
         let volumes = self.volumes();
         let take_back = async {
             if meant.uid.is_some() {
-                fence::delete(&volumes, volume).await
+                patch::delete(&volumes, volume).await
             } else {
-                fence::take_back(&volumes, &volume.name, fence::uid(volume)).await
+                patch::take_back(&volumes, &volume.name, patch::uid(volume)).await
             }
         };
         let what = format!("delete PersistentVolume {}", volume.name);
@@ -83,7 +83,7 @@ impl Provisioner {
                     if claim.is_some_and(|claim| claim.volume_name.as_ref() == Some(&earlier.name)) {
                         return Ok(());
                     }
-                    fence::close(&volumes, &earlier.name, fence::uid(&earlier))
+                    patch::close(&volumes, &earlier.name, patch::uid(&earlier))
                         .await
                         .map(drop)
                 };
@@ -143,12 +143,12 @@ impl Provisioner {
             // It is fenced from the start.
             return match how {
                 Undo::Fence => Ok(()),
-                Undo::TakeBack => fence::give_up(&volumes, &new.name, &new.attempt).await,
+                Undo::TakeBack => patch::give_up(&volumes, &new.name, &new.attempt).await,
             };
         }
-        let mine = fence::marked(mark::ATTEMPT, new.attempt.as_str());
+        let mine = patch::marked(mark::ATTEMPT, new.attempt.as_str());
         if how == Undo::Fence {
-            return fence::close(&volumes, &new.name, mine).await.map(drop);
+            return patch::close(&volumes, &new.name, mine).await.map(drop);
         }
         let (namespace, name) = &new.claim;
         let claim = self.cluster.claim(namespace, name).await?;
@@ -156,6 +156,6 @@ impl Provisioner {
             // A call at the same time has brought it in.
             return Ok(());
         }
-        fence::take_back(&volumes, &new.name, mine).await
+        patch::take_back(&volumes, &new.name, mine).await
     }
 }

@@ -15,11 +15,11 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::answers::{self, Scene, Step};
+use super::attributes::Flaw;
+use super::messages::{self, Scene, Step};
 use super::status::Status;
-use super::wanted::Flaw;
 use super::{Fault, Outcome, StorageError};
-use crate::policy::directory::Share;
+use crate::model::directory::Share;
 
 /// So often may connections and sessions be lost under one verb. Those that were at rest do not count: after a restart of
 /// the server all of them are lost at once.
@@ -149,7 +149,7 @@ impl<'a, L: Lender> Attempt<'a, L> {
 
     /// The verb fails: at `step`, the server answered `status`.
     pub fn refused(&self, step: Step<'_>, status: Status) -> Trouble {
-        let (fault, text) = answers::refused(&self.scene(), step, status);
+        let (fault, text) = messages::refused(&self.scene(), step, status);
         Trouble::Failed(self.error(fault, &text))
     }
 
@@ -159,7 +159,7 @@ impl<'a, L: Lender> Attempt<'a, L> {
             Flaw::Refused(step, status) => self.refused(step, status),
             Flaw::Owner => self.refused(Step::SetOwner, Status::PERM),
             Flaw::Mode { is, wanted } => {
-                let (fault, text) = answers::other_mode(is, wanted);
+                let (fault, text) = messages::other_mode(is, wanted);
                 self.fails(fault, &text)
             }
         }

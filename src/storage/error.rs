@@ -1,6 +1,6 @@
 //! Storage errors: one sentence for a person, and two facts for the flows.
 
-use crate::policy::directory::Share;
+use crate::model::directory::Share;
 
 /// A verb failed.
 ///

@@ -2,7 +2,7 @@
 //!
 //! Every verb holds these promises, whatever implements it:
 //! - **Place.** Nothing outside the share is ever touched, and no symbolic link below the share is ever followed:
-//!   the types of [`crate::policy::directory`] cannot name such a place, and a link or a file in the way is
+//!   the types of [`crate::model::directory`] cannot name such a place, and a link or a file in the way is
 //!   [`Fault::NotADirectory`].
 //! - **Time.** The answer is there at `deadline`, also when the server is silent.
 //! - **Twice.** A call may be made again after any failure or crash; where that changes the answer, the verb says so.
@@ -13,22 +13,21 @@
 //!   Version 3 offers nothing, nor do the file system calls of [`mounted`]: there a late call may take effect at any time,
 //!   and whoever has a record keeps it.
 
-mod answers;
 mod attempt;
+mod attributes;
+pub mod breaker;
 mod connect;
+mod endpoint;
 mod error;
-pub mod guard;
+mod messages;
 pub mod mounted;
 pub mod nfs;
 pub mod nfs3;
 mod no_answer;
-mod route;
-mod share_id;
+mod remove_tree;
+mod router;
 mod status;
 mod transient;
-mod tree;
-mod wanted;
-mod way;
 
 use std::fmt;
 use std::str::FromStr;
@@ -36,11 +35,11 @@ use std::str::FromStr;
 use async_trait::async_trait;
 use tokio::time::Instant;
 
+pub use self::endpoint::Way;
 pub use self::error::{Fault, Outcome, StorageError};
-pub use self::route::Storages;
-pub use self::share_id::{NotAShareId, Seen, ShareId, View, may_be_one_file};
-pub use self::way::Way;
-use crate::policy::directory::{Directory, Share};
+pub use self::router::Storages;
+use crate::model::directory::{Directory, Share};
+pub use crate::model::share_id::{NotAShareId, Seen, ShareId, View, may_be_one_file};
 
 /// The verbs. See the module for what all of them promise.
 #[async_trait]

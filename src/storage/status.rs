@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::policy::directory::NfsVersion;
+use crate::model::directory::NfsVersion;
 
 /// The status of an operation, known to this client or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -16,15 +16,15 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::review::{Answer, Request};
-use super::together::{Done, Together};
-use crate::cluster::fault::ApiFault;
-use crate::names::annotation::STORAGE_PROVISIONER;
-use crate::policy::claim::{Claim, Name};
+use super::singleflight::{Done, Together};
+use crate::cluster::api_error::ApiFault;
+use crate::model::claim::{Claim, Name};
+use crate::model::names::annotation::STORAGE_PROVISIONER;
+use crate::model::volume::NewVolume;
 use crate::policy::class::Defaults;
 use crate::policy::decide::{Decision, Facts, Pass, Verdict, decide};
 use crate::policy::settings::Provision;
 use crate::provision::{Failure, Provisioner, Time};
-use crate::volume::NewVolume;
 
 /// Answers reviews.
 pub struct Handler {

@@ -4,8 +4,8 @@
 //! [`handler`] joins cluster, policy and effects into an answer.
 
 mod body;
-mod door;
+mod connections;
 pub mod handler;
 pub mod review;
 pub mod server;
-mod together;
+mod singleflight;

@@ -7,7 +7,7 @@ use k8s_openapi::ByteString;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::names::annotation::STORAGE_PROVISIONER;
+use crate::model::names::annotation::STORAGE_PROVISIONER;
 
 const API_VERSION: &str = "admission.k8s.io/v1";
 const KIND: &str = "AdmissionReview";
@@ -146,7 +146,7 @@ impl Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::claim::{Claim, Name};
+    use crate::model::claim::{Claim, Name};
 
     #[test]
     fn every_answer_carries_the_uid_of_its_question() {

@@ -23,7 +23,7 @@ use jiff::Timestamp;
 use tokio::sync::{Semaphore, watch};
 
 use super::body::{self, NoBody};
-use super::door::{Door, Guest, TurnedAway};
+use super::connections::{Door, Guest, TurnedAway};
 use super::handler::Handler;
 use super::review::Request;
 use crate::certificate::Credentials;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use bindery::crash::Point;
+use bindery::failpoints::Point;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::sleep;
 

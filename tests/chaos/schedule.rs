@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use bindery::crash::Point;
+use bindery::failpoints::Point;
 
 use crate::random::Random;
 use crate::stage::Class;

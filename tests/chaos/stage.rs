@@ -1,7 +1,7 @@
 //! The classes that claims choose from, and the webhooks that ask two replicas.
 
 use anyhow::{Context, Result};
-use bindery::names;
+use bindery::model::names;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::{Patch, PatchParams, PostParams};

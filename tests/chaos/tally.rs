@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use bindery::crash::Point;
+use bindery::failpoints::Point;
 
 use crate::schedule::{Kind, Part};
 

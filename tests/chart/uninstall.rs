@@ -152,7 +152,7 @@ async fn a_volume_that_no_claim_ever_had_goes_and_a_bindery_started_again_serves
     let scene = Scene::of_with(&bindery.provisioner, json!({"parameters": parameters})).await;
     // The claim whose review is cut off must not come.
     bindery.refuse_while_away().await;
-    for uid in [serde_json::Value::Null, json!(bindery::names::FENCE)] {
+    for uid in [serde_json::Value::Null, json!(bindery::model::names::FENCE)] {
         bindery.kill();
         let dry = kube::api::PostParams {
             dry_run: true,
@@ -163,7 +163,7 @@ async fn a_volume_that_no_claim_ever_had_goes_and_a_bindery_started_again_serves
             scene.claims().create(&dry, &claim).await.err()
         })
         .await;
-        bindery.run_until(bindery::crash::Point::VolumeCreated).await;
+        bindery.run_until(bindery::failpoints::Point::VolumeCreated).await;
         assert!(scene.create(scene.claim("data")).await.is_err());
         bindery.ended().await;
         let never = scene.own_volumes().await.remove(0);

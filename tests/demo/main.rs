@@ -122,7 +122,7 @@ async fn version(claims: &Api<PersistentVolumeClaim>) -> Result<String> {
 fn sub_dir(volume: &PersistentVolume) -> Result<&str> {
     let marks = volume.annotations();
     Ok(marks
-        .get(bindery::names::mark::SUB_DIR)
+        .get(bindery::model::names::mark::SUB_DIR)
         .context("the volume names no directory")?)
 }
 

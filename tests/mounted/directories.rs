@@ -1,6 +1,6 @@
 //! Which share is mounted, and which directory is which.
 
-use bindery::policy::directory::{NfsVersion, Share};
+use bindery::model::directory::{NfsVersion, Share};
 
 use super::{identity, make, share, storage};
 use crate::support::mount::Mount;

@@ -4,7 +4,7 @@ use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::symlink;
 
-use bindery::policy::directory::Share;
+use bindery::model::directory::Share;
 use bindery::storage::nfs::NfsOptions;
 use bindery::storage::{Attributes, Existing, Fault, Outcome, Storage, StorageError, Storages};
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, symlink};
 
-use bindery::policy::directory::Directory;
+use bindery::model::directory::Directory;
 use bindery::storage::{Attributes, Existing, Fault, Found, Identity, Moved, Removed, Storage};
 
 use super::{chmod, client, directory, give, identity, make, mode, mode_of, owner_of, soon};

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use bindery::policy::directory::NfsVersion;
+use bindery::model::directory::NfsVersion;
 use bindery::storage::{Attributes, Existing, Fault, Moved, Outcome, Storage};
 use tokio::time::Instant;
 

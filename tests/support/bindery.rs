@@ -157,7 +157,7 @@ impl Bindery {
 
     /// Starts it (again) so that it dies when it comes to this point, and waits until it is ready or dead.
     #[cfg(feature = "failpoints")]
-    pub async fn run_until(&mut self, point: bindery::crash::Point) {
+    pub async fn run_until(&mut self, point: bindery::failpoints::Point) {
         self.spawn(Some(&point.to_string()));
         eventually("bindery is ready, or dead already", async || {
             let ended = self.child.as_mut()?.try_wait().expect("its status").is_some();

@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use bindery::policy::directory::{NfsVersion, Share};
+use bindery::model::directory::{NfsVersion, Share};
 use bindery::storage::Storages;
 use bindery::storage::nfs::NfsOptions;
 

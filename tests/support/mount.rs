@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use bindery::policy::directory::Share;
+use bindery::model::directory::Share;
 use bindery::storage::mounted::MountedStorage;
 use tempfile::TempDir;
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use bindery::policy::directory::{NfsVersion, Share};
+use bindery::model::directory::{NfsVersion, Share};
 use tempfile::TempDir;
 
 use super::disk::Disk;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use bindery::policy::directory::{NfsVersion, Share};
+use bindery::model::directory::{NfsVersion, Share};
 
 use super::kind::Server;
 use super::nfs::{PORT, PORTS_OF_V3, free_address, share};

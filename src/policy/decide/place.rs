@@ -3,15 +3,15 @@
 use uuid::Uuid;
 
 use super::{Decision, Facts};
-use crate::policy::claim::{Bytes, Name};
+use crate::model::claim::{Bytes, Name};
+use crate::model::directory::{Directory, Share};
+use crate::model::volume::{NewVolume, Volume};
 use crate::policy::class::Class;
-use crate::policy::directory::{Directory, Share};
-use crate::policy::old_name;
+use crate::policy::effective::{Place, Policy, Settled};
+use crate::policy::legacy::class;
 use crate::policy::settings::Provision;
-use crate::policy::settled::{Place, Policy, Settled};
 use crate::policy::template::{NoDirectory, Template, Values};
 use crate::storage::Attributes;
-use crate::volume::{NewVolume, Volume};
 
 /// Kubernetes' own alphabet for generated names: no vowels, so no words; nothing that looks like something else.
 const SUFFIX: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
@@ -43,7 +43,7 @@ pub(super) fn place(
         namespace_labels: &facts.namespace.labels,
         namespace_annotations: &facts.namespace.annotations,
     };
-    let template = old_name::for_claim(policy.template.value.clone(), &values, warnings);
+    let template = class::for_claim(policy.template.value.clone(), &values, warnings);
     let expand = |volume: &str| template.expand(&Values { volume, ..values });
     let stays = |volume: &&Volume| {
         let there = volume.record.as_ref().map(|record| (&record.share, &record.directory));

@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::model::on_delete::OnDelete;
 use crate::policy::class::Reclaim;
 use crate::policy::fixtures::{VOLUME, World};
-use crate::policy::on_delete::OnDelete;
 
 mod again;
 mod place;

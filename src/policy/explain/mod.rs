@@ -13,12 +13,12 @@ use uuid::Uuid;
 pub use self::outcome::Outcome;
 use self::outcome::outcome;
 pub use self::rows::{Row, Said};
-use super::claim::{Claim, Name};
 use super::class::Defaults;
 use super::decide::{Decision, Facts, trace};
-use super::directory::{Directory, Share};
-use super::exempt::Exempt;
-use crate::volume::{NewVolume, Volume};
+use super::selectors::Exempt;
+use crate::model::claim::{Claim, Name};
+use crate::model::directory::{Directory, Share};
+use crate::model::volume::{NewVolume, Volume};
 
 /// The uuid of a volume that nobody makes; where it comes out, [`ANY`] is put.
 const NOBODYS: Uuid = Uuid::from_u128(0x6269_6e64_6572_7900_0000_0000_6578_706c);

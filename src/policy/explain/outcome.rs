@@ -3,14 +3,14 @@
 use serde::Serialize;
 
 use super::{ANY, SERVER, SHARE, plain};
-use crate::names::annotation;
-use crate::policy::claim::Name;
+use crate::model::claim::Name;
+use crate::model::location::Location;
+use crate::model::names::annotation;
+use crate::model::volume::{NewVolume, Volume};
 use crate::policy::class::Class;
+use crate::policy::conflict::{Taken, met, overlapping, taken};
 use crate::policy::decide::{Decision, Facts, Pass};
-use crate::policy::location::Location;
-use crate::policy::settled::Policy;
-use crate::policy::taken::{Taken, met, overlapping, taken};
-use crate::volume::{NewVolume, Volume};
+use crate::policy::effective::Policy;
 
 /// What happens to a claim, in the words of a person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

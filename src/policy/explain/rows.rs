@@ -2,13 +2,13 @@
 
 use serde::Serialize;
 
-use crate::names::mark;
+use crate::model::labels;
+use crate::model::names::mark;
+use crate::model::volume::{Origin, Record, Volume};
 use crate::policy::class::{Class, Defaults};
+use crate::policy::effective::{Place, Policy, Settled};
 use crate::policy::key::Key;
-use crate::policy::labels;
 use crate::policy::settings::Provision;
-use crate::policy::settled::{Place, Policy, Settled};
-use crate::volume::{Origin, Record, Volume};
 
 /// Kubernetes' own key, of the class and of the volume.
 const RECLAIM: &str = "reclaimPolicy";

@@ -5,9 +5,9 @@ use std::ops::{Deref, DerefMut};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::model::volume::Origin;
 use crate::policy::decide::decide;
 use crate::policy::fixtures::{self, us};
-use crate::volume::Origin;
 
 mod stored;
 

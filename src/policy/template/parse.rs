@@ -2,7 +2,7 @@
 
 use super::token::known;
 use super::{Dialect, Piece, Template, Token};
-use crate::policy::directory::Shown;
+use crate::model::directory::Shown;
 
 /// A template that cannot be parsed: what is wrong, and the character where (counted from 1).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

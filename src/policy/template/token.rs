@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::{Dialect, Values};
-use crate::names::is_label_key;
+use crate::model::names::is_label_key;
 
 /// What a token stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use rustix::io::Errno;
 
 use super::errno::name;
 use super::mount::MOST_AT_WORK;
-use crate::policy::directory::Share;
+use crate::model::directory::Share;
 use crate::storage::Fault;
 use crate::storage::transient::{self, lost};
 

@@ -4,7 +4,7 @@ use super::diagnose::Step;
 use super::errno::errno;
 use super::run::{Run, Trouble};
 use super::walk::Walk;
-use crate::policy::directory::Directory;
+use crate::model::directory::Directory;
 use crate::storage::Fault;
 
 /// A share with more names than this is not listed: 250 MB of memory at worst.

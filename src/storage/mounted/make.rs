@@ -17,12 +17,12 @@ use super::diagnose::Step;
 use super::file::File;
 use super::run::{Run, Trouble};
 use super::walk::Spot;
-use crate::policy::directory::Directory;
-use crate::storage::wanted::{self, OF_PARENTS};
+use crate::model::directory::Directory;
+use crate::storage::attributes::{self, OF_PARENTS};
 use crate::storage::{Attributes, Existing, Fault, Made};
 
-/// See [`wanted::Flaw`].
-type Flaw = wanted::Flaw<Step<'static>, Errno>;
+/// See [`attributes::Flaw`].
+type Flaw = attributes::Flaw<Step<'static>, Errno>;
 
 /// What mkdir came to.
 enum Created {

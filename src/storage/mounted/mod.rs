@@ -22,9 +22,9 @@ mod file;
 mod list;
 mod make;
 mod mount;
-mod moves;
+mod remove_tree;
+mod rename;
 mod run;
-mod tree;
 mod walk;
 
 use std::path::PathBuf;
@@ -41,7 +41,7 @@ use super::{
     Attributes, Existing, Fault, Found, Identity, Made, Moved, Outcome, Removed, ShareId, Storage, StorageError, Tree,
     View,
 };
-use crate::policy::directory::{Directory, Share};
+use crate::model::directory::{Directory, Share};
 
 /// How much of its time a tree removal leaves unused at most, so that it ends before the deadline.
 const LONGEST_MARGIN: Duration = Duration::from_millis(500);

@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 
 use super::file::File;
 use super::walk::Spot;
-use crate::policy::directory::Share;
+use crate::model::directory::Share;
 
 /// Verbs at work on one mount at a time. A mount that hangs may keep so many threads for ever.
 pub(super) const MOST_AT_WORK: usize = 16;

@@ -11,16 +11,16 @@ use std::io;
 
 use super::compound::Reply;
 use super::diagnose::{self, Cause, Waiting};
-use super::loan::Late;
 use super::operation::Op;
+use super::pool::Late;
 use super::rpc::RpcError;
 use super::server::{NoSession, Server};
 use super::wire::SessionError;
-use crate::policy::directory::Share;
+use crate::model::directory::Share;
 use crate::storage::Fault;
-use crate::storage::answers::Scene;
 use crate::storage::attempt::{self, Lender};
 pub(super) use crate::storage::attempt::{Again, Trouble};
+use crate::storage::messages::Scene;
 use crate::storage::status::Status;
 
 /// A run of a verb on a server's sessions.

@@ -1,14 +1,14 @@
 //! From what kept a COMPOUND from being answered to a sentence that a person can act on. What servers do answer is told
-//! by [`crate::storage::answers`].
+//! by [`crate::storage::messages`].
 
 use std::io;
 use std::net::SocketAddr;
 
 use super::rpc::{Refusal, RpcError};
 use super::wire::SessionError;
-use crate::policy::directory::NfsVersion;
-use crate::storage::answers::{self, Scene};
+use crate::model::directory::NfsVersion;
 use crate::storage::connect::ConnectError;
+use crate::storage::messages::{self, Scene};
 use crate::storage::status::Status;
 use crate::storage::{Fault, no_answer, transient};
 
@@ -85,7 +85,7 @@ pub(super) fn failed(scene: &Scene<'_>, cause: &Cause) -> (Fault, String) {
         ),
         Cause::Refused(Refusal::Credentials) => {
             let (fault, text) = no_answer::credentials(server);
-            (fault, text + answers::port(scene))
+            (fault, text + messages::port(scene))
         }
         Cause::Refused(Refusal::System) => no_answer::system_error(server),
         Cause::Refused(Refusal::Arguments) => no_answer::arguments(server),
@@ -97,7 +97,7 @@ pub(super) fn failed(scene: &Scene<'_>, cause: &Cause) -> (Fault, String) {
                 status.in_version(NfsVersion::V4)
             ),
         ),
-        Cause::Session(_, status) if transient::status(*status) => answers::server_fault(scene, *status),
+        Cause::Session(_, status) if transient::status(*status) => messages::server_fault(scene, *status),
         Cause::Session(operation, status) => (
             Fault::Other,
             format!(
@@ -105,7 +105,7 @@ pub(super) fn failed(scene: &Scene<'_>, cause: &Cause) -> (Fault, String) {
                 status.in_version(NfsVersion::V4)
             ),
         ),
-        Cause::Restless(status) => answers::restless(scene, *status),
+        Cause::Restless(status) => messages::restless(scene, *status),
     }
 }
 
@@ -125,7 +125,7 @@ pub(super) fn timed_out(scene: &Scene<'_>, waiting: Waiting) -> (Fault, String) 
             Fault::TimedOut,
             format!("{server} did not open a session in time. Check that the NFS server runs and can be reached."),
         ),
-        Waiting::Answer => answers::silent(server),
-        Waiting::Later(status) => answers::busy(scene, status),
+        Waiting::Answer => messages::silent(server),
+        Waiting::Later(status) => messages::busy(scene, status),
     }
 }

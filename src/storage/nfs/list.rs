@@ -3,9 +3,9 @@
 use super::attempt::{Again, Attempt, Trouble};
 use super::operation::{From, Handle, Op, Page};
 use super::walk::Walk;
-use crate::policy::directory::Directory;
+use crate::model::directory::Directory;
 use crate::storage::Fault;
-use crate::storage::answers::Step;
+use crate::storage::messages::Step;
 use crate::storage::status::Status;
 
 /// What one READDIR is to bring at most, in bytes.

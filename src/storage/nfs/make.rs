@@ -12,10 +12,10 @@ use super::attributes::Change;
 use super::compound::Stopped;
 use super::operation::{Handle, Op};
 use super::walk::{Spot, Walk};
-use crate::policy::directory::Directory;
-use crate::storage::answers::Step;
+use crate::model::directory::Directory;
+use crate::storage::attributes::{self, OF_PARENTS};
+use crate::storage::messages::Step;
 use crate::storage::status::Status;
-use crate::storage::wanted::{self, OF_PARENTS};
 use crate::storage::{Attributes, Existing, Identity, Made};
 
 /// What an earlier round of the same call knows.
@@ -25,8 +25,8 @@ pub(super) struct Earlier {
     maybe_made: AtomicBool,
 }
 
-/// See [`wanted::Flaw`].
-type Flaw = wanted::Flaw<Step<'static>, Status>;
+/// See [`attributes::Flaw`].
+type Flaw = attributes::Flaw<Step<'static>, Status>;
 
 /// What CREATE came to.
 enum Created {

@@ -26,13 +26,13 @@ use super::client::{Client, Clients};
 use super::diagnose::Waiting;
 use super::fence::{End, Fence};
 use super::limits::Limits;
-use super::loan::Loan;
+use super::pool::Loan;
 use super::rpc::{Credentials, RpcError};
 use super::server_id::ServerId;
 use super::session::Session;
 use super::wire::{NEWEST_MINOR, SessionError, Wire};
 use crate::storage::connect::{ConnectError, Connection, Name, connect, connect_to};
-use crate::storage::tree;
+use crate::storage::remove_tree;
 
 /// RFC 8881, 2.9.3: no portmapper is asked.
 const PORT: u16 = 2049;
@@ -109,7 +109,7 @@ impl Server {
             name: Name::new(name, PORT),
             runtime: Handle::current(),
             permits: Semaphore::new(MOST_SESSIONS),
-            removals: Semaphore::new(tree::MOST_CALLS),
+            removals: Semaphore::new(remove_tree::MOST_CALLS),
             discards: Semaphore::new(MOST_DISCARDS),
             rest: Mutex::default(),
             clients: tokio::sync::Mutex::new(Clients::new(&manners.credentials, name)),

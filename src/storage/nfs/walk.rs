@@ -9,7 +9,7 @@ use super::attempt::{Again, Attempt, Trouble};
 use super::attributes::{File, Kind};
 use super::compound::Reply;
 use super::operation::{Handle, Op};
-use crate::storage::answers::Step;
+use crate::storage::messages::Step;
 use crate::storage::status::Status;
 
 /// A file on the server.

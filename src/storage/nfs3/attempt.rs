@@ -14,11 +14,11 @@ use super::calls::{Answer, Call, Handle};
 use super::diagnose::{self, Cause, Waiting};
 use super::mount::{NoConnection, Part};
 use super::pool::{Loan, Pool};
-use crate::policy::directory::Share;
+use crate::model::directory::Share;
 use crate::storage::Fault;
-use crate::storage::answers::Scene;
 use crate::storage::attempt::{self, Lender};
 pub(super) use crate::storage::attempt::{Again, Trouble};
+use crate::storage::messages::Scene;
 use crate::storage::status::Status;
 
 /// A run of a verb on a share's connections.

@@ -1,12 +1,12 @@
 //! From what kept a call from being answered to a sentence that a person can act on. What servers do answer is told by
-//! [`crate::storage::answers`].
+//! [`crate::storage::messages`].
 
 use std::io;
 
 use nfs3_client::RpcError;
 
 use super::mount::{NoConnection, Part};
-use crate::storage::answers::{self, Scene};
+use crate::storage::messages::{self, Scene};
 use crate::storage::status::Status;
 use crate::storage::{Fault, no_answer, transient};
 
@@ -62,7 +62,7 @@ pub(super) fn failed(scene: &Scene<'_>, cause: &Cause) -> (Fault, String) {
             Fault::Other,
             format!("what {server} answers does not keep to NFSv3 ({what}). Is it an NFS server?"),
         ),
-        Cause::Restless(status) => answers::restless(scene, *status),
+        Cause::Restless(status) => messages::restless(scene, *status),
     }
 }
 
@@ -111,7 +111,7 @@ fn unconnected(scene: &Scene<'_>, error: &NoConnection) -> (Fault, String) {
 /// The mount protocol's statuses are the file system's by number (RFC 1813, 5.1.5).
 fn mount(scene: &Scene<'_>, status: u32) -> (Fault, String) {
     let path = scene.share.path();
-    let port = answers::port(scene);
+    let port = messages::port(scene);
     match Status(status) {
         Status::ACCESS | Status::PERM => {
             let code = if status == 13 { "MNT3ERR_ACCES" } else { "MNT3ERR_PERM" };
@@ -136,7 +136,7 @@ fn mount(scene: &Scene<'_>, status: u32) -> (Fault, String) {
             Fault::NoSuchShare,
             format!("{path} is not a directory there (MNT3ERR_NOTDIR). Name the directory that is exported."),
         ),
-        status if transient::status(status) => answers::server_fault(scene, status),
+        status if transient::status(status) => messages::server_fault(scene, status),
         _ => (
             Fault::Other,
             format!(
@@ -152,7 +152,7 @@ fn call(scene: &Scene<'_>, part: Part, error: &RpcError) -> (Fault, String) {
         RpcError::Io(error) if error.kind() != io::ErrorKind::InvalidData => no_answer::broken(error),
         RpcError::Auth(_) => {
             let (fault, text) = no_answer::credentials(server);
-            (fault, text + answers::port(scene))
+            (fault, text + messages::port(scene))
         }
         RpcError::ProgUnavail | RpcError::ProgMismatch { .. } | RpcError::RpcMismatch { .. } => (
             Fault::Other,
@@ -201,7 +201,7 @@ pub(super) fn timed_out(scene: &Scene<'_>, waiting: Waiting) -> (Fault, String) 
                  its port, which is best a fixed one, is open to this host; {OR_VERSION_4}."
             ),
         ),
-        Waiting::For(Part::Nfs) | Waiting::Answer => answers::silent(server),
-        Waiting::Later(status) => answers::busy(scene, status),
+        Waiting::For(Part::Nfs) | Waiting::Answer => messages::silent(server),
+        Waiting::Later(status) => messages::busy(scene, status),
     }
 }

@@ -3,9 +3,9 @@
 use super::attempt::{Again, Attempt, Trouble};
 use super::calls::{Call, From, Handle, Page, Reply};
 use super::walk::Walk;
-use crate::policy::directory::Directory;
+use crate::model::directory::Directory;
 use crate::storage::Fault;
-use crate::storage::answers::Step;
+use crate::storage::messages::Step;
 use crate::storage::status::Status;
 
 /// A share with more names than this is not listed: 250 MB of memory at worst.

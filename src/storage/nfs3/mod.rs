@@ -22,9 +22,9 @@ mod io;
 mod list;
 mod make;
 mod mount;
-mod moves;
 mod pool;
-mod tree;
+mod remove_tree;
+mod rename;
 mod walk;
 
 use std::collections::HashMap;
@@ -39,10 +39,10 @@ use self::attempt::Attempt;
 use self::make::Earlier;
 use self::pool::Pool;
 use self::walk::Walk;
-use super::answers::Step;
+use super::messages::Step;
 use super::nfs::NfsOptions;
 use super::{Attributes, Existing, Found, Identity, Made, Moved, Removed, ShareId, Storage, StorageError, Tree, View};
-use crate::policy::directory::{Directory, Share};
+use crate::model::directory::{Directory, Share};
 
 /// How much of its time a tree removal leaves unused at most, so that the last call is answered before the deadline.
 const LONGEST_MARGIN: Duration = Duration::from_millis(500);

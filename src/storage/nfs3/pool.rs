@@ -18,10 +18,10 @@ use tokio::time::{Instant, sleep_until};
 
 use super::calls::{Answer, Call, Handle};
 use super::mount::{Connection, NoConnection, Part, Told, open};
-use crate::policy::directory::Share;
+use crate::model::directory::Share;
 use crate::storage::connect::{ConnectError, Name};
 use crate::storage::nfs::NfsOptions;
-use crate::storage::tree;
+use crate::storage::remove_tree;
 
 /// Where the portmapper listens (RFC 1833, 3). All else it tells.
 const PORT: u16 = 111;
@@ -62,7 +62,7 @@ impl Pool {
             options,
             runtime: Runtime::current(),
             permits: Semaphore::new(MOST_CONNECTIONS),
-            removals: Semaphore::new(tree::MOST_CALLS),
+            removals: Semaphore::new(remove_tree::MOST_CALLS),
             rest: Mutex::default(),
             came_privileged: AtomicBool::new(false),
         })

@@ -6,7 +6,7 @@
 
 use super::attempt::{Again, Attempt, Trouble};
 use super::calls::{Call, File, Handle, Reply, sane};
-use crate::storage::answers::Step;
+use crate::storage::messages::Step;
 use crate::storage::status::Status;
 
 /// A file on the server.

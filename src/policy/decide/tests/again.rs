@@ -3,10 +3,10 @@
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::*;
-use crate::policy::claim::Bytes;
-use crate::policy::directory::{Directory, Share};
+use crate::model::claim::Bytes;
+use crate::model::directory::{Directory, Share};
+use crate::model::volume::Phase;
 use crate::policy::fixtures::volume;
-use crate::volume::Phase;
 
 /// The volume that an earlier call for the same claim made.
 fn given() -> Volume {

@@ -1,0 +1,108 @@
+//! A CA and a certificate of Bindery's own making, and the secret part of the webhook's path.
+
+use anyhow::{Context, Result};
+use jiff::{SignedDuration, Timestamp};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+};
+use rustls::crypto::ring::default_provider;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use time::OffsetDateTime;
+use x509_parser::parse_x509_certificate;
+
+use super::schedule::{self, Span};
+
+/// A certificate with its key, in PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pair {
+    /// The certificate, and those between it and its CA.
+    pub chain: String,
+    /// Its key.
+    pub key: String,
+}
+
+impl Pair {
+    /// From when to when it is valid; nothing if it cannot be read.
+    pub fn span(&self) -> Option<Span> {
+        let first = CertificateDer::from_pem_slice(self.chain.as_bytes()).ok()?;
+        let (_, certificate) = parse_x509_certificate(&first).ok()?;
+        let validity = certificate.validity();
+        Some(Span {
+            from: Timestamp::from_second(validity.not_before.timestamp()).ok()?,
+            until: Timestamp::from_second(validity.not_after.timestamp()).ok()?,
+        })
+    }
+}
+
+/// A new CA in PEM, and a certificate for these names that it has signed. Its key is dropped at once: it signs nothing else.
+pub fn certificate(names: &[String], life: SignedDuration, now: Timestamp) -> Result<(String, Pair)> {
+    let span = schedule::span(now, life);
+    let mut ca = valid(CertificateParams::default(), span)?;
+    ca.distinguished_name.push(DnType::CommonName, "bindery webhook CA");
+    ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
+    let ca_key = KeyPair::generate()?;
+    let ca_pem = ca.self_signed(&ca_key)?.pem();
+
+    let mut leaf = valid(CertificateParams::new(names).context("--serving-name")?, span)?;
+    leaf.distinguished_name.push(DnType::CommonName, "bindery webhook");
+    leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    let key = KeyPair::generate()?;
+    let certificate = leaf.signed_by(&key, &Issuer::new(ca, ca_key))?;
+    let pair = Pair {
+        chain: certificate.pem(),
+        key: key.serialize_pem(),
+    };
+    Ok((ca_pem, pair))
+}
+
+fn valid(mut parameters: CertificateParams, span: Span) -> Result<CertificateParams> {
+    parameters.not_before = OffsetDateTime::from_unix_timestamp(span.from.as_second())?;
+    parameters.not_after = OffsetDateTime::from_unix_timestamp(span.until.as_second())?;
+    Ok(parameters)
+}
+
+/// 128 bits that nobody can guess, in a form that a webhook's path may have.
+pub fn token() -> Result<String> {
+    let mut bytes = [0; 16];
+    let random = default_provider().secure_random;
+    random
+        .fill(&mut bytes)
+        .ok()
+        .context("there are no random numbers to be had")?;
+    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_valid_for_its_life() {
+        let now: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
+        let life = SignedDuration::from_hours(24);
+        let (_, pair) = certificate(&["bindery.bindery.svc".to_owned()], life, now).unwrap();
+        assert_eq!(pair.span().unwrap(), schedule::span(now, life).in_seconds());
+    }
+
+    #[test]
+    fn a_token_is_32_letters_of_a_path_and_never_the_same() {
+        let (one, two) = (token().unwrap(), token().unwrap());
+        assert_ne!(one, two);
+        assert!(
+            one.len() == 32 && one.bytes().all(|c| c.is_ascii_digit() || (b'a'..=b'f').contains(&c)),
+            "{one}"
+        );
+    }
+
+    impl Span {
+        fn in_seconds(self) -> Self {
+            let cut = |time: Timestamp| Timestamp::from_second(time.as_second()).unwrap();
+            Self {
+                from: cut(self.from),
+                until: cut(self.until),
+            }
+        }
+    }
+}

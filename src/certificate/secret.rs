@@ -1,0 +1,237 @@
+//! What the Secret says: the certificate that is served, the one after it, and the secret part of the webhook's path.
+//!
+//! | key | what |
+//! |---|---|
+//! | `ca.crt` | the CAs that the API server is to trust: that of the served certificate, then the one before or after it |
+//! | `tls.crt`, `tls.key` | the certificate that is served |
+//! | `next.crt`, `next.key` | the one that is served next, once its CA is announced |
+//! | `token` | the secret part of the path |
+//! | `next-token`, `token-before` | the one after it, and the one before it, which are accepted as well |
+
+use anyhow::Result;
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+
+use super::issue::{self, Pair};
+use crate::model::names::annotation::SERVING_NAMES;
+
+const CA: &str = "ca.crt";
+const SERVING: [&str; 2] = ["tls.crt", "tls.key"];
+const NEXT: [&str; 2] = ["next.crt", "next.key"];
+const TOKEN: &str = "token";
+const NEXT_TOKEN: &str = "next-token";
+const TOKEN_BEFORE: &str = "token-before";
+/// The last line of a certificate.
+const END: &str = "-----END CERTIFICATE-----";
+
+/// See the module.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    /// The names in the certificates, with commas.
+    pub names: String,
+    /// In PEM.
+    pub trusted: String,
+    /// The certificate that is served.
+    pub serving: Pair,
+    /// And its path's token.
+    pub token: String,
+    /// What is served next.
+    pub next: Option<(Pair, String)>,
+    /// The token that was served before.
+    pub before: Option<String>,
+}
+
+impl State {
+    /// Reads a Secret; nothing if it does not say all that is needed.
+    pub fn read(secret: &Secret) -> Option<Self> {
+        let get = |key: &str| String::from_utf8(secret.data.as_ref()?.get(key)?.0.clone()).ok();
+        let pair = |[chain, key]: [&str; 2]| {
+            Some(Pair {
+                chain: get(chain)?,
+                key: get(key)?,
+            })
+        };
+        Some(Self {
+            names: secret.metadata.annotations.as_ref()?.get(SERVING_NAMES)?.clone(),
+            trusted: get(CA)?,
+            serving: pair(SERVING)?,
+            token: get(TOKEN)?,
+            next: pair(NEXT).zip(get(NEXT_TOKEN)),
+            before: get(TOKEN_BEFORE),
+        })
+    }
+
+    /// All of it new. What was there before is trusted and accepted still, by replicas and API servers that have not heard
+    /// of it.
+    pub fn new(names: &[String], life: SignedDuration, now: Timestamp, before: Option<&Self>) -> Result<Self> {
+        let (ca, serving) = issue::certificate(names, life, now)?;
+        Ok(Self {
+            names: names.join(","),
+            trusted: before.map_or(ca.clone(), |before| join(&ca, first(&before.trusted))),
+            serving,
+            token: issue::token()?,
+            next: None,
+            before: before.map(|before| before.token.clone()),
+        })
+    }
+
+    /// With a certificate and a token for the time after these.
+    pub fn stage(&self, life: SignedDuration, now: Timestamp) -> Result<Self> {
+        let names: Vec<_> = self.names.split(',').map(str::to_owned).collect();
+        let (ca, next) = issue::certificate(&names, life, now)?;
+        Ok(Self {
+            trusted: join(first(&self.trusted), &ca),
+            next: Some((next, issue::token()?)),
+            before: None,
+            ..self.clone()
+        })
+    }
+
+    /// What was next is served.
+    pub fn promote(&self) -> Self {
+        let Some((serving, token)) = self.next.clone() else {
+            return self.clone();
+        };
+        let (before, own) = self.trusted.split_at(first(&self.trusted).len());
+        Self {
+            trusted: join(own, before),
+            serving,
+            token,
+            next: None,
+            before: Some(self.token.clone()),
+            ..self.clone()
+        }
+    }
+
+    /// Whether a bundle of CAs has that of the next certificate in it; there may be none to ask for.
+    pub fn announced(&self, bundle: &str) -> bool {
+        let (_, next) = self.trusted.split_at(first(&self.trusted).len());
+        self.next.is_none() || bundle.contains(next.trim())
+    }
+
+    /// As a Secret of this name; it replaces the one that was found.
+    pub fn secret(&self, name: &str, found: Option<&Secret>) -> Secret {
+        let mut data = vec![
+            (CA, &self.trusted),
+            (SERVING[0], &self.serving.chain),
+            (SERVING[1], &self.serving.key),
+            (TOKEN, &self.token),
+        ];
+        if let Some((next, token)) = &self.next {
+            data.extend([(NEXT[0], &next.chain), (NEXT[1], &next.key), (NEXT_TOKEN, token)]);
+        }
+        data.extend(self.before.as_ref().map(|before| (TOKEN_BEFORE, before)));
+        let bytes = |(key, text): (&str, &String)| (key.to_owned(), ByteString(text.clone().into_bytes()));
+        // Labels and annotations of others stay.
+        let mut metadata = found.map(|found| found.metadata.clone()).unwrap_or_default();
+        metadata.name = Some(name.to_owned());
+        metadata.managed_fields = None;
+        let annotations = metadata.annotations.get_or_insert_default();
+        annotations.insert(SERVING_NAMES.to_owned(), self.names.clone());
+        Secret {
+            metadata,
+            data: Some(data.into_iter().map(bytes).collect()),
+            // A Secret's type cannot be changed.
+            type_: Some(
+                found
+                    .and_then(|found| found.type_.clone())
+                    .unwrap_or("kubernetes.io/tls".to_owned()),
+            ),
+            ..Secret::default()
+        }
+    }
+}
+
+/// Whether Bindery made a Secret.
+pub fn is_ours(secret: &Secret) -> bool {
+    let annotations = secret.metadata.annotations.as_ref();
+    annotations.is_some_and(|all| all.contains_key(SERVING_NAMES))
+}
+
+/// The first certificate of several.
+fn first(pem: &str) -> &str {
+    pem.split_inclusive(END).next().unwrap_or_default()
+}
+
+fn join(one: &str, two: &str) -> String {
+    format!("{}\n{}\n", one.trim(), two.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIFE: SignedDuration = SignedDuration::from_hours(24);
+
+    fn state() -> State {
+        State::new(&["a.svc".to_owned(), "b.svc".to_owned()], LIFE, now(), None).unwrap()
+    }
+
+    fn now() -> Timestamp {
+        "2026-11-22T12:00:00Z".parse().unwrap()
+    }
+
+    fn certificates(pem: &str) -> Vec<&str> {
+        let each = pem.split_inclusive(END).map(str::trim);
+        each.filter(|pem| !pem.is_empty()).collect()
+    }
+
+    #[test]
+    fn a_secret_says_what_it_was_made_of() {
+        let first = state();
+        let staged = first.stage(LIFE, now()).unwrap();
+        for state in [&first, &staged, &staged.promote()] {
+            assert_eq!(State::read(&state.secret("bindery-tls", None)).as_ref(), Some(state));
+        }
+    }
+
+    #[test]
+    fn a_secret_that_lacks_anything_is_made_anew() {
+        for key in [CA, SERVING[0], SERVING[1], TOKEN] {
+            let mut secret = state().secret("bindery-tls", None);
+            secret.data.as_mut().unwrap().remove(key);
+            assert_eq!(State::read(&secret), None, "{key}");
+        }
+    }
+
+    #[test]
+    fn the_next_ca_is_trusted_before_its_certificate_is_served_and_the_last_one_after() {
+        let first = state();
+        let staged = first.stage(LIFE, now()).unwrap();
+        let promoted = staged.promote();
+        let [one, two] = certificates(&staged.trusted)[..] else {
+            panic!("{staged:?}")
+        };
+        assert_eq!(certificates(&first.trusted), [one]);
+        assert_eq!(certificates(&promoted.trusted), [two, one]);
+        assert_eq!((&staged.serving, &staged.token), (&first.serving, &first.token));
+        assert_eq!(Some((promoted.serving.clone(), promoted.token.clone())), staged.next);
+        assert_eq!(promoted.before, Some(first.token));
+        let again = promoted.stage(LIFE, now()).unwrap();
+        assert_eq!(certificates(&again.trusted)[0], two, "and none before that");
+        assert_eq!((certificates(&again.trusted).len(), again.before), (2, None));
+    }
+
+    #[test]
+    fn what_others_have_written_on_the_secret_stays() {
+        let mut found = state().secret("bindery-tls", None);
+        found
+            .metadata
+            .annotations
+            .as_mut()
+            .unwrap()
+            .insert("a".to_owned(), "b".to_owned());
+        found.metadata.labels = Some([("c".to_owned(), "d".to_owned())].into());
+        let again = state().secret("bindery-tls", Some(&found));
+        assert_eq!(again.metadata, found.metadata);
+    }
+
+    #[test]
+    fn what_is_made_anew_leaves_the_former_trusted() {
+        let first = state();
+        let second = State::new(&["a.svc".to_owned()], LIFE, now(), Some(&first)).unwrap();
+        assert_eq!(certificates(&second.trusted)[1], certificates(&first.trusted)[0]);
+        assert_eq!(second.before, Some(first.token));
+    }
+}

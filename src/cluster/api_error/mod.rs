@@ -1,0 +1,294 @@
+//! What a failed request to the API server means, in Bindery's own words: one table for all of them.
+//!
+//! The text of a library never reaches a person. The API server's own sentence does where it refuses a request, for then a
+//! person has to change something, and that sentence says what.
+
+use std::error::Error as StdError;
+use std::io;
+
+use kube::Error;
+use kube::config::{InferConfigError, KubeconfigError};
+use kube::core::Status;
+use kube::runtime::watcher;
+use tower::timeout::error::Elapsed;
+
+use crate::model::names::is_object_name;
+use crate::os_error;
+
+/// The API server's sentence is quoted up to this many characters.
+const LONGEST_QUOTE: usize = 500;
+/// What kube writes as the reason of an answer that is not a Status, say a proxy's page.
+const NOT_A_STATUS: &str = "Failed to parse error data";
+
+/// A request to the API server failed. Its text is a clause: it says why, after "Bindery could not do this: ".
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
+pub struct ApiFault {
+    /// What follows from it.
+    pub kind: Kind,
+    why: String,
+}
+
+/// What follows from a failed request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// It passes by itself: the same request may succeed later.
+    Passes,
+    /// The object is not in the state that the request is about: it exists already, was changed, or a test in a patch failed.
+    Changed,
+    /// The object does not exist.
+    Gone,
+    /// Bindery's ServiceAccount lacks a right.
+    Forbidden,
+    /// A person has to change something else.
+    Refused,
+}
+
+impl ApiFault {
+    /// Our own time limit ended before the answer came.
+    pub fn silent() -> Self {
+        Self::new(Kind::Passes, "the API server did not answer in time")
+    }
+
+    /// Whether the same request may succeed later, with nothing changed by a person.
+    pub fn passes(&self) -> bool {
+        self.kind == Kind::Passes
+    }
+
+    /// What an attempt to create an object met: nothing is tested there, so only 409 says that the object has changed.
+    pub fn of_create(error: &Error) -> Self {
+        match error {
+            Error::Api(status) if status.code == 422 => Self::refused(status),
+            error => error.into(),
+        }
+    }
+
+    /// In the words for a person who runs a command: the requests are those of the kubeconfig's user.
+    fn of_command(error: &Error) -> Self {
+        let usual = Self::from(error);
+        let why = match error {
+            Error::Api(status) if status.code == 401 => {
+                "the API server did not accept the credentials of the kubeconfig's user (401)".to_owned()
+            }
+            Error::Api(status) if status.code == 403 => match missing_right(&status.message) {
+                Some(right) => format!("the kubeconfig's user lacks the right to {right} (403)"),
+                None => return usual,
+            },
+            Error::Auth(_) => "the credentials of the kubeconfig's user could not be read".to_owned(),
+            _ => return usual,
+        };
+        Self::new(usual.kind, why)
+    }
+
+    fn new(kind: Kind, why: impl Into<String>) -> Self {
+        Self { kind, why: why.into() }
+    }
+
+    fn of_status(status: &Status) -> Self {
+        let code = status.code;
+        match code {
+            401 => Self::new(
+                Kind::Passes,
+                "the API server did not accept the token of Bindery's ServiceAccount (401)",
+            ),
+            // An API server that has just started knows the bindings before it knows the roles.
+            403 if status.message.contains("RBAC:") && status.message.contains("not found") => Self::new(
+                Kind::Passes,
+                "the API server does not know the roles of Bindery's ServiceAccount (403); if it goes on so, an administrator \
+                 has to apply Bindery's RBAC again (the chart, or deploy/base/rbac.yaml)",
+            ),
+            403 => missing_right(&status.message).map_or_else(
+                || Self::refused(status),
+                |right| {
+                    Self::new(
+                        Kind::Forbidden,
+                        format!(
+                            "its account in the cluster lacks the right to {right}; an administrator has to apply \
+                             Bindery's RBAC again (the chart, or deploy/base/rbac.yaml)"
+                        ),
+                    )
+                },
+            ),
+            404 if status.reason != NOT_A_STATUS => Self::new(Kind::Gone, "the object does not exist (404)"),
+            408 | 504 => Self::new(Kind::Passes, format!("the API server could not do it in time ({code})")),
+            409 => Self::new(
+                Kind::Changed,
+                "the object exists already, or was changed meanwhile (409)",
+            ),
+            // The list that it belonged to is too old; the next one begins anew.
+            410 => Self::new(Kind::Passes, "the API server no longer knows that state (410)"),
+            // A test in a JSON patch names no fields; an object that is not valid does.
+            422 if names_no_field(status) => Self::new(Kind::Changed, "the object was changed meanwhile (422)"),
+            429 => Self::new(Kind::Passes, "the API server had too many requests to answer (429)"),
+            0 | 500.. => Self::new(
+                Kind::Passes,
+                match uncalled_webhook(&status.message) {
+                    Some(webhook) => format!(
+                        "the API server reported an internal error ({code}): its admission webhook {webhook} could not be called"
+                    ),
+                    None => format!("the API server reported an internal error ({code})"),
+                },
+            ),
+            _ => Self::refused(status),
+        }
+    }
+
+    fn refused(status: &Status) -> Self {
+        let code = status.code;
+        let said = status.message.trim().trim_end_matches('.');
+        let why = if said.is_empty() || status.reason == NOT_A_STATUS {
+            format!(
+                "the request was refused with code {code} by the API server or by a proxy before it; an administrator has \
+                 to find out which"
+            )
+        } else {
+            let said: String = said.chars().take(LONGEST_QUOTE).collect();
+            format!(
+                "the API server refused the request ({code}): {said}; an administrator has to change what is named there"
+            )
+        };
+        Self::new(Kind::Refused, why)
+    }
+}
+
+impl From<&Error> for ApiFault {
+    fn from(error: &Error) -> Self {
+        let away = |why: Option<String>| {
+            let why = why.map(|why| format!(" ({why})")).unwrap_or_default();
+            Self::new(Kind::Passes, format!("the API server could not be reached{why}"))
+        };
+        match error {
+            Error::Api(status) => Self::of_status(status),
+            Error::Service(cause) if is_time_out(cause.as_ref()) => Self::silent(),
+            // No connection, no TLS, or the connection ended before the answer did.
+            Error::Service(cause) => away(no_connection(cause.as_ref())),
+            Error::HyperError(cause) => away(no_connection(cause)),
+            Error::RustlsTls(_) => away(None),
+            Error::SerdeError(_)
+            | Error::FromUtf8(_)
+            | Error::ReadEvents(_)
+            | Error::LinesCodecMaxLineLengthExceeded => {
+                Self::new(Kind::Passes, "the API server's answer was incomplete or not readable")
+            }
+            // The token or the program that gives one could not be read; the kubelet renews tokens.
+            Error::Auth(_) => Self::new(
+                Kind::Passes,
+                "Bindery's credentials for the API server could not be read",
+            ),
+            Error::HttpError(_) | Error::BuildRequest(_) | Error::Discovery(_) => Self::new(
+                Kind::Refused,
+                "the request could not be built; this is a fault in Bindery, please report it",
+            ),
+            Error::ProxyProtocolUnsupported { .. }
+            | Error::ProxyProtocolDisabled { .. }
+            | Error::TlsRequired
+            | Error::InferConfig(_)
+            | Error::InferKubeconfig(_) => Self::new(
+                Kind::Refused,
+                "the kubeconfig, or what the pod has instead of one, cannot be used; check its server, proxy and certificates",
+            ),
+        }
+    }
+}
+
+impl From<Error> for ApiFault {
+    fn from(error: Error) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<&watcher::Error> for ApiFault {
+    fn from(error: &watcher::Error) -> Self {
+        match error {
+            watcher::Error::InitialListFailed(error)
+            | watcher::Error::WatchStartFailed(error)
+            | watcher::Error::WatchFailed(error) => error.into(),
+            watcher::Error::WatchError(status) => Self::of_status(status),
+            watcher::Error::NoResourceVersion => {
+                Self::new(Kind::Passes, "the API server's list has no version to watch from")
+            }
+        }
+    }
+}
+
+/// What is wrong, for people, with something that the process could not do: our own words up to the first error of a library,
+/// and then our words for that.
+pub fn told(error: &anyhow::Error) -> String {
+    in_words(error, |error| error.into())
+}
+
+/// The same for a command that a person runs with a kubeconfig.
+pub fn told_by_command(error: &anyhow::Error) -> String {
+    in_words(error, ApiFault::of_command)
+}
+
+fn in_words(error: &anyhow::Error, fault: fn(&Error) -> ApiFault) -> String {
+    let mut words = Vec::new();
+    for cause in error.chain() {
+        let library = if let Some(error) = cause.downcast_ref::<Error>() {
+            Some(fault(error).to_string())
+        } else if let Some(error) = cause.downcast_ref::<io::Error>() {
+            Some(os_error::words(error))
+        } else if cause.is::<KubeconfigError>() || cause.is::<InferConfigError>() {
+            Some("it is missing, cannot be read, or is not a kubeconfig".to_owned())
+        } else {
+            None
+        };
+        let is_last = library.is_some();
+        words.push(library.unwrap_or_else(|| cause.to_string()));
+        if is_last {
+            break;
+        }
+    }
+    words.join(": ")
+}
+
+fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
+
+/// Whether our own limit on every request ended it.
+fn is_time_out(error: &(dyn StdError + 'static)) -> bool {
+    causes(error).any(<dyn StdError + 'static>::is::<Elapsed>)
+}
+
+/// Why there is no connection, as far as that is known.
+fn no_connection(error: &(dyn StdError + 'static)) -> Option<String> {
+    causes(error).find_map(|cause| {
+        // So hyper-util says which step of connecting failed; it has no type for it.
+        if cause.to_string() == "dns error" {
+            return Some("the name of its host does not resolve".to_owned());
+        }
+        let error = cause.downcast_ref::<io::Error>()?;
+        match error.get_ref() {
+            Some(inner) if inner.is::<rustls::Error>() => Some("its certificate or its TLS is not accepted".to_owned()),
+            // An error of another library, which may have a cause that says more.
+            Some(_) => None,
+            None => Some(os_error::words(error)),
+        }
+    })
+}
+
+/// The right that a refusal says is missing, as "create persistentvolumes". Nothing if another reason is given, say a
+/// policy's: authorizers and admission refuse with the same code.
+fn missing_right(message: &str) -> Option<String> {
+    let (_, from_verb) = message.split_once("\" cannot ")?;
+    let (verb, from_resource) = from_verb.split_once(" resource \"")?;
+    let (resource, _) = from_resource.split_once('"')?;
+    let is_verb = !verb.is_empty() && verb.bytes().all(|letter| letter.is_ascii_lowercase());
+    is_verb.then(|| format!("{verb} {resource}"))
+}
+
+/// The webhook that the API server could not call.
+fn uncalled_webhook(message: &str) -> Option<&str> {
+    let (_, from_name) = message.split_once("failed calling webhook \"")?;
+    let (name, _) = from_name.split_once('"')?;
+    is_object_name(name).then_some(name)
+}
+
+fn names_no_field(status: &Status) -> bool {
+    status.details.as_ref().is_none_or(|details| details.causes.is_empty())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,80 @@
+//! Of a claim: whether it waits for a volume, which one it names, and its labels. Its policy is read live.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use kube::{Resource, ResourceExt};
+
+use super::{Facts, KeptClaim};
+use crate::model::claim::Claim;
+
+/// What is used of a claim.
+#[derive(Clone, Debug)]
+pub struct ClaimFacts {
+    /// Which claim of its name it is.
+    pub uid: Box<str>,
+    /// The class it names; one that names none, or `""`, wants none.
+    pub class: Option<Box<str>>,
+    /// The volume it names.
+    pub volume_name: Option<Box<str>>,
+    /// Its labels, by which it may be exempt.
+    pub labels: BTreeMap<String, String>,
+    has_node: bool,
+    phase: Phase,
+}
+
+/// `status.phase`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Pending,
+    Bound,
+    Lost,
+}
+
+impl Facts for ClaimFacts {
+    type Of = PersistentVolumeClaim;
+
+    fn take(claim: PersistentVolumeClaim) -> Self {
+        let phase = claim.status.as_ref().and_then(|status| status.phase.as_deref());
+        let phase = match phase {
+            None | Some("Pending") => Phase::Pending,
+            Some("Bound") => Phase::Bound,
+            Some(_) => Phase::Lost,
+        };
+        let claim = Claim::read(&claim, "");
+        Self {
+            uid: claim.uid.into_boxed_str(),
+            class: claim.class.map(String::into_boxed_str),
+            volume_name: claim.volume_name.map(String::into_boxed_str),
+            labels: claim.labels,
+            has_node: claim.has_node,
+            phase,
+        }
+    }
+}
+
+impl KeptClaim {
+    /// Whether it is neither bound nor lost, nor on its way out.
+    pub fn is_pending(&self) -> bool {
+        self.phase == Phase::Pending && self.meta().deletion_timestamp.is_none()
+    }
+
+    /// Whether it has its volume, and says so.
+    pub fn is_bound(&self) -> bool {
+        self.phase == Phase::Bound
+    }
+
+    /// Which claim it is, its labels, for whom it waits and since when; what else it says is not kept.
+    pub fn outline(&self) -> Claim {
+        Claim {
+            uid: self.uid.to_string(),
+            created: self.creation_timestamp().map(|time| time.0),
+            deleting: self.meta().deletion_timestamp.is_some(),
+            has_node: self.has_node,
+            class: self.class.as_deref().map(str::to_owned),
+            volume_name: self.volume_name.as_deref().map(str::to_owned),
+            labels: self.labels.clone(),
+            ..Claim::named(self.namespace().unwrap_or_default(), self.name_any())
+        }
+    }
+}

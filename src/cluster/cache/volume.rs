@@ -1,0 +1,193 @@
+//! Of a volume: all that Bindery says there, and of others' where their directories are.
+
+use k8s_openapi::api::core::v1::PersistentVolume;
+
+use super::Facts;
+use crate::model::foreign_volume::Foreign;
+use crate::model::location::{Evidence, Location, Meeting, Relation};
+use crate::model::names::{self, mark};
+use crate::model::volume::Volume;
+
+/// What is used of a volume.
+#[derive(Clone, Debug)]
+pub struct VolumeFacts {
+    volume: Volume,
+    /// Where its directory is, if the record does not tell.
+    place: Option<Foreign>,
+    /// Who made it, if that is no installation of Bindery.
+    stranger: Option<Box<str>>,
+    /// Some installation of Bindery has marked it.
+    marked: bool,
+}
+
+impl Facts for VolumeFacts {
+    type Of = PersistentVolume;
+
+    fn take(object: PersistentVolume) -> Self {
+        let mut volume = Volume::read(&object);
+        volume.access_modes.shrink_to_fit();
+        let meta = object.metadata;
+        let maker = meta
+            .annotations
+            .and_then(|mut marks| marks.remove(mark::PROVISIONED_BY));
+        let spec = object.spec.filter(|_| volume.record.is_err());
+        Self {
+            place: spec.as_ref().and_then(Foreign::read),
+            stranger: maker.filter(|_| volume.maker.is_none()).map(String::into_boxed_str),
+            marked: meta.labels.is_some_and(|labels| labels.contains_key(names::AREA)),
+            volume,
+        }
+    }
+}
+
+impl VolumeFacts {
+    /// What the volume says.
+    pub fn read(&self) -> &Volume {
+        &self.volume
+    }
+
+    /// The NFS server that it is on.
+    pub fn server(&self) -> Option<&str> {
+        let place = self.place.as_ref().map(|place| &*place.server);
+        place.or(self.volume.record.as_ref().map(|record| record.share.server()).ok())
+    }
+
+    /// Where its files are, if Bindery has no readable record of that.
+    pub fn place(&self) -> Option<&Foreign> {
+        self.place.as_ref()
+    }
+
+    /// Whether somebody made it by hand.
+    pub fn is_by_hand(&self) -> bool {
+        !self.marked && self.stranger.is_none() && self.volume.maker.is_none()
+    }
+
+    /// Whether another program of this name made it.
+    pub fn is_made_by(&self, stranger: &str) -> bool {
+        self.stranger.as_deref() == Some(stranger)
+    }
+
+    /// How its directory meets another one.
+    pub fn meets(&self, location: &Location<'_>) -> Option<Meeting> {
+        let place = match (&self.volume.record, &self.place) {
+            (Ok(record), _) => return location.meets(&record.location()),
+            (Err(_), place) => place.as_ref()?,
+        };
+        let counts = |relation: &Relation| {
+            self.marked
+                || match relation {
+                    Relation::Same | Relation::Inside => self.is_by_hand() || place.is_below_share(location),
+                    // Say of nfs-subdir-external-provisioner, not taken over yet. One that is the share itself would be above
+                    // all others: it never was a directory of its own. And what somebody names by hand is not the
+                    // directories in it.
+                    Relation::Above => !self.is_by_hand() && place.is_below_share(location),
+                }
+        };
+        let relation = place.lies(location).filter(counts)?;
+        let evidence = Evidence::Names;
+        Some(Meeting { relation, evidence })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::KeptVolume;
+    use super::*;
+    use crate::model::directory::{Directory, Share};
+
+    const SHARE: &str = "/export/volumes";
+
+    fn kept(volume: Value) -> KeptVolume {
+        serde_json::from_value(volume).unwrap()
+    }
+
+    fn is_met_at(volume: Value, share: &str, directory: &str) -> bool {
+        let (share, directory) = (
+            Share::parse("nas1", share).unwrap(),
+            Directory::parse(directory).unwrap(),
+        );
+        let location = Location {
+            share: &share,
+            directory: &directory,
+            share_id: None,
+            identity: None,
+        };
+        kept(volume).meets(&location).is_some()
+    }
+
+    fn ours(share: &str, directory: &str) -> Value {
+        json!({
+            "metadata": {"name": "pvc-1", "labels": {"bindery.dev/area": "a"}, "annotations": {
+                "pv.kubernetes.io/provisioned-by": "bindery.dev/nfs",
+                "bindery.dev/instance": "blue",
+                "bindery.dev/share": share,
+                "bindery.dev/sub-dir": directory,
+                "bindery.dev/directory": "new",
+                "bindery.dev/on-delete": "archive",
+                "bindery.dev/mount-permissions": "0777",
+            }},
+            "spec": {"nfs": {"server": "nas1", "path": format!("{share}/{directory}")}},
+        })
+    }
+
+    fn strangers(path: &str) -> Value {
+        json!({
+            "metadata": {"name": "pvc-2", "annotations": {"pv.kubernetes.io/provisioned-by": "someone.example.com/nfs"}},
+            "spec": {"nfs": {"server": "NAS1.", "path": path}},
+        })
+    }
+
+    #[test]
+    fn directories_above_and_below_are_found_and_neighbours_are_not() {
+        for directory in ["a", "a/b", "a/b/c"] {
+            assert!(is_met_at(ours(SHARE, "a/b"), SHARE, directory), "{directory}");
+        }
+        for directory in ["ab", "a/bc", "b", "b/a"] {
+            assert!(!is_met_at(ours(SHARE, "a/b"), SHARE, directory), "{directory}");
+        }
+    }
+
+    #[test]
+    fn an_export_inside_an_export_is_the_same_tree() {
+        assert!(is_met_at(ours(SHARE, "a/b"), "/export", "volumes/a"));
+        assert!(is_met_at(ours("/export", "volumes/a"), SHARE, "a/b"));
+        assert!(!is_met_at(ours("/export", "volumes/a"), SHARE, "b"));
+    }
+
+    #[test]
+    fn marks_that_cannot_be_read_do_not_hide_a_directory() {
+        let mut broken = ours(SHARE, "a");
+        broken["metadata"]["annotations"]["bindery.dev/sub-dir"] = json!("elsewhere");
+        assert!(is_met_at(broken, SHARE, "a/b"));
+    }
+
+    #[test]
+    fn another_programs_directory_counts_below_the_share_only() {
+        assert!(is_met_at(strangers("/export/volumes/a"), SHARE, "a/b"));
+        assert!(!is_met_at(strangers(SHARE), SHARE, "a/b"));
+    }
+
+    #[test]
+    fn a_volume_made_by_hand_counts_at_the_directory_and_in_it_and_not_above() {
+        let in_tree =
+            |path: &str| json!({"metadata": {"name": "pv"}, "spec": {"nfs": {"server": "NAS1.", "path": path}}});
+        let csi = |path: &str| {
+            let attributes = json!({"server": "nas1", "share": path});
+            let csi = json!({"driver": "nfs.csi.k8s.io", "volumeHandle": "x", "volumeAttributes": attributes});
+            json!({"metadata": {"name": "pv"}, "spec": {"csi": csi}})
+        };
+        for (path, counts) in [
+            ("/export/volumes/a/b", true),
+            ("/export/volumes/a/b/c", true),
+            ("/export/volumes/a", false),
+            (SHARE, false),
+            ("/", false),
+            ("/export/volumes/a/bb", false),
+        ] {
+            assert_eq!(is_met_at(in_tree(path), SHARE, "a/b"), counts, "{path}");
+            assert_eq!(is_met_at(csi(path), SHARE, "a/b"), counts, "{path}");
+        }
+    }
+}

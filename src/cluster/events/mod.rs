@@ -1,0 +1,187 @@
+//! Events: what a person would want to know about a volume or a claim, told on the object.
+//!
+//! An Event is a courtesy: that it could not be written is logged, and nothing depends on it. The same warning is told every ten
+//! seconds at most; repetitions within some minutes are counted in the first Event, whose words stay.
+
+mod writer;
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::{StreamExt, stream};
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::{Client, Resource};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+use self::writer::{Told, Writer};
+use crate::cluster::api_error::ApiFault;
+use crate::model::claim::{Claim, Name};
+use crate::model::volume::Volume;
+use crate::ops::tasks::Tasks;
+
+/// Writes Events. Whoever tells one does not wait for it.
+#[derive(Clone)]
+pub struct Events {
+    queue: mpsc::Sender<Told>,
+    told: Arc<Mutex<HashMap<News, Instant>>>,
+}
+
+/// About which object, for which reason, and what of it.
+type News = (String, String, String);
+
+/// The kinds of Events.
+const NORMAL: &str = "Normal";
+const WARNING: &str = "Warning";
+
+/// The same warning is not told again before: what is looked at often for another's sake would be told as often.
+const AGAIN: Duration = Duration::from_secs(10);
+/// So many warnings are remembered.
+const REMEMBERED: usize = 10_000;
+
+/// So many wait to be written; of more there is only the log.
+const WAITING: usize = 2_000;
+/// Between two: a thousand volumes that go at the same time must not flood the API server's store.
+const PAUSE: Duration = Duration::from_millis(20);
+/// So many may be under way.
+const AT_A_TIME: usize = 8;
+
+impl Events {
+    /// Events in the name of Bindery, written by one of these tasks.
+    pub fn new(client: Client, tasks: &Tasks) -> Self {
+        let (queue, waiting) = mpsc::channel(WAITING);
+        // It ends when nobody is left who could tell anything.
+        tasks.spawn(write(Writer::new(client), waiting));
+        Self {
+            queue,
+            told: Arc::default(),
+        }
+    }
+
+    /// Something happened as it should.
+    pub fn done(&self, volume: &Volume, reason: &str, note: String) {
+        self.publish(NORMAL, reason, reason, note, volume_reference(volume));
+    }
+
+    /// Something is wrong with a volume. Events with one reason and one cause are one Event.
+    pub fn warn(&self, volume: &Volume, reason: &str, cause: &str, note: String) {
+        self.publish(WARNING, reason, cause, note, volume_reference(volume));
+    }
+
+    /// Something is wrong with a claim. Events with one reason and one cause are one Event.
+    pub fn warn_claim(&self, claim: &Claim, reason: &str, cause: &str, note: String) {
+        if let Some(reference) = claim_reference(claim) {
+            self.publish(WARNING, reason, cause, note, reference);
+        }
+    }
+
+    /// A claim's user should read this, in these very words.
+    pub fn tell_claim(&self, claim: &Claim, reason: &str, note: String) {
+        if let Some(reference) = claim_reference(claim) {
+            let words = words(reason, &note);
+            self.publish(WARNING, reason, &words, note, reference);
+        }
+    }
+
+    /// Whoever looks after an object should read this, in these very words.
+    pub fn tell<K: Resource<DynamicType = ()>>(&self, object: &K, reason: &str, note: String) {
+        let words = words(reason, &note);
+        let reference = object.object_ref(&());
+        self.publish(WARNING, reason, &words, note, reference);
+    }
+
+    fn publish(&self, kind: &'static str, reason: &str, action: &str, mut note: String, about: ObjectReference) {
+        const LONGEST: usize = 1024;
+        if note.len() > LONGEST {
+            note.truncate(note.floor_char_boundary(LONGEST - 3));
+            note.push_str("...");
+        }
+        if kind == WARNING && !self.is_news(about.uid.clone().unwrap_or_default(), reason, action) {
+            return;
+        }
+        if kind == NORMAL {
+            tracing::info!(reason, "{note}");
+        } else {
+            tracing::warn!(reason, "{note}");
+        }
+        let told = Told {
+            kind,
+            reason: reason.to_owned(),
+            action: action.to_owned(),
+            note,
+            about,
+        };
+        if self.queue.try_send(told).is_err() {
+            tracing::warn!(
+                reason,
+                "too many Events wait to be written: this one is told by the log alone"
+            );
+        }
+    }
+}
+
+impl Events {
+    fn is_news(&self, object: String, reason: &str, what: &str) -> bool {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        if told.len() >= REMEMBERED {
+            told.retain(|_, at| now.duration_since(*at) < AGAIN);
+        }
+        let last = told.entry((object, reason.to_owned(), what.to_owned()));
+        match last {
+            Entry::Occupied(last) if now.duration_since(*last.get()) < AGAIN => false,
+            last => {
+                last.insert_entry(now);
+                true
+            }
+        }
+    }
+}
+
+/// Writes what comes, at a steady pace.
+async fn write(writer: Writer, waiting: mpsc::Receiver<Told>) {
+    let paced = stream::unfold(waiting, async |mut waiting| {
+        let next = waiting.recv().await?;
+        sleep(PAUSE).await;
+        Some((next, waiting))
+    });
+    let written = paced.for_each_concurrent(AT_A_TIME, async |told| {
+        if let Err(error) = writer.write(&told).await {
+            let fault = ApiFault::from(&error);
+            tracing::warn!(reason = told.reason, "an Event could not be written: {fault}");
+        }
+    });
+    written.await;
+}
+
+/// Tells Events with one reason but other words apart.
+fn words(reason: &str, note: &str) -> String {
+    let hash = Uuid::new_v5(&Uuid::NAMESPACE_URL, note.as_bytes()).simple().to_string();
+    format!("{reason}-{}", &hash[..8])
+}
+
+/// A claim that has no name yet cannot be told anything.
+fn claim_reference(claim: &Claim) -> Option<ObjectReference> {
+    let Name::Given(name) = &claim.name else { return None };
+    Some(ObjectReference {
+        api_version: Some("v1".to_owned()),
+        kind: Some("PersistentVolumeClaim".to_owned()),
+        namespace: Some(claim.namespace.clone()),
+        name: Some(name.clone()),
+        uid: Some(claim.uid.clone()),
+        ..ObjectReference::default()
+    })
+}
+
+fn volume_reference(volume: &Volume) -> ObjectReference {
+    ObjectReference {
+        api_version: Some("v1".to_owned()),
+        kind: Some("PersistentVolume".to_owned()),
+        name: Some(volume.name.clone()),
+        uid: Some(volume.uid.clone()),
+        ..ObjectReference::default()
+    }
+}

@@ -1,0 +1,161 @@
+//! Writes Events (`events.k8s.io/v1`): one object for a thing that happens again and again, with a count.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::{Api, Client};
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::model::names::CONTROLLER;
+
+/// A repetition within this time after the last one counts in the same object.
+const SERIES: Duration = Duration::from_mins(6);
+/// The longest name of an object, in bytes.
+const LONGEST_NAME: usize = 253;
+
+/// What is told, and about which object.
+#[derive(Clone, Debug)]
+pub(super) struct Told {
+    /// `Normal` or `Warning`.
+    pub kind: &'static str,
+    /// Why, in one word.
+    pub reason: String,
+    /// What tells two Events of one object and one reason apart.
+    pub action: String,
+    /// What a person reads.
+    pub note: String,
+    /// The object.
+    pub about: ObjectReference,
+}
+
+/// Object, kind, reason and action.
+type Key = (String, &'static str, String, String);
+
+/// An Event that was written.
+struct Series {
+    name: String,
+    count: i32,
+    at: Instant,
+}
+
+/// See the module.
+pub(super) struct Writer {
+    client: Client,
+    written: Mutex<HashMap<Key, Series>>,
+}
+
+impl Writer {
+    /// Nothing is written yet.
+    pub fn new(client: Client) -> Self {
+        Self {
+            client,
+            written: Mutex::default(),
+        }
+    }
+
+    /// Writes an Event, or counts it in the one that was written before.
+    pub async fn write(&self, told: &Told) -> kube::Result<()> {
+        // The Events of an object without a namespace stand in this one.
+        let namespace = told.about.namespace.as_deref().unwrap_or("default");
+        let events: Api<Event> = Api::namespaced(self.client.clone(), namespace);
+        let key = key(told);
+        let now = Timestamp::now();
+        if let Some((name, count)) = self.again(&key) {
+            let series = json!({"series": {"count": count, "lastObservedTime": MicroTime(now)}});
+            let counted = events
+                .patch(&name, &PatchParams::default(), &Patch::Merge(series))
+                .await;
+            if !matches!(&counted, Err(kube::Error::Api(status)) if status.code == 404) {
+                return counted.map(drop);
+            }
+        }
+        let name = name(told.about.name.as_deref().unwrap_or(CONTROLLER), now);
+        events
+            .create(&PostParams::default(), &event(told, name.clone(), now))
+            .await?;
+        let series = Series {
+            name,
+            count: 1,
+            at: Instant::now(),
+        };
+        self.written().insert(key, series);
+        Ok(())
+    }
+
+    /// The Event that was written for this before, if that is not long ago, and how often it has come with this time.
+    fn again(&self, key: &Key) -> Option<(String, i32)> {
+        let mut written = self.written();
+        written.retain(|_, series| series.at.elapsed() < SERIES);
+        let series = written.get_mut(key)?;
+        series.count = series.count.saturating_add(1);
+        series.at = Instant::now();
+        Some((series.name.clone(), series.count))
+    }
+
+    fn written(&self) -> MutexGuard<'_, HashMap<Key, Series>> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn key(told: &Told) -> Key {
+    let object = told.about.uid.clone().unwrap_or_default();
+    (object, told.kind, told.reason.clone(), told.action.clone())
+}
+
+fn event(told: &Told, name: String, now: Timestamp) -> Event {
+    Event {
+        metadata: ObjectMeta {
+            name: Some(name),
+            namespace: told.about.namespace.clone(),
+            ..ObjectMeta::default()
+        },
+        action: Some(told.action.clone()),
+        event_time: Some(MicroTime(now)),
+        note: Some(told.note.clone()),
+        reason: Some(told.reason.clone()),
+        regarding: Some(told.about.clone()),
+        reporting_controller: Some(CONTROLLER.to_owned()),
+        reporting_instance: Some(CONTROLLER.to_owned()),
+        type_: Some(told.kind.to_owned()),
+        ..Event::default()
+    }
+}
+
+/// An Event's name: its object's, cut where both together are too long, and the time in nanoseconds.
+fn name(object: &str, now: Timestamp) -> String {
+    let end = format!(".{:x}", now.as_nanosecond());
+    let room = LONGEST_NAME.saturating_sub(end.len());
+    let front = &object[..object.floor_char_boundary(room)];
+    // Each part between two dots of a name begins and ends with a letter or a digit.
+    format!("{}{end}", front.trim_end_matches(['.', '-']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::names::is_object_name;
+
+    #[test]
+    fn an_object_of_any_name_has_events_with_names_that_kubernetes_takes() {
+        let now = Timestamp::now();
+        assert!(name("data", now).starts_with("data."));
+        for object in [
+            "a".repeat(253),
+            "a".repeat(236),
+            format!("{}.-a", "a".repeat(234)),
+            "a.".repeat(126) + "a",
+            "a-".repeat(126) + "a",
+            "a".to_owned(),
+        ] {
+            let name = name(&object, now);
+            assert!(is_object_name(&name), "{object}: {name}");
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Reads the objects that have a say in a claim, live and no more than needed.
+
+use anyhow::{Error, Result, anyhow, bail};
+use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
+use k8s_openapi::api::core::v1::{Namespace, PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::storage::v1::StorageClass;
+use kube::api::ListParams;
+use kube::{Api, Client};
+use tokio::sync::OnceCell;
+use uuid::Uuid;
+
+use crate::cluster::api_error::{ApiFault, Kind};
+use crate::model::claim::{Claim, Name};
+use crate::model::names::{AREA, annotation, is_object_name};
+use crate::model::volume::{Us, Volume};
+use crate::policy::class::Defaults;
+use crate::policy::decide::{self, Facts};
+use crate::policy::explain::{Explanation, Standing, explain};
+use crate::policy::selectors::Selectors;
+
+/// Looks things up.
+pub struct Look {
+    client: Client,
+    us: Us,
+    defaults: Defaults,
+    /// The name of the webhook configuration.
+    configuration: String,
+    /// Its selectors, once a claim of our classes was looked at.
+    selectors: OnceCell<Option<Selectors>>,
+    /// All volumes of Bindery's, once one of them could be in the way.
+    volumes: OnceCell<Vec<Volume>>,
+}
+
+impl Look {
+    /// Nothing is read yet.
+    pub fn new(client: Client, us: Us, defaults: Defaults, configuration: String) -> Self {
+        Self {
+            client,
+            us,
+            defaults,
+            configuration,
+            selectors: OnceCell::new(),
+            volumes: OnceCell::new(),
+        }
+    }
+
+    /// Explains a claim that is there.
+    pub async fn stored(&self, namespace: &str, name: &str) -> Result<Explanation> {
+        let found = self.namespace(namespace).await?;
+        let missing = || anyhow!("there is no claim {name} in namespace {namespace}; to hear of a new one, use --file");
+        let claim = self.claim(namespace, name).await?.ok_or_else(missing)?;
+        self.explain(&found, Claim::read(&claim, namespace), Standing::Stored)
+            .await
+    }
+
+    /// Explains every claim of a namespace.
+    pub async fn all(&self, namespace: &str) -> Result<Vec<Explanation>> {
+        let found = self.namespace(namespace).await?;
+        let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), namespace);
+        let claims = claims.list(&ListParams::default()).await;
+        let mut explanations = Vec::new();
+        for claim in claims.map_err(|error| unread(&format!("the claims of namespace {namespace}"), error))? {
+            let claim = Claim::read(&claim, namespace);
+            explanations.push(self.explain(&found, claim, Standing::Stored).await?);
+        }
+        Ok(explanations)
+    }
+
+    /// Explains a claim that somebody may create.
+    pub async fn written(&self, namespace: &str, mut claim: PersistentVolumeClaim) -> Result<Explanation> {
+        let found = self.namespace(namespace).await?;
+        self.complete(&mut claim).await?;
+        let claim = Claim::read(&claim, namespace);
+        let standing = match &claim.name {
+            Name::Given(name) if self.claim(namespace, name).await?.is_some() => Standing::WrittenAgain,
+            Name::Given(_) | Name::Generate(_) => Standing::Written,
+        };
+        self.explain(&found, claim, standing).await
+    }
+
+    async fn explain(&self, namespace: &decide::Namespace, claim: Claim, standing: Standing) -> Result<Explanation> {
+        let class = match claim.class.as_deref().filter(|name| is_object_name(name)) {
+            Some(name) => self.get::<StorageClass>(&format!("StorageClass {name}"), name).await?,
+            None => None,
+        };
+        let volume = match claim.volume_name.as_deref().filter(|name| is_object_name(name)) {
+            Some(name) => {
+                let volume: Option<PersistentVolume> = self.get(&format!("volume {name}"), name).await?;
+                volume.as_ref().map(Volume::read)
+            }
+            None => None,
+        };
+        let ours = class
+            .as_ref()
+            .is_some_and(|class| class.provisioner == self.us.provisioner);
+        let others = if ours && claim.volume_name.is_none() {
+            self.volumes.get_or_try_init(|| self.read_volumes()).await?.as_slice()
+        } else {
+            &[]
+        };
+        let facts = Facts {
+            claim: &claim,
+            class: class.as_ref(),
+            namespace,
+            volume: volume.as_ref(),
+            defaults: &self.defaults,
+            us: &self.us,
+            fresh: Uuid::nil(),
+        };
+        let mut explanation = explain(&facts, standing, others);
+        if ours {
+            let selectors = self.selectors.get_or_try_init(|| self.read_selectors()).await?;
+            let exempts = |selectors: &Selectors| selectors.exempts(&namespace.labels, &claim.labels);
+            match selectors.as_ref().map(exempts) {
+                Some(Some(exempt)) => explanation.exempt(exempt, &self.configuration),
+                Some(None) => {}
+                None => explanation.warnings.push(format!(
+                    "whether MutatingWebhookConfiguration {} exempts this claim cannot be told: the kubeconfig's user may not \
+                     get it",
+                    self.configuration
+                )),
+            }
+        }
+        Ok(explanation)
+    }
+
+    /// Writes in what the API server would: a claim that says nothing of its class gets the default one.
+    async fn complete(&self, claim: &mut PersistentVolumeClaim) -> Result<()> {
+        let marked = |all: &Option<std::collections::BTreeMap<String, String>>, key: &str| {
+            all.as_ref().and_then(|all| all.get(key)).cloned()
+        };
+        let Some(spec) = &mut claim.spec else { return Ok(()) };
+        if spec.storage_class_name.is_some() || marked(&claim.metadata.annotations, annotation::BETA_CLASS).is_some() {
+            return Ok(());
+        }
+        let classes: Api<StorageClass> = Api::all(self.client.clone());
+        let classes = classes.list(&ListParams::default()).await;
+        let classes = classes.map_err(|error| unread("the StorageClasses", error))?;
+        let defaults = classes
+            .into_iter()
+            .filter(|class| marked(&class.metadata.annotations, annotation::DEFAULT_CLASS).as_deref() == Some("true"));
+        // The youngest, and of several that are as young the one that comes first by name.
+        let mut defaults: Vec<_> = defaults.map(|class| class.metadata).collect();
+        defaults.sort_by(|a, b| {
+            let youngest = b.creation_timestamp.cmp(&a.creation_timestamp);
+            youngest.then_with(|| a.name.cmp(&b.name))
+        });
+        spec.storage_class_name = defaults.into_iter().next().and_then(|class| class.name);
+        Ok(())
+    }
+
+    async fn namespace(&self, name: &str) -> Result<decide::Namespace> {
+        let found = if is_object_name(name) {
+            self.get::<Namespace>(&format!("namespace {name}"), name).await?
+        } else {
+            None
+        };
+        let Some(found) = found else {
+            bail!("there is no namespace {name}");
+        };
+        Ok(decide::Namespace {
+            labels: found.metadata.labels.unwrap_or_default(),
+            annotations: found.metadata.annotations.unwrap_or_default(),
+        })
+    }
+
+    async fn claim(&self, namespace: &str, name: &str) -> Result<Option<PersistentVolumeClaim>> {
+        if !is_object_name(name) {
+            return Ok(None);
+        }
+        let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), namespace);
+        let claim = claims.get_opt(name).await;
+        claim.map_err(|error| unread(&format!("claim {name} of namespace {namespace}"), error))
+    }
+
+    async fn get<K>(&self, what: &str, name: &str) -> Result<Option<K>>
+    where
+        K: kube::Resource<Scope = k8s_openapi::ClusterResourceScope, DynamicType = ()>
+            + Clone
+            + std::fmt::Debug
+            + serde::de::DeserializeOwned,
+    {
+        let objects: Api<K> = Api::all(self.client.clone());
+        objects.get_opt(name).await.map_err(|error| unread(what, error))
+    }
+
+    /// Where there is no configuration, nothing is exempt; `None` where it may not be read.
+    async fn read_selectors(&self) -> Result<Option<Selectors>> {
+        let configurations: Api<MutatingWebhookConfiguration> = Api::all(self.client.clone());
+        match configurations.get_opt(&self.configuration).await {
+            Ok(found) => Ok(Some(found.as_ref().and_then(Selectors::read).unwrap_or_default())),
+            Err(kube::Error::Api(status)) if status.code == 403 => Ok(None),
+            Err(error) => {
+                let what = format!("MutatingWebhookConfiguration {}", self.configuration);
+                Err(unread(&what, error))
+            }
+        }
+    }
+
+    async fn read_volumes(&self) -> Result<Vec<Volume>> {
+        let volumes: Api<PersistentVolume> = Api::all(self.client.clone());
+        let volumes = volumes.list(&ListParams::default().labels(AREA)).await;
+        let volumes = volumes.map_err(|error| unread("the volumes", error))?;
+        Ok(volumes.iter().map(Volume::read).collect())
+    }
+}
+
+fn unread(what: &str, error: kube::Error) -> Error {
+    if ApiFault::from(&error).kind == Kind::Forbidden {
+        return anyhow!(
+            "{what} could not be read: the kubeconfig's user lacks the right; take a kubeconfig whose user may get \
+             and list claims, volumes, StorageClasses and namespaces"
+        );
+    }
+    Error::from(error).context(format!("{what} could not be read"))
+}

@@ -1,0 +1,120 @@
+//! `bindery explain`: looks up what has a say in a claim, and prints what the policy makes of it.
+//!
+//! It only reads. What it says is for [`crate::policy::explain`] to find; here is where the objects come from, and where
+//! the words go to.
+
+mod look;
+mod manifest;
+mod print;
+
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+
+use self::look::Look;
+use crate::cli::{self, Output};
+use crate::cluster::api_error::told_by_command;
+use crate::cluster::client::{connect, instance};
+use crate::config::check_defaults;
+use crate::model::volume::Us;
+use crate::policy::explain::{Explanation, Outcome};
+
+/// Explains what the flags name, and returns the exit status that [`cli::Command::Explain`] promises.
+pub async fn explain(flags: cli::Explain) -> ExitCode {
+    match run(flags).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("bindery explain: {}", told_by_command(&error));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Whether no claim would be refused.
+async fn run(flags: cli::Explain) -> Result<bool> {
+    let cli::Explain {
+        claim,
+        file,
+        namespace,
+        output,
+        webhook_configuration,
+        installation:
+            cli::Installation {
+                provisioner_name,
+                nfs_server,
+                nfs_share,
+                instance: id,
+                kubeconfig,
+            },
+    } = flags;
+    let defaults = check_defaults(nfs_server, nfs_share)?;
+    // What is wrong with the file is told whether or not there is a cluster.
+    let written = file.as_deref().map(read).transpose()?;
+    let client = connect(kubeconfig).await?;
+    let us = Us {
+        provisioner: provisioner_name,
+        instance: instance(id, &client).await?,
+    };
+    let or_default = |namespace: Option<String>| namespace.unwrap_or_else(|| client.default_namespace().to_owned());
+    let look = Look::new(client.clone(), us, defaults, webhook_configuration);
+    let mut explanations = Vec::new();
+    let mut brief = false;
+    match (written, claim) {
+        (Some(written), _) => {
+            for claim in written {
+                let namespace = or_default(of_both(namespace.clone(), &claim)?);
+                explanations.push(look.written(&namespace, claim).await?);
+            }
+        }
+        (None, Some(name)) => explanations.push(look.stored(&or_default(namespace), &name).await?),
+        (None, None) => {
+            explanations = look.all(&or_default(namespace)).await?;
+            brief = true;
+        }
+    }
+    let text = match output {
+        Output::Json => serde_json::to_string_pretty(&explanations)? + "\n",
+        Output::Text if brief => print::list(&explanations),
+        Output::Text => {
+            let texts: Vec<_> = explanations.iter().map(print::full).collect();
+            texts.join("\n")
+        }
+    };
+    // Whoever closes the pipe has read enough.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    let refused = |explanation: &Explanation| matches!(explanation.outcome, Outcome::Refused { .. });
+    Ok(!explanations.iter().any(refused))
+}
+
+/// The claims in a file.
+fn read(file: &Path) -> Result<Vec<PersistentVolumeClaim>> {
+    let mut text = String::new();
+    let (name, read) = if file == Path::new("-") {
+        let read = std::io::stdin().lock().read_to_string(&mut text);
+        ("standard input".to_owned(), read.map(drop))
+    } else {
+        let read = std::fs::read_to_string(file).map(|read| text = read);
+        (file.display().to_string(), read)
+    };
+    read.with_context(|| name.clone())?;
+    let claims = manifest::claims(&text).with_context(|| name.clone())?;
+    if claims.is_empty() {
+        bail!("{name}: there is no PersistentVolumeClaim in it");
+    }
+    Ok(claims)
+}
+
+/// The namespace that flag and file name, if they name one.
+fn of_both(flag: Option<String>, claim: &PersistentVolumeClaim) -> Result<Option<String>> {
+    let file = claim.metadata.namespace.clone();
+    match (&flag, &file) {
+        (Some(flag), Some(file)) if flag != file => {
+            bail!("the file says namespace {file}, --namespace says {flag}; leave one out")
+        }
+        _ => Ok(flag.or(file)),
+    }
+}

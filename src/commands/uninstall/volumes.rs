@@ -1,0 +1,105 @@
+//! The volumes that wait for Bindery, and taking leave of one.
+
+use anyhow::{Context, Result, anyhow};
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use kube::api::ListParams;
+use kube::{Api, Client};
+
+use crate::cluster::patch;
+use crate::model::claim::Claim;
+use crate::model::volume::{Us, Volume};
+use crate::policy::other_installation::Found;
+use crate::policy::reconcile::Holder;
+use crate::policy::uninstall::{Parting, part, waits_for};
+
+/// A volume may change while it is written to, by the controller manager say.
+const TRIES: usize = 5;
+/// A cluster may have more volumes than fit into a Job's memory at once.
+const A_PAGE: u32 = 500;
+
+/// The cluster's volumes, and what is to become of ours.
+pub struct Volumes {
+    client: Client,
+    api: Api<PersistentVolume>,
+    us: Us,
+    unfinished: bool,
+    dry_run: bool,
+}
+
+impl Volumes {
+    /// Those of this installation. `unfinished` also gives up what Bindery is at work on.
+    pub fn new(client: Client, us: Us, unfinished: bool, dry_run: bool) -> Self {
+        Self {
+            api: Api::all(client.clone()),
+            client,
+            us,
+            unfinished,
+            dry_run,
+        }
+    }
+
+    /// All volumes of ours that our finalizer holds, and those that it holds and that this installation did not make.
+    pub async fn held(&self) -> Result<(Vec<Volume>, Vec<Found>)> {
+        let (mut waiting, mut not_ours) = (Vec::new(), Vec::new());
+        let mut page = ListParams::default().limit(A_PAGE);
+        loop {
+            let some = self.api.list(&page).await.context("the volumes could not be read")?;
+            let ours = some.items.iter().map(Volume::read);
+            waiting.extend(ours.filter(|volume| waits_for(volume, &self.us)));
+            not_ours.extend(some.items.iter().filter_map(|volume| Found::read(volume, &self.us)));
+            match some.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => page = page.continue_token(&token),
+                None => return Ok((waiting, not_ours)),
+            }
+        }
+    }
+
+    /// Does to a volume what is to be done, and says what that was.
+    pub async fn take_leave(&self, mut volume: Volume) -> Result<Parting> {
+        let about = format!("volume {} could not be let go", volume.name);
+        for _ in 0..TRIES {
+            let parting = self.part(&volume).await.with_context(|| about.clone())?;
+            if self.dry_run {
+                return Ok(parting);
+            }
+            let done = match parting {
+                Parting::Leave | Parting::LookAtClaim | Parting::Unfinished => return Ok(parting),
+                Parting::LetGo => patch::let_go(&self.api, &volume).await,
+                Parting::TakeBack => self.take_back(&volume).await,
+            };
+            match done {
+                Ok(()) => return Ok(parting),
+                Err(error) if patch::is_gone(&error) => return Ok(Parting::Leave),
+                Err(error) if patch::is_outdated(&error) => {}
+                Err(error) => return Err(error).context(about),
+            }
+            match self.api.get_opt(&volume.name).await.with_context(|| about.clone())? {
+                Some(now) => volume = Volume::read(&now),
+                None => return Ok(Parting::Leave),
+            }
+        }
+        Err(anyhow!("{about}: something else changes it all the time; try again"))
+    }
+
+    /// What is to become of a volume, by a live look at its claim where that matters.
+    async fn part(&self, volume: &Volume) -> kube::Result<Parting> {
+        let unseen = part(volume, Holder::Unknown, &self.us, self.unfinished);
+        let (Parting::LookAtClaim, Some(meant)) = (unseen, &volume.claim) else {
+            return Ok(unseen);
+        };
+        let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), &meant.namespace);
+        let claim = claims.get_opt(&meant.name).await?;
+        let claim = claim.map(|claim| Claim::read(&claim, &meant.namespace));
+        let holder = claim.as_ref().map_or(Holder::Gone, Holder::Here);
+        Ok(part(volume, holder, &self.us, self.unfinished))
+    }
+
+    /// Deletes a volume that no claim has, in the very state that was judged: the controller manager may be binding it. Only
+    /// then the finalizer goes.
+    async fn take_back(&self, volume: &Volume) -> kube::Result<()> {
+        if !volume.deleting {
+            patch::delete(&self.api, volume).await?;
+        }
+        patch::release(&self.api, volume, Vec::new()).await
+    }
+}

@@ -1,0 +1,48 @@
+//! Annotations that do not count are told on the object that carries them, when a claim has met them.
+//!
+//! Whoever created the claim at a terminal has read it there; who looks after the namespace, or has used a tool that
+//! shows no warnings, reads it here.
+
+use kube::runtime::reflector::ObjectRef;
+
+use super::Volumes;
+use crate::model::claim::Claim;
+use crate::model::names::{self, reason};
+use crate::policy::annotations::{Said, Speaker};
+use crate::policy::class::Class;
+
+impl Volumes {
+    /// Tells what the claim and its namespace say in vain. Nothing depends on it.
+    pub(super) async fn tell_ignored(&self, claim: &Claim) {
+        let namespace = self.cluster.namespaces.get(&ObjectRef::new(&claim.namespace));
+        let theirs = namespace
+            .as_ref()
+            .and_then(|namespace| namespace.metadata.annotations.as_ref());
+        let speaks = |key: &String| key.starts_with(names::PREFIX);
+        if !claim
+            .annotations
+            .keys()
+            .chain(theirs.into_iter().flat_map(|all| all.keys()))
+            .any(speaks)
+        {
+            return;
+        }
+        let Some(class) = &claim.class else { return };
+        let Ok(Some(class)) = self.cluster.class(class).await else {
+            return;
+        };
+        let Ok(class) = Class::read(&class, &self.defaults) else {
+            return;
+        };
+        let said = Said::read(Speaker::Claim, &claim.annotations, &class.claim_overrides);
+        for warning in said.warnings(&class.name) {
+            self.events.tell_claim(claim, reason::IGNORED, warning);
+        }
+        if let (Some(namespace), Some(theirs)) = (&namespace, theirs) {
+            let said = Said::read(Speaker::Namespace, theirs, &class.namespace_overrides);
+            for warning in said.warnings(&class.name) {
+                self.events.tell(&**namespace, reason::IGNORED, warning);
+            }
+        }
+    }
+}

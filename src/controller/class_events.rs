@@ -1,0 +1,39 @@
+//! A class of ours with mistakes is told when it is created or changed, not only when the first claim meets it.
+//!
+//! Every claim of it is refused with the same words until somebody corrects it.
+
+use futures::StreamExt;
+use kube::ResourceExt;
+use kube::runtime::reflector::ObjectRef;
+
+use super::claims::CatchUp;
+use crate::model::names::reason;
+use crate::policy::class::Class;
+
+/// Reads every class of ours. Never ends.
+pub async fn run(catch_up: &CatchUp) {
+    let cluster = &catch_up.provisioner.cluster;
+    let mut classes = std::pin::pin!(cluster.classes.events());
+    while let Some(class) = classes.next().await {
+        let is_there = cluster.classes.get(&ObjectRef::from(&*class)).is_some();
+        if !is_there || class.provisioner != catch_up.provisioner.us.provisioner {
+            continue;
+        }
+        let name = class.name_any();
+        let (reason, note) = match Class::read(&class, &catch_up.defaults) {
+            Err(mistakes) => (
+                reason::CLASS_BROKEN,
+                format!(
+                    "StorageClass {name}: {mistakes}; {}; until then its claims are refused",
+                    mistakes.remedy()
+                ),
+            ),
+            Ok(read) if !read.warnings.is_empty() => (
+                reason::CLASS_WARNINGS,
+                format!("StorageClass {name}: {}", read.warnings.join("; ")),
+            ),
+            Ok(_) => continue,
+        };
+        catch_up.events.tell(&*class, reason, note);
+    }
+}

@@ -1,0 +1,117 @@
+//! Whether a share shows the file system that it showed before.
+//!
+//! A server whose disk is not mounted shows the empty directory below. What is missing there is not gone, and its volume is
+//! the only record of it. With `fsid=` the number of the file system stays the same then, so the number of the share's root
+//! is compared, too.
+
+use super::cleanup::named;
+use crate::controller::Volumes;
+use crate::controller::error::Failure;
+use crate::model::names::mark;
+use crate::model::volume::{Record, Volume};
+use crate::storage::ShareId;
+
+impl Volumes {
+    /// Fails unless the share shows what it showed before. To be asked where the directory of a volume is missing, or
+    /// another one is in its place.
+    pub(in crate::controller) async fn same_disk(&self, volume: &Volume, record: &Record) -> Result<(), Failure> {
+        // What other volumes say of their file system proves nothing for this one.
+        if record.identity.is_none() && record.share_id.is_none() {
+            let why = "nothing is known of the file system that it was on";
+            return Err(other_disk(volume, record, why));
+        }
+        let now = self.storage.identify(&record.share, Self::soon()).await?;
+        if self.is_as_before(record, now) == Some(false) {
+            return Err(other_disk(volume, record, "its root is another one"));
+        }
+        let Some(identity) = record.identity else { return Ok(()) };
+        // A disk may be mounted below the share, too.
+        let above = self
+            .storage
+            .above(&record.share, &record.directory, Self::soon())
+            .await?;
+        if above.identity.fsid == identity.fsid {
+            Ok(())
+        } else {
+            Err(other_disk(
+                volume,
+                record,
+                "the number of the file system is another one",
+            ))
+        }
+    }
+
+    /// Whether the share is as the volume has recorded it, or else as other volumes of the share have; `None` if nobody has.
+    pub(in crate::controller) fn is_as_before(&self, record: &Record, now: ShareId) -> Option<bool> {
+        if let Some(before) = record.share_id {
+            return Some(is_same(before, now));
+        }
+        let volumes = self.cluster.volumes.store().state();
+        let mut known = volumes.iter().filter_map(|other| {
+            let other = other.read().record.as_ref().ok()?;
+            other.share_id.filter(|_| other.share == record.share)
+        });
+        let first = known.next()?;
+        Some(is_same(first, now) || known.any(|before| is_same(before, now)))
+    }
+}
+
+/// A root that was looked at in another way has another number of its file system, and the same number in it.
+fn is_same(before: ShareId, now: ShareId) -> bool {
+    if before.view == now.view {
+        before.root == now.root
+    } else {
+        before.root.fileid == now.root.fileid
+    }
+}
+
+fn other_disk(volume: &Volume, record: &Record, why: &str) -> Failure {
+    Failure::OtherFileSystem(other_disk_sentence(&volume.name, record, why))
+}
+
+/// The annotations may be removed only as long as the directory is at its path.
+fn other_disk_sentence(volume: &str, record: &Record, why: &str) -> String {
+    let has_numbers = record.identity.is_some() || record.share_id.is_some();
+    let advice = if has_numbers && record.moved_to.is_empty() {
+        format!(
+            " If the export's fsid= or its disk was changed on purpose, take what is there now: kubectl annotate pv {volume} \
+             {}- {}-",
+            mark::DIRECTORY_ID,
+            mark::SHARE_ID,
+        )
+    } else {
+        String::new()
+    };
+    format!(
+        "{} cannot be found, and the share may not show the file system that it was on: {why}. Check that the server has \
+         mounted what it exports.{advice}",
+        named(record)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::directory::Directory;
+    use crate::policy::fixtures;
+
+    #[test]
+    fn nobody_is_told_to_remove_numbers_that_are_not_there_or_once_the_directory_was_moved() {
+        let identity = "1.2:3".parse().ok();
+        let place = Directory::in_trash("here", "pvc-1", "uid");
+        let table = [
+            (None, vec![], false),
+            (identity, vec![], true),
+            (identity, vec![place.clone()], false),
+            (None, vec![place], false),
+        ];
+        for (identity, moved_to, advised) in table {
+            let mut record = fixtures::record("data");
+            record.identity = identity;
+            record.moved_to = moved_to;
+            let told = other_disk_sentence("pvc-1", &record, "its root is another one");
+            let advice = "kubectl annotate pv pvc-1 bindery.dev/directory-id- bindery.dev/share-id-";
+            assert_eq!(told.ends_with(advice), advised, "{told}");
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Volumes that another program made under our name become ours.
+//!
+//! Trigger: such a volume, bound or not: so its policy is frozen while its class is there, it is seen where directories
+//! overlap, and what cannot be taken over is known on the day of the change. One fenced patch gives it finalizer, policy
+//! and label; from then on it goes the way of every volume. The NFS server is not asked. What is refused is left as it
+//! is, with an Event, and looked at again when it changes, and now and then, since its class may have been corrected.
+
+use kube::ResourceExt;
+use kube::runtime::controller::Action;
+
+use crate::cluster::cache::KeptVolume;
+use crate::cluster::patch;
+use crate::controller::error::Failure;
+use crate::controller::{LOOK_AGAIN, Volumes};
+use crate::model::names::reason;
+use crate::model::volume::Volume;
+use crate::policy::legacy::class;
+use crate::policy::legacy::volume::{OldVolume, Terms};
+
+impl Volumes {
+    /// Takes a volume over if it is an old one, and says whether it is. Its own event brings its next step.
+    pub(in crate::controller) async fn take_over(&self, volume: &KeptVolume) -> Result<bool, Failure> {
+        if !self.may_take_over(volume) {
+            return Ok(false);
+        }
+        // What is kept of it is not all that it says.
+        let Some(volume) = self.api().get_opt(&volume.name_any()).await? else {
+            return Ok(true);
+        };
+        let Some(old) = OldVolume::read(&volume, &self.us) else {
+            return Ok(false);
+        };
+        let class = match &old.class {
+            Some(name) => self.cluster.class(name).await?,
+            None => None,
+        };
+        let terms = Terms {
+            defaults: &self.defaults,
+            delete_nested: self.delete_nested,
+        };
+        let taken = old.take(class.as_ref(), terms, &self.us);
+        let taken = taken.map_err(Failure::NotTakenOver)?;
+        patch::merge(&self.api(), &Volume::read(&volume), taken.patch(&self.us)).await?;
+        tracing::info!(share = %taken.share, directory = %taken.directory, on_delete = %taken.on_delete, "taken over");
+        self.metrics.step("taken over");
+        Ok(true)
+    }
+
+    /// Whether it may be an old one.
+    pub(in crate::controller) fn may_take_over(&self, volume: &KeptVolume) -> bool {
+        class::is_old(&self.us.provisioner) && volume.is_made_by(&self.us.provisioner)
+    }
+
+    /// Tells why a volume was refused.
+    pub(in crate::controller) fn not_taken_over(&self, volume: &Volume, why: &str) -> Action {
+        let note = format!("not taken over, and nothing is done with its directory when its claim is gone: {why}");
+        let reason = reason::NOT_TAKEN_OVER;
+        self.events.warn(volume, reason, reason, note);
+        Action::requeue(LOOK_AGAIN)
+    }
+}

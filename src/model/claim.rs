@@ -1,0 +1,263 @@
+//! What a claim asks for, as far as it matters here.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::api::storage::v1::StorageClass;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use uuid::Uuid;
+
+use super::quantity;
+use crate::model::names::{annotation, is_object_name};
+
+/// A claim's name, settled or still to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Name {
+    /// `metadata.name`.
+    Given(String),
+    /// `metadata.generateName`, a prefix.
+    Generate(String),
+}
+
+/// A claim, read from an admission review or from the API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// Where it lives.
+    pub namespace: String,
+    /// Its name.
+    pub name: Name,
+    /// Empty inside an admission review.
+    pub uid: String,
+    /// Somebody has deleted it.
+    pub deleting: bool,
+    /// When it was created; not known inside an admission review.
+    pub created: Option<Timestamp>,
+    /// It waits for its pod, and the scheduler has chosen a node for that.
+    pub has_node: bool,
+    /// The class it names; `None` and `""` both mean that it wants none.
+    pub class: Option<String>,
+    /// The volume it names.
+    pub volume_name: Option<String>,
+    /// As written, in the claim's order.
+    pub access_modes: Vec<String>,
+    /// Bytes asked for; `None` if missing or no quantity.
+    pub request: Option<Bytes>,
+    /// What it asks that Bindery cannot give, in the words of the API.
+    pub beyond: Vec<&'static str>,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its annotations.
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// A size, as the API writes it and as a number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bytes {
+    /// As written: `10Gi`.
+    pub written: String,
+    /// In bytes, rounded up.
+    pub bytes: u128,
+}
+
+impl Bytes {
+    /// Reads a quantity. `None` if it is none, or not above zero.
+    pub fn read(quantity: &Quantity) -> Option<Self> {
+        let bytes = quantity::bytes(&quantity.0).filter(|&bytes| bytes > 0)?;
+        Some(Self {
+            written: quantity.0.clone(),
+            bytes,
+        })
+    }
+}
+
+impl Claim {
+    /// A claim of which no more is known yet than how it is called.
+    pub fn named(namespace: String, name: String) -> Self {
+        Self {
+            namespace,
+            name: Name::Given(name),
+            uid: String::new(),
+            deleting: false,
+            created: None,
+            has_node: false,
+            class: None,
+            volume_name: None,
+            access_modes: Vec::new(),
+            request: None,
+            beyond: Vec::new(),
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+        }
+    }
+
+    /// Reads a claim. Never fails: what is missing or odd is for [`crate::policy::decide`] to judge.
+    pub fn read(claim: &PersistentVolumeClaim, namespace: &str) -> Self {
+        let spec = claim.spec.clone().unwrap_or_default();
+        let meta = &claim.metadata;
+        let beta = meta
+            .annotations
+            .as_ref()
+            .and_then(|all| all.get(annotation::BETA_CLASS));
+        let mut beyond = Vec::new();
+        let mut note = |asked: bool, what| beyond.extend(asked.then_some(what));
+        note(spec.volume_mode.as_deref() == Some("Block"), "volumeMode Block");
+        note(spec.selector.is_some(), "a selector");
+        note(
+            spec.data_source.is_some() || spec.data_source_ref.is_some(),
+            "a data source",
+        );
+        note(
+            spec.volume_attributes_class_name
+                .as_deref()
+                .is_some_and(|name| !name.is_empty()),
+            "a volume attributes class",
+        );
+        let access_modes = spec.access_modes.unwrap_or_default();
+        note(
+            access_modes.iter().any(|mode| mode == "ReadWriteOncePod"),
+            "access mode ReadWriteOncePod",
+        );
+        Self {
+            labels: meta.labels.clone().unwrap_or_default(),
+            annotations: meta.annotations.clone().unwrap_or_default(),
+            namespace: namespace.to_owned(),
+            name: match (&meta.name, &meta.generate_name) {
+                (Some(name), _) if !name.is_empty() => Name::Given(name.clone()),
+                (_, prefix) => Name::Generate(prefix.clone().unwrap_or_default()),
+            },
+            uid: meta.uid.clone().unwrap_or_default(),
+            deleting: meta.deletion_timestamp.is_some(),
+            created: meta.creation_timestamp.as_ref().map(|time| time.0),
+            has_node: meta
+                .annotations
+                .as_ref()
+                .is_some_and(|all| all.contains_key(annotation::SELECTED_NODE)),
+            class: beta
+                .cloned()
+                .or(spec.storage_class_name)
+                .filter(|name| !name.is_empty()),
+            volume_name: spec.volume_name.filter(|name| !name.is_empty()),
+            access_modes,
+            request: spec
+                .resources
+                .and_then(|resources| resources.requests)
+                .and_then(|requests| requests.get("storage").and_then(Bytes::read)),
+            beyond,
+        }
+    }
+
+    /// What the volume of a claim that is there is named after: the same on every try.
+    pub fn seed(&self) -> Uuid {
+        // Kubernetes makes uids of this form, and promises none.
+        let other = || Uuid::new_v5(&Uuid::NAMESPACE_OID, self.uid.as_bytes());
+        self.uid.parse().unwrap_or_else(|_| other())
+    }
+
+    /// Whether nothing is to be made for it before a pod uses it, and the scheduler has chosen where. Of a claim that is
+    /// there; one on its way in cannot know.
+    pub fn waits_for_its_pod(&self, class: &StorageClass) -> bool {
+        self.volume_name.is_none()
+            && !self.has_node
+            && class.volume_binding_mode.as_deref() == Some("WaitForFirstConsumer")
+    }
+
+    /// Whether the API server will refuse it after admission whatever we say: its names are checked later than we are
+    /// asked, so `../../x` does arrive here.
+    pub fn is_malformed(&self) -> bool {
+        const MODES: [&str; 4] = ["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOncePod"];
+        let name_is_wrong = match &self.name {
+            Name::Given(name) => !is_object_name(name),
+            // The suffix mends a trailing dash and nothing else.
+            Name::Generate(prefix) => prefix.is_empty() || !is_object_name(&format!("{prefix}x")),
+        };
+        name_is_wrong
+            || !is_object_name(&self.namespace)
+            || self.access_modes.is_empty()
+            || self.access_modes.iter().any(|mode| !MODES.contains(&mode.as_str()))
+            || self.request.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(change: impl FnOnce(&mut serde_json::Value)) -> Claim {
+        let mut claim = json!({
+            "metadata": {"name": "data"},
+            "spec": {
+                "storageClassName": "fast",
+                "accessModes": ["ReadWriteMany"],
+                "resources": {"requests": {"storage": "1Gi"}},
+            },
+        });
+        change(&mut claim);
+        Claim::read(&serde_json::from_value(claim).unwrap(), "team-a")
+    }
+
+    #[test]
+    fn an_ordinary_claim_is_not_malformed_and_asks_nothing_beyond() {
+        let claim = read(|_| ());
+        assert!(!claim.is_malformed());
+        assert_eq!(claim.beyond, Vec::<&str>::new());
+        assert_eq!(claim.request.unwrap().bytes, 1 << 30);
+    }
+
+    #[test]
+    fn what_the_api_server_will_refuse_is_malformed() {
+        let names = ["../../x", "a..b", "-a", "a-", "A", "a_b", "a/b", "", &"a".repeat(254)];
+        for name in names {
+            assert!(
+                read(|claim| claim["metadata"]["name"] = json!(name)).is_malformed(),
+                "{name}"
+            );
+        }
+        assert!(read(|claim| claim["spec"]["accessModes"] = json!([])).is_malformed());
+        assert!(read(|claim| claim["spec"]["accessModes"] = json!(["Everything"])).is_malformed());
+        for size in ["0", "-1Gi", "many", ""] {
+            let size = json!({"requests": {"storage": size}});
+            assert!(
+                read(|claim| claim["spec"]["resources"] = size.clone()).is_malformed(),
+                "{size}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_generated_name_may_end_in_a_dash() {
+        let generate = |prefix: &str| {
+            let prefix = json!({"generateName": prefix});
+            read(|claim| claim["metadata"] = prefix)
+        };
+        assert_eq!(generate("data-").name, Name::Generate("data-".to_owned()));
+        assert!(!generate("data-").is_malformed());
+        assert!(generate("Data-").is_malformed());
+        assert!(generate("").is_malformed());
+    }
+
+    #[test]
+    fn the_old_annotation_wins_over_the_field_as_in_kubernetes() {
+        let claim = read(|claim| claim["metadata"]["annotations"] = json!({annotation::BETA_CLASS: "slow"}));
+        assert_eq!(claim.class.as_deref(), Some("slow"));
+    }
+
+    #[test]
+    fn what_nfs_cannot_give_is_listed() {
+        let claim = read(|claim| {
+            claim["spec"]["volumeMode"] = json!("Block");
+            claim["spec"]["selector"] = json!({});
+            claim["spec"]["dataSource"] = json!({"kind": "PersistentVolumeClaim", "name": "other"});
+            claim["spec"]["accessModes"] = json!(["ReadWriteOncePod"]);
+        });
+        let expected = [
+            "volumeMode Block",
+            "a selector",
+            "a data source",
+            "access mode ReadWriteOncePod",
+        ];
+        assert_eq!(claim.beyond, expected);
+    }
+}

@@ -1,0 +1,15 @@
+//! The values that everything else speaks of: claims, volumes, shares, directories and their names. Pure; imports nothing
+//! above it.
+
+pub mod claim;
+pub mod directory;
+pub mod foreign_volume;
+pub mod invalid;
+pub mod labels;
+pub mod location;
+pub mod names;
+pub mod on_delete;
+pub mod quantity;
+pub mod retention;
+pub mod share_id;
+pub mod volume;

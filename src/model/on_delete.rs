@@ -1,0 +1,114 @@
+//! What happens to a directory when its claim is gone, in both dialects of the field.
+//!
+//! `onDelete: archive` and `archiveOnDelete: "true"` mean the same. Where one place sets both, `onDelete` wins, as in
+//! csi-driver-nfs and nfs-subdir-external-provisioner.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::invalid::Mistake;
+
+/// The fate of a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnDelete {
+    /// It is removed with all that is in it.
+    Delete,
+    /// It stays where it is.
+    Retain,
+    /// It is renamed to `archived-...` and kept.
+    Archive,
+}
+
+impl OnDelete {
+    /// The word that classes, annotations and volumes use.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Delete => "delete",
+            Self::Retain => "retain",
+            Self::Archive => "archive",
+        }
+    }
+}
+
+impl fmt::Display for OnDelete {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for OnDelete {
+    type Err = Unknown;
+
+    fn from_str(text: &str) -> Result<Self, Unknown> {
+        match text {
+            "delete" => Ok(Self::Delete),
+            "retain" => Ok(Self::Retain),
+            "archive" => Ok(Self::Archive),
+            _ => Err(Unknown("delete, retain or archive")),
+        }
+    }
+}
+
+/// A value that is none of those allowed, which it lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("allowed are {0}")]
+pub struct Unknown(pub &'static str);
+
+/// One value as somebody wrote it, under the key that they used.
+pub type Written<'a> = Option<(&'a str, &'a str)>;
+
+/// What one place (a class, a namespace) says; `None` if it says nothing. Mistakes carry key and value.
+pub fn read(on_delete: Written<'_>, archive_on_delete: Written<'_>) -> (Option<OnDelete>, Vec<Mistake>) {
+    let mut mistakes = Vec::new();
+    let mut parse = |written: Written<'_>, parse: fn(&str) -> Result<OnDelete, Unknown>| {
+        let (key, value) = written?;
+        parse(value)
+            .map_err(|unknown| mistakes.push(Mistake::value(key, value, &unknown)))
+            .ok()
+    };
+    let archive = parse(archive_on_delete, |text| match text {
+        "true" => Ok(OnDelete::Archive),
+        "false" => Ok(OnDelete::Delete),
+        _ => Err(Unknown("true or false")),
+    });
+    let on_delete = parse(on_delete, str::parse);
+    (on_delete.or(archive), mistakes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_dialects_are_read_and_on_delete_wins() {
+        let on_delete = |text| Some(("onDelete", text));
+        let archive = |text| Some(("archiveOnDelete", text));
+        let table = [
+            (None, None, None),
+            (on_delete("delete"), None, Some(OnDelete::Delete)),
+            (on_delete("retain"), None, Some(OnDelete::Retain)),
+            (on_delete("archive"), None, Some(OnDelete::Archive)),
+            (None, archive("true"), Some(OnDelete::Archive)),
+            (None, archive("false"), Some(OnDelete::Delete)),
+            (on_delete("retain"), archive("true"), Some(OnDelete::Retain)),
+            (on_delete("archive"), archive("false"), Some(OnDelete::Archive)),
+        ];
+        for (on_delete, archive, expected) in table {
+            assert_eq!(
+                read(on_delete, archive),
+                (expected, vec![]),
+                "{on_delete:?} {archive:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_mistake_is_named_with_key_value_and_what_is_allowed() {
+        let (_, mistakes) = read(Some(("onDelete", "Archive")), Some(("archiveOnDelete", "yes")));
+        assert_eq!(
+            Mistake::join(&mistakes),
+            "archiveOnDelete is \"yes\": allowed are true or false; \
+             onDelete is \"Archive\": allowed are delete, retain or archive"
+        );
+    }
+}

@@ -1,0 +1,190 @@
+//! Which file system a share is, whatever its server is called.
+//!
+//! [`ShareId`] is what a server says of a share's root. Two names of one server show the same root, and a disk that is
+//! not mounted shows another one. Written on the volume as `v4/1.2:3`, with the server's own identity where the protocol has
+//! one: `v4/1.2:3/0f8fad5bd9cb469fa16570867728950e`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use uuid::Uuid;
+
+use crate::storage::Identity;
+
+/// What tells one share from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ShareId {
+    /// How it was asked for.
+    pub view: View,
+    /// The share's root.
+    pub root: Identity,
+    /// A hash of the server's owner and scope (RFC 8881, 2.10.4): the same for all names of a server. Only version 4 has it.
+    pub server: Option<Uuid>,
+}
+
+/// How a file was looked at. The number of a file is the same in each view; the number of its file system may not be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum View {
+    /// NFS version 4.
+    V4,
+    /// NFS version 3.
+    V3,
+    /// A mount.
+    Mounted,
+}
+
+impl View {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::V4 => "v4",
+            Self::V3 => "v3",
+            Self::Mounted => "mounted",
+        }
+    }
+}
+
+/// A file, and how it was looked at.
+pub type Seen = (View, Identity);
+
+/// Whether two files may be one, as far as their numbers tell. In two views the numbers of one file system may differ: then
+/// files of one number on one server count as one.
+pub fn may_be_one_file(one: Seen, other: Seen, one_server: bool) -> bool {
+    let ((view, one), (other_view, other)) = (one, other);
+    if one.fileid != other.fileid {
+        return false;
+    }
+    match (view, other_view) {
+        _ if view == other_view => one.fsid == other.fsid,
+        _ if one_server => true,
+        (View::V4, View::V3) => is_v3_form(other.fsid.0, one.fsid),
+        (View::V3, View::V4) => is_v3_form(one.fsid.0, other.fsid),
+        // A mount does not show the server's number.
+        _ => false,
+    }
+}
+
+/// Whether a server that tells `v4` in version 4 may tell `v3` in version 3. The protocol does not say how the one number
+/// is made of the two. Linux tells the number of `fsid=`, the number of the device, or both halves of the UUID, combined;
+/// Ganesha combines the two numbers, with the halves of one exchanged.
+fn is_v3_form(v3: u64, (major, minor): (u64, u64)) -> bool {
+    let device = (minor & 0xff) | ((major & 0xfff) << 8) | ((minor & !0xff) << 12);
+    [
+        major,
+        device,
+        major ^ minor,
+        (major ^ minor).swap_bytes(),
+        major ^ minor.rotate_left(32),
+    ]
+    .contains(&v3)
+}
+
+impl fmt::Display for ShareId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.view.as_str(), self.root)?;
+        match self.server {
+            Some(server) => write!(f, "/{}", server.simple()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl FromStr for ShareId {
+    type Err = NotAShareId;
+
+    fn from_str(text: &str) -> Result<Self, NotAShareId> {
+        let mut parts = text.split('/');
+        let view = match parts.next() {
+            Some("v4") => View::V4,
+            Some("v3") => View::V3,
+            Some("mounted") => View::Mounted,
+            _ => return Err(NotAShareId),
+        };
+        let root = parts.next().and_then(|root| root.parse().ok()).ok_or(NotAShareId)?;
+        let server = parts.next().map(|server| server.parse().map_err(|_| NotAShareId));
+        let server = server.transpose()?;
+        if parts.next().is_some() {
+            return Err(NotAShareId);
+        }
+        Ok(Self { view, root, server })
+    }
+}
+
+/// The text is no [`ShareId`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not of the form view/major.minor:fileid, where view is v4, v3 or mounted")]
+pub struct NotAShareId;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let root = Identity {
+            fsid: (0x1a, 0xff),
+            fileid: 0x100,
+        };
+        for (view, server, text) in [
+            (View::V4, None, "v4/1a.ff:100"),
+            (View::V3, None, "v3/1a.ff:100"),
+            (View::Mounted, None, "mounted/1a.ff:100"),
+            (
+                View::V4,
+                Some(Uuid::from_u128(0xa)),
+                "v4/1a.ff:100/0000000000000000000000000000000a",
+            ),
+        ] {
+            let id = ShareId { view, root, server };
+            assert_eq!(id.to_string(), text);
+            assert_eq!(text.parse(), Ok(id));
+        }
+        for text in [
+            "",
+            "v4",
+            "v5/1.2:3",
+            "v4/1.2",
+            "v4/1.2:3/x",
+            "v4/1.2:3/0000000000000000000000000000000a/",
+        ] {
+            assert_eq!(text.parse::<ShareId>(), Err(NotAShareId), "{text}");
+        }
+    }
+
+    fn file(view: View, fsid: (u64, u64), fileid: u64) -> Seen {
+        (view, Identity { fsid, fileid })
+    }
+
+    #[test]
+    fn in_one_view_a_file_has_one_pair_of_numbers() {
+        let v4 = |fsid, fileid| file(View::V4, fsid, fileid);
+        for one_server in [true, false] {
+            assert!(may_be_one_file(v4((8, 1), 2), v4((8, 1), 2), one_server));
+            assert!(!may_be_one_file(v4((8, 1), 2), v4((8, 2), 2), one_server));
+            assert!(!may_be_one_file(v4((8, 1), 2), v4((8, 1), 3), one_server));
+        }
+    }
+
+    #[test]
+    fn in_two_views_the_number_of_the_file_tells_on_one_server_only() {
+        let (v4, mounted) = (file(View::V4, (8, 1), 2), file(View::Mounted, (0x6969, 0), 2));
+        assert!(may_be_one_file(v4, mounted, true));
+        assert!(!may_be_one_file(v4, mounted, false));
+        assert!(!may_be_one_file(v4, file(View::Mounted, (0x6969, 0), 3), true));
+        assert!(may_be_one_file(v4, file(View::V3, (99, 0), 2), true));
+    }
+
+    #[test]
+    fn the_number_of_a_file_system_in_version_3_is_made_of_that_in_version_4() {
+        let may_be = |v4, v3| {
+            let (v4, v3) = (file(View::V4, v4, 2), file(View::V3, (v3, 0), 2));
+            let answer = may_be_one_file(v4, v3, false);
+            assert_eq!(answer, may_be_one_file(v3, v4, false));
+            answer
+        };
+        assert!(may_be((7, 0), 7), "fsid=7 of Linux");
+        assert!(may_be((8, 0x11), 0x811), "a device of Linux");
+        assert!(may_be((0x0102, 0x0304), 0x0602_0000_0000_0000), "a UUID of Linux");
+        assert!(may_be((0x98, 0x97), 0x98 ^ (0x97 << 32)), "Ganesha");
+        assert!(!may_be((8, 0x11), 0x821));
+    }
+}

@@ -1,0 +1,161 @@
+//! The object that is sent to the API server.
+
+use k8s_openapi::api::core::v1::{NFSVolumeSource, ObjectReference, PersistentVolume, PersistentVolumeSpec};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde_json::{Value, json};
+
+use super::{Origin, Record, Us, Volume, area};
+use crate::model::claim::Bytes;
+use crate::model::directory::{Directory, Share};
+use crate::model::labels::Labels;
+use crate::model::names::{self, mark};
+use crate::model::on_delete::OnDelete;
+use crate::model::retention::Retention;
+use crate::policy::class::Reclaim;
+use crate::policy::effective::Place;
+use crate::policy::settings::{ExistingDirectory, OnStorageFailure, Provision};
+use crate::storage::Attributes;
+
+/// A volume as it was decided, before anything of it exists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewVolume {
+    /// `pvc-<uuid>`.
+    pub name: String,
+    /// The claim's namespace and name.
+    pub claim: (String, String),
+    /// The claim's uid; inside an admission review it is not known yet.
+    pub claim_uid: Option<String>,
+    /// The claim's class.
+    pub class: String,
+    /// The claim's modes.
+    pub access_modes: Vec<String>,
+    /// The claim's request.
+    pub capacity: Bytes,
+    /// Where the directory is made.
+    pub share: Share,
+    /// The directory.
+    pub directory: Directory,
+    /// Its mode and owner.
+    pub attributes: Attributes,
+    /// What is done if the directory is there already.
+    pub existing: ExistingDirectory,
+    /// Whose template the directory comes from.
+    pub chosen_by: Place,
+    /// What becomes of it.
+    pub on_delete: OnDelete,
+    /// How long it is kept once it is an archive.
+    pub retention: Retention,
+    /// What happens to the claim when the server does not answer.
+    pub on_failure: OnStorageFailure,
+    /// When it is made.
+    pub provision: Provision,
+    /// Labels that its class gives to it.
+    pub labels: Labels,
+    /// What becomes of the volume.
+    pub reclaim: Reclaim,
+    /// For the kubelet.
+    pub mount_options: Vec<String>,
+    /// Which call of the webhook this is.
+    pub attempt: String,
+}
+
+impl NewVolume {
+    /// Whether a volume's directory is the one that this one is to have.
+    pub fn is_at(&self, volume: &Volume) -> bool {
+        let at = |record: &Record| (record.share.server().to_owned(), record.share.join(&record.directory));
+        volume.record.as_ref().map(at) == Ok((self.share.server().to_owned(), self.share.join(&self.directory)))
+    }
+
+    /// What turns the volume of an earlier try of the same claim into this one, as a merge patch (RFC 7396): all but its
+    /// place and whose work the directory is.
+    pub fn overwrite(&self, origin: Origin, us: &Us) -> Value {
+        let mut all = json!(self.build(origin, us));
+        let id = |id: Option<u32>| id.map(|id| id.to_string());
+        let marks = &mut all["metadata"]["annotations"];
+        for key in [mark::SHARE, mark::SUB_DIR, mark::DIRECTORY] {
+            marks.as_object_mut().map(|marks| marks.remove(key));
+        }
+        marks[mark::UID] = json!(id(self.attributes.uid));
+        marks[mark::GID] = json!(id(self.attributes.gid));
+        let spec = &all["spec"];
+        json!({
+            "metadata": {"annotations": all["metadata"]["annotations"], "labels": all["metadata"]["labels"]},
+            "spec": {
+                "accessModes": spec["accessModes"],
+                "capacity": spec["capacity"],
+                "claimRef": {"uid": self.reference()},
+                "mountOptions": spec["mountOptions"],
+                "persistentVolumeReclaimPolicy": spec["persistentVolumeReclaimPolicy"],
+                "storageClassName": spec["storageClassName"],
+            },
+        })
+    }
+
+    /// The claim's uid as the volume begins: inside an admission review there is none. A claim that is there is kept away by
+    /// the fence until the directory is there, too: the controller manager would bind the two at once.
+    fn reference(&self) -> Option<String> {
+        self.claim_uid.as_ref().map(|_| names::FENCE.to_owned())
+    }
+
+    /// The object that is sent to the API server.
+    pub fn build(&self, origin: Origin, us: &Us) -> PersistentVolume {
+        let marks = [
+            (mark::PROVISIONED_BY, us.provisioner.clone()),
+            (mark::INSTANCE, us.instance.clone()),
+            (mark::ATTEMPT, self.attempt.clone()),
+            (mark::ON_DELETE, self.on_delete.to_string()),
+            (mark::SHARE, self.share.path().to_owned()),
+            (mark::SUB_DIR, self.directory.to_string()),
+            (
+                mark::DIRECTORY,
+                if origin == Origin::New { "new" } else { "adopted" }.to_owned(),
+            ),
+            (mark::MOUNT_PERMISSIONS, format!("{:04o}", self.attributes.mode)),
+            (mark::ARCHIVE_RETENTION, self.retention.to_string()),
+            (mark::NFS_VERSION, self.share.version().as_str().to_owned()),
+        ];
+        let owner = [(mark::UID, self.attributes.uid), (mark::GID, self.attributes.gid)];
+        let owner = owner.into_iter().filter_map(|(key, id)| Some((key, id?.to_string())));
+        let mut labels = self.labels.clone();
+        labels.insert(names::AREA.to_owned(), area(&self.share, &self.directory));
+        PersistentVolume {
+            metadata: ObjectMeta {
+                name: Some(self.name.clone()),
+                annotations: Some(
+                    marks
+                        .into_iter()
+                        .chain(owner)
+                        .map(|(key, value)| (key.to_owned(), value))
+                        .collect(),
+                ),
+                labels: Some(labels),
+                finalizers: Some(vec![names::FINALIZER.to_owned()]),
+                ..ObjectMeta::default()
+            },
+            spec: Some(PersistentVolumeSpec {
+                access_modes: Some(self.access_modes.clone()),
+                capacity: Some([("storage".to_owned(), Quantity(self.capacity.written.clone()))].into()),
+                claim_ref: Some(ObjectReference {
+                    api_version: Some("v1".to_owned()),
+                    kind: Some("PersistentVolumeClaim".to_owned()),
+                    namespace: Some(self.claim.0.clone()),
+                    name: Some(self.claim.1.clone()),
+                    uid: self.reference(),
+                    ..ObjectReference::default()
+                }),
+                mount_options: Some(self.mount_options.clone()).filter(|options| !options.is_empty()),
+                nfs: Some(NFSVolumeSource {
+                    server: self.share.server().to_owned(),
+                    path: self.share.join(&self.directory),
+                    read_only: None,
+                }),
+                persistent_volume_reclaim_policy: Some(self.reclaim.as_str().to_owned()),
+                storage_class_name: Some(self.class.clone()),
+                volume_mode: Some("Filesystem".to_owned()),
+                ..PersistentVolumeSpec::default()
+            }),
+            status: None,
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! One directory, one volume: what it means that a directory, or one above or in it, has a volume already.
+
+use super::class::Reclaim;
+use super::effective::Place;
+use super::key::Key;
+use super::settings::ExistingDirectory;
+use crate::model::location::{Location, Meeting, Relation};
+use crate::model::names;
+use crate::model::volume::{ClaimRef, NewVolume, Phase, Us, Volume};
+
+/// What is done about a volume that has the name that a new one should get: the same directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// An earlier call for this very claim made it, and nobody has had it since.
+    Reuse,
+    /// It is this very claim's.
+    Own,
+    /// It will be gone in a moment: the claim can wait for that.
+    Leaving(String),
+    /// The claim is refused with this sentence.
+    Refuse(String),
+}
+
+/// Judges a volume whose name is taken.
+pub fn taken(volume: &Volume, new: &NewVolume, us: &Us) -> Taken {
+    let directory = shown(new);
+    let name = &volume.name;
+    let owner = volume.claim.as_ref().map(|claim| (claim, claim.uid.as_deref()));
+    let told = |why: String| format!("{directory} belongs to volume {name}, {why}");
+    let refuse = |why: String| Taken::Refuse(told(why));
+    match owner {
+        _ if volume.maker.as_ref() != Some(us) => refuse("which another provisioner or installation made".to_owned()),
+        Some((_, Some(uid))) if new.claim_uid.as_deref() == Some(uid) && !volume.deleting => Taken::Own,
+        _ if volume.deleting => Taken::Leaving(told("which is being cleaned up".to_owned())),
+        _ if volume.awaits(&new.claim.0, &new.claim.1) && new.is_at(volume) => Taken::Reuse,
+        Some((_, Some(names::FENCE))) => Taken::Leaving(told("which is being made or taken back".to_owned())),
+        _ if volume.phase == Phase::Released && volume.reclaim == Reclaim::Delete => {
+            Taken::Leaving(told("whose claim has just gone".to_owned()))
+        }
+        // Deleted, it leaves the directory where it is.
+        _ if volume.phase == Phase::Released => refuse(match new.existing {
+            ExistingDirectory::Adopt => format!(
+                "which is Released and kept with its data; to give the directory with all that is in it to a new claim: \
+                 kubectl delete pv {name}"
+            ),
+            ExistingDirectory::Deny => format!(
+                "which is Released and kept with its data; to free the directory: kubectl delete pv {name}, and move the \
+                 directory away, for this claim may not adopt it"
+            ),
+        }),
+        // No claim of that name is there, or it is another one by now: the controller manager has not seen it yet.
+        Some((claim, Some(_))) if is_for(claim, new) && volume.reclaim == Reclaim::Delete => {
+            Taken::Leaving(told("whose claim has just gone".to_owned()))
+        }
+        Some((claim, _)) => refuse(format!("which is claim {}/{}'s", claim.namespace, claim.name)),
+        None => refuse("which waits for a claim that names it".to_owned()),
+    }
+}
+
+fn is_for(claim: &ClaimRef, new: &NewVolume) -> bool {
+    (&claim.namespace, &claim.name) == (&new.claim.0, &new.claim.1)
+}
+
+/// The volume whose directory is the one at a location, or above or in it, if there is one among these: one that a claim has
+/// had before one that is just being made. One that does not say where its directory is does not count. `name` is not meant.
+pub fn overlapping<'a>(location: &Location<'_>, name: &str, others: &'a [Volume]) -> Option<(&'a Volume, Meeting)> {
+    let meets = |other: &'a Volume| {
+        let record = other.record.as_ref().ok().filter(|_| other.name != name)?;
+        Some((other, location.meets(&record.location())?))
+    };
+    others
+        .iter()
+        .filter_map(meets)
+        .min_by_key(|(other, _)| !other.was_given())
+}
+
+/// What is done about a volume whose directory is the one of a new volume, or above or in it.
+pub fn met(new: &NewVolume, other: &Volume, meeting: Meeting, us: &Us) -> Taken {
+    // No claim of that name is there, or it is another one by now: the controller manager has not seen it yet.
+    let has_gone = other.phase == Phase::Released || other.claim.as_ref().is_some_and(|claim| is_for(claim, new));
+    let leaves = other.deleting || (has_gone && other.reclaim == Reclaim::Delete);
+    // Under one name the two would have been one volume.
+    if leaves && meeting.relation == Relation::Same && other.maker.as_ref() == Some(us) {
+        Taken::Leaving(meeting_sentence(new, other, meeting, " and is being cleaned up"))
+    } else {
+        Taken::Refuse(meeting_sentence(new, other, meeting, ""))
+    }
+}
+
+/// Tells that the directory of a new volume is another volume's, or above or in it. `state` goes on about that volume.
+fn meeting_sentence(new: &NewVolume, other: &Volume, meeting: Meeting, state: &str) -> String {
+    let claim = other.claim.as_ref();
+    let whose = claim.map(|claim| format!(", which is claim {}/{}'s{state}", claim.namespace, claim.name));
+    let whose = whose.unwrap_or_default();
+    let name = &other.name;
+    let place = match &other.record {
+        Err(_) if other.maker.is_none() => format!("that of volume {name}{whose}, which Bindery did not make"),
+        Err(unreadable) => format!("that of volume {name}, whose marks cannot be read: {unreadable}"),
+        Ok(record) => {
+            let share = meeting
+                .why()
+                .map_or_else(String::new, |_| format!(" of share {}", record.share));
+            format!("directory {}{share} of volume {name}{whose}", record.directory.shown())
+        }
+    };
+    let verb = if meeting.relation == Relation::Same {
+        "is the same as"
+    } else {
+        "overlaps with"
+    };
+    let why = meeting.why().map_or_else(String::new, |why| format!("; {why}"));
+    format!("{} {verb} {place}{why}", shown(new))
+}
+
+/// The sentence that refuses a claim whose directory is there already and has no volume. Nobody else's is meant: whether a
+/// volume's is above or in it was looked at first.
+pub fn exists_refusal(new: &NewVolume) -> String {
+    let listed = |list: Key| {
+        format!(
+            "(StorageClass {} must list {} in {list})",
+            new.class,
+            Key::ExistingDirectory
+        )
+    };
+    let adopt = format!("{}: adopt", Key::ExistingDirectory.annotation());
+    let allow = match new.chosen_by {
+        Place::Claim => format!(
+            "say {adopt} on the claim, which chooses the directory {}",
+            listed(Key::ClaimOverrides)
+        ),
+        Place::Namespace => format!(
+            "let an administrator say {adopt} on the namespace, which chooses the directory {}",
+            listed(Key::NamespaceOverrides)
+        ),
+        Place::Class | Place::Default => format!(
+            "let an administrator set {} to adopt, in a class created anew",
+            Key::ExistingDirectory
+        ),
+    };
+    format!(
+        "{} is there already and may hold somebody's data; move it away, choose another name for the claim, or {allow}",
+        shown(new)
+    )
+}
+
+fn shown(new: &NewVolume) -> String {
+    format!("directory {} of share {}", new.directory.shown(), new.share)
+}
+
+#[cfg(test)]
+#[path = "conflict_tests.rs"]
+mod tests;

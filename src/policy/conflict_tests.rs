@@ -1,0 +1,222 @@
+//! Whose a directory is, as a table: the volume that stands there, and one that is to be made.
+
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+
+use super::*;
+use crate::model::claim::Bytes;
+use crate::model::directory::{Directory, Share};
+use crate::model::labels::Labels;
+use crate::model::on_delete::OnDelete;
+use crate::model::retention::Retention;
+use crate::model::volume::Origin;
+use crate::policy::fixtures::us;
+use crate::policy::settings::{OnStorageFailure, Provision};
+use crate::storage::Attributes;
+
+fn new(directory: &str) -> NewVolume {
+    NewVolume {
+        name: format!("pvc-{directory}"),
+        claim: ("team-a".to_owned(), "data".to_owned()),
+        claim_uid: None,
+        class: "fast".to_owned(),
+        access_modes: vec!["ReadWriteMany".to_owned()],
+        capacity: Bytes::read(&Quantity("1Gi".to_owned())).unwrap(),
+        share: Share::parse("nas1", "/export").unwrap(),
+        directory: Directory::parse(directory).unwrap(),
+        attributes: Attributes {
+            mode: 0o777,
+            uid: None,
+            gid: None,
+        },
+        existing: ExistingDirectory::Deny,
+        chosen_by: Place::Class,
+        on_delete: OnDelete::Delete,
+        retention: Retention::Forever,
+        on_failure: OnStorageFailure::Queue,
+        provision: Provision::OnCreate,
+        labels: Labels::new(),
+        reclaim: Reclaim::Delete,
+        mount_options: vec![],
+        attempt: "a".to_owned(),
+    }
+}
+
+/// The volume that stands, and what it means for a new claim of the same directory.
+fn told(change: impl FnOnce(&mut Volume)) -> Taken {
+    let mut volume = Volume::read(&new("shared").build(Origin::New, &us()));
+    change(&mut volume);
+    taken(&volume, &new("shared"), &us())
+}
+
+fn refused(change: impl FnOnce(&mut Volume)) -> String {
+    match told(change) {
+        Taken::Refuse(why) => why.replace(
+            "directory shared of share nas1:/export belongs to volume pvc-shared, ",
+            "",
+        ),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_volume_that_nobody_has_had_is_used_again_by_its_claim() {
+    assert_eq!(told(|_| ()), Taken::Reuse);
+}
+
+#[test]
+fn a_volume_whose_making_came_to_no_known_end_is_finished_by_its_claim() {
+    let fence = |volume: &mut Volume| volume.claim.as_mut().unwrap().uid = Some(names::FENCE.to_owned());
+    assert_eq!(told(fence), Taken::Reuse);
+}
+
+#[test]
+fn a_volume_that_was_begun_for_another_place_is_not_used_for_this_one() {
+    let elsewhere = |volume: &mut Volume| {
+        let record = volume.record.as_mut().unwrap();
+        record.share = Share::parse("nas2", "/export").unwrap();
+    };
+    assert!(matches!(told(elsewhere), Taken::Refuse(_) | Taken::Leaving(_)));
+}
+
+#[test]
+fn a_claim_that_is_there_finds_its_own_volume_again() {
+    let mut volume = Volume::read(&new("shared").build(Origin::New, &us()));
+    volume.claim.as_mut().unwrap().uid = Some("u-1".to_owned());
+    let own = NewVolume {
+        claim_uid: Some("u-1".to_owned()),
+        ..new("shared")
+    };
+    assert_eq!(taken(&volume, &own, &us()), Taken::Own);
+}
+
+#[test]
+fn one_that_will_be_gone_in_a_moment_is_waited_for() {
+    let leaving = |change: fn(&mut Volume)| match told(change) {
+        Taken::Leaving(why) => why.replace(
+            "directory shared of share nas1:/export belongs to volume pvc-shared, ",
+            "",
+        ),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(leaving(|volume| volume.deleting = true), "which is being cleaned up");
+    assert_eq!(
+        leaving(|volume| volume.phase = Phase::Released),
+        "whose claim has just gone"
+    );
+    let earlier = |volume: &mut Volume| volume.claim.as_mut().unwrap().uid = Some("u-1".to_owned());
+    assert_eq!(leaving(earlier), "whose claim has just gone");
+    let fenced_for_another = |volume: &mut Volume| {
+        let claim = volume.claim.as_mut().unwrap();
+        claim.uid = Some(names::FENCE.to_owned());
+        claim.name = "other".to_owned();
+    };
+    assert_eq!(leaving(fenced_for_another), "which is being made or taken back");
+}
+
+#[test]
+fn every_other_owner_is_named_and_what_to_do_is_said() {
+    let claim = |volume: &mut Volume, name: &str| volume.claim.as_mut().unwrap().name = name.to_owned();
+    let uid = |volume: &mut Volume, uid: &str| volume.claim.as_mut().unwrap().uid = Some(uid.to_owned());
+    assert_eq!(
+        refused(|volume| claim(volume, "other")),
+        "which is claim team-a/other's"
+    );
+    let kept_by_its_name = |volume: &mut Volume| {
+        uid(volume, "u-1");
+        volume.reclaim = Reclaim::Retain;
+    };
+    assert_eq!(refused(kept_by_its_name), "which is claim team-a/data's");
+    assert_eq!(refused(|volume| volume.ready = true), "which is claim team-a/data's");
+    assert_eq!(
+        refused(|volume| volume.maker = None),
+        "which another provisioner or installation made"
+    );
+    assert_eq!(
+        refused(|volume| volume.claim = None),
+        "which waits for a claim that names it"
+    );
+    let kept = |volume: &mut Volume| {
+        volume.phase = Phase::Released;
+        volume.reclaim = Reclaim::Retain;
+    };
+    assert_eq!(
+        refused(kept),
+        "which is Released and kept with its data; to free the directory: kubectl delete pv pvc-shared, and move the \
+         directory away, for this claim may not adopt it"
+    );
+}
+
+/// What is found of others by a volume at this place.
+fn found<'a>(server: &str, directory: &str, name: &str, others: &'a [Volume]) -> Option<(&'a Volume, Meeting)> {
+    let (share, directory) = (
+        Share::parse(server, "/export").unwrap(),
+        Directory::parse(directory).unwrap(),
+    );
+    let location = Location {
+        share: &share,
+        directory: &directory,
+        share_id: None,
+        identity: None,
+    };
+    overlapping(&location, name, others)
+}
+
+#[test]
+fn a_volume_above_or_below_is_found_and_a_neighbour_is_not() {
+    let others = |directory: &str| [Volume::read(&new(directory).build(Origin::New, &us()))];
+    let is_found = |other: &str| found("nas1", "a/b", "pvc-me", &others(other)).is_some();
+    assert!(is_found("a") && is_found("a/b/c") && is_found("a/b"));
+    assert!(!is_found("a/bb") && !is_found("a/c") && !is_found("b"));
+    assert!(found("nas2", "a/b", "pvc-me", &others("a")).is_none());
+    assert!(found("nas1", "a", "pvc-a", &others("a")).is_none(), "itself");
+}
+
+#[test]
+fn a_neighbour_that_may_hold_data_counts_before_one_that_is_just_being_made() {
+    let volume = |directory: &str, ready: bool| {
+        let mut volume = Volume::read(&new(directory).build(Origin::New, &us()));
+        volume.ready = ready;
+        volume
+    };
+    let others = [volume("a", false), volume("a/b/c", true), volume("c", true)];
+    let of = |others| found("nas1", "a/b", "pvc-me", others).map(|(other, _)| other.name.as_str());
+    assert_eq!(of(&others), Some("pvc-a/b/c"));
+    assert_eq!(of(&others[..1]), Some("pvc-a"));
+    assert_eq!(of(&others[2..]), None);
+}
+
+#[test]
+fn the_same_directory_under_another_name_is_refused_or_waited_for_and_told() {
+    let mut other = Volume::read(&new("shared").build(Origin::New, &us()));
+    other.record.as_mut().unwrap().share = Share::parse("10.0.0.5", "/export").unwrap();
+    other.claim.as_mut().unwrap().name = "other".to_owned();
+    let meeting = Meeting {
+        relation: Relation::Same,
+        evidence: crate::model::location::Evidence::Root,
+    };
+    let sentence = "directory shared of share nas1:/export is the same as directory shared of share 10.0.0.5:/export of volume \
+                    pvc-shared, which is claim team-a/other's; the two shares have the same file system number and root. If they \
+                    are two file systems (a copied disk, or fsid=0 on two servers), give one of the exports another fsid= or \
+                    its disk another UUID";
+    assert_eq!(
+        met(&new("shared"), &other, meeting, &us()),
+        Taken::Refuse(sentence.to_owned())
+    );
+    other.deleting = true;
+    let waits = Taken::Leaving(sentence.replace("other's;", "other's and is being cleaned up;"));
+    assert_eq!(met(&new("shared"), &other, meeting, &us()), waits);
+    other.deleting = false;
+    other.claim.as_mut().unwrap().name = "data".to_owned();
+    let own = met(&new("shared"), &other, meeting, &us());
+    assert!(
+        matches!(own, Taken::Leaving(_)),
+        "an earlier claim of this name: {own:?}"
+    );
+    other.claim.as_mut().unwrap().name = "other".to_owned();
+    other.deleting = true;
+    other.maker = None;
+    assert_eq!(
+        met(&new("shared"), &other, meeting, &us()),
+        Taken::Refuse(sentence.to_owned())
+    );
+}

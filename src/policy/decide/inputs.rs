@@ -1,0 +1,100 @@
+//! What class, namespace and claim say of one claim, or all that is wrong with them in one message.
+//!
+//! Whoever has to correct three things reads of three at once, whosever they are.
+
+use k8s_openapi::api::storage::v1::StorageClass;
+
+use super::Facts;
+use crate::model::invalid::Mistake;
+use crate::policy::annotations::{Said, Speaker};
+use crate::policy::class::Class;
+use crate::policy::effective::{Place, Policy};
+use crate::policy::key::Key;
+
+/// What those say who have a say, without mistakes.
+#[derive(Clone, Debug)]
+pub(super) struct Heard {
+    /// The class.
+    pub class: Class,
+    /// The namespace's annotations.
+    pub namespace: Said,
+    /// The claim's own.
+    pub claim: Said,
+}
+
+impl Heard {
+    /// Reads all three. `enabled` is what is wrong with the namespace's `bindery.dev/enabled`. The error is the sentence
+    /// that refuses the claim.
+    pub fn read(facts: &Facts<'_>, class: &StorageClass, enabled: Option<Mistake>) -> Result<Self, String> {
+        let claim = facts.claim;
+        let class_name = claim.class.as_deref().unwrap_or_default();
+        let mut wrong = Vec::new();
+        if !claim.beyond.is_empty() {
+            wrong.push(format!(
+                "StorageClass {class_name} cannot provide {}; change the claim or choose another class",
+                claim.beyond.join(" and ")
+            ));
+        }
+        let class = Class::read(class, facts.defaults);
+        if let Err(mistakes) = &class {
+            wrong.push(format!("StorageClass {class_name}: {mistakes}; {}", mistakes.remedy()));
+        }
+        // Of a class that cannot be read nobody knows what it lets others set: then only unknown keys are mistakes.
+        let lists = class.as_ref().map_or((&[][..], &[][..]), |class| {
+            (&class.namespace_overrides[..], &class.claim_overrides[..])
+        });
+        let mut namespace = Said::read(Speaker::Namespace, &facts.namespace.annotations, lists.0);
+        namespace.mistakes.extend(enabled);
+        let own = Said::read(Speaker::Claim, &claim.annotations, lists.1);
+        if !namespace.mistakes.is_empty() {
+            wrong.push(format!(
+                "namespace {}: {}; an administrator must correct it",
+                claim.namespace,
+                Mistake::join(&namespace.mistakes)
+            ));
+        }
+        if !own.mistakes.is_empty() {
+            wrong.push(format!("the claim: {}; correct it", Mistake::join(&own.mistakes)));
+        }
+        match class {
+            Ok(class) if wrong.is_empty() => Ok(Self {
+                class,
+                namespace,
+                claim: own,
+            }),
+            _ => Err(wrong.join("; ")),
+        }
+    }
+
+    /// What holds of it.
+    pub fn settle(&self) -> Policy {
+        Policy::settle(&self.claim.settings, &self.namespace.settings, &self.class.settings)
+    }
+
+    /// What somebody says in vain.
+    pub fn warnings(&self, policy: &Policy) -> Vec<String> {
+        let class = &self.class.name;
+        let mut warnings: Vec<String> = self.namespace.warnings(class).collect();
+        warnings.extend(self.claim.warnings(class));
+        let adopts = match policy.unheard_adoption {
+            Some(Place::Class) => Some(format!("{}: adopt of StorageClass {class}", Key::ExistingDirectory)),
+            Some(Place::Namespace) => Some(format!(
+                "{}: adopt on the namespace",
+                Key::ExistingDirectory.annotation()
+            )),
+            Some(Place::Claim | Place::Default) | None => None,
+        };
+        warnings.extend(adopts.map(|adopts| {
+            let template = &policy.template;
+            let (who, whom) = match template.place {
+                Place::Claim => ("claim", "the claim"),
+                _ => ("namespace", "the namespace or the claim"),
+            };
+            format!(
+                "{adopts} does not count here: the {who} chooses the directory ({}), so {whom} must say it, too",
+                template.key.annotation()
+            )
+        }));
+        warnings
+    }
+}

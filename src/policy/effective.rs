@@ -1,0 +1,165 @@
+//! What holds for one claim, key by key, and whose word it is.
+//!
+//! The claim wins over its namespace, the namespace over the class, the class over the default. A class with
+//! `onDelete: delete` and a namespace with `bindery.dev/on-delete: archive` settle on `archive`, said by the namespace.
+
+use super::key::Key;
+use super::settings::{ExistingDirectory, OnStorageFailure, Settings};
+use super::template::Template;
+use crate::model::directory::NfsVersion;
+use crate::model::on_delete::OnDelete;
+use crate::model::retention::Retention;
+
+/// Mode of new directories where nobody says otherwise: any pod's user may write.
+pub const MODE: u32 = 0o777;
+
+/// Whose word a value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// An annotation of the claim.
+    Claim,
+    /// An annotation of its namespace.
+    Namespace,
+    /// A parameter of its class.
+    Class,
+    /// Nobody's.
+    Default,
+}
+
+/// A value, and whose word it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settled<T> {
+    /// What holds.
+    pub value: T,
+    /// Who says it.
+    pub place: Place,
+    /// The key, as it is written there.
+    pub key: Key,
+}
+
+/// Everything that can be said, settled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Where the directory is, below the share.
+    pub template: Settled<Template>,
+    /// What becomes of it.
+    pub on_delete: Settled<OnDelete>,
+    /// Its mode.
+    pub mode: Settled<u32>,
+    /// Its owner; none leaves the choice to the server.
+    pub uid: Settled<Option<u32>>,
+    /// Its group; none leaves the choice to the server.
+    pub gid: Settled<Option<u32>>,
+    /// What is done if it is there already.
+    pub existing: Settled<ExistingDirectory>,
+    /// How long it is kept once it is an archive.
+    pub retention: Settled<Retention>,
+    /// What happens to the claim when the server does not answer.
+    pub on_failure: Settled<OnStorageFailure>,
+    /// How Bindery talks to the server.
+    pub version: Settled<NfsVersion>,
+    /// Who says in vain that a directory that is there is adopted: somebody else chooses the directory.
+    pub unheard_adoption: Option<Place>,
+}
+
+impl Policy {
+    /// Settles what the three places say.
+    pub fn settle(claim: &Settings, namespace: &Settings, class: &Settings) -> Self {
+        let all = [
+            (Place::Claim, claim),
+            (Place::Namespace, namespace),
+            (Place::Class, class),
+        ];
+        Self {
+            template: first(
+                &all,
+                &[Key::SubDir, Key::PathPattern],
+                |said| said.template.clone(),
+                Template::standard,
+            ),
+            on_delete: first(
+                &all,
+                &[Key::OnDelete, Key::ArchiveOnDelete],
+                |said| said.on_delete,
+                || OnDelete::Archive,
+            ),
+            mode: first(&all, &[Key::MountPermissions], |said| said.mode, || MODE),
+            uid: first(&all, &[Key::Uid], |said| said.uid.map(Some), || None),
+            gid: first(&all, &[Key::Gid], |said| said.gid.map(Some), || None),
+            existing: existing(&all),
+            retention: first(
+                &all,
+                &[Key::ArchiveRetention],
+                |said| said.retention,
+                || Retention::Forever,
+            ),
+            on_failure: first(
+                &all,
+                &[Key::OnStorageFailure],
+                |said| said.on_failure,
+                || OnStorageFailure::Queue,
+            ),
+            version: first(&all, &[Key::NfsVersion], |said| said.version, NfsVersion::default),
+            unheard_adoption: unheard_adoption(&all),
+        }
+    }
+}
+
+/// A place, and what it says.
+type Words<'a> = (Place, &'a Settings);
+
+/// The first place that says it, else the default. `keys` are all that say it; where two are written, the first wins.
+fn first<T>(
+    places: &[Words<'_>],
+    keys: &[Key],
+    said: impl Fn(&Settings) -> Option<T>,
+    default: impl FnOnce() -> T,
+) -> Settled<T> {
+    let written = |settings: &Settings| keys.iter().copied().find(|key| settings.written.contains(key));
+    let found = places.iter().find_map(|&(place, settings)| {
+        let value = said(settings)?;
+        let key = written(settings).unwrap_or(keys[0]);
+        Some(Settled { value, place, key })
+    });
+    found.unwrap_or_else(|| Settled {
+        value: default(),
+        place: Place::Default,
+        key: keys[0],
+    })
+}
+
+/// What is done with a directory that is there already.
+///
+/// Whoever chose the template says it, or somebody above: that a class adopts what its own template names must not let a
+/// tenant name what is kept for others. Where nobody says it, only a class's template that keeps namespaces apart adopts.
+fn existing(places: &[Words<'_>; 3]) -> Settled<ExistingDirectory> {
+    let (heard, unheard) = who_may_adopt(places);
+    let class = &places[2].1.template;
+    let apart = class.as_ref().is_some_and(Template::keeps_namespaces_apart);
+    let default = if apart && unheard.is_empty() {
+        ExistingDirectory::Adopt
+    } else {
+        ExistingDirectory::Deny
+    };
+    first(heard, &[Key::ExistingDirectory], |said| said.existing, || default)
+}
+
+/// The first of those who are not heard on it, if it says `adopt` and nobody else says anything.
+fn unheard_adoption(places: &[Words<'_>; 3]) -> Option<Place> {
+    let (heard, unheard) = who_may_adopt(places);
+    let said = |places: &[Words<'_>]| {
+        places
+            .iter()
+            .find_map(|&(place, said)| said.existing.map(|existing| (place, existing)))
+    };
+    match (said(heard), said(unheard)) {
+        (None, Some((place, ExistingDirectory::Adopt))) => Some(place),
+        _ => None,
+    }
+}
+
+/// Those who are heard on adoption, and the others: whoever chose the template and all that come before.
+fn who_may_adopt<'a>(places: &'a [Words<'a>; 3]) -> (&'a [Words<'a>], &'a [Words<'a>]) {
+    let chose = places.iter().position(|(_, said)| said.template.is_some());
+    places.split_at(chose.map_or(places.len(), |chose| chose + 1))
+}

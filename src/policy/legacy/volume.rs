@@ -1,0 +1,155 @@
+//! Volumes that nfs-subdir-external-provisioner made under the name that Bindery has now: from what stands on one to the
+//! marks with which it becomes a volume of ours.
+//!
+//! Volume `pvc-1` on `nas1:/export/team-a-data-pvc-1` of a class with `archiveOnDelete: "false"` is marked as directory
+//! `team-a-data-pvc-1` of share `nas1:/export`, to be deleted with its claim. A volume that is not clearly a directory
+//! below a share of ours is refused, and nothing is done with it.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::PersistentVolume;
+use k8s_openapi::api::storage::v1::StorageClass;
+use serde_json::{Value, json};
+
+use super::class;
+use crate::model::directory::{Directory, Share};
+use crate::model::invalid::Mistake;
+use crate::model::names::{self, annotation, mark};
+use crate::model::on_delete::OnDelete;
+use crate::model::retention::Retention;
+use crate::model::volume::{Us, area};
+use crate::policy::class::{Class, Defaults};
+use crate::policy::effective::MODE;
+
+/// What an administrator says about old volumes.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms<'a> {
+    /// Where the old program made its directories.
+    pub defaults: &'a Defaults,
+    /// Directories of several segments are deleted too, if their class says so. The old program left all of them in
+    /// place, so people may have come to rely on that: by default they are archived.
+    pub delete_nested: bool,
+}
+
+/// A volume of the old program, as facts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OldVolume {
+    /// Its class, if it names one.
+    pub class: Option<String>,
+    /// Server and path.
+    nfs: Option<(String, String)>,
+    /// What an administrator wrote on it beforehand.
+    on_delete: Option<String>,
+    finalizers: Vec<String>,
+}
+
+/// What a volume is now marked with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// Where the directory is.
+    pub share: Share,
+    /// What it is called there.
+    pub directory: Directory,
+    /// What becomes of it.
+    pub on_delete: OnDelete,
+    /// How long it is kept once it is an archive.
+    pub retention: Retention,
+    finalizers: Vec<String>,
+}
+
+impl OldVolume {
+    /// The facts, if it is such a volume: it names our provisioner and no installation of Bindery, and a claim has had it.
+    /// One that is being deleted is let go: its directory stays, as it would have, and no finalizer can be added any more.
+    pub fn read(volume: &PersistentVolume, us: &Us) -> Option<Self> {
+        let empty = BTreeMap::new();
+        let (meta, spec) = (&volume.metadata, volume.spec.as_ref()?);
+        let marks = meta.annotations.as_ref().unwrap_or(&empty);
+        let claim = spec.claim_ref.as_ref()?.uid.as_deref()?;
+        let old = class::is_old(&us.provisioner)
+            && marks.get(mark::PROVISIONED_BY) == Some(&us.provisioner)
+            && !marks.contains_key(mark::INSTANCE)
+            && meta.deletion_timestamp.is_none()
+            && !["", names::FENCE].contains(&claim);
+        let class = marks.get(annotation::BETA_CLASS).or(spec.storage_class_name.as_ref());
+        old.then(|| Self {
+            class: class.filter(|class| !class.is_empty()).cloned(),
+            nfs: spec.nfs.as_ref().map(|nfs| (nfs.server.clone(), nfs.path.clone())),
+            on_delete: marks.get(mark::ON_DELETE).cloned(),
+            finalizers: meta.finalizers.clone().unwrap_or_default(),
+        })
+    }
+
+    /// What it is marked with; the error says why it is left alone. `class` is the one that it names, if that is there.
+    pub fn take(&self, class: Option<&StorageClass>, terms: Terms<'_>, us: &Us) -> Result<Taken, String> {
+        let (server, path) = self.nfs.as_ref().ok_or("it is no NFS volume")?;
+        // A class of that name may be another program's by now.
+        let class = class.filter(|class| class.provisioner == us.provisioner);
+        let class = class.map(|class| Class::read(class, terms.defaults)).transpose();
+        let class = class.map_err(|wrong| {
+            let name = self.class.as_deref().unwrap_or_default();
+            format!("StorageClass {name} says what becomes of it, and {wrong}")
+        })?;
+        // The flags come first: there the old program made everything.
+        let flags = terms.defaults.server.as_ref().zip(terms.defaults.share.as_ref());
+        let flags = flags.and_then(|(server, path)| Share::parse(server, path).ok());
+        let shares: Vec<Share> = flags
+            .into_iter()
+            .chain(class.as_ref().map(|class| class.share.clone()))
+            .collect();
+        let (share, directory) = shares
+            .iter()
+            .find_map(|share| Some((share, share.below(server, path)?)))
+            .ok_or_else(|| {
+                let shares: Vec<String> = shares.iter().map(Share::to_string).collect();
+                let shares = if shares.is_empty() { "any share".to_owned() } else { shares.join(" or ") };
+                format!("{server}:{path} is not below {shares}; run Bindery with --nfs-server and --nfs-share as they stand on the volume")
+            })?;
+        let directory = Directory::parse(directory).map_err(|wrong| wrong.to_string())?;
+        let said = class.as_ref().map(|class| class.settings.clone()).unwrap_or_default();
+        let nested = directory.segments().nth(1).is_some();
+        let on_delete = match (&self.on_delete, said.on_delete) {
+            (Some(written), _) => written
+                .parse()
+                .map_err(|wrong| Mistake::value(mark::ON_DELETE, written, &wrong).to_string())?,
+            (None, Some(OnDelete::Delete)) if nested && !terms.delete_nested => OnDelete::Archive,
+            (None, Some(on_delete)) => on_delete,
+            (None, None) => OnDelete::Archive,
+        };
+        Ok(Taken {
+            share: share.clone().over(said.version.unwrap_or_default()),
+            directory,
+            on_delete,
+            retention: said.retention.unwrap_or(Retention::Forever),
+            finalizers: self.finalizers.clone(),
+        })
+    }
+}
+
+impl Taken {
+    /// The merge patch (RFC 7396) that makes the volume ours. Its directory counts as found and given: Bindery neither
+    /// changes its mode nor removes it as unused.
+    pub fn patch(&self, us: &Us) -> Value {
+        let ours = [names::FINALIZER.to_owned()];
+        let others = self.finalizers.iter().filter(|held| *held != names::FINALIZER);
+        let finalizers: Vec<&String> = others.chain(&ours).collect();
+        json!({"metadata": {
+            "finalizers": finalizers,
+            "labels": {names::AREA: area(&self.share, &self.directory)},
+            "annotations": {
+                mark::INSTANCE: us.instance,
+                mark::SHARE: self.share.path(),
+                mark::SUB_DIR: self.directory.as_str(),
+                mark::DIRECTORY: "adopted",
+                mark::ON_DELETE: self.on_delete.as_str(),
+                mark::MOUNT_PERMISSIONS: format!("{MODE:04o}"),
+                mark::ARCHIVE_RETENTION: self.retention.to_string(),
+                mark::NFS_VERSION: self.share.version().as_str(),
+                mark::READY: "true",
+            },
+        }})
+    }
+}
+
+#[cfg(test)]
+#[path = "volume_tests.rs"]
+mod tests;

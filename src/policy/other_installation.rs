@@ -1,0 +1,176 @@
+//! Volumes that carry our finalizer and that this installation did not make: what a person is told about one.
+//!
+//! A backup tool may have dropped annotations, or brought the volume from another cluster. Bindery does nothing with such a
+//! volume: its directory may belong to an installation that is alive. A person decides, by one of two commands.
+
+use k8s_openapi::api::core::v1::PersistentVolume;
+use serde_json::json;
+
+use crate::model::directory::Shown;
+use crate::model::names::{self, mark};
+use crate::model::volume::Us;
+
+/// Who may still look after such a volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotOurs {
+    /// Nobody: each installation looks for a provisioner and an instance, and the volume does not name both.
+    Unmarked,
+    /// Another installation with our provisioner. Nothing tells whether it is in this cluster.
+    OtherInstance,
+}
+
+/// What such a volume says, and where our finalizer is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The volume's name.
+    pub name: String,
+    /// Its class, if it names one.
+    pub class: Option<String>,
+    provisioner: Option<String>,
+    instance: Option<String>,
+    /// The index of our finalizer.
+    at: usize,
+}
+
+impl Found {
+    /// Reads a volume. `None` if our finalizer is not on it, or its installation is this one or one of another provisioner.
+    pub fn read(volume: &PersistentVolume, us: &Us) -> Option<Self> {
+        let meta = &volume.metadata;
+        let get = |key| meta.annotations.as_ref()?.get(key).cloned();
+        let found = Self {
+            name: meta.name.clone()?,
+            class: volume.spec.as_ref()?.storage_class_name.clone(),
+            provisioner: get(mark::PROVISIONED_BY),
+            instance: get(mark::INSTANCE),
+            at: meta
+                .finalizers
+                .as_ref()?
+                .iter()
+                .position(|held| held == names::FINALIZER)?,
+        };
+        let may_be_ours = found
+            .provisioner
+            .as_ref()
+            .is_none_or(|provisioner| *provisioner == us.provisioner);
+        let ours = found.provisioner.is_some() && found.instance.as_ref() == Some(&us.instance);
+        (may_be_ours && !ours).then_some(found)
+    }
+
+    /// Says who made it, as far as it says so itself.
+    pub fn maker(&self) -> String {
+        let named = |what: &str, value: &Option<String>| match value {
+            Some(value) => format!("{what} {:?}", Shown(value)),
+            None => format!("no {what}"),
+        };
+        format!(
+            "its annotations name {} and {}",
+            named("provisioner", &self.provisioner),
+            named("instance", &self.instance)
+        )
+    }
+
+    /// The command by which Kubernetes keeps the volume, and the directory stays as it is.
+    pub fn let_go(&self) -> String {
+        let finalizer = format!("/metadata/finalizers/{}", self.at);
+        let patch = json!([
+            {"op": "test", "path": finalizer, "value": names::FINALIZER},
+            {"op": "remove", "path": finalizer},
+            {"op": "replace", "path": "/spec/persistentVolumeReclaimPolicy", "value": "Retain"},
+        ]);
+        format!("kubectl patch pv {} --type=json -p='{patch}'", self.name)
+    }
+
+    /// The command by which the volume becomes one of this installation.
+    pub fn take_over(&self, us: &Us) -> String {
+        let Us { provisioner, instance } = us;
+        format!(
+            "kubectl annotate pv {} --overwrite {}={provisioner} {}={instance}",
+            self.name,
+            mark::PROVISIONED_BY,
+            mark::INSTANCE
+        )
+    }
+
+    /// What an Event says about it.
+    pub fn note(&self, why: NotOurs, us: &Us) -> String {
+        let why = match why {
+            NotOurs::Unmarked => "No Bindery looks after this volume",
+            NotOurs::OtherInstance => {
+                "Another Bindery made this volume and must clean it up, if it runs in this cluster"
+            }
+        };
+        format!(
+            "{why}: {}. Nothing is done until you choose. Remove the finalizer and keep the directory: {}; or have this \
+             Bindery clean up as the annotation bindery.dev/on-delete says: {}",
+            self.maker(),
+            self.let_go(),
+            self.take_over(us)
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::policy::fixtures::us;
+
+    fn found(annotations: Value) -> Option<Found> {
+        let volume = json!({
+            "metadata": {
+                "name": "pvc-1",
+                "annotations": annotations,
+                "finalizers": ["kubernetes.io/pv-protection", "bindery.dev/cleanup"],
+            },
+            "spec": {"storageClassName": "fast"},
+        });
+        Found::read(&serde_json::from_value(volume).unwrap(), &us())
+    }
+
+    #[test]
+    fn who_made_it_and_both_ways_out_are_told() {
+        let restored = found(json!({"bindery.dev/instance": "green"})).unwrap();
+        assert_eq!(
+            restored.note(NotOurs::Unmarked, &us()),
+            "No Bindery looks after this volume: its annotations name no provisioner and instance \"green\". Nothing \
+             is done until you choose. Remove the finalizer and keep the directory: kubectl patch pv pvc-1 --type=json -p='[{\"op\":\"test\",\"path\":\"/metadata/finalizers/1\",\"value\":\
+             \"bindery.dev/cleanup\"},{\"op\":\"remove\",\"path\":\"/metadata/finalizers/1\"},{\"op\":\"replace\",\"path\":\
+             \"/spec/persistentVolumeReclaimPolicy\",\"value\":\"Retain\"}]'; or have this Bindery clean up as the \
+             annotation bindery.dev/on-delete says: kubectl annotate pv pvc-1 --overwrite \
+             pv.kubernetes.io/provisioned-by=bindery.dev/nfs bindery.dev/instance=blue"
+        );
+        let moved =
+            found(json!({"pv.kubernetes.io/provisioned-by": "bindery.dev/nfs", "bindery.dev/instance": "a\nb"}));
+        assert_eq!(
+            moved.unwrap().maker(),
+            "its annotations name provisioner \"bindery.dev/nfs\" and instance \"a\\nb\""
+        );
+    }
+
+    #[test]
+    fn volumes_of_this_installation_and_of_other_provisioners_are_not_meant() {
+        let marks = |provisioner: &str, instance: &str| json!({"pv.kubernetes.io/provisioned-by": provisioner, "bindery.dev/instance": instance});
+        assert_eq!(found(marks("bindery.dev/nfs", "blue")), None);
+        assert_eq!(found(marks("example.com/other", "blue")), None);
+        assert_eq!(
+            found(json!({"pv.kubernetes.io/provisioned-by": "example.com/other"})),
+            None
+        );
+        assert!(found(marks("bindery.dev/nfs", "green")).is_some());
+        assert!(found(json!({"bindery.dev/instance": "blue"})).is_some());
+        assert!(found(json!(null)).is_some());
+    }
+
+    #[test]
+    fn a_note_about_the_longest_names_fits_into_an_event() {
+        let mut longest = found(json!({"bindery.dev/instance": "x".repeat(5000)})).unwrap();
+        longest.name = "pvc-00000000-0000-0000-0000-000000001234".to_owned();
+        let us = Us {
+            provisioner: "k8s-sigs.io/nfs-subdir-external-provisioner".to_owned(),
+            instance: "00000000-0000-0000-0000-000000001234".to_owned(),
+        };
+        let note = longest.note(NotOurs::OtherInstance, &us);
+        assert!(note.len() <= 1024, "{}", note.len());
+    }
+}

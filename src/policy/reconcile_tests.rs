@@ -1,0 +1,359 @@
+//! A volume's next step, as a table. Each case shows only its difference from a volume that waits for its claim.
+
+use super::*;
+use crate::model::claim::{Bytes, Name};
+use crate::model::names;
+use crate::policy::fixtures::{self, us};
+use crate::storage::Identity;
+
+fn record() -> Record {
+    fixtures::record("team-a-data")
+}
+
+/// Provisioned, its claim not seen yet.
+fn volume(change: impl FnOnce(&mut Volume)) -> Volume {
+    let mut volume = fixtures::volume("pvc-1", "team-a-data");
+    change(&mut volume);
+    volume
+}
+
+/// The claim that the volume was made for.
+fn claim(change: impl FnOnce(&mut Claim)) -> Claim {
+    let mut claim = Claim {
+        namespace: "team-a".to_owned(),
+        name: Name::Given("data".to_owned()),
+        uid: "c".to_owned(),
+        deleting: false,
+        created: None,
+        has_node: false,
+        class: Some("fast".to_owned()),
+        volume_name: Some("pvc-1".to_owned()),
+        access_modes: vec!["ReadWriteMany".to_owned()],
+        request: Some(Bytes {
+            written: "1Gi".to_owned(),
+            bytes: 1 << 30,
+        }),
+        beyond: vec![],
+        labels: std::collections::BTreeMap::new(),
+        annotations: std::collections::BTreeMap::new(),
+    };
+    change(&mut claim);
+    claim
+}
+
+fn uid(volume: &mut Volume, uid: &str) {
+    volume.claim.as_mut().unwrap().uid = Some(uid.to_owned());
+}
+
+fn given(volume: &mut Volume) {
+    uid(volume, "c");
+    volume.ready = true;
+}
+
+fn released(volume: &mut Volume) {
+    given(volume);
+    volume.phase = Phase::Released;
+}
+
+fn deleted(volume: &mut Volume) {
+    released(volume);
+    volume.deleting = true;
+}
+
+fn bind(difference: Option<&str>) -> Plan {
+    Plan::Bind {
+        record: record(),
+        difference: difference.map(str::to_owned),
+    }
+}
+
+fn after_gone(change: impl FnOnce(&mut Volume)) -> Plan {
+    plan(&volume(change), Holder::Gone, &us())
+}
+
+#[test]
+fn a_volume_whose_claim_has_come_is_bound() {
+    let claim = claim(|_| ());
+    let held = Holder::Here(&claim);
+    assert_eq!(plan(&volume(|_| ()), held, &us()), bind(None));
+    let bound_by_others = volume(|volume| {
+        uid(volume, "c");
+        volume.phase = Phase::Bound;
+    });
+    assert_eq!(plan(&bound_by_others, held, &us()), bind(None));
+}
+
+#[test]
+fn the_claim_is_looked_at_only_when_there_is_something_to_do() {
+    let asks = |change: fn(&mut Volume)| plan(&volume(change), Holder::Unknown, &us()) == Plan::LookAtClaim;
+    assert!(asks(|_| ()));
+    assert!(asks(released));
+    assert!(asks(deleted));
+    assert!(!asks(given));
+    assert!(!asks(|volume| {
+        given(volume);
+        volume.phase = Phase::Bound;
+    }));
+}
+
+#[test]
+fn a_volume_that_is_not_ours_is_left_alone_whatever_happens_to_it() {
+    let changes: [fn(&mut Volume); 3] = [
+        |volume| {
+            volume.maker = None;
+            volume.provisioner = Some("example.com/other".to_owned());
+        },
+        |volume| volume.maker.as_mut().unwrap().provisioner = "example.com/other".to_owned(),
+        |volume| volume.held = false,
+    ];
+    for (case, change) in changes.into_iter().enumerate() {
+        for state in [|_: &mut Volume| (), released, deleted] {
+            let mut volume = volume(state);
+            change(&mut volume);
+            assert_eq!(
+                plan(&volume, Holder::Gone, &us()),
+                Plan::Leave,
+                "case {case}: {volume:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_volume_with_our_finalizer_that_names_no_installation_is_told_at_once() {
+    for provisioner in [None, Some(us().provisioner)] {
+        for state in [|_: &mut Volume| (), given, released, deleted] {
+            let mut volume = volume(state);
+            (volume.maker, volume.provisioner) = (None, provisioner.clone());
+            assert_eq!(
+                plan(&volume, Holder::Gone, &us()),
+                Plan::NotOurs(NotOurs::Unmarked),
+                "{volume:?}"
+            );
+            volume.held = false;
+            assert_eq!(plan(&volume, Holder::Gone, &us()), Plan::Leave, "{volume:?}");
+        }
+    }
+}
+
+#[test]
+fn a_volume_of_another_instance_is_told_only_when_it_is_on_its_way_out() {
+    let plan = |change: fn(&mut Volume)| {
+        let mut volume = volume(change);
+        volume.maker.as_mut().unwrap().instance = "green".to_owned();
+        plan(&volume, Holder::Gone, &us())
+    };
+    assert_eq!(plan(|_| ()), Plan::Leave);
+    assert_eq!(plan(given), Plan::Leave);
+    assert_eq!(plan(released), Plan::NotOurs(NotOurs::OtherInstance));
+    assert_eq!(plan(deleted), Plan::NotOurs(NotOurs::OtherInstance));
+    let kept = plan(|volume| {
+        released(volume);
+        volume.reclaim = Reclaim::Retain;
+    });
+    assert_eq!(kept, Plan::Leave);
+}
+
+#[test]
+fn a_claim_that_names_another_volume_does_not_get_this_one() {
+    let other = claim(|claim| claim.volume_name = Some("pvc-2".to_owned()));
+    assert_eq!(plan(&volume(|_| ()), Holder::Here(&other), &us()), Plan::Orphan);
+    let without = claim(|claim| claim.volume_name = None);
+    assert_eq!(plan(&volume(|_| ()), Holder::Here(&without), &us()), Plan::Waits);
+}
+
+#[test]
+fn a_claim_that_was_changed_after_us_does_not_get_the_volume() {
+    let undo = |change: fn(&mut Claim)| match plan(&volume(|_| ()), Holder::Here(&claim(change)), &us()) {
+        Plan::Undo(difference) => difference,
+        other => panic!("{other:?}"),
+    };
+    let class = undo(|claim| claim.class = Some("slow".to_owned()));
+    assert_eq!(class, "its class is \"slow\", the volume's is \"fast\"");
+    let mode = undo(|claim| claim.access_modes.push("ReadWriteOnce".to_owned()));
+    assert_eq!(
+        mode,
+        "it asks for access mode ReadWriteOnce, the volume has ReadWriteMany"
+    );
+    let size = undo(|claim| claim.request.as_mut().unwrap().bytes += 1);
+    assert_eq!(size, "it asks for 1Gi, the volume has 1Gi");
+}
+
+#[test]
+fn a_changed_claim_that_the_controller_manager_has_bound_keeps_the_volume_and_is_told() {
+    let bound = volume(|volume| {
+        uid(volume, "c");
+        volume.phase = Phase::Bound;
+    });
+    let changed = claim(|claim| claim.class = Some("slow".to_owned()));
+    let told = bind(Some("its class is \"slow\", the volume's is \"fast\""));
+    assert_eq!(plan(&bound, Holder::Here(&changed), &us()), told);
+}
+
+#[test]
+fn a_released_volume_is_deleted_once_its_claim_is_really_gone() {
+    assert_eq!(after_gone(released), Plan::MarkDeleted);
+    let same = claim(|_| ());
+    assert_eq!(plan(&volume(released), Holder::Here(&same), &us()), Plan::Waits);
+    let new_of_that_name = claim(|claim| claim.uid = "c-2".to_owned());
+    assert_eq!(
+        plan(&volume(released), Holder::Here(&new_of_that_name), &us()),
+        Plan::MarkDeleted
+    );
+}
+
+#[test]
+fn a_released_volume_that_an_administrator_is_freeing_is_left_alone() {
+    let freed = after_gone(|volume| {
+        released(volume);
+        volume.claim.as_mut().unwrap().uid = None;
+    });
+    assert_eq!(freed, Plan::Leave);
+    let freed_for_all = after_gone(|volume| {
+        released(volume);
+        volume.claim = None;
+    });
+    assert_eq!(freed_for_all, Plan::Leave);
+}
+
+#[test]
+fn a_volume_that_no_claim_has_had_is_an_orphan_once_none_asks_for_it() {
+    let fence = |volume: &mut Volume| {
+        uid(volume, names::FENCE);
+        volume.phase = Phase::Released;
+        volume.reclaim = Reclaim::Retain;
+    };
+    for change in [fence, |_: &mut Volume| ()] {
+        let volume = volume(change);
+        assert_eq!(plan(&volume, Holder::Unknown, &us()), Plan::LookAtClaim);
+        assert_eq!(plan(&volume, Holder::Gone, &us()), Plan::Orphan);
+        let with_another = claim(|claim| claim.volume_name = Some("pvc-other".to_owned()));
+        assert_eq!(plan(&volume, Holder::Here(&with_another), &us()), Plan::Orphan);
+        let without = claim(|claim| claim.volume_name = None);
+        assert_eq!(plan(&volume, Holder::Here(&without), &us()), Plan::Waits);
+        let of_another_class = claim(|claim| {
+            claim.volume_name = None;
+            claim.class = Some("slow".to_owned());
+        });
+        assert_eq!(plan(&volume, Holder::Here(&of_another_class), &us()), Plan::Orphan);
+    }
+}
+
+#[test]
+fn a_volume_that_catch_up_has_begun_for_a_claim_that_names_it_is_no_orphan() {
+    let fenced = volume(|volume| uid(volume, names::FENCE));
+    assert_eq!(plan(&fenced, Holder::Here(&claim(|_| ())), &us()), Plan::Waits);
+}
+
+#[test]
+fn a_volume_that_catch_up_has_given_is_ready_when_the_controller_manager_has_chosen_it() {
+    let given = |phase| {
+        volume(|volume| {
+            uid(volume, "c");
+            volume.phase = phase;
+        })
+    };
+    let unnamed = claim(|claim| claim.volume_name = None);
+    for phase in [Phase::Unbound, Phase::Released] {
+        assert_eq!(plan(&given(phase), Holder::Here(&unnamed), &us()), Plan::Waits);
+    }
+    assert!(matches!(
+        plan(&given(Phase::Bound), Holder::Here(&unnamed), &us()),
+        Plan::Bind { .. }
+    ));
+}
+
+#[test]
+fn a_volume_that_may_have_been_somebodys_is_no_orphan() {
+    let known = after_gone(|volume| {
+        volume.record.as_mut().unwrap().identity = Some(Identity {
+            fsid: (1, 2),
+            fileid: 3,
+        });
+    });
+    assert_eq!(known, Plan::Leave);
+    assert_eq!(after_gone(|volume| volume.ready = true), Plan::Leave);
+    assert_eq!(after_gone(|volume| uid(volume, "c")), Plan::Leave);
+    assert_eq!(after_gone(|volume| volume.claim = None), Plan::Leave);
+}
+
+#[test]
+fn a_volume_whose_claim_has_another_by_now_goes_when_the_controller_manager_has_seen_it() {
+    let volume = volume(|volume| {
+        released(volume);
+        uid(volume, "c-1");
+    });
+    let with_another = claim(|claim| {
+        claim.uid = "c-1".to_owned();
+        claim.volume_name = Some("pvc-other".to_owned());
+    });
+    assert_eq!(plan(&volume, Holder::Here(&with_another), &us()), Plan::MarkDeleted);
+}
+
+#[test]
+fn a_released_volume_of_a_retaining_class_is_kept() {
+    let kept = after_gone(|volume| {
+        released(volume);
+        volume.reclaim = Reclaim::Retain;
+    });
+    assert_eq!(kept, Plan::Leave);
+}
+
+#[test]
+fn a_volume_that_somebody_deletes_waits_for_its_claim() {
+    let same = claim(|_| ());
+    assert_eq!(plan(&volume(deleted), Holder::Here(&same), &us()), Plan::Leave);
+    let unbound = volume(|volume| volume.deleting = true);
+    assert_eq!(plan(&unbound, Holder::Here(&same), &us()), Plan::Leave);
+}
+
+#[test]
+fn the_directory_meets_the_fate_that_stands_on_the_volume() {
+    let fate = |on_delete, reclaim| {
+        let plan = after_gone(|volume| {
+            deleted(volume);
+            volume.reclaim = reclaim;
+            volume.record.as_mut().unwrap().on_delete = on_delete;
+        });
+        match plan {
+            Plan::Dispose(Dispose::Keep(_)) => "keep",
+            Plan::Dispose(Dispose::Delete(_)) => "delete",
+            Plan::Dispose(Dispose::Archive(_)) => "archive",
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(fate(OnDelete::Archive, Reclaim::Delete), "archive");
+    assert_eq!(fate(OnDelete::Delete, Reclaim::Delete), "delete");
+    assert_eq!(fate(OnDelete::Retain, Reclaim::Delete), "keep");
+    for on_delete in [OnDelete::Archive, OnDelete::Delete, OnDelete::Retain] {
+        assert_eq!(fate(on_delete, Reclaim::Retain), "keep");
+    }
+}
+
+#[test]
+fn a_directory_that_no_claim_ever_had_goes_only_if_it_is_empty() {
+    let never = after_gone(|volume| volume.deleting = true);
+    assert_eq!(never, Plan::Dispose(Dispose::RemoveUnused(record())));
+    let fenced = after_gone(|volume| {
+        uid(volume, names::FENCE);
+        volume.deleting = true;
+    });
+    assert_eq!(fenced, Plan::Dispose(Dispose::RemoveUnused(record())));
+    let bound_without_us = after_gone(|volume| {
+        uid(volume, "c");
+        volume.deleting = true;
+    });
+    assert_eq!(bound_without_us, Plan::Dispose(Dispose::Archive(record())));
+}
+
+#[test]
+fn marks_that_cannot_be_read_stop_everything() {
+    let broken = after_gone(|volume| {
+        deleted(volume);
+        volume.record = Err("annotation bindery.dev/share is missing".to_owned());
+    });
+    assert_eq!(
+        broken,
+        Plan::Broken("annotation bindery.dev/share is missing".to_owned())
+    );
+}

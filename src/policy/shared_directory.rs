@@ -1,0 +1,190 @@
+//! Volumes in one place that are all on their way out: which one takes care of the directory.
+//!
+//! Of several volumes of one directory, all but the last yield, and the last one's policy applies. Of directories in one
+//! another, the inner one goes first if it is to be deleted. If it is to be kept or archived, the outer one is kept, too, and
+//! goes first: else the outer one would take to the trash what the inner one keeps. So all that delete come before all that
+//! keep or archive; among the first the deeper ones, among the others the outer ones are earlier. There is no ring of volumes
+//! that wait for one another, and whoever sees the same volumes comes to the same order.
+
+use jiff::Timestamp;
+
+use super::class::Reclaim;
+use crate::model::location::{Meeting, Relation};
+use crate::model::on_delete::OnDelete;
+use crate::model::volume::{Us, Volume};
+
+/// What a volume that is to be cleaned up does about another one that it meets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Turn {
+    /// The other keeps the directory: it may have files in it.
+    Keep,
+    /// The other is being made, and backs out.
+    BacksOut,
+    /// The other is being cleaned up, and goes first.
+    Wait,
+    /// Nothing.
+    Go,
+}
+
+/// See [`Turn`]. `volume` is ours and being deleted. `in_use`: a claim still has the other one, although it is being deleted.
+pub fn turn(volume: &Volume, other: &Volume, meeting: Meeting, in_use: bool, us: &Us) -> Turn {
+    if other.maker.as_ref() != Some(us) || other.record.is_err() {
+        return Turn::Keep;
+    }
+    if !other.deleting {
+        return if other.was_given() { Turn::Keep } else { Turn::BacksOut };
+    }
+    match meeting.relation {
+        // Its cleanup is over; somebody else's finalizer holds the object.
+        _ if !other.held => Turn::Go,
+        _ if in_use => Turn::Keep,
+        Relation::Inside if keeps_files(other) => Turn::Keep,
+        Relation::Inside => Turn::Wait,
+        Relation::Above if keeps_files(volume) => Turn::Wait,
+        Relation::Above => Turn::Go,
+        Relation::Same if rank(other) < rank(volume) => Turn::Wait,
+        Relation::Same => Turn::Keep,
+    }
+}
+
+/// Among volumes of one directory that are being deleted: the one with the highest rank is the last. One that keeps its
+/// directory comes after one that archives it, and that after one that deletes it: so none loses what its own policy keeps.
+fn rank(volume: &Volume) -> (u8, Option<Timestamp>, &str) {
+    (weight(volume), volume.deleted, &volume.uid)
+}
+
+/// Whether the files of a volume that is being deleted are there afterwards.
+fn keeps_files(volume: &Volume) -> bool {
+    weight(volume) >= 2
+}
+
+fn weight(volume: &Volume) -> u8 {
+    let on_delete = volume
+        .record
+        .as_ref()
+        .map_or(OnDelete::Retain, |record| record.on_delete);
+    match (volume.reclaim, on_delete) {
+        _ if !volume.was_given() => 0,
+        (Reclaim::Retain, _) | (_, OnDelete::Retain) => 3,
+        (Reclaim::Delete, OnDelete::Archive) => 2,
+        (Reclaim::Delete, OnDelete::Delete) => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures;
+    use super::*;
+    use crate::model::location::Evidence;
+
+    /// A volume that a claim has had, on its way out since `second`.
+    fn leaving(uid: &str, second: i64, on_delete: OnDelete) -> Volume {
+        let mut volume = fixtures::volume(&format!("pvc-{uid}"), "shared");
+        volume.uid = uid.to_owned();
+        volume.deleting = true;
+        volume.deleted = Timestamp::from_second(second).ok();
+        volume.ready = true;
+        volume.record.as_mut().unwrap().on_delete = on_delete;
+        volume
+    }
+
+    fn of(relation: Relation, volume: &Volume, other: &Volume) -> Turn {
+        let evidence = Evidence::Names;
+        turn(volume, other, Meeting { relation, evidence }, false, &fixtures::us())
+    }
+
+    #[test]
+    fn exactly_one_of_several_volumes_of_a_directory_is_the_last() {
+        use OnDelete::{Archive, Delete, Retain};
+        let all = [
+            leaving("a", 1, Delete),
+            leaving("b", 1, Delete),
+            leaving("c", 2, Delete),
+            leaving("d", 0, Archive),
+            leaving("e", 3, Archive),
+            leaving("f", 0, Retain),
+            leaving("g", 0, Retain),
+        ];
+        for count in 1..=all.len() {
+            let these = &all[..count];
+            let last = |volume: &&Volume| {
+                let others = these.iter().filter(|other| other.uid != volume.uid);
+                others
+                    .map(|other| of(Relation::Same, volume, other))
+                    .all(|turn| turn == Turn::Wait)
+            };
+            let last: Vec<_> = these.iter().filter(last).map(|volume| volume.uid.as_str()).collect();
+            assert_eq!(last, [these[count - 1].uid.as_str()]);
+            for volume in these {
+                for other in these.iter().filter(|other| other.uid != volume.uid) {
+                    let turns = [of(Relation::Same, volume, other), of(Relation::Same, other, volume)];
+                    assert!(
+                        turns == [Turn::Wait, Turn::Keep] || turns == [Turn::Keep, Turn::Wait],
+                        "{turns:?}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_inner_one_that_is_deleted_goes_first_and_one_that_is_kept_or_archived_keeps_the_outer_one() {
+        use OnDelete::{Archive, Delete, Retain};
+        for outer in [Delete, Archive, Retain] {
+            let outer = leaving("a", 2, outer);
+            for (policy, turns) in [
+                (Delete, [Turn::Wait, Turn::Go]),
+                (Archive, [Turn::Keep, Turn::Wait]),
+                (Retain, [Turn::Keep, Turn::Wait]),
+            ] {
+                let inner = leaving("b", 1, policy);
+                let both = [
+                    of(Relation::Inside, &outer, &inner),
+                    of(Relation::Above, &inner, &outer),
+                ];
+                assert_eq!(both, turns, "{policy}");
+            }
+            let mut inner = leaving("b", 1, Delete);
+            inner.reclaim = Reclaim::Retain;
+            assert_eq!(of(Relation::Inside, &outer, &inner), Turn::Keep);
+            assert_eq!(of(Relation::Above, &inner, &outer), Turn::Wait);
+        }
+    }
+
+    #[test]
+    fn one_that_a_claim_still_has_keeps_the_directory_although_it_is_deleted() {
+        let volume = leaving("a", 1, OnDelete::Delete);
+        for policy in [OnDelete::Delete, OnDelete::Archive, OnDelete::Retain] {
+            let other = leaving("b", 0, policy);
+            for relation in [Relation::Same, Relation::Inside, Relation::Above] {
+                let evidence = Evidence::Names;
+                let meeting = Meeting { relation, evidence };
+                assert_eq!(turn(&volume, &other, meeting, true, &fixtures::us()), Turn::Keep);
+            }
+        }
+    }
+
+    #[test]
+    fn a_living_one_keeps_the_directory_and_one_that_is_just_made_backs_out() {
+        let volume = leaving("a", 1, OnDelete::Delete);
+        let change = |change: fn(&mut Volume)| {
+            let mut other = leaving("b", 0, OnDelete::Delete);
+            change(&mut other);
+            [Relation::Same, Relation::Inside, Relation::Above].map(|relation| of(relation, &volume, &other))
+        };
+        assert_eq!(change(|other| other.deleting = false), [Turn::Keep; 3]);
+        let new = |other: &mut Volume| {
+            other.deleting = false;
+            other.ready = false;
+        };
+        assert_eq!(change(new), [Turn::BacksOut; 3]);
+        assert_eq!(change(|other| other.held = false), [Turn::Go; 3]);
+        assert_eq!(change(|other| other.maker = None), [Turn::Keep; 3]);
+        assert_eq!(change(|other| other.record = Err("broken".to_owned())), [Turn::Keep; 3]);
+        assert_eq!(
+            change(|other| other.ready = false),
+            [Turn::Wait, Turn::Wait, Turn::Go],
+            "no claim has had it"
+        );
+    }
+}

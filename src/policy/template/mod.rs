@@ -1,0 +1,245 @@
+//! Directory templates, in the two dialects of the field.
+//!
+//! `${pvc.metadata.namespace}/${pvc.metadata.labels['app']}` (csi-driver-nfs, parameter `subDir`) and
+//! `${.PVC.namespace}/${.PVC.labels.app}` (nfs-subdir-external-provisioner, parameter `pathPattern`) are one template.
+//! `$$` is a dollar sign. A template is parsed once, and expanded for each claim; a value that a claim does not have is
+//! an error, never an empty string (but see [`Template::forgiving`]), and what comes out is checked as a [`Directory`] segment by segment.
+
+mod parse;
+mod token;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+pub use self::parse::{NotATemplate, Wrong};
+pub use self::token::Token;
+use crate::model::directory::{Directory, NotADirectory, Shown, WrongPath};
+
+/// A parsed template. Prints as it is written in its dialect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template {
+    dialect: Dialect,
+    pieces: Vec<Piece>,
+    forgiving: bool,
+    /// Whether it is nobody's own: what comes out is cut where it is too long for one name.
+    standard: bool,
+}
+
+/// How tokens are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// csi-driver-nfs: `subDir`.
+    SubDir,
+    /// nfs-subdir-external-provisioner: `pathPattern`.
+    PathPattern,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Piece {
+    Text(String),
+    Token(Token),
+}
+
+/// What the tokens of one claim stand for.
+#[derive(Clone, Copy, Debug)]
+pub struct Values<'a> {
+    /// The claim's name.
+    pub claim: &'a str,
+    /// The claim's namespace.
+    pub namespace: &'a str,
+    /// The volume's name.
+    pub volume: &'a str,
+    /// The claim's labels.
+    pub labels: &'a BTreeMap<String, String>,
+    /// The claim's annotations.
+    pub annotations: &'a BTreeMap<String, String>,
+    /// The namespace's labels.
+    pub namespace_labels: &'a BTreeMap<String, String>,
+    /// The namespace's annotations.
+    pub namespace_annotations: &'a BTreeMap<String, String>,
+}
+
+/// A claim for which a template gives no directory.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoDirectory {
+    /// The claim or its namespace has no such labels or annotations.
+    #[error("{}", missing(.0))]
+    Missing(Vec<Token>),
+    /// A value that may not bring further segments brings one.
+    #[error("{0} is {shown:?}: a slash is not allowed in it", shown = Shown(.1))]
+    Slash(Token, String),
+    /// The result is no directory below the share.
+    #[error(transparent)]
+    NotADirectory(#[from] NotADirectory),
+}
+
+impl Template {
+    /// The same as nfs-subdir-external-provisioner means it: a value that a claim does not have is empty, and slashes too
+    /// many and `.` go before the result is checked.
+    pub fn forgiving(self) -> Self {
+        Self {
+            forgiving: true,
+            ..self
+        }
+    }
+
+    /// Whether it is.
+    pub fn is_forgiving(&self) -> bool {
+        self.forgiving
+    }
+
+    /// What it needs and this claim does not have.
+    pub fn missing<'a>(&'a self, values: &'a Values<'_>) -> impl Iterator<Item = &'a Token> {
+        self.tokens().filter(|token| token.value(values).is_none())
+    }
+
+    /// Whether nothing at all comes out for this claim.
+    pub fn comes_to_nothing(&self, values: &Values<'_>) -> bool {
+        self.fill(|token| token.value(values)).is_ok_and(|path| path.is_empty())
+    }
+
+    /// Whether any claim at all can get a directory by it: tried with harmless values, and with none. The error says what
+    /// is wrong with what would come out.
+    pub fn check(&self) -> Result<(), WrongPath> {
+        let with = |value| match self.fill(|_| Some(value)).map(|path| self.parse_path(&path)) {
+            Ok(Err(NotADirectory(_, wrong))) => Err(wrong),
+            Ok(Ok(_)) | Err(_) => Ok(()),
+        };
+        with("x").or_else(|wrong| with("").map_err(|_| wrong))
+    }
+
+    /// The template of a class that names none: `<namespace>-<claim>-<volume>`. What is too long for one name is cut before
+    /// the volume, and a hash of it stands there: every claim gets a directory.
+    pub fn standard() -> Self {
+        let text = |text: &str| Piece::Text(text.to_owned());
+        let (namespace, claim, volume) = (Token::ClaimNamespace, Token::ClaimName, Token::VolumeName);
+        Self {
+            dialect: Dialect::SubDir,
+            pieces: vec![
+                Piece::Token(namespace),
+                text("-"),
+                Piece::Token(claim),
+                text("-"),
+                Piece::Token(volume),
+            ],
+            forgiving: false,
+            standard: true,
+        }
+    }
+
+    /// The directory of one claim.
+    pub fn expand(&self, values: &Values<'_>) -> Result<Directory, NoDirectory> {
+        let mut path = self.fill(|token| token.value(values))?;
+        if self.standard {
+            path = Directory::fit(&path, &format!("-{}", values.volume));
+        }
+        Ok(self.parse_path(&path)?)
+    }
+
+    fn parse_path(&self, path: &str) -> Result<Directory, NotADirectory> {
+        if self.forgiving {
+            let segments: Vec<&str> = path
+                .split('/')
+                .filter(|segment| !matches!(*segment, "" | "."))
+                .collect();
+            if !segments.is_empty() {
+                return Directory::parse(&segments.join("/"));
+            }
+        }
+        Directory::parse(path)
+    }
+
+    fn fill<'a>(&self, value: impl Fn(&Token) -> Option<&'a str>) -> Result<String, NoDirectory> {
+        let missing: Vec<Token> = self.tokens().filter(|token| value(token).is_none()).cloned().collect();
+        if !missing.is_empty() && !self.forgiving {
+            return Err(NoDirectory::Missing(missing));
+        }
+        let mut path = String::new();
+        for piece in &self.pieces {
+            match piece {
+                Piece::Text(text) => path.push_str(text),
+                Piece::Token(token) => {
+                    let value = value(token).unwrap_or_default();
+                    if value.contains('/') && !token.is_a_path() {
+                        return Err(NoDirectory::Slash(token.clone(), value.to_owned()));
+                    }
+                    path.push_str(value);
+                }
+            }
+        }
+        Ok(path)
+    }
+
+    /// Whether each volume gets a directory of its own: the volume's name is in it.
+    pub fn is_unique(&self) -> bool {
+        self.tokens().any(|token| *token == Token::VolumeName)
+    }
+
+    /// Whether a directory that is there already can only belong to the claim's own namespace: the namespace is a whole
+    /// segment, and nothing before it can be chosen by a claim, or bring segments of its own.
+    pub fn keeps_namespaces_apart(&self) -> bool {
+        let mut segment = Vec::new();
+        let ends_in_the_namespace = |segment: &[&Piece]| matches!(segment, [Piece::Token(Token::ClaimNamespace)]);
+        for piece in &self.pieces {
+            match piece {
+                Piece::Text(text) => {
+                    if text.starts_with('/') && ends_in_the_namespace(&segment) {
+                        return true;
+                    }
+                    // What stands after the last slash begins the next segment.
+                    match text.rsplit_once('/') {
+                        Some((_, "")) => segment.clear(),
+                        Some(_) => segment = vec![piece],
+                        None => segment.push(piece),
+                    }
+                }
+                Piece::Token(Token::ClaimNamespace | Token::NamespaceLabel(_) | Token::VolumeName) => {
+                    segment.push(piece);
+                }
+                Piece::Token(
+                    Token::ClaimName | Token::ClaimLabel(_) | Token::ClaimAnnotation(_) | Token::NamespaceAnnotation(_),
+                ) => return false,
+            }
+        }
+        ends_in_the_namespace(&segment)
+    }
+
+    fn tokens(&self) -> impl Iterator<Item = &Token> {
+        self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Token(token) => Some(token),
+            Piece::Text(_) => None,
+        })
+    }
+}
+
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for piece in &self.pieces {
+            match piece {
+                Piece::Text(text) => f.write_str(&text.replace('$', "$$"))?,
+                Piece::Token(token) => token.write(f, self.dialect)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn missing(tokens: &[Token]) -> String {
+    let mut names: Vec<String> = tokens.iter().map(Token::to_string).collect();
+    names.dedup();
+    match names.pop() {
+        Some(last) if !names.is_empty() => {
+            format!(
+                "{} and {last} are needed for the directory and are not set",
+                names.join(", ")
+            )
+        }
+        last => format!(
+            "{} is needed for the directory and is not set",
+            last.unwrap_or_default()
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,32 @@
+//! What provisioning would say to a claim, without any effect.
+
+use tokio::time::Instant;
+
+use super::{Failure, Provisioner, location};
+use crate::model::volume::NewVolume;
+use crate::policy::conflict::{Taken, exists_refusal, taken};
+use crate::policy::settings::ExistingDirectory;
+
+impl Provisioner {
+    /// Looks at all that [`Provisioner::provision`] looks at before it writes, and refuses in the same words. Whether the
+    /// server lets the directory be made shows only when it is made.
+    pub async fn judge(&self, new: &NewVolume, deadline: Instant) -> Result<(), Failure> {
+        let (found, share_id) = self.look(new, deadline).await?;
+        // No other volume can have, or be in the way of, a directory that bears the name of a volume still to be made.
+        if !new.directory.stands_alone(&new.name) {
+            if let Some(volume) = self.volume(new, deadline).await? {
+                return match taken(&volume, new, &self.us) {
+                    Taken::Reuse | Taken::Own => Ok(()),
+                    Taken::Leaving(why) => Err(Failure::Leaving(why)),
+                    Taken::Refuse(why) => Err(Failure::Taken(why)),
+                };
+            }
+            self.refuse_overlap(new, &location(new, found, share_id), None, deadline)
+                .await?;
+        }
+        if found.is_some() && new.existing == ExistingDirectory::Deny {
+            return Err(Failure::DirectoryExists(exists_refusal(new)));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,83 @@
+//! About which claims the API server asks: one expression in CEL.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::admissionregistration::v1::MutatingWebhook;
+use serde_json::json;
+
+use crate::model::names::annotation::{BETA_CLASS, STORAGE_PROVISIONER};
+
+/// The longest list of other provisioners' classes, as text in bytes. The API server compiles no expression above 100,000
+/// characters (cel-go), and runs through the list for each claim.
+const LONGEST_LIST: usize = 50_000;
+
+/// The condition of one webhook: a claim whose class is not known as another provisioner's. The first claim of a new class
+/// is asked about, too. Under `failurePolicy: Fail` a claim of one of our classes: no other claim may be refused because
+/// Bindery is away. The same where the list of the other classes is too long.
+///
+/// Also a claim that was of our classes when Bindery saw it first, and was given another class after that: its volume is to
+/// be taken back.
+pub(super) fn condition(
+    webhook: &MutatingWebhook,
+    ours: &BTreeSet<String>,
+    others: &BTreeSet<String>,
+    provisioner: &str,
+) -> String {
+    let annotation = |key: &str| format!("has(object.metadata.annotations) && '{key}' in object.metadata.annotations");
+    let beta = annotation(BETA_CLASS);
+    let class = format!(
+        "({beta} ? object.metadata.annotations['{BETA_CLASS}'] : \
+         has(object.spec.storageClassName) ? object.spec.storageClassName : '')"
+    );
+    // A claim that names no class wants none.
+    let none = std::iter::once("");
+    let others: Vec<&str> = none.chain(others.iter().map(String::as_str)).collect();
+    let others = json!(others).to_string();
+    let ignores = webhook.failure_policy.as_deref() == Some("Ignore");
+    let may_be_ours = if ignores && others.len() <= LONGEST_LIST {
+        format!("!({class} in {others})")
+    } else {
+        format!("{class} in {}", json!(ours))
+    };
+    let given = annotation(STORAGE_PROVISIONER);
+    format!(
+        "{may_be_ours} || ({given} && object.metadata.annotations['{STORAGE_PROVISIONER}'] == {})",
+        json!(provisioner)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
+        names.map(str::to_owned).into()
+    }
+
+    fn listed(policy: Option<&str>, others: &BTreeSet<String>) -> String {
+        let webhook = MutatingWebhook {
+            failure_policy: policy.map(str::to_owned),
+            ..MutatingWebhook::default()
+        };
+        let expression = condition(&webhook, &names(["fast", "slow"]), others, "bindery.dev/nfs");
+        let (may_be_ours, given) = expression.split_once(" || (").unwrap();
+        assert!(given.ends_with(r#" == "bindery.dev/nfs")"#), "{expression}");
+        let (_, list) = may_be_ours.rsplit_once(" in ").unwrap();
+        list.to_owned()
+    }
+
+    #[test]
+    fn other_classes_are_listed_and_under_fail_ours() {
+        let others = names(["block", "disk"]);
+        assert_eq!(listed(Some("Ignore"), &others), r#"["","block","disk"])"#);
+        assert_eq!(listed(Some("Ignore"), &names([])), r#"[""])"#);
+        assert_eq!(listed(Some("Fail"), &others), r#"["fast","slow"]"#);
+        assert_eq!(listed(None, &others), r#"["fast","slow"]"#, "the API's default is Fail");
+    }
+
+    #[test]
+    fn where_the_other_classes_are_too_many_ours_are_listed() {
+        let others = (0..5_000).map(|number| format!("a-class-of-others-{number}")).collect();
+        assert_eq!(listed(Some("Ignore"), &others), r#"["fast","slow"]"#);
+    }
+}

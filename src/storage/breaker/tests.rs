@@ -1,0 +1,257 @@
+use std::time::Duration;
+
+use futures::{FutureExt, StreamExt, poll};
+use tokio::time::advance;
+
+use super::fake::{Fake, Manner};
+use super::probe::FORGET;
+use super::server::MOST_CALLS;
+use super::*;
+use crate::model::directory::NfsVersion;
+use crate::storage::{Fault, Outcome};
+
+const LONG: Duration = Duration::from_secs(20);
+
+struct Scene {
+    fake: Arc<Fake>,
+    guarded: Guarded,
+    metrics: Arc<Metrics>,
+    tasks: Tasks,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let (fake, metrics, tasks) = (
+            Arc::new(Fake::default()),
+            Arc::new(Metrics::default()),
+            Tasks::default(),
+        );
+        Self {
+            guarded: Guarded::new(fake.clone(), metrics.clone(), tasks.clone()),
+            fake,
+            metrics,
+            tasks,
+        }
+    }
+
+    async fn look(&self, server: &str, patience: Duration) -> Result<Option<Found>, StorageError> {
+        let data = Directory::parse("data").unwrap();
+        let deadline = Instant::now() + patience;
+        self.guarded.look_up(&share(server), &data, deadline).await
+    }
+
+    fn is_down(&self, server: &str) -> bool {
+        self.guarded.outages.has(server)
+    }
+
+    /// Makes a server known to be down.
+    async fn down(&self, server: &str, manner: Manner) {
+        self.fake.set(server, manner);
+        self.look(server, LONG).await.unwrap_err();
+        self.until(|| self.is_down(server)).await;
+    }
+
+    /// The clock goes on by itself; a minute is more than any of this takes.
+    async fn until(&self, condition: impl Fn() -> bool) {
+        for _ in 0..600 {
+            if condition() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("waited in vain");
+    }
+}
+
+fn share(server: &str) -> Share {
+    Share::parse(server, "/export").unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_down_is_not_asked_and_every_caller_reads_why_at_once() {
+    for (manner, fault, text) in [
+        (Manner::Hangs, Fault::TimedOut, "it hangs."),
+        (Manner::Refuses, Fault::Unreachable, "connection refused."),
+    ] {
+        let scene = Scene::new();
+        scene.down("nas1", manner).await;
+        let (began, sent) = (Instant::now(), scene.fake.sent());
+        let error = scene.look("nas1", LONG).await.unwrap_err();
+        assert_eq!(
+            (Instant::now(), scene.fake.sent()),
+            (began, sent),
+            "at once, and nothing is sent"
+        );
+        // Nothing was sent: no volume need be fenced for it.
+        assert_eq!((error.fault, error.outcome), (fault, Outcome::NotDone));
+        let (named, rest) = error.message.split_once(" since ").unwrap();
+        let (since, rest) = rest.split_once(", ").unwrap();
+        assert_eq!(named, "nas1:/export cannot be used now: nas1 has not answered");
+        since.parse::<jiff::Timestamp>().unwrap();
+        assert_eq!(
+            rest,
+            format!("so nothing is sent to it until it does; it is probed every few seconds. The last probe: {text}")
+        );
+        let text = scene.metrics.text();
+        assert!(text.contains("bindery_nfs_server_down{server=\"nas1\"} 1"), "{text}");
+        assert!(
+            text.contains("bindery_nfs_calls_not_sent_total{why=\"down\"} 1"),
+            "{text}"
+        );
+        assert_eq!(scene.look("nas2", LONG).await, Ok(None), "another server is asked");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_answers_again_is_noticed_without_a_call_and_told_to_who_waits() {
+    let scene = Scene::new();
+    let mut back = Box::pin(scene.guarded.outages().back());
+    scene.down("nas1", Manner::Hangs).await;
+    assert!(poll!(back.next()).is_pending());
+    scene.fake.heal("nas1");
+    let word = back.next().await.unwrap();
+    assert_eq!(word, Back::One(Way::nfs(&share("nas1"))));
+    assert!(word.may_be("nas1") && !word.may_be("nas2"));
+    // Told after the deed: who tries at once succeeds.
+    assert_eq!(scene.look("nas1", LONG).await, Ok(None));
+    assert!(!scene.is_down("nas1") && !scene.metrics.text().contains("nas1"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_call_without_an_answer_proves_nothing() {
+    let scene = Scene::new();
+    let mut back = Box::pin(scene.guarded.outages().back());
+    scene.fake.set("nas1", Manner::Hangs);
+    scene.look("nas1", Duration::from_millis(100)).await.unwrap_err();
+    assert!(!scene.is_down("nas1"), "the caller's deadline was short");
+    let sent = scene.fake.sent();
+    scene.look("nas1", Duration::from_millis(100)).await.unwrap_err();
+    assert!(scene.fake.sent() > sent, "calls go on while the probe is under way");
+    // It was slow for a moment: the probe is answered.
+    scene.fake.heal("nas1");
+    advance(LONG).await;
+    assert_eq!(scene.look("nas1", LONG).await, Ok(None));
+    assert!(!scene.is_down("nas1"));
+    assert!(poll!(back.next()).is_pending(), "nobody was told to wait");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_the_server_answers_it_is_up() {
+    for manner in [Manner::Busy, Manner::ReadOnly] {
+        let scene = Scene::new();
+        scene.fake.set("nas1", manner);
+        for _ in 0..5 {
+            scene.look("nas1", LONG).await.unwrap_err();
+        }
+        assert_eq!(scene.fake.sent(), 5, "no probe");
+        scene.down("nas1", Manner::Refuses).await;
+        scene.fake.set("nas1", manner);
+        scene.until(|| !scene.is_down("nas1")).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_answer_to_a_call_that_was_under_way_counts() {
+    let scene = Scene::new();
+    scene.fake.set("nas1", Manner::Hangs);
+    let mut under_way = Box::pin(scene.look("nas1", LONG * 3));
+    assert!(poll!(&mut under_way).is_pending());
+    scene.down("nas1", Manner::Hangs).await;
+    assert!(poll!(&mut under_way).is_pending(), "it is left to its end");
+    scene.fake.heal("nas1");
+    assert_eq!(under_way.await, Ok(None));
+    assert!(!scene.is_down("nas1"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tree_that_remains_is_no_answer() {
+    let scene = Scene::new();
+    scene.down("nas1", Manner::OnlyTreesRemain).await;
+    scene.fake.heal("nas1");
+    scene.until(|| !scene.is_down("nas1")).await;
+    scene.fake.set("nas1", Manner::OnlyTreesRemain);
+    scene.look("nas1", Duration::from_secs(1)).await.unwrap_err();
+    let (share, data) = (share("nas1"), Directory::parse("data").unwrap());
+    let tree = scene.guarded.remove_tree(&share, &data, Instant::now() + LONG).await;
+    assert_eq!(tree, Ok(Tree::Remains));
+    scene.until(|| scene.is_down("nas1")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_has_so_many_calls_and_who_gets_no_turn_reads_so() {
+    let scene = Scene::new();
+    scene.fake.set("nas1", Manner::Hangs);
+    let under_way: Vec<_> = (0..MOST_CALLS).map(|_| scene.look("nas1", LONG).boxed()).collect();
+    let mut under_way = futures::future::join_all(under_way);
+    assert!(poll!(&mut under_way).is_pending());
+    let error = scene.look("nas1", Duration::from_secs(5)).await.unwrap_err();
+    assert_eq!(scene.fake.sent(), MOST_CALLS);
+    assert_eq!((error.fault, error.outcome), (Fault::TimedOut, Outcome::NotDone));
+    assert_eq!(
+        error.message,
+        "nas1:/export cannot be used now: 64 earlier calls to nas1 had not come to an end when the time was over. Check \
+         that the NFS server and its disks are well."
+    );
+    assert_eq!(scene.look("nas2", LONG).await, Ok(None), "another server has its own");
+    let mut waits = Box::pin(scene.look("nas1", LONG));
+    assert!(poll!(&mut waits).is_pending());
+    scene.fake.heal("nas1");
+    let (next, _) = futures::join!(waits, under_way);
+    assert_eq!(next, Ok(None), "the next gets the place of one that has ended");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_turn_is_told_when_the_server_is_found_to_be_down() {
+    let scene = Scene::new();
+    scene.fake.set("nas1", Manner::Hangs);
+    let mut under_way: Vec<_> = (1..MOST_CALLS).map(|_| scene.look("nas1", LONG).boxed()).collect();
+    for call in &mut under_way {
+        assert!(poll!(call).is_pending());
+    }
+    let began = Instant::now();
+    let mut short = Box::pin(scene.look("nas1", Duration::from_secs(1)));
+    assert!(poll!(&mut short).is_pending());
+    under_way.push(scene.look("nas1", LONG).boxed());
+    assert!(poll!(under_way.last_mut().unwrap()).is_pending());
+    short.await.unwrap_err();
+    let last = scene.look("nas1", LONG).await.unwrap_err();
+    assert!(last.message.contains("has not answered since"), "{last}");
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_left_of_a_server_that_nobody_asks_for() {
+    let scene = Scene::new();
+    let mut back = Box::pin(scene.guarded.outages().back());
+    scene.down("nas1", Manner::Refuses).await;
+    advance(FORGET).await;
+    scene.until(|| !scene.is_down("nas1")).await;
+    let sent = scene.fake.sent();
+    tokio::time::sleep(FORGET).await;
+    assert_eq!(scene.fake.sent(), sent, "the probe has ended");
+    assert!(!scene.metrics.text().contains("nas1"));
+    assert!(poll!(back.next()).is_pending());
+    scene.look("nas2", LONG).await.unwrap();
+    assert_eq!(scene.guarded.servers.lock().unwrap().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_ends_with_the_process() {
+    let scene = Scene::new();
+    scene.down("nas1", Manner::Refuses).await;
+    assert!(scene.tasks.drain(Duration::from_millis(1)).await);
+    let sent = scene.fake.sent();
+    tokio::time::sleep(FORGET).await;
+    assert_eq!(scene.fake.sent(), sent);
+}
+
+#[test]
+fn version_3_and_each_mount_are_ways_of_their_own() {
+    let (v4, v3) = (share("nas1"), share("nas1").over(NfsVersion::V3));
+    let ways = [Way::nfs(&v4), Way::nfs(&v3), Way::mount(&v4)];
+    let shown: Vec<_> = ways.iter().map(Way::to_string).collect();
+    assert_eq!(shown, ["nas1", "nas1 (NFSv3)", "nas1:/export (mounted)"]);
+    let other = Share::parse("nas1", "/other").unwrap();
+    assert_eq!(Way::nfs(&v4), Way::nfs(&other));
+    assert_ne!(Way::mount(&v4), Way::mount(&other));
+}

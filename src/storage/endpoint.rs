@@ -1,0 +1,54 @@
+//! Which shares fail together.
+
+use std::fmt;
+
+use crate::model::directory::{NfsVersion, Share};
+
+/// The way to a server. When one share on it gets no answer, none does. `nas1` is one for version 4 and another one for
+/// version 3, whose portmapper may be away alone; each mount is one of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Way {
+    server: String,
+    by: By,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum By {
+    Nfs(NfsVersion),
+    /// Of the share with this path.
+    Mount(String),
+}
+
+impl Way {
+    /// Bindery's own NFS client, in the share's version.
+    pub fn nfs(share: &Share) -> Self {
+        Self {
+            server: share.server().to_owned(),
+            by: By::Nfs(share.version()),
+        }
+    }
+
+    /// A mount of the share.
+    pub fn mount(share: &Share) -> Self {
+        Self {
+            server: share.server().to_owned(),
+            by: By::Mount(share.path().to_owned()),
+        }
+    }
+
+    /// The server's name.
+    pub fn server(&self) -> &str {
+        &self.server
+    }
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.server)?;
+        match &self.by {
+            By::Nfs(NfsVersion::V4) => Ok(()),
+            By::Nfs(NfsVersion::V3) => f.write_str(" (NFSv3)"),
+            By::Mount(path) => write!(f, ":{path} (mounted)"),
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! From what a server answered to a sentence that a person can act on, whatever version it speaks.
+//!
+//! Statuses are those of RFC 8881, 15.1, of which RFC 1813 has a part; what servers mean by them was tried out on real
+//! ones. An export that is not for this client, or not for its source port, looks like one that is not there (NOENT) in
+//! version 4.
+
+use std::fmt;
+
+use super::status::Status;
+use super::{Fault, transient};
+use crate::model::directory::{NfsVersion, Share};
+
+/// Where the verb takes place.
+pub(super) struct Scene<'a> {
+    pub share: &'a Share,
+    /// Who we say we are.
+    pub uid: u32,
+    /// Whether we come from a privileged port.
+    pub privileged: bool,
+}
+
+impl Scene<'_> {
+    fn spelled(&self, status: Status) -> impl fmt::Display {
+        status.in_version(self.share.version())
+    }
+}
+
+/// What was tried when the server answered with an error.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Step<'a> {
+    /// Find the share, at this segment of its path.
+    Share(&'a str),
+    /// Go through, or look at, this segment below the share.
+    Segment(&'a str),
+    Make,
+    SetOwner,
+    SetMode,
+    Rename,
+    Remove,
+    /// Remove what is in the directory of this name, in the tree that is to go.
+    Inside(&'a str),
+    List,
+}
+
+/// The server answered `status` at `step`.
+pub(super) fn refused(scene: &Scene<'_>, step: Step<'_>, status: Status) -> (Fault, String) {
+    let code = scene.spelled(status);
+    if let Step::Inside(name) = step {
+        let (fault, text) = refused(scene, Step::Remove, status);
+        return (fault, format!("in its directory {name:?}, {text}"));
+    }
+    match (step, status) {
+        (_, Status::WRONGSEC) => (
+            Fault::Denied,
+            "the server wants Kerberos there, which this client does not speak. Export the share with sec=sys."
+                .to_owned(),
+        ),
+        (_, Status::FILE_OPEN) => (
+            Fault::Other,
+            format!(
+                "another file system is mounted there on the server, or a client has a file there open ({code}). Unmount it, \
+                 or let the client close it."
+            ),
+        ),
+        (_, Status::MOVED) => (
+            Fault::Other,
+            "the server says that this has moved to another server. Name that one in the class.".to_owned(),
+        ),
+        (Step::Share(segment), Status::NOTDIR | Status::SYMLINK) => (
+            Fault::NoSuchShare,
+            format!(
+                "{segment:?} in the share's path is a file or a symbolic link. Name the directory that is exported."
+            ),
+        ),
+        (Step::Share(segment), Status::NOENT | Status::ACCESS | Status::PERM) => {
+            (Fault::NoSuchShare, no_such_share(scene, segment, status))
+        }
+        (Step::Segment(segment), Status::NOTDIR | Status::SYMLINK) => (
+            Fault::NotADirectory,
+            format!(
+                "{segment:?} on the way is a file or a symbolic link; links are never followed. Move it away, or choose \
+                 another directory."
+            ),
+        ),
+        (_, Status::ROFS) => (
+            Fault::ReadOnly,
+            format!("it is read-only ({code}). Export it with rw{}.", whole_path(scene)),
+        ),
+        (_, Status::NOSPC) => (
+            Fault::NoSpace,
+            format!("the file system is full ({code}). Free space on the server, or enlarge it."),
+        ),
+        (_, Status::DQUOT) => (
+            Fault::NoSpace,
+            format!("the quota is used up ({code}). Raise it on the server, or free space."),
+        ),
+        (_, Status::XDEV) => (
+            Fault::OtherFileSystem,
+            format!("that is on another file system of the server ({code})."),
+        ),
+        (_, Status::NAMETOOLONG) => (
+            Fault::Other,
+            format!("a name in it is too long for the server's file system ({code}). Shorten the directory's name."),
+        ),
+        (_, Status::BADNAME | Status::BADCHAR | Status::INVAL) if matches!(step, Step::Make | Step::Segment(_)) => (
+            Fault::Other,
+            format!("the server does not take the directory's name ({code}). Change the name."),
+        ),
+        (_, Status::BADOWNER) => (
+            Fault::Denied,
+            format!(
+                "the server does not take owners as numbers ({code}). Let it: nfs4_disable_idmapping=Y for Linux' \
+                 nfsd, v4-numeric-ids enabled for ONTAP, Allow_Numeric_Owners for nfs-ganesha."
+            ),
+        ),
+        (Step::SetOwner, Status::PERM | Status::ACCESS | Status::INVAL) | (_, Status::PERM | Status::ACCESS) => {
+            (Fault::Denied, denied(scene, step, status))
+        }
+        (Step::Rename, Status::EXIST | Status::NOTEMPTY) => (
+            Fault::Other,
+            format!("something is at the new place already ({code}). Move it away."),
+        ),
+        (Step::Rename, Status::NOENT) => (
+            Fault::Other,
+            format!("the directory that it is to be moved into is not there ({code})."),
+        ),
+        (_, status) if transient::status(status) => server_fault(scene, status),
+        _ => (
+            Fault::Other,
+            format!("the server answers {code}. Look for the reason in the server's log."),
+        ),
+    }
+}
+
+fn denied(scene: &Scene<'_>, step: Step<'_>, status: Status) -> String {
+    let (uid, code) = (scene.uid, scene.spelled(status));
+    match (step, status) {
+        (Step::SetOwner, _) => format!(
+            "the server does not let uid {uid} set the owner ({code}). {}",
+            set_owner(scene)
+        ),
+        (_, Status::PERM) => format!(
+            "the server denies it to uid {uid} ({code}).{} If the port is not the reason, look for the attributes immutable \
+             and append-only there (lsattr). {}",
+            port(scene),
+            permit(scene)
+        ),
+        _ => format!(
+            "the server denies it to uid {uid} ({code}). {}{}{}",
+            permit(scene),
+            mount_point(scene, step),
+            port(scene)
+        ),
+    }
+}
+
+/// The server met an error of its own that may pass.
+pub(super) fn server_fault(scene: &Scene<'_>, status: Status) -> (Fault, String) {
+    let code = scene.spelled(status);
+    (
+        Fault::ServerFault,
+        format!(
+            "the server met an error of its own that may pass ({code}). If it lasts, look for the reason in the server's log \
+             and at its disks."
+        ),
+    )
+}
+
+fn no_such_share(scene: &Scene<'_>, segment: &str, status: Status) -> String {
+    let (path, code, port) = (scene.share.path(), scene.spelled(status), port(scene));
+    let check = "Check that it is exported to this host, and that the path is what an NFSv4 client sees, without the path of \
+                 an export with fsid=0.";
+    match status {
+        Status::PERM => format!("the server denies {path} to this host ({code} at {segment:?}).{port} {check}"),
+        _ => format!("the server shows no {path} to this host ({code} at {segment:?}). {check}{port}"),
+    }
+}
+
+/// Version 4 shows the way to its exports as a tree that cannot be written.
+fn whole_path(scene: &Scene<'_>) -> String {
+    match scene.share.version() {
+        NfsVersion::V4 => format!(
+            "; if {} is only a part of an export's path, name the whole path",
+            scene.share.path()
+        ),
+        NfsVersion::V3 => String::new(),
+    }
+}
+
+/// Exports that want a privileged port deny others in different ways. Which port the server saw is not known here: network
+/// plugins may translate addresses, and ports with them.
+pub(super) fn port(scene: &Scene<'_>) -> &'static str {
+    if scene.privileged {
+        " Many exports turn source ports above 1023 away: Bindery came from one below, but a network plugin may have changed \
+         it on the way. Export with insecure, or run Bindery with hostNetwork."
+    } else {
+        " Bindery came from a source port above 1023, which many exports turn away: set the sysctl \
+         net.ipv4.ip_unprivileged_port_start=0 for its pod, or export with insecure."
+    }
+}
+
+/// Version 3 has no status of its own for a directory on which something is mounted.
+fn mount_point(scene: &Scene<'_>, step: Step<'_>) -> &'static str {
+    match (scene.share.version(), step) {
+        (NfsVersion::V3, Step::Remove | Step::Rename) => {
+            " It may also be that another file system is mounted there on the server: then unmount it."
+        }
+        _ => "",
+    }
+}
+
+fn permit(scene: &Scene<'_>) -> &'static str {
+    if scene.uid == 0 {
+        "Root is probably squashed there: export with no_root_squash, or run Bindery with the owner's --nfs-uid and \
+         --nfs-gid."
+    } else {
+        "Give the directory on the server to that uid, or change --nfs-uid and --nfs-gid."
+    }
+}
+
+fn set_owner(scene: &Scene<'_>) -> &'static str {
+    if scene.uid == 0 {
+        "Root is probably squashed there: export with no_root_squash."
+    } else {
+        "Only root can give a directory to others: run Bindery with --nfs-uid 0 and export with no_root_squash."
+    }
+}
+
+/// What was found is no longer there at the next call, again and again.
+pub(super) fn restless(scene: &Scene<'_>, status: Status) -> (Fault, String) {
+    let code = scene.spelled(status);
+    (
+        Fault::Busy,
+        format!("what was found is gone at the next call, again and again ({code}). Somebody else works there."),
+    )
+}
+
+/// The server was silent until the deadline.
+pub(super) fn silent(server: &str) -> (Fault, String) {
+    (
+        Fault::TimedOut,
+        format!("{server} did not answer in time. Check that the NFS server and its disks are well."),
+    )
+}
+
+/// The server asked for patience until the deadline.
+pub(super) fn busy(scene: &Scene<'_>, status: Status) -> (Fault, String) {
+    let (server, code) = (scene.share.server(), scene.spelled(status));
+    (
+        Fault::Busy,
+        format!(
+            "{server} asked to come back later until the time was over ({code}). {}",
+            match status {
+                Status::GRACE =>
+                    "It has just started, and waits for its clients to come back: for 90 s on most servers (grace period).",
+                _ =>
+                    "It is busy or has just started; or a client that cannot be reached holds a delegation there: then it \
+                     passes with that client's lease, after 90 s on most servers.",
+            }
+        ),
+    )
+}
+
+/// The server gave a new directory another mode.
+pub(super) fn other_mode(is: u32, wanted: u32) -> (Fault, String) {
+    (
+        Fault::Denied,
+        format!(
+            "the server gave it mode {is:04o} where {wanted:04o} was asked for. Servers drop setgid when the group is not \
+             the client's; choose a mode that this one keeps."
+        ),
+    )
+}
+
+/// A tree that is to be removed leads into another file system.
+pub(super) fn mounted_in_tree(name: &[u8]) -> (Fault, String) {
+    (
+        Fault::OtherFileSystem,
+        format!(
+            "another file system is mounted in it at {:?}, and is left alone. Unmount it on the server.",
+            String::from_utf8_lossy(name)
+        ),
+    )
+}
+
+/// A directory of a tree is not empty, and nothing in it is listed. The tree itself has no name.
+pub(super) fn hidden(name: &str) -> (Fault, String) {
+    let text = "the server lists nothing in it and says that it is not empty: it holds entries that the server does not list, \
+                most likely snapshots (.snap on CephFS). Remove its snapshots on the server.";
+    let text = match name {
+        "" => text.to_owned(),
+        name => format!("in its directory {name:?}, {text}"),
+    };
+    (Fault::HiddenEntries, text)
+}
+
+/// A tree that is to be removed does not get empty.
+pub(super) fn fills_up() -> (Fault, &'static str) {
+    (
+        Fault::Busy,
+        "files appear in it as fast as they are removed. Stop what still writes there.",
+    )
+}
+
+#[cfg(test)]
+#[path = "messages_tests.rs"]
+mod tests;

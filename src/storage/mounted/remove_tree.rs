@@ -1,0 +1,278 @@
+//! Removing a tree (openat, getdents, unlinkat).
+//!
+//! Depth first, by descriptor, so that no path is walked and no link can lead out; names are bytes. What is kept is a
+//! descriptor and some names for each level, and at most [`DEEPEST`] levels: below that the levels above are forgotten
+//! and found again from the top later. Directories are read from the front each time, for what was read before is gone
+//! by then. Whatever stops the run, the next one simply finds less.
+//!
+//! A directory that lets nobody list or change it gets mode 0700 first, where that is allowed. Whatever is mounted in the
+//! tree ends the run with an error: its files are somebody else's.
+
+use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+
+use super::diagnose::Step;
+use super::errno::errno;
+use super::make::set_mode;
+use super::run::{Run, Trouble};
+use super::walk::{Spot, Walk};
+use crate::model::directory::Directory;
+use crate::storage::messages;
+use crate::storage::{Fault, Tree};
+
+/// Descriptors that a run holds: a process may have 1024 in all, and sixteen verbs at work on each mount.
+const DEEPEST: usize = 32;
+/// Directories of one level that are noted at a time.
+const MOST_NOTED: usize = 256;
+/// So often may directories fill up again behind our back before it is an error.
+const MOST_ROUNDS: u32 = 64;
+/// So often in a row may a directory be not empty although nothing was listed in it, with this pause in between: something
+/// may just have been made or removed in it.
+const MOST_UNLISTED: u32 = 6;
+const UNLISTED_PAUSE: Duration = Duration::from_millis(50);
+
+/// A directory on the way down.
+struct Level {
+    spot: Spot,
+    /// Its name in the level above; empty for the top.
+    name: OsString,
+    /// Directories that were noted, still to be entered.
+    directories: Vec<OsString>,
+    /// Nothing was found in it.
+    empty: bool,
+    /// Something was found in it before.
+    listed: bool,
+    /// Its mode was set to 0700.
+    opened: bool,
+}
+
+/// One run.
+struct Removal<'a> {
+    run: &'a Run,
+    /// The file system that the run must not leave.
+    device: (u32, u32),
+    until: Instant,
+    rounds: u32,
+    unlisted: u32,
+    /// What was found in the top, if that is done.
+    top_listed: Option<bool>,
+}
+
+impl Run {
+    /// One round of [`crate::storage::Storage::remove_tree`], to be over at `until`.
+    pub fn remove_tree(&self, directory: &Directory, until: Instant) -> Result<Tree, Trouble> {
+        let (parents, last) = directory.split_last();
+        let Walk::There(parent) = self.walk(&parents)? else {
+            return Ok(Tree::Gone);
+        };
+        let mut removal = Removal {
+            run: self,
+            device: parent.file.device,
+            until,
+            rounds: 0,
+            unlisted: 0,
+            top_listed: None,
+        };
+        loop {
+            let Some(top) = self.look(&parent, last)? else {
+                return Ok(Tree::Gone);
+            };
+            removal.stays(&top, OsStr::new(last))?;
+            if !removal.empty(top)? {
+                return Ok(Tree::Remains);
+            }
+            match self.change(|| parent.dir.remove_dir(last))? {
+                Ok(()) | Err(Errno::NOENT) => return Ok(Tree::Gone),
+                Err(Errno::NOTEMPTY | Errno::EXIST) => {
+                    if let Some(listed) = removal.top_listed.take() {
+                        removal.not_empty(listed, OsStr::new(""))?;
+                    }
+                }
+                Err(errno) => return Err(self.refused(Step::Remove, errno)),
+            }
+        }
+    }
+}
+
+impl Removal<'_> {
+    /// Removes all that is in `top`, as far as its levels are remembered; `false` if the time is over first.
+    fn empty(&mut self, top: Spot) -> Result<bool, Trouble> {
+        let mut levels = VecDeque::from([Level::new(top, OsString::new())]);
+        while let Some(level) = levels.back_mut() {
+            if self.is_late()? {
+                return Ok(false);
+            }
+            if let Some(name) = level.directories.pop() {
+                if let Some(below) = self.enter(level, name)? {
+                    if levels.len() == DEEPEST {
+                        levels.pop_front();
+                    }
+                    levels.push_back(below);
+                }
+            } else if !level.empty {
+                self.sweep(level)?;
+            } else if let Some(done) = levels.pop_back() {
+                match levels.back_mut() {
+                    Some(above) => self.leave(above, done)?,
+                    // The top is done; or a level whose own are forgotten: then the top is found not to be empty.
+                    None if done.name.is_empty() => self.top_listed = Some(done.listed),
+                    None => {}
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Reads a directory from the front, removes its files and notes its directories.
+    fn sweep(&self, level: &mut Level) -> Result<(), Trouble> {
+        let entries = match level.spot.dir.entries() {
+            Ok(entries) => entries,
+            Err(error) => return self.open(level, errno(&error)),
+        };
+        level.empty = true;
+        for entry in entries {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) => return Err(self.run.refused(level.step(), errno(&error))),
+            };
+            (level.empty, level.listed) = (false, true);
+            let name = entry.file_name();
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                level.directories.push(name);
+            } else {
+                self.remove_file(level, name)?;
+            }
+            if level.directories.len() == MOST_NOTED || self.is_late()? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes into a directory; `None` if there is none to go into.
+    fn enter(&self, level: &mut Level, name: OsString) -> Result<Option<Level>, Trouble> {
+        match level.spot.below(&name) {
+            Ok(spot) => {
+                self.stays(&spot, &name)?;
+                Ok(Some(Level::new(spot, name)))
+            }
+            Err(Errno::NOENT) => Ok(None),
+            // It was replaced since.
+            Err(Errno::NOTDIR | Errno::LOOP) => self.remove_file(level, name).map(|()| None),
+            Err(errno) => {
+                self.open(level, errno)?;
+                level.directories.push(name);
+                Ok(None)
+            }
+        }
+    }
+
+    fn remove_file(&self, level: &mut Level, name: OsString) -> Result<(), Trouble> {
+        match self.run.change(|| level.spot.dir.remove_file(&name))? {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(Errno::ISDIR) => {
+                level.directories.push(name);
+                Ok(())
+            }
+            // What is left is found by the next sweep.
+            Err(errno) => self.open(level, errno),
+        }
+    }
+
+    /// Removes a directory that was emptied. If it filled up again, it is found by the next sweep.
+    fn leave(&mut self, above: &mut Level, done: Level) -> Result<(), Trouble> {
+        match self.run.change(|| above.spot.dir.remove_dir(&done.name))? {
+            Ok(()) | Err(Errno::NOENT | Errno::NOTDIR) => Ok(()),
+            Err(Errno::NOTEMPTY | Errno::EXIST) => self.not_empty(done.listed, &done.name),
+            Err(errno) => {
+                self.open(above, errno)?;
+                above.directories.push(done.name);
+                Ok(())
+            }
+        }
+    }
+
+    /// A directory did not let us: sets its mode so that it does, once.
+    fn open(&self, level: &mut Level, errno: Errno) -> Result<(), Trouble> {
+        let denied = matches!(errno, Errno::ACCESS | Errno::PERM);
+        if level.opened || !denied {
+            return Err(self.run.refused(level.step(), errno));
+        }
+        match self.run.change(|| set_mode(&level.spot.dir, 0o700))? {
+            Ok(()) => {
+                level.opened = true;
+                Ok(())
+            }
+            // What was denied first says more than that the mode may not be set either.
+            Err(_) => Err(self.run.refused(level.step(), errno)),
+        }
+    }
+
+    fn stays(&self, spot: &Spot, name: &OsStr) -> Result<(), Trouble> {
+        // A mount of a part of the same file system has the same device.
+        if spot.file.device == self.device && spot.file.mounted != Some(true) {
+            return Ok(());
+        }
+        let text = format!(
+            "another file system is mounted in it at {:?}, and is left alone. Unmount it.",
+            name.to_string_lossy()
+        );
+        Err(self.run.fails(Fault::OtherFileSystem, &text))
+    }
+
+    fn is_late(&self) -> Result<bool, Trouble> {
+        if self.run.is_over() {
+            return Err(Trouble::Over);
+        }
+        Ok(Instant::now() >= self.until)
+    }
+
+    /// A directory that was emptied is not empty. `listed`: whether anything was found in it. The top has no name.
+    fn not_empty(&mut self, listed: bool, name: &OsStr) -> Result<(), Trouble> {
+        if listed {
+            self.unlisted = 0;
+            return self.round();
+        }
+        self.unlisted += 1;
+        if self.unlisted <= MOST_UNLISTED {
+            std::thread::sleep(UNLISTED_PAUSE);
+            return Ok(());
+        }
+        let (fault, text) = messages::hidden(&name.to_string_lossy());
+        Err(self.run.fails(fault, &text))
+    }
+
+    fn round(&mut self) -> Result<(), Trouble> {
+        self.rounds += 1;
+        if self.rounds <= MOST_ROUNDS {
+            return Ok(());
+        }
+        let text = "files appear in it as fast as they are removed. Stop what still writes there.";
+        Err(self.run.fails(Fault::Busy, text))
+    }
+}
+
+impl Level {
+    fn new(spot: Spot, name: OsString) -> Self {
+        Self {
+            spot,
+            name,
+            directories: Vec::new(),
+            empty: false,
+            listed: false,
+            opened: false,
+        }
+    }
+
+    fn step(&self) -> Step<'_> {
+        // The top has no directory of this tree above it.
+        if self.name.is_empty() {
+            Step::Remove
+        } else {
+            Step::Inside(&self.name)
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Moving and removing one directory, the one that is meant (renameat2, unlinkat).
+//!
+//! No call compares and moves at once. So: look that it is the one, move it to a place where nothing is, look at what
+//! was moved; another one, put there between look and move, goes back. It was away for two calls.
+
+use std::ffi::OsStr;
+use std::io;
+
+use rustix::fs::{RenameFlags, renameat, renameat_with};
+use rustix::io::Errno;
+
+use super::diagnose::Step;
+use super::run::{Run, Trouble};
+use super::walk::{Spot, Walk};
+use crate::model::directory::Directory;
+use crate::storage::{Fault, Identity, Moved, Removed};
+
+impl Run {
+    /// One round of [`crate::storage::Storage::rename`].
+    pub fn rename(&self, from: &Directory, expected: Identity, to: &Directory) -> Result<Moved, Trouble> {
+        let (from_parents, from_last) = from.split_last();
+        let (to_parents, to_last) = to.split_last();
+        let Walk::There(source) = self.walk(&from_parents)? else {
+            return self.moved_before(expected, to, Moved::Missing);
+        };
+        let Walk::There(target) = self.walk(&to_parents)? else {
+            return Err(self.refused(Step::Rename, Errno::NOENT));
+        };
+        match self.look(&source, from_last)? {
+            None => return self.moved_before(expected, to, Moved::Missing),
+            Some(spot) if spot.file.identity != expected => {
+                return self.moved_before(expected, to, Moved::Another(spot.file.identity));
+            }
+            Some(_) => {}
+        }
+        match self.change(|| move_to_nothing(&source, from_last, &target, to_last))? {
+            Ok(()) => {}
+            // Source or target went away after the looks: look again which.
+            Err(Errno::NOENT) => return Err(Trouble::Again(Errno::NOENT)),
+            Err(errno) => return Err(self.refused(Step::Rename, errno)),
+        }
+        let moved = match target.below(OsStr::new(to_last)) {
+            Ok(spot) => Some(spot.file.identity),
+            // A file or a link was put there in the meantime, and is not the one that is meant either.
+            Err(Errno::NOTDIR) => None,
+            Err(Errno::NOENT) => return Err(Trouble::Again(Errno::NOENT)),
+            Err(errno) => return Err(self.refused(Step::Rename, errno)),
+        };
+        if moved == Some(expected) {
+            return Ok(Moved::Done);
+        }
+        // Also if the time is over: it must not stay there.
+        if let Err(error) = move_to_nothing(&target, to_last, &source, from_last) {
+            let text = format!(
+                "another directory took its place at that moment, was moved to {to} instead, and cannot be moved back \
+                 ({error}). Move it back by hand."
+            );
+            return Err(self.fails(Fault::Other, &text));
+        }
+        self.partly_done(false);
+        match moved {
+            Some(other) => self.moved_before(expected, to, Moved::Another(other)),
+            None => Err(self.refused(Step::Segment(from_last), Errno::NOTDIR)),
+        }
+    }
+
+    /// `otherwise`, unless the directory is at its new place already.
+    fn moved_before(&self, expected: Identity, to: &Directory, otherwise: Moved) -> Result<Moved, Trouble> {
+        let segments: Vec<&str> = to.segments().collect();
+        Ok(match self.walk(&segments)? {
+            Walk::There(spot) if spot.file.identity == expected => Moved::Done,
+            _ => otherwise,
+        })
+    }
+
+    /// One round of [`crate::storage::Storage::remove_empty`].
+    pub fn remove_empty(&self, directory: &Directory, expected: Identity) -> Result<Removed, Trouble> {
+        let (parents, last) = directory.split_last();
+        let Walk::There(parent) = self.walk(&parents)? else {
+            return Ok(Removed::Missing);
+        };
+        match self.look(&parent, last)? {
+            None => return Ok(Removed::Missing),
+            Some(spot) if spot.file.identity != expected => return Ok(Removed::Another(spot.file.identity)),
+            Some(_) => {}
+        }
+        match self.change(|| parent.dir.remove_dir(last))? {
+            Ok(()) => Ok(Removed::Done),
+            Err(Errno::NOENT) => Ok(Removed::Missing),
+            // Some file systems say EXIST.
+            Err(Errno::NOTEMPTY | Errno::EXIST) => Ok(Removed::NotEmpty),
+            Err(Errno::NOTDIR) => Err(self.refused(Step::Segment(last), Errno::NOTDIR)),
+            Err(errno) => Err(self.refused(Step::Remove, errno)),
+        }
+    }
+}
+
+/// Renames, but over nothing. File systems that cannot promise that (NFS) are asked first whether something is there.
+fn move_to_nothing(source: &Spot, from: &str, target: &Spot, to: &str) -> io::Result<()> {
+    match renameat_with(&source.dir, from, &target.dir, to, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
+        done => return Ok(done?),
+    }
+    if target.dir.symlink_metadata(to).is_ok() {
+        return Err(Errno::EXIST.into());
+    }
+    Ok(renameat(&source.dir, from, &target.dir, to)?)
+}
