@@ -5,9 +5,10 @@
 use std::process::Command;
 use std::time::Duration;
 
+use bindery::model::attributes::Attributes;
 use bindery::model::directory::{Directory, Share};
 use bindery::storage::nfs::{NfsOptions, NfsStorage};
-use bindery::storage::{Attributes, Existing, Storage};
+use bindery::storage::{Existing, Storage};
 use futures::future::join_all;
 use tokio::time::{Instant, sleep};
 

@@ -10,9 +10,11 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 use std::time::Duration;
 
+use bindery::model::attributes::Attributes;
 use bindery::model::directory::{Directory, Share};
+use bindery::model::identity::Identity;
 use bindery::storage::mounted::MountedStorage;
-use bindery::storage::{Attributes, Existing, Fault, Identity, Made, Outcome, Storage, StorageError};
+use bindery::storage::{Existing, Fault, Made, Outcome, Storage, StorageError};
 use tokio::time::Instant;
 
 /// Far more than any verb needs here.

@@ -17,8 +17,10 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 use std::time::Duration;
 
+use bindery::model::attributes::Attributes;
 use bindery::model::directory::{Directory, Share};
-use bindery::storage::{Attributes, Existing, Identity, Made, Storage, StorageError, Storages};
+use bindery::model::identity::Identity;
+use bindery::storage::{Existing, Made, Storage, StorageError, Storages};
 use tokio::time::Instant;
 
 use crate::support::kind::client_as;

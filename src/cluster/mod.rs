@@ -27,8 +27,8 @@ pub use self::watch::Watched;
 use crate::model::claim::Claim;
 use crate::model::location::{Location, Meeting};
 use crate::model::names::{self, is_object_name};
+use crate::model::namespace;
 use crate::model::volume::{Us, Volume, area};
-use crate::policy::decide;
 
 /// How long the watch may take to tell of what was just written.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -95,7 +95,7 @@ impl Cluster {
     }
 
     /// Labels and annotations of that namespace. One that is not there has none: the API server refuses the claim.
-    pub async fn namespace(&self, name: &str) -> kube::Result<decide::Namespace> {
+    pub async fn namespace(&self, name: &str) -> kube::Result<namespace::Namespace> {
         let namespace = match self.namespaces.get(&ObjectRef::new(name)) {
             Some(namespace) => Some(namespace),
             None if !is_object_name(name) => None,
@@ -104,7 +104,7 @@ impl Cluster {
                 namespaces.get_metadata_opt(name).await?.map(Arc::new)
             }
         };
-        let told = |namespace: Arc<PartialObjectMeta<Namespace>>| decide::Namespace {
+        let told = |namespace: Arc<PartialObjectMeta<Namespace>>| namespace::Namespace {
             labels: namespace.labels().clone(),
             annotations: namespace.annotations().clone(),
         };

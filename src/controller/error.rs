@@ -13,8 +13,8 @@ use crate::cluster::patch;
 use crate::model::directory::Directory;
 use crate::model::names::{self, mark, reason};
 use crate::model::on_delete::OnDelete;
+use crate::model::reclaim::Reclaim;
 use crate::model::volume::{Phase, Record, Volume};
-use crate::policy::class::Reclaim;
 use crate::storage::{Fault, StorageError};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(250);

@@ -8,7 +8,8 @@
 use std::fmt;
 
 use super::directory::{Directory, NfsVersion, Share};
-use crate::storage::{Identity, Seen, ShareId, View, may_be_one_file};
+use crate::model::identity::Identity;
+use crate::model::share_id::{Seen, ShareId, View, may_be_one_file};
 
 /// Where a directory is, and what is known of it.
 #[derive(Clone, Copy, Debug)]

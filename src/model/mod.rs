@@ -1,15 +1,21 @@
 //! The values that everything else speaks of: claims, volumes, shares, directories and their names. Pure; imports nothing
 //! above it.
 
+pub mod attributes;
+pub mod choices;
 pub mod claim;
 pub mod directory;
 pub mod foreign_volume;
+pub mod identity;
 pub mod invalid;
 pub mod labels;
 pub mod location;
 pub mod names;
+pub mod namespace;
 pub mod on_delete;
 pub mod quantity;
+pub mod reclaim;
 pub mod retention;
 pub mod share_id;
+pub mod source;
 pub mod volume;

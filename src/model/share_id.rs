@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use uuid::Uuid;
 
-use crate::storage::Identity;
+use crate::model::identity::Identity;
 
 /// What tells one share from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

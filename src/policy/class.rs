@@ -12,6 +12,7 @@ use super::template::Template;
 use crate::model::directory::Share;
 use crate::model::invalid::Mistake;
 use crate::model::on_delete::OnDelete;
+use crate::model::reclaim::Reclaim;
 use crate::model::retention::Retention;
 
 /// Server and export for classes that name none: the flags.
@@ -21,25 +22,6 @@ pub struct Defaults {
     pub server: Option<String>,
     /// `--nfs-share`.
     pub share: Option<String>,
-}
-
-/// What Kubernetes does with a volume whose claim is gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reclaim {
-    /// It is deleted, and `onDelete` says what becomes of the directory.
-    Delete,
-    /// Volume and directory are kept.
-    Retain,
-}
-
-impl Reclaim {
-    /// The API's word.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Delete => "Delete",
-            Self::Retain => "Retain",
-        }
-    }
 }
 
 /// A class of ours, without mistakes.

@@ -3,10 +3,10 @@
 use serde_json::json;
 
 use super::*;
+use crate::model::choices::{ExistingDirectory, OnStorageFailure, Provision};
 use crate::model::directory::NfsVersion;
 use crate::model::on_delete::OnDelete;
 use crate::model::retention::Retention;
-use crate::policy::settings::{ExistingDirectory, OnStorageFailure, Provision};
 
 fn read(fields: serde_json::Value) -> Result<Class, String> {
     let mut class = json!({"metadata": {"name": "fast"}, "provisioner": "bindery.dev/nfs"});

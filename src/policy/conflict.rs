@@ -1,11 +1,11 @@
 //! One directory, one volume: what it means that a directory, or one above or in it, has a volume already.
 
-use super::class::Reclaim;
-use super::effective::Place;
 use super::key::Key;
-use super::settings::ExistingDirectory;
+use crate::model::choices::ExistingDirectory;
 use crate::model::location::{Location, Meeting, Relation};
 use crate::model::names;
+use crate::model::reclaim::Reclaim;
+use crate::model::source::Place;
 use crate::model::volume::{ClaimRef, NewVolume, Phase, Us, Volume};
 
 /// What is done about a volume that has the name that a new one should get: the same directory.

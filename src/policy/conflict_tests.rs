@@ -3,6 +3,8 @@
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::*;
+use crate::model::attributes::Attributes;
+use crate::model::choices::{OnStorageFailure, Provision};
 use crate::model::claim::Bytes;
 use crate::model::directory::{Directory, Share};
 use crate::model::labels::Labels;
@@ -10,8 +12,6 @@ use crate::model::on_delete::OnDelete;
 use crate::model::retention::Retention;
 use crate::model::volume::Origin;
 use crate::policy::fixtures::us;
-use crate::policy::settings::{OnStorageFailure, Provision};
-use crate::storage::Attributes;
 
 fn new(directory: &str) -> NewVolume {
     NewVolume {

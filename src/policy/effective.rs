@@ -4,27 +4,16 @@
 //! `onDelete: delete` and a namespace with `bindery.dev/on-delete: archive` settle on `archive`, said by the namespace.
 
 use super::key::Key;
-use super::settings::{ExistingDirectory, OnStorageFailure, Settings};
+use super::settings::Settings;
 use super::template::Template;
+use crate::model::choices::{ExistingDirectory, OnStorageFailure};
 use crate::model::directory::NfsVersion;
 use crate::model::on_delete::OnDelete;
 use crate::model::retention::Retention;
+use crate::model::source::Place;
 
 /// Mode of new directories where nobody says otherwise: any pod's user may write.
 pub const MODE: u32 = 0o777;
-
-/// Whose word a value is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// An annotation of the claim.
-    Claim,
-    /// An annotation of its namespace.
-    Namespace,
-    /// A parameter of its class.
-    Class,
-    /// Nobody's.
-    Default,
-}
 
 /// A value, and whose word it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,14 +7,16 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::class::{Defaults, Reclaim};
-use super::decide::{Facts, Namespace};
+use super::class::Defaults;
+use super::decide::Facts;
+use crate::model::attributes::Attributes;
 use crate::model::claim::{Bytes, Claim};
 use crate::model::directory::{Directory, Share};
+use crate::model::namespace::Namespace;
 use crate::model::on_delete::OnDelete;
+use crate::model::reclaim::Reclaim;
 use crate::model::retention::Retention;
 use crate::model::volume::{ClaimRef, Origin, Phase, Record, Us, Volume};
-use crate::storage::Attributes;
 
 /// The volume that a claim of the [`World`] gets.
 pub const VOLUME: &str = "pvc-00000000-0000-0000-0000-000000001234";

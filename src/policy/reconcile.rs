@@ -3,12 +3,12 @@
 //! [`plan`] is asked again after every change and after every effect, so each answer is one step, and the steps may be
 //! cut anywhere: what stands on the volume then leads to the same next step.
 
-use super::class::Reclaim;
 use super::decide;
 use super::other_installation::NotOurs;
 use crate::model::claim::Claim;
 use crate::model::names;
 use crate::model::on_delete::OnDelete;
+use crate::model::reclaim::Reclaim;
 use crate::model::volume::{Phase, Record, Us, Volume};
 
 /// What is known about the claim that a volume is for.

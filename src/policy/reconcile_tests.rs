@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::model::claim::{Bytes, Name};
+use crate::model::identity::Identity;
 use crate::model::names;
 use crate::policy::fixtures::{self, us};
-use crate::storage::Identity;
 
 fn record() -> Record {
     fixtures::record("team-a-data")

@@ -8,9 +8,9 @@
 
 use jiff::Timestamp;
 
-use super::class::Reclaim;
 use crate::model::location::{Meeting, Relation};
 use crate::model::on_delete::OnDelete;
+use crate::model::reclaim::Reclaim;
 use crate::model::volume::{Us, Volume};
 
 /// What a volume that is to be cleaned up does about another one that it meets.

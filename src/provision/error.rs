@@ -1,7 +1,7 @@
 //! Why there is no volume, and whether that passes.
 
 use crate::cluster::api_error::{ApiFault, Kind};
-use crate::policy::settings::OnStorageFailure;
+use crate::model::choices::OnStorageFailure;
 use crate::storage::StorageError;
 
 /// Why there is no volume.

@@ -27,14 +27,15 @@ use crate::cluster::Cluster;
 use crate::cluster::api_error::{ApiFault, Kind};
 use crate::cluster::patch;
 use crate::failpoints::{self, Point};
+use crate::model::choices::ExistingDirectory;
 use crate::model::location::{Location, Meeting};
 use crate::model::names::mark;
+use crate::model::share_id::ShareId;
 use crate::model::volume::{NewVolume, Origin, Us, Volume};
 use crate::ops::metrics::Metrics;
 use crate::ops::tasks::Tasks;
 use crate::policy::conflict::{Taken, exists_refusal, met, taken};
-use crate::policy::settings::ExistingDirectory;
-use crate::storage::{Existing, Found, Outcome, ShareId, Storage};
+use crate::storage::{Existing, Found, Outcome, Storage};
 
 /// Between two tries to write what somebody else is writing to.
 const PAUSE: Duration = Duration::from_millis(10);

@@ -3,9 +3,9 @@
 use tokio::time::Instant;
 
 use super::{Failure, Provisioner, location};
+use crate::model::choices::ExistingDirectory;
 use crate::model::volume::NewVolume;
 use crate::policy::conflict::{Taken, exists_refusal, taken};
-use crate::policy::settings::ExistingDirectory;
 
 impl Provisioner {
     /// Looks at all that [`Provisioner::provision`] looks at before it writes, and refuses in the same words. Whether the

@@ -29,17 +29,16 @@ mod router;
 mod status;
 mod transient;
 
-use std::fmt;
-use std::str::FromStr;
-
 use async_trait::async_trait;
 use tokio::time::Instant;
 
 pub use self::endpoint::Way;
 pub use self::error::{Fault, Outcome, StorageError};
 pub use self::router::Storages;
+use crate::model::attributes::Attributes;
 use crate::model::directory::{Directory, Share};
-pub use crate::model::share_id::{NotAShareId, Seen, ShareId, View, may_be_one_file};
+use crate::model::identity::Identity;
+use crate::model::share_id::{ShareId, View};
 
 /// The verbs. See the module for what all of them promise.
 #[async_trait]
@@ -115,41 +114,6 @@ pub trait Storage: Send + Sync {
     ) -> Result<Vec<String>, StorageError>;
 }
 
-/// What tells a directory from another one that later stands at the same path: the file system and the number of the
-/// file in it (RFC 8881, 5.8.1.9 and 5.8.2.12). Written on the volume as `fsid major.minor:fileid` in hexadecimal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Identity {
-    /// The file system, major and minor.
-    pub fsid: (u64, u64),
-    /// The file in it.
-    pub fileid: u64,
-}
-
-impl fmt::Display for Identity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:x}.{:x}:{:x}", self.fsid.0, self.fsid.1, self.fileid)
-    }
-}
-
-impl FromStr for Identity {
-    type Err = NotAnIdentity;
-
-    fn from_str(text: &str) -> Result<Self, NotAnIdentity> {
-        let number = |text| u64::from_str_radix(text, 16).map_err(|_| NotAnIdentity);
-        let (fsid, fileid) = text.split_once(':').ok_or(NotAnIdentity)?;
-        let (major, minor) = fsid.split_once('.').ok_or(NotAnIdentity)?;
-        Ok(Self {
-            fsid: (number(major)?, number(minor)?),
-            fileid: number(fileid)?,
-        })
-    }
-}
-
-/// The text is no [`Identity`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not of the form major.minor:fileid in hexadecimal")]
-pub struct NotAnIdentity;
-
 /// A directory that is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Found {
@@ -175,17 +139,6 @@ impl Found {
         let id = |id: Option<u32>| id.map_or_else(|| "unknown".to_owned(), |id| id.to_string());
         format!("{}:{}", id(self.uid), id(self.gid))
     }
-}
-
-/// What a new directory gets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Attributes {
-    /// Permission bits, with setuid, setgid and sticky.
-    pub mode: u32,
-    /// Owner; the server's choice if not set.
-    pub uid: Option<u32>,
-    /// Group; the server's choice if not set.
-    pub gid: Option<u32>,
 }
 
 /// What [`Storage::make`] does with a directory that is there already.

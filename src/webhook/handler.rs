@@ -18,12 +18,12 @@ use uuid::Uuid;
 use super::review::{Answer, Request};
 use super::singleflight::{Done, Together};
 use crate::cluster::api_error::ApiFault;
+use crate::model::choices::Provision;
 use crate::model::claim::{Claim, Name};
 use crate::model::names::annotation::STORAGE_PROVISIONER;
 use crate::model::volume::NewVolume;
 use crate::policy::class::Defaults;
 use crate::policy::decide::{Decision, Facts, Pass, Verdict, decide};
-use crate::policy::settings::Provision;
 use crate::provision::{Failure, Provisioner, Time};
 
 /// Answers reviews.

@@ -4,7 +4,8 @@ use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
-use bindery::storage::{Attributes, Existing, Fault, Outcome, Storage};
+use bindery::model::attributes::Attributes;
+use bindery::storage::{Existing, Fault, Outcome, Storage};
 use tokio::time::Instant;
 
 use super::{directory, make, mode, mode_of, refusal, share, soon, storage};

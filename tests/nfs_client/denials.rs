@@ -4,9 +4,10 @@ use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::symlink;
 
+use bindery::model::attributes::Attributes;
 use bindery::model::directory::Share;
 use bindery::storage::nfs::NfsOptions;
-use bindery::storage::{Attributes, Existing, Fault, Outcome, Storage, StorageError, Storages};
+use bindery::storage::{Existing, Fault, Outcome, Storage, StorageError, Storages};
 
 use super::{chmod, client, directory, make, mode, mode_of, soon};
 use crate::support::kind::{CHANGED_PORT, Kind, kept_by, options};

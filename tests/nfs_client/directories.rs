@@ -4,8 +4,10 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, symlink};
 
+use bindery::model::attributes::Attributes;
 use bindery::model::directory::Directory;
-use bindery::storage::{Attributes, Existing, Fault, Found, Identity, Moved, Removed, Storage};
+use bindery::model::identity::Identity;
+use bindery::storage::{Existing, Fault, Found, Moved, Removed, Storage};
 
 use super::{chmod, client, directory, give, identity, make, mode, mode_of, owner_of, soon};
 use crate::support::kind::{Kind, kept_by};

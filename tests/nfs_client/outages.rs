@@ -4,7 +4,8 @@ use std::fs;
 use std::net::TcpListener;
 use std::time::Duration;
 
-use bindery::storage::{Attributes, Existing, Fault, Moved, Outcome, Storage, Tree};
+use bindery::model::attributes::Attributes;
+use bindery::storage::{Existing, Fault, Moved, Outcome, Storage, Tree};
 use tokio::time::Instant;
 
 use super::{client, directory, identity, make, mode, mode_of, soon};

@@ -3,8 +3,9 @@
 use std::fs;
 use std::time::Duration;
 
+use bindery::model::attributes::Attributes;
 use bindery::model::directory::NfsVersion;
-use bindery::storage::{Attributes, Existing, Fault, Moved, Outcome, Storage};
+use bindery::storage::{Existing, Fault, Moved, Outcome, Storage};
 use tokio::time::Instant;
 
 use super::outages::{relay_met, shortly};

@@ -12,9 +12,10 @@ use uuid::Uuid;
 use crate::cluster::api_error::{ApiFault, Kind};
 use crate::model::claim::{Claim, Name};
 use crate::model::names::{AREA, annotation, is_object_name};
+use crate::model::namespace;
 use crate::model::volume::{Us, Volume};
 use crate::policy::class::Defaults;
-use crate::policy::decide::{self, Facts};
+use crate::policy::decide::Facts;
 use crate::policy::explain::{Explanation, Standing, explain};
 use crate::policy::selectors::Selectors;
 
@@ -78,7 +79,7 @@ impl Look {
         self.explain(&found, claim, standing).await
     }
 
-    async fn explain(&self, namespace: &decide::Namespace, claim: Claim, standing: Standing) -> Result<Explanation> {
+    async fn explain(&self, namespace: &namespace::Namespace, claim: Claim, standing: Standing) -> Result<Explanation> {
         let class = match claim.class.as_deref().filter(|name| is_object_name(name)) {
             Some(name) => self.get::<StorageClass>(&format!("StorageClass {name}"), name).await?,
             None => None,
@@ -149,7 +150,7 @@ impl Look {
         Ok(())
     }
 
-    async fn namespace(&self, name: &str) -> Result<decide::Namespace> {
+    async fn namespace(&self, name: &str) -> Result<namespace::Namespace> {
         let found = if is_object_name(name) {
             self.get::<Namespace>(&format!("namespace {name}"), name).await?
         } else {
@@ -158,7 +159,7 @@ impl Look {
         let Some(found) = found else {
             bail!("there is no namespace {name}");
         };
-        Ok(decide::Namespace {
+        Ok(namespace::Namespace {
             labels: found.metadata.labels.unwrap_or_default(),
             annotations: found.metadata.annotations.unwrap_or_default(),
         })

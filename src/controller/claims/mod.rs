@@ -32,11 +32,11 @@ use crate::cluster::api_error::ApiFault;
 use crate::cluster::cache::{KeptClaim, KeptVolume};
 use crate::cluster::events::Events;
 use crate::cluster::lease::Term;
+use crate::model::choices::OnStorageFailure;
 use crate::model::claim::Claim;
 use crate::model::names::reason;
 use crate::policy::class::{Class, Defaults};
 use crate::policy::selectors::Selectors;
-use crate::policy::settings::OnStorageFailure;
 use crate::provision::{self, Provisioner};
 use crate::storage::breaker::Outages;
 

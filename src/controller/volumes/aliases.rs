@@ -16,8 +16,9 @@ use crate::controller::error::Failure;
 use crate::model::directory::{Directory, Share};
 use crate::model::foreign_volume::Foreign;
 use crate::model::location::Location;
+use crate::model::share_id::{View, may_be_one_file};
 use crate::model::volume::Volume;
-use crate::storage::{Fault, View, may_be_one_file};
+use crate::storage::Fault;
 
 /// Time for one question.
 const ASK: Duration = Duration::from_secs(5);

@@ -8,11 +8,11 @@ use crate::controller::Volumes;
 use crate::controller::error::Failure;
 use crate::failpoints::{self, Point};
 use crate::model::directory::{Depot, Directory};
+use crate::model::identity::Identity;
 use crate::model::names::mark;
+use crate::model::reclaim::Reclaim;
 use crate::model::retention::Retention;
 use crate::model::volume::{Record, Volume};
-use crate::policy::class::Reclaim;
-use crate::storage::Identity;
 
 /// So many places are written on a volume at most. The directory was not at the oldest ones when a newer one was written.
 const MOST_PLACES: usize = 32;

@@ -25,11 +25,12 @@ use crate::cluster::cache::KeptVolume;
 use crate::controller::Volumes;
 use crate::controller::error::Failure;
 use crate::model::directory::{Depot, Directory, InTrash, Share};
+use crate::model::identity::Identity;
 use crate::model::names::{is_object_name, reason};
 use crate::model::volume::{Phase, Record};
 use crate::ops::metrics::Metrics;
 use crate::policy::class::Class;
-use crate::storage::{Identity, Moved, Tree};
+use crate::storage::{Moved, Tree};
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_mins(10);

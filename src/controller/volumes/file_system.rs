@@ -8,8 +8,8 @@ use super::cleanup::named;
 use crate::controller::Volumes;
 use crate::controller::error::Failure;
 use crate::model::names::mark;
+use crate::model::share_id::ShareId;
 use crate::model::volume::{Record, Volume};
-use crate::storage::ShareId;
 
 impl Volumes {
     /// Fails unless the share shows what it showed before. To be asked where the directory of a volume is missing, or

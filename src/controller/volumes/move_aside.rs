@@ -15,9 +15,10 @@ use crate::controller::Volumes;
 use crate::controller::error::Failure;
 use crate::failpoints::{self, Point};
 use crate::model::directory::{Depot, Directory};
+use crate::model::identity::Identity;
 use crate::model::retention::Retention;
 use crate::model::volume::{Record, Volume};
-use crate::storage::{Fault, Identity, Moved, Outcome, StorageError};
+use crate::storage::{Fault, Moved, Outcome, StorageError};
 
 /// Where a directory is to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

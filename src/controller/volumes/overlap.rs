@@ -10,11 +10,11 @@ use super::move_aside::Spot;
 use crate::cluster::cache::KeptVolume;
 use crate::controller::Volumes;
 use crate::controller::error::Failure;
+use crate::model::identity::Identity;
 use crate::model::location::{Evidence, Location, Meeting, Relation};
 use crate::model::volume::{Phase, Record, Volume};
 use crate::policy::reconcile::Plan;
 use crate::policy::shared_directory::{Turn, turn};
-use crate::storage::Identity;
 
 /// Who else is in the tree of a volume's directory.
 pub(in crate::controller) enum Overlap {

@@ -14,9 +14,10 @@ use crate::cluster::patch;
 use crate::controller::Volumes;
 use crate::controller::error::Failure;
 use crate::model::directory::{Depot, Directory, Share};
+use crate::model::identity::Identity;
 use crate::model::names::mark;
 use crate::model::volume::{Record, Volume};
-use crate::storage::{Identity, Outcome, Removed};
+use crate::storage::{Outcome, Removed};
 
 impl Volumes {
     /// Removes the directory of a volume if nothing is in it. One that turns out to be a later volume's is made again by

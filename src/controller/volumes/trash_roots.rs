@@ -2,8 +2,9 @@
 
 use crate::controller::Volumes;
 use crate::controller::error::Failure;
+use crate::model::attributes::Attributes;
 use crate::model::directory::{Depot, Directory, Share};
-use crate::storage::{Attributes, Existing};
+use crate::storage::Existing;
 
 impl Volumes {
     /// The directory that everything is moved to before it is removed.

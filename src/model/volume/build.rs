@@ -6,16 +6,16 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Value, json};
 
 use super::{Origin, Record, Us, Volume, area};
+use crate::model::attributes::Attributes;
+use crate::model::choices::{ExistingDirectory, OnStorageFailure, Provision};
 use crate::model::claim::Bytes;
 use crate::model::directory::{Directory, Share};
 use crate::model::labels::Labels;
 use crate::model::names::{self, mark};
 use crate::model::on_delete::OnDelete;
+use crate::model::reclaim::Reclaim;
 use crate::model::retention::Retention;
-use crate::policy::class::Reclaim;
-use crate::policy::effective::Place;
-use crate::policy::settings::{ExistingDirectory, OnStorageFailure, Provision};
-use crate::storage::Attributes;
+use crate::model::source::Place;
 
 /// A volume as it was decided, before anything of it exists.
 #[derive(Clone, Debug, PartialEq, Eq)]

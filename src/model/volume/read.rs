@@ -6,15 +6,17 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{NFSVolumeSource, PersistentVolume};
 
 use super::{Origin, Us};
+use crate::model::attributes::Attributes;
 use crate::model::claim::Bytes;
 use crate::model::directory::{Depot, Directory, NfsVersion, Share, Shown};
+use crate::model::identity::Identity;
 use crate::model::invalid::Mistake;
 use crate::model::location::Location;
 use crate::model::names::{self, mark};
 use crate::model::on_delete::OnDelete;
+use crate::model::reclaim::Reclaim;
 use crate::model::retention::Retention;
-use crate::policy::class::Reclaim;
-use crate::storage::{Attributes, Identity, ShareId};
+use crate::model::share_id::ShareId;
 
 /// A volume as it stands in the API.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,16 +4,16 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde_json::json;
 
 use super::*;
+use crate::model::attributes::Attributes;
+use crate::model::choices::{ExistingDirectory, OnStorageFailure, Provision};
 use crate::model::claim::Bytes;
 use crate::model::directory::NfsVersion;
 use crate::model::labels::Labels;
 use crate::model::names::mark;
 use crate::model::on_delete::OnDelete;
+use crate::model::reclaim::Reclaim;
 use crate::model::retention::Retention;
-use crate::policy::class::Reclaim;
-use crate::policy::effective::Place;
-use crate::policy::settings::{ExistingDirectory, OnStorageFailure, Provision};
-use crate::storage::Attributes;
+use crate::model::source::Place;
 
 fn new() -> NewVolume {
     NewVolume {

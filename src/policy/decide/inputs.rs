@@ -6,9 +6,10 @@ use k8s_openapi::api::storage::v1::StorageClass;
 
 use super::Facts;
 use crate::model::invalid::Mistake;
+use crate::model::source::Place;
 use crate::policy::annotations::{Said, Speaker};
 use crate::policy::class::Class;
-use crate::policy::effective::{Place, Policy};
+use crate::policy::effective::Policy;
 use crate::policy::key::Key;
 
 /// What those say who have a say, without mistakes.

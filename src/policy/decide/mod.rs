@@ -7,8 +7,6 @@
 mod inputs;
 mod place;
 
-use std::collections::BTreeMap;
-
 use k8s_openapi::api::storage::v1::StorageClass;
 use uuid::Uuid;
 
@@ -19,6 +17,7 @@ use super::class::{Class, Defaults};
 use super::effective::Policy;
 use crate::model::claim::{Claim, Name};
 use crate::model::names;
+use crate::model::namespace::Namespace;
 use crate::model::volume::{NewVolume, Us, Volume};
 
 /// Everything that has a say.
@@ -40,15 +39,6 @@ pub struct Facts<'a> {
     /// The volume's name and the suffix of a generated claim name come from it: random, or the claim's uid, so that whoever
     /// provisions a claim that is there means one volume.
     pub fresh: Uuid,
-}
-
-/// What a namespace has to say.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Namespace {
-    /// Its labels.
-    pub labels: BTreeMap<String, String>,
-    /// Its annotations.
-    pub annotations: BTreeMap<String, String>,
 }
 
 /// The answer.

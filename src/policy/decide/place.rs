@@ -3,15 +3,16 @@
 use uuid::Uuid;
 
 use super::{Decision, Facts};
+use crate::model::attributes::Attributes;
+use crate::model::choices::Provision;
 use crate::model::claim::{Bytes, Name};
 use crate::model::directory::{Directory, Share};
+use crate::model::source::Place;
 use crate::model::volume::{NewVolume, Volume};
 use crate::policy::class::Class;
-use crate::policy::effective::{Place, Policy, Settled};
+use crate::policy::effective::{Policy, Settled};
 use crate::policy::legacy::class;
-use crate::policy::settings::Provision;
 use crate::policy::template::{NoDirectory, Template, Values};
-use crate::storage::Attributes;
 
 /// Kubernetes' own alphabet for generated names: no vowels, so no words; nothing that looks like something else.
 const SUFFIX: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";

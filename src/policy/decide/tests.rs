@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::model::on_delete::OnDelete;
-use crate::policy::class::Reclaim;
+use crate::model::reclaim::Reclaim;
 use crate::policy::fixtures::{VOLUME, World};
 
 mod again;

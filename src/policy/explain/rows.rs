@@ -2,13 +2,14 @@
 
 use serde::Serialize;
 
+use crate::model::choices::Provision;
 use crate::model::labels;
 use crate::model::names::mark;
+use crate::model::source::Place;
 use crate::model::volume::{Origin, Record, Volume};
 use crate::policy::class::{Class, Defaults};
-use crate::policy::effective::{Place, Policy, Settled};
+use crate::policy::effective::{Policy, Settled};
 use crate::policy::key::Key;
-use crate::policy::settings::Provision;
 
 /// Kubernetes' own key, of the class and of the volume.
 const RECLAIM: &str = "reclaimPolicy";

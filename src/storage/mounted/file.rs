@@ -15,7 +15,8 @@ use std::os::fd::AsFd;
 use rustix::fs::{AtFlags, StatxAttributes, StatxFlags, fstatfs, fstatvfs, statx};
 use rustix::io::Errno;
 
-use crate::storage::{Found, Identity};
+use crate::model::identity::Identity;
+use crate::storage::Found;
 
 /// The kinds whose `f_fsid` comes from a UUID on the disk, or ends with the files: ext2 to ext4, Btrfs, tmpfs.
 const KEEP_THEIR_FSID: [u64; 3] = [0xef53, 0x9123_683e, 0x0102_1994];

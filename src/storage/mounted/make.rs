@@ -17,9 +17,10 @@ use super::diagnose::Step;
 use super::file::File;
 use super::run::{Run, Trouble};
 use super::walk::Spot;
+use crate::model::attributes::Attributes;
 use crate::model::directory::Directory;
 use crate::storage::attributes::{self, OF_PARENTS};
-use crate::storage::{Attributes, Existing, Fault, Made};
+use crate::storage::{Existing, Fault, Made};
 
 /// See [`attributes::Flaw`].
 type Flaw = attributes::Flaw<Step<'static>, Errno>;

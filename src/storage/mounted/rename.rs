@@ -13,7 +13,8 @@ use super::diagnose::Step;
 use super::run::{Run, Trouble};
 use super::walk::{Spot, Walk};
 use crate::model::directory::Directory;
-use crate::storage::{Fault, Identity, Moved, Removed};
+use crate::model::identity::Identity;
+use crate::storage::{Fault, Moved, Removed};
 
 impl Run {
     /// One round of [`crate::storage::Storage::rename`].

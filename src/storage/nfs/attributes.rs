@@ -6,8 +6,9 @@
 use std::time::Duration;
 
 use super::xdr::{Malformed, Reader, Writer};
+use crate::model::identity::Identity;
+use crate::storage::Found;
 use crate::storage::status::Status;
-use crate::storage::{Found, Identity};
 
 const TYPE: u32 = 1;
 const FSID: u32 = 8;

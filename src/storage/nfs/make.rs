@@ -12,11 +12,13 @@ use super::attributes::Change;
 use super::compound::Stopped;
 use super::operation::{Handle, Op};
 use super::walk::{Spot, Walk};
+use crate::model::attributes::Attributes;
 use crate::model::directory::Directory;
+use crate::model::identity::Identity;
 use crate::storage::attributes::{self, OF_PARENTS};
 use crate::storage::messages::Step;
 use crate::storage::status::Status;
-use crate::storage::{Attributes, Existing, Identity, Made};
+use crate::storage::{Existing, Made};
 
 /// What an earlier round of the same call knows.
 #[derive(Default)]

@@ -4,7 +4,7 @@
 
 use super::attributes::{self, Change, File, Kind, Values};
 use super::xdr::{Malformed, Reader, Writer};
-use crate::storage::Identity;
+use crate::model::identity::Identity;
 
 const LONGEST_HANDLE: usize = 128;
 const LONGEST_NAME: usize = 4096;

@@ -8,9 +8,10 @@ use super::compound::Stopped;
 use super::operation::Op;
 use super::walk::Walk;
 use crate::model::directory::Directory;
+use crate::model::identity::Identity;
 use crate::storage::messages::Step;
 use crate::storage::status::Status;
-use crate::storage::{Identity, Moved, Removed};
+use crate::storage::{Moved, Removed};
 
 impl Attempt<'_> {
     /// One round of [`crate::storage::Storage::rename`]. After a lost answer the next round finds the directory at

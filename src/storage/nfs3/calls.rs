@@ -10,8 +10,9 @@ use nfs3_client::nfs3_types::nfs3::{
 use nfs3_client::{Nfs3Client, RpcError};
 
 use super::io::Records;
+use crate::model::identity::Identity;
+use crate::storage::Found;
 use crate::storage::status::Status;
-use crate::storage::{Found, Identity};
 
 /// What one page of a directory is to hold at most, in bytes; and of names alone where attributes come along.
 const LARGEST_PAGE: u32 = 32 * 1024;

@@ -10,11 +10,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::attempt::{Again, Attempt, Trouble};
 use super::calls::{Call, Change, File, Handle, Reply, sane};
 use super::walk::{Spot, Walk};
+use crate::model::attributes::Attributes;
 use crate::model::directory::Directory;
+use crate::model::identity::Identity;
 use crate::storage::attributes::{self, OF_PARENTS};
 use crate::storage::messages::Step;
 use crate::storage::status::Status;
-use crate::storage::{Attributes, Existing, Identity, Made};
+use crate::storage::{Existing, Made};
 
 /// What an earlier round of the same call knows.
 #[derive(Default)]

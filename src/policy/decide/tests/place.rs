@@ -1,7 +1,7 @@
 //! Which directory a claim gets, and what its volume is called.
 
 use super::*;
-use crate::policy::settings::ExistingDirectory;
+use crate::model::choices::ExistingDirectory;
 
 #[test]
 fn a_generated_name_is_settled_as_kubernetes_would() {

@@ -1,0 +1,39 @@
+//! Which directory it is: the numbers of file system and file.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// What tells a directory from another one that later stands at the same path: the file system and the number of the
+/// file in it (RFC 8881, 5.8.1.9 and 5.8.2.12). Written on the volume as `fsid major.minor:fileid` in hexadecimal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Identity {
+    /// The file system, major and minor.
+    pub fsid: (u64, u64),
+    /// The file in it.
+    pub fileid: u64,
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}.{:x}:{:x}", self.fsid.0, self.fsid.1, self.fileid)
+    }
+}
+
+impl FromStr for Identity {
+    type Err = NotAnIdentity;
+
+    fn from_str(text: &str) -> Result<Self, NotAnIdentity> {
+        let number = |text| u64::from_str_radix(text, 16).map_err(|_| NotAnIdentity);
+        let (fsid, fileid) = text.split_once(':').ok_or(NotAnIdentity)?;
+        let (major, minor) = fsid.split_once('.').ok_or(NotAnIdentity)?;
+        Ok(Self {
+            fsid: (number(major)?, number(minor)?),
+            fileid: number(fileid)?,
+        })
+    }
+}
+
+/// The text is no [`Identity`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not of the form major.minor:fileid in hexadecimal")]
+pub struct NotAnIdentity;
