@@ -7,7 +7,9 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::certificate::{Files, Own};
 use crate::cli;
+use crate::model::binder_mode::BinderMode;
 use crate::model::directory::Share;
+use crate::ops::listen::Listen;
 use crate::policy::class::Defaults;
 
 /// What `bindery serve` needs to know, apart from the cluster.
@@ -26,13 +28,13 @@ pub struct Config {
     /// Nested directories of volumes that another program made may be deleted.
     pub takeover_delete_nested: bool,
     /// Webhook.
-    pub listen: cli::Listen,
+    pub listen: Listen,
     /// Probes and metrics.
-    pub admin_listen: cli::Listen,
+    pub admin_listen: Listen,
     /// Time for one review.
     pub deadline: Duration,
     /// How much of binding is done here.
-    pub binder: cli::BinderMode,
+    pub binder: BinderMode,
     /// For volumes that no claim has had.
     pub orphan_grace: Duration,
     /// Between two looks for archives whose time is over.

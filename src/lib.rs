@@ -9,7 +9,6 @@ pub mod controller;
 pub mod failpoints;
 pub mod model;
 pub mod ops;
-pub mod os_error;
 pub mod policy;
 pub mod provision;
 pub mod registration;

@@ -1,14 +1,14 @@
 //! The command line as it was typed. [`crate::config`] checks it; nothing else reads flags or the environment.
 
-mod listen;
+mod installation;
 mod serve;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use self::listen::Listen;
-pub use self::serve::{BinderMode, LogFormat, Serve};
+pub use self::installation::Installation;
+pub use self::serve::Serve;
 use crate::model::names;
 
 /// Gives every PersistentVolumeClaim its own directory on an NFS server, inside the request that creates the claim.
@@ -149,32 +149,6 @@ pub struct Uninstall {
     pub kubeconfig: Option<PathBuf>,
 }
 
-/// Flags of `bindery serve` and `bindery explain`: which installation of Bindery, where. `bindery explain` takes those that `bindery serve` has.
-#[derive(Clone, Debug, Args)]
-pub struct Installation {
-    /// The `provisioner` of the StorageClasses that are served. Classes of any name that does not begin with bindery.dev/
-    /// are read with patience, as another program's that Bindery has taken over.
-    #[arg(long, env = "PROVISIONER_NAME", default_value = names::PROVISIONER, value_name = "NAME")]
-    pub provisioner_name: String,
-
-    /// NFS server for classes without the parameter `server`.
-    #[arg(long, env = "NFS_SERVER", value_name = "HOST")]
-    pub nfs_server: Option<String>,
-
-    /// Export for classes without the parameter `share`.
-    #[arg(long, env = "NFS_PATH", value_name = "PATH")]
-    pub nfs_share: Option<String>,
-
-    /// Id of this installation, written on every volume; what carries another is never touched [default: the uid of
-    /// namespace kube-system].
-    #[arg(long, env = "INSTANCE", value_name = "ID")]
-    pub instance: Option<String>,
-
-    /// The cluster to talk to [default: $KUBECONFIG, the file ~/.kube/config, or the pod's service account].
-    #[arg(long, value_name = "FILE")]
-    pub kubeconfig: Option<PathBuf>,
-}
-
 /// How an explanation looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Output {
@@ -187,6 +161,7 @@ pub enum Output {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ops::logs::LogFormat;
 
     #[test]
     fn the_flags_are_sound() {

@@ -3,10 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use jiff::SignedDuration;
 
-use super::{Installation, Listen};
+use super::installation::Installation;
+use crate::model::binder_mode::BinderMode;
+use crate::ops::listen::Listen;
+use crate::ops::logs::LogFormat;
 
 /// Flags of `bindery serve`. The last of two counts: charts and kustomizations append theirs.
 #[derive(Debug, Args)]
@@ -118,26 +121,6 @@ pub struct Serve {
     /// How log lines look.
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
-}
-
-/// How much of binding Bindery does, so that the controller manager need not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum BinderMode {
-    /// Nothing: the controller manager does all of it, slowly.
-    Off,
-    /// The claim's uid is written into its volume as soon as it appears.
-    Uid,
-    /// And the claim is completed as soon as the controller manager has marked its volume `Bound`.
-    Complete,
-}
-
-/// How log lines look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// For machines, an object a line.
-    Json,
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -7,7 +7,6 @@
 pub mod api_error;
 pub mod cache;
 pub mod client;
-pub mod events;
 pub mod lease;
 pub mod patch;
 mod watch;

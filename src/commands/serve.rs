@@ -12,14 +12,16 @@ use kube::Client;
 use tokio::sync::{oneshot, watch};
 
 use crate::certificate::{Credentials, Keeper};
+use crate::cli;
 use crate::cluster::Cluster;
 use crate::cluster::client::{connect, instance, patiently};
-use crate::cluster::events::Events;
 use crate::cluster::lease::Candidate;
 use crate::config::Config;
 use crate::controller::Loops;
 use crate::model::volume::Us;
 use crate::ops::admin::{self, Readiness};
+use crate::ops::events::Events;
+use crate::ops::listen::{self, Listen};
 use crate::ops::logs;
 use crate::ops::metrics::Metrics;
 use crate::ops::tasks::{Tasks, told_to_stop};
@@ -32,7 +34,6 @@ use crate::storage::mounted::MountedStorage;
 use crate::storage::nfs::NfsOptions;
 use crate::webhook::handler::Handler;
 use crate::webhook::server::Webhook;
-use crate::{cli, ops};
 
 /// What a loop may still need after the word to stop; above one call to an NFS server.
 const LAST_STEPS: Duration = Duration::from_secs(22);
@@ -244,8 +245,8 @@ async fn finish(tasks: &Tasks, storages: &Storages) {
     storages.leave().await;
 }
 
-fn open(listen: cli::Listen, flag: &str) -> Result<TcpListener> {
-    ops::listen::listen(listen).with_context(|| format!("{flag} {listen}"))
+fn open(on: Listen, flag: &str) -> Result<TcpListener> {
+    listen::listen(on).with_context(|| format!("{flag} {on}"))
 }
 
 /// Who we are, also said in the log.

@@ -2,6 +2,7 @@
 //! above it.
 
 pub mod attributes;
+pub mod binder_mode;
 pub mod choices;
 pub mod claim;
 pub mod directory;
@@ -13,6 +14,7 @@ pub mod location;
 pub mod names;
 pub mod namespace;
 pub mod on_delete;
+pub mod os_error;
 pub mod quantity;
 pub mod reclaim;
 pub mod retention;

@@ -9,6 +9,9 @@ pub const FINALIZER: &str = "bindery.dev/cleanup";
 /// The webhook, in whichever configuration: what users read when it refuses a claim.
 pub const WEBHOOK: &str = "claims.bindery.dev";
 
+/// The path that the webhook is called by, without the token that follows it.
+pub const WEBHOOK_PATH: &str = "/mutate";
+
 /// Stands for a claim's uid on a volume whose making did not come to a known end: no claim has it, so the controller
 /// manager binds none.
 pub const FENCE: &str = "00000000-0000-0000-0000-000000000000";

@@ -3,11 +3,19 @@
 use std::io::IsTerminal;
 
 use anyhow::{Context, Result};
+use clap::ValueEnum;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt;
 use tracing_subscriber::prelude::*;
 
-use crate::cli::LogFormat;
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines, an object a line.
+    Json,
+}
 
 /// Starts logging to standard error. Called once.
 pub fn start(filter: &str, format: LogFormat) -> Result<()> {

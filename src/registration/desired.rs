@@ -12,7 +12,7 @@ use k8s_openapi::api::admissionregistration::v1::{
 use serde_json::{Value, json};
 
 use super::condition::condition;
-use crate::webhook::server::PATH;
+use crate::model::names::WEBHOOK_PATH;
 
 /// The name of the condition that is ours to keep.
 const CONDITION: &str = "may-be-ours";
@@ -52,7 +52,7 @@ impl Wanted {
     }
 
     fn webhook(&self, webhook: &MutatingWebhook) -> Value {
-        let path = format!("{PATH}/{}", self.token);
+        let path = format!("{WEBHOOK_PATH}/{}", self.token);
         let mut client = match &webhook.client_config {
             WebhookClientConfig { url: Some(url), .. } => json!({"url": with_path(url, &path)}),
             WebhookClientConfig {

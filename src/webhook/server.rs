@@ -27,10 +27,9 @@ use super::connections::{Door, Guest, TurnedAway};
 use super::handler::Handler;
 use super::review::Request;
 use crate::certificate::Credentials;
+use crate::model::names::WEBHOOK_PATH;
 use crate::ops::metrics::Metrics;
 
-/// The path in the webhook configuration, without the token.
-pub const PATH: &str = "/mutate";
 const LARGEST_BODY: u32 = 3 << 20;
 /// Reviews under way, until their work is done, whoever still listens.
 const REVIEWS: usize = 256;
@@ -104,7 +103,7 @@ impl Webhook {
             bodies: Semaphore::new(BODIES as usize),
         };
         Router::new()
-            .route(&format!("{PATH}/{{token}}"), any(review))
+            .route(&format!("{WEBHOOK_PATH}/{{token}}"), any(review))
             .fallback(async |State(shared): State<Arc<Shared>>, request: HttpRequest| shared.nobody(request).await)
             .with_state(Arc::new(shared))
     }

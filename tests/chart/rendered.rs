@@ -1,6 +1,7 @@
 //! One truth in two forms, and both of them something that a cluster takes.
 
-use bindery::cli::{Cli, Command, Listen};
+use bindery::cli::{Cli, Command};
+use bindery::ops::listen::Listen;
 use clap::Parser;
 use k8s_openapi::api::flowcontrol::v1::{FlowSchema, PriorityLevelConfiguration};
 use kube::config::{KubeConfigOptions, Kubeconfig};

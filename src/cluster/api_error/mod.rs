@@ -13,7 +13,7 @@ use kube::runtime::watcher;
 use tower::timeout::error::Elapsed;
 
 use crate::model::names::is_object_name;
-use crate::os_error;
+use crate::model::os_error;
 
 /// The API server's sentence is quoted up to this many characters.
 const LONGEST_QUOTE: usize = 500;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::{Resource, ResourceExt};
 
-use super::{Facts, KeptClaim};
+use super::kept::{Facts, Kept};
 use crate::model::claim::Claim;
 
 /// What is used of a claim.
@@ -53,7 +53,7 @@ impl Facts for ClaimFacts {
     }
 }
 
-impl KeptClaim {
+impl Kept<ClaimFacts> {
     /// Whether it is neither bound nor lost, nor on its way out.
     pub fn is_pending(&self) -> bool {
         self.phase == Phase::Pending && self.meta().deletion_timestamp.is_none()

@@ -4,96 +4,14 @@
 //! say, which would be most of what they cost. So each is read once, as it arrives, and only the facts stay.
 
 mod claim;
+mod kept;
 mod volume;
 
-use std::borrow::Cow;
-use std::fmt::Debug;
-use std::ops::Deref;
-
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::Resource;
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Deserializer};
-
 pub use self::claim::ClaimFacts;
+pub use self::kept::{Facts, Kept};
 pub use self::volume::VolumeFacts;
 
 /// A claim as the watch keeps it.
 pub type KeptClaim = Kept<ClaimFacts>;
 /// A volume as the watch keeps it.
 pub type KeptVolume = Kept<VolumeFacts>;
-
-/// What is used of a kind of object.
-pub trait Facts: Clone + Debug + Send + Sync + 'static {
-    /// The object, in the type that the API has for it.
-    type Of: Resource<DynamicType = ()> + DeserializeOwned;
-
-    /// Takes it out of the object.
-    fn take(object: Self::Of) -> Self;
-}
-
-/// An object of which only facts are kept.
-#[derive(Clone, Debug)]
-pub struct Kept<F> {
-    meta: ObjectMeta,
-    facts: F,
-}
-
-impl<F: Facts> Kept<F> {
-    fn of(object: F::Of) -> Self {
-        let meta = object.meta();
-        let meta = ObjectMeta {
-            name: meta.name.clone(),
-            namespace: meta.namespace.clone(),
-            resource_version: meta.resource_version.clone(),
-            creation_timestamp: meta.creation_timestamp.clone(),
-            deletion_timestamp: meta.deletion_timestamp.clone(),
-            ..ObjectMeta::default()
-        };
-        let facts = F::take(object);
-        Self { meta, facts }
-    }
-}
-
-impl<F> Deref for Kept<F> {
-    type Target = F;
-
-    fn deref(&self) -> &F {
-        &self.facts
-    }
-}
-
-impl<'de, F: Facts> Deserialize<'de> for Kept<F> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        F::Of::deserialize(from).map(Self::of)
-    }
-}
-
-impl<F: Facts> Resource for Kept<F> {
-    type DynamicType = ();
-    type Scope = <F::Of as Resource>::Scope;
-
-    fn kind((): &()) -> Cow<'_, str> {
-        F::Of::kind(&())
-    }
-
-    fn group((): &()) -> Cow<'_, str> {
-        F::Of::group(&())
-    }
-
-    fn version((): &()) -> Cow<'_, str> {
-        F::Of::version(&())
-    }
-
-    fn plural((): &()) -> Cow<'_, str> {
-        F::Of::plural(&())
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        &self.meta
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.meta
-    }
-}

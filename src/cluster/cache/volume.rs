@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::PersistentVolume;
 
-use super::Facts;
+use super::kept::Facts;
 use crate::model::foreign_volume::Foreign;
 use crate::model::location::{Evidence, Location, Meeting, Relation};
 use crate::model::names::{self, mark};

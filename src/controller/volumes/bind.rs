@@ -7,11 +7,11 @@
 use serde_json::{Value, json};
 
 use super::overlap::Overlap;
-use crate::cli::BinderMode;
 use crate::cluster::patch::{self, add, annotate, patch, test, unset};
 use crate::controller::Volumes;
 use crate::controller::error::Failure;
 use crate::failpoints::{self, Point};
+use crate::model::binder_mode::BinderMode;
 use crate::model::claim::Claim;
 use crate::model::names::{mark, reason};
 use crate::model::volume::{Origin, Phase, Record, Volume};

@@ -13,11 +13,11 @@ use kube::runtime::reflector::ObjectRef;
 use serde_json::{Value, json};
 
 use super::kcm_nudge::PATIENCE;
-use crate::cli::BinderMode;
 use crate::cluster::patch::{self, annotate, is_gone, is_taken, patch};
 use crate::controller::Volumes;
 use crate::controller::error::Failure;
 use crate::failpoints::{self, Point};
+use crate::model::binder_mode::BinderMode;
 use crate::model::names::mark;
 use crate::model::volume::{Phase, Volume};
 
