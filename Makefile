@@ -1,6 +1,6 @@
 # Every command of users and of CI. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test crowded api-server-restarts bench chaos fuzz cluster cluster-down knfsd knfsd-down test-knfsd build release image deny fmt lint fmt-check clippy ready ready-image ready-kernel ready-knfsd root
+.PHONY: help demo docs test crowded api-server-restarts bench chaos fuzz cluster cluster-down knfsd knfsd-down test-knfsd build release image deny fmt lint fmt-check clippy ready ready-image ready-kernel ready-knfsd root
 
 # Where cargo puts what it builds, and where a cluster lives that is left running.
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
@@ -84,6 +84,10 @@ release: ## Builds the static program of a release, the same bytes from the same
 
 image: root ready-image release ## Builds the last stage of the Dockerfile around it, without a network, and tries it out. As root.
 	@tests/image/check $(RELEASE)
+
+docs: ## Checks the documentation against the code, and builds its site below target/site.
+	@cargo test --locked --quiet --features failpoints --test docs
+	@tests/docs/site
 
 deny: ## Checks licences, sources and double dependencies against deny.toml; and advisories where they can be fetched.
 	@cargo deny --locked check $(or $(CHECKS),licenses bans sources)

@@ -1,0 +1,103 @@
+//! Class parameters and the annotations that override them.
+
+use bindery::policy::class::{Class, Defaults};
+use bindery::policy::effective::Policy;
+use bindery::policy::key::Key;
+use bindery::policy::settings::Settings;
+use bindery::policy::template::Template;
+use k8s_openapi::api::storage::v1::StorageClass;
+use serde_json::{from_value, json};
+
+use super::page::{Table, check_table, code_spans, read};
+
+const PAGE: &str = "docs/classes.md";
+const HEADER: &str = "| parameter | values | default | meaning |";
+
+#[test]
+fn every_class_parameter_has_its_row() {
+    let row = |key: Key| vec![Some(format!("`{key}`")), None, None, None];
+    check_table(PAGE, HEADER, &Key::ALL.map(row));
+}
+
+#[test]
+fn every_annotation_has_its_row() {
+    let rows = Key::ALL.into_iter().filter(|key| key.is_for_annotations()).map(|key| {
+        let by_default = Key::NAMESPACE_DEFAULT.contains(&key);
+        let on_namespace = if by_default {
+            "yes, unless the class says otherwise"
+        } else {
+            "if listed"
+        };
+        let cells = [
+            format!("`{}`", key.annotation()),
+            format!("`{key}`"),
+            on_namespace.to_owned(),
+            "if listed".to_owned(),
+        ];
+        cells.into_iter().map(Some).collect()
+    });
+    let page = "docs/namespaces-and-claims.md";
+    check_table(
+        page,
+        "| annotation | parameter | on a namespace | on a claim |",
+        &rows.collect::<Vec<_>>(),
+    );
+    let of_classes = Key::ALL.into_iter().filter(|key| !key.is_for_annotations());
+    let of_classes: Vec<String> = of_classes.map(|key| format!("`{key}`")).collect();
+    let sentence = format!(
+        "These parameters can be set by a class only: {}.",
+        of_classes.join(", ")
+    );
+    let text = read(page).replace('\n', " ");
+    assert!(text.contains(&sentence), "{page} should say: {sentence}");
+}
+
+#[test]
+fn the_values_that_are_shown_are_allowed_and_the_defaults_are_the_defaults() {
+    let without = class(&[]);
+    let text = read(PAGE);
+    for row in Table::find(PAGE, &text, HEADER).rows {
+        let key = row[0].trim_matches('`');
+        for (_, value) in code_spans(&row[1]) {
+            class(&[(key, &value)]);
+        }
+        let default = row[2].strip_prefix('`').and_then(|cell| cell.strip_suffix('`'));
+        let Some(default) = default.filter(|default| !default.contains('`')) else {
+            continue;
+        };
+        if key == Key::SubDir.name() {
+            assert_eq!(default, Template::standard().to_string());
+            continue;
+        }
+        let with = class(&[(key, default)]);
+        assert_eq!(effective(&with), effective(&without), "default of {key}");
+        assert_eq!(
+            (&with.namespace_overrides, &with.claim_overrides),
+            (&without.namespace_overrides, &without.claim_overrides),
+            "default of {key}"
+        );
+    }
+}
+
+/// A class with these parameters, which has no mistakes.
+fn class(parameters: &[(&str, &str)]) -> Class {
+    let mut all = json!({"server": "nas", "share": "/export"});
+    for (key, value) in parameters {
+        all[key] = json!(value);
+    }
+    let class: StorageClass = from_value(json!({
+        "metadata": {"name": "documented"},
+        "provisioner": "bindery.dev/nfs",
+        "parameters": all,
+    }))
+    .unwrap();
+    let read = Class::read(&class, &Defaults::default());
+    read.unwrap_or_else(|mistakes| panic!("{PAGE} shows {parameters:?}: {mistakes}"))
+}
+
+/// What applies to a claim of a class, without where it was set.
+fn effective(class: &Class) -> String {
+    let nothing = Settings::default();
+    let policy = Policy::settle(&nothing, &nothing, &class.settings);
+    format!("{policy:?}").replace(": Class", ": Default")
+}

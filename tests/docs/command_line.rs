@@ -1,0 +1,133 @@
+//! The flags, as `--help` has them.
+
+use std::fmt::Write;
+
+use bindery::cli::Cli;
+use clap::{Arg, ArgAction, Command, CommandFactory};
+
+use super::page::check_part;
+
+#[test]
+fn the_page_of_the_command_line_has_every_flag() {
+    let mut cli = Cli::command();
+    cli.build();
+    let mut text = String::new();
+    for command in cli.get_subcommands().filter(|command| command.get_name() != "help") {
+        describe(&mut text, command);
+    }
+    check_part("docs/cli.md", "command line", text.trim_end_matches('\n'));
+}
+
+fn describe(text: &mut String, command: &Command) {
+    let about = command.get_long_about().or_else(|| command.get_about());
+    let about = about.map(ToString::to_string).unwrap_or_default();
+    let paragraphs: Vec<String> = about
+        .split("\n\n")
+        .map(|paragraph| wrapped(&full_stop(paragraph)))
+        .collect();
+    let _ = writeln!(
+        text,
+        "### `bindery {}`\n\n{}\n",
+        command.get_name(),
+        paragraphs.join("\n\n")
+    );
+    let of_command = |arg: &&Arg| !matches!(arg.get_id().as_str(), "help" | "version");
+    for title in ["argument", "flag"] {
+        let args: Vec<&Arg> = command.get_arguments().filter(of_command).collect();
+        let args: Vec<&Arg> = args
+            .into_iter()
+            .filter(|arg| arg.is_positional() == (title == "argument"))
+            .collect();
+        if args.is_empty() {
+            continue;
+        }
+        let _ = writeln!(text, "| {title} | environment | default | meaning |\n|---|---|---|---|");
+        for arg in args {
+            let (meaning, default) = meaning(arg);
+            let row = format!("| {} | {} | {default} | {meaning} |", spelling(arg), environment(arg));
+            let _ = writeln!(text, "{}", row.replace("|  |", "| |").replace("|  |", "| |"));
+        }
+        text.push('\n');
+    }
+}
+
+/// `-n, --namespace NAMESPACE`.
+fn spelling(arg: &Arg) -> String {
+    let names = arg.get_value_names().unwrap_or_default();
+    let takes_value = arg.get_action().takes_values();
+    let value = names.iter().map(|name| format!(" {name}")).filter(|_| takes_value);
+    let value: String = value.collect();
+    if arg.is_positional() {
+        return format!("`{}`", value.trim());
+    }
+    let short = arg.get_short().map(|short| format!("-{short}, ")).unwrap_or_default();
+    let long = arg.get_long().map(|long| format!("--{long}")).unwrap_or_default();
+    format!("`{short}{long}{value}`")
+}
+
+fn environment(arg: &Arg) -> String {
+    let name = arg.get_env().and_then(|name| name.to_str());
+    name.map_or_else(String::new, |name| format!("`{name}`"))
+}
+
+/// What a flag means, and its default: clap's, or the one that the help ends with, in brackets.
+fn meaning(arg: &Arg) -> (String, String) {
+    let help = arg.get_long_help().or_else(|| arg.get_help());
+    let help = help.map(ToString::to_string).unwrap_or_default();
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    let told = help
+        .strip_suffix("].")
+        .or_else(|| help.strip_suffix(']'))
+        .and_then(|help| help.rsplit_once(" [default: "));
+    let (help, default) = told.map_or((&*help, None), |(help, default)| (help, Some(default.to_owned())));
+    let mut text = full_stop(help);
+    if arg.get_action().takes_values() {
+        for value in arg.get_possible_values() {
+            let help = value.get_help().map(ToString::to_string).unwrap_or_default();
+            let _ = write!(text, " `{}`: {}", value.get_name(), full_stop(&help));
+        }
+    }
+    if arg.is_required_set() {
+        text.push_str(" Required.");
+    }
+    let values = arg.get_default_values().iter();
+    let values: Vec<String> = values.map(|value| format!("`{}`", value.to_string_lossy())).collect();
+    // Of a switch it goes without saying.
+    let own = if matches!(arg.get_action(), ArgAction::SetTrue) {
+        String::new()
+    } else {
+        values.join(", ")
+    };
+    (plain(&text), plain(&default.unwrap_or(own)))
+}
+
+/// What Markdown would read as its own.
+fn plain(text: &str) -> String {
+    text.replace('|', "\\|").replace('<', "&lt;")
+}
+
+/// In lines of at most 120 characters.
+fn wrapped(text: &str) -> String {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let line = lines.last_mut().expect("there is always one");
+        if line.is_empty() {
+            line.push_str(word);
+        } else if line.len() + 1 + word.len() <= 120 {
+            let _ = write!(line, " {word}");
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines.join("\n")
+}
+
+/// clap takes the full stop from the end of a first paragraph.
+fn full_stop(text: &str) -> String {
+    let text = text.trim();
+    if text.is_empty() || text.ends_with(['.', ':']) {
+        text.to_owned()
+    } else {
+        format!("{text}.")
+    }
+}

@@ -1,0 +1,126 @@
+//! Metrics, as the registry has them.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use bindery::model::directory::Share;
+use bindery::ops::metrics::Metrics;
+
+use super::page::{Table, check_table, files, read};
+
+const PAGE: &str = "docs/metrics.md";
+
+#[test]
+fn every_metric_has_its_row() {
+    let text = exposed();
+    let mut rows = Vec::new();
+    for line in text.lines() {
+        let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' ')) else {
+            continue;
+        };
+        let name = if kind == "counter" {
+            format!("{name}_total")
+        } else {
+            name.to_owned()
+        };
+        rows.push(
+            [format!("`{name}`"), kind.to_owned(), labels(&text, &name)]
+                .into_iter()
+                .map(Some)
+                .chain([None])
+                .collect(),
+        );
+    }
+    let source = read("src/ops/metrics.rs");
+    let registered = source.matches("registry.register").count();
+    assert_eq!(
+        rows.len(),
+        registered,
+        "tests/docs/metrics.rs must use each metric once: one that is never used is not shown"
+    );
+    check_table(PAGE, "| metric | type | labels | meaning |", &rows);
+}
+
+#[test]
+fn every_outcome_of_a_step_is_explained() {
+    let text = read(PAGE);
+    let steps = text
+        .split_once("`bindery_volume_steps_total`, label `outcome`:")
+        .expect("the outcomes of steps")
+        .1;
+    let table = Table::find(PAGE, steps, "| value | meaning |");
+    let explained: BTreeSet<String> = table
+        .rows
+        .iter()
+        .map(|row| row[0].trim_matches('`').to_owned())
+        .collect();
+    let counted = files("src", "rs").into_iter().flat_map(|file| {
+        let source = read(&file);
+        let calls = source.split("metrics.step(\"").skip(1);
+        let outcomes = calls.filter_map(|rest| Some(rest.split_once('"')?.0.to_owned()));
+        outcomes.collect::<Vec<_>>()
+    });
+    assert_eq!(
+        explained,
+        counted.collect(),
+        "{PAGE}: outcomes of bindery_volume_steps_total"
+    );
+}
+
+#[test]
+fn metrics_that_documents_name_exist() {
+    let known = exposed();
+    let mut wrong = Vec::new();
+    for file in files("", "md").into_iter().chain(files("deploy", "yaml")) {
+        let text = read(&file);
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        for word in words.filter(|word| word.starts_with("bindery_") && *word != "bindery_trash_") {
+            let base = word
+                .trim_end_matches("_count")
+                .trim_end_matches("_sum")
+                .trim_end_matches("_bucket");
+            if !known.contains(&format!("{base}{{"))
+                && !known.contains(&format!("{base}_"))
+                && !known.contains(&format!("{base} "))
+            {
+                wrong.push(format!("{file}: {word}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "there are no such metrics:\n{}", wrong.join("\n"));
+}
+
+/// What Prometheus reads when every metric was used once.
+fn exposed() -> String {
+    let metrics = Metrics::default();
+    metrics.review("provision", Instant::now());
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(metrics.wait("api", async {}));
+    metrics.step("bound");
+    metrics.server_down(&endpoint(), true);
+    metrics.not_sent("down");
+    metrics.turned_away("path");
+    metrics.text()
+}
+
+fn endpoint() -> bindery::storage::Way {
+    bindery::storage::Way::nfs(&Share::parse("nas", "/export").unwrap())
+}
+
+/// The names of a metric's labels.
+fn labels(text: &str, name: &str) -> String {
+    let of_metric = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', '_']));
+    let sample = text.lines().find(of_metric).and_then(|line| line.split_once('{'));
+    let labels = sample.map_or("", |(_, rest)| rest.split_once('}').map_or("", |(labels, _)| labels));
+    let names: Vec<String> = labels
+        .split(',')
+        .filter_map(|label| Some(label.split_once('=')?.0))
+        .filter(|name| *name != "le")
+        .map(|name| format!("`{name}`"))
+        .collect();
+    if names.is_empty() {
+        "none".to_owned()
+    } else {
+        names.join(", ")
+    }
+}
