@@ -188,8 +188,9 @@ async fn a_second_release_for_the_same_volumes_is_refused_and_told_what_to_chang
     let said = String::from_utf8(refused.stderr).unwrap();
     assert!(
         said.contains(&format!(
-            "release {name} in namespace {name} serves provisioner bindery.dev/{name} already (StorageClass {name}). Two would undo \
-             each other's work: set provisionerName to another name here, or instance to an id of this release's own"
+            "release {name} in namespace {name} already serves provisioner bindery.dev/{name} (StorageClass {name}). Two releases \
+             of one provisioner would undo each other's work: set provisionerName to another name, or set instance to an id that \
+             only this release has"
         )),
         "{said}"
     );

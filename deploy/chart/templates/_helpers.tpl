@@ -1,4 +1,4 @@
-{{/* A Service wants a DNS label: a release's name may have dots in it, and begin with a digit. */}}
+{{/* The name of a Service is a DNS label. The name of a release may have dots, and may begin with a digit. */}}
 {{- define "bindery.name" -}}
 {{- $release := .Release.Name | replace "." "-" -}}
 {{- $name := printf "%s-%s" ($release | trunc 45 | trimSuffix "-") .Chart.Name -}}
@@ -8,13 +8,13 @@
 {{- $name = $release | trunc 53 | trimSuffix "-" -}}
 {{- end -}}
 {{- if not (regexMatch "^[a-z]" $name) -}}
-{{- fail (printf "a Service's name begins with a letter, and %s does not: call the release otherwise, or set fullnameOverride" $name) -}}
+{{- fail (printf "the name of a Service must begin with a letter, and %s does not: use another release name, or set fullnameOverride" $name) -}}
 {{- end -}}
 {{- $name -}}
 {{- end -}}
 
-{{/* Two releases that look after the same volumes would undo each other's work. Where the cluster is not at hand (`helm
-template`) nothing is seen. */}}
+{{/* Two releases that manage the same volumes would undo each other's work. Without a cluster (`helm template`) this cannot be
+checked. */}}
 {{- define "bindery.alone" -}}
 {{- if not .Values.instance -}}
 {{- range (lookup "storage.k8s.io/v1" "StorageClass" "" "").items -}}
@@ -24,7 +24,7 @@ template`) nothing is seen. */}}
 {{- $namespace := index $annotations "meta.helm.sh/release-namespace" | default $.Release.Namespace -}}
 {{- $same := and (eq $release $.Release.Name) (eq $namespace $.Release.Namespace) -}}
 {{- if and (eq .provisioner $.Values.provisionerName) (eq (index $labels "app.kubernetes.io/name" | default "") $.Chart.Name) (not $same) -}}
-{{- fail (printf "release %s in namespace %s serves provisioner %s already (StorageClass %s). Two would undo each other's work: set provisionerName to another name here, or instance to an id of this release's own" $release $namespace .provisioner .metadata.name) -}}
+{{- fail (printf "release %s in namespace %s already serves provisioner %s (StorageClass %s). Two releases of one provisioner would undo each other's work: set provisionerName to another name, or set instance to an id that only this release has" $release $namespace .provisioner .metadata.name) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -52,17 +52,17 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 {{- end -}}
 
-{{/* Not the Secret that Bindery keeps its own certificate in: that one is nobody else's to write. */}}
+{{/* Not the Secret of Bindery's own certificate: only Bindery may write that one. */}}
 {{- define "bindery.certificate" -}}
 {{- include "bindery.name" . }}-cert-manager
 {{- end -}}
 
-{{/* Helm reads every number as a floating one: a large uid would become 1e+09. */}}
+{{/* Helm reads every number as a floating-point number: a large uid would become 1e+09. */}}
 {{- define "bindery.plain" -}}
 {{- if kindIs "float64" . }}{{ int64 . }}{{ else }}{{ . }}{{ end -}}
 {{- end -}}
 
-{{/* The pod of a Job: a run of Bindery's program under an account of its own. Not the Service's: it serves nothing. */}}
+{{/* The pod of a Job: it runs Bindery's program with its own ServiceAccount. The Service does not select it. */}}
 {{- define "bindery.job" -}}
 {{- $values := .root.Values -}}
 metadata:
