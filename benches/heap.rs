@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use allocation_counter::{AllocationInfo, measure as counted};
 use anyhow::{Error, Result, bail};
-use bindery::cluster::cache::{KeptClaim, KeptVolume};
+use bindery::cluster::cache::{CachedClaim, CachedVolume};
 use bindery::model::claim::Claim;
 use bindery::model::namespace::Namespace;
 use bindery::model::volume::{NewVolume, Origin, Us};
@@ -47,13 +47,13 @@ pub fn measure(table: &mut Table) -> Result<()> {
     };
     let (volume, claim) = (json!(new.build(Origin::New, &us())), &request.object);
     let mut part = table.part("What is kept of an object, beside its place in the store");
-    part.note("a volume", kept::<KeptVolume>(&volume)?, Unit::Bytes);
+    part.note("a volume", kept::<CachedVolume>(&volume)?, Unit::Bytes);
     part.note(
         "  as an object of the API",
         kept::<PersistentVolume>(&volume)?,
         Unit::Bytes,
     );
-    part.note("a claim that waits", kept::<KeptClaim>(claim)?, Unit::Bytes);
+    part.note("a claim that waits", kept::<CachedClaim>(claim)?, Unit::Bytes);
     part.note(
         "  as an object of the API",
         kept::<PersistentVolumeClaim>(claim)?,

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::thread::available_parallelism;
 
 use bindery::cli;
-use bindery::cluster::api_error::told;
+use bindery::cluster::api_error::describe;
 use bindery::commands::{check, explain, serve, uninstall};
 use clap::Parser;
 
@@ -30,7 +30,7 @@ async fn run() -> anyhow::Result<ExitCode> {
         cli::Command::Serve(flags) => Ok(match serve::serve(*flags).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                eprintln!("bindery serve: {}", told(&error));
+                eprintln!("bindery serve: {}", describe(&error));
                 ExitCode::FAILURE
             }
         }),

@@ -23,8 +23,8 @@ use super::issue::Pair;
 use super::schedule::{Due, due};
 use super::secret::{State, is_ours};
 use super::{Credentials, Tokens, clients};
-use crate::cluster::api_error::{ApiFault, told};
-use crate::cluster::patch::{is_gone, is_taken};
+use crate::cluster::api_error::{ApiFault, describe};
+use crate::cluster::patch::{is_conflict, is_not_found};
 use crate::ops::metrics::Metrics;
 
 /// Others may be making it at the same time; one of them comes first.
@@ -120,7 +120,7 @@ impl Keeper {
                     Err(error) => {
                         tracing::warn!(
                             "the webhook goes on with the certificate that it has; it is tried again: {}",
-                            told(&error)
+                            describe(&error)
                         );
                         PAUSE
                     }
@@ -148,7 +148,7 @@ impl Keeper {
             Ok(())
         });
         if let Err(error) = read {
-            let why = told(&error);
+            let why = describe(&error);
             tracing::warn!("the webhook goes on with the files as it has read them before: {why}");
         }
     }
@@ -218,7 +218,7 @@ impl Own {
             };
             match written {
                 Ok(_) => tracing::info!(secret = self.secret, "{what}"),
-                Err(error) if is_taken(&error) || is_gone(&error) => {}
+                Err(error) if is_conflict(&error) || is_not_found(&error) => {}
                 Err(error) => return Err(error).with_context(about),
             }
         }

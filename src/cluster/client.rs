@@ -17,14 +17,14 @@ use tower::retry::{Policy, RetryLayer};
 use tower::timeout::TimeoutLayer;
 use tower::{BoxError, ServiceBuilder};
 
-use crate::cluster::api_error::{ApiFault, told};
+use crate::cluster::api_error::{ApiFault, describe};
 
 /// For one answer of the API server; for a watch, until it begins.
-const API_CALL: Duration = Duration::from_secs(15);
+const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 /// Requests under way. Nothing else slows Bindery down here: it is the API server's priority and fairness that says who waits.
-const AT_A_TIME: usize = 128;
+const MAX_CONCURRENT_CALLS: usize = 128;
 /// Between two tries at the start.
-const PAUSE: Duration = Duration::from_secs(1);
+const RETRY_PERIOD: Duration = Duration::from_secs(1);
 
 /// A client for the cluster that the flag names, else the environment, else the pod.
 pub async fn connect(kubeconfig: Option<PathBuf>) -> Result<Client> {
@@ -39,20 +39,20 @@ pub async fn connect(kubeconfig: Option<PathBuf>) -> Result<Client> {
     };
     let client = ClientBuilder::try_from(config).context("the API server's address or certificates are of no use")?;
     let layers = ServiceBuilder::new()
-        .layer(TimeoutLayer::new(API_CALL))
-        .layer(RetryLayer::new(Throttled::new()?))
+        .layer(TimeoutLayer::new(CALL_TIMEOUT))
+        .layer(RetryLayer::new(RetryThrottled::new()?))
         // Retries want a service that can be cloned.
-        .layer(BufferLayer::new(AT_A_TIME))
-        .layer(ConcurrencyLimitLayer::new(AT_A_TIME));
+        .layer(BufferLayer::new(MAX_CONCURRENT_CALLS))
+        .layer(ConcurrencyLimitLayer::new(MAX_CONCURRENT_CALLS));
     Ok(client.with_layer(&layers.into_inner()).build())
 }
 
 /// Sends again what the API server was too busy to look at (429), when it says so, or a little later each time. Anything
 /// else may have been done, and whoever sent it knows what that means.
 #[derive(Clone)]
-struct Throttled(RetryPolicy);
+struct RetryThrottled(RetryPolicy);
 
-impl Throttled {
+impl RetryThrottled {
     fn new() -> Result<Self> {
         Ok(Self(RetryPolicy::new(
             Duration::from_millis(50),
@@ -63,7 +63,7 @@ impl Throttled {
     }
 }
 
-impl<B> Policy<Request<Body>, Response<B>, BoxError> for Throttled {
+impl<B> Policy<Request<Body>, Response<B>, BoxError> for RetryThrottled {
     type Future = Sleep;
 
     fn retry(
@@ -98,19 +98,19 @@ pub async fn instance(flag: Option<String>, client: &Client) -> Result<String> {
 
 /// Asks again while the API server cannot be reached: at the start of a node everything comes up at once. What it refuses is
 /// the administrator's to mend, and comes at once.
-pub async fn patiently<T, F: Future<Output = Result<T>>>(ask: impl Fn() -> F) -> Result<T> {
+pub async fn retry_while_unreachable<T, F: Future<Output = Result<T>>>(ask: impl Fn() -> F) -> Result<T> {
     loop {
         match ask().await {
-            Err(error) if is_away(&error) => {
-                tracing::warn!("{}; it is tried again", told(&error));
-                tokio::time::sleep(PAUSE).await;
+            Err(error) if is_unreachable(&error) => {
+                tracing::warn!("{}; it is tried again", describe(&error));
+                tokio::time::sleep(RETRY_PERIOD).await;
             }
             answer => return answer,
         }
     }
 }
 
-fn is_away(error: &anyhow::Error) -> bool {
+fn is_unreachable(error: &anyhow::Error) -> bool {
     let kube = error.chain().find_map(|cause| cause.downcast_ref::<kube::Error>());
-    kube.is_some_and(|error| ApiFault::from(error).passes())
+    kube.is_some_and(|error| ApiFault::from(error).is_transient())
 }

@@ -19,17 +19,17 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::api_error::ApiFault;
-use crate::cluster::patch::is_taken;
+use crate::cluster::patch::is_conflict;
 
 /// A holder that is silent for so long has lost it.
-pub const DURATION: Duration = Duration::from_secs(15);
+pub const LEASE_DURATION: Duration = Duration::from_secs(15);
 /// One that could not renew for so long steps down.
-const PATIENCE: Duration = Duration::from_secs(10);
+const RENEW_DEADLINE: Duration = Duration::from_secs(10);
 /// Between two renewals.
-const RENEWAL: Duration = Duration::from_secs(4);
+const RENEW_PERIOD: Duration = Duration::from_secs(4);
 /// Between two tries to renew, and for one.
-const RETRY: Duration = Duration::from_secs(1);
-const ONE_CALL: Duration = Duration::from_secs(3);
+const RETRY_PERIOD: Duration = Duration::from_secs(1);
+const CALL_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Whether this replica may act: asked before every step that cannot be taken back.
 #[derive(Clone)]
@@ -51,7 +51,7 @@ pub struct Candidate {
     leases: Api<Lease>,
     name: String,
     identity: String,
-    seen: Option<(Lease, Instant)>,
+    observed: Option<(Lease, Instant)>,
 }
 
 impl Candidate {
@@ -62,82 +62,85 @@ impl Candidate {
             leases: Api::namespaced(client, namespace),
             name: name.to_owned(),
             identity,
-            seen: None,
+            observed: None,
         }
     }
 
     /// Runs `work` whenever this replica holds the Lease, until `stop`; then lets it go. A term that ends waits for the step
     /// that its work is at.
     pub async fn lead<W: Future<Output = ()>>(mut self, stop: CancellationToken, work: impl Fn(Term) -> W) {
-        while let Some(since) = stop.run_until_cancelled(self.win()).await {
+        while let Some(since) = stop.run_until_cancelled(self.acquire()).await {
             tracing::info!(lease = self.name, "this replica leads: it runs the loops");
-            self.term(since, stop.child_token(), &work).await;
+            self.run_term(since, stop.child_token(), &work).await;
         }
-        self.let_go().await;
+        self.release().await;
     }
 
     /// Does `work` once under a Lease that is there, so that no replica begins meanwhile; then lets it go. Waits for the end
     /// of a holder that died. An error if one lives: it says which.
-    pub async fn once<W: Future>(mut self, work: impl FnOnce(Term) -> W) -> kube::Result<Result<W::Output, String>> {
-        let since = match self.take().await? {
+    pub async fn run_once<W: Future>(
+        mut self,
+        work: impl FnOnce(Term) -> W,
+    ) -> kube::Result<Result<W::Output, String>> {
+        let since = match self.acquire_unless_held().await? {
             Ok(since) => since,
-            Err(lives) => return Ok(Err(lives)),
+            Err(other) => return Ok(Err(other)),
         };
-        let done = self.term(since, CancellationToken::new(), work).await;
-        self.let_go().await;
+        let done = self.run_term(since, CancellationToken::new(), work).await;
+        self.release().await;
         Ok(Ok(done))
     }
 
     /// Works while the Lease is held. When it is no more, waits for the step that the work is at.
-    async fn term<W: Future>(
+    async fn run_term<W: Future>(
         &mut self,
         since: Instant,
         stop: CancellationToken,
         work: impl FnOnce(Term) -> W,
     ) -> W::Output {
-        let (renewed, until) = watch::channel(since + PATIENCE);
+        let (renewed, until) = watch::channel(since + RENEW_DEADLINE);
         let mut work = std::pin::pin!(work(Term {
             stop: stop.clone(),
             until,
         }));
         tokio::select! {
             done = &mut work => return done,
-            () = self.hold(&renewed) => {}
+            () = self.renew_until_lost(&renewed) => {}
         }
         tracing::warn!(lease = self.name, "this replica leads no more: it stops the loops");
         stop.cancel();
         work.await
     }
 
-    /// Returns when the Lease is held, as [`Candidate::win`] does; or who else lives: who has renewed or taken it meanwhile.
-    async fn take(&mut self) -> kube::Result<Result<Instant, String>> {
+    /// Returns when the Lease is held, as [`Candidate::acquire`] does; or who else lives: who has renewed or taken it meanwhile.
+    async fn acquire_unless_held(&mut self) -> kube::Result<Result<Instant, String>> {
         let mut first = None;
         loop {
             let began = Instant::now();
             if self.try_once().await? {
                 return Ok(Ok(began));
             }
-            if let Some((seen, _)) = &self.seen {
-                let version = seen.metadata.resource_version.clone();
-                let another = holder(seen).filter(|holder| *holder != self.identity);
+            if let Some((observed, _)) = &self.observed {
+                let version = observed.metadata.resource_version.clone();
+                let another = holder(observed).filter(|holder| *holder != self.identity);
                 match (&first, another) {
                     (None, Some(_)) => first = Some(version),
                     (Some(first), Some(another)) if *first != version => return Ok(Err(another.to_owned())),
                     _ => {}
                 }
             }
-            sleep(RETRY).await;
+            sleep(RETRY_PERIOD).await;
         }
     }
 
     /// Returns when this replica holds the Lease: the time is from before it was written.
-    async fn win(&mut self) -> Instant {
+    async fn acquire(&mut self) -> Instant {
         let only = watcher::Config::default().fields(&format!("metadata.name={}", self.name));
         let changes = watcher(self.leases.clone(), only).default_backoff().touched_objects();
         let mut changes = std::pin::pin!(changes);
         loop {
             let began = Instant::now();
-            match timeout(ONE_CALL, self.try_once()).await {
+            match timeout(CALL_TIMEOUT, self.try_once()).await {
                 Ok(Ok(true)) => return began,
                 Ok(Ok(false)) => {}
                 Ok(Err(error)) => {
@@ -153,11 +156,11 @@ impl Candidate {
                 ),
             }
             let again = self
-                .seen
+                .observed
                 .as_ref()
-                .map_or(Instant::now() + RETRY, |(_, since)| *since + DURATION);
+                .map_or(Instant::now() + RETRY_PERIOD, |(_, since)| *since + LEASE_DURATION);
             tokio::select! {
-                () = sleep_until(again.max(Instant::now() + RETRY)) => {}
+                () = sleep_until(again.max(Instant::now() + RETRY_PERIOD)) => {}
                 // Released, or taken by another: the next try sees which.
                 Some(Ok(_)) = changes.next() => {}
             }
@@ -165,22 +168,22 @@ impl Candidate {
     }
 
     /// Returns when this replica holds the Lease no more.
-    async fn hold(&mut self, renewed: &watch::Sender<Instant>) {
+    async fn renew_until_lost(&mut self, renewed: &watch::Sender<Instant>) {
         loop {
-            sleep(if Instant::now() + RENEWAL < *renewed.borrow() {
-                RENEWAL
+            sleep(if Instant::now() + RENEW_PERIOD < *renewed.borrow() {
+                RENEW_PERIOD
             } else {
-                RETRY
+                RETRY_PERIOD
             })
             .await;
             let began = Instant::now();
-            let answer = timeout(ONE_CALL, self.try_once()).await;
+            let answer = timeout(CALL_TIMEOUT, self.try_once()).await;
             // Steps were refused meanwhile, perhaps: a term that has lapsed does not come back, the next one looks at all.
             if Instant::now() >= *renewed.borrow() {
                 return;
             }
             match answer {
-                Ok(Ok(true)) => drop(renewed.send_replace(began + PATIENCE)),
+                Ok(Ok(true)) => drop(renewed.send_replace(began + RENEW_DEADLINE)),
                 Ok(Ok(false)) => return,
                 Ok(Err(error)) => {
                     let fault = ApiFault::from(&error);
@@ -207,54 +210,54 @@ impl Candidate {
                 },
                 spec: None,
             };
-            let new = self.claim(new);
+            let new = self.with_own_identity(new);
             let created = self.leases.create(&PostParams::default(), &new).await;
-            return self.written(created);
+            return self.acquired(created);
         };
-        self.see(lease);
-        let Some((lease, since)) = &self.seen else {
+        self.observe(lease);
+        let Some((lease, since)) = &self.observed else {
             return Ok(false);
         };
         let other = holder(lease).is_some_and(|holder| holder != self.identity);
-        if other && since.elapsed() < DURATION {
+        if other && since.elapsed() < LEASE_DURATION {
             return Ok(false);
         }
-        let mine = self.claim(lease.clone());
+        let mine = self.with_own_identity(lease.clone());
         let replaced = self.leases.replace(&self.name, &PostParams::default(), &mine).await;
-        self.written(replaced)
+        self.acquired(replaced)
     }
 
-    fn written(&mut self, written: kube::Result<Lease>) -> kube::Result<bool> {
+    fn acquired(&mut self, written: kube::Result<Lease>) -> kube::Result<bool> {
         match written {
             Ok(lease) => {
-                self.see(lease);
+                self.observe(lease);
                 Ok(true)
             }
             // Another was faster.
-            Err(error) if is_taken(&error) => Ok(false),
+            Err(error) if is_conflict(&error) => Ok(false),
             Err(error) => Err(error),
         }
     }
 
     /// A record that has changed is a holder that lives.
-    fn see(&mut self, lease: Lease) {
+    fn observe(&mut self, lease: Lease) {
         let version = |lease: &Lease| lease.metadata.resource_version.clone();
         if self
-            .seen
+            .observed
             .as_ref()
-            .is_none_or(|(seen, _)| version(seen) != version(&lease))
+            .is_none_or(|(observed, _)| version(observed) != version(&lease))
         {
-            self.seen = Some((lease, Instant::now()));
+            self.observed = Some((lease, Instant::now()));
         }
     }
 
-    fn claim(&self, mut lease: Lease) -> Lease {
+    fn with_own_identity(&self, mut lease: Lease) -> Lease {
         let now = Some(MicroTime(Timestamp::now()));
         let before = lease.spec.unwrap_or_default();
         let same = before.holder_identity.as_ref() == Some(&self.identity);
         lease.spec = Some(LeaseSpec {
             holder_identity: Some(self.identity.clone()),
-            lease_duration_seconds: i32::try_from(DURATION.as_secs()).ok(),
+            lease_duration_seconds: i32::try_from(LEASE_DURATION.as_secs()).ok(),
             acquire_time: if same { before.acquire_time } else { now.clone() },
             renew_time: now,
             lease_transitions: Some(before.lease_transitions.unwrap_or(0) + i32::from(!same)),
@@ -264,8 +267,10 @@ impl Candidate {
     }
 
     /// Others need not wait for the end of its duration.
-    async fn let_go(&mut self) {
-        let Some((mut lease, _)) = self.seen.take() else { return };
+    async fn release(&mut self) {
+        let Some((mut lease, _)) = self.observed.take() else {
+            return;
+        };
         if holder(&lease) != Some(&*self.identity) {
             return;
         }
@@ -273,7 +278,7 @@ impl Candidate {
             spec.holder_identity = None;
         }
         let parameters = PostParams::default();
-        let replaced = timeout(ONE_CALL, self.leases.replace(&self.name, &parameters, &lease)).await;
+        let replaced = timeout(CALL_TIMEOUT, self.leases.replace(&self.name, &parameters, &lease)).await;
         if !matches!(replaced, Ok(Ok(_))) {
             tracing::warn!(
                 lease = self.name,

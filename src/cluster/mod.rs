@@ -21,8 +21,8 @@ use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Client, Resource, ResourceExt};
 
-use self::cache::{KeptClaim, KeptVolume};
-pub use self::watch::Watched;
+use self::cache::{CachedClaim, CachedVolume};
+pub use self::watch::Watch;
 use crate::model::claim::Claim;
 use crate::model::location::{Location, Meeting};
 use crate::model::names::{self, is_object_name};
@@ -41,25 +41,25 @@ pub struct Cluster {
     /// For everything else.
     pub client: Client,
     /// All classes.
-    pub classes: Watched<StorageClass>,
+    pub classes: Watch<StorageClass>,
     /// All namespaces.
-    pub namespaces: Watched<PartialObjectMeta<Namespace>>,
+    pub namespaces: Watch<PartialObjectMeta<Namespace>>,
     /// All volumes.
-    pub volumes: Watched<KeptVolume>,
+    pub volumes: Watch<CachedVolume>,
     /// The claims that are not bound.
-    pub claims: Watched<KeptClaim>,
+    pub claims: Watch<CachedClaim>,
 }
 
 impl Cluster {
     /// Prepares the watches; the future that comes with them keeps them up and never ends.
     pub fn new(client: Client) -> (Self, impl Future<Output = ()> + Send) {
-        let (classes, classes_watch) = Watched::new("StorageClasses", Api::all(client.clone()), |_| true);
-        let (namespaces, namespaces_watch) = Watched::new("Namespaces", Api::all(client.clone()), |_| true);
-        let (volumes, volumes_watch) = Watched::new("PersistentVolumes", Api::all(client.clone()), |_| true);
-        let (claims, claims_watch) = Watched::new(
+        let (classes, classes_watch) = Watch::new("StorageClasses", Api::all(client.clone()), |_| true);
+        let (namespaces, namespaces_watch) = Watch::new("Namespaces", Api::all(client.clone()), |_| true);
+        let (volumes, volumes_watch) = Watch::new("PersistentVolumes", Api::all(client.clone()), |_| true);
+        let (claims, claims_watch) = Watch::new(
             "PersistentVolumeClaims",
             Api::all(client.clone()),
-            KeptClaim::is_pending,
+            CachedClaim::is_pending,
         );
         let watches = async {
             tokio::join!(classes_watch, namespaces_watch, volumes_watch, claims_watch);
@@ -117,29 +117,25 @@ impl Cluster {
     /// (`written`, the volume called `name` in this version), it has all that was written before; and of two callers who
     /// write first and look then, at least one sees the other, whichever replica they are on. While the watch is broken, or
     /// slow, or where nothing was written, the API is asked; then that holds only within an area, and for volumes of Bindery.
-    pub async fn neighbour(
+    pub async fn overlap(
         &self,
         location: &Location<'_>,
         name: &str,
         written: Option<&str>,
     ) -> kube::Result<Option<(Volume, Meeting)>> {
         let is_there = match written {
-            Some(version) => self.has(name, version).await,
+            Some(version) => self.wait_for_version(name, version).await,
             None => false,
         };
-        match self.known_neighbour(location, name).await? {
-            None if !is_there => self.in_area(location, name).await,
+        match self.cached_overlap(location, name).await? {
+            None if !is_there => self.live_overlap(location, name).await,
             known => Ok(known),
         }
     }
 
     /// A neighbour that the watch has and that is still there.
-    pub async fn known_neighbour(
-        &self,
-        location: &Location<'_>,
-        name: &str,
-    ) -> kube::Result<Option<(Volume, Meeting)>> {
-        for (other, meeting) in self.meeting(location, name) {
+    pub async fn cached_overlap(&self, location: &Location<'_>, name: &str) -> kube::Result<Option<(Volume, Meeting)>> {
+        for (other, meeting) in self.cached_overlaps(location, name) {
             if let Some(other) = self.volume(&other.name_any()).await? {
                 return Ok(Some((other, meeting)));
             }
@@ -149,13 +145,15 @@ impl Cluster {
 
     /// Waits a moment until the watch has a volume in this version, and all that was written before; `false` if it does not
     /// have it in time.
-    pub async fn has(&self, name: &str, version: &str) -> bool {
-        self.volumes.reaches(&ObjectRef::new(name), version, PATIENCE).await
+    pub async fn wait_for_version(&self, name: &str, version: &str) -> bool {
+        self.volumes
+            .wait_for_version(&ObjectRef::new(name), version, PATIENCE)
+            .await
     }
 
     /// The volumes that this maker's calls made for the claim of this namespace and name, and that no claim has; as the watch
     /// has them.
-    pub fn awaiting(&self, maker: &Us, namespace: &str, name: &str) -> Vec<Arc<KeptVolume>> {
+    pub fn unclaimed_volumes(&self, maker: &Us, namespace: &str, name: &str) -> Vec<Arc<CachedVolume>> {
         self.volumes.store().state_filter(|volume| {
             let volume = volume.read();
             volume.maker.as_ref() == Some(maker) && volume.awaits(namespace, name)
@@ -164,20 +162,20 @@ impl Cluster {
 
     /// All other volumes whose directory is this one, or above or in it, as the watch has them; those that a claim has had
     /// come first.
-    pub fn meeting(&self, location: &Location<'_>, name: &str) -> Vec<(Arc<KeptVolume>, Meeting)> {
+    pub fn cached_overlaps(&self, location: &Location<'_>, name: &str) -> Vec<(Arc<CachedVolume>, Meeting)> {
         let others = self.volumes.store().state_filter(|other| {
             let meets = other.meets(location);
             meets.is_some() && other.meta().name.as_deref() != Some(name)
         });
-        let meets = |other: Arc<KeptVolume>| other.meets(location).map(|meeting| (other, meeting));
+        let meets = |other: Arc<CachedVolume>| other.meets(location).map(|meeting| (other, meeting));
         let mut others: Vec<_> = others.into_iter().filter_map(meets).collect();
         others.sort_by_key(|(other, _)| !other.read().was_given());
         others
     }
 
     /// A neighbour among the volumes of an area, live.
-    async fn in_area(&self, location: &Location<'_>, name: &str) -> kube::Result<Option<(Volume, Meeting)>> {
-        let volumes: Api<KeptVolume> = Api::all(self.client.clone());
+    async fn live_overlap(&self, location: &Location<'_>, name: &str) -> kube::Result<Option<(Volume, Meeting)>> {
+        let volumes: Api<CachedVolume> = Api::all(self.client.clone());
         let same_area = format!("{}={}", names::AREA, area(location.share, location.directory));
         let mut page = ListParams::default().labels(&same_area).limit(A_PAGE);
         loop {
@@ -204,9 +202,9 @@ impl Cluster {
     }
 
     /// Waits, for no long time, until the watch has this volume in this version.
-    pub async fn has_seen(&self, volume: &Volume) {
+    pub async fn wait_for_volume(&self, volume: &Volume) {
         let name = ObjectRef::new(&volume.name);
-        self.volumes.reaches(&name, &volume.version, PATIENCE).await;
+        self.volumes.wait_for_version(&name, &volume.version, PATIENCE).await;
     }
 
     /// The claim of that name, live.

@@ -15,7 +15,7 @@ use crate::model::names::{self, mark};
 use crate::model::volume::Volume;
 
 /// Sends a JSON patch for a volume; its tests are the fence.
-pub async fn patch(volumes: &Api<PersistentVolume>, name: &str, operations: Vec<PatchOperation>) -> kube::Result<()> {
+pub async fn apply(volumes: &Api<PersistentVolume>, name: &str, operations: Vec<PatchOperation>) -> kube::Result<()> {
     let operations = Patch::Json::<()>(Operations(operations));
     volumes
         .patch(name, &PatchParams::default(), &operations)
@@ -37,7 +37,7 @@ pub async fn delete(volumes: &Api<PersistentVolume>, volume: &Volume) -> kube::R
 
 /// Fences a volume that no claim has yet, so that nobody binds it any more. `which` says that it is the one that is meant.
 /// It is then the catch-up's to finish, or an orphan once the grace is over.
-pub async fn close(
+pub async fn fence(
     volumes: &Api<PersistentVolume>,
     name: &str,
     which: PatchOperation,
@@ -45,9 +45,9 @@ pub async fn close(
     let operations = vec![
         which,
         test("/spec/claimRef/uid", Value::Null),
-        unset(mark::READY),
-        stays(),
-        add("/spec/claimRef/uid", json!(names::FENCE)),
+        test_no_annotation(mark::READY),
+        not_deleting(),
+        set("/spec/claimRef/uid", json!(names::FENCE)),
     ];
     let operations = Patch::Json::<()>(Operations(operations));
     volumes.patch(name, &PatchParams::default(), &operations).await
@@ -55,8 +55,8 @@ pub async fn close(
 
 /// Takes a volume back that no claim has yet: fences it, then marks it deleted. The finalizer holds it until the cleanup
 /// has looked for its directory.
-pub async fn take_back(volumes: &Api<PersistentVolume>, name: &str, which: PatchOperation) -> kube::Result<()> {
-    let mut closed = Some(close(volumes, name, which).await?);
+pub async fn fence_and_delete(volumes: &Api<PersistentVolume>, name: &str, which: PatchOperation) -> kube::Result<()> {
+    let mut closed = Some(fence(volumes, name, which).await?);
     failpoints::point(Point::Fenced);
     while let Some(volume) = closed.as_ref().map(Volume::read) {
         // By now the cleanup may have let it go, or its claim may have it finished.
@@ -64,9 +64,9 @@ pub async fn take_back(volumes: &Api<PersistentVolume>, name: &str, which: Patch
             return Ok(());
         }
         match delete(volumes, &volume).await {
-            Err(error) if is_gone(&error) => return Ok(()),
+            Err(error) if is_not_found(&error) => return Ok(()),
             // The controller manager writes to it, too.
-            Err(error) if is_outdated(&error) => closed = volumes.get_opt(name).await?,
+            Err(error) if is_precondition_failed(&error) => closed = volumes.get_opt(name).await?,
             deleted => return deleted,
         }
     }
@@ -74,14 +74,14 @@ pub async fn take_back(volumes: &Api<PersistentVolume>, name: &str, which: Patch
 }
 
 /// Gives a fenced volume to its claim: from now on the controller manager binds the two.
-pub async fn give(volumes: &Api<PersistentVolume>, name: &str, attempt: &str, claim_uid: &str) -> kube::Result<()> {
+pub async fn assign(volumes: &Api<PersistentVolume>, name: &str, attempt: &str, claim_uid: &str) -> kube::Result<()> {
     let operations = vec![
-        marked(mark::ATTEMPT, attempt),
+        test_annotation(mark::ATTEMPT, attempt),
         test("/spec/claimRef/uid", json!(names::FENCE)),
-        stays(),
-        add("/spec/claimRef/uid", json!(claim_uid)),
+        not_deleting(),
+        set("/spec/claimRef/uid", json!(claim_uid)),
     ];
-    patch(volumes, name, operations).await
+    apply(volumes, name, operations).await
 }
 
 /// Merges fields into a volume in the very state that was judged. Returns the version that it then has.
@@ -95,7 +95,7 @@ pub async fn merge(volumes: &Api<PersistentVolume>, volume: &Volume, mut fields:
 }
 
 /// Takes back a volume that catch-up has begun, if it is still this call's: nobody has it, it is fenced from the start.
-pub async fn give_up(volumes: &Api<PersistentVolume>, name: &str, attempt: &str) -> kube::Result<()> {
+pub async fn delete_if_fenced(volumes: &Api<PersistentVolume>, name: &str, attempt: &str) -> kube::Result<()> {
     while let Some(volume) = volumes.get_opt(name).await?.as_ref().map(Volume::read) {
         let fenced = volume.claim.as_ref().and_then(|claim| claim.uid.as_deref()) == Some(names::FENCE);
         if !fenced || volume.deleting || volume.attempt.as_deref() != Some(attempt) {
@@ -103,8 +103,8 @@ pub async fn give_up(volumes: &Api<PersistentVolume>, name: &str, attempt: &str)
         }
         match delete(volumes, &volume).await {
             // The controller manager writes to it, too.
-            Err(error) if is_outdated(&error) => {}
-            Err(error) if is_gone(&error) => return Ok(()),
+            Err(error) if is_precondition_failed(&error) => {}
+            Err(error) if is_not_found(&error) => return Ok(()),
             deleted => return deleted,
         }
     }
@@ -112,17 +112,17 @@ pub async fn give_up(volumes: &Api<PersistentVolume>, name: &str, attempt: &str)
 }
 
 /// The patch fails if somebody has deleted the object.
-fn stays() -> PatchOperation {
+fn not_deleting() -> PatchOperation {
     test("/metadata/deletionTimestamp", Value::Null)
 }
 
 /// The patch fails unless it is this very object.
-pub fn uid(volume: &Volume) -> PatchOperation {
+pub fn test_uid(volume: &Volume) -> PatchOperation {
     test("/metadata/uid", json!(volume.uid))
 }
 
 /// The patch fails unless an annotation has this value; null also means that it is not there.
-pub fn marked(key: &str, value: impl Into<Value>) -> PatchOperation {
+pub fn test_annotation(key: &str, value: impl Into<Value>) -> PatchOperation {
     PatchOperation::Test(TestOperation {
         path: annotation(key),
         value: value.into(),
@@ -138,7 +138,7 @@ pub fn test(path: &str, value: Value) -> PatchOperation {
 }
 
 /// Sets `path`.
-pub fn add(path: &str, value: Value) -> PatchOperation {
+pub fn set(path: &str, value: Value) -> PatchOperation {
     PatchOperation::Add(AddOperation {
         path: pointer(path),
         value,
@@ -146,7 +146,7 @@ pub fn add(path: &str, value: Value) -> PatchOperation {
 }
 
 /// Sets an annotation; volumes of ours always have some.
-pub fn annotate(key: &str, value: &str) -> PatchOperation {
+pub fn set_annotation(key: &str, value: &str) -> PatchOperation {
     PatchOperation::Add(AddOperation {
         path: annotation(key),
         value: json!(value),
@@ -154,13 +154,17 @@ pub fn annotate(key: &str, value: &str) -> PatchOperation {
 }
 
 /// The patch fails if an annotation is there.
-pub fn unset(key: &str) -> PatchOperation {
-    marked(key, Value::Null)
+pub fn test_no_annotation(key: &str) -> PatchOperation {
+    test_annotation(key, Value::Null)
 }
 
 /// Takes our finalizer off a volume that is being deleted, if the volume passes these tests: the last step of every cleanup.
 /// A volume that is gone, or another one of that name, is success.
-pub async fn release(volumes: &Api<PersistentVolume>, volume: &Volume, tests: Vec<PatchOperation>) -> kube::Result<()> {
+pub async fn remove_finalizer(
+    volumes: &Api<PersistentVolume>,
+    volume: &Volume,
+    tests: Vec<PatchOperation>,
+) -> kube::Result<()> {
     let mut before = None;
     loop {
         let Some(now) = volumes.get_metadata_opt(&volume.name).await? else {
@@ -178,10 +182,12 @@ pub async fn release(volumes: &Api<PersistentVolume>, volume: &Volume, tests: Ve
             test(&path, json!(names::FINALIZER)),
             PatchOperation::Remove(RemoveOperation { path: pointer(&path) }),
         ]);
-        match patch(volumes, &volume.name, operations).await {
-            Err(error) if is_gone(&error) => return Ok(()),
+        match apply(volumes, &volume.name, operations).await {
+            Err(error) if is_not_found(&error) => return Ok(()),
             // Another finalizer went between the look and the patch. If none did, a test failed.
-            Err(error) if is_outdated(&error) && before.as_ref() != Some(&finalizers) => before = Some(finalizers),
+            Err(error) if is_precondition_failed(&error) && before.as_ref() != Some(&finalizers) => {
+                before = Some(finalizers)
+            }
             done => return done,
         }
     }
@@ -189,7 +195,7 @@ pub async fn release(volumes: &Api<PersistentVolume>, volume: &Volume, tests: Ve
 
 /// Lets a volume go with its data, in one write: Kubernetes keeps it from now on, and our finalizer holds it no more. Fails if
 /// it is not the very object that was judged, or has been deleted since.
-pub async fn let_go(volumes: &Api<PersistentVolume>, volume: &Volume) -> kube::Result<()> {
+pub async fn retain_and_release(volumes: &Api<PersistentVolume>, volume: &Volume) -> kube::Result<()> {
     let Some(now) = volumes.get_metadata_opt(&volume.name).await? else {
         return Ok(());
     };
@@ -198,30 +204,30 @@ pub async fn let_go(volumes: &Api<PersistentVolume>, volume: &Volume) -> kube::R
         return Ok(());
     };
     let path = format!("/metadata/finalizers/{ours}");
-    let mut operations = vec![uid(volume)];
+    let mut operations = vec![test_uid(volume)];
     if !volume.deleting {
-        operations.push(stays());
+        operations.push(not_deleting());
     }
     operations.extend([
-        add("/spec/persistentVolumeReclaimPolicy", json!("Retain")),
+        set("/spec/persistentVolumeReclaimPolicy", json!("Retain")),
         test(&path, json!(names::FINALIZER)),
         PatchOperation::Remove(RemoveOperation { path: pointer(&path) }),
     ]);
-    patch(volumes, &volume.name, operations).await
+    apply(volumes, &volume.name, operations).await
 }
 
 /// The object is not in the state that was judged: a test failed (422) or a precondition did (409).
-pub fn is_outdated(error: &kube::Error) -> bool {
+pub fn is_precondition_failed(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if matches!(status.code, 409 | 422))
 }
 
 /// Another has the name already, or another write came first (409).
-pub fn is_taken(error: &kube::Error) -> bool {
+pub fn is_conflict(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 409)
 }
 
 /// The object is not there.
-pub fn is_gone(error: &kube::Error) -> bool {
+pub fn is_not_found(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 404)
 }
 

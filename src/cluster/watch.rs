@@ -25,13 +25,13 @@ const A_PAGE: u32 = 250;
 
 /// A watch. Clones are handles on the same one.
 #[derive(Clone)]
-pub struct Watched<K: Resource<DynamicType = ()> + 'static> {
+pub struct Watch<K: Resource<DynamicType = ()> + 'static> {
     store: Store<K>,
     listeners: Arc<Mutex<Vec<UnboundedSender<Arc<K>>>>>,
     changed: Arc<Notify>,
 }
 
-impl<K> Watched<K>
+impl<K> Watch<K>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
@@ -65,24 +65,24 @@ where
             changed: Arc::default(),
         };
         let keeps = watched.clone();
-        let keep_up = async move {
+        let run = async move {
             let mut events = std::pin::pin!(events.reflect(writer));
             let mut before = Vec::new();
             while let Some(event) = events.next().await {
                 match event {
                     // As it is in the store: a copy of each for every listener would be most of the memory that is needed.
-                    Ok(Event::Apply(object)) => keeps.tell(|| {
+                    Ok(Event::Apply(object)) => keeps.notify(|| {
                         let stored = keeps.get(&ObjectRef::from(&object));
                         vec![stored.unwrap_or_else(|| Arc::new(object))]
                     }),
-                    Ok(Event::Delete(object)) => keeps.tell(|| vec![Arc::new(object)]),
+                    Ok(Event::Delete(object)) => keeps.notify(|| vec![Arc::new(object)]),
                     Ok(Event::Init) => before = keeps.store.state(),
                     Ok(Event::InitApply(_)) => {}
                     // Only now does the store have them. What was kept and went while the watch was broken is told, too.
                     Ok(Event::InitDone) => {
                         let gone = std::mem::take(&mut before).into_iter();
                         let gone = gone.filter(|object| keeps.get(&ObjectRef::from(&**object)).is_none());
-                        keeps.tell(|| gone.chain(keeps.store.state()).collect());
+                        keeps.notify(|| gone.chain(keeps.store.state()).collect());
                     }
                     Err(error) => {
                         let fault = ApiFault::from(&error);
@@ -92,7 +92,7 @@ where
                 keeps.changed.notify_waiters();
             }
         };
-        (watched, keep_up)
+        (watched, run)
     }
 
     /// Waits for the first list. To be called once: kube's stores wake one waiter only (kube-runtime's `DelayedInit`).
@@ -113,7 +113,7 @@ where
 
     /// Waits until the watch has an object in this version or a later one, with everything that was written before; `false`
     /// if it does not have it in time.
-    pub async fn reaches(&self, name: &ObjectRef<K>, version: &str, patience: Duration) -> bool {
+    pub async fn wait_for_version(&self, name: &ObjectRef<K>, version: &str, patience: Duration) -> bool {
         let reached = async {
             loop {
                 let changed = self.changed.notified();
@@ -134,7 +134,7 @@ where
         stream::iter(self.store.state()).chain(changes)
     }
 
-    fn tell(&self, objects: impl FnOnce() -> Vec<Arc<K>>) {
+    fn notify(&self, objects: impl FnOnce() -> Vec<Arc<K>>) {
         let mut listeners = self.listeners();
         if listeners.is_empty() {
             return;
@@ -174,13 +174,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_was_just_written_is_waited_for_until_the_watch_has_it_or_a_later_state() {
         let (sender, events) = mpsc::unbounded();
-        let (watched, keep_up) = Watched::over("Namespaces", events);
-        let keep_up = tokio::spawn(keep_up);
+        let (watched, run) = Watch::over("Namespaces", events);
+        let run = tokio::spawn(run);
         let name = ObjectRef::new("team-a");
-        assert!(!watched.reaches(&name, "9", LONG).await, "it never comes");
+        assert!(!watched.wait_for_version(&name, "9", LONG).await, "it never comes");
         let waits = tokio::spawn({
             let (watched, name) = (watched.clone(), name.clone());
-            async move { watched.reaches(&name, "9", LONG).await }
+            async move { watched.wait_for_version(&name, "9", LONG).await }
         });
         for version in ["8", "10"] {
             tokio::task::yield_now().await;
@@ -188,7 +188,7 @@ mod tests {
             sender.unbounded_send(Ok(Event::Apply(object(version)))).unwrap();
         }
         assert!(waits.await.unwrap());
-        assert!(!watched.reaches(&name, "11", LONG).await);
-        keep_up.abort();
+        assert!(!watched.wait_for_version(&name, "11", LONG).await);
+        run.abort();
     }
 }

@@ -14,7 +14,7 @@ use kube::{Api, Client};
 use serde_json::json;
 
 use crate::cli;
-use crate::cluster::api_error::told_by_command;
+use crate::cluster::api_error::describe_for_command;
 use crate::cluster::client::connect;
 use crate::model::names;
 use crate::model::names::annotation;
@@ -26,7 +26,7 @@ pub async fn check(flags: cli::Check) -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => {
-            eprintln!("bindery check: {}", told_by_command(&error));
+            eprintln!("bindery check: {}", describe_for_command(&error));
             ExitCode::from(2)
         }
     }

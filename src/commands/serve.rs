@@ -14,7 +14,7 @@ use tokio::sync::{oneshot, watch};
 use crate::certificate::{Credentials, Keeper};
 use crate::cli;
 use crate::cluster::Cluster;
-use crate::cluster::client::{connect, instance, patiently};
+use crate::cluster::client::{connect, instance, retry_while_unreachable};
 use crate::cluster::lease::Candidate;
 use crate::config::Config;
 use crate::controller::Loops;
@@ -174,7 +174,7 @@ async fn start(
     registered: watch::Receiver<String>,
 ) -> Result<Started> {
     let client = connect(kubeconfig).await?;
-    let us = Arc::new(patiently(|| us(config, &client)).await?);
+    let us = Arc::new(retry_while_unreachable(|| us(config, &client)).await?);
     let replica = config.replica.clone().unwrap_or_else(host);
     let namespace = config
         .namespace
@@ -192,7 +192,7 @@ async fn start(
             registered.clone(),
         )
     };
-    let (keeper, credentials) = patiently(keeper).await?;
+    let (keeper, credentials) = retry_while_unreachable(keeper).await?;
     Ok(Started {
         client,
         us,

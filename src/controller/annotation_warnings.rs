@@ -36,12 +36,12 @@ impl Volumes {
         };
         let said = Said::read(Speaker::Claim, &claim.annotations, &class.claim_overrides);
         for warning in said.warnings(&class.name) {
-            self.events.tell_claim(claim, reason::IGNORED, warning);
+            self.events.warn_claim_with_text(claim, reason::IGNORED, warning);
         }
         if let (Some(namespace), Some(theirs)) = (&namespace, theirs) {
             let said = Said::read(Speaker::Namespace, theirs, &class.namespace_overrides);
             for warning in said.warnings(&class.name) {
-                self.events.tell(&**namespace, reason::IGNORED, warning);
+                self.events.warn_object(&**namespace, reason::IGNORED, warning);
             }
         }
     }

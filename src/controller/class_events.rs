@@ -34,6 +34,6 @@ pub async fn run(catch_up: &CatchUp) {
             ),
             Ok(_) => continue,
         };
-        catch_up.events.tell(&*class, reason, note);
+        catch_up.events.warn_object(&*class, reason, note);
     }
 }

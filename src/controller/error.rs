@@ -129,7 +129,9 @@ impl Volumes {
                 return Action::requeue(pause);
             }
             // Somebody was faster; the volume's own event brings the new state. Unless it is always so.
-            Failure::Api(error) if times < PERSISTENT && (patch::is_outdated(error) || patch::is_gone(error)) => {
+            Failure::Api(error)
+                if times < PERSISTENT && (patch::is_precondition_failed(error) || patch::is_not_found(error)) =>
+            {
                 tracing::debug!(volume = volume.name, %error, "the volume has changed meanwhile");
                 return Action::requeue(pause);
             }
@@ -184,7 +186,7 @@ impl Volumes {
     /// Waits until the watch has all that was written on a volume: what went wrong after that is told of this state.
     pub(super) async fn catch_up_with(&self, volume: &Volume) {
         if let Ok(Some(now)) = self.cluster.volume(&volume.name).await {
-            self.cluster.has_seen(&now).await;
+            self.cluster.wait_for_volume(&now).await;
         }
     }
 }

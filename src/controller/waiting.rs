@@ -10,10 +10,10 @@ use kube::runtime::reflector::ObjectRef;
 
 use super::Volumes;
 use super::claims::{CatchUp, is_waiting, key};
-use crate::cluster::cache::{KeptClaim, KeptVolume};
+use crate::cluster::cache::{CachedClaim, CachedVolume};
 
 /// Volumes to be bound, or to be cleaned up.
-pub(super) fn volumes(volumes: &Arc<Volumes>) -> impl Stream<Item = ObjectRef<KeptVolume>> + Send + use<> {
+pub(super) fn volumes(volumes: &Arc<Volumes>) -> impl Stream<Item = ObjectRef<CachedVolume>> + Send + use<> {
     let volumes = Arc::clone(volumes);
     volumes.outages.back().flat_map(move |back| {
         let theirs = volumes.cluster.volumes.store().state_filter(|volume| {
@@ -25,7 +25,7 @@ pub(super) fn volumes(volumes: &Arc<Volumes>) -> impl Stream<Item = ObjectRef<Ke
 }
 
 /// Claims without a volume.
-pub(super) fn claims(catch_up: &Arc<CatchUp>) -> impl Stream<Item = ObjectRef<KeptClaim>> + Send + use<> {
+pub(super) fn claims(catch_up: &Arc<CatchUp>) -> impl Stream<Item = ObjectRef<CachedClaim>> + Send + use<> {
     let catch_up = Arc::clone(catch_up);
     catch_up.outages.back().flat_map(move |back| {
         let theirs = catch_up.provisioner.cluster.claims.store().state_filter(|claim| {

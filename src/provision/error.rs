@@ -42,7 +42,7 @@ impl Failure {
             Self::Leaving(_) => true,
             Self::Storage(error) => on_failure == OnStorageFailure::Queue && error.transient(),
             // Somebody else wrote to the same object at the same moment, and the next try sees what came of it.
-            Self::Api(_, fault) => fault.passes() || fault.kind == Kind::Changed,
+            Self::Api(_, fault) => fault.is_transient() || fault.kind == Kind::Conflict,
             Self::ClaimExists | Self::ClaimLeaving | Self::ClaimServed | Self::DirectoryExists(_) | Self::Taken(_) => {
                 false
             }
@@ -76,7 +76,7 @@ mod tests {
             (api(500, ""), true),
             (api(429, ""), true),
             (api(409, ""), true),
-            (Failure::Api("read claim data".to_owned(), ApiFault::silent()), true),
+            (Failure::Api("read claim data".to_owned(), ApiFault::timeout()), true),
             (api(403, denied), false),
             (api(404, ""), false),
         ] {

@@ -86,7 +86,7 @@ impl Provisioner {
         }
         let origin = if found.is_some() { Origin::Adopted } else { Origin::New };
         let written = match self.create(new, origin, share_id, time).await {
-            Err(failure) if failure.api() == Some(Kind::Changed) => match self.earlier(new, share_id, time).await? {
+            Err(failure) if failure.api() == Some(Kind::Conflict) => match self.earlier(new, share_id, time).await? {
                 // It was there before that call, too, and that call was denied it.
                 Some(earlier) if earlier.origin == Origin::Adopted && new.existing == ExistingDirectory::Deny => {
                     self.undo(Undo::TakeBack, new, time.end).await;
@@ -117,7 +117,7 @@ impl Provisioner {
         failpoints::point(Point::DirectoryMade);
         if let Some(uid) = &new.claim_uid {
             let volumes = self.volumes();
-            let give = patch::give(&volumes, &new.name, &new.attempt, uid);
+            let give = patch::assign(&volumes, &new.name, &new.attempt, uid);
             self.asked(
                 format!("give PersistentVolume {} to its claim", new.name),
                 deadline,
@@ -185,7 +185,7 @@ impl Provisioner {
             match self.asked(what, deadline, merge).await {
                 Ok(version) => return Ok(Some(Written { origin, version })),
                 // The controller manager has written to it meanwhile.
-                Err(failure) if failure.api() == Some(Kind::Changed) => tokio::time::sleep(PAUSE).await,
+                Err(failure) if failure.api() == Some(Kind::Conflict) => tokio::time::sleep(PAUSE).await,
                 Err(failure) => {
                     // It may be this call's by now.
                     self.undo(Undo::TakeBack, new, time.end).await;
@@ -228,14 +228,14 @@ impl Provisioner {
         written: Option<&str>,
         deadline: Instant,
     ) -> Result<(), Failure> {
-        let look = self.cluster.neighbour(location, &new.name, written);
+        let look = self.cluster.overlap(location, &new.name, written);
         let other = self.asked(overlap_search(new), deadline, look).await?;
         other.map_or(Ok(()), |(other, meeting)| self.refuse_for(new, &other, meeting))
     }
 
     /// The same, as far as the watch knows, and only for a volume that a claim has had.
     async fn refuse_known(&self, new: &NewVolume, location: &Location<'_>, deadline: Instant) -> Result<(), Failure> {
-        let look = self.cluster.known_neighbour(location, &new.name);
+        let look = self.cluster.cached_overlap(location, &new.name);
         match self.asked(overlap_search(new), deadline, look).await? {
             Some((other, meeting)) if other.was_given() => self.refuse_for(new, &other, meeting),
             _ => Ok(()),
@@ -286,7 +286,7 @@ impl Provisioner {
         let volumes = self.volumes();
         let parameters = PostParams::default();
         let created = volumes.create(&parameters, &volume);
-        let created = async { created.await.map_err(|error| ApiFault::of_create(&error)) };
+        let created = async { created.await.map_err(|error| ApiFault::from_create(&error)) };
         let created = self
             .asked(format!("create PersistentVolume {}", new.name), time.work, created)
             .await
@@ -294,7 +294,7 @@ impl Provisioner {
         // It may be there all the same, or be there soon.
         if created
             .as_ref()
-            .is_err_and(|failure| failure.api() == Some(Kind::Passes))
+            .is_err_and(|failure| failure.api() == Some(Kind::Transient))
         {
             self.undo(Undo::TakeBack, new, time.end).await;
         }
@@ -318,7 +318,7 @@ impl Provisioner {
                 tracing::debug!(%error, "could not {what}");
                 error.into()
             }
-            Err(_) => ApiFault::silent(),
+            Err(_) => ApiFault::timeout(),
         };
         Err(Failure::Api(what, fault))
     }

@@ -49,12 +49,12 @@ impl Provisioner {
             if meant.uid.is_some() {
                 patch::delete(&volumes, volume).await
             } else {
-                patch::take_back(&volumes, &volume.name, patch::uid(volume)).await
+                patch::fence_and_delete(&volumes, &volume.name, patch::test_uid(volume)).await
             }
         };
         let what = format!("delete PersistentVolume {}", volume.name);
         match Box::pin(self.asked(what, deadline, take_back)).await {
-            Err(failure) if failure.api() == Some(Kind::Gone) => Ok(()),
+            Err(failure) if failure.api() == Some(Kind::NotFound) => Ok(()),
             done => done,
         }
     }
@@ -70,7 +70,7 @@ impl Provisioner {
         attempt: Option<&str>,
         deadline: Instant,
     ) -> Result<(), Failure> {
-        for kept in self.cluster.awaiting(&self.us, namespace, name) {
+        for kept in self.cluster.unclaimed_volumes(&self.us, namespace, name) {
             let mut volume = Some(kept.read().clone());
             while let Some(earlier) = volume.filter(|volume| {
                 let is_own = attempt.is_some() && volume.attempt.as_deref() == attempt;
@@ -83,14 +83,14 @@ impl Provisioner {
                     if claim.is_some_and(|claim| claim.volume_name.as_ref() == Some(&earlier.name)) {
                         return Ok(());
                     }
-                    patch::close(&volumes, &earlier.name, patch::uid(&earlier))
+                    patch::fence(&volumes, &earlier.name, patch::test_uid(&earlier))
                         .await
                         .map(drop)
                 };
                 match self.asked(what, deadline, close).await {
-                    Err(failure) if failure.api() == Some(Kind::Gone) => break,
+                    Err(failure) if failure.api() == Some(Kind::NotFound) => break,
                     // It may have been bound, fenced or deleted meanwhile.
-                    Err(failure) if failure.api() == Some(Kind::Changed) => {
+                    Err(failure) if failure.api() == Some(Kind::Conflict) => {
                         let look = self.cluster.volume(&earlier.name);
                         let what = format!("read PersistentVolume {}", earlier.name);
                         volume = self.asked(what, deadline, look).await?;
@@ -116,7 +116,7 @@ impl Provisioner {
                 let done = provisioner.try_to_undo(how, &new).await.map_err(ApiFault::from);
                 let kind = done.as_ref().err().map(|fault| fault.kind);
                 match &done {
-                    Err(fault) if !matches!(fault.kind, Kind::Changed | Kind::Gone) => {
+                    Err(fault) if !matches!(fault.kind, Kind::Conflict | Kind::NotFound) => {
                         tracing::warn!(
                             volume = new.name,
                             "a volume that no claim uses could not be undone: {fault}"
@@ -125,8 +125,8 @@ impl Provisioner {
                     _ => {}
                 }
                 // Done, or another call's by now, or always another's; absent, when it was looked for again.
-                let over = matches!(kind, None | Some(Kind::Changed));
-                if over || (kind == Some(Kind::Gone) && number >= BEFORE_THE_ANSWER) {
+                let over = matches!(kind, None | Some(Kind::Conflict));
+                if over || (kind == Some(Kind::NotFound) && number >= BEFORE_THE_ANSWER) {
                     safe.take().map(|safe| safe.send(()));
                 }
                 if over {
@@ -143,12 +143,12 @@ impl Provisioner {
             // It is fenced from the start.
             return match how {
                 Undo::Fence => Ok(()),
-                Undo::TakeBack => patch::give_up(&volumes, &new.name, &new.attempt).await,
+                Undo::TakeBack => patch::delete_if_fenced(&volumes, &new.name, &new.attempt).await,
             };
         }
-        let mine = patch::marked(mark::ATTEMPT, new.attempt.as_str());
+        let mine = patch::test_annotation(mark::ATTEMPT, new.attempt.as_str());
         if how == Undo::Fence {
-            return patch::close(&volumes, &new.name, mine).await.map(drop);
+            return patch::fence(&volumes, &new.name, mine).await.map(drop);
         }
         let (namespace, name) = &new.claim;
         let claim = self.cluster.claim(namespace, name).await?;
@@ -156,6 +156,6 @@ impl Provisioner {
             // A call at the same time has brought it in.
             return Ok(());
         }
-        patch::take_back(&volumes, &new.name, mine).await
+        patch::fence_and_delete(&volumes, &new.name, mine).await
     }
 }

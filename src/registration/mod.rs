@@ -24,7 +24,7 @@ use self::desired::Wanted;
 use crate::certificate::Credentials;
 use crate::cluster::Cluster;
 use crate::cluster::api_error::ApiFault;
-use crate::cluster::patch::is_taken;
+use crate::cluster::patch::is_conflict;
 use crate::model::volume::Us;
 use crate::ops::admin::Readiness;
 use crate::policy::selectors::Selectors;
@@ -102,7 +102,7 @@ impl Registration {
                 match self.put(&configurations, &mut last).await {
                     Ok(true) => break self.readiness.reached(PART),
                     Ok(false) => break,
-                    Err(error) if is_taken(&error) => {}
+                    Err(error) if is_conflict(&error) => {}
                     Err(error) => {
                         let fault = ApiFault::from(&error);
                         tracing::warn!(

@@ -150,7 +150,7 @@ impl Handler {
                 tracing::debug!(%error, "a review cannot be decided");
                 error.into()
             }),
-            Err(_) => Err(ApiFault::silent()),
+            Err(_) => Err(ApiFault::timeout()),
         }
     }
 
@@ -194,7 +194,7 @@ impl Handler {
                 ));
                 (Answer::Allow, "unknown")
             }
-            None if fault.passes() => match self.fence_earlier(claim, end).await {
+            None if fault.is_transient() => match self.fence_earlier(claim, end).await {
                 Ok(()) => queue(request, &why, warnings),
                 Err(failure) => bound_wrongly(&failure),
             },

@@ -33,11 +33,11 @@ pub struct ApiFault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// It passes by itself: the same request may succeed later.
-    Passes,
+    Transient,
     /// The object is not in the state that the request is about: it exists already, was changed, or a test in a patch failed.
-    Changed,
+    Conflict,
     /// The object does not exist.
-    Gone,
+    NotFound,
     /// Bindery's ServiceAccount lacks a right.
     Forbidden,
     /// A person has to change something else.
@@ -46,17 +46,17 @@ pub enum Kind {
 
 impl ApiFault {
     /// Our own time limit ended before the answer came.
-    pub fn silent() -> Self {
-        Self::new(Kind::Passes, "the API server did not answer in time")
+    pub fn timeout() -> Self {
+        Self::new(Kind::Transient, "the API server did not answer in time")
     }
 
     /// Whether the same request may succeed later, with nothing changed by a person.
-    pub fn passes(&self) -> bool {
-        self.kind == Kind::Passes
+    pub fn is_transient(&self) -> bool {
+        self.kind == Kind::Transient
     }
 
     /// What an attempt to create an object met: nothing is tested there, so only 409 says that the object has changed.
-    pub fn of_create(error: &Error) -> Self {
+    pub fn from_create(error: &Error) -> Self {
         match error {
             Error::Api(status) if status.code == 422 => Self::refused(status),
             error => error.into(),
@@ -64,7 +64,7 @@ impl ApiFault {
     }
 
     /// In the words for a person who runs a command: the requests are those of the kubeconfig's user.
-    fn of_command(error: &Error) -> Self {
+    fn from_command(error: &Error) -> Self {
         let usual = Self::from(error);
         let why = match error {
             Error::Api(status) if status.code == 401 => {
@@ -84,16 +84,16 @@ impl ApiFault {
         Self { kind, why: why.into() }
     }
 
-    fn of_status(status: &Status) -> Self {
+    fn from_status(status: &Status) -> Self {
         let code = status.code;
         match code {
             401 => Self::new(
-                Kind::Passes,
+                Kind::Transient,
                 "the API server did not accept the token of Bindery's ServiceAccount (401)",
             ),
             // An API server that has just started knows the bindings before it knows the roles.
             403 if status.message.contains("RBAC:") && status.message.contains("not found") => Self::new(
-                Kind::Passes,
+                Kind::Transient,
                 "the API server does not know the roles of Bindery's ServiceAccount (403); if it goes on so, an administrator \
                  has to apply Bindery's RBAC again (the chart, or deploy/base/rbac.yaml)",
             ),
@@ -109,20 +109,23 @@ impl ApiFault {
                     )
                 },
             ),
-            404 if status.reason != NOT_A_STATUS => Self::new(Kind::Gone, "the object does not exist (404)"),
-            408 | 504 => Self::new(Kind::Passes, format!("the API server could not do it in time ({code})")),
+            404 if status.reason != NOT_A_STATUS => Self::new(Kind::NotFound, "the object does not exist (404)"),
+            408 | 504 => Self::new(
+                Kind::Transient,
+                format!("the API server could not do it in time ({code})"),
+            ),
             409 => Self::new(
-                Kind::Changed,
+                Kind::Conflict,
                 "the object exists already, or was changed meanwhile (409)",
             ),
             // The list that it belonged to is too old; the next one begins anew.
-            410 => Self::new(Kind::Passes, "the API server no longer knows that state (410)"),
+            410 => Self::new(Kind::Transient, "the API server no longer knows that state (410)"),
             // A test in a JSON patch names no fields; an object that is not valid does.
-            422 if names_no_field(status) => Self::new(Kind::Changed, "the object was changed meanwhile (422)"),
-            429 => Self::new(Kind::Passes, "the API server had too many requests to answer (429)"),
+            422 if names_no_field(status) => Self::new(Kind::Conflict, "the object was changed meanwhile (422)"),
+            429 => Self::new(Kind::Transient, "the API server had too many requests to answer (429)"),
             0 | 500.. => Self::new(
-                Kind::Passes,
-                match uncalled_webhook(&status.message) {
+                Kind::Transient,
+                match failed_webhook(&status.message) {
                     Some(webhook) => format!(
                         "the API server reported an internal error ({code}): its admission webhook {webhook} could not be called"
                     ),
@@ -153,26 +156,27 @@ impl ApiFault {
 
 impl From<&Error> for ApiFault {
     fn from(error: &Error) -> Self {
-        let away = |why: Option<String>| {
+        let unreachable = |why: Option<String>| {
             let why = why.map(|why| format!(" ({why})")).unwrap_or_default();
-            Self::new(Kind::Passes, format!("the API server could not be reached{why}"))
+            Self::new(Kind::Transient, format!("the API server could not be reached{why}"))
         };
         match error {
-            Error::Api(status) => Self::of_status(status),
-            Error::Service(cause) if is_time_out(cause.as_ref()) => Self::silent(),
+            Error::Api(status) => Self::from_status(status),
+            Error::Service(cause) if is_time_out(cause.as_ref()) => Self::timeout(),
             // No connection, no TLS, or the connection ended before the answer did.
-            Error::Service(cause) => away(no_connection(cause.as_ref())),
-            Error::HyperError(cause) => away(no_connection(cause)),
-            Error::RustlsTls(_) => away(None),
+            Error::Service(cause) => unreachable(connection_failure(cause.as_ref())),
+            Error::HyperError(cause) => unreachable(connection_failure(cause)),
+            Error::RustlsTls(_) => unreachable(None),
             Error::SerdeError(_)
             | Error::FromUtf8(_)
             | Error::ReadEvents(_)
-            | Error::LinesCodecMaxLineLengthExceeded => {
-                Self::new(Kind::Passes, "the API server's answer was incomplete or not readable")
-            }
+            | Error::LinesCodecMaxLineLengthExceeded => Self::new(
+                Kind::Transient,
+                "the API server's answer was incomplete or not readable",
+            ),
             // The token or the program that gives one could not be read; the kubelet renews tokens.
             Error::Auth(_) => Self::new(
-                Kind::Passes,
+                Kind::Transient,
                 "Bindery's credentials for the API server could not be read",
             ),
             Error::HttpError(_) | Error::BuildRequest(_) | Error::Discovery(_) => Self::new(
@@ -203,9 +207,9 @@ impl From<&watcher::Error> for ApiFault {
             watcher::Error::InitialListFailed(error)
             | watcher::Error::WatchStartFailed(error)
             | watcher::Error::WatchFailed(error) => error.into(),
-            watcher::Error::WatchError(status) => Self::of_status(status),
+            watcher::Error::WatchError(status) => Self::from_status(status),
             watcher::Error::NoResourceVersion => {
-                Self::new(Kind::Passes, "the API server's list has no version to watch from")
+                Self::new(Kind::Transient, "the API server's list has no version to watch from")
             }
         }
     }
@@ -213,16 +217,16 @@ impl From<&watcher::Error> for ApiFault {
 
 /// What is wrong, for people, with something that the process could not do: our own words up to the first error of a library,
 /// and then our words for that.
-pub fn told(error: &anyhow::Error) -> String {
-    in_words(error, |error| error.into())
+pub fn describe(error: &anyhow::Error) -> String {
+    join_causes(error, |error| error.into())
 }
 
 /// The same for a command that a person runs with a kubeconfig.
-pub fn told_by_command(error: &anyhow::Error) -> String {
-    in_words(error, ApiFault::of_command)
+pub fn describe_for_command(error: &anyhow::Error) -> String {
+    join_causes(error, ApiFault::from_command)
 }
 
-fn in_words(error: &anyhow::Error, fault: fn(&Error) -> ApiFault) -> String {
+fn join_causes(error: &anyhow::Error, fault: fn(&Error) -> ApiFault) -> String {
     let mut words = Vec::new();
     for cause in error.chain() {
         let library = if let Some(error) = cause.downcast_ref::<Error>() {
@@ -253,7 +257,7 @@ fn is_time_out(error: &(dyn StdError + 'static)) -> bool {
 }
 
 /// Why there is no connection, as far as that is known.
-fn no_connection(error: &(dyn StdError + 'static)) -> Option<String> {
+fn connection_failure(error: &(dyn StdError + 'static)) -> Option<String> {
     causes(error).find_map(|cause| {
         // So hyper-util says which step of connecting failed; it has no type for it.
         if cause.to_string() == "dns error" {
@@ -280,7 +284,7 @@ fn missing_right(message: &str) -> Option<String> {
 }
 
 /// The webhook that the API server could not call.
-fn uncalled_webhook(message: &str) -> Option<&str> {
+fn failed_webhook(message: &str) -> Option<&str> {
     let (_, from_name) = message.split_once("failed calling webhook \"")?;
     let (name, _) = from_name.split_once('"')?;
     is_object_name(name).then_some(name)

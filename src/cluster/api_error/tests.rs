@@ -44,46 +44,46 @@ fn what_passes_by_itself_what_has_changed_and_what_a_person_must_change() {
     let unreadable = "the API server's answer was incomplete or not readable";
     let table: Vec<(Error, Kind, String)> = vec![
         // No answer.
-        (service(library()), Kind::Passes, away.to_owned()),
-        (service(Elapsed::new()), Kind::Passes, "the API server did not answer in time".to_owned()),
-        (service(service(Elapsed::new())), Kind::Passes, "the API server did not answer in time".to_owned()),
-        (Error::SerdeError(no_json()), Kind::Passes, unreadable.to_owned()),
-        (Error::FromUtf8(no_text()), Kind::Passes, unreadable.to_owned()),
-        (Error::ReadEvents(library()), Kind::Passes, unreadable.to_owned()),
-        (Error::LinesCodecMaxLineLengthExceeded, Kind::Passes, unreadable.to_owned()),
+        (service(library()), Kind::Transient, away.to_owned()),
+        (service(Elapsed::new()), Kind::Transient, "the API server did not answer in time".to_owned()),
+        (service(service(Elapsed::new())), Kind::Transient, "the API server did not answer in time".to_owned()),
+        (Error::SerdeError(no_json()), Kind::Transient, unreadable.to_owned()),
+        (Error::FromUtf8(no_text()), Kind::Transient, unreadable.to_owned()),
+        (Error::ReadEvents(library()), Kind::Transient, unreadable.to_owned()),
+        (Error::LinesCodecMaxLineLengthExceeded, Kind::Transient, unreadable.to_owned()),
         // The API server is not well, or has too much to do.
-        (api(500, "error reading from server: EOF"), Kind::Passes, broke(500)),
-        (api(501, "library text"), Kind::Passes, broke(501)),
-        (api(502, "library text"), Kind::Passes, broke(502)),
-        (api(503, "library text"), Kind::Passes, broke(503)),
-        (api(504, "library text"), Kind::Passes, "the API server could not do it in time (504)".to_owned()),
-        (api(408, "library text"), Kind::Passes, "the API server could not do it in time (408)".to_owned()),
+        (api(500, "error reading from server: EOF"), Kind::Transient, broke(500)),
+        (api(501, "library text"), Kind::Transient, broke(501)),
+        (api(502, "library text"), Kind::Transient, broke(502)),
+        (api(503, "library text"), Kind::Transient, broke(503)),
+        (api(504, "library text"), Kind::Transient, "the API server could not do it in time (504)".to_owned()),
+        (api(408, "library text"), Kind::Transient, "the API server could not do it in time (408)".to_owned()),
         (
             api(429, "library text"),
-            Kind::Passes,
+            Kind::Transient,
             "the API server had too many requests to answer (429)".to_owned(),
         ),
         (
             api(410, "library text"),
-            Kind::Passes,
+            Kind::Transient,
             "the API server no longer knows that state (410)".to_owned(),
         ),
         (
             api(401, "Unauthorized"),
-            Kind::Passes,
+            Kind::Transient,
             "the API server did not accept the token of Bindery's ServiceAccount (401)".to_owned(),
         ),
-        (api(0, "library text"), Kind::Passes, broke(0)),
+        (api(0, "library text"), Kind::Transient, broke(0)),
         // The object.
-        (api(404, "library text"), Kind::Gone, "the object does not exist (404)".to_owned()),
+        (api(404, "library text"), Kind::NotFound, "the object does not exist (404)".to_owned()),
         (
             api(409, "library text"),
-            Kind::Changed,
+            Kind::Conflict,
             "the object exists already, or was changed meanwhile (409)".to_owned(),
         ),
         (
             api(422, "library text"),
-            Kind::Changed,
+            Kind::Conflict,
             "the object was changed meanwhile (422)".to_owned(),
         ),
         // A person.
@@ -130,7 +130,7 @@ fn what_passes_by_itself_what_has_changed_and_what_a_person_must_change() {
     for (error, kind, words) in table {
         let fault = ApiFault::from(&error);
         assert_eq!((fault.kind, fault.to_string()), (kind, words), "{error:?}");
-        assert_eq!(fault.passes(), kind == Kind::Passes, "{error:?}");
+        assert_eq!(fault.is_transient(), kind == Kind::Transient, "{error:?}");
         assert!(!fault.to_string().contains("library text"), "{fault}");
     }
 }
@@ -143,12 +143,12 @@ fn a_webhook_that_cannot_be_called_and_roles_that_are_not_loaded_pass() {
                 500,
                 "Internal error occurred: failed calling webhook \"volumes.example.com\": failed to call webhook: library text",
             ),
-            Kind::Passes,
+            Kind::Transient,
             format!("{}: its admission webhook volumes.example.com could not be called", broke(500)),
         ),
         (
             api(403, &format!("{RBAC}: RBAC: clusterrole.rbac.authorization.k8s.io \"bindery\" not found")),
-            Kind::Passes,
+            Kind::Transient,
             "the API server does not know the roles of Bindery's ServiceAccount (403); if it goes on so, an administrator has \
              to apply Bindery's RBAC again (the chart, or deploy/base/rbac.yaml)"
                 .to_owned(),
@@ -162,8 +162,8 @@ fn a_webhook_that_cannot_be_called_and_roles_that_are_not_loaded_pass() {
 
 #[test]
 fn where_an_object_is_created_only_409_says_that_it_is_there() {
-    let made = |error: &Error| ApiFault::of_create(error);
-    assert_eq!(made(&api(409, "")).kind, Kind::Changed);
+    let made = |error: &Error| ApiFault::from_create(error);
+    assert_eq!(made(&api(409, "")).kind, Kind::Conflict);
     let invalid = made(&api(422, "no more volumes"));
     assert_eq!(
         (invalid.kind, invalid.to_string()),
@@ -173,7 +173,7 @@ fn where_an_object_is_created_only_409_says_that_it_is_there() {
 
 #[test]
 fn a_command_names_the_user_of_its_kubeconfig() {
-    let said = |error| told_by_command(&anyhow::Error::from(error).context("the claim could not be read"));
+    let said = |error| describe_for_command(&anyhow::Error::from(error).context("the claim could not be read"));
     let user = "the claim could not be read: the kubeconfig's user lacks the right to create persistentvolumes (403)";
     assert_eq!(said(api(403, RBAC)), user);
     let user =

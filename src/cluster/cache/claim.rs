@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::{Resource, ResourceExt};
 
-use super::kept::{Facts, Kept};
+use super::cached::{Cached, Summary};
 use crate::model::claim::Claim;
 
 /// What is used of a claim.
 #[derive(Clone, Debug)]
-pub struct ClaimFacts {
+pub struct ClaimSummary {
     /// Which claim of its name it is.
     pub uid: Box<str>,
     /// The class it names; one that names none, or `""`, wants none.
@@ -31,10 +31,10 @@ enum Phase {
     Lost,
 }
 
-impl Facts for ClaimFacts {
+impl Summary for ClaimSummary {
     type Of = PersistentVolumeClaim;
 
-    fn take(claim: PersistentVolumeClaim) -> Self {
+    fn summarize(claim: PersistentVolumeClaim) -> Self {
         let phase = claim.status.as_ref().and_then(|status| status.phase.as_deref());
         let phase = match phase {
             None | Some("Pending") => Phase::Pending,
@@ -53,7 +53,7 @@ impl Facts for ClaimFacts {
     }
 }
 
-impl Kept<ClaimFacts> {
+impl Cached<ClaimSummary> {
     /// Whether it is neither bound nor lost, nor on its way out.
     pub fn is_pending(&self) -> bool {
         self.phase == Phase::Pending && self.meta().deletion_timestamp.is_none()

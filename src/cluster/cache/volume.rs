@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::PersistentVolume;
 
-use super::kept::Facts;
+use super::cached::Summary;
 use crate::model::foreign_volume::Foreign;
 use crate::model::location::{Evidence, Location, Meeting, Relation};
 use crate::model::names::{self, mark};
@@ -10,20 +10,20 @@ use crate::model::volume::Volume;
 
 /// What is used of a volume.
 #[derive(Clone, Debug)]
-pub struct VolumeFacts {
+pub struct VolumeSummary {
     volume: Volume,
     /// Where its directory is, if the record does not tell.
     place: Option<Foreign>,
     /// Who made it, if that is no installation of Bindery.
-    stranger: Option<Box<str>>,
+    other_provisioner: Option<Box<str>>,
     /// Some installation of Bindery has marked it.
     marked: bool,
 }
 
-impl Facts for VolumeFacts {
+impl Summary for VolumeSummary {
     type Of = PersistentVolume;
 
-    fn take(object: PersistentVolume) -> Self {
+    fn summarize(object: PersistentVolume) -> Self {
         let mut volume = Volume::read(&object);
         volume.access_modes.shrink_to_fit();
         let meta = object.metadata;
@@ -33,14 +33,14 @@ impl Facts for VolumeFacts {
         let spec = object.spec.filter(|_| volume.record.is_err());
         Self {
             place: spec.as_ref().and_then(Foreign::read),
-            stranger: maker.filter(|_| volume.maker.is_none()).map(String::into_boxed_str),
+            other_provisioner: maker.filter(|_| volume.maker.is_none()).map(String::into_boxed_str),
             marked: meta.labels.is_some_and(|labels| labels.contains_key(names::AREA)),
             volume,
         }
     }
 }
 
-impl VolumeFacts {
+impl VolumeSummary {
     /// What the volume says.
     pub fn read(&self) -> &Volume {
         &self.volume
@@ -58,13 +58,13 @@ impl VolumeFacts {
     }
 
     /// Whether somebody made it by hand.
-    pub fn is_by_hand(&self) -> bool {
-        !self.marked && self.stranger.is_none() && self.volume.maker.is_none()
+    pub fn is_made_by_hand(&self) -> bool {
+        !self.marked && self.other_provisioner.is_none() && self.volume.maker.is_none()
     }
 
     /// Whether another program of this name made it.
-    pub fn is_made_by(&self, stranger: &str) -> bool {
-        self.stranger.as_deref() == Some(stranger)
+    pub fn is_provisioned_by(&self, other_provisioner: &str) -> bool {
+        self.other_provisioner.as_deref() == Some(other_provisioner)
     }
 
     /// How its directory meets another one.
@@ -76,11 +76,11 @@ impl VolumeFacts {
         let counts = |relation: &Relation| {
             self.marked
                 || match relation {
-                    Relation::Same | Relation::Inside => self.is_by_hand() || place.is_below_share(location),
+                    Relation::Same | Relation::Inside => self.is_made_by_hand() || place.is_below_share(location),
                     // Say of nfs-subdir-external-provisioner, not taken over yet. One that is the share itself would be above
                     // all others: it never was a directory of its own. And what somebody names by hand is not the
                     // directories in it.
-                    Relation::Above => !self.is_by_hand() && place.is_below_share(location),
+                    Relation::Above => !self.is_made_by_hand() && place.is_below_share(location),
                 }
         };
         let relation = place.lies(location).filter(counts)?;
@@ -93,13 +93,13 @@ impl VolumeFacts {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::KeptVolume;
+    use super::super::CachedVolume;
     use super::*;
     use crate::model::directory::{Directory, Share};
 
     const SHARE: &str = "/export/volumes";
 
-    fn kept(volume: Value) -> KeptVolume {
+    fn cached(volume: Value) -> CachedVolume {
         serde_json::from_value(volume).unwrap()
     }
 
@@ -114,7 +114,7 @@ mod tests {
             share_id: None,
             identity: None,
         };
-        kept(volume).meets(&location).is_some()
+        cached(volume).meets(&location).is_some()
     }
 
     fn ours(share: &str, directory: &str) -> Value {
@@ -132,7 +132,7 @@ mod tests {
         })
     }
 
-    fn strangers(path: &str) -> Value {
+    fn provisioned_by_another(path: &str) -> Value {
         json!({
             "metadata": {"name": "pvc-2", "annotations": {"pv.kubernetes.io/provisioned-by": "someone.example.com/nfs"}},
             "spec": {"nfs": {"server": "NAS1.", "path": path}},
@@ -165,8 +165,8 @@ mod tests {
 
     #[test]
     fn another_programs_directory_counts_below_the_share_only() {
-        assert!(is_met_at(strangers("/export/volumes/a"), SHARE, "a/b"));
-        assert!(!is_met_at(strangers(SHARE), SHARE, "a/b"));
+        assert!(is_met_at(provisioned_by_another("/export/volumes/a"), SHARE, "a/b"));
+        assert!(!is_met_at(provisioned_by_another(SHARE), SHARE, "a/b"));
     }
 
     #[test]

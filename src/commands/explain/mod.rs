@@ -16,7 +16,7 @@ use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 
 use self::look::Look;
 use crate::cli::{self, Output};
-use crate::cluster::api_error::told_by_command;
+use crate::cluster::api_error::describe_for_command;
 use crate::cluster::client::{connect, instance};
 use crate::config::check_defaults;
 use crate::model::volume::Us;
@@ -28,7 +28,7 @@ pub async fn explain(flags: cli::Explain) -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => {
-            eprintln!("bindery explain: {}", told_by_command(&error));
+            eprintln!("bindery explain: {}", describe_for_command(&error));
             ExitCode::from(2)
         }
     }

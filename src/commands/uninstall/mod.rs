@@ -17,7 +17,7 @@ use kube::{Api, Client};
 use self::replicas::Agreement;
 use self::volumes::Volumes;
 use crate::cli;
-use crate::cluster::api_error::told_by_command;
+use crate::cluster::api_error::describe_for_command;
 use crate::cluster::client::{connect, instance};
 use crate::cluster::lease::Term;
 use crate::cluster::patch;
@@ -32,7 +32,7 @@ pub async fn uninstall(flags: cli::Uninstall) -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => {
-            eprintln!("bindery uninstall: {}", told_by_command(&error));
+            eprintln!("bindery uninstall: {}", describe_for_command(&error));
             ExitCode::from(2)
         }
     }
@@ -188,7 +188,7 @@ async fn remove_configuration(client: &Client, name: &str, dry_run: bool, would:
             ..DeleteParams::default()
         };
         match configurations.delete(name, &exactly).await {
-            Err(error) if patch::is_gone(&error) => {}
+            Err(error) if patch::is_not_found(&error) => {}
             deleted => drop(deleted.with_context(about)?),
         }
     }

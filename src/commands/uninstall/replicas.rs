@@ -42,7 +42,7 @@ where
 {
     let identity = format!("bindery-uninstall-{}", Uuid::new_v4());
     let candidate = Candidate::new(client, namespace, name, identity);
-    let done = candidate.once(work).await;
+    let done = candidate.run_once(work).await;
     match done.with_context(|| format!("Lease {namespace}/{name} could not be taken"))? {
         Ok(done) => done,
         Err(lives) => bail!(

@@ -64,13 +64,13 @@ impl Volumes {
             }
             let done = match parting {
                 Parting::Leave | Parting::LookAtClaim | Parting::Unfinished => return Ok(parting),
-                Parting::LetGo => patch::let_go(&self.api, &volume).await,
+                Parting::LetGo => patch::retain_and_release(&self.api, &volume).await,
                 Parting::TakeBack => self.take_back(&volume).await,
             };
             match done {
                 Ok(()) => return Ok(parting),
-                Err(error) if patch::is_gone(&error) => return Ok(Parting::Leave),
-                Err(error) if patch::is_outdated(&error) => {}
+                Err(error) if patch::is_not_found(&error) => return Ok(Parting::Leave),
+                Err(error) if patch::is_precondition_failed(&error) => {}
                 Err(error) => return Err(error).context(about),
             }
             match self.api.get_opt(&volume.name).await.with_context(|| about.clone())? {
@@ -100,6 +100,6 @@ impl Volumes {
         if !volume.deleting {
             patch::delete(&self.api, volume).await?;
         }
-        patch::release(&self.api, volume, Vec::new()).await
+        patch::remove_finalizer(&self.api, volume, Vec::new()).await
     }
 }

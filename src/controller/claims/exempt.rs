@@ -6,7 +6,7 @@ use futures::{Stream, StreamExt, stream};
 use kube::runtime::reflector::ObjectRef;
 
 use super::{CatchUp, is_waiting};
-use crate::cluster::cache::KeptClaim;
+use crate::cluster::cache::CachedClaim;
 use crate::model::claim::Claim;
 
 /// Waits until it is known what is exempt.
@@ -16,13 +16,13 @@ pub(super) async fn known(catch_up: &CatchUp) {
 }
 
 /// All claims that wait, each time that other ones are exempt.
-pub(super) fn changed(catch_up: &CatchUp) -> impl Stream<Item = ObjectRef<KeptClaim>> + Send + use<> {
+pub(super) fn changed(catch_up: &CatchUp) -> impl Stream<Item = ObjectRef<CachedClaim>> + Send + use<> {
     let claims = catch_up.provisioner.cluster.claims.store().clone();
     let changes = stream::unfold(catch_up.selectors.clone(), async |mut selectors| {
         selectors.changed().await.ok().map(|()| ((), selectors))
     });
     changes.flat_map(move |()| {
-        let waiting: Vec<Arc<KeptClaim>> = claims.state_filter(is_waiting);
+        let waiting: Vec<Arc<CachedClaim>> = claims.state_filter(is_waiting);
         stream::iter(waiting.into_iter().map(|claim| ObjectRef::from(&*claim)))
     })
 }

@@ -29,7 +29,7 @@ use super::error::{self, Pauses, fault};
 use super::server_queue::Gates;
 use super::waiting;
 use crate::cluster::api_error::ApiFault;
-use crate::cluster::cache::{KeptClaim, KeptVolume};
+use crate::cluster::cache::{CachedClaim, CachedVolume};
 use crate::cluster::lease::Term;
 use crate::model::choices::OnStorageFailure;
 use crate::model::claim::Claim;
@@ -108,7 +108,7 @@ pub async fn run(catch_up: Arc<CatchUp>, stop: CancellationToken) {
                 theirs.into_iter().map(|claim| ObjectRef::from(&*claim))
             },
         )
-        .watches_shared_stream(cluster.volumes.events(), move |volume: Arc<KeptVolume>| {
+        .watches_shared_stream(cluster.volumes.events(), move |volume: Arc<CachedVolume>| {
             // One that is gone may leave its directory to a claim that was refused it.
             let gone = volumes.get(&ObjectRef::from(&*volume)).is_none();
             let name = volume.name_any();
@@ -130,16 +130,16 @@ pub async fn run(catch_up: Arc<CatchUp>, stop: CancellationToken) {
 }
 
 /// Whether a claim may be one of those, as far as the watch knows.
-pub(super) fn is_waiting(claim: &KeptClaim) -> bool {
+pub(super) fn is_waiting(claim: &CachedClaim) -> bool {
     claim.is_pending() && claim.class.is_some()
 }
 
 /// Whether a claim names this volume, or none.
-fn names_no_other(claim: &KeptClaim, volume: &str) -> bool {
+fn names_no_other(claim: &CachedClaim, volume: &str) -> bool {
     claim.volume_name.as_deref().is_none_or(|named| named == volume)
 }
 
-async fn turn(stored: Arc<KeptClaim>, catch_up: Arc<CatchUp>) -> Result<Action, Failure> {
+async fn turn(stored: Arc<CachedClaim>, catch_up: Arc<CatchUp>) -> Result<Action, Failure> {
     if !is_waiting(&stored) {
         return Ok(Action::await_change());
     }
@@ -151,7 +151,7 @@ async fn turn(stored: Arc<KeptClaim>, catch_up: Arc<CatchUp>) -> Result<Action, 
     Ok(next)
 }
 
-fn failed(claim: Arc<KeptClaim>, failure: &Failure, catch_up: Arc<CatchUp>) -> Action {
+fn failed(claim: Arc<CachedClaim>, failure: &Failure, catch_up: Arc<CatchUp>) -> Action {
     let name = claim.name_any();
     let claim = claim.outline();
     let (_, pause) = catch_up.pauses.next(&key(&claim.namespace, &name));

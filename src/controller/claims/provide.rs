@@ -21,7 +21,7 @@ impl CatchUp {
     pub(super) async fn provide(&self, claim: &Claim, name: &str, class: &StorageClass) -> Result<Action, Failure> {
         let Provisioner { cluster, us, .. } = &self.provisioner;
         // What the watch has may be a moment old.
-        let earlier = match cluster.awaiting(us, &claim.namespace, name).first() {
+        let earlier = match cluster.unclaimed_volumes(us, &claim.namespace, name).first() {
             Some(volume) => cluster.volume(&volume.name_any()).await?,
             None => None,
         };
@@ -68,7 +68,7 @@ impl CatchUp {
                 let note = format!(
                     "volume {volume}, which this claim names, does not exist; delete the claim and create it again without spec.volumeName"
                 );
-                self.events.tell_claim(claim, reason::VOLUME_MISSING, note);
+                self.events.warn_claim_with_text(claim, reason::VOLUME_MISSING, note);
                 Ok(Action::await_change())
             }
             Decision::Pass(_) => Ok(Action::await_change()),
@@ -92,7 +92,7 @@ impl CatchUp {
         match self.provisioner.provision(new, time).await {
             Ok(warnings) => {
                 for warning in warnings {
-                    self.events.tell_claim(claim, reason::PROVISIONED, warning);
+                    self.events.warn_claim_with_text(claim, reason::PROVISIONED, warning);
                 }
                 tracing::info!(volume = new.name, share = %new.share, directory = %new.directory, "provisioned");
                 self.provisioner.metrics.step("caught up");
@@ -108,7 +108,7 @@ impl CatchUp {
 
     /// In the words that the webhook would have used.
     fn refuse(&self, claim: &Claim, why: String) -> Action {
-        self.events.tell_claim(claim, reason::REFUSED, why);
+        self.events.warn_claim_with_text(claim, reason::REFUSED, why);
         Action::requeue(REFUSED_PAUSE)
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use kube::ResourceExt;
 use tokio::time::Instant;
 
-use crate::cluster::cache::KeptVolume;
+use crate::cluster::cache::CachedVolume;
 use crate::controller::Volumes;
 use crate::controller::error::Failure;
 use crate::model::directory::{Directory, Share};
@@ -41,10 +41,10 @@ impl Volumes {
         if location.identity.is_none() {
             return Ok(None);
         }
-        let may_name = |other: &KeptVolume| {
+        let may_name = |other: &CachedVolume| {
             let name = |place: &Foreign| {
                 // Other programs make many volumes, and none by hand under the name of one of Bindery's directories.
-                let meant = other.is_by_hand() || place.has_whole_path(location);
+                let meant = other.is_made_by_hand() || place.has_whole_path(location);
                 meant && !place.namesakes(location).is_empty()
             };
             other.name_any() != volume.name && other.place().is_some_and(name)
@@ -71,7 +71,7 @@ impl Volumes {
         Ok(None)
     }
 
-    async fn still_there(&self, other: &Arc<KeptVolume>) -> Result<bool, Failure> {
+    async fn still_there(&self, other: &Arc<CachedVolume>) -> Result<bool, Failure> {
         Ok(self.cluster.volume(&other.name_any()).await?.is_some())
     }
 

@@ -7,7 +7,7 @@
 use serde_json::{Value, json};
 
 use super::overlap::Overlap;
-use crate::cluster::patch::{self, add, annotate, patch, test, unset};
+use crate::cluster::patch::{self, set, set_annotation, test, test_no_annotation};
 use crate::controller::Volumes;
 use crate::controller::error::Failure;
 use crate::failpoints::{self, Point};
@@ -71,16 +71,19 @@ impl Volumes {
         }
         self.may_act()?;
         // The very object, and what it said when the claim was held against it.
-        let mut operations = vec![patch::uid(volume), patch::marked(mark::ATTEMPT, volume.attempt.clone())];
+        let mut operations = vec![
+            patch::test_uid(volume),
+            patch::test_annotation(mark::ATTEMPT, volume.attempt.clone()),
+        ];
         if uid_is_missing {
             operations.push(test("/spec/claimRef/uid", Value::Null));
-            operations.push(add("/spec/claimRef/uid", json!(claim.uid)));
+            operations.push(set("/spec/claimRef/uid", json!(claim.uid)));
         }
         operations.extend(self.own_fate(volume, record, claim).await?);
-        operations.push(unset(mark::READY));
-        operations.push(annotate(mark::DIRECTORY_ID, &made.identity.to_string()));
-        operations.push(annotate(mark::READY, "true"));
-        patch(&self.api(), &volume.name, operations).await?;
+        operations.push(test_no_annotation(mark::READY));
+        operations.push(set_annotation(mark::DIRECTORY_ID, &made.identity.to_string()));
+        operations.push(set_annotation(mark::READY, "true"));
+        patch::apply(&self.api(), &volume.name, operations).await?;
         failpoints::point(Point::UidSet);
         tracing::info!("the claim has its volume");
         self.metrics.step("bound");
@@ -105,7 +108,7 @@ impl Volumes {
         difference: &str,
     ) -> Result<(), Failure> {
         self.tell_changed(volume, claim, difference);
-        patch::take_back(&self.api(), &volume.name, patch::uid(volume)).await?;
+        patch::fence_and_delete(&self.api(), &volume.name, patch::test_uid(volume)).await?;
         self.metrics.step("undone");
         Ok(())
     }
@@ -117,6 +120,6 @@ impl Volumes {
              delete the claim and create it again, and look at the webhooks that run after Bindery's",
             volume.name
         );
-        self.events.tell_claim(claim, reason::CLAIM_CHANGED, note);
+        self.events.warn_claim_with_text(claim, reason::CLAIM_CHANGED, note);
     }
 }

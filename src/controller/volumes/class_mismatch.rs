@@ -7,7 +7,7 @@
 use json_patch::PatchOperation;
 use serde_json::json;
 
-use crate::cluster::patch::{add, annotate};
+use crate::cluster::patch::{set, set_annotation};
 use crate::controller::Volumes;
 use crate::controller::error::Failure;
 use crate::model::claim::{Claim, Name};
@@ -55,11 +55,11 @@ impl Volumes {
             Origin::Adopted => OnDelete::Retain,
         };
         Ok(vec![
-            annotate(mark::MADE_FOR, &volume.class),
-            annotate(mark::ON_DELETE, &on_delete.to_string()),
-            annotate(mark::ARCHIVE_RETENTION, &new.retention.to_string()),
-            add("/spec/persistentVolumeReclaimPolicy", json!(new.reclaim.as_str())),
-            add("/spec/storageClassName", json!(new.class)),
+            set_annotation(mark::MADE_FOR, &volume.class),
+            set_annotation(mark::ON_DELETE, &on_delete.to_string()),
+            set_annotation(mark::ARCHIVE_RETENTION, &new.retention.to_string()),
+            set("/spec/persistentVolumeReclaimPolicy", json!(new.reclaim.as_str())),
+            set("/spec/storageClassName", json!(new.class)),
         ])
     }
 }

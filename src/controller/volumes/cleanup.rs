@@ -56,11 +56,11 @@ impl Volumes {
             }
         };
         failpoints::point(Point::DirectoryDone);
-        patch::release(&self.api(), volume, tests).await?;
+        patch::remove_finalizer(&self.api(), volume, tests).await?;
         failpoints::point(Point::FinalizerRemoved);
         match end {
             End::Quiet => {}
-            End::Done(reason, note) => self.events.done(volume, reason, note),
+            End::Done(reason, note) => self.events.normal(volume, reason, note),
             End::Odd(reason, note) => self.events.warn(volume, reason, reason, note),
         }
         if let Some(entry) = trash {

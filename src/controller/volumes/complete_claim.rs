@@ -13,7 +13,7 @@ use kube::runtime::reflector::ObjectRef;
 use serde_json::{Value, json};
 
 use super::kcm_nudge::PATIENCE;
-use crate::cluster::patch::{self, annotate, is_gone, is_taken, patch};
+use crate::cluster::patch::{self, is_conflict, is_not_found, set_annotation};
 use crate::controller::Volumes;
 use crate::controller::error::Failure;
 use crate::failpoints::{self, Point};
@@ -79,8 +79,8 @@ impl Volumes {
             return Ok(Action::requeue(PATIENCE));
         }
         let now = jiff::Timestamp::now().to_string();
-        let operations = vec![patch::uid(volume), annotate(mark::TOUCHED, &now)];
-        patch(&self.api(), &volume.name, operations).await?;
+        let operations = vec![patch::test_uid(volume), set_annotation(mark::TOUCHED, &now)];
+        patch::apply(&self.api(), &volume.name, operations).await?;
         Ok(Action::requeue(PATIENCE))
     }
 }
@@ -96,7 +96,7 @@ pub(in crate::controller) struct Pending {
 fn is_over<T>(written: kube::Result<T>) -> Result<bool, Failure> {
     match written {
         Ok(_) => Ok(false),
-        Err(error) if is_gone(&error) || is_taken(&error) => Ok(true),
+        Err(error) if is_not_found(&error) || is_conflict(&error) => Ok(true),
         Err(error) => Err(error.into()),
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::move_aside::Goal;
-use crate::cluster::patch::{self, annotate, marked, test};
+use crate::cluster::patch::{self, set_annotation, test, test_annotation};
 use crate::controller::Volumes;
 use crate::controller::error::Failure;
 use crate::failpoints::{self, Point};
@@ -82,14 +82,14 @@ impl Volumes {
         way.recorded.drain(..too_many);
         let mut operations = same_policy(volume, record);
         operations.extend([
-            patch::uid(volume),
-            marked(mark::MOVED_TO, before.map_or(Value::Null, Value::from)),
-            annotate(mark::MOVED_TO, &lines(&way.recorded).unwrap_or_default()),
+            patch::test_uid(volume),
+            test_annotation(mark::MOVED_TO, before.map_or(Value::Null, Value::from)),
+            set_annotation(mark::MOVED_TO, &lines(&way.recorded).unwrap_or_default()),
         ]);
         if record.identity.is_none() {
-            operations.push(annotate(mark::DIRECTORY_ID, &way.identity.to_string()));
+            operations.push(set_annotation(mark::DIRECTORY_ID, &way.identity.to_string()));
         }
-        patch::patch(&self.api(), &volume.name, operations).await?;
+        patch::apply(&self.api(), &volume.name, operations).await?;
         failpoints::point(Point::TargetRecorded);
         Ok(())
     }
@@ -112,8 +112,8 @@ fn lines(places: &[Directory]) -> Option<String> {
 /// A patch with these fails if somebody has changed the policy.
 pub(in crate::controller) fn same_policy(volume: &Volume, record: &Record) -> Vec<json_patch::PatchOperation> {
     let mut tests = vec![
-        marked(mark::ON_DELETE, record.on_delete.as_str()),
-        marked(mark::ARCHIVE_RETENTION, record.retention_text.clone()),
+        test_annotation(mark::ON_DELETE, record.on_delete.as_str()),
+        test_annotation(mark::ARCHIVE_RETENTION, record.retention_text.clone()),
     ];
     if volume.reclaim == Reclaim::Delete {
         tests.push(test(

@@ -21,7 +21,7 @@ use kube::ResourceExt;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use crate::cluster::cache::KeptVolume;
+use crate::cluster::cache::CachedVolume;
 use crate::controller::Volumes;
 use crate::controller::error::Failure;
 use crate::model::directory::{Depot, Directory, InTrash, Share};
@@ -170,7 +170,7 @@ impl Volumes {
     async fn is_being_cleaned(&self, name: &InTrash<'_>) -> Result<bool, Failure> {
         // A name that was cut is not the volume's.
         let cut_name = || {
-            let is_it = |volume: &KeptVolume| Some(&*volume.read().uid) == name.uid;
+            let is_it = |volume: &CachedVolume| Some(&*volume.read().uid) == name.uid;
             let found = self.cluster.volumes.store().find(is_it);
             found.map(|volume| volume.name_any())
         };
@@ -185,7 +185,7 @@ impl Volumes {
     }
 
     /// A volume of ours that is in use and was given this directory, under whatever name of the server.
-    async fn living(&self, share: &Share, identity: Identity) -> Result<Option<Arc<KeptVolume>>, Failure> {
+    async fn living(&self, share: &Share, identity: Identity) -> Result<Option<Arc<CachedVolume>>, Failure> {
         let mut living = self.cluster.volumes.store().state_filter(|volume| {
             let volume = volume.read();
             let is_given = |record: &Record| record.identity == Some(identity);
@@ -193,7 +193,7 @@ impl Volumes {
             volume.maker.as_ref() == Some(&*self.us) && in_use && volume.record.as_ref().is_ok_and(is_given)
         });
         let is_here =
-            |volume: &Arc<KeptVolume>| volume.read().record.as_ref().is_ok_and(|record| record.share == *share);
+            |volume: &Arc<CachedVolume>| volume.read().record.as_ref().is_ok_and(|record| record.share == *share);
         if let Some(here) = living.iter().position(is_here) {
             return Ok(Some(living.swap_remove(here)));
         }
@@ -201,7 +201,7 @@ impl Volumes {
             return Ok(None);
         }
         let view = self.storage.identify(share, Self::soon()).await?.view;
-        let is_it = |volume: &Arc<KeptVolume>| {
+        let is_it = |volume: &Arc<CachedVolume>| {
             volume
                 .read()
                 .record
@@ -246,7 +246,8 @@ impl Volumes {
         };
         let note = format!("{place} of share {share} cannot be removed, and is tried again now and then: {failure}");
         for class in self.cluster.classes.store().state_filter(is_of_share) {
-            self.events.tell(&*class, reason::TRASH_NOT_EMPTIED, note.clone());
+            self.events
+                .warn_object(&*class, reason::TRASH_NOT_EMPTIED, note.clone());
         }
     }
 }

@@ -13,8 +13,8 @@ use kube::ResourceExt;
 use serde_json::json;
 use tokio::time::timeout;
 
-use crate::cluster::cache::KeptVolume;
-use crate::cluster::patch::{self, annotate, marked, patch};
+use crate::cluster::cache::CachedVolume;
+use crate::cluster::patch::{self, set_annotation, test_annotation};
 use crate::controller::Volumes;
 use crate::controller::error::Failure;
 use crate::model::names::mark;
@@ -101,7 +101,7 @@ impl Volumes {
 
     /// Marks a volume, if its directory is there. A directory on a file system that is not the one of the share's other
     /// volumes is not taken for it, nor one that is not the recorded one.
-    async fn mark_identity(&self, kept: &KeptVolume) -> Result<bool, Failure> {
+    async fn mark_identity(&self, kept: &CachedVolume) -> Result<bool, Failure> {
         let volume = kept.read();
         let Ok(record) = &volume.record else { return Ok(false) };
         let (found, share_id) = tokio::try_join!(
@@ -116,12 +116,12 @@ impl Volumes {
         self.may_act()?;
         let before = record.identity.map(|identity| identity.to_string());
         let operations = vec![
-            patch::uid(volume),
-            marked(mark::DIRECTORY_ID, json!(before)),
-            annotate(mark::DIRECTORY_ID, &found.identity.to_string()),
-            annotate(mark::SHARE_ID, &share_id.to_string()),
+            patch::test_uid(volume),
+            test_annotation(mark::DIRECTORY_ID, json!(before)),
+            set_annotation(mark::DIRECTORY_ID, &found.identity.to_string()),
+            set_annotation(mark::SHARE_ID, &share_id.to_string()),
         ];
-        patch(&self.api(), &volume.name, operations).await?;
+        patch::apply(&self.api(), &volume.name, operations).await?;
         self.metrics.step("identified");
         Ok(true)
     }

@@ -8,7 +8,7 @@
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
 
-use crate::cluster::cache::KeptVolume;
+use crate::cluster::cache::CachedVolume;
 use crate::cluster::patch;
 use crate::controller::error::Failure;
 use crate::controller::{LOOK_AGAIN, Volumes};
@@ -19,7 +19,7 @@ use crate::policy::legacy::volume::{OldVolume, Terms};
 
 impl Volumes {
     /// Takes a volume over if it is an old one, and says whether it is. Its own event brings its next step.
-    pub(in crate::controller) async fn take_over(&self, volume: &KeptVolume) -> Result<bool, Failure> {
+    pub(in crate::controller) async fn take_over(&self, volume: &CachedVolume) -> Result<bool, Failure> {
         if !self.may_take_over(volume) {
             return Ok(false);
         }
@@ -47,8 +47,8 @@ impl Volumes {
     }
 
     /// Whether it may be an old one.
-    pub(in crate::controller) fn may_take_over(&self, volume: &KeptVolume) -> bool {
-        class::is_old(&self.us.provisioner) && volume.is_made_by(&self.us.provisioner)
+    pub(in crate::controller) fn may_take_over(&self, volume: &CachedVolume) -> bool {
+        class::is_old(&self.us.provisioner) && volume.is_provisioned_by(&self.us.provisioner)
     }
 
     /// Tells why a volume was refused.

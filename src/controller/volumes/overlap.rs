@@ -7,7 +7,7 @@ use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 
 use super::move_aside::Spot;
-use crate::cluster::cache::KeptVolume;
+use crate::cluster::cache::CachedVolume;
 use crate::controller::Volumes;
 use crate::controller::error::Failure;
 use crate::model::identity::Identity;
@@ -37,7 +37,7 @@ impl Waits {
     }
 
     /// Those that have waited for this volume. They look again, and wait again if they must.
-    pub(in crate::controller) fn end(&self, other: &KeptVolume) -> Vec<ObjectRef<KeptVolume>> {
+    pub(in crate::controller) fn end(&self, other: &CachedVolume) -> Vec<ObjectRef<CachedVolume>> {
         let mut waits = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let waiting = waits.remove(&other.name_any()).unwrap_or_default();
         waiting.iter().map(|name| ObjectRef::new(name)).collect()
@@ -54,7 +54,7 @@ impl Volumes {
         volume: &Volume,
         record: &Record,
     ) -> Result<Option<String>, Failure> {
-        if !self.cluster.has(&volume.name, &volume.version).await {
+        if !self.cluster.wait_for_version(&volume.name, &volume.version).await {
             return Err(Failure::Behind);
         }
         let mut location = record.location();
@@ -77,7 +77,7 @@ impl Volumes {
 
     /// Fails where another volume must go before one that keeps its directory. The NFS server is not asked.
     pub(in crate::controller) async fn wait_for_turn(&self, volume: &Volume, record: &Record) -> Result<(), Failure> {
-        if !self.cluster.has(&volume.name, &volume.version).await {
+        if !self.cluster.wait_for_version(&volume.name, &volume.version).await {
             return Err(Failure::Behind);
         }
         for (turn, other, _) in self.turns(volume, &record.location()).await? {
@@ -104,7 +104,7 @@ impl Volumes {
     /// What other volumes mean for one that is to be cleaned up, by a live look at each.
     async fn turns(&self, volume: &Volume, location: &Location<'_>) -> Result<Vec<(Turn, Volume, Meeting)>, Failure> {
         let mut turns = Vec::new();
-        for (other, meeting) in self.cluster.meeting(location, &volume.name) {
+        for (other, meeting) in self.cluster.cached_overlaps(location, &volume.name) {
             if turn(volume, other.read(), meeting, true, &self.us) == Turn::Go {
                 continue;
             }
@@ -155,7 +155,7 @@ impl Volumes {
     /// Whoever asks has written first (a new volume, a deletion mark), and looks then.
     pub(in crate::controller) async fn neighbour(&self, volume: &Volume, record: &Record) -> Result<Overlap, Failure> {
         let location = record.location();
-        let look = self.cluster.neighbour(&location, &volume.name, Some(&volume.version));
+        let look = self.cluster.overlap(&location, &volume.name, Some(&volume.version));
         Ok(match look.await? {
             None => Overlap::None,
             Some((other, _)) if other.was_given() || other.maker.is_none() => Overlap::Given(other.name),
@@ -191,14 +191,14 @@ impl Volumes {
             identity: Some(identity),
             ..record.location()
         };
-        let holds = |(other, meeting): (std::sync::Arc<KeptVolume>, Meeting)| {
+        let holds = |(other, meeting): (std::sync::Arc<CachedVolume>, Meeting)| {
             let other = other.read();
             let in_use = !other.deleting || other.phase == Phase::Bound;
             let same = meeting.evidence == Evidence::Numbers && in_use && other.was_given();
             same.then(|| other.name.clone())
         };
         self.cluster
-            .meeting(&location, &volume.name)
+            .cached_overlaps(&location, &volume.name)
             .into_iter()
             .find_map(holds)
     }

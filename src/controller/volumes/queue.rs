@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::triggers::concerned;
-use crate::cluster::cache::{KeptClaim, KeptVolume};
+use crate::cluster::cache::{CachedClaim, CachedVolume};
 use crate::controller::error::Failure;
 use crate::controller::server_queue::Pass;
 use crate::controller::{Volumes, waiting};
@@ -27,13 +27,13 @@ pub async fn run(volumes: Arc<Volumes>, stop: CancellationToken) {
         .filter(move |volume| ready(of_volumes.is_due(volume)));
     let back = waiting::volumes(&volumes);
     Controller::for_shared_stream(due, cluster.volumes.store().clone())
-        .watches_shared_stream(cluster.claims.events(), move |claim: Arc<KeptClaim>| {
+        .watches_shared_stream(cluster.claims.events(), move |claim: Arc<CachedClaim>| {
             let store = of_claims.cluster.volumes.store();
             let mut concerned = concerned(&claim, store);
             concerned.retain(|volume| store.get(volume).is_some_and(|volume| of_claims.is_due(&volume)));
             concerned
         })
-        .watches_shared_stream(cluster.volumes.events(), move |other: Arc<KeptVolume>| {
+        .watches_shared_stream(cluster.volumes.events(), move |other: Arc<CachedVolume>| {
             of_waits.waits.end(&other)
         })
         .reconcile_on(back)
@@ -42,7 +42,7 @@ pub async fn run(volumes: Arc<Volumes>, stop: CancellationToken) {
         .graceful_shutdown_on(stop.cancelled_owned())
         .run(
             turn,
-            |volume: Arc<KeptVolume>, failure, volumes: Arc<Volumes>| volumes.failed(volume.read(), failure),
+            |volume: Arc<CachedVolume>, failure, volumes: Arc<Volumes>| volumes.failed(volume.read(), failure),
             volumes,
         )
         // A failure was told by `failed`.
@@ -50,7 +50,7 @@ pub async fn run(volumes: Arc<Volumes>, stop: CancellationToken) {
         .await;
 }
 
-async fn turn(volume: Arc<KeptVolume>, volumes: Arc<Volumes>) -> Result<Action, Failure> {
+async fn turn(volume: Arc<CachedVolume>, volumes: Arc<Volumes>) -> Result<Action, Failure> {
     // Thousands may wait here, so what comes after is on the heap, and made when it begins.
     let _pass = volumes.enter(&volume).await?;
     let Some(volume) = volumes.cluster.volumes.get(&ObjectRef::from(&*volume)) else {
@@ -60,7 +60,7 @@ async fn turn(volume: Arc<KeptVolume>, volumes: Arc<Volumes>) -> Result<Action, 
     Box::pin(take_turn(volume, Arc::clone(&volumes))).await
 }
 
-async fn take_turn(kept: Arc<KeptVolume>, volumes: Arc<Volumes>) -> Result<Action, Failure> {
+async fn take_turn(kept: Arc<CachedVolume>, volumes: Arc<Volumes>) -> Result<Action, Failure> {
     let volume = kept.read();
     let claim = volume
         .claim
@@ -81,7 +81,7 @@ async fn take_turn(kept: Arc<KeptVolume>, volumes: Arc<Volumes>) -> Result<Actio
 impl Volumes {
     /// Whether there is anything to do for a volume, as far as the watch knows: of ten thousand that are settled, nobody
     /// takes a turn.
-    fn is_due(&self, kept: &KeptVolume) -> bool {
+    fn is_due(&self, kept: &CachedVolume) -> bool {
         let volume = kept.read();
         let is_settled = plan(volume, Holder::Unknown, &self.us) == Plan::Leave
             && self.completes(volume).is_none()
@@ -93,7 +93,7 @@ impl Volumes {
     }
 
     /// Waits for the volume's turn among those of its server.
-    async fn enter(&self, volume: &KeptVolume) -> Result<Pass, Failure> {
+    async fn enter(&self, volume: &CachedVolume) -> Result<Pass, Failure> {
         let server = volume.server().unwrap_or_default();
         let meta = volume.meta();
         let (gates, since) = match &meta.deletion_timestamp {

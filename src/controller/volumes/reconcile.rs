@@ -9,7 +9,7 @@ use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use tokio::time::Instant;
 
-use crate::cluster::cache::KeptClaim;
+use crate::cluster::cache::CachedClaim;
 use crate::cluster::patch;
 use crate::controller::error::Failure;
 use crate::controller::{LOOK_AGAIN, STORAGE_CALL, Volumes};
@@ -118,7 +118,7 @@ impl Volumes {
     }
 
     /// The claim that a volume is for, if it is not bound.
-    fn claim_of(&self, volume: &Volume) -> Option<Arc<KeptClaim>> {
+    fn claim_of(&self, volume: &Volume) -> Option<Arc<CachedClaim>> {
         let claim = volume.claim.as_ref()?;
         let claim = ObjectRef::new(&claim.name).within(&claim.namespace);
         self.cluster.claims.get(&claim)

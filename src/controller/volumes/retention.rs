@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use tokio::time::sleep;
 
 use super::empty_trash::Entry;
-use crate::cluster::cache::KeptVolume;
+use crate::cluster::cache::CachedVolume;
 use crate::controller::Volumes;
 use crate::controller::error::Failure;
 use crate::model::directory::{Depot, Directory, InTrash, Share};
@@ -40,7 +40,7 @@ pub async fn run(volumes: &Volumes, pause: Duration) {
 }
 
 /// Volumes of ours by the tag in the names of their archives.
-type Owners = HashMap<String, Arc<KeptVolume>>;
+type Owners = HashMap<String, Arc<CachedVolume>>;
 
 impl Volumes {
     /// Every share that a class or a volume of ours names.
@@ -128,7 +128,7 @@ impl Volumes {
 
     /// On whichever share: one share may have several names.
     fn owners(&self) -> Owners {
-        let may_own = |volume: &KeptVolume| volume.read().maker.as_ref() == Some(&*self.us);
+        let may_own = |volume: &CachedVolume| volume.read().maker.as_ref() == Some(&*self.us);
         let owners = self.cluster.volumes.store().state_filter(may_own).into_iter();
         owners
             .map(|volume| (Directory::archive_tag(&self.us.instance, &volume.read().name), volume))

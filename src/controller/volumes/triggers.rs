@@ -6,10 +6,10 @@
 use kube::ResourceExt;
 use kube::runtime::reflector::{ObjectRef, Store};
 
-use crate::cluster::cache::{KeptClaim, KeptVolume};
+use crate::cluster::cache::{CachedClaim, CachedVolume};
 
 /// The volumes that are due when this claim has changed or is gone.
-pub fn concerned(claim: &KeptClaim, volumes: &Store<KeptVolume>) -> Vec<ObjectRef<KeptVolume>> {
+pub fn concerned(claim: &CachedClaim, volumes: &Store<CachedVolume>) -> Vec<ObjectRef<CachedVolume>> {
     if let Some(name) = &claim.volume_name {
         return vec![ObjectRef::new(name)];
     }

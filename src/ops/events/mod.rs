@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use self::writer::{Told, Writer};
+use self::writer::{NewEvent, Writer};
 use crate::cluster::api_error::ApiFault;
 use crate::model::claim::{Claim, Name};
 use crate::model::volume::Volume;
@@ -26,43 +26,43 @@ use crate::ops::tasks::Tasks;
 /// Writes Events. Whoever tells one does not wait for it.
 #[derive(Clone)]
 pub struct Events {
-    queue: mpsc::Sender<Told>,
-    told: Arc<Mutex<HashMap<News, Instant>>>,
+    queue: mpsc::Sender<NewEvent>,
+    warned: Arc<Mutex<HashMap<WarningKey, Instant>>>,
 }
 
 /// About which object, for which reason, and what of it.
-type News = (String, String, String);
+type WarningKey = (String, String, String);
 
 /// The kinds of Events.
 const NORMAL: &str = "Normal";
 const WARNING: &str = "Warning";
 
 /// The same warning is not told again before: what is looked at often for another's sake would be told as often.
-const AGAIN: Duration = Duration::from_secs(10);
+const REPEAT_AFTER: Duration = Duration::from_secs(10);
 /// So many warnings are remembered.
-const REMEMBERED: usize = 10_000;
+const MAX_REMEMBERED: usize = 10_000;
 
 /// So many wait to be written; of more there is only the log.
-const WAITING: usize = 2_000;
+const MAX_QUEUED: usize = 2_000;
 /// Between two: a thousand volumes that go at the same time must not flood the API server's store.
-const PAUSE: Duration = Duration::from_millis(20);
+const WRITE_INTERVAL: Duration = Duration::from_millis(20);
 /// So many may be under way.
-const AT_A_TIME: usize = 8;
+const MAX_CONCURRENT_WRITES: usize = 8;
 
 impl Events {
     /// Events in the name of Bindery, written by one of these tasks.
     pub fn new(client: Client, tasks: &Tasks) -> Self {
-        let (queue, waiting) = mpsc::channel(WAITING);
+        let (queue, waiting) = mpsc::channel(MAX_QUEUED);
         // It ends when nobody is left who could tell anything.
         tasks.spawn(write(Writer::new(client), waiting));
         Self {
             queue,
-            told: Arc::default(),
+            warned: Arc::default(),
         }
     }
 
     /// Something happened as it should.
-    pub fn done(&self, volume: &Volume, reason: &str, note: String) {
+    pub fn normal(&self, volume: &Volume, reason: &str, note: String) {
         self.publish(NORMAL, reason, reason, note, volume_reference(volume));
     }
 
@@ -79,7 +79,7 @@ impl Events {
     }
 
     /// A claim's user should read this, in these very words.
-    pub fn tell_claim(&self, claim: &Claim, reason: &str, note: String) {
+    pub fn warn_claim_with_text(&self, claim: &Claim, reason: &str, note: String) {
         if let Some(reference) = claim_reference(claim) {
             let words = words(reason, &note);
             self.publish(WARNING, reason, &words, note, reference);
@@ -87,7 +87,7 @@ impl Events {
     }
 
     /// Whoever looks after an object should read this, in these very words.
-    pub fn tell<K: Resource<DynamicType = ()>>(&self, object: &K, reason: &str, note: String) {
+    pub fn warn_object<K: Resource<DynamicType = ()>>(&self, object: &K, reason: &str, note: String) {
         let words = words(reason, &note);
         let reference = object.object_ref(&());
         self.publish(WARNING, reason, &words, note, reference);
@@ -99,7 +99,7 @@ impl Events {
             note.truncate(note.floor_char_boundary(LONGEST - 3));
             note.push_str("...");
         }
-        if kind == WARNING && !self.is_news(about.uid.clone().unwrap_or_default(), reason, action) {
+        if kind == WARNING && !self.is_new(about.uid.clone().unwrap_or_default(), reason, action) {
             return;
         }
         if kind == NORMAL {
@@ -107,14 +107,14 @@ impl Events {
         } else {
             tracing::warn!(reason, "{note}");
         }
-        let told = Told {
+        let event = NewEvent {
             kind,
             reason: reason.to_owned(),
             action: action.to_owned(),
             note,
             about,
         };
-        if self.queue.try_send(told).is_err() {
+        if self.queue.try_send(event).is_err() {
             tracing::warn!(
                 reason,
                 "too many Events wait to be written: this one is told by the log alone"
@@ -124,15 +124,15 @@ impl Events {
 }
 
 impl Events {
-    fn is_news(&self, object: String, reason: &str, what: &str) -> bool {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+    fn is_new(&self, object: String, reason: &str, what: &str) -> bool {
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        if told.len() >= REMEMBERED {
-            told.retain(|_, at| now.duration_since(*at) < AGAIN);
+        if warned.len() >= MAX_REMEMBERED {
+            warned.retain(|_, at| now.duration_since(*at) < REPEAT_AFTER);
         }
-        let last = told.entry((object, reason.to_owned(), what.to_owned()));
+        let last = warned.entry((object, reason.to_owned(), what.to_owned()));
         match last {
-            Entry::Occupied(last) if now.duration_since(*last.get()) < AGAIN => false,
+            Entry::Occupied(last) if now.duration_since(*last.get()) < REPEAT_AFTER => false,
             last => {
                 last.insert_entry(now);
                 true
@@ -142,16 +142,16 @@ impl Events {
 }
 
 /// Writes what comes, at a steady pace.
-async fn write(writer: Writer, waiting: mpsc::Receiver<Told>) {
+async fn write(writer: Writer, waiting: mpsc::Receiver<NewEvent>) {
     let paced = stream::unfold(waiting, async |mut waiting| {
         let next = waiting.recv().await?;
-        sleep(PAUSE).await;
+        sleep(WRITE_INTERVAL).await;
         Some((next, waiting))
     });
-    let written = paced.for_each_concurrent(AT_A_TIME, async |told| {
-        if let Err(error) = writer.write(&told).await {
+    let written = paced.for_each_concurrent(MAX_CONCURRENT_WRITES, async |event| {
+        if let Err(error) = writer.write(&event).await {
             let fault = ApiFault::from(&error);
-            tracing::warn!(reason = told.reason, "an Event could not be written: {fault}");
+            tracing::warn!(reason = event.reason, "an Event could not be written: {fault}");
         }
     });
     written.await;

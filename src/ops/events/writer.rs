@@ -16,13 +16,13 @@ use tokio::time::Instant;
 use crate::model::names::CONTROLLER;
 
 /// A repetition within this time after the last one counts in the same object.
-const SERIES: Duration = Duration::from_mins(6);
+const SERIES_TIMEOUT: Duration = Duration::from_mins(6);
 /// The longest name of an object, in bytes.
-const LONGEST_NAME: usize = 253;
+const MAX_NAME: usize = 253;
 
 /// What is told, and about which object.
 #[derive(Clone, Debug)]
-pub(super) struct Told {
+pub(super) struct NewEvent {
     /// `Normal` or `Warning`.
     pub kind: &'static str,
     /// Why, in one word.
@@ -61,11 +61,11 @@ impl Writer {
     }
 
     /// Writes an Event, or counts it in the one that was written before.
-    pub async fn write(&self, told: &Told) -> kube::Result<()> {
+    pub async fn write(&self, new: &NewEvent) -> kube::Result<()> {
         // The Events of an object without a namespace stand in this one.
-        let namespace = told.about.namespace.as_deref().unwrap_or("default");
+        let namespace = new.about.namespace.as_deref().unwrap_or("default");
         let events: Api<Event> = Api::namespaced(self.client.clone(), namespace);
-        let key = key(told);
+        let key = key(new);
         let now = Timestamp::now();
         if let Some((name, count)) = self.again(&key) {
             let series = json!({"series": {"count": count, "lastObservedTime": MicroTime(now)}});
@@ -76,9 +76,9 @@ impl Writer {
                 return counted.map(drop);
             }
         }
-        let name = name(told.about.name.as_deref().unwrap_or(CONTROLLER), now);
+        let name = name(new.about.name.as_deref().unwrap_or(CONTROLLER), now);
         events
-            .create(&PostParams::default(), &event(told, name.clone(), now))
+            .create(&PostParams::default(), &event(new, name.clone(), now))
             .await?;
         let series = Series {
             name,
@@ -92,7 +92,7 @@ impl Writer {
     /// The Event that was written for this before, if that is not long ago, and how often it has come with this time.
     fn again(&self, key: &Key) -> Option<(String, i32)> {
         let mut written = self.written();
-        written.retain(|_, series| series.at.elapsed() < SERIES);
+        written.retain(|_, series| series.at.elapsed() < SERIES_TIMEOUT);
         let series = written.get_mut(key)?;
         series.count = series.count.saturating_add(1);
         series.at = Instant::now();
@@ -104,26 +104,26 @@ impl Writer {
     }
 }
 
-fn key(told: &Told) -> Key {
-    let object = told.about.uid.clone().unwrap_or_default();
-    (object, told.kind, told.reason.clone(), told.action.clone())
+fn key(new: &NewEvent) -> Key {
+    let object = new.about.uid.clone().unwrap_or_default();
+    (object, new.kind, new.reason.clone(), new.action.clone())
 }
 
-fn event(told: &Told, name: String, now: Timestamp) -> Event {
+fn event(new: &NewEvent, name: String, now: Timestamp) -> Event {
     Event {
         metadata: ObjectMeta {
             name: Some(name),
-            namespace: told.about.namespace.clone(),
+            namespace: new.about.namespace.clone(),
             ..ObjectMeta::default()
         },
-        action: Some(told.action.clone()),
+        action: Some(new.action.clone()),
         event_time: Some(MicroTime(now)),
-        note: Some(told.note.clone()),
-        reason: Some(told.reason.clone()),
-        regarding: Some(told.about.clone()),
+        note: Some(new.note.clone()),
+        reason: Some(new.reason.clone()),
+        regarding: Some(new.about.clone()),
         reporting_controller: Some(CONTROLLER.to_owned()),
         reporting_instance: Some(CONTROLLER.to_owned()),
-        type_: Some(told.kind.to_owned()),
+        type_: Some(new.kind.to_owned()),
         ..Event::default()
     }
 }
@@ -131,7 +131,7 @@ fn event(told: &Told, name: String, now: Timestamp) -> Event {
 /// An Event's name: its object's, cut where both together are too long, and the time in nanoseconds.
 fn name(object: &str, now: Timestamp) -> String {
     let end = format!(".{:x}", now.as_nanosecond());
-    let room = LONGEST_NAME.saturating_sub(end.len());
+    let room = MAX_NAME.saturating_sub(end.len());
     let front = &object[..object.floor_char_boundary(room)];
     // Each part between two dots of a name begins and ends with a letter or a digit.
     format!("{}{end}", front.trim_end_matches(['.', '-']))

@@ -1,4 +1,4 @@
-//! An object of which only some facts are kept.
+//! An object of which only a summary is kept.
 
 use std::borrow::Cow;
 use std::fmt::Debug;
@@ -10,22 +10,22 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
 /// What is used of a kind of object.
-pub trait Facts: Clone + Debug + Send + Sync + 'static {
+pub trait Summary: Clone + Debug + Send + Sync + 'static {
     /// The object, in the type that the API has for it.
     type Of: Resource<DynamicType = ()> + DeserializeOwned;
 
     /// Takes it out of the object.
-    fn take(object: Self::Of) -> Self;
+    fn summarize(object: Self::Of) -> Self;
 }
 
-/// An object of which only facts are kept.
+/// An object of which only a summary is kept.
 #[derive(Clone, Debug)]
-pub struct Kept<F> {
+pub struct Cached<F> {
     meta: ObjectMeta,
-    facts: F,
+    summary: F,
 }
 
-impl<F: Facts> Kept<F> {
+impl<F: Summary> Cached<F> {
     fn of(object: F::Of) -> Self {
         let meta = object.meta();
         let meta = ObjectMeta {
@@ -36,26 +36,26 @@ impl<F: Facts> Kept<F> {
             deletion_timestamp: meta.deletion_timestamp.clone(),
             ..ObjectMeta::default()
         };
-        let facts = F::take(object);
-        Self { meta, facts }
+        let summary = F::summarize(object);
+        Self { meta, summary }
     }
 }
 
-impl<F> Deref for Kept<F> {
+impl<F> Deref for Cached<F> {
     type Target = F;
 
     fn deref(&self) -> &F {
-        &self.facts
+        &self.summary
     }
 }
 
-impl<'de, F: Facts> Deserialize<'de> for Kept<F> {
+impl<'de, F: Summary> Deserialize<'de> for Cached<F> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         F::Of::deserialize(from).map(Self::of)
     }
 }
 
-impl<F: Facts> Resource for Kept<F> {
+impl<F: Summary> Resource for Cached<F> {
     type DynamicType = ();
     type Scope = <F::Of as Resource>::Scope;
 
