@@ -1,5 +1,6 @@
 //! Bindery: a Kubernetes NFS provisioner that makes a claim's volume inside the request that creates the claim.
 
+pub mod breaker;
 pub mod certificate;
 pub mod cli;
 pub mod cluster;

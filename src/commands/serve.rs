@@ -11,6 +11,7 @@ use axum_server::Handle;
 use kube::Client;
 use tokio::sync::{oneshot, watch};
 
+use crate::breaker::{Guarded, Outages};
 use crate::certificate::{Credentials, Keeper};
 use crate::cli;
 use crate::cluster::Cluster;
@@ -29,7 +30,6 @@ use crate::policy::selectors::Selectors;
 use crate::provision::Provisioner;
 use crate::registration::{self, Registration};
 use crate::storage::Storages;
-use crate::storage::breaker::{Guarded, Outages};
 use crate::storage::mounted::MountedStorage;
 use crate::storage::nfs::NfsOptions;
 use crate::webhook::handler::Handler;

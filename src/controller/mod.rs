@@ -25,6 +25,7 @@ use self::volumes::empty_trash::Trash;
 pub use self::volumes::kcm_nudge::Silence;
 pub use self::volumes::overlap::Waits;
 use self::volumes::unchanged_since::Grace;
+use crate::breaker::Outages;
 use crate::cluster::Cluster;
 use crate::cluster::lease::Term;
 use crate::model::binder_mode::BinderMode;
@@ -35,7 +36,6 @@ use crate::policy::class::Defaults;
 use crate::policy::selectors::Selectors;
 use crate::provision::Provisioner;
 use crate::storage::Storage;
-use crate::storage::breaker::Outages;
 
 /// Claims that are caught up with at once, for each NFS server.
 const CATCHING_UP: usize = 8;

@@ -6,6 +6,7 @@ pub mod binder_mode;
 pub mod choices;
 pub mod claim;
 pub mod directory;
+pub mod endpoint;
 pub mod foreign_volume;
 pub mod identity;
 pub mod invalid;

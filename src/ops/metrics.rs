@@ -13,7 +13,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::storage::Way;
+use crate::model::endpoint::Endpoint;
 
 /// All of Bindery's metrics.
 #[derive(Debug)]
@@ -160,9 +160,9 @@ impl Metrics {
     }
 
     /// An NFS server is down, or no more.
-    pub fn server_down(&self, way: &Way, is_down: bool) {
+    pub fn server_down(&self, endpoint: &Endpoint, is_down: bool) {
         let server = Server {
-            server: way.to_string(),
+            server: endpoint.to_string(),
         };
         if is_down {
             self.down.get_or_create(&server).set(1);

@@ -15,9 +15,7 @@
 
 mod attempt;
 mod attributes;
-pub mod breaker;
 mod connect;
-mod endpoint;
 mod error;
 mod messages;
 pub mod mounted;
@@ -32,11 +30,11 @@ mod transient;
 use async_trait::async_trait;
 use tokio::time::Instant;
 
-pub use self::endpoint::Way;
 pub use self::error::{Fault, Outcome, StorageError};
 pub use self::router::Storages;
 use crate::model::attributes::Attributes;
 use crate::model::directory::{Directory, Share};
+use crate::model::endpoint::Endpoint;
 use crate::model::identity::Identity;
 use crate::model::share_id::{ShareId, View};
 
@@ -44,8 +42,8 @@ use crate::model::share_id::{ShareId, View};
 #[async_trait]
 pub trait Storage: Send + Sync {
     /// Which way to its server a share is reached on. Nothing is asked.
-    fn way(&self, share: &Share) -> Way {
-        Way::nfs(share)
+    fn endpoint(&self, share: &Share) -> Endpoint {
+        Endpoint::nfs(share)
     }
 
     /// What is at `directory`: nothing, or a directory.

@@ -6,8 +6,9 @@ use tokio::time::Instant;
 use super::mounted::MountedStorage;
 use super::nfs::{NfsOptions, NfsStorage};
 use super::nfs3::Nfs3Storage;
-use super::{Attributes, Existing, Found, Identity, Made, Moved, Removed, ShareId, Storage, StorageError, Tree, Way};
+use super::{Attributes, Existing, Found, Identity, Made, Moved, Removed, ShareId, Storage, StorageError, Tree};
 use crate::model::directory::{Directory, NfsVersion, Share};
+use crate::model::endpoint::Endpoint;
 
 /// Every [`Storage`] that there is: each call goes to the one that reaches its share.
 #[derive(Debug)]
@@ -51,11 +52,11 @@ impl Storages {
 
 #[async_trait]
 impl Storage for Storages {
-    fn way(&self, share: &Share) -> Way {
+    fn endpoint(&self, share: &Share) -> Endpoint {
         if self.mounted.serves(share) {
-            Way::mount(share)
+            Endpoint::mount(share)
         } else {
-            Way::nfs(share)
+            Endpoint::nfs(share)
         }
     }
 

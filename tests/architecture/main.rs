@@ -43,6 +43,11 @@ const TABLE: &[Rule] = &[
         why: "metrics, Events and logs say what happened, and decide nothing",
     },
     Rule {
+        name: "breaker",
+        imports: &["model", "storage", "ops"],
+        why: "it stands before any storage, and knows neither what is stored nor for whom",
+    },
+    Rule {
         name: "certificate",
         imports: &["model", "cluster", "ops"],
         why: "it keeps one Secret and serves whoever needs TLS",
@@ -68,6 +73,7 @@ const TABLE: &[Rule] = &[
             "model",
             "policy",
             "storage",
+            "breaker",
             "cluster",
             "provision",
             "ops",
@@ -91,6 +97,7 @@ const TABLE: &[Rule] = &[
             "model",
             "policy",
             "storage",
+            "breaker",
             "cluster",
             "ops",
             "certificate",

@@ -103,8 +103,8 @@ fn exposed() -> String {
     metrics.text()
 }
 
-fn endpoint() -> bindery::storage::Way {
-    bindery::storage::Way::nfs(&Share::parse("nas", "/export").unwrap())
+fn endpoint() -> bindery::model::endpoint::Endpoint {
+    bindery::model::endpoint::Endpoint::nfs(&Share::parse("nas", "/export").unwrap())
 }
 
 /// The names of a metric's labels.

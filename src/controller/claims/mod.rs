@@ -28,6 +28,7 @@ use tracing::Instrument;
 use super::error::{self, Pauses, fault};
 use super::server_queue::Gates;
 use super::waiting;
+use crate::breaker::Outages;
 use crate::cluster::api_error::ApiFault;
 use crate::cluster::cache::{CachedClaim, CachedVolume};
 use crate::cluster::lease::Term;
@@ -38,7 +39,6 @@ use crate::ops::events::Events;
 use crate::policy::class::{Class, Defaults};
 use crate::policy::selectors::Selectors;
 use crate::provision::{self, Provisioner};
-use crate::storage::breaker::Outages;
 
 /// While a claim waits for something that will be over in a moment.
 const MOMENT: Duration = Duration::from_secs(5);

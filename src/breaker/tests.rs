@@ -110,7 +110,7 @@ async fn a_server_that_answers_again_is_noticed_without_a_call_and_told_to_who_w
     assert!(poll!(back.next()).is_pending());
     scene.fake.heal("nas1");
     let word = back.next().await.unwrap();
-    assert_eq!(word, Back::One(Way::nfs(&share("nas1"))));
+    assert_eq!(word, Back::One(Endpoint::nfs(&share("nas1"))));
     assert!(word.may_be("nas1") && !word.may_be("nas2"));
     // Told after the deed: who tries at once succeeds.
     assert_eq!(scene.look("nas1", LONG).await, Ok(None));
@@ -248,10 +248,10 @@ async fn a_probe_ends_with_the_process() {
 #[test]
 fn version_3_and_each_mount_are_ways_of_their_own() {
     let (v4, v3) = (share("nas1"), share("nas1").over(NfsVersion::V3));
-    let ways = [Way::nfs(&v4), Way::nfs(&v3), Way::mount(&v4)];
-    let shown: Vec<_> = ways.iter().map(Way::to_string).collect();
+    let endpoints = [Endpoint::nfs(&v4), Endpoint::nfs(&v3), Endpoint::mount(&v4)];
+    let shown: Vec<_> = endpoints.iter().map(Endpoint::to_string).collect();
     assert_eq!(shown, ["nas1", "nas1 (NFSv3)", "nas1:/export (mounted)"]);
     let other = Share::parse("nas1", "/other").unwrap();
-    assert_eq!(Way::nfs(&v4), Way::nfs(&other));
-    assert_ne!(Way::mount(&v4), Way::mount(&other));
+    assert_eq!(Endpoint::nfs(&v4), Endpoint::nfs(&other));
+    assert_ne!(Endpoint::mount(&v4), Endpoint::mount(&other));
 }

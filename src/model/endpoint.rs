@@ -7,7 +7,7 @@ use crate::model::directory::{NfsVersion, Share};
 /// The way to a server. When one share on it gets no answer, none does. `nas1` is one for version 4 and another one for
 /// version 3, whose portmapper may be away alone; each mount is one of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Way {
+pub struct Endpoint {
     server: String,
     by: By,
 }
@@ -19,7 +19,7 @@ enum By {
     Mount(String),
 }
 
-impl Way {
+impl Endpoint {
     /// Bindery's own NFS client, in the share's version.
     pub fn nfs(share: &Share) -> Self {
         Self {
@@ -42,7 +42,7 @@ impl Way {
     }
 }
 
-impl fmt::Display for Way {
+impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.server)?;
         match &self.by {

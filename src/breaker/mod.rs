@@ -1,6 +1,6 @@
 //! A server that hangs or is away holds up only those who need it, and them not for long.
 //!
-//! [`Guarded`] stands before every other [`Storage`]. For each [`Way`] to a server it allows so many calls at the same
+//! [`Guarded`] stands before every other [`Storage`]. For each [`Endpoint`] to a server it allows so many calls at the same
 //! time, and knows whether the server answers:
 //!
 //! - A call that found nobody ([`StorageError::unanswered`]) raises a doubt, and calls go on as before. It
@@ -32,17 +32,21 @@ use tokio::time::Instant;
 
 pub use self::outages::{Back, Outages};
 use self::server::Server;
-use super::{Attributes, Existing, Found, Identity, Made, Moved, Removed, ShareId, Storage, StorageError, Tree, Way};
+use crate::model::attributes::Attributes;
 use crate::model::directory::{Directory, Share};
+use crate::model::endpoint::Endpoint;
+use crate::model::identity::Identity;
+use crate::model::share_id::ShareId;
 use crate::ops::metrics::Metrics;
 use crate::ops::tasks::Tasks;
+use crate::storage::{Existing, Found, Made, Moved, Removed, Storage, StorageError, Tree};
 
 /// See the module.
 #[derive(Clone)]
 pub struct Guarded {
     inner: Arc<dyn Storage>,
     /// Each is gone when no call and no probe holds it.
-    servers: Arc<Mutex<HashMap<Way, Weak<Server>>>>,
+    servers: Arc<Mutex<HashMap<Endpoint, Weak<Server>>>>,
     outages: Outages,
     metrics: Arc<Metrics>,
     tasks: Tasks,
@@ -66,15 +70,15 @@ impl Guarded {
     }
 
     fn server(&self, share: &Share) -> Arc<Server> {
-        let way = self.inner.way(share);
+        let endpoint = self.inner.endpoint(share);
         // A map of weak references has no half-changed state that a panic elsewhere could have left.
         let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(server) = servers.get(&way).and_then(Weak::upgrade) {
+        if let Some(server) = servers.get(&endpoint).and_then(Weak::upgrade) {
             return server;
         }
         servers.retain(|_, server| server.strong_count() > 0);
-        let server = Arc::new(Server::new(way.clone(), self.outages.clone()));
-        servers.insert(way, Arc::downgrade(&server));
+        let server = Arc::new(Server::new(endpoint.clone(), self.outages.clone()));
+        servers.insert(endpoint, Arc::downgrade(&server));
         server
     }
 
@@ -115,8 +119,8 @@ impl Guarded {
 
 #[async_trait]
 impl Storage for Guarded {
-    fn way(&self, share: &Share) -> Way {
-        self.inner.way(share)
+    fn endpoint(&self, share: &Share) -> Endpoint {
+        self.inner.endpoint(share)
     }
 
     async fn look_up(

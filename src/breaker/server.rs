@@ -10,7 +10,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::Outages;
 use crate::model::directory::Share;
-use crate::storage::{Fault, Outcome, StorageError, Way};
+use crate::model::endpoint::Endpoint;
+use crate::storage::{Fault, Outcome, StorageError};
 
 /// Calls under way to one server. Far above what the loops have under way there, so that reviews find a place; the NFS
 /// clients divide fewer connections among them, call by call.
@@ -18,7 +19,7 @@ pub(super) const MOST_CALLS: usize = 64;
 
 /// See the module.
 pub(super) struct Server {
-    way: Way,
+    endpoint: Endpoint,
     places: Semaphore,
     /// None: it answers, as far as is known.
     doubt: watch::Sender<Option<Doubt>>,
@@ -49,9 +50,9 @@ pub(super) enum NotSent {
 }
 
 impl Server {
-    pub fn new(way: Way, outages: Outages) -> Self {
+    pub fn new(endpoint: Endpoint, outages: Outages) -> Self {
         Self {
-            way,
+            endpoint,
             places: Semaphore::new(MOST_CALLS),
             doubt: watch::Sender::default(),
             asked: Mutex::new(Instant::now()),
@@ -80,8 +81,8 @@ impl Server {
 
     /// It has answered: whatever was doubted of it is settled.
     pub fn answered(&self) {
-        if self.settle(|way| self.outages.end(way)) {
-            tracing::info!(server = %self.way, "the server answers again");
+        if self.settle(|endpoint| self.outages.end(endpoint)) {
+            tracing::info!(server = %self.endpoint, "the server answers again");
         }
     }
 
@@ -111,13 +112,13 @@ impl Server {
             let since = doubt.down.as_ref().map(|down| down.since);
             began = since.is_none();
             if began {
-                self.outages.begin(&self.way);
+                self.outages.begin(&self.endpoint);
             }
             let since = since.unwrap_or_else(Timestamp::now);
             doubt.down = Some(Down { since, fault, why });
         });
         if began {
-            tracing::warn!(server = %self.way, "the server does not answer: calls fail at once until it does");
+            tracing::warn!(server = %self.endpoint, "the server does not answer: calls fail at once until it does");
         }
     }
 
@@ -128,19 +129,19 @@ impl Server {
 
     /// Nobody cares any more whether it answers.
     pub fn forget(&self) {
-        if self.settle(|way| self.outages.forget(way)) {
-            tracing::info!(server = %self.way, "nobody has asked for the server for long: it is forgotten that it is down");
+        if self.settle(|endpoint| self.outages.forget(endpoint)) {
+            tracing::info!(server = %self.endpoint, "nobody has asked for the server for long: it is forgotten that it is down");
         }
     }
 
     /// Ends all doubt. Whether it was down; then `tell` is told in the same moment, so that begin and end are told in order.
-    fn settle(&self, tell: impl FnOnce(&Way)) -> bool {
+    fn settle(&self, tell: impl FnOnce(&Endpoint)) -> bool {
         let mut was_down = false;
         self.doubt.send_if_modified(|doubt| {
             let before = doubt.take();
             was_down = before.as_ref().is_some_and(|doubt| doubt.down.is_some());
             if was_down {
-                tell(&self.way);
+                tell(&self.endpoint);
             }
             before.is_some()
         });
@@ -182,7 +183,7 @@ impl NotSent {
                 format!(
                     "{MOST_CALLS} earlier calls to {} had not come to an end when the time was over. Check that the NFS \
                      server and its disks are well.",
-                    server.way
+                    server.endpoint
                 ),
             ),
         };

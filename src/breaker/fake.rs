@@ -91,7 +91,7 @@ impl Storage for Fake {
 
     async fn identify(&self, share: &Share, deadline: Instant) -> Result<ShareId, StorageError> {
         let id = ShareId {
-            view: crate::storage::View::V4,
+            view: crate::model::share_id::View::V4,
             root: FOUND.identity,
             server: None,
         };
