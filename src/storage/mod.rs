@@ -13,16 +13,11 @@
 //!   Version 3 offers nothing, nor do the file system calls of [`mounted`]: there a late call may take effect at any time,
 //!   and whoever has a record keeps it.
 
-mod attempt;
 mod attributes;
-mod connect;
 mod error;
 mod messages;
 pub mod mounted;
 pub mod nfs;
-pub mod nfs3;
-mod no_answer;
-mod remove_tree;
 mod router;
 mod status;
 mod transient;

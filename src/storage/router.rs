@@ -4,8 +4,7 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use super::mounted::MountedStorage;
-use super::nfs::{NfsOptions, NfsStorage};
-use super::nfs3::Nfs3Storage;
+use super::nfs::{Nfs3Storage, NfsOptions, NfsStorage};
 use super::{Attributes, Existing, Found, Identity, Made, Moved, Removed, ShareId, Storage, StorageError, Tree};
 use crate::model::directory::{Directory, NfsVersion, Share};
 use crate::model::endpoint::Endpoint;

@@ -1,186 +1,270 @@
-//! How the calls of a verb are sent, and which of them are sent again. What a verb then does is
-//! [`crate::storage::attempt`]'s.
+//! One run of a verb over NFS, of whatever version: its deadline, its retries, and what is known of it when it fails.
 //!
-//! - Nothing was carried out (a session that the server forgot, no connection yet): the call is sent again.
-//! - A call that changes nothing got no answer: it is sent again.
-//! - A call that changes something got no answer: the verb starts over, as [`Again::Lost`]. But one that does no harm when
-//!   it comes late ([`Late::Harmless`]) is sent again.
-//! - A call under way at the deadline leaves a fence ([`super::server`]).
+//! - A call that changes something got no answer: [`Trouble::Again`]. The verb starts over and finds out from what is
+//!   there; each verb says how.
+//! - The server asks to come back later: after a pause, until the deadline.
+//! - The deadline: everything is dropped where it stands.
+//!
+//! How a call is sent, and which ones are sent again, is each version's own: [`super::v4`], [`super::v3`].
 
+use std::future::Future;
 use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use super::compound::Reply;
-use super::diagnose::{self, Cause, Waiting};
-use super::operation::Op;
-use super::pool::Late;
-use super::rpc::RpcError;
-use super::server::{NoSession, Server};
-use super::wire::SessionError;
+use futures::future::BoxFuture;
+use tokio::time::{Instant, sleep, timeout_at};
+
 use crate::model::directory::Share;
-use crate::storage::Fault;
-use crate::storage::attempt::{self, Lender};
-pub(super) use crate::storage::attempt::{Again, Trouble};
-use crate::storage::messages::Scene;
+use crate::storage::attributes::Flaw;
+use crate::storage::messages::{self, Scene, Step};
 use crate::storage::status::Status;
+use crate::storage::{Fault, Outcome, StorageError};
 
-/// A run of a verb on a server's sessions.
-pub(super) type Attempt<'a> = attempt::Attempt<'a, Server>;
+/// So often may connections and sessions be lost under one verb. Those that were at rest do not count: after a restart of
+/// the server all of them are lost at once.
+const MOST_FAILURES: u32 = 6;
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// A call brought no reply.
-enum NoReply {
-    /// It was not carried out and may be sent again.
-    NotDone(Cause),
-    /// Whether it was carried out is not known.
-    Lost(Cause),
-    /// To send it again would change nothing.
-    Final(Cause),
+/// A step of a verb did not come to an end.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// Begin the verb again.
+    Again(Again),
+    /// Give up.
+    Failed(StorageError),
 }
 
-impl Attempt<'_> {
-    /// Sends a COMPOUND until the server has answered it. The reply may tell of an operation that failed, but not of
-    /// DELAY, GRACE or a stale handle, unless something was changed before that operation.
-    pub async fn send(&self, ops: &[Op<'_>]) -> Result<Reply, Trouble> {
-        self.send_as(ops, Late::Fenced).await
+/// Why a verb begins again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Again {
+    /// A call that changes something got no answer.
+    Lost,
+    /// The server did a part of a call and asked to come back later; the pause is over. (Version 4 only.)
+    Later,
+    /// Something was replaced or removed between two calls.
+    Changed(Status),
+}
+
+/// What lends the sessions or connections that calls go through, and knows what can go wrong with them.
+pub(super) trait Lender {
+    /// What a verb waits for.
+    type Waiting: Copy;
+    /// Why a call has no answer.
+    type Cause;
+
+    /// What a verb waits for at first.
+    const FIRST: Self::Waiting;
+
+    /// The server asked to come back later.
+    fn later(status: Status) -> Self::Waiting;
+    /// The connection broke.
+    fn broken(error: io::Error) -> Self::Cause;
+    /// What the server answered cannot be.
+    fn malformed(what: &'static str) -> Self::Cause;
+    /// What was found is no longer there at the next call, again and again.
+    fn restless(status: Status) -> Self::Cause;
+    /// With what status the server asked to come back later, if that is the cause.
+    fn asks_for_patience(_: &Self::Cause) -> Option<Status> {
+        None
     }
 
-    /// See [`Attempt::send`]; `late` is for calls that change something.
-    pub async fn send_as(&self, ops: &[Op<'_>], late: Late) -> Result<Reply, Trouble> {
-        let late = if ops.iter().any(Op::changes) {
-            late
-        } else {
-            Late::Harmless
+    /// The call has no answer, for people.
+    fn failed(scene: &Scene<'_>, cause: &Self::Cause) -> (Fault, String);
+    /// The deadline came, for people.
+    fn timed_out(scene: &Scene<'_>, waiting: Self::Waiting) -> (Fault, String);
+    /// Where the verb takes place.
+    fn scene<'a>(&self, share: &'a Share) -> Scene<'a>;
+}
+
+/// See the module.
+pub(super) struct Attempt<'a, L: Lender> {
+    pub(super) lender: &'a Arc<L>,
+    share: &'a Share,
+    /// What the verb does, to follow the word "cannot".
+    what: String,
+    deadline: Instant,
+    state: Mutex<State<L::Waiting>>,
+}
+
+pub(super) struct State<Waiting> {
+    /// A change may have been made that the verb does not know of, or only a part of what it is to do.
+    pub unsure: bool,
+    /// Calls that change something and have no answer yet.
+    pub under_way: usize,
+    /// A call that changes something was lost, and nothing keeps it from coming late. (Version 3 only.)
+    pub lost: bool,
+    pub waiting: Waiting,
+    pub failures: u32,
+    /// The latest failure does not count: its session or connection had been at rest, or was lost together with that of
+    /// another call that was under way at the same time.
+    pub excused: bool,
+    pause: Duration,
+}
+
+impl<'a, L: Lender> Attempt<'a, L> {
+    pub fn new(lender: &'a Arc<L>, share: &'a Share, what: String, deadline: Instant) -> Self {
+        let state = State {
+            unsure: false,
+            under_way: 0,
+            lost: false,
+            waiting: L::FIRST,
+            failures: 0,
+            excused: false,
+            pause: FIRST_PAUSE,
         };
-        loop {
-            match self.send_once(ops, late).await {
-                Ok(reply) => {
-                    let changed = reply.stopped.is_some_and(|stop| ops[..stop.at].iter().any(Op::changes));
-                    self.state().unsure |= changed;
-                    match reply.stopped {
-                        Some(stop) if !changed && stop.status.later() => self.pause(stop.status).await,
-                        Some(stop) if !changed && stop.status.stale() => {
-                            return Err(Trouble::Again(Again::Changed(stop.status)));
-                        }
-                        _ => {
-                            self.answered();
-                            return Ok(reply);
-                        }
-                    }
-                }
-                Err(NoReply::Final(cause)) => return Err(self.failed(&cause)),
-                Err(NoReply::Lost(_)) if late == Late::Fenced => return Err(Trouble::Again(Again::Lost)),
-                Err(NoReply::NotDone(cause) | NoReply::Lost(cause)) => self.failure(&cause).await?,
-            }
-        }
-    }
-
-    async fn send_once(&self, ops: &[Op<'_>], late: Late) -> Result<Reply, NoReply> {
-        let waiting = |waiting| self.state().waiting = waiting;
-        let failures = self.state().failures;
-        let loan = self.lender.borrow(self.deadline(), waiting).await;
-        if loan.is_err() {
-            let mut state = self.state();
-            state.excused = state.failures > failures;
-        }
-        let mut loan = loan.map_err(|error| match error {
-            NoSession::Connect(error) => NoReply::Final(Cause::Connect(error)),
-            NoSession::Session(error) => match Cause::from(error) {
-                // The server restarted while the session was opened, or is not ready for sessions yet.
-                cause @ (Cause::Broken(_) | Cause::Session(..)) if cause.passes() => NoReply::NotDone(cause),
-                cause => NoReply::Final(cause),
-            },
-        })?;
-        let changes = ops.iter().any(Op::changes);
-        {
-            let mut state = self.state();
-            state.waiting = Waiting::Answer;
-            state.under_way += usize::from(changes);
-        }
-        let reply = loan.call(ops, late).await;
-        {
-            let mut state = self.state();
-            state.under_way -= usize::from(changes);
-            state.unsure |= changes && matches!(reply, Err(SessionError::Rpc(_)));
-            state.excused = reply.is_err() && (loan.rested() || state.failures > failures);
-        }
-        match reply {
-            Ok(reply) => {
-                if reply.stopped.is_some_and(|stop| stop.status == Status::GRACE) {
-                    loan.complete_reclaim().await;
-                } else {
-                    loan.give_back();
-                }
-                Ok(reply)
-            }
-            Err(SessionError::Refused(operation, status)) => {
-                let cause = Cause::Session(operation, status);
-                if status.later() {
-                    loan.give_back();
-                } else if status.gone() {
-                    loan.forget();
-                }
-                if cause.passes() {
-                    Err(NoReply::NotDone(cause))
-                } else {
-                    Err(NoReply::Final(cause))
-                }
-            }
-            Err(SessionError::Rpc(RpcError::Broken(error))) => {
-                if loan.rested() {
-                    self.lender.discard_rested();
-                }
-                Err(NoReply::Lost(Cause::Broken(error)))
-            }
-            Err(error) => Err(NoReply::Final(error.into())),
-        }
-    }
-
-    pub fn server(&self) -> &Server {
-        self.lender
-    }
-}
-
-impl Lender for Server {
-    type Waiting = Waiting;
-    type Cause = Cause;
-
-    const FIRST: Waiting = Waiting::Session;
-
-    fn later(status: Status) -> Waiting {
-        Waiting::Later(status)
-    }
-
-    fn broken(error: io::Error) -> Cause {
-        Cause::Broken(error)
-    }
-
-    fn malformed(what: &'static str) -> Cause {
-        Cause::Malformed(what)
-    }
-
-    fn restless(status: Status) -> Cause {
-        Cause::Restless(status)
-    }
-
-    fn asks_for_patience(cause: &Cause) -> Option<Status> {
-        match cause {
-            Cause::Session(_, status) if status.later() => Some(*status),
-            _ => None,
-        }
-    }
-
-    fn failed(scene: &Scene<'_>, cause: &Cause) -> (Fault, String) {
-        diagnose::failed(scene, cause)
-    }
-
-    fn timed_out(scene: &Scene<'_>, waiting: Waiting) -> (Fault, String) {
-        diagnose::timed_out(scene, waiting)
-    }
-
-    fn scene<'a>(&self, share: &'a Share) -> Scene<'a> {
-        Scene {
+        Self {
+            lender,
             share,
-            uid: self.credentials().uid,
-            privileged: self.came_privileged(),
+            what,
+            deadline,
+            state: Mutex::new(state),
         }
+    }
+
+    /// Runs `once` until it comes to an end, or the deadline does.
+    pub async fn run<'b, T>(&self, once: impl Fn() -> BoxFuture<'b, Result<T, Trouble>>) -> Result<T, StorageError> {
+        self.until_deadline(async {
+            loop {
+                match once().await {
+                    Ok(done) => return Ok(done),
+                    Err(Trouble::Failed(error)) => return Err(error),
+                    Err(Trouble::Again(again)) => self.count(again).await?,
+                }
+            }
+        })
+        .await
+    }
+
+    async fn until_deadline<T>(&self, work: impl Future<Output = Result<T, StorageError>>) -> Result<T, StorageError> {
+        // A call that is sent when the time is over could not be waited for.
+        if self.deadline <= Instant::now() {
+            return Err(self.timed_out());
+        }
+        timeout_at(self.deadline, work)
+            .await
+            .unwrap_or_else(|_| Err(self.timed_out()))
+    }
+
+    /// The verb fails: at `step`, the server answered `status`.
+    pub fn refused(&self, step: Step<'_>, status: Status) -> Trouble {
+        let (fault, text) = messages::refused(&self.scene(), step, status);
+        Trouble::Failed(self.error(fault, &text))
+    }
+
+    /// The verb fails: a directory is not as it was asked for.
+    pub fn flawed(&self, flaw: &Flaw<Step<'_>, Status>) -> Trouble {
+        match *flaw {
+            Flaw::Refused(step, status) => self.refused(step, status),
+            Flaw::Owner => self.refused(Step::SetOwner, Status::PERM),
+            Flaw::Mode { is, wanted } => {
+                let (fault, text) = messages::other_mode(is, wanted);
+                self.fails(fault, &text)
+            }
+        }
+    }
+
+    /// The verb fails for a reason that is no status.
+    pub fn fails(&self, fault: Fault, text: &str) -> Trouble {
+        Trouble::Failed(self.error(fault, text))
+    }
+
+    /// The server left out of a reply what it must hold.
+    pub fn incomplete(&self) -> Trouble {
+        self.malformed("a reply lacks what was asked for")
+    }
+
+    /// What the server answered cannot be.
+    pub fn malformed(&self, what: &'static str) -> Trouble {
+        self.failed(&L::malformed(what))
+    }
+
+    /// From now on, a failure may leave a part of the verb done; or no longer.
+    pub fn partly_done(&self, partly: bool) {
+        self.state().unsure = partly;
+    }
+
+    /// Waits before the server, which answered `status`, is asked again.
+    pub async fn pause(&self, status: Status) {
+        let pause = {
+            let mut state = self.state();
+            state.waiting = L::later(status);
+            let next = (state.pause * 2).min(LONGEST_PAUSE);
+            std::mem::replace(&mut state.pause, next)
+        };
+        sleep(pause).await;
+    }
+
+    /// The server has answered: the next pause is a short one again.
+    pub fn answered(&self) {
+        self.state().pause = FIRST_PAUSE;
+    }
+
+    pub fn share(&self) -> &'a Share {
+        self.share
+    }
+
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    async fn count(&self, again: Again) -> Result<(), StorageError> {
+        let cause = match again {
+            Again::Later => return Ok(()),
+            Again::Lost => L::broken(io::ErrorKind::ConnectionReset.into()),
+            Again::Changed(status) => L::restless(status),
+        };
+        match self.failure(&cause).await {
+            Err(Trouble::Failed(error)) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Counts a failure; the first is followed by another try at once: it is mostly a connection that the server has
+    /// closed long since.
+    pub async fn failure(&self, cause: &L::Cause) -> Result<(), Trouble> {
+        let failures = {
+            let mut state = self.state();
+            let excused = std::mem::take(&mut state.excused);
+            state.failures += u32::from(!excused);
+            state.failures
+        };
+        match L::asks_for_patience(cause) {
+            Some(status) => self.pause(status).await,
+            None if failures > MOST_FAILURES => return Err(self.failed(cause)),
+            None if failures > 1 => sleep(FIRST_PAUSE * failures).await,
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// The verb fails: a call has no answer.
+    pub fn failed(&self, cause: &L::Cause) -> Trouble {
+        let (fault, text) = L::failed(&self.scene(), cause);
+        Trouble::Failed(self.error(fault, &text))
+    }
+
+    fn timed_out(&self) -> StorageError {
+        let waiting = self.state().waiting;
+        let (fault, text) = L::timed_out(&self.scene(), waiting);
+        self.error(fault, &text)
+    }
+
+    fn error(&self, fault: Fault, text: &str) -> StorageError {
+        let unsure = {
+            let state = self.state();
+            state.unsure || state.lost || state.under_way > 0
+        };
+        let outcome = if unsure { Outcome::Unknown } else { Outcome::NotDone };
+        StorageError::of(&self.what, self.share, (fault, text), outcome)
+    }
+
+    fn scene(&self) -> Scene<'a> {
+        self.lender.scene(self.share)
+    }
+
+    pub fn state(&self) -> MutexGuard<'_, State<L::Waiting>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

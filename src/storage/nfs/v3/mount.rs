@@ -19,8 +19,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::calls::{Handle, sane};
 use super::io::{Records, closed};
-use crate::storage::connect::{ConnectError, connect_to};
 use crate::storage::nfs::NfsOptions;
+use crate::storage::nfs::connect::{ConnectError, connect_to};
 
 const AUTH_SYS: u32 = 1;
 /// A server names fewer ways to show who one is.

@@ -7,8 +7,9 @@ use nfs3_client::RpcError;
 
 use super::mount::{NoConnection, Part};
 use crate::storage::messages::{self, Scene};
+use crate::storage::nfs::no_answer;
 use crate::storage::status::Status;
-use crate::storage::{Fault, no_answer, transient};
+use crate::storage::{Fault, transient};
 
 /// What a verb waits for.
 #[derive(Clone, Copy, Debug)]

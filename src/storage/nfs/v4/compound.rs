@@ -120,8 +120,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::storage::nfs::attributes::Change;
-    use crate::storage::nfs::operation::From;
+    use crate::storage::nfs::v4::attributes::Change;
+    use crate::storage::nfs::v4::operation::From;
 
     fn any_op() -> impl Strategy<Value = Op<'static>> {
         prop_oneof![

@@ -19,9 +19,9 @@ use tokio::time::{Instant, sleep_until};
 use super::calls::{Answer, Call, Handle};
 use super::mount::{Connection, NoConnection, Part, Told, open};
 use crate::model::directory::Share;
-use crate::storage::connect::{ConnectError, Name};
 use crate::storage::nfs::NfsOptions;
-use crate::storage::remove_tree;
+use crate::storage::nfs::connect::{ConnectError, Name};
+use crate::storage::nfs::remove_tree;
 
 /// Where the portmapper listens (RFC 1833, 3). All else it tells.
 const PORT: u16 = 111;

@@ -1,5 +1,5 @@
 //! Removing a tree over NFS, of whatever version: what is removed when. The calls are each version's own
-//! ([`super::nfs`], [`super::nfs3`]).
+//! ([`super::v4`], [`super::v3`]).
 //!
 //! By file handle, so that no path is walked and no link can lead out; names are bytes. Several calls are under way at the
 //! same time, since a server that writes synchronously makes each wait for its disk: parts of the page of names that was
@@ -26,10 +26,10 @@ use tokio::time::{Instant, sleep, timeout_at};
 use self::calls::Name;
 pub(super) use self::calls::{Calls, Page, Removed, Spot, What};
 use self::directory::{Child, Directory, Id, Next};
-use super::Tree;
 use super::attempt::{Again, Trouble};
-use super::messages::{self, Step};
-use super::status::Status;
+use crate::storage::Tree;
+use crate::storage::messages::{self, Step};
+use crate::storage::status::Status;
 
 /// Calls under way for one tree, and for all trees of one server together: half of its sessions, so that claims always find
 /// one.

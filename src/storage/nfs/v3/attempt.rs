@@ -1,5 +1,5 @@
 //! How the calls of a verb are sent, and which of them are sent again. What a verb then does is
-//! [`crate::storage::attempt`]'s.
+//! [`crate::storage::nfs::attempt`]'s.
 //!
 //! - A call that changes nothing got no answer: it is sent again.
 //! - A call that changes something got no answer: the verb starts over, as [`Again::Lost`]. The lost call may still take
@@ -16,9 +16,9 @@ use super::mount::{NoConnection, Part};
 use super::pool::{Loan, Pool};
 use crate::model::directory::Share;
 use crate::storage::Fault;
-use crate::storage::attempt::{self, Lender};
-pub(super) use crate::storage::attempt::{Again, Trouble};
 use crate::storage::messages::Scene;
+use crate::storage::nfs::attempt::{self, Lender};
+pub(super) use crate::storage::nfs::attempt::{Again, Trouble};
 use crate::storage::status::Status;
 
 /// A run of a verb on a share's connections.

@@ -1,5 +1,5 @@
 //! Removing a tree (READDIR, LOOKUP, REMOVE and SETATTR: RFC 8881, 18.23, 18.13, 18.25 and 18.30). What is removed when is
-//! [`crate::storage::remove_tree`]'s.
+//! [`crate::storage::nfs::remove_tree`]'s.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -16,7 +16,7 @@ use super::walk::Walk;
 use crate::failpoints::{self, Point};
 use crate::model::directory::Directory;
 use crate::storage::Tree;
-use crate::storage::remove_tree::{self, Page, Removed, Spot, What};
+use crate::storage::nfs::remove_tree::{self, Page, Removed, Spot, What};
 use crate::storage::status::Status;
 
 /// REMOVEs in one COMPOUND: so many at first, and at most.

@@ -1,5 +1,5 @@
 //! Removing a tree (READDIRPLUS, LOOKUP, REMOVE, RMDIR and SETATTR: RFC 1813, 3.3.17, 3.3.3, 3.3.12, 3.3.13 and 3.3.2). What is
-//! removed when is [`crate::storage::remove_tree`]'s.
+//! removed when is [`crate::storage::nfs::remove_tree`]'s.
 
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -10,7 +10,7 @@ use super::pool::Pool;
 use super::walk::Walk;
 use crate::model::directory::Directory;
 use crate::storage::Tree;
-use crate::storage::remove_tree::{self, Page, Removed, Spot, What};
+use crate::storage::nfs::remove_tree::{self, Page, Removed, Spot, What};
 use crate::storage::status::Status;
 
 /// The calls of one run.

@@ -7,10 +7,11 @@ use std::net::SocketAddr;
 use super::rpc::{Refusal, RpcError};
 use super::wire::SessionError;
 use crate::model::directory::NfsVersion;
-use crate::storage::connect::ConnectError;
 use crate::storage::messages::{self, Scene};
+use crate::storage::nfs::connect::ConnectError;
+use crate::storage::nfs::no_answer;
 use crate::storage::status::Status;
-use crate::storage::{Fault, no_answer, transient};
+use crate::storage::{Fault, transient};
 
 /// What a verb waits for.
 #[derive(Clone, Copy, Debug)]

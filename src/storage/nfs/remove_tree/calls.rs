@@ -2,7 +2,7 @@
 
 use tokio::sync::Semaphore;
 
-use crate::storage::attempt::{Attempt, Lender, Trouble};
+use crate::storage::nfs::attempt::{Attempt, Lender, Trouble};
 use crate::storage::status::Status;
 
 pub(super) type Name = Vec<u8>;

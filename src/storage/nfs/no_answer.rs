@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 
 use rustix::io::Errno;
 
-use super::Fault;
+use crate::storage::Fault;
 
 /// The server's name has no address.
 pub(super) fn unresolved(server: &str) -> (Fault, String) {

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::client::Client;
 use super::rpc::{Credentials, RpcError};
 use super::wire::{SessionError, SessionId, Wire};
-use crate::storage::connect::{ConnectError, connect_to};
+use crate::storage::nfs::connect::{ConnectError, connect_to};
 
 /// One try.
 const TRY: Duration = Duration::from_secs(3);

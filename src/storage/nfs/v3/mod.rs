@@ -3,7 +3,7 @@
 //! From the wire up: [`io`] carries records for the crate, [`calls`] are its procedures as values, [`mount`] finds the way
 //! to a share, and [`pool`] keeps connections; [`attempt`] sends what a verb has to send, as often as it may, and
 //! [`diagnose`] says what went wrong; [`walk`], [`make`], [`moves`], [`list`] and [`tree`] are the verbs. How a verb is run
-//! is [`super::attempt`]'s.
+//! is [`crate::storage::nfs::attempt`]'s.
 //!
 //! What the protocol does not offer is said by the verbs: there are no sessions, so a call that was given up may take
 //! effect late; and there is no VERIFY, so a directory may be replaced between a look and a deed.
@@ -39,10 +39,13 @@ use self::attempt::Attempt;
 use self::make::Earlier;
 use self::pool::Pool;
 use self::walk::Walk;
-use super::messages::Step;
-use super::nfs::NfsOptions;
-use super::{Attributes, Existing, Found, Identity, Made, Moved, Removed, ShareId, Storage, StorageError, Tree, View};
+use super::NfsOptions;
+use crate::model::attributes::Attributes;
 use crate::model::directory::{Directory, Share};
+use crate::model::identity::Identity;
+use crate::model::share_id::{ShareId, View};
+use crate::storage::messages::Step;
+use crate::storage::{Existing, Found, Made, Moved, Removed, Storage, StorageError, Tree};
 
 /// How much of its time a tree removal leaves unused at most, so that the last call is answered before the deadline.
 const LONGEST_MARGIN: Duration = Duration::from_millis(500);
@@ -53,7 +56,7 @@ const LONGEST_MARGIN: Duration = Duration::from_millis(500);
 ///
 /// - **Late calls.** Version 3 offers nothing against them. The connection of a call without an answer is cut, so that this
 ///   host sends nothing more; what has reached the server by then may still take effect at any time, also after the next verb.
-///   A verb that lost a call and then failed says [`super::Outcome::Unknown`].
+///   A verb that lost a call and then failed says [`crate::storage::Outcome::Unknown`].
 /// - [`Storage::rename`] looks, renames, looks again, and moves back what was not meant. If that cannot be done, or was cut
 ///   short, the next call says so and moves nothing.
 /// - [`Storage::remove_empty`] looks, then removes: an empty directory that takes the place in between is removed instead.

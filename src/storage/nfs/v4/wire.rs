@@ -13,7 +13,7 @@ use super::limits::{LARGEST_CALL, LARGEST_REPLY, Limits, MOST_OPERATIONS};
 use super::rpc::{self, Credentials, RpcError};
 use super::server_id::ServerId;
 use super::xdr::{Malformed, Writer};
-use crate::storage::connect::Connection;
+use crate::storage::nfs::connect::Connection;
 use crate::storage::status::Status;
 
 /// The minor version that is tried first.

@@ -31,8 +31,8 @@ use super::rpc::{Credentials, RpcError};
 use super::server_id::ServerId;
 use super::session::Session;
 use super::wire::{NEWEST_MINOR, SessionError, Wire};
-use crate::storage::connect::{ConnectError, Connection, Name, connect, connect_to};
-use crate::storage::remove_tree;
+use crate::storage::nfs::connect::{ConnectError, Connection, Name, connect, connect_to};
+use crate::storage::nfs::remove_tree;
 
 /// RFC 8881, 2.9.3: no portmapper is asked.
 const PORT: u16 = 2049;

@@ -1,0 +1,186 @@
+//! How the calls of a verb are sent, and which of them are sent again. What a verb then does is
+//! [`crate::storage::nfs::attempt`]'s.
+//!
+//! - Nothing was carried out (a session that the server forgot, no connection yet): the call is sent again.
+//! - A call that changes nothing got no answer: it is sent again.
+//! - A call that changes something got no answer: the verb starts over, as [`Again::Lost`]. But one that does no harm when
+//!   it comes late ([`Late::Harmless`]) is sent again.
+//! - A call under way at the deadline leaves a fence ([`super::server`]).
+
+use std::io;
+
+use super::compound::Reply;
+use super::diagnose::{self, Cause, Waiting};
+use super::operation::Op;
+use super::pool::Late;
+use super::rpc::RpcError;
+use super::server::{NoSession, Server};
+use super::wire::SessionError;
+use crate::model::directory::Share;
+use crate::storage::Fault;
+use crate::storage::messages::Scene;
+use crate::storage::nfs::attempt::{self, Lender};
+pub(super) use crate::storage::nfs::attempt::{Again, Trouble};
+use crate::storage::status::Status;
+
+/// A run of a verb on a server's sessions.
+pub(super) type Attempt<'a> = attempt::Attempt<'a, Server>;
+
+/// A call brought no reply.
+enum NoReply {
+    /// It was not carried out and may be sent again.
+    NotDone(Cause),
+    /// Whether it was carried out is not known.
+    Lost(Cause),
+    /// To send it again would change nothing.
+    Final(Cause),
+}
+
+impl Attempt<'_> {
+    /// Sends a COMPOUND until the server has answered it. The reply may tell of an operation that failed, but not of
+    /// DELAY, GRACE or a stale handle, unless something was changed before that operation.
+    pub async fn send(&self, ops: &[Op<'_>]) -> Result<Reply, Trouble> {
+        self.send_as(ops, Late::Fenced).await
+    }
+
+    /// See [`Attempt::send`]; `late` is for calls that change something.
+    pub async fn send_as(&self, ops: &[Op<'_>], late: Late) -> Result<Reply, Trouble> {
+        let late = if ops.iter().any(Op::changes) {
+            late
+        } else {
+            Late::Harmless
+        };
+        loop {
+            match self.send_once(ops, late).await {
+                Ok(reply) => {
+                    let changed = reply.stopped.is_some_and(|stop| ops[..stop.at].iter().any(Op::changes));
+                    self.state().unsure |= changed;
+                    match reply.stopped {
+                        Some(stop) if !changed && stop.status.later() => self.pause(stop.status).await,
+                        Some(stop) if !changed && stop.status.stale() => {
+                            return Err(Trouble::Again(Again::Changed(stop.status)));
+                        }
+                        _ => {
+                            self.answered();
+                            return Ok(reply);
+                        }
+                    }
+                }
+                Err(NoReply::Final(cause)) => return Err(self.failed(&cause)),
+                Err(NoReply::Lost(_)) if late == Late::Fenced => return Err(Trouble::Again(Again::Lost)),
+                Err(NoReply::NotDone(cause) | NoReply::Lost(cause)) => self.failure(&cause).await?,
+            }
+        }
+    }
+
+    async fn send_once(&self, ops: &[Op<'_>], late: Late) -> Result<Reply, NoReply> {
+        let waiting = |waiting| self.state().waiting = waiting;
+        let failures = self.state().failures;
+        let loan = self.lender.borrow(self.deadline(), waiting).await;
+        if loan.is_err() {
+            let mut state = self.state();
+            state.excused = state.failures > failures;
+        }
+        let mut loan = loan.map_err(|error| match error {
+            NoSession::Connect(error) => NoReply::Final(Cause::Connect(error)),
+            NoSession::Session(error) => match Cause::from(error) {
+                // The server restarted while the session was opened, or is not ready for sessions yet.
+                cause @ (Cause::Broken(_) | Cause::Session(..)) if cause.passes() => NoReply::NotDone(cause),
+                cause => NoReply::Final(cause),
+            },
+        })?;
+        let changes = ops.iter().any(Op::changes);
+        {
+            let mut state = self.state();
+            state.waiting = Waiting::Answer;
+            state.under_way += usize::from(changes);
+        }
+        let reply = loan.call(ops, late).await;
+        {
+            let mut state = self.state();
+            state.under_way -= usize::from(changes);
+            state.unsure |= changes && matches!(reply, Err(SessionError::Rpc(_)));
+            state.excused = reply.is_err() && (loan.rested() || state.failures > failures);
+        }
+        match reply {
+            Ok(reply) => {
+                if reply.stopped.is_some_and(|stop| stop.status == Status::GRACE) {
+                    loan.complete_reclaim().await;
+                } else {
+                    loan.give_back();
+                }
+                Ok(reply)
+            }
+            Err(SessionError::Refused(operation, status)) => {
+                let cause = Cause::Session(operation, status);
+                if status.later() {
+                    loan.give_back();
+                } else if status.gone() {
+                    loan.forget();
+                }
+                if cause.passes() {
+                    Err(NoReply::NotDone(cause))
+                } else {
+                    Err(NoReply::Final(cause))
+                }
+            }
+            Err(SessionError::Rpc(RpcError::Broken(error))) => {
+                if loan.rested() {
+                    self.lender.discard_rested();
+                }
+                Err(NoReply::Lost(Cause::Broken(error)))
+            }
+            Err(error) => Err(NoReply::Final(error.into())),
+        }
+    }
+
+    pub fn server(&self) -> &Server {
+        self.lender
+    }
+}
+
+impl Lender for Server {
+    type Waiting = Waiting;
+    type Cause = Cause;
+
+    const FIRST: Waiting = Waiting::Session;
+
+    fn later(status: Status) -> Waiting {
+        Waiting::Later(status)
+    }
+
+    fn broken(error: io::Error) -> Cause {
+        Cause::Broken(error)
+    }
+
+    fn malformed(what: &'static str) -> Cause {
+        Cause::Malformed(what)
+    }
+
+    fn restless(status: Status) -> Cause {
+        Cause::Restless(status)
+    }
+
+    fn asks_for_patience(cause: &Cause) -> Option<Status> {
+        match cause {
+            Cause::Session(_, status) if status.later() => Some(*status),
+            _ => None,
+        }
+    }
+
+    fn failed(scene: &Scene<'_>, cause: &Cause) -> (Fault, String) {
+        diagnose::failed(scene, cause)
+    }
+
+    fn timed_out(scene: &Scene<'_>, waiting: Waiting) -> (Fault, String) {
+        diagnose::timed_out(scene, waiting)
+    }
+
+    fn scene<'a>(&self, share: &'a Share) -> Scene<'a> {
+        Scene {
+            share,
+            uid: self.credentials().uid,
+            privileged: self.came_privileged(),
+        }
+    }
+}
