@@ -6,27 +6,25 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context as _, Result, bail};
 use axum_server::Handle;
 use kube::Client;
 use tokio::sync::{oneshot, watch};
 
-use crate::breaker::{Guarded, Outages};
+use crate::breaker::Guarded;
 use crate::certificate::{Credentials, Keeper};
 use crate::cli;
 use crate::cluster::Cluster;
 use crate::cluster::client::{connect, instance, retry_while_unreachable};
 use crate::cluster::lease::Candidate;
 use crate::config::Config;
-use crate::controller::Loops;
+use crate::controller::{self, Context, Options};
 use crate::model::volume::Us;
 use crate::ops::admin::{self, Readiness};
-use crate::ops::events::Events;
 use crate::ops::listen::{self, Listen};
 use crate::ops::logs;
 use crate::ops::metrics::Metrics;
 use crate::ops::tasks::{Tasks, told_to_stop};
-use crate::policy::selectors::Selectors;
 use crate::provision::Provisioner;
 use crate::registration::{self, Registration};
 use crate::storage::Storages;
@@ -104,7 +102,13 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
     };
     let mut webhook_server = tokio::spawn(webhook_server.serve(listener, webhook.clone()));
 
-    let loops = loops(&config, provisioner, outages, exemptions);
+    let options = Options {
+        delete_nested: config.takeover_delete_nested,
+        binder: config.binder,
+        orphan_grace: config.orphan_grace,
+        retention_interval: config.retention_interval,
+    };
+    let context = Arc::new(Context::new(provisioner, outages, exemptions, config.defaults, options));
     let candidate = Candidate::new(client.clone(), &namespace, &config.lease, replica);
     let (begun, ready) = oneshot::channel();
     let registration = Registration {
@@ -129,7 +133,8 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
     let stop = tasks.stop().clone();
     let loops = tasks.spawn(async move {
         if ready.await.is_ok() {
-            candidate.lead(stop, |term| Box::pin(loops.run(term))).await;
+            let run = |term| Box::pin(controller::run(Arc::clone(&context), term));
+            candidate.lead(stop, run).await;
         }
     });
 
@@ -202,25 +207,6 @@ async fn start(
         keeper,
         credentials,
     })
-}
-
-fn loops(
-    config: &Config,
-    provisioner: Provisioner,
-    outages: Outages,
-    selectors: watch::Receiver<Option<Selectors>>,
-) -> Loops {
-    Loops {
-        events: Events::new(provisioner.cluster.client.clone(), &provisioner.tasks),
-        provisioner,
-        defaults: config.defaults.clone(),
-        outages,
-        selectors,
-        delete_nested: config.takeover_delete_nested,
-        binder: config.binder,
-        orphan_grace: config.orphan_grace,
-        retention_interval: config.retention_interval,
-    }
 }
 
 /// Every kind of storage. `machine` is our name to NFS servers.

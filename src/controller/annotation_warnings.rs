@@ -5,44 +5,42 @@
 
 use kube::runtime::reflector::ObjectRef;
 
-use super::Volumes;
+use super::context::Context;
 use crate::model::claim::Claim;
 use crate::model::names::{self, reason};
 use crate::policy::annotations::{Said, Speaker};
 use crate::policy::class::Class;
 
-impl Volumes {
-    /// Tells what the claim and its namespace say in vain. Nothing depends on it.
-    pub(super) async fn tell_ignored(&self, claim: &Claim) {
-        let namespace = self.cluster.namespaces.get(&ObjectRef::new(&claim.namespace));
-        let theirs = namespace
-            .as_ref()
-            .and_then(|namespace| namespace.metadata.annotations.as_ref());
-        let speaks = |key: &String| key.starts_with(names::PREFIX);
-        if !claim
-            .annotations
-            .keys()
-            .chain(theirs.into_iter().flat_map(|all| all.keys()))
-            .any(speaks)
-        {
-            return;
-        }
-        let Some(class) = &claim.class else { return };
-        let Ok(Some(class)) = self.cluster.class(class).await else {
-            return;
-        };
-        let Ok(class) = Class::read(&class, &self.defaults) else {
-            return;
-        };
-        let said = Said::read(Speaker::Claim, &claim.annotations, &class.claim_overrides);
+/// Tells what the claim and its namespace say in vain. Nothing depends on it.
+pub async fn tell_ignored(ctx: &Context, claim: &Claim) {
+    let namespace = ctx.cluster.namespaces.get(&ObjectRef::new(&claim.namespace));
+    let theirs = namespace
+        .as_ref()
+        .and_then(|namespace| namespace.metadata.annotations.as_ref());
+    let speaks = |key: &String| key.starts_with(names::PREFIX);
+    if !claim
+        .annotations
+        .keys()
+        .chain(theirs.into_iter().flat_map(|all| all.keys()))
+        .any(speaks)
+    {
+        return;
+    }
+    let Some(class) = &claim.class else { return };
+    let Ok(Some(class)) = ctx.cluster.class(class).await else {
+        return;
+    };
+    let Ok(class) = Class::read(&class, &ctx.defaults) else {
+        return;
+    };
+    let said = Said::read(Speaker::Claim, &claim.annotations, &class.claim_overrides);
+    for warning in said.warnings(&class.name) {
+        ctx.events.warn_claim_with_text(claim, reason::IGNORED, warning);
+    }
+    if let (Some(namespace), Some(theirs)) = (&namespace, theirs) {
+        let said = Said::read(Speaker::Namespace, theirs, &class.namespace_overrides);
         for warning in said.warnings(&class.name) {
-            self.events.warn_claim_with_text(claim, reason::IGNORED, warning);
-        }
-        if let (Some(namespace), Some(theirs)) = (&namespace, theirs) {
-            let said = Said::read(Speaker::Namespace, theirs, &class.namespace_overrides);
-            for warning in said.warnings(&class.name) {
-                self.events.warn_object(&**namespace, reason::IGNORED, warning);
-            }
+            ctx.events.warn_object(&**namespace, reason::IGNORED, warning);
         }
     }
 }

@@ -6,21 +6,21 @@ use futures::StreamExt;
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 
-use super::claims::CatchUp;
+use super::context::Context;
 use crate::model::names::reason;
 use crate::policy::class::Class;
 
 /// Reads every class of ours. Never ends.
-pub async fn run(catch_up: &CatchUp) {
-    let cluster = &catch_up.provisioner.cluster;
+pub async fn run(ctx: &Context) {
+    let cluster = &ctx.cluster;
     let mut classes = std::pin::pin!(cluster.classes.events());
     while let Some(class) = classes.next().await {
         let is_there = cluster.classes.get(&ObjectRef::from(&*class)).is_some();
-        if !is_there || class.provisioner != catch_up.provisioner.us.provisioner {
+        if !is_there || class.provisioner != ctx.us.provisioner {
             continue;
         }
         let name = class.name_any();
-        let (reason, note) = match Class::read(&class, &catch_up.defaults) {
+        let (reason, note) = match Class::read(&class, &ctx.defaults) {
             Err(mistakes) => (
                 reason::CLASS_BROKEN,
                 format!(
@@ -34,6 +34,6 @@ pub async fn run(catch_up: &CatchUp) {
             ),
             Ok(_) => continue,
         };
-        catch_up.events.warn_object(&*class, reason, note);
+        ctx.events.warn_object(&*class, reason, note);
     }
 }

@@ -11,7 +11,7 @@ use kube::ResourceExt;
 use tokio::time::Instant;
 
 use crate::cluster::cache::CachedVolume;
-use crate::controller::Volumes;
+use crate::controller::context::Context;
 use crate::controller::error::Failure;
 use crate::model::directory::{Directory, Share};
 use crate::model::foreign_volume::Foreign;
@@ -30,93 +30,91 @@ enum Answer {
     Unknown(String),
 }
 
-impl Volumes {
-    /// Why the directory is kept, if a volume that Bindery did not make may name it or one in it.
-    pub(in crate::controller) async fn is_named_elsewhere(
-        &self,
-        volume: &Volume,
-        location: &Location<'_>,
-    ) -> Result<Option<String>, Failure> {
-        // A directory that is not there is nobody's.
-        if location.identity.is_none() {
-            return Ok(None);
-        }
-        let may_name = |other: &CachedVolume| {
-            let name = |place: &Foreign| {
-                // Other programs make many volumes, and none by hand under the name of one of Bindery's directories.
-                let meant = other.is_made_by_hand() || place.has_whole_path(location);
-                meant && !place.namesakes(location).is_empty()
-            };
-            other.name_any() != volume.name && other.place().is_some_and(name)
+/// Why the directory is kept, if a volume that Bindery did not make may name it or one in it.
+pub async fn is_named_elsewhere(
+    ctx: &Context,
+    volume: &Volume,
+    location: &Location<'_>,
+) -> Result<Option<String>, Failure> {
+    // A directory that is not there is nobody's.
+    if location.identity.is_none() {
+        return Ok(None);
+    }
+    let may_name = |other: &CachedVolume| {
+        let name = |place: &Foreign| {
+            // Other programs make many volumes, and none by hand under the name of one of Bindery's directories.
+            let meant = other.is_made_by_hand() || place.has_whole_path(location);
+            meant && !place.namesakes(location).is_empty()
         };
-        let others = self.cluster.volumes.store().state_filter(may_name);
-        for other in &others {
-            let answer = match other.place() {
-                Some(place) => self.ask(place, location).await,
-                None => Answer::No,
-            };
-            let why = match answer {
-                Answer::No => continue,
-                Answer::Unknown(_) if !other.place().is_some_and(|place| place.has_whole_path(location)) => continue,
-                Answer::Yes => {
-                    "names it or a directory in it, under another name of its server or by another path".to_owned()
+        other.name_any() != volume.name && other.place().is_some_and(name)
+    };
+    let others = ctx.cluster.volumes.store().state_filter(may_name);
+    for other in &others {
+        let answer = match other.place() {
+            Some(place) => ask(ctx, place, location).await,
+            None => Answer::No,
+        };
+        let why = match answer {
+            Answer::No => continue,
+            Answer::Unknown(_) if !other.place().is_some_and(|place| place.has_whole_path(location)) => continue,
+            Answer::Yes => {
+                "names it or a directory in it, under another name of its server or by another path".to_owned()
+            }
+            Answer::Unknown(why) => format!("may name it or a directory in it: {why}"),
+        };
+        let name = other.name_any();
+        if still_there(ctx, other).await? {
+            return Ok(Some(format!("volume {name}, which Bindery did not make, {why}")));
+        }
+    }
+    Ok(None)
+}
+
+async fn still_there(ctx: &Context, other: &Arc<CachedVolume>) -> Result<bool, Failure> {
+    Ok(ctx.cluster.volume(&other.name_any()).await?.is_some())
+}
+
+/// Whether nothing is at the path of a share: that it is no share may also mean that this host may not look.
+async fn is_nowhere(ctx: &Context, share: &Share) -> bool {
+    let root = Share::parse(share.server(), "/").ok();
+    let path = Directory::parse(share.path().trim_start_matches('/')).ok();
+    let Some((root, path)) = root.zip(path) else {
+        return false;
+    };
+    let root = root.over(share.version());
+    let found = ctx.storage.look_up(&root, &path, Instant::now() + ASK).await;
+    matches!(found, Ok(None))
+}
+
+async fn ask(ctx: &Context, place: &Foreign, location: &Location<'_>) -> Answer {
+    let Some(identity) = location.identity else {
+        return Answer::No;
+    };
+    let view = location.view();
+    for path in place.namesakes(location) {
+        if path.contains("${") {
+            return Answer::Unknown(format!("its path {path} has a token that only its driver can expand"));
+        }
+        let Ok(share) = Share::parse(&place.server, &path) else {
+            return Answer::Unknown(format!(
+                "{}:{path} is not a place that Bindery can look at",
+                place.server
+            ));
+        };
+        let share = share.over(location.share.version());
+        match ctx.storage.identify(&share, Instant::now() + ASK).await {
+            Ok(found) => {
+                let servers = found.server.zip(location.share_id.and_then(|id| id.server));
+                let one_server = servers.is_some_and(|(one, other)| one == other)
+                    || share.server() == location.share.server()
+                    || view == View::Mounted;
+                if may_be_one_file((found.view, found.root), (view, identity), one_server) {
+                    return Answer::Yes;
                 }
-                Answer::Unknown(why) => format!("may name it or a directory in it: {why}"),
-            };
-            let name = other.name_any();
-            if self.still_there(other).await? {
-                return Ok(Some(format!("volume {name}, which Bindery did not make, {why}")));
             }
+            Err(error) if error.fault == Fault::NoSuchShare && is_nowhere(ctx, &share).await => {}
+            Err(error) => return Answer::Unknown(error.message),
         }
-        Ok(None)
     }
-
-    async fn still_there(&self, other: &Arc<CachedVolume>) -> Result<bool, Failure> {
-        Ok(self.cluster.volume(&other.name_any()).await?.is_some())
-    }
-
-    /// Whether nothing is at the path of a share: that it is no share may also mean that this host may not look.
-    async fn is_nowhere(&self, share: &Share) -> bool {
-        let root = Share::parse(share.server(), "/").ok();
-        let path = Directory::parse(share.path().trim_start_matches('/')).ok();
-        let Some((root, path)) = root.zip(path) else {
-            return false;
-        };
-        let root = root.over(share.version());
-        let found = self.storage.look_up(&root, &path, Instant::now() + ASK).await;
-        matches!(found, Ok(None))
-    }
-
-    async fn ask(&self, place: &Foreign, location: &Location<'_>) -> Answer {
-        let Some(identity) = location.identity else {
-            return Answer::No;
-        };
-        let view = location.view();
-        for path in place.namesakes(location) {
-            if path.contains("${") {
-                return Answer::Unknown(format!("its path {path} has a token that only its driver can expand"));
-            }
-            let Ok(share) = Share::parse(&place.server, &path) else {
-                return Answer::Unknown(format!(
-                    "{}:{path} is not a place that Bindery can look at",
-                    place.server
-                ));
-            };
-            let share = share.over(location.share.version());
-            match self.storage.identify(&share, Instant::now() + ASK).await {
-                Ok(found) => {
-                    let servers = found.server.zip(location.share_id.and_then(|id| id.server));
-                    let one_server = servers.is_some_and(|(one, other)| one == other)
-                        || share.server() == location.share.server()
-                        || view == View::Mounted;
-                    if may_be_one_file((found.view, found.root), (view, identity), one_server) {
-                        return Answer::Yes;
-                    }
-                }
-                Err(error) if error.fault == Fault::NoSuchShare && self.is_nowhere(&share).await => {}
-                Err(error) => return Answer::Unknown(error.message),
-            }
-        }
-        Answer::No
-    }
+    Answer::No
 }

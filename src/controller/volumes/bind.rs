@@ -7,9 +7,11 @@
 use serde_json::{Value, json};
 
 use super::overlap::Overlap;
+use super::{class_mismatch, overlap};
 use crate::cluster::patch::{self, set, set_annotation, test, test_no_annotation};
-use crate::controller::Volumes;
+use crate::controller::context::{Context, storage_deadline};
 use crate::controller::error::Failure;
+use crate::controller::leader::Leader;
 use crate::failpoints::{self, Point};
 use crate::model::binder_mode::BinderMode;
 use crate::model::claim::Claim;
@@ -17,109 +19,99 @@ use crate::model::names::{mark, reason};
 use crate::model::volume::{Origin, Phase, Record, Volume};
 use crate::storage::Existing;
 
-impl Volumes {
-    /// Gives the volume to its claim. After success the directory is there, and the volume names the claim's uid, the
-    /// directory's identity and that it is ready.
-    pub(in crate::controller) async fn bind(
-        &self,
-        volume: &Volume,
-        record: &Record,
-        claim: &Claim,
-    ) -> Result<(), Failure> {
-        failpoints::point(Point::AnswerSent);
-        // The webhook has looked before it made the directory; but it may have died before that, or been passed by.
-        let stands_alone = record.directory.stands_alone(&volume.name);
-        if !stands_alone {
-            match self.neighbour(volume, record).await? {
-                Overlap::None => {}
-                Overlap::Given(other) => {
-                    let overlap = format!(
-                        "its directory {} overlaps with that of volume {other}",
-                        record.directory
-                    );
-                    return self.take_back(volume, claim, overlap).await;
-                }
-                Overlap::Coming(other) => return Err(Failure::Neighbour(other)),
+/// Gives the volume to its claim. After success the directory is there, and the volume names the claim's uid, the
+/// directory's identity and that it is ready.
+pub async fn bind(leader: &Leader, volume: &Volume, record: &Record, claim: &Claim) -> Result<(), Failure> {
+    let ctx = &leader.ctx;
+    failpoints::point(Point::AnswerSent);
+    // The webhook has looked before it made the directory; but it may have died before that, or been passed by.
+    let stands_alone = record.directory.stands_alone(&volume.name);
+    if !stands_alone {
+        match overlap::neighbour(ctx, volume, record).await? {
+            Overlap::None => {}
+            Overlap::Given(other) => {
+                let overlap = format!(
+                    "its directory {} overlaps with that of volume {other}",
+                    record.directory
+                );
+                return take_back(leader, volume, claim, overlap).await;
             }
-        }
-        // A bound volume may be in use, so what is there keeps the mode that its user may have given it.
-        let existing = match (record.origin, volume.phase) {
-            (Origin::New, Phase::Unbound) => Existing::SetAttributes,
-            _ => Existing::LeaveAlone,
-        };
-        let made = self
-            .storage
-            .make(
-                &record.share,
-                &record.directory,
-                record.attributes,
-                existing,
-                Self::soon(),
-            )
-            .await?;
-        if !stands_alone && let Some(other) = self.holder_of(volume, record, made.identity) {
-            let same = format!(
-                "its directory {} is the one of volume {other}, under another name of the server or by another path",
-                record.directory
-            );
-            return self.take_back(volume, claim, same).await;
-        }
-        let uid_is_missing = volume.claim.as_ref().is_some_and(|claim| claim.uid.is_none());
-        if uid_is_missing && self.binder == BinderMode::Off {
-            // The controller manager writes it in its own time, and this is asked again.
-            return Ok(());
-        }
-        self.may_act()?;
-        // The very object, and what it said when the claim was held against it.
-        let mut operations = vec![
-            patch::test_uid(volume),
-            patch::test_annotation(mark::ATTEMPT, volume.attempt.clone()),
-        ];
-        if uid_is_missing {
-            operations.push(test("/spec/claimRef/uid", Value::Null));
-            operations.push(set("/spec/claimRef/uid", json!(claim.uid)));
-        }
-        operations.extend(self.own_fate(volume, record, claim).await?);
-        operations.push(test_no_annotation(mark::READY));
-        operations.push(set_annotation(mark::DIRECTORY_ID, &made.identity.to_string()));
-        operations.push(set_annotation(mark::READY, "true"));
-        patch::apply(&self.api(), &volume.name, operations).await?;
-        failpoints::point(Point::UidSet);
-        tracing::info!("the claim has its volume");
-        self.metrics.step("bound");
-        Ok(())
-    }
-
-    /// Takes back a volume whose directory is another's. One that names its claim already is left for a person.
-    async fn take_back(&self, volume: &Volume, claim: &Claim, why: String) -> Result<(), Failure> {
-        match &volume.claim {
-            Some(claim_ref) if claim_ref.uid.is_none() => self.undo(volume, claim, &why).await,
-            _ => Err(Failure::Broken(why)),
+            Overlap::Coming(other) => return Err(Failure::Neighbour(other)),
         }
     }
-
-    /// Takes back a volume whose claim was changed after Bindery had decided. The claim's user is told first, since after
-    /// a crash the volume itself would not ask for it again; then the fence keeps the controller manager from binding
-    /// the two, which it does even to a volume that is being deleted.
-    pub(in crate::controller) async fn undo(
-        &self,
-        volume: &Volume,
-        claim: &Claim,
-        difference: &str,
-    ) -> Result<(), Failure> {
-        self.tell_changed(volume, claim, difference);
-        patch::fence_and_delete(&self.api(), &volume.name, patch::test_uid(volume)).await?;
-        self.metrics.step("undone");
-        Ok(())
-    }
-
-    /// Tells a claim's user that it is not what its volume was made for.
-    pub(in crate::controller) fn tell_changed(&self, volume: &Volume, claim: &Claim, difference: &str) {
-        let note = format!(
-            "volume {} was made for this claim before something else changed it: {difference}; \
-             delete the claim and create it again, and look at the webhooks that run after Bindery's",
-            volume.name
+    // A bound volume may be in use, so what is there keeps the mode that its user may have given it.
+    let existing = match (record.origin, volume.phase) {
+        (Origin::New, Phase::Unbound) => Existing::SetAttributes,
+        _ => Existing::LeaveAlone,
+    };
+    let made = ctx
+        .storage
+        .make(
+            &record.share,
+            &record.directory,
+            record.attributes,
+            existing,
+            storage_deadline(),
+        )
+        .await?;
+    if !stands_alone && let Some(other) = overlap::holder_of(ctx, volume, record, made.identity) {
+        let same = format!(
+            "its directory {} is the one of volume {other}, under another name of the server or by another path",
+            record.directory
         );
-        self.events.warn_claim_with_text(claim, reason::CLAIM_CHANGED, note);
+        return take_back(leader, volume, claim, same).await;
     }
+    let uid_is_missing = volume.claim.as_ref().is_some_and(|claim| claim.uid.is_none());
+    if uid_is_missing && ctx.options.binder == BinderMode::Off {
+        // The controller manager writes it in its own time, and this is asked again.
+        return Ok(());
+    }
+    leader.may_act()?;
+    // The very object, and what it said when the claim was held against it.
+    let mut operations = vec![
+        patch::test_uid(volume),
+        patch::test_annotation(mark::ATTEMPT, volume.attempt.clone()),
+    ];
+    if uid_is_missing {
+        operations.push(test("/spec/claimRef/uid", Value::Null));
+        operations.push(set("/spec/claimRef/uid", json!(claim.uid)));
+    }
+    operations.extend(class_mismatch::own_fate(ctx, volume, record, claim).await?);
+    operations.push(test_no_annotation(mark::READY));
+    operations.push(set_annotation(mark::DIRECTORY_ID, &made.identity.to_string()));
+    operations.push(set_annotation(mark::READY, "true"));
+    patch::apply(&ctx.persistent_volumes(), &volume.name, operations).await?;
+    failpoints::point(Point::UidSet);
+    tracing::info!("the claim has its volume");
+    ctx.metrics.step("bound");
+    Ok(())
+}
+
+/// Takes back a volume whose directory is another's. One that names its claim already is left for a person.
+async fn take_back(leader: &Leader, volume: &Volume, claim: &Claim, why: String) -> Result<(), Failure> {
+    match &volume.claim {
+        Some(claim_ref) if claim_ref.uid.is_none() => undo(leader, volume, claim, &why).await,
+        _ => Err(Failure::Broken(why)),
+    }
+}
+
+/// Takes back a volume whose claim was changed after Bindery had decided. The claim's user is told first, since after
+/// a crash the volume itself would not ask for it again; then the fence keeps the controller manager from binding
+/// the two, which it does even to a volume that is being deleted.
+pub async fn undo(leader: &Leader, volume: &Volume, claim: &Claim, difference: &str) -> Result<(), Failure> {
+    let ctx = &leader.ctx;
+    tell_changed(ctx, volume, claim, difference);
+    patch::fence_and_delete(&ctx.persistent_volumes(), &volume.name, patch::test_uid(volume)).await?;
+    ctx.metrics.step("undone");
+    Ok(())
+}
+
+/// Tells a claim's user that it is not what its volume was made for.
+pub fn tell_changed(ctx: &Context, volume: &Volume, claim: &Claim, difference: &str) {
+    let note = format!(
+        "volume {} was made for this claim before something else changed it: {difference}; \
+         delete the claim and create it again, and look at the webhooks that run after Bindery's",
+        volume.name
+    );
+    ctx.events.warn_claim_with_text(claim, reason::CLAIM_CHANGED, note);
 }

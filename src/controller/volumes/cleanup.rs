@@ -5,13 +5,16 @@
 //! is emptied (see [`super::empty_trash`]). So path and name are free at once, and as long as the volume is there nothing of its
 //! directory was removed: a policy that is changed to `retain` keeps all of it.
 
-use super::destination::same_policy;
-use super::empty_trash::Entry;
-use super::move_aside::{Goal, Left, Spot};
+use super::destination::{Goal, same_policy};
+use super::find::{Spot, named};
+use super::move_aside::Left;
 use super::overlap::Overlap;
+use super::{file_system, find, move_aside, overlap, put_back};
 use crate::cluster::patch;
-use crate::controller::Volumes;
+use crate::controller::context::{Context, storage_deadline};
 use crate::controller::error::Failure;
+use crate::controller::leader::Leader;
+use crate::controller::leader::trash::Entry;
 use crate::failpoints::{self, Point};
 use crate::model::names::reason;
 use crate::model::volume::{Origin, Record, Volume};
@@ -25,172 +28,178 @@ enum End {
     Odd(&'static str, String),
 }
 
-impl Volumes {
-    /// Takes care of the directory, tells what became of it, and lets the volume go.
-    pub(in crate::controller) async fn dispose(&self, volume: &Volume, dispose: Dispose) -> Result<(), Failure> {
-        let mut trash = None;
-        let mut tests = Vec::new();
-        let end = match dispose {
-            Dispose::Delete(record) | Dispose::Archive(record)
-                if let Some(other) = self.overlaps(volume, &record).await? =>
-            {
-                let note = format!("{} is kept: {other}", named(&record));
-                let moved = format!("was on its way out: {other}. It");
-                self.keep(volume, &record, End::Odd(reason::RETAINED, note), &moved)
-                    .await?
-            }
-            Dispose::Keep(record) => {
-                self.wait_for_turn(volume, &record).await?;
-                self.keep_or_remove_empty(volume, &record).await?
-            }
-            Dispose::RemoveUnused(record) => self.remove_unused(volume, &record).await?,
-            Dispose::Delete(record) => {
-                tests = same_policy(volume, &record);
-                let (end, entry) = self.delete(volume, &record).await?;
-                trash = entry;
-                end
-            }
-            Dispose::Archive(record) => {
-                tests = same_policy(volume, &record);
-                self.archive(volume, &record).await?
-            }
-        };
-        failpoints::point(Point::DirectoryDone);
-        patch::remove_finalizer(&self.api(), volume, tests).await?;
-        failpoints::point(Point::FinalizerRemoved);
-        match end {
-            End::Quiet => {}
-            End::Done(reason, note) => self.events.normal(volume, reason, note),
-            End::Odd(reason, note) => self.events.warn(volume, reason, reason, note),
-        }
-        if let Some(entry) = trash {
-            self.trash.put(entry);
-        }
-        self.metrics.step("cleaned");
-        Ok(())
-    }
-
-    /// Removes a directory that Bindery made, if it is empty and its claim never came, or Kubernetes has bound the volume to a
-    /// claim of another class. Returns whether it is gone; one that is not empty, or that another volume names, stays.
-    async fn remove_if_empty(&self, volume: &Volume, record: &Record) -> Result<bool, Failure> {
-        let may_go = record.origin == Origin::New && (!volume.ready || volume.made_for.is_some());
-        if !may_go || !matches!(self.neighbour(volume, record).await?, Overlap::None) {
-            return Ok(false);
-        }
-        match self.find(volume, record).await? {
-            Spot::AtPath(identity) if !self.has_another_volume(volume, record, identity).await? => {
-                Ok(self.remove_empty(volume, record, identity).await? == Removed::Done)
-            }
-            _ => Ok(false),
-        }
-    }
-
-    async fn keep_or_remove_empty(&self, volume: &Volume, record: &Record) -> Result<End, Failure> {
-        match self.remove_if_empty(volume, record).await {
-            Ok(true) => return Ok(End::Quiet),
-            Ok(false) | Err(Failure::Storage(_)) => {}
-            Err(failure) => return Err(failure),
-        }
-        let note = format!("{} is kept as it is", named(record));
-        let moved = "was on its way out when its policy became another one: it";
-        self.keep(volume, record, End::Done(reason::RETAINED, note), moved)
-            .await
-    }
-
-    /// Without a record of a move the directory is at its path, and the NFS server need not be there. What was moved away
-    /// on the way to another end becomes an archive that nobody removes; `moved` tells why.
-    async fn keep(&self, volume: &Volume, record: &Record, at_its_path: End, moved: &str) -> Result<End, Failure> {
-        if record.moved_to.is_empty() {
-            match self.find(volume, record).await {
-                Ok(Spot::Moved(..)) => {}
-                // A version of Bindery that recorded nothing may have begun to remove it: only the server knows.
-                Err(failure) if record.share_id.is_none() => return Err(failure),
-                Ok(_) | Err(_) => return Ok(at_its_path),
-            }
-        }
-        match self.leave(volume, record, Goal::Keep).await? {
-            Left::At(place) if place == record.directory => Ok(at_its_path),
-            Left::At(place) => Ok(End::Odd(
-                reason::RETAINED,
-                format!("{} {moved} is kept as {place}", named(record)),
-            )),
-            left => self.absent(volume, record, &left).await,
-        }
-    }
-
-    async fn remove_unused(&self, volume: &Volume, record: &Record) -> Result<End, Failure> {
-        let (share, directory) = (&record.share, &record.directory);
-        // One that another is just making is no matter: that one makes it again.
-        if !directory.stands_alone(&volume.name)
-            && let Overlap::Given(_) = self.neighbour(volume, record).await?
+/// Takes care of the directory, tells what became of it, and lets the volume go.
+pub async fn dispose(leader: &Leader, volume: &Volume, dispose: Dispose) -> Result<(), Failure> {
+    let ctx = &leader.ctx;
+    let mut trash = None;
+    let mut tests = Vec::new();
+    let end = match dispose {
+        Dispose::Delete(record) | Dispose::Archive(record)
+            if let Some(other) = overlap::overlaps(leader, volume, &record).await? =>
         {
-            return Ok(End::Quiet);
+            let note = format!("{} is kept: {other}", named(&record));
+            let moved = format!("was on its way out: {other}. It");
+            keep(leader, volume, &record, End::Odd(reason::RETAINED, note), &moved).await?
         }
-        if record.origin == Origin::Adopted {
-            return Ok(End::Quiet);
+        Dispose::Keep(record) => {
+            overlap::wait_for_turn(leader, volume, &record).await?;
+            keep_or_remove_empty(leader, volume, &record).await?
         }
-        let Some(found) = self.storage.look_up(share, directory, Self::soon()).await? else {
-            return Ok(End::Quiet);
-        };
-        if self.has_another_volume(volume, record, found.identity).await? {
-            return Ok(End::Quiet);
+        Dispose::RemoveUnused(record) => remove_unused(leader, volume, &record).await?,
+        Dispose::Delete(record) => {
+            tests = same_policy(volume, &record);
+            let (end, entry) = delete(leader, volume, &record).await?;
+            trash = entry;
+            end
         }
-        match self.remove_empty(volume, record, found.identity).await? {
-            Removed::Done | Removed::Missing => Ok(End::Quiet),
-            Removed::NotEmpty => Ok(End::Odd(
-                reason::RETAINED,
-                format!(
-                    "{} was never given to a claim, but something is in it: it is kept",
-                    named(record)
-                ),
-            )),
-            Removed::Another(_) => Ok(End::Odd(reason::REPLACED, replaced(record))),
+        Dispose::Archive(record) => {
+            tests = same_policy(volume, &record);
+            archive(leader, volume, &record).await?
+        }
+    };
+    failpoints::point(Point::DirectoryDone);
+    patch::remove_finalizer(&ctx.persistent_volumes(), volume, tests).await?;
+    failpoints::point(Point::FinalizerRemoved);
+    match end {
+        End::Quiet => {}
+        End::Done(reason, note) => ctx.events.normal(volume, reason, note),
+        End::Odd(reason, note) => ctx.events.warn(volume, reason, reason, note),
+    }
+    if let Some(entry) = trash {
+        leader.trash.put(entry);
+    }
+    ctx.metrics.step("cleaned");
+    Ok(())
+}
+
+/// Removes a directory that Bindery made, if it is empty and its claim never came, or Kubernetes has bound the volume to a
+/// claim of another class. Returns whether it is gone; one that is not empty, or that another volume names, stays.
+async fn remove_if_empty(leader: &Leader, volume: &Volume, record: &Record) -> Result<bool, Failure> {
+    let ctx = &leader.ctx;
+    let may_go = record.origin == Origin::New && (!volume.ready || volume.made_for.is_some());
+    if !may_go || !matches!(overlap::neighbour(ctx, volume, record).await?, Overlap::None) {
+        return Ok(false);
+    }
+    match find::find(ctx, volume, record).await? {
+        Spot::AtPath(identity) if !overlap::has_another_volume(ctx, volume, record, identity).await? => {
+            Ok(put_back::remove_empty(leader, volume, record, identity).await? == Removed::Done)
+        }
+        _ => Ok(false),
+    }
+}
+
+async fn keep_or_remove_empty(leader: &Leader, volume: &Volume, record: &Record) -> Result<End, Failure> {
+    match remove_if_empty(leader, volume, record).await {
+        Ok(true) => return Ok(End::Quiet),
+        Ok(false) | Err(Failure::Storage(_)) => {}
+        Err(failure) => return Err(failure),
+    }
+    let note = format!("{} is kept as it is", named(record));
+    let moved = "was on its way out when its policy became another one: it";
+    keep(leader, volume, record, End::Done(reason::RETAINED, note), moved).await
+}
+
+/// Without a record of a move the directory is at its path, and the NFS server need not be there. What was moved away
+/// on the way to another end becomes an archive that nobody removes; `moved` tells why.
+async fn keep(
+    leader: &Leader,
+    volume: &Volume,
+    record: &Record,
+    at_its_path: End,
+    moved: &str,
+) -> Result<End, Failure> {
+    let ctx = &leader.ctx;
+    if record.moved_to.is_empty() {
+        match find::find(ctx, volume, record).await {
+            Ok(Spot::Moved(..)) => {}
+            // A version of Bindery that recorded nothing may have begun to remove it: only the server knows.
+            Err(failure) if record.share_id.is_none() => return Err(failure),
+            Ok(_) | Err(_) => return Ok(at_its_path),
         }
     }
-
-    async fn delete(&self, volume: &Volume, record: &Record) -> Result<(End, Option<Entry>), Failure> {
-        match self.leave(volume, record, Goal::Trash).await? {
-            Left::At(place) => {
-                let note = format!("{} was moved to the trash; its files are being removed", named(record));
-                let entry = Entry {
-                    share: record.share.clone(),
-                    place,
-                };
-                Ok((End::Done(reason::DELETED, note), Some(entry)))
-            }
-            left => Ok((self.absent(volume, record, &left).await?, None)),
-        }
+    match move_aside::leave(leader, volume, record, Goal::Keep).await? {
+        Left::At(place) if place == record.directory => Ok(at_its_path),
+        Left::At(place) => Ok(End::Odd(
+            reason::RETAINED,
+            format!("{} {moved} is kept as {place}", named(record)),
+        )),
+        left => absent(ctx, volume, record, &left).await,
     }
+}
 
-    async fn archive(&self, volume: &Volume, record: &Record) -> Result<End, Failure> {
-        // Nobody needs an archive of an empty directory whose claim never came.
-        if self.remove_if_empty(volume, record).await? {
-            return Ok(End::Quiet);
-        }
-        match self.leave(volume, record, Goal::Archive(record.retention)).await? {
-            Left::At(place) => Ok(End::Done(
-                reason::ARCHIVED,
-                format!("{} is archived as {place}", named(record)),
-            )),
-            left => self.absent(volume, record, &left).await,
-        }
+async fn remove_unused(leader: &Leader, volume: &Volume, record: &Record) -> Result<End, Failure> {
+    let ctx = &leader.ctx;
+    let (share, directory) = (&record.share, &record.directory);
+    // One that another is just making is no matter: that one makes it again.
+    if !directory.stands_alone(&volume.name)
+        && let Overlap::Given(_) = overlap::neighbour(ctx, volume, record).await?
+    {
+        return Ok(End::Quiet);
     }
-
-    /// The directory is neither at its path nor where an earlier try would have moved it. On another file system than it
-    /// was made on that proves nothing: its disk may not be mounted, and the volume is the only record of it.
-    async fn absent(&self, volume: &Volume, record: &Record, left: &Left) -> Result<End, Failure> {
-        self.same_disk(volume, record).await?;
-        Ok(match left {
-            Left::Replaced => End::Odd(reason::REPLACED, replaced(record)),
-            Left::Missing | Left::At(_) => End::Odd(
-                reason::MISSING,
-                format!(
-                    "{} is not there: an earlier try or somebody else has moved or removed it",
-                    named(record)
-                ),
+    if record.origin == Origin::Adopted {
+        return Ok(End::Quiet);
+    }
+    let Some(found) = ctx.storage.look_up(share, directory, storage_deadline()).await? else {
+        return Ok(End::Quiet);
+    };
+    if overlap::has_another_volume(ctx, volume, record, found.identity).await? {
+        return Ok(End::Quiet);
+    }
+    match put_back::remove_empty(leader, volume, record, found.identity).await? {
+        Removed::Done | Removed::Missing => Ok(End::Quiet),
+        Removed::NotEmpty => Ok(End::Odd(
+            reason::RETAINED,
+            format!(
+                "{} was never given to a claim, but something is in it: it is kept",
+                named(record)
             ),
-        })
+        )),
+        Removed::Another(_) => Ok(End::Odd(reason::REPLACED, replaced(record))),
     }
+}
+
+async fn delete(leader: &Leader, volume: &Volume, record: &Record) -> Result<(End, Option<Entry>), Failure> {
+    match move_aside::leave(leader, volume, record, Goal::Trash).await? {
+        Left::At(place) => {
+            let note = format!("{} was moved to the trash; its files are being removed", named(record));
+            let entry = Entry {
+                share: record.share.clone(),
+                place,
+            };
+            Ok((End::Done(reason::DELETED, note), Some(entry)))
+        }
+        left => Ok((absent(&leader.ctx, volume, record, &left).await?, None)),
+    }
+}
+
+async fn archive(leader: &Leader, volume: &Volume, record: &Record) -> Result<End, Failure> {
+    // Nobody needs an archive of an empty directory whose claim never came.
+    if remove_if_empty(leader, volume, record).await? {
+        return Ok(End::Quiet);
+    }
+    match move_aside::leave(leader, volume, record, Goal::Archive(record.retention)).await? {
+        Left::At(place) => Ok(End::Done(
+            reason::ARCHIVED,
+            format!("{} is archived as {place}", named(record)),
+        )),
+        left => absent(&leader.ctx, volume, record, &left).await,
+    }
+}
+
+/// The directory is neither at its path nor where an earlier try would have moved it. On another file system than it
+/// was made on that proves nothing: its disk may not be mounted, and the volume is the only record of it.
+async fn absent(ctx: &Context, volume: &Volume, record: &Record, left: &Left) -> Result<End, Failure> {
+    file_system::same_disk(ctx, volume, record).await?;
+    Ok(match left {
+        Left::Replaced => End::Odd(reason::REPLACED, replaced(record)),
+        Left::Missing | Left::At(_) => End::Odd(
+            reason::MISSING,
+            format!(
+                "{} is not there: an earlier try or somebody else has moved or removed it",
+                named(record)
+            ),
+        ),
+    })
 }
 
 fn replaced(record: &Record) -> String {
@@ -198,8 +207,4 @@ fn replaced(record: &Record) -> String {
         "{} is not the one that this volume was given: it is left as it is",
         named(record)
     )
-}
-
-pub(in crate::controller) fn named(record: &Record) -> String {
-    format!("directory {} of share {}", record.directory, record.share)
 }

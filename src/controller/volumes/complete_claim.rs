@@ -12,81 +12,81 @@ use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use serde_json::{Value, json};
 
-use super::kcm_nudge::PATIENCE;
 use crate::cluster::patch::{self, is_conflict, is_not_found, set_annotation};
-use crate::controller::Volumes;
+use crate::controller::context::Context;
 use crate::controller::error::Failure;
+use crate::controller::leader::Leader;
+use crate::controller::leader::kcm_nudge::PATIENCE;
 use crate::failpoints::{self, Point};
 use crate::model::binder_mode::BinderMode;
 use crate::model::names::mark;
 use crate::model::volume::{Phase, Volume};
 
-impl Volumes {
-    /// Completes the claim of a volume that is ready, when the controller manager has had its say.
-    pub(in crate::controller) async fn complete(&self, volume: &Volume) -> Result<Action, Failure> {
-        let Some(claim) = self.completes(volume) else {
-            return Ok(Action::await_change());
-        };
-        if volume.phase != Phase::Bound {
-            return self.remind(volume).await;
-        }
-        self.silence.broken();
-        let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.cluster.client.clone(), &claim.namespace);
-        let this = json!({"uid": claim.uid, "annotations": {mark::BIND_COMPLETED: "yes"}});
-        let whole = json!({
-            "metadata": this,
-            "status": {
-                "phase": "Bound",
-                "accessModes": volume.access_modes,
-                "capacity": volume.capacity.as_ref().map(|size| json!({"storage": size.written})),
-            },
-        });
-        let written = claims
-            .patch_status(&claim.name, &PatchParams::default(), &Patch::<Value>::Merge(whole))
-            .await;
-        failpoints::point(Point::ClaimCompleted);
-        if is_over(written)? {
-            return Ok(Action::await_change());
-        }
-        self.metrics.step("completed");
-        Ok(Action::await_change())
+/// Completes the claim of a volume that is ready, when the controller manager has had its say.
+pub async fn complete(leader: &Leader, volume: &Volume) -> Result<Action, Failure> {
+    let ctx = &leader.ctx;
+    let Some(claim) = completes(ctx, volume) else {
+        return Ok(Action::await_change());
+    };
+    if volume.phase != Phase::Bound {
+        return remind(leader, volume).await;
     }
+    leader.silence.broken();
+    let claims: Api<PersistentVolumeClaim> = Api::namespaced(ctx.cluster.client.clone(), &claim.namespace);
+    let this = json!({"uid": claim.uid, "annotations": {mark::BIND_COMPLETED: "yes"}});
+    let whole = json!({
+        "metadata": this,
+        "status": {
+            "phase": "Bound",
+            "accessModes": volume.access_modes,
+            "capacity": volume.capacity.as_ref().map(|size| json!({"storage": size.written})),
+        },
+    });
+    let written = claims
+        .patch_status(&claim.name, &PatchParams::default(), &Patch::<Value>::Merge(whole))
+        .await;
+    failpoints::point(Point::ClaimCompleted);
+    if is_over(written)? {
+        return Ok(Action::await_change());
+    }
+    ctx.metrics.step("completed");
+    Ok(Action::await_change())
+}
 
-    /// The claim that is to be completed, if this volume is ready for it and it waits, as far as the watch knows.
-    pub(in crate::controller) fn completes(&self, volume: &Volume) -> Option<Pending> {
-        if self.binder != BinderMode::Complete || !volume.ready || volume.maker.as_ref() != Some(&*self.us) {
-            return None;
-        }
-        let meant = volume.claim.as_ref()?;
-        let uid = meant.uid.as_ref()?;
-        let claim = ObjectRef::new(&meant.name).within(&meant.namespace);
-        let claim = self.cluster.claims.get(&claim)?;
-        let waits = *claim.uid == **uid && claim.is_pending() && claim.volume_name.as_deref() == Some(&*volume.name);
-        waits.then(|| Pending {
-            namespace: meant.namespace.clone(),
-            name: meant.name.clone(),
-            uid: uid.clone(),
-        })
+/// The claim that is to be completed, if this volume is ready for it and it waits, as far as the watch knows.
+pub fn completes(ctx: &Context, volume: &Volume) -> Option<Pending> {
+    if ctx.options.binder != BinderMode::Complete || !volume.ready || volume.maker.as_ref() != Some(&*ctx.us) {
+        return None;
     }
+    let meant = volume.claim.as_ref()?;
+    let uid = meant.uid.as_ref()?;
+    let claim = ObjectRef::new(&meant.name).within(&meant.namespace);
+    let claim = ctx.cluster.claims.get(&claim)?;
+    let waits = *claim.uid == **uid && claim.is_pending() && claim.volume_name.as_deref() == Some(&*volume.name);
+    waits.then(|| Pending {
+        namespace: meant.namespace.clone(),
+        name: meant.name.clone(),
+        uid: uid.clone(),
+    })
+}
 
-    /// Any write makes the controller manager look at the volume again; some of its versions lose a race with themselves,
-    /// and then look after 15 s only. One that marks other volumes meanwhile is at work, and left alone.
-    async fn remind(&self, volume: &Volume) -> Result<Action, Failure> {
-        if let Some(left) = self.grace.left(volume, PATIENCE) {
-            return Ok(Action::requeue(left));
-        }
-        if !self.silence.remind() {
-            return Ok(Action::requeue(PATIENCE));
-        }
-        let now = jiff::Timestamp::now().to_string();
-        let operations = vec![patch::test_uid(volume), set_annotation(mark::TOUCHED, &now)];
-        patch::apply(&self.api(), &volume.name, operations).await?;
-        Ok(Action::requeue(PATIENCE))
+/// Any write makes the controller manager look at the volume again; some of its versions lose a race with themselves,
+/// and then look after 15 s only. One that marks other volumes meanwhile is at work, and left alone.
+async fn remind(leader: &Leader, volume: &Volume) -> Result<Action, Failure> {
+    if let Some(left) = leader.grace.left(volume, PATIENCE) {
+        return Ok(Action::requeue(left));
     }
+    if !leader.silence.remind() {
+        return Ok(Action::requeue(PATIENCE));
+    }
+    let now = jiff::Timestamp::now().to_string();
+    let operations = vec![patch::test_uid(volume), set_annotation(mark::TOUCHED, &now)];
+    patch::apply(&leader.ctx.persistent_volumes(), &volume.name, operations).await?;
+    Ok(Action::requeue(PATIENCE))
 }
 
 /// A claim whose volume is ready.
-pub(in crate::controller) struct Pending {
+pub struct Pending {
     namespace: String,
     name: String,
     uid: String,

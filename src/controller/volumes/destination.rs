@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::move_aside::Goal;
 use crate::cluster::patch::{self, set_annotation, test, test_annotation};
-use crate::controller::Volumes;
+use crate::controller::context::Context;
 use crate::controller::error::Failure;
+use crate::controller::leader::Leader;
 use crate::failpoints::{self, Point};
 use crate::model::directory::{Depot, Directory};
 use crate::model::identity::Identity;
@@ -17,86 +17,89 @@ use crate::model::volume::{Record, Volume};
 /// So many places are written on a volume at most. The directory was not at the oldest ones when a newer one was written.
 const MOST_PLACES: usize = 32;
 
-impl Volumes {
-    /// Where the directory, which is not there yet, is to go below this depot: where an earlier try has meant it to go, if that
-    /// is still right.
-    pub(in crate::controller) fn target(
-        &self,
-        volume: &Volume,
-        record: &Record,
-        goal: Goal,
-        depot: &Depot,
-    ) -> Directory {
-        let now = jiff::Timestamp::now();
-        // An archive that was meant long ago would be kept too short a time, or be over when it is made.
-        let is_fresh = |place: &Directory| match (goal, place.archive_times()) {
-            (Goal::Archive(retention), Some((_, until))) => retention.still_ends_at(until, now),
-            _ => true,
-        };
-        let recorded = record.moved_to.iter().rev();
-        let fits =
-            |place: &&Directory| Depot::around(place) == *depot && self.is_met(volume, goal, place) && is_fresh(place);
-        let mut fits = recorded.filter(fits);
-        if let Some(place) = fits.next() {
-            return place.clone();
-        }
-        let retention = match goal {
-            Goal::Trash => return depot.place(&Directory::in_trash(&self.us.instance, &volume.name, &volume.uid)),
-            Goal::Archive(retention) => retention,
-            Goal::Keep => Retention::Forever,
-        };
-        let tag = Directory::archive_tag(&self.us.instance, &volume.name);
-        depot.place(&record.directory.archive(now, &tag, retention.ends(now)))
-    }
+/// Where a directory is to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Goal {
+    /// To the trash.
+    Trash,
+    /// To an archive that is kept so long.
+    Archive(Retention),
+    /// Nowhere. What was moved from its path already is to be kept in an archive without an end.
+    Keep,
+}
 
-    /// Whether a place is one where the directory is to go.
-    pub(in crate::controller) fn is_met(&self, volume: &Volume, goal: Goal, place: &Directory) -> bool {
-        let retention = match goal {
-            Goal::Trash => {
-                let trash = Directory::in_trash(&self.us.instance, &volume.name, &volume.uid);
-                return *place == Depot::around(place).place(&trash);
-            }
-            Goal::Archive(retention) => retention,
-            Goal::Keep => Retention::Forever,
-        };
-        let times = place.archive_times();
-        times.is_some_and(|(made, until)| retention.ends(made) == until)
+/// Where the directory, which is not there yet, is to go below this depot: where an earlier try has meant it to go, if that
+/// is still right.
+pub fn target(ctx: &Context, volume: &Volume, record: &Record, goal: Goal, depot: &Depot) -> Directory {
+    let now = jiff::Timestamp::now();
+    // An archive that was meant long ago would be kept too short a time, or be over when it is made.
+    let is_fresh = |place: &Directory| match (goal, place.archive_times()) {
+        (Goal::Archive(retention), Some((_, until))) => retention.still_ends_at(until, now),
+        _ => true,
+    };
+    let recorded = record.moved_to.iter().rev();
+    let fits =
+        |place: &&Directory| Depot::around(place) == *depot && is_met(ctx, volume, goal, place) && is_fresh(place);
+    let mut fits = recorded.filter(fits);
+    if let Some(place) = fits.next() {
+        return place.clone();
     }
+    let retention = match goal {
+        Goal::Trash => return depot.place(&Directory::in_trash(&ctx.us.instance, &volume.name, &volume.uid)),
+        Goal::Archive(retention) => retention,
+        Goal::Keep => Retention::Forever,
+    };
+    let tag = Directory::archive_tag(&ctx.us.instance, &volume.name);
+    depot.place(&record.directory.archive(now, &tag, retention.ends(now)))
+}
 
-    /// Writes on the volume where its directory is about to go, and which directory it is; unless the volume says so.
-    /// Fails if the policy, or what is written there, is not what it was.
-    pub(in crate::controller) async fn record_target(
-        &self,
-        volume: &Volume,
-        record: &Record,
-        way: &mut Way,
-        target: &Directory,
-    ) -> Result<(), Failure> {
-        if way.recorded.last() == Some(target) {
-            return Ok(());
+/// Whether a place is one where the directory is to go.
+pub fn is_met(ctx: &Context, volume: &Volume, goal: Goal, place: &Directory) -> bool {
+    let retention = match goal {
+        Goal::Trash => {
+            let trash = Directory::in_trash(&ctx.us.instance, &volume.name, &volume.uid);
+            return *place == Depot::around(place).place(&trash);
         }
-        let before = lines(&way.recorded);
-        way.recorded.retain(|place| place != target);
-        way.recorded.push(target.clone());
-        let too_many = way.recorded.len().saturating_sub(MOST_PLACES);
-        way.recorded.drain(..too_many);
-        let mut operations = same_policy(volume, record);
-        operations.extend([
-            patch::test_uid(volume),
-            test_annotation(mark::MOVED_TO, before.map_or(Value::Null, Value::from)),
-            set_annotation(mark::MOVED_TO, &lines(&way.recorded).unwrap_or_default()),
-        ]);
-        if record.identity.is_none() {
-            operations.push(set_annotation(mark::DIRECTORY_ID, &way.identity.to_string()));
-        }
-        patch::apply(&self.api(), &volume.name, operations).await?;
-        failpoints::point(Point::TargetRecorded);
-        Ok(())
+        Goal::Archive(retention) => retention,
+        Goal::Keep => Retention::Forever,
+    };
+    let times = place.archive_times();
+    times.is_some_and(|(made, until)| retention.ends(made) == until)
+}
+
+/// Writes on the volume where its directory is about to go, and which directory it is; unless the volume says so.
+/// Fails if the policy, or what is written there, is not what it was.
+pub async fn record_target(
+    leader: &Leader,
+    volume: &Volume,
+    record: &Record,
+    way: &mut Way,
+    target: &Directory,
+) -> Result<(), Failure> {
+    if way.recorded.last() == Some(target) {
+        return Ok(());
     }
+    let before = lines(&way.recorded);
+    way.recorded.retain(|place| place != target);
+    way.recorded.push(target.clone());
+    let too_many = way.recorded.len().saturating_sub(MOST_PLACES);
+    way.recorded.drain(..too_many);
+    let mut operations = same_policy(volume, record);
+    operations.extend([
+        patch::test_uid(volume),
+        test_annotation(mark::MOVED_TO, before.map_or(Value::Null, Value::from)),
+        set_annotation(mark::MOVED_TO, &lines(&way.recorded).unwrap_or_default()),
+    ]);
+    if record.identity.is_none() {
+        operations.push(set_annotation(mark::DIRECTORY_ID, &way.identity.to_string()));
+    }
+    patch::apply(&leader.ctx.persistent_volumes(), &volume.name, operations).await?;
+    failpoints::point(Point::TargetRecorded);
+    Ok(())
 }
 
 /// What is known of a directory on its way.
-pub(in crate::controller) struct Way {
+pub struct Way {
     /// Which directory it is.
     pub identity: Identity,
     /// What the volume says of where it may be, the last place last.
@@ -110,7 +113,7 @@ fn lines(places: &[Directory]) -> Option<String> {
 }
 
 /// A patch with these fails if somebody has changed the policy.
-pub(in crate::controller) fn same_policy(volume: &Volume, record: &Record) -> Vec<json_patch::PatchOperation> {
+pub fn same_policy(volume: &Volume, record: &Record) -> Vec<json_patch::PatchOperation> {
     let mut tests = vec![
         test_annotation(mark::ON_DELETE, record.on_delete.as_str()),
         test_annotation(mark::ARCHIVE_RETENTION, record.retention_text.clone()),

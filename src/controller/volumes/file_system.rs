@@ -4,56 +4,54 @@
 //! the only record of it. With `fsid=` the number of the file system stays the same then, so the number of the share's root
 //! is compared, too.
 
-use super::cleanup::named;
-use crate::controller::Volumes;
+use super::find::named;
+use crate::controller::context::{Context, storage_deadline};
 use crate::controller::error::Failure;
 use crate::model::names::mark;
 use crate::model::share_id::ShareId;
 use crate::model::volume::{Record, Volume};
 
-impl Volumes {
-    /// Fails unless the share shows what it showed before. To be asked where the directory of a volume is missing, or
-    /// another one is in its place.
-    pub(in crate::controller) async fn same_disk(&self, volume: &Volume, record: &Record) -> Result<(), Failure> {
-        // What other volumes say of their file system proves nothing for this one.
-        if record.identity.is_none() && record.share_id.is_none() {
-            let why = "nothing is known of the file system that it was on";
-            return Err(other_disk(volume, record, why));
-        }
-        let now = self.storage.identify(&record.share, Self::soon()).await?;
-        if self.is_as_before(record, now) == Some(false) {
-            return Err(other_disk(volume, record, "its root is another one"));
-        }
-        let Some(identity) = record.identity else { return Ok(()) };
-        // A disk may be mounted below the share, too.
-        let above = self
-            .storage
-            .above(&record.share, &record.directory, Self::soon())
-            .await?;
-        if above.identity.fsid == identity.fsid {
-            Ok(())
-        } else {
-            Err(other_disk(
-                volume,
-                record,
-                "the number of the file system is another one",
-            ))
-        }
+/// Fails unless the share shows what it showed before. To be asked where the directory of a volume is missing, or
+/// another one is in its place.
+pub async fn same_disk(ctx: &Context, volume: &Volume, record: &Record) -> Result<(), Failure> {
+    // What other volumes say of their file system proves nothing for this one.
+    if record.identity.is_none() && record.share_id.is_none() {
+        let why = "nothing is known of the file system that it was on";
+        return Err(other_disk(volume, record, why));
     }
+    let now = ctx.storage.identify(&record.share, storage_deadline()).await?;
+    if is_as_before(ctx, record, now) == Some(false) {
+        return Err(other_disk(volume, record, "its root is another one"));
+    }
+    let Some(identity) = record.identity else { return Ok(()) };
+    // A disk may be mounted below the share, too.
+    let above = ctx
+        .storage
+        .above(&record.share, &record.directory, storage_deadline())
+        .await?;
+    if above.identity.fsid == identity.fsid {
+        Ok(())
+    } else {
+        Err(other_disk(
+            volume,
+            record,
+            "the number of the file system is another one",
+        ))
+    }
+}
 
-    /// Whether the share is as the volume has recorded it, or else as other volumes of the share have; `None` if nobody has.
-    pub(in crate::controller) fn is_as_before(&self, record: &Record, now: ShareId) -> Option<bool> {
-        if let Some(before) = record.share_id {
-            return Some(is_same(before, now));
-        }
-        let volumes = self.cluster.volumes.store().state();
-        let mut known = volumes.iter().filter_map(|other| {
-            let other = other.read().record.as_ref().ok()?;
-            other.share_id.filter(|_| other.share == record.share)
-        });
-        let first = known.next()?;
-        Some(is_same(first, now) || known.any(|before| is_same(before, now)))
+/// Whether the share is as the volume has recorded it, or else as other volumes of the share have; `None` if nobody has.
+pub fn is_as_before(ctx: &Context, record: &Record, now: ShareId) -> Option<bool> {
+    if let Some(before) = record.share_id {
+        return Some(is_same(before, now));
     }
+    let volumes = ctx.cluster.volumes.store().state();
+    let mut known = volumes.iter().filter_map(|other| {
+        let other = other.read().record.as_ref().ok()?;
+        other.share_id.filter(|_| other.share == record.share)
+    });
+    let first = known.next()?;
+    Some(is_same(first, now) || known.any(|before| is_same(before, now)))
 }
 
 /// A root that was looked at in another way has another number of its file system, and the same number in it.

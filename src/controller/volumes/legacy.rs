@@ -10,52 +10,52 @@ use kube::runtime::controller::Action;
 
 use crate::cluster::cache::CachedVolume;
 use crate::cluster::patch;
+use crate::controller::context::{Context, RECHECK};
 use crate::controller::error::Failure;
-use crate::controller::{LOOK_AGAIN, Volumes};
+use crate::controller::leader::Leader;
 use crate::model::names::reason;
 use crate::model::volume::Volume;
 use crate::policy::legacy::class;
 use crate::policy::legacy::volume::{OldVolume, Terms};
 
-impl Volumes {
-    /// Takes a volume over if it is an old one, and says whether it is. Its own event brings its next step.
-    pub(in crate::controller) async fn take_over(&self, volume: &CachedVolume) -> Result<bool, Failure> {
-        if !self.may_take_over(volume) {
-            return Ok(false);
-        }
-        // What is kept of it is not all that it says.
-        let Some(volume) = self.api().get_opt(&volume.name_any()).await? else {
-            return Ok(true);
-        };
-        let Some(old) = OldVolume::read(&volume, &self.us) else {
-            return Ok(false);
-        };
-        let class = match &old.class {
-            Some(name) => self.cluster.class(name).await?,
-            None => None,
-        };
-        let terms = Terms {
-            defaults: &self.defaults,
-            delete_nested: self.delete_nested,
-        };
-        let taken = old.take(class.as_ref(), terms, &self.us);
-        let taken = taken.map_err(Failure::NotTakenOver)?;
-        patch::merge(&self.api(), &Volume::read(&volume), taken.patch(&self.us)).await?;
-        tracing::info!(share = %taken.share, directory = %taken.directory, on_delete = %taken.on_delete, "taken over");
-        self.metrics.step("taken over");
-        Ok(true)
+/// Takes a volume over if it is an old one, and says whether it is. Its own event brings its next step.
+pub async fn take_over(leader: &Leader, volume: &CachedVolume) -> Result<bool, Failure> {
+    let ctx = &leader.ctx;
+    if !may_take_over(ctx, volume) {
+        return Ok(false);
     }
+    // What is kept of it is not all that it says.
+    let Some(volume) = ctx.persistent_volumes().get_opt(&volume.name_any()).await? else {
+        return Ok(true);
+    };
+    let Some(old) = OldVolume::read(&volume, &ctx.us) else {
+        return Ok(false);
+    };
+    let class = match &old.class {
+        Some(name) => ctx.cluster.class(name).await?,
+        None => None,
+    };
+    let terms = Terms {
+        defaults: &ctx.defaults,
+        delete_nested: ctx.options.delete_nested,
+    };
+    let taken = old.take(class.as_ref(), terms, &ctx.us);
+    let taken = taken.map_err(Failure::NotTakenOver)?;
+    patch::merge(&ctx.persistent_volumes(), &Volume::read(&volume), taken.patch(&ctx.us)).await?;
+    tracing::info!(share = %taken.share, directory = %taken.directory, on_delete = %taken.on_delete, "taken over");
+    ctx.metrics.step("taken over");
+    Ok(true)
+}
 
-    /// Whether it may be an old one.
-    pub(in crate::controller) fn may_take_over(&self, volume: &CachedVolume) -> bool {
-        class::is_old(&self.us.provisioner) && volume.is_provisioned_by(&self.us.provisioner)
-    }
+/// Whether it may be an old one.
+pub fn may_take_over(ctx: &Context, volume: &CachedVolume) -> bool {
+    class::is_old(&ctx.us.provisioner) && volume.is_provisioned_by(&ctx.us.provisioner)
+}
 
-    /// Tells why a volume was refused.
-    pub(in crate::controller) fn not_taken_over(&self, volume: &Volume, why: &str) -> Action {
-        let note = format!("not taken over, and nothing is done with its directory when its claim is gone: {why}");
-        let reason = reason::NOT_TAKEN_OVER;
-        self.events.warn(volume, reason, reason, note);
-        Action::requeue(LOOK_AGAIN)
-    }
+/// Tells why a volume was refused.
+pub fn not_taken_over(ctx: &Context, volume: &Volume, why: &str) -> Action {
+    let note = format!("not taken over, and nothing is done with its directory when its claim is gone: {why}");
+    let reason = reason::NOT_TAKEN_OVER;
+    ctx.events.warn(volume, reason, reason, note);
+    Action::requeue(RECHECK)
 }

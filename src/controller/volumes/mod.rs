@@ -1,23 +1,77 @@
 //! Volumes: bound to their claims, cleaned up when these are gone.
+//!
+//! One queue keyed by volume: an event of the volume, or of the claim that names it, makes it due ([`triggers`]). Each turn
+//! reads the volume, plans one step ([`crate::policy::reconcile`]) and carries it out ([`reconcile`]); no volume has two
+//! steps at once. A step that fails is tried again with a growing pause of its own, or when a server that was down answers
+//! again ([`error_policy`]). Servers wait for nobody but their own.
 
-pub mod aliases;
-pub mod bind;
-pub mod class_mismatch;
-pub mod cleanup;
-pub mod complete_claim;
-pub mod destination;
+mod aliases;
+mod bind;
+mod class_mismatch;
+mod cleanup;
+mod complete_claim;
+mod destination;
 pub mod empty_trash;
-pub mod file_system;
+mod error_policy;
+mod file_system;
+mod find;
 pub mod identities;
-pub mod kcm_nudge;
-pub mod legacy;
-pub mod move_aside;
-pub mod other_installation;
-pub mod overlap;
-pub mod put_back;
-pub mod queue;
-pub mod reconcile;
+mod legacy;
+mod move_aside;
+mod other_installation;
+mod overlap;
+mod plan;
+mod put_back;
+mod reconcile;
 pub mod retention;
-pub mod trash_roots;
-pub mod triggers;
-pub mod unchanged_since;
+mod trash_roots;
+mod triggers;
+
+use std::future::ready;
+use std::sync::Arc;
+
+use futures::StreamExt;
+use kube::runtime::controller::{self, Controller};
+use tokio_util::sync::CancellationToken;
+
+use super::leader::Leader;
+use crate::cluster::cache::{CachedClaim, CachedVolume};
+
+/// Gives every volume that is due its turn, until `stop`; a step that is being carried out is brought to its end.
+pub async fn run(leader: Arc<Leader>, stop: CancellationToken) {
+    let cluster = leader.ctx.cluster.clone();
+    let (of_volumes, of_claims, of_waits) = (Arc::clone(&leader), Arc::clone(&leader), Arc::clone(&leader));
+    let due = cluster
+        .volumes
+        .events()
+        .filter(move |volume| ready(triggers::is_due(&of_volumes, volume)));
+    let back = triggers::on_a_server_that_is_back(&leader);
+    Controller::for_shared_stream(due, cluster.volumes.store().clone())
+        .watches_shared_stream(cluster.claims.events(), move |claim: Arc<CachedClaim>| {
+            let store = of_claims.ctx.cluster.volumes.store();
+            let mut concerned = triggers::concerned(&claim, store);
+            concerned.retain(|volume| {
+                store
+                    .get(volume)
+                    .is_some_and(|volume| triggers::is_due(&of_claims, &volume))
+            });
+            concerned
+        })
+        .watches_shared_stream(cluster.volumes.events(), move |other: Arc<CachedVolume>| {
+            of_waits.waits.end(&other)
+        })
+        .reconcile_on(back)
+        // The gates limit what runs at once.
+        .with_config(controller::Config::default().concurrency(0))
+        .graceful_shutdown_on(stop.cancelled_owned())
+        .run(
+            reconcile::reconcile,
+            |volume: Arc<CachedVolume>, failure, leader: Arc<Leader>| {
+                error_policy::failed(&leader, volume.read(), failure)
+            },
+            leader,
+        )
+        // A failure was told by the error policy.
+        .for_each(async |_| ())
+        .await;
+}

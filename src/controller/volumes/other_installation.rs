@@ -7,35 +7,35 @@
 
 use kube::runtime::controller::Action;
 
+use crate::controller::context::RECHECK;
 use crate::controller::error::Failure;
-use crate::controller::{LOOK_AGAIN, Volumes};
+use crate::controller::leader::Leader;
 use crate::model::names::reason;
 use crate::model::volume::{Phase, Volume};
 use crate::policy::other_installation::{Found, NotOurs};
 
-impl Volumes {
-    pub(in crate::controller) async fn tell_not_ours(&self, volume: &Volume, why: NotOurs) -> Result<Action, Failure> {
-        if why == NotOurs::OtherInstance
-            && let Some(left) = self.grace.left(volume, self.orphan_grace)
-        {
-            return Ok(Action::requeue(left));
-        }
-        let live = self.api().get_opt(&volume.name).await?;
-        let Some(found) = live.and_then(|live| Found::read(&live, &self.us)) else {
-            return Ok(Action::await_change());
-        };
-        let class = match &found.class {
-            Some(class) => self.cluster.class(class).await?,
-            None => None,
-        };
-        if class.is_none_or(|class| class.provisioner == self.us.provisioner) {
-            let about = reason::NOT_MANAGED;
-            self.events.warn(volume, about, about, found.note(why, &self.us));
-        }
-        if volume.deleting || volume.phase == Phase::Released {
-            // An Event is gone after an hour, and the volume may wait for longer.
-            return Ok(Action::requeue(LOOK_AGAIN));
-        }
-        Ok(Action::await_change())
+pub async fn tell_not_ours(leader: &Leader, volume: &Volume, why: NotOurs) -> Result<Action, Failure> {
+    let ctx = &leader.ctx;
+    if why == NotOurs::OtherInstance
+        && let Some(left) = leader.grace.left(volume, ctx.options.orphan_grace)
+    {
+        return Ok(Action::requeue(left));
     }
+    let live = ctx.persistent_volumes().get_opt(&volume.name).await?;
+    let Some(found) = live.and_then(|live| Found::read(&live, &ctx.us)) else {
+        return Ok(Action::await_change());
+    };
+    let class = match &found.class {
+        Some(class) => ctx.cluster.class(class).await?,
+        None => None,
+    };
+    if class.is_none_or(|class| class.provisioner == ctx.us.provisioner) {
+        let about = reason::NOT_MANAGED;
+        ctx.events.warn(volume, about, about, found.note(why, &ctx.us));
+    }
+    if volume.deleting || volume.phase == Phase::Released {
+        // An Event is gone after an hour, and the volume may wait for longer.
+        return Ok(Action::requeue(RECHECK));
+    }
+    Ok(Action::await_change())
 }

@@ -10,114 +10,120 @@
 
 use serde_json::{Value, json};
 
+use super::plan;
 use crate::cluster::patch;
-use crate::controller::Volumes;
+use crate::controller::context::storage_deadline;
 use crate::controller::error::Failure;
+use crate::controller::leader::Leader;
 use crate::model::directory::{Depot, Directory, Share};
 use crate::model::identity::Identity;
 use crate::model::names::mark;
 use crate::model::volume::{Record, Volume};
 use crate::storage::{Outcome, Removed};
 
-impl Volumes {
-    /// Removes the directory of a volume if nothing is in it. One that turns out to be a later volume's is made again by
-    /// the binder: nothing was in it.
-    pub(in crate::controller) async fn remove_empty(
-        &self,
-        volume: &Volume,
-        record: &Record,
-        identity: Identity,
-    ) -> Result<Removed, Failure> {
-        // The directory was looked at before: if the volume is still there, it was the volume's.
-        if self.still(volume).await?.is_none() {
-            return Err(Failure::Stopping);
-        }
-        self.may_act()?;
-        let removed = self
-            .storage
-            .remove_empty(&record.share, &record.directory, identity, Self::soon())
-            .await;
-        let may_be_gone = match &removed {
-            // Missing: also when the answer to this very call was lost, and it was asked again.
-            Ok(removed) => matches!(removed, Removed::Done | Removed::Missing),
-            Err(error) => error.outcome == Outcome::Unknown,
-        };
-        if may_be_gone && self.still(volume).await?.is_none() {
-            self.make_again(volume).await?;
-            return Err(Failure::Stopping);
-        }
-        Ok(removed?)
+/// Removes the directory of a volume if nothing is in it. One that turns out to be a later volume's is made again by
+/// the binder: nothing was in it.
+pub async fn remove_empty(
+    leader: &Leader,
+    volume: &Volume,
+    record: &Record,
+    identity: Identity,
+) -> Result<Removed, Failure> {
+    let ctx = &leader.ctx;
+    // The directory was looked at before: if the volume is still there, it was the volume's.
+    if plan::still(ctx, volume).await?.is_none() {
+        return Err(Failure::Stopping);
     }
+    leader.may_act()?;
+    let removed = ctx
+        .storage
+        .remove_empty(&record.share, &record.directory, identity, storage_deadline())
+        .await;
+    let may_be_gone = match &removed {
+        // Missing: also when the answer to this very call was lost, and it was asked again.
+        Ok(removed) => matches!(removed, Removed::Done | Removed::Missing),
+        Err(error) => error.outcome == Outcome::Unknown,
+    };
+    if may_be_gone && plan::still(ctx, volume).await?.is_none() {
+        make_again(leader, volume).await?;
+        return Err(Failure::Stopping);
+    }
+    Ok(removed?)
+}
 
-    /// Puts a directory back that was not this volume's to move. If something is at the path by now, it becomes an archive
-    /// that is kept for ever: it has data of somebody in it.
-    pub(in crate::controller) async fn put_back(
-        &self,
-        volume: &Volume,
-        record: &Record,
-        identity: Identity,
-        from: &Directory,
-    ) -> Result<(), Failure> {
-        let (share, directory) = (&record.share, &record.directory);
-        let there = self.storage.look_up(share, from, Self::soon()).await?;
-        if there.is_none_or(|there| there.identity != identity) {
+/// Puts a directory back that was not this volume's to move. If something is at the path by now, it becomes an archive
+/// that is kept for ever: it has data of somebody in it.
+pub async fn put_back(
+    leader: &Leader,
+    volume: &Volume,
+    record: &Record,
+    identity: Identity,
+    from: &Directory,
+) -> Result<(), Failure> {
+    let ctx = &leader.ctx;
+    let (share, directory) = (&record.share, &record.directory);
+    let there = ctx.storage.look_up(share, from, storage_deadline()).await?;
+    if there.is_none_or(|there| there.identity != identity) {
+        return Ok(());
+    }
+    let mut to = directory.clone();
+    if ctx
+        .storage
+        .look_up(share, directory, storage_deadline())
+        .await?
+        .is_some()
+    {
+        let tag = Directory::archive_tag(&ctx.us.instance, &volume.name);
+        if from.lasts() {
             return Ok(());
         }
-        let mut to = directory.clone();
-        if self.storage.look_up(share, directory, Self::soon()).await?.is_some() {
-            let tag = Directory::archive_tag(&self.us.instance, &volume.name);
-            if from.lasts() {
-                return Ok(());
-            }
-            let archive = directory.archive(jiff::Timestamp::now(), &tag, None);
-            to = Depot::around(from).place(&archive);
-        }
-        let moved = self.storage.rename(share, from, identity, &to, Self::soon()).await?;
+        let archive = directory.archive(jiff::Timestamp::now(), &tag, None);
+        to = Depot::around(from).place(&archive);
+    }
+    let moved = ctx
+        .storage
+        .rename(share, from, identity, &to, storage_deadline())
+        .await?;
+    tracing::warn!(
+        volume = volume.name, %share, %directory, %from, %to, ?moved,
+        "a step that came too late has moved the directory of a later volume: it is put back"
+    );
+    ctx.metrics.step("put_back");
+    Ok(())
+}
+
+/// Puts back what lies at `place` if it is the directory of a volume that nobody deletes: that volume's cleanup cannot
+/// have moved it, for it was there before a look at the volume found that none is due.
+pub async fn put_back_to(leader: &Leader, owner: &str, share: &Share, place: &Directory) -> Result<bool, Failure> {
+    let ctx = &leader.ctx;
+    let Some(found) = ctx.storage.look_up(share, place, storage_deadline()).await? else {
+        return Ok(false);
+    };
+    let Some(volume) = ctx.cluster.volume(owner).await? else {
+        return Ok(false);
+    };
+    let Ok(record) = &volume.record else { return Ok(false) };
+    if volume.deleting || record.share != *share || record.identity != Some(found.identity) {
+        return Ok(false);
+    }
+    leader.may_act()?;
+    put_back(leader, &volume, record, found.identity, place).await?;
+    Ok(true)
+}
+
+/// The later volume of this name does not count as ready any more, so the binder makes its directory again.
+async fn make_again(leader: &Leader, volume: &Volume) -> Result<(), Failure> {
+    let ctx = &leader.ctx;
+    let Some(now) = ctx.cluster.volume(&volume.name).await? else {
+        return Ok(());
+    };
+    if now.uid != volume.uid && now.ready && !now.deleting {
         tracing::warn!(
-            volume = volume.name, %share, %directory, %from, %to, ?moved,
-            "a step that came too late has moved the directory of a later volume: it is put back"
+            volume = now.name,
+            "its directory, in which nothing was, may have been removed with an earlier volume's: it is made again"
         );
-        self.metrics.step("put_back");
-        Ok(())
+        let unready = json!({"metadata": {"annotations": {mark::READY: Value::Null, mark::DIRECTORY_ID: Value::Null}}});
+        patch::merge(&ctx.persistent_volumes(), &now, unready).await?;
     }
-
-    /// Puts back what lies at `place` if it is the directory of a volume that nobody deletes: that volume's cleanup cannot
-    /// have moved it, for it was there before a look at the volume found that none is due.
-    pub(in crate::controller) async fn put_back_to(
-        &self,
-        owner: &str,
-        share: &Share,
-        place: &Directory,
-    ) -> Result<bool, Failure> {
-        let Some(found) = self.storage.look_up(share, place, Self::soon()).await? else {
-            return Ok(false);
-        };
-        let Some(volume) = self.cluster.volume(owner).await? else {
-            return Ok(false);
-        };
-        let Ok(record) = &volume.record else { return Ok(false) };
-        if volume.deleting || record.share != *share || record.identity != Some(found.identity) {
-            return Ok(false);
-        }
-        self.may_act()?;
-        self.put_back(&volume, record, found.identity, place).await?;
-        Ok(true)
-    }
-
-    /// The later volume of this name does not count as ready any more, so the binder makes its directory again.
-    async fn make_again(&self, volume: &Volume) -> Result<(), Failure> {
-        let Some(now) = self.cluster.volume(&volume.name).await? else {
-            return Ok(());
-        };
-        if now.uid != volume.uid && now.ready && !now.deleting {
-            tracing::warn!(
-                volume = now.name,
-                "its directory, in which nothing was, may have been removed with an earlier volume's: it is made again"
-            );
-            let unready =
-                json!({"metadata": {"annotations": {mark::READY: Value::Null, mark::DIRECTORY_ID: Value::Null}}});
-            patch::merge(&self.api(), &now, unready).await?;
-        }
-        Ok(())
-    }
+    Ok(())
 }

@@ -15,25 +15,28 @@ use futures::StreamExt;
 use jiff::Timestamp;
 use tokio::time::sleep;
 
-use super::empty_trash::Entry;
+use super::{put_back, trash_roots};
 use crate::cluster::cache::CachedVolume;
-use crate::controller::Volumes;
+use crate::controller::context::{Context, storage_deadline};
 use crate::controller::error::Failure;
+use crate::controller::leader::Leader;
+use crate::controller::leader::trash::Entry;
 use crate::model::directory::{Depot, Directory, InTrash, Share};
 use crate::model::volume::Record;
 use crate::policy::class::Class;
 use crate::storage::Moved;
 
 /// Makes a round now, and again after each pause; the shares of a server that answers again have one at once. Never ends.
-pub async fn run(volumes: &Volumes, pause: Duration) {
-    let mut back = pin!(volumes.outages.back());
+pub async fn run(leader: &Leader) {
+    let pause = leader.ctx.options.retention_interval;
+    let mut back = pin!(leader.ctx.outages.back());
     loop {
-        volumes.tidy_all(|_| true, pause).await;
+        tidy_all(leader, |_| true, pause).await;
         let mut next = pin!(sleep(pause));
         loop {
             tokio::select! {
                 () = &mut next => break,
-                Some(word) = back.next() => volumes.tidy_all(|share| word.may_be(share.server()), pause).await,
+                Some(word) = back.next() => tidy_all(leader, |share| word.may_be(share.server()), pause).await,
             }
         }
     }
@@ -42,119 +45,126 @@ pub async fn run(volumes: &Volumes, pause: Duration) {
 /// Volumes of ours by the tag in the names of their archives.
 type Owners = HashMap<String, Arc<CachedVolume>>;
 
-impl Volumes {
-    /// Every share that a class or a volume of ours names.
-    fn shares(&self) -> BTreeSet<Share> {
-        let classes = self.cluster.classes.store().state();
-        let ours = classes.iter().filter(|class| class.provisioner == self.us.provisioner);
-        let of_classes = ours.filter_map(|class| Some(Class::read(class, &self.defaults).ok()?.settled_share()));
-        let volumes = self.cluster.volumes.store().state();
-        let of_volumes = volumes.iter().filter_map(|volume| {
-            let volume = volume.read();
-            let ours = volume.maker.as_ref() == Some(&*self.us);
-            Some(volume.record.as_ref().ok().filter(|_| ours)?.share.clone())
-        });
-        of_classes.chain(of_volumes).collect()
-    }
+/// Every share that a class or a volume of ours names.
+fn shares(ctx: &Context) -> BTreeSet<Share> {
+    let classes = ctx.cluster.classes.store().state();
+    let ours = classes.iter().filter(|class| class.provisioner == ctx.us.provisioner);
+    let of_classes = ours.filter_map(|class| Some(Class::read(class, &ctx.defaults).ok()?.settled_share()));
+    let volumes = ctx.cluster.volumes.store().state();
+    let of_volumes = volumes.iter().filter_map(|volume| {
+        let volume = volume.read();
+        let ours = volume.maker.as_ref() == Some(&*ctx.us);
+        Some(volume.record.as_ref().ok().filter(|_| ours)?.share.clone())
+    });
+    of_classes.chain(of_volumes).collect()
+}
 
-    async fn tidy_all(&self, which: impl Fn(&Share) -> bool, pause: Duration) {
-        for share in self.shares().into_iter().filter(which) {
-            if let Err(failure) = self.tidy(&share).await {
-                tracing::warn!(%share, "archives and trash could not be looked after; it is tried again in {pause:?}: {failure}");
+async fn tidy_all(leader: &Leader, which: impl Fn(&Share) -> bool, pause: Duration) {
+    for share in shares(&leader.ctx).into_iter().filter(which) {
+        if let Err(failure) = tidy(leader, &share).await {
+            tracing::warn!(%share, "archives and trash could not be looked after; it is tried again in {pause:?}: {failure}");
+        }
+    }
+}
+
+/// What the server refuses to do with one thing is told, and the round goes on with the next. When the server or the API
+/// server does not answer, the rest of the share waits for the next round.
+async fn tidy(leader: &Leader, share: &Share) -> Result<(), Failure> {
+    let ctx = &leader.ctx;
+    let depots = trash_roots::depots(ctx, share).await?;
+    // First: what is there may be large, and nothing else waits for it.
+    for depot in &depots {
+        let trash = depot.place(&Directory::trash());
+        for name in ctx.storage.list(share, Some(&trash), storage_deadline()).await? {
+            if let Some(found) = InTrash::read(&name, &ctx.us.instance) {
+                leader.trash.put(Entry {
+                    share: share.clone(),
+                    place: depot.place(&found.place),
+                });
             }
         }
     }
-
-    /// What the server refuses to do with one thing is told, and the round goes on with the next. When the server or the API
-    /// server does not answer, the rest of the share waits for the next round.
-    async fn tidy(&self, share: &Share) -> Result<(), Failure> {
-        let depots = self.depots(share).await?;
-        // First: what is there may be large, and nothing else waits for it.
-        for depot in &depots {
-            let trash = depot.place(&Directory::trash());
-            for name in self.storage.list(share, Some(&trash), Self::soon()).await? {
-                if let Some(found) = InTrash::read(&name, &self.us.instance) {
-                    self.trash.put(Entry {
-                        share: share.clone(),
-                        place: depot.place(&found.place),
-                    });
-                }
-            }
-        }
-        for depot in &depots {
-            let names = self.storage.list(share, depot.directory(), Self::soon()).await?;
-            // After the list: the volume of each archive in it was there before.
-            let owners = self.owners();
-            for name in names {
-                let done = self.tidy_archive(share, depot, &name, &owners).await;
-                self.pass_over(share, &name, done)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn pass_over(&self, share: &Share, name: &str, done: Result<(), Failure>) -> Result<(), Failure> {
-        match done {
-            Err(Failure::Storage(error)) if !error.unanswered() => {
-                tracing::warn!(%share, name, "it stays until the next round: {error}");
-                self.metrics.step("not_tidied");
-                Ok(())
-            }
-            done => done,
+    for depot in &depots {
+        let names = ctx.storage.list(share, depot.directory(), storage_deadline()).await?;
+        // After the list: the volume of each archive in it was there before.
+        let owners = owners(ctx);
+        for name in names {
+            let done = tidy_archive(leader, share, depot, &name, &owners).await;
+            pass_over(ctx, share, &name, done)?;
         }
     }
+    Ok(())
+}
 
-    async fn tidy_archive(&self, share: &Share, depot: &Depot, name: &str, owners: &Owners) -> Result<(), Failure> {
-        if let Some(owner) = Directory::tag_of(name).and_then(|tag| owners.get(tag))
-            && let Some(place) = depot.own(name)
-        {
-            let owner = &owner.read().name;
-            if self.put_back_to(owner, share, &place).await? || self.is_being_moved_to(owner, &place).await? {
-                return Ok(());
-            }
+fn pass_over(ctx: &Context, share: &Share, name: &str, done: Result<(), Failure>) -> Result<(), Failure> {
+    match done {
+        Err(Failure::Storage(error)) if !error.unanswered() => {
+            tracing::warn!(%share, name, "it stays until the next round: {error}");
+            ctx.metrics.step("not_tidied");
+            Ok(())
         }
-        match Directory::expiring(name, &self.us.instance) {
-            Some((archive, until)) if until <= Timestamp::now() => self.prune(share, depot, &archive).await,
-            _ => Ok(()),
-        }
+        done => done,
     }
+}
 
-    /// Whether a volume that is still there names this place for its directory, or cannot be read, so that it may.
-    async fn is_being_moved_to(&self, owner: &str, place: &Directory) -> Result<bool, Failure> {
-        let volume = self.cluster.volume(owner).await?;
-        let is_elsewhere = |record: &Record| !record.moved_to.contains(place);
-        Ok(volume.is_some_and(|volume| !volume.record.as_ref().is_ok_and(is_elsewhere)))
-    }
-
-    /// On whichever share: one share may have several names.
-    fn owners(&self) -> Owners {
-        let may_own = |volume: &CachedVolume| volume.read().maker.as_ref() == Some(&*self.us);
-        let owners = self.cluster.volumes.store().state_filter(may_own).into_iter();
-        owners
-            .map(|volume| (Directory::archive_tag(&self.us.instance, &volume.read().name), volume))
-            .collect()
-    }
-
-    async fn prune(&self, share: &Share, depot: &Depot, archive: &Directory) -> Result<(), Failure> {
-        let trash = depot.place(&archive.archive_in_trash(&self.us.instance));
-        let archive = &depot.place(archive);
-        let Some(found) = self.storage.look_up(share, archive, Self::soon()).await? else {
+async fn tidy_archive(
+    leader: &Leader,
+    share: &Share,
+    depot: &Depot,
+    name: &str,
+    owners: &Owners,
+) -> Result<(), Failure> {
+    let ctx = &leader.ctx;
+    if let Some(owner) = Directory::tag_of(name).and_then(|tag| owners.get(tag))
+        && let Some(place) = depot.own(name)
+    {
+        let owner = &owner.read().name;
+        if put_back::put_back_to(leader, owner, share, &place).await? || is_being_moved_to(ctx, owner, &place).await? {
             return Ok(());
-        };
-        self.make_trash(share, depot).await?;
-        self.may_act()?;
-        let moved = self
-            .storage
-            .rename(share, archive, found.identity, &trash, Self::soon())
-            .await?;
-        if moved == Moved::Done {
-            tracing::info!(%share, %archive, "the archive's time is over: it is removed");
-            self.metrics.step("pruned");
-            self.trash.put(Entry {
-                share: share.clone(),
-                place: trash,
-            });
         }
-        Ok(())
     }
+    match Directory::expiring(name, &ctx.us.instance) {
+        Some((archive, until)) if until <= Timestamp::now() => prune(leader, share, depot, &archive).await,
+        _ => Ok(()),
+    }
+}
+
+/// Whether a volume that is still there names this place for its directory, or cannot be read, so that it may.
+async fn is_being_moved_to(ctx: &Context, owner: &str, place: &Directory) -> Result<bool, Failure> {
+    let volume = ctx.cluster.volume(owner).await?;
+    let is_elsewhere = |record: &Record| !record.moved_to.contains(place);
+    Ok(volume.is_some_and(|volume| !volume.record.as_ref().is_ok_and(is_elsewhere)))
+}
+
+/// On whichever share: one share may have several names.
+fn owners(ctx: &Context) -> Owners {
+    let may_own = |volume: &CachedVolume| volume.read().maker.as_ref() == Some(&*ctx.us);
+    let owners = ctx.cluster.volumes.store().state_filter(may_own).into_iter();
+    owners
+        .map(|volume| (Directory::archive_tag(&ctx.us.instance, &volume.read().name), volume))
+        .collect()
+}
+
+async fn prune(leader: &Leader, share: &Share, depot: &Depot, archive: &Directory) -> Result<(), Failure> {
+    let ctx = &leader.ctx;
+    let trash = depot.place(&archive.archive_in_trash(&ctx.us.instance));
+    let archive = &depot.place(archive);
+    let Some(found) = ctx.storage.look_up(share, archive, storage_deadline()).await? else {
+        return Ok(());
+    };
+    trash_roots::make_trash(leader, share, depot).await?;
+    leader.may_act()?;
+    let moved = ctx
+        .storage
+        .rename(share, archive, found.identity, &trash, storage_deadline())
+        .await?;
+    if moved == Moved::Done {
+        tracing::info!(%share, %archive, "the archive's time is over: it is removed");
+        ctx.metrics.step("pruned");
+        leader.trash.put(Entry {
+            share: share.clone(),
+            place: trash,
+        });
+    }
+    Ok(())
 }

@@ -1,14 +1,33 @@
-//! Which volumes a change of a claim may matter to.
-//!
-//! The one that it names. As long as it names none, those that name it: a volume that was fenced is `Released` to the
-//! controller manager, which says nothing more of it when the claim goes before the two are bound.
+//! What makes a volume due.
 
+use std::sync::Arc;
+
+use futures::{Stream, StreamExt, stream};
 use kube::ResourceExt;
 use kube::runtime::reflector::{ObjectRef, Store};
 
+use super::{complete_claim, legacy};
 use crate::cluster::cache::{CachedClaim, CachedVolume};
+use crate::controller::leader::Leader;
+use crate::policy::reconcile::{Holder, Plan, plan};
 
-/// The volumes that are due when this claim has changed or is gone.
+/// Whether there is anything to do for a volume, as far as the watch knows: of ten thousand that are settled, nobody
+/// takes a turn.
+pub fn is_due(leader: &Leader, kept: &CachedVolume) -> bool {
+    let ctx = &leader.ctx;
+    let volume = kept.read();
+    let is_settled = plan(volume, Holder::Unknown, &ctx.us) == Plan::Leave
+        && complete_claim::completes(ctx, volume).is_none()
+        && !legacy::may_take_over(ctx, kept);
+    if is_settled {
+        leader.grace.end(volume);
+    }
+    !is_settled
+}
+
+/// The volumes that are due when this claim has changed or is gone: the one that it names. As long as it names none, those
+/// that name it: a volume that was fenced is `Released` to the controller manager, which says nothing more of it when the
+/// claim goes before the two are bound.
 pub fn concerned(claim: &CachedClaim, volumes: &Store<CachedVolume>) -> Vec<ObjectRef<CachedVolume>> {
     if let Some(name) = &claim.volume_name {
         return vec![ObjectRef::new(name)];
@@ -16,6 +35,19 @@ pub fn concerned(claim: &CachedClaim, volumes: &Store<CachedVolume>) -> Vec<Obje
     let (namespace, name) = (claim.namespace().unwrap_or_default(), claim.name_any());
     let volumes = volumes.state_filter(|volume| volume.read().is_for(&namespace, &name));
     volumes.iter().map(|volume| ObjectRef::from(&**volume)).collect()
+}
+
+/// The volumes that have failed on a server, each time that one answers again. What is under way finds out by itself, and
+/// what fails after that is tried again soon.
+pub fn on_a_server_that_is_back(leader: &Arc<Leader>) -> impl Stream<Item = ObjectRef<CachedVolume>> + Send + use<> {
+    let leader = Arc::clone(leader);
+    leader.ctx.outages.back().flat_map(move |back| {
+        let theirs = leader.ctx.cluster.volumes.store().state_filter(|volume| {
+            let record = volume.read().record.as_ref();
+            leader.pauses.has(&volume.name_any()) && record.is_ok_and(|record| back.may_be(record.share.server()))
+        });
+        stream::iter(theirs.into_iter().map(|volume| ObjectRef::from(&*volume)))
+    })
 }
 
 #[cfg(test)]

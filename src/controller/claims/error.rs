@@ -1,0 +1,68 @@
+//! Why a claim has no volume yet, who is told, and when it is tried again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::ResourceExt;
+use kube::runtime::controller::Action;
+
+use super::triggers::{key, server_of};
+use crate::cluster::api_error::ApiFault;
+use crate::cluster::cache::CachedClaim;
+use crate::controller::error::fault;
+use crate::controller::leader::Leader;
+use crate::controller::leader::backoff::LONGEST_PAUSE;
+use crate::model::choices::OnStorageFailure;
+use crate::model::names::reason;
+use crate::provision;
+
+/// While a claim waits for something that will be over in a moment.
+pub const MOMENT: Duration = Duration::from_secs(5);
+
+/// A claim that was refused is looked at again now and then: not everything that may be mended tells of itself.
+pub const REFUSED_PAUSE: Duration = Duration::from_mins(5);
+
+/// Why a claim has no volume yet.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// It could not be provisioned.
+    #[error(transparent)]
+    Provision(#[from] provision::Failure),
+    /// The API server did not tell what has a say.
+    #[error("a request of Bindery's to the API server failed: {}", ApiFault::from(.0))]
+    Api(#[from] kube::Error),
+    /// The process is stopping, or another replica leads by now.
+    #[error("Bindery is stopping here")]
+    Stopping,
+}
+
+pub fn failed(claim: Arc<CachedClaim>, failure: &Failure, leader: Arc<Leader>) -> Action {
+    let name = claim.name_any();
+    let claim = claim.outline();
+    let (_, pause) = leader.pauses.next(&key(&claim.namespace, &name));
+    // Counted before it is looked at: whoever is told that a server is down hears when it is back.
+    let server = claim.class.as_ref().and_then(|class| server_of(&leader.ctx, class));
+    let pause = match server {
+        Some(server) if leader.ctx.outages.has(&server) => LONGEST_PAUSE,
+        _ => match failure {
+            Failure::Provision(provision::Failure::Storage(error)) if !error.transient() => pause,
+            Failure::Provision(failure @ provision::Failure::Api(..)) if !failure.passes(OnStorageFailure::Queue) => {
+                REFUSED_PAUSE
+            }
+            _ => pause.min(MOMENT),
+        },
+    };
+    let cause = match failure {
+        Failure::Provision(provision::Failure::Storage(error)) => fault(error.fault),
+        Failure::Provision(provision::Failure::Leaving(_)) => "Leaving",
+        Failure::Provision(_) | Failure::Api(_) => "Api",
+        // Should the term go on after all, nothing is forgotten.
+        Failure::Stopping => return Action::requeue(pause),
+    };
+    let note = format!("{}. It is tried again", failure.to_string().trim_end_matches('.'));
+    leader
+        .ctx
+        .events
+        .warn_claim(&claim, reason::PROVISIONING_FAILED, cause, note);
+    Action::requeue(pause)
+}

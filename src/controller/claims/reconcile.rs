@@ -1,0 +1,88 @@
+//! One claim's turn: whether it still waits for a volume of ours, by a live look.
+
+use std::sync::Arc;
+
+use kube::ResourceExt;
+use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
+use tracing::Instrument;
+
+use super::error::{Failure, MOMENT};
+use super::triggers::{is_waiting, key};
+use super::{exempt, provide};
+use crate::cluster::cache::CachedClaim;
+use crate::controller::leader::Leader;
+use crate::model::claim::Claim;
+use crate::policy::class::Class;
+
+/// Waits until a claim has its turn, and provisions it if it still waits.
+pub async fn reconcile(stored: Arc<CachedClaim>, leader: Arc<Leader>) -> Result<Action, Failure> {
+    if !is_waiting(&stored) {
+        return Ok(Action::await_change());
+    }
+    let (namespace, name) = (stored.namespace().unwrap_or_default(), stored.name_any());
+    let span = tracing::info_span!("catch-up", claim = format!("{namespace}/{name}"));
+    let stored = stored.outline();
+    let next = Box::pin(look_at(&leader, &stored, &name).instrument(span)).await?;
+    leader.pauses.end(&key(&stored.namespace, &name));
+    Ok(next)
+}
+
+async fn look_at(leader: &Leader, stored: &Claim, name: &str) -> Result<Action, Failure> {
+    let ctx = &leader.ctx;
+    let cluster = &ctx.cluster;
+    let done = Ok(Action::await_change());
+    // Every claim that the webhook has served looks so for a moment.
+    if let Some(volume) = &stored.volume_name
+        && let Some(volume) = cluster.volumes.get(&ObjectRef::new(volume))
+    {
+        let volume = volume.read();
+        if !volume.awaits(&stored.namespace, name) {
+            return done;
+        }
+        // The binder gives it. Should it have been fenced meanwhile, the watch tells so in a moment.
+        if !volume.is_fenced() && volume.maker.as_ref() == Some(&*ctx.us) {
+            return Ok(Action::requeue(MOMENT));
+        }
+    }
+    // Another webhook, or nobody, is asked about it.
+    if exempt::is_exempt(ctx, stored).await? {
+        return done;
+    }
+    let Some(class_name) = &stored.class else { return done };
+    let mut entered = None;
+    let (class, _pass) = loop {
+        let Some(class) = cluster.class(class_name).await? else {
+            return done;
+        };
+        if class.provisioner != ctx.us.provisioner || stored.waits_for_its_pod(&class) {
+            return done;
+        }
+        // A class with mistakes has no share; its claims are refused soon enough. One that was made anew while they
+        // waited may have another.
+        let share = Class::read(&class, &ctx.defaults).map_or(String::new(), |class| class.share.to_string());
+        if let Some((before, pass)) = entered.take()
+            && before == share
+        {
+            break (class, pass);
+        }
+        let turn = leader.claim_gates.enter(&share, stored.created);
+        let Some(pass) = leader.term.stop.run_until_cancelled(turn).await else {
+            return Err(Failure::Stopping);
+        };
+        entered = Some((share, pass));
+    };
+    if !leader.term.holds() {
+        return Err(Failure::Stopping);
+    }
+    let Some(claim) = cluster.claim(&stored.namespace, name).await? else {
+        return done;
+    };
+    if claim.uid != stored.uid || claim.deleting {
+        return done;
+    }
+    match &claim.volume_name {
+        None => Box::pin(provide::provide(leader, &claim, name, &class)).await,
+        Some(volume) => Box::pin(provide::replace(leader, &claim, name, &class, volume)).await,
+    }
+}

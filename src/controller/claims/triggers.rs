@@ -1,0 +1,52 @@
+//! Which claims wait for a volume, and what makes them due.
+
+use std::sync::Arc;
+
+use futures::{Stream, StreamExt, stream};
+use kube::ResourceExt;
+use kube::runtime::reflector::ObjectRef;
+
+use crate::cluster::cache::CachedClaim;
+use crate::controller::context::Context;
+use crate::controller::leader::Leader;
+use crate::policy::class::Class;
+
+/// Whether a claim may be one of those, as far as the watch knows.
+pub fn is_waiting(claim: &CachedClaim) -> bool {
+    claim.is_pending() && claim.class.is_some()
+}
+
+/// Whether a claim names this volume, or none.
+pub fn names_no_other(claim: &CachedClaim, volume: &str) -> bool {
+    claim.volume_name.as_deref().is_none_or(|named| named == volume)
+}
+
+/// By this a claim's failures are counted. No volume is called so.
+pub fn key(namespace: &str, name: &str) -> String {
+    format!("{namespace}/{name}")
+}
+
+/// The server that a class names, as far as the watch knows.
+pub fn server_of(ctx: &Context, class: &str) -> Option<String> {
+    let class = ctx.cluster.classes.get(&ObjectRef::new(class))?;
+    let class = Class::read(&class, &ctx.defaults).ok()?;
+    Some(class.share.server().to_owned())
+}
+
+/// The claims that have failed on a server, each time that one answers again.
+pub fn on_a_server_that_is_back(leader: &Arc<Leader>) -> impl Stream<Item = ObjectRef<CachedClaim>> + Send + use<> {
+    let leader = Arc::clone(leader);
+    leader.ctx.outages.back().flat_map(move |back| {
+        let theirs = leader.ctx.cluster.claims.store().state_filter(|claim| {
+            let failed = key(&claim.namespace().unwrap_or_default(), &claim.name_any());
+            is_waiting(claim)
+                && leader.pauses.has(&failed)
+                && claim
+                    .class
+                    .as_deref()
+                    .and_then(|class| server_of(&leader.ctx, class))
+                    .is_some_and(|server| back.may_be(&server))
+        });
+        stream::iter(theirs.into_iter().map(|claim| ObjectRef::from(&*claim)))
+    })
+}

@@ -1,0 +1,97 @@
+//! What the loops work with as long as the process lives, on every replica.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::PersistentVolume;
+use kube::Api;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::breaker::Outages;
+use crate::cluster::Cluster;
+use crate::model::binder_mode::BinderMode;
+use crate::model::volume::Us;
+use crate::ops::events::Events;
+use crate::ops::metrics::Metrics;
+use crate::policy::class::Defaults;
+use crate::policy::selectors::Selectors;
+use crate::provision::Provisioner;
+use crate::storage::Storage;
+
+/// The time between two reconciles of a volume that waits for a person or for another volume.
+pub const RECHECK: Duration = Duration::from_mins(10);
+/// The time for one call to an NFS server. No user waits for it at a terminal.
+const STORAGE_CALL: Duration = Duration::from_secs(20);
+
+/// The clients, caches and options that every loop reads. A function that takes only this looks, and changes nothing that
+/// is not also harmless on a replica that has stopped leading; one that acts takes a [`super::leader::Leader`].
+pub struct Context {
+    /// Carries out decisions about claims.
+    pub provisioner: Provisioner,
+    /// The API server.
+    pub cluster: Cluster,
+    /// The NFS servers.
+    pub storage: Arc<dyn Storage>,
+    /// Which volumes are this installation's.
+    pub us: Arc<Us>,
+    /// Metrics.
+    pub metrics: Arc<Metrics>,
+    /// Events.
+    pub events: Events,
+    /// Which NFS servers are down.
+    pub outages: Outages,
+    /// Which claims the webhook configuration exempts; `None` until it has been read.
+    pub selectors: watch::Receiver<Option<Selectors>>,
+    /// For classes that name no server or share.
+    pub defaults: Defaults,
+    /// The flags that concern the loops.
+    pub options: Options,
+}
+
+/// The flags of `bindery serve` that concern the loops.
+#[derive(Clone, Copy)]
+pub struct Options {
+    /// Nested directories of volumes that another program made may be deleted.
+    pub delete_nested: bool,
+    /// Which part of binding Bindery does.
+    pub binder: BinderMode,
+    /// How long a volume that no claim uses is left alone.
+    pub orphan_grace: Duration,
+    /// The time between two rounds that look for expired archives.
+    pub retention_interval: Duration,
+}
+
+impl Context {
+    /// Puts the parts together.
+    pub fn new(
+        provisioner: Provisioner,
+        outages: Outages,
+        selectors: watch::Receiver<Option<Selectors>>,
+        defaults: Defaults,
+        options: Options,
+    ) -> Self {
+        Self {
+            cluster: provisioner.cluster.clone(),
+            storage: Arc::clone(&provisioner.storage),
+            us: Arc::clone(&provisioner.us),
+            metrics: Arc::clone(&provisioner.metrics),
+            events: Events::new(provisioner.cluster.client.clone(), &provisioner.tasks),
+            provisioner,
+            outages,
+            selectors,
+            defaults,
+            options,
+        }
+    }
+
+    /// The client for PersistentVolumes.
+    pub fn persistent_volumes(&self) -> Api<PersistentVolume> {
+        Api::all(self.cluster.client.clone())
+    }
+}
+
+/// Returns when a call to an NFS server that starts now must have ended.
+pub fn storage_deadline() -> Instant {
+    Instant::now() + STORAGE_CALL
+}

@@ -1,0 +1,199 @@
+//! Who is told of a turn that failed, and when it is tried again.
+
+use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
+
+use super::legacy;
+use crate::cluster::patch;
+use crate::controller::context::{Context, RECHECK};
+use crate::controller::error::{Failure, fault};
+use crate::controller::leader::Leader;
+use crate::controller::leader::backoff::{FIRST_PAUSE, LONGEST_PAUSE};
+use crate::model::directory::Directory;
+use crate::model::names::{self, mark, reason};
+use crate::model::on_delete::OnDelete;
+use crate::model::reclaim::Reclaim;
+use crate::model::volume::{Phase, Record, Volume};
+
+/// So often in a row is no coincidence any more.
+const PERSISTENT: u32 = 5;
+
+/// Tells whoever can act, and says when the volume is due again.
+pub fn failed(leader: &Leader, volume: &Volume, failure: &Failure) -> Action {
+    let ctx = &leader.ctx;
+    // What the turn has written stands on the volume by now.
+    let latest = ctx.cluster.volumes.get(&ObjectRef::new(&volume.name));
+    let latest = latest.filter(|latest| latest.read().uid == volume.uid);
+    let volume = latest.as_ref().map_or(volume, |latest| latest.read());
+    let (times, mut pause) = leader.pauses.next(&volume.name);
+    // Counted before it is looked at: whoever is told that a server is down hears when it is back.
+    if let (Failure::Storage(_), Ok(record)) = (failure, &volume.record)
+        && ctx.outages.has(record.share.server())
+    {
+        pause = LONGEST_PAUSE;
+    }
+    let told = match failure {
+        // Should the term go on after all, nothing is forgotten.
+        Failure::Stopping => return Action::requeue(FIRST_PAUSE),
+        // Its end is told. That it takes long is said when it is looked at again.
+        Failure::GoesFirst(_) => {
+            if times > 1 {
+                tell(ctx, volume, "GoesFirst", failure.to_string());
+            }
+            return Action::requeue(RECHECK);
+        }
+        Failure::NotTakenOver(why) => return legacy::not_taken_over(ctx, volume, why),
+        Failure::Neighbour(_) | Failure::Changed | Failure::Behind if times < PERSISTENT => {
+            return Action::requeue(pause);
+        }
+        // Somebody was faster; the volume's own event brings the new state. Unless it is always so.
+        Failure::Api(error)
+            if times < PERSISTENT && (patch::is_precondition_failed(error) || patch::is_not_found(error)) =>
+        {
+            tracing::debug!(volume = volume.name, %error, "the volume has changed meanwhile");
+            return Action::requeue(pause);
+        }
+        Failure::Api(_) => {
+            tracing::warn!(volume = volume.name, ?pause, "{failure}; it is tried again");
+            (times >= PERSISTENT).then_some("Api")
+        }
+        Failure::Storage(error) => Some(fault(error.fault)),
+        Failure::Neighbour(_) => Some("Neighbour"),
+        Failure::Changed => Some("Changed"),
+        Failure::Behind => None,
+        Failure::Broken(_) => Some("Broken"),
+        Failure::OtherFileSystem(_) => Some("OtherFileSystem"),
+    };
+    ctx.metrics.step("failed");
+    if let Some(cause) = told {
+        tell(ctx, volume, cause, failure.to_string());
+    }
+    Action::requeue(pause)
+}
+
+/// An Event for each kind of cause: repetitions of one are counted, and keep the words of the first.
+fn tell(ctx: &Context, volume: &Volume, cause: &'static str, mut note: String) {
+    let leaving = volume.deleting || volume.phase == Phase::Released;
+    let about = if leaving {
+        reason::CLEANUP_FAILED
+    } else {
+        reason::PROVISIONING_FAILED
+    };
+    note.push_str(if note.ends_with('.') {
+        " It is tried again."
+    } else {
+        ". It is tried again."
+    });
+    // Repetitions keep the words of the first, so a state in which other words are true has an Event of its own.
+    let mut cause = cause.to_owned();
+    if leaving
+        && let Ok(record) = &volume.record
+        && let Some(way_out) = way_out(volume, record)
+    {
+        note.push(' ');
+        note.push_str(&way_out);
+        cause.push_str(match (record.moved_to.is_empty(), is_to_be_kept(volume, record)) {
+            (true, _) => "",
+            (false, false) => "AfterMove",
+            (false, true) => "AfterMoveKept",
+        });
+    }
+    ctx.events.warn(volume, about, &cause, note);
+}
+
+/// Waits until the watch has all that was written on a volume: what went wrong after that is told of this state.
+pub async fn catch_up_with(ctx: &Context, volume: &Volume) {
+    if let Ok(Some(now)) = ctx.cluster.volume(&volume.name).await {
+        ctx.cluster.wait_for_volume(&now).await;
+    }
+}
+
+fn is_to_be_kept(volume: &Volume, record: &Record) -> bool {
+    volume.reclaim == Reclaim::Retain || record.on_delete == OnDelete::Retain
+}
+
+/// What an administrator can do about a directory whose volume is on its way out.
+fn way_out(volume: &Volume, record: &Record) -> Option<String> {
+    let keeps = is_to_be_kept(volume, record);
+    let name = &volume.name;
+    let retain = format!("kubectl annotate pv --overwrite {name} {}=retain", mark::ON_DELETE);
+    if record.moved_to.is_empty() {
+        return (!keeps).then(|| format!("To give the directory up and keep it as it is: {retain}"));
+    }
+    let way_out = if keeps {
+        "The directory is kept: what has left its path becomes an archive without an end, which an Event names, and then the \
+         volume goes."
+            .to_owned()
+    } else {
+        format!(
+            "To keep the directory: {retain}. What has left its path then becomes an archive without an end as soon as the \
+             server allows that, and an Event names it."
+        )
+    };
+    let places: Vec<String> = volume.may_be_at().iter().map(Directory::to_string).collect();
+    Some(format!(
+        "{way_out} If the server is gone for good, remove the finalizer {} from the volume. The directory is at {} or {}.",
+        names::FINALIZER,
+        record.directory,
+        places.join(" or ")
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::PersistentVolume;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const COMMAND: &str = "kubectl annotate pv --overwrite pvc-1 bindery.dev/on-delete=retain";
+    const PLACES: &str = "If the server is gone for good, remove the finalizer bindery.dev/cleanup from the volume. The directory is at \
+                          data or .bindery-trash/blue.pvc-1.u1.aside or .bindery-trash/blue.pvc-1.u1.";
+
+    fn told(fields: &Value) -> Option<String> {
+        let mut volume = json!({
+            "metadata": {"name": "pvc-1", "uid": "u1", "annotations": {
+                "pv.kubernetes.io/provisioned-by": "bindery.dev/nfs",
+                "bindery.dev/instance": "blue",
+                "bindery.dev/share": "/export",
+                "bindery.dev/sub-dir": "data",
+                "bindery.dev/directory": "new",
+                "bindery.dev/on-delete": "delete",
+                "bindery.dev/mount-permissions": "0777",
+            }},
+            "spec": {
+                "nfs": {"server": "nas1", "path": "/export/data"},
+                "persistentVolumeReclaimPolicy": "Delete",
+            },
+        });
+        json_patch::merge(&mut volume, fields);
+        let volume: PersistentVolume = serde_json::from_value(volume).unwrap();
+        let volume = Volume::read(&volume);
+        way_out(&volume, volume.record.as_ref().unwrap())
+    }
+
+    #[test]
+    fn before_a_move_the_directory_can_be_kept_as_it_is() {
+        let expected = format!("To give the directory up and keep it as it is: {COMMAND}");
+        assert_eq!(told(&json!({})), Some(expected));
+        let retain = json!({"metadata": {"annotations": {"bindery.dev/on-delete": "retain"}}});
+        assert_eq!(told(&retain), None, "nothing is to be advised");
+    }
+
+    #[test]
+    fn after_a_move_it_is_said_what_keeps_the_directory_when_that_is_done_and_where_it_is() {
+        let moved = json!({"bindery.dev/moved-to": ".bindery-trash/blue.pvc-1.u1"});
+        let expected = format!(
+            "To keep the directory: {COMMAND}. What has left its path then becomes an archive without an end as soon as the \
+             server allows that, and an Event names it. {PLACES}"
+        );
+        assert_eq!(told(&json!({"metadata": {"annotations": moved}})), Some(expected));
+        let kept = "The directory is kept: what has left its path becomes an archive without an end, which an Event names, \
+                    and then the volume goes.";
+        let retain = json!({
+            "metadata": {"annotations": moved},
+            "spec": {"persistentVolumeReclaimPolicy": "Retain"},
+        });
+        assert_eq!(told(&retain), Some(format!("{kept} {PLACES}")));
+    }
+}

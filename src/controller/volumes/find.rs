@@ -1,0 +1,95 @@
+//! Where the directory of a volume is: at its path, or where an earlier try has moved it.
+
+use crate::controller::context::{Context, storage_deadline};
+use crate::controller::error::Failure;
+use crate::model::directory::{Depot, Directory};
+use crate::model::identity::Identity;
+use crate::model::volume::{Record, Volume};
+use crate::storage::Fault;
+
+/// Where a directory was found.
+#[derive(Debug)]
+pub enum Spot {
+    /// At its path.
+    AtPath(Identity),
+    /// At another place, where an earlier try has brought it.
+    Moved(Identity, Directory),
+    /// Nowhere: nothing is at its path.
+    Missing,
+    /// Nowhere: another directory is at its path.
+    Another,
+}
+
+/// Looks for the directory at its path, and wherever an earlier try may have moved it.
+pub async fn find(ctx: &Context, volume: &Volume, record: &Record) -> Result<Spot, Failure> {
+    let (share, directory) = (&record.share, &record.directory);
+    let there = match ctx.storage.look_up(share, directory, storage_deadline()).await {
+        Ok(there) => there.map(|there| there.identity),
+        // Somebody has put a file there since.
+        Err(error) if error.fault == Fault::NotADirectory && !record.moved_to.is_empty() => None,
+        Err(error) => return Err(error.into()),
+    };
+    let Some(identity) = record.identity else {
+        return find_by_name(ctx, record, &recorded_places(ctx, volume, record), there).await;
+    };
+    if there == Some(identity) {
+        return Ok(Spot::AtPath(identity));
+    }
+    // In the order in which it is moved, and twice: a late rename may move it on between two looks.
+    let places = places(ctx, volume, record);
+    for place in places.iter().chain(&places) {
+        let found = ctx.storage.look_up(share, place, storage_deadline()).await?;
+        if found.is_some_and(|found| found.identity == identity) {
+            return Ok(Spot::Moved(identity, place.clone()));
+        }
+    }
+    Ok(match there {
+        None => Spot::Missing,
+        Some(_) => Spot::Another,
+    })
+}
+
+/// Looks for a directory of which no number is recorded, say because an administrator has removed it. What lies where this
+/// volume's removal has meant to bring it is the directory: the names of these places are the volume's own.
+async fn find_by_name(
+    ctx: &Context,
+    record: &Record,
+    recorded: &[Directory],
+    there: Option<Identity>,
+) -> Result<Spot, Failure> {
+    for place in recorded.iter().chain(recorded) {
+        if let Some(found) = ctx.storage.look_up(&record.share, place, storage_deadline()).await? {
+            return Ok(Spot::Moved(found.identity, place.clone()));
+        }
+    }
+    Ok(there.map_or(Spot::Missing, Spot::AtPath))
+}
+
+/// The places that a removal of this version has written down, and those on the way to them. None: it was not begun.
+fn recorded_places(ctx: &Context, volume: &Volume, record: &Record) -> Vec<Directory> {
+    if record.moved_to.is_empty() {
+        return Vec::new();
+    }
+    let aside = Directory::aside(&ctx.us.instance, &volume.name, &volume.uid);
+    let asides = Depot::of(&record.directory).map(|depot| depot.place(&aside));
+    asides.chain(record.moved_to.iter().cloned()).collect()
+}
+
+/// All places but its path where the directory of a volume may be.
+fn places(ctx: &Context, volume: &Volume, record: &Record) -> Vec<Directory> {
+    let instance = &ctx.us.instance;
+    let aside = Directory::aside(instance, &volume.name, &volume.uid);
+    // An older version recorded nothing, and named no uid.
+    let old = Directory::in_trash_without_uid(instance, &volume.name);
+    let depots: Vec<Depot> = Depot::of(&record.directory).collect();
+    let in_depots = |own: Directory| depots.iter().map(move |depot| depot.place(&own));
+    in_depots(aside)
+        .chain(record.moved_to.iter().cloned())
+        .chain(in_depots(old))
+        .collect()
+}
+
+/// What a directory is called in Events.
+pub fn named(record: &Record) -> String {
+    format!("directory {} of share {}", record.directory, record.share)
+}
