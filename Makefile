@@ -1,6 +1,6 @@
 # Every command of users and of CI. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo docs test crowded api-server-restarts bench chaos fuzz cluster cluster-down knfsd knfsd-down test-knfsd build release image deny fmt lint fmt-check clippy ready ready-image ready-kernel ready-knfsd root
+.PHONY: help demo docs test crowded api-server-restarts bench chaos fuzz cluster cluster-down knfsd knfsd-down test-knfsd build release image deny fmt lint fmt-check clippy scripts ready-image ready-knfsd root
 
 # Where cargo puts what it builds, and where a cluster lives that is left running.
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
@@ -20,29 +20,38 @@ ARGS ?=
 help: ## Lists these commands.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
-demo: ready ## Shows Bindery's whole job on a real cluster; DEMO_KEEP=1 leaves everything running.
-	@cargo build --release --locked --bin bindery --example demo
-	@$(if $(DEMO_KEEP),KEEP=1 CLUSTER_DIR=target/demo,env -u CLUSTER_DIR) BINDERY_BIN=$(TARGET_DIR)/release/bindery \
-		tests/bed/with-bed --bindery $(TARGET_DIR)/release/examples/demo
+# What a cluster consists of; tests need more (see tests/bed/up).
+CLUSTER := etcd kube-apiserver kube-controller-manager kubectl
+TEST_CLUSTER := $(CLUSTER) kube-scheduler kwok stages helm definitions
+# Bindery as it is used for a demonstration: optimised, but in a third of the time that a release takes to build.
+QUICK := $(TARGET_DIR)/quick
 
-test: root ready ready-kernel ## Runs all tests, on real parts. Needs to be root.
-	@cargo test --locked --features failpoints --no-run
+demo: ## Shows Bindery's whole work on a real cluster; DEMO_KEEP=1 leaves the cluster running.
+	@tests/bed/install demo
+	@tests/bed/prepare $(CLUSTER) -- cargo build --locked --profile quick --features demo --bin bindery --bin demo
+	@$(if $(DEMO_KEEP),KEEP=1 CLUSTER_DIR=target/demo,env -u CLUSTER_DIR) BINDERY_BIN=$(QUICK)/bindery \
+		tests/bed/with-bed --bindery --small $(QUICK)/demo
+
+test: root ## Runs all tests, on real parts. Needs to be root.
+	@tests/bed/install test
+	@tests/bed/kernel >/dev/null
+	@tests/bed/prepare $(TEST_CLUSTER) -- cargo test --locked --features failpoints --no-run
 	@env -u CLUSTER_DIR BINDERY_BIN=$(TARGET_DIR)/debug/bindery \
 		tests/bed/with-bed --bindery cargo test --locked --features failpoints $(ARGS)
 	@$(if $(ARGS),,$(MAKE) --no-print-directory crowded api-server-restarts)
 
 # An API server that works on 50 requests at a time, of which 20 write.
-crowded: ready
+crowded:
 	@cargo test --locked --features failpoints --test crowded --no-run
 	@env -u CLUSTER_DIR BINDERY_BIN=$(TARGET_DIR)/debug/bindery \
 		APISERVER_ARGS="--max-requests-inflight 30 --max-mutating-requests-inflight 20" \
-		tests/bed/with-bed --bindery cargo test --locked --features failpoints --test crowded
+		tests/bed/with-bed --bindery --small cargo test --locked --features failpoints --test crowded
 
 # An API server that is killed and started again.
-api-server-restarts: ready
+api-server-restarts:
 	@cargo test --locked --features failpoints --test api_server_restarts --no-run
 	@env -u CLUSTER_DIR BINDERY_BIN=$(TARGET_DIR)/debug/bindery \
-		tests/bed/with-bed --bindery cargo test --locked --features failpoints --test api_server_restarts
+		tests/bed/with-bed --bindery --small cargo test --locked --features failpoints --test api_server_restarts
 
 test-knfsd: root ready-knfsd ## Runs the tests that need Linux's own NFS server, in a virtual machine; the first time builds it.
 	@cargo test --locked --features failpoints --test knfsd --no-run
@@ -55,21 +64,26 @@ knfsd: root ready-knfsd ## Starts that virtual machine and leaves it running: it
 knfsd-down: ## Takes it down again.
 	@tests/bed/knfsd/down
 
-bench: ready ## Measures, prints a table and keeps it as JSON under target/; PARTS='burst outage' (all), RUNS (3), see benches/main.rs.
-	@cargo build --release --locked --bin bindery --example bench
+bench: ## Measures, prints a table and keeps it as JSON under target/; PARTS='burst outage' (all), RUNS (3), see benches/main.rs.
+	@tests/bed/install test
+	@tests/bed/kernel >/dev/null
+	@tests/bed/prepare $(CLUSTER) peer -- cargo build --release --locked --bin bindery --example bench
 	@env -u CLUSTER_DIR BINDERY_BIN=$(TARGET_DIR)/release/bindery \
-		tests/bed/with-bed --bindery $(TARGET_DIR)/release/examples/bench $(PARTS)
+		tests/bed/with-bed --bindery --small $(TARGET_DIR)/release/examples/bench $(PARTS)
 
-chaos: root ready ## Kills and pauses everything at random and checks that nothing is lost; SEED (random), MINUTES (1).
-	@cargo build --locked --features failpoints --bin bindery --example chaos
+chaos: root ## Kills and pauses everything at random and checks that nothing is lost; SEED (random), MINUTES (1).
+	@tests/bed/install test
+	@tests/bed/prepare $(CLUSTER) -- cargo build --locked --features failpoints --bin bindery --example chaos
 	@env -u CLUSTER_DIR BINDERY_BIN=$(TARGET_DIR)/debug/bindery SEED=$(SEED) MINUTES=$(MINUTES) \
-		tests/bed/with-bed $(TARGET_DIR)/debug/examples/chaos
+		tests/bed/with-bed --small $(TARGET_DIR)/debug/examples/chaos
 
 fuzz: ## Looks for input that breaks parsers and decisions; TARGET (all) and SECONDS (10), see fuzz/README.md.
 	@fuzz/run $(or $(TARGET),all) $(or $(SECONDS),10)
 
-cluster: ready build ## Starts a cluster with Bindery and leaves it running; CLUSTER_DIR (target/cluster) names it.
-	@CLUSTER_DIR=$(CLUSTER_DIR) BINDERY_BIN=$(TARGET_DIR)/debug/bindery tests/bed/up
+cluster: ## Starts a cluster with Bindery and leaves it running; CLUSTER_DIR (target/cluster) names it, PODS=1 adds a Node.
+	@tests/bed/install
+	@tests/bed/prepare $(CLUSTER) -- cargo build --locked --profile quick --features demo --bin bindery --bin demo
+	@CLUSTER_DIR=$(CLUSTER_DIR) BINDERY_BIN=$(QUICK)/bindery tests/bed/up $(if $(PODS),,--small)
 
 cluster-down: ## Takes it down again.
 	@CLUSTER_DIR=$(CLUSTER_DIR) tests/bed/down
@@ -95,7 +109,7 @@ deny: ## Checks licences, sources and double dependencies against deny.toml; and
 fmt: ## Formats the code.
 	@cargo fmt && cargo fmt --manifest-path fuzz/Cargo.toml
 
-lint: fmt-check clippy ## Checks formatting, and code with warnings denied.
+lint: fmt-check clippy scripts ## Checks formatting, and code, scripts and workflows with warnings denied.
 
 fmt-check:
 	@cargo fmt --check && cargo fmt --check --manifest-path fuzz/Cargo.toml
@@ -105,14 +119,12 @@ clippy:
 	@cargo clippy --locked --all-targets --features failpoints -- -D warnings
 	@cargo clippy --manifest-path fuzz/Cargo.toml -- -D warnings
 
+scripts: ## Checks shell scripts with shellcheck, and workflows with actionlint.
+	@.ci/scripts
+
 # Before minutes are spent on building: tests and chaos freeze and kill NFS servers, and look at files of every owner.
 root:
 	@[ "$$(id -u)" = 0 ] || { echo "  make test, make chaos and make image need to be root: they start, freeze and kill NFS servers. make demo does not." >&2; exit 1; }
-
-# What the machine must have; silent and quick when it has.
-ready:
-	@tests/bed/install
-	@tests/bed/binaries >/dev/null
 
 # What the image is built with.
 ready-image:
@@ -121,7 +133,3 @@ ready-image:
 # What the virtual machine with the kernel's NFS server is built and run with.
 ready-knfsd:
 	@tests/bed/install knfsd
-
-# And the virtual machine with the kernel's NFS client, which only tests need.
-ready-kernel: ready
-	@tests/bed/kernel >/dev/null
