@@ -1,105 +1,203 @@
-//! `make demo`: Bindery's whole job on a real Kubernetes API server and a real NFS server, told as it happens.
+//! `make demo`: shows Bindery's whole work on a real Kubernetes API server and a real NFS server.
 //!
-//! Times are what a Rust client on this machine sees; a claim counts as bound when the API server says so.
+//! Times are what a client on this machine measures. A claim counts as bound when the API server reports it.
 
 #[path = "../support/bed.rs"]
 #[allow(dead_code)]
 mod bed;
+mod screen;
 
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use futures::TryStreamExt;
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
-use kube::api::{DeleteParams, PostParams};
+use kube::api::PostParams;
 use kube::runtime::watcher;
 use kube::{Api, ResourceExt};
-use serde_json::{Value, json};
 
 use crate::bed::Bed;
+use crate::screen::Screen;
 
 const NAMESPACE: &str = "default";
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let bed = Bed::get();
-    let client = bed.admin().await;
-    let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), NAMESPACE);
-    let volumes: Api<PersistentVolume> = Api::all(client);
-    println!();
-    let version = version(&claims).await?;
-    println!("  Kubernetes {version}, NFS server {}:{}", bed.server, bed.share);
-    println!();
-
-    // A claim.
-    let began = Instant::now();
-    let claim = claims
-        .create(&PostParams::default(), &claim("data", json!({}))?)
-        .await
-        .context("the claim")?;
-    let created = began.elapsed();
-    let name = claim
-        .spec
-        .and_then(|spec| spec.volume_name)
-        .context("the claim came back without a volume")?;
-    let volume = volumes.get(&name).await?;
-    let directory = sub_dir(&volume)?;
-    let path = bed.export.join(directory);
-    let mode = path
-        .metadata()
-        .context("the directory on the server")?
-        .permissions()
-        .mode()
-        & 0o7777;
-    until_bound(&claims, "data").await?;
-    let bound = began.elapsed();
-    say(
-        "claim created",
-        &format!("in {}; the volume was there when the create returned", ms(created)),
-    );
-    say("volume", &name);
-    say("directory", &format!("{directory}, mode {mode:04o}"));
-    say("claim bound", &format!("in {}", ms(bound)));
-
-    // Its directory is used.
-    std::fs::write(path.join("greeting"), "hello\n")?;
-    say("file written", &list(&path)?);
-
-    // A claim that cannot be.
-    let impossible = claim_with_block_mode()?;
-    match claims.create(&PostParams::default(), &impossible).await {
-        Err(kube::Error::Api(status)) => say("claim refused", &status.message),
-        other => bail!("a claim for a block device was not refused: {other:?}"),
-    }
-
-    // The end.
-    let began = Instant::now();
-    claims.delete("data", &DeleteParams::default()).await?;
-    until_gone(&volumes, &name).await?;
-    say(
-        "claim deleted",
-        &format!("volume gone and directory archived in {}", ms(began.elapsed())),
-    );
-    let archive = archive_of(&bed.export, directory)?;
-    say("archive", &archive);
-    say("", &format!("  with {}", list(&bed.export.join(&archive))?));
+    let demo = Demo::new().await?;
+    let mut screen = Screen::new(demo.folder.clone());
+    demo.introduce(&screen).await?;
+    let data = demo.claim(&mut screen).await?;
+    demo.files(&mut screen, &data)?;
+    demo.refusal(&mut screen)?;
+    let scratch = demo.namespace_policy(&mut screen).await?;
+    demo.deletion(&mut screen, &[&data, &scratch]).await?;
+    demo.events(&mut screen)?;
     println!();
     Ok(())
 }
 
-fn say(what: &str, text: &str) {
-    println!("  {what:<15}{text}");
+struct Demo {
+    bed: &'static Bed,
+    claims: Api<PersistentVolumeClaim>,
+    volumes: Api<PersistentVolume>,
+    /// Where the manifests are.
+    folder: PathBuf,
 }
 
-fn ms(time: Duration) -> String {
+impl Demo {
+    async fn new() -> Result<Self> {
+        let bed = Bed::get();
+        let client = bed.admin().await;
+        let folder = std::env::var("BINDERY_BED").context("BINDERY_BED is not set: run `make demo`")?;
+        let folder = Path::new(&folder).join("demo");
+        std::fs::create_dir_all(&folder)?;
+        Ok(Self {
+            bed,
+            claims: Api::namespaced(client.clone(), NAMESPACE),
+            volumes: Api::all(client),
+            folder,
+        })
+    }
+
+    async fn introduce(&self, screen: &Screen) -> Result<()> {
+        let kubernetes = self.claims.clone().into_client().apiserver_version().await?.git_version;
+        println!();
+        screen.line(&format!(
+            "Kubernetes {kubernetes}, NFS server {}:{}, StorageClass bindery.",
+            self.bed.server, self.bed.share
+        ));
+        Ok(())
+    }
+
+    /// A claim gets its volume; returns the volume.
+    async fn claim(&self, screen: &mut Screen) -> Result<PersistentVolume> {
+        screen.chapter("A claim gets its volume inside the request that creates it");
+        let claim: PersistentVolumeClaim = serde_json::from_value(manifest("data", ""))?;
+        let began = Instant::now();
+        let claim = self.claims.create(&PostParams::default(), &claim).await?;
+        let created = began.elapsed();
+        let spec = claim.spec.context("the claim has no spec")?;
+        let name = spec.volume_name.context("the claim came back without a volume")?;
+        let volume = self.volumes.get(&name).await?;
+        let exists = self.bed.export.join(sub_dir(&volume)?).is_dir();
+        anyhow::ensure!(exists, "the directory does not exist");
+        self.until_bound("data").await?;
+        let bound = began.elapsed();
+        screen.fact(&format!(
+            "claim data: created in {}, and its volume and directory exist; bound after {}",
+            milliseconds(created),
+            milliseconds(bound)
+        ));
+        screen.run(&["kubectl", "get", "pvc"])?;
+        screen.run(&["kubectl", "get", "pv"])?;
+        Ok(volume)
+    }
+
+    /// Another NFS client than Bindery's uses the directory.
+    fn files(&self, screen: &mut Screen, volume: &PersistentVolume) -> Result<()> {
+        screen.chapter("An ordinary user of another NFS client writes a file");
+        screen.file("report.txt", "written over NFS\n")?;
+        let nfs = volume.spec.as_ref().and_then(|spec| spec.nfs.as_ref());
+        let nfs = nfs.context("the volume names no NFS server")?;
+        let directory = format!("nfs://{}{}", nfs.server, nfs.path);
+        screen.run(&[
+            "nfs-cp",
+            "report.txt",
+            &format!("{directory}/report.txt?version=4&uid=1000&gid=1000"),
+        ])?;
+        screen.run(&["nfs-ls", &format!("{directory}?version=4")])?;
+        Ok(())
+    }
+
+    /// A claim that cannot be served.
+    fn refusal(&self, screen: &mut Screen) -> Result<()> {
+        screen.chapter("A claim that cannot be served is refused, and its user reads why");
+        screen.file("disk.yaml", &manifest("disk", "Block").to_string())?;
+        screen.run_refused(&["kubectl", "create", "-f", "disk.yaml"])
+    }
+
+    /// A namespace sets what the class lets it set; returns the volume of a claim in it.
+    async fn namespace_policy(&self, screen: &mut Screen) -> Result<PersistentVolume> {
+        screen.chapter("A namespace sets what the class permits, and is told what the class does not permit");
+        screen.file("scratch.yaml", &manifest("scratch", "").to_string())?;
+        screen.run(&["kubectl", "create", "namespace", "team-a"])?;
+        screen.run(&[
+            "kubectl",
+            "annotate",
+            "namespace",
+            "team-a",
+            "bindery.dev/on-delete=delete",
+            "bindery.dev/uid=0",
+        ])?;
+        // Bindery reads the annotations from its cache.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        screen.run(&["kubectl", "create", "-n", "team-a", "-f", "scratch.yaml"])?;
+        screen.run(&["bindery", "explain", "-n", "team-a", "scratch"])?;
+        let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.claims.clone().into_client(), "team-a");
+        let spec = claims.get("scratch").await?.spec;
+        let name = spec
+            .and_then(|spec| spec.volume_name)
+            .context("scratch has no volume")?;
+        Ok(self.volumes.get(&name).await?)
+    }
+
+    /// Claims are deleted, and each directory goes as its volume says.
+    async fn deletion(&self, screen: &mut Screen, volumes: &[&PersistentVolume]) -> Result<()> {
+        screen.chapter("The directory of a deleted claim is archived (default), or deleted, as the namespace wanted");
+        screen.run(&["kubectl", "delete", "pvc", "data"])?;
+        screen.run(&["kubectl", "delete", "pvc", "-n", "team-a", "scratch"])?;
+        for volume in volumes {
+            self.until_gone(&volume.name_any()).await?;
+        }
+        screen.run(&["kubectl", "get", "pv"])?;
+        let root = format!("nfs://{}{}", self.bed.server, self.bed.share);
+        screen.run(&["nfs-ls", &format!("{root}?version=4")])?;
+        let archive = self.archive_of(sub_dir(volumes[0])?)?;
+        screen.run(&["nfs-cat", &format!("{root}/{archive}/report.txt?version=4")])?;
+        Ok(())
+    }
+
+    /// What happened stands in Events.
+    fn events(&self, screen: &mut Screen) -> Result<()> {
+        screen.chapter("What happened is an Event on the object");
+        let columns = "custom-columns=TYPE:.type,REASON:.reason,OBJECT:.involvedObject.kind,MESSAGE:.message";
+        screen.run(&["kubectl", "get", "events", "-o", columns])?;
+        Ok(())
+    }
+
+    async fn until_bound(&self, name: &str) -> Result<()> {
+        let bound = |claim: &PersistentVolumeClaim| {
+            claim.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Bound")
+        };
+        watch(self.claims.clone(), name, "bound", |claim| claim.is_some_and(bound)).await
+    }
+
+    async fn until_gone(&self, name: &str) -> Result<()> {
+        watch(self.volumes.clone(), name, "gone", |volume| volume.is_none()).await
+    }
+
+    fn archive_of(&self, directory: &str) -> Result<String> {
+        let prefix = format!("archived-{directory}-");
+        for entry in std::fs::read_dir(&self.bed.export)? {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            if name.starts_with(&prefix) {
+                return Ok(name);
+            }
+        }
+        bail!("no archive of {directory} on the server")
+    }
+}
+
+fn milliseconds(time: Duration) -> String {
     format!("{:.1} ms", time.as_secs_f64() * 1000.0)
 }
 
-fn claim(name: &str, fields: Value) -> Result<PersistentVolumeClaim> {
-    let mut claim = json!({
+fn manifest(name: &str, volume_mode: &str) -> serde_json::Value {
+    let mut claim = serde_json::json!({
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
         "metadata": {"name": name},
         "spec": {
             "storageClassName": "bindery",
@@ -107,37 +205,18 @@ fn claim(name: &str, fields: Value) -> Result<PersistentVolumeClaim> {
             "resources": {"requests": {"storage": "1Gi"}},
         },
     });
-    json_patch::merge(&mut claim, &fields);
-    Ok(serde_json::from_value(claim)?)
-}
-
-fn claim_with_block_mode() -> Result<PersistentVolumeClaim> {
-    claim("disk", json!({"spec": {"volumeMode": "Block"}}))
-}
-
-async fn version(claims: &Api<PersistentVolumeClaim>) -> Result<String> {
-    Ok(claims.clone().into_client().apiserver_version().await?.git_version)
+    if !volume_mode.is_empty() {
+        claim["spec"]["volumeMode"] = volume_mode.into();
+    }
+    claim
 }
 
 fn sub_dir(volume: &PersistentVolume) -> Result<&str> {
-    let marks = volume.annotations();
-    Ok(marks
-        .get(bindery::model::names::mark::SUB_DIR)
-        .context("the volume names no directory")?)
+    let directory = volume.annotations().get(bindery::model::names::mark::SUB_DIR);
+    Ok(directory.context("the volume names no directory")?)
 }
 
-async fn until_bound(claims: &Api<PersistentVolumeClaim>, name: &str) -> Result<()> {
-    let bound = |claim: &PersistentVolumeClaim| {
-        claim.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Bound")
-    };
-    watch(claims.clone(), name, "bound", |claim| claim.is_some_and(bound)).await
-}
-
-async fn until_gone(volumes: &Api<PersistentVolume>, name: &str) -> Result<()> {
-    watch(volumes.clone(), name, "gone", |volume| volume.is_none()).await
-}
-
-/// Watches one object until it is as it shall be.
+/// Watches one object until it is as it should be.
 async fn watch<K>(api: Api<K>, name: &str, what: &str, done: impl Fn(Option<&K>) -> bool) -> Result<()>
 where
     K: kube::Resource + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
@@ -152,24 +231,5 @@ where
         bail!("the watch of {name} ended")
     };
     let waited = tokio::time::timeout(PATIENCE, wait).await;
-    waited.with_context(|| format!("{name} is not {what} after {PATIENCE:?}"))?
-}
-
-fn list(folder: &Path) -> Result<String> {
-    let entries = std::fs::read_dir(folder)?;
-    let names: Vec<_> = entries
-        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
-        .collect::<Result<_>>()?;
-    Ok(names.join(" "))
-}
-
-fn archive_of(export: &Path, directory: &str) -> Result<String> {
-    let prefix = format!("archived-{directory}-");
-    for entry in std::fs::read_dir(export)? {
-        let name = entry?.file_name().to_string_lossy().into_owned();
-        if name.starts_with(&prefix) {
-            return Ok(name);
-        }
-    }
-    bail!("no archive of {directory} on the server")
+    waited.with_context(|| format!("{name} is not {what} after {} s", PATIENCE.as_secs()))?
 }
