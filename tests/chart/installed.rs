@@ -27,6 +27,11 @@ pub struct Release {
 impl Release {
     /// Installs the chart; no Bindery runs yet.
     pub async fn install() -> Self {
+        Self::install_from(CHART).await
+    }
+
+    /// Installs a chart from this folder or file.
+    pub async fn install_from(chart: &str) -> Self {
         let bed = Bed::get();
         let mut scene = Scene::of("bindery.dev/unused").await;
         // The class is the chart's.
@@ -62,7 +67,7 @@ impl Release {
             "service": {"port": release.port, "ipFamilyPolicy": ""},
         });
         std::fs::write(release.values(), values.to_string()).unwrap();
-        release.helm(&["install", name, CHART, "--wait", "--values", &release.values()]);
+        release.helm(&["install", name, chart, "--wait", "--values", &release.values()]);
         release.route();
         release
     }

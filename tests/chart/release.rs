@@ -1,6 +1,9 @@
 //! Installed, tested, upgraded and uninstalled by helm on the real API server.
 
+use std::process::Command;
+
 use serde_json::json;
+use tempfile::TempDir;
 
 use super::installed::Release;
 use super::{CHART, helm, kubectl, well};
@@ -39,6 +42,27 @@ async fn what_helm_installs_serves_claims_with_the_rights_it_brings_along() {
 }
 
 #[tokio::test]
+async fn the_packaged_chart_installs_the_released_image() {
+    let folder = TempDir::new().unwrap();
+    let package = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.ci/release"))
+        .args(["chart", "registry.example.com/somebody/bindery"])
+        .arg(folder.path())
+        .output();
+    let package = well("the package", package.unwrap());
+
+    let mut release = Release::install_from(package.trim()).await;
+    let name = release.scene.name.clone();
+    let path = "-o=jsonpath={.spec.template.spec.containers[0].image}";
+    let image = kubectl(&["get", "deployment", &name, "-n", &name, path], "");
+    assert_eq!(
+        image,
+        concat!("registry.example.com/somebody/bindery:", env!("CARGO_PKG_VERSION"))
+    );
+    release.serve().await;
+    release.scene.bound(release.scene.claim("data")).await;
+}
+
+#[tokio::test]
 async fn helm_test_says_what_a_claim_of_each_class_would_get() {
     let mut release = Release::install().await;
     let name = release.scene.name.clone();
@@ -51,7 +75,7 @@ async fn helm_test_says_what_a_claim_of_each_class_would_get() {
 
     // What it says when Bindery is right not to answer.
     let mistaken = |flags: &[&str], told: &str| {
-        let output = std::process::Command::new(env!("CARGO_BIN_EXE_bindery"))
+        let output = Command::new(env!("CARGO_BIN_EXE_bindery"))
             .arg("check")
             .args(flags)
             .output();
