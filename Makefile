@@ -116,7 +116,7 @@ fmt-check:
 
 clippy:
 	@cargo clippy --locked --all-targets -- -D warnings
-	@cargo clippy --locked --all-targets --features failpoints -- -D warnings
+	@cargo clippy --locked --all-targets --features failpoints,demo -- -D warnings
 	@cargo clippy --manifest-path fuzz/Cargo.toml -- -D warnings
 
 scripts: ## Checks shell scripts with shellcheck, and workflows with actionlint.
