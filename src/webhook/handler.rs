@@ -5,8 +5,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::FutureExt;
-use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use k8s_openapi::api::storage::v1::StorageClass;
 use serde::Deserialize;
@@ -16,7 +14,6 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::review::{Answer, Request};
-use super::singleflight::{Done, Together};
 use crate::cluster::api_error::ApiFault;
 use crate::model::choices::Provision;
 use crate::model::claim::{Claim, Name};
@@ -31,7 +28,6 @@ pub struct Handler {
     provisioner: Provisioner,
     defaults: Defaults,
     deadline: Duration,
-    together: Together,
 }
 
 impl Handler {
@@ -41,51 +37,34 @@ impl Handler {
             provisioner,
             defaults,
             deadline,
-            together: Together::default(),
         }
     }
 
-    /// The answer to a review, at the latest when the deadline is over.
-    pub async fn answer(self: Arc<Self>, request: Request) -> Value {
+    /// Answers a review, at the latest when the deadline is over. The work runs to its end even if nobody waits for the answer;
+    /// `permit` is held until then.
+    pub async fn answer(self: Arc<Self>, request: Request, permit: impl Send + 'static) -> Value {
         let began = std::time::Instant::now();
-        let uid = request.uid.clone();
-        let handler = Arc::clone(&self);
-        let running = self.together.review(request, |request| handler.begin(request));
-        let Done {
-            answer,
-            outcome,
-            warnings,
-        } = running.await;
-        self.provisioner.metrics.review(outcome, began);
-        answer.review(&uid, &warnings)
-    }
-
-    /// Runs a review in a task of its own.
-    fn begin(self: Arc<Self>, request: Request) -> BoxFuture<'static, Done> {
         let uid = request.uid.clone();
         let span = tracing::info_span!("review", request = uid, claim = tracing::field::Empty);
         let handler = Arc::clone(&self);
         let work = async move {
+            let _permit = permit;
+            let uid = request.uid.clone();
             let mut warnings = Vec::new();
             let (answer, outcome) = Box::pin(handler.review(request, &mut warnings)).await;
-            Done {
-                answer,
-                outcome,
-                warnings,
-            }
+            handler.provisioner.metrics.review(outcome, began);
+            answer.review(&uid, &warnings)
         };
         let task = self.provisioner.tasks.spawn(work.instrument(span));
-        let ended = task.map(move |ended| {
-            ended.unwrap_or_else(|error| {
-                tracing::error!(
-                    request = uid,
-                    "a review ended in a panic; the claim is admitted as it is"
-                );
-                tracing::debug!(%error, "the panic");
-                Done::unknown()
-            })
-        });
-        ended.boxed()
+        task.await.unwrap_or_else(|error| {
+            tracing::error!(
+                request = uid,
+                "a review ended in a panic; the claim is admitted as it is"
+            );
+            tracing::debug!(%error, "the panic");
+            self.provisioner.metrics.review("panic", began);
+            Answer::Allow.review(&uid, &[])
+        })
     }
 
     async fn review(&self, request: Request, warnings: &mut Vec<String>) -> (Answer, &'static str) {

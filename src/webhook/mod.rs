@@ -8,4 +8,3 @@ mod connections;
 pub mod handler;
 pub mod review;
 pub mod server;
-mod singleflight;

@@ -186,13 +186,5 @@ async fn review(
     };
     drop(body);
     let handler = Arc::clone(&shared.webhook.handler);
-    // Its turn lasts as long as the work does.
-    let answered = tokio::spawn(async move {
-        let _turn = turn;
-        handler.answer(request).await
-    });
-    match answered.await {
-        Ok(answer) => Json(answer).into_response(),
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-    }
+    Json(handler.answer(request, turn).await).into_response()
 }
