@@ -56,17 +56,16 @@ impl Target {
     }
 
     /// How many connections were turned away so far, for each reason.
-    async fn all_turned_away(&self) -> [u64; 3] {
-        let [full, stranger, handshake] = ["full", "stranger", "handshake"];
+    async fn all_rejected(&self) -> [u64; 3] {
         [
-            self.turned_away(full).await,
-            self.turned_away(stranger).await,
-            self.turned_away(handshake).await,
+            self.rejected("connection_limit").await,
+            self.rejected("unauthenticated_timeout").await,
+            self.rejected("handshake").await,
         ]
     }
 
-    async fn turned_away(&self, why: &str) -> u64 {
-        let line = format!("bindery_webhook_turned_away_total{{why=\"{why}\"}} ");
+    async fn rejected(&self, reason: &str) -> u64 {
+        let line = format!("bindery_webhook_rejected_total{{reason=\"{reason}\"}} ");
         let metrics = self.bindery.metrics().await;
         let count = metrics.lines().find_map(|text| text.strip_prefix(&line));
         count.map_or(0, |count| count.parse().unwrap())
@@ -101,7 +100,7 @@ async fn a_crowd_that_only_holds_connections_open_keeps_nobody_out_and_has_to_le
     let target = Target::with(&[]).await;
     target.apart().await;
     // An API server that has not read the new CA yet breaks off a handshake, too.
-    let before = target.all_turned_away().await;
+    let before = target.all_rejected().await;
     let mut crowd = Vec::new();
     for number in 0..CROWD {
         crowd.push(TcpStream::connect(target.address()).await.unwrap());
@@ -113,7 +112,7 @@ async fn a_crowd_that_only_holds_connections_open_keeps_nobody_out_and_has_to_le
     for stream in &mut crowd {
         assert_eq!(until_hung_up(stream).await, b"", "it has said nothing");
     }
-    let counted = target.all_turned_away().await;
+    let counted = target.all_rejected().await;
     let crowd = counted.iter().sum::<u64>() - before.iter().sum::<u64>();
     assert_eq!(crowd, CROWD as u64, "each is counted once: {before:?} to {counted:?}");
     target.bindery.unregister().await;
@@ -185,7 +184,7 @@ async fn bodies_that_are_too_large_or_too_deep_are_refused_and_of_strangers_drop
         "{answer:?}"
     );
     target.serves("data").await;
-    assert!(target.turned_away("path").await >= 1);
+    assert!(target.rejected("unknown_path").await >= 1);
     target.bindery.unregister().await;
 }
 

@@ -59,12 +59,12 @@ async fn connect(protocol: &[u8]) -> TlsStream<TcpStream> {
     TlsConnector::from(Arc::new(config)).connect(name, tcp).await.unwrap()
 }
 
-async fn turned_away() -> u64 {
+async fn rejected() -> u64 {
     let url: http::Uri = Bed::get().metrics.parse().unwrap();
     let text = get(url.authority().unwrap().as_str(), url.path()).await.unwrap();
     let count = text
         .lines()
-        .find_map(|line| line.strip_prefix("bindery_webhook_turned_away_total{why=\"path\"} "));
+        .find_map(|line| line.strip_prefix("bindery_webhook_rejected_total{reason=\"unknown_path\"} "));
     count.map_or(0, |count| count.parse().unwrap())
 }
 
@@ -98,7 +98,7 @@ async fn first_line(path: &str, size: usize, expects: bool) -> String {
 
 #[tokio::test]
 async fn a_body_to_a_wrong_path_gets_a_404_that_the_client_can_read_over_http_1() {
-    let before = turned_away().await;
+    let before = rejected().await;
     let mut sent = 0;
     for path in PATHS {
         for size in SIZES {
@@ -111,12 +111,12 @@ async fn a_body_to_a_wrong_path_gets_a_404_that_the_client_can_read_over_http_1(
             }
         }
     }
-    assert!(turned_away().await >= before + sent, "each is counted");
+    assert!(rejected().await >= before + sent, "each is counted");
 }
 
 #[tokio::test]
 async fn a_body_to_a_wrong_path_gets_a_404_that_the_client_can_read_over_http_2() {
-    let before = turned_away().await;
+    let before = rejected().await;
     let mut sent = 0;
     for path in PATHS {
         for size in SIZES {
@@ -136,5 +136,5 @@ async fn a_body_to_a_wrong_path_gets_a_404_that_the_client_can_read_over_http_2(
             }
         }
     }
-    assert!(turned_away().await >= before + sent, "each is counted");
+    assert!(rejected().await >= before + sent, "each is counted");
 }

@@ -170,7 +170,7 @@ impl NotSent {
     pub fn why(&self) -> &'static str {
         match self {
             Self::Down { .. } => "down",
-            Self::NoTurn => "no turn",
+            Self::NoTurn => "too_many_calls",
         }
     }
 

@@ -95,7 +95,7 @@ async fn a_server_that_is_down_is_not_asked_and_every_caller_reads_why_at_once()
         let text = scene.metrics.text();
         assert!(text.contains("bindery_nfs_server_down{server=\"nas1\"} 1"), "{text}");
         assert!(
-            text.contains("bindery_nfs_calls_not_sent_total{why=\"down\"} 1"),
+            text.contains("bindery_nfs_calls_not_sent_total{reason=\"down\"} 1"),
             "{text}"
         );
         assert_eq!(scene.look("nas2", LONG).await, Ok(None), "another server is asked");

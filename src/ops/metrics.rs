@@ -26,8 +26,8 @@ pub struct Metrics {
     removed_from_trash: Counter<u64, AtomicU64>,
     not_removed_from_trash: Counter<u64, AtomicU64>,
     down: Family<Server, Gauge>,
-    not_sent: Family<Why, Counter<u64, AtomicU64>>,
-    turned_away: Family<Why, Counter<u64, AtomicU64>>,
+    not_sent: Family<Reason, Counter<u64, AtomicU64>>,
+    webhook_rejected: Family<Reason, Counter<u64, AtomicU64>>,
     certificate: Gauge,
 }
 
@@ -47,8 +47,8 @@ struct Server {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Why {
-    why: &'static str,
+struct Reason {
+    reason: &'static str,
 }
 
 impl Default for Metrics {
@@ -88,10 +88,9 @@ impl Default for Metrics {
         let not_sent = Family::default();
         let help = "Calls that were not sent to an NFS server, because it was down or had too many calls under way";
         registry.register("nfs_calls_not_sent", help, not_sent.clone());
-        let turned_away = Family::default();
-        let help =
-            "Connections and requests at the webhook's port that were turned away: not the API server's, or too many";
-        registry.register("webhook_turned_away", help, turned_away.clone());
+        let webhook_rejected = Family::default();
+        let help = "Connections that were closed and requests that were refused at the webhook's port, by reason";
+        registry.register("webhook_rejected", help, webhook_rejected.clone());
         let certificate = Gauge::default();
         let help = "When the webhook's certificate ends, in seconds since 1970";
         registry.register("webhook_certificate_end_timestamp_seconds", help, certificate.clone());
@@ -105,7 +104,7 @@ impl Default for Metrics {
             not_removed_from_trash,
             down,
             not_sent,
-            turned_away,
+            webhook_rejected,
             certificate,
         }
     }
@@ -171,14 +170,14 @@ impl Metrics {
         }
     }
 
-    /// A call was not sent to an NFS server.
-    pub fn not_sent(&self, why: &'static str) {
-        self.not_sent.get_or_create(&Why { why }).inc();
+    /// Counts a call that was not sent to an NFS server.
+    pub fn not_sent(&self, reason: &'static str) {
+        self.not_sent.get_or_create(&Reason { reason }).inc();
     }
 
-    /// A connection or a request at the webhook's port was turned away.
-    pub fn turned_away(&self, why: &'static str) {
-        self.turned_away.get_or_create(&Why { why }).inc();
+    /// Counts a connection that was closed, or a request that was refused, at the webhook's port.
+    pub fn webhook_rejected(&self, reason: &'static str) {
+        self.webhook_rejected.get_or_create(&Reason { reason }).inc();
     }
 
     /// The webhook serves a certificate that ends then.

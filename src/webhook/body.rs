@@ -1,4 +1,4 @@
-//! Bodies of requests: read within limits, and dropped so that the answer can be read.
+//! Reads the bodies of requests within limits of size and time.
 
 use std::time::Duration;
 
@@ -8,49 +8,49 @@ use axum::http::header::EXPECT;
 use futures::StreamExt;
 use tokio::time::timeout;
 
-/// For a body to come, and for one that is dropped.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// Bytes that are read and dropped at most.
-const MOST_DROPPED: usize = 16 << 20;
+/// How long reading or discarding a body may take.
+const BODY_TIMEOUT: Duration = Duration::from_secs(5);
+/// The most bytes that are read and discarded.
+const MAX_DISCARDED: usize = 16 << 20;
 
-/// Why there is no body.
+/// Why a body could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NoBody {
+pub enum BodyError {
     /// It has more bytes than are allowed.
     TooLarge,
-    /// It did not come in time, or the connection ended.
+    /// It did not arrive in time, or the connection ended.
     Incomplete,
 }
 
-/// Reads a body of at most so many bytes.
-pub async fn read(body: Body, most: usize) -> Result<Vec<u8>, NoBody> {
+/// Reads a body of at most `max` bytes.
+pub async fn read(body: Body, max: usize) -> Result<Vec<u8>, BodyError> {
     let mut data = body.into_data_stream();
-    match timeout(PATIENCE, collect(&mut data, most)).await {
-        Ok(Err(NoBody::TooLarge)) => {
+    match timeout(BODY_TIMEOUT, collect(&mut data, max)).await {
+        Ok(Err(BodyError::TooLarge)) => {
             discard(data).await;
-            Err(NoBody::TooLarge)
+            Err(BodyError::TooLarge)
         }
         Ok(read) => read,
-        Err(_) => Err(NoBody::Incomplete),
+        Err(_) => Err(BodyError::Incomplete),
     }
 }
 
-/// Reads what a request still sends and keeps nothing of it, within limits of bytes and time.
+/// Reads and discards a body, within limits of size and time.
 ///
-/// A connection that is closed while bytes on it are not read is reset, and the reset may destroy the answer before the
-/// client reads it. A client that asks first (`Expect: 100-continue`) has sent nothing yet, and is answered at once.
-pub async fn drop_unread(headers: &HeaderMap, body: Body) {
+/// If a connection is closed with unread bytes on it, the kernel resets it, and the client may lose the answer. A client
+/// that sent `Expect: 100-continue` has not sent the body yet, so nothing is read from it.
+pub async fn discard_body(headers: &HeaderMap, body: Body) {
     if !headers.contains_key(EXPECT) {
         discard(body.into_data_stream()).await;
     }
 }
 
-async fn collect(data: &mut BodyDataStream, most: usize) -> Result<Vec<u8>, NoBody> {
+async fn collect(data: &mut BodyDataStream, max: usize) -> Result<Vec<u8>, BodyError> {
     let mut read = Vec::new();
     while let Some(bytes) = data.next().await {
-        let bytes: Bytes = bytes.map_err(|_| NoBody::Incomplete)?;
-        if read.len() + bytes.len() > most {
-            return Err(NoBody::TooLarge);
+        let bytes: Bytes = bytes.map_err(|_| BodyError::Incomplete)?;
+        if read.len() + bytes.len() > max {
+            return Err(BodyError::TooLarge);
         }
         read.extend_from_slice(&bytes);
     }
@@ -59,7 +59,7 @@ async fn collect(data: &mut BodyDataStream, most: usize) -> Result<Vec<u8>, NoBo
 
 async fn discard(mut data: BodyDataStream) {
     let all = async {
-        let mut left = MOST_DROPPED;
+        let mut left = MAX_DISCARDED;
         while let Some(Ok(bytes)) = data.next().await {
             left = left.saturating_sub(bytes.len());
             if left == 0 {
@@ -67,6 +67,6 @@ async fn discard(mut data: BodyDataStream) {
             }
         }
     };
-    // What is not read by then is not worth more time.
-    let _ = timeout(PATIENCE, all).await;
+    // The answer is sent after this time even if the body is still arriving.
+    let _ = timeout(BODY_TIMEOUT, all).await;
 }

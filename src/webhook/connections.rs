@@ -1,9 +1,9 @@
-//! Who may come in, and for how long: connections before TLS.
+//! Limits the connections to the webhook's port, before TLS.
 //!
-//! A connection is a stranger's until a request on it has named the webhook's secret path. A stranger has a few seconds,
-//! handshake included, and when the house is full the one that has waited longest leaves for the next: so a crowd that
-//! only holds connections open cannot keep the API server out. Whoever is known may stay as long as it answers and there is
-//! room; where all are known, the first that came leaves, and comes again if it is the API server.
+//! A connection is unauthenticated until a request on it names the webhook's secret path, and has 10 seconds for that,
+//! the TLS handshake included. At 250 connections the oldest unauthenticated one is closed for each new one. So a client
+//! that only holds connections open cannot keep the API server out. If all connections are authenticated, the oldest
+//! of them is closed; an API server connects again.
 
 use std::collections::BTreeMap;
 use std::future::{Ready, ready};
@@ -24,161 +24,162 @@ use tower::Layer;
 
 use crate::ops::metrics::Metrics;
 
-/// So many connections in all: each may hold 64 KiB of a handshake. An API server has 25 at most, and mostly one.
-const MOST: usize = 250;
-/// So long may a stranger stay.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The most connections that are open at the same time: each may hold 64 KiB of a handshake. An API server opens at most
+/// 25, and usually one.
+const MAX_CONNECTIONS: usize = 250;
+/// How long a connection may stay unauthenticated.
+const AUTHENTICATION_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Lets connections in; clones are the same door.
+/// Accepts connections within the limits. Clones share the same connections.
 #[derive(Clone)]
-pub struct Door {
-    house: Arc<Mutex<House>>,
+pub struct Limiter {
+    connections: Arc<Mutex<Connections>>,
     metrics: Arc<Metrics>,
-    most: usize,
-    patience: Duration,
+    max_connections: usize,
+    timeout: Duration,
 }
 
+/// The open connections by number. Numbers grow, so the first one is the oldest.
 #[derive(Default)]
-struct House {
-    next: u64,
-    inside: usize,
-    /// In the order in which they came; dropping one shows it the door.
-    strangers: BTreeMap<u64, Stay>,
-    known: BTreeMap<u64, Stay>,
+struct Connections {
+    next_number: u64,
+    open: usize,
+    unauthenticated: BTreeMap<u64, Control>,
+    authenticated: BTreeMap<u64, Control>,
 }
 
-/// Says that a connection is known by now; dropped, that it must leave.
-type Stay = watch::Sender<bool>;
+/// Sends `true` when the connection becomes authenticated. Dropping it closes the connection.
+type Control = watch::Sender<bool>;
 
-/// Why a connection was closed; it is counted already.
+/// The limiter closed a connection, and has counted that.
 #[derive(Debug, thiserror::Error)]
-#[error("turned away: {0}")]
-pub struct TurnedAway(&'static str);
+#[error("connection closed: {0}")]
+pub struct Closed(&'static str);
 
-/// One connection, as requests on it see it.
+/// The other end of a connection, as its requests see it.
 #[derive(Clone)]
-pub struct Guest {
+pub struct Peer {
     number: u64,
-    door: Door,
+    limiter: Limiter,
 }
 
-/// The connection itself.
-pub struct Visit {
+/// An accepted connection.
+pub struct Connection {
     tcp: TcpStream,
-    guest: Guest,
-    /// Ends with the reason why it must leave.
-    leave: Pin<Box<dyn Future<Output = &'static str> + Send>>,
-    left: Option<&'static str>,
+    peer: Peer,
+    /// Returns when the connection must be closed, with the reason.
+    must_close: Pin<Box<dyn Future<Output = &'static str> + Send>>,
+    closed: Option<&'static str>,
 }
 
-impl Door {
-    /// A door that nobody has come through yet.
+impl Limiter {
+    /// Creates a limiter with no connections.
     pub fn new(metrics: Arc<Metrics>) -> Self {
         Self {
-            house: Arc::default(),
+            connections: Arc::default(),
             metrics,
-            most: MOST,
-            patience: PATIENCE,
+            max_connections: MAX_CONNECTIONS,
+            timeout: AUTHENTICATION_TIMEOUT,
         }
     }
 
-    fn enter(&self, tcp: TcpStream) -> Visit {
-        let mut house = self.house();
-        if house.inside >= self.most {
-            // It has left the count only when its connection is dropped; for that moment there is one too many.
-            let longest = house.strangers.pop_first();
-            drop(longest.or_else(|| house.known.pop_first()));
+    fn add(&self, tcp: TcpStream) -> Connection {
+        let mut connections = self.connections();
+        if connections.open >= self.max_connections {
+            // It is counted until its `Connection` is dropped, so for a moment there is one too many.
+            let oldest = connections.unauthenticated.pop_first();
+            drop(oldest.or_else(|| connections.authenticated.pop_first()));
         }
-        let (stay, stays) = watch::channel(false);
-        let number = house.next;
-        house.next += 1;
-        house.inside += 1;
-        house.strangers.insert(number, stay);
-        Visit {
+        let (control, is_authenticated) = watch::channel(false);
+        let number = connections.next_number;
+        connections.next_number += 1;
+        connections.open += 1;
+        connections.unauthenticated.insert(number, control);
+        Connection {
             tcp,
-            guest: Guest {
+            peer: Peer {
                 number,
-                door: self.clone(),
+                limiter: self.clone(),
             },
-            leave: Box::pin(leave(stays, self.patience)),
-            left: None,
+            must_close: Box::pin(must_close(is_authenticated, self.timeout)),
+            closed: None,
         }
     }
 
-    fn house(&self) -> MutexGuard<'_, House> {
-        self.house.lock().unwrap_or_else(PoisonError::into_inner)
+    fn connections(&self) -> MutexGuard<'_, Connections> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Guest {
-    /// It has named the secret path.
-    pub fn is_known(&self) {
-        let mut house = self.door.house();
-        if let Some(stay) = house.strangers.remove(&self.number) {
-            // The connection may be gone by now.
-            let _ = stay.send(true);
-            house.known.insert(self.number, stay);
+impl Peer {
+    /// Marks the connection as authenticated.
+    pub fn authenticate(&self) {
+        let mut connections = self.limiter.connections();
+        if let Some(control) = connections.unauthenticated.remove(&self.number) {
+            // The connection may have ended.
+            let _ = control.send(true);
+            connections.authenticated.insert(self.number, control);
         }
     }
 }
 
-/// When a connection must leave, and why.
-async fn leave(mut stays: watch::Receiver<bool>, patience: Duration) -> &'static str {
-    match timeout(patience, stays.wait_for(|known| *known)).await {
-        Err(_) => return "stranger",
-        Ok(Err(_)) => return "full",
+/// Returns when a connection must be closed, with the reason.
+async fn must_close(mut is_authenticated: watch::Receiver<bool>, patience: Duration) -> &'static str {
+    match timeout(patience, is_authenticated.wait_for(|it_is| *it_is)).await {
+        Err(_) => return "unauthenticated_timeout",
+        Ok(Err(_)) => return "connection_limit",
         Ok(Ok(_)) => {}
     }
-    // It never changes again, but it may be dropped.
-    while stays.changed().await.is_ok() {}
-    "full"
+    // It does not change again; it ends when its sender is dropped.
+    while is_authenticated.changed().await.is_ok() {}
+    "connection_limit"
 }
 
-impl Visit {
-    /// Fails when it is time to leave.
-    fn may_stay(&mut self, context: &mut Context<'_>) -> Result<()> {
-        if self.left.is_none()
-            && let Poll::Ready(why) = self.leave.as_mut().poll(context)
+impl Connection {
+    /// Returns an error if the connection must be closed.
+    fn check(&mut self, context: &mut Context<'_>) -> Result<()> {
+        if self.closed.is_none()
+            && let Poll::Ready(reason) = self.must_close.as_mut().poll(context)
         {
-            self.guest.door.metrics.turned_away(why);
-            self.left = Some(why);
+            self.peer.limiter.metrics.webhook_rejected(reason);
+            self.closed = Some(reason);
         }
-        self.left
-            .map_or(Ok(()), |why| Err(Error::new(ErrorKind::TimedOut, TurnedAway(why))))
+        self.closed
+            .map_or(Ok(()), |reason| Err(Error::new(ErrorKind::TimedOut, Closed(reason))))
     }
 }
 
-impl Drop for Visit {
+impl Drop for Connection {
     fn drop(&mut self) {
-        let mut house = self.guest.door.house();
-        house.inside -= 1;
-        house.strangers.remove(&self.guest.number);
-        house.known.remove(&self.guest.number);
+        let mut connections = self.peer.limiter.connections();
+        connections.open -= 1;
+        connections.unauthenticated.remove(&self.peer.number);
+        connections.authenticated.remove(&self.peer.number);
     }
 }
 
-impl<S> Accept<TcpStream, S> for Door {
-    type Stream = Visit;
-    type Service = AddExtension<S, Guest>;
+impl<S> Accept<TcpStream, S> for Limiter {
+    type Stream = Connection;
+    type Service = AddExtension<S, Peer>;
     type Future = Ready<Result<(Self::Stream, Self::Service)>>;
 
     fn accept(&self, tcp: TcpStream, service: S) -> Self::Future {
-        let visit = self.enter(tcp);
-        let service = Extension(visit.guest.clone()).layer(service);
-        ready(Ok((visit, service)))
+        let connection = self.add(tcp);
+        let service = Extension(connection.peer.clone()).layer(service);
+        ready(Ok((connection, service)))
     }
 }
 
-impl AsyncRead for Visit {
+impl AsyncRead for Connection {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<Result<()>> {
-        self.may_stay(context)?;
+        self.check(context)?;
         Pin::new(&mut self.tcp).poll_read(context, buffer)
     }
 }
 
-impl AsyncWrite for Visit {
+impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
-        self.may_stay(context)?;
+        self.check(context)?;
         Pin::new(&mut self.tcp).poll_write(context, bytes)
     }
 
@@ -198,66 +199,73 @@ mod tests {
 
     use super::*;
 
-    async fn knock(door: &Door) -> (Visit, TcpStream) {
+    async fn connect(limiter: &Limiter) -> (Connection, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let theirs = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (ours, _) = listener.accept().await.unwrap();
-        (door.enter(ours), theirs)
+        (limiter.add(ours), theirs)
     }
 
-    fn door(most: usize, patience: Duration) -> Door {
-        Door {
-            most,
-            patience,
-            ..Door::new(Arc::default())
+    fn limiter(max_connections: usize, timeout: Duration) -> Limiter {
+        Limiter {
+            max_connections,
+            timeout,
+            ..Limiter::new(Arc::default())
         }
     }
 
-    async fn leaves(visit: &mut Visit) -> String {
-        let first = visit.read_u8().await.unwrap_err().to_string();
-        assert_eq!(visit.read_u8().await.unwrap_err().to_string(), first, "for good");
+    async fn is_closed(connection: &mut Connection) -> String {
+        let first = connection.read_u8().await.unwrap_err().to_string();
+        assert_eq!(connection.read_u8().await.unwrap_err().to_string(), first, "for good");
         first
     }
 
-    async fn stays(visit: &mut Visit) {
-        let read = tokio::time::timeout(Duration::from_millis(200), visit.read_u8()).await;
+    async fn stays_open(connection: &mut Connection) {
+        let read = tokio::time::timeout(Duration::from_millis(200), connection.read_u8()).await;
         assert!(read.is_err(), "{read:?}");
     }
 
     #[tokio::test]
-    async fn a_full_house_shows_the_longest_waiting_stranger_the_door_and_nobody_who_is_known() {
-        let door = door(3, PATIENCE);
-        let ((mut known, _a), (mut first, _b), (mut second, _c)) =
-            (knock(&door).await, knock(&door).await, knock(&door).await);
-        known.guest.is_known();
-        let (mut third, _d) = knock(&door).await;
-        assert_eq!(leaves(&mut first).await, "turned away: full");
-        for visit in [&mut known, &mut second, &mut third] {
-            stays(visit).await;
+    async fn at_the_limit_the_oldest_unauthenticated_connection_is_closed() {
+        let limiter = limiter(3, AUTHENTICATION_TIMEOUT);
+        let ((mut known, _a), (mut first, _b), (mut second, _c)) = (
+            connect(&limiter).await,
+            connect(&limiter).await,
+            connect(&limiter).await,
+        );
+        known.peer.authenticate();
+        let (mut third, _d) = connect(&limiter).await;
+        assert_eq!(is_closed(&mut first).await, "connection closed: connection_limit");
+        for connection in [&mut known, &mut second, &mut third] {
+            stays_open(connection).await;
         }
         drop(first);
-        assert_eq!(door.house().inside, 3);
-        assert!(door.metrics.text().contains(r#"turned_away_total{why="full"} 1"#));
+        assert_eq!(limiter.connections().open, 3);
+        let counted = r#"bindery_webhook_rejected_total{reason="connection_limit"} 1"#;
+        assert!(limiter.metrics.text().contains(counted));
     }
 
     #[tokio::test]
-    async fn a_house_full_of_the_known_shows_the_first_of_them_the_door() {
-        let door = door(2, PATIENCE);
-        let ((mut first, _a), (mut second, _b)) = (knock(&door).await, knock(&door).await);
-        first.guest.is_known();
-        second.guest.is_known();
-        let (mut third, _c) = knock(&door).await;
-        assert_eq!(leaves(&mut first).await, "turned away: full");
-        stays(&mut second).await;
-        stays(&mut third).await;
+    async fn at_the_limit_the_oldest_connection_is_closed_if_all_are_authenticated() {
+        let limiter = limiter(2, AUTHENTICATION_TIMEOUT);
+        let ((mut first, _a), (mut second, _b)) = (connect(&limiter).await, connect(&limiter).await);
+        first.peer.authenticate();
+        second.peer.authenticate();
+        let (mut third, _c) = connect(&limiter).await;
+        assert_eq!(is_closed(&mut first).await, "connection closed: connection_limit");
+        stays_open(&mut second).await;
+        stays_open(&mut third).await;
     }
 
     #[tokio::test]
-    async fn a_stranger_has_its_time_and_the_known_stay() {
-        let door = door(9, Duration::from_millis(50));
-        let ((mut known, _a), (mut stranger, _b)) = (knock(&door).await, knock(&door).await);
-        known.guest.is_known();
-        assert_eq!(leaves(&mut stranger).await, "turned away: stranger");
-        stays(&mut known).await;
+    async fn an_unauthenticated_connection_is_closed_after_the_timeout() {
+        let limiter = limiter(9, Duration::from_millis(50));
+        let ((mut known, _a), (mut unknown, _b)) = (connect(&limiter).await, connect(&limiter).await);
+        known.peer.authenticate();
+        assert_eq!(
+            is_closed(&mut unknown).await,
+            "connection closed: unauthenticated_timeout"
+        );
+        stays_open(&mut known).await;
     }
 }

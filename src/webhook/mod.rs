@@ -1,7 +1,7 @@
-//! The HTTP edge: admission reviews in, answers out.
+//! The admission webhook.
 //!
-//! [`door`] lets connections in, [`server`] speaks TLS and HTTP with them, [`review`] is the shape of a review, and
-//! [`handler`] joins cluster, policy and effects into an answer.
+//! [`connections`] limits the connections, [`server`] serves HTTPS on them, [`review`] reads an AdmissionReview and writes
+//! the answer, and [`handler`] decides the answer and provisions the volume.
 
 mod body;
 mod connections;

@@ -99,7 +99,7 @@ fn exposed() -> String {
     metrics.step("bound");
     metrics.server_down(&endpoint(), true);
     metrics.not_sent("down");
-    metrics.turned_away("path");
+    metrics.webhook_rejected("unknown_path");
     metrics.text()
 }
 
