@@ -1,5 +1,5 @@
-//! Bindery is a Kubernetes provisioner for NFS. It gives every PersistentVolumeClaim its own directory on an NFS server,
-//! inside the request that creates the claim.
+//! Bindery is a Kubernetes provisioner for NFS. It gives every PersistentVolumeClaim its own directory on an NFS
+//! server, inside the request that creates the claim.
 //!
 //! # Creating a claim
 //!
@@ -16,8 +16,8 @@
 //! ```
 //!
 //! The volume is the record of the intent: it is created before its directory. If the process dies after any step, the
-//! controller finds the volume and finishes or undoes the work. A claim that the webhook did not serve gets its volume from
-//! the controller, by the same decision and the same effects ([`provision`]).
+//! controller finds the volume and finishes or undoes the work. A claim that the webhook did not serve gets its volume
+//! from the controller, by the same decision and the same effects ([`provision`]).
 //!
 //! # Deleting a claim
 //!
@@ -31,15 +31,15 @@
 //!                                      6. later: remove the files in the trash
 //! ```
 //!
-//! Nothing that is needed after a restart is stored only in memory. Every destructive write tests the uid of the object or
-//! the identity of the directory, because a Lease does not stop a replica that was paused.
+//! Nothing that is needed after a restart is stored only in memory. Every destructive write tests the uid of the object
+//! or the identity of the directory, because a Lease does not stop a replica that was paused.
 //!
 //! # Modules
 //!
-//! [`model`] has the values that all parts speak about. [`policy`] decides: pure functions from objects to values. [`storage`]
-//! and [`cluster`] reach NFS servers and the API server. [`provision`] carries out a decision. [`webhook`] and
-//! [`controller`] call both and do not know each other. [`commands`] puts the parts together. docs/architecture.md has the table of
-//! what each may import, and `cargo test --test architecture` checks it.
+//! [`model`] has the values that all parts speak about. [`policy`] decides: pure functions from objects to values.
+//! [`storage`] and [`cluster`] reach NFS servers and the API server. [`provision`] carries out a decision. [`webhook`]
+//! and [`controller`] call both and do not know each other. [`commands`] puts the parts together. docs/architecture.md
+//! has the table of what each may import, and `cargo test --test architecture` checks it.
 
 pub mod breaker;
 pub mod certificate;
