@@ -10,7 +10,7 @@ use anyhow::{Error, Result, bail};
 use bindery::cluster::cache::{CachedClaim, CachedVolume};
 use bindery::model::claim::Claim;
 use bindery::model::namespace::Namespace;
-use bindery::model::volume::{NewVolume, Origin, Us};
+use bindery::model::volume::{Installation, NewVolume, Origin};
 use bindery::policy::class::Defaults;
 use bindery::policy::decide::{Decision, Facts, decide};
 use bindery::webhook::review::{Answer, Request};
@@ -45,7 +45,7 @@ pub fn measure(table: &mut Table) -> Result<()> {
     let Some(new) = provisioned(&request, &class(OURS)?)? else {
         bail!("the recorded claim gets no volume");
     };
-    let (volume, claim) = (json!(new.build(Origin::New, &us())), &request.object);
+    let (volume, claim) = (json!(new.build(Origin::New, &installation())), &request.object);
     let mut part = table.part("What is kept of an object, beside its place in the store");
     part.note("a volume", kept::<CachedVolume>(&volume)?, Unit::Bytes);
     part.note(
@@ -73,8 +73,8 @@ fn class(provisioner: &str) -> Result<StorageClass> {
     )?)
 }
 
-fn us() -> Us {
-    Us {
+fn installation() -> Installation {
+    Installation {
         provisioner: OURS.to_owned(),
         instance: Uuid::from_u128(1).to_string(),
     }
@@ -88,7 +88,7 @@ fn provisioned(request: &Request, class: &StorageClass) -> Result<Option<Box<New
         namespace: &Namespace::default(),
         volume: None,
         defaults: &Defaults::default(),
-        us: &us(),
+        installation: &installation(),
         fresh: Uuid::from_u128(2),
     });
     match verdict.decision {
@@ -105,7 +105,7 @@ fn answer(class: &StorageClass) -> Result<(String, Option<String>)> {
         return Ok((Answer::Allow.review(&request.uid, &[]).to_string(), None));
     };
     let answer = Answer::with_volume(&request.object, &new.claim.1, &new.name, OURS);
-    let volume = to_string(&new.build(Origin::New, &us()))?;
+    let volume = to_string(&new.build(Origin::New, &installation()))?;
     Ok((answer.review(&request.uid, &[]).to_string(), Some(volume)))
 }
 

@@ -56,7 +56,7 @@ impl Config {
     pub fn check(flags: cli::Serve) -> Result<Self> {
         let cli::Serve {
             installation:
-                cli::Installation {
+                cli::InstallationArgs {
                     provisioner_name,
                     nfs_server,
                     nfs_share,

@@ -8,7 +8,7 @@ use crate::model::names;
 
 /// Flags of `bindery serve` and `bindery explain`: which installation of Bindery, where. `bindery explain` takes those that `bindery serve` has.
 #[derive(Clone, Debug, Args)]
-pub struct Installation {
+pub struct InstallationArgs {
     /// The `provisioner` of the StorageClasses that are served. Classes of any name that does not begin with bindery.dev/
     /// are read with patience, as another program's that Bindery has taken over.
     #[arg(long, env = "PROVISIONER_NAME", default_value = names::PROVISIONER, value_name = "NAME")]

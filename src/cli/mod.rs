@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use self::installation::Installation;
+pub use self::installation::InstallationArgs;
 pub use self::serve::Serve;
 use crate::model::names;
 
@@ -79,7 +79,7 @@ pub struct Explain {
 
     /// Which Bindery it is about.
     #[command(flatten)]
-    pub installation: Installation,
+    pub installation: InstallationArgs,
 }
 
 /// Flags of `bindery check`.

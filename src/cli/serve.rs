@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use jiff::SignedDuration;
 
-use super::installation::Installation;
+use super::installation::InstallationArgs;
 use crate::model::binder_mode::BinderMode;
 use crate::ops::listen::Listen;
 use crate::ops::logs::LogFormat;
@@ -17,7 +17,7 @@ use crate::ops::logs::LogFormat;
 pub struct Serve {
     /// Which Bindery it is.
     #[command(flatten)]
-    pub installation: Installation,
+    pub installation: InstallationArgs,
 
     /// A share that is mounted for Bindery, and the directory that it is mounted on: Bindery then works there and not
     /// over the network. May be given several times.

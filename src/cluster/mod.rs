@@ -27,7 +27,7 @@ use crate::model::claim::Claim;
 use crate::model::location::{Location, Meeting};
 use crate::model::names::{self, is_object_name};
 use crate::model::namespace;
-use crate::model::volume::{Us, Volume, area};
+use crate::model::volume::{Installation, Volume, area};
 
 /// How long the watch may take to tell of what was just written.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -153,7 +153,7 @@ impl Cluster {
 
     /// The volumes that this maker's calls made for the claim of this namespace and name, and that no claim has; as the watch
     /// has them.
-    pub fn unclaimed_volumes(&self, maker: &Us, namespace: &str, name: &str) -> Vec<Arc<CachedVolume>> {
+    pub fn unclaimed_volumes(&self, maker: &Installation, namespace: &str, name: &str) -> Vec<Arc<CachedVolume>> {
         self.volumes.store().state_filter(|volume| {
             let volume = volume.read();
             volume.maker.as_ref() == Some(maker) && volume.awaits(namespace, name)

@@ -19,7 +19,7 @@ use crate::cluster::client::{connect, instance, retry_while_unreachable};
 use crate::cluster::lease::Candidate;
 use crate::config::Config;
 use crate::controller::{self, Context, Options};
-use crate::model::volume::Us;
+use crate::model::volume::Installation;
 use crate::ops::admin::{self, Readiness};
 use crate::ops::listen::{self, Listen};
 use crate::ops::logs;
@@ -72,7 +72,7 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
     };
     let Started {
         client,
-        us,
+        installation,
         namespace,
         replica,
         storages,
@@ -89,7 +89,7 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
     let provisioner = Provisioner {
         cluster: cluster.clone(),
         storage: Arc::new(guarded),
-        us: Arc::clone(&us),
+        installation: Arc::clone(&installation),
         metrics: Arc::clone(&metrics),
         tasks: tasks.clone(),
     };
@@ -113,7 +113,7 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
     let (begun, ready) = oneshot::channel();
     let registration = Registration {
         cluster: cluster.clone(),
-        us,
+        installation,
         name: config.webhook_configuration,
         credentials,
         registered,
@@ -161,7 +161,7 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
 /// What the parts of the process share.
 struct Started {
     client: Client,
-    us: Arc<Us>,
+    installation: Arc<Installation>,
     /// Where our own objects are.
     namespace: String,
     /// Our name among the replicas.
@@ -179,14 +179,14 @@ async fn start(
     registered: watch::Receiver<String>,
 ) -> Result<Started> {
     let client = connect(kubeconfig).await?;
-    let us = Arc::new(retry_while_unreachable(|| us(config, &client)).await?);
+    let installation = Arc::new(retry_while_unreachable(|| installation(config, &client)).await?);
     let replica = config.replica.clone().unwrap_or_else(host);
     let namespace = config
         .namespace
         .clone()
         .unwrap_or_else(|| client.default_namespace().to_owned());
     // Two installations on one node may have the node's name as that of their replica.
-    let machine = format!("{replica} {namespace}/{} {}", config.lease, us.instance);
+    let machine = format!("{replica} {namespace}/{} {}", config.lease, installation.instance);
     let storages = storages(config, machine).await?;
     let keeper = || {
         Keeper::start(
@@ -200,7 +200,7 @@ async fn start(
     let (keeper, credentials) = retry_while_unreachable(keeper).await?;
     Ok(Started {
         client,
-        us,
+        installation,
         namespace,
         replica,
         storages,
@@ -236,18 +236,18 @@ fn open(on: Listen, flag: &str) -> Result<TcpListener> {
 }
 
 /// Who we are, also said in the log.
-async fn us(config: &Config, client: &Client) -> Result<Us> {
-    let us = Us {
+async fn installation(config: &Config, client: &Client) -> Result<Installation> {
+    let installation = Installation {
         provisioner: config.provisioner.clone(),
         instance: instance(config.instance.clone(), client).await?,
     };
     tracing::info!(
-        provisioner = us.provisioner,
-        instance = us.instance,
+        provisioner = installation.provisioner,
+        instance = installation.instance,
         version = env!("CARGO_PKG_VERSION"),
         "starting"
     );
-    Ok(us)
+    Ok(installation)
 }
 
 /// The host's name; in a pod, the pod's.

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::breaker::Outages;
 use crate::cluster::Cluster;
 use crate::model::binder_mode::BinderMode;
-use crate::model::volume::Us;
+use crate::model::volume::Installation;
 use crate::ops::events::Events;
 use crate::ops::metrics::Metrics;
 use crate::policy::class::Defaults;
@@ -34,7 +34,7 @@ pub struct Context {
     /// The NFS servers.
     pub storage: Arc<dyn Storage>,
     /// Which volumes are this installation's.
-    pub us: Arc<Us>,
+    pub installation: Arc<Installation>,
     /// Metrics.
     pub metrics: Arc<Metrics>,
     /// Events.
@@ -74,7 +74,7 @@ impl Context {
         Self {
             cluster: provisioner.cluster.clone(),
             storage: Arc::clone(&provisioner.storage),
-            us: Arc::clone(&provisioner.us),
+            installation: Arc::clone(&provisioner.installation),
             metrics: Arc::clone(&provisioner.metrics),
             events: Events::new(provisioner.cluster.client.clone(), &provisioner.tasks),
             provisioner,

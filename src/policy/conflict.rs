@@ -6,7 +6,7 @@ use crate::model::location::{Location, Meeting, Relation};
 use crate::model::names;
 use crate::model::reclaim::Reclaim;
 use crate::model::source::Place;
-use crate::model::volume::{ClaimRef, NewVolume, Phase, Us, Volume};
+use crate::model::volume::{ClaimRef, Installation, NewVolume, Phase, Volume};
 
 /// What is done about a volume that has the name that a new one should get: the same directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,14 +22,16 @@ pub enum Taken {
 }
 
 /// Judges a volume whose name is taken.
-pub fn taken(volume: &Volume, new: &NewVolume, us: &Us) -> Taken {
+pub fn taken(volume: &Volume, new: &NewVolume, installation: &Installation) -> Taken {
     let directory = shown(new);
     let name = &volume.name;
     let owner = volume.claim.as_ref().map(|claim| (claim, claim.uid.as_deref()));
     let told = |why: String| format!("{directory} belongs to volume {name}, {why}");
     let refuse = |why: String| Taken::Refuse(told(why));
     match owner {
-        _ if volume.maker.as_ref() != Some(us) => refuse("which another provisioner or installation made".to_owned()),
+        _ if volume.maker.as_ref() != Some(installation) => {
+            refuse("which another provisioner or installation made".to_owned())
+        }
         Some((_, Some(uid))) if new.claim_uid.as_deref() == Some(uid) && !volume.deleting => Taken::Own,
         _ if volume.deleting => Taken::Leaving(told("which is being cleaned up".to_owned())),
         _ if volume.awaits(&new.claim.0, &new.claim.1) && new.is_at(volume) => Taken::Reuse,
@@ -75,12 +77,12 @@ pub fn overlapping<'a>(location: &Location<'_>, name: &str, others: &'a [Volume]
 }
 
 /// What is done about a volume whose directory is the one of a new volume, or above or in it.
-pub fn met(new: &NewVolume, other: &Volume, meeting: Meeting, us: &Us) -> Taken {
+pub fn met(new: &NewVolume, other: &Volume, meeting: Meeting, installation: &Installation) -> Taken {
     // No claim of that name is there, or it is another one by now: the controller manager has not seen it yet.
     let has_gone = other.phase == Phase::Released || other.claim.as_ref().is_some_and(|claim| is_for(claim, new));
     let leaves = other.deleting || (has_gone && other.reclaim == Reclaim::Delete);
     // Under one name the two would have been one volume.
-    if leaves && meeting.relation == Relation::Same && other.maker.as_ref() == Some(us) {
+    if leaves && meeting.relation == Relation::Same && other.maker.as_ref() == Some(installation) {
         Taken::Leaving(meeting_sentence(new, other, meeting, " and is being cleaned up"))
     } else {
         Taken::Refuse(meeting_sentence(new, other, meeting, ""))

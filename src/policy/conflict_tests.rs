@@ -11,7 +11,7 @@ use crate::model::labels::Labels;
 use crate::model::on_delete::OnDelete;
 use crate::model::retention::Retention;
 use crate::model::volume::Origin;
-use crate::policy::fixtures::us;
+use crate::policy::fixtures::installation;
 
 fn new(directory: &str) -> NewVolume {
     NewVolume {
@@ -43,9 +43,9 @@ fn new(directory: &str) -> NewVolume {
 
 /// The volume that stands, and what it means for a new claim of the same directory.
 fn told(change: impl FnOnce(&mut Volume)) -> Taken {
-    let mut volume = Volume::read(&new("shared").build(Origin::New, &us()));
+    let mut volume = Volume::read(&new("shared").build(Origin::New, &installation()));
     change(&mut volume);
-    taken(&volume, &new("shared"), &us())
+    taken(&volume, &new("shared"), &installation())
 }
 
 fn refused(change: impl FnOnce(&mut Volume)) -> String {
@@ -80,13 +80,13 @@ fn a_volume_that_was_begun_for_another_place_is_not_used_for_this_one() {
 
 #[test]
 fn a_claim_that_is_there_finds_its_own_volume_again() {
-    let mut volume = Volume::read(&new("shared").build(Origin::New, &us()));
+    let mut volume = Volume::read(&new("shared").build(Origin::New, &installation()));
     volume.claim.as_mut().unwrap().uid = Some("u-1".to_owned());
     let own = NewVolume {
         claim_uid: Some("u-1".to_owned()),
         ..new("shared")
     };
-    assert_eq!(taken(&volume, &own, &us()), Taken::Own);
+    assert_eq!(taken(&volume, &own, &installation()), Taken::Own);
 }
 
 #[test]
@@ -163,7 +163,7 @@ fn found<'a>(server: &str, directory: &str, name: &str, others: &'a [Volume]) ->
 
 #[test]
 fn a_volume_above_or_below_is_found_and_a_neighbour_is_not() {
-    let others = |directory: &str| [Volume::read(&new(directory).build(Origin::New, &us()))];
+    let others = |directory: &str| [Volume::read(&new(directory).build(Origin::New, &installation()))];
     let is_found = |other: &str| found("nas1", "a/b", "pvc-me", &others(other)).is_some();
     assert!(is_found("a") && is_found("a/b/c") && is_found("a/b"));
     assert!(!is_found("a/bb") && !is_found("a/c") && !is_found("b"));
@@ -174,7 +174,7 @@ fn a_volume_above_or_below_is_found_and_a_neighbour_is_not() {
 #[test]
 fn a_neighbour_that_may_hold_data_counts_before_one_that_is_just_being_made() {
     let volume = |directory: &str, ready: bool| {
-        let mut volume = Volume::read(&new(directory).build(Origin::New, &us()));
+        let mut volume = Volume::read(&new(directory).build(Origin::New, &installation()));
         volume.ready = ready;
         volume
     };
@@ -187,7 +187,7 @@ fn a_neighbour_that_may_hold_data_counts_before_one_that_is_just_being_made() {
 
 #[test]
 fn the_same_directory_under_another_name_is_refused_or_waited_for_and_told() {
-    let mut other = Volume::read(&new("shared").build(Origin::New, &us()));
+    let mut other = Volume::read(&new("shared").build(Origin::New, &installation()));
     other.record.as_mut().unwrap().share = Share::parse("10.0.0.5", "/export").unwrap();
     other.claim.as_mut().unwrap().name = "other".to_owned();
     let meeting = Meeting {
@@ -199,15 +199,15 @@ fn the_same_directory_under_another_name_is_refused_or_waited_for_and_told() {
                     are two file systems (a copied disk, or fsid=0 on two servers), give one of the exports another fsid= or \
                     its disk another UUID";
     assert_eq!(
-        met(&new("shared"), &other, meeting, &us()),
+        met(&new("shared"), &other, meeting, &installation()),
         Taken::Refuse(sentence.to_owned())
     );
     other.deleting = true;
     let waits = Taken::Leaving(sentence.replace("other's;", "other's and is being cleaned up;"));
-    assert_eq!(met(&new("shared"), &other, meeting, &us()), waits);
+    assert_eq!(met(&new("shared"), &other, meeting, &installation()), waits);
     other.deleting = false;
     other.claim.as_mut().unwrap().name = "data".to_owned();
-    let own = met(&new("shared"), &other, meeting, &us());
+    let own = met(&new("shared"), &other, meeting, &installation());
     assert!(
         matches!(own, Taken::Leaving(_)),
         "an earlier claim of this name: {own:?}"
@@ -216,7 +216,7 @@ fn the_same_directory_under_another_name_is_refused_or_waited_for_and_told() {
     other.deleting = true;
     other.maker = None;
     assert_eq!(
-        met(&new("shared"), &other, meeting, &us()),
+        met(&new("shared"), &other, meeting, &installation()),
         Taken::Refuse(sentence.to_owned())
     );
 }

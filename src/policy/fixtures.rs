@@ -16,14 +16,14 @@ use crate::model::namespace::Namespace;
 use crate::model::on_delete::OnDelete;
 use crate::model::reclaim::Reclaim;
 use crate::model::retention::Retention;
-use crate::model::volume::{ClaimRef, Origin, Phase, Record, Us, Volume};
+use crate::model::volume::{ClaimRef, Installation, Origin, Phase, Record, Volume};
 
 /// The volume that a claim of the [`World`] gets.
 pub const VOLUME: &str = "pvc-00000000-0000-0000-0000-000000001234";
 
 /// This installation.
-pub fn us() -> Us {
-    Us {
+pub fn installation() -> Installation {
+    Installation {
         provisioner: "bindery.dev/nfs".to_owned(),
         instance: "blue".to_owned(),
     }
@@ -36,7 +36,7 @@ pub struct World {
     pub namespace: Value,
     pub volume: Option<Volume>,
     pub defaults: Defaults,
-    pub us: Us,
+    pub installation: Installation,
 }
 
 impl Default for World {
@@ -58,7 +58,7 @@ impl Default for World {
             namespace: json!({}),
             volume: None,
             defaults: Defaults::default(),
-            us: us(),
+            installation: installation(),
         }
     }
 }
@@ -82,7 +82,7 @@ impl World {
             },
             volume: self.volume.as_ref(),
             defaults: &self.defaults,
-            us: &self.us,
+            installation: &self.installation,
             fresh: Uuid::from_u128(0x1234),
         })
     }
@@ -130,7 +130,7 @@ pub fn volume(name: &str, directory: &str) -> Volume {
         ready: false,
         attempt: None,
         made_for: None,
-        maker: Some(us()),
+        maker: Some(installation()),
         provisioner: None,
         record: Ok(record(directory)),
     }

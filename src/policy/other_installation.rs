@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::model::directory::Shown;
 use crate::model::names::{self, mark};
-use crate::model::volume::Us;
+use crate::model::volume::Installation;
 
 /// Who may still look after such a volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub struct Found {
 
 impl Found {
     /// Reads a volume. `None` if our finalizer is not on it, or its installation is this one or one of another provisioner.
-    pub fn read(volume: &PersistentVolume, us: &Us) -> Option<Self> {
+    pub fn read(volume: &PersistentVolume, installation: &Installation) -> Option<Self> {
         let meta = &volume.metadata;
         let get = |key| meta.annotations.as_ref()?.get(key).cloned();
         let found = Self {
@@ -51,8 +51,8 @@ impl Found {
         let may_be_ours = found
             .provisioner
             .as_ref()
-            .is_none_or(|provisioner| *provisioner == us.provisioner);
-        let ours = found.provisioner.is_some() && found.instance.as_ref() == Some(&us.instance);
+            .is_none_or(|provisioner| *provisioner == installation.provisioner);
+        let ours = found.provisioner.is_some() && found.instance.as_ref() == Some(&installation.instance);
         (may_be_ours && !ours).then_some(found)
     }
 
@@ -81,8 +81,8 @@ impl Found {
     }
 
     /// The command by which the volume becomes one of this installation.
-    pub fn take_over(&self, us: &Us) -> String {
-        let Us { provisioner, instance } = us;
+    pub fn take_over(&self, installation: &Installation) -> String {
+        let Installation { provisioner, instance } = installation;
         format!(
             "kubectl annotate pv {} --overwrite {}={provisioner} {}={instance}",
             self.name,
@@ -92,7 +92,7 @@ impl Found {
     }
 
     /// What an Event says about it.
-    pub fn note(&self, why: NotOurs, us: &Us) -> String {
+    pub fn note(&self, why: NotOurs, installation: &Installation) -> String {
         let why = match why {
             NotOurs::Unmarked => "No Bindery looks after this volume",
             NotOurs::OtherInstance => {
@@ -104,7 +104,7 @@ impl Found {
              Bindery clean up as the annotation bindery.dev/on-delete says: {}",
             self.maker(),
             self.let_go(),
-            self.take_over(us)
+            self.take_over(installation)
         )
     }
 }
@@ -114,7 +114,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::policy::fixtures::us;
+    use crate::policy::fixtures::installation;
 
     fn found(annotations: Value) -> Option<Found> {
         let volume = json!({
@@ -125,14 +125,14 @@ mod tests {
             },
             "spec": {"storageClassName": "fast"},
         });
-        Found::read(&serde_json::from_value(volume).unwrap(), &us())
+        Found::read(&serde_json::from_value(volume).unwrap(), &installation())
     }
 
     #[test]
     fn who_made_it_and_both_ways_out_are_told() {
         let restored = found(json!({"bindery.dev/instance": "green"})).unwrap();
         assert_eq!(
-            restored.note(NotOurs::Unmarked, &us()),
+            restored.note(NotOurs::Unmarked, &installation()),
             "No Bindery looks after this volume: its annotations name no provisioner and instance \"green\". Nothing \
              is done until you choose. Remove the finalizer and keep the directory: kubectl patch pv pvc-1 --type=json -p='[{\"op\":\"test\",\"path\":\"/metadata/finalizers/1\",\"value\":\
              \"bindery.dev/cleanup\"},{\"op\":\"remove\",\"path\":\"/metadata/finalizers/1\"},{\"op\":\"replace\",\"path\":\
@@ -166,11 +166,11 @@ mod tests {
     fn a_note_about_the_longest_names_fits_into_an_event() {
         let mut longest = found(json!({"bindery.dev/instance": "x".repeat(5000)})).unwrap();
         longest.name = "pvc-00000000-0000-0000-0000-000000001234".to_owned();
-        let us = Us {
+        let installation = Installation {
             provisioner: "k8s-sigs.io/nfs-subdir-external-provisioner".to_owned(),
             instance: "00000000-0000-0000-0000-000000001234".to_owned(),
         };
-        let note = longest.note(NotOurs::OtherInstance, &us);
+        let note = longest.note(NotOurs::OtherInstance, &installation);
         assert!(note.len() <= 1024, "{}", note.len());
     }
 }

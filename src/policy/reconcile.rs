@@ -9,7 +9,7 @@ use crate::model::claim::Claim;
 use crate::model::names;
 use crate::model::on_delete::OnDelete;
 use crate::model::reclaim::Reclaim;
-use crate::model::volume::{Phase, Record, Us, Volume};
+use crate::model::volume::{Installation, Phase, Record, Volume};
 
 /// What is known about the claim that a volume is for.
 #[derive(Clone, Copy, Debug)]
@@ -69,12 +69,12 @@ pub enum Dispose {
 }
 
 /// Plans the next step. See the module.
-pub fn plan(volume: &Volume, holder: Holder<'_>, us: &Us) -> Plan {
+pub fn plan(volume: &Volume, holder: Holder<'_>, installation: &Installation) -> Plan {
     if !volume.held {
         return Plan::Leave;
     }
-    if volume.maker.as_ref() != Some(us) {
-        return not_ours(volume, us);
+    if volume.maker.as_ref() != Some(installation) {
+        return not_ours(volume, installation);
     }
     if !volume.deleting && uid(volume) == Some(names::FENCE) {
         return awaited(volume, holder);
@@ -115,12 +115,14 @@ pub fn plan(volume: &Volume, holder: Holder<'_>, us: &Us) -> Plan {
 
 /// A volume with our finalizer that this installation did not make. Several installations may be in one cluster: one does
 /// not tell about another's volumes that are in use, nor about volumes of another provisioner.
-fn not_ours(volume: &Volume, us: &Us) -> Plan {
+fn not_ours(volume: &Volume, installation: &Installation) -> Plan {
     let leaving = volume.deleting || volume.phase == Phase::Released && volume.reclaim == Reclaim::Delete;
     match (&volume.maker, &volume.provisioner) {
-        (Some(maker), _) if maker.provisioner == us.provisioner && leaving => Plan::NotOurs(NotOurs::OtherInstance),
+        (Some(maker), _) if maker.provisioner == installation.provisioner && leaving => {
+            Plan::NotOurs(NotOurs::OtherInstance)
+        }
         (Some(_), _) => Plan::Leave,
-        (None, Some(provisioner)) if *provisioner != us.provisioner => Plan::Leave,
+        (None, Some(provisioner)) if *provisioner != installation.provisioner => Plan::Leave,
         (None, _) => Plan::NotOurs(NotOurs::Unmarked),
     }
 }

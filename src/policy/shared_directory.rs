@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use crate::model::location::{Meeting, Relation};
 use crate::model::on_delete::OnDelete;
 use crate::model::reclaim::Reclaim;
-use crate::model::volume::{Us, Volume};
+use crate::model::volume::{Installation, Volume};
 
 /// What a volume that is to be cleaned up does about another one that it meets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,8 +27,8 @@ pub enum Turn {
 }
 
 /// See [`Turn`]. `volume` is ours and being deleted. `in_use`: a claim still has the other one, although it is being deleted.
-pub fn turn(volume: &Volume, other: &Volume, meeting: Meeting, in_use: bool, us: &Us) -> Turn {
-    if other.maker.as_ref() != Some(us) || other.record.is_err() {
+pub fn turn(volume: &Volume, other: &Volume, meeting: Meeting, in_use: bool, installation: &Installation) -> Turn {
+    if other.maker.as_ref() != Some(installation) || other.record.is_err() {
         return Turn::Keep;
     }
     if !other.deleting {
@@ -90,7 +90,13 @@ mod tests {
 
     fn of(relation: Relation, volume: &Volume, other: &Volume) -> Turn {
         let evidence = Evidence::Names;
-        turn(volume, other, Meeting { relation, evidence }, false, &fixtures::us())
+        turn(
+            volume,
+            other,
+            Meeting { relation, evidence },
+            false,
+            &fixtures::installation(),
+        )
     }
 
     #[test]
@@ -159,7 +165,10 @@ mod tests {
             for relation in [Relation::Same, Relation::Inside, Relation::Above] {
                 let evidence = Evidence::Names;
                 let meeting = Meeting { relation, evidence };
-                assert_eq!(turn(&volume, &other, meeting, true, &fixtures::us()), Turn::Keep);
+                assert_eq!(
+                    turn(&volume, &other, meeting, true, &fixtures::installation()),
+                    Turn::Keep
+                );
             }
         }
     }

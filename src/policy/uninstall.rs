@@ -1,7 +1,7 @@
 //! What becomes of a volume when Bindery leaves the cluster and all data stays.
 
 use super::reconcile::{Holder, Holding, holding};
-use crate::model::volume::{Us, Volume};
+use crate::model::volume::{Installation, Volume};
 
 /// What `bindery uninstall --keep-data` does with a volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,13 +20,13 @@ pub enum Parting {
 }
 
 /// Whether it is for us to take leave of a volume.
-pub fn waits_for(volume: &Volume, us: &Us) -> bool {
-    volume.maker.as_ref() == Some(us) && volume.held
+pub fn waits_for(volume: &Volume, installation: &Installation) -> bool {
+    volume.maker.as_ref() == Some(installation) && volume.held
 }
 
 /// Decides. With `unfinished` what Bindery is at work on is given up.
-pub fn part(volume: &Volume, holder: Holder<'_>, us: &Us, unfinished: bool) -> Parting {
-    if !waits_for(volume, us) {
+pub fn part(volume: &Volume, holder: Holder<'_>, installation: &Installation, unfinished: bool) -> Parting {
+    if !waits_for(volume, installation) {
         return Parting::Leave;
     }
     // One without a claim was freed by an administrator, for a claim that is still to come.
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
     use crate::model::claim::Claim;
     use crate::model::names;
-    use crate::policy::fixtures::us;
+    use crate::policy::fixtures::installation;
 
     /// A volume of ours for claim team/data, with these fields besides.
     fn volume(fields: &Value) -> Volume {
@@ -78,7 +78,7 @@ mod tests {
     }
 
     fn parts(fields: &Value, holder: Holder<'_>, unfinished: bool) -> Parting {
-        part(&volume(fields), holder, &us(), unfinished)
+        part(&volume(fields), holder, &installation(), unfinished)
     }
 
     /// Claim team/data with this uid, which names this volume.

@@ -31,7 +31,7 @@ use crate::model::choices::ExistingDirectory;
 use crate::model::location::{Location, Meeting};
 use crate::model::names::mark;
 use crate::model::share_id::ShareId;
-use crate::model::volume::{NewVolume, Origin, Us, Volume};
+use crate::model::volume::{Installation, NewVolume, Origin, Volume};
 use crate::ops::metrics::Metrics;
 use crate::ops::tasks::Tasks;
 use crate::policy::conflict::{Taken, exists_refusal, met, taken};
@@ -48,7 +48,7 @@ pub struct Provisioner {
     /// The NFS servers.
     pub storage: Arc<dyn Storage>,
     /// What new volumes carry.
-    pub us: Arc<Us>,
+    pub installation: Arc<Installation>,
     /// Where the waiting is counted.
     pub metrics: Arc<Metrics>,
     /// Where undoing goes on after the answer.
@@ -169,14 +169,14 @@ impl Provisioner {
             };
             // Another call may have brought this very claim in since: then the volume is its own, as it is.
             self.claim_asks(new, deadline).await?;
-            match taken(&volume, new, &self.us) {
+            match taken(&volume, new, &self.installation) {
                 Taken::Reuse => {}
                 Taken::Own => return Ok(None),
                 Taken::Leaving(why) => return Err(Failure::Leaving(why)),
                 Taken::Refuse(why) => return Err(Failure::Taken(why)),
             }
             let origin = volume.record.as_ref().map_or(Origin::Adopted, |record| record.origin);
-            let mut fields = new.overwrite(origin, &self.us);
+            let mut fields = new.overwrite(origin, &self.installation);
             fields["metadata"]["annotations"][mark::SHARE_ID] = json!(share_id.to_string());
             fields["metadata"]["annotations"][mark::TOUCHED] = json!(jiff::Timestamp::now().to_string());
             let volumes = self.volumes();
@@ -243,7 +243,7 @@ impl Provisioner {
     }
 
     fn refuse_for(&self, new: &NewVolume, other: &Volume, meeting: Meeting) -> Result<(), Failure> {
-        match met(new, other, meeting, &self.us) {
+        match met(new, other, meeting, &self.installation) {
             Taken::Leaving(why) => Err(Failure::Leaving(why)),
             Taken::Refuse(why) => Err(Failure::Taken(why)),
             Taken::Reuse | Taken::Own => Ok(()),
@@ -280,7 +280,7 @@ impl Provisioner {
 
     /// Returns the version that the volume then has.
     async fn create(&self, new: &NewVolume, origin: Origin, share_id: ShareId, time: Time) -> Result<String, Failure> {
-        let mut volume = new.build(origin, &self.us);
+        let mut volume = new.build(origin, &self.installation);
         let marks = volume.metadata.annotations.get_or_insert_default();
         marks.insert(mark::SHARE_ID.to_owned(), share_id.to_string());
         let volumes = self.volumes();

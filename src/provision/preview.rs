@@ -15,7 +15,7 @@ impl Provisioner {
         // No other volume can have, or be in the way of, a directory that bears the name of a volume still to be made.
         if !new.directory.stands_alone(&new.name) {
             if let Some(volume) = self.volume(new, deadline).await? {
-                return match taken(&volume, new, &self.us) {
+                return match taken(&volume, new, &self.installation) {
                     Taken::Reuse | Taken::Own => Ok(()),
                     Taken::Leaving(why) => Err(Failure::Leaving(why)),
                     Taken::Refuse(why) => Err(Failure::Taken(why)),

@@ -70,7 +70,7 @@ impl Provisioner {
         attempt: Option<&str>,
         deadline: Instant,
     ) -> Result<(), Failure> {
-        for kept in self.cluster.unclaimed_volumes(&self.us, namespace, name) {
+        for kept in self.cluster.unclaimed_volumes(&self.installation, namespace, name) {
             let mut volume = Some(kept.read().clone());
             while let Some(earlier) = volume.filter(|volume| {
                 let is_own = attempt.is_some() && volume.attempt.as_deref() == attempt;

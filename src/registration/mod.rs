@@ -25,7 +25,7 @@ use crate::certificate::Credentials;
 use crate::cluster::Cluster;
 use crate::cluster::api_error::ApiFault;
 use crate::cluster::patch::is_conflict;
-use crate::model::volume::Us;
+use crate::model::volume::Installation;
 use crate::ops::admin::Readiness;
 use crate::policy::selectors::Selectors;
 
@@ -47,7 +47,7 @@ pub struct Registration {
     /// The API server, and the classes.
     pub cluster: Cluster,
     /// Whose classes are ours.
-    pub us: Arc<Us>,
+    pub installation: Arc<Installation>,
     /// The configuration's name.
     pub name: String,
     /// CA and token.
@@ -165,14 +165,14 @@ impl Registration {
         let classes = self.cluster.classes.store().state();
         let (ours, others): (Vec<_>, Vec<_>) = classes
             .iter()
-            .partition(|class| class.provisioner == self.us.provisioner);
+            .partition(|class| class.provisioner == self.installation.provisioner);
         let names = |classes: Vec<&Arc<StorageClass>>| classes.into_iter().map(|class| class.name_any()).collect();
         Wanted {
             ca: credentials.trusted,
             token: credentials.tokens.current().to_owned(),
             ours: names(ours),
             others: names(others),
-            provisioner: self.us.provisioner.clone(),
+            provisioner: self.installation.provisioner.clone(),
         }
     }
 }

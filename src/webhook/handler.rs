@@ -147,7 +147,7 @@ impl Handler {
         end: Instant,
     ) -> (Answer, &'static str) {
         let named = claim.volume_name.as_deref();
-        let was_ours = claim.annotations.get(STORAGE_PROVISIONER) == Some(&self.provisioner.us.provisioner);
+        let was_ours = claim.annotations.get(STORAGE_PROVISIONER) == Some(&self.provisioner.installation.provisioner);
         if let Some(volume) = named.filter(|_| was_ours) {
             return deny(format!(
                 "Bindery could not read PersistentVolume {volume}, which this claim names, or the claim's namespace: {fault}; \
@@ -200,7 +200,7 @@ impl Handler {
     }
 
     fn is_ours(&self, class: Option<&StorageClass>) -> bool {
-        class.is_some_and(|class| class.provisioner == self.provisioner.us.provisioner)
+        class.is_some_and(|class| class.provisioner == self.provisioner.installation.provisioner)
     }
 
     async fn decide(&self, claim: &Claim, class: Option<&StorageClass>) -> kube::Result<Verdict> {
@@ -226,7 +226,7 @@ impl Handler {
             namespace: &namespace,
             volume: volume.as_ref(),
             defaults: &self.defaults,
-            us: &self.provisioner.us,
+            installation: &self.provisioner.installation,
             fresh: Uuid::new_v4(),
         }))
     }
@@ -268,7 +268,7 @@ impl Handler {
             Ok(more) => {
                 warnings.extend(more);
                 tracing::info!(volume = new.name, share = %new.share, directory = %new.directory, "provisioned");
-                let provisioner = &self.provisioner.us.provisioner;
+                let provisioner = &self.provisioner.installation.provisioner;
                 let answer = Answer::with_volume(&request.object, &new.claim.1, &new.name, provisioner);
                 (answer, "provision")
             }

@@ -13,7 +13,7 @@ use crate::cluster::api_error::{ApiFault, Kind};
 use crate::model::claim::{Claim, Name};
 use crate::model::names::{AREA, annotation, is_object_name};
 use crate::model::namespace;
-use crate::model::volume::{Us, Volume};
+use crate::model::volume::{Installation, Volume};
 use crate::policy::class::Defaults;
 use crate::policy::decide::Facts;
 use crate::policy::explain::{Explanation, Standing, explain};
@@ -22,7 +22,7 @@ use crate::policy::selectors::Selectors;
 /// Looks things up.
 pub struct Look {
     client: Client,
-    us: Us,
+    installation: Installation,
     defaults: Defaults,
     /// The name of the webhook configuration.
     configuration: String,
@@ -34,10 +34,10 @@ pub struct Look {
 
 impl Look {
     /// Nothing is read yet.
-    pub fn new(client: Client, us: Us, defaults: Defaults, configuration: String) -> Self {
+    pub fn new(client: Client, installation: Installation, defaults: Defaults, configuration: String) -> Self {
         Self {
             client,
-            us,
+            installation,
             defaults,
             configuration,
             selectors: OnceCell::new(),
@@ -93,7 +93,7 @@ impl Look {
         };
         let ours = class
             .as_ref()
-            .is_some_and(|class| class.provisioner == self.us.provisioner);
+            .is_some_and(|class| class.provisioner == self.installation.provisioner);
         let others = if ours && claim.volume_name.is_none() {
             self.volumes.get_or_try_init(|| self.read_volumes()).await?.as_slice()
         } else {
@@ -105,7 +105,7 @@ impl Look {
             namespace,
             volume: volume.as_ref(),
             defaults: &self.defaults,
-            us: &self.us,
+            installation: &self.installation,
             fresh: Uuid::nil(),
         };
         let mut explanation = explain(&facts, standing, others);

@@ -19,7 +19,7 @@ use crate::cli::{self, Output};
 use crate::cluster::api_error::describe_for_command;
 use crate::cluster::client::{connect, instance};
 use crate::config::check_defaults;
-use crate::model::volume::Us;
+use crate::model::volume::Installation;
 use crate::policy::explain::{Explanation, Outcome};
 
 /// Explains what the flags name, and returns the exit status that [`cli::Command::Explain`] promises.
@@ -43,7 +43,7 @@ async fn run(flags: cli::Explain) -> Result<bool> {
         output,
         webhook_configuration,
         installation:
-            cli::Installation {
+            cli::InstallationArgs {
                 provisioner_name,
                 nfs_server,
                 nfs_share,
@@ -55,12 +55,12 @@ async fn run(flags: cli::Explain) -> Result<bool> {
     // What is wrong with the file is told whether or not there is a cluster.
     let written = file.as_deref().map(read).transpose()?;
     let client = connect(kubeconfig).await?;
-    let us = Us {
+    let installation = Installation {
         provisioner: provisioner_name,
         instance: instance(id, &client).await?,
     };
     let or_default = |namespace: Option<String>| namespace.unwrap_or_else(|| client.default_namespace().to_owned());
-    let look = Look::new(client.clone(), us, defaults, webhook_configuration);
+    let look = Look::new(client.clone(), installation, defaults, webhook_configuration);
     let mut explanations = Vec::new();
     let mut brief = false;
     match (written, claim) {

@@ -23,7 +23,7 @@ use crate::cluster::lease::Term;
 use crate::cluster::patch;
 use crate::model::directory::Directory;
 use crate::model::names;
-use crate::model::volume::{Us, Volume};
+use crate::model::volume::{Installation, Volume};
 use crate::policy::uninstall::Parting;
 
 /// Uninstalls as the flags say, and returns the exit status that [`cli::Command::Uninstall`] promises.
@@ -53,12 +53,12 @@ async fn run(flags: cli::Uninstall) -> Result<bool> {
         kubeconfig,
     } = flags;
     let client = connect(kubeconfig).await?;
-    let us = Us {
+    let installation = Installation {
         provisioner: provisioner_name,
         instance: instance(id, &client).await?,
     };
     let uninstall = Uninstall {
-        volumes: Volumes::new(client.clone(), us, unfinished, dry_run),
+        volumes: Volumes::new(client.clone(), installation, unfinished, dry_run),
         configuration: webhook_configuration,
         client: client.clone(),
         dry_run,

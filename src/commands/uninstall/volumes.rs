@@ -7,7 +7,7 @@ use kube::{Api, Client};
 
 use crate::cluster::patch;
 use crate::model::claim::Claim;
-use crate::model::volume::{Us, Volume};
+use crate::model::volume::{Installation, Volume};
 use crate::policy::other_installation::Found;
 use crate::policy::reconcile::Holder;
 use crate::policy::uninstall::{Parting, part, waits_for};
@@ -21,18 +21,18 @@ const A_PAGE: u32 = 500;
 pub struct Volumes {
     client: Client,
     api: Api<PersistentVolume>,
-    us: Us,
+    installation: Installation,
     unfinished: bool,
     dry_run: bool,
 }
 
 impl Volumes {
     /// Those of this installation. `unfinished` also gives up what Bindery is at work on.
-    pub fn new(client: Client, us: Us, unfinished: bool, dry_run: bool) -> Self {
+    pub fn new(client: Client, installation: Installation, unfinished: bool, dry_run: bool) -> Self {
         Self {
             api: Api::all(client.clone()),
             client,
-            us,
+            installation,
             unfinished,
             dry_run,
         }
@@ -45,8 +45,12 @@ impl Volumes {
         loop {
             let some = self.api.list(&page).await.context("the volumes could not be read")?;
             let ours = some.items.iter().map(Volume::read);
-            waiting.extend(ours.filter(|volume| waits_for(volume, &self.us)));
-            not_ours.extend(some.items.iter().filter_map(|volume| Found::read(volume, &self.us)));
+            waiting.extend(ours.filter(|volume| waits_for(volume, &self.installation)));
+            not_ours.extend(
+                some.items
+                    .iter()
+                    .filter_map(|volume| Found::read(volume, &self.installation)),
+            );
             match some.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => page = page.continue_token(&token),
                 None => return Ok((waiting, not_ours)),
@@ -83,7 +87,7 @@ impl Volumes {
 
     /// What is to become of a volume, by a live look at its claim where that matters.
     async fn part(&self, volume: &Volume) -> kube::Result<Parting> {
-        let unseen = part(volume, Holder::Unknown, &self.us, self.unfinished);
+        let unseen = part(volume, Holder::Unknown, &self.installation, self.unfinished);
         let (Parting::LookAtClaim, Some(meant)) = (unseen, &volume.claim) else {
             return Ok(unseen);
         };
@@ -91,7 +95,7 @@ impl Volumes {
         let claim = claims.get_opt(&meant.name).await?;
         let claim = claim.map(|claim| Claim::read(&claim, &meant.namespace));
         let holder = claim.as_ref().map_or(Holder::Gone, Holder::Here);
-        Ok(part(volume, holder, &self.us, self.unfinished))
+        Ok(part(volume, holder, &self.installation, self.unfinished))
     }
 
     /// Deletes a volume that no claim has, in the very state that was judged: the controller manager may be binding it. Only

@@ -21,9 +21,11 @@ const DEADLINE: Duration = Duration::from_secs(20);
 /// A claim that names no volume.
 pub async fn provide(leader: &Leader, claim: &Claim, name: &str, class: &StorageClass) -> Result<Action, Failure> {
     let ctx = &leader.ctx;
-    let Context { cluster, us, .. } = &**ctx;
+    let Context {
+        cluster, installation, ..
+    } = &**ctx;
     // What the watch has may be a moment old.
-    let earlier = match cluster.unclaimed_volumes(us, &claim.namespace, name).first() {
+    let earlier = match cluster.unclaimed_volumes(installation, &claim.namespace, name).first() {
         Some(volume) => cluster.volume(&volume.name_any()).await?,
         None => None,
     };
@@ -91,7 +93,7 @@ async fn decide_claim(
         namespace: &namespace,
         volume,
         defaults: &ctx.defaults,
-        us: &ctx.us,
+        installation: &ctx.installation,
         fresh: claim.seed(),
     }))
 }

@@ -41,7 +41,7 @@ async fn look_at(leader: &Leader, stored: &Claim, name: &str) -> Result<Action, 
             return done;
         }
         // The binder gives it. Should it have been fenced meanwhile, the watch tells so in a moment.
-        if !volume.is_fenced() && volume.maker.as_ref() == Some(&*ctx.us) {
+        if !volume.is_fenced() && volume.maker.as_ref() == Some(&*ctx.installation) {
             return Ok(Action::requeue(MOMENT));
         }
     }
@@ -55,7 +55,7 @@ async fn look_at(leader: &Leader, stored: &Claim, name: &str) -> Result<Action, 
         let Some(class) = cluster.class(class_name).await? else {
             return done;
         };
-        if class.provisioner != ctx.us.provisioner || stored.waits_for_its_pod(&class) {
+        if class.provisioner != ctx.installation.provisioner || stored.waits_for_its_pod(&class) {
             return done;
         }
         // A class with mistakes has no share; its claims are refused soon enough. One that was made anew while they

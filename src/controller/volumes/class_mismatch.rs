@@ -42,7 +42,7 @@ pub async fn own_fate(
         namespace: &ctx.cluster.namespace(&claim.namespace).await?,
         volume: None,
         defaults: &ctx.defaults,
-        us: &ctx.us,
+        installation: &ctx.installation,
         fresh: claim.seed(),
     });
     let Decision::Provision(new) = verdict.decision else {

@@ -55,7 +55,8 @@ pub async fn complete(leader: &Leader, volume: &Volume) -> Result<Action, Failur
 
 /// The claim that is to be completed, if this volume is ready for it and it waits, as far as the watch knows.
 pub fn completes(ctx: &Context, volume: &Volume) -> Option<Pending> {
-    if ctx.options.binder != BinderMode::Complete || !volume.ready || volume.maker.as_ref() != Some(&*ctx.us) {
+    if ctx.options.binder != BinderMode::Complete || !volume.ready || volume.maker.as_ref() != Some(&*ctx.installation)
+    {
         return None;
     }
     let meant = volume.claim.as_ref()?;

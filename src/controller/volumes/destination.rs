@@ -45,11 +45,17 @@ pub fn target(ctx: &Context, volume: &Volume, record: &Record, goal: Goal, depot
         return place.clone();
     }
     let retention = match goal {
-        Goal::Trash => return depot.place(&Directory::in_trash(&ctx.us.instance, &volume.name, &volume.uid)),
+        Goal::Trash => {
+            return depot.place(&Directory::in_trash(
+                &ctx.installation.instance,
+                &volume.name,
+                &volume.uid,
+            ));
+        }
         Goal::Archive(retention) => retention,
         Goal::Keep => Retention::Forever,
     };
-    let tag = Directory::archive_tag(&ctx.us.instance, &volume.name);
+    let tag = Directory::archive_tag(&ctx.installation.instance, &volume.name);
     depot.place(&record.directory.archive(now, &tag, retention.ends(now)))
 }
 
@@ -57,7 +63,7 @@ pub fn target(ctx: &Context, volume: &Volume, record: &Record, goal: Goal, depot
 pub fn is_met(ctx: &Context, volume: &Volume, goal: Goal, place: &Directory) -> bool {
     let retention = match goal {
         Goal::Trash => {
-            let trash = Directory::in_trash(&ctx.us.instance, &volume.name, &volume.uid);
+            let trash = Directory::in_trash(&ctx.installation.instance, &volume.name, &volume.uid);
             return *place == Depot::around(place).place(&trash);
         }
         Goal::Archive(retention) => retention,

@@ -127,7 +127,7 @@ async fn remove_some(leader: &Leader, entry: &Entry) -> Result<bool, Failure> {
 async fn judge(leader: &Leader, entry: &Entry) -> Result<Verdict, Failure> {
     let ctx = &leader.ctx;
     let Entry { share, place } = entry;
-    let Some(name) = InTrash::read(place.split_last().1, &ctx.us.instance) else {
+    let Some(name) = InTrash::read(place.split_last().1, &ctx.installation.instance) else {
         return Ok(Verdict::Leave);
     };
     if is_being_cleaned(ctx, &name).await? {
@@ -172,7 +172,7 @@ async fn living(ctx: &Context, share: &Share, identity: Identity) -> Result<Opti
         let volume = volume.read();
         let is_given = |record: &Record| record.identity == Some(identity);
         let in_use = !volume.deleting || volume.phase == Phase::Bound;
-        volume.maker.as_ref() == Some(&*ctx.us) && in_use && volume.record.as_ref().is_ok_and(is_given)
+        volume.maker.as_ref() == Some(&*ctx.installation) && in_use && volume.record.as_ref().is_ok_and(is_given)
     });
     let is_here = |volume: &Arc<CachedVolume>| volume.read().record.as_ref().is_ok_and(|record| record.share == *share);
     if let Some(here) = living.iter().position(is_here) {
@@ -196,7 +196,7 @@ async fn living(ctx: &Context, share: &Share, identity: Identity) -> Result<Opti
 async fn keep_aside(leader: &Leader, entry: &Entry, identity: Identity) -> Result<(), Failure> {
     let ctx = &leader.ctx;
     let Entry { share, place } = entry;
-    let archive = Directory::unclaimed(place, jiff::Timestamp::now(), &ctx.us.instance);
+    let archive = Directory::unclaimed(place, jiff::Timestamp::now(), &ctx.installation.instance);
     let archive = Depot::around(place).place(&archive);
     leader.may_act()?;
     let moved = ctx
@@ -224,7 +224,7 @@ fn not_removed(ctx: &Context, entry: &Entry, failure: &Failure, pause: Duration)
     }
     let is_of_share = |class: &StorageClass| {
         let read = Class::read(class, &ctx.defaults).ok();
-        class.provisioner == ctx.us.provisioner && read.is_some_and(|read| read.settled_share() == *share)
+        class.provisioner == ctx.installation.provisioner && read.is_some_and(|read| read.settled_share() == *share)
     };
     let note = format!("{place} of share {share} cannot be removed, and is tried again now and then: {failure}");
     for class in ctx.cluster.classes.store().state_filter(is_of_share) {

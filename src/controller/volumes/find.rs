@@ -70,14 +70,14 @@ fn recorded_places(ctx: &Context, volume: &Volume, record: &Record) -> Vec<Direc
     if record.moved_to.is_empty() {
         return Vec::new();
     }
-    let aside = Directory::aside(&ctx.us.instance, &volume.name, &volume.uid);
+    let aside = Directory::aside(&ctx.installation.instance, &volume.name, &volume.uid);
     let asides = Depot::of(&record.directory).map(|depot| depot.place(&aside));
     asides.chain(record.moved_to.iter().cloned()).collect()
 }
 
 /// All places but its path where the directory of a volume may be.
 fn places(ctx: &Context, volume: &Volume, record: &Record) -> Vec<Directory> {
-    let instance = &ctx.us.instance;
+    let instance = &ctx.installation.instance;
     let aside = Directory::aside(instance, &volume.name, &volume.uid);
     // An older version recorded nothing, and named no uid.
     let old = Directory::in_trash_without_uid(instance, &volume.name);

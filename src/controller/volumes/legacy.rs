@@ -28,7 +28,7 @@ pub async fn take_over(leader: &Leader, volume: &CachedVolume) -> Result<bool, F
     let Some(volume) = ctx.persistent_volumes().get_opt(&volume.name_any()).await? else {
         return Ok(true);
     };
-    let Some(old) = OldVolume::read(&volume, &ctx.us) else {
+    let Some(old) = OldVolume::read(&volume, &ctx.installation) else {
         return Ok(false);
     };
     let class = match &old.class {
@@ -39,9 +39,14 @@ pub async fn take_over(leader: &Leader, volume: &CachedVolume) -> Result<bool, F
         defaults: &ctx.defaults,
         delete_nested: ctx.options.delete_nested,
     };
-    let taken = old.take(class.as_ref(), terms, &ctx.us);
+    let taken = old.take(class.as_ref(), terms, &ctx.installation);
     let taken = taken.map_err(Failure::NotTakenOver)?;
-    patch::merge(&ctx.persistent_volumes(), &Volume::read(&volume), taken.patch(&ctx.us)).await?;
+    patch::merge(
+        &ctx.persistent_volumes(),
+        &Volume::read(&volume),
+        taken.patch(&ctx.installation),
+    )
+    .await?;
     tracing::info!(share = %taken.share, directory = %taken.directory, on_delete = %taken.on_delete, "taken over");
     ctx.metrics.step("taken over");
     Ok(true)
@@ -49,7 +54,7 @@ pub async fn take_over(leader: &Leader, volume: &CachedVolume) -> Result<bool, F
 
 /// Whether it may be an old one.
 pub fn may_take_over(ctx: &Context, volume: &CachedVolume) -> bool {
-    class::is_old(&ctx.us.provisioner) && volume.is_provisioned_by(&ctx.us.provisioner)
+    class::is_old(&ctx.installation.provisioner) && volume.is_provisioned_by(&ctx.installation.provisioner)
 }
 
 /// Tells why a volume was refused.

@@ -108,7 +108,7 @@ async fn set_aside_in(
     trash_roots::make_trash(leader, &record.share, depot).await?;
     let to = destination::target(ctx, volume, record, goal, depot);
     destination::record_target(leader, volume, record, way, &to).await?;
-    let aside = depot.place(&Directory::aside(&ctx.us.instance, &volume.name, &volume.uid));
+    let aside = depot.place(&Directory::aside(&ctx.installation.instance, &volume.name, &volume.uid));
     leader.may_act()?;
     match move_away(leader, volume, record, way.identity, &aside).await? {
         Moved::Done => Ok((aside, to)),

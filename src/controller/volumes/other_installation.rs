@@ -22,16 +22,17 @@ pub async fn tell_not_ours(leader: &Leader, volume: &Volume, why: NotOurs) -> Re
         return Ok(Action::requeue(left));
     }
     let live = ctx.persistent_volumes().get_opt(&volume.name).await?;
-    let Some(found) = live.and_then(|live| Found::read(&live, &ctx.us)) else {
+    let Some(found) = live.and_then(|live| Found::read(&live, &ctx.installation)) else {
         return Ok(Action::await_change());
     };
     let class = match &found.class {
         Some(class) => ctx.cluster.class(class).await?,
         None => None,
     };
-    if class.is_none_or(|class| class.provisioner == ctx.us.provisioner) {
+    if class.is_none_or(|class| class.provisioner == ctx.installation.provisioner) {
         let about = reason::NOT_MANAGED;
-        ctx.events.warn(volume, about, about, found.note(why, &ctx.us));
+        ctx.events
+            .warn(volume, about, about, found.note(why, &ctx.installation));
     }
     if volume.deleting || volume.phase == Phase::Released {
         // An Event is gone after an hour, and the volume may wait for longer.

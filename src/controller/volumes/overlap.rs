@@ -87,7 +87,7 @@ async fn turns(
 ) -> Result<Vec<(Turn, Volume, Meeting)>, Failure> {
     let mut turns = Vec::new();
     for (other, meeting) in ctx.cluster.cached_overlaps(location, &volume.name) {
-        if turn(volume, other.read(), meeting, true, &ctx.us) == Turn::Go {
+        if turn(volume, other.read(), meeting, true, &ctx.installation) == Turn::Go {
             continue;
         }
         // What the watch has may be gone, or another state.
@@ -95,7 +95,7 @@ async fn turns(
             continue;
         };
         let in_use = other.deleting && plan::plan_with_claim(ctx, &other).await?.0 == Plan::Leave;
-        turns.push((turn(volume, &other, meeting, in_use, &ctx.us), other, meeting));
+        turns.push((turn(volume, &other, meeting, in_use, &ctx.installation), other, meeting));
     }
     turns.sort_by_key(|(turn, ..)| *turn);
     Ok(turns)
@@ -122,7 +122,7 @@ fn kept_for(ctx: &Context, other: &Volume, meeting: Meeting) -> String {
         Relation::Inside | Relation::Above => format!("the directory of volume {name}{made} is above or in it"),
     };
     let is_same = meeting.relation == Relation::Same;
-    if is_same && other.deleting && other.maker.as_ref() == Some(&*ctx.us) {
+    if is_same && other.deleting && other.maker.as_ref() == Some(&*ctx.installation) {
         sentence.push_str(", and is cleaned up after this one");
     }
     if let (Some(why), Ok(record)) = (meeting.why(), &other.record) {

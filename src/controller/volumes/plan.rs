@@ -8,13 +8,17 @@ use crate::policy::reconcile::{Holder, Plan, plan};
 
 /// Returns the next step, and the claim if it was looked at and is there.
 pub async fn plan_with_claim(ctx: &Context, volume: &Volume) -> Result<(Plan, Option<Claim>), Failure> {
-    let next = plan(volume, Holder::Unknown, &ctx.us);
+    let next = plan(volume, Holder::Unknown, &ctx.installation);
     let (Plan::LookAtClaim, Some(meant)) = (&next, &volume.claim) else {
         return Ok((next, None));
     };
     let claim = ctx.cluster.claim(&meant.namespace, &meant.name).await?;
     Ok((
-        plan(volume, claim.as_ref().map_or(Holder::Gone, Holder::Here), &ctx.us),
+        plan(
+            volume,
+            claim.as_ref().map_or(Holder::Gone, Holder::Here),
+            &ctx.installation,
+        ),
         claim,
     ))
 }

@@ -73,7 +73,7 @@ pub async fn put_back(
         .await?
         .is_some()
     {
-        let tag = Directory::archive_tag(&ctx.us.instance, &volume.name);
+        let tag = Directory::archive_tag(&ctx.installation.instance, &volume.name);
         if from.lasts() {
             return Ok(());
         }

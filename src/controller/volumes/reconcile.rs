@@ -124,7 +124,7 @@ async fn bind_live(leader: &Leader, live: Option<Volume>, name: &str, claim: &Cl
         None => ctx.cluster.volume(name).await?,
     };
     let Some(volume) = live else { return Ok(()) };
-    let Plan::Bind { record, difference } = plan(&volume, Holder::Here(claim), &ctx.us) else {
+    let Plan::Bind { record, difference } = plan(&volume, Holder::Here(claim), &ctx.installation) else {
         // Its event follows.
         return Ok(());
     };
@@ -160,7 +160,7 @@ fn is_too_early(leader: &Leader, volume: &Volume) -> Option<Duration> {
     let ctx = &leader.ctx;
     let claim = volume.claim.as_ref()?;
     let is_new = volume.awaits(&claim.namespace, &claim.name) && !volume.is_fenced();
-    let is_early = is_new && volume.maker.as_ref() == Some(&*ctx.us) && claim_of(ctx, volume).is_none();
+    let is_early = is_new && volume.maker.as_ref() == Some(&*ctx.installation) && claim_of(ctx, volume).is_none();
     is_early
         .then(|| leader.grace.left(volume, ctx.options.orphan_grace))
         .flatten()

@@ -48,12 +48,14 @@ type Owners = HashMap<String, Arc<CachedVolume>>;
 /// Every share that a class or a volume of ours names.
 fn shares(ctx: &Context) -> BTreeSet<Share> {
     let classes = ctx.cluster.classes.store().state();
-    let ours = classes.iter().filter(|class| class.provisioner == ctx.us.provisioner);
+    let ours = classes
+        .iter()
+        .filter(|class| class.provisioner == ctx.installation.provisioner);
     let of_classes = ours.filter_map(|class| Some(Class::read(class, &ctx.defaults).ok()?.settled_share()));
     let volumes = ctx.cluster.volumes.store().state();
     let of_volumes = volumes.iter().filter_map(|volume| {
         let volume = volume.read();
-        let ours = volume.maker.as_ref() == Some(&*ctx.us);
+        let ours = volume.maker.as_ref() == Some(&*ctx.installation);
         Some(volume.record.as_ref().ok().filter(|_| ours)?.share.clone())
     });
     of_classes.chain(of_volumes).collect()
@@ -76,7 +78,7 @@ async fn tidy(leader: &Leader, share: &Share) -> Result<(), Failure> {
     for depot in &depots {
         let trash = depot.place(&Directory::trash());
         for name in ctx.storage.list(share, Some(&trash), storage_deadline()).await? {
-            if let Some(found) = InTrash::read(&name, &ctx.us.instance) {
+            if let Some(found) = InTrash::read(&name, &ctx.installation.instance) {
                 leader.trash.put(Entry {
                     share: share.clone(),
                     place: depot.place(&found.place),
@@ -123,7 +125,7 @@ async fn tidy_archive(
             return Ok(());
         }
     }
-    match Directory::expiring(name, &ctx.us.instance) {
+    match Directory::expiring(name, &ctx.installation.instance) {
         Some((archive, until)) if until <= Timestamp::now() => prune(leader, share, depot, &archive).await,
         _ => Ok(()),
     }
@@ -138,16 +140,21 @@ async fn is_being_moved_to(ctx: &Context, owner: &str, place: &Directory) -> Res
 
 /// On whichever share: one share may have several names.
 fn owners(ctx: &Context) -> Owners {
-    let may_own = |volume: &CachedVolume| volume.read().maker.as_ref() == Some(&*ctx.us);
+    let may_own = |volume: &CachedVolume| volume.read().maker.as_ref() == Some(&*ctx.installation);
     let owners = ctx.cluster.volumes.store().state_filter(may_own).into_iter();
     owners
-        .map(|volume| (Directory::archive_tag(&ctx.us.instance, &volume.read().name), volume))
+        .map(|volume| {
+            (
+                Directory::archive_tag(&ctx.installation.instance, &volume.read().name),
+                volume,
+            )
+        })
         .collect()
 }
 
 async fn prune(leader: &Leader, share: &Share, depot: &Depot, archive: &Directory) -> Result<(), Failure> {
     let ctx = &leader.ctx;
-    let trash = depot.place(&archive.archive_in_trash(&ctx.us.instance));
+    let trash = depot.place(&archive.archive_in_trash(&ctx.installation.instance));
     let archive = &depot.place(archive);
     let Some(found) = ctx.storage.look_up(share, archive, storage_deadline()).await? else {
         return Ok(());

@@ -14,7 +14,7 @@ pub async fn make_trash(leader: &Leader, share: &Share, depot: &Depot) -> Result
 
 /// Says at the share that something of ours lies in this depot.
 pub async fn make_sign(leader: &Leader, share: &Share, depot: &Depot) -> Result<(), Failure> {
-    match depot.sign(&leader.ctx.us.instance) {
+    match depot.sign(&leader.ctx.installation.instance) {
         Some(sign) => make_own(leader, share, &sign).await,
         None => Ok(()),
     }
@@ -26,8 +26,8 @@ pub async fn depots(ctx: &Context, share: &Share) -> Result<Vec<Depot>, Failure>
     let mut looked_at = 0;
     while let Some(depot) = depots.get(looked_at).cloned() {
         let signs = depot
-            .sign(&ctx.us.instance)
-            .unwrap_or_else(|| Depot::signs(&ctx.us.instance));
+            .sign(&ctx.installation.instance)
+            .unwrap_or_else(|| Depot::signs(&ctx.installation.instance));
         let names = ctx.storage.list(share, Some(&signs), storage_deadline()).await?;
         depots.extend(names.iter().filter_map(|name| depot.below(name)));
         looked_at += 1;

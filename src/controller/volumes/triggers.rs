@@ -16,7 +16,7 @@ use crate::policy::reconcile::{Holder, Plan, plan};
 pub fn is_due(leader: &Leader, kept: &CachedVolume) -> bool {
     let ctx = &leader.ctx;
     let volume = kept.read();
-    let is_settled = plan(volume, Holder::Unknown, &ctx.us) == Plan::Leave
+    let is_settled = plan(volume, Holder::Unknown, &ctx.installation) == Plan::Leave
         && complete_claim::completes(ctx, volume).is_none()
         && !legacy::may_take_over(ctx, kept);
     if is_settled {

@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Value, json};
 
-use super::{Origin, Record, Us, Volume, area};
+use super::{Installation, Origin, Record, Volume, area};
 use crate::model::attributes::Attributes;
 use crate::model::choices::{ExistingDirectory, OnStorageFailure, Provision};
 use crate::model::claim::Bytes;
@@ -69,8 +69,8 @@ impl NewVolume {
 
     /// What turns the volume of an earlier try of the same claim into this one, as a merge patch (RFC 7396): all but its
     /// place and whose work the directory is.
-    pub fn overwrite(&self, origin: Origin, us: &Us) -> Value {
-        let mut all = json!(self.build(origin, us));
+    pub fn overwrite(&self, origin: Origin, installation: &Installation) -> Value {
+        let mut all = json!(self.build(origin, installation));
         let id = |id: Option<u32>| id.map(|id| id.to_string());
         let marks = &mut all["metadata"]["annotations"];
         for key in [mark::SHARE, mark::SUB_DIR, mark::DIRECTORY] {
@@ -99,10 +99,10 @@ impl NewVolume {
     }
 
     /// The object that is sent to the API server.
-    pub fn build(&self, origin: Origin, us: &Us) -> PersistentVolume {
+    pub fn build(&self, origin: Origin, installation: &Installation) -> PersistentVolume {
         let marks = [
-            (mark::PROVISIONED_BY, us.provisioner.clone()),
-            (mark::INSTANCE, us.instance.clone()),
+            (mark::PROVISIONED_BY, installation.provisioner.clone()),
+            (mark::INSTANCE, installation.instance.clone()),
             (mark::ATTEMPT, self.attempt.clone()),
             (mark::ON_DELETE, self.on_delete.to_string()),
             (mark::SHARE, self.share.path().to_owned()),

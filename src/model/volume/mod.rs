@@ -23,7 +23,7 @@ pub enum Origin {
 
 /// Who we are: what every volume of ours carries.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Us {
+pub struct Installation {
     /// The provisioner of our classes.
     pub provisioner: String,
     /// The id of this installation.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{NFSVolumeSource, PersistentVolume};
 
-use super::{Origin, Us};
+use super::{Installation, Origin};
 use crate::model::attributes::Attributes;
 use crate::model::claim::Bytes;
 use crate::model::directory::{Depot, Directory, NfsVersion, Share, Shown};
@@ -52,7 +52,7 @@ pub struct Volume {
     /// Which call of the webhook made it or used it last: what it says may have changed with that.
     pub attempt: Option<String>,
     /// Who made it, if it names both a provisioner and an installation.
-    pub maker: Option<Us>,
+    pub maker: Option<Installation>,
     /// The provisioner that it names, if it names no installation.
     pub provisioner: Option<String>,
     /// The directory and its fate; the error says which mark cannot be read.
@@ -150,7 +150,7 @@ impl Volume {
                 Some(_) => None,
                 None => marks.get(mark::PROVISIONED_BY).cloned(),
             },
-            maker: maker.map(|(provisioner, instance)| Us {
+            maker: maker.map(|(provisioner, instance)| Installation {
                 provisioner: provisioner.clone(),
                 instance: instance.clone(),
             }),

@@ -43,8 +43,8 @@ fn new() -> NewVolume {
     }
 }
 
-fn us() -> Us {
-    Us {
+fn installation() -> Installation {
+    Installation {
         provisioner: "bindery.dev/nfs".to_owned(),
         instance: "blue".to_owned(),
     }
@@ -89,16 +89,16 @@ fn the_object_says_everything_that_cleanup_will_need() {
             "volumeMode": "Filesystem",
         },
     });
-    assert_eq!(json!(new().build(Origin::New, &us())), expected);
+    assert_eq!(json!(new().build(Origin::New, &installation())), expected);
 }
 
 #[test]
 fn what_is_built_is_read_back() {
-    let volume = Volume::read(&new().build(Origin::Adopted, &us()));
+    let volume = Volume::read(&new().build(Origin::Adopted, &installation()));
     let record = volume.record.unwrap();
     assert_eq!(
         (volume.maker, volume.held, volume.capacity),
-        (Some(us()), true, Some(new().capacity))
+        (Some(installation()), true, Some(new().capacity))
     );
     assert_eq!((record.share, record.directory), (new().share, new().directory));
     assert_eq!(record.retention, new().retention);
@@ -124,7 +124,7 @@ fn volumes_that_may_overlap_share_an_area() {
 #[test]
 fn a_volume_whose_marks_name_another_place_than_its_source_cannot_be_acted_on() {
     let read = |key: &str, value: Option<&str>| {
-        let mut volume = new().build(Origin::New, &us());
+        let mut volume = new().build(Origin::New, &installation());
         let marks = volume.metadata.annotations.as_mut().unwrap();
         match value {
             Some(value) => drop(marks.insert(key.to_owned(), value.to_owned())),

@@ -18,7 +18,7 @@ use super::effective::Policy;
 use crate::model::claim::{Claim, Name};
 use crate::model::names;
 use crate::model::namespace::Namespace;
-use crate::model::volume::{NewVolume, Us, Volume};
+use crate::model::volume::{Installation, NewVolume, Volume};
 
 /// Everything that has a say.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +35,7 @@ pub struct Facts<'a> {
     /// Server and export for classes that name none.
     pub defaults: &'a Defaults,
     /// Who we are.
-    pub us: &'a Us,
+    pub installation: &'a Installation,
     /// The volume's name and the suffix of a generated claim name come from it: random, or the claim's uid, so that whoever
     /// provisions a claim that is there means one volume.
     pub fresh: Uuid,
@@ -88,7 +88,7 @@ pub fn decide(facts: &Facts<'_>) -> Verdict {
 pub(super) fn trace(facts: &Facts<'_>) -> (Verdict, Option<(Class, Policy)>) {
     let given = facts
         .volume
-        .filter(|volume| is_meant_for(volume, facts.claim, facts.us));
+        .filter(|volume| is_meant_for(volume, facts.claim, facts.installation));
     let mut warnings = Vec::new();
     let mut policy = None;
     let decision = judge(facts, given, &mut warnings, &mut policy);
@@ -109,11 +109,16 @@ fn judge(
     warnings: &mut Vec<String>,
     rests_on: &mut Option<(Class, Policy)>,
 ) -> Decision {
-    let Facts { claim, us, .. } = *facts;
+    let Facts {
+        claim, installation, ..
+    } = *facts;
     if claim.class.is_none() {
         return Decision::Pass(Pass::NoClass);
     }
-    let Some(class) = facts.class.filter(|class| class.provisioner == us.provisioner) else {
+    let Some(class) = facts
+        .class
+        .filter(|class| class.provisioner == installation.provisioner)
+    else {
         return Decision::Pass(Pass::OtherClass);
     };
     let enabled = annotations::enabled(&facts.namespace.annotations);
@@ -121,7 +126,7 @@ fn judge(
         return Decision::Pass(Pass::NamespaceDisabled);
     }
     if claim.volume_name.is_some() && given.is_none() {
-        return match facts.volume.filter(|volume| is_taken_back(volume, claim, us)) {
+        return match facts.volume.filter(|volume| is_taken_back(volume, claim, installation)) {
             Some(volume) => Decision::Deny(format!(
                 "volume {} is being taken back; try again in a moment",
                 volume.name
@@ -175,18 +180,18 @@ pub fn fits(claim: &Claim, volume: &Volume) -> Result<(), String> {
 /// Whether a volume is one that an earlier call for this very claim made, and that nobody has had since: one that was
 /// given to a claim once, say a kept one that an administrator has freed, holds data. One whose making came to no known
 /// end is fenced: a claim that names it waits until it is taken back, one that is there already has it finished.
-fn is_meant_for(volume: &Volume, claim: &Claim, us: &Us) -> bool {
+fn is_meant_for(volume: &Volume, claim: &Claim, installation: &Installation) -> bool {
     let Name::Given(name) = &claim.name else { return false };
     let fenced = volume.claim.as_ref().is_some_and(|meant| meant.uid.is_some());
-    volume.maker.as_ref() == Some(us)
+    volume.maker.as_ref() == Some(installation)
         && volume.awaits(&claim.namespace, name)
         && (!fenced || claim.volume_name.is_none())
 }
 
 /// Whether the volume that a claim names was made for it, and another call at the same time has undone it.
-fn is_taken_back(volume: &Volume, claim: &Claim, us: &Us) -> bool {
+fn is_taken_back(volume: &Volume, claim: &Claim, installation: &Installation) -> bool {
     let Some(meant) = &volume.claim else { return false };
-    volume.maker.as_ref() == Some(us)
+    volume.maker.as_ref() == Some(installation)
         && meant.uid.as_deref() == Some(names::FENCE)
         && meant.namespace == claim.namespace
         && matches!(&claim.name, Name::Given(name) if *name == meant.name)

@@ -81,7 +81,9 @@ pub fn explain(facts: &Facts<'_>, standing: Standing, others: &[Volume]) -> Expl
     };
     let others = if stored.is_some() { &[] } else { others };
     let awaits = |volume: &&Volume| match &as_new.name {
-        Name::Given(name) => volume.maker.as_ref() == Some(facts.us) && volume.awaits(&as_new.namespace, name),
+        Name::Given(name) => {
+            volume.maker.as_ref() == Some(facts.installation) && volume.awaits(&as_new.namespace, name)
+        }
         Name::Generate(_) => false,
     };
     let asked = Facts {
@@ -148,8 +150,11 @@ impl Explanation {
         let ours = (facts.claim.namespace.as_str(), shown_name(facts.claim));
         let why = match facts.volume {
             None => format!("it names volume {name}, which does not exist"),
-            Some(volume) if volume.maker.as_ref().map(|us| &us.provisioner) != Some(&facts.us.provisioner) => {
-                format!("its volume {name} was not made by {}", facts.us.provisioner)
+            Some(volume)
+                if volume.maker.as_ref().map(|installation| &installation.provisioner)
+                    != Some(&facts.installation.provisioner) =>
+            {
+                format!("its volume {name} was not made by {}", facts.installation.provisioner)
             }
             Some(Volume { claim: Some(of), .. }) if (of.namespace.as_str(), of.name.as_str()) != (ours.0, &ours.1) => {
                 format!("it names volume {name}, which is claim {}/{}'s", of.namespace, of.name)

@@ -93,7 +93,7 @@ pub(super) fn outcome(
 /// What is found out only while the volume is made: its directory, or one above or in it, is another's.
 fn judged_by_others(facts: &Facts<'_>, new: &NewVolume, others: &[Volume]) -> Taken {
     if let Some(holder) = others.iter().find(|other| other.name == new.name)
-        && let judged @ (Taken::Refuse(_) | Taken::Leaving(_)) = taken(holder, new, facts.us)
+        && let judged @ (Taken::Refuse(_) | Taken::Leaving(_)) = taken(holder, new, facts.installation)
     {
         return judged;
     }
@@ -104,7 +104,9 @@ fn judged_by_others(facts: &Facts<'_>, new: &NewVolume, others: &[Volume]) -> Ta
         identity: None,
     };
     match overlapping(&location, &new.name, others) {
-        Some((other, meeting)) if !new.directory.stands_alone(&new.name) => met(new, other, meeting, facts.us),
+        Some((other, meeting)) if !new.directory.stands_alone(&new.name) => {
+            met(new, other, meeting, facts.installation)
+        }
         _ => Taken::Reuse,
     }
 }
@@ -118,7 +120,7 @@ fn pass(reason: Pass, facts: &Facts<'_>) -> String {
             None => format!("there is no StorageClass {class}"),
             Some(other) => format!(
                 "StorageClass {class} is of provisioner {}, not of {}",
-                other.provisioner, facts.us.provisioner
+                other.provisioner, facts.installation.provisioner
             ),
         },
         Pass::NamesVolume => format!(

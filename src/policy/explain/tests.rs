@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::model::volume::Origin;
 use crate::policy::decide::decide;
-use crate::policy::fixtures::{self, us};
+use crate::policy::fixtures::{self, installation};
 
 mod stored;
 
@@ -56,7 +56,7 @@ impl World {
     /// The volume that the webhook would make.
     fn volume(&self) -> Volume {
         match self.ask(decide).decision {
-            Decision::Provision(new) => Volume::read(&new.build(Origin::New, &us())),
+            Decision::Provision(new) => Volume::read(&new.build(Origin::New, &installation())),
             other => panic!("{other:?}"),
         }
     }

@@ -17,7 +17,7 @@ use crate::model::invalid::Mistake;
 use crate::model::names::{self, annotation, mark};
 use crate::model::on_delete::OnDelete;
 use crate::model::retention::Retention;
-use crate::model::volume::{Us, area};
+use crate::model::volume::{Installation, area};
 use crate::policy::class::{Class, Defaults};
 use crate::policy::effective::MODE;
 
@@ -60,13 +60,13 @@ pub struct Taken {
 impl OldVolume {
     /// The facts, if it is such a volume: it names our provisioner and no installation of Bindery, and a claim has had it.
     /// One that is being deleted is let go: its directory stays, as it would have, and no finalizer can be added any more.
-    pub fn read(volume: &PersistentVolume, us: &Us) -> Option<Self> {
+    pub fn read(volume: &PersistentVolume, installation: &Installation) -> Option<Self> {
         let empty = BTreeMap::new();
         let (meta, spec) = (&volume.metadata, volume.spec.as_ref()?);
         let marks = meta.annotations.as_ref().unwrap_or(&empty);
         let claim = spec.claim_ref.as_ref()?.uid.as_deref()?;
-        let old = class::is_old(&us.provisioner)
-            && marks.get(mark::PROVISIONED_BY) == Some(&us.provisioner)
+        let old = class::is_old(&installation.provisioner)
+            && marks.get(mark::PROVISIONED_BY) == Some(&installation.provisioner)
             && !marks.contains_key(mark::INSTANCE)
             && meta.deletion_timestamp.is_none()
             && !["", names::FENCE].contains(&claim);
@@ -80,10 +80,15 @@ impl OldVolume {
     }
 
     /// What it is marked with; the error says why it is left alone. `class` is the one that it names, if that is there.
-    pub fn take(&self, class: Option<&StorageClass>, terms: Terms<'_>, us: &Us) -> Result<Taken, String> {
+    pub fn take(
+        &self,
+        class: Option<&StorageClass>,
+        terms: Terms<'_>,
+        installation: &Installation,
+    ) -> Result<Taken, String> {
         let (server, path) = self.nfs.as_ref().ok_or("it is no NFS volume")?;
         // A class of that name may be another program's by now.
-        let class = class.filter(|class| class.provisioner == us.provisioner);
+        let class = class.filter(|class| class.provisioner == installation.provisioner);
         let class = class.map(|class| Class::read(class, terms.defaults)).transpose();
         let class = class.map_err(|wrong| {
             let name = self.class.as_deref().unwrap_or_default();
@@ -128,7 +133,7 @@ impl OldVolume {
 impl Taken {
     /// The merge patch (RFC 7396) that makes the volume ours. Its directory counts as found and given: Bindery neither
     /// changes its mode nor removes it as unused.
-    pub fn patch(&self, us: &Us) -> Value {
+    pub fn patch(&self, installation: &Installation) -> Value {
         let ours = [names::FINALIZER.to_owned()];
         let others = self.finalizers.iter().filter(|held| *held != names::FINALIZER);
         let finalizers: Vec<&String> = others.chain(&ours).collect();
@@ -136,7 +141,7 @@ impl Taken {
             "finalizers": finalizers,
             "labels": {names::AREA: area(&self.share, &self.directory)},
             "annotations": {
-                mark::INSTANCE: us.instance,
+                mark::INSTANCE: installation.instance,
                 mark::SHARE: self.share.path(),
                 mark::SUB_DIR: self.directory.as_str(),
                 mark::DIRECTORY: "adopted",

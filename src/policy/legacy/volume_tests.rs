@@ -5,8 +5,8 @@ use crate::model::volume::{Phase, Volume};
 
 const OLD: &str = "k8s-sigs.io/nfs-subdir-external-provisioner";
 
-fn us() -> Us {
-    Us {
+fn installation() -> Installation {
+    Installation {
         provisioner: OLD.to_owned(),
         instance: "blue".to_owned(),
     }
@@ -54,12 +54,12 @@ fn old(change: impl FnOnce(&mut World)) -> Option<Result<Taken, String>> {
     change(&mut world);
     let volume: PersistentVolume = serde_json::from_value(world.volume).unwrap();
     let class: Option<StorageClass> = serde_json::from_value(world.class).unwrap();
-    let old = OldVolume::read(&volume, &us())?;
+    let old = OldVolume::read(&volume, &installation())?;
     let terms = Terms {
         defaults: &world.defaults,
         delete_nested: world.delete_nested,
     };
-    Some(old.take(class.as_ref(), terms, &us()))
+    Some(old.take(class.as_ref(), terms, &installation()))
 }
 
 fn taken(change: impl FnOnce(&mut World)) -> Taken {
@@ -78,13 +78,13 @@ fn at(path: &str) -> impl FnOnce(&mut World) {
 #[test]
 fn the_patch_makes_it_a_volume_of_ours_that_cleanup_can_read() {
     let mut volume = World::default().volume;
-    json_patch::merge(&mut volume, &taken(|_| ()).patch(&us()));
+    json_patch::merge(&mut volume, &taken(|_| ()).patch(&installation()));
     assert_eq!(
         volume["metadata"]["finalizers"],
         json!(["kubernetes.io/pv-protection", "bindery.dev/cleanup"])
     );
     let volume: PersistentVolume = serde_json::from_value(volume).unwrap();
-    assert_eq!(OldVolume::read(&volume, &us()), None, "twice");
+    assert_eq!(OldVolume::read(&volume, &installation()), None, "twice");
     let share = Share::parse("nas1", "/export").unwrap();
     let directory = Directory::parse("team-a-data-pvc-1").unwrap();
     assert_eq!(
@@ -93,7 +93,10 @@ fn the_patch_makes_it_a_volume_of_ours_that_cleanup_can_read() {
     );
 
     let read = Volume::read(&volume);
-    assert_eq!((read.maker.as_ref(), read.held, read.ready), (Some(&us()), true, true));
+    assert_eq!(
+        (read.maker.as_ref(), read.held, read.ready),
+        (Some(&installation()), true, true)
+    );
     assert_eq!(read.phase, Phase::Bound);
     let record = read.record.unwrap();
     assert_eq!((record.share, record.directory), (share, directory));
@@ -107,7 +110,10 @@ fn the_patch_makes_it_a_volume_of_ours_that_cleanup_can_read() {
 #[test]
 fn a_finalizer_that_is_there_is_not_put_on_twice() {
     let held = taken(|world| world.volume["metadata"]["finalizers"] = json!([names::FINALIZER]));
-    assert_eq!(held.patch(&us())["metadata"]["finalizers"], json!([names::FINALIZER]));
+    assert_eq!(
+        held.patch(&installation())["metadata"]["finalizers"],
+        json!([names::FINALIZER])
+    );
 }
 
 #[test]
@@ -125,9 +131,9 @@ fn what_is_not_an_old_volume_of_ours_is_nobodys_business() {
 
 #[test]
 fn under_a_name_of_our_own_there_are_no_old_volumes() {
-    let ours = Us {
+    let ours = Installation {
         provisioner: names::PROVISIONER.to_owned(),
-        ..us()
+        ..installation()
     };
     let mut volume = World::default().volume;
     volume["metadata"]["annotations"]["pv.kubernetes.io/provisioned-by"] = json!(names::PROVISIONER);
@@ -183,7 +189,7 @@ fn the_name_of_the_class_is_read_as_in_kubernetes() {
     let volume = |change: fn(&mut Value)| {
         let mut volume = World::default().volume;
         change(&mut volume);
-        OldVolume::read(&serde_json::from_value(volume).unwrap(), &us())
+        OldVolume::read(&serde_json::from_value(volume).unwrap(), &installation())
             .unwrap()
             .class
     };
@@ -293,7 +299,7 @@ fn the_share_is_the_flags_or_the_classs() {
         (only_class.share.path(), only_class.directory.as_str()),
         ("/vol", "data")
     );
-    let marks = &only_class.patch(&us())["metadata"]["annotations"];
+    let marks = &only_class.patch(&installation())["metadata"]["annotations"];
     assert_eq!(
         (&marks[mark::NFS_VERSION], &marks[mark::ARCHIVE_RETENTION]),
         (&json!("3"), &json!("30d"))

@@ -47,8 +47,8 @@ type Row<'a> = (Key, [&'static str; 3], [&'a str; 4], bool);
 
 /// A class that was written for nfs-subdir-external-provisioner.
 fn old(world: &mut World, parameters: Value) {
-    world.us.provisioner = "k8s-sigs.io/nfs-subdir-external-provisioner".to_owned();
-    world.class["provisioner"] = json!(world.us.provisioner);
+    world.installation.provisioner = "k8s-sigs.io/nfs-subdir-external-provisioner".to_owned();
+    world.class["provisioner"] = json!(world.installation.provisioner);
     world.class["parameters"] = json!({"server": "nas1", "share": "/export"});
     world.parameters(&parameters);
 }
