@@ -21,11 +21,11 @@ pub async fn run(ctx: &Context) {
         }
         let name = class.name_any();
         let (reason, note) = match Class::read(&class, &ctx.defaults) {
-            Err(mistakes) => (
+            Err(invalid) => (
                 reason::CLASS_BROKEN,
                 format!(
-                    "StorageClass {name}: {mistakes}; {}; until then its claims are refused",
-                    mistakes.remedy()
+                    "StorageClass {name}: {invalid}; {}; until then its claims are refused",
+                    invalid.remedy()
                 ),
             ),
             Ok(read) if !read.warnings.is_empty() => (

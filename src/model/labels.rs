@@ -2,18 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use super::invalid::Mistake;
+use super::invalid::Invalid;
 use crate::model::names::{PREFIX, is_label_key, is_label_value};
 
 /// Keys and values.
 pub type Labels = BTreeMap<String, String>;
 
 /// Reads a list. `spelt` is the key it is written under; each mistake names the label that is wrong.
-pub fn read(spelt: &str, text: &str, mistakes: &mut Vec<Mistake>) -> Labels {
+pub fn read(spelt: &str, text: &str, invalid: &mut Vec<Invalid>) -> Labels {
     let mut labels = Labels::new();
     for label in text.split(',').map(str::trim).filter(|label| !label.is_empty()) {
         if let Err(wrong) = add(&mut labels, label) {
-            mistakes.push(Mistake(format!("{spelt}: {wrong}")));
+            invalid.push(Invalid(format!("{spelt}: {wrong}")));
         }
     }
     labels
@@ -59,9 +59,9 @@ mod tests {
     use super::*;
 
     fn told(text: &str) -> (String, Vec<String>) {
-        let mut mistakes = Vec::new();
-        let labels = read("volumeLabels", text, &mut mistakes);
-        (write(&labels), mistakes.into_iter().map(|mistake| mistake.0).collect())
+        let mut invalid = Vec::new();
+        let labels = read("volumeLabels", text, &mut invalid);
+        (write(&labels), invalid.into_iter().map(|invalid| invalid.0).collect())
     }
 
     #[test]
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn each_mistake_names_the_key_and_the_value() {
-        let (_, mistakes) = told("team,a b=c,team=-x,bindery.dev/area=y,t=1,t=2,=v,k=a=b");
+        let (_, invalid) = told("team,a b=c,team=-x,bindery.dev/area=y,t=1,t=2,=v,k=a=b");
         let expected = [
             "volumeLabels: \"team\" is no label; write key=value, with commas between labels",
             "volumeLabels: label key \"a b\" is not valid (its value is \"c\"): a key has letters, digits, - _ and . only (63 at \
@@ -96,6 +96,6 @@ mod tests {
             "volumeLabels: label k: value \"a=b\" is not valid: a value has letters, digits, - _ and . only (63 at most), and begins \
              and ends with a letter or a digit",
         ];
-        assert_eq!(mistakes, expected);
+        assert_eq!(invalid, expected);
     }
 }

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::invalid::Mistake;
+use super::invalid::Invalid;
 
 /// The fate of a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,12 +58,12 @@ pub struct Unknown(pub &'static str);
 pub type Written<'a> = Option<(&'a str, &'a str)>;
 
 /// What one place (a class, a namespace) says; `None` if it says nothing. Mistakes carry key and value.
-pub fn read(on_delete: Written<'_>, archive_on_delete: Written<'_>) -> (Option<OnDelete>, Vec<Mistake>) {
-    let mut mistakes = Vec::new();
+pub fn read(on_delete: Written<'_>, archive_on_delete: Written<'_>) -> (Option<OnDelete>, Vec<Invalid>) {
+    let mut invalid = Vec::new();
     let mut parse = |written: Written<'_>, parse: fn(&str) -> Result<OnDelete, Unknown>| {
         let (key, value) = written?;
         parse(value)
-            .map_err(|unknown| mistakes.push(Mistake::value(key, value, &unknown)))
+            .map_err(|unknown| invalid.push(Invalid::value(key, value, &unknown)))
             .ok()
     };
     let archive = parse(archive_on_delete, |text| match text {
@@ -72,7 +72,7 @@ pub fn read(on_delete: Written<'_>, archive_on_delete: Written<'_>) -> (Option<O
         _ => Err(Unknown("true or false")),
     });
     let on_delete = parse(on_delete, str::parse);
-    (on_delete.or(archive), mistakes)
+    (on_delete.or(archive), invalid)
 }
 
 #[cfg(test)]
@@ -104,9 +104,9 @@ mod tests {
 
     #[test]
     fn every_mistake_is_named_with_key_value_and_what_is_allowed() {
-        let (_, mistakes) = read(Some(("onDelete", "Archive")), Some(("archiveOnDelete", "yes")));
+        let (_, invalid) = read(Some(("onDelete", "Archive")), Some(("archiveOnDelete", "yes")));
         assert_eq!(
-            Mistake::join(&mistakes),
+            Invalid::join(&invalid),
             "archiveOnDelete is \"yes\": allowed are true or false; \
              onDelete is \"Archive\": allowed are delete, retain or archive"
         );

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::key::Key;
 use super::settings::Settings;
-use crate::model::invalid::Mistake;
+use crate::model::invalid::Invalid;
 use crate::model::names::{self, annotation};
 
 /// Whose annotations they are.
@@ -47,7 +47,7 @@ pub struct Said {
     /// What does not count on this object.
     pub ignored: Vec<Ignored>,
     /// What cannot be read.
-    pub mistakes: Vec<Mistake>,
+    pub invalid: Vec<Invalid>,
 }
 
 /// An annotation that does not count.
@@ -62,7 +62,7 @@ pub enum Ignored {
 impl Said {
     /// Reads annotations; `allowed` are the keys that count.
     pub fn read(speaker: Speaker, annotations: &BTreeMap<String, String>, allowed: &[Key]) -> Self {
-        let (mut ignored, mut mistakes) = (Vec::new(), Vec::new());
+        let (mut ignored, mut invalid) = (Vec::new(), Vec::new());
         let mut written = Vec::new();
         for (spelt, value) in annotations.range(names::PREFIX.to_owned()..) {
             if !spelt.starts_with(names::PREFIX) {
@@ -74,16 +74,16 @@ impl Said {
                 Err(_) if spelt == annotation::ENABLED => {
                     ignored.extend((speaker == Speaker::Claim).then_some(Ignored::Enabled));
                 }
-                Err(unknown) => mistakes.push(Mistake(unknown.to_string())),
+                Err(unknown) => invalid.push(Invalid(unknown.to_string())),
             }
         }
-        let settings = Settings::read(&written, &mut mistakes);
-        mistakes.extend(settings.hopeless_template(&written));
+        let settings = Settings::read(&written, &mut invalid);
+        invalid.extend(settings.hopeless_template(&written));
         Self {
             speaker,
             settings,
             ignored,
-            mistakes,
+            invalid,
         }
     }
 
@@ -108,11 +108,11 @@ impl Said {
 }
 
 /// Whether a namespace's claims are ours to serve. A value that is neither true nor false is a mistake.
-pub fn enabled(annotations: &BTreeMap<String, String>) -> Result<bool, Mistake> {
+pub fn enabled(annotations: &BTreeMap<String, String>) -> Result<bool, Invalid> {
     match annotations.get(annotation::ENABLED).map(String::as_str) {
         None | Some("true") => Ok(true),
         Some("false") => Ok(false),
-        Some(other) => Err(Mistake::value(annotation::ENABLED, other, &"allowed are true or false")),
+        Some(other) => Err(Invalid::value(annotation::ENABLED, other, &"allowed are true or false")),
     }
 }
 
@@ -137,7 +137,7 @@ mod tests {
     fn an_object_says_nothing_unless_it_is_annotated() {
         let nothing = read(&[], &Key::ALL);
         assert_eq!((&nothing.settings, told(&nothing)), (&Settings::default(), vec![]));
-        assert_eq!(nothing.mistakes, []);
+        assert_eq!(nothing.invalid, []);
         let others = [
             ("a.example/on-delete", "x"),
             ("bindery.dew/on-delete", "x"),
@@ -189,7 +189,7 @@ mod tests {
     fn a_template_by_which_no_claim_gets_a_directory_is_a_mistake() {
         let said = read(&[("bindery.dev/sub-dir", "../${pvc.metadata.name}")], &[Key::SubDir]);
         assert_eq!(
-            Mistake::join(&said.mistakes),
+            Invalid::join(&said.invalid),
             "bindery.dev/sub-dir is \"../${pvc.metadata.name}\": no claim ever gets a directory by it: \
              it has the segment \"..\", which would lead out of its place"
         );
@@ -202,7 +202,7 @@ mod tests {
             &Key::ALL,
         );
         assert_eq!(
-            Mistake::join(&said.mistakes),
+            Invalid::join(&said.invalid),
             "annotation bindery.dev/on-delet is not known: did you mean bindery.dev/on-delete?; \
              bindery.dev/gid is \"wheel\": write a number from 0 to 4294967294"
         );

@@ -10,7 +10,7 @@ use super::legacy::class;
 use super::settings::Settings;
 use super::template::Template;
 use crate::model::directory::Share;
-use crate::model::invalid::Mistake;
+use crate::model::invalid::Invalid;
 use crate::model::on_delete::OnDelete;
 use crate::model::reclaim::Reclaim;
 use crate::model::retention::Retention;
@@ -63,31 +63,31 @@ impl Class {
             (written.clone(), Vec::new())
         };
         let parameters = &parameters;
-        let mut mistakes = Vec::new();
+        let mut invalid = Vec::new();
         let known = parameters
             .iter()
             .filter_map(|(spelt, value)| match Key::parameter(spelt) {
                 Ok(key) => Some((key, spelt.as_str(), value.as_str())),
                 Err(unknown) => {
-                    mistakes.push(Mistake(unknown.to_string()));
+                    invalid.push(Invalid(unknown.to_string()));
                     None
                 }
             });
         let written: Vec<_> = known.collect();
-        let mut settings = Settings::read(&written, &mut mistakes);
+        let mut settings = Settings::read(&written, &mut invalid);
         if old && parameters.contains_key(Key::PathPattern.name()) {
             settings.template = settings.template.map(Template::forgiving);
         }
         let mut overrides = |key: Key, default: &[Key]| match parameters.get(key.name()) {
             None => default.to_vec(),
-            Some(list) => overrides(key, list, &mut mistakes),
+            Some(list) => overrides(key, list, &mut invalid),
         };
         let namespace_overrides = overrides(Key::NamespaceOverrides, &Key::NAMESPACE_DEFAULT);
         let claim_overrides = overrides(Key::ClaimOverrides, &[]);
         // What the old program took must not keep its volumes from being taken over.
-        let mut found = |mistake: Option<Mistake>| match mistake {
-            Some(mistake) if old => warnings.push(mistake.0),
-            mistake => mistakes.extend(mistake),
+        let mut found = |found: Option<Invalid>| match found {
+            Some(found) if old => warnings.push(found.0),
+            found => invalid.extend(found),
         };
         found(settings.hopeless_template(&written));
         found(idle_retention(
@@ -95,19 +95,19 @@ impl Class {
             &[&namespace_overrides[..], &claim_overrides[..]].concat(),
         ));
         let unset = unset(parameters, defaults);
-        let share = share(parameters, defaults, &mut mistakes);
+        let share = share(parameters, defaults, &mut invalid);
         let reclaim = match class.reclaim_policy.as_deref() {
             None | Some("Delete") => Ok(Reclaim::Delete),
             Some("Retain") => Ok(Reclaim::Retain),
             Some(other) => {
-                mistakes.push(Mistake(format!(
+                invalid.push(Invalid(format!(
                     "reclaimPolicy is {other:?}: allowed are Delete and Retain; what becomes of the directory is said with onDelete"
                 )));
                 Err(())
             }
         };
         match (share, reclaim) {
-            (Some(share), Ok(reclaim)) if mistakes.is_empty() && unset.is_empty() => Ok(Self {
+            (Some(share), Ok(reclaim)) if invalid.is_empty() && unset.is_empty() => Ok(Self {
                 name: class.metadata.name.clone().unwrap_or_default(),
                 share,
                 settings,
@@ -117,7 +117,7 @@ impl Class {
                 mount_options: class.mount_options.clone().unwrap_or_default(),
                 warnings,
             }),
-            _ => Err(WrongClass { mistakes, unset }),
+            _ => Err(WrongClass { invalid, unset }),
         }
     }
 }
@@ -126,15 +126,15 @@ impl Class {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WrongClass {
     /// What it says wrong.
-    mistakes: Vec<Mistake>,
+    invalid: Vec<Invalid>,
     /// What neither it nor a flag says.
-    unset: Vec<Mistake>,
+    unset: Vec<Invalid>,
 }
 
 impl WrongClass {
     /// What has to be done, and by whom: the parameters of a class cannot be edited.
     pub fn remedy(&self) -> &'static str {
-        if self.mistakes.is_empty() {
+        if self.invalid.is_empty() {
             "an administrator must do that"
         } else {
             "an administrator must delete the class and create it anew, since parameters cannot be edited"
@@ -144,8 +144,8 @@ impl WrongClass {
 
 impl fmt::Display for WrongClass {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let all: Vec<Mistake> = self.mistakes.iter().chain(&self.unset).cloned().collect();
-        f.write_str(&Mistake::join(&all))
+        let all: Vec<Invalid> = self.invalid.iter().chain(&self.unset).cloned().collect();
+        f.write_str(&Invalid::join(&all))
     }
 }
 
@@ -157,12 +157,12 @@ fn of_the_share(defaults: &Defaults) -> [(Key, Option<&String>, &'static str); 2
     ]
 }
 
-fn unset(parameters: &BTreeMap<String, String>, defaults: &Defaults) -> Vec<Mistake> {
+fn unset(parameters: &BTreeMap<String, String>, defaults: &Defaults) -> Vec<Invalid> {
     let unset = of_the_share(defaults)
         .into_iter()
         .filter(|(key, default, _)| default.is_none() && !parameters.contains_key(key.name()));
     let told = unset.map(|(key, _, flag)| {
-        Mistake(format!(
+        Invalid(format!(
             "{key} is not set: run Bindery with {flag}, or create the class anew with that parameter"
         ))
     });
@@ -170,12 +170,12 @@ fn unset(parameters: &BTreeMap<String, String>, defaults: &Defaults) -> Vec<Mist
 }
 
 /// The share, if it is set. Server and path are looked at one by one, so that both are told.
-fn share(parameters: &BTreeMap<String, String>, defaults: &Defaults, mistakes: &mut Vec<Mistake>) -> Option<Share> {
+fn share(parameters: &BTreeMap<String, String>, defaults: &Defaults, invalid: &mut Vec<Invalid>) -> Option<Share> {
     let [server, path] =
         of_the_share(defaults).map(|(key, default, _)| parameters.get(key.name()).or(default).map(String::as_str));
     let mut parse = |server, path| {
         let share = Share::parse(server, path);
-        share.map_err(|wrong| mistakes.push(Mistake(wrong.to_string()))).ok()
+        share.map_err(|wrong| invalid.push(Invalid(wrong.to_string()))).ok()
     };
     let server_is_right = server.is_some_and(|server| parse(server, "/").is_some());
     let path_is_right = path.is_some_and(|path| parse("server", path).is_some());
@@ -185,13 +185,13 @@ fn share(parameters: &BTreeMap<String, String>, defaults: &Defaults, mistakes: &
 }
 
 /// A time for archives in a class that never makes one, and lets nobody else ask for one.
-fn idle_retention(settings: &Settings, overrides: &[Key]) -> Option<Mistake> {
+fn idle_retention(settings: &Settings, overrides: &[Key]) -> Option<Invalid> {
     let on_delete = settings.on_delete.filter(|on_delete| *on_delete != OnDelete::Archive)?;
     let fate = [Key::OnDelete, Key::ArchiveOnDelete];
     let idle =
         matches!(settings.retention, Some(Retention::Seconds(_))) && !overrides.iter().any(|key| fate.contains(key));
     idle.then(|| {
-        Mistake(format!(
+        Invalid(format!(
             "archiveRetention is set, and onDelete is {on_delete} for every claim: nothing is ever archived; \
              leave one out, or let namespaces or claims set onDelete"
         ))
@@ -199,14 +199,14 @@ fn idle_retention(settings: &Settings, overrides: &[Key]) -> Option<Mistake> {
 }
 
 /// A comma list of keys that annotations may set.
-fn overrides(list: Key, value: &str, mistakes: &mut Vec<Mistake>) -> Vec<Key> {
+fn overrides(list: Key, value: &str, invalid: &mut Vec<Invalid>) -> Vec<Key> {
     let names = value.split(',').map(str::trim).filter(|name| !name.is_empty());
     let mut keys = Vec::new();
     for name in names {
         match Key::parameter(name) {
             Ok(key) if key.is_for_annotations() => keys.push(key),
-            Ok(key) => mistakes.push(Mistake(format!("{list} lists {key}, which only a class may set"))),
-            Err(unknown) => mistakes.push(Mistake(format!("{list}: {unknown}"))),
+            Ok(key) => invalid.push(Invalid(format!("{list} lists {key}, which only a class may set"))),
+            Err(unknown) => invalid.push(Invalid(format!("{list}: {unknown}"))),
         }
     }
     keys

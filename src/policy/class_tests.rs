@@ -48,12 +48,12 @@ fn parameters_win_over_the_flags() {
 
 #[test]
 fn all_mistakes_are_told_at_once() {
-    let mistakes = read(json!({
+    let invalid = read(json!({
         "parameters": {"archiveOnDelet": "true", "onDelete": "erase", "server": "nas:2049", "share": "export"},
         "reclaimPolicy": "Recycle",
     }));
     assert_eq!(
-        mistakes.unwrap_err(),
+        invalid.unwrap_err(),
         "parameter archiveOnDelet is not known: did you mean archiveOnDelete?; \
          onDelete is \"erase\": allowed are delete, retain or archive; \
          server \"nas:2049\" names a port; leave it out, NFS servers are reached at port 2049; \
@@ -106,13 +106,13 @@ fn every_key_is_read_and_every_wrong_value_is_named() {
         (vec![Key::Uid, Key::Gid], vec![])
     );
 
-    let mistakes = read(json!({"parameters": {
+    let invalid = read(json!({"parameters": {
         "mountPermissions": "0o777", "uid": "-1", "gid": "4294967295", "existingDirectory": "take",
         "archiveRetention": "30", "onStorageFailure": "wait", "nfsVersion": "4.1",
         "namespaceOverrides": "uids,server", "claimOverrides": "claimOverrides",
     }}));
     assert_eq!(
-        mistakes.unwrap_err(),
+        invalid.unwrap_err(),
         "mountPermissions is \"0o777\": write it in octal, 0001 to 7777, such as 0770 or 2775; \
          uid is \"-1\": write a number from 0 to 4294967294; \
          gid is \"4294967295\": write a number from 0 to 4294967294; \
@@ -130,9 +130,9 @@ fn every_key_is_read_and_every_wrong_value_is_named() {
         (class.settings.provision, class.settings.volume_labels),
         (Some(Provision::AfterCreate), Some(labels))
     );
-    let mistakes = read(json!({"parameters": {"provision": "later", "volumeLabels": "team"}}));
+    let invalid = read(json!({"parameters": {"provision": "later", "volumeLabels": "team"}}));
     assert_eq!(
-        mistakes.unwrap_err(),
+        invalid.unwrap_err(),
         "provision is \"later\": allowed are onCreate or afterCreate; \
          volumeLabels: \"team\" is no label; write key=value, with commas between labels"
     );

@@ -9,7 +9,7 @@ use super::key::Key;
 use super::template::{Dialect, Template};
 use crate::model::choices::{ExistingDirectory, OnStorageFailure, Provision};
 use crate::model::directory::NfsVersion;
-use crate::model::invalid::Mistake;
+use crate::model::invalid::Invalid;
 use crate::model::labels::{self, Labels};
 use crate::model::on_delete::{self, OnDelete};
 use crate::model::retention::Retention;
@@ -45,7 +45,7 @@ pub struct Settings {
 
 impl Settings {
     /// Reads what is written in one place: each key, how it is spelt there, and its value. Mistakes are collected.
-    pub fn read(written: &[(Key, &str, &str)], mistakes: &mut Vec<Mistake>) -> Self {
+    pub fn read(written: &[(Key, &str, &str)], invalid: &mut Vec<Invalid>) -> Self {
         let get = |key| {
             written
                 .iter()
@@ -53,52 +53,50 @@ impl Settings {
                 .map(|&(_, spelt, value)| (spelt, value))
         };
         let (on_delete, wrong) = on_delete::read(get(Key::OnDelete), get(Key::ArchiveOnDelete));
-        mistakes.extend(wrong);
+        invalid.extend(wrong);
         if let (Some((sub_dir, _)), Some((path_pattern, _))) = (get(Key::SubDir), get(Key::PathPattern)) {
             let both = format!("{sub_dir} and {path_pattern} are both set: they say the same in two ways, keep one");
-            mistakes.push(Mistake(both));
+            invalid.push(Invalid(both));
         }
-        let sub_dir = parse(get(Key::SubDir), mistakes, |text| {
-            Template::parse(text, Dialect::SubDir)
-        });
-        let path_pattern = parse(get(Key::PathPattern), mistakes, |text| {
+        let sub_dir = parse(get(Key::SubDir), invalid, |text| Template::parse(text, Dialect::SubDir));
+        let path_pattern = parse(get(Key::PathPattern), invalid, |text| {
             Template::parse(text, Dialect::PathPattern)
         });
         Self {
             template: sub_dir.or(path_pattern),
             on_delete,
-            mode: parse(get(Key::MountPermissions), mistakes, mode),
-            uid: parse(get(Key::Uid), mistakes, id),
-            gid: parse(get(Key::Gid), mistakes, id),
-            existing: parse(get(Key::ExistingDirectory), mistakes, existing),
-            retention: parse(get(Key::ArchiveRetention), mistakes, str::parse),
-            on_failure: parse(get(Key::OnStorageFailure), mistakes, on_failure),
-            version: parse(get(Key::NfsVersion), mistakes, version),
-            provision: parse(get(Key::Provision), mistakes, provision),
-            volume_labels: get(Key::VolumeLabels).map(|(spelt, text)| labels::read(spelt, text, mistakes)),
+            mode: parse(get(Key::MountPermissions), invalid, mode),
+            uid: parse(get(Key::Uid), invalid, id),
+            gid: parse(get(Key::Gid), invalid, id),
+            existing: parse(get(Key::ExistingDirectory), invalid, existing),
+            retention: parse(get(Key::ArchiveRetention), invalid, str::parse),
+            on_failure: parse(get(Key::OnStorageFailure), invalid, on_failure),
+            version: parse(get(Key::NfsVersion), invalid, version),
+            provision: parse(get(Key::Provision), invalid, provision),
+            volume_labels: get(Key::VolumeLabels).map(|(spelt, text)| labels::read(spelt, text, invalid)),
             written: written.iter().map(|&(key, ..)| key).collect(),
         }
     }
 
     /// The mistake of a template by which no claim ever gets a directory. `written` is what was read.
-    pub fn hopeless_template(&self, written: &[(Key, &str, &str)]) -> Option<Mistake> {
+    pub fn hopeless_template(&self, written: &[(Key, &str, &str)]) -> Option<Invalid> {
         let wrong = self.template.as_ref()?.check().err()?;
         let (_, spelt, value) = written
             .iter()
             .find(|(key, ..)| matches!(key, Key::SubDir | Key::PathPattern))?;
         let never = format!("no claim ever gets a directory by it: it {wrong}");
-        Some(Mistake::value(spelt, value, &never))
+        Some(Invalid::value(spelt, value, &never))
     }
 }
 
 fn parse<T, E: fmt::Display>(
     written: Option<(&str, &str)>,
-    mistakes: &mut Vec<Mistake>,
+    invalid: &mut Vec<Invalid>,
     parse: impl FnOnce(&str) -> Result<T, E>,
 ) -> Option<T> {
     let (key, value) = written?;
     parse(value)
-        .map_err(|wrong| mistakes.push(Mistake::value(key, value, &wrong)))
+        .map_err(|wrong| invalid.push(Invalid::value(key, value, &wrong)))
         .ok()
 }
 

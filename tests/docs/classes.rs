@@ -92,7 +92,7 @@ fn class(parameters: &[(&str, &str)]) -> Class {
     }))
     .unwrap();
     let read = Class::read(&class, &Defaults::default());
-    read.unwrap_or_else(|mistakes| panic!("{PAGE} shows {parameters:?}: {mistakes}"))
+    read.unwrap_or_else(|invalid| panic!("{PAGE} shows {parameters:?}: {invalid}"))
 }
 
 /// What applies to a claim of a class, without where it was set.

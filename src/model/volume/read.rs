@@ -10,7 +10,7 @@ use crate::model::attributes::Attributes;
 use crate::model::claim::Bytes;
 use crate::model::directory::{Depot, Directory, NfsVersion, Share, Shown};
 use crate::model::identity::Identity;
-use crate::model::invalid::Mistake;
+use crate::model::invalid::Invalid;
 use crate::model::location::Location;
 use crate::model::names::{self, mark};
 use crate::model::on_delete::OnDelete;
@@ -227,7 +227,7 @@ fn record(marks: &BTreeMap<String, String>, nfs: Option<&NFSVolumeSource>) -> Re
     let get = |key: &str| marks.get(key).ok_or(format!("annotation {key} is missing"));
     let wrong = |key: &str, error: &dyn std::fmt::Display| {
         let value = marks.get(key).map_or("", String::as_str);
-        format!("annotation {}", Mistake::value(key, value, error))
+        format!("annotation {}", Invalid::value(key, value, error))
     };
     let share = Share::parse(&nfs.server, get(mark::SHARE)?).map_err(|error| wrong(mark::SHARE, &error))?;
     let directory = Directory::parse(get(mark::SUB_DIR)?).map_err(|error| wrong(mark::SUB_DIR, &error))?;

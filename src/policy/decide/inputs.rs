@@ -5,7 +5,7 @@
 use k8s_openapi::api::storage::v1::StorageClass;
 
 use super::Facts;
-use crate::model::invalid::Mistake;
+use crate::model::invalid::Invalid;
 use crate::model::source::Place;
 use crate::policy::annotations::{Said, Speaker};
 use crate::policy::class::Class;
@@ -26,7 +26,7 @@ pub(super) struct Heard {
 impl Heard {
     /// Reads all three. `enabled` is what is wrong with the namespace's `bindery.dev/enabled`. The error is the sentence
     /// that refuses the claim.
-    pub fn read(facts: &Facts<'_>, class: &StorageClass, enabled: Option<Mistake>) -> Result<Self, String> {
+    pub fn read(facts: &Facts<'_>, class: &StorageClass, enabled: Option<Invalid>) -> Result<Self, String> {
         let claim = facts.claim;
         let class_name = claim.class.as_deref().unwrap_or_default();
         let mut wrong = Vec::new();
@@ -37,25 +37,25 @@ impl Heard {
             ));
         }
         let class = Class::read(class, facts.defaults);
-        if let Err(mistakes) = &class {
-            wrong.push(format!("StorageClass {class_name}: {mistakes}; {}", mistakes.remedy()));
+        if let Err(invalid) = &class {
+            wrong.push(format!("StorageClass {class_name}: {invalid}; {}", invalid.remedy()));
         }
         // Of a class that cannot be read nobody knows what it lets others set: then only unknown keys are mistakes.
         let lists = class.as_ref().map_or((&[][..], &[][..]), |class| {
             (&class.namespace_overrides[..], &class.claim_overrides[..])
         });
         let mut namespace = Said::read(Speaker::Namespace, &facts.namespace.annotations, lists.0);
-        namespace.mistakes.extend(enabled);
+        namespace.invalid.extend(enabled);
         let own = Said::read(Speaker::Claim, &claim.annotations, lists.1);
-        if !namespace.mistakes.is_empty() {
+        if !namespace.invalid.is_empty() {
             wrong.push(format!(
                 "namespace {}: {}; an administrator must correct it",
                 claim.namespace,
-                Mistake::join(&namespace.mistakes)
+                Invalid::join(&namespace.invalid)
             ));
         }
-        if !own.mistakes.is_empty() {
-            wrong.push(format!("the claim: {}; correct it", Mistake::join(&own.mistakes)));
+        if !own.invalid.is_empty() {
+            wrong.push(format!("the claim: {}; correct it", Invalid::join(&own.invalid)));
         }
         match class {
             Ok(class) if wrong.is_empty() => Ok(Self {

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::invalid::Mistake;
+use crate::model::invalid::Invalid;
 use crate::model::names;
 use crate::model::on_delete::{self, OnDelete};
 use crate::policy::key::Key;
@@ -27,8 +27,8 @@ pub fn translate(written: &BTreeMap<String, String>) -> (BTreeMap<String, String
     let mut warnings = Vec::new();
     for (spelt, value) in written {
         let mut doubt = |allowed| {
-            let mistake = Mistake::value(spelt, value, &on_delete::Unknown(allowed));
-            warnings.push(format!("{mistake}; directories are archived"));
+            let invalid = Invalid::value(spelt, value, &on_delete::Unknown(allowed));
+            warnings.push(format!("{invalid}; directories are archived"));
         };
         let value = match Key::parameter(spelt) {
             Err(unknown) => {

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::class;
 use crate::model::directory::{Directory, Share};
-use crate::model::invalid::Mistake;
+use crate::model::invalid::Invalid;
 use crate::model::names::{self, annotation, mark};
 use crate::model::on_delete::OnDelete;
 use crate::model::retention::Retention;
@@ -115,7 +115,7 @@ impl OldVolume {
         let on_delete = match (&self.on_delete, said.on_delete) {
             (Some(written), _) => written
                 .parse()
-                .map_err(|wrong| Mistake::value(mark::ON_DELETE, written, &wrong).to_string())?,
+                .map_err(|wrong| Invalid::value(mark::ON_DELETE, written, &wrong).to_string())?,
             (None, Some(OnDelete::Delete)) if nested && !terms.delete_nested => OnDelete::Archive,
             (None, Some(on_delete)) => on_delete,
             (None, None) => OnDelete::Archive,
