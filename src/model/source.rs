@@ -2,7 +2,7 @@
 
 /// Whose word a value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Source {
     /// An annotation of the claim.
     Claim,
     /// An annotation of its namespace.

@@ -5,7 +5,7 @@ use crate::model::choices::ExistingDirectory;
 use crate::model::location::{Location, Meeting, Relation};
 use crate::model::names;
 use crate::model::reclaim::Reclaim;
-use crate::model::source::Place;
+use crate::model::source::Source;
 use crate::model::volume::{ClaimRef, Installation, NewVolume, Phase, Volume};
 
 /// What is done about a volume that has the name that a new one should get: the same directory.
@@ -126,15 +126,15 @@ pub fn exists_refusal(new: &NewVolume) -> String {
     };
     let adopt = format!("{}: adopt", Key::ExistingDirectory.annotation());
     let allow = match new.chosen_by {
-        Place::Claim => format!(
+        Source::Claim => format!(
             "say {adopt} on the claim, which chooses the directory {}",
             listed(Key::ClaimOverrides)
         ),
-        Place::Namespace => format!(
+        Source::Namespace => format!(
             "let an administrator say {adopt} on the namespace, which chooses the directory {}",
             listed(Key::NamespaceOverrides)
         ),
-        Place::Class | Place::Default => format!(
+        Source::Class | Source::Default => format!(
             "let an administrator set {} to adopt, in a class created anew",
             Key::ExistingDirectory
         ),

@@ -29,7 +29,7 @@ fn new(directory: &str) -> NewVolume {
             gid: None,
         },
         existing: ExistingDirectory::Deny,
-        chosen_by: Place::Class,
+        chosen_by: Source::Class,
         on_delete: OnDelete::Delete,
         retention: Retention::Forever,
         on_failure: OnStorageFailure::Queue,

@@ -10,7 +10,7 @@ use crate::model::choices::{ExistingDirectory, OnStorageFailure};
 use crate::model::directory::NfsVersion;
 use crate::model::on_delete::OnDelete;
 use crate::model::retention::Retention;
-use crate::model::source::Place;
+use crate::model::source::Source;
 
 /// Mode of new directories where nobody says otherwise: any pod's user may write.
 pub const MODE: u32 = 0o777;
@@ -21,7 +21,7 @@ pub struct Settled<T> {
     /// What holds.
     pub value: T,
     /// Who says it.
-    pub place: Place,
+    pub place: Source,
     /// The key, as it is written there.
     pub key: Key,
 }
@@ -48,16 +48,16 @@ pub struct Policy {
     /// How Bindery talks to the server.
     pub version: Settled<NfsVersion>,
     /// Who says in vain that a directory that is there is adopted: somebody else chooses the directory.
-    pub unheard_adoption: Option<Place>,
+    pub unheard_adoption: Option<Source>,
 }
 
 impl Policy {
     /// Settles what the three places say.
     pub fn settle(claim: &Settings, namespace: &Settings, class: &Settings) -> Self {
         let all = [
-            (Place::Claim, claim),
-            (Place::Namespace, namespace),
-            (Place::Class, class),
+            (Source::Claim, claim),
+            (Source::Namespace, namespace),
+            (Source::Class, class),
         ];
         Self {
             template: first(
@@ -95,7 +95,7 @@ impl Policy {
 }
 
 /// A place, and what it says.
-type Words<'a> = (Place, &'a Settings);
+type Words<'a> = (Source, &'a Settings);
 
 /// The first place that says it, else the default. `keys` are all that say it; where two are written, the first wins.
 fn first<T>(
@@ -112,7 +112,7 @@ fn first<T>(
     });
     found.unwrap_or_else(|| Settled {
         value: default(),
-        place: Place::Default,
+        place: Source::Default,
         key: keys[0],
     })
 }
@@ -134,7 +134,7 @@ fn existing(places: &[Words<'_>; 3]) -> Settled<ExistingDirectory> {
 }
 
 /// The first of those who are not heard on it, if it says `adopt` and nobody else says anything.
-fn unheard_adoption(places: &[Words<'_>; 3]) -> Option<Place> {
+fn unheard_adoption(places: &[Words<'_>; 3]) -> Option<Source> {
     let (heard, unheard) = who_may_adopt(places);
     let said = |places: &[Words<'_>]| {
         places

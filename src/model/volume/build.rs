@@ -15,7 +15,7 @@ use crate::model::names::{self, mark};
 use crate::model::on_delete::OnDelete;
 use crate::model::reclaim::Reclaim;
 use crate::model::retention::Retention;
-use crate::model::source::Place;
+use crate::model::source::Source;
 
 /// A volume as it was decided, before anything of it exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub struct NewVolume {
     /// What is done if the directory is there already.
     pub existing: ExistingDirectory,
     /// Whose template the directory comes from.
-    pub chosen_by: Place,
+    pub chosen_by: Source,
     /// What becomes of it.
     pub on_delete: OnDelete,
     /// How long it is kept once it is an archive.

@@ -13,7 +13,7 @@ use crate::model::names::mark;
 use crate::model::on_delete::OnDelete;
 use crate::model::reclaim::Reclaim;
 use crate::model::retention::Retention;
-use crate::model::source::Place;
+use crate::model::source::Source;
 
 fn new() -> NewVolume {
     NewVolume {
@@ -31,7 +31,7 @@ fn new() -> NewVolume {
             gid: None,
         },
         existing: ExistingDirectory::Deny,
-        chosen_by: Place::Class,
+        chosen_by: Source::Class,
         on_delete: OnDelete::Delete,
         retention: Retention::Seconds(30 * 24 * 60 * 60),
         on_failure: OnStorageFailure::Queue,

@@ -6,7 +6,7 @@ use k8s_openapi::api::storage::v1::StorageClass;
 
 use super::Facts;
 use crate::model::invalid::Invalid;
-use crate::model::source::Place;
+use crate::model::source::Source;
 use crate::policy::annotations::{Said, Speaker};
 use crate::policy::class::Class;
 use crate::policy::effective::Policy;
@@ -78,17 +78,17 @@ impl Heard {
         let mut warnings: Vec<String> = self.namespace.warnings(class).collect();
         warnings.extend(self.claim.warnings(class));
         let adopts = match policy.unheard_adoption {
-            Some(Place::Class) => Some(format!("{}: adopt of StorageClass {class}", Key::ExistingDirectory)),
-            Some(Place::Namespace) => Some(format!(
+            Some(Source::Class) => Some(format!("{}: adopt of StorageClass {class}", Key::ExistingDirectory)),
+            Some(Source::Namespace) => Some(format!(
                 "{}: adopt on the namespace",
                 Key::ExistingDirectory.annotation()
             )),
-            Some(Place::Claim | Place::Default) | None => None,
+            Some(Source::Claim | Source::Default) | None => None,
         };
         warnings.extend(adopts.map(|adopts| {
             let template = &policy.template;
             let (who, whom) = match template.place {
-                Place::Claim => ("claim", "the claim"),
+                Source::Claim => ("claim", "the claim"),
                 _ => ("namespace", "the namespace or the claim"),
             };
             format!(

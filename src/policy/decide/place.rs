@@ -7,7 +7,7 @@ use crate::model::attributes::Attributes;
 use crate::model::choices::Provision;
 use crate::model::claim::{Bytes, Name};
 use crate::model::directory::{Directory, Share};
-use crate::model::source::Place;
+use crate::model::source::Source;
 use crate::model::volume::{NewVolume, Volume};
 use crate::policy::class::Class;
 use crate::policy::effective::{Policy, Settled};
@@ -96,10 +96,10 @@ pub(super) fn place(
 fn no_directory(template: &Template, policy: &Policy, facts: &Facts<'_>, class: &Class, wrong: &NoDirectory) -> String {
     let Settled { place, key, .. } = &policy.template;
     let whose = match place {
-        Place::Claim => format!("{} on the claim", key.annotation()),
-        Place::Namespace => format!("{} on namespace {}", key.annotation(), facts.claim.namespace),
-        Place::Class => format!("{key} of StorageClass {}", class.name),
-        Place::Default => format!("the default of {key}"),
+        Source::Claim => format!("{} on the claim", key.annotation()),
+        Source::Namespace => format!("{} on namespace {}", key.annotation(), facts.claim.namespace),
+        Source::Class => format!("{key} of StorageClass {}", class.name),
+        Source::Default => format!("the default of {key}"),
     };
     let next = match wrong {
         NoDirectory::Missing(tokens) if tokens.len() == 1 => "set it",

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::model::choices::Provision;
 use crate::model::labels;
 use crate::model::names::mark;
-use crate::model::source::Place;
+use crate::model::source::Source;
 use crate::model::volume::{Origin, Record, Volume};
 use crate::policy::class::{Class, Defaults};
 use crate::policy::effective::{Policy, Settled};
@@ -186,11 +186,11 @@ fn row(key: &'static str, value: &str, from: &str) -> Row {
 
 fn said<T>(key: Key, settled: &Settled<T>, text: impl Fn(&T) -> String) -> Row {
     let from = match settled.place {
-        Place::Claim => format!("claim annotation {}", settled.key.annotation()),
-        Place::Namespace => format!("namespace annotation {}", settled.key.annotation()),
-        Place::Class if settled.key != key => format!("class parameter {}", settled.key),
-        Place::Class => "class".to_owned(),
-        Place::Default => "default".to_owned(),
+        Source::Claim => format!("claim annotation {}", settled.key.annotation()),
+        Source::Namespace => format!("namespace annotation {}", settled.key.annotation()),
+        Source::Class if settled.key != key => format!("class parameter {}", settled.key),
+        Source::Class => "class".to_owned(),
+        Source::Default => "default".to_owned(),
     };
     row(key.name(), &text(&settled.value), &from)
 }
