@@ -17,7 +17,7 @@ pub const MODE: u32 = 0o777;
 
 /// A value, and whose word it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Settled<T> {
+pub struct Effective<T> {
     /// What holds.
     pub value: T,
     /// Who says it.
@@ -30,23 +30,23 @@ pub struct Settled<T> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// Where the directory is, below the share.
-    pub template: Settled<Template>,
+    pub template: Effective<Template>,
     /// What becomes of it.
-    pub on_delete: Settled<OnDelete>,
+    pub on_delete: Effective<OnDelete>,
     /// Its mode.
-    pub mode: Settled<u32>,
+    pub mode: Effective<u32>,
     /// Its owner; none leaves the choice to the server.
-    pub uid: Settled<Option<u32>>,
+    pub uid: Effective<Option<u32>>,
     /// Its group; none leaves the choice to the server.
-    pub gid: Settled<Option<u32>>,
+    pub gid: Effective<Option<u32>>,
     /// What is done if it is there already.
-    pub existing: Settled<ExistingDirectory>,
+    pub existing: Effective<ExistingDirectory>,
     /// How long it is kept once it is an archive.
-    pub retention: Settled<Retention>,
+    pub retention: Effective<Retention>,
     /// What happens to the claim when the server does not answer.
-    pub on_failure: Settled<OnStorageFailure>,
+    pub on_failure: Effective<OnStorageFailure>,
     /// How Bindery talks to the server.
-    pub version: Settled<NfsVersion>,
+    pub version: Effective<NfsVersion>,
     /// Who says in vain that a directory that is there is adopted: somebody else chooses the directory.
     pub unheard_adoption: Option<Source>,
 }
@@ -103,14 +103,14 @@ fn first<T>(
     keys: &[Key],
     said: impl Fn(&Settings) -> Option<T>,
     default: impl FnOnce() -> T,
-) -> Settled<T> {
+) -> Effective<T> {
     let written = |settings: &Settings| keys.iter().copied().find(|key| settings.written.contains(key));
     let found = places.iter().find_map(|&(place, settings)| {
         let value = said(settings)?;
         let key = written(settings).unwrap_or(keys[0]);
-        Some(Settled { value, place, key })
+        Some(Effective { value, place, key })
     });
-    found.unwrap_or_else(|| Settled {
+    found.unwrap_or_else(|| Effective {
         value: default(),
         place: Source::Default,
         key: keys[0],
@@ -121,7 +121,7 @@ fn first<T>(
 ///
 /// Whoever chose the template says it, or somebody above: that a class adopts what its own template names must not let a
 /// tenant name what is kept for others. Where nobody says it, only a class's template that keeps namespaces apart adopts.
-fn existing(places: &[Words<'_>; 3]) -> Settled<ExistingDirectory> {
+fn existing(places: &[Words<'_>; 3]) -> Effective<ExistingDirectory> {
     let (heard, unheard) = who_may_adopt(places);
     let class = &places[2].1.template;
     let apart = class.as_ref().is_some_and(Template::keeps_namespaces_apart);

@@ -10,7 +10,7 @@ use crate::model::directory::{Directory, Share};
 use crate::model::source::Source;
 use crate::model::volume::{NewVolume, Volume};
 use crate::policy::class::Class;
-use crate::policy::effective::{Policy, Settled};
+use crate::policy::effective::{Effective, Policy};
 use crate::policy::legacy::class;
 use crate::policy::template::{NoDirectory, Template, Values};
 
@@ -94,7 +94,7 @@ pub(super) fn place(
 
 /// The sentence that refuses a claim whose template gives it no directory: whose template, what is missing, what to do.
 fn no_directory(template: &Template, policy: &Policy, facts: &Facts<'_>, class: &Class, wrong: &NoDirectory) -> String {
-    let Settled { place, key, .. } = &policy.template;
+    let Effective { place, key, .. } = &policy.template;
     let whose = match place {
         Source::Claim => format!("{} on the claim", key.annotation()),
         Source::Namespace => format!("{} on namespace {}", key.annotation(), facts.claim.namespace),

@@ -8,7 +8,7 @@ use crate::model::names::mark;
 use crate::model::source::Source;
 use crate::model::volume::{Origin, Record, Volume};
 use crate::policy::class::{Class, Defaults};
-use crate::policy::effective::{Policy, Settled};
+use crate::policy::effective::{Effective, Policy};
 use crate::policy::key::Key;
 
 /// Kubernetes' own key, of the class and of the volume.
@@ -184,7 +184,7 @@ fn row(key: &'static str, value: &str, from: &str) -> Row {
     }
 }
 
-fn said<T>(key: Key, settled: &Settled<T>, text: impl Fn(&T) -> String) -> Row {
+fn said<T>(key: Key, settled: &Effective<T>, text: impl Fn(&T) -> String) -> Row {
     let from = match settled.place {
         Source::Claim => format!("claim annotation {}", settled.key.annotation()),
         Source::Namespace => format!("namespace annotation {}", settled.key.annotation()),
