@@ -13,13 +13,13 @@ use crate::model::volume::{Installation, Phase, Record, Volume};
 
 /// What is known about the claim that a volume is for.
 #[derive(Clone, Copy, Debug)]
-pub enum Holder<'a> {
+pub enum ClaimState<'a> {
     /// Nobody has looked.
     Unknown,
     /// A live look found no claim of that name.
     Gone,
     /// A live look found this one.
-    Here(&'a Claim),
+    Exists(&'a Claim),
 }
 
 /// The next step for a volume.
@@ -69,7 +69,7 @@ pub enum Dispose {
 }
 
 /// Plans the next step. See the module.
-pub fn plan(volume: &Volume, holder: Holder<'_>, installation: &Installation) -> Plan {
+pub fn plan(volume: &Volume, holder: ClaimState<'_>, installation: &Installation) -> Plan {
     if !volume.held {
         return Plan::Leave;
     }
@@ -88,22 +88,22 @@ pub fn plan(volume: &Volume, holder: Holder<'_>, installation: &Installation) ->
         Ok(record) => record.clone(),
         Err(wrong) => return Plan::Broken(wrong.clone()),
     };
-    match (volume.deleting, volume.phase, holding(volume, holder)) {
-        (_, _, Holding::Unknown) => Plan::LookAtClaim,
-        (true, _, Holding::Yes(_)) => Plan::Leave,
-        (true, _, Holding::No) => Plan::Dispose(dispose(volume, record)),
+    match (volume.deleting, volume.phase, in_use(volume, holder)) {
+        (_, _, InUse::Unknown) => Plan::LookAtClaim,
+        (true, _, InUse::Yes(_)) => Plan::Leave,
+        (true, _, InUse::No) => Plan::Dispose(dispose(volume, record)),
         // The controller manager's view may be older than ours.
-        (false, Phase::Released, Holding::Yes(_)) => Plan::Waits,
+        (false, Phase::Released, InUse::Yes(_)) => Plan::Waits,
         // Without a uid somebody is about to free it for another claim.
-        (false, Phase::Released, Holding::No) if uid(volume).is_none() => Plan::Leave,
-        (false, Phase::Released, Holding::No) => Plan::MarkDeleted,
-        (false, Phase::Unbound, Holding::No) if !volume.was_given() && record.identity.is_none() => {
+        (false, Phase::Released, InUse::No) if uid(volume).is_none() => Plan::Leave,
+        (false, Phase::Released, InUse::No) => Plan::MarkDeleted,
+        (false, Phase::Unbound, InUse::No) if !volume.was_given() && record.identity.is_none() => {
             awaited(volume, holder)
         }
-        (false, Phase::Bound | Phase::Unbound, Holding::No) => Plan::Leave,
+        (false, Phase::Bound | Phase::Unbound, InUse::No) => Plan::Leave,
         // Catch-up has given it, its directory is there, and the controller manager has not bound it yet: or binds another.
-        (false, Phase::Unbound, Holding::Yes(claim)) if claim.volume_name.is_none() => Plan::Waits,
-        (false, Phase::Bound | Phase::Unbound, Holding::Yes(claim)) => match decide::fits(claim, volume) {
+        (false, Phase::Unbound, InUse::Yes(claim)) if claim.volume_name.is_none() => Plan::Waits,
+        (false, Phase::Bound | Phase::Unbound, InUse::Yes(claim)) => match decide::fits(claim, volume) {
             Err(difference) if uid(volume).is_none() => Plan::Undo(difference),
             fits => Plan::Bind {
                 record,
@@ -128,24 +128,24 @@ fn not_ours(volume: &Volume, installation: &Installation) -> Plan {
 }
 
 /// A volume that no claim has had.
-fn awaited(volume: &Volume, holder: Holder<'_>) -> Plan {
+fn awaited(volume: &Volume, holder: ClaimState<'_>) -> Plan {
     match (&volume.claim, holder) {
         // It waits for a claim that an administrator names, or for none.
         (None, _) => Plan::Leave,
-        (Some(_), Holder::Unknown) => Plan::LookAtClaim,
+        (Some(_), ClaimState::Unknown) => Plan::LookAtClaim,
         // Catch-up may be about to finish it, or the controller manager to bind it.
-        (Some(_), Holder::Here(claim)) if claim.volume_name.as_ref() == Some(&volume.name) => Plan::Waits,
-        (Some(_), Holder::Here(claim))
+        (Some(_), ClaimState::Exists(claim)) if claim.volume_name.as_ref() == Some(&volume.name) => Plan::Waits,
+        (Some(_), ClaimState::Exists(claim))
             if claim.volume_name.is_none() && claim.class.as_deref().unwrap_or_default() == volume.class =>
         {
             Plan::Waits
         }
-        (Some(_), Holder::Gone | Holder::Here(_)) => Plan::Orphan,
+        (Some(_), ClaimState::Gone | ClaimState::Exists(_)) => Plan::Orphan,
     }
 }
 
 /// Whether a claim holds a volume.
-pub(super) enum Holding<'a> {
+pub(super) enum InUse<'a> {
     /// Nobody has looked.
     Unknown,
     /// This one.
@@ -156,18 +156,18 @@ pub(super) enum Holding<'a> {
 
 /// Whether a claim holds the volume: the one whose uid the volume names, or, before that is known, the one of its name
 /// that names the volume.
-pub(super) fn holding<'a>(volume: &Volume, holder: Holder<'a>) -> Holding<'a> {
-    let Some(meant) = &volume.claim else { return Holding::No };
+pub(super) fn in_use<'a>(volume: &Volume, holder: ClaimState<'a>) -> InUse<'a> {
+    let Some(meant) = &volume.claim else { return InUse::No };
     match holder {
-        Holder::Unknown => Holding::Unknown,
-        Holder::Gone => Holding::No,
-        Holder::Here(claim) => {
+        ClaimState::Unknown => InUse::Unknown,
+        ClaimState::Gone => InUse::No,
+        ClaimState::Exists(claim) => {
             let holds = match &meant.uid {
                 // One that has another volume by now needs this one no more.
                 Some(uid) => claim.uid == *uid && claim.volume_name.as_ref().is_none_or(|name| *name == volume.name),
                 None => claim.volume_name.as_ref() == Some(&volume.name),
             };
-            if holds { Holding::Yes(claim) } else { Holding::No }
+            if holds { InUse::Yes(claim) } else { InUse::No }
         }
     }
 }

@@ -68,13 +68,13 @@ fn bind(difference: Option<&str>) -> Plan {
 }
 
 fn after_gone(change: impl FnOnce(&mut Volume)) -> Plan {
-    plan(&volume(change), Holder::Gone, &installation())
+    plan(&volume(change), ClaimState::Gone, &installation())
 }
 
 #[test]
 fn a_volume_whose_claim_has_come_is_bound() {
     let claim = claim(|_| ());
-    let held = Holder::Here(&claim);
+    let held = ClaimState::Exists(&claim);
     assert_eq!(plan(&volume(|_| ()), held, &installation()), bind(None));
     let bound_by_others = volume(|volume| {
         uid(volume, "c");
@@ -85,7 +85,8 @@ fn a_volume_whose_claim_has_come_is_bound() {
 
 #[test]
 fn the_claim_is_looked_at_only_when_there_is_something_to_do() {
-    let asks = |change: fn(&mut Volume)| plan(&volume(change), Holder::Unknown, &installation()) == Plan::LookAtClaim;
+    let asks =
+        |change: fn(&mut Volume)| plan(&volume(change), ClaimState::Unknown, &installation()) == Plan::LookAtClaim;
     assert!(asks(|_| ()));
     assert!(asks(released));
     assert!(asks(deleted));
@@ -111,7 +112,7 @@ fn a_volume_that_is_not_ours_is_left_alone_whatever_happens_to_it() {
             let mut volume = volume(state);
             change(&mut volume);
             assert_eq!(
-                plan(&volume, Holder::Gone, &installation()),
+                plan(&volume, ClaimState::Gone, &installation()),
                 Plan::Leave,
                 "case {case}: {volume:?}"
             );
@@ -126,12 +127,16 @@ fn a_volume_with_our_finalizer_that_names_no_installation_is_told_at_once() {
             let mut volume = volume(state);
             (volume.maker, volume.provisioner) = (None, provisioner.clone());
             assert_eq!(
-                plan(&volume, Holder::Gone, &installation()),
+                plan(&volume, ClaimState::Gone, &installation()),
                 Plan::NotOurs(NotOurs::Unmarked),
                 "{volume:?}"
             );
             volume.held = false;
-            assert_eq!(plan(&volume, Holder::Gone, &installation()), Plan::Leave, "{volume:?}");
+            assert_eq!(
+                plan(&volume, ClaimState::Gone, &installation()),
+                Plan::Leave,
+                "{volume:?}"
+            );
         }
     }
 }
@@ -141,7 +146,7 @@ fn a_volume_of_another_instance_is_told_only_when_it_is_on_its_way_out() {
     let plan = |change: fn(&mut Volume)| {
         let mut volume = volume(change);
         volume.maker.as_mut().unwrap().instance = "green".to_owned();
-        plan(&volume, Holder::Gone, &installation())
+        plan(&volume, ClaimState::Gone, &installation())
     };
     assert_eq!(plan(|_| ()), Plan::Leave);
     assert_eq!(plan(given), Plan::Leave);
@@ -158,19 +163,20 @@ fn a_volume_of_another_instance_is_told_only_when_it_is_on_its_way_out() {
 fn a_claim_that_names_another_volume_does_not_get_this_one() {
     let other = claim(|claim| claim.volume_name = Some("pvc-2".to_owned()));
     assert_eq!(
-        plan(&volume(|_| ()), Holder::Here(&other), &installation()),
+        plan(&volume(|_| ()), ClaimState::Exists(&other), &installation()),
         Plan::Orphan
     );
     let without = claim(|claim| claim.volume_name = None);
     assert_eq!(
-        plan(&volume(|_| ()), Holder::Here(&without), &installation()),
+        plan(&volume(|_| ()), ClaimState::Exists(&without), &installation()),
         Plan::Waits
     );
 }
 
 #[test]
 fn a_claim_that_was_changed_after_us_does_not_get_the_volume() {
-    let undo = |change: fn(&mut Claim)| match plan(&volume(|_| ()), Holder::Here(&claim(change)), &installation()) {
+    let undo = |change: fn(&mut Claim)| match plan(&volume(|_| ()), ClaimState::Exists(&claim(change)), &installation())
+    {
         Plan::Undo(difference) => difference,
         other => panic!("{other:?}"),
     };
@@ -193,7 +199,7 @@ fn a_changed_claim_that_the_controller_manager_has_bound_keeps_the_volume_and_is
     });
     let changed = claim(|claim| claim.class = Some("slow".to_owned()));
     let told = bind(Some("its class is \"slow\", the volume's is \"fast\""));
-    assert_eq!(plan(&bound, Holder::Here(&changed), &installation()), told);
+    assert_eq!(plan(&bound, ClaimState::Exists(&changed), &installation()), told);
 }
 
 #[test]
@@ -201,12 +207,16 @@ fn a_released_volume_is_deleted_once_its_claim_is_really_gone() {
     assert_eq!(after_gone(released), Plan::MarkDeleted);
     let same = claim(|_| ());
     assert_eq!(
-        plan(&volume(released), Holder::Here(&same), &installation()),
+        plan(&volume(released), ClaimState::Exists(&same), &installation()),
         Plan::Waits
     );
     let new_of_that_name = claim(|claim| claim.uid = "c-2".to_owned());
     assert_eq!(
-        plan(&volume(released), Holder::Here(&new_of_that_name), &installation()),
+        plan(
+            &volume(released),
+            ClaimState::Exists(&new_of_that_name),
+            &installation()
+        ),
         Plan::MarkDeleted
     );
 }
@@ -234,21 +244,24 @@ fn a_volume_that_no_claim_has_had_is_an_orphan_once_none_asks_for_it() {
     };
     for change in [fence, |_: &mut Volume| ()] {
         let volume = volume(change);
-        assert_eq!(plan(&volume, Holder::Unknown, &installation()), Plan::LookAtClaim);
-        assert_eq!(plan(&volume, Holder::Gone, &installation()), Plan::Orphan);
+        assert_eq!(plan(&volume, ClaimState::Unknown, &installation()), Plan::LookAtClaim);
+        assert_eq!(plan(&volume, ClaimState::Gone, &installation()), Plan::Orphan);
         let with_another = claim(|claim| claim.volume_name = Some("pvc-other".to_owned()));
         assert_eq!(
-            plan(&volume, Holder::Here(&with_another), &installation()),
+            plan(&volume, ClaimState::Exists(&with_another), &installation()),
             Plan::Orphan
         );
         let without = claim(|claim| claim.volume_name = None);
-        assert_eq!(plan(&volume, Holder::Here(&without), &installation()), Plan::Waits);
+        assert_eq!(
+            plan(&volume, ClaimState::Exists(&without), &installation()),
+            Plan::Waits
+        );
         let of_another_class = claim(|claim| {
             claim.volume_name = None;
             claim.class = Some("slow".to_owned());
         });
         assert_eq!(
-            plan(&volume, Holder::Here(&of_another_class), &installation()),
+            plan(&volume, ClaimState::Exists(&of_another_class), &installation()),
             Plan::Orphan
         );
     }
@@ -258,7 +271,7 @@ fn a_volume_that_no_claim_has_had_is_an_orphan_once_none_asks_for_it() {
 fn a_volume_that_catch_up_has_begun_for_a_claim_that_names_it_is_no_orphan() {
     let fenced = volume(|volume| uid(volume, names::FENCE));
     assert_eq!(
-        plan(&fenced, Holder::Here(&claim(|_| ())), &installation()),
+        plan(&fenced, ClaimState::Exists(&claim(|_| ())), &installation()),
         Plan::Waits
     );
 }
@@ -274,12 +287,12 @@ fn a_volume_that_catch_up_has_given_is_ready_when_the_controller_manager_has_cho
     let unnamed = claim(|claim| claim.volume_name = None);
     for phase in [Phase::Unbound, Phase::Released] {
         assert_eq!(
-            plan(&given(phase), Holder::Here(&unnamed), &installation()),
+            plan(&given(phase), ClaimState::Exists(&unnamed), &installation()),
             Plan::Waits
         );
     }
     assert!(matches!(
-        plan(&given(Phase::Bound), Holder::Here(&unnamed), &installation()),
+        plan(&given(Phase::Bound), ClaimState::Exists(&unnamed), &installation()),
         Plan::Bind { .. }
     ));
 }
@@ -309,7 +322,7 @@ fn a_volume_whose_claim_has_another_by_now_goes_when_the_controller_manager_has_
         claim.volume_name = Some("pvc-other".to_owned());
     });
     assert_eq!(
-        plan(&volume, Holder::Here(&with_another), &installation()),
+        plan(&volume, ClaimState::Exists(&with_another), &installation()),
         Plan::MarkDeleted
     );
 }
@@ -327,11 +340,11 @@ fn a_released_volume_of_a_retaining_class_is_kept() {
 fn a_volume_that_somebody_deletes_waits_for_its_claim() {
     let same = claim(|_| ());
     assert_eq!(
-        plan(&volume(deleted), Holder::Here(&same), &installation()),
+        plan(&volume(deleted), ClaimState::Exists(&same), &installation()),
         Plan::Leave
     );
     let unbound = volume(|volume| volume.deleting = true);
-    assert_eq!(plan(&unbound, Holder::Here(&same), &installation()), Plan::Leave);
+    assert_eq!(plan(&unbound, ClaimState::Exists(&same), &installation()), Plan::Leave);
 }
 
 #[test]

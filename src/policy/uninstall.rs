@@ -1,6 +1,6 @@
 //! What becomes of a volume when Bindery leaves the cluster and all data stays.
 
-use super::reconcile::{Holder, Holding, holding};
+use super::reconcile::{ClaimState, InUse, in_use};
 use crate::model::volume::{Installation, Volume};
 
 /// What `bindery uninstall --keep-data` does with a volume.
@@ -25,30 +25,30 @@ pub fn waits_for(volume: &Volume, installation: &Installation) -> bool {
 }
 
 /// Decides. With `unfinished` what Bindery is at work on is given up.
-pub fn part(volume: &Volume, holder: Holder<'_>, installation: &Installation, unfinished: bool) -> Parting {
+pub fn part(volume: &Volume, holder: ClaimState<'_>, installation: &Installation, unfinished: bool) -> Parting {
     if !waits_for(volume, installation) {
         return Parting::Leave;
     }
     // One without a claim was freed by an administrator, for a claim that is still to come.
     if volume.was_given() || volume.claim.is_none() {
-        return match holding(volume, holder) {
+        return match in_use(volume, holder) {
             _ if !volume.deleting || unfinished => Parting::LetGo,
-            Holding::Unknown => Parting::LookAtClaim,
+            InUse::Unknown => Parting::LookAtClaim,
             // Deleted, but in use: nothing has been done to its directory yet.
-            Holding::Yes(_) => Parting::LetGo,
-            Holding::No => Parting::Unfinished,
+            InUse::Yes(_) => Parting::LetGo,
+            InUse::No => Parting::Unfinished,
         };
     }
-    match (holding(volume, holder), holder) {
-        (Holding::Unknown, _) => Parting::LookAtClaim,
-        (Holding::Yes(_), _) => Parting::LetGo,
+    match (in_use(volume, holder), holder) {
+        (InUse::Unknown, _) => Parting::LookAtClaim,
+        (InUse::Yes(_), _) => Parting::LetGo,
         // It is fenced, for nobody knows whether its directory is there.
-        (Holding::No, Holder::Here(claim))
+        (InUse::No, ClaimState::Exists(claim))
             if claim.volume_name.as_ref() == Some(&volume.name) && !volume.deleting && !unfinished =>
         {
             Parting::Unfinished
         }
-        (Holding::No, _) => Parting::TakeBack,
+        (InUse::No, _) => Parting::TakeBack,
     }
 }
 
@@ -77,7 +77,7 @@ mod tests {
         Volume::read(&volume)
     }
 
-    fn parts(fields: &Value, holder: Holder<'_>, unfinished: bool) -> Parting {
+    fn parts(fields: &Value, holder: ClaimState<'_>, unfinished: bool) -> Parting {
         part(&volume(fields), holder, &installation(), unfinished)
     }
 
@@ -99,62 +99,65 @@ mod tests {
     fn a_volume_that_a_claim_has_had_is_let_go_whatever_its_phase() {
         for phase in ["Available", "Bound", "Released", "Failed"] {
             let fields = json!({"status": {"phase": phase}});
-            assert_eq!(parts(&fields, Holder::Unknown, false), Parting::LetGo, "{phase}");
+            assert_eq!(parts(&fields, ClaimState::Unknown, false), Parting::LetGo, "{phase}");
         }
         let freed = json!({"spec": {"claimRef": null}});
-        assert_eq!(parts(&freed, Holder::Unknown, false), Parting::LetGo);
+        assert_eq!(parts(&freed, ClaimState::Unknown, false), Parting::LetGo);
     }
 
     #[test]
     fn a_cleanup_that_has_begun_is_given_up_only_on_demand() {
-        assert_eq!(parts(&deleted(), Holder::Unknown, false), Parting::LookAtClaim);
-        assert_eq!(parts(&deleted(), Holder::Gone, false), Parting::Unfinished);
+        assert_eq!(parts(&deleted(), ClaimState::Unknown, false), Parting::LookAtClaim);
+        assert_eq!(parts(&deleted(), ClaimState::Gone, false), Parting::Unfinished);
         let other = claim("u2", None);
-        assert_eq!(parts(&deleted(), Holder::Here(&other), false), Parting::Unfinished);
-        assert_eq!(parts(&deleted(), Holder::Gone, true), Parting::LetGo);
+        assert_eq!(
+            parts(&deleted(), ClaimState::Exists(&other), false),
+            Parting::Unfinished
+        );
+        assert_eq!(parts(&deleted(), ClaimState::Gone, true), Parting::LetGo);
     }
 
     #[test]
     fn a_volume_that_is_deleted_while_its_claim_has_it_is_let_go() {
         let claim = claim("u1", Some("pvc-1"));
-        assert_eq!(parts(&deleted(), Holder::Here(&claim), false), Parting::LetGo);
+        assert_eq!(parts(&deleted(), ClaimState::Exists(&claim), false), Parting::LetGo);
     }
 
     #[test]
     fn a_volume_that_no_claim_ever_had_goes_unless_its_claim_has_come() {
         for uid in [None, Some(names::FENCE)] {
             let never = with_uid(uid);
-            assert_eq!(parts(&never, Holder::Unknown, false), Parting::LookAtClaim);
-            assert_eq!(parts(&never, Holder::Gone, false), Parting::TakeBack);
+            assert_eq!(parts(&never, ClaimState::Unknown, false), Parting::LookAtClaim);
+            assert_eq!(parts(&never, ClaimState::Gone, false), Parting::TakeBack);
             let waiting = claim("u1", None);
-            assert_eq!(parts(&never, Holder::Here(&waiting), false), Parting::TakeBack);
+            assert_eq!(parts(&never, ClaimState::Exists(&waiting), false), Parting::TakeBack);
             let mut deleted = deleted();
             deleted["spec"] = never["spec"].clone();
             assert_eq!(
-                parts(&deleted, Holder::Gone, false),
+                parts(&deleted, ClaimState::Gone, false),
                 Parting::TakeBack,
                 "the second half of it"
             );
         }
         let come = claim("u1", Some("pvc-1"));
-        assert_eq!(parts(&with_uid(None), Holder::Here(&come), false), Parting::LetGo);
+        assert_eq!(parts(&with_uid(None), ClaimState::Exists(&come), false), Parting::LetGo);
     }
 
     #[test]
     fn a_fenced_volume_that_its_claim_names_is_bindery_s_to_finish() {
         let fenced = with_uid(Some(names::FENCE));
         let come = claim("u1", Some("pvc-1"));
-        assert_eq!(parts(&fenced, Holder::Here(&come), false), Parting::Unfinished);
-        assert_eq!(parts(&fenced, Holder::Here(&come), true), Parting::TakeBack);
+        assert_eq!(parts(&fenced, ClaimState::Exists(&come), false), Parting::Unfinished);
+        assert_eq!(parts(&fenced, ClaimState::Exists(&come), true), Parting::TakeBack);
     }
 
     #[test]
     fn what_is_another_s_or_free_is_left_alone() {
         for other in ["bindery.dev/instance", "pv.kubernetes.io/provisioned-by"] {
             let other_s = json!({"metadata": {"annotations": {other: "other"}}});
-            assert_eq!(parts(&other_s, Holder::Gone, true), Parting::Leave, "{other}");
+            assert_eq!(parts(&other_s, ClaimState::Gone, true), Parting::Leave, "{other}");
         }
         let free = json!({"metadata": {"finalizers": ["kubernetes.io/pv-protection"]}});
-        assert_eq!(parts(&free, Holder::Gone, true), Parting::Leave);
+        assert_eq!(parts(&free, ClaimState::Gone, true), Parting::Leave);
     }
 }

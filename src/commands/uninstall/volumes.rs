@@ -9,7 +9,7 @@ use crate::cluster::patch;
 use crate::model::claim::Claim;
 use crate::model::volume::{Installation, Volume};
 use crate::policy::other_installation::Found;
-use crate::policy::reconcile::Holder;
+use crate::policy::reconcile::ClaimState;
 use crate::policy::uninstall::{Parting, part, waits_for};
 
 /// A volume may change while it is written to, by the controller manager say.
@@ -87,14 +87,14 @@ impl Volumes {
 
     /// What is to become of a volume, by a live look at its claim where that matters.
     async fn part(&self, volume: &Volume) -> kube::Result<Parting> {
-        let unseen = part(volume, Holder::Unknown, &self.installation, self.unfinished);
+        let unseen = part(volume, ClaimState::Unknown, &self.installation, self.unfinished);
         let (Parting::LookAtClaim, Some(meant)) = (unseen, &volume.claim) else {
             return Ok(unseen);
         };
         let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), &meant.namespace);
         let claim = claims.get_opt(&meant.name).await?;
         let claim = claim.map(|claim| Claim::read(&claim, &meant.namespace));
-        let holder = claim.as_ref().map_or(Holder::Gone, Holder::Here);
+        let holder = claim.as_ref().map_or(ClaimState::Gone, ClaimState::Exists);
         Ok(part(volume, holder, &self.installation, self.unfinished))
     }
 

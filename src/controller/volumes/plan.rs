@@ -4,11 +4,11 @@ use crate::controller::context::Context;
 use crate::controller::error::Failure;
 use crate::model::claim::Claim;
 use crate::model::volume::Volume;
-use crate::policy::reconcile::{Holder, Plan, plan};
+use crate::policy::reconcile::{ClaimState, Plan, plan};
 
 /// Returns the next step, and the claim if it was looked at and is there.
 pub async fn plan_with_claim(ctx: &Context, volume: &Volume) -> Result<(Plan, Option<Claim>), Failure> {
-    let next = plan(volume, Holder::Unknown, &ctx.installation);
+    let next = plan(volume, ClaimState::Unknown, &ctx.installation);
     let (Plan::LookAtClaim, Some(meant)) = (&next, &volume.claim) else {
         return Ok((next, None));
     };
@@ -16,7 +16,7 @@ pub async fn plan_with_claim(ctx: &Context, volume: &Volume) -> Result<(Plan, Op
     Ok((
         plan(
             volume,
-            claim.as_ref().map_or(Holder::Gone, Holder::Here),
+            claim.as_ref().map_or(ClaimState::Gone, ClaimState::Exists),
             &ctx.installation,
         ),
         claim,

@@ -19,7 +19,7 @@ use crate::controller::leader::server_queue::Pass;
 use crate::failpoints::{self, Point};
 use crate::model::claim::Claim;
 use crate::model::volume::Volume;
-use crate::policy::reconcile::{Holder, Plan, plan};
+use crate::policy::reconcile::{ClaimState, Plan, plan};
 
 /// Waits until a volume has its turn, and takes one step with it.
 pub async fn reconcile(volume: Arc<CachedVolume>, leader: Arc<Leader>) -> Result<Action, Failure> {
@@ -124,7 +124,7 @@ async fn bind_live(leader: &Leader, live: Option<Volume>, name: &str, claim: &Cl
         None => ctx.cluster.volume(name).await?,
     };
     let Some(volume) = live else { return Ok(()) };
-    let Plan::Bind { record, difference } = plan(&volume, Holder::Here(claim), &ctx.installation) else {
+    let Plan::Bind { record, difference } = plan(&volume, ClaimState::Exists(claim), &ctx.installation) else {
         // Its event follows.
         return Ok(());
     };

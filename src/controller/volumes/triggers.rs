@@ -9,14 +9,14 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use super::{complete_claim, legacy};
 use crate::cluster::cache::{CachedClaim, CachedVolume};
 use crate::controller::leader::Leader;
-use crate::policy::reconcile::{Holder, Plan, plan};
+use crate::policy::reconcile::{ClaimState, Plan, plan};
 
 /// Whether there is anything to do for a volume, as far as the watch knows: of ten thousand that are settled, nobody
 /// takes a turn.
 pub fn is_due(leader: &Leader, kept: &CachedVolume) -> bool {
     let ctx = &leader.ctx;
     let volume = kept.read();
-    let is_settled = plan(volume, Holder::Unknown, &ctx.installation) == Plan::Leave
+    let is_settled = plan(volume, ClaimState::Unknown, &ctx.installation) == Plan::Leave
         && complete_claim::completes(ctx, volume).is_none()
         && !legacy::may_take_over(ctx, kept);
     if is_settled {
