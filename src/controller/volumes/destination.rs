@@ -7,7 +7,7 @@ use crate::controller::context::Context;
 use crate::controller::error::Failure;
 use crate::controller::leader::Leader;
 use crate::failpoints::{self, Point};
-use crate::model::directory::{Depot, Directory};
+use crate::model::directory::{Directory, TrashRoot};
 use crate::model::identity::Identity;
 use crate::model::names::mark;
 use crate::model::reclaim::Reclaim;
@@ -30,7 +30,7 @@ pub enum Goal {
 
 /// Where the directory, which is not there yet, is to go below this depot: where an earlier try has meant it to go, if that
 /// is still right.
-pub fn target(ctx: &Context, volume: &Volume, record: &Record, goal: Goal, depot: &Depot) -> Directory {
+pub fn target(ctx: &Context, volume: &Volume, record: &Record, goal: Goal, root: &TrashRoot) -> Directory {
     let now = jiff::Timestamp::now();
     // An archive that was meant long ago would be kept too short a time, or be over when it is made.
     let is_fresh = |place: &Directory| match (goal, place.archive_times()) {
@@ -39,14 +39,14 @@ pub fn target(ctx: &Context, volume: &Volume, record: &Record, goal: Goal, depot
     };
     let recorded = record.moved_to.iter().rev();
     let fits =
-        |place: &&Directory| Depot::around(place) == *depot && is_met(ctx, volume, goal, place) && is_fresh(place);
+        |place: &&Directory| TrashRoot::around(place) == *root && is_met(ctx, volume, goal, place) && is_fresh(place);
     let mut fits = recorded.filter(fits);
     if let Some(place) = fits.next() {
         return place.clone();
     }
     let retention = match goal {
         Goal::Trash => {
-            return depot.place(&Directory::in_trash(
+            return root.place(&Directory::in_trash(
                 &ctx.installation.instance,
                 &volume.name,
                 &volume.uid,
@@ -56,7 +56,7 @@ pub fn target(ctx: &Context, volume: &Volume, record: &Record, goal: Goal, depot
         Goal::Keep => Retention::Forever,
     };
     let tag = Directory::archive_tag(&ctx.installation.instance, &volume.name);
-    depot.place(&record.directory.archive(now, &tag, retention.ends(now)))
+    root.place(&record.directory.archive(now, &tag, retention.ends(now)))
 }
 
 /// Whether a place is one where the directory is to go.
@@ -64,7 +64,7 @@ pub fn is_met(ctx: &Context, volume: &Volume, goal: Goal, place: &Directory) -> 
     let retention = match goal {
         Goal::Trash => {
             let trash = Directory::in_trash(&ctx.installation.instance, &volume.name, &volume.uid);
-            return *place == Depot::around(place).place(&trash);
+            return *place == TrashRoot::around(place).place(&trash);
         }
         Goal::Archive(retention) => retention,
         Goal::Keep => Retention::Forever,

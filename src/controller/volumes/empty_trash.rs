@@ -28,7 +28,7 @@ use crate::controller::error::Failure;
 use crate::controller::leader::Leader;
 use crate::controller::leader::server_queue::Gates;
 use crate::controller::leader::trash::Entry;
-use crate::model::directory::{Depot, Directory, InTrash, Share};
+use crate::model::directory::{Directory, InTrash, Share, TrashRoot};
 use crate::model::identity::Identity;
 use crate::model::names::{is_object_name, reason};
 use crate::model::volume::{Phase, Record};
@@ -197,7 +197,7 @@ async fn keep_aside(leader: &Leader, entry: &Entry, identity: Identity) -> Resul
     let ctx = &leader.ctx;
     let Entry { share, place } = entry;
     let archive = Directory::unclaimed(place, jiff::Timestamp::now(), &ctx.installation.instance);
-    let archive = Depot::around(place).place(&archive);
+    let archive = TrashRoot::around(place).place(&archive);
     leader.may_act()?;
     let moved = ctx
         .storage

@@ -2,7 +2,7 @@
 
 use crate::controller::context::{Context, storage_deadline};
 use crate::controller::error::Failure;
-use crate::model::directory::{Depot, Directory};
+use crate::model::directory::{Directory, TrashRoot};
 use crate::model::identity::Identity;
 use crate::model::volume::{Record, Volume};
 use crate::storage::Fault;
@@ -71,7 +71,7 @@ fn recorded_places(ctx: &Context, volume: &Volume, record: &Record) -> Vec<Direc
         return Vec::new();
     }
     let aside = Directory::aside(&ctx.installation.instance, &volume.name, &volume.uid);
-    let asides = Depot::of(&record.directory).map(|depot| depot.place(&aside));
+    let asides = TrashRoot::of(&record.directory).map(|root| root.place(&aside));
     asides.chain(record.moved_to.iter().cloned()).collect()
 }
 
@@ -81,11 +81,11 @@ fn places(ctx: &Context, volume: &Volume, record: &Record) -> Vec<Directory> {
     let aside = Directory::aside(instance, &volume.name, &volume.uid);
     // An older version recorded nothing, and named no uid.
     let old = Directory::in_trash_without_uid(instance, &volume.name);
-    let depots: Vec<Depot> = Depot::of(&record.directory).collect();
-    let in_depots = |own: Directory| depots.iter().map(move |depot| depot.place(&own));
-    in_depots(aside)
+    let trash_roots: Vec<TrashRoot> = TrashRoot::of(&record.directory).collect();
+    let in_roots = |own: Directory| trash_roots.iter().map(move |root| root.place(&own));
+    in_roots(aside)
         .chain(record.moved_to.iter().cloned())
-        .chain(in_depots(old))
+        .chain(in_roots(old))
         .collect()
 }
 

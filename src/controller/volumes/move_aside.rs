@@ -17,7 +17,7 @@ use crate::controller::context::{Context, storage_deadline};
 use crate::controller::error::Failure;
 use crate::controller::leader::Leader;
 use crate::failpoints::{self, Point};
-use crate::model::directory::{Depot, Directory};
+use crate::model::directory::{Directory, TrashRoot};
 use crate::model::identity::Identity;
 use crate::model::volume::{Record, Volume};
 use crate::storage::{Fault, Moved, Outcome, StorageError};
@@ -54,7 +54,7 @@ pub async fn leave(leader: &Leader, volume: &Volume, record: &Record, goal: Goal
     }
     let (from, to) = match from {
         Some(from) => {
-            let to = destination::target(ctx, volume, record, goal, &Depot::around(&from));
+            let to = destination::target(ctx, volume, record, goal, &TrashRoot::around(&from));
             destination::record_target(leader, volume, record, &mut way, &to).await?;
             assert_same_policy(ctx, volume, record).await?;
             (from, to)
@@ -82,12 +82,12 @@ async fn set_aside(
     way: &mut Way,
     goal: Goal,
 ) -> Result<(Directory, Directory), Failure> {
-    let recorded = record.moved_to.last().map_or(Depot::SHARE, Depot::around);
+    let recorded = record.moved_to.last().map_or(TrashRoot::SHARE, TrashRoot::around);
     match set_aside_in(leader, &recorded, volume, record, way, goal).await {
         Err(Failure::Storage(error))
             if error.fault == Fault::OtherFileSystem
-                && recorded == Depot::SHARE
-                && let Some(beside) = Depot::beside(&record.directory) =>
+                && recorded == TrashRoot::SHARE
+                && let Some(beside) = TrashRoot::beside(&record.directory) =>
         {
             set_aside_in(leader, &beside, volume, record, way, goal).await
         }
@@ -97,18 +97,18 @@ async fn set_aside(
 
 async fn set_aside_in(
     leader: &Leader,
-    depot: &Depot,
+    root: &TrashRoot,
     volume: &Volume,
     record: &Record,
     way: &mut Way,
     goal: Goal,
 ) -> Result<(Directory, Directory), Failure> {
     let ctx = &leader.ctx;
-    trash_roots::make_sign(leader, &record.share, depot).await?;
-    trash_roots::make_trash(leader, &record.share, depot).await?;
-    let to = destination::target(ctx, volume, record, goal, depot);
+    trash_roots::make_sign(leader, &record.share, root).await?;
+    trash_roots::make_trash(leader, &record.share, root).await?;
+    let to = destination::target(ctx, volume, record, goal, root);
     destination::record_target(leader, volume, record, way, &to).await?;
-    let aside = depot.place(&Directory::aside(&ctx.installation.instance, &volume.name, &volume.uid));
+    let aside = root.place(&Directory::aside(&ctx.installation.instance, &volume.name, &volume.uid));
     leader.may_act()?;
     match move_away(leader, volume, record, way.identity, &aside).await? {
         Moved::Done => Ok((aside, to)),

@@ -15,7 +15,7 @@ use crate::cluster::patch;
 use crate::controller::context::storage_deadline;
 use crate::controller::error::Failure;
 use crate::controller::leader::Leader;
-use crate::model::directory::{Depot, Directory, Share};
+use crate::model::directory::{Directory, Share, TrashRoot};
 use crate::model::identity::Identity;
 use crate::model::names::mark;
 use crate::model::volume::{Record, Volume};
@@ -78,7 +78,7 @@ pub async fn put_back(
             return Ok(());
         }
         let archive = directory.archive(jiff::Timestamp::now(), &tag, None);
-        to = Depot::around(from).place(&archive);
+        to = TrashRoot::around(from).place(&archive);
     }
     let moved = ctx
         .storage

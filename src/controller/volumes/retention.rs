@@ -4,7 +4,7 @@
 //! Trigger: time, since a share cannot be watched, and a server that answers again. All that decides stands in a name below
 //! the share: whose archive it is and until when it is kept. The archive of a volume that is still being cleaned up stays:
 //! its policy may yet become another one. The directory of a volume that nobody deletes goes back to where it was.
-//! Archives and trash lie in the share, and in directories of it that there are signs for ([`Depot`]).
+//! Archives and trash lie in the share, and in directories of it that there are signs for ([`TrashRoot`]).
 
 use std::collections::{BTreeSet, HashMap};
 use std::pin::pin;
@@ -21,7 +21,7 @@ use crate::controller::context::{Context, storage_deadline};
 use crate::controller::error::Failure;
 use crate::controller::leader::Leader;
 use crate::controller::leader::trash::Entry;
-use crate::model::directory::{Depot, Directory, InTrash, Share};
+use crate::model::directory::{Directory, InTrash, Share, TrashRoot};
 use crate::model::volume::Record;
 use crate::policy::class::Class;
 use crate::storage::Moved;
@@ -73,25 +73,25 @@ async fn tidy_all(leader: &Leader, which: impl Fn(&Share) -> bool, pause: Durati
 /// server does not answer, the rest of the share waits for the next round.
 async fn tidy(leader: &Leader, share: &Share) -> Result<(), Failure> {
     let ctx = &leader.ctx;
-    let depots = trash_roots::depots(ctx, share).await?;
+    let trash_roots = trash_roots::trash_roots(ctx, share).await?;
     // First: what is there may be large, and nothing else waits for it.
-    for depot in &depots {
-        let trash = depot.place(&Directory::trash());
+    for root in &trash_roots {
+        let trash = root.place(&Directory::trash());
         for name in ctx.storage.list(share, Some(&trash), storage_deadline()).await? {
             if let Some(found) = InTrash::read(&name, &ctx.installation.instance) {
                 leader.trash.put(Entry {
                     share: share.clone(),
-                    place: depot.place(&found.place),
+                    place: root.place(&found.place),
                 });
             }
         }
     }
-    for depot in &depots {
-        let names = ctx.storage.list(share, depot.directory(), storage_deadline()).await?;
+    for root in &trash_roots {
+        let names = ctx.storage.list(share, root.directory(), storage_deadline()).await?;
         // After the list: the volume of each archive in it was there before.
         let owners = owners(ctx);
         for name in names {
-            let done = tidy_archive(leader, share, depot, &name, &owners).await;
+            let done = tidy_archive(leader, share, root, &name, &owners).await;
             pass_over(ctx, share, &name, done)?;
         }
     }
@@ -112,13 +112,13 @@ fn pass_over(ctx: &Context, share: &Share, name: &str, done: Result<(), Failure>
 async fn tidy_archive(
     leader: &Leader,
     share: &Share,
-    depot: &Depot,
+    root: &TrashRoot,
     name: &str,
     owners: &Owners,
 ) -> Result<(), Failure> {
     let ctx = &leader.ctx;
     if let Some(owner) = Directory::tag_of(name).and_then(|tag| owners.get(tag))
-        && let Some(place) = depot.own(name)
+        && let Some(place) = root.own(name)
     {
         let owner = &owner.read().name;
         if put_back::put_back_to(leader, owner, share, &place).await? || is_being_moved_to(ctx, owner, &place).await? {
@@ -126,7 +126,7 @@ async fn tidy_archive(
         }
     }
     match Directory::expiring(name, &ctx.installation.instance) {
-        Some((archive, until)) if until <= Timestamp::now() => prune(leader, share, depot, &archive).await,
+        Some((archive, until)) if until <= Timestamp::now() => prune(leader, share, root, &archive).await,
         _ => Ok(()),
     }
 }
@@ -152,14 +152,14 @@ fn owners(ctx: &Context) -> Owners {
         .collect()
 }
 
-async fn prune(leader: &Leader, share: &Share, depot: &Depot, archive: &Directory) -> Result<(), Failure> {
+async fn prune(leader: &Leader, share: &Share, root: &TrashRoot, archive: &Directory) -> Result<(), Failure> {
     let ctx = &leader.ctx;
-    let trash = depot.place(&archive.archive_in_trash(&ctx.installation.instance));
-    let archive = &depot.place(archive);
+    let trash = root.place(&archive.archive_in_trash(&ctx.installation.instance));
+    let archive = &root.place(archive);
     let Some(found) = ctx.storage.look_up(share, archive, storage_deadline()).await? else {
         return Ok(());
     };
-    trash_roots::make_trash(leader, share, depot).await?;
+    trash_roots::make_trash(leader, share, root).await?;
     leader.may_act()?;
     let moved = ctx
         .storage

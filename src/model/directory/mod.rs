@@ -15,7 +15,7 @@ pub use self::check::{Shown, WrongPath};
 use self::check::{check_length, check_meaning, check_segment, check_visible};
 pub use self::reserved_names::InTrash;
 pub use self::share::{NfsVersion, NotAShare, Share, segments};
-pub use self::trash_root::Depot;
+pub use self::trash_root::TrashRoot;
 
 /// What the names of archives begin with.
 const ARCHIVED: &str = "archived-";

@@ -288,7 +288,7 @@ fn a_uid_is_whole_however_long_the_names_are() {
 
 #[test]
 fn only_places_that_bindery_moves_to_are_read_from_a_record() {
-    let beside = Depot::beside(&Directory::parse("disk/team/data").unwrap()).unwrap();
+    let beside = TrashRoot::beside(&Directory::parse("disk/team/data").unwrap()).unwrap();
     let tag = Directory::archive_tag("blue", "pvc-1");
     let archive = Directory::parse("disk/team/data").unwrap().archive(now(), &tag, None);
     for own in [Directory::in_trash("blue", "pvc-1", UID), archive] {
@@ -375,9 +375,9 @@ proptest! {
 #[test]
 fn what_lies_beside_a_directory_is_found_by_a_sign_at_the_share() {
     let directory = Directory::parse("disk-1/team-a/data").unwrap();
-    let beside = Depot::beside(&directory).unwrap();
+    let beside = TrashRoot::beside(&directory).unwrap();
     assert_eq!(
-        Depot::beside(&Directory::parse("data").unwrap()),
+        TrashRoot::beside(&Directory::parse("data").unwrap()),
         None,
         "that is the share"
     );
@@ -391,15 +391,15 @@ fn what_lies_beside_a_directory_is_found_by_a_sign_at_the_share() {
             .starts_with("disk-1/team-a/archived-disk-1-team-a-data-2026")
     );
     for own in [trash, archive] {
-        assert_eq!(Depot::around(&own), beside, "{own}");
+        assert_eq!(TrashRoot::around(&own), beside, "{own}");
     }
 
     let sign = beside.sign("blue").unwrap();
     assert_eq!(sign.as_str(), ".bindery-elsewhere/blue/disk-1/team-a");
-    let found = Depot::SHARE.below("disk-1").and_then(|depot| depot.below("team-a"));
+    let found = TrashRoot::SHARE.below("disk-1").and_then(|root| root.below("team-a"));
     assert_eq!(found, Some(beside));
     for no_sign in ["..", "", ".bindery-trash", "a/../b"] {
-        assert_eq!(Depot::SHARE.below(no_sign), None, "{no_sign}");
+        assert_eq!(TrashRoot::SHARE.below(no_sign), None, "{no_sign}");
     }
 }
 
@@ -408,6 +408,6 @@ fn what_lies_in_the_share_is_around_the_share() {
     let directory = Directory::parse("data").unwrap();
     let archive = directory.archive(now(), &Directory::archive_tag("blue", "pvc-1"), None);
     for own in [Directory::in_trash("blue", "pvc-1", UID), archive] {
-        assert_eq!(Depot::around(&own), Depot::SHARE, "{own}");
+        assert_eq!(TrashRoot::around(&own), TrashRoot::SHARE, "{own}");
     }
 }

@@ -14,9 +14,9 @@ const ELSEWHERE: &str = "elsewhere";
 
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Depot(Option<Directory>);
+pub struct TrashRoot(Option<Directory>);
 
-impl Depot {
+impl TrashRoot {
     /// The share itself.
     pub const SHARE: Self = Self(None);
 

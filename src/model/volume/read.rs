@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{NFSVolumeSource, PersistentVolume};
 use super::{Installation, Origin};
 use crate::model::attributes::Attributes;
 use crate::model::claim::Bytes;
-use crate::model::directory::{Depot, Directory, NfsVersion, Share, Shown};
+use crate::model::directory::{Directory, NfsVersion, Share, Shown, TrashRoot};
 use crate::model::identity::Identity;
 use crate::model::invalid::Invalid;
 use crate::model::location::Location;
@@ -183,7 +183,7 @@ impl Volume {
         let own = Directory::aside(&maker.instance, &self.name, &self.uid);
         let mut places: Vec<Directory> = Vec::new();
         for place in &record.moved_to {
-            for place in [Depot::around(place).place(&own), place.clone()] {
+            for place in [TrashRoot::around(place).place(&own), place.clone()] {
                 if !places.contains(&place) {
                     places.push(place);
                 }
