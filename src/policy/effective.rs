@@ -21,7 +21,7 @@ pub struct Effective<T> {
     /// What holds.
     pub value: T,
     /// Who says it.
-    pub place: Source,
+    pub source: Source,
     /// The key, as it is written there.
     pub key: Key,
 }
@@ -48,12 +48,12 @@ pub struct Policy {
     /// How Bindery talks to the server.
     pub version: Effective<NfsVersion>,
     /// Who says in vain that a directory that is there is adopted: somebody else chooses the directory.
-    pub unheard_adoption: Option<Source>,
+    pub ignored_adoption: Option<Source>,
 }
 
 impl Policy {
     /// Settles what the three places say.
-    pub fn settle(claim: &Settings, namespace: &Settings, class: &Settings) -> Self {
+    pub fn resolve(claim: &Settings, namespace: &Settings, class: &Settings) -> Self {
         let all = [
             (Source::Claim, claim),
             (Source::Namespace, namespace),
@@ -63,56 +63,61 @@ impl Policy {
             template: first(
                 &all,
                 &[Key::SubDir, Key::PathPattern],
-                |said| said.template.clone(),
+                |settings| settings.template.clone(),
                 Template::standard,
             ),
             on_delete: first(
                 &all,
                 &[Key::OnDelete, Key::ArchiveOnDelete],
-                |said| said.on_delete,
+                |settings| settings.on_delete,
                 || OnDelete::Archive,
             ),
-            mode: first(&all, &[Key::MountPermissions], |said| said.mode, || MODE),
-            uid: first(&all, &[Key::Uid], |said| said.uid.map(Some), || None),
-            gid: first(&all, &[Key::Gid], |said| said.gid.map(Some), || None),
+            mode: first(&all, &[Key::MountPermissions], |settings| settings.mode, || MODE),
+            uid: first(&all, &[Key::Uid], |settings| settings.uid.map(Some), || None),
+            gid: first(&all, &[Key::Gid], |settings| settings.gid.map(Some), || None),
             existing: existing(&all),
             retention: first(
                 &all,
                 &[Key::ArchiveRetention],
-                |said| said.retention,
+                |settings| settings.retention,
                 || Retention::Forever,
             ),
             on_failure: first(
                 &all,
                 &[Key::OnStorageFailure],
-                |said| said.on_failure,
+                |settings| settings.on_failure,
                 || OnStorageFailure::Queue,
             ),
-            version: first(&all, &[Key::NfsVersion], |said| said.version, NfsVersion::default),
-            unheard_adoption: unheard_adoption(&all),
+            version: first(
+                &all,
+                &[Key::NfsVersion],
+                |settings| settings.version,
+                NfsVersion::default,
+            ),
+            ignored_adoption: ignored_adoption(&all),
         }
     }
 }
 
 /// A place, and what it says.
-type Words<'a> = (Source, &'a Settings);
+type Layer<'a> = (Source, &'a Settings);
 
 /// The first place that says it, else the default. `keys` are all that say it; where two are written, the first wins.
 fn first<T>(
-    places: &[Words<'_>],
+    sources: &[Layer<'_>],
     keys: &[Key],
-    said: impl Fn(&Settings) -> Option<T>,
+    value_of: impl Fn(&Settings) -> Option<T>,
     default: impl FnOnce() -> T,
 ) -> Effective<T> {
     let written = |settings: &Settings| keys.iter().copied().find(|key| settings.written.contains(key));
-    let found = places.iter().find_map(|&(place, settings)| {
-        let value = said(settings)?;
+    let found = sources.iter().find_map(|&(source, settings)| {
+        let value = value_of(settings)?;
         let key = written(settings).unwrap_or(keys[0]);
-        Some(Effective { value, place, key })
+        Some(Effective { value, source, key })
     });
     found.unwrap_or_else(|| Effective {
         value: default(),
-        place: Source::Default,
+        source: Source::Default,
         key: keys[0],
     })
 }
@@ -121,34 +126,39 @@ fn first<T>(
 ///
 /// Whoever chose the template says it, or somebody above: that a class adopts what its own template names must not let a
 /// tenant name what is kept for others. Where nobody says it, only a class's template that keeps namespaces apart adopts.
-fn existing(places: &[Words<'_>; 3]) -> Effective<ExistingDirectory> {
-    let (heard, unheard) = who_may_adopt(places);
-    let class = &places[2].1.template;
+fn existing(sources: &[Layer<'_>; 3]) -> Effective<ExistingDirectory> {
+    let (may_adopt, may_not) = who_may_adopt(sources);
+    let class = &sources[2].1.template;
     let apart = class.as_ref().is_some_and(Template::keeps_namespaces_apart);
-    let default = if apart && unheard.is_empty() {
+    let default = if apart && may_not.is_empty() {
         ExistingDirectory::Adopt
     } else {
         ExistingDirectory::Deny
     };
-    first(heard, &[Key::ExistingDirectory], |said| said.existing, || default)
+    first(
+        may_adopt,
+        &[Key::ExistingDirectory],
+        |settings| settings.existing,
+        || default,
+    )
 }
 
 /// The first of those who are not heard on it, if it says `adopt` and nobody else says anything.
-fn unheard_adoption(places: &[Words<'_>; 3]) -> Option<Source> {
-    let (heard, unheard) = who_may_adopt(places);
-    let said = |places: &[Words<'_>]| {
-        places
+fn ignored_adoption(sources: &[Layer<'_>; 3]) -> Option<Source> {
+    let (may_adopt, may_not) = who_may_adopt(sources);
+    let adoption = |sources: &[Layer<'_>]| {
+        sources
             .iter()
-            .find_map(|&(place, said)| said.existing.map(|existing| (place, existing)))
+            .find_map(|&(source, settings)| settings.existing.map(|existing| (source, existing)))
     };
-    match (said(heard), said(unheard)) {
-        (None, Some((place, ExistingDirectory::Adopt))) => Some(place),
+    match (adoption(may_adopt), adoption(may_not)) {
+        (None, Some((source, ExistingDirectory::Adopt))) => Some(source),
         _ => None,
     }
 }
 
 /// Those who are heard on adoption, and the others: whoever chose the template and all that come before.
-fn who_may_adopt<'a>(places: &'a [Words<'a>; 3]) -> (&'a [Words<'a>], &'a [Words<'a>]) {
-    let chose = places.iter().position(|(_, said)| said.template.is_some());
-    places.split_at(chose.map_or(places.len(), |chose| chose + 1))
+fn who_may_adopt<'a>(sources: &'a [Layer<'a>; 3]) -> (&'a [Layer<'a>], &'a [Layer<'a>]) {
+    let chose = sources.iter().position(|(_, settings)| settings.template.is_some());
+    sources.split_at(chose.map_or(sources.len(), |chose| chose + 1))
 }

@@ -69,7 +69,7 @@ pub enum Dispose {
 }
 
 /// Plans the next step. See the module.
-pub fn plan(volume: &Volume, holder: ClaimState<'_>, installation: &Installation) -> Plan {
+pub fn plan(volume: &Volume, claim_state: ClaimState<'_>, installation: &Installation) -> Plan {
     if !volume.held {
         return Plan::Leave;
     }
@@ -77,7 +77,7 @@ pub fn plan(volume: &Volume, holder: ClaimState<'_>, installation: &Installation
         return not_ours(volume, installation);
     }
     if !volume.deleting && uid(volume) == Some(names::FENCE) {
-        return awaited(volume, holder);
+        return awaited(volume, claim_state);
     }
     let settled = volume.ready && volume.phase != Phase::Released;
     let kept = volume.phase == Phase::Released && volume.reclaim == Reclaim::Retain;
@@ -88,7 +88,7 @@ pub fn plan(volume: &Volume, holder: ClaimState<'_>, installation: &Installation
         Ok(record) => record.clone(),
         Err(wrong) => return Plan::Broken(wrong.clone()),
     };
-    match (volume.deleting, volume.phase, in_use(volume, holder)) {
+    match (volume.deleting, volume.phase, in_use(volume, claim_state)) {
         (_, _, InUse::Unknown) => Plan::LookAtClaim,
         (true, _, InUse::Yes(_)) => Plan::Leave,
         (true, _, InUse::No) => Plan::Dispose(dispose(volume, record)),
@@ -98,7 +98,7 @@ pub fn plan(volume: &Volume, holder: ClaimState<'_>, installation: &Installation
         (false, Phase::Released, InUse::No) if uid(volume).is_none() => Plan::Leave,
         (false, Phase::Released, InUse::No) => Plan::MarkDeleted,
         (false, Phase::Unbound, InUse::No) if !volume.was_given() && record.identity.is_none() => {
-            awaited(volume, holder)
+            awaited(volume, claim_state)
         }
         (false, Phase::Bound | Phase::Unbound, InUse::No) => Plan::Leave,
         // Catch-up has given it, its directory is there, and the controller manager has not bound it yet: or binds another.
@@ -128,8 +128,8 @@ fn not_ours(volume: &Volume, installation: &Installation) -> Plan {
 }
 
 /// A volume that no claim has had.
-fn awaited(volume: &Volume, holder: ClaimState<'_>) -> Plan {
-    match (&volume.claim, holder) {
+fn awaited(volume: &Volume, claim_state: ClaimState<'_>) -> Plan {
+    match (&volume.claim, claim_state) {
         // It waits for a claim that an administrator names, or for none.
         (None, _) => Plan::Leave,
         (Some(_), ClaimState::Unknown) => Plan::LookAtClaim,
@@ -156,9 +156,9 @@ pub(super) enum InUse<'a> {
 
 /// Whether a claim holds the volume: the one whose uid the volume names, or, before that is known, the one of its name
 /// that names the volume.
-pub(super) fn in_use<'a>(volume: &Volume, holder: ClaimState<'a>) -> InUse<'a> {
+pub(super) fn in_use<'a>(volume: &Volume, claim_state: ClaimState<'a>) -> InUse<'a> {
     let Some(meant) = &volume.claim else { return InUse::No };
-    match holder {
+    match claim_state {
         ClaimState::Unknown => InUse::Unknown,
         ClaimState::Gone => InUse::No,
         ClaimState::Exists(claim) => {

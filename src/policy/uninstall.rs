@@ -25,13 +25,13 @@ pub fn waits_for(volume: &Volume, installation: &Installation) -> bool {
 }
 
 /// Decides. With `unfinished` what Bindery is at work on is given up.
-pub fn part(volume: &Volume, holder: ClaimState<'_>, installation: &Installation, unfinished: bool) -> Parting {
+pub fn part(volume: &Volume, claim_state: ClaimState<'_>, installation: &Installation, unfinished: bool) -> Parting {
     if !waits_for(volume, installation) {
         return Parting::Leave;
     }
     // One without a claim was freed by an administrator, for a claim that is still to come.
     if volume.was_given() || volume.claim.is_none() {
-        return match in_use(volume, holder) {
+        return match in_use(volume, claim_state) {
             _ if !volume.deleting || unfinished => Parting::LetGo,
             InUse::Unknown => Parting::LookAtClaim,
             // Deleted, but in use: nothing has been done to its directory yet.
@@ -39,7 +39,7 @@ pub fn part(volume: &Volume, holder: ClaimState<'_>, installation: &Installation
             InUse::No => Parting::Unfinished,
         };
     }
-    match (in_use(volume, holder), holder) {
+    match (in_use(volume, claim_state), claim_state) {
         (InUse::Unknown, _) => Parting::LookAtClaim,
         (InUse::Yes(_), _) => Parting::LetGo,
         // It is fenced, for nobody knows whether its directory is there.
@@ -77,8 +77,8 @@ mod tests {
         Volume::read(&volume)
     }
 
-    fn parts(fields: &Value, holder: ClaimState<'_>, unfinished: bool) -> Parting {
-        part(&volume(fields), holder, &installation(), unfinished)
+    fn parts(fields: &Value, claim_state: ClaimState<'_>, unfinished: bool) -> Parting {
+        part(&volume(fields), claim_state, &installation(), unfinished)
     }
 
     /// Claim team/data with this uid, which names this volume.

@@ -98,6 +98,6 @@ fn class(parameters: &[(&str, &str)]) -> Class {
 /// What applies to a claim of a class, without where it was set.
 fn effective(class: &Class) -> String {
     let nothing = Settings::default();
-    let policy = Policy::settle(&nothing, &nothing, &class.settings);
+    let policy = Policy::resolve(&nothing, &nothing, &class.settings);
     format!("{policy:?}").replace(": Class", ": Default")
 }

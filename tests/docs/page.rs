@@ -82,7 +82,7 @@ pub fn check_table(page: &str, header: &str, expected: &[Vec<Option<String>>]) {
     let rows: Vec<String> = rows.collect();
     let mut lines: Vec<&str> = text.lines().collect();
     lines.splice(table.lines, rows.iter().map(String::as_str));
-    settle(page, &text, &(lines.join("\n") + "\n"));
+    resolve(page, &text, &(lines.join("\n") + "\n"));
 }
 
 /// Makes sure that what stands between the two marks of this name in a page is `expected`.
@@ -94,11 +94,11 @@ pub fn check_part(page: &str, name: &str, expected: &str) {
         .split_once(&begin)
         .and_then(|(before, rest)| Some((before, rest.split_once(&end)?.1)));
     let (before, after) = parts.unwrap_or_else(|| panic!("{page} lacks {begin}or {end}"));
-    settle(page, &text, &format!("{before}{begin}\n{expected}\n\n{end}{after}"));
+    resolve(page, &text, &format!("{before}{begin}\n{expected}\n\n{end}{after}"));
 }
 
 /// Compares a page with what it should be, or writes it.
-fn settle(page: &str, text: &str, expected: &str) {
+fn resolve(page: &str, text: &str, expected: &str) {
     if std::env::var_os("UPDATE_DOCS").is_some() {
         if text != expected {
             std::fs::write(path(page), expected).unwrap();

@@ -68,8 +68,8 @@ impl Heard {
     }
 
     /// What holds of it.
-    pub fn settle(&self) -> Policy {
-        Policy::settle(&self.claim.settings, &self.namespace.settings, &self.class.settings)
+    pub fn resolve(&self) -> Policy {
+        Policy::resolve(&self.claim.settings, &self.namespace.settings, &self.class.settings)
     }
 
     /// What somebody says in vain.
@@ -77,7 +77,7 @@ impl Heard {
         let class = &self.class.name;
         let mut warnings: Vec<String> = self.namespace.warnings(class).collect();
         warnings.extend(self.claim.warnings(class));
-        let adopts = match policy.unheard_adoption {
+        let adopts = match policy.ignored_adoption {
             Some(Source::Class) => Some(format!("{}: adopt of StorageClass {class}", Key::ExistingDirectory)),
             Some(Source::Namespace) => Some(format!(
                 "{}: adopt on the namespace",
@@ -87,7 +87,7 @@ impl Heard {
         };
         warnings.extend(adopts.map(|adopts| {
             let template = &policy.template;
-            let (who, whom) = match template.place {
+            let (who, whom) = match template.source {
                 Source::Claim => ("claim", "the claim"),
                 _ => ("namespace", "the namespace or the claim"),
             };

@@ -141,7 +141,7 @@ fn judge(
         Ok(heard) => heard,
         Err(wrong) => return Decision::Deny(wrong),
     };
-    let policy = heard.settle();
+    let policy = heard.resolve();
     warnings.extend(heard.warnings(&policy));
     let class = heard.class;
     let decision = place(facts, given, capacity, &class, &policy, warnings);

@@ -80,7 +80,7 @@ pub(super) fn place(
             gid: policy.gid.value,
         },
         existing: policy.existing.value,
-        chosen_by: policy.template.place,
+        chosen_by: policy.template.source,
         on_delete: policy.on_delete.value,
         retention: policy.retention.value,
         on_failure: policy.on_failure.value,
@@ -94,8 +94,8 @@ pub(super) fn place(
 
 /// The sentence that refuses a claim whose template gives it no directory: whose template, what is missing, what to do.
 fn no_directory(template: &Template, policy: &Policy, facts: &Facts<'_>, class: &Class, wrong: &NoDirectory) -> String {
-    let Effective { place, key, .. } = &policy.template;
-    let whose = match place {
+    let Effective { source, key, .. } = &policy.template;
+    let whose = match source {
         Source::Claim => format!("{} on the claim", key.annotation()),
         Source::Namespace => format!("{} on namespace {}", key.annotation(), facts.claim.namespace),
         Source::Class => format!("{key} of StorageClass {}", class.name),

@@ -55,12 +55,12 @@ pub(super) fn applied(class: &Class, policy: &Policy, defaults: &Defaults) -> Ve
         }
     };
     let of_class = |key: Key, value: &str| {
-        let said = if class.settings.written.contains(&key) {
+        let from = if class.settings.written.contains(&key) {
             "class"
         } else {
             "default"
         };
-        row(key.name(), value, said)
+        row(key.name(), value, from)
     };
     let list = |key: Key, keys: &[Key]| {
         let names: Vec<_> = keys.iter().map(|key| key.name()).collect();
@@ -79,19 +79,19 @@ pub(super) fn applied(class: &Class, policy: &Policy, defaults: &Defaults) -> Ve
             defaults.server.is_some(),
         ),
         flag(Key::Share, class.share.path(), "--nfs-share", defaults.share.is_some()),
-        said(policy.template.key, &policy.template, ToString::to_string),
-        said(Key::OnDelete, &policy.on_delete, ToString::to_string),
-        said(Key::MountPermissions, &policy.mode, |mode| format!("{mode:04o}")),
-        said(Key::Uid, &policy.uid, |uid| owner(*uid)),
-        said(Key::Gid, &policy.gid, |gid| owner(*gid)),
-        said(Key::ExistingDirectory, &policy.existing, |existing| {
+        effective_row(policy.template.key, &policy.template, ToString::to_string),
+        effective_row(Key::OnDelete, &policy.on_delete, ToString::to_string),
+        effective_row(Key::MountPermissions, &policy.mode, |mode| format!("{mode:04o}")),
+        effective_row(Key::Uid, &policy.uid, |uid| owner(*uid)),
+        effective_row(Key::Gid, &policy.gid, |gid| owner(*gid)),
+        effective_row(Key::ExistingDirectory, &policy.existing, |existing| {
             existing.as_str().to_owned()
         }),
-        said(Key::ArchiveRetention, &policy.retention, ToString::to_string),
-        said(Key::OnStorageFailure, &policy.on_failure, |what| {
+        effective_row(Key::ArchiveRetention, &policy.retention, ToString::to_string),
+        effective_row(Key::OnStorageFailure, &policy.on_failure, |what| {
             what.as_str().to_owned()
         }),
-        said(Key::NfsVersion, &policy.version, |version| version.as_str().to_owned()),
+        effective_row(Key::NfsVersion, &policy.version, |version| version.as_str().to_owned()),
         of_class(
             Key::Provision,
             class.settings.provision.unwrap_or(Provision::OnCreate).as_str(),
@@ -184,15 +184,15 @@ fn row(key: &'static str, value: &str, from: &str) -> Row {
     }
 }
 
-fn said<T>(key: Key, settled: &Effective<T>, text: impl Fn(&T) -> String) -> Row {
-    let from = match settled.place {
-        Source::Claim => format!("claim annotation {}", settled.key.annotation()),
-        Source::Namespace => format!("namespace annotation {}", settled.key.annotation()),
-        Source::Class if settled.key != key => format!("class parameter {}", settled.key),
+fn effective_row<T>(key: Key, effective: &Effective<T>, text: impl Fn(&T) -> String) -> Row {
+    let from = match effective.source {
+        Source::Claim => format!("claim annotation {}", effective.key.annotation()),
+        Source::Namespace => format!("namespace annotation {}", effective.key.annotation()),
+        Source::Class if effective.key != key => format!("class parameter {}", effective.key),
         Source::Class => "class".to_owned(),
         Source::Default => "default".to_owned(),
     };
-    row(key.name(), &text(&settled.value), &from)
+    row(key.name(), &text(&effective.value), &from)
 }
 
 fn owner(id: Option<u32>) -> String {
