@@ -8,7 +8,7 @@ use kube::runtime::reflector::ObjectRef;
 use super::context::Context;
 use crate::model::claim::Claim;
 use crate::model::names::{self, reason};
-use crate::policy::annotations::{Said, Speaker};
+use crate::policy::annotations::{AnnotatedObject, Annotations};
 use crate::policy::class::Class;
 
 /// Tells what the claim and its namespace say in vain. Nothing depends on it.
@@ -33,12 +33,12 @@ pub async fn tell_ignored(ctx: &Context, claim: &Claim) {
     let Ok(class) = Class::read(&class, &ctx.defaults) else {
         return;
     };
-    let said = Said::read(Speaker::Claim, &claim.annotations, &class.claim_overrides);
+    let said = Annotations::read(AnnotatedObject::Claim, &claim.annotations, &class.claim_overrides);
     for warning in said.warnings(&class.name) {
         ctx.events.warn_claim_with_text(claim, reason::IGNORED, warning);
     }
     if let (Some(namespace), Some(theirs)) = (&namespace, theirs) {
-        let said = Said::read(Speaker::Namespace, theirs, &class.namespace_overrides);
+        let said = Annotations::read(AnnotatedObject::Namespace, theirs, &class.namespace_overrides);
         for warning in said.warnings(&class.name) {
             ctx.events.warn_object(&**namespace, reason::IGNORED, warning);
         }

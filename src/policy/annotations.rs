@@ -12,14 +12,14 @@ use crate::model::names::{self, annotation};
 
 /// Whose annotations they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Speaker {
+pub enum AnnotatedObject {
     /// A namespace.
     Namespace,
     /// A claim.
     Claim,
 }
 
-impl Speaker {
+impl AnnotatedObject {
     /// In a sentence.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -39,9 +39,9 @@ impl Speaker {
 
 /// What one object's annotations say.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Said {
+pub struct Annotations {
     /// Whose they are.
-    pub speaker: Speaker,
+    pub object: AnnotatedObject,
     /// What counts.
     pub settings: Settings,
     /// What does not count on this object.
@@ -59,9 +59,9 @@ pub enum Ignored {
     Enabled,
 }
 
-impl Said {
+impl Annotations {
     /// Reads annotations; `allowed` are the keys that count.
-    pub fn read(speaker: Speaker, annotations: &BTreeMap<String, String>, allowed: &[Key]) -> Self {
+    pub fn read(object: AnnotatedObject, annotations: &BTreeMap<String, String>, allowed: &[Key]) -> Self {
         let (mut ignored, mut invalid) = (Vec::new(), Vec::new());
         let mut written = Vec::new();
         for (spelt, value) in annotations.range(names::PREFIX.to_owned()..) {
@@ -72,7 +72,7 @@ impl Said {
                 Ok(key) if allowed.contains(&key) => written.push((key, spelt.as_str(), value.as_str())),
                 Ok(key) => ignored.push(Ignored::Key(key)),
                 Err(_) if spelt == annotation::ENABLED => {
-                    ignored.extend((speaker == Speaker::Claim).then_some(Ignored::Enabled));
+                    ignored.extend((object == AnnotatedObject::Claim).then_some(Ignored::Enabled));
                 }
                 Err(unknown) => invalid.push(Invalid(unknown.to_string())),
             }
@@ -80,7 +80,7 @@ impl Said {
         let settings = Settings::read(&written, &mut invalid);
         invalid.extend(settings.hopeless_template(&written));
         Self {
-            speaker,
+            object,
             settings,
             ignored,
             invalid,
@@ -89,7 +89,7 @@ impl Said {
 
     /// A warning for each annotation that does not count on this object.
     pub fn warnings<'a>(&'a self, class: &'a str) -> impl Iterator<Item = String> + 'a {
-        let (object, list) = (self.speaker.as_str(), self.speaker.list());
+        let (object, list) = (self.object.as_str(), self.object.list());
         self.ignored.iter().map(move |ignored| match ignored {
             Ignored::Key(key) if key.is_for_annotations() => format!(
                 "{} on the {object} does not count: {list} of StorageClass {class} does not list {key}",
@@ -121,16 +121,16 @@ mod tests {
     use super::*;
     use crate::model::on_delete::OnDelete;
 
-    fn read(annotations: &[(&str, &str)], allowed: &[Key]) -> Said {
+    fn read(annotations: &[(&str, &str)], allowed: &[Key]) -> Annotations {
         let annotations = annotations
             .iter()
             .map(|&(key, value)| (key.to_owned(), value.to_owned()))
             .collect();
-        Said::read(Speaker::Claim, &annotations, allowed)
+        Annotations::read(AnnotatedObject::Claim, &annotations, allowed)
     }
 
-    fn told(said: &Said) -> Vec<String> {
-        said.warnings("fast").collect()
+    fn told(annotations: &Annotations) -> Vec<String> {
+        annotations.warnings("fast").collect()
     }
 
     #[test]
@@ -145,7 +145,10 @@ mod tests {
         ];
         assert_eq!(read(&others, &Key::ALL), nothing);
         let enabled = [("bindery.dev/enabled".to_owned(), "false".to_owned())].into();
-        assert_eq!(Said::read(Speaker::Namespace, &enabled, &Key::ALL).ignored, []);
+        assert_eq!(
+            Annotations::read(AnnotatedObject::Namespace, &enabled, &Key::ALL).ignored,
+            []
+        );
     }
 
     #[test]
@@ -160,24 +163,27 @@ mod tests {
 
     #[test]
     fn what_the_class_does_not_allow_is_ignored_and_told() {
-        let said = read(
+        let annotations = read(
             &[("bindery.dev/uid", "0"), ("bindery.dev/mount-permissions", "0700")],
             &[Key::MountPermissions],
         );
-        assert_eq!((said.settings.uid, said.settings.mode), (None, Some(0o700)));
+        assert_eq!(
+            (annotations.settings.uid, annotations.settings.mode),
+            (None, Some(0o700))
+        );
         let expected = "bindery.dev/uid on the claim does not count: \
                         claimOverrides of StorageClass fast does not list uid";
-        assert_eq!(told(&said), [expected]);
+        assert_eq!(told(&annotations), [expected]);
     }
 
     #[test]
     fn what_can_never_count_on_an_object_is_told_so() {
-        let said = read(
+        let annotations = read(
             &[("bindery.dev/enabled", "false"), ("bindery.dev/server", "nas2")],
             &Key::ALL.map(|key| if key.is_for_annotations() { key } else { Key::Uid }),
         );
         assert_eq!(
-            told(&said),
+            told(&annotations),
             [
                 "bindery.dev/enabled on the claim does not count: it does on a namespace only",
                 "bindery.dev/server on the claim does not count: only a StorageClass may set server",
@@ -187,9 +193,9 @@ mod tests {
 
     #[test]
     fn a_template_by_which_no_claim_gets_a_directory_is_a_mistake() {
-        let said = read(&[("bindery.dev/sub-dir", "../${pvc.metadata.name}")], &[Key::SubDir]);
+        let annotations = read(&[("bindery.dev/sub-dir", "../${pvc.metadata.name}")], &[Key::SubDir]);
         assert_eq!(
-            Invalid::join(&said.invalid),
+            Invalid::join(&annotations.invalid),
             "bindery.dev/sub-dir is \"../${pvc.metadata.name}\": no claim ever gets a directory by it: \
              it has the segment \"..\", which would lead out of its place"
         );
@@ -197,12 +203,12 @@ mod tests {
 
     #[test]
     fn a_wrong_value_and_an_unknown_key_are_mistakes() {
-        let said = read(
+        let annotations = read(
             &[("bindery.dev/on-delet", "retain"), ("bindery.dev/gid", "wheel")],
             &Key::ALL,
         );
         assert_eq!(
-            Invalid::join(&said.invalid),
+            Invalid::join(&annotations.invalid),
             "annotation bindery.dev/on-delet is not known: did you mean bindery.dev/on-delete?; \
              bindery.dev/gid is \"wheel\": write a number from 0 to 4294967294"
         );

@@ -7,23 +7,23 @@ use k8s_openapi::api::storage::v1::StorageClass;
 use super::Facts;
 use crate::model::invalid::Invalid;
 use crate::model::source::Source;
-use crate::policy::annotations::{Said, Speaker};
+use crate::policy::annotations::{AnnotatedObject, Annotations};
 use crate::policy::class::Class;
 use crate::policy::effective::Policy;
 use crate::policy::key::Key;
 
 /// What those say who have a say, without mistakes.
 #[derive(Clone, Debug)]
-pub(super) struct Heard {
+pub(super) struct Inputs {
     /// The class.
     pub class: Class,
     /// The namespace's annotations.
-    pub namespace: Said,
+    pub namespace: Annotations,
     /// The claim's own.
-    pub claim: Said,
+    pub claim: Annotations,
 }
 
-impl Heard {
+impl Inputs {
     /// Reads all three. `enabled` is what is wrong with the namespace's `bindery.dev/enabled`. The error is the sentence
     /// that refuses the claim.
     pub fn read(facts: &Facts<'_>, class: &StorageClass, enabled: Option<Invalid>) -> Result<Self, String> {
@@ -44,9 +44,9 @@ impl Heard {
         let lists = class.as_ref().map_or((&[][..], &[][..]), |class| {
             (&class.namespace_overrides[..], &class.claim_overrides[..])
         });
-        let mut namespace = Said::read(Speaker::Namespace, &facts.namespace.annotations, lists.0);
+        let mut namespace = Annotations::read(AnnotatedObject::Namespace, &facts.namespace.annotations, lists.0);
         namespace.invalid.extend(enabled);
-        let own = Said::read(Speaker::Claim, &claim.annotations, lists.1);
+        let own = Annotations::read(AnnotatedObject::Claim, &claim.annotations, lists.1);
         if !namespace.invalid.is_empty() {
             wrong.push(format!(
                 "namespace {}: {}; an administrator must correct it",

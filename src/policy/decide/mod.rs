@@ -10,7 +10,7 @@ mod place;
 use k8s_openapi::api::storage::v1::StorageClass;
 use uuid::Uuid;
 
-use self::inputs::Heard;
+use self::inputs::Inputs;
 use self::place::place;
 use super::annotations;
 use super::class::{Class, Defaults};
@@ -137,13 +137,13 @@ fn judge(
     let Some(capacity) = claim.request.clone().filter(|_| !claim.is_malformed()) else {
         return Decision::Pass(Pass::Malformed);
     };
-    let heard = match Heard::read(facts, class, enabled.err()) {
-        Ok(heard) => heard,
+    let inputs = match Inputs::read(facts, class, enabled.err()) {
+        Ok(inputs) => inputs,
         Err(wrong) => return Decision::Deny(wrong),
     };
-    let policy = heard.resolve();
-    warnings.extend(heard.warnings(&policy));
-    let class = heard.class;
+    let policy = inputs.resolve();
+    warnings.extend(inputs.warnings(&policy));
+    let class = inputs.class;
     let decision = place(facts, given, capacity, &class, &policy, warnings);
     *rests_on = Some((class, policy));
     decision

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 pub use self::outcome::Outcome;
 use self::outcome::outcome;
-pub use self::rows::{Row, Said};
+pub use self::rows::{NewValue, Row};
 use super::class::Defaults;
 use super::decide::{Decision, Facts, trace};
 use super::selectors::Exempt;

@@ -31,12 +31,12 @@ pub struct Row {
     pub from: String,
     /// What would hold for a new claim, where that differs.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub new_claim: Option<Said>,
+    pub new_claim: Option<NewValue>,
 }
 
 /// A value, and whose word it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Said {
+pub struct NewValue {
     /// What would hold.
     pub value: String,
     /// Whose word it is.
@@ -166,7 +166,7 @@ pub(super) fn frozen(volume: &Volume, record: &Record, now: Vec<Row>, same_place
         if let Some(row) = rows.iter_mut().find(differs)
             && new.from != UNTOLD
         {
-            row.new_claim = Some(Said {
+            row.new_claim = Some(NewValue {
                 value: new.value,
                 from: new.from,
             });

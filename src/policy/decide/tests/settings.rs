@@ -155,13 +155,13 @@ fn each_key_holds_from_the_claim_else_the_namespace_else_the_class_else_by_defau
     let keys: Vec<Key> = table.iter().map(|row| row.0).collect();
     let annotated: Vec<Key> = Key::ALL.into_iter().filter(|key| key.is_for_annotations()).collect();
     assert_eq!(keys, annotated, "every key has its row");
-    for (key, [class, namespace, claim], [default, by_class, by_namespace, by_claim], heard) in table {
+    for (key, [class, namespace, claim], [default, by_class, by_namespace, by_claim], inputs) in table {
         let (class, namespace, claim) = (Some(class), Some(namespace), Some(claim));
         assert_eq!(said(key, None, None, None, false), default, "{key}");
         assert_eq!(said(key, class, None, None, false), by_class, "{key}");
         assert_eq!(said(key, class, namespace, None, true), by_namespace, "{key}");
         assert_eq!(said(key, class, namespace, claim, true), by_claim, "{key}");
-        let unnamed = if heard { by_namespace } else { by_class };
+        let unnamed = if inputs { by_namespace } else { by_class };
         assert_eq!(
             said(key, class, namespace, claim, false),
             unnamed,
