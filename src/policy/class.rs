@@ -56,8 +56,8 @@ impl Class {
     pub fn read(class: &StorageClass, defaults: &Defaults) -> Result<Self, WrongClass> {
         let empty = BTreeMap::new();
         let written = class.parameters.as_ref().unwrap_or(&empty);
-        let old = class::is_old(&class.provisioner);
-        let (parameters, mut warnings) = if old {
+        let legacy = class::is_legacy(&class.provisioner);
+        let (parameters, mut warnings) = if legacy {
             class::translate(written)
         } else {
             (written.clone(), Vec::new())
@@ -75,7 +75,7 @@ impl Class {
             });
         let written: Vec<_> = known.collect();
         let mut settings = Settings::read(&written, &mut invalid);
-        if old && parameters.contains_key(Key::PathPattern.name()) {
+        if legacy && parameters.contains_key(Key::PathPattern.name()) {
             settings.template = settings.template.map(Template::forgiving);
         }
         let mut overrides = |key: Key, default: &[Key]| match parameters.get(key.name()) {
@@ -86,7 +86,7 @@ impl Class {
         let claim_overrides = overrides(Key::ClaimOverrides, &[]);
         // What the old program took must not keep its volumes from being taken over.
         let mut found = |found: Option<Invalid>| match found {
-            Some(found) if old => warnings.push(found.0),
+            Some(found) if legacy => warnings.push(found.0),
             found => invalid.extend(found),
         };
         found(settings.hopeless_template(&written));

@@ -16,7 +16,7 @@ use crate::controller::leader::Leader;
 use crate::model::names::reason;
 use crate::model::volume::Volume;
 use crate::policy::legacy::class;
-use crate::policy::legacy::volume::{OldVolume, Terms};
+use crate::policy::legacy::volume::{LegacyVolume, Terms};
 
 /// Takes a volume over if it is an old one, and says whether it is. Its own event brings its next step.
 pub async fn take_over(leader: &Leader, volume: &CachedVolume) -> Result<bool, Failure> {
@@ -28,7 +28,7 @@ pub async fn take_over(leader: &Leader, volume: &CachedVolume) -> Result<bool, F
     let Some(volume) = ctx.persistent_volumes().get_opt(&volume.name_any()).await? else {
         return Ok(true);
     };
-    let Some(old) = OldVolume::read(&volume, &ctx.installation) else {
+    let Some(old) = LegacyVolume::read(&volume, &ctx.installation) else {
         return Ok(false);
     };
     let class = match &old.class {
@@ -54,7 +54,7 @@ pub async fn take_over(leader: &Leader, volume: &CachedVolume) -> Result<bool, F
 
 /// Whether it may be an old one.
 pub fn may_take_over(ctx: &Context, volume: &CachedVolume) -> bool {
-    class::is_old(&ctx.installation.provisioner) && volume.is_provisioned_by(&ctx.installation.provisioner)
+    class::is_legacy(&ctx.installation.provisioner) && volume.is_provisioned_by(&ctx.installation.provisioner)
 }
 
 /// Tells why a volume was refused.

@@ -17,7 +17,7 @@ use crate::policy::template::{Dialect, Template, Values};
 /// Whether a provisioner's name was another program's before: Bindery's own names begin with `bindery.dev/`.
 ///
 /// No list of names would do: nfs-subdir-external-provisioner takes any, and its chart makes one of the release's name.
-pub fn is_old(provisioner: &str) -> bool {
+pub fn is_legacy(provisioner: &str) -> bool {
     !provisioner.starts_with(names::PREFIX)
 }
 

@@ -24,10 +24,10 @@ fn a_name_is_old_unless_it_is_ours() {
         "cluster.local/nas-nfs-subdir-external-provisioner",
         "bindery.development/nfs",
     ] {
-        assert!(is_old(old), "{old}");
+        assert!(is_legacy(old), "{old}");
     }
     for ours in [names::PROVISIONER, "bindery.dev/second"] {
-        assert!(!is_old(ours), "{ours}");
+        assert!(!is_legacy(ours), "{ours}");
     }
 }
 

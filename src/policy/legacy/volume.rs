@@ -33,7 +33,7 @@ pub struct Terms<'a> {
 
 /// A volume of the old program, as facts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OldVolume {
+pub struct LegacyVolume {
     /// Its class, if it names one.
     pub class: Option<String>,
     /// Server and path.
@@ -45,7 +45,7 @@ pub struct OldVolume {
 
 /// What a volume is now marked with.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Taken {
+pub struct TakenOver {
     /// Where the directory is.
     pub share: Share,
     /// What it is called there.
@@ -57,7 +57,7 @@ pub struct Taken {
     finalizers: Vec<String>,
 }
 
-impl OldVolume {
+impl LegacyVolume {
     /// The facts, if it is such a volume: it names our provisioner and no installation of Bindery, and a claim has had it.
     /// One that is being deleted is let go: its directory stays, as it would have, and no finalizer can be added any more.
     pub fn read(volume: &PersistentVolume, installation: &Installation) -> Option<Self> {
@@ -65,7 +65,7 @@ impl OldVolume {
         let (meta, spec) = (&volume.metadata, volume.spec.as_ref()?);
         let marks = meta.annotations.as_ref().unwrap_or(&empty);
         let claim = spec.claim_ref.as_ref()?.uid.as_deref()?;
-        let old = class::is_old(&installation.provisioner)
+        let old = class::is_legacy(&installation.provisioner)
             && marks.get(mark::PROVISIONED_BY) == Some(&installation.provisioner)
             && !marks.contains_key(mark::INSTANCE)
             && meta.deletion_timestamp.is_none()
@@ -85,7 +85,7 @@ impl OldVolume {
         class: Option<&StorageClass>,
         terms: Terms<'_>,
         installation: &Installation,
-    ) -> Result<Taken, String> {
+    ) -> Result<TakenOver, String> {
         let (server, path) = self.nfs.as_ref().ok_or("it is no NFS volume")?;
         // A class of that name may be another program's by now.
         let class = class.filter(|class| class.provisioner == installation.provisioner);
@@ -120,7 +120,7 @@ impl OldVolume {
             (None, Some(on_delete)) => on_delete,
             (None, None) => OnDelete::Archive,
         };
-        Ok(Taken {
+        Ok(TakenOver {
             share: share.clone().over(said.version.unwrap_or_default()),
             directory,
             on_delete,
@@ -130,7 +130,7 @@ impl OldVolume {
     }
 }
 
-impl Taken {
+impl TakenOver {
     /// The merge patch (RFC 7396) that makes the volume ours. Its directory counts as found and given: Bindery neither
     /// changes its mode nor removes it as unused.
     pub fn patch(&self, installation: &Installation) -> Value {

@@ -49,12 +49,12 @@ impl Default for World {
     }
 }
 
-fn old(change: impl FnOnce(&mut World)) -> Option<Result<Taken, String>> {
+fn old(change: impl FnOnce(&mut World)) -> Option<Result<TakenOver, String>> {
     let mut world = World::default();
     change(&mut world);
     let volume: PersistentVolume = serde_json::from_value(world.volume).unwrap();
     let class: Option<StorageClass> = serde_json::from_value(world.class).unwrap();
-    let old = OldVolume::read(&volume, &installation())?;
+    let old = LegacyVolume::read(&volume, &installation())?;
     let terms = Terms {
         defaults: &world.defaults,
         delete_nested: world.delete_nested,
@@ -62,7 +62,7 @@ fn old(change: impl FnOnce(&mut World)) -> Option<Result<Taken, String>> {
     Some(old.take(class.as_ref(), terms, &installation()))
 }
 
-fn taken(change: impl FnOnce(&mut World)) -> Taken {
+fn taken(change: impl FnOnce(&mut World)) -> TakenOver {
     old(change).expect("an old volume").expect("taken over")
 }
 
@@ -84,7 +84,7 @@ fn the_patch_makes_it_a_volume_of_ours_that_cleanup_can_read() {
         json!(["kubernetes.io/pv-protection", "bindery.dev/cleanup"])
     );
     let volume: PersistentVolume = serde_json::from_value(volume).unwrap();
-    assert_eq!(OldVolume::read(&volume, &installation()), None, "twice");
+    assert_eq!(LegacyVolume::read(&volume, &installation()), None, "twice");
     let share = Share::parse("nas1", "/export").unwrap();
     let directory = Directory::parse("team-a-data-pvc-1").unwrap();
     assert_eq!(
@@ -137,7 +137,10 @@ fn under_a_name_of_our_own_there_are_no_old_volumes() {
     };
     let mut volume = World::default().volume;
     volume["metadata"]["annotations"]["pv.kubernetes.io/provisioned-by"] = json!(names::PROVISIONER);
-    assert_eq!(OldVolume::read(&serde_json::from_value(volume).unwrap(), &ours), None);
+    assert_eq!(
+        LegacyVolume::read(&serde_json::from_value(volume).unwrap(), &ours),
+        None
+    );
 }
 
 #[test]
@@ -189,7 +192,7 @@ fn the_name_of_the_class_is_read_as_in_kubernetes() {
     let volume = |change: fn(&mut Value)| {
         let mut volume = World::default().volume;
         change(&mut volume);
-        OldVolume::read(&serde_json::from_value(volume).unwrap(), &installation())
+        LegacyVolume::read(&serde_json::from_value(volume).unwrap(), &installation())
             .unwrap()
             .class
     };
