@@ -10,34 +10,34 @@ use crate::model::volume::{ClaimRef, Installation, NewVolume, Phase, Volume};
 
 /// What is done about a volume that has the name that a new one should get: the same directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Taken {
+pub enum Conflict {
     /// An earlier call for this very claim made it, and nobody has had it since.
     Reuse,
     /// It is this very claim's.
     Own,
     /// It will be gone in a moment: the claim can wait for that.
-    Leaving(String),
+    Releasing(String),
     /// The claim is refused with this sentence.
     Refuse(String),
 }
 
 /// Judges a volume whose name is taken.
-pub fn taken(volume: &Volume, new: &NewVolume, installation: &Installation) -> Taken {
+pub fn name_conflict(volume: &Volume, new: &NewVolume, installation: &Installation) -> Conflict {
     let directory = shown(new);
     let name = &volume.name;
     let owner = volume.claim.as_ref().map(|claim| (claim, claim.uid.as_deref()));
     let told = |why: String| format!("{directory} belongs to volume {name}, {why}");
-    let refuse = |why: String| Taken::Refuse(told(why));
+    let refuse = |why: String| Conflict::Refuse(told(why));
     match owner {
         _ if volume.maker.as_ref() != Some(installation) => {
             refuse("which another provisioner or installation made".to_owned())
         }
-        Some((_, Some(uid))) if new.claim_uid.as_deref() == Some(uid) && !volume.deleting => Taken::Own,
-        _ if volume.deleting => Taken::Leaving(told("which is being cleaned up".to_owned())),
-        _ if volume.awaits(&new.claim.0, &new.claim.1) && new.is_at(volume) => Taken::Reuse,
-        Some((_, Some(names::FENCE))) => Taken::Leaving(told("which is being made or taken back".to_owned())),
+        Some((_, Some(uid))) if new.claim_uid.as_deref() == Some(uid) && !volume.deleting => Conflict::Own,
+        _ if volume.deleting => Conflict::Releasing(told("which is being cleaned up".to_owned())),
+        _ if volume.awaits(&new.claim.0, &new.claim.1) && new.is_at(volume) => Conflict::Reuse,
+        Some((_, Some(names::FENCE))) => Conflict::Releasing(told("which is being made or taken back".to_owned())),
         _ if volume.phase == Phase::Released && volume.reclaim == Reclaim::Delete => {
-            Taken::Leaving(told("whose claim has just gone".to_owned()))
+            Conflict::Releasing(told("whose claim has just gone".to_owned()))
         }
         // Deleted, it leaves the directory where it is.
         _ if volume.phase == Phase::Released => refuse(match new.existing {
@@ -52,7 +52,7 @@ pub fn taken(volume: &Volume, new: &NewVolume, installation: &Installation) -> T
         }),
         // No claim of that name is there, or it is another one by now: the controller manager has not seen it yet.
         Some((claim, Some(_))) if is_for(claim, new) && volume.reclaim == Reclaim::Delete => {
-            Taken::Leaving(told("whose claim has just gone".to_owned()))
+            Conflict::Releasing(told("whose claim has just gone".to_owned()))
         }
         Some((claim, _)) => refuse(format!("which is claim {}/{}'s", claim.namespace, claim.name)),
         None => refuse("which waits for a claim that names it".to_owned()),
@@ -77,15 +77,15 @@ pub fn overlapping<'a>(location: &Location<'_>, name: &str, others: &'a [Volume]
 }
 
 /// What is done about a volume whose directory is the one of a new volume, or above or in it.
-pub fn met(new: &NewVolume, other: &Volume, meeting: Meeting, installation: &Installation) -> Taken {
+pub fn overlap_conflict(new: &NewVolume, other: &Volume, meeting: Meeting, installation: &Installation) -> Conflict {
     // No claim of that name is there, or it is another one by now: the controller manager has not seen it yet.
     let has_gone = other.phase == Phase::Released || other.claim.as_ref().is_some_and(|claim| is_for(claim, new));
     let leaves = other.deleting || (has_gone && other.reclaim == Reclaim::Delete);
     // Under one name the two would have been one volume.
     if leaves && meeting.relation == Relation::Same && other.maker.as_ref() == Some(installation) {
-        Taken::Leaving(meeting_sentence(new, other, meeting, " and is being cleaned up"))
+        Conflict::Releasing(meeting_sentence(new, other, meeting, " and is being cleaned up"))
     } else {
-        Taken::Refuse(meeting_sentence(new, other, meeting, ""))
+        Conflict::Refuse(meeting_sentence(new, other, meeting, ""))
     }
 }
 

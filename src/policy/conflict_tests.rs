@@ -42,15 +42,15 @@ fn new(directory: &str) -> NewVolume {
 }
 
 /// The volume that stands, and what it means for a new claim of the same directory.
-fn told(change: impl FnOnce(&mut Volume)) -> Taken {
+fn told(change: impl FnOnce(&mut Volume)) -> Conflict {
     let mut volume = Volume::read(&new("shared").build(Origin::New, &installation()));
     change(&mut volume);
-    taken(&volume, &new("shared"), &installation())
+    name_conflict(&volume, &new("shared"), &installation())
 }
 
 fn refused(change: impl FnOnce(&mut Volume)) -> String {
     match told(change) {
-        Taken::Refuse(why) => why.replace(
+        Conflict::Refuse(why) => why.replace(
             "directory shared of share nas1:/export belongs to volume pvc-shared, ",
             "",
         ),
@@ -60,13 +60,13 @@ fn refused(change: impl FnOnce(&mut Volume)) -> String {
 
 #[test]
 fn a_volume_that_nobody_has_had_is_used_again_by_its_claim() {
-    assert_eq!(told(|_| ()), Taken::Reuse);
+    assert_eq!(told(|_| ()), Conflict::Reuse);
 }
 
 #[test]
 fn a_volume_whose_making_came_to_no_known_end_is_finished_by_its_claim() {
     let fence = |volume: &mut Volume| volume.claim.as_mut().unwrap().uid = Some(names::FENCE.to_owned());
-    assert_eq!(told(fence), Taken::Reuse);
+    assert_eq!(told(fence), Conflict::Reuse);
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn a_volume_that_was_begun_for_another_place_is_not_used_for_this_one() {
         let record = volume.record.as_mut().unwrap();
         record.share = Share::parse("nas2", "/export").unwrap();
     };
-    assert!(matches!(told(elsewhere), Taken::Refuse(_) | Taken::Leaving(_)));
+    assert!(matches!(told(elsewhere), Conflict::Refuse(_) | Conflict::Releasing(_)));
 }
 
 #[test]
@@ -86,13 +86,13 @@ fn a_claim_that_is_there_finds_its_own_volume_again() {
         claim_uid: Some("u-1".to_owned()),
         ..new("shared")
     };
-    assert_eq!(taken(&volume, &own, &installation()), Taken::Own);
+    assert_eq!(name_conflict(&volume, &own, &installation()), Conflict::Own);
 }
 
 #[test]
 fn one_that_will_be_gone_in_a_moment_is_waited_for() {
     let leaving = |change: fn(&mut Volume)| match told(change) {
-        Taken::Leaving(why) => why.replace(
+        Conflict::Releasing(why) => why.replace(
             "directory shared of share nas1:/export belongs to volume pvc-shared, ",
             "",
         ),
@@ -199,24 +199,27 @@ fn the_same_directory_under_another_name_is_refused_or_waited_for_and_told() {
                     are two file systems (a copied disk, or fsid=0 on two servers), give one of the exports another fsid= or \
                     its disk another UUID";
     assert_eq!(
-        met(&new("shared"), &other, meeting, &installation()),
-        Taken::Refuse(sentence.to_owned())
+        overlap_conflict(&new("shared"), &other, meeting, &installation()),
+        Conflict::Refuse(sentence.to_owned())
     );
     other.deleting = true;
-    let waits = Taken::Leaving(sentence.replace("other's;", "other's and is being cleaned up;"));
-    assert_eq!(met(&new("shared"), &other, meeting, &installation()), waits);
+    let waits = Conflict::Releasing(sentence.replace("other's;", "other's and is being cleaned up;"));
+    assert_eq!(
+        overlap_conflict(&new("shared"), &other, meeting, &installation()),
+        waits
+    );
     other.deleting = false;
     other.claim.as_mut().unwrap().name = "data".to_owned();
-    let own = met(&new("shared"), &other, meeting, &installation());
+    let own = overlap_conflict(&new("shared"), &other, meeting, &installation());
     assert!(
-        matches!(own, Taken::Leaving(_)),
+        matches!(own, Conflict::Releasing(_)),
         "an earlier claim of this name: {own:?}"
     );
     other.claim.as_mut().unwrap().name = "other".to_owned();
     other.deleting = true;
     other.maker = None;
     assert_eq!(
-        met(&new("shared"), &other, meeting, &installation()),
-        Taken::Refuse(sentence.to_owned())
+        overlap_conflict(&new("shared"), &other, meeting, &installation()),
+        Conflict::Refuse(sentence.to_owned())
     );
 }

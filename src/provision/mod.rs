@@ -34,7 +34,7 @@ use crate::model::share_id::ShareId;
 use crate::model::volume::{Installation, NewVolume, Origin, Volume};
 use crate::ops::metrics::Metrics;
 use crate::ops::tasks::Tasks;
-use crate::policy::conflict::{Taken, exists_refusal, met, taken};
+use crate::policy::conflict::{Conflict, exists_refusal, name_conflict, overlap_conflict};
 use crate::storage::{Existing, Found, Outcome, Storage};
 
 /// Between two tries to write what somebody else is writing to.
@@ -169,11 +169,11 @@ impl Provisioner {
             };
             // Another call may have brought this very claim in since: then the volume is its own, as it is.
             self.claim_asks(new, deadline).await?;
-            match taken(&volume, new, &self.installation) {
-                Taken::Reuse => {}
-                Taken::Own => return Ok(None),
-                Taken::Leaving(why) => return Err(Failure::Leaving(why)),
-                Taken::Refuse(why) => return Err(Failure::Taken(why)),
+            match name_conflict(&volume, new, &self.installation) {
+                Conflict::Reuse => {}
+                Conflict::Own => return Ok(None),
+                Conflict::Releasing(why) => return Err(Failure::Leaving(why)),
+                Conflict::Refuse(why) => return Err(Failure::Taken(why)),
             }
             let origin = volume.record.as_ref().map_or(Origin::Adopted, |record| record.origin);
             let mut fields = new.overwrite(origin, &self.installation);
@@ -243,10 +243,10 @@ impl Provisioner {
     }
 
     fn refuse_for(&self, new: &NewVolume, other: &Volume, meeting: Meeting) -> Result<(), Failure> {
-        match met(new, other, meeting, &self.installation) {
-            Taken::Leaving(why) => Err(Failure::Leaving(why)),
-            Taken::Refuse(why) => Err(Failure::Taken(why)),
-            Taken::Reuse | Taken::Own => Ok(()),
+        match overlap_conflict(new, other, meeting, &self.installation) {
+            Conflict::Releasing(why) => Err(Failure::Leaving(why)),
+            Conflict::Refuse(why) => Err(Failure::Taken(why)),
+            Conflict::Reuse | Conflict::Own => Ok(()),
         }
     }
 

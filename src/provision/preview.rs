@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use super::{Failure, Provisioner, location};
 use crate::model::choices::ExistingDirectory;
 use crate::model::volume::NewVolume;
-use crate::policy::conflict::{Taken, exists_refusal, taken};
+use crate::policy::conflict::{Conflict, exists_refusal, name_conflict};
 
 impl Provisioner {
     /// Looks at all that [`Provisioner::provision`] looks at before it writes, and refuses in the same words. Whether the
@@ -15,10 +15,10 @@ impl Provisioner {
         // No other volume can have, or be in the way of, a directory that bears the name of a volume still to be made.
         if !new.directory.stands_alone(&new.name) {
             if let Some(volume) = self.volume(new, deadline).await? {
-                return match taken(&volume, new, &self.installation) {
-                    Taken::Reuse | Taken::Own => Ok(()),
-                    Taken::Leaving(why) => Err(Failure::Leaving(why)),
-                    Taken::Refuse(why) => Err(Failure::Taken(why)),
+                return match name_conflict(&volume, new, &self.installation) {
+                    Conflict::Reuse | Conflict::Own => Ok(()),
+                    Conflict::Releasing(why) => Err(Failure::Leaving(why)),
+                    Conflict::Refuse(why) => Err(Failure::Taken(why)),
                 };
             }
             self.refuse_overlap(new, &location(new, found, share_id), None, deadline)

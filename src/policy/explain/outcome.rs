@@ -8,7 +8,7 @@ use crate::model::location::Location;
 use crate::model::names::annotation;
 use crate::model::volume::{NewVolume, Volume};
 use crate::policy::class::Class;
-use crate::policy::conflict::{Taken, met, overlapping, taken};
+use crate::policy::conflict::{Conflict, name_conflict, overlap_conflict, overlapping};
 use crate::policy::decide::{Decision, Facts, Pass};
 use crate::policy::effective::Policy;
 
@@ -68,12 +68,12 @@ pub(super) fn outcome(
         Decision::Deny(why) => return Outcome::Refused { why: why.clone() },
         Decision::Provision(new) => new,
     };
-    match judged_by_others(facts, new, others) {
-        Taken::Refuse(why) => Outcome::Refused {
+    match conflict_with_others(facts, new, others) {
+        Conflict::Refuse(why) => Outcome::Refused {
             why: plain(facts.claim, new, &why),
         },
-        Taken::Leaving(why) => Outcome::Queued { why },
-        Taken::Reuse | Taken::Own => {
+        Conflict::Releasing(why) => Outcome::Queued { why },
+        Conflict::Reuse | Conflict::Own => {
             // A name that follows from the directory can be known only where all of the directory can.
             let is_unique = rests_on.is_some_and(|(_, policy)| policy.template.value.is_unique());
             let of_a_known_place =
@@ -91,11 +91,12 @@ pub(super) fn outcome(
 }
 
 /// What is found out only while the volume is made: its directory, or one above or in it, is another's.
-fn judged_by_others(facts: &Facts<'_>, new: &NewVolume, others: &[Volume]) -> Taken {
+fn conflict_with_others(facts: &Facts<'_>, new: &NewVolume, others: &[Volume]) -> Conflict {
     if let Some(holder) = others.iter().find(|other| other.name == new.name)
-        && let judged @ (Taken::Refuse(_) | Taken::Leaving(_)) = taken(holder, new, facts.installation)
+        && let conflict @ (Conflict::Refuse(_) | Conflict::Releasing(_)) =
+            name_conflict(holder, new, facts.installation)
     {
-        return judged;
+        return conflict;
     }
     let location = Location {
         share: &new.share,
@@ -105,9 +106,9 @@ fn judged_by_others(facts: &Facts<'_>, new: &NewVolume, others: &[Volume]) -> Ta
     };
     match overlapping(&location, &new.name, others) {
         Some((other, meeting)) if !new.directory.stands_alone(&new.name) => {
-            met(new, other, meeting, facts.installation)
+            overlap_conflict(new, other, meeting, facts.installation)
         }
-        _ => Taken::Reuse,
+        _ => Conflict::Reuse,
     }
 }
 
