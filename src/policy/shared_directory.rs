@@ -15,35 +15,45 @@ use crate::model::volume::{Installation, Volume};
 
 /// What a volume that is to be cleaned up does about another one that it meets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Turn {
+pub enum CleanupOrder {
     /// The other keeps the directory: it may have files in it.
-    Keep,
+    KeepDirectory,
     /// The other is being made, and backs out.
-    BacksOut,
+    WaitForRollback,
     /// The other is being cleaned up, and goes first.
-    Wait,
+    WaitForCleanup,
     /// Nothing.
-    Go,
+    Proceed,
 }
 
-/// See [`Turn`]. `volume` is ours and being deleted. `in_use`: a claim still has the other one, although it is being deleted.
-pub fn turn(volume: &Volume, other: &Volume, meeting: Meeting, in_use: bool, installation: &Installation) -> Turn {
+/// See [`CleanupOrder`]. `volume` is ours and being deleted. `in_use`: a claim still has the other one, although it is being deleted.
+pub fn cleanup_order(
+    volume: &Volume,
+    other: &Volume,
+    meeting: Meeting,
+    in_use: bool,
+    installation: &Installation,
+) -> CleanupOrder {
     if other.maker.as_ref() != Some(installation) || other.record.is_err() {
-        return Turn::Keep;
+        return CleanupOrder::KeepDirectory;
     }
     if !other.deleting {
-        return if other.was_given() { Turn::Keep } else { Turn::BacksOut };
+        return if other.was_given() {
+            CleanupOrder::KeepDirectory
+        } else {
+            CleanupOrder::WaitForRollback
+        };
     }
     match meeting.relation {
         // Its cleanup is over; somebody else's finalizer holds the object.
-        _ if !other.held => Turn::Go,
-        _ if in_use => Turn::Keep,
-        Relation::Inside if keeps_files(other) => Turn::Keep,
-        Relation::Inside => Turn::Wait,
-        Relation::Above if keeps_files(volume) => Turn::Wait,
-        Relation::Above => Turn::Go,
-        Relation::Same if rank(other) < rank(volume) => Turn::Wait,
-        Relation::Same => Turn::Keep,
+        _ if !other.held => CleanupOrder::Proceed,
+        _ if in_use => CleanupOrder::KeepDirectory,
+        Relation::Inside if keeps_files(other) => CleanupOrder::KeepDirectory,
+        Relation::Inside => CleanupOrder::WaitForCleanup,
+        Relation::Above if keeps_files(volume) => CleanupOrder::WaitForCleanup,
+        Relation::Above => CleanupOrder::Proceed,
+        Relation::Same if rank(other) < rank(volume) => CleanupOrder::WaitForCleanup,
+        Relation::Same => CleanupOrder::KeepDirectory,
     }
 }
 
@@ -74,6 +84,7 @@ fn weight(volume: &Volume) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::super::fixtures;
+    use super::CleanupOrder::{KeepDirectory, Proceed, WaitForCleanup, WaitForRollback};
     use super::*;
     use crate::model::location::Evidence;
 
@@ -88,9 +99,9 @@ mod tests {
         volume
     }
 
-    fn of(relation: Relation, volume: &Volume, other: &Volume) -> Turn {
+    fn of(relation: Relation, volume: &Volume, other: &Volume) -> CleanupOrder {
         let evidence = Evidence::Names;
-        turn(
+        cleanup_order(
             volume,
             other,
             Meeting { relation, evidence },
@@ -117,16 +128,16 @@ mod tests {
                 let others = these.iter().filter(|other| other.uid != volume.uid);
                 others
                     .map(|other| of(Relation::Same, volume, other))
-                    .all(|turn| turn == Turn::Wait)
+                    .all(|order| order == WaitForCleanup)
             };
             let last: Vec<_> = these.iter().filter(last).map(|volume| volume.uid.as_str()).collect();
             assert_eq!(last, [these[count - 1].uid.as_str()]);
             for volume in these {
                 for other in these.iter().filter(|other| other.uid != volume.uid) {
-                    let turns = [of(Relation::Same, volume, other), of(Relation::Same, other, volume)];
+                    let orders = [of(Relation::Same, volume, other), of(Relation::Same, other, volume)];
                     assert!(
-                        turns == [Turn::Wait, Turn::Keep] || turns == [Turn::Keep, Turn::Wait],
-                        "{turns:?}"
+                        orders == [WaitForCleanup, KeepDirectory] || orders == [KeepDirectory, WaitForCleanup],
+                        "{orders:?}"
                     );
                 }
             }
@@ -138,22 +149,22 @@ mod tests {
         use OnDelete::{Archive, Delete, Retain};
         for outer in [Delete, Archive, Retain] {
             let outer = leaving("a", 2, outer);
-            for (policy, turns) in [
-                (Delete, [Turn::Wait, Turn::Go]),
-                (Archive, [Turn::Keep, Turn::Wait]),
-                (Retain, [Turn::Keep, Turn::Wait]),
+            for (policy, orders) in [
+                (Delete, [WaitForCleanup, Proceed]),
+                (Archive, [KeepDirectory, WaitForCleanup]),
+                (Retain, [KeepDirectory, WaitForCleanup]),
             ] {
                 let inner = leaving("b", 1, policy);
                 let both = [
                     of(Relation::Inside, &outer, &inner),
                     of(Relation::Above, &inner, &outer),
                 ];
-                assert_eq!(both, turns, "{policy}");
+                assert_eq!(both, orders, "{policy}");
             }
             let mut inner = leaving("b", 1, Delete);
             inner.reclaim = Reclaim::Retain;
-            assert_eq!(of(Relation::Inside, &outer, &inner), Turn::Keep);
-            assert_eq!(of(Relation::Above, &inner, &outer), Turn::Wait);
+            assert_eq!(of(Relation::Inside, &outer, &inner), KeepDirectory);
+            assert_eq!(of(Relation::Above, &inner, &outer), WaitForCleanup);
         }
     }
 
@@ -166,8 +177,8 @@ mod tests {
                 let evidence = Evidence::Names;
                 let meeting = Meeting { relation, evidence };
                 assert_eq!(
-                    turn(&volume, &other, meeting, true, &fixtures::installation()),
-                    Turn::Keep
+                    cleanup_order(&volume, &other, meeting, true, &fixtures::installation()),
+                    KeepDirectory
                 );
             }
         }
@@ -181,18 +192,21 @@ mod tests {
             change(&mut other);
             [Relation::Same, Relation::Inside, Relation::Above].map(|relation| of(relation, &volume, &other))
         };
-        assert_eq!(change(|other| other.deleting = false), [Turn::Keep; 3]);
+        assert_eq!(change(|other| other.deleting = false), [KeepDirectory; 3]);
         let new = |other: &mut Volume| {
             other.deleting = false;
             other.ready = false;
         };
-        assert_eq!(change(new), [Turn::BacksOut; 3]);
-        assert_eq!(change(|other| other.held = false), [Turn::Go; 3]);
-        assert_eq!(change(|other| other.maker = None), [Turn::Keep; 3]);
-        assert_eq!(change(|other| other.record = Err("broken".to_owned())), [Turn::Keep; 3]);
+        assert_eq!(change(new), [WaitForRollback; 3]);
+        assert_eq!(change(|other| other.held = false), [Proceed; 3]);
+        assert_eq!(change(|other| other.maker = None), [KeepDirectory; 3]);
+        assert_eq!(
+            change(|other| other.record = Err("broken".to_owned())),
+            [KeepDirectory; 3]
+        );
         assert_eq!(
             change(|other| other.ready = false),
-            [Turn::Wait, Turn::Wait, Turn::Go],
+            [WaitForCleanup, WaitForCleanup, Proceed],
             "no claim has had it"
         );
     }

@@ -12,7 +12,7 @@ use crate::model::identity::Identity;
 use crate::model::location::{Evidence, Location, Meeting, Relation};
 use crate::model::volume::{Phase, Record, Volume};
 use crate::policy::reconcile::Plan;
-use crate::policy::shared_directory::{Turn, turn};
+use crate::policy::shared_directory::{CleanupOrder, cleanup_order};
 
 /// Who else is in the tree of a volume's directory.
 pub enum Overlap {
@@ -57,8 +57,8 @@ pub async fn wait_for_turn(leader: &Leader, volume: &Volume, record: &Record) ->
     if !ctx.cluster.wait_for_version(&volume.name, &volume.version).await {
         return Err(Failure::Behind);
     }
-    for (turn, other, _) in turns(ctx, volume, &record.location()).await? {
-        if turn == Turn::Wait {
+    for (cleanup_order, other, _) in orders(ctx, volume, &record.location()).await? {
+        if cleanup_order == CleanupOrder::WaitForCleanup {
             wait_for(leader, volume, &other).await?;
         }
     }
@@ -68,26 +68,26 @@ pub async fn wait_for_turn(leader: &Leader, volume: &Volume, record: &Record) ->
 /// The same, as far as the records of the volumes tell.
 async fn is_named(leader: &Leader, volume: &Volume, location: &Location<'_>) -> Result<Option<String>, Failure> {
     let ctx = &leader.ctx;
-    for (turn, other, meeting) in turns(ctx, volume, location).await? {
-        match turn {
-            Turn::Go => {}
-            Turn::Keep => return Ok(Some(kept_for(ctx, &other, meeting))),
-            Turn::BacksOut => return Err(Failure::Neighbour(other.name)),
-            Turn::Wait => wait_for(leader, volume, &other).await?,
+    for (cleanup_order, other, meeting) in orders(ctx, volume, location).await? {
+        match cleanup_order {
+            CleanupOrder::Proceed => {}
+            CleanupOrder::KeepDirectory => return Ok(Some(kept_for(ctx, &other, meeting))),
+            CleanupOrder::WaitForRollback => return Err(Failure::Neighbour(other.name)),
+            CleanupOrder::WaitForCleanup => wait_for(leader, volume, &other).await?,
         }
     }
     Ok(None)
 }
 
 /// What other volumes mean for one that is to be cleaned up, by a live look at each.
-async fn turns(
+async fn orders(
     ctx: &Context,
     volume: &Volume,
     location: &Location<'_>,
-) -> Result<Vec<(Turn, Volume, Meeting)>, Failure> {
-    let mut turns = Vec::new();
+) -> Result<Vec<(CleanupOrder, Volume, Meeting)>, Failure> {
+    let mut orders = Vec::new();
     for (other, meeting) in ctx.cluster.cached_overlaps(location, &volume.name) {
-        if turn(volume, other.read(), meeting, true, &ctx.installation) == Turn::Go {
+        if cleanup_order(volume, other.read(), meeting, true, &ctx.installation) == CleanupOrder::Proceed {
             continue;
         }
         // What the watch has may be gone, or another state.
@@ -95,10 +95,14 @@ async fn turns(
             continue;
         };
         let in_use = other.deleting && plan::plan_with_claim(ctx, &other).await?.0 == Plan::Leave;
-        turns.push((turn(volume, &other, meeting, in_use, &ctx.installation), other, meeting));
+        orders.push((
+            cleanup_order(volume, &other, meeting, in_use, &ctx.installation),
+            other,
+            meeting,
+        ));
     }
-    turns.sort_by_key(|(turn, ..)| *turn);
-    Ok(turns)
+    orders.sort_by_key(|(cleanup_order, ..)| *cleanup_order);
+    Ok(orders)
 }
 
 async fn wait_for(leader: &Leader, volume: &Volume, other: &Volume) -> Result<(), Failure> {
