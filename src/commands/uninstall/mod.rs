@@ -24,7 +24,7 @@ use crate::cluster::patch;
 use crate::model::directory::Directory;
 use crate::model::names;
 use crate::model::volume::{Installation, Volume};
-use crate::policy::uninstall::Parting;
+use crate::policy::uninstall::UninstallStep;
 
 /// Uninstalls as the flags say, and returns the exit status that [`cli::Command::Uninstall`] promises.
 pub async fn uninstall(flags: cli::Uninstall) -> ExitCode {
@@ -115,22 +115,24 @@ impl Uninstall {
             }
             let (name, place) = (volume.name.clone(), place(&volume));
             let begun = volume.deleting;
-            let parting = self.volumes.take_leave(volume).await?;
-            match parting {
-                Parting::Leave | Parting::LookAtClaim => {}
-                Parting::LetGo => println!("volume {name}: {would}let go; its data stays{place}"),
-                Parting::TakeBack => {
+            let step = self.volumes.take_leave(volume).await?;
+            match step {
+                UninstallStep::Leave | UninstallStep::LookAtClaim => {}
+                UninstallStep::Keep => println!("volume {name}: {would}let go; its data stays{place}"),
+                UninstallStep::Delete => {
                     println!(
                         "volume {name}: {would}deleted, for no claim ever had it; an empty directory may stay{place}"
                     );
                 }
-                Parting::Unfinished if begun => println!("volume {name}: its cleanup has begun; left as it is{place}"),
-                Parting::Unfinished => {
+                UninstallStep::Unfinished if begun => {
+                    println!("volume {name}: its cleanup has begun; left as it is{place}")
+                }
+                UninstallStep::Unfinished => {
                     println!("volume {name}: its claim waits for Bindery to make sure of it; left as it is{place}");
                 }
             }
-            gone += usize::from(matches!(parting, Parting::LetGo | Parting::TakeBack));
-            left += usize::from(parting == Parting::Unfinished);
+            gone += usize::from(matches!(step, UninstallStep::Keep | UninstallStep::Delete));
+            left += usize::from(step == UninstallStep::Unfinished);
         }
         for volume in not_ours {
             println!(

@@ -10,7 +10,7 @@ use crate::model::claim::Claim;
 use crate::model::volume::{Installation, Volume};
 use crate::policy::other_installation::Found;
 use crate::policy::reconcile::ClaimState;
-use crate::policy::uninstall::{Parting, part, waits_for};
+use crate::policy::uninstall::{UninstallStep, needs_step, uninstall_step};
 
 /// A volume may change while it is written to, by the controller manager say.
 const TRIES: usize = 5;
@@ -45,7 +45,7 @@ impl Volumes {
         loop {
             let some = self.api.list(&page).await.context("the volumes could not be read")?;
             let ours = some.items.iter().map(Volume::read);
-            waiting.extend(ours.filter(|volume| waits_for(volume, &self.installation)));
+            waiting.extend(ours.filter(|volume| needs_step(volume, &self.installation)));
             not_ours.extend(
                 some.items
                     .iter()
@@ -59,43 +59,43 @@ impl Volumes {
     }
 
     /// Does to a volume what is to be done, and says what that was.
-    pub async fn take_leave(&self, mut volume: Volume) -> Result<Parting> {
+    pub async fn take_leave(&self, mut volume: Volume) -> Result<UninstallStep> {
         let about = format!("volume {} could not be let go", volume.name);
         for _ in 0..TRIES {
-            let parting = self.part(&volume).await.with_context(|| about.clone())?;
+            let step = self.uninstall_step(&volume).await.with_context(|| about.clone())?;
             if self.dry_run {
-                return Ok(parting);
+                return Ok(step);
             }
-            let done = match parting {
-                Parting::Leave | Parting::LookAtClaim | Parting::Unfinished => return Ok(parting),
-                Parting::LetGo => patch::retain_and_release(&self.api, &volume).await,
-                Parting::TakeBack => self.take_back(&volume).await,
+            let done = match step {
+                UninstallStep::Leave | UninstallStep::LookAtClaim | UninstallStep::Unfinished => return Ok(step),
+                UninstallStep::Keep => patch::retain_and_release(&self.api, &volume).await,
+                UninstallStep::Delete => self.take_back(&volume).await,
             };
             match done {
-                Ok(()) => return Ok(parting),
-                Err(error) if patch::is_not_found(&error) => return Ok(Parting::Leave),
+                Ok(()) => return Ok(step),
+                Err(error) if patch::is_not_found(&error) => return Ok(UninstallStep::Leave),
                 Err(error) if patch::is_precondition_failed(&error) => {}
                 Err(error) => return Err(error).context(about),
             }
             match self.api.get_opt(&volume.name).await.with_context(|| about.clone())? {
                 Some(now) => volume = Volume::read(&now),
-                None => return Ok(Parting::Leave),
+                None => return Ok(UninstallStep::Leave),
             }
         }
         Err(anyhow!("{about}: something else changes it all the time; try again"))
     }
 
     /// What is to become of a volume, by a live look at its claim where that matters.
-    async fn part(&self, volume: &Volume) -> kube::Result<Parting> {
-        let unseen = part(volume, ClaimState::Unknown, &self.installation, self.unfinished);
-        let (Parting::LookAtClaim, Some(meant)) = (unseen, &volume.claim) else {
+    async fn uninstall_step(&self, volume: &Volume) -> kube::Result<UninstallStep> {
+        let unseen = uninstall_step(volume, ClaimState::Unknown, &self.installation, self.unfinished);
+        let (UninstallStep::LookAtClaim, Some(meant)) = (unseen, &volume.claim) else {
             return Ok(unseen);
         };
         let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), &meant.namespace);
         let claim = claims.get_opt(&meant.name).await?;
         let claim = claim.map(|claim| Claim::read(&claim, &meant.namespace));
         let holder = claim.as_ref().map_or(ClaimState::Gone, ClaimState::Exists);
-        Ok(part(volume, holder, &self.installation, self.unfinished))
+        Ok(uninstall_step(volume, holder, &self.installation, self.unfinished))
     }
 
     /// Deletes a volume that no claim has, in the very state that was judged: the controller manager may be binding it. Only
