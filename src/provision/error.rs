@@ -6,25 +6,25 @@ use crate::storage::StorageError;
 
 /// Why there is no volume.
 #[derive(Debug, thiserror::Error)]
-pub enum Failure {
+pub enum Error {
     /// A claim of that name exists: the API server will refuse this one, and nothing was made.
     #[error("a claim of this name exists")]
     ClaimExists,
     /// A claim of that name is on its way out: when the API server comes to this one, it may be gone or not.
     #[error("a claim of this name is still being deleted; try again in a moment")]
-    ClaimLeaving,
+    ClaimDeleting,
     /// The claim that was to be provisioned is gone, or has a volume by now.
     #[error("the claim is gone or has a volume by now")]
-    ClaimServed,
+    ClaimNotWaiting,
     /// The directory is there already, and was made by somebody else.
     #[error("{0}")]
     DirectoryExists(String),
     /// The directory, or one above or in it, has a volume already.
     #[error("{0}")]
-    Taken(String),
+    Conflict(String),
     /// The same, but that volume will be gone in a moment.
     #[error("{0}")]
-    Leaving(String),
+    Releasing(String),
     /// The NFS server.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -33,19 +33,21 @@ pub enum Failure {
     Api(String, ApiFault),
 }
 
-impl Failure {
+impl Error {
     /// Whether it goes away by itself, so that the claim may be admitted without a volume and get one later. An NFS server
     /// that refuses will refuse later, too: its user had better read that now. `onStorageFailure` is about the NFS server
     /// alone: a fault of the API server that passes never refuses a claim.
     pub fn passes(&self, on_failure: OnStorageFailure) -> bool {
         match self {
-            Self::Leaving(_) => true,
+            Self::Releasing(_) => true,
             Self::Storage(error) => on_failure == OnStorageFailure::Queue && error.transient(),
             // Somebody else wrote to the same object at the same moment, and the next try sees what came of it.
             Self::Api(_, fault) => fault.is_transient() || fault.kind == Kind::Conflict,
-            Self::ClaimExists | Self::ClaimLeaving | Self::ClaimServed | Self::DirectoryExists(_) | Self::Taken(_) => {
-                false
-            }
+            Self::ClaimExists
+            | Self::ClaimDeleting
+            | Self::ClaimNotWaiting
+            | Self::DirectoryExists(_)
+            | Self::Conflict(_) => false,
         }
     }
 
@@ -64,24 +66,24 @@ mod tests {
 
     use super::*;
 
-    fn api(code: u16, message: &str) -> Failure {
+    fn api(code: u16, message: &str) -> Error {
         let error = kube::Error::Api(Status::failure(message, "Reason").with_code(code).boxed());
-        Failure::Api("create PersistentVolume pvc-1".to_owned(), error.into())
+        Error::Api("create PersistentVolume pvc-1".to_owned(), error.into())
     }
 
     #[test]
     fn a_fault_of_the_api_server_that_passes_refuses_no_claim_whatever_on_storage_failure_says() {
         let denied = "admission webhook \"other\" denied the request: no";
-        for (failure, passes) in [
+        for (error, passes) in [
             (api(500, ""), true),
             (api(429, ""), true),
             (api(409, ""), true),
-            (Failure::Api("read claim data".to_owned(), ApiFault::timeout()), true),
+            (Error::Api("read claim data".to_owned(), ApiFault::timeout()), true),
             (api(403, denied), false),
             (api(404, ""), false),
         ] {
             for on_failure in [OnStorageFailure::Queue, OnStorageFailure::Deny] {
-                assert_eq!(failure.passes(on_failure), passes, "{failure} {on_failure:?}");
+                assert_eq!(error.passes(on_failure), passes, "{error} {on_failure:?}");
             }
         }
     }

@@ -21,7 +21,7 @@ use serde_json::json;
 use tokio::time::{Instant, timeout_at};
 
 pub use self::deadline::Time;
-pub use self::error::Failure;
+pub use self::error::Error;
 use self::undo::Undo;
 use crate::cluster::Cluster;
 use crate::cluster::api_error::{ApiFault, Kind};
@@ -68,12 +68,12 @@ impl Provisioner {
     /// After success both are there. After a failure nothing is there, or a volume that nobody binds: it is fenced and then
     /// taken back, or, if the NFS server may still carry out what it was asked, left for the claim or as an orphan. What
     /// cannot be fenced in time: see [`undo`]. After a crash the volume, if it exists, is one that no claim has.
-    pub async fn provision(&self, new: &NewVolume, time: Time) -> Result<Vec<String>, Failure> {
+    pub async fn provision(&self, new: &NewVolume, time: Time) -> Result<Vec<String>, Error> {
         let deadline = time.work;
         let (found, share_id) = self.look(new, deadline).await?;
         let location = location(new, found, share_id);
         let denied = found.is_some() && new.existing == ExistingDirectory::Deny;
-        let exists = || Failure::DirectoryExists(exists_refusal(new));
+        let exists = || Error::DirectoryExists(exists_refusal(new));
         if denied && self.volume(new, deadline).await?.is_none() {
             // "Move it away" would be bad advice for what holds, or lies in, another volume's directory.
             self.refuse_overlap(new, &location, None, deadline).await?;
@@ -86,7 +86,7 @@ impl Provisioner {
         }
         let origin = if found.is_some() { Origin::Adopted } else { Origin::New };
         let written = match self.create(new, origin, share_id, time).await {
-            Err(failure) if failure.api() == Some(Kind::Conflict) => match self.earlier(new, share_id, time).await? {
+            Err(error) if error.api() == Some(Kind::Conflict) => match self.earlier(new, share_id, time).await? {
                 // It was there before that call, too, and that call was denied it.
                 Some(earlier) if earlier.origin == Origin::Adopted && new.existing == ExistingDirectory::Deny => {
                     self.undo(Undo::TakeBack, new, time.end).await;
@@ -106,13 +106,13 @@ impl Provisioner {
             },
         };
         failpoints::point(Point::VolumeCreated);
-        if let Err(failure) = self.make(new, &location, &written, deadline).await {
-            let how = match &failure {
-                Failure::Storage(error) if error.outcome == Outcome::Unknown => Undo::Fence,
+        if let Err(error) = self.make(new, &location, &written, deadline).await {
+            let how = match &error {
+                Error::Storage(error) if error.outcome == Outcome::Unknown => Undo::Fence,
                 _ => Undo::TakeBack,
             };
             self.undo(how, new, time.end).await;
-            return Err(failure);
+            return Err(error);
         }
         failpoints::point(Point::DirectoryMade);
         if let Some(uid) = &new.claim_uid {
@@ -139,7 +139,7 @@ impl Provisioner {
     }
 
     /// Looks whether the claim is as this call needs it, and what is at its directory's place.
-    async fn look(&self, new: &NewVolume, deadline: Instant) -> Result<(Option<Found>, ShareId), Failure> {
+    async fn look(&self, new: &NewVolume, deadline: Instant) -> Result<(Option<Found>, ShareId), Error> {
         let claim = self.claim_asks(new, deadline);
         let look = async {
             tokio::try_join!(
@@ -159,11 +159,11 @@ impl Provisioner {
     ///
     /// From then on the volume is this call's to undo, and not the earlier one's. The patch changes its version, so an
     /// orphan loop that has just judged it leaves it alone.
-    async fn earlier(&self, new: &NewVolume, share_id: ShareId, time: Time) -> Result<Option<Written>, Failure> {
+    async fn earlier(&self, new: &NewVolume, share_id: ShareId, time: Time) -> Result<Option<Written>, Error> {
         let deadline = time.work;
         loop {
             let Some(volume) = self.volume(new, deadline).await? else {
-                return Err(Failure::Leaving(
+                return Err(Error::Releasing(
                     "the directory was in use until a moment ago".to_owned(),
                 ));
             };
@@ -172,8 +172,8 @@ impl Provisioner {
             match name_conflict(&volume, new, &self.installation) {
                 Conflict::Reuse => {}
                 Conflict::Own => return Ok(None),
-                Conflict::Releasing(why) => return Err(Failure::Leaving(why)),
-                Conflict::Refuse(why) => return Err(Failure::Taken(why)),
+                Conflict::Releasing(why) => return Err(Error::Releasing(why)),
+                Conflict::Refuse(why) => return Err(Error::Conflict(why)),
             }
             let origin = volume.record.as_ref().map_or(Origin::Adopted, |record| record.origin);
             let mut fields = new.overwrite(origin, &self.installation);
@@ -185,11 +185,11 @@ impl Provisioner {
             match self.asked(what, deadline, merge).await {
                 Ok(version) => return Ok(Some(Written { origin, version })),
                 // The controller manager has written to it meanwhile.
-                Err(failure) if failure.api() == Some(Kind::Conflict) => tokio::time::sleep(PAUSE).await,
-                Err(failure) => {
+                Err(error) if error.api() == Some(Kind::Conflict) => tokio::time::sleep(PAUSE).await,
+                Err(error) => {
                     // It may be this call's by now.
                     self.undo(Undo::TakeBack, new, time.end).await;
-                    return Err(failure);
+                    return Err(error);
                 }
             }
         }
@@ -205,7 +205,7 @@ impl Provisioner {
         location: &Location<'_>,
         written: &Written,
         deadline: Instant,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Error> {
         let (share, directory) = (&new.share, &new.directory);
         if !directory.stands_alone(&new.name) {
             self.refuse_overlap(new, location, Some(&written.version), deadline)
@@ -227,14 +227,14 @@ impl Provisioner {
         location: &Location<'_>,
         written: Option<&str>,
         deadline: Instant,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Error> {
         let look = self.cluster.overlap(location, &new.name, written);
         let other = self.asked(overlap_search(new), deadline, look).await?;
         other.map_or(Ok(()), |(other, meeting)| self.refuse_for(new, &other, meeting))
     }
 
     /// The same, as far as the watch knows, and only for a volume that a claim has had.
-    async fn refuse_known(&self, new: &NewVolume, location: &Location<'_>, deadline: Instant) -> Result<(), Failure> {
+    async fn refuse_known(&self, new: &NewVolume, location: &Location<'_>, deadline: Instant) -> Result<(), Error> {
         let look = self.cluster.cached_overlap(location, &new.name);
         match self.asked(overlap_search(new), deadline, look).await? {
             Some((other, meeting)) if other.was_given() => self.refuse_for(new, &other, meeting),
@@ -242,15 +242,15 @@ impl Provisioner {
         }
     }
 
-    fn refuse_for(&self, new: &NewVolume, other: &Volume, meeting: Meeting) -> Result<(), Failure> {
+    fn refuse_for(&self, new: &NewVolume, other: &Volume, meeting: Meeting) -> Result<(), Error> {
         match overlap_conflict(new, other, meeting, &self.installation) {
-            Conflict::Releasing(why) => Err(Failure::Leaving(why)),
-            Conflict::Refuse(why) => Err(Failure::Taken(why)),
+            Conflict::Releasing(why) => Err(Error::Releasing(why)),
+            Conflict::Refuse(why) => Err(Error::Conflict(why)),
             Conflict::Reuse | Conflict::Own => Ok(()),
         }
     }
 
-    async fn volume(&self, new: &NewVolume, deadline: Instant) -> Result<Option<Volume>, Failure> {
+    async fn volume(&self, new: &NewVolume, deadline: Instant) -> Result<Option<Volume>, Error> {
         let look = self.cluster.volume(&new.name);
         self.asked(format!("read PersistentVolume {}", new.name), deadline, look)
             .await
@@ -258,15 +258,15 @@ impl Provisioner {
 
     /// Whether the claim is as this call needs it: not there yet, or the very one that is to be provisioned, still without a
     /// volume.
-    async fn claim_asks(&self, new: &NewVolume, deadline: Instant) -> Result<(), Failure> {
+    async fn claim_asks(&self, new: &NewVolume, deadline: Instant) -> Result<(), Error> {
         let (namespace, name) = &new.claim;
         let what = format!("read claim {name}");
         let Some(uid) = &new.claim_uid else {
             let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.cluster.client.clone(), namespace);
             let look = claims.get_metadata_opt(name);
             return match self.asked(what, deadline, look).await? {
-                Some(claim) if claim.metadata.deletion_timestamp.is_some() => Err(Failure::ClaimLeaving),
-                Some(_) => Err(Failure::ClaimExists),
+                Some(claim) if claim.metadata.deletion_timestamp.is_some() => Err(Error::ClaimDeleting),
+                Some(_) => Err(Error::ClaimExists),
                 None => Ok(()),
             };
         };
@@ -275,11 +275,11 @@ impl Provisioner {
         let asks = claim.is_some_and(|claim| {
             claim.uid == *uid && !claim.deleting && claim.volume_name.as_ref().is_none_or(|volume| *volume == new.name)
         });
-        if asks { Ok(()) } else { Err(Failure::ClaimServed) }
+        if asks { Ok(()) } else { Err(Error::ClaimNotWaiting) }
     }
 
     /// Returns the version that the volume then has.
-    async fn create(&self, new: &NewVolume, origin: Origin, share_id: ShareId, time: Time) -> Result<String, Failure> {
+    async fn create(&self, new: &NewVolume, origin: Origin, share_id: ShareId, time: Time) -> Result<String, Error> {
         let mut volume = new.build(origin, &self.installation);
         let marks = volume.metadata.annotations.get_or_insert_default();
         marks.insert(mark::SHARE_ID.to_owned(), share_id.to_string());
@@ -294,7 +294,7 @@ impl Provisioner {
         // It may be there all the same, or be there soon.
         if created
             .as_ref()
-            .is_err_and(|failure| failure.api() == Some(Kind::Transient))
+            .is_err_and(|error| error.api() == Some(Kind::Transient))
         {
             self.undo(Undo::TakeBack, new, time.end).await;
         }
@@ -311,7 +311,7 @@ impl Provisioner {
         what: String,
         deadline: Instant,
         call: impl Future<Output = Result<T, E>>,
-    ) -> Result<T, Failure> {
+    ) -> Result<T, Error> {
         let fault = match self.metrics.wait("api", timeout_at(deadline, call)).await {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(error)) => {
@@ -320,7 +320,7 @@ impl Provisioner {
             }
             Err(_) => ApiFault::timeout(),
         };
-        Err(Failure::Api(what, fault))
+        Err(Error::Api(what, fault))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::{Failure, Provisioner, location};
+use super::{Error, Provisioner, location};
 use crate::model::choices::ExistingDirectory;
 use crate::model::volume::NewVolume;
 use crate::policy::conflict::{Conflict, exists_refusal, name_conflict};
@@ -10,22 +10,22 @@ use crate::policy::conflict::{Conflict, exists_refusal, name_conflict};
 impl Provisioner {
     /// Looks at all that [`Provisioner::provision`] looks at before it writes, and refuses in the same words. Whether the
     /// server lets the directory be made shows only when it is made.
-    pub async fn judge(&self, new: &NewVolume, deadline: Instant) -> Result<(), Failure> {
+    pub async fn judge(&self, new: &NewVolume, deadline: Instant) -> Result<(), Error> {
         let (found, share_id) = self.look(new, deadline).await?;
         // No other volume can have, or be in the way of, a directory that bears the name of a volume still to be made.
         if !new.directory.stands_alone(&new.name) {
             if let Some(volume) = self.volume(new, deadline).await? {
                 return match name_conflict(&volume, new, &self.installation) {
                     Conflict::Reuse | Conflict::Own => Ok(()),
-                    Conflict::Releasing(why) => Err(Failure::Leaving(why)),
-                    Conflict::Refuse(why) => Err(Failure::Taken(why)),
+                    Conflict::Releasing(why) => Err(Error::Releasing(why)),
+                    Conflict::Refuse(why) => Err(Error::Conflict(why)),
                 };
             }
             self.refuse_overlap(new, &location(new, found, share_id), None, deadline)
                 .await?;
         }
         if found.is_some() && new.existing == ExistingDirectory::Deny {
-            return Err(Failure::DirectoryExists(exists_refusal(new)));
+            return Err(Error::DirectoryExists(exists_refusal(new)));
         }
         Ok(())
     }

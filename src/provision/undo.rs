@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Failure, Provisioner};
+use super::{Error, Provisioner};
 use crate::cluster::api_error::{ApiFault, Kind};
 use crate::cluster::patch;
 use crate::model::names::mark;
@@ -37,7 +37,7 @@ pub(super) enum Undo {
 impl Provisioner {
     /// Undoes a volume that an earlier call made and this answer does not use; unless the claim is there and names it. It
     /// was made for another state of the claim, so the claim must not be admitted if this fails.
-    pub async fn discard(&self, volume: &Volume, deadline: Instant) -> Result<(), Failure> {
+    pub async fn discard(&self, volume: &Volume, deadline: Instant) -> Result<(), Error> {
         let Some(meant) = &volume.claim else { return Ok(()) };
         let look = self.cluster.claim(&meant.namespace, &meant.name);
         let claim = self.asked(format!("read claim {}", meant.name), deadline, look).await?;
@@ -54,7 +54,7 @@ impl Provisioner {
         };
         let what = format!("delete PersistentVolume {}", volume.name);
         match Box::pin(self.asked(what, deadline, take_back)).await {
-            Err(failure) if failure.api() == Some(Kind::NotFound) => Ok(()),
+            Err(error) if error.api() == Some(Kind::NotFound) => Ok(()),
             done => done,
         }
     }
@@ -69,7 +69,7 @@ impl Provisioner {
         name: &str,
         attempt: Option<&str>,
         deadline: Instant,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Error> {
         for kept in self.cluster.unclaimed_volumes(&self.installation, namespace, name) {
             let mut volume = Some(kept.read().clone());
             while let Some(earlier) = volume.filter(|volume| {
@@ -88,14 +88,14 @@ impl Provisioner {
                         .map(drop)
                 };
                 match self.asked(what, deadline, close).await {
-                    Err(failure) if failure.api() == Some(Kind::NotFound) => break,
+                    Err(error) if error.api() == Some(Kind::NotFound) => break,
                     // It may have been bound, fenced or deleted meanwhile.
-                    Err(failure) if failure.api() == Some(Kind::Conflict) => {
+                    Err(error) if error.api() == Some(Kind::Conflict) => {
                         let look = self.cluster.volume(&earlier.name);
                         let what = format!("read PersistentVolume {}", earlier.name);
                         volume = self.asked(what, deadline, look).await?;
                     }
-                    Err(failure) => return Err(failure),
+                    Err(error) => return Err(error),
                     Ok(()) => break,
                 }
             }

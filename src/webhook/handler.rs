@@ -21,7 +21,7 @@ use crate::model::names::annotation::STORAGE_PROVISIONER;
 use crate::model::volume::NewVolume;
 use crate::policy::class::Defaults;
 use crate::policy::decide::{Decision, Facts, Pass, Verdict, decide};
-use crate::provision::{Failure, Provisioner, Time};
+use crate::provision::{Error, Provisioner, Time};
 
 /// Answers reviews.
 pub struct Handler {
@@ -88,8 +88,8 @@ impl Handler {
             Ok(class) => class,
             Err(fault) => {
                 // It must not refuse a claim that may be another program's.
-                if let Err(failure) = self.fence_earlier(&claim, time.end).await {
-                    tracing::warn!("{failure}");
+                if let Err(error) = self.fence_earlier(&claim, time.end).await {
+                    tracing::warn!("{error}");
                 }
                 return unknown(&claim, &fault, warnings);
             }
@@ -109,11 +109,11 @@ impl Handler {
             };
         }
         if let Some(unused) = &verdict.unused
-            && let Err(failure) = self.provisioner.discard(unused, time.end).await
+            && let Err(error) = self.provisioner.discard(unused, time.end).await
         {
             return deny(format!(
                 "this claim was changed after PersistentVolume {} was made for it, and it must not be bound to that: \
-                 {failure}. Wait a moment and create the claim again",
+                 {error}. Wait a moment and create the claim again",
                 unused.name
             ));
         }
@@ -175,14 +175,14 @@ impl Handler {
             }
             None if fault.is_transient() => match self.fence_earlier(claim, end).await {
                 Ok(()) => queue(request, &why, warnings),
-                Err(failure) => bound_wrongly(&failure),
+                Err(error) => bound_wrongly(&error),
             },
             None => deny(why),
         }
     }
 
     /// A claim whose name the API server is still to make up has no earlier volume.
-    async fn fence_earlier(&self, claim: &Claim, end: Instant) -> Result<(), Failure> {
+    async fn fence_earlier(&self, claim: &Claim, end: Instant) -> Result<(), Error> {
         match &claim.name {
             Name::Given(name) => {
                 let fence = self.provisioner.fence_earlier(&claim.namespace, name, None, end);
@@ -272,7 +272,7 @@ impl Handler {
                 let answer = Answer::with_volume(&request.object, &new.claim.1, &new.name, provisioner);
                 (answer, "provision")
             }
-            Err(failure) => self.failed(request, new, warnings, failure, time.end).await,
+            Err(error) => self.failed(request, new, warnings, error, time.end).await,
         }
     }
 
@@ -287,9 +287,9 @@ impl Handler {
         match self.provisioner.judge(new, time.work).await {
             Ok(()) => match self.fence_others(new, time.end).await {
                 Ok(()) => (Answer::without_volume(&request.object), "later"),
-                Err(failure) => bound_wrongly(&failure),
+                Err(error) => bound_wrongly(&error),
             },
-            Err(failure) => self.failed(request, new, warnings, failure, time.end).await,
+            Err(error) => self.failed(request, new, warnings, error, time.end).await,
         }
     }
 
@@ -299,21 +299,21 @@ impl Handler {
         request: &Request,
         new: &NewVolume,
         warnings: &mut Vec<String>,
-        failure: Failure,
+        error: Error,
         end: Instant,
     ) -> (Answer, &'static str) {
-        match failure {
-            Failure::ClaimExists => (Answer::Allow, "pass"),
-            failure if failure.passes(new.on_failure) => match self.fence_others(new, end).await {
-                Ok(()) => queue(request, &failure.to_string(), warnings),
-                Err(failure) => bound_wrongly(&failure),
+        match error {
+            Error::ClaimExists => (Answer::Allow, "pass"),
+            error if error.passes(new.on_failure) => match self.fence_others(new, end).await {
+                Ok(()) => queue(request, &error.to_string(), warnings),
+                Err(error) => bound_wrongly(&error),
             },
-            failure => deny(failure.to_string()),
+            error => deny(error.to_string()),
         }
     }
 
     /// This call has undone its own volume, as far as it had one and there was time.
-    async fn fence_others(&self, new: &NewVolume, end: Instant) -> Result<(), Failure> {
+    async fn fence_others(&self, new: &NewVolume, end: Instant) -> Result<(), Error> {
         let (namespace, name) = &new.claim;
         let fence = self
             .provisioner
@@ -323,10 +323,10 @@ impl Handler {
 }
 
 /// A claim that is admitted now may be bound to what an earlier call made for another state of it.
-fn bound_wrongly(failure: &Failure) -> (Answer, &'static str) {
+fn bound_wrongly(error: &Error) -> (Answer, &'static str) {
     deny(format!(
         "an earlier request for a claim of this name has left a PersistentVolume, and this claim must not be bound to that: \
-         {failure}. Wait a moment and create the claim again"
+         {error}. Wait a moment and create the claim again"
     ))
 }
 

@@ -27,7 +27,7 @@ pub const REFUSED_PAUSE: Duration = Duration::from_mins(5);
 pub enum Failure {
     /// It could not be provisioned.
     #[error(transparent)]
-    Provision(#[from] provision::Failure),
+    Provision(#[from] provision::Error),
     /// The API server did not tell what has a say.
     #[error("a request of Bindery's to the API server failed: {}", ApiFault::from(.0))]
     Api(#[from] kube::Error),
@@ -45,16 +45,16 @@ pub fn failed(claim: Arc<CachedClaim>, failure: &Failure, leader: Arc<Leader>) -
     let pause = match server {
         Some(server) if leader.ctx.outages.has(&server) => LONGEST_PAUSE,
         _ => match failure {
-            Failure::Provision(provision::Failure::Storage(error)) if !error.transient() => pause,
-            Failure::Provision(failure @ provision::Failure::Api(..)) if !failure.passes(OnStorageFailure::Queue) => {
+            Failure::Provision(provision::Error::Storage(error)) if !error.transient() => pause,
+            Failure::Provision(failure @ provision::Error::Api(..)) if !failure.passes(OnStorageFailure::Queue) => {
                 REFUSED_PAUSE
             }
             _ => pause.min(MOMENT),
         },
     };
     let cause = match failure {
-        Failure::Provision(provision::Failure::Storage(error)) => fault(error.fault),
-        Failure::Provision(provision::Failure::Leaving(_)) => "Leaving",
+        Failure::Provision(provision::Error::Storage(error)) => fault(error.fault),
+        Failure::Provision(provision::Error::Releasing(_)) => "Leaving",
         Failure::Provision(_) | Failure::Api(_) => "Api",
         // Should the term go on after all, nothing is forgotten.
         Failure::Stopping => return Action::requeue(pause),

@@ -109,8 +109,8 @@ async fn provision(leader: &Leader, claim: &Claim, new: &NewVolume, time: Time) 
             ctx.metrics.step("caught up");
             Ok(Action::await_change())
         }
-        Err(provision::Failure::ClaimServed | provision::Failure::ClaimExists) => Ok(Action::await_change()),
-        Err(failure @ (provision::Failure::Taken(_) | provision::Failure::DirectoryExists(_))) => {
+        Err(provision::Error::ClaimNotWaiting | provision::Error::ClaimExists) => Ok(Action::await_change()),
+        Err(failure @ (provision::Error::Conflict(_) | provision::Error::DirectoryExists(_))) => {
             Ok(refuse(ctx, claim, failure.to_string()))
         }
         Err(failure) => Err(failure.into()),
