@@ -20,7 +20,7 @@ use kube::api::PostParams;
 use serde_json::json;
 use tokio::time::{Instant, timeout_at};
 
-pub use self::deadline::Time;
+pub use self::deadline::Deadlines;
 pub use self::error::Error;
 use self::undo::Undo;
 use crate::cluster::Cluster;
@@ -68,8 +68,8 @@ impl Provisioner {
     /// After success both are there. After a failure nothing is there, or a volume that nobody binds: it is fenced and then
     /// taken back, or, if the NFS server may still carry out what it was asked, left for the claim or as an orphan. What
     /// cannot be fenced in time: see [`undo`]. After a crash the volume, if it exists, is one that no claim has.
-    pub async fn provision(&self, new: &NewVolume, time: Time) -> Result<Vec<String>, Error> {
-        let deadline = time.work;
+    pub async fn provision(&self, new: &NewVolume, deadlines: Deadlines) -> Result<Vec<String>, Error> {
+        let deadline = deadlines.work;
         let (found, share_id) = self.look(new, deadline).await?;
         let location = location(new, found, share_id);
         let denied = found.is_some() && new.existing == ExistingDirectory::Deny;
@@ -85,11 +85,11 @@ impl Provisioner {
             self.refuse_known(new, &location, deadline).await?;
         }
         let origin = if found.is_some() { Origin::Adopted } else { Origin::New };
-        let written = match self.create(new, origin, share_id, time).await {
-            Err(error) if error.api() == Some(Kind::Conflict) => match self.earlier(new, share_id, time).await? {
+        let written = match self.create(new, origin, share_id, deadlines).await {
+            Err(error) if error.api() == Some(Kind::Conflict) => match self.earlier(new, share_id, deadlines).await? {
                 // It was there before that call, too, and that call was denied it.
                 Some(earlier) if earlier.origin == Origin::Adopted && new.existing == ExistingDirectory::Deny => {
-                    self.undo(Undo::TakeBack, new, time.end).await;
+                    self.undo(Undo::TakeBack, new, deadlines.end).await;
                     return Err(exists());
                 }
                 Some(earlier) => earlier,
@@ -97,7 +97,7 @@ impl Provisioner {
             },
             // The volume that had it has just gone, and has left it.
             Ok(_) if denied => {
-                self.undo(Undo::TakeBack, new, time.end).await;
+                self.undo(Undo::TakeBack, new, deadlines.end).await;
                 return Err(exists());
             }
             created => Written {
@@ -111,7 +111,7 @@ impl Provisioner {
                 Error::Storage(error) if error.outcome == Outcome::Unknown => Undo::Fence,
                 _ => Undo::TakeBack,
             };
-            self.undo(how, new, time.end).await;
+            self.undo(how, new, deadlines.end).await;
             return Err(error);
         }
         failpoints::point(Point::DirectoryMade);
@@ -159,8 +159,13 @@ impl Provisioner {
     ///
     /// From then on the volume is this call's to undo, and not the earlier one's. The patch changes its version, so an
     /// orphan loop that has just judged it leaves it alone.
-    async fn earlier(&self, new: &NewVolume, share_id: ShareId, time: Time) -> Result<Option<Written>, Error> {
-        let deadline = time.work;
+    async fn earlier(
+        &self,
+        new: &NewVolume,
+        share_id: ShareId,
+        deadlines: Deadlines,
+    ) -> Result<Option<Written>, Error> {
+        let deadline = deadlines.work;
         loop {
             let Some(volume) = self.volume(new, deadline).await? else {
                 return Err(Error::Releasing(
@@ -188,7 +193,7 @@ impl Provisioner {
                 Err(error) if error.api() == Some(Kind::Conflict) => tokio::time::sleep(PAUSE).await,
                 Err(error) => {
                     // It may be this call's by now.
-                    self.undo(Undo::TakeBack, new, time.end).await;
+                    self.undo(Undo::TakeBack, new, deadlines.end).await;
                     return Err(error);
                 }
             }
@@ -279,7 +284,13 @@ impl Provisioner {
     }
 
     /// Returns the version that the volume then has.
-    async fn create(&self, new: &NewVolume, origin: Origin, share_id: ShareId, time: Time) -> Result<String, Error> {
+    async fn create(
+        &self,
+        new: &NewVolume,
+        origin: Origin,
+        share_id: ShareId,
+        deadlines: Deadlines,
+    ) -> Result<String, Error> {
         let mut volume = new.build(origin, &self.installation);
         let marks = volume.metadata.annotations.get_or_insert_default();
         marks.insert(mark::SHARE_ID.to_owned(), share_id.to_string());
@@ -288,7 +299,7 @@ impl Provisioner {
         let created = volumes.create(&parameters, &volume);
         let created = async { created.await.map_err(|error| ApiFault::from_create(&error)) };
         let created = self
-            .asked(format!("create PersistentVolume {}", new.name), time.work, created)
+            .asked(format!("create PersistentVolume {}", new.name), deadlines.work, created)
             .await
             .map(|created| created.metadata.resource_version.unwrap_or_default());
         // It may be there all the same, or be there soon.
@@ -296,7 +307,7 @@ impl Provisioner {
             .as_ref()
             .is_err_and(|error| error.api() == Some(Kind::Transient))
         {
-            self.undo(Undo::TakeBack, new, time.end).await;
+            self.undo(Undo::TakeBack, new, deadlines.end).await;
         }
         created
     }

@@ -10,7 +10,7 @@ use crate::policy::conflict::{Conflict, exists_refusal, name_conflict};
 impl Provisioner {
     /// Looks at all that [`Provisioner::provision`] looks at before it writes, and refuses in the same words. Whether the
     /// server lets the directory be made shows only when it is made.
-    pub async fn judge(&self, new: &NewVolume, deadline: Instant) -> Result<(), Error> {
+    pub async fn preview(&self, new: &NewVolume, deadline: Instant) -> Result<(), Error> {
         let (found, share_id) = self.look(new, deadline).await?;
         // No other volume can have, or be in the way of, a directory that bears the name of a volume still to be made.
         if !new.directory.stands_alone(&new.name) {

@@ -21,7 +21,7 @@ use crate::model::names::annotation::STORAGE_PROVISIONER;
 use crate::model::volume::NewVolume;
 use crate::policy::class::Defaults;
 use crate::policy::decide::{Decision, Facts, Pass, Verdict, decide};
-use crate::provision::{Error, Provisioner, Time};
+use crate::provision::{Deadlines, Error, Provisioner};
 
 /// Answers reviews.
 pub struct Handler {
@@ -83,21 +83,21 @@ impl Handler {
         let (Name::Given(name) | Name::Generate(name)) = &claim.name;
         tracing::Span::current().record("claim", format!("{}/{name}", claim.namespace));
 
-        let time = Time::from_now(self.deadline);
-        let class = match self.in_time(&time, self.class_of(&claim)).await {
+        let deadlines = Deadlines::from_now(self.deadline);
+        let class = match self.in_time(&deadlines, self.class_of(&claim)).await {
             Ok(class) => class,
             Err(fault) => {
                 // It must not refuse a claim that may be another program's.
-                if let Err(error) = self.fence_earlier(&claim, time.end).await {
+                if let Err(error) = self.fence_earlier(&claim, deadlines.end).await {
                     tracing::warn!("{error}");
                 }
                 return unknown(&claim, &fault, warnings);
             }
         };
-        let verdict = match self.in_time(&time, self.decide(&claim, class.as_ref())).await {
+        let verdict = match self.in_time(&deadlines, self.decide(&claim, class.as_ref())).await {
             Ok(verdict) => verdict,
             Err(fault) => {
-                let undecided = self.undecided(&request, &claim, class.as_ref(), &fault, warnings, time.end);
+                let undecided = self.undecided(&request, &claim, class.as_ref(), &fault, warnings, deadlines.end);
                 return undecided.await;
             }
         };
@@ -109,7 +109,7 @@ impl Handler {
             };
         }
         if let Some(unused) = &verdict.unused
-            && let Err(error) = self.provisioner.discard(unused, time.end).await
+            && let Err(error) = self.provisioner.discard(unused, deadlines.end).await
         {
             return deny(format!(
                 "this claim was changed after PersistentVolume {} was made for it, and it must not be bound to that: \
@@ -118,13 +118,17 @@ impl Handler {
             ));
         }
         let withdraw = verdict.unused.is_some();
-        self.carry_out(&request, verdict.decision, withdraw, warnings, time)
+        self.carry_out(&request, verdict.decision, withdraw, warnings, deadlines)
             .await
     }
 
     /// A request to the API server that a review begins with.
-    async fn in_time<T>(&self, time: &Time, call: impl Future<Output = kube::Result<T>>) -> Result<T, ApiFault> {
-        match timeout_at(time.work, call).await {
+    async fn in_time<T>(
+        &self,
+        deadlines: &Deadlines,
+        call: impl Future<Output = kube::Result<T>>,
+    ) -> Result<T, ApiFault> {
+        match timeout_at(deadlines.work, call).await {
             Ok(answer) => answer.map_err(|error| {
                 tracing::debug!(%error, "a review cannot be decided");
                 error.into()
@@ -237,7 +241,7 @@ impl Handler {
         decision: Decision,
         withdraw: bool,
         warnings: &mut Vec<String>,
-        time: Time,
+        deadlines: Deadlines,
     ) -> (Answer, &'static str) {
         match decision {
             Decision::Pass(reason) => {
@@ -251,8 +255,8 @@ impl Handler {
             }
             Decision::Deny(message) => deny(message),
             Decision::Provision(new) => match new.provision {
-                Provision::OnCreate => self.provision(request, &new, warnings, time).await,
-                Provision::AfterCreate => self.judge(request, &new, warnings, time).await,
+                Provision::OnCreate => self.provision(request, &new, warnings, deadlines).await,
+                Provision::AfterCreate => self.preview(request, &new, warnings, deadlines).await,
             },
         }
     }
@@ -262,9 +266,9 @@ impl Handler {
         request: &Request,
         new: &NewVolume,
         warnings: &mut Vec<String>,
-        time: Time,
+        deadlines: Deadlines,
     ) -> (Answer, &'static str) {
-        match self.provisioner.provision(new, time).await {
+        match self.provisioner.provision(new, deadlines).await {
             Ok(more) => {
                 warnings.extend(more);
                 tracing::info!(volume = new.name, share = %new.share, directory = %new.directory, "provisioned");
@@ -272,24 +276,24 @@ impl Handler {
                 let answer = Answer::with_volume(&request.object, &new.claim.1, &new.name, provisioner);
                 (answer, "provision")
             }
-            Err(error) => self.failed(request, new, warnings, error, time.end).await,
+            Err(error) => self.failed(request, new, warnings, error, deadlines.end).await,
         }
     }
 
     /// Refuses what would be refused if the volume were made now. Catch-up makes it when the claim is there.
-    async fn judge(
+    async fn preview(
         &self,
         request: &Request,
         new: &NewVolume,
         warnings: &mut Vec<String>,
-        time: Time,
+        deadlines: Deadlines,
     ) -> (Answer, &'static str) {
-        match self.provisioner.judge(new, time.work).await {
-            Ok(()) => match self.fence_others(new, time.end).await {
+        match self.provisioner.preview(new, deadlines.work).await {
+            Ok(()) => match self.fence_others(new, deadlines.end).await {
                 Ok(()) => (Answer::without_volume(&request.object), "later"),
                 Err(error) => bound_wrongly(&error),
             },
-            Err(error) => self.failed(request, new, warnings, error, time.end).await,
+            Err(error) => self.failed(request, new, warnings, error, deadlines.end).await,
         }
     }
 

@@ -13,7 +13,7 @@ use crate::model::claim::{Claim, Name};
 use crate::model::names::reason;
 use crate::model::volume::{NewVolume, Volume};
 use crate::policy::decide::{Decision, Facts, Verdict, decide};
-use crate::provision::{self, Time};
+use crate::provision::{self, Deadlines};
 
 /// Time for one claim. Nobody waits for it at a terminal.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -30,14 +30,14 @@ pub async fn provide(leader: &Leader, claim: &Claim, name: &str, class: &Storage
         None => None,
     };
     let verdict = decide_claim(ctx, claim, class, earlier.as_ref()).await?;
-    let time = Time::from_now(DEADLINE);
+    let deadlines = Deadlines::from_now(DEADLINE);
     if let Some(unused) = &verdict.unused {
-        Box::pin(ctx.provisioner.discard(unused, time.end)).await?;
+        Box::pin(ctx.provisioner.discard(unused, deadlines.end)).await?;
     }
     match verdict.decision {
         Decision::Pass(_) => Ok(Action::await_change()),
         Decision::Deny(why) => Ok(refuse(ctx, claim, why)),
-        Decision::Provision(new) => provision(leader, claim, &new, time).await,
+        Decision::Provision(new) => provision(leader, claim, &new, deadlines).await,
     }
 }
 
@@ -67,7 +67,7 @@ pub async fn replace(
     let verdict = decide_claim(ctx, &unnamed, class, begun.as_ref()).await?;
     match verdict.decision {
         Decision::Provision(new) if new.name == volume => {
-            provision(leader, claim, &new, Time::from_now(DEADLINE)).await
+            provision(leader, claim, &new, Deadlines::from_now(DEADLINE)).await
         }
         Decision::Provision(_) | Decision::Deny(_) => {
             let note = format!(
@@ -98,9 +98,9 @@ async fn decide_claim(
     }))
 }
 
-async fn provision(leader: &Leader, claim: &Claim, new: &NewVolume, time: Time) -> Result<Action, Failure> {
+async fn provision(leader: &Leader, claim: &Claim, new: &NewVolume, deadlines: Deadlines) -> Result<Action, Failure> {
     let ctx = &leader.ctx;
-    match ctx.provisioner.provision(new, time).await {
+    match ctx.provisioner.provision(new, deadlines).await {
         Ok(warnings) => {
             for warning in warnings {
                 ctx.events.warn_claim_with_text(claim, reason::PROVISIONED, warning);

@@ -91,7 +91,7 @@ pub(super) fn trace(facts: &Facts<'_>) -> (Verdict, Option<(Class, Policy)>) {
         .filter(|volume| is_meant_for(volume, facts.claim, facts.installation));
     let mut warnings = Vec::new();
     let mut policy = None;
-    let decision = judge(facts, given, &mut warnings, &mut policy);
+    let decision = decision_for(facts, given, &mut warnings, &mut policy);
     let used =
         |volume: &Volume| matches!(&decision, Decision::Provision(new) if new.name == volume.name && new.is_at(volume));
     let unused = given.filter(|volume| !used(volume));
@@ -103,7 +103,7 @@ pub(super) fn trace(facts: &Facts<'_>) -> (Verdict, Option<(Class, Policy)>) {
     (verdict, policy)
 }
 
-fn judge(
+fn decision_for(
     facts: &Facts<'_>,
     given: Option<&Volume>,
     warnings: &mut Vec<String>,
