@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::certificate::{Files, Own};
+use crate::certificate::{CertificateOptions, Files};
 use crate::cli;
 use crate::model::binder_mode::BinderMode;
 use crate::model::directory::Share;
@@ -46,7 +46,7 @@ pub struct Config {
     /// What we are called among the replicas.
     pub replica: Option<String>,
     /// What the webhook serves with.
-    pub certificate: Own,
+    pub certificate: CertificateOptions,
     /// The Lease's name.
     pub lease: String,
 }
@@ -119,10 +119,10 @@ impl Config {
             orphan_grace,
             retention_interval,
             webhook_configuration,
-            certificate: Own {
+            certificate: CertificateOptions {
                 secret: tls_secret,
                 names: serving_names,
-                life: certificate_lifetime,
+                lifetime: certificate_lifetime,
                 files: Files {
                     serving: tls_cert.zip(tls_key),
                     ca: tls_ca,

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bindery::certificate::{Pair, certificate};
+use bindery::certificate::{CertifiedKey, certificate};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret};
@@ -203,7 +203,7 @@ impl Mounted {
     }
 }
 
-fn made() -> (String, Pair) {
+fn made() -> (String, CertifiedKey) {
     certificate(
         &["127.0.0.1".to_owned()],
         SignedDuration::from_hours(1),

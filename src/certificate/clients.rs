@@ -22,20 +22,20 @@ pub fn verifier(ca: &str, names: &[String]) -> Result<Arc<dyn ClientCertVerifier
         roots.add(certificate).context("a CA is of no use")?;
     }
     let chain = WebPkiClientVerifier::builder(roots.into()).build()?;
-    Ok(Arc::new(Named {
+    Ok(Arc::new(NameVerifier {
         chain,
         names: names.to_owned(),
     }))
 }
 
 #[derive(Debug)]
-struct Named {
+struct NameVerifier {
     chain: Arc<dyn ClientCertVerifier>,
     names: Vec<String>,
 }
 
-impl Named {
-    fn knows(&self, certificate: &CertificateDer<'_>) -> bool {
+impl NameVerifier {
+    fn has_allowed_name(&self, certificate: &CertificateDer<'_>) -> bool {
         let Ok((_, certificate)) = parse_x509_certificate(certificate) else {
             return false;
         };
@@ -47,7 +47,7 @@ impl Named {
     }
 }
 
-impl ClientCertVerifier for Named {
+impl ClientCertVerifier for NameVerifier {
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         self.chain.root_hint_subjects()
     }
@@ -59,7 +59,7 @@ impl ClientCertVerifier for Named {
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         let verified = self.chain.verify_client_cert(certificate, intermediates, now)?;
-        if self.knows(certificate) {
+        if self.has_allowed_name(certificate) {
             Ok(verified)
         } else {
             Err(CertificateError::ApplicationVerificationFailure.into())

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::issue::Pair;
+use super::issue::CertifiedKey;
 
 /// Where they are.
 #[derive(Clone, Debug, Default)]
@@ -25,23 +25,23 @@ pub struct Files {
 
 /// What is in them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Contents {
-    pub serving: Option<Pair>,
+pub struct FileContents {
+    pub serving: Option<CertifiedKey>,
     pub ca: Option<String>,
     pub client_ca: Option<String>,
 }
 
 impl Files {
     /// Reads them.
-    pub fn read(&self) -> Result<Contents> {
+    pub fn read(&self) -> Result<FileContents> {
         let text = |path: &Path| std::fs::read_to_string(path).with_context(|| path.display().to_string());
         let serving = self.serving.as_ref().map(|(chain, key)| {
-            Ok::<_, anyhow::Error>(Pair {
+            Ok::<_, anyhow::Error>(CertifiedKey {
                 chain: text(chain)?,
                 key: text(key)?,
             })
         });
-        Ok(Contents {
+        Ok(FileContents {
             serving: serving.transpose()?,
             ca: self.ca.as_deref().map(text).transpose()?,
             client_ca: self.client_ca.as_deref().map(text).transpose()?,

@@ -11,24 +11,24 @@ use rustls::pki_types::pem::PemObject;
 use time::OffsetDateTime;
 use x509_parser::parse_x509_certificate;
 
-use super::schedule::{self, Span};
+use super::schedule::{self, Validity};
 
 /// A certificate with its key, in PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pair {
+pub struct CertifiedKey {
     /// The certificate, and those between it and its CA.
     pub chain: String,
     /// Its key.
     pub key: String,
 }
 
-impl Pair {
+impl CertifiedKey {
     /// From when to when it is valid; nothing if it cannot be read.
-    pub fn span(&self) -> Option<Span> {
+    pub fn validity(&self) -> Option<Validity> {
         let first = CertificateDer::from_pem_slice(self.chain.as_bytes()).ok()?;
         let (_, certificate) = parse_x509_certificate(&first).ok()?;
         let validity = certificate.validity();
-        Some(Span {
+        Some(Validity {
             from: Timestamp::from_second(validity.not_before.timestamp()).ok()?,
             until: Timestamp::from_second(validity.not_after.timestamp()).ok()?,
         })
@@ -36,30 +36,30 @@ impl Pair {
 }
 
 /// A new CA in PEM, and a certificate for these names that it has signed. Its key is dropped at once: it signs nothing else.
-pub fn certificate(names: &[String], life: SignedDuration, now: Timestamp) -> Result<(String, Pair)> {
-    let span = schedule::span(now, life);
-    let mut ca = valid(CertificateParams::default(), span)?;
+pub fn certificate(names: &[String], lifetime: SignedDuration, now: Timestamp) -> Result<(String, CertifiedKey)> {
+    let validity = schedule::validity(now, lifetime);
+    let mut ca = valid(CertificateParams::default(), validity)?;
     ca.distinguished_name.push(DnType::CommonName, "bindery webhook CA");
     ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
     let ca_key = KeyPair::generate()?;
     let ca_pem = ca.self_signed(&ca_key)?.pem();
 
-    let mut leaf = valid(CertificateParams::new(names).context("--serving-name")?, span)?;
+    let mut leaf = valid(CertificateParams::new(names).context("--serving-name")?, validity)?;
     leaf.distinguished_name.push(DnType::CommonName, "bindery webhook");
     leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     let key = KeyPair::generate()?;
     let certificate = leaf.signed_by(&key, &Issuer::new(ca, ca_key))?;
-    let pair = Pair {
+    let pair = CertifiedKey {
         chain: certificate.pem(),
         key: key.serialize_pem(),
     };
     Ok((ca_pem, pair))
 }
 
-fn valid(mut parameters: CertificateParams, span: Span) -> Result<CertificateParams> {
-    parameters.not_before = OffsetDateTime::from_unix_timestamp(span.from.as_second())?;
-    parameters.not_after = OffsetDateTime::from_unix_timestamp(span.until.as_second())?;
+fn valid(mut parameters: CertificateParams, validity: Validity) -> Result<CertificateParams> {
+    parameters.not_before = OffsetDateTime::from_unix_timestamp(validity.from.as_second())?;
+    parameters.not_after = OffsetDateTime::from_unix_timestamp(validity.until.as_second())?;
     Ok(parameters)
 }
 
@@ -81,9 +81,9 @@ mod tests {
     #[test]
     fn a_certificate_is_valid_for_its_life() {
         let now: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
-        let life = SignedDuration::from_hours(24);
-        let (_, pair) = certificate(&["bindery.bindery.svc".to_owned()], life, now).unwrap();
-        assert_eq!(pair.span().unwrap(), schedule::span(now, life).in_seconds());
+        let lifetime = SignedDuration::from_hours(24);
+        let (_, pair) = certificate(&["bindery.bindery.svc".to_owned()], lifetime, now).unwrap();
+        assert_eq!(pair.validity().unwrap(), schedule::validity(now, lifetime).in_seconds());
     }
 
     #[test]
@@ -96,7 +96,7 @@ mod tests {
         );
     }
 
-    impl Span {
+    impl Validity {
         fn in_seconds(self) -> Self {
             let cut = |time: Timestamp| Timestamp::from_second(time.as_second()).unwrap();
             Self {

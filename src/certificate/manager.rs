@@ -18,33 +18,33 @@ use rustls::ServerConfig;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::files::{self, Contents, Files};
-use super::issue::Pair;
-use super::schedule::{Due, due};
-use super::secret::{State, is_ours};
+use super::files::{self, FileContents, Files};
+use super::issue::CertifiedKey;
+use super::schedule::{Action, next_action};
+use super::secret::{StoredCertificates, is_ours};
 use super::{Credentials, Tokens, clients};
 use crate::cluster::api_error::{ApiFault, describe};
 use crate::cluster::patch::{is_conflict, is_not_found};
 use crate::ops::metrics::Metrics;
 
 /// Others may be making it at the same time; one of them comes first.
-const TRIES: usize = 5;
+const MAX_ATTEMPTS: usize = 5;
 /// How often files are read.
-const FILES: Duration = Duration::from_secs(2);
+const FILE_CHECK_PERIOD: Duration = Duration::from_secs(2);
 /// After what went wrong.
-const PAUSE: Duration = Duration::from_secs(5);
+const RETRY_PERIOD: Duration = Duration::from_secs(5);
 /// A sleep that is no longer than this meets a clock that was set.
-const LONGEST: Duration = Duration::from_hours(1);
+const MAX_SLEEP: Duration = Duration::from_hours(1);
 
 /// What is kept.
 #[derive(Clone, Debug)]
-pub struct Own {
+pub struct CertificateOptions {
     /// What it is called.
     pub secret: String,
     /// The names in the certificate.
     pub names: Vec<String>,
     /// How long a certificate is valid.
-    pub life: SignedDuration,
+    pub lifetime: SignedDuration,
     /// What comes from files.
     pub files: Files,
     /// Common names of clients that may call; any if there are none.
@@ -52,57 +52,60 @@ pub struct Own {
 }
 
 /// See the module.
-pub struct Keeper {
-    own: Own,
+pub struct CertificateManager {
+    options: CertificateOptions,
     secrets: Api<Secret>,
     metrics: Arc<Metrics>,
-    state: State,
-    contents: Contents,
-    told: watch::Sender<Credentials>,
+    state: StoredCertificates,
+    contents: FileContents,
+    published: watch::Sender<Credentials>,
     /// The CAs that the API server is told to trust.
     registered: watch::Receiver<String>,
 }
 
-impl Keeper {
+impl CertificateManager {
     /// Reads what is there, and makes what is not. From then on the receiver has what is to be served.
     pub async fn start(
         client: Client,
         namespace: &str,
-        own: &Own,
+        options: &CertificateOptions,
         metrics: &Arc<Metrics>,
         registered: watch::Receiver<String>,
     ) -> Result<(Self, watch::Receiver<Credentials>)> {
         let secrets = Api::namespaced(client, namespace);
-        let contents = own.files.read()?;
-        let state = own.settle(&secrets, None, &registered.borrow().clone(), true).await?.0;
-        let (told, hears) = watch::channel(own.credentials(&state, &contents)?);
-        let keeper = Self {
-            own: own.clone(),
+        let contents = options.files.read()?;
+        let state = options
+            .reconcile(&secrets, None, &registered.borrow().clone(), true)
+            .await?
+            .0;
+        let (published, receiver) = watch::channel(options.credentials(&state, &contents)?);
+        let manager = Self {
+            options: options.clone(),
             secrets,
             metrics: Arc::clone(metrics),
             state,
             contents,
-            told,
+            published,
             registered,
         };
-        keeper.count();
-        Ok((keeper, hears))
+        manager.report_expiry();
+        Ok((manager, receiver))
     }
 
     /// Keeps them. Never ends.
     pub async fn run(mut self) {
-        let only = watcher::Config::default().fields(&format!("metadata.name={}", self.own.secret));
+        let only = watcher::Config::default().fields(&format!("metadata.name={}", self.options.secret));
         let mut changes = std::pin::pin!(watcher(self.secrets.clone(), only).default_backoff());
-        let mut files = tokio::time::interval(FILES);
+        let mut files = tokio::time::interval(FILE_CHECK_PERIOD);
         let mut next = Instant::now();
         loop {
             tokio::select! {
                 change = changes.next() => if let Some(Err(error)) = change {
                     let fault = ApiFault::from(&error);
-                    tracing::warn!(secret = self.own.secret, "the watch of the webhook's Secret broke, and is begun again: {fault}");
+                    tracing::warn!(secret = self.options.secret, "the watch of the webhook's Secret broke, and is begun again: {fault}");
                     continue;
                 },
-                _ = files.tick(), if !self.own.files.is_empty() => {
+                _ = files.tick(), if !self.options.files.is_empty() => {
                     self.read_files();
                     continue;
                 },
@@ -113,37 +116,39 @@ impl Keeper {
                 () = sleep_until(next) => {}
             }
             next = Instant::now()
-                + match self.turn().await {
+                + match self.update().await {
                     Ok(next) => Duration::try_from(next.duration_since(Timestamp::now()))
                         .unwrap_or_default()
-                        .min(LONGEST),
+                        .min(MAX_SLEEP),
                     Err(error) => {
                         tracing::warn!(
                             "the webhook goes on with the certificate that it has; it is tried again: {}",
                             describe(&error)
                         );
-                        PAUSE
+                        RETRY_PERIOD
                     }
                 };
         }
     }
 
-    async fn turn(&mut self) -> Result<Timestamp> {
+    async fn update(&mut self) -> Result<Timestamp> {
         let registered = self.registered.borrow_and_update().clone();
-        let settled = self.own.settle(&self.secrets, Some(&self.state), &registered, false);
-        let (state, next) = settled.await?;
+        let reconciled = self
+            .options
+            .reconcile(&self.secrets, Some(&self.state), &registered, false);
+        let (state, next) = reconciled.await?;
         self.state = state;
-        self.tell()?;
+        self.publish()?;
         Ok(next)
     }
 
     fn read_files(&mut self) {
-        let read = self.own.files.read().and_then(|contents| {
+        let read = self.options.files.read().and_then(|contents| {
             if contents == self.contents {
                 return Ok(());
             }
             let before = std::mem::replace(&mut self.contents, contents);
-            self.tell().inspect_err(|_| self.contents = before)?;
+            self.publish().inspect_err(|_| self.contents = before)?;
             tracing::info!("serves the certificates that its files have by now");
             Ok(())
         });
@@ -153,33 +158,33 @@ impl Keeper {
         }
     }
 
-    fn tell(&self) -> Result<()> {
-        let credentials = self.own.credentials(&self.state, &self.contents)?;
-        self.told.send_replace(credentials);
-        self.count();
+    fn publish(&self) -> Result<()> {
+        let credentials = self.options.credentials(&self.state, &self.contents)?;
+        self.published.send_replace(credentials);
+        self.report_expiry();
         Ok(())
     }
 
-    fn count(&self) {
+    fn report_expiry(&self) {
         let served = self.contents.serving.as_ref().unwrap_or(&self.state.serving);
-        if let Some(span) = served.span() {
-            self.metrics.certificate_ends(span.until);
+        if let Some(validity) = served.validity() {
+            self.metrics.certificate_ends(validity.until);
         }
     }
 }
 
-impl Own {
+impl CertificateOptions {
     /// The Secret as it is to be, written if it was not so; and when to look again. `first`: also one for other names is
     /// replaced. Later it is left to the replica with those names, which is newer.
-    async fn settle(
+    async fn reconcile(
         &self,
         secrets: &Api<Secret>,
-        before: Option<&State>,
+        before: Option<&StoredCertificates>,
         registered: &str,
         first: bool,
-    ) -> Result<(State, Timestamp)> {
+    ) -> Result<(StoredCertificates, Timestamp)> {
         let about = || format!("Secret {}, which keeps the webhook's certificate", self.secret);
-        for _ in 0..TRIES {
+        for _ in 0..MAX_ATTEMPTS {
             let found = secrets.get_opt(&self.secret).await.with_context(about)?;
             if found.as_ref().is_some_and(|found| !is_ours(found)) {
                 bail!(
@@ -187,26 +192,31 @@ impl Own {
                     about()
                 );
             }
-            let read = found.as_ref().and_then(State::read);
+            let read = found.as_ref().and_then(StoredCertificates::read);
             // What was lost is remembered here: the API server trusts it still.
             let known = if found.is_none() { before.cloned() } else { read.clone() };
-            let of_names = |state: &State| !first || state.names == self.names.join(",");
+            let of_names = |state: &StoredCertificates| !first || state.names == self.names.join(",");
             let state = known.filter(|state| of_names(state) && self.config(&state.serving, None).is_ok());
             let now = Timestamp::now();
-            let serving = state.as_ref().and_then(|state| state.serving.span());
-            let next = state.as_ref().and_then(|state| state.next.as_ref()?.0.span());
+            let serving = state.as_ref().and_then(|state| state.serving.validity());
+            let next = state.as_ref().and_then(|state| state.next.as_ref()?.0.validity());
             // Whoever brings a certificate of their own keeps the CAs, too, or waits for nobody.
             let announced =
                 self.files.serving.is_some() || state.as_ref().is_none_or(|state| state.announced(registered));
-            let (made, what) = match (due(serving, next, announced, now), state) {
-                (Due::At(at), Some(state)) if found.is_some() => return Ok((state, at)),
-                (Due::At(_), Some(state)) => (state, "wrote the webhook's certificate down again: its Secret was gone"),
-                (Due::Stage, Some(state)) => (state.stage(self.life, now)?, "announced the webhook's next certificate"),
-                (Due::Promote, Some(state)) => (state.promote(), "serves the webhook's next certificate"),
-                (Due::Make, _) | (_, None) => {
+            let (made, what) = match (next_action(serving, next, announced, now), state) {
+                (Action::WaitUntil(at), Some(state)) if found.is_some() => return Ok((state, at)),
+                (Action::WaitUntil(_), Some(state)) => {
+                    (state, "wrote the webhook's certificate down again: its Secret was gone")
+                }
+                (Action::Stage, Some(state)) => (
+                    state.stage(self.lifetime, now)?,
+                    "announced the webhook's next certificate",
+                ),
+                (Action::Promote, Some(state)) => (state.promote(), "serves the webhook's next certificate"),
+                (Action::Create, _) | (_, None) => {
                     let before = read.as_ref().or(before);
                     (
-                        State::new(&self.names, self.life, now, before)?,
+                        StoredCertificates::new(&self.names, self.lifetime, now, before)?,
                         "made the webhook's certificate",
                     )
                 }
@@ -225,7 +235,7 @@ impl Own {
         bail!("{} is changed all the time by something else", about())
     }
 
-    fn credentials(&self, state: &State, contents: &Contents) -> Result<Credentials> {
+    fn credentials(&self, state: &StoredCertificates, contents: &FileContents) -> Result<Credentials> {
         let serving = contents.serving.as_ref().unwrap_or(&state.serving);
         Ok(Credentials {
             config: Arc::new(self.config(serving, contents.client_ca.as_deref())?),
@@ -237,7 +247,7 @@ impl Own {
         })
     }
 
-    fn config(&self, serving: &Pair, client_ca: Option<&str>) -> Result<ServerConfig> {
+    fn config(&self, serving: &CertifiedKey, client_ca: Option<&str>) -> Result<ServerConfig> {
         let builder = ServerConfig::builder();
         let builder = match client_ca {
             None => builder.with_no_client_auth(),

@@ -16,8 +16,8 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 
 pub use self::files::Files;
-pub use self::issue::{Pair, certificate};
-pub use self::manager::{Keeper, Own};
+pub use self::issue::{CertifiedKey, certificate};
+pub use self::manager::{CertificateManager, CertificateOptions};
 pub use self::tokens::Tokens;
 
 /// See the module.

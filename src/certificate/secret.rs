@@ -13,7 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 
-use super::issue::{self, Pair};
+use super::issue::{self, CertifiedKey};
 use crate::model::names::annotation::SERVING_NAMES;
 
 const CA: &str = "ca.crt";
@@ -27,27 +27,27 @@ const END: &str = "-----END CERTIFICATE-----";
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct State {
+pub struct StoredCertificates {
     /// The names in the certificates, with commas.
     pub names: String,
     /// In PEM.
     pub trusted: String,
     /// The certificate that is served.
-    pub serving: Pair,
+    pub serving: CertifiedKey,
     /// And its path's token.
     pub token: String,
     /// What is served next.
-    pub next: Option<(Pair, String)>,
+    pub next: Option<(CertifiedKey, String)>,
     /// The token that was served before.
     pub before: Option<String>,
 }
 
-impl State {
+impl StoredCertificates {
     /// Reads a Secret; nothing if it does not say all that is needed.
     pub fn read(secret: &Secret) -> Option<Self> {
         let get = |key: &str| String::from_utf8(secret.data.as_ref()?.get(key)?.0.clone()).ok();
         let pair = |[chain, key]: [&str; 2]| {
-            Some(Pair {
+            Some(CertifiedKey {
                 chain: get(chain)?,
                 key: get(key)?,
             })
@@ -64,8 +64,8 @@ impl State {
 
     /// All of it new. What was there before is trusted and accepted still, by replicas and API servers that have not heard
     /// of it.
-    pub fn new(names: &[String], life: SignedDuration, now: Timestamp, before: Option<&Self>) -> Result<Self> {
-        let (ca, serving) = issue::certificate(names, life, now)?;
+    pub fn new(names: &[String], lifetime: SignedDuration, now: Timestamp, before: Option<&Self>) -> Result<Self> {
+        let (ca, serving) = issue::certificate(names, lifetime, now)?;
         Ok(Self {
             names: names.join(","),
             trusted: before.map_or(ca.clone(), |before| join(&ca, first(&before.trusted))),
@@ -77,9 +77,9 @@ impl State {
     }
 
     /// With a certificate and a token for the time after these.
-    pub fn stage(&self, life: SignedDuration, now: Timestamp) -> Result<Self> {
+    pub fn stage(&self, lifetime: SignedDuration, now: Timestamp) -> Result<Self> {
         let names: Vec<_> = self.names.split(',').map(str::to_owned).collect();
-        let (ca, next) = issue::certificate(&names, life, now)?;
+        let (ca, next) = issue::certificate(&names, lifetime, now)?;
         Ok(Self {
             trusted: join(first(&self.trusted), &ca),
             next: Some((next, issue::token()?)),
@@ -164,8 +164,8 @@ mod tests {
 
     const LIFE: SignedDuration = SignedDuration::from_hours(24);
 
-    fn state() -> State {
-        State::new(&["a.svc".to_owned(), "b.svc".to_owned()], LIFE, now(), None).unwrap()
+    fn state() -> StoredCertificates {
+        StoredCertificates::new(&["a.svc".to_owned(), "b.svc".to_owned()], LIFE, now(), None).unwrap()
     }
 
     fn now() -> Timestamp {
@@ -182,7 +182,10 @@ mod tests {
         let first = state();
         let staged = first.stage(LIFE, now()).unwrap();
         for state in [&first, &staged, &staged.promote()] {
-            assert_eq!(State::read(&state.secret("bindery-tls", None)).as_ref(), Some(state));
+            assert_eq!(
+                StoredCertificates::read(&state.secret("bindery-tls", None)).as_ref(),
+                Some(state)
+            );
         }
     }
 
@@ -191,7 +194,7 @@ mod tests {
         for key in [CA, SERVING[0], SERVING[1], TOKEN] {
             let mut secret = state().secret("bindery-tls", None);
             secret.data.as_mut().unwrap().remove(key);
-            assert_eq!(State::read(&secret), None, "{key}");
+            assert_eq!(StoredCertificates::read(&secret), None, "{key}");
         }
     }
 
@@ -230,7 +233,7 @@ mod tests {
     #[test]
     fn what_is_made_anew_leaves_the_former_trusted() {
         let first = state();
-        let second = State::new(&["a.svc".to_owned()], LIFE, now(), Some(&first)).unwrap();
+        let second = StoredCertificates::new(&["a.svc".to_owned()], LIFE, now(), Some(&first)).unwrap();
         assert_eq!(certificates(&second.trusted)[1], certificates(&first.trusted)[0]);
         assert_eq!(second.before, Some(first.token));
     }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use subtle::{Choice, ConstantTimeEq};
 
-use super::secret::State;
+use super::secret::StoredCertificates;
 
 /// The tokens that are accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,8 +16,11 @@ pub struct Tokens {
 
 impl Tokens {
     /// Those that the Secret names.
-    pub fn of(state: &State) -> Self {
-        let forgets = state.serving.span().map(|span| span.forgets());
+    pub fn of(state: &StoredCertificates) -> Self {
+        let forgets = state
+            .serving
+            .validity()
+            .map(|validity| validity.previous_token_expires());
         Self {
             current: state.token.clone(),
             next: state.next.as_ref().map(|(_, token)| token.clone()),

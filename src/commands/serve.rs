@@ -12,7 +12,7 @@ use kube::Client;
 use tokio::sync::{oneshot, watch};
 
 use crate::breaker::Guarded;
-use crate::certificate::{Credentials, Keeper};
+use crate::certificate::{CertificateManager, Credentials};
 use crate::cli;
 use crate::cluster::Cluster;
 use crate::cluster::client::{connect, instance, retry_while_unreachable};
@@ -24,7 +24,7 @@ use crate::ops::admin::{self, Readiness};
 use crate::ops::listen::{self, Listen};
 use crate::ops::logs;
 use crate::ops::metrics::Metrics;
-use crate::ops::tasks::{Tasks, told_to_stop};
+use crate::ops::tasks::{Tasks, shutdown_signal};
 use crate::provision::Provisioner;
 use crate::registration::{self, Registration};
 use crate::storage::Storages;
@@ -34,9 +34,9 @@ use crate::webhook::handler::Handler;
 use crate::webhook::server::Webhook;
 
 /// What a loop may still need after the word to stop; above one call to an NFS server.
-const LAST_STEPS: Duration = Duration::from_secs(22);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(22);
 /// A review that comes just before the door closes has its whole deadline, and then some to be sent.
-const GRACE: Duration = Duration::from_secs(2);
+const REPLY_GRACE: Duration = Duration::from_secs(2);
 /// Parts of readiness, as `/readyz` names them.
 const API_SERVER: &str = "the API server";
 const WATCHES: &str = "watches of classes, namespaces, volumes and claims";
@@ -58,34 +58,34 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
     let routes = admin::routes(readiness.clone(), Arc::clone(&metrics));
     let admin_server = axum_server::from_tcp(admin_listener)?.handle(admin.clone());
     let admin_server = tokio::spawn(admin_server.serve(routes.into_make_service()));
-    let mut signal = pin!(told_to_stop());
+    let mut signal = pin!(shutdown_signal());
 
     let tasks = Tasks::default();
     let (registered, stands) = watch::channel(String::new());
     let (selectors, exemptions) = watch::channel(None);
-    let started = tokio::select! {
-        started = start(&config, kubeconfig, &metrics, stands) => started?,
+    let prepared = tokio::select! {
+        prepared = prepare(&config, kubeconfig, &metrics, stands) => prepared?,
         signal = &mut signal => {
             tracing::info!(signal = signal?, "stopped before the start was complete");
             return Ok(());
         }
     };
-    let Started {
+    let Prepared {
         client,
         installation,
         namespace,
         replica,
         storages,
-        keeper,
+        certificates,
         credentials,
-    } = started;
-    readiness.reached(API_SERVER);
+    } = prepared;
+    readiness.set_ready(API_SERVER);
 
     let guarded = Guarded::new(Arc::clone(&storages) as _, Arc::clone(&metrics), tasks.clone());
     let outages = guarded.outages();
     let (cluster, watches) = Cluster::new(client.clone());
     tasks.spawn_until_stop(watches);
-    let keeper = tasks.spawn_until_stop(keeper.run());
+    let certificates = tasks.spawn_until_stop(certificates.run());
     let provisioner = Provisioner {
         cluster: cluster.clone(),
         storage: Arc::new(guarded),
@@ -125,9 +125,9 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
         async move {
             // Only then is it right to be asked.
             cluster.ready().await;
-            readiness.reached(WATCHES);
+            readiness.set_ready(WATCHES);
             let _ = begun.send(());
-            registration.keep().await;
+            registration.run().await;
         }
     });
     let stop = tasks.stop().clone();
@@ -141,16 +141,16 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
     // Nothing of it ends by itself. A process that has lost a part is better started anew than half alive.
     let signal = tokio::select! {
         signal = signal => signal?,
-        ended = keeper => bail!("the keeper of the webhook's certificate ended: {ended:?}"),
+        ended = certificates => bail!("the manager of the webhook's certificate ended: {ended:?}"),
         ended = registration => bail!("the registration of the webhook ended: {ended:?}"),
         ended = loops => bail!("the loops that look after volumes ended: {ended:?}"),
         ended = &mut webhook_server => bail!("the webhook's server ended: {ended:?}"),
         ended = admin_server => bail!("the admin port's server ended: {ended:?}"),
     };
     tracing::info!(signal, "stopping: what is under way is brought to its end");
-    readiness.lost("the process is stopping");
+    readiness.set_not_ready("the process is stopping");
     tasks.stop().cancel();
-    webhook.graceful_shutdown(Some(config.deadline + GRACE));
+    webhook.graceful_shutdown(Some(config.deadline + REPLY_GRACE));
     let _ = webhook_server.await;
     finish(&tasks, &storages).await;
     admin.shutdown();
@@ -159,7 +159,7 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
 }
 
 /// What the parts of the process share.
-struct Started {
+struct Prepared {
     client: Client,
     installation: Arc<Installation>,
     /// Where our own objects are.
@@ -167,17 +167,17 @@ struct Started {
     /// Our name among the replicas.
     replica: String,
     storages: Arc<Storages>,
-    keeper: Keeper,
+    certificates: CertificateManager,
     credentials: watch::Receiver<Credentials>,
 }
 
 /// Connects to the API server, and waits as long as it cannot be reached.
-async fn start(
+async fn prepare(
     config: &Config,
     kubeconfig: Option<PathBuf>,
     metrics: &Arc<Metrics>,
     registered: watch::Receiver<String>,
-) -> Result<Started> {
+) -> Result<Prepared> {
     let client = connect(kubeconfig).await?;
     let installation = Arc::new(retry_while_unreachable(|| installation(config, &client)).await?);
     let replica = config.replica.clone().unwrap_or_else(host);
@@ -188,8 +188,8 @@ async fn start(
     // Two installations on one node may have the node's name as that of their replica.
     let machine = format!("{replica} {namespace}/{} {}", config.lease, installation.instance);
     let storages = storages(config, machine).await?;
-    let keeper = || {
-        Keeper::start(
+    let certificates = || {
+        CertificateManager::start(
             client.clone(),
             &namespace,
             &config.certificate,
@@ -197,14 +197,14 @@ async fn start(
             registered.clone(),
         )
     };
-    let (keeper, credentials) = retry_while_unreachable(keeper).await?;
-    Ok(Started {
+    let (certificates, credentials) = retry_while_unreachable(certificates).await?;
+    Ok(Prepared {
         client,
         installation,
         namespace,
         replica,
         storages,
-        keeper,
+        certificates,
         credentials,
     })
 }
@@ -224,7 +224,7 @@ async fn storages(config: &Config, machine: String) -> Result<Arc<Storages>> {
 }
 
 async fn finish(tasks: &Tasks, storages: &Storages) {
-    if !tasks.drain(LAST_STEPS).await {
+    if !tasks.drain(DRAIN_TIMEOUT).await {
         tracing::warn!("some work did not end in time; the next start takes it up");
     }
     // Nobody else can: after a restart of a server, a pod of another name cannot come back as this client.

@@ -29,12 +29,12 @@ impl Readiness {
     }
 
     /// This part is.
-    pub fn reached(&self, part: &'static str) {
+    pub fn set_ready(&self, part: &'static str) {
         self.missing().remove(part);
     }
 
     /// This part is not any more.
-    pub fn lost(&self, part: &'static str) {
+    pub fn set_not_ready(&self, part: &'static str) {
         self.missing().insert(part);
     }
 

@@ -44,7 +44,7 @@ impl Tasks {
 }
 
 /// Returns when the process is told to stop: SIGTERM from the kubelet, SIGINT from a terminal.
-pub async fn told_to_stop() -> std::io::Result<&'static str> {
+pub async fn shutdown_signal() -> std::io::Result<&'static str> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

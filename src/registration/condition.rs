@@ -9,7 +9,7 @@ use crate::model::names::annotation::{BETA_CLASS, STORAGE_PROVISIONER};
 
 /// The longest list of other provisioners' classes, as text in bytes. The API server compiles no expression above 100,000
 /// characters (cel-go), and runs through the list for each claim.
-const LONGEST_LIST: usize = 50_000;
+const MAX_LIST: usize = 50_000;
 
 /// The condition of one webhook: a claim whose class is not known as another provisioner's. The first claim of a new class
 /// is asked about, too. Under `failurePolicy: Fail` a claim of one of our classes: no other claim may be refused because
@@ -34,7 +34,7 @@ pub(super) fn condition(
     let others: Vec<&str> = none.chain(others.iter().map(String::as_str)).collect();
     let others = json!(others).to_string();
     let ignores = webhook.failure_policy.as_deref() == Some("Ignore");
-    let may_be_ours = if ignores && others.len() <= LONGEST_LIST {
+    let may_be_ours = if ignores && others.len() <= MAX_LIST {
         format!("!({class} in {others})")
     } else {
         format!("{class} in {}", json!(ours))

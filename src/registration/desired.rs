@@ -15,13 +15,13 @@ use super::condition::condition;
 use crate::model::names::WEBHOOK_PATH;
 
 /// The name of the condition that is ours to keep.
-const CONDITION: &str = "may-be-ours";
+const CONDITION_NAME: &str = "may-be-ours";
 /// The last line of a certificate.
 const END: &str = "-----END CERTIFICATE-----";
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub struct Desired {
     /// The CAs to trust, in PEM; nothing if somebody else keeps them.
     pub ca: Option<String>,
     /// What the path ends in.
@@ -34,20 +34,20 @@ pub struct Wanted {
     pub provisioner: String,
 }
 
-impl Wanted {
+impl Desired {
     /// What is to be applied; nothing if all of it stands there.
     pub fn apply(&self, to: &MutatingWebhookConfiguration) -> Option<Value> {
         let webhooks = to.webhooks.as_deref().unwrap_or_default();
-        let wanted: Vec<Value> = webhooks.iter().map(|webhook| self.webhook(webhook)).collect();
-        let stands = |(webhook, wanted): (&MutatingWebhook, &Value)| holds(&json!(webhook), wanted);
-        if webhooks.iter().zip(&wanted).all(stands) {
+        let desired: Vec<Value> = webhooks.iter().map(|webhook| self.webhook(webhook)).collect();
+        let stands = |(webhook, desired): (&MutatingWebhook, &Value)| contains(&json!(webhook), desired);
+        if webhooks.iter().zip(&desired).all(stands) {
             return None;
         }
         Some(json!({
             "apiVersion": "admissionregistration.k8s.io/v1",
             "kind": "MutatingWebhookConfiguration",
             "metadata": {"name": to.metadata.name},
-            "webhooks": wanted,
+            "webhooks": desired,
         }))
     }
 
@@ -67,7 +67,7 @@ impl Wanted {
             client["caBundle"] = json!(bundle(ca, before));
         }
         let condition = MatchCondition {
-            name: CONDITION.to_owned(),
+            name: CONDITION_NAME.to_owned(),
             expression: condition(webhook, &self.ours, &self.others, &self.provisioner),
         };
         json!({"name": webhook.name, "clientConfig": client, "matchConditions": [condition]})
@@ -75,7 +75,7 @@ impl Wanted {
 }
 
 /// The CAs that the API server is told to trust. All webhooks of a configuration have the same.
-pub fn trusted(configuration: &MutatingWebhookConfiguration) -> String {
+pub fn registered_ca(configuration: &MutatingWebhookConfiguration) -> String {
     let webhooks = configuration.webhooks.iter().flatten();
     let mut bundles = webhooks.map(|webhook| {
         let bundle = webhook.client_config.ca_bundle.as_ref();
@@ -84,18 +84,18 @@ pub fn trusted(configuration: &MutatingWebhookConfiguration) -> String {
     bundles.next().unwrap_or_default()
 }
 
-/// Whether all that is wanted stands there; of a list, each object under its name.
-fn holds(there: &Value, wanted: &Value) -> bool {
-    match (there, wanted) {
-        (Value::Object(there), Value::Object(wanted)) => wanted
+/// Whether all that is desired stands there; of a list, each object under its name.
+fn contains(there: &Value, desired: &Value) -> bool {
+    match (there, desired) {
+        (Value::Object(there), Value::Object(desired)) => desired
             .iter()
-            .all(|(key, wanted)| there.get(key).is_some_and(|there| holds(there, wanted))),
-        (Value::Array(there), Value::Array(wanted)) => wanted.iter().all(|wanted| {
+            .all(|(key, desired)| there.get(key).is_some_and(|there| contains(there, desired))),
+        (Value::Array(there), Value::Array(desired)) => desired.iter().all(|desired| {
             there
                 .iter()
-                .any(|there| there["name"] == wanted["name"] && holds(there, wanted))
+                .any(|there| there["name"] == desired["name"] && contains(there, desired))
         }),
-        _ => there == wanted,
+        _ => there == desired,
     }
 }
 
@@ -142,8 +142,8 @@ mod tests {
         names.iter().map(one).collect()
     }
 
-    fn wanted() -> Wanted {
-        Wanted {
+    fn desired() -> Desired {
+        Desired {
             ca: Some(pem(&["one"])),
             token: "t0".to_owned(),
             ours: ["fast".to_owned(), "slow".to_owned()].into(),
@@ -189,22 +189,22 @@ mod tests {
             ),
         ] {
             let there = configuration(client);
-            let patch = wanted().apply(&there).unwrap();
+            let patch = desired().apply(&there).unwrap();
             let mut applied_client = patch["webhooks"][0]["clientConfig"].clone();
             assert!(applied_client.as_object_mut().unwrap().remove("caBundle").is_some());
             assert_eq!(applied_client, expected);
             let keys: Vec<_> = patch["webhooks"][0].as_object().unwrap().keys().cloned().collect();
             assert_eq!(keys, ["clientConfig", "matchConditions", "name"]);
-            assert_eq!(wanted().apply(&applied(json!(there), &patch)), None);
+            assert_eq!(desired().apply(&applied(json!(there), &patch)), None);
         }
     }
 
     #[test]
     fn a_class_that_comes_or_goes_is_applied() {
         let there = configuration(json!({"url": "https://host/"}));
-        let patch = wanted().apply(&there).unwrap();
+        let patch = desired().apply(&there).unwrap();
         let there = applied(json!(there), &patch);
-        let mut more = wanted();
+        let mut more = desired();
         more.others.insert("block".to_owned());
         let patch = more.apply(&there).unwrap();
         let expression = patch["webhooks"][0]["matchConditions"][0]["expression"]
@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn a_ca_that_somebody_else_keeps_is_left_alone() {
-        let theirs = Wanted { ca: None, ..wanted() };
+        let theirs = Desired { ca: None, ..desired() };
         let patch = theirs.apply(&configuration(json!({"url": "https://host/"}))).unwrap();
         assert_eq!(
             patch["webhooks"][0]["clientConfig"],

@@ -20,7 +20,7 @@ use kube::{Api, ResourceExt};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use self::desired::Wanted;
+use self::desired::Desired;
 use crate::certificate::Credentials;
 use crate::cluster::Cluster;
 use crate::cluster::api_error::ApiFault;
@@ -32,15 +32,15 @@ use crate::policy::selectors::Selectors;
 /// The part of readiness that this loop reports.
 pub const PART: &str = "webhook configuration";
 /// The field manager.
-const MANAGER: &str = "bindery-registration";
-const PAUSE: Duration = Duration::from_secs(1);
+const FIELD_MANAGER: &str = "bindery-registration";
+const RETRY_PERIOD: Duration = Duration::from_secs(1);
 /// Before a write: a crowd of new classes is one.
-const MOMENT: Duration = Duration::from_millis(100);
+const DEBOUNCE: Duration = Duration::from_millis(100);
 /// The longest pause before what somebody else has overwritten is written again. A replica of another version or with other
 /// flags may know better, and the two must not be a burden to the API server.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+const MAX_PAUSE: Duration = Duration::from_secs(30);
 /// So many changes of classes are one.
-const CROWD: usize = 1_000;
+const MAX_BATCH: usize = 1_000;
 
 /// What the loop works with.
 pub struct Registration {
@@ -62,20 +62,20 @@ pub struct Registration {
 
 impl Registration {
     /// Keeps the configuration right. To be called when the watch of classes has its first list. Never ends.
-    pub async fn keep(mut self) {
+    pub async fn run(mut self) {
         let configurations: Api<MutatingWebhookConfiguration> = Api::all(self.cluster.client.clone());
         let only = watcher::Config::default().fields(&format!("metadata.name={}", self.name));
         let changes = watcher(configurations.clone(), only).default_backoff();
         let (mut changes, mut classes) = (
             std::pin::pin!(changes),
-            std::pin::pin!(self.cluster.classes.events().ready_chunks(CROWD)),
+            std::pin::pin!(self.cluster.classes.events().ready_chunks(MAX_BATCH)),
         );
         tracing::info!(
             configuration = self.name,
             "waiting for the webhook configuration, to register in it"
         );
         let mut seen = false;
-        let mut last = Last::default();
+        let mut last = LastWrite::default();
         loop {
             tokio::select! {
                 change = changes.next() => match change {
@@ -84,7 +84,7 @@ impl Registration {
                         tracing::warn!(configuration = self.name, "the watch of the webhook configuration broke, and is begun again: {fault}");
                         continue;
                     }
-                    Some(Ok(event)) => seen |= self.hear(&event),
+                    Some(Ok(event)) => seen |= self.observe(&event),
                     // The watch never ends.
                     None => return,
                 },
@@ -97,10 +97,10 @@ impl Registration {
             if !seen {
                 continue;
             }
-            sleep(MOMENT).await;
+            sleep(DEBOUNCE).await;
             loop {
-                match self.put(&configurations, &mut last).await {
-                    Ok(true) => break self.readiness.reached(PART),
+                match self.apply(&configurations, &mut last).await {
+                    Ok(true) => break self.readiness.set_ready(PART),
                     Ok(false) => break,
                     Err(error) if is_conflict(&error) => {}
                     Err(error) => {
@@ -109,7 +109,7 @@ impl Registration {
                             configuration = self.name,
                             "the webhook could not be registered; it is tried again: {fault}"
                         );
-                        sleep(PAUSE).await;
+                        sleep(RETRY_PERIOD).await;
                     }
                 }
             }
@@ -118,7 +118,7 @@ impl Registration {
 
     /// Tells what the configuration exempts. Returns whether there is one. While there is none, what the last one said
     /// holds: it may be about to be created anew.
-    fn hear(&self, event: &Event<MutatingWebhookConfiguration>) -> bool {
+    fn observe(&self, event: &Event<MutatingWebhookConfiguration>) -> bool {
         let (said, there) = match event {
             Event::Apply(configuration) | Event::InitApply(configuration) => (Selectors::read(configuration), true),
             Event::InitDone if self.selectors.borrow().is_none() => (Some(Selectors::default()), false),
@@ -134,25 +134,29 @@ impl Registration {
         there
     }
 
-    /// Whether there is a configuration, which then holds what is wanted.
-    async fn put(&mut self, configurations: &Api<MutatingWebhookConfiguration>, last: &mut Last) -> kube::Result<bool> {
+    /// Whether there is a configuration, which then holds what is desired.
+    async fn apply(
+        &mut self,
+        configurations: &Api<MutatingWebhookConfiguration>,
+        last: &mut LastWrite,
+    ) -> kube::Result<bool> {
         let Some(mut configuration) = configurations.get_opt(&self.name).await? else {
             return Ok(false);
         };
-        let wanted = self.wanted();
-        if let Some(mut apply) = wanted.apply(&configuration) {
-            sleep(last.pause(&wanted)).await;
+        let desired = self.desired();
+        if let Some(mut apply) = desired.apply(&configuration) {
+            sleep(last.pause(&desired)).await;
             // Nobody has changed it since it was read.
             apply["metadata"]["resourceVersion"] = configuration.resource_version().into();
-            let parameters = PatchParams::apply(MANAGER).force();
+            let parameters = PatchParams::apply(FIELD_MANAGER).force();
             configuration = configurations
                 .patch(&self.name, &parameters, &Patch::Apply(apply))
                 .await?;
-            *last = last.written(wanted);
+            *last = last.written(desired);
             tracing::info!(configuration = self.name, "the webhook is registered");
         }
         self.registered.send_if_modified(|stands| {
-            let now = desired::trusted(&configuration);
+            let now = desired::registered_ca(&configuration);
             let changed = *stands != now;
             *stands = now;
             changed
@@ -160,14 +164,14 @@ impl Registration {
         Ok(configuration.webhooks.is_some_and(|webhooks| !webhooks.is_empty()))
     }
 
-    fn wanted(&mut self) -> Wanted {
+    fn desired(&mut self) -> Desired {
         let credentials = self.credentials.borrow_and_update().clone();
         let classes = self.cluster.classes.store().state();
         let (ours, others): (Vec<_>, Vec<_>) = classes
             .iter()
             .partition(|class| class.provisioner == self.installation.provisioner);
         let names = |classes: Vec<&Arc<StorageClass>>| classes.into_iter().map(|class| class.name_any()).collect();
-        Wanted {
+        Desired {
             ca: credentials.trusted,
             token: credentials.tokens.current().to_owned(),
             ours: names(ours),
@@ -179,29 +183,29 @@ impl Registration {
 
 /// What was written last, and how often in a row it was the same: then somebody has overwritten it each time.
 #[derive(Default)]
-struct Last {
-    wanted: Option<Wanted>,
+struct LastWrite {
+    desired: Option<Desired>,
     overwritten: u32,
     at: Option<Instant>,
 }
 
-impl Last {
+impl LastWrite {
     /// Before this is written.
-    fn pause(&self, wanted: &Wanted) -> Duration {
-        let calm = self.at.is_none_or(|at| at.elapsed() > 2 * LONGEST_PAUSE);
-        if calm || self.wanted.as_ref() != Some(wanted) {
+    fn pause(&self, desired: &Desired) -> Duration {
+        let calm = self.at.is_none_or(|at| at.elapsed() > 2 * MAX_PAUSE);
+        if calm || self.desired.as_ref() != Some(desired) {
             return Duration::ZERO;
         }
-        (MOMENT * 2_u32.saturating_pow(self.overwritten)).min(LONGEST_PAUSE)
+        (DEBOUNCE * 2_u32.saturating_pow(self.overwritten)).min(MAX_PAUSE)
     }
 
     /// After it.
-    fn written(&self, wanted: Wanted) -> Self {
-        let calm = self.at.is_none_or(|at| at.elapsed() > 2 * LONGEST_PAUSE);
-        let again = !calm && self.wanted.as_ref() == Some(&wanted);
+    fn written(&self, desired: Desired) -> Self {
+        let calm = self.at.is_none_or(|at| at.elapsed() > 2 * MAX_PAUSE);
+        let again = !calm && self.desired.as_ref() == Some(&desired);
         Self {
             overwritten: if again { self.overwritten.saturating_add(1) } else { 0 },
-            wanted: Some(wanted),
+            desired: Some(desired),
             at: Some(Instant::now()),
         }
     }
@@ -215,23 +219,23 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_is_overwritten_again_and_again_writes_ever_less_often() {
-        let wanted = |token: &str| Wanted {
+        let desired = |token: &str| Desired {
             ca: None,
             token: token.to_owned(),
             ours: std::collections::BTreeSet::new(),
             others: std::collections::BTreeSet::new(),
             provisioner: "bindery.dev/nfs".to_owned(),
         };
-        let mut last = Last::default();
+        let mut last = LastWrite::default();
         let mut pauses = Vec::new();
         for _ in 0..12 {
-            pauses.push(last.pause(&wanted("a")));
-            last = last.written(wanted("a"));
+            pauses.push(last.pause(&desired("a")));
+            last = last.written(desired("a"));
         }
-        assert_eq!(pauses[..3], [Duration::ZERO, MOMENT, 2 * MOMENT]);
-        assert_eq!(pauses[11], LONGEST_PAUSE);
-        assert_eq!(last.pause(&wanted("b")), Duration::ZERO, "something new");
-        advance(3 * LONGEST_PAUSE).await;
-        assert_eq!(last.pause(&wanted("a")), Duration::ZERO, "after a time of calm");
+        assert_eq!(pauses[..3], [Duration::ZERO, DEBOUNCE, 2 * DEBOUNCE]);
+        assert_eq!(pauses[11], MAX_PAUSE);
+        assert_eq!(last.pause(&desired("b")), Duration::ZERO, "something new");
+        advance(3 * MAX_PAUSE).await;
+        assert_eq!(last.pause(&desired("a")), Duration::ZERO, "after a time of calm");
     }
 }
