@@ -27,13 +27,13 @@ const PATIENCE: Duration = Duration::from_secs(30);
 async fn main() -> Result<()> {
     let demo = Demo::new().await?;
     let mut screen = Screen::new(demo.folder.clone());
-    demo.introduce(&screen).await?;
+    demo.introduce().await?;
     let data = demo.claim(&mut screen).await?;
-    demo.files(&mut screen, &data)?;
-    demo.refusal(&mut screen)?;
+    files(&mut screen, &data)?;
+    refusal(&mut screen)?;
     let scratch = demo.namespace_policy(&mut screen).await?;
     demo.deletion(&mut screen, &[&data, &scratch]).await?;
-    demo.events(&mut screen)?;
+    events(&mut screen)?;
     println!();
     Ok(())
 }
@@ -61,13 +61,13 @@ impl Demo {
         })
     }
 
-    async fn introduce(&self, screen: &Screen) -> Result<()> {
+    async fn introduce(&self) -> Result<()> {
         let kubernetes = self.claims.clone().into_client().apiserver_version().await?.git_version;
         println!();
-        screen.line(&format!(
-            "Kubernetes {kubernetes}, NFS server {}:{}, StorageClass bindery.",
+        println!(
+            "  Kubernetes {kubernetes}, NFS server {}:{}, StorageClass bindery.",
             self.bed.server, self.bed.share
-        ));
+        );
         Ok(())
     }
 
@@ -93,29 +93,6 @@ impl Demo {
         screen.run(&["kubectl", "get", "pvc"])?;
         screen.run(&["kubectl", "get", "pv"])?;
         Ok(volume)
-    }
-
-    /// Another NFS client than Bindery's uses the directory.
-    fn files(&self, screen: &mut Screen, volume: &PersistentVolume) -> Result<()> {
-        screen.chapter("An ordinary user of another NFS client writes a file");
-        screen.file("report.txt", "written over NFS\n")?;
-        let nfs = volume.spec.as_ref().and_then(|spec| spec.nfs.as_ref());
-        let nfs = nfs.context("the volume names no NFS server")?;
-        let directory = format!("nfs://{}{}", nfs.server, nfs.path);
-        screen.run(&[
-            "nfs-cp",
-            "report.txt",
-            &format!("{directory}/report.txt?version=4&uid=1000&gid=1000"),
-        ])?;
-        screen.run(&["nfs-ls", &format!("{directory}?version=4")])?;
-        Ok(())
-    }
-
-    /// A claim that cannot be served.
-    fn refusal(&self, screen: &mut Screen) -> Result<()> {
-        screen.chapter("A claim that cannot be served is refused, and its user reads why");
-        screen.file("disk.yaml", &manifest("disk", "Block").to_string())?;
-        screen.run_refused(&["kubectl", "create", "-f", "disk.yaml"])
     }
 
     /// A namespace sets what the class lets it set; returns the volume of a claim in it.
@@ -159,14 +136,6 @@ impl Demo {
         Ok(())
     }
 
-    /// What happened stands in Events.
-    fn events(&self, screen: &mut Screen) -> Result<()> {
-        screen.chapter("What happened is an Event on the object");
-        let columns = "custom-columns=TYPE:.type,REASON:.reason,OBJECT:.involvedObject.kind,MESSAGE:.message";
-        screen.run(&["kubectl", "get", "events", "-o", columns])?;
-        Ok(())
-    }
-
     async fn until_bound(&self, name: &str) -> Result<()> {
         let bound = |claim: &PersistentVolumeClaim| {
             claim.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Bound")
@@ -188,6 +157,37 @@ impl Demo {
         }
         bail!("no archive of {directory} on the server")
     }
+}
+
+/// Another NFS client than Bindery's uses the directory.
+fn files(screen: &mut Screen, volume: &PersistentVolume) -> Result<()> {
+    screen.chapter("An ordinary user of another NFS client writes a file");
+    screen.file("report.txt", "written over NFS\n")?;
+    let nfs = volume.spec.as_ref().and_then(|spec| spec.nfs.as_ref());
+    let nfs = nfs.context("the volume names no NFS server")?;
+    let directory = format!("nfs://{}{}", nfs.server, nfs.path);
+    screen.run(&[
+        "nfs-cp",
+        "report.txt",
+        &format!("{directory}/report.txt?version=4&uid=1000&gid=1000"),
+    ])?;
+    screen.run(&["nfs-ls", &format!("{directory}?version=4")])?;
+    Ok(())
+}
+
+/// A claim that cannot be served.
+fn refusal(screen: &mut Screen) -> Result<()> {
+    screen.chapter("A claim that cannot be served is refused, and its user reads why");
+    screen.file("disk.yaml", &manifest("disk", "Block").to_string())?;
+    screen.run_refused(&["kubectl", "create", "-f", "disk.yaml"])
+}
+
+/// What happened stands in Events.
+fn events(screen: &mut Screen) -> Result<()> {
+    screen.chapter("What happened is an Event on the object");
+    let columns = "custom-columns=TYPE:.type,REASON:.reason,OBJECT:.involvedObject.kind,MESSAGE:.message";
+    screen.run(&["kubectl", "get", "events", "-o", columns])?;
+    Ok(())
 }
 
 fn milliseconds(time: Duration) -> String {

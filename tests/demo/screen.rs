@@ -48,11 +48,6 @@ impl Screen {
         println!("\n  {}", self.painted(&heading, CYAN));
     }
 
-    /// One line of text.
-    pub fn line(&self, text: &str) {
-        println!("  {text}");
-    }
-
     /// A result to look at.
     pub fn fact(&self, text: &str) {
         println!("     {}", self.painted(text, GREEN));
