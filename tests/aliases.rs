@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use bindery::failpoints::Point;
 use serde_json::{Value, json};
 
 use crate::layouts::DENIED;
@@ -77,6 +78,18 @@ async fn a_directory_has_one_volume_whatever_its_server_is_called() {
     two.scene.delete("one").await;
     two.scene.until_gone(&volume).await;
     eventually("the directory is gone", async || (!directory.exists()).then_some(())).await;
+    two.bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn a_claim_that_a_known_volume_refuses_leaves_no_volume_however_early_bindery_dies() {
+    let mut two = Aliased::with(Ganesha::start(), shared()).await;
+    two.scene.bound(two.scene.claim("one")).await;
+    let second = two.claim_elsewhere("two", shared()).await;
+    two.bindery.kill();
+    two.bindery.run_until(Point::VolumeCreated).await;
+    let refused = two.scene.refused(second).await;
+    assert!(refused.contains("which is claim"), "{refused}");
     two.bindery.unregister().await;
 }
 

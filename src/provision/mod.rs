@@ -79,9 +79,9 @@ impl Provisioner {
             self.refuse_overlap(new, &location, None, deadline).await?;
             return Err(exists());
         }
-        // A claim that waits is looked at whenever a volume has gone, also the one that was made for it and taken back: what
-        // is known to refuse it must do so before anything is made.
-        if new.claim_uid.is_some() && !new.directory.stands_alone(&new.name) {
+        // What is known to refuse the claim does so before anything is created. A process that dies right after its volume was
+        // created leaves one that Kubernetes may bind, and the other volume's cleanup then keeps the directory for it.
+        if !new.directory.stands_alone(&new.name) {
             self.refuse_known(new, &location, deadline).await?;
         }
         let origin = if found.is_some() { Origin::Adopted } else { Origin::New };
