@@ -63,6 +63,39 @@ async fn a_directory_that_one_of_two_volumes_keeps_is_kept() {
 }
 
 #[tokio::test]
+async fn a_volume_in_use_gets_the_policy_of_one_that_goes_and_keeps_more() {
+    for (policy, kept_as) in [("archive", "archived-"), ("retain", "shared-")] {
+        let parameters = json!({"subDir": "shared-${pvc.metadata.namespace}", "onDelete": "delete"});
+        let two = Aliased::with(Ganesha::start(), parameters).await;
+        let (_, volume) = two.scene.bound(two.scene.claim("one")).await;
+        let directory = two.place(mark(&volume, "sub-dir").unwrap());
+        std::fs::write(directory.join("precious"), "").unwrap();
+        let name = format!("second-{}", two.scene.name);
+        let mut second = second_of(&volume, &name, two.other_address());
+        second["metadata"]["annotations"]["bindery.dev/on-delete"] = json!(policy);
+        two.scene.volumes_create(second).await;
+        let deleted = two.scene.volumes().delete(&name, &DeleteParams::default()).await;
+        deleted.expect("volume deleted");
+        eventually("the second volume is gone", async || {
+            let second = two.scene.volumes().get_opt(&name).await.expect("volumes");
+            second.is_none().then_some(())
+        })
+        .await;
+        let told = two.scene.event(volume_name(&volume), "DirectoryRetained").await;
+        let ends = format!("whose onDelete is {policy}: onDelete of this volume is {policy} from now on");
+        assert!(told.contains(&name) && told.ends_with(&ends), "{told}");
+        two.scene.delete("one").await;
+        two.scene.until_gone(&volume).await;
+        let kept = std::fs::read_dir(two.server.export_dir()).unwrap().find(|entry| {
+            let entry = entry.as_ref().unwrap();
+            entry.file_name().to_string_lossy().starts_with(kept_as) && entry.path().join("precious").exists()
+        });
+        assert!(kept.is_some(), "the file is lost");
+        two.bindery.unregister().await;
+    }
+}
+
+#[tokio::test]
 async fn a_volume_whose_cleanup_is_over_does_not_count_although_another_finalizer_holds_it() {
     let held = json!({"metadata": {"finalizers": ["example.com/backup"]}});
     let (mut two, volume, second) = two_that_leave(held).await;

@@ -5,6 +5,9 @@
 //! goes first: else the outer one would take to the trash what the inner one keeps. So all that delete come before all that
 //! keep or archive; among the first the deeper ones, among the others the outer ones are earlier. There is no ring of volumes
 //! that wait for one another, and whoever sees the same volumes comes to the same order.
+//!
+//! A volume that stays, because a claim has it, keeps the directory of one that goes. It then gets the policy of that one if that
+//! keeps more ([`inherited`]): no file is lost that the policy of its own volume keeps.
 
 use jiff::Timestamp;
 
@@ -54,6 +57,21 @@ pub fn cleanup_order(
         Relation::Above => CleanupOrder::Proceed,
         Relation::Same if rank(other) < rank(volume) => CleanupOrder::WaitForCleanup,
         Relation::Same => CleanupOrder::KeepDirectory,
+    }
+}
+
+/// The `onDelete` that `other` must get before `volume` is let go: the files of `volume` stay in the directory of `other`, and
+/// must end as its own policy says. `None` if the policy of `other` keeps as much, or is not ours to change.
+pub fn inherited(volume: &Volume, other: &Volume, meeting: Meeting, installation: &Installation) -> Option<OnDelete> {
+    let ours = other.maker.as_ref() == Some(installation) && other.record.is_ok();
+    let holds_the_files = matches!(meeting.relation, Relation::Same | Relation::Above);
+    if !ours || !holds_the_files || weight(other) >= weight(volume) {
+        return None;
+    }
+    match weight(volume) {
+        3.. => Some(OnDelete::Retain),
+        2 => Some(OnDelete::Archive),
+        _ => None,
     }
 }
 
@@ -166,6 +184,49 @@ mod tests {
             assert_eq!(of(Relation::Inside, &outer, &inner), KeepDirectory);
             assert_eq!(of(Relation::Above, &inner, &outer), WaitForCleanup);
         }
+    }
+
+    #[test]
+    fn a_volume_that_stays_gets_the_policy_that_keeps_more() {
+        use OnDelete::{Archive, Delete, Retain};
+        let evidence = Evidence::Names;
+        for (policy, of_other, expected) in [
+            (Delete, Delete, None),
+            (Delete, Archive, None),
+            (Delete, Retain, None),
+            (Archive, Delete, Some(Archive)),
+            (Archive, Archive, None),
+            (Archive, Retain, None),
+            (Retain, Delete, Some(Retain)),
+            (Retain, Archive, Some(Retain)),
+            (Retain, Retain, None),
+        ] {
+            let volume = leaving("a", 1, policy);
+            let mut other = leaving("b", 0, of_other);
+            other.deleting = false;
+            for (relation, expected) in [
+                (Relation::Same, expected),
+                (Relation::Above, expected),
+                // What is in the directory of an inner volume is not the outer one's.
+                (Relation::Inside, None),
+            ] {
+                let meeting = Meeting { relation, evidence };
+                let inherited = inherited(&volume, &other, meeting, &fixtures::installation());
+                assert_eq!(inherited, expected, "{policy} to {of_other}, {relation:?}");
+            }
+        }
+        let (mut volume, mut other) = (leaving("a", 1, Delete), leaving("b", 0, Delete));
+        let same = Meeting {
+            relation: Relation::Same,
+            evidence,
+        };
+        volume.reclaim = Reclaim::Retain;
+        assert_eq!(
+            inherited(&volume, &other, same, &fixtures::installation()),
+            Some(Retain)
+        );
+        other.maker = None;
+        assert_eq!(inherited(&volume, &other, same, &fixtures::installation()), None);
     }
 
     #[test]

@@ -5,14 +5,17 @@ use kube::ResourceExt;
 use super::find::Spot;
 use super::{aliases, find, plan};
 use crate::cluster::cache::CachedVolume;
+use crate::cluster::patch::{self, set_annotation};
 use crate::controller::context::Context;
 use crate::controller::error::Failure;
 use crate::controller::leader::Leader;
 use crate::model::identity::Identity;
 use crate::model::location::{Evidence, Location, Meeting, Relation};
+use crate::model::names::{mark, reason};
+use crate::model::on_delete::OnDelete;
 use crate::model::volume::{Phase, Record, Volume};
 use crate::policy::reconcile::Plan;
-use crate::policy::shared_directory::{CleanupOrder, cleanup_order};
+use crate::policy::shared_directory::{CleanupOrder, cleanup_order, inherited};
 
 /// Who else is in the tree of a volume's directory.
 pub enum Overlap {
@@ -34,7 +37,7 @@ pub async fn overlaps(leader: &Leader, volume: &Volume, record: &Record) -> Resu
         return Err(Failure::Behind);
     }
     let mut location = record.location();
-    let kept = is_named(leader, volume, &location).await?;
+    let kept = is_named(leader, volume, record, &location).await?;
     if kept.is_some() {
         return Ok(kept);
     }
@@ -43,7 +46,7 @@ pub async fn overlaps(leader: &Leader, volume: &Volume, record: &Record) -> Resu
             Spot::AtPath(identity) | Spot::Moved(identity, _) => Some(identity),
             Spot::Missing | Spot::Another => None,
         };
-        let kept = is_named(leader, volume, &location).await?;
+        let kept = is_named(leader, volume, record, &location).await?;
         if kept.is_some() {
             return Ok(kept);
         }
@@ -51,32 +54,73 @@ pub async fn overlaps(leader: &Leader, volume: &Volume, record: &Record) -> Resu
     aliases::is_named_elsewhere(ctx, volume, &location).await
 }
 
-/// Fails where another volume must go before one that keeps its directory. The NFS server is not asked.
+/// Fails where another volume must go before one that keeps its directory. Passes its policy on to volumes that stay. The NFS
+/// server is not asked.
 pub async fn wait_for_turn(leader: &Leader, volume: &Volume, record: &Record) -> Result<(), Failure> {
     let ctx = &leader.ctx;
     if !ctx.cluster.wait_for_version(&volume.name, &volume.version).await {
         return Err(Failure::Behind);
     }
-    for (cleanup_order, other, _) in orders(ctx, volume, &record.location()).await? {
-        if cleanup_order == CleanupOrder::WaitForCleanup {
-            wait_for(leader, volume, &other).await?;
+    for (cleanup_order, other, meeting) in orders(ctx, volume, &record.location()).await? {
+        match cleanup_order {
+            CleanupOrder::WaitForCleanup => wait_for(leader, volume, &other).await?,
+            CleanupOrder::KeepDirectory => pass_on(ctx, volume, record, &other, meeting).await?,
+            CleanupOrder::WaitForRollback | CleanupOrder::Proceed => {}
         }
     }
     Ok(())
 }
 
 /// The same, as far as the records of the volumes tell.
-async fn is_named(leader: &Leader, volume: &Volume, location: &Location<'_>) -> Result<Option<String>, Failure> {
+async fn is_named(
+    leader: &Leader,
+    volume: &Volume,
+    record: &Record,
+    location: &Location<'_>,
+) -> Result<Option<String>, Failure> {
     let ctx = &leader.ctx;
+    let mut kept = None;
     for (cleanup_order, other, meeting) in orders(ctx, volume, location).await? {
         match cleanup_order {
+            CleanupOrder::KeepDirectory => {
+                pass_on(ctx, volume, record, &other, meeting).await?;
+                kept.get_or_insert_with(|| kept_for(ctx, &other, meeting));
+            }
             CleanupOrder::Proceed => {}
-            CleanupOrder::KeepDirectory => return Ok(Some(kept_for(ctx, &other, meeting))),
+            _ if kept.is_some() => {}
             CleanupOrder::WaitForRollback => return Err(Failure::Neighbour(other.name)),
             CleanupOrder::WaitForCleanup => wait_for(leader, volume, &other).await?,
         }
     }
-    Ok(None)
+    Ok(kept)
+}
+
+/// Writes the policy of a volume that goes on one that stays and holds its files, if it keeps more than that one's.
+async fn pass_on(
+    ctx: &Context,
+    volume: &Volume,
+    record: &Record,
+    other: &Volume,
+    meeting: Meeting,
+) -> Result<(), Failure> {
+    let Some(on_delete) = inherited(volume, other, meeting, &ctx.installation) else {
+        return Ok(());
+    };
+    let mut operations = vec![
+        patch::test_uid(other),
+        set_annotation(mark::ON_DELETE, &on_delete.to_string()),
+    ];
+    if on_delete == OnDelete::Archive {
+        operations.push(set_annotation(mark::ARCHIVE_RETENTION, &record.retention.to_string()));
+    }
+    patch::apply(&ctx.persistent_volumes(), &other.name, operations).await?;
+    let note = format!(
+        "{} also holds the files of volume {}, whose onDelete is {on_delete}: onDelete of this volume is {on_delete} from now on",
+        find::named(record),
+        volume.name
+    );
+    ctx.events.warn(other, reason::RETAINED, &volume.name, note);
+    Ok(())
 }
 
 /// What other volumes mean for one that is to be cleaned up, by a live look at each.
