@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use bindery::policy::key::Key;
 
 use super::names::names;
-use super::page::{check_table, code_spans, files, path, read};
+use super::page::{check_table, code_spans, documents, path, read};
 
 const ANNOTATIONS: &str = "docs/annotations.md";
 
@@ -31,7 +31,7 @@ fn every_name_in_the_metadata_of_objects_is_explained() {
 fn names_of_bindery_that_documents_mention_exist() {
     let known: BTreeSet<String> = owned().into_iter().chain(Key::ALL.map(Key::annotation)).collect();
     let mut wrong = Vec::new();
-    for page in files("", "md") {
+    for page in documents() {
         for (line, span) in code_spans(&read(&page)) {
             for word in span.split([' ', ':', '=', ',', '"', '{', '}']) {
                 let name = word.trim_end_matches('-');
@@ -50,7 +50,7 @@ fn files_that_documents_mention_exist() {
         ".ci/", ".github/", "benches/", "certs/", "deploy/", "docs/", "fuzz/", "src/", "tests/",
     ];
     let mut wrong = Vec::new();
-    for page in files("", "md") {
+    for page in documents() {
         for (line, span) in code_spans(&read(&page)) {
             for word in span.split([' ', ',']) {
                 let is_file =

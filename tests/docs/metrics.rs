@@ -6,7 +6,7 @@ use std::time::Instant;
 use bindery::model::directory::Share;
 use bindery::ops::metrics::Metrics;
 
-use super::page::{Table, check_table, files, read};
+use super::page::{Table, check_table, documents, files, read};
 
 const PAGE: &str = "docs/metrics.md";
 
@@ -71,7 +71,7 @@ fn every_outcome_of_a_step_is_explained() {
 fn metrics_that_documents_name_exist() {
     let known = exposed();
     let mut wrong = Vec::new();
-    for file in files("", "md").into_iter().chain(files("deploy", "yaml")) {
+    for file in documents().into_iter().chain(files("deploy", "yaml")) {
         let text = read(&file);
         let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
         for word in words.filter(|word| word.starts_with("bindery_") && *word != "bindery_trash_") {

@@ -35,6 +35,12 @@ pub fn files(folder: &str, ending: &str) -> Vec<String> {
     found
 }
 
+/// Every document that speaks of Bindery as it is: the change log names what was before, too.
+pub fn documents() -> Vec<String> {
+    let pages = files("", "md").into_iter();
+    pages.filter(|page| page != "CHANGELOG.md").collect()
+}
+
 /// A table of a page, as it is written there.
 #[derive(Debug)]
 pub struct Table {
