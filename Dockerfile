@@ -1,11 +1,10 @@
-# A static program in an empty image: no shell, no package, nothing to patch but Bindery itself.
+# A static program in an empty image: no shell and no packages.
 #
 #   docker build -t bindery:0.1.0 .
 #   docker buildx build --platform linux/amd64,linux/arm64 -t bindery:0.1.0 .
 #
-# The build runs on the builder's own processor and compiles for the image's: no emulation. The base is pinned by version;
-# who builds for others pins the digest, too (--build-arg RUST_IMAGE=rust@sha256:...): where this file is tried out there is
-# no registry of images to look it up in.
+# The build runs on the builder's own processor and compiles for the processor of the image, without emulation. The base image
+# is pinned by version; to pin it by digest, add --build-arg RUST_IMAGE=rust@sha256:...
 ARG RUST_IMAGE=rust:1.95.0-slim-bookworm
 FROM --platform=$BUILDPLATFORM ${RUST_IMAGE} AS build
 ARG TARGETARCH
@@ -36,7 +35,7 @@ LABEL org.opencontainers.image.title="Bindery" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /image/bindery /bindery
-# One arena for all threads: they hardly ever allocate at the same time, and each of its own would keep what it has once needed.
+# One memory arena for all threads: they rarely allocate at the same time, and an arena keeps the memory that it once needed.
 ENV MALLOC_ARENA_MAX=1
 USER 65532:65532
 EXPOSE 8443 8080

@@ -2,19 +2,19 @@
 .DEFAULT_GOAL := help
 .PHONY: help demo docs test crowded api-server-restarts bench chaos fuzz cluster cluster-down knfsd knfsd-down test-knfsd build release image deny fmt lint fmt-check clippy scripts ready-image ready-knfsd root
 
-# Where cargo puts what it builds, and where a cluster lives that is left running.
+# The folder of cargo's output, and the folder of a cluster that is left running.
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 CLUSTER_DIR ?= target/cluster
-# The static program of a release, for this machine's processor unless RELEASE_TARGET says another, and the flags by which two
-# builds of one commit are the same, wherever they are made. The Dockerfile builds by the same rule.
+# The static program of a release, for the processor of this machine or for RELEASE_TARGET. The flags make two builds of one
+# commit the same, wherever they run. The Dockerfile uses the same rule.
 RELEASE_TARGET ?= $(shell uname -m)-unknown-linux-gnu
 RELEASE := $(TARGET_DIR)/$(RELEASE_TARGET)/release/bindery
 RELEASE_CPU := $(firstword $(subst -, ,$(RELEASE_TARGET)))
-# For another processor, Debian's cross compiler of that name.
+# For another processor: Debian's cross compiler.
 LINKER := $(if $(filter-out $(shell uname -m),$(RELEASE_CPU)),-C linker=$(RELEASE_CPU)-linux-gnu-gcc)
 CARGO_HOME ?= $(HOME)/.cargo
 REMAP = $(CURDIR)=/bindery $(CARGO_HOME)=/cargo
-# Flags for cargo test, say ARGS='names::' or ARGS='-- --nocapture'.
+# Arguments of cargo test, for example ARGS='--test integration cleanup::' or ARGS='-- --nocapture'.
 ARGS ?=
 
 help: ## Lists these commands.
@@ -32,7 +32,7 @@ demo: ## Shows Bindery's whole work on a real cluster; DEMO_KEEP=1 leaves the cl
 	@$(if $(DEMO_KEEP),KEEP=1 CLUSTER_DIR=target/demo,env -u CLUSTER_DIR) BINDERY_BIN=$(QUICK)/bindery \
 		tests/bed/with-bed --bindery --small $(QUICK)/demo
 
-test: root ## Runs all tests, on real parts. Needs to be root.
+test: root ## Runs all tests on real parts. Needs to be root.
 	@tests/bed/install test
 	@tests/bed/kernel >/dev/null
 	@tests/bed/prepare $(TEST_CLUSTER) -- cargo test --locked --features failpoints --no-run
@@ -61,7 +61,7 @@ test-knfsd: root ready-knfsd ## Runs the tests that need Linux's own NFS server,
 knfsd: root ready-knfsd ## Starts that virtual machine and leaves it running: its NFS server is 127.0.0.21.
 	@tests/bed/knfsd/up
 
-knfsd-down: ## Takes it down again.
+knfsd-down: ## Stops that virtual machine.
 	@tests/bed/knfsd/down
 
 bench: ## Measures, prints a table and keeps it as JSON under target/; PARTS='burst outage' (all), RUNS (3), see benches/main.rs.
@@ -85,7 +85,7 @@ cluster: ## Starts a cluster with Bindery and leaves it running; CLUSTER_DIR (ta
 	@tests/bed/prepare $(CLUSTER) -- cargo build --locked --profile quick --features demo --bin bindery --bin demo
 	@CLUSTER_DIR=$(CLUSTER_DIR) BINDERY_BIN=$(QUICK)/bindery tests/bed/up $(if $(PODS),,--small)
 
-cluster-down: ## Takes it down again.
+cluster-down: ## Stops that cluster.
 	@CLUSTER_DIR=$(CLUSTER_DIR) tests/bed/down
 
 build: ## Builds Bindery.
@@ -96,14 +96,14 @@ release: ## Builds the static program of a release, the same bytes from the same
 		cargo build --release --locked --bin bindery --target $(RELEASE_TARGET)
 	@echo "  $(RELEASE)"
 
-image: root ready-image release ## Builds the last stage of the Dockerfile around it, without a network, and tries it out. As root.
+image: root ready-image release ## Builds the last stage of the Dockerfile around that program, without a network, and checks it. Needs to be root.
 	@tests/image/check $(RELEASE)
 
 docs: ## Checks the documentation against the code, and builds its site below target/site.
 	@cargo test --locked --quiet --features failpoints --test docs
 	@tests/docs/site
 
-deny: ## Checks licences, sources and double dependencies against deny.toml; and advisories where they can be fetched.
+deny: ## Checks licences, sources and duplicate dependencies against deny.toml; CHECKS=advisories checks advisories.
 	@cargo deny --locked check $(or $(CHECKS),licenses bans sources)
 
 fmt: ## Formats the code.
@@ -122,14 +122,14 @@ clippy:
 scripts: ## Checks shell scripts with shellcheck, and workflows with actionlint.
 	@.ci/scripts
 
-# Before minutes are spent on building: tests and chaos freeze and kill NFS servers, and look at files of every owner.
+# Checked before anything is built: tests and chaos freeze and kill NFS servers, and read files of every owner.
 root:
 	@[ "$$(id -u)" = 0 ] || { echo "  make test, make chaos and make image need to be root: they start, freeze and kill NFS servers. make demo does not." >&2; exit 1; }
 
-# What the image is built with.
+# The packages that the image is built with.
 ready-image:
 	@tests/bed/install image
 
-# What the virtual machine with the kernel's NFS server is built and run with.
+# The packages that the virtual machine with Linux's NFS server is built and run with.
 ready-knfsd:
 	@tests/bed/install knfsd

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What the commands of the bed share. To be sourced; wants bash with `set -euo pipefail`.
+# Functions that the commands of the test bed share. To be sourced by bash with `set -euo pipefail`.
 #
 # A *part* is one of the processes below. In $CLUSTER_DIR/run it has NAME.sh, which runs it in the foreground, NAME.pid
 # and NAME.log.
@@ -10,7 +10,7 @@ bed=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 checkout=$(dirname "$(dirname "$bed")")
 cluster=$(realpath -m "${CLUSTER_DIR:-$checkout/target/cluster}")
 run=$cluster/run
-mark=$cluster/.bindery-bed # only a folder with this file is a bed's: nothing is removed in any other
+mark=$cluster/.bindery-bed # files are removed only in a folder that has this file
 
 say() { printf '  %s\n' "$*"; }
 fail() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
@@ -18,8 +18,8 @@ fail() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
 # Runs a command as root: only the NFS server needs it.
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi; }
 
-# Prints the pid of a part if it runs. A pid alone proves nothing, it may be somebody else's by now: each part carries
-# its name and folder in its environment (see `define` in up), where a zombie has none.
+# Prints the pid of a part if it runs. Another process may have the pid now, so the process must also have the part's name and
+# folder in its environment (see `define` in up). A zombie has no environment.
 pid_of() { # name
   local pid
   pid=$(cat "$run/$1.pid" 2>/dev/null) && [ -n "$pid" ] || return 1
