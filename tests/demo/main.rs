@@ -23,6 +23,16 @@ use crate::screen::Screen;
 const NAMESPACE: &str = "default";
 const PATIENCE: Duration = Duration::from_secs(30);
 
+const TEAM_A: &str = "\
+apiVersion: v1
+kind: Namespace
+metadata:
+  name: team-a
+  annotations:
+    bindery.dev/on-delete: delete
+    bindery.dev/uid: \"0\"
+";
+
 #[tokio::main]
 async fn main() -> Result<()> {
     let demo = Demo::new().await?;
@@ -98,18 +108,10 @@ impl Demo {
     /// A namespace sets what the class lets it set; returns the volume of a claim in it.
     async fn namespace_policy(&self, screen: &mut Screen) -> Result<PersistentVolume> {
         screen.chapter("A namespace sets what the class permits, and is told what the class does not permit");
+        screen.file("team-a.yaml", TEAM_A)?;
         screen.file("scratch.yaml", &manifest("scratch", "").to_string())?;
-        screen.run(&["kubectl", "create", "namespace", "team-a"])?;
-        screen.run(&[
-            "kubectl",
-            "annotate",
-            "namespace",
-            "team-a",
-            "bindery.dev/on-delete=delete",
-            "bindery.dev/uid=0",
-        ])?;
-        // Bindery reads the annotations from its cache.
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        screen.run(&["cat", "team-a.yaml"])?;
+        screen.run(&["kubectl", "create", "-f", "team-a.yaml"])?;
         screen.run(&["kubectl", "create", "-n", "team-a", "-f", "scratch.yaml"])?;
         screen.run(&["bindery", "explain", "-n", "team-a", "scratch"])?;
         let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.claims.clone().into_client(), "team-a");

@@ -83,9 +83,13 @@ impl Screen {
 
     fn show(&self, output: &str, colour: Option<&str>) {
         for line in output.lines() {
-            // A table is left as it is: its columns would be lost.
-            let is_table = line.contains("   ");
-            for part in if is_table { vec![line.to_owned()] } else { broken(line) } {
+            // A table or a manifest is left as it is: its columns would be lost.
+            let has_columns = line.contains("  ");
+            for part in if has_columns {
+                vec![line.to_owned()]
+            } else {
+                broken(line)
+            } {
                 let part = colour.map_or(part.clone(), |colour| self.painted(&part, colour));
                 println!("     {part}");
             }
