@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use bindery::policy::key::Key;
 
 use super::names::names;
-use super::page::{check_table, code_spans, documents, path, read};
+use super::page::{Table, check_table, code_spans, documents, files, path, read};
 
 const ANNOTATIONS: &str = "docs/annotations.md";
 
@@ -97,6 +97,38 @@ fn tests_that_the_page_of_security_mentions_exist() {
         }
     }
     assert!(wrong.is_empty(), "there are no such tests: {}", wrong.join(", "));
+}
+
+#[test]
+fn messages_that_the_page_of_troubleshooting_quotes_exist() {
+    const PAGE: &str = "docs/troubleshooting.md";
+    let sources: String = files("src", "rs")
+        .into_iter()
+        .map(|file| joined(&read(&file)))
+        .collect();
+    let text = read(PAGE);
+    let mut wrong = Vec::new();
+    for header in [
+        "| the message contains | cause and remedy |",
+        "| its Event contains | cause and remedy |",
+    ] {
+        for row in Table::find(PAGE, &text, header).rows {
+            let quoted = code_spans(&row[0]).into_iter().filter(|(_, span)| span.contains(' '));
+            wrong.extend(quoted.filter(|(_, span)| !sources.contains(span)).map(|(_, span)| span));
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{PAGE} quotes messages that no code has:\n{}",
+        wrong.join("\n")
+    );
+}
+
+/// Code whose string literals stand in one line each.
+fn joined(code: &str) -> String {
+    let mut pieces = code.split("\\\n");
+    let first = pieces.next().unwrap_or_default().to_owned();
+    pieces.fold(first, |text, piece| text + piece.trim_start())
 }
 
 /// The annotations, labels and finalizers that Bindery reads or writes.
