@@ -12,7 +12,7 @@ use crate::policy::annotations::{AnnotatedObject, Annotations};
 use crate::policy::class::Class;
 
 /// Tells what the claim and its namespace say in vain. Nothing depends on it.
-pub async fn tell_ignored(ctx: &Context, claim: &Claim) {
+pub async fn report(ctx: &Context, claim: &Claim) {
     let namespace = ctx.cluster.namespaces.get(&ObjectRef::new(&claim.namespace));
     let theirs = namespace
         .as_ref()

@@ -5,7 +5,7 @@ use crate::storage::{Fault, StorageError};
 
 /// Why a turn did not come to its end.
 #[derive(Debug, thiserror::Error)]
-pub enum Failure {
+pub enum Error {
     /// The API server.
     #[error("a request of Bindery's to the API server failed: {}", ApiFault::from(.0))]
     Api(#[from] kube::Error),
@@ -16,22 +16,22 @@ pub enum Failure {
     #[error(
         "the volume cannot be looked after: {0}; correct it, or remove the finalizer bindery.dev/cleanup: the volume then goes, and a directory that is at its path stays there"
     )]
-    Broken(String),
+    Invalid(String),
     /// The share is not what it was when the directory was made.
     #[error("{0}")]
-    OtherFileSystem(String),
+    FileSystemChanged(String),
     /// Another volume that names the directory, or one in it, is being cleaned up first.
     #[error(
         "volume {0} names the directory or one in it, and is cleaned up first. If that does not come to an end, look at the \
          Events of that volume"
     )]
-    GoesFirst(String),
+    WaitsForCleanup(String),
     /// The watch does not have yet what was just written.
     #[error("the watch of volumes is behind")]
-    Behind,
+    CacheBehind,
     /// Another volume is just being made in the same place, and will back out.
     #[error("volume {0} is being made in the same place")]
-    Neighbour(String),
+    OverlapBeingMade(String),
     /// Another program made the volume, and Bindery cannot look after it.
     #[error("{0}")]
     NotTakenOver(String),
@@ -40,7 +40,7 @@ pub enum Failure {
     Changed,
     /// The process is stopping, or another replica leads by now.
     #[error("Bindery is stopping here")]
-    Stopping,
+    NotLeading,
 }
 
 /// The name of a fault, by which Events are told apart.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
 
-use super::triggers::{key, server_of};
+use super::triggers::{backoff_key, server_of};
 use crate::cluster::api_error::ApiFault;
 use crate::cluster::cache::CachedClaim;
 use crate::controller::error::fault;
@@ -24,7 +24,7 @@ pub const REFUSED_PAUSE: Duration = Duration::from_mins(5);
 
 /// Why a claim has no volume yet.
 #[derive(Debug, thiserror::Error)]
-pub enum Failure {
+pub enum Error {
     /// It could not be provisioned.
     #[error(transparent)]
     Provision(#[from] provision::Error),
@@ -33,31 +33,31 @@ pub enum Failure {
     Api(#[from] kube::Error),
     /// The process is stopping, or another replica leads by now.
     #[error("Bindery is stopping here")]
-    Stopping,
+    NotLeading,
 }
 
-pub fn failed(claim: Arc<CachedClaim>, failure: &Failure, leader: Arc<Leader>) -> Action {
+pub fn error_policy(claim: Arc<CachedClaim>, failure: &Error, leader: Arc<Leader>) -> Action {
     let name = claim.name_any();
     let claim = claim.outline();
-    let (_, pause) = leader.pauses.next(&key(&claim.namespace, &name));
+    let (_, pause) = leader.backoff.record_failure(&backoff_key(&claim.namespace, &name));
     // Counted before it is looked at: whoever is told that a server is down hears when it is back.
     let server = claim.class.as_ref().and_then(|class| server_of(&leader.ctx, class));
     let pause = match server {
         Some(server) if leader.ctx.outages.has(&server) => LONGEST_PAUSE,
         _ => match failure {
-            Failure::Provision(provision::Error::Storage(error)) if !error.transient() => pause,
-            Failure::Provision(failure @ provision::Error::Api(..)) if !failure.passes(OnStorageFailure::Queue) => {
+            Error::Provision(provision::Error::Storage(error)) if !error.transient() => pause,
+            Error::Provision(failure @ provision::Error::Api(..)) if !failure.passes(OnStorageFailure::Queue) => {
                 REFUSED_PAUSE
             }
             _ => pause.min(MOMENT),
         },
     };
     let cause = match failure {
-        Failure::Provision(provision::Error::Storage(error)) => fault(error.fault),
-        Failure::Provision(provision::Error::Releasing(_)) => "Leaving",
-        Failure::Provision(_) | Failure::Api(_) => "Api",
+        Error::Provision(provision::Error::Storage(error)) => fault(error.fault),
+        Error::Provision(provision::Error::Releasing(_)) => "Leaving",
+        Error::Provision(_) | Error::Api(_) => "Api",
         // Should the term go on after all, nothing is forgotten.
-        Failure::Stopping => return Action::requeue(pause),
+        Error::NotLeading => return Action::requeue(pause),
     };
     let note = format!("{}. It is tried again", failure.to_string().trim_end_matches('.'));
     leader

@@ -11,13 +11,13 @@ use crate::controller::context::Context;
 use crate::model::claim::Claim;
 
 /// Waits until it is known what is exempt.
-pub async fn known(ctx: &Context) {
+pub async fn wait_until_known(ctx: &Context) {
     // An error means that the process is ending.
     let _ = ctx.selectors.clone().wait_for(Option::is_some).await;
 }
 
 /// All claims that wait, each time that other ones are exempt.
-pub fn changed(ctx: &Context) -> impl Stream<Item = ObjectRef<CachedClaim>> + Send + use<> {
+pub fn after_change(ctx: &Context) -> impl Stream<Item = ObjectRef<CachedClaim>> + Send + use<> {
     let claims = ctx.cluster.claims.store().clone();
     let changes = stream::unfold(ctx.selectors.clone(), async |mut selectors| {
         selectors.changed().await.ok().map(|()| ((), selectors))

@@ -9,7 +9,7 @@
 
 mod error;
 mod exempt;
-mod provide;
+mod provision;
 mod reconcile;
 mod triggers;
 
@@ -31,7 +31,11 @@ use crate::cluster::cache::CachedVolume;
 
 /// Provisions what waits, until `stop`; a claim that is being provisioned is brought to its end.
 pub async fn run(leader: Arc<Leader>, stop: CancellationToken) {
-    if stop.run_until_cancelled(exempt::known(&leader.ctx)).await.is_none() {
+    if stop
+        .run_until_cancelled(exempt::wait_until_known(&leader.ctx))
+        .await
+        .is_none()
+    {
         return;
     }
     let cluster = leader.ctx.cluster.clone();
@@ -68,12 +72,12 @@ pub async fn run(leader: Arc<Leader>, stop: CancellationToken) {
             };
             theirs.into_iter().map(|claim| ObjectRef::from(&*claim))
         })
-        .reconcile_on(triggers::on_a_server_that_is_back(&leader))
-        .reconcile_on(exempt::changed(&leader.ctx))
+        .reconcile_on(triggers::after_outage(&leader))
+        .reconcile_on(exempt::after_change(&leader.ctx))
         // The gates limit what runs at once.
         .with_config(controller::Config::default().concurrency(0))
         .graceful_shutdown_on(stop.cancelled_owned())
-        .run(reconcile::reconcile, error::failed, leader)
+        .run(reconcile::reconcile, error::error_policy, leader)
         .for_each(async |_| ())
         .await;
 }

@@ -7,16 +7,16 @@ use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use tracing::Instrument;
 
-use super::error::{Failure, MOMENT};
-use super::triggers::{is_waiting, key};
-use super::{exempt, provide};
+use super::error::{Error, MOMENT};
+use super::triggers::{backoff_key, is_waiting};
+use super::{exempt, provision};
 use crate::cluster::cache::CachedClaim;
 use crate::controller::leader::Leader;
 use crate::model::claim::Claim;
 use crate::policy::class::Class;
 
 /// Waits until a claim has its turn, and provisions it if it still waits.
-pub async fn reconcile(stored: Arc<CachedClaim>, leader: Arc<Leader>) -> Result<Action, Failure> {
+pub async fn reconcile(stored: Arc<CachedClaim>, leader: Arc<Leader>) -> Result<Action, Error> {
     if !is_waiting(&stored) {
         return Ok(Action::await_change());
     }
@@ -24,11 +24,11 @@ pub async fn reconcile(stored: Arc<CachedClaim>, leader: Arc<Leader>) -> Result<
     let span = tracing::info_span!("catch-up", claim = format!("{namespace}/{name}"));
     let stored = stored.outline();
     let next = Box::pin(look_at(&leader, &stored, &name).instrument(span)).await?;
-    leader.pauses.end(&key(&stored.namespace, &name));
+    leader.backoff.reset(&backoff_key(&stored.namespace, &name));
     Ok(next)
 }
 
-async fn look_at(leader: &Leader, stored: &Claim, name: &str) -> Result<Action, Failure> {
+async fn look_at(leader: &Leader, stored: &Claim, name: &str) -> Result<Action, Error> {
     let ctx = &leader.ctx;
     let cluster = &ctx.cluster;
     let done = Ok(Action::await_change());
@@ -51,7 +51,7 @@ async fn look_at(leader: &Leader, stored: &Claim, name: &str) -> Result<Action, 
     }
     let Some(class_name) = &stored.class else { return done };
     let mut entered = None;
-    let (class, _pass) = loop {
+    let (class, _permit) = loop {
         let Some(class) = cluster.class(class_name).await? else {
             return done;
         };
@@ -66,14 +66,14 @@ async fn look_at(leader: &Leader, stored: &Claim, name: &str) -> Result<Action, 
         {
             break (class, pass);
         }
-        let turn = leader.claim_gates.enter(&share, stored.created);
+        let turn = leader.claim_queue.acquire(&share, stored.created);
         let Some(pass) = leader.term.stop.run_until_cancelled(turn).await else {
-            return Err(Failure::Stopping);
+            return Err(Error::NotLeading);
         };
         entered = Some((share, pass));
     };
     if !leader.term.holds() {
-        return Err(Failure::Stopping);
+        return Err(Error::NotLeading);
     }
     let Some(claim) = cluster.claim(&stored.namespace, name).await? else {
         return done;
@@ -82,7 +82,7 @@ async fn look_at(leader: &Leader, stored: &Claim, name: &str) -> Result<Action, 
         return done;
     }
     match &claim.volume_name {
-        None => Box::pin(provide::provide(leader, &claim, name, &class)).await,
-        Some(volume) => Box::pin(provide::replace(leader, &claim, name, &class, volume)).await,
+        None => Box::pin(provision::provision_claim(leader, &claim, name, &class)).await,
+        Some(volume) => Box::pin(provision::provision_named(leader, &claim, name, &class, volume)).await,
     }
 }

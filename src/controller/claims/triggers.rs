@@ -22,7 +22,7 @@ pub fn names_no_other(claim: &CachedClaim, volume: &str) -> bool {
 }
 
 /// By this a claim's failures are counted. No volume is called so.
-pub fn key(namespace: &str, name: &str) -> String {
+pub fn backoff_key(namespace: &str, name: &str) -> String {
     format!("{namespace}/{name}")
 }
 
@@ -34,13 +34,13 @@ pub fn server_of(ctx: &Context, class: &str) -> Option<String> {
 }
 
 /// The claims that have failed on a server, each time that one answers again.
-pub fn on_a_server_that_is_back(leader: &Arc<Leader>) -> impl Stream<Item = ObjectRef<CachedClaim>> + Send + use<> {
+pub fn after_outage(leader: &Arc<Leader>) -> impl Stream<Item = ObjectRef<CachedClaim>> + Send + use<> {
     let leader = Arc::clone(leader);
     leader.ctx.outages.back().flat_map(move |back| {
         let theirs = leader.ctx.cluster.claims.store().state_filter(|claim| {
-            let failed = key(&claim.namespace().unwrap_or_default(), &claim.name_any());
+            let failed = backoff_key(&claim.namespace().unwrap_or_default(), &claim.name_any());
             is_waiting(claim)
-                && leader.pauses.has(&failed)
+                && leader.backoff.has_failed(&failed)
                 && claim
                     .class
                     .as_deref()

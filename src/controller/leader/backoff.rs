@@ -14,11 +14,11 @@ const MOST: usize = 10_000;
 
 /// How often in a row each object's turn has failed.
 #[derive(Default)]
-pub struct Pauses(Mutex<HashMap<String, u32>>);
+pub struct Backoff(Mutex<HashMap<String, u32>>);
 
-impl Pauses {
+impl Backoff {
     /// One more failure: how many in a row there were, and the pause after it.
-    pub fn next(&self, volume: &str) -> (u32, Duration) {
+    pub fn record_failure(&self, volume: &str) -> (u32, Duration) {
         let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if failures.len() >= MOST {
             // Of objects that are gone nobody says that they have ended.
@@ -33,7 +33,7 @@ impl Pauses {
     }
 
     /// Whether an object waits after a failure.
-    pub fn has(&self, object: &str) -> bool {
+    pub fn has_failed(&self, object: &str) -> bool {
         self.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -41,7 +41,7 @@ impl Pauses {
     }
 
     /// A turn went well.
-    pub fn end(&self, volume: &str) {
+    pub fn reset(&self, volume: &str) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(volume);
     }
 }

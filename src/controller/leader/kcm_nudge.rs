@@ -15,42 +15,42 @@ const IN_A_ROW: u32 = 10;
 const MOMENT: Duration = Duration::from_secs(1);
 
 /// What was heard of it.
-pub struct Silence(Mutex<Heard>);
+pub struct KcmNudge(Mutex<State>);
 
-struct Heard {
+struct State {
     /// Until then nobody reminds it.
     patience: Instant,
-    reminders: u32,
+    nudges: u32,
 }
 
-impl Default for Silence {
+impl Default for KcmNudge {
     fn default() -> Self {
-        Self(Mutex::new(Heard {
+        Self(Mutex::new(State {
             patience: Instant::now(),
-            reminders: 0,
+            nudges: 0,
         }))
     }
 }
 
-impl Silence {
+impl KcmNudge {
     /// It has just marked a volume.
-    pub fn broken(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Heard {
+    pub fn kcm_is_active(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = State {
             patience: Instant::now() + PATIENCE,
-            reminders: 0,
+            nudges: 0,
         };
     }
 
     /// Takes the right to one reminder, if it is silent.
-    pub fn remind(&self) -> bool {
-        let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    pub fn try_nudge(&self) -> bool {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        if now < heard.patience {
+        if now < state.patience {
             return false;
         }
-        heard.reminders += 1;
-        if heard.reminders == IN_A_ROW {
-            (heard.patience, heard.reminders) = (now + MOMENT, 0);
+        state.nudges += 1;
+        if state.nudges == IN_A_ROW {
+            (state.patience, state.nudges) = (now + MOMENT, 0);
         }
         true
     }
@@ -64,21 +64,21 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn nobody_reminds_a_controller_manager_that_is_at_work() {
-        let silence = Silence::default();
-        silence.broken();
-        assert!(!silence.remind());
+        let nudge = KcmNudge::default();
+        nudge.kcm_is_active();
+        assert!(!nudge.try_nudge());
         advance(PATIENCE).await;
-        assert!(silence.remind());
-        silence.broken();
-        assert!(!silence.remind());
+        assert!(nudge.try_nudge());
+        nudge.kcm_is_active();
+        assert!(!nudge.try_nudge());
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_that_is_away_is_reminded_of_a_few_volumes_a_second() {
-        let silence = Silence::default();
-        let reminders = |silence: &Silence| (0..1000).filter(|_| silence.remind()).count();
-        assert_eq!(reminders(&silence), IN_A_ROW as usize);
+        let nudge = KcmNudge::default();
+        let nudges = |nudge: &KcmNudge| (0..1000).filter(|_| nudge.try_nudge()).count();
+        assert_eq!(nudges(&nudge), IN_A_ROW as usize);
         advance(MOMENT).await;
-        assert_eq!(reminders(&silence), IN_A_ROW as usize);
+        assert_eq!(nudges(&nudge), IN_A_ROW as usize);
     }
 }

@@ -5,18 +5,18 @@ pub mod kcm_nudge;
 pub mod server_queue;
 pub mod trash;
 pub mod unchanged_since;
-pub mod waits;
+pub mod waiters;
 
 use std::sync::Arc;
 
-use self::backoff::Pauses;
-use self::kcm_nudge::Silence;
-use self::server_queue::Gates;
+use self::backoff::Backoff;
+use self::kcm_nudge::KcmNudge;
+use self::server_queue::ServerQueue;
 use self::trash::Trash;
-use self::unchanged_since::Grace;
-use self::waits::Waits;
+use self::unchanged_since::UnchangedSince;
+use self::waiters::CleanupWaiters;
 use super::context::Context;
-use super::error::Failure;
+use super::error::Error;
 use crate::cluster::lease::Term;
 
 /// Volumes that are worked on at once, for each NFS server: so many that wait for their claims, and so many on their way
@@ -33,19 +33,19 @@ pub struct Leader {
     /// Until when this replica may act.
     pub term: Term,
     /// Volumes that wait for their turn to be bound.
-    pub gates: Gates,
+    pub bind_queue: ServerQueue,
     /// Volumes that wait for their turn to be cleaned up.
-    pub gates_out: Gates,
+    pub cleanup_queue: ServerQueue,
     /// Claims that wait for their turn to be provisioned.
-    pub claim_gates: Gates,
+    pub claim_queue: ServerQueue,
     /// How often each volume and each claim has failed in a row.
-    pub pauses: Pauses,
+    pub backoff: Backoff,
     /// How long volumes have been unchanged.
-    pub grace: Grace,
+    pub unchanged_since: UnchangedSince,
     /// Which volumes wait for the cleanup of another one.
-    pub waits: Waits,
+    pub waiters: CleanupWaiters,
     /// Whether kube-controller-manager is at work.
-    pub silence: Silence,
+    pub kcm_nudge: KcmNudge,
     /// Takes directories that are to be removed.
     pub trash: Trash,
 }
@@ -56,24 +56,24 @@ impl Leader {
         Self {
             ctx,
             term,
-            gates: Gates::new(PARALLEL),
-            gates_out: Gates::new(PARALLEL),
-            claim_gates: Gates::new(PARALLEL_CLAIMS),
-            pauses: Pauses::default(),
-            grace: Grace::default(),
-            waits: Waits::default(),
-            silence: Silence::default(),
+            bind_queue: ServerQueue::new(PARALLEL),
+            cleanup_queue: ServerQueue::new(PARALLEL),
+            claim_queue: ServerQueue::new(PARALLEL_CLAIMS),
+            backoff: Backoff::default(),
+            unchanged_since: UnchangedSince::default(),
+            waiters: CleanupWaiters::default(),
+            kcm_nudge: KcmNudge::default(),
             trash,
         }
     }
 
-    /// Fails with [`Failure::Stopping`] if this replica leads no more. To be asked before every step that cannot be taken
+    /// Fails with [`Error::NotLeading`] if this replica leads no more. To be asked before every step that cannot be taken
     /// back, since the process may have been paused.
-    pub fn may_act(&self) -> Result<(), Failure> {
+    pub fn may_act(&self) -> Result<(), Error> {
         if self.term.holds() {
             Ok(())
         } else {
-            Err(Failure::Stopping)
+            Err(Error::NotLeading)
         }
     }
 }

@@ -11,7 +11,7 @@ use tokio::task::yield_now;
 
 /// The doors of all servers.
 #[derive(Clone)]
-pub struct Gates {
+pub struct ServerQueue {
     doors: Arc<Mutex<HashMap<String, Door>>>,
     limit: usize,
 }
@@ -20,7 +20,7 @@ pub struct Gates {
 #[derive(Default)]
 struct Door {
     inside: usize,
-    waiting: BTreeMap<Turn, oneshot::Sender<Pass>>,
+    waiting: BTreeMap<Turn, oneshot::Sender<Permit>>,
     arrivals: u64,
 }
 
@@ -28,19 +28,19 @@ struct Door {
 type Turn = (Option<Timestamp>, u64);
 
 /// Somebody is inside until it is dropped.
-pub struct Pass {
-    gates: Gates,
+pub struct Permit {
+    gates: ServerQueue,
     server: String,
 }
 
 /// Somebody waits until it is dropped.
 struct Waiting<'a> {
-    gates: &'a Gates,
+    gates: &'a ServerQueue,
     server: &'a str,
     turn: Turn,
 }
 
-impl Gates {
+impl ServerQueue {
     /// So many at once for each server.
     pub fn new(limit: usize) -> Self {
         Self {
@@ -50,7 +50,7 @@ impl Gates {
     }
 
     /// Waits for a place; those whose objects are older come first, also among those who come in the same moment.
-    pub async fn enter(&self, server: &str, created: Option<Timestamp>) -> Pass {
+    pub async fn acquire(&self, server: &str, created: Option<Timestamp>) -> Permit {
         loop {
             let (waiting, pass) = self.wait(server, created);
             // A controller begins with all that is due before it goes on with any: after this they are all here.
@@ -64,7 +64,7 @@ impl Gates {
         }
     }
 
-    fn wait<'a>(&'a self, server: &'a str, created: Option<Timestamp>) -> (Waiting<'a>, oneshot::Receiver<Pass>) {
+    fn wait<'a>(&'a self, server: &'a str, created: Option<Timestamp>) -> (Waiting<'a>, oneshot::Receiver<Permit>) {
         let (sender, pass) = oneshot::channel();
         let mut doors = self.doors();
         let door = doors.entry(server.to_owned()).or_default();
@@ -79,14 +79,14 @@ impl Gates {
     fn admit(&self, server: &str) {
         while let Some(next) = self.next(server) {
             // One that has just given up drops the pass that it is sent.
-            let _ = next.send(Pass {
+            let _ = next.send(Permit {
                 gates: self.clone(),
                 server: server.to_owned(),
             });
         }
     }
 
-    fn next(&self, server: &str) -> Option<oneshot::Sender<Pass>> {
+    fn next(&self, server: &str) -> Option<oneshot::Sender<Permit>> {
         let mut doors = self.doors();
         let door = doors.get_mut(server)?;
         if door.inside == self.limit {
@@ -119,18 +119,18 @@ impl Drop for Waiting<'_> {
         if let Some(door) = doors.get_mut(self.server) {
             door.waiting.remove(&self.turn);
         }
-        Gates::tidy(&mut doors, self.server);
+        ServerQueue::tidy(&mut doors, self.server);
     }
 }
 
-impl Drop for Pass {
+impl Drop for Permit {
     fn drop(&mut self) {
         {
             let mut doors = self.gates.doors();
             if let Some(door) = doors.get_mut(&self.server) {
                 door.inside -= 1;
             }
-            Gates::tidy(&mut doors, &self.server);
+            ServerQueue::tidy(&mut doors, &self.server);
         }
         self.gates.admit(&self.server);
     }
@@ -148,12 +148,12 @@ mod tests {
 
     #[tokio::test]
     async fn the_oldest_goes_first_and_another_server_has_its_own_door() {
-        let gates = Gates::new(1);
-        let inside = gates.enter("nas1", at(1)).await;
-        let mut young = Box::pin(gates.enter("nas1", at(9)));
-        let mut old = Box::pin(gates.enter("nas1", at(2)));
+        let gates = ServerQueue::new(1);
+        let inside = gates.acquire("nas1", at(1)).await;
+        let mut young = Box::pin(gates.acquire("nas1", at(9)));
+        let mut old = Box::pin(gates.acquire("nas1", at(2)));
         assert!(poll!(&mut young).is_pending() && poll!(&mut old).is_pending());
-        drop(gates.enter("nas2", at(9)).await);
+        drop(gates.acquire("nas2", at(9)).await);
         drop(inside);
         assert!(poll!(&mut young).is_pending());
         let inside = old.await;
@@ -164,10 +164,10 @@ mod tests {
 
     #[tokio::test]
     async fn of_those_that_come_in_the_same_moment_the_oldest_goes_first() {
-        let gates = Gates::new(1);
+        let gates = ServerQueue::new(1);
         let order = Mutex::new(Vec::new());
         let turn = async |second| {
-            let _pass = gates.enter("nas1", at(second)).await;
+            let _permit = gates.acquire("nas1", at(second)).await;
             order.lock().unwrap().push(second);
         };
         futures::future::join_all([3, 5, 1, 4, 2].map(turn)).await;
@@ -177,11 +177,11 @@ mod tests {
 
     #[tokio::test]
     async fn one_that_gives_up_hands_its_place_on() {
-        let gates = Gates::new(1);
-        let inside = gates.enter("nas1", at(1)).await;
-        let mut gives_up = Box::pin(gates.enter("nas1", at(2)));
-        let mut too_late = Box::pin(gates.enter("nas1", at(3)));
-        let mut stays = Box::pin(gates.enter("nas1", at(4)));
+        let gates = ServerQueue::new(1);
+        let inside = gates.acquire("nas1", at(1)).await;
+        let mut gives_up = Box::pin(gates.acquire("nas1", at(2)));
+        let mut too_late = Box::pin(gates.acquire("nas1", at(3)));
+        let mut stays = Box::pin(gates.acquire("nas1", at(4)));
         assert!(poll!(&mut gives_up).is_pending() && poll!(&mut too_late).is_pending());
         assert!(poll!(&mut stays).is_pending());
         drop(gives_up);

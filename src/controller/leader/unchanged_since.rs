@@ -10,11 +10,11 @@ use crate::model::volume::Volume;
 
 /// Since when volumes have been in the state that they are in.
 #[derive(Default)]
-pub struct Grace(Mutex<HashMap<String, (String, Instant)>>);
+pub struct UnchangedSince(Mutex<HashMap<String, (String, Instant)>>);
 
-impl Grace {
+impl UnchangedSince {
     /// How much is left of a grace that began when the volume was first seen in this state. Any write to it begins it anew.
-    pub fn left(&self, volume: &Volume, grace: Duration) -> Option<Duration> {
+    pub fn remaining(&self, volume: &Volume, grace: Duration) -> Option<Duration> {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         let (version, since) = seen
@@ -27,7 +27,7 @@ impl Grace {
     }
 
     /// It is as it should be.
-    pub fn end(&self, volume: &Volume) {
+    pub fn forget(&self, volume: &Volume) {
         self.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

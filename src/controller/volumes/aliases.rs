@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::cluster::cache::CachedVolume;
 use crate::controller::context::Context;
-use crate::controller::error::Failure;
+use crate::controller::error::Error;
 use crate::model::directory::{Directory, Share};
 use crate::model::foreign_volume::Foreign;
 use crate::model::location::Location;
@@ -31,11 +31,11 @@ enum Answer {
 }
 
 /// Why the directory is kept, if a volume that Bindery did not make may name it or one in it.
-pub async fn is_named_elsewhere(
+pub async fn foreign_volume_naming(
     ctx: &Context,
     volume: &Volume,
     location: &Location<'_>,
-) -> Result<Option<String>, Failure> {
+) -> Result<Option<String>, Error> {
     // A directory that is not there is nobody's.
     if location.identity.is_none() {
         return Ok(None);
@@ -51,7 +51,7 @@ pub async fn is_named_elsewhere(
     let others = ctx.cluster.volumes.store().state_filter(may_name);
     for other in &others {
         let answer = match other.place() {
-            Some(place) => ask(ctx, place, location).await,
+            Some(place) => names_directory(ctx, place, location).await,
             None => Answer::No,
         };
         let why = match answer {
@@ -63,19 +63,19 @@ pub async fn is_named_elsewhere(
             Answer::Unknown(why) => format!("may name it or a directory in it: {why}"),
         };
         let name = other.name_any();
-        if still_there(ctx, other).await? {
+        if exists(ctx, other).await? {
             return Ok(Some(format!("volume {name}, which Bindery did not make, {why}")));
         }
     }
     Ok(None)
 }
 
-async fn still_there(ctx: &Context, other: &Arc<CachedVolume>) -> Result<bool, Failure> {
+async fn exists(ctx: &Context, other: &Arc<CachedVolume>) -> Result<bool, Error> {
     Ok(ctx.cluster.volume(&other.name_any()).await?.is_some())
 }
 
 /// Whether nothing is at the path of a share: that it is no share may also mean that this host may not look.
-async fn is_nowhere(ctx: &Context, share: &Share) -> bool {
+async fn is_missing(ctx: &Context, share: &Share) -> bool {
     let root = Share::parse(share.server(), "/").ok();
     let path = Directory::parse(share.path().trim_start_matches('/')).ok();
     let Some((root, path)) = root.zip(path) else {
@@ -86,7 +86,7 @@ async fn is_nowhere(ctx: &Context, share: &Share) -> bool {
     matches!(found, Ok(None))
 }
 
-async fn ask(ctx: &Context, place: &Foreign, location: &Location<'_>) -> Answer {
+async fn names_directory(ctx: &Context, place: &Foreign, location: &Location<'_>) -> Answer {
     let Some(identity) = location.identity else {
         return Answer::No;
     };
@@ -112,7 +112,7 @@ async fn ask(ctx: &Context, place: &Foreign, location: &Location<'_>) -> Answer 
                     return Answer::Yes;
                 }
             }
-            Err(error) if error.fault == Fault::NoSuchShare && is_nowhere(ctx, &share).await => {}
+            Err(error) if error.fault == Fault::NoSuchShare && is_missing(ctx, &share).await => {}
             Err(error) => return Answer::Unknown(error.message),
         }
     }

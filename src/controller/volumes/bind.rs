@@ -10,7 +10,7 @@ use super::overlap::Overlap;
 use super::{class_mismatch, overlap};
 use crate::cluster::patch::{self, set, set_annotation, test, test_no_annotation};
 use crate::controller::context::{Context, storage_deadline};
-use crate::controller::error::Failure;
+use crate::controller::error::Error;
 use crate::controller::leader::Leader;
 use crate::failpoints::{self, Point};
 use crate::model::binder_mode::BinderMode;
@@ -21,13 +21,13 @@ use crate::storage::Existing;
 
 /// Gives the volume to its claim. After success the directory is there, and the volume names the claim's uid, the
 /// directory's identity and that it is ready.
-pub async fn bind(leader: &Leader, volume: &Volume, record: &Record, claim: &Claim) -> Result<(), Failure> {
+pub async fn bind(leader: &Leader, volume: &Volume, record: &Record, claim: &Claim) -> Result<(), Error> {
     let ctx = &leader.ctx;
     failpoints::point(Point::AnswerSent);
     // The webhook has looked before it made the directory; but it may have died before that, or been passed by.
     let stands_alone = record.directory.stands_alone(&volume.name);
     if !stands_alone {
-        match overlap::neighbour(ctx, volume, record).await? {
+        match overlap::find_overlap(ctx, volume, record).await? {
             Overlap::None => {}
             Overlap::Given(other) => {
                 let overlap = format!(
@@ -36,7 +36,7 @@ pub async fn bind(leader: &Leader, volume: &Volume, record: &Record, claim: &Cla
                 );
                 return take_back(leader, volume, claim, overlap).await;
             }
-            Overlap::Coming(other) => return Err(Failure::Neighbour(other)),
+            Overlap::Coming(other) => return Err(Error::OverlapBeingMade(other)),
         }
     }
     // A bound volume may be in use, so what is there keeps the mode that its user may have given it.
@@ -54,7 +54,7 @@ pub async fn bind(leader: &Leader, volume: &Volume, record: &Record, claim: &Cla
             storage_deadline(),
         )
         .await?;
-    if !stands_alone && let Some(other) = overlap::holder_of(ctx, volume, record, made.identity) {
+    if !stands_alone && let Some(other) = overlap::volume_of_same_directory(ctx, volume, record, made.identity) {
         let same = format!(
             "its directory {} is the one of volume {other}, under another name of the server or by another path",
             record.directory
@@ -76,7 +76,7 @@ pub async fn bind(leader: &Leader, volume: &Volume, record: &Record, claim: &Cla
         operations.push(test("/spec/claimRef/uid", Value::Null));
         operations.push(set("/spec/claimRef/uid", json!(claim.uid)));
     }
-    operations.extend(class_mismatch::own_fate(ctx, volume, record, claim).await?);
+    operations.extend(class_mismatch::policy_of_claims_class(ctx, volume, record, claim).await?);
     operations.push(test_no_annotation(mark::READY));
     operations.push(set_annotation(mark::DIRECTORY_ID, &made.identity.to_string()));
     operations.push(set_annotation(mark::READY, "true"));
@@ -88,26 +88,26 @@ pub async fn bind(leader: &Leader, volume: &Volume, record: &Record, claim: &Cla
 }
 
 /// Takes back a volume whose directory is another's. One that names its claim already is left for a person.
-async fn take_back(leader: &Leader, volume: &Volume, claim: &Claim, why: String) -> Result<(), Failure> {
+async fn take_back(leader: &Leader, volume: &Volume, claim: &Claim, why: String) -> Result<(), Error> {
     match &volume.claim {
         Some(claim_ref) if claim_ref.uid.is_none() => undo(leader, volume, claim, &why).await,
-        _ => Err(Failure::Broken(why)),
+        _ => Err(Error::Invalid(why)),
     }
 }
 
 /// Takes back a volume whose claim was changed after Bindery had decided. The claim's user is told first, since after
 /// a crash the volume itself would not ask for it again; then the fence keeps the controller manager from binding
 /// the two, which it does even to a volume that is being deleted.
-pub async fn undo(leader: &Leader, volume: &Volume, claim: &Claim, difference: &str) -> Result<(), Failure> {
+pub async fn undo(leader: &Leader, volume: &Volume, claim: &Claim, difference: &str) -> Result<(), Error> {
     let ctx = &leader.ctx;
-    tell_changed(ctx, volume, claim, difference);
+    report_changed(ctx, volume, claim, difference);
     patch::fence_and_delete(&ctx.persistent_volumes(), &volume.name, patch::test_uid(volume)).await?;
     ctx.metrics.step("undone");
     Ok(())
 }
 
 /// Tells a claim's user that it is not what its volume was made for.
-pub fn tell_changed(ctx: &Context, volume: &Volume, claim: &Claim, difference: &str) {
+pub fn report_changed(ctx: &Context, volume: &Volume, claim: &Claim, difference: &str) {
     let note = format!(
         "volume {} was made for this claim before something else changed it: {difference}; \
          delete the claim and create it again, and look at the webhooks that run after Bindery's",

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::cluster::patch::{set, set_annotation};
 use crate::controller::context::Context;
-use crate::controller::error::Failure;
+use crate::controller::error::Error;
 use crate::model::claim::{Claim, Name};
 use crate::model::names::mark;
 use crate::model::on_delete::OnDelete;
@@ -18,12 +18,12 @@ use crate::policy::decide::{Decision, Facts, decide};
 
 /// What is to be written on the volume so that it ends as the claim's own class says. Nothing if the class is the
 /// volume's, or gives such a claim no volume at all: its user is told of that difference.
-pub async fn own_fate(
+pub async fn policy_of_claims_class(
     ctx: &Context,
     volume: &Volume,
     record: &Record,
     claim: &Claim,
-) -> Result<Vec<PatchOperation>, Failure> {
+) -> Result<Vec<PatchOperation>, Error> {
     let (Some(class_name), Some(meant)) = (&claim.class, &volume.claim) else {
         return Ok(Vec::new());
     };

@@ -5,14 +5,14 @@
 //! is emptied (see [`super::empty_trash`]). So path and name are free at once, and as long as the volume is there nothing of its
 //! directory was removed: a policy that is changed to `retain` keeps all of it.
 
-use super::destination::{Goal, same_policy};
-use super::find::{Spot, named};
-use super::move_aside::Left;
+use super::destination::{Destination, same_policy};
+use super::find::{FoundAt, describe};
+use super::move_aside::MoveResult;
 use super::overlap::Overlap;
 use super::{file_system, find, move_aside, overlap, put_back};
 use crate::cluster::patch;
 use crate::controller::context::{Context, storage_deadline};
-use crate::controller::error::Failure;
+use crate::controller::error::Error;
 use crate::controller::leader::Leader;
 use crate::controller::leader::trash::Entry;
 use crate::failpoints::{self, Point};
@@ -22,24 +22,24 @@ use crate::policy::reconcile::Dispose;
 use crate::storage::Removed;
 
 /// How the directory came to its end, told once as an Event.
-enum End {
-    Quiet,
-    Done(&'static str, String),
-    Odd(&'static str, String),
+enum Report {
+    None,
+    Normal(&'static str, String),
+    Warning(&'static str, String),
 }
 
 /// Takes care of the directory, tells what became of it, and lets the volume go.
-pub async fn dispose(leader: &Leader, volume: &Volume, dispose: Dispose) -> Result<(), Failure> {
+pub async fn clean_up(leader: &Leader, volume: &Volume, dispose: Dispose) -> Result<(), Error> {
     let ctx = &leader.ctx;
     let mut trash = None;
     let mut tests = Vec::new();
-    let end = match dispose {
+    let report = match dispose {
         Dispose::Delete(record) | Dispose::Archive(record)
-            if let Some(other) = overlap::overlaps(leader, volume, &record).await? =>
+            if let Some(other) = overlap::reason_to_keep(leader, volume, &record).await? =>
         {
-            let note = format!("{} is kept: {other}", named(&record));
+            let note = format!("{} is kept: {other}", describe(&record));
             let moved = format!("was on its way out: {other}. It");
-            keep(leader, volume, &record, End::Odd(reason::RETAINED, note), &moved).await?
+            keep(leader, volume, &record, Report::Warning(reason::RETAINED, note), &moved).await?
         }
         Dispose::Keep(record) => {
             overlap::wait_for_turn(leader, volume, &record).await?;
@@ -48,9 +48,9 @@ pub async fn dispose(leader: &Leader, volume: &Volume, dispose: Dispose) -> Resu
         Dispose::RemoveUnused(record) => remove_unused(leader, volume, &record).await?,
         Dispose::Delete(record) => {
             tests = same_policy(volume, &record);
-            let (end, entry) = delete(leader, volume, &record).await?;
+            let (report, entry) = delete(leader, volume, &record).await?;
             trash = entry;
-            end
+            report
         }
         Dispose::Archive(record) => {
             tests = same_policy(volume, &record);
@@ -60,10 +60,10 @@ pub async fn dispose(leader: &Leader, volume: &Volume, dispose: Dispose) -> Resu
     failpoints::point(Point::DirectoryDone);
     patch::remove_finalizer(&ctx.persistent_volumes(), volume, tests).await?;
     failpoints::point(Point::FinalizerRemoved);
-    match end {
-        End::Quiet => {}
-        End::Done(reason, note) => ctx.events.normal(volume, reason, note),
-        End::Odd(reason, note) => ctx.events.warn(volume, reason, reason, note),
+    match report {
+        Report::None => {}
+        Report::Normal(reason, note) => ctx.events.normal(volume, reason, note),
+        Report::Warning(reason, note) => ctx.events.warn(volume, reason, reason, note),
     }
     if let Some(entry) = trash {
         leader.trash.put(entry);
@@ -74,29 +74,29 @@ pub async fn dispose(leader: &Leader, volume: &Volume, dispose: Dispose) -> Resu
 
 /// Removes a directory that Bindery made, if it is empty and its claim never came, or Kubernetes has bound the volume to a
 /// claim of another class. Returns whether it is gone; one that is not empty, or that another volume names, stays.
-async fn remove_if_empty(leader: &Leader, volume: &Volume, record: &Record) -> Result<bool, Failure> {
+async fn remove_if_empty(leader: &Leader, volume: &Volume, record: &Record) -> Result<bool, Error> {
     let ctx = &leader.ctx;
     let may_go = record.origin == Origin::New && (!volume.ready || volume.made_for.is_some());
-    if !may_go || !matches!(overlap::neighbour(ctx, volume, record).await?, Overlap::None) {
+    if !may_go || !matches!(overlap::find_overlap(ctx, volume, record).await?, Overlap::None) {
         return Ok(false);
     }
     match find::find(ctx, volume, record).await? {
-        Spot::AtPath(identity) if !overlap::has_another_volume(ctx, volume, record, identity).await? => {
+        FoundAt::Path(identity) if !overlap::has_another_volume(ctx, volume, record, identity).await? => {
             Ok(put_back::remove_empty(leader, volume, record, identity).await? == Removed::Done)
         }
         _ => Ok(false),
     }
 }
 
-async fn keep_or_remove_empty(leader: &Leader, volume: &Volume, record: &Record) -> Result<End, Failure> {
+async fn keep_or_remove_empty(leader: &Leader, volume: &Volume, record: &Record) -> Result<Report, Error> {
     match remove_if_empty(leader, volume, record).await {
-        Ok(true) => return Ok(End::Quiet),
-        Ok(false) | Err(Failure::Storage(_)) => {}
+        Ok(true) => return Ok(Report::None),
+        Ok(false) | Err(Error::Storage(_)) => {}
         Err(failure) => return Err(failure),
     }
-    let note = format!("{} is kept as it is", named(record));
+    let note = format!("{} is kept as it is", describe(record));
     let moved = "was on its way out when its policy became another one: it";
-    keep(leader, volume, record, End::Done(reason::RETAINED, note), moved).await
+    keep(leader, volume, record, Report::Normal(reason::RETAINED, note), moved).await
 }
 
 /// Without a record of a move the directory is at its path, and the NFS server need not be there. What was moved away
@@ -105,82 +105,85 @@ async fn keep(
     leader: &Leader,
     volume: &Volume,
     record: &Record,
-    at_its_path: End,
+    at_its_path: Report,
     moved: &str,
-) -> Result<End, Failure> {
+) -> Result<Report, Error> {
     let ctx = &leader.ctx;
     if record.moved_to.is_empty() {
         match find::find(ctx, volume, record).await {
-            Ok(Spot::Moved(..)) => {}
+            Ok(FoundAt::Moved(..)) => {}
             // A version of Bindery that recorded nothing may have begun to remove it: only the server knows.
             Err(failure) if record.share_id.is_none() => return Err(failure),
             Ok(_) | Err(_) => return Ok(at_its_path),
         }
     }
-    match move_aside::leave(leader, volume, record, Goal::Keep).await? {
-        Left::At(place) if place == record.directory => Ok(at_its_path),
-        Left::At(place) => Ok(End::Odd(
+    match move_aside::move_directory(leader, volume, record, Destination::Keep).await? {
+        MoveResult::At(place) if place == record.directory => Ok(at_its_path),
+        MoveResult::At(place) => Ok(Report::Warning(
             reason::RETAINED,
-            format!("{} {moved} is kept as {place}", named(record)),
+            format!("{} {moved} is kept as {place}", describe(record)),
         )),
         left => absent(ctx, volume, record, &left).await,
     }
 }
 
-async fn remove_unused(leader: &Leader, volume: &Volume, record: &Record) -> Result<End, Failure> {
+async fn remove_unused(leader: &Leader, volume: &Volume, record: &Record) -> Result<Report, Error> {
     let ctx = &leader.ctx;
     let (share, directory) = (&record.share, &record.directory);
     // One that another is just making is no matter: that one makes it again.
     if !directory.stands_alone(&volume.name)
-        && let Overlap::Given(_) = overlap::neighbour(ctx, volume, record).await?
+        && let Overlap::Given(_) = overlap::find_overlap(ctx, volume, record).await?
     {
-        return Ok(End::Quiet);
+        return Ok(Report::None);
     }
     if record.origin == Origin::Adopted {
-        return Ok(End::Quiet);
+        return Ok(Report::None);
     }
     let Some(found) = ctx.storage.look_up(share, directory, storage_deadline()).await? else {
-        return Ok(End::Quiet);
+        return Ok(Report::None);
     };
     if overlap::has_another_volume(ctx, volume, record, found.identity).await? {
-        return Ok(End::Quiet);
+        return Ok(Report::None);
     }
     match put_back::remove_empty(leader, volume, record, found.identity).await? {
-        Removed::Done | Removed::Missing => Ok(End::Quiet),
-        Removed::NotEmpty => Ok(End::Odd(
+        Removed::Done | Removed::Missing => Ok(Report::None),
+        Removed::NotEmpty => Ok(Report::Warning(
             reason::RETAINED,
             format!(
                 "{} was never given to a claim, but something is in it: it is kept",
-                named(record)
+                describe(record)
             ),
         )),
-        Removed::Another(_) => Ok(End::Odd(reason::REPLACED, replaced(record))),
+        Removed::Another(_) => Ok(Report::Warning(reason::REPLACED, replaced(record))),
     }
 }
 
-async fn delete(leader: &Leader, volume: &Volume, record: &Record) -> Result<(End, Option<Entry>), Failure> {
-    match move_aside::leave(leader, volume, record, Goal::Trash).await? {
-        Left::At(place) => {
-            let note = format!("{} was moved to the trash; its files are being removed", named(record));
+async fn delete(leader: &Leader, volume: &Volume, record: &Record) -> Result<(Report, Option<Entry>), Error> {
+    match move_aside::move_directory(leader, volume, record, Destination::Trash).await? {
+        MoveResult::At(place) => {
+            let note = format!(
+                "{} was moved to the trash; its files are being removed",
+                describe(record)
+            );
             let entry = Entry {
                 share: record.share.clone(),
                 place,
             };
-            Ok((End::Done(reason::DELETED, note), Some(entry)))
+            Ok((Report::Normal(reason::DELETED, note), Some(entry)))
         }
         left => Ok((absent(&leader.ctx, volume, record, &left).await?, None)),
     }
 }
 
-async fn archive(leader: &Leader, volume: &Volume, record: &Record) -> Result<End, Failure> {
+async fn archive(leader: &Leader, volume: &Volume, record: &Record) -> Result<Report, Error> {
     // Nobody needs an archive of an empty directory whose claim never came.
     if remove_if_empty(leader, volume, record).await? {
-        return Ok(End::Quiet);
+        return Ok(Report::None);
     }
-    match move_aside::leave(leader, volume, record, Goal::Archive(record.retention)).await? {
-        Left::At(place) => Ok(End::Done(
+    match move_aside::move_directory(leader, volume, record, Destination::Archive(record.retention)).await? {
+        MoveResult::At(place) => Ok(Report::Normal(
             reason::ARCHIVED,
-            format!("{} is archived as {place}", named(record)),
+            format!("{} is archived as {place}", describe(record)),
         )),
         left => absent(&leader.ctx, volume, record, &left).await,
     }
@@ -188,15 +191,15 @@ async fn archive(leader: &Leader, volume: &Volume, record: &Record) -> Result<En
 
 /// The directory is neither at its path nor where an earlier try would have moved it. On another file system than it
 /// was made on that proves nothing: its disk may not be mounted, and the volume is the only record of it.
-async fn absent(ctx: &Context, volume: &Volume, record: &Record, left: &Left) -> Result<End, Failure> {
+async fn absent(ctx: &Context, volume: &Volume, record: &Record, left: &MoveResult) -> Result<Report, Error> {
     file_system::same_disk(ctx, volume, record).await?;
     Ok(match left {
-        Left::Replaced => End::Odd(reason::REPLACED, replaced(record)),
-        Left::Missing | Left::At(_) => End::Odd(
+        MoveResult::Replaced => Report::Warning(reason::REPLACED, replaced(record)),
+        MoveResult::Missing | MoveResult::At(_) => Report::Warning(
             reason::MISSING,
             format!(
                 "{} is not there: an earlier try or somebody else has moved or removed it",
-                named(record)
+                describe(record)
             ),
         ),
     })
@@ -205,6 +208,6 @@ async fn absent(ctx: &Context, volume: &Volume, record: &Record, left: &Left) ->
 fn replaced(record: &Record) -> String {
     format!(
         "{} is not the one that this volume was given: it is left as it is",
-        named(record)
+        describe(record)
     )
 }

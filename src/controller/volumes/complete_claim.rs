@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::cluster::patch::{self, is_conflict, is_not_found, set_annotation};
 use crate::controller::context::Context;
-use crate::controller::error::Failure;
+use crate::controller::error::Error;
 use crate::controller::leader::Leader;
 use crate::controller::leader::kcm_nudge::PATIENCE;
 use crate::failpoints::{self, Point};
@@ -23,7 +23,7 @@ use crate::model::names::mark;
 use crate::model::volume::{Phase, Volume};
 
 /// Completes the claim of a volume that is ready, when the controller manager has had its say.
-pub async fn complete(leader: &Leader, volume: &Volume) -> Result<Action, Failure> {
+pub async fn complete(leader: &Leader, volume: &Volume) -> Result<Action, Error> {
     let ctx = &leader.ctx;
     let Some(claim) = completes(ctx, volume) else {
         return Ok(Action::await_change());
@@ -31,7 +31,7 @@ pub async fn complete(leader: &Leader, volume: &Volume) -> Result<Action, Failur
     if volume.phase != Phase::Bound {
         return remind(leader, volume).await;
     }
-    leader.silence.broken();
+    leader.kcm_nudge.kcm_is_active();
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(ctx.cluster.client.clone(), &claim.namespace);
     let this = json!({"uid": claim.uid, "annotations": {mark::BIND_COMPLETED: "yes"}});
     let whole = json!({
@@ -73,11 +73,11 @@ pub fn completes(ctx: &Context, volume: &Volume) -> Option<Pending> {
 
 /// Any write makes the controller manager look at the volume again; some of its versions lose a race with themselves,
 /// and then look after 15 s only. One that marks other volumes meanwhile is at work, and left alone.
-async fn remind(leader: &Leader, volume: &Volume) -> Result<Action, Failure> {
-    if let Some(left) = leader.grace.left(volume, PATIENCE) {
+async fn remind(leader: &Leader, volume: &Volume) -> Result<Action, Error> {
+    if let Some(left) = leader.unchanged_since.remaining(volume, PATIENCE) {
         return Ok(Action::requeue(left));
     }
-    if !leader.silence.remind() {
+    if !leader.kcm_nudge.try_nudge() {
         return Ok(Action::requeue(PATIENCE));
     }
     let now = jiff::Timestamp::now().to_string();
@@ -94,7 +94,7 @@ pub struct Pending {
 }
 
 /// Whether the claim is gone, or another of its name is there.
-fn is_over<T>(written: kube::Result<T>) -> Result<bool, Failure> {
+fn is_over<T>(written: kube::Result<T>) -> Result<bool, Error> {
     match written {
         Ok(_) => Ok(false),
         Err(error) if is_not_found(&error) || is_conflict(&error) => Ok(true),

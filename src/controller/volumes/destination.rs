@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::cluster::patch::{self, set_annotation, test, test_annotation};
 use crate::controller::context::Context;
-use crate::controller::error::Failure;
+use crate::controller::error::Error;
 use crate::controller::leader::Leader;
 use crate::failpoints::{self, Point};
 use crate::model::directory::{Directory, TrashRoot};
@@ -19,7 +19,7 @@ const MOST_PLACES: usize = 32;
 
 /// Where a directory is to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Goal {
+pub enum Destination {
     /// To the trash.
     Trash,
     /// To an archive that is kept so long.
@@ -30,44 +30,51 @@ pub enum Goal {
 
 /// Where the directory, which is not there yet, is to go below this depot: where an earlier try has meant it to go, if that
 /// is still right.
-pub fn target(ctx: &Context, volume: &Volume, record: &Record, goal: Goal, root: &TrashRoot) -> Directory {
+pub fn target(
+    ctx: &Context,
+    volume: &Volume,
+    record: &Record,
+    destination: Destination,
+    root: &TrashRoot,
+) -> Directory {
     let now = jiff::Timestamp::now();
     // An archive that was meant long ago would be kept too short a time, or be over when it is made.
-    let is_fresh = |place: &Directory| match (goal, place.archive_times()) {
-        (Goal::Archive(retention), Some((_, until))) => retention.still_ends_at(until, now),
+    let is_fresh = |place: &Directory| match (destination, place.archive_times()) {
+        (Destination::Archive(retention), Some((_, until))) => retention.still_ends_at(until, now),
         _ => true,
     };
     let recorded = record.moved_to.iter().rev();
-    let fits =
-        |place: &&Directory| TrashRoot::around(place) == *root && is_met(ctx, volume, goal, place) && is_fresh(place);
+    let fits = |place: &&Directory| {
+        TrashRoot::around(place) == *root && is_destination(ctx, volume, destination, place) && is_fresh(place)
+    };
     let mut fits = recorded.filter(fits);
     if let Some(place) = fits.next() {
         return place.clone();
     }
-    let retention = match goal {
-        Goal::Trash => {
+    let retention = match destination {
+        Destination::Trash => {
             return root.place(&Directory::in_trash(
                 &ctx.installation.instance,
                 &volume.name,
                 &volume.uid,
             ));
         }
-        Goal::Archive(retention) => retention,
-        Goal::Keep => Retention::Forever,
+        Destination::Archive(retention) => retention,
+        Destination::Keep => Retention::Forever,
     };
     let tag = Directory::archive_tag(&ctx.installation.instance, &volume.name);
     root.place(&record.directory.archive(now, &tag, retention.ends(now)))
 }
 
 /// Whether a place is one where the directory is to go.
-pub fn is_met(ctx: &Context, volume: &Volume, goal: Goal, place: &Directory) -> bool {
-    let retention = match goal {
-        Goal::Trash => {
+pub fn is_destination(ctx: &Context, volume: &Volume, destination: Destination, place: &Directory) -> bool {
+    let retention = match destination {
+        Destination::Trash => {
             let trash = Directory::in_trash(&ctx.installation.instance, &volume.name, &volume.uid);
             return *place == TrashRoot::around(place).place(&trash);
         }
-        Goal::Archive(retention) => retention,
-        Goal::Keep => Retention::Forever,
+        Destination::Archive(retention) => retention,
+        Destination::Keep => Retention::Forever,
     };
     let times = place.archive_times();
     times.is_some_and(|(made, until)| retention.ends(made) == until)
@@ -79,33 +86,33 @@ pub async fn record_target(
     leader: &Leader,
     volume: &Volume,
     record: &Record,
-    way: &mut Way,
+    progress: &mut Progress,
     target: &Directory,
-) -> Result<(), Failure> {
-    if way.recorded.last() == Some(target) {
+) -> Result<(), Error> {
+    if progress.recorded.last() == Some(target) {
         return Ok(());
     }
-    let before = lines(&way.recorded);
-    way.recorded.retain(|place| place != target);
-    way.recorded.push(target.clone());
-    let too_many = way.recorded.len().saturating_sub(MOST_PLACES);
-    way.recorded.drain(..too_many);
+    let before = lines(&progress.recorded);
+    progress.recorded.retain(|place| place != target);
+    progress.recorded.push(target.clone());
+    let too_many = progress.recorded.len().saturating_sub(MOST_PLACES);
+    progress.recorded.drain(..too_many);
     let mut operations = same_policy(volume, record);
     operations.extend([
         patch::test_uid(volume),
         test_annotation(mark::MOVED_TO, before.map_or(Value::Null, Value::from)),
-        set_annotation(mark::MOVED_TO, &lines(&way.recorded).unwrap_or_default()),
+        set_annotation(mark::MOVED_TO, &lines(&progress.recorded).unwrap_or_default()),
     ]);
     if record.identity.is_none() {
-        operations.push(set_annotation(mark::DIRECTORY_ID, &way.identity.to_string()));
+        operations.push(set_annotation(mark::DIRECTORY_ID, &progress.identity.to_string()));
     }
     patch::apply(&leader.ctx.persistent_volumes(), &volume.name, operations).await?;
     failpoints::point(Point::TargetRecorded);
     Ok(())
 }
 
-/// What is known of a directory on its way.
-pub struct Way {
+/// What is known of a directory that is being moved.
+pub struct Progress {
     /// Which directory it is.
     pub identity: Identity,
     /// What the volume says of where it may be, the last place last.

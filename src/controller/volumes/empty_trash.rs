@@ -24,9 +24,9 @@ use tokio::time::timeout;
 use super::put_back;
 use crate::cluster::cache::CachedVolume;
 use crate::controller::context::{Context, storage_deadline};
-use crate::controller::error::Failure;
+use crate::controller::error::Error;
 use crate::controller::leader::Leader;
-use crate::controller::leader::server_queue::Gates;
+use crate::controller::leader::server_queue::ServerQueue;
 use crate::controller::leader::trash::Entry;
 use crate::model::directory::{Directory, InTrash, Share, TrashRoot};
 use crate::model::identity::Identity;
@@ -53,8 +53,8 @@ enum Verdict {
 
 /// Empties the trash, for one term. Never ends.
 pub async fn run(leader: &Leader, mut handed_over: mpsc::UnboundedReceiver<Entry>) {
-    let removals = Gates::new(PARALLEL);
-    let _none_in_the_end = Waiting(&leader.ctx.metrics);
+    let removals = ServerQueue::new(PARALLEL);
+    let _reset = ResetMetric(&leader.ctx.metrics);
     let mut under_way = FuturesUnordered::new();
     let mut known = HashSet::new();
     loop {
@@ -74,22 +74,22 @@ pub async fn run(leader: &Leader, mut handed_over: mpsc::UnboundedReceiver<Entry
 }
 
 /// A replica that does not lead knows of nothing in the trash.
-struct Waiting<'a>(&'a Metrics);
+struct ResetMetric<'a>(&'a Metrics);
 
-impl Drop for Waiting<'_> {
+impl Drop for ResetMetric<'_> {
     fn drop(&mut self) {
         self.0.in_trash(0);
     }
 }
 
 /// Removes an entry, however often it has to be tried. Returns it when nothing is left to do.
-async fn empty(leader: &Leader, removals: &Gates, entry: Entry) -> Entry {
+async fn empty(leader: &Leader, removals: &ServerQueue, entry: Entry) -> Entry {
     let ctx = &leader.ctx;
     let mut pause = FIRST_PAUSE;
     loop {
-        let pass = removals.enter(entry.share.server(), None).await;
+        let pass = removals.acquire(entry.share.server(), None).await;
         let failure = match remove_some(leader, &entry).await {
-            Ok(true) | Err(Failure::Stopping) => return entry,
+            Ok(true) | Err(Error::NotLeading) => return entry,
             Ok(false) => {
                 pause = FIRST_PAUSE;
                 continue;
@@ -97,7 +97,7 @@ async fn empty(leader: &Leader, removals: &Gates, entry: Entry) -> Entry {
             Err(failure) => failure,
         };
         drop(pass);
-        not_removed(ctx, &entry, &failure, pause);
+        report_not_removed(ctx, &entry, &failure, pause);
         let back = ctx.outages.back();
         let mut back = pin!(back.filter(|word| future::ready(word.may_be(entry.share.server()))));
         // Whichever comes first.
@@ -107,13 +107,13 @@ async fn empty(leader: &Leader, removals: &Gates, entry: Entry) -> Entry {
 }
 
 /// One turn: as much as one call to the server can do. Whether nothing is left to do.
-async fn remove_some(leader: &Leader, entry: &Entry) -> Result<bool, Failure> {
+async fn remove_some(leader: &Leader, entry: &Entry) -> Result<bool, Error> {
     let ctx = &leader.ctx;
     let Entry { share, place } = entry;
-    match judge(leader, entry).await? {
+    match decide(leader, entry).await? {
         Verdict::Leave => return Ok(true),
         Verdict::Remove => {}
-        Verdict::Keep(identity) => return keep_aside(leader, entry, identity).await.map(|()| true),
+        Verdict::Keep(identity) => return archive_forever(leader, entry, identity).await.map(|()| true),
     }
     leader.may_act()?;
     if ctx.storage.remove_tree(share, place, storage_deadline()).await? == Tree::Remains {
@@ -124,7 +124,7 @@ async fn remove_some(leader: &Leader, entry: &Entry) -> Result<bool, Failure> {
     Ok(true)
 }
 
-async fn judge(leader: &Leader, entry: &Entry) -> Result<Verdict, Failure> {
+async fn decide(leader: &Leader, entry: &Entry) -> Result<Verdict, Error> {
     let ctx = &leader.ctx;
     let Entry { share, place } = entry;
     let Some(name) = InTrash::read(place.split_last().1, &ctx.installation.instance) else {
@@ -136,7 +136,7 @@ async fn judge(leader: &Leader, entry: &Entry) -> Result<Verdict, Failure> {
     let Some(found) = ctx.storage.look_up(share, place, storage_deadline()).await? else {
         return Ok(Verdict::Leave);
     };
-    if let Some(living) = living(ctx, share, found.identity).await? {
+    if let Some(living) = volume_in_use(ctx, share, found.identity).await? {
         // If that volume is being deleted by now, it is looked at again in the next round.
         put_back::put_back_to(leader, &living.name_any(), share, place).await?;
         return Ok(Verdict::Leave);
@@ -149,7 +149,7 @@ async fn judge(leader: &Leader, entry: &Entry) -> Result<Verdict, Failure> {
 }
 
 /// Whether the volume that an entry is from still waits for its cleanup.
-async fn is_being_cleaned(ctx: &Context, name: &InTrash<'_>) -> Result<bool, Failure> {
+async fn is_being_cleaned(ctx: &Context, name: &InTrash<'_>) -> Result<bool, Error> {
     // A name that was cut is not the volume's.
     let cut_name = || {
         let is_it = |volume: &CachedVolume| Some(&*volume.read().uid) == name.uid;
@@ -167,7 +167,7 @@ async fn is_being_cleaned(ctx: &Context, name: &InTrash<'_>) -> Result<bool, Fai
 }
 
 /// A volume of ours that is in use and was given this directory, under whatever name of the server.
-async fn living(ctx: &Context, share: &Share, identity: Identity) -> Result<Option<Arc<CachedVolume>>, Failure> {
+async fn volume_in_use(ctx: &Context, share: &Share, identity: Identity) -> Result<Option<Arc<CachedVolume>>, Error> {
     let mut living = ctx.cluster.volumes.store().state_filter(|volume| {
         let volume = volume.read();
         let is_given = |record: &Record| record.identity == Some(identity);
@@ -193,7 +193,7 @@ async fn living(ctx: &Context, share: &Share, identity: Identity) -> Result<Opti
 }
 
 /// Nobody has said that this may be removed, and its volume is gone.
-async fn keep_aside(leader: &Leader, entry: &Entry, identity: Identity) -> Result<(), Failure> {
+async fn archive_forever(leader: &Leader, entry: &Entry, identity: Identity) -> Result<(), Error> {
     let ctx = &leader.ctx;
     let Entry { share, place } = entry;
     let archive = Directory::unclaimed(place, jiff::Timestamp::now(), &ctx.installation.instance);
@@ -213,12 +213,12 @@ async fn keep_aside(leader: &Leader, entry: &Entry, identity: Identity) -> Resul
     Ok(())
 }
 
-fn not_removed(ctx: &Context, entry: &Entry, failure: &Failure, pause: Duration) {
+fn report_not_removed(ctx: &Context, entry: &Entry, failure: &Error, pause: Duration) {
     let Entry { share, place } = entry;
     tracing::warn!(%share, trash = %place, ?pause, "could not be removed from the trash; it is tried again: {failure}");
     ctx.metrics.not_removed_from_trash();
     // A server that gives no answer is told of elsewhere.
-    let Failure::Storage(error) = failure else { return };
+    let Error::Storage(error) = failure else { return };
     if error.unanswered() {
         return;
     }

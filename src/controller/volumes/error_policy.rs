@@ -1,4 +1,4 @@
-//! Who is told of a turn that failed, and when it is tried again.
+//! Which Event a failed reconcile becomes, and when it is tried again.
 
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
@@ -6,7 +6,7 @@ use kube::runtime::reflector::ObjectRef;
 use super::legacy;
 use crate::cluster::patch;
 use crate::controller::context::{Context, RECHECK};
-use crate::controller::error::{Failure, fault};
+use crate::controller::error::{Error, fault};
 use crate::controller::leader::Leader;
 use crate::controller::leader::backoff::{FIRST_PAUSE, LONGEST_PAUSE};
 use crate::model::directory::Directory;
@@ -19,60 +19,60 @@ use crate::model::volume::{Phase, Record, Volume};
 const PERSISTENT: u32 = 5;
 
 /// Tells whoever can act, and says when the volume is due again.
-pub fn failed(leader: &Leader, volume: &Volume, failure: &Failure) -> Action {
+pub fn error_policy(leader: &Leader, volume: &Volume, failure: &Error) -> Action {
     let ctx = &leader.ctx;
     // What the turn has written stands on the volume by now.
     let latest = ctx.cluster.volumes.get(&ObjectRef::new(&volume.name));
     let latest = latest.filter(|latest| latest.read().uid == volume.uid);
     let volume = latest.as_ref().map_or(volume, |latest| latest.read());
-    let (times, mut pause) = leader.pauses.next(&volume.name);
-    // Counted before it is looked at: whoever is told that a server is down hears when it is back.
-    if let (Failure::Storage(_), Ok(record)) = (failure, &volume.record)
+    let (times, mut pause) = leader.backoff.record_failure(&volume.name);
+    // Counted before it is looked at: whoever reads that a server is down hears when it is back.
+    if let (Error::Storage(_), Ok(record)) = (failure, &volume.record)
         && ctx.outages.has(record.share.server())
     {
         pause = LONGEST_PAUSE;
     }
-    let told = match failure {
+    let cause = match failure {
         // Should the term go on after all, nothing is forgotten.
-        Failure::Stopping => return Action::requeue(FIRST_PAUSE),
-        // Its end is told. That it takes long is said when it is looked at again.
-        Failure::GoesFirst(_) => {
+        Error::NotLeading => return Action::requeue(FIRST_PAUSE),
+        // Its end is an event. That it takes long is said when it is looked at again.
+        Error::WaitsForCleanup(_) => {
             if times > 1 {
-                tell(ctx, volume, "GoesFirst", failure.to_string());
+                report(ctx, volume, "GoesFirst", failure.to_string());
             }
             return Action::requeue(RECHECK);
         }
-        Failure::NotTakenOver(why) => return legacy::not_taken_over(ctx, volume, why),
-        Failure::Neighbour(_) | Failure::Changed | Failure::Behind if times < PERSISTENT => {
+        Error::NotTakenOver(why) => return legacy::report_refusal(ctx, volume, why),
+        Error::OverlapBeingMade(_) | Error::Changed | Error::CacheBehind if times < PERSISTENT => {
             return Action::requeue(pause);
         }
         // Somebody was faster; the volume's own event brings the new state. Unless it is always so.
-        Failure::Api(error)
+        Error::Api(error)
             if times < PERSISTENT && (patch::is_precondition_failed(error) || patch::is_not_found(error)) =>
         {
             tracing::debug!(volume = volume.name, %error, "the volume has changed meanwhile");
             return Action::requeue(pause);
         }
-        Failure::Api(_) => {
+        Error::Api(_) => {
             tracing::warn!(volume = volume.name, ?pause, "{failure}; it is tried again");
             (times >= PERSISTENT).then_some("Api")
         }
-        Failure::Storage(error) => Some(fault(error.fault)),
-        Failure::Neighbour(_) => Some("Neighbour"),
-        Failure::Changed => Some("Changed"),
-        Failure::Behind => None,
-        Failure::Broken(_) => Some("Broken"),
-        Failure::OtherFileSystem(_) => Some("OtherFileSystem"),
+        Error::Storage(error) => Some(fault(error.fault)),
+        Error::OverlapBeingMade(_) => Some("Neighbour"),
+        Error::Changed => Some("Changed"),
+        Error::CacheBehind => None,
+        Error::Invalid(_) => Some("Broken"),
+        Error::FileSystemChanged(_) => Some("OtherFileSystem"),
     };
     ctx.metrics.step("failed");
-    if let Some(cause) = told {
-        tell(ctx, volume, cause, failure.to_string());
+    if let Some(cause) = cause {
+        report(ctx, volume, cause, failure.to_string());
     }
     Action::requeue(pause)
 }
 
 /// An Event for each kind of cause: repetitions of one are counted, and keep the words of the first.
-fn tell(ctx: &Context, volume: &Volume, cause: &'static str, mut note: String) {
+fn report(ctx: &Context, volume: &Volume, cause: &'static str, mut note: String) {
     let leaving = volume.deleting || volume.phase == Phase::Released;
     let about = if leaving {
         reason::CLEANUP_FAILED
@@ -101,8 +101,8 @@ fn tell(ctx: &Context, volume: &Volume, cause: &'static str, mut note: String) {
     ctx.events.warn(volume, about, &cause, note);
 }
 
-/// Waits until the watch has all that was written on a volume: what went wrong after that is told of this state.
-pub async fn catch_up_with(ctx: &Context, volume: &Volume) {
+/// Waits until the watch has all that was written on a volume: what went wrong after that is reported of this state.
+pub async fn wait_for_cache(ctx: &Context, volume: &Volume) {
     if let Ok(Some(now)) = ctx.cluster.volume(&volume.name).await {
         ctx.cluster.wait_for_volume(&now).await;
     }
@@ -150,7 +150,7 @@ mod tests {
     const PLACES: &str = "If the server is gone for good, remove the finalizer bindery.dev/cleanup from the volume. The directory is at \
                           data or .bindery-trash/blue.pvc-1.u1.aside or .bindery-trash/blue.pvc-1.u1.";
 
-    fn told(fields: &Value) -> Option<String> {
+    fn cause(fields: &Value) -> Option<String> {
         let mut volume = json!({
             "metadata": {"name": "pvc-1", "uid": "u1", "annotations": {
                 "pv.kubernetes.io/provisioned-by": "bindery.dev/nfs",
@@ -175,9 +175,9 @@ mod tests {
     #[test]
     fn before_a_move_the_directory_can_be_kept_as_it_is() {
         let expected = format!("To give the directory up and keep it as it is: {COMMAND}");
-        assert_eq!(told(&json!({})), Some(expected));
+        assert_eq!(cause(&json!({})), Some(expected));
         let retain = json!({"metadata": {"annotations": {"bindery.dev/on-delete": "retain"}}});
-        assert_eq!(told(&retain), None, "nothing is to be advised");
+        assert_eq!(cause(&retain), None, "nothing is to be advised");
     }
 
     #[test]
@@ -187,13 +187,13 @@ mod tests {
             "To keep the directory: {COMMAND}. What has left its path then becomes an archive without an end as soon as the \
              server allows that, and an Event names it. {PLACES}"
         );
-        assert_eq!(told(&json!({"metadata": {"annotations": moved}})), Some(expected));
+        assert_eq!(cause(&json!({"metadata": {"annotations": moved}})), Some(expected));
         let kept = "The directory is kept: what has left its path becomes an archive without an end, which an Event names, \
                     and then the volume goes.";
         let retain = json!({
             "metadata": {"annotations": moved},
             "spec": {"persistentVolumeReclaimPolicy": "Retain"},
         });
-        assert_eq!(told(&retain), Some(format!("{kept} {PLACES}")));
+        assert_eq!(cause(&retain), Some(format!("{kept} {PLACES}")));
     }
 }

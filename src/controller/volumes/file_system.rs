@@ -4,16 +4,16 @@
 //! the only record of it. With `fsid=` the number of the file system stays the same then, so the number of the share's root
 //! is compared, too.
 
-use super::find::named;
+use super::find::describe;
 use crate::controller::context::{Context, storage_deadline};
-use crate::controller::error::Failure;
+use crate::controller::error::Error;
 use crate::model::names::mark;
 use crate::model::share_id::ShareId;
 use crate::model::volume::{Record, Volume};
 
 /// Fails unless the share shows what it showed before. To be asked where the directory of a volume is missing, or
 /// another one is in its place.
-pub async fn same_disk(ctx: &Context, volume: &Volume, record: &Record) -> Result<(), Failure> {
+pub async fn same_disk(ctx: &Context, volume: &Volume, record: &Record) -> Result<(), Error> {
     // What other volumes say of their file system proves nothing for this one.
     if record.identity.is_none() && record.share_id.is_none() {
         let why = "nothing is known of the file system that it was on";
@@ -63,8 +63,8 @@ fn is_same(before: ShareId, now: ShareId) -> bool {
     }
 }
 
-fn other_disk(volume: &Volume, record: &Record, why: &str) -> Failure {
-    Failure::OtherFileSystem(other_disk_sentence(&volume.name, record, why))
+fn other_disk(volume: &Volume, record: &Record, why: &str) -> Error {
+    Error::FileSystemChanged(other_disk_sentence(&volume.name, record, why))
 }
 
 /// The annotations may be removed only as long as the directory is at its path.
@@ -83,7 +83,7 @@ fn other_disk_sentence(volume: &str, record: &Record, why: &str) -> String {
     format!(
         "{} cannot be found, and the share may not show the file system that it was on: {why}. Check that the server has \
          mounted what it exports.{advice}",
-        named(record)
+        describe(record)
     )
 }
 

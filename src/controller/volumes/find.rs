@@ -1,7 +1,7 @@
 //! Where the directory of a volume is: at its path, or where an earlier try has moved it.
 
 use crate::controller::context::{Context, storage_deadline};
-use crate::controller::error::Failure;
+use crate::controller::error::Error;
 use crate::model::directory::{Directory, TrashRoot};
 use crate::model::identity::Identity;
 use crate::model::volume::{Record, Volume};
@@ -9,19 +9,19 @@ use crate::storage::Fault;
 
 /// Where a directory was found.
 #[derive(Debug)]
-pub enum Spot {
+pub enum FoundAt {
     /// At its path.
-    AtPath(Identity),
+    Path(Identity),
     /// At another place, where an earlier try has brought it.
     Moved(Identity, Directory),
     /// Nowhere: nothing is at its path.
     Missing,
     /// Nowhere: another directory is at its path.
-    Another,
+    Replaced,
 }
 
 /// Looks for the directory at its path, and wherever an earlier try may have moved it.
-pub async fn find(ctx: &Context, volume: &Volume, record: &Record) -> Result<Spot, Failure> {
+pub async fn find(ctx: &Context, volume: &Volume, record: &Record) -> Result<FoundAt, Error> {
     let (share, directory) = (&record.share, &record.directory);
     let there = match ctx.storage.look_up(share, directory, storage_deadline()).await {
         Ok(there) => there.map(|there| there.identity),
@@ -33,19 +33,19 @@ pub async fn find(ctx: &Context, volume: &Volume, record: &Record) -> Result<Spo
         return find_by_name(ctx, record, &recorded_places(ctx, volume, record), there).await;
     };
     if there == Some(identity) {
-        return Ok(Spot::AtPath(identity));
+        return Ok(FoundAt::Path(identity));
     }
     // In the order in which it is moved, and twice: a late rename may move it on between two looks.
     let places = places(ctx, volume, record);
     for place in places.iter().chain(&places) {
         let found = ctx.storage.look_up(share, place, storage_deadline()).await?;
         if found.is_some_and(|found| found.identity == identity) {
-            return Ok(Spot::Moved(identity, place.clone()));
+            return Ok(FoundAt::Moved(identity, place.clone()));
         }
     }
     Ok(match there {
-        None => Spot::Missing,
-        Some(_) => Spot::Another,
+        None => FoundAt::Missing,
+        Some(_) => FoundAt::Replaced,
     })
 }
 
@@ -56,13 +56,13 @@ async fn find_by_name(
     record: &Record,
     recorded: &[Directory],
     there: Option<Identity>,
-) -> Result<Spot, Failure> {
+) -> Result<FoundAt, Error> {
     for place in recorded.iter().chain(recorded) {
         if let Some(found) = ctx.storage.look_up(&record.share, place, storage_deadline()).await? {
-            return Ok(Spot::Moved(found.identity, place.clone()));
+            return Ok(FoundAt::Moved(found.identity, place.clone()));
         }
     }
-    Ok(there.map_or(Spot::Missing, Spot::AtPath))
+    Ok(there.map_or(FoundAt::Missing, FoundAt::Path))
 }
 
 /// The places that a removal of this version has written down, and those on the way to them. None: it was not begun.
@@ -90,6 +90,6 @@ fn places(ctx: &Context, volume: &Volume, record: &Record) -> Vec<Directory> {
 }
 
 /// What a directory is called in Events.
-pub fn named(record: &Record) -> String {
+pub fn describe(record: &Record) -> String {
     format!("directory {} of share {}", record.directory, record.share)
 }

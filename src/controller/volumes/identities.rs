@@ -17,7 +17,7 @@ use super::file_system;
 use crate::cluster::cache::CachedVolume;
 use crate::cluster::patch::{self, set_annotation, test_annotation};
 use crate::controller::context::{Context, storage_deadline};
-use crate::controller::error::Failure;
+use crate::controller::error::Error;
 use crate::controller::leader::Leader;
 use crate::model::names::mark;
 use crate::model::volume::Volume;
@@ -89,7 +89,7 @@ async fn mark_all(leader: &Leader, tried: &mut HashSet<(String, String)>) -> boo
             Err(failure) => {
                 all = false;
                 tracing::debug!(volume = state.0, %failure, "which directory a volume has was not found out");
-                if let Failure::Storage(error) = failure
+                if let Error::Storage(error) = failure
                     && error.transient()
                 {
                     silent.insert(server);
@@ -104,7 +104,7 @@ async fn mark_all(leader: &Leader, tried: &mut HashSet<(String, String)>) -> boo
 
 /// Marks a volume, if its directory is there. A directory on a file system that is not the one of the share's other
 /// volumes is not taken for it, nor one that is not the recorded one.
-async fn mark_identity(leader: &Leader, kept: &CachedVolume) -> Result<bool, Failure> {
+async fn mark_identity(leader: &Leader, kept: &CachedVolume) -> Result<bool, Error> {
     let ctx = &leader.ctx;
     let volume = kept.read();
     let Ok(record) = &volume.record else { return Ok(false) };

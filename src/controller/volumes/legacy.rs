@@ -11,7 +11,7 @@ use kube::runtime::controller::Action;
 use crate::cluster::cache::CachedVolume;
 use crate::cluster::patch;
 use crate::controller::context::{Context, RECHECK};
-use crate::controller::error::Failure;
+use crate::controller::error::Error;
 use crate::controller::leader::Leader;
 use crate::model::names::reason;
 use crate::model::volume::Volume;
@@ -19,7 +19,7 @@ use crate::policy::legacy::class;
 use crate::policy::legacy::volume::{LegacyVolume, Terms};
 
 /// Takes a volume over if it is an old one, and says whether it is. Its own event brings its next step.
-pub async fn take_over(leader: &Leader, volume: &CachedVolume) -> Result<bool, Failure> {
+pub async fn take_over(leader: &Leader, volume: &CachedVolume) -> Result<bool, Error> {
     let ctx = &leader.ctx;
     if !may_take_over(ctx, volume) {
         return Ok(false);
@@ -40,7 +40,7 @@ pub async fn take_over(leader: &Leader, volume: &CachedVolume) -> Result<bool, F
         delete_nested: ctx.options.delete_nested,
     };
     let taken = old.take(class.as_ref(), terms, &ctx.installation);
-    let taken = taken.map_err(Failure::NotTakenOver)?;
+    let taken = taken.map_err(Error::NotTakenOver)?;
     patch::merge(
         &ctx.persistent_volumes(),
         &Volume::read(&volume),
@@ -58,7 +58,7 @@ pub fn may_take_over(ctx: &Context, volume: &CachedVolume) -> bool {
 }
 
 /// Tells why a volume was refused.
-pub fn not_taken_over(ctx: &Context, volume: &Volume, why: &str) -> Action {
+pub fn report_refusal(ctx: &Context, volume: &Volume, why: &str) -> Action {
     let note = format!("not taken over, and nothing is done with its directory when its claim is gone: {why}");
     let reason = reason::NOT_TAKEN_OVER;
     ctx.events.warn(volume, reason, reason, note);

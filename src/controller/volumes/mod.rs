@@ -17,10 +17,10 @@ mod file_system;
 mod find;
 pub mod identities;
 mod legacy;
+mod live;
 mod move_aside;
 mod other_installation;
 mod overlap;
-mod plan;
 mod put_back;
 mod reconcile;
 pub mod retention;
@@ -40,16 +40,16 @@ use crate::cluster::cache::{CachedClaim, CachedVolume};
 /// Gives every volume that is due its turn, until `stop`; a step that is being carried out is brought to its end.
 pub async fn run(leader: Arc<Leader>, stop: CancellationToken) {
     let cluster = leader.ctx.cluster.clone();
-    let (of_volumes, of_claims, of_waits) = (Arc::clone(&leader), Arc::clone(&leader), Arc::clone(&leader));
+    let (of_volumes, of_claims, of_waiters) = (Arc::clone(&leader), Arc::clone(&leader), Arc::clone(&leader));
     let due = cluster
         .volumes
         .events()
         .filter(move |volume| ready(triggers::is_due(&of_volumes, volume)));
-    let back = triggers::on_a_server_that_is_back(&leader);
+    let back = triggers::after_outage(&leader);
     Controller::for_shared_stream(due, cluster.volumes.store().clone())
         .watches_shared_stream(cluster.claims.events(), move |claim: Arc<CachedClaim>| {
             let store = of_claims.ctx.cluster.volumes.store();
-            let mut concerned = triggers::concerned(&claim, store);
+            let mut concerned = triggers::volumes_of(&claim, store);
             concerned.retain(|volume| {
                 store
                     .get(volume)
@@ -58,7 +58,7 @@ pub async fn run(leader: Arc<Leader>, stop: CancellationToken) {
             concerned
         })
         .watches_shared_stream(cluster.volumes.events(), move |other: Arc<CachedVolume>| {
-            of_waits.waits.end(&other)
+            of_waiters.waiters.take(&other)
         })
         .reconcile_on(back)
         // The gates limit what runs at once.
@@ -67,7 +67,7 @@ pub async fn run(leader: Arc<Leader>, stop: CancellationToken) {
         .run(
             reconcile::reconcile,
             |volume: Arc<CachedVolume>, failure, leader: Arc<Leader>| {
-                error_policy::failed(&leader, volume.read(), failure)
+                error_policy::error_policy(&leader, volume.read(), failure)
             },
             leader,
         )

@@ -10,11 +10,11 @@
 //! removed, and [`super::put_back`] and [`super::empty_trash`] bring it back. To the trash proper, or to an archive that ends, a
 //! directory comes only after a look has shown that the volume is still to be deleted and its policy still the same.
 
-use super::destination::{Goal, Way};
-use super::find::Spot;
-use super::{destination, find, plan, put_back, trash_roots};
+use super::destination::{Destination, Progress};
+use super::find::FoundAt;
+use super::{destination, find, live, put_back, trash_roots};
 use crate::controller::context::{Context, storage_deadline};
-use crate::controller::error::Failure;
+use crate::controller::error::Error;
 use crate::controller::leader::Leader;
 use crate::failpoints::{self, Point};
 use crate::model::directory::{Directory, TrashRoot};
@@ -23,7 +23,7 @@ use crate::model::volume::{Record, Volume};
 use crate::storage::{Fault, Moved, Outcome, StorageError};
 
 /// Where the directory of a volume is in the end.
-pub enum Left {
+pub enum MoveResult {
     /// Here.
     At(Directory),
     /// Nowhere: nothing is at its path.
@@ -33,33 +33,38 @@ pub enum Left {
 }
 
 /// Brings the directory where it is to go, from wherever an earlier try has left it.
-pub async fn leave(leader: &Leader, volume: &Volume, record: &Record, goal: Goal) -> Result<Left, Failure> {
+pub async fn move_directory(
+    leader: &Leader,
+    volume: &Volume,
+    record: &Record,
+    destination: Destination,
+) -> Result<MoveResult, Error> {
     let ctx = &leader.ctx;
     let (identity, from) = match find::find(ctx, volume, record).await? {
-        Spot::AtPath(_) if goal == Goal::Keep => return Ok(Left::At(record.directory.clone())),
-        Spot::AtPath(identity) => (identity, None),
-        Spot::Moved(identity, place) => (identity, Some(place)),
-        Spot::Missing => return Ok(Left::Missing),
-        Spot::Another => return Ok(Left::Replaced),
+        FoundAt::Path(_) if destination == Destination::Keep => return Ok(MoveResult::At(record.directory.clone())),
+        FoundAt::Path(identity) => (identity, None),
+        FoundAt::Moved(identity, place) => (identity, Some(place)),
+        FoundAt::Missing => return Ok(MoveResult::Missing),
+        FoundAt::Replaced => return Ok(MoveResult::Replaced),
     };
-    let mut way = Way {
+    let mut progress = Progress {
         identity,
         recorded: record.moved_to.clone(),
     };
     if let Some(from) = &from
         && record.moved_to.contains(from)
-        && destination::is_met(ctx, volume, goal, from)
+        && destination::is_destination(ctx, volume, destination, from)
     {
-        return Ok(Left::At(from.clone()));
+        return Ok(MoveResult::At(from.clone()));
     }
     let (from, to) = match from {
         Some(from) => {
-            let to = destination::target(ctx, volume, record, goal, &TrashRoot::around(&from));
-            destination::record_target(leader, volume, record, &mut way, &to).await?;
+            let to = destination::target(ctx, volume, record, destination, &TrashRoot::around(&from));
+            destination::record_target(leader, volume, record, &mut progress, &to).await?;
             assert_same_policy(ctx, volume, record).await?;
             (from, to)
         }
-        None => set_aside(leader, volume, record, &mut way, goal).await?,
+        None => set_aside(leader, volume, record, &mut progress, destination).await?,
     };
     leader.may_act()?;
     match ctx
@@ -67,9 +72,9 @@ pub async fn leave(leader: &Leader, volume: &Volume, record: &Record, goal: Goal
         .rename(&record.share, &from, identity, &to, storage_deadline())
         .await?
     {
-        Moved::Done => Ok(Left::At(to)),
+        Moved::Done => Ok(MoveResult::At(to)),
         // Another replica was faster. It is looked for again.
-        Moved::Missing | Moved::Another(_) => Err(Failure::Changed),
+        Moved::Missing | Moved::Another(_) => Err(Error::Changed),
     }
 }
 
@@ -79,17 +84,17 @@ async fn set_aside(
     leader: &Leader,
     volume: &Volume,
     record: &Record,
-    way: &mut Way,
-    goal: Goal,
-) -> Result<(Directory, Directory), Failure> {
+    progress: &mut Progress,
+    destination: Destination,
+) -> Result<(Directory, Directory), Error> {
     let recorded = record.moved_to.last().map_or(TrashRoot::SHARE, TrashRoot::around);
-    match set_aside_in(leader, &recorded, volume, record, way, goal).await {
-        Err(Failure::Storage(error))
+    match set_aside_in(leader, &recorded, volume, record, progress, destination).await {
+        Err(Error::Storage(error))
             if error.fault == Fault::OtherFileSystem
                 && recorded == TrashRoot::SHARE
                 && let Some(beside) = TrashRoot::beside(&record.directory) =>
         {
-            set_aside_in(leader, &beside, volume, record, way, goal).await
+            set_aside_in(leader, &beside, volume, record, progress, destination).await
         }
         done => done,
     }
@@ -100,19 +105,19 @@ async fn set_aside_in(
     root: &TrashRoot,
     volume: &Volume,
     record: &Record,
-    way: &mut Way,
-    goal: Goal,
-) -> Result<(Directory, Directory), Failure> {
+    progress: &mut Progress,
+    destination: Destination,
+) -> Result<(Directory, Directory), Error> {
     let ctx = &leader.ctx;
     trash_roots::make_sign(leader, &record.share, root).await?;
     trash_roots::make_trash(leader, &record.share, root).await?;
-    let to = destination::target(ctx, volume, record, goal, root);
-    destination::record_target(leader, volume, record, way, &to).await?;
+    let to = destination::target(ctx, volume, record, destination, root);
+    destination::record_target(leader, volume, record, progress, &to).await?;
     let aside = root.place(&Directory::aside(&ctx.installation.instance, &volume.name, &volume.uid));
     leader.may_act()?;
-    match move_away(leader, volume, record, way.identity, &aside).await? {
+    match move_away(leader, volume, record, progress.identity, &aside).await? {
         Moved::Done => Ok((aside, to)),
-        Moved::Missing | Moved::Another(_) => Err(Failure::Changed),
+        Moved::Missing | Moved::Another(_) => Err(Error::Changed),
     }
 }
 
@@ -123,7 +128,7 @@ async fn move_away(
     record: &Record,
     identity: Identity,
     aside: &Directory,
-) -> Result<Moved, Failure> {
+) -> Result<Moved, Error> {
     let ctx = &leader.ctx;
     let moved = ctx
         .storage
@@ -133,9 +138,9 @@ async fn move_away(
     failpoints::point(Point::Renamed);
     if may_be_done(&moved) {
         match assert_same_policy(ctx, volume, record).await {
-            Err(Failure::Stopping) => {
+            Err(Error::NotLeading) => {
                 put_back::put_back(leader, volume, record, identity, aside).await?;
-                return Err(Failure::Stopping);
+                return Err(Error::NotLeading);
             }
             checked => checked?,
         }
@@ -143,15 +148,15 @@ async fn move_away(
     Ok(moved?)
 }
 
-/// Fails, by a live look, with [`Failure::Stopping`] if this very volume is not there to be cleaned up, and with
-/// [`Failure::Changed`] if its policy is another one by now.
-async fn assert_same_policy(ctx: &Context, volume: &Volume, record: &Record) -> Result<(), Failure> {
-    let Some(now) = plan::still(ctx, volume).await? else {
-        return Err(Failure::Stopping);
+/// Fails, by a live look, with [`Error::NotLeading`] if this very volume is not there to be cleaned up, and with
+/// [`Error::Changed`] if its policy is another one by now.
+async fn assert_same_policy(ctx: &Context, volume: &Volume, record: &Record) -> Result<(), Error> {
+    let Some(now) = live::being_deleted(ctx, volume).await? else {
+        return Err(Error::NotLeading);
     };
     let policy = |record: &Record| (record.on_delete, record.retention);
     let is_same = now.reclaim == volume.reclaim && now.record.as_ref().map(policy) == Ok(policy(record));
-    if is_same { Ok(()) } else { Err(Failure::Changed) }
+    if is_same { Ok(()) } else { Err(Error::Changed) }
 }
 
 fn may_be_done(moved: &Result<Moved, StorageError>) -> bool {

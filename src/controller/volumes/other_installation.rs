@@ -8,16 +8,16 @@
 use kube::runtime::controller::Action;
 
 use crate::controller::context::RECHECK;
-use crate::controller::error::Failure;
+use crate::controller::error::Error;
 use crate::controller::leader::Leader;
 use crate::model::names::reason;
 use crate::model::volume::{Phase, Volume};
 use crate::policy::other_installation::{Found, NotOurs};
 
-pub async fn tell_not_ours(leader: &Leader, volume: &Volume, why: NotOurs) -> Result<Action, Failure> {
+pub async fn report(leader: &Leader, volume: &Volume, why: NotOurs) -> Result<Action, Error> {
     let ctx = &leader.ctx;
     if why == NotOurs::OtherInstance
-        && let Some(left) = leader.grace.left(volume, ctx.options.orphan_grace)
+        && let Some(left) = leader.unchanged_since.remaining(volume, ctx.options.orphan_grace)
     {
         return Ok(Action::requeue(left));
     }

@@ -2,12 +2,12 @@
 
 use kube::ResourceExt;
 
-use super::find::Spot;
-use super::{aliases, find, plan};
+use super::find::FoundAt;
+use super::{aliases, find, live};
 use crate::cluster::cache::CachedVolume;
 use crate::cluster::patch::{self, set_annotation};
 use crate::controller::context::Context;
-use crate::controller::error::Failure;
+use crate::controller::error::Error;
 use crate::controller::leader::Leader;
 use crate::model::identity::Identity;
 use crate::model::location::{Evidence, Location, Meeting, Relation};
@@ -31,35 +31,35 @@ pub enum Overlap {
 /// asks has written the deletion mark first, and looks then.
 ///
 /// Fails where another volume goes first, or is just being made and backs out.
-pub async fn overlaps(leader: &Leader, volume: &Volume, record: &Record) -> Result<Option<String>, Failure> {
+pub async fn reason_to_keep(leader: &Leader, volume: &Volume, record: &Record) -> Result<Option<String>, Error> {
     let ctx = &leader.ctx;
     if !ctx.cluster.wait_for_version(&volume.name, &volume.version).await {
-        return Err(Failure::Behind);
+        return Err(Error::CacheBehind);
     }
     let mut location = record.location();
-    let kept = is_named(leader, volume, record, &location).await?;
+    let kept = recorded_reason_to_keep(leader, volume, record, &location).await?;
     if kept.is_some() {
         return Ok(kept);
     }
     if location.identity.is_none() {
         location.identity = match find::find(ctx, volume, record).await? {
-            Spot::AtPath(identity) | Spot::Moved(identity, _) => Some(identity),
-            Spot::Missing | Spot::Another => None,
+            FoundAt::Path(identity) | FoundAt::Moved(identity, _) => Some(identity),
+            FoundAt::Missing | FoundAt::Replaced => None,
         };
-        let kept = is_named(leader, volume, record, &location).await?;
+        let kept = recorded_reason_to_keep(leader, volume, record, &location).await?;
         if kept.is_some() {
             return Ok(kept);
         }
     }
-    aliases::is_named_elsewhere(ctx, volume, &location).await
+    aliases::foreign_volume_naming(ctx, volume, &location).await
 }
 
 /// Fails where another volume must go before one that keeps its directory. Passes its policy on to volumes that stay. The NFS
 /// server is not asked.
-pub async fn wait_for_turn(leader: &Leader, volume: &Volume, record: &Record) -> Result<(), Failure> {
+pub async fn wait_for_turn(leader: &Leader, volume: &Volume, record: &Record) -> Result<(), Error> {
     let ctx = &leader.ctx;
     if !ctx.cluster.wait_for_version(&volume.name, &volume.version).await {
-        return Err(Failure::Behind);
+        return Err(Error::CacheBehind);
     }
     for (cleanup_order, other, meeting) in orders(ctx, volume, &record.location()).await? {
         match cleanup_order {
@@ -72,12 +72,12 @@ pub async fn wait_for_turn(leader: &Leader, volume: &Volume, record: &Record) ->
 }
 
 /// The same, as far as the records of the volumes tell.
-async fn is_named(
+async fn recorded_reason_to_keep(
     leader: &Leader,
     volume: &Volume,
     record: &Record,
     location: &Location<'_>,
-) -> Result<Option<String>, Failure> {
+) -> Result<Option<String>, Error> {
     let ctx = &leader.ctx;
     let mut kept = None;
     for (cleanup_order, other, meeting) in orders(ctx, volume, location).await? {
@@ -88,7 +88,7 @@ async fn is_named(
             }
             CleanupOrder::Proceed => {}
             _ if kept.is_some() => {}
-            CleanupOrder::WaitForRollback => return Err(Failure::Neighbour(other.name)),
+            CleanupOrder::WaitForRollback => return Err(Error::OverlapBeingMade(other.name)),
             CleanupOrder::WaitForCleanup => wait_for(leader, volume, &other).await?,
         }
     }
@@ -102,7 +102,7 @@ async fn pass_on(
     record: &Record,
     other: &Volume,
     meeting: Meeting,
-) -> Result<(), Failure> {
+) -> Result<(), Error> {
     let Some(on_delete) = inherited(volume, other, meeting, &ctx.installation) else {
         return Ok(());
     };
@@ -116,7 +116,7 @@ async fn pass_on(
     patch::apply(&ctx.persistent_volumes(), &other.name, operations).await?;
     let note = format!(
         "{} also holds the files of volume {}, whose onDelete is {on_delete}: onDelete of this volume is {on_delete} from now on",
-        find::named(record),
+        find::describe(record),
         volume.name
     );
     ctx.events.warn(other, reason::RETAINED, &volume.name, note);
@@ -128,7 +128,7 @@ async fn orders(
     ctx: &Context,
     volume: &Volume,
     location: &Location<'_>,
-) -> Result<Vec<(CleanupOrder, Volume, Meeting)>, Failure> {
+) -> Result<Vec<(CleanupOrder, Volume, Meeting)>, Error> {
     let mut orders = Vec::new();
     for (other, meeting) in ctx.cluster.cached_overlaps(location, &volume.name) {
         if cleanup_order(volume, other.read(), meeting, true, &ctx.installation) == CleanupOrder::Proceed {
@@ -138,7 +138,7 @@ async fn orders(
         let Some(other) = ctx.cluster.volume(&other.name_any()).await? else {
             continue;
         };
-        let in_use = other.deleting && plan::plan_with_claim(ctx, &other).await?.0 == Plan::Leave;
+        let in_use = other.deleting && live::plan(ctx, &other).await?.0 == Plan::Leave;
         orders.push((
             cleanup_order(volume, &other, meeting, in_use, &ctx.installation),
             other,
@@ -149,11 +149,11 @@ async fn orders(
     Ok(orders)
 }
 
-async fn wait_for(leader: &Leader, volume: &Volume, other: &Volume) -> Result<(), Failure> {
-    leader.waits.add(&other.name, &volume.name);
+async fn wait_for(leader: &Leader, volume: &Volume, other: &Volume) -> Result<(), Error> {
+    leader.waiters.add(&other.name, &volume.name);
     // Its end may have come before this volume was known to wait.
     match leader.ctx.cluster.volume(&other.name).await? {
-        Some(other) if other.held => Err(Failure::GoesFirst(other.name)),
+        Some(other) if other.held => Err(Error::WaitsForCleanup(other.name)),
         _ => Ok(()),
     }
 }
@@ -183,7 +183,7 @@ fn kept_for(ctx: &Context, other: &Volume, meeting: Meeting) -> String {
 }
 
 /// Whoever asks has written first (a new volume, a deletion mark), and looks then.
-pub async fn neighbour(ctx: &Context, volume: &Volume, record: &Record) -> Result<Overlap, Failure> {
+pub async fn find_overlap(ctx: &Context, volume: &Volume, record: &Record) -> Result<Overlap, Error> {
     let location = record.location();
     let look = ctx.cluster.overlap(&location, &volume.name, Some(&volume.version));
     Ok(match look.await? {
@@ -199,19 +199,19 @@ pub async fn has_another_volume(
     volume: &Volume,
     record: &Record,
     identity: Identity,
-) -> Result<bool, Failure> {
-    if holder_of(ctx, volume, record, identity).is_some() {
+) -> Result<bool, Error> {
+    if volume_of_same_directory(ctx, volume, record, identity).is_some() {
         return Ok(true);
     }
     let location = Location {
         identity: Some(identity),
         ..record.location()
     };
-    Ok(aliases::is_named_elsewhere(ctx, volume, &location).await?.is_some())
+    Ok(aliases::foreign_volume_naming(ctx, volume, &location).await?.is_some())
 }
 
 /// A volume in use that was given this very directory under other names, as far as the watch knows.
-pub fn holder_of(ctx: &Context, volume: &Volume, record: &Record, identity: Identity) -> Option<String> {
+pub fn volume_of_same_directory(ctx: &Context, volume: &Volume, record: &Record, identity: Identity) -> Option<String> {
     let location = Location {
         identity: Some(identity),
         ..record.location()

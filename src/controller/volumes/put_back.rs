@@ -10,10 +10,10 @@
 
 use serde_json::{Value, json};
 
-use super::plan;
+use super::live;
 use crate::cluster::patch;
 use crate::controller::context::storage_deadline;
-use crate::controller::error::Failure;
+use crate::controller::error::Error;
 use crate::controller::leader::Leader;
 use crate::model::directory::{Directory, Share, TrashRoot};
 use crate::model::identity::Identity;
@@ -28,11 +28,11 @@ pub async fn remove_empty(
     volume: &Volume,
     record: &Record,
     identity: Identity,
-) -> Result<Removed, Failure> {
+) -> Result<Removed, Error> {
     let ctx = &leader.ctx;
     // The directory was looked at before: if the volume is still there, it was the volume's.
-    if plan::still(ctx, volume).await?.is_none() {
-        return Err(Failure::Stopping);
+    if live::being_deleted(ctx, volume).await?.is_none() {
+        return Err(Error::NotLeading);
     }
     leader.may_act()?;
     let removed = ctx
@@ -44,9 +44,9 @@ pub async fn remove_empty(
         Ok(removed) => matches!(removed, Removed::Done | Removed::Missing),
         Err(error) => error.outcome == Outcome::Unknown,
     };
-    if may_be_gone && plan::still(ctx, volume).await?.is_none() {
-        make_again(leader, volume).await?;
-        return Err(Failure::Stopping);
+    if may_be_gone && live::being_deleted(ctx, volume).await?.is_none() {
+        recreate(leader, volume).await?;
+        return Err(Error::NotLeading);
     }
     Ok(removed?)
 }
@@ -59,7 +59,7 @@ pub async fn put_back(
     record: &Record,
     identity: Identity,
     from: &Directory,
-) -> Result<(), Failure> {
+) -> Result<(), Error> {
     let ctx = &leader.ctx;
     let (share, directory) = (&record.share, &record.directory);
     let there = ctx.storage.look_up(share, from, storage_deadline()).await?;
@@ -94,7 +94,7 @@ pub async fn put_back(
 
 /// Puts back what lies at `place` if it is the directory of a volume that nobody deletes: that volume's cleanup cannot
 /// have moved it, for it was there before a look at the volume found that none is due.
-pub async fn put_back_to(leader: &Leader, owner: &str, share: &Share, place: &Directory) -> Result<bool, Failure> {
+pub async fn put_back_to(leader: &Leader, owner: &str, share: &Share, place: &Directory) -> Result<bool, Error> {
     let ctx = &leader.ctx;
     let Some(found) = ctx.storage.look_up(share, place, storage_deadline()).await? else {
         return Ok(false);
@@ -112,7 +112,7 @@ pub async fn put_back_to(leader: &Leader, owner: &str, share: &Share, place: &Di
 }
 
 /// The later volume of this name does not count as ready any more, so the binder makes its directory again.
-async fn make_again(leader: &Leader, volume: &Volume) -> Result<(), Failure> {
+async fn recreate(leader: &Leader, volume: &Volume) -> Result<(), Error> {
     let ctx = &leader.ctx;
     let Some(now) = ctx.cluster.volume(&volume.name).await? else {
         return Ok(());

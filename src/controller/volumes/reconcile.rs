@@ -8,23 +8,23 @@ use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use tracing::Instrument;
 
-use super::{bind, cleanup, complete_claim, error_policy, legacy, other_installation, plan};
+use super::{bind, cleanup, complete_claim, error_policy, legacy, live, other_installation};
 use crate::cluster::cache::{CachedClaim, CachedVolume};
 use crate::cluster::patch;
 use crate::controller::annotation_warnings;
 use crate::controller::context::{Context, RECHECK};
-use crate::controller::error::Failure;
+use crate::controller::error::Error;
 use crate::controller::leader::Leader;
-use crate::controller::leader::server_queue::Pass;
+use crate::controller::leader::server_queue::Permit;
 use crate::failpoints::{self, Point};
 use crate::model::claim::Claim;
 use crate::model::volume::Volume;
 use crate::policy::reconcile::{ClaimState, Plan, plan};
 
 /// Waits until a volume has its turn, and takes one step with it.
-pub async fn reconcile(volume: Arc<CachedVolume>, leader: Arc<Leader>) -> Result<Action, Failure> {
+pub async fn reconcile(volume: Arc<CachedVolume>, leader: Arc<Leader>) -> Result<Action, Error> {
     // Thousands may wait here, so what comes after is on the heap, and made when it begins.
-    let _pass = enter(&leader, &volume).await?;
+    let _permit = acquire(&leader, &volume).await?;
     let Some(volume) = leader.ctx.cluster.volumes.get(&ObjectRef::from(&*volume)) else {
         // It went meanwhile.
         return Ok(Action::await_change());
@@ -32,7 +32,7 @@ pub async fn reconcile(volume: Arc<CachedVolume>, leader: Arc<Leader>) -> Result
     Box::pin(take_turn(volume, Arc::clone(&leader))).await
 }
 
-async fn take_turn(kept: Arc<CachedVolume>, leader: Arc<Leader>) -> Result<Action, Failure> {
+async fn take_turn(kept: Arc<CachedVolume>, leader: Arc<Leader>) -> Result<Action, Error> {
     let volume = kept.read();
     let claim = volume
         .claim
@@ -46,59 +46,64 @@ async fn take_turn(kept: Arc<CachedVolume>, leader: Arc<Leader>) -> Result<Actio
         step(&leader, volume).await
     };
     let next = step.instrument(span).await?;
-    leader.pauses.end(&volume.name);
+    leader.backoff.reset(&volume.name);
     Ok(next)
 }
 
 /// Waits for the volume's turn among those of its server.
-async fn enter(leader: &Leader, volume: &CachedVolume) -> Result<Pass, Failure> {
+async fn acquire(leader: &Leader, volume: &CachedVolume) -> Result<Permit, Error> {
     let server = volume.server().unwrap_or_default();
     let meta = volume.meta();
     let (gates, since) = match &meta.deletion_timestamp {
-        Some(deleted) => (&leader.gates_out, Some(deleted)),
-        None => (&leader.gates, meta.creation_timestamp.as_ref()),
+        Some(deleted) => (&leader.cleanup_queue, Some(deleted)),
+        None => (&leader.bind_queue, meta.creation_timestamp.as_ref()),
     };
-    let turn = gates.enter(server, since.map(|since| since.0));
+    let turn = gates.acquire(server, since.map(|since| since.0));
     leader
         .term
         .stop
         .run_until_cancelled(turn)
         .await
-        .ok_or(Failure::Stopping)
+        .ok_or(Error::NotLeading)
 }
 
-async fn step(leader: &Leader, volume: &Volume) -> Result<Action, Failure> {
+async fn step(leader: &Leader, volume: &Volume) -> Result<Action, Error> {
     let ctx = &leader.ctx;
-    if let Some(left) = is_too_early(leader, volume) {
+    if let Some(left) = remaining_grace(leader, volume) {
         return Ok(Action::requeue(left));
     }
     // Where the claim has come both are needed, and neither look waits for the other.
     let look = async {
-        if is_asked_for(ctx, volume) {
-            ctx.cluster.volume(&volume.name).await.map_err(Failure::from)
+        if is_named_by_claim(ctx, volume) {
+            ctx.cluster.volume(&volume.name).await.map_err(Error::from)
         } else {
             Ok(None)
         }
     };
-    let (next, live) = tokio::try_join!(plan::plan_with_claim(ctx, volume), look)?;
+    let (next, live) = tokio::try_join!(live::plan(ctx, volume), look)?;
     leader.may_act()?;
     match next {
         (Plan::Bind { .. }, Some(claim)) => bind_live(leader, live, &volume.name, &claim).await?,
         (Plan::Undo(difference), Some(claim)) => bind::undo(leader, volume, &claim, &difference).await?,
-        (Plan::NotOurs(why), _) => return other_installation::tell_not_ours(leader, volume, why).await,
-        (Plan::Broken(wrong), _) => return Err(Failure::Broken(wrong)),
+        (Plan::NotOurs(why), _) => return other_installation::report(leader, volume, why).await,
+        (Plan::Broken(wrong), _) => return Err(Error::Invalid(wrong)),
         (Plan::MarkDeleted, _) => {
             patch::delete(&ctx.persistent_volumes(), volume).await?;
             failpoints::point(Point::MarkedDeleted);
         }
-        (Plan::Orphan, _) if leader.grace.left(volume, ctx.options.orphan_grace).is_none() => {
+        (Plan::Orphan, _)
+            if leader
+                .unchanged_since
+                .remaining(volume, ctx.options.orphan_grace)
+                .is_none() =>
+        {
             remove_orphan(leader, volume).await?;
         }
         (Plan::Orphan | Plan::Waits, _) => {
-            let left = leader.grace.left(volume, ctx.options.orphan_grace);
+            let left = leader.unchanged_since.remaining(volume, ctx.options.orphan_grace);
             return Ok(Action::requeue(left.unwrap_or(ctx.options.orphan_grace)));
         }
-        (Plan::Dispose(_), _) => dispose_live(leader, &volume.name).await?,
+        (Plan::Dispose(_), _) => clean_up_live(leader, &volume.name).await?,
         // Its claim's going is told, but for a moment in which the watch is broken.
         (Plan::Leave, Some(_)) if volume.deleting => return Ok(Action::requeue(RECHECK)),
         (Plan::Leave, _) => return complete_claim::complete(leader, volume).await,
@@ -108,16 +113,16 @@ async fn step(leader: &Leader, volume: &Volume) -> Result<Action, Failure> {
 }
 
 /// Its claim was looked at live a moment ago. A call that uses the volume again changes its version, and this fails.
-async fn remove_orphan(leader: &Leader, volume: &Volume) -> Result<(), Failure> {
+async fn remove_orphan(leader: &Leader, volume: &Volume) -> Result<(), Error> {
     let ctx = &leader.ctx;
     patch::delete(&ctx.persistent_volumes(), volume).await?;
-    leader.grace.end(volume);
+    leader.unchanged_since.forget(volume);
     tracing::info!("no claim has asked for this volume: it is taken away");
     ctx.metrics.step("orphan");
     Ok(())
 }
 
-async fn bind_live(leader: &Leader, live: Option<Volume>, name: &str, claim: &Claim) -> Result<(), Failure> {
+async fn bind_live(leader: &Leader, live: Option<Volume>, name: &str, claim: &Claim) -> Result<(), Error> {
     let ctx = &leader.ctx;
     let live = match live {
         Some(volume) => Some(volume),
@@ -129,24 +134,24 @@ async fn bind_live(leader: &Leader, live: Option<Volume>, name: &str, claim: &Cl
         return Ok(());
     };
     bind::bind(leader, &volume, &record, claim).await?;
-    annotation_warnings::tell_ignored(ctx, claim).await;
+    annotation_warnings::report(ctx, claim).await;
     if let Some(difference) = difference {
-        bind::tell_changed(ctx, &volume, claim, &difference);
+        bind::report_changed(ctx, &volume, claim, &difference);
     }
     Ok(())
 }
 
 /// Directories are touched on a live look at the volume only: the watch may be behind our own last step.
-async fn dispose_live(leader: &Leader, name: &str) -> Result<(), Failure> {
+async fn clean_up_live(leader: &Leader, name: &str) -> Result<(), Error> {
     let ctx = &leader.ctx;
     let Some(volume) = ctx.cluster.volume(name).await? else {
         return Ok(());
     };
-    match plan::plan_with_claim(ctx, &volume).await? {
+    match live::plan(ctx, &volume).await? {
         (Plan::Dispose(dispose), _) => {
-            let done = cleanup::dispose(leader, &volume, dispose).await;
-            if matches!(done, Err(Failure::Storage(_) | Failure::OtherFileSystem(_))) {
-                error_policy::catch_up_with(ctx, &volume).await;
+            let done = cleanup::clean_up(leader, &volume, dispose).await;
+            if matches!(done, Err(Error::Storage(_) | Error::FileSystemChanged(_))) {
+                error_policy::wait_for_cache(ctx, &volume).await;
             }
             done
         }
@@ -156,24 +161,24 @@ async fn dispose_live(leader: &Leader, name: &str) -> Result<(), Failure> {
 }
 
 /// For so long a volume is left to the call that has just made it: its claim comes after it, and is told.
-fn is_too_early(leader: &Leader, volume: &Volume) -> Option<Duration> {
+fn remaining_grace(leader: &Leader, volume: &Volume) -> Option<Duration> {
     let ctx = &leader.ctx;
     let claim = volume.claim.as_ref()?;
     let is_new = volume.awaits(&claim.namespace, &claim.name) && !volume.is_fenced();
-    let is_early = is_new && volume.maker.as_ref() == Some(&*ctx.installation) && claim_of(ctx, volume).is_none();
+    let is_early = is_new && volume.maker.as_ref() == Some(&*ctx.installation) && cached_claim(ctx, volume).is_none();
     is_early
-        .then(|| leader.grace.left(volume, ctx.options.orphan_grace))
+        .then(|| leader.unchanged_since.remaining(volume, ctx.options.orphan_grace))
         .flatten()
 }
 
 /// Whether the claim that a volume is to be given to names it, as far as the watch knows.
-fn is_asked_for(ctx: &Context, volume: &Volume) -> bool {
-    let claim = claim_of(ctx, volume).filter(|_| !volume.ready && !volume.deleting);
+fn is_named_by_claim(ctx: &Context, volume: &Volume) -> bool {
+    let claim = cached_claim(ctx, volume).filter(|_| !volume.ready && !volume.deleting);
     claim.is_some_and(|claim| claim.volume_name.as_deref() == Some(&*volume.name))
 }
 
 /// The claim that a volume is for, if it is not bound.
-fn claim_of(ctx: &Context, volume: &Volume) -> Option<Arc<CachedClaim>> {
+fn cached_claim(ctx: &Context, volume: &Volume) -> Option<Arc<CachedClaim>> {
     let claim = volume.claim.as_ref()?;
     let claim = ObjectRef::new(&claim.name).within(&claim.namespace);
     ctx.cluster.claims.get(&claim)

@@ -18,7 +18,7 @@ use tokio::time::sleep;
 use super::{put_back, trash_roots};
 use crate::cluster::cache::CachedVolume;
 use crate::controller::context::{Context, storage_deadline};
-use crate::controller::error::Failure;
+use crate::controller::error::Error;
 use crate::controller::leader::Leader;
 use crate::controller::leader::trash::Entry;
 use crate::model::directory::{Directory, InTrash, Share, TrashRoot};
@@ -31,12 +31,12 @@ pub async fn run(leader: &Leader) {
     let pause = leader.ctx.options.retention_interval;
     let mut back = pin!(leader.ctx.outages.back());
     loop {
-        tidy_all(leader, |_| true, pause).await;
+        clean_shares(leader, |_| true, pause).await;
         let mut next = pin!(sleep(pause));
         loop {
             tokio::select! {
                 () = &mut next => break,
-                Some(word) = back.next() => tidy_all(leader, |share| word.may_be(share.server()), pause).await,
+                Some(word) = back.next() => clean_shares(leader, |share| word.may_be(share.server()), pause).await,
             }
         }
     }
@@ -61,9 +61,9 @@ fn shares(ctx: &Context) -> BTreeSet<Share> {
     of_classes.chain(of_volumes).collect()
 }
 
-async fn tidy_all(leader: &Leader, which: impl Fn(&Share) -> bool, pause: Duration) {
+async fn clean_shares(leader: &Leader, which: impl Fn(&Share) -> bool, pause: Duration) {
     for share in shares(&leader.ctx).into_iter().filter(which) {
-        if let Err(failure) = tidy(leader, &share).await {
+        if let Err(failure) = clean_share(leader, &share).await {
             tracing::warn!(%share, "archives and trash could not be looked after; it is tried again in {pause:?}: {failure}");
         }
     }
@@ -71,7 +71,7 @@ async fn tidy_all(leader: &Leader, which: impl Fn(&Share) -> bool, pause: Durati
 
 /// What the server refuses to do with one thing is told, and the round goes on with the next. When the server or the API
 /// server does not answer, the rest of the share waits for the next round.
-async fn tidy(leader: &Leader, share: &Share) -> Result<(), Failure> {
+async fn clean_share(leader: &Leader, share: &Share) -> Result<(), Error> {
     let ctx = &leader.ctx;
     let trash_roots = trash_roots::trash_roots(ctx, share).await?;
     // First: what is there may be large, and nothing else waits for it.
@@ -91,16 +91,16 @@ async fn tidy(leader: &Leader, share: &Share) -> Result<(), Failure> {
         // After the list: the volume of each archive in it was there before.
         let owners = owners(ctx);
         for name in names {
-            let done = tidy_archive(leader, share, root, &name, &owners).await;
-            pass_over(ctx, share, &name, done)?;
+            let done = check_archive(leader, share, root, &name, &owners).await;
+            skip_refused(ctx, share, &name, done)?;
         }
     }
     Ok(())
 }
 
-fn pass_over(ctx: &Context, share: &Share, name: &str, done: Result<(), Failure>) -> Result<(), Failure> {
+fn skip_refused(ctx: &Context, share: &Share, name: &str, done: Result<(), Error>) -> Result<(), Error> {
     match done {
-        Err(Failure::Storage(error)) if !error.unanswered() => {
+        Err(Error::Storage(error)) if !error.unanswered() => {
             tracing::warn!(%share, name, "it stays until the next round: {error}");
             ctx.metrics.step("not_tidied");
             Ok(())
@@ -109,13 +109,13 @@ fn pass_over(ctx: &Context, share: &Share, name: &str, done: Result<(), Failure>
     }
 }
 
-async fn tidy_archive(
+async fn check_archive(
     leader: &Leader,
     share: &Share,
     root: &TrashRoot,
     name: &str,
     owners: &Owners,
-) -> Result<(), Failure> {
+) -> Result<(), Error> {
     let ctx = &leader.ctx;
     if let Some(owner) = Directory::tag_of(name).and_then(|tag| owners.get(tag))
         && let Some(place) = root.own(name)
@@ -132,7 +132,7 @@ async fn tidy_archive(
 }
 
 /// Whether a volume that is still there names this place for its directory, or cannot be read, so that it may.
-async fn is_being_moved_to(ctx: &Context, owner: &str, place: &Directory) -> Result<bool, Failure> {
+async fn is_being_moved_to(ctx: &Context, owner: &str, place: &Directory) -> Result<bool, Error> {
     let volume = ctx.cluster.volume(owner).await?;
     let is_elsewhere = |record: &Record| !record.moved_to.contains(place);
     Ok(volume.is_some_and(|volume| !volume.record.as_ref().is_ok_and(is_elsewhere)))
@@ -152,7 +152,7 @@ fn owners(ctx: &Context) -> Owners {
         .collect()
 }
 
-async fn prune(leader: &Leader, share: &Share, root: &TrashRoot, archive: &Directory) -> Result<(), Failure> {
+async fn prune(leader: &Leader, share: &Share, root: &TrashRoot, archive: &Directory) -> Result<(), Error> {
     let ctx = &leader.ctx;
     let trash = root.place(&archive.archive_in_trash(&ctx.installation.instance));
     let archive = &root.place(archive);

@@ -1,19 +1,19 @@
 //! Trash and archives that do not lie in the share itself, and the signs that lead there.
 
 use crate::controller::context::{Context, storage_deadline};
-use crate::controller::error::Failure;
+use crate::controller::error::Error;
 use crate::controller::leader::Leader;
 use crate::model::attributes::Attributes;
 use crate::model::directory::{Directory, Share, TrashRoot};
 use crate::storage::Existing;
 
 /// The directory that everything is moved to before it is removed.
-pub async fn make_trash(leader: &Leader, share: &Share, root: &TrashRoot) -> Result<(), Failure> {
+pub async fn make_trash(leader: &Leader, share: &Share, root: &TrashRoot) -> Result<(), Error> {
     make_own(leader, share, &root.place(&Directory::trash())).await
 }
 
 /// Says at the share that something of ours lies in this depot.
-pub async fn make_sign(leader: &Leader, share: &Share, root: &TrashRoot) -> Result<(), Failure> {
+pub async fn make_sign(leader: &Leader, share: &Share, root: &TrashRoot) -> Result<(), Error> {
     match root.sign(&leader.ctx.installation.instance) {
         Some(sign) => make_own(leader, share, &sign).await,
         None => Ok(()),
@@ -21,7 +21,7 @@ pub async fn make_sign(leader: &Leader, share: &Share, root: &TrashRoot) -> Resu
 }
 
 /// The share, and each of its directories that there is a sign for.
-pub async fn trash_roots(ctx: &Context, share: &Share) -> Result<Vec<TrashRoot>, Failure> {
+pub async fn trash_roots(ctx: &Context, share: &Share) -> Result<Vec<TrashRoot>, Error> {
     let mut trash_roots = vec![TrashRoot::SHARE];
     let mut looked_at = 0;
     while let Some(root) = trash_roots.get(looked_at).cloned() {
@@ -35,7 +35,7 @@ pub async fn trash_roots(ctx: &Context, share: &Share) -> Result<Vec<TrashRoot>,
     Ok(trash_roots)
 }
 
-async fn make_own(leader: &Leader, share: &Share, directory: &Directory) -> Result<(), Failure> {
+async fn make_own(leader: &Leader, share: &Share, directory: &Directory) -> Result<(), Error> {
     let attributes = Attributes {
         mode: 0o700,
         uid: None,

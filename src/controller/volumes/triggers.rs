@@ -20,7 +20,7 @@ pub fn is_due(leader: &Leader, kept: &CachedVolume) -> bool {
         && complete_claim::completes(ctx, volume).is_none()
         && !legacy::may_take_over(ctx, kept);
     if is_settled {
-        leader.grace.end(volume);
+        leader.unchanged_since.forget(volume);
     }
     !is_settled
 }
@@ -28,7 +28,7 @@ pub fn is_due(leader: &Leader, kept: &CachedVolume) -> bool {
 /// The volumes that are due when this claim has changed or is gone: the one that it names. As long as it names none, those
 /// that name it: a volume that was fenced is `Released` to the controller manager, which says nothing more of it when the
 /// claim goes before the two are bound.
-pub fn concerned(claim: &CachedClaim, volumes: &Store<CachedVolume>) -> Vec<ObjectRef<CachedVolume>> {
+pub fn volumes_of(claim: &CachedClaim, volumes: &Store<CachedVolume>) -> Vec<ObjectRef<CachedVolume>> {
     if let Some(name) = &claim.volume_name {
         return vec![ObjectRef::new(name)];
     }
@@ -39,12 +39,13 @@ pub fn concerned(claim: &CachedClaim, volumes: &Store<CachedVolume>) -> Vec<Obje
 
 /// The volumes that have failed on a server, each time that one answers again. What is under way finds out by itself, and
 /// what fails after that is tried again soon.
-pub fn on_a_server_that_is_back(leader: &Arc<Leader>) -> impl Stream<Item = ObjectRef<CachedVolume>> + Send + use<> {
+pub fn after_outage(leader: &Arc<Leader>) -> impl Stream<Item = ObjectRef<CachedVolume>> + Send + use<> {
     let leader = Arc::clone(leader);
     leader.ctx.outages.back().flat_map(move |back| {
         let theirs = leader.ctx.cluster.volumes.store().state_filter(|volume| {
             let record = volume.read().record.as_ref();
-            leader.pauses.has(&volume.name_any()) && record.is_ok_and(|record| back.may_be(record.share.server()))
+            leader.backoff.has_failed(&volume.name_any())
+                && record.is_ok_and(|record| back.may_be(record.share.server()))
         });
         stream::iter(theirs.into_iter().map(|volume| ObjectRef::from(&*volume)))
     })
@@ -67,7 +68,7 @@ mod tests {
             writer.apply_watcher_event(&watcher::Event::Apply(serde_json::from_value(volume).unwrap()));
         }
         let claim = serde_json::from_value(claim).unwrap();
-        concerned(&claim, &store)
+        volumes_of(&claim, &store)
             .into_iter()
             .map(|volume| volume.name)
             .collect()

@@ -1,20 +1,20 @@
 //! The next step of a volume, with a live look at its claim where that decides.
 
 use crate::controller::context::Context;
-use crate::controller::error::Failure;
+use crate::controller::error::Error;
 use crate::model::claim::Claim;
 use crate::model::volume::Volume;
-use crate::policy::reconcile::{ClaimState, Plan, plan};
+use crate::policy::reconcile::{self, ClaimState, Plan};
 
 /// Returns the next step, and the claim if it was looked at and is there.
-pub async fn plan_with_claim(ctx: &Context, volume: &Volume) -> Result<(Plan, Option<Claim>), Failure> {
-    let next = plan(volume, ClaimState::Unknown, &ctx.installation);
+pub async fn plan(ctx: &Context, volume: &Volume) -> Result<(Plan, Option<Claim>), Error> {
+    let next = reconcile::plan(volume, ClaimState::Unknown, &ctx.installation);
     let (Plan::LookAtClaim, Some(meant)) = (&next, &volume.claim) else {
         return Ok((next, None));
     };
     let claim = ctx.cluster.claim(&meant.namespace, &meant.name).await?;
     Ok((
-        plan(
+        reconcile::plan(
             volume,
             claim.as_ref().map_or(ClaimState::Gone, ClaimState::Exists),
             &ctx.installation,
@@ -24,7 +24,7 @@ pub async fn plan_with_claim(ctx: &Context, volume: &Volume) -> Result<(Plan, Op
 }
 
 /// The very volume as it is now, by a live look, if it is still there to be cleaned up.
-pub async fn still(ctx: &Context, volume: &Volume) -> Result<Option<Volume>, Failure> {
+pub async fn being_deleted(ctx: &Context, volume: &Volume) -> Result<Option<Volume>, Error> {
     let now = ctx.cluster.volume(&volume.name).await?;
     Ok(now.filter(|now| now.uid == volume.uid && now.deleting && now.held))
 }

@@ -10,9 +10,9 @@ use crate::cluster::cache::CachedVolume;
 
 /// Which volumes wait until the cleanup of another one is over.
 #[derive(Default)]
-pub struct Waits(Mutex<HashMap<String, BTreeSet<String>>>);
+pub struct CleanupWaiters(Mutex<HashMap<String, BTreeSet<String>>>);
 
-impl Waits {
+impl CleanupWaiters {
     /// `waiting` waits until `other` is gone or has changed.
     pub fn add(&self, other: &str, waiting: &str) {
         let mut waits = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -20,7 +20,7 @@ impl Waits {
     }
 
     /// Those that have waited for this volume. They look again, and wait again if they must.
-    pub fn end(&self, other: &CachedVolume) -> Vec<ObjectRef<CachedVolume>> {
+    pub fn take(&self, other: &CachedVolume) -> Vec<ObjectRef<CachedVolume>> {
         let mut waits = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let waiting = waits.remove(&other.name_any()).unwrap_or_default();
         waiting.iter().map(|name| ObjectRef::new(name)).collect()

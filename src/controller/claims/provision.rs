@@ -6,7 +6,7 @@ use k8s_openapi::api::storage::v1::StorageClass;
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
 
-use super::error::{Failure, MOMENT, REFUSED_PAUSE};
+use super::error::{Error, MOMENT, REFUSED_PAUSE};
 use crate::controller::context::Context;
 use crate::controller::leader::Leader;
 use crate::model::claim::{Claim, Name};
@@ -19,7 +19,12 @@ use crate::provision::{self, Deadlines};
 const DEADLINE: Duration = Duration::from_secs(20);
 
 /// A claim that names no volume.
-pub async fn provide(leader: &Leader, claim: &Claim, name: &str, class: &StorageClass) -> Result<Action, Failure> {
+pub async fn provision_claim(
+    leader: &Leader,
+    claim: &Claim,
+    name: &str,
+    class: &StorageClass,
+) -> Result<Action, Error> {
     let ctx = &leader.ctx;
     let Context {
         cluster, installation, ..
@@ -44,13 +49,13 @@ pub async fn provide(leader: &Leader, claim: &Claim, name: &str, class: &Storage
 /// A claim that names a volume: none of our business, unless that volume is not there, or only begun. It is made only if
 /// this very claim would get one of that name: else whoever writes a claim could have volumes made under names of their
 /// choice.
-pub async fn replace(
+pub async fn provision_named(
     leader: &Leader,
     claim: &Claim,
     name: &str,
     class: &StorageClass,
     volume: &str,
-) -> Result<Action, Failure> {
+) -> Result<Action, Error> {
     let ctx = &leader.ctx;
     let begun = ctx.cluster.volume(volume).await?;
     match &begun {
@@ -85,7 +90,7 @@ async fn decide_claim(
     claim: &Claim,
     class: &StorageClass,
     volume: Option<&Volume>,
-) -> Result<Verdict, Failure> {
+) -> Result<Verdict, Error> {
     let namespace = ctx.cluster.namespace(&claim.namespace).await?;
     Ok(decide(&Facts {
         claim,
@@ -98,7 +103,7 @@ async fn decide_claim(
     }))
 }
 
-async fn provision(leader: &Leader, claim: &Claim, new: &NewVolume, deadlines: Deadlines) -> Result<Action, Failure> {
+async fn provision(leader: &Leader, claim: &Claim, new: &NewVolume, deadlines: Deadlines) -> Result<Action, Error> {
     let ctx = &leader.ctx;
     match ctx.provisioner.provision(new, deadlines).await {
         Ok(warnings) => {
