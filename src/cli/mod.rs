@@ -1,4 +1,4 @@
-//! The command line as it was typed. [`crate::config`] checks it; nothing else reads flags or the environment.
+//! The commands and their flags. [`crate::config`] checks the values. Nothing else reads flags or environment variables.
 
 mod installation;
 mod serve;
@@ -11,73 +11,74 @@ pub use self::installation::InstallationArgs;
 pub use self::serve::Serve;
 use crate::model::names;
 
-/// Gives every PersistentVolumeClaim its own directory on an NFS server, inside the request that creates the claim.
+/// Kubernetes NFS provisioner. It provisions the volume of a claim, a directory on an NFS server, during the request that creates the
+/// claim.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100)]
 pub struct Cli {
-    /// What to do.
+    /// The command to run.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// The subcommands.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Answers admission reviews and looks after the volumes.
+    /// Runs the provisioner: answers admission reviews, binds volumes and cleans up after deleted ones.
     Serve(Box<Serve>),
-    /// Explains why a claim gets what it gets: each key of its policy with whose word it is, its directory, and what
-    /// happens to it.
+    /// Explains what a claim gets and why: its settings, which object set each of them, its directory, and what happens next.
     ///
-    /// Name a claim to hear about one that is there, or a file with claims that are still to be created. With a namespace
-    /// alone, every claim in it gets a line. Nothing is changed, and the NFS server is not asked: a directory that is
-    /// there already, or a server that refuses, shows only when the claim is created.
+    /// Name an existing claim, or pass a file with claims that do not exist yet. Without either, every claim of the
+    /// namespace gets one line. The command changes nothing and does not ask the NFS server. So it does not see that a directory
+    /// already exists, or that the server refuses a request.
     ///
-    /// Exit status: 0; 1 if a claim would be refused; 2 if something could not be read.
+    /// Exit status: 0 if no claim would be refused; 1 if a claim would be refused; 2 if something could not be read.
     Explain(Explain),
-    /// Asks the API server for a claim of each of our classes, by a dry run, and says whether Bindery was asked about it and
-    /// what it answered. Nothing is made.
+    /// Creates a claim of each StorageClass as a dry run, and reports whether the API server asked Bindery and what Bindery
+    /// answered.
     ///
-    /// The claims have neither labels nor annotations: a class whose template wants some refuses them. Whether the NFS server
-    /// answers shows only when a claim is really created.
+    /// Nothing is created. The claims have no labels and no annotations, so a class whose directory template needs some
+    /// refuses them. The NFS server is not asked.
     ///
-    /// Exit status: 0 if every claim would be admitted; 1 if not; 2 if something could not be read.
+    /// Exit status: 0 if every claim would be admitted; 1 if a claim would not be admitted, or Bindery was not asked; 2 if
+    /// something could not be read.
     Check(Check),
-    /// Lets go of all volumes, so that Bindery can leave the cluster and nothing waits for it.
+    /// Removes Bindery's finalizer from all volumes and deletes the webhook configuration, so that Bindery can be removed from
+    /// the cluster.
     ///
-    /// Stop all replicas first. Then every volume of this installation becomes one that Kubernetes keeps (reclaim policy
-    /// Retain) and loses Bindery's finalizer; the webhook configuration goes. Claims, volumes and directories stay as they
-    /// are; only volumes that no claim ever had are deleted. A volume whose cleanup has begun is left to Bindery, should it be
-    /// started again. May be repeated.
+    /// Stop all replicas first. Each volume of this installation gets the reclaim policy Retain and loses Bindery's finalizer.
+    /// Claims, volumes and directories stay as they are. Only volumes that no claim ever used are deleted. A volume
+    /// whose cleanup has begun is skipped unless --unfinished is set. The command can be repeated.
     ///
-    /// Exit status: 0; 1 if volumes are left; 2 if a replica runs or the Lease is missing, or something could not be read or
-    /// written.
+    /// Exit status: 0 if no volume has Bindery's finalizer any more; 1 if some volumes were skipped; 2 if a replica runs, the
+    /// Lease is missing, or something could not be read or written.
     Uninstall(Uninstall),
 }
 
 /// Flags of `bindery explain`.
 #[derive(Debug, Args)]
 pub struct Explain {
-    /// A claim that is there.
+    /// The name of an existing claim.
     #[arg(value_name = "CLAIM", conflicts_with = "file")]
     pub claim: Option<String>,
 
-    /// Claims that are still to be created, in YAML or JSON; `-` reads standard input. What is no claim is skipped.
+    /// A file with claims that do not exist yet, in YAML or JSON; `-` reads standard input. Other objects in it are skipped.
     #[arg(long, short = 'f', value_name = "FILE")]
     pub file: Option<PathBuf>,
 
-    /// The namespace [default: what the file says, else the kubeconfig's, else `default`].
+    /// The namespace of the claims [default: the namespace in the file, else that of the kubeconfig, else `default`].
     #[arg(long, short = 'n', value_name = "NAMESPACE")]
     pub namespace: Option<String>,
 
-    /// How the answer looks.
+    /// The output format.
     #[arg(long, short = 'o', value_enum, default_value_t = Output::Text)]
     pub output: Output,
 
-    /// The `MutatingWebhookConfiguration`, whose selectors may exempt a claim.
+    /// The `MutatingWebhookConfiguration` whose selectors decide about which claims the API server asks Bindery.
     #[arg(long, value_name = "NAME", default_value = "bindery")]
     pub webhook_configuration: String,
 
-    /// Which Bindery it is about.
+    /// The installation of Bindery.
     #[command(flatten)]
     pub installation: InstallationArgs,
 }
@@ -85,76 +86,76 @@ pub struct Explain {
 /// Flags of `bindery check`.
 #[derive(Debug, Args)]
 pub struct Check {
-    /// The classes [default: all of this provisioner].
+    /// The StorageClasses to check [default: all StorageClasses of this provisioner].
     #[arg(value_name = "STORAGECLASS")]
     pub classes: Vec<String>,
 
-    /// Where the claims would be, by name [default: the kubeconfig's, else `default`].
+    /// The namespace for the dry-run claims [default: that of the kubeconfig, else `default`].
     #[arg(long, short = 'n', value_name = "NAMESPACE")]
     pub namespace: Option<String>,
 
-    /// The `provisioner` of the StorageClasses that are served.
+    /// The `provisioner` of Bindery's StorageClasses.
     #[arg(long, env = "PROVISIONER_NAME", default_value = names::PROVISIONER, value_name = "NAME")]
     pub provisioner_name: String,
 
-    /// The cluster to talk to [default: $KUBECONFIG, the file ~/.kube/config, or the pod's service account].
+    /// The kubeconfig file [default: $KUBECONFIG, the file ~/.kube/config, or the pod's service account].
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
 }
 
-/// Flags of `bindery uninstall`. Which installation it is must be said as to `bindery serve`. The last of two counts.
+/// Flags of `bindery uninstall`. If a flag is repeated, the last one counts.
 #[derive(Debug, Args)]
 #[command(args_override_self = true)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag by itself")]
 pub struct Uninstall {
-    /// Volumes and directories stay: the one way of uninstalling that there is, and it must be meant.
+    /// Confirms that all volumes and directories are kept. There is no other way to uninstall.
     #[arg(long, required = true)]
     pub keep_data: bool,
 
-    /// Also volumes whose cleanup has begun: what is left of their directories stays where it is, perhaps in the share's
+    /// Also releases volumes whose cleanup has begun. Their directories stay where they are, which may be in the share's
     /// `.bindery-trash`.
     #[arg(long)]
     pub unfinished: bool,
 
-    /// Only says what it would do.
+    /// Prints what would be done, and changes nothing.
     #[arg(long)]
     pub dry_run: bool,
 
-    /// The `provisioner` of the StorageClasses that were served.
+    /// The `provisioner` of Bindery's StorageClasses, as `bindery serve` had it.
     #[arg(long, env = "PROVISIONER_NAME", default_value = names::PROVISIONER, value_name = "NAME")]
     pub provisioner_name: String,
 
-    /// Id of this installation [default: the uid of namespace kube-system].
+    /// The id of the installation, as `bindery serve` had it [default: the uid of namespace kube-system].
     #[arg(long, env = "INSTANCE", value_name = "ID")]
     pub instance: Option<String>,
 
-    /// The `MutatingWebhookConfiguration` that goes.
+    /// The `MutatingWebhookConfiguration` to delete.
     #[arg(long, default_value = "bindery", value_name = "NAME")]
     pub webhook_configuration: String,
 
-    /// Where the Lease is.
+    /// The namespace of the Lease.
     #[arg(long, env = "POD_NAMESPACE", default_value = "bindery", value_name = "NAME")]
     pub namespace: String,
 
-    /// The Lease that replicas agree by. It is held meanwhile, so that none begins.
+    /// The Lease of the replicas. The command holds it, so that no replica can start its background work.
     #[arg(long, default_value = "bindery", value_name = "NAME")]
     pub lease: String,
 
-    /// There is no such Lease, and no replica runs under another one, although volumes wait for Bindery.
+    /// Continues although the Lease does not exist. Set this only if you know that no replica runs with another Lease.
     #[arg(long)]
     pub without_lease: bool,
 
-    /// The cluster to talk to [default: $KUBECONFIG, the file ~/.kube/config, or the pod's service account].
+    /// The kubeconfig file [default: $KUBECONFIG, the file ~/.kube/config, or the pod's service account].
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
 }
 
-/// How an explanation looks.
+/// The format of an explanation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Output {
-    /// For people.
+    /// For people
     Text,
-    /// For machines: an array with an object a claim.
+    /// For programs: an array with one object for each claim
     Json,
 }
 

@@ -11,129 +11,127 @@ use crate::model::binder_mode::BinderMode;
 use crate::ops::listen::Listen;
 use crate::ops::logs::LogFormat;
 
-/// Flags of `bindery serve`. The last of two counts: charts and kustomizations append theirs.
+/// Flags of `bindery serve`. If a flag is repeated, the last one counts: charts and kustomizations append theirs.
 #[derive(Debug, Args)]
 #[command(args_override_self = true)]
 pub struct Serve {
-    /// Which Bindery it is.
+    /// The installation of Bindery.
     #[command(flatten)]
     pub installation: InstallationArgs,
 
-    /// A share that is mounted for Bindery, and the directory that it is mounted on: Bindery then works there and not
-    /// over the network. May be given several times.
+    /// A share that is mounted in the pod, and the directory where it is mounted. Bindery uses the mount instead of its own NFS
+    /// client. Can be repeated.
     #[arg(long, value_name = "SERVER:/SHARE=/PATH")]
     pub mounted: Vec<String>,
 
-    /// User id that Bindery shows the NFS server (`AUTH_SYS`).
+    /// The user id that Bindery sends to NFS servers (`AUTH_SYS`).
     #[arg(long, env = "NFS_UID", default_value_t = 0, value_name = "UID")]
     pub nfs_uid: u32,
 
-    /// Group id that Bindery shows the NFS server (`AUTH_SYS`).
+    /// The group id that Bindery sends to NFS servers (`AUTH_SYS`).
     #[arg(long, env = "NFS_GID", default_value_t = 0, value_name = "GID")]
     pub nfs_gid: u32,
 
-    /// Volumes that another program made under our provisioner name: delete directories of several segments, too, if their
-    /// class says so. nfs-subdir-external-provisioner left them in place; without this flag they are archived.
+    /// For volumes that nfs-subdir-external-provisioner made: also deletes nested directories, such as team/data, if
+    /// their class says so. Without this flag Bindery archives them. nfs-subdir-external-provisioner left them in place.
     #[arg(long)]
     pub takeover_delete_nested: bool,
 
-    /// Where the webhook listens (TLS). Without an address: on all addresses of the host, IPv4 and IPv6.
+    /// The address of the webhook (HTTPS). Without ADDRESS it listens on all IPv4 and IPv6 addresses.
     #[arg(long, default_value = ":8443", value_name = "[ADDRESS]:PORT")]
     pub listen: Listen,
 
-    /// Where /livez, /readyz and /metrics listen (plain HTTP). Without an address: on all addresses of the host, IPv4 and
-    /// IPv6.
+    /// The address of /livez, /readyz and /metrics (HTTP). Without ADDRESS it listens on all IPv4 and IPv6 addresses.
     #[arg(long, default_value = ":8080", value_name = "[ADDRESS]:PORT")]
     pub admin_listen: Listen,
 
-    /// Time for one admission review, all effects included; keep it below the webhook's timeoutSeconds.
+    /// The longest time for one admission review, from 100ms to 29s. Keep it below the webhook's timeoutSeconds.
     #[arg(long, default_value = "5s", value_parser = duration, value_name = "TIME")]
     pub deadline: Duration,
 
-    /// How much of binding is done here; each step makes a burst of claims faster.
+    /// How much of the binding Bindery does instead of kube-controller-manager. Each step shortens the time until a claim is bound.
     #[arg(long, value_enum, default_value_t = BinderMode::Complete, value_name = "MODE")]
     pub binder: BinderMode,
 
-    /// How long a volume that no claim has had is left alone before it is taken away; keep it above the API server's
-    /// longest request.
+    /// How long Bindery keeps a volume that no claim uses yet. Keep it longer than the longest request of the API server.
     #[arg(long, default_value = "2m", value_parser = duration, value_name = "TIME")]
     pub orphan_grace: Duration,
 
-    /// How often to look for archives whose time is over.
+    /// How often Bindery looks for archives whose retention has ended.
     #[arg(long, default_value = "1h", value_parser = duration, value_name = "TIME")]
     pub retention_interval: Duration,
 
-    /// The `MutatingWebhookConfiguration` that gets the CA of the serving certificate.
+    /// The `MutatingWebhookConfiguration` in which Bindery sets the CA and the path of the webhook.
     #[arg(long, default_value = "bindery", value_name = "NAME")]
     pub webhook_configuration: String,
 
-    /// A DNS name that the API server calls the webhook by; may be given several times.
+    /// A DNS name in the webhook's certificate, by which the API server calls it. Can be repeated.
     #[arg(long = "serving-name", default_value = "bindery.bindery.svc", value_name = "NAME")]
     pub serving_names: Vec<String>,
 
-    /// Where Bindery keeps its own objects, the Lease and the Secret with its certificate [default: the namespace of its
-    /// service account].
+    /// The namespace of Bindery's own Lease and Secret [default: the namespace of its service account].
     #[arg(long, env = "POD_NAMESPACE", value_name = "NAME")]
     pub namespace: Option<String>,
 
-    /// What this replica is called, to the other replicas and, with the namespace and the Lease, to NFS servers. Two replicas
-    /// that run at the same time need two names, and one that is started anew keeps its own [default: the host's name: the
-    /// pod's, or with hostNetwork the node's].
+    /// The name of this replica, for the Lease and for NFS servers. Replicas that run at the same time need different
+    /// names; a replica that restarts should keep its name [default: the host name, which is the pod's name, or with hostNetwork
+    /// the node's].
     #[arg(long, env = "POD_NAME", value_name = "NAME")]
     pub replica: Option<String>,
 
-    /// The Secret with the certificate that all replicas serve; made if it is not there.
+    /// The Secret with the webhook's certificate. Bindery creates it if it does not exist.
     #[arg(long, default_value = "bindery-tls", value_name = "NAME")]
     pub tls_secret: String,
 
-    /// How long a certificate is valid; the next one is served when seven tenths of that are over.
-    #[arg(long, default_value = "90d", value_parser = life, value_name = "TIME")]
+    /// How long a certificate is valid, from 10s to 3650d. It is replaced after 70% of this time.
+    #[arg(long, default_value = "90d", value_parser = lifetime, value_name = "TIME")]
     pub certificate_lifetime: SignedDuration,
 
-    /// A certificate of your own, in PEM; a new one in the file is served as soon as it is there.
+    /// A PEM file with your own certificate instead. Bindery reads it again when it changes.
     #[arg(long, requires = "tls_key", value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,
 
-    /// Its key.
+    /// The PEM file with the key of --tls-cert.
     #[arg(long, requires = "tls_cert", value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
 
-    /// Its CA, for the webhook configuration; without it, that is left to whoever keeps the certificate.
+    /// The PEM file with the CA of --tls-cert, for the webhook configuration. Without it, Bindery does not set the CA there.
     #[arg(long, requires = "tls_cert", value_name = "FILE")]
     pub tls_ca: Option<PathBuf>,
 
-    /// Only clients with a certificate of this CA may call the webhook: for API servers that show one.
+    /// A PEM file with a CA. Only clients with a certificate of this CA can call the webhook.
     #[arg(long, value_name = "FILE")]
     pub client_ca: Option<PathBuf>,
 
-    /// And with this common name; may be given several times [default: any].
+    /// A common name that client certificates must have. Can be repeated [default: any name].
     #[arg(long = "client-name", requires = "client_ca", value_name = "NAME")]
     pub client_names: Vec<String>,
 
-    /// The Lease by which replicas agree on the one that runs the loops.
+    /// The Lease. The replica that holds it does the background work.
     #[arg(long, default_value = "bindery", value_name = "NAME")]
     pub lease: String,
 
-    /// What is logged: a level, or a filter such as `info,bindery::storage=debug`.
+    /// What is logged: a level such as `debug`, or a filter such as `info,bindery::storage=debug`.
     #[arg(long, env = "LOG", default_value = "info,kube=warn", value_name = "FILTER")]
     pub log: String,
 
-    /// How log lines look.
+    /// The format of log lines.
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
     let span: jiff::SignedDuration = text.parse().map_err(|_| "write it as 5s, 800ms or 1m".to_owned())?;
-    Duration::try_from(span).map_err(|_| "a time before now makes no sense here".to_owned())
+    Duration::try_from(span).map_err(|_| "write a time that is not negative".to_owned())
 }
 
-/// Days are what people say here.
-fn life(text: &str) -> Result<SignedDuration, String> {
+/// Reads a certificate's lifetime, which may be in days.
+fn lifetime(text: &str) -> Result<SignedDuration, String> {
     let span = text.parse::<jiff::Span>().ok();
-    let life = span.and_then(|span| span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).ok());
+    let lifetime = span.and_then(|span| span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).ok());
     let allowed = SignedDuration::from_secs(10)..=SignedDuration::from_hours(24 * 3650);
-    life.filter(|life| allowed.contains(life))
+    lifetime
+        .filter(|lifetime| allowed.contains(lifetime))
         .ok_or_else(|| "write it as 90d or 36h, from 10s to 3650d".to_owned())
 }
 
@@ -142,11 +140,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_life_of_a_certificate_may_be_said_in_days() {
-        assert_eq!(life("90d"), Ok(SignedDuration::from_hours(24 * 90)));
+    fn the_lifetime_of_a_certificate_may_be_in_days() {
+        assert_eq!(lifetime("90d"), Ok(SignedDuration::from_hours(24 * 90)));
         for wrong in ["90", "1s", "-1d", "3651d", "1mo"] {
             assert_eq!(
-                life(wrong),
+                lifetime(wrong),
                 Err("write it as 90d or 36h, from 10s to 3650d".to_owned()),
                 "{wrong}"
             );
@@ -157,6 +155,6 @@ mod tests {
     fn a_duration_has_a_unit() {
         assert_eq!(duration("800ms"), Ok(Duration::from_millis(800)));
         assert_eq!(duration("5"), Err("write it as 5s, 800ms or 1m".to_owned()));
-        assert_eq!(duration("-5s"), Err("a time before now makes no sense here".to_owned()));
+        assert_eq!(duration("-5s"), Err("write a time that is not negative".to_owned()));
     }
 }

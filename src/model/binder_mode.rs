@@ -1,14 +1,14 @@
-//! How much of binding Bindery does itself.
+//! How much of the binding Bindery does itself.
 
 use clap::ValueEnum;
 
-/// How much of binding Bindery does, so that the controller manager need not.
+/// How much of the binding Bindery does instead of kube-controller-manager.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum BinderMode {
-    /// Nothing: the controller manager does all of it, slowly.
+    /// Nothing. kube-controller-manager does all of it, more slowly
     Off,
-    /// The claim's uid is written into its volume as soon as it appears.
+    /// Bindery writes the claim's uid into the volume as soon as the claim exists
     Uid,
-    /// And the claim is completed as soon as the controller manager has marked its volume `Bound`.
+    /// Also, Bindery sets the claim to `Bound` as soon as kube-controller-manager has set its volume to `Bound`
     Complete,
 }

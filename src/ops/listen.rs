@@ -10,7 +10,7 @@ use socket2::{Domain, Socket, Type};
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 1024;
 
-/// The address that a server listens on.
+/// An address to listen on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Listen {
     /// `:PORT`: this port on all addresses, IPv4 and IPv6.
@@ -20,7 +20,7 @@ pub enum Listen {
 }
 
 impl Listen {
-    /// The port.
+    /// Returns the port.
     pub fn port(self) -> u16 {
         match self {
             Self::AllAddresses(port) => port,
@@ -50,7 +50,7 @@ impl fmt::Display for Listen {
     }
 }
 
-/// Opens a port. On all addresses it is one socket for IPv4 and IPv6; a host without IPv6 gets one for IPv4.
+/// Opens a port. For all addresses it opens one socket for IPv4 and IPv6, or for IPv4 alone if the host has no IPv6.
 pub fn listen(on: Listen) -> io::Result<TcpListener> {
     match on {
         Listen::Address(address) => open(address),
@@ -65,7 +65,7 @@ fn on_all_addresses<T>(open: impl Fn(IpAddr) -> io::Result<T>) -> io::Result<T> 
     }
 }
 
-/// The kernel has no IPv6 at all, or has it switched off.
+/// Returns whether the kernel has no IPv6, or it is disabled.
 fn has_no_ipv6(error: &io::Error) -> bool {
     matches!(
         Errno::from_io_error(error),
