@@ -75,7 +75,7 @@ async fn a_claim_waits_for_its_server_and_is_bound_when_that_answers() {
     let scene = Scene::of(&bindery.provisioner).await;
     server.kill();
     let warnings = scene.create_with_warnings(scene.claim("data")).await;
-    let expected = "this claim waits, and gets its volume as soon as it can: ";
+    let expected = "the volume is not provisioned yet; Bindery retries until it is: ";
     assert!(warnings.len() == 1 && warnings[0].starts_with(expected), "{warnings:?}");
     assert!(warnings[0].contains(&server.address().to_string()), "{warnings:?}");
     let told = scene.event("data", "ProvisioningFailed").await;
@@ -101,7 +101,10 @@ async fn a_claim_whose_server_hangs_in_the_middle_ends_with_one_volume_and_one_d
     server.freeze();
     let creates = (0..6).map(|turn| scene.create_with_warnings(scene.claim(&format!("data-{turn}"))));
     for warnings in futures::future::join_all(creates).await {
-        assert!(warnings[0].starts_with("this claim waits"), "{warnings:?}");
+        assert!(
+            warnings[0].starts_with("the volume is not provisioned yet"),
+            "{warnings:?}"
+        );
     }
     server.thaw();
     let mut directories = vec![mark(&first, "sub-dir").unwrap().to_owned()];

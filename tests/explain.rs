@@ -108,8 +108,8 @@ async fn a_bound_claim_is_told_what_stands_on_its_volume_and_what_its_namespace_
         mark(&volume, "sub-dir").unwrap()
     );
     has(&lines, &directory);
-    let holds = "what stands there holds, whatever class and namespace say by now";
-    has(&lines, &format!("has volume {}: {holds}", volume_name(&volume)));
+    let holds = "the settings on the volume apply, even if StorageClass or namespace have changed";
+    has(&lines, &format!("has volume {}; {holds}", volume_name(&volume)));
 
     let (status, lines) = told(&["-n", &scene.name], "");
     assert_eq!((status, lines.len()), (Some(0), 2), "a line a claim: {lines:#?}");
@@ -143,14 +143,14 @@ async fn what_is_not_there_is_told_by_name() {
     let scene = Scene::new().await;
     let name = &scene.name;
     let no_claim =
-        format!("bindery explain: there is no claim data in namespace {name}; to hear of a new one, use --file");
+        format!("bindery explain: claim data does not exist in namespace {name}; to explain a new claim, use --file");
     assert_eq!(told(&["-n", name, "data"], ""), (Some(2), vec![no_claim]));
-    let no_namespace = "bindery explain: there is no namespace nowhere".to_owned();
+    let no_namespace = "bindery explain: namespace nowhere does not exist".to_owned();
     assert_eq!(told(&["-n", "nowhere", "data"], ""), (Some(2), vec![no_namespace]));
     let claim = scene.claim_with("data", json!({"spec": {"storageClassName": "nothing"}}));
     let (status, lines) = told(&["-f", "-"], &claim.to_string());
     assert_eq!(status, Some(0), "the webhook admits it");
-    has(&lines, "left alone there is no StorageClass nothing");
+    has(&lines, "not served there is no StorageClass nothing");
 }
 
 #[tokio::test]
@@ -215,7 +215,7 @@ async fn a_claim_that_a_selector_exempts_is_told_which() {
     has(
         &lines,
         &format!(
-            "left alone the objectSelector of MutatingWebhookConfiguration {} does not select the claim",
+            "not served the objectSelector of MutatingWebhookConfiguration {} does not select the claim",
             scene.name
         ),
     );

@@ -36,7 +36,7 @@ async fn no_claim_is_bound_before_its_directory_exists_while_the_disk_of_the_ser
     join_all(names.iter().map(async |name| {
         let warnings = scene.create_with_warnings(scene.claim(name)).await;
         assert!(
-            warnings.len() == 1 && warnings[0].starts_with("this claim waits"),
+            warnings.len() == 1 && warnings[0].starts_with("the volume is not provisioned yet"),
             "{name}: {warnings:?}"
         );
         // The answer is out, so nothing that the claim could be bound to is there.

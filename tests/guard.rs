@@ -31,7 +31,10 @@ fn numbered(scene: &Scene, number: usize) -> Value {
 async fn queued(scene: &Scene) {
     let creates = (0..CROWD).map(|number| scene.create_with_warnings(numbered(scene, number)));
     for warnings in join_all(creates).await {
-        assert!(warnings[0].starts_with("this claim waits"), "{warnings:?}");
+        assert!(
+            warnings[0].starts_with("the volume is not provisioned yet"),
+            "{warnings:?}"
+        );
     }
 }
 

@@ -26,13 +26,13 @@ async fn post(body: impl Into<Vec<u8>>) -> (u16, String) {
 async fn a_body_that_is_no_admission_review_gets_400() {
     let (status, text) = post("{").await;
     assert_eq!(status, 400);
-    assert!(text.starts_with("the body is no AdmissionReview: "), "{text}");
+    assert!(text.starts_with("the body is not an AdmissionReview: "), "{text}");
     let (status, text) = post(json!({"apiVersion": "v1", "kind": "Pod"}).to_string()).await;
     assert_eq!(
         (status, text.as_str()),
         (
             400,
-            "the body is a v1 Pod; expected is admission.k8s.io/v1 AdmissionReview"
+            "the body is a v1 Pod; expected admission.k8s.io/v1 AdmissionReview"
         )
     );
 }

@@ -1,8 +1,8 @@
-//! `bindery check`: whether claims of our classes reach Bindery, and what it says to them.
+//! `bindery check`: checks whether the API server asks Bindery about claims, and what Bindery answers.
 //!
-//! By dry runs through the API server, as a user's request goes, so whatever is wrong on the way shows: the Service, a
-//! network policy, the certificate, the configuration of the webhook, the class. A claim that only Bindery refuses tells
-//! whether it was asked, for under `failurePolicy: Ignore` a claim that it never heard of is admitted, too.
+//! It creates claims as dry runs, so every step of a real request is checked: Service, network policy, certificate, webhook
+//! configuration and StorageClass. With `failurePolicy: Ignore` a claim is also admitted if Bindery was not asked. So the
+//! first claim of each class is one that only Bindery refuses (`volumeMode: Block`).
 
 use std::process::ExitCode;
 
@@ -20,7 +20,7 @@ use crate::model::names;
 use crate::model::names::annotation;
 use crate::policy::annotations::enabled;
 
-/// Checks the classes, and returns the exit status that [`cli::Command::Check`] promises.
+/// Runs `bindery check`. Returns the exit status that [`cli::Command::Check`] documents.
 pub async fn check(flags: cli::Check) -> ExitCode {
     match run(flags).await {
         Ok(true) => ExitCode::SUCCESS,
@@ -32,7 +32,7 @@ pub async fn check(flags: cli::Check) -> ExitCode {
     }
 }
 
-/// Whether claims of every class would be admitted.
+/// Returns whether claims of every class would be admitted.
 async fn run(flags: cli::Check) -> Result<bool> {
     let cli::Check {
         mut classes,
@@ -44,39 +44,42 @@ async fn run(flags: cli::Check) -> Result<bool> {
     let served: Api<StorageClass> = Api::all(client.clone());
     if classes.is_empty() {
         let all = served.list(&ListParams::default()).await;
-        let all = all.context("the StorageClasses could not be read")?.into_iter();
+        let all = all.context("the StorageClasses could not be listed")?.into_iter();
         let ours = all.filter(|class| class.provisioner == provisioner_name);
         classes = ours.filter_map(|class| class.metadata.name).collect();
     }
     if classes.is_empty() {
-        println!("there is no StorageClass of provisioner {provisioner_name}: nothing is served");
+        println!(
+            "no StorageClass has the provisioner {provisioner_name}; create one, or name another provisioner with \
+             --provisioner-name"
+        );
         return Ok(false);
     }
     let namespace = namespace.unwrap_or_else(|| client.default_namespace().to_owned());
-    if let Some(off) = switched_off(&client, &namespace).await? {
-        println!("{off}");
+    if let Some(why) = not_served(&client, &namespace).await? {
+        println!("{why}");
         return Ok(false);
     }
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(client, &namespace);
-    let mut well = true;
+    let mut all_ok = true;
     for class in classes {
         let found = match not_ours(&served, &class, &provisioner_name).await? {
             Some(why) => Err(why),
             None => ask(&claims, &class).await?,
         };
-        well &= found.is_ok();
+        all_ok &= found.is_ok();
         println!("class {class}: {}", found.err().unwrap_or_else(|| "ok".to_owned()));
     }
-    Ok(well)
+    Ok(all_ok)
 }
 
-/// Why Bindery serves no claim of a class, if that is so: it need not be asked then. Who may not look at it is told what the
-/// API server says to a claim.
+/// Returns why Bindery does not serve a class, if that is so. If the user may not read the class, the dry run decides.
 async fn not_ours(classes: &Api<StorageClass>, class: &str, ours: &str) -> Result<Option<String>> {
     Ok(match classes.get_opt(class).await {
-        Ok(None) => Some("there is no StorageClass of that name".to_owned()),
+        Ok(None) => Some("this StorageClass does not exist".to_owned()),
         Ok(Some(found)) if found.provisioner != ours => Some(format!(
-            "its provisioner is {}, not {ours}, so its claims are not for this Bindery (--provisioner-name)",
+            "its provisioner is {}, not {ours}, so Bindery does not serve it; name another StorageClass, or another provisioner \
+             with --provisioner-name",
             found.provisioner
         )),
         Ok(Some(_)) => None,
@@ -85,14 +88,16 @@ async fn not_ours(classes: &Api<StorageClass>, class: &str, ours: &str) -> Resul
     })
 }
 
-/// Whether claims of a namespace are none of Bindery's.
-async fn switched_off(client: &Client, name: &str) -> Result<Option<String>> {
+/// Returns why Bindery does not serve a namespace, if that is so.
+async fn not_served(client: &Client, name: &str) -> Result<Option<String>> {
     let namespaces: Api<Namespace> = Api::all(client.clone());
     Ok(match namespaces.get_opt(name).await {
-        Ok(None) => Some(format!("there is no namespace {name}")),
+        Ok(None) => Some(format!(
+            "namespace {name} does not exist; name another with --namespace"
+        )),
         Ok(Some(found)) if enabled(&found.metadata.annotations.clone().unwrap_or_default()) == Ok(false) => {
             Some(format!(
-                "namespace {name} is annotated {}: \"false\", so Bindery serves no claims there: choose another with --namespace",
+                "namespace {name} has the annotation {}: \"false\", so Bindery serves no claims there; name another with --namespace",
                 annotation::ENABLED
             ))
         }
@@ -106,24 +111,24 @@ fn is_forbidden(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 403)
 }
 
-const NOT_ASKED: &str = "the API server admits claims without asking Bindery; its log says why (\"failed calling webhook\"): \
-                         no pod is ready, a network policy or a firewall is between them, or the webhook configuration is \
-                         missing or leaves this namespace out";
+const NOT_ASKED: &str = "the API server admits claims without asking Bindery. Possible causes: no pod of Bindery is ready; a \
+                         network policy or a firewall blocks the API server; the webhook configuration is missing or excludes \
+                         this namespace. The log of the API server names the cause: search for \"failed calling webhook\"";
 
-/// What became of a claim.
+/// The answer to a claim.
 enum Answer {
     Admitted,
-    /// By Bindery, with these words.
+    /// Refused by Bindery, with this message.
     Refused(String),
-    /// By something else.
+    /// Refused by something else, with this message.
     Failed(String),
 }
 
-/// Whether Bindery is asked about claims of a class, and admits them; else what is wrong.
+/// Checks whether Bindery is asked about claims of a class, and admits them. The inner error says what is wrong.
 async fn ask(claims: &Api<PersistentVolumeClaim>, class: &str) -> Result<Result<(), String>> {
     match create(claims, class, "Block").await? {
         Answer::Admitted => return Ok(Err(NOT_ASKED.to_owned())),
-        Answer::Failed(why) => return Ok(Err(format!("could not be found out: {why}"))),
+        Answer::Failed(why) => return Ok(Err(format!("the check failed: {why}"))),
         Answer::Refused(_) => {}
     }
     Ok(match create(claims, class, "Filesystem").await? {
@@ -132,7 +137,7 @@ async fn ask(claims: &Api<PersistentVolumeClaim>, class: &str) -> Result<Result<
     })
 }
 
-/// What the API server says to a claim of this class and volume mode.
+/// Creates a claim as a dry run.
 async fn create(claims: &Api<PersistentVolumeClaim>, class: &str, mode: &str) -> Result<Answer> {
     let claim = json!({
         "metadata": {"generateName": "bindery-check-"},
@@ -149,7 +154,7 @@ async fn create(claims: &Api<PersistentVolumeClaim>, class: &str, mode: &str) ->
     };
     match claims.create(&dry, &serde_json::from_value(claim)?).await {
         Ok(_) => Ok(Answer::Admitted),
-        // As the API server passes on a webhook's words.
+        // The API server puts this before the message of a webhook.
         Err(kube::Error::Api(status)) => {
             let by_us = format!("admission webhook \"{}\" denied the request: ", names::WEBHOOK);
             Ok(match status.message.split_once(&by_us) {
@@ -157,6 +162,6 @@ async fn create(claims: &Api<PersistentVolumeClaim>, class: &str, mode: &str) ->
                 None => Answer::Failed(status.message.clone()),
             })
         }
-        Err(error) => Err(error).context("the API server could not be asked for a claim"),
+        Err(error) => Err(error).context("the claim could not be created as a dry run"),
     }
 }

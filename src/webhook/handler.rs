@@ -1,6 +1,6 @@
-//! From an admission review to its answer: look things up, decide, carry out.
+//! Answers admission reviews: reads what the decision needs, decides, and carries out the decision.
 //!
-//! A review runs to its end even when the API server hangs up: what it began is finished or undone, not dropped.
+//! A review runs to its end even if the API server closes the connection, so that its effects are completed or undone.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,7 @@ use crate::policy::class::Defaults;
 use crate::policy::decide::{Decision, Facts, Pass, Verdict, decide};
 use crate::provision::{Deadlines, Error, Provisioner};
 
-/// Answers reviews.
+/// Answers admission reviews.
 pub struct Handler {
     provisioner: Provisioner,
     defaults: Defaults,
@@ -31,7 +31,8 @@ pub struct Handler {
 }
 
 impl Handler {
-    /// By these effects, with server and share for classes that name none, and so much time for one review.
+    /// Creates a handler. `defaults` has the server and the share for classes that name none. `deadline` is the longest time for
+    /// one review.
     pub fn new(provisioner: Provisioner, defaults: Defaults, deadline: Duration) -> Self {
         Self {
             provisioner,
@@ -59,7 +60,7 @@ impl Handler {
         task.await.unwrap_or_else(|error| {
             tracing::error!(
                 request = uid,
-                "a review ended in a panic; the claim is admitted as it is"
+                "a review ended in a panic, which is a bug in Bindery: please report it; the claim is admitted unchanged"
             );
             tracing::debug!(%error, "the panic");
             self.provisioner.metrics.review("panic", began);
@@ -74,8 +75,8 @@ impl Handler {
         let typed = match PersistentVolumeClaim::deserialize(&request.object) {
             Ok(claim) => claim,
             Err(error) => {
-                tracing::warn!("a claim that is not built as Kubernetes defines it is admitted as it is");
-                tracing::debug!(%error, "what is wrong with it");
+                tracing::warn!("a claim does not have the form that Kubernetes defines; it is admitted unchanged");
+                tracing::debug!(%error, "why the claim could not be parsed");
                 return (Answer::Allow, "pass");
             }
         };
@@ -87,7 +88,7 @@ impl Handler {
         let class = match self.in_time(&deadlines, self.class_of(&claim)).await {
             Ok(class) => class,
             Err(fault) => {
-                // It must not refuse a claim that may be another program's.
+                // The claim may be for another provisioner, so it must not be refused.
                 if let Err(error) = self.fence_earlier(&claim, deadlines.end).await {
                     tracing::warn!("{error}");
                 }
@@ -112,8 +113,8 @@ impl Handler {
             && let Err(error) = self.provisioner.discard(unused, deadlines.end).await
         {
             return deny(format!(
-                "this claim was changed after PersistentVolume {} was made for it, and it must not be bound to that: \
-                 {error}. Wait a moment and create the claim again",
+                "the claim was changed after PersistentVolume {} was made for it, and must not be bound to that volume: {error}. \
+                 Create the claim again in a minute",
                 unused.name
             ));
         }
@@ -122,7 +123,7 @@ impl Handler {
             .await
     }
 
-    /// A request to the API server that a review begins with.
+    /// Limits the time of a request to the API server that the decision needs.
     async fn in_time<T>(
         &self,
         deadlines: &Deadlines,
@@ -130,17 +131,17 @@ impl Handler {
     ) -> Result<T, ApiFault> {
         match timeout_at(deadlines.work, call).await {
             Ok(answer) => answer.map_err(|error| {
-                tracing::debug!(%error, "a review cannot be decided");
+                tracing::debug!(%error, "a request to the API server failed, so the review cannot be decided");
                 error.into()
             }),
             Err(_) => Err(ApiFault::timeout()),
         }
     }
 
-    /// The answer when the claim's volume or its namespace could not be read.
+    /// Answers when the claim's volume or namespace could not be read.
     ///
-    /// A claim that names a volume of an earlier call about this same claim is refused: that volume may have been made for
-    /// another state of the claim, and would be bound to it with the wrong policy.
+    /// If the claim names a volume of an earlier review of the same request, it is refused: the claim may have been changed
+    /// since, and the volume may have the wrong settings for it.
     async fn undecided(
         &self,
         request: &Request,
@@ -154,38 +155,35 @@ impl Handler {
         let was_ours = claim.annotations.get(STORAGE_PROVISIONER) == Some(&self.provisioner.installation.provisioner);
         if let Some(volume) = named.filter(|_| was_ours) {
             return deny(format!(
-                "Bindery could not read PersistentVolume {volume}, which this claim names, or the claim's namespace: {fault}; \
-                 try again"
+                "Bindery could not read PersistentVolume {volume}, which the claim names, or the namespace of the claim: {fault}; \
+                 create the claim again"
             ));
         }
         if !self.is_ours(class) {
             let volume = named.unwrap_or_default();
             tracing::warn!(
-                "a claim of another class is admitted as it is; its volume {volume} could not be read: {fault}"
+                "a claim of another provisioner is admitted unchanged; its volume {volume} could not be read: {fault}"
             );
             return (Answer::Allow, "unknown");
         }
-        let why = format!(
-            "Bindery could not read the claim's namespace {}: {fault}",
-            claim.namespace
-        );
+        let why = format!("Bindery could not read namespace {}: {fault}", claim.namespace);
         match named {
             Some(volume) => {
                 warnings.push(format!(
-                    "Bindery could not read PersistentVolume {volume}, which this claim names: {fault}; the claim is \
-                     admitted as it is"
+                    "Bindery could not read PersistentVolume {volume}, which the claim names: {fault}; the claim is admitted \
+                     unchanged"
                 ));
                 (Answer::Allow, "unknown")
             }
             None if fault.is_transient() => match self.fence_earlier(claim, end).await {
                 Ok(()) => queue(request, &why, warnings),
-                Err(error) => bound_wrongly(&error),
+                Err(error) => refuse_for_earlier_volume(&error),
             },
             None => deny(why),
         }
     }
 
-    /// A claim whose name the API server is still to make up has no earlier volume.
+    /// Fences volumes that earlier requests made for a claim of this name. A claim without a name yet (`generateName`) has none.
     async fn fence_earlier(&self, claim: &Claim, end: Instant) -> Result<(), Error> {
         match &claim.name {
             Name::Given(name) => {
@@ -210,8 +208,8 @@ impl Handler {
     async fn decide(&self, claim: &Claim, class: Option<&StorageClass>) -> kube::Result<Verdict> {
         let cluster = &self.provisioner.cluster;
         let ours = self.is_ours(class);
-        // Another class's claim that names a volume: one of ours only if we made it for an earlier call, and those have
-        // names of this form. A static volume costs no look.
+        // A claim of another provisioner may name a volume that Bindery made for an earlier review of the same request. Those
+        // volumes have names of this form; others are not read.
         let volume = match &claim.volume_name {
             Some(name) if ours || name.starts_with("pvc-") => cluster.volume(name).await?,
             _ => None,
@@ -280,7 +278,7 @@ impl Handler {
         }
     }
 
-    /// Refuses what would be refused if the volume were made now. Catch-up makes it when the claim is there.
+    /// Refuses the claim if its volume could not be made now. The controller makes the volume once the claim exists.
     async fn preview(
         &self,
         request: &Request,
@@ -291,13 +289,13 @@ impl Handler {
         match self.provisioner.preview(new, deadlines.work).await {
             Ok(()) => match self.fence_others(new, deadlines.end).await {
                 Ok(()) => (Answer::without_volume(&request.object), "later"),
-                Err(error) => bound_wrongly(&error),
+                Err(error) => refuse_for_earlier_volume(&error),
             },
             Err(error) => self.failed(request, new, warnings, error, deadlines.end).await,
         }
     }
 
-    /// The answer to a claim that cannot have its volume now.
+    /// Answers when the volume could not be made.
     async fn failed(
         &self,
         request: &Request,
@@ -310,13 +308,13 @@ impl Handler {
             Error::ClaimExists => (Answer::Allow, "pass"),
             error if error.passes(new.on_failure) => match self.fence_others(new, end).await {
                 Ok(()) => queue(request, &error.to_string(), warnings),
-                Err(error) => bound_wrongly(&error),
+                Err(error) => refuse_for_earlier_volume(&error),
             },
             error => deny(error.to_string()),
         }
     }
 
-    /// This call has undone its own volume, as far as it had one and there was time.
+    /// Fences volumes that earlier requests made for this claim. The volume of this request has been undone already.
     async fn fence_others(&self, new: &NewVolume, end: Instant) -> Result<(), Error> {
         let (namespace, name) = &new.claim;
         let fence = self
@@ -326,11 +324,11 @@ impl Handler {
     }
 }
 
-/// A claim that is admitted now may be bound to what an earlier call made for another state of it.
-fn bound_wrongly(error: &Error) -> (Answer, &'static str) {
+/// Refuses a claim that could be bound to a volume that an earlier request made for another content of the claim.
+fn refuse_for_earlier_volume(error: &Error) -> (Answer, &'static str) {
     deny(format!(
-        "an earlier request for a claim of this name has left a PersistentVolume, and this claim must not be bound to that: \
-         {error}. Wait a moment and create the claim again"
+        "an earlier request for a claim of this name left a PersistentVolume, and the claim must not be bound to it: {error}. \
+         Create the claim again in a minute"
     ))
 }
 
@@ -339,23 +337,23 @@ fn deny(message: String) -> (Answer, &'static str) {
     (Answer::Deny(message), "deny")
 }
 
-/// The claim is admitted without a volume, and gets one later.
+/// Admits the claim without a volume. The controller provisions it later.
 fn queue(request: &Request, why: &str, warnings: &mut Vec<String>) -> (Answer, &'static str) {
     tracing::info!("queued: {why}");
     warnings.push(format!(
-        "this claim waits, and gets its volume as soon as it can: {why}"
+        "the volume is not provisioned yet; Bindery retries until it is: {why}"
     ));
     (Answer::without_volume(&request.object), "queue")
 }
 
-/// It is not known whether the claim's class is one of Bindery's, and other programs' claims must not be refused for that.
-/// The watch has every class but those of the last moment, so this is rare, and a warning to the wrong claim does no harm.
+/// Admits the claim because its class could not be read. The class may be of another provisioner, so the claim must not be
+/// refused. This is rare: only a class that was just created is missing in the cache.
 fn unknown(claim: &Claim, fault: &ApiFault, warnings: &mut Vec<String>) -> (Answer, &'static str) {
     let class = claim.class.as_deref().unwrap_or_default();
-    tracing::warn!("the claim is admitted as it is, for its StorageClass {class} could not be read: {fault}");
+    tracing::warn!("StorageClass {class} could not be read, so the claim is admitted unchanged: {fault}");
     warnings.push(format!(
-        "Bindery could not read StorageClass {class}: {fault}; if Bindery serves that class, the volume is made as soon as it \
-         can be read"
+        "Bindery could not read StorageClass {class}: {fault}; the claim is admitted unchanged. If Bindery serves this class, it \
+         provisions the volume later"
     ));
     (Answer::Allow, "unknown")
 }

@@ -1,7 +1,7 @@
-//! AdmissionReview v1 (`admission.k8s.io/v1`), as much of it as is used.
+//! Reads and writes AdmissionReview objects (`admission.k8s.io/v1`).
 //!
-//! The claim stays raw JSON beside its typed reading: the patch is the difference of two raw objects, so fields that this
-//! version of Bindery does not know survive.
+//! The claim is kept as JSON. The patch is the difference of two JSON objects, so it keeps fields that this version of
+//! Bindery does not know.
 
 use k8s_openapi::ByteString;
 use serde::{Deserialize, Serialize};
@@ -12,21 +12,21 @@ use crate::model::names::annotation::STORAGE_PROVISIONER;
 const API_VERSION: &str = "admission.k8s.io/v1";
 const KIND: &str = "AdmissionReview";
 
-/// What the API server asks.
+/// The request of a review.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Request {
-    /// Ties the answer to the question.
+    /// The id of the review; the answer repeats it.
     pub uid: String,
-    /// Of the claim.
+    /// The namespace of the claim.
     #[serde(default)]
     pub namespace: String,
-    /// `CREATE` is the only one that is ours.
+    /// The operation. Only `CREATE` is handled.
     pub operation: String,
     /// The claim.
     #[serde(default)]
     pub object: Value,
-    /// Nothing may be touched.
+    /// Whether it is a dry run, which must not change anything.
     #[serde(default)]
     pub dry_run: bool,
     resource: Resource,
@@ -49,20 +49,20 @@ struct Review {
 }
 
 impl Request {
-    /// Reads a body. The error says what it is instead of an AdmissionReview.
+    /// Parses the body of a request. The error says what is wrong with it.
     pub fn read(body: &[u8]) -> Result<Self, String> {
         let review: Review =
-            serde_json::from_slice(body).map_err(|error| format!("the body is no AdmissionReview: {error}"))?;
+            serde_json::from_slice(body).map_err(|error| format!("the body is not an AdmissionReview: {error}"))?;
         if (review.api_version.as_str(), review.kind.as_str()) != (API_VERSION, KIND) {
             return Err(format!(
-                "the body is a {} {}; expected is {API_VERSION} {KIND}",
+                "the body is a {} {}; expected {API_VERSION} {KIND}",
                 review.api_version, review.kind
             ));
         }
         review.request.ok_or("the AdmissionReview has no request".to_owned())
     }
 
-    /// Whether a claim is being created. A configuration that asks about anything else is answered with yes.
+    /// Returns whether a claim is created. Everything else is admitted unchanged.
     pub fn creates_a_claim(&self) -> bool {
         let Resource { group, resource } = &self.resource;
         self.operation == "CREATE"
@@ -71,20 +71,20 @@ impl Request {
     }
 }
 
-/// What the API server is told.
+/// The answer to a review.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
-    /// The claim is admitted as it is.
+    /// The claim is admitted unchanged.
     Allow,
     /// The claim is admitted with these changes.
     Change(json_patch::Patch),
-    /// The claim is refused; the user reads this.
+    /// The claim is refused with this message.
     Deny(String),
 }
 
 impl Answer {
-    /// The claim is admitted under this name, and names this volume. It also says whose it is: should it be given another
-    /// class after this, Bindery is asked again, and takes the volume back.
+    /// Admits the claim with this name and this volume. An annotation records the provisioner: if another webhook then changes
+    /// the class, the API server asks Bindery again, and Bindery deletes the volume.
     pub fn with_volume(claim: &Value, name: &str, volume: &str, provisioner: &str) -> Self {
         let mut changed = claim.clone();
         changed["metadata"]["name"] = json!(name);
@@ -93,7 +93,7 @@ impl Answer {
         Self::change(claim, &changed)
     }
 
-    /// The claim is admitted and names no volume any more.
+    /// Admits the claim without a volume.
     pub fn without_volume(claim: &Value) -> Self {
         if claim["spec"]["volumeName"].is_null() {
             return Self::Allow;
@@ -107,12 +107,12 @@ impl Answer {
         Self::change(claim, &changed)
     }
 
-    /// The claim is admitted as `changed` where it was `original`.
+    /// Admits the claim as `changed`.
     fn change(original: &Value, changed: &Value) -> Self {
         Self::Change(json_patch::diff(original, changed))
     }
 
-    /// The body of the response. The claim's user reads the warnings beside the answer.
+    /// Returns the body of the response. `kubectl` prints the warnings.
     pub fn review(&self, uid: &str, warnings: &[String]) -> Value {
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]
@@ -149,7 +149,7 @@ mod tests {
     use crate::model::claim::{Claim, Name};
 
     #[test]
-    fn every_answer_carries_the_uid_of_its_question() {
+    fn every_answer_has_the_uid_of_its_request() {
         let patch = Answer::change(&json!({"a": 1}), &json!({"a": 1, "b": 2}));
         for answer in [Answer::Allow, patch, Answer::Deny("no".to_owned())] {
             assert_eq!(answer.review("u-1", &[])["response"]["uid"], "u-1", "{answer:?}");
@@ -173,12 +173,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_admission_review_is_named() {
+    fn a_body_that_is_not_an_admission_review_is_refused_with_a_reason() {
         let read = |body: Value| Request::read(body.to_string().as_bytes()).unwrap_err();
-        assert!(read(json!([1])).starts_with("the body is no AdmissionReview: "));
+        assert!(read(json!([1])).starts_with("the body is not an AdmissionReview: "));
         assert_eq!(
             read(json!({"apiVersion": "v1", "kind": "Pod"})),
-            "the body is a v1 Pod; expected is admission.k8s.io/v1 AdmissionReview"
+            "the body is a v1 Pod; expected admission.k8s.io/v1 AdmissionReview"
         );
         assert_eq!(
             read(json!({"apiVersion": API_VERSION, "kind": KIND})),
@@ -186,7 +186,7 @@ mod tests {
         );
     }
 
-    /// What the API server really sends: see `tests/reviews.rs`, which records these files and keeps them true.
+    /// Reads a review that was recorded from an API server; `tests/reviews.rs` records these files and compares them.
     fn recorded(name: &str) -> (Request, Claim) {
         let file = format!("{}/webhook/reviews/{name}.json", env!("CARGO_MANIFEST_DIR"));
         let request = Request::read(&std::fs::read(file).unwrap()).unwrap();

@@ -31,8 +31,8 @@ async fn helm_uninstall_lets_go_of_volumes_where_that_is_asked_for() {
     let said = well("uninstall", release.run_hook(&hooks, "uninstall"));
     let spec = volume.spec.clone().unwrap().nfs.unwrap();
     let expected = format!(
-        "webhook configuration {name}: not there\nvolume {}: let go; its data stays at {}:{}\nvolume t-{name}-never: deleted, for no \
-         claim ever had it; an empty directory may stay at {}:{}\n2 volumes let go, 0 left\n",
+        "webhook configuration {name}: does not exist\nvolume {}: finalizer removed; its data stays at {}:{}\nvolume t-{name}-never: \
+         deleted, because no claim ever used it; an empty directory may remain at {}:{}\nvolumes done: 2, skipped: 0\n",
         volume_name(&volume),
         spec.server,
         spec.path,
@@ -79,8 +79,8 @@ async fn a_release_that_never_served_has_no_lease_and_leaves_all_the_same() {
     assert_eq!(
         of_this_installation(&said),
         format!(
-            "Lease {name}/{name}: not there, and no volume waits for Bindery\nwebhook configuration {name}: deleted\n0 volumes let \
-             go, 0 left\n"
+            "Lease {name}/{name}: does not exist; no volume has Bindery's finalizer\nwebhook configuration {name}: deleted\nvolumes \
+             done: 0, skipped: 0\n"
         )
     );
 }

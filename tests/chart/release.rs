@@ -25,7 +25,7 @@ async fn what_helm_installs_serves_claims_with_the_rights_it_brings_along() {
     assert_eq!(unasked.status.code(), Some(1));
     assert!(
         said.starts_with(&format!(
-            "class {name}: the API server admits claims without asking Bindery; "
+            "class {name}: the API server admits claims without asking Bindery. "
         )),
         "{said}"
     );
@@ -85,12 +85,12 @@ async fn helm_test_says_what_a_claim_of_each_class_would_get() {
             (format!("{told}\n"), Some(1))
         );
     };
-    mistaken(&["missing"], "class missing: there is no StorageClass of that name");
+    mistaken(&["missing"], "class missing: this StorageClass does not exist");
     mistaken(
         &[&name],
         &format!(
-            "class {name}: its provisioner is bindery.dev/{name}, not bindery.dev/nfs, so its claims are not for this Bindery \
-             (--provisioner-name)"
+            "class {name}: its provisioner is bindery.dev/{name}, not bindery.dev/nfs, so Bindery does not serve it; name \
+             another StorageClass, or another provisioner with --provisioner-name"
         ),
     );
     let off = crate::support::scene::Scene::with_namespace(json!({"bindery.dev/enabled": "false"}))
@@ -99,8 +99,8 @@ async fn helm_test_says_what_a_claim_of_each_class_would_get() {
     mistaken(
         &["--namespace", &off, &name],
         &format!(
-            "namespace {off} is annotated bindery.dev/enabled: \"false\", so Bindery serves no claims there: choose another with \
-             --namespace"
+            "namespace {off} has the annotation bindery.dev/enabled: \"false\", so Bindery serves no claims there; name another \
+             with --namespace"
         ),
     );
 

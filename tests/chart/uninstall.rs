@@ -29,7 +29,7 @@ fn uninstall(bindery: &Bindery, flags: &[&str]) -> Output {
 pub fn of_this_installation(said: &str) -> String {
     let lines = said
         .lines()
-        .filter(|line| !line.contains(": left as it is, for this installation did not make it"));
+        .filter(|line| !line.contains(": skipped, because this installation did not make it"));
     lines.flat_map(|line| [line, "\n"]).collect()
 }
 
@@ -48,8 +48,8 @@ async fn it_refuses_while_a_replica_runs_and_names_it() {
     assert_eq!(
         String::from_utf8(refused.stderr).unwrap(),
         format!(
-            "bindery uninstall: replica 0 runs, and would undo this: scale Bindery's Deployment to 0 first (kubectl -n bindery \
-             scale deployment/{} --replicas 0)\n",
+            "bindery uninstall: replica 0 is running. Stop all replicas first: kubectl -n bindery scale deployment/{} \
+             --replicas 0\n",
             bindery.name
         )
     );
@@ -74,21 +74,21 @@ async fn a_replica_that_died_is_waited_for_until_its_lease_is_over_and_a_dry_run
     let would = well("a dry run", uninstall(&bindery, &["--dry-run"]));
     assert!(
         would.starts_with(&format!(
-            "Lease bindery/{}: held by 0, which must not run any more\n",
+            "Lease bindery/{}: held by 0. Stop that replica before you uninstall\n",
             bindery.name
         )),
         "{would}"
     );
-    assert!(would.ends_with("1 volumes would be let go, 0 left\n"), "{would}");
+    assert!(would.ends_with("volumes would be done: 1, skipped: 0\n"), "{would}");
     let now = scene.volumes().get(volume_name(&volume)).await.unwrap();
     assert_eq!((finalizers(&now), lease()), (finalizers(&volume), before.clone()));
 
     let said = well("uninstall", uninstall(&bindery, &[]));
     assert!(
-        said.contains("held by 0; waiting whether that one still lives ...\n"),
+        said.contains("held by 0; checking whether that replica still runs ...\n"),
         "{said}"
     );
-    assert!(said.ends_with("1 volumes let go, 0 left\n"), "{said}");
+    assert!(said.ends_with("volumes done: 1, skipped: 0\n"), "{said}");
     assert_ne!(lease(), before);
     let holder = [
         "get",
@@ -98,7 +98,7 @@ async fn a_replica_that_died_is_waited_for_until_its_lease_is_over_and_a_dry_run
         "bindery",
         "-o=jsonpath={.spec.holderIdentity}",
     ];
-    assert_eq!(kubectl(&holder, ""), "", "taken, and let go again");
+    assert_eq!(kubectl(&holder, ""), "", "acquired, and released again");
 }
 
 #[tokio::test]
@@ -111,9 +111,9 @@ async fn volumes_that_it_did_not_make_are_listed_with_the_command_that_lets_go_o
     scene.patch_volume(volume_name(&volume), unmarked).await;
     bindery.kill();
     let said = well("uninstall", uninstall(&bindery, &[]));
-    assert!(said.ends_with("0 volumes let go, 0 left\n"), "{said}");
+    assert!(said.ends_with("volumes done: 0, skipped: 0\n"), "{said}");
     let begins = format!(
-        "volume {}: left as it is, for this installation did not make it (its annotations name no provisioner and instance",
+        "volume {}: skipped, because this installation did not make it (its annotations name no provisioner and instance",
         volume_name(&volume)
     );
     let line = said.lines().find(|line| line.starts_with(&begins)).expect(&said);
@@ -132,14 +132,14 @@ async fn without_the_lease_nothing_is_done_unless_that_is_meant() {
     assert_eq!(refused.status.code(), Some(2));
     assert_eq!(
         String::from_utf8(refused.stderr).unwrap(),
-        "bindery uninstall: there is no Lease bindery/other, and volumes wait for Bindery: its replicas agree by another Lease. \
-         Say which with --namespace and --lease, or --without-lease if you know that none runs\n"
+        "bindery uninstall: Lease bindery/other does not exist, but volumes have Bindery's finalizer, so the replicas use another \
+         Lease. Name it with --namespace and --lease. If you know that no replica runs, set --without-lease\n"
     );
     let now = scene.volumes().get(volume_name(&volume)).await.unwrap();
     assert_eq!(finalizers(&now), finalizers(&volume));
     let would = ["--lease=other", "--without-lease", "--dry-run"];
     let would = well("uninstall", uninstall(&bindery, &would));
-    assert!(would.ends_with("1 volumes would be let go, 0 left\n"), "{would}");
+    assert!(would.ends_with("volumes would be done: 1, skipped: 0\n"), "{would}");
     bindery.unregister().await;
 }
 
@@ -173,7 +173,7 @@ async fn a_volume_that_no_claim_ever_had_goes_and_a_bindery_started_again_serves
 
         let said = well("uninstall", uninstall(&bindery, &["--webhook-configuration=another"]));
         let told = format!(
-            "volume {}: deleted, for no claim ever had it; an empty directory may stay at ",
+            "volume {}: deleted, because no claim ever used it; an empty directory may remain at ",
             volume_name(&never)
         );
         assert!(said.contains(&told), "{said}");
@@ -213,13 +213,13 @@ async fn a_cleanup_that_has_begun_is_left_to_bindery_or_given_up_on_demand() {
         "{said}"
     );
     assert!(said.contains(&format!(
-        "volume {}: its cleanup has begun; left as it is at ",
+        "volume {}: skipped, because its cleanup has begun; its data is at ",
         volume_name(&begun)
     )));
     assert!(
         said.ends_with(
-            "2 volumes let go, 1 left\nwhat is left waits for Bindery: start it again until those volumes are gone, or give their \
-             cleanup up with --unfinished\n"
+            "volumes done: 2, skipped: 1\nStart Bindery again until the skipped volumes are gone, or remove their finalizer with \
+             --unfinished and keep what is left of their data\n"
         ),
         "{said}"
     );
@@ -233,11 +233,11 @@ async fn a_cleanup_that_has_begun_is_left_to_bindery_or_given_up_on_demand() {
     }
 
     let again = well("again", uninstall(&bindery, &["--unfinished"]));
-    assert!(again.ends_with("1 volumes let go, 0 left\n"), "{again}");
+    assert!(again.ends_with("volumes done: 1, skipped: 0\n"), "{again}");
     scene.until_gone(&begun).await;
     assert!(directory(&begun).is_dir() && directory(&kept).is_dir());
     let nothing = well("once more", uninstall(&bindery, &[]));
-    assert!(nothing.ends_with("0 volumes let go, 0 left\n"), "{nothing}");
+    assert!(nothing.ends_with("volumes done: 0, skipped: 0\n"), "{nothing}");
 }
 
 #[tokio::test]
@@ -262,8 +262,8 @@ async fn another_installation_s_volumes_and_webhook_are_not_touched() {
     assert_eq!(
         of_this_installation(&said),
         format!(
-            "webhook configuration {}: left as it is, for webhook other.example.com in it is not Bindery's\n0 volumes let go, 0 \
-             left\n",
+            "webhook configuration {}: skipped, because its webhook other.example.com is not Bindery's\nvolumes done: 0, \
+             skipped: 0\n",
             bindery.name
         )
     );

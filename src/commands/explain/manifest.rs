@@ -1,12 +1,12 @@
-//! Claims in a file: YAML or JSON, one document or many, lists too; what is no claim is skipped.
+//! Reads claims from YAML or JSON with one or more documents or lists. Other objects are skipped.
 
 use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use serde_json::Value;
 
-/// The claims in a text, in its order.
+/// Returns the claims in a text, in their order.
 pub fn claims(text: &str) -> Result<Vec<PersistentVolumeClaim>> {
-    let documents: Vec<Value> = serde_saphyr::from_multiple(text).context("this is not YAML")?;
+    let documents: Vec<Value> = serde_saphyr::from_multiple(text).context("this is not valid YAML or JSON")?;
     let mut claims = Vec::new();
     for document in documents {
         let items = match document.get("items").and_then(Value::as_array) {
@@ -16,7 +16,7 @@ pub fn claims(text: &str) -> Result<Vec<PersistentVolumeClaim>> {
         for item in items.into_iter().filter(|item| item["kind"] == "PersistentVolumeClaim") {
             let name = item["metadata"]["name"].as_str().unwrap_or_default().to_owned();
             let claim =
-                serde_json::from_value(item).with_context(|| format!("PersistentVolumeClaim {name} cannot be read"))?;
+                serde_json::from_value(item).with_context(|| format!("PersistentVolumeClaim {name} is not valid"))?;
             claims.push(claim);
         }
     }
@@ -55,15 +55,12 @@ mod tests {
         let read = claim("\"false\"").unwrap().remove(0);
         assert_eq!(read.metadata.annotations.unwrap()["a"], "false");
         let wrong = format!("{:#}", claim("false").unwrap_err());
-        assert!(
-            wrong.starts_with("PersistentVolumeClaim one cannot be read: "),
-            "{wrong}"
-        );
+        assert!(wrong.starts_with("PersistentVolumeClaim one is not valid: "), "{wrong}");
     }
 
     #[test]
-    fn what_is_no_yaml_is_told() {
+    fn text_that_is_not_yaml_is_an_error() {
         let wrong = format!("{:#}", claims("a: [").unwrap_err());
-        assert!(wrong.starts_with("this is not YAML: "), "{wrong}");
+        assert!(wrong.starts_with("this is not valid YAML or JSON: "), "{wrong}");
     }
 }

@@ -1,11 +1,10 @@
-//! `bindery explain`: looks up what has a say in a claim, and prints what the policy makes of it.
+//! `bindery explain`: reads the objects that a claim depends on, and prints what happens to the claim and why.
 //!
-//! It only reads. What it says is for [`crate::policy::explain`] to find; here is where the objects come from, and where
-//! the words go to.
+//! It changes nothing. [`crate::policy::explain`] finds the explanation; this module reads the objects and prints the result.
 
-mod look;
 mod manifest;
 mod print;
+mod reader;
 
 use std::io::{Read, Write};
 use std::path::Path;
@@ -14,7 +13,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 
-use self::look::Look;
+use self::reader::Reader;
 use crate::cli::{self, Output};
 use crate::cluster::api_error::describe_for_command;
 use crate::cluster::client::{connect, instance};
@@ -22,7 +21,7 @@ use crate::config::check_defaults;
 use crate::model::volume::Installation;
 use crate::policy::explain::{Explanation, Outcome};
 
-/// Explains what the flags name, and returns the exit status that [`cli::Command::Explain`] promises.
+/// Runs `bindery explain`. Returns the exit status that [`cli::Command::Explain`] documents.
 pub async fn explain(flags: cli::Explain) -> ExitCode {
     match run(flags).await {
         Ok(true) => ExitCode::SUCCESS,
@@ -34,7 +33,7 @@ pub async fn explain(flags: cli::Explain) -> ExitCode {
     }
 }
 
-/// Whether no claim would be refused.
+/// Returns whether no claim would be refused.
 async fn run(flags: cli::Explain) -> Result<bool> {
     let cli::Explain {
         claim,
@@ -52,7 +51,7 @@ async fn run(flags: cli::Explain) -> Result<bool> {
             },
     } = flags;
     let defaults = check_defaults(nfs_server, nfs_share)?;
-    // What is wrong with the file is told whether or not there is a cluster.
+    // The file is read first: its mistakes are reported even without a cluster.
     let written = file.as_deref().map(read).transpose()?;
     let client = connect(kubeconfig).await?;
     let installation = Installation {
@@ -60,19 +59,19 @@ async fn run(flags: cli::Explain) -> Result<bool> {
         instance: instance(id, &client).await?,
     };
     let or_default = |namespace: Option<String>| namespace.unwrap_or_else(|| client.default_namespace().to_owned());
-    let look = Look::new(client.clone(), installation, defaults, webhook_configuration);
+    let reader = Reader::new(client.clone(), installation, defaults, webhook_configuration);
     let mut explanations = Vec::new();
     let mut brief = false;
     match (written, claim) {
         (Some(written), _) => {
             for claim in written {
-                let namespace = or_default(of_both(namespace.clone(), &claim)?);
-                explanations.push(look.written(&namespace, claim).await?);
+                let namespace = or_default(namespace_of(namespace.clone(), &claim)?);
+                explanations.push(reader.written(&namespace, claim).await?);
             }
         }
-        (None, Some(name)) => explanations.push(look.stored(&or_default(namespace), &name).await?),
+        (None, Some(name)) => explanations.push(reader.stored(&or_default(namespace), &name).await?),
         (None, None) => {
-            explanations = look.all(&or_default(namespace)).await?;
+            explanations = reader.all(&or_default(namespace)).await?;
             brief = true;
         }
     }
@@ -84,13 +83,13 @@ async fn run(flags: cli::Explain) -> Result<bool> {
             texts.join("\n")
         }
     };
-    // Whoever closes the pipe has read enough.
+    // It fails if the reader has closed the pipe.
     let _ = std::io::stdout().write_all(text.as_bytes());
     let refused = |explanation: &Explanation| matches!(explanation.outcome, Outcome::Refused { .. });
     Ok(!explanations.iter().any(refused))
 }
 
-/// The claims in a file.
+/// Reads the claims in a file.
 fn read(file: &Path) -> Result<Vec<PersistentVolumeClaim>> {
     let mut text = String::new();
     let (name, read) = if file == Path::new("-") {
@@ -108,12 +107,12 @@ fn read(file: &Path) -> Result<Vec<PersistentVolumeClaim>> {
     Ok(claims)
 }
 
-/// The namespace that flag and file name, if they name one.
-fn of_both(flag: Option<String>, claim: &PersistentVolumeClaim) -> Result<Option<String>> {
+/// Returns the namespace that the flag or the file names.
+fn namespace_of(flag: Option<String>, claim: &PersistentVolumeClaim) -> Result<Option<String>> {
     let file = claim.metadata.namespace.clone();
     match (&flag, &file) {
         (Some(flag), Some(file)) if flag != file => {
-            bail!("the file says namespace {file}, --namespace says {flag}; leave one out")
+            bail!("the file names namespace {file}, and --namespace names {flag}; remove one of them")
         }
         _ => Ok(flag.or(file)),
     }

@@ -1,10 +1,10 @@
-//! Explanations as aligned text.
+//! Prints explanations as text.
 
 use std::fmt::Write;
 
 use crate::policy::explain::{Explanation, Outcome, Row};
 
-/// One claim, with all there is to say.
+/// Returns the full explanation of one claim.
 pub fn full(explanation: &Explanation) -> String {
     let class = explanation.class.as_ref();
     let class = class.map(|class| format!(", StorageClass {class}")).unwrap_or_default();
@@ -20,20 +20,23 @@ pub fn full(explanation: &Explanation) -> String {
     match &explanation.outcome {
         Outcome::Provisioned { volume } => lines.push(line("provisioned", format!("as volume {volume}"))),
         Outcome::NoVolumeYet { volume } => {
-            let told = format!("it would get {volume}; see its Events (kubectl events) for what is in the way");
-            lines.push(line("no volume yet", told));
+            let next = format!(
+                "Bindery provisions it as {volume}; if it does not, the Events of the claim say why (kubectl events)"
+            );
+            lines.push(line("no volume yet", next));
         }
         Outcome::Queued { why } => {
-            let waits = format!("it is admitted, and gets its volume as soon as it can: {why}");
+            let waits = format!("it is admitted without a volume; Bindery retries until it is provisioned: {why}");
             lines.push(line("waits", waits));
         }
         Outcome::HasVolume { volume, new_claim } => {
-            let frozen = format!("{volume}: what stands there holds, whatever class and namespace say by now");
+            let frozen =
+                format!("{volume}; the settings on the volume apply, even if StorageClass or namespace have changed");
             lines.push(line("has volume", frozen));
             lines.extend(new_claim.clone().map(|what| line("a new claim", what)));
         }
         Outcome::Refused { why } => lines.push(line("refused", why.clone())),
-        Outcome::LeftAlone { why } => lines.push(line("left alone", why.clone())),
+        Outcome::LeftAlone { why } => lines.push(line("not served", why.clone())),
     }
     lines.extend(
         explanation
@@ -44,7 +47,7 @@ pub fn full(explanation: &Explanation) -> String {
     text + &table(&lines)
 }
 
-/// Many claims, a line each.
+/// Returns one line for each claim.
 pub fn list(explanations: &[Explanation]) -> String {
     if explanations.is_empty() {
         return "there are no claims in this namespace\n".to_owned();
@@ -58,7 +61,7 @@ pub fn list(explanations: &[Explanation]) -> String {
             Outcome::Queued { why } => ("waits".to_owned(), Some(why)),
             Outcome::HasVolume { volume, .. } => (volume.clone(), None),
             Outcome::Refused { why } => ("refused".to_owned(), Some(why)),
-            Outcome::LeftAlone { why } => ("left alone".to_owned(), Some(why)),
+            Outcome::LeftAlone { why } => ("not served".to_owned(), Some(why)),
         };
         lines.push([
             explanation.claim.clone(),
@@ -71,7 +74,7 @@ pub fn list(explanations: &[Explanation]) -> String {
     table(&lines)
 }
 
-/// The policy; the last column only where a new claim would get something else.
+/// Returns the table of settings. The last column is there only if a new claim would get something else.
 fn policy(rows: &[Row]) -> String {
     let differ = rows.iter().any(|row| row.new_claim.is_some());
     let last = if differ { "A NEW CLAIM WOULD GET" } else { "" };
@@ -86,8 +89,7 @@ fn policy(rows: &[Row]) -> String {
     table(&lines)
 }
 
-/// Columns as wide as their widest entry, the first at least as wide as any key; what is very long shifts its own line and
-/// no other.
+/// Returns aligned columns. A column is as wide as its widest entry, but a very long entry only shifts its own line.
 fn table<const N: usize>(lines: &[[String; N]]) -> String {
     const KEY: usize = "namespaceOverrides".len();
     const LONG: usize = 50;

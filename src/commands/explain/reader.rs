@@ -1,4 +1,4 @@
-//! Reads the objects that have a say in a claim, live and no more than needed.
+//! Reads the objects that a claim depends on, each of them only if needed.
 
 use anyhow::{Error, Result, anyhow, bail};
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
@@ -19,21 +19,21 @@ use crate::policy::decide::Facts;
 use crate::policy::explain::{Explanation, Standing, explain};
 use crate::policy::selectors::Selectors;
 
-/// Looks things up.
-pub struct Look {
+/// Reads objects from the API server.
+pub struct Reader {
     client: Client,
     installation: Installation,
     defaults: Defaults,
     /// The name of the webhook configuration.
     configuration: String,
-    /// Its selectors, once a claim of our classes was looked at.
+    /// The selectors of the webhook configuration. Read once, for the first claim of Bindery.
     selectors: OnceCell<Option<Selectors>>,
-    /// All volumes of Bindery's, once one of them could be in the way.
+    /// All volumes of Bindery. Read once, for the first claim that needs a directory.
     volumes: OnceCell<Vec<Volume>>,
 }
 
-impl Look {
-    /// Nothing is read yet.
+impl Reader {
+    /// Prepares, and reads nothing yet.
     pub fn new(client: Client, installation: Installation, defaults: Defaults, configuration: String) -> Self {
         Self {
             client,
@@ -45,10 +45,11 @@ impl Look {
         }
     }
 
-    /// Explains a claim that is there.
+    /// Explains an existing claim.
     pub async fn stored(&self, namespace: &str, name: &str) -> Result<Explanation> {
         let found = self.namespace(namespace).await?;
-        let missing = || anyhow!("there is no claim {name} in namespace {namespace}; to hear of a new one, use --file");
+        let missing =
+            || anyhow!("claim {name} does not exist in namespace {namespace}; to explain a new claim, use --file");
         let claim = self.claim(namespace, name).await?.ok_or_else(missing)?;
         self.explain(&found, Claim::read(&claim, namespace), Standing::Stored)
             .await
@@ -67,7 +68,7 @@ impl Look {
         Ok(explanations)
     }
 
-    /// Explains a claim that somebody may create.
+    /// Explains a claim from a file.
     pub async fn written(&self, namespace: &str, mut claim: PersistentVolumeClaim) -> Result<Explanation> {
         let found = self.namespace(namespace).await?;
         self.complete(&mut claim).await?;
@@ -116,8 +117,8 @@ impl Look {
                 Some(Some(exempt)) => explanation.exempt(exempt, &self.configuration),
                 Some(None) => {}
                 None => explanation.warnings.push(format!(
-                    "whether MutatingWebhookConfiguration {} exempts this claim cannot be told: the kubeconfig's user may not \
-                     get it",
+                    "could not check whether MutatingWebhookConfiguration {} exempts this claim: the kubeconfig's user lacks \
+                     the right to get it",
                     self.configuration
                 )),
             }
@@ -125,7 +126,7 @@ impl Look {
         Ok(explanation)
     }
 
-    /// Writes in what the API server would: a claim that says nothing of its class gets the default one.
+    /// Sets the default StorageClass in a claim that names none, as the API server would.
     async fn complete(&self, claim: &mut PersistentVolumeClaim) -> Result<()> {
         let marked = |all: &Option<std::collections::BTreeMap<String, String>>, key: &str| {
             all.as_ref().and_then(|all| all.get(key)).cloned()
@@ -140,7 +141,7 @@ impl Look {
         let defaults = classes
             .into_iter()
             .filter(|class| marked(&class.metadata.annotations, annotation::DEFAULT_CLASS).as_deref() == Some("true"));
-        // The youngest, and of several that are as young the one that comes first by name.
+        // The newest; of several that were created in the same second, the first by name.
         let mut defaults: Vec<_> = defaults.map(|class| class.metadata).collect();
         defaults.sort_by(|a, b| {
             let youngest = b.creation_timestamp.cmp(&a.creation_timestamp);
@@ -157,7 +158,7 @@ impl Look {
             None
         };
         let Some(found) = found else {
-            bail!("there is no namespace {name}");
+            bail!("namespace {name} does not exist");
         };
         Ok(namespace::Namespace {
             labels: found.metadata.labels.unwrap_or_default(),
@@ -185,7 +186,7 @@ impl Look {
         objects.get_opt(name).await.map_err(|error| unread(what, error))
     }
 
-    /// Where there is no configuration, nothing is exempt; `None` where it may not be read.
+    /// Reads the selectors. Without a webhook configuration there are none. Returns `None` if the user may not read it.
     async fn read_selectors(&self) -> Result<Option<Selectors>> {
         let configurations: Api<MutatingWebhookConfiguration> = Api::all(self.client.clone());
         match configurations.get_opt(&self.configuration).await {
@@ -201,7 +202,7 @@ impl Look {
     async fn read_volumes(&self) -> Result<Vec<Volume>> {
         let volumes: Api<PersistentVolume> = Api::all(self.client.clone());
         let volumes = volumes.list(&ListParams::default().labels(AREA)).await;
-        let volumes = volumes.map_err(|error| unread("the volumes", error))?;
+        let volumes = volumes.map_err(|error| unread("the PersistentVolumes", error))?;
         Ok(volumes.iter().map(Volume::read).collect())
     }
 }
@@ -209,7 +210,7 @@ impl Look {
 fn unread(what: &str, error: kube::Error) -> Error {
     if ApiFault::from(&error).kind == Kind::Forbidden {
         return anyhow!(
-            "{what} could not be read: the kubeconfig's user lacks the right; take a kubeconfig whose user may get \
+            "{what} could not be read: the kubeconfig's user lacks the right; use a kubeconfig whose user may get \
              and list claims, volumes, StorageClasses and namespaces"
         );
     }

@@ -1,8 +1,8 @@
-//! `bindery uninstall --keep-data`: takes leave of every volume, so that nothing waits for a Bindery that is gone.
+//! `bindery uninstall --keep-data`: removes Bindery's finalizer from every volume, so that Bindery can be removed.
 //!
-//! Order: the Lease is taken, so that no replica runs, or nothing is done; the webhook configuration goes, so that nothing new
-//! comes; then each volume, in one write of its own, or two for one that goes. Cut short anywhere, a second run does what is
-//! left. What becomes of which volume is for [`crate::policy::uninstall`] to say.
+//! Order: acquire the Lease, so that no replica runs; delete the webhook configuration, so that no new volumes are made; then
+//! change each volume, in one write, or two if it is deleted. If the command is interrupted, a second run does the rest.
+//! [`crate::policy::uninstall`] decides what is done with each volume.
 
 mod replicas;
 mod volumes;
@@ -14,7 +14,7 @@ use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use kube::api::{DeleteParams, Preconditions};
 use kube::{Api, Client};
 
-use self::replicas::Agreement;
+use self::replicas::LeaseState;
 use self::volumes::Volumes;
 use crate::cli;
 use crate::cluster::api_error::describe_for_command;
@@ -26,7 +26,7 @@ use crate::model::names;
 use crate::model::volume::{Installation, Volume};
 use crate::policy::uninstall::UninstallStep;
 
-/// Uninstalls as the flags say, and returns the exit status that [`cli::Command::Uninstall`] promises.
+/// Runs `bindery uninstall`. Returns the exit status that [`cli::Command::Uninstall`] documents.
 pub async fn uninstall(flags: cli::Uninstall) -> ExitCode {
     match run(flags).await {
         Ok(true) => ExitCode::SUCCESS,
@@ -38,7 +38,7 @@ pub async fn uninstall(flags: cli::Uninstall) -> ExitCode {
     }
 }
 
-/// Whether no volume waits for Bindery any more.
+/// Returns whether no volume has Bindery's finalizer any more.
 async fn run(flags: cli::Uninstall) -> Result<bool> {
     let cli::Uninstall {
         keep_data: _,
@@ -63,38 +63,37 @@ async fn run(flags: cli::Uninstall) -> Result<bool> {
         client: client.clone(),
         dry_run,
     };
-    match replicas::agreement(&client, &namespace, &lease).await? {
-        // Nothing is written, the Lease neither.
-        Agreement::Lease { holder } if dry_run => {
+    match replicas::lease_state(&client, &namespace, &lease).await? {
+        LeaseState::Found { holder } if dry_run => {
             if let Some(holder) = holder {
-                println!("Lease {namespace}/{lease}: held by {holder}, which must not run any more");
+                println!("Lease {namespace}/{lease}: held by {holder}. Stop that replica before you uninstall");
             }
-            uninstall.carry_out(None).await
+            uninstall.run(None).await
         }
-        Agreement::Lease { holder } => {
+        LeaseState::Found { holder } => {
             if let Some(holder) = holder {
-                println!("Lease {namespace}/{lease}: held by {holder}; waiting whether that one still lives ...");
+                println!("Lease {namespace}/{lease}: held by {holder}; checking whether that replica still runs ...");
             }
-            replicas::without(client, &namespace, &lease, async |term| {
-                uninstall.carry_out(Some(&term)).await
+            replicas::while_holding_lease(client, &namespace, &lease, async |term| {
+                uninstall.run(Some(&term)).await
             })
             .await
         }
-        Agreement::None if without_lease => uninstall.carry_out(None).await,
-        Agreement::None => {
-            if !uninstall.volumes.held().await?.0.is_empty() {
+        LeaseState::Missing if without_lease => uninstall.run(None).await,
+        LeaseState::Missing => {
+            if !uninstall.volumes.with_finalizer().await?.0.is_empty() {
                 bail!(
-                    "there is no Lease {namespace}/{lease}, and volumes wait for Bindery: its replicas agree by another Lease. \
-                     Say which with --namespace and --lease, or --without-lease if you know that none runs"
+                    "Lease {namespace}/{lease} does not exist, but volumes have Bindery's finalizer, so the replicas use another \
+                     Lease. Name it with --namespace and --lease. If you know that no replica runs, set --without-lease"
                 );
             }
-            println!("Lease {namespace}/{lease}: not there, and no volume waits for Bindery");
-            uninstall.carry_out(None).await
+            println!("Lease {namespace}/{lease}: does not exist; no volume has Bindery's finalizer");
+            uninstall.run(None).await
         }
     }
 }
 
-/// What is done, where.
+/// The work, and the cluster to do it in.
 struct Uninstall {
     volumes: Volumes,
     configuration: String,
@@ -103,80 +102,82 @@ struct Uninstall {
 }
 
 impl Uninstall {
-    /// Does it, as long as the term holds, and tells it. Whether no volume waits for Bindery any more.
-    async fn carry_out(&self, term: Option<&Term>) -> Result<bool> {
+    /// Does the work while the Lease is held, and prints each step. Returns whether no volume has Bindery's finalizer any more.
+    async fn run(&self, term: Option<&Term>) -> Result<bool> {
         let would = if self.dry_run { "would be " } else { "" };
         remove_configuration(&self.client, &self.configuration, self.dry_run, would).await?;
-        let (mut gone, mut left) = (0, 0);
-        let (waiting, not_ours) = self.volumes.held().await?;
+        let (mut done, mut skipped) = (0, 0);
+        let (waiting, not_ours) = self.volumes.with_finalizer().await?;
         for volume in waiting {
             if term.is_some_and(|term| !term.holds()) {
-                bail!("the Lease was lost, so a replica may run by now: nothing more was done; try again");
+                bail!("the Lease was lost, so a replica may run. Stop all replicas and run this command again");
             }
             let (name, place) = (volume.name.clone(), place(&volume));
             let begun = volume.deleting;
-            let step = self.volumes.take_leave(volume).await?;
+            let step = self.volumes.process(volume).await?;
             match step {
                 UninstallStep::Leave | UninstallStep::LookAtClaim => {}
-                UninstallStep::Keep => println!("volume {name}: {would}let go; its data stays{place}"),
+                UninstallStep::Keep => println!("volume {name}: finalizer {would}removed; its data stays{place}"),
                 UninstallStep::Delete => {
                     println!(
-                        "volume {name}: {would}deleted, for no claim ever had it; an empty directory may stay{place}"
+                        "volume {name}: {would}deleted, because no claim ever used it; an empty directory may remain{place}"
                     );
                 }
                 UninstallStep::Unfinished if begun => {
-                    println!("volume {name}: its cleanup has begun; left as it is{place}")
+                    println!("volume {name}: skipped, because its cleanup has begun; its data is{place}")
                 }
                 UninstallStep::Unfinished => {
-                    println!("volume {name}: its claim waits for Bindery to make sure of it; left as it is{place}");
+                    println!(
+                        "volume {name}: skipped, because its claim waits until Bindery has created the directory{place}"
+                    );
                 }
             }
-            gone += usize::from(matches!(step, UninstallStep::Keep | UninstallStep::Delete));
-            left += usize::from(step == UninstallStep::Unfinished);
+            done += usize::from(matches!(step, UninstallStep::Keep | UninstallStep::Delete));
+            skipped += usize::from(step == UninstallStep::Unfinished);
         }
         for volume in not_ours {
             println!(
-                "volume {}: left as it is, for this installation did not make it ({}). To remove the finalizer and keep the \
+                "volume {}: skipped, because this installation did not make it ({}). To remove the finalizer and keep the \
                  directory: {}",
                 volume.name,
                 volume.maker(),
                 volume.let_go()
             );
         }
-        println!("{gone} volumes {would}let go, {left} left");
-        if left > 0 {
+        println!("volumes {would}done: {done}, skipped: {skipped}");
+        if skipped > 0 {
             println!(
-                "what is left waits for Bindery: start it again until those volumes are gone, or give their cleanup up with \
-                 --unfinished"
+                "Start Bindery again until the skipped volumes are gone, or remove their finalizer with --unfinished and keep \
+                 what is left of their data"
             );
         }
-        Ok(left == 0)
+        Ok(skipped == 0)
     }
 }
 
-/// Where a volume's data is, as far as it says so.
+/// Returns where a volume's data is, as " at ...", or nothing if the volume does not say so.
 fn place(volume: &Volume) -> String {
     let Ok(record) = &volume.record else {
         return String::new();
     };
     let at = |directory: &Directory| format!("{}:{}", record.share.server(), record.share.join(directory));
-    // Elsewhere only if its removal has begun.
+    // There are other places only if its cleanup has begun.
     let elsewhere = volume.may_be_at();
     let places: Vec<String> = [&record.directory].into_iter().chain(&elsewhere).map(at).collect();
     format!(" at {}", places.join(", or at "))
 }
 
-/// Deletes the webhook configuration, if all that is in it is ours.
+/// Deletes the webhook configuration, unless it has a webhook that is not Bindery's.
 async fn remove_configuration(client: &Client, name: &str, dry_run: bool, would: &str) -> Result<()> {
     let about = || format!("webhook configuration {name}");
     let configurations: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
     let Some(found) = configurations.get_opt(name).await.with_context(about)? else {
-        println!("webhook configuration {name}: not there");
+        println!("webhook configuration {name}: does not exist");
         return Ok(());
     };
     if let Some(foreign) = found.webhooks.iter().flatten().find(|one| one.name != names::WEBHOOK) {
         println!(
-            "webhook configuration {name}: left as it is, for webhook {} in it is not Bindery's",
+            "webhook configuration {name}: skipped, because its webhook {} is not Bindery's",
             foreign.name
         );
         return Ok(());

@@ -1,4 +1,4 @@
-//! The volumes that wait for Bindery, and taking leave of one.
+//! Finds the volumes with Bindery's finalizer, and removes it.
 
 use anyhow::{Context, Result, anyhow};
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
@@ -12,12 +12,12 @@ use crate::policy::other_installation::Found;
 use crate::policy::reconcile::ClaimState;
 use crate::policy::uninstall::{UninstallStep, needs_step, uninstall_step};
 
-/// A volume may change while it is written to, by the controller manager say.
-const TRIES: usize = 5;
-/// A cluster may have more volumes than fit into a Job's memory at once.
-const A_PAGE: u32 = 500;
+/// How often a volume is tried. kube-controller-manager may change it at the same time.
+const MAX_ATTEMPTS: usize = 5;
+/// Volumes per request: a cluster may have more than fit into the memory of a Job.
+const PAGE_SIZE: u32 = 500;
 
-/// The cluster's volumes, and what is to become of ours.
+/// The PersistentVolumes of the cluster.
 pub struct Volumes {
     client: Client,
     api: Api<PersistentVolume>,
@@ -27,7 +27,7 @@ pub struct Volumes {
 }
 
 impl Volumes {
-    /// Those of this installation. `unfinished` also gives up what Bindery is at work on.
+    /// Prepares for this installation. With `unfinished`, volumes whose cleanup has begun are processed, too.
     pub fn new(client: Client, installation: Installation, unfinished: bool, dry_run: bool) -> Self {
         Self {
             api: Api::all(client.clone()),
@@ -38,12 +38,16 @@ impl Volumes {
         }
     }
 
-    /// All volumes of ours that our finalizer holds, and those that it holds and that this installation did not make.
-    pub async fn held(&self) -> Result<(Vec<Volume>, Vec<Found>)> {
+    /// Returns the volumes of this installation that have the finalizer, and those with the finalizer that it did not make.
+    pub async fn with_finalizer(&self) -> Result<(Vec<Volume>, Vec<Found>)> {
         let (mut waiting, mut not_ours) = (Vec::new(), Vec::new());
-        let mut page = ListParams::default().limit(A_PAGE);
+        let mut page = ListParams::default().limit(PAGE_SIZE);
         loop {
-            let some = self.api.list(&page).await.context("the volumes could not be read")?;
+            let some = self
+                .api
+                .list(&page)
+                .await
+                .context("the PersistentVolumes could not be listed")?;
             let ours = some.items.iter().map(Volume::read);
             waiting.extend(ours.filter(|volume| needs_step(volume, &self.installation)));
             not_ours.extend(
@@ -58,10 +62,10 @@ impl Volumes {
         }
     }
 
-    /// Does to a volume what is to be done, and says what that was.
-    pub async fn take_leave(&self, mut volume: Volume) -> Result<UninstallStep> {
-        let about = format!("volume {} could not be let go", volume.name);
-        for _ in 0..TRIES {
+    /// Processes a volume. Returns what was done.
+    pub async fn process(&self, mut volume: Volume) -> Result<UninstallStep> {
+        let about = format!("the finalizer of volume {} could not be removed", volume.name);
+        for _ in 0..MAX_ATTEMPTS {
             let step = self.uninstall_step(&volume).await.with_context(|| about.clone())?;
             if self.dry_run {
                 return Ok(step);
@@ -69,7 +73,7 @@ impl Volumes {
             let done = match step {
                 UninstallStep::Leave | UninstallStep::LookAtClaim | UninstallStep::Unfinished => return Ok(step),
                 UninstallStep::Keep => patch::retain_and_release(&self.api, &volume).await,
-                UninstallStep::Delete => self.take_back(&volume).await,
+                UninstallStep::Delete => self.delete(&volume).await,
             };
             match done {
                 Ok(()) => return Ok(step),
@@ -82,10 +86,12 @@ impl Volumes {
                 None => return Ok(UninstallStep::Leave),
             }
         }
-        Err(anyhow!("{about}: something else changes it all the time; try again"))
+        Err(anyhow!(
+            "{about}: another program keeps changing the volume; run this command again"
+        ))
     }
 
-    /// What is to become of a volume, by a live look at its claim where that matters.
+    /// Decides what is done with a volume. Reads its claim if that matters.
     async fn uninstall_step(&self, volume: &Volume) -> kube::Result<UninstallStep> {
         let unseen = uninstall_step(volume, ClaimState::Unknown, &self.installation, self.unfinished);
         let (UninstallStep::LookAtClaim, Some(meant)) = (unseen, &volume.claim) else {
@@ -98,9 +104,9 @@ impl Volumes {
         Ok(uninstall_step(volume, holder, &self.installation, self.unfinished))
     }
 
-    /// Deletes a volume that no claim has, in the very state that was judged: the controller manager may be binding it. Only
-    /// then the finalizer goes.
-    async fn take_back(&self, volume: &Volume) -> kube::Result<()> {
+    /// Deletes a volume that no claim uses, unless it has changed since it was read: kube-controller-manager may be binding it.
+    /// Then removes the finalizer.
+    async fn delete(&self, volume: &Volume) -> kube::Result<()> {
         if !volume.deleting {
             patch::delete(&self.api, volume).await?;
         }
