@@ -112,7 +112,7 @@ pub struct Uninstall {
     #[arg(long, required = true)]
     pub keep_data: bool,
 
-    /// Also releases volumes whose cleanup has begun. Their directories stay where they are, which may be in the share's
+    /// Also removes the finalizer from volumes whose cleanup has begun. Their directories stay where they are, which may be in the share's
     /// `.bindery-trash`.
     #[arg(long)]
     pub unfinished: bool,
