@@ -1,6 +1,6 @@
 # Every command of users and of CI. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo docs test crowded api-server-restarts bench chaos fuzz cluster cluster-down knfsd knfsd-down test-knfsd build release image deny fmt lint fmt-check clippy scripts ready-image ready-knfsd root
+.PHONY: help demo docs test priority-and-fairness api-server-restarts bench chaos fuzz cluster cluster-down knfsd knfsd-down test-knfsd build release image deny fmt lint fmt-check clippy scripts ready-image ready-knfsd root
 
 # The folder of cargo's output, and the folder of a cluster that is left running.
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
@@ -38,14 +38,14 @@ test: root ## Runs all tests on real parts. Needs to be root.
 	@tests/bed/prepare $(TEST_CLUSTER) -- cargo test --locked --features failpoints --no-run
 	@env -u CLUSTER_DIR BINDERY_BIN=$(TARGET_DIR)/debug/bindery \
 		tests/bed/with-bed --bindery cargo test --locked --features failpoints $(ARGS)
-	@$(if $(ARGS),,$(MAKE) --no-print-directory crowded api-server-restarts)
+	@$(if $(ARGS),,$(MAKE) --no-print-directory priority-and-fairness api-server-restarts)
 
 # An API server that works on 50 requests at a time, of which 20 write.
-crowded:
-	@cargo test --locked --features failpoints --test crowded --no-run
+priority-and-fairness:
+	@cargo test --locked --features failpoints --test priority_and_fairness --no-run
 	@env -u CLUSTER_DIR BINDERY_BIN=$(TARGET_DIR)/debug/bindery \
 		APISERVER_ARGS="--max-requests-inflight 30 --max-mutating-requests-inflight 20" \
-		tests/bed/with-bed --bindery --small cargo test --locked --features failpoints --test crowded
+		tests/bed/with-bed --bindery --small cargo test --locked --features failpoints --test priority_and_fairness
 
 # An API server that is killed and started again.
 api-server-restarts:

@@ -2,13 +2,13 @@
 //! `mounted` are the same, as far as the list at the head of each file says that the kind can keep them; those beside
 //! them are about what only one of the kinds has.
 
+mod abandoned_calls;
 mod clients;
-mod denials;
 mod directories;
+mod error_messages;
 mod fences;
-mod late_calls;
-mod not_now;
 mod outages;
+mod retryable_errors;
 mod trees;
 /// What version 3 does for want of sessions and of VERIFY.
 mod version_3;

@@ -9,10 +9,10 @@ use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 
+use crate::admin::Kept;
 use crate::bed::Bed;
-use crate::kept::Kept;
 use crate::schedule::Slot;
-use crate::stage::{Class, Fate};
+use crate::setup::{Class, Fate};
 use crate::tenants::{Tenant, Tenants, class_of, files, place};
 
 const TRASH: &str = ".bindery-trash";

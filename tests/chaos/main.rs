@@ -7,17 +7,17 @@
 //! own, all of them drawn from one seed. `SEED` replays operations and faults at the same times; what they meet differs, since processes
 //! take their own time. `MINUTES` is how long that goes on.
 
+mod admin;
 mod alias;
 #[path = "../support/bed.rs"]
 #[allow(dead_code)]
 mod bed;
 mod invariants;
-mod kept;
 mod operations;
-mod parts;
+mod processes;
 mod random;
 mod schedule;
-mod stage;
+mod setup;
 mod tally;
 mod tenants;
 
@@ -32,7 +32,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::bed::Bed;
 use crate::operations::Users;
-use crate::parts::Process;
+use crate::processes::Process;
 use crate::schedule::{Part, Schedule};
 use crate::tally::Tally;
 use crate::tenants::Tenants;
@@ -87,10 +87,10 @@ async fn run(seed: u64, length: Duration, tally: &Arc<Tally>) -> Result<()> {
         processes.push(Process::of_the_bed(part, name, Arc::clone(tally))?);
     }
     let alias = alias::start(&bed.server).await?;
-    stage::set(&client, [&first_url, &second_url], &alias).await?;
+    setup::set(&client, [&first_url, &second_url], &alias).await?;
 
     let schedule = Schedule::new(seed, length);
-    let faults = parts::count(&schedule.faults);
+    let faults = processes::count(&schedule.faults);
     println!("  {} operations, faults {faults:?}", schedule.operations.len());
     let tenants = Arc::new(Tenants::default());
     let began = Instant::now();
@@ -104,7 +104,7 @@ async fn run(seed: u64, length: Duration, tally: &Arc<Tally>) -> Result<()> {
     suffering.spawn(Arc::clone(&tenants).live(client.clone(), Arc::clone(tally)));
     let users = Users {
         first: client.clone(),
-        second: bed.admin_called(stage::SECOND_USER).await,
+        second: bed.admin_called(setup::SECOND_USER).await,
         tally: Arc::clone(tally),
         tenants: Arc::clone(&tenants),
         alias,

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, sleep_until, timeout};
 
 use crate::schedule::{Asker, Operation, Slot, What};
-use crate::stage::{Class, object};
+use crate::setup::{Class, object};
 use crate::tally::Tally;
 use crate::tenants::Tenants;
 

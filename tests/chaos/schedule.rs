@@ -6,7 +6,7 @@ use std::time::Duration;
 use bindery::failpoints::Point;
 
 use crate::random::Random;
-use crate::stage::Class;
+use crate::setup::Class;
 
 /// Claims live in these, and each may be deleted with all that is in it.
 pub const NAMESPACES: u64 = 3;

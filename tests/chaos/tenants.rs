@@ -20,10 +20,10 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
 use tokio::time::sleep;
 
+use crate::admin::Kept;
 use crate::bed::Bed;
-use crate::kept::Kept;
 use crate::schedule::Slot;
-use crate::stage::{Class, Fate};
+use crate::setup::{Class, Fate};
 use crate::tally::Tally;
 
 const PAUSE: Duration = Duration::from_millis(150);

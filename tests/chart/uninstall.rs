@@ -5,7 +5,7 @@ use std::process::Output;
 use serde_json::json;
 
 use super::{kubectl, well};
-use crate::disaster::run;
+use crate::backup_restore::run;
 use crate::support::bindery::Bindery;
 use crate::support::scene::{Scene, directory, volume_name};
 use crate::support::wait::eventually;

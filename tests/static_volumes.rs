@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use serde_json::{Value, json};
 
-use crate::aliases::Aliased;
 use crate::layouts::DENIED;
+use crate::server_aliases::Aliased;
 use crate::support::nfs::{Ganesha, free_address};
 use crate::support::scene::{mark, volume_name};
 use crate::support::wait::eventually;

@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::PersistentVolume;
 use kube::api::DeleteParams;
 use serde_json::{Value, json};
 
-use crate::aliases::{Aliased, second_of};
+use crate::server_aliases::{Aliased, second_of};
 use crate::support::nfs::Ganesha;
 use crate::support::scene::{mark, volume_name};
 use crate::support::wait::eventually;

@@ -1,13 +1,13 @@
 //! Bindery under the name of nfs-subdir-external-provisioner: its classes and its volumes.
 
 mod new_claims;
-mod old;
+mod volume;
 
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 use uuid::Uuid;
 
-use self::old::{Old, bindery, create_volume, delete_class, old_name, old_scene, replace_class};
+use self::volume::{Old, bindery, create_volume, delete_class, old_name, old_scene, replace_class};
 use crate::support::bed::Bed;
 use crate::support::scene::{directory, mark};
 

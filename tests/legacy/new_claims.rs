@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::old::{Old, bindery, old_name, old_scene};
+use super::volume::{Old, bindery, old_name, old_scene};
 use crate::support::scene::{directory, mark};
 
 #[tokio::test]

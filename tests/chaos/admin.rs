@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use crate::schedule::{Retain, Slot, Spelling};
-use crate::stage::object;
+use crate::setup::object;
 
 /// What the names of volumes made by hand begin with.
 const BY_HAND: &str = "by-hand-";
