@@ -12,7 +12,7 @@ use crate::support::wait::eventually;
 const DENIED: &str = "admission webhook \"claims.bindery.dev\" denied the request: ";
 
 #[tokio::test]
-async fn what_the_api_server_refuses_leaves_nothing_behind() {
+async fn a_claim_rejected_by_the_api_server_leaves_no_volume_and_no_directory() {
     let scene = Scene::new().await;
     let refused = scene.refused(scene.claim("../../x")).await;
     assert!(
@@ -30,7 +30,7 @@ async fn what_the_api_server_refuses_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn a_claim_that_exists_leaves_nothing_behind_when_it_is_created_again() {
+async fn creating_an_existing_claim_again_leaves_no_second_volume() {
     let scene = Scene::new().await;
     let (_, volume) = scene.bound(scene.claim("data")).await;
     let refused = scene.refused(scene.claim("data")).await;
@@ -40,7 +40,7 @@ async fn a_claim_that_exists_leaves_nothing_behind_when_it_is_created_again() {
 }
 
 #[tokio::test]
-async fn a_dry_run_is_judged_and_touches_nothing() {
+async fn a_dry_run_is_validated_and_creates_nothing() {
     let scene = Scene::new().await;
     let dry = PostParams {
         dry_run: true,
@@ -63,7 +63,7 @@ async fn a_dry_run_is_judged_and_touches_nothing() {
 }
 
 #[tokio::test]
-async fn a_generated_name_is_settled_before_the_directory_is_made() {
+async fn a_generated_claim_name_appears_in_the_directory_name() {
     let scene = Scene::new().await;
     let generate = json!({"metadata": {"name": null, "generateName": "scratch-"}});
     let claim = scene.create(scene.claim_with("", generate)).await.unwrap();
@@ -78,7 +78,7 @@ async fn a_generated_name_is_settled_before_the_directory_is_made() {
 }
 
 #[tokio::test]
-async fn server_side_apply_twice_is_one_claim_with_one_volume() {
+async fn server_side_apply_twice_creates_one_volume() {
     let scene = Scene::new().await;
     let apply = async || {
         let as_user = PatchParams::apply("a-user");
@@ -101,7 +101,7 @@ async fn server_side_apply_twice_is_one_claim_with_one_volume() {
 }
 
 #[tokio::test]
-async fn what_nfs_cannot_give_is_refused_with_a_reason() {
+async fn features_that_nfs_lacks_are_refused_with_a_reason() {
     let scene = Scene::new().await;
     let refused = async |fields: Value| scene.refused(scene.claim_with("data", json!({"spec": fields}))).await;
     let message = |what: &str| {
@@ -128,7 +128,7 @@ async fn what_nfs_cannot_give_is_refused_with_a_reason() {
 }
 
 #[tokio::test]
-async fn a_wrong_class_parameter_refuses_the_claim_and_names_all_mistakes() {
+async fn an_invalid_class_refuses_the_claim_and_lists_all_mistakes() {
     let parameters = json!({"archiveOnDelet": "true", "onDelete": "shred"});
     let scene = Scene::with_class(json!({"parameters": parameters})).await;
     assert_eq!(
@@ -145,7 +145,7 @@ async fn a_wrong_class_parameter_refuses_the_claim_and_names_all_mistakes() {
 }
 
 #[tokio::test]
-async fn a_wrong_annotation_on_namespace_or_claim_refuses_the_claim_and_leaves_nothing() {
+async fn an_invalid_annotation_refuses_the_claim_and_creates_nothing() {
     let scene = Scene::with_namespace(json!({"bindery.dev/on-delete": "shred"})).await;
     let annotated = json!({"metadata": {"annotations": {"bindery.dev/on-delet": "retain"}}});
     assert_eq!(
@@ -161,7 +161,7 @@ async fn a_wrong_annotation_on_namespace_or_claim_refuses_the_claim_and_leaves_n
 }
 
 #[tokio::test]
-async fn a_server_that_refuses_is_explained_to_the_user_and_leaves_no_volume() {
+async fn a_refusal_by_the_nfs_server_reaches_the_user_and_leaves_no_volume() {
     let share = |share: &str| json!({"parameters": {"share": share}});
     let scene = Scene::with_class(share("/readonly")).await;
     let refused = scene.refused(scene.claim("data")).await;
@@ -181,7 +181,7 @@ async fn a_server_that_refuses_is_explained_to_the_user_and_leaves_no_volume() {
 }
 
 #[tokio::test]
-async fn a_class_created_a_moment_ago_is_served() {
+async fn a_new_class_is_served_at_once() {
     let scene = Scene::new().await;
     for turn in 0..10 {
         let class = format!("{}-{turn}", scene.name);
@@ -233,7 +233,7 @@ async fn a_stateful_set_gets_a_volume_for_each_replica_and_its_pods_run() {
 }
 
 #[tokio::test]
-async fn a_kept_volume_that_an_administrator_gives_to_a_new_claim_keeps_its_data() {
+async fn a_retained_volume_reused_for_a_new_claim_keeps_its_data() {
     let scene = Scene::with_class(json!({"parameters": {"onDelete": "delete"}, "reclaimPolicy": "Retain"})).await;
     let (_, volume) = scene.bound(scene.claim("data")).await;
     let name = volume_name(&volume);
@@ -264,7 +264,7 @@ async fn a_kept_volume_that_an_administrator_gives_to_a_new_claim_keeps_its_data
 }
 
 #[tokio::test]
-async fn a_claim_that_is_still_being_deleted_keeps_its_successor_out_for_a_moment() {
+async fn a_claim_is_refused_while_one_of_the_same_name_is_being_deleted() {
     let scene = Scene::new().await;
     let held = json!({"metadata": {"finalizers": ["example.com/held"]}});
     let (_, volume) = scene.bound(scene.claim_with("data", held)).await;

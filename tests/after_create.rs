@@ -60,7 +60,7 @@ async fn allow_volume_names(scene: &Scene) {
 }
 
 #[tokio::test]
-async fn where_claims_may_name_no_volume_after_create_serves_them_and_on_create_leaves_nothing() {
+async fn with_volume_names_forbidden_after_create_provisions_and_on_create_leaves_nothing() {
     let bindery = Bindery::start(&["--orphan-grace=4s"]).await;
     let scene = Scene::of(&bindery.provisioner).await;
     forbid_volume_names(&scene).await;
@@ -89,7 +89,7 @@ async fn where_claims_may_name_no_volume_after_create_serves_them_and_on_create_
 }
 
 #[tokio::test]
-async fn a_claim_for_after_create_is_not_bound_to_what_a_refused_request_of_another_class_left() {
+async fn an_after_create_claim_is_not_bound_to_a_volume_left_by_a_refused_request() {
     let bindery = Bindery::start(&["--orphan-grace=1h"]).await;
     let scene = Scene::of(&bindery.provisioner).await;
     let later = format!("{}-later", scene.name);
@@ -115,7 +115,7 @@ async fn a_claim_for_after_create_is_not_bound_to_what_a_refused_request_of_anot
 }
 
 #[tokio::test]
-async fn after_create_refuses_in_the_request_in_the_words_of_on_create_and_makes_nothing() {
+async fn after_create_refuses_with_the_same_message_as_on_create_and_creates_nothing() {
     let scene = Scene::new().await;
     let layout = "${pvc.metadata.namespace}/${pvc.metadata.labels['app']}";
     let [now, later] = ["now", "later"].map(|name| format!("{}-{name}", scene.name));
@@ -203,7 +203,7 @@ async fn after_create_with_wait_for_first_consumer_waits_for_the_pod() {
 }
 
 #[tokio::test]
-async fn a_volume_has_the_labels_of_its_class_whatever_the_claim_says_and_keeps_them() {
+async fn a_volume_keeps_the_labels_of_its_class_whatever_the_claim_says() {
     for provision in ["onCreate", "afterCreate"] {
         let parameters = json!({"volumeLabels": "team=storage,example.com/tier=gold", "provision": provision});
         let scene = Scene::with_class(json!({"parameters": parameters})).await;
@@ -224,7 +224,7 @@ async fn a_volume_has_the_labels_of_its_class_whatever_the_claim_says_and_keeps_
 }
 
 #[tokio::test]
-async fn a_label_that_no_volume_can_have_is_a_mistake_of_the_class() {
+async fn an_invalid_volume_label_makes_the_class_invalid() {
     let scene = Scene::with_class(json!({"parameters": {"volumeLabels": "team=a b,bindery.dev/area=x"}})).await;
     let told = scene.event(&scene.name, "ClassHasMistakes").await;
     let refused = scene.refused(scene.claim("data")).await;

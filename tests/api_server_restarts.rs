@@ -154,7 +154,7 @@ async fn until_bound(claims: &Api<PersistentVolumeClaim>, number: usize) {
 }
 
 #[tokio::test]
-async fn no_claim_is_refused_and_all_are_bound_when_the_api_server_restarts_in_a_burst() {
+async fn claims_are_not_refused_and_get_bound_while_the_api_server_restarts() {
     let client = Bed::get().admin().await;
     let mut api_server = ApiServer::of_the_bed();
     namespace(&client, "burst").await;
@@ -204,11 +204,11 @@ async fn no_claim_is_refused_and_all_are_bound_when_the_api_server_restarts_in_a
         .collect();
     assert_eq!(of_libraries, Vec::<&String>::new(), "texts of libraries");
 
-    a_missing_right_refuses_and_names_itself(&client).await;
+    assert_a_missing_permission_is_named(&client).await;
 }
 
 /// After the restarts, for it changes the rights of the bed's one Bindery.
-async fn a_missing_right_refuses_and_names_itself(client: &Client) {
+async fn assert_a_missing_permission_is_named(client: &Client) {
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), "burst");
     let roles: Api<ClusterRole> = Api::all(client.clone());
     let role = roles.get("bindery").await.expect("Bindery's role");

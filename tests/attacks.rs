@@ -96,7 +96,7 @@ async fn until_hung_up(stream: &mut TcpStream) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_crowd_that_only_holds_connections_open_keeps_nobody_out_and_has_to_leave() {
+async fn idle_connections_block_no_review_and_are_closed() {
     let target = Target::with(&[]).await;
     target.apart().await;
     // An API server that has not read the new CA yet breaks off a handshake, too.
@@ -119,7 +119,7 @@ async fn a_crowd_that_only_holds_connections_open_keeps_nobody_out_and_has_to_le
 }
 
 #[tokio::test]
-async fn half_a_handshake_plain_http_and_garbage_are_hung_up_on() {
+async fn incomplete_handshakes_plain_http_and_garbage_are_disconnected() {
     let target = Target::with(&[]).await;
     // RFC 8446, 5.1: a record that promises 512 bytes of handshake.
     let half = [0x16, 0x03, 0x01, 0x02, 0x00, 0x01];
@@ -133,7 +133,7 @@ async fn half_a_handshake_plain_http_and_garbage_are_hung_up_on() {
 }
 
 #[tokio::test]
-async fn tls_1_1_is_refused_and_1_2_is_not() {
+async fn tls_1_1_is_refused_and_tls_1_2_is_accepted() {
     let target = Target::with(&[]).await;
     let speaks = |version: &str| {
         let said = Command::new("openssl")
@@ -164,7 +164,7 @@ async fn tls_1_1_is_refused_and_1_2_is_not() {
 }
 
 #[tokio::test]
-async fn bodies_that_are_too_large_or_too_deep_are_refused_and_of_strangers_dropped() {
+async fn bodies_that_are_too_large_or_too_deep_are_refused() {
     let target = Target::with(&[]).await;
     // The answer comes before all is sent, and who goes on sending may find the connection closed and miss it.
     let large = Caller::trusting_anybody()
@@ -189,7 +189,7 @@ async fn bodies_that_are_too_large_or_too_deep_are_refused_and_of_strangers_drop
 }
 
 #[tokio::test]
-async fn a_head_that_never_ends_and_a_body_that_never_comes_are_hung_up_on() {
+async fn endless_headers_and_missing_bodies_are_disconnected() {
     let target = Target::with(&[]).await;
     let path = target.url.parse::<http::Uri>().unwrap().path().to_owned();
     let head = format!("POST {path} HTTP/1.1\r\nHost: bindery\r\nContent-Length: 100\r\n");
@@ -215,7 +215,7 @@ async fn a_head_that_never_ends_and_a_body_that_never_comes_are_hung_up_on() {
 }
 
 #[tokio::test]
-async fn a_forged_review_makes_at_most_a_volume_that_is_taken_away_again() {
+async fn a_forged_review_creates_at_most_a_volume_that_is_removed_again() {
     let target = Target::with(&["--orphan-grace=4s"]).await;
     let scene = &target.scene;
     let review = scene.review("forged");

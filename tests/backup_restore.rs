@@ -125,7 +125,7 @@ fn ways_out(note: &str) -> (&str, &str) {
 }
 
 #[tokio::test]
-async fn objects_restored_into_their_own_cluster_are_bound_again_and_cleaned_up_as_ever() {
+async fn objects_restored_into_their_own_cluster_are_bound_again_and_cleaned_up_as_before() {
     let scene = Scene::new().await;
     let (backup, directory) = Backup::of_lost(&scene, "data").await;
     let volume = backup.restore(&scene, |_| ()).await;
@@ -144,7 +144,7 @@ async fn objects_restored_into_their_own_cluster_are_bound_again_and_cleaned_up_
 }
 
 #[tokio::test]
-async fn a_restored_volume_without_provisioner_is_told_at_once_and_both_ways_out_work() {
+async fn a_restored_volume_without_provisioner_gets_an_event_and_both_its_commands_work() {
     let scene = Scene::new().await;
     let unmarked = |volume: &mut Value| {
         volume["metadata"]["annotations"]
@@ -184,7 +184,7 @@ async fn a_restored_volume_without_provisioner_is_told_at_once_and_both_ways_out
 }
 
 #[tokio::test]
-async fn a_volume_of_another_instance_is_told_when_it_waits_for_its_cleanup_and_can_be_taken_over() {
+async fn a_released_volume_of_another_instance_gets_an_event_and_can_be_taken_over() {
     let mut old = Bindery::start(&[]).await;
     let scene = Scene::of(&old.provisioner).await;
     let (backup, directory) = Backup::of_lost(&scene, "data").await;
@@ -222,7 +222,7 @@ async fn a_volume_of_another_instance_is_told_when_it_waits_for_its_cleanup_and_
 }
 
 #[tokio::test]
-async fn with_the_instance_of_the_lost_cluster_restored_volumes_need_nothing() {
+async fn restored_volumes_work_at_once_with_the_instance_of_the_lost_cluster() {
     let mut old = Bindery::start(&[]).await;
     let scene = Scene::of(&old.provisioner).await;
     let (backup, directory) = Backup::of_lost(&scene, "data").await;

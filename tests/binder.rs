@@ -13,7 +13,7 @@ use crate::support::scene::Scene;
 use crate::support::wait::eventually;
 
 #[tokio::test]
-async fn every_mode_of_the_binder_binds_and_no_claim_is_ever_lost() {
+async fn every_binder_mode_binds_claims_and_no_claim_is_ever_lost() {
     for mode in ["off", "uid", "complete"] {
         let bindery = Bindery::start(&[&format!("--binder={mode}")]).await;
         let mut completed = false;
@@ -32,7 +32,7 @@ async fn every_mode_of_the_binder_binds_and_no_claim_is_ever_lost() {
 }
 
 #[tokio::test]
-async fn a_claim_is_looked_for_once_before_it_is_there() {
+async fn bindery_reads_a_claim_only_once_before_it_exists() {
     let bindery = Bindery::start(&[]).await;
     let scene = Scene::of(&bindery.provisioner).await;
     scene.bound(scene.claim("data")).await;
@@ -89,7 +89,7 @@ fn phase(claim: &PersistentVolumeClaim) -> String {
 }
 
 #[tokio::test]
-async fn a_claim_that_bindery_completes_says_what_the_controller_manager_would() {
+async fn a_claim_completed_by_bindery_looks_like_one_bound_by_the_controller_manager() {
     let scene = Scene::new().await;
     let asked = scene.claim_with(
         "data",

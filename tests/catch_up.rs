@@ -15,7 +15,7 @@ fn volume_of(claim: &PersistentVolumeClaim) -> Option<&str> {
 }
 
 #[tokio::test]
-async fn a_claim_created_while_bindery_was_away_gets_its_volume_when_it_is_back() {
+async fn a_claim_created_while_bindery_is_down_gets_its_volume_after_the_restart() {
     let mut bindery = Bindery::start(&[]).await;
     let scene = Scene::of(&bindery.provisioner).await;
     bindery.kill();
@@ -29,7 +29,7 @@ async fn a_claim_created_while_bindery_was_away_gets_its_volume_when_it_is_back(
 }
 
 #[tokio::test]
-async fn a_refusal_that_nobody_could_read_at_the_terminal_is_an_event_in_the_same_words() {
+async fn a_refusal_after_creation_is_an_event_with_the_same_message() {
     let mut bindery = Bindery::start(&[]).await;
     let scene = Scene::of(&bindery.provisioner).await;
     bindery.kill();
@@ -48,7 +48,7 @@ async fn a_refusal_that_nobody_could_read_at_the_terminal_is_an_event_in_the_sam
 }
 
 #[tokio::test]
-async fn a_claim_is_looked_at_again_when_its_namespace_is_served() {
+async fn a_waiting_claim_is_provisioned_when_its_namespace_is_enabled() {
     let scene = Scene::with_namespace(json!({"bindery.dev/enabled": "false"})).await;
     assert_eq!(volume_of(&scene.create(scene.claim("data")).await.unwrap()), None);
     scene
@@ -59,7 +59,7 @@ async fn a_claim_is_looked_at_again_when_its_namespace_is_served() {
 }
 
 #[tokio::test]
-async fn a_claim_is_looked_at_again_when_its_class_appears() {
+async fn a_waiting_claim_is_provisioned_when_its_class_is_created() {
     let scene = Scene::new().await;
     let class = format!("{}-late", scene.name);
     let claim = scene.claim_with("data", json!({"spec": {"storageClassName": class}}));
@@ -69,7 +69,7 @@ async fn a_claim_is_looked_at_again_when_its_class_appears() {
 }
 
 #[tokio::test]
-async fn a_claim_waits_for_its_server_and_is_bound_when_that_answers() {
+async fn a_claim_waits_for_its_nfs_server_and_is_bound_when_it_answers() {
     let mut server = Ganesha::start();
     let bindery = Bindery::start(&[&format!("--nfs-server={}", server.address())]).await;
     let scene = Scene::of(&bindery.provisioner).await;
@@ -88,7 +88,7 @@ async fn a_claim_waits_for_its_server_and_is_bound_when_that_answers() {
 }
 
 #[tokio::test]
-async fn a_claim_whose_server_hangs_in_the_middle_ends_with_one_volume_and_one_directory() {
+async fn a_claim_gets_one_volume_and_one_directory_after_its_nfs_server_hung() {
     let server = Ganesha::start();
     let flags = [
         &*format!("--nfs-server={}", server.address()),
@@ -127,7 +127,7 @@ async fn a_claim_whose_server_hangs_in_the_middle_ends_with_one_volume_and_one_d
 }
 
 #[tokio::test]
-async fn a_claim_for_the_place_of_one_that_has_just_gone_waits_until_that_is_cleaned_up() {
+async fn a_claim_waits_until_the_previous_volume_of_its_directory_is_cleaned_up() {
     let parameters = json!({"subDir": "${pvc.metadata.namespace}/${pvc.metadata.name}", "onDelete": "delete"});
     let scene = Scene::with_class(json!({"parameters": parameters})).await;
     for turn in 0..5 {
@@ -143,7 +143,7 @@ async fn a_claim_for_the_place_of_one_that_has_just_gone_waits_until_that_is_cle
 }
 
 #[tokio::test]
-async fn a_claim_that_waits_for_its_pod_is_provisioned_when_the_pod_has_a_node() {
+async fn a_wait_for_first_consumer_claim_is_provisioned_when_its_pod_has_a_node() {
     let mut bindery = Bindery::start(&[]).await;
     let scene = Scene::of_with(
         &bindery.provisioner,
@@ -177,7 +177,7 @@ async fn a_claim_that_waits_for_its_pod_is_provisioned_when_the_pod_has_a_node()
 }
 
 #[tokio::test]
-async fn a_claim_that_names_a_volume_that_is_not_there_is_told_and_nothing_is_made() {
+async fn a_claim_that_names_a_missing_volume_gets_an_event_and_no_volume() {
     let scene = Scene::new().await;
     let named = scene.claim_with(
         "data",
@@ -194,7 +194,7 @@ async fn a_claim_that_names_a_volume_that_is_not_there_is_told_and_nothing_is_ma
 }
 
 #[tokio::test]
-async fn a_lost_volume_of_a_layout_is_made_again_for_the_claim_that_names_it() {
+async fn a_lost_volume_with_a_directory_template_is_recreated_for_its_claim() {
     let parameters = json!({"subDir": "${pvc.metadata.namespace}/${pvc.metadata.name}"});
     let mut bindery = Bindery::start(&[]).await;
     let scene = Scene::of_with(&bindery.provisioner, json!({"parameters": parameters})).await;
@@ -212,7 +212,7 @@ async fn a_lost_volume_of_a_layout_is_made_again_for_the_claim_that_names_it() {
 }
 
 #[tokio::test]
-async fn a_claim_over_quota_leaves_nothing_behind() {
+async fn a_claim_over_quota_leaves_no_volume_and_no_directory() {
     let bindery = Bindery::start(&["--orphan-grace=4s"]).await;
     let scene = Scene::of(&bindery.provisioner).await;
     let quotas: Api<ResourceQuota> = Api::namespaced(scene.client.clone(), &scene.name);
@@ -236,7 +236,7 @@ async fn a_claim_over_quota_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn a_claim_that_was_bound_to_another_ones_volume_ends_as_its_own_class_says() {
+async fn a_claim_bound_to_a_volume_of_another_class_follows_its_own_class() {
     let (bindery, scene, volume) = bound_to_another_ones_volume("archive").await;
     std::fs::write(directory(&volume).join("precious"), "").unwrap();
     scene.delete("data").await;
@@ -247,7 +247,7 @@ async fn a_claim_that_was_bound_to_another_ones_volume_ends_as_its_own_class_say
 }
 
 #[tokio::test]
-async fn an_empty_directory_that_was_made_for_another_claim_is_kept_under_no_policy() {
+async fn an_empty_directory_made_for_another_claim_is_removed_under_every_policy() {
     for policy in ["retain", "archive"] {
         let (bindery, scene, volume) = bound_to_another_ones_volume(policy).await;
         scene.delete("data").await;
@@ -290,7 +290,7 @@ async fn bound_to_another_ones_volume(policy: &str) -> (Bindery, Scene, Persiste
 }
 
 #[tokio::test]
-async fn a_volume_that_is_not_ours_is_no_orphan() {
+async fn volumes_that_this_installation_did_not_make_are_not_orphans() {
     let bindery = Bindery::start(&["--orphan-grace=4s"]).await;
     let scene = Scene::of(&bindery.provisioner).await;
     let (_, model) = scene.bound(scene.claim("model")).await;
@@ -335,7 +335,7 @@ async fn a_volume_that_is_not_ours_is_no_orphan() {
 }
 
 #[tokio::test]
-async fn a_class_with_mistakes_is_told_before_the_first_claim_meets_it() {
+async fn an_invalid_class_gets_an_event_before_its_first_claim() {
     let scene = Scene::with_class(json!({"parameters": {"onDelet": "retain", "nfsVersion": "5"}})).await;
     let told = scene.event(&scene.name, "ClassHasMistakes").await;
     assert_eq!(
@@ -350,7 +350,7 @@ async fn a_class_with_mistakes_is_told_before_the_first_claim_meets_it() {
 }
 
 #[tokio::test]
-async fn an_annotation_that_does_not_count_is_told_on_the_object_that_carries_it() {
+async fn an_ignored_annotation_is_reported_on_its_object() {
     let scene = Scene::with_namespace(json!({"bindery.dev/uid": "0"})).await;
     let claim = scene.claim_with("data", json!({"metadata": {"annotations": {"bindery.dev/gid": "0"}}}));
     assert_eq!(scene.create_with_warnings(claim).await.len(), 2);

@@ -63,7 +63,7 @@ async fn load(bindery: &Bindery, scene: &Scene, user: &str, stop: &AtomicBool) -
 }
 
 #[tokio::test]
-async fn a_certificate_near_its_end_is_renewed_under_load_without_a_failed_review() {
+async fn an_expiring_certificate_is_renewed_under_load_without_a_failed_review() {
     let bindery = Bindery::start(&["--certificate-lifetime=20s"]).await;
     let second = bindery.replica().await;
     bindery.share_with(&second, "second").await;
@@ -107,7 +107,7 @@ async fn a_certificate_near_its_end_is_renewed_under_load_without_a_failed_revie
 }
 
 #[tokio::test]
-async fn a_lost_secret_is_written_again_without_a_failed_review() {
+async fn a_deleted_secret_is_recreated_without_a_failed_review() {
     let bindery = Bindery::start(&[]).await;
     let scene = Scene::of(&bindery.provisioner).await;
     let before = secret(&bindery).await.unwrap();
@@ -133,7 +133,7 @@ async fn a_lost_secret_is_written_again_without_a_failed_review() {
 }
 
 #[tokio::test]
-async fn a_secret_that_was_spoilt_is_made_anew_and_the_api_server_is_told() {
+async fn a_corrupt_secret_is_replaced_and_the_webhook_configuration_is_updated() {
     let bindery = Bindery::start(&[]).await;
     let scene = Scene::of(&bindery.provisioner).await;
     let before = text(&secret(&bindery).await.unwrap(), "token");
@@ -213,7 +213,7 @@ fn made() -> (String, CertifiedKey) {
 }
 
 #[tokio::test]
-async fn a_certificate_in_files_is_served_and_another_as_soon_as_it_is_swapped_in() {
+async fn a_certificate_from_files_is_served_and_reloaded_when_the_files_change() {
     let files = Mounted::new();
     let (ca, first) = made();
     files.swap(&ca, &first.chain, &first.key);
@@ -246,7 +246,7 @@ async fn a_certificate_in_files_is_served_and_another_as_soon_as_it_is_swapped_i
 }
 
 #[tokio::test]
-async fn where_the_api_server_shows_a_certificate_nobody_else_may_call() {
+async fn with_a_client_ca_only_the_api_servers_certificate_is_accepted() {
     let files = Mounted::new();
     let bed = Bed::get();
     let read = |name: &str| std::fs::read_to_string(bed.client_certificates.join(name)).unwrap();
@@ -280,7 +280,7 @@ fn run(command: &mut Command) -> String {
 }
 
 #[test]
-fn the_objects_for_cert_manager_are_what_its_definitions_ask_for_and_the_files_are_those_of_its_secret() {
+fn cert_manager_objects_match_its_schemas_and_the_files_match_its_secret() {
     let kubectl = || Command::new(std::env::var("KUBECTL").unwrap());
     let definitions = std::env::var("DEFINITIONS").unwrap();
     run(kubectl().args(["apply", "--server-side", "-f", &definitions]));

@@ -38,7 +38,7 @@ fn trash() -> Vec<std::ffi::OsString> {
 }
 
 #[tokio::test]
-async fn delete_removes_the_directory_with_all_that_is_in_it() {
+async fn on_delete_delete_removes_the_directory_and_its_content() {
     let scene = scene("delete").await;
     let volume = with_a_file(&scene, "data").await;
     std::fs::create_dir_all(directory(&volume).join("a/b/c")).unwrap();
@@ -66,7 +66,7 @@ async fn delete_removes_the_directory_with_all_that_is_in_it() {
 }
 
 #[tokio::test]
-async fn archive_keeps_the_directory_under_a_name_of_its_own() {
+async fn on_delete_archive_renames_the_directory() {
     let scene = scene("archive").await;
     let volume = with_a_file(&scene, "data").await;
     scene.delete("data").await;
@@ -83,7 +83,7 @@ async fn archive_keeps_the_directory_under_a_name_of_its_own() {
 }
 
 #[tokio::test]
-async fn archives_of_claims_of_one_name_never_collide() {
+async fn archives_of_claims_with_the_same_name_never_collide() {
     let scene = scene("archive").await;
     for content in ["first", "second"] {
         let (_, volume) = scene.bound(scene.claim("data")).await;
@@ -98,7 +98,7 @@ async fn archives_of_claims_of_one_name_never_collide() {
 }
 
 #[tokio::test]
-async fn retain_leaves_the_directory_where_it_is() {
+async fn on_delete_retain_leaves_the_directory_in_place() {
     let scene = scene("retain").await;
     let volume = with_a_file(&scene, "data").await;
     scene.delete("data").await;
@@ -109,7 +109,7 @@ async fn retain_leaves_the_directory_where_it_is() {
 }
 
 #[tokio::test]
-async fn a_class_with_reclaim_policy_retain_keeps_volume_and_directory_whatever_on_delete_says() {
+async fn reclaim_policy_retain_keeps_volume_and_directory_whatever_on_delete_says() {
     let scene = Scene::with_class(json!({"parameters": {"onDelete": "delete"}, "reclaimPolicy": "Retain"})).await;
     let volume = with_a_file(&scene, "data").await;
     scene.delete("data").await;
@@ -124,7 +124,7 @@ async fn a_class_with_reclaim_policy_retain_keeps_volume_and_directory_whatever_
 }
 
 #[tokio::test]
-async fn what_stands_on_the_volume_counts_when_the_class_is_gone() {
+async fn the_policy_on_the_volume_applies_after_its_class_is_deleted() {
     let scene = scene("delete").await;
     let volume = with_a_file(&scene, "data").await;
     let classes: Api<StorageClass> = Api::all(scene.client.clone());
@@ -135,7 +135,7 @@ async fn what_stands_on_the_volume_counts_when_the_class_is_gone() {
 }
 
 #[tokio::test]
-async fn an_administrator_may_change_the_fate_on_the_volume() {
+async fn an_administrator_can_change_on_delete_on_the_volume() {
     let scene = scene("delete").await;
     let volume = with_a_file(&scene, "data").await;
     let retain = json!({"metadata": {"annotations": {"bindery.dev/on-delete": "retain"}}});
@@ -146,7 +146,7 @@ async fn an_administrator_may_change_the_fate_on_the_volume() {
 }
 
 #[tokio::test]
-async fn marks_that_name_another_directory_are_not_acted_on_and_told() {
+async fn annotations_that_name_another_directory_are_ignored_and_reported() {
     let scene = scene("delete").await;
     let other = with_a_file(&scene, "other").await;
     let volume = with_a_file(&scene, "data").await;
@@ -171,7 +171,7 @@ async fn marks_that_name_another_directory_are_not_acted_on_and_told() {
 }
 
 #[tokio::test]
-async fn a_directory_that_was_replaced_is_left_as_it_is() {
+async fn a_replaced_directory_is_left_in_place() {
     let scene = scene("delete").await;
     let volume = with_a_file(&scene, "data").await;
     let path = directory(&volume);
@@ -189,7 +189,7 @@ async fn a_directory_that_was_replaced_is_left_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_directory_that_somebody_has_removed_does_not_hold_the_volume() {
+async fn a_missing_directory_does_not_block_the_deletion_of_its_volume() {
     let scene = scene("archive").await;
     let volume = with_a_file(&scene, "data").await;
     std::fs::remove_dir_all(directory(&volume)).unwrap();
@@ -203,7 +203,7 @@ async fn a_directory_that_somebody_has_removed_does_not_hold_the_volume() {
 }
 
 #[tokio::test]
-async fn a_volume_deleted_while_it_is_bound_waits_for_its_claim() {
+async fn a_volume_deleted_while_bound_is_cleaned_up_after_its_claim() {
     let scene = scene("archive").await;
     let volume = with_a_file(&scene, "data").await;
     let name = volume_name(&volume);
@@ -247,7 +247,7 @@ async fn a_namespace_deleted_with_five_claims_leaves_five_archives_and_no_volume
 }
 
 #[tokio::test]
-async fn a_volume_of_another_instance_is_never_touched() {
+async fn a_volume_of_another_instance_is_never_changed() {
     let other = Bindery::start(&[]).await;
     let scene = Scene::of(&other.provisioner).await;
     let volume = with_a_file(&scene, "data").await;
@@ -276,7 +276,7 @@ async fn a_volume_of_another_instance_is_never_touched() {
 }
 
 #[tokio::test]
-async fn a_share_on_another_file_system_than_before_stops_the_cleanup_until_somebody_has_looked() {
+async fn cleanup_stops_if_the_share_is_on_another_file_system_than_before() {
     let scene = scene("delete").await;
     let volume = with_a_file(&scene, "data").await;
     let name = volume_name(&volume);

@@ -16,17 +16,17 @@ use crate::support::wait::eventually;
 const FILES: usize = 100;
 
 #[tokio::test]
-async fn a_volume_to_be_deleted_survives_a_crash_at_every_point() {
+async fn on_delete_delete_completes_after_a_crash_at_every_point() {
     at_every_point("delete").await;
 }
 
 #[tokio::test]
-async fn a_volume_to_be_archived_survives_a_crash_at_every_point() {
+async fn on_delete_archive_completes_after_a_crash_at_every_point() {
     at_every_point("archive").await;
 }
 
 #[tokio::test]
-async fn a_volume_to_be_retained_survives_a_crash_at_every_point() {
+async fn on_delete_retain_completes_after_a_crash_at_every_point() {
     at_every_point("retain").await;
 }
 

@@ -65,7 +65,7 @@ async fn limited(scene: &Scene) -> String {
 }
 
 #[tokio::test]
-async fn each_example_is_listed_applied_and_does_what_it_says() {
+async fn every_example_is_listed_and_does_what_its_comments_say() {
     let scene = Scene::new().await;
     let none = || json!({});
     let name = &scene.name;

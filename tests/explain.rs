@@ -52,7 +52,7 @@ fn has(lines: &[String], line: &str) {
 }
 
 #[tokio::test]
-async fn a_claim_in_a_file_is_told_the_volume_and_the_directory_that_it_then_gets() {
+async fn explain_predicts_volume_and_directory_of_a_claim_in_a_file() {
     let layout = json!({"parameters": {"subDir": "${pvc.metadata.namespace}/${pvc.metadata.name}"}});
     let scene = Scene::with_class(layout).await;
     let mut claim = scene.claim("data");
@@ -82,7 +82,7 @@ async fn a_claim_in_a_file_is_told_the_volume_and_the_directory_that_it_then_get
 }
 
 #[tokio::test]
-async fn a_bound_claim_is_told_what_stands_on_its_volume_and_what_its_namespace_says_by_now() {
+async fn explain_shows_recorded_and_current_settings_of_a_bound_claim() {
     let scene = Scene::new().await;
     let (_, volume) = scene.bound(scene.claim("data")).await;
     let namespaces: Api<Namespace> = Api::all(scene.client.clone());
@@ -117,7 +117,7 @@ async fn a_bound_claim_is_told_what_stands_on_its_volume_and_what_its_namespace_
 }
 
 #[tokio::test]
-async fn a_claim_that_would_be_refused_is_told_the_webhooks_sentence() {
+async fn explain_prints_the_refusal_of_the_webhook() {
     let scene = Scene::with_class(json!({"parameters": {"subDir": "${pvc.metadata.namespace}/shared"}})).await;
     scene.bound(scene.claim("first")).await;
     let refused = [
@@ -139,7 +139,7 @@ async fn a_claim_that_would_be_refused_is_told_the_webhooks_sentence() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_told_by_name() {
+async fn explain_names_a_missing_object() {
     let scene = Scene::new().await;
     let name = &scene.name;
     let no_claim =
@@ -154,7 +154,7 @@ async fn what_is_not_there_is_told_by_name() {
 }
 
 #[tokio::test]
-async fn a_user_who_may_not_read_is_told_what_to_take() {
+async fn explain_tells_a_user_without_permissions_which_role_to_use() {
     let scene = Scene::new().await;
     let accounts: Api<ServiceAccount> = Api::namespaced(scene.client.clone(), &scene.name);
     let account = from(json!({"metadata": {"name": "nobody"}}));
@@ -190,7 +190,7 @@ async fn a_user_who_may_not_read_is_told_what_to_take() {
 }
 
 #[tokio::test]
-async fn a_claim_that_a_selector_exempts_is_told_which() {
+async fn explain_names_the_selector_that_exempts_a_claim() {
     let scene = Scene::new().await;
     // No request is ever sent to it: it has no rules.
     let configuration = json!({

@@ -69,7 +69,7 @@ impl Disk {
 const BOTH: [&str; 2] = ["directory-id", "share-id"];
 
 #[tokio::test]
-async fn a_volume_that_does_not_say_which_directory_it_has_is_marked_at_the_first_contact() {
+async fn a_volume_without_a_recorded_directory_id_gets_one_at_first_contact() {
     let mut disk = Disk::with(None).await;
     let (_, volume) = disk.scene.bound(disk.scene.claim("data")).await;
     let before = BOTH.map(|key| mark(&volume, key).map(str::to_owned));
@@ -86,7 +86,7 @@ async fn a_volume_that_does_not_say_which_directory_it_has_is_marked_at_the_firs
 }
 
 #[tokio::test]
-async fn a_directory_of_which_nothing_was_recorded_is_waited_for_while_the_disk_is_away() {
+async fn cleanup_without_recorded_ids_waits_while_the_disk_is_not_mounted() {
     let mut disk = Disk::with(None).await;
     let (_, volume) = disk.scene.bound(disk.scene.claim("data")).await;
     std::fs::write(disk.place(&volume).join("precious"), "").unwrap();
@@ -106,7 +106,7 @@ async fn a_directory_of_which_nothing_was_recorded_is_waited_for_while_the_disk_
 }
 
 #[tokio::test]
-async fn a_directory_is_waited_for_while_the_disk_is_away_although_the_export_has_a_fixed_fsid() {
+async fn cleanup_waits_while_the_disk_is_not_mounted_even_with_a_fixed_fsid() {
     let mut disk = Disk::with(Some("7.7")).await;
     let (_, volume) = disk.scene.bound(disk.scene.claim("data")).await;
     disk.bindery.kill();
@@ -121,7 +121,7 @@ async fn a_directory_is_waited_for_while_the_disk_is_away_although_the_export_ha
 }
 
 #[tokio::test]
-async fn the_event_names_the_way_out_after_the_fsid_of_an_export_was_changed_and_it_works() {
+async fn after_an_fsid_change_the_command_in_the_event_lets_cleanup_continue() {
     let mut disk = Disk::with(None).await;
     let (_, volume) = disk.scene.bound(disk.scene.claim("data")).await;
     disk.bindery.kill();

@@ -24,7 +24,7 @@ fn server_of(volume: &PersistentVolume) -> &str {
 }
 
 #[tokio::test]
-async fn a_server_s_ipv6_address_is_taken_with_and_without_brackets_and_volumes_have_it_without() {
+async fn ipv6_servers_are_accepted_with_and_without_brackets_and_recorded_without() {
     let address = Ipv6Address::new();
     let server = Ganesha::start_at(address.ip());
     let bare = address.ip().to_string();
@@ -42,7 +42,7 @@ async fn a_server_s_ipv6_address_is_taken_with_and_without_brackets_and_volumes_
 }
 
 #[tokio::test]
-async fn a_link_local_address_of_a_server_is_refused_in_words_that_say_what_to_use() {
+async fn a_link_local_server_address_is_refused_with_advice() {
     for written in ["fe80::1", "[fe80::1%eth0]"] {
         let scene = Scene::with_class(class(written)).await;
         let refused = scene.refused(scene.claim("data")).await;
@@ -73,7 +73,7 @@ async fn a_mounted_share_of_an_ipv6_server_is_found_by_any_spelling_of_its_addre
 }
 
 #[tokio::test]
-async fn a_volume_of_the_old_program_with_brackets_around_its_server_is_taken_over_and_cleaned_up() {
+async fn a_legacy_volume_with_a_bracketed_ipv6_server_is_taken_over_and_cleaned_up() {
     let address = Ipv6Address::new();
     let server = Ganesha::start_at(address.ip());
     let bare = address.ip().to_string();

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::support::scene::{Scene, directory};
 
 #[tokio::test]
-async fn a_pods_user_writes_and_reads_in_the_volume_that_it_was_given() {
+async fn a_pods_user_can_write_and_read_in_its_volume() {
     let parameters = json!({"mountPermissions": "2770", "uid": "1000", "gid": "2000"});
     let scene = Scene::with_class(json!({"parameters": parameters})).await;
     let (_, volume) = scene.bound(scene.claim("data")).await;

@@ -80,7 +80,7 @@ fn made_by_pod() -> u32 {
 }
 
 #[tokio::test]
-async fn sixty_claims_leave_one_client_on_the_server_and_a_stop_in_order_leaves_none() {
+async fn sixty_claims_use_one_nfs_client_and_a_clean_stop_removes_it() {
     let storage = storage("sixty");
     burst(&storage, "sixty").await;
     assert_eq!(clients_of("sixty"), 1);
@@ -89,7 +89,7 @@ async fn sixty_claims_leave_one_client_on_the_server_and_a_stop_in_order_leaves_
 }
 
 #[tokio::test]
-async fn a_pods_client_does_not_wait_for_bindery_after_a_restart_of_the_server() {
+async fn a_pods_nfs_client_does_not_wait_for_bindery_after_a_server_restart() {
     in_guest("pod start");
     let storage = storage("idle");
     burst(&storage, "idle").await;

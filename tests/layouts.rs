@@ -23,7 +23,7 @@ pub fn place(scene: &Scene, path: &str) -> std::path::PathBuf {
 }
 
 #[tokio::test]
-async fn both_dialects_give_each_claim_its_directory_in_its_namespaces_folder() {
+async fn both_template_syntaxes_put_claims_into_a_folder_of_their_namespace() {
     for template in [
         json!({"subDir": "${pvc.metadata.namespace}/${pvc.metadata.labels['app']}/${pvc.metadata.name}"}),
         json!({"pathPattern": "${.PVC.namespace}/${.PVC.labels.app}/${.PVC.name}"}),
@@ -44,7 +44,7 @@ async fn both_dialects_give_each_claim_its_directory_in_its_namespaces_folder() 
 }
 
 #[tokio::test]
-async fn a_claim_without_the_label_that_its_directory_needs_is_refused_and_leaves_nothing() {
+async fn a_claim_without_a_label_that_the_template_uses_is_refused() {
     let scene = scene(json!({"subDir": "${pvc.metadata.namespace}/${pvc.metadata.labels['app']}"})).await;
     assert_eq!(
         scene.refused(scene.claim("data")).await,
@@ -58,7 +58,7 @@ async fn a_claim_without_the_label_that_its_directory_needs_is_refused_and_leave
 }
 
 #[tokio::test]
-async fn no_annotation_leads_out_of_the_share() {
+async fn annotations_cannot_lead_out_of_the_share() {
     let template = "${.PVC.namespace}/${.PVC.annotations.nfs.io/storage-path}";
     let scene = scene(json!({"pathPattern": template})).await;
     for path in ["../../etc", "/etc", "a//b", ".", "", "a/../b", ".bindery-trash/x", " a"] {
@@ -73,7 +73,7 @@ async fn no_annotation_leads_out_of_the_share() {
 }
 
 #[tokio::test]
-async fn a_directory_outlives_its_claim_in_an_archive_and_the_next_claim_starts_empty() {
+async fn a_directory_is_archived_and_the_next_claim_starts_empty() {
     let scene = scene(json!({"subDir": "${pvc.metadata.namespace}/${pvc.metadata.name}"})).await;
     let (_, first) = scene.bound(scene.claim("data")).await;
     std::fs::write(directory(&first).join("old"), "").unwrap();
@@ -91,7 +91,7 @@ async fn a_directory_outlives_its_claim_in_an_archive_and_the_next_claim_starts_
 }
 
 #[tokio::test]
-async fn a_directory_has_one_volume_and_the_second_claim_reads_whose_it_is() {
+async fn a_second_claim_for_a_directory_is_refused_with_the_name_of_the_first() {
     let scene = scene(json!({"subDir": "${pvc.metadata.namespace}/shared"})).await;
     let (_, volume) = scene.bound(scene.claim("first")).await;
     assert_eq!(
@@ -107,7 +107,7 @@ async fn a_directory_has_one_volume_and_the_second_claim_reads_whose_it_is() {
 }
 
 #[tokio::test]
-async fn many_claims_for_one_directory_at_the_same_instant_end_with_one_volume() {
+async fn parallel_claims_for_one_directory_get_one_volume() {
     let scene = scene(json!({"subDir": "${pvc.metadata.namespace}/shared"})).await;
     let creates = (0..8).map(|turn| scene.create(scene.claim(&format!("data-{turn}"))));
     let results = futures::future::join_all(creates).await;
@@ -121,7 +121,7 @@ async fn many_claims_for_one_directory_at_the_same_instant_end_with_one_volume()
 }
 
 #[tokio::test]
-async fn a_kept_volume_keeps_its_directory_and_the_next_claim_reads_how_to_free_it() {
+async fn a_retained_volume_blocks_its_directory_and_the_refusal_says_how_to_free_it() {
     let fields =
         json!({"parameters": {"subDir": "${pvc.metadata.namespace}/${pvc.metadata.name}"}, "reclaimPolicy": "Retain"});
     let scene = Scene::with_class(fields).await;
@@ -145,7 +145,7 @@ async fn a_kept_volume_keeps_its_directory_and_the_next_claim_reads_how_to_free_
 }
 
 #[tokio::test]
-async fn an_adopted_directory_keeps_mode_and_owner_and_its_user_is_told() {
+async fn an_adopted_directory_keeps_mode_and_owner_and_a_warning_says_so() {
     let scene = scene(json!({"subDir": "${pvc.metadata.namespace}/${pvc.metadata.name}", "uid": "1000"})).await;
     std::fs::create_dir_all(place(&scene, "data")).unwrap();
     std::fs::set_permissions(place(&scene, "data"), std::fs::Permissions::from_mode(0o750)).unwrap();
@@ -161,7 +161,7 @@ async fn an_adopted_directory_keeps_mode_and_owner_and_its_user_is_told() {
 }
 
 #[tokio::test]
-async fn an_adopted_directory_whose_owner_alone_differs_is_told_too() {
+async fn an_adopted_directory_with_another_owner_gives_a_warning() {
     let scene =
         scene(json!({"subDir": "${pvc.metadata.namespace}/${pvc.metadata.name}", "uid": "1000", "gid": "0"})).await;
     for (name, owner) in [("data", 0), ("same", 1000)] {
@@ -181,7 +181,7 @@ async fn an_adopted_directory_whose_owner_alone_differs_is_told_too() {
 }
 
 #[tokio::test]
-async fn a_directory_that_may_be_somebody_elses_is_not_adopted() {
+async fn a_directory_that_may_belong_to_another_claim_is_not_adopted() {
     let scene = scene(json!({"subDir": "x-${pvc.metadata.namespace}/${pvc.metadata.name}"})).await;
     let there = Bed::get().export.join(format!("x-{}", scene.name)).join("data");
     std::fs::create_dir_all(&there).unwrap();
@@ -200,7 +200,7 @@ async fn a_directory_that_may_be_somebody_elses_is_not_adopted() {
 }
 
 #[tokio::test]
-async fn a_link_or_a_file_in_the_way_refuses_the_claim_and_is_not_followed() {
+async fn a_symlink_or_file_in_the_path_refuses_the_claim() {
     let scene = scene(json!({"subDir": "${pvc.metadata.namespace}/${pvc.metadata.name}/deep"})).await;
     let elsewhere = Bed::get().export.join(format!("elsewhere-{}", scene.name));
     std::fs::create_dir(&elsewhere).unwrap();
@@ -219,7 +219,7 @@ async fn a_link_or_a_file_in_the_way_refuses_the_claim_and_is_not_followed() {
 }
 
 #[tokio::test]
-async fn a_claim_that_comes_again_gets_what_it_says_now() {
+async fn a_claim_created_again_gets_its_new_size_and_policy() {
     let template = "${pvc.metadata.namespace}/${pvc.metadata.name}";
     let scene = scene(json!({"subDir": template, "onDelete": "delete", "claimOverrides": "onDelete"})).await;
     // Something after Bindery refuses the first try: the API server's own quota.

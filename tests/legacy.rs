@@ -12,7 +12,7 @@ use crate::support::bed::Bed;
 use crate::support::scene::{directory, mark};
 
 #[tokio::test]
-async fn an_old_volume_gets_finalizer_and_policy_while_it_is_bound_and_is_archived_with_its_class_gone() {
+async fn a_bound_legacy_volume_gets_finalizer_and_policy_and_is_archived_without_its_class() {
     let provisioner = old_name();
     let scene = old_scene(&provisioner, json!({"archiveOnDelete": "true"})).await;
     let old = Old::make(&scene, "data", None).await;
@@ -33,7 +33,7 @@ async fn an_old_volume_gets_finalizer_and_policy_while_it_is_bound_and_is_archiv
 }
 
 #[tokio::test]
-async fn delete_and_retain_mean_what_they_meant() {
+async fn archive_on_delete_and_on_delete_keep_their_legacy_meaning() {
     let provisioner = old_name();
     let deleting = old_scene(&provisioner, json!({"archiveOnDelete": "f"})).await;
     let retaining = old_scene(&provisioner, json!({"onDelete": "retain", "archiveOnDelete": "false"})).await;
@@ -52,7 +52,7 @@ async fn delete_and_retain_mean_what_they_meant() {
 }
 
 #[tokio::test]
-async fn volumes_released_or_failed_while_nobody_was_there_are_cleaned_up_at_the_start() {
+async fn released_and_failed_legacy_volumes_are_cleaned_up_at_start() {
     let provisioner = old_name();
     let scene = old_scene(&provisioner, json!({"onDelete": "delete"})).await;
     let released = Old::make(&scene, "released", None).await;
@@ -89,7 +89,7 @@ async fn volumes_released_or_failed_while_nobody_was_there_are_cleaned_up_at_the
 }
 
 #[tokio::test]
-async fn a_nested_directory_is_archived_in_spite_of_delete_unless_the_flag_says_otherwise() {
+async fn a_nested_directory_is_archived_instead_of_deleted_unless_the_flag_is_set() {
     let provisioner = old_name();
     let pattern = json!({"onDelete": "delete", "pathPattern": "${.PVC.namespace}/${.PVC.name}"});
     let scene = old_scene(&provisioner, pattern.clone()).await;
@@ -116,7 +116,7 @@ async fn a_nested_directory_is_archived_in_spite_of_delete_unless_the_flag_says_
 }
 
 #[tokio::test]
-async fn what_is_not_below_the_share_is_left_alone_and_told() {
+async fn a_legacy_volume_outside_the_share_is_left_unchanged_and_reported() {
     let provisioner = old_name();
     let scene = old_scene(&provisioner, json!({"onDelete": "delete"})).await;
     let volumes = ["/elsewhere/data", "/export"].map(|path| (format!("pvc-{}", Uuid::new_v4()), path));
@@ -153,7 +153,7 @@ async fn what_is_not_below_the_share_is_left_alone_and_told() {
 }
 
 #[tokio::test]
-async fn volumes_of_another_name_or_instance_and_unbound_ones_are_never_touched() {
+async fn legacy_volumes_of_other_provisioners_or_instances_and_unbound_ones_are_never_changed() {
     let (provisioner, another) = (old_name(), old_name());
     let scene = old_scene(&provisioner, json!({"onDelete": "delete"})).await;
     let foreign = old_scene(&another, json!({"onDelete": "delete"})).await;
@@ -193,7 +193,7 @@ async fn volumes_of_another_name_or_instance_and_unbound_ones_are_never_touched(
 }
 
 #[tokio::test]
-async fn a_volume_refused_for_its_class_is_taken_over_when_the_class_is_mended() {
+async fn a_volume_with_an_invalid_class_is_taken_over_when_the_class_is_corrected() {
     let provisioner = old_name();
     let scene = old_scene(&provisioner, json!({"onDelete": "delete", "uid": "root"})).await;
     let old = Old::make(&scene, "data", None).await;
@@ -208,7 +208,7 @@ async fn a_volume_refused_for_its_class_is_taken_over_when_the_class_is_mended()
 }
 
 #[tokio::test]
-async fn a_directory_that_two_old_volumes_share_goes_with_the_last() {
+async fn a_directory_shared_by_two_legacy_volumes_is_cleaned_up_with_the_last() {
     let provisioner = old_name();
     let scene = old_scene(&provisioner, json!({"pathPattern": "${.PVC.namespace}"})).await;
     let one = Old::make(&scene, "one", Some(&scene.name)).await;

@@ -81,7 +81,7 @@ impl Drop for Host {
 }
 
 #[tokio::test]
-async fn by_default_both_families_are_listened_on_whatever_the_host_says_of_ipv6_sockets() {
+async fn by_default_ipv4_and_ipv6_are_served_whatever_the_hosts_bindv6only_setting() {
     for bindv6only in [0, 1] {
         let host = Host::with(&format!("sysctl -q net.ipv6.bindv6only={bindv6only}"), "");
         host.until_live("[::1]").await;
@@ -91,7 +91,7 @@ async fn by_default_both_families_are_listened_on_whatever_the_host_says_of_ipv6
 }
 
 #[tokio::test]
-async fn a_host_without_ipv6_addresses_is_listened_on_by_ipv4() {
+async fn a_host_without_ipv6_addresses_is_served_over_ipv4() {
     let host = Host::with("sysctl -q net.ipv6.conf.all.disable_ipv6=1", "");
     host.until_live("127.0.0.1").await;
     assert!(host.answers("127.0.0.1", WEBHOOK));
@@ -99,7 +99,7 @@ async fn a_host_without_ipv6_addresses_is_listened_on_by_ipv4() {
 }
 
 #[tokio::test]
-async fn a_host_without_ipv4_addresses_is_listened_on_by_ipv6() {
+async fn a_host_without_ipv4_addresses_is_served_over_ipv6() {
     let host = Host::with("ip -4 address flush dev lo", "");
     host.until_live("[::1]").await;
     assert!(host.answers("::1", WEBHOOK));
@@ -107,7 +107,7 @@ async fn a_host_without_ipv4_addresses_is_listened_on_by_ipv6() {
 }
 
 #[tokio::test]
-async fn an_address_that_is_named_is_the_only_one() {
+async fn a_configured_address_is_the_only_one_served() {
     let host = Host::with("true", "--listen=127.0.0.1:8443 --admin-listen=[::1]:8080");
     host.until_live("[::1]").await;
     assert!(!host.answers("127.0.0.1", ADMIN));
@@ -169,7 +169,7 @@ impl Gate {
 }
 
 #[tokio::test]
-async fn while_the_api_server_is_away_the_process_lives_and_is_ready_when_it_comes() {
+async fn without_the_api_server_the_process_is_live_and_later_becomes_ready() {
     let gate = Gate::new();
     let flag = format!("--kubeconfig={}", gate.kubeconfig.path().display());
     let mut bindery = Bindery::start(&[&flag]).await;

@@ -16,7 +16,7 @@ fn longest(end: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_claim_with_the_longest_name_is_bound_and_its_data_is_kept_at_the_end() {
+async fn a_claim_with_the_longest_name_is_bound_and_archived() {
     let scene = Scene::new().await;
     let mut directories = Vec::new();
     for end in ["one", "two"] {
@@ -42,7 +42,7 @@ async fn a_claim_with_the_longest_name_is_bound_and_its_data_is_kept_at_the_end(
 }
 
 #[tokio::test]
-async fn a_claim_with_the_longest_name_is_caught_up_with() {
+async fn a_claim_with_the_longest_name_is_provisioned_after_creation() {
     let mut bindery = Bindery::start(&[]).await;
     let scene = Scene::of(&bindery.provisioner).await;
     bindery.kill();
@@ -55,7 +55,7 @@ async fn a_claim_with_the_longest_name_is_caught_up_with() {
 }
 
 #[tokio::test]
-async fn claim_class_and_volume_with_the_longest_names_are_told_what_is_wrong() {
+async fn objects_with_the_longest_names_get_events() {
     let mut bindery = Bindery::start(&[]).await;
     let scene = Scene::of(&bindery.provisioner).await;
     bindery.kill();

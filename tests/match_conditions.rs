@@ -53,7 +53,7 @@ async fn is_reviewed(bindery: &Bindery, scene: &Scene, class: &str) -> bool {
 }
 
 #[tokio::test]
-async fn a_manifest_with_a_class_and_its_claim_gets_the_volume_in_the_request() {
+async fn a_claim_applied_together_with_its_class_gets_its_volume_in_the_request() {
     let scene = Scene::new().await;
     for turn in 0..20 {
         let (class, name) = (format!("{}-{turn}", scene.name), format!("data-{turn}"));
@@ -65,7 +65,7 @@ async fn a_manifest_with_a_class_and_its_claim_gets_the_volume_in_the_request() 
 }
 
 #[tokio::test]
-async fn the_first_claim_of_a_new_class_is_refused_synchronously() {
+async fn the_first_claim_of_a_new_class_can_be_refused_in_the_request() {
     let scene = Scene::new().await;
     for turn in 0..5 {
         let class = format!("{}-{turn}", scene.name);
@@ -123,7 +123,7 @@ async fn a_claim_of_another_known_class_or_of_none_never_reaches_bindery() {
 }
 
 #[tokio::test]
-async fn with_fail_no_claim_of_another_class_is_refused_while_bindery_is_away() {
+async fn with_failure_policy_fail_claims_of_other_classes_are_admitted_while_bindery_is_down() {
     let mut bindery = Bindery::start(&[]).await;
     let scene = Scene::of(&bindery.provisioner).await;
     let other = Scene::of("example.com/other").await;
@@ -157,7 +157,7 @@ async fn with_fail_no_claim_of_another_class_is_refused_while_bindery_is_away() 
 }
 
 #[tokio::test]
-async fn a_class_that_is_made_anew_for_bindery_is_asked_about() {
+async fn a_class_recreated_for_bindery_is_reviewed() {
     let bindery = Bindery::start(&[]).await;
     let scene = Scene::of("example.com/other").await;
     // Otherwise the list with this class may reach the API server after the class was made anew.
@@ -180,7 +180,7 @@ async fn a_class_that_is_made_anew_for_bindery_is_asked_about() {
 }
 
 #[tokio::test]
-async fn the_condition_of_an_earlier_version_does_not_stay() {
+async fn the_match_condition_of_an_earlier_version_is_replaced() {
     let mut bindery = Bindery::start(&[]).await;
     bindery.kill();
     let webhook = bindery.webhook_as_it_stands().await;
@@ -211,7 +211,7 @@ async fn the_condition_of_an_earlier_version_does_not_stay() {
 }
 
 #[tokio::test]
-async fn the_longest_list_of_other_classes_is_one_that_the_api_server_evaluates() {
+async fn the_api_server_accepts_the_longest_list_of_other_classes() {
     let bindery = Bindery::start(&[]).await;
     let scene = Scene::of("example.com/other").await;
     let webhook = bindery.webhook_as_it_stands().await;

@@ -78,7 +78,7 @@ fn fill(directory: &Path) {
     std::fs::write(directory.join("a/b/precious"), "data").unwrap();
 }
 
-async fn trash_and_archives_lie_beside_it(version: &str) {
+async fn assert_trash_and_archives_on_the_same_file_system(version: &str) {
     let disk = Disk::with(version).await;
     let scene = &disk.scene;
     let kept = json!({"bindery.dev/on-delete": "archive", "bindery.dev/archive-retention": "30d"});
@@ -111,17 +111,17 @@ async fn trash_and_archives_lie_beside_it(version: &str) {
 }
 
 #[tokio::test]
-async fn trash_and_archives_lie_beside_a_directory_on_another_file_system_version_4() {
-    trash_and_archives_lie_beside_it("4").await;
+async fn nfsv4_trash_and_archives_are_on_the_file_system_of_the_directory() {
+    assert_trash_and_archives_on_the_same_file_system("4").await;
 }
 
 #[tokio::test]
-async fn trash_and_archives_lie_beside_a_directory_on_another_file_system_version_3() {
-    trash_and_archives_lie_beside_it("3").await;
+async fn nfsv3_trash_and_archives_are_on_the_file_system_of_the_directory() {
+    assert_trash_and_archives_on_the_same_file_system("3").await;
 }
 
 #[tokio::test]
-async fn what_was_begun_beside_a_directory_is_found_again_after_a_crash() {
+async fn after_a_crash_cleanup_continues_on_another_file_system() {
     let mut disk = Disk::with("4").await;
     let (trash, archived) = (
         json!({"bindery.dev/on-delete": "delete"}),

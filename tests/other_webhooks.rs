@@ -19,7 +19,7 @@ async fn changes_the_class(scene: &Scene, to: &str) -> OtherWebhook {
 }
 
 #[tokio::test]
-async fn a_later_webhook_that_changes_the_class_takes_the_claim_away_from_us_whole() {
+async fn a_claim_moved_to_another_class_by_a_later_webhook_gets_nothing_from_bindery() {
     let scene = Scene::new().await;
     let other = Scene::of("example.com/other").await;
     let webhook = changes_the_class(&scene, &other.name).await;
@@ -36,7 +36,7 @@ async fn a_later_webhook_that_changes_the_class_takes_the_claim_away_from_us_who
 }
 
 #[tokio::test]
-async fn a_change_that_bindery_is_not_asked_about_again_is_noticed_and_told() {
+async fn a_change_by_a_later_webhook_without_reinvocation_is_detected_and_reported() {
     let bindery = Bindery::start_with(&[], json!({"reinvocationPolicy": "Never"})).await;
     let scene = Scene::of(&bindery.provisioner).await;
     let other = Scene::of("example.com/other").await;
@@ -68,7 +68,7 @@ async fn a_change_that_bindery_is_not_asked_about_again_is_noticed_and_told() {
 }
 
 #[tokio::test]
-async fn a_later_webhook_that_changes_nothing_of_ours_leads_to_one_volume_all_the_same() {
+async fn an_unrelated_change_by_a_later_webhook_leads_to_one_volume() {
     let scene = Scene::new().await;
     let webhook = OtherWebhook::after_bindery(&scene.name, |review| {
         let labelled = review["request"]["object"]["metadata"]["labels"].is_object();

@@ -9,7 +9,7 @@ use crate::support::scene::{directory, mark, volume_name};
 use crate::support::wait::eventually;
 
 #[tokio::test]
-async fn a_directory_above_or_in_another_volumes_is_refused_and_leaves_nothing() {
+async fn a_directory_above_or_inside_that_of_another_volume_is_refused() {
     let template = "${.PVC.namespace}/${.PVC.annotations.example.com/path}";
     let scene = scene(json!({"pathPattern": template})).await;
     let claim = |name: &str, path: &str| {
@@ -34,7 +34,7 @@ async fn a_directory_above_or_in_another_volumes_is_refused_and_leaves_nothing()
 }
 
 #[tokio::test]
-async fn nobody_is_told_to_move_a_directory_away_that_holds_another_volumes() {
+async fn no_message_advises_to_move_a_directory_that_contains_another_volume() {
     let template = "x-${.PVC.namespace}/${.PVC.annotations.example.com/path}";
     let scene = scene(json!({"pathPattern": template})).await;
     let claim = |name: &str, path: &str| {
@@ -54,7 +54,7 @@ async fn nobody_is_told_to_move_a_directory_away_that_holds_another_volumes() {
 }
 
 #[tokio::test]
-async fn a_directory_with_another_volume_in_it_outlives_its_claim() {
+async fn a_directory_that_contains_another_volume_is_kept_after_its_claim() {
     let scene = scene(json!({"subDir": "${pvc.metadata.namespace}/${pvc.metadata.name}", "onDelete": "delete"})).await;
     let (_, outer) = scene.bound(scene.claim("outer")).await;
     // Made by hand, as an administrator would: the webhook lets nobody in.
@@ -95,7 +95,7 @@ async fn a_directory_with_another_volume_in_it_outlives_its_claim() {
 }
 
 #[tokio::test]
-async fn an_export_inside_an_export_hides_no_overlap() {
+async fn overlaps_across_nested_exports_are_found() {
     let scene = scene(json!({"subDir": "${pvc.metadata.namespace}/${pvc.metadata.name}"})).await;
     let (_, outer) = scene.bound(scene.claim("outer")).await;
     let inside = format!("{}-inside", scene.name);

@@ -66,7 +66,7 @@ async fn tenant(admin: &Client) -> Client {
 }
 
 #[tokio::test]
-async fn a_hundred_claims_at_once_by_a_service_account_all_come_back_with_their_volumes() {
+async fn a_hundred_parallel_claims_of_a_service_account_all_get_volumes_in_the_request() {
     let tenant = tenant(&Bed::get().admin().await).await;
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(tenant, NAME);
     let created = join_all((0..CLAIMS).map(async |number| {

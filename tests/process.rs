@@ -53,7 +53,7 @@ async fn a_review_in_flight_is_answered_before_the_process_ends() {
 }
 
 #[tokio::test]
-async fn a_dead_webhook_does_not_hold_up_claims() {
+async fn claims_are_admitted_while_the_webhook_is_down() {
     let mut bindery = Bindery::start(&[]).await;
     let scene = Scene::of(&bindery.provisioner).await;
     bindery.kill();
@@ -63,7 +63,7 @@ async fn a_dead_webhook_does_not_hold_up_claims() {
 }
 
 #[tokio::test]
-async fn a_claim_deleted_while_bindery_was_away_is_cleaned_up_when_it_is_back() {
+async fn a_claim_deleted_while_bindery_is_down_is_cleaned_up_after_the_restart() {
     let mut bindery = Bindery::start(&[]).await;
     let scene = Scene::of(&bindery.provisioner).await;
     let (_, volume) = scene.bound(scene.claim("data")).await;
@@ -78,7 +78,7 @@ async fn a_claim_deleted_while_bindery_was_away_is_cleaned_up_when_it_is_back() 
 }
 
 #[tokio::test]
-async fn a_volume_without_directory_gets_it_when_bindery_is_back() {
+async fn a_volume_without_directory_gets_it_after_the_restart() {
     let mut bindery = Bindery::start(&[]).await;
     let scene = Scene::of(&bindery.provisioner).await;
     let claim = scene.create(scene.claim("data")).await.unwrap();
@@ -97,7 +97,7 @@ async fn a_volume_without_directory_gets_it_when_bindery_is_back() {
 }
 
 #[tokio::test]
-async fn a_crash_in_the_middle_of_a_burst_loses_no_claim_that_was_given_a_volume() {
+async fn a_crash_during_a_burst_loses_no_claim_that_has_a_volume() {
     let mut bindery = Bindery::start(&[]).await;
     let scene = Scene::of(&bindery.provisioner).await;
     let creates: Vec<_> = (0..24)
@@ -128,7 +128,7 @@ async fn a_crash_in_the_middle_of_a_burst_loses_no_claim_that_was_given_a_volume
 }
 
 #[tokio::test]
-async fn the_deadline_holds_against_a_silent_server_and_the_user_reads_which() {
+async fn a_review_ends_at_its_deadline_and_names_the_silent_nfs_server() {
     let server = TcpListener::bind("127.0.0.2:2049").unwrap();
     let bindery = Bindery::start(&["--nfs-server=127.0.0.2", "--deadline=1s"]).await;
     let scene = Scene::of_with(&bindery.provisioner, denying()).await;
@@ -146,7 +146,7 @@ async fn the_deadline_holds_against_a_silent_server_and_the_user_reads_which() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_is_named_to_the_user() {
+async fn a_refusal_names_the_unreachable_nfs_server() {
     let bindery = Bindery::start(&["--nfs-server=127.0.0.3"]).await;
     let scene = Scene::of_with(&bindery.provisioner, denying()).await;
     let refused = scene.refused(scene.claim("data")).await;

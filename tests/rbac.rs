@@ -56,7 +56,7 @@ fn shipped() -> BTreeSet<Right> {
 }
 
 #[test]
-fn bindery_is_never_refused_a_right_that_it_asks_for() {
+fn no_request_of_bindery_is_forbidden() {
     let refused: BTreeSet<_> = calls()
         .into_iter()
         .filter(|(_, allowed, _)| !allowed)
@@ -66,7 +66,7 @@ fn bindery_is_never_refused_a_right_that_it_asks_for() {
 }
 
 #[test]
-fn every_right_that_bindery_is_shipped_with_is_used() {
+fn every_permission_in_the_shipped_roles_is_used() {
     let used: BTreeSet<_> = calls().into_iter().map(|(right, ..)| right).collect();
     let unused: BTreeSet<_> = shipped().difference(&used).cloned().collect();
     assert!(unused.is_empty(), "{unused:#?}");

@@ -56,7 +56,7 @@ async fn another_replica_takes_over_when_the_leader_dies() {
 }
 
 #[tokio::test]
-async fn two_replicas_that_admit_one_claim_at_once_end_with_one_volume() {
+async fn two_replicas_that_admit_one_claim_in_parallel_create_one_volume() {
     let first = Bindery::start(&["--orphan-grace=4s"]).await;
     let second = first.replica().await;
     first.share_with(&second, "second").await;
@@ -117,7 +117,7 @@ async fn at_once(scene: &Scene, clients: &[Client; 2], turn: &str, paths: [&str;
 }
 
 #[tokio::test]
-async fn two_replicas_given_one_directory_or_overlapping_ones_at_once_let_one_claim_in() {
+async fn two_replicas_admit_one_of_two_claims_with_overlapping_directories() {
     let first = Bindery::start(&[]).await;
     let second = first.replica().await;
     first.share_with(&second, "second").await;
@@ -168,7 +168,7 @@ async fn two_replicas_given_one_directory_or_overlapping_ones_at_once_let_one_cl
 }
 
 #[tokio::test]
-async fn a_leader_that_was_paused_harms_nothing_when_it_goes_on() {
+async fn a_paused_leader_does_no_harm_when_it_resumes() {
     let first = Bindery::start(&[]).await;
     let parameters = json!({"subDir": "${pvc.metadata.namespace}/${pvc.metadata.name}", "onDelete": "delete"});
     let scene = Scene::of_with(&first.provisioner, json!({"parameters": parameters})).await;

@@ -121,7 +121,7 @@ fn reclaim_retain() -> Value {
 }
 
 #[tokio::test]
-async fn a_directory_on_its_way_out_is_found_again_by_its_place_when_its_numbers_were_removed() {
+async fn a_moved_directory_without_recorded_ids_is_found_by_its_path() {
     let mut leaving = Leaving::until(Point::Renamed, json!({"onDelete": "archive"})).await;
     let forgotten = json!({"bindery.dev/directory-id": null, "bindery.dev/share-id": null});
     leaving.set(json!({"metadata": {"annotations": forgotten}})).await;
@@ -131,7 +131,7 @@ async fn a_directory_on_its_way_out_is_found_again_by_its_place_when_its_numbers
 }
 
 /// What an Event advises is done while the NFS server is dead.
-async fn kept_though_the_server_died(point: Point, keep: Value) {
+async fn assert_kept_although_the_server_was_down(point: Point, keep: Value) {
     let mut leaving = Leaving::until(point, json!({"onDelete": "delete"})).await;
     leaving.server.kill();
     leaving.bindery.run().await;
@@ -152,22 +152,22 @@ async fn kept_though_the_server_died(point: Point, keep: Value) {
 }
 
 #[tokio::test]
-async fn retain_set_when_the_directory_has_left_its_path_keeps_it_though_the_server_died() {
-    kept_though_the_server_died(Point::Renamed, retain()).await;
+async fn retain_set_after_the_move_keeps_the_directory_although_the_server_was_down() {
+    assert_kept_although_the_server_was_down(Point::Renamed, retain()).await;
 }
 
 #[tokio::test]
-async fn retain_set_when_the_directory_is_in_the_trash_keeps_it_though_the_server_died() {
-    kept_though_the_server_died(Point::DirectoryDone, retain()).await;
+async fn retain_set_in_the_trash_keeps_the_directory_although_the_server_was_down() {
+    assert_kept_although_the_server_was_down(Point::DirectoryDone, retain()).await;
 }
 
 #[tokio::test]
-async fn reclaim_policy_retain_set_when_the_directory_is_in_the_trash_keeps_it_though_the_server_died() {
-    kept_though_the_server_died(Point::DirectoryDone, reclaim_retain()).await;
+async fn reclaim_policy_retain_set_in_the_trash_keeps_the_directory_although_the_server_was_down() {
+    assert_kept_although_the_server_was_down(Point::DirectoryDone, reclaim_retain()).await;
 }
 
 #[tokio::test]
-async fn retain_set_before_the_directory_has_left_its_path_keeps_it_there() {
+async fn retain_set_before_the_move_leaves_the_directory_in_place() {
     let mut leaving = Leaving::until(Point::TargetRecorded, json!({"onDelete": "delete"})).await;
     leaving.set(retain()).await;
     leaving.bindery.run().await;
@@ -182,7 +182,7 @@ async fn retain_set_before_the_directory_has_left_its_path_keeps_it_there() {
 }
 
 #[tokio::test]
-async fn retain_set_on_a_directory_that_is_an_archive_for_a_while_keeps_it_for_ever() {
+async fn retain_set_on_an_expiring_archive_keeps_it_for_ever() {
     let parameters = json!({"onDelete": "archive", "archiveRetention": "1s"});
     let mut leaving = Leaving::until(Point::DirectoryDone, parameters).await;
     leaving.server.kill();
@@ -195,7 +195,7 @@ async fn retain_set_on_a_directory_that_is_an_archive_for_a_while_keeps_it_for_e
 }
 
 #[tokio::test]
-async fn an_archive_for_a_while_stays_as_long_as_its_volume_waits_for_its_cleanup() {
+async fn an_expired_archive_is_kept_while_its_volume_waits_for_cleanup() {
     let parameters = json!({"onDelete": "archive", "archiveRetention": "1s"});
     let mut leaving = Leaving::until(Point::DirectoryDone, parameters).await;
     // Its marks cannot be read, so its cleanup waits.
@@ -220,7 +220,7 @@ async fn an_archive_for_a_while_stays_as_long_as_its_volume_waits_for_its_cleanu
 }
 
 #[tokio::test]
-async fn a_policy_that_changes_when_the_directory_has_left_its_path_is_the_one_that_counts() {
+async fn an_on_delete_change_during_cleanup_takes_effect() {
     let to = |policy: &str| json!({"metadata": {"annotations": {"bindery.dev/on-delete": policy}}});
     for point in [Point::TargetRecorded, Point::Renamed, Point::DirectoryDone] {
         let mut leaving = Leaving::until(point, json!({"onDelete": "delete"})).await;
@@ -242,7 +242,7 @@ async fn a_policy_that_changes_when_the_directory_has_left_its_path_is_the_one_t
 }
 
 #[tokio::test]
-async fn what_a_late_step_has_set_aside_when_its_volume_was_gone_is_kept() {
+async fn a_directory_moved_aside_for_a_deleted_volume_becomes_an_archive() {
     let server = Ganesha::start();
     let flags = [
         format!("--nfs-server={}", server.address()),

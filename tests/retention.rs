@@ -18,7 +18,7 @@ fn archives(scene: &Scene) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn an_archive_bears_its_end_in_its_name_and_goes_when_that_has_come() {
+async fn an_archive_is_removed_at_the_time_in_its_name() {
     let bindery = Bindery::start(&["--retention-interval=200ms"]).await;
     let parameters = json!({"archiveRetention": "2s", "claimOverrides": "archiveRetention"});
     let scene = Scene::of_with(&bindery.provisioner, json!({"parameters": parameters})).await;
@@ -42,7 +42,7 @@ async fn an_archive_bears_its_end_in_its_name_and_goes_when_that_has_come() {
 }
 
 #[tokio::test]
-async fn what_is_left_in_the_trash_goes_and_what_is_not_ours_stays() {
+async fn leftovers_in_the_trash_are_removed_and_entries_of_others_are_kept() {
     let mut bindery = Bindery::start(&["--retention-interval=200ms"]).await;
     let scene = Scene::of(&bindery.provisioner).await;
     bindery.kill();
@@ -70,7 +70,7 @@ async fn what_is_left_in_the_trash_goes_and_what_is_not_ours_stays() {
 }
 
 #[tokio::test]
-async fn one_that_the_server_refuses_to_touch_does_not_keep_the_others() {
+async fn an_archive_that_cannot_be_removed_does_not_block_the_others() {
     let mut bindery = Bindery::start(&["--retention-interval=200ms"]).await;
     let scene = Scene::of(&bindery.provisioner).await;
     bindery.kill();

@@ -58,7 +58,7 @@ fn shared() -> Value {
 }
 
 #[tokio::test]
-async fn a_directory_has_one_volume_whatever_its_server_is_called() {
+async fn a_directory_has_one_volume_under_all_names_of_its_server() {
     let two = Aliased::with(Ganesha::start(), shared()).await;
     let (_, volume) = two.scene.bound(two.scene.claim("one")).await;
     let directory = two.place(mark(&volume, "sub-dir").unwrap());
@@ -82,7 +82,7 @@ async fn a_directory_has_one_volume_whatever_its_server_is_called() {
 }
 
 #[tokio::test]
-async fn a_claim_that_a_known_volume_refuses_leaves_no_volume_however_early_bindery_dies() {
+async fn a_claim_refused_because_of_another_volume_leaves_no_volume_after_a_crash() {
     let mut two = Aliased::with(Ganesha::start(), shared()).await;
     two.scene.bound(two.scene.claim("one")).await;
     let second = two.claim_elsewhere("two", shared()).await;
@@ -94,7 +94,7 @@ async fn a_claim_that_a_known_volume_refuses_leaves_no_volume_however_early_bind
 }
 
 #[tokio::test]
-async fn versions_3_and_4_of_one_export_have_one_directory() {
+async fn nfsv3_and_nfsv4_paths_of_one_export_are_one_directory() {
     let mut parameters = shared();
     parameters["nfsVersion"] = json!("3");
     let two = Aliased::with(Ganesha::start_v3(), parameters).await;
@@ -109,7 +109,7 @@ async fn versions_3_and_4_of_one_export_have_one_directory() {
 }
 
 #[tokio::test]
-async fn an_export_inside_an_export_hides_no_overlap_under_another_name_of_the_server() {
+async fn overlaps_in_nested_exports_are_found_under_another_server_name() {
     let parameters = json!({"subDir": "${pvc.metadata.namespace}/${pvc.metadata.name}"});
     let two = Aliased::with(Ganesha::start(), parameters).await;
     let (_, volume) = two.scene.bound(two.scene.claim("outer")).await;
@@ -124,7 +124,7 @@ async fn an_export_inside_an_export_hides_no_overlap_under_another_name_of_the_s
 }
 
 #[tokio::test]
-async fn a_class_that_calls_its_server_by_another_name_gives_no_claim_an_old_directory() {
+async fn a_new_claim_under_another_server_name_never_gets_the_old_directory() {
     let parameters = json!({"subDir": "${pvc.metadata.namespace}/${pvc.metadata.name}", "onDelete": "delete"});
     let two = Aliased::with(Ganesha::start(), parameters.clone()).await;
     let (_, old) = two.scene.bound(two.scene.claim("data")).await;
@@ -146,7 +146,7 @@ async fn a_class_that_calls_its_server_by_another_name_gives_no_claim_an_old_dir
 }
 
 #[tokio::test]
-async fn the_deletion_of_one_takes_nothing_that_another_volume_names_under_another_name_of_the_server() {
+async fn cleanup_keeps_a_directory_that_another_volume_names_under_another_server_name() {
     let two = Aliased::with(Ganesha::start(), shared()).await;
     let (_, volume) = two.scene.bound(two.scene.claim("one")).await;
     let directory = two.place(mark(&volume, "sub-dir").unwrap());

@@ -47,7 +47,7 @@ async fn all_bound(scene: &Scene) -> Vec<(PersistentVolumeClaim, PersistentVolum
 }
 
 #[tokio::test]
-async fn claims_of_a_healthy_server_are_served_while_many_wait_for_one_that_hangs() {
+async fn claims_of_a_healthy_server_are_provisioned_while_another_server_hangs() {
     let (frozen, healthy) = (Ganesha::start(), Ganesha::start());
     let bindery = Bindery::start(&["--deadline=2s", "--orphan-grace=4s"]).await;
     let hangs = on(&bindery, &frozen, "delete").await;
@@ -90,7 +90,7 @@ async fn claims_of_a_healthy_server_are_served_while_many_wait_for_one_that_hang
 }
 
 #[tokio::test]
-async fn claims_that_waited_for_a_server_get_their_volumes_oldest_first() {
+async fn claims_that_wait_for_a_server_get_their_volumes_oldest_first() {
     let mut server = Ganesha::start();
     let bindery = Bindery::start(&[]).await;
     let scene = on(&bindery, &server, "delete").await;
@@ -133,7 +133,7 @@ fn made(server: &Ganesha, volume: &PersistentVolume) -> std::time::SystemTime {
 }
 
 #[tokio::test]
-async fn volumes_of_a_server_that_was_away_are_cleaned_up_when_it_is_back() {
+async fn volumes_are_cleaned_up_when_their_server_is_back() {
     let mut server = Ganesha::start();
     let bindery = Bindery::start(&[]).await;
     let scene = on(&bindery, &server, "delete").await;
@@ -159,7 +159,7 @@ async fn volumes_of_a_server_that_was_away_are_cleaned_up_when_it_is_back() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_down_is_told_by_the_metrics_until_it_answers() {
+async fn metrics_report_a_server_as_down_until_it_answers() {
     let mut server = Ganesha::start();
     let address = server.address().to_string();
     let bindery = Bindery::start(&[]).await;

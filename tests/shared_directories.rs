@@ -11,7 +11,7 @@ use crate::support::wait::eventually;
 
 /// A volume that is in use, and a second one of its directory with these fields besides; both are deleted while no Bindery
 /// runs.
-async fn two_that_leave(fields: Value) -> (Aliased, PersistentVolume, String) {
+async fn two_deleted_volumes(fields: Value) -> (Aliased, PersistentVolume, String) {
     let parameters = json!({"subDir": "shared-${pvc.metadata.namespace}", "onDelete": "delete"});
     let mut two = Aliased::with(Ganesha::start(), parameters).await;
     let (_, volume) = two.scene.bound(two.scene.claim("one")).await;
@@ -30,7 +30,7 @@ async fn two_that_leave(fields: Value) -> (Aliased, PersistentVolume, String) {
     (two, volume, name)
 }
 
-async fn both_gone(two: &Aliased, volume: &PersistentVolume, second: &str) {
+async fn until_both_are_gone(two: &Aliased, volume: &PersistentVolume, second: &str) {
     two.scene.until_gone(volume).await;
     eventually("the second volume is gone, too", async || {
         let second = two.scene.volumes().get_opt(second).await.expect("volumes");
@@ -40,30 +40,30 @@ async fn both_gone(two: &Aliased, volume: &PersistentVolume, second: &str) {
 }
 
 #[tokio::test]
-async fn the_last_of_two_volumes_of_a_directory_deletes_it() {
-    let (mut two, volume, second) = two_that_leave(json!({})).await;
+async fn the_last_volume_of_a_shared_directory_deletes_it() {
+    let (mut two, volume, second) = two_deleted_volumes(json!({})).await;
     let directory = two.place(mark(&volume, "sub-dir").unwrap());
     two.bindery.run().await;
-    both_gone(&two, &volume, &second).await;
+    until_both_are_gone(&two, &volume, &second).await;
     eventually("the directory is gone", async || (!directory.exists()).then_some(())).await;
     two.bindery.unregister().await;
 }
 
 #[tokio::test]
-async fn a_directory_that_one_of_two_volumes_keeps_is_kept() {
+async fn a_shared_directory_is_kept_if_one_volume_retains_it() {
     let retain = json!({"metadata": {"annotations": {"bindery.dev/on-delete": "retain"}}});
-    let (mut two, volume, second) = two_that_leave(retain).await;
+    let (mut two, volume, second) = two_deleted_volumes(retain).await;
     let directory = two.place(mark(&volume, "sub-dir").unwrap());
     // Its own end would need nobody's directory: so it waits for this one, whoever's turn comes first.
     two.bindery.run().await;
     two.scene.until_gone(&volume).await;
-    both_gone(&two, &volume, &second).await;
+    until_both_are_gone(&two, &volume, &second).await;
     assert!(directory.join("precious").exists());
     two.bindery.unregister().await;
 }
 
 #[tokio::test]
-async fn a_volume_in_use_gets_the_policy_of_one_that_goes_and_keeps_more() {
+async fn a_remaining_volume_inherits_the_policy_that_keeps_more() {
     for (policy, kept_as) in [("archive", "archived-"), ("retain", "shared-")] {
         let parameters = json!({"subDir": "shared-${pvc.metadata.namespace}", "onDelete": "delete"});
         let two = Aliased::with(Ganesha::start(), parameters).await;
@@ -96,9 +96,9 @@ async fn a_volume_in_use_gets_the_policy_of_one_that_goes_and_keeps_more() {
 }
 
 #[tokio::test]
-async fn a_volume_whose_cleanup_is_over_does_not_count_although_another_finalizer_holds_it() {
+async fn a_cleaned_up_volume_held_by_another_finalizer_does_not_keep_the_directory() {
     let held = json!({"metadata": {"finalizers": ["example.com/backup"]}});
-    let (mut two, volume, second) = two_that_leave(held).await;
+    let (mut two, volume, second) = two_deleted_volumes(held).await;
     let directory = two.place(mark(&volume, "sub-dir").unwrap());
     two.bindery.run().await;
     two.scene.until_gone(&volume).await;
@@ -110,7 +110,7 @@ async fn a_volume_whose_cleanup_is_over_does_not_count_although_another_finalize
 }
 
 #[tokio::test]
-async fn of_two_directories_in_one_another_the_inner_one_goes_first_and_both_go() {
+async fn nested_directories_are_removed_inner_one_first() {
     let parameters = json!({"subDir": "${pvc.metadata.namespace}/${pvc.metadata.name}", "onDelete": "delete"});
     let mut two = Aliased::with(Ganesha::start(), parameters).await;
     let (_, outer) = two.scene.bound(two.scene.claim("outer")).await;
@@ -135,7 +135,7 @@ async fn of_two_directories_in_one_another_the_inner_one_goes_first_and_both_go(
         deleted.expect("volume deleted");
     }
     two.bindery.run().await;
-    both_gone(&two, &outer, &name).await;
+    until_both_are_gone(&two, &outer, &name).await;
     let directory = two.place(mark(&outer, "sub-dir").unwrap());
     eventually("both directories are gone", async || {
         (!directory.exists()).then_some(())

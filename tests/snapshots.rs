@@ -15,7 +15,7 @@ fn claim(scene: &Scene, name: &str, directory: &str) -> Value {
 }
 
 #[tokio::test]
-async fn no_claim_gets_a_directory_among_snapshots_or_deleted_files() {
+async fn a_claim_for_a_directory_among_snapshots_or_deleted_files_is_refused() {
     let template = "${pvc.metadata.namespace}/${pvc.metadata.annotations['directory']}";
     let scene = Scene::with_class(json!({"parameters": {"subDir": template}})).await;
     let path = format!("{}/x/.snap/evil", scene.name);
@@ -50,7 +50,7 @@ async fn no_claim_gets_a_directory_among_snapshots_or_deleted_files() {
 }
 
 #[tokio::test]
-async fn a_volume_that_was_made_among_snapshots_is_left_as_it_is_and_an_event_says_why() {
+async fn a_volume_among_snapshots_is_left_unchanged_with_an_event() {
     let scene = Scene::with_class(json!({"parameters": {"onDelete": "delete"}})).await;
     let (_, model) = scene.bound(scene.claim("model")).await;
     let path = format!("{}/.snap/evil", mark(&model, "sub-dir").unwrap());

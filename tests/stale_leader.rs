@@ -65,7 +65,7 @@ async fn a_late_rename(on_delete: &str, pattern: &str, retention: &str, end: imp
 }
 
 #[tokio::test]
-async fn a_rename_that_comes_late_is_undone_by_the_leader_that_was_paused() {
+async fn a_late_rename_is_undone_by_the_paused_leader_when_it_resumes() {
     a_late_rename("delete", ".pvc-", "--retention-interval=1h", async |first| {
         first.resume();
     })
@@ -73,7 +73,7 @@ async fn a_rename_that_comes_late_is_undone_by_the_leader_that_was_paused() {
 }
 
 #[tokio::test]
-async fn a_rename_that_comes_late_is_undone_by_another_when_the_leader_that_was_paused_dies() {
+async fn a_late_rename_is_undone_by_the_new_leader_when_the_paused_one_dies() {
     a_late_rename("archive", ".pvc-", "--retention-interval=200ms", async |first| {
         first.kill();
     })
@@ -142,11 +142,11 @@ async fn a_late_rmdir(fate: Fate) {
 }
 
 #[tokio::test]
-async fn an_empty_directory_that_a_late_call_removes_is_made_again() {
+async fn an_empty_directory_removed_by_a_late_call_is_recreated() {
     a_late_rmdir(Fate::Held).await;
 }
 
 #[tokio::test]
-async fn an_empty_directory_that_a_late_call_removes_is_made_again_when_nobody_hears_of_it() {
+async fn an_empty_directory_removed_by_a_late_call_is_recreated_when_the_answer_is_lost() {
     a_late_rmdir(Fate::HeldAnswerLost).await;
 }

@@ -37,7 +37,7 @@ fn csi(server: impl ToString, share: &str, sub_dir: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_directory_that_a_volume_made_by_hand_names_or_lies_above_is_kept() {
+async fn cleanup_keeps_a_directory_that_a_static_volume_uses() {
     let two = Aliased::with(Ganesha::start(), deleting()).await;
     let server = two.server.address();
     let dead = free_address();
@@ -89,7 +89,7 @@ async fn a_directory_that_a_volume_made_by_hand_names_or_lies_above_is_kept() {
 }
 
 #[tokio::test]
-async fn a_volume_made_by_hand_on_the_share_or_above_or_on_another_directory_blocks_nothing() {
+async fn static_volumes_of_the_share_or_of_other_directories_block_nothing() {
     let two = Aliased::with(Ganesha::start(), deleting()).await;
     let namespace = &two.scene.name;
     std::fs::create_dir_all(two.place("elsewhere/data")).unwrap();
@@ -116,7 +116,7 @@ async fn a_volume_made_by_hand_on_the_share_or_above_or_on_another_directory_blo
 }
 
 #[tokio::test]
-async fn a_claim_whose_directory_a_volume_made_by_hand_names_is_refused() {
+async fn a_claim_for_the_directory_of_a_static_volume_is_refused() {
     let two = Aliased::with(Ganesha::start(), deleting()).await;
     let other = format!("by-hand-{}", two.scene.name);
     let path = format!("/export/{}/data/inner", two.scene.name);

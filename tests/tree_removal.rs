@@ -94,7 +94,7 @@ impl Removal {
 }
 
 #[tokio::test]
-async fn a_removal_goes_on_when_the_nfs_server_died_in_the_middle_of_it() {
+async fn tree_removal_continues_after_the_nfs_server_died() {
     let mut removal = Removal::begin(&[], |_| ()).await;
     removal.fill();
     removal.scene.delete("data").await;
@@ -106,7 +106,7 @@ async fn a_removal_goes_on_when_the_nfs_server_died_in_the_middle_of_it() {
 }
 
 #[tokio::test]
-async fn a_removal_goes_on_when_bindery_died_in_the_middle_of_it() {
+async fn tree_removal_continues_after_bindery_died() {
     let mut removal = Removal::begin(&[], |_| ()).await;
     removal.fill();
     removal.scene.delete("data").await;
@@ -118,7 +118,7 @@ async fn a_removal_goes_on_when_bindery_died_in_the_middle_of_it() {
 }
 
 #[tokio::test]
-async fn a_tree_that_somebody_still_writes_to_goes_at_last() {
+async fn a_tree_that_still_gets_new_files_is_removed_in_the_end() {
     let removal = Removal::begin(&[], |_| ()).await;
     // So that it takes a while.
     removal.fill();
@@ -150,7 +150,7 @@ async fn a_tree_that_somebody_still_writes_to_goes_at_last() {
 }
 
 #[tokio::test]
-async fn closed_directories_go_and_what_is_somebody_elses_is_named_until_it_may_go() {
+async fn directories_without_permissions_are_removed_and_those_of_other_users_reported() {
     let own = |path: &Path| chown(path, Some(1000), Some(1000)).unwrap();
     let removal = Removal::begin(&["--nfs-uid=1000", "--nfs-gid=1000"], own).await;
     let directory = removal.directory();
@@ -180,7 +180,7 @@ async fn closed_directories_go_and_what_is_somebody_elses_is_named_until_it_may_
 }
 
 #[tokio::test]
-async fn a_name_and_its_path_are_free_as_soon_as_the_directory_is_in_the_trash_whatever_stays_there() {
+async fn claim_name_and_path_are_free_as_soon_as_the_directory_is_in_the_trash() {
     let own = |path: &Path| chown(path, Some(1000), Some(1000)).unwrap();
     let parameters = json!({"onDelete": "delete", "subDir": "${pvc.metadata.namespace}-${pvc.metadata.name}"});
     let mut removal = Removal::begin_with(&["--nfs-uid=1000", "--nfs-gid=1000"], own, parameters).await;
@@ -219,7 +219,7 @@ async fn a_name_and_its_path_are_free_as_soon_as_the_directory_is_in_the_trash_w
 }
 
 #[tokio::test]
-async fn sixteen_trees_that_take_long_do_not_hold_up_an_archive_of_their_server() {
+async fn sixteen_slow_removals_do_not_delay_an_archive_on_the_same_server() {
     let server = Ganesha::start_patient();
     let relay = Relay::to(&server);
     let nfs_server = format!("--nfs-server={}", relay.address());

@@ -92,7 +92,7 @@ fn only(export: &Path, namespace: &str) -> PathBuf {
 }
 
 #[tokio::test]
-async fn two_installations_on_one_export_leave_each_other_alone() {
+async fn two_installations_on_one_export_never_touch_each_others_data() {
     let server = Ganesha::start();
     let mut one = Side::start(&server).await;
     let mut other = Side::start(&server).await;

@@ -8,22 +8,22 @@ use crate::support::bed::Bed;
 use crate::support::scene::{Scene, from};
 use crate::support::wait::eventually;
 
-async fn passes_untouched(scene: &Scene, claim: Value) {
+async fn assert_admitted_unchanged(scene: &Scene, claim: Value) {
     let created = scene.create(claim).await.unwrap();
     assert_eq!(created.spec.unwrap().volume_name, None);
     scene.assert_nothing_made().await;
 }
 
 #[tokio::test]
-async fn a_claim_of_another_class_passes_untouched() {
+async fn a_claim_of_another_class_is_admitted_unchanged() {
     let scene = Scene::of("example.com/other").await;
-    passes_untouched(&scene, scene.claim("data")).await;
+    assert_admitted_unchanged(&scene, scene.claim("data")).await;
 }
 
 #[tokio::test]
-async fn a_claim_without_class_passes_untouched() {
+async fn a_claim_without_class_is_admitted_unchanged() {
     let scene = Scene::new().await;
-    passes_untouched(
+    assert_admitted_unchanged(
         &scene,
         scene.claim_with("data", json!({"spec": {"storageClassName": ""}})),
     )
@@ -31,9 +31,9 @@ async fn a_claim_without_class_passes_untouched() {
 }
 
 #[tokio::test]
-async fn a_claim_of_a_class_that_does_not_exist_passes_untouched() {
+async fn a_claim_of_a_missing_class_is_admitted_unchanged() {
     let scene = Scene::new().await;
-    passes_untouched(
+    assert_admitted_unchanged(
         &scene,
         scene.claim_with("data", json!({"spec": {"storageClassName": "by-hand"}})),
     )
@@ -41,13 +41,13 @@ async fn a_claim_of_a_class_that_does_not_exist_passes_untouched() {
 }
 
 #[tokio::test]
-async fn a_claim_in_a_disabled_namespace_passes_untouched() {
+async fn a_claim_in_a_disabled_namespace_is_admitted_unchanged() {
     let scene = Scene::with_namespace(json!({"bindery.dev/enabled": "false"})).await;
-    passes_untouched(&scene, scene.claim("data")).await;
+    assert_admitted_unchanged(&scene, scene.claim("data")).await;
 }
 
 #[tokio::test]
-async fn a_claim_that_names_a_volume_keeps_it_and_a_static_volume_still_binds() {
+async fn a_claim_that_names_a_static_volume_is_bound_to_it() {
     let scene = Scene::new().await;
     let name = format!("static-{}", scene.name);
     let volume: PersistentVolume = from(json!({
@@ -73,7 +73,7 @@ async fn a_claim_that_names_a_volume_keeps_it_and_a_static_volume_still_binds() 
 }
 
 #[tokio::test]
-async fn a_user_who_writes_a_volume_name_never_makes_bindery_create_that_volume() {
+async fn a_volume_name_written_by_a_user_creates_no_volume() {
     let scene = Scene::new().await;
     let name = "pvc-00000000-0000-0000-0000-00000000beef";
     let created = scene

@@ -14,7 +14,7 @@ use crate::support::scene::{Scene, directory, mark, volume_name};
 use crate::support::wait::eventually;
 
 #[tokio::test]
-async fn the_directory_is_there_when_the_create_returns() {
+async fn the_directory_exists_when_the_create_request_returns() {
     let scene = Scene::new().await;
     let claim = scene.create(scene.claim("data")).await.unwrap();
     let name = claim.spec.unwrap().volume_name.expect("spec.volumeName");
@@ -25,7 +25,7 @@ async fn the_directory_is_there_when_the_create_returns() {
 }
 
 #[tokio::test]
-async fn every_access_mode_of_nfs_is_bound() {
+async fn claims_with_every_nfs_access_mode_are_bound() {
     let scene = Scene::new().await;
     for (turn, modes) in [
         json!(["ReadWriteOnce"]),
@@ -45,7 +45,7 @@ async fn every_access_mode_of_nfs_is_bound() {
 
 /// The facts that the upstream end-to-end test `checkProvisioning` looks at, and our own marks.
 #[tokio::test]
-async fn the_volume_is_what_class_and_claim_ask_for() {
+async fn the_volume_matches_its_class_and_claim() {
     let scene = Scene::with_class(json!({
         "parameters": {"onDelete": "delete"},
         "mountOptions": ["nfsvers=4.1", "hard"],
@@ -92,7 +92,7 @@ async fn the_volume_is_what_class_and_claim_ask_for() {
 }
 
 #[tokio::test]
-async fn a_class_may_name_its_own_server_and_share() {
+async fn a_class_can_set_server_and_share() {
     let bed = Bed::get();
     let scene = Scene::with_class(json!({"parameters": {"server": bed.server, "share": "/squashed/../nowhere"}})).await;
     let refused = scene.refused(scene.claim("data")).await;
@@ -111,7 +111,7 @@ async fn a_class_may_name_its_own_server_and_share() {
 }
 
 #[tokio::test]
-async fn a_namespace_says_what_happens_to_its_directories_and_the_volume_remembers() {
+async fn on_delete_of_the_namespace_is_recorded_on_the_volume() {
     let scene = Scene::with_namespace(json!({"bindery.dev/on-delete": "retain"})).await;
     let (_, volume) = scene.bound(scene.claim("data")).await;
     assert_eq!(mark(&volume, "on-delete"), Some("retain"));
@@ -122,7 +122,7 @@ async fn a_namespace_says_what_happens_to_its_directories_and_the_volume_remembe
 }
 
 #[tokio::test]
-async fn what_stands_on_a_volume_survives_changes_of_its_namespace() {
+async fn settings_on_a_volume_do_not_change_with_its_namespace() {
     let scene = Scene::with_namespace(json!({"bindery.dev/on-delete": "delete"})).await;
     let (_, volume) = scene.bound(scene.claim("data")).await;
     let annotated = json!({"metadata": {"annotations": {"bindery.dev/on-delete": "retain"}}});
@@ -148,7 +148,7 @@ async fn mode_and_owner_are_exactly_what_the_class_says() {
 }
 
 #[tokio::test]
-async fn a_claim_says_what_the_class_lets_it_and_is_warned_of_the_rest() {
+async fn a_claim_can_override_what_its_class_allows_and_gets_warnings_for_the_rest() {
     let scene = Scene::with_class(json!({"parameters": {"claimOverrides": "mountPermissions"}})).await;
     let annotations = json!({"bindery.dev/mount-permissions": "0700", "bindery.dev/on-delete": "retain"});
     let claim = scene.claim_with("data", json!({"metadata": {"annotations": annotations}}));
@@ -163,7 +163,7 @@ async fn a_claim_says_what_the_class_lets_it_and_is_warned_of_the_rest() {
 }
 
 #[tokio::test]
-async fn of_parallel_requests_for_one_claim_one_volume_is_left() {
+async fn parallel_requests_for_one_claim_leave_one_volume() {
     let bindery = Bindery::start(&["--orphan-grace=4s"]).await;
     let scene = Scene::of(&bindery.provisioner).await;
     let created = join_all((0..10).map(|_| scene.create(scene.claim("data")))).await;

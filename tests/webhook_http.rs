@@ -23,7 +23,7 @@ async fn post(body: impl Into<Vec<u8>>) -> (u16, String) {
 }
 
 #[tokio::test]
-async fn a_body_that_is_no_admission_review_gets_400() {
+async fn a_body_that_is_not_an_admission_review_gets_400() {
     let (status, text) = post("{").await;
     assert_eq!(status, 400);
     assert!(text.starts_with("the body is not an AdmissionReview: "), "{text}");
@@ -44,7 +44,7 @@ async fn a_body_over_3_mib_gets_413() {
 }
 
 #[tokio::test]
-async fn without_the_secret_path_all_is_404_and_with_it_another_method_405() {
+async fn requests_to_other_paths_get_404_and_other_methods_get_405() {
     let path = path().await;
     for method in ["GET", "PUT", "DELETE"] {
         assert_eq!(send(method, &path, vec![]).await.0, 405, "{method}");
@@ -59,7 +59,7 @@ async fn without_the_secret_path_all_is_404_and_with_it_another_method_405() {
 }
 
 #[tokio::test]
-async fn a_review_about_something_else_is_allowed_unchanged() {
+async fn a_review_of_another_resource_is_allowed_unchanged() {
     let review = json!({
         "apiVersion": "admission.k8s.io/v1",
         "kind": "AdmissionReview",

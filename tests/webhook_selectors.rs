@@ -22,7 +22,7 @@ async fn has_no_volume(scene: &Scene, name: &str) {
 }
 
 #[tokio::test]
-async fn a_claim_of_an_exempt_namespace_is_left_alone_until_the_namespaces_labels_change() {
+async fn a_claim_in_an_exempt_namespace_gets_no_volume_until_the_namespace_labels_change() {
     let mut bindery = Bindery::start(&[]).await;
     let scene = Scene::of(&bindery.provisioner).await;
     scene.label_namespace(json!({"storage": "by-hand"})).await;
@@ -41,7 +41,7 @@ async fn a_claim_of_an_exempt_namespace_is_left_alone_until_the_namespaces_label
 }
 
 #[tokio::test]
-async fn a_claim_that_the_object_selector_exempts_is_left_alone_until_its_labels_change() {
+async fn a_claim_exempt_by_the_object_selector_gets_no_volume_until_its_labels_change() {
     let mut bindery = Bindery::start(&[]).await;
     let scene = Scene::of(&bindery.provisioner).await;
     let served = json!([{"key": "by-hand", "operator": "DoesNotExist"}]);
@@ -61,7 +61,7 @@ async fn a_claim_that_the_object_selector_exempts_is_left_alone_until_its_labels
 }
 
 #[tokio::test]
-async fn an_exempt_claim_is_served_when_the_selector_changes_and_exemption_takes_no_volume_away() {
+async fn a_changed_selector_provisions_exempt_claims_and_removes_no_volume() {
     let mut bindery = Bindery::start(&[]).await;
     let scene = Scene::of(&bindery.provisioner).await;
     let (_, before) = scene.bound(scene.claim("before")).await;

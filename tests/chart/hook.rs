@@ -8,7 +8,7 @@ use super::{CHART, kubectl, well};
 use crate::support::scene::{directory, volume_name};
 
 #[tokio::test]
-async fn helm_uninstall_lets_go_of_volumes_where_that_is_asked_for() {
+async fn helm_uninstall_releases_volumes_if_let_go_is_set() {
     let mut release = Release::install().await;
     let name = release.scene.name.clone();
     release.serve().await;
@@ -63,7 +63,7 @@ fn never_given(volume: &k8s_openapi::api::core::v1::PersistentVolume, name: &str
 }
 
 #[tokio::test]
-async fn a_release_that_never_served_has_no_lease_and_leaves_all_the_same() {
+async fn a_release_without_a_lease_can_be_uninstalled() {
     let release = Release::install().await;
     let name = release.scene.name.clone();
     let set = [
@@ -86,7 +86,7 @@ async fn a_release_that_never_served_has_no_lease_and_leaves_all_the_same() {
 }
 
 #[tokio::test]
-async fn what_was_let_go_is_left_alone_until_it_is_given_back() {
+async fn released_volumes_are_left_unchanged_until_the_finalizer_is_added_again() {
     let mut release = Release::install().await;
     let name = release.scene.name.clone();
     release.serve().await;

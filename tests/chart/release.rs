@@ -16,7 +16,7 @@ fn exists(kind: &str, name: &str) -> bool {
 }
 
 #[tokio::test]
-async fn what_helm_installs_serves_claims_with_the_rights_it_brings_along() {
+async fn a_helm_release_serves_claims_with_its_own_permissions() {
     let mut release = Release::install().await;
     let name = release.scene.name.clone();
 
@@ -63,7 +63,7 @@ async fn the_packaged_chart_installs_the_released_image() {
 }
 
 #[tokio::test]
-async fn helm_test_says_what_a_claim_of_each_class_would_get() {
+async fn helm_test_reports_what_a_claim_of_each_class_gets() {
     let mut release = Release::install().await;
     let name = release.scene.name.clone();
     release.serve().await;
@@ -123,7 +123,7 @@ async fn helm_test_says_what_a_claim_of_each_class_would_get() {
 }
 
 #[tokio::test]
-async fn an_upgrade_leaves_volumes_and_certificate_as_they_are() {
+async fn a_helm_upgrade_changes_neither_volumes_nor_certificate() {
     let mut release = Release::install().await;
     let name = release.scene.name.clone();
     release.serve().await;
@@ -159,7 +159,7 @@ async fn an_upgrade_leaves_volumes_and_certificate_as_they_are() {
 }
 
 #[tokio::test]
-async fn after_helm_uninstall_everything_is_there_and_an_install_goes_on_where_it_was() {
+async fn helm_uninstall_keeps_all_volumes_and_a_new_install_manages_them() {
     let mut release = Release::install().await;
     let name = release.scene.name.clone();
     release.serve().await;
@@ -194,7 +194,7 @@ async fn after_helm_uninstall_everything_is_there_and_an_install_goes_on_where_i
 }
 
 #[tokio::test]
-async fn a_second_release_for_the_same_volumes_is_refused_and_told_what_to_change() {
+async fn a_second_release_for_the_same_volumes_is_refused_with_advice() {
     let release = Release::install().await;
     let name = release.scene.name.clone();
     let second = |set: &str| {

@@ -64,7 +64,7 @@ async fn chart_and_kustomization_render_the_same_objects() {
 }
 
 #[tokio::test]
-async fn the_api_server_takes_every_object_and_knows_every_field() {
+async fn the_api_server_accepts_every_object_and_field() {
     let every: &[&str] = &[EVERY_VALUE];
     for values in PAIRS.map(|(values, _)| values).into_iter().chain([every]) {
         for (name, mut object) in rendered(values) {
@@ -93,7 +93,7 @@ async fn the_api_server_takes_every_object_and_knows_every_field() {
 }
 
 #[tokio::test]
-async fn every_argument_of_a_rendered_pod_is_one_that_bindery_takes() {
+async fn bindery_accepts_every_argument_of_a_rendered_pod() {
     let serve = |values: &[&str], deployment: &str| {
         let pod = rendered(values)[deployment]["spec"]["template"]["spec"].clone();
         let arguments: Vec<String> = serde_json::from_value(pod["containers"][0]["args"].clone()).unwrap();
@@ -142,7 +142,7 @@ async fn every_argument_of_a_rendered_pod_is_one_that_bindery_takes() {
 }
 
 #[tokio::test]
-async fn numbers_and_truths_become_the_texts_that_a_class_wants() {
+async fn numbers_and_booleans_become_strings_in_a_class() {
     let parameters = &rendered(&[EVERY_VALUE])["StorageClass everything"]["parameters"];
     let (uid, archive, version) = (
         &parameters["uid"],
@@ -153,7 +153,7 @@ async fn numbers_and_truths_become_the_texts_that_a_class_wants() {
 }
 
 #[tokio::test]
-async fn with_cert_manager_the_pod_serves_the_certificate_that_is_asked_for() {
+async fn with_cert_manager_the_pod_serves_the_requested_certificate() {
     let values = |issuer: Value| {
         let file = tempfile::NamedTempFile::new().unwrap();
         let values = json!({"certManager": {"enabled": true, "issuerRef": issuer}});
@@ -190,7 +190,7 @@ async fn with_cert_manager_the_pod_serves_the_certificate_that_is_asked_for() {
 }
 
 #[tokio::test]
-async fn the_certificates_are_what_cert_manager_s_definitions_ask_for() {
+async fn certificates_match_the_schemas_of_cert_manager() {
     let definitions = std::env::var("DEFINITIONS").unwrap();
     kubectl(&["apply", "--server-side", "-f", &definitions], "");
     kubectl(&["wait", "--for=condition=Established", "-f", &definitions], "");
@@ -219,7 +219,7 @@ async fn the_certificates_are_what_cert_manager_s_definitions_ask_for() {
 }
 
 #[tokio::test]
-async fn a_release_s_name_becomes_one_that_every_object_takes() {
+async fn every_release_name_gives_valid_object_names_or_an_error() {
     let named = |release: &str| helm(&["template", release, CHART, "--namespace=bindery"]);
     let dotted = objects(&super::well("a dot", named("storage.blue")));
     assert!(dotted.contains_key("Service storage-blue-bindery"));
@@ -241,7 +241,7 @@ async fn a_release_s_name_becomes_one_that_every_object_takes() {
 }
 
 #[tokio::test]
-async fn what_a_mounted_share_wants_of_the_pod_replaces_what_it_has() {
+async fn pod_settings_for_a_mounted_share_replace_the_defaults() {
     let pod = &rendered(&[EVERY_VALUE])["Deployment blue"]["spec"]["template"]["spec"];
     let context = &pod["securityContext"];
     assert_eq!(
@@ -257,7 +257,7 @@ async fn what_a_mounted_share_wants_of_the_pod_replaces_what_it_has() {
 }
 
 #[tokio::test]
-async fn a_pod_in_its_node_s_network_can_use_reserved_source_ports_without_a_sysctl() {
+async fn a_host_network_pod_can_use_reserved_source_ports_without_a_sysctl() {
     let values = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/chart/values-host-network.yaml");
     let deployment = &rendered(&[values])["Deployment bindery"]["spec"];
     let pod = &deployment["template"]["spec"];
@@ -296,7 +296,7 @@ async fn a_pod_in_its_node_s_network_can_use_reserved_source_ports_without_a_sys
 }
 
 #[tokio::test]
-async fn two_ports_that_are_one_are_refused() {
+async fn equal_webhook_and_admin_ports_are_refused() {
     let same = helm(&["template", "bindery", CHART, "--set=webhook.port=9000,admin.port=9000"]);
     let said = String::from_utf8(same.stderr).unwrap();
     assert!(
@@ -307,7 +307,7 @@ async fn two_ports_that_are_one_are_refused() {
 
 /// The bed has applied deploy/base, with all that is in it.
 #[tokio::test]
-async fn bindery_s_requests_do_not_queue_behind_those_who_wait_for_it() {
+async fn requests_of_bindery_do_not_queue_behind_its_callers() {
     let bed = Bed::get();
     let admin = bed.admin().await;
     let read = Kubeconfig::read_from(&bed.bindery_kubeconfig).unwrap();

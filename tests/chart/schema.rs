@@ -21,7 +21,7 @@ fn schema() -> Value {
 }
 
 #[tokio::test]
-async fn a_value_that_is_misspelt_is_named() {
+async fn the_error_names_a_misspelt_value() {
     assert_eq!(
         refused("replica=3"),
         "- at '': additional properties 'replica' not allowed"
@@ -37,7 +37,7 @@ async fn a_value_that_is_misspelt_is_named() {
 }
 
 #[tokio::test]
-async fn a_value_that_is_none_is_told_what_is_allowed() {
+async fn the_error_for_an_invalid_value_lists_the_allowed_ones() {
     assert_eq!(
         refused("classes[0].name=a,classes[0].parameters.onDelete=remove"),
         "- at '/classes/0/parameters/onDelete': value must be one of 'delete', 'retain', 'archive'"
@@ -94,14 +94,14 @@ async fn a_value_that_would_fail_later_is_refused_at_once() {
 }
 
 #[tokio::test]
-async fn the_schema_knows_each_parameter_of_a_class_and_no_other() {
+async fn the_schema_contains_exactly_the_class_parameters() {
     let parameters = &schema()["properties"]["classes"]["items"]["properties"]["parameters"]["properties"];
     let known: BTreeSet<&str> = parameters.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(known, Key::ALL.map(Key::name).into_iter().collect());
 }
 
 #[tokio::test]
-async fn every_object_of_values_is_closed_and_every_value_is_tried() {
+async fn every_object_of_values_rejects_unknown_keys_and_every_value_is_tested() {
     let values = |file: &str| -> Value { serde_saphyr::from_str(&std::fs::read_to_string(file).unwrap()).unwrap() };
     let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
     let mut known = keys(&schema()["properties"]);

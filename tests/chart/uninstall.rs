@@ -39,7 +39,7 @@ pub fn finalizers(volume: &k8s_openapi::api::core::v1::PersistentVolume) -> Vec<
 }
 
 #[tokio::test]
-async fn it_refuses_while_a_replica_runs_and_names_it() {
+async fn uninstall_refuses_while_a_replica_runs_and_names_it() {
     let bindery = Bindery::start(&[]).await;
     let scene = Scene::of(&bindery.provisioner).await;
     let (_, volume) = scene.bound(scene.claim("data")).await;
@@ -59,7 +59,7 @@ async fn it_refuses_while_a_replica_runs_and_names_it() {
 }
 
 #[tokio::test]
-async fn a_replica_that_died_is_waited_for_until_its_lease_is_over_and_a_dry_run_writes_nothing() {
+async fn uninstall_waits_for_the_lease_of_a_dead_replica_and_a_dry_run_writes_nothing() {
     let mut bindery = Bindery::start(&[]).await;
     let scene = Scene::of(&bindery.provisioner).await;
     let (_, volume) = scene.bound(scene.claim("data")).await;
@@ -102,7 +102,7 @@ async fn a_replica_that_died_is_waited_for_until_its_lease_is_over_and_a_dry_run
 }
 
 #[tokio::test]
-async fn volumes_that_it_did_not_make_are_listed_with_the_command_that_lets_go_of_each() {
+async fn uninstall_lists_volumes_of_other_origin_with_the_command_that_releases_each() {
     let mut bindery = Bindery::start(&[]).await;
     let scene = Scene::of(&bindery.provisioner).await;
     let (_, volume) = scene.bound(scene.claim("data")).await;
@@ -124,7 +124,7 @@ async fn volumes_that_it_did_not_make_are_listed_with_the_command_that_lets_go_o
 }
 
 #[tokio::test]
-async fn without_the_lease_nothing_is_done_unless_that_is_meant() {
+async fn uninstall_without_a_lease_does_nothing_unless_the_flag_is_set() {
     let bindery = Bindery::start(&[]).await;
     let scene = Scene::of(&bindery.provisioner).await;
     let (_, volume) = scene.bound(scene.claim("data")).await;
@@ -146,7 +146,7 @@ async fn without_the_lease_nothing_is_done_unless_that_is_meant() {
 /// One without a uid would bind any claim of its name; a fenced one would keep its name, and so its directory, for ever.
 #[cfg(feature = "failpoints")]
 #[tokio::test]
-async fn a_volume_that_no_claim_ever_had_goes_and_a_bindery_started_again_serves_the_next_claim_of_that_name() {
+async fn uninstall_deletes_unused_volumes_and_a_later_claim_of_that_name_is_served() {
     let mut bindery = Bindery::start(&[]).await;
     let parameters = json!({"subDir": "${pvc.metadata.namespace}/${pvc.metadata.name}"});
     let scene = Scene::of_with(&bindery.provisioner, json!({"parameters": parameters})).await;
@@ -190,7 +190,7 @@ async fn a_volume_that_no_claim_ever_had_goes_and_a_bindery_started_again_serves
 }
 
 #[tokio::test]
-async fn a_cleanup_that_has_begun_is_left_to_bindery_or_given_up_on_demand() {
+async fn uninstall_leaves_a_started_cleanup_to_bindery_or_abandons_it_on_request() {
     let mut bindery = Bindery::start(&[]).await;
     let scene = Scene::of(&bindery.provisioner).await;
     let (_, begun) = scene.bound(scene.claim("begun")).await;
@@ -241,7 +241,7 @@ async fn a_cleanup_that_has_begun_is_left_to_bindery_or_given_up_on_demand() {
 }
 
 #[tokio::test]
-async fn another_installation_s_volumes_and_webhook_are_not_touched() {
+async fn uninstall_changes_no_volume_and_no_webhook_of_another_installation() {
     let mut bindery = Bindery::start(&[]).await;
     let others = Scene::new().await;
     let (_, volume) = others.bound(others.claim("data")).await;

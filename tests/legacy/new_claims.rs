@@ -6,7 +6,7 @@ use super::volume::{Old, bindery, old_name, old_scene};
 use crate::support::scene::{directory, mark};
 
 #[tokio::test]
-async fn old_classes_serve_new_claims() {
+async fn legacy_classes_serve_new_claims() {
     let provisioner = old_name();
     let bindery = bindery(&provisioner, &[]).await;
     let pattern = "${.PVC.namespace}-${.PVC.labels.zone}";
@@ -36,7 +36,7 @@ async fn old_classes_serve_new_claims() {
 }
 
 #[tokio::test]
-async fn a_value_that_leads_out_of_the_share_is_refused_under_an_old_name_too() {
+async fn a_path_out_of_the_share_is_refused_in_legacy_classes() {
     let provisioner = old_name();
     let bindery = bindery(&provisioner, &[]).await;
     let scene = old_scene(
@@ -61,7 +61,7 @@ async fn a_value_that_leads_out_of_the_share_is_refused_under_an_old_name_too() 
 }
 
 #[tokio::test]
-async fn a_new_claim_does_not_get_the_directory_of_an_old_volume_taken_over_or_not() {
+async fn a_new_claim_never_gets_the_directory_of_a_legacy_volume() {
     let provisioner = old_name();
     let scene = old_scene(
         &provisioner,

@@ -6,7 +6,7 @@ use super::{identity, make, share, storage};
 use crate::support::mount::Mount;
 
 #[tokio::test]
-async fn a_share_is_the_same_in_whatever_version_its_server_is_spoken_to() {
+async fn a_mounted_share_is_found_for_every_nfs_version() {
     let mount = Mount::memory();
     let storage = storage(mount.path());
     assert!(storage.serves(&share().over(NfsVersion::V3)));
@@ -15,7 +15,7 @@ async fn a_share_is_the_same_in_whatever_version_its_server_is_spoken_to() {
 }
 
 #[tokio::test]
-async fn a_directory_keeps_its_identity_when_the_share_is_mounted_anew() {
+async fn a_directory_keeps_its_identity_when_the_share_is_remounted() {
     let disk = Mount::disk();
     let first = make(&storage(disk.path()), "a").await.unwrap().identity;
     let elsewhere = tempfile::tempdir().unwrap();

@@ -26,7 +26,7 @@ fn against(play: impl Fn() + Sync, work: impl AsyncFnOnce()) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_link_that_takes_a_directorys_place_meanwhile_leads_nowhere() {
+async fn a_symlink_swapped_in_for_a_directory_is_not_followed() {
     let (mount, outside) = (Mount::memory(), tempfile::tempdir().unwrap());
     let storage = storage(mount.path());
     let at = |name: &str| mount.path().join(name);
@@ -63,7 +63,7 @@ async fn a_link_that_takes_a_directorys_place_meanwhile_leads_nowhere() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_directory_that_takes_anothers_place_meanwhile_is_moved_back() {
+async fn a_directory_swapped_in_for_another_is_moved_back() {
     let mount = Mount::memory();
     let storage = storage(mount.path());
     let at = |name: &str| mount.path().join(name);
@@ -93,7 +93,7 @@ async fn a_directory_that_takes_anothers_place_meanwhile_is_moved_back() {
 }
 
 #[tokio::test]
-async fn a_rename_into_nowhere_or_onto_something_moves_nothing() {
+async fn a_rename_into_a_missing_parent_or_onto_an_existing_name_moves_nothing() {
     let mount = Mount::memory();
     let storage = storage(mount.path());
     let made = make(&storage, "a").await.unwrap().identity;
@@ -120,7 +120,7 @@ async fn a_rename_into_nowhere_or_onto_something_moves_nothing() {
 }
 
 #[tokio::test]
-async fn a_rename_to_another_file_system_is_told_apart() {
+async fn a_rename_to_another_file_system_has_its_own_error() {
     let mount = Mount::memory();
     let storage = storage(mount.path());
     let made = make(&storage, "a").await.unwrap().identity;

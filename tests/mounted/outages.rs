@@ -13,7 +13,7 @@ use crate::support::mount::Mount;
 use crate::support::wait::eventually;
 
 #[tokio::test]
-async fn a_directory_on_which_nothing_is_mounted_is_refused_and_stays_empty() {
+async fn an_unmounted_directory_is_refused_and_stays_empty() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("mount");
     let advice = "Mount nas:/export there: give Bindery's pod a volume of it, with volumeMounts at that path, or correct \
@@ -46,7 +46,7 @@ async fn a_directory_on_which_nothing_is_mounted_is_refused_and_stays_empty() {
 }
 
 #[tokio::test]
-async fn a_directory_that_is_mounted_from_the_same_file_system_is_a_mount() {
+async fn a_bind_mount_from_the_same_file_system_counts_as_mounted() {
     let dir = tempfile::tempdir().unwrap();
     let (what, on) = (dir.path().join("what"), dir.path().join("on"));
     fs::create_dir(&what).unwrap();
@@ -57,7 +57,7 @@ async fn a_directory_that_is_mounted_from_the_same_file_system_is_a_mount() {
 }
 
 #[tokio::test]
-async fn a_read_only_mount_and_a_full_one_are_named_as_such() {
+async fn the_error_names_a_read_only_mount_and_a_full_mount() {
     let mount = Mount::memory_with("mode=755,nr_inodes=2");
     let storage = storage(mount.path());
     make(&storage, "a").await.unwrap();
@@ -101,7 +101,7 @@ async fn an_owner_that_cannot_be_set_leaves_no_directory() {
 }
 
 #[tokio::test]
-async fn a_mount_that_hangs_costs_a_verb_its_time_and_no_other_mount_anything() {
+async fn a_hung_mount_fails_at_the_deadline_and_delays_no_other_mount() {
     let (mut silent, well) = (Mount::silent(), Mount::memory());
     let hung = storage(silent.path());
     let path = silent.path().display().to_string();
@@ -129,7 +129,7 @@ async fn a_mount_that_hangs_costs_a_verb_its_time_and_no_other_mount_anything() 
 }
 
 #[tokio::test]
-async fn of_a_verb_whose_time_is_over_only_the_call_under_way_is_carried_out_late() {
+async fn after_the_deadline_only_the_call_in_progress_still_takes_effect() {
     let mut disk = Mount::disk();
     let storage = storage(disk.path());
     disk.freeze();

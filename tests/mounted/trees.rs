@@ -8,7 +8,7 @@ use super::{directory, refusal, share, soon, storage};
 use crate::support::mount::Mount;
 
 #[tokio::test]
-async fn what_is_mounted_in_the_tree_is_not_entered() {
+async fn mounts_inside_a_tree_are_not_entered() {
     let mount = Mount::memory();
     let tree = mount.path().join("tree");
     let (kept, inner) = (mount.path().join("kept"), tree.join("a/inner"));

@@ -8,20 +8,20 @@ use crate::support::kind::{Kind, kept_by};
 use crate::support::relay::{Fate, Relay};
 
 kept_by!([v4, v4_1] {
-    a_call_that_was_given_up_takes_no_effect_after_the_next_verb_began,
-    a_call_whose_caller_went_away_is_fenced_off_too,
-    a_frozen_server_does_late_what_it_does_before_the_next_verb_or_never,
+    an_abandoned_call_takes_no_effect_after_the_next_verb_began,
+    a_call_whose_caller_was_dropped_is_fenced,
+    a_frozen_server_executes_late_calls_before_the_next_verb_or_never,
 });
 
 // It cannot be frozen alone. Version 3 has no sessions: what becomes of its late calls is told in `version_3`.
 kept_by!([embedded] {
-    a_call_that_was_given_up_takes_no_effect_after_the_next_verb_began,
-    a_call_whose_caller_went_away_is_fenced_off_too,
+    an_abandoned_call_takes_no_effect_after_the_next_verb_began,
+    a_call_whose_caller_was_dropped_is_fenced,
 });
 
 const BADSESSION: u32 = 10052;
 
-async fn a_call_that_was_given_up_takes_no_effect_after_the_next_verb_began(kind: Kind) {
+async fn an_abandoned_call_takes_no_effect_after_the_next_verb_began(kind: Kind) {
     let (server, client) = kind.start();
     let relay = Relay::to(&*server);
     let share = relay.share("/export");
@@ -58,7 +58,7 @@ async fn a_call_that_was_given_up_takes_no_effect_after_the_next_verb_began(kind
     assert!(!server.export_dir().join("late-one").exists());
 }
 
-async fn a_call_whose_caller_went_away_is_fenced_off_too(kind: Kind) {
+async fn a_call_whose_caller_was_dropped_is_fenced(kind: Kind) {
     let (server, client) = kind.start();
     let relay = Relay::to(&*server);
     let share = relay.share("/export");
@@ -79,7 +79,7 @@ async fn a_call_whose_caller_went_away_is_fenced_off_too(kind: Kind) {
     assert!(!server.export_dir().join("late-one").exists());
 }
 
-async fn a_frozen_server_does_late_what_it_does_before_the_next_verb_or_never(kind: Kind) {
+async fn a_frozen_server_executes_late_calls_before_the_next_verb_or_never(kind: Kind) {
     let (server, client) = (kind.ganesha(), client());
     let share = server.share("/export");
     make(&client, &share, "first").await.unwrap();

@@ -31,7 +31,7 @@ fn count(relay: &Relay, pattern: &str) {
 }
 
 #[tokio::test]
-async fn many_sessions_are_one_client_and_after_a_restart_of_the_server_it_is_named_once_again() {
+async fn parallel_sessions_share_one_client_id_also_after_a_server_restart() {
     let (mut server, client) = (Ganesha::start(), client());
     let relay = Relay::to(&server);
     let share = relay.share("/export");
@@ -52,7 +52,7 @@ async fn many_sessions_are_one_client_and_after_a_restart_of_the_server_it_is_na
 }
 
 #[tokio::test]
-async fn a_session_whose_making_got_no_answer_is_asked_for_again() {
+async fn a_create_session_without_answer_is_sent_again() {
     let (server, client) = (Ganesha::start(), client());
     let relay = Relay::to(&server);
     let share = relay.share("/export");
@@ -67,7 +67,7 @@ async fn a_session_whose_making_got_no_answer_is_asked_for_again() {
 }
 
 #[tokio::test]
-async fn a_session_whose_making_hangs_keeps_no_verb_waiting_until_its_deadline() {
+async fn a_hung_create_session_does_not_hold_a_verb_until_its_deadline() {
     let (server, client) = (Ganesha::start(), client());
     let relay = Relay::to(&server);
     let share = relay.share("/export");
@@ -78,7 +78,7 @@ async fn a_session_whose_making_hangs_keeps_no_verb_waiting_until_its_deadline()
 }
 
 #[tokio::test]
-async fn a_client_whose_last_session_is_fenced_off_is_taken_off_the_server() {
+async fn a_client_is_destroyed_with_its_last_fenced_session() {
     let (server, client) = (Ganesha::start(), client());
     let relay = Relay::to(&server);
     let share = relay.share("/export");
@@ -95,7 +95,7 @@ async fn a_client_whose_last_session_is_fenced_off_is_taken_off_the_server() {
 }
 
 #[tokio::test]
-async fn a_stop_in_order_takes_the_client_off_the_server() {
+async fn a_clean_stop_destroys_the_client_on_the_server() {
     let (server, client) = (Ganesha::start(), client());
     let relay = Relay::to(&server);
     let share = relay.share("/export");
@@ -109,7 +109,7 @@ async fn a_stop_in_order_takes_the_client_off_the_server() {
 }
 
 #[tokio::test]
-async fn a_stop_in_order_ends_calls_that_got_no_answer() {
+async fn a_clean_stop_fences_calls_without_an_answer() {
     let (server, client) = (Ganesha::start(), client());
     let relay = Relay::to(&server);
     let share = relay.share("/export");
@@ -129,7 +129,7 @@ async fn a_stop_in_order_ends_calls_that_got_no_answer() {
 }
 
 #[tokio::test]
-async fn a_call_whose_fence_was_given_up_takes_no_effect_after_the_next_verb_either() {
+async fn a_call_whose_fence_was_abandoned_takes_no_effect_after_the_next_verb() {
     let (server, client) = (Ganesha::start(), client().with_longest_fence(Duration::from_secs(1)));
     let relay = Relay::to(&server);
     let share = relay.share("/export");

@@ -17,17 +17,17 @@ kept_by!([v4, v4_1, embedded, v3, mounted] {
     a_new_directory_has_exactly_the_mode_that_was_asked_for,
     a_directory_in_a_setgid_parent_has_exactly_its_mode_too,
     a_new_directory_has_the_owner_that_was_asked_for_and_missing_parents_do_not,
-    a_second_make_finds_the_directory_of_the_first_and_mends_its_attributes,
-    a_directory_of_somebody_else_is_left_alone,
-    directories_with_one_missing_parent_are_made_side_by_side,
+    a_second_make_finds_the_directory_and_corrects_its_attributes,
+    a_directory_to_leave_alone_keeps_its_attributes,
+    parallel_makes_below_one_missing_parent_all_succeed,
     a_directory_many_levels_down_is_made_and_found,
-    what_is_not_there_is_not_found,
-    above_a_directory_is_the_nearest_one_that_is_there,
-    a_directory_is_moved_with_what_is_in_it,
-    a_rename_that_means_another_directory_moves_nothing,
-    a_rename_of_nothing_says_so,
-    an_empty_directory_is_removed_only_if_it_is_the_one_that_is_meant,
-    a_listing_has_every_name_once_however_many_there_are,
+    a_missing_directory_is_not_found,
+    the_nearest_existing_ancestor_is_found,
+    a_directory_is_moved_with_its_content,
+    a_rename_with_the_identity_of_another_directory_moves_nothing,
+    a_rename_of_a_missing_directory_reports_not_found,
+    an_empty_directory_is_removed_only_if_its_identity_matches,
+    a_listing_contains_every_name_once,
 });
 
 async fn a_new_directory_has_exactly_the_mode_that_was_asked_for(kind: Kind) {
@@ -98,7 +98,7 @@ async fn a_new_directory_has_the_owner_that_was_asked_for_and_missing_parents_do
     assert_eq!((mode_of(&path("a")), owner_of(&path("a"))), (0o755, (0, 0)));
 }
 
-async fn a_second_make_finds_the_directory_of_the_first_and_mends_its_attributes(kind: Kind) {
+async fn a_second_make_finds_the_directory_and_corrects_its_attributes(kind: Kind) {
     let (server, client) = kind.start();
     let share = server.share("/export");
     let first = make(&client, &share, "a").await.unwrap();
@@ -118,7 +118,7 @@ async fn a_second_make_finds_the_directory_of_the_first_and_mends_its_attributes
     assert_eq!((mode_of(&path), owner_of(&path)), (0o1777, (7, 8)));
 }
 
-async fn a_directory_of_somebody_else_is_left_alone(kind: Kind) {
+async fn a_directory_to_leave_alone_keeps_its_attributes(kind: Kind) {
     let (server, client) = kind.start();
     let path = server.export_dir().join("theirs");
     fs::create_dir(&path).unwrap();
@@ -143,7 +143,7 @@ async fn a_directory_of_somebody_else_is_left_alone(kind: Kind) {
     assert_eq!((mode_of(&path), owner_of(&path)), (0o711, (99, 99)));
 }
 
-async fn directories_with_one_missing_parent_are_made_side_by_side(kind: Kind) {
+async fn parallel_makes_below_one_missing_parent_all_succeed(kind: Kind) {
     let (server, client) = kind.start();
     let share = server.share("/export");
     let names: Vec<String> = (0..40).map(|number| format!("p/q/{number}")).collect();
@@ -163,14 +163,14 @@ async fn a_directory_many_levels_down_is_made_and_found(kind: Kind) {
     assert!(server.export_dir().join(deep).is_dir());
 }
 
-async fn what_is_not_there_is_not_found(kind: Kind) {
+async fn a_missing_directory_is_not_found(kind: Kind) {
     let (server, client) = kind.start();
     let share = server.share("/export");
     assert_eq!(client.look_up(&share, &directory("a"), soon()).await, Ok(None));
     assert_eq!(client.look_up(&share, &directory("a/b/c"), soon()).await, Ok(None));
 }
 
-async fn above_a_directory_is_the_nearest_one_that_is_there(kind: Kind) {
+async fn the_nearest_existing_ancestor_is_found(kind: Kind) {
     let (server, client) = kind.start();
     let share = server.share("/export");
     let above = |path: &'static str| {
@@ -216,7 +216,7 @@ async fn the_root_of_the_server_can_be_listed_as_a_share() {
     assert_eq!(names, ["export", "privileged", "readonly", "squashed"]);
 }
 
-async fn a_directory_is_moved_with_what_is_in_it(kind: Kind) {
+async fn a_directory_is_moved_with_its_content(kind: Kind) {
     let (server, client) = kind.start();
     let share = server.share("/export");
     let made = make(&client, &share, "live/a").await.unwrap();
@@ -240,7 +240,7 @@ async fn a_directory_is_moved_with_what_is_in_it(kind: Kind) {
     );
 }
 
-async fn a_rename_that_means_another_directory_moves_nothing(kind: Kind) {
+async fn a_rename_with_the_identity_of_another_directory_moves_nothing(kind: Kind) {
     let (server, client) = kind.start();
     let share = server.share("/export");
     let made = make(&client, &share, "a").await.unwrap().identity;
@@ -262,7 +262,7 @@ async fn a_rename_that_means_another_directory_moves_nothing(kind: Kind) {
     }
 }
 
-async fn a_rename_of_nothing_says_so(kind: Kind) {
+async fn a_rename_of_a_missing_directory_reports_not_found(kind: Kind) {
     let (server, client) = kind.start();
     let share = server.share("/export");
     let expected = make(&client, &share, "other").await.unwrap().identity;
@@ -273,7 +273,7 @@ async fn a_rename_of_nothing_says_so(kind: Kind) {
     }
 }
 
-async fn an_empty_directory_is_removed_only_if_it_is_the_one_that_is_meant(kind: Kind) {
+async fn an_empty_directory_is_removed_only_if_its_identity_matches(kind: Kind) {
     let (server, client) = kind.start();
     let share = server.share("/export");
     let made = make(&client, &share, "p/a").await.unwrap().identity;
@@ -297,7 +297,7 @@ async fn an_empty_directory_is_removed_only_if_it_is_the_one_that_is_meant(kind:
     assert_eq!(remove(made).await, Ok(Removed::Missing));
 }
 
-async fn a_listing_has_every_name_once_however_many_there_are(kind: Kind) {
+async fn a_listing_contains_every_name_once(kind: Kind) {
     let (server, client) = kind.start();
     let mut expected: Vec<String> = (0..2500)
         .map(|number| format!("a-name-of-some-length-{number:05}"))

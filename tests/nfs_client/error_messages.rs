@@ -14,30 +14,30 @@ use crate::support::kind::{CHANGED_PORT, Kind, kept_by, options};
 use crate::support::nfs::{Ganesha, free_address};
 
 kept_by!([v4, v4_1, v3] {
-    an_export_that_squashes_root_is_named_as_such,
-    an_owner_that_may_not_be_set_is_said_and_leaves_no_directory,
-    an_ordinary_user_is_told_that_it_is_one,
-    a_read_only_export_is_named_as_such,
-    an_export_that_wants_a_privileged_port_gets_one_or_the_message_says_so,
-    a_share_that_is_not_exported_is_named,
-    a_link_or_a_file_on_the_way_is_never_followed,
-    a_link_in_the_path_of_a_share_is_not_followed,
-    a_rename_into_nowhere_or_onto_something_moves_nothing,
-    a_server_that_is_not_there_is_unreachable_at_once,
-    what_is_no_nfs_server_is_said_to_be_none,
+    the_error_names_an_export_that_squashes_root,
+    an_owner_that_cannot_be_set_is_reported_and_leaves_no_directory,
+    the_error_says_that_the_user_is_not_root,
+    the_error_names_a_read_only_export,
+    an_export_that_requires_a_privileged_port_gets_one_or_the_error_says_so,
+    the_error_names_a_share_that_is_not_exported,
+    symlinks_and_files_in_the_path_are_never_followed,
+    a_symlink_in_the_path_of_a_share_is_not_followed,
+    a_rename_into_a_missing_parent_or_onto_an_existing_name_moves_nothing,
+    a_missing_server_is_unreachable_at_once,
+    the_error_says_that_a_server_does_not_speak_nfs,
 });
 
 // It has neither exports nor users; the last two of the list above meet no server at all.
 kept_by!([embedded] {
-    a_share_that_is_not_exported_is_named,
-    a_link_or_a_file_on_the_way_is_never_followed,
-    a_link_in_the_path_of_a_share_is_not_followed,
-    a_rename_into_nowhere_or_onto_something_moves_nothing,
+    the_error_names_a_share_that_is_not_exported,
+    symlinks_and_files_in_the_path_are_never_followed,
+    a_symlink_in_the_path_of_a_share_is_not_followed,
+    a_rename_into_a_missing_parent_or_onto_an_existing_name_moves_nothing,
 });
 
 kept_by!([mounted] {
-    a_link_or_a_file_on_the_way_is_never_followed,
-    a_rename_into_nowhere_or_onto_something_moves_nothing,
+    symlinks_and_files_in_the_path_are_never_followed,
+    a_rename_into_a_missing_parent_or_onto_an_existing_name_moves_nothing,
 });
 
 fn denial(fault: Fault, message: String) -> StorageError {
@@ -48,7 +48,7 @@ fn denial(fault: Fault, message: String) -> StorageError {
     }
 }
 
-async fn an_export_that_squashes_root_is_named_as_such(kind: Kind) {
+async fn the_error_names_an_export_that_squashes_root(kind: Kind) {
     let (server, client) = kind.start();
     let squashed = server.share("/squashed");
     let error = make(&client, &squashed, "a").await.unwrap_err();
@@ -60,7 +60,7 @@ async fn an_export_that_squashes_root_is_named_as_such(kind: Kind) {
     assert_eq!(error, denial(Fault::Denied, message));
 }
 
-async fn an_owner_that_may_not_be_set_is_said_and_leaves_no_directory(kind: Kind) {
+async fn an_owner_that_cannot_be_set_is_reported_and_leaves_no_directory(kind: Kind) {
     let (server, client) = kind.start();
     let squashed = server.share("/squashed");
     chmod(&server.dir_of("squashed"), 0o777);
@@ -84,7 +84,7 @@ async fn an_owner_that_may_not_be_set_is_said_and_leaves_no_directory(kind: Kind
     assert_eq!(mode_of(&server.dir_of("squashed").join("a")), 0o777);
 }
 
-async fn an_ordinary_user_is_told_that_it_is_one(kind: Kind) {
+async fn the_error_says_that_the_user_is_not_root(kind: Kind) {
     let (server, client) = kind.start_as(1000);
     let share = server.share("/export");
     let error = make(&client, &share, "a").await.unwrap_err();
@@ -96,7 +96,7 @@ async fn an_ordinary_user_is_told_that_it_is_one(kind: Kind) {
     assert_eq!(error, denial(Fault::Denied, message));
 }
 
-async fn a_read_only_export_is_named_as_such(kind: Kind) {
+async fn the_error_names_a_read_only_export(kind: Kind) {
     let (server, client) = kind.start();
     // Version 4 shows the way to its exports as a tree that cannot be written.
     let (paths, way_out) = match kind {
@@ -119,7 +119,7 @@ async fn a_read_only_export_is_named_as_such(kind: Kind) {
     }
 }
 
-async fn an_export_that_wants_a_privileged_port_gets_one_or_the_message_says_so(kind: Kind) {
+async fn an_export_that_requires_a_privileged_port_gets_one_or_the_error_says_so(kind: Kind) {
     let (server, client) = kind.start();
     let share = server.share("/privileged");
     assert!(make(&client, &share, "a").await.unwrap().new);
@@ -152,7 +152,7 @@ async fn an_export_that_wants_a_privileged_port_gets_one_or_the_message_says_so(
     assert_eq!(error, denial(fault, message));
 }
 
-async fn a_share_that_is_not_exported_is_named(kind: Kind) {
+async fn the_error_names_a_share_that_is_not_exported(kind: Kind) {
     let (server, client) = kind.start();
     for (path, segment) in [("/nothing", "nothing"), ("/export/deeper/down", "deeper")] {
         let share = server.share(path);
@@ -175,7 +175,7 @@ async fn a_share_that_is_not_exported_is_named(kind: Kind) {
     }
 }
 
-async fn a_link_or_a_file_on_the_way_is_never_followed(kind: Kind) {
+async fn symlinks_and_files_in_the_path_are_never_followed(kind: Kind) {
     let (server, client) = kind.start();
     let share = server.share("/export");
     let export = server.export_dir();
@@ -222,7 +222,7 @@ async fn a_link_or_a_file_on_the_way_is_never_followed(kind: Kind) {
     assert_eq!(mode_of(&export.join("real/inside")), 0o755);
 }
 
-async fn a_link_in_the_path_of_a_share_is_not_followed(kind: Kind) {
+async fn a_symlink_in_the_path_of_a_share_is_not_followed(kind: Kind) {
     let (server, client) = kind.start();
     fs::create_dir(server.export_dir().join("real")).unwrap();
     symlink("real", server.export_dir().join("link")).unwrap();
@@ -243,7 +243,7 @@ async fn a_link_in_the_path_of_a_share_is_not_followed(kind: Kind) {
     assert_eq!(error, denial(Fault::NoSuchShare, message));
 }
 
-async fn a_rename_into_nowhere_or_onto_something_moves_nothing(kind: Kind) {
+async fn a_rename_into_a_missing_parent_or_onto_an_existing_name_moves_nothing(kind: Kind) {
     let (server, client) = kind.start();
     let share = server.share("/export");
     let made = make(&client, &share, "a").await.unwrap().identity;
@@ -271,7 +271,7 @@ async fn a_rename_into_nowhere_or_onto_something_moves_nothing(kind: Kind) {
 }
 
 #[tokio::test]
-async fn a_rename_to_another_file_system_is_told_apart() {
+async fn a_rename_to_another_file_system_has_its_own_error() {
     let (server, client) = (Ganesha::start(), client());
     let root = server.share("/");
     let identity = super::identity(&client, &root, "export").await;
@@ -288,7 +288,7 @@ async fn a_rename_to_another_file_system_is_told_apart() {
     assert_eq!(moved, Err(denial(Fault::OtherFileSystem, message)));
 }
 
-async fn a_server_that_is_not_there_is_unreachable_at_once(kind: Kind) {
+async fn a_missing_server_is_unreachable_at_once(kind: Kind) {
     let address = free_address();
     let nowhere = kind.share(address, "/export");
     let error = make(&client(), &nowhere, "a").await.unwrap_err();
@@ -316,7 +316,7 @@ async fn a_server_that_is_not_there_is_unreachable_at_once(kind: Kind) {
     assert_eq!(error, denial(Fault::Unreachable, message));
 }
 
-async fn what_is_no_nfs_server_is_said_to_be_none(kind: Kind) {
+async fn the_error_says_that_a_server_does_not_speak_nfs(kind: Kind) {
     for answer in [
         &b"HTTP/1.1 400 Bad Request\r\n\r\n"[..],
         &[0x80, 0, 0, 8, 1, 2, 3, 4, 0, 0, 0, 1],

@@ -26,7 +26,7 @@ fn client() -> NfsStorage {
 }
 
 #[tokio::test]
-async fn a_fence_that_nobody_confirms_is_given_up_and_holds_up_no_other_server() {
+async fn an_unconfirmed_fence_is_abandoned_and_delays_no_other_server() {
     for (pattern, fate) in [(BIND, Fate::Late), (DESTROY, Fate::Answered(SERVERFAULT))] {
         let limit = Duration::from_secs(2);
         let (server, other) = (Ganesha::start(), Ganesha::start());
@@ -64,7 +64,7 @@ async fn a_fence_that_nobody_confirms_is_given_up_and_holds_up_no_other_server()
 }
 
 #[tokio::test]
-async fn a_call_is_fenced_off_without_another_verb() {
+async fn an_abandoned_call_is_fenced_without_another_verb() {
     let (server, client) = (Ganesha::start(), client());
     let relay = Relay::to(&server);
     let share = relay.share("/export");
@@ -79,7 +79,7 @@ async fn a_call_is_fenced_off_without_another_verb() {
 }
 
 #[tokio::test]
-async fn a_call_that_changes_nothing_or_only_empties_a_tree_leaves_no_fence() {
+async fn read_only_calls_and_tree_removals_leave_no_fence() {
     let (server, client) = (Ganesha::start(), client());
     let relay = Relay::to(&server);
     let share = relay.share("/export");
@@ -108,7 +108,7 @@ async fn a_call_that_changes_nothing_or_only_empties_a_tree_leaves_no_fence() {
 }
 
 #[test]
-fn late_calls_of_a_process_that_crashed_end_when_the_next_of_its_name_connects() {
+fn late_calls_of_a_crashed_process_end_when_its_successor_connects() {
     let server = Ganesha::start();
     let relay = Relay::to(&server);
     let share = relay.share("/export");
@@ -143,7 +143,7 @@ fn late_calls_of_a_process_that_crashed_end_when_the_next_of_its_name_connects()
 }
 
 #[tokio::test]
-async fn a_server_that_forgot_many_sessions_at_rest_is_no_error() {
+async fn idle_sessions_forgotten_by_the_server_cause_no_error() {
     let (server, client) = (Ganesha::start(), client());
     let relay = Relay::to(&server);
     let share = relay.share("/export");
@@ -159,7 +159,7 @@ async fn a_server_that_forgot_many_sessions_at_rest_is_no_error() {
 }
 
 #[tokio::test]
-async fn sessions_at_rest_are_closed_before_their_lease_is_over() {
+async fn idle_sessions_are_closed_before_their_lease_expires() {
     let server = Ganesha::start();
     let relay = Relay::to(&server);
     let share = relay.share("/export");

@@ -14,19 +14,19 @@ use crate::support::nfs::free_address;
 use crate::support::relay::{Fate, Relay};
 
 kept_by!([v4, v4_1, v3] {
-    a_server_that_restarted_between_two_calls_is_no_error,
-    a_silent_server_costs_no_more_than_the_deadline_and_delays_no_other,
-    calls_on_one_server_run_at_the_same_time,
-    an_answer_that_is_lost_is_made_up_for,
+    a_server_restart_between_two_calls_causes_no_error,
+    a_silent_server_fails_at_the_deadline_and_delays_no_other,
+    calls_to_one_server_run_in_parallel,
+    a_lost_answer_is_recovered,
     ; on_threads:
-    what_is_reported_while_a_server_restarts_is_what_is_on_its_disk,
+    results_reported_during_a_server_restart_match_its_disk,
 });
 
 // Its file handles mean other files after a restart.
 kept_by!([embedded] {
-    a_silent_server_costs_no_more_than_the_deadline_and_delays_no_other,
-    calls_on_one_server_run_at_the_same_time,
-    an_answer_that_is_lost_is_made_up_for,
+    a_silent_server_fails_at_the_deadline_and_delays_no_other,
+    calls_to_one_server_run_in_parallel,
+    a_lost_answer_is_recovered,
 });
 
 /// Waits until so many calls have met their fate.
@@ -42,7 +42,7 @@ pub fn shortly() -> Instant {
     Instant::now() + Duration::from_millis(300)
 }
 
-async fn a_server_that_restarted_between_two_calls_is_no_error(kind: Kind) {
+async fn a_server_restart_between_two_calls_causes_no_error(kind: Kind) {
     let (mut server, client) = (kind.ganesha(), client());
     let share = server.share("/export");
     let first = make(&client, &share, "a").await.unwrap();
@@ -63,7 +63,7 @@ async fn a_server_that_restarted_between_two_calls_is_no_error(kind: Kind) {
     );
 }
 
-async fn what_is_reported_while_a_server_restarts_is_what_is_on_its_disk(kind: Kind) {
+async fn results_reported_during_a_server_restart_match_its_disk(kind: Kind) {
     let (mut server, client) = (kind.ganesha(), std::sync::Arc::new(client()));
     let share = server.share("/export");
     let (stop, stopped) = tokio::sync::watch::channel(false);
@@ -124,7 +124,7 @@ async fn what_is_reported_while_a_server_restarts_is_what_is_on_its_disk(kind: K
     assert!(make(&*client, &share, "after").await.unwrap().new);
 }
 
-async fn a_silent_server_costs_no_more_than_the_deadline_and_delays_no_other(kind: Kind) {
+async fn a_silent_server_fails_at_the_deadline_and_delays_no_other(kind: Kind) {
     let address = free_address();
     let _silent = TcpListener::bind((address, kind.first_port())).unwrap();
     let silent = kind.share(address, "/export");
@@ -166,7 +166,7 @@ async fn a_silent_server_costs_no_more_than_the_deadline_and_delays_no_other(kin
     assert_eq!(error.message, format!("cannot make directory a on {silent}: {said}"));
 }
 
-async fn calls_on_one_server_run_at_the_same_time(kind: Kind) {
+async fn calls_to_one_server_run_in_parallel(kind: Kind) {
     let (server, client) = kind.start();
     let relay = Relay::to(&*server);
     let share = relay.share("/export");
@@ -191,7 +191,7 @@ async fn calls_on_one_server_run_at_the_same_time(kind: Kind) {
     );
 }
 
-async fn an_answer_that_is_lost_is_made_up_for(kind: Kind) {
+async fn a_lost_answer_is_recovered(kind: Kind) {
     let (server, client) = kind.start();
     let relay = Relay::to(&*server);
     let share = relay.share("/export");

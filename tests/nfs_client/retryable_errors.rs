@@ -9,20 +9,20 @@ use crate::support::nfs::Ganesha;
 use crate::support::relay::{Fate, Relay};
 
 kept_by!([v4, v4_1, embedded] {
-    a_server_that_asks_for_patience_is_asked_again,
-    a_server_that_forgot_the_session_is_asked_again,
+    a_call_answered_with_delay_is_sent_again,
+    a_call_answered_with_badsession_is_sent_again,
 });
 
 // It has no sessions.
 kept_by!([v3] {
-    a_server_that_asks_for_patience_is_asked_again,
+    a_call_answered_with_delay_is_sent_again,
 });
 
 const BADSESSION: u32 = 10052;
 const DELAY: u32 = 10008;
 const MINOR_VERS_MISMATCH: u32 = 10021;
 
-async fn a_server_that_asks_for_patience_is_asked_again(kind: Kind) {
+async fn a_call_answered_with_delay_is_sent_again(kind: Kind) {
     let (server, client) = kind.start();
     let relay = Relay::to(&*server);
     let share = relay.share("/export");
@@ -53,7 +53,7 @@ async fn a_server_that_asks_for_patience_is_asked_again(kind: Kind) {
     );
 }
 
-async fn a_server_that_forgot_the_session_is_asked_again(kind: Kind) {
+async fn a_call_answered_with_badsession_is_sent_again(kind: Kind) {
     let (server, client) = kind.start();
     let relay = Relay::to(&*server);
     let share = relay.share("/export");
@@ -74,7 +74,7 @@ async fn a_server_that_forgot_the_session_is_asked_again(kind: Kind) {
 }
 
 #[tokio::test]
-async fn a_server_without_minor_version_2_is_served_with_1_and_one_without_both_is_named() {
+async fn without_minor_version_2_the_client_uses_1_and_without_both_the_error_says_so() {
     let server = Ganesha::start();
     let relay = Relay::to(&server);
     let share = relay.share("/export");
@@ -100,7 +100,7 @@ async fn a_server_without_minor_version_2_is_served_with_1_and_one_without_both_
 
 /// Without a status from the relay: the server itself knows 4.1 alone.
 #[tokio::test]
-async fn a_server_that_speaks_minor_version_1_alone_is_spoken_to_in_it_after_one_try_in_2() {
+async fn a_server_with_minor_version_1_only_gets_one_attempt_with_2() {
     let server = Ganesha::start_v4_1();
     let relay = Relay::to(&server);
     relay.go_on();

@@ -19,37 +19,37 @@ use crate::support::nfs::Ganesha;
 kept_by!([v4, v4_1, v3] {
     a_tree_of_three_thousand_files_is_removed,
     a_tree_of_many_directories_and_a_deep_one_is_removed,
-    trees_side_by_side_are_removed_and_a_claim_finds_its_place_among_them,
-    links_in_a_tree_are_removed_and_what_they_point_to_is_not,
+    parallel_tree_removals_do_not_block_a_make,
+    symlinks_in_a_tree_are_removed_and_their_targets_are_kept,
     names_that_are_not_utf8_are_removed,
-    directories_without_permissions_are_opened_by_their_owner,
-    what_belongs_to_others_stays_and_is_named,
-    a_tree_that_belongs_to_others_stays_and_is_named,
-    a_removal_that_runs_out_of_time_goes_on_where_it_stopped,
+    directories_without_permissions_are_removed_by_their_owner,
+    directories_of_other_users_are_kept_and_reported,
+    a_tree_of_another_user_is_kept_and_reported,
+    a_removal_that_hits_its_deadline_continues_in_the_next_call,
     ; on_threads:
-    a_tree_that_fills_up_again_ends_by_the_deadline_and_is_removed_once_that_stops,
+    removal_of_a_growing_tree_ends_at_the_deadline_and_later_succeeds,
 });
 
 // It has no users, takes no names that are not UTF-8, and walks to every file from the top: not for the very deep one.
 kept_by!([embedded] {
     a_tree_of_three_thousand_files_is_removed,
-    trees_side_by_side_are_removed_and_a_claim_finds_its_place_among_them,
-    a_directory_with_snapshots_that_no_listing_shows_is_said_to_have_some,
-    links_in_a_tree_are_removed_and_what_they_point_to_is_not,
-    a_removal_that_runs_out_of_time_goes_on_where_it_stopped,
+    parallel_tree_removals_do_not_block_a_make,
+    the_error_mentions_snapshots_that_no_listing_shows,
+    symlinks_in_a_tree_are_removed_and_their_targets_are_kept,
+    a_removal_that_hits_its_deadline_continues_in_the_next_call,
     ; on_threads:
-    a_tree_that_fills_up_again_ends_by_the_deadline_and_is_removed_once_that_stops,
+    removal_of_a_growing_tree_ends_at_the_deadline_and_later_succeeds,
 });
 
 // To the kernel, the tests are root.
 kept_by!([mounted] {
     a_tree_of_three_thousand_files_is_removed,
     a_tree_of_many_directories_and_a_deep_one_is_removed,
-    links_in_a_tree_are_removed_and_what_they_point_to_is_not,
+    symlinks_in_a_tree_are_removed_and_their_targets_are_kept,
     names_that_are_not_utf8_are_removed,
-    a_removal_that_runs_out_of_time_goes_on_where_it_stopped,
+    a_removal_that_hits_its_deadline_continues_in_the_next_call,
     ; on_threads:
-    a_tree_that_fills_up_again_ends_by_the_deadline_and_is_removed_once_that_stops,
+    removal_of_a_growing_tree_ends_at_the_deadline_and_later_succeeds,
 });
 
 /// Makes a directory `tree` behind `/export`.
@@ -99,7 +99,7 @@ async fn a_tree_of_many_directories_and_a_deep_one_is_removed(kind: Kind) {
     assert!(!tree.exists());
 }
 
-async fn trees_side_by_side_are_removed_and_a_claim_finds_its_place_among_them(kind: Kind) {
+async fn parallel_tree_removals_do_not_block_a_make(kind: Kind) {
     let (server, client) = kind.start();
     let names: Vec<String> = (0..20).map(|number| format!("tree-{number}")).collect();
     for name in &names {
@@ -125,7 +125,7 @@ async fn trees_side_by_side_are_removed_and_a_claim_finds_its_place_among_them(k
     assert_eq!(fs::read_dir(server.export_dir()).unwrap().count(), 20);
 }
 
-async fn a_directory_with_snapshots_that_no_listing_shows_is_said_to_have_some(kind: Kind) {
+async fn the_error_mentions_snapshots_that_no_listing_shows(kind: Kind) {
     let (server, client) = kind.start();
     let tree = tree(&*server);
     let snapshots = tree.join("data").join(UNLISTED);
@@ -157,7 +157,7 @@ async fn a_directory_with_snapshots_that_no_listing_shows_is_said_to_have_some(k
     assert_eq!(removed, Ok(Tree::Gone));
 }
 
-async fn links_in_a_tree_are_removed_and_what_they_point_to_is_not(kind: Kind) {
+async fn symlinks_in_a_tree_are_removed_and_their_targets_are_kept(kind: Kind) {
     let (server, client) = kind.start();
     let tree = tree(&*server);
     let outside = server.export_dir().join("outside");
@@ -190,7 +190,7 @@ async fn names_that_are_not_utf8_are_removed(kind: Kind) {
     assert!(!tree.exists());
 }
 
-async fn directories_without_permissions_are_opened_by_their_owner(kind: Kind) {
+async fn directories_without_permissions_are_removed_by_their_owner(kind: Kind) {
     let (server, client) = kind.start_as(1000);
     give(&server.export_dir(), 1000);
     let tree = tree(&*server);
@@ -213,7 +213,7 @@ async fn directories_without_permissions_are_opened_by_their_owner(kind: Kind) {
     assert!(!tree.exists());
 }
 
-async fn what_belongs_to_others_stays_and_is_named(kind: Kind) {
+async fn directories_of_other_users_are_kept_and_reported(kind: Kind) {
     let (server, client) = kind.start_as(1000);
     give(&server.export_dir(), 1000);
     let tree = tree(&*server);
@@ -238,7 +238,7 @@ async fn what_belongs_to_others_stays_and_is_named(kind: Kind) {
     assert!(tree.join("theirs/file").exists());
 }
 
-async fn a_tree_that_belongs_to_others_stays_and_is_named(kind: Kind) {
+async fn a_tree_of_another_user_is_kept_and_reported(kind: Kind) {
     let (server, client) = kind.start_as(1000);
     give(&server.export_dir(), 1000);
     let tree = tree(&*server);
@@ -261,7 +261,7 @@ async fn a_tree_that_belongs_to_others_stays_and_is_named(kind: Kind) {
     assert!(tree.join("file").exists());
 }
 
-async fn a_removal_that_runs_out_of_time_goes_on_where_it_stopped(kind: Kind) {
+async fn a_removal_that_hits_its_deadline_continues_in_the_next_call(kind: Kind) {
     let (server, client) = kind.start();
     let tree = tree(&*server);
     for number in 0..20_000 {
@@ -296,7 +296,7 @@ async fn a_removal_that_runs_out_of_time_goes_on_where_it_stopped(kind: Kind) {
     assert!(!tree.exists());
 }
 
-async fn a_tree_that_fills_up_again_ends_by_the_deadline_and_is_removed_once_that_stops(kind: Kind) {
+async fn removal_of_a_growing_tree_ends_at_the_deadline_and_later_succeeds(kind: Kind) {
     let (server, client) = kind.start();
     let tree = tree(&*server);
     let stop = AtomicBool::new(false);

@@ -15,7 +15,7 @@ use crate::support::nfs::{Ganesha, share};
 use crate::support::relay::{Fate, Relay};
 
 #[tokio::test]
-async fn a_portmapper_that_knows_no_nfs_is_said_to_know_none() {
+async fn the_error_says_that_the_portmapper_knows_no_nfs() {
     let network = Network::new();
     let share = share(network.address(), "/export").over(NfsVersion::V3);
     let error = make(&client(), &share, "a").await.unwrap_err();
@@ -31,7 +31,7 @@ async fn a_portmapper_that_knows_no_nfs_is_said_to_know_none() {
 }
 
 #[tokio::test]
-async fn a_directory_that_took_the_place_of_the_one_that_is_meant_is_moved_back() {
+async fn a_wrong_directory_that_was_moved_is_moved_back() {
     let (server, client) = (Ganesha::start_v3(), client());
     let relay = Relay::to(&server);
     let share = relay.share("/export");
@@ -57,7 +57,7 @@ async fn a_directory_that_took_the_place_of_the_one_that_is_meant_is_moved_back(
 }
 
 #[tokio::test]
-async fn a_move_that_was_cut_short_with_the_wrong_directory_is_named_and_never_taken_for_done() {
+async fn an_interrupted_move_of_a_wrong_directory_is_reported_and_never_counts_as_done() {
     let (server, client) = (Ganesha::start_v3(), client());
     let share = server.share("/export");
     let meant = make(&client, &share, "meant").await.unwrap().identity;
@@ -104,7 +104,7 @@ async fn an_empty_directory_is_not_replaced_by_a_rename() {
 }
 
 #[tokio::test]
-async fn a_call_that_was_given_up_is_said_to_be_unknown_for_it_may_come_late() {
+async fn the_result_of_an_abandoned_call_is_unknown() {
     let (server, client) = (Ganesha::start_v3(), client());
     let relay = Relay::to(&server);
     let share = relay.share("/export");
@@ -129,7 +129,7 @@ async fn a_call_that_was_given_up_is_said_to_be_unknown_for_it_may_come_late() {
 }
 
 #[tokio::test]
-async fn a_failure_after_a_lost_call_is_not_said_to_have_done_nothing() {
+async fn the_result_of_a_failure_after_a_lost_call_is_unknown() {
     let (server, client) = (Ganesha::start_v3(), client());
     let relay = Relay::to(&server);
     let share = relay.share("/squashed");
@@ -156,7 +156,7 @@ async fn a_failure_after_a_lost_call_is_not_said_to_have_done_nothing() {
 }
 
 #[tokio::test]
-async fn a_frozen_server_costs_the_deadline_and_serves_again_when_it_goes_on() {
+async fn a_frozen_server_fails_at_the_deadline_and_works_after_it_resumes() {
     let (server, client) = (Ganesha::start_v3(), client());
     let share = server.share("/export");
     make(&client, &share, "first").await.unwrap();
