@@ -256,8 +256,8 @@ mod tests {
         );
         assert_eq!(
             wrong("nas:2049:/a=/mnt"),
-            "--mounted \"nas:2049:/a=/mnt\": server \"nas:2049\" names a port; leave it out, NFS servers are reached at \
-             port 2049"
+            "--mounted \"nas:2049:/a=/mnt\": server \"nas:2049\" names a port; remove it, because Bindery and the \
+            nodes connect to port 2049"
         );
         assert_eq!(
             wrong("nas:/a=/"),

@@ -137,7 +137,7 @@ async fn an_invalid_class_refuses_the_claim_and_lists_all_mistakes() {
             "{DENIED}StorageClass {}: parameter archiveOnDelet is not known: \
              did you mean archiveOnDelete?; \
              onDelete is \"shred\": allowed are delete, retain or archive; an administrator must delete the class and \
-             create it anew, since parameters cannot be edited",
+             create it again, because class parameters cannot be edited",
             scene.name
         )
     );
@@ -272,7 +272,7 @@ async fn a_claim_is_refused_while_one_of_the_same_name_is_being_deleted() {
     let refused = scene.refused(scene.claim("data")).await;
     assert_eq!(
         refused,
-        format!("{DENIED}a claim of this name is still being deleted; try again in a moment")
+        format!("{DENIED}a claim of this name is still being deleted; try again in a few seconds")
     );
     assert_eq!(scene.own_volumes().await.len(), 1);
 

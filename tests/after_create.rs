@@ -211,7 +211,7 @@ async fn a_volume_keeps_the_labels_of_its_class_whatever_the_claim_says() {
         let warnings = scene.create_with_warnings(scene.claim_with("data", own)).await;
         assert_eq!(
             warnings,
-            ["bindery.dev/volume-labels on the claim does not count: only a StorageClass may set volumeLabels"]
+            ["bindery.dev/volume-labels on the claim is ignored: only a StorageClass may set volumeLabels; remove it"]
         );
         let (_, volume) = scene.until_bound("data").await;
         let labels = volume.metadata.labels.as_ref().unwrap();

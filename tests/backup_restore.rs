@@ -157,7 +157,10 @@ async fn a_restored_volume_without_provisioner_gets_an_event_and_both_its_comman
     until_bound_to(&scene, "taken", &taken).await;
     let note = scene.event(volume_name(&taken), REASON).await;
     assert!(
-        note.starts_with("No Bindery looks after this volume: its annotations name no provisioner and instance "),
+        note.starts_with(
+            "No Bindery installation manages this volume: its annotations name no provisioner and \
+        instance "
+        ),
         "{note}"
     );
     run(ways_out(&note).1);

@@ -342,8 +342,8 @@ async fn an_invalid_class_gets_an_event_before_its_first_claim() {
         told,
         format!(
             "StorageClass {}: parameter onDelet is not known: did you mean onDelete?; nfsVersion is \"5\": allowed are 4 \
-             (4.2, else 4.1) or 3; what pods mount with is said in mountOptions; an administrator must delete the class and \
-             create it anew, since parameters cannot be edited; until then its claims are refused",
+             (4.2, else 4.1) or 3; the version that pods use is set in mountOptions; an administrator must delete the \
+             class and create it again, because class parameters cannot be edited; until then its claims are refused",
             scene.name
         )
     );
@@ -357,12 +357,12 @@ async fn an_ignored_annotation_is_reported_on_its_object() {
     scene.until_bound("data").await;
     let of_claim = scene.event("data", "AnnotationIgnored").await;
     assert!(
-        of_claim.starts_with("bindery.dev/gid on the claim does not count"),
+        of_claim.starts_with("bindery.dev/gid on the claim is ignored"),
         "{of_claim}"
     );
     let of_namespace = scene.event(&scene.name, "AnnotationIgnored").await;
     assert!(
-        of_namespace.starts_with("bindery.dev/uid on the namespace does not count"),
+        of_namespace.starts_with("bindery.dev/uid on the namespace is ignored"),
         "{of_namespace}"
     );
 }

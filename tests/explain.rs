@@ -76,7 +76,8 @@ async fn explain_predicts_volume_and_directory_of_a_claim_in_a_file() {
     has(
         &lines,
         &format!(
-            "warning bindery.dev/uid on the claim does not count: claimOverrides of StorageClass {name} does not list uid"
+            "warning bindery.dev/uid on the claim is ignored: StorageClass {name} does not list uid in claimOverrides; \
+            remove it, or ask an administrator to allow it"
         ),
     );
 }

@@ -50,7 +50,7 @@ async fn a_claim_without_a_label_that_the_template_uses_is_refused() {
         scene.refused(scene.claim("data")).await,
         format!(
             "{DENIED}${{pvc.metadata.namespace}}/${{pvc.metadata.labels['app']}} (subDir of StorageClass {}) gives no \
-             directory for this claim: label app of the claim is needed for the directory and is not set; set it",
+            valid directory for this claim: label app of the claim is needed for the directory and is not set; set it",
             scene.name
         )
     );
@@ -97,7 +97,7 @@ async fn a_second_claim_for_a_directory_is_refused_with_the_name_of_the_first() 
     assert_eq!(
         scene.refused(scene.claim("second")).await,
         format!(
-            "{DENIED}directory {0}/shared of share {1}:/export belongs to volume {2}, which is claim {0}/first's",
+            "{DENIED}directory {0}/shared of share {1}:/export belongs to volume {2}, which claim {0}/first uses",
             scene.name,
             Bed::get().server,
             volume_name(&volume),
@@ -150,7 +150,7 @@ async fn an_adopted_directory_keeps_mode_and_owner_and_a_warning_says_so() {
     std::fs::create_dir_all(place(&scene, "data")).unwrap();
     std::fs::set_permissions(place(&scene, "data"), std::fs::Permissions::from_mode(0o750)).unwrap();
     let warning = format!(
-        "directory {}/data was there before: it keeps its mode 0750 and its owner 0:0",
+        "directory {}/data already existed: it keeps its mode 0750 and its owner 0:0",
         scene.name
     );
     assert_eq!(scene.create_with_warnings(scene.claim("data")).await, [warning]);
@@ -170,7 +170,7 @@ async fn an_adopted_directory_with_another_owner_gives_a_warning() {
         chown(place(&scene, name), Some(owner), Some(0)).unwrap();
     }
     let warning = format!(
-        "directory {}/data was there before: it keeps its mode 0777 and its owner 0:0",
+        "directory {}/data already existed: it keeps its mode 0777 and its owner 0:0",
         scene.name
     );
     assert_eq!(scene.create_with_warnings(scene.claim("data")).await, [warning]);
@@ -188,9 +188,9 @@ async fn a_directory_that_may_belong_to_another_claim_is_not_adopted() {
     assert_eq!(
         scene.refused(scene.claim("data")).await,
         format!(
-            "{DENIED}directory x-{}/data of share {}:/export is there already and may hold somebody's data; move it \
-             away, choose another name for the claim, or let an administrator set existingDirectory to adopt, in a class \
-             created anew",
+            "{DENIED}directory x-{}/data of share {}:/export already exists and may hold data; move it away, give the \
+            claim another name, or ask an administrator to delete the StorageClass and create it again with \
+            existingDirectory: adopt",
             scene.name,
             Bed::get().server,
         )

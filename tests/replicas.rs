@@ -130,7 +130,7 @@ async fn two_replicas_admit_one_of_two_claims_with_overlapping_directories() {
         assert_eq!((won.len(), lost.len()), (1, 1), "{won:?} {lost:?}");
         let (_, volume) = scene.until_bound(&won[0]).await;
         let owner = format!(
-            "belongs to volume {}, which is claim {}/{}'s",
+            "belongs to volume {}, which claim {}/{} uses",
             volume_name(&volume),
             scene.name,
             won[0]

@@ -67,7 +67,7 @@ async fn a_directory_has_one_volume_under_all_names_of_its_server() {
     let refused = two.scene.refused(second).await;
     let begins = format!(
         "{DENIED}directory shared-{0} of share {1}:/export is the same as directory shared-{0} of share {2}:/export of \
-         volume {3}, which is claim {0}/one's; ",
+         volume {3}, which claim {0}/one uses; ",
         two.scene.name,
         two.other_address(),
         two.server.address(),

@@ -21,8 +21,9 @@ async fn a_claim_for_a_directory_among_snapshots_or_deleted_files_is_refused() {
     let path = format!("{}/x/.snap/evil", scene.name);
     let told = scene.refused(claim(&scene, "one", "x/.snap/evil")).await;
     let expected = format!(
-        "directory {path:?} has the segment \".snap\": servers show a directory's snapshots under that name, so it cannot be \
-         part of a volume's path; change what the claim brings to it, or choose another class"
+        "directory {path:?} has the segment \".snap\": servers show a directory's snapshots under that name, so a \
+        volume's path cannot contain it; change the name, labels or annotations that the template uses, or choose \
+        another StorageClass"
     );
     assert!(told.contains(&expected), "{told}");
     for name in [

@@ -100,8 +100,8 @@ async fn a_class_can_set_server_and_share() {
         refused,
         format!(
             "admission webhook \"claims.bindery.dev\" denied the request: StorageClass {}: \
-             share \"/squashed/../nowhere\" has the segment \"..\", which would lead out of its place; \
-             an administrator must delete the class and create it anew, since parameters cannot be edited",
+             share \"/squashed/../nowhere\" has the segment \"..\", which would lead out of the share; \
+             an administrator must delete the class and create it again, because class parameters cannot be edited",
             scene.name
         )
     );
@@ -153,7 +153,8 @@ async fn a_claim_can_override_what_its_class_allows_and_gets_warnings_for_the_re
     let annotations = json!({"bindery.dev/mount-permissions": "0700", "bindery.dev/on-delete": "retain"});
     let claim = scene.claim_with("data", json!({"metadata": {"annotations": annotations}}));
     let warning = format!(
-        "bindery.dev/on-delete on the claim does not count: claimOverrides of StorageClass {} does not list onDelete",
+        "bindery.dev/on-delete on the claim is ignored: StorageClass {} does not list onDelete in claimOverrides; \
+        remove it, or ask an administrator to allow it",
         scene.name
     );
     assert_eq!(scene.create_with_warnings(claim).await, [warning]);

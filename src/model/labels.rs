@@ -28,7 +28,7 @@ pub fn write(labels: &Labels) -> String {
 fn add(labels: &mut Labels, label: &str) -> Result<(), String> {
     let (key, value) = label
         .split_once('=')
-        .ok_or_else(|| format!("{label:?} is no label; write key=value, with commas between labels"))?;
+        .ok_or_else(|| format!("{label:?} is not a label; write key=value, with commas between labels"))?;
     if !is_label_key(key) {
         return Err(format!(
             "label key {key:?} is not valid (its value is {value:?}): a key has letters, digits, - _ and . only (63 at most), \
@@ -43,7 +43,7 @@ fn add(labels: &mut Labels, label: &str) -> Result<(), String> {
     }
     if key.starts_with(PREFIX) {
         return Err(format!(
-            "label {key} (value {value:?}) cannot be set: labels that begin with {PREFIX} are kept for Bindery"
+            "label {key} (value {value:?}) cannot be set: labels that begin with {PREFIX} are reserved for Bindery"
         ));
     }
     match labels.insert(key.to_owned(), value.to_owned()) {
@@ -83,13 +83,13 @@ mod tests {
     fn each_mistake_names_the_key_and_the_value() {
         let (_, invalid) = told("team,a b=c,team=-x,bindery.dev/area=y,t=1,t=2,=v,k=a=b");
         let expected = [
-            "volumeLabels: \"team\" is no label; write key=value, with commas between labels",
+            "volumeLabels: \"team\" is not a label; write key=value, with commas between labels",
             "volumeLabels: label key \"a b\" is not valid (its value is \"c\"): a key has letters, digits, - _ and . only (63 at \
              most), begins and ends with a letter or a digit, and may have a DNS name and / before it",
             "volumeLabels: label team: value \"-x\" is not valid: a value has letters, digits, - _ and . only (63 at most), and begins \
              and ends with a letter or a digit",
-            "volumeLabels: label bindery.dev/area (value \"y\") cannot be set: labels that begin with bindery.dev/ are kept \
-             for Bindery",
+            "volumeLabels: label bindery.dev/area (value \"y\") cannot be set: labels that begin with bindery.dev/ are \
+            reserved for Bindery",
             "volumeLabels: label t is set twice, to \"1\" and to \"2\"; keep one",
             "volumeLabels: label key \"\" is not valid (its value is \"v\"): a key has letters, digits, - _ and . only (63 at \
              most), begins and ends with a letter or a digit, and may have a DNS name and / before it",

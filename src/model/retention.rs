@@ -53,9 +53,9 @@ impl FromStr for Retention {
         // A day has 24 hours here; a month has no length, and is refused.
         let time = span.and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()).ok());
         match time.map(|time| (time.as_secs(), time.subsec_nanos())) {
-            Some((0, 0)) => Err("an archive that is not kept is none; say onDelete: delete"),
+            Some((0, 0)) => Err("a retention of zero keeps no archive; set onDelete: delete instead"),
             Some((seconds @ 1..=LONGEST, 0)) => Ok(Self::Seconds(seconds)),
-            _ => Err("write a time such as 30d, 12h or 2w, up to 36500d, or forever"),
+            _ => Err("write a duration such as 30d, 12h or 2w, at most 36500d, or forever"),
         }
     }
 }
@@ -101,12 +101,12 @@ mod tests {
     #[test]
     fn what_is_no_time_is_refused() {
         for wrong in ["", "30", "-3d", "1mo", "1y", "40000d", "0.4s", "soon", "for ever"] {
-            let expected = "write a time such as 30d, 12h or 2w, up to 36500d, or forever";
+            let expected = "write a duration such as 30d, 12h or 2w, at most 36500d, or forever";
             assert_eq!(wrong.parse::<Retention>(), Err(expected), "{wrong}");
         }
         assert_eq!(
             "0d".parse::<Retention>(),
-            Err("an archive that is not kept is none; say onDelete: delete")
+            Err("a retention of zero keeps no archive; set onDelete: delete instead")
         );
     }
 

@@ -92,15 +92,16 @@ impl Annotations {
         let (object, list) = (self.object.as_str(), self.object.list());
         self.ignored.iter().map(move |ignored| match ignored {
             Ignored::Key(key) if key.is_for_annotations() => format!(
-                "{} on the {object} does not count: {list} of StorageClass {class} does not list {key}",
+                "{} on the {object} is ignored: StorageClass {class} does not list {key} in {list}; remove it, or ask \
+                an administrator to allow it",
                 key.annotation()
             ),
             Ignored::Key(key) => format!(
-                "{} on the {object} does not count: only a StorageClass may set {key}",
+                "{} on the {object} is ignored: only a StorageClass may set {key}; remove it",
                 key.annotation()
             ),
             Ignored::Enabled => format!(
-                "{} on the {object} does not count: it does on a namespace only",
+                "{} on the {object} is ignored: it works on namespaces only; remove it",
                 annotation::ENABLED
             ),
         })
@@ -171,8 +172,8 @@ mod tests {
             (annotations.settings.uid, annotations.settings.mode),
             (None, Some(0o700))
         );
-        let expected = "bindery.dev/uid on the claim does not count: \
-                        claimOverrides of StorageClass fast does not list uid";
+        let expected = "bindery.dev/uid on the claim is ignored: StorageClass fast does not list uid in \
+        claimOverrides; remove it, or ask an administrator to allow it";
         assert_eq!(told(&annotations), [expected]);
     }
 
@@ -185,8 +186,8 @@ mod tests {
         assert_eq!(
             told(&annotations),
             [
-                "bindery.dev/enabled on the claim does not count: it does on a namespace only",
-                "bindery.dev/server on the claim does not count: only a StorageClass may set server",
+                "bindery.dev/enabled on the claim is ignored: it works on namespaces only; remove it",
+                "bindery.dev/server on the claim is ignored: only a StorageClass may set server; remove it",
             ]
         );
     }
@@ -196,8 +197,8 @@ mod tests {
         let annotations = read(&[("bindery.dev/sub-dir", "../${pvc.metadata.name}")], &[Key::SubDir]);
         assert_eq!(
             Invalid::join(&annotations.invalid),
-            "bindery.dev/sub-dir is \"../${pvc.metadata.name}\": no claim ever gets a directory by it: \
-             it has the segment \"..\", which would lead out of its place"
+            "bindery.dev/sub-dir is \"../${pvc.metadata.name}\": this template gives no claim a valid directory: it \
+            has the segment \"..\", which would lead out of the share"
         );
     }
 

@@ -101,7 +101,8 @@ impl Class {
             Some("Retain") => Ok(Reclaim::Retain),
             Some(other) => {
                 invalid.push(Invalid(format!(
-                    "reclaimPolicy is {other:?}: allowed are Delete and Retain; what becomes of the directory is said with onDelete"
+                    "reclaimPolicy is {other:?}: allowed are Delete and Retain; to keep or archive the directory, set \
+                    onDelete"
                 )));
                 Err(())
             }
@@ -137,7 +138,7 @@ impl WrongClass {
         if self.invalid.is_empty() {
             "an administrator must do that"
         } else {
-            "an administrator must delete the class and create it anew, since parameters cannot be edited"
+            "an administrator must delete the class and create it again, because class parameters cannot be edited"
         }
     }
 }
@@ -163,7 +164,7 @@ fn unset(parameters: &BTreeMap<String, String>, defaults: &Defaults) -> Vec<Inva
         .filter(|(key, default, _)| default.is_none() && !parameters.contains_key(key.name()));
     let told = unset.map(|(key, _, flag)| {
         Invalid(format!(
-            "{key} is not set: run Bindery with {flag}, or create the class anew with that parameter"
+            "{key} is not set: start Bindery with {flag}, or delete the class and create it again with that parameter"
         ))
     });
     told.collect()
@@ -192,8 +193,8 @@ fn idle_retention(settings: &Settings, overrides: &[Key]) -> Option<Invalid> {
         matches!(settings.retention, Some(Retention::Seconds(_))) && !overrides.iter().any(|key| fate.contains(key));
     idle.then(|| {
         Invalid(format!(
-            "archiveRetention is set, and onDelete is {on_delete} for every claim: nothing is ever archived; \
-             leave one out, or let namespaces or claims set onDelete"
+            "archiveRetention is set, but onDelete is {on_delete} for every claim, so nothing is ever archived; remove \
+            one of the two, or list onDelete in namespaceOverrides or claimOverrides"
         ))
     })
 }
@@ -205,7 +206,10 @@ fn overrides(list: Key, value: &str, invalid: &mut Vec<Invalid>) -> Vec<Key> {
     for name in names {
         match Key::parameter(name) {
             Ok(key) if key.is_for_annotations() => keys.push(key),
-            Ok(key) => invalid.push(Invalid(format!("{list} lists {key}, which only a class may set"))),
+            Ok(key) => invalid.push(Invalid(format!(
+                "{list} lists {key}, which only a StorageClass may set; remove it \
+            from the list"
+            ))),
             Err(unknown) => invalid.push(Invalid(format!("{list}: {unknown}"))),
         }
     }

@@ -56,9 +56,9 @@ fn all_mistakes_are_told_at_once() {
         invalid.unwrap_err(),
         "parameter archiveOnDelet is not known: did you mean archiveOnDelete?; \
          onDelete is \"erase\": allowed are delete, retain or archive; \
-         server \"nas:2049\" names a port; leave it out, NFS servers are reached at port 2049; \
+         server \"nas:2049\" names a port; remove it, because Bindery and the nodes connect to port 2049; \
          share \"export\" is not an absolute path; write it as the server exports it, such as /export/volumes; \
-         reclaimPolicy is \"Recycle\": allowed are Delete and Retain; what becomes of the directory is said with onDelete"
+         reclaimPolicy is \"Recycle\": allowed are Delete and Retain; to keep or archive the directory, set onDelete"
     );
 }
 
@@ -68,8 +68,9 @@ fn a_server_must_come_from_somewhere() {
     let wrong = Class::read(&class, &Defaults::default()).unwrap_err();
     assert_eq!(
         wrong.to_string(),
-        "server is not set: run Bindery with --nfs-server, or create the class anew with that parameter; \
-         share is not set: run Bindery with --nfs-share, or create the class anew with that parameter"
+        "server is not set: start Bindery with --nfs-server, or delete the class and create it again with that \
+        parameter; \
+         share is not set: start Bindery with --nfs-share, or delete the class and create it again with that parameter"
     );
     assert_eq!(wrong.remedy(), "an administrator must do that");
 }
@@ -117,12 +118,12 @@ fn every_key_is_read_and_every_wrong_value_is_named() {
          uid is \"-1\": write a number from 0 to 4294967294; \
          gid is \"4294967295\": write a number from 0 to 4294967294; \
          existingDirectory is \"take\": allowed are adopt or deny; \
-         archiveRetention is \"30\": write a time such as 30d, 12h or 2w, up to 36500d, or forever; \
+         archiveRetention is \"30\": write a duration such as 30d, 12h or 2w, at most 36500d, or forever; \
          onStorageFailure is \"wait\": allowed are queue or deny; \
-         nfsVersion is \"4.1\": allowed are 4 (4.2, else 4.1) or 3; what pods mount with is said in mountOptions; \
+         nfsVersion is \"4.1\": allowed are 4 (4.2, else 4.1) or 3; the version that pods use is set in mountOptions; \
          namespaceOverrides: parameter uids is not known: did you mean uid?; \
-         namespaceOverrides lists server, which only a class may set; \
-         claimOverrides lists claimOverrides, which only a class may set"
+         namespaceOverrides lists server, which only a StorageClass may set; remove it from the list; \
+         claimOverrides lists claimOverrides, which only a StorageClass may set; remove it from the list"
     );
     let class = read(json!({"parameters": {"provision": "afterCreate", "volumeLabels": "team=a"}})).unwrap();
     let labels = [("team".to_owned(), "a".to_owned())].into();
@@ -134,11 +135,10 @@ fn every_key_is_read_and_every_wrong_value_is_named() {
     assert_eq!(
         invalid.unwrap_err(),
         "provision is \"later\": allowed are onCreate or afterCreate; \
-         volumeLabels: \"team\" is no label; write key=value, with commas between labels"
+         volumeLabels: \"team\" is not a label; write key=value, with commas between labels"
     );
     let nothing = read(json!({"parameters": {"mountPermissions": "0"}})).unwrap_err();
-    let expected =
-        "mountPermissions is \"0\": a directory that nobody may enter is of no use; write a mode such as 0770";
+    let expected = "mountPermissions is \"0\": with mode 0 nobody can use the directory; write a mode such as 0770";
     assert_eq!(nothing, expected);
 }
 
@@ -146,21 +146,21 @@ fn every_key_is_read_and_every_wrong_value_is_named() {
 fn a_template_that_can_give_no_directory_is_a_mistake_of_the_class() {
     let hopeless = |template: &str| read(json!({"parameters": {"subDir": template}})).unwrap_err();
     let told = |template: &str, wrong: &str| {
-        let expected = format!("subDir is {template:?}: no claim ever gets a directory by it: it {wrong}");
+        let expected = format!("subDir is {template:?}: this template gives no claim a valid directory: it {wrong}");
         assert_eq!(hopeless(template), expected);
     };
-    told(".", "has the segment \".\", which would lead out of its place");
-    told("a/../b", "has the segment \"..\", which would lead out of its place");
+    told(".", "has the segment \".\", which would lead out of the share");
+    told("a/../b", "has the segment \"..\", which would lead out of the share");
     told(
         "/abs/${pvc.metadata.name}",
-        "is absolute; it lies below the share, so write it without the slash in front",
+        "starts with a slash; write it relative to the share, without the first slash",
     );
     told(
         "archived-x",
-        "has the segment \"archived-x\": names that begin with archived- or .bindery- are kept for Bindery",
+        "has the segment \"archived-x\": names that begin with archived- or .bindery- are reserved for Bindery",
     );
-    assert!(hopeless(&"x".repeat(256)).ends_with("it has a segment of 256 bytes; NFS servers take 255 at most"));
-    assert!(hopeless(&"x/".repeat(600)).ends_with("it has 1200 bytes; 1024 are allowed"));
+    assert!(hopeless(&"x".repeat(256)).ends_with("it has a segment of 256 bytes; NFS servers allow at most 255"));
+    assert!(hopeless(&"x/".repeat(600)).ends_with("it has 1200 bytes; at most 1024 are allowed"));
     // Some claim's value may be empty.
     let barely = format!("{}${{pvc.metadata.labels['app']}}", "x".repeat(255));
     assert!(read(json!({"parameters": {"subDir": barely}})).is_ok());
@@ -184,8 +184,8 @@ fn a_time_for_archives_that_nobody_can_make_is_a_contradiction() {
     };
     assert_eq!(
         class("delete", "uid", "").unwrap_err(),
-        "archiveRetention is set, and onDelete is delete for every claim: nothing is ever archived; \
-         leave one out, or let namespaces or claims set onDelete"
+        "archiveRetention is set, but onDelete is delete for every claim, so nothing is ever archived; remove one of \
+        the two, or list onDelete in namespaceOverrides or claimOverrides"
     );
     assert!(class("retain", "", "uid").is_err());
     assert!(class("archive", "", "").is_ok());

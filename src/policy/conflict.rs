@@ -29,33 +29,35 @@ pub fn name_conflict(volume: &Volume, new: &NewVolume, installation: &Installati
     let told = |why: String| format!("{directory} belongs to volume {name}, {why}");
     let refuse = |why: String| Conflict::Refuse(told(why));
     match owner {
-        _ if volume.maker.as_ref() != Some(installation) => {
-            refuse("which another provisioner or installation made".to_owned())
-        }
+        _ if volume.maker.as_ref() != Some(installation) => refuse(
+            "which another provisioner or another Bindery installation created; choose another directory for \
+            this claim"
+                .to_owned(),
+        ),
         Some((_, Some(uid))) if new.claim_uid.as_deref() == Some(uid) && !volume.deleting => Conflict::Own,
         _ if volume.deleting => Conflict::Releasing(told("which is being cleaned up".to_owned())),
         _ if volume.awaits(&new.claim.0, &new.claim.1) && new.is_at(volume) => Conflict::Reuse,
-        Some((_, Some(names::FENCE))) => Conflict::Releasing(told("which is being made or taken back".to_owned())),
+        Some((_, Some(names::FENCE))) => Conflict::Releasing(told("which is being created or removed".to_owned())),
         _ if volume.phase == Phase::Released && volume.reclaim == Reclaim::Delete => {
-            Conflict::Releasing(told("whose claim has just gone".to_owned()))
+            Conflict::Releasing(told("whose claim was just deleted".to_owned()))
         }
         // Deleted, it leaves the directory where it is.
         _ if volume.phase == Phase::Released => refuse(match new.existing {
             ExistingDirectory::Adopt => format!(
-                "which is Released and kept with its data; to give the directory with all that is in it to a new claim: \
-                 kubectl delete pv {name}"
+                "which is Released and retains its data; to give this directory and its files to a new claim, run: \
+                kubectl delete pv {name}"
             ),
             ExistingDirectory::Deny => format!(
-                "which is Released and kept with its data; to free the directory: kubectl delete pv {name}, and move the \
-                 directory away, for this claim may not adopt it"
+                "which is Released and retains its data; to free the directory, run kubectl delete pv {name} and move \
+                the directory away, because this claim may not adopt it"
             ),
         }),
         // No claim of that name is there, or it is another one by now: the controller manager has not seen it yet.
         Some((claim, Some(_))) if is_for(claim, new) && volume.reclaim == Reclaim::Delete => {
-            Conflict::Releasing(told("whose claim has just gone".to_owned()))
+            Conflict::Releasing(told("whose claim was just deleted".to_owned()))
         }
-        Some((claim, _)) => refuse(format!("which is claim {}/{}'s", claim.namespace, claim.name)),
-        None => refuse("which waits for a claim that names it".to_owned()),
+        Some((claim, _)) => refuse(format!("which claim {}/{} uses", claim.namespace, claim.name)),
+        None => refuse("which is reserved for a claim that names it in spec.volumeName".to_owned()),
     }
 }
 
@@ -92,12 +94,12 @@ pub fn overlap_conflict(new: &NewVolume, other: &Volume, meeting: Meeting, insta
 /// Tells that the directory of a new volume is another volume's, or above or in it. `state` goes on about that volume.
 fn meeting_sentence(new: &NewVolume, other: &Volume, meeting: Meeting, state: &str) -> String {
     let claim = other.claim.as_ref();
-    let whose = claim.map(|claim| format!(", which is claim {}/{}'s{state}", claim.namespace, claim.name));
+    let whose = claim.map(|claim| format!(", which claim {}/{} uses{state}", claim.namespace, claim.name));
     let whose = whose.unwrap_or_default();
     let name = &other.name;
     let place = match &other.record {
-        Err(_) if other.maker.is_none() => format!("that of volume {name}{whose}, which Bindery did not make"),
-        Err(unreadable) => format!("that of volume {name}, whose marks cannot be read: {unreadable}"),
+        Err(_) if other.maker.is_none() => format!("that of volume {name}{whose}, which Bindery did not create"),
+        Err(unreadable) => format!("that of volume {name}, whose bindery.dev annotations cannot be read: {unreadable}"),
         Ok(record) => {
             let share = meeting
                 .why()
@@ -127,20 +129,20 @@ pub fn exists_refusal(new: &NewVolume) -> String {
     let adopt = format!("{}: adopt", Key::ExistingDirectory.annotation());
     let allow = match new.chosen_by {
         Source::Claim => format!(
-            "say {adopt} on the claim, which chooses the directory {}",
+            "set {adopt} on the claim, which chooses the directory {}",
             listed(Key::ClaimOverrides)
         ),
         Source::Namespace => format!(
-            "let an administrator say {adopt} on the namespace, which chooses the directory {}",
+            "ask an administrator to set {adopt} on the namespace, which chooses the directory {}",
             listed(Key::NamespaceOverrides)
         ),
         Source::Class | Source::Default => format!(
-            "let an administrator set {} to adopt, in a class created anew",
+            "ask an administrator to delete the StorageClass and create it again with {}: adopt",
             Key::ExistingDirectory
         ),
     };
     format!(
-        "{} is there already and may hold somebody's data; move it away, choose another name for the claim, or {allow}",
+        "{} already exists and may hold data; move it away, give the claim another name, or {allow}",
         shown(new)
     )
 }

@@ -101,16 +101,16 @@ fn one_that_will_be_gone_in_a_moment_is_waited_for() {
     assert_eq!(leaving(|volume| volume.deleting = true), "which is being cleaned up");
     assert_eq!(
         leaving(|volume| volume.phase = Phase::Released),
-        "whose claim has just gone"
+        "whose claim was just deleted"
     );
     let earlier = |volume: &mut Volume| volume.claim.as_mut().unwrap().uid = Some("u-1".to_owned());
-    assert_eq!(leaving(earlier), "whose claim has just gone");
+    assert_eq!(leaving(earlier), "whose claim was just deleted");
     let fenced_for_another = |volume: &mut Volume| {
         let claim = volume.claim.as_mut().unwrap();
         claim.uid = Some(names::FENCE.to_owned());
         claim.name = "other".to_owned();
     };
-    assert_eq!(leaving(fenced_for_another), "which is being made or taken back");
+    assert_eq!(leaving(fenced_for_another), "which is being created or removed");
 }
 
 #[test]
@@ -119,21 +119,21 @@ fn every_other_owner_is_named_and_what_to_do_is_said() {
     let uid = |volume: &mut Volume, uid: &str| volume.claim.as_mut().unwrap().uid = Some(uid.to_owned());
     assert_eq!(
         refused(|volume| claim(volume, "other")),
-        "which is claim team-a/other's"
+        "which claim team-a/other uses"
     );
     let kept_by_its_name = |volume: &mut Volume| {
         uid(volume, "u-1");
         volume.reclaim = Reclaim::Retain;
     };
-    assert_eq!(refused(kept_by_its_name), "which is claim team-a/data's");
-    assert_eq!(refused(|volume| volume.ready = true), "which is claim team-a/data's");
+    assert_eq!(refused(kept_by_its_name), "which claim team-a/data uses");
+    assert_eq!(refused(|volume| volume.ready = true), "which claim team-a/data uses");
     assert_eq!(
         refused(|volume| volume.maker = None),
-        "which another provisioner or installation made"
+        "which another provisioner or another Bindery installation created; choose another directory for this claim"
     );
     assert_eq!(
         refused(|volume| volume.claim = None),
-        "which waits for a claim that names it"
+        "which is reserved for a claim that names it in spec.volumeName"
     );
     let kept = |volume: &mut Volume| {
         volume.phase = Phase::Released;
@@ -141,8 +141,8 @@ fn every_other_owner_is_named_and_what_to_do_is_said() {
     };
     assert_eq!(
         refused(kept),
-        "which is Released and kept with its data; to free the directory: kubectl delete pv pvc-shared, and move the \
-         directory away, for this claim may not adopt it"
+        "which is Released and retains its data; to free the directory, run kubectl delete pv pvc-shared and move the \
+        directory away, because this claim may not adopt it"
     );
 }
 
@@ -195,7 +195,7 @@ fn the_same_directory_under_another_name_is_refused_or_waited_for_and_told() {
         evidence: crate::model::location::Evidence::Root,
     };
     let sentence = "directory shared of share nas1:/export is the same as directory shared of share 10.0.0.5:/export of volume \
-                    pvc-shared, which is claim team-a/other's; the two shares have the same file system number and root. If they \
+                    pvc-shared, which claim team-a/other uses; the two shares have the same file system number and root. If they \
                     are two file systems (a copied disk, or fsid=0 on two servers), give one of the exports another fsid= or \
                     its disk another UUID";
     assert_eq!(

@@ -94,14 +94,14 @@ impl Found {
     /// What an Event says about it.
     pub fn note(&self, why: NotOurs, installation: &Installation) -> String {
         let why = match why {
-            NotOurs::Unmarked => "No Bindery looks after this volume",
+            NotOurs::Unmarked => "No Bindery installation manages this volume",
             NotOurs::OtherInstance => {
-                "Another Bindery made this volume and must clean it up, if it runs in this cluster"
+                "Another Bindery installation created this volume and must clean it up, if it runs in this cluster"
             }
         };
         format!(
-            "{why}: {}. Nothing is done until you choose. Remove the finalizer and keep the directory: {}; or have this \
-             Bindery clean up as the annotation bindery.dev/on-delete says: {}",
+            "{why}: {}. Bindery does nothing until you choose. To remove the finalizer and keep the directory: {}. To \
+            let this Bindery clean up as annotation bindery.dev/on-delete says: {}",
             self.maker(),
             self.let_go(),
             self.take_over(installation)
@@ -133,10 +133,11 @@ mod tests {
         let restored = found(json!({"bindery.dev/instance": "green"})).unwrap();
         assert_eq!(
             restored.note(NotOurs::Unmarked, &installation()),
-            "No Bindery looks after this volume: its annotations name no provisioner and instance \"green\". Nothing \
-             is done until you choose. Remove the finalizer and keep the directory: kubectl patch pv pvc-1 --type=json -p='[{\"op\":\"test\",\"path\":\"/metadata/finalizers/1\",\"value\":\
+            "No Bindery installation manages this volume: its annotations name no provisioner and instance \"green\". \
+            Bindery does nothing until you choose. To remove the finalizer and keep the directory: kubectl patch pv \
+            pvc-1 --type=json -p='[{\"op\":\"test\",\"path\":\"/metadata/finalizers/1\",\"value\":\
              \"bindery.dev/cleanup\"},{\"op\":\"remove\",\"path\":\"/metadata/finalizers/1\"},{\"op\":\"replace\",\"path\":\
-             \"/spec/persistentVolumeReclaimPolicy\",\"value\":\"Retain\"}]'; or have this Bindery clean up as the \
+             \"/spec/persistentVolumeReclaimPolicy\",\"value\":\"Retain\"}]'. To let this Bindery clean up as \
              annotation bindery.dev/on-delete says: kubectl annotate pv pvc-1 --overwrite \
              pv.kubernetes.io/provisioned-by=bindery.dev/nfs bindery.dev/instance=blue"
         );

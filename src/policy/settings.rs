@@ -55,7 +55,7 @@ impl Settings {
         let (on_delete, wrong) = on_delete::read(get(Key::OnDelete), get(Key::ArchiveOnDelete));
         invalid.extend(wrong);
         if let (Some((sub_dir, _)), Some((path_pattern, _))) = (get(Key::SubDir), get(Key::PathPattern)) {
-            let both = format!("{sub_dir} and {path_pattern} are both set: they say the same in two ways, keep one");
+            let both = format!("{sub_dir} and {path_pattern} are both set, but mean the same; keep one");
             invalid.push(Invalid(both));
         }
         let sub_dir = parse(get(Key::SubDir), invalid, |text| Template::parse(text, Dialect::SubDir));
@@ -84,7 +84,7 @@ impl Settings {
         let (_, spelt, value) = written
             .iter()
             .find(|(key, ..)| matches!(key, Key::SubDir | Key::PathPattern))?;
-        let never = format!("no claim ever gets a directory by it: it {wrong}");
+        let never = format!("this template gives no claim a valid directory: it {wrong}");
         Some(Invalid::value(spelt, value, &never))
     }
 }
@@ -103,7 +103,7 @@ fn parse<T, E: fmt::Display>(
 fn mode(text: &str) -> Result<u32, &'static str> {
     let octal = !text.is_empty() && text.len() <= 5 && text.bytes().all(|c| (b'0'..=b'7').contains(&c));
     match u32::from_str_radix(text, 8) {
-        Ok(0) if octal => Err("a directory that nobody may enter is of no use; write a mode such as 0770"),
+        Ok(0) if octal => Err("with mode 0 nobody can use the directory; write a mode such as 0770"),
         Ok(mode) if octal && mode <= 0o7777 => Ok(mode),
         _ => Err("write it in octal, 0001 to 7777, such as 0770 or 2775"),
     }
@@ -137,7 +137,7 @@ fn version(text: &str) -> Result<NfsVersion, &'static str> {
     match text {
         "4" => Ok(NfsVersion::V4),
         "3" => Ok(NfsVersion::V3),
-        _ => Err("allowed are 4 (4.2, else 4.1) or 3; what pods mount with is said in mountOptions"),
+        _ => Err("allowed are 4 (4.2, else 4.1) or 3; the version that pods use is set in mountOptions"),
     }
 }
 

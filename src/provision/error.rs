@@ -11,10 +11,10 @@ pub enum Error {
     #[error("a claim of this name exists")]
     ClaimExists,
     /// A claim of that name is on its way out: when the API server comes to this one, it may be gone or not.
-    #[error("a claim of this name is still being deleted; try again in a moment")]
+    #[error("a claim of this name is still being deleted; try again in a few seconds")]
     ClaimDeleting,
     /// The claim that was to be provisioned is gone, or has a volume by now.
-    #[error("the claim is gone or has a volume by now")]
+    #[error("the claim was deleted or has a volume already")]
     ClaimNotWaiting,
     /// The directory is there already, and was made by somebody else.
     #[error("{0}")]

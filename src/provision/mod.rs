@@ -119,7 +119,7 @@ impl Provisioner {
             let volumes = self.volumes();
             let give = patch::assign(&volumes, &new.name, &new.attempt, uid);
             self.asked(
-                format!("give PersistentVolume {} to its claim", new.name),
+                format!("write the claim's uid to PersistentVolume {}", new.name),
                 deadline,
                 give,
             )
@@ -129,7 +129,7 @@ impl Provisioner {
         let adopted = found.filter(|found| written.origin == Origin::Adopted && !found.has(new.attributes));
         let keeps = |found: Found| {
             format!(
-                "directory {} was there before: it keeps its mode {:04o} and its owner {}",
+                "directory {} already existed: it keeps its mode {:04o} and its owner {}",
                 new.directory.shown(),
                 found.mode,
                 found.owner()
@@ -169,7 +169,7 @@ impl Provisioner {
         loop {
             let Some(volume) = self.volume(new, deadline).await? else {
                 return Err(Error::Releasing(
-                    "the directory was in use until a moment ago".to_owned(),
+                    "another volume used the directory until a moment ago".to_owned(),
                 ));
             };
             // Another call may have brought this very claim in since: then the volume is its own, as it is.
@@ -186,7 +186,7 @@ impl Provisioner {
             fields["metadata"]["annotations"][mark::TOUCHED] = json!(jiff::Timestamp::now().to_string());
             let volumes = self.volumes();
             let merge = patch::merge(&volumes, &volume, fields);
-            let what = format!("use PersistentVolume {} again", new.name);
+            let what = format!("reuse PersistentVolume {}", new.name);
             match self.asked(what, deadline, merge).await {
                 Ok(version) => return Ok(Some(Written { origin, version })),
                 // The controller manager has written to it meanwhile.
@@ -347,5 +347,5 @@ fn location(new: &NewVolume, found: Option<Found>, share_id: ShareId) -> Locatio
 
 /// What the search for overlapping volumes is called in a message about the API server.
 fn overlap_search(new: &NewVolume) -> String {
-    format!("look for PersistentVolumes that overlap with {}", new.name)
+    format!("search for PersistentVolumes that overlap with {}", new.name)
 }

@@ -76,7 +76,7 @@ impl Provisioner {
                 let is_own = attempt.is_some() && volume.attempt.as_deref() == attempt;
                 volume.awaits(namespace, name) && !volume.is_fenced() && !is_own
             }) {
-                let what = format!("keep this claim from PersistentVolume {}", earlier.name);
+                let what = format!("prevent the binding of this claim to PersistentVolume {}", earlier.name);
                 let volumes = self.volumes();
                 let close = async {
                     let claim = self.cluster.claim(namespace, name).await?;
@@ -119,7 +119,7 @@ impl Provisioner {
                     Err(fault) if !matches!(fault.kind, Kind::Conflict | Kind::NotFound) => {
                         tracing::warn!(
                             volume = new.name,
-                            "a volume that no claim uses could not be undone: {fault}"
+                            "could not remove or fence a volume that no claim uses; Bindery tries again: {fault}"
                         );
                     }
                     _ => {}

@@ -110,9 +110,9 @@ async fn helm_test_reports_what_a_claim_of_each_class_gets() {
     let class = format!("classes={class}");
     release.helm(&["upgrade", &name, CHART, "--reuse-values", "--set-json", &class]);
     let why = format!(
-        "class {name}: a claim would be refused: StorageClass {name}: archiveRetention is \"a month\": write a time such as 30d, \
-         12h or 2w, up to 36500d, or forever; an administrator must delete the class and create it anew, since parameters cannot \
-         be edited\n"
+        "class {name}: a claim would be refused: StorageClass {name}: archiveRetention is \"a month\": write a \
+        duration such as 30d, 12h or 2w, at most 36500d, or forever; an administrator must delete the class and create \
+        it again, because class parameters cannot be edited\n"
     );
     eventually("Bindery knows the class as it is now", async || {
         let check = release.run_hook(&release.hooks(), "test");

@@ -14,7 +14,7 @@ async fn legacy_classes_serve_new_claims() {
     let scene = old_scene(&provisioner, parameters).await;
 
     let warnings = scene.create_with_warnings(scene.claim("data")).await;
-    let missing = format!("label zone of the claim is not set; it stands for nothing in {pattern}");
+    let missing = format!("label zone of the claim is not set and is left empty in {pattern}");
     assert!(warnings.contains(&missing), "{warnings:?}");
     // What is true of every claim of the class is told on the class.
     assert_eq!(warnings.len(), 1, "{warnings:?}");
@@ -47,13 +47,13 @@ async fn a_path_out_of_the_share_is_refused_in_legacy_classes() {
     // The annotation is missing: the share itself is what is left.
     let share = scene.refused(scene.claim("data")).await;
     assert!(
-        share.contains("which would lead out of its place") || share.contains("empty segment"),
+        share.contains("which would lead out of the share") || share.contains("empty segment"),
         "{share}"
     );
     let up = json!({"metadata": {"annotations": {"nfs.io/storage-path": "../etc"}}});
     let up = scene.refused(scene.claim_with("data", up)).await;
     assert!(
-        up.contains("has the segment \"..\", which would lead out of its place"),
+        up.contains("has the segment \"..\", which would lead out of the share"),
         "{up}"
     );
     scene.assert_nothing_made().await;

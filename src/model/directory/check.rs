@@ -18,35 +18,37 @@ pub enum WrongPath {
     #[error("has an empty segment")]
     Empty,
     /// It begins with a slash.
-    #[error("is absolute; it lies below the share, so write it without the slash in front")]
+    #[error("starts with a slash; write it relative to the share, without the first slash")]
     Absolute,
     /// `.` or `..`.
-    #[error("has the segment {0:?}, which would lead out of its place")]
+    #[error("has the segment {0:?}, which would lead out of the share")]
     Dots(String),
     /// NUL, a newline, an escape and the like.
-    #[error("has a control character in it")]
+    #[error("contains a control character")]
     Control,
     /// Of two names that look the same, one may have it.
-    #[error("has the character {} in it, which cannot be seen or changes the order of others", .0.escape_unicode())]
+    #[error("contains the character {}, which is invisible or changes the order of other \
+    characters", .0.escape_unicode())]
     Hidden(char),
     /// A blank that nobody would see.
-    #[error("has the segment {0:?} with a blank at an end")]
+    #[error("has the segment {0:?} with a space at its start or end")]
     Blank(String),
     /// Over [`LONGEST_SEGMENT`].
-    #[error("has a segment of {0} bytes; NFS servers take 255 at most")]
+    #[error("has a segment of {0} bytes; NFS servers allow at most 255")]
     LongSegment(usize),
     /// Over [`LONGEST`].
-    #[error("has {0} bytes; 1024 are allowed")]
+    #[error("has {0} bytes; at most 1024 are allowed")]
     Long(usize),
     /// Over [`DEEPEST`].
-    #[error("has {0} segments; 32 are allowed")]
+    #[error("has {0} segments; at most 32 are allowed")]
     Deep(usize),
     /// A name that Bindery keeps for itself.
-    #[error("has the segment {0:?}: names that begin with archived- or .bindery- are kept for Bindery")]
+    #[error("has the segment {0:?}: names that begin with archived- or .bindery- are reserved for Bindery")]
     Reserved(String),
     /// A name under which servers show snapshots of a directory.
     #[error(
-        "has the segment {0:?}: servers show a directory's snapshots under that name, so it cannot be part of a volume's path"
+        "has the segment {0:?}: servers show a directory's snapshots under that name, so a volume's path cannot \
+        contain it"
     )]
     Snapshot(String),
     /// A name that NFS clients give to a file that is deleted while it is open.

@@ -171,23 +171,23 @@ pub enum NotAShare {
     #[error("server {:?} is not a host name or an address", Shown(.0))]
     Server(String),
     /// A port is named.
-    #[error("server {:?} names a port; leave it out, NFS servers are reached at port 2049", Shown(.0))]
+    #[error("server {:?} names a port; remove it, because Bindery and the nodes connect to port 2049", Shown(.0))]
     Port(String),
     /// The address is in `fe80::/10`.
     #[error(
-        "server {:?} is a link-local address, which each node would look for on its own network interfaces; name the \
-         server by a global or unique local address (such as fd00::5) or by a host name",
+        "server {:?} is a link-local address, which means another host on each node; use a global or unique local \
+        address (such as fd00::5) or a host name",
         Shown(.0)
     )]
     LinkLocal(String),
     /// An address that is not link-local has a scope.
     #[error(
-        "server {:?} names a network interface after the %, and nodes cannot mount it so; leave the % and what follows out",
+        "server {:?} names a network interface after the %, which nodes cannot mount; remove the % and what follows",
         Shown(.0)
     )]
     Interface(String),
     /// The address is unspecified, multicast or broadcast.
-    #[error("server {:?} is not the address of one host; name the server by its own address or its host name", Shown(.0))]
+    #[error("server {:?} is not the address of one host; use the address or host name of the server", Shown(.0))]
     NoHost(String),
     /// The path does not begin with a slash.
     #[error("share {:?} is not an absolute path; write it as the server exports it, such as /export/volumes", Shown(.0))]

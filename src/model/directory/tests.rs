@@ -48,15 +48,15 @@ fn a_share_that_is_none_says_why() {
         assert_eq!(
             wrong(link_local, "/x"),
             format!(
-                "server {link_local:?} is a link-local address, which each node would look for on its own network interfaces; \
-                 name the server by a global or unique local address (such as fd00::5) or by a host name"
+                "server {link_local:?} is a link-local address, which means another host on each node; use a global or \
+                unique local address (such as fd00::5) or a host name"
             )
         );
     }
     assert_eq!(
         wrong("fd00::5%eth0", "/x"),
-        "server \"fd00::5%eth0\" names a network interface after the %, and nodes cannot mount it so; leave the % and what \
-         follows out"
+        "server \"fd00::5%eth0\" names a network interface after the %, which nodes cannot mount; remove the % and \
+        what follows"
     );
     for many in [
         "::",
@@ -69,20 +69,18 @@ fn a_share_that_is_none_says_why() {
     ] {
         assert_eq!(
             wrong(many, "/x"),
-            format!(
-                "server {many:?} is not the address of one host; name the server by its own address or its host name"
-            )
+            format!("server {many:?} is not the address of one host; use the address or host name of the server")
         );
     }
     for port in ["nas:2049", "10.0.0.5:2049", "[fd00::5]:2049"] {
         assert_eq!(
             wrong(port, "/x"),
-            format!("server {port:?} names a port; leave it out, NFS servers are reached at port 2049")
+            format!("server {port:?} names a port; remove it, because Bindery and the nodes connect to port 2049")
         );
     }
     assert_eq!(
         wrong("nas", "/a/../b"),
-        "share \"/a/../b\" has the segment \"..\", which would lead out of its place"
+        "share \"/a/../b\" has the segment \"..\", which would lead out of the share"
     );
 }
 
@@ -102,31 +100,32 @@ fn a_directory_that_is_none_says_why() {
     assert_eq!(wrong(""), "directory \"\" has an empty segment");
     assert_eq!(
         wrong("/a"),
-        "directory \"/a\" is absolute; it lies below the share, so write it without the slash in front"
+        "directory \"/a\" starts with a slash; write it relative to the share, without the first slash"
     );
     assert_eq!(wrong("a//b"), "directory \"a//b\" has an empty segment");
     assert_eq!(
         wrong("a/.."),
-        "directory \"a/..\" has the segment \"..\", which would lead out of its place"
+        "directory \"a/..\" has the segment \"..\", which would lead out of the share"
     );
     assert_eq!(
         wrong("."),
-        "directory \".\" has the segment \".\", which would lead out of its place"
+        "directory \".\" has the segment \".\", which would lead out of the share"
     );
-    assert_eq!(wrong("a\0b"), "directory \"a\\0b\" has a control character in it");
+    assert_eq!(wrong("a\0b"), "directory \"a\\0b\" contains a control character");
     assert_eq!(
         wrong("a /b"),
-        "directory \"a /b\" has the segment \"a \" with a blank at an end"
+        "directory \"a /b\" has the segment \"a \" with a space at its start or end"
     );
     assert_eq!(
         wrong("archived-x"),
-        "directory \"archived-x\" has the segment \"archived-x\": names that begin with archived- or .bindery- are kept for Bindery"
+        "directory \"archived-x\" has the segment \"archived-x\": names that begin with archived- or .bindery- are \
+        reserved for Bindery"
     );
-    assert!(wrong(".bindery-trash/x").contains("kept for Bindery"));
+    assert!(wrong(".bindery-trash/x").contains("reserved for Bindery"));
     for hidden in ['\u{200b}', '\u{202e}', '\u{2066}', '\u{feff}', '\u{ad}'] {
         let told = wrong(&format!("a/{hidden}b"));
         let expected = format!(
-            "has the character {} in it, which cannot be seen or changes the order of others",
+            "contains the character {}, which is invisible or changes the order of other characters",
             hidden.escape_unicode()
         );
         assert!(told.ends_with(&expected), "{told}");
@@ -148,8 +147,8 @@ fn a_name_of_snapshots_or_of_deleted_files_is_never_part_of_a_volumes_path() {
     ] {
         for path in [name.to_owned(), format!("x/{name}/evil"), format!("x/{name}")] {
             let expected = format!(
-                "directory {path:?} has the segment {name:?}: servers show a directory's snapshots under that name, so it \
-                 cannot be part of a volume's path"
+                "directory {path:?} has the segment {name:?}: servers show a directory's snapshots under that name, so \
+                a volume's path cannot contain it"
             );
             assert_eq!(wrong(&path), expected);
         }
@@ -171,11 +170,11 @@ fn a_name_of_snapshots_or_of_deleted_files_is_never_part_of_a_volumes_path() {
 fn a_directory_has_a_longest_and_a_deepest() {
     let deep = |depth: usize| vec!["a"; depth].join("/");
     assert!(Directory::parse(&deep(32)).is_ok());
-    assert!(wrong(&deep(33)).ends_with("has 33 segments; 32 are allowed"));
+    assert!(wrong(&deep(33)).ends_with("has 33 segments; at most 32 are allowed"));
     let long = |last: usize| format!("{}{}", format!("{}/", "x".repeat(255)).repeat(3), "x".repeat(last));
     assert!(Directory::parse(&long(255)).is_ok());
     let told = wrong(&format!("{}/a", long(255)));
-    assert!(told.ends_with("has 1025 bytes; 1024 are allowed"), "{told}");
+    assert!(told.ends_with("has 1025 bytes; at most 1024 are allowed"), "{told}");
     assert!(told.len() < 300, "a message shows the ends of it: {told}");
 }
 

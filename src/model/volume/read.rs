@@ -278,7 +278,7 @@ fn record(marks: &BTreeMap<String, String>, nfs: Option<&NFSVolumeSource>) -> Re
                 places.ok_or_else(|| {
                     wrong(
                         mark::MOVED_TO,
-                        &"allowed are places in the trash and archives, one a line",
+                        &"allowed are paths in the trash and archives, one per line",
                     )
                 })?
             }

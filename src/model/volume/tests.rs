@@ -139,7 +139,8 @@ fn a_volume_whose_marks_name_another_place_than_its_source_cannot_be_acted_on() 
     );
     assert_eq!(
         read(mark::SUB_DIR, Some("../data")),
-        "annotation bindery.dev/sub-dir is \"../data\": directory \"../data\" has the segment \"..\", which would lead out of its place"
+        "annotation bindery.dev/sub-dir is \"../data\": directory \"../data\" has the segment \"..\", which would lead \
+        out of the share"
     );
     assert_eq!(read(mark::SHARE, None), "annotation bindery.dev/share is missing");
     assert_eq!(
@@ -152,7 +153,8 @@ fn a_volume_whose_marks_name_another_place_than_its_source_cannot_be_acted_on() 
     );
     assert_eq!(
         read(mark::ARCHIVE_RETENTION, Some("soon")),
-        "annotation bindery.dev/archive-retention is \"soon\": write a time such as 30d, 12h or 2w, up to 36500d, or forever"
+        "annotation bindery.dev/archive-retention is \"soon\": write a duration such as 30d, 12h or 2w, at most \
+        36500d, or forever"
     );
     assert_eq!(
         read(mark::DIRECTORY_ID, Some("7")),

@@ -92,7 +92,7 @@ impl Inputs {
                 _ => ("namespace", "the namespace or the claim"),
             };
             format!(
-                "{adopts} does not count here: the {who} chooses the directory ({}), so {whom} must say it, too",
+                "{adopts} is ignored for this claim: the {who} chooses the directory ({}), so {whom} must set it too",
                 template.key.annotation()
             )
         }));

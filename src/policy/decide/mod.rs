@@ -128,7 +128,7 @@ fn decision_for(
     if claim.volume_name.is_some() && given.is_none() {
         return match facts.volume.filter(|volume| is_taken_back(volume, claim, installation)) {
             Some(volume) => Decision::Deny(format!(
-                "volume {} is being taken back; try again in a moment",
+                "volume {} is being removed, because the request that created it failed; try again in a few seconds",
                 volume.name
             )),
             None => Decision::Pass(Pass::NamesVolume),

@@ -104,10 +104,13 @@ fn no_directory(template: &Template, policy: &Policy, facts: &Facts<'_>, class: 
     let next = match wrong {
         NoDirectory::Missing(tokens) if tokens.len() == 1 => "set it",
         NoDirectory::Missing(_) => "set them",
-        NoDirectory::Slash(..) => "take a value without one",
-        NoDirectory::NotADirectory(_) => "change what the claim brings to it, or choose another class",
+        NoDirectory::Slash(..) => "use a value without a slash",
+        NoDirectory::NotADirectory(_) => {
+            "change the name, labels or annotations that the template uses, or choose \
+        another StorageClass"
+        }
     };
-    format!("{template} ({whose}) gives no directory for this claim: {wrong}; {next}")
+    format!("{template} ({whose}) gives no valid directory for this claim: {wrong}; {next}")
 }
 
 /// The name of the one volume that a directory can have, however share and directory divide its path.

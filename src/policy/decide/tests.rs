@@ -96,8 +96,8 @@ fn what_nfs_cannot_give_is_refused_with_every_reason() {
 #[test]
 fn a_class_or_namespace_with_mistakes_refuses_the_claim_and_names_them() {
     let denied = decision(|world| world.class["parameters"]["onDelete"] = json!("shred"));
-    let message = "StorageClass fast: onDelete is \"shred\": allowed are delete, retain or archive; an administrator must \
-                   delete the class and create it anew, since parameters cannot be edited";
+    let message = "StorageClass fast: onDelete is \"shred\": allowed are delete, retain or archive; an administrator \
+    must delete the class and create it again, because class parameters cannot be edited";
     assert_eq!(denied, Decision::Deny(message.to_owned()));
 
     let denied = decision(|world| world.namespace = json!({"bindery.dev/on-delete": "shred"}));
@@ -150,7 +150,8 @@ fn two_templates_in_one_place_are_a_contradiction() {
         world.class["parameters"]["subDir"] = json!("a");
         world.class["parameters"]["pathPattern"] = json!("b");
     });
-    let message = "StorageClass fast: subDir and pathPattern are both set: they say the same in two ways, keep one; \
-                   an administrator must delete the class and create it anew, since parameters cannot be edited";
+    let message = "StorageClass fast: subDir and pathPattern are both set, but mean the same; keep one; \
+                   an administrator must delete the class and create it again, because class parameters cannot be \
+                   edited";
     assert_eq!(denied, Decision::Deny(message.to_owned()));
 }

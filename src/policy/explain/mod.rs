@@ -118,8 +118,8 @@ pub fn explain(facts: &Facts<'_>, standing: Standing, others: &[Volume]) -> Expl
     if let Some(name) = stored {
         explanation.with_volume(name, facts, new.map(|new| &new.directory));
     } else if standing == Standing::WrittenAgain {
-        let why = "a claim of this name is there already: it keeps what it has, which is told when you name it instead of \
-                   a file; this is what it would get if it were new";
+        let why = "a claim of this name already exists and keeps its volume; to see it, give the name of the claim \
+        instead of a file. This is what a new claim would get";
         explanation.outcome = Outcome::LeftAlone { why: why.to_owned() };
     } else if is_stored && let Outcome::Provisioned { volume } = &explanation.outcome {
         let volume = volume.clone();
@@ -128,8 +128,8 @@ pub fn explain(facts: &Facts<'_>, standing: Standing, others: &[Volume]) -> Expl
     }
     let untold = |new: &NewVolume| new.share.server() == SERVER || new.share.path() == SHARE;
     if stored.is_none() && new.is_some_and(|new| untold(new) && !new.directory.stands_alone(&new.name)) {
-        let warning = "whether another volume has this directory cannot be told: name the --nfs-server and --nfs-share \
-                       that bindery serve has";
+        let warning = "could not check whether another volume uses this directory: give the --nfs-server and \
+        --nfs-share that bindery serve has";
         explanation.warnings.push(warning.to_owned());
     }
     explanation
@@ -154,13 +154,16 @@ impl Explanation {
                 if volume.maker.as_ref().map(|installation| &installation.provisioner)
                     != Some(&facts.installation.provisioner) =>
             {
-                format!("its volume {name} was not made by {}", facts.installation.provisioner)
+                format!(
+                    "its volume {name} was not created by {}",
+                    facts.installation.provisioner
+                )
             }
             Some(Volume { claim: Some(of), .. }) if (of.namespace.as_str(), of.name.as_str()) != (ours.0, &ours.1) => {
-                format!("it names volume {name}, which is claim {}/{}'s", of.namespace, of.name)
+                format!("it names volume {name}, which claim {}/{} uses", of.namespace, of.name)
             }
             Some(volume) => match &volume.record {
-                Err(wrong) => format!("its volume {name} cannot be acted on: {wrong}"),
+                Err(wrong) => format!("its volume {name} cannot be used: {wrong}"),
                 Ok(record) => {
                     let now = std::mem::take(&mut self.policy);
                     let would_be = new.map(|new| new.as_str().replace(&format!("pvc-{NOBODYS}"), name));

@@ -120,12 +120,12 @@ fn pass(reason: Pass, facts: &Facts<'_>) -> String {
         Pass::OtherClass => match facts.class {
             None => format!("there is no StorageClass {class}"),
             Some(other) => format!(
-                "StorageClass {class} is of provisioner {}, not of {}",
+                "StorageClass {class} has provisioner {}, not {}",
                 other.provisioner, facts.installation.provisioner
             ),
         },
         Pass::NamesVolume => format!(
-            "it names volume {} itself, and Bindery binds no volume that a user chose",
+            "it names volume {} in spec.volumeName, and Bindery provisions no claim that names a volume",
             facts.claim.volume_name.as_deref().unwrap_or_default()
         ),
         Pass::NamespaceDisabled => format!(
@@ -133,8 +133,8 @@ fn pass(reason: Pass, facts: &Facts<'_>) -> String {
             facts.claim.namespace,
             annotation::ENABLED
         ),
-        Pass::Malformed => "the API server will refuse it: a name that it does not take, no access mode, \
-                            or no size above zero"
+        Pass::Malformed => "the API server will refuse it: its name is not valid, it has no access mode, or its size \
+        is not above zero"
             .to_owned(),
     }
 }

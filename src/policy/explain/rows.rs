@@ -196,5 +196,5 @@ fn effective_row<T>(key: Key, effective: &Effective<T>, text: impl Fn(&T) -> Str
 }
 
 fn owner(id: Option<u32>) -> String {
-    id.map_or_else(|| "the server's choice".to_owned(), |id| id.to_string())
+    id.map_or_else(|| "set by the server".to_owned(), |id| id.to_string())
 }

@@ -91,8 +91,8 @@ fn an_ordinary_claim_is_told_every_key_and_whose_word_it_is() {
         ("subDir", template, "default"),
         ("onDelete", "delete", "class"),
         ("mountPermissions", "0777", "default"),
-        ("uid", "the server's choice", "default"),
-        ("gid", "the server's choice", "default"),
+        ("uid", "set by the server", "default"),
+        ("gid", "set by the server", "default"),
         ("existingDirectory", "deny", "default"),
         ("archiveRetention", "forever", "default"),
         ("onStorageFailure", "queue", "default"),
@@ -246,7 +246,7 @@ fn a_directory_that_is_anothers_or_in_anothers_refuses_the_claim() {
     assert_eq!(
         refused(vec![holder.clone()]),
         format!(
-            "directory a/b of share nas1:/export belongs to volume {}, which is claim team-a/other's",
+            "directory a/b of share nas1:/export belongs to volume {}, which claim team-a/other uses",
             holder.name
         )
     );
@@ -254,7 +254,7 @@ fn a_directory_that_is_anothers_or_in_anothers_refuses_the_claim() {
     assert_eq!(
         refused(vec![above.clone()]),
         format!(
-            "directory a/b of share nas1:/export overlaps with directory a of volume {}, which is claim team-a/other's",
+            "directory a/b of share nas1:/export overlaps with directory a of volume {}, which claim team-a/other uses",
             above.name
         )
     );
@@ -271,7 +271,7 @@ fn a_claim_that_is_left_alone_is_told_why() {
         (|world| world.class = json!(null), "there is no StorageClass fast"),
         (
             |world| world.class["provisioner"] = json!("other"),
-            "StorageClass fast is of provisioner other, not of bindery.dev/nfs",
+            "StorageClass fast has provisioner other, not bindery.dev/nfs",
         ),
         (
             |world| world.namespace = json!({"bindery.dev/enabled": "false"}),
@@ -279,7 +279,7 @@ fn a_claim_that_is_left_alone_is_told_why() {
         ),
         (
             |world| world.claim["spec"]["volumeName"] = json!("mine"),
-            "it names volume mine itself, and Bindery binds no volume that a user chose",
+            "it names volume mine in spec.volumeName, and Bindery provisions no claim that names a volume",
         ),
     ];
     for (change, why) in told {
@@ -317,8 +317,8 @@ fn a_file_with_a_claim_that_is_there_is_told_so() {
 #[test]
 fn without_the_flags_it_is_told_that_other_volumes_could_not_be_compared() {
     let warnings = |template: &str| explained(|world| world.class["parameters"] = json!({"subDir": template})).warnings;
-    let told = "whether another volume has this directory cannot be told: name the --nfs-server and --nfs-share that \
-                bindery serve has";
+    let told = "could not check whether another volume uses this directory: give the --nfs-server and --nfs-share that \
+    bindery serve has";
     assert_eq!(warnings("shared"), [told]);
     assert_eq!(warnings("${pv.metadata.name}"), Vec::<String>::new());
 }

@@ -83,7 +83,9 @@ fn path_pattern(text: &str, warnings: &mut Vec<String>) -> String {
                 rest = after;
             }
             Some((token, after)) if token.starts_with("${.PVC.") => {
-                warnings.push(format!("pathPattern: {token} is not known; it stands for nothing"));
+                warnings.push(format!(
+                    "pathPattern: {token} is not known and is replaced by an empty text"
+                ));
                 rest = after;
             }
             _ => {
@@ -102,7 +104,7 @@ pub fn for_claim(template: Template, values: &Values<'_>, warnings: &mut Vec<Str
         return template;
     }
     let missing = template.missing(values);
-    warnings.extend(missing.map(|token| format!("{token} is not set; it stands for nothing in {template}")));
+    warnings.extend(missing.map(|token| format!("{token} is not set and is left empty in {template}")));
     if template.comes_to_nothing(values) {
         return Template::standard();
     }

@@ -85,7 +85,7 @@ fn nothing_in_a_pattern_is_a_mistake() {
         pattern("a/${.PVC.nmae}"),
         (
             Some("a/".to_owned()),
-            vec!["pathPattern: ${.PVC.nmae} is not known; it stands for nothing".to_owned()]
+            vec!["pathPattern: ${.PVC.nmae} is not known and is replaced by an empty text".to_owned()]
         )
     );
 }
@@ -117,7 +117,7 @@ fn a_missing_value_stands_for_nothing_where_that_is_safe() {
     let given = |pattern, expected: &str, missing: &[&str]| {
         let told = missing
             .iter()
-            .map(|missing| format!("{missing} is not set; it stands for nothing in {pattern}"));
+            .map(|missing| format!("{missing} is not set and is left empty in {pattern}"));
         assert_eq!(
             directory(pattern),
             (Ok(expected.to_owned()), told.collect()),
@@ -144,7 +144,7 @@ fn a_result_that_is_not_below_the_share_is_refused_all_the_same() {
     let refused = |pattern| directory(pattern).0.unwrap_err();
     assert_eq!(
         refused("${.PVC.annotations.up}"),
-        "directory \"../../x\" has the segment \"..\", which would lead out of its place"
+        "directory \"../../x\" has the segment \"..\", which would lead out of the share"
     );
     for pattern in [
         ".",

@@ -86,13 +86,13 @@ impl LegacyVolume {
         terms: Terms<'_>,
         installation: &Installation,
     ) -> Result<TakenOver, String> {
-        let (server, path) = self.nfs.as_ref().ok_or("it is no NFS volume")?;
+        let (server, path) = self.nfs.as_ref().ok_or("it is not an NFS volume")?;
         // A class of that name may be another program's by now.
         let class = class.filter(|class| class.provisioner == installation.provisioner);
         let class = class.map(|class| Class::read(class, terms.defaults)).transpose();
         let class = class.map_err(|wrong| {
             let name = self.class.as_deref().unwrap_or_default();
-            format!("StorageClass {name} says what becomes of it, and {wrong}")
+            format!("its StorageClass {name} is not valid: {wrong}")
         })?;
         // The flags come first: there the old program made everything.
         let flags = terms.defaults.server.as_ref().zip(terms.defaults.share.as_ref());
@@ -106,8 +106,15 @@ impl LegacyVolume {
             .find_map(|share| Some((share, share.below(server, path)?)))
             .ok_or_else(|| {
                 let shares: Vec<String> = shares.iter().map(Share::to_string).collect();
-                let shares = if shares.is_empty() { "any share".to_owned() } else { shares.join(" or ") };
-                format!("{server}:{path} is not below {shares}; run Bindery with --nfs-server and --nfs-share as they stand on the volume")
+                let shares = if shares.is_empty() {
+                    "any share".to_owned()
+                } else {
+                    shares.join(" or ")
+                };
+                format!(
+                    "{server}:{path} is not below {shares}; start Bindery with the --nfs-server and --nfs-share of \
+                this volume"
+                )
             })?;
         let directory = Directory::parse(directory).map_err(|wrong| wrong.to_string())?;
         let said = class.as_ref().map(|class| class.settings.clone()).unwrap_or_default();

@@ -207,7 +207,7 @@ fn a_class_that_cannot_be_read_stops_it() {
     let wrong = refused(|world| world.class["parameters"] = json!({"onDelete": "retain", "uid": "root"}));
     assert_eq!(
         wrong,
-        "StorageClass nfs-client says what becomes of it, and uid is \"root\": write a number from 0 to 4294967294"
+        "its StorageClass nfs-client is not valid: uid is \"root\": write a number from 0 to 4294967294"
     );
 }
 
@@ -246,7 +246,7 @@ fn what_is_not_strictly_below_a_share_is_left_alone() {
     let outside = |path: &str| {
         format!(
             "nas1:{path} is not below nas1:/export or nas1:/export; \
-             run Bindery with --nfs-server and --nfs-share as they stand on the volume"
+             start Bindery with the --nfs-server and --nfs-share of this volume"
         )
     };
     for path in [
@@ -283,7 +283,7 @@ fn what_is_not_strictly_below_a_share_is_left_alone() {
         "{nothing}"
     );
     let csi = refused(|world| world.volume["spec"]["nfs"] = json!(null));
-    assert_eq!(csi, "it is no NFS volume");
+    assert_eq!(csi, "it is not an NFS volume");
 }
 
 #[test]

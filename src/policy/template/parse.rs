@@ -31,8 +31,8 @@ pub enum Wrong {
     Unknown(String, Dialect),
     /// A label or annotation that Kubernetes takes on no object.
     #[error(
-        "no object can have a label or annotation {:?}: it is letters, digits, -, _ and . (63 at most), with a DNS name \
-         and / before it if need be",
+        "{:?} is not a valid label or annotation key: write letters, digits, -, _ and . (63 at most), after a DNS name \
+        and / if needed",
         Shown(.0)
     )]
     Key(String),

@@ -94,7 +94,8 @@ fn a_claim_does_not_come_in_with_a_volume_that_was_taken_back_meanwhile() {
         let meant = world.volume.as_mut().unwrap().claim.as_mut().unwrap();
         meant.uid = Some(names::FENCE.to_owned());
     });
-    let message = "volume pvc-earlier is being taken back; try again in a moment";
+    let message = "volume pvc-earlier is being removed, because the request that created it failed; try again in a few \
+    seconds";
     assert_eq!(denied, Decision::Deny(message.to_owned()));
 }
 

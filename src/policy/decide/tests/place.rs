@@ -46,9 +46,9 @@ fn a_template_of_ones_own_is_never_cut_and_what_no_server_takes_is_refused() {
     // Of a very long one the ends are shown.
     let path = format!("team-a-{name}-{VOLUME}");
     let message = format!(
-        "${{pvc.metadata.namespace}}-${{pvc.metadata.name}}-${{pv.metadata.name}} (subDir of StorageClass fast) gives no \
-         directory for this claim: directory \"{}[...]{}\" has a segment of 298 bytes; NFS servers take 255 at most; change \
-         what the claim brings to it, or choose another class",
+        "${{pvc.metadata.namespace}}-${{pvc.metadata.name}}-${{pv.metadata.name}} (subDir of StorageClass fast) gives \
+        no valid directory for this claim: directory \"{}[...]{}\" has a segment of 298 bytes; NFS servers allow at \
+        most 255; change the name, labels or annotations that the template uses, or choose another StorageClass",
         &path[..100],
         &path[path.len() - 100..],
     );
@@ -92,7 +92,8 @@ fn a_directory_that_is_there_is_adopted_only_where_it_is_the_namespaces_own_or_t
 #[test]
 fn a_label_that_the_template_needs_and_the_claim_has_not_refuses_the_claim() {
     let denied = |template: &str| decision(|world| world.class["parameters"]["subDir"] = json!(template));
-    let message = "${pvc.metadata.labels['zone']} (subDir of StorageClass fast) gives no directory for this claim: \
+    let message = "${pvc.metadata.labels['zone']} (subDir of StorageClass fast) gives no valid directory for this \
+    claim: \
                    label zone of the claim is needed for the directory and is not set; set it";
     assert_eq!(
         denied("${pvc.metadata.labels['zone']}"),
@@ -100,7 +101,8 @@ fn a_label_that_the_template_needs_and_the_claim_has_not_refuses_the_claim() {
     );
     let two = "${pvc.metadata.labels['zone']}/${namespace.metadata.annotations['cost']}";
     let message = format!(
-        "{two} (subDir of StorageClass fast) gives no directory for this claim: label zone of the claim and annotation cost \
+        "{two} (subDir of StorageClass fast) gives no valid directory for this claim: label zone of the claim and \
+        annotation cost \
          of the namespace are needed for the directory and are not set; set them"
     );
     assert_eq!(denied(two), Decision::Deny(message));

@@ -77,7 +77,7 @@ fn under_an_old_name_a_missing_value_is_empty_and_a_pattern_that_comes_to_nothin
     };
     let (_, directory, warnings) = at("${.PVC.namespace}/${.PVC.labels.zone}");
     assert_eq!(directory, "team-a");
-    let told = "label zone of the claim is not set; it stands for nothing in ${.PVC.namespace}/${.PVC.labels.zone}";
+    let told = "label zone of the claim is not set and is left empty in ${.PVC.namespace}/${.PVC.labels.zone}";
     assert_eq!(warnings, [told]);
     let (name, directory, _) = at("${.PVC.labels.zone}");
     assert_eq!((name.as_str(), directory), (VOLUME, format!("team-a-data-{VOLUME}")));
@@ -91,8 +91,10 @@ fn under_an_old_name_what_leads_out_of_the_share_is_refused() {
     };
     assert_eq!(
         why,
-        "../${.PVC.name} (pathPattern of StorageClass fast) gives no directory for this claim: directory \"../data\" has \
-         the segment \"..\", which would lead out of its place; change what the claim brings to it, or choose another class"
+        "../${.PVC.name} (pathPattern of StorageClass fast) gives no valid directory for this claim: directory \
+        \"../data\" has \
+         the segment \"..\", which would lead out of the share; change the name, labels or annotations that the \
+         template uses, or choose another StorageClass"
     );
 }
 
@@ -223,8 +225,10 @@ fn what_does_not_count_is_a_warning() {
     assert_eq!(
         answer.warnings,
         [
-            "bindery.dev/uid on the namespace does not count: namespaceOverrides of StorageClass fast does not list uid",
-            "bindery.dev/on-delete on the claim does not count: claimOverrides of StorageClass fast does not list onDelete",
+            "bindery.dev/uid on the namespace is ignored: StorageClass fast does not list uid in namespaceOverrides; \
+            remove it, or ask an administrator to allow it",
+            "bindery.dev/on-delete on the claim is ignored: StorageClass fast does not list onDelete in \
+            claimOverrides; remove it, or ask an administrator to allow it",
         ]
     );
 }
@@ -262,24 +266,26 @@ fn an_adoption_that_does_not_count_since_a_tenant_chooses_the_directory_is_a_war
         json!({"bindery.dev/sub-dir": "a"}),
         json!({"bindery.dev/existing-directory": "adopt"}),
     );
-    let class = "existingDirectory: adopt of StorageClass fast does not count here: the ";
+    let class = "existingDirectory: adopt of StorageClass fast is ignored for this claim: the ";
     assert_eq!(
         warned(json!({}), place.clone()),
         [format!(
-            "{class}claim chooses the directory (bindery.dev/sub-dir), so the claim must say it, too"
+            "{class}claim chooses the directory (bindery.dev/sub-dir), so the claim must set it too"
         )]
     );
     assert_eq!(
         warned(place.clone(), json!({})),
         [format!(
-            "{class}namespace chooses the directory (bindery.dev/sub-dir), so the namespace or the claim must say it, too"
+            "{class}namespace chooses the directory (bindery.dev/sub-dir), so the namespace or the claim must set it \
+            too"
         )]
     );
     assert_eq!(
         warned(adopt.clone(), place.clone()),
         [
-            "bindery.dev/existing-directory: adopt on the namespace does not count here: the claim chooses the directory \
-          (bindery.dev/sub-dir), so the claim must say it, too"
+            "bindery.dev/existing-directory: adopt on the namespace is ignored for this claim: the claim chooses the \
+            directory \
+          (bindery.dev/sub-dir), so the claim must set it too"
         ]
     );
     assert_eq!(warned(place, adopt), Vec::<String>::new());
@@ -294,8 +300,8 @@ fn everything_that_is_wrong_is_told_at_once_whosever_it_is() {
         world.claim["metadata"]["annotations"] = json!({"bindery.dev/on-delet": "retain"});
     });
     let message = "StorageClass fast cannot provide volumeMode Block; change the claim or choose another class; \
-                   StorageClass fast: onDelete is \"shred\": allowed are delete, retain or archive; an administrator must \
-                   delete the class and create it anew, since parameters cannot be edited; \
+                   StorageClass fast: onDelete is \"shred\": allowed are delete, retain or archive; an administrator \
+                   must delete the class and create it again, because class parameters cannot be edited; \
                    namespace team-a: annotation bindery.dev/ui is not known: did you mean bindery.dev/uid?; \
                    an administrator must correct it; \
                    the claim: annotation bindery.dev/on-delet is not known: did you mean bindery.dev/on-delete?; correct it";

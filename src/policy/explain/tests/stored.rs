@@ -35,7 +35,7 @@ fn a_claim_with_its_volume_is_told_what_stands_there() {
     );
     assert_eq!(
         found(&explanation, "uid"),
-        ("the server's choice", "volume without annotation bindery.dev/uid")
+        ("set by the server", "volume without annotation bindery.dev/uid")
     );
     assert!(explanation.policy.iter().all(|row| row.new_claim.is_none()));
 }
@@ -109,7 +109,7 @@ fn what_class_and_namespace_say_otherwise_by_now_stands_beside() {
             "delete",
             "namespace annotation bindery.dev/on-delete",
         ),
-        ("uid", "the server's choice", "5", "class"),
+        ("uid", "set by the server", "5", "class"),
     ];
     assert_eq!(differ, expected);
 }
@@ -135,11 +135,11 @@ fn a_volume_that_is_not_ours_or_not_there_is_told() {
     };
     assert_eq!(
         why(|world| world.volume.as_mut().unwrap().maker = None),
-        format!("its volume {VOLUME} was not made by bindery.dev/nfs")
+        format!("its volume {VOLUME} was not created by bindery.dev/nfs")
     );
     assert_eq!(
         why(|world| world.volume.as_mut().unwrap().claim.as_mut().unwrap().name = "other".to_owned()),
-        format!("it names volume {VOLUME}, which is claim team-a/other's")
+        format!("it names volume {VOLUME}, which claim team-a/other uses")
     );
     assert_eq!(
         why(|world| world.volume = None),
