@@ -1,12 +1,12 @@
 //! Mode, owner and group of a directory.
 
-/// What a new directory gets.
+/// Mode, owner and group that a new directory gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attributes {
-    /// Permission bits, with setuid, setgid and sticky.
+    /// Permission bits, including setuid, setgid and sticky.
     pub mode: u32,
-    /// Owner; the server's choice if not set.
+    /// Owner; if not set, the server chooses.
     pub uid: Option<u32>,
-    /// Group; the server's choice if not set.
+    /// Group; if not set, the server chooses.
     pub gid: Option<u32>,
 }

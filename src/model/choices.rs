@@ -1,16 +1,16 @@
-//! Values of class parameters that are one word of a few.
+//! Class parameters with a fixed set of values.
 
-/// What is done with a directory that is there already.
+/// What happens if the directory already exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExistingDirectory {
-    /// It becomes the volume's, with all that is in it.
+    /// The volume uses it, with its files.
     Adopt,
     /// The claim is refused.
     Deny,
 }
 
 impl ExistingDirectory {
-    /// The parameter's word.
+    /// The value as a class parameter.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Adopt => "adopt",
@@ -19,7 +19,7 @@ impl ExistingDirectory {
     }
 }
 
-/// What happens to a claim whose NFS server does not answer.
+/// What happens to a claim if the NFS server does not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnStorageFailure {
     /// It is admitted without a volume, and gets one as soon as the server answers.
@@ -29,7 +29,7 @@ pub enum OnStorageFailure {
 }
 
 impl OnStorageFailure {
-    /// The parameter's word.
+    /// The value as a class parameter.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Queue => "queue",
@@ -38,17 +38,17 @@ impl OnStorageFailure {
     }
 }
 
-/// When a claim's volume is made.
+/// When the volume of a claim is created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Provision {
-    /// Inside the request that creates the claim, which then names it.
+    /// During the request that creates the claim; the claim then names the volume.
     OnCreate,
-    /// As soon as the claim is there. The request is only judged.
+    /// After the claim was created. The webhook only checks the request.
     AfterCreate,
 }
 
 impl Provision {
-    /// The parameter's word.
+    /// The value as a class parameter.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::OnCreate => "onCreate",

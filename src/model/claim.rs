@@ -1,4 +1,4 @@
-//! What a claim asks for, as far as it matters here.
+//! The fields of a PersistentVolumeClaim that Bindery uses.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::quantity;
 use crate::model::names::{annotation, is_object_name};
 
-/// A claim's name, settled or still to be made.
+/// A claim's name, or the prefix from which the API server makes one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Name {
     /// `metadata.name`.
@@ -23,27 +23,27 @@ pub enum Name {
 /// A claim, read from an admission review or from the API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
-    /// Where it lives.
+    /// Its namespace.
     pub namespace: String,
     /// Its name.
     pub name: Name,
     /// Empty inside an admission review.
     pub uid: String,
-    /// Somebody has deleted it.
+    /// Whether it has a deletion timestamp.
     pub deleting: bool,
     /// When it was created; not known inside an admission review.
     pub created: Option<Timestamp>,
-    /// It waits for its pod, and the scheduler has chosen a node for that.
+    /// Whether the scheduler has chosen a node for the pod that the claim waits for.
     pub has_node: bool,
-    /// The class it names; `None` and `""` both mean that it wants none.
+    /// The class it names; `None` and `""` both mean no class.
     pub class: Option<String>,
     /// The volume it names.
     pub volume_name: Option<String>,
-    /// As written, in the claim's order.
+    /// As written, in the order of the claim.
     pub access_modes: Vec<String>,
-    /// Bytes asked for; `None` if missing or no quantity.
+    /// Requested bytes; `None` if missing or not a quantity.
     pub request: Option<Bytes>,
-    /// What it asks that Bindery cannot give, in the words of the API.
+    /// What it requests that Bindery does not support, in terms of the API.
     pub beyond: Vec<&'static str>,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
@@ -51,7 +51,7 @@ pub struct Claim {
     pub annotations: BTreeMap<String, String>,
 }
 
-/// A size, as the API writes it and as a number.
+/// A size, as written in the API and as a number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bytes {
     /// As written: `10Gi`.
@@ -61,7 +61,7 @@ pub struct Bytes {
 }
 
 impl Bytes {
-    /// Reads a quantity. `None` if it is none, or not above zero.
+    /// Reads a quantity. `None` if it is not a quantity, or not above zero.
     pub fn read(quantity: &Quantity) -> Option<Self> {
         let bytes = quantity::bytes(&quantity.0).filter(|&bytes| bytes > 0)?;
         Some(Self {
@@ -72,7 +72,7 @@ impl Bytes {
 }
 
 impl Claim {
-    /// A claim of which no more is known yet than how it is called.
+    /// A claim of which only the namespace and the name are known.
     pub fn named(namespace: String, name: String) -> Self {
         Self {
             namespace,
@@ -91,7 +91,7 @@ impl Claim {
         }
     }
 
-    /// Reads a claim. Never fails: what is missing or odd is for [`crate::policy::decide`] to judge.
+    /// Reads a claim. Never fails: [`crate::policy::decide`] handles missing and invalid fields.
     pub fn read(claim: &PersistentVolumeClaim, namespace: &str) -> Self {
         let spec = claim.spec.clone().unwrap_or_default();
         let meta = &claim.metadata;
@@ -147,28 +147,28 @@ impl Claim {
         }
     }
 
-    /// What the volume of a claim that is there is named after: the same on every try.
+    /// The UUID from which the name of the volume for an existing claim is made: the same on every attempt.
     pub fn seed(&self) -> Uuid {
-        // Kubernetes makes uids of this form, and promises none.
+        // Kubernetes makes uids of this form, but does not guarantee it.
         let other = || Uuid::new_v5(&Uuid::NAMESPACE_OID, self.uid.as_bytes());
         self.uid.parse().unwrap_or_else(|_| other())
     }
 
-    /// Whether nothing is to be made for it before a pod uses it, and the scheduler has chosen where. Of a claim that is
-    /// there; one on its way in cannot know.
+    /// Whether provisioning must wait until a pod uses the claim and the scheduler has chosen a node. Only for a claim
+    /// that exists; a claim in an admission review cannot have a node yet.
     pub fn waits_for_its_pod(&self, class: &StorageClass) -> bool {
         self.volume_name.is_none()
             && !self.has_node
             && class.volume_binding_mode.as_deref() == Some("WaitForFirstConsumer")
     }
 
-    /// Whether the API server will refuse it after admission whatever we say: its names are checked later than we are
-    /// asked, so `../../x` does arrive here.
+    /// Whether the API server will refuse the claim after admission. It validates names after it calls webhooks, so
+    /// `../../x` does arrive here.
     pub fn is_malformed(&self) -> bool {
         const MODES: [&str; 4] = ["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOncePod"];
         let name_is_wrong = match &self.name {
             Name::Given(name) => !is_object_name(name),
-            // The suffix mends a trailing dash and nothing else.
+            // The suffix corrects a trailing dash and nothing else.
             Name::Generate(prefix) => prefix.is_empty() || !is_object_name(&format!("{prefix}x")),
         };
         name_is_wrong

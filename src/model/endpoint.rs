@@ -4,8 +4,9 @@ use std::fmt;
 
 use crate::model::directory::{NfsVersion, Share};
 
-/// The way to a server. When one share on it gets no answer, none does. `nas1` is one for version 4 and another one for
-/// version 3, whose portmapper may be away alone; each mount is one of its own.
+/// The connection to a server. If it gets no answer for one share, it gets none for all its shares. Versions 4 and 3 of
+/// one server are two endpoints, because the portmapper of version 3 may fail alone; each mount is an endpoint of its
+/// own.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Endpoint {
     server: String,
@@ -15,12 +16,12 @@ pub struct Endpoint {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum By {
     Nfs(NfsVersion),
-    /// Of the share with this path.
+    /// The mount of the share with this path.
     Mount(String),
 }
 
 impl Endpoint {
-    /// Bindery's own NFS client, in the share's version.
+    /// Bindery's own NFS client, in the version of the share.
     pub fn nfs(share: &Share) -> Self {
         Self {
             server: share.server().to_owned(),

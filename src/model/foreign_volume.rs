@@ -1,4 +1,4 @@
-//! Where a volume that Bindery did not make has its files: `spec.nfs`, or `spec.csi` of the driver csi-driver-nfs.
+//! The location of the files of a volume that Bindery did not create: `spec.nfs`, or `spec.csi` of csi-driver-nfs.
 
 use std::collections::BTreeMap;
 
@@ -7,20 +7,20 @@ use k8s_openapi::api::core::v1::{CSIPersistentVolumeSource, PersistentVolumeSpec
 use super::directory::{Share, segments};
 use super::location::{Location, Relation};
 
-/// The driver that mounts `server`, `share` and `subDir` of its attributes.
+/// The CSI driver that mounts `server`, `share` and `subDir` from its attributes.
 const CSI_DRIVER: &str = "nfs.csi.k8s.io";
 
 /// A server and an absolute path on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Foreign {
-    /// In the spelling that is compared, where it is one that Bindery would take.
+    /// In canonical spelling, if Bindery would accept it.
     pub server: Box<str>,
     /// Without `.`, `..` and empty segments.
     pub path: Box<str>,
 }
 
 impl Foreign {
-    /// Where the files are, if they are on an NFS server.
+    /// Reads the location, if the files are on an NFS server.
     pub fn read(spec: &PersistentVolumeSpec) -> Option<Self> {
         if let Some(nfs) = &spec.nfs {
             return Some(Self::new(&nfs.server, &nfs.path));
@@ -32,7 +32,7 @@ impl Foreign {
     fn of_csi(csi: &CSIPersistentVolumeSource) -> Option<Self> {
         let empty = BTreeMap::new();
         let attributes = csi.volume_attributes.as_ref().unwrap_or(&empty);
-        // The driver takes its keys in any case.
+        // The driver ignores the case of keys.
         let get = |key: &str| {
             let mut found = attributes.iter().filter(|(name, _)| name.eq_ignore_ascii_case(key));
             found.next().map(|(_, value)| value.as_str())
@@ -66,7 +66,7 @@ impl Foreign {
         }
     }
 
-    /// How this place lies to a directory, if the server is the same.
+    /// The relation of this location to a directory, if the server is the same.
     pub fn lies(&self, location: &Location<'_>) -> Option<Relation> {
         if *self.server == *location.share.server() {
             self.lies_by_path(location)
@@ -75,7 +75,7 @@ impl Foreign {
         }
     }
 
-    /// The same, whatever the server is called.
+    /// The relation by path alone, whatever the server's name.
     pub fn lies_by_path(&self, location: &Location<'_>) -> Option<Relation> {
         let path = location.share.segments().chain(location.directory.segments());
         Relation::of(path, segments(&self.path), |one, other| one == other || is_open(other))
@@ -89,8 +89,8 @@ impl Foreign {
         lies == Some(Relation::Inside)
     }
 
-    /// The directories on the way to this place, and itself, that may be the directory at `location` under other names of
-    /// server and export: they have its own name.
+    /// The paths on the way to this location that have the same last name as a directory. They may be that directory
+    /// under other names of server and export.
     pub fn namesakes(&self, location: &Location<'_>) -> Vec<String> {
         let (_, name) = location.directory.split_last();
         let names: Vec<&str> = segments(&self.path).collect();
@@ -99,8 +99,8 @@ impl Foreign {
         ends.map(|at| format!("/{}", names[..=at].join("/"))).collect()
     }
 
-    /// Whether this place has the whole path of a directory below its share: then it may be the directory, or in it, if server
-    /// and export have other names.
+    /// Whether this path contains the whole path of a directory below its share. It may then be that directory, or be
+    /// inside it, under other names of server and export.
     pub fn has_whole_path(&self, location: &Location<'_>) -> bool {
         let names: Vec<&str> = segments(&self.path).collect();
         let directory: Vec<&str> = location.directory.segments().collect();
@@ -111,7 +111,7 @@ impl Foreign {
     }
 }
 
-/// Whether a segment has a token that nobody here can expand: it may be any name.
+/// Whether a segment contains a token that cannot be expanded here: it may be any name.
 fn is_open(segment: &str) -> bool {
     segment.contains("${")
 }

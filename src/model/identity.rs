@@ -1,15 +1,16 @@
-//! Which directory it is: the numbers of file system and file.
+//! The identity of a directory: the numbers of its file system and of its file.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// What tells a directory from another one that later stands at the same path: the file system and the number of the
-/// file in it (RFC 8881, 5.8.1.9 and 5.8.2.12). Written on the volume as `fsid major.minor:fileid` in hexadecimal.
+/// Distinguishes a directory from another one that later has the same path: the number of the file system and the
+/// number of the file in it (RFC 8881, 5.8.1.9 and 5.8.2.12). Written on the volume as `major.minor:fileid` in
+/// hexadecimal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Identity {
-    /// The file system, major and minor.
+    /// The number of the file system, major and minor.
     pub fsid: (u64, u64),
-    /// The file in it.
+    /// The number of the file.
     pub fileid: u64,
 }
 
@@ -33,7 +34,7 @@ impl FromStr for Identity {
     }
 }
 
-/// The text is no [`Identity`].
+/// The text is not an [`Identity`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not of the form major.minor:fileid in hexadecimal")]
 pub struct NotAnIdentity;

@@ -1,4 +1,4 @@
-//! Labels that a class gives to its volumes: `team=storage,tier=gold`.
+//! Labels that a class sets on its volumes: `team=storage,tier=gold`.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use crate::model::names::{PREFIX, is_label_key, is_label_value};
 /// Keys and values.
 pub type Labels = BTreeMap<String, String>;
 
-/// Reads a list. `spelt` is the key it is written under; each mistake names the label that is wrong.
+/// Reads a list. `spelt` is the key under which it is written; each error names the label.
 pub fn read(spelt: &str, text: &str, invalid: &mut Vec<Invalid>) -> Labels {
     let mut labels = Labels::new();
     for label in text.split(',').map(str::trim).filter(|label| !label.is_empty()) {
@@ -19,7 +19,7 @@ pub fn read(spelt: &str, text: &str, invalid: &mut Vec<Invalid>) -> Labels {
     labels
 }
 
-/// As a class writes them.
+/// The list as a class parameter.
 pub fn write(labels: &Labels) -> String {
     let all: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
     all.join(",")

@@ -1,9 +1,10 @@
-//! Where a directory is, and whether two of them meet: are the same, or one in the other.
+//! The location of a directory, and whether two directories overlap: they are the same, or one is inside the other.
 //!
-//! A server may have several names, and a directory several paths: `nas1:/export` and `10.0.0.5:/export`, an export inside an
-//! export, the path of version 3 and that of version 4. So names are compared first, and then what the server says of
-//! itself, of the share's root and of the directory. Numbers that are equal by chance (copies of one disk, two servers whose
-//! exports say `fsid=0`) make two directories count as one: whoever asks refuses or keeps, and says why.
+//! A server may have several names, and a directory several paths: `nas1:/export` and `10.0.0.5:/export`, an export
+//! inside another export, different paths in NFS versions 3 and 4. So names are compared first, then what the server
+//! reports about itself, about the root of the share and about the directory. Numbers can be equal by chance (a copied
+//! disk, two servers with `fsid=0`). Such directories are treated as one: the caller refuses the claim or keeps the
+//! directory, and says why.
 
 use std::fmt;
 
@@ -11,54 +12,54 @@ use super::directory::{Directory, NfsVersion, Share};
 use crate::model::identity::Identity;
 use crate::model::share_id::{Seen, ShareId, View, may_be_one_file};
 
-/// Where a directory is, and what is known of it.
+/// The location of a directory, and what is known about it.
 #[derive(Clone, Copy, Debug)]
 pub struct Location<'a> {
-    /// Where it is.
+    /// Its share.
     pub share: &'a Share,
-    /// What it is called there.
+    /// Its path below the share.
     pub directory: &'a Directory,
-    /// Which file system the share is.
+    /// The file system of the share, if known.
     pub share_id: Option<ShareId>,
-    /// Which directory it is.
+    /// Its identity on the server, if known.
     pub identity: Option<Identity>,
 }
 
-/// How another directory lies to one.
+/// The relation of another directory to this one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relation {
-    /// It is the same.
+    /// It is the same directory.
     Same,
-    /// It lies in it.
+    /// It is inside this one.
     Inside,
-    /// It lies above it.
+    /// It is above this one.
     Above,
 }
 
-/// What tells that two directories meet.
+/// The evidence that two directories overlap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Evidence {
     /// Server and path have the same names.
     Names,
-    /// Two names of a server lead to servers that call themselves the same.
+    /// The server names differ, but both servers report the same server owner.
     Server,
-    /// The roots of the two shares have the same numbers.
+    /// The roots of the two shares have the same file system and file numbers.
     Root,
-    /// The two directories have the same numbers.
+    /// The two directories have the same file system and file numbers.
     Numbers,
 }
 
-/// Two directories meet.
+/// An overlap of two directories.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Meeting {
-    /// How the other lies.
+    /// The relation of the other directory.
     pub relation: Relation,
-    /// How that is known.
+    /// The evidence.
     pub evidence: Evidence,
 }
 
 impl Relation {
-    /// How the second path lies to the first.
+    /// The relation of the second path to the first.
     pub fn of<'a>(
         mut one: impl Iterator<Item = &'a str>,
         mut other: impl Iterator<Item = &'a str>,
@@ -77,13 +78,14 @@ impl Relation {
 }
 
 impl Location<'_> {
-    /// Whether this directory and another one meet, as far as is known.
+    /// Whether this directory and another one overlap, as far as is known.
     pub fn meets(&self, other: &Location<'_>) -> Option<Meeting> {
         let meets = |relation, evidence| Meeting { relation, evidence };
         let one_name = self.share.server() == other.share.server();
         if one_name && self.share.path() == other.share.path() {
-            // Nearly all of them, and there may be very many. In one share the names tell: a server that tells apart upper
-            // and lower case in names shows two directories, and another one shows one.
+            // The most frequent case, with possibly many volumes. Within one share the names decide. A difference in
+            // case alone means two directories on a server that distinguishes case, and one directory on another
+            // server.
             let relation = self
                 .relation_below(other)
                 .map(|relation| meets(relation, Evidence::Names));
@@ -114,7 +116,7 @@ impl Location<'_> {
         {
             return Some(meets(relation, Evidence::Root));
         }
-        // Both lie below their shares, so both end with the directory's own name.
+        // Both are below their shares, so both paths end with the directory's own name.
         let last = |of: &Directory| of.split_last().1.to_ascii_lowercase();
         self.same_numbers(other, one_server)
             .filter(|_| last(self.directory) == last(other.directory))
@@ -132,7 +134,7 @@ impl Location<'_> {
         })
     }
 
-    /// Whether the two directories are known to be two.
+    /// Whether the two directories are known to be different.
     fn differs(&self, other: &Location<'_>) -> bool {
         let seen = self.seen().zip(other.seen());
         seen.is_some_and(|(one, other)| one.0 == other.0 && one.1 != other.1)
@@ -150,7 +152,7 @@ impl Location<'_> {
         Some((self.view(), self.identity?))
     }
 
-    /// How the directory was looked at. A volume of an earlier version of Bindery does not say it.
+    /// How the directory was read. A volume of an earlier version of Bindery does not record it.
     pub fn view(&self) -> View {
         let by_version = match self.share.version() {
             NfsVersion::V4 => View::V4,
@@ -161,8 +163,8 @@ impl Location<'_> {
 }
 
 impl Meeting {
-    /// Why two directories count as one although their servers or paths are named differently, and what to do if they are
-    /// not. Nothing where the names tell.
+    /// Why two directories are treated as one although their servers or paths have different names, and what to do if
+    /// they are different. `None` if the names are the same.
     pub fn why(&self) -> Option<&'static str> {
         match self.evidence {
             Evidence::Names => None,

@@ -1,5 +1,5 @@
-//! The values that everything else speaks of: claims, volumes, shares, directories and their names. Pure; imports nothing
-//! above it.
+//! Values that all other modules use: claims, volumes, shares, directories and their names. Pure; imports no other
+//! module of the crate.
 
 pub mod attributes;
 pub mod binder_mode;

@@ -1,130 +1,134 @@
-//! Every name that Bindery owns in the API: the only place that spells `bindery.dev/`.
+//! Every name that Bindery owns in the API. No other file spells `bindery.dev/`.
 
-/// The provisioner that StorageClasses name, unless `--provisioner-name` says otherwise.
+/// The default `provisioner` of StorageClasses; `--provisioner-name` replaces it.
 pub const PROVISIONER: &str = "bindery.dev/nfs";
 
-/// Holds a volume until its directory is taken care of. On volumes only, never on claims.
+/// The finalizer that keeps a volume until its directory is archived, removed or retained. On volumes only, never on
+/// claims.
 pub const FINALIZER: &str = "bindery.dev/cleanup";
 
-/// The webhook, in whichever configuration: what users read when it refuses a claim.
+/// The name of the webhook in each configuration. Users read it when the webhook refuses a claim.
 pub const WEBHOOK: &str = "claims.bindery.dev";
 
-/// The path that the webhook is called by, without the token that follows it.
+/// The path of the webhook, without the token that follows it.
 pub const WEBHOOK_PATH: &str = "/mutate";
 
-/// Stands for a claim's uid on a volume whose making did not come to a known end: no claim has it, so the controller
-/// manager binds none.
+/// The uid in the `claimRef` of a fenced volume. No claim has this uid, so the controller manager does not bind the
+/// volume. Used while it is not known whether the directory exists.
 pub const FENCE: &str = "00000000-0000-0000-0000-000000000000";
 
-/// Label on a volume: a hash of server and first path segment. Volumes whose directories overlap share it.
+/// Label of a volume: a hash of the server and the first path segment. Volumes whose directories overlap have the same
+/// value.
 pub const AREA: &str = "bindery.dev/area";
 
-/// Marks on a volume. An administrator may edit `ON_DELETE` and `ARCHIVE_RETENTION`; all else is a record.
+/// Annotations of a volume. An administrator may edit `ON_DELETE` and `ARCHIVE_RETENTION`; all others are records.
 pub mod mark {
-    /// Which installation of Bindery the volume belongs to.
+    /// The installation of Bindery to which the volume belongs.
     pub const INSTANCE: &str = "bindery.dev/instance";
     /// What happens to the directory when the claim is gone: `delete`, `archive` or `retain`.
     pub const ON_DELETE: &str = "bindery.dev/on-delete";
     /// The export, without the directory.
     pub const SHARE: &str = "bindery.dev/share";
-    /// The directory, below the export.
+    /// The directory, relative to the export.
     pub const SUB_DIR: &str = "bindery.dev/sub-dir";
-    /// Whether Bindery made the directory (`new`) or found it (`adopted`).
+    /// Whether Bindery created the directory (`new`) or found it (`adopted`).
     pub const DIRECTORY: &str = "bindery.dev/directory";
     /// The directory's identity on the server.
     pub const DIRECTORY_ID: &str = "bindery.dev/directory-id";
-    /// Which file system the share is, and which server.
+    /// The identity of the share's file system and of the server.
     pub const SHARE_ID: &str = "bindery.dev/share-id";
-    /// Where the directory is being moved to, below the export, one place a line and the last one last. Written before
-    /// each move: without it the directory is at its path.
+    /// Where the directory is being moved to, relative to the export: one path per line, the latest last. Written
+    /// before each move; without it, the directory is at its path.
     pub const MOVED_TO: &str = "bindery.dev/moved-to";
-    /// The mode that the directory was made with, in octal; of an adopted one, that it would be made with were it gone.
+    /// The mode with which the directory was created, in octal. For an adopted directory: the mode for creating it
+    /// again if it is missing.
     pub const MOUNT_PERMISSIONS: &str = "bindery.dev/mount-permissions";
-    /// The owner that the directory was given, or would be.
+    /// The owner with which the directory was created, or would be created again.
     pub const UID: &str = "bindery.dev/uid";
-    /// The group that the directory was given, or would be.
+    /// The group with which the directory was created, or would be created again.
     pub const GID: &str = "bindery.dev/gid";
-    /// How long the archive is kept, if the directory becomes one.
+    /// How long the archive is kept, if the directory is archived.
     pub const ARCHIVE_RETENTION: &str = "bindery.dev/archive-retention";
-    /// How Bindery talks to the server.
+    /// The NFS version that Bindery uses.
     pub const NFS_VERSION: &str = "bindery.dev/nfs-version";
-    /// The claim has come, and the directory was there for it.
+    /// The claim exists, and the directory existed when Bindery wrote the claim's uid.
     pub const READY: &str = "bindery.dev/ready";
-    /// Which call of the webhook made the volume, or used it last: only that one may undo it.
+    /// The webhook call that created the volume or used it last. Only that call may remove it again.
     pub const ATTEMPT: &str = "bindery.dev/attempt";
-    /// The class that the volume was made for, if Kubernetes has bound it to a claim of another class.
+    /// The class for which the volume was created, if Kubernetes has bound it to a claim of another class.
     pub const MADE_FOR: &str = "bindery.dev/made-for";
-    /// When a repeated request for the same claim used the volume again, or the controller manager was reminded of it by a
-    /// write. For people; nothing reads it.
+    /// When a repeated request for the same claim used the volume again, or when Bindery touched it so that the
+    /// controller manager looks at it again. For people; nothing reads it.
     pub const TOUCHED: &str = "bindery.dev/touched";
-    /// On a claim: it is bound, and nothing is left to do (Kubernetes' own).
+    /// On a claim: it is bound completely (a name of Kubernetes).
     pub const BIND_COMPLETED: &str = "pv.kubernetes.io/bind-completed";
-    /// Which provisioner made the volume (Kubernetes' own mark: the controller manager leaves deletion to it).
+    /// The provisioner that created the volume (a name of Kubernetes: the controller manager leaves the deletion to
+    /// it).
     pub const PROVISIONED_BY: &str = "pv.kubernetes.io/provisioned-by";
 }
 
-/// What all of Bindery's own annotations begin with.
+/// The prefix of all annotations of Bindery.
 pub const PREFIX: &str = "bindery.dev/";
 
-/// Annotations that are read; those that set a policy key are spelt by [`crate::policy::key`].
+/// Annotations that Bindery reads. [`crate::policy::key`] has those that set a class parameter.
 pub mod annotation {
-    /// On a namespace, `"false"`: Bindery leaves its claims alone.
+    /// On a namespace, `"false"`: Bindery ignores its claims.
     pub const ENABLED: &str = "bindery.dev/enabled";
-    /// On the Secret with the webhook's certificate: the names in it.
+    /// On the Secret with the webhook's certificate: the names in the certificate.
     pub const SERVING_NAMES: &str = "bindery.dev/serving-names";
-    /// On a claim: whose it is to provision (Kubernetes' own; its controller manager writes it on claims without a volume).
+    /// On a claim: its provisioner (a name of Kubernetes; the controller manager writes it on claims without a volume).
     pub const STORAGE_PROVISIONER: &str = "volume.kubernetes.io/storage-provisioner";
-    /// On a claim that waits for its pod: the scheduler has chosen a node (Kubernetes' own).
+    /// On a claim that waits for its pod: the node that the scheduler has chosen (a name of Kubernetes).
     pub const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
-    /// A claim's class, from before `spec.storageClassName` (Kubernetes' own; it wins where both are set).
+    /// On a claim: its class, from before `spec.storageClassName` (a name of Kubernetes; it wins if both are set).
     pub const BETA_CLASS: &str = "volume.beta.kubernetes.io/storage-class";
-    /// On a class, `"true"`: claims that say nothing of their class get this one (Kubernetes' own).
+    /// On a class, `"true"`: it is the class of claims that name none (a name of Kubernetes).
     pub const DEFAULT_CLASS: &str = "storageclass.kubernetes.io/is-default-class";
 }
 
-/// What the claim's user or the administrator reads as an Event's reason.
+/// Reasons of Events.
 pub mod reason {
-    /// The directory went to an archive.
+    /// The directory was archived.
     pub const ARCHIVED: &str = "DirectoryArchived";
-    /// The directory went to the trash, which is emptied.
+    /// The directory was moved to the trash, where it is removed.
     pub const DELETED: &str = "DirectoryDeleted";
-    /// The directory stays.
+    /// The directory was kept.
     pub const RETAINED: &str = "DirectoryRetained";
-    /// Nothing was at the directory's place.
+    /// The directory does not exist.
     pub const MISSING: &str = "DirectoryMissing";
-    /// Another directory is at the place; it was left alone.
+    /// Another directory has the path; Bindery did not touch it.
     pub const REPLACED: &str = "DirectoryReplaced";
-    /// The directory could not be taken care of; it is tried again.
+    /// Archiving or removing the directory failed; Bindery tries again.
     pub const CLEANUP_FAILED: &str = "CleanupFailed";
-    /// The directory could not be made sure of for a claim that is there; it is tried again.
+    /// The directory of an existing claim could not be created or checked; Bindery tries again.
     pub const PROVISIONING_FAILED: &str = "ProvisioningFailed";
-    /// A directory in the trash cannot be removed; it is tried again.
+    /// A directory in the trash could not be removed; Bindery tries again.
     pub const TRASH_NOT_EMPTIED: &str = "TrashNotEmptied";
-    /// A volume that another program made is not one that Bindery can look after.
+    /// Bindery cannot take over this volume of another program.
     pub const NOT_TAKEN_OVER: &str = "NotTakenOver";
-    /// A volume has Bindery's finalizer, and no installation that is known looks after it.
+    /// A volume has Bindery's finalizer, but no known installation manages it.
     pub const NOT_MANAGED: &str = "NotManaged";
-    /// The claim got its volume after it was created.
+    /// A claim got its volume after it was created.
     pub const PROVISIONED: &str = "Provisioned";
-    /// The claim gets no volume as it is.
+    /// Bindery cannot provision the claim as it is.
     pub const REFUSED: &str = "ProvisioningRefused";
-    /// The claim names a volume that is not there.
+    /// The claim names a volume that does not exist.
     pub const VOLUME_MISSING: &str = "VolumeMissing";
-    /// A class of ours has mistakes.
+    /// A StorageClass of Bindery is not valid.
     pub const CLASS_BROKEN: &str = "ClassHasMistakes";
-    /// A class of ours works, and says something in vain.
+    /// A StorageClass of Bindery is valid, but some of its parameters have no effect.
     pub const CLASS_WARNINGS: &str = "ClassWarnings";
-    /// An annotation that the class does not let this object set.
+    /// An annotation is ignored, because the class does not allow it on this object.
     pub const IGNORED: &str = "AnnotationIgnored";
-    /// The claim no longer is what its volume was made for.
+    /// The claim differs from the one for which its volume was created.
     pub const CLAIM_CHANGED: &str = "ClaimChanged";
 }
 
-/// The controller name that Events and patches carry.
+/// The controller name in Events and patches.
 pub const CONTROLLER: &str = "bindery";
 
-/// Whether an object of the kinds that we meet can have this name: an RFC 1123 subdomain, as Kubernetes checks it. What
-/// passes needs no encoding in a path of the API; what does not pass cannot exist there.
+/// Whether an object can have this name: an RFC 1123 subdomain, as Kubernetes checks it. A valid name needs no encoding
+/// in an API path; an object with an invalid name cannot exist.
 pub fn is_object_name(name: &str) -> bool {
     let alphanumeric = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
     let label = |label: &str| {

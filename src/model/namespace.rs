@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-/// What a namespace has to say.
+/// The labels and annotations that policy reads.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Namespace {
     /// Its labels.

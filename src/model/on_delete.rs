@@ -1,6 +1,6 @@
-//! What happens to a directory when its claim is gone, in both dialects of the field.
+//! What happens to a directory when its claim is gone, as `onDelete` or `archiveOnDelete`.
 //!
-//! `onDelete: archive` and `archiveOnDelete: "true"` mean the same. Where one place sets both, `onDelete` wins, as in
+//! `onDelete: archive` and `archiveOnDelete: "true"` mean the same. If one object sets both, `onDelete` wins, as in
 //! csi-driver-nfs and nfs-subdir-external-provisioner.
 
 use std::fmt;
@@ -8,10 +8,10 @@ use std::str::FromStr;
 
 use super::invalid::Invalid;
 
-/// The fate of a directory.
+/// What happens to a directory when its claim is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnDelete {
-    /// It is removed with all that is in it.
+    /// It is removed with all its files.
     Delete,
     /// It stays where it is.
     Retain,
@@ -20,7 +20,7 @@ pub enum OnDelete {
 }
 
 impl OnDelete {
-    /// The word that classes, annotations and volumes use.
+    /// The value in classes, annotations and volumes.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Delete => "delete",
@@ -49,15 +49,16 @@ impl FromStr for OnDelete {
     }
 }
 
-/// A value that is none of those allowed, which it lists.
+/// The value is not one of those allowed, which are listed here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("allowed are {0}")]
 pub struct Unknown(pub &'static str);
 
-/// One value as somebody wrote it, under the key that they used.
+/// A value as written, after the key under which it is written.
 pub type Written<'a> = Option<(&'a str, &'a str)>;
 
-/// What one place (a class, a namespace) says; `None` if it says nothing. Mistakes carry key and value.
+/// Reads what one object (a class, a namespace or a claim) sets; `None` if it sets neither key. Errors name key and
+/// value.
 pub fn read(on_delete: Written<'_>, archive_on_delete: Written<'_>) -> (Option<OnDelete>, Vec<Invalid>) {
     let mut invalid = Vec::new();
     let mut parse = |written: Written<'_>, parse: fn(&str) -> Result<OnDelete, Unknown>| {

@@ -1,8 +1,8 @@
-//! What an error of the operating system means, in plain words.
+//! The meaning of errors of the operating system, in plain words.
 
 use std::io::{Error, ErrorKind};
 
-/// A clause for people: "connection refused". What has no words here is told by its number.
+/// A clause for messages: "connection refused". Other errors are described by their number.
 pub fn words(error: &Error) -> String {
     let words = match error.kind() {
         ErrorKind::ConnectionRefused => "connection refused",

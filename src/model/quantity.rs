@@ -1,10 +1,10 @@
 //! Sizes as the Kubernetes API writes them: `10Gi`, `1.5T`, `5e9`.
 //!
 //! The grammar is that of `resource.Quantity`: a decimal number, then a binary suffix (`Ki` to `Ei`), a decimal one
-//! (`n`, `u`, `m`, `k` to `E`) or an exponent. A fraction of a byte counts as a byte, as it does there. Read here
-//! because the crate for it truncates `1.5Gi` to one and knows no exponents.
+//! (`n`, `u`, `m`, `k` to `E`) or an exponent. A fraction of a byte counts as a byte, as in Kubernetes. Implemented
+//! here because the crate for it truncates `1.5Gi` and does not read exponents.
 
-/// Bytes, rounded up. `None` if the text is no quantity, is below zero, or is beyond all bounds.
+/// Bytes, rounded up. `None` if the text is not a quantity, is below zero, or is too large.
 pub fn bytes(text: &str) -> Option<u128> {
     let end = text
         .find(|c: char| !c.is_ascii_digit() && c != '.')
@@ -31,7 +31,7 @@ pub fn bytes(text: &str) -> Option<u128> {
     }
 }
 
-/// What a suffix multiplies with: a factor, and a power of ten.
+/// The multiplier of a suffix: a factor, and a power of ten.
 fn scale(suffix: &str) -> Option<(u128, i32)> {
     let binary = ["Ki", "Mi", "Gi", "Ti", "Pi", "Ei"]
         .iter()

@@ -8,21 +8,21 @@ use jiff::{Span, SpanRelativeTo, Timestamp};
 /// How long an archive is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retention {
-    /// Until somebody removes it.
+    /// Until a person removes it.
     Forever,
-    /// So many seconds from when it is made.
+    /// This number of seconds after it was made.
     Seconds(i64),
 }
 
-/// A hundred years: more is a slip of the keyboard.
+/// A hundred years; a longer time is most likely a typing error.
 const LONGEST: i64 = 36_500 * DAY;
 const DAY: i64 = 24 * 60 * 60;
-/// An archive may end so much earlier than its retention says, if it is made some time after it was named; and never earlier
-/// than a tenth of its time.
+/// How much earlier an archive may end than its retention says, in seconds. It is named first and made later. Never
+/// more than a tenth of the retention.
 const TOLERANCE: i64 = 60 * 60;
 
 impl Retention {
-    /// When an archive that is made at `now` may go; never for [`Retention::Forever`].
+    /// When an archive that is made at `now` may be removed; `None` for [`Retention::Forever`].
     pub fn ends(self, now: Timestamp) -> Option<Timestamp> {
         match self {
             Self::Forever => None,
@@ -30,7 +30,7 @@ impl Retention {
         }
     }
 
-    /// Whether an archive that is made at `now`, and named to end at `until`, is kept long enough.
+    /// Whether an archive that is made at `now`, and whose name ends at `until`, is kept long enough.
     pub fn still_ends_at(self, until: Option<Timestamp>, now: Timestamp) -> bool {
         match (self.ends(now), until, self) {
             (Some(ends), Some(until), Self::Seconds(seconds)) => {
@@ -50,7 +50,7 @@ impl FromStr for Retention {
             return Ok(Self::Forever);
         }
         let span = text.parse::<Span>().ok();
-        // A day has 24 hours here; a month has no length, and is refused.
+        // A day has 24 hours here; a month has no fixed length, and is refused.
         let time = span.and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()).ok());
         match time.map(|time| (time.as_secs(), time.subsec_nanos())) {
             Some((0, 0)) => Err("a retention of zero keeps no archive; set onDelete: delete instead"),

@@ -1,8 +1,8 @@
-//! Which file system a share is, whatever its server is called.
+//! The identity of a share, whatever the name of its server.
 //!
-//! [`ShareId`] is what a server says of a share's root. Two names of one server show the same root, and a disk that is
-//! not mounted shows another one. Written on the volume as `v4/1.2:3`, with the server's own identity where the protocol has
-//! one: `v4/1.2:3/0f8fad5bd9cb469fa16570867728950e`.
+//! [`ShareId`] is what a server reports about the root of a share. All names of a server show the same root, and a disk
+//! that is not mounted shows another one. Written on the volume as `v4/1.2:3`, with the identity of the server if the
+//! protocol has one: `v4/1.2:3/0f8fad5bd9cb469fa16570867728950e`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,18 +11,19 @@ use uuid::Uuid;
 
 use crate::model::identity::Identity;
 
-/// What tells one share from another.
+/// The identity of a share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ShareId {
-    /// How it was asked for.
+    /// How it was read.
     pub view: View,
-    /// The share's root.
+    /// The root of the share.
     pub root: Identity,
-    /// A hash of the server's owner and scope (RFC 8881, 2.10.4): the same for all names of a server. Only version 4 has it.
+    /// A hash of the server's owner and scope (RFC 8881, 2.10.4): the same for all names of a server. Only version 4
+    /// has it.
     pub server: Option<Uuid>,
 }
 
-/// How a file was looked at. The number of a file is the same in each view; the number of its file system may not be.
+/// How a file was read. The file number is the same in each view; the file system number may differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum View {
     /// NFS version 4.
@@ -43,11 +44,11 @@ impl View {
     }
 }
 
-/// A file, and how it was looked at.
+/// A file, and how it was read.
 pub type Seen = (View, Identity);
 
-/// Whether two files may be one, as far as their numbers tell. In two views the numbers of one file system may differ: then
-/// files of one number on one server count as one.
+/// Whether two files may be the same, according to their numbers. In different views the file system numbers may
+/// differ: then files with the same number on one server are treated as the same.
 pub fn may_be_one_file(one: Seen, other: Seen, one_server: bool) -> bool {
     let ((view, one), (other_view, other)) = (one, other);
     if one.fileid != other.fileid {
@@ -58,14 +59,14 @@ pub fn may_be_one_file(one: Seen, other: Seen, one_server: bool) -> bool {
         _ if one_server => true,
         (View::V4, View::V3) => is_v3_form(other.fsid.0, one.fsid),
         (View::V3, View::V4) => is_v3_form(one.fsid.0, other.fsid),
-        // A mount does not show the server's number.
+        // A mount does not show the file system number of the server.
         _ => false,
     }
 }
 
-/// Whether a server that tells `v4` in version 4 may tell `v3` in version 3. The protocol does not say how the one number
-/// is made of the two. Linux tells the number of `fsid=`, the number of the device, or both halves of the UUID, combined;
-/// Ganesha combines the two numbers, with the halves of one exchanged.
+/// Whether a server that reports `v4` in version 4 may report `v3` in version 3. The protocol does not define how the
+/// one number is made from the two. Linux reports the number of `fsid=`, the number of the device, or both halves of
+/// the UUID combined; Ganesha combines the two numbers, with the halves of one exchanged.
 fn is_v3_form(v3: u64, (major, minor): (u64, u64)) -> bool {
     let device = (minor & 0xff) | ((major & 0xfff) << 8) | ((minor & !0xff) << 12);
     [
@@ -109,7 +110,7 @@ impl FromStr for ShareId {
     }
 }
 
-/// The text is no [`ShareId`].
+/// The text is not a [`ShareId`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not of the form view/major.minor:fileid, where view is v4, v3 or mounted")]
 pub struct NotAShareId;

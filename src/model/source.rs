@@ -1,6 +1,6 @@
-//! Which object sets a value.
+//! The object that sets a value.
 
-/// Whose word a value is.
+/// The object that sets a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     /// An annotation of the claim.
@@ -9,6 +9,6 @@ pub enum Source {
     Namespace,
     /// A parameter of its class.
     Class,
-    /// Nobody's.
+    /// No object: it is the default.
     Default,
 }

@@ -1,48 +1,48 @@
-//! What a path may be made of, and how messages tell what is wrong with one.
+//! Which paths are allowed, and the messages about those that are not.
 
 use std::fmt;
 
-/// The longest name that NFS servers take, in bytes (their file systems' `NAME_MAX`).
+/// The longest name that NFS servers accept, in bytes (`NAME_MAX` of their file systems).
 pub(super) const LONGEST_SEGMENT: usize = 255;
-/// The longest path below a share, in bytes: with the export before it, it stays below what a mount takes (`PATH_MAX`).
+/// The longest path below a share, in bytes. Together with the export it stays below the limit of a mount (`PATH_MAX`).
 const LONGEST: usize = 1024;
-/// The deepest: each segment is one question to the server, each time.
+/// The most segments of a path. Each segment is one request to the server, on every access.
 const DEEPEST: usize = 32;
-/// How many characters of a text a message shows: those at its ends.
+/// The number of characters of a long text that a message shows, half from each end.
 const SHOWN: usize = 200;
 
 /// What is wrong with a path.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WrongPath {
-    /// Nothing between two slashes, or nothing at all.
+    /// An empty segment, or an empty path.
     #[error("has an empty segment")]
     Empty,
-    /// It begins with a slash.
+    /// Starts with a slash.
     #[error("starts with a slash; write it relative to the share, without the first slash")]
     Absolute,
     /// `.` or `..`.
     #[error("has the segment {0:?}, which would lead out of the share")]
     Dots(String),
-    /// NUL, a newline, an escape and the like.
+    /// NUL, newline, escape or another control character.
     #[error("contains a control character")]
     Control,
-    /// Of two names that look the same, one may have it.
+    /// An invisible character: two different names would look the same.
     #[error("contains the character {}, which is invisible or changes the order of other \
     characters", .0.escape_unicode())]
     Hidden(char),
-    /// A blank that nobody would see.
+    /// A space at the start or end of a segment.
     #[error("has the segment {0:?} with a space at its start or end")]
     Blank(String),
-    /// Over [`LONGEST_SEGMENT`].
+    /// Longer than [`LONGEST_SEGMENT`].
     #[error("has a segment of {0} bytes; NFS servers allow at most 255")]
     LongSegment(usize),
-    /// Over [`LONGEST`].
+    /// Longer than [`LONGEST`].
     #[error("has {0} bytes; at most 1024 are allowed")]
     Long(usize),
-    /// Over [`DEEPEST`].
+    /// More segments than [`DEEPEST`].
     #[error("has {0} segments; at most 32 are allowed")]
     Deep(usize),
-    /// A name that Bindery keeps for itself.
+    /// A name that is reserved for Bindery.
     #[error("has the segment {0:?}: names that begin with archived- or .bindery- are reserved for Bindery")]
     Reserved(String),
     /// A name under which servers show snapshots of a directory.
@@ -56,10 +56,10 @@ pub enum WrongPath {
     DeletedFile(String),
 }
 
-/// The names under which servers show the snapshots of a directory: CephFS, ONTAP, Spectrum Scale and snapper, ZFS, ONTAP
-/// for Windows, VNX. Most of them are in no listing.
+/// The names under which servers show the snapshots of a directory: CephFS, ONTAP, Spectrum Scale and snapper, ZFS,
+/// ONTAP for Windows, VNX. Most of them do not appear in directory listings.
 const SNAPSHOTS: [&str; 6] = [".snap", ".snapshot", ".snapshots", ".zfs", "~snapshot", ".ckpt"];
-/// What the names begin with that NFS clients give to a file that is deleted while it is open.
+/// The prefix of the names that NFS clients give to a file that is deleted while it is open.
 const DELETED_FILE: &str = ".nfs";
 
 pub(super) fn check_length(path: &str) -> Result<(), WrongPath> {
@@ -81,7 +81,7 @@ pub(super) fn check_segment(segment: &str) -> Result<(), WrongPath> {
     }
 }
 
-/// Refuses names that mean something else to servers and clients than a directory of a volume. Some servers ignore case.
+/// Refuses names that have a special meaning for servers or clients. Some servers ignore case.
 pub(super) fn check_meaning(segment: &str) -> Result<(), WrongPath> {
     if SNAPSHOTS.iter().any(|name| segment.eq_ignore_ascii_case(name)) {
         return Err(WrongPath::Snapshot(segment.to_owned()));
@@ -93,9 +93,9 @@ pub(super) fn check_meaning(segment: &str) -> Result<(), WrongPath> {
     Ok(())
 }
 
-/// Refuses what a person would not see in a listing: two directories of different tenants must not look like one.
+/// Refuses invisible characters: the directories of two tenants must not look the same in a listing.
 pub(super) fn check_visible(segment: &str) -> Result<(), WrongPath> {
-    // Unicode's format characters (Cf) that are met in text, and its separators of lines and paragraphs.
+    // The format characters of Unicode (Cf) that occur in text, and its line and paragraph separators.
     let hidden = |c: &char| {
         matches!(
             c,
@@ -116,14 +116,14 @@ pub(super) fn check_visible(segment: &str) -> Result<(), WrongPath> {
         .map_or(Ok(()), |c| Err(WrongPath::Hidden(c)))
 }
 
-/// A text as a message shows it: of a very long one, the two ends.
+/// A text for a message: a very long one is shortened to its two ends.
 #[derive(Clone, Copy)]
 pub struct Shown<'a>(pub &'a str);
 
 impl Shown<'_> {
-    /// Both ends; `None` if all of it is shown.
+    /// Both ends; `None` if the whole text is shown.
     fn ends(&self) -> Option<(&str, &str)> {
-        // No text has more characters than bytes.
+        // A text never has more characters than bytes.
         if self.0.len() <= SHOWN || self.0.chars().count() <= SHOWN {
             return None;
         }
@@ -142,7 +142,7 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
-/// In quotes, and with what cannot be printed written out.
+/// In quotes, with non-printable characters escaped.
 impl fmt::Debug for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.ends() {

@@ -1,8 +1,9 @@
-//! Places on an NFS server, as types that cannot point outside the share.
+//! Paths on an NFS server, as types that cannot point outside the share.
 //!
-//! A [`Share`] is what a server exports; a [`Directory`] lies strictly below it. Text from people becomes one of these
-//! here, once, and storage takes nothing else. `Share::parse("nas1", "/export/")` is `nas1:/export`;
-//! `Directory::parse("team-a/data")` is two segments; `Directory::parse("../x")` says what is wrong with it.
+//! A [`Share`] is an export of a server; a [`Directory`] is strictly below it. Text from users is converted to these
+//! types once, here, and storage accepts nothing else. `Share::parse("nas1", "/export/")` is `nas1:/export`;
+//! `Directory::parse("team-a/data")` has two segments; `Directory::parse("../x")` returns an error that says what is
+//! wrong.
 
 mod check;
 mod reserved_names;
@@ -17,22 +18,22 @@ pub use self::reserved_names::InTrash;
 pub use self::share::{NfsVersion, NotAShare, Share, segments};
 pub use self::trash_root::TrashRoot;
 
-/// What the names of archives begin with.
+/// The prefix of the names of archives.
 const ARCHIVED: &str = "archived-";
-/// What else Bindery keeps for itself below a share.
+/// The prefix of all other reserved names below a share.
 const OWN: &str = ".bindery-";
 
 /// A directory strictly below a share.
 ///
-/// Invariant: 1 to 32 segments of 1,024 bytes together, each a plain name of at most 255 bytes: not empty, `.` or `..`,
-/// without slash, control character, blank at its ends or character that nobody sees. No value of this type leads out of
-/// the share or to the share itself.
+/// Invariant: 1 to 32 segments and at most 1,024 bytes. Each segment is a plain name of at most 255 bytes: not empty,
+/// not `.` or `..`, without slash, control character, invisible character, or space at its ends. No value of this type
+/// leads out of the share or to the share itself.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Directory(String);
 
 impl Directory {
-    /// Reads a directory from text that a person, a template or a volume brings. Names that Bindery keeps for itself are
-    /// refused, and names of snapshots and of deleted files that are still open.
+    /// Reads a directory from the text of a user, a template or a volume. Refuses names that are reserved for Bindery,
+    /// names of snapshots, and names of deleted files that are still open.
     pub fn parse(text: &str) -> Result<Self, NotADirectory> {
         let check = || {
             if text.starts_with('/') {
@@ -55,18 +56,18 @@ impl Directory {
         }
     }
 
-    /// As a message shows it.
+    /// The path for a message.
     pub fn shown(&self) -> Shown<'_> {
         Shown(&self.0)
     }
 
-    /// Whether no other volume's directory can be above or in it when it is made: a single segment has nothing above but
-    /// the share, and nothing yet in one that bears a name as fresh as its volume's.
+    /// Whether no other volume can have a directory above or below this one when it is created: it is a single segment,
+    /// and its name contains the new name of its volume.
     pub fn stands_alone(&self, volume: &str) -> bool {
         self.0.contains(volume) && !self.0.contains('/')
     }
 
-    /// The segments, from the share down; never none.
+    /// The segments, starting below the share; at least one.
     pub fn segments(&self) -> impl DoubleEndedIterator<Item = &str> {
         self.0.split('/')
     }
@@ -78,7 +79,7 @@ impl Directory {
         (segments, last)
     }
 
-    /// The path below the share, without a slash at its ends.
+    /// The path below the share, without a slash at either end.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -90,7 +91,7 @@ impl fmt::Display for Directory {
     }
 }
 
-/// Why a text is no [`Directory`].
+/// Why a text is not a [`Directory`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("directory {shown:?} {1}", shown = Shown(.0))]
 pub struct NotADirectory(pub String, pub WrongPath);

@@ -1,8 +1,8 @@
-//! The names that Bindery keeps for itself below a share: the trash, and archives.
+//! The names below a share that are reserved for Bindery: trash and archives.
 //!
-//! They carry all that is needed to find them again: whose they are, and until when an archive is kept. A directory
-//! `team-a/data` becomes `archived-team-a-data-<UTC time>-<instance>-<volume>`, with `-until-<UTC time>` if it may go
-//! some day; instance and volume are hashes of ten letters.
+//! A name contains everything that is needed to find its owner and, for an archive, the time until which it is kept. A
+//! directory `team-a/data` becomes `archived-team-a-data-<UTC time>-<instance>-<volume>`, with `-until-<UTC time>` if
+//! it may be removed at some time; instance and volume are hashes of ten letters.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -11,41 +11,41 @@ use uuid::Uuid;
 use super::check::{LONGEST_SEGMENT, check_segment};
 use super::{ARCHIVED, Directory};
 
-/// Where directories wait to be removed, below the share.
+/// The trash: directories below it are waiting to be removed.
 const TRASH: &str = ".bindery-trash";
-/// Ends the name of what is on its way out and may not be removed yet.
+/// The suffix of a directory that was moved aside and may not be removed yet.
 const ASIDE: &str = ".aside";
-/// In an archive's name, before the time from when on it may be removed.
+/// In an archive's name, the text before the time from which it may be removed.
 const UNTIL: &str = "-until-";
 /// `20261122T093000Z`.
 const STAMP: &str = "%Y%m%dT%H%M%SZ";
-/// The letters of a name's hash.
+/// The length of the hash of a name, in letters.
 const SHORT: usize = 10;
 
 impl Directory {
-    /// The folder of everything that waits to be removed.
+    /// The trash directory.
     pub fn trash() -> Self {
         Self(TRASH.to_owned())
     }
 
-    /// Where the directory of one volume object waits to be removed. The uid keeps it apart from what an earlier volume of
-    /// that name has left.
+    /// The path in the trash for the directory of one volume object. The uid separates it from the directory of an
+    /// earlier volume of that name.
     pub fn in_trash(instance: &str, volume: &str, uid: &str) -> Self {
         Self(format!("{TRASH}/{}", of_volume(instance, volume, uid)))
     }
 
-    /// Where the directory of one volume object lies between its path and the trash, or its archive. Nothing is removed
-    /// there.
+    /// The path to which the directory of one volume object is moved before it goes to the trash or to its archive.
+    /// Nothing is removed there.
     pub fn aside(instance: &str, volume: &str, uid: &str) -> Self {
         Self(format!("{TRASH}/{}{ASIDE}", of_volume(instance, volume, uid)))
     }
 
-    /// Where a version of Bindery that did not name the uid moved the directory of a volume.
+    /// The path in the trash that earlier versions of Bindery used, without the uid of the volume.
     pub fn in_trash_without_uid(instance: &str, volume: &str) -> Self {
         Self(format!("{TRASH}/{}", cut(&format!("{instance}.{volume}"))))
     }
 
-    /// Reads a place that was recorded on a volume: an archive, or one in the trash. `None` for every other path.
+    /// Reads a path that was recorded on a volume: an archive, or a path in the trash. `None` for any other path.
     pub fn recorded(path: &str) -> Option<Self> {
         let place = Self(path.to_owned());
         let (parents, last) = place.split_last();
@@ -54,15 +54,15 @@ impl Directory {
         (is_own && is_path).then_some(place)
     }
 
-    /// A name of one segment that is not too long, and ends in `end` as `name` does: what stands before that is cut.
+    /// Shortens a name of one segment to the allowed length. The suffix `end` is kept; the text before it is cut.
     pub fn fit(name: &str, end: &str) -> String {
         let front = name.strip_suffix(end).unwrap_or(name);
         let end = &name[front.len()..];
         format!("{}{end}", cut_to(front, LONGEST_SEGMENT.saturating_sub(end.len())))
     }
 
-    /// Where this directory goes when it is archived at `now`. `tag` tells one volume's archive from every other
-    /// ([`Directory::tag_of`] reads it); `until` says from when on it may be removed.
+    /// The path of the archive of this directory, made at `now`. `tag` distinguishes the archives of all volumes
+    /// ([`Directory::tag_of`] reads it); `until` is the time from which the archive may be removed.
     pub fn archive(&self, now: Timestamp, tag: &str, until: Option<Timestamp>) -> Self {
         let until = until.map_or_else(String::new, |until| format!("{UNTIL}{}", stamp(until)));
         let rest = format!("-{}-{tag}{until}", stamp(now));
@@ -71,13 +71,14 @@ impl Directory {
         Self(format!("{ARCHIVED}{flat}{rest}"))
     }
 
-    /// What tells one volume's archive from all others, of this instance or another. The first half is the instance's.
+    /// The tag that distinguishes the archive of one volume from all others, of this and other instances. Its first
+    /// half stands for the instance.
     pub fn archive_tag(instance: &str, volume: &str) -> String {
         format!("{}-{}", short(instance), short(&format!("{instance}/{volume}")))
     }
 
-    /// An archive of this instance that may be removed from some time on, and that time, both read from a name found
-    /// below a share and from nothing else. `None` for every other name.
+    /// Reads the name of an archive of this instance that may be removed at some time, and that time. Both come from
+    /// the name alone. `None` for any other name.
     pub fn expiring(name: &str, instance: &str) -> Option<(Self, Timestamp)> {
         let Archive {
             times,
@@ -88,57 +89,58 @@ impl Directory {
         ours.then(|| (Self(name.to_owned()), until))
     }
 
-    /// When this archive was made, and until when it is kept (`None`: for ever). `None` if it is no archive.
+    /// When this archive was made, and until when it is kept (`None`: forever). `None` if it is not an archive.
     pub fn archive_times(&self) -> Option<(Timestamp, Option<Timestamp>)> {
         let (_, name) = self.split_last();
         read_archive(name).map(|archive| archive.times)
     }
 
-    /// Whether this is an archive that is kept for ever.
+    /// Whether this is an archive that is kept forever.
     pub fn lasts(&self) -> bool {
         self.archive_times().is_some_and(|(_, until)| until.is_none())
     }
 
-    /// Whether it lies in the trash.
+    /// Whether it is in the trash.
     pub fn is_in_trash(&self) -> bool {
         self.split_last().0.last() == Some(&TRASH)
     }
 
-    /// The tag in an archive's name ([`Directory::archive_tag`]); `None` for a name that is too short to have one.
+    /// The tag in an archive's name ([`Directory::archive_tag`]); `None` if the name is too short to have one.
     pub fn tag_of(name: &str) -> Option<&str> {
         let (rest, _) = split_until(name);
         let start = rest.len().checked_sub(2 * SHORT + 1)?;
         rest.starts_with(ARCHIVED).then(|| rest.get(start..)).flatten()
     }
 
-    /// The archive of what was found aside at `place` when its volume was gone. What its path was is not known any more.
+    /// The archive for a directory that was found moved aside, at `place`, after its volume was gone. Its former path
+    /// is not known.
     pub fn unclaimed(place: &Self, now: Timestamp, instance: &str) -> Self {
         let (_, name) = place.split_last();
         let owner = InTrash::read(name, instance).map_or(name, |found| found.owner);
         Self(owner.to_owned()).archive(now, &Self::archive_tag(instance, owner), None)
     }
 
-    /// Where such an archive waits to be removed.
+    /// The path in the trash for this archive, when it is to be removed.
     pub fn archive_in_trash(&self, instance: &str) -> Self {
         Self::in_trash_without_uid(instance, &self.0)
     }
 }
 
-/// A name found in the trash that is this instance's.
+/// A name found in the trash that belongs to this instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InTrash<'a> {
-    /// Where it lies, below the directory that the trash is in.
+    /// Its path, relative to the directory that contains the trash.
     pub place: Directory,
-    /// The volume that it is from, cut as it is in the name; or the archive.
+    /// The name of the volume, cut as in the path; or the name of the archive.
     pub owner: &'a str,
-    /// Which object of that name it is from. None for an archive, and in names that older versions made.
+    /// The uid of the volume. `None` for an archive, and in names from earlier versions.
     pub uid: Option<&'a str>,
-    /// It is on its way: nothing has said yet that it may be removed.
+    /// Whether it was moved aside only: it may not be removed yet.
     pub aside: bool,
 }
 
 impl<'a> InTrash<'a> {
-    /// Reads a name found in the trash; `None` if it is not this instance's.
+    /// Reads a name found in the trash; `None` if it does not belong to this instance.
     pub fn read(name: &'a str, instance: &str) -> Option<Self> {
         let rest = name.strip_prefix(instance)?.strip_prefix('.')?;
         if rest.is_empty() || check_segment(name).is_err() {
@@ -159,10 +161,10 @@ impl<'a> InTrash<'a> {
     }
 }
 
-/// What an archive's name says.
+/// The parts of an archive's name.
 struct Archive<'a> {
     times: (Timestamp, Option<Timestamp>),
-    /// The instance, as a hash.
+    /// The hash of the instance.
     instance: &'a str,
 }
 
@@ -177,13 +179,13 @@ fn read_archive(name: &str) -> Option<Archive<'_>> {
     (is_hash(volume) && is_hash(instance)).then_some(Archive { times, instance })
 }
 
-/// The uid is never cut.
+/// The name of a volume object in the trash. The uid is never cut.
 fn of_volume(instance: &str, volume: &str, uid: &str) -> String {
     let room = LONGEST_SEGMENT.saturating_sub(ASIDE.len() + uid.len() + 1);
     format!("{}.{uid}", cut_to(&format!("{instance}.{volume}"), room))
 }
 
-/// UTC, without a character that a shell minds.
+/// A time in UTC, without characters that are special in a shell.
 fn stamp(time: Timestamp) -> String {
     time.strftime(STAMP).to_string()
 }
@@ -193,7 +195,7 @@ fn time(stamp: &str) -> Option<Timestamp> {
     time.to_zoned(TimeZone::UTC).ok().map(|time| time.timestamp())
 }
 
-/// An archive's name without its end, and the end if there is one.
+/// An archive's name without the time until which it is kept, and that time if there is one.
 fn split_until(name: &str) -> (&str, Option<Timestamp>) {
     let ends = name
         .rsplit_once(UNTIL)
@@ -209,7 +211,7 @@ pub(super) fn cut(name: &str) -> String {
     cut_to(name, LONGEST_SEGMENT)
 }
 
-/// Cuts a name to `room` bytes; what is cut off lives on as a hash, so that two long names stay two.
+/// Cuts a name to `room` bytes. A hash replaces the text that is cut off, so that two long names stay different.
 fn cut_to(name: &str, room: usize) -> String {
     if name.len() <= room {
         return name.to_owned();

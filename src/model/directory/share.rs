@@ -1,4 +1,5 @@
-//! An export of an NFS server, spelt in one way only: whether two volumes have one directory is told by comparing it.
+//! An export of an NFS server in one canonical spelling: code compares shares to find out whether two volumes have the
+//! same directory.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -8,9 +9,9 @@ use super::check::{Shown, WrongPath, check_length, check_segment};
 
 /// An export of an NFS server.
 ///
-/// Invariant: the server is a name in lower case or an address in its canonical form, without brackets (the kubelet puts
-/// them around an IPv6 address, and around nothing else, when it mounts); the path is absolute, without `.`, `..`, empty segments or a
-/// trailing slash (the root is `/`).
+/// Invariant: the server is a name in lower case or an address in its canonical form, without brackets (the kubelet
+/// adds them to an IPv6 address when it mounts); the path is absolute, without `.`, `..`, empty segments or a trailing
+/// slash (the root is `/`).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Share {
     server: String,
@@ -18,10 +19,10 @@ pub struct Share {
     version: NfsVersion,
 }
 
-/// How Bindery talks to a share's server. Pods mount it as the class's `mountOptions` say.
+/// The NFS version that Bindery uses for a share. Pods mount it as `mountOptions` of the class say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum NfsVersion {
-    /// Version 4.2, or 4.1 where the server has no more.
+    /// Version 4.2, or 4.1 if the server does not support 4.2.
     #[default]
     V4,
     /// Version 3.
@@ -29,7 +30,7 @@ pub enum NfsVersion {
 }
 
 impl NfsVersion {
-    /// The parameter's word.
+    /// The value as a class parameter.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::V4 => "4",
@@ -39,7 +40,7 @@ impl NfsVersion {
 }
 
 impl Share {
-    /// Reads a server and an export as a class or a flag names them. The error says what is wrong, without the key.
+    /// Reads a server and an export from a class or a flag. The error says what is wrong, without the key.
     pub fn parse(server: &str, path: &str) -> Result<Self, NotAShare> {
         let server = canonical(server)?;
         if !path.starts_with('/') {
@@ -59,12 +60,12 @@ impl Share {
         })
     }
 
-    /// The same share, spoken to in this version.
+    /// The same share, accessed with this NFS version.
     pub fn over(self, version: NfsVersion) -> Self {
         Self { version, ..self }
     }
 
-    /// The version that its server is spoken to in.
+    /// The NFS version with which it is accessed.
     pub fn version(&self) -> NfsVersion {
         self.version
     }
@@ -84,24 +85,24 @@ impl Share {
         segments(&self.path)
     }
 
-    /// The absolute path of a directory of this share on its server: what `spec.nfs.path` of a volume holds.
+    /// The absolute path on the server of a directory of this share: the value of `spec.nfs.path` of a volume.
     pub fn join(&self, directory: &Directory) -> String {
         format!("{}/{directory}", self.path.trim_end_matches('/'))
     }
 
-    /// What a path on some server names below this share; `None` if it is not strictly below it.
+    /// The part of a path that is below this share; `None` if the path or the server is another one.
     pub fn below<'a>(&self, server: &str, path: &'a str) -> Option<&'a str> {
         let rest = path.strip_prefix(self.path.trim_end_matches('/'))?.strip_prefix('/')?;
         (!rest.is_empty() && self.is_on(server)).then_some(rest)
     }
 
-    /// Whether a server, however it is written, is this share's.
+    /// Whether a server, in any spelling, is the server of this share.
     pub fn is_on(&self, server: &str) -> bool {
         canonical(server).is_ok_and(|server| server == self.server)
     }
 }
 
-/// A server's name or address in the one spelling that is compared: `NAS1.` is `nas1`, `[fd00:0::1]` is `fd00::1`.
+/// The canonical spelling of a server: `NAS1.` is `nas1`, `[fd00:0::1]` is `fd00::1`.
 fn canonical(written: &str) -> Result<String, NotAShare> {
     let wrong = || NotAShare::Server(written.to_owned());
     let name = written.trim_end_matches('.').to_ascii_lowercase();
@@ -120,7 +121,7 @@ fn canonical(written: &str) -> Result<String, NotAShare> {
         return match dressed {
             Some((_, port)) if port.starts_with(':') => Err(NotAShare::Port(written.to_owned())),
             Some((_, rest)) if !rest.is_empty() || address.is_ipv4() => Err(wrong()),
-            // An IPv4 address in the clothes of an IPv6 one is the same server.
+            // An IPv4 address mapped to IPv6 is the same server.
             _ => usable(address.to_canonical(), written),
         };
     }
@@ -129,7 +130,7 @@ fn canonical(written: &str) -> Result<String, NotAShare> {
     {
         return Err(NotAShare::Port(written.to_owned()));
     }
-    // What ends in a number is read as an address by resolvers, in spellings of all kinds (`010.0.0.5`, `0x0a000005`).
+    // Resolvers read a name that ends in a number as an address, in several spellings (`010.0.0.5`, `0x0a000005`).
     let last = name.rsplit('.').next().unwrap_or_default();
     let digits = last.strip_prefix("0x").unwrap_or(last);
     let number = !digits.is_empty() && digits.bytes().all(|c| c.is_ascii_digit())
@@ -141,7 +142,7 @@ fn canonical(written: &str) -> Result<String, NotAShare> {
     Ok(name)
 }
 
-/// Returns the address if it is one that a server can have and that means the same host to every node.
+/// Returns the address if a server can have it and it means the same host on every node.
 fn usable(address: IpAddr, written: &str) -> Result<String, NotAShare> {
     let broadcast = matches!(address, IpAddr::V4(address) if address.is_broadcast());
     match address {
@@ -164,13 +165,13 @@ impl fmt::Display for Share {
     }
 }
 
-/// Why a server and a path are no [`Share`].
+/// Why a server and a path are not a [`Share`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotAShare {
-    /// The server's name is empty or has a character that no host name has.
+    /// The server's name is empty or contains a character that no host name has.
     #[error("server {:?} is not a host name or an address", Shown(.0))]
     Server(String),
-    /// A port is named.
+    /// It has a port.
     #[error("server {:?} names a port; remove it, because Bindery and the nodes connect to port 2049", Shown(.0))]
     Port(String),
     /// The address is in `fe80::/10`.

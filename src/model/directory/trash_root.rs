@@ -1,18 +1,18 @@
-//! Where trash and archives lie: below the share itself, or, for a directory on another file system than the share,
-//! beside it.
+//! Where trash and archives are: below the share, or, for a directory on another file system than the share, in the
+//! directory above it.
 //!
-//! A server moves nothing from one file system to another. So what such a directory leaves behind stays in the directory
-//! above it, and a sign at the share says where: an empty directory `.bindery-elsewhere/<instance>/<path>` for things in
-//! `<path>`. Signs are made before anything is moved and stay, since a file system that is not mounted at the moment looks
-//! as if nothing were there.
+//! A server cannot move a directory to another file system. So trash and archives of such a directory stay in the
+//! directory above it. A marker below the share records this: an empty directory `.bindery-elsewhere/<instance>/<path>`
+//! for trash and archives in `<path>`. Markers are created before anything is moved, and they stay: while a file system
+//! is not mounted, its directory looks empty.
 
 use super::reserved_names::cut;
 use super::{Directory, OWN, check_segment};
 
-/// Below the share, the signs of all instances.
+/// Below the share, the parent of the markers of all instances.
 const ELSEWHERE: &str = "elsewhere";
 
-/// See the module.
+/// A directory that contains trash and archives; see the module.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrashRoot(Option<Directory>);
 
@@ -20,18 +20,18 @@ impl TrashRoot {
     /// The share itself.
     pub const SHARE: Self = Self(None);
 
-    /// The one beside a directory; `None` where that is the share.
+    /// The directory above this one; `None` if that is the share.
     pub fn beside(directory: &Directory) -> Option<Self> {
         let (above, _) = directory.0.rsplit_once('/')?;
         Some(Self(Some(Directory(above.to_owned()))))
     }
 
-    /// Where something of a directory's may lie: in the share, or beside it.
+    /// All places where trash and archives of a directory may be: the share, and the directory above it.
     pub fn of(directory: &Directory) -> impl Iterator<Item = Self> {
         [Some(Self::SHARE), Self::beside(directory)].into_iter().flatten()
     }
 
-    /// The one in which an archive, or something in the trash, lies.
+    /// The trash root that contains this archive, or this directory in the trash.
     pub fn around(own: &Directory) -> Self {
         let mut above = own.0.rsplit_once('/').map(|(above, _)| above);
         if let Some(place) = above {
@@ -42,18 +42,18 @@ impl TrashRoot {
         Self(above.map(|above| Directory(above.to_owned())))
     }
 
-    /// What has this name here, which only Bindery makes; `None` for what is no name.
+    /// The path of a reserved name in this trash root; `None` if the name is not valid.
     pub fn own(&self, name: &str) -> Option<Directory> {
         check_segment(name).ok()?;
         Some(self.place(&Directory(name.to_owned())))
     }
 
-    /// Which directory of the share it is; `None` for the share itself.
+    /// The directory below the share; `None` for the share itself.
     pub fn directory(&self) -> Option<&Directory> {
         self.0.as_ref()
     }
 
-    /// Where something that would lie below the share lies here.
+    /// The path in this trash root of a directory that is named relative to the share.
     pub fn place(&self, own: &Directory) -> Directory {
         match &self.0 {
             None => own.clone(),
@@ -61,18 +61,18 @@ impl TrashRoot {
         }
     }
 
-    /// Below this are the signs of one instance, and nothing else.
+    /// The parent of the markers of one instance; it contains nothing else.
     pub fn signs(instance: &str) -> Directory {
         Directory(format!("{OWN}{ELSEWHERE}/{}", cut(instance)))
     }
 
-    /// What says at the share that this instance has something here; the share needs none.
+    /// The path of the marker for this trash root; `None` for the share, which needs no marker.
     pub fn sign(&self, instance: &str) -> Option<Directory> {
         let here = self.0.as_ref()?;
         Some(Directory(format!("{}/{here}", Self::signs(instance))))
     }
 
-    /// The depot that a sign found in the directory of this one's sign stands for; `None` for what is no sign of ours.
+    /// The trash root for an entry of this root's marker directory; `None` if the entry is not a marker.
     pub fn below(&self, name: &str) -> Option<Self> {
         let path = match &self.0 {
             None => name.to_owned(),

@@ -1,4 +1,4 @@
-//! The object that is sent to the API server.
+//! Builds the PersistentVolume for the API server.
 
 use k8s_openapi::api::core::v1::{NFSVolumeSource, ObjectReference, PersistentVolume, PersistentVolumeSpec};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
@@ -17,58 +17,58 @@ use crate::model::reclaim::Reclaim;
 use crate::model::retention::Retention;
 use crate::model::source::Source;
 
-/// A volume as it was decided, before anything of it exists.
+/// A volume that was decided on but does not exist yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewVolume {
     /// `pvc-<uuid>`.
     pub name: String,
     /// The claim's namespace and name.
     pub claim: (String, String),
-    /// The claim's uid; inside an admission review it is not known yet.
+    /// The claim's uid; `None` in an admission review, where it is not known yet.
     pub claim_uid: Option<String>,
     /// The claim's class.
     pub class: String,
-    /// The claim's modes.
+    /// The claim's access modes.
     pub access_modes: Vec<String>,
     /// The claim's request.
     pub capacity: Bytes,
-    /// Where the directory is made.
+    /// The share of the directory.
     pub share: Share,
     /// The directory.
     pub directory: Directory,
     /// Its mode and owner.
     pub attributes: Attributes,
-    /// What is done if the directory is there already.
+    /// What happens if the directory already exists.
     pub existing: ExistingDirectory,
-    /// Whose template the directory comes from.
+    /// The object whose template chose the directory.
     pub chosen_by: Source,
-    /// What becomes of it.
+    /// What happens to the directory when the claim is gone.
     pub on_delete: OnDelete,
-    /// How long it is kept once it is an archive.
+    /// How long it is kept after it was archived.
     pub retention: Retention,
-    /// What happens to the claim when the server does not answer.
+    /// What happens to the claim if the server does not answer.
     pub on_failure: OnStorageFailure,
-    /// When it is made.
+    /// When the volume is created.
     pub provision: Provision,
-    /// Labels that its class gives to it.
+    /// Labels from its class.
     pub labels: Labels,
-    /// What becomes of the volume.
+    /// What happens to the volume when the claim is gone.
     pub reclaim: Reclaim,
-    /// For the kubelet.
+    /// Mount options for the kubelet.
     pub mount_options: Vec<String>,
-    /// Which call of the webhook this is.
+    /// The webhook call that decided on it.
     pub attempt: String,
 }
 
 impl NewVolume {
-    /// Whether a volume's directory is the one that this one is to have.
+    /// Whether another volume has the same directory.
     pub fn is_at(&self, volume: &Volume) -> bool {
         let at = |record: &Record| (record.share.server().to_owned(), record.share.join(&record.directory));
         volume.record.as_ref().map(at) == Ok((self.share.server().to_owned(), self.share.join(&self.directory)))
     }
 
-    /// What turns the volume of an earlier try of the same claim into this one, as a merge patch (RFC 7396): all but its
-    /// place and whose work the directory is.
+    /// A merge patch (RFC 7396) that turns the volume of an earlier attempt for the same claim into this one. It keeps
+    /// the location of the directory, and whether Bindery created it.
     pub fn overwrite(&self, origin: Origin, installation: &Installation) -> Value {
         let mut all = json!(self.build(origin, installation));
         let id = |id: Option<u32>| id.map(|id| id.to_string());
@@ -92,13 +92,13 @@ impl NewVolume {
         })
     }
 
-    /// The claim's uid as the volume begins: inside an admission review there is none. A claim that is there is kept away by
-    /// the fence until the directory is there, too: the controller manager would bind the two at once.
+    /// The uid in the new volume's `claimRef`; none in an admission review. A volume for an existing claim is fenced
+    /// until its directory exists: otherwise the controller manager would bind the two at once.
     fn reference(&self) -> Option<String> {
         self.claim_uid.as_ref().map(|_| names::FENCE.to_owned())
     }
 
-    /// The object that is sent to the API server.
+    /// Builds the object for the API server.
     pub fn build(&self, origin: Origin, installation: &Installation) -> PersistentVolume {
         let marks = [
             (mark::PROVISIONED_BY, installation.provisioner.clone()),

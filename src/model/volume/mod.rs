@@ -1,7 +1,7 @@
-//! The PersistentVolume: built from a decision ([`NewVolume`]), and read back as facts ([`Volume`]).
+//! PersistentVolumes: built from a decision ([`NewVolume`]), and read from the API ([`Volume`]).
 //!
-//! The volume is the record of everything that Bindery intends and has done; cleanup reads it there and nowhere else,
-//! so it works with the class, the namespace and the claim gone.
+//! The volume records everything that Bindery intends and has done. Cleanup reads it there and nowhere else, so it
+//! works even if the class, the namespace and the claim are gone.
 
 mod build;
 mod read;
@@ -12,26 +12,26 @@ pub use self::build::NewVolume;
 pub use self::read::{ClaimRef, Phase, Record, Volume};
 use crate::model::directory::{Directory, Share};
 
-/// Whose work the directory is.
+/// Whether Bindery created the directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// Bindery makes it.
+    /// Bindery creates it.
     New,
-    /// It was there before.
+    /// It already existed.
     Adopted,
 }
 
-/// Who we are: what every volume of ours carries.
+/// The identity of this installation of Bindery. Every volume that it creates carries it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Installation {
-    /// The provisioner of our classes.
+    /// The provisioner of its StorageClasses.
     pub provisioner: String,
-    /// The id of this installation.
+    /// Its id.
     pub instance: String,
 }
 
-/// The label by which volumes that may overlap are found in the API: a hash of the server and the first segment below the
-/// share.
+/// The value of the label by which volumes that may overlap are found in the API: a hash of the server and the first
+/// segment below the share.
 pub fn area(share: &Share, directory: &Directory) -> String {
     let first = directory.segments().next().unwrap_or_default();
     let place = format!("nfs://{}{}", share.server(), share.path().trim_end_matches('/'));

@@ -1,4 +1,4 @@
-//! The object as it stands, as facts. What it says about its directory is checked before anybody acts on it.
+//! Reads a PersistentVolume. Its annotations are validated here, before anything acts on them.
 
 use std::collections::BTreeMap;
 
@@ -18,55 +18,55 @@ use crate::model::reclaim::Reclaim;
 use crate::model::retention::Retention;
 use crate::model::share_id::ShareId;
 
-/// A volume as it stands in the API.
+/// A volume as stored in the API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Volume {
     /// Its name.
     pub name: String,
-    /// Which object of that name it is.
+    /// Its uid.
     pub uid: String,
-    /// Which state of that object.
+    /// Its resource version.
     pub version: String,
-    /// Somebody deleted it; finalizers hold it.
+    /// Whether it has a deletion timestamp; finalizers keep it.
     pub deleting: bool,
-    /// Since when.
+    /// When it was deleted.
     pub deleted: Option<Timestamp>,
-    /// Our finalizer is on it.
+    /// Whether it has Bindery's finalizer.
     pub held: bool,
     /// `status.phase`.
     pub phase: Phase,
-    /// The claim it is for, and the claim's uid once that is known.
+    /// The claim it is for, with the claim's uid once that is known.
     pub claim: Option<ClaimRef>,
     /// Its class.
     pub class: String,
-    /// Its modes.
+    /// Its access modes.
     pub access_modes: Vec<String>,
     /// Its size.
     pub capacity: Option<Bytes>,
-    /// What Kubernetes does with it.
+    /// Its reclaim policy.
     pub reclaim: Reclaim,
-    /// A claim has come and the directory was there for it.
+    /// Whether the claim existed, and the directory existed for it.
     pub ready: bool,
-    /// The class that it was made for, if a claim of another class has it.
+    /// The class for which it was created, if a claim of another class has it.
     pub made_for: Option<String>,
-    /// Which call of the webhook made it or used it last: what it says may have changed with that.
+    /// The webhook call that created it or used it last. Each such call may change its annotations.
     pub attempt: Option<String>,
-    /// Who made it, if it names both a provisioner and an installation.
+    /// The installation that created it, if it names both provisioner and instance.
     pub maker: Option<Installation>,
-    /// The provisioner that it names, if it names no installation.
+    /// The provisioner that it names, if it names no instance.
     pub provisioner: Option<String>,
-    /// The directory and its fate; the error says which mark cannot be read.
+    /// The directory and its policy; the error says which annotation is not valid.
     pub record: Result<Record, String>,
 }
 
-/// The phases that matter here.
+/// The phases that Bindery distinguishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// Bound to its claim, says the controller manager.
+    /// The controller manager has bound it to its claim.
     Bound,
-    /// Its claim is gone, says the controller manager.
+    /// Its claim is gone, according to the controller manager.
     Released,
-    /// Neither (yet).
+    /// Any other phase.
     Unbound,
 }
 
@@ -77,37 +77,37 @@ pub struct ClaimRef {
     pub namespace: String,
     /// The claim's name.
     pub name: String,
-    /// Which claim of that name.
+    /// The claim's uid.
     pub uid: Option<String>,
 }
 
-/// What a volume says about its directory.
+/// What a volume records about its directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// Where it is.
+    /// Its share.
     pub share: Share,
-    /// What it is called there.
+    /// Its path below the share.
     pub directory: Directory,
-    /// Whose work it is.
+    /// Whether Bindery created it.
     pub origin: Origin,
-    /// What becomes of it.
+    /// What happens to it when the claim is gone.
     pub on_delete: OnDelete,
-    /// How long it is kept once it is an archive.
+    /// How long it is kept after it was archived.
     pub retention: Retention,
-    /// The same as it is written on the volume, if it is.
+    /// The retention as written on the volume.
     pub retention_text: Option<String>,
-    /// Which directory it is, once that is known.
+    /// Its identity on the server, once known.
     pub identity: Option<Identity>,
-    /// Where it may have been moved when its claim was gone, the last place last. None: it was not moved.
+    /// Where it may have been moved when its claim was gone, the latest path last. Empty if it was not moved.
     pub moved_to: Vec<Directory>,
-    /// Which file system the share is, once that is known.
+    /// The identity of its share, once known.
     pub share_id: Option<ShareId>,
-    /// The mode and the owner it is made with.
+    /// The mode and the owner with which it is created.
     pub attributes: Attributes,
 }
 
 impl Volume {
-    /// Reads a volume. Never fails: whether what it says is enough to act on is for [`crate::policy::reconcile`] to judge.
+    /// Reads a volume. Never fails: [`crate::policy::reconcile`] decides whether the content is sufficient.
     pub fn read(volume: &PersistentVolume) -> Self {
         let empty = BTreeMap::new();
         let meta = &volume.metadata;
@@ -138,7 +138,7 @@ impl Volume {
             capacity: spec
                 .capacity
                 .and_then(|capacity| capacity.get("storage").and_then(Bytes::read)),
-            // Only a clear `Delete` lets anything be destroyed.
+            // Only an explicit `Delete` allows the removal of files.
             reclaim: match spec.persistent_volume_reclaim_policy.as_deref() {
                 Some("Delete") => Reclaim::Delete,
                 _ => Reclaim::Retain,
@@ -157,14 +157,14 @@ impl Volume {
         }
     }
 
-    /// Whether no claim has it, and a call that may still go on, or has come to no known end, made it for the claim of this
-    /// namespace and name.
+    /// Whether it was created for the claim of this namespace and name by a call that may still be running or whose
+    /// result is not known, and no claim has it.
     pub fn awaits(&self, namespace: &str, name: &str) -> bool {
         let meant = |claim: &ClaimRef| {
             (claim.namespace.as_str(), claim.name.as_str()) == (namespace, name)
                 && match claim.uid.as_deref() {
                     None => self.phase == Phase::Unbound,
-                    // The controller manager knows no such claim, and calls the volume Released.
+                    // The controller manager finds no claim with this uid, and sets the phase Released.
                     Some(uid) => uid == names::FENCE && self.phase != Phase::Bound,
                 }
         };
@@ -175,7 +175,7 @@ impl Volume {
             && self.claim.as_ref().is_some_and(meant)
     }
 
-    /// All places but its path where its directory may be, once its removal has begun.
+    /// All paths except its own where its directory may be, after its removal has begun.
     pub fn may_be_at(&self) -> Vec<Directory> {
         let (Ok(record), Some(maker)) = (&self.record, &self.maker) else {
             return Vec::new();
@@ -192,18 +192,18 @@ impl Volume {
         places
     }
 
-    /// Whether it names the claim of this namespace and name, whichever uid it says.
+    /// Whether it names the claim of this namespace and name, with any uid.
     pub fn is_for(&self, namespace: &str, name: &str) -> bool {
         let meant = self.claim.as_ref();
         meant.is_some_and(|meant| (meant.namespace.as_str(), meant.name.as_str()) == (namespace, name))
     }
 
-    /// Whether nobody binds it, whoever it is for.
+    /// Whether it is fenced: no claim can be bound to it.
     pub fn is_fenced(&self) -> bool {
         self.claim.as_ref().and_then(|claim| claim.uid.as_deref()) == Some(names::FENCE)
     }
 
-    /// Whether a claim has had it: then its directory may hold data.
+    /// Whether a claim has had it; its directory may then hold data.
     pub fn was_given(&self) -> bool {
         let uid = self.claim.as_ref().and_then(|claim| claim.uid.as_deref());
         self.ready || uid.is_some_and(|uid| uid != names::FENCE)
@@ -211,7 +211,7 @@ impl Volume {
 }
 
 impl Record {
-    /// Where the directory is, and what is known of it.
+    /// The location of the directory, and what is known about it.
     pub fn location(&self) -> Location<'_> {
         Location {
             share: &self.share,
@@ -231,7 +231,7 @@ fn record(marks: &BTreeMap<String, String>, nfs: Option<&NFSVolumeSource>) -> Re
     };
     let share = Share::parse(&nfs.server, get(mark::SHARE)?).map_err(|error| wrong(mark::SHARE, &error))?;
     let directory = Directory::parse(get(mark::SUB_DIR)?).map_err(|error| wrong(mark::SUB_DIR, &error))?;
-    // The source cannot be changed, the marks can: together they must name one place.
+    // The volume source cannot be changed, the annotations can: together they must name one path.
     let path = share.join(&directory);
     if path != nfs.path {
         return Err(format!(
