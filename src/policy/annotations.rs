@@ -1,7 +1,7 @@
-//! What the annotations of a namespace or a claim say.
+//! Annotations of a namespace or a claim that set class parameters.
 //!
-//! The class decides which keys count in each of the two. One that does not count is told, not silently dropped; one that
-//! is not known at all is a mistake, for a misspelt `bindery.dev/on-delete: retain` would cost data.
+//! The class decides which keys each of the two may set. Other keys are ignored with a warning. An unknown key is an
+//! error, because a misspelt `bindery.dev/on-delete: retain` would lose data.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::settings::Settings;
 use crate::model::invalid::Invalid;
 use crate::model::names::{self, annotation};
 
-/// Whose annotations they are.
+/// The kind of object that has the annotations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AnnotatedObject {
     /// A namespace.
@@ -20,7 +20,7 @@ pub enum AnnotatedObject {
 }
 
 impl AnnotatedObject {
-    /// In a sentence.
+    /// The word for messages.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Namespace => "namespace",
@@ -28,7 +28,7 @@ impl AnnotatedObject {
         }
     }
 
-    /// The parameter that lists what it may set.
+    /// The class parameter that lists the keys which this object may set.
     pub fn list(self) -> Key {
         match self {
             Self::Namespace => Key::NamespaceOverrides,
@@ -37,30 +37,30 @@ impl AnnotatedObject {
     }
 }
 
-/// What one object's annotations say.
+/// The annotations of one object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Annotations {
-    /// Whose they are.
+    /// The kind of object.
     pub object: AnnotatedObject,
-    /// What counts.
+    /// The settings that apply.
     pub settings: Settings,
-    /// What does not count on this object.
+    /// Annotations that are ignored on this object.
     pub ignored: Vec<Ignored>,
-    /// What cannot be read.
+    /// Annotations that are not valid.
     pub invalid: Vec<Invalid>,
 }
 
-/// An annotation that does not count.
+/// An annotation that is ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ignored {
-    /// The class does not let this object set the key, or no class can.
+    /// The class does not allow the key on this object, or no class can.
     Key(Key),
     /// `bindery.dev/enabled` on a claim.
     Enabled,
 }
 
 impl Annotations {
-    /// Reads annotations; `allowed` are the keys that count.
+    /// Reads annotations; `allowed` are the keys that this object may set.
     pub fn read(object: AnnotatedObject, annotations: &BTreeMap<String, String>, allowed: &[Key]) -> Self {
         let (mut ignored, mut invalid) = (Vec::new(), Vec::new());
         let mut written = Vec::new();
@@ -87,7 +87,7 @@ impl Annotations {
         }
     }
 
-    /// A warning for each annotation that does not count on this object.
+    /// A warning for each annotation that is ignored on this object.
     pub fn warnings<'a>(&'a self, class: &'a str) -> impl Iterator<Item = String> + 'a {
         let (object, list) = (self.object.as_str(), self.object.list());
         self.ignored.iter().map(move |ignored| match ignored {
@@ -108,7 +108,7 @@ impl Annotations {
     }
 }
 
-/// Whether a namespace's claims are ours to serve. A value that is neither true nor false is a mistake.
+/// Whether Bindery serves the claims of a namespace. A value other than true and false is an error.
 pub fn enabled(annotations: &BTreeMap<String, String>) -> Result<bool, Invalid> {
     match annotations.get(annotation::ENABLED).map(String::as_str) {
         None | Some("true") => Ok(true),

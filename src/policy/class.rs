@@ -1,4 +1,4 @@
-//! What a StorageClass says, read once into a value.
+//! Reads a StorageClass.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,7 +15,7 @@ use crate::model::on_delete::OnDelete;
 use crate::model::reclaim::Reclaim;
 use crate::model::retention::Retention;
 
-/// Server and export for classes that name none: the flags.
+/// The server and the export for classes that name none, from the flags.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Defaults {
     /// `--nfs-server`.
@@ -24,35 +24,35 @@ pub struct Defaults {
     pub share: Option<String>,
 }
 
-/// A class of ours, without mistakes.
+/// A valid StorageClass of this installation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Class {
     /// Its name.
     pub name: String,
-    /// Where its directories are made.
+    /// The share of its directories.
     pub share: Share,
-    /// What it says about directories.
+    /// Its settings.
     pub settings: Settings,
-    /// What a namespace may say instead.
+    /// The keys that a namespace may set instead.
     pub namespace_overrides: Vec<Key>,
-    /// What a claim may say instead.
+    /// The keys that a claim may set instead.
     pub claim_overrides: Vec<Key>,
-    /// What becomes of volumes.
+    /// The reclaim policy of its volumes.
     pub reclaim: Reclaim,
-    /// For the kubelet's mount.
+    /// Mount options for the kubelet.
     pub mount_options: Vec<String>,
-    /// What it says and nobody can do: mistakes, but for a class that was written for another program.
+    /// What is ignored in a class that was written for another provisioner. In other classes it is an error.
     pub warnings: Vec<String>,
 }
 
 impl Class {
-    /// Its share, with the version of NFS that Bindery speaks there.
+    /// Its share, with the NFS version that Bindery uses.
     pub fn settled_share(&self) -> Share {
         self.share.clone().over(self.settings.version.unwrap_or_default())
     }
 
-    /// Reads a class whose provisioner is ours. The error tells everything that is wrong. Under a name that Bindery has
-    /// taken over it is read with [`legacy::class`](super::legacy::class)'s patience.
+    /// Reads a class of this installation's provisioner. The error lists everything that is wrong. A class of another
+    /// provisioner that Bindery has taken over is read by the rules of [`legacy::class`](super::legacy::class).
     pub fn read(class: &StorageClass, defaults: &Defaults) -> Result<Self, WrongClass> {
         let empty = BTreeMap::new();
         let written = class.parameters.as_ref().unwrap_or(&empty);
@@ -84,7 +84,7 @@ impl Class {
         };
         let namespace_overrides = overrides(Key::NamespaceOverrides, &Key::NAMESPACE_DEFAULT);
         let claim_overrides = overrides(Key::ClaimOverrides, &[]);
-        // What the old program took must not keep its volumes from being taken over.
+        // What the other provisioner accepted must not prevent the takeover of its volumes.
         let mut found = |found: Option<Invalid>| match found {
             Some(found) if legacy => warnings.push(found.0),
             found => invalid.extend(found),
@@ -123,17 +123,17 @@ impl Class {
     }
 }
 
-/// A class that cannot be used, and why. Prints everything that is wrong with it.
+/// A class that is not valid. Prints everything that is wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WrongClass {
-    /// What it says wrong.
+    /// Errors in its parameters.
     invalid: Vec<Invalid>,
-    /// What neither it nor a flag says.
+    /// Keys that neither the class nor a flag sets.
     unset: Vec<Invalid>,
 }
 
 impl WrongClass {
-    /// What has to be done, and by whom: the parameters of a class cannot be edited.
+    /// The next step for an administrator. The parameters of a class cannot be edited.
     pub fn remedy(&self) -> &'static str {
         if self.invalid.is_empty() {
             "an administrator must do that"
@@ -150,7 +150,7 @@ impl fmt::Display for WrongClass {
     }
 }
 
-/// Each key of the share, what the flag says of it, and the flag.
+/// The keys of the share, each with the value of its flag and the name of the flag.
 fn of_the_share(defaults: &Defaults) -> [(Key, Option<&String>, &'static str); 2] {
     [
         (Key::Server, defaults.server.as_ref(), "--nfs-server"),
@@ -170,7 +170,7 @@ fn unset(parameters: &BTreeMap<String, String>, defaults: &Defaults) -> Vec<Inva
     told.collect()
 }
 
-/// The share, if it is set. Server and path are looked at one by one, so that both are told.
+/// The share, if it is set. Server and path are checked separately, so that both errors are reported.
 fn share(parameters: &BTreeMap<String, String>, defaults: &Defaults, invalid: &mut Vec<Invalid>) -> Option<Share> {
     let [server, path] =
         of_the_share(defaults).map(|(key, default, _)| parameters.get(key.name()).or(default).map(String::as_str));
@@ -185,7 +185,7 @@ fn share(parameters: &BTreeMap<String, String>, defaults: &Defaults, invalid: &m
         .flatten()
 }
 
-/// A time for archives in a class that never makes one, and lets nobody else ask for one.
+/// The error of a retention in a class that never archives and lets nobody else choose to archive.
 fn idle_retention(settings: &Settings, overrides: &[Key]) -> Option<Invalid> {
     let on_delete = settings.on_delete.filter(|on_delete| *on_delete != OnDelete::Archive)?;
     let fate = [Key::OnDelete, Key::ArchiveOnDelete];
@@ -199,7 +199,7 @@ fn idle_retention(settings: &Settings, overrides: &[Key]) -> Option<Invalid> {
     })
 }
 
-/// A comma list of keys that annotations may set.
+/// Reads a comma-separated list of keys that annotations may set.
 fn overrides(list: Key, value: &str, invalid: &mut Vec<Invalid>) -> Vec<Key> {
     let names = value.split(',').map(str::trim).filter(|name| !name.is_empty());
     let mut keys = Vec::new();

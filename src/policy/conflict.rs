@@ -1,4 +1,5 @@
-//! One directory, one volume: what it means that a directory, or one above or in it, has a volume already.
+//! Enforces that a directory has one volume: what happens to a claim whose directory, or a directory above or in it,
+//! already has a volume.
 
 use super::key::Key;
 use crate::model::choices::ExistingDirectory;
@@ -8,20 +9,20 @@ use crate::model::reclaim::Reclaim;
 use crate::model::source::Source;
 use crate::model::volume::{ClaimRef, Installation, NewVolume, Phase, Volume};
 
-/// What is done about a volume that has the name that a new one should get: the same directory.
+/// The result of comparing a new volume with an existing volume of the same name or directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Conflict {
-    /// An earlier call for this very claim made it, and nobody has had it since.
+    /// An earlier call for this claim created it, and no claim has had it since: use it again.
     Reuse,
-    /// It is this very claim's.
+    /// It already is the volume of this claim.
     Own,
-    /// It will be gone in a moment: the claim can wait for that.
+    /// It will soon be gone: the claim can wait for that. The sentence is for the user.
     Releasing(String),
     /// The claim is refused with this sentence.
     Refuse(String),
 }
 
-/// Judges a volume whose name is taken.
+/// Compares a new volume with the existing volume of the same name.
 pub fn name_conflict(volume: &Volume, new: &NewVolume, installation: &Installation) -> Conflict {
     let directory = shown(new);
     let name = &volume.name;
@@ -41,7 +42,7 @@ pub fn name_conflict(volume: &Volume, new: &NewVolume, installation: &Installati
         _ if volume.phase == Phase::Released && volume.reclaim == Reclaim::Delete => {
             Conflict::Releasing(told("whose claim was just deleted".to_owned()))
         }
-        // Deleted, it leaves the directory where it is.
+        // Deleting this volume keeps its directory.
         _ if volume.phase == Phase::Released => refuse(match new.existing {
             ExistingDirectory::Adopt => format!(
                 "which is Released and retains its data; to give this directory and its files to a new claim, run: \
@@ -52,7 +53,7 @@ pub fn name_conflict(volume: &Volume, new: &NewVolume, installation: &Installati
                 the directory away, because this claim may not adopt it"
             ),
         }),
-        // No claim of that name is there, or it is another one by now: the controller manager has not seen it yet.
+        // The claim is gone or was created again, and the controller manager has not noticed yet.
         Some((claim, Some(_))) if is_for(claim, new) && volume.reclaim == Reclaim::Delete => {
             Conflict::Releasing(told("whose claim was just deleted".to_owned()))
         }
@@ -78,12 +79,12 @@ pub fn overlapping<'a>(location: &Location<'_>, name: &str, others: &'a [Volume]
         .min_by_key(|(other, _)| !other.was_given())
 }
 
-/// What is done about a volume whose directory is the one of a new volume, or above or in it.
+/// Compares a new volume with a volume whose directory is the same, or is above or in it.
 pub fn overlap_conflict(new: &NewVolume, other: &Volume, meeting: Meeting, installation: &Installation) -> Conflict {
-    // No claim of that name is there, or it is another one by now: the controller manager has not seen it yet.
+    // The claim is gone or was created again, and the controller manager has not noticed yet.
     let has_gone = other.phase == Phase::Released || other.claim.as_ref().is_some_and(|claim| is_for(claim, new));
     let leaves = other.deleting || (has_gone && other.reclaim == Reclaim::Delete);
-    // Under one name the two would have been one volume.
+    // If the names were the same, both would be one volume.
     if leaves && meeting.relation == Relation::Same && other.maker.as_ref() == Some(installation) {
         Conflict::Releasing(meeting_sentence(new, other, meeting, " and is being cleaned up"))
     } else {
@@ -91,7 +92,8 @@ pub fn overlap_conflict(new: &NewVolume, other: &Volume, meeting: Meeting, insta
     }
 }
 
-/// Tells that the directory of a new volume is another volume's, or above or in it. `state` goes on about that volume.
+/// The sentence that the directory of a new volume is the same as, or overlaps with, the directory of another volume.
+/// `state` is added to what is said about that volume.
 fn meeting_sentence(new: &NewVolume, other: &Volume, meeting: Meeting, state: &str) -> String {
     let claim = other.claim.as_ref();
     let whose = claim.map(|claim| format!(", which claim {}/{} uses{state}", claim.namespace, claim.name));
@@ -116,8 +118,8 @@ fn meeting_sentence(new: &NewVolume, other: &Volume, meeting: Meeting, state: &s
     format!("{} {verb} {place}{why}", shown(new))
 }
 
-/// The sentence that refuses a claim whose directory is there already and has no volume. Nobody else's is meant: whether a
-/// volume's is above or in it was looked at first.
+/// The sentence that refuses a claim whose directory already exists without a volume. The caller has checked that no
+/// other volume is above or in it.
 pub fn exists_refusal(new: &NewVolume) -> String {
     let listed = |list: Key| {
         format!(

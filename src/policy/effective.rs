@@ -1,7 +1,8 @@
-//! What holds for one claim, key by key, and whose word it is.
+//! Effective settings of a claim, and which object set each.
 //!
-//! The claim wins over its namespace, the namespace over the class, the class over the default. A class with
-//! `onDelete: delete` and a namespace with `bindery.dev/on-delete: archive` settle on `archive`, said by the namespace.
+//! The claim wins over its namespace, the namespace over the class, the class over the default. With `onDelete: delete`
+//! in the class and `bindery.dev/on-delete: archive` on the namespace, the effective value is `archive`, set by the
+//! namespace.
 
 use super::key::Key;
 use super::settings::Settings;
@@ -12,47 +13,47 @@ use crate::model::on_delete::OnDelete;
 use crate::model::retention::Retention;
 use crate::model::source::Source;
 
-/// Mode of new directories where nobody says otherwise: any pod's user may write.
+/// Default mode of new directories: every user may write.
 pub const MODE: u32 = 0o777;
 
-/// A value, and whose word it is.
+/// An effective value, and the object that set it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Effective<T> {
-    /// What holds.
+    /// The value.
     pub value: T,
-    /// Who says it.
+    /// The object that set it.
     pub source: Source,
-    /// The key, as it is written there.
+    /// The key, as written on that object.
     pub key: Key,
 }
 
-/// Everything that can be said, settled.
+/// The effective settings of a claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// Where the directory is, below the share.
+    /// The template of the directory.
     pub template: Effective<Template>,
-    /// What becomes of it.
+    /// What happens to the directory when the claim is gone.
     pub on_delete: Effective<OnDelete>,
-    /// Its mode.
+    /// The mode of the directory.
     pub mode: Effective<u32>,
-    /// Its owner; none leaves the choice to the server.
+    /// The owner of the directory; if `None`, the server chooses.
     pub uid: Effective<Option<u32>>,
-    /// Its group; none leaves the choice to the server.
+    /// The group of the directory; if `None`, the server chooses.
     pub gid: Effective<Option<u32>>,
-    /// What is done if it is there already.
+    /// What happens if the directory already exists.
     pub existing: Effective<ExistingDirectory>,
-    /// How long it is kept once it is an archive.
+    /// How long it is kept after it was archived.
     pub retention: Effective<Retention>,
-    /// What happens to the claim when the server does not answer.
+    /// What happens to the claim if the server does not answer.
     pub on_failure: Effective<OnStorageFailure>,
-    /// How Bindery talks to the server.
+    /// The NFS version that Bindery uses.
     pub version: Effective<NfsVersion>,
-    /// Who says in vain that a directory that is there is adopted: somebody else chooses the directory.
+    /// The object whose `existingDirectory: adopt` is ignored, because another object chooses the directory.
     pub ignored_adoption: Option<Source>,
 }
 
 impl Policy {
-    /// Settles what the three places say.
+    /// Merges the settings of the three objects.
     pub fn resolve(claim: &Settings, namespace: &Settings, class: &Settings) -> Self {
         let all = [
             (Source::Claim, claim),
@@ -99,10 +100,11 @@ impl Policy {
     }
 }
 
-/// A place, and what it says.
+/// An object, and its settings.
 type Layer<'a> = (Source, &'a Settings);
 
-/// The first place that says it, else the default. `keys` are all that say it; where two are written, the first wins.
+/// The value of the first object that sets it, else the default. `keys` are all keys for it; if an object has two of
+/// them, the first one wins.
 fn first<T>(
     sources: &[Layer<'_>],
     keys: &[Key],
@@ -122,10 +124,11 @@ fn first<T>(
     })
 }
 
-/// What is done with a directory that is there already.
+/// What happens if the directory already exists.
 ///
-/// Whoever chose the template says it, or somebody above: that a class adopts what its own template names must not let a
-/// tenant name what is kept for others. Where nobody says it, only a class's template that keeps namespaces apart adopts.
+/// Only the object that sets the template, or one that comes before it, may allow adoption: a class that adopts
+/// directories of its own template must not let a tenant choose any directory. By default only a class template that
+/// separates namespaces adopts.
 fn existing(sources: &[Layer<'_>; 3]) -> Effective<ExistingDirectory> {
     let (may_adopt, may_not) = who_may_adopt(sources);
     let class = &sources[2].1.template;
@@ -143,7 +146,7 @@ fn existing(sources: &[Layer<'_>; 3]) -> Effective<ExistingDirectory> {
     )
 }
 
-/// The first of those who are not heard on it, if it says `adopt` and nobody else says anything.
+/// The object whose `adopt` is ignored, if no other object sets the key.
 fn ignored_adoption(sources: &[Layer<'_>; 3]) -> Option<Source> {
     let (may_adopt, may_not) = who_may_adopt(sources);
     let adoption = |sources: &[Layer<'_>]| {
@@ -157,7 +160,7 @@ fn ignored_adoption(sources: &[Layer<'_>; 3]) -> Option<Source> {
     }
 }
 
-/// Those who are heard on adoption, and the others: whoever chose the template and all that come before.
+/// The objects that may allow adoption (the one that sets the template, and those before it), and the others.
 fn who_may_adopt<'a>(sources: &'a [Layer<'a>; 3]) -> (&'a [Layer<'a>], &'a [Layer<'a>]) {
     let chose = sources.iter().position(|(_, settings)| settings.template.is_some());
     sources.split_at(chose.map_or(sources.len(), |chose| chose + 1))

@@ -1,5 +1,5 @@
-//! What tests of the policy start from: a world where all is well, a volume that waits for its claim. Each test shows only
-//! its difference.
+//! Fixtures for tests of the policy: a valid claim with its class and namespace, and a volume that waits for its claim.
+//! Each test shows only what it changes.
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use k8s_openapi::api::storage::v1::StorageClass;
@@ -18,7 +18,7 @@ use crate::model::reclaim::Reclaim;
 use crate::model::retention::Retention;
 use crate::model::volume::{ClaimRef, Installation, Origin, Phase, Record, Volume};
 
-/// The volume that a claim of the [`World`] gets.
+/// The volume of the claim in [`World`].
 pub const VOLUME: &str = "pvc-00000000-0000-0000-0000-000000001234";
 
 /// This installation.
@@ -29,7 +29,7 @@ pub fn installation() -> Installation {
     }
 }
 
-/// Everything that has a say in what happens to a claim, as JSON; `Default` is the case where all is well.
+/// The input of a decision, as JSON; by default a valid claim that is provisioned.
 pub struct World {
     pub claim: Value,
     pub class: Value,
@@ -64,12 +64,12 @@ impl Default for World {
 }
 
 impl World {
-    /// Says something more in the class.
+    /// Adds parameters to the class.
     pub fn parameters(&mut self, more: &Value) {
         json_patch::merge(&mut self.class["parameters"], more);
     }
 
-    /// Hands the facts to a function.
+    /// Calls a function with the facts.
     pub fn ask<T>(&self, ask: impl FnOnce(&Facts<'_>) -> T) -> T {
         let claim: PersistentVolumeClaim = serde_json::from_value(self.claim.clone()).unwrap();
         let class: Option<StorageClass> = serde_json::from_value(self.class.clone()).unwrap();
@@ -88,7 +88,7 @@ impl World {
     }
 }
 
-/// What stands on a volume of ours.
+/// The record on a volume of this installation.
 pub fn record(directory: &str) -> Record {
     Record {
         share: Share::parse("nas1", "/export").unwrap(),
@@ -108,7 +108,7 @@ pub fn record(directory: &str) -> Record {
     }
 }
 
-/// A volume of ours, provisioned for claim `team-a/data`, which was not seen yet.
+/// A volume of this installation for claim `team-a/data`, before the claim was seen.
 pub fn volume(name: &str, directory: &str) -> Volume {
     Volume {
         name: name.to_owned(),

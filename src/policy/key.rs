@@ -1,4 +1,4 @@
-//! The keys with which administrators say what shall happen: parameters of a StorageClass, and annotations.
+//! The keys of settings: parameters of a StorageClass, and annotations.
 //!
 //! `onDelete` on a class is `bindery.dev/on-delete` on a namespace or a claim.
 
@@ -13,13 +13,13 @@ pub enum Key {
     Server,
     /// Export.
     Share,
-    /// Directory template, csi-driver-nfs's tokens.
+    /// Directory template, with the tokens of csi-driver-nfs.
     SubDir,
-    /// Directory template, nfs-subdir-external-provisioner's tokens.
+    /// Directory template, with the tokens of nfs-subdir-external-provisioner.
     PathPattern,
-    /// Fate of the directory.
+    /// What happens to the directory when the claim is gone.
     OnDelete,
-    /// The same in nfs-subdir-external-provisioner's words.
+    /// The same, as nfs-subdir-external-provisioner spells it.
     ArchiveOnDelete,
     /// Mode of the directory.
     MountPermissions,
@@ -27,15 +27,15 @@ pub enum Key {
     Uid,
     /// Group of the directory.
     Gid,
-    /// What to do with a directory that is there already.
+    /// What happens if the directory already exists.
     ExistingDirectory,
     /// How long an archive is kept.
     ArchiveRetention,
-    /// What happens to the claim when its server does not answer.
+    /// What happens to the claim if its server does not answer.
     OnStorageFailure,
-    /// How Bindery talks to the server.
+    /// The NFS version that Bindery uses.
     NfsVersion,
-    /// When the volume is made.
+    /// When the volume is created.
     Provision,
     /// Labels of volumes.
     VolumeLabels,
@@ -66,8 +66,8 @@ impl Key {
         Self::NamespaceOverrides,
         Self::ClaimOverrides,
     ];
-    /// What a namespace may set where its class says nothing: no place and no owner, since tenants can edit their
-    /// namespace on many platforms.
+    /// The keys that a namespace may set by default. No key that chooses a path or an owner: on many platforms tenants
+    /// can edit their namespace.
     pub const NAMESPACE_DEFAULT: [Self; 5] = [
         Self::OnDelete,
         Self::ArchiveOnDelete,
@@ -76,7 +76,7 @@ impl Key {
         Self::OnStorageFailure,
     ];
 
-    /// As a parameter of a class.
+    /// The name as a class parameter.
     pub fn name(self) -> &'static str {
         match self {
             Self::Server => "server",
@@ -99,7 +99,7 @@ impl Key {
         }
     }
 
-    /// As an annotation: `onDelete` is `bindery.dev/on-delete`.
+    /// The name as an annotation: `onDelete` is `bindery.dev/on-delete`.
     pub fn annotation(self) -> String {
         self.name().chars().fold(names::PREFIX.to_owned(), |text, c| {
             if c.is_ascii_uppercase() {
@@ -110,7 +110,7 @@ impl Key {
         })
     }
 
-    /// The key of a parameter. The error suggests the nearest.
+    /// The key of a class parameter. The error suggests the most similar key.
     pub fn parameter(name: &str) -> Result<Self, Unknown> {
         let key = Self::ALL.into_iter().find(|key| key.name() == name);
         key.ok_or_else(|| {
@@ -119,7 +119,7 @@ impl Key {
         })
     }
 
-    /// The key of an annotation. The error suggests the nearest.
+    /// The key of an annotation. The error suggests the most similar key.
     pub fn annotated(name: &str) -> Result<Self, Unknown> {
         let key = Self::ALL.into_iter().find(|key| key.annotation() == name);
         key.ok_or_else(|| {
@@ -128,7 +128,7 @@ impl Key {
         })
     }
 
-    /// Whether an annotation may ever set it, if the class allows.
+    /// Whether a class can allow an annotation to set it.
     pub fn is_for_annotations(self) -> bool {
         !matches!(
             self,
@@ -148,7 +148,7 @@ impl fmt::Display for Key {
     }
 }
 
-/// No key of that name.
+/// The key is not known.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{kind} {written} is not known: {advice}")]
 pub struct Unknown {
@@ -161,7 +161,7 @@ impl Unknown {
     fn new(kind: &'static str, written: &str, all: Vec<String>) -> Self {
         let word = |name: &'_ str| name.strip_prefix(names::PREFIX).unwrap_or(name).to_lowercase();
         let nearest = all.iter().min_by_key(|known| distance(&word(written), &word(known)));
-        // A third of the letters wrong is another word.
+        // If more than a third of the letters differ, it is another word.
         let near = nearest.filter(|known| distance(&word(written), &word(known)) * 3 <= word(known).len());
         Self {
             kind,
@@ -174,7 +174,7 @@ impl Unknown {
     }
 }
 
-/// How many letters differ (Levenshtein).
+/// The number of letters that differ (Levenshtein distance).
 fn distance(one: &str, other: &str) -> usize {
     let other: Vec<char> = other.chars().collect();
     let mut row: Vec<usize> = (0..=other.len()).collect();

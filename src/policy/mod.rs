@@ -1,7 +1,8 @@
-//! What Bindery decides. Pure: no I/O, no clock, no client, no randomness; everything comes in as an argument and every
-//! decision goes out as a value.
+//! Decisions. Pure: no I/O, no clock, no client, no randomness. All input is passed as arguments, and every decision is
+//! a value.
 //!
-//! On the way in, [`crate::model::claim`], [`class`] and [`annotations`] read the objects that have a say, and [`decide`] joins them. On the way out, [`reconcile`] reads what stands on the volume and nothing else.
+//! For a claim that is created, [`crate::model::claim`], [`class`] and [`annotations`] read the objects, and [`decide`]
+//! combines them. For a volume, [`reconcile`] reads what is recorded on the volume and nothing else.
 
 pub mod annotations;
 pub mod class;

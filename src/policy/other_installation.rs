@@ -1,7 +1,8 @@
-//! Volumes that carry our finalizer and that this installation did not make: what a person is told about one.
+//! Volumes with Bindery's finalizer that this installation did not create, and the message about them.
 //!
-//! A backup tool may have dropped annotations, or brought the volume from another cluster. Bindery does nothing with such a
-//! volume: its directory may belong to an installation that is alive. A person decides, by one of two commands.
+//! A backup tool may have removed annotations, or copied the volume from another cluster. Bindery does nothing with
+//! such a volume, because its directory may belong to an active installation. An administrator chooses one of two
+//! commands.
 
 use k8s_openapi::api::core::v1::PersistentVolume;
 use serde_json::json;
@@ -10,16 +11,16 @@ use crate::model::directory::Shown;
 use crate::model::names::{self, mark};
 use crate::model::volume::Installation;
 
-/// Who may still look after such a volume.
+/// Which installation may manage such a volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotOurs {
-    /// Nobody: each installation looks for a provisioner and an instance, and the volume does not name both.
+    /// None: the volume does not name both a provisioner and an instance.
     Unmarked,
-    /// Another installation with our provisioner. Nothing tells whether it is in this cluster.
+    /// Another installation with the same provisioner. It is not known whether it runs in this cluster.
     OtherInstance,
 }
 
-/// What such a volume says, and where our finalizer is.
+/// The owner that such a volume names, and the position of Bindery's finalizer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
     /// The volume's name.
@@ -28,12 +29,13 @@ pub struct Found {
     pub class: Option<String>,
     provisioner: Option<String>,
     instance: Option<String>,
-    /// The index of our finalizer.
+    /// The index of Bindery's finalizer.
     at: usize,
 }
 
 impl Found {
-    /// Reads a volume. `None` if our finalizer is not on it, or its installation is this one or one of another provisioner.
+    /// Reads a volume. `None` if it does not have Bindery's finalizer, or if it names this installation or another
+    /// provisioner.
     pub fn read(volume: &PersistentVolume, installation: &Installation) -> Option<Self> {
         let meta = &volume.metadata;
         let get = |key| meta.annotations.as_ref()?.get(key).cloned();
@@ -56,7 +58,7 @@ impl Found {
         (may_be_ours && !ours).then_some(found)
     }
 
-    /// Says who made it, as far as it says so itself.
+    /// Describes the owner that the annotations name.
     pub fn maker(&self) -> String {
         let named = |what: &str, value: &Option<String>| match value {
             Some(value) => format!("{what} {:?}", Shown(value)),
@@ -69,7 +71,7 @@ impl Found {
         )
     }
 
-    /// The command by which Kubernetes keeps the volume, and the directory stays as it is.
+    /// The command that removes the finalizer and retains the volume and its directory.
     pub fn let_go(&self) -> String {
         let finalizer = format!("/metadata/finalizers/{}", self.at);
         let patch = json!([
@@ -80,7 +82,7 @@ impl Found {
         format!("kubectl patch pv {} --type=json -p='{patch}'", self.name)
     }
 
-    /// The command by which the volume becomes one of this installation.
+    /// The command that gives the volume to this installation.
     pub fn take_over(&self, installation: &Installation) -> String {
         let Installation { provisioner, instance } = installation;
         format!(
@@ -91,7 +93,7 @@ impl Found {
         )
     }
 
-    /// What an Event says about it.
+    /// The text of the Event.
     pub fn note(&self, why: NotOurs, installation: &Installation) -> String {
         let why = match why {
             NotOurs::Unmarked => "No Bindery installation manages this volume",

@@ -1,7 +1,7 @@
-//! What happens to a volume: the binder's and the cleanup's decisions, as one table.
+//! Decides the next step for a volume: binding and cleanup, as one table.
 //!
-//! [`plan`] is asked again after every change and after every effect, so each answer is one step, and the steps may be
-//! cut anywhere: what stands on the volume then leads to the same next step.
+//! [`plan`] is called after every change and after every effect. Each result is one step, and a step may be interrupted
+//! at any time: the state of the volume then leads to the same next step.
 
 use super::decide;
 use super::other_installation::NotOurs;
@@ -11,14 +11,14 @@ use crate::model::on_delete::OnDelete;
 use crate::model::reclaim::Reclaim;
 use crate::model::volume::{Installation, Phase, Record, Volume};
 
-/// What is known about the claim that a volume is for.
+/// What is known about the claim of a volume.
 #[derive(Clone, Copy, Debug)]
 pub enum ClaimState<'a> {
-    /// Nobody has looked.
+    /// It was not looked up.
     Unknown,
-    /// A live look found no claim of that name.
+    /// The API server has no claim with this name.
     Gone,
-    /// A live look found this one.
+    /// The API server has this claim.
     Exists(&'a Claim),
 }
 
@@ -27,48 +27,50 @@ pub enum ClaimState<'a> {
 pub enum Plan {
     /// Nothing, until something changes.
     Leave,
-    /// Look at the claim and plan again.
+    /// Look up the claim and plan again.
     LookAtClaim,
-    /// The marks cannot be read, so nothing is safe to do: a person must look.
+    /// The annotations are not valid, so no step is safe: a person must look at it.
     Broken(String),
-    /// It has our finalizer, and this installation did not make it: do nothing, and tell who may.
+    /// It has Bindery's finalizer, but this installation did not create it: do nothing, and report which installation
+    /// may.
     NotOurs(NotOurs),
-    /// The claim has come: make sure of the directory, then write the claim's uid.
+    /// The claim exists: make sure that the directory exists, then write the claim's uid.
     Bind {
         /// The directory.
         record: Record,
-        /// How the claim differs from what the volume was made for. The controller manager, which does not look, was
-        /// faster: the claim may be in use, so it keeps the volume, and its user is told.
+        /// How the claim differs from the one for which the volume was created. The controller manager, which does not
+        /// check this, has bound them already: the claim may be in use, so it keeps the volume, and its user is
+        /// informed.
         difference: Option<String>,
     },
-    /// The claim is not what the volume was made for, and nobody has bound them yet: tell its user, and take the volume
-    /// back.
+    /// The claim differs from the one for which the volume was created, and they are not bound yet: inform its user,
+    /// and remove the volume.
     Undo(String),
-    /// The claim is gone: mark the volume deleted. The finalizer holds it.
+    /// The claim is gone: mark the volume as deleted. The finalizer keeps it.
     MarkDeleted,
-    /// No claim has ever had it, and none is there that asks for it: mark it deleted once the grace is over, for the call
-    /// that made it may still go on.
+    /// No claim has ever had it, and no claim needs it: mark it as deleted after the grace period, because the call
+    /// that created it may still be running.
     Orphan,
-    /// The same, but a claim of its name may still get it: look again when the grace is over.
+    /// No claim has it yet, but a claim of its name may get it: look again after the grace period.
     Waits,
-    /// Take care of the directory, then remove the finalizer.
+    /// Archive, remove or retain the directory, then remove the finalizer.
     Dispose(Dispose),
 }
 
-/// What happens to the directory before the finalizer goes.
+/// What happens to the directory before the finalizer is removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Dispose {
     /// Nothing.
     Keep(Record),
-    /// It was never given to a claim: it goes if Bindery made it and nothing is in it, else it stays.
+    /// No claim ever had it: remove the directory if Bindery created it and it is empty.
     RemoveUnused(Record),
-    /// It goes to the trash and is removed.
+    /// Move it to the trash, where it is removed.
     Delete(Record),
-    /// It is renamed.
+    /// Rename it to its archive.
     Archive(Record),
 }
 
-/// Plans the next step. See the module.
+/// Decides the next step for a volume.
 pub fn plan(volume: &Volume, claim_state: ClaimState<'_>, installation: &Installation) -> Plan {
     if !volume.held {
         return Plan::Leave;
@@ -92,16 +94,17 @@ pub fn plan(volume: &Volume, claim_state: ClaimState<'_>, installation: &Install
         (_, _, InUse::Unknown) => Plan::LookAtClaim,
         (true, _, InUse::Yes(_)) => Plan::Leave,
         (true, _, InUse::No) => Plan::Dispose(dispose(volume, record)),
-        // The controller manager's view may be older than ours.
+        // The controller manager may have seen an older state than Bindery.
         (false, Phase::Released, InUse::Yes(_)) => Plan::Waits,
-        // Without a uid somebody is about to free it for another claim.
+        // Without a uid, somebody is freeing it for another claim.
         (false, Phase::Released, InUse::No) if uid(volume).is_none() => Plan::Leave,
         (false, Phase::Released, InUse::No) => Plan::MarkDeleted,
         (false, Phase::Unbound, InUse::No) if !volume.was_given() && record.identity.is_none() => {
             awaited(volume, claim_state)
         }
         (false, Phase::Bound | Phase::Unbound, InUse::No) => Plan::Leave,
-        // Catch-up has given it, its directory is there, and the controller manager has not bound it yet: or binds another.
+        // Bindery has written the claim's uid, and the directory exists, but the controller manager has not bound it
+        // yet, or binds another volume.
         (false, Phase::Unbound, InUse::Yes(claim)) if claim.volume_name.is_none() => Plan::Waits,
         (false, Phase::Bound | Phase::Unbound, InUse::Yes(claim)) => match decide::fits(claim, volume) {
             Err(difference) if uid(volume).is_none() => Plan::Undo(difference),
@@ -113,8 +116,9 @@ pub fn plan(volume: &Volume, claim_state: ClaimState<'_>, installation: &Install
     }
 }
 
-/// A volume with our finalizer that this installation did not make. Several installations may be in one cluster: one does
-/// not tell about another's volumes that are in use, nor about volumes of another provisioner.
+/// The step for a volume with Bindery's finalizer that this installation did not create. Several installations may
+/// share a cluster: Bindery reports neither volumes of another instance that are in use, nor volumes of another
+/// provisioner.
 fn not_ours(volume: &Volume, installation: &Installation) -> Plan {
     let leaving = volume.deleting || volume.phase == Phase::Released && volume.reclaim == Reclaim::Delete;
     match (&volume.maker, &volume.provisioner) {
@@ -127,13 +131,13 @@ fn not_ours(volume: &Volume, installation: &Installation) -> Plan {
     }
 }
 
-/// A volume that no claim has had.
+/// The step for a volume that no claim has had.
 fn awaited(volume: &Volume, claim_state: ClaimState<'_>) -> Plan {
     match (&volume.claim, claim_state) {
-        // It waits for a claim that an administrator names, or for none.
+        // It waits for a claim that names it, or for none.
         (None, _) => Plan::Leave,
         (Some(_), ClaimState::Unknown) => Plan::LookAtClaim,
-        // Catch-up may be about to finish it, or the controller manager to bind it.
+        // Bindery may be about to finish it, or the controller manager to bind it.
         (Some(_), ClaimState::Exists(claim)) if claim.volume_name.as_ref() == Some(&volume.name) => Plan::Waits,
         (Some(_), ClaimState::Exists(claim))
             if claim.volume_name.is_none() && claim.class.as_deref().unwrap_or_default() == volume.class =>
@@ -144,18 +148,18 @@ fn awaited(volume: &Volume, claim_state: ClaimState<'_>) -> Plan {
     }
 }
 
-/// Whether a claim holds a volume.
+/// Whether a claim has a volume.
 pub(super) enum InUse<'a> {
-    /// Nobody has looked.
+    /// The claim was not looked up.
     Unknown,
-    /// This one.
+    /// This claim has it.
     Yes(&'a Claim),
-    /// None.
+    /// No claim has it.
     No,
 }
 
-/// Whether a claim holds the volume: the one whose uid the volume names, or, before that is known, the one of its name
-/// that names the volume.
+/// Whether a claim has the volume: the claim with the uid in the volume's `claimRef`, or, if that has no uid, the claim
+/// of that name that names the volume.
 pub(super) fn in_use<'a>(volume: &Volume, claim_state: ClaimState<'a>) -> InUse<'a> {
     let Some(meant) = &volume.claim else { return InUse::No };
     match claim_state {
@@ -163,7 +167,7 @@ pub(super) fn in_use<'a>(volume: &Volume, claim_state: ClaimState<'a>) -> InUse<
         ClaimState::Gone => InUse::No,
         ClaimState::Exists(claim) => {
             let holds = match &meant.uid {
-                // One that has another volume by now needs this one no more.
+                // A claim that has another volume does not need this one.
                 Some(uid) => claim.uid == *uid && claim.volume_name.as_ref().is_none_or(|name| *name == volume.name),
                 None => claim.volume_name.as_ref() == Some(&volume.name),
             };

@@ -1,7 +1,7 @@
-//! Which claims the webhook configuration exempts from Bindery by its selectors.
+//! Which claims the selectors of the webhook configuration exempt from Bindery.
 //!
-//! The API server keeps to them when a claim is created; catch-up keeps to them later, so that an exempt claim stays without
-//! a volume. Selectors are evaluated as Kubernetes does: all labels and all expressions must hold.
+//! The API server applies them when a claim is created; the controller applies them later, so that an exempt claim
+//! stays without a volume. As in Kubernetes, all labels and all expressions must match.
 
 use std::collections::BTreeMap;
 
@@ -12,11 +12,11 @@ use kube::core::{Selector, SelectorExt};
 /// Labels of an object.
 type Labels = BTreeMap<String, String>;
 
-/// The selectors of a configuration; by default none, which exempt nobody.
+/// The selectors of a configuration. The default has none, and exempts no claim.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selectors(Vec<Of>);
 
-/// The selectors of one webhook. One that cannot be read selects nothing.
+/// The selectors of one webhook. A selector that is not valid selects nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Of {
     namespaces: Option<Selector>,
@@ -33,7 +33,7 @@ pub enum Exempt {
 }
 
 impl Selectors {
-    /// The selectors of a configuration; `None` if it has no webhook, and so does not say.
+    /// The selectors of a configuration; `None` if it has no webhook.
     pub fn read(configuration: &MutatingWebhookConfiguration) -> Option<Self> {
         let webhooks = configuration
             .webhooks
@@ -46,7 +46,7 @@ impl Selectors {
         Some(Self(of.collect()))
     }
 
-    /// Whether no webhook of the configuration is asked about a claim with these labels in a namespace with those.
+    /// Whether no webhook of the configuration receives a claim with these labels, in a namespace with those labels.
     pub fn exempts(&self, namespace: &Labels, claim: &Labels) -> Option<Exempt> {
         let selects = |selector: &Option<Selector>, labels| selector.as_ref().is_some_and(|all| all.matches(labels));
         let mut here = self.0.iter().filter(|of| selects(&of.namespaces, namespace)).peekable();
@@ -99,7 +99,8 @@ mod tests {
         };
         let two = Some(json!(["gold", "silver"]));
         let (none, gold, iron) = (json!({}), json!({"tier": "gold"}), json!({"tier": "iron"}));
-        // The selector, and whether it selects a namespace without the label, with one of the values, with another.
+        // The selector, and whether it selects a namespace without the label, with one of the values, and with another
+        // value.
         let table = [
             (json!({}), [true, true, true]),
             (json!({"matchLabels": {"tier": "gold"}}), [false, true, false]),

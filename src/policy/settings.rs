@@ -1,7 +1,7 @@
-//! What one place says: a class with its parameters, a namespace or a claim with its annotations.
+//! The settings of one object: a class with its parameters, or a namespace or claim with its annotations.
 //!
-//! Each value is parsed where it is read, so that a mistake names the key as it was written there.
-//! [`super::effective`] says which place wins.
+//! Each value is parsed where it is read, so that an error names the key as written there. [`super::effective`] decides
+//! which object wins.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ use crate::model::labels::{self, Labels};
 use crate::model::on_delete::{self, OnDelete};
 use crate::model::retention::Retention;
 
-/// What one place says. `None` where it says nothing.
+/// The settings of one object; `None` for what it does not set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     /// `subDir` or `pathPattern`.
@@ -39,12 +39,12 @@ pub struct Settings {
     pub provision: Option<Provision>,
     /// `volumeLabels`, of a class.
     pub volume_labels: Option<Labels>,
-    /// The keys that are written here, all of them.
+    /// All keys that are set on this object.
     pub written: Vec<Key>,
 }
 
 impl Settings {
-    /// Reads what is written in one place: each key, how it is spelt there, and its value. Mistakes are collected.
+    /// Reads the settings of one object: each key, its spelling there, and its value. Errors are added to `invalid`.
     pub fn read(written: &[(Key, &str, &str)], invalid: &mut Vec<Invalid>) -> Self {
         let get = |key| {
             written
@@ -78,7 +78,7 @@ impl Settings {
         }
     }
 
-    /// The mistake of a template by which no claim ever gets a directory. `written` is what was read.
+    /// The error of a template that gives no claim a valid directory. `written` is what [`Settings::read`] got.
     pub fn hopeless_template(&self, written: &[(Key, &str, &str)]) -> Option<Invalid> {
         let wrong = self.template.as_ref()?.check().err()?;
         let (_, spelt, value) = written
@@ -142,7 +142,7 @@ fn version(text: &str) -> Result<NfsVersion, &'static str> {
 }
 
 fn id(text: &str) -> Result<u32, &'static str> {
-    // The last number means nobody in particular: RFC 8881 has no such owner, and chown(2) takes it as "leave it".
+    // The largest number is not a valid owner: RFC 8881 has no such owner, and chown(2) reads it as "do not change".
     let id = text
         .bytes()
         .all(|c| c.is_ascii_digit())

@@ -1,13 +1,14 @@
-//! Volumes in one place that are all on their way out: which one takes care of the directory.
+//! The order in which volumes with the same directory, or with overlapping directories, are cleaned up.
 //!
-//! Of several volumes of one directory, all but the last yield, and the last one's policy applies. Of directories in one
-//! another, the inner one goes first if it is to be deleted. If it is to be kept or archived, the outer one is kept, too, and
-//! goes first: else the outer one would take to the trash what the inner one keeps. So all that delete come before all that
-//! keep or archive; among the first the deeper ones, among the others the outer ones are earlier. There is no ring of volumes
-//! that wait for one another, and whoever sees the same volumes comes to the same order.
+//! If several deleted volumes have the same directory, the policy of the last one applies, and the others leave the
+//! directory alone. If a directory inside another one is to be deleted, it is cleaned up first. If it is to be kept or
+//! archived, the outer directory is kept too, and its volume is cleaned up first: otherwise the outer one would take
+//! the inner files to the trash. So volumes that delete come before volumes that keep or archive. Among the former,
+//! deeper directories come first; among the latter, outer directories do. No cycle of waiting volumes is possible, and
+//! every replica computes the same order.
 //!
-//! A volume that stays, because a claim has it, keeps the directory of one that goes. It then gets the policy of that one if that
-//! keeps more ([`inherited`]): no file is lost that the policy of its own volume keeps.
+//! A volume that stays, because a claim has it, keeps the directory of a volume that is cleaned up. It then inherits the
+//! policy of that volume if that keeps more ([`inherited`]), so that no volume loses files that its own policy keeps.
 
 use jiff::Timestamp;
 
@@ -16,20 +17,21 @@ use crate::model::on_delete::OnDelete;
 use crate::model::reclaim::Reclaim;
 use crate::model::volume::{Installation, Volume};
 
-/// What a volume that is to be cleaned up does about another one that it meets.
+/// What cleanup of a volume does about another volume whose directory is the same or overlaps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CleanupOrder {
-    /// The other keeps the directory: it may have files in it.
+    /// Keep the directory: it may contain files of the other volume.
     KeepDirectory,
-    /// The other is being made, and backs out.
+    /// Wait: the other volume is being created, and will be removed again.
     WaitForRollback,
-    /// The other is being cleaned up, and goes first.
+    /// Wait: the other volume is cleaned up first.
     WaitForCleanup,
-    /// Nothing.
+    /// Ignore the other volume.
     Proceed,
 }
 
-/// See [`CleanupOrder`]. `volume` is ours and being deleted. `in_use`: a claim still has the other one, although it is being deleted.
+/// Decides the order for a deleted `volume` of this installation and one other volume. `in_use`: a claim still has the
+/// other one, although it is deleted.
 pub fn cleanup_order(
     volume: &Volume,
     other: &Volume,
@@ -48,7 +50,7 @@ pub fn cleanup_order(
         };
     }
     match meeting.relation {
-        // Its cleanup is over; somebody else's finalizer holds the object.
+        // Its cleanup is complete; another program's finalizer keeps the object.
         _ if !other.held => CleanupOrder::Proceed,
         _ if in_use => CleanupOrder::KeepDirectory,
         Relation::Inside if keeps_files(other) => CleanupOrder::KeepDirectory,
@@ -60,8 +62,9 @@ pub fn cleanup_order(
     }
 }
 
-/// The `onDelete` that `other` must get before `volume` is let go: the files of `volume` stay in the directory of `other`, and
-/// must end as its own policy says. `None` if the policy of `other` keeps as much, or is not ours to change.
+/// The `onDelete` that `other` must get before the finalizer of `volume` is removed: the files of `volume` stay in the
+/// directory of `other`, and must end as its own policy says. `None` if the policy of `other` keeps as much, or if another
+/// installation manages it.
 pub fn inherited(volume: &Volume, other: &Volume, meeting: Meeting, installation: &Installation) -> Option<OnDelete> {
     let ours = other.maker.as_ref() == Some(installation) && other.record.is_ok();
     let holds_the_files = matches!(meeting.relation, Relation::Same | Relation::Above);
@@ -75,13 +78,14 @@ pub fn inherited(volume: &Volume, other: &Volume, meeting: Meeting, installation
     }
 }
 
-/// Among volumes of one directory that are being deleted: the one with the highest rank is the last. One that keeps its
-/// directory comes after one that archives it, and that after one that deletes it: so none loses what its own policy keeps.
+/// The rank among deleted volumes with the same directory: the highest comes last. Volumes that keep the directory come
+/// after those that archive it, and these after those that delete it, so that no volume loses what its own policy
+/// keeps.
 fn rank(volume: &Volume) -> (u8, Option<Timestamp>, &str) {
     (weight(volume), volume.deleted, &volume.uid)
 }
 
-/// Whether the files of a volume that is being deleted are there afterwards.
+/// Whether the files of a deleted volume still exist after its cleanup.
 fn keeps_files(volume: &Volume) -> bool {
     weight(volume) >= 2
 }
@@ -106,7 +110,7 @@ mod tests {
     use super::*;
     use crate::model::location::Evidence;
 
-    /// A volume that a claim has had, on its way out since `second`.
+    /// A deleted volume that a claim has had; `second` is the time of the deletion.
     fn leaving(uid: &str, second: i64, on_delete: OnDelete) -> Volume {
         let mut volume = fixtures::volume(&format!("pvc-{uid}"), "shared");
         volume.uid = uid.to_owned();

@@ -1,4 +1,4 @@
-//! What becomes of a volume when Bindery leaves the cluster and all data stays.
+//! Decides what happens to a volume when Bindery is uninstalled and all data is kept.
 
 use super::reconcile::{ClaimState, InUse, in_use};
 use crate::model::volume::{Installation, Volume};
@@ -6,25 +6,25 @@ use crate::model::volume::{Installation, Volume};
 /// What `bindery uninstall --keep-data` does with a volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UninstallStep {
-    /// Nothing: it is not ours, or nothing of ours holds it.
+    /// Nothing: it belongs to another installation, or it does not have Bindery's finalizer.
     Leave,
-    /// Look at the claim and ask again.
+    /// Look up the claim and decide again.
     LookAtClaim,
-    /// Bindery is at work on it, and only Bindery can end that: its cleanup has begun, or a claim waits for its directory.
+    /// Only Bindery can complete it: its cleanup has begun, or a claim waits for its directory.
     Unfinished,
-    /// Kubernetes keeps it from now on, and the finalizer goes.
+    /// Set its reclaim policy to Retain and remove the finalizer.
     Keep,
-    /// No claim has ever had it, so there is no data in it: it goes. Left behind it would bind any later claim of that name,
-    /// perhaps without a directory, or keep its place from a Bindery that comes back.
+    /// Delete it: no claim has ever had it, so it holds no data. If it stayed, it would bind any later claim of that
+    /// name, perhaps without a directory, or would block its name for a later installation.
     Delete,
 }
 
-/// Whether it is for us to take leave of a volume.
+/// Whether uninstalling has anything to do with a volume.
 pub fn needs_step(volume: &Volume, installation: &Installation) -> bool {
     volume.maker.as_ref() == Some(installation) && volume.held
 }
 
-/// Decides. With `unfinished` what Bindery is at work on is given up.
+/// Decides the next step. With `unfinished`, volumes that only Bindery can complete are given up.
 pub fn uninstall_step(
     volume: &Volume,
     claim_state: ClaimState<'_>,
@@ -34,12 +34,12 @@ pub fn uninstall_step(
     if !needs_step(volume, installation) {
         return UninstallStep::Leave;
     }
-    // One without a claim was freed by an administrator, for a claim that is still to come.
+    // An administrator has removed its `claimRef`, so that another claim can have it.
     if volume.was_given() || volume.claim.is_none() {
         return match in_use(volume, claim_state) {
             _ if !volume.deleting || unfinished => UninstallStep::Keep,
             InUse::Unknown => UninstallStep::LookAtClaim,
-            // Deleted, but in use: nothing has been done to its directory yet.
+            // It is deleted but in use: cleanup has not begun.
             InUse::Yes(_) => UninstallStep::Keep,
             InUse::No => UninstallStep::Unfinished,
         };
@@ -47,7 +47,7 @@ pub fn uninstall_step(
     match (in_use(volume, claim_state), claim_state) {
         (InUse::Unknown, _) => UninstallStep::LookAtClaim,
         (InUse::Yes(_), _) => UninstallStep::Keep,
-        // It is fenced, for nobody knows whether its directory is there.
+        // It is fenced, because it is not known whether its directory exists.
         (InUse::No, ClaimState::Exists(claim))
             if claim.volume_name.as_ref() == Some(&volume.name) && !volume.deleting && !unfinished =>
         {
@@ -67,7 +67,7 @@ mod tests {
     use crate::model::names;
     use crate::policy::fixtures::installation;
 
-    /// A volume of ours for claim team/data, with these fields besides.
+    /// A volume of this installation for claim team/data, merged with these fields.
     fn volume(fields: &Value) -> Volume {
         let mut volume = json!({
             "metadata": {

@@ -1,23 +1,24 @@
-//! The time of one call: a limit for the work, and a later one for what must be undone before the answer.
+//! The deadlines of one call: one for the work, and a later one for the answer.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The longest time that is set aside.
+/// The longest time between the two.
 const RESERVE: Duration = Duration::from_secs(1);
 
-/// Limits of one call.
+/// The deadlines of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadlines {
-    /// For everything that the volume needs.
+    /// For creating the volume and its directory.
     pub work: Instant,
-    /// For the answer. Between the two, a volume that must not be bound is fenced or taken back.
+    /// For the answer. Between the two, a volume that must not be bound is fenced or removed.
     pub end: Instant,
 }
 
 impl Deadlines {
-    /// A call that begins now and may last so long. A fifth of it is set aside, at most a second.
+    /// Deadlines of a call that starts now and may take this long. A fifth of the time, at most one second, is reserved
+    /// for what follows the work.
     pub fn from_now(lasts: Duration) -> Self {
         let end = Instant::now() + lasts;
         Self {

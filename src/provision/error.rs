@@ -1,47 +1,47 @@
-//! Why there is no volume, and whether that passes.
+//! Why provisioning failed, and whether the claim can get its volume later.
 
 use crate::cluster::api_error::{ApiFault, Kind};
 use crate::model::choices::OnStorageFailure;
 use crate::storage::StorageError;
 
-/// Why there is no volume.
+/// Why provisioning failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A claim of that name exists: the API server will refuse this one, and nothing was made.
+    /// A claim of that name exists: the API server will refuse this one. Nothing was created.
     #[error("a claim of this name exists")]
     ClaimExists,
-    /// A claim of that name is on its way out: when the API server comes to this one, it may be gone or not.
+    /// A claim of that name is being deleted. It may or may not be gone when the API server stores this one.
     #[error("a claim of this name is still being deleted; try again in a few seconds")]
     ClaimDeleting,
-    /// The claim that was to be provisioned is gone, or has a volume by now.
+    /// The claim to be provisioned is gone, or has a volume already.
     #[error("the claim was deleted or has a volume already")]
     ClaimNotWaiting,
-    /// The directory is there already, and was made by somebody else.
+    /// The directory already exists, and Bindery did not create it.
     #[error("{0}")]
     DirectoryExists(String),
-    /// The directory, or one above or in it, has a volume already.
+    /// The directory, or one above or in it, already has a volume.
     #[error("{0}")]
     Conflict(String),
-    /// The same, but that volume will be gone in a moment.
+    /// As `Conflict`, but that volume will soon be gone.
     #[error("{0}")]
     Releasing(String),
-    /// The NFS server.
+    /// The NFS server returned an error or did not answer.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// A request to the API server, by what it was for: "create PersistentVolume pvc-1".
+    /// A request to the API server failed. The text is its purpose: "create PersistentVolume pvc-1".
     #[error("Bindery could not {0}: {1}")]
     Api(String, ApiFault),
 }
 
 impl Error {
-    /// Whether it goes away by itself, so that the claim may be admitted without a volume and get one later. An NFS server
-    /// that refuses will refuse later, too: its user had better read that now. `onStorageFailure` is about the NFS server
-    /// alone: a fault of the API server that passes never refuses a claim.
+    /// Whether the problem is temporary, so that the claim may be admitted without a volume and get one later. If the
+    /// NFS server refuses, it will refuse later too, so the user must know now. `onStorageFailure` is about the NFS
+    /// server alone: a temporary error of the API server never refuses a claim.
     pub fn passes(&self, on_failure: OnStorageFailure) -> bool {
         match self {
             Self::Releasing(_) => true,
             Self::Storage(error) => on_failure == OnStorageFailure::Queue && error.transient(),
-            // Somebody else wrote to the same object at the same moment, and the next try sees what came of it.
+            // Another client wrote to the same object at the same time; the next attempt sees the result.
             Self::Api(_, fault) => fault.is_transient() || fault.kind == Kind::Conflict,
             Self::ClaimExists
             | Self::ClaimDeleting
@@ -51,7 +51,7 @@ impl Error {
         }
     }
 
-    /// What follows from it, if it is the API server's.
+    /// The kind of the API server's error, if it is one.
     pub(super) fn api(&self) -> Option<Kind> {
         match self {
             Self::Api(_, fault) => Some(fault.kind),

@@ -1,9 +1,9 @@
-//! The effects of a decision to provision.
+//! Carries out the decision to provision a volume.
 //!
-//! Order: a live look at the claim, and for the directory; the volume; then the directory. The volume is the record of the
-//! intent: whatever dies after it is created, a loop finds it and finishes or undoes the work, and nothing ever exists on
-//! the server that no volume records. The webhook's claim must not be there yet; the catch-up's must, and gets its volume
-//! when the directory is there.
+//! Order of effects: look up the claim and the directory; create the volume; then create the directory. The volume is
+//! the record of the intent: if the process stops after that, the controller finds the volume and completes or removes
+//! it. Nothing exists on the server that no volume records. For the webhook, the claim must not exist yet. For the
+//! controller it must exist, and its uid is written to the volume after the directory was created.
 
 mod deadline;
 mod error;
@@ -37,37 +37,37 @@ use crate::ops::tasks::Tasks;
 use crate::policy::conflict::{Conflict, exists_refusal, name_conflict, overlap_conflict};
 use crate::storage::{Existing, Found, Outcome, Storage};
 
-/// Between two tries to write what somebody else is writing to.
+/// The pause between two attempts to write an object that another client is writing.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Makes volumes.
+/// Creates volumes and their directories.
 #[derive(Clone)]
 pub struct Provisioner {
     /// The API server.
     pub cluster: Cluster,
     /// The NFS servers.
     pub storage: Arc<dyn Storage>,
-    /// What new volumes carry.
+    /// This installation.
     pub installation: Arc<Installation>,
-    /// Where the waiting is counted.
+    /// Counts the time spent waiting.
     pub metrics: Arc<Metrics>,
-    /// Where undoing goes on after the answer.
+    /// Runs removals that continue after the answer.
     pub tasks: Tasks,
 }
 
 /// The volume as this call has written it.
 struct Written {
-    /// Whose work the directory is.
+    /// Whether Bindery creates the directory.
     origin: Origin,
     version: String,
 }
 
 impl Provisioner {
-    /// Makes the volume and its directory. What is particular to this claim and would surprise its user is a warning.
+    /// Creates the volume and its directory, and returns warnings for the user.
     ///
-    /// After success both are there. After a failure nothing is there, or a volume that nobody binds: it is fenced and then
-    /// taken back, or, if the NFS server may still carry out what it was asked, left for the claim or as an orphan. What
-    /// cannot be fenced in time: see [`undo`]. After a crash the volume, if it exists, is one that no claim has.
+    /// After success both exist. After an error nothing exists, or a volume that cannot be bound: it is fenced and then
+    /// removed, or, if the NFS server may still carry out a request, kept for the claim or for the orphan cleanup. For
+    /// a volume that cannot be fenced in time see [`undo`]. After a crash the volume, if it exists, has no claim.
     pub async fn provision(&self, new: &NewVolume, deadlines: Deadlines) -> Result<Vec<String>, Error> {
         let deadline = deadlines.work;
         let (found, share_id) = self.look(new, deadline).await?;
@@ -75,19 +75,19 @@ impl Provisioner {
         let denied = found.is_some() && new.existing == ExistingDirectory::Deny;
         let exists = || Error::DirectoryExists(exists_refusal(new));
         if denied && self.volume(new, deadline).await?.is_none() {
-            // "Move it away" would be bad advice for what holds, or lies in, another volume's directory.
+            // If the directory is, or contains, another volume's directory, "move it away" would be wrong advice.
             self.refuse_overlap(new, &location, None, deadline).await?;
             return Err(exists());
         }
-        // What is known to refuse the claim does so before anything is created. A process that dies right after its volume was
-        // created leaves one that Kubernetes may bind, and the other volume's cleanup then keeps the directory for it.
+        // Known conflicts refuse the claim before anything is created. A process that dies right after it created its volume
+        // leaves one that Kubernetes may bind, and the cleanup of the other volume then keeps the directory for it.
         if !new.directory.stands_alone(&new.name) {
             self.refuse_known(new, &location, deadline).await?;
         }
         let origin = if found.is_some() { Origin::Adopted } else { Origin::New };
         let written = match self.create(new, origin, share_id, deadlines).await {
             Err(error) if error.api() == Some(Kind::Conflict) => match self.earlier(new, share_id, deadlines).await? {
-                // It was there before that call, too, and that call was denied it.
+                // The directory existed before the earlier call too, and that call was not allowed to adopt it.
                 Some(earlier) if earlier.origin == Origin::Adopted && new.existing == ExistingDirectory::Deny => {
                     self.undo(Undo::TakeBack, new, deadlines.end).await;
                     return Err(exists());
@@ -95,7 +95,7 @@ impl Provisioner {
                 Some(earlier) => earlier,
                 None => return Ok(Vec::new()),
             },
-            // The volume that had it has just gone, and has left it.
+            // The volume that had the directory was deleted in the meantime, and has left the directory.
             Ok(_) if denied => {
                 self.undo(Undo::TakeBack, new, deadlines.end).await;
                 return Err(exists());
@@ -138,7 +138,7 @@ impl Provisioner {
         Ok(adopted.map(keeps).into_iter().collect())
     }
 
-    /// Looks whether the claim is as this call needs it, and what is at its directory's place.
+    /// Looks up the claim and the directory. Fails if the claim is not as this call needs it.
     async fn look(&self, new: &NewVolume, deadline: Instant) -> Result<(Option<Found>, ShareId), Error> {
         let claim = self.claim_asks(new, deadline);
         let look = async {
@@ -153,12 +153,11 @@ impl Provisioner {
         Ok(directory?)
     }
 
-    /// A volume of this name is there already: from an earlier call for this very claim, then it becomes what this call
-    /// wants; or it is somebody's. `None` if the claim has the volume already, and the
-    /// binder looks after it.
+    /// Uses the existing volume of this name again, if an earlier call for this claim created it. Fails if it belongs
+    /// to another claim. `None` if the claim has this volume already, and the controller looks after it.
     ///
-    /// From then on the volume is this call's to undo, and not the earlier one's. The patch changes its version, so an
-    /// orphan loop that has just judged it leaves it alone.
+    /// From then on this call, not the earlier one, may remove the volume. The patch changes the volume's resource
+    /// version, so that a concurrent orphan cleanup does not delete it.
     async fn earlier(
         &self,
         new: &NewVolume,
@@ -172,7 +171,7 @@ impl Provisioner {
                     "another volume used the directory until a moment ago".to_owned(),
                 ));
             };
-            // Another call may have brought this very claim in since: then the volume is its own, as it is.
+            // Another call may have provisioned this claim in the meantime: then the volume stays as it is.
             self.claim_asks(new, deadline).await?;
             match name_conflict(&volume, new, &self.installation) {
                 Conflict::Reuse => {}
@@ -189,10 +188,10 @@ impl Provisioner {
             let what = format!("reuse PersistentVolume {}", new.name);
             match self.asked(what, deadline, merge).await {
                 Ok(version) => return Ok(Some(Written { origin, version })),
-                // The controller manager has written to it meanwhile.
+                // The controller manager has written to it in the meantime.
                 Err(error) if error.api() == Some(Kind::Conflict) => tokio::time::sleep(PAUSE).await,
                 Err(error) => {
-                    // It may be this call's by now.
+                    // The patch may have been stored.
                     self.undo(Undo::TakeBack, new, deadlines.end).await;
                     return Err(error);
                 }
@@ -200,10 +199,11 @@ impl Provisioner {
         }
     }
 
-    /// The second half: the volume is written, now look whose directories overlap, and make this one.
+    /// The second half, after the volume was written: checks for overlapping directories, and creates this one.
     ///
-    /// Both sides of an overlap write first and then look, so that at least one of them sees the other, whichever replica
-    /// they are on. Whoever sees another backs out: that one may have been admitted already.
+    /// Both calls of an overlap first write their volume and then look, so that at least one of them sees the other, on
+    /// whichever replica. A call that sees another volume removes its own: the other one may have been admitted
+    /// already.
     async fn make(
         &self,
         new: &NewVolume,
@@ -225,7 +225,7 @@ impl Provisioner {
         Ok(())
     }
 
-    /// Looks for a volume whose directory is this one, or above or in it; a failure if there is one.
+    /// Fails if another volume has this directory, or one above or in it.
     async fn refuse_overlap(
         &self,
         new: &NewVolume,
@@ -238,7 +238,7 @@ impl Provisioner {
         other.map_or(Ok(()), |(other, meeting)| self.refuse_for(new, &other, meeting))
     }
 
-    /// The same, as far as the watch knows, and only for a volume that a claim has had.
+    /// Fails like [`Self::refuse_overlap`], but only for volumes in the watch cache that a claim has had.
     async fn refuse_known(&self, new: &NewVolume, location: &Location<'_>, deadline: Instant) -> Result<(), Error> {
         let look = self.cluster.cached_overlap(location, &new.name);
         match self.asked(overlap_search(new), deadline, look).await? {
@@ -261,8 +261,8 @@ impl Provisioner {
             .await
     }
 
-    /// Whether the claim is as this call needs it: not there yet, or the very one that is to be provisioned, still without a
-    /// volume.
+    /// Fails unless the claim is as this call needs it: it does not exist yet, or it is the claim to be provisioned and
+    /// has no volume.
     async fn claim_asks(&self, new: &NewVolume, deadline: Instant) -> Result<(), Error> {
         let (namespace, name) = &new.claim;
         let what = format!("read claim {name}");
@@ -283,7 +283,7 @@ impl Provisioner {
         if asks { Ok(()) } else { Err(Error::ClaimNotWaiting) }
     }
 
-    /// Returns the version that the volume then has.
+    /// Creates the volume and returns its resource version.
     async fn create(
         &self,
         new: &NewVolume,
@@ -302,7 +302,7 @@ impl Provisioner {
             .asked(format!("create PersistentVolume {}", new.name), deadlines.work, created)
             .await
             .map(|created| created.metadata.resource_version.unwrap_or_default());
-        // It may be there all the same, or be there soon.
+        // The request may have been stored, or may still be.
         if created
             .as_ref()
             .is_err_and(|error| error.api() == Some(Kind::Transient))
@@ -316,7 +316,7 @@ impl Provisioner {
         Api::all(self.cluster.client.clone())
     }
 
-    /// Waits for a request to the API server; `what` says what it is for.
+    /// Waits for a request to the API server; `what` is its purpose, for messages.
     async fn asked<T, E: Into<ApiFault> + Display>(
         &self,
         what: String,
@@ -335,7 +335,7 @@ impl Provisioner {
     }
 }
 
-/// Where a new volume's directory is, and what was found there.
+/// The location of a new volume's directory, with what was found there.
 fn location(new: &NewVolume, found: Option<Found>, share_id: ShareId) -> Location<'_> {
     Location {
         share: &new.share,
@@ -345,7 +345,7 @@ fn location(new: &NewVolume, found: Option<Found>, share_id: ShareId) -> Locatio
     }
 }
 
-/// What the search for overlapping volumes is called in a message about the API server.
+/// The purpose of a search for overlapping volumes, for messages.
 fn overlap_search(new: &NewVolume) -> String {
     format!("search for PersistentVolumes that overlap with {}", new.name)
 }

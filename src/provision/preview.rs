@@ -1,4 +1,4 @@
-//! What provisioning would say to a claim, without any effect.
+//! Checks a claim as provisioning would, without any effect.
 
 use tokio::time::Instant;
 
@@ -8,11 +8,11 @@ use crate::model::volume::NewVolume;
 use crate::policy::conflict::{Conflict, exists_refusal, name_conflict};
 
 impl Provisioner {
-    /// Looks at all that [`Provisioner::provision`] looks at before it writes, and refuses in the same words. Whether the
-    /// server lets the directory be made shows only when it is made.
+    /// Makes the checks of [`Provisioner::provision`] that come before it writes, and returns the same errors. Whether
+    /// the server allows the directory to be created is known only when it is created.
     pub async fn preview(&self, new: &NewVolume, deadline: Instant) -> Result<(), Error> {
         let (found, share_id) = self.look(new, deadline).await?;
-        // No other volume can have, or be in the way of, a directory that bears the name of a volume still to be made.
+        // No other volume can have, or overlap with, a directory whose name contains the new name of its volume.
         if !new.directory.stands_alone(&new.name) {
             if let Some(volume) = self.volume(new, deadline).await? {
                 return match name_conflict(&volume, new, &self.installation) {

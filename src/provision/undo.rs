@@ -1,13 +1,13 @@
-//! What becomes of a volume whose claim does not get it.
+//! Fences or removes a volume that its claim does not get.
 //!
-//! A volume that names a claim is bound to the claim of that name as soon as it appears, whatever its class, and whether or
-//! not it names the volume. So what a call may have made is fenced or taken back before its answer, as far as the time
-//! that is set aside for that allows; what is left to do after that goes on after the answer.
+//! The controller manager binds a volume that names a claim as soon as a claim of that name exists, whatever its class,
+//! and even if the claim names no volume. So a volume that a call may have created is fenced or removed before the
+//! answer, within the time reserved for that; the rest is done after the answer.
 //!
-//! If the API server is silent until the end of that time, the claim is admitted all the same. Should the controller
-//! manager then bind it to the volume before the directory is there, nothing is lost: the volume carries this claim's own
-//! policy, pods wait for the directory, and the binder makes it as soon as it sees the claim. A volume that was made for
-//! *another* state of the claim ([`Provisioner::discard`]) is not left so: its policy would be the wrong one.
+//! If the API server does not answer until the end of that time, the claim is admitted anyway. If the controller
+//! manager then binds it to the volume before the directory exists, no data is lost: the volume has the policy of this
+//! claim, pods wait for the directory, and the controller creates it as soon as it sees the claim. A volume that was
+//! created for *another* state of the claim ([`Provisioner::discard`]) must not stay: its policy would be wrong.
 
 use std::time::Duration;
 
@@ -20,23 +20,24 @@ use crate::cluster::patch;
 use crate::model::names::mark;
 use crate::model::volume::{NewVolume, Volume};
 
-/// When to look for a volume that may still appear; each after the one before.
+/// Pauses before the attempts to find a volume that may still appear.
 const LOOKS: [Duration; 3] = [Duration::ZERO, Duration::from_millis(500), Duration::from_secs(5)];
-/// The answer waits for so many of them.
+/// The number of attempts for which the answer waits.
 const BEFORE_THE_ANSWER: usize = 2;
 
 /// What to do with a volume that no claim has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Undo {
-    /// Nobody binds it: it stays as the record of what the NFS server may still do, for the claim's next try or as an orphan.
+    /// Fence it: it cannot be bound, and stays as the record of what the NFS server may still do. The next attempt for
+    /// the claim uses it, or the orphan cleanup removes it.
     Fence,
-    /// It is fenced, then deleted.
+    /// Fence it, then delete it.
     TakeBack,
 }
 
 impl Provisioner {
-    /// Undoes a volume that an earlier call made and this answer does not use; unless the claim is there and names it. It
-    /// was made for another state of the claim, so the claim must not be admitted if this fails.
+    /// Removes a volume that an earlier call created and this answer does not use, unless the claim exists and names
+    /// it. It was created for another state of the claim, so the claim must not be admitted if this fails.
     pub async fn discard(&self, volume: &Volume, deadline: Instant) -> Result<(), Error> {
         let Some(meant) = &volume.claim else { return Ok(()) };
         let look = self.cluster.claim(&meant.namespace, &meant.name);
@@ -59,10 +60,10 @@ impl Provisioner {
         }
     }
 
-    /// Fences the volumes that earlier calls made for the claim of this namespace and name and that still wait for it. A
-    /// claim that is admitted without a volume must get none of them from the controller manager: what they were made for may
-    /// be another class. Whether one of them can be used is for the catch-up to say. `attempt` is the call that asks: its own
-    /// volume is not touched. The claim must not be admitted if this fails.
+    /// Fences the volumes that earlier calls created for the claim of this namespace and name and that no claim has. A
+    /// claim that is admitted without a volume must not be bound to one of them, because they may be for another class.
+    /// The controller decides later whether one of them can be used. `attempt` is the calling attempt: its own volume
+    /// is not fenced. The claim must not be admitted if this fails.
     pub async fn fence_earlier(
         &self,
         namespace: &str,
@@ -89,7 +90,7 @@ impl Provisioner {
                 };
                 match self.asked(what, deadline, close).await {
                     Err(error) if error.api() == Some(Kind::NotFound) => break,
-                    // It may have been bound, fenced or deleted meanwhile.
+                    // It may have been bound, fenced or deleted in the meantime.
                     Err(error) if error.api() == Some(Kind::Conflict) => {
                         let look = self.cluster.volume(&earlier.name);
                         let what = format!("read PersistentVolume {}", earlier.name);
@@ -103,8 +104,8 @@ impl Provisioner {
         Ok(())
     }
 
-    /// Undoes what this very call has made, or may have made: the name may be another's by now. Returns when nobody can
-    /// bind it or it is known to be absent, at the latest at `end`; the rest is done after that.
+    /// Undoes what this call has created, or may have created; the volume of that name may belong to another call.
+    /// Returns when the volume cannot be bound or does not exist, at the latest at `end`; the rest is done after that.
     pub(super) async fn undo(&self, how: Undo, new: &NewVolume, end: Instant) {
         let (provisioner, new) = (self.clone(), new.clone());
         let (safe, is_safe) = oneshot::channel();
@@ -124,7 +125,8 @@ impl Provisioner {
                     }
                     _ => {}
                 }
-                // Done, or another call's by now, or always another's; absent, when it was looked for again.
+                // It is done, or the volume belongs to another call. A missing volume counts only when it was looked
+                // for a second time.
                 let over = matches!(kind, None | Some(Kind::Conflict));
                 if over || (kind == Some(Kind::NotFound) && number >= BEFORE_THE_ANSWER) {
                     safe.take().map(|safe| safe.send(()));
@@ -140,7 +142,7 @@ impl Provisioner {
     async fn try_to_undo(&self, how: Undo, new: &NewVolume) -> kube::Result<()> {
         let volumes = self.volumes();
         if new.claim_uid.is_some() {
-            // It is fenced from the start.
+            // It has been fenced since it was created.
             return match how {
                 Undo::Fence => Ok(()),
                 Undo::TakeBack => patch::delete_if_fenced(&volumes, &new.name, &new.attempt).await,
@@ -153,7 +155,7 @@ impl Provisioner {
         let (namespace, name) = &new.claim;
         let claim = self.cluster.claim(namespace, name).await?;
         if claim.is_some_and(|claim| claim.volume_name.as_ref() == Some(&new.name)) {
-            // A call at the same time has brought it in.
+            // A concurrent call has provisioned the claim.
             return Ok(());
         }
         patch::fence_and_delete(&volumes, &new.name, mine).await

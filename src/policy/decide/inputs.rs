@@ -1,6 +1,5 @@
-//! What class, namespace and claim say of one claim, or all that is wrong with them in one message.
-//!
-//! Whoever has to correct three things reads of three at once, whosever they are.
+//! Reads class, namespace and claim for a decision. All errors are reported in one message, whichever object they are
+//! in.
 
 use k8s_openapi::api::storage::v1::StorageClass;
 
@@ -12,20 +11,20 @@ use crate::policy::class::Class;
 use crate::policy::effective::Policy;
 use crate::policy::key::Key;
 
-/// What those say who have a say, without mistakes.
+/// The valid settings of all three objects.
 #[derive(Clone, Debug)]
 pub(super) struct Inputs {
     /// The class.
     pub class: Class,
-    /// The namespace's annotations.
+    /// The annotations of the namespace.
     pub namespace: Annotations,
-    /// The claim's own.
+    /// The annotations of the claim.
     pub claim: Annotations,
 }
 
 impl Inputs {
-    /// Reads all three. `enabled` is what is wrong with the namespace's `bindery.dev/enabled`. The error is the sentence
-    /// that refuses the claim.
+    /// Reads all three. `enabled` is the error of the namespace's annotation `bindery.dev/enabled`, if any. The
+    /// returned error is the sentence that refuses the claim.
     pub fn read(facts: &Facts<'_>, class: &StorageClass, enabled: Option<Invalid>) -> Result<Self, String> {
         let claim = facts.claim;
         let class_name = claim.class.as_deref().unwrap_or_default();
@@ -40,7 +39,7 @@ impl Inputs {
         if let Err(invalid) = &class {
             wrong.push(format!("StorageClass {class_name}: {invalid}; {}", invalid.remedy()));
         }
-        // Of a class that cannot be read nobody knows what it lets others set: then only unknown keys are mistakes.
+        // If the class is not valid, it is not known which keys it allows: then only unknown keys are errors.
         let lists = class.as_ref().map_or((&[][..], &[][..]), |class| {
             (&class.namespace_overrides[..], &class.claim_overrides[..])
         });
@@ -67,12 +66,12 @@ impl Inputs {
         }
     }
 
-    /// What holds of it.
+    /// The effective policy.
     pub fn resolve(&self) -> Policy {
         Policy::resolve(&self.claim.settings, &self.namespace.settings, &self.class.settings)
     }
 
-    /// What somebody says in vain.
+    /// Warnings about settings that have no effect.
     pub fn warnings(&self, policy: &Policy) -> Vec<String> {
         let class = &self.class.name;
         let mut warnings: Vec<String> = self.namespace.warnings(class).collect();

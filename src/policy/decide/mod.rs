@@ -1,8 +1,8 @@
-//! What happens to a claim on its way in.
+//! Decides what happens to a claim that is created.
 //!
-//! [`decide`] gets everything that has a say and answers with a value: pass untouched, deny with a sentence, provision
-//! this volume, or use that one again. Claim `data` in `team-a` of a class on `nas1:/export` becomes volume `pvc-<uuid>`
-//! with directory `team-a-data-pvc-<uuid>`, unless class, namespace or claim have another template.
+//! [`decide`] reads all objects that matter and returns a value: admit unchanged, deny with a sentence, or provision a
+//! volume (new, or from an earlier call). Claim `data` in `team-a` with a class on `nas1:/export` gets volume
+//! `pvc-<uuid>` with directory `team-a-data-pvc-<uuid>`, unless class, namespace or claim set another template.
 
 mod inputs;
 mod place;
@@ -20,58 +20,58 @@ use crate::model::names;
 use crate::model::namespace::Namespace;
 use crate::model::volume::{Installation, NewVolume, Volume};
 
-/// Everything that has a say.
+/// The input of a decision.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a> {
-    /// The claim as it would be stored.
+    /// The claim, as the API server would store it.
     pub claim: &'a Claim,
-    /// The class it names, if there is one of that name.
+    /// The class that it names, if that exists.
     pub class: Option<&'a StorageClass>,
     /// Its namespace.
     pub namespace: &'a Namespace,
-    /// The volume it names, if there is one of that name; for a claim that names none, one that an earlier call made for
-    /// it.
+    /// The volume that the claim names, if that exists. For a claim that names none: a volume that an earlier call
+    /// created for it.
     pub volume: Option<&'a Volume>,
     /// Server and export for classes that name none.
     pub defaults: &'a Defaults,
-    /// Who we are.
+    /// This installation.
     pub installation: &'a Installation,
-    /// The volume's name and the suffix of a generated claim name come from it: random, or the claim's uid, so that whoever
-    /// provisions a claim that is there means one volume.
+    /// The source of the volume's name and of the suffix of a generated claim name: random, or the uid of an existing
+    /// claim, so that every attempt to provision that claim uses the same volume.
     pub fresh: Uuid,
 }
 
-/// The answer.
+/// The result of a decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
     /// What happens to the claim.
     pub decision: Decision,
-    /// A volume that an earlier call for this claim made and that this answer has no use for: another webhook has
-    /// changed the claim since. It is deleted, and the claim must not go on naming it.
+    /// A volume that an earlier call created for this claim, and that does not fit any more because another webhook has
+    /// changed the claim. It is deleted, and the claim must not name it.
     pub unused: Option<Box<Volume>>,
-    /// What the claim's user would not expect: annotations that do not count here.
+    /// Warnings for the user of the claim, such as ignored annotations.
     pub warnings: Vec<String>,
 }
 
 /// What happens to the claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// It is admitted as it is.
+    /// Admit it unchanged.
     Pass(Pass),
-    /// It is refused with this sentence.
+    /// Refuse it with this sentence.
     Deny(String),
-    /// This volume is made for it. It has the name of the one that an earlier call made if that can become this one.
+    /// Create this volume for it. If the volume of an earlier call can be used, this one has its name.
     Provision(Box<NewVolume>),
 }
 
-/// Why a claim is admitted as it is.
+/// Why a claim is admitted unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pass {
     /// It names no class.
     NoClass,
-    /// No such class, or another provisioner's.
+    /// The class does not exist, or has another provisioner.
     OtherClass,
-    /// It names a volume that is not ours to give.
+    /// It names a volume that was not created for it.
     NamesVolume,
     /// Its namespace is annotated `bindery.dev/enabled: "false"`.
     NamespaceDisabled,
@@ -79,12 +79,13 @@ pub enum Pass {
     Malformed,
 }
 
-/// Decides. See the module.
+/// Decides what happens to a claim.
 pub fn decide(facts: &Facts<'_>) -> Verdict {
     trace(facts).0
 }
 
-/// Decides, and says what that rests on: class and policy, unless the answer did not need them or they cannot be read.
+/// Decides, and returns the class and the policy on which the decision is based. They are `None` if the decision did
+/// not need them or if they are not valid.
 pub(super) fn trace(facts: &Facts<'_>) -> (Verdict, Option<(Class, Policy)>) {
     let given = facts
         .volume
@@ -149,8 +150,8 @@ fn decision_for(
     decision
 }
 
-/// Whether a volume is what a claim asks for. The controller manager does not look at any of this once a volume names
-/// the claim. The error says what differs.
+/// Whether a volume fits a claim. The controller manager does not check this if the volume names the claim. The error
+/// says what differs.
 pub fn fits(claim: &Claim, volume: &Volume) -> Result<(), String> {
     let class = claim.class.as_deref().unwrap_or_default();
     if class != volume.class {
@@ -177,9 +178,9 @@ pub fn fits(claim: &Claim, volume: &Volume) -> Result<(), String> {
     }
 }
 
-/// Whether a volume is one that an earlier call for this very claim made, and that nobody has had since: one that was
-/// given to a claim once, say a kept one that an administrator has freed, holds data. One whose making came to no known
-/// end is fenced: a claim that names it waits until it is taken back, one that is there already has it finished.
+/// Whether an earlier call for this claim created the volume, and no claim has had it since. A volume that a claim has
+/// had may hold data, for example one that was kept and then freed by an administrator. A fenced volume is used for an
+/// existing claim only: a claim in an admission review that names it must wait until it is removed.
 fn is_meant_for(volume: &Volume, claim: &Claim, installation: &Installation) -> bool {
     let Name::Given(name) = &claim.name else { return false };
     let fenced = volume.claim.as_ref().is_some_and(|meant| meant.uid.is_some());
@@ -188,7 +189,7 @@ fn is_meant_for(volume: &Volume, claim: &Claim, installation: &Installation) -> 
         && (!fenced || claim.volume_name.is_none())
 }
 
-/// Whether the volume that a claim names was made for it, and another call at the same time has undone it.
+/// Whether the volume that a claim names was created for it, and is being removed by another call.
 fn is_taken_back(volume: &Volume, claim: &Claim, installation: &Installation) -> bool {
     let Some(meant) = &volume.claim else { return false };
     volume.maker.as_ref() == Some(installation)

@@ -1,4 +1,4 @@
-//! Which directory a claim gets, and what its volume is called.
+//! Chooses the directory of a claim and the name of its volume.
 
 use uuid::Uuid;
 
@@ -14,12 +14,12 @@ use crate::policy::effective::{Effective, Policy};
 use crate::policy::legacy::class;
 use crate::policy::template::{NoDirectory, Template, Values};
 
-/// Kubernetes' own alphabet for generated names: no vowels, so no words; nothing that looks like something else.
+/// The alphabet of Kubernetes for generated names: without vowels, and without characters that look similar.
 const SUFFIX: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
-/// Kubernetes cuts a prefix so that prefix and suffix make a DNS label.
+/// The length to which Kubernetes cuts a prefix, so that prefix and suffix are a DNS label.
 const LONGEST_PREFIX: usize = 58;
 
-/// Finds the claim's directory and its volume's name.
+/// Chooses the directory of a claim and the name of its volume.
 pub(super) fn place(
     facts: &Facts<'_>,
     given: Option<&Volume>,
@@ -58,8 +58,8 @@ pub(super) fn place(
         Ok(directory) => directory,
         Err(wrong) => return Decision::Deny(no_directory(&template, policy, facts, class, &wrong)),
     };
-    // One directory, one volume: where the directory is not the volume's alone by its name, the volume's name follows
-    // from the directory, and the API server itself refuses the second.
+    // A directory has one volume. If the directory does not contain the volume's name, the volume's name is derived
+    // from the directory, so that the API server refuses a second volume.
     let name = if template.is_unique() {
         name
     } else {
@@ -92,7 +92,8 @@ pub(super) fn place(
     }))
 }
 
-/// The sentence that refuses a claim whose template gives it no directory: whose template, what is missing, what to do.
+/// The sentence that refuses a claim whose template gives no valid directory: the object that sets the template, the
+/// error, and the next step.
 fn no_directory(template: &Template, policy: &Policy, facts: &Facts<'_>, class: &Class, wrong: &NoDirectory) -> String {
     let Effective { source, key, .. } = &policy.template;
     let whose = match source {
@@ -113,13 +114,13 @@ fn no_directory(template: &Template, policy: &Policy, facts: &Facts<'_>, class: 
     format!("{template} ({whose}) gives no valid directory for this claim: {wrong}; {next}")
 }
 
-/// The name of the one volume that a directory can have, however share and directory divide its path.
+/// The volume name that is derived from a directory. It depends on the whole path only, not on where the share ends.
 fn named_after(share: &Share, directory: &Directory) -> String {
     let place = format!("nfs://{}{}", share.server(), share.join(directory));
     format!("pvc-{}", Uuid::new_v5(&Uuid::NAMESPACE_URL, place.as_bytes()))
 }
 
-/// Completes a `generateName` as the API server would have done.
+/// Completes a `generateName` in the same way as the API server.
 fn generate(prefix: &str, fresh: Uuid) -> String {
     let suffix = fresh.as_bytes()[..5]
         .iter()

@@ -1,8 +1,7 @@
-//! Why a claim gets what it gets, for a person to read.
+//! Explains what happens to a claim, and why.
 //!
-//! Rests on the very function that decides: [`explain`] asks it what happens to the claim and which policy that rests on,
-//! and adds whose word each value is. A claim that has its volume is told what stands there, and what a new one would get
-//! where that is not the same by now. The NFS server is not asked.
+//! [`explain`] uses the function that decides, and adds the object that set each value. For a claim that has a volume,
+//! it shows the values on the volume, and how a new claim would differ. It does not ask the NFS server.
 
 mod outcome;
 mod rows;
@@ -20,28 +19,28 @@ use crate::model::claim::{Claim, Name};
 use crate::model::directory::{Directory, Share};
 use crate::model::volume::{NewVolume, Volume};
 
-/// The uuid of a volume that nobody makes; where it comes out, [`ANY`] is put.
+/// The uuid of the volume in an explanation; [`ANY`] replaces it in the output.
 const NOBODYS: Uuid = Uuid::from_u128(0x6269_6e64_6572_7900_0000_0000_6578_706c);
-/// The name of a volume that is still to be made.
+/// The volume name in the output.
 const ANY: &str = "pvc-<uuid>";
-/// What the API server will complete a `generateName` with.
+/// The random suffix of a generated name in the output.
 const ANY_SUFFIX: &str = "<random>";
-/// Stand for the server and the share that the flags of `bindery serve` name, where nobody told us.
+/// Placeholders in the output for server and share, if the flags of `bindery serve` were not given to this command.
 const SERVER: &str = "<--nfs-server>";
 const SHARE: &str = "/<--nfs-share>";
 
 /// Where the claim comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// From a file: somebody may create it.
+    /// From a file.
     Written,
-    /// From a file, and a claim of its name is in the cluster.
+    /// From a file, and a claim with this name exists in the cluster.
     WrittenAgain,
     /// From the cluster.
     Stored,
 }
 
-/// The answer.
+/// An explanation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Explanation {
@@ -51,20 +50,19 @@ pub struct Explanation {
     pub class: Option<String>,
     /// What happens to it.
     pub outcome: Outcome,
-    /// Each key with its value; none where no policy applies, or where it cannot be read.
+    /// The settings by key; empty if no policy applies or if it is not valid.
     pub policy: Vec<Row>,
     /// Server, share and directory.
     pub directory: Option<String>,
-    /// What its user reads besides.
+    /// Warnings for the user of the claim.
     pub warnings: Vec<String>,
 }
 
-/// Explains. `others` are the volumes of the cluster whose directories may be this claim's; `fresh` of the facts does not
-/// matter.
+/// Explains a claim. `others` are the volumes of the cluster that may overlap; `fresh` in `facts` is ignored.
 pub fn explain(facts: &Facts<'_>, standing: Standing, others: &[Volume]) -> Explanation {
     let is_stored = standing == Standing::Stored;
     let stored = facts.claim.volume_name.as_deref().filter(|_| is_stored);
-    // One that has its volume is asked about as if it were new; and of a file the API server takes no uid.
+    // A claim that has its volume is treated as new. The API server ignores a uid in a file.
     let claim = facts.claim.clone();
     let as_new = Claim {
         volume_name: claim.volume_name.filter(|_| !is_stored),
@@ -90,12 +88,12 @@ pub fn explain(facts: &Facts<'_>, standing: Standing, others: &[Volume]) -> Expl
         claim: &as_new,
         volume: match stored {
             Some(_) => None,
-            // One that waits for a volume has the one finished that an earlier call made.
+            // A claim that waits for its volume gets the one that an earlier call created.
             None if is_stored => others.iter().find(awaits),
             None => facts.volume,
         },
         defaults: &defaults,
-        // A claim that is there gives its volume the name.
+        // The volume name is derived from the uid of an existing claim.
         fresh: as_new.uid.parse().unwrap_or(NOBODYS),
         ..*facts
     };
@@ -136,7 +134,7 @@ pub fn explain(facts: &Facts<'_>, standing: Standing, others: &[Volume]) -> Expl
 }
 
 impl Explanation {
-    /// A claim that is there may have to wait for its pod.
+    /// Says so if the existing claim waits for its pod.
     fn must_wait(&mut self, facts: &Facts<'_>) {
         if facts.class.is_some_and(|class| facts.claim.waits_for_its_pod(class)) {
             let why = "its StorageClass has volumeBindingMode WaitForFirstConsumer: it gets its volume when a pod that uses \
@@ -145,7 +143,7 @@ impl Explanation {
         }
     }
 
-    /// Puts first what stands on the claim's volume.
+    /// Describes the claim's volume first.
     fn with_volume(&mut self, name: &str, facts: &Facts<'_>, new: Option<&Directory>) {
         let ours = (facts.claim.namespace.as_str(), shown_name(facts.claim));
         let why = match facts.volume {
@@ -193,7 +191,7 @@ impl Explanation {
 }
 
 impl Explanation {
-    /// The API server does not ask about it, and catch-up leaves it alone. One that has its volume keeps it.
+    /// Says that the webhook configuration exempts the claim. A claim that has its volume keeps it.
     pub fn exempt(&mut self, exempt: Exempt, configuration: &str) {
         let (selector, what) = match exempt {
             Exempt::Namespace => ("namespaceSelector", "the claim's namespace"),
@@ -227,7 +225,7 @@ fn shown_name(claim: &Claim) -> String {
     }
 }
 
-/// A text without what was made up for it.
+/// Replaces the placeholder names in a text.
 fn plain(claim: &Claim, new: &NewVolume, text: &str) -> String {
     text.replace(&format!("pvc-{NOBODYS}"), ANY)
         .replace(&new.claim.1, &shown_name(claim))

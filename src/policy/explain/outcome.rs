@@ -1,4 +1,4 @@
-//! What happens to a claim, and in what words a person is told.
+//! What happens to a claim, in words for a person.
 
 use serde::Serialize;
 
@@ -12,47 +12,47 @@ use crate::policy::conflict::{Conflict, name_conflict, overlap_conflict, overlap
 use crate::policy::decide::{Decision, Facts, Pass};
 use crate::policy::effective::Policy;
 
-/// What happens to a claim, in the words of a person.
+/// What happens to a claim.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "is")]
 pub enum Outcome {
-    /// A volume is made for it.
+    /// A volume is created for it.
     Provisioned {
-        /// The volume's name, as far as it can be known.
+        /// The name of the volume, if it can be known.
         volume: String,
     },
-    /// It is there, and has no volume: this one is made for it, unless something is in the way that its Events tell.
+    /// It exists and has no volume yet. This one is created for it; if that fails, the Events of the claim say why.
     NoVolumeYet {
-        /// The volume's name, as far as it can be known.
+        /// The name of the volume, if it can be known.
         volume: String,
     },
-    /// It is admitted without a volume, and gets one in a moment.
+    /// It is admitted without a volume, and gets one soon.
     Queued {
-        /// What it waits for.
+        /// The reason.
         why: String,
     },
-    /// It has its volume already.
+    /// It has a volume.
     HasVolume {
-        /// The volume's name.
+        /// The name of the volume.
         volume: String,
-        /// What would happen to a new claim like it, if not the same.
+        /// What would happen to a new claim with the same content, if that differs.
         #[serde(skip_serializing_if = "Option::is_none")]
         new_claim: Option<String>,
     },
     /// It is refused.
     Refused {
-        /// The webhook's sentence.
+        /// The message of the webhook.
         why: String,
     },
-    /// Bindery has nothing to do with it.
+    /// Bindery does not serve it.
     LeftAlone {
         /// The reason.
         why: String,
     },
 }
 
-/// What a decision means to a person. `rests_on` is what it was made by, `others` the volumes whose directories may be
-/// the claim's.
+/// The outcome for a decision. `rests_on` is the class and the policy behind it, `others` are the volumes that may
+/// overlap.
 pub(super) fn outcome(
     facts: &Facts<'_>,
     decision: &Decision,
@@ -74,7 +74,7 @@ pub(super) fn outcome(
         },
         Conflict::Releasing(why) => Outcome::Queued { why },
         Conflict::Reuse | Conflict::Own => {
-            // A name that follows from the directory can be known only where all of the directory can.
+            // A name that is derived from the directory is known only if the whole directory is.
             let is_unique = rests_on.is_some_and(|(_, policy)| policy.template.value.is_unique());
             let of_a_known_place =
                 new.share.server() != SERVER && new.share.path() != SHARE && matches!(facts.claim.name, Name::Given(_));
@@ -90,7 +90,8 @@ pub(super) fn outcome(
     }
 }
 
-/// What is found out only while the volume is made: its directory, or one above or in it, is another's.
+/// Checks that are otherwise made while the volume is created: whether another volume has the directory, or one above
+/// or in it.
 fn conflict_with_others(facts: &Facts<'_>, new: &NewVolume, others: &[Volume]) -> Conflict {
     if let Some(holder) = others.iter().find(|other| other.name == new.name)
         && let conflict @ (Conflict::Refuse(_) | Conflict::Releasing(_)) =
@@ -112,7 +113,7 @@ fn conflict_with_others(facts: &Facts<'_>, new: &NewVolume, others: &[Volume]) -
     }
 }
 
-/// Why a claim is admitted as it is.
+/// Why a claim is admitted unchanged.
 fn pass(reason: Pass, facts: &Facts<'_>) -> String {
     let class = facts.claim.class.as_deref().unwrap_or_default();
     match reason {

@@ -1,4 +1,4 @@
-//! The policy of one claim as a table: each key, its value, and whose word it is.
+//! The settings of a claim as a table: key, value, and the object that set it.
 
 use serde::Serialize;
 
@@ -11,39 +11,39 @@ use crate::policy::class::{Class, Defaults};
 use crate::policy::effective::{Effective, Policy};
 use crate::policy::key::Key;
 
-/// Kubernetes' own key, of the class and of the volume.
+/// A field of Kubernetes, in the class and in the volume.
 const RECLAIM: &str = "reclaimPolicy";
-/// Whose word a server or a share is that `bindery serve` knows and we do not.
+/// The source of a server or share that only the flags of `bindery serve` know.
 const UNTOLD: &str = "flag, not given here";
 
-/// Of mode and owner of a directory that was there before.
+/// The mode and the owner of an adopted directory.
 const KEEPS: &str = "adopted: keeps its mode and owner";
 
-/// One key of the policy.
+/// One key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Row {
     /// The key.
     pub key: &'static str,
-    /// What holds.
+    /// The value.
     pub value: String,
-    /// Whose word it is.
+    /// The object that set it.
     pub from: String,
-    /// What would hold for a new claim, where that differs.
+    /// The value for a new claim, if that differs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub new_claim: Option<NewValue>,
 }
 
-/// A value, and whose word it is.
+/// A value for a new claim.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct NewValue {
-    /// What would hold.
+    /// The value.
     pub value: String,
-    /// Whose word it is.
+    /// The object that set it.
     pub from: String,
 }
 
-/// What would hold for a new claim, key by key.
+/// The values for a new claim.
 pub(super) fn applied(class: &Class, policy: &Policy, defaults: &Defaults) -> Vec<Row> {
     let flag = |key: Key, value: &str, flag: &str, told: bool| {
         if class.settings.written.contains(&key) {
@@ -111,7 +111,8 @@ pub(super) fn applied(class: &Class, policy: &Policy, defaults: &Defaults) -> Ve
     ]
 }
 
-/// What stands on a volume, and what a new claim would get instead; `same_place` if that would be the same directory.
+/// The values on a volume, and those for a new claim if they differ. `same_place`: a new claim would get the same
+/// directory.
 pub(super) fn frozen(volume: &Volume, record: &Record, now: Vec<Row>, same_place: bool) -> Vec<Row> {
     let marked = |key: Key, value: &str, mark: &str| row(key.name(), value, &format!("volume annotation {mark}"));
     let owned = |key: Key, id: Option<u32>, mark: &str| {
@@ -142,7 +143,7 @@ pub(super) fn frozen(volume: &Volume, record: &Record, now: Vec<Row>, same_place
     ];
     let of_the_directory = [Key::MountPermissions, Key::Uid, Key::Gid].map(Key::name);
     if adopted {
-        // The marks tell what it would be made with if it were gone.
+        // The annotations have the values for creating it again if it is missing.
         for row in rows.iter_mut().filter(|row| of_the_directory.contains(&row.key)) {
             KEEPS.clone_into(&mut row.value);
             row.from = format!("volume annotation {}", mark::DIRECTORY);
@@ -162,7 +163,7 @@ pub(super) fn frozen(volume: &Volume, record: &Record, now: Vec<Row>, same_place
                     row.value != new.value
                 }
         };
-        // What nobody told us cannot be said to differ.
+        // A value that is not known cannot be compared.
         if let Some(row) = rows.iter_mut().find(differs)
             && new.from != UNTOLD
         {

@@ -1,10 +1,9 @@
-//! What a class means whose provisioner Bindery has taken over.
+//! Reads classes that were written for nfs-subdir-external-provisioner.
 //!
-//! Under the name of nfs-subdir-external-provisioner stand classes that were written for it, and the parameters of a class
-//! cannot be edited. So what that program ignored or read otherwise is put into Bindery's words here, with a warning
-//! where somebody may have meant more: `archiveOnDelete: "0"` is `"false"`, a key that nobody knows is left out, and a
-//! label that a claim does not have stands for nothing in its `pathPattern`. Where the old meaning is not clear, the
-//! directory is archived.
+//! If Bindery has taken over its provisioner name, such classes exist, and the parameters of a class cannot be edited.
+//! So parameters that the other program ignored or read in another way are translated here, with a warning if the
+//! result may be unexpected: `archiveOnDelete: "0"` is `"false"`, an unknown key is ignored, and a label that a claim
+//! does not have is empty in its `pathPattern`. If the old meaning is not clear, the directory is archived.
 
 use std::collections::BTreeMap;
 
@@ -14,14 +13,15 @@ use crate::model::on_delete::{self, OnDelete};
 use crate::policy::key::Key;
 use crate::policy::template::{Dialect, Template, Values};
 
-/// Whether a provisioner's name was another program's before: Bindery's own names begin with `bindery.dev/`.
+/// Whether a provisioner name may come from another program. Bindery's own names begin with `bindery.dev/`.
 ///
-/// No list of names would do: nfs-subdir-external-provisioner takes any, and its chart makes one of the release's name.
+/// A list of names would not be sufficient: nfs-subdir-external-provisioner accepts any name, and its chart makes one
+/// from the name of the release.
 pub fn is_legacy(provisioner: &str) -> bool {
     !provisioner.starts_with(names::PREFIX)
 }
 
-/// The parameters of a class of an old name in Bindery's words, and what its users should know.
+/// Translates the parameters of a legacy class, with warnings for its users.
 pub fn translate(written: &BTreeMap<String, String>) -> (BTreeMap<String, String>, Vec<String>) {
     let mut parameters = BTreeMap::new();
     let mut warnings = Vec::new();
@@ -57,7 +57,7 @@ pub fn translate(written: &BTreeMap<String, String>) -> (BTreeMap<String, String
     (parameters, warnings)
 }
 
-/// The spellings of yes and no that Go's `strconv.ParseBool` takes.
+/// The spellings of booleans that Go's `strconv.ParseBool` accepts.
 fn boolean(text: &str) -> Option<bool> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
@@ -66,8 +66,8 @@ fn boolean(text: &str) -> Option<bool> {
     }
 }
 
-/// A pattern in which nothing is a mistake: what is no token is text, and what the old program knew nothing of is
-/// nothing.
+/// Translates a pattern so that it always parses: text that is not a token stays text, and an unknown token becomes
+/// empty.
 fn path_pattern(text: &str, warnings: &mut Vec<String>) -> String {
     let mut pattern = String::new();
     let mut rest = text;
@@ -98,7 +98,8 @@ fn path_pattern(text: &str, warnings: &mut Vec<String>) -> String {
     pattern
 }
 
-/// The template for one claim: a pattern that comes to nothing gives the standard directory, as it always did.
+/// The template for one claim. If a pattern gives an empty path, the standard directory is used, as in
+/// nfs-subdir-external-provisioner.
 pub fn for_claim(template: Template, values: &Values<'_>, warnings: &mut Vec<String>) -> Template {
     if !template.is_forgiving() {
         return template;

@@ -1,9 +1,9 @@
-//! Volumes that nfs-subdir-external-provisioner made under the name that Bindery has now: from what stands on one to the
-//! marks with which it becomes a volume of ours.
+//! Takes over volumes that nfs-subdir-external-provisioner created under the provisioner name that Bindery has now:
+//! computes their annotations.
 //!
-//! Volume `pvc-1` on `nas1:/export/team-a-data-pvc-1` of a class with `archiveOnDelete: "false"` is marked as directory
-//! `team-a-data-pvc-1` of share `nas1:/export`, to be deleted with its claim. A volume that is not clearly a directory
-//! below a share of ours is refused, and nothing is done with it.
+//! Volume `pvc-1` on `nas1:/export/team-a-data-pvc-1` of a class with `archiveOnDelete: "false"` becomes directory
+//! `team-a-data-pvc-1` of share `nas1:/export`, with `onDelete: delete`. A volume that is not clearly a directory below
+//! a known share is refused, and Bindery does nothing with it.
 
 use std::collections::BTreeMap;
 
@@ -21,45 +21,45 @@ use crate::model::volume::{Installation, area};
 use crate::policy::class::{Class, Defaults};
 use crate::policy::effective::MODE;
 
-/// What an administrator says about old volumes.
+/// What an administrator configures for legacy volumes.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms<'a> {
-    /// Where the old program made its directories.
+    /// Server and export of the other program.
     pub defaults: &'a Defaults,
-    /// Directories of several segments are deleted too, if their class says so. The old program left all of them in
-    /// place, so people may have come to rely on that: by default they are archived.
+    /// Whether directories of several segments are deleted too, if their class says so. The other program never deleted
+    /// them, and users may rely on that: by default they are archived.
     pub delete_nested: bool,
 }
 
-/// A volume of the old program, as facts.
+/// A volume of nfs-subdir-external-provisioner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LegacyVolume {
     /// Its class, if it names one.
     pub class: Option<String>,
     /// Server and path.
     nfs: Option<(String, String)>,
-    /// What an administrator wrote on it beforehand.
+    /// The policy that an administrator wrote on it before the takeover.
     on_delete: Option<String>,
     finalizers: Vec<String>,
 }
 
-/// What a volume is now marked with.
+/// What is written on the volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TakenOver {
-    /// Where the directory is.
+    /// Its share.
     pub share: Share,
-    /// What it is called there.
+    /// Its path below the share.
     pub directory: Directory,
-    /// What becomes of it.
+    /// What happens to it when the claim is gone.
     pub on_delete: OnDelete,
-    /// How long it is kept once it is an archive.
+    /// How long it is kept after it was archived.
     pub retention: Retention,
     finalizers: Vec<String>,
 }
 
 impl LegacyVolume {
-    /// The facts, if it is such a volume: it names our provisioner and no installation of Bindery, and a claim has had it.
-    /// One that is being deleted is let go: its directory stays, as it would have, and no finalizer can be added any more.
+    /// Reads a volume. `None` unless it names this provisioner and no installation of Bindery, and a claim has had it.
+    /// A volume that is being deleted is not taken over, because no finalizer can be added to it: its directory stays.
     pub fn read(volume: &PersistentVolume, installation: &Installation) -> Option<Self> {
         let empty = BTreeMap::new();
         let (meta, spec) = (&volume.metadata, volume.spec.as_ref()?);
@@ -79,7 +79,8 @@ impl LegacyVolume {
         })
     }
 
-    /// What it is marked with; the error says why it is left alone. `class` is the one that it names, if that is there.
+    /// Computes what is written on the volume; the error says why it is not taken over. `class` is the class that it
+    /// names, if that exists.
     pub fn take(
         &self,
         class: Option<&StorageClass>,
@@ -87,14 +88,14 @@ impl LegacyVolume {
         installation: &Installation,
     ) -> Result<TakenOver, String> {
         let (server, path) = self.nfs.as_ref().ok_or("it is not an NFS volume")?;
-        // A class of that name may be another program's by now.
+        // The class of that name may now have another provisioner.
         let class = class.filter(|class| class.provisioner == installation.provisioner);
         let class = class.map(|class| Class::read(class, terms.defaults)).transpose();
         let class = class.map_err(|wrong| {
             let name = self.class.as_deref().unwrap_or_default();
             format!("its StorageClass {name} is not valid: {wrong}")
         })?;
-        // The flags come first: there the old program made everything.
+        // The flags come first: the other program created all its directories there.
         let flags = terms.defaults.server.as_ref().zip(terms.defaults.share.as_ref());
         let flags = flags.and_then(|(server, path)| Share::parse(server, path).ok());
         let shares: Vec<Share> = flags
@@ -138,8 +139,8 @@ impl LegacyVolume {
 }
 
 impl TakenOver {
-    /// The merge patch (RFC 7396) that makes the volume ours. Its directory counts as found and given: Bindery neither
-    /// changes its mode nor removes it as unused.
+    /// The merge patch (RFC 7396) that takes the volume over. Its directory is marked as adopted and ready: Bindery
+    /// neither changes its mode nor removes it as unused.
     pub fn patch(&self, installation: &Installation) -> Value {
         let ours = [names::FINALIZER.to_owned()];
         let others = self.finalizers.iter().filter(|held| *held != names::FINALIZER);

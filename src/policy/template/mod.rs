@@ -1,9 +1,10 @@
-//! Directory templates, in the two dialects of the field.
+//! Directory templates, in two syntaxes.
 //!
 //! `${pvc.metadata.namespace}/${pvc.metadata.labels['app']}` (csi-driver-nfs, parameter `subDir`) and
-//! `${.PVC.namespace}/${.PVC.labels.app}` (nfs-subdir-external-provisioner, parameter `pathPattern`) are one template.
-//! `$$` is a dollar sign. A template is parsed once, and expanded for each claim; a value that a claim does not have is
-//! an error, never an empty string (but see [`Template::forgiving`]), and what comes out is checked as a [`Directory`] segment by segment.
+//! `${.PVC.namespace}/${.PVC.labels.app}` (nfs-subdir-external-provisioner, parameter `pathPattern`) are the same
+//! template. `$$` is a dollar sign. A template is parsed once, and expanded for each claim. A value that a claim does
+//! not have is an error, not an empty string (except for [`Template::forgiving`]). The result is checked as a
+//! [`Directory`], segment by segment.
 
 mod parse;
 mod token;
@@ -15,17 +16,17 @@ pub use self::parse::{NotATemplate, Wrong};
 pub use self::token::Token;
 use crate::model::directory::{Directory, NotADirectory, Shown, WrongPath};
 
-/// A parsed template. Prints as it is written in its dialect.
+/// A parsed template. Prints in its own syntax.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
     dialect: Dialect,
     pieces: Vec<Piece>,
     forgiving: bool,
-    /// Whether it is nobody's own: what comes out is cut where it is too long for one name.
+    /// Whether it is the standard template. A result that is too long for one name is then cut.
     standard: bool,
 }
 
-/// How tokens are written.
+/// The syntax of tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
     /// csi-driver-nfs: `subDir`.
@@ -40,7 +41,7 @@ enum Piece {
     Token(Token),
 }
 
-/// What the tokens of one claim stand for.
+/// The values of the tokens for one claim.
 #[derive(Clone, Copy, Debug)]
 pub struct Values<'a> {
     /// The claim's name.
@@ -59,23 +60,23 @@ pub struct Values<'a> {
     pub namespace_annotations: &'a BTreeMap<String, String>,
 }
 
-/// A claim for which a template gives no directory.
+/// Why a template gives no directory for a claim.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoDirectory {
-    /// The claim or its namespace has no such labels or annotations.
+    /// The claim or its namespace does not have these labels or annotations.
     #[error("{}", missing(.0))]
     Missing(Vec<Token>),
-    /// A value that may not bring further segments brings one.
+    /// The value contains a slash, but must be part of one segment.
     #[error("{0} is {shown:?}: a slash is not allowed in it", shown = Shown(.1))]
     Slash(Token, String),
-    /// The result is no directory below the share.
+    /// The result is not a directory below the share.
     #[error(transparent)]
     NotADirectory(#[from] NotADirectory),
 }
 
 impl Template {
-    /// The same as nfs-subdir-external-provisioner means it: a value that a claim does not have is empty, and slashes too
-    /// many and `.` go before the result is checked.
+    /// The same template with the rules of nfs-subdir-external-provisioner: a missing value is empty, and extra slashes
+    /// and `.` are removed before the result is checked.
     pub fn forgiving(self) -> Self {
         Self {
             forgiving: true,
@@ -83,23 +84,23 @@ impl Template {
         }
     }
 
-    /// Whether it is.
+    /// Whether the rules of nfs-subdir-external-provisioner apply.
     pub fn is_forgiving(&self) -> bool {
         self.forgiving
     }
 
-    /// What it needs and this claim does not have.
+    /// The tokens that have no value for this claim.
     pub fn missing<'a>(&'a self, values: &'a Values<'_>) -> impl Iterator<Item = &'a Token> {
         self.tokens().filter(|token| token.value(values).is_none())
     }
 
-    /// Whether nothing at all comes out for this claim.
+    /// Whether the result for this claim is empty.
     pub fn comes_to_nothing(&self, values: &Values<'_>) -> bool {
         self.fill(|token| token.value(values)).is_ok_and(|path| path.is_empty())
     }
 
-    /// Whether any claim at all can get a directory by it: tried with harmless values, and with none. The error says what
-    /// is wrong with what would come out.
+    /// Whether any claim can get a directory: the template is tried with valid values, and with empty ones. The error
+    /// says what is wrong with the result.
     pub fn check(&self) -> Result<(), WrongPath> {
         let with = |value| match self.fill(|_| Some(value)).map(|path| self.parse_path(&path)) {
             Ok(Err(NotADirectory(_, wrong))) => Err(wrong),
@@ -108,8 +109,8 @@ impl Template {
         with("x").or_else(|wrong| with("").map_err(|_| wrong))
     }
 
-    /// The template of a class that names none: `<namespace>-<claim>-<volume>`. What is too long for one name is cut before
-    /// the volume, and a hash of it stands there: every claim gets a directory.
+    /// The template of a class that sets none: `<namespace>-<claim>-<volume>`. If the result is too long for one name,
+    /// the part before the volume is cut and ends with a hash, so every claim gets a directory.
     pub fn standard() -> Self {
         let text = |text: &str| Piece::Text(text.to_owned());
         let (namespace, claim, volume) = (Token::ClaimNamespace, Token::ClaimName, Token::VolumeName);
@@ -170,13 +171,13 @@ impl Template {
         Ok(path)
     }
 
-    /// Whether each volume gets a directory of its own: the volume's name is in it.
+    /// Whether each volume gets a directory of its own, because the volume's name is part of it.
     pub fn is_unique(&self) -> bool {
         self.tokens().any(|token| *token == Token::VolumeName)
     }
 
-    /// Whether a directory that is there already can only belong to the claim's own namespace: the namespace is a whole
-    /// segment, and nothing before it can be chosen by a claim, or bring segments of its own.
+    /// Whether an existing directory can only belong to the claim's own namespace: the namespace is a whole segment,
+    /// and no token before it can be chosen by a claim or can add segments.
     pub fn keeps_namespaces_apart(&self) -> bool {
         let mut segment = Vec::new();
         let ends_in_the_namespace = |segment: &[&Piece]| matches!(segment, [Piece::Token(Token::ClaimNamespace)]);
@@ -186,7 +187,7 @@ impl Template {
                     if text.starts_with('/') && ends_in_the_namespace(&segment) {
                         return true;
                     }
-                    // What stands after the last slash begins the next segment.
+                    // The text after the last slash starts the next segment.
                     match text.rsplit_once('/') {
                         Some((_, "")) => segment.clear(),
                         Some(_) => segment = vec![piece],

@@ -1,35 +1,35 @@
-//! From a template's text to its pieces, and what can be wrong with the text.
+//! Parses the text of a template.
 
 use super::token::known;
 use super::{Dialect, Piece, Template, Token};
 use crate::model::directory::Shown;
 
-/// A template that cannot be parsed: what is wrong, and the character where (counted from 1).
+/// The text is not a valid template: the error, and the position of the character (starting at 1).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("character {at}: {wrong}")]
 pub struct NotATemplate {
-    /// Where.
+    /// The position.
     pub at: usize,
-    /// What.
+    /// The error.
     pub wrong: Wrong,
 }
 
-/// What is wrong with a template.
+/// An error in a template.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Wrong {
-    /// There is nothing.
+    /// The text is empty.
     #[error("the template is empty")]
     Empty,
-    /// A `$` that begins nothing.
+    /// A `$` without `{` or a second `$`.
     #[error("a lone $; write $$ for a dollar sign, ${{...}} for a value")]
     LoneDollar,
     /// `${` without `}`.
     #[error("${{ without }}")]
     Open,
-    /// No such token.
+    /// An unknown token.
     #[error("${{{0}}} is not known; known are {known}", known = known(*.1))]
     Unknown(String, Dialect),
-    /// A label or annotation that Kubernetes takes on no object.
+    /// A label or annotation key that is not valid in Kubernetes.
     #[error(
         "{:?} is not a valid label or annotation key: write letters, digits, -, _ and . (63 at most), after a DNS name \
         and / if needed",

@@ -1,4 +1,4 @@
-//! The tokens of a template, and how each dialect writes them.
+//! The tokens of a template, in both syntaxes.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -64,19 +64,19 @@ impl Token {
             .or_else(|| key(".PVC.annotations.").map(Self::ClaimAnnotation))
     }
 
-    /// The label or annotation that it reads, if it reads one that no object can have.
+    /// The key of the label or annotation, if that is not valid in Kubernetes.
     pub(super) fn impossible_key(&self) -> Option<&str> {
         match self {
             Self::ClaimName | Self::ClaimNamespace | Self::VolumeName => None,
             Self::ClaimLabel(key) | Self::NamespaceLabel(key) => Some(key.as_str()).filter(|key| !is_label_key(key)),
-            // Of these Kubernetes takes capitals before the slash, too.
+            // In annotation keys, Kubernetes allows upper case before the slash.
             Self::ClaimAnnotation(key) | Self::NamespaceAnnotation(key) => {
                 Some(key.as_str()).filter(|key| !is_label_key(&key.to_ascii_lowercase()))
             }
         }
     }
 
-    /// Whether its value stands for a path, so that it may bring several segments.
+    /// Whether the value may be a path of several segments.
     pub(super) fn is_a_path(&self) -> bool {
         matches!(self, Self::ClaimAnnotation(_) | Self::NamespaceAnnotation(_))
     }
@@ -113,7 +113,7 @@ impl Token {
     }
 }
 
-/// In words, for people.
+/// The name of the value, for messages.
 impl fmt::Display for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -128,7 +128,7 @@ impl fmt::Display for Token {
     }
 }
 
-/// All that a dialect knows, for people.
+/// All tokens of a syntax, for messages.
 pub(super) fn known(dialect: Dialect) -> &'static str {
     match dialect {
         Dialect::SubDir => {
