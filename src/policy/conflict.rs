@@ -86,7 +86,7 @@ pub fn overlap_conflict(new: &NewVolume, other: &Volume, meeting: Meeting, insta
     let leaves = other.deleting || (has_gone && other.reclaim == Reclaim::Delete);
     // If the names were the same, both would be one volume.
     if leaves && meeting.relation == Relation::Same && other.maker.as_ref() == Some(installation) {
-        Conflict::Releasing(meeting_sentence(new, other, meeting, " and is being cleaned up"))
+        Conflict::Releasing(meeting_sentence(new, other, meeting, " and which is being cleaned up"))
     } else {
         Conflict::Refuse(meeting_sentence(new, other, meeting, ""))
     }

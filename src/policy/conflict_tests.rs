@@ -203,7 +203,7 @@ fn the_same_directory_under_another_name_is_refused_or_waited_for_and_told() {
         Conflict::Refuse(sentence.to_owned())
     );
     other.deleting = true;
-    let waits = Conflict::Releasing(sentence.replace("other's;", "other's and is being cleaned up;"));
+    let waits = Conflict::Releasing(sentence.replace("uses;", "uses and which is being cleaned up;"));
     assert_eq!(
         overlap_conflict(&new("shared"), &other, meeting, &installation()),
         waits

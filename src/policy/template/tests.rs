@@ -68,11 +68,11 @@ fn every_token_of_nfs_subdir_external_provisioner_is_known() {
 fn a_key_that_no_object_can_have_is_refused() {
     let told = |text: &str| sub_dir(text).unwrap_err();
     for key in ["", "a b", "-a", "a/", "/a", "a/b/c", "Example.com/a", &"a".repeat(64)] {
-        let expected = format!("character 3: no object can have a label or annotation {key:?}: ");
+        let expected = format!("character 3: {key:?} is not a valid label or annotation key: ");
         let told = told(&format!("x/${{pvc.metadata.labels['{key}']}}"));
         assert!(told.starts_with(&expected), "{told}");
     }
-    // Of annotations Kubernetes minds no capitals.
+    // Kubernetes allows upper case in the DNS name of an annotation.
     assert!(told("${pvc.metadata.annotations['Example.com/a']}").contains("is not set"));
 }
 
