@@ -6,7 +6,7 @@ use std::fmt;
 use k8s_openapi::api::storage::v1::StorageClass;
 
 use super::key::Key;
-use super::legacy::class;
+use super::legacy_class;
 use super::settings::Settings;
 use super::template::Template;
 use crate::model::directory::Share;
@@ -52,13 +52,13 @@ impl Class {
     }
 
     /// Reads a class of this installation's provisioner. The error lists everything that is wrong. A class of another
-    /// provisioner that Bindery has taken over is read by the rules of [`legacy::class`](super::legacy::class).
+    /// provisioner that Bindery has taken over is read by the rules of [`legacy_class`](super::legacy_class).
     pub fn read(class: &StorageClass, defaults: &Defaults) -> Result<Self, WrongClass> {
         let empty = BTreeMap::new();
         let written = class.parameters.as_ref().unwrap_or(&empty);
-        let legacy = class::is_legacy(&class.provisioner);
+        let legacy = legacy_class::is_legacy(&class.provisioner);
         let (parameters, mut warnings) = if legacy {
-            class::translate(written)
+            legacy_class::translate(written)
         } else {
             (written.clone(), Vec::new())
         };

@@ -13,7 +13,8 @@ pub mod explain;
 #[cfg(test)]
 pub(crate) mod fixtures;
 pub mod key;
-pub mod legacy;
+pub mod legacy_class;
+pub mod legacy_volume;
 pub mod other_installation;
 pub mod reconcile;
 pub mod selectors;

@@ -15,8 +15,8 @@ use crate::controller::error::Error;
 use crate::controller::leader::Leader;
 use crate::model::names::reason;
 use crate::model::volume::Volume;
-use crate::policy::legacy::class;
-use crate::policy::legacy::volume::{LegacyVolume, Terms};
+use crate::policy::legacy_class;
+use crate::policy::legacy_volume::{LegacyVolume, Terms};
 
 /// Takes a volume over if it is an old one, and says whether it is. Its own event brings its next step.
 pub async fn take_over(leader: &Leader, volume: &CachedVolume) -> Result<bool, Error> {
@@ -54,7 +54,7 @@ pub async fn take_over(leader: &Leader, volume: &CachedVolume) -> Result<bool, E
 
 /// Whether it may be an old one.
 pub fn may_take_over(ctx: &Context, volume: &CachedVolume) -> bool {
-    class::is_legacy(&ctx.installation.provisioner) && volume.is_provisioned_by(&ctx.installation.provisioner)
+    legacy_class::is_legacy(&ctx.installation.provisioner) && volume.is_provisioned_by(&ctx.installation.provisioner)
 }
 
 /// Tells why a volume was refused.

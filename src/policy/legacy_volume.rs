@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::PersistentVolume;
 use k8s_openapi::api::storage::v1::StorageClass;
 use serde_json::{Value, json};
 
-use super::class;
+use super::legacy_class;
 use crate::model::directory::{Directory, Share};
 use crate::model::invalid::Invalid;
 use crate::model::names::{self, annotation, mark};
@@ -65,7 +65,7 @@ impl LegacyVolume {
         let (meta, spec) = (&volume.metadata, volume.spec.as_ref()?);
         let marks = meta.annotations.as_ref().unwrap_or(&empty);
         let claim = spec.claim_ref.as_ref()?.uid.as_deref()?;
-        let old = class::is_legacy(&installation.provisioner)
+        let old = legacy_class::is_legacy(&installation.provisioner)
             && marks.get(mark::PROVISIONED_BY) == Some(&installation.provisioner)
             && !marks.contains_key(mark::INSTANCE)
             && meta.deletion_timestamp.is_none()
@@ -164,5 +164,5 @@ impl TakenOver {
 }
 
 #[cfg(test)]
-#[path = "volume_tests.rs"]
+#[path = "legacy_volume_tests.rs"]
 mod tests;

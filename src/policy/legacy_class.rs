@@ -113,5 +113,5 @@ pub fn for_claim(template: Template, values: &Values<'_>, warnings: &mut Vec<Str
 }
 
 #[cfg(test)]
-#[path = "class_tests.rs"]
+#[path = "legacy_class_tests.rs"]
 mod tests;
