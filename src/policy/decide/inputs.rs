@@ -2,14 +2,38 @@
 //! in.
 
 use k8s_openapi::api::storage::v1::StorageClass;
+use uuid::Uuid;
 
-use super::Facts;
+use crate::model::claim::Claim;
 use crate::model::invalid::Invalid;
+use crate::model::namespace::Namespace;
 use crate::model::source::Source;
+use crate::model::volume::{Installation, Volume};
 use crate::policy::annotations::{AnnotatedObject, Annotations};
-use crate::policy::class::Class;
+use crate::policy::class::{Class, Defaults};
 use crate::policy::effective::Policy;
 use crate::policy::key::Key;
+
+/// The input of a decision.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// The claim, as the API server would store it.
+    pub claim: &'a Claim,
+    /// The class that it names, if that exists.
+    pub class: Option<&'a StorageClass>,
+    /// Its namespace.
+    pub namespace: &'a Namespace,
+    /// The volume that the claim names, if that exists. For a claim that names none: a volume that an earlier call
+    /// created for it.
+    pub volume: Option<&'a Volume>,
+    /// Server and export for classes that name none.
+    pub defaults: &'a Defaults,
+    /// This installation.
+    pub installation: &'a Installation,
+    /// The source of the volume's name and of the suffix of a generated claim name: random, or the uid of an existing
+    /// claim, so that every attempt to provision that claim uses the same volume.
+    pub fresh: Uuid,
+}
 
 /// The valid settings of all three objects.
 #[derive(Clone, Debug)]

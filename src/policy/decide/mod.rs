@@ -7,39 +7,15 @@
 mod inputs;
 mod place;
 
-use k8s_openapi::api::storage::v1::StorageClass;
-use uuid::Uuid;
-
+pub use self::inputs::Facts;
 use self::inputs::Inputs;
 use self::place::place;
 use super::annotations;
-use super::class::{Class, Defaults};
+use super::class::Class;
 use super::effective::Policy;
 use crate::model::claim::{Claim, Name};
 use crate::model::names;
-use crate::model::namespace::Namespace;
 use crate::model::volume::{Installation, NewVolume, Volume};
-
-/// The input of a decision.
-#[derive(Clone, Copy, Debug)]
-pub struct Facts<'a> {
-    /// The claim, as the API server would store it.
-    pub claim: &'a Claim,
-    /// The class that it names, if that exists.
-    pub class: Option<&'a StorageClass>,
-    /// Its namespace.
-    pub namespace: &'a Namespace,
-    /// The volume that the claim names, if that exists. For a claim that names none: a volume that an earlier call
-    /// created for it.
-    pub volume: Option<&'a Volume>,
-    /// Server and export for classes that name none.
-    pub defaults: &'a Defaults,
-    /// This installation.
-    pub installation: &'a Installation,
-    /// The source of the volume's name and of the suffix of a generated claim name: random, or the uid of an existing
-    /// claim, so that every attempt to provision that claim uses the same volume.
-    pub fresh: Uuid,
-}
 
 /// The result of a decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,7 +121,10 @@ fn decision_for(
     let policy = inputs.resolve();
     warnings.extend(inputs.warnings(&policy));
     let class = inputs.class;
-    let decision = place(facts, given, capacity, &class, &policy, warnings);
+    let decision = match place(facts, given, capacity, &class, &policy, warnings) {
+        Ok(new) => Decision::Provision(Box::new(new)),
+        Err(sentence) => Decision::Deny(sentence),
+    };
     *rests_on = Some((class, policy));
     decision
 }

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{Decision, Facts};
+use super::inputs::Facts;
 use crate::model::attributes::Attributes;
 use crate::model::choices::Provision;
 use crate::model::claim::{Bytes, Name};
@@ -19,7 +19,7 @@ const SUFFIX: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 /// The length to which Kubernetes cuts a prefix, so that prefix and suffix are a DNS label.
 const LONGEST_PREFIX: usize = 58;
 
-/// Chooses the directory of a claim and the name of its volume.
+/// Chooses the directory of a claim and the name of its volume. The error is the sentence that refuses the claim.
 pub(super) fn place(
     facts: &Facts<'_>,
     given: Option<&Volume>,
@@ -27,7 +27,7 @@ pub(super) fn place(
     class: &Class,
     policy: &Policy,
     warnings: &mut Vec<String>,
-) -> Decision {
+) -> Result<NewVolume, String> {
     let claim = facts.claim;
     let claim_name = match &claim.name {
         Name::Given(name) => name.clone(),
@@ -54,10 +54,7 @@ pub(super) fn place(
         Some(given) if template.is_unique() => given.name.clone(),
         _ => fresh.clone(),
     };
-    let directory = match expand(&name) {
-        Ok(directory) => directory,
-        Err(wrong) => return Decision::Deny(no_directory(&template, policy, facts, class, &wrong)),
-    };
+    let directory = expand(&name).map_err(|wrong| no_directory(&template, policy, facts, class, &wrong))?;
     // A directory has one volume. If the directory does not contain the volume's name, the volume's name is derived
     // from the directory, so that the API server refuses a second volume.
     let name = if template.is_unique() {
@@ -65,7 +62,7 @@ pub(super) fn place(
     } else {
         named_after(&share, &directory)
     };
-    Decision::Provision(Box::new(NewVolume {
+    Ok(NewVolume {
         name,
         claim: (claim.namespace.clone(), claim_name),
         claim_uid: Some(claim.uid.clone()).filter(|uid| !uid.is_empty()),
@@ -89,7 +86,7 @@ pub(super) fn place(
         reclaim: class.reclaim,
         mount_options: class.mount_options.clone(),
         attempt: facts.fresh.to_string(),
-    }))
+    })
 }
 
 /// The sentence that refuses a claim whose template gives no valid directory: the object that sets the template, the

@@ -4,30 +4,21 @@
 //! it shows the values on the volume, and how a new claim would differ. It does not ask the NFS server.
 
 mod outcome;
+mod placeholders;
 mod rows;
 
 use serde::Serialize;
-use uuid::Uuid;
 
 pub use self::outcome::Outcome;
 use self::outcome::outcome;
+use self::placeholders::{NOBODYS, SERVER, SHARE, place, plain, shown_name};
 pub use self::rows::{NewValue, Row};
 use super::class::Defaults;
 use super::decide::{Decision, Facts, trace};
 use super::selectors::Exempt;
 use crate::model::claim::{Claim, Name};
-use crate::model::directory::{Directory, Share};
+use crate::model::directory::Directory;
 use crate::model::volume::{NewVolume, Volume};
-
-/// The uuid of the volume in an explanation; [`ANY`] replaces it in the output.
-const NOBODYS: Uuid = Uuid::from_u128(0x6269_6e64_6572_7900_0000_0000_6578_706c);
-/// The volume name in the output.
-const ANY: &str = "pvc-<uuid>";
-/// The random suffix of a generated name in the output.
-const ANY_SUFFIX: &str = "<random>";
-/// Placeholders in the output for server and share, if the flags of `bindery serve` were not given to this command.
-const SERVER: &str = "<--nfs-server>";
-const SHARE: &str = "/<--nfs-share>";
 
 /// Where the claim comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -212,23 +203,6 @@ impl Explanation {
             }
         }
     }
-}
-
-fn place(share: &Share, directory: &Directory) -> String {
-    format!("{}:{}", share.server(), share.join(directory))
-}
-
-fn shown_name(claim: &Claim) -> String {
-    match &claim.name {
-        Name::Given(name) => name.clone(),
-        Name::Generate(prefix) => format!("{prefix}{ANY_SUFFIX}"),
-    }
-}
-
-/// Replaces the placeholder names in a text.
-fn plain(claim: &Claim, new: &NewVolume, text: &str) -> String {
-    text.replace(&format!("pvc-{NOBODYS}"), ANY)
-        .replace(&new.claim.1, &shown_name(claim))
 }
 
 #[cfg(test)]

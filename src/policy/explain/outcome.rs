@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{ANY, SERVER, SHARE, plain};
+use super::placeholders::{ANY, SERVER, SHARE, plain};
 use crate::model::claim::Name;
 use crate::model::location::Location;
 use crate::model::names::annotation;

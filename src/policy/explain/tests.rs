@@ -4,6 +4,7 @@ use std::ops::{Deref, DerefMut};
 
 use serde_json::{Value, json};
 
+use super::placeholders::ANY;
 use super::*;
 use crate::model::volume::Origin;
 use crate::policy::decide::decide;

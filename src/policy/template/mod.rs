@@ -9,11 +9,10 @@
 mod parse;
 mod token;
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 pub use self::parse::{NotATemplate, Wrong};
-pub use self::token::Token;
+pub use self::token::{Dialect, Token, Values};
 use crate::model::directory::{Directory, NotADirectory, Shown, WrongPath};
 
 /// A parsed template. Prints in its own syntax.
@@ -26,38 +25,10 @@ pub struct Template {
     standard: bool,
 }
 
-/// The syntax of tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dialect {
-    /// csi-driver-nfs: `subDir`.
-    SubDir,
-    /// nfs-subdir-external-provisioner: `pathPattern`.
-    PathPattern,
-}
-
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Piece {
     Text(String),
     Token(Token),
-}
-
-/// The values of the tokens for one claim.
-#[derive(Clone, Copy, Debug)]
-pub struct Values<'a> {
-    /// The claim's name.
-    pub claim: &'a str,
-    /// The claim's namespace.
-    pub namespace: &'a str,
-    /// The volume's name.
-    pub volume: &'a str,
-    /// The claim's labels.
-    pub labels: &'a BTreeMap<String, String>,
-    /// The claim's annotations.
-    pub annotations: &'a BTreeMap<String, String>,
-    /// The namespace's labels.
-    pub namespace_labels: &'a BTreeMap<String, String>,
-    /// The namespace's annotations.
-    pub namespace_annotations: &'a BTreeMap<String, String>,
 }
 
 /// Why a template gives no directory for a claim.

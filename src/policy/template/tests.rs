@@ -1,5 +1,7 @@
 //! Every token in both dialects, every mistake, and no way out of the share.
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 
 use super::*;

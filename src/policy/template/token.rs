@@ -3,8 +3,35 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::{Dialect, Values};
 use crate::model::names::is_label_key;
+
+/// The syntax of tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// csi-driver-nfs: `subDir`.
+    SubDir,
+    /// nfs-subdir-external-provisioner: `pathPattern`.
+    PathPattern,
+}
+
+/// The values of the tokens for one claim.
+#[derive(Clone, Copy, Debug)]
+pub struct Values<'a> {
+    /// The claim's name.
+    pub claim: &'a str,
+    /// The claim's namespace.
+    pub namespace: &'a str,
+    /// The volume's name.
+    pub volume: &'a str,
+    /// The claim's labels.
+    pub labels: &'a BTreeMap<String, String>,
+    /// The claim's annotations.
+    pub annotations: &'a BTreeMap<String, String>,
+    /// The namespace's labels.
+    pub namespace_labels: &'a BTreeMap<String, String>,
+    /// The namespace's annotations.
+    pub namespace_annotations: &'a BTreeMap<String, String>,
+}
 
 /// What a token stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,0 +1,37 @@
+//! Placeholders in an explanation for what is known only when a claim is created.
+
+use uuid::Uuid;
+
+use crate::model::claim::{Claim, Name};
+use crate::model::directory::{Directory, Share};
+use crate::model::volume::NewVolume;
+
+/// The uuid of the volume in an explanation; [`ANY`] replaces it in the output.
+pub(super) const NOBODYS: Uuid = Uuid::from_u128(0x6269_6e64_6572_7900_0000_0000_6578_706c);
+/// The volume name in the output.
+pub(super) const ANY: &str = "pvc-<uuid>";
+/// The random suffix of a generated name in the output.
+const ANY_SUFFIX: &str = "<random>";
+/// Placeholders in the output for server and share, if the flags of `bindery serve` were not given to this command.
+pub(super) const SERVER: &str = "<--nfs-server>";
+/// See [`SERVER`].
+pub(super) const SHARE: &str = "/<--nfs-share>";
+
+/// The location of a directory: `server:/path`.
+pub(super) fn place(share: &Share, directory: &Directory) -> String {
+    format!("{}:{}", share.server(), share.join(directory))
+}
+
+/// The name of a claim in the output.
+pub(super) fn shown_name(claim: &Claim) -> String {
+    match &claim.name {
+        Name::Given(name) => name.clone(),
+        Name::Generate(prefix) => format!("{prefix}{ANY_SUFFIX}"),
+    }
+}
+
+/// Replaces the placeholder names in a text.
+pub(super) fn plain(claim: &Claim, new: &NewVolume, text: &str) -> String {
+    text.replace(&format!("pvc-{NOBODYS}"), ANY)
+        .replace(&new.claim.1, &shown_name(claim))
+}
