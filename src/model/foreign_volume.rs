@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{CSIPersistentVolumeSource, PersistentVolumeSpec};
 
-use super::directory::{Share, segments};
+use super::directory::{Share, path_segments};
 use super::location::{Location, Relation};
 
 /// The CSI driver that mounts `server`, `share` and `subDir` from its attributes.
@@ -52,7 +52,7 @@ impl Foreign {
 
     fn new(server: &str, path: &str) -> Self {
         let mut names: Vec<&str> = Vec::new();
-        for segment in segments(path) {
+        for segment in path_segments(path) {
             match segment {
                 "." => {}
                 ".." => drop(names.pop()),
@@ -78,12 +78,14 @@ impl Foreign {
     /// The relation by path alone, whatever the server's name.
     pub fn lies_by_path(&self, location: &Location<'_>) -> Option<Relation> {
         let path = location.share.segments().chain(location.directory.segments());
-        Relation::of(path, segments(&self.path), |one, other| one == other || is_open(other))
+        Relation::of(path, path_segments(&self.path), |one, other| {
+            one == other || is_open(other)
+        })
     }
 
     /// Whether it is strictly below the share of a directory.
     pub fn is_below_share(&self, location: &Location<'_>) -> bool {
-        let lies = Relation::of(location.share.segments(), segments(&self.path), |one, other| {
+        let lies = Relation::of(location.share.segments(), path_segments(&self.path), |one, other| {
             one == other || is_open(other)
         });
         lies == Some(Relation::Inside)
@@ -93,7 +95,7 @@ impl Foreign {
     /// under other names of server and export.
     pub fn namesakes(&self, location: &Location<'_>) -> Vec<String> {
         let (_, name) = location.directory.split_last();
-        let names: Vec<&str> = segments(&self.path).collect();
+        let names: Vec<&str> = path_segments(&self.path).collect();
         let is_meant = |at: &usize| names[*at].eq_ignore_ascii_case(name) || is_open(names[*at]);
         let ends = (0..names.len()).filter(is_meant);
         ends.map(|at| format!("/{}", names[..=at].join("/"))).collect()
@@ -102,7 +104,7 @@ impl Foreign {
     /// Whether this path contains the whole path of a directory below its share. It may then be that directory, or be
     /// inside it, under other names of server and export.
     pub fn has_whole_path(&self, location: &Location<'_>) -> bool {
-        let names: Vec<&str> = segments(&self.path).collect();
+        let names: Vec<&str> = path_segments(&self.path).collect();
         let directory: Vec<&str> = location.directory.segments().collect();
         names.windows(directory.len()).any(|part| {
             let mut pairs = part.iter().zip(&directory);

@@ -82,7 +82,7 @@ impl Share {
 
     /// The segments of the export's path; none for `/`.
     pub fn segments(&self) -> impl Iterator<Item = &str> {
-        segments(&self.path)
+        path_segments(&self.path)
     }
 
     /// The absolute path on the server of a directory of this share: the value of `spec.nfs.path` of a volume.
@@ -155,7 +155,7 @@ fn usable(address: IpAddr, written: &str) -> Result<String, NotAShare> {
 }
 
 /// The segments of a path; none for `/`.
-pub fn segments(path: &str) -> impl Iterator<Item = &str> {
+pub fn path_segments(path: &str) -> impl Iterator<Item = &str> {
     path.split('/').filter(|segment| !segment.is_empty())
 }
 
