@@ -27,7 +27,7 @@ use crate::model::claim::Claim;
 use crate::model::location::{Location, Meeting};
 use crate::model::names::{self, is_object_name};
 use crate::model::namespace;
-use crate::model::volume::{Installation, Volume, area};
+use crate::model::volume::{Installation, Volume, area, first_overlap};
 
 /// How long the watch may take to tell of what was just written.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -181,8 +181,8 @@ impl Cluster {
         loop {
             let found = volumes.list(&page).await?;
             let others = found.items.iter().filter(|other| other.name_any() != name);
-            let meets = others.filter_map(|other| Some((other.read(), other.meets(location)?)));
-            if let Some((other, meeting)) = meets.min_by_key(|(other, _)| !other.was_given()) {
+            let overlaps = others.filter_map(|other| Some((other.read(), other.meets(location)?)));
+            if let Some((other, meeting)) = first_overlap(overlaps) {
                 return Ok(Some((other.clone(), meeting)));
             }
             match found.metadata.continue_.filter(|next| !next.is_empty()) {

@@ -3,44 +3,50 @@
 
 use super::key::Key;
 use crate::model::choices::ExistingDirectory;
-use crate::model::location::{Location, Meeting, Relation};
+use crate::model::location::{Meeting, Relation};
 use crate::model::names;
 use crate::model::reclaim::Reclaim;
 use crate::model::source::Source;
 use crate::model::volume::{ClaimRef, Installation, NewVolume, Phase, Volume};
 
-/// The result of comparing a new volume with an existing volume of the same name or directory.
+/// What a claim does with the existing volume of its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UseExisting {
+    /// An earlier call for this claim created it, and no claim has had it since: use it again.
+    Again,
+    /// It already is the volume of this claim.
+    AsItIs,
+}
+
+/// Why a claim cannot have its directory now: the sentence for the user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Conflict {
-    /// An earlier call for this claim created it, and no claim has had it since: use it again.
-    Reuse,
-    /// It already is the volume of this claim.
-    Own,
-    /// It will soon be gone: the claim can wait for that. The sentence is for the user.
+    /// The other volume will soon be gone: the claim can wait for that.
     Releasing(String),
-    /// The claim is refused with this sentence.
+    /// The claim is refused.
     Refuse(String),
 }
 
-/// Compares a new volume with the existing volume of the same name.
-pub fn name_conflict(volume: &Volume, new: &NewVolume, installation: &Installation) -> Conflict {
+/// Whether a claim can use the existing volume that has the name of its new one, and so the same directory.
+pub fn use_existing(volume: &Volume, new: &NewVolume, installation: &Installation) -> Result<UseExisting, Conflict> {
     let directory = shown(new);
     let name = &volume.name;
     let owner = volume.claim.as_ref().map(|claim| (claim, claim.uid.as_deref()));
     let told = |why: String| format!("{directory} belongs to volume {name}, {why}");
-    let refuse = |why: String| Conflict::Refuse(told(why));
+    let refuse = |why: String| Err(Conflict::Refuse(told(why)));
+    let releasing = |why: &str| Err(Conflict::Releasing(told(why.to_owned())));
     match owner {
         _ if volume.maker.as_ref() != Some(installation) => refuse(
             "which another provisioner or another Bindery installation created; choose another directory for \
             this claim"
                 .to_owned(),
         ),
-        Some((_, Some(uid))) if new.claim_uid.as_deref() == Some(uid) && !volume.deleting => Conflict::Own,
-        _ if volume.deleting => Conflict::Releasing(told("which is being cleaned up".to_owned())),
-        _ if volume.awaits(&new.claim.0, &new.claim.1) && new.is_at(volume) => Conflict::Reuse,
-        Some((_, Some(names::FENCE))) => Conflict::Releasing(told("which is being created or removed".to_owned())),
+        Some((_, Some(uid))) if new.claim_uid.as_deref() == Some(uid) && !volume.deleting => Ok(UseExisting::AsItIs),
+        _ if volume.deleting => releasing("which is being cleaned up"),
+        _ if volume.awaits(&new.claim.0, &new.claim.1) && new.is_at(volume) => Ok(UseExisting::Again),
+        Some((_, Some(names::FENCE))) => releasing("which is being created or removed"),
         _ if volume.phase == Phase::Released && volume.reclaim == Reclaim::Delete => {
-            Conflict::Releasing(told("whose claim was just deleted".to_owned()))
+            releasing("whose claim was just deleted")
         }
         // Deleting this volume keeps its directory.
         _ if volume.phase == Phase::Released => refuse(match new.existing {
@@ -55,7 +61,7 @@ pub fn name_conflict(volume: &Volume, new: &NewVolume, installation: &Installati
         }),
         // The claim is gone or was created again, and the controller manager has not noticed yet.
         Some((claim, Some(_))) if is_for(claim, new) && volume.reclaim == Reclaim::Delete => {
-            Conflict::Releasing(told("whose claim was just deleted".to_owned()))
+            releasing("whose claim was just deleted")
         }
         Some((claim, _)) => refuse(format!("which claim {}/{} uses", claim.namespace, claim.name)),
         None => refuse("which is reserved for a claim that names it in spec.volumeName".to_owned()),
@@ -64,19 +70,6 @@ pub fn name_conflict(volume: &Volume, new: &NewVolume, installation: &Installati
 
 fn is_for(claim: &ClaimRef, new: &NewVolume) -> bool {
     (&claim.namespace, &claim.name) == (&new.claim.0, &new.claim.1)
-}
-
-/// The volume whose directory is the one at a location, or above or in it, if there is one among these: one that a claim has
-/// had before one that is just being made. One that does not say where its directory is does not count. `name` is not meant.
-pub fn overlapping<'a>(location: &Location<'_>, name: &str, others: &'a [Volume]) -> Option<(&'a Volume, Meeting)> {
-    let meets = |other: &'a Volume| {
-        let record = other.record.as_ref().ok().filter(|_| other.name != name)?;
-        Some((other, location.meets(&record.location())?))
-    };
-    others
-        .iter()
-        .filter_map(meets)
-        .min_by_key(|(other, _)| !other.was_given())
 }
 
 /// Compares a new volume with a volume whose directory is the same, or is above or in it.

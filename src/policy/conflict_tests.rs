@@ -8,9 +8,10 @@ use crate::model::choices::{OnStorageFailure, Provision};
 use crate::model::claim::Bytes;
 use crate::model::directory::{Directory, Share};
 use crate::model::labels::Labels;
+use crate::model::location::Location;
 use crate::model::on_delete::OnDelete;
 use crate::model::retention::Retention;
-use crate::model::volume::Origin;
+use crate::model::volume::{Origin, first_overlap};
 use crate::policy::fixtures::installation;
 
 fn new(directory: &str) -> NewVolume {
@@ -42,15 +43,15 @@ fn new(directory: &str) -> NewVolume {
 }
 
 /// The volume that stands, and what it means for a new claim of the same directory.
-fn told(change: impl FnOnce(&mut Volume)) -> Conflict {
+fn told(change: impl FnOnce(&mut Volume)) -> Result<UseExisting, Conflict> {
     let mut volume = Volume::read(&new("shared").build(Origin::New, &installation()));
     change(&mut volume);
-    name_conflict(&volume, &new("shared"), &installation())
+    use_existing(&volume, &new("shared"), &installation())
 }
 
 fn refused(change: impl FnOnce(&mut Volume)) -> String {
     match told(change) {
-        Conflict::Refuse(why) => why.replace(
+        Err(Conflict::Refuse(why)) => why.replace(
             "directory shared of share nas1:/export belongs to volume pvc-shared, ",
             "",
         ),
@@ -60,13 +61,13 @@ fn refused(change: impl FnOnce(&mut Volume)) -> String {
 
 #[test]
 fn a_volume_that_nobody_has_had_is_used_again_by_its_claim() {
-    assert_eq!(told(|_| ()), Conflict::Reuse);
+    assert_eq!(told(|_| ()), Ok(UseExisting::Again));
 }
 
 #[test]
 fn a_volume_whose_making_came_to_no_known_end_is_finished_by_its_claim() {
     let fence = |volume: &mut Volume| volume.claim.as_mut().unwrap().uid = Some(names::FENCE.to_owned());
-    assert_eq!(told(fence), Conflict::Reuse);
+    assert_eq!(told(fence), Ok(UseExisting::Again));
 }
 
 #[test]
@@ -75,7 +76,7 @@ fn a_volume_that_was_begun_for_another_place_is_not_used_for_this_one() {
         let record = volume.record.as_mut().unwrap();
         record.share = Share::parse("nas2", "/export").unwrap();
     };
-    assert!(matches!(told(elsewhere), Conflict::Refuse(_) | Conflict::Releasing(_)));
+    assert!(told(elsewhere).is_err());
 }
 
 #[test]
@@ -86,13 +87,13 @@ fn a_claim_that_is_there_finds_its_own_volume_again() {
         claim_uid: Some("u-1".to_owned()),
         ..new("shared")
     };
-    assert_eq!(name_conflict(&volume, &own, &installation()), Conflict::Own);
+    assert_eq!(use_existing(&volume, &own, &installation()), Ok(UseExisting::AsItIs));
 }
 
 #[test]
 fn one_that_will_be_gone_in_a_moment_is_waited_for() {
     let leaving = |change: fn(&mut Volume)| match told(change) {
-        Conflict::Releasing(why) => why.replace(
+        Err(Conflict::Releasing(why)) => why.replace(
             "directory shared of share nas1:/export belongs to volume pvc-shared, ",
             "",
         ),
@@ -146,8 +147,8 @@ fn every_other_owner_is_named_and_what_to_do_is_said() {
     );
 }
 
-/// What is found of others by a volume at this place.
-fn found<'a>(server: &str, directory: &str, name: &str, others: &'a [Volume]) -> Option<(&'a Volume, Meeting)> {
+/// The volume to report for a directory of this server.
+fn found<'a>(server: &str, directory: &str, others: &'a [Volume]) -> Option<(&'a Volume, Meeting)> {
     let (share, directory) = (
         Share::parse(server, "/export").unwrap(),
         Directory::parse(directory).unwrap(),
@@ -158,17 +159,17 @@ fn found<'a>(server: &str, directory: &str, name: &str, others: &'a [Volume]) ->
         share_id: None,
         identity: None,
     };
-    overlapping(&location, name, others)
+    let overlap = |other: &Volume| location.meets(&other.record.as_ref().unwrap().location());
+    first_overlap(others.iter().filter_map(|other| Some((other, overlap(other)?))))
 }
 
 #[test]
 fn a_volume_above_or_below_is_found_and_a_neighbour_is_not() {
     let others = |directory: &str| [Volume::read(&new(directory).build(Origin::New, &installation()))];
-    let is_found = |other: &str| found("nas1", "a/b", "pvc-me", &others(other)).is_some();
+    let is_found = |other: &str| found("nas1", "a/b", &others(other)).is_some();
     assert!(is_found("a") && is_found("a/b/c") && is_found("a/b"));
     assert!(!is_found("a/bb") && !is_found("a/c") && !is_found("b"));
-    assert!(found("nas2", "a/b", "pvc-me", &others("a")).is_none());
-    assert!(found("nas1", "a", "pvc-a", &others("a")).is_none(), "itself");
+    assert!(found("nas2", "a/b", &others("a")).is_none());
 }
 
 #[test]
@@ -179,7 +180,7 @@ fn a_neighbour_that_may_hold_data_counts_before_one_that_is_just_being_made() {
         volume
     };
     let others = [volume("a", false), volume("a/b/c", true), volume("c", true)];
-    let of = |others| found("nas1", "a/b", "pvc-me", others).map(|(other, _)| other.name.as_str());
+    let of = |others| found("nas1", "a/b", others).map(|(other, _)| other.name.as_str());
     assert_eq!(of(&others), Some("pvc-a/b/c"));
     assert_eq!(of(&others[..1]), Some("pvc-a"));
     assert_eq!(of(&others[2..]), None);

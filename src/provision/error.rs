@@ -2,6 +2,7 @@
 
 use crate::cluster::api_error::{ApiFault, Kind};
 use crate::model::choices::OnStorageFailure;
+use crate::policy::conflict::Conflict;
 use crate::storage::StorageError;
 
 /// Why provisioning failed.
@@ -31,6 +32,15 @@ pub enum Error {
     /// A request to the API server failed. The text is its purpose: "create PersistentVolume pvc-1".
     #[error("Bindery could not {0}: {1}")]
     Api(String, ApiFault),
+}
+
+impl From<Conflict> for Error {
+    fn from(conflict: Conflict) -> Self {
+        match conflict {
+            Conflict::Releasing(why) => Self::Releasing(why),
+            Conflict::Refuse(why) => Self::Conflict(why),
+        }
+    }
 }
 
 impl Error {

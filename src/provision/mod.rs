@@ -8,52 +8,34 @@
 mod deadline;
 mod error;
 mod preview;
+mod provisioner;
 mod undo;
 
-use std::fmt::Display;
-use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::Api;
 use kube::api::PostParams;
 use serde_json::json;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 pub use self::deadline::Deadlines;
 pub use self::error::Error;
+pub use self::provisioner::Provisioner;
 use self::undo::Undo;
-use crate::cluster::Cluster;
 use crate::cluster::api_error::{ApiFault, Kind};
 use crate::cluster::patch;
 use crate::failpoints::{self, Point};
 use crate::model::choices::ExistingDirectory;
-use crate::model::location::{Location, Meeting};
+use crate::model::location::Location;
 use crate::model::names::mark;
 use crate::model::share_id::ShareId;
-use crate::model::volume::{Installation, NewVolume, Origin, Volume};
-use crate::ops::metrics::Metrics;
-use crate::ops::tasks::Tasks;
-use crate::policy::conflict::{Conflict, exists_refusal, name_conflict, overlap_conflict};
-use crate::storage::{Existing, Found, Outcome, Storage};
+use crate::model::volume::{NewVolume, Origin};
+use crate::policy::conflict::{UseExisting, exists_refusal, overlap_conflict, use_existing};
+use crate::storage::{Existing, Found, Outcome};
 
 /// The pause between two attempts to write an object that another client is writing.
 const PAUSE: Duration = Duration::from_millis(10);
-
-/// Creates volumes and their directories.
-#[derive(Clone)]
-pub struct Provisioner {
-    /// The API server.
-    pub cluster: Cluster,
-    /// The NFS servers.
-    pub storage: Arc<dyn Storage>,
-    /// This installation.
-    pub installation: Arc<Installation>,
-    /// Counts the time spent waiting.
-    pub metrics: Arc<Metrics>,
-    /// Runs removals that continue after the answer.
-    pub tasks: Tasks,
-}
 
 /// The volume as this call has written it.
 struct Written {
@@ -173,11 +155,9 @@ impl Provisioner {
             };
             // Another call may have provisioned this claim in the meantime: then the volume stays as it is.
             self.claim_asks(new, deadline).await?;
-            match name_conflict(&volume, new, &self.installation) {
-                Conflict::Reuse => {}
-                Conflict::Own => return Ok(None),
-                Conflict::Releasing(why) => return Err(Error::Releasing(why)),
-                Conflict::Refuse(why) => return Err(Error::Conflict(why)),
+            match use_existing(&volume, new, &self.installation)? {
+                UseExisting::Again => {}
+                UseExisting::AsItIs => return Ok(None),
             }
             let origin = volume.record.as_ref().map_or(Origin::Adopted, |record| record.origin);
             let mut fields = new.overwrite(origin, &self.installation);
@@ -235,30 +215,21 @@ impl Provisioner {
     ) -> Result<(), Error> {
         let look = self.cluster.overlap(location, &new.name, written);
         let other = self.asked(overlap_search(new), deadline, look).await?;
-        other.map_or(Ok(()), |(other, meeting)| self.refuse_for(new, &other, meeting))
+        match other {
+            Some((other, meeting)) => Err(overlap_conflict(new, &other, meeting, &self.installation).into()),
+            None => Ok(()),
+        }
     }
 
     /// Fails like [`Self::refuse_overlap`], but only for volumes in the watch cache that a claim has had.
     async fn refuse_known(&self, new: &NewVolume, location: &Location<'_>, deadline: Instant) -> Result<(), Error> {
         let look = self.cluster.cached_overlap(location, &new.name);
         match self.asked(overlap_search(new), deadline, look).await? {
-            Some((other, meeting)) if other.was_given() => self.refuse_for(new, &other, meeting),
+            Some((other, meeting)) if other.was_given() => {
+                Err(overlap_conflict(new, &other, meeting, &self.installation).into())
+            }
             _ => Ok(()),
         }
-    }
-
-    fn refuse_for(&self, new: &NewVolume, other: &Volume, meeting: Meeting) -> Result<(), Error> {
-        match overlap_conflict(new, other, meeting, &self.installation) {
-            Conflict::Releasing(why) => Err(Error::Releasing(why)),
-            Conflict::Refuse(why) => Err(Error::Conflict(why)),
-            Conflict::Reuse | Conflict::Own => Ok(()),
-        }
-    }
-
-    async fn volume(&self, new: &NewVolume, deadline: Instant) -> Result<Option<Volume>, Error> {
-        let look = self.cluster.volume(&new.name);
-        self.asked(format!("read PersistentVolume {}", new.name), deadline, look)
-            .await
     }
 
     /// Fails unless the claim is as this call needs it: it does not exist yet, or it is the claim to be provisioned and
@@ -310,28 +281,6 @@ impl Provisioner {
             self.undo(Undo::TakeBack, new, deadlines.end).await;
         }
         created
-    }
-
-    fn volumes(&self) -> Api<PersistentVolume> {
-        Api::all(self.cluster.client.clone())
-    }
-
-    /// Waits for a request to the API server; `what` is its purpose, for messages.
-    async fn asked<T, E: Into<ApiFault> + Display>(
-        &self,
-        what: String,
-        deadline: Instant,
-        call: impl Future<Output = Result<T, E>>,
-    ) -> Result<T, Error> {
-        let fault = match self.metrics.wait("api", timeout_at(deadline, call)).await {
-            Ok(Ok(answer)) => return Ok(answer),
-            Ok(Err(error)) => {
-                tracing::debug!(%error, "could not {what}");
-                error.into()
-            }
-            Err(_) => ApiFault::timeout(),
-        };
-        Err(Error::Api(what, fault))
     }
 }
 

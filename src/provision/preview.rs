@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use super::{Error, Provisioner, location};
 use crate::model::choices::ExistingDirectory;
 use crate::model::volume::NewVolume;
-use crate::policy::conflict::{Conflict, exists_refusal, name_conflict};
+use crate::policy::conflict::{exists_refusal, use_existing};
 
 impl Provisioner {
     /// Makes the checks of [`Provisioner::provision`] that come before it writes, and returns the same errors. Whether
@@ -15,11 +15,8 @@ impl Provisioner {
         // No other volume can have, or overlap with, a directory whose name contains the new name of its volume.
         if !new.directory.stands_alone(&new.name) {
             if let Some(volume) = self.volume(new, deadline).await? {
-                return match name_conflict(&volume, new, &self.installation) {
-                    Conflict::Reuse | Conflict::Own => Ok(()),
-                    Conflict::Releasing(why) => Err(Error::Releasing(why)),
-                    Conflict::Refuse(why) => Err(Error::Conflict(why)),
-                };
+                use_existing(&volume, new, &self.installation)?;
+                return Ok(());
             }
             self.refuse_overlap(new, &location(new, found, share_id), None, deadline)
                 .await?;

@@ -14,7 +14,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Error, Provisioner};
+use super::error::Error;
+use super::provisioner::Provisioner;
 use crate::cluster::api_error::{ApiFault, Kind};
 use crate::cluster::patch;
 use crate::model::names::mark;

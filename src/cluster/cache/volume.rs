@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::PersistentVolume;
 use super::cached::Summary;
 use crate::model::foreign_volume::Foreign;
 use crate::model::location::{Evidence, Location, Meeting, Relation};
-use crate::model::names::{self, mark};
+use crate::model::names;
 use crate::model::volume::Volume;
 
 /// What is used of a volume.
@@ -14,8 +14,6 @@ pub struct VolumeSummary {
     volume: Volume,
     /// Where its directory is, if the record does not tell.
     place: Option<Foreign>,
-    /// Who made it, if that is no installation of Bindery.
-    other_provisioner: Option<Box<str>>,
     /// Some installation of Bindery has marked it.
     marked: bool,
 }
@@ -26,15 +24,11 @@ impl Summary for VolumeSummary {
     fn summarize(object: PersistentVolume) -> Self {
         let mut volume = Volume::read(&object);
         volume.access_modes.shrink_to_fit();
-        let meta = object.metadata;
-        let maker = meta
-            .annotations
-            .and_then(|mut marks| marks.remove(mark::PROVISIONED_BY));
+        let labels = object.metadata.labels;
         let spec = object.spec.filter(|_| volume.record.is_err());
         Self {
             place: spec.as_ref().and_then(Foreign::read),
-            other_provisioner: maker.filter(|_| volume.maker.is_none()).map(String::into_boxed_str),
-            marked: meta.labels.is_some_and(|labels| labels.contains_key(names::AREA)),
+            marked: labels.is_some_and(|labels| labels.contains_key(names::AREA)),
             volume,
         }
     }
@@ -59,12 +53,12 @@ impl VolumeSummary {
 
     /// Whether somebody made it by hand.
     pub fn is_made_by_hand(&self) -> bool {
-        !self.marked && self.other_provisioner.is_none() && self.volume.maker.is_none()
+        !self.marked && self.volume.provisioner.is_none() && self.volume.maker.is_none()
     }
 
     /// Whether another program of this name made it.
     pub fn is_provisioned_by(&self, other_provisioner: &str) -> bool {
-        self.other_provisioner.as_deref() == Some(other_provisioner)
+        self.volume.provisioner.as_deref() == Some(other_provisioner)
     }
 
     /// How its directory meets another one.

@@ -9,7 +9,7 @@ mod read;
 use uuid::Uuid;
 
 pub use self::build::NewVolume;
-pub use self::read::{ClaimRef, Phase, Record, Volume};
+pub use self::read::{ClaimRef, Phase, Record, Volume, first_overlap};
 use crate::model::directory::{Directory, Share};
 
 /// Whether Bindery created the directory.

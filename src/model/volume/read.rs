@@ -11,7 +11,7 @@ use crate::model::claim::Bytes;
 use crate::model::directory::{Directory, NfsVersion, Share, Shown, TrashRoot};
 use crate::model::identity::Identity;
 use crate::model::invalid::Invalid;
-use crate::model::location::Location;
+use crate::model::location::{Location, Meeting};
 use crate::model::names::{self, mark};
 use crate::model::on_delete::OnDelete;
 use crate::model::reclaim::Reclaim;
@@ -220,6 +220,12 @@ impl Record {
             identity: self.identity,
         }
     }
+}
+
+/// Of volumes whose directories overlap with another one, the volume to report: one that a claim has had comes before one
+/// that is being created.
+pub fn first_overlap<'a>(overlaps: impl Iterator<Item = (&'a Volume, Meeting)>) -> Option<(&'a Volume, Meeting)> {
+    overlaps.min_by_key(|(other, _)| !other.was_given())
 }
 
 fn record(marks: &BTreeMap<String, String>, nfs: Option<&NFSVolumeSource>) -> Result<Record, String> {

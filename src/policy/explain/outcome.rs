@@ -6,9 +6,9 @@ use super::placeholders::{ANY, SERVER, SHARE, plain};
 use crate::model::claim::Name;
 use crate::model::location::Location;
 use crate::model::names::annotation;
-use crate::model::volume::{NewVolume, Volume};
+use crate::model::volume::{NewVolume, Volume, first_overlap};
 use crate::policy::class::Class;
-use crate::policy::conflict::{Conflict, name_conflict, overlap_conflict, overlapping};
+use crate::policy::conflict::{Conflict, overlap_conflict, use_existing};
 use crate::policy::decide::{Decision, Facts, Pass};
 use crate::policy::effective::Policy;
 
@@ -69,11 +69,11 @@ pub(super) fn outcome(
         Decision::Provision(new) => new,
     };
     match conflict_with_others(facts, new, others) {
-        Conflict::Refuse(why) => Outcome::Refused {
+        Some(Conflict::Refuse(why)) => Outcome::Refused {
             why: plain(facts.claim, new, &why),
         },
-        Conflict::Releasing(why) => Outcome::Queued { why },
-        Conflict::Reuse | Conflict::Own => {
+        Some(Conflict::Releasing(why)) => Outcome::Queued { why },
+        None => {
             // A name that is derived from the directory is known only if the whole directory is.
             let is_unique = rests_on.is_some_and(|(_, policy)| policy.template.value.is_unique());
             let of_a_known_place =
@@ -92,12 +92,13 @@ pub(super) fn outcome(
 
 /// Checks that are otherwise made while the volume is created: whether another volume has the directory, or one above
 /// or in it.
-fn conflict_with_others(facts: &Facts<'_>, new: &NewVolume, others: &[Volume]) -> Conflict {
-    if let Some(holder) = others.iter().find(|other| other.name == new.name)
-        && let conflict @ (Conflict::Refuse(_) | Conflict::Releasing(_)) =
-            name_conflict(holder, new, facts.installation)
-    {
-        return conflict;
+fn conflict_with_others(facts: &Facts<'_>, new: &NewVolume, others: &[Volume]) -> Option<Conflict> {
+    let existing = others.iter().find(|other| other.name == new.name);
+    if let Some(Err(conflict)) = existing.map(|existing| use_existing(existing, new, facts.installation)) {
+        return Some(conflict);
+    }
+    if new.directory.stands_alone(&new.name) {
+        return None;
     }
     let location = Location {
         share: &new.share,
@@ -105,12 +106,12 @@ fn conflict_with_others(facts: &Facts<'_>, new: &NewVolume, others: &[Volume]) -
         share_id: None,
         identity: None,
     };
-    match overlapping(&location, &new.name, others) {
-        Some((other, meeting)) if !new.directory.stands_alone(&new.name) => {
-            overlap_conflict(new, other, meeting, facts.installation)
-        }
-        _ => Conflict::Reuse,
-    }
+    let overlaps = others.iter().filter_map(|other| {
+        let record = other.record.as_ref().ok().filter(|_| other.name != new.name)?;
+        Some((other, location.meets(&record.location())?))
+    });
+    let (other, meeting) = first_overlap(overlaps)?;
+    Some(overlap_conflict(new, other, meeting, facts.installation))
 }
 
 /// Why a claim is admitted unchanged.

@@ -1,0 +1,63 @@
+//! What provisioning works with, and its requests to the API server.
+
+use std::fmt::Display;
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::PersistentVolume;
+use kube::Api;
+use tokio::time::{Instant, timeout_at};
+
+use super::error::Error;
+use crate::cluster::Cluster;
+use crate::cluster::api_error::ApiFault;
+use crate::model::volume::{Installation, NewVolume, Volume};
+use crate::ops::metrics::Metrics;
+use crate::ops::tasks::Tasks;
+use crate::storage::Storage;
+
+/// Creates volumes and their directories.
+#[derive(Clone)]
+pub struct Provisioner {
+    /// The API server.
+    pub cluster: Cluster,
+    /// The NFS servers.
+    pub storage: Arc<dyn Storage>,
+    /// This installation.
+    pub installation: Arc<Installation>,
+    /// Counts the time spent waiting.
+    pub metrics: Arc<Metrics>,
+    /// Runs removals that continue after the answer.
+    pub tasks: Tasks,
+}
+
+impl Provisioner {
+    /// Reads the volume of this name from the API server.
+    pub(super) async fn volume(&self, new: &NewVolume, deadline: Instant) -> Result<Option<Volume>, Error> {
+        let look = self.cluster.volume(&new.name);
+        self.asked(format!("read PersistentVolume {}", new.name), deadline, look)
+            .await
+    }
+
+    /// The API for volumes.
+    pub(super) fn volumes(&self) -> Api<PersistentVolume> {
+        Api::all(self.cluster.client.clone())
+    }
+
+    /// Waits for a request to the API server; `what` is its purpose, for messages.
+    pub(super) async fn asked<T, E: Into<ApiFault> + Display>(
+        &self,
+        what: String,
+        deadline: Instant,
+        call: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, Error> {
+        let fault = match self.metrics.wait("api", timeout_at(deadline, call)).await {
+            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "could not {what}");
+                error.into()
+            }
+            Err(_) => ApiFault::timeout(),
+        };
+        Err(Error::Api(what, fault))
+    }
+}
