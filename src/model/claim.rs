@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ordinary_claim_is_not_malformed_and_asks_nothing_beyond() {
+    fn a_valid_claim_is_not_malformed_and_requests_nothing_unsupported() {
         let claim = read(|_| ());
         assert!(!claim.is_malformed());
         assert_eq!(claim.beyond, Vec::<&str>::new());
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_api_server_will_refuse_is_malformed() {
+    fn a_claim_that_the_api_server_will_refuse_is_malformed() {
         let names = ["../../x", "a..b", "-a", "a-", "A", "a_b", "a/b", "", &"a".repeat(254)];
         for name in names {
             assert!(
@@ -239,13 +239,13 @@ mod tests {
     }
 
     #[test]
-    fn the_old_annotation_wins_over_the_field_as_in_kubernetes() {
+    fn the_beta_annotation_wins_over_the_class_field() {
         let claim = read(|claim| claim["metadata"]["annotations"] = json!({annotation::BETA_CLASS: "slow"}));
         assert_eq!(claim.class.as_deref(), Some("slow"));
     }
 
     #[test]
-    fn what_nfs_cannot_give_is_listed() {
+    fn unsupported_requests_are_listed() {
         let claim = read(|claim| {
             claim["spec"]["volumeMode"] = json!("Block");
             claim["spec"]["selector"] = json!({});

@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_is_read_however_it_is_written() {
+    fn all_spellings_of_a_location_are_read() {
         for (server, path) in [
             ("nas1", "/export/a/b"),
             ("NAS1.", "/export//a/./b/"),
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_are_expanded_where_the_volume_says_what_they_are_and_else_stand_for_any_name() {
+    fn known_tokens_are_expanded_and_unknown_tokens_match_any_name() {
         let attributes = |name: Value| {
             json!({
                 "server": "nas1", "share": "/export", "subdir": "${pvc.metadata.namespace}/${pvc.metadata.name}",
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_the_directory_under_other_names_has_its_name() {
+    fn paths_with_the_same_last_name_may_be_the_same_directory() {
         let place = read(json!({"nfs": {"server": "10.0.0.5", "path": "/vol/data/x/Data/y"}})).unwrap();
         let share = Share::parse("nas1", "/export").unwrap();
         let directory = Directory::parse("a/data").unwrap();

@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn what_kubernetes_takes_as_labels_is_read() {
+    fn valid_labels_are_read() {
         let longest = format!("x/{}={}", "k".repeat(63), "v".repeat(63));
         for (text, labels) in [
             ("", ""),
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn each_mistake_names_the_key_and_the_value() {
+    fn each_error_names_the_key_and_the_value() {
         let (_, invalid) = told("team,a b=c,team=-x,bindery.dev/area=y,t=1,t=2,=v,k=a=b");
         let expected = [
             "volumeLabels: \"team\" is not a label; write key=value, with commas between labels",

@@ -77,7 +77,7 @@ use Evidence::{Names, Numbers, Root, Server};
 use Relation::{Above, Inside, Same};
 
 #[test]
-fn names_tell_within_a_server() {
+fn on_one_server_the_names_decide() {
     let one = at("nas1", "/export", "a/b");
     for (path, directory, relation) in [
         ("/export", "a/b", Some(Same)),
@@ -129,7 +129,7 @@ fn a_share_under_another_name_of_its_server_is_the_same_share() {
 }
 
 #[test]
-fn two_names_of_one_server_are_told_by_what_it_calls_itself() {
+fn two_names_of_a_server_are_recognized_by_its_server_owner() {
     let one = at("nas1", "/export", "a/b").root(View::V4, file(7, 2)).server(1);
     let other = |path, directory, server| {
         at("10.0.0.5", path, directory)
@@ -147,7 +147,7 @@ fn two_names_of_one_server_are_told_by_what_it_calls_itself() {
 }
 
 #[test]
-fn a_directory_is_told_by_its_numbers_wherever_it_is() {
+fn a_directory_is_recognized_by_its_file_numbers() {
     let one = at("nas1", "/export", "a/b").is(file(7, 100));
     assert_eq!(
         one.meets(&at("10.0.0.5", "/data", "b").is(file(7, 100))),
@@ -167,7 +167,7 @@ fn a_directory_is_told_by_its_numbers_wherever_it_is() {
 }
 
 #[test]
-fn numbers_that_are_small_on_every_server_count_as_one_unless_the_directories_differ() {
+fn equal_root_numbers_mean_one_share_unless_the_directories_differ() {
     // `fsid=0` on two servers that say that they are two.
     let one = at("nas1", "/", "a").root(View::V4, file(0, 2)).server(1);
     let other = || at("nas2", "/", "a").root(View::V4, file(0, 2)).server(2);

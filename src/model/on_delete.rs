@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn every_mistake_is_named_with_key_value_and_what_is_allowed() {
+    fn every_error_names_key_value_and_what_is_allowed() {
         let (_, invalid) = read(Some(("onDelete", "Archive")), Some(("archiveOnDelete", "yes")));
         assert_eq!(
             Invalid::join(&invalid),

@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_is_told_in_words_or_by_its_number() {
+    fn an_error_is_described_in_words_or_by_its_number() {
         let of = |number| words(&Error::from_raw_os_error(number));
         assert_eq!(of(111), "connection refused");
         assert_eq!(of(13), "permission denied");

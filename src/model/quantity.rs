@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_size_is_none() {
+    fn an_invalid_size_is_none() {
         for text in ["", ".", "Gi", "-1Gi", "+", "1 Gi", "1gi", "1.2.3", "1e", "1e99", "many"] {
             assert_eq!(bytes(text), None, "{text}");
         }

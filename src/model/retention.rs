@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_is_read_in_the_units_that_people_use_and_printed_in_the_longest_that_fits() {
+    fn a_retention_is_read_in_all_units_and_printed_in_the_longest() {
         let table = [
             ("30d", "30d"),
             ("12h", "12h"),
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_time_is_refused() {
+    fn an_invalid_retention_is_refused() {
         for wrong in ["", "30", "-3d", "1mo", "1y", "40000d", "0.4s", "soon", "for ever"] {
             let expected = "write a duration such as 30d, 12h or 2w, at most 36500d, or forever";
             assert_eq!(wrong.parse::<Retention>(), Err(expected), "{wrong}");
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn an_archive_that_was_named_long_ago_does_not_end_early() {
+    fn an_archive_name_made_too_long_ago_is_not_used() {
         let now: Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
         let at = |text: &str| Some(text.parse::<Timestamp>().unwrap());
         let (hour, month) = (Retention::Seconds(3600), Retention::Seconds(30 * DAY));
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_is_counted_from_when_the_archive_is_made() {
+    fn the_retention_starts_when_the_archive_is_made() {
         let now: Timestamp = "2026-02-27T12:00:00Z".parse().unwrap();
         assert_eq!(
             Retention::Seconds(2 * DAY).ends(now),

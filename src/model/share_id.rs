@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read_again() {
+    fn a_written_share_id_is_read_back() {
         let root = Identity {
             fsid: (0x1a, 0xff),
             fileid: 0x100,
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn in_one_view_a_file_has_one_pair_of_numbers() {
+    fn in_one_view_both_numbers_must_be_equal() {
         let v4 = |fsid, fileid| file(View::V4, fsid, fileid);
         for one_server in [true, false] {
             assert!(may_be_one_file(v4((8, 1), 2), v4((8, 1), 2), one_server));
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn in_two_views_the_number_of_the_file_tells_on_one_server_only() {
+    fn in_two_views_the_file_number_decides_on_one_server_only() {
         let (v4, mounted) = (file(View::V4, (8, 1), 2), file(View::Mounted, (0x6969, 0), 2));
         assert!(may_be_one_file(v4, mounted, true));
         assert!(!may_be_one_file(v4, mounted, false));
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn the_number_of_a_file_system_in_version_3_is_made_of_that_in_version_4() {
+    fn a_version_3_file_system_number_is_derived_from_version_4() {
         let may_be = |v4, v3| {
             let (v4, v3) = (file(View::V4, v4, 2), file(View::V3, (v3, 0), 2));
             let answer = may_be_one_file(v4, v3, false);

@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_says_nothing_unless_it_is_annotated() {
+    fn an_object_without_annotations_has_no_settings() {
         let nothing = read(&[], &Key::ALL);
         assert_eq!((&nothing.settings, told(&nothing)), (&Settings::default(), vec![]));
         assert_eq!(nothing.invalid, []);
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn annotations_in_both_dialects_count() {
+    fn both_spellings_of_on_delete_are_read() {
         let on_delete = |key, value| read(&[(key, value)], &Key::ALL).settings.on_delete;
         assert_eq!(on_delete("bindery.dev/on-delete", "retain"), Some(OnDelete::Retain));
         assert_eq!(
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_class_does_not_allow_is_ignored_and_told() {
+    fn a_key_that_the_class_does_not_allow_is_ignored_with_a_warning() {
         let annotations = read(
             &[("bindery.dev/uid", "0"), ("bindery.dev/mount-permissions", "0700")],
             &[Key::MountPermissions],
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_never_count_on_an_object_is_told_so() {
+    fn a_key_that_no_class_can_allow_is_ignored_with_a_warning() {
         let annotations = read(
             &[("bindery.dev/enabled", "false"), ("bindery.dev/server", "nas2")],
             &Key::ALL.map(|key| if key.is_for_annotations() { key } else { Key::Uid }),
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_template_by_which_no_claim_gets_a_directory_is_a_mistake() {
+    fn a_template_without_any_valid_directory_is_an_error() {
         let annotations = read(&[("bindery.dev/sub-dir", "../${pvc.metadata.name}")], &[Key::SubDir]);
         assert_eq!(
             Invalid::join(&annotations.invalid),
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_value_and_an_unknown_key_are_mistakes() {
+    fn a_wrong_value_and_an_unknown_key_are_errors() {
         let annotations = read(
             &[("bindery.dev/on-delet", "retain"), ("bindery.dev/gid", "wheel")],
             &Key::ALL,
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_namespace_is_enabled_unless_it_says_no() {
+    fn a_namespace_is_enabled_by_default() {
         let enabled = |value: &str| enabled(&[(annotation::ENABLED.to_owned(), value.to_owned())].into());
         assert_eq!((enabled("true"), enabled("false")), (Ok(true), Ok(false)));
         let wrong = enabled("no").unwrap_err();

@@ -47,7 +47,7 @@ fn parameters_win_over_the_flags() {
 }
 
 #[test]
-fn all_mistakes_are_told_at_once() {
+fn all_errors_are_reported_together() {
     let invalid = read(json!({
         "parameters": {"archiveOnDelet": "true", "onDelete": "erase", "server": "nas:2049", "share": "export"},
         "reclaimPolicy": "Recycle",
@@ -63,7 +63,7 @@ fn all_mistakes_are_told_at_once() {
 }
 
 #[test]
-fn a_server_must_come_from_somewhere() {
+fn a_class_without_server_needs_the_flag() {
     let class = serde_json::from_value(json!({"metadata": {"name": "x"}, "provisioner": "p"})).unwrap();
     let wrong = Class::read(&class, &Defaults::default()).unwrap_err();
     assert_eq!(
@@ -76,7 +76,7 @@ fn a_server_must_come_from_somewhere() {
 }
 
 #[test]
-fn every_key_is_read_and_every_wrong_value_is_named() {
+fn every_key_is_read_and_every_wrong_value_is_reported() {
     let class = read(json!({"parameters": {
         "mountPermissions": "02775", "uid": "1000", "gid": "0", "existingDirectory": "deny",
         "archiveRetention": "30d", "onStorageFailure": "deny", "nfsVersion": "3",
@@ -143,7 +143,7 @@ fn every_key_is_read_and_every_wrong_value_is_named() {
 }
 
 #[test]
-fn a_template_that_can_give_no_directory_is_a_mistake_of_the_class() {
+fn a_template_without_any_valid_directory_is_an_error_of_the_class() {
     let hopeless = |template: &str| read(json!({"parameters": {"subDir": template}})).unwrap_err();
     let told = |template: &str, wrong: &str| {
         let expected = format!("subDir is {template:?}: this template gives no claim a valid directory: it {wrong}");
@@ -167,7 +167,7 @@ fn a_template_that_can_give_no_directory_is_a_mistake_of_the_class() {
 }
 
 #[test]
-fn under_an_old_name_such_a_template_is_a_warning_for_old_volumes_need_the_class() {
+fn in_a_legacy_class_such_a_template_is_a_warning() {
     let class = read(json!({"provisioner": "old", "parameters": {"pathPattern": "../x"}})).unwrap();
     assert_eq!(class.warnings.len(), 1);
     // Slashes too many went unnoticed there.
@@ -176,7 +176,7 @@ fn under_an_old_name_such_a_template_is_a_warning_for_old_volumes_need_the_class
 }
 
 #[test]
-fn a_time_for_archives_that_nobody_can_make_is_a_contradiction() {
+fn a_retention_without_any_archive_is_an_error() {
     let class = |on_delete: &str, namespaces: &str, claims: &str| {
         read(json!({"parameters": {
             "onDelete": on_delete, "archiveRetention": "30d", "namespaceOverrides": namespaces, "claimOverrides": claims,

@@ -60,18 +60,18 @@ fn refused(change: impl FnOnce(&mut Volume)) -> String {
 }
 
 #[test]
-fn a_volume_that_nobody_has_had_is_used_again_by_its_claim() {
+fn a_volume_that_no_claim_has_had_is_used_again_by_its_claim() {
     assert_eq!(told(|_| ()), Ok(UseExisting::Again));
 }
 
 #[test]
-fn a_volume_whose_making_came_to_no_known_end_is_finished_by_its_claim() {
+fn a_fenced_volume_is_used_again_by_its_claim() {
     let fence = |volume: &mut Volume| volume.claim.as_mut().unwrap().uid = Some(names::FENCE.to_owned());
     assert_eq!(told(fence), Ok(UseExisting::Again));
 }
 
 #[test]
-fn a_volume_that_was_begun_for_another_place_is_not_used_for_this_one() {
+fn a_volume_with_another_directory_is_not_used_again() {
     let elsewhere = |volume: &mut Volume| {
         let record = volume.record.as_mut().unwrap();
         record.share = Share::parse("nas2", "/export").unwrap();
@@ -80,7 +80,7 @@ fn a_volume_that_was_begun_for_another_place_is_not_used_for_this_one() {
 }
 
 #[test]
-fn a_claim_that_is_there_finds_its_own_volume_again() {
+fn an_existing_claim_keeps_its_own_volume() {
     let mut volume = Volume::read(&new("shared").build(Origin::New, &installation()));
     volume.claim.as_mut().unwrap().uid = Some("u-1".to_owned());
     let own = NewVolume {
@@ -91,7 +91,7 @@ fn a_claim_that_is_there_finds_its_own_volume_again() {
 }
 
 #[test]
-fn one_that_will_be_gone_in_a_moment_is_waited_for() {
+fn a_claim_waits_for_a_volume_that_is_being_removed() {
     let leaving = |change: fn(&mut Volume)| match told(change) {
         Err(Conflict::Releasing(why)) => why.replace(
             "directory shared of share nas1:/export belongs to volume pvc-shared, ",
@@ -115,7 +115,7 @@ fn one_that_will_be_gone_in_a_moment_is_waited_for() {
 }
 
 #[test]
-fn every_other_owner_is_named_and_what_to_do_is_said() {
+fn a_refusal_names_the_owner_and_the_next_step() {
     let claim = |volume: &mut Volume, name: &str| volume.claim.as_mut().unwrap().name = name.to_owned();
     let uid = |volume: &mut Volume, uid: &str| volume.claim.as_mut().unwrap().uid = Some(uid.to_owned());
     assert_eq!(
@@ -164,7 +164,7 @@ fn found<'a>(server: &str, directory: &str, others: &'a [Volume]) -> Option<(&'a
 }
 
 #[test]
-fn a_volume_above_or_below_is_found_and_a_neighbour_is_not() {
+fn a_volume_above_or_below_overlaps_and_a_sibling_does_not() {
     let others = |directory: &str| [Volume::read(&new(directory).build(Origin::New, &installation()))];
     let is_found = |other: &str| found("nas1", "a/b", &others(other)).is_some();
     assert!(is_found("a") && is_found("a/b/c") && is_found("a/b"));
@@ -173,7 +173,7 @@ fn a_volume_above_or_below_is_found_and_a_neighbour_is_not() {
 }
 
 #[test]
-fn a_neighbour_that_may_hold_data_counts_before_one_that_is_just_being_made() {
+fn a_volume_that_may_hold_data_is_reported_first() {
     let volume = |directory: &str, ready: bool| {
         let mut volume = Volume::read(&new(directory).build(Origin::New, &installation()));
         volume.ready = ready;
@@ -187,7 +187,7 @@ fn a_neighbour_that_may_hold_data_counts_before_one_that_is_just_being_made() {
 }
 
 #[test]
-fn the_same_directory_under_another_name_is_refused_or_waited_for_and_told() {
+fn the_same_directory_under_another_server_name_is_a_conflict() {
     let mut other = Volume::read(&new("shared").build(Origin::New, &installation()));
     other.record.as_mut().unwrap().share = Share::parse("10.0.0.5", "/export").unwrap();
     other.claim.as_mut().unwrap().name = "other".to_owned();

@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelt_key_is_put_right_and_a_strange_one_gets_the_list() {
+    fn a_misspelt_key_gets_a_suggestion_and_an_unknown_key_the_list() {
         let told = |name| Key::parameter(name).unwrap_err().to_string();
         assert_eq!(
             told("ondelete"),

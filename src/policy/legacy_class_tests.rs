@@ -17,7 +17,7 @@ fn one(key: &str, value: &str) -> (Option<String>, Vec<String>) {
 }
 
 #[test]
-fn a_name_is_old_unless_it_is_ours() {
+fn a_provisioner_name_is_legacy_unless_it_is_a_bindery_name() {
     for old in [
         "k8s-sigs.io/nfs-subdir-external-provisioner",
         "fuseim.pri/ifs",
@@ -32,7 +32,7 @@ fn a_name_is_old_unless_it_is_ours() {
 }
 
 #[test]
-fn yes_and_no_are_what_go_takes_for_them() {
+fn booleans_are_read_as_in_go() {
     for (word, spellings) in [
         ("true", ["1", "t", "T", "true", "TRUE", "True"]),
         ("false", ["0", "f", "F", "false", "FALSE", "False"]),
@@ -48,7 +48,7 @@ fn yes_and_no_are_what_go_takes_for_them() {
 }
 
 #[test]
-fn in_doubt_directories_are_archived() {
+fn an_unclear_policy_archives() {
     for written in ["yes", "tRUE", "", "2", " true"] {
         let told = format!("archiveOnDelete is {written:?}: allowed are true or false; directories are archived");
         assert_eq!(one("archiveOnDelete", written), (Some("true".to_owned()), vec![told]));
@@ -63,14 +63,14 @@ fn in_doubt_directories_are_archived() {
 }
 
 #[test]
-fn a_key_that_nobody_knows_is_ignored_and_told() {
+fn an_unknown_key_is_ignored_with_a_warning() {
     let told = "parameter archiveOnDelet is not known: did you mean archiveOnDelete?; it is ignored";
     assert_eq!(one("archiveOnDelet", "false"), (None, vec![told.to_owned()]));
     assert_eq!(one("server", "nas1"), (Some("nas1".to_owned()), vec![]), "ours to read");
 }
 
 #[test]
-fn nothing_in_a_pattern_is_a_mistake() {
+fn every_pattern_is_accepted() {
     let pattern = |text| one("pathPattern", text);
     let plain = |text: &str| (Some(text.to_owned()), vec![]);
     assert_eq!(
@@ -113,7 +113,7 @@ fn directory(pattern: &str) -> (Result<String, String>, Vec<String>) {
 }
 
 #[test]
-fn a_missing_value_stands_for_nothing_where_that_is_safe() {
+fn a_missing_value_is_empty_if_the_result_is_safe() {
     let given = |pattern, expected: &str, missing: &[&str]| {
         let told = missing
             .iter()
@@ -140,7 +140,7 @@ fn a_missing_value_stands_for_nothing_where_that_is_safe() {
 }
 
 #[test]
-fn a_result_that_is_not_below_the_share_is_refused_all_the_same() {
+fn a_result_outside_the_share_is_refused() {
     let refused = |pattern| directory(pattern).0.unwrap_err();
     assert_eq!(
         refused("${.PVC.annotations.up}"),

@@ -76,7 +76,7 @@ fn at(path: &str) -> impl FnOnce(&mut World) {
 }
 
 #[test]
-fn the_patch_makes_it_a_volume_of_ours_that_cleanup_can_read() {
+fn the_patch_makes_a_volume_that_cleanup_can_read() {
     let mut volume = World::default().volume;
     json_patch::merge(&mut volume, &taken(|_| ()).patch(&installation()));
     assert_eq!(
@@ -108,7 +108,7 @@ fn the_patch_makes_it_a_volume_of_ours_that_cleanup_can_read() {
 }
 
 #[test]
-fn a_finalizer_that_is_there_is_not_put_on_twice() {
+fn an_existing_finalizer_is_not_added_again() {
     let held = taken(|world| world.volume["metadata"]["finalizers"] = json!([names::FINALIZER]));
     assert_eq!(
         held.patch(&installation())["metadata"]["finalizers"],
@@ -117,7 +117,7 @@ fn a_finalizer_that_is_there_is_not_put_on_twice() {
 }
 
 #[test]
-fn what_is_not_an_old_volume_of_ours_is_nobodys_business() {
+fn other_volumes_are_not_taken_over() {
     let not = |change: fn(&mut Value)| assert_eq!(old(|world| change(&mut world.volume)), None);
     not(|volume| volume["metadata"]["annotations"] = json!({}));
     not(|volume| volume["metadata"]["annotations"]["pv.kubernetes.io/provisioned-by"] = json!("fuseim.pri/ifs"));
@@ -130,7 +130,7 @@ fn what_is_not_an_old_volume_of_ours_is_nobodys_business() {
 }
 
 #[test]
-fn under_a_name_of_our_own_there_are_no_old_volumes() {
+fn a_bindery_provisioner_name_has_no_legacy_volumes() {
     let ours = Installation {
         provisioner: names::PROVISIONER.to_owned(),
         ..installation()
@@ -151,7 +151,7 @@ fn every_phase_is_taken_over() {
 }
 
 #[test]
-fn the_class_says_what_becomes_of_the_directory() {
+fn the_class_decides_about_the_directory() {
     let said = |parameters: Value| taken(|world| world.class["parameters"] = parameters).on_delete;
     assert_eq!(said(json!({})), OnDelete::Archive);
     for (parameters, expected) in [
@@ -177,7 +177,7 @@ fn the_class_says_what_becomes_of_the_directory() {
 }
 
 #[test]
-fn a_class_that_is_gone_or_anothers_archives() {
+fn a_missing_or_foreign_class_means_archive() {
     assert_eq!(taken(|world| world.class = json!(null)).on_delete, OnDelete::Archive);
     let anothers = json!({
         "metadata": {"name": "nfs-client"},
@@ -188,7 +188,7 @@ fn a_class_that_is_gone_or_anothers_archives() {
 }
 
 #[test]
-fn the_name_of_the_class_is_read_as_in_kubernetes() {
+fn the_beta_annotation_of_the_class_is_read() {
     let volume = |change: fn(&mut Value)| {
         let mut volume = World::default().volume;
         change(&mut volume);
@@ -203,7 +203,7 @@ fn the_name_of_the_class_is_read_as_in_kubernetes() {
 }
 
 #[test]
-fn a_class_that_cannot_be_read_stops_it() {
+fn an_invalid_class_prevents_the_takeover() {
     let wrong = refused(|world| world.class["parameters"] = json!({"onDelete": "retain", "uid": "root"}));
     assert_eq!(
         wrong,
@@ -212,7 +212,7 @@ fn a_class_that_cannot_be_read_stops_it() {
 }
 
 #[test]
-fn an_administrator_may_say_it_on_the_volume_beforehand() {
+fn an_annotation_on_the_volume_wins_over_the_class() {
     let said = |word: &str| {
         let word = json!(word);
         old(|world| world.volume["metadata"]["annotations"][mark::ON_DELETE] = word).unwrap()
@@ -225,7 +225,7 @@ fn an_administrator_may_say_it_on_the_volume_beforehand() {
 }
 
 #[test]
-fn a_nested_directory_is_archived_unless_the_flag_lets_it_be_deleted() {
+fn a_nested_directory_is_archived_unless_the_flag_allows_deletion() {
     let nested = |delete_nested, on_delete: &str| {
         let taken = taken(|world| {
             at("/export/team-a/data")(world);
@@ -242,7 +242,7 @@ fn a_nested_directory_is_archived_unless_the_flag_lets_it_be_deleted() {
 }
 
 #[test]
-fn what_is_not_strictly_below_a_share_is_left_alone() {
+fn a_directory_that_is_not_below_a_share_is_left_alone() {
     let outside = |path: &str| {
         format!(
             "nas1:{path} is not below nas1:/export or nas1:/export; \
@@ -287,7 +287,7 @@ fn what_is_not_strictly_below_a_share_is_left_alone() {
 }
 
 #[test]
-fn the_share_is_the_flags_or_the_classs() {
+fn the_share_comes_from_the_flags_or_the_class() {
     let class = json!({"share": "/export/team-a", "nfsVersion": "3", "archiveRetention": "30d"});
     let both = taken(|world| {
         at("/export/team-a/data")(world);

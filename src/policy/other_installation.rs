@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn who_made_it_and_both_ways_out_are_told() {
+    fn the_note_names_the_owner_and_both_commands() {
         let restored = found(json!({"bindery.dev/instance": "green"})).unwrap();
         assert_eq!(
             restored.note(NotOurs::Unmarked, &installation()),
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn volumes_of_this_installation_and_of_other_provisioners_are_not_meant() {
+    fn volumes_of_this_installation_and_of_other_provisioners_are_ignored() {
         let marks = |provisioner: &str, instance: &str| json!({"pv.kubernetes.io/provisioned-by": provisioner, "bindery.dev/instance": instance});
         assert_eq!(found(marks("bindery.dev/nfs", "blue")), None);
         assert_eq!(found(marks("example.com/other", "blue")), None);

@@ -72,7 +72,7 @@ fn after_gone(change: impl FnOnce(&mut Volume)) -> Plan {
 }
 
 #[test]
-fn a_volume_whose_claim_has_come_is_bound() {
+fn a_volume_whose_claim_exists_is_bound() {
     let claim = claim(|_| ());
     let held = ClaimState::Exists(&claim);
     assert_eq!(plan(&volume(|_| ()), held, &installation()), bind(None));
@@ -84,7 +84,7 @@ fn a_volume_whose_claim_has_come_is_bound() {
 }
 
 #[test]
-fn the_claim_is_looked_at_only_when_there_is_something_to_do() {
+fn the_claim_is_looked_up_only_if_needed() {
     let asks =
         |change: fn(&mut Volume)| plan(&volume(change), ClaimState::Unknown, &installation()) == Plan::LookAtClaim;
     assert!(asks(|_| ()));
@@ -98,7 +98,7 @@ fn the_claim_is_looked_at_only_when_there_is_something_to_do() {
 }
 
 #[test]
-fn a_volume_that_is_not_ours_is_left_alone_whatever_happens_to_it() {
+fn a_volume_of_another_installation_is_left_alone() {
     let changes: [fn(&mut Volume); 3] = [
         |volume| {
             volume.maker = None;
@@ -121,7 +121,7 @@ fn a_volume_that_is_not_ours_is_left_alone_whatever_happens_to_it() {
 }
 
 #[test]
-fn a_volume_with_our_finalizer_that_names_no_installation_is_told_at_once() {
+fn a_volume_with_the_finalizer_but_no_installation_is_reported() {
     for provisioner in [None, Some(installation().provisioner)] {
         for state in [|_: &mut Volume| (), given, released, deleted] {
             let mut volume = volume(state);
@@ -142,7 +142,7 @@ fn a_volume_with_our_finalizer_that_names_no_installation_is_told_at_once() {
 }
 
 #[test]
-fn a_volume_of_another_instance_is_told_only_when_it_is_on_its_way_out() {
+fn a_volume_of_another_instance_is_reported_only_when_it_must_be_cleaned_up() {
     let plan = |change: fn(&mut Volume)| {
         let mut volume = volume(change);
         volume.maker.as_mut().unwrap().instance = "green".to_owned();
@@ -174,7 +174,7 @@ fn a_claim_that_names_another_volume_does_not_get_this_one() {
 }
 
 #[test]
-fn a_claim_that_was_changed_after_us_does_not_get_the_volume() {
+fn a_claim_that_was_changed_after_admission_does_not_get_the_volume() {
     let undo = |change: fn(&mut Claim)| match plan(&volume(|_| ()), ClaimState::Exists(&claim(change)), &installation())
     {
         Plan::Undo(difference) => difference,
@@ -192,7 +192,7 @@ fn a_claim_that_was_changed_after_us_does_not_get_the_volume() {
 }
 
 #[test]
-fn a_changed_claim_that_the_controller_manager_has_bound_keeps_the_volume_and_is_told() {
+fn a_changed_claim_that_is_already_bound_keeps_the_volume() {
     let bound = volume(|volume| {
         uid(volume, "c");
         volume.phase = Phase::Bound;
@@ -203,7 +203,7 @@ fn a_changed_claim_that_the_controller_manager_has_bound_keeps_the_volume_and_is
 }
 
 #[test]
-fn a_released_volume_is_deleted_once_its_claim_is_really_gone() {
+fn a_released_volume_is_deleted_once_its_claim_is_gone() {
     assert_eq!(after_gone(released), Plan::MarkDeleted);
     let same = claim(|_| ());
     assert_eq!(
@@ -236,7 +236,7 @@ fn a_released_volume_that_an_administrator_is_freeing_is_left_alone() {
 }
 
 #[test]
-fn a_volume_that_no_claim_has_had_is_an_orphan_once_none_asks_for_it() {
+fn a_volume_that_no_claim_has_had_or_needs_is_an_orphan() {
     let fence = |volume: &mut Volume| {
         uid(volume, names::FENCE);
         volume.phase = Phase::Released;
@@ -268,7 +268,7 @@ fn a_volume_that_no_claim_has_had_is_an_orphan_once_none_asks_for_it() {
 }
 
 #[test]
-fn a_volume_that_catch_up_has_begun_for_a_claim_that_names_it_is_no_orphan() {
+fn a_fenced_volume_that_its_claim_names_is_not_an_orphan() {
     let fenced = volume(|volume| uid(volume, names::FENCE));
     assert_eq!(
         plan(&fenced, ClaimState::Exists(&claim(|_| ())), &installation()),
@@ -277,7 +277,7 @@ fn a_volume_that_catch_up_has_begun_for_a_claim_that_names_it_is_no_orphan() {
 }
 
 #[test]
-fn a_volume_that_catch_up_has_given_is_ready_when_the_controller_manager_has_chosen_it() {
+fn a_provisioned_volume_is_bound_once_the_controller_manager_has_chosen_it() {
     let given = |phase| {
         volume(|volume| {
             uid(volume, "c");
@@ -298,7 +298,7 @@ fn a_volume_that_catch_up_has_given_is_ready_when_the_controller_manager_has_cho
 }
 
 #[test]
-fn a_volume_that_may_have_been_somebodys_is_no_orphan() {
+fn a_volume_that_a_claim_may_have_had_is_not_an_orphan() {
     let known = after_gone(|volume| {
         volume.record.as_mut().unwrap().identity = Some(Identity {
             fsid: (1, 2),
@@ -312,7 +312,7 @@ fn a_volume_that_may_have_been_somebodys_is_no_orphan() {
 }
 
 #[test]
-fn a_volume_whose_claim_has_another_by_now_goes_when_the_controller_manager_has_seen_it() {
+fn a_released_volume_whose_claim_has_another_volume_is_deleted() {
     let volume = volume(|volume| {
         released(volume);
         uid(volume, "c-1");
@@ -337,7 +337,7 @@ fn a_released_volume_of_a_retaining_class_is_kept() {
 }
 
 #[test]
-fn a_volume_that_somebody_deletes_waits_for_its_claim() {
+fn a_deleted_volume_waits_for_its_claim() {
     let same = claim(|_| ());
     assert_eq!(
         plan(&volume(deleted), ClaimState::Exists(&same), &installation()),
@@ -348,7 +348,7 @@ fn a_volume_that_somebody_deletes_waits_for_its_claim() {
 }
 
 #[test]
-fn the_directory_meets_the_fate_that_stands_on_the_volume() {
+fn the_policy_on_the_volume_decides_about_the_directory() {
     let fate = |on_delete, reclaim| {
         let plan = after_gone(|volume| {
             deleted(volume);
@@ -371,7 +371,7 @@ fn the_directory_meets_the_fate_that_stands_on_the_volume() {
 }
 
 #[test]
-fn a_directory_that_no_claim_ever_had_goes_only_if_it_is_empty() {
+fn an_unused_directory_is_removed_only_if_it_is_empty() {
     let never = after_gone(|volume| volume.deleting = true);
     assert_eq!(never, Plan::Dispose(Dispose::RemoveUnused(record())));
     let fenced = after_gone(|volume| {
@@ -387,7 +387,7 @@ fn a_directory_that_no_claim_ever_had_goes_only_if_it_is_empty() {
 }
 
 #[test]
-fn marks_that_cannot_be_read_stop_everything() {
+fn invalid_annotations_stop_everything() {
     let broken = after_gone(|volume| {
         deleted(volume);
         volume.record = Err("annotation bindery.dev/share is missing".to_owned());

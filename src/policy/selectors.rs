@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_selector_holds_where_kubernetes_says_so() {
+    fn selectors_match_as_in_kubernetes() {
         let expression = |operator: &str, values: Option<Value>| {
             let mut expression = json!({"key": "tier", "operator": operator});
             if let Some(values) = values {
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn the_selector_that_exempts_is_named() {
+    fn the_selector_that_exempts_is_reported() {
         let webhooks = json!([{
             "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "team-a"}},
             "objectSelector": {"matchExpressions": [{"key": "by-hand", "operator": "DoesNotExist"}]},
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn one_webhook_of_several_that_is_asked_is_enough() {
+    fn one_matching_webhook_is_enough() {
         let of = |name: &str| json!({"namespaceSelector": {"matchLabels": {"team": name}}});
         let both = json!([of("a"), of("b")]);
         assert_eq!(exempts(&both, &json!({"team": "b"}), &json!({})), None);
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_configuration_without_a_webhook_does_not_say() {
+    fn a_configuration_without_webhooks_has_no_selectors() {
         assert_eq!(selectors(&json!([])), None);
         assert_eq!(Selectors::default().exempts(&Labels::new(), &Labels::new()), None);
     }

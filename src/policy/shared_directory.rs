@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn exactly_one_of_several_volumes_of_a_directory_is_the_last() {
+    fn exactly_one_volume_of_a_directory_is_cleaned_up_last() {
         use OnDelete::{Archive, Delete, Retain};
         let all = [
             leaving("a", 1, Delete),
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn an_inner_one_that_is_deleted_goes_first_and_one_that_is_kept_or_archived_keeps_the_outer_one() {
+    fn an_inner_directory_is_deleted_first_or_keeps_the_outer_one() {
         use OnDelete::{Archive, Delete, Retain};
         for outer in [Delete, Archive, Retain] {
             let outer = leaving("a", 2, outer);
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_a_claim_still_has_keeps_the_directory_although_it_is_deleted() {
+    fn a_deleted_volume_in_use_keeps_the_directory() {
         let volume = leaving("a", 1, OnDelete::Delete);
         for policy in [OnDelete::Delete, OnDelete::Archive, OnDelete::Retain] {
             let other = leaving("b", 0, policy);
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_living_one_keeps_the_directory_and_one_that_is_just_made_backs_out() {
+    fn a_volume_in_use_keeps_the_directory_and_a_new_one_is_waited_for() {
         let volume = leaving("a", 1, OnDelete::Delete);
         let change = |change: fn(&mut Volume)| {
             let mut other = leaving("b", 0, OnDelete::Delete);

@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_volume_that_a_claim_has_had_is_let_go_whatever_its_phase() {
+    fn a_volume_that_a_claim_has_had_is_kept_in_every_phase() {
         for phase in ["Available", "Bound", "Released", "Failed"] {
             let fields = json!({"status": {"phase": phase}});
             assert_eq!(
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cleanup_that_has_begun_is_given_up_only_on_demand() {
+    fn unfinished_cleanup_is_given_up_only_on_request() {
         assert_eq!(step(&deleted(), ClaimState::Unknown, false), UninstallStep::LookAtClaim);
         assert_eq!(step(&deleted(), ClaimState::Gone, false), UninstallStep::Unfinished);
         let other = claim("u2", None);
@@ -127,13 +127,13 @@ mod tests {
     }
 
     #[test]
-    fn a_volume_that_is_deleted_while_its_claim_has_it_is_let_go() {
+    fn a_deleted_volume_in_use_is_kept() {
         let claim = claim("u1", Some("pvc-1"));
         assert_eq!(step(&deleted(), ClaimState::Exists(&claim), false), UninstallStep::Keep);
     }
 
     #[test]
-    fn a_volume_that_no_claim_ever_had_goes_unless_its_claim_has_come() {
+    fn a_volume_that_no_claim_has_had_is_deleted_unless_its_claim_exists() {
         for uid in [None, Some(names::FENCE)] {
             let never = with_uid(uid);
             assert_eq!(step(&never, ClaimState::Unknown, false), UninstallStep::LookAtClaim);
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fenced_volume_that_its_claim_names_is_bindery_s_to_finish() {
+    fn a_fenced_volume_that_its_claim_names_is_unfinished() {
         let fenced = with_uid(Some(names::FENCE));
         let come = claim("u1", Some("pvc-1"));
         assert_eq!(
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_another_s_or_free_is_left_alone() {
+    fn volumes_of_others_and_without_finalizer_are_left_alone() {
         for other in ["bindery.dev/instance", "pv.kubernetes.io/provisioned-by"] {
             let other_s = json!({"metadata": {"annotations": {other: "other"}}});
             assert_eq!(step(&other_s, ClaimState::Gone, true), UninstallStep::Leave, "{other}");

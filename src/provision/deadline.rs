@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_fifth_of_the_time_and_at_most_a_second_is_set_aside() {
+    async fn a_fifth_and_at_most_a_second_is_reserved() {
         for (lasts, work) in [(5_000, 4_000), (20_000, 19_000), (1_000, 800), (100, 80)] {
             let deadlines = Deadlines::from_now(Duration::from_millis(lasts));
             assert_eq!(

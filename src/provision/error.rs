@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_of_the_api_server_that_passes_refuses_no_claim_whatever_on_storage_failure_says() {
+    fn a_temporary_api_error_never_refuses_a_claim() {
         let denied = "admission webhook \"other\" denied the request: no";
         for (error, passes) in [
             (api(500, ""), true),
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_request_says_what_it_was_for_and_why_it_failed() {
+    fn an_api_error_names_its_purpose_and_reason() {
         assert_eq!(
             api(500, "error reading from server: EOF").to_string(),
             "Bindery could not create PersistentVolume pvc-1: the API server reported an internal error (500)"

@@ -10,7 +10,7 @@ fn wrong(text: &str) -> String {
 }
 
 #[test]
-fn a_share_is_the_same_however_it_is_written() {
+fn all_spellings_of_a_share_are_equal() {
     let share = |server, path| Share::parse(server, path).unwrap().to_string();
     assert_eq!(share("NAS1.Example.com.", "/export//a/"), "nas1.example.com:/export/a");
     assert_eq!(share("10.0.0.5", "/"), "10.0.0.5:/");
@@ -22,7 +22,7 @@ fn a_share_is_the_same_however_it_is_written() {
 }
 
 #[test]
-fn a_share_that_is_none_says_why() {
+fn an_invalid_share_is_refused_with_the_reason() {
     let wrong = |server, path| Share::parse(server, path).unwrap_err().to_string();
     assert_eq!(wrong("", "/x"), "server \"\" is not a host name or an address");
     assert_eq!(
@@ -85,7 +85,7 @@ fn a_share_that_is_none_says_why() {
 }
 
 #[test]
-fn joined_paths_agree_however_share_and_directory_divide_them() {
+fn the_joined_path_does_not_depend_on_where_the_share_ends() {
     let join = |path, directory| {
         Share::parse("nas", path)
             .unwrap()
@@ -96,7 +96,7 @@ fn joined_paths_agree_however_share_and_directory_divide_them() {
 }
 
 #[test]
-fn a_directory_that_is_none_says_why() {
+fn an_invalid_directory_is_refused_with_the_reason() {
     assert_eq!(wrong(""), "directory \"\" has an empty segment");
     assert_eq!(
         wrong("/a"),
@@ -134,7 +134,7 @@ fn a_directory_that_is_none_says_why() {
 }
 
 #[test]
-fn a_name_of_snapshots_or_of_deleted_files_is_never_part_of_a_volumes_path() {
+fn names_of_snapshots_and_deleted_files_are_refused() {
     for name in [
         ".snap",
         ".snapshot",
@@ -167,7 +167,7 @@ fn a_name_of_snapshots_or_of_deleted_files_is_never_part_of_a_volumes_path() {
 }
 
 #[test]
-fn a_directory_has_a_longest_and_a_deepest() {
+fn long_and_deep_directories_are_refused() {
     let deep = |depth: usize| vec!["a"; depth].join("/");
     assert!(Directory::parse(&deep(32)).is_ok());
     assert!(wrong(&deep(33)).ends_with("has 33 segments; at most 32 are allowed"));
@@ -179,7 +179,7 @@ fn a_directory_has_a_longest_and_a_deepest() {
 }
 
 #[test]
-fn an_archive_is_found_again_by_its_tag_and_by_no_other() {
+fn an_archive_has_the_tag_of_its_volume_only() {
     let tag = Directory::archive_tag("blue", "pvc-1");
     let archive = Directory::parse("team-a/data").unwrap().archive(now(), &tag, None);
     assert_eq!(archive.as_str(), format!("archived-team-a-data-20260101T000000Z-{tag}"));
@@ -193,7 +193,7 @@ fn an_archive_is_found_again_by_its_tag_and_by_no_other() {
 }
 
 #[test]
-fn only_an_archive_of_ours_with_an_end_in_its_name_expires() {
+fn only_an_archive_of_this_instance_with_an_end_expires() {
     let archive = |instance: &str, until| {
         let tag = Directory::archive_tag(instance, "pvc-1");
         Directory::parse("team-a/x-until-20200101T000000Z")
@@ -233,7 +233,7 @@ fn only_an_archive_of_ours_with_an_end_in_its_name_expires() {
 const UID: &str = "0c3f4a52-1b7e-4f0c-9f58-2f6f2f1f9f10";
 
 #[test]
-fn what_lies_in_the_trash_says_of_which_volume_object_it_is_and_whether_it_may_go() {
+fn a_name_in_the_trash_has_volume_uid_and_state() {
     let read = |place: &Directory| {
         let name = place.split_last().1;
         let found = InTrash::read(name, "blue").unwrap();
@@ -257,7 +257,7 @@ fn what_lies_in_the_trash_says_of_which_volume_object_it_is_and_whether_it_may_g
 }
 
 #[test]
-fn what_another_instance_has_in_the_trash_is_not_read() {
+fn names_of_another_instance_in_the_trash_are_ignored() {
     let trash = Directory::in_trash("blue", "pvc-1", UID);
     let name = trash.split_last().1;
     for (name, instance) in [
@@ -272,7 +272,7 @@ fn what_another_instance_has_in_the_trash_is_not_read() {
 }
 
 #[test]
-fn a_uid_is_whole_however_long_the_names_are() {
+fn the_uid_is_never_cut() {
     for volume in ["x".repeat(253), "x".repeat(175), "x".repeat(174)] {
         for place in [
             Directory::in_trash("blue", &volume, UID),
@@ -286,7 +286,7 @@ fn a_uid_is_whole_however_long_the_names_are() {
 }
 
 #[test]
-fn only_places_that_bindery_moves_to_are_read_from_a_record() {
+fn only_trash_and_archives_are_accepted_as_recorded_paths() {
     let beside = TrashRoot::beside(&Directory::parse("disk/team/data").unwrap()).unwrap();
     let tag = Directory::archive_tag("blue", "pvc-1");
     let archive = Directory::parse("disk/team/data").unwrap().archive(now(), &tag, None);
@@ -309,7 +309,7 @@ fn only_places_that_bindery_moves_to_are_read_from_a_record() {
 }
 
 #[test]
-fn an_archive_says_when_it_was_made_and_until_when_it_is_kept() {
+fn the_times_in_an_archive_name_are_read() {
     let tag = Directory::archive_tag("blue", "pvc-1");
     let directory = Directory::parse("a-until-20200101T000000Z").unwrap();
     let until: Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
@@ -322,7 +322,7 @@ fn an_archive_says_when_it_was_made_and_until_when_it_is_kept() {
 }
 
 #[test]
-fn two_directories_never_share_an_archive_or_a_place_in_the_trash() {
+fn archives_and_trash_paths_are_unique() {
     let long = "x".repeat(254);
     let tag = Directory::archive_tag("blue", "pvc-1");
     let archive = |name: &str| Directory::parse(name).unwrap().archive(now(), &tag, None).to_string();
@@ -343,7 +343,7 @@ fn now() -> Timestamp {
 
 proptest! {
     #[test]
-    fn a_directory_lies_strictly_below_its_share(text in "(\\PC|[./\\x00-\\x1f]){0,40}") {
+    fn a_directory_is_strictly_below_its_share(text in "(\\PC|[./\\x00-\\x1f]){0,40}") {
         if let Ok(directory) = Directory::parse(&text) {
             let segments: Vec<&str> = directory.segments().collect();
             prop_assert!(!segments.is_empty());
@@ -356,7 +356,7 @@ proptest! {
     }
 
     #[test]
-    fn an_archive_is_one_segment_that_a_server_takes(segments in prop::collection::vec("[a-zé]{1,127}", 1..5)) {
+    fn an_archive_name_is_one_valid_segment(segments in prop::collection::vec("[a-zé]{1,127}", 1..5)) {
         let directory = Directory::parse(&segments.join("/")).unwrap();
         let archive = directory.archive(now(), &Directory::archive_tag("blue", "pvc-1"), Some(now()));
         prop_assert!(archive.as_str().len() <= 255 && !archive.as_str().contains('/'));
@@ -364,7 +364,7 @@ proptest! {
     }
 
     #[test]
-    fn no_name_that_a_person_may_choose_expires(text in "(archived|x|-|until|[0-9TZ]{0,16}|[a-f0-9]{10}){0,12}") {
+    fn a_directory_name_of_a_user_never_expires(text in "(archived|x|-|until|[0-9TZ]{0,16}|[a-f0-9]{10}){0,12}") {
         if Directory::parse(&text).is_ok() {
             prop_assert_eq!(Directory::expiring(&text, "blue"), None);
         }
@@ -372,7 +372,7 @@ proptest! {
 }
 
 #[test]
-fn what_lies_beside_a_directory_is_found_by_a_sign_at_the_share() {
+fn a_trash_root_is_found_by_its_marker() {
     let directory = Directory::parse("disk-1/team-a/data").unwrap();
     let beside = TrashRoot::beside(&directory).unwrap();
     assert_eq!(
@@ -403,7 +403,7 @@ fn what_lies_beside_a_directory_is_found_by_a_sign_at_the_share() {
 }
 
 #[test]
-fn what_lies_in_the_share_is_around_the_share() {
+fn trash_directly_below_the_share_has_the_share_as_its_root() {
     let directory = Directory::parse("data").unwrap();
     let archive = directory.archive(now(), &Directory::archive_tag("blue", "pvc-1"), None);
     for own in [Directory::in_trash("blue", "pvc-1", UID), archive] {

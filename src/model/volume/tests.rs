@@ -51,7 +51,7 @@ fn installation() -> Installation {
 }
 
 #[test]
-fn the_object_says_everything_that_cleanup_will_need() {
+fn the_object_records_everything_that_cleanup_needs() {
     let expected = json!({
         "apiVersion": "v1",
         "kind": "PersistentVolume",
@@ -93,7 +93,7 @@ fn the_object_says_everything_that_cleanup_will_need() {
 }
 
 #[test]
-fn what_is_built_is_read_back() {
+fn a_built_volume_is_read_back() {
     let volume = Volume::read(&new().build(Origin::Adopted, &installation()));
     let record = volume.record.unwrap();
     assert_eq!(
@@ -122,7 +122,7 @@ fn volumes_that_may_overlap_share_an_area() {
 }
 
 #[test]
-fn a_volume_whose_marks_name_another_place_than_its_source_cannot_be_acted_on() {
+fn annotations_that_contradict_the_volume_source_are_an_error() {
     let read = |key: &str, value: Option<&str>| {
         let mut volume = new().build(Origin::New, &installation());
         let marks = volume.metadata.annotations.as_mut().unwrap();

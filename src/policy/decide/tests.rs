@@ -29,7 +29,7 @@ fn provisioned(change: impl FnOnce(&mut World)) -> NewVolume {
 }
 
 #[test]
-fn a_claim_of_ours_gets_a_volume_and_a_directory_of_its_own() {
+fn a_claim_gets_a_volume_and_a_directory() {
     let new = provisioned(|_| ());
     assert_eq!(new.name, VOLUME);
     assert_eq!(new.claim, ("team-a".to_owned(), "data".to_owned()));
@@ -42,7 +42,7 @@ fn a_claim_of_ours_gets_a_volume_and_a_directory_of_its_own() {
 }
 
 #[test]
-fn what_is_not_ours_passes_untouched() {
+fn claims_of_others_are_admitted_unchanged() {
     let pass = |change: fn(&mut World)| match decision(change) {
         Decision::Pass(reason) => reason,
         other => panic!("{other:?}"),
@@ -83,7 +83,7 @@ fn what_is_not_ours_passes_untouched() {
 }
 
 #[test]
-fn what_nfs_cannot_give_is_refused_with_every_reason() {
+fn unsupported_requests_are_refused_with_every_reason() {
     let denied = decision(|world| {
         world.claim["spec"]["volumeMode"] = json!("Block");
         world.claim["spec"]["selector"] = json!({"matchLabels": {"a": "b"}});
@@ -94,7 +94,7 @@ fn what_nfs_cannot_give_is_refused_with_every_reason() {
 }
 
 #[test]
-fn a_class_or_namespace_with_mistakes_refuses_the_claim_and_names_them() {
+fn errors_of_class_and_namespace_refuse_the_claim() {
     let denied = decision(|world| world.class["parameters"]["onDelete"] = json!("shred"));
     let message = "StorageClass fast: onDelete is \"shred\": allowed are delete, retain or archive; an administrator \
     must delete the class and create it again, because class parameters cannot be edited";
@@ -145,7 +145,7 @@ fn the_namespace_wins_over_the_class_and_the_class_over_the_default() {
 }
 
 #[test]
-fn two_templates_in_one_place_are_a_contradiction() {
+fn two_templates_in_one_object_are_an_error() {
     let denied = decision(|world| {
         world.class["parameters"]["subDir"] = json!("a");
         world.class["parameters"]["pathPattern"] = json!("b");

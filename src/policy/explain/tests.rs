@@ -77,7 +77,7 @@ fn found<'a>(explanation: &'a Explanation, key: &str) -> (&'a str, &'a str) {
 }
 
 #[test]
-fn an_ordinary_claim_is_told_every_key_and_whose_word_it_is() {
+fn every_key_is_listed_with_its_source() {
     let explanation = explained(|world| world.parameters(&json!({"onDelete": "delete"})));
     let rows: Vec<_> = explanation
         .policy
@@ -115,7 +115,7 @@ fn an_ordinary_claim_is_told_every_key_and_whose_word_it_is() {
 }
 
 #[test]
-fn each_place_is_named_with_the_annotation_or_the_parameter_that_says_it() {
+fn each_source_is_named_with_its_annotation_or_parameter() {
     let world = |class: Value, namespace: Value, claim: Value| {
         explained(|world| {
             let all = "subDir, pathPattern, onDelete, archiveOnDelete";
@@ -186,7 +186,7 @@ fn server_and_share_may_come_from_the_flags_known_or_not() {
 }
 
 #[test]
-fn a_refusal_is_the_webhooks_sentence_and_the_policy_is_told_as_far_as_it_was_read() {
+fn a_refusal_has_the_message_of_the_webhook_and_the_known_settings() {
     let told: [(&str, Change, bool); 4] = [
         (
             "a block volume",
@@ -222,7 +222,7 @@ fn a_refusal_is_the_webhooks_sentence_and_the_policy_is_told_as_far_as_it_was_re
 }
 
 #[test]
-fn a_directory_that_is_anothers_or_in_anothers_refuses_the_claim() {
+fn an_overlapping_directory_refuses_the_claim() {
     let named = |directory: &'static str| {
         move |world: &mut World| {
             world.parameters(&json!({"subDir": directory}));
@@ -263,7 +263,7 @@ fn a_directory_that_is_anothers_or_in_anothers_refuses_the_claim() {
 }
 
 #[test]
-fn a_claim_that_is_left_alone_is_told_why() {
+fn a_claim_that_is_left_alone_has_a_reason() {
     let told: [(Change, &str); 5] = [
         (
             |world| world.claim["spec"]["storageClassName"] = json!(""),
@@ -299,7 +299,7 @@ fn warnings_are_those_that_the_user_reads() {
 }
 
 #[test]
-fn a_generated_name_is_shown_as_one() {
+fn a_generated_name_is_shown_with_a_placeholder() {
     let explanation = explained(|world| world.claim["metadata"] = json!({"generateName": "data-"}));
     assert_eq!(explanation.claim, "team-a/data-<random>");
     assert_eq!(
@@ -309,14 +309,14 @@ fn a_generated_name_is_shown_as_one() {
 }
 
 #[test]
-fn a_file_with_a_claim_that_is_there_is_told_so() {
+fn a_claim_in_a_file_that_already_exists_is_reported() {
     let explanation = explained(|world| world.standing = Standing::WrittenAgain);
     assert!(matches!(explanation.outcome, Outcome::LeftAlone { .. }));
     assert_eq!(found(&explanation, "onDelete"), ("archive", "default"));
 }
 
 #[test]
-fn without_the_flags_it_is_told_that_other_volumes_could_not_be_compared() {
+fn without_the_flags_a_warning_says_that_overlaps_are_not_checked() {
     let warnings = |template: &str| explained(|world| world.class["parameters"] = json!({"subDir": template})).warnings;
     let told = "could not check whether another volume uses this directory: give the --nfs-server and --nfs-share that \
     bindery serve has";
@@ -325,7 +325,7 @@ fn without_the_flags_it_is_told_that_other_volumes_could_not_be_compared() {
 }
 
 #[test]
-fn a_claim_that_a_selector_exempts_is_left_alone_and_one_with_a_volume_keeps_it() {
+fn an_exempt_claim_is_left_alone_and_keeps_its_volume() {
     let why = "the namespaceSelector of MutatingWebhookConfiguration bindery does not select the claim's namespace";
     let mut explanation = World::default().explained();
     explanation.exempt(Exempt::Namespace, "bindery");

@@ -67,7 +67,7 @@ fn every_token_of_nfs_subdir_external_provisioner_is_known() {
 }
 
 #[test]
-fn a_key_that_no_object_can_have_is_refused() {
+fn an_invalid_label_key_is_refused() {
     let told = |text: &str| sub_dir(text).unwrap_err();
     for key in ["", "a b", "-a", "a/", "/a", "a/b/c", "Example.com/a", &"a".repeat(64)] {
         let expected = format!("character 3: {key:?} is not a valid label or annotation key: ");
@@ -79,7 +79,7 @@ fn a_key_that_no_object_can_have_is_refused() {
 }
 
 #[test]
-fn a_missing_value_is_named_and_never_empty() {
+fn a_missing_value_is_an_error_and_never_empty() {
     let missing = sub_dir("a/${pvc.metadata.labels['zone']}").unwrap_err();
     assert_eq!(
         missing,
@@ -95,7 +95,7 @@ fn a_missing_value_is_named_and_never_empty() {
 }
 
 #[test]
-fn what_cannot_be_parsed_is_told_with_its_place() {
+fn a_parse_error_has_its_position() {
     assert_eq!(sub_dir("").unwrap_err(), "character 1: the template is empty");
     assert_eq!(
         sub_dir("ä/$x").unwrap_err(),
@@ -115,7 +115,7 @@ fn what_cannot_be_parsed_is_told_with_its_place() {
 }
 
 #[test]
-fn a_result_that_is_no_directory_below_the_share_is_refused() {
+fn a_result_that_is_not_a_directory_is_refused() {
     for text in [
         "/",
         ".",
@@ -141,7 +141,7 @@ fn the_standard_template_is_a_directory_for_each_volume() {
 }
 
 #[test]
-fn a_directory_is_adopted_by_itself_only_where_it_can_be_nobody_elses() {
+fn a_template_separates_namespaces_only_if_no_claim_can_choose_another() {
     let apart = |text: &str| Template::parse(text, Dialect::SubDir).unwrap().keeps_namespaces_apart();
     for text in [
         "${pvc.metadata.namespace}/${pvc.metadata.name}",
@@ -207,7 +207,7 @@ fn template() -> impl Strategy<Value = Template> {
 
 proptest! {
     #[test]
-    fn what_is_printed_is_parsed_again(template in template()) {
+    fn a_printed_template_is_parsed_back(template in template()) {
         prop_assert_eq!(Template::parse(&template.to_string(), template.dialect), Ok(template));
     }
 
@@ -219,7 +219,7 @@ proptest! {
 
     /// Labels and annotations that no API server would let through are tried, too.
     #[test]
-    fn no_value_however_hostile_leads_out_of_the_share(
+    fn no_value_leads_out_of_the_share(
         template in template(),
         forgiving in any::<bool>(),
         values in prop::collection::vec(HOSTILE, 7),

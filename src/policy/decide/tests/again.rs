@@ -23,7 +23,7 @@ fn reinvoked(world: &mut World) {
 }
 
 #[test]
-fn a_repeated_call_uses_the_volume_of_the_first_with_what_it_says_now() {
+fn a_repeated_call_updates_the_volume_of_the_first() {
     let answer = verdict(|world| {
         reinvoked(world);
         world.claim["spec"]["resources"]["requests"]["storage"] = json!("2Gi");
@@ -41,7 +41,7 @@ fn a_repeated_call_uses_the_volume_of_the_first_with_what_it_says_now() {
 }
 
 #[test]
-fn a_claim_whose_directory_another_webhook_has_changed_gets_a_new_volume_and_the_old_one_goes() {
+fn a_changed_directory_gets_a_new_volume_and_the_first_is_unused() {
     let answer = verdict(|world| {
         reinvoked(world);
         world.class["parameters"]["subDir"] = json!("${pvc.metadata.namespace}/${pv.metadata.name}");
@@ -54,7 +54,7 @@ fn a_claim_whose_directory_another_webhook_has_changed_gets_a_new_volume_and_the
 }
 
 #[test]
-fn a_claim_that_another_webhook_has_given_to_another_class_loses_our_volume() {
+fn a_claim_moved_to_another_class_loses_its_volume() {
     let answer = verdict(|world| {
         reinvoked(world);
         world.class["provisioner"] = json!("example.com/other");
@@ -64,7 +64,7 @@ fn a_claim_that_another_webhook_has_given_to_another_class_loses_our_volume() {
 }
 
 #[test]
-fn a_volume_that_is_not_ours_for_this_very_claim_is_never_used() {
+fn only_a_volume_created_for_this_claim_is_used_again() {
     let changes: [fn(&mut Volume); 9] = [
         // A kept volume that an administrator has freed holds data.
         |volume| volume.ready = true,
@@ -88,7 +88,7 @@ fn a_volume_that_is_not_ours_for_this_very_claim_is_never_used() {
 }
 
 #[test]
-fn a_claim_does_not_come_in_with_a_volume_that_was_taken_back_meanwhile() {
+fn a_claim_that_names_a_volume_being_removed_is_refused() {
     let denied = decision(|world| {
         reinvoked(world);
         let meant = world.volume.as_mut().unwrap().claim.as_mut().unwrap();
@@ -100,7 +100,7 @@ fn a_claim_does_not_come_in_with_a_volume_that_was_taken_back_meanwhile() {
 }
 
 #[test]
-fn a_volume_that_was_begun_elsewhere_for_the_same_claim_is_taken_back_first() {
+fn a_fenced_volume_with_another_directory_is_unused() {
     let begun = |server: &str| {
         verdict(|world| {
             world.claim["metadata"]["uid"] = json!("00000000-0000-0000-0000-000000001234");

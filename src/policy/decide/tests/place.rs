@@ -4,7 +4,7 @@ use super::*;
 use crate::model::choices::ExistingDirectory;
 
 #[test]
-fn a_generated_name_is_settled_as_kubernetes_would() {
+fn a_generated_name_is_completed_as_in_kubernetes() {
     let name = |prefix: &str| {
         provisioned(|world| world.claim["metadata"] = json!({"generateName": prefix}))
             .claim
@@ -15,7 +15,7 @@ fn a_generated_name_is_settled_as_kubernetes_would() {
 }
 
 #[test]
-fn a_name_of_any_length_gets_a_directory_of_the_default_layout() {
+fn a_name_of_any_length_gets_a_default_directory() {
     let directory = |claim: &str| {
         let new = provisioned(|world| world.claim["metadata"]["name"] = json!(claim));
         assert!(new.directory.stands_alone(&new.name), "{}", new.directory);
@@ -37,7 +37,7 @@ fn a_name_of_any_length_gets_a_directory_of_the_default_layout() {
 }
 
 #[test]
-fn a_template_of_ones_own_is_never_cut_and_what_no_server_takes_is_refused() {
+fn the_result_of_a_custom_template_is_never_cut() {
     let name = "a".repeat(250);
     let denied = decision(|world| {
         world.parameters(&json!({"subDir": "${pvc.metadata.namespace}-${pvc.metadata.name}-${pv.metadata.name}"}));
@@ -63,7 +63,7 @@ fn with_template(parameters: &Value) -> NewVolume {
 }
 
 #[test]
-fn a_directory_that_is_not_the_volumes_alone_gives_the_volume_its_name() {
+fn a_volume_name_is_derived_from_a_shared_directory() {
     let layout = |share: &str, template: &str| with_template(&json!({"share": share, "subDir": template}));
     let one = layout("/export", "${pvc.metadata.namespace}/${pvc.metadata.name}");
     assert_eq!(one.directory.as_str(), "team-a/data");
@@ -79,7 +79,7 @@ fn a_directory_that_is_not_the_volumes_alone_gives_the_volume_its_name() {
 }
 
 #[test]
-fn a_directory_that_is_there_is_adopted_only_where_it_is_the_namespaces_own_or_the_class_says_so() {
+fn an_existing_directory_is_adopted_only_in_its_namespace_or_by_the_class() {
     let existing = |parameters| with_template(&parameters).existing;
     let own = json!({"pathPattern": "${.PVC.namespace}/${.PVC.name}"});
     let open = json!({"pathPattern": "${.PVC.labels.app}"});
@@ -90,7 +90,7 @@ fn a_directory_that_is_there_is_adopted_only_where_it_is_the_namespaces_own_or_t
 }
 
 #[test]
-fn a_label_that_the_template_needs_and_the_claim_has_not_refuses_the_claim() {
+fn a_missing_label_of_the_template_refuses_the_claim() {
     let denied = |template: &str| decision(|world| world.class["parameters"]["subDir"] = json!(template));
     let message = "${pvc.metadata.labels['zone']} (subDir of StorageClass fast) gives no valid directory for this \
     claim: \
@@ -109,7 +109,7 @@ fn a_label_that_the_template_needs_and_the_claim_has_not_refuses_the_claim() {
 }
 
 #[test]
-fn a_tenants_template_adopts_nothing_unless_the_tenant_may_say_so_too() {
+fn the_template_of_a_tenant_adopts_only_if_the_tenant_may_allow_it() {
     let existing = |overrides: &str, annotations: Value| {
         let new = provisioned(|world| {
             let parameters = json!({"existingDirectory": "adopt", "claimOverrides": overrides});

@@ -54,7 +54,7 @@ fn old(world: &mut World, parameters: Value) {
 }
 
 #[test]
-fn under_an_old_name_what_a_class_says_in_vain_is_no_claims_concern() {
+fn ignored_parameters_of_a_legacy_class_give_no_claim_warnings() {
     let verdict = verdict(|world| old(world, json!({"archiveOnDelete": "f", "color": "blue"})));
     assert_eq!(verdict.warnings, Vec::<String>::new());
     let Decision::Provision(new) = verdict.decision else {
@@ -67,7 +67,7 @@ fn under_an_old_name_what_a_class_says_in_vain_is_no_claims_concern() {
 }
 
 #[test]
-fn under_an_old_name_a_missing_value_is_empty_and_a_pattern_that_comes_to_nothing_is_the_standard() {
+fn in_a_legacy_class_a_missing_value_is_empty() {
     let at = |pattern: &str| {
         let verdict = verdict(|world| old(world, json!({"pathPattern": pattern})));
         match verdict.decision {
@@ -84,7 +84,7 @@ fn under_an_old_name_a_missing_value_is_empty_and_a_pattern_that_comes_to_nothin
 }
 
 #[test]
-fn under_an_old_name_what_leads_out_of_the_share_is_refused() {
+fn in_a_legacy_class_a_path_out_of_the_share_is_refused() {
     let denied = decision(|world| old(world, json!({"pathPattern": "../${.PVC.name}"})));
     let Decision::Deny(why) = denied else {
         panic!("{denied:?}")
@@ -99,7 +99,7 @@ fn under_an_old_name_what_leads_out_of_the_share_is_refused() {
 }
 
 #[test]
-fn annotations_are_read_as_strictly_under_an_old_name() {
+fn annotations_are_strict_in_a_legacy_class_too() {
     let denied = decision(|world| {
         old(world, json!({}));
         world.namespace = json!({"bindery.dev/archive-on-delete": "f"});
@@ -108,7 +108,7 @@ fn annotations_are_read_as_strictly_under_an_old_name() {
 }
 
 #[test]
-fn each_key_holds_from_the_claim_else_the_namespace_else_the_class_else_by_default() {
+fn each_key_comes_from_claim_namespace_class_or_default_in_this_order() {
     let standard = format!("team-a-data-{VOLUME}");
     let standard = standard.as_str();
     let table: [Row<'_>; 11] = [
@@ -190,7 +190,7 @@ fn settled(class: Value, namespace: Value, claim: Value) -> (u32, Option<u32>, O
 }
 
 #[test]
-fn the_claim_wins_over_the_namespace_where_the_class_lets_it() {
+fn the_claim_wins_over_the_namespace_if_the_class_allows_it() {
     let class = json!({
         "mountPermissions": "0700", "uid": "1", "onDelete": "delete",
         "namespaceOverrides": "mountPermissions, uid", "claimOverrides": "mountPermissions",
@@ -211,13 +211,13 @@ fn the_claim_wins_over_the_namespace_where_the_class_lets_it() {
 }
 
 #[test]
-fn a_place_or_an_owner_is_not_the_namespaces_to_choose_unless_the_class_says_so() {
+fn a_namespace_sets_path_and_owner_only_if_the_class_lists_them() {
     let said = json!({"bindery.dev/uid": "0", "bindery.dev/mount-permissions": "0750"});
     assert_eq!(settled(json!({}), said, json!({})), (0o750, None, OnDelete::Archive));
 }
 
 #[test]
-fn what_does_not_count_is_a_warning() {
+fn an_ignored_annotation_is_a_warning() {
     let answer = verdict(|world| {
         world.namespace = json!({"bindery.dev/uid": "0"});
         world.claim["metadata"]["annotations"] = json!({"bindery.dev/on-delete": "retain"});
@@ -234,7 +234,7 @@ fn what_does_not_count_is_a_warning() {
 }
 
 #[test]
-fn mistakes_of_namespace_and_claim_are_told_at_once() {
+fn errors_of_namespace_and_claim_are_reported_together() {
     let denied = decision(|world| {
         world.class["parameters"]["claimOverrides"] = json!("gid");
         world.namespace = json!({"bindery.dev/enabled": "maybe"});
@@ -251,7 +251,7 @@ fn mistakes_of_namespace_and_claim_are_told_at_once() {
 }
 
 #[test]
-fn an_adoption_that_does_not_count_since_a_tenant_chooses_the_directory_is_a_warning() {
+fn an_ignored_adoption_is_a_warning() {
     let warned = |namespace: Value, claim: Value| {
         let answer = verdict(|world| {
             let parameters = json!({"existingDirectory": "adopt", "claimOverrides": "subDir, existingDirectory",
@@ -292,7 +292,7 @@ fn an_adoption_that_does_not_count_since_a_tenant_chooses_the_directory_is_a_war
 }
 
 #[test]
-fn everything_that_is_wrong_is_told_at_once_whosever_it_is() {
+fn all_errors_of_all_objects_are_reported_together() {
     let denied = decision(|world| {
         world.claim["spec"]["volumeMode"] = json!("Block");
         world.class["parameters"]["onDelete"] = json!("shred");

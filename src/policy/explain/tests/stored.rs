@@ -18,7 +18,7 @@ fn settled(change: impl FnOnce(&mut World)) -> Explanation {
 }
 
 #[test]
-fn a_claim_with_its_volume_is_told_what_stands_there() {
+fn a_claim_with_a_volume_shows_the_values_on_the_volume() {
     let explanation = settled(|_| ());
     let outcome = Outcome::HasVolume {
         volume: VOLUME.to_owned(),
@@ -50,7 +50,7 @@ fn waiting(change: impl FnOnce(&mut World)) -> Explanation {
 }
 
 #[test]
-fn a_claim_that_waits_is_told_the_volume_that_bears_its_uid_or_that_was_begun_for_it() {
+fn a_waiting_claim_shows_the_name_of_its_future_volume() {
     let provisioned = |explanation: Explanation| match explanation.outcome {
         Outcome::NoVolumeYet { volume } | Outcome::Provisioned { volume } => {
             (volume, explanation.directory.unwrap_or_default())
@@ -67,7 +67,7 @@ fn a_claim_that_waits_is_told_the_volume_that_bears_its_uid_or_that_was_begun_fo
 }
 
 #[test]
-fn a_claim_that_waits_for_its_pod_or_for_a_directory_to_become_free_is_told_so() {
+fn a_waiting_claim_shows_what_it_waits_for() {
     let scheduled = |world: &mut World| world.class["volumeBindingMode"] = json!("WaitForFirstConsumer");
     assert!(matches!(waiting(scheduled).outcome, Outcome::LeftAlone { .. }));
     assert!(matches!(explained(scheduled).outcome, Outcome::Provisioned { .. }));
@@ -86,7 +86,7 @@ fn a_claim_that_waits_for_its_pod_or_for_a_directory_to_become_free_is_told_so()
 }
 
 #[test]
-fn what_class_and_namespace_say_otherwise_by_now_stands_beside() {
+fn values_that_have_changed_since_are_shown_for_a_new_claim() {
     let explanation = settled(|world| {
         world.parameters(&json!({"server": "nas9", "subDir": "${pvc.metadata.name}", "uid": "5"}));
         world.namespace = json!({"bindery.dev/on-delete": "delete"});
@@ -115,7 +115,7 @@ fn what_class_and_namespace_say_otherwise_by_now_stands_beside() {
 }
 
 #[test]
-fn a_claim_keeps_its_volume_where_a_new_one_would_be_refused_or_left_alone() {
+fn a_claim_keeps_its_volume_if_a_new_claim_would_be_refused() {
     let new = |change: Change| match settled(change).outcome {
         Outcome::HasVolume { new_claim, .. } => new_claim.unwrap_or_default(),
         other => format!("{other:?}"),
@@ -128,7 +128,7 @@ fn a_claim_keeps_its_volume_where_a_new_one_would_be_refused_or_left_alone() {
 }
 
 #[test]
-fn a_volume_that_is_not_ours_or_not_there_is_told() {
+fn a_missing_or_foreign_volume_is_reported() {
     let why = |change: Change| match settled(change).outcome {
         Outcome::LeftAlone { why } => why,
         other => format!("{other:?}"),
@@ -148,7 +148,7 @@ fn a_volume_that_is_not_ours_or_not_there_is_told() {
 }
 
 #[test]
-fn an_adopted_directory_keeps_its_mode_and_owner_and_is_told_so() {
+fn an_adopted_directory_keeps_its_mode_and_owner() {
     let rows = |origin: Origin| {
         let mut world = World::with(|world| world.parameters(&json!({"subDir": "a", "uid": "7"})));
         let mut volume = world.volume();
