@@ -1,10 +1,10 @@
-//! Which directories meet, as a table.
+//! Which directories overlap, as a table.
 
 use uuid::Uuid;
 
 use super::*;
 
-/// A directory, as a volume records it.
+/// A directory, as recorded on a volume.
 struct At {
     share: Share,
     directory: Directory,
@@ -35,7 +35,7 @@ impl At {
         self
     }
 
-    /// After [`At::root`].
+    /// Call it after [`At::root`].
     fn server(mut self, server: u128) -> Self {
         self.share_id.as_mut().unwrap().server = Some(Uuid::from_u128(server));
         self
@@ -55,7 +55,7 @@ impl At {
         }
     }
 
-    /// How the other lies to this one, and the reverse of the reverse.
+    /// The relation of the other directory, checked in both directions.
     fn meets(&self, other: &Self) -> Option<(Relation, Evidence)> {
         let pair = |meeting: Meeting| (meeting.relation, meeting.evidence);
         let forward = self.location().meets(&other.location()).map(pair);
@@ -108,7 +108,7 @@ fn a_share_under_another_name_of_its_server_is_the_same_share() {
     assert_eq!(one.meets(&other("a")), Some((Above, Root)));
     assert_eq!(one.meets(&other("a/b/c")), Some((Inside, Root)));
     assert_eq!(one.meets(&other("c")), None);
-    // The path of version 3, and that of version 4 below fsid=0.
+    // The path in version 3, and the path in version 4 below `fsid=0`.
     assert_eq!(
         one.meets(&at("10.0.0.5", "/", "a/b").root(View::V4, root)),
         Some((Same, Root))
@@ -154,11 +154,11 @@ fn a_directory_is_recognized_by_its_file_numbers() {
         Some((Same, Numbers))
     );
     assert_eq!(one.meets(&at("10.0.0.5", "/data", "b").is(file(7, 101))), None);
-    // A directory has one name: the numbers are equal by chance.
+    // The names differ: the numbers are equal by chance.
     assert_eq!(one.meets(&at("10.0.0.5", "/data", "c").is(file(7, 100))), None);
-    // Subvolumes of one export have one number.
+    // Subvolumes of one export have the same number.
     assert_eq!(one.meets(&at("nas1", "/export", "c/b").is(file(7, 100))), None);
-    // A server that does not tell apart upper and lower case.
+    // A server that ignores case.
     assert_eq!(
         one.meets(&at("nas1", "/export", "A/B").is(file(7, 100))),
         Some((Same, Numbers))
@@ -168,7 +168,7 @@ fn a_directory_is_recognized_by_its_file_numbers() {
 
 #[test]
 fn equal_root_numbers_mean_one_share_unless_the_directories_differ() {
-    // `fsid=0` on two servers that say that they are two.
+    // `fsid=0` on two servers with different server owners.
     let one = at("nas1", "/", "a").root(View::V4, file(0, 2)).server(1);
     let other = || at("nas2", "/", "a").root(View::V4, file(0, 2)).server(2);
     assert_eq!(one.meets(&other()), Some((Same, Root)));
@@ -176,7 +176,7 @@ fn equal_root_numbers_mean_one_share_unless_the_directories_differ() {
     assert_eq!(one.meets(&other()), Some((Same, Root)), "nothing is known of the other");
     assert_eq!(one.meets(&other().is(file(0, 100))), Some((Same, Root)));
     assert_eq!(one.meets(&other().is(file(0, 101))), None, "two directories");
-    // Within one server the names are stronger than a record that may be old.
+    // Within one server the names decide, because a record may be old.
     let same_server = at("nas2", "/", "a")
         .root(View::V4, file(0, 2))
         .server(1)

@@ -1,4 +1,4 @@
-//! What a class says, and what is wrong with it.
+//! Reading of classes, and their errors.
 
 use serde_json::json;
 
@@ -161,7 +161,7 @@ fn a_template_without_any_valid_directory_is_an_error_of_the_class() {
     );
     assert!(hopeless(&"x".repeat(256)).ends_with("it has a segment of 256 bytes; NFS servers allow at most 255"));
     assert!(hopeless(&"x/".repeat(600)).ends_with("it has 1200 bytes; at most 1024 are allowed"));
-    // Some claim's value may be empty.
+    // The value may be empty for some claim.
     let barely = format!("{}${{pvc.metadata.labels['app']}}", "x".repeat(255));
     assert!(read(json!({"parameters": {"subDir": barely}})).is_ok());
 }
@@ -170,7 +170,7 @@ fn a_template_without_any_valid_directory_is_an_error_of_the_class() {
 fn in_a_legacy_class_such_a_template_is_a_warning() {
     let class = read(json!({"provisioner": "old", "parameters": {"pathPattern": "../x"}})).unwrap();
     assert_eq!(class.warnings.len(), 1);
-    // Slashes too many went unnoticed there.
+    // That provisioner ignored extra slashes.
     let class = read(json!({"provisioner": "old", "parameters": {"pathPattern": "/${.PVC.name}"}})).unwrap();
     assert_eq!(class.warnings, Vec::<String>::new());
 }

@@ -1,4 +1,4 @@
-//! Whose a directory is, as a table: the volume that stands there, and one that is to be made.
+//! The owner of a directory, as a table: an existing volume and a new one.
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
@@ -42,7 +42,7 @@ fn new(directory: &str) -> NewVolume {
     }
 }
 
-/// The volume that stands, and what it means for a new claim of the same directory.
+/// The result for a new claim of the same directory; `change` alters the existing volume.
 fn told(change: impl FnOnce(&mut Volume)) -> Result<UseExisting, Conflict> {
     let mut volume = Volume::read(&new("shared").build(Origin::New, &installation()));
     change(&mut volume);

@@ -1,4 +1,4 @@
-//! Classes of nfs-subdir-external-provisioner, in Bindery's words.
+//! Translation of classes of nfs-subdir-external-provisioner.
 
 use super::*;
 
@@ -55,7 +55,7 @@ fn an_unclear_policy_archives() {
     }
     let told = "onDelete is \"Delete\": allowed are delete, retain or archive; directories are archived";
     let (parameters, warnings) = translated(&[("archiveOnDelete", "false"), ("onDelete", "Delete")]);
-    // onDelete wins.
+    // `onDelete` wins.
     assert_eq!(parameters[1], ("onDelete".to_owned(), "archive".to_owned()));
     assert_eq!(warnings, [told]);
     assert_eq!(one("onDelete", ""), (None, vec![]));
@@ -90,7 +90,7 @@ fn every_pattern_is_accepted() {
     );
 }
 
-/// The directory of claim `team-a/data` with label `app: db`, and what its user is told.
+/// The directory of claim `team-a/data` with label `app: db`, and the warnings for its user.
 fn directory(pattern: &str) -> (Result<String, String>, Vec<String>) {
     let mut warnings = Vec::new();
     let pattern = path_pattern(pattern, &mut warnings);

@@ -1,4 +1,4 @@
-//! Old volumes, as a table. Each case shows only its difference from one that is taken over.
+//! Takeover of legacy volumes, as a table. Each case shows only how it differs from a volume that is taken over.
 
 use super::*;
 use crate::model::volume::{Phase, Volume};
@@ -12,7 +12,7 @@ fn installation() -> Installation {
     }
 }
 
-/// Everything that has a say; `Default` is a volume with the standard directory and a class without parameters.
+/// The input; `Default` is a volume with the standard directory and a class without parameters.
 struct World {
     volume: Value,
     class: Value,

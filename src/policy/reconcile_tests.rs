@@ -1,4 +1,4 @@
-//! A volume's next step, as a table. Each case shows only its difference from a volume that waits for its claim.
+//! The next step of a volume, as a table. Each case shows only how it differs from a volume that waits for its claim.
 
 use super::*;
 use crate::model::claim::{Bytes, Name};
@@ -10,14 +10,14 @@ fn record() -> Record {
     fixtures::record("team-a-data")
 }
 
-/// Provisioned, its claim not seen yet.
+/// A provisioned volume whose claim was not seen yet.
 fn volume(change: impl FnOnce(&mut Volume)) -> Volume {
     let mut volume = fixtures::volume("pvc-1", "team-a-data");
     change(&mut volume);
     volume
 }
 
-/// The claim that the volume was made for.
+/// The claim for which the volume was created.
 fn claim(change: impl FnOnce(&mut Claim)) -> Claim {
     let mut claim = Claim {
         namespace: "team-a".to_owned(),

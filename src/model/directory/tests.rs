@@ -1,4 +1,4 @@
-//! No text, however hostile, names a place outside the share.
+//! No text leads to a path outside the share.
 
 use proptest::prelude::*;
 

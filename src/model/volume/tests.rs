@@ -1,4 +1,4 @@
-//! What is built says everything, and is read back.
+//! A built volume contains all annotations, and is read back.
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! A claim's way in, as a table. Each case shows only its difference from a claim that is provisioned.
+//! Decisions about new claims, as a table. Each case shows only how it differs from a claim that is provisioned.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! What a person reads of a claim. Each case shows only its difference from an ordinary one.
+//! Explanations of claims. Each case shows only how it differs from a claim that is provisioned.
 
 use std::ops::{Deref, DerefMut};
 
@@ -12,7 +12,7 @@ use crate::policy::fixtures::{self, installation};
 
 mod stored;
 
-/// All that has a say in what happens to the claim, and what is asked about it.
+/// The input of an explanation.
 struct World {
     facts: fixtures::World,
     standing: Standing,
@@ -54,7 +54,7 @@ impl World {
         self.ask(|facts| explain(facts, self.standing, &self.others))
     }
 
-    /// The volume that the webhook would make.
+    /// The volume that the webhook would create.
     fn volume(&self) -> Volume {
         match self.ask(decide).decision {
             Decision::Provision(new) => Volume::read(&new.build(Origin::New, &installation())),
@@ -63,14 +63,14 @@ impl World {
     }
 }
 
-/// How a case differs from an ordinary claim.
+/// The difference of a case from a claim that is provisioned.
 type Change = fn(&mut World);
 
 fn explained(change: impl FnOnce(&mut World)) -> Explanation {
     World::with(change).explained()
 }
 
-/// A row as key, value and whose word it is.
+/// A row as key, value and source.
 fn found<'a>(explanation: &'a Explanation, key: &str) -> (&'a str, &'a str) {
     let row = explanation.policy.iter().find(|row| row.key == key);
     row.map_or(("", ""), |row| (row.value.as_str(), row.from.as_str()))
@@ -169,7 +169,7 @@ fn server_and_share_may_come_from_the_flags_known_or_not() {
         unknown.directory.as_deref(),
         Some("<--nfs-server>:/<--nfs-share>/team-a/data")
     );
-    // Its name follows from server and share, too.
+    // Its name also depends on server and share.
     let volume = ANY.to_owned();
     assert_eq!(unknown.outcome, Outcome::Provisioned { volume });
 

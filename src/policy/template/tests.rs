@@ -1,4 +1,4 @@
-//! Every token in both dialects, every mistake, and no way out of the share.
+//! All tokens in both syntaxes, all errors, and no path out of the share.
 
 use std::collections::BTreeMap;
 
@@ -187,7 +187,7 @@ fn template() -> impl Strategy<Value = Template> {
         let text = "[a-z$/{}. -]{1,6}".prop_map(Piece::Text);
         let piece = prop_oneof![text, token(dialect).prop_map(Piece::Token)];
         prop::collection::vec(piece, 1..8).prop_map(move |all| {
-            // Texts that touch are one text.
+            // Adjacent texts are joined.
             let mut pieces: Vec<Piece> = Vec::new();
             for piece in all {
                 match (pieces.last_mut(), piece) {
@@ -217,7 +217,7 @@ proptest! {
         let _ = Template::parse(&text, Dialect::PathPattern);
     }
 
-    /// Labels and annotations that no API server would let through are tried, too.
+    /// Also tries labels and annotations that the API server would refuse.
     #[test]
     fn no_value_leads_out_of_the_share(
         template in template(),

@@ -1,4 +1,4 @@
-//! A claim for which an earlier call has made a volume.
+//! Claims for which an earlier call has created a volume.
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
@@ -8,7 +8,7 @@ use crate::model::directory::{Directory, Share};
 use crate::model::volume::Phase;
 use crate::policy::fixtures::volume;
 
-/// The volume that an earlier call for the same claim made.
+/// The volume that an earlier call created for the same claim.
 fn given() -> Volume {
     Volume {
         access_modes: vec!["ReadWriteMany".to_owned(), "ReadOnlyMany".to_owned()],
@@ -66,7 +66,7 @@ fn a_claim_moved_to_another_class_loses_its_volume() {
 #[test]
 fn only_a_volume_created_for_this_claim_is_used_again() {
     let changes: [fn(&mut Volume); 9] = [
-        // A kept volume that an administrator has freed holds data.
+        // A retained volume that an administrator has freed holds data.
         |volume| volume.ready = true,
         |volume| volume.phase = Phase::Released,
         |volume| volume.record.as_mut().unwrap().identity = Some("1.2:3".parse().unwrap()),

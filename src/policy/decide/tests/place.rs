@@ -1,4 +1,4 @@
-//! Which directory a claim gets, and what its volume is called.
+//! The directory of a claim and the name of its volume.
 
 use super::*;
 use crate::model::choices::ExistingDirectory;
@@ -43,7 +43,7 @@ fn the_result_of_a_custom_template_is_never_cut() {
         world.parameters(&json!({"subDir": "${pvc.metadata.namespace}-${pvc.metadata.name}-${pv.metadata.name}"}));
         world.claim["metadata"]["name"] = json!(name);
     });
-    // Of a very long one the ends are shown.
+    // A very long path is shortened to its ends.
     let path = format!("team-a-{name}-{VOLUME}");
     let message = format!(
         "${{pvc.metadata.namespace}}-${{pvc.metadata.name}}-${{pv.metadata.name}} (subDir of StorageClass fast) gives \

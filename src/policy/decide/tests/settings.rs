@@ -1,9 +1,9 @@
-//! Who says what: class, namespace and claim, key by key.
+//! Settings of class, namespace and claim, key by key.
 
 use super::*;
 use crate::policy::key::Key;
 
-/// What a claim gets of one key, as a text, when class, namespace and claim say something of it or nothing.
+/// The effective value of one key as a text, with the values that class, namespace and claim set.
 fn said(key: Key, class: Option<&str>, namespace: Option<&str>, claim: Option<&str>, lists: bool) -> String {
     let new = provisioned(|world| {
         let parameters = world.class["parameters"].as_object_mut().unwrap();
@@ -41,11 +41,11 @@ fn said(key: Key, class: Option<&str>, namespace: Option<&str>, claim: Option<&s
     }
 }
 
-/// A key; what class, namespace and claim say; what holds if nobody does, the class, the namespace, the claim; whether a
-/// namespace is heard that no class has named.
+/// A key; the values of class, namespace and claim; the effective value with no object, with the class, with the
+/// namespace, with the claim; whether a namespace may set the key by default.
 type Row<'a> = (Key, [&'static str; 3], [&'a str; 4], bool);
 
-/// A class that was written for nfs-subdir-external-provisioner.
+/// Makes the class one that was written for nfs-subdir-external-provisioner.
 fn old(world: &mut World, parameters: Value) {
     world.installation.provisioner = "k8s-sigs.io/nfs-subdir-external-provisioner".to_owned();
     world.class["provisioner"] = json!(world.installation.provisioner);
@@ -169,7 +169,7 @@ fn each_key_comes_from_claim_namespace_class_or_default_in_this_order() {
             unnamed,
             "{key} is not listed"
         );
-        // Where a key has two values only, the namespace's shows whether the claim's has come through.
+        // If a key has two values only, the value of the namespace shows whether that of the claim was used.
         assert_eq!(
             said(key, class, None, namespace, false),
             by_class,
@@ -179,7 +179,7 @@ fn each_key_comes_from_claim_namespace_class_or_default_in_this_order() {
     }
 }
 
-/// Mode, owner and fate that a claim gets when class, namespace and claim each say something, in this order.
+/// Mode, owner and `onDelete` of a claim when class, namespace and claim set them, in this order.
 fn settled(class: Value, namespace: Value, claim: Value) -> (u32, Option<u32>, OnDelete) {
     let new = provisioned(|world| {
         world.parameters(&class);

@@ -1,10 +1,10 @@
-//! A claim that is in the cluster: with its volume, or waiting for one.
+//! Claims in the cluster: with a volume, or waiting for one.
 
 use super::*;
 use crate::policy::fixtures::VOLUME;
 use crate::policy::key::Key;
 
-/// A claim with its volume, after which the world has changed.
+/// The explanation of a claim with a volume; `change` alters the input afterwards.
 fn settled(change: impl FnOnce(&mut World)) -> Explanation {
     let mut world = World::default();
     let mut volume = world.volume();
@@ -40,7 +40,7 @@ fn a_claim_with_a_volume_shows_the_values_on_the_volume() {
     assert!(explanation.policy.iter().all(|row| row.new_claim.is_none()));
 }
 
-/// A claim that is there without a volume.
+/// The explanation of an existing claim without a volume.
 fn waiting(change: impl FnOnce(&mut World)) -> Explanation {
     explained(|world| {
         world.claim["metadata"]["uid"] = json!("00000000-0000-0000-0000-00000000000c");
