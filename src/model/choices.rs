@@ -1,58 +1,74 @@
-//! Class parameters with a fixed set of values.
+//! Enums with a fixed text for each value, and the class parameters that have one.
 
-/// What happens if the directory already exists.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ExistingDirectory {
-    /// The volume uses it, with its files.
-    Adopt,
-    /// The claim is refused.
-    Deny,
-}
-
-impl ExistingDirectory {
-    /// The value as a class parameter.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Adopt => "adopt",
-            Self::Deny => "deny",
+/// Defines an enum whose values have a text: `as_str`, `Display`, and `FromStr` with an error that lists what is allowed.
+macro_rules! choices {
+    ($(#[$meta:meta])* $name:ident, allowed: $allowed:literal, { $($(#[$doc:meta])* $value:ident = $text:literal,)+ }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name {
+            $($(#[$doc])* $value,)+
         }
+
+        impl $name {
+            /// The text of the value.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$value => $text,)+
+                }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = crate::model::choices::NotAllowed;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                match text {
+                    $($text => Ok(Self::$value),)+
+                    _ => Err(crate::model::choices::NotAllowed($allowed)),
+                }
+            }
+        }
+    };
+}
+pub(crate) use choices;
+
+/// The text is not one of those allowed, which are listed here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("allowed are {0}")]
+pub struct NotAllowed(pub &'static str);
+
+choices! {
+    /// What happens if the directory already exists.
+    ExistingDirectory, allowed: "adopt or deny", {
+        /// The volume uses it, with its files.
+        Adopt = "adopt",
+        /// The claim is refused.
+        Deny = "deny",
     }
 }
 
-/// What happens to a claim if the NFS server does not answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnStorageFailure {
-    /// It is admitted without a volume, and gets one as soon as the server answers.
-    Queue,
-    /// It is refused.
-    Deny,
-}
-
-impl OnStorageFailure {
-    /// The value as a class parameter.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Queue => "queue",
-            Self::Deny => "deny",
-        }
+choices! {
+    /// What happens to a claim if the NFS server does not answer.
+    OnStorageFailure, allowed: "queue or deny", {
+        /// It is admitted without a volume, and gets one as soon as the server answers.
+        Queue = "queue",
+        /// It is refused.
+        Deny = "deny",
     }
 }
 
-/// When the volume of a claim is created.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Provision {
-    /// During the request that creates the claim; the claim then names the volume.
-    OnCreate,
-    /// After the claim was created. The webhook only checks the request.
-    AfterCreate,
-}
-
-impl Provision {
-    /// The value as a class parameter.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::OnCreate => "onCreate",
-            Self::AfterCreate => "afterCreate",
-        }
+choices! {
+    /// When the volume of a claim is created.
+    Provision, allowed: "onCreate or afterCreate", {
+        /// During the request that creates the claim; the claim then names the volume.
+        OnCreate = "onCreate",
+        /// After the claim was created. The webhook only checks the request.
+        AfterCreate = "afterCreate",
     }
 }

@@ -3,56 +3,20 @@
 //! `onDelete: archive` and `archiveOnDelete: "true"` mean the same. If one object sets both, `onDelete` wins, as in
 //! csi-driver-nfs and nfs-subdir-external-provisioner.
 
-use std::fmt;
-use std::str::FromStr;
-
+use super::choices::{NotAllowed, choices};
 use super::invalid::Invalid;
 
-/// What happens to a directory when its claim is gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnDelete {
-    /// It is removed with all its files.
-    Delete,
-    /// It stays where it is.
-    Retain,
-    /// It is renamed to `archived-...` and kept.
-    Archive,
-}
-
-impl OnDelete {
-    /// The value in classes, annotations and volumes.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Delete => "delete",
-            Self::Retain => "retain",
-            Self::Archive => "archive",
-        }
+choices! {
+    /// What happens to a directory when its claim is gone.
+    OnDelete, allowed: "delete, retain or archive", {
+        /// It is removed with all its files.
+        Delete = "delete",
+        /// It stays where it is.
+        Retain = "retain",
+        /// It is renamed to `archived-...` and kept.
+        Archive = "archive",
     }
 }
-
-impl fmt::Display for OnDelete {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for OnDelete {
-    type Err = Unknown;
-
-    fn from_str(text: &str) -> Result<Self, Unknown> {
-        match text {
-            "delete" => Ok(Self::Delete),
-            "retain" => Ok(Self::Retain),
-            "archive" => Ok(Self::Archive),
-            _ => Err(Unknown("delete, retain or archive")),
-        }
-    }
-}
-
-/// The value is not one of those allowed, which are listed here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("allowed are {0}")]
-pub struct Unknown(pub &'static str);
 
 /// A value as written, after the key under which it is written.
 pub type Written<'a> = Option<(&'a str, &'a str)>;
@@ -61,16 +25,16 @@ pub type Written<'a> = Option<(&'a str, &'a str)>;
 /// value.
 pub fn read(on_delete: Written<'_>, archive_on_delete: Written<'_>) -> (Option<OnDelete>, Vec<Invalid>) {
     let mut invalid = Vec::new();
-    let mut parse = |written: Written<'_>, parse: fn(&str) -> Result<OnDelete, Unknown>| {
+    let mut parse = |written: Written<'_>, parse: fn(&str) -> Result<OnDelete, NotAllowed>| {
         let (key, value) = written?;
         parse(value)
-            .map_err(|unknown| invalid.push(Invalid::value(key, value, &unknown)))
+            .map_err(|wrong| invalid.push(Invalid::value(key, value, &wrong)))
             .ok()
     };
     let archive = parse(archive_on_delete, |text| match text {
         "true" => Ok(OnDelete::Archive),
         "false" => Ok(OnDelete::Delete),
-        _ => Err(Unknown("true or false")),
+        _ => Err(NotAllowed("true or false")),
     });
     let on_delete = parse(on_delete, str::parse);
     (on_delete.or(archive), invalid)

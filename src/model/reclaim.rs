@@ -1,20 +1,13 @@
 //! The reclaim policy of a class or a volume.
 
-/// What Kubernetes does with a volume when its claim is gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reclaim {
-    /// It is deleted, and `onDelete` decides about the directory.
-    Delete,
-    /// Volume and directory are kept.
-    Retain,
-}
+use super::choices::choices;
 
-impl Reclaim {
-    /// The value in the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Delete => "Delete",
-            Self::Retain => "Retain",
-        }
+choices! {
+    /// What Kubernetes does with a volume when its claim is gone.
+    Reclaim, allowed: "Delete and Retain", {
+        /// It is deleted, and `onDelete` decides about the directory.
+        Delete = "Delete",
+        /// Volume and directory are kept.
+        Retain = "Retain",
     }
 }

@@ -9,6 +9,7 @@ use std::str::FromStr;
 
 use uuid::Uuid;
 
+use crate::model::choices::choices;
 use crate::model::identity::Identity;
 
 /// The identity of a share.
@@ -23,24 +24,16 @@ pub struct ShareId {
     pub server: Option<Uuid>,
 }
 
-/// How a file was read. The file number is the same in each view; the file system number may differ.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum View {
-    /// NFS version 4.
-    V4,
-    /// NFS version 3.
-    V3,
-    /// A mount.
-    Mounted,
-}
-
-impl View {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::V4 => "v4",
-            Self::V3 => "v3",
-            Self::Mounted => "mounted",
-        }
+choices! {
+    /// How a file was read. The file number is the same in each view; the file system number may differ.
+    #[derive(Hash)]
+    View, allowed: "v4, v3 or mounted", {
+        /// NFS version 4.
+        V4 = "v4",
+        /// NFS version 3.
+        V3 = "v3",
+        /// A mount.
+        Mounted = "mounted",
     }
 }
 
@@ -81,7 +74,7 @@ fn is_v3_form(v3: u64, (major, minor): (u64, u64)) -> bool {
 
 impl fmt::Display for ShareId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.view.as_str(), self.root)?;
+        write!(f, "{}/{}", self.view, self.root)?;
         match self.server {
             Some(server) => write!(f, "/{}", server.simple()),
             None => Ok(()),
@@ -94,12 +87,7 @@ impl FromStr for ShareId {
 
     fn from_str(text: &str) -> Result<Self, NotAShareId> {
         let mut parts = text.split('/');
-        let view = match parts.next() {
-            Some("v4") => View::V4,
-            Some("v3") => View::V3,
-            Some("mounted") => View::Mounted,
-            _ => return Err(NotAShareId),
-        };
+        let view = parts.next().and_then(|view| view.parse().ok()).ok_or(NotAShareId)?;
         let root = parts.next().and_then(|root| root.parse().ok()).ok_or(NotAShareId)?;
         let server = parts.next().map(|server| server.parse().map_err(|_| NotAShareId));
         let server = server.transpose()?;

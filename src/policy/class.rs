@@ -96,17 +96,11 @@ impl Class {
         ));
         let unset = unset(parameters, defaults);
         let share = share(parameters, defaults, &mut invalid);
-        let reclaim = match class.reclaim_policy.as_deref() {
-            None | Some("Delete") => Ok(Reclaim::Delete),
-            Some("Retain") => Ok(Reclaim::Retain),
-            Some(other) => {
-                invalid.push(Invalid(format!(
-                    "reclaimPolicy is {other:?}: allowed are Delete and Retain; to keep or archive the directory, set \
-                    onDelete"
-                )));
-                Err(())
-            }
-        };
+        let reclaim = class.reclaim_policy.as_deref().unwrap_or("Delete");
+        let reclaim = reclaim.parse::<Reclaim>().map_err(|allowed| {
+            let advice = format!("{allowed}; to keep or archive the directory, set onDelete");
+            invalid.push(Invalid::value("reclaimPolicy", reclaim, &advice));
+        });
         match (share, reclaim) {
             (Some(share), Ok(reclaim)) if invalid.is_empty() && unset.is_empty() => Ok(Self {
                 name: class.metadata.name.clone().unwrap_or_default(),

@@ -7,9 +7,10 @@
 
 use std::collections::BTreeMap;
 
+use crate::model::choices::NotAllowed;
 use crate::model::invalid::Invalid;
 use crate::model::names;
-use crate::model::on_delete::{self, OnDelete};
+use crate::model::on_delete::OnDelete;
 use crate::policy::key::Key;
 use crate::policy::template::{Dialect, Template, Values};
 
@@ -27,7 +28,7 @@ pub fn translate(written: &BTreeMap<String, String>) -> (BTreeMap<String, String
     let mut warnings = Vec::new();
     for (spelt, value) in written {
         let mut doubt = |allowed| {
-            let invalid = Invalid::value(spelt, value, &on_delete::Unknown(allowed));
+            let invalid = Invalid::value(spelt, value, &NotAllowed(allowed));
             warnings.push(format!("{invalid}; directories are archived"));
         };
         let value = match Key::parameter(spelt) {

@@ -68,11 +68,11 @@ impl Settings {
             mode: parse(get(Key::MountPermissions), invalid, mode),
             uid: parse(get(Key::Uid), invalid, id),
             gid: parse(get(Key::Gid), invalid, id),
-            existing: parse(get(Key::ExistingDirectory), invalid, existing),
+            existing: parse(get(Key::ExistingDirectory), invalid, str::parse),
             retention: parse(get(Key::ArchiveRetention), invalid, str::parse),
-            on_failure: parse(get(Key::OnStorageFailure), invalid, on_failure),
-            version: parse(get(Key::NfsVersion), invalid, version),
-            provision: parse(get(Key::Provision), invalid, provision),
+            on_failure: parse(get(Key::OnStorageFailure), invalid, str::parse),
+            version: parse(get(Key::NfsVersion), invalid, str::parse),
+            provision: parse(get(Key::Provision), invalid, str::parse),
             volume_labels: get(Key::VolumeLabels).map(|(spelt, text)| labels::read(spelt, text, invalid)),
             written: written.iter().map(|&(key, ..)| key).collect(),
         }
@@ -106,38 +106,6 @@ fn mode(text: &str) -> Result<u32, &'static str> {
         Ok(0) if octal => Err("with mode 0 nobody can use the directory; write a mode such as 0770"),
         Ok(mode) if octal && mode <= 0o7777 => Ok(mode),
         _ => Err("write it in octal, 0001 to 7777, such as 0770 or 2775"),
-    }
-}
-
-fn existing(text: &str) -> Result<ExistingDirectory, &'static str> {
-    match text {
-        "adopt" => Ok(ExistingDirectory::Adopt),
-        "deny" => Ok(ExistingDirectory::Deny),
-        _ => Err("allowed are adopt or deny"),
-    }
-}
-
-fn on_failure(text: &str) -> Result<OnStorageFailure, &'static str> {
-    match text {
-        "queue" => Ok(OnStorageFailure::Queue),
-        "deny" => Ok(OnStorageFailure::Deny),
-        _ => Err("allowed are queue or deny"),
-    }
-}
-
-fn provision(text: &str) -> Result<Provision, &'static str> {
-    match text {
-        "onCreate" => Ok(Provision::OnCreate),
-        "afterCreate" => Ok(Provision::AfterCreate),
-        _ => Err("allowed are onCreate or afterCreate"),
-    }
-}
-
-fn version(text: &str) -> Result<NfsVersion, &'static str> {
-    match text {
-        "4" => Ok(NfsVersion::V4),
-        "3" => Ok(NfsVersion::V3),
-        _ => Err("allowed are 4 (4.2, else 4.1) or 3; the version that pods use is set in mountOptions"),
     }
 }
 

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use super::Directory;
 use super::check::{Shown, WrongPath, check_length, check_segment};
+use crate::model::choices::choices;
 
 /// An export of an NFS server.
 ///
@@ -19,23 +20,15 @@ pub struct Share {
     version: NfsVersion,
 }
 
-/// The NFS version that Bindery uses for a share. Pods mount it as `mountOptions` of the class say.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum NfsVersion {
-    /// Version 4.2, or 4.1 if the server does not support 4.2.
-    #[default]
-    V4,
-    /// Version 3.
-    V3,
-}
-
-impl NfsVersion {
-    /// The value as a class parameter.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::V4 => "4",
-            Self::V3 => "3",
-        }
+choices! {
+    /// The NFS version that Bindery uses for a share. Pods mount it as `mountOptions` of the class say.
+    #[derive(Default, Hash, PartialOrd, Ord)]
+    NfsVersion, allowed: "4 (4.2, else 4.1) or 3; the version that pods use is set in mountOptions", {
+        /// Version 4.2, or 4.1 if the server does not support 4.2.
+        #[default]
+        V4 = "4",
+        /// Version 3.
+        V3 = "3",
     }
 }
 

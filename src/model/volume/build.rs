@@ -107,10 +107,7 @@ impl NewVolume {
             (mark::ON_DELETE, self.on_delete.to_string()),
             (mark::SHARE, self.share.path().to_owned()),
             (mark::SUB_DIR, self.directory.to_string()),
-            (
-                mark::DIRECTORY,
-                if origin == Origin::New { "new" } else { "adopted" }.to_owned(),
-            ),
+            (mark::DIRECTORY, origin.to_string()),
             (mark::MOUNT_PERMISSIONS, format!("{:04o}", self.attributes.mode)),
             (mark::ARCHIVE_RETENTION, self.retention.to_string()),
             (mark::NFS_VERSION, self.share.version().as_str().to_owned()),

@@ -10,15 +10,17 @@ use uuid::Uuid;
 
 pub use self::build::NewVolume;
 pub use self::read::{ClaimRef, Phase, Record, Volume, first_overlap};
+use crate::model::choices::choices;
 use crate::model::directory::{Directory, Share};
 
-/// Whether Bindery created the directory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// Bindery creates it.
-    New,
-    /// It already existed.
-    Adopted,
+choices! {
+    /// Whether Bindery created the directory.
+    Origin, allowed: "new or adopted", {
+        /// Bindery creates it.
+        New = "new",
+        /// It already existed.
+        Adopted = "adopted",
+    }
 }
 
 /// The identity of this installation of Bindery. Every volume that it creates carries it.

@@ -1,6 +1,8 @@
 //! Reads a PersistentVolume. Its annotations are validated here, before anything acts on them.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::str::FromStr;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{NFSVolumeSource, PersistentVolume};
@@ -8,7 +10,7 @@ use k8s_openapi::api::core::v1::{NFSVolumeSource, PersistentVolume};
 use super::{Installation, Origin};
 use crate::model::attributes::Attributes;
 use crate::model::claim::Bytes;
-use crate::model::directory::{Directory, NfsVersion, Share, Shown, TrashRoot};
+use crate::model::directory::{Directory, Share, Shown, TrashRoot};
 use crate::model::identity::Identity;
 use crate::model::invalid::Invalid;
 use crate::model::location::{Location, Meeting};
@@ -228,15 +230,32 @@ pub fn first_overlap<'a>(overlaps: impl Iterator<Item = (&'a Volume, Meeting)>) 
     overlaps.min_by_key(|(other, _)| !other.was_given())
 }
 
+/// The annotations of a volume.
+struct Marks<'a>(&'a BTreeMap<String, String>);
+
+impl Marks<'_> {
+    fn wrong(&self, key: &str, error: &dyn Display) -> String {
+        let value = self.0.get(key).map_or("", String::as_str);
+        format!("annotation {}", Invalid::value(key, value, error))
+    }
+
+    fn get<T: FromStr<Err: Display>>(&self, key: &str) -> Result<Option<T>, String> {
+        let value = self.0.get(key).map(|value| value.parse());
+        value.transpose().map_err(|error| self.wrong(key, &error))
+    }
+
+    fn require<T: FromStr<Err: Display>>(&self, key: &str) -> Result<T, String> {
+        self.get(key)?.ok_or_else(|| format!("annotation {key} is missing"))
+    }
+}
+
 fn record(marks: &BTreeMap<String, String>, nfs: Option<&NFSVolumeSource>) -> Result<Record, String> {
     let nfs = nfs.ok_or("spec.nfs is missing")?;
-    let get = |key: &str| marks.get(key).ok_or(format!("annotation {key} is missing"));
-    let wrong = |key: &str, error: &dyn std::fmt::Display| {
-        let value = marks.get(key).map_or("", String::as_str);
-        format!("annotation {}", Invalid::value(key, value, error))
-    };
-    let share = Share::parse(&nfs.server, get(mark::SHARE)?).map_err(|error| wrong(mark::SHARE, &error))?;
-    let directory = Directory::parse(get(mark::SUB_DIR)?).map_err(|error| wrong(mark::SUB_DIR, &error))?;
+    let marks = Marks(marks);
+    let share = Share::parse(&nfs.server, &marks.require::<String>(mark::SHARE)?);
+    let share = share.map_err(|error| marks.wrong(mark::SHARE, &error))?;
+    let directory = Directory::parse(&marks.require::<String>(mark::SUB_DIR)?);
+    let directory = directory.map_err(|error| marks.wrong(mark::SUB_DIR, &error))?;
     // The volume source cannot be changed, the annotations can: together they must name one path.
     let path = share.join(&directory);
     if path != nfs.path {
@@ -248,56 +267,29 @@ fn record(marks: &BTreeMap<String, String>, nfs: Option<&NFSVolumeSource>) -> Re
             Shown(&nfs.path)
         ));
     }
-    let version = match marks.get(mark::NFS_VERSION).map(String::as_str) {
-        None | Some("4") => NfsVersion::V4,
-        Some("3") => NfsVersion::V3,
-        Some(_) => return Err(wrong(mark::NFS_VERSION, &"allowed are 3 or 4")),
-    };
-    let id = |key: &str| {
-        let id = marks.get(key).map(|id| id.parse().map_err(|error| wrong(key, &error)));
-        id.transpose()
+    let moved_to = match marks.get::<String>(mark::MOVED_TO)? {
+        None => Vec::new(),
+        Some(paths) => {
+            let recorded = paths.lines().map(Directory::recorded).collect::<Option<_>>();
+            let allowed = "allowed are paths in the trash and archives, one per line";
+            recorded.ok_or_else(|| marks.wrong(mark::MOVED_TO, &allowed))?
+        }
     };
     Ok(Record {
-        share: share.over(version),
+        share: share.over(marks.get(mark::NFS_VERSION)?.unwrap_or_default()),
         directory,
-        origin: match get(mark::DIRECTORY)?.as_str() {
-            "new" => Origin::New,
-            "adopted" => Origin::Adopted,
-            _ => return Err(wrong(mark::DIRECTORY, &"allowed are new or adopted")),
-        },
-        on_delete: get(mark::ON_DELETE)?
-            .parse()
-            .map_err(|error| wrong(mark::ON_DELETE, &error))?,
-        retention: match marks.get(mark::ARCHIVE_RETENTION) {
-            None => Retention::Forever,
-            Some(text) => text.parse().map_err(|error| wrong(mark::ARCHIVE_RETENTION, &error))?,
-        },
-        retention_text: marks.get(mark::ARCHIVE_RETENTION).cloned(),
-        identity: marks
-            .get(mark::DIRECTORY_ID)
-            .map(|id| id.parse().map_err(|error| wrong(mark::DIRECTORY_ID, &error)))
-            .transpose()?,
-        moved_to: match marks.get(mark::MOVED_TO) {
-            None => Vec::new(),
-            Some(places) => {
-                let places = places.lines().map(Directory::recorded).collect::<Option<_>>();
-                places.ok_or_else(|| {
-                    wrong(
-                        mark::MOVED_TO,
-                        &"allowed are paths in the trash and archives, one per line",
-                    )
-                })?
-            }
-        },
-        share_id: marks
-            .get(mark::SHARE_ID)
-            .map(|id| id.parse().map_err(|error| wrong(mark::SHARE_ID, &error)))
-            .transpose()?,
+        origin: marks.require(mark::DIRECTORY)?,
+        on_delete: marks.require(mark::ON_DELETE)?,
+        retention: marks.get(mark::ARCHIVE_RETENTION)?.unwrap_or(Retention::Forever),
+        retention_text: marks.get(mark::ARCHIVE_RETENTION)?,
+        identity: marks.get(mark::DIRECTORY_ID)?,
+        moved_to,
+        share_id: marks.get(mark::SHARE_ID)?,
         attributes: Attributes {
-            mode: u32::from_str_radix(get(mark::MOUNT_PERMISSIONS)?, 8)
-                .map_err(|error| wrong(mark::MOUNT_PERMISSIONS, &error))?,
-            uid: id(mark::UID)?,
-            gid: id(mark::GID)?,
+            mode: u32::from_str_radix(&marks.require::<String>(mark::MOUNT_PERMISSIONS)?, 8)
+                .map_err(|error| marks.wrong(mark::MOUNT_PERMISSIONS, &error))?,
+            uid: marks.get(mark::UID)?,
+            gid: marks.get(mark::GID)?,
         },
     })
 }

@@ -149,7 +149,8 @@ fn annotations_that_contradict_the_volume_source_are_an_error() {
     );
     assert_eq!(
         read(mark::NFS_VERSION, Some("2")),
-        "annotation bindery.dev/nfs-version is \"2\": allowed are 3 or 4"
+        "annotation bindery.dev/nfs-version is \"2\": allowed are 4 (4.2, else 4.1) or 3; the version that pods use is set in \
+         mountOptions"
     );
     assert_eq!(
         read(mark::ARCHIVE_RETENTION, Some("soon")),
