@@ -24,7 +24,7 @@ use kube::{Api, Client, Resource, ResourceExt};
 use self::cache::{CachedClaim, CachedVolume};
 pub use self::watch::Watch;
 use crate::model::claim::Claim;
-use crate::model::location::{Location, Meeting};
+use crate::model::location::{Location, Overlap};
 use crate::model::names::{self, is_object_name};
 use crate::model::namespace;
 use crate::model::volume::{Installation, Volume, area, first_overlap};
@@ -122,7 +122,7 @@ impl Cluster {
         location: &Location<'_>,
         name: &str,
         written: Option<&str>,
-    ) -> kube::Result<Option<(Volume, Meeting)>> {
+    ) -> kube::Result<Option<(Volume, Overlap)>> {
         let is_there = match written {
             Some(version) => self.wait_for_version(name, version).await,
             None => false,
@@ -134,10 +134,10 @@ impl Cluster {
     }
 
     /// A neighbour that the watch has and that is still there.
-    pub async fn cached_overlap(&self, location: &Location<'_>, name: &str) -> kube::Result<Option<(Volume, Meeting)>> {
-        for (other, meeting) in self.cached_overlaps(location, name) {
+    pub async fn cached_overlap(&self, location: &Location<'_>, name: &str) -> kube::Result<Option<(Volume, Overlap)>> {
+        for (other, overlap) in self.cached_overlaps(location, name) {
             if let Some(other) = self.volume(&other.name_any()).await? {
-                return Ok(Some((other, meeting)));
+                return Ok(Some((other, overlap)));
             }
         }
         Ok(None)
@@ -156,34 +156,34 @@ impl Cluster {
     pub fn unclaimed_volumes(&self, maker: &Installation, namespace: &str, name: &str) -> Vec<Arc<CachedVolume>> {
         self.volumes.store().state_filter(|volume| {
             let volume = volume.read();
-            volume.maker.as_ref() == Some(maker) && volume.awaits(namespace, name)
+            volume.maker.as_ref() == Some(maker) && volume.is_unclaimed_for(namespace, name)
         })
     }
 
     /// All other volumes whose directory is this one, or above or in it, as the watch has them; those that a claim has had
     /// come first.
-    pub fn cached_overlaps(&self, location: &Location<'_>, name: &str) -> Vec<(Arc<CachedVolume>, Meeting)> {
+    pub fn cached_overlaps(&self, location: &Location<'_>, name: &str) -> Vec<(Arc<CachedVolume>, Overlap)> {
         let others = self.volumes.store().state_filter(|other| {
-            let meets = other.meets(location);
-            meets.is_some() && other.meta().name.as_deref() != Some(name)
+            let overlap_with = other.overlap_with(location);
+            overlap_with.is_some() && other.meta().name.as_deref() != Some(name)
         });
-        let meets = |other: Arc<CachedVolume>| other.meets(location).map(|meeting| (other, meeting));
-        let mut others: Vec<_> = others.into_iter().filter_map(meets).collect();
-        others.sort_by_key(|(other, _)| !other.read().was_given());
+        let overlap_with = |other: Arc<CachedVolume>| other.overlap_with(location).map(|overlap| (other, overlap));
+        let mut others: Vec<_> = others.into_iter().filter_map(overlap_with).collect();
+        others.sort_by_key(|(other, _)| !other.read().had_claim());
         others
     }
 
     /// A neighbour among the volumes of an area, live.
-    async fn live_overlap(&self, location: &Location<'_>, name: &str) -> kube::Result<Option<(Volume, Meeting)>> {
+    async fn live_overlap(&self, location: &Location<'_>, name: &str) -> kube::Result<Option<(Volume, Overlap)>> {
         let volumes: Api<CachedVolume> = Api::all(self.client.clone());
         let same_area = format!("{}={}", names::AREA, area(location.share, location.directory));
         let mut page = ListParams::default().labels(&same_area).limit(A_PAGE);
         loop {
             let found = volumes.list(&page).await?;
             let others = found.items.iter().filter(|other| other.name_any() != name);
-            let overlaps = others.filter_map(|other| Some((other.read(), other.meets(location)?)));
-            if let Some((other, meeting)) = first_overlap(overlaps) {
-                return Ok(Some((other.clone(), meeting)));
+            let overlaps = others.filter_map(|other| Some((other.read(), other.overlap_with(location)?)));
+            if let Some((other, overlap)) = first_overlap(overlaps) {
+                return Ok(Some((other.clone(), overlap)));
             }
             match found.metadata.continue_.filter(|next| !next.is_empty()) {
                 Some(next) => page = page.continue_token(&next),

@@ -44,7 +44,7 @@ pub struct Claim {
     /// Requested bytes; `None` if missing or not a quantity.
     pub request: Option<Bytes>,
     /// What it requests that Bindery does not support, in terms of the API.
-    pub beyond: Vec<&'static str>,
+    pub unsupported: Vec<&'static str>,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
     /// Its annotations.
@@ -85,7 +85,7 @@ impl Claim {
             volume_name: None,
             access_modes: Vec::new(),
             request: None,
-            beyond: Vec::new(),
+            unsupported: Vec::new(),
             labels: BTreeMap::new(),
             annotations: BTreeMap::new(),
         }
@@ -99,8 +99,8 @@ impl Claim {
             .annotations
             .as_ref()
             .and_then(|all| all.get(annotation::BETA_CLASS));
-        let mut beyond = Vec::new();
-        let mut note = |asked: bool, what| beyond.extend(asked.then_some(what));
+        let mut unsupported = Vec::new();
+        let mut note = |asked: bool, what| unsupported.extend(asked.then_some(what));
         note(spec.volume_mode.as_deref() == Some("Block"), "volumeMode Block");
         note(spec.selector.is_some(), "a selector");
         note(
@@ -143,7 +143,7 @@ impl Claim {
                 .resources
                 .and_then(|resources| resources.requests)
                 .and_then(|requests| requests.get("storage").and_then(Bytes::read)),
-            beyond,
+            unsupported,
         }
     }
 
@@ -202,7 +202,7 @@ mod tests {
     fn a_valid_claim_is_not_malformed_and_requests_nothing_unsupported() {
         let claim = read(|_| ());
         assert!(!claim.is_malformed());
-        assert_eq!(claim.beyond, Vec::<&str>::new());
+        assert_eq!(claim.unsupported, Vec::<&str>::new());
         assert_eq!(claim.request.unwrap().bytes, 1 << 30);
     }
 
@@ -258,6 +258,6 @@ mod tests {
             "a data source",
             "access mode ReadWriteOncePod",
         ];
-        assert_eq!(claim.beyond, expected);
+        assert_eq!(claim.unsupported, expected);
     }
 }

@@ -12,14 +12,14 @@ const CSI_DRIVER: &str = "nfs.csi.k8s.io";
 
 /// A server and an absolute path on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Foreign {
+pub struct ForeignLocation {
     /// In canonical spelling, if Bindery would accept it.
     pub server: Box<str>,
     /// Without `.`, `..` and empty segments.
     pub path: Box<str>,
 }
 
-impl Foreign {
+impl ForeignLocation {
     /// Reads the location, if the files are on an NFS server.
     pub fn read(spec: &PersistentVolumeSpec) -> Option<Self> {
         if let Some(nfs) = &spec.nfs {
@@ -67,16 +67,16 @@ impl Foreign {
     }
 
     /// The relation of this location to a directory, if the server is the same.
-    pub fn lies(&self, location: &Location<'_>) -> Option<Relation> {
+    pub fn relation_to(&self, location: &Location<'_>) -> Option<Relation> {
         if *self.server == *location.share.server() {
-            self.lies_by_path(location)
+            self.relation_by_path(location)
         } else {
             None
         }
     }
 
     /// The relation by path alone, whatever the server's name.
-    pub fn lies_by_path(&self, location: &Location<'_>) -> Option<Relation> {
+    pub fn relation_by_path(&self, location: &Location<'_>) -> Option<Relation> {
         let path = location.share.segments().chain(location.directory.segments());
         Relation::of(path, path_segments(&self.path), |one, other| {
             one == other || is_open(other)
@@ -85,10 +85,10 @@ impl Foreign {
 
     /// Whether it is strictly below the share of a directory.
     pub fn is_below_share(&self, location: &Location<'_>) -> bool {
-        let lies = Relation::of(location.share.segments(), path_segments(&self.path), |one, other| {
+        let relation_to = Relation::of(location.share.segments(), path_segments(&self.path), |one, other| {
             one == other || is_open(other)
         });
-        lies == Some(Relation::Inside)
+        relation_to == Some(Relation::Inside)
     }
 
     /// The paths on the way to this location that have the same last name as a directory. They may be that directory
@@ -125,14 +125,14 @@ mod tests {
     use super::super::directory::Directory;
     use super::*;
 
-    fn read(spec: Value) -> Option<Foreign> {
-        Foreign::read(&serde_json::from_value(spec).unwrap())
+    fn read(spec: Value) -> Option<ForeignLocation> {
+        ForeignLocation::read(&serde_json::from_value(spec).unwrap())
     }
 
-    fn lies(place: &Foreign, directory: &str) -> Option<Relation> {
+    fn relation_to(place: &ForeignLocation, directory: &str) -> Option<Relation> {
         let share = Share::parse("nas1", "/export").unwrap();
         let directory = Directory::parse(directory).unwrap();
-        place.lies(&Location {
+        place.relation_to(&Location {
             share: &share,
             directory: &directory,
             share_id: None,
@@ -140,7 +140,7 @@ mod tests {
         })
     }
 
-    fn csi(attributes: &Value) -> Option<Foreign> {
+    fn csi(attributes: &Value) -> Option<ForeignLocation> {
         read(json!({"csi": {"driver": "nfs.csi.k8s.io", "volumeHandle": "x", "volumeAttributes": attributes}}))
     }
 
@@ -178,13 +178,13 @@ mod tests {
             })
         };
         let known = csi(&attributes(json!("data"))).unwrap();
-        assert_eq!(lies(&known, "team-a/data"), Some(Relation::Same));
-        assert_eq!(lies(&known, "team-a/other"), None);
+        assert_eq!(relation_to(&known, "team-a/data"), Some(Relation::Same));
+        assert_eq!(relation_to(&known, "team-a/other"), None);
         let mut unknown = attributes(json!(""));
         unknown.as_object_mut().unwrap().remove("csi.storage.k8s.io/pvc/name");
         let unknown = csi(&unknown).unwrap();
-        assert_eq!(lies(&unknown, "team-a/other"), Some(Relation::Same));
-        assert_eq!(lies(&unknown, "team-b/other"), None);
+        assert_eq!(relation_to(&unknown, "team-a/other"), Some(Relation::Same));
+        assert_eq!(relation_to(&unknown, "team-b/other"), None);
     }
 
     #[test]

@@ -51,7 +51,7 @@ pub enum Evidence {
 
 /// An overlap of two directories.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Meeting {
+pub struct Overlap {
     /// The relation of the other directory.
     pub relation: Relation,
     /// The evidence.
@@ -79,8 +79,8 @@ impl Relation {
 
 impl Location<'_> {
     /// Whether this directory and another one overlap, as far as is known.
-    pub fn meets(&self, other: &Location<'_>) -> Option<Meeting> {
-        let meets = |relation, evidence| Meeting { relation, evidence };
+    pub fn overlap_with(&self, other: &Location<'_>) -> Option<Overlap> {
+        let overlap_with = |relation, evidence| Overlap { relation, evidence };
         let one_name = self.share.server() == other.share.server();
         if one_name && self.share.path() == other.share.path() {
             // The most frequent case, with possibly many volumes. Within one share the names decide. A difference in
@@ -88,7 +88,7 @@ impl Location<'_> {
             // server.
             let relation = self
                 .relation_below(other)
-                .map(|relation| meets(relation, Evidence::Names));
+                .map(|relation| overlap_with(relation, Evidence::Names));
             let one_case = || self.directory.as_str().eq_ignore_ascii_case(other.directory.as_str());
             return relation.or_else(|| self.same_numbers(other, true).filter(|_| one_case()));
         }
@@ -103,7 +103,7 @@ impl Location<'_> {
             )
         };
         if one_server && let Some(relation) = joined() {
-            return Some(meets(
+            return Some(overlap_with(
                 relation,
                 if one_name { Evidence::Names } else { Evidence::Server },
             ));
@@ -114,7 +114,7 @@ impl Location<'_> {
             && let Some(relation) = self.relation_below(other)
             && !(servers.is_some() && !one_server && relation == Relation::Same && self.differs(other))
         {
-            return Some(meets(relation, Evidence::Root));
+            return Some(overlap_with(relation, Evidence::Root));
         }
         // Both are below their shares, so both paths end with the directory's own name.
         let last = |of: &Directory| of.split_last().1.to_ascii_lowercase();
@@ -126,9 +126,9 @@ impl Location<'_> {
         Relation::of(self.directory.segments(), other.directory.segments(), str::eq)
     }
 
-    fn same_numbers(&self, other: &Location<'_>, one_server: bool) -> Option<Meeting> {
+    fn same_numbers(&self, other: &Location<'_>, one_server: bool) -> Option<Overlap> {
         let (one, other) = (self.seen()?, other.seen()?);
-        may_be_one_file(one, other, one_server).then_some(Meeting {
+        may_be_one_file(one, other, one_server).then_some(Overlap {
             relation: Relation::Same,
             evidence: Evidence::Numbers,
         })
@@ -162,7 +162,7 @@ impl Location<'_> {
     }
 }
 
-impl Meeting {
+impl Overlap {
     /// Why two directories are treated as one although their servers or paths have different names, and what to do if
     /// they are different. `None` if the names are the same.
     pub fn why(&self) -> Option<&'static str> {

@@ -56,10 +56,10 @@ impl At {
     }
 
     /// The relation of the other directory, checked in both directions.
-    fn meets(&self, other: &Self) -> Option<(Relation, Evidence)> {
-        let pair = |meeting: Meeting| (meeting.relation, meeting.evidence);
-        let forward = self.location().meets(&other.location()).map(pair);
-        let back = other.location().meets(&self.location()).map(pair);
+    fn overlap_with(&self, other: &Self) -> Option<(Relation, Evidence)> {
+        let pair = |overlap: Overlap| (overlap.relation, overlap.evidence);
+        let forward = self.location().overlap_with(&other.location()).map(pair);
+        let back = other.location().overlap_with(&self.location()).map(pair);
         let reversed = back.map(|(relation, evidence)| {
             let relation = match relation {
                 Relation::Same => Relation::Same,
@@ -89,11 +89,11 @@ fn on_one_server_the_names_decide() {
         ("/", "export/a/b/c", Some(Inside)),
         ("/export/a", "c", None),
     ] {
-        let met = one.meets(&at("NAS1.", path, directory));
+        let met = one.overlap_with(&at("NAS1.", path, directory));
         assert_eq!(met, relation.map(|relation| (relation, Names)), "{path} {directory}");
     }
     assert_eq!(
-        one.meets(&at("nas2", "/export", "a/b")),
+        one.overlap_with(&at("nas2", "/export", "a/b")),
         None,
         "nothing is known of the servers"
     );
@@ -104,26 +104,29 @@ fn a_share_under_another_name_of_its_server_is_the_same_share() {
     let root = file(7, 2);
     let one = at("nas1", "/export", "a/b").root(View::V4, root);
     let other = |directory| at("10.0.0.5", "/export", directory).root(View::V4, root);
-    assert_eq!(one.meets(&other("a/b")), Some((Same, Root)));
-    assert_eq!(one.meets(&other("a")), Some((Above, Root)));
-    assert_eq!(one.meets(&other("a/b/c")), Some((Inside, Root)));
-    assert_eq!(one.meets(&other("c")), None);
+    assert_eq!(one.overlap_with(&other("a/b")), Some((Same, Root)));
+    assert_eq!(one.overlap_with(&other("a")), Some((Above, Root)));
+    assert_eq!(one.overlap_with(&other("a/b/c")), Some((Inside, Root)));
+    assert_eq!(one.overlap_with(&other("c")), None);
     // The path in version 3, and the path in version 4 below `fsid=0`.
     assert_eq!(
-        one.meets(&at("10.0.0.5", "/", "a/b").root(View::V4, root)),
+        one.overlap_with(&at("10.0.0.5", "/", "a/b").root(View::V4, root)),
         Some((Same, Root))
     );
     assert_eq!(
-        one.meets(&at("nas1", "/", "a/b").root(View::V3, file(99, 2))),
+        one.overlap_with(&at("nas1", "/", "a/b").root(View::V3, file(99, 2))),
         Some((Same, Root))
     );
     assert_eq!(
-        one.meets(&at("10.0.0.5", "/", "a/b").root(View::V3, root)),
+        one.overlap_with(&at("10.0.0.5", "/", "a/b").root(View::V3, root)),
         Some((Same, Root))
     );
-    assert_eq!(one.meets(&at("10.0.0.5", "/", "a/b").root(View::V3, file(99, 2))), None);
     assert_eq!(
-        one.meets(&at("nas2", "/export", "a/b").root(View::V4, file(8, 2))),
+        one.overlap_with(&at("10.0.0.5", "/", "a/b").root(View::V3, file(99, 2))),
+        None
+    );
+    assert_eq!(
+        one.overlap_with(&at("nas2", "/export", "a/b").root(View::V4, file(8, 2))),
         None
     );
 }
@@ -137,33 +140,33 @@ fn two_names_of_a_server_are_recognized_by_its_server_owner() {
             .server(server)
     };
     assert_eq!(
-        one.meets(&other("/export/a", "b", 1)),
+        one.overlap_with(&other("/export/a", "b", 1)),
         Some((Same, Server)),
         "an export inside an export"
     );
-    assert_eq!(one.meets(&other("/export/a", "b/c", 1)), Some((Inside, Server)));
-    assert_eq!(one.meets(&other("/export/a", "c", 1)), None);
-    assert_eq!(one.meets(&other("/export/a", "b", 2)), None);
+    assert_eq!(one.overlap_with(&other("/export/a", "b/c", 1)), Some((Inside, Server)));
+    assert_eq!(one.overlap_with(&other("/export/a", "c", 1)), None);
+    assert_eq!(one.overlap_with(&other("/export/a", "b", 2)), None);
 }
 
 #[test]
 fn a_directory_is_recognized_by_its_file_numbers() {
     let one = at("nas1", "/export", "a/b").is(file(7, 100));
     assert_eq!(
-        one.meets(&at("10.0.0.5", "/data", "b").is(file(7, 100))),
+        one.overlap_with(&at("10.0.0.5", "/data", "b").is(file(7, 100))),
         Some((Same, Numbers))
     );
-    assert_eq!(one.meets(&at("10.0.0.5", "/data", "b").is(file(7, 101))), None);
+    assert_eq!(one.overlap_with(&at("10.0.0.5", "/data", "b").is(file(7, 101))), None);
     // The names differ: the numbers are equal by chance.
-    assert_eq!(one.meets(&at("10.0.0.5", "/data", "c").is(file(7, 100))), None);
+    assert_eq!(one.overlap_with(&at("10.0.0.5", "/data", "c").is(file(7, 100))), None);
     // Subvolumes of one export have the same number.
-    assert_eq!(one.meets(&at("nas1", "/export", "c/b").is(file(7, 100))), None);
+    assert_eq!(one.overlap_with(&at("nas1", "/export", "c/b").is(file(7, 100))), None);
     // A server that ignores case.
     assert_eq!(
-        one.meets(&at("nas1", "/export", "A/B").is(file(7, 100))),
+        one.overlap_with(&at("nas1", "/export", "A/B").is(file(7, 100))),
         Some((Same, Numbers))
     );
-    assert_eq!(one.meets(&at("nas1", "/export", "A/B").is(file(7, 101))), None);
+    assert_eq!(one.overlap_with(&at("nas1", "/export", "A/B").is(file(7, 101))), None);
 }
 
 #[test]
@@ -171,15 +174,19 @@ fn equal_root_numbers_mean_one_share_unless_the_directories_differ() {
     // `fsid=0` on two servers with different server owners.
     let one = at("nas1", "/", "a").root(View::V4, file(0, 2)).server(1);
     let other = || at("nas2", "/", "a").root(View::V4, file(0, 2)).server(2);
-    assert_eq!(one.meets(&other()), Some((Same, Root)));
+    assert_eq!(one.overlap_with(&other()), Some((Same, Root)));
     let one = one.is(file(0, 100));
-    assert_eq!(one.meets(&other()), Some((Same, Root)), "nothing is known of the other");
-    assert_eq!(one.meets(&other().is(file(0, 100))), Some((Same, Root)));
-    assert_eq!(one.meets(&other().is(file(0, 101))), None, "two directories");
+    assert_eq!(
+        one.overlap_with(&other()),
+        Some((Same, Root)),
+        "nothing is known of the other"
+    );
+    assert_eq!(one.overlap_with(&other().is(file(0, 100))), Some((Same, Root)));
+    assert_eq!(one.overlap_with(&other().is(file(0, 101))), None, "two directories");
     // Within one server the names decide, because a record may be old.
     let same_server = at("nas2", "/", "a")
         .root(View::V4, file(0, 2))
         .server(1)
         .is(file(0, 101));
-    assert_eq!(one.meets(&same_server), Some((Same, Server)));
+    assert_eq!(one.overlap_with(&same_server), Some((Same, Server)));
 }

@@ -3,7 +3,7 @@
 
 use super::key::Key;
 use crate::model::choices::ExistingDirectory;
-use crate::model::location::{Meeting, Relation};
+use crate::model::location::{Overlap, Relation};
 use crate::model::names;
 use crate::model::reclaim::Reclaim;
 use crate::model::source::Source;
@@ -43,7 +43,7 @@ pub fn use_existing(volume: &Volume, new: &NewVolume, installation: &Installatio
         ),
         Some((_, Some(uid))) if new.claim_uid.as_deref() == Some(uid) && !volume.deleting => Ok(UseExisting::AsItIs),
         _ if volume.deleting => releasing("which is being cleaned up"),
-        _ if volume.awaits(&new.claim.0, &new.claim.1) && new.is_at(volume) => Ok(UseExisting::Again),
+        _ if volume.is_unclaimed_for(&new.claim.0, &new.claim.1) && new.is_at(volume) => Ok(UseExisting::Again),
         Some((_, Some(names::FENCE))) => releasing("which is being created or removed"),
         _ if volume.phase == Phase::Released && volume.reclaim == Reclaim::Delete => {
             releasing("whose claim was just deleted")
@@ -73,21 +73,21 @@ fn is_for(claim: &ClaimRef, new: &NewVolume) -> bool {
 }
 
 /// Compares a new volume with a volume whose directory is the same, or is above or in it.
-pub fn overlap_conflict(new: &NewVolume, other: &Volume, meeting: Meeting, installation: &Installation) -> Conflict {
+pub fn overlap_conflict(new: &NewVolume, other: &Volume, overlap: Overlap, installation: &Installation) -> Conflict {
     // The claim is gone or was created again, and the controller manager has not noticed yet.
     let has_gone = other.phase == Phase::Released || other.claim.as_ref().is_some_and(|claim| is_for(claim, new));
     let leaves = other.deleting || (has_gone && other.reclaim == Reclaim::Delete);
     // If the names were the same, both would be one volume.
-    if leaves && meeting.relation == Relation::Same && other.maker.as_ref() == Some(installation) {
-        Conflict::Releasing(meeting_sentence(new, other, meeting, " and which is being cleaned up"))
+    if leaves && overlap.relation == Relation::Same && other.maker.as_ref() == Some(installation) {
+        Conflict::Releasing(overlap_sentence(new, other, overlap, " and which is being cleaned up"))
     } else {
-        Conflict::Refuse(meeting_sentence(new, other, meeting, ""))
+        Conflict::Refuse(overlap_sentence(new, other, overlap, ""))
     }
 }
 
 /// The sentence that the directory of a new volume is the same as, or overlaps with, the directory of another volume.
 /// `state` is added to what is said about that volume.
-fn meeting_sentence(new: &NewVolume, other: &Volume, meeting: Meeting, state: &str) -> String {
+fn overlap_sentence(new: &NewVolume, other: &Volume, overlap: Overlap, state: &str) -> String {
     let claim = other.claim.as_ref();
     let whose = claim.map(|claim| format!(", which claim {}/{} uses{state}", claim.namespace, claim.name));
     let whose = whose.unwrap_or_default();
@@ -96,18 +96,18 @@ fn meeting_sentence(new: &NewVolume, other: &Volume, meeting: Meeting, state: &s
         Err(_) if other.maker.is_none() => format!("that of volume {name}{whose}, which Bindery did not create"),
         Err(unreadable) => format!("that of volume {name}, whose bindery.dev annotations cannot be read: {unreadable}"),
         Ok(record) => {
-            let share = meeting
+            let share = overlap
                 .why()
                 .map_or_else(String::new, |_| format!(" of share {}", record.share));
             format!("directory {}{share} of volume {name}{whose}", record.directory.shown())
         }
     };
-    let verb = if meeting.relation == Relation::Same {
+    let verb = if overlap.relation == Relation::Same {
         "is the same as"
     } else {
         "overlaps with"
     };
-    let why = meeting.why().map_or_else(String::new, |why| format!("; {why}"));
+    let why = overlap.why().map_or_else(String::new, |why| format!("; {why}"));
     format!("{} {verb} {place}{why}", shown(new))
 }
 

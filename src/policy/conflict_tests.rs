@@ -148,7 +148,7 @@ fn a_refusal_names_the_owner_and_the_next_step() {
 }
 
 /// The volume to report for a directory of this server.
-fn found<'a>(server: &str, directory: &str, others: &'a [Volume]) -> Option<(&'a Volume, Meeting)> {
+fn found<'a>(server: &str, directory: &str, others: &'a [Volume]) -> Option<(&'a Volume, Overlap)> {
     let (share, directory) = (
         Share::parse(server, "/export").unwrap(),
         Directory::parse(directory).unwrap(),
@@ -159,7 +159,7 @@ fn found<'a>(server: &str, directory: &str, others: &'a [Volume]) -> Option<(&'a
         share_id: None,
         identity: None,
     };
-    let overlap = |other: &Volume| location.meets(&other.record.as_ref().unwrap().location());
+    let overlap = |other: &Volume| location.overlap_with(&other.record.as_ref().unwrap().location());
     first_overlap(others.iter().filter_map(|other| Some((other, overlap(other)?))))
 }
 
@@ -191,7 +191,7 @@ fn the_same_directory_under_another_server_name_is_a_conflict() {
     let mut other = Volume::read(&new("shared").build(Origin::New, &installation()));
     other.record.as_mut().unwrap().share = Share::parse("10.0.0.5", "/export").unwrap();
     other.claim.as_mut().unwrap().name = "other".to_owned();
-    let meeting = Meeting {
+    let overlap = Overlap {
         relation: Relation::Same,
         evidence: crate::model::location::Evidence::Root,
     };
@@ -200,18 +200,18 @@ fn the_same_directory_under_another_server_name_is_a_conflict() {
                     are two file systems (a copied disk, or fsid=0 on two servers), give one of the exports another fsid= or \
                     its disk another UUID";
     assert_eq!(
-        overlap_conflict(&new("shared"), &other, meeting, &installation()),
+        overlap_conflict(&new("shared"), &other, overlap, &installation()),
         Conflict::Refuse(sentence.to_owned())
     );
     other.deleting = true;
     let waits = Conflict::Releasing(sentence.replace("uses;", "uses and which is being cleaned up;"));
     assert_eq!(
-        overlap_conflict(&new("shared"), &other, meeting, &installation()),
+        overlap_conflict(&new("shared"), &other, overlap, &installation()),
         waits
     );
     other.deleting = false;
     other.claim.as_mut().unwrap().name = "data".to_owned();
-    let own = overlap_conflict(&new("shared"), &other, meeting, &installation());
+    let own = overlap_conflict(&new("shared"), &other, overlap, &installation());
     assert!(
         matches!(own, Conflict::Releasing(_)),
         "an earlier claim of this name: {own:?}"
@@ -220,7 +220,7 @@ fn the_same_directory_under_another_server_name_is_a_conflict() {
     other.deleting = true;
     other.maker = None;
     assert_eq!(
-        overlap_conflict(&new("shared"), &other, meeting, &installation()),
+        overlap_conflict(&new("shared"), &other, overlap, &installation()),
         Conflict::Refuse(sentence.to_owned())
     );
 }

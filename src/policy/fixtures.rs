@@ -116,7 +116,7 @@ pub fn volume(name: &str, directory: &str) -> Volume {
         version: "7".to_owned(),
         deleting: false,
         deleted: None,
-        held: true,
+        has_finalizer: true,
         phase: Phase::Unbound,
         claim: Some(ClaimRef {
             namespace: "team-a".to_owned(),

@@ -94,7 +94,7 @@ fn the_patch_makes_a_volume_that_cleanup_can_read() {
 
     let read = Volume::read(&volume);
     assert_eq!(
-        (read.maker.as_ref(), read.held, read.ready),
+        (read.maker.as_ref(), read.has_finalizer, read.ready),
         (Some(&installation()), true, true)
     );
     assert_eq!(read.phase, Phase::Bound);

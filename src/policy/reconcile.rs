@@ -72,7 +72,7 @@ pub enum Dispose {
 
 /// Decides the next step for a volume.
 pub fn plan(volume: &Volume, claim_state: ClaimState<'_>, installation: &Installation) -> Plan {
-    if !volume.held {
+    if !volume.has_finalizer {
         return Plan::Leave;
     }
     if volume.maker.as_ref() != Some(installation) {
@@ -99,7 +99,7 @@ pub fn plan(volume: &Volume, claim_state: ClaimState<'_>, installation: &Install
         // Without a uid, somebody is freeing it for another claim.
         (false, Phase::Released, InUse::No) if uid(volume).is_none() => Plan::Leave,
         (false, Phase::Released, InUse::No) => Plan::MarkDeleted,
-        (false, Phase::Unbound, InUse::No) if !volume.was_given() && record.identity.is_none() => {
+        (false, Phase::Unbound, InUse::No) if !volume.had_claim() && record.identity.is_none() => {
             awaited(volume, claim_state)
         }
         (false, Phase::Bound | Phase::Unbound, InUse::No) => Plan::Leave,
@@ -182,7 +182,7 @@ fn uid(volume: &Volume) -> Option<&str> {
 
 fn dispose(volume: &Volume, record: Record) -> Dispose {
     match (volume.reclaim, record.on_delete) {
-        _ if !volume.was_given() => Dispose::RemoveUnused(record),
+        _ if !volume.had_claim() => Dispose::RemoveUnused(record),
         (Reclaim::Retain, _) | (_, OnDelete::Retain) => Dispose::Keep(record),
         (Reclaim::Delete, OnDelete::Delete) => Dispose::Delete(record),
         (Reclaim::Delete, OnDelete::Archive) => Dispose::Archive(record),

@@ -33,7 +33,7 @@ fn claim(change: impl FnOnce(&mut Claim)) -> Claim {
             written: "1Gi".to_owned(),
             bytes: 1 << 30,
         }),
-        beyond: vec![],
+        unsupported: vec![],
         labels: std::collections::BTreeMap::new(),
         annotations: std::collections::BTreeMap::new(),
     };
@@ -105,7 +105,7 @@ fn a_volume_of_another_installation_is_left_alone() {
             volume.provisioner = Some("example.com/other".to_owned());
         },
         |volume| volume.maker.as_mut().unwrap().provisioner = "example.com/other".to_owned(),
-        |volume| volume.held = false,
+        |volume| volume.has_finalizer = false,
     ];
     for (case, change) in changes.into_iter().enumerate() {
         for state in [|_: &mut Volume| (), released, deleted] {
@@ -131,7 +131,7 @@ fn a_volume_with_the_finalizer_but_no_installation_is_reported() {
                 Plan::NotOurs(NotOurs::Unmarked),
                 "{volume:?}"
             );
-            volume.held = false;
+            volume.has_finalizer = false;
             assert_eq!(
                 plan(&volume, ClaimState::Gone, &installation()),
                 Plan::Leave,

@@ -12,7 +12,7 @@
 
 use jiff::Timestamp;
 
-use crate::model::location::{Meeting, Relation};
+use crate::model::location::{Overlap, Relation};
 use crate::model::on_delete::OnDelete;
 use crate::model::reclaim::Reclaim;
 use crate::model::volume::{Installation, Volume};
@@ -35,7 +35,7 @@ pub enum CleanupOrder {
 pub fn cleanup_order(
     volume: &Volume,
     other: &Volume,
-    meeting: Meeting,
+    overlap: Overlap,
     in_use: bool,
     installation: &Installation,
 ) -> CleanupOrder {
@@ -43,15 +43,15 @@ pub fn cleanup_order(
         return CleanupOrder::KeepDirectory;
     }
     if !other.deleting {
-        return if other.was_given() {
+        return if other.had_claim() {
             CleanupOrder::KeepDirectory
         } else {
             CleanupOrder::WaitForRollback
         };
     }
-    match meeting.relation {
+    match overlap.relation {
         // Its cleanup is complete; another program's finalizer keeps the object.
-        _ if !other.held => CleanupOrder::Proceed,
+        _ if !other.has_finalizer => CleanupOrder::Proceed,
         _ if in_use => CleanupOrder::KeepDirectory,
         Relation::Inside if keeps_files(other) => CleanupOrder::KeepDirectory,
         Relation::Inside => CleanupOrder::WaitForCleanup,
@@ -65,9 +65,9 @@ pub fn cleanup_order(
 /// The `onDelete` that `other` must get before the finalizer of `volume` is removed: the files of `volume` stay in the
 /// directory of `other`, and must end as its own policy says. `None` if the policy of `other` keeps as much, or if another
 /// installation manages it.
-pub fn inherited(volume: &Volume, other: &Volume, meeting: Meeting, installation: &Installation) -> Option<OnDelete> {
+pub fn inherited(volume: &Volume, other: &Volume, overlap: Overlap, installation: &Installation) -> Option<OnDelete> {
     let ours = other.maker.as_ref() == Some(installation) && other.record.is_ok();
-    let holds_the_files = matches!(meeting.relation, Relation::Same | Relation::Above);
+    let holds_the_files = matches!(overlap.relation, Relation::Same | Relation::Above);
     if !ours || !holds_the_files || weight(other) >= weight(volume) {
         return None;
     }
@@ -96,7 +96,7 @@ fn weight(volume: &Volume) -> u8 {
         .as_ref()
         .map_or(OnDelete::Retain, |record| record.on_delete);
     match (volume.reclaim, on_delete) {
-        _ if !volume.was_given() => 0,
+        _ if !volume.had_claim() => 0,
         (Reclaim::Retain, _) | (_, OnDelete::Retain) => 3,
         (Reclaim::Delete, OnDelete::Archive) => 2,
         (Reclaim::Delete, OnDelete::Delete) => 1,
@@ -126,7 +126,7 @@ mod tests {
         cleanup_order(
             volume,
             other,
-            Meeting { relation, evidence },
+            Overlap { relation, evidence },
             false,
             &fixtures::installation(),
         )
@@ -214,13 +214,13 @@ mod tests {
                 // What is in the directory of an inner volume is not the outer one's.
                 (Relation::Inside, None),
             ] {
-                let meeting = Meeting { relation, evidence };
-                let inherited = inherited(&volume, &other, meeting, &fixtures::installation());
+                let overlap = Overlap { relation, evidence };
+                let inherited = inherited(&volume, &other, overlap, &fixtures::installation());
                 assert_eq!(inherited, expected, "{policy} to {of_other}, {relation:?}");
             }
         }
         let (mut volume, mut other) = (leaving("a", 1, Delete), leaving("b", 0, Delete));
-        let same = Meeting {
+        let same = Overlap {
             relation: Relation::Same,
             evidence,
         };
@@ -240,9 +240,9 @@ mod tests {
             let other = leaving("b", 0, policy);
             for relation in [Relation::Same, Relation::Inside, Relation::Above] {
                 let evidence = Evidence::Names;
-                let meeting = Meeting { relation, evidence };
+                let overlap = Overlap { relation, evidence };
                 assert_eq!(
-                    cleanup_order(&volume, &other, meeting, true, &fixtures::installation()),
+                    cleanup_order(&volume, &other, overlap, true, &fixtures::installation()),
                     KeepDirectory
                 );
             }
@@ -263,7 +263,7 @@ mod tests {
             other.ready = false;
         };
         assert_eq!(change(new), [WaitForRollback; 3]);
-        assert_eq!(change(|other| other.held = false), [Proceed; 3]);
+        assert_eq!(change(|other| other.has_finalizer = false), [Proceed; 3]);
         assert_eq!(change(|other| other.maker = None), [KeepDirectory; 3]);
         assert_eq!(
             change(|other| other.record = Err("broken".to_owned())),

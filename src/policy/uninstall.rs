@@ -21,7 +21,7 @@ pub enum UninstallStep {
 
 /// Whether uninstalling has anything to do with a volume.
 pub fn needs_step(volume: &Volume, installation: &Installation) -> bool {
-    volume.maker.as_ref() == Some(installation) && volume.held
+    volume.maker.as_ref() == Some(installation) && volume.has_finalizer
 }
 
 /// Decides the next step. With `unfinished`, volumes that only Bindery can complete are given up.
@@ -35,7 +35,7 @@ pub fn uninstall_step(
         return UninstallStep::Leave;
     }
     // An administrator has removed its `claimRef`, so that another claim can have it.
-    if volume.was_given() || volume.claim.is_none() {
+    if volume.had_claim() || volume.claim.is_none() {
         return match in_use(volume, claim_state) {
             _ if !volume.deleting || unfinished => UninstallStep::Keep,
             InUse::Unknown => UninstallStep::LookAtClaim,

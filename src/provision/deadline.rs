@@ -19,10 +19,10 @@ pub struct Deadlines {
 impl Deadlines {
     /// Deadlines of a call that starts now and may take this long. A fifth of the time, at most one second, is reserved
     /// for what follows the work.
-    pub fn from_now(lasts: Duration) -> Self {
-        let end = Instant::now() + lasts;
+    pub fn from_now(duration: Duration) -> Self {
+        let end = Instant::now() + duration;
         Self {
-            work: end - RESERVE.min(lasts / 5),
+            work: end - RESERVE.min(duration / 5),
             end,
         }
     }
@@ -34,14 +34,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_fifth_and_at_most_a_second_is_reserved() {
-        for (lasts, work) in [(5_000, 4_000), (20_000, 19_000), (1_000, 800), (100, 80)] {
-            let deadlines = Deadlines::from_now(Duration::from_millis(lasts));
+        for (duration, work) in [(5_000, 4_000), (20_000, 19_000), (1_000, 800), (100, 80)] {
+            let deadlines = Deadlines::from_now(Duration::from_millis(duration));
             assert_eq!(
                 deadlines.work - Instant::now(),
                 Duration::from_millis(work),
-                "{lasts} ms"
+                "{duration} ms"
             );
-            assert_eq!(deadlines.end - Instant::now(), Duration::from_millis(lasts));
+            assert_eq!(deadlines.end - Instant::now(), Duration::from_millis(duration));
         }
     }
 }

@@ -216,7 +216,7 @@ impl Provisioner {
         let look = self.cluster.overlap(location, &new.name, written);
         let other = self.asked(overlap_search(new), deadline, look).await?;
         match other {
-            Some((other, meeting)) => Err(overlap_conflict(new, &other, meeting, &self.installation).into()),
+            Some((other, overlap)) => Err(overlap_conflict(new, &other, overlap, &self.installation).into()),
             None => Ok(()),
         }
     }
@@ -225,8 +225,8 @@ impl Provisioner {
     async fn refuse_known(&self, new: &NewVolume, location: &Location<'_>, deadline: Instant) -> Result<(), Error> {
         let look = self.cluster.cached_overlap(location, &new.name);
         match self.asked(overlap_search(new), deadline, look).await? {
-            Some((other, meeting)) if other.was_given() => {
-                Err(overlap_conflict(new, &other, meeting, &self.installation).into())
+            Some((other, overlap)) if other.had_claim() => {
+                Err(overlap_conflict(new, &other, overlap, &self.installation).into())
             }
             _ => Ok(()),
         }

@@ -76,7 +76,7 @@ impl Provisioner {
             let mut volume = Some(kept.read().clone());
             while let Some(earlier) = volume.filter(|volume| {
                 let is_own = attempt.is_some() && volume.attempt.as_deref() == attempt;
-                volume.awaits(namespace, name) && !volume.is_fenced() && !is_own
+                volume.is_unclaimed_for(namespace, name) && !volume.is_fenced() && !is_own
             }) {
                 let what = format!("prevent the binding of this claim to PersistentVolume {}", earlier.name);
                 let volumes = self.volumes();

@@ -215,7 +215,7 @@ mod tests {
                 "{file}"
             );
             assert!(
-                !claim.is_malformed() && claim.beyond.is_empty() && claim.volume_name.is_none(),
+                !claim.is_malformed() && claim.unsupported.is_empty() && claim.volume_name.is_none(),
                 "{file}"
             );
         }

@@ -3,8 +3,8 @@
 use k8s_openapi::api::core::v1::PersistentVolume;
 
 use super::cached::Summary;
-use crate::model::foreign_volume::Foreign;
-use crate::model::location::{Evidence, Location, Meeting, Relation};
+use crate::model::foreign_volume::ForeignLocation;
+use crate::model::location::{Evidence, Location, Overlap, Relation};
 use crate::model::names;
 use crate::model::volume::Volume;
 
@@ -13,7 +13,7 @@ use crate::model::volume::Volume;
 pub struct VolumeSummary {
     volume: Volume,
     /// Where its directory is, if the record does not tell.
-    place: Option<Foreign>,
+    place: Option<ForeignLocation>,
     /// Some installation of Bindery has marked it.
     marked: bool,
 }
@@ -27,7 +27,7 @@ impl Summary for VolumeSummary {
         let labels = object.metadata.labels;
         let spec = object.spec.filter(|_| volume.record.is_err());
         Self {
-            place: spec.as_ref().and_then(Foreign::read),
+            place: spec.as_ref().and_then(ForeignLocation::read),
             marked: labels.is_some_and(|labels| labels.contains_key(names::AREA)),
             volume,
         }
@@ -47,7 +47,7 @@ impl VolumeSummary {
     }
 
     /// Where its files are, if Bindery has no readable record of that.
-    pub fn place(&self) -> Option<&Foreign> {
+    pub fn place(&self) -> Option<&ForeignLocation> {
         self.place.as_ref()
     }
 
@@ -62,9 +62,9 @@ impl VolumeSummary {
     }
 
     /// How its directory meets another one.
-    pub fn meets(&self, location: &Location<'_>) -> Option<Meeting> {
+    pub fn overlap_with(&self, location: &Location<'_>) -> Option<Overlap> {
         let place = match (&self.volume.record, &self.place) {
-            (Ok(record), _) => return location.meets(&record.location()),
+            (Ok(record), _) => return location.overlap_with(&record.location()),
             (Err(_), place) => place.as_ref()?,
         };
         let counts = |relation: &Relation| {
@@ -77,9 +77,9 @@ impl VolumeSummary {
                     Relation::Above => !self.is_made_by_hand() && place.is_below_share(location),
                 }
         };
-        let relation = place.lies(location).filter(counts)?;
+        let relation = place.relation_to(location).filter(counts)?;
         let evidence = Evidence::Names;
-        Some(Meeting { relation, evidence })
+        Some(Overlap { relation, evidence })
     }
 }
 
@@ -108,7 +108,7 @@ mod tests {
             share_id: None,
             identity: None,
         };
-        cached(volume).meets(&location).is_some()
+        cached(volume).overlap_with(&location).is_some()
     }
 
     fn ours(share: &str, directory: &str) -> Value {

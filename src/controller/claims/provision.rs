@@ -59,7 +59,7 @@ pub async fn provision_named(
     let ctx = &leader.ctx;
     let begun = ctx.cluster.volume(volume).await?;
     match &begun {
-        Some(begun) if !begun.awaits(&claim.namespace, name) => return Ok(Action::await_change()),
+        Some(begun) if !begun.is_unclaimed_for(&claim.namespace, name) => return Ok(Action::await_change()),
         // The binder gives it, unless it is fenced after all.
         Some(begun) if !begun.is_fenced() => return Ok(Action::requeue(MOMENT)),
         _ => {}

@@ -37,7 +37,7 @@ async fn look_at(leader: &Leader, stored: &Claim, name: &str) -> Result<Action, 
         && let Some(volume) = cluster.volumes.get(&ObjectRef::new(volume))
     {
         let volume = volume.read();
-        if !volume.awaits(&stored.namespace, name) {
+        if !volume.is_unclaimed_for(&stored.namespace, name) {
             return done;
         }
         // The binder gives it. Should it have been fenced meanwhile, the watch tells so in a moment.

@@ -14,7 +14,7 @@ use crate::cluster::cache::CachedVolume;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::model::directory::{Directory, Share};
-use crate::model::foreign_volume::Foreign;
+use crate::model::foreign_volume::ForeignLocation;
 use crate::model::location::Location;
 use crate::model::share_id::{View, may_be_one_file};
 use crate::model::volume::Volume;
@@ -41,7 +41,7 @@ pub async fn foreign_volume_naming(
         return Ok(None);
     }
     let may_name = |other: &CachedVolume| {
-        let name = |place: &Foreign| {
+        let name = |place: &ForeignLocation| {
             // Other programs make many volumes, and none by hand under the name of one of Bindery's directories.
             let meant = other.is_made_by_hand() || place.has_whole_path(location);
             meant && !place.namesakes(location).is_empty()
@@ -86,7 +86,7 @@ async fn is_missing(ctx: &Context, share: &Share) -> bool {
     matches!(found, Ok(None))
 }
 
-async fn names_directory(ctx: &Context, place: &Foreign, location: &Location<'_>) -> Answer {
+async fn names_directory(ctx: &Context, place: &ForeignLocation, location: &Location<'_>) -> Answer {
     let Some(identity) = location.identity else {
         return Answer::No;
     };

@@ -6,7 +6,7 @@
 
 use serde_json::{Value, json};
 
-use super::overlap::Overlap;
+use super::overlap::OverlapState;
 use super::{class_mismatch, overlap};
 use crate::cluster::patch::{self, set, set_annotation, test, test_no_annotation};
 use crate::controller::context::{Context, storage_deadline};
@@ -28,15 +28,15 @@ pub async fn bind(leader: &Leader, volume: &Volume, record: &Record, claim: &Cla
     let stands_alone = record.directory.stands_alone(&volume.name);
     if !stands_alone {
         match overlap::find_overlap(ctx, volume, record).await? {
-            Overlap::None => {}
-            Overlap::Given(other) => {
+            OverlapState::None => {}
+            OverlapState::Given(other) => {
                 let overlap = format!(
                     "its directory {} overlaps with that of volume {other}",
                     record.directory
                 );
                 return take_back(leader, volume, claim, overlap).await;
             }
-            Overlap::Coming(other) => return Err(Error::OverlapBeingMade(other)),
+            OverlapState::Coming(other) => return Err(Error::OverlapBeingMade(other)),
         }
     }
     // A bound volume may be in use, so what is there keeps the mode that its user may have given it.

@@ -8,7 +8,7 @@
 use super::destination::{Destination, same_policy};
 use super::find::{FoundAt, describe};
 use super::move_aside::MoveResult;
-use super::overlap::Overlap;
+use super::overlap::OverlapState;
 use super::{file_system, find, move_aside, overlap, put_back};
 use crate::cluster::patch;
 use crate::controller::context::{Context, storage_deadline};
@@ -77,7 +77,7 @@ pub async fn clean_up(leader: &Leader, volume: &Volume, dispose: Dispose) -> Res
 async fn remove_if_empty(leader: &Leader, volume: &Volume, record: &Record) -> Result<bool, Error> {
     let ctx = &leader.ctx;
     let may_go = record.origin == Origin::New && (!volume.ready || volume.made_for.is_some());
-    if !may_go || !matches!(overlap::find_overlap(ctx, volume, record).await?, Overlap::None) {
+    if !may_go || !matches!(overlap::find_overlap(ctx, volume, record).await?, OverlapState::None) {
         return Ok(false);
     }
     match find::find(ctx, volume, record).await? {
@@ -132,7 +132,7 @@ async fn remove_unused(leader: &Leader, volume: &Volume, record: &Record) -> Res
     let (share, directory) = (&record.share, &record.directory);
     // One that another is just making is no matter: that one makes it again.
     if !directory.stands_alone(&volume.name)
-        && let Overlap::Given(_) = overlap::find_overlap(ctx, volume, record).await?
+        && let OverlapState::Given(_) = overlap::find_overlap(ctx, volume, record).await?
     {
         return Ok(Report::None);
     }

@@ -45,7 +45,7 @@ pub fn target(
     };
     let recorded = record.moved_to.iter().rev();
     let fits = |place: &&Directory| {
-        TrashRoot::around(place) == *root && is_destination(ctx, volume, destination, place) && is_fresh(place)
+        TrashRoot::containing(place) == *root && is_destination(ctx, volume, destination, place) && is_fresh(place)
     };
     let mut fits = recorded.filter(fits);
     if let Some(place) = fits.next() {
@@ -71,7 +71,7 @@ pub fn is_destination(ctx: &Context, volume: &Volume, destination: Destination, 
     let retention = match destination {
         Destination::Trash => {
             let trash = Directory::in_trash(&ctx.installation.instance, &volume.name, &volume.uid);
-            return *place == TrashRoot::around(place).place(&trash);
+            return *place == TrashRoot::containing(place).place(&trash);
         }
         Destination::Archive(retention) => retention,
         Destination::Keep => Retention::Forever,

@@ -163,7 +163,7 @@ async fn is_being_cleaned(ctx: &Context, name: &InTrash<'_>) -> Result<bool, Err
     };
     let Some(owner) = owner else { return Ok(false) };
     let volume = ctx.cluster.volume(&owner).await?;
-    Ok(volume.is_some_and(|volume| name.uid.is_none_or(|uid| volume.uid == uid && volume.held)))
+    Ok(volume.is_some_and(|volume| name.uid.is_none_or(|uid| volume.uid == uid && volume.has_finalizer)))
 }
 
 /// A volume of ours that is in use and was given this directory, under whatever name of the server.
@@ -197,7 +197,7 @@ async fn archive_forever(leader: &Leader, entry: &Entry, identity: Identity) -> 
     let ctx = &leader.ctx;
     let Entry { share, place } = entry;
     let archive = Directory::unclaimed(place, jiff::Timestamp::now(), &ctx.installation.instance);
-    let archive = TrashRoot::around(place).place(&archive);
+    let archive = TrashRoot::containing(place).place(&archive);
     leader.may_act()?;
     let moved = ctx
         .storage

@@ -58,7 +58,7 @@ pub async fn run(leader: &Leader) {
 
 /// Whether a volume is in use and does not say which directory it is, or on which file system.
 fn lacks_identity(ctx: &Context, volume: &Volume) -> bool {
-    let ours = volume.held && volume.maker.as_ref() == Some(&*ctx.installation);
+    let ours = volume.has_finalizer && volume.maker.as_ref() == Some(&*ctx.installation);
     let lacks = |record: &crate::model::volume::Record| record.identity.is_none() || record.share_id.is_none();
     ours && volume.ready && !volume.deleting && volume.record.as_ref().is_ok_and(lacks)
 }

@@ -26,5 +26,5 @@ pub async fn plan(ctx: &Context, volume: &Volume) -> Result<(Plan, Option<Claim>
 /// The very volume as it is now, by a live look, if it is still there to be cleaned up.
 pub async fn being_deleted(ctx: &Context, volume: &Volume) -> Result<Option<Volume>, Error> {
     let now = ctx.cluster.volume(&volume.name).await?;
-    Ok(now.filter(|now| now.uid == volume.uid && now.deleting && now.held))
+    Ok(now.filter(|now| now.uid == volume.uid && now.deleting && now.has_finalizer))
 }

@@ -59,7 +59,7 @@ pub async fn move_directory(
     }
     let (from, to) = match from {
         Some(from) => {
-            let to = destination::target(ctx, volume, record, destination, &TrashRoot::around(&from));
+            let to = destination::target(ctx, volume, record, destination, &TrashRoot::containing(&from));
             destination::record_target(leader, volume, record, &mut progress, &to).await?;
             assert_same_policy(ctx, volume, record).await?;
             (from, to)
@@ -87,12 +87,12 @@ async fn set_aside(
     progress: &mut Progress,
     destination: Destination,
 ) -> Result<(Directory, Directory), Error> {
-    let recorded = record.moved_to.last().map_or(TrashRoot::SHARE, TrashRoot::around);
+    let recorded = record.moved_to.last().map_or(TrashRoot::SHARE, TrashRoot::containing);
     match set_aside_in(leader, &recorded, volume, record, progress, destination).await {
         Err(Error::Storage(error))
             if error.fault == Fault::OtherFileSystem
                 && recorded == TrashRoot::SHARE
-                && let Some(beside) = TrashRoot::beside(&record.directory) =>
+                && let Some(beside) = TrashRoot::above(&record.directory) =>
         {
             set_aside_in(leader, &beside, volume, record, progress, destination).await
         }
@@ -109,7 +109,7 @@ async fn set_aside_in(
     destination: Destination,
 ) -> Result<(Directory, Directory), Error> {
     let ctx = &leader.ctx;
-    trash_roots::make_sign(leader, &record.share, root).await?;
+    trash_roots::make_marker(leader, &record.share, root).await?;
     trash_roots::make_trash(leader, &record.share, root).await?;
     let to = destination::target(ctx, volume, record, destination, root);
     destination::record_target(leader, volume, record, progress, &to).await?;

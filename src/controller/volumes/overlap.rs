@@ -10,7 +10,7 @@ use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::leader::Leader;
 use crate::model::identity::Identity;
-use crate::model::location::{Evidence, Location, Meeting, Relation};
+use crate::model::location::{Evidence, Location, Overlap, Relation};
 use crate::model::names::{mark, reason};
 use crate::model::on_delete::OnDelete;
 use crate::model::volume::{Phase, Record, Volume};
@@ -18,7 +18,7 @@ use crate::policy::reconcile::Plan;
 use crate::policy::shared_directory::{CleanupOrder, cleanup_order, inherited};
 
 /// Who else is in the tree of a volume's directory.
-pub enum Overlap {
+pub enum OverlapState {
     /// Nobody.
     None,
     /// This volume, whose directory may hold data.
@@ -61,10 +61,10 @@ pub async fn wait_for_turn(leader: &Leader, volume: &Volume, record: &Record) ->
     if !ctx.cluster.wait_for_version(&volume.name, &volume.version).await {
         return Err(Error::CacheBehind);
     }
-    for (cleanup_order, other, meeting) in orders(ctx, volume, &record.location()).await? {
+    for (cleanup_order, other, overlap) in orders(ctx, volume, &record.location()).await? {
         match cleanup_order {
             CleanupOrder::WaitForCleanup => wait_for(leader, volume, &other).await?,
-            CleanupOrder::KeepDirectory => pass_on(ctx, volume, record, &other, meeting).await?,
+            CleanupOrder::KeepDirectory => pass_on(ctx, volume, record, &other, overlap).await?,
             CleanupOrder::WaitForRollback | CleanupOrder::Proceed => {}
         }
     }
@@ -80,11 +80,11 @@ async fn recorded_reason_to_keep(
 ) -> Result<Option<String>, Error> {
     let ctx = &leader.ctx;
     let mut kept = None;
-    for (cleanup_order, other, meeting) in orders(ctx, volume, location).await? {
+    for (cleanup_order, other, overlap) in orders(ctx, volume, location).await? {
         match cleanup_order {
             CleanupOrder::KeepDirectory => {
-                pass_on(ctx, volume, record, &other, meeting).await?;
-                kept.get_or_insert_with(|| kept_for(ctx, &other, meeting));
+                pass_on(ctx, volume, record, &other, overlap).await?;
+                kept.get_or_insert_with(|| kept_for(ctx, &other, overlap));
             }
             CleanupOrder::Proceed => {}
             _ if kept.is_some() => {}
@@ -101,9 +101,9 @@ async fn pass_on(
     volume: &Volume,
     record: &Record,
     other: &Volume,
-    meeting: Meeting,
+    overlap: Overlap,
 ) -> Result<(), Error> {
-    let Some(on_delete) = inherited(volume, other, meeting, &ctx.installation) else {
+    let Some(on_delete) = inherited(volume, other, overlap, &ctx.installation) else {
         return Ok(());
     };
     let mut operations = vec![
@@ -128,10 +128,10 @@ async fn orders(
     ctx: &Context,
     volume: &Volume,
     location: &Location<'_>,
-) -> Result<Vec<(CleanupOrder, Volume, Meeting)>, Error> {
+) -> Result<Vec<(CleanupOrder, Volume, Overlap)>, Error> {
     let mut orders = Vec::new();
-    for (other, meeting) in ctx.cluster.cached_overlaps(location, &volume.name) {
-        if cleanup_order(volume, other.read(), meeting, true, &ctx.installation) == CleanupOrder::Proceed {
+    for (other, overlap) in ctx.cluster.cached_overlaps(location, &volume.name) {
+        if cleanup_order(volume, other.read(), overlap, true, &ctx.installation) == CleanupOrder::Proceed {
             continue;
         }
         // What the watch has may be gone, or another state.
@@ -140,9 +140,9 @@ async fn orders(
         };
         let in_use = other.deleting && live::plan(ctx, &other).await?.0 == Plan::Leave;
         orders.push((
-            cleanup_order(volume, &other, meeting, in_use, &ctx.installation),
+            cleanup_order(volume, &other, overlap, in_use, &ctx.installation),
             other,
-            meeting,
+            overlap,
         ));
     }
     orders.sort_by_key(|(cleanup_order, ..)| *cleanup_order);
@@ -153,27 +153,27 @@ async fn wait_for(leader: &Leader, volume: &Volume, other: &Volume) -> Result<()
     leader.waiters.add(&other.name, &volume.name);
     // Its end may have come before this volume was known to wait.
     match leader.ctx.cluster.volume(&other.name).await? {
-        Some(other) if other.held => Err(Error::WaitsForCleanup(other.name)),
+        Some(other) if other.has_finalizer => Err(Error::WaitsForCleanup(other.name)),
         _ => Ok(()),
     }
 }
 
-fn kept_for(ctx: &Context, other: &Volume, meeting: Meeting) -> String {
+fn kept_for(ctx: &Context, other: &Volume, overlap: Overlap) -> String {
     let made = if other.maker.is_none() {
         ", which Bindery did not make,"
     } else {
         ""
     };
     let name = &other.name;
-    let mut sentence = match meeting.relation {
+    let mut sentence = match overlap.relation {
         Relation::Same => format!("volume {name}{made} names it, too"),
         Relation::Inside | Relation::Above => format!("the directory of volume {name}{made} is above or in it"),
     };
-    let is_same = meeting.relation == Relation::Same;
+    let is_same = overlap.relation == Relation::Same;
     if is_same && other.deleting && other.maker.as_ref() == Some(&*ctx.installation) {
         sentence.push_str(", and is cleaned up after this one");
     }
-    if let (Some(why), Ok(record)) = (meeting.why(), &other.record) {
+    if let (Some(why), Ok(record)) = (overlap.why(), &other.record) {
         sentence = format!(
             "{sentence}, as directory {} of share {}: {why}",
             record.directory, record.share
@@ -183,13 +183,13 @@ fn kept_for(ctx: &Context, other: &Volume, meeting: Meeting) -> String {
 }
 
 /// Whoever asks has written first (a new volume, a deletion mark), and looks then.
-pub async fn find_overlap(ctx: &Context, volume: &Volume, record: &Record) -> Result<Overlap, Error> {
+pub async fn find_overlap(ctx: &Context, volume: &Volume, record: &Record) -> Result<OverlapState, Error> {
     let location = record.location();
     let look = ctx.cluster.overlap(&location, &volume.name, Some(&volume.version));
     Ok(match look.await? {
-        None => Overlap::None,
-        Some((other, _)) if other.was_given() || other.maker.is_none() => Overlap::Given(other.name),
-        Some((other, _)) => Overlap::Coming(other.name),
+        None => OverlapState::None,
+        Some((other, _)) if other.had_claim() || other.maker.is_none() => OverlapState::Given(other.name),
+        Some((other, _)) => OverlapState::Coming(other.name),
     })
 }
 
@@ -216,10 +216,10 @@ pub fn volume_of_same_directory(ctx: &Context, volume: &Volume, record: &Record,
         identity: Some(identity),
         ..record.location()
     };
-    let holds = |(other, meeting): (std::sync::Arc<CachedVolume>, Meeting)| {
+    let holds = |(other, overlap): (std::sync::Arc<CachedVolume>, Overlap)| {
         let other = other.read();
         let in_use = !other.deleting || other.phase == Phase::Bound;
-        let same = meeting.evidence == Evidence::Numbers && in_use && other.was_given();
+        let same = overlap.evidence == Evidence::Numbers && in_use && other.had_claim();
         same.then(|| other.name.clone())
     };
     ctx.cluster

@@ -74,11 +74,11 @@ pub async fn put_back(
         .is_some()
     {
         let tag = Directory::archive_tag(&ctx.installation.instance, &volume.name);
-        if from.lasts() {
+        if from.is_kept_forever() {
             return Ok(());
         }
         let archive = directory.archive(jiff::Timestamp::now(), &tag, None);
-        to = TrashRoot::around(from).place(&archive);
+        to = TrashRoot::containing(from).place(&archive);
     }
     let moved = ctx
         .storage

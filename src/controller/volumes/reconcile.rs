@@ -164,7 +164,7 @@ async fn clean_up_live(leader: &Leader, name: &str) -> Result<(), Error> {
 fn remaining_grace(leader: &Leader, volume: &Volume) -> Option<Duration> {
     let ctx = &leader.ctx;
     let claim = volume.claim.as_ref()?;
-    let is_new = volume.awaits(&claim.namespace, &claim.name) && !volume.is_fenced();
+    let is_new = volume.is_unclaimed_for(&claim.namespace, &claim.name) && !volume.is_fenced();
     let is_early = is_new && volume.maker.as_ref() == Some(&*ctx.installation) && cached_claim(ctx, volume).is_none();
     is_early
         .then(|| leader.unchanged_since.remaining(volume, ctx.options.orphan_grace))

@@ -13,9 +13,9 @@ pub async fn make_trash(leader: &Leader, share: &Share, root: &TrashRoot) -> Res
 }
 
 /// Says at the share that something of ours lies in this depot.
-pub async fn make_sign(leader: &Leader, share: &Share, root: &TrashRoot) -> Result<(), Error> {
-    match root.sign(&leader.ctx.installation.instance) {
-        Some(sign) => make_own(leader, share, &sign).await,
+pub async fn make_marker(leader: &Leader, share: &Share, root: &TrashRoot) -> Result<(), Error> {
+    match root.marker(&leader.ctx.installation.instance) {
+        Some(marker) => make_own(leader, share, &marker).await,
         None => Ok(()),
     }
 }
@@ -25,10 +25,10 @@ pub async fn trash_roots(ctx: &Context, share: &Share) -> Result<Vec<TrashRoot>,
     let mut trash_roots = vec![TrashRoot::SHARE];
     let mut looked_at = 0;
     while let Some(root) = trash_roots.get(looked_at).cloned() {
-        let signs = root
-            .sign(&ctx.installation.instance)
-            .unwrap_or_else(|| TrashRoot::signs(&ctx.installation.instance));
-        let names = ctx.storage.list(share, Some(&signs), storage_deadline()).await?;
+        let markers = root
+            .marker(&ctx.installation.instance)
+            .unwrap_or_else(|| TrashRoot::markers(&ctx.installation.instance));
+        let names = ctx.storage.list(share, Some(&markers), storage_deadline()).await?;
         trash_roots.extend(names.iter().filter_map(|name| root.below(name)));
         looked_at += 1;
     }

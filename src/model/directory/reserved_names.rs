@@ -96,7 +96,7 @@ impl Directory {
     }
 
     /// Whether this is an archive that is kept forever.
-    pub fn lasts(&self) -> bool {
+    pub fn is_kept_forever(&self) -> bool {
         self.archive_times().is_some_and(|(_, until)| until.is_none())
     }
 

@@ -287,7 +287,7 @@ fn the_uid_is_never_cut() {
 
 #[test]
 fn only_trash_and_archives_are_accepted_as_recorded_paths() {
-    let beside = TrashRoot::beside(&Directory::parse("disk/team/data").unwrap()).unwrap();
+    let beside = TrashRoot::above(&Directory::parse("disk/team/data").unwrap()).unwrap();
     let tag = Directory::archive_tag("blue", "pvc-1");
     let archive = Directory::parse("disk/team/data").unwrap().archive(now(), &tag, None);
     for own in [Directory::in_trash("blue", "pvc-1", UID), archive] {
@@ -316,7 +316,7 @@ fn the_times_in_an_archive_name_are_read() {
     for until in [None, Some(until)] {
         let archive = directory.archive(now(), &tag, until);
         assert_eq!(archive.archive_times(), Some((now(), until)));
-        assert_eq!(archive.lasts(), until.is_none());
+        assert_eq!(archive.is_kept_forever(), until.is_none());
     }
     assert_eq!(Directory::in_trash("blue", "pvc-1", UID).archive_times(), None);
 }
@@ -374,9 +374,9 @@ proptest! {
 #[test]
 fn a_trash_root_is_found_by_its_marker() {
     let directory = Directory::parse("disk-1/team-a/data").unwrap();
-    let beside = TrashRoot::beside(&directory).unwrap();
+    let beside = TrashRoot::above(&directory).unwrap();
     assert_eq!(
-        TrashRoot::beside(&Directory::parse("data").unwrap()),
+        TrashRoot::above(&Directory::parse("data").unwrap()),
         None,
         "that is the share"
     );
@@ -390,11 +390,11 @@ fn a_trash_root_is_found_by_its_marker() {
             .starts_with("disk-1/team-a/archived-disk-1-team-a-data-2026")
     );
     for own in [trash, archive] {
-        assert_eq!(TrashRoot::around(&own), beside, "{own}");
+        assert_eq!(TrashRoot::containing(&own), beside, "{own}");
     }
 
-    let sign = beside.sign("blue").unwrap();
-    assert_eq!(sign.as_str(), ".bindery-elsewhere/blue/disk-1/team-a");
+    let marker = beside.marker("blue").unwrap();
+    assert_eq!(marker.as_str(), ".bindery-elsewhere/blue/disk-1/team-a");
     let found = TrashRoot::SHARE.below("disk-1").and_then(|root| root.below("team-a"));
     assert_eq!(found, Some(beside));
     for no_sign in ["..", "", ".bindery-trash", "a/../b"] {
@@ -407,6 +407,6 @@ fn trash_directly_below_the_share_has_the_share_as_its_root() {
     let directory = Directory::parse("data").unwrap();
     let archive = directory.archive(now(), &Directory::archive_tag("blue", "pvc-1"), None);
     for own in [Directory::in_trash("blue", "pvc-1", UID), archive] {
-        assert_eq!(TrashRoot::around(&own), TrashRoot::SHARE, "{own}");
+        assert_eq!(TrashRoot::containing(&own), TrashRoot::SHARE, "{own}");
     }
 }

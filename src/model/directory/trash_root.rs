@@ -21,18 +21,18 @@ impl TrashRoot {
     pub const SHARE: Self = Self(None);
 
     /// The directory above this one; `None` if that is the share.
-    pub fn beside(directory: &Directory) -> Option<Self> {
+    pub fn above(directory: &Directory) -> Option<Self> {
         let (above, _) = directory.0.rsplit_once('/')?;
         Some(Self(Some(Directory(above.to_owned()))))
     }
 
     /// All places where trash and archives of a directory may be: the share, and the directory above it.
     pub fn of(directory: &Directory) -> impl Iterator<Item = Self> {
-        [Some(Self::SHARE), Self::beside(directory)].into_iter().flatten()
+        [Some(Self::SHARE), Self::above(directory)].into_iter().flatten()
     }
 
     /// The trash root that contains this archive, or this directory in the trash.
-    pub fn around(own: &Directory) -> Self {
+    pub fn containing(own: &Directory) -> Self {
         let mut above = own.0.rsplit_once('/').map(|(above, _)| above);
         if let Some(place) = above {
             let trash = Directory::trash().0;
@@ -62,14 +62,14 @@ impl TrashRoot {
     }
 
     /// The parent of the markers of one instance; it contains nothing else.
-    pub fn signs(instance: &str) -> Directory {
+    pub fn markers(instance: &str) -> Directory {
         Directory(format!("{OWN}{ELSEWHERE}/{}", cut(instance)))
     }
 
     /// The path of the marker for this trash root; `None` for the share, which needs no marker.
-    pub fn sign(&self, instance: &str) -> Option<Directory> {
+    pub fn marker(&self, instance: &str) -> Option<Directory> {
         let here = self.0.as_ref()?;
-        Some(Directory(format!("{}/{here}", Self::signs(instance))))
+        Some(Directory(format!("{}/{here}", Self::markers(instance))))
     }
 
     /// The trash root for an entry of this root's marker directory; `None` if the entry is not a marker.

@@ -13,7 +13,7 @@ use crate::model::claim::Bytes;
 use crate::model::directory::{Directory, Share, Shown, TrashRoot};
 use crate::model::identity::Identity;
 use crate::model::invalid::Invalid;
-use crate::model::location::{Location, Meeting};
+use crate::model::location::{Location, Overlap};
 use crate::model::names::{self, mark};
 use crate::model::on_delete::OnDelete;
 use crate::model::reclaim::Reclaim;
@@ -34,7 +34,7 @@ pub struct Volume {
     /// When it was deleted.
     pub deleted: Option<Timestamp>,
     /// Whether it has Bindery's finalizer.
-    pub held: bool,
+    pub has_finalizer: bool,
     /// `status.phase`.
     pub phase: Phase,
     /// The claim it is for, with the claim's uid once that is known.
@@ -123,7 +123,7 @@ impl Volume {
             version: meta.resource_version.clone().unwrap_or_default(),
             deleting: meta.deletion_timestamp.is_some(),
             deleted: meta.deletion_timestamp.as_ref().map(|time| time.0),
-            held: meta.finalizers.iter().flatten().any(|held| held == names::FINALIZER),
+            has_finalizer: meta.finalizers.iter().flatten().any(|held| held == names::FINALIZER),
             phase: match phase {
                 Some("Bound") => Phase::Bound,
                 Some("Released" | "Failed") => Phase::Released,
@@ -161,7 +161,7 @@ impl Volume {
 
     /// Whether it was created for the claim of this namespace and name by a call that may still be running or whose
     /// result is not known, and no claim has it.
-    pub fn awaits(&self, namespace: &str, name: &str) -> bool {
+    pub fn is_unclaimed_for(&self, namespace: &str, name: &str) -> bool {
         let meant = |claim: &ClaimRef| {
             (claim.namespace.as_str(), claim.name.as_str()) == (namespace, name)
                 && match claim.uid.as_deref() {
@@ -170,7 +170,7 @@ impl Volume {
                     Some(uid) => uid == names::FENCE && self.phase != Phase::Bound,
                 }
         };
-        self.held
+        self.has_finalizer
             && !self.deleting
             && !self.ready
             && self.record.as_ref().is_ok_and(|record| record.identity.is_none())
@@ -185,7 +185,7 @@ impl Volume {
         let own = Directory::aside(&maker.instance, &self.name, &self.uid);
         let mut places: Vec<Directory> = Vec::new();
         for place in &record.moved_to {
-            for place in [TrashRoot::around(place).place(&own), place.clone()] {
+            for place in [TrashRoot::containing(place).place(&own), place.clone()] {
                 if !places.contains(&place) {
                     places.push(place);
                 }
@@ -206,7 +206,7 @@ impl Volume {
     }
 
     /// Whether a claim has had it; its directory may then hold data.
-    pub fn was_given(&self) -> bool {
+    pub fn had_claim(&self) -> bool {
         let uid = self.claim.as_ref().and_then(|claim| claim.uid.as_deref());
         self.ready || uid.is_some_and(|uid| uid != names::FENCE)
     }
@@ -226,8 +226,8 @@ impl Record {
 
 /// Of volumes whose directories overlap with another one, the volume to report: one that a claim has had comes before one
 /// that is being created.
-pub fn first_overlap<'a>(overlaps: impl Iterator<Item = (&'a Volume, Meeting)>) -> Option<(&'a Volume, Meeting)> {
-    overlaps.min_by_key(|(other, _)| !other.was_given())
+pub fn first_overlap<'a>(overlaps: impl Iterator<Item = (&'a Volume, Overlap)>) -> Option<(&'a Volume, Overlap)> {
+    overlaps.min_by_key(|(other, _)| !other.had_claim())
 }
 
 /// The annotations of a volume.

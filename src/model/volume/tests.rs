@@ -97,7 +97,7 @@ fn a_built_volume_is_read_back() {
     let volume = Volume::read(&new().build(Origin::Adopted, &installation()));
     let record = volume.record.unwrap();
     assert_eq!(
-        (volume.maker, volume.held, volume.capacity),
+        (volume.maker, volume.has_finalizer, volume.capacity),
         (Some(installation()), true, Some(new().capacity))
     );
     assert_eq!((record.share, record.directory), (new().share, new().directory));

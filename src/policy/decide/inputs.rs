@@ -53,10 +53,10 @@ impl Inputs {
         let claim = facts.claim;
         let class_name = claim.class.as_deref().unwrap_or_default();
         let mut wrong = Vec::new();
-        if !claim.beyond.is_empty() {
+        if !claim.unsupported.is_empty() {
             wrong.push(format!(
                 "StorageClass {class_name} cannot provide {}; change the claim or choose another class",
-                claim.beyond.join(" and ")
+                claim.unsupported.join(" and ")
             ));
         }
         let class = Class::read(class, facts.defaults);

@@ -164,7 +164,7 @@ fn is_meant_for(volume: &Volume, claim: &Claim, installation: &Installation) -> 
     let Name::Given(name) = &claim.name else { return false };
     let fenced = volume.claim.as_ref().is_some_and(|meant| meant.uid.is_some());
     volume.maker.as_ref() == Some(installation)
-        && volume.awaits(&claim.namespace, name)
+        && volume.is_unclaimed_for(&claim.namespace, name)
         && (!fenced || claim.volume_name.is_none())
 }
 

@@ -69,9 +69,9 @@ pub fn explain(facts: &Facts<'_>, standing: Standing, others: &[Volume]) -> Expl
         share: Some(facts.defaults.share.clone().unwrap_or_else(|| SHARE.to_owned())),
     };
     let others = if stored.is_some() { &[] } else { others };
-    let awaits = |volume: &&Volume| match &as_new.name {
+    let is_unclaimed_for = |volume: &&Volume| match &as_new.name {
         Name::Given(name) => {
-            volume.maker.as_ref() == Some(facts.installation) && volume.awaits(&as_new.namespace, name)
+            volume.maker.as_ref() == Some(facts.installation) && volume.is_unclaimed_for(&as_new.namespace, name)
         }
         Name::Generate(_) => false,
     };
@@ -80,7 +80,7 @@ pub fn explain(facts: &Facts<'_>, standing: Standing, others: &[Volume]) -> Expl
         volume: match stored {
             Some(_) => None,
             // A claim that waits for its volume gets the one that an earlier call created.
-            None if is_stored => others.iter().find(awaits),
+            None if is_stored => others.iter().find(is_unclaimed_for),
             None => facts.volume,
         },
         defaults: &defaults,

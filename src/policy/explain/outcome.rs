@@ -108,10 +108,10 @@ fn conflict_with_others(facts: &Facts<'_>, new: &NewVolume, others: &[Volume]) -
     };
     let overlaps = others.iter().filter_map(|other| {
         let record = other.record.as_ref().ok().filter(|_| other.name != new.name)?;
-        Some((other, location.meets(&record.location())?))
+        Some((other, location.overlap_with(&record.location())?))
     });
-    let (other, meeting) = first_overlap(overlaps)?;
-    Some(overlap_conflict(new, other, meeting, facts.installation))
+    let (other, overlap) = first_overlap(overlaps)?;
+    Some(overlap_conflict(new, other, overlap, facts.installation))
 }
 
 /// Why a claim is admitted unchanged.
