@@ -1,8 +1,12 @@
 //! Enums with a fixed text for each value, and the class parameters that have one.
 
-/// Defines an enum whose values have a text: `as_str`, `Display`, and `FromStr` with an error that lists what is allowed.
+/// Defines an enum whose values have a text: `ALL`, `as_str` and `Display`. With `allowed` it also has `FromStr`, whose error
+/// lists what is allowed.
 macro_rules! choices {
-    ($(#[$meta:meta])* $name:ident, allowed: $allowed:literal, { $($(#[$doc:meta])* $value:ident = $text:literal,)+ }) => {
+    (
+        $(#[$meta:meta])*
+        $name:ident, $(allowed: $allowed:literal,)? { $($(#[$doc:meta])* $value:ident = $text:literal,)+ }
+    ) => {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum $name {
@@ -10,6 +14,9 @@ macro_rules! choices {
         }
 
         impl $name {
+            /// All values, in their order.
+            pub const ALL: [Self; [$($text),+].len()] = [$(Self::$value),+];
+
             /// The text of the value.
             pub fn as_str(self) -> &'static str {
                 match self {
@@ -24,16 +31,14 @@ macro_rules! choices {
             }
         }
 
-        impl std::str::FromStr for $name {
+        $(impl std::str::FromStr for $name {
             type Err = crate::model::choices::NotAllowed;
 
             fn from_str(text: &str) -> Result<Self, Self::Err> {
-                match text {
-                    $($text => Ok(Self::$value),)+
-                    _ => Err(crate::model::choices::NotAllowed($allowed)),
-                }
+                let value = Self::ALL.into_iter().find(|value| value.as_str() == text);
+                value.ok_or(crate::model::choices::NotAllowed($allowed))
             }
-        }
+        })?
     };
 }
 pub(crate) use choices;

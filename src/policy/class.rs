@@ -75,10 +75,10 @@ impl Class {
             });
         let written: Vec<_> = known.collect();
         let mut settings = Settings::read(&written, &mut invalid);
-        if legacy && parameters.contains_key(Key::PathPattern.name()) {
+        if legacy && parameters.contains_key(Key::PathPattern.as_str()) {
             settings.template = settings.template.map(Template::forgiving);
         }
-        let mut overrides = |key: Key, default: &[Key]| match parameters.get(key.name()) {
+        let mut overrides = |key: Key, default: &[Key]| match parameters.get(key.as_str()) {
             None => default.to_vec(),
             Some(list) => overrides(key, list, &mut invalid),
         };
@@ -155,7 +155,7 @@ fn of_the_share(defaults: &Defaults) -> [(Key, Option<&String>, &'static str); 2
 fn unset(parameters: &BTreeMap<String, String>, defaults: &Defaults) -> Vec<Invalid> {
     let unset = of_the_share(defaults)
         .into_iter()
-        .filter(|(key, default, _)| default.is_none() && !parameters.contains_key(key.name()));
+        .filter(|(key, default, _)| default.is_none() && !parameters.contains_key(key.as_str()));
     let told = unset.map(|(key, _, flag)| {
         Invalid(format!(
             "{key} is not set: start Bindery with {flag}, or delete the class and create it again with that parameter"
@@ -167,7 +167,7 @@ fn unset(parameters: &BTreeMap<String, String>, defaults: &Defaults) -> Vec<Inva
 /// The share, if it is set. Server and path are checked separately, so that both errors are reported.
 fn share(parameters: &BTreeMap<String, String>, defaults: &Defaults, invalid: &mut Vec<Invalid>) -> Option<Share> {
     let [server, path] =
-        of_the_share(defaults).map(|(key, default, _)| parameters.get(key.name()).or(default).map(String::as_str));
+        of_the_share(defaults).map(|(key, default, _)| parameters.get(key.as_str()).or(default).map(String::as_str));
     let mut parse = |server, path| {
         let share = Share::parse(server, path);
         share.map_err(|wrong| invalid.push(Invalid(wrong.to_string()))).ok()

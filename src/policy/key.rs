@@ -2,70 +2,51 @@
 //!
 //! `onDelete` on a class is `bindery.dev/on-delete` on a namespace or a claim.
 
-use std::fmt;
-
+use crate::model::choices::choices;
 use crate::model::names;
 
-/// A key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Key {
-    /// NFS host.
-    Server,
-    /// Export.
-    Share,
-    /// Directory template, with the tokens of csi-driver-nfs.
-    SubDir,
-    /// Directory template, with the tokens of nfs-subdir-external-provisioner.
-    PathPattern,
-    /// What happens to the directory when the claim is gone.
-    OnDelete,
-    /// The same, as nfs-subdir-external-provisioner spells it.
-    ArchiveOnDelete,
-    /// Mode of the directory.
-    MountPermissions,
-    /// Owner of the directory.
-    Uid,
-    /// Group of the directory.
-    Gid,
-    /// What happens if the directory already exists.
-    ExistingDirectory,
-    /// How long an archive is kept.
-    ArchiveRetention,
-    /// What happens to the claim if its server does not answer.
-    OnStorageFailure,
-    /// The NFS version that Bindery uses.
-    NfsVersion,
-    /// When the volume is created.
-    Provision,
-    /// Labels of volumes.
-    VolumeLabels,
-    /// Which keys a namespace may set.
-    NamespaceOverrides,
-    /// Which keys a claim may set.
-    ClaimOverrides,
+choices! {
+    /// A key, with its name as a class parameter. The order is that of the documentation.
+    #[derive(Hash, PartialOrd, Ord)]
+    Key, {
+        /// NFS host.
+        Server = "server",
+        /// Export.
+        Share = "share",
+        /// Directory template, with the tokens of csi-driver-nfs.
+        SubDir = "subDir",
+        /// Directory template, with the tokens of nfs-subdir-external-provisioner.
+        PathPattern = "pathPattern",
+        /// What happens to the directory when the claim is gone.
+        OnDelete = "onDelete",
+        /// The same, as nfs-subdir-external-provisioner spells it.
+        ArchiveOnDelete = "archiveOnDelete",
+        /// Mode of the directory.
+        MountPermissions = "mountPermissions",
+        /// Owner of the directory.
+        Uid = "uid",
+        /// Group of the directory.
+        Gid = "gid",
+        /// What happens if the directory already exists.
+        ExistingDirectory = "existingDirectory",
+        /// How long an archive is kept.
+        ArchiveRetention = "archiveRetention",
+        /// What happens to the claim if its server does not answer.
+        OnStorageFailure = "onStorageFailure",
+        /// The NFS version that Bindery uses.
+        NfsVersion = "nfsVersion",
+        /// When the volume is created.
+        Provision = "provision",
+        /// Labels of volumes.
+        VolumeLabels = "volumeLabels",
+        /// Which keys a namespace may set.
+        NamespaceOverrides = "namespaceOverrides",
+        /// Which keys a claim may set.
+        ClaimOverrides = "claimOverrides",
+    }
 }
 
 impl Key {
-    /// All keys, in the order of the documentation.
-    pub const ALL: [Self; 17] = [
-        Self::Server,
-        Self::Share,
-        Self::SubDir,
-        Self::PathPattern,
-        Self::OnDelete,
-        Self::ArchiveOnDelete,
-        Self::MountPermissions,
-        Self::Uid,
-        Self::Gid,
-        Self::ExistingDirectory,
-        Self::ArchiveRetention,
-        Self::OnStorageFailure,
-        Self::NfsVersion,
-        Self::Provision,
-        Self::VolumeLabels,
-        Self::NamespaceOverrides,
-        Self::ClaimOverrides,
-    ];
     /// The keys that a namespace may set by default. No key that chooses a path or an owner: on many platforms tenants
     /// can edit their namespace.
     pub const NAMESPACE_DEFAULT: [Self; 5] = [
@@ -76,32 +57,9 @@ impl Key {
         Self::OnStorageFailure,
     ];
 
-    /// The name as a class parameter.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Server => "server",
-            Self::Share => "share",
-            Self::SubDir => "subDir",
-            Self::PathPattern => "pathPattern",
-            Self::OnDelete => "onDelete",
-            Self::ArchiveOnDelete => "archiveOnDelete",
-            Self::MountPermissions => "mountPermissions",
-            Self::Uid => "uid",
-            Self::Gid => "gid",
-            Self::ExistingDirectory => "existingDirectory",
-            Self::ArchiveRetention => "archiveRetention",
-            Self::OnStorageFailure => "onStorageFailure",
-            Self::NfsVersion => "nfsVersion",
-            Self::Provision => "provision",
-            Self::VolumeLabels => "volumeLabels",
-            Self::NamespaceOverrides => "namespaceOverrides",
-            Self::ClaimOverrides => "claimOverrides",
-        }
-    }
-
     /// The name as an annotation: `onDelete` is `bindery.dev/on-delete`.
     pub fn annotation(self) -> String {
-        self.name().chars().fold(names::PREFIX.to_owned(), |text, c| {
+        self.as_str().chars().fold(names::PREFIX.to_owned(), |text, c| {
             if c.is_ascii_uppercase() {
                 format!("{text}-{}", c.to_ascii_lowercase())
             } else {
@@ -112,9 +70,9 @@ impl Key {
 
     /// The key of a class parameter. The error suggests the most similar key.
     pub fn parameter(name: &str) -> Result<Self, Unknown> {
-        let key = Self::ALL.into_iter().find(|key| key.name() == name);
+        let key = Self::ALL.into_iter().find(|key| key.as_str() == name);
         key.ok_or_else(|| {
-            let known = Self::ALL.into_iter().map(|key| key.name().to_owned());
+            let known = Self::ALL.into_iter().map(|key| key.as_str().to_owned());
             Unknown::new("parameter", name, known.collect())
         })
     }
@@ -139,12 +97,6 @@ impl Key {
                 | Self::NamespaceOverrides
                 | Self::ClaimOverrides
         )
-    }
-}
-
-impl fmt::Display for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
     }
 }
 
@@ -195,11 +147,11 @@ mod tests {
 
     #[test]
     fn a_key_is_camel_case_on_a_class_and_kebab_case_in_an_annotation() {
-        assert_eq!(Key::MountPermissions.name(), "mountPermissions");
+        assert_eq!(Key::MountPermissions.as_str(), "mountPermissions");
         assert_eq!(Key::MountPermissions.annotation(), "bindery.dev/mount-permissions");
         for key in Key::ALL {
             assert_eq!(
-                (Key::parameter(key.name()), Key::annotated(&key.annotation())),
+                (Key::parameter(key.as_str()), Key::annotated(&key.annotation())),
                 (Ok(key), Ok(key))
             );
         }

@@ -97,7 +97,7 @@ async fn a_value_that_would_fail_later_is_refused_at_once() {
 async fn the_schema_contains_exactly_the_class_parameters() {
     let parameters = &schema()["properties"]["classes"]["items"]["properties"]["parameters"]["properties"];
     let known: BTreeSet<&str> = parameters.as_object().unwrap().keys().map(String::as_str).collect();
-    assert_eq!(known, Key::ALL.map(Key::name).into_iter().collect());
+    assert_eq!(known, Key::ALL.map(Key::as_str).into_iter().collect());
 }
 
 #[tokio::test]

@@ -65,7 +65,7 @@ fn the_values_that_are_shown_are_allowed_and_the_defaults_are_the_defaults() {
         let Some(default) = default.filter(|default| !default.contains('`')) else {
             continue;
         };
-        if key == Key::SubDir.name() {
+        if key == Key::SubDir.as_str() {
             assert_eq!(default, Template::standard().to_string());
             continue;
         }

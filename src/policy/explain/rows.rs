@@ -47,11 +47,11 @@ pub struct NewValue {
 pub(super) fn applied(class: &Class, policy: &Policy, defaults: &Defaults) -> Vec<Row> {
     let flag = |key: Key, value: &str, flag: &str, told: bool| {
         if class.settings.written.contains(&key) {
-            row(key.name(), value, "class")
+            row(key.as_str(), value, "class")
         } else if told {
-            row(key.name(), value, flag)
+            row(key.as_str(), value, flag)
         } else {
-            row(key.name(), &format!("the {flag} of bindery serve"), UNTOLD)
+            row(key.as_str(), &format!("the {flag} of bindery serve"), UNTOLD)
         }
     };
     let of_class = |key: Key, value: &str| {
@@ -60,10 +60,10 @@ pub(super) fn applied(class: &Class, policy: &Policy, defaults: &Defaults) -> Ve
         } else {
             "default"
         };
-        row(key.name(), value, from)
+        row(key.as_str(), value, from)
     };
     let list = |key: Key, keys: &[Key]| {
-        let names: Vec<_> = keys.iter().map(|key| key.name()).collect();
+        let names: Vec<_> = keys.iter().map(|key| key.as_str()).collect();
         let names = if names.is_empty() {
             "none".to_owned()
         } else {
@@ -114,15 +114,15 @@ pub(super) fn applied(class: &Class, policy: &Policy, defaults: &Defaults) -> Ve
 /// The values on a volume, and those for a new claim if they differ. `same_place`: a new claim would get the same
 /// directory.
 pub(super) fn frozen(volume: &Volume, record: &Record, now: Vec<Row>, same_place: bool) -> Vec<Row> {
-    let marked = |key: Key, value: &str, mark: &str| row(key.name(), value, &format!("volume annotation {mark}"));
+    let marked = |key: Key, value: &str, mark: &str| row(key.as_str(), value, &format!("volume annotation {mark}"));
     let owned = |key: Key, id: Option<u32>, mark: &str| {
         let from = if id.is_some() { "volume" } else { "volume without" };
-        row(key.name(), &owner(id), &format!("{from} annotation {mark}"))
+        row(key.as_str(), &owner(id), &format!("{from} annotation {mark}"))
     };
     let attributes = &record.attributes;
     let adopted = record.origin == Origin::Adopted;
     let mut rows = vec![
-        row(Key::Server.name(), record.share.server(), "volume spec.nfs"),
+        row(Key::Server.as_str(), record.share.server(), "volume spec.nfs"),
         marked(Key::Share, record.share.path(), mark::SHARE),
         marked(Key::SubDir, record.directory.as_str(), mark::SUB_DIR),
         marked(Key::OnDelete, record.on_delete.as_str(), mark::ON_DELETE),
@@ -141,7 +141,7 @@ pub(super) fn frozen(volume: &Volume, record: &Record, now: Vec<Row>, same_place
         marked(Key::NfsVersion, record.share.version().as_str(), mark::NFS_VERSION),
         row(RECLAIM, volume.reclaim.as_str(), "volume"),
     ];
-    let of_the_directory = [Key::MountPermissions, Key::Uid, Key::Gid].map(Key::name);
+    let of_the_directory = [Key::MountPermissions, Key::Uid, Key::Gid].map(Key::as_str);
     if adopted {
         // The annotations have the values for creating it again if it is missing.
         for row in rows.iter_mut().filter(|row| of_the_directory.contains(&row.key)) {
@@ -153,8 +153,8 @@ pub(super) fn frozen(volume: &Volume, record: &Record, now: Vec<Row>, same_place
         if adopted && same_place && of_the_directory.contains(&new.key) {
             continue;
         }
-        let is_template = [Key::SubDir.name(), Key::PathPattern.name()].contains(&new.key);
-        let key = if is_template { Key::SubDir.name() } else { new.key };
+        let is_template = [Key::SubDir.as_str(), Key::PathPattern.as_str()].contains(&new.key);
+        let key = if is_template { Key::SubDir.as_str() } else { new.key };
         let differs = |row: &&mut Row| {
             row.key == key
                 && if is_template {
@@ -193,7 +193,7 @@ fn effective_row<T>(key: Key, effective: &Effective<T>, text: impl Fn(&T) -> Str
         Source::Class => "class".to_owned(),
         Source::Default => "default".to_owned(),
     };
-    row(key.name(), &text(&effective.value), &from)
+    row(key.as_str(), &text(&effective.value), &from)
 }
 
 fn owner(id: Option<u32>) -> String {

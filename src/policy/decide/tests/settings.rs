@@ -8,11 +8,11 @@ fn said(key: Key, class: Option<&str>, namespace: Option<&str>, claim: Option<&s
     let new = provisioned(|world| {
         let parameters = world.class["parameters"].as_object_mut().unwrap();
         if lists {
-            parameters.insert("namespaceOverrides".to_owned(), json!(key.name()));
-            parameters.insert("claimOverrides".to_owned(), json!(key.name()));
+            parameters.insert("namespaceOverrides".to_owned(), json!(key.as_str()));
+            parameters.insert("claimOverrides".to_owned(), json!(key.as_str()));
         }
         if let Some(value) = class {
-            parameters.insert(key.name().to_owned(), json!(value));
+            parameters.insert(key.as_str().to_owned(), json!(value));
         }
         if let Some(value) = namespace {
             world.namespace = json!({key.annotation(): value});

@@ -158,7 +158,7 @@ fn an_adopted_directory_keeps_its_mode_and_owner() {
         world.standing = Standing::Stored;
         world.volume = Some(volume);
         let all = world.explained().policy;
-        let of = |key: Key| all.iter().find(|row| row.key == key.name()).unwrap().value.clone();
+        let of = |key: Key| all.iter().find(|row| row.key == key.as_str()).unwrap().value.clone();
         [of(Key::MountPermissions), of(Key::Uid)]
     };
     assert_eq!(rows(Origin::New), ["0777", "7"]);
