@@ -169,7 +169,7 @@ async fn a_refusal_by_the_nfs_server_reaches_the_user_and_leaves_no_volume() {
         refused.starts_with(DENIED) && refused.contains("read-only"),
         "{refused}"
     );
-    eventually("its volume is undone", async || {
+    eventually("the volume is deleted again", async || {
         scene.own_volumes().await.is_empty().then_some(())
     })
     .await;
@@ -240,10 +240,10 @@ async fn a_retained_volume_reused_for_a_new_claim_keeps_its_data() {
     std::fs::write(directory(&volume).join("precious"), "").unwrap();
     scene.delete("data").await;
     scene.until_released(&volume).await;
-    // Freed, and made deletable, in one go: nothing of it is a wish to lose the data.
+    // The patch frees the volume and sets Delete. The administrator does not ask for the data to be deleted.
     let freed = json!({"spec": {"claimRef": {"uid": null, "resourceVersion": null}, "persistentVolumeReclaimPolicy": "Delete"}});
     scene.patch_volume(name, freed).await;
-    // Refused by policy for its size, were it a volume that was just made.
+    // If Bindery had just created this volume, it would refuse the claim for its size.
     let larger = json!({"spec": {"volumeName": name, "resources": {"requests": {"storage": "2Gi"}}}});
     scene.create(scene.claim_with("data", larger)).await.unwrap();
     eventually("the claim is bound", async || {

@@ -1,4 +1,5 @@
-//! `provision: afterCreate`: the request is only judged, and the volume is made when the claim is there. `volumeLabels`.
+//! The class parameters `provision: afterCreate` (the request is only validated, and the volume is created after the claim) and
+//! `volumeLabels`.
 
 use k8s_openapi::api::admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding};
 use k8s_openapi::api::core::v1::{PersistentVolume, Pod, ServiceAccount};
@@ -12,7 +13,7 @@ use crate::support::wait::eventually;
 
 const FORBIDDEN: &str = "a claim must not name a volume";
 
-/// A platform's policy: in the namespace of this scene no claim may name a volume.
+/// Creates a ValidatingAdmissionPolicy: in the namespace of this scene, no claim may name a volume.
 async fn forbid_volume_names(scene: &Scene) {
     let policy = json!({
         "metadata": {"name": scene.name},
@@ -66,7 +67,7 @@ async fn with_volume_names_forbidden_after_create_provisions_and_on_create_leave
     forbid_volume_names(&scene).await;
     let refused = scene.refused(scene.claim("data")).await;
     assert!(refused.contains(FORBIDDEN), "{refused}");
-    eventually("what was made for it is gone", async || {
+    eventually("volume and directory are removed again", async || {
         (scene.own_volumes().await.is_empty() && scene.own_directories().is_empty()).then_some(())
     })
     .await;
@@ -134,7 +135,7 @@ async fn after_create_refuses_with_the_same_message_as_on_create_and_creates_not
         |claim| claim["spec"]["volumeMode"] = json!("Block"),
         |claim| claim["metadata"]["annotations"] = json!({"bindery.dev/on-delet": "retain"}),
         |claim| claim["metadata"]["labels"] = json!({}),
-        // The directory of another claim's volume, and one that is there.
+        // The directory of another claim's volume, and an existing directory.
         |_| (),
         |claim| claim["metadata"]["labels"] = json!({"app": "there"}),
     ];

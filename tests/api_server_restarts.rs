@@ -1,6 +1,6 @@
-//! The API server is killed and comes back while claims are being created.
+//! The API server is killed and restarted while claims are created.
 //!
-//! In a binary of its own, for `make test` starts a bed for it: every other test needs its API server all the time.
+//! This is a separate binary with its own test bed, since all other tests need a running API server.
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -26,9 +26,9 @@ use crate::wait::eventually;
 
 const CLAIMS: usize = 90;
 const RESTARTS: usize = 3;
-/// One claim may meet all restarts.
+/// Time limit for all claims together: one claim may be affected by all restarts.
 const PATIENCE: Duration = Duration::from_mins(3);
-/// What libraries say, and no message of Bindery's does.
+/// Texts of libraries that must not occur in Bindery's messages.
 const LIBRARIES: [&str; 8] = [
     "client error",
     "ServiceError",
@@ -50,7 +50,7 @@ fn run(file: &str) -> PathBuf {
         .join(file)
 }
 
-/// The bed's API server.
+/// The API server of the test bed.
 struct ApiServer {
     pid: Pid,
     child: Option<Child>,
@@ -65,7 +65,7 @@ impl ApiServer {
         }
     }
 
-    /// Kills it, and starts it again when it is gone.
+    /// Kills the API server and starts it again.
     async fn restart(&mut self) {
         kill_process(self.pid, Signal::KILL).expect("the API server runs");
         let pid = self.pid;
@@ -102,7 +102,7 @@ impl Drop for ApiServer {
     }
 }
 
-/// Creates a claim as a patient user does, and returns what Bindery refused it with.
+/// Creates a claim, with retries while the API server is down. Returns Bindery's message if it refuses the claim.
 async fn create(claims: &Api<PersistentVolumeClaim>, name: &str) -> Option<String> {
     let claim = json!({
         "metadata": {"name": name},
@@ -120,7 +120,7 @@ async fn create(claims: &Api<PersistentVolumeClaim>, name: &str) -> Option<Strin
             Err(kube::Error::Api(status)) if status.message.contains("denied the request") => {
                 Some(Some(status.message))
             }
-            // The API server is away, or does not reach anybody yet.
+            // The API server is down, or cannot reach etcd or the webhook yet.
             Err(_) => None,
         }
     })
@@ -165,7 +165,7 @@ async fn claims_are_not_refused_and_get_bound_while_the_api_server_restarts() {
             .collect();
         let burst = join_all(names.iter().map(|name| create(&claims, name)));
         let killed = async {
-            // In the middle of it: some have their volumes.
+            // The API server dies in the middle of the burst, when some claims have volumes.
             eventually("the burst has begun", async || {
                 let there = claims.list(&ListParams::default()).await.ok()?.items.len();
                 (there > restart * names.len() + 3).then_some(())
@@ -207,7 +207,7 @@ async fn claims_are_not_refused_and_get_bound_while_the_api_server_restarts() {
     assert_a_missing_permission_is_named(&client).await;
 }
 
-/// After the restarts, for it changes the rights of the bed's one Bindery.
+/// Runs after the restarts, since it changes the ClusterRole of the only Bindery in this bed.
 async fn assert_a_missing_permission_is_named(client: &Client) {
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), "burst");
     let roles: Api<ClusterRole> = Api::all(client.clone());

@@ -1,6 +1,6 @@
-//! What somebody who can reach the webhook's port, and is not the API server, can do: nothing that lasts.
+//! What a client other than the API server can do at the webhook's port: nothing with a lasting effect.
 //!
-//! Each runs against a Bindery of its own, which must serve the API server's claims all the while.
+//! Each test starts its own Bindery. It must serve the reviews of the API server during the attack.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -16,7 +16,7 @@ use crate::support::caller::Caller;
 use crate::support::scene::Scene;
 use crate::support::wait::eventually;
 
-/// More than may be in at a time.
+/// Number of connections, above the limit of the webhook.
 const CROWD: usize = 1_200;
 
 struct Target {
@@ -42,20 +42,20 @@ impl Target {
         assert!(claim.spec.unwrap().volume_name.is_some(), "the API server was kept out");
     }
 
-    /// Sends this Bindery only the reviews of its scene: other tests create claims of classes that it does not know yet, and
-    /// the connections of their reviews would be counted, too.
+    /// Limits the webhook configuration to the namespace of this scene: reviews of claims from other tests would be counted
+    /// as connections, too.
     async fn apart(&self) {
         let scene_only = json!({"matchLabels": {"kubernetes.io/metadata.name": self.scene.name}});
         self.bindery
             .change_webhook(json!({"namespaceSelector": scene_only}))
             .await;
-        eventually("the API server asks about this namespace only", async || {
+        eventually("the API server calls the webhook for this namespace only", async || {
             (!is_asked_about(&self.scene.client, &self.scene.name).await).then_some(())
         })
         .await;
     }
 
-    /// How many connections were turned away so far, for each reason.
+    /// Returns the number of rejected connections so far, by reason.
     async fn all_rejected(&self) -> [u64; 3] {
         [
             self.rejected("connection_limit").await,
@@ -78,10 +78,10 @@ impl Target {
             .unwrap()
     }
 
-    /// Sends raw bytes, and returns what comes back until the other end hangs up, which it must.
+    /// Sends raw bytes, and returns what the server answers until it closes the connection.
     async fn raw(&self, bytes: &[u8]) -> Vec<u8> {
         let mut stream = TcpStream::connect(self.address()).await.unwrap();
-        // It may hang up before all is sent.
+        // The server may close the connection before it has received everything.
         let _ = stream.write_all(bytes).await;
         until_hung_up(&mut stream).await
     }
@@ -89,7 +89,7 @@ impl Target {
 
 async fn until_hung_up(stream: &mut TcpStream) -> Vec<u8> {
     let mut answer = Vec::new();
-    // A reset is a way to hang up, too.
+    // A reset also closes the connection.
     let ended = tokio::time::timeout(Duration::from_mins(1), stream.read_to_end(&mut answer)).await;
     assert!(ended.is_ok(), "it is held open");
     answer
@@ -99,7 +99,7 @@ async fn until_hung_up(stream: &mut TcpStream) -> Vec<u8> {
 async fn idle_connections_block_no_review_and_are_closed() {
     let target = Target::with(&[]).await;
     target.apart().await;
-    // An API server that has not read the new CA yet breaks off a handshake, too.
+    // An API server that has not read the new CA yet also aborts a handshake.
     let before = target.all_rejected().await;
     let mut crowd = Vec::new();
     for number in 0..CROWD {
@@ -121,7 +121,7 @@ async fn idle_connections_block_no_review_and_are_closed() {
 #[tokio::test]
 async fn incomplete_handshakes_plain_http_and_garbage_are_disconnected() {
     let target = Target::with(&[]).await;
-    // RFC 8446, 5.1: a record that promises 512 bytes of handshake.
+    // RFC 8446, 5.1: the header of a record with 512 bytes of handshake.
     let half = [0x16, 0x03, 0x01, 0x02, 0x00, 0x01];
     // RFC 8446, 6: an alert record, or nothing.
     let alert = |answer: Vec<u8>| assert!(answer.is_empty() || answer[0] == 0x15, "{answer:?}");
@@ -166,7 +166,7 @@ async fn tls_1_1_is_refused_and_tls_1_2_is_accepted() {
 #[tokio::test]
 async fn bodies_that_are_too_large_or_too_deep_are_refused() {
     let target = Target::with(&[]).await;
-    // The answer comes before all is sent, and who goes on sending may find the connection closed and miss it.
+    // The answer comes before the whole body is sent. A client that continues to send may find the connection closed.
     let large = Caller::trusting_anybody()
         .send("POST", &target.url, vec![b' '; 10 << 20])
         .await;
@@ -177,7 +177,7 @@ async fn bodies_that_are_too_large_or_too_deep_are_refused() {
     assert!(status == 400 && text.contains("recursion limit"), "{status} {text}");
     let stranger = Caller::trusting_anybody();
     let url = format!("{}/{}", target.bindery.webhook, "0".repeat(32));
-    // More than is read and dropped: the answer comes first, or the other end hangs up.
+    // More than the webhook reads and drops: it answers first, or closes the connection.
     let answer = stranger.send("POST", &url, vec![b' '; 30 << 20]).await;
     assert!(
         answer.as_ref().is_err() || answer.as_ref().is_ok_and(|(status, _)| *status == 404),
@@ -222,7 +222,7 @@ async fn a_forged_review_creates_at_most_a_volume_that_is_removed_again() {
     let (status, answer) = target.post(review.to_string()).await;
     assert!(status == 200 && answer.contains("\"patch\""), "{status} {answer}");
     assert_eq!(scene.own_volumes().await.len(), 1);
-    eventually("nothing of it is left", async || {
+    eventually("no volume and no directory is left", async || {
         (scene.own_volumes().await.is_empty() && scene.own_directories().is_empty()).then_some(())
     })
     .await;

@@ -1,4 +1,5 @@
-//! Objects that a backup tool creates again, in the same cluster and for another installation: docs/disaster-recovery.md.
+//! Claims and volumes that a backup tool restores, in the same cluster and for another installation. See
+//! docs/disaster-recovery.md.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -15,15 +16,15 @@ use crate::support::wait::eventually;
 const PROVISIONED_BY: &str = "pv.kubernetes.io/provisioned-by";
 const REASON: &str = "NotManaged";
 
-/// A claim and its volume, as a backup tool has them.
+/// A claim and its volume, as a backup tool stores them.
 struct Backup {
     claim: Value,
     volume: Value,
 }
 
 impl Backup {
-    /// Fills a new volume with data, exports claim and volume, and loses both. The volume retains, as it must for a backup tool to
-    /// bring it back.
+    /// Writes data into a new volume, exports claim and volume, and deletes both. The volume has the reclaim policy Retain,
+    /// otherwise no backup tool could restore it.
     async fn of_lost(scene: &Scene, name: &str) -> (Self, PathBuf) {
         let (_, volume) = scene.bound(scene.claim(name)).await;
         let directory = directory(&volume);
@@ -46,8 +47,8 @@ impl Backup {
         (backup, directory)
     }
 
-    /// Creates both again as Velero does (pkg/restore/restore.go: `resetMetadataAndStatus`, `resetVolumeBindingInfo`): finalizers
-    /// and annotations stay, but for those of the controller manager's binding.
+    /// Restores both as Velero does (pkg/restore/restore.go: `resetMetadataAndStatus`, `resetVolumeBindingInfo`): finalizers
+    /// and annotations stay, except for the annotations that the controller manager sets when it binds.
     async fn restore(&self, scene: &Scene, change: impl FnOnce(&mut Value)) -> PersistentVolume {
         let (mut claim, mut volume) = (self.claim.clone(), self.volume.clone());
         for object in [&mut claim, &mut volume] {
@@ -82,7 +83,7 @@ impl Backup {
 
 /// Waits until the controller manager has bound a claim to a volume.
 async fn until_bound_to(scene: &Scene, name: &str, volume: &PersistentVolume) {
-    eventually(&format!("claim {name} is bound to its old volume"), async || {
+    eventually(&format!("claim {name} is bound to its restored volume"), async || {
         let claim: PersistentVolumeClaim = scene.claims().get(name).await.unwrap();
         let bound = claim.status?.phase? == "Bound";
         (bound && claim.spec?.volume_name.as_deref() == Some(volume_name(volume))).then_some(())
@@ -90,7 +91,7 @@ async fn until_bound_to(scene: &Scene, name: &str, volume: &PersistentVolume) {
     .await;
 }
 
-/// Data is in the one archive of this directory.
+/// Returns whether the directory's only archive contains its data.
 fn is_archived(directory: &std::path::Path) -> bool {
     let name = directory.file_name().unwrap().to_string_lossy().into_owned();
     let entries = std::fs::read_dir(directory.parent().unwrap()).unwrap();
@@ -101,7 +102,7 @@ fn is_archived(directory: &std::path::Path) -> bool {
     archives.any(|archive| archive.join("precious").exists())
 }
 
-/// Runs a command that Bindery tells a person to run.
+/// Runs a command from a message of Bindery.
 pub fn run(command: &str) {
     let kubectl = format!(
         "'{}' --kubeconfig='{}' ",
@@ -117,7 +118,7 @@ pub fn run(command: &str) {
     );
 }
 
-/// The commands in an Event: to let the volume go, and to take it over.
+/// Returns the two commands in an Event: the one that releases the volume, and the one that takes it over.
 fn ways_out(note: &str) -> (&str, &str) {
     let let_go = note.split_once("keep the directory: ").expect(note).1;
     let (let_go, rest) = let_go.split_once("; or have this Bindery").expect(note);
@@ -232,7 +233,7 @@ async fn restored_volumes_work_at_once_with_the_instance_of_the_lost_cluster() {
     old.kill();
     let volume = backup.restore(&scene, |_| ()).await;
     assert_eq!(mark(&volume, "instance"), Some(&*old.name));
-    // Another process, with the same --instance.
+    // A new installation, with the --instance of the lost one.
     old.run().await;
     until_bound_to(&scene, "data", &volume).await;
     scene

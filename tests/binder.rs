@@ -1,4 +1,4 @@
-//! Binding: a claim comes to its volume, fast, and is never for a moment anything but Pending or Bound.
+//! Binding: a claim is bound fast, and its phase is never anything but Pending or Bound.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ async fn every_binder_mode_binds_claims_and_no_claim_is_ever_lost() {
     for mode in ["off", "uid", "complete"] {
         let bindery = Bindery::start(&[&format!("--binder={mode}")]).await;
         let mut completed = false;
-        // The controller manager may be first with every claim of a burst; hardly of five.
+        // In one burst the controller manager may bind every claim first; in five bursts that is unlikely.
         for _ in 0..5 {
             burst(&Scene::of(&bindery.provisioner).await).await;
             let metrics = get(bindery.admin(), "/metrics").await.unwrap();
@@ -44,8 +44,8 @@ async fn bindery_reads_a_claim_only_once_before_it_exists() {
         };
         audit::calls().iter().filter(|call| looks(call)).count()
     };
-    eventually("the binder has looked", async || (looks(200) > 0).then_some(())).await;
-    // In the review. After that the claim's coming is told, and nobody asks before.
+    eventually("the binder has read the claim", async || (looks(200) > 0).then_some(())).await;
+    // One read in the review. After that, Bindery waits for the event of the watch.
     assert_eq!(looks(404), 1);
     bindery.unregister().await;
 }
@@ -65,7 +65,7 @@ async fn burst(scene: &Scene) {
     assert_eq!(seen, BTreeSet::from(["Bound".to_owned(), "Pending".to_owned()]));
 }
 
-/// Every phase that a claim of the scene is in, until so many are bound.
+/// Returns every phase that claims of the scene have until `count` of them are bound.
 async fn watch_until_bound(scene: &Scene, count: usize) -> BTreeSet<String> {
     let claims = scene.claims();
     let mut changes = claims.watch(&WatchParams::default(), "0").await.unwrap().boxed();

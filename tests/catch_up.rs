@@ -1,4 +1,4 @@
-//! Claims that the webhook did not give a volume get one all the same, or an Event that says why not.
+//! Claims that got no volume from the webhook: they get one later, or an Event that says why not. And volumes without a claim.
 
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod, ResourceQuota, ServiceAccount};
 use kube::Api;
@@ -39,7 +39,7 @@ async fn a_refusal_after_creation_is_an_event_with_the_same_message() {
     let told = scene.event("disk", "ProvisioningRefused").await;
     let mut again = block;
     again["metadata"]["name"] = json!("again");
-    let refused = eventually("the webhook is asked again", async || {
+    let refused = eventually("the API server calls the webhook again", async || {
         scene.create(again.clone()).await.err().map(|error| error.to_string())
     });
     assert!(refused.await.contains(&told), "{told}");
@@ -113,7 +113,7 @@ async fn a_claim_gets_one_volume_and_one_directory_after_its_nfs_server_hung() {
         directories.push(mark(&volume, "sub-dir").unwrap().to_owned());
     }
     directories.sort();
-    eventually("seven volumes, and just their directories", async || {
+    eventually("seven volumes and their directories are left", async || {
         let mut there: Vec<String> = std::fs::read_dir(server.export_dir())
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -202,7 +202,7 @@ async fn a_lost_volume_with_a_directory_template_is_recreated_for_its_claim() {
     scene.delete("first").await;
     scene.until_gone(&volume).await;
     bindery.kill();
-    // As if somebody had removed the volume between the answer and the claim.
+    // As if the volume had been deleted after the answer of the webhook and before the claim existed.
     let named = json!({"spec": {"volumeName": volume_name(&volume)}});
     scene.create(scene.claim_with("first", named)).await.unwrap();
     bindery.run().await;
@@ -219,7 +219,7 @@ async fn a_claim_over_quota_leaves_no_volume_and_no_directory() {
     let limit = format!("{}.storageclass.storage.k8s.io/persistentvolumeclaims", scene.name);
     let quota = json!({"metadata": {"name": "few"}, "spec": {"hard": {limit: "1"}}});
     quotas.create(&PostParams::default(), &from(quota)).await.unwrap();
-    eventually("the quota counts", async || {
+    eventually("the quota is in force", async || {
         quotas.get("few").await.unwrap().status?.hard.map(drop)
     })
     .await;
@@ -257,8 +257,8 @@ async fn an_empty_directory_made_for_another_claim_is_removed_under_every_policy
     }
 }
 
-/// A volume that was made for a refused claim of a class that deletes; Kubernetes has bound it to a claim of the same name in
-/// a class with `policy`.
+/// Returns a volume that was created for a refused claim of a class with `onDelete: delete`. Kubernetes has bound it to a claim
+/// of the same name in a class with `policy`.
 async fn bound_to_another_ones_volume(policy: &str) -> (Bindery, Scene, PersistentVolume) {
     let mut bindery = Bindery::start(&[]).await;
     let scene = Scene::of_with(&bindery.provisioner, json!({"parameters": {"onDelete": "delete"}})).await;
@@ -268,16 +268,16 @@ async fn bound_to_another_ones_volume(policy: &str) -> (Bindery, Scene, Persiste
     let limit = format!("{}.storageclass.storage.k8s.io/persistentvolumeclaims", scene.name);
     let quota = json!({"metadata": {"name": "none"}, "spec": {"hard": {limit: "0"}}});
     quotas.create(&PostParams::default(), &from(quota)).await.unwrap();
-    eventually("the quota counts", async || {
+    eventually("the quota is in force", async || {
         quotas.get("none").await.unwrap().status?.hard.map(drop)
     })
     .await;
     scene.refused(scene.claim("data")).await;
     bindery.kill();
-    // Of the same name, and nobody is there to be asked.
+    // A claim of the same name, while no webhook answers.
     let claim = scene.claim_with("data", json!({"spec": {"storageClassName": other}}));
     scene.create(claim).await.unwrap();
-    eventually("the controller manager has bound the two", async || {
+    eventually("the controller manager has bound claim and volume", async || {
         volume_of(&scene.claims().get("data").await.unwrap()).map(drop)
     })
     .await;
@@ -314,7 +314,7 @@ async fn volumes_that_this_installation_did_not_make_are_not_orphans() {
     .await;
     made("by-hand", |volume| volume["metadata"]["annotations"] = Value::Null).await;
     made("unclaimed", |volume| volume["spec"]["claimRef"] = Value::Null).await;
-    // One that is ours goes; by then the others have had their turn.
+    // Bindery deletes its own orphan; after that it has looked at the other volumes, too.
     made("orphan", |_| ()).await;
     eventually("the orphan is gone", async || {
         (scene.own_volumes().await.len() == 4).then_some(())

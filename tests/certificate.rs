@@ -1,4 +1,4 @@
-//! The webhook's certificate and its path: made, shared, renewed, replaced, without a review that fails.
+//! The webhook's certificate and its secret path: created, shared, renewed and replaced without a failed review.
 
 use std::path::Path;
 use std::process::Command;
@@ -31,7 +31,7 @@ fn text(secret: &Secret, key: &str) -> String {
     String::from_utf8(secret.data.as_ref().unwrap()[key].0.clone()).unwrap()
 }
 
-/// What the API server is told by now: the CA, and where to post.
+/// Returns CA and URL in the webhook configuration.
 async fn registered(bindery: &Bindery) -> (String, String) {
     let configurations: Api<MutatingWebhookConfiguration> = Api::all(Bed::get().admin().await);
     let configuration = configurations.get(&bindery.name).await.unwrap();
@@ -40,7 +40,7 @@ async fn registered(bindery: &Bindery) -> (String, String) {
     (String::from_utf8(ca).unwrap(), client.url.unwrap())
 }
 
-/// Creates claims as some user, and connects anew for every review besides, until told to stop; each must be served.
+/// Creates claims as this user, and also sends reviews over new connections, until `stop` is set. Each must be served.
 async fn load(bindery: &Bindery, scene: &Scene, user: &str, stop: &AtomicBool) -> usize {
     let mut served = 0;
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(Bed::get().admin_called(user).await, &scene.name);
@@ -73,13 +73,13 @@ async fn an_expiring_certificate_is_renewed_under_load_without_a_failed_review()
     let renewals = async {
         let mut last = first.clone();
         for _ in 0..2 {
-            last = eventually("the certificate is another", async || {
+            last = eventually("the certificate has changed", async || {
                 let now = secret(&bindery).await.unwrap();
                 (text(&now, "tls.crt") != text(&last, "tls.crt")).then_some(now)
             })
             .await;
         }
-        eventually("the API server is told the new path", async || {
+        eventually("the webhook configuration has the new path", async || {
             registered(&bindery)
                 .await
                 .1
@@ -118,10 +118,10 @@ async fn a_deleted_secret_is_recreated_without_a_failed_review() {
             .delete(&bindery.name, &DeleteParams::default())
             .await
             .unwrap();
-        let again = eventually("it is there again", async || secret(&bindery).await).await;
+        let again = eventually("the Secret exists again", async || secret(&bindery).await).await;
         assert_eq!(again.data, before.data);
         assert_ne!(again.metadata.uid, before.metadata.uid);
-        // And for a while after that.
+        // Continue for a while after that.
         for number in 0..5 {
             scene.bound(scene.claim(&format!("last-{number}"))).await;
         }
@@ -144,7 +144,7 @@ async fn a_corrupt_secret_is_replaced_and_the_webhook_configuration_is_updated()
         .patch(&bindery.name, &parameters, &spoilt)
         .await
         .unwrap();
-    eventually("the API server is told another path", async || {
+    eventually("the webhook configuration has another path", async || {
         (!registered(&bindery).await.1.ends_with(&before)).then_some(())
     })
     .await;
@@ -172,7 +172,7 @@ async fn two_replicas_that_start_at_once_agree_on_one_certificate() {
     first.unregister().await;
 }
 
-/// Files as the kubelet mounts a Secret: links by way of `..data`, which is swapped.
+/// Files as the kubelet mounts a Secret: symlinks through `..data`, which is replaced atomically.
 struct Mounted(tempfile::TempDir);
 
 impl Mounted {
@@ -236,7 +236,7 @@ async fn a_certificate_from_files_is_served_and_reloaded_when_the_files_change()
     );
 
     files.swap(&next_ca, &next.chain, &next.key);
-    eventually("the new one is served", async || {
+    eventually("the new certificate is served", async || {
         (Caller::trusting(&next_ca).get(&url).await.ok()? == 405).then_some(())
     })
     .await;
@@ -252,7 +252,7 @@ async fn with_a_client_ca_only_the_api_servers_certificate_is_accepted() {
     let read = |name: &str| std::fs::read_to_string(bed.client_certificates.join(name)).unwrap();
     files.swap(&read("client-ca.crt"), "", "");
     let flags = [files.flag("client-ca", "ca.crt"), "--client-name=apiserver".to_owned()];
-    // That it is asked at all shows that the API server may call.
+    // The API server reaches the webhook, so its certificate is accepted.
     let bindery = Bindery::start(&flags.each_ref().map(String::as_str)).await;
     let scene = Scene::of(&bindery.provisioner).await;
     scene.bound(scene.claim("data")).await;
@@ -272,7 +272,7 @@ async fn with_a_client_ca_only_the_api_servers_certificate_is_accepted() {
     bindery.unregister().await;
 }
 
-/// Standard output of a command that must succeed.
+/// Runs a command that must succeed, and returns its standard output.
 fn run(command: &mut Command) -> String {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -1,4 +1,4 @@
-//! What is installed: the chart and the kustomizations, as text and on the real API server, with the real helm.
+//! The Helm chart and the kustomizations: rendered, and installed on a real API server with a real helm.
 
 mod hook;
 mod installed;
@@ -15,10 +15,10 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/chart");
-/// Every value of 0.1.0, set to something: each later version takes it.
+/// Sets every value of version 0.1.0: each later version must accept this file.
 const EVERY_VALUE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/chart/values-0.1.0.yaml");
 
-/// Runs helm with a home of its own.
+/// Runs helm with its own home directory.
 fn helm(arguments: &[&str]) -> Output {
     let home = TempDir::new().unwrap();
     Command::new(std::env::var("HELM").expect("run `make test`"))
@@ -28,12 +28,12 @@ fn helm(arguments: &[&str]) -> Output {
         .unwrap()
 }
 
-/// The same, where it must go well.
+/// Runs helm, which must succeed, and returns its output.
 fn helm_ok(arguments: &[&str]) -> String {
     well(&format!("helm {}", arguments.join(" ")), helm(arguments))
 }
 
-/// Runs kubectl with this on its standard input.
+/// Runs kubectl with this standard input.
 fn kubectl(arguments: &[&str], input: &str) -> String {
     let mut child = Command::new(std::env::var("KUBECTL").expect("run `make test`"))
         .args(arguments)
@@ -56,7 +56,7 @@ fn well(what: &str, output: Output) -> String {
     said
 }
 
-/// The objects of a text by kind and name.
+/// Parses a YAML stream, and returns its objects by kind and name.
 fn objects(text: &str) -> BTreeMap<String, Value> {
     let documents: Vec<Value> = serde_saphyr::from_multiple(text).unwrap();
     let named = documents.into_iter().filter(|object| !object.is_null()).map(|object| {
@@ -66,7 +66,7 @@ fn objects(text: &str) -> BTreeMap<String, Value> {
     named.collect()
 }
 
-/// The chart with these values files, as release `bindery` in namespace `bindery`.
+/// Renders the chart with these values files, as release `bindery` in namespace `bindery`.
 fn rendered(values: &[&str]) -> BTreeMap<String, Value> {
     let mut arguments = vec!["template", "bindery", CHART, "--namespace=bindery"];
     let files: Vec<_> = values.iter().map(|file| format!("--values={file}")).collect();
@@ -74,7 +74,7 @@ fn rendered(values: &[&str]) -> BTreeMap<String, Value> {
     objects(&helm_ok(&arguments))
 }
 
-/// Whether an object is installed only when its time has come.
+/// Returns whether an object is a hook of Helm.
 fn is_hook(object: &Value) -> bool {
     !object["metadata"]["annotations"]["helm.sh/hook"].is_null()
 }

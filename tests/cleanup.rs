@@ -1,4 +1,4 @@
-//! What happens to a directory when its claim is gone.
+//! What happens to a directory after its claim is deleted.
 
 use k8s_openapi::api::core::v1::{Namespace, PersistentVolume};
 use k8s_openapi::api::storage::v1::StorageClass;
@@ -15,7 +15,7 @@ async fn scene(on_delete: &str) -> Scene {
     Scene::with_class(json!({"parameters": {"onDelete": on_delete}})).await
 }
 
-/// A bound claim with a file in its directory.
+/// Creates a bound claim with a file in its directory.
 async fn with_a_file(scene: &Scene, name: &str) -> PersistentVolume {
     let (_, volume) = scene.bound(scene.claim(name)).await;
     std::fs::write(directory(&volume).join("precious"), name).unwrap();
@@ -48,7 +48,7 @@ async fn on_delete_delete_removes_the_directory_and_its_content() {
     scene.delete("data").await;
     scene.until_gone(&volume).await;
     assert!(!directory(&volume).exists());
-    eventually("nothing of it is in the trash", async || {
+    eventually("nothing of the directory is in the trash", async || {
         let is_of_it = |name: &std::ffi::OsString| name.to_string_lossy().contains(volume_name(&volume));
         (!trash().iter().any(is_of_it)).then_some(())
     })
@@ -117,7 +117,7 @@ async fn reclaim_policy_retain_keeps_volume_and_directory_whatever_on_delete_say
     scene.until_released(&volume).await;
     assert!(directory(&volume).join("precious").exists());
 
-    // An administrator deletes the volume: only the finalizer goes.
+    // An administrator deletes the volume: Bindery only removes its finalizer.
     scene.volumes().delete(name, &DeleteParams::default()).await.unwrap();
     scene.until_gone(&volume).await;
     assert!(directory(&volume).join("precious").exists());
@@ -162,7 +162,7 @@ async fn annotations_that_name_another_directory_are_ignored_and_reported() {
     assert!(directory(&other).join("precious").exists());
     scene.event_again(volume_name(&volume), "CleanupFailed").await;
 
-    // Corrected, it goes its way.
+    // After the correction, cleanup completes.
     let back = json!({"metadata": {"annotations": {"bindery.dev/sub-dir": mark(&volume, "sub-dir")}}});
     scene.patch_volume(volume_name(&volume), back).await;
     scene.until_gone(&volume).await;
@@ -208,7 +208,7 @@ async fn a_volume_deleted_while_bound_is_cleaned_up_after_its_claim() {
     let volume = with_a_file(&scene, "data").await;
     let name = volume_name(&volume);
     scene.volumes().delete(name, &DeleteParams::default()).await.unwrap();
-    // Another volume's whole life shows that the loop has had its turn.
+    // Another volume is created and removed: after that, the controller has looked at this one, too.
     let passer_by = with_a_file(&scene, "other").await;
     scene.delete("other").await;
     scene.until_gone(&passer_by).await;
@@ -252,7 +252,7 @@ async fn a_volume_of_another_instance_is_never_changed() {
     let scene = Scene::of(&other.provisioner).await;
     let volume = with_a_file(&scene, "data").await;
     let name = volume_name(&volume);
-    // Both serve one provisioner name now, as two clusters on one export would; the bed's instance is another.
+    // Both installations serve one provisioner name, as two clusters on one export would. They have different instances.
     let provisioner = json!({"metadata": {"annotations": {"pv.kubernetes.io/provisioned-by": Bed::get().provisioner}}});
     scene.patch_volume(name, provisioner).await;
     scene.delete("data").await;
@@ -280,7 +280,7 @@ async fn cleanup_stops_if_the_share_is_on_another_file_system_than_before() {
     let scene = scene("delete").await;
     let volume = with_a_file(&scene, "data").await;
     let name = volume_name(&volume);
-    // As if the server exported the empty folder on which the disk is usually mounted.
+    // As if the disk was not mounted, and the server exported the empty mount point.
     let other_disk = json!({"metadata": {"annotations": {"bindery.dev/directory-id": "1.2:3"}}});
     scene.patch_volume(name, other_disk).await;
     scene.delete("data").await;

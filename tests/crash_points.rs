@@ -1,7 +1,7 @@
-//! Bindery dies between two effects, at each place where it can, and is started again: everything ends as if it had not.
+//! Bindery dies at each crash point, between two effects, and is started again: the result is the same as without the crash.
 //!
-//! What happens to the claim while nobody answers is what happens in a cluster: it is admitted without a volume
-//! (`failurePolicy: Ignore`) and served later.
+//! While no webhook answers, the claim is admitted without a volume
+//! (`failurePolicy: Ignore`) and provisioned later.
 
 use bindery::failpoints::Point;
 use k8s_openapi::api::core::v1::PersistentVolume;
@@ -12,7 +12,7 @@ use crate::support::bindery::Bindery;
 use crate::support::scene::{Scene, directory, volume_name};
 use crate::support::wait::eventually;
 
-/// More than the server is asked to remove in one call.
+/// More files than Bindery removes in one call.
 const FILES: usize = 100;
 
 #[tokio::test]
@@ -30,17 +30,17 @@ async fn on_delete_retain_completes_after_a_crash_at_every_point() {
     at_every_point("retain").await;
 }
 
-/// When Bindery comes to a point.
+/// When Bindery reaches a crash point.
 enum When {
     /// When a claim is created.
     Created,
-    /// When a claim is there that the webhook has not seen.
+    /// When a claim exists that the webhook has not seen.
     CaughtUp,
     /// When a claim is created, unless the controller manager is faster.
     CreatedPerhaps,
     /// When the claim is deleted.
     Deleted,
-    /// When a claim is refused after its volume was made.
+    /// When a claim is refused after its volume was created.
     Refused,
     /// Never under this policy.
     Never,
@@ -114,7 +114,7 @@ impl Trial {
         self.bindery.kill();
         self.bindery.run_until(point).await;
         self.scene.create(self.claim(&name, "")).await.unwrap();
-        // By its second half, or by the controller manager.
+        // Bindery or the controller manager completes the binding.
         let (_, volume) = self.scene.until_bound(&name).await;
         self.bindery.kill();
         self.bindery.run().await;
@@ -145,7 +145,7 @@ impl Trial {
         self.assert_all_done(&volume).await;
     }
 
-    /// Another volume is above it: this one is taken back.
+    /// The directory of another volume is above this one: Bindery deletes the volume again.
     async fn refused(&mut self, point: Point) {
         let name = point.to_string();
         let (_, above) = self.scene.bound(self.claim(&name, "")).await;
@@ -153,14 +153,14 @@ impl Trial {
         self.bindery.run_until(point).await;
         let mut below = self.claim(&name, "/below");
         below["metadata"]["name"] = json!("below");
-        // The answer may still have been sent, or not.
+        // The answer may have been sent before the crash, or not.
         let created = self.scene.create(below).await;
         self.bindery.ended().await;
         self.bindery.run().await;
         if created.is_ok() {
             self.scene.delete("below").await;
         }
-        eventually("the volume that was taken back is gone", async || {
+        eventually("the volume of the refused claim is gone", async || {
             (self.scene.own_volumes().await.len() == 1).then_some(())
         })
         .await;
@@ -178,11 +178,11 @@ impl Trial {
         self.scene.delete(name).await;
     }
 
-    /// Volume and trash are gone, and all files are where the policy wants them and nowhere else.
+    /// Asserts that volume and trash are gone, and that all files are where the policy puts them and nowhere else.
     async fn assert_all_done(&self, volume: &PersistentVolume) {
         self.scene.until_gone(volume).await;
         let trash = Bed::get().export.join(".bindery-trash");
-        eventually("nothing of it is in the trash", async || {
+        eventually("nothing of the directory is in the trash", async || {
             let mut left = std::fs::read_dir(&trash).into_iter().flatten().flatten();
             let ours = |name: &str| name.contains(volume_name(volume));
             (!left.any(|entry| ours(&entry.file_name().to_string_lossy()))).then_some(())

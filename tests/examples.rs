@@ -11,10 +11,10 @@ use crate::support::bed::{Bed, is_asked_about};
 use crate::support::scene::{Scene, directory, mark, volume_name};
 use crate::support::wait::eventually;
 
-/// Applies an example as a user would, but for the server, and binds a claim of it.
+/// Applies an example, with another server address, and returns the volume of a claim of it.
 async fn bound(scene: &Scene, example: &str, fields: Value) -> PersistentVolume {
     apply(scene, example);
-    eventually("the API server asks about the class", async || {
+    eventually("the API server calls the webhook for the class", async || {
         is_asked_about(&scene.client, example).await.then_some(())
     })
     .await;
@@ -23,7 +23,7 @@ async fn bound(scene: &Scene, example: &str, fields: Value) -> PersistentVolume 
     scene.bound(claim).await.1
 }
 
-/// Applies an example as a user would, but for the places in it.
+/// Applies an example with other names and server addresses.
 fn apply(scene: &Scene, example: &str) {
     let file = format!("{}/deploy/examples/{example}.yaml", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(file).unwrap();
@@ -41,11 +41,11 @@ fn apply(scene: &Scene, example: &str) {
     assert!(apply.wait().unwrap().success(), "{example}");
 }
 
-/// Applies the quota, fills it, and returns what the user of the next claim reads of it.
+/// Applies the quota, uses it up, and returns the message for the next claim.
 async fn limited(scene: &Scene) -> String {
     apply(scene, "limits");
     let quotas: Api<ResourceQuota> = Api::namespaced(scene.client.clone(), &scene.name);
-    eventually("the quota counts", async || {
+    eventually("the quota is in force", async || {
         quotas.get("scratch").await.unwrap().status?.used.map(drop)
     })
     .await;

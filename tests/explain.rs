@@ -1,4 +1,4 @@
-//! `bindery explain` beside the webhook: what it says is what happens.
+//! `bindery explain`: its output matches what the webhook does.
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
@@ -15,7 +15,7 @@ use crate::support::wait::eventually;
 
 const DENIED: &str = "admission webhook \"claims.bindery.dev\" denied the request: ";
 
-/// Runs it as the cluster's administrator, with the flags that the bed's Bindery has.
+/// Runs `bindery explain` as the cluster's administrator, with the flags of the bed's Bindery.
 fn explain(arguments: &[&str], input: &str) -> Output {
     let bed = Bed::get();
     let mut child = Command::new(env!("CARGO_BIN_EXE_bindery"))
@@ -35,7 +35,7 @@ fn explain(arguments: &[&str], input: &str) -> Output {
     child.wait_with_output().expect("bindery ends")
 }
 
-/// Exit status and what it prints, with single blanks.
+/// Returns the exit status and the printed lines, with single spaces.
 fn told(arguments: &[&str], input: &str) -> (Option<i32>, Vec<String>) {
     let output = explain(arguments, input);
     let text = String::from_utf8(if output.stdout.is_empty() {
@@ -57,7 +57,7 @@ async fn explain_predicts_volume_and_directory_of_a_claim_in_a_file() {
     let scene = Scene::with_class(layout).await;
     let mut claim = scene.claim("data");
     claim["metadata"]["annotations"] = json!({"bindery.dev/uid": "0"});
-    // As people write it: other objects in the file, too.
+    // The file also contains other objects.
     let file = format!("kind: ConfigMap\nmetadata: {{name: x}}\n---\n{claim}\n");
     let (status, lines) = told(&["-f", "-"], &file);
     let (_, volume) = scene.bound(claim).await;
@@ -160,7 +160,7 @@ async fn explain_tells_a_user_without_permissions_which_role_to_use() {
     let accounts: Api<ServiceAccount> = Api::namespaced(scene.client.clone(), &scene.name);
     let account = from(json!({"metadata": {"name": "nobody"}}));
     accounts.create(&PostParams::default(), &account).await.unwrap();
-    let token = eventually("a token", async || {
+    let token = eventually("the Secret has a token", async || {
         let request = from(json!({"spec": {"audiences": []}, "metadata": {}}));
         let made = accounts
             .create_token_request("nobody", &PostParams::default(), &request)
@@ -193,7 +193,7 @@ async fn explain_tells_a_user_without_permissions_which_role_to_use() {
 #[tokio::test]
 async fn explain_names_the_selector_that_exempts_a_claim() {
     let scene = Scene::new().await;
-    // No request is ever sent to it: it has no rules.
+    // This webhook has no rules: the API server never calls it.
     let configuration = json!({
         "metadata": {"name": scene.name},
         "webhooks": [{

@@ -1,4 +1,4 @@
-//! An NFS server whose disk hangs: it answers, but what is to be written waits.
+//! An NFS server whose disk hangs: it answers, but all writes wait.
 
 use bindery::model::names;
 use futures::future::join_all;
@@ -11,7 +11,7 @@ use crate::support::wait::eventually;
 
 const CLAIMS: usize = 10;
 
-/// The uid that a volume names its claim by.
+/// Returns the uid in the volume's `claimRef`.
 fn claim_uid(volume: &PersistentVolume) -> Option<&str> {
     volume.spec.as_ref()?.claim_ref.as_ref()?.uid.as_deref()
 }
@@ -27,7 +27,7 @@ async fn no_claim_is_bound_before_its_directory_exists_while_the_disk_of_the_ser
     let flags = [&*format!("--nfs-server={}", server.address()), "--orphan-grace=4s"];
     let bindery = Bindery::start(&flags).await;
     let scene = Scene::of(&bindery.provisioner).await;
-    // Of a class that is served from the bed's server: what the controller manager makes of claims is seen by it.
+    // A class of the bed's healthy server: its claims show how far the controller manager has come.
     let other = Scene::new().await;
     scene.bound(scene.claim("before")).await;
 
@@ -39,7 +39,7 @@ async fn no_claim_is_bound_before_its_directory_exists_while_the_disk_of_the_ser
             warnings.len() == 1 && warnings[0].starts_with("the volume is not provisioned yet"),
             "{name}: {warnings:?}"
         );
-        // The answer is out, so nothing that the claim could be bound to is there.
+        // The webhook has answered without a volume, so there is nothing that the claim could be bound to.
         let of_claim = |volume: &PersistentVolume| {
             let claim = volume.spec.as_ref().and_then(|spec| spec.claim_ref.as_ref());
             claim.and_then(|claim| claim.name.as_ref()) == Some(name)
@@ -53,7 +53,7 @@ async fn no_claim_is_bound_before_its_directory_exists_while_the_disk_of_the_ser
         }
     }))
     .await;
-    // By the time that the controller manager has bound a later claim, it has looked at these.
+    // When the controller manager has bound a later claim, it has also looked at these.
     other.bound(other.claim("later")).await;
     for name in &names {
         assert_eq!(phase(&scene, name).await, "Pending", "{name}");

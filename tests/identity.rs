@@ -1,4 +1,5 @@
-//! Volumes know which directory and which file system they are on: what is missing while a disk is not mounted is not gone.
+//! Volumes record the identity of their directory and file system: a directory that is missing because a disk is not mounted
+//! does not count as removed.
 
 use std::path::PathBuf;
 
@@ -10,7 +11,7 @@ use crate::support::nfs::Ganesha;
 use crate::support::scene::{Scene, mark, volume_name};
 use crate::support::wait::eventually;
 
-/// A server whose export is a disk of its own, and a Bindery whose claims all go there.
+/// An NFS server whose export is a separate disk, and a Bindery that uses this server.
 struct Disk {
     server: Ganesha,
     bindery: Bindery,
@@ -38,7 +39,7 @@ impl Disk {
         export.join(mark(volume, "sub-dir").unwrap())
     }
 
-    /// The disk is not mounted: the server shows the empty directory below.
+    /// Unmounts the disk: the server now exports the empty mount point.
     fn hide(&mut self) {
         self.server.kill();
         self.server.unmount(&self.server.export_dir());
@@ -51,7 +52,7 @@ impl Disk {
         self.server.restart();
     }
 
-    /// As an earlier version of Bindery would have left it, or a takeover.
+    /// Removes annotations: an earlier version of Bindery, or a takeover, would have left the volume so.
     async fn forget(&self, volume: &PersistentVolume, marks: &[&str]) {
         for mark in marks {
             let none = json!({"metadata": {"annotations": {format!("bindery.dev/{mark}"): Value::Null}}});
@@ -77,7 +78,7 @@ async fn a_volume_without_a_recorded_directory_id_gets_one_at_first_contact() {
     disk.bindery.kill();
     disk.forget(&volume, &BOTH).await;
     disk.bindery.run().await;
-    eventually("it says so again", async || {
+    eventually("the volume has both annotations again", async || {
         let now = disk.scene.volumes().get(volume_name(&volume)).await.ok()?;
         (BOTH.map(|key| mark(&now, key).map(str::to_owned)) == before).then_some(())
     })

@@ -1,4 +1,4 @@
-//! NFS servers with an IPv6 address, however a class, a flag or a volume writes it.
+//! NFS servers with an IPv6 address, in every notation that a class, a flag or a volume may use.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -14,7 +14,7 @@ use crate::support::nfs::Ganesha;
 use crate::support::scene::{Scene, from, mark, volume_name};
 use crate::support::wait::eventually;
 
-/// Fields of a class on this server.
+/// Returns the fields of a class with this server.
 fn class(server: &str) -> Value {
     json!({"parameters": {"server": server, "share": "/export", "onDelete": "delete"}})
 }
@@ -31,7 +31,7 @@ async fn ipv6_servers_are_accepted_with_and_without_brackets_and_recorded_withou
     for written in [bare.clone(), format!("[{bare}]"), bare.to_uppercase()] {
         let scene = Scene::with_class(class(&written)).await;
         let (_, volume) = scene.bound(scene.claim("data")).await;
-        // The kubelet puts brackets around an address without them.
+        // The kubelet adds the brackets.
         assert_eq!(server_of(&volume), bare, "{written}");
         let directory = server.export_dir().join(mark(&volume, "sub-dir").unwrap());
         assert!(directory.is_dir(), "{written}");
@@ -62,7 +62,7 @@ async fn a_mounted_share_of_an_ipv6_server_is_found_by_any_spelling_of_its_addre
     let at = tempfile::tempdir().unwrap();
     fs::set_permissions(at.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let mount = Mount::bind(export.path(), at.path());
-    // Nothing listens there: what is made was made through the mount.
+    // No NFS server listens at this address: Bindery has used the mount.
     let flag = format!("--mounted=[fd00:0::5]:/export={}", mount.path().display());
     let bindery = Bindery::start(&[&flag]).await;
     let scene = Scene::of_with(&bindery.provisioner, class("fd00::5")).await;

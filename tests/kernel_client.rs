@@ -1,4 +1,4 @@
-//! Linux's own NFS client, in a virtual machine, mounts what a volume names: a pod can really use it.
+//! The NFS client of the Linux kernel, in a virtual machine, mounts a volume of Bindery as a pod would.
 
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};

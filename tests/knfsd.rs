@@ -1,6 +1,7 @@
-//! Bindery's storage on Linux's own NFS server: what only that server does.
+//! Bindery's NFS client with the NFS server of the Linux kernel: behaviour that only this server has.
 //!
-//! In a binary of its own: `make test-knfsd` starts a virtual machine for it. One test at a time: they restart its server.
+//! This is a separate binary: `make test-knfsd` starts a virtual machine for it. The tests run one after the other, since they
+//! restart the server.
 
 use std::process::Command;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use bindery::storage::{Existing, Storage};
 use futures::future::join_all;
 use tokio::time::{Instant, sleep};
 
-/// Beyond this nothing here can take, the server's grace period (90 s) included.
+/// Time limit of every wait here, the server's grace period (90 s) included.
 const LATE: Duration = Duration::from_secs(180);
 
 /// Runs a command as root in the virtual machine.
@@ -31,7 +32,7 @@ fn in_guest(command: &str) -> String {
     text
 }
 
-/// A client of Bindery by a name that no other test has.
+/// Returns a client with a name that no other test uses.
 fn storage(machine: &str) -> NfsStorage {
     NfsStorage::new(NfsOptions {
         uid: 0,
@@ -46,9 +47,9 @@ fn share() -> Share {
     Share::parse(&address, "/srv/ext4/share").expect("a share")
 }
 
-/// As many new directories as 60 claims have, all at the same time.
+/// Creates the directories of 60 claims in parallel.
 async fn burst(storage: &NfsStorage, machine: &str) {
-    // The machine may have been left running.
+    // The virtual machine may still run from an earlier test.
     in_guest(&format!("rm -rf /srv/ext4/share/{machine}"));
     let share = share();
     let attributes = Attributes {
@@ -68,13 +69,13 @@ async fn burst(storage: &NfsStorage, machine: &str) {
     }
 }
 
-/// The clients of that name that the server knows.
+/// Returns how many clients of that name the server knows.
 fn clients_of(machine: &str) -> usize {
     let count = format!("cat /proc/fs/nfsd/clients/*/info 2>/dev/null | grep -c 'name: \"bindery {machine} ' || true");
     in_guest(&count).parse().expect("a number")
 }
 
-/// How many files the pod has made.
+/// Returns how many files the pod has created.
 fn made_by_pod() -> u32 {
     in_guest("pod count").parse().expect("a number")
 }
@@ -113,12 +114,12 @@ async fn a_pods_nfs_client_does_not_wait_for_bindery_after_a_server_restart() {
         "the pod's client makes files again {:.1} s after the restart",
         restarted.elapsed().as_secs_f64()
     );
-    // The server says so only when nobody is left that it waits for; not when the time is over.
+    // The server logs this only if all clients have reclaimed, and not if the grace period has expired.
     let log = in_guest("dmesg");
     assert!(log.contains("starting 90-second grace period"), "{log}");
     assert!(log.contains("all clients done reclaiming"), "{log}");
 
-    // The storage goes on with one client, as before.
+    // Bindery still uses one client.
     burst(&storage, "again").await;
     assert_eq!(clients_of("idle"), 1);
     storage.leave().await;

@@ -1,4 +1,4 @@
-//! Layouts that administrators choose: directories by template, safe by construction.
+//! Layouts that administrators choose with a directory template.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 
@@ -17,7 +17,7 @@ pub async fn scene(parameters: Value) -> Scene {
     Scene::with_class(json!({"parameters": parameters})).await
 }
 
-/// A folder of this scene's own in the export.
+/// Returns the path of a folder in the export that only this scene uses.
 pub fn place(scene: &Scene, path: &str) -> std::path::PathBuf {
     Bed::get().export.join(&scene.name).join(path)
 }
@@ -136,7 +136,7 @@ async fn a_retained_volume_blocks_its_directory_and_the_refusal_says_how_to_free
     .await;
     assert!(refused.contains(&format!("kubectl delete pv {name}")), "{refused}");
 
-    // Freed, it is adopted with its data: it can be nobody else's.
+    // After that, the next claim adopts the directory with its data, since it cannot belong to anybody else.
     scene.volumes().delete(name, &DeleteParams::default()).await.unwrap();
     scene.until_gone(&volume).await;
     let (_, volume) = scene.bound(scene.claim("data")).await;
@@ -222,11 +222,11 @@ async fn a_symlink_or_file_in_the_path_refuses_the_claim() {
 async fn a_claim_created_again_gets_its_new_size_and_policy() {
     let template = "${pvc.metadata.namespace}/${pvc.metadata.name}";
     let scene = scene(json!({"subDir": template, "onDelete": "delete", "claimOverrides": "onDelete"})).await;
-    // Something after Bindery refuses the first try: the API server's own quota.
+    // After Bindery, the quota of the API server refuses the first attempt.
     let quota = json!({"metadata": {"name": "none"}, "spec": {"hard": {"requests.storage": "0"}}});
     let quotas: Api<ResourceQuota> = Api::namespaced(scene.client.clone(), &scene.name);
     quotas.create(&PostParams::default(), &from(quota)).await.unwrap();
-    eventually("the quota counts", async || {
+    eventually("the quota is in force", async || {
         quotas
             .get("none")
             .await
@@ -251,7 +251,7 @@ async fn a_claim_created_again_gets_its_new_size_and_policy() {
         "spec": {"resources": {"requests": {"storage": "2Gi"}}},
     });
     let claim = scene.claim_with("data", retain);
-    eventually("the quota no longer counts", async || {
+    eventually("the quota is no longer in force", async || {
         scene.create(claim.clone()).await.ok()
     })
     .await;

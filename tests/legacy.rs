@@ -1,4 +1,4 @@
-//! Bindery under the name of nfs-subdir-external-provisioner: its classes and its volumes.
+//! Classes and volumes of nfs-subdir-external-provisioner, with a Bindery that uses its provisioner name.
 
 mod new_claims;
 mod volume;
@@ -110,7 +110,7 @@ async fn a_nested_directory_is_archived_instead_of_deleted_unless_the_flag_is_se
     old.until_taken_over(&scene).await;
     old.end(&scene, "data").await;
     assert!(!old.directory.exists());
-    // The folder above was never the volume's.
+    // The folder above does not belong to the volume.
     assert_eq!(scene.own_directories().concat(), scene.name);
     bold.unregister().await;
 }
@@ -162,7 +162,7 @@ async fn legacy_volumes_of_other_provisioners_or_instances_and_unbound_ones_are_
     let theirs = json!({"metadata": {"annotations": {"bindery.dev/instance": "green"}}});
     scene.patch_volume(&other_instance.name, theirs).await;
     let passer_by = Old::make(&scene, "passer-by", None).await;
-    // The last: the controller manager would give it to the next claim.
+    // This one is created last, since the controller manager would bind it to the next claim.
     let unbound = format!("pvc-{}", Uuid::new_v4());
     let by_hand = json!({
         "metadata": {"name": unbound, "annotations": {"pv.kubernetes.io/provisioned-by": provisioner}},
@@ -179,7 +179,7 @@ async fn legacy_volumes_of_other_provisioners_or_instances_and_unbound_ones_are_
         before.push(scene.volumes().get(name).await.unwrap().metadata);
     }
     let bindery = bindery(&provisioner, &[]).await;
-    // Its whole life shows that the loop has had its turn.
+    // It is created and removed: after that, the controller has looked at the others, too.
     passer_by.until_taken_over(&scene).await;
     passer_by.end(&scene, "passer-by").await;
     for metadata in before {
@@ -201,7 +201,7 @@ async fn a_volume_with_an_invalid_class_is_taken_over_when_the_class_is_correcte
     let told = scene.event(&old.name, "NotTakenOver").await;
     assert!(told.contains("uid is \"root\""), "{told}");
     replace_class(&scene, json!({"onDelete": "delete"})).await;
-    // Its next change brings it back.
+    // The next change of the volume makes Bindery look at it again.
     old.end(&scene, "data").await;
     assert!(!old.directory.exists());
     bindery.unregister().await;

@@ -1,6 +1,6 @@
-//! Where the process listens, and what its probes answer before the API server can be reached.
+//! Listen addresses, and what the probes answer while the API server cannot be reached.
 //!
-//! The ports are the defaults, so each process has a network namespace of its own, with a loopback interface and nothing else.
+//! The tests use the default ports, so each process runs in its own network namespace with only a loopback interface.
 
 use std::io::{BufRead, BufReader};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -21,11 +21,11 @@ use crate::support::wait::eventually;
 const WEBHOOK: u16 = 8443;
 const ADMIN: u16 = 8080;
 
-/// A Bindery whose host has one interface, `lo`. It goes when this is dropped.
+/// A Bindery in a network namespace with one interface, `lo`. Dropping this kills it.
 struct Host(Child);
 
 impl Host {
-    /// Runs these commands in the new network, then Bindery with these flags.
+    /// Runs these commands in a new network namespace, then Bindery with these flags.
     fn with(setup: &str, flags: &str) -> Self {
         let script = format!(
             "ip link set lo up && {setup} && echo ready && exec {} serve --kubeconfig={} --instance=a --namespace=a {flags}",
@@ -45,7 +45,7 @@ impl Host {
         Self(child)
     }
 
-    /// Whether something listens on a port of an address, as a client on that host sees it.
+    /// Returns whether a process listens on this address and port in the network namespace.
     fn answers(&self, address: &str, port: u16) -> bool {
         let connect = format!("exec 3<>/dev/tcp/{address}/{port}");
         let connected = self.inside(&["bash", "-c", &connect]).stderr(Stdio::null()).status();
@@ -66,7 +66,7 @@ impl Host {
         enter
     }
 
-    /// Waits until `/livez` answers at this address: both ports are open then.
+    /// Waits until `/livez` answers at this address. Both ports are open then.
     async fn until_live(&self, address: &str) {
         let what = format!("/livez answers at {address}");
         eventually(&what, async || self.live(address).then_some(())).await;
@@ -117,9 +117,9 @@ async fn a_configured_address_is_the_only_one_served() {
     assert!(!host.answers("::1", ADMIN));
 }
 
-/// The bed's API server at another port, which can be closed.
+/// A proxy to the bed's API server that can refuse connections.
 struct Gate {
-    /// Names that port. Bindery's user may read it.
+    /// A kubeconfig with the port of the proxy. The user of Bindery can read it.
     kubeconfig: NamedTempFile,
     open: Arc<AtomicBool>,
 }
@@ -134,7 +134,7 @@ impl Gate {
             .unwrap()
             .trim_start_matches("https://")
             .to_owned();
-        // The API server's certificate holds for its address.
+        // The proxy listens on the API server's address, since its certificate names that.
         let (host, _) = server.rsplit_once(':').unwrap();
         let listener = TcpListener::bind((host, 0)).unwrap();
         cluster["server"] = format!("https://{}", listener.local_addr().unwrap()).into();
@@ -146,7 +146,7 @@ impl Gate {
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let upstream = is_open.load(Ordering::SeqCst).then(|| TcpStream::connect(&server));
-                // Closed, the connection ends at once, as at a load balancer without API servers behind it.
+                // While refusing, the proxy closes each connection at once, as a load balancer without backends does.
                 if let Some(Ok(upstream)) = upstream {
                     for (mut from, mut to) in [
                         (client.try_clone().unwrap(), upstream.try_clone().unwrap()),

@@ -1,4 +1,4 @@
-//! Objects with the longest names that Kubernetes takes.
+//! Objects with the longest names that Kubernetes allows.
 
 use serde_json::json;
 use uuid::Uuid;
@@ -7,7 +7,7 @@ use crate::support::bed::Bed;
 use crate::support::bindery::Bindery;
 use crate::support::scene::{Scene, directory, mark, volume_name};
 
-/// A name of 253 characters; `end` tells it from others.
+/// Returns a name of 253 characters that ends with `end`.
 fn longest(end: &str) -> String {
     format!(
         "{}{end}",
@@ -59,7 +59,7 @@ async fn objects_with_the_longest_names_get_events() {
     let mut bindery = Bindery::start(&[]).await;
     let scene = Scene::of(&bindery.provisioner).await;
     bindery.kill();
-    // Where the names of Events are cut, a dot or a dash must not be left: 236 characters are one that still fits.
+    // Names of Events are cut at 236 characters, and must not end with a dot or a dash there.
     for name in [
         longest("claim"),
         longest("claim")[..237].to_owned(),

@@ -1,94 +1,94 @@
-//! Bindery on real parts: a Kubernetes control plane and NFS servers, as `make test` starts them.
+//! Integration tests: Bindery with a real Kubernetes control plane and real NFS servers, which `make test` starts.
 
 mod support;
 
-/// The claim's way in: what passes, what is refused, what is made.
+/// Creating a claim: what is admitted, what is refused, and what is created.
 mod admission;
-/// Classes whose volumes are made after the claim, and labels of volumes.
+/// The class parameters `provision: afterCreate` and `volumeLabels`.
 mod after_create;
-/// What others than the API server can do at the webhook's port.
+/// What a client other than the API server can do at the webhook's port.
 mod attacks;
-/// Objects that a backup tool creates again.
+/// Claims and volumes that a backup tool restores.
 mod backup_restore;
-/// A claim and its volume come together.
+/// Binding of a claim to its volume.
 mod binder;
-/// Claims that the webhook did not serve, and volumes that no claim has.
+/// Claims that got no volume from the webhook, and volumes without a claim.
 mod catch_up;
-/// The webhook's certificate and its path.
+/// The webhook's certificate and its secret path.
 mod certificate;
-/// The Helm chart and the kustomizations, and how one leaves again.
+/// The Helm chart and the kustomizations: install, upgrade, uninstall.
 mod chart;
-/// The claim's way out: delete, archive, retain.
+/// Deleting a claim: delete, archive, retain.
 mod cleanup;
-/// A crash between any two effects. Wants the feature `failpoints`, which `make test` sets.
+/// A crash between any two effects. Needs the feature `failpoints`, which `make test` sets.
 #[cfg(feature = "failpoints")]
 mod crash_points;
-/// The classes that we show people.
+/// The example classes in `deploy/examples`.
 mod examples;
-/// Why a claim gets what it gets.
+/// The command `bindery explain`.
 mod explain;
 /// An NFS server whose disk hangs.
 mod hung_disk;
-/// Which directory and which file system a volume is on.
+/// How a volume recognises its directory and its file system.
 mod identity;
 /// NFS servers with an IPv6 address.
 mod ipv6;
-/// Linux's own NFS client mounts what a volume names.
+/// Volumes mounted with the NFS client of the Linux kernel.
 mod kernel_client;
-/// Layouts of their own: templates, directories that are there already, one directory one volume.
+/// Directory templates, existing directories, and one volume per directory.
 mod layouts;
-/// The name, the classes and the volumes of nfs-subdir-external-provisioner.
+/// Classes and volumes of nfs-subdir-external-provisioner.
 mod legacy;
-/// Where the process listens, and its probes while the API server is away.
+/// Listen addresses, and the probes while the API server is down.
 mod listening;
-/// Objects with the longest names that Kubernetes takes.
+/// Objects with the longest names that Kubernetes allows.
 mod long_names;
-/// Which claims the API server asks about.
+/// Which claims the API server sends to the webhook.
 mod match_conditions;
-/// A share that is mounted for Bindery.
+/// Shares that are mounted into the pod of Bindery.
 mod mounted;
-/// The NFS client against a server of its own that dies, hangs and refuses.
+/// The NFS client, with NFS servers that die, hang and refuse.
 mod nfs_client;
 /// Directories on another file system than their share.
 mod other_file_system;
-/// Others that change claims, too.
+/// Other webhooks that change claims.
 mod other_webhooks;
-/// Directories above and in one another.
+/// Directories that contain other directories of volumes.
 mod overlaps;
-/// Start, stop, crash.
+/// Start, stop and crash of the process.
 mod process;
-/// More than one process.
+/// Several replicas.
 mod replicas;
-/// A directory that is to be kept when it is on its way out.
+/// `retain` set while a directory is being removed.
 #[cfg(feature = "failpoints")]
 mod retain_during_cleanup;
 /// How long archives are kept.
 mod retention;
-/// Admission reviews as the API server really sends them.
+/// The recorded admission reviews are what the API server sends.
 mod reviews;
-/// One server under several names.
+/// One NFS server with several addresses.
 mod server_aliases;
-/// A server that hangs or is away, beside others.
+/// NFS servers that hang or are down.
 mod server_outages;
-/// Several volumes of one directory that are deleted at the same time.
+/// Several volumes with the same directory.
 mod shared_directories;
-/// Names under which servers show snapshots are no volume's.
+/// Names that NFS servers reserve for snapshots and deleted files.
 mod snapshots;
-/// Steps of a replica that was paused.
+/// NFS calls of a paused leader that arrive late.
 mod stale_leader;
-/// Volumes that people made by hand.
+/// Statically provisioned volumes.
 mod static_volumes;
-/// Trees that are removed while something goes wrong.
+/// Removal of large trees while something fails.
 mod tree_removal;
-/// Two installations on one export.
+/// Two installations that share an export.
 mod two_installations;
-/// Claims that are not for us.
+/// Claims that Bindery does not manage.
 mod unmanaged_claims;
 /// The volume that a claim gets.
 mod volumes;
-/// The webhook's HTTP edge.
+/// HTTP requests to the webhook.
 mod webhook_http;
-/// Claims that the webhook configuration exempts.
+/// Claims that the selectors of the webhook configuration exempt.
 mod webhook_selectors;
-/// Requests that do not name the webhook's secret path.
+/// Requests without the webhook's secret path.
 mod wrong_path;

@@ -1,4 +1,5 @@
-//! The API server asks about claims of our classes from the first one on, and never about those of other known classes.
+//! The match condition of the webhook: the API server sends claims of Bindery's classes from the first one on, and never claims
+//! of other known classes.
 
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use kube::Api;
@@ -16,14 +17,14 @@ fn of_class(scene: &Scene, name: &str, class: &str) -> Value {
     scene.claim_with(name, json!({"spec": {"storageClassName": class}}))
 }
 
-/// The condition that Bindery keeps in its webhook.
+/// Returns the match condition that Bindery maintains.
 fn condition(webhook: &Value) -> &str {
     let conditions = webhook["matchConditions"].as_array().expect("conditions");
     let ours = conditions.iter().find(|condition| condition["name"] == "may-be-ours");
     ours.expect("Bindery's condition")["expression"].as_str().expect("CEL")
 }
 
-/// How many reviews a Bindery has answered.
+/// Returns how many reviews this Bindery has answered.
 async fn reviews(bindery: &Bindery) -> u64 {
     let metrics = bindery.metrics().await;
     let counts = metrics
@@ -40,7 +41,7 @@ async fn reviews(bindery: &Bindery) -> u64 {
         .sum()
 }
 
-/// Whether creating a claim of this class is reviewed; other tests' claims may be counted, too.
+/// Returns whether the API server sends a claim of this class to Bindery. Claims of other tests may be counted, too.
 async fn is_reviewed(bindery: &Bindery, scene: &Scene, class: &str) -> bool {
     let dry = PostParams {
         dry_run: true,
@@ -84,11 +85,11 @@ async fn the_first_claim_of_a_new_class_can_be_refused_in_the_request() {
 async fn a_claim_of_another_known_class_or_of_none_never_reaches_bindery() {
     let bindery = Bindery::start(&[]).await;
     let other = Scene::of("example.com/other").await;
-    // From here on nobody else's claims are counted.
+    // From now on only claims of this test are counted.
     bindery
         .change_webhook(json!({"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": other.name}}}))
         .await;
-    eventually("the API server asks about this namespace only", async || {
+    eventually("the API server calls the webhook for this namespace only", async || {
         (!is_asked_about(&other.client, &bindery.name).await).then_some(())
     })
     .await;
@@ -133,8 +134,8 @@ async fn with_failure_policy_fail_claims_of_other_classes_are_admitted_while_bin
         ..PostParams::default()
     };
     bindery.kill();
-    // Once the API server knows of the change; it reads the list and the policy at the same time.
-    let refused = eventually("a claim of ours is refused", async || {
+    // Wait until the API server has read the change. It reads the list and the policy together.
+    let refused = eventually("a claim of this class is refused", async || {
         let claim = from(scene.claim("data"));
         scene
             .claims()
@@ -160,7 +161,7 @@ async fn with_failure_policy_fail_claims_of_other_classes_are_admitted_while_bin
 async fn a_class_recreated_for_bindery_is_reviewed() {
     let bindery = Bindery::start(&[]).await;
     let scene = Scene::of("example.com/other").await;
-    // Otherwise the list with this class may reach the API server after the class was made anew.
+    // Otherwise the list with this class may reach the API server after the class was created again.
     eventually(
         "the API server has read that the class is another provisioner's",
         async || (!is_reviewed(&bindery, &scene, &scene.name).await).then_some(()),
@@ -170,7 +171,7 @@ async fn a_class_recreated_for_bindery_is_reviewed() {
     classes.delete(&scene.name, &DeleteParams::default()).await.unwrap();
     let class = json!({"metadata": {"name": scene.name}, "provisioner": bindery.provisioner});
     classes.create(&PostParams::default(), &from(class)).await.unwrap();
-    eventually("the API server asks about it", async || {
+    eventually("the API server calls the webhook for the class", async || {
         is_asked_about(&scene.client, &scene.name).await.then_some(())
     })
     .await;
@@ -215,7 +216,7 @@ async fn the_api_server_accepts_the_longest_list_of_other_classes() {
     let bindery = Bindery::start(&[]).await;
     let scene = Scene::of("example.com/other").await;
     let webhook = bindery.webhook_as_it_stands().await;
-    // As long as Bindery would ever make it; the class comes last.
+    // The longest list that Bindery writes, with this class at the end.
     let mut listed: Vec<String> = (0..1_800)
         .map(|number| format!("a-class-of-others-{number:05}"))
         .collect();
@@ -230,7 +231,7 @@ async fn the_api_server_accepts_the_longest_list_of_other_classes() {
             "name": "long.bindery.dev",
             "admissionReviewVersions": ["v1"],
             "sideEffects": "None",
-            // Nobody is there, and an expression that cannot be evaluated would refuse the claim, too.
+            // No webhook answers. An expression that cannot be evaluated would also refuse the claim.
             "failurePolicy": "Fail",
             "clientConfig": {"url": "https://127.0.0.1:1/"},
             "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": scene.name}},

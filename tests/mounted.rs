@@ -1,4 +1,4 @@
-//! What is of a mounted share alone, and Bindery on one. What every kind of storage promises is tested in `nfs_client`.
+//! Mounted shares: what only they do, and Bindery with one. The promises of every kind of storage are tested in `nfs_client`.
 
 mod claims;
 mod directories;
@@ -17,7 +17,7 @@ use bindery::storage::mounted::MountedStorage;
 use bindery::storage::{Existing, Fault, Made, Outcome, Storage, StorageError};
 use tokio::time::Instant;
 
-/// Far more than any verb needs here.
+/// Returns a deadline that is longer than any verb needs here.
 fn soon() -> Instant {
     Instant::now() + Duration::from_secs(20)
 }

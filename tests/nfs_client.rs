@@ -1,6 +1,6 @@
-//! The promises of [`Storage`], as each kind of it keeps them on a real server. The tests in `v4`, `v4_1`, `embedded`, `v3` and
-//! `mounted` are the same, as far as the list at the head of each file says that the kind can keep them; those beside
-//! them are about what only one of the kinds has.
+//! The promises of [`Storage`], tested for each kind of storage on a real server. The tests in `v4`, `v4_1`, `embedded`, `v3` and
+//! `mounted` are the same functions; the list at the top of each file says which kinds keep which promise. All other tests are
+//! about one kind only.
 
 mod abandoned_calls;
 mod clients;
@@ -10,7 +10,7 @@ mod fences;
 mod outages;
 mod retryable_errors;
 mod trees;
-/// What version 3 does for want of sessions and of VERIFY.
+/// What `NFSv3` does without sessions and without VERIFY.
 mod version_3;
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
@@ -25,7 +25,7 @@ use tokio::time::Instant;
 
 use crate::support::kind::client_as;
 
-/// Far more than any verb needs here.
+/// Returns a deadline that is longer than any verb needs here.
 fn soon() -> Instant {
     Instant::now() + Duration::from_secs(20)
 }

@@ -1,5 +1,5 @@
-//! Directories on another file system than their share: nothing can be moved from one to the other, so trash and archives lie
-//! beside them.
+//! Directories on another file system than the root of their share: nothing can be moved between the two, so trash and archives
+//! are in the parent of the directory.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ use crate::support::nfs::Ganesha;
 use crate::support::scene::{Scene, mark, volume_name};
 use crate::support::wait::eventually;
 
-/// A server with another file system below its export, and a Bindery whose claims all go there.
+/// An NFS server with another file system below its export, and a Bindery that puts all claims there.
 struct Disk {
     server: Ganesha,
     bindery: Bindery,
@@ -41,7 +41,7 @@ impl Disk {
         Self { server, bindery, scene }
     }
 
-    /// What lies in a directory of the share, as the server sees it.
+    /// Returns the names in a directory of the share, as the server sees them.
     fn names(&self, below: &str) -> Vec<String> {
         let entries = std::fs::read_dir(self.place(below));
         let mut names: Vec<String> = entries
@@ -66,7 +66,7 @@ impl Disk {
             .claim_with(name, json!({"metadata": {"annotations": annotations}}))
     }
 
-    /// Everything that Bindery has put in the share itself.
+    /// Asserts that Bindery has created nothing in the root of the share.
     fn assert_nothing_in_the_share(&self) {
         assert_eq!(self.names(""), [".bindery-elsewhere", ".bindery-trash", "disk"]);
         assert_eq!(self.names(".bindery-trash"), Vec::<String>::new());
@@ -134,7 +134,7 @@ async fn after_a_crash_cleanup_continues_on_another_file_system() {
         volumes.push(volume);
     }
     disk.bindery.kill();
-    // The one as a version of Bindery left it that recorded nothing, the other as this one does.
+    // One volume as an earlier version of Bindery left it, without recorded ids; the other as this version does.
     let beside = disk.place(&disk.beside());
     let instance = &disk.bindery.name;
     std::fs::create_dir(beside.join(".bindery-trash")).unwrap();

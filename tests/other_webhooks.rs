@@ -1,4 +1,4 @@
-//! Webhooks that run after Bindery's and change what it has decided on.
+//! Webhooks that run after Bindery's and change the claim.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use crate::support::other_webhook::OtherWebhook;
 use crate::support::scene::{Scene, mark};
 use crate::support::wait::eventually;
 
-/// A webhook that runs after Bindery's and gives every claim of this scene to another class.
+/// Starts a webhook that runs after Bindery's and sets another class on every claim of this scene.
 async fn changes_the_class(scene: &Scene, to: &str) -> OtherWebhook {
     let to = to.to_owned();
     OtherWebhook::after_bindery(&scene.name, move |review| {
@@ -28,7 +28,7 @@ async fn a_claim_moved_to_another_class_by_a_later_webhook_gets_nothing_from_bin
         (claim.storage_class_name.as_ref(), claim.volume_name),
         (Some(&other.name), None)
     );
-    eventually("what was made is undone", async || {
+    eventually("volume and directory are removed again", async || {
         (scene.own_volumes().await.is_empty() && scene.own_directories().is_empty()).then_some(())
     })
     .await;
@@ -54,8 +54,8 @@ async fn a_change_by_a_later_webhook_without_reinvocation_is_detected_and_report
         )
     );
     scene.delete("data").await;
-    eventually("what was made is gone", async || {
-        // Whoever was faster, binder or controller manager: an archive may stay, if a claim was bound.
+    eventually("volume and directory are removed again", async || {
+        // If the claim was bound for a moment, an archive may be left.
         let live = scene
             .own_directories()
             .iter()

@@ -1,4 +1,4 @@
-//! Directories above or in one another: no claim gets one, and no cleanup takes what is somebody else's along.
+//! Overlapping directories: no claim gets a directory above or inside that of another volume, and no cleanup removes one.
 
 use kube::api::PostParams;
 use serde_json::json;
@@ -27,7 +27,7 @@ async fn a_directory_above_or_inside_that_of_another_volume_is_refused() {
         );
         assert_eq!(refused, message);
         let undone = async || (scene.own_volumes().await.len() == 1).then_some(());
-        eventually("what was begun is undone", undone).await;
+        eventually("volume and directory are removed again", undone).await;
     }
     assert!(!place(&scene, "a/b/c").exists());
     scene.bound(claim("beside", "a/bb")).await;
@@ -40,7 +40,7 @@ async fn no_message_advises_to_move_a_directory_that_contains_another_volume() {
     let claim = |name: &str, path: &str| {
         scene.claim_with(name, json!({"metadata": {"annotations": {"example.com/path": path}}}))
     };
-    // The parent is there, and no class adopts it: but it is the other volume that is in the way.
+    // The parent directory exists and is not adopted; but the message must name the other volume as the reason.
     let (_, volume) = scene.bound(claim("inner", "a/b")).await;
     let message = format!(
         "{DENIED}directory x-{0}/a of share {1}:/export overlaps with directory x-{0}/a/b of volume {2}, which claim \
@@ -57,7 +57,7 @@ async fn no_message_advises_to_move_a_directory_that_contains_another_volume() {
 async fn a_directory_that_contains_another_volume_is_kept_after_its_claim() {
     let scene = scene(json!({"subDir": "${pvc.metadata.namespace}/${pvc.metadata.name}", "onDelete": "delete"})).await;
     let (_, outer) = scene.bound(scene.claim("outer")).await;
-    // Made by hand, as an administrator would: the webhook lets nobody in.
+    // The test creates the volume itself, since the webhook would refuse the claim.
     let (_, inner) = scene.bound(scene.claim("inner")).await;
     let (sub_dir, path) = (
         format!("{}/inner", mark(&outer, "sub-dir").unwrap()),

@@ -1,6 +1,7 @@
-//! A crowd at an API server with few seats: everybody's request that holds one waits for Bindery, which needs seats itself.
+//! Many requests at an API server with few seats (API Priority and Fairness): each of them waits for Bindery, whose own requests
+//! also need seats.
 //!
-//! In a binary of its own, for `make test` starts a bed for it whose API server works on few requests at a time.
+//! This is a separate binary with its own test bed, whose API server works on few requests at a time.
 
 use futures::future::join_all;
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
@@ -25,7 +26,7 @@ fn from<T: DeserializeOwned>(object: Value) -> T {
     serde_json::from_value(object).expect("an object")
 }
 
-/// A client with no more than a ServiceAccount's rights and seats.
+/// Returns a client with the permissions and the priority level of an ordinary ServiceAccount.
 async fn tenant(admin: &Client) -> Client {
     let create = PostParams::default();
     let namespaces: Api<Namespace> = Api::all(admin.clone());

@@ -1,4 +1,4 @@
-//! Start, stop and crash: what was begun is finished, whenever the process ends.
+//! Start, stop and crash of the process: what was begun is finished later.
 
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use crate::support::bindery::Bindery;
 use crate::support::scene::{Scene, directory, from, mark};
 use crate::support::wait::eventually;
 
-/// A class whose claims do not wait for their server.
+/// Returns a class that refuses claims while the NFS server does not answer.
 fn denying() -> Value {
     json!({"parameters": {"onStorageFailure": "deny"}})
 }
@@ -29,7 +29,7 @@ async fn sigterm_ends_the_process_with_success() {
 
 #[tokio::test]
 async fn a_review_in_flight_is_answered_before_the_process_ends() {
-    // A server that takes the call and never answers holds the review until its deadline.
+    // An NFS server that never answers: the review takes until its deadline.
     let silent = TcpListener::bind("127.0.0.1:2049").unwrap();
     let mut bindery = Bindery::start(&["--deadline=3s"]).await;
     let parameters = json!({"server": "127.0.0.1", "onStorageFailure": "deny"});
@@ -83,7 +83,7 @@ async fn a_volume_without_directory_gets_it_after_the_restart() {
     let scene = Scene::of(&bindery.provisioner).await;
     let claim = scene.create(scene.claim("data")).await.unwrap();
     bindery.kill();
-    // As if it had died between volume and directory, and the controller manager had bound them all the same.
+    // As if Bindery had died after creating the volume and before creating the directory, and the claim was bound.
     let name = claim.spec.unwrap().volume_name.unwrap();
     let unready = json!({"metadata": {"annotations": {"bindery.dev/ready": null, "bindery.dev/directory-id": null}}});
     scene.patch_volume(&name, unready).await;
@@ -134,7 +134,7 @@ async fn a_review_ends_at_its_deadline_and_names_the_silent_nfs_server() {
     let scene = Scene::of_with(&bindery.provisioner, denying()).await;
     let began = Instant::now();
     let refused = scene.refused(scene.claim("data")).await;
-    // Far above the deadline and far below the API server's patience of 10 s.
+    // Far above the deadline of Bindery and far below the timeout of the API server, 10 s.
     assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
     assert!(
         refused.contains("127.0.0.2") && refused.contains("in time"),

@@ -1,7 +1,8 @@
-//! The least rights that work: what all other tests made Bindery do, held against the roles that it is shipped with.
+//! The shipped roles: Bindery has all permissions that it needs, and no others. Compares the requests of all other tests with
+//! the roles.
 //!
-//! Runs last, in a binary of its own, over the audit log of the API server: each call of Bindery's ServiceAccount stands
-//! there, and whether it was allowed.
+//! This is a separate binary that runs last. It reads the audit log of the API server, which contains each request of Bindery's
+//! ServiceAccount and whether it was allowed.
 
 #[path = "support/audit.rs"]
 mod audit;
@@ -12,14 +13,14 @@ use serde_json::{Value, json};
 
 const USER: &str = "system:serviceaccount:bindery:bindery";
 
-/// What may be done, or was: verb and resource, `persistentvolumeclaims/status`, say, with its group.
+/// A permission: verb, API group, and resource (for example `persistentvolumeclaims/status`).
 type Right = (String, String, String);
 
 fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-/// Every call, with whether it was allowed.
+/// Returns every request, and whether it was allowed.
 fn calls() -> Vec<(Right, bool, String)> {
     let call = |event: Value| {
         let (of, user) = (&event["objectRef"], text(&event["user"]["username"]));
@@ -35,7 +36,7 @@ fn calls() -> Vec<(Right, bool, String)> {
     audit::calls().into_iter().filter_map(call).collect()
 }
 
-/// Every right that the shipped roles give.
+/// Returns every permission in the shipped roles.
 fn shipped() -> BTreeSet<Right> {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/base/rbac.yaml");
     let roles: Vec<Value> = serde_saphyr::from_multiple(&std::fs::read_to_string(file).unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! Several replicas: all answer, one leads, and another takes over.
+//! Several replicas: all answer reviews, one leads, and another one takes over.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,17 +23,17 @@ pub async fn holder(bindery: &Bindery, scene: &Scene) -> Option<String> {
 async fn another_replica_takes_over_at_once_when_the_leader_stops() {
     let mut first = Bindery::start(&[]).await;
     let scene = Scene::of(&first.provisioner).await;
-    let leader = eventually("somebody leads", async || holder(&first, &scene).await).await;
+    let leader = eventually("a replica leads", async || holder(&first, &scene).await).await;
     let second = first.replica().await;
     let (_, volume) = scene.bound(scene.claim("data")).await;
     first.terminate();
     assert!(first.ended().await.success());
     let began = std::time::Instant::now();
-    let next = eventually("another leads", async || {
+    let next = eventually("another replica leads", async || {
         holder(&first, &scene).await.filter(|next| *next != leader)
     })
     .await;
-    // The duration of the Lease is 15 s.
+    // The Lease lasts 15 s.
     assert!(began.elapsed().as_secs() < 10, "{next} waited {:?}", began.elapsed());
     scene.delete("data").await;
     scene.until_gone(&volume).await;
@@ -45,7 +45,7 @@ async fn another_replica_takes_over_at_once_when_the_leader_stops() {
 async fn another_replica_takes_over_when_the_leader_dies() {
     let mut first = Bindery::start(&[]).await;
     let scene = Scene::of(&first.provisioner).await;
-    eventually("somebody leads", async || holder(&first, &scene).await).await;
+    eventually("a replica leads", async || holder(&first, &scene).await).await;
     let second = first.replica().await;
     let (_, volume) = scene.bound(scene.claim("data")).await;
     first.kill();
@@ -93,8 +93,8 @@ async fn two_replicas_that_admit_one_claim_in_parallel_create_one_volume() {
     first.unregister().await;
 }
 
-/// Creates two claims at the same instant, each at a replica of its own, whose directories are these; returns the names of
-/// those that were let in, and what the others read.
+/// Creates two claims with these directories at the same time, each through another replica. Returns the names of the admitted
+/// claims, and the messages for the refused ones.
 async fn at_once(scene: &Scene, clients: &[Client; 2], turn: &str, paths: [&str; 2]) -> (Vec<String>, Vec<String>) {
     let creates = [0, 1].map(|number| {
         let annotations = json!({"example.com/path": format!("{turn}/{}", paths[number])});
@@ -139,7 +139,7 @@ async fn two_replicas_admit_one_of_two_claims_with_overlapping_directories() {
         let_in.extend(won);
     }
     for turn in 0..5 {
-        // Each may have seen the other: then both back out.
+        // Each replica may have seen the claim of the other one; then both refuse.
         let (won, lost) = at_once(&scene, &clients, &format!("overlap-{turn}"), ["a", "a/b"]).await;
         assert!(!lost.is_empty(), "{won:?}");
         for lost in lost {
@@ -172,21 +172,21 @@ async fn a_paused_leader_does_no_harm_when_it_resumes() {
     let first = Bindery::start(&[]).await;
     let parameters = json!({"subDir": "${pvc.metadata.namespace}/${pvc.metadata.name}", "onDelete": "delete"});
     let scene = Scene::of_with(&first.provisioner, json!({"parameters": parameters})).await;
-    let leader = eventually("somebody leads", async || holder(&first, &scene).await).await;
+    let leader = eventually("a replica leads", async || holder(&first, &scene).await).await;
     let (_, old) = scene.bound(scene.claim("data")).await;
     std::fs::write(directory(&old).join("old"), "").unwrap();
     let second = first.replica().await;
-    // Nobody waits for the webhook of a process that stands still.
+    // The webhook of the paused process must not delay the requests.
     first.unregister().await;
-    // It has heard that the claim is gone, and stands somewhere in the middle of the cleanup.
+    // The leader knows that the claim is gone, and is somewhere in the middle of the cleanup.
     scene.delete("data").await;
     first.pause();
-    eventually("another leads", async || {
+    eventually("another replica leads", async || {
         holder(&first, &scene).await.filter(|next| *next != leader)
     })
     .await;
     scene.until_gone(&old).await;
-    // The other replica catches up.
+    // The other replica provisions the claim.
     scene.create(scene.claim("data")).await.unwrap();
     let (_, new) = scene.until_bound("data").await;
     std::fs::write(directory(&new).join("new"), "").unwrap();
@@ -226,7 +226,7 @@ async fn a_rolling_restart_under_load_loses_no_claim() {
         replica.terminate();
         assert!(replica.ended().await.success());
         let before = count().await;
-        eventually("some claims are created without it", async || {
+        eventually("some claims are created without a volume", async || {
             (count().await > before + 3).then_some(())
         })
         .await;
@@ -238,7 +238,7 @@ async fn a_rolling_restart_under_load_loses_no_claim() {
         let (_, volume) = scene.until_bound(&format!("data-{turn}")).await;
         assert!(directory(&volume).is_dir());
     }
-    eventually("a volume for each claim, and no other", async || {
+    eventually("each claim has a volume, and there is no other volume", async || {
         (scene.own_volumes().await.len() == created).then_some(())
     })
     .await;

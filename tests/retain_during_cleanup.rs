@@ -1,4 +1,4 @@
-//! "Keep it as it is" keeps, also when the directory is on its way out already.
+//! An administrator sets `retain` while cleanup has already begun: the directory is kept.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::support::nfs::Ganesha;
 use crate::support::scene::{Scene, mark, volume_name};
 use crate::support::wait::eventually;
 
-/// A server and a Bindery of one test's own, which dies when the directory of a deleted claim has come so far.
+/// A test's own NFS server and Bindery. Bindery has died at a crash point in the cleanup of a deleted claim.
 struct Leaving {
     server: Ganesha,
     bindery: Bindery,
@@ -63,7 +63,7 @@ impl Leaving {
         .await
     }
 
-    /// Everything of Bindery's below the share, and the directory if it is at its path.
+    /// Returns all names in the export: archives, the trash, and the directory if it is still at its path.
     fn names(&self) -> Vec<String> {
         names(&self.server.export_dir())
     }
@@ -72,7 +72,7 @@ impl Leaving {
         names(&self.server.export_dir().join(".bindery-trash"))
     }
 
-    /// Waits until the volume is gone, and says which archive has its files.
+    /// Waits until the volume is gone, and returns the path of its archive.
     async fn archive(&self) -> PathBuf {
         self.scene.until_gone(&self.volume).await;
         let mut names = self.names();
@@ -83,17 +83,21 @@ impl Leaving {
         self.server.export_dir().join(archive)
     }
 
-    /// What may be removed shows that there was a round; the second has begun after this was called.
+    /// Waits for two rounds of trash removal: each removes a directory that this function creates. The second round has begun
+    /// after the call.
     async fn two_rounds(&self) {
         for round in ["one", "two"] {
             let over = Directory::in_trash_without_uid(&self.bindery.name, round);
             let over = self.server.export_dir().join(over.as_str());
             fs::create_dir_all(&over).unwrap();
-            eventually("there was a round", async || (!over.exists()).then_some(())).await;
+            eventually("a round of trash removal is over", async || {
+                (!over.exists()).then_some(())
+            })
+            .await;
         }
     }
 
-    /// Nothing of it is removed in the rounds that follow.
+    /// Asserts that the next rounds of trash removal remove nothing of the archive.
     async fn assert_lasts(self, archive: &Path) {
         assert!(!archive.to_string_lossy().contains("-until-"), "{}", archive.display());
         self.two_rounds().await;
@@ -130,7 +134,7 @@ async fn a_moved_directory_without_recorded_ids_is_found_by_its_path() {
     leaving.assert_lasts(&archive).await;
 }
 
-/// What an Event advises is done while the NFS server is dead.
+/// Follows the advice of the Event while the NFS server is down, and asserts that the directory is kept.
 async fn assert_kept_although_the_server_was_down(point: Point, keep: Value) {
     let mut leaving = Leaving::until(point, json!({"onDelete": "delete"})).await;
     leaving.server.kill();
@@ -198,7 +202,7 @@ async fn retain_set_on_an_expiring_archive_keeps_it_for_ever() {
 async fn an_expired_archive_is_kept_while_its_volume_waits_for_cleanup() {
     let parameters = json!({"onDelete": "archive", "archiveRetention": "1s"});
     let mut leaving = Leaving::until(Point::DirectoryDone, parameters).await;
-    // Its marks cannot be read, so its cleanup waits.
+    // The annotation is invalid, so cleanup waits.
     let broken = json!({"metadata": {"annotations": {"bindery.dev/directory": "broken"}}});
     leaving.set(broken).await;
     leaving.bindery.run().await;
@@ -208,7 +212,10 @@ async fn an_expired_archive_is_kept_while_its_volume_waits_for_cleanup() {
     let mut names = leaving.names();
     names.retain(|name| name.starts_with("archived-"));
     let (archive, until) = Directory::expiring(&names[0], &leaving.bindery.name).unwrap();
-    eventually("its time is over", async || (Timestamp::now() > until).then_some(())).await;
+    eventually("the archive has expired", async || {
+        (Timestamp::now() > until).then_some(())
+    })
+    .await;
     leaving.two_rounds().await;
     let kept = leaving.server.export_dir().join(archive.as_str());
     assert!(kept.join("below/precious").exists());
@@ -233,7 +240,7 @@ async fn an_on_delete_change_during_cleanup_takes_effect() {
         leaving.set(to("delete")).await;
         leaving.bindery.run().await;
         leaving.scene.until_gone(&leaving.volume).await;
-        eventually("nothing is left of it", async || {
+        eventually("nothing of the directory is left", async || {
             (leaving.names() == [".bindery-trash"] && leaving.trash().is_empty()).then_some(())
         })
         .await;
@@ -255,7 +262,7 @@ async fn a_directory_moved_aside_for_a_deleted_volume_becomes_an_archive() {
     let aside = server.export_dir().join(aside.as_str());
     fs::create_dir_all(&aside).unwrap();
     fs::write(aside.join("precious"), "data").unwrap();
-    let kept = eventually("it is kept as an archive", async || {
+    let kept = eventually("the directory is an archive", async || {
         let mut names = names(&server.export_dir());
         names.retain(|name| name.starts_with("archived-pvc-gone-"));
         names.pop()

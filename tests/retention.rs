@@ -1,4 +1,4 @@
-//! Archives go when their time is over, and nobody else's ever do.
+//! Archives are removed when they have expired; archives of others are never removed.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::support::bindery::Bindery;
 use crate::support::scene::{Scene, directory};
 use crate::support::wait::eventually;
 
-/// Names in the export that belong to a scene, archives only.
+/// Returns the names of the archives of a scene.
 fn archives(scene: &Scene) -> Vec<String> {
     let names = scene.own_directories().into_iter();
     names.filter(|name| name.starts_with("archived-")).collect()
@@ -31,7 +31,7 @@ async fn an_archive_is_removed_at_the_time_in_its_name() {
         scene.delete(&name).await;
         scene.until_gone(&volume).await;
     }
-    let left = eventually("the one archive is gone, the other is not", async || {
+    let left = eventually("one archive is gone and the other is not", async || {
         let left = archives(&scene);
         (left.len() == 1).then_some(left)
     })
@@ -61,7 +61,10 @@ async fn leftovers_in_the_trash_are_removed_and_entries_of_others_are_kept() {
         make(other);
     }
     bindery.run().await;
-    eventually("ours is gone", async || (!ours.exists()).then_some(())).await;
+    eventually("the entry of this installation is gone", async || {
+        (!ours.exists()).then_some(())
+    })
+    .await;
     for other in &others {
         assert!(other.join("deep/er").is_dir(), "{other:?}");
         std::fs::remove_dir_all(other).unwrap();
@@ -80,7 +83,7 @@ async fn an_archive_that_cannot_be_removed_does_not_block_the_others() {
         let archive = Directory::parse(&scene.name).unwrap().archive(over, &tag, Some(over));
         Bed::get().export.join(archive.as_str())
     };
-    // Files have no tree to remove. So many, that in whatever order the server lists them some come first.
+    // Files instead of directories, which cannot be removed as trees. There are so many that the server lists some of them first.
     let files: Vec<_> = (0..8).map(|number| archive(&format!("file-{number}"))).collect();
     for file in &files {
         std::fs::write(file, "").unwrap();

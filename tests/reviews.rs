@@ -1,7 +1,7 @@
-//! Admission reviews as the API server really sends them.
+//! The recorded admission reviews are what the API server sends.
 //!
-//! `webhook/reviews/*.json` are recorded from a real API server. The recording is repeated here and compared; after a
-//! change of Kubernetes, `RECORD=1 make test ARGS=reviews` writes them anew.
+//! `webhook/reviews/*.json` are recorded from a real API server. The test records them again and compares. After a
+//! change of Kubernetes, `RECORD=1 make test ARGS=reviews` writes new files.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -58,7 +58,7 @@ async fn the_recorded_reviews_are_what_the_api_server_sends() {
     })
     .await;
     let compare = async |name: &str| {
-        let mut review = eventually("the review has come", async || {
+        let mut review = eventually("the webhook has received the review", async || {
             let mut seen = seen.lock().unwrap();
             let about = |review: &Value| review["request"]["object"]["metadata"]["labels"]["case"] == name;
             let place = seen.iter().position(about)?;

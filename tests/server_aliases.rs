@@ -1,4 +1,5 @@
-//! One server under two names: one directory has one volume all the same, and no cleanup takes what another volume names.
+//! One NFS server with two addresses: a directory still has only one volume, and cleanup keeps a directory that another volume
+//! names.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -13,7 +14,7 @@ use crate::support::relay::Relay;
 use crate::support::scene::{Scene, mark, volume_name};
 use crate::support::wait::eventually;
 
-/// A server that is reached at two addresses, and a Bindery whose class names the first.
+/// An NFS server with two addresses, and a Bindery whose class names the first one.
 pub struct Aliased {
     pub server: Ganesha,
     other: Relay,
@@ -38,7 +39,7 @@ impl Aliased {
         self.other.address()
     }
 
-    /// A claim of a class that calls the server by its second name.
+    /// Creates a class that names the server by its second address, and returns a claim of that class.
     pub async fn claim_elsewhere(&self, name: &str, mut parameters: Value) -> Value {
         let class = format!("{}-elsewhere", self.scene.name);
         parameters["server"] = json!(self.other_address().to_string());
@@ -47,7 +48,7 @@ impl Aliased {
             .claim_with(name, json!({"spec": {"storageClassName": class}}))
     }
 
-    /// A directory of the export, on this machine.
+    /// Returns the local path of a directory in the export.
     pub fn place(&self, directory: &str) -> PathBuf {
         self.server.export_dir().join(directory)
     }
@@ -137,7 +138,7 @@ async fn a_new_claim_under_another_server_name_never_gets_the_old_directory() {
         claim.is_none().then_some(())
     })
     .await;
-    // It waits for the old directory, or comes after it.
+    // The claim waits for the cleanup of the old directory, or is created after it.
     let (_, new) = two.scene.bound(again).await;
     two.scene.until_gone(&old).await;
     assert_ne!(volume_name(&old), volume_name(&new));
@@ -151,7 +152,7 @@ async fn cleanup_keeps_a_directory_that_another_volume_names_under_another_serve
     let (_, volume) = two.scene.bound(two.scene.claim("one")).await;
     let directory = two.place(mark(&volume, "sub-dir").unwrap());
     std::fs::write(directory.join("precious"), "").unwrap();
-    // As an administrator would make it: the webhook lets nobody in.
+    // The test creates the volume itself, since the webhook would refuse the claim.
     let other = second_of(&volume, &format!("second-{}", two.scene.name), two.other_address());
     two.scene.volumes_create(other).await;
     two.scene.delete("one").await;
@@ -166,7 +167,7 @@ async fn cleanup_keeps_a_directory_that_another_volume_names_under_another_serve
     two.bindery.unregister().await;
 }
 
-/// A volume with the marks of another one, for a claim that is not there; its server is called by this name.
+/// Returns a volume with the annotations of another one, without a claim, and with this server address.
 pub fn second_of(volume: &k8s_openapi::api::core::v1::PersistentVolume, name: &str, server: IpAddr) -> Value {
     let mut second = json!(volume);
     second["metadata"] = json!({

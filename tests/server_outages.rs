@@ -1,4 +1,4 @@
-//! A server that hangs or is away holds up nobody but its own, and those only until it answers.
+//! A server that hangs or is down delays only its own claims, and only until it answers.
 
 use std::time::{Duration, Instant};
 
@@ -12,12 +12,12 @@ use crate::support::nfs::Ganesha;
 use crate::support::scene::{Scene, mark};
 use crate::support::wait::eventually;
 
-/// Claims that wait for a server: more than are worked on at once.
+/// Number of waiting claims: more than Bindery works on at the same time.
 const CROWD: usize = 30;
-/// Longer than the pause after a probe, far below the longest pause between two tries.
+/// Longer than the pause after a probe, far below the longest pause between two attempts.
 const SOON: Duration = Duration::from_secs(20);
 
-/// A server, and a scene of a class that names it.
+/// Returns a scene whose class names this server.
 async fn on(bindery: &Bindery, server: &Ganesha, on_delete: &str) -> Scene {
     let parameters = json!({"server": server.address().to_string(), "onDelete": on_delete});
     Scene::of_with(&bindery.provisioner, json!({"parameters": parameters})).await
@@ -27,7 +27,7 @@ fn numbered(scene: &Scene, number: usize) -> Value {
     scene.claim(&format!("data-{number:02}"))
 }
 
-/// Creates a crowd of claims that are admitted without a volume.
+/// Creates many claims that are admitted without a volume.
 async fn queued(scene: &Scene) {
     let creates = (0..CROWD).map(|number| scene.create_with_warnings(numbered(scene, number)));
     for warnings in join_all(creates).await {
@@ -55,7 +55,7 @@ async fn claims_of_a_healthy_server_are_provisioned_while_another_server_hangs()
     let (_, old) = hangs.bound(hangs.claim("old")).await;
     frozen.freeze();
     hangs.delete("old").await;
-    // Neither before it is known that the server hangs nor after.
+    // Neither before Bindery knows that the server hangs nor after.
     let ((), ()) = tokio::join!(queued(&hangs), async {
         for turn in 0..5 {
             works.bound(works.claim(&format!("early-{turn}"))).await;
@@ -71,7 +71,7 @@ async fn claims_of_a_healthy_server_are_provisioned_while_another_server_hangs()
         works.until_gone(volume).await;
         assert!(!healthy.export_dir().join(mark(volume, "sub-dir").unwrap()).exists());
     }
-    // A claim that comes now need not wait for a deadline.
+    // A claim that is created now does not wait for a deadline.
     let began = Instant::now();
     let warnings = hangs.create_with_warnings(hangs.claim("later")).await;
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
@@ -100,21 +100,21 @@ async fn claims_that_wait_for_a_server_get_their_volumes_oldest_first() {
     for number in 0..CROWD {
         let claim = scene.create(numbered(&scene, number)).await.unwrap();
         let created = claim.creation_timestamp().unwrap().0;
-        // Kubernetes counts ages in seconds: thirds of the crowd are told apart.
+        // Kubernetes counts ages in seconds: each third of the claims gets its own second.
         if (number + 1) % (CROWD / 3) == 0 {
             let next = async || (jiff::Timestamp::now().as_second() > created.as_second()).then_some(());
             eventually("the next second", next).await;
         }
     }
-    // Each was tried in vain by then, and waits for the server alone.
+    // Bindery has tried each claim once, and now waits for the server only.
     for number in 0..CROWD {
         scene.event(&format!("data-{number:02}"), "ProvisioningFailed").await;
     }
     server.restart();
     let mut bound = all_bound(&scene).await;
     bound.sort_by_key(|(_, volume)| made(&server, volume));
-    // The mean place of the oldest third and of the youngest: those that are under way at once overtake each other. Without any
-    // order the two differ by 4 as a rule.
+    // Compare mean positions of the oldest and the youngest third, since claims that are worked on in parallel overtake each
+    // other. Without any order the two usually differ by 4.
     let place = |numbers: std::ops::Range<usize>| -> usize {
         let theirs = numbers.map(|number| format!("data-{number:02}"));
         let places = theirs.map(|name| bound.iter().position(|(claim, _)| claim.name_any() == name).unwrap());
@@ -125,7 +125,7 @@ async fn claims_that_wait_for_a_server_get_their_volumes_oldest_first() {
     bindery.unregister().await;
 }
 
-/// When a volume's directory was made.
+/// Returns the creation time of a volume's directory.
 fn made(server: &Ganesha, volume: &PersistentVolume) -> std::time::SystemTime {
     let directory = server.export_dir().join(mark(volume, "sub-dir").unwrap());
     let is = std::fs::metadata(directory).expect("the volume's directory");
@@ -168,7 +168,7 @@ async fn metrics_report_a_server_as_down_until_it_answers() {
     scene.create(scene.claim("data")).await.unwrap();
     bindery.until_down(&address).await;
     server.restart();
-    eventually("the metrics tell of nothing", async || {
+    eventually("the metrics count no cleanup", async || {
         (!bindery.metrics().await.contains(&address)).then_some(())
     })
     .await;

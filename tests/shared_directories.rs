@@ -1,4 +1,4 @@
-//! Several volumes of one directory on their way out at the same time: the last one's policy applies, and one only.
+//! Several volumes of one directory are deleted at the same time: the policy of the last one applies, and only once.
 
 use k8s_openapi::api::core::v1::PersistentVolume;
 use kube::api::DeleteParams;
@@ -9,8 +9,8 @@ use crate::support::nfs::Ganesha;
 use crate::support::scene::{mark, volume_name};
 use crate::support::wait::eventually;
 
-/// A volume that is in use, and a second one of its directory with these fields besides; both are deleted while no Bindery
-/// runs.
+/// Creates a volume of a claim and a second volume of the same directory with these fields. Both are deleted while Bindery is
+/// down.
 async fn two_deleted_volumes(fields: Value) -> (Aliased, PersistentVolume, String) {
     let parameters = json!({"subDir": "shared-${pvc.metadata.namespace}", "onDelete": "delete"});
     let mut two = Aliased::with(Ganesha::start(), parameters).await;
@@ -32,7 +32,7 @@ async fn two_deleted_volumes(fields: Value) -> (Aliased, PersistentVolume, Strin
 
 async fn until_both_are_gone(two: &Aliased, volume: &PersistentVolume, second: &str) {
     two.scene.until_gone(volume).await;
-    eventually("the second volume is gone, too", async || {
+    eventually("the second volume is gone", async || {
         let second = two.scene.volumes().get_opt(second).await.expect("volumes");
         second.is_none().then_some(())
     })
@@ -54,7 +54,7 @@ async fn a_shared_directory_is_kept_if_one_volume_retains_it() {
     let retain = json!({"metadata": {"annotations": {"bindery.dev/on-delete": "retain"}}});
     let (mut two, volume, second) = two_deleted_volumes(retain).await;
     let directory = two.place(mark(&volume, "sub-dir").unwrap());
-    // Its own end would need nobody's directory: so it waits for this one, whoever's turn comes first.
+    // The volume that retains waits for the other one, in whatever order Bindery looks at them.
     two.bindery.run().await;
     two.scene.until_gone(&volume).await;
     until_both_are_gone(&two, &volume, &second).await;

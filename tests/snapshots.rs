@@ -1,4 +1,4 @@
-//! Names under which servers show snapshots, and names of deleted files that are still open, are never part of a volume's
+//! Names that NFS servers use for snapshots, and for deleted files that are still open, are never part of a volume's
 //! path.
 
 use std::fs;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::support::bed::Bed;
 use crate::support::scene::{Scene, directory, mark, volume_name};
 
-/// A claim that chooses its directory by an annotation.
+/// Returns a claim that sets its directory by an annotation.
 fn claim(scene: &Scene, name: &str, directory: &str) -> Value {
     let annotations = json!({"directory": directory});
     scene.claim_with(name, json!({"metadata": {"annotations": annotations}}))
@@ -59,7 +59,7 @@ async fn a_volume_among_snapshots_is_left_unchanged_with_an_event() {
     fs::create_dir_all(&evil).unwrap();
     fs::write(evil.join("precious"), "kept").unwrap();
 
-    // As an earlier Bindery would have made it, for a claim that is gone.
+    // As an earlier version of Bindery would have created it, for a deleted claim.
     let mut volume = json!(model);
     let name = format!("{}-among-snapshots", scene.name);
     volume["metadata"] = json!({
@@ -90,7 +90,7 @@ async fn a_volume_among_snapshots_is_left_unchanged_with_an_event() {
     let volume = scene.volumes().get(&name).await.unwrap();
     assert_eq!(volume.metadata.deletion_timestamp, None);
     assert_eq!(fs::read_to_string(evil.join("precious")).unwrap(), "kept");
-    // Nor does the volume around it take that data along.
+    // Cleanup of the volume around it also keeps that data.
     scene.delete("model").await;
     let told = scene.event(volume_name(&model), "DirectoryRetained").await;
     assert!(told.contains(&name), "{told}");

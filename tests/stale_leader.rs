@@ -1,4 +1,4 @@
-//! Steps that come too late: they hit what belongs to somebody else by then, and are undone.
+//! NFS calls of a paused leader that arrive late, when the path belongs to a later volume: their effect is undone.
 
 use k8s_openapi::api::core::v1::ResourceQuota;
 use kube::Api;
@@ -12,10 +12,10 @@ use crate::support::relay::{Fate, Relay};
 use crate::support::scene::{Scene, from, mark, volume_name};
 use crate::support::wait::eventually;
 
-/// A RENAME of a leader that is paused then reaches the server when another replica has finished the volume, and a later
-/// one has its path, and the number of its directory.
+/// The leader sends a RENAME and is paused. The RENAME reaches the server after another replica has cleaned up the volume, and
+/// a later volume has the same path and the same inode number.
 async fn a_late_rename(on_delete: &str, pattern: &str, retention: &str, end: impl AsyncFnOnce(&mut Bindery)) {
-    // One that had forgotten the leader by then would answer BADSESSION.
+    // A server that had expired the lease of the leader would answer BADSESSION.
     let server = Ganesha::start_patient();
     let relay = Relay::to(&server);
     let nfs_server = format!("--nfs-server={}", relay.address());
@@ -26,25 +26,25 @@ async fn a_late_rename(on_delete: &str, pattern: &str, retention: &str, end: imp
         "onDelete": on_delete,
     });
     let scene = Scene::of_with(&first.provisioner, json!({"parameters": parameters})).await;
-    let leader = eventually("somebody leads", async || holder(&first, &scene).await).await;
+    let leader = eventually("a replica leads", async || holder(&first, &scene).await).await;
     let (_, old) = scene.bound(scene.claim("data")).await;
     let path = server.export_dir().join(mark(&old, "sub-dir").unwrap());
     let second = first.replica().await;
 
     relay.plan(pattern, 0, 1, Fate::Held);
     scene.delete("data").await;
-    eventually("the RENAME is on its way", async || (relay.met() == 1).then_some(())).await;
+    eventually("the relay holds the RENAME", async || (relay.met() == 1).then_some(())).await;
     first.pause();
-    // File systems give the number of a directory that is gone to the next one that is made, if nobody else is faster. So
-    // that it is certain, the very directory comes back.
+    // A file system may give the inode number of a removed directory to the next new one. To make this certain, the test
+    // puts the same directory back.
     let aside = path.with_extension("aside");
     std::fs::rename(&path, &aside).unwrap();
-    eventually("another leads", async || {
+    eventually("another replica leads", async || {
         holder(&first, &scene).await.filter(|next| *next != leader)
     })
     .await;
     scene.until_gone(&old).await;
-    // Without the one webhook that is known, the other replica catches up.
+    // Without a webhook the claim is admitted, and the other replica provisions it.
     first.unregister().await;
     std::fs::rename(&aside, &path).unwrap();
     scene.create(scene.claim("data")).await.unwrap();
@@ -54,13 +54,16 @@ async fn a_late_rename(on_delete: &str, pattern: &str, retention: &str, end: imp
     std::fs::write(path.join("new"), "precious").unwrap();
 
     relay.go_on();
-    // The other replica may be so fast that nobody sees it away.
-    eventually("the RENAME has hit the later volume", async || {
+    // The other replica may put it back so fast that the test never sees it missing.
+    eventually("the RENAME has moved the directory of the later volume", async || {
         (!path.exists() || second.log().contains("put back")).then_some(())
     })
     .await;
     end(&mut first).await;
-    eventually("it is put back", async || path.join("new").exists().then_some(())).await;
+    eventually("the directory is moved back", async || {
+        path.join("new").exists().then_some(())
+    })
+    .await;
     drop(second);
 }
 
@@ -83,8 +86,8 @@ async fn a_late_rename_is_undone_by_the_new_leader_when_the_paused_one_dies() {
 /// RESTOREFH, then REMOVE: the end of a COMPOUND that removes an empty directory, and of no other.
 const RMDIR: &str = "\0\0\0\x1f\0\0\0\x1c";
 
-/// A REMOVE of a leader that is paused then, which was to take away the directory of a claim that never came, reaches the
-/// server when a later volume has that directory, still empty.
+/// The leader sends a REMOVE for the directory of a claim that was never created, and is paused. The REMOVE reaches the
+/// server when a later volume has that directory, which is still empty.
 async fn a_late_rmdir(fate: Fate) {
     let server = Ganesha::start_patient();
     let relay = Relay::to(&server);
@@ -95,26 +98,26 @@ async fn a_late_rmdir(fate: Fate) {
         "existingDirectory": "adopt",
     });
     let scene = Scene::of_with(&first.provisioner, json!({"parameters": parameters})).await;
-    let leader = eventually("somebody leads", async || holder(&first, &scene).await).await;
+    let leader = eventually("a replica leads", async || holder(&first, &scene).await).await;
     let second = first.replica().await;
     let quotas: Api<ResourceQuota> = Api::namespaced(scene.client.clone(), &scene.name);
     let quota = json!({"metadata": {"name": "none"}, "spec": {"hard": {"persistentvolumeclaims": "0"}}});
     quotas.create(&PostParams::default(), &from(quota)).await.unwrap();
-    eventually("the quota counts", async || {
+    eventually("the quota is in force", async || {
         quotas.get("none").await.unwrap().status?.hard.map(drop)
     })
     .await;
 
     relay.plan(RMDIR, 0, 1, fate);
     scene.refused(scene.claim("data")).await;
-    eventually("the REMOVE is on its way", async || (relay.met() == 1).then_some(())).await;
+    eventually("the relay holds the REMOVE", async || (relay.met() == 1).then_some(())).await;
     first.pause();
     let old = scene.own_volumes().await.remove(0);
     let path = server.export_dir().join(mark(&old, "sub-dir").unwrap());
-    // The other replica finds nothing to remove, and the next volume the very directory.
+    // The other replica finds nothing to remove, and the next volume gets the same directory.
     let aside = path.with_extension("aside");
     std::fs::rename(&path, &aside).unwrap();
-    eventually("another leads", async || {
+    eventually("another replica leads", async || {
         holder(&first, &scene).await.filter(|next| *next != leader)
     })
     .await;
@@ -122,7 +125,7 @@ async fn a_late_rmdir(fate: Fate) {
     first.unregister().await;
     std::fs::rename(&aside, &path).unwrap();
     quotas.delete("none", &DeleteParams::default()).await.unwrap();
-    eventually("the quota is forgotten", async || {
+    eventually("the quota is no longer in force", async || {
         scene.create(scene.claim("data")).await.ok()
     })
     .await;
@@ -130,12 +133,12 @@ async fn a_late_rmdir(fate: Fate) {
     assert_eq!(volume_name(&old), volume_name(&new));
 
     relay.go_on();
-    eventually("the REMOVE has hit the later volume", async || {
+    eventually("the REMOVE has removed the directory of the later volume", async || {
         (!path.exists()).then_some(())
     })
     .await;
     first.resume();
-    eventually("it is made again", async || path.exists().then_some(())).await;
+    eventually("the directory is created again", async || path.exists().then_some(())).await;
     let ready = scene.until_bound("data").await.1;
     assert!(mark(&ready, "directory-id").is_some());
     drop(second);

@@ -1,4 +1,4 @@
-//! Volumes that Bindery did not make: what they name is nobody else's to take.
+//! Statically provisioned volumes, which Bindery did not create: nobody else gets or removes their directories.
 
 use std::net::IpAddr;
 
@@ -14,7 +14,7 @@ fn deleting() -> Value {
     json!({"subDir": "${pvc.metadata.namespace}/${pvc.metadata.name}", "onDelete": "delete", "existingDirectory": "adopt"})
 }
 
-/// A volume that nobody has bound, with this source.
+/// Returns an unbound volume with this source.
 fn by_hand(name: &str, source: &Value) -> Value {
     let mut volume = json!({
         "metadata": {"name": name},
@@ -24,7 +24,8 @@ fn by_hand(name: &str, source: &Value) -> Value {
     volume
 }
 
-/// The source of a volume, from the server, its other address, an address without a server, and the directory's path.
+/// Builds the source of a volume from four arguments: the server, its other address, an address without a server, and the path
+/// of the directory.
 type Source = fn(IpAddr, IpAddr, IpAddr, &str) -> Value;
 
 fn in_tree(server: impl ToString, path: &str) -> Value {
@@ -97,9 +98,9 @@ async fn static_volumes_of_the_share_or_of_other_directories_block_nothing() {
         ("share", in_tree(two.server.address(), "/export")),
         ("above", in_tree(two.server.address(), &format!("/export/{namespace}"))),
         ("root", csi(two.server.address(), "/", "")),
-        // Of the same name, on the same server, and there.
+        // Another directory with the same last name, which exists.
         ("namesake", in_tree(two.other_address(), "/export/elsewhere/data")),
-        // Of the same name, and not there.
+        // A missing directory with the same last name.
         ("missing", in_tree(two.other_address(), "/export/missing/data")),
     ] {
         two.scene

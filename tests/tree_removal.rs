@@ -1,4 +1,4 @@
-//! Trees that are removed while something goes wrong, from the deletion of the claim to its end.
+//! Removal of trees while something fails, from the deletion of the claim until all files are gone.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -19,7 +19,7 @@ use crate::support::wait::eventually;
 const DIRECTORIES: usize = 400;
 const FILES: usize = 100;
 
-/// A server and a Bindery of one test's own, and a claim that will be deleted.
+/// A test's own NFS server and Bindery, and a claim to delete.
 struct Removal {
     server: Ganesha,
     bindery: Bindery,
@@ -51,7 +51,7 @@ impl Removal {
         self.server.export_dir().join(mark(&self.volume, "sub-dir").unwrap())
     }
 
-    /// Where the directory is while it is removed.
+    /// Returns the path of the directory in the trash.
     fn in_trash(&self) -> PathBuf {
         let uid = self.volume.metadata.uid.as_ref().unwrap();
         let trash = Directory::in_trash(&self.bindery.name, volume_name(&self.volume), uid);
@@ -68,7 +68,7 @@ impl Removal {
         }
     }
 
-    /// Returns when a part of what [`Removal::fill`] made is gone, and a part is not.
+    /// Waits until some of the files of [`Removal::fill`] are gone, and others are not.
     async fn until_half_gone(&self) {
         let trash = self.in_trash();
         let wait = move || {
@@ -87,7 +87,10 @@ impl Removal {
 
     async fn assert_ends(self) {
         self.scene.until_gone(&self.volume).await;
-        eventually("it is gone", async || (!self.in_trash().exists()).then_some(())).await;
+        eventually("the directory is gone", async || {
+            (!self.in_trash().exists()).then_some(())
+        })
+        .await;
         assert!(!self.directory().exists());
         self.bindery.unregister().await;
     }
@@ -120,10 +123,10 @@ async fn tree_removal_continues_after_bindery_died() {
 #[tokio::test]
 async fn a_tree_that_still_gets_new_files_is_removed_in_the_end() {
     let removal = Removal::begin(&[], |_| ()).await;
-    // So that it takes a while.
+    // Many files, so that the removal takes some time.
     removal.fill();
     let (stop, written) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-    // NFS clients hold directories by handle, wherever they are moved.
+    // An NFS client has a handle of the directory, so it can write there after the move.
     let writer = std::thread::spawn({
         let (trash, stop, written) = (removal.in_trash(), stop.clone(), written.clone());
         move || {
@@ -140,7 +143,7 @@ async fn a_tree_that_still_gets_new_files_is_removed_in_the_end() {
         }
     });
     removal.scene.delete("data").await;
-    eventually("it is being written to", async || {
+    eventually("files are written into the trash", async || {
         (written.load(Ordering::Relaxed) > 0).then_some(())
     })
     .await;
@@ -167,7 +170,7 @@ async fn directories_without_permissions_are_removed_and_those_of_other_users_re
     fs::create_dir(&theirs).unwrap();
     File::create(theirs.join("file")).unwrap();
     removal.scene.delete("data").await;
-    // The volume is gone: it is told on the class, which names the share.
+    // The volume is gone, so the Event is on the class.
     removal.scene.until_gone(&removal.volume).await;
     let told = removal.scene.event(&removal.scene.name, "TrashNotEmptied").await;
     assert!(
@@ -197,7 +200,7 @@ async fn claim_name_and_path_are_free_as_soon_as_the_directory_is_in_the_trash()
         assert_eq!(volume_name(&again), volume_name(&removal.volume));
         removal.volume = again;
     }
-    eventually("both are known to be in the trash", async || {
+    eventually("the metric counts both directories in the trash", async || {
         let metrics = removal.bindery.metrics().await;
         metrics.contains("bindery_trash_directories 2").then_some(())
     })
@@ -206,7 +209,7 @@ async fn claim_name_and_path_are_free_as_soon_as_the_directory_is_in_the_trash()
         own(&place.join("theirs"));
     }
     for place in &stays {
-        eventually("it is gone", async || (!place.exists()).then_some(())).await;
+        eventually("the directory is gone", async || (!place.exists()).then_some(())).await;
     }
     eventually("nothing is in the trash", async || {
         let metrics = removal.bindery.metrics().await;
@@ -236,12 +239,12 @@ async fn sixteen_slow_removals_do_not_delay_an_archive_on_the_same_server() {
     }
     let archived = json!({"metadata": {"annotations": {"bindery.dev/on-delete": "archive"}}});
     let (_, archived) = scene.bound(scene.claim_with("archived", archived)).await;
-    // Every call that removes such a file.
+    // Hold every call that removes such a file.
     relay.plan("takes-long", 0, 16, Fate::Held);
     for (name, _) in &volumes {
         scene.delete(name).await;
     }
-    eventually("some are being removed", async || (relay.met() > 0).then_some(())).await;
+    eventually("some trees are being removed", async || (relay.met() > 0).then_some(())).await;
     scene.delete("archived").await;
     scene.until_gone(&archived).await;
     for (_, volume) in &volumes {

@@ -1,4 +1,4 @@
-//! Two installations on one export, as two clusters would have it: neither touches what is the other's.
+//! Two installations on one export, as two clusters would have: neither touches the data of the other.
 
 use std::path::{Path, PathBuf};
 
@@ -11,14 +11,14 @@ use crate::support::nfs::Ganesha;
 use crate::support::scene::{Scene, mark};
 use crate::support::wait::eventually;
 
-/// One of the two: what it has made and what it has left behind.
+/// One of the two installations, with all kinds of data that it can have.
 struct Side {
     bindery: Bindery,
-    /// A volume that is in use.
+    /// A volume in use.
     live: PathBuf,
-    /// An archive that is kept.
+    /// An archive without an end date.
     kept: PathBuf,
-    /// An archive whose time is over, and what is left in the trash.
+    /// An expired archive, and an entry in the trash.
     over: [PathBuf; 2],
 }
 
@@ -37,7 +37,7 @@ impl Side {
         scene.delete("archived").await;
         scene.until_gone(&archived).await;
         let kept = only(&export, &scene.name);
-        // What is over by now is for its next start.
+        // Bindery is down while the expired entries are created: it finds them at its next start.
         bindery.kill();
         let tag = Directory::archive_tag(&bindery.name, "pvc-gone");
         let (directory, now) = (Directory::parse("data").unwrap(), Timestamp::now());
@@ -61,11 +61,11 @@ impl Side {
 
     async fn until_tidy(&self) {
         let tidy = async || self.over.iter().all(|path| !path.exists()).then_some(());
-        eventually("it has removed what was over", tidy).await;
-        // Of two that come one after the other, the second goes in a later round than the first: that one is over.
+        eventually("Bindery has removed the expired entry", tidy).await;
+        // Two entries that are created one after the other: when the second is gone, a whole round is over.
         for _ in 0..2 {
             fill(&self.over[1]);
-            eventually("it has made a round", tidy).await;
+            eventually("Bindery has completed a round", tidy).await;
         }
     }
 }
@@ -79,7 +79,7 @@ fn whole(directory: &Path) -> bool {
     directory.join("a/precious").exists()
 }
 
-/// The one archive of a namespace.
+/// Returns the only archive of a namespace.
 fn only(export: &Path, namespace: &str) -> PathBuf {
     let entries = std::fs::read_dir(export).unwrap().map(|entry| entry.unwrap().path());
     let starts = format!("archived-shared-{namespace}-archived-");

@@ -1,4 +1,4 @@
-//! Claims that are none of Bindery's business pass untouched.
+//! Claims that Bindery does not manage are admitted unchanged.
 
 use k8s_openapi::api::core::v1::PersistentVolume;
 use kube::api::PostParams;

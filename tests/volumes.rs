@@ -1,4 +1,4 @@
-//! A claim's volume is what Kubernetes expects of a provisioned volume, and its directory is there for it.
+//! The volume of a claim has everything that Kubernetes expects of a provisioned volume, and its directory exists.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
@@ -43,7 +43,7 @@ async fn claims_with_every_nfs_access_mode_are_bound() {
     }
 }
 
-/// The facts that the upstream end-to-end test `checkProvisioning` looks at, and our own marks.
+/// Checks what the upstream end-to-end test `checkProvisioning` checks, and Bindery's own annotations.
 #[tokio::test]
 async fn the_volume_matches_its_class_and_claim() {
     let scene = Scene::with_class(json!({

@@ -1,18 +1,18 @@
-//! The webhook's HTTP edge, as somebody who is not the API server meets it.
+//! HTTP requests to the webhook by a client other than the API server.
 
 use serde_json::{Value, json};
 
 use crate::support::bed::Bed;
 use crate::support::caller::Caller;
 
-/// Sends a request to the bed's webhook and returns status and body.
+/// Sends a request to the bed's webhook, and returns status and body.
 async fn send(method: &str, path: &str, body: Vec<u8>) -> (u16, String) {
     let url: http::Uri = Bed::get().webhook.parse().unwrap();
     let url = format!("https://{}{path}", url.authority().unwrap());
     Caller::trusting_anybody().send(method, &url, body).await.unwrap()
 }
 
-/// The one that the API server knows.
+/// Returns the path that the API server uses.
 async fn path() -> String {
     let url: http::Uri = Bed::get().review_url().await.parse().unwrap();
     url.path().to_owned()

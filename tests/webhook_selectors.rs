@@ -1,4 +1,4 @@
-//! Claims that the webhook configuration's selectors exempt get no volume later either.
+//! Claims that the selectors of the webhook configuration exempt also get no volume later.
 
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::support::bindery::Bindery;
 use crate::support::scene::Scene;
 
-/// Starts a Bindery again, and waits until it has caught up with a claim of another namespace that is younger than all others.
+/// Starts Bindery again, and waits until it has provisioned a newer claim in another namespace: it has then seen all older ones.
 async fn one_that_is_younger_is_served(bindery: &mut Bindery) {
     bindery.run().await;
     let beside = Scene::of(&bindery.provisioner).await;

@@ -1,4 +1,4 @@
-//! What a request that does not name the webhook's secret path gets: 404 always, and an answer that the client can read.
+//! Requests without the webhook's secret path: they always get a 404 that the client can read.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use tokio_rustls::client::TlsStream;
 use crate::support::bed::Bed;
 use crate::support::bindery::get;
 
-/// None of them is the secret path.
+/// Paths that are not the secret path.
 const PATHS: [&str; 6] = [
     "/",
     "/webhook",
@@ -31,7 +31,7 @@ const PATHS: [&str; 6] = [
 /// The name in the bed's certificate.
 const SERVING_NAME: &str = "bindery.bindery.svc";
 const SIZES: [usize; 3] = [0, 2 << 10, 5 << 20];
-/// An answer that is lost only now and then is lost, too.
+/// Number of repetitions, to notice an answer that is lost only sometimes.
 const TIMES: usize = 5;
 
 /// Connects to the bed's webhook as the API server does.
@@ -68,7 +68,7 @@ async fn rejected() -> u64 {
     count.map_or(0, |count| count.parse().unwrap())
 }
 
-/// Sends head and body, all of it before it looks for the answer, and returns the answer's first line. A client that
+/// Sends header and whole body, then reads the answer and returns its first line. A client that
 /// expects 100-continue waits with the body for the first answer.
 async fn first_line(path: &str, size: usize, expects: bool) -> String {
     let mut stream = connect(b"http/1.1").await;

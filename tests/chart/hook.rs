@@ -1,4 +1,4 @@
-//! `helm uninstall` with `uninstall.letGo`: what its hook does, under the rights that it brings along.
+//! `helm uninstall` with `uninstall.letGo`: what its hook does, with the permissions that the chart gives it.
 
 use serde_json::json;
 
@@ -27,7 +27,7 @@ async fn helm_uninstall_releases_volumes_if_let_go_is_set() {
     let never = never_given(&volume, &format!("t-{name}-never"));
     release.scene.volumes_create(never.clone()).await;
     release.helm(&["uninstall", &name]);
-    // The bed plays the Job's pod, and does nothing: this is what it does.
+    // In this bed the Job's pod does not run. The test runs its command.
     let said = well("uninstall", release.run_hook(&hooks, "uninstall"));
     let spec = volume.spec.clone().unwrap().nfs.unwrap();
     let expected = format!(
@@ -50,7 +50,7 @@ async fn helm_uninstall_releases_volumes_if_let_go_is_set() {
     assert_eq!(kept.unwrap(), "kept");
 }
 
-/// A volume as a claim's review leaves it that was cut off: like this one, for a claim that never came.
+/// Returns a volume like this one, as an interrupted review leaves it: its claim was never created.
 fn never_given(volume: &k8s_openapi::api::core::v1::PersistentVolume, name: &str) -> serde_json::Value {
     let mut never = json!(volume);
     let mut marks = volume.metadata.annotations.clone().unwrap();
@@ -104,7 +104,7 @@ async fn released_volumes_are_left_unchanged_until_the_finalizer_is_added_again(
     release.stop().await;
     well("uninstall", release.run_hook(&hooks, "uninstall"));
 
-    // As docs/uninstall.md says it.
+    // The command in docs/uninstall.md.
     let patch = json!([
         {"op": "add", "path": "/metadata/finalizers/-", "value": "bindery.dev/cleanup"},
         {"op": "replace", "path": "/spec/persistentVolumeReclaimPolicy", "value": "Delete"},

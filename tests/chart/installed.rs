@@ -1,5 +1,5 @@
-//! A release on the real API server, and the Bindery that serves it: started as its Deployment says, under the rights that
-//! the chart gives it.
+//! A release on the real API server, and its Bindery: started with the arguments of the Deployment and the permissions of the
+//! chart.
 
 use std::os::unix::fs::{OpenOptionsExt, chown};
 use std::path::PathBuf;
@@ -14,18 +14,18 @@ use crate::support::bindery::{free_port, get};
 use crate::support::scene::{Scene, from};
 use crate::support::wait::eventually;
 
-/// A release in a namespace of its name, whose webhook is asked of that namespace alone.
+/// A release in a namespace of the same name. Its webhook gets the claims of that namespace only.
 pub struct Release {
-    /// The namespace, and the class, which both have the release's name.
+    /// Its namespace and class have the name of the release.
     pub scene: Scene,
     port: u16,
     child: Option<Child>,
-    /// Kubeconfigs and values.
+    /// Contains kubeconfigs and values files.
     home: TempDir,
 }
 
 impl Release {
-    /// Installs the chart; no Bindery runs yet.
+    /// Installs the chart. Bindery does not run yet.
     pub async fn install() -> Self {
         Self::install_from(CHART).await
     }
@@ -72,7 +72,7 @@ impl Release {
         release
     }
 
-    /// Brings a release back that was uninstalled.
+    /// Installs an uninstalled release again.
     pub fn install_again(&self) {
         self.helm(&["install", &self.scene.name, CHART, "--wait", "--values", &self.values()]);
         self.route();
@@ -87,7 +87,7 @@ impl Release {
         helm_ok(&[arguments, &["--namespace", &self.scene.name]].concat())
     }
 
-    /// The Service leads to this machine.
+    /// Directs the Service to this machine.
     fn route(&self) {
         let service = json!({"spec": {"type": "ExternalName", "externalName": "127.0.0.1", "clusterIP": null, "clusterIPs": null}});
         let patch = [
@@ -102,7 +102,7 @@ impl Release {
         kubectl(&patch, "");
     }
 
-    /// Starts Bindery as the Deployment says, and waits until it is ready and the API server asks it.
+    /// Starts Bindery with the arguments of the Deployment, and waits until it is ready and gets reviews.
     pub async fn serve(&mut self) {
         let name = &self.scene.name;
         let deployment: Value =
@@ -136,18 +136,18 @@ impl Release {
             get(&admin, "/readyz").await?.starts_with("HTTP/1.1 200").then_some(())
         })
         .await;
-        eventually("the API server asks it", async || {
+        eventually("the API server calls this Bindery", async || {
             self.check().status.success().then_some(())
         })
         .await;
     }
 
-    /// Ends Bindery as a kubelet would.
+    /// Stops Bindery as the kubelet does.
     pub async fn stop(&mut self) {
         let mut child = self.child.take().expect("it runs");
         let pid = child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-        let status = eventually("bindery has ended", async || child.try_wait().unwrap()).await;
+        let status = eventually("Bindery has ended", async || child.try_wait().unwrap()).await;
         assert!(
             status.success(),
             "{}",
@@ -155,7 +155,7 @@ impl Release {
         );
     }
 
-    /// Asks about claims of the class, as the cluster's administrator.
+    /// Runs `bindery check` for the class, as the cluster's administrator.
     pub fn check(&self) -> Output {
         let name = &self.scene.name;
         let check = [
@@ -170,7 +170,7 @@ impl Release {
         program.unwrap()
     }
 
-    /// Runs what a hook's Job would, under the rights that the hook brings along: pods do not run here.
+    /// Runs the command of a hook's Job with the permissions of the hook, since pods do not run in this bed.
     pub fn run_hook(&self, hooks: &str, job: &str) -> Output {
         let hooks = objects(hooks);
         let account = format!("{}-{job}", self.scene.name);
@@ -189,12 +189,12 @@ impl Release {
         output.unwrap()
     }
 
-    /// The hooks of the release as it stands.
+    /// Returns the hooks of the release.
     pub fn hooks(&self) -> String {
         self.helm(&["get", "hooks", &self.scene.name])
     }
 
-    /// The API server as a ServiceAccount of the release sees it.
+    /// Writes a kubeconfig for a ServiceAccount of the release.
     fn kubeconfig(&self, account: &str) -> PathBuf {
         let token = kubectl(&["create", "token", account, "-n", &self.scene.name], "");
         let text = std::fs::read_to_string(&Bed::get().bindery_kubeconfig).unwrap();
@@ -222,7 +222,7 @@ impl Release {
 }
 
 impl Drop for Release {
-    /// What is cluster-wide goes even if a test has failed.
+    /// Removes cluster-wide objects even if a test has failed.
     fn drop(&mut self) {
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();

@@ -1,4 +1,4 @@
-//! Installed, tested, upgraded and uninstalled by helm on the real API server.
+//! helm install, test, upgrade and uninstall on the real API server.
 
 use std::process::Command;
 
@@ -10,7 +10,7 @@ use super::{CHART, helm, kubectl, well};
 use crate::support::scene::{directory, mark, volume_name};
 use crate::support::wait::eventually;
 
-/// What helm has made of the release, and kubectl sees.
+/// Returns whether kubectl finds an object.
 fn exists(kind: &str, name: &str) -> bool {
     !kubectl(&["get", kind, name, "--ignore-not-found", "-o", "name"], "").is_empty()
 }

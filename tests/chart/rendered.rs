@@ -1,4 +1,4 @@
-//! One truth in two forms, and both of them something that a cluster takes.
+//! The chart and the kustomizations render the same objects, which a cluster accepts.
 
 use bindery::cli::{Cli, Command};
 use bindery::ops::listen::Listen;
@@ -38,7 +38,7 @@ fn kustomized(folder: &str) -> String {
     )
 }
 
-/// Without the labels by which helm finds its own.
+/// Returns the object without the labels of Helm.
 fn without_helm(object: &Value) -> Value {
     let labels =
         json!({"helm.sh/chart": null, "app.kubernetes.io/managed-by": null, "app.kubernetes.io/version": null});
@@ -226,7 +226,7 @@ async fn every_release_name_gives_valid_object_names_or_an_error() {
     let number = String::from_utf8(named("1st").stderr).unwrap();
     let told = "a Service's name begins with a letter, and 1st-bindery does not: call the release otherwise, or set fullnameOverride";
     assert!(number.contains(told), "{number}");
-    // Without quotes YAML would make a truth or a number of them.
+    // Without quotes, YAML would read these as a boolean and a number.
     let odd = [
         "template",
         "bindery",
@@ -269,7 +269,7 @@ async fn a_host_network_pod_can_use_reserved_source_ports_without_a_sysctl() {
         ]),
         json!([true, "ClusterFirstWithHostNet", {"maxSurge": 0, "maxUnavailable": 1}])
     );
-    // The kubelet refuses such a pod if it sets a sysctl of the network.
+    // The kubelet rejects a host network pod that sets a network sysctl.
     assert_eq!(pod["securityContext"]["sysctls"], json!(null));
     let capabilities = &pod["containers"][0]["securityContext"]["capabilities"];
     assert_eq!(
@@ -305,7 +305,7 @@ async fn equal_webhook_and_admin_ports_are_refused() {
     );
 }
 
-/// The bed has applied deploy/base, with all that is in it.
+/// The bed has applied deploy/base, which contains the FlowSchema.
 #[tokio::test]
 async fn requests_of_bindery_do_not_queue_behind_its_callers() {
     let bed = Bed::get();

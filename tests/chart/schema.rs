@@ -1,4 +1,4 @@
-//! A typo in a value is refused, and told so that it can be mended.
+//! The schema of the values refuses typos, with a message that says what to correct.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{CHART, EVERY_VALUE, helm};
 
-/// What helm says of a value that it does not take.
+/// Returns the message of helm for an invalid value.
 fn refused(set: &str) -> String {
     let output = helm(&["template", "bindery", CHART, "--set", set]);
     assert!(!output.status.success(), "{set} is taken");
@@ -112,7 +112,7 @@ async fn every_object_of_values_rejects_unknown_keys_and_every_value_is_tested()
     assert_eq!(open("", &schema()), Vec::<String>::new());
 }
 
-/// Where an object with known keys takes any other, at all depths.
+/// Returns the paths of all objects that have known keys and also accept unknown keys.
 fn open(at: &str, schema: &Value) -> Vec<String> {
     let mut found = Vec::new();
     if let Some(properties) = schema["properties"].as_object() {

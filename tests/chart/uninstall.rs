@@ -1,4 +1,4 @@
-//! `bindery uninstall --keep-data`: nothing waits for a Bindery that is gone, and no data goes with it.
+//! `bindery uninstall --keep-data`: afterwards nothing waits for Bindery, and no data is lost.
 
 use std::process::Output;
 
@@ -10,7 +10,7 @@ use crate::support::bindery::Bindery;
 use crate::support::scene::{Scene, directory, volume_name};
 use crate::support::wait::eventually;
 
-/// Runs it for an installation that a test has started, with these flags besides.
+/// Runs `bindery uninstall` for the installation of a test, with these additional flags.
 fn uninstall(bindery: &Bindery, flags: &[&str]) -> Output {
     let name = &bindery.name;
     std::process::Command::new(env!("CARGO_BIN_EXE_bindery"))
@@ -25,7 +25,7 @@ fn uninstall(bindery: &Bindery, flags: &[&str]) -> Output {
         .unwrap()
 }
 
-/// What `bindery uninstall` said, without the volumes of other tests that no installation made: all tests share one cluster.
+/// Removes the lines about volumes of other tests from the output, since all tests share one cluster.
 pub fn of_this_installation(said: &str) -> String {
     let lines = said
         .lines()
@@ -33,7 +33,7 @@ pub fn of_this_installation(said: &str) -> String {
     lines.flat_map(|line| [line, "\n"]).collect()
 }
 
-/// A volume's finalizers.
+/// Returns a volume's finalizers.
 pub fn finalizers(volume: &k8s_openapi::api::core::v1::PersistentVolume) -> Vec<String> {
     volume.metadata.finalizers.clone().unwrap_or_default()
 }
@@ -143,7 +143,8 @@ async fn uninstall_without_a_lease_does_nothing_unless_the_flag_is_set() {
     bindery.unregister().await;
 }
 
-/// One without a uid would bind any claim of its name; a fenced one would keep its name, and so its directory, for ever.
+/// A volume without a uid in its `claimRef` would be bound to any claim of that name. A volume with the sentinel uid would keep
+/// its name, and so its directory, for ever.
 #[cfg(feature = "failpoints")]
 #[tokio::test]
 async fn uninstall_deletes_unused_volumes_and_a_later_claim_of_that_name_is_served() {
@@ -158,7 +159,7 @@ async fn uninstall_deletes_unused_volumes_and_a_later_claim_of_that_name_is_serv
             dry_run: true,
             ..kube::api::PostParams::default()
         };
-        eventually("claims are refused while nobody answers", async || {
+        eventually("claims are refused while no webhook answers", async || {
             let claim = crate::support::scene::from(scene.claim("data"));
             scene.claims().create(&dry, &claim).await.err()
         })

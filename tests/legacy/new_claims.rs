@@ -1,4 +1,4 @@
-//! Old classes serve new claims.
+//! New claims of classes that were written for nfs-subdir-external-provisioner.
 
 use serde_json::json;
 

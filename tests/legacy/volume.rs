@@ -1,4 +1,4 @@
-//! The old program's name, class and volumes, without the old program.
+//! Provisioner name, class and volumes of nfs-subdir-external-provisioner, created without that program.
 
 use std::path::PathBuf;
 
@@ -14,7 +14,7 @@ use crate::support::bindery::Bindery;
 use crate::support::scene::{Scene, from, mark};
 use crate::support::wait::eventually;
 
-/// A name such as the old program's chart makes: nobody else's in this bed.
+/// Returns a provisioner name as the chart of the old program generates it, unique in this bed.
 pub fn old_name() -> String {
     let release = &Uuid::new_v4().simple().to_string()[..8];
     format!("cluster.local/{release}-nfs-subdir-external-provisioner")
@@ -25,7 +25,7 @@ pub async fn bindery(provisioner: &str, flags: &[&str]) -> Bindery {
     Bindery::start(&[&[named.as_str()], flags].concat()).await
 }
 
-/// A volume as the old program makes it, bound to its claim by the controller manager, with a file in its directory.
+/// A volume as the old program creates it, bound to its claim by the controller manager, with a file in its directory.
 pub struct Old {
     pub name: String,
     /// The directory on this machine.
@@ -33,7 +33,7 @@ pub struct Old {
 }
 
 impl Old {
-    /// Nobody but the controller manager is there yet. `sub_dir` is what the class's `pathPattern` gave.
+    /// Creates it while no Bindery runs. `sub_dir` is the result of the class's `pathPattern`.
     pub async fn make(scene: &Scene, claim: &str, sub_dir: Option<&str>) -> Self {
         let bed = Bed::get();
         let created = scene.create(scene.claim(claim)).await.expect("claim");
@@ -111,14 +111,14 @@ pub async fn create_volume(scene: &Scene, volume: Value) {
     created.expect("volume");
 }
 
-/// A class of the old program, and its volume as the old program leaves it.
+/// Creates a scene with a class of the old program.
 pub async fn old_scene(provisioner: &str, parameters: Value) -> Scene {
     let scene = Scene::of(provisioner).await;
     replace_class(&scene, parameters).await;
     scene
 }
 
-/// Parameters cannot be edited, but the class can be made anew.
+/// Deletes the class and creates it with other parameters, since parameters cannot be changed.
 pub async fn replace_class(scene: &Scene, parameters: Value) {
     delete_class(scene).await;
     scene.class(&scene.name, json!({"parameters": parameters})).await;

@@ -1,4 +1,4 @@
-//! Bindery on a mounted share, as its users see it.
+//! Claims on a mounted share.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -13,7 +13,7 @@ use crate::support::mount::Mount;
 use crate::support::scene::{Scene, mark, volume_name};
 use crate::support::wait::eventually;
 
-/// The user that Bindery runs as.
+/// The uid of Bindery.
 const BINDERY: u32 = 65532;
 
 #[tokio::test]

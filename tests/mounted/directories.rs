@@ -1,4 +1,4 @@
-//! Which share is mounted, and which directory is which.
+//! Identity of mounted shares and of their directories.
 
 use bindery::model::directory::{NfsVersion, Share};
 

@@ -1,4 +1,4 @@
-//! Pods write below the share: what they put in the way leads nowhere else.
+//! Pods can write below the share: symlinks and swapped directories do not lead Bindery to another place.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -10,7 +10,7 @@ use bindery::storage::{Existing, Fault, Moved, Outcome, Storage};
 use super::{directory, make, mode, refusal, share, soon, storage};
 use crate::support::mount::Mount;
 
-/// Runs `work` while another thread runs `play` over and over.
+/// Runs `work` while another thread runs `play` in a loop.
 fn against(play: impl Fn() + Sync, work: impl AsyncFnOnce()) {
     let stop = AtomicBool::new(false);
     let handle = tokio::runtime::Handle::current();
@@ -137,7 +137,7 @@ async fn a_rename_to_another_file_system_has_its_own_error() {
     );
 }
 
-/// Swaps two names in one step.
+/// Exchanges two names atomically.
 fn exchange(one: &Path, other: &Path) {
     // Each may be away for a moment.
     let _ = rustix::fs::renameat_with(

@@ -1,4 +1,4 @@
-//! The mount is missing, refuses, is full, or hangs.
+//! A mount that is missing, read-only, full, or hangs.
 
 use std::fs;
 use std::process::Command;
@@ -150,7 +150,7 @@ async fn after_the_deadline_only_the_call_in_progress_still_takes_effect() {
     );
     disk.thaw();
     let parent = disk.path().join("p");
-    eventually("the late call is carried out", async || parent.is_dir().then_some(())).await;
+    eventually("the late call has taken effect", async || parent.is_dir().then_some(())).await;
     // Nothing after it: neither the mode nor the directory itself.
     let places = storage.list(&share(), Some(&directory("p")), soon()).await;
     assert_eq!((places, mode_of(&parent)), (Ok(vec![]), 0o700));

@@ -1,4 +1,4 @@
-//! What is mounted in a tree is somebody else's. The other promises about trees are tested for every kind of storage.
+//! Mounts inside a tree are not removed. The other promises about trees are tested for every kind of storage.
 
 use std::fs;
 

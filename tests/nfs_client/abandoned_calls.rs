@@ -1,4 +1,4 @@
-//! A call that was given up takes no effect after the next verb began.
+//! Calls that the client has abandoned take no effect after the next verb has begun.
 
 use bindery::storage::{Existing, Fault, Outcome, Storage};
 

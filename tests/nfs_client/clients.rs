@@ -1,4 +1,4 @@
-//! All sessions on a server are those of one client, and nothing of it is left when the process stops in order.
+//! All sessions on a server belong to one NFS client, which a clean stop of the process removes from the server.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::support::relay::{Fate, Relay};
 use crate::support::wait::eventually;
 
 const BADSESSION: u32 = 10052;
-/// COMPOUNDs of minor version 2 that begin with these operations.
+/// The first bytes of COMPOUNDs of minor version 2, by their first operation.
 const BIND: &str = "\0\0\0\x02\0\0\0\x01\0\0\0\x29";
 const EXCHANGE_ID: &str = "\0\0\0\x02\0\0\0\x01\0\0\0\x2a";
 const CREATE_SESSION: &str = "\0\0\0\x02\0\0\0\x01\0\0\0\x2b";
@@ -24,7 +24,7 @@ fn client() -> NfsStorage {
     NfsStorage::new(options(0))
 }
 
-/// Counts the calls that begin so, and lets them pass.
+/// Counts the calls with this pattern, and lets them pass.
 fn count(relay: &Relay, pattern: &str) {
     relay.go_on();
     relay.plan(pattern, 0, 1000, Fate::Held);
@@ -103,7 +103,10 @@ async fn a_clean_stop_destroys_the_client_on_the_server() {
     count(&relay, DESTROY_CLIENTID);
     client.leave().await;
     assert_eq!(relay.met(), 1);
-    eventually("its connections are closed", async || (relay.open() == 0).then_some(())).await;
+    eventually("the idle connections are closed", async || {
+        (relay.open() == 0).then_some(())
+    })
+    .await;
     // A verb that comes all the same is served.
     assert!(make(&client, &share, "b").await.unwrap().new);
 }
@@ -147,7 +150,7 @@ async fn a_call_whose_fence_was_abandoned_takes_no_effect_after_the_next_verb() 
     assert!(!server.export_dir().join("late-one").exists());
 }
 
-/// The first call that was kept back comes now, and gets BADSESSION.
+/// Sends the first call that was held back, and asserts that the server answers BADSESSION.
 fn ended(relay: &Relay) {
     let answers = relay.release();
     let refused = BADSESSION.to_be_bytes();

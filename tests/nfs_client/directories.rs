@@ -1,4 +1,4 @@
-//! One directory: made, found, moved, removed, listed.
+//! Operations on one directory: make, find, rename, remove, list.
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;

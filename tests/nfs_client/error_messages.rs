@@ -1,4 +1,4 @@
-//! What a person reads when a server says no.
+//! Messages for errors of the NFS server.
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};

@@ -1,5 +1,5 @@
-//! Calls that may take effect late are fenced off, also those of a process that crashed; and what keeps a fence from being
-//! confirmed keeps nobody for ever.
+//! Session fencing: calls that may take effect late are fenced, also those of a crashed process. A fence that cannot be
+//! confirmed does not block for ever.
 
 use std::time::Duration;
 
@@ -16,11 +16,12 @@ use bindery::storage::nfs::NfsStorage;
 
 const BADSESSION: u32 = 10052;
 const SERVERFAULT: u32 = 10006;
-/// A COMPOUND of minor version 2 that holds `BIND_CONN_TO_SESSION`, with which a fence begins, or `DESTROY_SESSION` alone.
+/// The first bytes of COMPOUNDs of minor version 2 with `BIND_CONN_TO_SESSION`, which begins a fence, and with
+/// `DESTROY_SESSION`.
 const BIND: &str = "\0\0\0\x02\0\0\0\x01\0\0\0\x29";
 const DESTROY: &str = "\0\0\0\x02\0\0\0\x01\0\0\0\x2c";
 
-/// Of version 4 alone: only it has fences.
+/// Returns an `NFSv4` client: only version 4 has fences.
 fn client() -> NfsStorage {
     NfsStorage::new(options(0))
 }
@@ -172,7 +173,7 @@ async fn idle_sessions_are_closed_before_their_lease_expires() {
     assert!(make(&client, &share, "b").await.unwrap().new);
 }
 
-/// The server has answered BADSESSION to each of these calls.
+/// Asserts that the server has answered BADSESSION to each of these calls.
 fn refused(answers: &[Vec<u8>], calls: usize) {
     assert_eq!(answers.len(), calls);
     let refused = BADSESSION.to_be_bytes();

@@ -1,4 +1,4 @@
-//! Servers that die, hang, and come back: deadlines hold, and nothing is reported that is not so.
+//! Servers that die, hang and restart: deadlines are kept, and reported results are true.
 
 use std::fs;
 use std::net::TcpListener;
@@ -29,7 +29,7 @@ kept_by!([embedded] {
     a_lost_answer_is_recovered,
 });
 
-/// Waits until so many calls have met their fate.
+/// Waits until the relay has handled so many calls.
 pub async fn relay_met(relay: &Relay, calls: usize) {
     let late = soon();
     while relay.met() < calls {

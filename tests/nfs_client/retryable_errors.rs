@@ -1,4 +1,4 @@
-//! Servers that answer, but not what was asked for: later, in another session, in another version.
+//! Errors after which the client repeats a call: later, in another session, or with another minor version.
 
 use bindery::storage::{Existing, Fault, Outcome, Storage};
 

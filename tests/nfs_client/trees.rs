@@ -1,4 +1,4 @@
-//! Trees are removed whole, and nothing else is.
+//! Trees are removed completely, and nothing else is removed.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -52,7 +52,7 @@ kept_by!([mounted] {
     removal_of_a_growing_tree_ends_at_the_deadline_and_later_succeeds,
 });
 
-/// Makes a directory `tree` behind `/export`.
+/// Creates a directory `tree` in `/export`, without NFS.
 fn tree(server: &dyn Server) -> std::path::PathBuf {
     let tree = server.export_dir().join("tree");
     fs::create_dir(&tree).unwrap();
@@ -349,7 +349,7 @@ async fn another_file_system_in_the_tree_is_not_entered() {
     assert!(server.export_dir().join("file").exists());
 }
 
-/// What a denial to an ordinary user says to do, where something is to be removed.
+/// Returns the advice in a message about a denied removal.
 fn permission(kind: Kind) -> String {
     let mounted = match kind {
         Kind::V3 => "It may also be that another file system is mounted there on the server: then unmount it. ",

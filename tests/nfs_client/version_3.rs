@@ -1,4 +1,4 @@
-//! What version 3 cannot prevent, and what is done instead: it has neither sessions nor VERIFY.
+//! `NFSv3` has neither sessions nor VERIFY: what it cannot prevent, and what Bindery does instead.
 
 use std::fs;
 use std::time::Duration;

@@ -124,7 +124,7 @@ impl Bindery {
             .await
             .expect("webhook configuration");
         let theirs = Bed::get().admin_called(user).await;
-        eventually("each is asked about its own", async || {
+        eventually("each replica gets the reviews of its own user", async || {
             let asked = is_asked_about(&theirs, &self.name).await && is_asked_about(&self.client, &self.name).await;
             asked.then_some(())
         })
@@ -138,7 +138,7 @@ impl Bindery {
             .create(&PostParams::default(), &class)
             .await
             .expect("class");
-        eventually("the API server asks this Bindery", async || {
+        eventually("the API server calls this Bindery", async || {
             is_asked_about(&self.client, &self.name).await.then_some(())
         })
         .await;
@@ -152,14 +152,14 @@ impl Bindery {
     /// Starts the process (again), and waits until it is ready.
     pub async fn run(&mut self) {
         self.begin();
-        eventually("bindery is ready", async || self.is_ready().await.then_some(())).await;
+        eventually("Bindery is ready", async || self.is_ready().await.then_some(())).await;
     }
 
     /// Starts it (again) so that it dies when it comes to this point, and waits until it is ready or dead.
     #[cfg(feature = "failpoints")]
     pub async fn run_until(&mut self, point: bindery::failpoints::Point) {
         self.spawn(Some(&point.to_string()));
-        eventually("bindery is ready, or dead already", async || {
+        eventually("Bindery is ready or has died", async || {
             let ended = self.child.as_mut()?.try_wait().expect("its status").is_some();
             (ended || self.is_ready().await).then_some(())
         })
@@ -222,7 +222,7 @@ impl Bindery {
     /// Waits until it knows that an NFS server does not answer.
     pub async fn until_down(&self, server: &str) {
         let line = format!("bindery_nfs_server_down{{server=\"{server}\"}} 1");
-        eventually(&format!("{server} is known to be down"), async || {
+        eventually(&format!("Bindery knows that {server} is down"), async || {
             self.metrics().await.contains(&line).then_some(())
         })
         .await;
@@ -252,7 +252,7 @@ impl Bindery {
     /// Waits until it has ended by itself.
     pub async fn ended(&mut self) -> ExitStatus {
         let mut child = self.child.take().expect("it runs");
-        eventually("bindery has ended", async || child.try_wait().expect("its status")).await
+        eventually("Bindery has ended", async || child.try_wait().expect("its status")).await
     }
 
     /// What it has logged so far.

@@ -73,7 +73,7 @@ impl Scene {
     pub async fn class(&self, name: &str, fields: Value) {
         self.class_at_once(name, fields).await;
         if is_served(&self.client, &self.provisioner).await {
-            eventually("the API server asks about the class", async || {
+            eventually("the API server calls the webhook for the class", async || {
                 is_asked_about(&self.client, name).await.then_some(())
             })
             .await;

@@ -13,7 +13,7 @@ pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>)
         if let Some(found) = look().await {
             return found;
         }
-        assert!(began.elapsed() < PATIENCE, "waited in vain: {what}");
+        assert!(began.elapsed() < PATIENCE, "not reached within {PATIENCE:?}: {what}");
         tokio::time::sleep(PAUSE).await;
     }
 }
