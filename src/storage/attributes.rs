@@ -9,18 +9,18 @@ pub(super) const OF_PARENTS: Attributes = Attributes {
     gid: None,
 };
 
-/// Why a directory is not as it was asked for. Step and code are those of the way to its share.
+/// Why a directory is not as it was asked for. Action and code are those of the way to its share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Flaw<Step, Code> {
+pub(super) enum AttributeError<Action, Code> {
     /// A call that was to bring it about was refused.
-    Refused(Step, Code),
+    Refused(Action, Code),
     /// All went well, and it belongs to somebody else.
     Owner,
     /// All went well, and it has another mode.
     Mode { is: u32, wanted: u32 },
 }
 
-impl<Step, Code> Flaw<Step, Code> {
+impl<Action, Code> AttributeError<Action, Code> {
     /// Whether all was done that was asked for; some servers and file systems say yes and do otherwise.
     pub fn check(found: &Found, wanted: Attributes) -> Result<(), Self> {
         let other = |is: Option<u32>, wanted: Option<u32>| match (is, wanted) {

@@ -11,7 +11,7 @@ use super::{Fault, transient};
 use crate::model::directory::{NfsVersion, Share};
 
 /// Where the verb takes place.
-pub(super) struct Scene<'a> {
+pub(super) struct ErrorContext<'a> {
     pub share: &'a Share,
     /// Who we say we are.
     pub uid: u32,
@@ -19,7 +19,7 @@ pub(super) struct Scene<'a> {
     pub privileged: bool,
 }
 
-impl Scene<'_> {
+impl ErrorContext<'_> {
     fn spelled(&self, status: Status) -> impl fmt::Display {
         status.in_version(self.share.version())
     }
@@ -27,7 +27,7 @@ impl Scene<'_> {
 
 /// What was tried when the server answered with an error.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Step<'a> {
+pub(super) enum Action<'a> {
     /// Find the share, at this segment of its path.
     Share(&'a str),
     /// Go through, or look at, this segment below the share.
@@ -43,13 +43,13 @@ pub(super) enum Step<'a> {
 }
 
 /// The server answered `status` at `step`.
-pub(super) fn refused(scene: &Scene<'_>, step: Step<'_>, status: Status) -> (Fault, String) {
-    let code = scene.spelled(status);
-    if let Step::Inside(name) = step {
-        let (fault, text) = refused(scene, Step::Remove, status);
+pub(super) fn refused(context: &ErrorContext<'_>, action: Action<'_>, status: Status) -> (Fault, String) {
+    let code = context.spelled(status);
+    if let Action::Inside(name) = action {
+        let (fault, text) = refused(context, Action::Remove, status);
         return (fault, format!("in its directory {name:?}, {text}"));
     }
-    match (step, status) {
+    match (action, status) {
         (_, Status::WRONGSEC) => (
             Fault::Denied,
             "the server wants Kerberos there, which this client does not speak. Export the share with sec=sys."
@@ -66,16 +66,16 @@ pub(super) fn refused(scene: &Scene<'_>, step: Step<'_>, status: Status) -> (Fau
             Fault::Other,
             "the server says that this has moved to another server. Name that one in the class.".to_owned(),
         ),
-        (Step::Share(segment), Status::NOTDIR | Status::SYMLINK) => (
+        (Action::Share(segment), Status::NOTDIR | Status::SYMLINK) => (
             Fault::NoSuchShare,
             format!(
                 "{segment:?} in the share's path is a file or a symbolic link. Name the directory that is exported."
             ),
         ),
-        (Step::Share(segment), Status::NOENT | Status::ACCESS | Status::PERM) => {
-            (Fault::NoSuchShare, no_such_share(scene, segment, status))
+        (Action::Share(segment), Status::NOENT | Status::ACCESS | Status::PERM) => {
+            (Fault::NoSuchShare, no_such_share(context, segment, status))
         }
-        (Step::Segment(segment), Status::NOTDIR | Status::SYMLINK) => (
+        (Action::Segment(segment), Status::NOTDIR | Status::SYMLINK) => (
             Fault::NotADirectory,
             format!(
                 "{segment:?} on the way is a file or a symbolic link; links are never followed. Move it away, or choose \
@@ -84,7 +84,7 @@ pub(super) fn refused(scene: &Scene<'_>, step: Step<'_>, status: Status) -> (Fau
         ),
         (_, Status::ROFS) => (
             Fault::ReadOnly,
-            format!("it is read-only ({code}). Export it with rw{}.", whole_path(scene)),
+            format!("it is read-only ({code}). Export it with rw{}.", whole_path(context)),
         ),
         (_, Status::NOSPC) => (
             Fault::NoSpace,
@@ -102,10 +102,14 @@ pub(super) fn refused(scene: &Scene<'_>, step: Step<'_>, status: Status) -> (Fau
             Fault::Other,
             format!("a name in it is too long for the server's file system ({code}). Shorten the directory's name."),
         ),
-        (_, Status::BADNAME | Status::BADCHAR | Status::INVAL) if matches!(step, Step::Make | Step::Segment(_)) => (
-            Fault::Other,
-            format!("the server does not take the directory's name ({code}). Change the name."),
-        ),
+        (_, Status::BADNAME | Status::BADCHAR | Status::INVAL)
+            if matches!(action, Action::Make | Action::Segment(_)) =>
+        {
+            (
+                Fault::Other,
+                format!("the server does not take the directory's name ({code}). Change the name."),
+            )
+        }
         (_, Status::BADOWNER) => (
             Fault::Denied,
             format!(
@@ -113,18 +117,18 @@ pub(super) fn refused(scene: &Scene<'_>, step: Step<'_>, status: Status) -> (Fau
                  nfsd, v4-numeric-ids enabled for ONTAP, Allow_Numeric_Owners for nfs-ganesha."
             ),
         ),
-        (Step::SetOwner, Status::PERM | Status::ACCESS | Status::INVAL) | (_, Status::PERM | Status::ACCESS) => {
-            (Fault::Denied, denied(scene, step, status))
+        (Action::SetOwner, Status::PERM | Status::ACCESS | Status::INVAL) | (_, Status::PERM | Status::ACCESS) => {
+            (Fault::Denied, denied(context, action, status))
         }
-        (Step::Rename, Status::EXIST | Status::NOTEMPTY) => (
+        (Action::Rename, Status::EXIST | Status::NOTEMPTY) => (
             Fault::Other,
             format!("something is at the new place already ({code}). Move it away."),
         ),
-        (Step::Rename, Status::NOENT) => (
+        (Action::Rename, Status::NOENT) => (
             Fault::Other,
             format!("the directory that it is to be moved into is not there ({code})."),
         ),
-        (_, status) if transient::status(status) => server_fault(scene, status),
+        (_, status) if transient::status(status) => server_fault(context, status),
         _ => (
             Fault::Other,
             format!("the server answers {code}. Look for the reason in the server's log."),
@@ -132,31 +136,31 @@ pub(super) fn refused(scene: &Scene<'_>, step: Step<'_>, status: Status) -> (Fau
     }
 }
 
-fn denied(scene: &Scene<'_>, step: Step<'_>, status: Status) -> String {
-    let (uid, code) = (scene.uid, scene.spelled(status));
-    match (step, status) {
-        (Step::SetOwner, _) => format!(
+fn denied(context: &ErrorContext<'_>, action: Action<'_>, status: Status) -> String {
+    let (uid, code) = (context.uid, context.spelled(status));
+    match (action, status) {
+        (Action::SetOwner, _) => format!(
             "the server does not let uid {uid} set the owner ({code}). {}",
-            set_owner(scene)
+            set_owner(context)
         ),
         (_, Status::PERM) => format!(
             "the server denies it to uid {uid} ({code}).{} If the port is not the reason, look for the attributes immutable \
              and append-only there (lsattr). {}",
-            port(scene),
-            permit(scene)
+            port(context),
+            permit(context)
         ),
         _ => format!(
             "the server denies it to uid {uid} ({code}). {}{}{}",
-            permit(scene),
-            mount_point(scene, step),
-            port(scene)
+            permit(context),
+            mount_point(context, action),
+            port(context)
         ),
     }
 }
 
 /// The server met an error of its own that may pass.
-pub(super) fn server_fault(scene: &Scene<'_>, status: Status) -> (Fault, String) {
-    let code = scene.spelled(status);
+pub(super) fn server_fault(context: &ErrorContext<'_>, status: Status) -> (Fault, String) {
+    let code = context.spelled(status);
     (
         Fault::ServerFault,
         format!(
@@ -166,8 +170,8 @@ pub(super) fn server_fault(scene: &Scene<'_>, status: Status) -> (Fault, String)
     )
 }
 
-fn no_such_share(scene: &Scene<'_>, segment: &str, status: Status) -> String {
-    let (path, code, port) = (scene.share.path(), scene.spelled(status), port(scene));
+fn no_such_share(context: &ErrorContext<'_>, segment: &str, status: Status) -> String {
+    let (path, code, port) = (context.share.path(), context.spelled(status), port(context));
     let check = "Check that it is exported to this host, and that the path is what an NFSv4 client sees, without the path of \
                  an export with fsid=0.";
     match status {
@@ -177,11 +181,11 @@ fn no_such_share(scene: &Scene<'_>, segment: &str, status: Status) -> String {
 }
 
 /// Version 4 shows the way to its exports as a tree that cannot be written.
-fn whole_path(scene: &Scene<'_>) -> String {
-    match scene.share.version() {
+fn whole_path(context: &ErrorContext<'_>) -> String {
+    match context.share.version() {
         NfsVersion::V4 => format!(
             "; if {} is only a part of an export's path, name the whole path",
-            scene.share.path()
+            context.share.path()
         ),
         NfsVersion::V3 => String::new(),
     }
@@ -189,8 +193,8 @@ fn whole_path(scene: &Scene<'_>) -> String {
 
 /// Exports that want a privileged port deny others in different ways. Which port the server saw is not known here: network
 /// plugins may translate addresses, and ports with them.
-pub(super) fn port(scene: &Scene<'_>) -> &'static str {
-    if scene.privileged {
+pub(super) fn port(context: &ErrorContext<'_>) -> &'static str {
+    if context.privileged {
         " Many exports turn source ports above 1023 away: Bindery came from one below, but a network plugin may have changed \
          it on the way. Export with insecure, or run Bindery with hostNetwork."
     } else {
@@ -200,17 +204,17 @@ pub(super) fn port(scene: &Scene<'_>) -> &'static str {
 }
 
 /// Version 3 has no status of its own for a directory on which something is mounted.
-fn mount_point(scene: &Scene<'_>, step: Step<'_>) -> &'static str {
-    match (scene.share.version(), step) {
-        (NfsVersion::V3, Step::Remove | Step::Rename) => {
+fn mount_point(context: &ErrorContext<'_>, action: Action<'_>) -> &'static str {
+    match (context.share.version(), action) {
+        (NfsVersion::V3, Action::Remove | Action::Rename) => {
             " It may also be that another file system is mounted there on the server: then unmount it."
         }
         _ => "",
     }
 }
 
-fn permit(scene: &Scene<'_>) -> &'static str {
-    if scene.uid == 0 {
+fn permit(context: &ErrorContext<'_>) -> &'static str {
+    if context.uid == 0 {
         "Root is probably squashed there: export with no_root_squash, or run Bindery with the owner's --nfs-uid and \
          --nfs-gid."
     } else {
@@ -218,8 +222,8 @@ fn permit(scene: &Scene<'_>) -> &'static str {
     }
 }
 
-fn set_owner(scene: &Scene<'_>) -> &'static str {
-    if scene.uid == 0 {
+fn set_owner(context: &ErrorContext<'_>) -> &'static str {
+    if context.uid == 0 {
         "Root is probably squashed there: export with no_root_squash."
     } else {
         "Only root can give a directory to others: run Bindery with --nfs-uid 0 and export with no_root_squash."
@@ -227,8 +231,8 @@ fn set_owner(scene: &Scene<'_>) -> &'static str {
 }
 
 /// What was found is no longer there at the next call, again and again.
-pub(super) fn restless(scene: &Scene<'_>, status: Status) -> (Fault, String) {
-    let code = scene.spelled(status);
+pub(super) fn keeps_changing(context: &ErrorContext<'_>, status: Status) -> (Fault, String) {
+    let code = context.spelled(status);
     (
         Fault::Busy,
         format!("what was found is gone at the next call, again and again ({code}). Somebody else works there."),
@@ -244,8 +248,8 @@ pub(super) fn silent(server: &str) -> (Fault, String) {
 }
 
 /// The server asked for patience until the deadline.
-pub(super) fn busy(scene: &Scene<'_>, status: Status) -> (Fault, String) {
-    let (server, code) = (scene.share.server(), scene.spelled(status));
+pub(super) fn busy(context: &ErrorContext<'_>, status: Status) -> (Fault, String) {
+    let (server, code) = (context.share.server(), context.spelled(status));
     (
         Fault::Busy,
         format!(
@@ -284,7 +288,7 @@ pub(super) fn mounted_in_tree(name: &[u8]) -> (Fault, String) {
 }
 
 /// A directory of a tree is not empty, and nothing in it is listed. The tree itself has no name.
-pub(super) fn hidden(name: &str) -> (Fault, String) {
+pub(super) fn unlisted_entries(name: &str) -> (Fault, String) {
     let text = "the server lists nothing in it and says that it is not empty: it holds entries that the server does not list, \
                 most likely snapshots (.snap on CephFS). Remove its snapshots on the server.";
     let text = match name {
@@ -295,7 +299,7 @@ pub(super) fn hidden(name: &str) -> (Fault, String) {
 }
 
 /// A tree that is to be removed does not get empty.
-pub(super) fn fills_up() -> (Fault, &'static str) {
+pub(super) fn keeps_filling() -> (Fault, &'static str) {
     (
         Fault::Busy,
         "files appear in it as fast as they are removed. Stop what still writes there.",

@@ -5,85 +5,85 @@ use crate::storage::{Outcome, StorageError};
 #[test]
 fn each_status_has_its_fault_and_says_what_to_do() {
     let share = Share::parse("nas", "/export").unwrap();
-    let scene = Scene {
+    let context = ErrorContext {
         share: &share,
         uid: 0,
         privileged: true,
     };
     let cases = [
         (
-            Step::Make,
+            Action::Make,
             Status::NOSPC,
             Fault::NoSpace,
             "the file system is full (NFS4ERR_NOSPC). Free space on the server, or enlarge it.",
         ),
         (
-            Step::Make,
+            Action::Make,
             Status::DQUOT,
             Fault::NoSpace,
             "the quota is used up (NFS4ERR_DQUOT). Raise it on the server, or free space.",
         ),
         (
-            Step::Share("export"),
+            Action::Share("export"),
             Status::WRONGSEC,
             Fault::Denied,
             "the server wants Kerberos there, which this client does not speak. Export the share with sec=sys.",
         ),
         (
-            Step::Segment("a"),
+            Action::Segment("a"),
             Status::MOVED,
             Fault::Other,
             "the server says that this has moved to another server. Name that one in the class.",
         ),
         (
-            Step::Make,
+            Action::Make,
             Status::NAMETOOLONG,
             Fault::Other,
             "a name in it is too long for the server's file system (NFS4ERR_NAMETOOLONG). Shorten the directory's \
              name.",
         ),
         (
-            Step::SetOwner,
+            Action::SetOwner,
             Status::BADOWNER,
             Fault::Denied,
             "the server does not take owners as numbers (NFS4ERR_BADOWNER). Let it: nfs4_disable_idmapping=Y for \
              Linux' nfsd, v4-numeric-ids enabled for ONTAP, Allow_Numeric_Owners for nfs-ganesha.",
         ),
         (
-            Step::Inside("b"),
+            Action::Inside("b"),
             Status::IO,
             Fault::ServerFault,
             "in its directory \"b\", the server met an error of its own that may pass (NFS4ERR_IO). If it lasts, look for \
              the reason in the server's log and at its disks.",
         ),
         (
-            Step::Remove,
+            Action::Remove,
             Status::FILE_OPEN,
             Fault::Other,
             "another file system is mounted there on the server, or a client has a file there open (NFS4ERR_FILE_OPEN). \
              Unmount it, or let the client close it.",
         ),
         (
-            Step::List,
+            Action::List,
             Status(4711),
             Fault::Other,
             "the server answers NFS status 4711. Look for the reason in the server's log.",
         ),
     ];
-    for (step, status, fault, text) in cases {
-        assert_eq!(refused(&scene, step, status), (fault, text.to_owned()));
+    for (action, status, fault, text) in cases {
+        assert_eq!(refused(&context, action, status), (fault, text.to_owned()));
     }
 }
 
 #[test]
 fn a_denial_to_an_ordinary_port_names_the_port() {
     let share = Share::parse("nas", "/export").unwrap();
-    let scene = Scene {
+    let context = ErrorContext {
         share: &share,
         uid: 0,
         privileged: false,
     };
-    let (fault, text) = refused(&scene, Step::Segment("a"), Status::PERM);
+    let (fault, text) = refused(&context, Action::Segment("a"), Status::PERM);
     assert_eq!(fault, Fault::Denied);
     assert_eq!(
         text,
@@ -100,20 +100,25 @@ fn a_denial_to_a_privileged_port_names_the_port_too_for_it_may_have_been_changed
                 changed it on the way. Export with insecure, or run Bindery with hostNetwork.";
     for version in [NfsVersion::V4, NfsVersion::V3] {
         let share = Share::parse("nas", "/export").unwrap().over(version);
-        let scene = Scene {
+        let context = ErrorContext {
             share: &share,
             uid: 0,
             privileged: true,
         };
-        for step in [Step::Share("export"), Step::Segment("a"), Step::Make, Step::List] {
+        for action in [
+            Action::Share("export"),
+            Action::Segment("a"),
+            Action::Make,
+            Action::List,
+        ] {
             for status in [Status::PERM, Status::ACCESS] {
-                let (_, text) = refused(&scene, step, status);
+                let (_, text) = refused(&context, action, status);
                 assert!(text.contains(port), "{text}");
                 let is_first = text.split_once(')').unwrap().1.starts_with(&format!(". {port}"));
                 assert_eq!(is_first, status == Status::PERM, "{text}");
             }
         }
-        let (_, text) = refused(&scene, Step::Share("export"), Status::NOENT);
+        let (_, text) = refused(&context, Action::Share("export"), Status::NOENT);
         assert!(text.ends_with(port), "{text}");
     }
 }
@@ -147,28 +152,28 @@ fn what_passes_by_itself_is_tried_again_and_all_else_is_refused() {
         Status::NOT_SAME,
     ];
     let steps = [
-        Step::Share("export"),
-        Step::Segment("a"),
-        Step::Make,
-        Step::SetOwner,
-        Step::SetMode,
-        Step::Rename,
-        Step::Remove,
-        Step::Inside("a"),
-        Step::List,
+        Action::Share("export"),
+        Action::Segment("a"),
+        Action::Make,
+        Action::SetOwner,
+        Action::SetMode,
+        Action::Rename,
+        Action::Remove,
+        Action::Inside("a"),
+        Action::List,
     ];
     for version in [NfsVersion::V4, NfsVersion::V3] {
         let share = Share::parse("nas", "/export").unwrap().over(version);
-        let scene = Scene {
+        let context = ErrorContext {
             share: &share,
             uid: 0,
             privileged: true,
         };
         for &status in Status::KNOWN.iter().chain(&[Status(4711)]) {
-            for step in steps {
-                let (fault, text) = refused(&scene, step, status);
+            for action in steps {
+                let (fault, text) = refused(&context, action, status);
                 let error = StorageError::of("do it", &share, (fault, &text), Outcome::NotDone);
-                assert_eq!(error.transient(), passes.contains(&status), "{step:?}: {error}");
+                assert_eq!(error.transient(), passes.contains(&status), "{action:?}: {error}");
                 assert!(!error.unanswered(), "the server has answered: {error}");
             }
         }

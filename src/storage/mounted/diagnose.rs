@@ -12,7 +12,7 @@ use crate::storage::Fault;
 use crate::storage::transient::{self, lost};
 
 /// Where the verb takes place.
-pub(super) struct Scene<'a> {
+pub(super) struct ErrorContext<'a> {
     pub share: &'a Share,
     /// Where it is mounted.
     pub path: &'a Path,
@@ -22,7 +22,7 @@ pub(super) struct Scene<'a> {
 
 /// What was tried when the file system answered with an error.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Step<'a> {
+pub(super) enum Action<'a> {
     /// Open the directory that the share is mounted on.
     Mount,
     /// Go through, or look at, this segment below the share.
@@ -38,19 +38,19 @@ pub(super) enum Step<'a> {
 }
 
 /// The file system answered `errno` at `step`.
-pub(super) fn refused(scene: &Scene<'_>, step: Step<'_>, errno: Errno) -> (Fault, String) {
-    let (path, name) = (scene.path.display(), name(errno));
-    match (step, errno) {
-        (Step::Inside(directory), _) => {
-            let (fault, text) = refused(scene, Step::Remove, errno);
+pub(super) fn refused(context: &ErrorContext<'_>, action: Action<'_>, errno: Errno) -> (Fault, String) {
+    let (path, name) = (context.path.display(), name(errno));
+    match (action, errno) {
+        (Action::Inside(directory), _) => {
+            let (fault, text) = refused(context, Action::Remove, errno);
             (
                 fault,
                 format!("in its directory {:?}, {text}", directory.to_string_lossy()),
             )
         }
-        (Step::Mount, Errno::NOENT | Errno::NOTDIR) => (
+        (Action::Mount, Errno::NOENT | Errno::NOTDIR) => (
             Fault::NotMounted,
-            format!("there is no directory {path} ({name}). {}", mount_it(scene)),
+            format!("there is no directory {path} ({name}). {}", mount_it(context)),
         ),
         (_, Errno::STALE) => (
             Fault::NotMounted,
@@ -63,7 +63,7 @@ pub(super) fn refused(scene: &Scene<'_>, step: Step<'_>, errno: Errno) -> (Fault
             Fault::Unreachable,
             format!("what serves the mount at {path} does not answer ({name}). Check that it runs, or mount it again."),
         ),
-        (Step::Segment(segment), Errno::NOTDIR | Errno::LOOP) => (
+        (Action::Segment(segment), Errno::NOTDIR | Errno::LOOP) => (
             Fault::NotADirectory,
             format!(
                 "{segment:?} on the way is a file or a symbolic link; links are never followed. Move it away, or choose \
@@ -90,7 +90,7 @@ pub(super) fn refused(scene: &Scene<'_>, step: Step<'_>, errno: Errno) -> (Fault
             Fault::Other,
             format!("a name in it is too long for the file system ({name}). Shorten the directory's name."),
         ),
-        (Step::Make | Step::Segment(_), Errno::INVAL | Errno::ILSEQ) => (
+        (Action::Make | Action::Segment(_), Errno::INVAL | Errno::ILSEQ) => (
             Fault::Other,
             format!("the file system does not take the directory's name ({name}). Change the name."),
         ),
@@ -98,16 +98,20 @@ pub(super) fn refused(scene: &Scene<'_>, step: Step<'_>, errno: Errno) -> (Fault
             Fault::Denied,
             format!(
                 "uid {} has no valid Kerberos ticket on this node ({name}). Renew it, or give the node a keytab.",
-                scene.uid
+                context.uid
             ),
         ),
-        (Step::SetOwner, Errno::PERM | Errno::ACCESS | Errno::INVAL) => (
+        (Action::SetOwner, Errno::PERM | Errno::ACCESS | Errno::INVAL) => (
             Fault::Denied,
-            format!("uid {} may not set the owner ({name}). {}", scene.uid, set_owner(scene)),
+            format!(
+                "uid {} may not set the owner ({name}). {}",
+                context.uid,
+                set_owner(context)
+            ),
         ),
         (_, Errno::PERM | Errno::ACCESS) => (
             Fault::Denied,
-            format!("it is denied to uid {} ({name}). {}", scene.uid, permit(scene)),
+            format!("it is denied to uid {} ({name}). {}", context.uid, permit(context)),
         ),
         (_, Errno::BUSY) => (
             Fault::Busy,
@@ -116,7 +120,7 @@ pub(super) fn refused(scene: &Scene<'_>, step: Step<'_>, errno: Errno) -> (Fault
                  process, or unmount it."
             ),
         ),
-        (Step::Rename, Errno::EXIST | Errno::NOTEMPTY | Errno::NOENT) => (Fault::Other, not_moved(errno)),
+        (Action::Rename, Errno::EXIST | Errno::NOTEMPTY | Errno::NOENT) => (Fault::Other, not_moved(errno)),
         (_, Errno::MFILE | Errno::NFILE) => (
             Fault::Busy,
             format!("too many files are open ({name}). Raise the pod's limit of open files."),
@@ -144,25 +148,25 @@ fn not_moved(errno: Errno) -> String {
 }
 
 /// The directory is there and nothing is mounted on it.
-pub(super) fn not_mounted(scene: &Scene<'_>) -> (Fault, String) {
+pub(super) fn not_mounted(context: &ErrorContext<'_>) -> (Fault, String) {
     let text = format!(
         "nothing is mounted at {}: what is made there would be lost with Bindery's container. {}",
-        scene.path.display(),
-        mount_it(scene)
+        context.path.display(),
+        mount_it(context)
     );
     (Fault::NotMounted, text)
 }
 
-fn mount_it(scene: &Scene<'_>) -> String {
+fn mount_it(context: &ErrorContext<'_>) -> String {
     format!(
         "Mount {} there: give Bindery's pod a volume of it, with volumeMounts at that path, or correct --mounted.",
-        scene.share
+        context.share
     )
 }
 
-fn permit(scene: &Scene<'_>) -> String {
-    let path = scene.path.display();
-    if scene.uid == 0 {
+fn permit(context: &ErrorContext<'_>) -> String {
+    let path = context.path.display();
+    if context.uid == 0 {
         format!(
             "Either the server squashes root, or Bindery runs without the capabilities of root: export with \
              no_root_squash, or run it as the owner of {path} (runAsUser)."
@@ -172,8 +176,8 @@ fn permit(scene: &Scene<'_>) -> String {
     }
 }
 
-fn set_owner(scene: &Scene<'_>) -> &'static str {
-    if scene.uid == 0 {
+fn set_owner(context: &ErrorContext<'_>) -> &'static str {
+    if context.uid == 0 {
         "Either the server squashes root, or Bindery runs without the capability CHOWN."
     } else {
         "Only root can give a directory to others: run Bindery with runAsUser 0 and the capability CHOWN, on a share that \
@@ -182,7 +186,7 @@ fn set_owner(scene: &Scene<'_>) -> &'static str {
 }
 
 /// What was found is gone at the next call, again and again.
-pub(super) fn restless(errno: Errno) -> (Fault, String) {
+pub(super) fn keeps_changing(errno: Errno) -> (Fault, String) {
     let text = format!(
         "what was found is gone at the next call, again and again ({}). Somebody else works there.",
         name(errno)
@@ -191,20 +195,20 @@ pub(super) fn restless(errno: Errno) -> (Fault, String) {
 }
 
 /// The deadline came.
-pub(super) fn timed_out(scene: &Scene<'_>) -> (Fault, String) {
+pub(super) fn timed_out(context: &ErrorContext<'_>) -> (Fault, String) {
     let text = format!(
         "the mount at {} did not answer in time. Check that its server and disks are well.",
-        scene.path.display()
+        context.path.display()
     );
     (Fault::TimedOut, text)
 }
 
 /// The deadline came before the verb could begin.
-pub(super) fn no_place(scene: &Scene<'_>) -> (Fault, String) {
+pub(super) fn no_place(context: &ErrorContext<'_>) -> (Fault, String) {
     let text = format!(
         "{MOST_AT_WORK} earlier calls to the mount at {} have not come to an end. Check that its server and disks are \
          well; if it is gone for good, restart Bindery's pod without it.",
-        scene.path.display()
+        context.path.display()
     );
     (Fault::TimedOut, text)
 }

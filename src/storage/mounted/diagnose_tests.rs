@@ -5,54 +5,54 @@ use crate::storage::{Outcome, StorageError};
 #[test]
 fn each_errno_has_its_fault_and_says_what_to_do() {
     let share = Share::parse("nas", "/export").unwrap();
-    let scene = Scene {
+    let context = ErrorContext {
         share: &share,
         path: Path::new("/mnt/volumes"),
         uid: 0,
     };
     let cases = [
         (
-            Step::Make,
+            Action::Make,
             Errno::DQUOT,
             Fault::NoSpace,
             "the quota is used up (EDQUOT). Raise it on the server, or free space.",
         ),
         (
-            Step::Make,
+            Action::Make,
             Errno::KEYEXPIRED,
             Fault::Denied,
             "uid 0 has no valid Kerberos ticket on this node (EKEYEXPIRED). Renew it, or give the node a keytab.",
         ),
         (
-            Step::Mount,
+            Action::Mount,
             Errno::STALE,
             Fault::NotMounted,
             "the server does not know what is mounted at /mnt/volumes any more (ESTALE). Check that it exports it and \
              has its disk; if that does not help, mount it again: restart Bindery's pod.",
         ),
         (
-            Step::Mount,
+            Action::Mount,
             Errno::NOTCONN,
             Fault::Unreachable,
             "what serves the mount at /mnt/volumes does not answer (ENOTCONN). Check that it runs, or mount it again.",
         ),
         (
-            Step::Inside(OsStr::new("b")),
+            Action::Inside(OsStr::new("b")),
             Errno::IO,
             Fault::ServerFault,
             "in its directory \"b\", the file system met an error of its own that may pass (EIO). If it lasts, look for \
              the reason in the node's kernel log and the server's.",
         ),
         (
-            Step::Make,
+            Action::Make,
             Errno::PERM,
             Fault::Denied,
             "it is denied to uid 0 (EPERM). Either the server squashes root, or Bindery runs without the capabilities \
              of root: export with no_root_squash, or run it as the owner of /mnt/volumes (runAsUser).",
         ),
     ];
-    for (step, errno, fault, text) in cases {
-        assert_eq!(refused(&scene, step, errno), (fault, text.to_owned()));
+    for (action, errno, fault, text) in cases {
+        assert_eq!(refused(&context, action, errno), (fault, text.to_owned()));
     }
 }
 
@@ -60,7 +60,7 @@ fn each_errno_has_its_fault_and_says_what_to_do() {
 #[test]
 fn what_passes_by_itself_is_tried_again_and_all_else_is_refused() {
     let share = Share::parse("nas", "/export").unwrap();
-    let scene = Scene {
+    let context = ErrorContext {
         share: &share,
         path: Path::new("/mnt/volumes"),
         uid: 0,
@@ -99,40 +99,40 @@ fn what_passes_by_itself_is_tried_again_and_all_else_is_refused() {
         Errno::NOSYS,
     ];
     let steps = [
-        Step::Mount,
-        Step::Segment("a"),
-        Step::Make,
-        Step::SetOwner,
-        Step::SetMode,
-        Step::Rename,
-        Step::Remove,
-        Step::Inside(OsStr::new("a")),
-        Step::List,
+        Action::Mount,
+        Action::Segment("a"),
+        Action::Make,
+        Action::SetOwner,
+        Action::SetMode,
+        Action::Rename,
+        Action::Remove,
+        Action::Inside(OsStr::new("a")),
+        Action::List,
     ];
-    let told = |step, errno| {
-        let (fault, text) = refused(&scene, step, errno);
+    let told = |action, errno| {
+        let (fault, text) = refused(&context, action, errno);
         StorageError::of("do it", &share, (fault, &text), Outcome::NotDone)
     };
-    for step in steps {
+    for action in steps {
         for errno in away {
-            let error = told(step, errno);
-            assert!(error.transient() && error.unanswered(), "{step:?}: {error}");
+            let error = told(action, errno);
+            assert!(error.transient() && error.unanswered(), "{action:?}: {error}");
         }
         for errno in passes {
-            let error = told(step, errno);
-            assert!(error.transient() && !error.unanswered(), "{step:?}: {error}");
+            let error = told(action, errno);
+            assert!(error.transient() && !error.unanswered(), "{action:?}: {error}");
         }
         for errno in stays {
-            let error = told(step, errno);
-            assert!(!error.transient() && !error.unanswered(), "{step:?}: {error}");
+            let error = told(action, errno);
+            assert!(!error.transient() && !error.unanswered(), "{action:?}: {error}");
         }
     }
     // Nothing is mounted at the moment.
     for errno in [Errno::NOENT, Errno::NOTDIR, Errno::NOTCONN] {
-        let error = told(Step::Mount, errno);
+        let error = told(Action::Mount, errno);
         assert!(error.transient() && error.unanswered(), "{error}");
     }
-    let (fault, text) = not_mounted(&scene);
+    let (fault, text) = not_mounted(&context);
     let error = StorageError::of("do it", &share, (fault, &text), Outcome::NotDone);
     assert!(error.transient() && error.unanswered(), "{error}");
 }

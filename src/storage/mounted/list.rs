@@ -1,8 +1,8 @@
 //! The names in a directory.
 
-use super::diagnose::Step;
+use super::diagnose::Action;
 use super::errno::errno;
-use super::run::{Run, Trouble};
+use super::run::{RoundError, Run};
 use super::walk::Walk;
 use crate::model::directory::Directory;
 use crate::storage::Fault;
@@ -12,12 +12,12 @@ const MOST_NAMES: usize = 1_000_000;
 
 impl Run {
     /// One round of [`crate::storage::Storage::list`].
-    pub fn list(&self, directory: Option<&Directory>) -> Result<Vec<String>, Trouble> {
+    pub fn list(&self, directory: Option<&Directory>) -> Result<Vec<String>, RoundError> {
         let segments: Vec<&str> = directory.iter().flat_map(|directory| directory.segments()).collect();
-        let Walk::There(spot) = self.walk(&segments)? else {
+        let Walk::Found(spot) = self.walk(&segments)? else {
             return Ok(Vec::new());
         };
-        let refused = |error| self.refused(Step::List, errno(&error));
+        let refused = |error| self.refused(Action::List, errno(&error));
         let mut names = Vec::new();
         for entry in spot.dir.entries().map_err(refused)? {
             let name = entry.map_err(refused)?.file_name();
@@ -26,7 +26,7 @@ impl Run {
                 return Err(self.fails(Fault::Other, "more than a million names are in it. Divide it."));
             }
             if self.is_over() {
-                return Err(Trouble::Over);
+                return Err(RoundError::TimedOut);
             }
         }
         Ok(names)

@@ -13,17 +13,17 @@ use cap_std::fs::{DirBuilder, DirBuilderExt};
 use rustix::fs::{AtFlags, Gid, Mode, Uid, chmod, chownat};
 use rustix::io::Errno;
 
-use super::diagnose::Step;
+use super::diagnose::Action;
 use super::file::File;
-use super::run::{Run, Trouble};
+use super::run::{RoundError, Run};
 use super::walk::Spot;
 use crate::model::attributes::Attributes;
 use crate::model::directory::Directory;
 use crate::storage::attributes::{self, OF_PARENTS};
 use crate::storage::{Existing, Fault, Made};
 
-/// See [`attributes::Flaw`].
-type Flaw = attributes::Flaw<Step<'static>, Errno>;
+/// See [`attributes::AttributeError`].
+type AttributeError = attributes::AttributeError<Action<'static>, Errno>;
 
 /// What mkdir came to.
 enum Created {
@@ -33,7 +33,7 @@ enum Created {
 
 impl Run {
     /// One round of [`crate::storage::Storage::make`].
-    pub fn make(&self, directory: &Directory, wanted: Attributes, existing: Existing) -> Result<Made, Trouble> {
+    pub fn make(&self, directory: &Directory, wanted: Attributes, existing: Existing) -> Result<Made, RoundError> {
         let (parents, last) = directory.split_last();
         let parent = self.parents(&parents)?;
         if existing == Existing::LeaveAlone
@@ -44,9 +44,10 @@ impl Run {
         match self.create(&parent, last, wanted)? {
             Created::Now(spot) => Ok(made(&spot, true)),
             Created::There => {
-                let spot = self.look(&parent, last)?.ok_or(Trouble::Again(Errno::NOENT))?;
+                let spot = self.look(&parent, last)?.ok_or(RoundError::Retry(Errno::NOENT))?;
                 if existing == Existing::SetAttributes {
-                    self.give(&spot, wanted)?.map_err(|flaw| self.flawed(&flaw))?;
+                    self.give(&spot, wanted)?
+                        .map_err(|error| self.wrong_attributes(&error))?;
                 }
                 Ok(made(&spot, false))
             }
@@ -54,7 +55,7 @@ impl Run {
     }
 
     /// The directory in which the last segment goes, made as far as it is missing.
-    fn parents(&self, segments: &[&str]) -> Result<Spot, Trouble> {
+    fn parents(&self, segments: &[&str]) -> Result<Spot, RoundError> {
         let mut spot = self.share()?;
         for segment in segments {
             if let Some(below) = self.look(&spot, segment)? {
@@ -67,67 +68,67 @@ impl Run {
                     below
                 }
                 // Somebody else made it in the meantime, for a directory beside ours.
-                Created::There => self.look(&spot, segment)?.ok_or(Trouble::Again(Errno::NOENT))?,
+                Created::There => self.look(&spot, segment)?.ok_or(RoundError::Retry(Errno::NOENT))?,
             };
         }
         Ok(spot)
     }
 
-    fn create(&self, parent: &Spot, name: &str, wanted: Attributes) -> Result<Created, Trouble> {
+    fn create(&self, parent: &Spot, name: &str, wanted: Attributes) -> Result<Created, RoundError> {
         let mut builder = DirBuilder::new();
         builder.mode(0o700);
         match self.change(|| parent.dir.create_dir_with(name, &builder))? {
             Ok(()) => {}
             Err(Errno::EXIST) => return Ok(Created::There),
             // The parent was removed after the walk.
-            Err(Errno::NOENT) => return Err(Trouble::Again(Errno::NOENT)),
-            Err(errno) => return Err(self.refused(Step::Make, errno)),
+            Err(Errno::NOENT) => return Err(RoundError::Retry(Errno::NOENT)),
+            Err(errno) => return Err(self.refused(Action::Make, errno)),
         }
         // Somebody may have removed it already, and put something else there.
-        let spot = self.look(parent, name)?.ok_or(Trouble::Again(Errno::NOENT))?;
-        let flaw = match self.give(&spot, wanted)? {
+        let spot = self.look(parent, name)?.ok_or(RoundError::Retry(Errno::NOENT))?;
+        let error = match self.give(&spot, wanted)? {
             Ok(file) => return Ok(Created::Now(Spot { file, ..spot })),
-            Err(flaw) => flaw,
+            Err(error) => error,
         };
         // It is of no use: this call made it, just now, so this call may remove it.
         if undo(parent, name, &spot.file) {
             self.partly_done(false);
         }
-        Err(self.flawed(&flaw))
+        Err(self.wrong_attributes(&error))
     }
 
     /// Gives a directory the attributes that it lacks.
-    fn give(&self, spot: &Spot, wanted: Attributes) -> Result<Result<File, Flaw>, Trouble> {
-        let lacks = Flaw::check(&spot.file.found(), wanted);
+    fn give(&self, spot: &Spot, wanted: Attributes) -> Result<Result<File, AttributeError>, RoundError> {
+        let lacks = AttributeError::check(&spot.file.found(), wanted);
         if lacks.is_ok() {
             return Ok(Ok(spot.file));
         }
-        if let Err(Flaw::Owner) = lacks {
+        if let Err(AttributeError::Owner) = lacks {
             if [wanted.uid, wanted.gid].contains(&Some(u32::MAX)) {
                 // To the kernel this number means "as it is".
-                return Ok(Err(Flaw::Refused(Step::SetOwner, Errno::INVAL)));
+                return Ok(Err(AttributeError::Refused(Action::SetOwner, Errno::INVAL)));
             }
             let (uid, gid) = (wanted.uid.map(Uid::from_raw), wanted.gid.map(Gid::from_raw));
             let chown = || chownat(&spot.dir, "", uid, gid, AtFlags::EMPTY_PATH).map_err(io::Error::from);
             if let Err(errno) = self.change(chown)? {
-                return Ok(Err(Flaw::Refused(Step::SetOwner, errno)));
+                return Ok(Err(AttributeError::Refused(Action::SetOwner, errno)));
             }
         }
         if let Err(errno) = self.change(|| set_mode(&spot.dir, wanted.mode))? {
-            return Ok(Err(Flaw::Refused(Step::SetMode, errno)));
+            return Ok(Err(AttributeError::Refused(Action::SetMode, errno)));
         }
         let file = match File::of(&spot.dir, Some(&spot.file)) {
             Ok(file) => file,
-            Err(errno) => return Err(self.refused(Step::SetMode, errno)),
+            Err(errno) => return Err(self.refused(Action::SetMode, errno)),
         };
-        Ok(Flaw::check(&file.found(), wanted).map(|()| file))
+        Ok(AttributeError::check(&file.found(), wanted).map(|()| file))
     }
 
-    fn flawed(&self, flaw: &Flaw) -> Trouble {
-        match *flaw {
-            Flaw::Refused(step, errno) => self.refused(step, errno),
-            Flaw::Owner => self.refused(Step::SetOwner, Errno::PERM),
-            Flaw::Mode { is, wanted } => {
+    fn wrong_attributes(&self, error: &AttributeError) -> RoundError {
+        match *error {
+            AttributeError::Refused(action, errno) => self.refused(action, errno),
+            AttributeError::Owner => self.refused(Action::SetOwner, Errno::PERM),
+            AttributeError::Mode { is, wanted } => {
                 let text = format!(
                     "it got mode {is:04o} where {wanted:04o} was asked for. File systems drop setgid when the group is \
                      not one of Bindery's; choose a mode that this one keeps."

@@ -35,7 +35,7 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use self::mount::Mount;
-use self::run::{Run, Trouble};
+use self::run::{RoundError, Run};
 use self::walk::Walk;
 use super::{
     Attributes, Existing, Fault, Found, Identity, Made, Moved, Outcome, Removed, ShareId, Storage, StorageError, Tree,
@@ -94,7 +94,7 @@ impl MountedStorage {
         share: &Share,
         what: String,
         deadline: Instant,
-        once: impl Fn(&Run) -> Result<T, Trouble> + Send + 'static,
+        once: impl Fn(&Run) -> Result<T, RoundError> + Send + 'static,
     ) -> Result<T, StorageError> {
         match self.mount(share) {
             Some(mount) => run::run(mount, what, deadline, once).await,
@@ -120,7 +120,7 @@ impl Storage for MountedStorage {
         let once = move |run: &Run| {
             let segments: Vec<&str> = directory.segments().collect();
             Ok(match run.walk(&segments)? {
-                Walk::There(spot) => Some(spot.file.found()),
+                Walk::Found(spot) => Some(spot.file.found()),
                 Walk::Missing(_) => None,
             })
         };
@@ -146,7 +146,7 @@ impl Storage for MountedStorage {
             let mut segments = &parents[..];
             loop {
                 match run.walk(segments)? {
-                    Walk::There(spot) => return Ok(spot.file.found()),
+                    Walk::Found(spot) => return Ok(spot.file.found()),
                     // At least one fewer each time; of the share, a walk never says that it is missing.
                     Walk::Missing(at) => segments = &segments[..at],
                 }

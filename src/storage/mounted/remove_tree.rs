@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
-use super::diagnose::Step;
+use super::diagnose::Action;
 use super::errno::errno;
 use super::make::set_mode;
-use super::run::{Run, Trouble};
+use super::run::{RoundError, Run};
 use super::walk::{Spot, Walk};
 use crate::model::directory::Directory;
 use crate::storage::messages;
@@ -63,9 +63,9 @@ struct Removal<'a> {
 
 impl Run {
     /// One round of [`crate::storage::Storage::remove_tree`], to be over at `until`.
-    pub fn remove_tree(&self, directory: &Directory, until: Instant) -> Result<Tree, Trouble> {
+    pub fn remove_tree(&self, directory: &Directory, until: Instant) -> Result<Tree, RoundError> {
         let (parents, last) = directory.split_last();
-        let Walk::There(parent) = self.walk(&parents)? else {
+        let Walk::Found(parent) = self.walk(&parents)? else {
             return Ok(Tree::Gone);
         };
         let mut removal = Removal {
@@ -91,7 +91,7 @@ impl Run {
                         removal.not_empty(listed, OsStr::new(""))?;
                     }
                 }
-                Err(errno) => return Err(self.refused(Step::Remove, errno)),
+                Err(errno) => return Err(self.refused(Action::Remove, errno)),
             }
         }
     }
@@ -99,7 +99,7 @@ impl Run {
 
 impl Removal<'_> {
     /// Removes all that is in `top`, as far as its levels are remembered; `false` if the time is over first.
-    fn empty(&mut self, top: Spot) -> Result<bool, Trouble> {
+    fn empty(&mut self, top: Spot) -> Result<bool, RoundError> {
         let mut levels = VecDeque::from([Level::new(top, OsString::new())]);
         while let Some(level) = levels.back_mut() {
             if self.is_late()? {
@@ -127,7 +127,7 @@ impl Removal<'_> {
     }
 
     /// Reads a directory from the front, removes its files and notes its directories.
-    fn sweep(&self, level: &mut Level) -> Result<(), Trouble> {
+    fn sweep(&self, level: &mut Level) -> Result<(), RoundError> {
         let entries = match level.spot.dir.entries() {
             Ok(entries) => entries,
             Err(error) => return self.open(level, errno(&error)),
@@ -136,7 +136,7 @@ impl Removal<'_> {
         for entry in entries {
             let entry = match entry {
                 Ok(entry) => entry,
-                Err(error) => return Err(self.run.refused(level.step(), errno(&error))),
+                Err(error) => return Err(self.run.refused(level.action(), errno(&error))),
             };
             (level.empty, level.listed) = (false, true);
             let name = entry.file_name();
@@ -153,7 +153,7 @@ impl Removal<'_> {
     }
 
     /// Goes into a directory; `None` if there is none to go into.
-    fn enter(&self, level: &mut Level, name: OsString) -> Result<Option<Level>, Trouble> {
+    fn enter(&self, level: &mut Level, name: OsString) -> Result<Option<Level>, RoundError> {
         match level.spot.below(&name) {
             Ok(spot) => {
                 self.stays(&spot, &name)?;
@@ -170,7 +170,7 @@ impl Removal<'_> {
         }
     }
 
-    fn remove_file(&self, level: &mut Level, name: OsString) -> Result<(), Trouble> {
+    fn remove_file(&self, level: &mut Level, name: OsString) -> Result<(), RoundError> {
         match self.run.change(|| level.spot.dir.remove_file(&name))? {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(Errno::ISDIR) => {
@@ -183,7 +183,7 @@ impl Removal<'_> {
     }
 
     /// Removes a directory that was emptied. If it filled up again, it is found by the next sweep.
-    fn leave(&mut self, above: &mut Level, done: Level) -> Result<(), Trouble> {
+    fn leave(&mut self, above: &mut Level, done: Level) -> Result<(), RoundError> {
         match self.run.change(|| above.spot.dir.remove_dir(&done.name))? {
             Ok(()) | Err(Errno::NOENT | Errno::NOTDIR) => Ok(()),
             Err(Errno::NOTEMPTY | Errno::EXIST) => self.not_empty(done.listed, &done.name),
@@ -196,10 +196,10 @@ impl Removal<'_> {
     }
 
     /// A directory did not let us: sets its mode so that it does, once.
-    fn open(&self, level: &mut Level, errno: Errno) -> Result<(), Trouble> {
+    fn open(&self, level: &mut Level, errno: Errno) -> Result<(), RoundError> {
         let denied = matches!(errno, Errno::ACCESS | Errno::PERM);
         if level.opened || !denied {
-            return Err(self.run.refused(level.step(), errno));
+            return Err(self.run.refused(level.action(), errno));
         }
         match self.run.change(|| set_mode(&level.spot.dir, 0o700))? {
             Ok(()) => {
@@ -207,11 +207,11 @@ impl Removal<'_> {
                 Ok(())
             }
             // What was denied first says more than that the mode may not be set either.
-            Err(_) => Err(self.run.refused(level.step(), errno)),
+            Err(_) => Err(self.run.refused(level.action(), errno)),
         }
     }
 
-    fn stays(&self, spot: &Spot, name: &OsStr) -> Result<(), Trouble> {
+    fn stays(&self, spot: &Spot, name: &OsStr) -> Result<(), RoundError> {
         // A mount of a part of the same file system has the same device.
         if spot.file.device == self.device && spot.file.mounted != Some(true) {
             return Ok(());
@@ -223,15 +223,15 @@ impl Removal<'_> {
         Err(self.run.fails(Fault::OtherFileSystem, &text))
     }
 
-    fn is_late(&self) -> Result<bool, Trouble> {
+    fn is_late(&self) -> Result<bool, RoundError> {
         if self.run.is_over() {
-            return Err(Trouble::Over);
+            return Err(RoundError::TimedOut);
         }
         Ok(Instant::now() >= self.until)
     }
 
     /// A directory that was emptied is not empty. `listed`: whether anything was found in it. The top has no name.
-    fn not_empty(&mut self, listed: bool, name: &OsStr) -> Result<(), Trouble> {
+    fn not_empty(&mut self, listed: bool, name: &OsStr) -> Result<(), RoundError> {
         if listed {
             self.unlisted = 0;
             return self.round();
@@ -241,11 +241,11 @@ impl Removal<'_> {
             std::thread::sleep(UNLISTED_PAUSE);
             return Ok(());
         }
-        let (fault, text) = messages::hidden(&name.to_string_lossy());
+        let (fault, text) = messages::unlisted_entries(&name.to_string_lossy());
         Err(self.run.fails(fault, &text))
     }
 
-    fn round(&mut self) -> Result<(), Trouble> {
+    fn round(&mut self) -> Result<(), RoundError> {
         self.rounds += 1;
         if self.rounds <= MOST_ROUNDS {
             return Ok(());
@@ -267,12 +267,12 @@ impl Level {
         }
     }
 
-    fn step(&self) -> Step<'_> {
+    fn action(&self) -> Action<'_> {
         // The top has no directory of this tree above it.
         if self.name.is_empty() {
-            Step::Remove
+            Action::Remove
         } else {
-            Step::Inside(&self.name)
+            Action::Inside(&self.name)
         }
     }
 }

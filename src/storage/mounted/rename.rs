@@ -9,8 +9,8 @@ use std::io;
 use rustix::fs::{RenameFlags, renameat, renameat_with};
 use rustix::io::Errno;
 
-use super::diagnose::Step;
-use super::run::{Run, Trouble};
+use super::diagnose::Action;
+use super::run::{RoundError, Run};
 use super::walk::{Spot, Walk};
 use crate::model::directory::Directory;
 use crate::model::identity::Identity;
@@ -18,14 +18,14 @@ use crate::storage::{Fault, Moved, Removed};
 
 impl Run {
     /// One round of [`crate::storage::Storage::rename`].
-    pub fn rename(&self, from: &Directory, expected: Identity, to: &Directory) -> Result<Moved, Trouble> {
+    pub fn rename(&self, from: &Directory, expected: Identity, to: &Directory) -> Result<Moved, RoundError> {
         let (from_parents, from_last) = from.split_last();
         let (to_parents, to_last) = to.split_last();
-        let Walk::There(source) = self.walk(&from_parents)? else {
+        let Walk::Found(source) = self.walk(&from_parents)? else {
             return self.moved_before(expected, to, Moved::Missing);
         };
-        let Walk::There(target) = self.walk(&to_parents)? else {
-            return Err(self.refused(Step::Rename, Errno::NOENT));
+        let Walk::Found(target) = self.walk(&to_parents)? else {
+            return Err(self.refused(Action::Rename, Errno::NOENT));
         };
         match self.look(&source, from_last)? {
             None => return self.moved_before(expected, to, Moved::Missing),
@@ -37,15 +37,15 @@ impl Run {
         match self.change(|| move_to_nothing(&source, from_last, &target, to_last))? {
             Ok(()) => {}
             // Source or target went away after the looks: look again which.
-            Err(Errno::NOENT) => return Err(Trouble::Again(Errno::NOENT)),
-            Err(errno) => return Err(self.refused(Step::Rename, errno)),
+            Err(Errno::NOENT) => return Err(RoundError::Retry(Errno::NOENT)),
+            Err(errno) => return Err(self.refused(Action::Rename, errno)),
         }
         let moved = match target.below(OsStr::new(to_last)) {
             Ok(spot) => Some(spot.file.identity),
             // A file or a link was put there in the meantime, and is not the one that is meant either.
             Err(Errno::NOTDIR) => None,
-            Err(Errno::NOENT) => return Err(Trouble::Again(Errno::NOENT)),
-            Err(errno) => return Err(self.refused(Step::Rename, errno)),
+            Err(Errno::NOENT) => return Err(RoundError::Retry(Errno::NOENT)),
+            Err(errno) => return Err(self.refused(Action::Rename, errno)),
         };
         if moved == Some(expected) {
             return Ok(Moved::Done);
@@ -61,23 +61,23 @@ impl Run {
         self.partly_done(false);
         match moved {
             Some(other) => self.moved_before(expected, to, Moved::Another(other)),
-            None => Err(self.refused(Step::Segment(from_last), Errno::NOTDIR)),
+            None => Err(self.refused(Action::Segment(from_last), Errno::NOTDIR)),
         }
     }
 
     /// `otherwise`, unless the directory is at its new place already.
-    fn moved_before(&self, expected: Identity, to: &Directory, otherwise: Moved) -> Result<Moved, Trouble> {
+    fn moved_before(&self, expected: Identity, to: &Directory, otherwise: Moved) -> Result<Moved, RoundError> {
         let segments: Vec<&str> = to.segments().collect();
         Ok(match self.walk(&segments)? {
-            Walk::There(spot) if spot.file.identity == expected => Moved::Done,
+            Walk::Found(spot) if spot.file.identity == expected => Moved::Done,
             _ => otherwise,
         })
     }
 
     /// One round of [`crate::storage::Storage::remove_empty`].
-    pub fn remove_empty(&self, directory: &Directory, expected: Identity) -> Result<Removed, Trouble> {
+    pub fn remove_empty(&self, directory: &Directory, expected: Identity) -> Result<Removed, RoundError> {
         let (parents, last) = directory.split_last();
-        let Walk::There(parent) = self.walk(&parents)? else {
+        let Walk::Found(parent) = self.walk(&parents)? else {
             return Ok(Removed::Missing);
         };
         match self.look(&parent, last)? {
@@ -90,8 +90,8 @@ impl Run {
             Err(Errno::NOENT) => Ok(Removed::Missing),
             // Some file systems say EXIST.
             Err(Errno::NOTEMPTY | Errno::EXIST) => Ok(Removed::NotEmpty),
-            Err(Errno::NOTDIR) => Err(self.refused(Step::Segment(last), Errno::NOTDIR)),
-            Err(errno) => Err(self.refused(Step::Remove, errno)),
+            Err(Errno::NOTDIR) => Err(self.refused(Action::Segment(last), Errno::NOTDIR)),
+            Err(errno) => Err(self.refused(Action::Remove, errno)),
         }
     }
 }

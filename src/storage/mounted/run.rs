@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 
-use super::diagnose::{self, Scene, Step};
+use super::diagnose::{self, Action, ErrorContext};
 use super::errno::{errno, unanswered};
 use super::mount::Mount;
 use crate::storage::{Fault, Outcome, StorageError};
@@ -23,13 +23,13 @@ const MOST_ROUNDS: u32 = 6;
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// A step of a verb did not come to an end.
-pub(super) enum Trouble {
+pub(super) enum RoundError {
     /// Begin the verb again: something was replaced or removed between two calls.
-    Again(Errno),
+    Retry(Errno),
     /// Give up.
     Failed(StorageError),
     /// Nobody waits any more.
-    Over,
+    TimedOut,
 }
 
 /// See the module.
@@ -55,7 +55,7 @@ pub(super) async fn run<T: Send + 'static>(
     mount: &Arc<Mount>,
     what: String,
     deadline: tokio::time::Instant,
-    once: impl Fn(&Run) -> Result<T, Trouble> + Send + 'static,
+    once: impl Fn(&Run) -> Result<T, RoundError> + Send + 'static,
 ) -> Result<T, StorageError> {
     let run = Run {
         mount: Arc::clone(mount),
@@ -67,7 +67,7 @@ pub(super) async fn run<T: Send + 'static>(
     }
     let place = timeout_at(deadline, Arc::clone(&mount.at_work).acquire_owned()).await;
     let Ok(Ok(place)) = place else {
-        let (fault, text) = diagnose::no_place(&run.scene());
+        let (fault, text) = diagnose::no_place(&run.context());
         return Err(run.error(fault, &text));
     };
     // Also when the verb is dropped.
@@ -104,18 +104,18 @@ impl Drop for Over {
 }
 
 impl Run {
-    fn repeat<T>(&self, once: impl Fn(&Self) -> Result<T, Trouble>) -> Result<T, StorageError> {
+    fn repeat<T>(&self, once: impl Fn(&Self) -> Result<T, RoundError>) -> Result<T, StorageError> {
         let mut rounds = 0;
         loop {
             match once(self) {
                 Ok(done) => return Ok(done),
-                Err(Trouble::Failed(error)) => return Err(error),
-                Err(Trouble::Over) => return Err(self.timed_out()),
-                Err(Trouble::Again(errno)) if rounds == MOST_ROUNDS => {
-                    let (fault, text) = diagnose::restless(errno);
+                Err(RoundError::Failed(error)) => return Err(error),
+                Err(RoundError::TimedOut) => return Err(self.timed_out()),
+                Err(RoundError::Retry(errno)) if rounds == MOST_ROUNDS => {
+                    let (fault, text) = diagnose::keeps_changing(errno);
                     return Err(self.error(fault, &text));
                 }
-                Err(Trouble::Again(_)) => {
+                Err(RoundError::Retry(_)) => {
                     thread::sleep(PAUSE * rounds);
                     rounds += 1;
                 }
@@ -124,11 +124,11 @@ impl Run {
     }
 
     /// Makes one call that changes something, unless the time is over. After success the verb counts as partly done.
-    pub fn change<T>(&self, call: impl FnOnce() -> io::Result<T>) -> Result<Result<T, Errno>, Trouble> {
+    pub fn change<T>(&self, call: impl FnOnce() -> io::Result<T>) -> Result<Result<T, Errno>, RoundError> {
         let before = {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             if state.over {
-                return Err(Trouble::Over);
+                return Err(RoundError::TimedOut);
             }
             std::mem::replace(&mut state.unsure, true)
         };
@@ -150,24 +150,24 @@ impl Run {
     }
 
     /// The verb fails: at `step`, the file system answered `errno`.
-    pub fn refused(&self, step: Step<'_>, errno: Errno) -> Trouble {
-        if errno == Errno::STALE && !matches!(step, Step::Mount) {
+    pub fn refused(&self, action: Action<'_>, errno: Errno) -> RoundError {
+        if errno == Errno::STALE && !matches!(action, Action::Mount) {
             // Removed on the server behind our back; the next walk sees it.
-            return Trouble::Again(errno);
+            return RoundError::Retry(errno);
         }
-        let (fault, text) = diagnose::refused(&self.scene(), step, errno);
-        Trouble::Failed(self.error(fault, &text))
+        let (fault, text) = diagnose::refused(&self.context(), action, errno);
+        RoundError::Failed(self.error(fault, &text))
     }
 
     /// The verb fails: nothing is mounted.
-    pub fn not_mounted(&self) -> Trouble {
-        let (fault, text) = diagnose::not_mounted(&self.scene());
-        Trouble::Failed(self.error(fault, &text))
+    pub fn not_mounted(&self) -> RoundError {
+        let (fault, text) = diagnose::not_mounted(&self.context());
+        RoundError::Failed(self.error(fault, &text))
     }
 
     /// The verb fails for a reason that is no errno.
-    pub fn fails(&self, fault: Fault, text: &str) -> Trouble {
-        Trouble::Failed(self.error(fault, text))
+    pub fn fails(&self, fault: Fault, text: &str) -> RoundError {
+        RoundError::Failed(self.error(fault, text))
     }
 
     pub fn mount(&self) -> &Mount {
@@ -175,7 +175,7 @@ impl Run {
     }
 
     fn timed_out(&self) -> StorageError {
-        let (fault, text) = diagnose::timed_out(&self.scene());
+        let (fault, text) = diagnose::timed_out(&self.context());
         self.error(fault, &text)
     }
 
@@ -190,8 +190,8 @@ impl Run {
         StorageError::of(&self.what, &self.mount.share, (fault, text), outcome)
     }
 
-    fn scene(&self) -> Scene<'_> {
-        Scene {
+    fn context(&self) -> ErrorContext<'_> {
+        ErrorContext {
             share: &self.mount.share,
             path: &self.mount.path,
             uid: rustix::process::geteuid().as_raw(),

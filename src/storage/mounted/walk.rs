@@ -10,10 +10,10 @@ use cap_std::fs::Dir;
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::Errno;
 
-use super::diagnose::Step;
+use super::diagnose::Action;
 use super::file::File;
 use super::mount::NoMount;
-use super::run::{Run, Trouble};
+use super::run::{RoundError, Run};
 
 /// A directory that is there.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub(super) struct Spot {
 
 /// Where a walk came to.
 pub(super) enum Walk {
-    There(Spot),
+    Found(Spot),
     /// The segment with this number is not there.
     Missing(usize),
 }
@@ -43,15 +43,15 @@ impl Spot {
 
 impl Run {
     /// The share itself, if it is mounted.
-    pub fn share(&self) -> Result<Spot, Trouble> {
+    pub fn share(&self) -> Result<Spot, RoundError> {
         self.mount().open().map_err(|no| match no {
             NoMount::NotMounted => self.not_mounted(),
-            NoMount::Refused(errno) => self.refused(Step::Mount, errno),
+            NoMount::Refused(errno) => self.refused(Action::Mount, errno),
         })
     }
 
     /// Walks from the share through `segments`.
-    pub fn walk(&self, segments: &[&str]) -> Result<Walk, Trouble> {
+    pub fn walk(&self, segments: &[&str]) -> Result<Walk, RoundError> {
         let mut spot = self.share()?;
         for (at, segment) in segments.iter().enumerate() {
             match self.look(&spot, segment)? {
@@ -59,15 +59,15 @@ impl Run {
                 None => return Ok(Walk::Missing(at)),
             }
         }
-        Ok(Walk::There(spot))
+        Ok(Walk::Found(spot))
     }
 
     /// The directory of this name; an error if a file or a link has it.
-    pub fn look(&self, directory: &Spot, name: &str) -> Result<Option<Spot>, Trouble> {
+    pub fn look(&self, directory: &Spot, name: &str) -> Result<Option<Spot>, RoundError> {
         match directory.below(OsStr::new(name)) {
             Ok(spot) => Ok(Some(spot)),
             Err(Errno::NOENT) => Ok(None),
-            Err(errno) => Err(self.refused(Step::Segment(name), errno)),
+            Err(errno) => Err(self.refused(Action::Segment(name), errno)),
         }
     }
 }

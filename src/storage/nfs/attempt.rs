@@ -1,6 +1,6 @@
 //! One run of a verb over NFS, of whatever version: its deadline, its retries, and what is known of it when it fails.
 //!
-//! - A call that changes something got no answer: [`Trouble::Again`]. The verb starts over and finds out from what is
+//! - A call that changes something got no answer: [`RoundError::Retry`]. The verb starts over and finds out from what is
 //!   there; each verb says how.
 //! - The server asks to come back later: after a pause, until the deadline.
 //! - The deadline: everything is dropped where it stands.
@@ -16,8 +16,8 @@ use futures::future::BoxFuture;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::model::directory::Share;
-use crate::storage::attributes::Flaw;
-use crate::storage::messages::{self, Scene, Step};
+use crate::storage::attributes::AttributeError;
+use crate::storage::messages::{self, Action, ErrorContext};
 use crate::storage::status::Status;
 use crate::storage::{Fault, Outcome, StorageError};
 
@@ -29,16 +29,16 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// A step of a verb did not come to an end.
 #[derive(Debug)]
-pub(super) enum Trouble {
+pub(super) enum RoundError {
     /// Begin the verb again.
-    Again(Again),
+    Retry(RetryReason),
     /// Give up.
     Failed(StorageError),
 }
 
 /// Why a verb begins again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Again {
+pub(super) enum RetryReason {
     /// A call that changes something got no answer.
     Lost,
     /// The server did a part of a call and asked to come back later; the pause is over. (Version 4 only.)
@@ -48,7 +48,7 @@ pub(super) enum Again {
 }
 
 /// What lends the sessions or connections that calls go through, and knows what can go wrong with them.
-pub(super) trait Lender {
+pub(super) trait Protocol {
     /// What a verb waits for.
     type Waiting: Copy;
     /// Why a call has no answer.
@@ -64,23 +64,23 @@ pub(super) trait Lender {
     /// What the server answered cannot be.
     fn malformed(what: &'static str) -> Self::Cause;
     /// What was found is no longer there at the next call, again and again.
-    fn restless(status: Status) -> Self::Cause;
+    fn keeps_changing(status: Status) -> Self::Cause;
     /// With what status the server asked to come back later, if that is the cause.
-    fn asks_for_patience(_: &Self::Cause) -> Option<Status> {
+    fn retry_later_status(_: &Self::Cause) -> Option<Status> {
         None
     }
 
     /// The call has no answer, for people.
-    fn failed(scene: &Scene<'_>, cause: &Self::Cause) -> (Fault, String);
+    fn failed(context: &ErrorContext<'_>, cause: &Self::Cause) -> (Fault, String);
     /// The deadline came, for people.
-    fn timed_out(scene: &Scene<'_>, waiting: Self::Waiting) -> (Fault, String);
+    fn timed_out(context: &ErrorContext<'_>, waiting: Self::Waiting) -> (Fault, String);
     /// Where the verb takes place.
-    fn scene<'a>(&self, share: &'a Share) -> Scene<'a>;
+    fn context<'a>(&self, share: &'a Share) -> ErrorContext<'a>;
 }
 
 /// See the module.
-pub(super) struct Attempt<'a, L: Lender> {
-    pub(super) lender: &'a Arc<L>,
+pub(super) struct Attempt<'a, L: Protocol> {
+    pub(super) server: &'a Arc<L>,
     share: &'a Share,
     /// What the verb does, to follow the word "cannot".
     what: String,
@@ -103,8 +103,8 @@ pub(super) struct State<Waiting> {
     pause: Duration,
 }
 
-impl<'a, L: Lender> Attempt<'a, L> {
-    pub fn new(lender: &'a Arc<L>, share: &'a Share, what: String, deadline: Instant) -> Self {
+impl<'a, L: Protocol> Attempt<'a, L> {
+    pub fn new(server: &'a Arc<L>, share: &'a Share, what: String, deadline: Instant) -> Self {
         let state = State {
             unsure: false,
             under_way: 0,
@@ -115,7 +115,7 @@ impl<'a, L: Lender> Attempt<'a, L> {
             pause: FIRST_PAUSE,
         };
         Self {
-            lender,
+            server,
             share,
             what,
             deadline,
@@ -124,13 +124,13 @@ impl<'a, L: Lender> Attempt<'a, L> {
     }
 
     /// Runs `once` until it comes to an end, or the deadline does.
-    pub async fn run<'b, T>(&self, once: impl Fn() -> BoxFuture<'b, Result<T, Trouble>>) -> Result<T, StorageError> {
+    pub async fn run<'b, T>(&self, once: impl Fn() -> BoxFuture<'b, Result<T, RoundError>>) -> Result<T, StorageError> {
         self.until_deadline(async {
             loop {
                 match once().await {
                     Ok(done) => return Ok(done),
-                    Err(Trouble::Failed(error)) => return Err(error),
-                    Err(Trouble::Again(again)) => self.count(again).await?,
+                    Err(RoundError::Failed(error)) => return Err(error),
+                    Err(RoundError::Retry(again)) => self.count(again).await?,
                 }
             }
         })
@@ -148,17 +148,17 @@ impl<'a, L: Lender> Attempt<'a, L> {
     }
 
     /// The verb fails: at `step`, the server answered `status`.
-    pub fn refused(&self, step: Step<'_>, status: Status) -> Trouble {
-        let (fault, text) = messages::refused(&self.scene(), step, status);
-        Trouble::Failed(self.error(fault, &text))
+    pub fn refused(&self, action: Action<'_>, status: Status) -> RoundError {
+        let (fault, text) = messages::refused(&self.context(), action, status);
+        RoundError::Failed(self.error(fault, &text))
     }
 
     /// The verb fails: a directory is not as it was asked for.
-    pub fn flawed(&self, flaw: &Flaw<Step<'_>, Status>) -> Trouble {
-        match *flaw {
-            Flaw::Refused(step, status) => self.refused(step, status),
-            Flaw::Owner => self.refused(Step::SetOwner, Status::PERM),
-            Flaw::Mode { is, wanted } => {
+    pub fn wrong_attributes(&self, error: &AttributeError<Action<'_>, Status>) -> RoundError {
+        match *error {
+            AttributeError::Refused(action, status) => self.refused(action, status),
+            AttributeError::Owner => self.refused(Action::SetOwner, Status::PERM),
+            AttributeError::Mode { is, wanted } => {
                 let (fault, text) = messages::other_mode(is, wanted);
                 self.fails(fault, &text)
             }
@@ -166,17 +166,17 @@ impl<'a, L: Lender> Attempt<'a, L> {
     }
 
     /// The verb fails for a reason that is no status.
-    pub fn fails(&self, fault: Fault, text: &str) -> Trouble {
-        Trouble::Failed(self.error(fault, text))
+    pub fn fails(&self, fault: Fault, text: &str) -> RoundError {
+        RoundError::Failed(self.error(fault, text))
     }
 
     /// The server left out of a reply what it must hold.
-    pub fn incomplete(&self) -> Trouble {
+    pub fn incomplete(&self) -> RoundError {
         self.malformed("a reply lacks what was asked for")
     }
 
     /// What the server answered cannot be.
-    pub fn malformed(&self, what: &'static str) -> Trouble {
+    pub fn malformed(&self, what: &'static str) -> RoundError {
         self.failed(&L::malformed(what))
     }
 
@@ -209,28 +209,28 @@ impl<'a, L: Lender> Attempt<'a, L> {
         self.deadline
     }
 
-    async fn count(&self, again: Again) -> Result<(), StorageError> {
+    async fn count(&self, again: RetryReason) -> Result<(), StorageError> {
         let cause = match again {
-            Again::Later => return Ok(()),
-            Again::Lost => L::broken(io::ErrorKind::ConnectionReset.into()),
-            Again::Changed(status) => L::restless(status),
+            RetryReason::Later => return Ok(()),
+            RetryReason::Lost => L::broken(io::ErrorKind::ConnectionReset.into()),
+            RetryReason::Changed(status) => L::keeps_changing(status),
         };
         match self.failure(&cause).await {
-            Err(Trouble::Failed(error)) => Err(error),
+            Err(RoundError::Failed(error)) => Err(error),
             _ => Ok(()),
         }
     }
 
     /// Counts a failure; the first is followed by another try at once: it is mostly a connection that the server has
     /// closed long since.
-    pub async fn failure(&self, cause: &L::Cause) -> Result<(), Trouble> {
+    pub async fn failure(&self, cause: &L::Cause) -> Result<(), RoundError> {
         let failures = {
             let mut state = self.state();
             let excused = std::mem::take(&mut state.excused);
             state.failures += u32::from(!excused);
             state.failures
         };
-        match L::asks_for_patience(cause) {
+        match L::retry_later_status(cause) {
             Some(status) => self.pause(status).await,
             None if failures > MOST_FAILURES => return Err(self.failed(cause)),
             None if failures > 1 => sleep(FIRST_PAUSE * failures).await,
@@ -240,14 +240,14 @@ impl<'a, L: Lender> Attempt<'a, L> {
     }
 
     /// The verb fails: a call has no answer.
-    pub fn failed(&self, cause: &L::Cause) -> Trouble {
-        let (fault, text) = L::failed(&self.scene(), cause);
-        Trouble::Failed(self.error(fault, &text))
+    pub fn failed(&self, cause: &L::Cause) -> RoundError {
+        let (fault, text) = L::failed(&self.context(), cause);
+        RoundError::Failed(self.error(fault, &text))
     }
 
     fn timed_out(&self) -> StorageError {
         let waiting = self.state().waiting;
-        let (fault, text) = L::timed_out(&self.scene(), waiting);
+        let (fault, text) = L::timed_out(&self.context(), waiting);
         self.error(fault, &text)
     }
 
@@ -260,8 +260,8 @@ impl<'a, L: Lender> Attempt<'a, L> {
         StorageError::of(&self.what, self.share, (fault, text), outcome)
     }
 
-    fn scene(&self) -> Scene<'a> {
-        self.lender.scene(self.share)
+    fn context(&self) -> ErrorContext<'a> {
+        self.server.context(self.share)
     }
 
     pub fn state(&self) -> MutexGuard<'_, State<L::Waiting>> {

@@ -2,7 +2,7 @@
 
 use tokio::sync::Semaphore;
 
-use crate::storage::nfs::attempt::{Attempt, Lender, Trouble};
+use crate::storage::nfs::attempt::{Attempt, Protocol, RoundError};
 use crate::storage::status::Status;
 
 pub(super) type Name = Vec<u8>;
@@ -43,20 +43,20 @@ pub(in crate::storage) enum What {
 /// The calls that a removal is made of. An inner error is what the server answers.
 pub(in crate::storage) trait Calls: Sync {
     type Handle: Clone + Send + Sync + 'static;
-    type Lender: Lender;
+    type Protocol: Protocol;
 
     /// The run of the verb.
-    fn attempt(&self) -> &Attempt<'_, Self::Lender>;
+    fn attempt(&self) -> &Attempt<'_, Self::Protocol>;
     /// A place for each call that is under way for any tree of the server.
     fn removals(&self) -> &Semaphore;
     /// Reads the first page of a directory.
-    fn page(&self, directory: &Self::Handle) -> impl Future<Output = Result<Result<Page, Status>, Trouble>> + Send;
+    fn page(&self, directory: &Self::Handle) -> impl Future<Output = Result<Result<Page, Status>, RoundError>> + Send;
     /// Looks what has a name; a link is not followed.
     fn look(
         &self,
         directory: &Self::Handle,
         name: &[u8],
-    ) -> impl Future<Output = Result<Result<Spot<Self::Handle>, Status>, Trouble>> + Send;
+    ) -> impl Future<Output = Result<Result<Spot<Self::Handle>, Status>, RoundError>> + Send;
     /// How many of the names one call may remove.
     fn fit(&self, names: &[&[u8]]) -> usize;
     /// Removes names, in this order.
@@ -65,7 +65,7 @@ pub(in crate::storage) trait Calls: Sync {
         directory: &Self::Handle,
         names: &[&[u8]],
         what: What,
-    ) -> impl Future<Output = Result<Removed, Trouble>> + Send;
+    ) -> impl Future<Output = Result<Removed, RoundError>> + Send;
     /// Gives a directory mode 0700; whether it did.
-    fn open(&self, directory: &Self::Handle) -> impl Future<Output = Result<bool, Trouble>> + Send;
+    fn open(&self, directory: &Self::Handle) -> impl Future<Output = Result<bool, RoundError>> + Send;
 }

@@ -26,9 +26,9 @@ use tokio::time::{Instant, sleep, timeout_at};
 use self::calls::Name;
 pub(super) use self::calls::{Calls, Page, Removed, Spot, What};
 use self::directory::{Child, Directory, Id, Next};
-use super::attempt::{Again, Trouble};
+use super::attempt::{RetryReason, RoundError};
 use crate::storage::Tree;
-use crate::storage::messages::{self, Step};
+use crate::storage::messages::{self, Action};
 use crate::storage::status::Status;
 
 /// Calls under way for one tree, and for all trees of one server together: half of its sessions, so that claims always find
@@ -58,7 +58,7 @@ enum Done<H> {
 }
 
 /// A call under way.
-type Call<'a, H> = BoxFuture<'a, (Id, Result<Done<H>, Trouble>)>;
+type Call<'a, H> = BoxFuture<'a, (Id, Result<Done<H>, RoundError>)>;
 
 /// One run.
 struct Removal<'a, C: Calls> {
@@ -82,7 +82,7 @@ pub(super) async fn remove<C: Calls>(
     fsid: (u64, u64),
     top: &str,
     until: Instant,
-) -> Result<Tree, Trouble> {
+) -> Result<Tree, RoundError> {
     let mut above = Directory::new(parent, Child::new(Name::new()), None);
     above.directories.push(Child::new(top.into()));
     // Nothing else in it is of any concern, and its mode is not ours to set.
@@ -106,12 +106,12 @@ pub(super) async fn remove<C: Calls>(
         let Some((id, done)) = under_way.next().await else {
             break;
         };
-        if let Err(trouble) = done.and_then(|done| removal.end(id, done)) {
-            failed.get_or_insert(trouble);
+        if let Err(error) = done.and_then(|done| removal.end(id, done)) {
+            failed.get_or_insert(error);
         }
     }
     match failed {
-        Some(trouble) => Err(trouble),
+        Some(error) => Err(error),
         None if removal.directories.is_empty() => Ok(Tree::Gone),
         None => Ok(Tree::Remains),
     }
@@ -146,7 +146,7 @@ impl<'a, C: Calls> Removal<'a, C> {
     }
 
     /// Notes what a call brought.
-    fn end(&mut self, id: Id, done: Done<C::Handle>) -> Result<(), Trouble> {
+    fn end(&mut self, id: Id, done: Done<C::Handle>) -> Result<(), RoundError> {
         // It may be forgotten by now; then it is found again.
         let Some(directory) = self.directories.get_mut(&id) else {
             return Ok(());
@@ -177,7 +177,7 @@ impl<'a, C: Calls> Removal<'a, C> {
             Done::Spot(child, Err(status)) => {
                 if id == ABOVE {
                     let name = String::from_utf8_lossy(&child.name);
-                    return Err(self.calls.attempt().refused(Step::Segment(&name), status));
+                    return Err(self.calls.attempt().refused(Action::Segment(&name), status));
                 }
                 directory.directories.push(child);
                 self.denied(id, status)
@@ -200,13 +200,13 @@ impl<'a, C: Calls> Removal<'a, C> {
     }
 
     /// Goes into a directory that was found. What is no directory is removed like a file.
-    fn enter(&mut self, id: Id, child: Child, spot: Spot<C::Handle>) -> Result<(), Trouble> {
+    fn enter(&mut self, id: Id, child: Child, spot: Spot<C::Handle>) -> Result<(), RoundError> {
         let Some(above) = self.directories.get_mut(&id) else {
             return Ok(());
         };
         let name = String::from_utf8_lossy(&child.name).into_owned();
         if id == ABOVE && !spot.is_directory {
-            return Err(self.calls.attempt().refused(Step::Segment(&name), Status::NOTDIR));
+            return Err(self.calls.attempt().refused(Action::Segment(&name), Status::NOTDIR));
         }
         if spot.fsid != self.fsid {
             let (fault, text) = messages::mounted_in_tree(&child.name);
@@ -275,7 +275,7 @@ impl<'a, C: Calls> Removal<'a, C> {
         }
     }
 
-    fn files_removed(&mut self, id: Id, names: Vec<Name>, removed: Removed) -> Result<(), Trouble> {
+    fn files_removed(&mut self, id: Id, names: Vec<Name>, removed: Removed) -> Result<(), RoundError> {
         let Some(directory) = self.directories.get_mut(&id) else {
             return Ok(());
         };
@@ -298,7 +298,7 @@ impl<'a, C: Calls> Removal<'a, C> {
         self.stopped(id, status)
     }
 
-    fn directories_removed(&mut self, id: Id, children: Vec<Child>, removed: Removed) -> Result<(), Trouble> {
+    fn directories_removed(&mut self, id: Id, children: Vec<Child>, removed: Removed) -> Result<(), RoundError> {
         let Some(directory) = self.directories.get_mut(&id) else {
             return Ok(());
         };
@@ -322,7 +322,7 @@ impl<'a, C: Calls> Removal<'a, C> {
     }
 
     /// A directory that was emptied is not empty.
-    fn not_empty(&mut self, parent: Id, child: &Child) -> Result<(), Trouble> {
+    fn not_empty(&mut self, parent: Id, child: &Child) -> Result<(), RoundError> {
         if child.unlisted == 0 {
             return self.round();
         }
@@ -334,21 +334,21 @@ impl<'a, C: Calls> Removal<'a, C> {
         } else {
             String::from_utf8_lossy(&child.name)
         };
-        let (fault, text) = messages::hidden(&name);
+        let (fault, text) = messages::unlisted_entries(&name);
         Err(self.calls.attempt().fails(fault, &text))
     }
 
-    fn stopped(&mut self, id: Id, status: Status) -> Result<(), Trouble> {
+    fn stopped(&mut self, id: Id, status: Status) -> Result<(), RoundError> {
         match status {
             // The pause is over by now.
             status if status == Status::NOENT || status.later() => Ok(()),
-            status if status.stale() => Err(Trouble::Again(Again::Changed(status))),
+            status if status.stale() => Err(RoundError::Retry(RetryReason::Changed(status))),
             status => self.denied(id, status),
         }
     }
 
     /// The server denied something in this directory: it is opened, unless that was tried before.
-    fn denied(&mut self, id: Id, status: Status) -> Result<(), Trouble> {
+    fn denied(&mut self, id: Id, status: Status) -> Result<(), RoundError> {
         let Some(directory) = self.directories.get_mut(&id) else {
             return Ok(());
         };
@@ -358,26 +358,31 @@ impl<'a, C: Calls> Removal<'a, C> {
         }
         let name = String::from_utf8_lossy(&directory.child.name);
         // The tree itself has no directory of this tree above it.
-        let step = if id == ABOVE || directory.parent == Some(ABOVE) {
-            Step::Remove
+        let action = if id == ABOVE || directory.parent == Some(ABOVE) {
+            Action::Remove
         } else {
-            Step::Inside(&name)
+            Action::Inside(&name)
         };
-        Err(self.calls.attempt().refused(step, status))
+        Err(self.calls.attempt().refused(action, status))
     }
 
-    fn round(&mut self) -> Result<(), Trouble> {
+    fn round(&mut self) -> Result<(), RoundError> {
         self.rounds += 1;
         if self.rounds <= MOST_ROUNDS {
             return Ok(());
         }
-        let (fault, text) = messages::fills_up();
+        let (fault, text) = messages::keeps_filling();
         Err(self.calls.attempt().fails(fault, text))
     }
 }
 
 /// `what` is what directories are that are to be removed.
-async fn call<C: Calls>(calls: &C, directory: &C::Handle, next: Next, what: What) -> Result<Done<C::Handle>, Trouble> {
+async fn call<C: Calls>(
+    calls: &C,
+    directory: &C::Handle,
+    next: Next,
+    what: What,
+) -> Result<Done<C::Handle>, RoundError> {
     Ok(match next {
         Next::Page => Done::Page(calls.page(directory).await?),
         Next::Look(child) => {

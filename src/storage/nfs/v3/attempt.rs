@@ -2,7 +2,7 @@
 //! [`crate::storage::nfs::attempt`]'s.
 //!
 //! - A call that changes nothing got no answer: it is sent again.
-//! - A call that changes something got no answer: the verb starts over, as [`Again::Lost`]. The lost call may still take
+//! - A call that changes something got no answer: the verb starts over, as [`RetryReason::Lost`]. The lost call may still take
 //!   effect, which NFSv3 cannot prevent: if the verb fails after all, its outcome is not known.
 //! - The connection of a call under way at the deadline is cut.
 
@@ -16,9 +16,9 @@ use super::mount::{NoConnection, Part};
 use super::pool::{Loan, Pool};
 use crate::model::directory::Share;
 use crate::storage::Fault;
-use crate::storage::messages::Scene;
-use crate::storage::nfs::attempt::{self, Lender};
-pub(super) use crate::storage::nfs::attempt::{Again, Trouble};
+use crate::storage::messages::ErrorContext;
+use crate::storage::nfs::attempt::{self, Protocol};
+pub(super) use crate::storage::nfs::attempt::{RetryReason, RoundError};
 use crate::storage::status::Status;
 
 /// A run of a verb on a share's connections.
@@ -26,18 +26,18 @@ pub(super) type Attempt<'a> = attempt::Attempt<'a, Pool>;
 
 impl Attempt<'_> {
     /// The handle of the share.
-    pub async fn root(&self) -> Result<Handle, Trouble> {
+    pub async fn root(&self) -> Result<Handle, RoundError> {
         loop {
             let loan = self.borrow().await?;
             if let Some(root) = loan.root() {
-                loan.give_back();
+                loan.release();
                 return Ok(root);
             }
         }
     }
 
     /// Sends a call until the server has answered it. The answer may be an error, but not JUKEBOX or a stale handle.
-    pub async fn send(&self, call: Call<'_>) -> Result<Answer, Trouble> {
+    pub async fn send(&self, call: Call<'_>) -> Result<Answer, RoundError> {
         loop {
             let mut loan = self.borrow().await?;
             let failures = {
@@ -52,17 +52,17 @@ impl Attempt<'_> {
                 Ok(answer) => {
                     match answer {
                         Err(status) if status.later() => {
-                            loan.give_back();
+                            loan.release();
                             self.pause(status).await;
                             continue;
                         }
                         Err(status) if status.stale() => {
                             // It may be the share's own, which only a new connection has anew.
-                            self.lender.forget_rested();
-                            return Err(Trouble::Again(Again::Changed(status)));
+                            self.server.forget_idle();
+                            return Err(RoundError::Retry(RetryReason::Changed(status)));
                         }
                         answer => {
-                            loan.give_back();
+                            loan.release();
                             self.answered();
                             return Ok(answer);
                         }
@@ -81,22 +81,22 @@ impl Attempt<'_> {
                 state.excused = loan.rested() || state.failures > failures;
             }
             if loan.rested() {
-                self.lender.forget_rested();
+                self.server.forget_idle();
             }
             drop(loan);
             if call.changes() {
                 self.state().lost = true;
-                return Err(Trouble::Again(Again::Lost));
+                return Err(RoundError::Retry(RetryReason::Lost));
             }
             self.failure(&cause).await?;
         }
     }
 
-    async fn borrow(&self) -> Result<Loan<'_>, Trouble> {
+    async fn borrow(&self) -> Result<Loan<'_>, RoundError> {
         loop {
             let waiting = |part| self.state().waiting = Waiting::For(part);
             let failures = self.state().failures;
-            match self.lender.borrow(self.deadline(), waiting).await {
+            match self.server.borrow(self.deadline(), waiting).await {
                 Ok(loan) => return Ok(loan),
                 // The server restarted while it was asked.
                 Err(NoConnection::Call(part, RpcError::Io(error))) if error.kind() != io::ErrorKind::InvalidData => {
@@ -113,7 +113,7 @@ impl Attempt<'_> {
     }
 }
 
-impl Lender for Pool {
+impl Protocol for Pool {
     type Waiting = Waiting;
     type Cause = Cause;
 
@@ -131,20 +131,20 @@ impl Lender for Pool {
         Cause::Malformed(what)
     }
 
-    fn restless(status: Status) -> Cause {
-        Cause::Restless(status)
+    fn keeps_changing(status: Status) -> Cause {
+        Cause::KeepsChanging(status)
     }
 
-    fn failed(scene: &Scene<'_>, cause: &Cause) -> (Fault, String) {
-        diagnose::failed(scene, cause)
+    fn failed(context: &ErrorContext<'_>, cause: &Cause) -> (Fault, String) {
+        diagnose::failed(context, cause)
     }
 
-    fn timed_out(scene: &Scene<'_>, waiting: Waiting) -> (Fault, String) {
-        diagnose::timed_out(scene, waiting)
+    fn timed_out(context: &ErrorContext<'_>, waiting: Waiting) -> (Fault, String) {
+        diagnose::timed_out(context, waiting)
     }
 
-    fn scene<'a>(&self, share: &'a Share) -> Scene<'a> {
-        Scene {
+    fn context<'a>(&self, share: &'a Share) -> ErrorContext<'a> {
+        ErrorContext {
             share,
             uid: self.options().uid,
             privileged: self.came_privileged(),

@@ -6,7 +6,7 @@ use std::io;
 use nfs3_client::RpcError;
 
 use super::mount::{NoConnection, Part};
-use crate::storage::messages::{self, Scene};
+use crate::storage::messages::{self, ErrorContext};
 use crate::storage::nfs::no_answer;
 use crate::storage::status::Status;
 use crate::storage::{Fault, transient};
@@ -28,7 +28,7 @@ pub(super) enum Cause {
     Call(Part, RpcError),
     Malformed(&'static str),
     /// What was found is no longer there at the next call, again and again.
-    Restless(Status),
+    KeepsChanging(Status),
 }
 
 impl Cause {
@@ -50,25 +50,25 @@ impl Cause {
 }
 
 /// The ways out when version 3 is not to be had.
-const OR_VERSION_4: &str = "or let Bindery speak NFSv4 (nfsVersion 4), which needs port 2049 alone";
+const OR_V4: &str = "or let Bindery speak NFSv4 (nfsVersion 4), which needs port 2049 alone";
 
 /// The call has no answer.
-pub(super) fn failed(scene: &Scene<'_>, cause: &Cause) -> (Fault, String) {
-    let server = scene.share.server();
+pub(super) fn failed(context: &ErrorContext<'_>, cause: &Cause) -> (Fault, String) {
+    let server = context.share.server();
     match cause {
-        Cause::NoConnection(error) => unconnected(scene, error),
+        Cause::NoConnection(error) => unconnected(context, error),
         Cause::Broken(error) => no_answer::broken(error),
-        Cause::Call(part, error) => call(scene, *part, error),
+        Cause::Call(part, error) => call(context, *part, error),
         Cause::Malformed(what) => (
             Fault::Other,
             format!("what {server} answers does not keep to NFSv3 ({what}). Is it an NFS server?"),
         ),
-        Cause::Restless(status) => messages::restless(scene, *status),
+        Cause::KeepsChanging(status) => messages::keeps_changing(context, *status),
     }
 }
 
-fn unconnected(scene: &Scene<'_>, error: &NoConnection) -> (Fault, String) {
-    let server = scene.share.server();
+fn unconnected(context: &ErrorContext<'_>, error: &NoConnection) -> (Fault, String) {
+    let server = context.share.server();
     match error {
         NoConnection::Resolve(error) => {
             tracing::debug!(server, %error, "no address was found");
@@ -78,7 +78,7 @@ fn unconnected(scene: &Scene<'_>, error: &NoConnection) -> (Fault, String) {
             Fault::Unreachable,
             format!(
                 "NFSv3 needs the server's portmapper on port 111, and there is no connection to {address}: {}. Check that \
-                 the server is up, that rpcbind runs there, and that the port is open to this host; {OR_VERSION_4}.",
+                 the server is up, that rpcbind runs there, and that the port is open to this host; {OR_V4}.",
                 no_answer::in_words(error)
             ),
         ),
@@ -86,21 +86,21 @@ fn unconnected(scene: &Scene<'_>, error: &NoConnection) -> (Fault, String) {
             Fault::Unreachable,
             format!(
                 "NFSv3 needs the server's mountd, and there is no connection to {address}: {}. Check that it runs, and that \
-                 its port, which is best a fixed one, is open to this host; {OR_VERSION_4}.",
+                 its port, which is best a fixed one, is open to this host; {OR_V4}.",
                 no_answer::in_words(error)
             ),
         ),
         NoConnection::Connect(Part::Nfs, address, error) => no_answer::no_connection(*address, error),
-        NoConnection::Call(part, error) => call(scene, *part, error),
+        NoConnection::Call(part, error) => call(context, *part, error),
         NoConnection::Unknown(part) => (
             // It may just be starting.
             Fault::Unreachable,
             format!(
-                "the portmapper of {server} knows no {} over TCP. Enable NFSv3 there, {OR_VERSION_4}.",
+                "the portmapper of {server} knows no {} over TCP. Enable NFSv3 there, {OR_V4}.",
                 protocol(*part)
             ),
         ),
-        NoConnection::Mount(status) => mount(scene, *status),
+        NoConnection::Mount(status) => mount(context, *status),
         NoConnection::Flavors => (
             Fault::Denied,
             "the server wants Kerberos there, which this client does not speak. Export the share with sec=sys."
@@ -110,9 +110,9 @@ fn unconnected(scene: &Scene<'_>, error: &NoConnection) -> (Fault, String) {
 }
 
 /// The mount protocol's statuses are the file system's by number (RFC 1813, 5.1.5).
-fn mount(scene: &Scene<'_>, status: u32) -> (Fault, String) {
-    let path = scene.share.path();
-    let port = messages::port(scene);
+fn mount(context: &ErrorContext<'_>, status: u32) -> (Fault, String) {
+    let path = context.share.path();
+    let port = messages::port(context);
     match Status(status) {
         Status::ACCESS | Status::PERM => {
             let code = if status == 13 { "MNT3ERR_ACCES" } else { "MNT3ERR_PERM" };
@@ -121,7 +121,7 @@ fn mount(scene: &Scene<'_>, status: u32) -> (Fault, String) {
                 format!(
                     "the server does not export {path} to this host ({code}). Check what it exports, and to whom: showmount \
                      -e {}.{port}",
-                    scene.share.server()
+                    context.share.server()
                 ),
             )
         }
@@ -130,14 +130,14 @@ fn mount(scene: &Scene<'_>, status: u32) -> (Fault, String) {
             format!(
                 "the server has no {path} (MNT3ERR_NOENT). Check that it is there and exported to this host: showmount -e \
                  {}.{port}",
-                scene.share.server()
+                context.share.server()
             ),
         ),
         Status::NOTDIR => (
             Fault::NoSuchShare,
             format!("{path} is not a directory there (MNT3ERR_NOTDIR). Name the directory that is exported."),
         ),
-        status if transient::status(status) => messages::server_fault(scene, status),
+        status if transient::status(status) => messages::server_fault(context, status),
         _ => (
             Fault::Other,
             format!(
@@ -147,18 +147,18 @@ fn mount(scene: &Scene<'_>, status: u32) -> (Fault, String) {
     }
 }
 
-fn call(scene: &Scene<'_>, part: Part, error: &RpcError) -> (Fault, String) {
-    let server = scene.share.server();
+fn call(context: &ErrorContext<'_>, part: Part, error: &RpcError) -> (Fault, String) {
+    let server = context.share.server();
     match error {
         RpcError::Io(error) if error.kind() != io::ErrorKind::InvalidData => no_answer::broken(error),
         RpcError::Auth(_) => {
             let (fault, text) = no_answer::credentials(server);
-            (fault, text + messages::port(scene))
+            (fault, text + messages::port(context))
         }
         RpcError::ProgUnavail | RpcError::ProgMismatch { .. } | RpcError::RpcMismatch { .. } => (
             Fault::Other,
             format!(
-                "{server} does not speak {}. Enable NFSv3 there, {OR_VERSION_4}.",
+                "{server} does not speak {}. Enable NFSv3 there, {OR_V4}.",
                 protocol(part)
             ),
         ),
@@ -185,24 +185,24 @@ fn protocol(part: Part) -> &'static str {
 }
 
 /// The deadline came.
-pub(super) fn timed_out(scene: &Scene<'_>, waiting: Waiting) -> (Fault, String) {
-    let server = scene.share.server();
+pub(super) fn timed_out(context: &ErrorContext<'_>, waiting: Waiting) -> (Fault, String) {
+    let server = context.share.server();
     match waiting {
         Waiting::For(Part::Portmapper) => (
             Fault::TimedOut,
             format!(
                 "NFSv3 needs the server's portmapper on port 111, and that of {server} did not answer in time. Check that \
-                 the server is up, that rpcbind runs there, and that the port is open to this host; {OR_VERSION_4}."
+                 the server is up, that rpcbind runs there, and that the port is open to this host; {OR_V4}."
             ),
         ),
         Waiting::For(Part::Mount) => (
             Fault::TimedOut,
             format!(
                 "NFSv3 needs the server's mountd, and that of {server} did not answer in time. Check that it runs, and that \
-                 its port, which is best a fixed one, is open to this host; {OR_VERSION_4}."
+                 its port, which is best a fixed one, is open to this host; {OR_V4}."
             ),
         ),
         Waiting::For(Part::Nfs) | Waiting::Answer => messages::silent(server),
-        Waiting::Later(status) => messages::busy(scene, status),
+        Waiting::Later(status) => messages::busy(context, status),
     }
 }

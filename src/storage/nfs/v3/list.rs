@@ -1,11 +1,11 @@
 //! The names in a directory (READDIR: RFC 1813, 3.3.16).
 
-use super::attempt::{Again, Attempt, Trouble};
+use super::attempt::{Attempt, RetryReason, RoundError};
 use super::calls::{Call, From, Handle, Page, Reply};
 use super::walk::Walk;
 use crate::model::directory::Directory;
 use crate::storage::Fault;
-use crate::storage::messages::Step;
+use crate::storage::messages::Action;
 use crate::storage::status::Status;
 
 /// A share with more names than this is not listed: 250 MB of memory at worst.
@@ -13,9 +13,9 @@ const MOST_NAMES: usize = 1_000_000;
 
 impl Attempt<'_> {
     /// One round of [`crate::storage::Storage::list`].
-    pub async fn list(&self, directory: Option<&Directory>) -> Result<Vec<String>, Trouble> {
+    pub async fn list(&self, directory: Option<&Directory>) -> Result<Vec<String>, RoundError> {
         let segments: Vec<&str> = directory.iter().flat_map(|directory| directory.segments()).collect();
-        let Walk::There(spot) = self.walk(&segments).await? else {
+        let Walk::Found(spot) = self.walk(&segments).await? else {
             return Ok(Vec::new());
         };
         let mut names = Vec::new();
@@ -24,8 +24,8 @@ impl Attempt<'_> {
             let page = match self.send(Call::Names(&spot.handle, from)).await? {
                 Ok(reply) => self.page(reply, from)?,
                 // The server lost its place in the directory.
-                Err(Status::BAD_COOKIE) => return Err(Trouble::Again(Again::Changed(Status::BAD_COOKIE))),
-                Err(status) => return Err(self.refused(Step::List, status)),
+                Err(Status::BAD_COOKIE) => return Err(RoundError::Retry(RetryReason::Changed(Status::BAD_COOKIE))),
+                Err(status) => return Err(self.refused(Action::List, status)),
             };
             let utf8 = |name| String::from_utf8(name).ok();
             names.extend(page.entries.into_iter().filter_map(|entry| utf8(entry.name)));
@@ -40,7 +40,7 @@ impl Attempt<'_> {
     }
 
     /// The first page of a directory, with what the names are if the server says; or what it answers instead.
-    pub async fn first_page(&self, directory: &Handle) -> Result<Result<Page, Status>, Trouble> {
+    pub async fn first_page(&self, directory: &Handle) -> Result<Result<Page, Status>, RoundError> {
         let from = From::default();
         let answer = match self.send(Call::Page(directory, from)).await? {
             // Not every server has it, nor for every directory.
@@ -53,7 +53,7 @@ impl Attempt<'_> {
         }
     }
 
-    fn page(&self, reply: Reply, from: From) -> Result<Page, Trouble> {
+    fn page(&self, reply: Reply, from: From) -> Result<Page, RoundError> {
         match reply {
             // Neither the end nor a way on: to take it for the end would leave names out.
             Reply::Page(page) if !page.last && page.next.cookie == from.cookie => {

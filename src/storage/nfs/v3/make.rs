@@ -7,26 +7,26 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::attempt::{Again, Attempt, Trouble};
+use super::attempt::{Attempt, RetryReason, RoundError};
 use super::calls::{Call, Change, File, Handle, Reply, sane};
 use super::walk::{Spot, Walk};
 use crate::model::attributes::Attributes;
 use crate::model::directory::Directory;
 use crate::model::identity::Identity;
 use crate::storage::attributes::{self, OF_PARENTS};
-use crate::storage::messages::Step;
+use crate::storage::messages::Action;
 use crate::storage::status::Status;
 use crate::storage::{Existing, Made};
 
 /// What an earlier round of the same call knows.
 #[derive(Default)]
-pub(super) struct Earlier {
+pub(super) struct EarlierRounds {
     /// An MKDIR got no answer, or no SETATTR after it: a directory that is there now counts as made by this call.
     maybe_made: AtomicBool,
 }
 
-/// See [`attributes::Flaw`].
-type Flaw = attributes::Flaw<Step<'static>, Status>;
+/// See [`attributes::AttributeError`].
+type AttributeError = attributes::AttributeError<Action<'static>, Status>;
 
 /// What MKDIR came to.
 enum Created {
@@ -41,15 +41,15 @@ impl Attempt<'_> {
         directory: &Directory,
         wanted: Attributes,
         existing: Existing,
-        earlier: &Earlier,
-    ) -> Result<Made, Trouble> {
+        earlier: &EarlierRounds,
+    ) -> Result<Made, RoundError> {
         let (parents, last) = directory.split_last();
         let parent = self.parents(&parents).await?;
         let ours = earlier.maybe_made.load(Ordering::Relaxed);
         if existing == Existing::LeaveAlone && !ours {
             // Looked at before anything is made: what is there after a lost MKDIR is then known to be ours.
             if let Some(spot) = self.look(&parent, last.as_bytes()).await? {
-                self.directory(&spot, Step::Segment(last))?;
+                self.directory(&spot, Action::Segment(last))?;
                 return Ok(Made {
                     identity: spot.file.identity,
                     new: false,
@@ -57,7 +57,7 @@ impl Attempt<'_> {
             }
         }
         let created = self.create(&parent, last, wanted).await;
-        if let Err(Trouble::Again(Again::Lost)) = created {
+        if let Err(RoundError::Retry(RetryReason::Lost)) = created {
             earlier.maybe_made.store(true, Ordering::Relaxed);
         }
         match created? {
@@ -67,9 +67,11 @@ impl Attempt<'_> {
             }),
             Created::There => {
                 let spot = self.just_there(&parent, last).await?;
-                if (existing == Existing::SetAttributes || ours) && Flaw::check(&spot.file.found(), wanted).is_err() {
+                if (existing == Existing::SetAttributes || ours)
+                    && AttributeError::check(&spot.file.found(), wanted).is_err()
+                {
                     let set = self.set(&spot.handle, wanted).await?;
-                    set.map_err(|flaw| self.flawed(&flaw))?;
+                    set.map_err(|error| self.wrong_attributes(&error))?;
                 }
                 Ok(Made {
                     identity: spot.file.identity,
@@ -80,12 +82,12 @@ impl Attempt<'_> {
     }
 
     /// The directory in which the last segment goes, made as far as it is missing.
-    async fn parents(&self, segments: &[&str]) -> Result<Handle, Trouble> {
+    async fn parents(&self, segments: &[&str]) -> Result<Handle, RoundError> {
         let missing = match self.walk(segments).await? {
-            Walk::There(spot) => return Ok(spot.handle),
+            Walk::Found(spot) => return Ok(spot.handle),
             Walk::Missing(at) => at,
         };
-        let mut above = self.walk(&segments[..missing]).await?.there()?.handle;
+        let mut above = self.walk(&segments[..missing]).await?.must_exist()?.handle;
         for segment in &segments[missing..] {
             above = match self.create(&above, segment, OF_PARENTS).await? {
                 Created::Now(spot) => spot.handle,
@@ -97,22 +99,22 @@ impl Attempt<'_> {
     }
 
     /// A directory that the server just said is there.
-    async fn just_there(&self, parent: &Handle, name: &str) -> Result<Spot, Trouble> {
-        let gone = Trouble::Again(Again::Changed(Status::NOENT));
+    async fn just_there(&self, parent: &Handle, name: &str) -> Result<Spot, RoundError> {
+        let gone = RoundError::Retry(RetryReason::Changed(Status::NOENT));
         let spot = self.look(parent, name.as_bytes()).await?.ok_or(gone)?;
-        self.directory(&spot, Step::Segment(name))?;
+        self.directory(&spot, Action::Segment(name))?;
         Ok(spot)
     }
 
-    async fn create(&self, parent: &Handle, name: &str, wanted: Attributes) -> Result<Created, Trouble> {
+    async fn create(&self, parent: &Handle, name: &str, wanted: Attributes) -> Result<Created, RoundError> {
         // Nobody else may write to it before the owner is right.
         let handle = match self.send(Call::Make(parent, name, wanted.mode & 0o755)).await? {
             Ok(Reply::Spot(handle, _)) => handle.filter(sane),
             Ok(_) => return Err(self.incomplete()),
             Err(Status::EXIST) => return Ok(Created::There),
             // The parent was removed after the walk.
-            Err(Status::NOENT) => return Err(Trouble::Again(Again::Changed(Status::NOENT))),
-            Err(status) => return Err(self.refused(Step::Make, status)),
+            Err(Status::NOENT) => return Err(RoundError::Retry(RetryReason::Changed(Status::NOENT))),
+            Err(status) => return Err(self.refused(Action::Make, status)),
         };
         self.partly_done(true);
         let made = self.finish(parent, name, handle, wanted).await;
@@ -120,9 +122,9 @@ impl Attempt<'_> {
             self.partly_done(false);
         }
         // Whatever was to be found out was not: a directory that is there now is the one that was just made.
-        made.map_err(|trouble| match trouble {
-            Trouble::Again(_) => Trouble::Again(Again::Lost),
-            failed @ Trouble::Failed(_) => failed,
+        made.map_err(|error| match error {
+            RoundError::Retry(_) => RoundError::Retry(RetryReason::Lost),
+            failed @ RoundError::Failed(_) => failed,
         })
     }
 
@@ -133,20 +135,20 @@ impl Attempt<'_> {
         name: &str,
         handle: Option<Handle>,
         wanted: Attributes,
-    ) -> Result<Created, Trouble> {
+    ) -> Result<Created, RoundError> {
         let handle = match handle {
             Some(handle) => handle,
             None => self.just_there(parent, name).await?.handle,
         };
-        let flaw = match self.set(&handle, wanted).await? {
+        let error = match self.set(&handle, wanted).await? {
             Ok(file) => return Ok(Created::Now(Spot { handle, file })),
-            Err(flaw) => flaw,
+            Err(error) => error,
         };
         // It is of no use: this call made it, just now, so this call may remove it.
-        let identity = self.file(&handle, Step::Make).await?.identity;
+        let identity = self.file(&handle, Action::Make).await?.identity;
         let gone = self.undo(parent, name, identity).await;
         self.partly_done(!gone);
-        Err(self.flawed(&flaw))
+        Err(self.wrong_attributes(&error))
     }
 
     /// Removes the directory that MKDIR made; whether it is not there any more.
@@ -162,7 +164,7 @@ impl Attempt<'_> {
     }
 
     /// Gives a directory that is there the attributes that are wanted, and looks at what came of it.
-    async fn set(&self, handle: &Handle, wanted: Attributes) -> Result<Result<File, Flaw>, Trouble> {
+    async fn set(&self, handle: &Handle, wanted: Attributes) -> Result<Result<File, AttributeError>, RoundError> {
         let owner = Change {
             mode: None,
             uid: wanted.uid,
@@ -170,22 +172,22 @@ impl Attempt<'_> {
         };
         let chown = wanted.uid.or(wanted.gid).is_some();
         let changes = [
-            (chown, Step::SetOwner, owner),
-            (true, Step::SetMode, Change::mode(wanted.mode)),
+            (chown, Action::SetOwner, owner),
+            (true, Action::SetMode, Change::mode(wanted.mode)),
         ];
         let mut told = None;
-        for (_, step, change) in changes.into_iter().filter(|(needed, ..)| *needed) {
+        for (_, action, change) in changes.into_iter().filter(|(needed, ..)| *needed) {
             match self.send(Call::Set(handle, change)).await? {
                 Ok(Reply::File(file)) => told = file,
                 Ok(_) => return Err(self.incomplete()),
-                Err(status) => return Ok(Err(Flaw::Refused(step, status))),
+                Err(status) => return Ok(Err(AttributeError::Refused(action, status))),
             }
         }
         // Servers need not tell.
         let file = match told {
             Some(file) => file,
-            None => self.file(handle, Step::SetMode).await?,
+            None => self.file(handle, Action::SetMode).await?,
         };
-        Ok(Flaw::check(&file.found(), wanted).map(|()| file))
+        Ok(AttributeError::check(&file.found(), wanted).map(|()| file))
     }
 }

@@ -36,7 +36,7 @@ use futures::FutureExt;
 use tokio::time::Instant;
 
 use self::attempt::Attempt;
-use self::make::Earlier;
+use self::make::EarlierRounds;
 use self::pool::Pool;
 use self::walk::Walk;
 use super::NfsOptions;
@@ -44,7 +44,7 @@ use crate::model::attributes::Attributes;
 use crate::model::directory::{Directory, Share};
 use crate::model::identity::Identity;
 use crate::model::share_id::{ShareId, View};
-use crate::storage::messages::Step;
+use crate::storage::messages::Action;
 use crate::storage::{Existing, Found, Made, Moved, Removed, Storage, StorageError, Tree};
 
 /// How much of its time a tree removal leaves unused at most, so that the last call is answered before the deadline.
@@ -103,13 +103,13 @@ impl Storage for Nfs3Storage {
         let attempt = Attempt::new(&pool, share, format!("look up directory {directory}"), deadline);
         let (parents, last) = directory.split_last();
         let once = || async {
-            let Walk::There(parent) = attempt.walk(&parents).await? else {
+            let Walk::Found(parent) = attempt.walk(&parents).await? else {
                 return Ok(None);
             };
             let Some(spot) = attempt.look(&parent.handle, last.as_bytes()).await? else {
                 return Ok(None);
             };
-            attempt.directory(&spot, Step::Segment(last))?;
+            attempt.directory(&spot, Action::Segment(last))?;
             Ok(Some(spot.file.found()))
         };
         attempt.run(|| once().boxed()).await
@@ -119,7 +119,7 @@ impl Storage for Nfs3Storage {
         let pool = self.pool(share);
         let attempt = Attempt::new(&pool, share, "look at the share".to_owned(), deadline);
         let once = || async {
-            let root = attempt.walk(&[]).await?.there()?;
+            let root = attempt.walk(&[]).await?.must_exist()?;
             Ok(ShareId {
                 view: View::V3,
                 root: root.file.found().identity,
@@ -137,7 +137,7 @@ impl Storage for Nfs3Storage {
             let mut segments = &parents[..];
             loop {
                 match attempt.walk(segments).await? {
-                    Walk::There(spot) => return Ok(spot.file.found()),
+                    Walk::Found(spot) => return Ok(spot.file.found()),
                     // At least one fewer each time; of the share, a walk never says that it is missing.
                     Walk::Missing(at) => segments = &segments[..at],
                 }
@@ -156,7 +156,7 @@ impl Storage for Nfs3Storage {
     ) -> Result<Made, StorageError> {
         let pool = self.pool(share);
         let attempt = Attempt::new(&pool, share, format!("make directory {directory}"), deadline);
-        let earlier = Earlier::default();
+        let earlier = EarlierRounds::default();
         attempt
             .run(|| attempt.make(directory, attributes, existing, &earlier).boxed())
             .await

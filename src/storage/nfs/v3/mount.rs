@@ -77,7 +77,7 @@ impl Connection {
 }
 
 /// What is told on the way to a connection.
-pub(super) trait Told: Send + Sync {
+pub(super) trait Progress: Send + Sync {
     /// This part of the server is asked now.
     fn asks(&self, part: Part);
     /// Whether the connection to it comes from a port below 1024.
@@ -91,11 +91,11 @@ pub(super) async fn open(
     path: &str,
     options: &NfsOptions,
     deadline: Instant,
-    told: &impl Told,
+    progress: &impl Progress,
 ) -> Result<Connection, NoConnection> {
     let mut left = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
     for &address in addresses {
-        let open = open_at(address, path, options, told);
+        let open = open_at(address, path, options, progress);
         if left == 1 {
             return open.await;
         }
@@ -118,9 +118,9 @@ async fn open_at(
     portmapper: SocketAddr,
     path: &str,
     options: &NfsOptions,
-    told: &impl Told,
+    progress: &impl Progress,
 ) -> Result<Connection, NoConnection> {
-    told.asks(Part::Portmapper);
+    progress.asks(Part::Portmapper);
     // Anybody may ask it.
     let (stream, _) = connect(Part::Portmapper, portmapper, false).await?;
     let mut asked = PortmapperClient::new(Records::new(stream));
@@ -129,14 +129,14 @@ async fn open_at(
     drop(asked);
     let at = |port| SocketAddr::new(portmapper.ip(), port);
 
-    told.asks(Part::Mount);
+    progress.asks(Part::Mount);
     let (stream, privileged) = connect(Part::Mount, at(mount), options.privileged_port).await?;
-    told.came(privileged);
+    progress.came(privileged);
     let root = mount_share(stream, path, options).await?;
 
-    told.asks(Part::Nfs);
+    progress.asks(Part::Nfs);
     let (stream, privileged) = connect(Part::Nfs, at(nfs), options.privileged_port).await?;
-    told.came(privileged);
+    progress.came(privileged);
     Ok(Connection {
         client: Nfs3Client::new_with_auth(Records::new(stream.clone()), auth(options), opaque_auth::default()),
         stream,

@@ -17,7 +17,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep_until};
 
 use super::calls::{Answer, Call, Handle};
-use super::mount::{Connection, NoConnection, Part, Told, open};
+use super::mount::{Connection, NoConnection, Part, Progress, open};
 use crate::model::directory::Share;
 use crate::storage::nfs::NfsOptions;
 use crate::storage::nfs::connect::{ConnectError, Name};
@@ -28,7 +28,7 @@ const PORT: u16 = 111;
 /// Calls under way on one share.
 const MOST_CONNECTIONS: usize = 16;
 /// After that time at rest a connection is closed: a firewall may have forgotten it.
-const LONGEST_REST: Duration = Duration::from_mins(1);
+const LONGEST_IDLE: Duration = Duration::from_mins(1);
 
 /// See the module.
 #[derive(Debug)]
@@ -41,16 +41,16 @@ pub(super) struct Pool {
     permits: Semaphore,
     /// For calls of trees that are removed.
     removals: Semaphore,
-    rest: Mutex<Rest>,
+    idle: Mutex<Idle>,
     came_privileged: AtomicBool,
 }
 
 /// The connections that nobody uses.
 #[derive(Debug, Default)]
-struct Rest {
+struct Idle {
     connections: Vec<Connection>,
     /// A task closes those that have rested too long.
-    tended: bool,
+    has_closer: bool,
 }
 
 impl Pool {
@@ -63,7 +63,7 @@ impl Pool {
             runtime: Runtime::current(),
             permits: Semaphore::new(MOST_CONNECTIONS),
             removals: Semaphore::new(remove_tree::MOST_CALLS),
-            rest: Mutex::default(),
+            idle: Mutex::default(),
             came_privileged: AtomicBool::new(false),
         })
     }
@@ -95,8 +95,8 @@ impl Pool {
             ConnectError::Resolve(error) => NoConnection::Resolve(error),
             ConnectError::Connect(address, error) => NoConnection::Connect(Part::Portmapper, address, error),
         })?;
-        let told = OnTheWay { pool: self, waiting };
-        let connection = open(&addresses, &self.path, &self.options, deadline, &told).await?;
+        let progress = PoolProgress { pool: self, waiting };
+        let connection = open(&addresses, &self.path, &self.options, deadline, &progress).await?;
         tracing::debug!(
             server = self.name.as_str(),
             path = self.path,
@@ -121,8 +121,8 @@ impl Pool {
     }
 
     /// The server was started again, or does not know the share's handle any more: that goes for all connections.
-    pub fn forget_rested(&self) {
-        let forgotten = std::mem::take(&mut self.rest().connections);
+    pub fn forget_idle(&self) {
+        let forgotten = std::mem::take(&mut self.idle().connections);
         tracing::debug!(
             server = self.name.as_str(),
             connections = forgotten.len(),
@@ -131,57 +131,57 @@ impl Pool {
     }
 
     fn rested(&self) -> Option<Connection> {
-        let mut rest = self.rest();
+        let mut idle = self.idle();
         // The last one given back first: the others come to rest and are closed.
-        while let Some(connection) = rest.connections.pop() {
-            if Instant::now() < connection.used + LONGEST_REST && !connection.closed() {
+        while let Some(connection) = idle.connections.pop() {
+            if Instant::now() < connection.used + LONGEST_IDLE && !connection.closed() {
                 return Some(connection);
             }
         }
         None
     }
 
-    fn lay_to_rest(self: &Arc<Self>, mut connection: Connection) {
+    fn release(self: &Arc<Self>, mut connection: Connection) {
         connection.used = Instant::now();
-        let mut rest = self.rest();
-        rest.connections.push(connection);
-        if !std::mem::replace(&mut rest.tended, true) {
-            self.runtime.spawn(self.clone().tend());
+        let mut idle = self.idle();
+        idle.connections.push(connection);
+        if !std::mem::replace(&mut idle.has_closer, true) {
+            self.runtime.spawn(self.clone().close_expired());
         }
     }
 
     /// Closes connections that have rested too long, until none is left.
-    async fn tend(self: Arc<Self>) {
+    async fn close_expired(self: Arc<Self>) {
         loop {
             let next = {
-                let mut rest = self.rest();
+                let mut idle = self.idle();
                 let now = Instant::now();
-                rest.connections
-                    .retain(|connection| now < connection.used + LONGEST_REST);
-                let next = rest.connections.iter().map(|connection| connection.used).min();
-                rest.tended = next.is_some();
+                idle.connections
+                    .retain(|connection| now < connection.used + LONGEST_IDLE);
+                let next = idle.connections.iter().map(|connection| connection.used).min();
+                idle.has_closer = next.is_some();
                 next
             };
             match next {
                 None => return,
-                Some(used) => sleep_until(used + LONGEST_REST).await,
+                Some(used) => sleep_until(used + LONGEST_IDLE).await,
             }
         }
     }
 
     /// What the lock holds is whole after each statement, also where a thread panicked.
-    fn rest(&self) -> MutexGuard<'_, Rest> {
-        self.rest.lock().unwrap_or_else(PoisonError::into_inner)
+    fn idle(&self) -> MutexGuard<'_, Idle> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Keeps what is told on the way to a connection, also if there comes none of it.
-struct OnTheWay<'a, F> {
+struct PoolProgress<'a, F> {
     pool: &'a Pool,
     waiting: F,
 }
 
-impl<F: Fn(Part) + Send + Sync> Told for OnTheWay<'_, F> {
+impl<F: Fn(Part) + Send + Sync> Progress for PoolProgress<'_, F> {
     fn asks(&self, part: Part) {
         (self.waiting)(part);
     }
@@ -225,9 +225,9 @@ impl Loan<'_> {
     }
 
     /// The server has answered: the connection is free for the next call.
-    pub fn give_back(mut self) {
+    pub fn release(mut self) {
         if let Some(connection) = self.connection.take() {
-            self.pool.lay_to_rest(connection);
+            self.pool.release(connection);
         }
     }
 }

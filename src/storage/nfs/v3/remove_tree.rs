@@ -4,7 +4,7 @@
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::attempt::{Attempt, Trouble};
+use super::attempt::{Attempt, RoundError};
 use super::calls::{Call, Change, Handle};
 use super::pool::Pool;
 use super::walk::Walk;
@@ -20,9 +20,9 @@ struct Calls<'a, 'b> {
 
 impl Attempt<'_> {
     /// One round of [`crate::storage::Storage::remove_tree`]. No call is begun after `until`.
-    pub async fn remove_tree(&self, directory: &Directory, until: Instant) -> Result<Tree, Trouble> {
+    pub async fn remove_tree(&self, directory: &Directory, until: Instant) -> Result<Tree, RoundError> {
         let (parents, last) = directory.split_last();
-        let Walk::There(parent) = self.walk(&parents).await? else {
+        let Walk::Found(parent) = self.walk(&parents).await? else {
             return Ok(Tree::Gone);
         };
         let calls = Calls { attempt: self };
@@ -32,17 +32,17 @@ impl Attempt<'_> {
 
 impl remove_tree::Calls for Calls<'_, '_> {
     type Handle = Handle;
-    type Lender = Pool;
+    type Protocol = Pool;
 
     fn attempt(&self) -> &Attempt<'_> {
         self.attempt
     }
 
     fn removals(&self) -> &Semaphore {
-        self.attempt.lender.removals()
+        self.attempt.server.removals()
     }
 
-    async fn page(&self, directory: &Handle) -> Result<Result<Page, Status>, Trouble> {
+    async fn page(&self, directory: &Handle) -> Result<Result<Page, Status>, RoundError> {
         let page = self.attempt.first_page(directory).await?;
         Ok(page.map(|page| Page {
             entries: page
@@ -55,7 +55,7 @@ impl remove_tree::Calls for Calls<'_, '_> {
         }))
     }
 
-    async fn look(&self, directory: &Handle, name: &[u8]) -> Result<Result<Spot<Handle>, Status>, Trouble> {
+    async fn look(&self, directory: &Handle, name: &[u8]) -> Result<Result<Spot<Handle>, Status>, RoundError> {
         let spot = self.attempt.try_look(directory, name).await?;
         Ok(spot.map(|spot| Spot {
             handle: spot.handle,
@@ -69,7 +69,7 @@ impl remove_tree::Calls for Calls<'_, '_> {
         1
     }
 
-    async fn remove(&self, directory: &Handle, names: &[&[u8]], what: What) -> Result<Removed, Trouble> {
+    async fn remove(&self, directory: &Handle, names: &[&[u8]], what: What) -> Result<Removed, RoundError> {
         let Some(name) = names.first() else {
             return Ok(Removed { gone: 0, stopped: None });
         };
@@ -85,7 +85,7 @@ impl remove_tree::Calls for Calls<'_, '_> {
         })
     }
 
-    async fn open(&self, directory: &Handle) -> Result<bool, Trouble> {
+    async fn open(&self, directory: &Handle) -> Result<bool, RoundError> {
         let call = Call::Set(directory, Change::mode(0o700));
         Ok(self.attempt.send(call).await?.is_ok())
     }

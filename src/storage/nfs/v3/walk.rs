@@ -4,9 +4,9 @@
 //! place that is found goes by its file handle. Left out: handles kept from one verb to the next, which the server may have
 //! forgotten.
 
-use super::attempt::{Again, Attempt, Trouble};
+use super::attempt::{Attempt, RetryReason, RoundError};
 use super::calls::{Call, File, Handle, Reply, sane};
-use crate::storage::messages::Step;
+use crate::storage::messages::Action;
 use crate::storage::status::Status;
 
 /// A file on the server.
@@ -18,39 +18,39 @@ pub(super) struct Spot {
 
 /// Where a walk came to.
 pub(super) enum Walk {
-    There(Spot),
+    Found(Spot),
     /// The segment with this number is not there.
     Missing(usize),
 }
 
 impl Attempt<'_> {
     /// Walks from the share through `below`. What is found is a directory.
-    pub async fn walk(&self, below: &[&str]) -> Result<Walk, Trouble> {
+    pub async fn walk(&self, below: &[&str]) -> Result<Walk, RoundError> {
         let handle = self.root().await?;
-        let file = self.file(&handle, Step::Share("/")).await?;
+        let file = self.file(&handle, Action::Share("/")).await?;
         let mut spot = Spot { handle, file };
-        self.directory(&spot, Step::Share("/"))?;
+        self.directory(&spot, Action::Share("/"))?;
         for (at, segment) in below.iter().enumerate() {
             spot = match self.look(&spot.handle, segment.as_bytes()).await? {
                 Some(next) => next,
                 None => return Ok(Walk::Missing(at)),
             };
-            self.directory(&spot, Step::Segment(segment))?;
+            self.directory(&spot, Action::Segment(segment))?;
         }
-        Ok(Walk::There(spot))
+        Ok(Walk::Found(spot))
     }
 
     /// What has this name in a directory, whatever it is; a link is not followed.
-    pub async fn look(&self, directory: &Handle, name: &[u8]) -> Result<Option<Spot>, Trouble> {
+    pub async fn look(&self, directory: &Handle, name: &[u8]) -> Result<Option<Spot>, RoundError> {
         match self.try_look(directory, name).await? {
             Ok(spot) => Ok(Some(spot)),
             Err(Status::NOENT) => Ok(None),
-            Err(status) => Err(self.refused(Step::Segment(&String::from_utf8_lossy(name)), status)),
+            Err(status) => Err(self.refused(Action::Segment(&String::from_utf8_lossy(name)), status)),
         }
     }
 
     /// The same, with what the server answers instead.
-    pub async fn try_look(&self, directory: &Handle, name: &[u8]) -> Result<Result<Spot, Status>, Trouble> {
+    pub async fn try_look(&self, directory: &Handle, name: &[u8]) -> Result<Result<Spot, Status>, RoundError> {
         let (handle, file) = match self.send(Call::Look(directory, name)).await? {
             Ok(Reply::Spot(Some(handle), file)) if sane(&handle) => (handle, file),
             Ok(_) => return Err(self.incomplete()),
@@ -60,7 +60,7 @@ impl Attempt<'_> {
         let file = match file {
             Some(file) => file,
             None => {
-                self.file(&handle, Step::Segment(&String::from_utf8_lossy(name)))
+                self.file(&handle, Action::Segment(&String::from_utf8_lossy(name)))
                     .await?
             }
         };
@@ -68,29 +68,29 @@ impl Attempt<'_> {
     }
 
     /// What is behind a handle.
-    pub async fn file(&self, handle: &Handle, step: Step<'_>) -> Result<File, Trouble> {
+    pub async fn file(&self, handle: &Handle, action: Action<'_>) -> Result<File, RoundError> {
         match self.send(Call::Get(handle)).await? {
             Ok(Reply::File(Some(file))) => Ok(file),
             Ok(_) => Err(self.incomplete()),
-            Err(status) => Err(self.refused(step, status)),
+            Err(status) => Err(self.refused(action, status)),
         }
     }
 
     /// Fails if a file or a link stands where a directory is meant.
-    pub fn directory(&self, spot: &Spot, step: Step<'_>) -> Result<(), Trouble> {
+    pub fn directory(&self, spot: &Spot, action: Action<'_>) -> Result<(), RoundError> {
         if spot.file.directory {
             return Ok(());
         }
-        Err(self.refused(step, Status::NOTDIR))
+        Err(self.refused(action, Status::NOTDIR))
     }
 }
 
 impl Walk {
     /// The place, if it must be there because it just was.
-    pub fn there(self) -> Result<Spot, Trouble> {
+    pub fn must_exist(self) -> Result<Spot, RoundError> {
         match self {
-            Self::There(spot) => Ok(spot),
-            Self::Missing(_) => Err(Trouble::Again(Again::Changed(Status::NOENT))),
+            Self::Found(spot) => Ok(spot),
+            Self::Missing(_) => Err(RoundError::Retry(RetryReason::Changed(Status::NOENT))),
         }
     }
 }

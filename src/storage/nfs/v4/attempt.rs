@@ -3,7 +3,7 @@
 //!
 //! - Nothing was carried out (a session that the server forgot, no connection yet): the call is sent again.
 //! - A call that changes nothing got no answer: it is sent again.
-//! - A call that changes something got no answer: the verb starts over, as [`Again::Lost`]. But one that does no harm when
+//! - A call that changes something got no answer: the verb starts over, as [`RetryReason::Lost`]. But one that does no harm when
 //!   it comes late ([`Late::Harmless`]) is sent again.
 //! - A call under way at the deadline leaves a fence ([`super::server`]).
 
@@ -18,9 +18,9 @@ use super::server::{NoSession, Server};
 use super::wire::SessionError;
 use crate::model::directory::Share;
 use crate::storage::Fault;
-use crate::storage::messages::Scene;
-use crate::storage::nfs::attempt::{self, Lender};
-pub(super) use crate::storage::nfs::attempt::{Again, Trouble};
+use crate::storage::messages::ErrorContext;
+use crate::storage::nfs::attempt::{self, Protocol};
+pub(super) use crate::storage::nfs::attempt::{RetryReason, RoundError};
 use crate::storage::status::Status;
 
 /// A run of a verb on a server's sessions.
@@ -39,12 +39,12 @@ enum NoReply {
 impl Attempt<'_> {
     /// Sends a COMPOUND until the server has answered it. The reply may tell of an operation that failed, but not of
     /// DELAY, GRACE or a stale handle, unless something was changed before that operation.
-    pub async fn send(&self, ops: &[Op<'_>]) -> Result<Reply, Trouble> {
+    pub async fn send(&self, ops: &[Op<'_>]) -> Result<Reply, RoundError> {
         self.send_as(ops, Late::Fenced).await
     }
 
     /// See [`Attempt::send`]; `late` is for calls that change something.
-    pub async fn send_as(&self, ops: &[Op<'_>], late: Late) -> Result<Reply, Trouble> {
+    pub async fn send_as(&self, ops: &[Op<'_>], late: Late) -> Result<Reply, RoundError> {
         let late = if ops.iter().any(Op::changes) {
             late
         } else {
@@ -58,7 +58,7 @@ impl Attempt<'_> {
                     match reply.stopped {
                         Some(stop) if !changed && stop.status.later() => self.pause(stop.status).await,
                         Some(stop) if !changed && stop.status.stale() => {
-                            return Err(Trouble::Again(Again::Changed(stop.status)));
+                            return Err(RoundError::Retry(RetryReason::Changed(stop.status)));
                         }
                         _ => {
                             self.answered();
@@ -67,7 +67,7 @@ impl Attempt<'_> {
                     }
                 }
                 Err(NoReply::Final(cause)) => return Err(self.failed(&cause)),
-                Err(NoReply::Lost(_)) if late == Late::Fenced => return Err(Trouble::Again(Again::Lost)),
+                Err(NoReply::Lost(_)) if late == Late::Fenced => return Err(RoundError::Retry(RetryReason::Lost)),
                 Err(NoReply::NotDone(cause) | NoReply::Lost(cause)) => self.failure(&cause).await?,
             }
         }
@@ -76,7 +76,7 @@ impl Attempt<'_> {
     async fn send_once(&self, ops: &[Op<'_>], late: Late) -> Result<Reply, NoReply> {
         let waiting = |waiting| self.state().waiting = waiting;
         let failures = self.state().failures;
-        let loan = self.lender.borrow(self.deadline(), waiting).await;
+        let loan = self.server.borrow(self.deadline(), waiting).await;
         if loan.is_err() {
             let mut state = self.state();
             state.excused = state.failures > failures;
@@ -107,14 +107,14 @@ impl Attempt<'_> {
                 if reply.stopped.is_some_and(|stop| stop.status == Status::GRACE) {
                     loan.complete_reclaim().await;
                 } else {
-                    loan.give_back();
+                    loan.release();
                 }
                 Ok(reply)
             }
             Err(SessionError::Refused(operation, status)) => {
                 let cause = Cause::Session(operation, status);
                 if status.later() {
-                    loan.give_back();
+                    loan.release();
                 } else if status.gone() {
                     loan.forget();
                 }
@@ -126,7 +126,7 @@ impl Attempt<'_> {
             }
             Err(SessionError::Rpc(RpcError::Broken(error))) => {
                 if loan.rested() {
-                    self.lender.discard_rested();
+                    self.server.discard_idle();
                 }
                 Err(NoReply::Lost(Cause::Broken(error)))
             }
@@ -135,11 +135,11 @@ impl Attempt<'_> {
     }
 
     pub fn server(&self) -> &Server {
-        self.lender
+        self.server
     }
 }
 
-impl Lender for Server {
+impl Protocol for Server {
     type Waiting = Waiting;
     type Cause = Cause;
 
@@ -157,27 +157,27 @@ impl Lender for Server {
         Cause::Malformed(what)
     }
 
-    fn restless(status: Status) -> Cause {
-        Cause::Restless(status)
+    fn keeps_changing(status: Status) -> Cause {
+        Cause::KeepsChanging(status)
     }
 
-    fn asks_for_patience(cause: &Cause) -> Option<Status> {
+    fn retry_later_status(cause: &Cause) -> Option<Status> {
         match cause {
             Cause::Session(_, status) if status.later() => Some(*status),
             _ => None,
         }
     }
 
-    fn failed(scene: &Scene<'_>, cause: &Cause) -> (Fault, String) {
-        diagnose::failed(scene, cause)
+    fn failed(context: &ErrorContext<'_>, cause: &Cause) -> (Fault, String) {
+        diagnose::failed(context, cause)
     }
 
-    fn timed_out(scene: &Scene<'_>, waiting: Waiting) -> (Fault, String) {
-        diagnose::timed_out(scene, waiting)
+    fn timed_out(context: &ErrorContext<'_>, waiting: Waiting) -> (Fault, String) {
+        diagnose::timed_out(context, waiting)
     }
 
-    fn scene<'a>(&self, share: &'a Share) -> Scene<'a> {
-        Scene {
+    fn context<'a>(&self, share: &'a Share) -> ErrorContext<'a> {
+        ErrorContext {
             share,
             uid: self.credentials().uid,
             privileged: self.came_privileged(),

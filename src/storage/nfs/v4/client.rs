@@ -183,7 +183,7 @@ impl Clients {
     }
 
     /// Whether [`Clients::part`] has something to do.
-    pub fn can_part(&self, client: &Arc<Client>) -> bool {
+    pub fn is_unused(&self, client: &Arc<Client>) -> bool {
         self.unused(client).is_some()
     }
 
@@ -200,21 +200,21 @@ impl Clients {
 
     /// Begins a new life of the owner. The first session of it that is opened on a server ends all that this one has there,
     /// whatever it is. Returns where this one was known, an address for each server, and the minor version there.
-    pub fn begin_anew(&mut self) -> Vec<(SocketAddr, u32)> {
+    pub fn new_incarnation(&mut self) -> Vec<(SocketAddr, u32)> {
         self.verifier = new_verifier();
         let known = mem::take(&mut self.known);
         known
             .into_iter()
             .filter_map(|Known { client, addresses, .. }| {
                 client.replaced.store(true, Ordering::Relaxed);
-                self.await_next(&client);
+                self.expect_successor(&client);
                 Some((*addresses.last()?, client.minor))
             })
             .collect()
     }
 
     /// The same life of the owner, where nothing is known yet.
-    pub fn same_life(&self) -> Self {
+    pub fn same_incarnation(&self) -> Self {
         Self {
             owner: self.owner.clone(),
             verifier: self.verifier,
@@ -224,7 +224,7 @@ impl Clients {
     }
 
     /// The client is gone: the next one on its server takes its place.
-    fn await_next(&mut self, client: &Client) {
+    fn expect_successor(&mut self, client: &Client) {
         if client.recorded() && !self.awaited.contains(&client.server) {
             self.awaited.push(client.server);
         }
@@ -293,10 +293,10 @@ impl Clients {
                 match status {
                     Status::STALE_CLIENTID => {
                         let gone = self.known.swap_remove(at);
-                        self.await_next(&gone.client);
+                        self.expect_successor(&gone.client);
                     }
                     // The number is lost.
-                    Status::SEQ_MISORDERED => drop(self.begin_anew()),
+                    Status::SEQ_MISORDERED => drop(self.new_incarnation()),
                     // The server has not looked at the number yet.
                     status if status.later() => {}
                     _ => known.next = known.next.wrapping_add(1),

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use super::rpc::{Refusal, RpcError};
 use super::wire::SessionError;
 use crate::model::directory::NfsVersion;
-use crate::storage::messages::{self, Scene};
+use crate::storage::messages::{self, ErrorContext};
 use crate::storage::nfs::connect::ConnectError;
 use crate::storage::nfs::no_answer;
 use crate::storage::status::Status;
@@ -32,7 +32,7 @@ pub(super) enum Cause {
     Refused(Refusal),
     Session(&'static str, Status),
     /// What was found is no longer there at the next call, again and again.
-    Restless(Status),
+    KeepsChanging(Status),
 }
 
 impl Cause {
@@ -65,8 +65,8 @@ impl From<SessionError> for Cause {
 }
 
 /// The call has no reply.
-pub(super) fn failed(scene: &Scene<'_>, cause: &Cause) -> (Fault, String) {
-    let server = scene.share.server();
+pub(super) fn failed(context: &ErrorContext<'_>, cause: &Cause) -> (Fault, String) {
+    let server = context.share.server();
     match cause {
         Cause::Connect(ConnectError::Resolve(error)) => {
             tracing::debug!(server, %error, "no address was found");
@@ -86,7 +86,7 @@ pub(super) fn failed(scene: &Scene<'_>, cause: &Cause) -> (Fault, String) {
         ),
         Cause::Refused(Refusal::Credentials) => {
             let (fault, text) = no_answer::credentials(server);
-            (fault, text + messages::port(scene))
+            (fault, text + messages::port(context))
         }
         Cause::Refused(Refusal::System) => no_answer::system_error(server),
         Cause::Refused(Refusal::Arguments) => no_answer::arguments(server),
@@ -98,7 +98,7 @@ pub(super) fn failed(scene: &Scene<'_>, cause: &Cause) -> (Fault, String) {
                 status.in_version(NfsVersion::V4)
             ),
         ),
-        Cause::Session(_, status) if transient::status(*status) => messages::server_fault(scene, *status),
+        Cause::Session(_, status) if transient::status(*status) => messages::server_fault(context, *status),
         Cause::Session(operation, status) => (
             Fault::Other,
             format!(
@@ -106,13 +106,13 @@ pub(super) fn failed(scene: &Scene<'_>, cause: &Cause) -> (Fault, String) {
                 status.in_version(NfsVersion::V4)
             ),
         ),
-        Cause::Restless(status) => messages::restless(scene, *status),
+        Cause::KeepsChanging(status) => messages::keeps_changing(context, *status),
     }
 }
 
 /// The deadline came.
-pub(super) fn timed_out(scene: &Scene<'_>, waiting: Waiting) -> (Fault, String) {
-    let server = scene.share.server();
+pub(super) fn timed_out(context: &ErrorContext<'_>, waiting: Waiting) -> (Fault, String) {
+    let server = context.share.server();
     match waiting {
         Waiting::Fence(address) => (
             Fault::TimedOut,
@@ -127,6 +127,6 @@ pub(super) fn timed_out(scene: &Scene<'_>, waiting: Waiting) -> (Fault, String) 
             format!("{server} did not open a session in time. Check that the NFS server runs and can be reached."),
         ),
         Waiting::Answer => messages::silent(server),
-        Waiting::Later(status) => messages::busy(scene, status),
+        Waiting::Later(status) => messages::busy(context, status),
     }
 }

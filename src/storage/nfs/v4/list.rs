@@ -1,11 +1,11 @@
 //! The names in a directory (READDIR: RFC 8881, 18.23).
 
-use super::attempt::{Again, Attempt, Trouble};
+use super::attempt::{Attempt, RetryReason, RoundError};
 use super::operation::{From, Handle, Op, Page};
 use super::walk::Walk;
 use crate::model::directory::Directory;
 use crate::storage::Fault;
-use crate::storage::messages::Step;
+use crate::storage::messages::Action;
 use crate::storage::status::Status;
 
 /// What one READDIR is to bring at most, in bytes.
@@ -15,9 +15,9 @@ const MOST_NAMES: usize = 1_000_000;
 
 impl Attempt<'_> {
     /// One round of [`crate::storage::Storage::list`].
-    pub async fn list(&self, directory: Option<&Directory>) -> Result<Vec<String>, Trouble> {
+    pub async fn list(&self, directory: Option<&Directory>) -> Result<Vec<String>, RoundError> {
         let segments: Vec<&str> = directory.iter().flat_map(|directory| directory.segments()).collect();
-        let Walk::There(spot) = self.walk(&segments).await? else {
+        let Walk::Found(spot) = self.walk(&segments).await? else {
             return Ok(Vec::new());
         };
         let mut names = Vec::new();
@@ -27,9 +27,9 @@ impl Attempt<'_> {
                 Ok(page) => page,
                 // The server lost its place in the directory.
                 Err(status @ (Status::NOT_SAME | Status::BAD_COOKIE)) => {
-                    return Err(Trouble::Again(Again::Changed(status)));
+                    return Err(RoundError::Retry(RetryReason::Changed(status)));
                 }
-                Err(status) => return Err(self.refused(Step::List, status)),
+                Err(status) => return Err(self.refused(Action::List, status)),
             };
             let Some(end) = page.entries.last() else {
                 return Ok(names);
@@ -55,7 +55,7 @@ impl Attempt<'_> {
         directory: &Handle,
         cookie: u64,
         verifier: [u8; 8],
-    ) -> Result<Result<Page, Status>, Trouble> {
+    ) -> Result<Result<Page, Status>, RoundError> {
         // The reply holds more than the page.
         let room = LARGEST_PAGE.min(self.server().limits().reply - 1024);
         let reply = self

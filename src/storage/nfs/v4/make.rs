@@ -7,7 +7,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::attempt::{Again, Attempt, Trouble};
+use super::attempt::{Attempt, RetryReason, RoundError};
 use super::attributes::Change;
 use super::compound::Stopped;
 use super::operation::{Handle, Op};
@@ -16,19 +16,19 @@ use crate::model::attributes::Attributes;
 use crate::model::directory::Directory;
 use crate::model::identity::Identity;
 use crate::storage::attributes::{self, OF_PARENTS};
-use crate::storage::messages::Step;
+use crate::storage::messages::Action;
 use crate::storage::status::Status;
 use crate::storage::{Existing, Made};
 
 /// What an earlier round of the same call knows.
 #[derive(Default)]
-pub(super) struct Earlier {
+pub(super) struct EarlierRounds {
     /// A CREATE got no answer, or no SETATTR after it: a directory that is there now counts as made by this call.
     maybe_made: AtomicBool,
 }
 
-/// See [`attributes::Flaw`].
-type Flaw = attributes::Flaw<Step<'static>, Status>;
+/// See [`attributes::AttributeError`].
+type AttributeError = attributes::AttributeError<Action<'static>, Status>;
 
 /// What CREATE came to.
 enum Created {
@@ -43,15 +43,15 @@ impl Attempt<'_> {
         directory: &Directory,
         wanted: Attributes,
         existing: Existing,
-        earlier: &Earlier,
-    ) -> Result<Made, Trouble> {
+        earlier: &EarlierRounds,
+    ) -> Result<Made, RoundError> {
         let (parents, last) = directory.split_last();
         let parent = self.parents(&parents).await?;
         let ours = earlier.maybe_made.load(Ordering::Relaxed);
         if existing == Existing::LeaveAlone && !ours {
             // Looked at before anything is made: what is there after a lost CREATE is then known to be ours.
             if let Some(spot) = self.look(&parent, last.as_bytes()).await? {
-                self.directory(&spot, Step::Segment(last))?;
+                self.directory(&spot, Action::Segment(last))?;
                 return Ok(Made {
                     identity: spot.file.identity,
                     new: false,
@@ -59,7 +59,7 @@ impl Attempt<'_> {
             }
         }
         let created = self.create(&parent, last, wanted).await;
-        if let Err(Trouble::Again(Again::Lost | Again::Later)) = created {
+        if let Err(RoundError::Retry(RetryReason::Lost | RetryReason::Later)) = created {
             earlier.maybe_made.store(true, Ordering::Relaxed);
         }
         match created? {
@@ -81,12 +81,12 @@ impl Attempt<'_> {
     }
 
     /// The directory in which the last segment goes, made as far as it is missing.
-    async fn parents(&self, segments: &[&str]) -> Result<Handle, Trouble> {
+    async fn parents(&self, segments: &[&str]) -> Result<Handle, RoundError> {
         let missing = match self.walk(segments).await? {
-            Walk::There(spot) => return Ok(spot.handle),
+            Walk::Found(spot) => return Ok(spot.handle),
             Walk::Missing(at) => at,
         };
-        let mut above = self.walk(&segments[..missing]).await?.there()?.handle;
+        let mut above = self.walk(&segments[..missing]).await?.must_exist()?.handle;
         for segment in &segments[missing..] {
             above = match self.create(&above, segment, OF_PARENTS).await? {
                 Created::Now(spot) => spot.handle,
@@ -98,14 +98,14 @@ impl Attempt<'_> {
     }
 
     /// A directory that the server just said is there.
-    async fn just_there(&self, parent: &Handle, name: &str) -> Result<Spot, Trouble> {
-        let gone = Trouble::Again(Again::Changed(Status::NOENT));
+    async fn just_there(&self, parent: &Handle, name: &str) -> Result<Spot, RoundError> {
+        let gone = RoundError::Retry(RetryReason::Changed(Status::NOENT));
         let spot = self.look(parent, name.as_bytes()).await?.ok_or(gone)?;
-        self.directory(&spot, Step::Segment(name))?;
+        self.directory(&spot, Action::Segment(name))?;
         Ok(spot)
     }
 
-    async fn create(&self, parent: &Handle, name: &str, wanted: Attributes) -> Result<Created, Trouble> {
+    async fn create(&self, parent: &Handle, name: &str, wanted: Attributes) -> Result<Created, RoundError> {
         // Nobody else may write to it before the owner is right.
         let at_first = Change::mode(wanted.mode & 0o755);
         let mut ops = vec![Op::Put(parent), Op::CreateDirectory(name, at_first), Op::GetHandle];
@@ -113,12 +113,12 @@ impl Attempt<'_> {
         ops.extend(changes(wanted));
         ops.push(Op::Get);
         let reply = self.send(&ops).await?;
-        let flaw = match reply.stopped {
+        let error = match reply.stopped {
             None => {
                 let spot = self.spot(&reply)?;
-                match Flaw::check(&spot.file.found(), wanted) {
+                match AttributeError::check(&spot.file.found(), wanted) {
                     Ok(()) => return Ok(Created::Now(spot)),
-                    Err(flaw) => flaw,
+                    Err(error) => error,
                 }
             }
             Some(Stopped {
@@ -130,14 +130,14 @@ impl Attempt<'_> {
                 at: 0 | 1,
                 status: Status::NOENT,
             }) => {
-                return Err(Trouble::Again(Again::Changed(Status::NOENT)));
+                return Err(RoundError::Retry(RetryReason::Changed(Status::NOENT)));
             }
-            Some(Stopped { at: 0 | 1, status }) => return Err(self.refused(Step::Make, status)),
+            Some(Stopped { at: 0 | 1, status }) => return Err(self.refused(Action::Make, status)),
             Some(Stopped { status, .. }) if status.later() => {
                 self.pause(status).await;
-                return Err(Trouble::Again(Again::Later));
+                return Err(RoundError::Retry(RetryReason::Later));
             }
-            Some(Stopped { at, status }) => Flaw::Refused(step_of(ops[at]), status),
+            Some(Stopped { at, status }) => AttributeError::Refused(action_of(ops[at]), status),
         };
         // It is of no use: this call made it, just now, so this call may remove it.
         let gone = match reply.file() {
@@ -145,7 +145,7 @@ impl Attempt<'_> {
             None => false,
         };
         self.partly_done(!gone);
-        Err(self.flawed(&flaw))
+        Err(self.wrong_attributes(&error))
     }
 
     /// Removes the directory that CREATE made; whether it is not there any more.
@@ -165,8 +165,8 @@ impl Attempt<'_> {
     }
 
     /// Gives a directory that is there the attributes that it lacks.
-    async fn set(&self, spot: &Spot, wanted: Attributes) -> Result<(), Trouble> {
-        if Flaw::check(&spot.file.found(), wanted).is_ok() {
+    async fn set(&self, spot: &Spot, wanted: Attributes) -> Result<(), RoundError> {
+        if AttributeError::check(&spot.file.found(), wanted).is_ok() {
             return Ok(());
         }
         let mut ops = vec![Op::Put(&spot.handle)];
@@ -176,13 +176,13 @@ impl Attempt<'_> {
         match reply.stopped {
             None => {
                 let file = reply.file().ok_or_else(|| self.incomplete())?;
-                Flaw::check(&file.found(), wanted).map_err(|flaw| self.flawed(&flaw))
+                AttributeError::check(&file.found(), wanted).map_err(|error| self.wrong_attributes(&error))
             }
             Some(stopped) if stopped.status.later() => {
                 self.pause(stopped.status).await;
-                Err(Trouble::Again(Again::Later))
+                Err(RoundError::Retry(RetryReason::Later))
             }
-            Some(Stopped { at, status }) => Err(self.refused(step_of(ops[at]), status)),
+            Some(Stopped { at, status }) => Err(self.refused(action_of(ops[at]), status)),
         }
     }
 }
@@ -201,9 +201,9 @@ fn changes<'a>(wanted: Attributes) -> impl Iterator<Item = Op<'a>> {
         .chain([Op::Set(Change::mode(wanted.mode))])
 }
 
-fn step_of(op: Op<'_>) -> Step<'static> {
+fn action_of(op: Op<'_>) -> Action<'static> {
     match op {
-        Op::Set(Change { mode: None, .. }) => Step::SetOwner,
-        _ => Step::SetMode,
+        Op::Set(Change { mode: None, .. }) => Action::SetOwner,
+        _ => Action::SetMode,
     }
 }

@@ -45,16 +45,16 @@ use futures::future::join_all;
 use tokio::time::Instant;
 
 use self::attempt::Attempt;
-use self::make::Earlier;
+use self::make::EarlierRounds;
 use self::rpc::Credentials;
-use self::server::{Manners, Server};
+use self::server::{ClientConfig, Server};
 use self::server_id::ServerId;
 use self::walk::Walk;
 use crate::model::attributes::Attributes;
 use crate::model::directory::{Directory, Share};
 use crate::model::identity::Identity;
 use crate::model::share_id::{ShareId, View};
-use crate::storage::messages::Step;
+use crate::storage::messages::Action;
 use crate::storage::{Existing, Found, Made, Moved, Removed, Storage, StorageError, Tree};
 
 /// How much of its time a tree removal leaves unused at most, so that the last call is answered before the deadline.
@@ -83,7 +83,7 @@ pub struct NfsOptions {
 /// for the fence: a call under way is prevented from taking effect after the next verb on that server began.
 #[derive(Debug)]
 pub struct NfsStorage {
-    manners: Manners,
+    config: ClientConfig,
     /// By name. Gone when nobody needs it.
     servers: Mutex<HashMap<String, Weak<Server>>>,
 }
@@ -94,7 +94,7 @@ impl NfsStorage {
         let mut machine = options.machine;
         machine.truncate(machine.floor_char_boundary(255));
         Self {
-            manners: Manners {
+            config: ClientConfig {
                 credentials: Arc::new(Credentials {
                     uid: options.uid,
                     gid: options.gid,
@@ -110,7 +110,7 @@ impl NfsStorage {
     /// How long a call without an answer is tried to be fenced off at most, while no other goes to that server. It is the
     /// server's lease and a margin if this is not set: then the server cannot know the session any more.
     pub fn with_longest_fence(mut self, longest: Duration) -> Self {
-        self.manners.longest_fence = Some(longest);
+        self.config.longest_fence = Some(longest);
         self
     }
 
@@ -127,7 +127,7 @@ impl NfsStorage {
             return server;
         }
         servers.retain(|_, server| server.strong_count() > 0);
-        let server = Server::new(name, self.manners.clone());
+        let server = Server::new(name, self.config.clone());
         servers.insert(name.to_owned(), Arc::downgrade(&server));
         server
     }
@@ -149,13 +149,13 @@ impl Storage for NfsStorage {
         let attempt = Attempt::new(&server, share, format!("look up directory {directory}"), deadline);
         let (parents, last) = directory.split_last();
         let once = || async {
-            let Walk::There(parent) = attempt.walk(&parents).await? else {
+            let Walk::Found(parent) = attempt.walk(&parents).await? else {
                 return Ok(None);
             };
             let Some(spot) = attempt.look(&parent.handle, last.as_bytes()).await? else {
                 return Ok(None);
             };
-            attempt.directory(&spot, Step::Segment(last))?;
+            attempt.directory(&spot, Action::Segment(last))?;
             Ok(Some(spot.file.found()))
         };
         attempt.run(|| once().boxed()).await
@@ -165,7 +165,7 @@ impl Storage for NfsStorage {
         let server = self.server(share.server());
         let attempt = Attempt::new(&server, share, "look at the share".to_owned(), deadline);
         let once = || async {
-            let root = attempt.walk(&[]).await?.there()?;
+            let root = attempt.walk(&[]).await?.must_exist()?;
             Ok(ShareId {
                 view: View::V4,
                 root: root.file.found().identity,
@@ -183,7 +183,7 @@ impl Storage for NfsStorage {
             let mut segments = &parents[..];
             loop {
                 match attempt.walk(segments).await? {
-                    Walk::There(spot) => return Ok(spot.file.found()),
+                    Walk::Found(spot) => return Ok(spot.file.found()),
                     // At least one fewer each time; of the share, a walk never says that it is missing.
                     Walk::Missing(at) => segments = &segments[..at],
                 }
@@ -202,7 +202,7 @@ impl Storage for NfsStorage {
     ) -> Result<Made, StorageError> {
         let server = self.server(share.server());
         let attempt = Attempt::new(&server, share, format!("make directory {directory}"), deadline);
-        let earlier = Earlier::default();
+        let earlier = EarlierRounds::default();
         attempt
             .run(|| attempt.make(directory, attributes, existing, &earlier).boxed())
             .await

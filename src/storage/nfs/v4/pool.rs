@@ -68,7 +68,7 @@ impl Loan<'_> {
     /// The server has answered GRACE: it may wait for the client to say that it reclaims nothing. The session is then free.
     pub async fn complete_reclaim(mut self) {
         if self.send_reclaim_complete().await.is_ok() {
-            self.give_back();
+            self.release();
         }
     }
 
@@ -95,9 +95,9 @@ impl Loan<'_> {
     }
 
     /// The server has answered: the session is free for the next call.
-    pub fn give_back(mut self) {
+    pub fn release(mut self) {
         if let Some(session) = self.session.take() {
-            self.server.lay_to_rest(session);
+            self.server.release(session);
         }
     }
 
@@ -106,7 +106,7 @@ impl Loan<'_> {
         if let Some(session) = self.session.take()
             && self.rested
         {
-            self.server.forget_rested(session.client());
+            self.server.forget_idle(session.client());
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::attempt::{Attempt, Trouble};
+use super::attempt::{Attempt, RoundError};
 use super::attributes::{Change, Kind};
 use super::operation::{Handle, Op};
 use super::pool::Late;
@@ -36,9 +36,9 @@ struct Calls<'a, 'b> {
 
 impl Attempt<'_> {
     /// One round of [`crate::storage::Storage::remove_tree`]. No call is begun after `until`.
-    pub async fn remove_tree(&self, directory: &Directory, until: Instant) -> Result<Tree, Trouble> {
+    pub async fn remove_tree(&self, directory: &Directory, until: Instant) -> Result<Tree, RoundError> {
         let (parents, last) = directory.split_last();
-        let Walk::There(parent) = self.walk(&parents).await? else {
+        let Walk::Found(parent) = self.walk(&parents).await? else {
             return Ok(Tree::Gone);
         };
         let calls = Calls {
@@ -51,7 +51,7 @@ impl Attempt<'_> {
 
 impl remove_tree::Calls for Calls<'_, '_> {
     type Handle = Handle;
-    type Lender = Server;
+    type Protocol = Server;
 
     fn attempt(&self) -> &Attempt<'_> {
         self.attempt
@@ -61,7 +61,7 @@ impl remove_tree::Calls for Calls<'_, '_> {
         self.attempt.server().removals()
     }
 
-    async fn page(&self, directory: &Handle) -> Result<Result<Page, Status>, Trouble> {
+    async fn page(&self, directory: &Handle) -> Result<Result<Page, Status>, RoundError> {
         let page = self.attempt.page(directory, 0, [0; 8]).await?;
         Ok(page.map(|page| Page {
             entries: page
@@ -73,7 +73,7 @@ impl remove_tree::Calls for Calls<'_, '_> {
         }))
     }
 
-    async fn look(&self, directory: &Handle, name: &[u8]) -> Result<Result<Spot<Handle>, Status>, Trouble> {
+    async fn look(&self, directory: &Handle, name: &[u8]) -> Result<Result<Spot<Handle>, Status>, RoundError> {
         let ops = [Op::Put(directory), Op::Lookup(name), Op::GetHandle, Op::Get];
         let reply = self.attempt.send(&ops).await?;
         if let Some(stopped) = reply.stopped {
@@ -93,7 +93,7 @@ impl remove_tree::Calls for Calls<'_, '_> {
         most.min(self.removes.load(Ordering::Relaxed))
     }
 
-    async fn remove(&self, directory: &Handle, names: &[&[u8]], what: What) -> Result<Removed, Trouble> {
+    async fn remove(&self, directory: &Handle, names: &[&[u8]], what: What) -> Result<Removed, RoundError> {
         let mut ops = vec![Op::Put(directory)];
         ops.extend(names.iter().map(|name| Op::Remove(name)));
         let sent = Instant::now();
@@ -129,7 +129,7 @@ impl remove_tree::Calls for Calls<'_, '_> {
         })
     }
 
-    async fn open(&self, directory: &Handle) -> Result<bool, Trouble> {
+    async fn open(&self, directory: &Handle) -> Result<bool, RoundError> {
         let reply = self
             .attempt
             .send(&[Op::Put(directory), Op::Set(Change::mode(0o700))])

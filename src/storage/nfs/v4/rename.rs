@@ -3,27 +3,27 @@
 //! VERIFY compares the identity in the same COMPOUND as the deed: if another directory stands at the place by now, the
 //! server stops there. Left out: moving across file systems, which would be a copy.
 
-use super::attempt::{Again, Attempt, Trouble};
+use super::attempt::{Attempt, RetryReason, RoundError};
 use super::compound::Stopped;
 use super::operation::Op;
 use super::walk::Walk;
 use crate::model::directory::Directory;
 use crate::model::identity::Identity;
-use crate::storage::messages::Step;
+use crate::storage::messages::Action;
 use crate::storage::status::Status;
 use crate::storage::{Moved, Removed};
 
 impl Attempt<'_> {
     /// One round of [`crate::storage::Storage::rename`]. After a lost answer the next round finds the directory at
     /// the new place.
-    pub async fn rename(&self, from: &Directory, expected: Identity, to: &Directory) -> Result<Moved, Trouble> {
+    pub async fn rename(&self, from: &Directory, expected: Identity, to: &Directory) -> Result<Moved, RoundError> {
         let (from_parents, from_last) = from.split_last();
         let (to_parents, to_last) = to.split_last();
-        let Walk::There(source) = self.walk(&from_parents).await? else {
+        let Walk::Found(source) = self.walk(&from_parents).await? else {
             return self.moved_before(expected, to, Moved::Missing).await;
         };
-        let Walk::There(target) = self.walk(&to_parents).await? else {
-            return Err(self.refused(Step::Rename, Status::NOENT));
+        let Walk::Found(target) = self.walk(&to_parents).await? else {
+            return Err(self.refused(Action::Rename, Status::NOENT));
         };
         let ops = [
             Op::Put(&source.handle),
@@ -52,16 +52,16 @@ impl Attempt<'_> {
             Some(Stopped {
                 at: 6,
                 status: Status::NOENT,
-            }) => Err(Trouble::Again(Again::Changed(Status::NOENT))),
-            Some(Stopped { at: 2, status }) => Err(self.refused(Step::Segment(from_last), status)),
-            Some(Stopped { status, .. }) => Err(self.refused(Step::Rename, status)),
+            }) => Err(RoundError::Retry(RetryReason::Changed(Status::NOENT))),
+            Some(Stopped { at: 2, status }) => Err(self.refused(Action::Segment(from_last), status)),
+            Some(Stopped { status, .. }) => Err(self.refused(Action::Rename, status)),
         }
     }
 
     /// `otherwise`, unless the directory is at its new place already.
-    async fn moved_before(&self, expected: Identity, to: &Directory, otherwise: Moved) -> Result<Moved, Trouble> {
+    async fn moved_before(&self, expected: Identity, to: &Directory, otherwise: Moved) -> Result<Moved, RoundError> {
         let (parents, last) = to.split_last();
-        let Walk::There(target) = self.walk(&parents).await? else {
+        let Walk::Found(target) = self.walk(&parents).await? else {
             return Ok(otherwise);
         };
         let there = self.look(&target.handle, last.as_bytes()).await?;
@@ -73,9 +73,9 @@ impl Attempt<'_> {
     }
 
     /// One round of [`crate::storage::Storage::remove_empty`].
-    pub async fn remove_empty(&self, directory: &Directory, expected: Identity) -> Result<Removed, Trouble> {
+    pub async fn remove_empty(&self, directory: &Directory, expected: Identity) -> Result<Removed, RoundError> {
         let (parents, last) = directory.split_last();
-        let Walk::There(parent) = self.walk(&parents).await? else {
+        let Walk::Found(parent) = self.walk(&parents).await? else {
             return Ok(Removed::Missing);
         };
         let ops = [
@@ -105,8 +105,8 @@ impl Attempt<'_> {
                 at: 6,
                 status: Status::NOTEMPTY | Status::EXIST,
             }) => Ok(Removed::NotEmpty),
-            Some(Stopped { at: 2, status }) => Err(self.refused(Step::Segment(last), status)),
-            Some(Stopped { status, .. }) => Err(self.refused(Step::Remove, status)),
+            Some(Stopped { at: 2, status }) => Err(self.refused(Action::Segment(last), status)),
+            Some(Stopped { status, .. }) => Err(self.refused(Action::Remove, status)),
         }
     }
 }

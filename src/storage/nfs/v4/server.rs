@@ -44,16 +44,16 @@ const OPENING: Duration = Duration::from_secs(5);
 /// Discards under way on one server.
 const MOST_DISCARDS: usize = 2;
 /// After that time at rest a session is closed, or after half its lease: a firewall may have forgotten it.
-const LONGEST_REST: Duration = Duration::from_mins(1);
+const LONGEST_IDLE: Duration = Duration::from_mins(1);
 /// The same for a client that the server has noted down: if the server restarts meanwhile, it waits for the client to come
 /// back. Longer than the pauses of a verb that is asked to come back later.
-const RECORDED_REST: Duration = Duration::from_secs(5);
+const RECORDED_IDLE: Duration = Duration::from_secs(5);
 /// How long a server may take to part with a session, or with the client.
 const GOODBYE: Duration = Duration::from_secs(3);
 
 /// What all servers have in common.
 #[derive(Clone, Debug)]
-pub(super) struct Manners {
+pub(super) struct ClientConfig {
     pub credentials: Arc<Credentials>,
     pub privileged_port: bool,
     /// See [`super::NfsStorage::with_longest_fence`].
@@ -64,14 +64,14 @@ pub(super) struct Manners {
 #[derive(Debug)]
 pub(super) struct Server {
     name: Name,
-    manners: Manners,
+    config: ClientConfig,
     /// Where tasks run: what begins one may be dropped anywhere.
     runtime: Handle,
     permits: Semaphore,
     /// For calls of trees that are removed.
     removals: Semaphore,
     discards: Semaphore,
-    rest: Mutex<Rest>,
+    idle: Mutex<Idle>,
     /// Locked while a session is opened: the numbers of CREATE_SESSION are one sequence.
     clients: tokio::sync::Mutex<Clients>,
     /// The addresses at which calls are being fenced off.
@@ -83,10 +83,10 @@ pub(super) struct Server {
 
 /// The sessions that nobody uses.
 #[derive(Debug, Default)]
-struct Rest {
+struct Idle {
     sessions: Vec<Session>,
     /// A task closes those that have rested too long.
-    tended: bool,
+    has_closer: bool,
 }
 
 /// Why no session is to be had.
@@ -104,21 +104,21 @@ impl From<SessionError> for NoSession {
 
 impl Server {
     /// Nothing is sent before the first call. To be called in a Tokio runtime.
-    pub fn new(name: &str, manners: Manners) -> Arc<Self> {
+    pub fn new(name: &str, config: ClientConfig) -> Arc<Self> {
         Arc::new(Self {
             name: Name::new(name, PORT),
             runtime: Handle::current(),
             permits: Semaphore::new(MOST_SESSIONS),
             removals: Semaphore::new(remove_tree::MOST_CALLS),
             discards: Semaphore::new(MOST_DISCARDS),
-            rest: Mutex::default(),
-            clients: tokio::sync::Mutex::new(Clients::new(&manners.credentials, name)),
+            idle: Mutex::default(),
+            clients: tokio::sync::Mutex::new(Clients::new(&config.credentials, name)),
             fences: watch::Sender::default(),
             // Until a session says more.
             limits: Mutex::new(Limits::LEAST),
             id: Mutex::default(),
             came_privileged: AtomicBool::new(false),
-            manners,
+            config,
         })
     }
 
@@ -147,7 +147,7 @@ impl Server {
             return Ok(loan(session, true));
         }
         let addresses = self.name.addresses(&self.runtime).await.map_err(NoSession::Connect)?;
-        let connection = connect(&addresses, self.manners.privileged_port, deadline).await;
+        let connection = connect(&addresses, self.config.privileged_port, deadline).await;
         let session = self.open(connection.map_err(NoSession::Connect)?).await?;
         let mut loan = loan(session, false);
         loan.take_place().await?;
@@ -161,7 +161,7 @@ impl Server {
     }
 
     pub fn credentials(&self) -> &Credentials {
-        &self.manners.credentials
+        &self.config.credentials
     }
 
     /// What the latest session may carry.
@@ -180,9 +180,9 @@ impl Server {
     }
 
     /// The server does not know a session of this client that was at rest any more: then it knows none of them.
-    pub fn forget_rested(&self, client: &Client) {
+    pub fn forget_idle(&self, client: &Client) {
         let same = |session: &mut Session| std::ptr::eq(session.client(), client);
-        let forgotten = lock(&self.rest).sessions.extract_if(.., same).count();
+        let forgotten = lock(&self.idle).sessions.extract_if(.., same).count();
         tracing::debug!(
             server = self.name.as_str(),
             sessions = forgotten,
@@ -191,8 +191,8 @@ impl Server {
     }
 
     /// The connection of a session that was at rest is broken: then that of each of them is. The server may know them.
-    pub fn discard_rested(self: &Arc<Self>) {
-        let rested = std::mem::take(&mut lock(&self.rest).sessions);
+    pub fn discard_idle(self: &Arc<Self>) {
+        let rested = std::mem::take(&mut lock(&self.idle).sessions);
         for session in rested {
             self.discard(session, Duration::ZERO);
         }
@@ -200,7 +200,7 @@ impl Server {
 
     /// Destroys, after a pause, a session that nobody uses any more: else the server would keep it as long as the client.
     pub fn discard(self: &Arc<Self>, session: Session, pause: Duration) {
-        let fence = session.into_fence(self.manners.credentials.clone());
+        let fence = session.into_fence(self.config.credentials.clone());
         let server = self.clone();
         self.runtime.spawn(async move {
             sleep(pause).await;
@@ -219,12 +219,12 @@ impl Server {
     /// The client goes with its last session, also where that was destroyed on another connection.
     async fn part(&self, fence: Fence, privileged: bool) {
         let Fence { client, address, .. } = fence;
-        if !self.clients.lock().await.can_part(&client) {
+        if !self.clients.lock().await.is_unused(&client) {
             return;
         }
         let parted = timeout(GOODBYE, async {
             let connection = connect_to(address, privileged).await.map_err(NoSession::Connect)?;
-            let mut wire = Wire::new(connection, self.manners.credentials.clone(), client.minor());
+            let mut wire = Wire::new(connection, self.config.credentials.clone(), client.minor());
             self.part_on(client, &mut wire).await.map_err(NoSession::Session)
         });
         let parted = parted.await;
@@ -250,11 +250,11 @@ impl Server {
             );
             return;
         };
-        let earlier = clients.begin_anew();
-        lock(&self.rest).sessions.clear();
+        let earlier = clients.new_incarnation();
+        lock(&self.idle).sessions.clear();
         // Behind one name there may be several servers: none waits for another.
         let left = earlier.into_iter().map(|(address, minor)| {
-            let life = clients.same_life();
+            let life = clients.same_incarnation();
             async move {
                 let left = timeout(GOODBYE, self.leave_at(address, minor, life)).await;
                 tracing::debug!(server = self.name.as_str(), %address, ?left, "the client is taken off the server");
@@ -264,9 +264,9 @@ impl Server {
     }
 
     async fn leave_at(&self, address: SocketAddr, minor: u32, mut life: Clients) -> Result<(), NoSession> {
-        let connection = connect_to(address, self.manners.privileged_port).await;
+        let connection = connect_to(address, self.config.privileged_port).await;
         let connection = connection.map_err(NoSession::Connect)?;
-        let wire = Wire::new(connection, self.manners.credentials.clone(), minor);
+        let wire = Wire::new(connection, self.config.credentials.clone(), minor);
         Ok(life.leave(wire).await?)
     }
 
@@ -287,14 +287,14 @@ impl Server {
     pub fn fence(self: &Arc<Self>, session: Session) {
         let address = session.address();
         self.fences.send_modify(|fences| fences.push(address));
-        let fence = session.into_fence(self.manners.credentials.clone());
+        let fence = session.into_fence(self.config.credentials.clone());
         let server = self.clone();
         self.runtime.spawn(async move {
-            let Manners {
+            let ClientConfig {
                 privileged_port,
                 longest_fence,
                 ..
-            } = server.manners;
+            } = server.config;
             let end = fence.carry_out(privileged_port, longest_fence).await;
             match end {
                 End::Confirmed => tracing::info!(%address, "a call without an answer is fenced off"),
@@ -304,9 +304,9 @@ impl Server {
                         "the server did not confirm that a call without an answer is fenced off, for longer than its lease; \
                          the next session ends what it may still know of it"
                     );
-                    server.clients.lock().await.begin_anew();
+                    server.clients.lock().await.new_incarnation();
                     // The next session is to be a new one.
-                    lock(&server.rest).sessions.clear();
+                    lock(&server.idle).sessions.clear();
                 }
                 End::Busy => tracing::warn!(
                     %address,
@@ -326,9 +326,9 @@ impl Server {
     }
 
     fn rested(self: &Arc<Self>) -> Option<Session> {
-        let mut rest = lock(&self.rest);
+        let mut idle = lock(&self.idle);
         // The last one given back first: the others come to rest and are closed.
-        while let Some(session) = rest.sessions.pop_if(|session| Instant::now() < end_of_rest(session)) {
+        while let Some(session) = idle.sessions.pop_if(|session| Instant::now() < idle_until(session)) {
             if !session.closed() {
                 return Some(session);
             }
@@ -338,36 +338,36 @@ impl Server {
     }
 
     /// The session is free for the next call.
-    pub fn lay_to_rest(self: &Arc<Self>, session: Session) {
+    pub fn release(self: &Arc<Self>, session: Session) {
         // The next session of the client that has taken its place ends it.
         if session.client().replaced() {
             return;
         }
-        let mut rest = lock(&self.rest);
-        rest.sessions.push(session);
-        if !std::mem::replace(&mut rest.tended, true) {
-            self.runtime.spawn(self.clone().tend());
+        let mut idle = lock(&self.idle);
+        idle.sessions.push(session);
+        if !std::mem::replace(&mut idle.has_closer, true) {
+            self.runtime.spawn(self.clone().close_expired());
         }
     }
 
     /// Closes sessions that have rested too long, until none is left.
-    async fn tend(self: Arc<Self>) {
+    async fn close_expired(self: Arc<Self>) {
         loop {
             let (over, next) = {
-                let mut rest = lock(&self.rest);
+                let mut idle = lock(&self.idle);
                 let now = Instant::now();
-                let over: Vec<_> = rest
+                let over: Vec<_> = idle
                     .sessions
-                    .extract_if(.., |session| end_of_rest(session) <= now)
+                    .extract_if(.., |session| idle_until(session) <= now)
                     .collect();
-                let next = rest.sessions.iter().map(end_of_rest).min();
-                rest.tended = next.is_some() || !over.is_empty();
+                let next = idle.sessions.iter().map(idle_until).min();
+                idle.has_closer = next.is_some() || !over.is_empty();
                 (over, next)
             };
             match next {
                 None if over.is_empty() => return,
                 // Meanwhile the client may become one that the server has noted down.
-                Some(next) if over.is_empty() => sleep_until(next.min(Instant::now() + RECORDED_REST)).await,
+                Some(next) if over.is_empty() => sleep_until(next.min(Instant::now() + RECORDED_IDLE)).await,
                 _ => {
                     for session in over {
                         self.close(session).await;
@@ -396,7 +396,7 @@ impl Server {
     async fn open(&self, connection: Connection) -> Result<Session, SessionError> {
         let privileged = connection.privileged;
         self.came_privileged.store(privileged, Ordering::Relaxed);
-        let wire = Wire::new(connection, self.manners.credentials.clone(), NEWEST_MINOR);
+        let wire = Wire::new(connection, self.config.credentials.clone(), NEWEST_MINOR);
         let mut clients = self.clients.lock().await;
         let session = timeout(OPENING, clients.open(wire)).await;
         let session = session.map_err(|_| RpcError::Broken(std::io::ErrorKind::TimedOut.into()))??;
@@ -409,9 +409,9 @@ impl Server {
     }
 }
 
-fn end_of_rest(session: &Session) -> Instant {
+fn idle_until(session: &Session) -> Instant {
     let client = session.client();
-    let longest = if client.recorded() { RECORDED_REST } else { LONGEST_REST };
+    let longest = if client.recorded() { RECORDED_IDLE } else { LONGEST_IDLE };
     session.used() + longest.min(client.lease() / 2)
 }
 
