@@ -14,12 +14,12 @@ impl Run {
     /// One round of [`crate::storage::Storage::list`].
     pub fn list(&self, directory: Option<&Directory>) -> Result<Vec<String>, RoundError> {
         let segments: Vec<&str> = directory.iter().flat_map(|directory| directory.segments()).collect();
-        let Walk::Found(spot) = self.walk(&segments)? else {
+        let Walk::Found(opened) = self.walk(&segments)? else {
             return Ok(Vec::new());
         };
         let refused = |error| self.refused(Action::List, errno(&error));
         let mut names = Vec::new();
-        for entry in spot.dir.entries().map_err(refused)? {
+        for entry in opened.dir.entries().map_err(refused)? {
             let name = entry.map_err(refused)?.file_name();
             names.extend(name.into_string());
             if names.len() > MOST_NAMES {

@@ -15,8 +15,8 @@ use rustix::io::Errno;
 
 use super::diagnose::Action;
 use super::file::File;
+use super::open_directory::OpenDirectory;
 use super::run::{RoundError, Run};
-use super::walk::Spot;
 use crate::model::attributes::Attributes;
 use crate::model::directory::Directory;
 use crate::storage::attributes::{self, OF_PARENTS};
@@ -27,7 +27,7 @@ type AttributeError = attributes::AttributeError<Action<'static>, Errno>;
 
 /// What mkdir came to.
 enum Created {
-    Now(Spot),
+    Now(OpenDirectory),
     There,
 }
 
@@ -37,44 +37,44 @@ impl Run {
         let (parents, last) = directory.split_last();
         let parent = self.parents(&parents)?;
         if existing == Existing::LeaveAlone
-            && let Some(spot) = self.look(&parent, last)?
+            && let Some(opened) = self.look(&parent, last)?
         {
-            return Ok(made(&spot, false));
+            return Ok(made(&opened, false));
         }
         match self.create(&parent, last, wanted)? {
-            Created::Now(spot) => Ok(made(&spot, true)),
+            Created::Now(opened) => Ok(made(&opened, true)),
             Created::There => {
-                let spot = self.look(&parent, last)?.ok_or(RoundError::Retry(Errno::NOENT))?;
+                let opened = self.look(&parent, last)?.ok_or(RoundError::Retry(Errno::NOENT))?;
                 if existing == Existing::SetAttributes {
-                    self.give(&spot, wanted)?
+                    self.give(&opened, wanted)?
                         .map_err(|error| self.wrong_attributes(&error))?;
                 }
-                Ok(made(&spot, false))
+                Ok(made(&opened, false))
             }
         }
     }
 
     /// The directory in which the last segment goes, made as far as it is missing.
-    fn parents(&self, segments: &[&str]) -> Result<Spot, RoundError> {
-        let mut spot = self.share()?;
+    fn parents(&self, segments: &[&str]) -> Result<OpenDirectory, RoundError> {
+        let mut opened = self.share()?;
         for segment in segments {
-            if let Some(below) = self.look(&spot, segment)? {
-                spot = below;
+            if let Some(below) = self.look(&opened, segment)? {
+                opened = below;
                 continue;
             }
-            spot = match self.create(&spot, segment, OF_PARENTS)? {
+            opened = match self.create(&opened, segment, OF_PARENTS)? {
                 Created::Now(below) => {
                     self.partly_done(false);
                     below
                 }
                 // Somebody else made it in the meantime, for a directory beside ours.
-                Created::There => self.look(&spot, segment)?.ok_or(RoundError::Retry(Errno::NOENT))?,
+                Created::There => self.look(&opened, segment)?.ok_or(RoundError::Retry(Errno::NOENT))?,
             };
         }
-        Ok(spot)
+        Ok(opened)
     }
 
-    fn create(&self, parent: &Spot, name: &str, wanted: Attributes) -> Result<Created, RoundError> {
+    fn create(&self, parent: &OpenDirectory, name: &str, wanted: Attributes) -> Result<Created, RoundError> {
         let mut builder = DirBuilder::new();
         builder.mode(0o700);
         match self.change(|| parent.dir.create_dir_with(name, &builder))? {
@@ -85,23 +85,23 @@ impl Run {
             Err(errno) => return Err(self.refused(Action::Make, errno)),
         }
         // Somebody may have removed it already, and put something else there.
-        let spot = self.look(parent, name)?.ok_or(RoundError::Retry(Errno::NOENT))?;
-        let error = match self.give(&spot, wanted)? {
-            Ok(file) => return Ok(Created::Now(Spot { file, ..spot })),
+        let opened = self.look(parent, name)?.ok_or(RoundError::Retry(Errno::NOENT))?;
+        let error = match self.give(&opened, wanted)? {
+            Ok(file) => return Ok(Created::Now(OpenDirectory { file, ..opened })),
             Err(error) => error,
         };
         // It is of no use: this call made it, just now, so this call may remove it.
-        if undo(parent, name, &spot.file) {
+        if undo(parent, name, &opened.file) {
             self.partly_done(false);
         }
         Err(self.wrong_attributes(&error))
     }
 
     /// Gives a directory the attributes that it lacks.
-    fn give(&self, spot: &Spot, wanted: Attributes) -> Result<Result<File, AttributeError>, RoundError> {
-        let lacks = AttributeError::check(&spot.file.found(), wanted);
+    fn give(&self, opened: &OpenDirectory, wanted: Attributes) -> Result<Result<File, AttributeError>, RoundError> {
+        let lacks = AttributeError::check(&opened.file.found(), wanted);
         if lacks.is_ok() {
-            return Ok(Ok(spot.file));
+            return Ok(Ok(opened.file));
         }
         if let Err(AttributeError::Owner) = lacks {
             if [wanted.uid, wanted.gid].contains(&Some(u32::MAX)) {
@@ -109,15 +109,15 @@ impl Run {
                 return Ok(Err(AttributeError::Refused(Action::SetOwner, Errno::INVAL)));
             }
             let (uid, gid) = (wanted.uid.map(Uid::from_raw), wanted.gid.map(Gid::from_raw));
-            let chown = || chownat(&spot.dir, "", uid, gid, AtFlags::EMPTY_PATH).map_err(io::Error::from);
+            let chown = || chownat(&opened.dir, "", uid, gid, AtFlags::EMPTY_PATH).map_err(io::Error::from);
             if let Err(errno) = self.change(chown)? {
                 return Ok(Err(AttributeError::Refused(Action::SetOwner, errno)));
             }
         }
-        if let Err(errno) = self.change(|| set_mode(&spot.dir, wanted.mode))? {
+        if let Err(errno) = self.change(|| set_mode(&opened.dir, wanted.mode))? {
             return Ok(Err(AttributeError::Refused(Action::SetMode, errno)));
         }
-        let file = match File::of(&spot.dir, Some(&spot.file)) {
+        let file = match File::of(&opened.dir, Some(&opened.file)) {
             Ok(file) => file,
             Err(errno) => return Err(self.refused(Action::SetMode, errno)),
         };
@@ -147,18 +147,18 @@ pub(super) fn set_mode(directory: impl AsFd, mode: u32) -> io::Result<()> {
 }
 
 /// Removes the directory that mkdir made; whether it is not there any more. Done even if the time is over.
-fn undo(parent: &Spot, name: &str, made: &File) -> bool {
+fn undo(parent: &OpenDirectory, name: &str, made: &File) -> bool {
     match parent.below(OsStr::new(name)) {
-        Ok(spot) if spot.file.identity == made.identity => parent.dir.remove_dir(name).is_ok(),
+        Ok(opened) if opened.file.identity == made.identity => parent.dir.remove_dir(name).is_ok(),
         // Somebody put another one in its place, and that is theirs.
         Ok(_) | Err(Errno::NOENT | Errno::NOTDIR) => true,
         Err(_) => false,
     }
 }
 
-fn made(spot: &Spot, new: bool) -> Made {
+fn made(opened: &OpenDirectory, new: bool) -> Made {
     Made {
-        identity: spot.file.identity,
+        identity: opened.file.identity,
         new,
     }
 }

@@ -22,6 +22,7 @@ mod file;
 mod list;
 mod make;
 mod mount;
+mod open_directory;
 mod remove_tree;
 mod rename;
 mod run;
@@ -120,7 +121,7 @@ impl Storage for MountedStorage {
         let once = move |run: &Run| {
             let segments: Vec<&str> = directory.segments().collect();
             Ok(match run.walk(&segments)? {
-                Walk::Found(spot) => Some(spot.file.found()),
+                Walk::Found(opened) => Some(opened.file.found()),
                 Walk::Missing(_) => None,
             })
         };
@@ -146,7 +147,7 @@ impl Storage for MountedStorage {
             let mut segments = &parents[..];
             loop {
                 match run.walk(segments)? {
-                    Walk::Found(spot) => return Ok(spot.file.found()),
+                    Walk::Found(opened) => return Ok(opened.file.found()),
                     // At least one fewer each time; of the share, a walk never says that it is missing.
                     Walk::Missing(at) => segments = &segments[..at],
                 }

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use tokio::sync::Semaphore;
 
 use super::file::File;
-use super::walk::Spot;
+use super::open_directory::OpenDirectory;
 use crate::model::directory::Share;
 
 /// Verbs at work on one mount at a time. A mount that hangs may keep so many threads for ever.
@@ -56,7 +56,7 @@ impl Mount {
     }
 
     /// The root of what is mounted now. Links on the way to it are followed: that path is the administrator's.
-    pub fn open(&self) -> Result<Spot, NoMount> {
+    pub fn open(&self) -> Result<OpenDirectory, NoMount> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = open(&self.path, flags, Mode::empty())?;
         let file = File::of(&root, None)?;
@@ -69,7 +69,7 @@ impl Mount {
         if !mounted {
             return Err(NoMount::NotMounted);
         }
-        Ok(Spot {
+        Ok(OpenDirectory {
             dir: Dir::from_std_file(root.into()),
             file,
         })

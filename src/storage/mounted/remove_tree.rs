@@ -17,8 +17,9 @@ use rustix::io::Errno;
 use super::diagnose::Action;
 use super::errno::errno;
 use super::make::set_mode;
+use super::open_directory::OpenDirectory;
 use super::run::{RoundError, Run};
-use super::walk::{Spot, Walk};
+use super::walk::Walk;
 use crate::model::directory::Directory;
 use crate::storage::messages;
 use crate::storage::{Fault, Tree};
@@ -36,7 +37,7 @@ const UNLISTED_PAUSE: Duration = Duration::from_millis(50);
 
 /// A directory on the way down.
 struct Level {
-    spot: Spot,
+    directory: OpenDirectory,
     /// Its name in the level above; empty for the top.
     name: OsString,
     /// Directories that were noted, still to be entered.
@@ -99,7 +100,7 @@ impl Run {
 
 impl Removal<'_> {
     /// Removes all that is in `top`, as far as its levels are remembered; `false` if the time is over first.
-    fn empty(&mut self, top: Spot) -> Result<bool, RoundError> {
+    fn empty(&mut self, top: OpenDirectory) -> Result<bool, RoundError> {
         let mut levels = VecDeque::from([Level::new(top, OsString::new())]);
         while let Some(level) = levels.back_mut() {
             if self.is_late()? {
@@ -128,7 +129,7 @@ impl Removal<'_> {
 
     /// Reads a directory from the front, removes its files and notes its directories.
     fn sweep(&self, level: &mut Level) -> Result<(), RoundError> {
-        let entries = match level.spot.dir.entries() {
+        let entries = match level.directory.dir.entries() {
             Ok(entries) => entries,
             Err(error) => return self.open(level, errno(&error)),
         };
@@ -154,10 +155,10 @@ impl Removal<'_> {
 
     /// Goes into a directory; `None` if there is none to go into.
     fn enter(&self, level: &mut Level, name: OsString) -> Result<Option<Level>, RoundError> {
-        match level.spot.below(&name) {
-            Ok(spot) => {
-                self.stays(&spot, &name)?;
-                Ok(Some(Level::new(spot, name)))
+        match level.directory.below(&name) {
+            Ok(directory) => {
+                self.stays(&directory, &name)?;
+                Ok(Some(Level::new(directory, name)))
             }
             Err(Errno::NOENT) => Ok(None),
             // It was replaced since.
@@ -171,7 +172,7 @@ impl Removal<'_> {
     }
 
     fn remove_file(&self, level: &mut Level, name: OsString) -> Result<(), RoundError> {
-        match self.run.change(|| level.spot.dir.remove_file(&name))? {
+        match self.run.change(|| level.directory.dir.remove_file(&name))? {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(Errno::ISDIR) => {
                 level.directories.push(name);
@@ -184,7 +185,7 @@ impl Removal<'_> {
 
     /// Removes a directory that was emptied. If it filled up again, it is found by the next sweep.
     fn leave(&mut self, above: &mut Level, done: Level) -> Result<(), RoundError> {
-        match self.run.change(|| above.spot.dir.remove_dir(&done.name))? {
+        match self.run.change(|| above.directory.dir.remove_dir(&done.name))? {
             Ok(()) | Err(Errno::NOENT | Errno::NOTDIR) => Ok(()),
             Err(Errno::NOTEMPTY | Errno::EXIST) => self.not_empty(done.listed, &done.name),
             Err(errno) => {
@@ -201,7 +202,7 @@ impl Removal<'_> {
         if level.opened || !denied {
             return Err(self.run.refused(level.action(), errno));
         }
-        match self.run.change(|| set_mode(&level.spot.dir, 0o700))? {
+        match self.run.change(|| set_mode(&level.directory.dir, 0o700))? {
             Ok(()) => {
                 level.opened = true;
                 Ok(())
@@ -211,9 +212,9 @@ impl Removal<'_> {
         }
     }
 
-    fn stays(&self, spot: &Spot, name: &OsStr) -> Result<(), RoundError> {
+    fn stays(&self, directory: &OpenDirectory, name: &OsStr) -> Result<(), RoundError> {
         // A mount of a part of the same file system has the same device.
-        if spot.file.device == self.device && spot.file.mounted != Some(true) {
+        if directory.file.device == self.device && directory.file.mounted != Some(true) {
             return Ok(());
         }
         let text = format!(
@@ -256,9 +257,9 @@ impl Removal<'_> {
 }
 
 impl Level {
-    fn new(spot: Spot, name: OsString) -> Self {
+    fn new(directory: OpenDirectory, name: OsString) -> Self {
         Self {
-            spot,
+            directory,
             name,
             directories: Vec::new(),
             empty: false,

@@ -10,8 +10,9 @@ use rustix::fs::{RenameFlags, renameat, renameat_with};
 use rustix::io::Errno;
 
 use super::diagnose::Action;
+use super::open_directory::OpenDirectory;
 use super::run::{RoundError, Run};
-use super::walk::{Spot, Walk};
+use super::walk::Walk;
 use crate::model::directory::Directory;
 use crate::model::identity::Identity;
 use crate::storage::{Fault, Moved, Removed};
@@ -29,8 +30,8 @@ impl Run {
         };
         match self.look(&source, from_last)? {
             None => return self.moved_before(expected, to, Moved::Missing),
-            Some(spot) if spot.file.identity != expected => {
-                return self.moved_before(expected, to, Moved::Another(spot.file.identity));
+            Some(opened) if opened.file.identity != expected => {
+                return self.moved_before(expected, to, Moved::Another(opened.file.identity));
             }
             Some(_) => {}
         }
@@ -41,7 +42,7 @@ impl Run {
             Err(errno) => return Err(self.refused(Action::Rename, errno)),
         }
         let moved = match target.below(OsStr::new(to_last)) {
-            Ok(spot) => Some(spot.file.identity),
+            Ok(opened) => Some(opened.file.identity),
             // A file or a link was put there in the meantime, and is not the one that is meant either.
             Err(Errno::NOTDIR) => None,
             Err(Errno::NOENT) => return Err(RoundError::Retry(Errno::NOENT)),
@@ -69,7 +70,7 @@ impl Run {
     fn moved_before(&self, expected: Identity, to: &Directory, otherwise: Moved) -> Result<Moved, RoundError> {
         let segments: Vec<&str> = to.segments().collect();
         Ok(match self.walk(&segments)? {
-            Walk::Found(spot) if spot.file.identity == expected => Moved::Done,
+            Walk::Found(opened) if opened.file.identity == expected => Moved::Done,
             _ => otherwise,
         })
     }
@@ -82,7 +83,7 @@ impl Run {
         };
         match self.look(&parent, last)? {
             None => return Ok(Removed::Missing),
-            Some(spot) if spot.file.identity != expected => return Ok(Removed::Another(spot.file.identity)),
+            Some(opened) if opened.file.identity != expected => return Ok(Removed::Another(opened.file.identity)),
             Some(_) => {}
         }
         match self.change(|| parent.dir.remove_dir(last))? {
@@ -97,7 +98,7 @@ impl Run {
 }
 
 /// Renames, but over nothing. File systems that cannot promise that (NFS) are asked first whether something is there.
-fn move_to_nothing(source: &Spot, from: &str, target: &Spot, to: &str) -> io::Result<()> {
+fn move_to_nothing(source: &OpenDirectory, from: &str, target: &OpenDirectory, to: &str) -> io::Result<()> {
     match renameat_with(&source.dir, from, &target.dir, to, RenameFlags::NOREPLACE) {
         Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
         done => return Ok(done?),

@@ -15,6 +15,7 @@
 mod attempt;
 mod attributes;
 mod client;
+mod clients;
 mod compound;
 mod diagnose;
 mod fence;

@@ -4,13 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::SemaphorePermit;
+use tokio::time::Instant;
 
 use super::compound::Reply;
+use super::diagnose::Waiting;
 use super::operation::Op;
 use super::rpc::RpcError;
-use super::server::Server;
+use super::server::{NoSession, Server};
 use super::session::Session;
 use super::wire::SessionError;
+use crate::storage::nfs::connect::ConnectError;
 
 /// What becomes of a call that was given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +32,39 @@ pub(super) struct Loan<'a> {
     /// The call that is under way, and whether it does harm if it takes effect once this is dropped.
     pub under_way: Option<Late>,
     pub _permit: SemaphorePermit<'a>,
+}
+
+impl Server {
+    /// Lends a session: a rested one, else a new one, when no fence is left. `waiting` is told for what.
+    ///
+    /// It may be dropped at any point; `deadline` only divides the time among the server's addresses.
+    pub async fn borrow(self: &Arc<Self>, deadline: Instant, waiting: impl Fn(Waiting)) -> Result<Loan<'_>, NoSession> {
+        let permit = loop {
+            self.until_nothing_is_fenced(&waiting).await;
+            waiting(Waiting::Session);
+            // Never closed, so this never fails; a closed one would mean a bug, and a connection error is answer enough.
+            let permit = self.permits().acquire().await.map_err(|_| no_permit())?;
+            if !self.is_fencing() {
+                break permit;
+            }
+        };
+        let idle = self.take_idle();
+        let loan = |session, rested| Loan {
+            server: self,
+            session: Some(session),
+            rested,
+            under_way: None,
+            _permit: permit,
+        };
+        if let Some(session) = idle {
+            return Ok(loan(session, true));
+        }
+        let session = self.open_session(deadline).await?;
+        let mut loan = loan(session, false);
+        loan.take_place().await?;
+        loan.ask_for_lease().await?;
+        Ok(loan)
+    }
 }
 
 impl Loan<'_> {
@@ -124,4 +160,9 @@ impl Drop for Loan<'_> {
             None => self.server.discard(session, Duration::ZERO),
         }
     }
+}
+
+fn no_permit() -> NoSession {
+    let closed = std::io::Error::other("the client is closed");
+    NoSession::Connect(ConnectError::Resolve(Arc::new(closed)))
 }

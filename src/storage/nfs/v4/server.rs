@@ -22,11 +22,11 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::client::{Client, Clients};
+use super::client::Client;
+use super::clients::Clients;
 use super::diagnose::Waiting;
 use super::fence::{End, Fence};
 use super::limits::Limits;
-use super::pool::Loan;
 use super::rpc::{Credentials, RpcError};
 use super::server_id::ServerId;
 use super::session::Session;
@@ -122,37 +122,9 @@ impl Server {
         })
     }
 
-    /// Lends a session: a rested one, else a new one, when no fence is left. `waiting` is told for what.
-    ///
-    /// It may be dropped at any point; `deadline` only divides the time among the server's addresses.
-    pub async fn borrow(self: &Arc<Self>, deadline: Instant, waiting: impl Fn(Waiting)) -> Result<Loan<'_>, NoSession> {
-        let permit = loop {
-            self.settled(&waiting).await;
-            waiting(Waiting::Session);
-            // Never closed, so this never fails; a closed one would mean a bug, and a connection error is answer enough.
-            let permit = self.permits.acquire().await.map_err(|_| no_permit())?;
-            if self.fences.borrow().is_empty() {
-                break permit;
-            }
-        };
-        let rested = self.rested();
-        let loan = |session, rested| Loan {
-            server: self,
-            session: Some(session),
-            rested,
-            under_way: None,
-            _permit: permit,
-        };
-        if let Some(session) = rested {
-            return Ok(loan(session, true));
-        }
-        let addresses = self.name.addresses(&self.runtime).await.map_err(NoSession::Connect)?;
-        let connection = connect(&addresses, self.config.privileged_port, deadline).await;
-        let session = self.open(connection.map_err(NoSession::Connect)?).await?;
-        let mut loan = loan(session, false);
-        loan.take_place().await?;
-        loan.ask_for_lease().await?;
-        Ok(loan)
+    /// A permit for each session in use.
+    pub fn permits(&self) -> &Semaphore {
+        &self.permits
     }
 
     /// A permit for each call that is under way for any tree.
@@ -270,7 +242,8 @@ impl Server {
         Ok(life.leave(wire).await?)
     }
 
-    async fn settled(&self, waiting: &impl Fn(Waiting)) {
+    /// Waits until no call is being fenced off; `waiting` is told for what.
+    pub async fn until_nothing_is_fenced(&self, waiting: &impl Fn(Waiting)) {
         let mut fences = self.fences.subscribe();
         loop {
             let first = fences.borrow_and_update().first().copied();
@@ -281,6 +254,10 @@ impl Server {
                 return;
             }
         }
+    }
+
+    pub fn is_fencing(&self) -> bool {
+        !self.fences.borrow().is_empty()
     }
 
     /// Fences the call off that is under way in this session.
@@ -325,7 +302,8 @@ impl Server {
         });
     }
 
-    fn rested(self: &Arc<Self>) -> Option<Session> {
+    /// An idle session of which the server still knows, as far as can be told.
+    pub fn take_idle(self: &Arc<Self>) -> Option<Session> {
         let mut idle = lock(&self.idle);
         // The last one given back first: the others come to rest and are closed.
         while let Some(session) = idle.sessions.pop_if(|session| Instant::now() < idle_until(session)) {
@@ -393,6 +371,13 @@ impl Server {
         );
     }
 
+    /// Opens a session on a new connection. `deadline` only divides the time among the server's addresses.
+    pub async fn open_session(&self, deadline: Instant) -> Result<Session, NoSession> {
+        let addresses = self.name.addresses(&self.runtime).await.map_err(NoSession::Connect)?;
+        let connection = connect(&addresses, self.config.privileged_port, deadline).await;
+        Ok(self.open(connection.map_err(NoSession::Connect)?).await?)
+    }
+
     async fn open(&self, connection: Connection) -> Result<Session, SessionError> {
         let privileged = connection.privileged;
         self.came_privileged.store(privileged, Ordering::Relaxed);
@@ -413,11 +398,6 @@ fn idle_until(session: &Session) -> Instant {
     let client = session.client();
     let longest = if client.recorded() { RECORDED_IDLE } else { LONGEST_IDLE };
     session.used() + longest.min(client.lease() / 2)
-}
-
-fn no_permit() -> NoSession {
-    let closed = std::io::Error::other("the client is closed");
-    NoSession::Connect(ConnectError::Resolve(Arc::new(closed)))
 }
 
 /// What the locks hold is whole after each statement, also where a thread panicked.

@@ -1,0 +1,30 @@
+//! A directory below a mount, held open by a descriptor.
+//!
+//! The descriptor needs no permission on the directory itself (`O_PATH`).
+
+use std::ffi::OsStr;
+
+use cap_std::fs::Dir;
+use rustix::fs::{Mode, OFlags, openat};
+use rustix::io::Errno;
+
+use super::file::File;
+
+/// A directory that is there.
+#[derive(Debug)]
+pub(super) struct OpenDirectory {
+    pub dir: Dir,
+    pub file: File,
+}
+
+impl OpenDirectory {
+    /// The directory of this name in this one; never one behind a link.
+    pub fn below(&self, name: &OsStr) -> Result<Self, Errno> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let opened = openat(&self.dir, name, flags, Mode::empty())?;
+        Ok(Self {
+            file: File::of(&opened, Some(&self.file))?,
+            dir: Dir::from_std_file(opened.into()),
+        })
+    }
+}
