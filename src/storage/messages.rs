@@ -306,6 +306,10 @@ pub(super) fn keeps_filling() -> (Fault, &'static str) {
     )
 }
 
+/// A directory with more names than this is not listed: 250 MB of memory at worst.
+pub(super) const MOST_NAMES: usize = 1_000_000;
+pub(super) const TOO_MANY_NAMES: &str = "more than a million names are in it. Divide it.";
+
 #[cfg(test)]
 #[path = "messages_tests.rs"]
 mod tests;

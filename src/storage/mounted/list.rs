@@ -6,9 +6,7 @@ use super::run::{RoundError, Run};
 use super::walk::Walk;
 use crate::model::directory::Directory;
 use crate::storage::Fault;
-
-/// A share with more names than this is not listed: 250 MB of memory at worst.
-const MOST_NAMES: usize = 1_000_000;
+use crate::storage::messages::{MOST_NAMES, TOO_MANY_NAMES};
 
 impl Run {
     /// One round of [`crate::storage::Storage::list`].
@@ -23,7 +21,7 @@ impl Run {
             let name = entry.map_err(refused)?.file_name();
             names.extend(name.into_string());
             if names.len() > MOST_NAMES {
-                return Err(self.fails(Fault::Other, "more than a million names are in it. Divide it."));
+                return Err(self.fails(Fault::Other, TOO_MANY_NAMES));
             }
             if self.is_over() {
                 return Err(RoundError::TimedOut);

@@ -1,11 +1,11 @@
-//! One run of a verb over NFS, of whatever version: its deadline, its retries, and what is known of it when it fails.
+//! Runs a verb on an NFS server of any version: its deadline, its retries, and what is known of it when it fails.
 //!
-//! - A call that changes something got no answer: [`RoundError::Retry`]. The verb starts over and finds out from what is
+//! - If a call that changes something got no answer, the verb starts again ([`RoundError::Retry`]) and finds out from what is
 //!   there; each verb says how.
-//! - The server asks to come back later: after a pause, until the deadline.
-//! - The deadline: everything is dropped where it stands.
+//! - If the server answers that a call is to be sent again later, it is, after a pause, until the deadline.
+//! - At the deadline the work is dropped at whatever point it has reached.
 //!
-//! How a call is sent, and which ones are sent again, is each version's own: [`super::v4`], [`super::v3`].
+//! How a call is sent, and which calls are sent again, differs between the versions: [`super::v4`], [`super::v3`].
 
 use std::future::Future;
 use std::io;
@@ -15,24 +15,25 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::no_answer;
 use crate::model::directory::Share;
 use crate::storage::attributes::AttributeError;
 use crate::storage::messages::{self, Action, ErrorContext};
 use crate::storage::status::Status;
 use crate::storage::{Fault, Outcome, StorageError};
 
-/// So often may connections and sessions be lost under one verb. Those that were at rest do not count: after a restart of
+/// How often connections and sessions may be lost during one verb. Those that had been idle do not count: after a restart of
 /// the server all of them are lost at once.
 const MOST_FAILURES: u32 = 6;
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// A step of a verb did not come to an end.
+/// Why one round of a verb has no result.
 #[derive(Debug)]
 pub(super) enum RoundError {
-    /// Begin the verb again.
+    /// The verb begins again.
     Retry(RetryReason),
-    /// Give up.
+    /// The verb fails.
     Failed(StorageError),
 }
 
@@ -41,75 +42,93 @@ pub(super) enum RoundError {
 pub(super) enum RetryReason {
     /// A call that changes something got no answer.
     Lost,
-    /// The server did a part of a call and asked to come back later; the pause is over. (Version 4 only.)
+    /// The server has done a part of a call and asked to try again later; the pause is over. (Version 4 only.)
     Later,
     /// Something was replaced or removed between two calls.
     Changed(Status),
 }
 
-/// What lends the sessions or connections that calls go through, and knows what can go wrong with them.
-pub(super) trait Protocol {
-    /// What a verb waits for.
-    type Waiting: Copy;
-    /// Why a call has no answer.
-    type Cause;
+/// What a verb waits for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Waiting<O> {
+    /// To be able to send a call.
+    Opening(O),
+    /// For the answer to a call.
+    Answer,
+    /// The server has answered that a call is to be sent again later.
+    Later(Status),
+}
+
+/// Why a call has no answer.
+#[derive(Debug)]
+pub(super) enum Cause<F> {
+    /// The connection broke.
+    Broken(io::Error),
+    /// What the server answered does not keep to the protocol.
+    Malformed(&'static str),
+    /// What one call found is no longer there at the next one, several times.
+    KeepsChanging(Status),
+    /// What only this version has.
+    Other(F),
+}
+
+/// How calls reach a server in one version of the protocol, and what can go wrong on the way.
+pub(super) trait Transport: Sized + Send + Sync + 'static {
+    /// What must happen before a call can be sent.
+    type Opening: Copy + Send;
+    /// What can go wrong besides [`Cause`].
+    type Failure: Send + Sync;
 
     /// What a verb waits for at first.
-    const FIRST: Self::Waiting;
+    const FIRST: Self::Opening;
 
-    /// The server asked to come back later.
-    fn later(status: Status) -> Self::Waiting;
-    /// The connection broke.
-    fn broken(error: io::Error) -> Self::Cause;
-    /// What the server answered cannot be.
-    fn malformed(what: &'static str) -> Self::Cause;
-    /// What was found is no longer there at the next call, again and again.
-    fn keeps_changing(status: Status) -> Self::Cause;
-    /// With what status the server asked to come back later, if that is the cause.
-    fn retry_later_status(_: &Self::Cause) -> Option<Status> {
+    /// With what status the server asked to try again later, if that is what went wrong.
+    fn retry_later_status(_: &Self::Failure) -> Option<Status> {
         None
     }
 
-    /// The call has no answer, for people.
-    fn failed(context: &ErrorContext<'_>, cause: &Self::Cause) -> (Fault, String);
-    /// The deadline came, for people.
-    fn timed_out(context: &ErrorContext<'_>, waiting: Self::Waiting) -> (Fault, String);
-    /// Where the verb takes place.
+    /// Describes an answer that does not keep to the protocol, for people.
+    fn malformed(context: &ErrorContext<'_>, what: &str) -> (Fault, String);
+    /// Describes a failure, for people.
+    fn failed(context: &ErrorContext<'_>, failure: &Self::Failure) -> (Fault, String);
+    /// Describes what did not happen before the deadline, for people.
+    fn not_opened(context: &ErrorContext<'_>, opening: Self::Opening) -> (Fault, String);
+    /// Who this client is on the server, for error messages.
     fn context<'a>(&self, share: &'a Share) -> ErrorContext<'a>;
 }
 
 /// See the module.
-pub(super) struct Attempt<'a, L: Protocol> {
-    pub(super) server: &'a Arc<L>,
+pub(super) struct Attempt<'a, T: Transport> {
+    pub(super) server: &'a Arc<T>,
     share: &'a Share,
     /// What the verb does, to follow the word "cannot".
     what: String,
     deadline: Instant,
-    state: Mutex<State<L::Waiting>>,
+    state: Mutex<State<T::Opening>>,
 }
 
-pub(super) struct State<Waiting> {
+pub(super) struct State<O> {
     /// A change may have been made that the verb does not know of, or only a part of what it is to do.
     pub unsure: bool,
-    /// Calls that change something and have no answer yet.
+    /// The number of calls that change something and have no answer yet.
     pub under_way: usize,
-    /// A call that changes something was lost, and nothing keeps it from coming late. (Version 3 only.)
+    /// A call that changes something got no answer, and nothing prevents that it takes effect late. (Version 3 only.)
     pub lost: bool,
-    pub waiting: Waiting,
+    pub waiting: Waiting<O>,
     pub failures: u32,
-    /// The latest failure does not count: its session or connection had been at rest, or was lost together with that of
-    /// another call that was under way at the same time.
+    /// The latest failure does not count: its session or connection had been idle, or was lost together with that of
+    /// another call at the same time.
     pub excused: bool,
     pause: Duration,
 }
 
-impl<'a, L: Protocol> Attempt<'a, L> {
-    pub fn new(server: &'a Arc<L>, share: &'a Share, what: String, deadline: Instant) -> Self {
+impl<'a, T: Transport> Attempt<'a, T> {
+    pub fn new(server: &'a Arc<T>, share: &'a Share, what: String, deadline: Instant) -> Self {
         let state = State {
             unsure: false,
             under_way: 0,
             lost: false,
-            waiting: L::FIRST,
+            waiting: Waiting::Opening(T::FIRST),
             failures: 0,
             excused: false,
             pause: FIRST_PAUSE,
@@ -123,8 +142,8 @@ impl<'a, L: Protocol> Attempt<'a, L> {
         }
     }
 
-    /// Runs `once` until it comes to an end, or the deadline does.
-    pub async fn run<'b, T>(&self, once: impl Fn() -> BoxFuture<'b, Result<T, RoundError>>) -> Result<T, StorageError> {
+    /// Runs rounds of a verb until one has a result, or until the deadline.
+    pub async fn run<'b, R>(&self, once: impl Fn() -> BoxFuture<'b, Result<R, RoundError>>) -> Result<R, StorageError> {
         self.until_deadline(async {
             loop {
                 match once().await {
@@ -137,8 +156,8 @@ impl<'a, L: Protocol> Attempt<'a, L> {
         .await
     }
 
-    async fn until_deadline<T>(&self, work: impl Future<Output = Result<T, StorageError>>) -> Result<T, StorageError> {
-        // A call that is sent when the time is over could not be waited for.
+    async fn until_deadline<R>(&self, work: impl Future<Output = Result<R, StorageError>>) -> Result<R, StorageError> {
+        // Nobody could wait for the answer to a call that is sent after the deadline.
         if self.deadline <= Instant::now() {
             return Err(self.timed_out());
         }
@@ -170,17 +189,17 @@ impl<'a, L: Protocol> Attempt<'a, L> {
         RoundError::Failed(self.error(fault, text))
     }
 
-    /// The server left out of a reply what it must hold.
+    /// The verb fails: a reply lacks what it must contain.
     pub fn incomplete(&self) -> RoundError {
         self.malformed("a reply lacks what was asked for")
     }
 
-    /// What the server answered cannot be.
+    /// The verb fails: an answer does not keep to the protocol.
     pub fn malformed(&self, what: &'static str) -> RoundError {
-        self.failed(&L::malformed(what))
+        self.failed(&Cause::Malformed(what))
     }
 
-    /// From now on, a failure may leave a part of the verb done; or no longer.
+    /// Notes whether a failure from now on may leave a part of the verb done.
     pub fn partly_done(&self, partly: bool) {
         self.state().unsure = partly;
     }
@@ -189,14 +208,14 @@ impl<'a, L: Protocol> Attempt<'a, L> {
     pub async fn pause(&self, status: Status) {
         let pause = {
             let mut state = self.state();
-            state.waiting = L::later(status);
+            state.waiting = Waiting::Later(status);
             let next = (state.pause * 2).min(LONGEST_PAUSE);
             std::mem::replace(&mut state.pause, next)
         };
         sleep(pause).await;
     }
 
-    /// The server has answered: the next pause is a short one again.
+    /// Notes that the server has answered: the next pause is a short one again.
     pub fn answered(&self) {
         self.state().pause = FIRST_PAUSE;
     }
@@ -212,8 +231,8 @@ impl<'a, L: Protocol> Attempt<'a, L> {
     async fn count(&self, again: RetryReason) -> Result<(), StorageError> {
         let cause = match again {
             RetryReason::Later => return Ok(()),
-            RetryReason::Lost => L::broken(io::ErrorKind::ConnectionReset.into()),
-            RetryReason::Changed(status) => L::keeps_changing(status),
+            RetryReason::Lost => Cause::Broken(io::ErrorKind::ConnectionReset.into()),
+            RetryReason::Changed(status) => Cause::KeepsChanging(status),
         };
         match self.failure(&cause).await {
             Err(RoundError::Failed(error)) => Err(error),
@@ -221,16 +240,19 @@ impl<'a, L: Protocol> Attempt<'a, L> {
         }
     }
 
-    /// Counts a failure; the first is followed by another try at once: it is mostly a connection that the server has
-    /// closed long since.
-    pub async fn failure(&self, cause: &L::Cause) -> Result<(), RoundError> {
+    /// Counts a failure. The first one is followed by another try at once: usually the server had closed an idle connection.
+    pub async fn failure(&self, cause: &Cause<T::Failure>) -> Result<(), RoundError> {
         let failures = {
             let mut state = self.state();
             let excused = std::mem::take(&mut state.excused);
             state.failures += u32::from(!excused);
             state.failures
         };
-        match L::retry_later_status(cause) {
+        let later = match cause {
+            Cause::Other(failure) => T::retry_later_status(failure),
+            _ => None,
+        };
+        match later {
             Some(status) => self.pause(status).await,
             None if failures > MOST_FAILURES => return Err(self.failed(cause)),
             None if failures > 1 => sleep(FIRST_PAUSE * failures).await,
@@ -240,14 +262,25 @@ impl<'a, L: Protocol> Attempt<'a, L> {
     }
 
     /// The verb fails: a call has no answer.
-    pub fn failed(&self, cause: &L::Cause) -> RoundError {
-        let (fault, text) = L::failed(&self.context(), cause);
+    pub fn failed(&self, cause: &Cause<T::Failure>) -> RoundError {
+        let context = self.context();
+        let (fault, text) = match cause {
+            Cause::Broken(error) => no_answer::broken(error),
+            Cause::Malformed(what) => T::malformed(&context, what),
+            Cause::KeepsChanging(status) => messages::keeps_changing(&context, *status),
+            Cause::Other(failure) => T::failed(&context, failure),
+        };
         RoundError::Failed(self.error(fault, &text))
     }
 
     fn timed_out(&self) -> StorageError {
+        let context = self.context();
         let waiting = self.state().waiting;
-        let (fault, text) = L::timed_out(&self.context(), waiting);
+        let (fault, text) = match waiting {
+            Waiting::Opening(opening) => T::not_opened(&context, opening),
+            Waiting::Answer => messages::silent(context.share.server()),
+            Waiting::Later(status) => messages::busy(&context, status),
+        };
         self.error(fault, &text)
     }
 
@@ -264,7 +297,7 @@ impl<'a, L: Protocol> Attempt<'a, L> {
         self.server.context(self.share)
     }
 
-    pub fn state(&self) -> MutexGuard<'_, State<L::Waiting>> {
+    pub fn state(&self) -> MutexGuard<'_, State<T::Opening>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

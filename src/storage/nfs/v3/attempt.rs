@@ -1,30 +1,24 @@
-//! How the calls of a verb are sent, and which of them are sent again. What a verb then does is
-//! [`crate::storage::nfs::attempt`]'s.
+//! Sends the calls of a verb, and sends some of them again.
 //!
 //! - A call that changes nothing got no answer: it is sent again.
-//! - A call that changes something got no answer: the verb starts over, as [`RetryReason::Lost`]. The lost call may still take
-//!   effect, which NFSv3 cannot prevent: if the verb fails after all, its outcome is not known.
+//! - A call that changes something got no answer: the verb starts again, as [`RetryReason::Lost`]. The call may still take
+//!   effect, which version 3 cannot prevent: if the verb fails after all, its outcome is not known.
 //! - The connection of a call under way at the deadline is cut.
 
 use std::io;
 
 use nfs3_client::RpcError;
 
-use super::calls::{Answer, Call, Handle};
-use super::diagnose::{self, Cause, Waiting};
+use super::diagnose::{self, Cause, Failure};
 use super::mount::{NoConnection, Part};
 use super::pool::{Loan, Pool};
+use super::procedure::{Answer, Call, Handle};
 use crate::model::directory::Share;
 use crate::storage::Fault;
 use crate::storage::messages::ErrorContext;
-use crate::storage::nfs::attempt::{self, Protocol};
-pub(super) use crate::storage::nfs::attempt::{RetryReason, RoundError};
-use crate::storage::status::Status;
+use crate::storage::nfs::attempt::{Attempt, RetryReason, RoundError, Transport, Waiting};
 
-/// A run of a verb on a share's connections.
-pub(super) type Attempt<'a> = attempt::Attempt<'a, Pool>;
-
-impl Attempt<'_> {
+impl Attempt<'_, Pool> {
     /// The handle of the share.
     pub async fn root(&self) -> Result<Handle, RoundError> {
         loop {
@@ -70,10 +64,10 @@ impl Attempt<'_> {
                 }
                 Err(RpcError::Io(error)) if error.kind() != io::ErrorKind::InvalidData => Cause::Broken(error),
                 Err(error) => {
-                    let cause = Cause::Call(Part::Nfs, error);
+                    let failure = Failure::Call(Part::Nfs, error);
                     // It was not carried out, unless the answer was unreadable.
-                    self.state().unsure |= call.changes() && !cause.refused();
-                    return Err(self.failed(&cause));
+                    self.state().unsure |= call.changes() && !failure.refused();
+                    return Err(self.failed(&Cause::Other(failure)));
                 }
             };
             {
@@ -94,7 +88,7 @@ impl Attempt<'_> {
 
     async fn borrow(&self) -> Result<Loan<'_>, RoundError> {
         loop {
-            let waiting = |part| self.state().waiting = Waiting::For(part);
+            let waiting = |part| self.state().waiting = Waiting::Opening(part);
             let failures = self.state().failures;
             match self.server.borrow(self.deadline(), waiting).await {
                 Ok(loan) => return Ok(loan),
@@ -104,43 +98,34 @@ impl Attempt<'_> {
                         let mut state = self.state();
                         state.excused = state.failures > failures;
                     }
-                    self.failure(&Cause::NoConnection(NoConnection::Call(part, RpcError::Io(error))))
-                        .await?;
+                    self.failure(&Cause::Other(Failure::NoConnection(NoConnection::Call(
+                        part,
+                        RpcError::Io(error),
+                    ))))
+                    .await?;
                 }
-                Err(error) => return Err(self.failed(&Cause::NoConnection(error))),
+                Err(error) => return Err(self.failed(&Cause::Other(Failure::NoConnection(error)))),
             }
         }
     }
 }
 
-impl Protocol for Pool {
-    type Waiting = Waiting;
-    type Cause = Cause;
+impl Transport for Pool {
+    type Opening = Part;
+    type Failure = Failure;
 
-    const FIRST: Waiting = Waiting::For(Part::Portmapper);
+    const FIRST: Part = Part::Portmapper;
 
-    fn later(status: Status) -> Waiting {
-        Waiting::Later(status)
+    fn malformed(context: &ErrorContext<'_>, what: &str) -> (Fault, String) {
+        diagnose::malformed(context, what)
     }
 
-    fn broken(error: io::Error) -> Cause {
-        Cause::Broken(error)
+    fn failed(context: &ErrorContext<'_>, failure: &Failure) -> (Fault, String) {
+        diagnose::failed(context, failure)
     }
 
-    fn malformed(what: &'static str) -> Cause {
-        Cause::Malformed(what)
-    }
-
-    fn keeps_changing(status: Status) -> Cause {
-        Cause::KeepsChanging(status)
-    }
-
-    fn failed(context: &ErrorContext<'_>, cause: &Cause) -> (Fault, String) {
-        diagnose::failed(context, cause)
-    }
-
-    fn timed_out(context: &ErrorContext<'_>, waiting: Waiting) -> (Fault, String) {
-        diagnose::timed_out(context, waiting)
+    fn not_opened(context: &ErrorContext<'_>, part: Part) -> (Fault, String) {
+        diagnose::not_opened(context, part)
     }
 
     fn context<'a>(&self, share: &'a Share) -> ErrorContext<'a> {

@@ -1,298 +1,242 @@
-//! The NFSv3 procedures that the verbs are made of (RFC 1813, 3.3), as values, and what they bring.
+//! The calls of the verbs in version 3.
 //!
-//! A file handle stays good as long as its file does, on any connection; only the share's own is asked for anew with each
-//! ([`super::mount`]). Left out: reading and writing files, links, special files, locks.
+//! LOOKUP follows no symbolic link: the type says what a link is, and a walk stops there (RFC 1813, 3.3.3). What is done in a
+//! directory goes by its file handle. Handles are not kept from one verb to the next: the server may have forgotten them.
+//!
+//! Version 3 cannot check and change in one call. So a directory is looked at right before it is moved, and again at its new
+//! place; if it turns out to be another one, it is moved back. Nothing is ever moved onto something: RENAME would replace an
+//! empty directory silently (RFC 1813, 3.3.14).
 
-use nfs3_client::nfs3_types::nfs3::{
-    GETATTR3args, LOOKUP3args, MKDIR3args, Nfs3Option, Nfs3Result, READDIR3args, READDIRPLUS3args, REMOVE3args,
-    RENAME3args, RMDIR3args, SETATTR3args, cookieverf3, diropargs3, fattr3, ftype3, nfs_fh3, nfsstat3, sattr3,
-};
-use nfs3_client::{Nfs3Client, RpcError};
+use std::sync::Arc;
 
-use super::io::Records;
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+
+use super::pool::Pool;
+use super::procedure::{Call, Change, File, Handle, Reply, sane};
+use crate::model::attributes::Attributes;
+use crate::model::directory::{Directory, Share};
 use crate::model::identity::Identity;
-use crate::storage::Found;
+use crate::model::share_id::View;
+use crate::storage::messages::Action;
+use crate::storage::nfs::attempt::{Attempt, RetryReason, RoundError};
+use crate::storage::nfs::options::ClientConfig;
+use crate::storage::nfs::verbs::protocol::{
+    Answer, Created, FsObject, Page, Position, Protocol, RemovedNames, Target, Walk, WrongAttributes,
+};
 use crate::storage::status::Status;
+use crate::storage::{Found, Moved, Removed};
 
-/// What one page of a directory is to hold at most, in bytes; and of names alone where attributes come along.
-const LARGEST_PAGE: u32 = 32 * 1024;
-const NAMES_IN_PAGE: u32 = 8 * 1024;
-/// Handles are of that many bytes at most (RFC 1813, 2.4).
-const LONGEST_HANDLE: usize = 64;
+impl Protocol for Pool {
+    type Handle = Handle;
 
-/// A file handle.
-pub(super) type Handle = nfs_fh3;
+    const VIEW: View = View::V3;
+    const MOST_REMOVES: usize = 1;
+    const RENAME_MAY_MISPLACE: bool = true;
 
-/// Where a page of a directory begins.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct From {
-    pub cookie: u64,
-    pub verifier: [u8; 8],
-}
-
-/// One call.
-#[derive(Clone, Debug)]
-pub(super) enum Call<'a> {
-    Get(&'a Handle),
-    Look(&'a Handle, &'a [u8]),
-    Set(&'a Handle, Change),
-    /// With this mode at first.
-    Make(&'a Handle, &'a str, u32),
-    Remove(&'a Handle, &'a [u8]),
-    RemoveDirectory(&'a Handle, &'a [u8]),
-    Rename([&'a Handle; 2], [&'a str; 2]),
-    /// The names alone.
-    Names(&'a Handle, From),
-    /// What the names are, too.
-    Page(&'a Handle, From),
-}
-
-/// Attributes to set.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Change {
-    pub mode: Option<u32>,
-    pub uid: Option<u32>,
-    pub gid: Option<u32>,
-}
-
-/// What a file is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct File {
-    pub directory: bool,
-    pub identity: Identity,
-    pub mode: u32,
-    pub uid: u32,
-    pub gid: u32,
-}
-
-impl File {
-    pub fn found(&self) -> Found {
-        Found {
-            identity: self.identity,
-            mode: self.mode,
-            uid: Some(self.uid),
-            gid: Some(self.gid),
-        }
-    }
-}
-
-/// What a call that went well brings.
-#[derive(Debug)]
-pub(super) enum Reply {
-    /// Attributes, where the server told them.
-    File(Option<File>),
-    /// A handle, and attributes, where the server told them.
-    Spot(Option<Handle>, Option<File>),
-    Page(Page),
-}
-
-/// A part of a directory.
-#[derive(Debug)]
-pub(super) struct Page {
-    pub entries: Vec<Entry>,
-    /// Where the next one begins; the same place again if the server neither brings names nor says that it was the last.
-    pub next: From,
-    pub last: bool,
-}
-
-/// A name in a directory; never `.` or `..`.
-#[derive(Debug)]
-pub(super) struct Entry {
-    pub name: Vec<u8>,
-    /// `None`: the server does not say.
-    pub directory: Option<bool>,
-}
-
-/// What the server says to a call.
-pub(super) type Answer = Result<Reply, Status>;
-
-impl Call<'_> {
-    /// Whether it may change something on the server.
-    pub fn changes(&self) -> bool {
-        match self {
-            Self::Get(_) | Self::Look(..) | Self::Names(..) | Self::Page(..) => false,
-            Self::Set(..) | Self::Make(..) | Self::Remove(..) | Self::RemoveDirectory(..) | Self::Rename(..) => true,
-        }
+    fn key(share: &Share) -> String {
+        format!("{}:{}", share.server(), share.path())
     }
 
-    /// Sends it and waits for the answer. After an error, or when this is dropped, the connection is of no more use.
-    pub async fn send(&self, client: &mut Nfs3Client<Records>) -> Result<Answer, RpcError> {
-        Ok(match *self {
-            Self::Get(handle) => {
-                let args = GETATTR3args { object: handle.clone() };
-                let answer = answer(client.getattr(&args).await?);
-                answer.map(|ok| Reply::File(Some(ok.obj_attributes.into())))
+    fn start(share: &Share, config: &ClientConfig) -> Arc<Self> {
+        Self::new(share, config.options.clone())
+    }
+
+    fn server_id(&self) -> Option<Uuid> {
+        None
+    }
+
+    fn removals(&self) -> &Semaphore {
+        self.removals()
+    }
+
+    fn fit(&self, _: &[&[u8]]) -> usize {
+        1
+    }
+
+    async fn walk(attempt: &Attempt<'_, Self>, below: &[&str]) -> Result<Walk<Handle>, RoundError> {
+        let handle = attempt.root().await?;
+        let file = attempt.file(&handle, Action::Share("/")).await?;
+        let mut object = object(handle, file);
+        attempt.require_directory(&object, Action::Share("/"))?;
+        for (at, segment) in below.iter().enumerate() {
+            object = match attempt.look_up_in(&object.handle, segment).await? {
+                Some(next) => next,
+                None => return Ok(Walk::Missing(at)),
+            };
+            attempt.require_directory(&object, Action::Segment(segment))?;
+        }
+        Ok(Walk::Found(object))
+    }
+
+    async fn look_up(attempt: &Attempt<'_, Self>, directory: &Handle, name: &[u8]) -> Answer<FsObject<Handle>> {
+        let (handle, file) = match attempt.send(Call::Look(directory, name)).await? {
+            Ok(Reply::Spot(Some(handle), file)) if sane(&handle) => (handle, file),
+            Ok(_) => return Err(attempt.incomplete()),
+            Err(status) => return Ok(Err(status)),
+        };
+        // Servers need not send the attributes along with the handle.
+        let file = match file {
+            Some(file) => file,
+            None => {
+                let name = String::from_utf8_lossy(name);
+                attempt.file(&handle, Action::Segment(&name)).await?
             }
-            Self::Look(directory, name) => {
-                let args = LOOKUP3args {
-                    what: at(directory, name),
-                };
-                let answer = answer(client.lookup(&args).await?);
-                answer.map(|ok| Reply::Spot(Some(ok.object), file(ok.obj_attributes)))
+        };
+        Ok(Ok(object(handle, file)))
+    }
+
+    async fn page(attempt: &Attempt<'_, Self>, directory: &Handle, from: Position) -> Answer<Page> {
+        let answer = attempt.send(Call::Names(directory, from)).await?;
+        attempt.page_of(answer, from)
+    }
+
+    async fn first_page(attempt: &Attempt<'_, Self>, directory: &Handle) -> Answer<Page> {
+        let from = Position::default();
+        let answer = match attempt.send(Call::Page(directory, from)).await? {
+            // Not every server has it, nor for every directory.
+            Err(Status::NOTSUPP) => attempt.send(Call::Names(directory, from)).await?,
+            answer => answer,
+        };
+        attempt.page_of(answer, from)
+    }
+
+    async fn create(
+        attempt: &Attempt<'_, Self>,
+        parent: &Handle,
+        name: &str,
+        wanted: Attributes,
+    ) -> Result<Created<Handle>, RoundError> {
+        attempt.create_directory(parent, name, wanted).await
+    }
+
+    async fn set_attributes(
+        attempt: &Attempt<'_, Self>,
+        directory: &Handle,
+        wanted: Attributes,
+    ) -> Result<Result<Found, WrongAttributes>, RoundError> {
+        attempt.set(directory, wanted).await
+    }
+
+    async fn make_accessible(attempt: &Attempt<'_, Self>, directory: &Handle) -> Result<bool, RoundError> {
+        let call = Call::Set(directory, Change::mode(0o700));
+        Ok(attempt.send(call).await?.is_ok())
+    }
+
+    async fn rename(
+        attempt: &Attempt<'_, Self>,
+        (source, from): (&Handle, &Directory),
+        expected: Identity,
+        (target, to): (&Handle, &Directory),
+    ) -> Result<Moved, RoundError> {
+        let ((_, old), (_, new)) = (from.split_last(), to.split_last());
+        match attempt.look_up_in(source, old).await? {
+            None => return Ok(Moved::Missing),
+            Some(object) if object.found.identity != expected => return Ok(Moved::Another(object.found.identity)),
+            Some(_) => {}
+        }
+        if attempt.look_up_in(target, new).await?.is_some() {
+            return Err(attempt.refused(Action::Rename, Status::EXIST));
+        }
+        attempt.move_one([source, target], [old, new]).await?;
+        attempt.partly_done(true);
+        let Some(moved) = attempt.look_up_in(target, new).await? else {
+            return Err(RoundError::Retry(RetryReason::Changed(Status::NOENT)));
+        };
+        let moved = moved.found.identity;
+        if moved != expected {
+            // It took the place of the one that is meant after the look.
+            if attempt.look_up_in(source, old).await?.is_some() {
+                return Err(attempt.misplaced(from, to));
             }
-            Self::Set(handle, change) => {
-                let args = SETATTR3args {
-                    object: handle.clone(),
-                    new_attributes: change.into(),
-                    guard: Nfs3Option::None,
-                };
-                let answer = answer(client.setattr(&args).await?);
-                answer.map(|ok| Reply::File(file(ok.obj_wcc.after)))
-            }
-            Self::Make(directory, name, mode) => {
-                let args = MKDIR3args {
-                    where_: at(directory, name.as_bytes()),
-                    attributes: Change::mode(mode).into(),
-                };
-                let answer = answer(client.mkdir(&args).await?);
-                answer.map(|ok| {
-                    let handle = match ok.obj {
-                        Nfs3Option::Some(handle) => Some(handle),
-                        Nfs3Option::None => None,
-                    };
-                    Reply::Spot(handle, file(ok.obj_attributes))
-                })
-            }
-            Self::Remove(directory, name) => {
-                let args = REMOVE3args {
-                    object: at(directory, name),
-                };
-                answer(client.remove(&args).await?).map(|_| Reply::File(None))
-            }
-            Self::RemoveDirectory(directory, name) => {
-                let args = RMDIR3args {
-                    object: at(directory, name),
-                };
-                answer(client.rmdir(&args).await?).map(|_| Reply::File(None))
-            }
-            Self::Rename([from, to], [from_name, to_name]) => {
-                let args = RENAME3args {
-                    from: at(from, from_name.as_bytes()),
-                    to: at(to, to_name.as_bytes()),
-                };
-                answer(client.rename(&args).await?).map(|_| Reply::File(None))
-            }
-            Self::Names(directory, from) => {
-                let args = READDIR3args {
-                    dir: directory.clone(),
-                    cookie: from.cookie,
-                    cookieverf: cookieverf3(from.verifier),
-                    count: LARGEST_PAGE,
-                };
-                answer(client.readdir(&args).await?).map(|ok| {
-                    let entries = ok.reply.entries.into_inner().into_iter();
-                    let entries = entries.map(|entry| (entry.name.0.into_owned(), entry.cookie, None));
-                    Reply::Page(page(entries, ok.cookieverf, from, ok.reply.eof))
-                })
-            }
-            Self::Page(directory, from) => {
-                let args = READDIRPLUS3args {
-                    dir: directory.clone(),
-                    cookie: from.cookie,
-                    cookieverf: cookieverf3(from.verifier),
-                    dircount: NAMES_IN_PAGE,
-                    maxcount: LARGEST_PAGE,
-                };
-                answer(client.readdirplus(&args).await?).map(|ok| {
-                    let entries = ok.reply.entries.into_inner().into_iter();
-                    let entries = entries.map(|entry| {
-                        let directory = file(entry.name_attributes).map(|file| file.directory);
-                        (entry.name.0.into_owned(), entry.cookie, directory)
-                    });
-                    Reply::Page(page(entries, ok.cookieverf, from, ok.reply.eof))
-                })
-            }
+            attempt.move_one([target, source], [new, old]).await?;
+        }
+        attempt.partly_done(false);
+        Ok(if moved == expected {
+            Moved::Done
+        } else {
+            Moved::Another(moved)
         })
     }
+
+    async fn remove_empty(
+        attempt: &Attempt<'_, Self>,
+        parent: &Handle,
+        name: &str,
+        expected: Identity,
+    ) -> Result<Removed, RoundError> {
+        match attempt.look_up_in(parent, name).await? {
+            None => return Ok(Removed::Missing),
+            Some(object) if object.found.identity != expected => return Ok(Removed::Another(object.found.identity)),
+            Some(_) => {}
+        }
+        match attempt.send(Call::RemoveDirectory(parent, name.as_bytes())).await? {
+            Ok(_) => Ok(Removed::Done),
+            Err(Status::NOENT) => Ok(Removed::Missing),
+            // Some file systems say EXIST.
+            Err(Status::NOTEMPTY | Status::EXIST) => Ok(Removed::NotEmpty),
+            Err(status) => Err(attempt.refused(Action::Remove, status)),
+        }
+    }
+
+    async fn remove(
+        attempt: &Attempt<'_, Self>,
+        directory: &Handle,
+        names: &[&[u8]],
+        target: Target,
+    ) -> Result<RemovedNames, RoundError> {
+        let mut count = 0;
+        for name in names {
+            let call = match target {
+                Target::Files => Call::Remove(directory, name),
+                Target::Directories | Target::Tree => Call::RemoveDirectory(directory, name),
+            };
+            if let Err(status) = attempt.send(call).await? {
+                let stopped = Some(status);
+                return Ok(RemovedNames { count, stopped });
+            }
+            count += 1;
+        }
+        Ok(RemovedNames { count, stopped: None })
+    }
 }
 
-impl Change {
-    pub fn mode(mode: u32) -> Self {
-        Self {
-            mode: Some(mode),
-            ..Self::default()
+impl Attempt<'_, Pool> {
+    /// Returns what is behind a handle.
+    pub async fn file(&self, handle: &Handle, action: Action<'_>) -> Result<File, RoundError> {
+        match self.send(Call::Get(handle)).await? {
+            Ok(Reply::File(Some(file))) => Ok(file),
+            Ok(_) => Err(self.incomplete()),
+            Err(status) => Err(self.refused(action, status)),
+        }
+    }
+
+    fn page_of(&self, answer: Result<Reply, Status>, from: Position) -> Answer<Page> {
+        match answer {
+            // Neither the end nor a way to continue: if it counted as the end, names would be left out.
+            Ok(Reply::Page(page)) if !page.last && page.next.cookie == from.cookie => {
+                Err(self.malformed("a page of a directory is empty and not the last"))
+            }
+            Ok(Reply::Page(page)) => Ok(Ok(page)),
+            Ok(Reply::File(_) | Reply::Spot(..)) => Err(self.incomplete()),
+            Err(status) => Ok(Err(status)),
+        }
+    }
+
+    async fn move_one(&self, directories: [&Handle; 2], names: [&str; 2]) -> Result<(), RoundError> {
+        match self.send(Call::Rename(directories, names)).await? {
+            Ok(_) => Ok(()),
+            // Source or target went away after the looks: the next round finds out which.
+            Err(Status::NOENT) => Err(RoundError::Retry(RetryReason::Changed(Status::NOENT))),
+            Err(status) => Err(self.refused(Action::Rename, status)),
         }
     }
 }
 
-impl std::convert::From<Change> for sattr3 {
-    fn from(change: Change) -> Self {
-        let some = |value: Option<u32>| value.map_or(Nfs3Option::None, Nfs3Option::Some);
-        Self {
-            mode: some(change.mode),
-            uid: some(change.uid),
-            gid: some(change.gid),
-            ..Self::default()
-        }
-    }
-}
-
-impl std::convert::From<fattr3> for File {
-    fn from(attributes: fattr3) -> Self {
-        Self {
-            directory: attributes.type_ == ftype3::NF3DIR,
-            identity: Identity {
-                // One number here, two in version 4.
-                fsid: (attributes.fsid, 0),
-                fileid: attributes.fileid,
-            },
-            mode: attributes.mode & 0o7777,
-            uid: attributes.uid,
-            gid: attributes.gid,
-        }
-    }
-}
-
-/// Whether a server can mean this by a handle.
-pub(super) fn sane(handle: &Handle) -> bool {
-    (1..=LONGEST_HANDLE).contains(&handle.data.len())
-}
-
-fn at<'a>(directory: &Handle, name: &'a [u8]) -> diropargs3<'a> {
-    diropargs3 {
-        dir: directory.clone(),
-        name: name.into(),
-    }
-}
-
-fn answer<T, E>(result: Nfs3Result<T, E>) -> Result<T, Status> {
-    match result {
-        Nfs3Result::Ok(ok) => Ok(ok),
-        Nfs3Result::Err((status, _)) => Err(numbered(status)),
-    }
-}
-
-fn numbered(status: nfsstat3) -> Status {
-    Status(status as u32)
-}
-
-fn file(attributes: Nfs3Option<fattr3>) -> Option<File> {
-    match attributes {
-        Nfs3Option::Some(attributes) => Some(attributes.into()),
-        Nfs3Option::None => None,
-    }
-}
-
-fn page(
-    entries: impl Iterator<Item = (Vec<u8>, u64, Option<bool>)>,
-    verifier: cookieverf3,
-    from: From,
-    last: bool,
-) -> Page {
-    let mut next = From {
-        verifier: verifier.0,
-        ..from
-    };
-    let mut page = Vec::new();
-    for (name, cookie, directory) in entries {
-        next.cookie = cookie;
-        if name != b"." && name != b".." {
-            page.push(Entry { name, directory });
-        }
-    }
-    Page {
-        entries: page,
-        last,
-        next,
+pub(super) fn object(handle: Handle, file: File) -> FsObject<Handle> {
+    FsObject {
+        handle,
+        is_directory: file.directory,
+        found: file.found(),
     }
 }

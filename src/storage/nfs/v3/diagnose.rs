@@ -1,5 +1,4 @@
-//! From what kept a call from being answered to a sentence that a person can act on. What servers do answer is told by
-//! [`crate::storage::messages`].
+//! Describes for people why a call has no answer. What servers do answer is described in [`crate::storage::messages`].
 
 use std::io;
 
@@ -7,31 +6,21 @@ use nfs3_client::RpcError;
 
 use super::mount::{NoConnection, Part};
 use crate::storage::messages::{self, ErrorContext};
+use crate::storage::nfs::attempt;
 use crate::storage::nfs::no_answer;
 use crate::storage::status::Status;
 use crate::storage::{Fault, transient};
 
-/// What a verb waits for.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Waiting {
-    /// To be let in by this part of the server.
-    For(Part),
-    Answer,
-    Later(Status),
-}
-
-/// Why a call has no answer.
+/// Why a call has no answer, besides what every version has.
 #[derive(Debug)]
-pub(super) enum Cause {
+pub(in crate::storage::nfs) enum Failure {
     NoConnection(NoConnection),
-    Broken(io::Error),
     Call(Part, RpcError),
-    Malformed(&'static str),
-    /// What was found is no longer there at the next call, again and again.
-    KeepsChanging(Status),
 }
 
-impl Cause {
+pub(super) type Cause = attempt::Cause<Failure>;
+
+impl Failure {
     /// The server said that it does not carry the call out.
     pub fn refused(&self) -> bool {
         matches!(
@@ -52,18 +41,20 @@ impl Cause {
 /// The ways out when version 3 is not to be had.
 const OR_V4: &str = "or let Bindery speak NFSv4 (nfsVersion 4), which needs port 2049 alone";
 
-/// The call has no answer.
-pub(super) fn failed(context: &ErrorContext<'_>, cause: &Cause) -> (Fault, String) {
+/// What answers is no NFSv3 server.
+pub(super) fn malformed(context: &ErrorContext<'_>, what: &str) -> (Fault, String) {
     let server = context.share.server();
-    match cause {
-        Cause::NoConnection(error) => unconnected(context, error),
-        Cause::Broken(error) => no_answer::broken(error),
-        Cause::Call(part, error) => call(context, *part, error),
-        Cause::Malformed(what) => (
-            Fault::Other,
-            format!("what {server} answers does not keep to NFSv3 ({what}). Is it an NFS server?"),
-        ),
-        Cause::KeepsChanging(status) => messages::keeps_changing(context, *status),
+    (
+        Fault::Other,
+        format!("what {server} answers does not keep to NFSv3 ({what}). Is it an NFS server?"),
+    )
+}
+
+/// The call has no answer.
+pub(super) fn failed(context: &ErrorContext<'_>, failure: &Failure) -> (Fault, String) {
+    match failure {
+        Failure::NoConnection(error) => unconnected(context, error),
+        Failure::Call(part, error) => call(context, *part, error),
     }
 }
 
@@ -184,25 +175,24 @@ fn protocol(part: Part) -> &'static str {
     }
 }
 
-/// The deadline came.
-pub(super) fn timed_out(context: &ErrorContext<'_>, waiting: Waiting) -> (Fault, String) {
+/// The deadline came before the call could be sent: this part of the server did not answer.
+pub(super) fn not_opened(context: &ErrorContext<'_>, part: Part) -> (Fault, String) {
     let server = context.share.server();
-    match waiting {
-        Waiting::For(Part::Portmapper) => (
+    match part {
+        Part::Portmapper => (
             Fault::TimedOut,
             format!(
                 "NFSv3 needs the server's portmapper on port 111, and that of {server} did not answer in time. Check that \
                  the server is up, that rpcbind runs there, and that the port is open to this host; {OR_V4}."
             ),
         ),
-        Waiting::For(Part::Mount) => (
+        Part::Mount => (
             Fault::TimedOut,
             format!(
                 "NFSv3 needs the server's mountd, and that of {server} did not answer in time. Check that it runs, and that \
                  its port, which is best a fixed one, is open to this host; {OR_V4}."
             ),
         ),
-        Waiting::For(Part::Nfs) | Waiting::Answer => messages::silent(server),
-        Waiting::Later(status) => messages::busy(context, status),
+        Part::Nfs => messages::silent(server),
     }
 }

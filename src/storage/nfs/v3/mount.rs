@@ -17,10 +17,11 @@ use nfs3_client::{Nfs3Client, PortmapError, PortmapperClient, RpcError};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-use super::calls::{Handle, sane};
-use super::io::{Records, closed};
-use crate::storage::nfs::NfsOptions;
+use super::io::Records;
+use super::procedure::{Handle, sane};
 use crate::storage::nfs::connect::{ConnectError, connect_to};
+use crate::storage::nfs::options::NfsOptions;
+use crate::storage::nfs::record;
 
 const AUTH_SYS: u32 = 1;
 /// A server names fewer ways to show who one is.
@@ -28,7 +29,7 @@ const MOST_FLAVORS: u32 = 64;
 
 /// The parts of a server that a share needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part {
+pub(in crate::storage::nfs) enum Part {
     /// `rpcbind`, on port 111.
     Portmapper,
     /// `mountd`.
@@ -38,7 +39,7 @@ pub(super) enum Part {
 
 /// Why there is no connection.
 #[derive(Debug)]
-pub(super) enum NoConnection {
+pub(in crate::storage::nfs) enum NoConnection {
     Resolve(Arc<io::Error>),
     /// No TCP connection to this part.
     Connect(Part, SocketAddr, io::Error),
@@ -66,13 +67,12 @@ pub(super) struct Connection {
 impl Connection {
     /// Whether the server has closed it.
     pub fn closed(&self) -> bool {
-        closed(&self.stream)
+        record::closed(&self.stream)
     }
 
     /// Cuts it, so that this host sends nothing more of a call that is still on its way.
     pub fn cut(self) {
-        // At worst the system goes on sending for a while, as it does for every other program.
-        let _ = self.stream.set_zero_linger();
+        record::cut(&self.stream);
     }
 }
 

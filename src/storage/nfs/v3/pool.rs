@@ -7,8 +7,8 @@
 //! The pool lives as long as somebody holds it: a verb, or the task that closes connections at rest. So a share that
 //! nobody needs any more is forgotten by itself.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nfs3_client::RpcError;
@@ -16,12 +16,13 @@ use tokio::runtime::Handle as Runtime;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep_until};
 
-use super::calls::{Answer, Call, Handle};
 use super::mount::{Connection, NoConnection, Part, Progress, open};
+use super::procedure::{Answer, Call, Handle};
 use crate::model::directory::Share;
-use crate::storage::nfs::NfsOptions;
 use crate::storage::nfs::connect::{ConnectError, Name};
-use crate::storage::nfs::remove_tree;
+use crate::storage::nfs::idle::{Idle, Reusable};
+use crate::storage::nfs::options::NfsOptions;
+use crate::storage::nfs::verbs::remove_tree;
 
 /// Where the portmapper listens (RFC 1833, 3). All else it tells.
 const PORT: u16 = 111;
@@ -32,7 +33,7 @@ const LONGEST_IDLE: Duration = Duration::from_mins(1);
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Pool {
+pub struct Pool {
     name: Name,
     path: String,
     options: Arc<NfsOptions>,
@@ -41,16 +42,8 @@ pub(super) struct Pool {
     permits: Semaphore,
     /// For calls of trees that are removed.
     removals: Semaphore,
-    idle: Mutex<Idle>,
+    idle: Idle<Connection>,
     came_privileged: AtomicBool,
-}
-
-/// The connections that nobody uses.
-#[derive(Debug, Default)]
-struct Idle {
-    connections: Vec<Connection>,
-    /// A task closes those that have rested too long.
-    has_closer: bool,
 }
 
 impl Pool {
@@ -63,7 +56,7 @@ impl Pool {
             runtime: Runtime::current(),
             permits: Semaphore::new(MOST_CONNECTIONS),
             removals: Semaphore::new(remove_tree::MOST_CALLS),
-            idle: Mutex::default(),
+            idle: Idle::default(),
             came_privileged: AtomicBool::new(false),
         })
     }
@@ -87,7 +80,7 @@ impl Pool {
             under_way: false,
             _permit: permit,
         };
-        if let Some(connection) = self.rested() {
+        if let Some(connection) = self.idle.take(drop) {
             return Ok(loan(connection, true));
         }
         waiting(Part::Portmapper);
@@ -122,7 +115,7 @@ impl Pool {
 
     /// The server was started again, or does not know the share's handle any more: that goes for all connections.
     pub fn forget_idle(&self) {
-        let forgotten = std::mem::take(&mut self.idle().connections);
+        let forgotten = self.idle.remove(|_| true);
         tracing::debug!(
             server = self.name.as_str(),
             connections = forgotten.len(),
@@ -130,48 +123,32 @@ impl Pool {
         );
     }
 
-    fn rested(&self) -> Option<Connection> {
-        let mut idle = self.idle();
-        // The last one given back first: the others come to rest and are closed.
-        while let Some(connection) = idle.connections.pop() {
-            if Instant::now() < connection.used + LONGEST_IDLE && !connection.closed() {
-                return Some(connection);
-            }
-        }
-        None
-    }
-
     fn release(self: &Arc<Self>, mut connection: Connection) {
         connection.used = Instant::now();
-        let mut idle = self.idle();
-        idle.connections.push(connection);
-        if !std::mem::replace(&mut idle.has_closer, true) {
+        if self.idle.put(connection) {
             self.runtime.spawn(self.clone().close_expired());
         }
     }
 
-    /// Closes connections that have rested too long, until none is left.
+    /// Closes connections that have been idle for too long, until none is left.
     async fn close_expired(self: Arc<Self>) {
         loop {
-            let next = {
-                let mut idle = self.idle();
-                let now = Instant::now();
-                idle.connections
-                    .retain(|connection| now < connection.used + LONGEST_IDLE);
-                let next = idle.connections.iter().map(|connection| connection.used).min();
-                idle.has_closer = next.is_some();
-                next
-            };
-            match next {
-                None => return,
-                Some(used) => sleep_until(used + LONGEST_IDLE).await,
+            match self.idle.take_expired() {
+                (expired, None) if expired.is_empty() => return,
+                (expired, Some(next)) if expired.is_empty() => sleep_until(next).await,
+                (expired, _) => drop(expired),
             }
         }
     }
+}
 
-    /// What the lock holds is whole after each statement, also where a thread panicked.
-    fn idle(&self) -> MutexGuard<'_, Idle> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+impl Reusable for Connection {
+    fn expires(&self) -> Instant {
+        self.used + LONGEST_IDLE
+    }
+
+    fn closed(&self) -> bool {
+        self.closed()
     }
 }
 

@@ -1,16 +1,13 @@
-//! How the calls of a verb are sent, and which of them are sent again. What a verb then does is
-//! [`crate::storage::nfs::attempt`]'s.
+//! Sends the COMPOUNDs of a verb, and sends some of them again.
 //!
-//! - Nothing was carried out (a session that the server forgot, no connection yet): the call is sent again.
-//! - A call that changes nothing got no answer: it is sent again.
-//! - A call that changes something got no answer: the verb starts over, as [`RetryReason::Lost`]. But one that does no harm when
-//!   it comes late ([`Late::Harmless`]) is sent again.
-//! - A call under way at the deadline leaves a fence ([`super::server`]).
-
-use std::io;
+//! - Nothing was carried out (the server does not know the session, or there was no connection): the COMPOUND is sent again.
+//! - A COMPOUND that changes nothing got no answer: it is sent again.
+//! - A COMPOUND that changes something got no answer: the verb starts again, as [`RetryReason::Lost`]. But one that does no
+//!   harm when it takes effect late ([`Late::Harmless`]) is sent again.
+//! - A COMPOUND under way at the deadline is fenced off ([`super::server`]).
 
 use super::compound::Reply;
-use super::diagnose::{self, Cause, Waiting};
+use super::diagnose::{self, Cause, Failure, Opening};
 use super::operation::Op;
 use super::pool::Late;
 use super::rpc::RpcError;
@@ -19,12 +16,8 @@ use super::wire::SessionError;
 use crate::model::directory::Share;
 use crate::storage::Fault;
 use crate::storage::messages::ErrorContext;
-use crate::storage::nfs::attempt::{self, Protocol};
-pub(super) use crate::storage::nfs::attempt::{RetryReason, RoundError};
+use crate::storage::nfs::attempt::{Attempt, RetryReason, RoundError, Transport, Waiting};
 use crate::storage::status::Status;
-
-/// A run of a verb on a server's sessions.
-pub(super) type Attempt<'a> = attempt::Attempt<'a, Server>;
 
 /// A call brought no reply.
 enum NoReply {
@@ -36,7 +29,7 @@ enum NoReply {
     Final(Cause),
 }
 
-impl Attempt<'_> {
+impl Attempt<'_, Server> {
     /// Sends a COMPOUND until the server has answered it. The reply may tell of an operation that failed, but not of
     /// DELAY, GRACE or a stale handle, unless something was changed before that operation.
     pub async fn send(&self, ops: &[Op<'_>]) -> Result<Reply, RoundError> {
@@ -74,7 +67,7 @@ impl Attempt<'_> {
     }
 
     async fn send_once(&self, ops: &[Op<'_>], late: Late) -> Result<Reply, NoReply> {
-        let waiting = |waiting| self.state().waiting = waiting;
+        let waiting = |opening| self.state().waiting = Waiting::Opening(opening);
         let failures = self.state().failures;
         let loan = self.server.borrow(self.deadline(), waiting).await;
         if loan.is_err() {
@@ -82,10 +75,10 @@ impl Attempt<'_> {
             state.excused = state.failures > failures;
         }
         let mut loan = loan.map_err(|error| match error {
-            NoSession::Connect(error) => NoReply::Final(Cause::Connect(error)),
-            NoSession::Session(error) => match Cause::from(error) {
+            NoSession::Connect(error) => NoReply::Final(Cause::Other(Failure::Connect(error))),
+            NoSession::Session(error) => match diagnose::cause(error) {
                 // The server restarted while the session was opened, or is not ready for sessions yet.
-                cause @ (Cause::Broken(_) | Cause::Session(..)) if cause.passes() => NoReply::NotDone(cause),
+                cause if diagnose::passes(&cause) => NoReply::NotDone(cause),
                 cause => NoReply::Final(cause),
             },
         })?;
@@ -112,13 +105,13 @@ impl Attempt<'_> {
                 Ok(reply)
             }
             Err(SessionError::Refused(operation, status)) => {
-                let cause = Cause::Session(operation, status);
+                let cause = Cause::Other(Failure::Session(operation, status));
                 if status.later() {
                     loan.release();
                 } else if status.gone() {
                     loan.forget();
                 }
-                if cause.passes() {
+                if diagnose::passes(&cause) {
                     Err(NoReply::NotDone(cause))
                 } else {
                     Err(NoReply::Final(cause))
@@ -130,56 +123,40 @@ impl Attempt<'_> {
                 }
                 Err(NoReply::Lost(Cause::Broken(error)))
             }
-            Err(error) => Err(NoReply::Final(error.into())),
+            Err(error) => Err(NoReply::Final(diagnose::cause(error))),
         }
-    }
-
-    pub fn server(&self) -> &Server {
-        self.server
     }
 }
 
-impl Protocol for Server {
-    type Waiting = Waiting;
-    type Cause = Cause;
+impl Transport for Server {
+    type Opening = Opening;
+    type Failure = Failure;
 
-    const FIRST: Waiting = Waiting::Session;
+    const FIRST: Opening = Opening::Session;
 
-    fn later(status: Status) -> Waiting {
-        Waiting::Later(status)
-    }
-
-    fn broken(error: io::Error) -> Cause {
-        Cause::Broken(error)
-    }
-
-    fn malformed(what: &'static str) -> Cause {
-        Cause::Malformed(what)
-    }
-
-    fn keeps_changing(status: Status) -> Cause {
-        Cause::KeepsChanging(status)
-    }
-
-    fn retry_later_status(cause: &Cause) -> Option<Status> {
-        match cause {
-            Cause::Session(_, status) if status.later() => Some(*status),
+    fn retry_later_status(failure: &Failure) -> Option<Status> {
+        match failure {
+            Failure::Session(_, status) if status.later() => Some(*status),
             _ => None,
         }
     }
 
-    fn failed(context: &ErrorContext<'_>, cause: &Cause) -> (Fault, String) {
-        diagnose::failed(context, cause)
+    fn malformed(context: &ErrorContext<'_>, what: &str) -> (Fault, String) {
+        diagnose::malformed(context, what)
     }
 
-    fn timed_out(context: &ErrorContext<'_>, waiting: Waiting) -> (Fault, String) {
-        diagnose::timed_out(context, waiting)
+    fn failed(context: &ErrorContext<'_>, failure: &Failure) -> (Fault, String) {
+        diagnose::failed(context, failure)
+    }
+
+    fn not_opened(context: &ErrorContext<'_>, opening: Opening) -> (Fault, String) {
+        diagnose::not_opened(context, opening)
     }
 
     fn context<'a>(&self, share: &'a Share) -> ErrorContext<'a> {
         ErrorContext {
             share,
-            uid: self.credentials().uid,
+            uid: self.options().uid,
             privileged: self.came_privileged(),
         }
     }

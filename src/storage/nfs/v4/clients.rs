@@ -9,11 +9,12 @@ use tokio::time::sleep;
 
 use super::client::Client;
 use super::limits::Limits;
-use super::rpc::{Credentials, RpcError};
+use super::rpc::RpcError;
 use super::server_id::ServerId;
 use super::session::Session;
 use super::wire::{SessionError, SessionId, Verifier, Wire, new_verifier};
 use super::xdr::Malformed;
+use crate::storage::nfs::options::NfsOptions;
 use crate::storage::status::Status;
 
 /// How soon a server is asked again that is busy with what is to be ended.
@@ -47,8 +48,8 @@ struct Known {
 
 impl Clients {
     /// Nothing is sent yet.
-    pub fn new(credentials: &Credentials, server: &str) -> Self {
-        let Credentials { uid, gid, machine } = credentials;
+    pub fn new(options: &NfsOptions, server: &str) -> Self {
+        let NfsOptions { uid, gid, machine, .. } = options;
         Self {
             // With the user: servers let nobody else end what one user has left.
             owner: format!("bindery {machine} {uid}:{gid} {server}"),
@@ -129,7 +130,7 @@ impl Clients {
 
     /// The client is gone: the next one on its server takes its place.
     fn expect_successor(&mut self, client: &Client) {
-        if client.recorded() && !self.awaited.contains(&client.server()()) {
+        if client.recorded() && !self.awaited.contains(&client.server()) {
             self.awaited.push(client.server());
         }
     }

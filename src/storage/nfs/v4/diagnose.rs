@@ -1,96 +1,92 @@
-//! From what kept a COMPOUND from being answered to a sentence that a person can act on. What servers do answer is told
-//! by [`crate::storage::messages`].
+//! Describes for people why a COMPOUND has no answer. What servers do answer is described in [`crate::storage::messages`].
 
-use std::io;
 use std::net::SocketAddr;
 
 use super::rpc::{Refusal, RpcError};
 use super::wire::SessionError;
 use crate::model::directory::NfsVersion;
 use crate::storage::messages::{self, ErrorContext};
+use crate::storage::nfs::attempt;
 use crate::storage::nfs::connect::ConnectError;
 use crate::storage::nfs::no_answer;
 use crate::storage::status::Status;
 use crate::storage::{Fault, transient};
 
-/// What a verb waits for.
+/// What must happen before a COMPOUND can be sent.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Waiting {
-    /// An earlier call that may still come to this address of the server.
+pub(in crate::storage::nfs) enum Opening {
+    /// An earlier call that may still reach this address of the server is fenced off.
     Fence(SocketAddr),
+    /// A session is free or opened.
     Session,
-    Answer,
-    Later(Status),
 }
 
-/// Why a call has no reply.
+/// Why a COMPOUND has no answer, besides what every version has.
 #[derive(Debug)]
-pub(super) enum Cause {
+pub(in crate::storage::nfs) enum Failure {
     Connect(ConnectError),
-    Broken(io::Error),
-    Malformed(&'static str),
     Refused(Refusal),
     Session(&'static str, Status),
-    /// What was found is no longer there at the next call, again and again.
-    KeepsChanging(Status),
 }
 
-impl Cause {
-    /// Whether it may be gone with another connection or session.
-    pub fn passes(&self) -> bool {
-        match self {
-            Self::Broken(_) => true,
-            Self::Session(_, status) => {
-                status.later()
-                    || status.gone()
-                    || matches!(
-                        *status,
-                        Status::BADSLOT | Status::SEQ_MISORDERED | Status::CONN_NOT_BOUND_TO_SESSION
-                    )
-            }
-            _ => false,
-        }
-    }
-}
+pub(super) type Cause = attempt::Cause<Failure>;
 
-impl From<SessionError> for Cause {
-    fn from(error: SessionError) -> Self {
-        match error {
-            SessionError::Rpc(RpcError::Broken(error)) => Self::Broken(error),
-            SessionError::Rpc(RpcError::Malformed(malformed)) => Self::Malformed(malformed.0),
-            SessionError::Rpc(RpcError::Refused(refusal)) => Self::Refused(refusal),
-            SessionError::Refused(operation, status) => Self::Session(operation, status),
-        }
-    }
-}
-
-/// The call has no reply.
-pub(super) fn failed(context: &ErrorContext<'_>, cause: &Cause) -> (Fault, String) {
-    let server = context.share.server();
+/// Whether another connection or session may help.
+pub(super) fn passes(cause: &Cause) -> bool {
     match cause {
-        Cause::Connect(ConnectError::Resolve(error)) => {
+        Cause::Broken(_) => true,
+        Cause::Other(Failure::Session(_, status)) => {
+            status.later()
+                || status.gone()
+                || matches!(
+                    *status,
+                    Status::BADSLOT | Status::SEQ_MISORDERED | Status::CONN_NOT_BOUND_TO_SESSION
+                )
+        }
+        _ => false,
+    }
+}
+
+pub(super) fn cause(error: SessionError) -> Cause {
+    match error {
+        SessionError::Rpc(RpcError::Broken(error)) => Cause::Broken(error),
+        SessionError::Rpc(RpcError::Malformed(malformed)) => Cause::Malformed(malformed.0),
+        SessionError::Rpc(RpcError::Refused(refusal)) => Cause::Other(Failure::Refused(refusal)),
+        SessionError::Refused(operation, status) => Cause::Other(Failure::Session(operation, status)),
+    }
+}
+
+/// What answers is no NFSv4 server.
+pub(super) fn malformed(context: &ErrorContext<'_>, what: &str) -> (Fault, String) {
+    let server = context.share.server();
+    (
+        Fault::Other,
+        format!("what answers on port 2049 of {server} does not keep to NFSv4 ({what}). Is it an NFS server?"),
+    )
+}
+
+/// The COMPOUND has no answer.
+pub(super) fn failed(context: &ErrorContext<'_>, failure: &Failure) -> (Fault, String) {
+    let server = context.share.server();
+    match failure {
+        Failure::Connect(ConnectError::Resolve(error)) => {
             tracing::debug!(server, %error, "no address was found");
             no_answer::unresolved(server)
         }
-        Cause::Connect(ConnectError::Connect(address, error)) => no_answer::no_connection(*address, error),
-        Cause::Broken(error) => no_answer::broken(error),
-        Cause::Malformed(what) => (
-            Fault::Other,
-            format!("what answers on port 2049 of {server} does not keep to NFSv4 ({what}). Is it an NFS server?"),
-        ),
-        Cause::Refused(Refusal::Version) | Cause::Session(_, Status::MINOR_VERS_MISMATCH) => (
+        Failure::Connect(ConnectError::Connect(address, error)) => no_answer::no_connection(*address, error),
+        Failure::Refused(Refusal::Version) | Failure::Session(_, Status::MINOR_VERS_MISMATCH) => (
             Fault::Other,
             format!(
                 "{server} speaks neither NFSv4.2 nor NFSv4.1. Enable one there, or set nfsVersion: \"3\" in the StorageClass."
             ),
         ),
-        Cause::Refused(Refusal::Credentials) => {
+        Failure::Refused(Refusal::Credentials) => {
             let (fault, text) = no_answer::credentials(server);
             (fault, text + messages::port(context))
         }
-        Cause::Refused(Refusal::System) => no_answer::system_error(server),
-        Cause::Refused(Refusal::Arguments) => no_answer::arguments(server),
-        Cause::Session(_, status) if status.gone() => (
+        Failure::Refused(Refusal::System) => no_answer::system_error(server),
+        Failure::Refused(Refusal::Arguments) => no_answer::arguments(server),
+        Failure::Session(_, status) if status.gone() => (
             Fault::Busy,
             format!(
                 "{server} forgets the sessions that it has just opened ({}). It restarts again and again, or another \
@@ -98,23 +94,22 @@ pub(super) fn failed(context: &ErrorContext<'_>, cause: &Cause) -> (Fault, Strin
                 status.in_version(NfsVersion::V4)
             ),
         ),
-        Cause::Session(_, status) if transient::status(*status) => messages::server_fault(context, *status),
-        Cause::Session(operation, status) => (
+        Failure::Session(_, status) if transient::status(*status) => messages::server_fault(context, *status),
+        Failure::Session(operation, status) => (
             Fault::Other,
             format!(
                 "{server} refuses {operation} with {}. Look for the reason in its log.",
                 status.in_version(NfsVersion::V4)
             ),
         ),
-        Cause::KeepsChanging(status) => messages::keeps_changing(context, *status),
     }
 }
 
-/// The deadline came.
-pub(super) fn timed_out(context: &ErrorContext<'_>, waiting: Waiting) -> (Fault, String) {
+/// The deadline came before the COMPOUND could be sent.
+pub(super) fn not_opened(context: &ErrorContext<'_>, opening: Opening) -> (Fault, String) {
     let server = context.share.server();
-    match waiting {
-        Waiting::Fence(address) => (
+    match opening {
+        Opening::Fence(address) => (
             Fault::TimedOut,
             format!(
                 "an earlier call got no answer and must first be fenced off, lest it take effect late; {address} did not \
@@ -122,11 +117,9 @@ pub(super) fn timed_out(context: &ErrorContext<'_>, waiting: Waiting) -> (Fault,
                  after its lease, 90 s on most servers."
             ),
         ),
-        Waiting::Session => (
+        Opening::Session => (
             Fault::TimedOut,
             format!("{server} did not open a session in time. Check that the NFS server runs and can be reached."),
         ),
-        Waiting::Answer => messages::silent(server),
-        Waiting::Later(status) => messages::busy(context, status),
     }
 }

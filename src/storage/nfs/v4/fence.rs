@@ -12,9 +12,10 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::client::Client;
-use super::rpc::{Credentials, RpcError};
+use super::rpc::RpcError;
 use super::wire::{SessionError, SessionId, Wire};
 use crate::storage::nfs::connect::{ConnectError, connect_to};
+use crate::storage::nfs::options::NfsOptions;
 
 /// One try.
 const TRY: Duration = Duration::from_secs(3);
@@ -35,7 +36,7 @@ pub(super) struct Fence {
     pub sequence: u32,
     /// Which of the server's addresses the session is on: behind one name there may be several servers.
     pub address: SocketAddr,
-    pub credentials: Arc<Credentials>,
+    pub options: Arc<NfsOptions>,
 }
 
 /// How a fence ended.
@@ -96,7 +97,7 @@ impl Fence {
 
     async fn once(&self, privileged: bool, busy: &mut Instant) -> Result<(), Failure> {
         let connection = connect_to(self.address, privileged).await.map_err(Failure::Connect)?;
-        let mut wire = Wire::new(connection, self.credentials.clone(), self.client.minor());
+        let mut wire = Wire::new(connection, self.options.clone(), self.client.minor());
         // Servers want the connection to be the session's.
         wire.bind(&self.session).await?;
         self.take_slot(&mut wire, busy).await?;

@@ -12,7 +12,7 @@ const NF4DIR: u32 = 2;
 
 /// A file handle: the server's name for a file, whatever its path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Handle(Vec<u8>);
+pub(in crate::storage::nfs) struct Handle(Vec<u8>);
 
 /// An operation and its arguments. "Here" is the current file handle.
 #[derive(Clone, Copy, Debug)]

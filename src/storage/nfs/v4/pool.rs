@@ -7,7 +7,7 @@ use tokio::sync::SemaphorePermit;
 use tokio::time::Instant;
 
 use super::compound::Reply;
-use super::diagnose::Waiting;
+use super::diagnose::Opening;
 use super::operation::Op;
 use super::rpc::RpcError;
 use super::server::{NoSession, Server};
@@ -38,13 +38,15 @@ impl Server {
     /// Lends a session: a rested one, else a new one, when no fence is left. `waiting` is told for what.
     ///
     /// It may be dropped at any point; `deadline` only divides the time among the server's addresses.
-    pub async fn borrow(self: &Arc<Self>, deadline: Instant, waiting: impl Fn(Waiting)) -> Result<Loan<'_>, NoSession> {
+    pub async fn borrow(self: &Arc<Self>, deadline: Instant, waiting: impl Fn(Opening)) -> Result<Loan<'_>, NoSession> {
         let permit = loop {
-            self.until_nothing_is_fenced(&waiting).await;
-            waiting(Waiting::Session);
+            self.fences()
+                .until_empty(|address| waiting(Opening::Fence(address)))
+                .await;
+            waiting(Opening::Session);
             // Never closed, so this never fails; a closed one would mean a bug, and a connection error is answer enough.
             let permit = self.permits().acquire().await.map_err(|_| no_permit())?;
-            if !self.is_fencing() {
+            if self.fences().is_empty() {
                 break permit;
             }
         };

@@ -5,10 +5,12 @@
 
 use std::io;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::xdr::{Malformed, Reader, Writer};
+use crate::storage::nfs::options::NfsOptions;
+use crate::storage::nfs::record::{LAST_FRAGMENT, NoRecord, read_record};
 
 const PROGRAM: u32 = 100_003;
 const VERSION: u32 = 4;
@@ -21,19 +23,6 @@ const AUTH_SYS: u32 = 1;
 const LONGEST_AUTH: usize = 400;
 /// The longest machine name in AUTH_SYS.
 const LONGEST_MACHINE: usize = 255;
-/// A reply is never larger: well above what the session allows (`session::LARGEST_REPLY`).
-const LARGEST_REPLY: usize = 128 * 1024;
-/// A sane server sends a reply of that size in one fragment.
-const MOST_FRAGMENTS: usize = 64;
-const LAST_FRAGMENT: u32 = 1 << 31;
-
-/// Who the server is told that we are. It believes it: AUTH_SYS proves nothing.
-#[derive(Clone, Debug)]
-pub(super) struct Credentials {
-    pub uid: u32,
-    pub gid: u32,
-    pub machine: String,
-}
 
 /// The call brought no NFS result.
 #[derive(Debug)]
@@ -48,7 +37,7 @@ pub(super) enum RpcError {
 
 /// Why a server did not carry a call out (RFC 5531, 9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(in crate::storage::nfs) enum Refusal {
     /// It knows no NFS, or no version 4.
     Version,
     /// It does not take AUTH_SYS from us.
@@ -65,6 +54,15 @@ impl From<io::Error> for RpcError {
     }
 }
 
+impl From<NoRecord> for RpcError {
+    fn from(error: NoRecord) -> Self {
+        match error {
+            NoRecord::Broken(error) => Self::Broken(error),
+            NoRecord::Malformed(what) => Self::Malformed(Malformed(what)),
+        }
+    }
+}
+
 impl From<Malformed> for RpcError {
     fn from(malformed: Malformed) -> Self {
         Self::Malformed(malformed)
@@ -77,24 +75,25 @@ impl From<Malformed> for RpcError {
 pub(super) async fn call(
     stream: &mut TcpStream,
     xid: u32,
-    credentials: &Credentials,
+    options: &NfsOptions,
     arguments: &[u8],
 ) -> Result<Vec<u8>, RpcError> {
-    stream.write_all(&record(xid, credentials, arguments)).await?;
-    let mut reply = read_record(stream).await?;
+    stream.write_all(&record(xid, options, arguments)).await?;
+    let mut reply = Vec::new();
+    read_record(stream, &mut reply).await?;
     let results = results_of(&reply, xid)?;
     let header = reply.len() - results;
     reply.drain(..header);
     Ok(reply)
 }
 
-fn record(xid: u32, credentials: &Credentials, arguments: &[u8]) -> Vec<u8> {
+fn record(xid: u32, options: &NfsOptions, arguments: &[u8]) -> Vec<u8> {
     let mut writer = Writer::default();
     for word in [xid, CALL, 2, PROGRAM, VERSION, COMPOUND] {
         writer.u32(word);
     }
     writer.u32(AUTH_SYS);
-    writer.opaque(&auth_sys(credentials));
+    writer.opaque(&auth_sys(options));
     // The verifier of AUTH_SYS is empty.
     writer.u32(AUTH_NONE);
     writer.opaque(&[]);
@@ -107,35 +106,15 @@ fn record(xid: u32, credentials: &Credentials, arguments: &[u8]) -> Vec<u8> {
     record
 }
 
-fn auth_sys(credentials: &Credentials) -> Vec<u8> {
-    let machine = credentials.machine.as_bytes();
+fn auth_sys(options: &NfsOptions) -> Vec<u8> {
+    let machine = options.machine.as_bytes();
     let mut writer = Writer::default();
     writer.u32(0); // stamp: anything
     writer.opaque(&machine[..machine.len().min(LONGEST_MACHINE)]);
-    writer.u32(credentials.uid);
-    writer.u32(credentials.gid);
+    writer.u32(options.uid);
+    writer.u32(options.gid);
     writer.u32(0); // no further groups
     writer.into_bytes()
-}
-
-async fn read_record(stream: &mut TcpStream) -> Result<Vec<u8>, RpcError> {
-    let mut reply = Vec::new();
-    for _ in 0..MOST_FRAGMENTS {
-        let header = stream.read_u32().await?;
-        let length = (header & !LAST_FRAGMENT) as usize;
-        if reply.len() + length > LARGEST_REPLY {
-            return Err(Malformed("the reply is larger than was asked for").into());
-        }
-        // Grows as bytes arrive, not as the header claims.
-        let read = stream.take(length as u64).read_to_end(&mut reply).await?;
-        if read < length {
-            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
-        }
-        if header & LAST_FRAGMENT != 0 {
-            return Ok(reply);
-        }
-    }
-    Err(Malformed("the reply comes in too many fragments").into())
 }
 
 /// Checks the header of a reply; the answer is how many bytes of results follow it.

@@ -1,16 +1,16 @@
 //! One server's sessions: a bounded pool of one client's ([`super::client`]), and the rule for calls that got no answer.
 //!
-//! A call borrows a session ([`Loan`]) and gives it back when the server has answered. A loan that ends in any other
+//! A call borrows a session and gives it back when the server has answered. A loan that ends in any other
 //! way (a deadline, a broken connection, a caller that went away) while a call that changes something is under way
 //! leaves a [`super::fence`]: it is carried out in the background at once, and no session is lent until that is done.
 //! Servers know nothing of each other: one that hangs delays no other.
 //!
-//! A session that is not used any more is destroyed: by the task that closes those at rest, or else on a connection of its
+//! A session that is not used any more is destroyed: by the task that closes idle ones, or else on a connection of its
 //! own ([`Server::discard`]). With the last one goes the client. A process that stops in order ends all of it
 //! ([`Server::leave`]).
 //!
 //! The server lives as long as somebody holds it: a verb, a fence, a look-up of its name, or the task that closes
-//! sessions at rest. So one that nobody needs any more is forgotten by itself.
+//! idle sessions. So one that nobody needs any more is forgotten by itself.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,20 +19,22 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::client::Client;
 use super::clients::Clients;
-use super::diagnose::Waiting;
 use super::fence::{End, Fence};
+use super::fences::Fences;
 use super::limits::Limits;
-use super::rpc::{Credentials, RpcError};
+use super::rpc::RpcError;
 use super::server_id::ServerId;
 use super::session::Session;
 use super::wire::{NEWEST_MINOR, SessionError, Wire};
 use crate::storage::nfs::connect::{ConnectError, Connection, Name, connect, connect_to};
-use crate::storage::nfs::remove_tree;
+use crate::storage::nfs::idle::{Idle, Reusable};
+use crate::storage::nfs::options::{ClientConfig, NfsOptions};
+use crate::storage::nfs::verbs::remove_tree;
 
 /// RFC 8881, 2.9.3: no portmapper is asked.
 const PORT: u16 = 2049;
@@ -43,7 +45,7 @@ const MOST_SESSIONS: usize = 16;
 const OPENING: Duration = Duration::from_secs(5);
 /// Discards under way on one server.
 const MOST_DISCARDS: usize = 2;
-/// After that time at rest a session is closed, or after half its lease: a firewall may have forgotten it.
+/// After that time idle a session is closed, or after half its lease: a firewall may have forgotten it.
 const LONGEST_IDLE: Duration = Duration::from_mins(1);
 /// The same for a client that the server has noted down: if the server restarts meanwhile, it waits for the client to come
 /// back. Longer than the pauses of a verb that is asked to come back later.
@@ -51,18 +53,9 @@ const RECORDED_IDLE: Duration = Duration::from_secs(5);
 /// How long a server may take to part with a session, or with the client.
 const GOODBYE: Duration = Duration::from_secs(3);
 
-/// What all servers have in common.
-#[derive(Clone, Debug)]
-pub(super) struct ClientConfig {
-    pub credentials: Arc<Credentials>,
-    pub privileged_port: bool,
-    /// See [`super::NfsStorage::with_longest_fence`].
-    pub longest_fence: Option<Duration>,
-}
-
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Server {
+pub struct Server {
     name: Name,
     config: ClientConfig,
     /// Where tasks run: what begins one may be dropped anywhere.
@@ -71,22 +64,13 @@ pub(super) struct Server {
     /// For calls of trees that are removed.
     removals: Semaphore,
     discards: Semaphore,
-    idle: Mutex<Idle>,
+    idle: Idle<Session>,
     /// Locked while a session is opened: the numbers of CREATE_SESSION are one sequence.
     clients: tokio::sync::Mutex<Clients>,
-    /// The addresses at which calls are being fenced off.
-    fences: watch::Sender<Vec<SocketAddr>>,
+    fences: Fences,
     limits: Mutex<Limits>,
     id: Mutex<Option<ServerId>>,
     came_privileged: AtomicBool,
-}
-
-/// The sessions that nobody uses.
-#[derive(Debug, Default)]
-struct Idle {
-    sessions: Vec<Session>,
-    /// A task closes those that have rested too long.
-    has_closer: bool,
 }
 
 /// Why no session is to be had.
@@ -111,9 +95,9 @@ impl Server {
             permits: Semaphore::new(MOST_SESSIONS),
             removals: Semaphore::new(remove_tree::MOST_CALLS),
             discards: Semaphore::new(MOST_DISCARDS),
-            idle: Mutex::default(),
-            clients: tokio::sync::Mutex::new(Clients::new(&config.credentials, name)),
-            fences: watch::Sender::default(),
+            idle: Idle::default(),
+            clients: tokio::sync::Mutex::new(Clients::new(&config.options, name)),
+            fences: Fences::default(),
             // Until a session says more.
             limits: Mutex::new(Limits::LEAST),
             id: Mutex::default(),
@@ -132,8 +116,8 @@ impl Server {
         &self.removals
     }
 
-    pub fn credentials(&self) -> &Credentials {
-        &self.config.credentials
+    pub fn options(&self) -> &NfsOptions {
+        &self.config.options
     }
 
     /// What the latest session may carry.
@@ -154,7 +138,7 @@ impl Server {
     /// The server does not know a session of this client that was at rest any more: then it knows none of them.
     pub fn forget_idle(&self, client: &Client) {
         let same = |session: &mut Session| std::ptr::eq(session.client(), client);
-        let forgotten = lock(&self.idle).sessions.extract_if(.., same).count();
+        let forgotten = self.idle.remove(same).len();
         tracing::debug!(
             server = self.name.as_str(),
             sessions = forgotten,
@@ -164,15 +148,14 @@ impl Server {
 
     /// The connection of a session that was at rest is broken: then that of each of them is. The server may know them.
     pub fn discard_idle(self: &Arc<Self>) {
-        let rested = std::mem::take(&mut lock(&self.idle).sessions);
-        for session in rested {
+        for session in self.idle.remove(|_| true) {
             self.discard(session, Duration::ZERO);
         }
     }
 
     /// Destroys, after a pause, a session that nobody uses any more: else the server would keep it as long as the client.
     pub fn discard(self: &Arc<Self>, session: Session, pause: Duration) {
-        let fence = session.into_fence(self.config.credentials.clone());
+        let fence = session.into_fence(self.config.options.clone());
         let server = self.clone();
         self.runtime.spawn(async move {
             sleep(pause).await;
@@ -196,7 +179,7 @@ impl Server {
         }
         let parted = timeout(GOODBYE, async {
             let connection = connect_to(address, privileged).await.map_err(NoSession::Connect)?;
-            let mut wire = Wire::new(connection, self.config.credentials.clone(), client.minor());
+            let mut wire = Wire::new(connection, self.config.options.clone(), client.minor());
             self.part_on(client, &mut wire).await.map_err(NoSession::Session)
         });
         let parted = parted.await;
@@ -223,7 +206,7 @@ impl Server {
             return;
         };
         let earlier = clients.new_incarnation();
-        lock(&self.idle).sessions.clear();
+        drop(self.idle.remove(|_| true));
         // Behind one name there may be several servers: none waits for another.
         let left = earlier.into_iter().map(|(address, minor)| {
             let life = clients.same_incarnation();
@@ -236,43 +219,25 @@ impl Server {
     }
 
     async fn leave_at(&self, address: SocketAddr, minor: u32, mut life: Clients) -> Result<(), NoSession> {
-        let connection = connect_to(address, self.config.privileged_port).await;
+        let connection = connect_to(address, self.config.options.privileged_port).await;
         let connection = connection.map_err(NoSession::Connect)?;
-        let wire = Wire::new(connection, self.config.credentials.clone(), minor);
+        let wire = Wire::new(connection, self.config.options.clone(), minor);
         Ok(life.leave(wire).await?)
     }
 
-    /// Waits until no call is being fenced off; `waiting` is told for what.
-    pub async fn until_nothing_is_fenced(&self, waiting: &impl Fn(Waiting)) {
-        let mut fences = self.fences.subscribe();
-        loop {
-            let first = fences.borrow_and_update().first().copied();
-            let Some(address) = first else { return };
-            waiting(Waiting::Fence(address));
-            // The sender is in `self`.
-            if fences.changed().await.is_err() {
-                return;
-            }
-        }
-    }
-
-    pub fn is_fencing(&self) -> bool {
-        !self.fences.borrow().is_empty()
+    pub fn fences(&self) -> &Fences {
+        &self.fences
     }
 
     /// Fences the call off that is under way in this session.
     pub fn fence(self: &Arc<Self>, session: Session) {
         let address = session.address();
-        self.fences.send_modify(|fences| fences.push(address));
-        let fence = session.into_fence(self.config.credentials.clone());
+        self.fences.begin(address);
+        let fence = session.into_fence(self.config.options.clone());
         let server = self.clone();
         self.runtime.spawn(async move {
-            let ClientConfig {
-                privileged_port,
-                longest_fence,
-                ..
-            } = server.config;
-            let end = fence.carry_out(privileged_port, longest_fence).await;
+            let privileged_port = server.config.options.privileged_port;
+            let end = fence.carry_out(privileged_port, server.config.longest_fence).await;
             match end {
                 End::Confirmed => tracing::info!(%address, "a call without an answer is fenced off"),
                 End::Unconfirmed => {
@@ -283,7 +248,7 @@ impl Server {
                     );
                     server.clients.lock().await.new_incarnation();
                     // The next session is to be a new one.
-                    lock(&server.idle).sessions.clear();
+                    drop(server.idle.remove(|_| true));
                 }
                 End::Busy => tracing::warn!(
                     %address,
@@ -291,63 +256,40 @@ impl Server {
                      take effect. Look for what holds it up in the server's log"
                 ),
             }
-            server.fences.send_modify(|fences| {
-                if let Some(at) = fences.iter().position(|other| *other == address) {
-                    fences.swap_remove(at);
-                }
-            });
+            server.fences.end(address);
             if end == End::Confirmed {
                 server.part(fence, privileged_port).await;
             }
         });
     }
 
-    /// An idle session of which the server still knows, as far as can be told.
+    /// Takes an idle session that the server knows, unless it has been restarted since.
     pub fn take_idle(self: &Arc<Self>) -> Option<Session> {
-        let mut idle = lock(&self.idle);
-        // The last one given back first: the others come to rest and are closed.
-        while let Some(session) = idle.sessions.pop_if(|session| Instant::now() < idle_until(session)) {
-            if !session.closed() {
-                return Some(session);
-            }
-            self.discard(session, Duration::ZERO);
-        }
-        None
+        self.idle.take(|session| self.discard(session, Duration::ZERO))
     }
 
-    /// The session is free for the next call.
+    /// Keeps a session for the next call.
     pub fn release(self: &Arc<Self>, session: Session) {
         // The next session of the client that has taken its place ends it.
         if session.client().replaced() {
             return;
         }
-        let mut idle = lock(&self.idle);
-        idle.sessions.push(session);
-        if !std::mem::replace(&mut idle.has_closer, true) {
+        if self.idle.put(session) {
             self.runtime.spawn(self.clone().close_expired());
         }
     }
 
-    /// Closes sessions that have rested too long, until none is left.
+    /// Closes sessions that have been idle for too long, until none is left.
     async fn close_expired(self: Arc<Self>) {
         loop {
-            let (over, next) = {
-                let mut idle = lock(&self.idle);
-                let now = Instant::now();
-                let over: Vec<_> = idle
-                    .sessions
-                    .extract_if(.., |session| idle_until(session) <= now)
-                    .collect();
-                let next = idle.sessions.iter().map(idle_until).min();
-                idle.has_closer = next.is_some() || !over.is_empty();
-                (over, next)
-            };
-            match next {
-                None if over.is_empty() => return,
-                // Meanwhile the client may become one that the server has noted down.
-                Some(next) if over.is_empty() => sleep_until(next.min(Instant::now() + RECORDED_IDLE)).await,
-                _ => {
-                    for session in over {
+            match self.idle.take_expired() {
+                (expired, None) if expired.is_empty() => return,
+                // Meanwhile the server may record the client, which shortens the time.
+                (expired, Some(next)) if expired.is_empty() => {
+                    sleep_until(next.min(Instant::now() + RECORDED_IDLE)).await
+                }
+                (expired, _) => {
+                    for session in expired {
                         self.close(session).await;
                     }
                 }
@@ -374,14 +316,14 @@ impl Server {
     /// Opens a session on a new connection. `deadline` only divides the time among the server's addresses.
     pub async fn open_session(&self, deadline: Instant) -> Result<Session, NoSession> {
         let addresses = self.name.addresses(&self.runtime).await.map_err(NoSession::Connect)?;
-        let connection = connect(&addresses, self.config.privileged_port, deadline).await;
+        let connection = connect(&addresses, self.config.options.privileged_port, deadline).await;
         Ok(self.open(connection.map_err(NoSession::Connect)?).await?)
     }
 
     async fn open(&self, connection: Connection) -> Result<Session, SessionError> {
         let privileged = connection.privileged;
         self.came_privileged.store(privileged, Ordering::Relaxed);
-        let wire = Wire::new(connection, self.config.credentials.clone(), NEWEST_MINOR);
+        let wire = Wire::new(connection, self.config.options.clone(), NEWEST_MINOR);
         let mut clients = self.clients.lock().await;
         let session = timeout(OPENING, clients.open(wire)).await;
         let session = session.map_err(|_| RpcError::Broken(std::io::ErrorKind::TimedOut.into()))??;
@@ -394,10 +336,16 @@ impl Server {
     }
 }
 
-fn idle_until(session: &Session) -> Instant {
-    let client = session.client();
-    let longest = if client.recorded() { RECORDED_IDLE } else { LONGEST_IDLE };
-    session.used() + longest.min(client.lease() / 2)
+impl Reusable for Session {
+    fn expires(&self) -> Instant {
+        let client = self.client();
+        let longest = if client.recorded() { RECORDED_IDLE } else { LONGEST_IDLE };
+        self.used() + longest.min(client.lease() / 2)
+    }
+
+    fn closed(&self) -> bool {
+        self.closed()
+    }
 }
 
 /// What the locks hold is whole after each statement, also where a thread panicked.

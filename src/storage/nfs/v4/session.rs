@@ -23,9 +23,9 @@ use super::compound::{Reply, Results};
 use super::fence::Fence;
 use super::limits::Limits;
 use super::operation::Op;
-use super::rpc::Credentials;
 use super::wire::{SEQUENCE, SessionError, SessionId, Wire, accepted, write_sequence};
 use super::xdr::Malformed;
+use crate::storage::nfs::options::NfsOptions;
 use crate::storage::status::Status;
 
 const GETATTR: u32 = 9;
@@ -130,13 +130,13 @@ impl Session {
     }
 
     /// What destroys this session on another connection.
-    pub fn into_fence(self, credentials: Arc<Credentials>) -> Fence {
+    pub fn into_fence(self, options: Arc<NfsOptions>) -> Fence {
         let fence = Fence {
             session: self.id,
             client: self.client,
             sequence: self.sequence,
             address: self.wire.address(),
-            credentials,
+            options,
         };
         self.wire.cut();
         fence

@@ -10,10 +10,12 @@ use tokio::net::TcpStream;
 
 use super::compound::{self, Results};
 use super::limits::{LARGEST_CALL, LARGEST_REPLY, Limits, MOST_OPERATIONS};
-use super::rpc::{self, Credentials, RpcError};
+use super::rpc::{self, RpcError};
 use super::server_id::ServerId;
 use super::xdr::{Malformed, Writer};
 use crate::storage::nfs::connect::Connection;
+use crate::storage::nfs::options::NfsOptions;
+use crate::storage::nfs::record;
 use crate::storage::status::Status;
 
 /// The minor version that is tried first.
@@ -75,18 +77,18 @@ pub(super) type SessionId = [u8; 16];
 pub(super) struct Wire {
     stream: TcpStream,
     address: SocketAddr,
-    credentials: Arc<Credentials>,
+    options: Arc<NfsOptions>,
     minor: u32,
     xid: u32,
 }
 
 impl Wire {
     /// Nothing is sent yet.
-    pub fn new(connection: Connection, credentials: Arc<Credentials>, minor: u32) -> Self {
+    pub fn new(connection: Connection, options: Arc<NfsOptions>, minor: u32) -> Self {
         Self {
             stream: connection.stream,
             address: connection.address,
-            credentials,
+            options,
             minor,
             // Whatever it starts with; a value of its own helps to tell connections apart in a capture.
             xid: uuid::Uuid::new_v4().as_fields().0,
@@ -113,20 +115,17 @@ impl Wire {
     pub async fn send(&mut self, arguments: Writer) -> Result<Vec<u8>, RpcError> {
         self.xid = self.xid.wrapping_add(1);
         let arguments = arguments.into_bytes();
-        rpc::call(&mut self.stream, self.xid, &self.credentials, &arguments).await
+        rpc::call(&mut self.stream, self.xid, &self.options, &arguments).await
     }
 
-    /// Whether the server has closed the connection, or sent what nobody asked for.
+    /// Whether the server has closed the connection, or sent something that was not asked for.
     pub fn closed(&self) -> bool {
-        let read = self.stream.try_read(&mut [0]);
-        !matches!(read, Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
+        record::closed(&self.stream)
     }
 
-    /// What this host has not sent yet of a call that was given up, it never sends.
+    /// Closes the connection so that this host sends nothing more of a call that was given up.
     pub fn cut(self) {
-        if let Err(error) = self.stream.set_zero_linger() {
-            tracing::debug!(%error, "a connection is closed the usual way");
-        }
+        record::cut(&self.stream);
     }
 
     /// 18.35: names the owner, and which life of it this is. If the server knew another life, all that it has on the server

@@ -1,6 +1,6 @@
-//! A directory that is being emptied: what is known of it, and what is to be done in it next.
+//! A directory that is being emptied: what is known of it, and which call comes next.
 
-use super::calls::{Calls, Name};
+use crate::storage::nfs::verbs::protocol::Name;
 use crate::storage::status::Status;
 
 pub(super) type Id = u64;
@@ -9,7 +9,7 @@ pub(super) type Id = u64;
 #[derive(Clone)]
 pub(super) struct Child {
     pub name: Name,
-    /// How often in a row nothing was listed in it, and yet it was not empty when it was to be removed.
+    /// How many times in a row nothing was listed in it, and yet the server said that it is not empty.
     pub unlisted: u32,
 }
 
@@ -26,22 +26,22 @@ pub(super) struct Directory<H> {
     /// Calls under way in it, and directories below it that are being emptied.
     pub calls: usize,
     pub children: usize,
-    /// Nothing was left in it after the page that was read.
+    /// The page that was read was the last one.
     pub read: bool,
     /// A page had a name in it.
     pub listed: bool,
-    /// The status for which its mode is to be set to 0700; and that this was done.
+    /// The status because of which its mode is to be set to 0700; and whether that was tried.
     pub denied: Option<Status>,
-    pub opened: bool,
+    pub made_accessible: bool,
 }
 
-/// What is to be done next in a directory.
+/// The next call in a directory.
 pub(super) enum Next {
     Page,
-    Look(Child),
+    LookUp(Child),
     Files(Vec<Name>),
     Emptied(Vec<Child>),
-    Open,
+    MakeAccessible,
     /// Nothing is left in it.
     End,
 }
@@ -66,28 +66,28 @@ impl<H> Directory<H> {
             read: false,
             listed: false,
             denied: None,
-            opened: false,
+            made_accessible: false,
         }
     }
 
-    /// What is to be done in it next, if that waits for nothing.
-    pub fn next(&mut self, calls: &impl Calls<Handle = H>) -> Option<Next> {
+    /// Returns the next call, unless it must wait for others. `fit` says how many of the names one call can remove.
+    pub fn next(&mut self, fit: impl Fn(&[&[u8]]) -> usize) -> Option<Next> {
         if self.denied.is_some() {
-            // Calls that were sent before it is open may be denied, too.
-            return (self.calls == 0).then_some(Next::Open);
+            // Calls that were sent before the mode is set may be denied, too.
+            return (self.calls == 0).then_some(Next::MakeAccessible);
         }
         if !self.files.is_empty() {
             let names: Vec<&[u8]> = self.files.iter().map(Vec::as_slice).collect();
-            let count = calls.fit(&names).clamp(1, names.len());
+            let count = fit(&names);
             return Some(Next::Files(self.files.drain(..count).collect()));
         }
         if !self.emptied.is_empty() {
             let names: Vec<&[u8]> = self.emptied.iter().map(|child| child.name.as_slice()).collect();
-            let count = calls.fit(&names).clamp(1, names.len());
+            let count = fit(&names);
             return Some(Next::Emptied(self.emptied.drain(..count).collect()));
         }
         if let Some(child) = self.directories.pop() {
-            return Some(Next::Look(child));
+            return Some(Next::LookUp(child));
         }
         if self.calls > 0 || self.children > 0 {
             return None;

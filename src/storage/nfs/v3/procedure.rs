@@ -1,0 +1,278 @@
+//! The NFSv3 procedures that the verbs are made of (RFC 1813, 3.3), as values, and what they bring.
+//!
+//! A file handle stays good as long as its file does, on any connection; only the share's own is asked for anew with each
+//! ([`super::mount`]). Left out: reading and writing files, links, special files, locks.
+
+use nfs3_client::nfs3_types::nfs3::{
+    GETATTR3args, LOOKUP3args, MKDIR3args, Nfs3Option, Nfs3Result, READDIR3args, READDIRPLUS3args, REMOVE3args,
+    RENAME3args, RMDIR3args, SETATTR3args, cookieverf3, diropargs3, fattr3, ftype3, nfs_fh3, nfsstat3, sattr3,
+};
+use nfs3_client::{Nfs3Client, RpcError};
+
+use super::io::Records;
+use crate::model::identity::Identity;
+use crate::storage::Found;
+use crate::storage::nfs::verbs::protocol::{Entry, Page, Position};
+use crate::storage::status::Status;
+
+/// What one page of a directory is to hold at most, in bytes; and of names alone where attributes come along.
+const LARGEST_PAGE: u32 = 32 * 1024;
+const NAMES_IN_PAGE: u32 = 8 * 1024;
+/// Handles are of that many bytes at most (RFC 1813, 2.4).
+const LONGEST_HANDLE: usize = 64;
+
+/// A file handle.
+pub(super) type Handle = nfs_fh3;
+
+/// One call.
+#[derive(Clone, Debug)]
+pub(super) enum Call<'a> {
+    Get(&'a Handle),
+    Look(&'a Handle, &'a [u8]),
+    Set(&'a Handle, Change),
+    /// With this mode at first.
+    Make(&'a Handle, &'a str, u32),
+    Remove(&'a Handle, &'a [u8]),
+    RemoveDirectory(&'a Handle, &'a [u8]),
+    Rename([&'a Handle; 2], [&'a str; 2]),
+    /// The names alone.
+    Names(&'a Handle, Position),
+    /// What the names are, too.
+    Page(&'a Handle, Position),
+}
+
+/// Attributes to set.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Change {
+    pub mode: Option<u32>,
+    pub uid: Option<u32>,
+    pub gid: Option<u32>,
+}
+
+/// What a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct File {
+    pub directory: bool,
+    pub identity: Identity,
+    pub mode: u32,
+    pub uid: u32,
+    pub gid: u32,
+}
+
+impl File {
+    pub fn found(&self) -> Found {
+        Found {
+            identity: self.identity,
+            mode: self.mode,
+            uid: Some(self.uid),
+            gid: Some(self.gid),
+        }
+    }
+}
+
+/// What a call that went well brings.
+#[derive(Debug)]
+pub(super) enum Reply {
+    /// Attributes, where the server told them.
+    File(Option<File>),
+    /// A handle, and attributes, where the server told them.
+    Spot(Option<Handle>, Option<File>),
+    Page(Page),
+}
+
+/// What the server says to a call.
+pub(super) type Answer = Result<Reply, Status>;
+
+impl Call<'_> {
+    /// Whether it may change something on the server.
+    pub fn changes(&self) -> bool {
+        match self {
+            Self::Get(_) | Self::Look(..) | Self::Names(..) | Self::Page(..) => false,
+            Self::Set(..) | Self::Make(..) | Self::Remove(..) | Self::RemoveDirectory(..) | Self::Rename(..) => true,
+        }
+    }
+
+    /// Sends it and waits for the answer. After an error, or when this is dropped, the connection is of no more use.
+    pub async fn send(&self, client: &mut Nfs3Client<Records>) -> Result<Answer, RpcError> {
+        Ok(match *self {
+            Self::Get(handle) => {
+                let args = GETATTR3args { object: handle.clone() };
+                let answer = answer(client.getattr(&args).await?);
+                answer.map(|ok| Reply::File(Some(ok.obj_attributes.into())))
+            }
+            Self::Look(directory, name) => {
+                let args = LOOKUP3args {
+                    what: at(directory, name),
+                };
+                let answer = answer(client.lookup(&args).await?);
+                answer.map(|ok| Reply::Spot(Some(ok.object), file(ok.obj_attributes)))
+            }
+            Self::Set(handle, change) => {
+                let args = SETATTR3args {
+                    object: handle.clone(),
+                    new_attributes: change.into(),
+                    guard: Nfs3Option::None,
+                };
+                let answer = answer(client.setattr(&args).await?);
+                answer.map(|ok| Reply::File(file(ok.obj_wcc.after)))
+            }
+            Self::Make(directory, name, mode) => {
+                let args = MKDIR3args {
+                    where_: at(directory, name.as_bytes()),
+                    attributes: Change::mode(mode).into(),
+                };
+                let answer = answer(client.mkdir(&args).await?);
+                answer.map(|ok| {
+                    let handle = match ok.obj {
+                        Nfs3Option::Some(handle) => Some(handle),
+                        Nfs3Option::None => None,
+                    };
+                    Reply::Spot(handle, file(ok.obj_attributes))
+                })
+            }
+            Self::Remove(directory, name) => {
+                let args = REMOVE3args {
+                    object: at(directory, name),
+                };
+                answer(client.remove(&args).await?).map(|_| Reply::File(None))
+            }
+            Self::RemoveDirectory(directory, name) => {
+                let args = RMDIR3args {
+                    object: at(directory, name),
+                };
+                answer(client.rmdir(&args).await?).map(|_| Reply::File(None))
+            }
+            Self::Rename([from, to], [from_name, to_name]) => {
+                let args = RENAME3args {
+                    from: at(from, from_name.as_bytes()),
+                    to: at(to, to_name.as_bytes()),
+                };
+                answer(client.rename(&args).await?).map(|_| Reply::File(None))
+            }
+            Self::Names(directory, from) => {
+                let args = READDIR3args {
+                    dir: directory.clone(),
+                    cookie: from.cookie,
+                    cookieverf: cookieverf3(from.verifier),
+                    count: LARGEST_PAGE,
+                };
+                answer(client.readdir(&args).await?).map(|ok| {
+                    let entries = ok.reply.entries.into_inner().into_iter();
+                    let entries = entries.map(|entry| (entry.name.0.into_owned(), entry.cookie, None));
+                    Reply::Page(page(entries, ok.cookieverf, from, ok.reply.eof))
+                })
+            }
+            Self::Page(directory, from) => {
+                let args = READDIRPLUS3args {
+                    dir: directory.clone(),
+                    cookie: from.cookie,
+                    cookieverf: cookieverf3(from.verifier),
+                    dircount: NAMES_IN_PAGE,
+                    maxcount: LARGEST_PAGE,
+                };
+                answer(client.readdirplus(&args).await?).map(|ok| {
+                    let entries = ok.reply.entries.into_inner().into_iter();
+                    let entries = entries.map(|entry| {
+                        let directory = file(entry.name_attributes).map(|file| file.directory);
+                        (entry.name.0.into_owned(), entry.cookie, directory)
+                    });
+                    Reply::Page(page(entries, ok.cookieverf, from, ok.reply.eof))
+                })
+            }
+        })
+    }
+}
+
+impl Change {
+    pub fn mode(mode: u32) -> Self {
+        Self {
+            mode: Some(mode),
+            ..Self::default()
+        }
+    }
+}
+
+impl From<Change> for sattr3 {
+    fn from(change: Change) -> Self {
+        let some = |value: Option<u32>| value.map_or(Nfs3Option::None, Nfs3Option::Some);
+        Self {
+            mode: some(change.mode),
+            uid: some(change.uid),
+            gid: some(change.gid),
+            ..Self::default()
+        }
+    }
+}
+
+impl From<fattr3> for File {
+    fn from(attributes: fattr3) -> Self {
+        Self {
+            directory: attributes.type_ == ftype3::NF3DIR,
+            identity: Identity {
+                // One number here, two in version 4.
+                fsid: (attributes.fsid, 0),
+                fileid: attributes.fileid,
+            },
+            mode: attributes.mode & 0o7777,
+            uid: attributes.uid,
+            gid: attributes.gid,
+        }
+    }
+}
+
+/// Whether a server can mean this by a handle.
+pub(super) fn sane(handle: &Handle) -> bool {
+    (1..=LONGEST_HANDLE).contains(&handle.data.len())
+}
+
+fn at<'a>(directory: &Handle, name: &'a [u8]) -> diropargs3<'a> {
+    diropargs3 {
+        dir: directory.clone(),
+        name: name.into(),
+    }
+}
+
+fn answer<T, E>(result: Nfs3Result<T, E>) -> Result<T, Status> {
+    match result {
+        Nfs3Result::Ok(ok) => Ok(ok),
+        Nfs3Result::Err((status, _)) => Err(numbered(status)),
+    }
+}
+
+fn numbered(status: nfsstat3) -> Status {
+    Status(status as u32)
+}
+
+fn file(attributes: Nfs3Option<fattr3>) -> Option<File> {
+    match attributes {
+        Nfs3Option::Some(attributes) => Some(attributes.into()),
+        Nfs3Option::None => None,
+    }
+}
+
+fn page(
+    entries: impl Iterator<Item = (Vec<u8>, u64, Option<bool>)>,
+    verifier: cookieverf3,
+    from: Position,
+    last: bool,
+) -> Page {
+    let mut next = Position {
+        verifier: verifier.0,
+        ..from
+    };
+    let mut page = Vec::new();
+    for (name, cookie, directory) in entries {
+        next.cookie = cookie;
+        if name != b"." && name != b".." {
+            page.push(Entry {
+                name,
+                is_directory: directory,
+            });
+        }
+    }
+    Page {
+        entries: page,
+        last,
+        next,
+    }
+}

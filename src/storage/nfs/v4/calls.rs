@@ -1,0 +1,268 @@
+//! The calls of the verbs in version 4: each is a COMPOUND, or several where the server's limits ask for that.
+//!
+//! LOOKUP follows no symbolic link: the next LOOKUP stops at a link, as it does at a file (RFC 8881, 18.13). What is done in a
+//! directory goes by its file handle, in a COMPOUND of its own: so a walk may take as many calls as the server's limits ask
+//! for, and its errors are told from those of the operation. VERIFY compares the identity in the same COMPOUND as the operation
+//! (18.31): if another directory has taken the place since, the server stops there. File handles are not kept from one verb to
+//! the next: the server may have forgotten them.
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+
+use super::attributes::{Change, Kind};
+use super::compound::{Reply, Stopped};
+use super::operation::{From, Handle, Op};
+use super::pool::Late;
+use super::server::Server;
+use super::server_id::ServerId;
+use crate::model::attributes::Attributes;
+use crate::model::directory::{Directory, Share};
+use crate::model::identity::Identity;
+use crate::model::share_id::View;
+use crate::storage::messages::Action;
+use crate::storage::nfs::attempt::{Attempt, RetryReason, RoundError};
+use crate::storage::nfs::options::ClientConfig;
+use crate::storage::nfs::verbs::protocol::{
+    Answer, Created, Entry, FsObject, Page, Position, Protocol, RemovedNames, Target, Walk, WrongAttributes,
+};
+use crate::storage::status::Status;
+use crate::storage::{Found, Moved, Removed};
+
+/// What one READDIR is to bring at most, in bytes.
+const LARGEST_PAGE: u32 = 32 * 1024;
+
+impl Protocol for Server {
+    type Handle = Handle;
+
+    const VIEW: View = View::V4;
+    const MOST_REMOVES: usize = 32;
+    const RENAME_MAY_MISPLACE: bool = false;
+
+    fn key(share: &Share) -> String {
+        share.server().to_owned()
+    }
+
+    fn start(share: &Share, config: &ClientConfig) -> Arc<Self> {
+        Self::new(share.server(), config.clone())
+    }
+
+    fn server_id(&self) -> Option<Uuid> {
+        self.id().map(ServerId::hash)
+    }
+
+    fn removals(&self) -> &Semaphore {
+        self.removals()
+    }
+
+    fn fit(&self, names: &[&[u8]]) -> usize {
+        // SEQUENCE and PUTFH are in the COMPOUND, too.
+        self.limits().fit(2, names.iter().copied())
+    }
+
+    async fn walk(attempt: &Attempt<'_, Self>, below: &[&str]) -> Result<Walk<Handle>, RoundError> {
+        let segments: Vec<&str> = attempt.share().segments().chain(below.iter().copied()).collect();
+        let share = segments.len() - below.len();
+        let action = |at: usize| match segments.get(at) {
+            Some(segment) if at < share => Action::Share(segment),
+            Some(segment) => Action::Segment(segment),
+            None => Action::Share("/"),
+        };
+        let mut object: Option<FsObject<Handle>> = None;
+        let mut from = 0;
+        while object.is_none() || from < segments.len() {
+            // SEQUENCE, PUTFH, GETFH and GETATTR are in the COMPOUND, too.
+            let next = segments[from..].iter().map(|segment| segment.as_bytes());
+            let names = segments.len().min(from + attempt.server.limits().fit(4, next));
+            let mut ops = vec![object.as_ref().map_or(Op::PutRoot, |object| Op::Put(&object.handle))];
+            ops.extend(
+                segments[from..names]
+                    .iter()
+                    .map(|segment| Op::Lookup(segment.as_bytes())),
+            );
+            ops.extend([Op::GetHandle, Op::Get]);
+            let reply = attempt.send(&ops).await?;
+            if let Some(stopped) = reply.stopped {
+                let at = (from + stopped.at)
+                    .saturating_sub(1)
+                    .min(segments.len().saturating_sub(1));
+                return match stopped.status {
+                    Status::NOENT if at >= share => Ok(Walk::Missing(at - share)),
+                    // Not the name is wrong but what is before it, which is no directory.
+                    Status::NOTDIR | Status::SYMLINK if stopped.at <= names - from => {
+                        Err(attempt.refused(action(at.saturating_sub(1)), stopped.status))
+                    }
+                    status => Err(attempt.refused(action(at), status)),
+                };
+            }
+            object = Some(attempt.object(&reply)?);
+            from = names;
+        }
+        let object = object.ok_or_else(|| attempt.incomplete())?;
+        attempt.require_directory(&object, action(segments.len().wrapping_sub(1)))?;
+        Ok(Walk::Found(object))
+    }
+
+    async fn look_up(attempt: &Attempt<'_, Self>, directory: &Handle, name: &[u8]) -> Answer<FsObject<Handle>> {
+        let ops = [Op::Put(directory), Op::Lookup(name), Op::GetHandle, Op::Get];
+        let reply = attempt.send(&ops).await?;
+        match reply.stopped {
+            None => attempt.object(&reply).map(Ok),
+            Some(stopped) => Ok(Err(stopped.status)),
+        }
+    }
+
+    async fn page(attempt: &Attempt<'_, Self>, directory: &Handle, from: Position) -> Answer<Page> {
+        let from = From {
+            cookie: from.cookie,
+            verifier: from.verifier,
+            // The reply contains more than the page.
+            room: LARGEST_PAGE.min(attempt.server.limits().reply - 1024),
+        };
+        let reply = attempt.send(&[Op::Put(directory), Op::ReadDirectory(from)]).await?;
+        if let Some(stopped) = reply.stopped {
+            return Ok(Err(stopped.status));
+        }
+        let page = reply.into_page().ok_or_else(|| attempt.incomplete())?;
+        let end = page.entries.last().map(|entry| entry.cookie);
+        if end.is_none() && !page.last {
+            // Neither the end nor a way to continue: if it counted as the end, names would be left out.
+            return Err(attempt.malformed("a page of a directory is empty and not the last"));
+        }
+        let entry = |entry: super::operation::Entry| Entry {
+            name: entry.name,
+            is_directory: entry.kind.map(|kind| kind == Kind::Directory),
+        };
+        Ok(Ok(Page {
+            entries: page.entries.into_iter().map(entry).collect(),
+            next: Position {
+                cookie: end.unwrap_or(from.cookie),
+                verifier: page.verifier,
+            },
+            last: page.last,
+        }))
+    }
+
+    async fn create(
+        attempt: &Attempt<'_, Self>,
+        parent: &Handle,
+        name: &str,
+        wanted: Attributes,
+    ) -> Result<Created<Handle>, RoundError> {
+        attempt.create_directory(parent, name, wanted).await
+    }
+
+    async fn set_attributes(
+        attempt: &Attempt<'_, Self>,
+        directory: &Handle,
+        wanted: Attributes,
+    ) -> Result<Result<Found, WrongAttributes>, RoundError> {
+        attempt.set(directory, wanted).await
+    }
+
+    async fn make_accessible(attempt: &Attempt<'_, Self>, directory: &Handle) -> Result<bool, RoundError> {
+        let ops = [Op::Put(directory), Op::Set(Change::mode(0o700))];
+        Ok(attempt.send(&ops).await?.stopped.is_none())
+    }
+
+    async fn rename(
+        attempt: &Attempt<'_, Self>,
+        (source, from): (&Handle, &Directory),
+        expected: Identity,
+        (target, to): (&Handle, &Directory),
+    ) -> Result<Moved, RoundError> {
+        let ((_, from), (_, to)) = (from.split_last(), to.split_last());
+        let ops = [
+            Op::Put(source),
+            Op::Save,
+            Op::Lookup(from.as_bytes()),
+            Op::Get,
+            Op::Verify(expected),
+            Op::Put(target),
+            Op::Rename(from, to),
+        ];
+        let reply = attempt.send(&ops).await?;
+        let Some(Stopped { at, status }) = reply.stopped else {
+            return Ok(Moved::Done);
+        };
+        match (at, status) {
+            (2, Status::NOENT) => Ok(Moved::Missing),
+            (2, status) => Err(attempt.refused(Action::Segment(from), status)),
+            (4, Status::NOT_SAME) => Ok(Moved::Another(attempt.identity(&reply)?)),
+            // Source or target went away between VERIFY and RENAME, or after the walks: the next round finds out which.
+            (6, Status::NOENT) => Err(RoundError::Retry(RetryReason::Changed(Status::NOENT))),
+            (_, status) => Err(attempt.refused(Action::Rename, status)),
+        }
+    }
+
+    async fn remove_empty(
+        attempt: &Attempt<'_, Self>,
+        parent: &Handle,
+        name: &str,
+        expected: Identity,
+    ) -> Result<Removed, RoundError> {
+        let ops = [
+            Op::Put(parent),
+            Op::Save,
+            Op::Lookup(name.as_bytes()),
+            Op::Get,
+            Op::Verify(expected),
+            Op::Restore,
+            Op::Remove(name.as_bytes()),
+        ];
+        let reply = attempt.send(&ops).await?;
+        let Some(Stopped { at, status }) = reply.stopped else {
+            return Ok(Removed::Done);
+        };
+        match (at, status) {
+            (2 | 6, Status::NOENT) => Ok(Removed::Missing),
+            (2, status) => Err(attempt.refused(Action::Segment(name), status)),
+            (4, Status::NOT_SAME) => Ok(Removed::Another(attempt.identity(&reply)?)),
+            // Some file systems say EXIST.
+            (6, Status::NOTEMPTY | Status::EXIST) => Ok(Removed::NotEmpty),
+            (_, status) => Err(attempt.refused(Action::Remove, status)),
+        }
+    }
+
+    async fn remove(
+        attempt: &Attempt<'_, Self>,
+        directory: &Handle,
+        names: &[&[u8]],
+        target: Target,
+    ) -> Result<RemovedNames, RoundError> {
+        let mut ops = vec![Op::Put(directory)];
+        ops.extend(names.iter().map(|name| Op::Remove(name)));
+        let late = match target {
+            // They go by handle, in a directory that is to be emptied anyway: late, they do what the next call does.
+            Target::Files | Target::Directories => Late::Harmless,
+            Target::Tree => Late::Fenced,
+        };
+        let reply = attempt.send_as(&ops, late).await?;
+        Ok(RemovedNames {
+            // PUTFH is the operation before the first REMOVE.
+            count: reply
+                .stopped
+                .map_or(names.len(), |stopped| stopped.at.saturating_sub(1)),
+            stopped: reply.stopped.map(|stopped| stopped.status),
+        })
+    }
+}
+
+impl Attempt<'_, Server> {
+    /// Returns the object whose handle and attributes are in a reply.
+    pub fn object(&self, reply: &Reply) -> Result<FsObject<Handle>, RoundError> {
+        match (reply.handle(), reply.file()) {
+            (Some(handle), Some(file)) => Ok(FsObject {
+                handle,
+                is_directory: file.kind == Kind::Directory,
+                found: file.found(),
+            }),
+            _ => Err(self.incomplete()),
+        }
+    }
+
+    fn identity(&self, reply: &Reply) -> Result<Identity, RoundError> {
+        Ok(reply.file().ok_or_else(|| self.incomplete())?.identity)
+    }
+}

@@ -1,0 +1,87 @@
+//! Finding what is there: the verbs that change nothing, and the look-ups that other verbs need.
+
+use super::protocol::{FsObject, Protocol, Walk};
+use crate::model::directory::Directory;
+use crate::model::share_id::ShareId;
+use crate::storage::Found;
+use crate::storage::messages::Action;
+use crate::storage::nfs::attempt::{Attempt, RetryReason, RoundError};
+use crate::storage::status::Status;
+
+impl<P: Protocol> Attempt<'_, P> {
+    /// One round of [`crate::storage::Storage::look_up`].
+    pub async fn look_up(&self, directory: &Directory) -> Result<Option<Found>, RoundError> {
+        let (parents, last) = directory.split_last();
+        let Walk::Found(parent) = P::walk(self, &parents).await? else {
+            return Ok(None);
+        };
+        let Some(object) = self.look_up_in(&parent.handle, last).await? else {
+            return Ok(None);
+        };
+        self.require_directory(&object, Action::Segment(last))?;
+        Ok(Some(object.found))
+    }
+
+    /// One round of [`crate::storage::Storage::identify`].
+    pub async fn identify(&self) -> Result<ShareId, RoundError> {
+        let root = P::walk(self, &[]).await?.must_exist()?;
+        Ok(ShareId {
+            view: P::VIEW,
+            root: root.found.identity,
+            server: self.server.server_id(),
+        })
+    }
+
+    /// One round of [`crate::storage::Storage::above`].
+    pub async fn above(&self, directory: &Directory) -> Result<Found, RoundError> {
+        let (parents, _) = directory.split_last();
+        let mut segments = &parents[..];
+        loop {
+            match P::walk(self, segments).await? {
+                Walk::Found(object) => return Ok(object.found),
+                // At least one segment fewer each time; a walk through no segment never says that one is missing.
+                Walk::Missing(at) => segments = &segments[..at],
+            }
+        }
+    }
+
+    /// Returns what has this name in a directory, whatever it is.
+    pub async fn look_up_in(
+        &self,
+        directory: &P::Handle,
+        name: &str,
+    ) -> Result<Option<FsObject<P::Handle>>, RoundError> {
+        match P::look_up(self, directory, name.as_bytes()).await? {
+            Ok(object) => Ok(Some(object)),
+            Err(Status::NOENT) => Ok(None),
+            Err(status) => Err(self.refused(Action::Segment(name), status)),
+        }
+    }
+
+    /// Returns the directory that the server has just said is there.
+    pub async fn look_up_existing(&self, parent: &P::Handle, name: &str) -> Result<FsObject<P::Handle>, RoundError> {
+        let gone = RoundError::Retry(RetryReason::Changed(Status::NOENT));
+        let object = self.look_up_in(parent, name).await?.ok_or(gone)?;
+        self.require_directory(&object, Action::Segment(name))?;
+        Ok(object)
+    }
+
+    /// Fails if a file or a link is where a directory must be.
+    pub fn require_directory<H>(&self, object: &FsObject<H>, action: Action<'_>) -> Result<(), RoundError> {
+        if object.is_directory {
+            Ok(())
+        } else {
+            Err(self.refused(action, Status::NOTDIR))
+        }
+    }
+}
+
+impl<H> Walk<H> {
+    /// Returns the directory. A round begins again if it is missing, since it was there a moment ago.
+    pub fn must_exist(self) -> Result<FsObject<H>, RoundError> {
+        match self {
+            Self::Found(object) => Ok(object),
+            Self::Missing(_) => Err(RoundError::Retry(RetryReason::Changed(Status::NOENT))),
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Makes a directory with exactly the attributes that are wanted.
+//!
+//! Missing parents that were made stay if the verb fails: they are empty, and the next try needs them.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::protocol::{Created, Protocol, Walk};
+use crate::model::attributes::Attributes;
+use crate::model::directory::Directory;
+use crate::storage::attributes::{AttributeError, OF_PARENTS};
+use crate::storage::messages::Action;
+use crate::storage::nfs::attempt::{Attempt, RetryReason, RoundError};
+use crate::storage::{Existing, Made};
+
+/// What earlier rounds of the same call have learnt.
+#[derive(Default)]
+pub(in crate::storage::nfs) struct EarlierRounds {
+    /// A call that makes the directory or sets its attributes got no answer. So a directory that is there now counts as made
+    /// by this call.
+    maybe_made: AtomicBool,
+}
+
+impl<P: Protocol> Attempt<'_, P> {
+    /// One round of [`crate::storage::Storage::make`].
+    pub async fn make(
+        &self,
+        directory: &Directory,
+        wanted: Attributes,
+        existing: Existing,
+        earlier: &EarlierRounds,
+    ) -> Result<Made, RoundError> {
+        let (parents, last) = directory.split_last();
+        let parent = self.make_parents(&parents).await?;
+        let ours = earlier.maybe_made.load(Ordering::Relaxed);
+        if existing == Existing::LeaveAlone && !ours {
+            // Before anything is made: so what is there after a call without an answer is known to be made by it.
+            if let Some(object) = self.look_up_in(&parent, last).await? {
+                self.require_directory(&object, Action::Segment(last))?;
+                return Ok(Made {
+                    identity: object.found.identity,
+                    new: false,
+                });
+            }
+        }
+        let created = P::create(self, &parent, last, wanted).await;
+        if let Err(RoundError::Retry(RetryReason::Lost | RetryReason::Later)) = created {
+            earlier.maybe_made.store(true, Ordering::Relaxed);
+        }
+        match created? {
+            Created::New(object) => Ok(Made {
+                identity: object.found.identity,
+                new: true,
+            }),
+            Created::Exists => {
+                let object = self.look_up_existing(&parent, last).await?;
+                let set = existing == Existing::SetAttributes || ours;
+                if set && AttributeError::<(), ()>::check(&object.found, wanted).is_err() {
+                    let set = P::set_attributes(self, &object.handle, wanted).await?;
+                    set.map_err(|error| self.wrong_attributes(&error))?;
+                }
+                Ok(Made {
+                    identity: object.found.identity,
+                    new: ours,
+                })
+            }
+        }
+    }
+
+    /// Returns the directory that the last segment goes into. Makes what is missing of it.
+    async fn make_parents(&self, segments: &[&str]) -> Result<P::Handle, RoundError> {
+        let missing = match P::walk(self, segments).await? {
+            Walk::Found(parent) => return Ok(parent.handle),
+            Walk::Missing(at) => at,
+        };
+        let mut above = P::walk(self, &segments[..missing]).await?.must_exist()?.handle;
+        for segment in &segments[missing..] {
+            above = match P::create(self, &above, segment, OF_PARENTS).await? {
+                Created::New(made) => made.handle,
+                // Another call has made it since, for a directory next to this one.
+                Created::Exists => self.look_up_existing(&above, segment).await?.handle,
+            };
+        }
+        Ok(above)
+    }
+}

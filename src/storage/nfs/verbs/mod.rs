@@ -1,0 +1,11 @@
+//! The verbs of [`crate::storage::Storage`], the same for every version: which calls are made in which order, and what
+//! their answers mean. [`protocol`] lists the calls.
+
+mod find;
+mod list;
+mod make;
+pub(super) mod protocol;
+pub(super) mod remove_tree;
+mod rename;
+
+pub(super) use self::make::EarlierRounds;

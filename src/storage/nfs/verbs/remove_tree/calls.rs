@@ -1,0 +1,112 @@
+//! Sends the calls of a removal, and decides how many names each one removes.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::directory::{Child, Next};
+use crate::failpoints::{self, Point};
+use crate::storage::nfs::attempt::{Attempt, RoundError};
+use crate::storage::nfs::verbs::protocol::{FsObject, Name, Page, Protocol, RemovedNames, Target};
+use crate::storage::status::Status;
+
+/// How many names the first call removes, where the protocol allows several.
+const FIRST_REMOVES: usize = 4;
+/// The call after one that took longer removes fewer names. There may be large files among them, or others wait for the same
+/// disk, and a call that takes longer than the verb has time for comes to nothing. Twice as long is still less than a verb
+/// keeps for its last calls.
+const SLOW: Duration = Duration::from_millis(200);
+/// Pause before another look at a directory that is not empty although nothing is listed in it: something may just have been
+/// made or removed in it.
+const UNLISTED_PAUSE: Duration = Duration::from_millis(50);
+
+/// What a call came to.
+pub(super) enum Done<H> {
+    /// It was too late to send it.
+    NotSent,
+    Page(Result<Page, Status>),
+    Object(Child, Result<FsObject<H>, Status>),
+    Files(Vec<Name>, RemovedNames),
+    /// Of directories.
+    Emptied(Vec<Child>, RemovedNames),
+    /// Whether the directory has mode 0700.
+    MadeAccessible(bool),
+}
+
+/// See the module.
+pub(super) struct Calls<'a, P: Protocol> {
+    pub attempt: &'a Attempt<'a, P>,
+    /// No call is begun after it.
+    until: Instant,
+    /// How many names the next call removes at most.
+    batch: AtomicUsize,
+}
+
+impl<'a, P: Protocol> Calls<'a, P> {
+    pub fn new(attempt: &'a Attempt<'a, P>, until: Instant) -> Self {
+        Self {
+            attempt,
+            until,
+            batch: AtomicUsize::new(FIRST_REMOVES.min(P::MOST_REMOVES)),
+        }
+    }
+
+    /// How many of the names the next call removes.
+    pub fn fit(&self, names: &[&[u8]]) -> usize {
+        let batch = self.batch.load(Ordering::Relaxed);
+        self.attempt.server.fit(names).min(batch).clamp(1, names.len())
+    }
+
+    /// Sends a call once fewer than the allowed number are under way. `target` says what the emptied directories are.
+    pub async fn send(&self, directory: &P::Handle, next: Next, target: Target) -> Result<Done<P::Handle>, RoundError> {
+        let permit = timeout_at(self.until, self.attempt.server.removals().acquire()).await;
+        if permit.is_err() {
+            return Ok(Done::NotSent);
+        }
+        Ok(match next {
+            Next::Page => Done::Page(P::first_page(self.attempt, directory).await?),
+            Next::LookUp(child) => {
+                if child.unlisted > 0 {
+                    sleep(UNLISTED_PAUSE).await;
+                }
+                let object = P::look_up(self.attempt, directory, &child.name).await?;
+                Done::Object(child, object)
+            }
+            Next::Files(files) => {
+                let names: Vec<&[u8]> = files.iter().map(Vec::as_slice).collect();
+                let removed = self.remove(directory, &names, Target::Files).await?;
+                Done::Files(files, removed)
+            }
+            Next::Emptied(children) => {
+                let names: Vec<&[u8]> = children.iter().map(|child| child.name.as_slice()).collect();
+                let removed = self.remove(directory, &names, target).await?;
+                Done::Emptied(children, removed)
+            }
+            Next::MakeAccessible => Done::MadeAccessible(P::make_accessible(self.attempt, directory).await?),
+            // It is no call.
+            Next::End => Done::NotSent,
+        })
+    }
+
+    async fn remove(&self, directory: &P::Handle, names: &[&[u8]], target: Target) -> Result<RemovedNames, RoundError> {
+        let sent = Instant::now();
+        let removed = P::remove(self.attempt, directory, names, target).await?;
+        let batch = self.batch.load(Ordering::Relaxed);
+        let next = if sent.elapsed() > SLOW {
+            batch.min(names.len() / 2).max(1)
+        } else {
+            // Calls of one size that were under way at the same time raise it once.
+            batch.max(names.len() * 2).min(P::MOST_REMOVES)
+        };
+        self.batch.store(next, Ordering::Relaxed);
+        self.attempt.partly_done(true);
+        failpoints::point(Point::TreeHalfRemoved);
+        if let Some(status) = removed.stopped
+            && status.later()
+        {
+            self.attempt.pause(status).await;
+        }
+        Ok(removed)
+    }
+}

@@ -1,0 +1,125 @@
+//! The directories that a removal is emptying, with a limit on how many are remembered.
+
+use std::collections::BTreeMap;
+
+use super::directory::{Child, Directory, Id, Next};
+use crate::storage::nfs::verbs::protocol::Name;
+
+/// Beyond this number the directory nearest to the top of the tree is forgotten.
+const MOST_DIRECTORIES: usize = 1024;
+
+/// The directory that the tree itself is in. Nothing but the tree's top is ever looked up or removed in it.
+pub(super) const ABOVE: Id = 0;
+
+/// See the module.
+pub(super) struct Directories<H> {
+    /// The oldest one is [`ABOVE`]. Each is younger than the one it is in.
+    by_id: BTreeMap<Id, Directory<H>>,
+    next: Id,
+    /// The tree's name in the directory that it is in.
+    top: Name,
+}
+
+impl<H: Clone> Directories<H> {
+    /// The tree `top` in `parent`, of which nothing is known yet.
+    pub fn new(parent: H, top: &str) -> Self {
+        let mut above = Directory::new(parent, Child::new(Name::new()), None);
+        above.directories.push(Child::new(top.into()));
+        // Nothing else in it is to be removed, and its mode stays.
+        (above.read, above.made_accessible) = (true, true);
+        Self {
+            by_id: BTreeMap::from([(ABOVE, above)]),
+            next: ABOVE + 1,
+            top: top.into(),
+        }
+    }
+
+    /// Whether the tree is gone.
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
+    /// One of them; none if it was forgotten.
+    pub fn get_mut(&mut self, id: Id) -> Option<&mut Directory<H>> {
+        self.by_id.get_mut(&id)
+    }
+
+    /// The next call, in the youngest directory that has one to make. It counts as under way. `fit` says how many of the
+    /// names one call can remove.
+    pub fn next_call(&mut self, fit: impl Fn(&[&[u8]]) -> usize) -> Option<(Id, H, Next)> {
+        loop {
+            let mut youngest_first = self.by_id.iter_mut().rev();
+            let (id, next) = youngest_first.find_map(|(id, directory)| Some((*id, directory.next(&fit)?)))?;
+            if let Next::End = next {
+                self.leave(id);
+                continue;
+            }
+            let directory = self.by_id.get_mut(&id)?;
+            directory.calls += 1;
+            return Some((id, directory.handle.clone(), next));
+        }
+    }
+
+    /// Adds a directory that was found in `parent`.
+    pub fn enter(&mut self, parent: Id, child: Child, handle: H) {
+        let Some(above) = self.by_id.get_mut(&parent) else {
+            return;
+        };
+        above.children += 1;
+        self.by_id
+            .insert(self.next, Directory::new(handle, child, Some(parent)));
+        self.next += 1;
+        if self.by_id.len() > MOST_DIRECTORIES {
+            self.forget();
+        }
+    }
+
+    /// Nothing is left in a directory: it is to be removed from the one above.
+    fn leave(&mut self, id: Id) {
+        let Some(done) = self.by_id.remove(&id) else {
+            return;
+        };
+        let Some(parent) = done.parent else {
+            return self.orphan_is_done();
+        };
+        let Some(above) = self.by_id.get_mut(&parent) else {
+            return;
+        };
+        above.children -= 1;
+        above.emptied.push(Child {
+            unlisted: if done.listed { 0 } else { done.child.unlisted + 1 },
+            name: done.child.name,
+        });
+    }
+
+    /// Forgets the directory nearest to the top of the tree: the top itself, or one whose parent was forgotten before.
+    fn forget(&mut self) {
+        let Some(id) = self.by_id.keys().nth(1).copied() else {
+            return;
+        };
+        self.by_id.remove(&id);
+        let mut orphans = 0;
+        for directory in self.by_id.values_mut() {
+            if directory.parent == Some(id) {
+                directory.parent = None;
+                orphans += 1;
+            }
+        }
+        if let Some(above) = self.by_id.get_mut(&ABOVE) {
+            above.children += orphans;
+        }
+        self.orphan_is_done();
+    }
+
+    /// A directory whose parent was forgotten is empty, or the one nearest to the top was forgotten. After the last one, the
+    /// tree is entered from its top again.
+    fn orphan_is_done(&mut self) {
+        let Some(above) = self.by_id.get_mut(&ABOVE) else {
+            return;
+        };
+        above.children -= 1;
+        if above.children == 0 {
+            above.directories.push(Child::new(self.top.clone()));
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Moves and removes one directory, if it is the one that is meant.
+//!
+//! Directories are not moved to another file system: that would be a copy.
+
+use super::protocol::{Protocol, Walk};
+use crate::model::directory::Directory;
+use crate::model::identity::Identity;
+use crate::storage::messages::Action;
+use crate::storage::nfs::attempt::{Attempt, RoundError};
+use crate::storage::status::Status;
+use crate::storage::{Fault, Moved, Removed};
+
+impl<P: Protocol> Attempt<'_, P> {
+    /// One round of [`crate::storage::Storage::rename`]. After a call without an answer, the next round finds the directory
+    /// at the new place.
+    pub async fn rename(&self, from: &Directory, expected: Identity, to: &Directory) -> Result<Moved, RoundError> {
+        let (from_parents, _) = from.split_last();
+        let (to_parents, _) = to.split_last();
+        let Walk::Found(source) = P::walk(self, &from_parents).await? else {
+            return self.unless_moved(from, expected, to, Moved::Missing).await;
+        };
+        let Walk::Found(target) = P::walk(self, &to_parents).await? else {
+            return Err(self.refused(Action::Rename, Status::NOENT));
+        };
+        match P::rename(self, (&source.handle, from), expected, (&target.handle, to)).await? {
+            Moved::Done => Ok(Moved::Done),
+            otherwise => self.unless_moved(from, expected, to, otherwise).await,
+        }
+    }
+
+    /// Returns `otherwise`, unless the directory is at its new place already.
+    async fn unless_moved(
+        &self,
+        from: &Directory,
+        expected: Identity,
+        to: &Directory,
+        otherwise: Moved,
+    ) -> Result<Moved, RoundError> {
+        let (parents, last) = to.split_last();
+        let Walk::Found(target) = P::walk(self, &parents).await? else {
+            return Ok(otherwise);
+        };
+        match self.look_up_in(&target.handle, last).await? {
+            Some(object) if object.found.identity == expected => Ok(Moved::Done),
+            // `otherwise` would allow the caller to use the new place, although something is there.
+            Some(_) if P::RENAME_MAY_MISPLACE => Err(self.misplaced(from, to)),
+            _ => Ok(otherwise),
+        }
+    }
+
+    /// The verb fails: a directory that is not meant is at the new place.
+    pub fn misplaced(&self, from: &Directory, to: &Directory) -> RoundError {
+        let text = format!(
+            "another directory than the one that is meant is at {to}; a move that was cut short may have brought it there. \
+             If it belongs at {from}, move it back on the server, else away."
+        );
+        self.fails(Fault::Other, &text)
+    }
+
+    /// One round of [`crate::storage::Storage::remove_empty`].
+    pub async fn remove_empty(&self, directory: &Directory, expected: Identity) -> Result<Removed, RoundError> {
+        let (parents, last) = directory.split_last();
+        let Walk::Found(parent) = P::walk(self, &parents).await? else {
+            return Ok(Removed::Missing);
+        };
+        P::remove_empty(self, &parent.handle, last, expected).await
+    }
+}
