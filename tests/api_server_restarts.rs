@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::{Event, Namespace, PersistentVolumeClaim};
@@ -22,7 +22,7 @@ mod bed;
 mod wait;
 
 use crate::bed::Bed;
-use crate::wait::eventually;
+use crate::wait::{eventually, eventually_within};
 
 const CLAIMS: usize = 90;
 const RESTARTS: usize = 3;
@@ -136,21 +136,16 @@ async fn namespace(client: &Client, name: &str) {
         .expect("a namespace");
 }
 
+/// Waits until so many claims are bound.
 async fn until_bound(claims: &Api<PersistentVolumeClaim>, number: usize) {
-    let began = Instant::now();
-    loop {
-        let all = claims.list(&ListParams::default()).await;
-        let all = all.map(|all| all.items).unwrap_or_default();
+    eventually_within(PATIENCE, &format!("{number} claims are bound"), async || {
+        let all = claims.list(&ListParams::default()).await.ok()?;
         let is_bound = |claim: &&PersistentVolumeClaim| {
             claim.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Bound")
         };
-        let bound = all.iter().filter(is_bound).count();
-        if bound == number {
-            return;
-        }
-        assert!(began.elapsed() < PATIENCE, "{bound} of {number} claims are bound");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+        (all.items.iter().filter(is_bound).count() == number).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -11,7 +11,13 @@ use bindery::model::directory::{Directory, Share};
 use bindery::storage::nfs::{NfsOptions, NfsStorage};
 use bindery::storage::{Existing, Storage};
 use futures::future::join_all;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
+
+#[path = "support/wait.rs"]
+#[allow(dead_code)]
+mod wait;
+
+use crate::wait::eventually_within;
 
 /// Time limit of every wait here, the server's grace period (90 s) included.
 const LATE: Duration = Duration::from_secs(180);
@@ -95,23 +101,19 @@ async fn a_pods_nfs_client_does_not_wait_for_bindery_after_a_server_restart() {
     let storage = storage("idle");
     burst(&storage, "idle").await;
     assert_eq!(clients_of("idle"), 1);
-    let started = Instant::now();
-    while made_by_pod() == 0 {
-        assert!(started.elapsed() < LATE, "the pod's client makes no file");
-        sleep(Duration::from_millis(200)).await;
-    }
+    eventually_within(LATE, "the pod creates a file", async || {
+        (made_by_pod() > 0).then_some(())
+    })
+    .await;
 
     in_guest("dmesg -C; knfsd restart");
     let (before, restarted) = (made_by_pod(), Instant::now());
-    while made_by_pod() < before + 3 {
-        assert!(
-            restarted.elapsed() < LATE,
-            "the pod's client makes no file after the restart"
-        );
-        sleep(Duration::from_millis(200)).await;
-    }
+    eventually_within(LATE, "the pod creates three files after the restart", async || {
+        (made_by_pod() >= before + 3).then_some(())
+    })
+    .await;
     println!(
-        "the pod's client makes files again {:.1} s after the restart",
+        "the pod creates files again {:.1} s after the restart",
         restarted.elapsed().as_secs_f64()
     );
     // The server logs this only if all clients have reclaimed, and not if the grace period has expired.

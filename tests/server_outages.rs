@@ -168,7 +168,7 @@ async fn metrics_report_a_server_as_down_until_it_answers() {
     scene.create(scene.claim("data")).await.unwrap();
     bindery.until_down(&address).await;
     server.restart();
-    eventually("the metrics count no cleanup", async || {
+    eventually("the metrics no longer name the server", async || {
         (!bindery.metrics().await.contains(&address)).then_some(())
     })
     .await;

@@ -1,19 +1,24 @@
-//! Waiting for a condition, never for time.
+//! Waits for a condition, never for a fixed time.
 
 use std::time::{Duration, Instant};
 
-/// How long a condition may take on a busy machine before it counts as never.
+/// How long a condition may take on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(1);
 const PAUSE: Duration = Duration::from_millis(15);
 
-/// Looks again and again until the look finds something.
-pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+/// Calls `look` until it returns a value, for at most a minute. `what` describes the condition.
+pub async fn eventually<T>(what: &str, look: impl AsyncFnMut() -> Option<T>) -> T {
+    eventually_within(PATIENCE, what, look).await
+}
+
+/// Calls `look` until it returns a value, for at most `patience`. `what` describes the condition.
+pub async fn eventually_within<T>(patience: Duration, what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let began = Instant::now();
     loop {
         if let Some(found) = look().await {
             return found;
         }
-        assert!(began.elapsed() < PATIENCE, "not reached within {PATIENCE:?}: {what}");
+        assert!(began.elapsed() < patience, "not reached within {patience:?}: {what}");
         tokio::time::sleep(PAUSE).await;
     }
 }
