@@ -90,7 +90,7 @@ async fn a_claim_refused_because_of_another_volume_leaves_no_volume_after_a_cras
     two.bindery.kill();
     two.bindery.run_until(Point::VolumeCreated).await;
     let refused = two.scene.refused(second).await;
-    assert!(refused.contains("which is claim"), "{refused}");
+    assert!(refused.contains("uses; both names lead"), "{refused}");
     two.bindery.unregister().await;
 }
 

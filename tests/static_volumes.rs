@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use bindery::failpoints::Point;
 use serde_json::{Value, json};
 
 use crate::layouts::DENIED;
@@ -118,15 +119,18 @@ async fn static_volumes_of_the_share_or_of_other_directories_block_nothing() {
 
 #[tokio::test]
 async fn a_claim_for_the_directory_of_a_static_volume_is_refused() {
-    let two = Aliased::with(Ganesha::start(), deleting()).await;
+    let mut two = Aliased::with(Ganesha::start(), deleting()).await;
     let other = format!("by-hand-{}", two.scene.name);
     let path = format!("/export/{}/data/inner", two.scene.name);
     two.scene
         .volumes_create(by_hand(&other, &in_tree(two.server.address(), &path)))
         .await;
+    // It is refused before a volume is created. A claim that waits is tried again when a volume goes: also its own.
+    two.bindery.kill();
+    two.bindery.run_until(Point::VolumeCreated).await;
     let refused = two.scene.refused(two.scene.claim("data")).await;
     let sentence = format!(
-        "{DENIED}directory {}/data of share {}:/export overlaps with that of volume {other}, which Bindery did not make",
+        "{DENIED}directory {}/data of share {}:/export overlaps with that of volume {other}, which Bindery did not create",
         two.scene.name,
         two.server.address()
     );

@@ -225,7 +225,7 @@ impl Provisioner {
     async fn refuse_known(&self, new: &NewVolume, location: &Location<'_>, deadline: Instant) -> Result<(), Error> {
         let look = self.cluster.cached_overlap(location, &new.name);
         match self.asked(overlap_search(new), deadline, look).await? {
-            Some((other, overlap)) if other.had_claim() => {
+            Some((other, overlap)) if other.had_claim() || other.maker.is_none() => {
                 Err(overlap_conflict(new, &other, overlap, &self.installation).into())
             }
             _ => Ok(()),
