@@ -97,7 +97,8 @@ async fn a_second_claim_for_a_directory_is_refused_with_the_name_of_the_first() 
     assert_eq!(
         scene.refused(scene.claim("second")).await,
         format!(
-            "{DENIED}directory {0}/shared of share {1}:/export belongs to volume {2}, which claim {0}/first uses",
+            "{DENIED}directory {0}/shared of share {1}:/export belongs to volume {2}, which claim {0}/first uses; choose \
+             another directory for this claim",
             scene.name,
             Bed::get().server,
             volume_name(&volume),

@@ -20,7 +20,7 @@ async fn a_directory_above_or_inside_that_of_another_volume_is_refused() {
         let refused = scene.refused(claim(name, path)).await;
         let message = format!(
             "{DENIED}directory {0}/{path} of share {1}:/export overlaps with directory {0}/a/b of volume {2}, which \
-            claim {0}/middle uses",
+             claim {0}/middle uses; choose another directory for this claim",
             scene.name,
             Bed::get().server,
             volume_name(&volume),
@@ -44,7 +44,7 @@ async fn no_message_advises_to_move_a_directory_that_contains_another_volume() {
     let (_, volume) = scene.bound(claim("inner", "a/b")).await;
     let message = format!(
         "{DENIED}directory x-{0}/a of share {1}:/export overlaps with directory x-{0}/a/b of volume {2}, which claim \
-        {0}/inner uses",
+         {0}/inner uses; choose another directory for this claim",
         scene.name,
         Bed::get().server,
         volume_name(&volume),
@@ -108,7 +108,7 @@ async fn overlaps_across_nested_exports_are_found() {
         scene.refused(claim).await,
         format!(
             "{DENIED}directory x/y of share {0}:{share} overlaps with directory {1}/outer of volume {2}, which claim \
-            {1}/outer uses",
+             {1}/outer uses; choose another directory for this claim",
             Bed::get().server,
             scene.name,
             volume_name(&outer),

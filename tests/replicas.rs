@@ -144,7 +144,7 @@ async fn two_replicas_admit_one_of_two_claims_with_overlapping_directories() {
         assert!(!lost.is_empty(), "{won:?}");
         for lost in lost {
             assert!(
-                lost.contains(" overlaps with directory ") && lost.contains(", which is claim "),
+                lost.contains(" overlaps with directory ") && lost.contains(", which claim "),
                 "{lost}"
             );
         }

@@ -130,7 +130,8 @@ async fn a_claim_for_the_directory_of_a_static_volume_is_refused() {
     two.bindery.run_until(Point::VolumeCreated).await;
     let refused = two.scene.refused(two.scene.claim("data")).await;
     let sentence = format!(
-        "{DENIED}directory {}/data of share {}:/export overlaps with that of volume {other}, which Bindery did not create",
+        "{DENIED}directory {}/data of share {}:/export overlaps with that of volume {other}, which Bindery did not create; \
+         choose another directory for this claim",
         two.scene.name,
         two.server.address()
     );

@@ -9,6 +9,9 @@ use crate::model::reclaim::Reclaim;
 use crate::model::source::Source;
 use crate::model::volume::{ClaimRef, Installation, NewVolume, Phase, Volume};
 
+/// The next step where nothing can be done about the other volume.
+const CHOOSE_ANOTHER: &str = "choose another directory for this claim";
+
 /// What a claim does with the existing volume of its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UseExisting {
@@ -36,11 +39,9 @@ pub fn use_existing(volume: &Volume, new: &NewVolume, installation: &Installatio
     let refuse = |why: String| Err(Conflict::Refuse(told(why)));
     let releasing = |why: &str| Err(Conflict::Releasing(told(why.to_owned())));
     match owner {
-        _ if volume.maker.as_ref() != Some(installation) => refuse(
-            "which another provisioner or another Bindery installation created; choose another directory for \
-            this claim"
-                .to_owned(),
-        ),
+        _ if volume.maker.as_ref() != Some(installation) => refuse(format!(
+            "which another provisioner or another Bindery installation created; {CHOOSE_ANOTHER}"
+        )),
         Some((_, Some(uid))) if new.claim_uid.as_deref() == Some(uid) && !volume.deleting => Ok(UseExisting::AsItIs),
         _ if volume.deleting => releasing("which is being cleaned up"),
         _ if volume.is_unclaimed_for(&new.claim.0, &new.claim.1) && new.is_at(volume) => Ok(UseExisting::Again),
@@ -63,8 +64,13 @@ pub fn use_existing(volume: &Volume, new: &NewVolume, installation: &Installatio
         Some((claim, Some(_))) if is_for(claim, new) && volume.reclaim == Reclaim::Delete => {
             releasing("whose claim was just deleted")
         }
-        Some((claim, _)) => refuse(format!("which claim {}/{} uses", claim.namespace, claim.name)),
-        None => refuse("which is reserved for a claim that names it in spec.volumeName".to_owned()),
+        Some((claim, _)) => refuse(format!(
+            "which claim {}/{} uses; {CHOOSE_ANOTHER}",
+            claim.namespace, claim.name
+        )),
+        None => refuse(format!(
+            "which is reserved for a claim that names it in spec.volumeName; {CHOOSE_ANOTHER}"
+        )),
     }
 }
 
@@ -81,7 +87,9 @@ pub fn overlap_conflict(new: &NewVolume, other: &Volume, overlap: Overlap, insta
     if leaves && overlap.relation == Relation::Same && other.maker.as_ref() == Some(installation) {
         Conflict::Releasing(overlap_sentence(new, other, overlap, " and which is being cleaned up"))
     } else {
-        Conflict::Refuse(overlap_sentence(new, other, overlap, ""))
+        let sentence = overlap_sentence(new, other, overlap, "");
+        let otherwise = if overlap.why().is_some() { "otherwise " } else { "" };
+        Conflict::Refuse(format!("{sentence}; {otherwise}{CHOOSE_ANOTHER}"))
     }
 }
 

@@ -120,21 +120,22 @@ fn a_refusal_names_the_owner_and_the_next_step() {
     let uid = |volume: &mut Volume, uid: &str| volume.claim.as_mut().unwrap().uid = Some(uid.to_owned());
     assert_eq!(
         refused(|volume| claim(volume, "other")),
-        "which claim team-a/other uses"
+        "which claim team-a/other uses; choose another directory for this claim"
     );
     let kept_by_its_name = |volume: &mut Volume| {
         uid(volume, "u-1");
         volume.reclaim = Reclaim::Retain;
     };
-    assert_eq!(refused(kept_by_its_name), "which claim team-a/data uses");
-    assert_eq!(refused(|volume| volume.ready = true), "which claim team-a/data uses");
+    let used = "which claim team-a/data uses; choose another directory for this claim";
+    assert_eq!(refused(kept_by_its_name), used);
+    assert_eq!(refused(|volume| volume.ready = true), used);
     assert_eq!(
         refused(|volume| volume.maker = None),
         "which another provisioner or another Bindery installation created; choose another directory for this claim"
     );
     assert_eq!(
         refused(|volume| volume.claim = None),
-        "which is reserved for a claim that names it in spec.volumeName"
+        "which is reserved for a claim that names it in spec.volumeName; choose another directory for this claim"
     );
     let kept = |volume: &mut Volume| {
         volume.phase = Phase::Released;
@@ -196,12 +197,13 @@ fn the_same_directory_under_another_server_name_is_a_conflict() {
         evidence: crate::model::location::Evidence::Root,
     };
     let sentence = "directory shared of share nas1:/export is the same as directory shared of share 10.0.0.5:/export of volume \
-                    pvc-shared, which claim team-a/other uses; the two shares have the same file system number and root. If they \
-                    are two file systems (a copied disk, or fsid=0 on two servers), give one of the exports another fsid= or \
+                    pvc-shared, which claim team-a/other uses; the two shares have the same file system number and root. If \
+                    they are two file systems (a copied disk, or fsid=0 on two servers), give one of the exports another fsid= or \
                     its disk another UUID";
+    let refuse = Conflict::Refuse(format!("{sentence}; otherwise choose another directory for this claim"));
     assert_eq!(
         overlap_conflict(&new("shared"), &other, overlap, &installation()),
-        Conflict::Refuse(sentence.to_owned())
+        refuse
     );
     other.deleting = true;
     let waits = Conflict::Releasing(sentence.replace("uses;", "uses and which is being cleaned up;"));
@@ -221,6 +223,6 @@ fn the_same_directory_under_another_server_name_is_a_conflict() {
     other.maker = None;
     assert_eq!(
         overlap_conflict(&new("shared"), &other, overlap, &installation()),
-        Conflict::Refuse(sentence.to_owned())
+        refuse
     );
 }

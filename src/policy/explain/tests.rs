@@ -247,7 +247,8 @@ fn an_overlapping_directory_refuses_the_claim() {
     assert_eq!(
         refused(vec![holder.clone()]),
         format!(
-            "directory a/b of share nas1:/export belongs to volume {}, which claim team-a/other uses",
+            "directory a/b of share nas1:/export belongs to volume {}, which claim team-a/other uses; \
+             choose another directory for this claim",
             holder.name
         )
     );
@@ -255,7 +256,8 @@ fn an_overlapping_directory_refuses_the_claim() {
     assert_eq!(
         refused(vec![above.clone()]),
         format!(
-            "directory a/b of share nas1:/export overlaps with directory a of volume {}, which claim team-a/other uses",
+            "directory a/b of share nas1:/export overlaps with directory a of volume {}, which claim team-a/other uses; \
+             choose another directory for this claim",
             above.name
         )
     );
