@@ -153,10 +153,5 @@ pub fn is_label_key(key: &str) -> bool {
     let (prefix, name) = key
         .split_once('/')
         .map_or((None, key), |(prefix, name)| (Some(prefix), name));
-    let bytes = name.as_bytes();
-    let ends = [bytes.first(), bytes.last()];
-    name.len() <= 63
-        && ends.into_iter().all(|end| end.is_some_and(u8::is_ascii_alphanumeric))
-        && bytes.iter().all(|c| c.is_ascii_alphanumeric() || b"-_.".contains(c))
-        && prefix.is_none_or(is_object_name)
+    !name.is_empty() && is_label_value(name) && prefix.is_none_or(is_object_name)
 }

@@ -53,7 +53,7 @@ impl Provisioner {
     pub async fn provision(&self, new: &NewVolume, deadlines: Deadlines) -> Result<Vec<String>, Error> {
         let deadline = deadlines.work;
         let (found, share_id) = self.look(new, deadline).await?;
-        let location = location(new, found, share_id);
+        let location = new.location(Some(share_id), found.map(|found| found.identity));
         let denied = found.is_some() && new.existing == ExistingDirectory::Deny;
         let exists = || Error::DirectoryExists(exists_refusal(new));
         if denied && self.volume(new, deadline).await?.is_none() {
@@ -281,16 +281,6 @@ impl Provisioner {
             self.undo(Undo::TakeBack, new, deadlines.end).await;
         }
         created
-    }
-}
-
-/// The location of a new volume's directory, with what was found there.
-fn location(new: &NewVolume, found: Option<Found>, share_id: ShareId) -> Location<'_> {
-    Location {
-        share: &new.share,
-        directory: &new.directory,
-        share_id: Some(share_id),
-        identity: found.map(|found| found.identity),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::{Error, Provisioner, location};
+use super::{Error, Provisioner};
 use crate::model::choices::ExistingDirectory;
 use crate::model::volume::NewVolume;
 use crate::policy::conflict::{exists_refusal, use_existing};
@@ -18,8 +18,8 @@ impl Provisioner {
                 use_existing(&volume, new, &self.installation)?;
                 return Ok(());
             }
-            self.refuse_overlap(new, &location(new, found, share_id), None, deadline)
-                .await?;
+            let location = new.location(Some(share_id), found.map(|found| found.identity));
+            self.refuse_overlap(new, &location, None, deadline).await?;
         }
         if found.is_some() && new.existing == ExistingDirectory::Deny {
             return Err(Error::DirectoryExists(exists_refusal(new)));

@@ -10,11 +10,14 @@ use crate::model::attributes::Attributes;
 use crate::model::choices::{ExistingDirectory, OnStorageFailure, Provision};
 use crate::model::claim::Bytes;
 use crate::model::directory::{Directory, Share};
+use crate::model::identity::Identity;
 use crate::model::labels::Labels;
+use crate::model::location::Location;
 use crate::model::names::{self, mark};
 use crate::model::on_delete::OnDelete;
 use crate::model::reclaim::Reclaim;
 use crate::model::retention::Retention;
+use crate::model::share_id::ShareId;
 use crate::model::source::Source;
 
 /// A volume that was decided on but does not exist yet.
@@ -65,6 +68,16 @@ impl NewVolume {
     pub fn is_at(&self, volume: &Volume) -> bool {
         let at = |record: &Record| (record.share.server().to_owned(), record.share.join(&record.directory));
         volume.record.as_ref().map(at) == Ok((self.share.server().to_owned(), self.share.join(&self.directory)))
+    }
+
+    /// The location of its directory, with what is known about it.
+    pub fn location(&self, share_id: Option<ShareId>, identity: Option<Identity>) -> Location<'_> {
+        Location {
+            share: &self.share,
+            directory: &self.directory,
+            share_id,
+            identity,
+        }
     }
 
     /// A merge patch (RFC 7396) that turns the volume of an earlier attempt for the same claim into this one. It keeps

@@ -174,14 +174,17 @@ impl Explanation {
                 }
             },
         };
+        self.leave_alone(why);
+    }
+
+    /// Says that Bindery does not serve the claim; no setting applies then.
+    fn leave_alone(&mut self, why: String) {
         self.outcome = Outcome::LeftAlone { why };
         self.policy.clear();
         self.warnings.clear();
         self.directory = None;
     }
-}
 
-impl Explanation {
     /// Says that the webhook configuration exempts the claim. A claim that has its volume keeps it.
     pub fn exempt(&mut self, exempt: Exempt, configuration: &str) {
         let (selector, what) = match exempt {
@@ -195,12 +198,7 @@ impl Explanation {
             Outcome::Provisioned { .. }
             | Outcome::NoVolumeYet { .. }
             | Outcome::Queued { .. }
-            | Outcome::Refused { .. } => {
-                self.outcome = Outcome::LeftAlone { why };
-                self.policy.clear();
-                self.warnings.clear();
-                self.directory = None;
-            }
+            | Outcome::Refused { .. } => self.leave_alone(why),
         }
     }
 }

@@ -4,7 +4,6 @@ use serde::Serialize;
 
 use super::placeholders::{ANY, SERVER, SHARE, plain};
 use crate::model::claim::Name;
-use crate::model::location::Location;
 use crate::model::names::annotation;
 use crate::model::volume::{NewVolume, Volume, first_overlap};
 use crate::policy::class::Class;
@@ -100,12 +99,7 @@ fn conflict_with_others(facts: &Facts<'_>, new: &NewVolume, others: &[Volume]) -
     if new.directory.stands_alone(&new.name) {
         return None;
     }
-    let location = Location {
-        share: &new.share,
-        directory: &new.directory,
-        share_id: None,
-        identity: None,
-    };
+    let location = new.location(None, None);
     let overlaps = others.iter().filter_map(|other| {
         let record = other.record.as_ref().ok().filter(|_| other.name != new.name)?;
         Some((other, location.overlap_with(&record.location())?))

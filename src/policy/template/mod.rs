@@ -189,7 +189,7 @@ impl fmt::Display for Template {
         for piece in &self.pieces {
             match piece {
                 Piece::Text(text) => f.write_str(&text.replace('$', "$$"))?,
-                Piece::Token(token) => token.write(f, self.dialect)?,
+                Piece::Token(token) => f.write_str(&token.written(self.dialect).unwrap_or_default())?,
             }
         }
         Ok(())

@@ -63,7 +63,7 @@ impl Template {
             let (name, after) = inner.split_once('}').ok_or_else(|| wrong(rest, Wrong::Open))?;
             let token = Token::parse(name, dialect);
             let token = token.ok_or_else(|| wrong(rest, Wrong::Unknown(name.to_owned(), dialect)))?;
-            if let Some(key) = token.impossible_key() {
+            if let Some(key) = token.invalid_key() {
                 return Err(wrong(rest, Wrong::Key(key.to_owned())));
             }
             if !literal.is_empty() {

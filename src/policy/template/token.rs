@@ -53,46 +53,65 @@ pub enum Token {
 }
 
 impl Token {
-    pub(super) fn parse(name: &str, dialect: Dialect) -> Option<Self> {
-        match dialect {
-            Dialect::SubDir => Self::parse_sub_dir(name),
-            Dialect::PathPattern => Self::parse_path_pattern(name),
-        }
+    /// All tokens, each made from a label or annotation key. Tokens without a key ignore it.
+    const ALL: [fn(String) -> Self; 7] = [
+        |_| Self::ClaimName,
+        |_| Self::ClaimNamespace,
+        |_| Self::VolumeName,
+        Self::ClaimLabel,
+        Self::ClaimAnnotation,
+        Self::NamespaceLabel,
+        Self::NamespaceAnnotation,
+    ];
+
+    /// Reads the text between `${` and `}`.
+    pub(super) fn parse(text: &str, dialect: Dialect) -> Option<Self> {
+        Self::ALL.into_iter().find_map(|of_key| {
+            let (before, after) = of_key(String::new()).spelling(dialect)?;
+            let key = text.strip_prefix(before)?.strip_suffix(after)?;
+            let token = of_key(key.to_owned());
+            (token.key().is_some() || key.is_empty()).then_some(token)
+        })
     }
 
-    fn parse_sub_dir(name: &str) -> Option<Self> {
-        match name {
-            "pvc.metadata.name" => return Some(Self::ClaimName),
-            "pvc.metadata.namespace" => return Some(Self::ClaimNamespace),
-            "pv.metadata.name" => return Some(Self::VolumeName),
-            _ => {}
-        }
-        let (map, key) = name.strip_suffix("']")?.split_once("['")?;
-        let key = key.to_owned();
-        match map {
-            "pvc.metadata.labels" => Some(Self::ClaimLabel(key)),
-            "pvc.metadata.annotations" => Some(Self::ClaimAnnotation(key)),
-            "namespace.metadata.labels" => Some(Self::NamespaceLabel(key)),
-            "namespace.metadata.annotations" => Some(Self::NamespaceAnnotation(key)),
-            _ => None,
-        }
+    /// The text between `${` and `}`: what is before and after the key. `None` if the syntax does not have the token.
+    fn spelling(&self, dialect: Dialect) -> Option<(&'static str, &'static str)> {
+        use Dialect::{PathPattern, SubDir};
+        Some(match (self, dialect) {
+            (Self::ClaimName, SubDir) => ("pvc.metadata.name", ""),
+            (Self::ClaimName, PathPattern) => (".PVC.name", ""),
+            (Self::ClaimNamespace, SubDir) => ("pvc.metadata.namespace", ""),
+            (Self::ClaimNamespace, PathPattern) => (".PVC.namespace", ""),
+            (Self::VolumeName, SubDir) => ("pv.metadata.name", ""),
+            (Self::VolumeName, PathPattern) => (".PV.name", ""),
+            (Self::ClaimLabel(_), SubDir) => ("pvc.metadata.labels['", "']"),
+            (Self::ClaimLabel(_), PathPattern) => (".PVC.labels.", ""),
+            (Self::ClaimAnnotation(_), SubDir) => ("pvc.metadata.annotations['", "']"),
+            (Self::ClaimAnnotation(_), PathPattern) => (".PVC.annotations.", ""),
+            (Self::NamespaceLabel(_), SubDir) => ("namespace.metadata.labels['", "']"),
+            (Self::NamespaceAnnotation(_), SubDir) => ("namespace.metadata.annotations['", "']"),
+            (Self::NamespaceLabel(_) | Self::NamespaceAnnotation(_), PathPattern) => return None,
+        })
     }
 
-    fn parse_path_pattern(name: &str) -> Option<Self> {
-        match name {
-            ".PVC.name" => return Some(Self::ClaimName),
-            ".PVC.namespace" => return Some(Self::ClaimNamespace),
-            ".PV.name" => return Some(Self::VolumeName),
-            _ => {}
+    /// The token as it is written in a template.
+    pub(super) fn written(&self, dialect: Dialect) -> Option<String> {
+        let (before, after) = self.spelling(dialect)?;
+        Some(format!("${{{before}{}{after}}}", self.key().unwrap_or_default()))
+    }
+
+    fn key(&self) -> Option<&str> {
+        match self {
+            Self::ClaimName | Self::ClaimNamespace | Self::VolumeName => None,
+            Self::ClaimLabel(key)
+            | Self::ClaimAnnotation(key)
+            | Self::NamespaceLabel(key)
+            | Self::NamespaceAnnotation(key) => Some(key),
         }
-        let key = |prefix| name.strip_prefix(prefix).map(str::to_owned);
-        key(".PVC.labels.")
-            .map(Self::ClaimLabel)
-            .or_else(|| key(".PVC.annotations.").map(Self::ClaimAnnotation))
     }
 
     /// The key of the label or annotation, if that is not valid in Kubernetes.
-    pub(super) fn impossible_key(&self) -> Option<&str> {
+    pub(super) fn invalid_key(&self) -> Option<&str> {
         match self {
             Self::ClaimName | Self::ClaimNamespace | Self::VolumeName => None,
             Self::ClaimLabel(key) | Self::NamespaceLabel(key) => Some(key.as_str()).filter(|key| !is_label_key(key)),
@@ -120,24 +139,6 @@ impl Token {
             Self::NamespaceAnnotation(key) => get(values.namespace_annotations, key),
         }
     }
-
-    pub(super) fn write(&self, f: &mut fmt::Formatter<'_>, dialect: Dialect) -> fmt::Result {
-        use Dialect::{PathPattern, SubDir};
-        match (self, dialect) {
-            (Self::ClaimName, SubDir) => f.write_str("${pvc.metadata.name}"),
-            (Self::ClaimName, PathPattern) => f.write_str("${.PVC.name}"),
-            (Self::ClaimNamespace, SubDir) => f.write_str("${pvc.metadata.namespace}"),
-            (Self::ClaimNamespace, PathPattern) => f.write_str("${.PVC.namespace}"),
-            (Self::VolumeName, SubDir) => f.write_str("${pv.metadata.name}"),
-            (Self::VolumeName, PathPattern) => f.write_str("${.PV.name}"),
-            (Self::ClaimLabel(key), SubDir) => write!(f, "${{pvc.metadata.labels['{key}']}}"),
-            (Self::ClaimLabel(key), PathPattern) => write!(f, "${{.PVC.labels.{key}}}"),
-            (Self::ClaimAnnotation(key), SubDir) => write!(f, "${{pvc.metadata.annotations['{key}']}}"),
-            (Self::ClaimAnnotation(key), PathPattern) => write!(f, "${{.PVC.annotations.{key}}}"),
-            (Self::NamespaceLabel(key), _) => write!(f, "${{namespace.metadata.labels['{key}']}}"),
-            (Self::NamespaceAnnotation(key), _) => write!(f, "${{namespace.metadata.annotations['{key}']}}"),
-        }
-    }
 }
 
 /// The name of the value, for messages.
@@ -156,14 +157,9 @@ impl fmt::Display for Token {
 }
 
 /// All tokens of a syntax, for messages.
-pub(super) fn known(dialect: Dialect) -> &'static str {
-    match dialect {
-        Dialect::SubDir => {
-            "${pvc.metadata.name}, ${pvc.metadata.namespace}, ${pv.metadata.name}, ${pvc.metadata.labels['KEY']}, \
-             ${pvc.metadata.annotations['KEY']}, ${namespace.metadata.labels['KEY']}, ${namespace.metadata.annotations['KEY']}"
-        }
-        Dialect::PathPattern => {
-            "${.PVC.name}, ${.PVC.namespace}, ${.PV.name}, ${.PVC.labels.KEY}, ${.PVC.annotations.KEY}"
-        }
-    }
+pub(super) fn known(dialect: Dialect) -> String {
+    let written = Token::ALL
+        .into_iter()
+        .filter_map(|of_key| of_key("KEY".to_owned()).written(dialect));
+    written.collect::<Vec<_>>().join(", ")
 }
