@@ -20,8 +20,14 @@ pub enum Name {
     Generate(String),
 }
 
+impl Default for Name {
+    fn default() -> Self {
+        Self::Generate(String::new())
+    }
+}
+
 /// A claim, read from an admission review or from the API.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Claim {
     /// Its namespace.
     pub namespace: String,
@@ -77,17 +83,7 @@ impl Claim {
         Self {
             namespace,
             name: Name::Given(name),
-            uid: String::new(),
-            deleting: false,
-            created: None,
-            has_node: false,
-            class: None,
-            volume_name: None,
-            access_modes: Vec::new(),
-            request: None,
-            unsupported: Vec::new(),
-            labels: BTreeMap::new(),
-            annotations: BTreeMap::new(),
+            ..Self::default()
         }
     }
 

@@ -60,42 +60,29 @@ impl Policy {
             (Source::Namespace, namespace),
             (Source::Class, class),
         ];
+        let all = &all;
+        let on_delete = &[Key::OnDelete, Key::ArchiveOnDelete];
         Self {
             template: first(
-                &all,
+                all,
                 &[Key::SubDir, Key::PathPattern],
-                |settings| settings.template.clone(),
-                Template::standard,
+                |set| set.template.clone(),
+                Template::standard(),
             ),
-            on_delete: first(
-                &all,
-                &[Key::OnDelete, Key::ArchiveOnDelete],
-                |settings| settings.on_delete,
-                || OnDelete::Archive,
-            ),
-            mode: first(&all, &[Key::MountPermissions], |settings| settings.mode, || MODE),
-            uid: first(&all, &[Key::Uid], |settings| settings.uid.map(Some), || None),
-            gid: first(&all, &[Key::Gid], |settings| settings.gid.map(Some), || None),
-            existing: existing(&all),
-            retention: first(
-                &all,
-                &[Key::ArchiveRetention],
-                |settings| settings.retention,
-                || Retention::Forever,
-            ),
+            on_delete: first(all, on_delete, |set| set.on_delete, OnDelete::Archive),
+            mode: first(all, &[Key::MountPermissions], |set| set.mode, MODE),
+            uid: first(all, &[Key::Uid], |set| set.uid.map(Some), None),
+            gid: first(all, &[Key::Gid], |set| set.gid.map(Some), None),
+            existing: existing(all),
+            retention: first(all, &[Key::ArchiveRetention], |set| set.retention, Retention::Forever),
             on_failure: first(
-                &all,
+                all,
                 &[Key::OnStorageFailure],
-                |settings| settings.on_failure,
-                || OnStorageFailure::Queue,
+                |set| set.on_failure,
+                OnStorageFailure::Queue,
             ),
-            version: first(
-                &all,
-                &[Key::NfsVersion],
-                |settings| settings.version,
-                NfsVersion::default,
-            ),
-            ignored_adoption: ignored_adoption(&all),
+            version: first(all, &[Key::NfsVersion], |set| set.version, NfsVersion::default()),
+            ignored_adoption: ignored_adoption(all),
         }
     }
 }
@@ -109,7 +96,7 @@ fn first<T>(
     sources: &[Layer<'_>],
     keys: &[Key],
     value_of: impl Fn(&Settings) -> Option<T>,
-    default: impl FnOnce() -> T,
+    default: T,
 ) -> Effective<T> {
     let written = |settings: &Settings| keys.iter().copied().find(|key| settings.written.contains(key));
     let found = sources.iter().find_map(|&(source, settings)| {
@@ -118,7 +105,7 @@ fn first<T>(
         Some(Effective { value, source, key })
     });
     found.unwrap_or_else(|| Effective {
-        value: default(),
+        value: default,
         source: Source::Default,
         key: keys[0],
     })
@@ -138,12 +125,7 @@ fn existing(sources: &[Layer<'_>; 3]) -> Effective<ExistingDirectory> {
     } else {
         ExistingDirectory::Deny
     };
-    first(
-        may_adopt,
-        &[Key::ExistingDirectory],
-        |settings| settings.existing,
-        || default,
-    )
+    first(may_adopt, &[Key::ExistingDirectory], |set| set.existing, default)
 }
 
 /// The object whose `adopt` is ignored, if no other object sets the key.

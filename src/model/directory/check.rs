@@ -1,5 +1,6 @@
 //! Which paths are allowed, and the messages about those that are not.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// The longest name that NFS servers accept, in bytes (`NAME_MAX` of their file systems).
@@ -121,33 +122,30 @@ pub(super) fn check_visible(segment: &str) -> Result<(), WrongPath> {
 pub struct Shown<'a>(pub &'a str);
 
 impl Shown<'_> {
-    /// Both ends; `None` if the whole text is shown.
-    fn ends(&self) -> Option<(&str, &str)> {
+    fn text(&self) -> Cow<'_, str> {
         // A text never has more characters than bytes.
         if self.0.len() <= SHOWN || self.0.chars().count() <= SHOWN {
-            return None;
+            return self.0.into();
         }
-        let (front, _) = self.0.char_indices().nth(SHOWN / 2)?;
-        let (back, _) = self.0.char_indices().nth_back(SHOWN / 2 - 1)?;
-        Some((&self.0[..front], &self.0[back..]))
+        let front: String = self.0.chars().take(SHOWN / 2).collect();
+        let back = self
+            .0
+            .char_indices()
+            .nth_back(SHOWN / 2 - 1)
+            .map_or(0, |(start, _)| start);
+        format!("{front}[...]{}", &self.0[back..]).into()
     }
 }
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.ends() {
-            None => f.write_str(self.0),
-            Some((front, back)) => write!(f, "{front}[...]{back}"),
-        }
+        f.write_str(&self.text())
     }
 }
 
 /// In quotes, with non-printable characters escaped.
 impl fmt::Debug for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.ends() {
-            None => write!(f, "{:?}", self.0),
-            Some((front, back)) => write!(f, "{:?}", format!("{front}[...]{back}")),
-        }
+        write!(f, "{:?}", self.text())
     }
 }
