@@ -121,7 +121,7 @@ pub fn run(command: &str) {
 /// Returns the two commands in an Event: the one that releases the volume, and the one that takes it over.
 fn ways_out(note: &str) -> (&str, &str) {
     let let_go = note.split_once("keep the directory: ").expect(note).1;
-    let (let_go, rest) = let_go.split_once("; or have this Bindery").expect(note);
+    let (let_go, rest) = let_go.split_once(". To let this Bindery").expect(note);
     (let_go, rest.split_once("says: ").expect(note).1)
 }
 
@@ -215,7 +215,10 @@ async fn a_released_volume_of_another_instance_gets_an_event_and_can_be_taken_ov
     );
     scene.delete("data").await;
     let note = scene.event(volume_name(&volume), REASON).await;
-    assert!(note.starts_with("Another Bindery made this volume"), "{note}");
+    assert!(
+        note.starts_with("Another Bindery installation created this volume"),
+        "{note}"
+    );
     assert!(note.contains(&format!("and instance {:?}", old.name)), "{note}");
     assert!(directory.join("precious").exists(), "another's data was touched");
 

@@ -184,7 +184,7 @@ async fn explain_tells_a_user_without_permissions_which_role_to_use() {
             "bindery explain: namespace {} could not be read: ",
             scene.name
         )) && lines[0]
-            .ends_with("take a kubeconfig whose user may get and list claims, volumes, StorageClasses and namespaces"),
+            .ends_with("use a kubeconfig whose user may get and list claims, volumes, StorageClasses and namespaces"),
         "{lines:#?}"
     );
     accounts.delete("nobody", &DeleteParams::default()).await.unwrap();
