@@ -122,12 +122,14 @@ const EVERYWHERE: &[&str] = &["failpoints"];
 
 #[test]
 fn each_folder_imports_only_what_it_may() {
-    let wrong = wrong_arrows(&imports_of(&sources()).unwrap(), TABLE, EVERYWHERE);
+    let imports = imports_of(&sources()).unwrap();
+    // The table would hold for no imports at all.
+    assert!(imports.len() > 200, "only {} imports were found", imports.len());
+    let wrong = wrong_arrows(&imports, TABLE, EVERYWHERE);
     assert!(wrong.is_empty(), "\n{wrong}");
 }
 
 #[test]
-#[ignore = "circles that are left are being mended"]
 fn no_imports_go_round_in_a_circle() {
     let circles = circles(&imports_of(&sources()).unwrap());
     assert!(circles.is_empty(), "\n{circles}");
