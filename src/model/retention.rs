@@ -30,6 +30,14 @@ impl Retention {
         }
     }
 
+    /// Whether an archive with this retention is kept longer than one with the other.
+    pub fn is_longer_than(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Seconds(these), Self::Seconds(those)) => these > those,
+            (one, other) => one == Self::Forever && other != Self::Forever,
+        }
+    }
+
     /// Whether an archive that is made at `now`, and whose name ends at `until`, is kept long enough.
     pub fn still_ends_at(self, until: Option<Timestamp>, now: Timestamp) -> bool {
         match (self.ends(now), until, self) {

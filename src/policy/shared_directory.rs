@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use crate::model::location::{Overlap, Relation};
 use crate::model::on_delete::OnDelete;
 use crate::model::reclaim::Reclaim;
+use crate::model::retention::Retention;
 use crate::model::volume::{Installation, Volume};
 
 /// What cleanup of a volume does about another volume whose directory is the same or overlaps.
@@ -62,18 +63,27 @@ pub fn cleanup_order(
     }
 }
 
-/// The `onDelete` that `other` must get before the finalizer of `volume` is removed: the files of `volume` stay in the
-/// directory of `other`, and must end as its own policy says. `None` if the policy of `other` keeps as much, or if another
-/// installation manages it.
-pub fn inherited(volume: &Volume, other: &Volume, overlap: Overlap, installation: &Installation) -> Option<OnDelete> {
-    let ours = other.maker.as_ref() == Some(installation) && other.record.is_ok();
+/// The policy that `other` must get before the finalizer of `volume` is removed, for an archive with its retention: the files of
+/// `volume` stay in the directory of `other`, and must end as its own policy says. `None` if the policy of `other` keeps as
+/// much, or if another installation manages it.
+pub fn inherited(
+    volume: &Volume,
+    other: &Volume,
+    overlap: Overlap,
+    installation: &Installation,
+) -> Option<(OnDelete, Option<Retention>)> {
+    let (Ok(record), Ok(others)) = (&volume.record, &other.record) else {
+        return None;
+    };
     let holds_the_files = matches!(overlap.relation, Relation::Same | Relation::Above);
-    if !ours || !holds_the_files || weight(other) >= weight(volume) {
+    if other.maker.as_ref() != Some(installation) || !holds_the_files {
         return None;
     }
-    match weight(volume) {
-        3.. => Some(OnDelete::Retain),
-        2 => Some(OnDelete::Archive),
+    let archive = Some((OnDelete::Archive, Some(record.retention)));
+    match (weight(volume), weight(other)) {
+        (3.., 0..3) => Some((OnDelete::Retain, None)),
+        (2, 0..2) => archive,
+        (2, 2) if record.retention.is_longer_than(others.retention) => archive,
         _ => None,
     }
 }
@@ -216,7 +226,11 @@ mod tests {
             ] {
                 let overlap = Overlap { relation, evidence };
                 let inherited = inherited(&volume, &other, overlap, &fixtures::installation());
-                assert_eq!(inherited, expected, "{policy} to {of_other}, {relation:?}");
+                assert_eq!(
+                    inherited.map(|(on_delete, _)| on_delete),
+                    expected,
+                    "{policy} to {of_other}, {relation:?}"
+                );
             }
         }
         let (mut volume, mut other) = (leaving("a", 1, Delete), leaving("b", 0, Delete));
@@ -227,10 +241,33 @@ mod tests {
         volume.reclaim = Reclaim::Retain;
         assert_eq!(
             inherited(&volume, &other, same, &fixtures::installation()),
-            Some(Retain)
+            Some((Retain, None))
         );
         other.maker = None;
         assert_eq!(inherited(&volume, &other, same, &fixtures::installation()), None);
+    }
+
+    #[test]
+    fn of_two_archives_the_one_that_lasts_longer_is_made() {
+        use OnDelete::Archive;
+        let same = Overlap {
+            relation: Relation::Same,
+            evidence: Evidence::Names,
+        };
+        let (day, month) = (Retention::Seconds(86_400), Retention::Seconds(30 * 86_400));
+        for (retention, of_other, expected) in [
+            (day, month, None),
+            (month, month, None),
+            (month, day, Some((Archive, Some(month)))),
+            (Retention::Forever, month, Some((Archive, Some(Retention::Forever)))),
+            (month, Retention::Forever, None),
+        ] {
+            let (mut volume, mut other) = (leaving("a", 1, Archive), leaving("b", 0, Archive));
+            volume.record.as_mut().unwrap().retention = retention;
+            other.record.as_mut().unwrap().retention = of_other;
+            let inherited = inherited(&volume, &other, same, &fixtures::installation());
+            assert_eq!(inherited, expected, "{retention} to {of_other}");
+        }
     }
 
     #[test]

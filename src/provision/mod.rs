@@ -221,15 +221,19 @@ impl Provisioner {
         }
     }
 
-    /// Fails like [`Self::refuse_overlap`], but only for volumes in the watch cache that a claim has had.
+    /// Fails like [`Self::refuse_overlap`], but only for volumes in the watch cache that a claim has had or that Bindery did not
+    /// create. It comes before anything is created: the end of the claim's own volume would wake the claim at once.
     async fn refuse_known(&self, new: &NewVolume, location: &Location<'_>, deadline: Instant) -> Result<(), Error> {
-        let look = self.cluster.cached_overlap(location, &new.name);
-        match self.asked(overlap_search(new), deadline, look).await? {
-            Some((other, overlap)) if other.had_claim() || other.maker.is_none() => {
-                Err(overlap_conflict(new, &other, overlap, &self.installation).into())
+        for (other, overlap) in self.cluster.cached_overlaps(location, &new.name) {
+            let look = self.cluster.volume(&other.read().name);
+            match self.asked(overlap_search(new), deadline, look).await? {
+                Some(other) if other.had_claim() || other.maker.is_none() => {
+                    return Err(overlap_conflict(new, &other, overlap, &self.installation).into());
+                }
+                _ => {}
             }
-            _ => Ok(()),
         }
+        Ok(())
     }
 
     /// Fails unless the claim is as this call needs it: it does not exist yet, or it is the claim to be provisioned and

@@ -9,8 +9,8 @@ pub const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// Also of what waits for a server that is down: the word that it is back comes sooner, and a crowd that asked again and
 /// again would be a burden to the API server, and so to everybody.
 pub const LONGEST_PAUSE: Duration = Duration::from_mins(1);
-/// So many objects are remembered.
-const MOST: usize = 10_000;
+/// So many objects are remembered, volumes and claims together.
+const MOST: usize = 20_000;
 
 /// How often in a row each object's turn has failed.
 #[derive(Default)]

@@ -2,6 +2,7 @@
 
 use kube::ResourceExt;
 
+use super::destination::same_policy;
 use super::find::FoundAt;
 use super::{aliases, find, live};
 use crate::cluster::cache::CachedVolume;
@@ -12,7 +13,6 @@ use crate::controller::leader::Leader;
 use crate::model::identity::Identity;
 use crate::model::location::{Evidence, Location, Overlap, Relation};
 use crate::model::names::{mark, reason};
-use crate::model::on_delete::OnDelete;
 use crate::model::volume::{Phase, Record, Volume};
 use crate::policy::reconcile::Plan;
 use crate::policy::shared_directory::{CleanupOrder, cleanup_order, inherited};
@@ -64,7 +64,7 @@ pub async fn wait_for_turn(leader: &Leader, volume: &Volume, record: &Record) ->
     for (cleanup_order, other, overlap) in orders(ctx, volume, &record.location()).await? {
         match cleanup_order {
             CleanupOrder::WaitForCleanup => wait_for(leader, volume, &other).await?,
-            CleanupOrder::KeepDirectory => pass_on(ctx, volume, record, &other, overlap).await?,
+            CleanupOrder::KeepDirectory => pass_on(leader, volume, record, &other, overlap).await?,
             CleanupOrder::WaitForRollback | CleanupOrder::Proceed => {}
         }
     }
@@ -83,7 +83,7 @@ async fn recorded_reason_to_keep(
     for (cleanup_order, other, overlap) in orders(ctx, volume, location).await? {
         match cleanup_order {
             CleanupOrder::KeepDirectory => {
-                pass_on(ctx, volume, record, &other, overlap).await?;
+                pass_on(leader, volume, record, &other, overlap).await?;
                 kept.get_or_insert_with(|| kept_for(ctx, &other, overlap));
             }
             CleanupOrder::Proceed => {}
@@ -95,31 +95,38 @@ async fn recorded_reason_to_keep(
     Ok(kept)
 }
 
-/// Writes the policy of a volume that goes on one that stays and holds its files, if it keeps more than that one's.
+/// Writes the policy of a deleted volume on one that stays and holds its files, if that keeps less.
 async fn pass_on(
-    ctx: &Context,
+    leader: &Leader,
     volume: &Volume,
     record: &Record,
     other: &Volume,
     overlap: Overlap,
 ) -> Result<(), Error> {
-    let Some(on_delete) = inherited(volume, other, overlap, &ctx.installation) else {
+    let ctx = &leader.ctx;
+    let inherited = inherited(volume, other, overlap, &ctx.installation);
+    let (Some((on_delete, retention)), Ok(others)) = (inherited, &other.record) else {
         return Ok(());
     };
-    let mut operations = vec![
+    // Whoever has changed the policy meanwhile may want more kept than this.
+    let mut operations = same_policy(other, others);
+    operations.extend([
         patch::test_uid(other),
-        set_annotation(mark::ON_DELETE, &on_delete.to_string()),
-    ];
-    if on_delete == OnDelete::Archive {
-        operations.push(set_annotation(mark::ARCHIVE_RETENTION, &record.retention.to_string()));
-    }
+        set_annotation(mark::ON_DELETE, on_delete.as_str()),
+    ]);
+    operations.extend(retention.map(|retention| set_annotation(mark::ARCHIVE_RETENTION, &retention.to_string())));
+    leader.may_act()?;
     patch::apply(&ctx.persistent_volumes(), &other.name, operations).await?;
+    let kept = retention.map_or_else(String::new, |retention| format!(", archiveRetention {retention}"));
     let note = format!(
-        "{} also holds the files of volume {}, whose onDelete is {on_delete}: onDelete of this volume is {on_delete} from now on",
+        "onDelete of this volume is now {on_delete}{kept}: its directory also holds the files of volume {}, which was deleted and \
+         whose policy keeps more ({}). To change it: kubectl annotate pv --overwrite {} {}=...",
+        volume.name,
         find::describe(record),
-        volume.name
+        other.name,
+        mark::ON_DELETE,
     );
-    ctx.events.warn(other, reason::RETAINED, &volume.name, note);
+    ctx.events.warn(other, reason::RETAINED, &volume.uid, note);
     Ok(())
 }
 
