@@ -43,10 +43,12 @@ fn mode(mode: u32) -> Attributes {
 }
 
 fn refusal(fault: Fault, message: &str) -> StorageError {
+    let (tried, cause) = message.split_once(": ").expect("what was tried and what came of it");
     StorageError {
         fault,
         outcome: Outcome::NotDone,
-        message: message.to_owned(),
+        tried: tried.to_owned(),
+        cause: cause.to_owned(),
     }
 }
 

@@ -3,10 +3,15 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use tokio::time::sleep_until;
 
 use super::*;
-use crate::storage::{Fault, Outcome};
+use crate::model::attributes::Attributes;
+use crate::model::directory::Directory;
+use crate::model::identity::Identity;
+use crate::model::share_id::ShareId;
+use crate::storage::{Existing, Fault, Found, Made, Moved, Outcome, Removed, Tree};
 
 /// What servers do; those that are not named work.
 #[derive(Clone, Copy, PartialEq)]
@@ -68,7 +73,8 @@ impl Fake {
         Err(StorageError {
             fault,
             outcome: Outcome::Unknown,
-            message: format!("cannot do this on {share}: {text}"),
+            tried: format!("cannot do this on {share}"),
+            cause: text.to_owned(),
         })
     }
 }

@@ -27,19 +27,15 @@ mod tests;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use async_trait::async_trait;
 use tokio::time::Instant;
 
 pub use self::outages::{Back, Outages};
 use self::server::Server;
-use crate::model::attributes::Attributes;
-use crate::model::directory::{Directory, Share};
+use crate::model::directory::Share;
 use crate::model::endpoint::Endpoint;
-use crate::model::identity::Identity;
-use crate::model::share_id::ShareId;
 use crate::ops::metrics::Metrics;
 use crate::ops::tasks::Tasks;
-use crate::storage::{Existing, Found, Made, Moved, Removed, Storage, StorageError, Tree};
+use crate::storage::{Forward, Storage, StorageError};
 
 /// See the module.
 #[derive(Clone)]
@@ -82,13 +78,27 @@ impl Guarded {
         server
     }
 
-    /// Makes a call when it is its turn. `answers`: whether this result needed the server.
-    async fn call<T>(
+    fn doubt(&self, server: &Arc<Server>, share: &Share) {
+        if let Some(settled) = server.doubt() {
+            let probe = probe::run(Arc::clone(&self.inner), Arc::clone(server), share.clone());
+            self.tasks.spawn_until_stop(async move {
+                settled.run_until_cancelled(probe).await;
+            });
+        }
+    }
+}
+
+impl Forward for Guarded {
+    fn inner(&self, _: &Share) -> &dyn Storage {
+        &*self.inner
+    }
+
+    async fn forward<T: Send>(
         &self,
         share: &Share,
         deadline: Instant,
-        call: impl Future<Output = Result<T, StorageError>>,
-        answers: impl Fn(&T) -> bool,
+        call: impl Future<Output = Result<T, StorageError>> + Send,
+        answered: fn(&T) -> bool,
     ) -> Result<T, StorageError> {
         let server = self.server(share);
         let _place = match server.enter(share, deadline).await {
@@ -100,97 +110,10 @@ impl Guarded {
         };
         let result = call.await;
         match &result {
-            Ok(done) if !answers(done) => {}
+            Ok(done) if !answered(done) => {}
             Err(error) if error.unanswered() => self.doubt(&server, share),
             Ok(_) | Err(_) => server.answered(),
         }
         result
-    }
-
-    fn doubt(&self, server: &Arc<Server>, share: &Share) {
-        if let Some(settled) = server.doubt() {
-            let probe = probe::run(Arc::clone(&self.inner), Arc::clone(server), share.clone());
-            self.tasks.spawn_until_stop(async move {
-                settled.run_until_cancelled(probe).await;
-            });
-        }
-    }
-}
-
-#[async_trait]
-impl Storage for Guarded {
-    fn endpoint(&self, share: &Share) -> Endpoint {
-        self.inner.endpoint(share)
-    }
-
-    async fn look_up(
-        &self,
-        share: &Share,
-        directory: &Directory,
-        deadline: Instant,
-    ) -> Result<Option<Found>, StorageError> {
-        let call = self.inner.look_up(share, directory, deadline);
-        self.call(share, deadline, call, |_| true).await
-    }
-
-    async fn identify(&self, share: &Share, deadline: Instant) -> Result<ShareId, StorageError> {
-        let call = self.inner.identify(share, deadline);
-        self.call(share, deadline, call, |_| true).await
-    }
-
-    async fn above(&self, share: &Share, directory: &Directory, deadline: Instant) -> Result<Found, StorageError> {
-        let call = self.inner.above(share, directory, deadline);
-        self.call(share, deadline, call, |_| true).await
-    }
-
-    async fn make(
-        &self,
-        share: &Share,
-        directory: &Directory,
-        attributes: Attributes,
-        existing: Existing,
-        deadline: Instant,
-    ) -> Result<Made, StorageError> {
-        let call = self.inner.make(share, directory, attributes, existing, deadline);
-        self.call(share, deadline, call, |_| true).await
-    }
-
-    async fn rename(
-        &self,
-        share: &Share,
-        from: &Directory,
-        expected: Identity,
-        to: &Directory,
-        deadline: Instant,
-    ) -> Result<Moved, StorageError> {
-        let call = self.inner.rename(share, from, expected, to, deadline);
-        self.call(share, deadline, call, |_| true).await
-    }
-
-    async fn remove_empty(
-        &self,
-        share: &Share,
-        directory: &Directory,
-        expected: Identity,
-        deadline: Instant,
-    ) -> Result<Removed, StorageError> {
-        let call = self.inner.remove_empty(share, directory, expected, deadline);
-        self.call(share, deadline, call, |_| true).await
-    }
-
-    async fn remove_tree(&self, share: &Share, directory: &Directory, deadline: Instant) -> Result<Tree, StorageError> {
-        let call = self.inner.remove_tree(share, directory, deadline);
-        // What remains may remain because its time was over before the server was asked for anything.
-        self.call(share, deadline, call, |tree| *tree == Tree::Gone).await
-    }
-
-    async fn list(
-        &self,
-        share: &Share,
-        directory: Option<&Directory>,
-        deadline: Instant,
-    ) -> Result<Vec<String>, StorageError> {
-        let call = self.inner.list(share, directory, deadline);
-        self.call(share, deadline, call, |_| true).await
     }
 }

@@ -20,14 +20,7 @@ pub(super) async fn run(storage: Arc<dyn Storage>, server: Arc<Server>, share: S
     while server.idle() < FORGET {
         let deadline = Instant::now() + DEADLINE;
         match storage.above(&share, &Directory::trash(), deadline).await {
-            Err(error) if error.unanswered() => {
-                // What was tried is of no interest; what was met is.
-                let why = match error.message.split_once(&format!(" on {share}: ")) {
-                    Some((_, why)) => why.to_owned(),
-                    None => error.message,
-                };
-                server.silent(error.fault, why);
-            }
+            Err(error) if error.unanswered() => server.silent(error.fault, error.cause),
             Ok(_) | Err(_) => return server.answered(),
         }
         sleep(PAUSE).await;

@@ -190,7 +190,8 @@ impl NotSent {
         StorageError {
             fault,
             outcome: Outcome::NotDone,
-            message: format!("{share} cannot be used now: {text}"),
+            tried: format!("{share} cannot be used now"),
+            cause: text,
         }
     }
 }

@@ -7,8 +7,8 @@ use super::fake::{Fake, Manner};
 use super::probe::FORGET;
 use super::server::MOST_CALLS;
 use super::*;
-use crate::model::directory::NfsVersion;
-use crate::storage::{Fault, Outcome};
+use crate::model::directory::{Directory, NfsVersion};
+use crate::storage::{Fault, Found, Outcome, Tree};
 
 const LONG: Duration = Duration::from_secs(20);
 
@@ -84,7 +84,8 @@ async fn a_server_that_is_down_is_not_asked_and_every_caller_reads_why_at_once()
         );
         // Nothing was sent: no volume need be fenced for it.
         assert_eq!((error.fault, error.outcome), (fault, Outcome::NotDone));
-        let (named, rest) = error.message.split_once(" since ").unwrap();
+        let message = error.to_string();
+        let (named, rest) = message.split_once(" since ").unwrap();
         let (since, rest) = rest.split_once(", ").unwrap();
         assert_eq!(named, "nas1:/export cannot be used now: nas1 has not answered");
         since.parse::<jiff::Timestamp>().unwrap();
@@ -188,7 +189,7 @@ async fn a_server_has_so_many_calls_and_who_gets_no_turn_reads_so() {
     assert_eq!(scene.fake.sent(), MOST_CALLS);
     assert_eq!((error.fault, error.outcome), (Fault::TimedOut, Outcome::NotDone));
     assert_eq!(
-        error.message,
+        error.to_string(),
         "nas1:/export cannot be used now: 64 earlier calls to nas1 had not come to an end when the time was over. Check \
          that the NFS server and its disks are well."
     );
@@ -215,7 +216,7 @@ async fn who_waits_for_a_turn_is_told_when_the_server_is_found_to_be_down() {
     assert!(poll!(under_way.last_mut().unwrap()).is_pending());
     short.await.unwrap_err();
     let last = scene.look("nas1", LONG).await.unwrap_err();
-    assert!(last.message.contains("has not answered since"), "{last}");
+    assert!(last.cause.contains("has not answered since"), "{last}");
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
 }
 

@@ -6,14 +6,16 @@ use crate::model::directory::Share;
 ///
 /// Its text is a whole sentence: what was tried where, what the server said, the likely cause and the next step.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
+#[error("{tried}: {cause}")]
 pub struct StorageError {
     /// What kind of failure it is.
     pub fault: Fault,
     /// Whether the server may have carried the call out, or still will.
     pub outcome: Outcome,
-    /// The sentence.
-    pub message: String,
+    /// What was tried, on which share.
+    pub tried: String,
+    /// What came of it, why, and what to do.
+    pub cause: String,
 }
 
 impl StorageError {
@@ -26,7 +28,8 @@ impl StorageError {
         Self {
             fault,
             outcome,
-            message: format!("cannot {what} on {share}: {text}{note}"),
+            tried: format!("cannot {what} on {share}"),
+            cause: format!("{text}{note}"),
         }
     }
 

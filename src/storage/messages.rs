@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use super::refusal::{self, Action, Refusal};
 use super::status::Status;
 use super::{Fault, transient};
 use crate::model::directory::{NfsVersion, Share};
@@ -25,29 +26,15 @@ impl ErrorContext<'_> {
     }
 }
 
-/// What was tried when the server answered with an error.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Action<'a> {
-    /// Find the share, at this segment of its path.
-    Share(&'a str),
-    /// Go through, or look at, this segment below the share.
-    Segment(&'a str),
-    Make,
-    SetOwner,
-    SetMode,
-    Rename,
-    Remove,
-    /// Remove what is in the directory of this name, in the tree that is to go.
-    Inside(&'a str),
-    List,
-}
-
 /// The server answered `status` at `step`.
 pub(super) fn refused(context: &ErrorContext<'_>, action: Action<'_>, status: Status) -> (Fault, String) {
     let code = context.spelled(status);
     if let Action::Inside(name) = action {
         let (fault, text) = refused(context, Action::Remove, status);
-        return (fault, format!("in its directory {name:?}, {text}"));
+        return (fault, refusal::inside(name, &text));
+    }
+    if let Some(described) = refusal(status).and_then(|refusal| refusal.describe(action, &code)) {
+        return described;
     }
     match (action, status) {
         (_, Status::WRONGSEC) => (
@@ -75,41 +62,14 @@ pub(super) fn refused(context: &ErrorContext<'_>, action: Action<'_>, status: St
         (Action::Share(segment), Status::NOENT | Status::ACCESS | Status::PERM) => {
             (Fault::NoSuchShare, no_such_share(context, segment, status))
         }
-        (Action::Segment(segment), Status::NOTDIR | Status::SYMLINK) => (
-            Fault::NotADirectory,
-            format!(
-                "{segment:?} on the way is a file or a symbolic link; links are never followed. Move it away, or choose \
-                 another directory."
-            ),
-        ),
         (_, Status::ROFS) => (
             Fault::ReadOnly,
             format!("it is read-only ({code}). Export it with rw{}.", whole_path(context)),
-        ),
-        (_, Status::NOSPC) => (
-            Fault::NoSpace,
-            format!("the file system is full ({code}). Free space on the server, or enlarge it."),
-        ),
-        (_, Status::DQUOT) => (
-            Fault::NoSpace,
-            format!("the quota is used up ({code}). Raise it on the server, or free space."),
         ),
         (_, Status::XDEV) => (
             Fault::OtherFileSystem,
             format!("that is on another file system of the server ({code})."),
         ),
-        (_, Status::NAMETOOLONG) => (
-            Fault::Other,
-            format!("a name in it is too long for the server's file system ({code}). Shorten the directory's name."),
-        ),
-        (_, Status::BADNAME | Status::BADCHAR | Status::INVAL)
-            if matches!(action, Action::Make | Action::Segment(_)) =>
-        {
-            (
-                Fault::Other,
-                format!("the server does not take the directory's name ({code}). Change the name."),
-            )
-        }
         (_, Status::BADOWNER) => (
             Fault::Denied,
             format!(
@@ -120,20 +80,25 @@ pub(super) fn refused(context: &ErrorContext<'_>, action: Action<'_>, status: St
         (Action::SetOwner, Status::PERM | Status::ACCESS | Status::INVAL) | (_, Status::PERM | Status::ACCESS) => {
             (Fault::Denied, denied(context, action, status))
         }
-        (Action::Rename, Status::EXIST | Status::NOTEMPTY) => (
-            Fault::Other,
-            format!("something is at the new place already ({code}). Move it away."),
-        ),
-        (Action::Rename, Status::NOENT) => (
-            Fault::Other,
-            format!("the directory that it is to be moved into is not there ({code})."),
-        ),
         (_, status) if transient::status(status) => server_fault(context, status),
         _ => (
             Fault::Other,
             format!("the server answers {code}. Look for the reason in the server's log."),
         ),
     }
+}
+
+fn refusal(status: Status) -> Option<Refusal> {
+    Some(match status {
+        Status::NOTDIR | Status::SYMLINK => Refusal::NotADirectory,
+        Status::NOSPC => Refusal::NoSpace,
+        Status::DQUOT => Refusal::Quota,
+        Status::NAMETOOLONG => Refusal::NameTooLong,
+        Status::BADNAME | Status::BADCHAR | Status::INVAL => Refusal::BadName,
+        Status::EXIST | Status::NOTEMPTY => Refusal::Exists,
+        Status::NOENT => Refusal::Missing,
+        _ => return None,
+    })
 }
 
 fn denied(context: &ErrorContext<'_>, action: Action<'_>, status: Status) -> String {
@@ -230,15 +195,6 @@ fn set_owner(context: &ErrorContext<'_>) -> &'static str {
     }
 }
 
-/// What was found is no longer there at the next call, again and again.
-pub(super) fn keeps_changing(context: &ErrorContext<'_>, status: Status) -> (Fault, String) {
-    let code = context.spelled(status);
-    (
-        Fault::Busy,
-        format!("what was found is gone at the next call, again and again ({code}). Somebody else works there."),
-    )
-}
-
 /// The server was silent until the deadline.
 pub(super) fn silent(server: &str) -> (Fault, String) {
     (
@@ -286,29 +242,6 @@ pub(super) fn mounted_in_tree(name: &[u8]) -> (Fault, String) {
         ),
     )
 }
-
-/// A directory of a tree is not empty, and nothing in it is listed. The tree itself has no name.
-pub(super) fn unlisted_entries(name: &str) -> (Fault, String) {
-    let text = "the server lists nothing in it and says that it is not empty: it holds entries that the server does not list, \
-                most likely snapshots (.snap on CephFS). Remove its snapshots on the server.";
-    let text = match name {
-        "" => text.to_owned(),
-        name => format!("in its directory {name:?}, {text}"),
-    };
-    (Fault::HiddenEntries, text)
-}
-
-/// A tree that is to be removed does not get empty.
-pub(super) fn keeps_filling() -> (Fault, &'static str) {
-    (
-        Fault::Busy,
-        "files appear in it as fast as they are removed. Stop what still writes there.",
-    )
-}
-
-/// A directory with more names than this is not listed: 250 MB of memory at worst.
-pub(super) const MOST_NAMES: usize = 1_000_000;
-pub(super) const TOO_MANY_NAMES: &str = "more than a million names are in it. Divide it.";
 
 #[cfg(test)]
 #[path = "messages_tests.rs"]

@@ -39,8 +39,7 @@ fn each_status_has_its_fault_and_says_what_to_do() {
             Action::Make,
             Status::NAMETOOLONG,
             Fault::Other,
-            "a name in it is too long for the server's file system (NFS4ERR_NAMETOOLONG). Shorten the directory's \
-             name.",
+            "a name in it is too long for the file system (NFS4ERR_NAMETOOLONG). Shorten the directory's name.",
         ),
         (
             Action::SetOwner,

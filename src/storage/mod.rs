@@ -15,9 +15,11 @@
 
 mod attributes;
 mod error;
+mod forward;
 mod messages;
 pub mod mounted;
 pub mod nfs;
+mod refusal;
 mod router;
 mod status;
 mod transient;
@@ -26,6 +28,7 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 pub use self::error::{Fault, Outcome, StorageError};
+pub use self::forward::Forward;
 pub use self::router::Storages;
 use crate::model::attributes::Attributes;
 use crate::model::directory::{Directory, Share};

@@ -145,7 +145,7 @@ async fn after_the_deadline_only_the_call_in_progress_still_takes_effect() {
         "{error}"
     );
     assert!(
-        error.message.ends_with(" All or a part of it may have been done."),
+        error.to_string().ends_with(" All or a part of it may have been done."),
         "{error}"
     );
     disk.thaw();

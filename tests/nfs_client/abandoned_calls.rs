@@ -38,7 +38,7 @@ async fn an_abandoned_call_takes_no_effect_after_the_next_verb_began(kind: Kind)
     let error = made.unwrap_err();
     assert_eq!((error.fault, error.outcome), (Fault::TimedOut, Outcome::Unknown));
     assert_eq!(
-        error.message,
+        error.to_string(),
         format!(
             "cannot make directory late-one on {share}: {} did not answer in time. Check that the NFS server and its disks \
              are well. All or a part of it may have been done.",

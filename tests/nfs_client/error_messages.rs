@@ -41,10 +41,12 @@ kept_by!([mounted] {
 });
 
 fn denial(fault: Fault, message: String) -> StorageError {
+    let (tried, cause) = message.split_once(": ").expect("what was tried and what came of it");
     StorageError {
         fault,
         outcome: Outcome::NotDone,
-        message,
+        tried: tried.to_owned(),
+        cause: cause.to_owned(),
     }
 }
 
@@ -341,7 +343,7 @@ async fn the_error_says_that_a_server_does_not_speak_nfs(kind: Kind) {
             Kind::V3 => format!("as a portmapper on {address} does not keep to the protocol"),
         };
         let start = format!("cannot make directory a on {share}: what answers {who} (");
-        assert!(error.message.starts_with(&start), "{error}");
+        assert!(error.to_string().starts_with(&start), "{error}");
     }
 }
 

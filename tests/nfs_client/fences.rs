@@ -48,7 +48,7 @@ async fn an_unconfirmed_fence_is_abandoned_and_delays_no_other_server() {
         let error = client.look_up(&share, &name, shortly()).await.unwrap_err();
         assert_eq!((error.fault, error.outcome), (Fault::TimedOut, Outcome::NotDone));
         assert_eq!(
-            error.message,
+            error.to_string(),
             format!(
                 "cannot look up directory late-one on {share}: an earlier call got no answer and must first be fenced off, \
                  lest it take effect late; {}:2049 did not confirm that in time. Check that the NFS server runs there; if \

@@ -42,7 +42,7 @@ async fn a_call_answered_with_delay_is_sent_again(kind: Kind) {
         .unwrap_err();
     assert_eq!((error.fault, error.outcome), (Fault::Busy, Outcome::NotDone));
     assert_eq!(
-        error.message,
+        error.to_string(),
         format!(
             "cannot make directory never on {share}: {} asked to come back later until the time was over ({}). It is \
              busy or has just started; or a client that cannot be reached holds a delegation there: then it passes with that \
@@ -64,7 +64,7 @@ async fn a_call_answered_with_badsession_is_sent_again(kind: Kind) {
     let error = make(&client, &share, "forgotten").await.unwrap_err();
     assert_eq!((error.fault, error.outcome), (Fault::Busy, Outcome::NotDone));
     assert_eq!(
-        error.message,
+        error.to_string(),
         format!(
             "cannot make directory forgotten on {share}: {} forgets the sessions that it has just opened \
              (NFS4ERR_BADSESSION). It restarts again and again, or another Bindery goes by the same name.",
@@ -89,7 +89,7 @@ async fn without_minor_version_2_the_client_uses_1_and_without_both_the_error_sa
         (Fault::Other, Outcome::NotDone, 3)
     );
     assert_eq!(
-        error.message,
+        error.to_string(),
         format!(
             "cannot make directory b on {share}: {} speaks neither NFSv4.2 nor NFSv4.1. Enable one there, or set \
              nfsVersion: \"3\" in the StorageClass.",

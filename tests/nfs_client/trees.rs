@@ -140,7 +140,7 @@ async fn the_error_mentions_snapshots_that_no_listing_shows(kind: Kind) {
         assert_eq!(error.fault, Fault::HiddenEntries);
         assert!(!error.transient(), "somebody must remove the snapshots");
         assert_eq!(
-            error.message,
+            error.to_string(),
             format!(
                 "cannot remove directory tree with all in it on {share}: {inside}the server lists nothing in it and says that \
                  it is not empty: it holds entries that the server does not list, most likely snapshots (.snap on CephFS). \
@@ -227,7 +227,7 @@ async fn directories_of_other_users_are_kept_and_reported(kind: Kind) {
         .unwrap_err();
     assert_eq!(error.fault, Fault::Denied);
     assert_eq!(
-        error.message,
+        error.to_string(),
         format!(
             "cannot remove directory tree with all in it on {share}: in its directory \"theirs\", the server denies it to \
              uid 1000 ({}). {}All or a part of it may have been done.",
@@ -250,7 +250,7 @@ async fn a_tree_of_another_user_is_kept_and_reported(kind: Kind) {
         .unwrap_err();
     assert_eq!(error.fault, Fault::Denied);
     assert_eq!(
-        error.message,
+        error.to_string(),
         format!(
             "cannot remove directory tree with all in it on {share}: the server denies it to uid 1000 ({}). {}All or a part of \
              it may have been done.",
@@ -340,7 +340,7 @@ async fn another_file_system_in_the_tree_is_not_entered() {
         .unwrap_err();
     assert_eq!(error.fault, Fault::OtherFileSystem);
     assert_eq!(
-        error.message,
+        error.to_string(),
         format!(
             "cannot remove directory export with all in it on {root}: another file system is mounted in it at \"export\", \
              and is left alone. Unmount it on the server."

@@ -21,7 +21,7 @@ async fn the_error_says_that_the_portmapper_knows_no_nfs() {
     let error = make(&client(), &share, "a").await.unwrap_err();
     assert_eq!((error.fault, error.outcome), (Fault::Unreachable, Outcome::NotDone));
     assert_eq!(
-        error.message,
+        error.to_string(),
         format!(
             "cannot make directory a on {share}: the portmapper of {} knows no mountd of version 3 over TCP. Enable NFSv3 \
              there, or let Bindery speak NFSv4 (nfsVersion 4), which needs port 2049 alone.",
@@ -72,7 +72,7 @@ async fn an_interrupted_move_of_a_wrong_directory_is_reported_and_never_counts_a
         let error = client.rename(&share, &from, meant, &to, soon()).await.unwrap_err();
         assert_eq!((error.fault, error.outcome), (Fault::Other, Outcome::NotDone));
         assert_eq!(
-            error.message,
+            error.to_string(),
             format!(
                 "cannot move directory meant to moved on {share}: another directory than the one that is meant is at moved; \
                  a move that was cut short may have brought it there. If it belongs at meant, move it back on the server, \
@@ -95,7 +95,7 @@ async fn an_empty_directory_is_not_replaced_by_a_rename() {
         .unwrap_err();
     assert_eq!((error.fault, error.outcome), (Fault::Other, Outcome::NotDone));
     assert_eq!(
-        error.message,
+        error.to_string(),
         format!(
             "cannot move directory a to b on {share}: something is at the new place already (NFS3ERR_EXIST). Move it away."
         )
@@ -115,7 +115,7 @@ async fn the_result_of_an_abandoned_call_is_unknown() {
     let error = made.await.unwrap_err();
     assert_eq!((error.fault, error.outcome), (Fault::TimedOut, Outcome::Unknown));
     assert_eq!(
-        error.message,
+        error.to_string(),
         format!(
             "cannot make directory late-one on {share}: {} did not answer in time. Check that the NFS server and its disks \
              are well. All or a part of it may have been done.",
@@ -186,7 +186,7 @@ async fn another_file_system_is_neither_entered_nor_moved_to() {
     let error = removed.unwrap_err();
     assert_eq!(error.fault, Fault::OtherFileSystem, "{error}");
     assert_eq!(
-        error.message,
+        error.to_string(),
         format!(
             "cannot remove directory tree with all in it on {share}: another file system is mounted in it at \"disk\", and \
              is left alone. Unmount it on the server."
@@ -201,7 +201,7 @@ async fn another_file_system_is_neither_entered_nor_moved_to() {
     let error = client.rename(&share, &from, made, &to, soon()).await.unwrap_err();
     assert_eq!((error.fault, error.outcome), (Fault::OtherFileSystem, Outcome::NotDone));
     assert_eq!(
-        error.message,
+        error.to_string(),
         format!(
             "cannot move directory a to tree/disk/a on {share}: that is on another file system of the server (NFS3ERR_XDEV)."
         )

@@ -113,7 +113,7 @@ async fn names_directory(ctx: &Context, place: &ForeignLocation, location: &Loca
                 }
             }
             Err(error) if error.fault == Fault::NoSuchShare && is_missing(ctx, &share).await => {}
-            Err(error) => return Answer::Unknown(error.message),
+            Err(error) => return Answer::Unknown(error.to_string()),
         }
     }
     Answer::No

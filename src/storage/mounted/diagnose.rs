@@ -1,6 +1,5 @@
 //! From what a file system call answered, or did not answer, to a sentence that a person can act on.
 
-use std::ffi::OsStr;
 use std::path::Path;
 
 use rustix::io::Errno;
@@ -9,6 +8,7 @@ use super::errno::name;
 use super::mount::MOST_AT_WORK;
 use crate::model::directory::Share;
 use crate::storage::Fault;
+use crate::storage::refusal::{self, Action, Refusal};
 use crate::storage::transient::{self, lost};
 
 /// Where the verb takes place.
@@ -20,35 +20,18 @@ pub(super) struct ErrorContext<'a> {
     pub uid: u32,
 }
 
-/// What was tried when the file system answered with an error.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Action<'a> {
-    /// Open the directory that the share is mounted on.
-    Mount,
-    /// Go through, or look at, this segment below the share.
-    Segment(&'a str),
-    Make,
-    SetOwner,
-    SetMode,
-    Rename,
-    Remove,
-    /// Remove what is in the directory of this name, in the tree that is to go.
-    Inside(&'a OsStr),
-    List,
-}
-
 /// The file system answered `errno` at `step`.
 pub(super) fn refused(context: &ErrorContext<'_>, action: Action<'_>, errno: Errno) -> (Fault, String) {
     let (path, name) = (context.path.display(), name(errno));
+    if let Action::Inside(directory) = action {
+        let (fault, text) = refused(context, Action::Remove, errno);
+        return (fault, refusal::inside(directory, &text));
+    }
+    if let Some(described) = refusal(errno).and_then(|refusal| refusal.describe(action, &name)) {
+        return described;
+    }
     match (action, errno) {
-        (Action::Inside(directory), _) => {
-            let (fault, text) = refused(context, Action::Remove, errno);
-            (
-                fault,
-                format!("in its directory {:?}, {text}", directory.to_string_lossy()),
-            )
-        }
-        (Action::Mount, Errno::NOENT | Errno::NOTDIR) => (
+        (Action::Share(_), Errno::NOENT | Errno::NOTDIR) => (
             Fault::NotMounted,
             format!("there is no directory {path} ({name}). {}", mount_it(context)),
         ),
@@ -63,36 +46,13 @@ pub(super) fn refused(context: &ErrorContext<'_>, action: Action<'_>, errno: Err
             Fault::Unreachable,
             format!("what serves the mount at {path} does not answer ({name}). Check that it runs, or mount it again."),
         ),
-        (Action::Segment(segment), Errno::NOTDIR | Errno::LOOP) => (
-            Fault::NotADirectory,
-            format!(
-                "{segment:?} on the way is a file or a symbolic link; links are never followed. Move it away, or choose \
-                 another directory."
-            ),
-        ),
         (_, Errno::ROFS) => (
             Fault::ReadOnly,
             format!("it is read-only ({name}). Mount it at {path} with rw, and export it with rw."),
         ),
-        (_, Errno::NOSPC) => (
-            Fault::NoSpace,
-            format!("the file system is full ({name}). Free space on the server, or enlarge it."),
-        ),
-        (_, Errno::DQUOT) => (
-            Fault::NoSpace,
-            format!("the quota is used up ({name}). Raise it on the server, or free space."),
-        ),
         (_, Errno::XDEV) => (
             Fault::OtherFileSystem,
             format!("that is on another file system or mount ({name})."),
-        ),
-        (_, Errno::NAMETOOLONG) => (
-            Fault::Other,
-            format!("a name in it is too long for the file system ({name}). Shorten the directory's name."),
-        ),
-        (Action::Make | Action::Segment(_), Errno::INVAL | Errno::ILSEQ) => (
-            Fault::Other,
-            format!("the file system does not take the directory's name ({name}). Change the name."),
         ),
         (_, Errno::KEYEXPIRED | Errno::KEYREVOKED | Errno::NOKEY | Errno::KEYREJECTED) => (
             Fault::Denied,
@@ -120,7 +80,6 @@ pub(super) fn refused(context: &ErrorContext<'_>, action: Action<'_>, errno: Err
                  process, or unmount it."
             ),
         ),
-        (Action::Rename, Errno::EXIST | Errno::NOTEMPTY | Errno::NOENT) => (Fault::Other, not_moved(errno)),
         (_, Errno::MFILE | Errno::NFILE) => (
             Fault::Busy,
             format!("too many files are open ({name}). Raise the pod's limit of open files."),
@@ -139,12 +98,17 @@ pub(super) fn refused(context: &ErrorContext<'_>, action: Action<'_>, errno: Err
     }
 }
 
-fn not_moved(errno: Errno) -> String {
-    let name = name(errno);
-    match errno {
-        Errno::NOENT => format!("the directory that it is to be moved into is not there ({name})."),
-        _ => format!("something is at the new place already ({name}). Move it away."),
-    }
+fn refusal(errno: Errno) -> Option<Refusal> {
+    Some(match errno {
+        Errno::NOTDIR | Errno::LOOP => Refusal::NotADirectory,
+        Errno::NOSPC => Refusal::NoSpace,
+        Errno::DQUOT => Refusal::Quota,
+        Errno::NAMETOOLONG => Refusal::NameTooLong,
+        Errno::INVAL | Errno::ILSEQ => Refusal::BadName,
+        Errno::EXIST | Errno::NOTEMPTY => Refusal::Exists,
+        Errno::NOENT => Refusal::Missing,
+        _ => return None,
+    })
 }
 
 /// The directory is there and nothing is mounted on it.
@@ -183,15 +147,6 @@ fn set_owner(context: &ErrorContext<'_>) -> &'static str {
         "Only root can give a directory to others: run Bindery with runAsUser 0 and the capability CHOWN, on a share that \
          does not squash root; or leave uid and gid out of the class."
     }
-}
-
-/// What was found is gone at the next call, again and again.
-pub(super) fn keeps_changing(errno: Errno) -> (Fault, String) {
-    let text = format!(
-        "what was found is gone at the next call, again and again ({}). Somebody else works there.",
-        name(errno)
-    );
-    (Fault::Busy, text)
 }
 
 /// The deadline came.

@@ -24,20 +24,20 @@ fn each_errno_has_its_fault_and_says_what_to_do() {
             "uid 0 has no valid Kerberos ticket on this node (EKEYEXPIRED). Renew it, or give the node a keytab.",
         ),
         (
-            Action::Mount,
+            Action::Share(""),
             Errno::STALE,
             Fault::NotMounted,
             "the server does not know what is mounted at /mnt/volumes any more (ESTALE). Check that it exports it and \
              has its disk; if that does not help, mount it again: restart Bindery's pod.",
         ),
         (
-            Action::Mount,
+            Action::Share(""),
             Errno::NOTCONN,
             Fault::Unreachable,
             "what serves the mount at /mnt/volumes does not answer (ENOTCONN). Check that it runs, or mount it again.",
         ),
         (
-            Action::Inside(OsStr::new("b")),
+            Action::Inside("b"),
             Errno::IO,
             Fault::ServerFault,
             "in its directory \"b\", the file system met an error of its own that may pass (EIO). If it lasts, look for \
@@ -99,14 +99,14 @@ fn what_passes_by_itself_is_tried_again_and_all_else_is_refused() {
         Errno::NOSYS,
     ];
     let steps = [
-        Action::Mount,
+        Action::Share(""),
         Action::Segment("a"),
         Action::Make,
         Action::SetOwner,
         Action::SetMode,
         Action::Rename,
         Action::Remove,
-        Action::Inside(OsStr::new("a")),
+        Action::Inside("a"),
         Action::List,
     ];
     let told = |action, errno| {
@@ -129,7 +129,7 @@ fn what_passes_by_itself_is_tried_again_and_all_else_is_refused() {
     }
     // Nothing is mounted at the moment.
     for errno in [Errno::NOENT, Errno::NOTDIR, Errno::NOTCONN] {
-        let error = told(Action::Mount, errno);
+        let error = told(Action::Share(""), errno);
         assert!(error.transient() && error.unanswered(), "{error}");
     }
     let (fault, text) = not_mounted(&context);

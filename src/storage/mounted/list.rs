@@ -1,12 +1,11 @@
 //! The names in a directory.
 
-use super::diagnose::Action;
 use super::errno::errno;
 use super::run::{RoundError, Run};
 use super::walk::Walk;
 use crate::model::directory::Directory;
 use crate::storage::Fault;
-use crate::storage::messages::{MOST_NAMES, TOO_MANY_NAMES};
+use crate::storage::refusal::{Action, MOST_NAMES, TOO_MANY_NAMES};
 
 impl Run {
     /// One round of [`crate::storage::Storage::list`].

@@ -13,13 +13,13 @@ use cap_std::fs::{DirBuilder, DirBuilderExt};
 use rustix::fs::{AtFlags, Gid, Mode, Uid, chmod, chownat};
 use rustix::io::Errno;
 
-use super::diagnose::Action;
 use super::file::File;
 use super::open_directory::OpenDirectory;
 use super::run::{RoundError, Run};
 use crate::model::attributes::Attributes;
 use crate::model::directory::Directory;
 use crate::storage::attributes::{self, OF_PARENTS};
+use crate::storage::refusal::Action;
 use crate::storage::{Existing, Fault, Made};
 
 /// See [`attributes::AttributeError`].

@@ -43,6 +43,7 @@ use super::{
     View,
 };
 use crate::model::directory::{Directory, Share};
+use crate::model::endpoint::Endpoint;
 
 /// How much of its time a tree removal leaves unused at most, so that it ends before the deadline.
 const LONGEST_MARGIN: Duration = Duration::from_millis(500);
@@ -102,7 +103,8 @@ impl MountedStorage {
             None => Err(StorageError {
                 fault: Fault::NoSuchShare,
                 outcome: Outcome::NotDone,
-                message: format!("cannot {what} on {share}: it is not mounted. Start Bindery with --mounted for it."),
+                tried: format!("cannot {what} on {share}"),
+                cause: "it is not mounted. Start Bindery with --mounted for it.".to_owned(),
             }),
         }
     }
@@ -110,6 +112,10 @@ impl MountedStorage {
 
 #[async_trait]
 impl Storage for MountedStorage {
+    fn endpoint(&self, share: &Share) -> Endpoint {
+        Endpoint::mount(share)
+    }
+
     async fn look_up(
         &self,
         share: &Share,

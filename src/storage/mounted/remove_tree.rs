@@ -14,14 +14,13 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
-use super::diagnose::Action;
 use super::errno::errno;
 use super::make::set_mode;
 use super::open_directory::OpenDirectory;
 use super::run::{RoundError, Run};
 use super::walk::Walk;
 use crate::model::directory::Directory;
-use crate::storage::messages;
+use crate::storage::refusal::{self, Action};
 use crate::storage::{Fault, Tree};
 
 /// Descriptors that a run holds: a process may have 1024 in all, and sixteen verbs at work on each mount.
@@ -137,7 +136,7 @@ impl Removal<'_> {
         for entry in entries {
             let entry = match entry {
                 Ok(entry) => entry,
-                Err(error) => return Err(self.run.refused(level.action(), errno(&error))),
+                Err(error) => return Err(self.refused(level, errno(&error))),
             };
             (level.empty, level.listed) = (false, true);
             let name = entry.file_name();
@@ -200,7 +199,7 @@ impl Removal<'_> {
     fn open(&self, level: &mut Level, errno: Errno) -> Result<(), RoundError> {
         let denied = matches!(errno, Errno::ACCESS | Errno::PERM);
         if level.opened || !denied {
-            return Err(self.run.refused(level.action(), errno));
+            return Err(self.refused(level, errno));
         }
         match self.run.change(|| set_mode(&level.directory.dir, 0o700))? {
             Ok(()) => {
@@ -208,7 +207,7 @@ impl Removal<'_> {
                 Ok(())
             }
             // What was denied first says more than that the mode may not be set either.
-            Err(_) => Err(self.run.refused(level.action(), errno)),
+            Err(_) => Err(self.refused(level, errno)),
         }
     }
 
@@ -242,8 +241,20 @@ impl Removal<'_> {
             std::thread::sleep(UNLISTED_PAUSE);
             return Ok(());
         }
-        let (fault, text) = messages::unlisted_entries(&name.to_string_lossy());
+        let (fault, text) = refusal::unlisted_entries(&name.to_string_lossy());
         Err(self.run.fails(fault, &text))
+    }
+
+    /// The verb fails in a directory of the tree.
+    fn refused(&self, level: &Level, errno: Errno) -> RoundError {
+        let name = level.name.to_string_lossy();
+        // The top of the tree has no name here.
+        let action = if name.is_empty() {
+            Action::Remove
+        } else {
+            Action::Inside(&name)
+        };
+        self.run.refused(action, errno)
     }
 
     fn round(&mut self) -> Result<(), RoundError> {
@@ -251,8 +262,8 @@ impl Removal<'_> {
         if self.rounds <= MOST_ROUNDS {
             return Ok(());
         }
-        let text = "files appear in it as fast as they are removed. Stop what still writes there.";
-        Err(self.run.fails(Fault::Busy, text))
+        let (fault, text) = refusal::keeps_filling();
+        Err(self.run.fails(fault, text))
     }
 }
 
@@ -265,15 +276,6 @@ impl Level {
             empty: false,
             listed: false,
             opened: false,
-        }
-    }
-
-    fn action(&self) -> Action<'_> {
-        // The top has no directory of this tree above it.
-        if self.name.is_empty() {
-            Action::Remove
-        } else {
-            Action::Inside(&self.name)
         }
     }
 }

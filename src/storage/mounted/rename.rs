@@ -9,12 +9,12 @@ use std::io;
 use rustix::fs::{RenameFlags, renameat, renameat_with};
 use rustix::io::Errno;
 
-use super::diagnose::Action;
 use super::open_directory::OpenDirectory;
 use super::run::{RoundError, Run};
 use super::walk::Walk;
 use crate::model::directory::Directory;
 use crate::model::identity::Identity;
+use crate::storage::refusal::Action;
 use crate::storage::{Fault, Moved, Removed};
 
 impl Run {

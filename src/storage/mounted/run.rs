@@ -13,9 +13,10 @@ use rustix::io::Errno;
 use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 
-use super::diagnose::{self, Action, ErrorContext};
-use super::errno::{errno, unanswered};
+use super::diagnose::{self, ErrorContext};
+use super::errno::{errno, name, unanswered};
 use super::mount::Mount;
+use crate::storage::refusal::{self, Action};
 use crate::storage::{Fault, Outcome, StorageError};
 
 /// So often may what was found be gone at the next call.
@@ -112,7 +113,7 @@ impl Run {
                 Err(RoundError::Failed(error)) => return Err(error),
                 Err(RoundError::TimedOut) => return Err(self.timed_out()),
                 Err(RoundError::Retry(errno)) if rounds == MOST_ROUNDS => {
-                    let (fault, text) = diagnose::keeps_changing(errno);
+                    let (fault, text) = refusal::keeps_changing(name(errno));
                     return Err(self.error(fault, &text));
                 }
                 Err(RoundError::Retry(_)) => {
@@ -151,7 +152,7 @@ impl Run {
 
     /// The verb fails: at `step`, the file system answered `errno`.
     pub fn refused(&self, action: Action<'_>, errno: Errno) -> RoundError {
-        if errno == Errno::STALE && !matches!(action, Action::Mount) {
+        if errno == Errno::STALE && !matches!(action, Action::Share(_)) {
             // Removed on the server behind our back; the next walk sees it.
             return RoundError::Retry(errno);
         }

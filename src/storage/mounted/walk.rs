@@ -8,10 +8,10 @@ use std::ffi::OsStr;
 
 use rustix::io::Errno;
 
-use super::diagnose::Action;
 use super::mount::NoMount;
 use super::open_directory::OpenDirectory;
 use super::run::{RoundError, Run};
+use crate::storage::refusal::Action;
 
 /// Where a walk came to.
 pub(super) enum Walk {
@@ -25,7 +25,7 @@ impl Run {
     pub fn share(&self) -> Result<OpenDirectory, RoundError> {
         self.mount().open().map_err(|no| match no {
             NoMount::NotMounted => self.not_mounted(),
-            NoMount::Refused(errno) => self.refused(Action::Mount, errno),
+            NoMount::Refused(errno) => self.refused(Action::Share(""), errno),
         })
     }
 

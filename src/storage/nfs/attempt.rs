@@ -18,7 +18,8 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::no_answer;
 use crate::model::directory::Share;
 use crate::storage::attributes::AttributeError;
-use crate::storage::messages::{self, Action, ErrorContext};
+use crate::storage::messages::{self, ErrorContext};
+use crate::storage::refusal::{self, Action};
 use crate::storage::status::Status;
 use crate::storage::{Fault, Outcome, StorageError};
 
@@ -267,7 +268,7 @@ impl<'a, T: Transport> Attempt<'a, T> {
         let (fault, text) = match cause {
             Cause::Broken(error) => no_answer::broken(error),
             Cause::Malformed(what) => T::malformed(&context, what),
-            Cause::KeepsChanging(status) => messages::keeps_changing(&context, *status),
+            Cause::KeepsChanging(status) => refusal::keeps_changing(status.in_version(context.share.version())),
             Cause::Other(failure) => T::failed(&context, failure),
         };
         RoundError::Failed(self.error(fault, &text))

@@ -18,12 +18,12 @@ use crate::model::attributes::Attributes;
 use crate::model::directory::{Directory, Share};
 use crate::model::identity::Identity;
 use crate::model::share_id::View;
-use crate::storage::messages::Action;
 use crate::storage::nfs::attempt::{Attempt, RetryReason, RoundError};
 use crate::storage::nfs::options::ClientConfig;
 use crate::storage::nfs::verbs::protocol::{
     Answer, Created, FsObject, Page, Position, Protocol, RemovedNames, Target, Walk, WrongAttributes,
 };
+use crate::storage::refusal::Action;
 use crate::storage::status::Status;
 use crate::storage::{Found, Moved, Removed};
 

@@ -12,9 +12,9 @@ use crate::model::attributes::Attributes;
 use crate::model::identity::Identity;
 use crate::storage::Found;
 use crate::storage::attributes::AttributeError;
-use crate::storage::messages::Action;
 use crate::storage::nfs::attempt::{Attempt, RetryReason, RoundError};
 use crate::storage::nfs::verbs::protocol::{Created, WrongAttributes};
+use crate::storage::refusal::Action;
 use crate::storage::status::Status;
 
 impl Attempt<'_, Server> {

@@ -4,8 +4,8 @@ use super::protocol::{FsObject, Protocol, Walk};
 use crate::model::directory::Directory;
 use crate::model::share_id::ShareId;
 use crate::storage::Found;
-use crate::storage::messages::Action;
 use crate::storage::nfs::attempt::{Attempt, RetryReason, RoundError};
+use crate::storage::refusal::Action;
 use crate::storage::status::Status;
 
 impl<P: Protocol> Attempt<'_, P> {

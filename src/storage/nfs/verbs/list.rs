@@ -3,8 +3,8 @@
 use super::protocol::{Position, Protocol, Walk};
 use crate::model::directory::Directory;
 use crate::storage::Fault;
-use crate::storage::messages::{self, Action};
 use crate::storage::nfs::attempt::{Attempt, RetryReason, RoundError};
+use crate::storage::refusal::{self, Action};
 use crate::storage::status::Status;
 
 impl<P: Protocol> Attempt<'_, P> {
@@ -27,8 +27,8 @@ impl<P: Protocol> Attempt<'_, P> {
             };
             let in_utf8 = |name| String::from_utf8(name).ok();
             names.extend(page.entries.into_iter().filter_map(|entry| in_utf8(entry.name)));
-            if names.len() > messages::MOST_NAMES {
-                return Err(self.fails(Fault::Other, messages::TOO_MANY_NAMES));
+            if names.len() > refusal::MOST_NAMES {
+                return Err(self.fails(Fault::Other, refusal::TOO_MANY_NAMES));
             }
             if page.last {
                 return Ok(names);

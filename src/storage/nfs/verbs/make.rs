@@ -8,8 +8,8 @@ use super::protocol::{Created, Protocol, Walk};
 use crate::model::attributes::Attributes;
 use crate::model::directory::Directory;
 use crate::storage::attributes::{AttributeError, OF_PARENTS};
-use crate::storage::messages::Action;
 use crate::storage::nfs::attempt::{Attempt, RetryReason, RoundError};
+use crate::storage::refusal::Action;
 use crate::storage::{Existing, Made};
 
 /// What earlier rounds of the same call have learnt.

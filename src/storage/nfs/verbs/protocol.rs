@@ -10,9 +10,9 @@ use crate::model::directory::{Directory, Share};
 use crate::model::identity::Identity;
 use crate::model::share_id::View;
 use crate::storage::attributes::AttributeError;
-use crate::storage::messages::Action;
 use crate::storage::nfs::attempt::{Attempt, RoundError, Transport};
 use crate::storage::nfs::options::ClientConfig;
+use crate::storage::refusal::Action;
 use crate::storage::status::Status;
 use crate::storage::{Found, Moved, Removed};
 

@@ -5,8 +5,8 @@
 use super::protocol::{Protocol, Walk};
 use crate::model::directory::Directory;
 use crate::model::identity::Identity;
-use crate::storage::messages::Action;
 use crate::storage::nfs::attempt::{Attempt, RoundError};
+use crate::storage::refusal::Action;
 use crate::storage::status::Status;
 use crate::storage::{Fault, Moved, Removed};
 

@@ -26,8 +26,9 @@ use self::directory::{Child, Id};
 use super::protocol::{FsObject, Name, Protocol, RemovedNames, Target, Walk};
 use crate::model::directory::Directory;
 use crate::storage::Tree;
-use crate::storage::messages::{self, Action};
+use crate::storage::messages;
 use crate::storage::nfs::attempt::{Attempt, RetryReason, RoundError};
+use crate::storage::refusal::{self, Action};
 use crate::storage::status::Status;
 
 /// Calls under way for one tree, and for all trees of one server together: half of its sessions, so that claims always find
@@ -230,7 +231,7 @@ impl<'a, P: Protocol> Removal<'a, P> {
         } else {
             String::from_utf8_lossy(&child.name)
         };
-        let (fault, text) = messages::unlisted_entries(&name);
+        let (fault, text) = refusal::unlisted_entries(&name);
         Err(self.calls.attempt.fails(fault, &text))
     }
 
@@ -267,7 +268,7 @@ impl<'a, P: Protocol> Removal<'a, P> {
         if self.rounds <= MOST_ROUNDS {
             return Ok(());
         }
-        let (fault, text) = messages::keeps_filling();
+        let (fault, text) = refusal::keeps_filling();
         Err(self.calls.attempt.fails(fault, text))
     }
 }
