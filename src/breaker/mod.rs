@@ -1,20 +1,21 @@
-//! A server that hangs or is away holds up only those who need it, and them not for long.
+//! A circuit breaker for NFS servers: a server that does not answer holds up only those who need it, and not for long.
 //!
-//! [`Guarded`] stands before every other [`Storage`]. For each [`Endpoint`] to a server it allows so many calls at the same
-//! time, and knows whether the server answers:
+//! [`Breaker`] passes calls on to another [`Storage`]. For each [`Endpoint`] it limits how many calls are under way, and knows
+//! whether the server answers:
 //!
-//! - A call that found nobody ([`StorageError::unanswered`]) raises a doubt, and calls go on as before. It
-//!   proves nothing by itself: its deadline was its caller's, maybe what an API server had left of a review, and its
-//!   work may have been one huge directory. So a doubt is settled by a probe, which is sent at once: a cheap call whose
-//!   deadline is always the same.
-//! - A probe without an answer: the server is down. Calls are not sent but fail at once, with [`Outcome::NotDone`]
-//!   and a sentence that says so; the probe is repeated. Calls that are under way go on to their own ends: what
-//!   they change must be known or fenced.
-//! - Any answer, a refusal too, to the probe or to a call that was under way: the server is up, and [`Outages`] tells who
-//!   waits for it.
+//! - A call without an answer ([`StorageError::unanswered`]) starts a probe; other calls are still sent. Such a call
+//!   proves nothing by itself: its deadline was its caller's, perhaps what an API server had left of a review, and its work
+//!   may have been one huge directory. The probe is a cheap call whose deadline is always the same.
+//! - If the probe gets no answer, the server is down. Calls are not sent but fail at once, with [`Outcome::NotDone`] and a
+//!   message that says so; the probe is repeated. Calls that are under way are not interrupted: what they change must be
+//!   known or fenced off.
+//! - Any answer to the probe or to a call under way, also a refusal, means that the server is up, and [`Outages`] tells those
+//!   that wait for it.
 //!
-//! A server that answers with an error of its own, or asks to come back later, is up: each call finds out for itself whether
-//! that has passed. Nothing is kept of a server that nobody asks.
+//! A server that answers with an error of its own, or asks to try again later, is up: each call finds out for itself whether
+//! that has passed. A server that no call needs is forgotten.
+//!
+//! [`Outcome::NotDone`]: crate::storage::Outcome::NotDone
 
 #[cfg(test)]
 mod fake;
@@ -39,17 +40,17 @@ use crate::storage::{Forward, Storage, StorageError};
 
 /// See the module.
 #[derive(Clone)]
-pub struct Guarded {
+pub struct Breaker {
     inner: Arc<dyn Storage>,
-    /// Each is gone when no call and no probe holds it.
+    /// Each is dropped when no call and no probe uses it.
     servers: Arc<Mutex<HashMap<Endpoint, Weak<Server>>>>,
     outages: Outages,
     metrics: Arc<Metrics>,
     tasks: Tasks,
 }
 
-impl Guarded {
-    /// Stands before `inner`. Probes end with the word to stop of `tasks`.
+impl Breaker {
+    /// Creates a breaker for `inner`. Its probes end when `tasks` are told to stop.
     pub fn new(inner: Arc<dyn Storage>, metrics: Arc<Metrics>, tasks: Tasks) -> Self {
         Self {
             inner,
@@ -60,14 +61,14 @@ impl Guarded {
         }
     }
 
-    /// Which servers are down, and the word when one is back.
+    /// Returns which servers are down, and what announces that one answers again.
     pub fn outages(&self) -> Outages {
         self.outages.clone()
     }
 
     fn server(&self, share: &Share) -> Arc<Server> {
         let endpoint = self.inner.endpoint(share);
-        // A map of weak references has no half-changed state that a panic elsewhere could have left.
+        // The map is whole after each statement, also where a thread panicked.
         let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(server) = servers.get(&endpoint).and_then(Weak::upgrade) {
             return server;
@@ -78,17 +79,17 @@ impl Guarded {
         server
     }
 
-    fn doubt(&self, server: &Arc<Server>, share: &Share) {
-        if let Some(settled) = server.doubt() {
+    fn probe(&self, server: &Arc<Server>, share: &Share) {
+        if let Some(answered) = server.begin_probing() {
             let probe = probe::run(Arc::clone(&self.inner), Arc::clone(server), share.clone());
             self.tasks.spawn_until_stop(async move {
-                settled.run_until_cancelled(probe).await;
+                answered.run_until_cancelled(probe).await;
             });
         }
     }
 }
 
-impl Forward for Guarded {
+impl Forward for Breaker {
     fn inner(&self, _: &Share) -> &dyn Storage {
         &*self.inner
     }
@@ -101,8 +102,8 @@ impl Forward for Guarded {
         answered: fn(&T) -> bool,
     ) -> Result<T, StorageError> {
         let server = self.server(share);
-        let _place = match server.enter(share, deadline).await {
-            Ok(place) => place,
+        let _permit = match server.acquire(share, deadline).await {
+            Ok(permit) => permit,
             Err(not_sent) => {
                 self.metrics.not_sent(not_sent.why());
                 return Err(not_sent.error(&server, share));
@@ -111,7 +112,7 @@ impl Forward for Guarded {
         let result = call.await;
         match &result {
             Ok(done) if !answered(done) => {}
-            Err(error) if error.unanswered() => self.doubt(&server, share),
+            Err(error) if error.unanswered() => self.probe(&server, share),
             Ok(_) | Err(_) => server.answered(),
         }
         result

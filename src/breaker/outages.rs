@@ -1,4 +1,4 @@
-//! Which servers are down, for everybody who would wait for one.
+//! Which servers are down, and an announcement when one answers again.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,28 +9,28 @@ use tokio::sync::broadcast::{self, error::RecvError};
 use crate::model::endpoint::Endpoint;
 use crate::ops::metrics::Metrics;
 
-/// Words that a listener may be behind. Beyond that it is told that any server may be back.
+/// How many announcements a listener may be behind. Beyond that it is told that any server may answer again.
 const BEHIND: usize = 64;
 
-/// See the module. Clones speak of the same servers.
+/// See the module. Clones are about the same servers.
 #[derive(Clone)]
 pub struct Outages {
     down: Arc<Mutex<BTreeSet<Endpoint>>>,
-    back: broadcast::Sender<Endpoint>,
+    announcements: broadcast::Sender<Endpoint>,
     metrics: Arc<Metrics>,
 }
 
-/// What answers again.
+/// A server answers again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Back {
-    /// The server on this way.
+    /// This one.
     One(Endpoint),
-    /// Any may do: there were too many words to keep them.
+    /// Perhaps any: there were too many announcements to keep them.
     Any,
 }
 
 impl Back {
-    /// Whether this server may answer again.
+    /// Whether it may be the server of this name.
     pub fn may_be(&self, server: &str) -> bool {
         match self {
             Self::One(endpoint) => endpoint.server() == server,
@@ -43,25 +43,25 @@ impl Outages {
     pub(super) fn new(metrics: Arc<Metrics>) -> Self {
         Self {
             down: Arc::default(),
-            back: broadcast::Sender::new(BEHIND),
+            announcements: broadcast::Sender::new(BEHIND),
             metrics,
         }
     }
 
-    /// Whether a server of this name is down, on any way. Whoever is told so and listens already will hear of its end.
+    /// Whether a server of this name is down, at any endpoint. The end is announced to those that listen already.
     pub fn has(&self, server: &str) -> bool {
         self.down().iter().any(|endpoint| endpoint.server() == server)
     }
 
-    /// A word for each server that answers again, from now on. Ends never.
+    /// Announces each server that answers again, from now on. Never ends.
     pub fn back(&self) -> impl Stream<Item = Back> + Send + use<> {
-        stream::unfold(self.back.subscribe(), async |mut words| {
-            let word = match words.recv().await {
+        stream::unfold(self.announcements.subscribe(), async |mut announcements| {
+            let back = match announcements.recv().await {
                 Ok(endpoint) => Back::One(endpoint),
                 Err(RecvError::Lagged(_)) => Back::Any,
                 Err(RecvError::Closed) => return None,
             };
-            Some((word, words))
+            Some((back, announcements))
         })
     }
 
@@ -73,7 +73,7 @@ impl Outages {
     pub(super) fn end(&self, endpoint: &Endpoint) {
         self.forget(endpoint);
         // Nobody listens on a replica that does not lead.
-        let _ = self.back.send(endpoint.clone());
+        let _ = self.announcements.send(endpoint.clone());
     }
 
     pub(super) fn forget(&self, endpoint: &Endpoint) {
@@ -82,7 +82,7 @@ impl Outages {
     }
 
     fn down(&self) -> MutexGuard<'_, BTreeSet<Endpoint>> {
-        // A set of names has no half-changed state that a panic elsewhere could have left.
+        // The set is whole after each statement, also where a thread panicked.
         self.down.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

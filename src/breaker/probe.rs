@@ -1,4 +1,4 @@
-//! Whether a server answers: asked again and again until it does, or nobody wants to know any more.
+//! Probes a server until it answers, or until no call has needed it for some minutes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,18 +9,18 @@ use super::server::Server;
 use crate::model::directory::{Directory, Share};
 use crate::storage::Storage;
 
-/// A review takes two calls one after the other, in 5 s as a rule: a server that needs longer for one serves nobody.
+/// A review makes two calls one after the other, usually within 5 s: a server that needs longer for one is of no use.
 const DEADLINE: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_secs(1);
-/// Longer than whatever waits for the server leaves between two tries.
+/// Longer than the pause between two tries of anything that waits for the server.
 pub(super) const FORGET: Duration = Duration::from_mins(3);
 
-/// Ends when the server has answered. To be ended when it has answered somebody else.
+/// Ends when the server has answered. The caller ends it when the server has answered another call.
 pub(super) async fn run(storage: Arc<dyn Storage>, server: Arc<Server>, share: Share) {
     while server.idle() < FORGET {
         let deadline = Instant::now() + DEADLINE;
         match storage.above(&share, &Directory::trash(), deadline).await {
-            Err(error) if error.unanswered() => server.silent(error.fault, error.cause),
+            Err(error) if error.unanswered() => server.probe_failed(error.fault, error.cause),
             Ok(_) | Err(_) => return server.answered(),
         }
         sleep(PAUSE).await;

@@ -1,4 +1,4 @@
-//! One server: how many calls it is asked at a time, and whether it answers.
+//! One server: limits the calls under way, and knows whether it answers.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -13,24 +13,25 @@ use crate::model::directory::Share;
 use crate::model::endpoint::Endpoint;
 use crate::storage::{Fault, Outcome, StorageError};
 
-/// Calls under way to one server. Far above what the loops have under way there, so that reviews find a place; the NFS
-/// clients divide fewer connections among them, call by call.
+/// Calls under way to one server. Far above what the controller has under way there, so that reviews need not wait; the NFS
+/// clients use fewer connections, and share them call by call.
 pub(super) const MOST_CALLS: usize = 64;
 
 /// See the module.
 pub(super) struct Server {
     endpoint: Endpoint,
-    places: Semaphore,
+    permits: Semaphore,
     /// None: it answers, as far as is known.
-    doubt: watch::Sender<Option<Doubt>>,
-    asked: Mutex<Instant>,
+    probing: watch::Sender<Option<Probing>>,
+    /// When a call last needed it.
+    needed: Mutex<Instant>,
     outages: Outages,
 }
 
-/// Whether it answers is being found out.
-struct Doubt {
+/// A probe finds out whether it answers.
+struct Probing {
     down: Option<Down>,
-    /// Ends the probe when the doubt goes.
+    /// Ends the probe when this is dropped.
     _probe: DropGuard,
 }
 
@@ -39,107 +40,112 @@ struct Doubt {
 struct Down {
     since: Timestamp,
     fault: Fault,
-    /// What the probe met last.
+    /// Why the last probe failed.
     why: String,
 }
 
 /// Why a call was not sent.
 pub(super) enum NotSent {
-    Down { fault: Fault, text: String },
-    NoTurn,
+    Down {
+        fault: Fault,
+        text: String,
+    },
+    /// Too many calls were under way until the deadline.
+    TooMany,
 }
 
 impl Server {
     pub fn new(endpoint: Endpoint, outages: Outages) -> Self {
         Self {
             endpoint,
-            places: Semaphore::new(MOST_CALLS),
-            doubt: watch::Sender::default(),
-            asked: Mutex::new(Instant::now()),
+            permits: Semaphore::new(MOST_CALLS),
+            probing: watch::Sender::default(),
+            needed: Mutex::new(Instant::now()),
             outages,
         }
     }
 
-    /// Waits for a place, as long as the server is not known to be down.
-    pub async fn enter(&self, share: &Share, deadline: Instant) -> Result<SemaphorePermit<'_>, NotSent> {
-        *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-        let mut doubt = self.doubt.subscribe();
+    /// Waits until the call may be sent, unless the server is known to be down.
+    pub async fn acquire(&self, share: &Share, deadline: Instant) -> Result<SemaphorePermit<'_>, NotSent> {
+        *self.needed.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        let mut probing = self.probing.subscribe();
         tokio::select! {
             biased;
-            down = doubt.wait_for(|doubt| doubt.as_ref().is_some_and(|doubt| doubt.down.is_some())) => {
+            down = probing.wait_for(|probing| probing.as_ref().is_some_and(|probing| probing.down.is_some())) => {
                 // The sender is in `self`.
-                let down = down.ok().and_then(|doubt| doubt.as_ref()?.down.clone());
-                Err(down.map_or(NotSent::NoTurn, |down| down.not_sent(share)))
+                let down = down.ok().and_then(|probing| probing.as_ref()?.down.clone());
+                Err(down.map_or(NotSent::TooMany, |down| down.not_sent(share)))
             }
-            place = timeout_at(deadline, self.places.acquire()) => match place {
-                Ok(Ok(place)) => Ok(place),
+            permit = timeout_at(deadline, self.permits.acquire()) => match permit {
+                Ok(Ok(permit)) => Ok(permit),
                 // It is never closed.
-                Ok(Err(_)) | Err(_) => Err(NotSent::NoTurn),
+                Ok(Err(_)) | Err(_) => Err(NotSent::TooMany),
             }
         }
     }
 
-    /// It has answered: whatever was doubted of it is settled.
+    /// Notes that it has answered: the probe ends.
     pub fn answered(&self) {
-        if self.settle(|endpoint| self.outages.end(endpoint)) {
+        if self.end_probing(|endpoint| self.outages.end(endpoint)) {
             tracing::info!(server = %self.endpoint, "the server answers again");
         }
     }
 
-    /// A call got no answer. Returns what ends the doubt if it is a new one: then a probe is to be started.
-    pub fn doubt(&self) -> Option<CancellationToken> {
-        let mut settled = None;
-        self.doubt.send_if_modified(|doubt| {
-            if doubt.is_none() {
+    /// Notes that a call got no answer. If no probe is under way, the caller must start one, and end it with the token.
+    pub fn begin_probing(&self) -> Option<CancellationToken> {
+        let mut answered = None;
+        self.probing.send_if_modified(|probing| {
+            if probing.is_none() {
                 let token = CancellationToken::new();
-                settled = Some(token.clone());
-                *doubt = Some(Doubt {
+                answered = Some(token.clone());
+                *probing = Some(Probing {
                     down: None,
                     _probe: token.drop_guard(),
                 });
             }
-            settled.is_some()
+            answered.is_some()
         });
-        settled
+        answered
     }
 
-    /// A probe got no answer.
-    pub fn silent(&self, fault: Fault, why: String) {
+    /// Notes that a probe got no answer: the server is down.
+    pub fn probe_failed(&self, fault: Fault, why: String) {
         let mut began = false;
-        self.doubt.send_modify(|doubt| {
-            // It may have answered somebody else in this moment.
-            let Some(doubt) = doubt else { return };
-            let since = doubt.down.as_ref().map(|down| down.since);
+        self.probing.send_modify(|probing| {
+            // It may have answered another call in this moment.
+            let Some(probing) = probing else { return };
+            let since = probing.down.as_ref().map(|down| down.since);
             began = since.is_none();
             if began {
                 self.outages.begin(&self.endpoint);
             }
             let since = since.unwrap_or_else(Timestamp::now);
-            doubt.down = Some(Down { since, fault, why });
+            probing.down = Some(Down { since, fault, why });
         });
         if began {
             tracing::warn!(server = %self.endpoint, "the server does not answer: calls fail at once until it does");
         }
     }
 
-    /// Nobody has asked for it for so long.
+    /// How long no call has needed it.
     pub fn idle(&self) -> Duration {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+        self.needed.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
     }
 
-    /// Nobody cares any more whether it answers.
+    /// Ends the probe because no call needs the server any more.
     pub fn forget(&self) {
-        if self.settle(|endpoint| self.outages.forget(endpoint)) {
-            tracing::info!(server = %self.endpoint, "nobody has asked for the server for long: it is forgotten that it is down");
+        if self.end_probing(|endpoint| self.outages.forget(endpoint)) {
+            tracing::info!(server = %self.endpoint, "no call has needed the server for some minutes: it is no longer probed");
         }
     }
 
-    /// Ends all doubt. Whether it was down; then `tell` is told in the same moment, so that begin and end are told in order.
-    fn settle(&self, tell: impl FnOnce(&Endpoint)) -> bool {
+    /// Ends the probe, and returns whether the server was down. Then `tell` is called under the lock, so that begin and end of
+    /// an outage are told in order.
+    fn end_probing(&self, tell: impl FnOnce(&Endpoint)) -> bool {
         let mut was_down = false;
-        self.doubt.send_if_modified(|doubt| {
-            let before = doubt.take();
-            was_down = before.as_ref().is_some_and(|doubt| doubt.down.is_some());
+        self.probing.send_if_modified(|probing| {
+            let before = probing.take();
+            was_down = before.as_ref().is_some_and(|probing| probing.down.is_some());
             if was_down {
                 tell(&self.endpoint);
             }
@@ -166,19 +172,19 @@ impl Down {
 }
 
 impl NotSent {
-    /// In a word, for the metrics.
+    /// The reason as a label of the metrics.
     pub fn why(&self) -> &'static str {
         match self {
             Self::Down { .. } => "down",
-            Self::NoTurn => "too_many_calls",
+            Self::TooMany => "too_many_calls",
         }
     }
 
-    /// As the verb's error.
+    /// Returns the error of the call.
     pub fn error(self, server: &Server, share: &Share) -> StorageError {
         let (fault, text) = match self {
             Self::Down { fault, text } => (fault, text),
-            Self::NoTurn => (
+            Self::TooMany => (
                 Fault::TimedOut,
                 format!(
                     "{MOST_CALLS} earlier calls to {} had not come to an end when the time was over. Check that the NFS \

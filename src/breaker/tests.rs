@@ -14,7 +14,7 @@ const LONG: Duration = Duration::from_secs(20);
 
 struct Scene {
     fake: Arc<Fake>,
-    guarded: Guarded,
+    breaker: Breaker,
     metrics: Arc<Metrics>,
     tasks: Tasks,
 }
@@ -27,7 +27,7 @@ impl Scene {
             Tasks::default(),
         );
         Self {
-            guarded: Guarded::new(fake.clone(), metrics.clone(), tasks.clone()),
+            breaker: Breaker::new(fake.clone(), metrics.clone(), tasks.clone()),
             fake,
             metrics,
             tasks,
@@ -37,11 +37,11 @@ impl Scene {
     async fn look(&self, server: &str, patience: Duration) -> Result<Option<Found>, StorageError> {
         let data = Directory::parse("data").unwrap();
         let deadline = Instant::now() + patience;
-        self.guarded.look_up(&share(server), &data, deadline).await
+        self.breaker.look_up(&share(server), &data, deadline).await
     }
 
     fn is_down(&self, server: &str) -> bool {
-        self.guarded.outages.has(server)
+        self.breaker.outages.has(server)
     }
 
     /// Makes a server known to be down.
@@ -82,7 +82,7 @@ async fn a_server_that_is_down_is_not_asked_and_every_caller_reads_why_at_once()
             (began, sent),
             "at once, and nothing is sent"
         );
-        // Nothing was sent: no volume need be fenced for it.
+        // Nothing was sent: no claim need be given another uid for it.
         assert_eq!((error.fault, error.outcome), (fault, Outcome::NotDone));
         let message = error.to_string();
         let (named, rest) = message.split_once(" since ").unwrap();
@@ -106,7 +106,7 @@ async fn a_server_that_is_down_is_not_asked_and_every_caller_reads_why_at_once()
 #[tokio::test(start_paused = true)]
 async fn a_server_that_answers_again_is_noticed_without_a_call_and_told_to_who_waits() {
     let scene = Scene::new();
-    let mut back = Box::pin(scene.guarded.outages().back());
+    let mut back = Box::pin(scene.breaker.outages().back());
     scene.down("nas1", Manner::Hangs).await;
     assert!(poll!(back.next()).is_pending());
     scene.fake.heal("nas1");
@@ -121,7 +121,7 @@ async fn a_server_that_answers_again_is_noticed_without_a_call_and_told_to_who_w
 #[tokio::test(start_paused = true)]
 async fn one_call_without_an_answer_proves_nothing() {
     let scene = Scene::new();
-    let mut back = Box::pin(scene.guarded.outages().back());
+    let mut back = Box::pin(scene.breaker.outages().back());
     scene.fake.set("nas1", Manner::Hangs);
     scene.look("nas1", Duration::from_millis(100)).await.unwrap_err();
     assert!(!scene.is_down("nas1"), "the caller's deadline was short");
@@ -173,7 +173,7 @@ async fn a_tree_that_remains_is_no_answer() {
     scene.fake.set("nas1", Manner::OnlyTreesRemain);
     scene.look("nas1", Duration::from_secs(1)).await.unwrap_err();
     let (share, data) = (share("nas1"), Directory::parse("data").unwrap());
-    let tree = scene.guarded.remove_tree(&share, &data, Instant::now() + LONG).await;
+    let tree = scene.breaker.remove_tree(&share, &data, Instant::now() + LONG).await;
     assert_eq!(tree, Ok(Tree::Remains));
     scene.until(|| scene.is_down("nas1")).await;
 }
@@ -223,7 +223,7 @@ async fn who_waits_for_a_turn_is_told_when_the_server_is_found_to_be_down() {
 #[tokio::test(start_paused = true)]
 async fn nothing_is_left_of_a_server_that_nobody_asks_for() {
     let scene = Scene::new();
-    let mut back = Box::pin(scene.guarded.outages().back());
+    let mut back = Box::pin(scene.breaker.outages().back());
     scene.down("nas1", Manner::Refuses).await;
     advance(FORGET).await;
     scene.until(|| !scene.is_down("nas1")).await;
@@ -233,7 +233,7 @@ async fn nothing_is_left_of_a_server_that_nobody_asks_for() {
     assert!(!scene.metrics.text().contains("nas1"));
     assert!(poll!(back.next()).is_pending());
     scene.look("nas2", LONG).await.unwrap();
-    assert_eq!(scene.guarded.servers.lock().unwrap().len(), 1);
+    assert_eq!(scene.breaker.servers.lock().unwrap().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,7 +11,7 @@ use axum_server::Handle;
 use kube::Client;
 use tokio::sync::{oneshot, watch};
 
-use crate::breaker::Guarded;
+use crate::breaker::Breaker;
 use crate::certificate::{CertificateManager, Credentials};
 use crate::cli;
 use crate::cluster::Cluster;
@@ -81,14 +81,14 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
     } = prepared;
     readiness.set_ready(API_SERVER);
 
-    let guarded = Guarded::new(Arc::clone(&storages) as _, Arc::clone(&metrics), tasks.clone());
-    let outages = guarded.outages();
+    let breaker = Breaker::new(Arc::clone(&storages) as _, Arc::clone(&metrics), tasks.clone());
+    let outages = breaker.outages();
     let (cluster, watches) = Cluster::new(client.clone());
     tasks.spawn_until_stop(watches);
     let certificates = tasks.spawn_until_stop(certificates.run());
     let provisioner = Provisioner {
         cluster: cluster.clone(),
-        storage: Arc::new(guarded),
+        storage: Arc::new(breaker),
         installation: Arc::clone(&installation),
         metrics: Arc::clone(&metrics),
         tasks: tasks.clone(),

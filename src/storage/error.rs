@@ -1,10 +1,10 @@
-//! Storage errors: one sentence for a person, and two facts for the flows.
+//! Storage errors: a message for a person, and two facts for the callers.
 
 use crate::model::directory::Share;
 
 /// A verb failed.
 ///
-/// Its text is a whole sentence: what was tried where, what the server said, the likely cause and the next step.
+/// Its text says what was tried where, what the server answered, the likely cause and the next step.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{tried}: {cause}")]
 pub struct StorageError {
@@ -14,12 +14,12 @@ pub struct StorageError {
     pub outcome: Outcome,
     /// What was tried, on which share.
     pub tried: String,
-    /// What came of it, why, and what to do.
+    /// What went wrong, why, and what to do.
     pub cause: String,
 }
 
 impl StorageError {
-    /// What was tried on which share (`what` follows the word "cannot"), and what came of it.
+    /// Creates an error: what was tried on which share (`what` follows the word "cannot"), and what went wrong.
     pub(super) fn of(what: &str, share: &Share, (fault, text): (Fault, &str), outcome: Outcome) -> Self {
         let note = match outcome {
             Outcome::Unknown => " All or a part of it may have been done.",
@@ -33,7 +33,7 @@ impl StorageError {
         }
     }
 
-    /// Whether another try, later, with nothing changed by a person, may go well.
+    /// Whether a later try may succeed although nobody has changed anything.
     pub fn transient(&self) -> bool {
         match self.fault {
             Fault::Unreachable | Fault::NotMounted | Fault::TimedOut | Fault::Busy | Fault::ServerFault => true,
@@ -48,48 +48,48 @@ impl StorageError {
         }
     }
 
-    /// Whether no server has answered: what is done next on it would most likely fail, too.
+    /// Whether no server has answered, so that the next call would most likely fail, too.
     pub fn unanswered(&self) -> bool {
         matches!(self.fault, Fault::Unreachable | Fault::NotMounted | Fault::TimedOut)
     }
 }
 
-/// The kinds of failure that the flows or the tests tell apart.
+/// The kinds of failure that callers or tests tell apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// No connection, or the name does not resolve.
     Unreachable,
-    /// The share is to be mounted for Bindery, and is not at the moment.
+    /// The share is mounted for Bindery, and is not at the moment.
     NotMounted,
-    /// The server was silent until the deadline.
+    /// The server did not answer before the deadline.
     TimedOut,
-    /// The server asked to come back later until the deadline (grace period, busy).
+    /// Until the deadline the server asked to try again later (grace period, busy).
     Busy,
-    /// The server met an error of its own that may pass: a disk, a cluster behind it, no memory, a lost session.
+    /// The server has an error of its own that may pass: a disk, a cluster behind it, no memory, a lost session.
     ServerFault,
-    /// The export is not there, or not for us.
+    /// The export does not exist, or not for this host.
     NoSuchShare,
-    /// Permission denied: squashed root, or an owner that may not be set.
+    /// Permission denied: root is squashed, or the owner may not be set.
     Denied,
     /// The export or its file system is read-only.
     ReadOnly,
     /// No space, or over quota.
     NoSpace,
-    /// A file or a symbolic link stands where a directory is meant.
+    /// A file or a symbolic link is where a directory must be.
     NotADirectory,
     /// A rename would cross file systems.
     OtherFileSystem,
-    /// The server says that a directory is not empty, and lists nothing in it: snapshots, mostly.
+    /// The server says that a directory is not empty, and lists nothing in it: usually snapshots.
     HiddenEntries,
-    /// Anything else that the server answered.
+    /// Any other answer of the server.
     Other,
 }
 
-/// What is known of a call that failed.
+/// Whether a call that failed has taken effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It did not happen and never will.
+    /// It has not, and will not.
     NotDone,
-    /// It may have happened, or may happen later.
+    /// It may have, or may later.
     Unknown,
 }

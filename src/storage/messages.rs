@@ -1,6 +1,6 @@
-//! From what a server answered to a sentence that a person can act on, whatever version it speaks.
+//! Messages about what an NFS server answered, in any version: for a person, with the next step.
 //!
-//! Statuses are those of RFC 8881, 15.1, of which RFC 1813 has a part; what servers mean by them was tried out on real
+//! Statuses are those of RFC 8881, 15.1, of which RFC 1813 has a part; what servers mean by them was tested on real
 //! ones. An export that is not for this client, or not for its source port, looks like one that is not there (NOENT) in
 //! version 4.
 
@@ -11,12 +11,12 @@ use super::status::Status;
 use super::{Fault, transient};
 use crate::model::directory::{NfsVersion, Share};
 
-/// Where the verb takes place.
+/// On which share a verb failed, and who this client is there.
 pub(super) struct ErrorContext<'a> {
     pub share: &'a Share,
-    /// Who we say we are.
+    /// The user that the client sends.
     pub uid: u32,
-    /// Whether we come from a privileged port.
+    /// Whether the client comes from a privileged port.
     pub privileged: bool,
 }
 
@@ -26,7 +26,7 @@ impl ErrorContext<'_> {
     }
 }
 
-/// The server answered `status` at `step`.
+/// The server answered `action` with `status`.
 pub(super) fn refused(context: &ErrorContext<'_>, action: Action<'_>, status: Status) -> (Fault, String) {
     let code = context.spelled(status);
     if let Action::Inside(name) = action {
@@ -123,7 +123,7 @@ fn denied(context: &ErrorContext<'_>, action: Action<'_>, status: Status) -> Str
     }
 }
 
-/// The server met an error of its own that may pass.
+/// The server has an error of its own that may pass.
 pub(super) fn server_fault(context: &ErrorContext<'_>, status: Status) -> (Fault, String) {
     let code = context.spelled(status);
     (
@@ -145,7 +145,7 @@ fn no_such_share(context: &ErrorContext<'_>, segment: &str, status: Status) -> S
     }
 }
 
-/// Version 4 shows the way to its exports as a tree that cannot be written.
+/// Version 4 shows the directories above its exports as a tree that is read-only.
 fn whole_path(context: &ErrorContext<'_>) -> String {
     match context.share.version() {
         NfsVersion::V4 => format!(
@@ -156,8 +156,8 @@ fn whole_path(context: &ErrorContext<'_>) -> String {
     }
 }
 
-/// Exports that want a privileged port deny others in different ways. Which port the server saw is not known here: network
-/// plugins may translate addresses, and ports with them.
+/// Exports that require a privileged port deny others in different ways. Which port the server saw is not known here: network
+/// plugins may translate addresses and ports.
 pub(super) fn port(context: &ErrorContext<'_>) -> &'static str {
     if context.privileged {
         " Many exports turn source ports above 1023 away: Bindery came from one below, but a network plugin may have changed \
@@ -195,7 +195,7 @@ fn set_owner(context: &ErrorContext<'_>) -> &'static str {
     }
 }
 
-/// The server was silent until the deadline.
+/// The server did not answer before the deadline.
 pub(super) fn silent(server: &str) -> (Fault, String) {
     (
         Fault::TimedOut,
@@ -203,7 +203,7 @@ pub(super) fn silent(server: &str) -> (Fault, String) {
     )
 }
 
-/// The server asked for patience until the deadline.
+/// Until the deadline the server asked to try again later.
 pub(super) fn busy(context: &ErrorContext<'_>, status: Status) -> (Fault, String) {
     let (server, code) = (context.share.server(), context.spelled(status));
     (
@@ -232,7 +232,7 @@ pub(super) fn other_mode(is: u32, wanted: u32) -> (Fault, String) {
     )
 }
 
-/// A tree that is to be removed leads into another file system.
+/// Another file system is mounted in a tree that is to be removed.
 pub(super) fn mounted_in_tree(name: &[u8]) -> (Fault, String) {
     (
         Fault::OtherFileSystem,

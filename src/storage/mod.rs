@@ -1,17 +1,17 @@
-//! The few things that Bindery does on an NFS server, as a trait.
+//! What Bindery does on an NFS server, as a trait.
 //!
-//! Every verb holds these promises, whatever implements it:
-//! - **Place.** Nothing outside the share is ever touched, and no symbolic link below the share is ever followed:
-//!   the types of [`crate::model::directory`] cannot name such a place, and a link or a file in the way is
+//! Every implementation of a verb keeps these promises:
+//! - **Place.** Nothing outside the share is changed, and no symbolic link below the share is followed:
+//!   the types of [`crate::model::directory`] cannot name such a place, and a link or a file on the way is
 //!   [`Fault::NotADirectory`].
-//! - **Time.** The answer is there at `deadline`, also when the server is silent.
-//! - **Twice.** A call may be made again after any failure or crash; where that changes the answer, the verb says so.
+//! - **Time.** The result is there at `deadline`, also when the server does not answer.
+//! - **Repetition.** A call may be repeated after any failure or crash; where that changes the result, the verb says so.
 //! - **Late calls.** After an error with [`Outcome::Unknown`] the server may still carry the call out. Before the next
-//!   verb on that server starts, the implementation does what the protocol offers to prevent it (NFSv4.1: the session
-//!   is destroyed; a late COMPOUND gets BADSESSION). Only what [`Storage::remove_tree`] removes inside the tree may go late.
-//!   A process that crashed leaves such calls, too: they end when the next one of the same name opens its first session.
-//!   Version 3 offers nothing, nor do the file system calls of [`mounted`]: there a late call may take effect at any time,
-//!   and whoever has a record keeps it.
+//!   verb on that server starts, the implementation prevents that as far as the protocol can (NFSv4.1: the session is
+//!   destroyed; a late COMPOUND gets BADSESSION). Only removals inside the tree of [`Storage::remove_tree`] may take effect late.
+//!   A process that crashed leaves such calls, too: they end when the next process of the same name opens its first session.
+//!   NFSv3 and the file system calls of [`mounted`] cannot prevent it: there a late call may take effect at any time, so
+//!   what is recorded about it must be kept.
 
 mod attributes;
 mod error;
@@ -36,15 +36,15 @@ use crate::model::endpoint::Endpoint;
 use crate::model::identity::Identity;
 use crate::model::share_id::{ShareId, View};
 
-/// The verbs. See the module for what all of them promise.
+/// The verbs. The module says what all of them promise.
 #[async_trait]
 pub trait Storage: Send + Sync {
-    /// Which way to its server a share is reached on. Nothing is asked.
+    /// Returns the endpoint through which a share is reached. Sends nothing.
     fn endpoint(&self, share: &Share) -> Endpoint {
         Endpoint::nfs(share)
     }
 
-    /// What is at `directory`: nothing, or a directory.
+    /// Looks up a directory. `None`: nothing is there.
     async fn look_up(
         &self,
         share: &Share,
@@ -52,18 +52,18 @@ pub trait Storage: Send + Sync {
         deadline: Instant,
     ) -> Result<Option<Found>, StorageError>;
 
-    /// Which file system the share is. The share's own directory is looked at, and nothing below it.
+    /// Identifies the file system of the share. Looks at the share's own directory, and at nothing below it.
     async fn identify(&self, share: &Share, deadline: Instant) -> Result<ShareId, StorageError>;
 
-    /// The nearest directory above `directory` that is there: its parent, or where that is missing one further up, at last
-    /// the share itself. Its file system tells whether a server that shows no `directory` shows the same disk as before.
+    /// Looks up the nearest existing directory above `directory`: its parent, or if that is missing one further up, in the end
+    /// the share itself. Its file system shows whether a server that has no `directory` has the same disk as before.
     async fn above(&self, share: &Share, directory: &Directory, deadline: Instant) -> Result<Found, StorageError>;
 
-    /// Makes `directory`, with the parents that are missing (mode 0755, the server's default owner).
+    /// Makes `directory`, with its missing parents (mode 0755, the server's default owner).
     ///
-    /// After success it is there with exactly `attributes`, no umask applied, unless it was there before and `existing`
-    /// says to leave it alone. A second call finds the first one's directory (`new: false`). After
-    /// [`Outcome::NotDone`] it is not there by this call; missing parents that were made stay.
+    /// After success it has exactly `attributes`, without a umask, unless it existed before and `existing` says to leave it
+    /// alone. A repeated call finds the directory of the first one (`new: false`). After [`Outcome::NotDone`] this call has not
+    /// left it there; parents that were made stay.
     async fn make(
         &self,
         share: &Share,
@@ -73,10 +73,10 @@ pub trait Storage: Send + Sync {
         deadline: Instant,
     ) -> Result<Made, StorageError>;
 
-    /// Moves the directory at `from` to `to`, if it is the one with identity `expected`: the check and the rename go to
-    /// the server as one request, or, where the protocol has no such thing, what turns out to be another one is moved
-    /// back. The parent of `to` is there already. `to` must not be in use: a server replaces an
-    /// empty directory silently. A second call finds the directory at `to`, which is success too.
+    /// Moves the directory at `from` to `to`, if it is the one with identity `expected`. The check and the rename are one
+    /// request to the server; where the protocol cannot do that, a directory that turns out to be another one is moved back.
+    /// The parent of `to` must exist. Nothing may be at `to`: a server replaces an empty directory silently. A repeated call
+    /// finds the directory at `to`, which is success, too.
     async fn rename(
         &self,
         share: &Share,
@@ -86,7 +86,7 @@ pub trait Storage: Send + Sync {
         deadline: Instant,
     ) -> Result<Moved, StorageError>;
 
-    /// Removes the directory if it is the one with identity `expected` and nothing is in it.
+    /// Removes the directory if it is the one with identity `expected` and is empty.
     async fn remove_empty(
         &self,
         share: &Share,
@@ -95,13 +95,13 @@ pub trait Storage: Send + Sync {
         deadline: Instant,
     ) -> Result<Removed, StorageError>;
 
-    /// Removes the directory and all that is in it, as far as `deadline` allows: [`Tree::Remains`] asks for another
-    /// call, which goes on where this one stopped. Links are removed, never followed; another file system mounted in
-    /// the tree is not entered. A missing directory is success.
+    /// Removes the directory and all that is in it, until `deadline`. After [`Tree::Remains`] another call must continue.
+    /// Links are removed and not followed; another file system mounted in the tree is not entered. A missing directory is
+    /// success.
     async fn remove_tree(&self, share: &Share, directory: &Directory, deadline: Instant) -> Result<Tree, StorageError>;
 
-    /// The names in a directory of the share (`None`: in the share itself), in no order. Names that are not UTF-8 are
-    /// left out: none of them is Bindery's. A missing directory has none.
+    /// Lists the names in a directory of the share (`None`: in the share itself), in no order. Names that are not UTF-8 are
+    /// left out: none of them is Bindery's. A missing directory has no names.
     async fn list(
         &self,
         share: &Share,
@@ -110,80 +110,80 @@ pub trait Storage: Send + Sync {
     ) -> Result<Vec<String>, StorageError>;
 }
 
-/// A directory that is there.
+/// A directory that exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// Which one it is.
+    /// Its identity.
     pub identity: Identity,
     /// Its permission bits.
     pub mode: u32,
-    /// Its owner; none where the server tells a name, or nothing.
+    /// Its owner; none where the server sends a name, or nothing.
     pub uid: Option<u32>,
-    /// Its group, likewise.
+    /// Its group; none as for the owner.
     pub gid: Option<u32>,
 }
 
 impl Found {
-    /// Whether it is what a new one would be. An owner that is left to the server's choice is not compared.
+    /// Whether it has these attributes. An owner that the server chooses is not compared.
     pub fn has(&self, wanted: Attributes) -> bool {
         let is = |found: Option<u32>, wanted: Option<u32>| wanted.is_none() || found == wanted;
         self.mode == wanted.mode && is(self.uid, wanted.uid) && is(self.gid, wanted.gid)
     }
 
-    /// Owner and group, for people.
+    /// Shows owner and group.
     pub fn owner(&self) -> String {
         let id = |id: Option<u32>| id.map_or_else(|| "unknown".to_owned(), |id| id.to_string());
         format!("{}:{}", id(self.uid), id(self.gid))
     }
 }
 
-/// What [`Storage::make`] does with a directory that is there already.
+/// What [`Storage::make`] does with a directory that exists already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Existing {
-    /// It is ours from an earlier try: give it the attributes.
+    /// An earlier try has made it: give it the attributes.
     SetAttributes,
-    /// It is somebody's: keep its owner and mode.
+    /// It may be in use: keep its owner and mode.
     LeaveAlone,
 }
 
 /// The directory that [`Storage::make`] made or found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Made {
-    /// Which one it is.
+    /// Its identity.
     pub identity: Identity,
-    /// Whether this call made it. Where an answer was lost on the way, a directory that is there then counts as made by
-    /// this call; with [`Existing::SetAttributes`] it may have been there before.
+    /// Whether this call made it. If an answer was lost, a directory that exists afterwards counts as made by this call; with
+    /// [`Existing::SetAttributes`] it may have existed before.
     pub new: bool,
 }
 
-/// What [`Storage::rename`] came to.
+/// The result of [`Storage::rename`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moved {
-    /// It is at the new place: moved by this call or by an earlier one.
+    /// It is at the new place, moved by this call or by an earlier one.
     Done,
     /// Nothing is at the old place, and it is not at the new one.
     Missing,
-    /// Another directory is at the old place and was left alone; the one that is meant is not at the new place.
+    /// Another directory is at the old place and stays there; the expected one is not at the new place.
     Another(Identity),
 }
 
-/// What [`Storage::remove_empty`] came to.
+/// The result of [`Storage::remove_empty`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Removed {
     /// It is gone.
     Done,
-    /// It was not there: an earlier try may have removed it.
+    /// It does not exist: an earlier try may have removed it.
     Missing,
-    /// Something is in it; it was left alone.
+    /// Something is in it; it stays.
     NotEmpty,
-    /// Another directory is at the place; it was left alone.
+    /// Another directory is at the place; it stays.
     Another(Identity),
 }
 
-/// What [`Storage::remove_tree`] came to.
+/// The result of [`Storage::remove_tree`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tree {
-    /// It is gone, or never was there.
+    /// It is gone, or has never existed.
     Gone,
     /// The deadline came first; call again.
     Remains,

@@ -8,7 +8,7 @@ use crate::model::directory::NfsVersion;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Status(pub u32);
 
-/// One list for the constants and their names in errors.
+/// Defines the constants and their names in errors.
 macro_rules! statuses {
     ($($name:ident = $number:literal,)*) => {
         impl Status {
@@ -88,12 +88,12 @@ statuses! {
 }
 
 impl Status {
-    /// The server asks to come back later.
+    /// Whether the server asks to try again later.
     pub fn later(self) -> bool {
         matches!(self, Self::DELAY | Self::GRACE)
     }
 
-    /// The session or its client is not known any more.
+    /// Whether the server does not know the session or its client any more.
     pub fn gone(self) -> bool {
         matches!(
             self,
@@ -101,14 +101,14 @@ impl Status {
         )
     }
 
-    /// The file handle no longer means a file: it went away, or the server forgot it.
+    /// Whether the file handle is no longer valid: the file is gone, or the server has forgotten the handle.
     pub fn stale(self) -> bool {
         matches!(self, Self::STALE | Self::FHEXPIRED | Self::BADHANDLE)
     }
 }
 
 impl Status {
-    /// As the RFC of that version spells it, and as a server's log does.
+    /// Shows it as the RFC of that version spells it, and as a server's log does.
     pub fn in_version(self, version: NfsVersion) -> impl fmt::Display {
         fmt::from_fn(move |f| match (version, self, self.name()) {
             (_, _, None) => write!(f, "NFS status {}", self.0),

@@ -1,26 +1,26 @@
-//! Which failures pass without a change by a person: one table for what NFS servers answer (RFC 8881, 15.1; RFC 1813, 2.6),
+//! Which failures may pass without a change by a person: one table for what NFS servers answer (RFC 8881, 15.1; RFC 1813, 2.6),
 //! for what RPC refuses (RFC 5531, 9) and for what file system calls return.
 //!
-//! A claim that meets such a failure waits and is tried again; every other one is refused, so that its user reads why.
-//! Whatever is not in the table does not pass.
+//! After such a failure a claim waits and is tried again; after every other one it is refused, so that its user reads why.
+//! What is not in the table does not pass.
 
 use rustix::io::Errno;
 
 use super::status::Status;
 
-/// Whether an NFS operation that got this status may go well later.
+/// Whether an NFS operation with this status may succeed later.
 pub(super) fn status(status: Status) -> bool {
     status.later()
         || status.stale()
         || status.gone()
         || matches!(
             status,
-            // The server met an error of its own: a disk, a cluster file system that lost its own server, no memory.
+            // The server has an error of its own: a disk, a cluster file system that lost its server, no memory.
             Status::IO
                 | Status::NXIO
                 | Status::SERVERFAULT
                 | Status::RESOURCE
-                // The session or its client is not in the state that the server expects: a new session mends that.
+                // The session or its client is not in the state that the server expects: a new session helps.
                 | Status::BADSLOT
                 | Status::BAD_HIGH_SLOT
                 | Status::SEQ_MISORDERED
@@ -35,18 +35,18 @@ pub(super) fn status(status: Status) -> bool {
         )
 }
 
-/// Whether a file system call that returned this may go well later.
+/// Whether a file system call with this error may succeed later.
 pub(super) fn errno(errno: Errno) -> bool {
     lost(errno)
         || matches!(
             errno,
-            // A disk or a server of the file system met an error.
+            // A disk or a server of the file system has an error.
             Errno::IO
                 | Errno::REMOTEIO
                 | Errno::NXIO
-                // The server forgot the file, or does not show its disk at the moment.
+                // The server does not know the file any more, or does not have its disk at the moment.
                 | Errno::STALE
-                // In use, or too much is.
+                // It is in use, or too much is in use.
                 | Errno::BUSY
                 | Errno::AGAIN
                 | Errno::INTR
@@ -58,7 +58,7 @@ pub(super) fn errno(errno: Errno) -> bool {
         )
 }
 
-/// Whether the server, or the program that serves a mount, is away.
+/// Whether the server, or the program that serves a mount, does not answer.
 pub(super) fn lost(errno: Errno) -> bool {
     matches!(
         errno,

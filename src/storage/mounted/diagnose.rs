@@ -1,4 +1,4 @@
-//! From what a file system call answered, or did not answer, to a sentence that a person can act on.
+//! Messages about what a file system call answered, or that it did not answer: for a person, with the next step.
 
 use std::path::Path;
 
@@ -11,16 +11,16 @@ use crate::storage::Fault;
 use crate::storage::refusal::{self, Action, Refusal};
 use crate::storage::transient::{self, lost};
 
-/// Where the verb takes place.
+/// On which mount a verb failed, and who this process is there.
 pub(super) struct ErrorContext<'a> {
     pub share: &'a Share,
     /// Where it is mounted.
     pub path: &'a Path,
-    /// Who we are.
+    /// The user of this process.
     pub uid: u32,
 }
 
-/// The file system answered `errno` at `step`.
+/// The file system answered `action` with `errno`.
 pub(super) fn refused(context: &ErrorContext<'_>, action: Action<'_>, errno: Errno) -> (Fault, String) {
     let (path, name) = (context.path.display(), name(errno));
     if let Action::Inside(directory) = action {
@@ -111,7 +111,7 @@ fn refusal(errno: Errno) -> Option<Refusal> {
     })
 }
 
-/// The directory is there and nothing is mounted on it.
+/// The directory exists, and nothing is mounted on it.
 pub(super) fn not_mounted(context: &ErrorContext<'_>) -> (Fault, String) {
     let text = format!(
         "nothing is mounted at {}: what is made there would be lost with Bindery's container. {}",

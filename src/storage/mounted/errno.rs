@@ -1,4 +1,4 @@
-//! The numbers that file system calls answer, and what they mean for a call.
+//! The error numbers of file system calls, and what they mean for a call.
 
 use std::io;
 
@@ -6,18 +6,18 @@ use rustix::io::Errno;
 
 use crate::storage::transient::lost;
 
-/// The number in an error of the standard library. Errors without one are those of `cap-std` itself, which guards the
-/// way out of a directory.
+/// Returns the number of an error of the standard library. Errors without one are those of `cap-std` itself, which refuses
+/// paths that lead out of a directory.
 pub(super) fn errno(error: &io::Error) -> Errno {
     Errno::from_io_error(error).unwrap_or(Errno::PERM)
 }
 
-/// Whether a call with this error may have been carried out by the server, or still will: the kernel gave up waiting.
+/// Whether the server may have carried out a call with this error, or still will: the kernel has stopped waiting.
 pub(super) fn unanswered(errno: Errno) -> bool {
     lost(errno) || matches!(errno, Errno::IO | Errno::INTR)
 }
 
-/// As people look it up.
+/// Returns its name.
 pub(super) fn name(errno: Errno) -> String {
     let known = match errno {
         Errno::PERM => "EPERM",

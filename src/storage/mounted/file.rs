@@ -1,14 +1,15 @@
-//! What a directory is, and which one (statx and statfs).
+//! The attributes and the identity of a directory (statx and statfs).
 //!
-//! An [`Identity`] stands on a volume for years, and the share is mounted anew in the meantime: on another node, by
-//! another kernel, with other options. So what tells file systems apart within one mount is of no use in it (tried out with Linux' own NFS client, else read up):
-//! - `st_dev` of NFS, CephFS and FUSE is a number that the kernel counts up with every mount.
+//! An [`Identity`] is recorded on a volume for years, and meanwhile the share is mounted again: on another node, by another
+//! kernel, with other options. So it must not contain what distinguishes file systems only within one mount (tested with Linux'
+//! own NFS client; the others by documentation):
+//! - `st_dev` of NFS, CephFS and FUSE is a number that the kernel increases with every mount.
 //! - `f_fsid` is 0 on NFS and FUSE (the server's own is not shown), the number of the block device on XFS, and on CephFS
-//!   hangs on mount options and kernel.
+//!   depends on mount options and kernel.
 //!
-//! A fsid that changes would stop every cleanup for good. The fsid here is the kind of file system, and `f_fsid`
-//! only of the kinds that keep it on the disk. What remains is safe: a share that is not mounted, where the disk below
-//! shows instead, is of another kind; and the number of the file is the server's own.
+//! A fsid that changes would prevent every cleanup for good. The fsid here is the kind of file system, and `f_fsid` only for
+//! the kinds that keep it on the disk. That is safe: if the share is not mounted, the disk below it is of another kind; and the
+//! number of the file is the server's own.
 
 use std::os::fd::AsFd;
 
@@ -35,8 +36,8 @@ pub(super) struct File {
 }
 
 impl File {
-    /// Asks the file system, and the server where there is one: with a view of the directory that is old, Linux would
-    /// look for names in its cache only. `near` saves a question, if it is on the same file system.
+    /// Asks the file system, and its server if there is one: with old attributes of a directory, Linux would look up names in
+    /// its cache only. If `near` is on the same file system, one call fewer is needed.
     pub fn of(directory: impl AsFd, near: Option<&Self>) -> Result<Self, Errno> {
         let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_FORCE_SYNC;
         let is = statx(&directory, "", flags, StatxFlags::BASIC_STATS)?;

@@ -1,4 +1,4 @@
-//! The names in a directory.
+//! Lists the names in a directory.
 
 use super::errno::errno;
 use super::run::{RoundError, Run};

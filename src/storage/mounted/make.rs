@@ -1,9 +1,9 @@
-//! Making a directory with exactly the attributes that are wanted (mkdirat, fchownat, chmod).
+//! Makes a directory with exactly the attributes that are wanted (mkdirat, fchownat, chmod).
 //!
-//! Made for its owner alone, then given away, then opened: nobody else gets in before the owner is right, and neither a
-//! umask nor a parent's setgid bit counts. A look at the end shows what came of it. A directory that this call made and
-//! could not give the attributes is removed again, if it is still the one at its place. Missing parents that were made
-//! stay: they are empty, and the next try wants them.
+//! It is made with mode 0700, then gets its owner, then its mode: so no other user can use it before it has its owner, and
+//! neither a umask nor a parent's setgid bit matters. Finally the attributes are checked. A directory that this call has made
+//! and could not give the attributes is removed again, if it is still the one at its place. Missing parents that were made
+//! stay: they are empty, and the next try needs them.
 
 use std::ffi::OsStr;
 use std::io;
@@ -25,7 +25,7 @@ use crate::storage::{Existing, Fault, Made};
 /// See [`attributes::AttributeError`].
 type AttributeError = attributes::AttributeError<Action<'static>, Errno>;
 
-/// What mkdir came to.
+/// The result of mkdir.
 enum Created {
     Now(OpenDirectory),
     There,
@@ -54,7 +54,7 @@ impl Run {
         }
     }
 
-    /// The directory in which the last segment goes, made as far as it is missing.
+    /// Returns the directory that the last segment goes into. Makes what is missing of it.
     fn parents(&self, segments: &[&str]) -> Result<OpenDirectory, RoundError> {
         let mut opened = self.share()?;
         for segment in segments {
@@ -67,7 +67,7 @@ impl Run {
                     self.partly_done(false);
                     below
                 }
-                // Somebody else made it in the meantime, for a directory beside ours.
+                // Another call has made it since, for a directory next to this one.
                 Created::There => self.look(&opened, segment)?.ok_or(RoundError::Retry(Errno::NOENT))?,
             };
         }
@@ -84,13 +84,13 @@ impl Run {
             Err(Errno::NOENT) => return Err(RoundError::Retry(Errno::NOENT)),
             Err(errno) => return Err(self.refused(Action::Make, errno)),
         }
-        // Somebody may have removed it already, and put something else there.
+        // It may have been replaced since.
         let opened = self.look(parent, name)?.ok_or(RoundError::Retry(Errno::NOENT))?;
         let error = match self.give(&opened, wanted)? {
             Ok(file) => return Ok(Created::Now(OpenDirectory { file, ..opened })),
             Err(error) => error,
         };
-        // It is of no use: this call made it, just now, so this call may remove it.
+        // It is useless, and this call has just made it: so this call may remove it.
         if undo(parent, name, &opened.file) {
             self.partly_done(false);
         }
@@ -139,18 +139,18 @@ impl Run {
     }
 }
 
-/// Sets the mode of a directory that need not let us read it. By its descriptor, for which the kernel has a name: so no
-/// path is walked, and no link followed. (fchmod does not take such descriptors, and fchmodat2 is young: Linux 6.6.)
+/// Sets the mode of a directory that this process need not be able to read. The kernel has a path for its descriptor: so no
+/// other path is walked, and no link followed. (fchmod does not accept such descriptors; fchmodat2 needs Linux 6.6.)
 pub(super) fn set_mode(directory: impl AsFd, mode: u32) -> io::Result<()> {
     let path = format!("/proc/self/fd/{}", directory.as_fd().as_raw_fd());
     Ok(chmod(path, Mode::from_raw_mode(mode))?)
 }
 
-/// Removes the directory that mkdir made; whether it is not there any more. Done even if the time is over.
+/// Removes the directory that mkdir made, also after the deadline. Returns whether it is gone.
 fn undo(parent: &OpenDirectory, name: &str, made: &File) -> bool {
     match parent.below(OsStr::new(name)) {
         Ok(opened) if opened.file.identity == made.identity => parent.dir.remove_dir(name).is_ok(),
-        // Somebody put another one in its place, and that is theirs.
+        // Another one has been put in its place, and that must stay.
         Ok(_) | Err(Errno::NOENT | Errno::NOTDIR) => true,
         Err(_) => false,
     }

@@ -1,20 +1,20 @@
-//! Shares that somebody has mounted for Bindery: a verb is a few file system calls below a directory.
+//! Shares that are mounted for Bindery: a verb is a few file system calls below a directory.
 //!
-//! For what the NFS clients do not speak: Kerberos, CephFS, anything that the node's kernel can mount. [`mount`] makes
-//! sure that something is mounted; [`run`] runs a verb on a thread of its own until its deadline and [`diagnose`] says
-//! what went wrong, [`errno`] what each number means for a call; [`walk`], [`make`], [`moves`], [`list`] and [`tree`] are the verbs, [`file`](mod@file) tells one
-//! directory from another.
+//! This is for what the NFS clients do not support: Kerberos, CephFS, anything that the node's kernel can mount. [`mount`] makes
+//! sure that something is mounted; [`run`] runs a verb on a thread of its own until its deadline; [`diagnose`] describes what
+//! went wrong, and [`errno`] what each error number means for a call; [`walk`], [`make`], [`rename`], [`list`] and [`remove_tree`]
+//! are the verbs; [`file`](mod@file) identifies directories.
 //!
-//! `cap-std` holds the directories and keeps each call below one of them, but it follows links as long as they lead to
-//! a place below. So every path is walked name by name, and each name is opened without following.
+//! `cap-std` keeps each call below an open directory, but it follows links that lead to a place below it. So every path is
+//! walked name by name, and each name is opened without following links.
 //!
-//! What is weaker here than in the NFS clients:
-//! - **Late calls.** A call that hangs in the kernel cannot be called back. When the time is over, nothing more is begun,
-//!   but the one call under way may still be carried out when the server comes back, after later verbs. An error says so
-//!   by [`Outcome::Unknown`](super::Outcome::Unknown).
-//! - **The directory that is meant.** No file system compares and renames in one step. A rename is preceded by a look
-//!   and followed by another, and what was moved by mistake is moved back.
-//! - **Identity** is the number of the file and little more, see [`file`](mod@file).
+//! Weaker than in the NFS clients are:
+//! - **Late calls.** A call that hangs in the kernel cannot be cancelled. After the deadline no further call is begun, but the
+//!   one under way may still be carried out when the server answers again, after later verbs. The error is then
+//!   [`Outcome::Unknown`](super::Outcome::Unknown).
+//! - **Checks.** No file system compares and renames in one call. The directory is looked at before and after a rename, and
+//!   if another one was moved, it is moved back.
+//! - **Identity** is the file's number and little more, see [`file`](mod@file).
 
 mod diagnose;
 mod errno;
@@ -45,21 +45,21 @@ use super::{
 use crate::model::directory::{Directory, Share};
 use crate::model::endpoint::Endpoint;
 
-/// How much of its time a tree removal leaves unused at most, so that it ends before the deadline.
+/// The removal of a tree leaves at most this much of its time unused, so that it ends before the deadline.
 const LONGEST_MARGIN: Duration = Duration::from_millis(500);
-/// For the look at the start.
+/// How long the check at the start may take.
 const FIRST_LOOK: Duration = Duration::from_secs(5);
 
 /// [`Storage`] on shares that are mounted.
 ///
-/// A verb may be dropped at any time: what it has begun in the kernel goes on, nothing more is begun.
+/// A verb may be dropped at any time: the call under way in the kernel continues, and no further one is begun.
 #[derive(Debug, Default)]
 pub struct MountedStorage {
     mounts: Vec<Arc<Mount>>,
 }
 
 impl MountedStorage {
-    /// Each share with the directory that it is mounted on. Nothing is looked at yet.
+    /// Creates it from each share and the directory on which it is mounted. Looks at nothing yet.
     pub fn new(mounts: Vec<(Share, PathBuf)>) -> Self {
         let mounts = mounts.into_iter().map(|(share, path)| Mount::new(share, path));
         Self {
@@ -67,13 +67,13 @@ impl MountedStorage {
         }
     }
 
-    /// Whether this share is mounted, in whatever version its server would be spoken to otherwise.
+    /// Whether this share is mounted, whatever NFS version it names.
     pub fn serves(&self, share: &Share) -> bool {
         self.mount(share).is_some()
     }
 
-    /// Looks at every mount. An error is final: something must be mounted, or something else. A mount that does not answer
-    /// is only logged, for it may answer later.
+    /// Checks every mount. An error means that a person must mount something. A mount that does not answer is only logged,
+    /// because it may answer later.
     pub async fn check(&self) -> Result<(), StorageError> {
         for mount in &self.mounts {
             let look = |run: &Run| run.share().map(drop);
@@ -154,7 +154,7 @@ impl Storage for MountedStorage {
             loop {
                 match run.walk(segments)? {
                     Walk::Found(opened) => return Ok(opened.file.found()),
-                    // At least one fewer each time; of the share, a walk never says that it is missing.
+                    // At least one segment fewer each time; a walk through no segment never says that one is missing.
                     Walk::Missing(at) => segments = &segments[..at],
                 }
             }

@@ -1,8 +1,8 @@
-//! One mounted share: where it is, and whether it is there.
+//! One mounted share: where it is mounted, and whether it is.
 //!
-//! A directory that waits for its mount looks like an empty share. What is made in it lands on the disk of Bindery's own
-//! container and is gone with it. So before each verb the directory must be the root of a mount, as it is where a pod's
-//! volume is mounted, or on another file system than the directory above it.
+//! A directory on which nothing is mounted looks like an empty share. What is made in it would be on the disk of Bindery's own
+//! container and be lost with it. So before each verb the directory must be the root of a mount, as it is where a pod's volume
+//! is mounted, or on another file system than the directory above it.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use super::file::File;
 use super::open_directory::OpenDirectory;
 use crate::model::directory::Share;
 
-/// Verbs at work on one mount at a time. A mount that hangs may keep so many threads for ever.
+/// Verbs under way on one mount at a time. A mount that hangs may keep so many threads for ever.
 pub(super) const MOST_AT_WORK: usize = 16;
 
 /// A share and the directory that it is mounted on.
@@ -24,7 +24,7 @@ pub(super) const MOST_AT_WORK: usize = 16;
 pub(super) struct Mount {
     pub share: Share,
     pub path: PathBuf,
-    /// One for each verb at work, held until its thread has ended.
+    /// One permit for each verb under way, held until its thread has ended.
     pub at_work: Arc<Semaphore>,
 }
 

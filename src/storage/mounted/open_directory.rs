@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use super::file::File;
 
-/// A directory that is there.
+/// An open directory and its attributes.
 #[derive(Debug)]
 pub(super) struct OpenDirectory {
     pub dir: Dir,
@@ -18,7 +18,7 @@ pub(super) struct OpenDirectory {
 }
 
 impl OpenDirectory {
-    /// The directory of this name in this one; never one behind a link.
+    /// Opens the directory of this name in this one. Follows no link.
     pub fn below(&self, name: &OsStr) -> Result<Self, Errno> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let opened = openat(&self.dir, name, flags, Mode::empty())?;

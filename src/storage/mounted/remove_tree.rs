@@ -1,12 +1,12 @@
-//! Removing a tree (openat, getdents, unlinkat).
+//! Removes a tree (openat, getdents, unlinkat).
 //!
-//! Depth first, by descriptor, so that no path is walked and no link can lead out; names are bytes. What is kept is a
-//! descriptor and some names for each level, and at most [`DEEPEST`] levels: below that the levels above are forgotten
-//! and found again from the top later. Directories are read from the front each time, for what was read before is gone
-//! by then. Whatever stops the run, the next one simply finds less.
+//! The deepest directory goes first, by descriptor, so that no path is walked and no link can lead out of the tree; names are
+//! bytes. A descriptor and some names are kept for each level, and at most [`DEEPEST`] levels: below that the levels above are
+//! forgotten, and found again from the top later. Directories are read from the front each time, because what was read before
+//! has been removed since. After an interruption the next run finds less to remove.
 //!
-//! A directory that lets nobody list or change it gets mode 0700 first, where that is allowed. Whatever is mounted in the
-//! tree ends the run with an error: its files are somebody else's.
+//! A directory that may not be listed or changed gets mode 0700 first, where that is allowed. Anything mounted in the tree ends
+//! the run with an error: its files are not the claim's.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -23,30 +23,30 @@ use crate::model::directory::Directory;
 use crate::storage::refusal::{self, Action};
 use crate::storage::{Fault, Tree};
 
-/// Descriptors that a run holds: a process may have 1024 in all, and sixteen verbs at work on each mount.
+/// Descriptors that a run keeps open: a process may have 1024 in all, and sixteen verbs are under way on each mount.
 const DEEPEST: usize = 32;
 /// Directories of one level that are noted at a time.
 const MOST_NOTED: usize = 256;
-/// So often may directories fill up again behind our back before it is an error.
+/// How often directories may fill up again during the run before that is an error.
 const MOST_ROUNDS: u32 = 64;
-/// So often in a row may a directory be not empty although nothing was listed in it, with this pause in between: something
-/// may just have been made or removed in it.
+/// How many times in a row a directory may be not empty although nothing was listed in it, and the pause before another look:
+/// something may just have been made or removed in it.
 const MOST_UNLISTED: u32 = 6;
 const UNLISTED_PAUSE: Duration = Duration::from_millis(50);
 
-/// A directory on the way down.
+/// A directory that is being emptied.
 struct Level {
     directory: OpenDirectory,
-    /// Its name in the level above; empty for the top.
+    /// Its name in the level above; empty for the top of the tree.
     name: OsString,
-    /// Directories that were noted, still to be entered.
+    /// Directories in it that are still to be entered.
     directories: Vec<OsString>,
     /// Nothing was found in it.
     empty: bool,
     /// Something was found in it before.
     listed: bool,
     /// Its mode was set to 0700.
-    opened: bool,
+    made_accessible: bool,
 }
 
 /// One run.
@@ -57,12 +57,12 @@ struct Removal<'a> {
     until: Instant,
     rounds: u32,
     unlisted: u32,
-    /// What was found in the top, if that is done.
+    /// Whether anything was found in the top of the tree, once that is empty.
     top_listed: Option<bool>,
 }
 
 impl Run {
-    /// One round of [`crate::storage::Storage::remove_tree`], to be over at `until`.
+    /// One round of [`crate::storage::Storage::remove_tree`], which ends at `until`.
     pub fn remove_tree(&self, directory: &Directory, until: Instant) -> Result<Tree, RoundError> {
         let (parents, last) = directory.split_last();
         let Walk::Found(parent) = self.walk(&parents)? else {
@@ -98,7 +98,7 @@ impl Run {
 }
 
 impl Removal<'_> {
-    /// Removes all that is in `top`, as far as its levels are remembered; `false` if the time is over first.
+    /// Removes all that is in `top`, as far as its levels are remembered. Returns `false` if the time ends first.
     fn empty(&mut self, top: OpenDirectory) -> Result<bool, RoundError> {
         let mut levels = VecDeque::from([Level::new(top, OsString::new())]);
         while let Some(level) = levels.back_mut() {
@@ -117,7 +117,7 @@ impl Removal<'_> {
             } else if let Some(done) = levels.pop_back() {
                 match levels.back_mut() {
                     Some(above) => self.leave(above, done)?,
-                    // The top is done; or a level whose own are forgotten: then the top is found not to be empty.
+                    // The top is empty; or a level whose upper levels are forgotten: then the top is found not to be empty.
                     None if done.name.is_empty() => self.top_listed = Some(done.listed),
                     None => {}
                 }
@@ -130,7 +130,7 @@ impl Removal<'_> {
     fn sweep(&self, level: &mut Level) -> Result<(), RoundError> {
         let entries = match level.directory.dir.entries() {
             Ok(entries) => entries,
-            Err(error) => return self.open(level, errno(&error)),
+            Err(error) => return self.make_accessible(level, errno(&error)),
         };
         level.empty = true;
         for entry in entries {
@@ -152,7 +152,7 @@ impl Removal<'_> {
         Ok(())
     }
 
-    /// Goes into a directory; `None` if there is none to go into.
+    /// Enters a directory. `None`: there is none of that name.
     fn enter(&self, level: &mut Level, name: OsString) -> Result<Option<Level>, RoundError> {
         match level.directory.below(&name) {
             Ok(directory) => {
@@ -163,7 +163,7 @@ impl Removal<'_> {
             // It was replaced since.
             Err(Errno::NOTDIR | Errno::LOOP) => self.remove_file(level, name).map(|()| None),
             Err(errno) => {
-                self.open(level, errno)?;
+                self.make_accessible(level, errno)?;
                 level.directories.push(name);
                 Ok(None)
             }
@@ -178,7 +178,7 @@ impl Removal<'_> {
                 Ok(())
             }
             // What is left is found by the next sweep.
-            Err(errno) => self.open(level, errno),
+            Err(errno) => self.make_accessible(level, errno),
         }
     }
 
@@ -188,22 +188,22 @@ impl Removal<'_> {
             Ok(()) | Err(Errno::NOENT | Errno::NOTDIR) => Ok(()),
             Err(Errno::NOTEMPTY | Errno::EXIST) => self.not_empty(done.listed, &done.name),
             Err(errno) => {
-                self.open(above, errno)?;
+                self.make_accessible(above, errno)?;
                 above.directories.push(done.name);
                 Ok(())
             }
         }
     }
 
-    /// A directory did not let us: sets its mode so that it does, once.
-    fn open(&self, level: &mut Level, errno: Errno) -> Result<(), RoundError> {
+    /// Something was denied in a directory: sets its mode to 0700, once.
+    fn make_accessible(&self, level: &mut Level, errno: Errno) -> Result<(), RoundError> {
         let denied = matches!(errno, Errno::ACCESS | Errno::PERM);
-        if level.opened || !denied {
+        if level.made_accessible || !denied {
             return Err(self.refused(level, errno));
         }
         match self.run.change(|| set_mode(&level.directory.dir, 0o700))? {
             Ok(()) => {
-                level.opened = true;
+                level.made_accessible = true;
                 Ok(())
             }
             // What was denied first says more than that the mode may not be set either.
@@ -275,7 +275,7 @@ impl Level {
             directories: Vec::new(),
             empty: false,
             listed: false,
-            opened: false,
+            made_accessible: false,
         }
     }
 }

@@ -1,7 +1,7 @@
-//! Moving and removing one directory, the one that is meant (renameat2, unlinkat).
+//! Moves and removes one directory, if it is the one that is meant (renameat2, unlinkat).
 //!
-//! No call compares and moves at once. So: look that it is the one, move it to a place where nothing is, look at what
-//! was moved; another one, put there between look and move, goes back. It was away for two calls.
+//! No call compares and moves at the same time. So the directory is looked at, moved to a place where nothing is, and looked at
+//! again; if another one was put there between look and move, that is moved back. It was away for two calls.
 
 use std::ffi::OsStr;
 use std::io;
@@ -23,27 +23,27 @@ impl Run {
         let (from_parents, from_last) = from.split_last();
         let (to_parents, to_last) = to.split_last();
         let Walk::Found(source) = self.walk(&from_parents)? else {
-            return self.moved_before(expected, to, Moved::Missing);
+            return self.unless_moved(expected, to, Moved::Missing);
         };
         let Walk::Found(target) = self.walk(&to_parents)? else {
             return Err(self.refused(Action::Rename, Errno::NOENT));
         };
         match self.look(&source, from_last)? {
-            None => return self.moved_before(expected, to, Moved::Missing),
+            None => return self.unless_moved(expected, to, Moved::Missing),
             Some(opened) if opened.file.identity != expected => {
-                return self.moved_before(expected, to, Moved::Another(opened.file.identity));
+                return self.unless_moved(expected, to, Moved::Another(opened.file.identity));
             }
             Some(_) => {}
         }
         match self.change(|| move_to_nothing(&source, from_last, &target, to_last))? {
             Ok(()) => {}
-            // Source or target went away after the looks: look again which.
+            // Source or target went away after the looks: the next round finds out which.
             Err(Errno::NOENT) => return Err(RoundError::Retry(Errno::NOENT)),
             Err(errno) => return Err(self.refused(Action::Rename, errno)),
         }
         let moved = match target.below(OsStr::new(to_last)) {
             Ok(opened) => Some(opened.file.identity),
-            // A file or a link was put there in the meantime, and is not the one that is meant either.
+            // A file or a link was put there since, and is not the one that is meant either.
             Err(Errno::NOTDIR) => None,
             Err(Errno::NOENT) => return Err(RoundError::Retry(Errno::NOENT)),
             Err(errno) => return Err(self.refused(Action::Rename, errno)),
@@ -51,7 +51,7 @@ impl Run {
         if moved == Some(expected) {
             return Ok(Moved::Done);
         }
-        // Also if the time is over: it must not stay there.
+        // Also after the deadline: it must not stay there.
         if let Err(error) = move_to_nothing(&target, to_last, &source, from_last) {
             let text = format!(
                 "another directory took its place at that moment, was moved to {to} instead, and cannot be moved back \
@@ -61,13 +61,13 @@ impl Run {
         }
         self.partly_done(false);
         match moved {
-            Some(other) => self.moved_before(expected, to, Moved::Another(other)),
+            Some(other) => self.unless_moved(expected, to, Moved::Another(other)),
             None => Err(self.refused(Action::Segment(from_last), Errno::NOTDIR)),
         }
     }
 
-    /// `otherwise`, unless the directory is at its new place already.
-    fn moved_before(&self, expected: Identity, to: &Directory, otherwise: Moved) -> Result<Moved, RoundError> {
+    /// Returns `otherwise`, unless the directory is at its new place already.
+    fn unless_moved(&self, expected: Identity, to: &Directory, otherwise: Moved) -> Result<Moved, RoundError> {
         let segments: Vec<&str> = to.segments().collect();
         Ok(match self.walk(&segments)? {
             Walk::Found(opened) if opened.file.identity == expected => Moved::Done,
@@ -97,7 +97,7 @@ impl Run {
     }
 }
 
-/// Renames, but over nothing. File systems that cannot promise that (NFS) are asked first whether something is there.
+/// Renames, but replaces nothing. On file systems that cannot guarantee that (NFS), the new place is looked at first.
 fn move_to_nothing(source: &OpenDirectory, from: &str, target: &OpenDirectory, to: &str) -> io::Result<()> {
     match renameat_with(&source.dir, from, &target.dir, to, RenameFlags::NOREPLACE) {
         Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}

@@ -1,8 +1,8 @@
-//! One run of a verb: a thread of its own, its deadline, and what is known of it when it fails.
+//! Runs a verb on a mount: on a thread of its own, with its deadline, and with what is known of it when it fails.
 //!
-//! Calls to a mount whose server is silent block, and nothing ends them. So each verb has a thread, and at the deadline
-//! its caller goes on without it. The thread begins nothing more after that; where it hangs for good it stays, and keeps
-//! one of the mount's few places. They are plain threads: a runtime that ends would wait for its own.
+//! Calls to a mount whose server does not answer block and cannot be ended. So each verb has a thread, and at the deadline its
+//! caller continues without it. The thread then begins no further call; if it hangs for good, it keeps one of the mount's few
+//! permits. They are plain threads: a Tokio runtime that ends would wait for its own.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,17 +19,17 @@ use super::mount::Mount;
 use crate::storage::refusal::{self, Action};
 use crate::storage::{Fault, Outcome, StorageError};
 
-/// So often may what was found be gone at the next call.
+/// How often what one call found may be gone at the next one.
 const MOST_ROUNDS: u32 = 6;
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// A step of a verb did not come to an end.
+/// Why one round of a verb has no result.
 pub(super) enum RoundError {
-    /// Begin the verb again: something was replaced or removed between two calls.
+    /// The verb begins again: something was replaced or removed between two calls.
     Retry(Errno),
-    /// Give up.
+    /// The verb fails.
     Failed(StorageError),
-    /// Nobody waits any more.
+    /// The caller does not wait any more.
     TimedOut,
 }
 
@@ -42,16 +42,16 @@ pub(super) struct Run {
     state: Arc<Mutex<State>>,
 }
 
-/// What thread and caller both look at: whoever comes first decides whether a change is still begun.
+/// What thread and caller share: whichever locks it first decides whether a change is still begun.
 #[derive(Default)]
 struct State {
-    /// The caller has gone on.
+    /// The caller does not wait any more.
     over: bool,
     /// A change is under way, or only a part of the verb is done.
     unsure: bool,
 }
 
-/// Runs `once` on a thread until it comes to an end, or the deadline does.
+/// Runs rounds of a verb on a thread until one has a result, or until the deadline.
 pub(super) async fn run<T: Send + 'static>(
     mount: &Arc<Mount>,
     what: String,
@@ -95,7 +95,7 @@ pub(super) async fn run<T: Send + 'static>(
     }
 }
 
-/// Tells the thread that nobody waits any more.
+/// Tells the thread that the caller does not wait any more.
 struct Over(Arc<Mutex<State>>);
 
 impl Drop for Over {
@@ -124,7 +124,8 @@ impl Run {
         }
     }
 
-    /// Makes one call that changes something, unless the time is over. After success the verb counts as partly done.
+    /// Makes one call that changes something, unless the caller does not wait any more. After success the verb counts as partly
+    /// done.
     pub fn change<T>(&self, call: impl FnOnce() -> io::Result<T>) -> Result<Result<T, Errno>, RoundError> {
         let before = {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -140,20 +141,20 @@ impl Run {
         Ok(done)
     }
 
-    /// Nobody waits any more.
+    /// Whether the caller does not wait any more.
     pub fn is_over(&self) -> bool {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).over
     }
 
-    /// From now on, a failure may leave a part of the verb done; or no longer.
+    /// Notes whether a failure from now on may leave a part of the verb done.
     pub fn partly_done(&self, partly: bool) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).unsure = partly;
     }
 
-    /// The verb fails: at `step`, the file system answered `errno`.
+    /// The verb fails: the file system answered `action` with `errno`.
     pub fn refused(&self, action: Action<'_>, errno: Errno) -> RoundError {
         if errno == Errno::STALE && !matches!(action, Action::Share(_)) {
-            // Removed on the server behind our back; the next walk sees it.
+            // It was removed on the server; the next walk sees that.
             return RoundError::Retry(errno);
         }
         let (fault, text) = diagnose::refused(&self.context(), action, errno);
@@ -183,7 +184,7 @@ impl Run {
     fn error(&self, fault: Fault, text: &str) -> StorageError {
         let unsure = {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            // In the same moment: what is not begun by now never will be.
+            // Under the same lock: what has not begun yet never will.
             state.over = true;
             state.unsure
         };

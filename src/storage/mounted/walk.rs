@@ -1,8 +1,7 @@
-//! From the root of the mount to a directory, name by name (openat).
+//! Walks from the root of the mount to a directory, name by name (openat).
 //!
-//! Each name is opened as a directory and nothing else: at a link or a file the walk stops. What is done with the place
-//! goes by its descriptor, so whatever is moved or replaced on the way there later, the place stays the one that was
-//! found.
+//! Each name is opened as a directory and nothing else: at a link or a file the walk stops. What is done with the directory
+//! goes by its descriptor, so it stays the one that was found, whatever is moved or replaced above it later.
 
 use std::ffi::OsStr;
 
@@ -13,15 +12,15 @@ use super::open_directory::OpenDirectory;
 use super::run::{RoundError, Run};
 use crate::storage::refusal::Action;
 
-/// Where a walk came to.
+/// Where a path leads.
 pub(super) enum Walk {
     Found(OpenDirectory),
-    /// The segment with this number is not there.
+    /// To nothing: the segment with this number is missing.
     Missing(usize),
 }
 
 impl Run {
-    /// The share itself, if it is mounted.
+    /// Opens the share itself, if it is mounted.
     pub fn share(&self) -> Result<OpenDirectory, RoundError> {
         self.mount().open().map_err(|no| match no {
             NoMount::NotMounted => self.not_mounted(),
@@ -41,7 +40,7 @@ impl Run {
         Ok(Walk::Found(opened))
     }
 
-    /// The directory of this name; an error if a file or a link has it.
+    /// Opens the directory of this name; fails if it is a file or a link.
     pub fn look(&self, directory: &OpenDirectory, name: &str) -> Result<Option<OpenDirectory>, RoundError> {
         match directory.below(OsStr::new(name)) {
             Ok(opened) => Ok(Some(opened)),

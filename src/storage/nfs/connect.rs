@@ -1,8 +1,8 @@
-//! A TCP connection to an NFS server, from a privileged port if it can be had.
+//! Opens a TCP connection to an NFS server, from a privileged port if that is possible.
 //!
 //! Linux exports default to `secure`: they serve source ports below 1024 only. An ordinary user may bind those where
-//! `net.ipv4.ip_unprivileged_port_start` allows it, as the sysctl in Bindery's deployment does. Left out: keepalive (no
-//! connection waits for an answer longer than a verb lasts, and those at rest are closed).
+//! `net.ipv4.ip_unprivileged_port_start` allows it, as the sysctl in Bindery's deployment does. Keepalive is not used: no
+//! connection waits for an answer longer than a verb lasts, and idle ones are closed.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -23,7 +23,7 @@ const PORTS_TO_TRY: u16 = 8;
 pub(super) enum ConnectError {
     /// The server's name has no address.
     Resolve(Arc<io::Error>),
-    /// None of its addresses took the connection; the last one's reason.
+    /// None of its addresses accepted the connection; the reason of the last one.
     Connect(SocketAddr, io::Error),
 }
 
@@ -36,13 +36,12 @@ pub(super) struct Connection {
     pub privileged: bool,
 }
 
-/// What a name was resolved to. Several may wait for it, so its error is shared.
+/// The addresses of a name. Several calls may wait for them, so the error is shared.
 type Resolved = Result<Vec<SocketAddr>, Arc<io::Error>>;
 
 /// A server's name, and its addresses at one port.
 ///
-/// However many ask and go away, one look-up is under way: a resolver that hangs cannot be stopped, only not be asked
-/// again.
+/// One look-up is under way at a time, however many calls wait for it: a resolver that hangs cannot be stopped.
 #[derive(Debug)]
 pub(super) struct Name {
     host: String,
@@ -51,7 +50,7 @@ pub(super) struct Name {
 }
 
 impl Name {
-    /// Nothing is looked up before somebody asks.
+    /// Creates it without a look-up.
     pub fn new(name: &str, port: u16) -> Self {
         Self {
             host: name.to_owned(),
@@ -64,7 +63,7 @@ impl Name {
         &self.host
     }
 
-    /// Looks the name up, in a task of `runtime`: whoever asks may be dropped anywhere.
+    /// Looks the name up, in a task of `runtime`, so that the caller may be dropped at any time.
     pub async fn addresses(&self, runtime: &Handle) -> Result<Vec<SocketAddr>, ConnectError> {
         let lookup = {
             let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
@@ -89,7 +88,7 @@ async fn resolve(name: &str, port: u16) -> Resolved {
     Ok(lookup_host((name, port)).await.map_err(Arc::new)?.collect())
 }
 
-/// Tries all addresses of a server in turn; a silent one gets its share of the time until `deadline`.
+/// Tries all addresses of a server in turn; each gets an equal part of the time until `deadline`.
 pub(super) async fn connect(
     addresses: &[SocketAddr],
     privileged: bool,
@@ -125,7 +124,7 @@ pub(super) async fn connect_to(address: SocketAddr, privileged: bool) -> Result<
 async fn from_best_port(address: SocketAddr, privileged: bool) -> io::Result<(TcpStream, bool)> {
     if privileged {
         let ports = u32::from(PRIVILEGED.end - PRIVILEGED.start);
-        // A random start: calls that run side by side seldom try the same ports.
+        // A random start, so that calls at the same time seldom try the same ports.
         let start = u16::try_from(uuid::Uuid::new_v4().as_fields().0 % ports).unwrap_or_default();
         for step in 0..PORTS_TO_TRY {
             let port = PRIVILEGED.start + (start + step) % (PRIVILEGED.end - PRIVILEGED.start);
@@ -147,7 +146,7 @@ async fn connect_from(port: u16, address: SocketAddr) -> io::Result<TcpStream> {
         SocketAddr::V4(_) => (TcpSocket::new_v4()?, IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
         SocketAddr::V6(_) => (TcpSocket::new_v6()?, IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
     };
-    // There are few of these ports: one whose last connection is barely closed, or goes to another server, will do.
+    // There are few of these ports, so one is used again soon after its connection is closed, or for another server.
     socket.set_reuseaddr(true)?;
     socket.bind(SocketAddr::new(any, port))?;
     let stream = socket.connect(address).await?;

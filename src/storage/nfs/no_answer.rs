@@ -1,6 +1,6 @@
-//! From what kept a server from answering, or RPC from carrying a call out, to a sentence that a person can act on.
+//! Messages about why a server has not answered, or RPC has not carried a call out: for a person, with the next step.
 //!
-//! No text of the system or of a library is in it: those are for the log.
+//! They contain no text of the system or of a library: those are for the log.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ pub(super) fn unresolved(server: &str) -> (Fault, String) {
     )
 }
 
-/// The NFS server takes no connection.
+/// The NFS server does not accept a connection.
 pub(super) fn no_connection(address: SocketAddr, error: &io::Error) -> (Fault, String) {
     (
         Fault::Unreachable,
@@ -28,7 +28,7 @@ pub(super) fn no_connection(address: SocketAddr, error: &io::Error) -> (Fault, S
     )
 }
 
-/// The server hangs up.
+/// The server closes the connection without an answer.
 pub(super) fn broken(error: &io::Error) -> (Fault, String) {
     (
         Fault::Unreachable,
@@ -39,7 +39,7 @@ pub(super) fn broken(error: &io::Error) -> (Fault, String) {
     )
 }
 
-/// What kept a connection from coming about, or ended it. The system's own text is for programmers.
+/// Says in words why there is no connection, or why it ended. The system's own text is for programmers.
 pub(super) fn in_words(error: &io::Error) -> &'static str {
     match error.kind() {
         ErrorKind::ConnectionRefused => "nothing listens there (connection refused)",
@@ -63,7 +63,7 @@ pub(super) fn in_words(error: &io::Error) -> &'static str {
     }
 }
 
-/// The server does not believe who we say we are.
+/// The server does not accept who the client says it is.
 pub(super) fn credentials(server: &str) -> (Fault, String) {
     (
         Fault::Denied,
@@ -71,7 +71,7 @@ pub(super) fn credentials(server: &str) -> (Fault, String) {
     )
 }
 
-/// The server broke down over a call.
+/// The server has failed to carry out a call.
 pub(super) fn system_error(server: &str) -> (Fault, String) {
     (
         Fault::ServerFault,

@@ -11,7 +11,7 @@ use nfs3_client::RpcError;
 
 use super::diagnose::{self, Cause, Failure};
 use super::mount::{NoConnection, Part};
-use super::pool::{Loan, Pool};
+use super::pool::{Pool, PooledConnection};
 use super::procedure::{Answer, Call, Handle};
 use crate::model::directory::Share;
 use crate::storage::Fault;
@@ -19,12 +19,12 @@ use crate::storage::messages::ErrorContext;
 use crate::storage::nfs::attempt::{Attempt, RetryReason, RoundError, Transport, Waiting};
 
 impl Attempt<'_, Pool> {
-    /// The handle of the share.
+    /// Returns the handle of the share.
     pub async fn root(&self) -> Result<Handle, RoundError> {
         loop {
-            let loan = self.borrow().await?;
-            if let Some(root) = loan.root() {
-                loan.release();
+            let connection = self.acquire().await?;
+            if let Some(root) = connection.root() {
+                connection.release();
                 return Ok(root);
             }
         }
@@ -33,30 +33,30 @@ impl Attempt<'_, Pool> {
     /// Sends a call until the server has answered it. The answer may be an error, but not JUKEBOX or a stale handle.
     pub async fn send(&self, call: Call<'_>) -> Result<Answer, RoundError> {
         loop {
-            let mut loan = self.borrow().await?;
+            let mut connection = self.acquire().await?;
             let failures = {
                 let mut state = self.state();
                 state.waiting = Waiting::Answer;
                 state.under_way += usize::from(call.changes());
                 state.failures
             };
-            let answer = loan.call(&call).await;
+            let answer = connection.call(&call).await;
             self.state().under_way -= usize::from(call.changes());
             let cause = match answer {
                 Ok(answer) => {
                     match answer {
                         Err(status) if status.later() => {
-                            loan.release();
+                            connection.release();
                             self.pause(status).await;
                             continue;
                         }
                         Err(status) if status.stale() => {
-                            // It may be the share's own, which only a new connection has anew.
+                            // It may be the share's own handle, which only a new connection brings again.
                             self.server.forget_idle();
                             return Err(RoundError::Retry(RetryReason::Changed(status)));
                         }
                         answer => {
-                            loan.release();
+                            connection.release();
                             self.answered();
                             return Ok(answer);
                         }
@@ -72,12 +72,12 @@ impl Attempt<'_, Pool> {
             };
             {
                 let mut state = self.state();
-                state.excused = loan.rested() || state.failures > failures;
+                state.excused = connection.reused() || state.failures > failures;
             }
-            if loan.rested() {
+            if connection.reused() {
                 self.server.forget_idle();
             }
-            drop(loan);
+            drop(connection);
             if call.changes() {
                 self.state().lost = true;
                 return Err(RoundError::Retry(RetryReason::Lost));
@@ -86,13 +86,13 @@ impl Attempt<'_, Pool> {
         }
     }
 
-    async fn borrow(&self) -> Result<Loan<'_>, RoundError> {
+    async fn acquire(&self) -> Result<PooledConnection<'_>, RoundError> {
         loop {
             let waiting = |part| self.state().waiting = Waiting::Opening(part);
             let failures = self.state().failures;
-            match self.server.borrow(self.deadline(), waiting).await {
-                Ok(loan) => return Ok(loan),
-                // The server restarted while it was asked.
+            match self.server.acquire(self.deadline(), waiting).await {
+                Ok(connection) => return Ok(connection),
+                // The server restarted meanwhile.
                 Err(NoConnection::Call(part, RpcError::Io(error))) if error.kind() != io::ErrorKind::InvalidData => {
                     {
                         let mut state = self.state();

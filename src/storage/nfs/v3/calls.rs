@@ -71,7 +71,7 @@ impl Protocol for Pool {
 
     async fn look_up(attempt: &Attempt<'_, Self>, directory: &Handle, name: &[u8]) -> Answer<FsObject<Handle>> {
         let (handle, file) = match attempt.send(Call::Look(directory, name)).await? {
-            Ok(Reply::Spot(Some(handle), file)) if sane(&handle) => (handle, file),
+            Ok(Reply::Object(Some(handle), file)) if sane(&handle) => (handle, file),
             Ok(_) => return Err(attempt.incomplete()),
             Err(status) => return Ok(Err(status)),
         };
@@ -218,7 +218,7 @@ impl Attempt<'_, Pool> {
                 Err(self.malformed("a page of a directory is empty and not the last"))
             }
             Ok(Reply::Page(page)) => Ok(Ok(page)),
-            Ok(Reply::File(_) | Reply::Spot(..)) => Err(self.incomplete()),
+            Ok(Reply::File(_) | Reply::Object(..)) => Err(self.incomplete()),
             Err(status) => Ok(Err(status)),
         }
     }

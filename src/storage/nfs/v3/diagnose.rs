@@ -21,7 +21,7 @@ pub(in crate::storage::nfs) enum Failure {
 pub(super) type Cause = attempt::Cause<Failure>;
 
 impl Failure {
-    /// The server said that it does not carry the call out.
+    /// Whether the server has refused to carry the call out.
     pub fn refused(&self) -> bool {
         matches!(
             self,
@@ -38,7 +38,7 @@ impl Failure {
     }
 }
 
-/// The ways out when version 3 is not to be had.
+/// What else to do if version 3 is not available.
 const OR_V4: &str = "or let Bindery speak NFSv4 (nfsVersion 4), which needs port 2049 alone";
 
 /// What answers is no NFSv3 server.
@@ -84,7 +84,7 @@ fn unconnected(context: &ErrorContext<'_>, error: &NoConnection) -> (Fault, Stri
         NoConnection::Connect(Part::Nfs, address, error) => no_answer::no_connection(*address, error),
         NoConnection::Call(part, error) => call(context, *part, error),
         NoConnection::Unknown(part) => (
-            // It may just be starting.
+            // The server may just be starting.
             Fault::Unreachable,
             format!(
                 "the portmapper of {server} knows no {} over TCP. Enable NFSv3 there, {OR_V4}.",
@@ -100,7 +100,7 @@ fn unconnected(context: &ErrorContext<'_>, error: &NoConnection) -> (Fault, Stri
     }
 }
 
-/// The mount protocol's statuses are the file system's by number (RFC 1813, 5.1.5).
+/// The server refused MNT. The statuses have the numbers of those of NFS (RFC 1813, 5.1.5).
 fn mount(context: &ErrorContext<'_>, status: u32) -> (Fault, String) {
     let path = context.share.path();
     let port = messages::port(context);

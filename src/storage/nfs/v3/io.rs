@@ -1,8 +1,8 @@
 //! What `nfs3_client` reads from and writes to: RPC records over TCP (RFC 5531, 11).
 //!
-//! Its own adapter takes the end of a connection for nothing to read yet, and asks for ever; it believes any length that a
-//! server claims, and refuses a reply of several fragments. This one reads a whole record first, as long as it is sane, and
-//! hands it on as one fragment.
+//! The crate's own adapter does not notice the end of a connection and reads for ever; it accepts any length that a server
+//! claims, and refuses a reply of several fragments. This one reads a whole record of a limited length first, and passes it
+//! on as one fragment.
 
 use std::io::{Error, ErrorKind, Result};
 use std::sync::Arc;
@@ -12,15 +12,15 @@ use tokio::net::TcpStream;
 
 use crate::storage::nfs::record::{self, LAST_FRAGMENT, NoRecord};
 
-/// One connection. After an error, or when a call is dropped, it is of no more use.
+/// One connection. After an error, or when a call is dropped, it cannot be used any more.
 #[derive(Debug)]
 pub(super) struct Records {
-    /// Shared with whoever wants to know whether it is closed, or to cut it.
+    /// Shared with the owner of the connection, who checks whether it is closed, or cuts it.
     stream: Arc<TcpStream>,
     /// The record that was read, as one fragment with its header.
     record: Vec<u8>,
-    /// So much of it was handed on.
-    handed: usize,
+    /// How much of it was passed on.
+    passed_on: usize,
 }
 
 impl Records {
@@ -28,14 +28,14 @@ impl Records {
         Self {
             stream,
             record: Vec::new(),
-            handed: 0,
+            passed_on: 0,
         }
     }
 
     async fn read_record(&mut self) -> Result<()> {
         self.record.clear();
         self.record.extend([0; 4]);
-        self.handed = 0;
+        self.passed_on = 0;
         match record::read_record(&self.stream, &mut self.record).await {
             Ok(()) => {}
             Err(NoRecord::Broken(error)) => return Err(error),
@@ -51,13 +51,13 @@ impl Records {
 
 impl AsyncRead for Records {
     async fn async_read(&mut self, buffer: &mut [u8]) -> Result<usize> {
-        if self.handed == self.record.len() {
+        if self.passed_on == self.record.len() {
             self.read_record().await?;
         }
-        let rest = &self.record[self.handed..];
+        let rest = &self.record[self.passed_on..];
         let length = rest.len().min(buffer.len());
         buffer[..length].copy_from_slice(&rest[..length]);
-        self.handed += length;
+        self.passed_on += length;
         Ok(length)
     }
 }

@@ -23,9 +23,9 @@ impl Attempt<'_, Pool> {
         name: &str,
         wanted: Attributes,
     ) -> Result<Created<Handle>, RoundError> {
-        // Nobody else may write to it before the owner is right.
+        // No other user may write to it before it has its owner.
         let handle = match self.send(Call::Make(parent, name, wanted.mode & 0o755)).await? {
-            Ok(Reply::Spot(handle, _)) => handle.filter(sane),
+            Ok(Reply::Object(handle, _)) => handle.filter(sane),
             Ok(_) => return Err(self.incomplete()),
             Err(Status::EXIST) => return Ok(Created::Exists),
             // The parent was removed after the walk.
@@ -37,14 +37,14 @@ impl Attempt<'_, Pool> {
         if let Ok(Created::New(_)) = made {
             self.partly_done(false);
         }
-        // Whatever was to be found out was not: a directory that is there now is the one that was just made.
+        // The verb begins again: a directory that exists then is the one that was just made.
         made.map_err(|error| match error {
             RoundError::Retry(_) => RoundError::Retry(RetryReason::Lost),
             failed @ RoundError::Failed(_) => failed,
         })
     }
 
-    /// Gives a directory that MKDIR just made its attributes, or removes it.
+    /// Gives a directory that MKDIR has just made its attributes, or removes it.
     async fn finish(
         &self,
         parent: &Handle,
@@ -66,18 +66,18 @@ impl Attempt<'_, Pool> {
             }
             Err(error) => error,
         };
-        // It is of no use: this call made it, just now, so this call may remove it.
+        // It is useless, and this call has just made it: so this call may remove it.
         let identity = self.file(&handle, Action::Make).await?.identity;
         let gone = self.undo(parent, name, identity).await;
         self.partly_done(!gone);
         Err(self.wrong_attributes(&error))
     }
 
-    /// Removes the directory that MKDIR made; whether it is not there any more.
+    /// Removes the directory that MKDIR made. Returns whether it is gone.
     async fn undo(&self, parent: &Handle, name: &str, made: Identity) -> bool {
         match self.look_up_in(parent, name).await {
             Ok(Some(object)) if object.found.identity == made => {}
-            // Somebody put another one in its place, and that is theirs.
+            // Another one has been put in its place, and that must stay.
             Ok(_) => return true,
             Err(_) => return false,
         }
@@ -97,16 +97,16 @@ impl Attempt<'_, Pool> {
             (chown, Action::SetOwner, owner),
             (true, Action::SetMode, Change::mode(wanted.mode)),
         ];
-        let mut told = None;
+        let mut sent = None;
         for (_, action, change) in changes.into_iter().filter(|(needed, ..)| *needed) {
             match self.send(Call::Set(handle, change)).await? {
-                Ok(Reply::File(file)) => told = file,
+                Ok(Reply::File(file)) => sent = file,
                 Ok(_) => return Err(self.incomplete()),
                 Err(status) => return Ok(Err(AttributeError::Refused(action, status))),
             }
         }
-        // Servers need not tell.
-        let file = match told {
+        // Servers need not send the attributes.
+        let file = match sent {
             Some(file) => file,
             None => self.file(handle, Action::SetMode).await?,
         };

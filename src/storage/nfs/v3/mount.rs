@@ -1,7 +1,7 @@
-//! From a share's name to a connection to its server: portmapper, mount protocol, NFS (RFC 1833, 3; RFC 1813, 5).
+//! Opens a connection to the server of a share: portmapper, mount protocol, NFS (RFC 1833, 3; RFC 1813, 5).
 //!
-//! Each connection asks anew, for a server that was started again may have other ports and other handles. Left out: UMNT
-//! (what servers keep of mounts is for display only), UDP, and mount versions before 3.
+//! All three are asked for each connection, because a server that has restarted may have other ports and other handles. UMNT
+//! is not sent: what servers keep of mounts is for display only.
 
 use std::io;
 use std::net::SocketAddr;
@@ -24,7 +24,7 @@ use crate::storage::nfs::options::NfsOptions;
 use crate::storage::nfs::record;
 
 const AUTH_SYS: u32 = 1;
-/// A server names fewer ways to show who one is.
+/// A server offers fewer ways to authenticate.
 const MOST_FLAVORS: u32 = 64;
 
 /// The parts of a server that a share needs.
@@ -43,13 +43,13 @@ pub(in crate::storage::nfs) enum NoConnection {
     Resolve(Arc<io::Error>),
     /// No TCP connection to this part.
     Connect(Part, SocketAddr, io::Error),
-    /// The part gave no answer of any use.
+    /// The part gave no useful answer.
     Call(Part, RpcError),
     /// The portmapper does not know it.
     Unknown(Part),
     /// The mount protocol's status.
     Mount(u32),
-    /// The share wants something else than AUTH_SYS.
+    /// The share does not accept AUTH_SYS.
     Flavors,
 }
 
@@ -70,13 +70,13 @@ impl Connection {
         record::closed(&self.stream)
     }
 
-    /// Cuts it, so that this host sends nothing more of a call that is still on its way.
+    /// Cuts it, so that this host sends nothing more of a call.
     pub fn cut(self) {
         record::cut(&self.stream);
     }
 }
 
-/// What is told on the way to a connection.
+/// What is told while a connection is opened.
 pub(super) trait Progress: Send + Sync {
     /// This part of the server is asked now.
     fn asks(&self, part: Part);
@@ -84,8 +84,7 @@ pub(super) trait Progress: Send + Sync {
     fn came(&self, privileged: bool);
 }
 
-/// Tries all addresses of a server in turn; a silent one gets its share of the time until `deadline`, the last one all that
-/// is left.
+/// Tries all addresses of a server in turn; each gets an equal part of the time until `deadline`, the last one the rest.
 pub(super) async fn open(
     addresses: &[SocketAddr],
     path: &str,
@@ -104,7 +103,7 @@ pub(super) async fn open(
         left -= 1;
         match timeout_at(end, open).await {
             Ok(Ok(connection)) => return Ok(connection),
-            // What a share is, all addresses say alike.
+            // All addresses say the same about a share.
             Ok(Err(error @ (NoConnection::Mount(_) | NoConnection::Flavors))) => return Err(error),
             Ok(Err(error)) => tracing::debug!(%address, ?error, "a server's next address is tried"),
             Err(_) => tracing::debug!(%address, "a server's next address is tried: this one is silent"),
@@ -121,7 +120,7 @@ async fn open_at(
     progress: &impl Progress,
 ) -> Result<Connection, NoConnection> {
     progress.asks(Part::Portmapper);
-    // Anybody may ask it.
+    // It answers any source port.
     let (stream, _) = connect(Part::Portmapper, portmapper, false).await?;
     let mut asked = PortmapperClient::new(Records::new(stream));
     let mount = port(&mut asked, Part::Mount, MOUNT, MOUNT_VERSION).await?;
@@ -154,7 +153,7 @@ async fn mount_share(stream: Arc<TcpStream>, path: &str, options: &NfsOptions) -
         .map_err(|error| NoConnection::Call(Part::Mount, error))?;
     match answer {
         Mounted::Denied(status) => Err(NoConnection::Mount(status)),
-        // Without any, a server of old leaves it open.
+        // An empty list means that an old server does not say.
         Mounted::At { flavors, .. } if !flavors.is_empty() && !flavors.contains(&AUTH_SYS) => {
             Err(NoConnection::Flavors)
         }
@@ -192,7 +191,7 @@ fn auth(options: &NfsOptions) -> opaque_auth<'static> {
     })
 }
 
-/// The answer to MNT. The crate's own sets aside as much memory as a server claims to need.
+/// The answer to MNT. The crate's own type allocates as much memory as a server claims to need.
 enum Mounted {
     At { root: Handle, flavors: Vec<u32> },
     Denied(u32),

@@ -1,11 +1,10 @@
-//! One share's connections: a bounded pool.
+//! The connections of one share: a bounded pool.
 //!
-//! A call borrows a connection ([`Loan`]) and gives it back when the server has answered. A loan that ends in any other way
-//! (a deadline, a broken connection, a caller that went away) takes its connection along: what comes out of it next would
-//! be the answer to the call before. Shares know nothing of each other: a server that hangs delays no other.
+//! A call takes a connection ([`PooledConnection`]) and returns it when the server has answered. If the caller stops waiting in
+//! any other way (a deadline, a broken connection), the connection is dropped: the next answer on it would belong to the
+//! previous call. Shares are independent: a server that hangs delays no other.
 //!
-//! The pool lives as long as somebody holds it: a verb, or the task that closes connections at rest. So a share that
-//! nobody needs any more is forgotten by itself.
+//! The pool lives as long as something uses it: a verb, or the task that closes idle connections.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,11 +23,11 @@ use crate::storage::nfs::idle::{Idle, Reusable};
 use crate::storage::nfs::options::NfsOptions;
 use crate::storage::nfs::verbs::remove_tree;
 
-/// Where the portmapper listens (RFC 1833, 3). All else it tells.
+/// The port of the portmapper (RFC 1833, 3), which says the others.
 const PORT: u16 = 111;
 /// Calls under way on one share.
 const MOST_CONNECTIONS: usize = 16;
-/// After that time at rest a connection is closed: a firewall may have forgotten it.
+/// A connection is closed when it has been idle for so long: a firewall may have forgotten it.
 const LONGEST_IDLE: Duration = Duration::from_mins(1);
 
 /// See the module.
@@ -37,17 +36,17 @@ pub struct Pool {
     name: Name,
     path: String,
     options: Arc<NfsOptions>,
-    /// Where tasks run: what begins one may be dropped anywhere.
+    /// Where tasks run. A caller that starts one may be dropped at any time.
     runtime: Runtime,
     permits: Semaphore,
-    /// For calls of trees that are removed.
+    /// Limits the calls that remove trees.
     removals: Semaphore,
     idle: Idle<Connection>,
     came_privileged: AtomicBool,
 }
 
 impl Pool {
-    /// Nothing is sent before the first call. To be called in a Tokio runtime.
+    /// Sends nothing before the first call. To be called in a Tokio runtime.
     pub fn new(share: &Share, options: Arc<NfsOptions>) -> Arc<Self> {
         Arc::new(Self {
             name: Name::new(share.server(), PORT),
@@ -61,27 +60,27 @@ impl Pool {
         })
     }
 
-    /// Lends a connection: a rested one, else a new one. `waiting` is told for whom.
+    /// Lends a connection: an idle one, else a new one. `waiting` is told for which part of the server the call waits.
     ///
-    /// It may be dropped at any point; `deadline` only divides the time among the server's addresses.
-    pub async fn borrow(
+    /// It may be dropped at any time; `deadline` only divides the time among the server's addresses.
+    pub async fn acquire(
         self: &Arc<Self>,
         deadline: Instant,
         waiting: impl Fn(Part) + Send + Sync,
-    ) -> Result<Loan<'_>, NoConnection> {
-        // Never closed, so this never fails; a closed one would mean a bug, and a connection error is answer enough.
+    ) -> Result<PooledConnection<'_>, NoConnection> {
+        // It is never closed, so this never fails; if it were, that is reported as a connection error.
         let closed = |_| NoConnection::Resolve(Arc::new(std::io::Error::other("the client is closed")));
         waiting(Part::Nfs);
         let permit = self.permits.acquire().await.map_err(closed)?;
-        let loan = |connection, rested| Loan {
+        let pooled = |connection, reused| PooledConnection {
             pool: self,
             connection: Some(connection),
-            rested,
+            reused,
             under_way: false,
             _permit: permit,
         };
         if let Some(connection) = self.idle.take(drop) {
-            return Ok(loan(connection, true));
+            return Ok(pooled(connection, true));
         }
         waiting(Part::Portmapper);
         let addresses = self.name.addresses(&self.runtime).await.map_err(|error| match error {
@@ -96,10 +95,10 @@ impl Pool {
             privileged = self.came_privileged(),
             "a share is reached over NFSv3"
         );
-        Ok(loan(connection, false))
+        Ok(pooled(connection, false))
     }
 
-    /// A permit for each call that is under way for any tree.
+    /// Limits the calls that remove trees, over all trees.
     pub fn removals(&self) -> &Semaphore {
         &self.removals
     }
@@ -113,13 +112,13 @@ impl Pool {
         self.came_privileged.load(Ordering::Relaxed)
     }
 
-    /// The server was started again, or does not know the share's handle any more: that goes for all connections.
+    /// Drops the idle connections: the server has restarted, or does not know the share's handle any more.
     pub fn forget_idle(&self) {
         let forgotten = self.idle.remove(|_| true);
         tracing::debug!(
             server = self.name.as_str(),
             connections = forgotten.len(),
-            "connections at rest are forgotten"
+            "idle connections are dropped"
         );
     }
 
@@ -152,7 +151,7 @@ impl Reusable for Connection {
     }
 }
 
-/// Keeps what is told on the way to a connection, also if there comes none of it.
+/// Notes what happens while a connection is opened, also if that fails.
 struct PoolProgress<'a, F> {
     pool: &'a Pool,
     waiting: F,
@@ -169,20 +168,20 @@ impl<F: Fn(Part) + Send + Sync> Progress for PoolProgress<'_, F> {
 }
 
 /// A connection in use.
-pub(super) struct Loan<'a> {
+pub(super) struct PooledConnection<'a> {
     pool: &'a Arc<Pool>,
     connection: Option<Connection>,
-    rested: bool,
+    reused: bool,
     /// A call that changes something has no answer yet.
     under_way: bool,
     _permit: SemaphorePermit<'a>,
 }
 
-impl Loan<'_> {
+impl PooledConnection<'_> {
     /// See [`Call::send`].
     pub async fn call(&mut self, call: &Call<'_>) -> Result<Answer, RpcError> {
         let Some(connection) = &mut self.connection else {
-            // Only what consumes the loan takes the connection out of it.
+            // Only what consumes `self` takes the connection out.
             return Err(RpcError::Io(std::io::ErrorKind::NotConnected.into()));
         };
         self.under_way = call.changes();
@@ -191,17 +190,17 @@ impl Loan<'_> {
         Ok(answer)
     }
 
-    /// The share's own handle.
+    /// Returns the share's own handle.
     pub fn root(&self) -> Option<Handle> {
         self.connection.as_ref().map(|connection| connection.root.clone())
     }
 
-    /// Whether its connection was at rest before.
-    pub fn rested(&self) -> bool {
-        self.rested
+    /// Whether its connection was idle before.
+    pub fn reused(&self) -> bool {
+        self.reused
     }
 
-    /// The server has answered: the connection is free for the next call.
+    /// Returns the connection to the pool after the server has answered.
     pub fn release(mut self) {
         if let Some(connection) = self.connection.take() {
             self.pool.release(connection);
@@ -209,7 +208,7 @@ impl Loan<'_> {
     }
 }
 
-impl Drop for Loan<'_> {
+impl Drop for PooledConnection<'_> {
     fn drop(&mut self) {
         if let Some(connection) = self.connection.take()
             && self.under_way

@@ -1,7 +1,7 @@
-//! The NFSv3 procedures that the verbs are made of (RFC 1813, 3.3), as values, and what they bring.
+//! The NFSv3 procedures that the verbs are made of (RFC 1813, 3.3), and their results, as values.
 //!
-//! A file handle stays good as long as its file does, on any connection; only the share's own is asked for anew with each
-//! ([`super::mount`]). Left out: reading and writing files, links, special files, locks.
+//! A file handle is valid as long as its file exists, on any connection; only the share's own handle is asked for again with
+//! each connection ([`super::mount`]).
 
 use nfs3_client::nfs3_types::nfs3::{
     GETATTR3args, LOOKUP3args, MKDIR3args, Nfs3Option, Nfs3Result, READDIR3args, READDIRPLUS3args, REMOVE3args,
@@ -15,10 +15,10 @@ use crate::storage::Found;
 use crate::storage::nfs::verbs::protocol::{Entry, Page, Position};
 use crate::storage::status::Status;
 
-/// What one page of a directory is to hold at most, in bytes; and of names alone where attributes come along.
+/// The largest page of a directory, in bytes; and how much of it may be names, where attributes are included.
 const LARGEST_PAGE: u32 = 32 * 1024;
 const NAMES_IN_PAGE: u32 = 8 * 1024;
-/// Handles are of that many bytes at most (RFC 1813, 2.4).
+/// The longest handle, in bytes (RFC 1813, 2.4).
 const LONGEST_HANDLE: usize = 64;
 
 /// A file handle.
@@ -30,14 +30,14 @@ pub(super) enum Call<'a> {
     Get(&'a Handle),
     Look(&'a Handle, &'a [u8]),
     Set(&'a Handle, Change),
-    /// With this mode at first.
+    /// With this mode.
     Make(&'a Handle, &'a str, u32),
     Remove(&'a Handle, &'a [u8]),
     RemoveDirectory(&'a Handle, &'a [u8]),
     Rename([&'a Handle; 2], [&'a str; 2]),
     /// The names alone.
     Names(&'a Handle, Position),
-    /// What the names are, too.
+    /// The names, and what each is.
     Page(&'a Handle, Position),
 }
 
@@ -49,7 +49,7 @@ pub(super) struct Change {
     pub gid: Option<u32>,
 }
 
-/// What a file is.
+/// The attributes of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct File {
     pub directory: bool,
@@ -70,17 +70,17 @@ impl File {
     }
 }
 
-/// What a call that went well brings.
+/// The result of a call that succeeded.
 #[derive(Debug)]
 pub(super) enum Reply {
-    /// Attributes, where the server told them.
+    /// Attributes, if the server sent them.
     File(Option<File>),
-    /// A handle, and attributes, where the server told them.
-    Spot(Option<Handle>, Option<File>),
+    /// A handle, and attributes, if the server sent them.
+    Object(Option<Handle>, Option<File>),
     Page(Page),
 }
 
-/// What the server says to a call.
+/// The server's answer to a call.
 pub(super) type Answer = Result<Reply, Status>;
 
 impl Call<'_> {
@@ -92,7 +92,7 @@ impl Call<'_> {
         }
     }
 
-    /// Sends it and waits for the answer. After an error, or when this is dropped, the connection is of no more use.
+    /// Sends it and waits for the answer. After an error, or when this is dropped, the connection cannot be used any more.
     pub async fn send(&self, client: &mut Nfs3Client<Records>) -> Result<Answer, RpcError> {
         Ok(match *self {
             Self::Get(handle) => {
@@ -105,7 +105,7 @@ impl Call<'_> {
                     what: at(directory, name),
                 };
                 let answer = answer(client.lookup(&args).await?);
-                answer.map(|ok| Reply::Spot(Some(ok.object), file(ok.obj_attributes)))
+                answer.map(|ok| Reply::Object(Some(ok.object), file(ok.obj_attributes)))
             }
             Self::Set(handle, change) => {
                 let args = SETATTR3args {
@@ -127,7 +127,7 @@ impl Call<'_> {
                         Nfs3Option::Some(handle) => Some(handle),
                         Nfs3Option::None => None,
                     };
-                    Reply::Spot(handle, file(ok.obj_attributes))
+                    Reply::Object(handle, file(ok.obj_attributes))
                 })
             }
             Self::Remove(directory, name) => {
@@ -220,7 +220,7 @@ impl From<fattr3> for File {
     }
 }
 
-/// Whether a server can mean this by a handle.
+/// Whether a handle has a valid length.
 pub(super) fn sane(handle: &Handle) -> bool {
     (1..=LONGEST_HANDLE).contains(&handle.data.len())
 }

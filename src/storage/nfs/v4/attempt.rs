@@ -19,19 +19,19 @@ use crate::storage::messages::ErrorContext;
 use crate::storage::nfs::attempt::{Attempt, RetryReason, RoundError, Transport, Waiting};
 use crate::storage::status::Status;
 
-/// A call brought no reply.
+/// Why a COMPOUND has no reply.
 enum NoReply {
     /// It was not carried out and may be sent again.
     NotDone(Cause),
     /// Whether it was carried out is not known.
     Lost(Cause),
-    /// To send it again would change nothing.
+    /// Another try would fail in the same way.
     Final(Cause),
 }
 
 impl Attempt<'_, Server> {
-    /// Sends a COMPOUND until the server has answered it. The reply may tell of an operation that failed, but not of
-    /// DELAY, GRACE or a stale handle, unless something was changed before that operation.
+    /// Sends a COMPOUND until the server has answered it. In the reply an operation may have failed, but not with DELAY, GRACE
+    /// or a stale handle, unless an operation before it has changed something.
     pub async fn send(&self, ops: &[Op<'_>]) -> Result<Reply, RoundError> {
         self.send_as(ops, Late::Fenced).await
     }
@@ -69,12 +69,12 @@ impl Attempt<'_, Server> {
     async fn send_once(&self, ops: &[Op<'_>], late: Late) -> Result<Reply, NoReply> {
         let waiting = |opening| self.state().waiting = Waiting::Opening(opening);
         let failures = self.state().failures;
-        let loan = self.server.borrow(self.deadline(), waiting).await;
-        if loan.is_err() {
+        let session = self.server.acquire(self.deadline(), waiting).await;
+        if session.is_err() {
             let mut state = self.state();
             state.excused = state.failures > failures;
         }
-        let mut loan = loan.map_err(|error| match error {
+        let mut session = session.map_err(|error| match error {
             NoSession::Connect(error) => NoReply::Final(Cause::Other(Failure::Connect(error))),
             NoSession::Session(error) => match diagnose::cause(error) {
                 // The server restarted while the session was opened, or is not ready for sessions yet.
@@ -88,28 +88,28 @@ impl Attempt<'_, Server> {
             state.waiting = Waiting::Answer;
             state.under_way += usize::from(changes);
         }
-        let reply = loan.call(ops, late).await;
+        let reply = session.call(ops, late).await;
         {
             let mut state = self.state();
             state.under_way -= usize::from(changes);
             state.unsure |= changes && matches!(reply, Err(SessionError::Rpc(_)));
-            state.excused = reply.is_err() && (loan.rested() || state.failures > failures);
+            state.excused = reply.is_err() && (session.reused() || state.failures > failures);
         }
         match reply {
             Ok(reply) => {
                 if reply.stopped.is_some_and(|stop| stop.status == Status::GRACE) {
-                    loan.complete_reclaim().await;
+                    session.complete_reclaim().await;
                 } else {
-                    loan.release();
+                    session.release();
                 }
                 Ok(reply)
             }
             Err(SessionError::Refused(operation, status)) => {
                 let cause = Cause::Other(Failure::Session(operation, status));
                 if status.later() {
-                    loan.release();
+                    session.release();
                 } else if status.gone() {
-                    loan.forget();
+                    session.forget();
                 }
                 if diagnose::passes(&cause) {
                     Err(NoReply::NotDone(cause))
@@ -118,7 +118,7 @@ impl Attempt<'_, Server> {
                 }
             }
             Err(SessionError::Rpc(RpcError::Broken(error))) => {
-                if loan.rested() {
+                if session.reused() {
                     self.server.discard_idle();
                 }
                 Err(NoReply::Lost(Cause::Broken(error)))

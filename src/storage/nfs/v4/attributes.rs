@@ -1,7 +1,6 @@
 //! File attributes (RFC 8881, 5): the few that Bindery asks for and sets.
 //!
-//! Left out: access control lists, times, sizes, everything that a server need not have. Owners go out as numbers
-//! (5.9: what AUTH_SYS servers take); an owner that comes back as a name is unknown.
+//! Owners are sent as numbers (5.9: what AUTH_SYS servers accept); an owner that comes back as a name is unknown.
 
 use std::time::Duration;
 
@@ -23,10 +22,10 @@ const OWNER_GROUP: u32 = 37;
 pub(super) const OF_A_FILE: &[u32] = &[TYPE, FSID, FILEID, MODE, OWNER, OWNER_GROUP];
 /// What GETATTR asks for once, of any file.
 pub(super) const OF_THE_SERVER: &[u32] = &[LEASE_TIME];
-/// What READDIR asks for. With RDATTR_ERROR, one unreadable entry does not spoil the page.
+/// What READDIR asks for. With RDATTR_ERROR, one unreadable entry does not make the page fail.
 pub(super) const OF_AN_ENTRY: &[u32] = &[TYPE, RDATTR_ERROR];
 
-/// Longest bitmap that is read: the protocol has three words by now.
+/// The longest bitmap that is read: the protocol has three words so far.
 const MOST_WORDS: u32 = 8;
 const LONGEST_ATTRIBUTES: usize = 16 * 1024;
 const LONGEST_OWNER: usize = 1024;
@@ -40,7 +39,7 @@ pub(super) enum Kind {
     File,
 }
 
-/// What a server says of a file.
+/// The attributes of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct File {
     pub kind: Kind,
@@ -65,16 +64,16 @@ impl File {
     }
 }
 
-/// Whom a server says that a file belongs to, user or group.
+/// The owner of a file, user or group.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Owner {
     Number(u32),
-    /// The server told a name, or nothing: who that is, this client cannot say, nor whether it is the right one.
+    /// The server sent a name, or nothing: it cannot be compared.
     #[default]
     Unknown,
 }
 
-/// What SETATTR and CREATE are to set.
+/// What SETATTR and CREATE set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Change {
     pub mode: Option<u32>,
@@ -106,7 +105,7 @@ impl Change {
     }
 }
 
-/// An identity as VERIFY compares it.
+/// Writes an identity as VERIFY compares it.
 pub(super) fn write_identity(writer: &mut Writer, identity: Identity) {
     write_bitmap(writer, &[FSID, FILEID]);
     let mut values = Writer::default();
@@ -128,7 +127,7 @@ pub(super) fn write_bitmap(writer: &mut Writer, attributes: &[u32]) {
     }
 }
 
-/// The attributes that came, of those that were asked for.
+/// The attributes that the server sent.
 #[derive(Default)]
 pub(super) struct Values {
     kind: Option<Kind>,
@@ -150,7 +149,7 @@ impl Values {
                 TYPE => read.kind = Some(kind(values.u32()?)),
                 FSID => read.fsid = Some((values.u64()?, values.u64()?)),
                 LEASE_TIME => read.lease = Some(Duration::from_secs(values.u32()?.into())),
-                // An entry whose attributes could not be read has no others; a look at it will tell why.
+                // An entry whose attributes could not be read has no others; a look-up says why.
                 RDATTR_ERROR => _ = Status(values.u32()?),
                 FILEID => read.fileid = Some(values.u64()?),
                 MODE => read.mode = Some(values.u32()? & 0o7777),
@@ -185,7 +184,7 @@ impl Values {
     }
 }
 
-/// The attributes in a bitmap, in ascending order: that in which their values come.
+/// Reads the attributes in a bitmap, in ascending order, which is the order of their values.
 pub(super) fn read_bitmap(reader: &mut Reader<'_>) -> Result<Vec<u32>, Malformed> {
     let words = reader.u32()?;
     if words > MOST_WORDS {

@@ -1,12 +1,11 @@
-//! The client that a server knows this process as (RFC 8881, 2.4): one, however many sessions it has there.
+//! The client as which a server knows this process (RFC 8881, 2.4): one client for all sessions.
 //!
-//! The owner's name stays the same when a process starts again; the verifier is a new one. So the first session that a
-//! process opens on a server ends all that an earlier process of that name has left there: sessions, and calls that are
-//! still on their way (18.35.4, 18.36.4). The server's name is part of the owner's name, because two names of one server
-//! are two clients.
+//! The client owner stays the same when a process starts again; the verifier is new. So the first session that a process
+//! opens on a server ends all that an earlier process of that name has left there: sessions and late calls (18.35.4,
+//! 18.36.4). The server's name is part of the client owner, because two names of one server are two clients.
 //!
-//! One name may have several addresses, of one server or of several. Which of them are one server is told by EXCHANGE_ID:
-//! it answers with the same client id and the same [`ServerId`].
+//! One name may have several addresses, of one server or of several. EXCHANGE_ID shows which of them are the same server: it
+//! answers with the same client id and the same [`ServerId`].
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -16,23 +15,23 @@ use tokio::time::Instant;
 
 use super::server_id::ServerId;
 
-/// What most servers have, where one does not tell.
+/// The lease of most servers, for one that does not say.
 const USUAL_LEASE: Duration = Duration::from_secs(90);
 
-/// What the sessions of one client share. Each session and each fence holds it, so it tells whether any is left.
+/// What the sessions of one client share. Each session and each fence has a reference to it, so the count says whether any is left.
 #[derive(Debug)]
 pub(super) struct Client {
     id: u64,
     server: ServerId,
     minor: u32,
     lease: OnceLock<Duration>,
-    /// When the server last answered any of its sessions: until then, at least, the lease was renewed.
+    /// When the server last answered one of its sessions: the lease was renewed then or later.
     renewed: Mutex<Instant>,
-    /// RECLAIM_COMPLETE may have been sent: servers note such a client down, and wait for it after a restart.
+    /// RECLAIM_COMPLETE may have been sent: servers record such a client, and wait for it after a restart.
     recorded: AtomicBool,
-    /// The server has taken RECLAIM_COMPLETE.
+    /// The server has accepted RECLAIM_COMPLETE.
     complete: AtomicBool,
-    /// Another client takes its place, and ends its sessions.
+    /// Another client replaces it, and ends its sessions.
     replaced: AtomicBool,
 }
 
@@ -64,12 +63,12 @@ impl Client {
         self.minor
     }
 
-    /// How long the server remembers the client when it is silent; nothing before the server was asked.
+    /// How long the server keeps a client that sends nothing; none before the server was asked.
     pub fn known_lease(&self) -> Option<Duration> {
         self.lease.get().copied()
     }
 
-    /// The same, or the usual lease.
+    /// The same; before the server was asked, the usual lease.
     pub fn lease(&self) -> Duration {
         self.known_lease().unwrap_or(USUAL_LEASE)
     }
@@ -82,7 +81,7 @@ impl Client {
         *self.renewed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The server has answered.
+    /// Notes that the server has answered.
     pub fn renew(&self) {
         *self.renewed.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
@@ -91,7 +90,7 @@ impl Client {
         self.recorded.load(Ordering::Relaxed)
     }
 
-    /// From now on it counts as recorded.
+    /// Notes that the server may have recorded it.
     pub fn record(&self) {
         self.recorded.store(true, Ordering::Relaxed);
     }
@@ -100,12 +99,12 @@ impl Client {
         self.complete.load(Ordering::Relaxed)
     }
 
-    /// The server has taken RECLAIM_COMPLETE.
+    /// Notes that the server has accepted RECLAIM_COMPLETE.
     pub fn set_complete(&self) {
         self.complete.store(true, Ordering::Relaxed);
     }
 
-    /// From now on another client takes its place.
+    /// Notes that another client replaces it.
     pub fn set_replaced(&self) {
         self.replaced.store(true, Ordering::Relaxed);
     }

@@ -17,7 +17,7 @@ use super::xdr::Malformed;
 use crate::storage::nfs::options::NfsOptions;
 use crate::storage::status::Status;
 
-/// How soon a server is asked again that is busy with what is to be ended.
+/// Pause before a server is asked again that still carries out a call that is to be ended.
 const AGAIN: Duration = Duration::from_millis(50);
 
 /// A session that a server has made.
@@ -27,19 +27,19 @@ type Created = (Arc<Client>, SessionId, Limits);
 #[derive(Debug)]
 pub(super) struct Clients {
     owner: String,
-    /// Of this life of the owner.
+    /// Of this incarnation of the client owner.
     verifier: Verifier,
     known: Vec<Known>,
-    /// Servers on which the latest client was recorded and is gone. A server that has restarted waits for the next one to
-    /// send RECLAIM_COMPLETE.
+    /// Servers on which the latest client was recorded and is gone. After a restart such a server waits until the next one
+    /// sends RECLAIM_COMPLETE.
     awaited: Vec<ServerId>,
 }
 
-/// A client, as far as only who opens sessions needs it.
+/// A client, and what is needed to open sessions for it.
 #[derive(Debug)]
 struct Known {
     client: Arc<Client>,
-    /// The addresses of its server that were tried so far.
+    /// The addresses of its server that have been used.
     addresses: Vec<SocketAddr>,
     /// The number of the next CREATE_SESSION. One that got no answer is sent again with its number: a server that has
     /// carried it out answers with the session that it made then.
@@ -47,11 +47,11 @@ struct Known {
 }
 
 impl Clients {
-    /// Nothing is sent yet.
+    /// Sends nothing.
     pub fn new(options: &NfsOptions, server: &str) -> Self {
         let NfsOptions { uid, gid, machine, .. } = options;
         Self {
-            // With the user: servers let nobody else end what one user has left.
+            // With the user: servers let no other user end it.
             owner: format!("bindery {machine} {uid}:{gid} {server}"),
             verifier: new_verifier(),
             known: Vec::new(),
@@ -59,15 +59,15 @@ impl Clients {
         }
     }
 
-    /// Opens a session on a fresh connection, for a client that the server knows, or else for a new one.
+    /// Opens a session on a new connection, for a client that the server knows, or else for a new one.
     ///
-    /// It may be dropped anywhere: the next one goes on from there.
+    /// It may be dropped at any time: the next call continues from there.
     pub async fn open(&mut self, mut wire: Wire) -> Result<Session, SessionError> {
         let address = wire.address();
         let known = self.known.iter().position(|known| known.addresses.contains(&address));
         if let Some(at) = known {
             match self.create_session(at, &mut wire).await {
-                // The server has restarted, or the lease is over.
+                // The server has restarted, or the lease has expired.
                 Err(SessionError::Refused(_, Status::STALE_CLIENTID)) => {}
                 other => {
                     let (client, id, limits) = other?;
@@ -75,26 +75,25 @@ impl Clients {
                 }
             }
         }
-        let at = self.introduce(&mut wire).await?;
+        let at = self.register(&mut wire).await?;
         let (client, id, limits) = self.create_session(at, &mut wire).await?;
         Ok(Session::new(wire, client, id, limits))
     }
 
-    /// Where the client is in the list, if it has no session and no fence any more.
+    /// Returns where the client is in the list, if it has no session and no fence any more.
     fn unused(&self, client: &Arc<Client>) -> Option<usize> {
         let at = self.known.iter().position(|known| Arc::ptr_eq(&known.client, client));
-        // One holder is the list, the other one the caller.
+        // One reference is in the list, the other one is the caller's.
         at.filter(|_| Arc::strong_count(client) == 2)
     }
 
-    /// Whether [`Clients::part`] has something to do.
+    /// Whether the client has no session and no fence any more.
     pub fn is_unused(&self, client: &Arc<Client>) -> bool {
         self.unused(client).is_some()
     }
 
-    /// Destroys the client on a server on which it has no session any more: then the server need not remember it until the
-    /// lease is over.
-    pub async fn part(&mut self, client: Arc<Client>, wire: &mut Wire) -> Result<(), RpcError> {
+    /// Destroys the client if it has no session any more: then the server need not keep it until the lease expires.
+    pub async fn destroy_unused(&mut self, client: Arc<Client>, wire: &mut Wire) -> Result<(), RpcError> {
         if let Some(at) = self.unused(&client)
             && wire.destroy_client(client.id()).await? == Status::OK
         {
@@ -103,8 +102,8 @@ impl Clients {
         Ok(())
     }
 
-    /// Begins a new life of the owner. The first session of it that is opened on a server ends all that this one has there,
-    /// whatever it is. Returns where this one was known, an address for each server, and the minor version there.
+    /// Begins a new incarnation of the client owner. Its first session on a server ends all that the present one has there.
+    /// Returns where the present one is known: an address for each server, and the minor version there.
     pub fn new_incarnation(&mut self) -> Vec<(SocketAddr, u32)> {
         self.verifier = new_verifier();
         let known = mem::take(&mut self.known);
@@ -118,7 +117,7 @@ impl Clients {
             .collect()
     }
 
-    /// The same life of the owner, where nothing is known yet.
+    /// The same incarnation, without clients.
     pub fn same_incarnation(&self) -> Self {
         Self {
             owner: self.owner.clone(),
@@ -128,31 +127,31 @@ impl Clients {
         }
     }
 
-    /// The client is gone: the next one on its server takes its place.
+    /// Notes that the client is gone: the next one on its server replaces it.
     fn expect_successor(&mut self, client: &Client) {
         if client.recorded() && !self.awaited.contains(&client.server()) {
             self.awaited.push(client.server());
         }
     }
 
-    /// Opens a session for a new life of the owner, which ends all earlier ones, and ends this one, too.
+    /// Opens a session for a new incarnation, which ends all earlier ones, and ends the new one, too.
     pub async fn leave(&mut self, mut wire: Wire) -> Result<(), SessionError> {
-        let at = self.introduce(&mut wire).await?;
+        let at = self.register(&mut wire).await?;
         let (client, id, _) = loop {
             match self.create_session(at, &mut wire).await {
-                // It still carries out a call of an earlier life.
+                // It still carries out a call of an earlier incarnation.
                 Err(SessionError::Refused(_, status)) if status.later() => sleep(AGAIN).await,
                 other => break other?,
             }
         };
         wire.destroy_session(&id).await?;
-        Ok(self.part(client, &mut wire).await?)
+        Ok(self.destroy_unused(client, &mut wire).await?)
     }
 
-    /// Tells the server who we are. The answer is where the client is in the list.
-    async fn introduce(&mut self, wire: &mut Wire) -> Result<usize, SessionError> {
+    /// Makes this process known to the server. Returns where the client is in the list.
+    async fn register(&mut self, wire: &mut Wire) -> Result<usize, SessionError> {
         for _ in 0..2 {
-            let introduced = match wire.exchange_id(&self.owner, self.verifier).await {
+            let registered = match wire.exchange_id(&self.owner, self.verifier).await {
                 Err(SessionError::Refused(_, Status::MINOR_VERS_MISMATCH)) => {
                     wire.set_minor(1);
                     wire.exchange_id(&self.owner, self.verifier).await?
@@ -160,13 +159,13 @@ impl Clients {
                 other => other?,
             };
             let same =
-                |known: &Known| known.client.id() == introduced.client && known.client.server() == introduced.server;
-            match (introduced.next, self.known.iter().position(same)) {
+                |known: &Known| known.client.id() == registered.client && known.client.server() == registered.server;
+            match (registered.next, self.known.iter().position(same)) {
                 (Some(next), _) => {
                     let awaited = self.awaited.len();
-                    self.awaited.retain(|server| *server != introduced.server);
+                    self.awaited.retain(|server| *server != registered.server);
                     let recorded = self.awaited.len() < awaited;
-                    let client = Client::new(introduced.client, introduced.server, wire.minor(), recorded);
+                    let client = Client::new(registered.client, registered.server, wire.minor(), recorded);
                     self.known.push(Known {
                         client: Arc::new(client),
                         addresses: vec![wire.address()],
@@ -179,7 +178,7 @@ impl Clients {
                     self.known[at].addresses.push(wire.address());
                     return Ok(at);
                 }
-                // The number of the next CREATE_SESSION is not known. A new life begins with a new number.
+                // The number of the next CREATE_SESSION is not known. A new incarnation begins with a new number.
                 (None, None) => self.verifier = new_verifier(),
             }
         }
@@ -201,7 +200,7 @@ impl Clients {
                         let gone = self.known.swap_remove(at);
                         self.expect_successor(&gone.client);
                     }
-                    // The number is lost.
+                    // The number is not the one that the server expects.
                     Status::SEQ_MISORDERED => drop(self.new_incarnation()),
                     // The server has not looked at the number yet.
                     status if status.later() => {}

@@ -7,7 +7,7 @@ use crate::storage::status::Status;
 
 const LONGEST_TAG: usize = 1024;
 
-/// What a COMPOUND came to: the answers of the operations that went well, and the one that did not.
+/// The reply to a COMPOUND: the answers of the operations that succeeded, and the one that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Reply {
     pub answers: Vec<Answer>,
@@ -46,8 +46,8 @@ impl<'a> Results<'a> {
         Ok(Self { reader, status, left })
     }
 
-    /// The status of the next operation, which is the one of this number. A COMPOUND that failed as a whole has no
-    /// results; its status stands for them.
+    /// Returns the status of the next operation, which has this number. A COMPOUND that failed as a whole has no results; then
+    /// this is its status.
     pub fn next(&mut self, number: u32) -> Result<Status, Malformed> {
         const ILLEGAL: u32 = 10044;
         if self.left == 0 {
@@ -72,7 +72,7 @@ impl<'a> Results<'a> {
         &mut self.reader
     }
 
-    /// The results of these operations.
+    /// Reads the results of these operations.
     pub fn read(mut self, ops: &[Op<'_>]) -> Result<Reply, Malformed> {
         let mut answers = Vec::with_capacity(ops.len());
         for (at, op) in ops.iter().enumerate() {
@@ -90,7 +90,7 @@ impl<'a> Results<'a> {
 }
 
 impl Reply {
-    /// The handle that the last GETFH brought.
+    /// Returns the handle of the last GETFH.
     pub fn handle(&self) -> Option<Handle> {
         self.answers.iter().rev().find_map(|answer| match answer {
             Answer::Handle(handle) => Some(handle.clone()),
@@ -98,7 +98,7 @@ impl Reply {
         })
     }
 
-    /// The file that the last GETATTR told of.
+    /// Returns the attributes of the last GETATTR.
     pub fn file(&self) -> Option<File> {
         self.answers.iter().rev().find_map(|answer| match answer {
             Answer::File(file) => Some(*file),
@@ -106,7 +106,7 @@ impl Reply {
         })
     }
 
-    /// The page that READDIR brought.
+    /// Returns the page of READDIR.
     pub fn into_page(self) -> Option<Page> {
         self.answers.into_iter().rev().find_map(|answer| match answer {
             Answer::Page(page) => Some(page),

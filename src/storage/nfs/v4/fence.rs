@@ -1,9 +1,9 @@
-//! A fence: what makes sure that a call without an answer takes no effect any more (RFC 8881, 2.10.6.1 and 18.37).
+//! A fence: it makes sure that a call without an answer takes no effect any more (RFC 8881, 2.10.6.1 and 18.37).
 //!
-//! It is carried out on a connection of its own, again and again, until the server has confirmed it; or until the server
-//! cannot know the session any more, because the lease of the client is over. No session is lent meanwhile, so nothing
-//! renews that lease. A courteous server may know the session longer: the next session is one of a new life of the owner,
-//! which ends it.
+//! It is carried out on a connection of its own, repeatedly, until the server has confirmed it, or until the server cannot
+//! know the session any more because the lease of the client has expired. No session is lent meanwhile, so nothing renews that
+//! lease. A courteous server may know the session for longer: the next session belongs to a new incarnation of the client
+//! owner, which ends it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,14 +17,14 @@ use super::wire::{SessionError, SessionId, Wire};
 use crate::storage::nfs::connect::{ConnectError, connect_to};
 use crate::storage::nfs::options::NfsOptions;
 
-/// One try.
+/// How long one try may take.
 const TRY: Duration = Duration::from_secs(3);
-/// Between tries, doubled each time.
+/// The pause between tries, doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// On top of the lease: clocks and timers are not exact.
+/// Added to the lease, because clocks and timers are not exact.
 const MARGIN: Duration = Duration::from_secs(15);
-/// A server that says for so long that it is carrying out the call is broken.
+/// A server that is carrying out the call for longer is broken.
 const LONGEST: Duration = Duration::from_mins(10);
 
 /// A session that may have a call under way, to be destroyed.
@@ -34,7 +34,7 @@ pub(super) struct Fence {
     pub client: Arc<Client>,
     /// The call that may be under way.
     pub sequence: u32,
-    /// Which of the server's addresses the session is on: behind one name there may be several servers.
+    /// The address on which the session is: one name may lead to several servers.
     pub address: SocketAddr,
     pub options: Arc<NfsOptions>,
 }
@@ -44,7 +44,7 @@ pub(super) struct Fence {
 pub(super) enum End {
     /// The call takes no effect any more.
     Confirmed,
-    /// The server has not confirmed it for longer than it knows the session.
+    /// The server has not confirmed it, for longer than it can know the session.
     Unconfirmed,
     /// The server has said for too long that it is carrying out the call.
     Busy,
@@ -71,7 +71,7 @@ impl From<RpcError> for Failure {
 }
 
 impl Fence {
-    /// Ends when the call is fenced off, or cannot come any more; `longest` replaces what the lease says.
+    /// Ends when the call is fenced off, or the server cannot know its session any more. `longest` replaces the lease.
     pub async fn carry_out(&self, privileged: bool, longest: Option<Duration>) -> End {
         let patience = longest.unwrap_or(self.client.lease() + MARGIN);
         let since = Instant::now();
@@ -98,7 +98,7 @@ impl Fence {
     async fn once(&self, privileged: bool, busy: &mut Instant) -> Result<(), Failure> {
         let connection = connect_to(self.address, privileged).await.map_err(Failure::Connect)?;
         let mut wire = Wire::new(connection, self.options.clone(), self.client.minor());
-        // Servers want the connection to be the session's.
+        // Servers require that the connection belongs to the session.
         wire.bind(&self.session).await?;
         self.take_slot(&mut wire, busy).await?;
         while let Err(error) = wire.destroy_session(&self.session).await {
@@ -113,15 +113,15 @@ impl Fence {
         Ok(())
     }
 
-    /// Sends the very SEQUENCE of the call that may be under way. Either it comes first: then the call finds its turn
-    /// taken. Or it counts as a repetition: then the server answers DELAY until the call is over. To destroy the session
-    /// alone is not enough, for a server may do that while it carries out a call.
+    /// Sends the same SEQUENCE as the call that may be under way. Either it arrives first: then the call is out of sequence.
+    /// Or it counts as a repetition: then the server answers DELAY until the call has ended. To destroy the session alone is
+    /// not enough, because a server may do that while it carries out a call.
     async fn take_slot(&self, wire: &mut Wire, busy: &mut Instant) -> Result<(), Failure> {
         while wire.sequence(&self.session, self.sequence).await?.later() {
             *busy = Instant::now();
             sleep(FIRST_PAUSE).await;
         }
-        // Whatever else it says, it is done with the call, or does not know the session.
+        // Any other answer means that it has ended the call, or does not know the session.
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! What the fuzz target `nfs_reply` may reach of the parsers in here. In no other build.
+//! Gives the fuzz target `nfs_reply` access to the parsers. Not part of any other build.
 
 use super::attributes::Change;
 use super::compound::{Reply, Results};
@@ -6,8 +6,8 @@ use super::operation::{Answer, From, Op};
 use super::rpc;
 use super::xdr::Malformed;
 
-/// Reads bytes as a server's answer to each of the calls that the verbs make: with the header of RPC, and, where bytes of
-/// no meaning seldom get, as the results behind one. Panics where the parsers let through what they promise not to.
+/// Reads bytes as a server's answer to each of the calls that the verbs make: with the header of RPC, and without it, since
+/// arbitrary bytes seldom pass the header. Panics if the parsers accept what they must refuse.
 pub fn read_reply(bytes: &[u8]) {
     const XID: u32 = 7;
     if let Ok(results) = rpc::results_of(bytes, XID) {
@@ -39,13 +39,13 @@ fn read(bytes: &[u8], ops: &[Op<'_>]) -> Result<Reply, Malformed> {
     Results::new(bytes)?.read(ops)
 }
 
-/// An answer for each operation up to the one that failed, and no more in memory than was sent.
+/// Checks that there is an answer for each operation before the one that failed, and no more in memory than was sent.
 fn check(reply: &Reply, ops: &[Op<'_>], sent: usize) {
     let answered = reply.stopped.map_or(ops.len(), |stopped| stopped.at);
     assert_eq!(reply.answers.len(), answered);
     for answer in &reply.answers {
         if let Answer::Page(page) = answer {
-            // The least that an entry takes: that it follows, its cookie, a name, two empty fields.
+            // The smallest entry: that it follows, its cookie, a name, two empty fields.
             assert!(page.entries.len() * 28 <= sent);
             for entry in &page.entries {
                 let name = &entry.name[..];

@@ -1,18 +1,18 @@
-//! How much one COMPOUND may carry: what is asked for, and what the server grants (CREATE_SESSION: RFC 8881, 18.36).
+//! The limits of a COMPOUND: what the client asks for, and what the server grants (CREATE_SESSION: RFC 8881, 18.36).
 
 use super::xdr::Malformed;
 
-/// What the session is asked to carry at most; a server may say less.
+/// What the client asks for; a server may grant less.
 pub(super) const LARGEST_CALL: u32 = 32 * 1024;
 pub(super) const LARGEST_REPLY: u32 = 64 * 1024;
 pub(super) const MOST_OPERATIONS: u32 = 64;
-/// With fewer operations in a COMPOUND, or fewer bytes, the verbs do not work.
+/// The verbs need at least so many operations in a COMPOUND, and so many bytes.
 const FEWEST_OPERATIONS: u32 = 8;
 const SMALLEST_MESSAGE: u32 = 4096;
-/// Bytes of a call beside the names in it: credentials, SEQUENCE, file handles.
+/// Bytes of a call without the names in it: credentials, SEQUENCE, file handles.
 const BESIDE_NAMES: usize = 1024;
 
-/// What the server lets one COMPOUND carry.
+/// The limits of one COMPOUND.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Limits {
     /// Operations, SEQUENCE included.
@@ -31,7 +31,7 @@ impl Limits {
         reply: SMALLEST_MESSAGE,
     };
 
-    /// What a session may carry for which the server has granted this.
+    /// The limits of a session for which the server has granted this.
     pub fn granted(operations: u32, call: u32, reply: u32) -> Result<Self, Malformed> {
         if operations < FEWEST_OPERATIONS || call.min(reply) < SMALLEST_MESSAGE {
             return Err(Malformed(
@@ -45,7 +45,7 @@ impl Limits {
         })
     }
 
-    /// How many of the names fit a COMPOUND, an operation each, beside so many other operations. At least one.
+    /// Returns how many of the names fit into a COMPOUND with so many other operations. Each needs an operation. At least one.
     pub fn fit<'a>(&self, others: usize, names: impl Iterator<Item = &'a [u8]>) -> usize {
         let mut room = (self.call as usize).saturating_sub(BESIDE_NAMES);
         names

@@ -25,10 +25,10 @@ impl Attempt<'_, Server> {
         name: &str,
         wanted: Attributes,
     ) -> Result<Created<Handle>, RoundError> {
-        // Nobody else may write to it before the owner is right.
+        // No other user may write to it before it has its owner.
         let at_first = Change::mode(wanted.mode & 0o755);
         let mut ops = vec![Op::Put(parent), Op::CreateDirectory(name, at_first), Op::GetHandle];
-        ops.push(Op::Get); // which one it is, should SETATTR fail
+        ops.push(Op::Get); // its identity, in case SETATTR fails
         ops.extend(changes(wanted));
         ops.push(Op::Get);
         let reply = self.send(&ops).await?;
@@ -58,7 +58,7 @@ impl Attempt<'_, Server> {
             }
             Some(Stopped { at, status }) => AttributeError::Refused(action_of(ops[at]), status),
         };
-        // It is of no use: this call made it, just now, so this call may remove it.
+        // It is useless, and this call has just made it: so this call may remove it.
         let gone = match reply.file() {
             Some(file) => self.undo(parent, name, file.identity).await,
             None => false,
@@ -67,7 +67,7 @@ impl Attempt<'_, Server> {
         Err(self.wrong_attributes(&error))
     }
 
-    /// Removes the directory that CREATE made; whether it is not there any more.
+    /// Removes the directory that CREATE made. Returns whether it is gone.
     async fn undo(&self, parent: &Handle, name: &str, made: Identity) -> bool {
         let ops = [
             Op::Put(parent),
@@ -78,7 +78,7 @@ impl Attempt<'_, Server> {
             Op::Remove(name.as_bytes()),
         ];
         let undone = self.send(&ops).await;
-        // NOT_SAME: somebody put another one in its place, and that is theirs.
+        // NOT_SAME: another one has been put in its place, and that must stay.
         let gone = [Status::NOENT, Status::NOT_SAME];
         undone.is_ok_and(|reply| reply.stopped.is_none_or(|stop| gone.contains(&stop.status)))
     }
@@ -107,7 +107,7 @@ impl Attempt<'_, Server> {
     }
 }
 
-/// The SETATTRs that bring about what is wanted.
+/// The SETATTRs that set the wanted attributes.
 fn changes<'a>(wanted: Attributes) -> impl Iterator<Item = Op<'a>> {
     let owner = Change {
         mode: None,

@@ -1,6 +1,4 @@
-//! The operations that Bindery uses on files, and what each brings back (RFC 8881, 18).
-//!
-//! Left out: everything that opens, reads, writes or locks a file. The operations of sessions are in [`super::wire`].
+//! The operations that Bindery uses on files, and their results (RFC 8881, 18). The operations of sessions are in [`super::wire`].
 
 use super::attributes::{self, Change, File, Kind, Values};
 use super::xdr::{Malformed, Reader, Writer};
@@ -14,29 +12,29 @@ const NF4DIR: u32 = 2;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::storage::nfs) struct Handle(Vec<u8>);
 
-/// An operation and its arguments. "Here" is the current file handle.
+/// An operation and its arguments. "Current" is the current file handle of the COMPOUND.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Op<'a> {
-    /// Here is the root of the server's exports.
+    /// Current becomes the root of the server's exports.
     PutRoot,
-    /// Here is this file.
+    /// Current becomes this file.
     Put(&'a Handle),
-    /// Here becomes what has this name here; links are not followed.
+    /// Current becomes what has this name in it; links are not followed.
     Lookup(&'a [u8]),
-    /// Keeps here as the saved file.
+    /// The saved file becomes the current one.
     Save,
-    /// Here is the saved file again.
+    /// Current becomes the saved file.
     Restore,
-    /// Makes a directory and goes there.
+    /// Makes a directory, which becomes current.
     CreateDirectory(&'a str, Change),
     Set(Change),
     Get,
     GetHandle,
-    /// Stops with NOT_SAME unless here is this very file.
+    /// Stops with NOT_SAME unless current is this file.
     Verify(Identity),
     ReadDirectory(From),
     Remove(&'a [u8]),
-    /// Moves a name in the saved directory to a name here.
+    /// Moves a name in the saved directory to a name in the current one.
     Rename(&'a str, &'a str),
 }
 
@@ -45,11 +43,11 @@ pub(super) enum Op<'a> {
 pub(super) struct From {
     pub cookie: u64,
     pub verifier: [u8; 8],
-    /// How large the reply may be.
+    /// The largest reply, in bytes.
     pub room: u32,
 }
 
-/// What an operation brought back.
+/// The result of an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
     Done,
@@ -63,7 +61,7 @@ pub(super) enum Answer {
 pub(super) struct Page {
     pub verifier: [u8; 8],
     pub entries: Vec<Entry>,
-    /// Nothing comes after it.
+    /// Whether this is the last page.
     pub last: bool,
 }
 
@@ -71,7 +69,7 @@ pub(super) struct Page {
 pub(super) struct Entry {
     pub cookie: u64,
     pub name: Vec<u8>,
-    /// `None`: the server could not tell.
+    /// `None`: the server does not say.
     pub kind: Option<Kind>,
 }
 
@@ -133,7 +131,7 @@ impl Op<'_> {
         }
     }
 
-    /// Reads what follows the status of an operation that went well.
+    /// Reads what follows the status of an operation that succeeded.
     pub fn read(&self, reader: &mut Reader<'_>) -> Result<Answer, Malformed> {
         match self {
             Self::GetHandle => return Ok(Answer::Handle(Handle(reader.opaque(LONGEST_HANDLE)?.to_vec()))),
@@ -155,7 +153,7 @@ impl Op<'_> {
     }
 }
 
-/// `change_info4`: how the directory's change counter went. Nothing is cached here, so nobody wants to know.
+/// Skips `change_info4`, the directory's change counter: nothing is cached here.
 fn read_change(reader: &mut Reader<'_>) -> Result<(), Malformed> {
     reader.boolean()?;
     reader.u64()?;

@@ -1,4 +1,4 @@
-//! A session in use, and what becomes of its call when nobody waits for it any more.
+//! Lends sessions to calls, and decides what happens to a call when its caller does not wait for it any more.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,65 +15,69 @@ use super::session::Session;
 use super::wire::SessionError;
 use crate::storage::nfs::connect::ConnectError;
 
-/// What becomes of a call that was given up.
+/// What happens to a call whose caller does not wait for it any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Late {
     /// It must not take effect any more: it is fenced off.
     Fenced,
-    /// It changes nothing, or nothing that another call would not change, too.
+    /// It changes nothing, or only what another call changes in the same way.
     Harmless,
 }
 
 /// A session in use.
-pub(super) struct Loan<'a> {
+pub(super) struct PooledSession<'a> {
     pub server: &'a Arc<Server>,
     pub session: Option<Session>,
-    pub rested: bool,
+    pub reused: bool,
     /// The call that is under way, and whether it does harm if it takes effect once this is dropped.
     pub under_way: Option<Late>,
     pub _permit: SemaphorePermit<'a>,
 }
 
 impl Server {
-    /// Lends a session: a rested one, else a new one, when no fence is left. `waiting` is told for what.
+    /// Lends a session once no call is being fenced off: an idle one, else a new one. `waiting` is told for what the call waits.
     ///
-    /// It may be dropped at any point; `deadline` only divides the time among the server's addresses.
-    pub async fn borrow(self: &Arc<Self>, deadline: Instant, waiting: impl Fn(Opening)) -> Result<Loan<'_>, NoSession> {
+    /// It may be dropped at any time; `deadline` only divides the time among the server's addresses.
+    pub async fn acquire(
+        self: &Arc<Self>,
+        deadline: Instant,
+        waiting: impl Fn(Opening),
+    ) -> Result<PooledSession<'_>, NoSession> {
         let permit = loop {
             self.fences()
                 .until_empty(|address| waiting(Opening::Fence(address)))
                 .await;
             waiting(Opening::Session);
-            // Never closed, so this never fails; a closed one would mean a bug, and a connection error is answer enough.
+            // It is never closed, so this never fails; if it were, that is reported as a connection error.
             let permit = self.permits().acquire().await.map_err(|_| no_permit())?;
             if self.fences().is_empty() {
                 break permit;
             }
         };
         let idle = self.take_idle();
-        let loan = |session, rested| Loan {
+        let pooled = |session, reused| PooledSession {
             server: self,
             session: Some(session),
-            rested,
+            reused,
             under_way: None,
             _permit: permit,
         };
         if let Some(session) = idle {
-            return Ok(loan(session, true));
+            return Ok(pooled(session, true));
         }
         let session = self.open_session(deadline).await?;
-        let mut loan = loan(session, false);
-        loan.take_place().await?;
-        loan.ask_for_lease().await?;
-        Ok(loan)
+        let mut session = pooled(session, false);
+        session.replace_recorded().await?;
+        session.ask_for_lease().await?;
+        Ok(session)
     }
 }
 
-impl Loan<'_> {
+impl PooledSession<'_> {
     /// See [`Session::call`].
     pub async fn call(&mut self, ops: &[Op<'_>], late: Late) -> Result<Reply, SessionError> {
         let Some(session) = &mut self.session else {
-            // Only what consumes the loan takes the session out of it.
+            // Only what consumes `self` takes the session out.
             let gone = std::io::ErrorKind::NotConnected;
             return Err(SessionError::Rpc(RpcError::Broken(gone.into())));
         };
@@ -85,12 +89,12 @@ impl Loan<'_> {
         reply
     }
 
-    /// Whether its session was at rest before.
-    pub fn rested(&self) -> bool {
-        self.rested
+    /// Whether its session was idle before.
+    pub fn reused(&self) -> bool {
+        self.reused
     }
 
-    /// Learns the client's lease, if it is not known yet.
+    /// Asks for the client's lease, if it is not known yet.
     pub async fn ask_for_lease(&mut self) -> Result<(), SessionError> {
         let Some(session) = &mut self.session else {
             return Ok(());
@@ -103,22 +107,22 @@ impl Loan<'_> {
         asked
     }
 
-    /// The server has answered GRACE: it may wait for the client to say that it reclaims nothing. The session is then free.
+    /// Sends RECLAIM_COMPLETE because the server has answered GRACE and may wait for it. Then the session is released.
     pub async fn complete_reclaim(mut self) {
         if self.send_reclaim_complete().await.is_ok() {
             self.release();
         }
     }
 
-    /// The same for a client that takes the place of a recorded one: a server that has restarted waits for it.
-    pub async fn take_place(&mut self) -> Result<(), SessionError> {
+    /// Sends it for a client that replaces a recorded one: a server that has restarted waits for it.
+    pub async fn replace_recorded(&mut self) -> Result<(), SessionError> {
         match &self.session {
             Some(session) if session.client().recorded() => self.send_reclaim_complete().await,
             _ => Ok(()),
         }
     }
 
-    /// An error means that the session is of no use any more. One that the server gives is none: it is then sent again later.
+    /// An error means that the session cannot be used any more. A refusal by the server is none: it is sent again later.
     async fn send_reclaim_complete(&mut self) -> Result<(), SessionError> {
         let Some(session) = &mut self.session else {
             return Ok(());
@@ -132,29 +136,29 @@ impl Loan<'_> {
         Ok(())
     }
 
-    /// The server has answered: the session is free for the next call.
+    /// Returns the session to the pool after the server has answered.
     pub fn release(mut self) {
         if let Some(session) = self.session.take() {
             self.server.release(session);
         }
     }
 
-    /// The server does not know the session. If it was at rest, the server knows no other session of its client either.
+    /// Drops a session that the server does not know. If it was idle, the server knows no other session of its client either.
     pub fn forget(mut self) {
         if let Some(session) = self.session.take()
-            && self.rested
+            && self.reused
         {
             self.server.forget_idle(session.client());
         }
     }
 }
 
-impl Drop for Loan<'_> {
+impl Drop for PooledSession<'_> {
     fn drop(&mut self) {
         let Some(session) = self.session.take() else { return };
         match self.under_way {
             Some(Late::Fenced) => self.server.fence(session),
-            // The server may carry the call out until then; it is not to be disturbed before.
+            // Until then the server may carry the call out; it must not be interrupted.
             Some(Late::Harmless) => {
                 let lease = session.client().lease();
                 self.server.discard(session, lease);

@@ -1,7 +1,7 @@
 //! ONC RPC over TCP (RFC 5531): record marking, AUTH_SYS, one call at a time on a connection.
 //!
-//! Left out: RPCSEC_GSS (Kerberos is for `mounted` storage), calls from the server (no callbacks are asked for), several
-//! calls under way on one connection (a connection is cheap, and one that is thrown away then concerns one call only).
+//! Not used: RPCSEC_GSS (`mounted` storage is for Kerberos), and several calls under way on one connection (a connection is
+//! cheap, and if it must be dropped, that affects one call only).
 
 use std::io;
 
@@ -24,27 +24,27 @@ const LONGEST_AUTH: usize = 400;
 /// The longest machine name in AUTH_SYS.
 const LONGEST_MACHINE: usize = 255;
 
-/// The call brought no NFS result.
+/// Why a call has no NFS result.
 #[derive(Debug)]
 pub(super) enum RpcError {
     /// The connection broke; whether the call reached the server is not known.
     Broken(io::Error),
-    /// What came back is no reply to this call.
+    /// The answer is no valid reply to this call.
     Malformed(Malformed),
-    /// The server did not carry the call out, for the reason named.
+    /// The server did not carry the call out, for this reason.
     Refused(Refusal),
 }
 
 /// Why a server did not carry a call out (RFC 5531, 9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::storage::nfs) enum Refusal {
-    /// It knows no NFS, or no version 4.
+    /// It does not have NFS, or not version 4.
     Version,
-    /// It does not take AUTH_SYS from us.
+    /// It does not accept AUTH_SYS from this host.
     Credentials,
     /// It could not read the arguments.
     Arguments,
-    /// It met an error of its own.
+    /// It has an error of its own.
     System,
 }
 
@@ -71,7 +71,7 @@ impl From<Malformed> for RpcError {
 
 /// Sends one COMPOUND and waits for its reply; the result begins with the status of the COMPOUND.
 ///
-/// After any error, or when the future is dropped, the connection is of no more use: the caller owns it and lets it go.
+/// After any error, or when the future is dropped, the connection cannot be used any more: the caller drops it.
 pub(super) async fn call(
     stream: &mut TcpStream,
     xid: u32,
@@ -117,7 +117,7 @@ fn auth_sys(options: &NfsOptions) -> Vec<u8> {
     writer.into_bytes()
 }
 
-/// Checks the header of a reply; the answer is how many bytes of results follow it.
+/// Checks the header of a reply, and returns how many bytes of results follow it.
 pub(super) fn results_of(reply: &[u8], xid: u32) -> Result<usize, RpcError> {
     let mut reader = Reader::new(reply);
     if reader.u32()? != xid || reader.u32()? != REPLY {

@@ -1,16 +1,16 @@
-//! One server's sessions: a bounded pool of one client's ([`super::client`]), and the rule for calls that got no answer.
+//! One server: its sessions, and what happens to calls that got no answer.
 //!
-//! A call borrows a session and gives it back when the server has answered. A loan that ends in any other
-//! way (a deadline, a broken connection, a caller that went away) while a call that changes something is under way
-//! leaves a [`super::fence`]: it is carried out in the background at once, and no session is lent until that is done.
-//! Servers know nothing of each other: one that hangs delays no other.
+//! A call takes a session from the pool ([`super::pool`]) and returns it when the server has answered. If the caller stops
+//! waiting in any other way (a deadline, a broken connection) while a call that changes something is under way, the call is
+//! fenced off ([`super::fence`]): at once, in the background, and no session is lent until that is done. Servers are
+//! independent: one that hangs delays no other.
 //!
-//! A session that is not used any more is destroyed: by the task that closes idle ones, or else on a connection of its
-//! own ([`Server::discard`]). With the last one goes the client. A process that stops in order ends all of it
+//! A session that is not used any more is destroyed: by the task that closes idle ones, or on a connection of its own
+//! ([`Server::discard`]). The client is destroyed with its last session. A process that stops in order ends all of it
 //! ([`Server::leave`]).
 //!
-//! The server lives as long as somebody holds it: a verb, a fence, a look-up of its name, or the task that closes
-//! idle sessions. So one that nobody needs any more is forgotten by itself.
+//! The value lives as long as something uses it: a verb, a fence, a look-up of its name, or the task that closes idle
+//! sessions.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,32 +36,32 @@ use crate::storage::nfs::idle::{Idle, Reusable};
 use crate::storage::nfs::options::{ClientConfig, NfsOptions};
 use crate::storage::nfs::verbs::remove_tree;
 
-/// RFC 8881, 2.9.3: no portmapper is asked.
+/// The port of NFSv4 (RFC 8881, 2.9.3); no portmapper is needed.
 const PORT: u16 = 2049;
 
 /// Calls under way on one server.
 const MOST_SESSIONS: usize = 16;
-/// How long a server may take to open a session. The others that need one wait meanwhile.
+/// How long a server may take to open a session. Other calls that need a new one wait meanwhile.
 const OPENING: Duration = Duration::from_secs(5);
-/// Discards under way on one server.
+/// How many sessions are destroyed at a time.
 const MOST_DISCARDS: usize = 2;
-/// After that time idle a session is closed, or after half its lease: a firewall may have forgotten it.
+/// A session is closed when it has been idle for so long, or for half its lease: a firewall may have forgotten it.
 const LONGEST_IDLE: Duration = Duration::from_mins(1);
-/// The same for a client that the server has noted down: if the server restarts meanwhile, it waits for the client to come
-/// back. Longer than the pauses of a verb that is asked to come back later.
+/// The same for a client that the server has recorded: after a restart, the server waits for such a client. Longer than the
+/// pauses of a verb that is asked to try again later.
 const RECORDED_IDLE: Duration = Duration::from_secs(5);
-/// How long a server may take to part with a session, or with the client.
-const GOODBYE: Duration = Duration::from_secs(3);
+/// How long a server may take to destroy a session, or the client.
+const LONGEST_END: Duration = Duration::from_secs(3);
 
 /// See the module.
 #[derive(Debug)]
 pub struct Server {
     name: Name,
     config: ClientConfig,
-    /// Where tasks run: what begins one may be dropped anywhere.
+    /// Where tasks run. A caller that starts one may be dropped at any time.
     runtime: Handle,
     permits: Semaphore,
-    /// For calls of trees that are removed.
+    /// Limits the calls that remove trees.
     removals: Semaphore,
     discards: Semaphore,
     idle: Idle<Session>,
@@ -73,7 +73,7 @@ pub struct Server {
     came_privileged: AtomicBool,
 }
 
-/// Why no session is to be had.
+/// Why there is no session.
 #[derive(Debug)]
 pub(super) enum NoSession {
     Connect(ConnectError),
@@ -87,7 +87,7 @@ impl From<SessionError> for NoSession {
 }
 
 impl Server {
-    /// Nothing is sent before the first call. To be called in a Tokio runtime.
+    /// Sends nothing before the first call. To be called in a Tokio runtime.
     pub fn new(name: &str, config: ClientConfig) -> Arc<Self> {
         Arc::new(Self {
             name: Name::new(name, PORT),
@@ -98,7 +98,7 @@ impl Server {
             idle: Idle::default(),
             clients: tokio::sync::Mutex::new(Clients::new(&config.options, name)),
             fences: Fences::default(),
-            // Until a session says more.
+            // Until a session allows more.
             limits: Mutex::new(Limits::LEAST),
             id: Mutex::default(),
             came_privileged: AtomicBool::new(false),
@@ -106,12 +106,12 @@ impl Server {
         })
     }
 
-    /// A permit for each session in use.
+    /// Limits the sessions in use.
     pub fn permits(&self) -> &Semaphore {
         &self.permits
     }
 
-    /// A permit for each call that is under way for any tree.
+    /// Limits the calls that remove trees, over all trees.
     pub fn removals(&self) -> &Semaphore {
         &self.removals
     }
@@ -120,12 +120,12 @@ impl Server {
         &self.config.options
     }
 
-    /// What the latest session may carry.
+    /// The limits of the latest session.
     pub fn limits(&self) -> Limits {
         *lock(&self.limits)
     }
 
-    /// Which server the latest session is on; none before the first. An address may lead to another server later.
+    /// Which server the latest session is on; none before the first one. An address may lead to another server later.
     pub fn id(&self) -> Option<ServerId> {
         *lock(&self.id)
     }
@@ -135,25 +135,25 @@ impl Server {
         self.came_privileged.load(Ordering::Relaxed)
     }
 
-    /// The server does not know a session of this client that was at rest any more: then it knows none of them.
+    /// Forgets the idle sessions of this client: the server did not know one of them, so it knows none.
     pub fn forget_idle(&self, client: &Client) {
         let same = |session: &mut Session| std::ptr::eq(session.client(), client);
         let forgotten = self.idle.remove(same).len();
         tracing::debug!(
             server = self.name.as_str(),
             sessions = forgotten,
-            "sessions at rest are forgotten"
+            "idle sessions are forgotten"
         );
     }
 
-    /// The connection of a session that was at rest is broken: then that of each of them is. The server may know them.
+    /// Destroys the idle sessions: the connection of one was broken, so all are. The server may still know the sessions.
     pub fn discard_idle(self: &Arc<Self>) {
         for session in self.idle.remove(|_| true) {
             self.discard(session, Duration::ZERO);
         }
     }
 
-    /// Destroys, after a pause, a session that nobody uses any more: else the server would keep it as long as the client.
+    /// Destroys, after a pause, a session that is not used any more. Otherwise the server would keep it as long as the client.
     pub fn discard(self: &Arc<Self>, session: Session, pause: Duration) {
         let fence = session.into_fence(self.config.options.clone());
         let server = self.clone();
@@ -162,74 +162,76 @@ impl Server {
             let Ok(_permit) = server.discards.acquire().await else {
                 return;
             };
-            // No export is named, so any port will do. Privileged ones are few.
+            // It concerns no export, so any port is allowed. Privileged ones are few.
             let end = fence.carry_out(false, None).await;
             tracing::debug!(server = server.name.as_str(), ?end, "a session is discarded");
             if end == End::Confirmed {
-                server.part(fence, false).await;
+                server.destroy_unused(fence, false).await;
             }
         });
     }
 
-    /// The client goes with its last session, also where that was destroyed on another connection.
-    async fn part(&self, fence: Fence, privileged: bool) {
+    /// Destroys the client if that was its last session; for a session that was destroyed on another connection.
+    async fn destroy_unused(&self, fence: Fence, privileged: bool) {
         let Fence { client, address, .. } = fence;
         if !self.clients.lock().await.is_unused(&client) {
             return;
         }
-        let parted = timeout(GOODBYE, async {
+        let destroyed = timeout(LONGEST_END, async {
             let connection = connect_to(address, privileged).await.map_err(NoSession::Connect)?;
             let mut wire = Wire::new(connection, self.config.options.clone(), client.minor());
-            self.part_on(client, &mut wire).await.map_err(NoSession::Session)
+            self.destroy_unused_on(client, &mut wire)
+                .await
+                .map_err(NoSession::Session)
         });
-        let parted = parted.await;
+        let destroyed = destroyed.await;
         tracing::debug!(
             server = self.name.as_str(),
-            ?parted,
-            "the client's last session is gone"
+            ?destroyed,
+            "the client's last session was destroyed"
         );
     }
 
-    async fn part_on(&self, client: Arc<Client>, wire: &mut Wire) -> Result<(), SessionError> {
-        Ok(self.clients.lock().await.part(client, wire).await?)
+    async fn destroy_unused_on(&self, client: Arc<Client>, wire: &mut Wire) -> Result<(), SessionError> {
+        Ok(self.clients.lock().await.destroy_unused(client, wire).await?)
     }
 
     /// Ends all that this process has on the server, for when it stops: sessions, those in use included, and the client.
     /// A server that does not answer soon forgets them with their lease.
     pub async fn leave(&self) {
-        // Longer than this it is held only where several wait for a silent server.
+        // The lock is held for longer only if several calls wait for a server that does not answer.
         let Ok(mut clients) = timeout(OPENING, self.clients.lock()).await else {
             tracing::debug!(
                 server = self.name.as_str(),
-                "the client stays: a session is still being opened"
+                "the client is not destroyed: a session is still being opened"
             );
             return;
         };
         let earlier = clients.new_incarnation();
         drop(self.idle.remove(|_| true));
-        // Behind one name there may be several servers: none waits for another.
+        // One name may lead to several servers: none waits for another.
         let left = earlier.into_iter().map(|(address, minor)| {
-            let life = clients.same_incarnation();
+            let same = clients.same_incarnation();
             async move {
-                let left = timeout(GOODBYE, self.leave_at(address, minor, life)).await;
-                tracing::debug!(server = self.name.as_str(), %address, ?left, "the client is taken off the server");
+                let left = timeout(LONGEST_END, self.leave_at(address, minor, same)).await;
+                tracing::debug!(server = self.name.as_str(), %address, ?left, "the client is destroyed on the server");
             }
         });
         join_all(left).await;
     }
 
-    async fn leave_at(&self, address: SocketAddr, minor: u32, mut life: Clients) -> Result<(), NoSession> {
+    async fn leave_at(&self, address: SocketAddr, minor: u32, mut clients: Clients) -> Result<(), NoSession> {
         let connection = connect_to(address, self.config.options.privileged_port).await;
         let connection = connection.map_err(NoSession::Connect)?;
         let wire = Wire::new(connection, self.config.options.clone(), minor);
-        Ok(life.leave(wire).await?)
+        Ok(clients.leave(wire).await?)
     }
 
     pub fn fences(&self) -> &Fences {
         &self.fences
     }
 
-    /// Fences the call off that is under way in this session.
+    /// Fences off the call that is under way in this session.
     pub fn fence(self: &Arc<Self>, session: Session) {
         let address = session.address();
         self.fences.begin(address);
@@ -247,7 +249,7 @@ impl Server {
                          the next session ends what it may still know of it"
                     );
                     server.clients.lock().await.new_incarnation();
-                    // The next session is to be a new one.
+                    // The next session must be a new one.
                     drop(server.idle.remove(|_| true));
                 }
                 End::Busy => tracing::warn!(
@@ -258,7 +260,7 @@ impl Server {
             }
             server.fences.end(address);
             if end == End::Confirmed {
-                server.part(fence, privileged_port).await;
+                server.destroy_unused(fence, privileged_port).await;
             }
         });
     }
@@ -270,7 +272,7 @@ impl Server {
 
     /// Keeps a session for the next call.
     pub fn release(self: &Arc<Self>, session: Session) {
-        // The next session of the client that has taken its place ends it.
+        // The first session of the client that replaces its client ends it.
         if session.client().replaced() {
             return;
         }
@@ -297,19 +299,19 @@ impl Server {
         }
     }
 
-    /// The client goes with its last session.
+    /// Closes a session, and destroys the client if that was its last one.
     async fn close(self: &Arc<Self>, mut session: Session) {
-        let closed = timeout(GOODBYE, session.close()).await;
-        tracing::debug!(server = self.name.as_str(), ?closed, "a session at rest is closed");
+        let closed = timeout(LONGEST_END, session.close()).await;
+        tracing::debug!(server = self.name.as_str(), ?closed, "an idle session is closed");
         if !matches!(closed, Ok(Ok(()))) {
             return self.discard(session, Duration::ZERO);
         }
         let (client, mut wire) = session.into_parts();
-        let parted = timeout(GOODBYE, self.part_on(client, &mut wire)).await;
+        let destroyed = timeout(LONGEST_END, self.destroy_unused_on(client, &mut wire)).await;
         tracing::debug!(
             server = self.name.as_str(),
-            ?parted,
-            "its client goes if it was the last one"
+            ?destroyed,
+            "its client is destroyed if that was its last session"
         );
     }
 
@@ -348,7 +350,7 @@ impl Reusable for Session {
     }
 }
 
-/// What the locks hold is whole after each statement, also where a thread panicked.
+/// Locks a value that is whole after each statement, also where a thread panicked.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

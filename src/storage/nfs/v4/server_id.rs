@@ -1,7 +1,7 @@
-//! Which server it is that answers, whatever name it was reached by (RFC 8881, 2.10.4 and 18.35.4).
+//! Identifies the server that answers, independent of the name by which it was reached (RFC 8881, 2.10.4 and 18.35.4).
 //!
-//! EXCHANGE_ID's reply names the server's owner (its major id) and its scope. Two names that lead to one server are told
-//! the same. The other way round it is only a hint: hosts of one host name, or copies of one system, may be told the same.
+//! EXCHANGE_ID's reply names the server's owner (its major id) and its scope. For two names of one server they are
+//! equal. The reverse is only a hint: servers with the same host name, or copies of one system, may send the same.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use super::xdr::{Malformed, Reader};
 
 /// The longest owner or scope (NFS4_OPAQUE_LIMIT).
 const LONGEST: usize = 1024;
-/// How the reply says that no state protection is in force: SP4_NONE.
+/// SP4_NONE: no state protection is in force.
 const NO_PROTECTION: u32 = 0;
 
 /// A hash of a server's owner and scope; shown in lower-case hexadecimal. It stays the same across releases of Bindery.
@@ -20,7 +20,7 @@ pub(super) struct ServerId(Uuid);
 
 impl ServerId {
     fn new(owner: &[u8], scope: &[u8]) -> Self {
-        // With the length of the first: no other pair makes the same bytes.
+        // With the length of the first one, so that no other pair has the same bytes.
         let length = u32::try_from(owner.len()).unwrap_or(u32::MAX).to_be_bytes();
         Self(Uuid::new_v5(&Uuid::NAMESPACE_OID, &[&length, owner, scope].concat()))
     }
@@ -30,7 +30,7 @@ impl ServerId {
         self.0
     }
 
-    /// Reads what EXCHANGE_ID's reply has behind the flags.
+    /// Reads what follows the flags in the reply to EXCHANGE_ID.
     pub fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         if reader.u32()? != NO_PROTECTION {
             return Err(Malformed(

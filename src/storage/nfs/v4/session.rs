@@ -1,16 +1,16 @@
 //! Sessions (RFC 8881, 2.10).
 //!
-//! A [`Session`] is a TCP connection, a session of the client ([`super::client`]), and the session's one slot. So a call
-//! that got no answer concerns no other: its session is destroyed, by a [`Fence`], and whatever of it is still under way
-//! gets BADSESSION. Calls run side by side in several sessions.
+//! A [`Session`] is a TCP connection, a session of the client ([`super::client`]), and the one slot of that session. So a
+//! call without an answer affects no other: its session is destroyed, by a [`Fence`], and if the call arrives later it gets
+//! BADSESSION. Calls at the same time use several sessions.
 //!
-//! Bindery opens no files, so after a restart of the server it has nothing to reclaim, and does not say so: servers note
-//! down the clients that send RECLAIM_COMPLETE, and Linux's lets nobody open a file after a restart until all of them are
-//! back, or its grace period is over. It is sent only once a server answers GRACE, and then by each client that takes the
-//! place of such a client ([`Session::complete_reclaim`]).
+//! Bindery opens no files, so after a restart of the server it has nothing to reclaim. It does not send RECLAIM_COMPLETE at
+//! first: servers record the clients that do, and Linux's server lets no client open a file after a restart until all of them
+//! are back, or its grace period has ended. It is sent once a server answers GRACE, and then by each client that replaces
+//! such a client ([`Session::complete_reclaim`]).
 //!
-//! Left out: the reply cache (every verb can be repeated), renewing the lease of an idle session (it is closed before the
-//! lease runs out).
+//! Not used: the reply cache (every verb can be repeated), and renewal of the lease of an idle session (it is closed before
+//! the lease expires).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +32,7 @@ const GETATTR: u32 = 9;
 const PUTROOTFH: u32 = 24;
 const RECLAIM_COMPLETE: u32 = 58;
 
-/// A lease beyond this is not believed.
+/// A longer lease is taken for this one.
 const LONGEST_LEASE: Duration = Duration::from_mins(10);
 
 /// See the module.
@@ -47,7 +47,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// A session that was made a moment ago, on the connection on which it was made.
+    /// A new session, on the connection on which it was created.
     pub fn new(wire: Wire, client: Arc<Client>, id: SessionId, limits: Limits) -> Self {
         Self {
             wire,
@@ -59,7 +59,7 @@ impl Session {
         }
     }
 
-    /// Carries out the operations, as far as the server gets.
+    /// Sends the operations. The server stops at the first one that fails.
     ///
     /// After [`SessionError::Rpc`], or when the future is dropped, the call may still be under way: if it changes
     /// anything, the session must be fenced. After [`SessionError::Refused`] nothing was carried out.
@@ -75,7 +75,7 @@ impl Session {
         Ok(results.read(ops)?)
     }
 
-    /// 18.51: the client reclaims nothing, or nothing any more. Sent until the server takes it.
+    /// 18.51: says that the client reclaims nothing, or nothing any more, until the server has accepted that.
     pub async fn complete_reclaim(&mut self) -> Result<(), SessionError> {
         if self.client.complete() {
             return Ok(());
@@ -111,7 +111,7 @@ impl Session {
         let mut results = Results::new(&reply)?;
         self.read_sequence(&mut results)?;
         let mut lease = None;
-        // Some let nobody look at their root: the usual lease will do.
+        // Some servers deny access to their root: then the usual lease is assumed.
         if results.next(PUTROOTFH)? == Status::OK && results.next(GETATTR)? == Status::OK {
             lease = attributes::Values::read(results.reader())?.lease();
         }
@@ -124,12 +124,12 @@ impl Session {
         self.wire.destroy_session(&self.id).await
     }
 
-    /// What is left of a session that was destroyed.
+    /// Returns client and connection of a session that was destroyed.
     pub fn into_parts(self) -> (Arc<Client>, Wire) {
         (self.client, self.wire)
     }
 
-    /// What destroys this session on another connection.
+    /// Closes the connection, and returns what destroys the session on another one.
     pub fn into_fence(self, options: Arc<NfsOptions>) -> Fence {
         let fence = Fence {
             session: self.id,

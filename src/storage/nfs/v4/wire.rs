@@ -1,7 +1,5 @@
-//! A connection and the operations that make and unmake clients and sessions on it (RFC 8881, 18.34 to 18.51; minor
-//! version 2: RFC 7862). None of them needs a session of the connection's own.
-//!
-//! Left out: callbacks, pNFS, state protection.
+//! A connection, and the operations that create and destroy clients and sessions on it (RFC 8881, 18.34 to 18.51; minor
+//! version 2: RFC 7862). None of them needs a session on this connection.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -30,10 +28,10 @@ const DESTROY_CLIENTID: u32 = 57;
 
 /// Says that this client does no pNFS.
 const USE_NON_PNFS: u32 = 0x0001_0000;
-/// In the reply: the client has a session already, or had one.
+/// In the reply: the client has had a session already.
 const CONFIRMED: u32 = 0x8000_0000;
 
-/// No reply to the operations that were sent.
+/// Why there is no reply to the operations that were sent.
 #[derive(Debug)]
 pub(super) enum SessionError {
     Rpc(RpcError),
@@ -53,16 +51,16 @@ impl From<Malformed> for SessionError {
     }
 }
 
-/// What a server answers to a client that introduces itself.
+/// The server's answer to EXCHANGE_ID.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Introduced {
+pub(super) struct Registered {
     pub client: u64,
-    /// The number of the client's first CREATE_SESSION; none where the server knows the client already.
+    /// The number of the client's first CREATE_SESSION; none if the server knows the client already.
     pub next: Option<u32>,
     pub server: ServerId,
 }
 
-/// What tells one life of an owner from the next (18.35.3).
+/// Distinguishes the incarnations of a client owner (18.35.3).
 pub(super) type Verifier = [u8; 8];
 
 pub(super) fn new_verifier() -> Verifier {
@@ -83,14 +81,14 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    /// Nothing is sent yet.
+    /// Sends nothing.
     pub fn new(connection: Connection, options: Arc<NfsOptions>, minor: u32) -> Self {
         Self {
             stream: connection.stream,
             address: connection.address,
             options,
             minor,
-            // Whatever it starts with; a value of its own helps to tell connections apart in a capture.
+            // Any value; a random one distinguishes connections in a capture.
             xid: uuid::Uuid::new_v4().as_fields().0,
         }
     }
@@ -128,9 +126,9 @@ impl Wire {
         record::cut(&self.stream);
     }
 
-    /// 18.35: names the owner, and which life of it this is. If the server knew another life, all that it has on the server
-    /// ends with the first CREATE_SESSION of this one: sessions, and calls that come late in them.
-    pub async fn exchange_id(&mut self, owner: &str, verifier: Verifier) -> Result<Introduced, SessionError> {
+    /// 18.35: names the client owner and its incarnation. If the server knew another incarnation, all that it has there ends
+    /// with the first CREATE_SESSION of this one: sessions and late calls.
+    pub async fn exchange_id(&mut self, owner: &str, verifier: Verifier) -> Result<Registered, SessionError> {
         let mut arguments = self.begin(1);
         arguments.u32(EXCHANGE_ID);
         arguments.fixed(&verifier);
@@ -143,7 +141,7 @@ impl Wire {
         accepted("EXCHANGE_ID", results.next(EXCHANGE_ID)?)?;
         let reader = results.reader();
         let (client, next, flags) = (reader.u64()?, reader.u32()?, reader.u32()?);
-        Ok(Introduced {
+        Ok(Registered {
             client,
             next: (flags & CONFIRMED == 0).then_some(next),
             server: ServerId::read(reader)?,
@@ -184,7 +182,7 @@ impl Wire {
         Ok((id, limits))
     }
 
-    /// 18.37. A session that the server does not know is destroyed: with its memory, or with its lease.
+    /// 18.37. A session that the server does not know counts as destroyed: by a restart, or with its lease.
     pub async fn destroy_session(&mut self, session: &SessionId) -> Result<(), SessionError> {
         let mut arguments = self.begin(1);
         arguments.u32(DESTROY_SESSION);
@@ -205,7 +203,7 @@ impl Wire {
         Ok(Results::new(&reply)?.next(DESTROY_CLIENTID)?)
     }
 
-    /// 18.34. If it is refused, what follows tells.
+    /// 18.34. If it is refused, the next operation fails.
     pub async fn bind(&mut self, session: &SessionId) -> Result<(), RpcError> {
         let mut arguments = self.begin(1);
         arguments.u32(BIND_CONN_TO_SESSION);
@@ -216,7 +214,7 @@ impl Wire {
         Ok(())
     }
 
-    /// A SEQUENCE alone, and what the server answers to it.
+    /// Sends a SEQUENCE alone, and returns its status.
     pub async fn sequence(&mut self, session: &SessionId, sequence: u32) -> Result<Status, RpcError> {
         let mut arguments = self.begin(1);
         write_sequence(&mut arguments, session, sequence);
@@ -225,7 +223,7 @@ impl Wire {
     }
 }
 
-/// 18.46. The reply need not be cached: nobody wants it later.
+/// 18.46. The reply need not be cached: no call is repeated in its slot.
 pub(super) fn write_sequence(arguments: &mut Writer, session: &SessionId, sequence: u32) {
     arguments.u32(SEQUENCE);
     arguments.fixed(session);

@@ -1,10 +1,10 @@
-//! XDR, the encoding of all that NFS sends (RFC 4506), as far as this client needs it: unsigned integers, booleans,
-//! opaques. Left out: floats, unions and structures as such; the callers spell those out field by field.
+//! XDR, the encoding of all that NFS sends (RFC 4506), the part that this client needs: unsigned integers,
+//! booleans, opaques. The callers write and read unions and structures field by field.
 //!
 //! The reader borrows from the reply that it reads and never allocates, so a length that the peer claims costs nothing
-//! until the bytes are really there.
+//! until the bytes have arrived.
 
-/// A reply that is not what the protocol says. The text names the place, for the error that a person reads.
+/// A reply that does not keep to the protocol. The text says where, for the error message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Malformed(pub &'static str);
 
@@ -21,14 +21,14 @@ impl Writer {
         self.0.extend_from_slice(&value.to_be_bytes());
     }
 
-    /// Bytes whose number both sides know.
+    /// Bytes of a length that both sides know.
     pub fn fixed(&mut self, bytes: &[u8]) {
         self.0.extend_from_slice(bytes);
         let padding = bytes.len().next_multiple_of(4) - bytes.len();
         self.0.extend_from_slice(&[0; 3][..padding]);
     }
 
-    /// Bytes with their number before them: `opaque<>` and `string<>`.
+    /// Bytes after their length: `opaque<>` and `string<>`.
     pub fn opaque(&mut self, bytes: &[u8]) {
         // What this client sends is far below 4 GiB: names are at most 255 bytes, file handles 128.
         self.u32(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
