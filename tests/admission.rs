@@ -251,16 +251,7 @@ async fn a_retained_volume_reused_for_a_new_claim_keeps_its_data() {
     })
     .await;
     assert!(directory(&volume).join("precious").exists());
-    assert!(
-        scene
-            .volumes()
-            .get(name)
-            .await
-            .unwrap()
-            .metadata
-            .deletion_timestamp
-            .is_none()
-    );
+    assert!(!scene.is_being_deleted(&volume).await);
 }
 
 #[tokio::test]

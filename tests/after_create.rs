@@ -186,20 +186,7 @@ async fn after_create_with_wait_for_first_consumer_waits_for_the_pod() {
         scene.claims().get("waits").await.unwrap().spec.unwrap().volume_name,
         None
     );
-    let accounts: Api<ServiceAccount> = Api::namespaced(scene.client.clone(), &scene.name);
-    eventually("the default ServiceAccount", async || {
-        accounts.get_opt("default").await.unwrap().map(drop)
-    })
-    .await;
-    let pods: Api<Pod> = Api::namespaced(scene.client.clone(), &scene.name);
-    let pod = json!({
-        "metadata": {"name": "user"},
-        "spec": {
-            "containers": [{"name": "user", "image": "none"}],
-            "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "waits"}}],
-        },
-    });
-    pods.create(&PostParams::default(), &from(pod)).await.unwrap();
+    scene.create_pod("waits").await;
     scene.until_bound("waits").await;
 }
 

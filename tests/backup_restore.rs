@@ -102,6 +102,12 @@ fn is_archived(directory: &std::path::Path) -> bool {
     archives.any(|archive| archive.join("precious").exists())
 }
 
+/// Waits until the volume is gone, and asserts that its directory is an archive.
+async fn assert_archived(scene: &Scene, volume: &PersistentVolume, directory: &std::path::Path) {
+    scene.until_gone(volume).await;
+    assert!(!directory.exists() && is_archived(directory));
+}
+
 /// Runs a command from a message of Bindery.
 pub fn run(command: &str) {
     let kubectl = format!(
@@ -119,7 +125,7 @@ pub fn run(command: &str) {
 }
 
 /// Returns the two commands in an Event: the one that releases the volume, and the one that takes it over.
-fn ways_out(note: &str) -> (&str, &str) {
+fn commands_in(note: &str) -> (&str, &str) {
     let let_go = note.split_once("keep the directory: ").expect(note).1;
     let (let_go, rest) = let_go.split_once(". To let this Bindery").expect(note);
     (let_go, rest.split_once("says: ").expect(note).1)
@@ -133,15 +139,9 @@ async fn objects_restored_into_their_own_cluster_are_bound_again_and_cleaned_up_
     until_bound_to(&scene, "data", &volume).await;
     assert!(directory.join("precious").exists());
 
-    scene
-        .patch_volume(
-            volume_name(&volume),
-            json!({"spec": {"persistentVolumeReclaimPolicy": "Delete"}}),
-        )
-        .await;
+    scene.set_reclaim_delete(&volume).await;
     scene.delete("data").await;
-    scene.until_gone(&volume).await;
-    assert!(!directory.exists() && is_archived(&directory));
+    assert_archived(&scene, &volume, &directory).await;
 }
 
 #[tokio::test]
@@ -164,17 +164,15 @@ async fn a_restored_volume_without_provisioner_gets_an_event_and_both_its_comman
         ),
         "{note}"
     );
-    run(ways_out(&note).1);
-    let delete = json!({"spec": {"persistentVolumeReclaimPolicy": "Delete"}});
-    scene.patch_volume(volume_name(&taken), delete.clone()).await;
+    run(commands_in(&note).1);
+    scene.set_reclaim_delete(&taken).await;
     scene.delete("taken").await;
-    scene.until_gone(&taken).await;
-    assert!(!directory.exists() && is_archived(&directory));
+    assert_archived(&scene, &taken, &directory).await;
 
     let (kept, directory) = Backup::of_lost(&scene, "kept").await;
     let kept = kept.restore(&scene, unmarked).await;
     until_bound_to(&scene, "kept", &kept).await;
-    scene.patch_volume(volume_name(&kept), delete).await;
+    scene.set_reclaim_delete(&kept).await;
     scene.delete("kept").await;
     let deleted = scene
         .volumes()
@@ -182,7 +180,7 @@ async fn a_restored_volume_without_provisioner_gets_an_event_and_both_its_comman
         .await;
     deleted.unwrap();
     let note = scene.event(volume_name(&kept), REASON).await;
-    run(ways_out(&note).0);
+    run(commands_in(&note).0);
     scene.until_gone(&kept).await;
     assert!(directory.join("precious").exists());
 }
@@ -203,12 +201,7 @@ async fn a_released_volume_of_another_instance_gets_an_event_and_can_be_taken_ov
     let events: kube::Api<k8s_openapi::api::core::v1::Event> = kube::Api::all(scene.client.clone());
     let about = ListParams::default().fields(&format!("involvedObject.name={},reason={REASON}", volume_name(&volume)));
 
-    scene
-        .patch_volume(
-            volume_name(&volume),
-            json!({"spec": {"persistentVolumeReclaimPolicy": "Delete"}}),
-        )
-        .await;
+    scene.set_reclaim_delete(&volume).await;
     assert!(
         events.list(&about).await.unwrap().items.is_empty(),
         "told of a volume in use"
@@ -222,9 +215,8 @@ async fn a_released_volume_of_another_instance_gets_an_event_and_can_be_taken_ov
     assert!(note.contains(&format!("and instance {:?}", old.name)), "{note}");
     assert!(directory.join("precious").exists(), "another's data was touched");
 
-    run(ways_out(&note).1);
-    scene.until_gone(&volume).await;
-    assert!(!directory.exists() && is_archived(&directory));
+    run(commands_in(&note).1);
+    assert_archived(&scene, &volume, &directory).await;
     new.unregister().await;
 }
 
@@ -239,14 +231,8 @@ async fn restored_volumes_work_at_once_with_the_instance_of_the_lost_cluster() {
     // A new installation, with the --instance of the lost one.
     old.run().await;
     until_bound_to(&scene, "data", &volume).await;
-    scene
-        .patch_volume(
-            volume_name(&volume),
-            json!({"spec": {"persistentVolumeReclaimPolicy": "Delete"}}),
-        )
-        .await;
+    scene.set_reclaim_delete(&volume).await;
     scene.delete("data").await;
-    scene.until_gone(&volume).await;
-    assert!(!directory.exists() && is_archived(&directory));
+    assert_archived(&scene, &volume, &directory).await;
     old.unregister().await;
 }

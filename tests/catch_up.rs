@@ -158,20 +158,7 @@ async fn a_wait_for_first_consumer_claim_is_provisioned_when_its_pod_has_a_node(
     bindery.run().await;
     scene.until_bound("now").await;
     assert_eq!(volume_of(&scene.claims().get("waits").await.unwrap()), None);
-    let accounts: Api<ServiceAccount> = Api::namespaced(scene.client.clone(), &scene.name);
-    eventually("the default ServiceAccount", async || {
-        accounts.get_opt("default").await.unwrap().map(drop)
-    })
-    .await;
-    let pods: Api<Pod> = Api::namespaced(scene.client.clone(), &scene.name);
-    let pod = json!({
-        "metadata": {"name": "user"},
-        "spec": {
-            "containers": [{"name": "user", "image": "none"}],
-            "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "waits"}}],
-        },
-    });
-    pods.create(&PostParams::default(), &from(pod)).await.unwrap();
+    scene.create_pod("waits").await;
     scene.until_bound("waits").await;
     bindery.unregister().await;
 }
@@ -215,14 +202,8 @@ async fn a_lost_volume_with_a_directory_template_is_recreated_for_its_claim() {
 async fn a_claim_over_quota_leaves_no_volume_and_no_directory() {
     let bindery = Bindery::start(&["--orphan-grace=4s"]).await;
     let scene = Scene::of(&bindery.provisioner).await;
-    let quotas: Api<ResourceQuota> = Api::namespaced(scene.client.clone(), &scene.name);
-    let limit = format!("{}.storageclass.storage.k8s.io/persistentvolumeclaims", scene.name);
-    let quota = json!({"metadata": {"name": "few"}, "spec": {"hard": {limit: "1"}}});
-    quotas.create(&PostParams::default(), &from(quota)).await.unwrap();
-    eventually("the quota is in force", async || {
-        quotas.get("few").await.unwrap().status?.hard.map(drop)
-    })
-    .await;
+    let claims = format!("{}.storageclass.storage.k8s.io/persistentvolumeclaims", scene.name);
+    scene.set_quota(&claims, "1").await;
     let (_, first) = scene.bound(scene.claim("first")).await;
     let refused = scene.refused(scene.claim("second")).await;
     assert!(refused.contains("exceeded quota"), "{refused}");
@@ -264,14 +245,8 @@ async fn bound_to_another_ones_volume(policy: &str) -> (Bindery, Scene, Persiste
     let scene = Scene::of_with(&bindery.provisioner, json!({"parameters": {"onDelete": "delete"}})).await;
     let other = format!("{}-{policy}", scene.name);
     scene.class(&other, json!({"parameters": {"onDelete": policy}})).await;
-    let quotas: Api<ResourceQuota> = Api::namespaced(scene.client.clone(), &scene.name);
-    let limit = format!("{}.storageclass.storage.k8s.io/persistentvolumeclaims", scene.name);
-    let quota = json!({"metadata": {"name": "none"}, "spec": {"hard": {limit: "0"}}});
-    quotas.create(&PostParams::default(), &from(quota)).await.unwrap();
-    eventually("the quota is in force", async || {
-        quotas.get("none").await.unwrap().status?.hard.map(drop)
-    })
-    .await;
+    let claims = format!("{}.storageclass.storage.k8s.io/persistentvolumeclaims", scene.name);
+    scene.set_quota(&claims, "0").await;
     scene.refused(scene.claim("data")).await;
     bindery.kill();
     // A claim of the same name, while no webhook answers.

@@ -6,21 +6,14 @@ mod hostile;
 mod outages;
 mod trees;
 
-use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
-use std::time::Duration;
 
-use bindery::model::attributes::Attributes;
-use bindery::model::directory::{Directory, Share};
+use bindery::model::directory::Share;
 use bindery::model::identity::Identity;
 use bindery::storage::mounted::MountedStorage;
 use bindery::storage::{Existing, Fault, Made, Outcome, Storage, StorageError};
-use tokio::time::Instant;
 
-/// Returns a deadline that is longer than any verb needs here.
-fn soon() -> Instant {
-    Instant::now() + Duration::from_secs(20)
-}
+use crate::support::directories::{chmod, directory, give, mode, mode_of, soon};
 
 fn share() -> Share {
     Share::parse("nas", "/export").expect("a share")
@@ -28,18 +21,6 @@ fn share() -> Share {
 
 fn storage(path: &Path) -> MountedStorage {
     MountedStorage::new(vec![(share(), path.to_owned())])
-}
-
-fn directory(path: &str) -> Directory {
-    Directory::parse(path).expect("a directory")
-}
-
-fn mode(mode: u32) -> Attributes {
-    Attributes {
-        mode,
-        uid: None,
-        gid: None,
-    }
 }
 
 fn refusal(fault: Fault, message: &str) -> StorageError {
@@ -64,16 +45,4 @@ async fn identity(storage: &MountedStorage, path: &str) -> Identity {
         .await
         .expect("a look");
     found.expect("a directory").identity
-}
-
-fn mode_of(path: &Path) -> u32 {
-    std::fs::metadata(path).expect("a directory").permissions().mode() & 0o7777
-}
-
-fn give(path: &Path, uid: u32) {
-    chown(path, Some(uid), Some(uid)).expect("root may");
-}
-
-fn chmod(path: &Path, mode: u32) {
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("root may");
 }

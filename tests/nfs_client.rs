@@ -13,37 +13,18 @@ mod trees;
 /// What `NFSv3` does without sessions and without VERIFY.
 mod version_3;
 
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::time::Duration;
 
-use bindery::model::attributes::Attributes;
-use bindery::model::directory::{Directory, Share};
+use bindery::model::directory::Share;
 use bindery::model::identity::Identity;
 use bindery::storage::{Existing, Made, Storage, StorageError, Storages};
-use tokio::time::Instant;
 
+use crate::support::directories::{chmod, directory, give, mode, mode_of, soon};
 use crate::support::kind::client_as;
-
-/// Returns a deadline that is longer than any verb needs here.
-fn soon() -> Instant {
-    Instant::now() + Duration::from_secs(20)
-}
 
 fn client() -> Storages {
     client_as(0)
-}
-
-fn directory(path: &str) -> Directory {
-    Directory::parse(path).expect("a directory")
-}
-
-fn mode(mode: u32) -> Attributes {
-    Attributes {
-        mode,
-        uid: None,
-        gid: None,
-    }
 }
 
 async fn make(client: &impl Storage, share: &Share, path: &str) -> Result<Made, StorageError> {
@@ -57,19 +38,7 @@ async fn identity(client: &impl Storage, share: &Share, path: &str) -> Identity 
     found.expect("a directory").identity
 }
 
-fn mode_of(path: &Path) -> u32 {
-    std::fs::metadata(path).expect("a directory").permissions().mode() & 0o7777
-}
-
 fn owner_of(path: &Path) -> (u32, u32) {
     let metadata = std::fs::metadata(path).expect("a directory");
     (metadata.uid(), metadata.gid())
-}
-
-fn give(path: &Path, uid: u32) {
-    chown(path, Some(uid), Some(uid)).expect("root may");
-}
-
-fn chmod(path: &Path, mode: u32) {
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("root may");
 }

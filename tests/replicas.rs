@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
@@ -14,25 +13,17 @@ use crate::support::bindery::Bindery;
 use crate::support::scene::{Scene, directory, from, volume_name};
 use crate::support::wait::eventually;
 
-pub async fn holder(bindery: &Bindery, scene: &Scene) -> Option<String> {
-    let leases: Api<Lease> = Api::namespaced(scene.client.clone(), "bindery");
-    leases.get_opt(&bindery.name).await.unwrap()?.spec?.holder_identity
-}
-
 #[tokio::test]
 async fn another_replica_takes_over_at_once_when_the_leader_stops() {
     let mut first = Bindery::start(&[]).await;
     let scene = Scene::of(&first.provisioner).await;
-    let leader = eventually("a replica leads", async || holder(&first, &scene).await).await;
+    let leader = first.until_led().await;
     let second = first.replica().await;
     let (_, volume) = scene.bound(scene.claim("data")).await;
     first.terminate();
     assert!(first.ended().await.success());
     let began = std::time::Instant::now();
-    let next = eventually("another replica leads", async || {
-        holder(&first, &scene).await.filter(|next| *next != leader)
-    })
-    .await;
+    let next = first.until_another_leads(&leader).await;
     // The Lease lasts 15 s.
     assert!(began.elapsed().as_secs() < 10, "{next} waited {:?}", began.elapsed());
     scene.delete("data").await;
@@ -45,7 +36,7 @@ async fn another_replica_takes_over_at_once_when_the_leader_stops() {
 async fn another_replica_takes_over_when_the_leader_dies() {
     let mut first = Bindery::start(&[]).await;
     let scene = Scene::of(&first.provisioner).await;
-    eventually("a replica leads", async || holder(&first, &scene).await).await;
+    first.until_led().await;
     let second = first.replica().await;
     let (_, volume) = scene.bound(scene.claim("data")).await;
     first.kill();
@@ -172,7 +163,7 @@ async fn a_paused_leader_does_no_harm_when_it_resumes() {
     let first = Bindery::start(&[]).await;
     let parameters = json!({"subDir": "${pvc.metadata.namespace}/${pvc.metadata.name}", "onDelete": "delete"});
     let scene = Scene::of_with(&first.provisioner, json!({"parameters": parameters})).await;
-    let leader = eventually("a replica leads", async || holder(&first, &scene).await).await;
+    let leader = first.until_led().await;
     let (_, old) = scene.bound(scene.claim("data")).await;
     std::fs::write(directory(&old).join("old"), "").unwrap();
     let second = first.replica().await;
@@ -181,10 +172,7 @@ async fn a_paused_leader_does_no_harm_when_it_resumes() {
     // The leader knows that the claim is gone, and is somewhere in the middle of the cleanup.
     scene.delete("data").await;
     first.pause();
-    eventually("another replica leads", async || {
-        holder(&first, &scene).await.filter(|next| *next != leader)
-    })
-    .await;
+    first.until_another_leads(&leader).await;
     scene.until_gone(&old).await;
     // The other replica provisions the claim.
     scene.create(scene.claim("data")).await.unwrap();

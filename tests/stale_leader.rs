@@ -5,7 +5,6 @@ use kube::Api;
 use kube::api::{DeleteParams, PostParams};
 use serde_json::json;
 
-use crate::replicas::holder;
 use crate::support::bindery::Bindery;
 use crate::support::nfs::Ganesha;
 use crate::support::relay::{Fate, Relay};
@@ -26,7 +25,7 @@ async fn a_late_rename(on_delete: &str, pattern: &str, retention: &str, end: imp
         "onDelete": on_delete,
     });
     let scene = Scene::of_with(&first.provisioner, json!({"parameters": parameters})).await;
-    let leader = eventually("a replica leads", async || holder(&first, &scene).await).await;
+    let leader = first.until_led().await;
     let (_, old) = scene.bound(scene.claim("data")).await;
     let path = server.export_dir().join(mark(&old, "sub-dir").unwrap());
     let second = first.replica().await;
@@ -39,10 +38,7 @@ async fn a_late_rename(on_delete: &str, pattern: &str, retention: &str, end: imp
     // puts the same directory back.
     let aside = path.with_extension("aside");
     std::fs::rename(&path, &aside).unwrap();
-    eventually("another replica leads", async || {
-        holder(&first, &scene).await.filter(|next| *next != leader)
-    })
-    .await;
+    first.until_another_leads(&leader).await;
     scene.until_gone(&old).await;
     // Without a webhook the claim is admitted, and the other replica provisions it.
     first.unregister().await;
@@ -98,15 +94,9 @@ async fn a_late_rmdir(fate: Fate) {
         "existingDirectory": "adopt",
     });
     let scene = Scene::of_with(&first.provisioner, json!({"parameters": parameters})).await;
-    let leader = eventually("a replica leads", async || holder(&first, &scene).await).await;
+    let leader = first.until_led().await;
     let second = first.replica().await;
-    let quotas: Api<ResourceQuota> = Api::namespaced(scene.client.clone(), &scene.name);
-    let quota = json!({"metadata": {"name": "none"}, "spec": {"hard": {"persistentvolumeclaims": "0"}}});
-    quotas.create(&PostParams::default(), &from(quota)).await.unwrap();
-    eventually("the quota is in force", async || {
-        quotas.get("none").await.unwrap().status?.hard.map(drop)
-    })
-    .await;
+    scene.set_quota("persistentvolumeclaims", "0").await;
 
     relay.plan(RMDIR, 0, 1, fate);
     scene.refused(scene.claim("data")).await;
@@ -117,18 +107,11 @@ async fn a_late_rmdir(fate: Fate) {
     // The other replica finds nothing to remove, and the next volume gets the same directory.
     let aside = path.with_extension("aside");
     std::fs::rename(&path, &aside).unwrap();
-    eventually("another replica leads", async || {
-        holder(&first, &scene).await.filter(|next| *next != leader)
-    })
-    .await;
+    first.until_another_leads(&leader).await;
     scene.until_gone(&old).await;
     first.unregister().await;
     std::fs::rename(&aside, &path).unwrap();
-    quotas.delete("none", &DeleteParams::default()).await.unwrap();
-    eventually("the quota is no longer in force", async || {
-        scene.create(scene.claim("data")).await.ok()
-    })
-    .await;
+    scene.create_without_quota(scene.claim("data")).await;
     let (_, new) = scene.until_bound("data").await;
     assert_eq!(volume_name(&old), volume_name(&new));
 

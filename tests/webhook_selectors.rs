@@ -1,24 +1,24 @@
 //! Claims that the selectors of the webhook configuration exempt also get no volume later.
 
 use kube::api::{Patch, PatchParams};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::bindery::Bindery;
 use crate::support::scene::Scene;
 
-/// Starts Bindery again, and waits until it has provisioned a newer claim in another namespace: it has then seen all older ones.
-async fn one_that_is_younger_is_served(bindery: &mut Bindery) {
-    bindery.run().await;
-    let beside = Scene::of(&bindery.provisioner).await;
+/// Creates claim `data` while Bindery is down, and asserts that Bindery does not provision it after the restart: it
+/// provisions a newer claim in another namespace, and has then looked at all older ones.
+async fn assert_exempt(bindery: &mut Bindery, scene: &Scene, claim: Value) {
     bindery.kill();
-    beside.create(beside.claim("younger")).await.unwrap();
+    scene.create(claim).await.unwrap();
     bindery.run().await;
-    beside.until_bound("younger").await;
-}
-
-async fn has_no_volume(scene: &Scene, name: &str) {
-    let claim = scene.claims().get(name).await.unwrap();
-    assert_eq!(claim.spec.unwrap().volume_name, None, "{name}");
+    let other = Scene::of(&bindery.provisioner).await;
+    bindery.kill();
+    other.create(other.claim("younger")).await.unwrap();
+    bindery.run().await;
+    other.until_bound("younger").await;
+    let claim = scene.claims().get("data").await.unwrap();
+    assert_eq!(claim.spec.unwrap().volume_name, None);
 }
 
 #[tokio::test]
@@ -30,10 +30,7 @@ async fn a_claim_in_an_exempt_namespace_gets_no_volume_until_the_namespace_label
     bindery
         .change_webhook(json!({"namespaceSelector": {"matchExpressions": served}}))
         .await;
-    bindery.kill();
-    scene.create(scene.claim("data")).await.unwrap();
-    one_that_is_younger_is_served(&mut bindery).await;
-    has_no_volume(&scene, "data").await;
+    assert_exempt(&mut bindery, &scene, scene.claim("data")).await;
     scene.assert_nothing_made().await;
     scene.label_namespace(json!({"storage": null})).await;
     scene.until_bound("data").await;
@@ -48,11 +45,8 @@ async fn a_claim_exempt_by_the_object_selector_gets_no_volume_until_its_labels_c
     bindery
         .change_webhook(json!({"objectSelector": {"matchExpressions": served}}))
         .await;
-    bindery.kill();
     let labelled = scene.claim_with("data", json!({"metadata": {"labels": {"by-hand": "yes"}}}));
-    scene.create(labelled).await.unwrap();
-    one_that_is_younger_is_served(&mut bindery).await;
-    has_no_volume(&scene, "data").await;
+    assert_exempt(&mut bindery, &scene, labelled).await;
     let free = Patch::Merge(json!({"metadata": {"labels": null}}));
     let freed = scene.claims().patch("data", &PatchParams::default(), &free).await;
     freed.unwrap();
@@ -69,10 +63,7 @@ async fn a_changed_selector_provisions_exempt_claims_and_removes_no_volume() {
     bindery
         .change_webhook(json!({"namespaceSelector": {"matchExpressions": served}}))
         .await;
-    bindery.kill();
-    scene.create(scene.claim("data")).await.unwrap();
-    one_that_is_younger_is_served(&mut bindery).await;
-    has_no_volume(&scene, "data").await;
+    assert_exempt(&mut bindery, &scene, scene.claim("data")).await;
     assert_eq!(scene.own_volumes().await, [before]);
     bindery.change_webhook(json!({"namespaceSelector": null})).await;
     scene.until_bound("data").await;

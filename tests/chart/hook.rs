@@ -14,15 +14,7 @@ async fn helm_uninstall_releases_volumes_if_let_go_is_set() {
     release.serve().await;
     let (_, volume) = release.scene.bound(release.scene.claim("data")).await;
     std::fs::write(directory(&volume).join("file"), "kept").unwrap();
-    release.helm(&[
-        "upgrade",
-        &name,
-        CHART,
-        "--reuse-values",
-        "--set",
-        "uninstall.letGo=true",
-    ]);
-    let hooks = release.hooks();
+    let hooks = release.set_let_go();
     release.stop().await;
     let never = never_given(&volume, &format!("t-{name}-never"));
     release.scene.volumes_create(never.clone()).await;
@@ -92,15 +84,7 @@ async fn released_volumes_are_left_unchanged_until_the_finalizer_is_added_again(
     release.serve().await;
     let (_, free) = release.scene.bound(release.scene.claim("free")).await;
     let (_, back) = release.scene.bound(release.scene.claim("back")).await;
-    release.helm(&[
-        "upgrade",
-        &name,
-        CHART,
-        "--reuse-values",
-        "--set",
-        "uninstall.letGo=true",
-    ]);
-    let hooks = release.hooks();
+    let hooks = release.set_let_go();
     release.stop().await;
     well("uninstall", release.run_hook(&hooks, "uninstall"));
 

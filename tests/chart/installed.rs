@@ -87,6 +87,20 @@ impl Release {
         helm_ok(&[arguments, &["--namespace", &self.scene.name]].concat())
     }
 
+    /// Sets `uninstall.letGo`, and returns the hooks of the release after that.
+    pub fn set_let_go(&self) -> String {
+        let name = &self.scene.name;
+        self.helm(&[
+            "upgrade",
+            name,
+            CHART,
+            "--reuse-values",
+            "--set",
+            "uninstall.letGo=true",
+        ]);
+        self.hooks()
+    }
+
     /// Directs the Service to this machine.
     fn route(&self) {
         let service = json!({"spec": {"type": "ExternalName", "externalName": "127.0.0.1", "clusterIP": null, "clusterIPs": null}});

@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role};
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
@@ -189,6 +190,26 @@ impl Bindery {
             let _ = child.kill();
             let _ = child.wait();
         }
+    }
+
+    /// Returns the holder of the Lease.
+    pub async fn leader(&self) -> Option<String> {
+        let leases: Api<Lease> = Api::namespaced(self.client.clone(), "bindery");
+        let lease = leases.get_opt(&self.name).await.expect("a look at the Lease")?;
+        lease.spec?.holder_identity
+    }
+
+    /// Waits until a replica leads, and returns it.
+    pub async fn until_led(&self) -> String {
+        eventually("a replica leads", async || self.leader().await).await
+    }
+
+    /// Waits until a replica leads that is not `leader`, and returns it.
+    pub async fn until_another_leads(&self, leader: &str) -> String {
+        eventually("another replica leads", async || {
+            self.leader().await.filter(|next| next != leader)
+        })
+        .await
     }
 
     /// Where the API server posts its reviews, the secret end included.

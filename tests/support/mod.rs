@@ -4,6 +4,7 @@ pub mod audit;
 pub mod bed;
 pub mod bindery;
 pub mod caller;
+pub mod directories;
 pub mod disk;
 pub mod embedded;
 pub mod ipv6;

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use k8s_openapi::api::core::v1::{Event, Namespace, PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::core::v1::{
+    Event, Namespace, PersistentVolume, PersistentVolumeClaim, Pod, ResourceQuota, ServiceAccount,
+};
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
@@ -11,6 +13,9 @@ use uuid::Uuid;
 
 use super::bed::{Bed, is_asked_about, is_served};
 use super::wait::eventually;
+
+/// The name of the quota of a scene.
+const QUOTA: &str = "limit";
 
 /// A namespace and a class.
 pub struct Scene {
@@ -268,6 +273,63 @@ impl Scene {
             told.iter().filter_map(counted).find(|count| *count > 1)
         })
         .await;
+    }
+
+    /// Creates a ResourceQuota in this scene's namespace, and waits until it is in force.
+    pub async fn set_quota(&self, resource: &str, limit: &str) {
+        let quota = json!({"metadata": {"name": QUOTA}, "spec": {"hard": {resource: limit}}});
+        let created = self.quotas().create(&PostParams::default(), &from(quota)).await;
+        created.expect("quota");
+        eventually("the quota is in force", async || {
+            let quota = self.quotas().get(QUOTA).await.expect("quota");
+            quota.status?.hard?.get(resource).map(drop)
+        })
+        .await;
+    }
+
+    /// Deletes the quota of [`Scene::set_quota`], and creates a claim as soon as that is no longer in force.
+    pub async fn create_without_quota(&self, claim: Value) {
+        let deleted = self.quotas().delete(QUOTA, &DeleteParams::default()).await;
+        deleted.expect("quota deleted");
+        eventually("the quota is no longer in force", async || {
+            self.create(claim.clone()).await.ok()
+        })
+        .await;
+    }
+
+    fn quotas(&self) -> Api<ResourceQuota> {
+        Api::namespaced(self.client.clone(), &self.name)
+    }
+
+    /// Creates a pod that uses a claim.
+    pub async fn create_pod(&self, claim: &str) {
+        let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), &self.name);
+        eventually("the namespace has its default ServiceAccount", async || {
+            accounts.get_opt("default").await.expect("ServiceAccounts").map(drop)
+        })
+        .await;
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.name);
+        let pod = json!({
+            "metadata": {"name": "user"},
+            "spec": {
+                "containers": [{"name": "user", "image": "none"}],
+                "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": claim}}],
+            },
+        });
+        let created = pods.create(&PostParams::default(), &from(pod)).await;
+        created.expect("pod");
+    }
+
+    /// Sets the reclaim policy of a volume to Delete.
+    pub async fn set_reclaim_delete(&self, volume: &PersistentVolume) {
+        let patch = json!({"spec": {"persistentVolumeReclaimPolicy": "Delete"}});
+        self.patch_volume(volume_name(volume), patch).await;
+    }
+
+    /// Whether a volume is being deleted. It must exist.
+    pub async fn is_being_deleted(&self, volume: &PersistentVolume) -> bool {
+        let volume = self.volumes().get(volume_name(volume)).await.expect("volume");
+        volume.metadata.deletion_timestamp.is_some()
     }
 
     /// Makes a volume.
