@@ -1,5 +1,5 @@
-//! What an administrator keeps: a volume made by hand names a claim's directory, or `retain` is set while the directory
-//! is being removed. From then on the claim's data must not be deleted.
+//! The administrator protects data: creates a static volume for the directory of a claim, or sets `retain` while the directory is
+//! being removed. From then on the claim's data must not be deleted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
@@ -16,67 +16,75 @@ use tokio::time::{Instant, sleep};
 use crate::schedule::{Retain, Slot, Spelling};
 use crate::setup::object;
 
-/// What the names of volumes made by hand begin with.
-const BY_HAND: &str = "by-hand-";
-/// How long a deleted claim's volume is watched for the deletion mark.
+/// Prefix of the names of static volumes.
+const STATIC: &str = "static-";
+/// How long to wait until the volume of a deleted claim is being deleted.
 const PATIENCE: Duration = Duration::from_secs(8);
 const LOOK: Duration = Duration::from_millis(10);
 
-/// What administrators have kept.
+/// The data that the administrator has protected.
 #[derive(Default)]
-pub struct Kept(Mutex<State>);
+pub struct Protected(Mutex<State>);
 
 #[derive(Clone, Default)]
 struct State {
     /// Claims whose data must not be deleted, by uid.
     claims: BTreeSet<String>,
-    /// The volumes made by hand that are there, and the directories below the export that they name.
-    by_hand: BTreeMap<String, Named>,
-    /// Every directory that a volume made by hand has ever named, or whose volume was set to `retain`.
+    /// The existing static volumes, and the directories in the export that they name.
+    static_volumes: BTreeMap<String, Named>,
+    /// Every directory that a static volume has ever named, or whose volume was set to `retain`.
     named: BTreeSet<String>,
 }
 
-/// What a volume made by hand names.
+/// The directory that a static volume names.
 #[derive(Clone, Debug)]
 struct Named {
     slot: Slot,
     directory: String,
-    /// Its claim's volume was not being deleted after this one was created, so its cleanup has seen this one.
+    /// The uid of the claim with that directory, if its volume was not yet being deleted when this one had been created: its
+    /// cleanup then sees this one.
     holds: Option<String>,
 }
 
-impl Kept {
-    /// Whether this claim's data must not be deleted.
+impl Protected {
+    /// Returns whether this claim's data must not be deleted.
     pub fn keeps(&self, uid: &str) -> bool {
         let state = self.state();
-        state.claims.contains(uid) || state.by_hand.values().any(|named| named.holds.as_deref() == Some(uid))
+        state.claims.contains(uid)
+            || state
+                .static_volumes
+                .values()
+                .any(|named| named.holds.as_deref() == Some(uid))
     }
 
-    /// Whether an administrator has ever kept what is in this directory: it may be there still.
+    /// Returns whether the administrator has ever protected this directory: it may still exist.
     pub fn was_named(&self, directory: &str) -> bool {
         self.state().named.contains(directory)
     }
 
-    /// Whether a volume made by hand names this directory now.
+    /// Returns whether a static volume names this directory now.
     pub fn is_named(&self, directory: &str) -> bool {
-        self.state().by_hand.values().any(|named| named.directory == directory)
+        self.state()
+            .static_volumes
+            .values()
+            .any(|named| named.directory == directory)
     }
 
-    /// The directory in which a volume made by hand holds this claim's data.
+    /// Returns the directory of this claim's data that a static volume protects.
     pub fn held_in(&self, uid: &str) -> Option<String> {
         let state = self.state();
-        let mut named = state.by_hand.values();
+        let mut named = state.static_volumes.values();
         let named = named.find(|named| named.holds.as_deref() == Some(uid))?;
         Some(named.directory.clone())
     }
 
-    /// Whether a volume of this name was made by hand.
-    pub fn is_by_hand(name: &str) -> bool {
-        name.starts_with(BY_HAND)
+    /// Returns whether a static volume has this name.
+    pub fn is_static(name: &str) -> bool {
+        name.starts_with(STATIC)
     }
 
-    /// Deletes a claim, and sets `retain` on its volume as soon as that is being deleted. Returns whether it was set before
-    /// Bindery had finished.
+    /// Deletes a claim, and sets `retain` on its volume as soon as the volume is being deleted. Returns whether that was done
+    /// before the end of the cleanup.
     pub async fn delete_and_retain(&self, client: &Client, slot: &Slot, how: Retain) -> Result<bool> {
         let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), &slot.namespace);
         let volumes: Api<PersistentVolume> = Api::all(client.clone());
@@ -100,7 +108,7 @@ impl Kept {
                         return Ok(true);
                     }
                     Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409 | 422) => {}
-                    // Whether it was written is not known: nothing is asked of it.
+                    // It is not known whether the patch was applied, so nothing is expected of it.
                     Err(error) => return Err(error.into()),
                 }
             }
@@ -109,8 +117,8 @@ impl Kept {
         Ok(false)
     }
 
-    /// Creates a volume by hand that names the directory of a claim's volume. Returns whether that came in time to keep it.
-    pub async fn create_by_hand(&self, client: &Client, slot: &Slot, how: Spelling, alias: &str) -> Result<bool> {
+    /// Creates a static volume for the directory of a claim's volume. Returns whether that was early enough to protect it.
+    pub async fn create_static(&self, client: &Client, slot: &Slot, how: Spelling, alias: &str) -> Result<bool> {
         let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), &slot.namespace);
         let volumes: Api<PersistentVolume> = Api::all(client.clone());
         let Some((claim, volume)) = bound(&claims, &volumes, slot).await? else {
@@ -118,38 +126,38 @@ impl Kept {
         };
         let directory = volume.annotations().get(mark::SUB_DIR).cloned();
         let directory = directory.context("a volume without a directory")?;
-        let name = format!("{BY_HAND}{}", uuid::Uuid::new_v4().simple());
+        let name = format!("{STATIC}{}", uuid::Uuid::new_v4().simple());
         let mut named = Named {
             slot: slot.clone(),
             directory,
             holds: None,
         };
         {
-            // Known before it is there: nobody is surprised by what it keeps.
+            // Recorded before it is created, since Bindery may see it at once.
             let mut state = self.state();
             state.named.insert(named.directory.clone());
-            state.by_hand.insert(name.clone(), named.clone());
+            state.static_volumes.insert(name.clone(), named.clone());
         }
-        let by_hand = by_hand(&name, &volume, how, alias)?;
-        volumes.create(&PostParams::default(), &by_hand).await?;
+        let created = static_volume(&name, &volume, how, alias)?;
+        volumes.create(&PostParams::default(), &created).await?;
         let now = volumes.get_opt(&volume.name_any()).await?;
         let stays = |now: &PersistentVolume| now.uid() == volume.uid() && now.metadata.deletion_timestamp.is_none();
         let in_time = now.is_some_and(|now| stays(&now));
         if in_time {
             named.holds = claim.uid();
-            self.state().by_hand.insert(name, named);
+            self.state().static_volumes.insert(name, named);
         }
         Ok(in_time)
     }
 
-    /// Deletes a volume made by hand for this slot, if there is one.
-    pub async fn delete_by_hand(&self, client: &Client, slot: &Slot) -> Result<bool> {
-        let mut by_hand = self.state().by_hand.clone().into_iter();
-        let Some((name, _)) = by_hand.find(|(_, named)| named.slot == *slot) else {
+    /// Deletes the static volume for this claim name, if there is one.
+    pub async fn delete_static(&self, client: &Client, slot: &Slot) -> Result<bool> {
+        let mut static_volumes = self.state().static_volumes.clone().into_iter();
+        let Some((name, _)) = static_volumes.find(|(_, named)| named.slot == *slot) else {
             return Ok(false);
         };
-        // Forgotten first: from now on nothing is asked of it.
-        self.state().by_hand.remove(&name);
+        // Removed first: from now on nothing is expected of it.
+        self.state().static_volumes.remove(&name);
         let volumes: Api<PersistentVolume> = Api::all(client.clone());
         match volumes.delete(&name, &DeleteParams::default()).await {
             Ok(_) => Ok(true),
@@ -163,7 +171,7 @@ impl Kept {
     }
 }
 
-/// A claim that is bound, and its volume, if nobody deletes either.
+/// Returns a bound claim and its volume, if neither is being deleted.
 async fn bound(
     claims: &Api<PersistentVolumeClaim>,
     volumes: &Api<PersistentVolume>,
@@ -201,11 +209,11 @@ fn retain(volume: &PersistentVolume, how: Retain) -> Patch<Value> {
     Patch::Merge(patch)
 }
 
-fn by_hand(name: &str, volume: &PersistentVolume, how: Spelling, alias: &str) -> Result<PersistentVolume> {
+fn static_volume(name: &str, volume: &PersistentVolume, how: Spelling, alias: &str) -> Result<PersistentVolume> {
     let Some(nfs) = volume.spec.as_ref().and_then(|spec| spec.nfs.as_ref()) else {
         bail!("a volume without spec.nfs");
     };
-    let mut by_hand = json!({
+    let mut volume_json = json!({
         "metadata": {"name": name},
         "spec": {
             "accessModes": ["ReadWriteMany"],
@@ -214,7 +222,7 @@ fn by_hand(name: &str, volume: &PersistentVolume, how: Spelling, alias: &str) ->
             "storageClassName": "by-hand",
         },
     });
-    let spec = &mut by_hand["spec"];
+    let spec = &mut volume_json["spec"];
     match how {
         Spelling::Nfs => spec["nfs"] = json!({"server": nfs.server, "path": nfs.path}),
         Spelling::Alias => spec["nfs"] = json!({"server": alias, "path": nfs.path}),
@@ -227,5 +235,5 @@ fn by_hand(name: &str, volume: &PersistentVolume, how: Spelling, alias: &str) ->
             });
         }
     }
-    object(by_hand)
+    object(volume_json)
 }

@@ -1,4 +1,4 @@
-//! A second address of the NFS server: what is sent there reaches the same server.
+//! A second address of the NFS server: a proxy to the same server.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 /// The port of NFS.
 const PORT: u16 = 2049;
 
-/// Listens on a free loopback address and passes connections on to `server`. Returns the address; ends with the process.
+/// Listens on a free loopback address and forwards connections to `server`. Returns the address. Runs until the process ends.
 pub async fn start(server: &str) -> Result<String> {
     let server: SocketAddr = format!("{server}:{PORT}").parse().context("the NFS server's address")?;
     let (listener, address) = listen().await?;

@@ -1,11 +1,12 @@
-//! `make chaos`: users who create and delete claims while everything that serves them is killed, paused and started again
-//! at random; then all is left alone, and nothing may be lost and nothing left over. An administrator works there, too: some
-//! volumes are made by hand for directories that claims use, and `retain` is set while a directory is being removed. One class
-//! names the NFS server by another address.
+//! `make chaos`: users create and delete claims while all processes are killed, paused and restarted at random. After that the
+//! faults stop. The program then checks that no data is lost and that nothing is left over.
 //!
-//! Two replicas of Bindery, the NFS server, the API server, etcd and the controller manager fail, each by a timetable of its
-//! own, all of them drawn from one seed. `SEED` replays operations and faults at the same times; what they meet differs, since processes
-//! take their own time. `MINUTES` is how long that goes on.
+//! An administrator works at the same time: static volumes are created for directories of claims, and `retain` is set while a
+//! directory is being removed. One class names the NFS server by another address.
+//!
+//! Two replicas of Bindery, the NFS server, the API server, etcd and kube-controller-manager fail, each by its own schedule. All
+//! schedules follow from one seed. The same `SEED` repeats operations and faults at the same times; their results differ, since
+//! the timing of the processes differs. `MINUTES` is the duration of the faults.
 
 mod admin;
 mod alias;
@@ -37,25 +38,25 @@ use crate::schedule::{Part, Schedule};
 use crate::tally::Tally;
 use crate::tenants::Tenants;
 
-/// For everything to come to rest. The longest pause between two tries is a minute.
+/// Time limit until all invariants hold after the last fault. The longest pause between two attempts is a minute.
 const REST: Duration = Duration::from_mins(4);
 const LOOK: Duration = Duration::from_secs(1);
-/// The last operations and faults that began in time come to their end.
+/// Additional time for the last operations and faults.
 const LAST: Duration = Duration::from_mins(1);
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let seed = match std::env::var("SEED").ok().filter(|seed| !seed.is_empty()) {
-        Some(seed) => seed.parse().context("SEED is a number")?,
+        Some(seed) => seed.parse().context("SEED must be a whole number")?,
         None => u64::from(uuid::Uuid::new_v4().as_fields().0),
     };
     let minutes: f64 = match std::env::var("MINUTES").ok().filter(|minutes| !minutes.is_empty()) {
-        Some(minutes) => minutes.parse().context("MINUTES is a number")?,
+        Some(minutes) => minutes.parse().context("MINUTES must be a number")?,
         None => 1.0,
     };
-    let length = Duration::try_from_secs_f64(minutes * 60.0).context("MINUTES")?;
+    let length = Duration::try_from_secs_f64(minutes * 60.0).context("MINUTES must be positive and not too large")?;
     println!(
-        "\n  SEED={seed} MINUTES={minutes}: the same again draws the same operations and faults; timing differs\n"
+        "\n  SEED={seed} MINUTES={minutes}: run again with these values for the same operations and faults; timing differs\n"
     );
     let tally = Arc::new(Tally::default());
     let ran = run(seed, length, &tally).await;
@@ -63,13 +64,16 @@ async fn main() -> Result<()> {
     ran.with_context(|| format!("SEED={seed} MINUTES={minutes}"))?;
     let findings = tally.findings();
     if findings.is_empty() {
-        println!("  nothing was lost, and nothing is left over (SEED={seed})\n");
+        println!("  Passed: no data is lost, and nothing is left over (SEED={seed})\n");
         return Ok(());
     }
     for finding in &findings {
-        println!("  finding: {finding}");
+        println!("  FINDING: {finding}");
     }
-    bail!("{} findings, SEED={seed} MINUTES={minutes}", findings.len());
+    bail!(
+        "failed with {} findings (SEED={seed} MINUTES={minutes})",
+        findings.len()
+    );
 }
 
 async fn run(seed: u64, length: Duration, tally: &Arc<Tally>) -> Result<()> {
@@ -91,17 +95,17 @@ async fn run(seed: u64, length: Duration, tally: &Arc<Tally>) -> Result<()> {
 
     let schedule = Schedule::new(seed, length);
     let faults = processes::count(&schedule.faults);
-    println!("  {} operations, faults {faults:?}", schedule.operations.len());
+    println!("  planned: {} operations; faults: {faults}", schedule.operations.len());
     let tenants = Arc::new(Tenants::default());
     let began = Instant::now();
-    // They live on when the faults are over.
-    let mut suffering = tokio::task::JoinSet::new();
+    // The processes are kept running after their last fault.
+    let mut processes_and_tenants = tokio::task::JoinSet::new();
     for process in processes {
         let part = process.part();
         let its = schedule.faults.iter().filter(|fault| fault.part == part).copied();
-        suffering.spawn(process.suffer(its.collect(), began));
+        processes_and_tenants.spawn(process.inject(its.collect(), began));
     }
-    suffering.spawn(Arc::clone(&tenants).live(client.clone(), Arc::clone(tally)));
+    processes_and_tenants.spawn(Arc::clone(&tenants).live(client.clone(), Arc::clone(tally)));
     let users = Users {
         first: client.clone(),
         second: bed.admin_called(setup::SECOND_USER).await,
@@ -113,51 +117,54 @@ async fn run(seed: u64, length: Duration, tally: &Arc<Tally>) -> Result<()> {
         users.work(&schedule.operations, began).await?;
         let over = schedule.faults.iter().map(|fault| fault.at + fault.lasts).max();
         tokio::time::sleep_until((began + over.unwrap_or_default()).into()).await;
-        println!("  all is left alone after {} s", began.elapsed().as_secs());
+        println!(
+            "  after {} s: no more operations and faults; waiting until all invariants hold",
+            began.elapsed().as_secs()
+        );
         let rest = Instant::now();
-        come_to_rest(&client, &tenants, tally).await?;
-        println!("  all has come to rest after {} s more", rest.elapsed().as_secs());
+        until_invariants_hold(&client, &tenants, tally).await?;
+        println!("  all invariants hold, {} s later", rest.elapsed().as_secs());
         Ok(())
     };
     tokio::select! {
-        done = timeout(length + LAST + REST + LAST, work) => done.context("the run does not end")?,
-        () = tell(tally, began) => bail!("telling goes on for ever"),
-        Some(ended) = suffering.join_next() => bail!("a part cannot be kept running: {ended:?}"),
+        done = timeout(length + LAST + REST + LAST, work) => done.context("the run did not end in time")?,
+        () = report(tally, began) => bail!("the progress report ended"),
+        Some(ended) = processes_and_tenants.join_next() => bail!("a process cannot be kept running: {ended:?}"),
     }
 }
 
-/// Tells now and then how far it has come.
-async fn tell(tally: &Tally, began: Instant) {
+/// Prints the progress once per minute.
+async fn report(tally: &Tally, began: Instant) {
     loop {
         sleep(Duration::from_mins(1)).await;
         println!("  after {} s: {}", began.elapsed().as_secs(), tally.progress());
     }
 }
 
-/// Waits until everything is as it should be. What is not, when the time is over, is a finding.
-async fn come_to_rest(client: &Client, tenants: &Tenants, tally: &Tally) -> Result<()> {
+/// Waits until all invariants hold. Violations that remain at the time limit are findings.
+async fn until_invariants_hold(client: &Client, tenants: &Tenants, tally: &Tally) -> Result<()> {
     let began = Instant::now();
     let (mut quiet, mut before) = (0, 0);
     loop {
-        let broken = match timeout(REST, invariants::broken(client, tenants)).await? {
-            Ok(broken) => broken,
-            // The API server may just be coming back, and directories come and go under a look.
-            Err(error) if began.elapsed() < REST => vec![format!("cannot be looked at: {error:#}")],
+        let violations = match timeout(REST, invariants::violations(client, tenants)).await? {
+            Ok(violations) => violations,
+            // The API server may still be starting, and directories may disappear while they are read.
+            Err(error) if began.elapsed() < REST => vec![format!("the state cannot be read: {error:#}")],
             Err(error) => return Err(error),
         };
-        quiet = if broken.is_empty() { quiet + 1 } else { 0 };
-        // What a late call of somebody has still to do, it does now.
+        quiet = if violations.is_empty() { quiet + 1 } else { 0 };
+        // Three times in a row, so that late NFS calls have had their effect.
         if quiet == 3 {
             return Ok(());
         }
-        if broken.len() != before {
-            before = broken.len();
-            if let Some(first) = broken.first() {
-                println!("  {before} wait, the first: {first}");
+        if violations.len() != before {
+            before = violations.len();
+            if let Some(first) = violations.first() {
+                println!("  {before} violations, the first: {first}");
             }
         }
         if began.elapsed() > REST {
-            for what in broken {
+            for what in violations {
                 tally.finding(what);
             }
             return explain(client).await;
@@ -166,7 +173,7 @@ async fn come_to_rest(client: &Client, tenants: &Tenants, tally: &Tally) -> Resu
     }
 }
 
-/// What the users of claims that wait can read.
+/// Prints the Events of claims that are not bound.
 async fn explain(client: &Client) -> Result<()> {
     for slot in invariants::waiting(client).await? {
         let events: Api<Event> = Api::namespaced(client.clone(), &slot.namespace);

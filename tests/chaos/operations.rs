@@ -1,4 +1,4 @@
-//! Users: they create claims, delete them, create them again, and delete namespaces.
+//! The users: they create claims, delete them, create them again, and delete namespaces.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,29 +17,29 @@ use crate::setup::{Class, object};
 use crate::tally::Tally;
 use crate::tenants::Tenants;
 
-/// A user waits so long for an answer, and then goes on to the next thing.
+/// How long a user waits for an answer before the next operation.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// And so long for a claim to go that is to be created again.
+/// How long a user waits for the end of a deleted claim before creating it again.
 const UNTIL_GONE: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Who does it.
+/// The users and what they need.
 #[derive(Clone)]
 pub struct Users {
-    /// Asked about by the first replica.
+    /// Requests of this client are reviewed by the first replica.
     pub first: Client,
-    /// And by the second.
+    /// Requests of this client are reviewed by the second replica.
     pub second: Client,
-    /// Where it is counted.
+    /// Counts the operations.
     pub tally: Arc<Tally>,
-    /// Who hears of every claim that may come to be.
+    /// Is told about every claim that may be created.
     pub tenants: Arc<Tenants>,
-    /// The NFS server's other address.
+    /// The other address of the NFS server.
     pub alias: String,
 }
 
 impl Users {
-    /// Does all of it; what concerns one claim one after the other.
+    /// Carries out all operations; those of one claim one after the other.
     pub async fn work(&self, operations: &[Operation], began: Instant) -> Result<()> {
         let mut of_slots: BTreeMap<Slot, Vec<Operation>> = BTreeMap::new();
         for operation in operations {
@@ -55,7 +55,7 @@ impl Users {
                     if began.elapsed() > operation.at + PATIENCE {
                         users
                             .tally
-                            .operation("operations left out, their user was still waiting");
+                            .operation("operations skipped, since the user was still waiting");
                         continue;
                     }
                     let done = timeout(PATIENCE + UNTIL_GONE, users.carry_out(&slot, operation.what)).await;
@@ -67,7 +67,7 @@ impl Users {
                                 .tally
                                 .finding(format!("an operation cannot be carried out: {error:#}")),
                         },
-                        Err(_) => users.tally.operation("operations without an answer in time"),
+                        Err(_) => users.tally.operation("operations that timed out"),
                     }
                 }
             });
@@ -85,23 +85,23 @@ impl Users {
             What::Again(class, asker) => {
                 self.delete(slot).await?;
                 self.until_gone(slot).await?;
-                self.tally.operation("re-creates under the same name");
+                self.tally.operation("claims created again under the same name");
                 Ok(self.create(slot, class, asker).await?)
             }
             What::DeleteAndRetain(how) => {
                 let done = self.tenants.kept.delete_and_retain(&self.first, slot, how).await?;
-                self.count(done, "volumes set to retain while they were cleaned up");
+                self.count(done, "volumes set to retain during cleanup");
                 Ok(())
             }
-            What::CreateByHand(how) => {
+            What::CreateStatic(how) => {
                 let (kept, alias) = (&self.tenants.kept, &self.alias);
-                let done = kept.create_by_hand(&self.first, slot, how, alias).await?;
-                self.count(done, "volumes made by hand for a claim's directory");
+                let done = kept.create_static(&self.first, slot, how, alias).await?;
+                self.count(done, "static volumes created for the directory of a claim");
                 Ok(())
             }
-            What::DeleteByHand => {
-                let done = self.tenants.kept.delete_by_hand(&self.first, slot).await?;
-                self.count(done, "volumes made by hand, deleted");
+            What::DeleteStatic => {
+                let done = self.tenants.kept.delete_static(&self.first, slot).await?;
+                self.count(done, "static volumes deleted");
                 Ok(())
             }
             What::DeleteNamespace => {
@@ -128,9 +128,9 @@ impl Users {
         };
         let served = created.spec.is_some_and(|spec| spec.volume_name.is_some());
         self.tally.operation(if served {
-            "claims created, with their volume"
+            "claims created with a volume"
         } else {
-            "claims created, to get their volume later"
+            "claims created without a volume, to be provisioned later"
         });
         Ok(())
     }
@@ -142,7 +142,7 @@ impl Users {
             Asker::First => self.post(&self.first, slot, &claim).await,
             Asker::Second => self.post(&self.second, slot, &claim).await,
             Asker::Both => {
-                self.tally.operation("claims applied by two users at once");
+                self.tally.operation("claims applied by two users at the same time");
                 let (first, second) = tokio::join!(
                     apply(&self.first, slot, "first", &claim),
                     apply(&self.second, slot, "second", &claim)
@@ -189,8 +189,8 @@ impl Users {
                 self.tally.operation("claims refused by Bindery");
                 self.tally.refusal(&status.message);
             }
-            kube::Error::Api(_) => self.tally.operation("operations refused by the API server"),
-            _ => self.tally.operation("operations that found no API server"),
+            kube::Error::Api(_) => self.tally.operation("operations rejected by the API server"),
+            _ => self.tally.operation("operations that could not reach the API server"),
         }
     }
 }

@@ -17,26 +17,26 @@ use crate::bed::Bed;
 use crate::schedule::{Fault, Kind, Part};
 use crate::tally::Tally;
 
-/// How often a process that ought to run is looked at.
+/// How often a running process is checked.
 const LOOK: Duration = Duration::from_millis(50);
-/// The kubelet starts a container again that ended by itself.
+/// Pause before a process that ended by itself is restarted, as the kubelet does.
 const KUBELET: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// One part, and all that is needed to start it again.
+/// A process, and what is needed to start it again.
 pub struct Process {
     part: Part,
     program: PathBuf,
     arguments: Vec<String>,
     log: PathBuf,
     pid: Pid,
-    /// Not of a process that the bed has started.
+    /// `None` for a process that the bed has started.
     child: Option<Child>,
     tally: Arc<Tally>,
 }
 
 impl Process {
-    /// Starts a replica; returns it with its webhook's address.
+    /// Starts a replica. Returns it and the URL of its webhook.
     pub fn replica(part: Part, tally: Arc<Tally>) -> Result<(Self, String)> {
         let bed = Bed::get();
         let name = if part == Part::First { "first" } else { "second" };
@@ -53,7 +53,7 @@ impl Process {
             "--namespace=bindery".to_owned(),
             format!("--nfs-server={}", bed.server),
             format!("--nfs-share={}", bed.share),
-            // Above what the longest request (34 s) and the longest standstill of the API server may take together.
+            // Longer than the longest request (34 s) and the longest pause of the API server together.
             "--orphan-grace=60s".to_owned(),
             "--retention-interval=3s".to_owned(),
             "--log=info,kube=warn,bindery=debug".to_owned(),
@@ -73,7 +73,7 @@ impl Process {
         Ok((process, format!("https://{webhook}/mutate")))
     }
 
-    /// A part that the bed has started, by the name that it has there.
+    /// Returns a process that the bed has started, by its name there.
     pub fn of_the_bed(part: Part, name: &str, tally: Arc<Tally>) -> Result<Self> {
         let run = run_dir()?;
         let file = run.join(format!("{name}.pid"));
@@ -89,57 +89,57 @@ impl Process {
         })
     }
 
-    /// What it is.
+    /// Returns which process this is.
     pub fn part(&self) -> Part {
         self.part
     }
 
-    /// Lets these faults come to it, one after the other, and keeps it running in between, until `ends` and then for as
-    /// long as nobody drops this.
-    pub async fn suffer(mut self, faults: Vec<Fault>, began: Instant) -> Result<()> {
+    /// Injects these faults, one after the other, and keeps the process running between them and after the last one. Never
+    /// returns without an error.
+    pub async fn inject(mut self, faults: Vec<Fault>, began: Instant) -> Result<()> {
         for fault in faults {
-            self.live_until(began + fault.at).await?;
+            self.keep_running_until(began + fault.at).await?;
             self.tally.fault(fault.part, fault.kind);
             let over = Instant::now() + fault.lasts;
             match fault.kind {
                 Kind::Kill => {
-                    self.end(Signal::KILL).await?;
+                    self.stop(Signal::KILL).await?;
                     sleep(fault.lasts).await;
                     self.start(None)?;
                 }
                 Kind::Terminate => {
-                    self.end(Signal::TERM).await?;
+                    self.stop(Signal::TERM).await?;
                     sleep(fault.lasts).await;
                     self.start(None)?;
                 }
                 Kind::Pause => {
-                    // One that has just ended by itself is started again first.
-                    self.live_until(Instant::now()).await?;
+                    // If the process has just ended by itself, restart it first.
+                    self.keep_running_until(Instant::now()).await?;
                     kill_process(self.pid, Signal::STOP)?;
                     sleep(fault.lasts).await;
                     kill_process(self.pid, Signal::CONT)?;
                 }
                 Kind::CrashAt(point) => {
-                    self.end(Signal::KILL).await?;
+                    self.stop(Signal::KILL).await?;
                     self.start(Some(point))?;
-                    while self.lives()? && Instant::now() < over {
+                    while self.is_running()? && Instant::now() < over {
                         sleep(LOOK).await;
                     }
-                    if self.said_crash_point()? {
+                    if self.reached_crash_point()? {
                         self.tally.crashed(point);
                     }
-                    self.end(Signal::KILL).await?;
+                    self.stop(Signal::KILL).await?;
                     self.start(None)?;
                 }
             }
         }
         loop {
-            self.live_until(Instant::now() + PATIENCE).await?;
+            self.keep_running_until(Instant::now() + PATIENCE).await?;
         }
     }
 
-    /// Whether it has come to the crash point it was started with: it ended by itself, by a signal.
-    fn said_crash_point(&mut self) -> Result<bool> {
+    /// Returns whether the process has reached its crash point: it then kills itself.
+    fn reached_crash_point(&mut self) -> Result<bool> {
         use std::os::unix::process::ExitStatusExt;
         let Some(child) = &mut self.child else { return Ok(false) };
         Ok(child
@@ -147,10 +147,10 @@ impl Process {
             .is_some_and(|status| status.signal() == Some(Signal::KILL.as_raw())))
     }
 
-    /// Starts it again whenever it ends by itself: Bindery does when it cannot reach the API server as it starts.
-    async fn live_until(&mut self, until: Instant) -> Result<()> {
+    /// Restarts the process whenever it ends by itself. Bindery ends if it cannot reach the API server at its start.
+    async fn keep_running_until(&mut self, until: Instant) -> Result<()> {
         loop {
-            if !self.lives()? {
+            if !self.is_running()? {
                 self.tally.ended_by_itself(self.part);
                 sleep(KUBELET).await;
                 self.start(None)?;
@@ -170,18 +170,20 @@ impl Process {
         Ok(())
     }
 
-    /// Sends the signal and waits for the end.
-    async fn end(&mut self, signal: Signal) -> Result<()> {
-        if self.lives()? {
+    /// Sends the signal and waits until the process has ended.
+    async fn stop(&mut self, signal: Signal) -> Result<()> {
+        if self.is_running()? {
             kill_process(self.pid, signal)?;
         }
         let began = Instant::now();
-        while self.lives()? {
+        while self.is_running()? {
             if began.elapsed() > PATIENCE {
-                // An API server that is asked to stop waits for the requests that it has.
+                // After SIGTERM the API server waits for its open requests.
                 if self.part != Part::ApiServer {
-                    self.tally
-                        .finding(format!("{:?} did not end within {PATIENCE:?} of {signal:?}", self.part));
+                    self.tally.finding(format!(
+                        "{} did not end within {PATIENCE:?} after signal {signal:?}",
+                        self.part
+                    ));
                 }
                 kill_process(self.pid, Signal::KILL)?;
             }
@@ -190,11 +192,11 @@ impl Process {
         Ok(())
     }
 
-    fn lives(&mut self) -> Result<bool> {
+    fn is_running(&mut self) -> Result<bool> {
         if let Some(child) = &mut self.child {
             return Ok(child.try_wait()?.is_none());
         }
-        // Who adopted what the bed has started may take its time to reap it.
+        // A process of the bed may stay a zombie until its new parent collects it.
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid.as_raw_nonzero()));
         Ok(stat.is_ok_and(|stat| {
             !stat
@@ -213,13 +215,14 @@ impl Drop for Process {
     }
 }
 
-/// How often each part failed, as the schedule has it.
-pub fn count(faults: &[Fault]) -> BTreeMap<Part, usize> {
-    let mut count = BTreeMap::new();
+/// Returns how often each process fails by the schedule, as text.
+pub fn count(faults: &[Fault]) -> String {
+    let mut count: BTreeMap<Part, usize> = BTreeMap::new();
     for fault in faults {
         *count.entry(fault.part).or_default() += 1;
     }
-    count
+    let counts: Vec<String> = count.iter().map(|(part, times)| format!("{part} {times}")).collect();
+    counts.join(", ")
 }
 
 fn spawn(program: &Path, arguments: &[String], log: &Path, crash_at: Option<Point>) -> Result<Child> {
@@ -241,7 +244,7 @@ fn pid(child: &Child) -> Pid {
     Pid::from_child(child)
 }
 
-/// Where the bed keeps logs, pids and what starts its parts.
+/// Returns the folder in which the bed has logs, pids and start scripts of its processes.
 pub fn run_dir() -> Result<PathBuf> {
     let bed = std::env::var("BINDERY_BED").context("BINDERY_BED is not set: run `make chaos`")?;
     Ok(Path::new(&bed).join("run"))

@@ -7,7 +7,7 @@ use std::time::Duration;
 pub struct Random(u64);
 
 impl Random {
-    /// The stream of this seed; `stream` tells several of one seed apart.
+    /// Returns a stream for this seed. `stream` selects one of several streams of a seed.
     pub fn new(seed: u64, stream: u64) -> Self {
         let mut random = Self(seed ^ stream.wrapping_mul(0xD6E8_FEB8_6659_FD93));
         random.next();
@@ -22,22 +22,22 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// One of a range.
+    /// Returns a number in a range.
     pub fn within(&mut self, range: Range<u64>) -> u64 {
         range.start + self.next() % (range.end - range.start)
     }
 
-    /// A time of so many milliseconds.
+    /// Returns a duration with this range of milliseconds.
     pub fn millis(&mut self, range: Range<u64>) -> Duration {
         Duration::from_millis(self.within(range))
     }
 
-    /// True in so many of a hundred cases.
+    /// Returns true with this chance in percent.
     pub fn percent(&mut self, chance: u64) -> bool {
         self.within(0..100) < chance
     }
 
-    /// One of these.
+    /// Returns one of these values.
     pub fn of<T: Copy>(&mut self, all: &[T]) -> T {
         let at = usize::try_from(self.within(0..all.len() as u64)).unwrap_or_default();
         all[at]

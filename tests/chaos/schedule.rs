@@ -1,6 +1,7 @@
-//! What happens when, all of it known before the start: the same seed gives the same operations and the same faults at
-//! the same times. What meets what still differs from run to run, since processes take their own time.
+//! The schedule of a run, computed before its start: the same seed gives the same operations and the same faults at the same
+//! times. The results still differ from run to run, since the timing of the processes differs.
 
+use std::fmt;
 use std::time::Duration;
 
 use bindery::failpoints::Point;
@@ -8,20 +9,20 @@ use bindery::failpoints::Point;
 use crate::random::Random;
 use crate::setup::Class;
 
-/// Claims live in these, and each may be deleted with all that is in it.
+/// Number of namespaces with claims. Each may be deleted with everything in it.
 pub const NAMESPACES: u64 = 3;
-/// Names of claims in each; few, so that names come again and again.
+/// Number of claim names in each namespace. There are few, so that names are used again.
 const NAMES: u64 = 16;
 
-/// A run.
+/// The schedule of a run.
 pub struct Schedule {
-    /// Of users, in the order of time.
+    /// Operations of users, ordered by time.
     pub operations: Vec<Operation>,
-    /// Of the machines, in the order of time for each part.
+    /// Faults of processes, ordered by time for each process.
     pub faults: Vec<Fault>,
 }
 
-/// The place of a claim: one after the other, there are many of that name.
+/// Namespace and name of a claim. Many claims use the same name, one after the other.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Slot {
     /// The namespace.
@@ -30,14 +31,14 @@ pub struct Slot {
     pub name: String,
 }
 
-/// Something that a user does.
+/// An operation of a user.
 #[derive(Clone, Debug)]
 pub struct Operation {
-    /// When, from the start.
+    /// Time since the start.
     pub at: Duration,
-    /// To which claim.
+    /// The claim.
     pub slot: Slot,
-    /// What.
+    /// What the user does.
     pub what: What,
 }
 
@@ -46,32 +47,32 @@ pub struct Operation {
 pub enum What {
     /// Creates the claim.
     Create(Class, Asker),
-    /// Deletes it.
+    /// Deletes the claim.
     Delete,
-    /// Deletes it, and creates one of the same name as soon as that is possible.
+    /// Deletes the claim, and creates one of the same name as soon as possible.
     Again(Class, Asker),
-    /// Deletes it, and sets `retain` on its volume while Bindery cleans that up.
+    /// Deletes the claim, and sets `retain` on its volume during the cleanup.
     DeleteAndRetain(Retain),
-    /// An administrator creates a volume by hand that names the directory of the claim's volume.
-    CreateByHand(Spelling),
-    /// An administrator deletes such a volume.
-    DeleteByHand,
-    /// Deletes the namespace and all that is in it; it comes again with the next claim.
+    /// An administrator creates a static volume for the directory of the claim's volume.
+    CreateStatic(Spelling),
+    /// An administrator deletes such a static volume.
+    DeleteStatic,
+    /// Deletes the namespace. The next claim creates it again.
     DeleteNamespace,
 }
 
-/// Who creates a claim, and so which replica is asked.
+/// Which user creates a claim, and so which replica reviews it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asker {
-    /// A user whose requests the first replica sees.
+    /// The user whose requests the first replica reviews.
     First,
-    /// A user whose requests the second replica sees.
+    /// The user whose requests the second replica reviews.
     Second,
-    /// Both at the same moment, by server-side apply: each replica makes a volume, and one of them is the claim's.
+    /// Both at the same time, by server-side apply: each replica creates a volume, and one of them becomes the claim's.
     Both,
 }
 
-/// How an administrator says that a directory stays.
+/// How an administrator asks Bindery to keep a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retain {
     /// By the annotation on the volume.
@@ -80,10 +81,10 @@ pub enum Retain {
     ReclaimPolicy,
 }
 
-/// How a volume that is made by hand names the directory.
+/// How a static volume names the directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spelling {
-    /// An in-tree NFS volume, with the server as Bindery's volume has it.
+    /// An in-tree NFS volume, with the same server address as in Bindery's volume.
     Nfs,
     /// An in-tree NFS volume, with the server's other address.
     Alias,
@@ -91,25 +92,25 @@ pub enum Spelling {
     Csi,
 }
 
-/// What can fail.
+/// A process that can fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Part {
-    /// A replica of Bindery.
+    /// The first replica of Bindery.
     First,
-    /// The other one.
+    /// The second replica of Bindery.
     Second,
     /// The NFS server.
     Nfs,
     /// The API server.
     ApiServer,
-    /// What the API server keeps everything in: requests stand still in the API server, or fail, as long as it is away.
+    /// etcd. While it is down, requests hang in the API server or fail.
     Etcd,
-    /// What binds claims, releases volumes and empties namespaces.
+    /// kube-controller-manager, which binds claims, releases volumes and empties namespaces.
     ControllerManager,
 }
 
 impl Part {
-    /// All of them. A new one comes last: the faults of a part are drawn by its place.
+    /// All processes. Add a new one at the end: the random faults depend on the position.
     pub const ALL: [Self; 6] = [
         Self::First,
         Self::Second,
@@ -120,34 +121,47 @@ impl Part {
     ];
 }
 
-/// Something that happens to a part.
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::First => "Bindery replica 1",
+            Self::Second => "Bindery replica 2",
+            Self::Nfs => "NFS server",
+            Self::ApiServer => "kube-apiserver",
+            Self::Etcd => "etcd",
+            Self::ControllerManager => "kube-controller-manager",
+        })
+    }
+}
+
+/// A fault of a process.
 #[derive(Clone, Copy, Debug)]
 pub struct Fault {
-    /// When, from the start.
+    /// Time since the start.
     pub at: Duration,
-    /// To what.
+    /// The process.
     pub part: Part,
-    /// What.
+    /// How it fails.
     pub kind: Kind,
-    /// How long until the part runs again.
+    /// Time until the process runs again.
     pub lasts: Duration,
 }
 
-/// How a part fails.
+/// How a process fails.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
-    /// Killed with -9, and started again later.
+    /// Killed with SIGKILL, and started again later.
     Kill,
-    /// Stands still, and goes on.
+    /// Paused with SIGSTOP, and resumed later.
     Pause,
-    /// Asked to stop, as in a rolling update, and started again.
+    /// Stopped with SIGTERM, as in a rolling update, and started again later.
     Terminate,
-    /// Started anew so that it dies at this point of its work, if it comes there in time, and then started again.
+    /// Restarted with a crash point: it dies if it reaches this point in time, and is then started again.
     CrashAt(Point),
 }
 
 impl Schedule {
-    /// The schedule of this seed.
+    /// Computes the schedule of this seed.
     pub fn new(seed: u64, length: Duration) -> Self {
         let mut faults = Vec::new();
         for (stream, part) in (1..).zip(Part::ALL) {
@@ -189,8 +203,8 @@ fn operations(random: &mut Random, length: Duration) -> Vec<Operation> {
             640..920 => What::Again(class, asker),
             920..945 => What::DeleteAndRetain(Retain::OnDelete),
             945..960 => What::DeleteAndRetain(Retain::ReclaimPolicy),
-            960..985 => What::CreateByHand(random.of(&[Spelling::Nfs, Spelling::Alias, Spelling::Csi])),
-            985..997 => What::DeleteByHand,
+            960..985 => What::CreateStatic(random.of(&[Spelling::Nfs, Spelling::Alias, Spelling::Csi])),
+            985..997 => What::DeleteStatic,
             _ => What::DeleteNamespace,
         };
         operations.push(Operation { at, slot, what });

@@ -1,4 +1,4 @@
-//! The classes that claims choose from, and the webhooks that ask two replicas.
+//! The StorageClasses of the claims, and the webhook configuration with two replicas.
 
 use anyhow::{Context, Result};
 use bindery::model::names;
@@ -9,27 +9,27 @@ use kube::{Api, Client};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-/// The user whose requests the second replica sees.
+/// The user whose requests the second replica reviews.
 pub const SECOND_USER: &str = "second";
 
-/// Where directories go, and what becomes of them.
+/// A StorageClass: the directory template and the policy after deletion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Class {
-    /// A directory of the volume's own name, deleted.
+    /// The directory is named after the volume, and deleted.
     OwnDelete,
     /// The same, archived.
     OwnArchive,
-    /// The same, kept without a volume.
+    /// The same, kept without a volume (`onDelete: retain`).
     OwnRetain,
     /// The same, kept with its volume (`reclaimPolicy: Retain`).
     OwnKept,
-    /// A directory named after the claim, deleted.
+    /// The directory is named after the claim, and deleted.
     LayoutDelete,
     /// The same, archived.
     LayoutArchive,
-    /// The same, left for the next claim of that name.
+    /// The same, kept for the next claim of that name.
     LayoutRetain,
-    /// A directory named after the claim, deleted; the class names the NFS server by another address.
+    /// The directory is named after the claim, and deleted. The class names the NFS server by another address.
     AliasDelete,
 }
 
@@ -46,7 +46,7 @@ impl Class {
         Self::AliasDelete,
     ];
 
-    /// The name of the `StorageClass`, and the start of its directories' names where those are the volumes' own.
+    /// Returns the name of the `StorageClass`. Directories that are named after the volume begin with it.
     pub fn name(self) -> &'static str {
         match self {
             Self::OwnDelete => "own-delete",
@@ -60,12 +60,12 @@ impl Class {
         }
     }
 
-    /// The class of that name.
+    /// Returns the class with this name.
     pub fn called(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|class| class.name() == name)
     }
 
-    /// Whether all these classes share one layout: a directory is then named after the claim.
+    /// Returns whether directories are named after the claim. All these classes share one template.
     pub fn is_layout(self) -> bool {
         matches!(
             self,
@@ -73,26 +73,26 @@ impl Class {
         )
     }
 
-    /// What becomes of its directories.
-    pub fn fate(self) -> Fate {
+    /// Returns what happens to its directories after the claim is deleted.
+    pub fn outcome(self) -> Outcome {
         match self {
-            Self::OwnDelete | Self::LayoutDelete | Self::AliasDelete => Fate::Deleted,
-            Self::OwnArchive | Self::LayoutArchive => Fate::Archived,
-            Self::OwnRetain | Self::LayoutRetain | Self::OwnKept => Fate::Kept,
+            Self::OwnDelete | Self::LayoutDelete | Self::AliasDelete => Outcome::Deleted,
+            Self::OwnArchive | Self::LayoutArchive => Outcome::Archived,
+            Self::OwnRetain | Self::LayoutRetain | Self::OwnKept => Outcome::Kept,
         }
     }
 
-    /// `alias` is the NFS server's other address.
+    /// `alias` is the other address of the NFS server.
     fn object(self, alias: &str) -> Value {
         let own = format!(
             "{}.${{pvc.metadata.namespace}}-${{pvc.metadata.name}}-${{pv.metadata.name}}",
             self.name()
         );
         let layout = "${pvc.metadata.namespace}/${pvc.metadata.name}".to_owned();
-        let on_delete = match self.fate() {
-            Fate::Deleted => "delete",
-            Fate::Archived => "archive",
-            Fate::Kept => "retain",
+        let on_delete = match self.outcome() {
+            Outcome::Deleted => "delete",
+            Outcome::Archived => "archive",
+            Outcome::Kept => "retain",
         };
         let mut class = json!({
             "metadata": {"name": self.name()},
@@ -107,19 +107,19 @@ impl Class {
     }
 }
 
-/// What becomes of a directory when its claim is gone.
+/// What happens to a directory after its claim is deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// It is gone, too.
+pub enum Outcome {
+    /// It is removed.
     Deleted,
-    /// It is an archive.
+    /// It becomes an archive.
     Archived,
-    /// It stays.
+    /// It is kept.
     Kept,
 }
 
-/// Creates the classes, and lets the API server ask each replica about the requests of its own users. `alias` is the NFS
-/// server's other address.
+/// Creates the classes, and configures the webhook so that each replica reviews the requests of its own user. `alias` is the
+/// other address of the NFS server.
 pub async fn set(client: &Client, webhooks: [&str; 2], alias: &str) -> Result<()> {
     let classes: Api<StorageClass> = Api::all(client.clone());
     for class in Class::ALL {

@@ -1,4 +1,4 @@
-//! What was done, what happened, and what was found.
+//! Counters of operations, faults and refusals, and the findings.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -8,7 +8,7 @@ use bindery::failpoints::Point;
 
 use crate::schedule::{Kind, Part};
 
-/// Counts of one run.
+/// The counters of a run.
 #[derive(Default)]
 pub struct Tally(Mutex<Counts>);
 
@@ -23,17 +23,17 @@ struct Counts {
 }
 
 impl Tally {
-    /// An operation came to this end.
+    /// Counts an operation by its result.
     pub fn operation(&self, what: &'static str) {
         *self.counts().operations.entry(what).or_default() += 1;
     }
 
-    /// Bindery has refused a claim.
+    /// Counts a refusal of Bindery by its message.
     pub fn refusal(&self, why: &str) {
         *self.counts().refusals.entry(kind_of(why)).or_default() += 1;
     }
 
-    /// A part failed.
+    /// Counts a fault of a process.
     pub fn fault(&self, part: Part, kind: Kind) {
         let kind = match kind {
             Kind::Kill => "killed",
@@ -44,43 +44,43 @@ impl Tally {
         *self.counts().faults.entry((part, kind)).or_default() += 1;
     }
 
-    /// A replica died at a crash point.
+    /// Counts a crash of a replica at a crash point.
     pub fn crashed(&self, at: Point) {
         *self.counts().crashes.entry(at.to_string()).or_default() += 1;
     }
 
-    /// A part ended without being asked to.
+    /// Counts a process that ended by itself.
     pub fn ended_by_itself(&self, part: Part) {
         *self.counts().ends.entry(part).or_default() += 1;
     }
 
-    /// Something that must never be.
+    /// Records and prints a violation of an invariant.
     pub fn finding(&self, what: String) {
         let mut counts = self.counts();
         if !counts.findings.contains(&what) {
-            println!("  FOUND: {what}");
+            println!("  FINDING: {what}");
             counts.findings.push(what);
         }
     }
 
-    /// All that must never be.
+    /// Returns all recorded violations.
     pub fn findings(&self) -> Vec<String> {
         self.counts().findings.clone()
     }
 
-    /// How far it has come.
+    /// Returns one line about the progress.
     pub fn progress(&self) -> String {
         let counts = self.counts();
         let sum = |counts: &mut dyn Iterator<Item = &u32>| counts.sum::<u32>();
         format!(
-            "{} events of claims, {} faults, {} findings",
+            "{} operations, {} faults, {} findings",
             sum(&mut counts.operations.values()),
             sum(&mut counts.faults.values()),
             counts.findings.len()
         )
     }
 
-    /// All of it, for people.
+    /// Returns all counters as lines of text.
     pub fn text(&self) -> String {
         let counts = self.counts();
         let mut text = String::new();
@@ -91,16 +91,16 @@ impl Tally {
             line(what, *count);
         }
         for ((part, kind), count) in &counts.faults {
-            line(&format!("{part:?} {kind}"), *count);
+            line(&format!("{part} {kind}"), *count);
         }
         for (point, count) in &counts.crashes {
-            line(&format!("died at {point}"), *count);
+            line(&format!("replica crashed at point {point}"), *count);
         }
         for (part, count) in &counts.ends {
-            line(&format!("{part:?} ended by itself, and was started again"), *count);
+            line(&format!("{part} ended by itself and was restarted"), *count);
         }
         for (why, count) in &counts.refusals {
-            line(&format!("refused: {why}"), *count);
+            line(&format!("refused with: {why}"), *count);
         }
         text
     }
@@ -110,9 +110,11 @@ impl Tally {
     }
 }
 
-/// A message without what is particular to one claim.
+/// Returns a message with all names of claims and volumes replaced by `*`.
 fn kind_of(why: &str) -> String {
-    let particular = |word: &&str| word.contains("pvc-") || word.contains("data-") || word.contains("chaos-");
+    let particular = |word: &&str| {
+        word.contains("pvc-") || word.contains("data-") || word.contains("chaos-") || word.contains("static-")
+    };
     let words = why.split_whitespace();
     words
         .map(|word| if particular(&word) { "*" } else { word })

@@ -1,8 +1,8 @@
-//! What claims are for: as soon as one is bound, its tenant writes a file into its directory, and looks at what else is
-//! in there.
+//! The pods of the claims, here called tenants: as soon as a claim is bound, its tenant writes a file into its directory, and
+//! checks what else is in it.
 //!
-//! A tenant works as a pod would. It opens the directory once, and whatever it does then it does to that directory,
-//! wherever that is moved meanwhile; and it holds no directory that had left the volume when it was opened.
+//! A tenant opens the directory once, as a pod does with its mount. From then on it works on that directory, even if that is
+//! moved. It never opens a directory that no longer belongs to the volume.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -20,20 +20,20 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
 use tokio::time::sleep;
 
-use crate::admin::Kept;
+use crate::admin::Protected;
 use crate::bed::Bed;
 use crate::schedule::Slot;
-use crate::setup::{Class, Fate};
+use crate::setup::{Class, Outcome};
 use crate::tally::Tally;
 
 const PAUSE: Duration = Duration::from_millis(150);
-/// What the name of a tenant's file begins with; the claim's uid follows.
+/// The names of the files: this prefix, then the claim's uid.
 pub const FILE: &str = "of-";
 
-/// A claim that has written its file.
+/// A claim whose pod has written its file.
 #[derive(Clone, Debug)]
 pub struct Tenant {
-    /// Where the claim was.
+    /// Namespace and name of the claim.
     pub slot: Slot,
     /// Its class.
     pub class: Class,
@@ -41,57 +41,61 @@ pub struct Tenant {
     pub volume: String,
     /// Its volume's directory, below the export.
     pub directory: String,
-    /// The class that the volume was made for: another than the claim's where the controller manager has bound what was
-    /// made for an earlier claim of that name, before Bindery could make the claim's own class count.
+    /// The class that the volume was created for. It differs from the claim's class if kube-controller-manager has bound a
+    /// volume of an earlier claim of that name.
     pub made_for: Option<Class>,
-    /// The volume was made for another class and had adopted its directory: what lay in it before is not this claim's to
-    /// lose, so Bindery leaves it where it is, whatever the claim's class says.
+    /// The volume was created for another class and had adopted its directory. The earlier files in it are not this claim's, so
+    /// Bindery keeps the directory, whatever the claim's class says.
     pub left: bool,
-    /// An administrator has seen to it that its data is not deleted.
+    /// An administrator has protected its data from deletion.
     pub kept: bool,
-    /// A volume made by hand has named its directory: what its cleanup finds there stays.
+    /// A static volume has named its directory: cleanup keeps what is there.
     pub named: bool,
-    /// When it wrote.
+    /// When the file was written.
     pub since: Instant,
 }
 
 impl Tenant {
-    /// Whether this is what becomes of its data: what its class says, or that of the claim that its volume was made for.
-    pub fn may_be(&self, fate: Fate) -> bool {
+    /// Returns whether this may happen to its data: by its own class, or by the class that its volume was created for.
+    pub fn may_be(&self, outcome: Outcome) -> bool {
         if self.kept {
-            return fate != Fate::Deleted;
+            return outcome != Outcome::Deleted;
         }
-        self.class.fate() == fate
-            || self.made_for.is_some_and(|class| class.fate() == fate)
-            || (self.left || self.named) && fate == Fate::Kept
+        self.class.outcome() == outcome
+            || self.made_for.is_some_and(|class| class.outcome() == outcome)
+            || (self.left || self.named) && outcome == Outcome::Kept
     }
 }
 
 impl fmt::Display for Tenant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (slot, class) = (&self.slot, self.class.name());
-        write!(f, "{}/{} of {class} on {}", slot.namespace, slot.name, self.volume)
+        write!(
+            f,
+            "claim {}/{} of class {class} with volume {}",
+            slot.namespace, slot.name, self.volume
+        )
     }
 }
 
-/// All tenants that there ever were, by their claim's uid.
+/// All tenants of the run, by the uid of their claim.
 #[derive(Default)]
 pub struct Tenants {
     known: Mutex<BTreeMap<String, Tenant>>,
     waiting: Mutex<HashSet<String>>,
     tried: Mutex<Vec<(Slot, Class, Instant)>>,
     /// What administrators have kept.
-    pub kept: Kept,
+    pub kept: Protected,
 }
 
-/// A look at a claim that may be ready for its tenant.
+/// The result of one attempt to write the file of a claim.
 enum Look {
     Done,
     NotYet,
 }
 
 impl Tenants {
-    /// Those who have written.
+    /// Returns all tenants that have written their file.
     pub fn known(&self) -> BTreeMap<String, Tenant> {
         let mut known = lock(&self.known).clone();
         for (uid, tenant) in &mut known {
@@ -101,12 +105,12 @@ impl Tenants {
         known
     }
 
-    /// A user has begun to create a claim; whether it ever was there may stay unknown.
+    /// Records that a user tries to create a claim. Whether the claim was created may stay unknown.
     pub fn tries(&self, slot: &Slot, class: Class) {
         lock(&self.tried).push((slot.clone(), class, Instant::now()));
     }
 
-    /// Whether somebody tried to create such a claim, after that time if one is given.
+    /// Returns whether a user tried to create such a claim, after that time if one is given.
     pub fn tried(&self, slot: &Slot, class: Class, after: Option<Instant>) -> bool {
         let is = |(its, of, at): &(Slot, Class, Instant)| {
             (its, *of) == (slot, class) && after.is_none_or(|after| *at > after)
@@ -114,7 +118,7 @@ impl Tenants {
         lock(&self.tried).iter().any(is)
     }
 
-    /// What every tenant's file says.
+    /// Returns the content of a tenant's file.
     pub fn content(uid: &str, tenant: &Tenant) -> String {
         format!(
             "{uid} {}/{} {}\n",
@@ -124,20 +128,20 @@ impl Tenants {
         )
     }
 
-    /// Watches claims and gives each its tenant. Never ends.
-    pub async fn live(self: Arc<Self>, client: Client, tally: Arc<Tally>) -> Result<()> {
+    /// Watches claims and starts a tenant for each bound one. Never returns.
+    pub async fn run(self: Arc<Self>, client: Client, tally: Arc<Tally>) -> Result<()> {
         let claims: Api<PersistentVolumeClaim> = Api::all(client.clone());
         let changes = watcher(claims, watcher::Config::default())
             .default_backoff()
             .applied_objects();
         let mut changes = std::pin::pin!(changes);
         while let Some(change) = changes.next().await {
-            // The API server is away now and then.
+            // The API server is down at times.
             let Ok(claim) = change else { continue };
             let phase = claim.status.as_ref().and_then(|status| status.phase.as_deref());
             let name = format!("{}/{}", claim.namespace().unwrap_or_default(), claim.name_any());
             if phase == Some("Lost") {
-                tally.finding(format!("claim {name} was Lost"));
+                tally.finding(format!("claim {name} was in phase Lost"));
             }
             let uid = claim.uid().unwrap_or_default();
             let bound = phase == Some("Bound") && claim.metadata.deletion_timestamp.is_none();
@@ -146,7 +150,7 @@ impl Tenants {
             }
             let (tenants, client, tally) = (Arc::clone(&self), client.clone(), Arc::clone(&tally));
             tokio::spawn(async move {
-                while !matches!(tenants.move_in(&client, &claim, &tally).await, Ok(Look::Done)) {
+                while !matches!(tenants.write_file(&client, &claim, &tally).await, Ok(Look::Done)) {
                     sleep(PAUSE).await;
                 }
                 lock(&tenants.waiting).remove(&uid);
@@ -155,7 +159,7 @@ impl Tenants {
         Ok(())
     }
 
-    async fn move_in(&self, client: &Client, claim: &PersistentVolumeClaim, tally: &Tally) -> Result<Look> {
+    async fn write_file(&self, client: &Client, claim: &PersistentVolumeClaim, tally: &Tally) -> Result<Look> {
         let uid = claim.uid().unwrap_or_default();
         if lock(&self.known).contains_key(&uid) {
             return Ok(Look::Done);
@@ -177,11 +181,11 @@ impl Tenants {
         if !is_of(&volume, &uid) {
             return Ok(Look::NotYet);
         }
-        // The kubelet tries again, too.
+        // Try again, as the kubelet does.
         let Ok(directory) = File::open(place(&volume)?) else {
             return Ok(Look::NotYet);
         };
-        // As long as the volume is the claim's, so is what is at its place.
+        // Check again: only while the volume is the claim's, the directory at its path is, too.
         let after = volumes.get_opt(&name).await?;
         if after.is_none_or(|after| after.uid() != volume.uid() || !is_of(&after, &uid)) {
             return Ok(Look::NotYet);
@@ -200,7 +204,7 @@ impl Tenants {
             },
             class,
             made_for,
-            // Bindery may have been here already, and have written the claim's own class on the volume.
+            // Bindery may already have recorded the claim's own class on the volume.
             left: adopted && (made_for != Some(class) || said(mark::ON_DELETE) == Some("retain")),
             directory: said(mark::SUB_DIR).unwrap_or_default().to_owned(),
             volume: name,
@@ -209,33 +213,33 @@ impl Tenants {
             since: Instant::now(),
         };
         if tenant.made_for != Some(tenant.class) {
-            tally.operation("claims that Kubernetes bound to a volume of another class, seen so");
+            tally.operation("claims that Kubernetes bound to a volume of another class");
         }
         let held = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd()));
         for other in files(&held)?.into_iter().filter(|other| *other != uid) {
-            self.judge(&tenant, &other, adopted, tally);
+            self.check_other_file(&tenant, &other, adopted, tally);
         }
         std::fs::write(held.join(format!("{FILE}{uid}")), Self::content(&uid, &tenant))?;
         lock(&self.known).insert(uid, tenant);
-        tally.operation("claims that wrote a file");
+        tally.operation("claims whose pod wrote a file");
         Ok(Look::Done)
     }
 
-    /// A fresh directory holds somebody else's file: right only if policy left it there for the next claim of that name.
-    fn judge(&self, tenant: &Tenant, other: &str, adopted: bool, tally: &Tally) {
+    /// Another claim's file is in the directory: correct only if a policy kept it for the next claim of that name.
+    fn check_other_file(&self, tenant: &Tenant, other: &str, adopted: bool, tally: &Tally) {
         let of = self.known().remove(other);
-        let left = |of: &Tenant| of.may_be(Fate::Kept) && of.slot == tenant.slot;
+        let left = |of: &Tenant| of.may_be(Outcome::Kept) && of.slot == tenant.slot;
         if adopted && of.as_ref().is_some_and(left) {
-            tally.operation("directories adopted with what was left in them");
+            tally.operation("directories adopted with files of an earlier claim");
         } else {
             tally.finding(format!(
-                "{tenant} (adopted: {adopted}) sees the file of claim {other}, {of:?}"
+                "{tenant} (adopted: {adopted}) contains the file of another claim {other}, {of:?}"
             ));
         }
     }
 }
 
-/// The uids of the claims whose files are in a directory; any other name as it is.
+/// Returns the uids of the claims whose files are in a directory, and all other names unchanged.
 pub fn files(directory: &Path) -> Result<Vec<String>> {
     let mut uids = Vec::new();
     for entry in std::fs::read_dir(directory)? {
@@ -245,13 +249,13 @@ pub fn files(directory: &Path) -> Result<Vec<String>> {
     Ok(uids)
 }
 
-/// A volume's directory, on this machine.
+/// Returns the local path of a volume's directory.
 pub fn place(volume: &PersistentVolume) -> Result<PathBuf> {
     let sub_dir = volume.annotations().get(mark::SUB_DIR);
     Ok(Bed::get().export.join(sub_dir.context("a volume without a directory")?))
 }
 
-/// A claim's class, if it is one of the run's.
+/// Returns a claim's class, if it is one of this program's classes.
 pub fn class_of(claim: &PersistentVolumeClaim) -> Option<Class> {
     Class::called(claim.spec.as_ref()?.storage_class_name.as_ref()?)
 }
@@ -260,7 +264,7 @@ fn claim_class(claim: &PersistentVolumeClaim) -> bool {
     class_of(claim).is_some()
 }
 
-/// Whether a volume is this claim's, and stays so for now.
+/// Returns whether a volume is bound to this claim and not being deleted.
 fn is_of(volume: &PersistentVolume, uid: &str) -> bool {
     let claim = volume.spec.as_ref().and_then(|spec| spec.claim_ref.as_ref());
     let bound = volume.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Bound");
