@@ -58,7 +58,7 @@ const ROUNDS: [Round; 2] = [
     },
 ];
 
-/// Whose class a claim names. The order is that of `Admission::classes`.
+/// Indices of `Admission::classes`.
 const OURS: usize = 0;
 const NOBODYS: usize = 1;
 const NONE: usize = 2;
@@ -96,18 +96,22 @@ impl Admission {
             let [ours, nobodys, none] = [OURS, NOBODYS, NONE].map(|class| times[class].quantile(quantile));
             let added = ours - nobodys;
             part.figure(format!("added by the webhook, {name}"), added, Unit::Ms, expected);
-            part.note(format!("  with a class of ours, {name}"), ours, Unit::Ms);
+            part.note(format!("  with a class of Bindery, {name}"), ours, Unit::Ms);
             part.note(
-                format!("  with a class of nobody, Bindery not asked, {name}"),
+                format!("  with another class, without a call of the webhook, {name}"),
                 nobodys,
                 Unit::Ms,
             );
-            part.note(format!("  with no class, Bindery not asked, {name}"), none, Unit::Ms);
+            part.note(
+                format!("  without a class, without a call of the webhook, {name}"),
+                none,
+                Unit::Ms,
+            );
         }
 
         ensure!(
             (spent.count - f64::from(CLAIMS)).abs() < 0.5,
-            "Bindery counts {} reviews that made a volume where {CLAIMS} claims were created",
+            "Bindery counts {} reviews that created a volume, but {CLAIMS} claims were created",
             spent.count
         );
         let mut part = table.part(round.parts[1]);
@@ -115,7 +119,7 @@ impl Admission {
         for (what, time) in [
             ("waits for the API server", spent.api - spent.both),
             ("waits for the NFS server", spent.nfs - spent.both),
-            ("waits for both at once", spent.both),
+            ("waits for both at the same time", spent.both),
             ("its own code", spent.total - (spent.api + spent.nfs - spent.both)),
         ] {
             part.note(format!("  {what}"), 100.0 * time / spent.total, Unit::Percent);

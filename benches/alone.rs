@@ -1,8 +1,8 @@
-//! The webhook alone, on one processor: how many reviews it answers a second.
+//! Only the webhook, on one processor: how many reviews it answers per second.
 //!
 //! A [`driver`](crate::driver) posts a recorded review; the API server is a [`stub`](crate::stub), the NFS server one in
-//! memory (`embednfs`), both in this program. Bindery has the first processor, this program the others, and where it is
-//! they that are busy first, the figure is theirs: what a review costs Bindery's process is shown beside it.
+//! memory (`embednfs`), both in this program. Bindery runs on the first processor, this program on the others. If the others are
+//! the bottleneck, the rate is theirs; therefore the processor time per review is shown, too.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -26,7 +26,7 @@ const LINES: usize = 16;
 const WARM_UP: Duration = Duration::from_secs(1);
 const TIME: Duration = Duration::from_secs(4);
 
-/// Measures reviews that pass and reviews that get volumes.
+/// Measures reviews that are admitted unchanged and reviews that get volumes.
 pub async fn measure(table: &mut Table, runs: u32) -> Result<()> {
     // One to warm up, and two for each run: the server in memory looks at all that it has with each directory that is
     // made, and would soon be what is measured.
@@ -76,16 +76,21 @@ pub async fn measure(table: &mut Table, runs: u32) -> Result<()> {
         let mut part = table.part(name);
         let least = table::Expected::AtLeast(least);
         part.runs("reviews per second", &rates, Unit::Reviews, Some(least));
-        part.runs("  its processor time for one", &costs, Unit::Micros, None);
-        part.runs("at half of that: p50", &p50, Unit::Ms, None);
-        part.runs("  p99", &p99, Unit::Ms, Some(table::Expected::AtMost(10.0)));
+        part.runs("  processor time per review", &costs, Unit::Micros, None);
+        part.runs("at half of that rate, p50", &p50, Unit::Ms, None);
+        part.runs(
+            "at half of that rate, p99",
+            &p99,
+            Unit::Ms,
+            Some(table::Expected::AtMost(10.0)),
+        );
     }
     drop(apart);
     std::fs::remove_file(kubeconfig)?;
     Ok(())
 }
 
-/// A recorded review, of a claim of this class.
+/// Returns a recorded review, with a claim of this class.
 fn review(class: &str) -> Result<Bytes> {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/webhook/reviews/create.json");
     let mut review: Value = serde_json::from_slice(&std::fs::read(file).context(file)?)?;
@@ -110,7 +115,7 @@ async fn serve_directories(address: &str) -> Result<()> {
     Ok(())
 }
 
-/// Who Bindery is at the stub: anybody. The file must be of the user that Bindery becomes.
+/// Writes a kubeconfig for the stub, which accepts every user. The file must belong to the user of Bindery.
 fn kubeconfig(stub: &Stub) -> Result<PathBuf> {
     let bed = std::env::var("BINDERY_BED").context("BINDERY_BED is not set: run `make bench`")?;
     let file = PathBuf::from(bed).join("auth/stub");
@@ -131,7 +136,7 @@ fn kubeconfig(stub: &Stub) -> Result<PathBuf> {
     Ok(file)
 }
 
-/// This program without the first processor, until dropped.
+/// Keeps this program off the first processor, until dropped.
 struct Apart(usize);
 
 impl Apart {
@@ -152,7 +157,7 @@ impl Drop for Apart {
     }
 }
 
-/// All threads of this program.
+/// Returns all threads of this program.
 fn keep_to(processors: &str) -> Result<bool> {
     let pid = std::process::id().to_string();
     let set = Command::new("taskset")

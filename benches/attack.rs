@@ -38,19 +38,18 @@ pub async fn measure(client: &Client, table: &mut Table) -> Result<()> {
         drop(crowd);
     }
     let (quiet, attacked): (Times, Times) = (quiet.into_iter().collect(), attacked.into_iter().collect());
-    let mut part =
-        table.part("Creating a claim while 500 connections are held open by somebody else, 180 of each kind");
+    let mut part = table.part("Creating a claim while another client holds 500 connections open, 180 claims each");
     for (quantile, name) in [(0.5, "p50"), (0.99, "p99")] {
         let (quiet, attacked) = (quiet.quantile(quantile), attacked.quantile(quantile));
-        part.note(format!("in peace, {name}"), quiet, Unit::Ms);
+        part.note(format!("without attack, {name}"), quiet, Unit::Ms);
         part.note(format!("under attack, {name}"), attacked, Unit::Ms);
-        let ratio = format!("  the one by the other, {name}");
+        let ratio = format!("  ratio, {name}");
         part.expect(ratio, attacked / quiet, Unit::Ratio, Expected::AtMost(2.0));
     }
     Ok(())
 }
 
-/// Those who hold on; they let go when this is dropped.
+/// Opens the connections. They are closed when this is dropped.
 async fn gather() -> Result<JoinSet<()>> {
     let url: http::Uri = Bed::get().webhook.parse()?;
     let address = url.authority().context("a webhook without a host")?.to_string();

@@ -1,4 +1,4 @@
-//! What is allocated: for a review by Bindery's own code, and for each volume and claim that is kept.
+//! Memory allocation: by Bindery's own code for a review, and for each cached volume and claim.
 //!
 //! Counted in this process, on one thread. Effects, TLS and HTTP are not in it.
 
@@ -25,20 +25,20 @@ use crate::table::{Table, Unit};
 const REVIEW: &str = include_str!("../webhook/reviews/create.json");
 const OURS: &str = "bindery.dev/nfs";
 
-/// Counts all of it.
+/// Measures all of it.
 pub fn measure(table: &mut Table) -> Result<()> {
-    let mut part = table.part("What a review allocates, from its body to the answer");
+    let mut part = table.part("Allocations of a review, from its body to the answer");
     for (what, provisioner) in [
-        ("a claim of nobody's class", "nobody.example.com/nothing"),
+        ("a claim of another class", "nobody.example.com/nothing"),
         ("a claim that gets a volume", OURS),
     ] {
         let class = class(provisioner)?;
-        // What is made once and stays is made by then.
+        // A first call, for allocations that happen only once.
         answer(&class)?;
         let spent = counted(|| drop(black_box(answer(&class))));
         part.note(what, exact(spent.count_total), Unit::Count);
-        part.note("  in all", exact(spent.bytes_total), Unit::Bytes);
-        part.note("  at the same time", exact(spent.bytes_max), Unit::Bytes);
+        part.note("  total", exact(spent.bytes_total), Unit::Bytes);
+        part.note("  peak", exact(spent.bytes_max), Unit::Bytes);
     }
 
     let request = request()?;
@@ -46,16 +46,16 @@ pub fn measure(table: &mut Table) -> Result<()> {
         bail!("the recorded claim gets no volume");
     };
     let (volume, claim) = (json!(new.build(Origin::New, &installation())), &request.object);
-    let mut part = table.part("What is kept of an object, beside its place in the store");
+    let mut part = table.part("Memory per cached object, without the entry of the cache");
     part.note("a volume", kept::<CachedVolume>(&volume)?, Unit::Bytes);
     part.note(
-        "  as an object of the API",
+        "  as a complete API object",
         kept::<PersistentVolume>(&volume)?,
         Unit::Bytes,
     );
-    part.note("a claim that waits", kept::<CachedClaim>(claim)?, Unit::Bytes);
+    part.note("a waiting claim", kept::<CachedClaim>(claim)?, Unit::Bytes);
     part.note(
-        "  as an object of the API",
+        "  as a complete API object",
         kept::<PersistentVolumeClaim>(claim)?,
         Unit::Bytes,
     );

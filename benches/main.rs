@@ -2,28 +2,28 @@
 //!
 //! | part | what is measured, and how |
 //! |---|---|
-//! | `process` | the size of the binary; the time from a start to the first yes of `/readyz`; resident memory at rest |
-//! | `heap` | what a review allocates, and what is kept of a volume and of a claim |
-//! | `burst` | 100 claims, 16 at a time: until all are bound, and whether one was ever `Lost`; until all are gone again; Bindery and the [`peer`] in turn ([`race`]) |
-//! | `fast` | the same with a controller manager that may do more ([`kcm`]) |
-//! | `many` | 1,000 claims beside 100 |
-//! | `alone` | the webhook alone, on one processor, its API server a stub: reviews a second ([`alone`]) |
-//! | `tree` | a directory with 10,000 files that goes with its claim, beside Linux's own client and round trips alone |
-//! | `trees` | directories with 100,000 files that go with their claim: how fast, and the most memory that it took |
-//! | `admission` | what the webhook adds to creating a claim, and whom a review waits for |
-//! | `single` | one claim at a time, until it is bound; Bindery and the peer in turn |
-//! | `volumes` | creating a claim, the start and memory where 10,000 volumes are |
-//! | `attack` | creating a claim while somebody else holds 500 connections to the webhook |
-//! | `outage` | creating a claim while another server hangs, beside the same without |
+//! | `process` | size of the binary; time from the start until `/readyz` returns 200; resident memory when idle |
+//! | `heap` | memory that a review allocates, and memory per cached volume and claim |
+//! | `burst` | 100 claims, 16 at a time: time until all are bound and until all are deleted again; whether one was ever `Lost`; Bindery and the [`peer`] in turn ([`race`]) |
+//! | `fast` | the same with higher limits of kube-controller-manager ([`kcm`]) |
+//! | `many` | 1,000 claims compared with 100 |
+//! | `alone` | only the webhook, on one processor, with a stub as API server: reviews per second ([`alone`]) |
+//! | `tree` | deletion of a directory with 10,000 files, compared with `rm -rf` on a Linux NFS mount and with a lower bound |
+//! | `trees` | deletion of directories with 100,000 files: files per second, and peak memory |
+//! | `admission` | time that the webhook adds to the creation of a claim, and what a review waits for |
+//! | `single` | one claim at a time: time until it is bound; Bindery and the peer in turn |
+//! | `volumes` | creation of a claim, start and memory in a cluster with 10,000 volumes |
+//! | `attack` | creation of a claim while another client holds 500 connections to the webhook open |
+//! | `outage` | creation of a claim while another NFS server hangs, compared with the same without |
 //!
-//! All of it on one bed, in that order: the last parts leave hundreds of claims to bind, which would disturb the others.
-//! The bed shares the machine with this program, so figures are those of a small machine under load. Claims are created
-//! by an administrator, whom the API server's priority and fairness lets pass; Bindery's calls have no such privilege.
+//! All parts run on one test bed, in this order: the last parts leave hundreds of claims to bind, which would disturb the others.
+//! The bed runs on the same machine as this program, so the figures are those of a small machine under load. Claims are created
+//! by an administrator, who is exempt from API Priority and Fairness; Bindery's requests are not.
 //!
-//! A figure that falls short is shown and nothing more. A wrong result (a claim without a volume, a directory that is
-//! left, a claim that was `Lost`) ends the run with an error, after the table.
+//! A figure that misses its target is only shown. A wrong result (a claim without a volume, a directory that is left, a claim
+//! that was `Lost`) ends the run with an error, after the table.
 //!
-//! Bursts are run `RUNS` times (3); their figures are medians, with the least and the most.
+//! Bursts run `RUNS` times (default 3). Their figures are medians, with minimum and maximum.
 
 mod admin_port;
 mod admission;
@@ -61,7 +61,7 @@ use crate::bed::Bed;
 use crate::peer::Peer;
 use crate::table::Table;
 
-/// For everything. A bed that needs longer is broken.
+/// Time limit for all parts.
 const PATIENCE: Duration = Duration::from_hours(1);
 
 #[tokio::main]
@@ -70,7 +70,8 @@ async fn main() -> Result<()> {
     let client = Bed::get().admin().await;
     let version = client.apiserver_version().await?.git_version;
     let cores = std::thread::available_parallelism()?;
-    println!("\n  Kubernetes {version}, {cores} processors for all of the bed\n");
+    println!("\n  Kubernetes {version}; {cores} processors for cluster, NFS server, Bindery and this program");
+    println!("  The peer: a provisioner with the library sig-storage-lib-external-provisioner, on the same cluster\n");
 
     let mut table = Table::default();
     let measured = tokio::time::timeout(PATIENCE, measure(&client, &mut table)).await;
@@ -82,11 +83,15 @@ async fn main() -> Result<()> {
     });
     let file = target().join("bench.json");
     table.write(&file, on)?;
-    println!("\n  {} s; also in {}\n", began.elapsed().as_secs(), file.display());
-    measured.with_context(|| format!("not done after {PATIENCE:?}"))?
+    println!(
+        "\n  Took {} s. The figures as JSON: {}\n",
+        began.elapsed().as_secs(),
+        file.display()
+    );
+    measured.with_context(|| format!("the measurements did not end within {PATIENCE:?}"))?
 }
 
-/// The parts that the arguments name; without any, all.
+/// Measures the parts that the arguments name; without arguments, all.
 async fn measure(client: &Client, table: &mut Table) -> Result<()> {
     let named: Vec<String> = std::env::args().skip(1).collect();
     let named = |part: &str| named.is_empty() || named.iter().any(|name| name == part);
@@ -98,7 +103,7 @@ async fn measure(client: &Client, table: &mut Table) -> Result<()> {
         wanted
     };
     let runs: u32 = match std::env::var("RUNS") {
-        Ok(runs) => runs.parse().context("RUNS")?,
+        Ok(runs) => runs.parse().context("RUNS must be a whole number")?,
         Err(_) => 3,
     };
     if wanted("process") {
@@ -140,14 +145,14 @@ async fn measure(client: &Client, table: &mut Table) -> Result<()> {
     if wanted("outage") {
         outage::measure(client, table).await?;
     }
-    // Its volumes stay, and thousands of them weigh on everybody.
+    // This part is the last, since its thousands of volumes stay and slow down everything after it.
     if wanted("volumes") {
         volumes::measure(client, table).await?;
     }
     Ok(())
 }
 
-/// Where cargo puts what it builds.
+/// Returns the target directory of cargo.
 fn target() -> PathBuf {
     let moved = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
     moved.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target"))

@@ -1,8 +1,8 @@
-//! What claims of one server feel while another one hangs.
+//! Claims of one NFS server while another one hangs.
 //!
-//! The same claims are created one at a time, in four rounds by turns: beside claims of another class whose server works,
-//! and beside claims of a class whose server takes connections and never answers. So much is going on either way, and
-//! only the hanging differs. The first of the claims that hang wait their whole deadline; then Bindery knows.
+//! The same claims are created one at a time, in four alternating rounds: during claims of another class whose server works, and
+//! during claims of a class whose server accepts connections and never answers. The load is the same in both cases. The first
+//! claims of the hung server wait until their deadline; after that, Bindery knows that the server hangs.
 
 use std::net::TcpListener;
 use std::time::Duration;
@@ -19,13 +19,13 @@ use crate::place::Place;
 use crate::table::{Expected, Table, Unit};
 use crate::times::Times;
 
-/// Claims in a round, of which there are two of each kind.
+/// Claims in a round. There are two rounds of each kind.
 const CLAIMS: u32 = 60;
-/// Claims of the other class that are under way at once.
+/// Claims of the other class that are created in parallel.
 const BESIDE: usize = 8;
-/// Between two of each of these.
+/// Pause between two of them.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Nobody else listens there.
+/// The address of the hung server.
 const SILENT: &str = "127.0.2.49";
 
 /// Measures both kinds.
@@ -45,22 +45,18 @@ pub async fn measure(client: &Client, table: &mut Table) -> Result<()> {
         with.extend(beside(&place, &format!("with-{round}"), &ours, &hangs).await?);
     }
     let (without, with): (Times, Times) = (without.into_iter().collect(), with.into_iter().collect());
-    let mut part = table.part("Creating a claim while another server hangs, 120 of each kind");
+    let mut part = table.part("Creating a claim while another NFS server hangs, 120 claims each");
     for (quantile, name, expected) in [(0.5, "p50", 1.25), (0.99, "p99", 2.0)] {
         let (without, with) = (without.quantile(quantile), with.quantile(quantile));
-        part.note(
-            format!("beside claims of a server that works, {name}"),
-            without,
-            Unit::Ms,
-        );
-        part.note(format!("beside claims of a server that hangs, {name}"), with, Unit::Ms);
-        let ratio = format!("  the one by the other, {name}");
+        part.note(format!("while the other server works, {name}"), without, Unit::Ms);
+        part.note(format!("while the other server hangs, {name}"), with, Unit::Ms);
+        let ratio = format!("  ratio, {name}");
         part.expect(ratio, with / without, Unit::Ratio, Expected::AtMost(expected));
     }
     Ok(())
 }
 
-/// The times of claims of `class` beside a steady number of claims of `other`.
+/// Measures claims of `class` while claims of `other` are created at a constant rate.
 async fn beside(place: &Place, prefix: &str, class: &str, other: &str) -> Result<Vec<Duration>> {
     let enough = CancellationToken::new();
     let others = stream::iter(0..BESIDE).for_each_concurrent(None, |lane| {

@@ -1,7 +1,7 @@
-//! The provisioner that Bindery is held against (`benches/peer`), beside it on the same bed.
+//! The peer: the provisioner that Bindery is compared with (`benches/peer`), on the same test bed.
 //!
-//! It runs as a service account with every right, so nothing but its own limits holds it back. The bed exports a directory
-//! of this machine, which the peer uses as it is: its file operations cost it less than over a mount.
+//! It runs as a ServiceAccount with every permission, so only its own limits slow it down. It works directly on the exported
+//! directory of this machine: its file operations are cheaper than over an NFS mount.
 
 use std::fs::File;
 use std::path::Path;
@@ -23,7 +23,7 @@ use crate::bed::Bed;
 use crate::place::{Place, object};
 use crate::process::settled;
 
-/// What its classes name.
+/// Its provisioner name.
 pub const PROVISIONER: &str = "peer.example.com/nfs";
 const NAME: &str = "peer";
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -33,7 +33,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub struct Peer(Child);
 
 impl Peer {
-    /// Builds it if nobody has, starts it, and returns when it leads.
+    /// Builds the peer if necessary, starts it, and waits until it leads.
     pub async fn start(client: &Client) -> Result<Self> {
         let bed = Bed::get();
         let program = program().await?;
@@ -59,7 +59,7 @@ impl Peer {
         Ok(peer)
     }
 
-    /// Its resident memory, in megabytes.
+    /// Returns its resident memory in megabytes.
     pub async fn memory(&self) -> Result<f64> {
         settled(self.0.id()).await
     }
@@ -85,7 +85,7 @@ impl Drop for Peer {
     }
 }
 
-/// Where the peer's program is; the first time it is built.
+/// Returns the path of the peer's program, which the first call builds.
 async fn program() -> Result<String> {
     let build = || {
         Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bed/binaries"))
@@ -98,7 +98,7 @@ async fn program() -> Result<String> {
     Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
 
-/// A kubeconfig of a service account with every right.
+/// Returns a kubeconfig of a ServiceAccount with every permission.
 async fn account(client: &Client) -> Result<Value> {
     let create = PostParams::default();
     let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), NAME);

@@ -1,4 +1,4 @@
-//! A namespace of a measurement's own, its classes, and the claims in it.
+//! The namespace of a measurement, its classes and claims.
 
 use std::time::{Duration, Instant};
 
@@ -16,16 +16,16 @@ use crate::PATIENCE;
 use crate::bed::{Bed, is_asked_about};
 use crate::started::PAUSE;
 
-/// Claims are made and deleted in it, by an administrator whom the API server holds back for nobody.
+/// A namespace in which an administrator creates and deletes claims. API Priority and Fairness does not limit the administrator.
 pub struct Place {
-    /// Of the administrator.
+    /// The client of the administrator.
     pub client: Client,
-    /// The namespace, and the start of its classes' names.
+    /// Name of the namespace, and prefix of the names of its classes.
     pub name: &'static str,
 }
 
 impl Place {
-    /// Makes the namespace.
+    /// Creates the namespace.
     pub async fn new(client: &Client, name: &'static str) -> Result<Self> {
         let namespaces: Api<Namespace> = Api::all(client.clone());
         let namespace = object(json!({"metadata": {"name": name}}))?;
@@ -36,7 +36,7 @@ impl Place {
         })
     }
 
-    /// Makes a class of this provisioner and returns its name.
+    /// Creates a class of this provisioner, and returns its name.
     pub async fn class(&self, suffix: &str, provisioner: &str, parameters: Value) -> Result<String> {
         let name = format!("{}-{suffix}", self.name);
         let class = json!({"metadata": {"name": name}, "provisioner": provisioner, "parameters": parameters});
@@ -48,12 +48,12 @@ impl Place {
         Ok(name)
     }
 
-    /// Its claims.
+    /// Returns the API of its claims.
     pub fn claims(&self) -> Api<PersistentVolumeClaim> {
         Api::namespaced(self.client.clone(), self.name)
     }
 
-    /// Creates a claim, and says how long that took and which volume came with it.
+    /// Creates a claim. Returns how long that took, and the volume that it got in the request.
     pub async fn create(&self, name: &str, class: &str) -> Result<(Duration, Option<String>)> {
         let claim = object(json!({
             "metadata": {"name": name},
@@ -94,7 +94,7 @@ impl Place {
         Ok(())
     }
 
-    /// Opens as many connections to the API server as so many requests at a time want.
+    /// Opens the connections to the API server that so many parallel requests need.
     pub async fn warm_up(&self, at_a_time: usize) -> Result<()> {
         let claims = self.claims();
         let looks = stream::iter(0..at_a_time * 4)

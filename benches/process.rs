@@ -1,4 +1,4 @@
-//! The program itself: from its start until it is ready, its memory when nobody asks anything, its size.
+//! The program: time from its start until it is ready, memory when idle, size.
 
 use std::fmt::Debug;
 use std::path::Path;
@@ -22,10 +22,10 @@ use crate::table::{Expected, Table, Unit};
 use crate::times::{Times, ms};
 
 const STARTS: usize = 9;
-/// The name of all that the started processes have beside the bed's own.
+/// The name of all objects of the started processes.
 pub const NAME: &str = "bindery-bench";
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Memory that is the same after this time has settled.
+/// If the memory has not changed in this time, it is taken as final.
 const SETTLED: Duration = Duration::from_secs(1);
 
 /// Measures all of it.
@@ -62,11 +62,11 @@ pub async fn measure(client: &Client, table: &mut Table) -> Result<()> {
     let limit = Expected::AtMost(15.0);
     part.expect("memory, just started", fresh, Unit::Megabytes, limit);
     let idle = settled(of_the_bed()?).await?;
-    part.expect("memory, the bed's Bindery idle", idle, Unit::Megabytes, limit);
+    part.expect("memory, Bindery of the test bed, idle", idle, Unit::Megabytes, limit);
     Ok(())
 }
 
-/// Starts a second one beside the bed's, with objects of its own.
+/// Starts a second Bindery with its own objects.
 pub fn second() -> Result<Bindery> {
     let bed = Bed::get();
     let flags = [
@@ -81,36 +81,36 @@ pub fn second() -> Result<Bindery> {
     Bindery::start(&bed.bindery_kubeconfig, &flags, None)
 }
 
-/// What the bed's Bindery needs for work that others give it.
+/// Measures what the bed's Bindery needs for work.
 pub struct AtWork {
     pid: u32,
     before: Duration,
 }
 
 impl AtWork {
-    /// The work begins.
+    /// Begins the measurement.
     pub fn begin() -> Result<Self> {
         let pid = of_the_bed()?;
         let before = processor_time(pid)?;
         Ok(Self { pid, before })
     }
 
-    /// So many claims have come and gone.
+    /// Ends the measurement after so many claims were created and deleted.
     pub async fn end(self, claims: u32, table: &mut Table) -> Result<()> {
         let memory = settled(self.pid).await?;
         let spent = processor_time(self.pid)?.saturating_sub(self.before);
-        let mut part = table.part("The program after that");
-        part.note("its processor time, per claim", ms(spent / claims), Unit::Ms);
+        let mut part = table.part("The program after the bursts");
+        part.note("processor time per claim", ms(spent / claims), Unit::Ms);
         part.note("memory, idle again", memory, Unit::Megabytes);
         Ok(())
     }
 }
 
-/// The most memory that the bed's Bindery needs in some time.
+/// Measures the peak memory of the bed's Bindery.
 pub struct Peak(u32);
 
 impl Peak {
-    /// What it needed before does not count.
+    /// Begins the measurement, without earlier peaks.
     pub fn begin() -> Result<Self> {
         let pid = of_the_bed()?;
         // See proc_pid_clear_refs(5): the peak is what it is now.
@@ -118,13 +118,13 @@ impl Peak {
         Ok(Self(pid))
     }
 
-    /// In megabytes.
+    /// Returns the peak in megabytes.
     pub fn end(self) -> Result<f64> {
         Ok(megabytes(memory(self.0, "VmHWM:")?))
     }
 }
 
-/// A webhook configuration that a process can put its CA into, with the right to do so. It is asked about nothing.
+/// Creates a webhook configuration for the process, without rules, and the permission to write the CA into it.
 pub async fn register(client: &Client) -> Result<()> {
     let configuration: MutatingWebhookConfiguration = object(json!({
         "metadata": {"name": NAME},
@@ -162,7 +162,7 @@ pub async fn register(client: &Client) -> Result<()> {
     once(client, &binding).await
 }
 
-/// Creates an object that another part may have made.
+/// Creates an object, unless another part has created it.
 async fn once<K>(client: &Client, object: &K) -> Result<()>
 where
     K: Resource<DynamicType = (), Scope = ClusterResourceScope> + Clone + Debug + Serialize + DeserializeOwned,
@@ -173,7 +173,7 @@ where
     }
 }
 
-/// The resident memory of a process when it no longer changes, in megabytes.
+/// Waits until the resident memory of a process no longer changes, and returns it in megabytes.
 pub async fn settled(pid: u32) -> Result<f64> {
     let began = Instant::now();
     let mut before = resident(pid)?;
@@ -200,7 +200,7 @@ fn memory(pid: u32, which: &str) -> Result<u64> {
     Ok(kibibytes * 1024)
 }
 
-/// Of a process, in user and system mode, of all threads.
+/// Returns the processor time of a process: all threads, in user and system mode.
 pub fn processor_time(pid: u32) -> Result<Duration> {
     // The unit of /proc on Linux, whatever the kernel's own clock.
     const TICK: Duration = Duration::from_millis(10);
@@ -211,7 +211,7 @@ pub fn processor_time(pid: u32) -> Result<Duration> {
     Ok(TICK * ticks.sum::<Result<u32, _>>()?)
 }
 
-/// Waits until the machine has little to do, and some time at most: others may work on it, too.
+/// Waits until the machine is nearly idle, for a limited time.
 pub async fn rest() -> Result<()> {
     let began = Instant::now();
     loop {
@@ -224,7 +224,7 @@ pub async fn rest() -> Result<()> {
     }
 }
 
-/// The time of all processors, and what of it they were idle, in the unit of `proc_stat(5)`.
+/// Returns the time of all processors and their idle time, in the unit of `proc_stat(5)`.
 fn machine_time() -> Result<(u64, u64)> {
     let stat = std::fs::read_to_string("/proc/stat")?;
     let first = stat.lines().next().context("/proc/stat is empty")?;
@@ -236,7 +236,7 @@ fn machine_time() -> Result<(u64, u64)> {
     Ok((times.iter().sum(), times.get(3).copied().unwrap_or_default()))
 }
 
-/// The pid of the bed's Bindery.
+/// Returns the pid of the bed's Bindery.
 pub fn of_the_bed() -> Result<u32> {
     let bed = std::env::var("BINDERY_BED").context("BINDERY_BED is not set: run `make bench`")?;
     let pid = std::fs::read_to_string(Path::new(&bed).join("run/bindery.pid"))?;

@@ -1,7 +1,6 @@
-//! Claims in bursts, Bindery's and the peer's in turn, on the same control plane.
+//! Bursts of claims of Bindery and of the peer, in turn, on the same control plane.
 //!
-//! The peer's claims have a class of their own; Bindery is asked about them and passes them. A ratio is that of two bursts
-//! that followed one another.
+//! The peer's claims have another class. A ratio compares two consecutive bursts.
 
 use anyhow::Result;
 use kube::Client;
@@ -15,21 +14,21 @@ use crate::place::Place;
 use crate::process::AtWork;
 use crate::table::{Expected, Table, Unit};
 
-/// How many claims a burst has.
+/// Number of claims of a burst.
 const CLAIMS: u32 = 100;
 const MANY: u32 = 1_000;
 
-/// A namespace with a class of each.
+/// A namespace, with a class of Bindery and one of the peer.
 struct Track {
     place: Place,
     ours: String,
     peers: String,
 }
 
-/// A burst that came and went.
+/// The results of a burst: creation and deletion.
 struct Lap(Bound, Gone);
 
-/// With the controller manager as it is shipped, and what it costs Bindery's process.
+/// Measures with an unchanged kube-controller-manager, and what the bursts cost Bindery's process.
 pub async fn stock(client: &Client, peer: &Peer, table: &mut Table, runs: u32) -> Result<()> {
     let memory = peer.memory().await?;
     let mut laps = Vec::new();
@@ -62,7 +61,7 @@ pub async fn stock(client: &Client, peer: &Peer, table: &mut Table, runs: u32) -
     Ok(())
 }
 
-/// With a controller manager that may do ten times as many requests.
+/// Measures with a kube-controller-manager that may send ten times as many requests.
 pub async fn fast(client: &Client, table: &mut Table, runs: u32) -> Result<()> {
     let faster = ControllerManager::replace(client, "faster", &kcm::FAST).await?;
     let track = Track::new(client, "fast").await?;
@@ -86,7 +85,7 @@ pub async fn fast(client: &Client, table: &mut Table, runs: u32) -> Result<()> {
     faster.put_back(client, "slower").await
 }
 
-/// A thousand claims beside a hundred: the cost of one.
+/// Compares the time per claim in bursts of 1,000 and of 100 claims.
 pub async fn many(client: &Client, table: &mut Table, runs: u32) -> Result<()> {
     let track = Track::new(client, "many").await?;
     let mut laps = Vec::new();
@@ -97,7 +96,7 @@ pub async fn many(client: &Client, table: &mut Table, runs: u32) -> Result<()> {
     let each = |claims: u32, all: f64| 1000.0 * all / f64::from(claims);
     let runs =
         |figure: &dyn Fn(&Lap, &Lap) -> f64| laps.iter().map(|(many, few)| figure(many, few)).collect::<Vec<_>>();
-    let mut part = table.part("1,000 claims, 16 at a time, stock controller manager, beside 100");
+    let mut part = table.part("1,000 claims, 16 at a time, unchanged kube-controller-manager, compared with 100");
     part.runs("all bound", &runs(&|many, _| many.0.all), Unit::Seconds, None);
     part.runs(
         "bound per second",
@@ -112,22 +111,17 @@ pub async fn many(client: &Client, table: &mut Table, runs: u32) -> Result<()> {
         None,
     );
     part.runs(
-        "time per claim of 100",
+        "time per claim, with 100 claims",
         &runs(&|_, few| each(CLAIMS, few.0.all)),
         Unit::Ms,
         None,
     );
     let ratio = runs(&|many, few| each(MANY, many.0.all) / each(CLAIMS, few.0.all));
+    part.runs("  ratio", &ratio, Unit::Ratio, Some(Expected::AtMost(1.0)));
+    part.expect("claims that were ever Lost", 0.0, Unit::Count, Expected::AtMost(0.0));
+    part.runs("all deleted", &runs(&|many, _| many.1.all), Unit::Seconds, None);
     part.runs(
-        "  the one by the other",
-        &ratio,
-        Unit::Ratio,
-        Some(Expected::AtMost(1.0)),
-    );
-    part.expect("claims ever Lost", 0.0, Unit::Count, Expected::AtMost(0.0));
-    part.runs("deleted: all gone", &runs(&|many, _| many.1.all), Unit::Seconds, None);
-    part.runs(
-        "  gone per second",
+        "  deleted per second",
         &runs(&|many, _| f64::from(MANY) / many.1.all),
         Unit::Rate,
         None,
@@ -155,7 +149,7 @@ impl Track {
     }
 }
 
-/// The rows of how claims came: ours, the peer's, and ours by the peer's.
+/// Adds the figures of binding: Bindery, the peer, and their ratio.
 fn bound(table: &mut Table, name: &'static str, laps: &[(Lap, Lap)], expected: [Option<Expected>; 2]) {
     let ours = |figure: &dyn Fn(&Bound) -> f64| laps.iter().map(|(ours, _)| figure(&ours.0)).collect::<Vec<_>>();
     let peers = |figure: &dyn Fn(&Bound) -> f64| laps.iter().map(|(_, peer)| figure(&peer.0)).collect::<Vec<_>>();
@@ -166,30 +160,30 @@ fn bound(table: &mut Table, name: &'static str, laps: &[(Lap, Lap)], expected: [
     part.runs("bound per second", &ours(&rate), Unit::Rate, expected[0]);
     part.runs("  the peer", &peers(&rate), Unit::Rate, None);
     let ratios: Vec<f64> = laps.iter().map(|(ours, peer)| rate(&ours.0) / rate(&peer.0)).collect();
-    part.runs("  the one by the other", &ratios, Unit::Ratio, expected[1]);
+    part.runs("  ratio", &ratios, Unit::Ratio, expected[1]);
     for (share, name) in [(0.5, "p50"), (0.99, "p99")] {
         let time = |bound: &Bound| bound.times.quantile(share) / 1000.0;
-        part.runs(format!("create to bound, {name}"), &ours(&time), Unit::Seconds, None);
+        part.runs(format!("create until bound, {name}"), &ours(&time), Unit::Seconds, None);
         part.runs("  the peer", &peers(&time), Unit::Seconds, None);
     }
     // One that was ends the run.
-    part.expect("claims ever Lost", 0.0, Unit::Count, Expected::AtMost(0.0));
+    part.expect("claims that were ever Lost", 0.0, Unit::Count, Expected::AtMost(0.0));
 }
 
-/// The same of how they went.
+/// Adds the same figures of deletion.
 fn gone(table: &mut Table, name: &'static str, laps: &[(Lap, Lap)], expected: Option<Expected>) {
     let ours = |figure: &dyn Fn(&Gone) -> f64| laps.iter().map(|(ours, _)| figure(&ours.1)).collect::<Vec<_>>();
     let peers = |figure: &dyn Fn(&Gone) -> f64| laps.iter().map(|(_, peer)| figure(&peer.1)).collect::<Vec<_>>();
     let rate = |gone: &Gone| f64::from(CLAIMS) / gone.all;
     let mut part = table.part(name);
-    part.runs("all gone", &ours(&|gone| gone.all), Unit::Seconds, None);
-    part.runs("gone per second", &ours(&rate), Unit::Rate, None);
+    part.runs("all deleted", &ours(&|gone| gone.all), Unit::Seconds, None);
+    part.runs("deleted per second", &ours(&rate), Unit::Rate, None);
     part.runs("  the peer", &peers(&rate), Unit::Rate, None);
     let ratios: Vec<f64> = laps.iter().map(|(ours, peer)| rate(&ours.1) / rate(&peer.1)).collect();
-    part.runs("  the one by the other", &ratios, Unit::Ratio, expected);
+    part.runs("  ratio", &ratios, Unit::Ratio, expected);
     for (share, name) in [(0.5, "p50"), (0.99, "p99")] {
         let time = |gone: &Gone| gone.times.quantile(share) / 1000.0;
-        part.runs(format!("delete to gone, {name}"), &ours(&time), Unit::Seconds, None);
+        part.runs(format!("delete until gone, {name}"), &ours(&time), Unit::Seconds, None);
         part.runs("  the peer", &peers(&time), Unit::Seconds, None);
     }
 }

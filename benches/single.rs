@@ -1,5 +1,4 @@
-//! One claim at a time on a cluster that does nothing else: from its creation until it is bound, Bindery's and the peer's
-//! in turn.
+//! One claim at a time on an idle cluster: time from its creation until it is bound, of Bindery and of the peer in turn.
 
 use std::time::{Duration, Instant};
 
@@ -21,11 +20,11 @@ use crate::times::Times;
 
 /// Claims of each.
 const CLAIMS: u32 = 40;
-/// Between two: everybody's allowance of requests is back by then.
+/// Pause between two claims: after that, no client is limited by earlier requests.
 const REST: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// When what was seen, from the moment of the create.
+/// When each step was seen, from the start of the create request.
 #[derive(Default)]
 struct Steps {
     created: Duration,
@@ -54,23 +53,18 @@ pub async fn measure(client: &Client, table: &mut Table) -> Result<()> {
     }
     let bound = |steps: &[Steps]| steps.iter().map(|steps| steps.bound).collect::<Times>();
     let times = [bound(&steps[0]), bound(&steps[1])];
-    let mut part = table.part("One claim at a time on an idle cluster, 40 of each: create to bound");
+    let mut part = table.part("One claim at a time on an idle cluster, 40 of each: create until bound");
     for (share, name) in [(0.5, "p50"), (0.99, "p99")] {
         let [ours, peers] = [times[0].quantile(share), times[1].quantile(share)];
         part.note(name, ours, Unit::Ms);
         part.note("  the peer", peers, Unit::Ms);
-        part.expect(
-            "  the one by the other",
-            ours / peers,
-            Unit::Ratio,
-            Expected::AtMost(1.0),
-        );
+        part.expect("  ratio", ours / peers, Unit::Ratio, Expected::AtMost(1.0));
     }
-    let mut part = table.part("Where that time goes: seen by a watch, p50 since the create began");
-    for (steps, whose) in steps.iter().zip(["", ", the peer"]) {
+    let mut part = table.part("Steps of that time, seen by a watch: p50 since the start of the create request");
+    for (steps, whose) in steps.iter().zip(["", " (peer)"]) {
         let p50 = |step: &dyn Fn(&Steps) -> Option<Duration>| steps.iter().filter_map(step).collect::<Times>().median();
         part.note(
-            format!("the create has returned{whose}"),
+            format!("the create request has returned{whose}"),
             p50(&|steps| Some(steps.created)),
             Unit::Ms,
         );

@@ -1,4 +1,4 @@
-//! What was measured, as a table for people and as JSON for everything else.
+//! The figures of a run, as a table and as JSON.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -7,20 +7,20 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-/// All figures of a run, in the order in which they are shown.
+/// All figures of a run, in the order of the output.
 #[derive(Default)]
 pub struct Table {
     rows: Vec<Row>,
 }
 
-/// One figure. Its unit says how it is written.
+/// One figure. Its unit determines its format.
 #[derive(Serialize)]
 pub struct Row {
     part: &'static str,
     what: String,
     /// The median, where there are several runs.
     measured: f64,
-    /// In the order in which they were done; empty where there was one.
+    /// The results of all runs, in order. Empty if there was only one.
     runs: Vec<f64>,
     unit: Unit,
     #[serde(flatten)]
@@ -28,13 +28,13 @@ pub struct Row {
     holds: Option<bool>,
 }
 
-/// What a figure counts.
+/// The unit of a figure.
 #[derive(Clone, Copy, Serialize)]
 pub enum Unit {
     /// Milliseconds.
     #[serde(rename = "ms")]
     Ms,
-    /// Millionths of a second.
+    /// Microseconds.
     #[serde(rename = "us")]
     Micros,
     /// Seconds.
@@ -43,50 +43,50 @@ pub enum Unit {
     /// Bytes.
     #[serde(rename = "bytes")]
     Bytes,
-    /// Millions of bytes.
+    /// Megabytes (millions of bytes).
     #[serde(rename = "MB")]
     Megabytes,
-    /// Claims a second.
+    /// Claims per second.
     #[serde(rename = "claims/s")]
     Rate,
-    /// Files a second.
+    /// Files per second.
     #[serde(rename = "files/s")]
     Files,
-    /// Admission reviews a second.
+    /// Admission reviews per second.
     #[serde(rename = "reviews/s")]
     Reviews,
-    /// Parts of a hundred.
+    /// Percent.
     #[serde(rename = "%")]
     Percent,
-    /// One by the other.
+    /// A ratio of two figures.
     #[serde(rename = "times")]
     Ratio,
-    /// Things.
+    /// A count.
     #[serde(rename = "")]
     Count,
 }
 
-/// Where a figure should lie.
+/// The target of a figure.
 #[derive(Clone, Copy, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Expected {
-    /// There or lower.
+    /// This value or less.
     AtMost(f64),
-    /// There or higher.
+    /// This value or more.
     AtLeast(f64),
 }
 
 impl Table {
-    /// Adds figures that belong together.
+    /// Begins a part of the table.
     pub fn part<'a>(&'a mut self, part: &'static str) -> Part<'a> {
         Part { part, table: self }
     }
 
-    /// For people: a heading for each part, a line for each figure.
+    /// Returns the table as text: a heading for each part, a line for each figure.
     pub fn text(&self) -> String {
         let what = |row: &Row| row.what.chars().count();
         let width = self.rows.iter().map(what).max().unwrap_or_default();
-        let mut text = format!("    {:width$}  {:>15}  {:>15}\n", "", "measured", "expected");
+        let mut text = format!("    {:width$}  {:>15}  {:>15}\n", "", "measured", "target");
         let mut part = "";
         for row in &self.rows {
             if row.part != part {
@@ -99,10 +99,10 @@ impl Table {
                 Some(Expected::AtLeast(limit)) => format!(">= {}", row.unit.write(limit)),
                 None => String::new(),
             };
-            let holds = row.holds.map_or("", |holds| if holds { "yes" } else { "no" });
+            let holds = row.holds.map_or("", |holds| if holds { "met" } else { "not met" });
             let spread = row.unit.spread(&row.runs);
             let line = format!(
-                "    {:width$}  {measured:>15}  {expected:>15}  {holds:3}  {spread}",
+                "    {:width$}  {measured:>15}  {expected:>15}  {holds:7}  {spread}",
                 row.what
             );
             let _ = writeln!(text, "{}", line.trim_end());
@@ -110,7 +110,7 @@ impl Table {
         text
     }
 
-    /// For machines: the same figures, unrounded, and what they were measured on.
+    /// Writes the unrounded figures as JSON, with a description of the machine.
     pub fn write(&self, file: &Path, on: Value) -> Result<()> {
         let json = json!({"on": on, "figures": self.rows});
         std::fs::write(file, format!("{json:#}\n")).with_context(|| file.display().to_string())
@@ -124,22 +124,22 @@ pub struct Part<'a> {
 }
 
 impl Part<'_> {
-    /// A figure that explains others.
+    /// Adds a figure without a target.
     pub fn note(&mut self, what: impl Into<String>, measured: f64, unit: Unit) {
         self.figure(what, measured, unit, None);
     }
 
-    /// A figure that is expected to lie somewhere.
+    /// Adds a figure with a target.
     pub fn expect(&mut self, what: impl Into<String>, measured: f64, unit: Unit, expected: Expected) {
         self.figure(what, measured, unit, Some(expected));
     }
 
-    /// Either.
+    /// Adds a figure with or without a target.
     pub fn figure(&mut self, what: impl Into<String>, measured: f64, unit: Unit, expected: Option<Expected>) {
         self.runs(what, &[measured], unit, expected);
     }
 
-    /// What several runs came to: their median, and the least and the most of them.
+    /// Adds the median of several runs, with their minimum and maximum.
     pub fn runs(&mut self, what: impl Into<String>, runs: &[f64], unit: Unit, expected: Option<Expected>) {
         let measured = median(runs);
         let holds = expected.map(|expected| match expected {
@@ -158,7 +158,7 @@ impl Part<'_> {
     }
 }
 
-/// The one in the middle, the lower one of two.
+/// Returns the median; of two middle values the lower one.
 fn median(runs: &[f64]) -> f64 {
     let mut sorted = runs.to_vec();
     sorted.sort_by(f64::total_cmp);

@@ -1,7 +1,7 @@
-//! Large directories that are deleted with their claim: how fast, and what Bindery needs for it.
+//! Deletion of large directories: files per second, and peak memory of Bindery.
 //!
-//! The files are made behind the server's back. Measured is from the moment at which the directory has left its path until
-//! all of it is gone: the time before that is the controller manager's.
+//! The files are created directly on the server's disk. The time is measured from the moment at which the directory has been
+//! moved to the trash until all of it is gone. The time before that is that of kube-controller-manager.
 
 use std::fs::{File, create_dir_all, read_dir};
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ use crate::table::{Expected, Table, Unit};
 
 const FILES: u32 = 100_000;
 
-/// How the files lie: so many chains of directories, each so deep, with so many files in each directory.
+/// The shape of a tree: number of chains of directories, depth of each chain, files in each directory.
 struct Shape(&'static str, [u32; 3]);
 
 const SHAPES: [Shape; 3] = [
@@ -37,7 +37,7 @@ pub async fn measure(client: &Client, table: &mut Table) -> Result<()> {
     let place = Place::new(client, "trees").await?;
     let parameters = json!({"onDelete": "delete", "subDir": "${pvc.metadata.namespace}-${pvc.metadata.name}"});
     let class = place.class("ours", &bed.provisioner, parameters).await?;
-    let mut part = table.part("100,000 files deleted with their claim");
+    let mut part = table.part("100,000 files, removed after their claim is deleted");
     for (number, Shape(called, shape)) in SHAPES.iter().enumerate() {
         let name = format!("tree-{number}");
         let (_, volume) = place.create(&name, &class).await?;
@@ -52,12 +52,12 @@ pub async fn measure(client: &Client, table: &mut Table) -> Result<()> {
         place.delete(&name).await?;
         let time = gone(client, &volume, directory).await?;
         part.note(
-            format!("in {called}: files removed a second"),
+            format!("in {called}: files removed per second"),
             f64::from(FILES) / time,
             Unit::Files,
         );
         part.expect(
-            format!("in {called}: most memory"),
+            format!("in {called}: peak memory"),
             peak.end()?,
             Unit::Megabytes,
             Expected::AtMost(40.0),
@@ -80,7 +80,7 @@ fn fill(directory: &Path, [chains, depth, files]: [u32; 3]) -> Result<()> {
     Ok(())
 }
 
-/// The seconds from the moment at which the directory has left its path until the volume is gone, and all files.
+/// Returns the seconds from the move of the directory until the volume and all files are gone.
 pub async fn gone(client: &Client, volume: &str, directory: PathBuf) -> Result<f64> {
     let volumes: Api<PersistentVolume> = Api::all(client.clone());
     let deleted = Instant::now();

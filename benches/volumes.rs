@@ -1,9 +1,8 @@
-//! What ten thousand volumes cost: memory, the start, and each claim that comes after them.
+//! The cost of 10,000 volumes: memory, start, and the creation of further claims.
 //!
-//! The volumes are written straight into the API, each bound to a claim, as they stand when all is done; their directories
-//! are never made. They carry the marks of the second Bindery that is started here, whose loops so look through all of
-//! them. The controller manager is paused meanwhile: with the requests that it allows itself it would take a quarter of
-//! an hour to look at so many half-made ones.
+//! The volumes are written directly into the API, each bound to a claim; their directories are never created. They have the
+//! annotations of the second Bindery that is started here, so its controllers look at all of them. kube-controller-manager is
+//! paused: with its request limits it would need 15 minutes to look at so many volumes.
 
 use std::time::{Duration, Instant};
 
@@ -24,11 +23,11 @@ use crate::times::Times;
 
 const LEVELS: [u32; 3] = [10, 1_000, 10_000];
 const AT_A_TIME: usize = 16;
-/// Claims of each class at each level.
+/// Claims of each class at each number of volumes.
 const CLAIMS: u32 = 100;
 const STARTS: usize = 3;
 
-/// Measures at each level.
+/// Measures at each number of volumes.
 pub async fn measure(client: &Client, table: &mut Table) -> Result<()> {
     process::register(client).await?;
     let paused = Paused::begin()?;
@@ -71,15 +70,15 @@ pub async fn measure(client: &Client, table: &mut Table) -> Result<()> {
         }
         took.push(times.map(|times| times.median()));
     }
-    let mut part = table.part("Creating a claim where 10, 1,000 and 10,000 volumes are, one at a time, p50");
+    let mut part = table.part("Creating a claim in a cluster with 10, 1,000 and 10,000 volumes, one at a time, p50");
     let called = classes.iter().map(|(called, _)| *called);
-    for (class, called) in called.chain(["no claim but a volume, by hand"]).enumerate() {
+    for (class, called) in called.chain(["only a volume, created by this program"]).enumerate() {
         for (level, took) in LEVELS.iter().zip(&took) {
             part.note(format!("{called}: {level} volumes"), took[class], Unit::Ms);
         }
         let expected = (class < 2).then_some(Expected::AtMost(1.1));
         part.figure(
-            "  the last by the first",
+            "  ratio of the last to the first",
             took[2][class] / took[0][class],
             Unit::Ratio,
             expected,
@@ -94,14 +93,14 @@ pub async fn measure(client: &Client, table: &mut Table) -> Result<()> {
         starts.push(began.elapsed().as_secs_f64());
         memory.push(settled(bindery.pid()).await?);
     }
-    let mut part = table.part("The program where 10,000 volumes and their claims are");
+    let mut part = table.part("The program in a cluster with 10,000 volumes and their claims");
     part.runs("start to ready", &starts, Unit::Seconds, Some(Expected::AtMost(2.0)));
     part.runs("memory", &memory, Unit::Megabytes, Some(Expected::AtMost(40.0)));
     drop(paused);
     Ok(())
 }
 
-/// How long the API server needs for a volume alone.
+/// Returns how long the API server needs to create a volume.
 async fn bare_volume(place: &Place) -> Result<Duration> {
     let volumes: Api<PersistentVolume> = Api::all(place.client.clone());
     let name = format!("bare-{}", Uuid::new_v4());
@@ -148,7 +147,7 @@ async fn write(place: &Place, number: u32) -> Result<()> {
     Ok(())
 }
 
-/// One as it stands when its claim is bound.
+/// Returns a volume as it is when its claim is bound.
 fn a_volume(place: &Place, claim: &str, volume: &str, uid: &str) -> Value {
     let bed = Bed::get();
     let directory = format!("{}-{claim}-{volume}", place.name);
