@@ -8,7 +8,7 @@ use kube::api::{DeleteParams, ListParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::support::bindery::Bindery;
-use crate::support::scene::{Scene, directory, from, mark};
+use crate::support::scene::{Scene, annotation, directory, from};
 use crate::support::wait::eventually;
 
 const FORBIDDEN: &str = "a claim must not name a volume";
@@ -207,7 +207,7 @@ async fn a_volume_keeps_the_labels_of_its_class_whatever_the_claim_says() {
             (labels["team"].as_str(), labels["example.com/tier"].as_str()),
             ("storage", "gold")
         );
-        assert!(labels.contains_key("bindery.dev/area") && mark(&volume, "ready") == Some("true"));
+        assert!(labels.contains_key("bindery.dev/area") && annotation(&volume, "ready") == Some("true"));
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::support::bed::Bed;
 use crate::support::bindery::Bindery;
-use crate::support::scene::{Scene, directory, from, mark, volume_name};
+use crate::support::scene::{Scene, annotation, directory, from, volume_name};
 use crate::support::wait::eventually;
 
 const PROVISIONED_BY: &str = "pv.kubernetes.io/provisioned-by";
@@ -227,7 +227,7 @@ async fn restored_volumes_work_at_once_with_the_instance_of_the_lost_cluster() {
     let (backup, directory) = Backup::of_lost(&scene, "data").await;
     old.kill();
     let volume = backup.restore(&scene, |_| ()).await;
-    assert_eq!(mark(&volume, "instance"), Some(&*old.name));
+    assert_eq!(annotation(&volume, "instance"), Some(&*old.name));
     // A new installation, with the --instance of the lost one.
     old.run().await;
     until_bound_to(&scene, "data", &volume).await;

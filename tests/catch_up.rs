@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::bindery::Bindery;
 use crate::support::nfs::Ganesha;
-use crate::support::scene::{Scene, directory, from, mark, volume_name};
+use crate::support::scene::{Scene, annotation, directory, from, volume_name};
 use crate::support::wait::eventually;
 
 fn volume_of(claim: &PersistentVolumeClaim) -> Option<&str> {
@@ -24,7 +24,7 @@ async fn a_claim_created_while_bindery_is_down_gets_its_volume_after_the_restart
     bindery.run().await;
     let (claim, volume) = scene.until_bound("data").await;
     assert_eq!(volume_name(&volume), format!("pvc-{}", claim.metadata.uid.unwrap()));
-    assert!(directory(&volume).is_dir() && mark(&volume, "directory-id").is_some());
+    assert!(directory(&volume).is_dir() && annotation(&volume, "directory-id").is_some());
     bindery.unregister().await;
 }
 
@@ -55,7 +55,7 @@ async fn a_waiting_claim_is_provisioned_when_its_namespace_is_enabled() {
         .annotate_namespace(json!({"bindery.dev/enabled": null, "bindery.dev/on-delete": "retain"}))
         .await;
     let (_, volume) = scene.until_bound("data").await;
-    assert_eq!(mark(&volume, "on-delete"), Some("retain"));
+    assert_eq!(annotation(&volume, "on-delete"), Some("retain"));
 }
 
 #[tokio::test]
@@ -83,7 +83,12 @@ async fn a_claim_waits_for_its_nfs_server_and_is_bound_when_it_answers() {
     assert_eq!(scene.own_volumes().await, [], "nothing is made that no server has");
     server.restart();
     let (_, volume) = scene.until_bound("data").await;
-    assert!(server.export_dir().join(mark(&volume, "sub-dir").unwrap()).is_dir());
+    assert!(
+        server
+            .export_dir()
+            .join(annotation(&volume, "sub-dir").unwrap())
+            .is_dir()
+    );
     bindery.unregister().await;
 }
 
@@ -107,10 +112,10 @@ async fn a_claim_gets_one_volume_and_one_directory_after_its_nfs_server_hung() {
         );
     }
     server.thaw();
-    let mut directories = vec![mark(&first, "sub-dir").unwrap().to_owned()];
+    let mut directories = vec![annotation(&first, "sub-dir").unwrap().to_owned()];
     for turn in 0..6 {
         let (_, volume) = scene.until_bound(&format!("data-{turn}")).await;
-        directories.push(mark(&volume, "sub-dir").unwrap().to_owned());
+        directories.push(annotation(&volume, "sub-dir").unwrap().to_owned());
     }
     directories.sort();
     eventually("seven volumes and their directories are left", async || {
@@ -258,8 +263,8 @@ async fn bound_to_another_ones_volume(policy: &str) -> (Bindery, Scene, Persiste
     .await;
     bindery.run().await;
     let (_, volume) = scene.until_bound("data").await;
-    assert_eq!(mark(&volume, "on-delete"), Some(policy));
-    assert_eq!(mark(&volume, "made-for"), Some(&*scene.name));
+    assert_eq!(annotation(&volume, "on-delete"), Some(policy));
+    assert_eq!(annotation(&volume, "made-for"), Some(&*scene.name));
     assert_eq!(volume.spec.as_ref().unwrap().storage_class_name.as_ref(), Some(&other));
     (bindery, scene, volume)
 }

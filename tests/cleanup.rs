@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::support::bed::Bed;
 use crate::support::bindery::Bindery;
-use crate::support::scene::{Scene, directory, mark, volume_name};
+use crate::support::scene::{Scene, annotation, directory, volume_name};
 use crate::support::wait::eventually;
 
 async fn scene(on_delete: &str) -> Scene {
@@ -55,7 +55,7 @@ async fn on_delete_delete_removes_the_directory_and_its_content() {
     .await;
     assert!(directory(&neighbour).join("precious").exists(), "a link was followed");
     let told = scene.event(volume_name(&volume), "DirectoryDeleted").await;
-    let sub_dir = mark(&volume, "sub-dir").unwrap();
+    let sub_dir = annotation(&volume, "sub-dir").unwrap();
     assert_eq!(
         told,
         format!(
@@ -150,7 +150,7 @@ async fn annotations_that_name_another_directory_are_ignored_and_reported() {
     let scene = scene("delete").await;
     let other = with_a_file(&scene, "other").await;
     let volume = with_a_file(&scene, "data").await;
-    let elsewhere = json!({"metadata": {"annotations": {"bindery.dev/sub-dir": mark(&other, "sub-dir")}}});
+    let elsewhere = json!({"metadata": {"annotations": {"bindery.dev/sub-dir": annotation(&other, "sub-dir")}}});
     scene.patch_volume(volume_name(&volume), elsewhere).await;
     scene.delete("data").await;
     let told = scene.event(volume_name(&volume), "CleanupFailed").await;
@@ -163,7 +163,7 @@ async fn annotations_that_name_another_directory_are_ignored_and_reported() {
     scene.event_again(volume_name(&volume), "CleanupFailed").await;
 
     // After the correction, cleanup completes.
-    let back = json!({"metadata": {"annotations": {"bindery.dev/sub-dir": mark(&volume, "sub-dir")}}});
+    let back = json!({"metadata": {"annotations": {"bindery.dev/sub-dir": annotation(&volume, "sub-dir")}}});
     scene.patch_volume(volume_name(&volume), back).await;
     scene.until_gone(&volume).await;
     assert!(!directory(&volume).exists());

@@ -8,7 +8,7 @@ use kube::Api;
 use serde_json::{Value, json};
 
 use crate::support::bed::{Bed, is_asked_about};
-use crate::support::scene::{Scene, directory, mark, volume_name};
+use crate::support::scene::{Scene, annotation, directory, volume_name};
 use crate::support::wait::eventually;
 
 /// Applies an example, with another server address, and returns the volume of a claim of it.
@@ -71,13 +71,16 @@ async fn every_example_is_listed_and_does_what_its_comments_say() {
     let name = &scene.name;
 
     let archived = bound(&scene, "keep-archives", none()).await;
-    assert_eq!(mark(&archived, "on-delete"), Some("archive"));
+    assert_eq!(annotation(&archived, "on-delete"), Some("archive"));
     let brief = bound(&scene, "expires", none()).await;
-    assert_eq!(mark(&brief, "archive-retention"), Some("30d"));
+    assert_eq!(annotation(&brief, "archive-retention"), Some("30d"));
     let deleted = bound(&scene, "scratch", none()).await;
-    assert_eq!(mark(&deleted, "on-delete"), Some("delete"));
+    assert_eq!(annotation(&deleted, "on-delete"), Some("delete"));
     let found = bound(&scene, "own-layout", none()).await;
-    assert_eq!(mark(&found, "sub-dir"), Some(format!("{name}/own-layout").as_str()));
+    assert_eq!(
+        annotation(&found, "sub-dir"),
+        Some(format!("{name}/own-layout").as_str())
+    );
     let owned = bound(&scene, "owned", none()).await;
     let stat = std::fs::metadata(directory(&owned)).unwrap();
     assert_eq!((stat.mode() & 0o7777, stat.uid(), stat.gid()), (0o2770, 1000, 2000));
@@ -88,7 +91,7 @@ async fn every_example_is_listed_and_does_what_its_comments_say() {
     scene.until_gone(&kept).await;
     let again = bound(&scene, "survives-rebuild", none()).await;
     assert_eq!(
-        (mark(&again, "directory"), volume_name(&again)),
+        (annotation(&again, "directory"), volume_name(&again)),
         (Some("adopted"), volume_name(&kept))
     );
     assert!(directory(&again).join("data").exists());
@@ -99,7 +102,7 @@ async fn every_example_is_listed_and_does_what_its_comments_say() {
 
     let own = json!({"metadata": {"annotations": {"bindery.dev/on-delete": "delete"}}});
     let decided = bound(&scene, "teams-decide", own).await;
-    assert_eq!(mark(&decided, "on-delete"), Some("delete"));
+    assert_eq!(annotation(&decided, "on-delete"), Some("delete"));
 
     assert_eq!(
         limited(&scene).await,

@@ -10,7 +10,7 @@ use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::support::bed::Bed;
-use crate::support::scene::{Scene, from, mark, volume_name};
+use crate::support::scene::{Scene, annotation, from, volume_name};
 use crate::support::wait::eventually;
 
 const DENIED: &str = "admission webhook \"claims.bindery.dev\" denied the request: ";
@@ -106,7 +106,7 @@ async fn explain_shows_recorded_and_current_settings_of_a_bound_claim() {
         "directory {}:{}/{}",
         Bed::get().server,
         Bed::get().share,
-        mark(&volume, "sub-dir").unwrap()
+        annotation(&volume, "sub-dir").unwrap()
     );
     has(&lines, &directory);
     let holds = "the settings on the volume apply, even if StorageClass or namespace have changed";

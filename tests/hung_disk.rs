@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::PersistentVolume;
 
 use crate::support::bindery::Bindery;
 use crate::support::nfs::Ganesha;
-use crate::support::scene::{Scene, mark};
+use crate::support::scene::{Scene, annotation};
 use crate::support::wait::eventually;
 
 const CLAIMS: usize = 10;
@@ -63,7 +63,7 @@ async fn no_claim_is_bound_before_its_directory_exists_while_the_disk_of_the_ser
     server.disk().thaw();
     for name in &names {
         let (_, volume) = scene.until_bound(name).await;
-        let directory = server.export_dir().join(mark(&volume, "sub-dir").unwrap());
+        let directory = server.export_dir().join(annotation(&volume, "sub-dir").unwrap());
         assert!(directory.is_dir(), "{name}: {directory:?}");
     }
     eventually("one volume is left for each claim", async || {

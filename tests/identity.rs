@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::bindery::Bindery;
 use crate::support::nfs::Ganesha;
-use crate::support::scene::{Scene, mark, volume_name};
+use crate::support::scene::{Scene, annotation, volume_name};
 use crate::support::wait::eventually;
 
 /// An NFS server whose export is a separate disk, and a Bindery that uses this server.
@@ -36,7 +36,7 @@ impl Disk {
 
     fn place(&self, volume: &PersistentVolume) -> PathBuf {
         let export = self.server.seen(&self.server.export_dir());
-        export.join(mark(volume, "sub-dir").unwrap())
+        export.join(annotation(volume, "sub-dir").unwrap())
     }
 
     /// Unmounts the disk: the server now exports the empty mount point.
@@ -73,14 +73,14 @@ const BOTH: [&str; 2] = ["directory-id", "share-id"];
 async fn a_volume_without_a_recorded_directory_id_gets_one_at_first_contact() {
     let mut disk = Disk::with(None).await;
     let (_, volume) = disk.scene.bound(disk.scene.claim("data")).await;
-    let before = BOTH.map(|key| mark(&volume, key).map(str::to_owned));
+    let before = BOTH.map(|key| annotation(&volume, key).map(str::to_owned));
     assert!(before.iter().all(Option::is_some), "{before:?}");
     disk.bindery.kill();
     disk.forget(&volume, &BOTH).await;
     disk.bindery.run().await;
     eventually("the volume has both annotations again", async || {
         let now = disk.scene.volumes().get(volume_name(&volume)).await.ok()?;
-        (BOTH.map(|key| mark(&now, key).map(str::to_owned)) == before).then_some(())
+        (BOTH.map(|key| annotation(&now, key).map(str::to_owned)) == before).then_some(())
     })
     .await;
     disk.bindery.unregister().await;

@@ -11,7 +11,7 @@ use crate::support::bindery::Bindery;
 use crate::support::ipv6::Ipv6Address;
 use crate::support::mount::Mount;
 use crate::support::nfs::Ganesha;
-use crate::support::scene::{Scene, from, mark, volume_name};
+use crate::support::scene::{Scene, annotation, from, volume_name};
 use crate::support::wait::eventually;
 
 /// Returns the fields of a class with this server.
@@ -33,7 +33,7 @@ async fn ipv6_servers_are_accepted_with_and_without_brackets_and_recorded_withou
         let (_, volume) = scene.bound(scene.claim("data")).await;
         // The kubelet adds the brackets.
         assert_eq!(server_of(&volume), bare, "{written}");
-        let directory = server.export_dir().join(mark(&volume, "sub-dir").unwrap());
+        let directory = server.export_dir().join(annotation(&volume, "sub-dir").unwrap());
         assert!(directory.is_dir(), "{written}");
         scene.delete("data").await;
         scene.until_gone(&volume).await;
@@ -68,7 +68,7 @@ async fn a_mounted_share_of_an_ipv6_server_is_found_by_any_spelling_of_its_addre
     let scene = Scene::of_with(&bindery.provisioner, class("fd00::5")).await;
     let (_, volume) = scene.bound(scene.claim("data")).await;
     assert_eq!(server_of(&volume), "fd00::5");
-    assert!(export.path().join(mark(&volume, "sub-dir").unwrap()).is_dir());
+    assert!(export.path().join(annotation(&volume, "sub-dir").unwrap()).is_dir());
     bindery.unregister().await;
 }
 
@@ -103,7 +103,7 @@ async fn a_legacy_volume_with_a_bracketed_ipv6_server_is_taken_over_and_cleaned_
     eventually("the volume is taken over and bound", async || {
         let volume = scene.volumes().get(volume_name(&volume)).await.unwrap();
         let bound = volume.status.as_ref()?.phase.as_deref() == Some("Bound");
-        (bound && mark(&volume, "instance").is_some()).then_some(())
+        (bound && annotation(&volume, "instance").is_some()).then_some(())
     })
     .await;
     scene.delete("data").await;

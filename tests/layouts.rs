@@ -8,7 +8,7 @@ use kube::api::{DeleteParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::support::bed::Bed;
-use crate::support::scene::{Scene, directory, from, mark, volume_name};
+use crate::support::scene::{Scene, annotation, directory, from, volume_name};
 use crate::support::wait::eventually;
 
 pub const DENIED: &str = "admission webhook \"claims.bindery.dev\" denied the request: ";
@@ -32,7 +32,7 @@ async fn both_template_syntaxes_put_claims_into_a_folder_of_their_namespace() {
         let labelled = json!({"metadata": {"labels": {"app": "db"}}});
         let (_, volume) = scene.bound(scene.claim_with("data", labelled)).await;
         assert_eq!(
-            mark(&volume, "sub-dir"),
+            annotation(&volume, "sub-dir"),
             Some(format!("{}/db/data", scene.name).as_str())
         );
         assert_eq!(std::fs::metadata(directory(&volume)).unwrap().mode() & 0o7777, 0o777);
@@ -141,7 +141,7 @@ async fn a_retained_volume_blocks_its_directory_and_the_refusal_says_how_to_free
     scene.volumes().delete(name, &DeleteParams::default()).await.unwrap();
     scene.until_gone(&volume).await;
     let (_, volume) = scene.bound(scene.claim("data")).await;
-    assert_eq!(mark(&volume, "directory"), Some("adopted"));
+    assert_eq!(annotation(&volume, "directory"), Some("adopted"));
     assert!(directory(&volume).join("precious").exists());
 }
 
@@ -156,7 +156,7 @@ async fn an_adopted_directory_keeps_mode_and_owner_and_a_warning_says_so() {
     );
     assert_eq!(scene.create_with_warnings(scene.claim("data")).await, [warning]);
     let (_, volume) = scene.until_bound("data").await;
-    assert_eq!(mark(&volume, "directory"), Some("adopted"));
+    assert_eq!(annotation(&volume, "directory"), Some("adopted"));
     let found = std::fs::metadata(directory(&volume)).unwrap();
     assert_eq!((found.mode() & 0o7777, found.uid()), (0o750, 0));
 }
@@ -238,7 +238,7 @@ async fn a_claim_created_again_gets_its_new_size_and_policy() {
     });
     scene.create_without_quota(scene.claim_with("data", retain)).await;
     let (_, volume) = scene.until_bound("data").await;
-    assert_eq!(mark(&volume, "on-delete"), Some("retain"));
+    assert_eq!(annotation(&volume, "on-delete"), Some("retain"));
     assert_eq!(volume.spec.clone().unwrap().capacity.unwrap()["storage"].0, "2Gi");
     assert_eq!(volume.metadata.uid, left[0].metadata.uid, "it is the same volume");
 }

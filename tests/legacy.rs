@@ -7,39 +7,39 @@ use kube::api::{Patch, PatchParams};
 use serde_json::json;
 use uuid::Uuid;
 
-use self::volume::{Old, bindery, create_volume, delete_class, old_name, old_scene, replace_class};
+use self::volume::{LegacyVolume, bindery, create_volume, delete_class, legacy_scene, provisioner_name, replace_class};
 use crate::support::bed::Bed;
-use crate::support::scene::{directory, mark};
+use crate::support::scene::{annotation, directory};
 
 #[tokio::test]
 async fn a_bound_legacy_volume_gets_finalizer_and_policy_and_is_archived_without_its_class() {
-    let provisioner = old_name();
-    let scene = old_scene(&provisioner, json!({"archiveOnDelete": "true"})).await;
-    let old = Old::make(&scene, "data", None).await;
+    let provisioner = provisioner_name();
+    let scene = legacy_scene(&provisioner, json!({"archiveOnDelete": "true"})).await;
+    let old = LegacyVolume::make(&scene, "data", None).await;
     let bindery = bindery(&provisioner, &[]).await;
     let volume = old.until_taken_over(&scene).await;
     let finalizers = volume.metadata.finalizers.as_ref().unwrap();
     assert_eq!(finalizers, &["kubernetes.io/pv-protection", "bindery.dev/cleanup"]);
-    assert_eq!(mark(&volume, "on-delete"), Some("archive"));
-    assert_eq!(mark(&volume, "directory"), Some("adopted"));
+    assert_eq!(annotation(&volume, "on-delete"), Some("archive"));
+    assert_eq!(annotation(&volume, "directory"), Some("adopted"));
     assert_eq!(directory(&volume), old.directory);
     assert_eq!(volume.status.as_ref().unwrap().phase.as_deref(), Some("Bound"));
 
     delete_class(&scene).await;
     old.end(&scene, "data").await;
-    let archive = old.archive(mark(&volume, "sub-dir").unwrap());
+    let archive = old.archive(annotation(&volume, "sub-dir").unwrap());
     assert_eq!(std::fs::read_to_string(archive.join("precious")).unwrap(), "data");
     bindery.unregister().await;
 }
 
 #[tokio::test]
 async fn archive_on_delete_and_on_delete_keep_their_legacy_meaning() {
-    let provisioner = old_name();
-    let deleting = old_scene(&provisioner, json!({"archiveOnDelete": "f"})).await;
-    let retaining = old_scene(&provisioner, json!({"onDelete": "retain", "archiveOnDelete": "false"})).await;
+    let provisioner = provisioner_name();
+    let deleting = legacy_scene(&provisioner, json!({"archiveOnDelete": "f"})).await;
+    let retaining = legacy_scene(&provisioner, json!({"onDelete": "retain", "archiveOnDelete": "false"})).await;
     let (gone, kept) = (
-        Old::make(&deleting, "data", None).await,
-        Old::make(&retaining, "data", None).await,
+        LegacyVolume::make(&deleting, "data", None).await,
+        LegacyVolume::make(&retaining, "data", None).await,
     );
     let bindery = bindery(&provisioner, &[]).await;
     gone.until_taken_over(&deleting).await;
@@ -53,12 +53,12 @@ async fn archive_on_delete_and_on_delete_keep_their_legacy_meaning() {
 
 #[tokio::test]
 async fn released_and_failed_legacy_volumes_are_cleaned_up_at_start() {
-    let provisioner = old_name();
-    let scene = old_scene(&provisioner, json!({"onDelete": "delete"})).await;
-    let released = Old::make(&scene, "released", None).await;
-    let failed = Old::make(&scene, "failed", None).await;
-    let unclassed = old_scene(&provisioner, json!({"onDelete": "delete"})).await;
-    let archived = Old::make(&unclassed, "data", None).await;
+    let provisioner = provisioner_name();
+    let scene = legacy_scene(&provisioner, json!({"onDelete": "delete"})).await;
+    let released = LegacyVolume::make(&scene, "released", None).await;
+    let failed = LegacyVolume::make(&scene, "failed", None).await;
+    let unclassed = legacy_scene(&provisioner, json!({"onDelete": "delete"})).await;
+    let archived = LegacyVolume::make(&unclassed, "data", None).await;
     delete_class(&unclassed).await;
     let mut volumes = Vec::new();
     for (scene, old, claim) in [
@@ -90,22 +90,22 @@ async fn released_and_failed_legacy_volumes_are_cleaned_up_at_start() {
 
 #[tokio::test]
 async fn a_nested_directory_is_archived_instead_of_deleted_unless_the_flag_is_set() {
-    let provisioner = old_name();
+    let provisioner = provisioner_name();
     let pattern = json!({"onDelete": "delete", "pathPattern": "${.PVC.namespace}/${.PVC.name}"});
-    let scene = old_scene(&provisioner, pattern.clone()).await;
+    let scene = legacy_scene(&provisioner, pattern.clone()).await;
     let sub_dir = format!("{}/data", scene.name);
-    let old = Old::make(&scene, "data", Some(&sub_dir)).await;
+    let old = LegacyVolume::make(&scene, "data", Some(&sub_dir)).await;
     let careful = bindery(&provisioner, &[]).await;
     let volume = old.until_taken_over(&scene).await;
-    assert_eq!(mark(&volume, "on-delete"), Some("archive"));
+    assert_eq!(annotation(&volume, "on-delete"), Some("archive"));
     old.end(&scene, "data").await;
     assert!(old.archive(&sub_dir).join("precious").exists());
     careful.unregister().await;
     drop(careful);
 
-    let provisioner = old_name();
-    let scene = old_scene(&provisioner, pattern).await;
-    let old = Old::make(&scene, "data", Some(&format!("{}/data", scene.name))).await;
+    let provisioner = provisioner_name();
+    let scene = legacy_scene(&provisioner, pattern).await;
+    let old = LegacyVolume::make(&scene, "data", Some(&format!("{}/data", scene.name))).await;
     let bold = bindery(&provisioner, &["--takeover-delete-nested"]).await;
     old.until_taken_over(&scene).await;
     old.end(&scene, "data").await;
@@ -117,8 +117,8 @@ async fn a_nested_directory_is_archived_instead_of_deleted_unless_the_flag_is_se
 
 #[tokio::test]
 async fn a_legacy_volume_outside_the_share_is_left_unchanged_and_reported() {
-    let provisioner = old_name();
-    let scene = old_scene(&provisioner, json!({"onDelete": "delete"})).await;
+    let provisioner = provisioner_name();
+    let scene = legacy_scene(&provisioner, json!({"onDelete": "delete"})).await;
     let volumes = ["/elsewhere/data", "/export"].map(|path| (format!("pvc-{}", Uuid::new_v4()), path));
     for (name, path) in &volumes {
         let volume = json!({
@@ -145,7 +145,7 @@ async fn a_legacy_volume_outside_the_share_is_left_unchanged_and_reported() {
         );
         assert!(told.starts_with(&expected), "{told}");
         let volume = scene.volumes().get(name).await.unwrap();
-        assert_eq!(mark(&volume, "instance"), None);
+        assert_eq!(annotation(&volume, "instance"), None);
         assert_eq!(volume.metadata.finalizers.unwrap(), ["kubernetes.io/pv-protection"]);
         assert_eq!(volume.metadata.deletion_timestamp, None);
     }
@@ -154,14 +154,14 @@ async fn a_legacy_volume_outside_the_share_is_left_unchanged_and_reported() {
 
 #[tokio::test]
 async fn legacy_volumes_of_other_provisioners_or_instances_and_unbound_ones_are_never_changed() {
-    let (provisioner, another) = (old_name(), old_name());
-    let scene = old_scene(&provisioner, json!({"onDelete": "delete"})).await;
-    let foreign = old_scene(&another, json!({"onDelete": "delete"})).await;
-    let anothers = Old::make(&foreign, "data", None).await;
-    let other_instance = Old::make(&scene, "data", None).await;
+    let (provisioner, another) = (provisioner_name(), provisioner_name());
+    let scene = legacy_scene(&provisioner, json!({"onDelete": "delete"})).await;
+    let foreign = legacy_scene(&another, json!({"onDelete": "delete"})).await;
+    let anothers = LegacyVolume::make(&foreign, "data", None).await;
+    let other_instance = LegacyVolume::make(&scene, "data", None).await;
     let theirs = json!({"metadata": {"annotations": {"bindery.dev/instance": "green"}}});
     scene.patch_volume(&other_instance.name, theirs).await;
-    let passer_by = Old::make(&scene, "passer-by", None).await;
+    let passer_by = LegacyVolume::make(&scene, "passer-by", None).await;
     // This one is created last, since the controller manager would bind it to the next claim.
     let unbound = format!("pvc-{}", Uuid::new_v4());
     let by_hand = json!({
@@ -194,9 +194,9 @@ async fn legacy_volumes_of_other_provisioners_or_instances_and_unbound_ones_are_
 
 #[tokio::test]
 async fn a_volume_with_an_invalid_class_is_taken_over_when_the_class_is_corrected() {
-    let provisioner = old_name();
-    let scene = old_scene(&provisioner, json!({"onDelete": "delete", "uid": "root"})).await;
-    let old = Old::make(&scene, "data", None).await;
+    let provisioner = provisioner_name();
+    let scene = legacy_scene(&provisioner, json!({"onDelete": "delete", "uid": "root"})).await;
+    let old = LegacyVolume::make(&scene, "data", None).await;
     let bindery = bindery(&provisioner, &[]).await;
     let told = scene.event(&old.name, "NotTakenOver").await;
     assert!(told.contains("uid is \"root\""), "{told}");
@@ -209,10 +209,10 @@ async fn a_volume_with_an_invalid_class_is_taken_over_when_the_class_is_correcte
 
 #[tokio::test]
 async fn a_directory_shared_by_two_legacy_volumes_is_cleaned_up_with_the_last() {
-    let provisioner = old_name();
-    let scene = old_scene(&provisioner, json!({"pathPattern": "${.PVC.namespace}"})).await;
-    let one = Old::make(&scene, "one", Some(&scene.name)).await;
-    let two = Old::make(&scene, "two", Some(&scene.name)).await;
+    let provisioner = provisioner_name();
+    let scene = legacy_scene(&provisioner, json!({"pathPattern": "${.PVC.namespace}"})).await;
+    let one = LegacyVolume::make(&scene, "one", Some(&scene.name)).await;
+    let two = LegacyVolume::make(&scene, "two", Some(&scene.name)).await;
     let bindery = bindery(&provisioner, &[]).await;
     one.until_taken_over(&scene).await;
     two.until_taken_over(&scene).await;

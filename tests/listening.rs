@@ -118,13 +118,13 @@ async fn a_configured_address_is_the_only_one_served() {
 }
 
 /// A proxy to the bed's API server that can refuse connections.
-struct Gate {
+struct ApiServerProxy {
     /// A kubeconfig with the port of the proxy. The user of Bindery can read it.
     kubeconfig: NamedTempFile,
     open: Arc<AtomicBool>,
 }
 
-impl Gate {
+impl ApiServerProxy {
     fn new() -> Self {
         let mut config: Value =
             serde_saphyr::from_str(&std::fs::read_to_string(&Bed::get().bindery_kubeconfig).unwrap()).unwrap();
@@ -170,7 +170,7 @@ impl Gate {
 
 #[tokio::test]
 async fn without_the_api_server_the_process_is_live_and_later_becomes_ready() {
-    let gate = Gate::new();
+    let gate = ApiServerProxy::new();
     let flag = format!("--kubeconfig={}", gate.kubeconfig.path().display());
     let mut bindery = Bindery::start(&[&flag]).await;
     bindery.kill();
@@ -197,7 +197,7 @@ async fn without_the_api_server_the_process_is_live_and_later_becomes_ready() {
 
 #[tokio::test]
 async fn sigterm_ends_a_process_that_waits_for_the_api_server() {
-    let gate = Gate::new();
+    let gate = ApiServerProxy::new();
     let flag = format!("--kubeconfig={}", gate.kubeconfig.path().display());
     let mut bindery = Bindery::start(&[&flag]).await;
     bindery.kill();

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::support::bed::Bed;
 use crate::support::bindery::Bindery;
-use crate::support::scene::{Scene, directory, mark, volume_name};
+use crate::support::scene::{Scene, annotation, directory, volume_name};
 
 /// Returns a name of 253 characters that ends with `end`.
 fn longest(end: &str) -> String {
@@ -22,7 +22,7 @@ async fn a_claim_with_the_longest_name_is_bound_and_archived() {
     for end in ["one", "two"] {
         let name = longest(end);
         let (_, volume) = scene.bound(scene.claim(&name)).await;
-        let sub_dir = mark(&volume, "sub-dir").unwrap().to_owned();
+        let sub_dir = annotation(&volume, "sub-dir").unwrap().to_owned();
         assert!(
             sub_dir.len() == 255 && sub_dir.starts_with(&scene.name) && sub_dir.ends_with(volume_name(&volume)),
             "{sub_dir}"

@@ -94,7 +94,7 @@ async fn a_claim_of_another_known_class_or_of_none_never_reaches_bindery() {
     })
     .await;
     eventually("Bindery has listed the class", async || {
-        let webhook = bindery.webhook_as_it_stands().await;
+        let webhook = bindery.registered_webhook().await;
         condition(&webhook)
             .contains(&json!(other.name).to_string())
             .then_some(())
@@ -184,7 +184,7 @@ async fn a_class_recreated_for_bindery_is_reviewed() {
 async fn the_match_condition_of_an_earlier_version_is_replaced() {
     let mut bindery = Bindery::start(&[]).await;
     bindery.kill();
-    let webhook = bindery.webhook_as_it_stands().await;
+    let webhook = bindery.registered_webhook().await;
     let (client_config, shipped) = (&webhook["clientConfig"], &webhook["matchConditions"][0]);
     bindery.change_webhook(json!({"matchConditions": [shipped]})).await;
     let configurations: Api<MutatingWebhookConfiguration> = Api::all(Scene::new().await.client);
@@ -204,7 +204,7 @@ async fn the_match_condition_of_an_earlier_version_is_replaced() {
         .await;
     applied.unwrap();
     bindery.run().await;
-    let webhook = bindery.webhook_as_it_stands().await;
+    let webhook = bindery.registered_webhook().await;
     let conditions = webhook["matchConditions"].as_array().unwrap();
     let names: Vec<&Value> = conditions.iter().map(|condition| &condition["name"]).collect();
     assert_eq!(names, ["names-a-class", "may-be-ours"]);
@@ -215,7 +215,7 @@ async fn the_match_condition_of_an_earlier_version_is_replaced() {
 async fn the_api_server_accepts_the_longest_list_of_other_classes() {
     let bindery = Bindery::start(&[]).await;
     let scene = Scene::of("example.com/other").await;
-    let webhook = bindery.webhook_as_it_stands().await;
+    let webhook = bindery.registered_webhook().await;
     // The longest list that Bindery writes, with this class at the end.
     let mut listed: Vec<String> = (0..1_800)
         .map(|number| format!("a-class-of-others-{number:05}"))

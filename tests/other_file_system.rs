@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::support::bindery::Bindery;
 use crate::support::nfs::Ganesha;
-use crate::support::scene::{Scene, mark, volume_name};
+use crate::support::scene::{Scene, annotation, volume_name};
 use crate::support::wait::eventually;
 
 /// An NFS server with another file system below its export, and a Bindery that puts all claims there.
@@ -86,7 +86,7 @@ async fn assert_trash_and_archives_on_the_same_file_system(version: &str) {
     let deleted = json!({"bindery.dev/on-delete": "delete"});
     for (name, annotations) in [("kept", &kept), ("brief", &brief), ("deleted", &deleted)] {
         let (_, volume) = scene.bound(disk.claim(name, annotations)).await;
-        fill(&disk.place(mark(&volume, "sub-dir").unwrap()));
+        fill(&disk.place(annotation(&volume, "sub-dir").unwrap()));
         scene.delete(name).await;
         scene.until_gone(&volume).await;
     }
@@ -130,7 +130,7 @@ async fn after_a_crash_cleanup_continues_on_another_file_system() {
     let mut volumes = Vec::new();
     for (name, annotations) in [("trash", &trash), ("archived", &archived)] {
         let (_, volume) = disk.scene.bound(disk.claim(name, annotations)).await;
-        fill(&disk.place(mark(&volume, "sub-dir").unwrap()));
+        fill(&disk.place(annotation(&volume, "sub-dir").unwrap()));
         volumes.push(volume);
     }
     disk.bindery.kill();

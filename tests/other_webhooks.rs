@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::support::bindery::Bindery;
 use crate::support::other_webhook::OtherWebhook;
-use crate::support::scene::{Scene, mark};
+use crate::support::scene::{Scene, annotation};
 use crate::support::wait::eventually;
 
 /// Starts a webhook that runs after Bindery's and sets another class on every claim of this scene.
@@ -77,7 +77,7 @@ async fn an_unrelated_change_by_a_later_webhook_leads_to_one_volume() {
     .await;
     let (claim, volume) = scene.bound(scene.claim("data")).await;
     assert_eq!(claim.metadata.labels.unwrap()["seen"], "yes");
-    assert!(mark(&volume, "touched").is_some(), "Bindery was not asked again");
+    assert!(annotation(&volume, "touched").is_some(), "Bindery was not asked again");
     assert_eq!(scene.own_volumes().await, [volume]);
     assert_eq!(scene.own_directories().len(), 1);
     webhook.unregister().await;

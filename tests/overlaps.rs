@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::layouts::{DENIED, place, scene};
 use crate::support::bed::Bed;
-use crate::support::scene::{directory, mark, volume_name};
+use crate::support::scene::{annotation, directory, volume_name};
 use crate::support::wait::eventually;
 
 #[tokio::test]
@@ -60,7 +60,7 @@ async fn a_directory_that_contains_another_volume_is_kept_after_its_claim() {
     // The test creates the volume itself, since the webhook would refuse the claim.
     let (_, inner) = scene.bound(scene.claim("inner")).await;
     let (sub_dir, path) = (
-        format!("{}/inner", mark(&outer, "sub-dir").unwrap()),
+        format!("{}/inner", annotation(&outer, "sub-dir").unwrap()),
         directory(&outer).join("inner"),
     );
     std::fs::create_dir(&path).unwrap();

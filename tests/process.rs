@@ -8,7 +8,7 @@ use kube::api::{ListParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::support::bindery::Bindery;
-use crate::support::scene::{Scene, directory, from, mark};
+use crate::support::scene::{Scene, annotation, directory, from};
 use crate::support::wait::eventually;
 
 /// Returns a class that refuses claims while the NFS server does not answer.
@@ -92,7 +92,7 @@ async fn a_volume_without_directory_gets_it_after_the_restart() {
     bindery.run().await;
     let (_, volume) = scene.until_bound("data").await;
     assert!(path.is_dir());
-    assert!(mark(&volume, "directory-id").is_some());
+    assert!(annotation(&volume, "directory-id").is_some());
     bindery.unregister().await;
 }
 

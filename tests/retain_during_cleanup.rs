@@ -11,18 +11,18 @@ use serde_json::{Value, json};
 
 use crate::support::bindery::Bindery;
 use crate::support::nfs::Ganesha;
-use crate::support::scene::{Scene, mark, volume_name};
+use crate::support::scene::{Scene, annotation, volume_name};
 use crate::support::wait::eventually;
 
 /// A test's own NFS server and Bindery. Bindery has died at a crash point in the cleanup of a deleted claim.
-struct Leaving {
+struct InterruptedCleanup {
     server: Ganesha,
     bindery: Bindery,
     scene: Scene,
     volume: PersistentVolume,
 }
 
-impl Leaving {
+impl InterruptedCleanup {
     async fn until(point: Point, parameters: Value) -> Self {
         let server = Ganesha::start();
         let flags = [
@@ -32,7 +32,7 @@ impl Leaving {
         let mut bindery = Bindery::start(&flags.each_ref().map(String::as_str)).await;
         let scene = Scene::of_with(&bindery.provisioner, json!({"parameters": parameters})).await;
         let (_, volume) = scene.bound(scene.claim("data")).await;
-        let directory = server.export_dir().join(mark(&volume, "sub-dir").unwrap());
+        let directory = server.export_dir().join(annotation(&volume, "sub-dir").unwrap());
         fs::create_dir(directory.join("below")).unwrap();
         fs::write(directory.join("below/precious"), "data").unwrap();
         bindery.kill();
@@ -126,33 +126,33 @@ fn reclaim_retain() -> Value {
 
 #[tokio::test]
 async fn a_moved_directory_without_recorded_ids_is_found_by_its_path() {
-    let mut leaving = Leaving::until(Point::Renamed, json!({"onDelete": "archive"})).await;
+    let mut cleanup = InterruptedCleanup::until(Point::Renamed, json!({"onDelete": "archive"})).await;
     let forgotten = json!({"bindery.dev/directory-id": null, "bindery.dev/share-id": null});
-    leaving.set(json!({"metadata": {"annotations": forgotten}})).await;
-    leaving.bindery.run().await;
-    let archive = leaving.archive().await;
-    leaving.assert_lasts(&archive).await;
+    cleanup.set(json!({"metadata": {"annotations": forgotten}})).await;
+    cleanup.bindery.run().await;
+    let archive = cleanup.archive().await;
+    cleanup.assert_lasts(&archive).await;
 }
 
 /// Follows the advice of the Event while the NFS server is down, and asserts that the directory is kept.
 async fn assert_kept_although_the_server_was_down(point: Point, keep: Value) {
-    let mut leaving = Leaving::until(point, json!({"onDelete": "delete"})).await;
-    leaving.server.kill();
-    leaving.bindery.run().await;
-    let name = leaving.name().to_owned();
+    let mut cleanup = InterruptedCleanup::until(point, json!({"onDelete": "delete"})).await;
+    cleanup.server.kill();
+    cleanup.bindery.run().await;
+    let name = cleanup.name().to_owned();
     let advice = format!("To keep the directory: kubectl annotate pv --overwrite {name} bindery.dev/on-delete=retain.");
-    let told = leaving.until_told("CleanupFailed", &advice).await;
+    let told = cleanup.until_told("CleanupFailed", &advice).await;
     assert!(told.contains(".bindery-trash/"), "it names the place: {told}");
-    leaving.set(keep).await;
-    leaving.until_told("CleanupFailed", "The directory is kept").await;
-    assert!(leaving.scene.volumes().get_opt(&name).await.unwrap().is_some());
-    leaving.server.restart();
-    let archive = leaving.archive().await;
+    cleanup.set(keep).await;
+    cleanup.until_told("CleanupFailed", "The directory is kept").await;
+    assert!(cleanup.scene.volumes().get_opt(&name).await.unwrap().is_some());
+    cleanup.server.restart();
+    let archive = cleanup.archive().await;
     let place = archive.file_name().unwrap().to_str().unwrap().to_owned();
-    leaving
+    cleanup
         .until_told("DirectoryRetained", &format!("it is kept as {place}"))
         .await;
-    leaving.assert_lasts(&archive).await;
+    cleanup.assert_lasts(&archive).await;
 }
 
 #[tokio::test]
@@ -172,79 +172,79 @@ async fn reclaim_policy_retain_set_in_the_trash_keeps_the_directory_although_the
 
 #[tokio::test]
 async fn retain_set_before_the_move_leaves_the_directory_in_place() {
-    let mut leaving = Leaving::until(Point::TargetRecorded, json!({"onDelete": "delete"})).await;
-    leaving.set(retain()).await;
-    leaving.bindery.run().await;
-    leaving.scene.until_gone(&leaving.volume).await;
-    let directory = leaving
+    let mut cleanup = InterruptedCleanup::until(Point::TargetRecorded, json!({"onDelete": "delete"})).await;
+    cleanup.set(retain()).await;
+    cleanup.bindery.run().await;
+    cleanup.scene.until_gone(&cleanup.volume).await;
+    let directory = cleanup
         .server
         .export_dir()
-        .join(mark(&leaving.volume, "sub-dir").unwrap());
-    leaving.until_told("DirectoryRetained", "is kept as it is").await;
+        .join(annotation(&cleanup.volume, "sub-dir").unwrap());
+    cleanup.until_told("DirectoryRetained", "is kept as it is").await;
     assert!(directory.join("below/precious").exists());
-    leaving.bindery.unregister().await;
+    cleanup.bindery.unregister().await;
 }
 
 #[tokio::test]
 async fn retain_set_on_an_expiring_archive_keeps_it_for_ever() {
     let parameters = json!({"onDelete": "archive", "archiveRetention": "1s"});
-    let mut leaving = Leaving::until(Point::DirectoryDone, parameters).await;
-    leaving.server.kill();
-    leaving.set(retain()).await;
-    leaving.bindery.run().await;
-    leaving.until_told("CleanupFailed", "The directory is kept").await;
-    leaving.server.restart();
-    let archive = leaving.archive().await;
-    leaving.assert_lasts(&archive).await;
+    let mut cleanup = InterruptedCleanup::until(Point::DirectoryDone, parameters).await;
+    cleanup.server.kill();
+    cleanup.set(retain()).await;
+    cleanup.bindery.run().await;
+    cleanup.until_told("CleanupFailed", "The directory is kept").await;
+    cleanup.server.restart();
+    let archive = cleanup.archive().await;
+    cleanup.assert_lasts(&archive).await;
 }
 
 #[tokio::test]
 async fn an_expired_archive_is_kept_while_its_volume_waits_for_cleanup() {
     let parameters = json!({"onDelete": "archive", "archiveRetention": "1s"});
-    let mut leaving = Leaving::until(Point::DirectoryDone, parameters).await;
+    let mut cleanup = InterruptedCleanup::until(Point::DirectoryDone, parameters).await;
     // The annotation is invalid, so cleanup waits.
     let broken = json!({"metadata": {"annotations": {"bindery.dev/directory": "broken"}}});
-    leaving.set(broken).await;
-    leaving.bindery.run().await;
-    leaving
+    cleanup.set(broken).await;
+    cleanup.bindery.run().await;
+    cleanup
         .until_told("CleanupFailed", "the volume cannot be looked after")
         .await;
-    let mut names = leaving.names();
+    let mut names = cleanup.names();
     names.retain(|name| name.starts_with("archived-"));
-    let (archive, until) = Directory::expiring(&names[0], &leaving.bindery.name).unwrap();
+    let (archive, until) = Directory::expiring(&names[0], &cleanup.bindery.name).unwrap();
     eventually("the archive has expired", async || {
         (Timestamp::now() > until).then_some(())
     })
     .await;
-    leaving.two_rounds().await;
-    let kept = leaving.server.export_dir().join(archive.as_str());
+    cleanup.two_rounds().await;
+    let kept = cleanup.server.export_dir().join(archive.as_str());
     assert!(kept.join("below/precious").exists());
     let mut mended = retain();
     mended["metadata"]["annotations"]["bindery.dev/directory"] = json!("new");
-    leaving.set(mended).await;
-    let archive = leaving.archive().await;
-    leaving.assert_lasts(&archive).await;
+    cleanup.set(mended).await;
+    let archive = cleanup.archive().await;
+    cleanup.assert_lasts(&archive).await;
 }
 
 #[tokio::test]
 async fn an_on_delete_change_during_cleanup_takes_effect() {
     let to = |policy: &str| json!({"metadata": {"annotations": {"bindery.dev/on-delete": policy}}});
     for point in [Point::TargetRecorded, Point::Renamed, Point::DirectoryDone] {
-        let mut leaving = Leaving::until(point, json!({"onDelete": "delete"})).await;
-        leaving.set(to("archive")).await;
-        leaving.bindery.run().await;
-        let archive = leaving.archive().await;
-        leaving.assert_lasts(&archive).await;
+        let mut cleanup = InterruptedCleanup::until(point, json!({"onDelete": "delete"})).await;
+        cleanup.set(to("archive")).await;
+        cleanup.bindery.run().await;
+        let archive = cleanup.archive().await;
+        cleanup.assert_lasts(&archive).await;
 
-        let mut leaving = Leaving::until(point, json!({"onDelete": "archive"})).await;
-        leaving.set(to("delete")).await;
-        leaving.bindery.run().await;
-        leaving.scene.until_gone(&leaving.volume).await;
+        let mut cleanup = InterruptedCleanup::until(point, json!({"onDelete": "archive"})).await;
+        cleanup.set(to("delete")).await;
+        cleanup.bindery.run().await;
+        cleanup.scene.until_gone(&cleanup.volume).await;
         eventually("nothing of the directory is left", async || {
-            (leaving.names() == [".bindery-trash"] && leaving.trash().is_empty()).then_some(())
+            (cleanup.names() == [".bindery-trash"] && cleanup.trash().is_empty()).then_some(())
         })
         .await;
-        leaving.bindery.unregister().await;
+        cleanup.bindery.unregister().await;
     }
 }
 

@@ -11,18 +11,18 @@ use crate::layouts::DENIED;
 use crate::support::bindery::Bindery;
 use crate::support::nfs::Ganesha;
 use crate::support::relay::Relay;
-use crate::support::scene::{Scene, mark, volume_name};
+use crate::support::scene::{Scene, annotation, volume_name};
 use crate::support::wait::eventually;
 
 /// An NFS server with two addresses, and a Bindery whose class names the first one.
-pub struct Aliased {
+pub struct AliasedServer {
     pub server: Ganesha,
     other: Relay,
     pub bindery: Bindery,
     pub scene: Scene,
 }
 
-impl Aliased {
+impl AliasedServer {
     pub async fn with(server: Ganesha, parameters: Value) -> Self {
         let other = Relay::to(&server);
         let bindery = Bindery::start(&[&format!("--nfs-server={}", server.address())]).await;
@@ -35,14 +35,14 @@ impl Aliased {
         }
     }
 
-    pub fn other_address(&self) -> IpAddr {
+    pub fn alias(&self) -> IpAddr {
         self.other.address()
     }
 
     /// Creates a class that names the server by its second address, and returns a claim of that class.
-    pub async fn claim_elsewhere(&self, name: &str, mut parameters: Value) -> Value {
+    pub async fn claim_by_alias(&self, name: &str, mut parameters: Value) -> Value {
         let class = format!("{}-elsewhere", self.scene.name);
-        parameters["server"] = json!(self.other_address().to_string());
+        parameters["server"] = json!(self.alias().to_string());
         self.scene.class(&class, json!({"parameters": parameters})).await;
         self.scene
             .claim_with(name, json!({"spec": {"storageClassName": class}}))
@@ -60,17 +60,17 @@ fn shared() -> Value {
 
 #[tokio::test]
 async fn a_directory_has_one_volume_under_all_names_of_its_server() {
-    let two = Aliased::with(Ganesha::start(), shared()).await;
+    let two = AliasedServer::with(Ganesha::start(), shared()).await;
     let (_, volume) = two.scene.bound(two.scene.claim("one")).await;
-    let directory = two.place(mark(&volume, "sub-dir").unwrap());
+    let directory = two.place(annotation(&volume, "sub-dir").unwrap());
     std::fs::write(directory.join("precious"), "").unwrap();
-    let second = two.claim_elsewhere("two", shared()).await;
+    let second = two.claim_by_alias("two", shared()).await;
     let refused = two.scene.refused(second).await;
     let begins = format!(
         "{DENIED}directory shared-{0} of share {1}:/export is the same as directory shared-{0} of share {2}:/export of \
          volume {3}, which claim {0}/one uses; ",
         two.scene.name,
-        two.other_address(),
+        two.alias(),
         two.server.address(),
         volume_name(&volume),
     );
@@ -84,9 +84,9 @@ async fn a_directory_has_one_volume_under_all_names_of_its_server() {
 
 #[tokio::test]
 async fn a_claim_refused_because_of_another_volume_leaves_no_volume_after_a_crash() {
-    let mut two = Aliased::with(Ganesha::start(), shared()).await;
+    let mut two = AliasedServer::with(Ganesha::start(), shared()).await;
     two.scene.bound(two.scene.claim("one")).await;
-    let second = two.claim_elsewhere("two", shared()).await;
+    let second = two.claim_by_alias("two", shared()).await;
     two.bindery.kill();
     two.bindery.run_until(Point::VolumeCreated).await;
     let refused = two.scene.refused(second).await;
@@ -98,9 +98,9 @@ async fn a_claim_refused_because_of_another_volume_leaves_no_volume_after_a_cras
 async fn nfsv3_and_nfsv4_paths_of_one_export_are_one_directory() {
     let mut parameters = shared();
     parameters["nfsVersion"] = json!("3");
-    let two = Aliased::with(Ganesha::start_v3(), parameters).await;
+    let two = AliasedServer::with(Ganesha::start_v3(), parameters).await;
     let (_, volume) = two.scene.bound(two.scene.claim("one")).await;
-    let second = two.claim_elsewhere("two", shared()).await;
+    let second = two.claim_by_alias("two", shared()).await;
     let refused = two.scene.refused(second).await;
     assert!(
         refused.contains(" is the same as directory ") && refused.contains(volume_name(&volume)),
@@ -112,10 +112,10 @@ async fn nfsv3_and_nfsv4_paths_of_one_export_are_one_directory() {
 #[tokio::test]
 async fn overlaps_in_nested_exports_are_found_under_another_server_name() {
     let parameters = json!({"subDir": "${pvc.metadata.namespace}/${pvc.metadata.name}"});
-    let two = Aliased::with(Ganesha::start(), parameters).await;
+    let two = AliasedServer::with(Ganesha::start(), parameters).await;
     let (_, volume) = two.scene.bound(two.scene.claim("outer")).await;
     let inside = json!({"share": format!("/export/{}/outer", two.scene.name), "subDir": "x"});
-    let second = two.claim_elsewhere("inner", inside).await;
+    let second = two.claim_by_alias("inner", inside).await;
     let refused = two.scene.refused(second).await;
     assert!(
         refused.contains(" overlaps with directory ") && refused.contains(volume_name(&volume)),
@@ -127,11 +127,11 @@ async fn overlaps_in_nested_exports_are_found_under_another_server_name() {
 #[tokio::test]
 async fn a_new_claim_under_another_server_name_never_gets_the_old_directory() {
     let parameters = json!({"subDir": "${pvc.metadata.namespace}/${pvc.metadata.name}", "onDelete": "delete"});
-    let two = Aliased::with(Ganesha::start(), parameters.clone()).await;
+    let two = AliasedServer::with(Ganesha::start(), parameters.clone()).await;
     let (_, old) = two.scene.bound(two.scene.claim("data")).await;
-    let directory = two.place(mark(&old, "sub-dir").unwrap());
+    let directory = two.place(annotation(&old, "sub-dir").unwrap());
     std::fs::write(directory.join("precious"), "").unwrap();
-    let again = two.claim_elsewhere("data", parameters).await;
+    let again = two.claim_by_alias("data", parameters).await;
     two.scene.delete("data").await;
     eventually("the old claim is gone", async || {
         let claim = two.scene.claims().get_opt("data").await.expect("claims");
@@ -148,12 +148,12 @@ async fn a_new_claim_under_another_server_name_never_gets_the_old_directory() {
 
 #[tokio::test]
 async fn cleanup_keeps_a_directory_that_another_volume_names_under_another_server_name() {
-    let two = Aliased::with(Ganesha::start(), shared()).await;
+    let two = AliasedServer::with(Ganesha::start(), shared()).await;
     let (_, volume) = two.scene.bound(two.scene.claim("one")).await;
-    let directory = two.place(mark(&volume, "sub-dir").unwrap());
+    let directory = two.place(annotation(&volume, "sub-dir").unwrap());
     std::fs::write(directory.join("precious"), "").unwrap();
     // The test creates the volume itself, since the webhook would refuse the claim.
-    let other = second_of(&volume, &format!("second-{}", two.scene.name), two.other_address());
+    let other = copy_of(&volume, &format!("second-{}", two.scene.name), two.alias());
     two.scene.volumes_create(other).await;
     two.scene.delete("one").await;
     two.scene.until_gone(&volume).await;
@@ -168,7 +168,7 @@ async fn cleanup_keeps_a_directory_that_another_volume_names_under_another_serve
 }
 
 /// Returns a volume with the annotations of another one, without a claim, and with this server address.
-pub fn second_of(volume: &k8s_openapi::api::core::v1::PersistentVolume, name: &str, server: IpAddr) -> Value {
+pub fn copy_of(volume: &k8s_openapi::api::core::v1::PersistentVolume, name: &str, server: IpAddr) -> Value {
     let mut second = json!(volume);
     second["metadata"] = json!({
         "name": name,

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::support::bindery::Bindery;
 use crate::support::nfs::Ganesha;
-use crate::support::scene::{Scene, mark};
+use crate::support::scene::{Scene, annotation};
 use crate::support::wait::eventually;
 
 /// Number of waiting claims: more than Bindery works on at the same time.
@@ -69,7 +69,12 @@ async fn claims_of_a_healthy_server_are_provisioned_while_another_server_hangs()
     for (turn, volume) in volumes.iter().enumerate() {
         works.delete(&format!("late-{turn}")).await;
         works.until_gone(volume).await;
-        assert!(!healthy.export_dir().join(mark(volume, "sub-dir").unwrap()).exists());
+        assert!(
+            !healthy
+                .export_dir()
+                .join(annotation(volume, "sub-dir").unwrap())
+                .exists()
+        );
     }
     // A claim that is created now does not wait for a deadline.
     let began = Instant::now();
@@ -127,7 +132,7 @@ async fn claims_that_wait_for_a_server_get_their_volumes_oldest_first() {
 
 /// Returns the creation time of a volume's directory.
 fn made(server: &Ganesha, volume: &PersistentVolume) -> std::time::SystemTime {
-    let directory = server.export_dir().join(mark(volume, "sub-dir").unwrap());
+    let directory = server.export_dir().join(annotation(volume, "sub-dir").unwrap());
     let is = std::fs::metadata(directory).expect("the volume's directory");
     is.created().expect("a file system that knows")
 }

@@ -4,21 +4,21 @@ use k8s_openapi::api::core::v1::PersistentVolume;
 use kube::api::DeleteParams;
 use serde_json::{Value, json};
 
-use crate::server_aliases::{Aliased, second_of};
+use crate::server_aliases::{AliasedServer, copy_of};
 use crate::support::nfs::Ganesha;
-use crate::support::scene::{mark, volume_name};
+use crate::support::scene::{annotation, volume_name};
 use crate::support::wait::eventually;
 
 /// Creates a volume of a claim and a second volume of the same directory with these fields. Both are deleted while Bindery is
 /// down.
-async fn two_deleted_volumes(fields: Value) -> (Aliased, PersistentVolume, String) {
+async fn two_deleted_volumes(fields: Value) -> (AliasedServer, PersistentVolume, String) {
     let parameters = json!({"subDir": "shared-${pvc.metadata.namespace}", "onDelete": "delete"});
-    let mut two = Aliased::with(Ganesha::start(), parameters).await;
+    let mut two = AliasedServer::with(Ganesha::start(), parameters).await;
     let (_, volume) = two.scene.bound(two.scene.claim("one")).await;
-    std::fs::write(two.place(mark(&volume, "sub-dir").unwrap()).join("precious"), "").unwrap();
+    std::fs::write(two.place(annotation(&volume, "sub-dir").unwrap()).join("precious"), "").unwrap();
     two.bindery.kill();
     let name = format!("second-{}", two.scene.name);
-    let mut second = second_of(&volume, &name, two.other_address());
+    let mut second = copy_of(&volume, &name, two.alias());
     json_patch::merge(&mut second, &fields);
     two.scene.volumes_create(second).await;
     two.scene.delete("one").await;
@@ -30,7 +30,7 @@ async fn two_deleted_volumes(fields: Value) -> (Aliased, PersistentVolume, Strin
     (two, volume, name)
 }
 
-async fn until_both_are_gone(two: &Aliased, volume: &PersistentVolume, second: &str) {
+async fn until_both_are_gone(two: &AliasedServer, volume: &PersistentVolume, second: &str) {
     two.scene.until_gone(volume).await;
     eventually("the second volume is gone", async || {
         let second = two.scene.volumes().get_opt(second).await.expect("volumes");
@@ -42,7 +42,7 @@ async fn until_both_are_gone(two: &Aliased, volume: &PersistentVolume, second: &
 #[tokio::test]
 async fn the_last_volume_of_a_shared_directory_deletes_it() {
     let (mut two, volume, second) = two_deleted_volumes(json!({})).await;
-    let directory = two.place(mark(&volume, "sub-dir").unwrap());
+    let directory = two.place(annotation(&volume, "sub-dir").unwrap());
     two.bindery.run().await;
     until_both_are_gone(&two, &volume, &second).await;
     eventually("the directory is gone", async || (!directory.exists()).then_some(())).await;
@@ -53,7 +53,7 @@ async fn the_last_volume_of_a_shared_directory_deletes_it() {
 async fn a_shared_directory_is_kept_if_one_volume_retains_it() {
     let retain = json!({"metadata": {"annotations": {"bindery.dev/on-delete": "retain"}}});
     let (mut two, volume, second) = two_deleted_volumes(retain).await;
-    let directory = two.place(mark(&volume, "sub-dir").unwrap());
+    let directory = two.place(annotation(&volume, "sub-dir").unwrap());
     // The volume that retains waits for the other one, in whatever order Bindery looks at them.
     two.bindery.run().await;
     two.scene.until_gone(&volume).await;
@@ -66,12 +66,12 @@ async fn a_shared_directory_is_kept_if_one_volume_retains_it() {
 async fn a_remaining_volume_inherits_the_policy_that_keeps_more() {
     for (policy, kept_as) in [("archive", "archived-"), ("retain", "shared-")] {
         let parameters = json!({"subDir": "shared-${pvc.metadata.namespace}", "onDelete": "delete"});
-        let two = Aliased::with(Ganesha::start(), parameters).await;
+        let two = AliasedServer::with(Ganesha::start(), parameters).await;
         let (_, volume) = two.scene.bound(two.scene.claim("one")).await;
-        let directory = two.place(mark(&volume, "sub-dir").unwrap());
+        let directory = two.place(annotation(&volume, "sub-dir").unwrap());
         std::fs::write(directory.join("precious"), "").unwrap();
         let name = format!("second-{}", two.scene.name);
-        let mut second = second_of(&volume, &name, two.other_address());
+        let mut second = copy_of(&volume, &name, two.alias());
         second["metadata"]["annotations"]["bindery.dev/on-delete"] = json!(policy);
         two.scene.volumes_create(second).await;
         let deleted = two.scene.volumes().delete(&name, &DeleteParams::default()).await;
@@ -99,7 +99,7 @@ async fn a_remaining_volume_inherits_the_policy_that_keeps_more() {
 async fn a_cleaned_up_volume_held_by_another_finalizer_does_not_keep_the_directory() {
     let held = json!({"metadata": {"finalizers": ["example.com/backup"]}});
     let (mut two, volume, second) = two_deleted_volumes(held).await;
-    let directory = two.place(mark(&volume, "sub-dir").unwrap());
+    let directory = two.place(annotation(&volume, "sub-dir").unwrap());
     two.bindery.run().await;
     two.scene.until_gone(&volume).await;
     eventually("the directory is gone", async || (!directory.exists()).then_some(())).await;
@@ -112,12 +112,12 @@ async fn a_cleaned_up_volume_held_by_another_finalizer_does_not_keep_the_directo
 #[tokio::test]
 async fn nested_directories_are_removed_inner_one_first() {
     let parameters = json!({"subDir": "${pvc.metadata.namespace}/${pvc.metadata.name}", "onDelete": "delete"});
-    let mut two = Aliased::with(Ganesha::start(), parameters).await;
+    let mut two = AliasedServer::with(Ganesha::start(), parameters).await;
     let (_, outer) = two.scene.bound(two.scene.claim("outer")).await;
     two.bindery.kill();
     let name = format!("inner-{}", two.scene.name);
-    let mut inner = second_of(&outer, &name, two.server.address());
-    let inside = format!("{}/inner", mark(&outer, "sub-dir").unwrap());
+    let mut inner = copy_of(&outer, &name, two.server.address());
+    let inside = format!("{}/inner", annotation(&outer, "sub-dir").unwrap());
     inner["metadata"]["annotations"]["bindery.dev/sub-dir"] = json!(inside);
     inner["metadata"]["annotations"]["bindery.dev/directory-id"] = json!(null);
     inner["spec"]["nfs"]["path"] = json!(format!("/export/{inside}"));
@@ -136,7 +136,7 @@ async fn nested_directories_are_removed_inner_one_first() {
     }
     two.bindery.run().await;
     until_both_are_gone(&two, &outer, &name).await;
-    let directory = two.place(mark(&outer, "sub-dir").unwrap());
+    let directory = two.place(annotation(&outer, "sub-dir").unwrap());
     eventually("both directories are gone", async || {
         (!directory.exists()).then_some(())
     })

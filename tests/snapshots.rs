@@ -6,7 +6,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use crate::support::bed::Bed;
-use crate::support::scene::{Scene, directory, mark, volume_name};
+use crate::support::scene::{Scene, annotation, directory, volume_name};
 
 /// Returns a claim that sets its directory by an annotation.
 fn claim(scene: &Scene, name: &str, directory: &str) -> Value {
@@ -54,7 +54,7 @@ async fn a_claim_for_a_directory_among_snapshots_or_deleted_files_is_refused() {
 async fn a_volume_among_snapshots_is_left_unchanged_with_an_event() {
     let scene = Scene::with_class(json!({"parameters": {"onDelete": "delete"}})).await;
     let (_, model) = scene.bound(scene.claim("model")).await;
-    let path = format!("{}/.snap/evil", mark(&model, "sub-dir").unwrap());
+    let path = format!("{}/.snap/evil", annotation(&model, "sub-dir").unwrap());
     let evil = Bed::get().export.join(&path);
     fs::create_dir_all(&evil).unwrap();
     fs::write(evil.join("precious"), "kept").unwrap();

@@ -7,8 +7,8 @@ use serde_json::json;
 
 use crate::support::bindery::Bindery;
 use crate::support::nfs::Ganesha;
-use crate::support::relay::{Fate, Relay};
-use crate::support::scene::{Scene, from, mark, volume_name};
+use crate::support::relay::{Action, Relay};
+use crate::support::scene::{Scene, annotation, from, volume_name};
 use crate::support::wait::eventually;
 
 /// The leader sends a RENAME and is paused. The RENAME reaches the server after another replica has cleaned up the volume, and
@@ -27,12 +27,15 @@ async fn a_late_rename(on_delete: &str, pattern: &str, retention: &str, end: imp
     let scene = Scene::of_with(&first.provisioner, json!({"parameters": parameters})).await;
     let leader = first.until_led().await;
     let (_, old) = scene.bound(scene.claim("data")).await;
-    let path = server.export_dir().join(mark(&old, "sub-dir").unwrap());
+    let path = server.export_dir().join(annotation(&old, "sub-dir").unwrap());
     let second = first.replica().await;
 
-    relay.plan(pattern, 0, 1, Fate::Held);
+    relay.plan(pattern, 0, 1, Action::Hold);
     scene.delete("data").await;
-    eventually("the relay holds the RENAME", async || (relay.met() == 1).then_some(())).await;
+    eventually("the relay holds the RENAME", async || {
+        (relay.matched() == 1).then_some(())
+    })
+    .await;
     first.pause();
     // A file system may give the inode number of a removed directory to the next new one. To make this certain, the test
     // puts the same directory back.
@@ -46,7 +49,7 @@ async fn a_late_rename(on_delete: &str, pattern: &str, retention: &str, end: imp
     scene.create(scene.claim("data")).await.unwrap();
     let (_, new) = scene.until_bound("data").await;
     assert_eq!(volume_name(&old), volume_name(&new));
-    assert_eq!(mark(&old, "directory-id"), mark(&new, "directory-id"));
+    assert_eq!(annotation(&old, "directory-id"), annotation(&new, "directory-id"));
     std::fs::write(path.join("new"), "precious").unwrap();
 
     relay.go_on();
@@ -84,7 +87,7 @@ const RMDIR: &str = "\0\0\0\x1f\0\0\0\x1c";
 
 /// The leader sends a REMOVE for the directory of a claim that was never created, and is paused. The REMOVE reaches the
 /// server when a later volume has that directory, which is still empty.
-async fn a_late_rmdir(fate: Fate) {
+async fn a_late_rmdir(action: Action) {
     let server = Ganesha::start_patient();
     let relay = Relay::to(&server);
     let nfs_server = format!("--nfs-server={}", relay.address());
@@ -98,12 +101,15 @@ async fn a_late_rmdir(fate: Fate) {
     let second = first.replica().await;
     scene.set_quota("persistentvolumeclaims", "0").await;
 
-    relay.plan(RMDIR, 0, 1, fate);
+    relay.plan(RMDIR, 0, 1, action);
     scene.refused(scene.claim("data")).await;
-    eventually("the relay holds the REMOVE", async || (relay.met() == 1).then_some(())).await;
+    eventually("the relay holds the REMOVE", async || {
+        (relay.matched() == 1).then_some(())
+    })
+    .await;
     first.pause();
     let old = scene.own_volumes().await.remove(0);
-    let path = server.export_dir().join(mark(&old, "sub-dir").unwrap());
+    let path = server.export_dir().join(annotation(&old, "sub-dir").unwrap());
     // The other replica finds nothing to remove, and the next volume gets the same directory.
     let aside = path.with_extension("aside");
     std::fs::rename(&path, &aside).unwrap();
@@ -123,16 +129,16 @@ async fn a_late_rmdir(fate: Fate) {
     first.resume();
     eventually("the directory is created again", async || path.exists().then_some(())).await;
     let ready = scene.until_bound("data").await.1;
-    assert!(mark(&ready, "directory-id").is_some());
+    assert!(annotation(&ready, "directory-id").is_some());
     drop(second);
 }
 
 #[tokio::test]
 async fn an_empty_directory_removed_by_a_late_call_is_recreated() {
-    a_late_rmdir(Fate::Held).await;
+    a_late_rmdir(Action::Hold).await;
 }
 
 #[tokio::test]
 async fn an_empty_directory_removed_by_a_late_call_is_recreated_when_the_answer_is_lost() {
-    a_late_rmdir(Fate::HeldAnswerLost).await;
+    a_late_rmdir(Action::HoldAndDropAnswer).await;
 }

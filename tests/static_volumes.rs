@@ -6,9 +6,9 @@ use bindery::failpoints::Point;
 use serde_json::{Value, json};
 
 use crate::layouts::DENIED;
-use crate::server_aliases::Aliased;
+use crate::server_aliases::AliasedServer;
 use crate::support::nfs::{Ganesha, free_address};
-use crate::support::scene::{mark, volume_name};
+use crate::support::scene::{annotation, volume_name};
 use crate::support::wait::eventually;
 
 fn deleting() -> Value {
@@ -16,7 +16,7 @@ fn deleting() -> Value {
 }
 
 /// Returns an unbound volume with this source.
-fn by_hand(name: &str, source: &Value) -> Value {
+fn static_volume(name: &str, source: &Value) -> Value {
     let mut volume = json!({
         "metadata": {"name": name},
         "spec": {"accessModes": ["ReadWriteMany"], "capacity": {"storage": "1Gi"}, "storageClassName": ""},
@@ -35,12 +35,12 @@ fn in_tree(server: impl ToString, path: &str) -> Value {
 
 fn csi(server: impl ToString, share: &str, sub_dir: &str) -> Value {
     let attributes = json!({"server": server.to_string(), "share": share, "subDir": sub_dir});
-    json!({"csi": {"driver": "nfs.csi.k8s.io", "volumeHandle": "by-hand", "volumeAttributes": attributes}})
+    json!({"csi": {"driver": "nfs.csi.k8s.io", "volumeHandle": "static", "volumeAttributes": attributes}})
 }
 
 #[tokio::test]
 async fn cleanup_keeps_a_directory_that_a_static_volume_uses() {
-    let two = Aliased::with(Ganesha::start(), deleting()).await;
+    let two = AliasedServer::with(Ganesha::start(), deleting()).await;
     let server = two.server.address();
     let dead = free_address();
     let all: [(&str, Source, &str); 5] = [
@@ -72,11 +72,11 @@ async fn cleanup_keeps_a_directory_that_a_static_volume_uses() {
     ];
     for (name, source, says) in all {
         let (_, volume) = two.scene.bound(two.scene.claim(name)).await;
-        let directory = two.place(mark(&volume, "sub-dir").unwrap());
+        let directory = two.place(annotation(&volume, "sub-dir").unwrap());
         std::fs::write(directory.join("precious"), "").unwrap();
-        let other = format!("by-hand-{name}-{}", two.scene.name);
-        let source = source(server, two.other_address(), dead, mark(&volume, "sub-dir").unwrap());
-        two.scene.volumes_create(by_hand(&other, &source)).await;
+        let other = format!("static-{name}-{}", two.scene.name);
+        let source = source(server, two.alias(), dead, annotation(&volume, "sub-dir").unwrap());
+        two.scene.volumes_create(static_volume(&other, &source)).await;
         two.scene.delete(name).await;
         two.scene.until_gone(&volume).await;
         assert!(directory.join("precious").exists(), "{name}");
@@ -92,7 +92,7 @@ async fn cleanup_keeps_a_directory_that_a_static_volume_uses() {
 
 #[tokio::test]
 async fn static_volumes_of_the_share_or_of_other_directories_block_nothing() {
-    let two = Aliased::with(Ganesha::start(), deleting()).await;
+    let two = AliasedServer::with(Ganesha::start(), deleting()).await;
     let namespace = &two.scene.name;
     std::fs::create_dir_all(two.place("elsewhere/data")).unwrap();
     for (name, source) in [
@@ -100,16 +100,16 @@ async fn static_volumes_of_the_share_or_of_other_directories_block_nothing() {
         ("above", in_tree(two.server.address(), &format!("/export/{namespace}"))),
         ("root", csi(two.server.address(), "/", "")),
         // Another directory with the same last name, which exists.
-        ("namesake", in_tree(two.other_address(), "/export/elsewhere/data")),
+        ("namesake", in_tree(two.alias(), "/export/elsewhere/data")),
         // A missing directory with the same last name.
-        ("missing", in_tree(two.other_address(), "/export/missing/data")),
+        ("missing", in_tree(two.alias(), "/export/missing/data")),
     ] {
         two.scene
-            .volumes_create(by_hand(&format!("by-hand-{name}-{namespace}"), &source))
+            .volumes_create(static_volume(&format!("static-{name}-{namespace}"), &source))
             .await;
     }
     let (_, volume) = two.scene.bound(two.scene.claim("data")).await;
-    let directory = two.place(mark(&volume, "sub-dir").unwrap());
+    let directory = two.place(annotation(&volume, "sub-dir").unwrap());
     std::fs::write(directory.join("file"), "").unwrap();
     two.scene.delete("data").await;
     two.scene.until_gone(&volume).await;
@@ -119,13 +119,13 @@ async fn static_volumes_of_the_share_or_of_other_directories_block_nothing() {
 
 #[tokio::test]
 async fn a_claim_for_the_directory_of_a_static_volume_is_refused() {
-    let mut two = Aliased::with(Ganesha::start(), deleting()).await;
-    let other = format!("by-hand-{}", two.scene.name);
+    let mut two = AliasedServer::with(Ganesha::start(), deleting()).await;
+    let other = format!("static-{}", two.scene.name);
     let path = format!("/export/{}/data/inner", two.scene.name);
     two.scene
-        .volumes_create(by_hand(&other, &in_tree(two.server.address(), &path)))
+        .volumes_create(static_volume(&other, &in_tree(two.server.address(), &path)))
         .await;
-    // It is refused before a volume is created. A claim that waits is tried again when a volume goes: also its own.
+    // Bindery must refuse the claim before it creates a volume: at this crash point it would die.
     two.bindery.kill();
     two.bindery.run_until(Point::VolumeCreated).await;
     let refused = two.scene.refused(two.scene.claim("data")).await;

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 
 use crate::support::bindery::Bindery;
 use crate::support::nfs::Ganesha;
-use crate::support::relay::{Fate, Relay};
-use crate::support::scene::{Scene, mark, volume_name};
+use crate::support::relay::{Action, Relay};
+use crate::support::scene::{Scene, annotation, volume_name};
 use crate::support::wait::eventually;
 
 const DIRECTORIES: usize = 400;
@@ -48,7 +48,9 @@ impl Removal {
     }
 
     fn directory(&self) -> PathBuf {
-        self.server.export_dir().join(mark(&self.volume, "sub-dir").unwrap())
+        self.server
+            .export_dir()
+            .join(annotation(&self.volume, "sub-dir").unwrap())
     }
 
     /// Returns the path of the directory in the trash.
@@ -233,18 +235,21 @@ async fn sixteen_slow_removals_do_not_delay_an_archive_on_the_same_server() {
     for tree in 0..16 {
         let name = format!("tree-{tree}");
         let (_, volume) = scene.bound(scene.claim(&name)).await;
-        let directory = server.export_dir().join(mark(&volume, "sub-dir").unwrap());
+        let directory = server.export_dir().join(annotation(&volume, "sub-dir").unwrap());
         File::create(directory.join("takes-long")).unwrap();
         volumes.push((name, volume));
     }
     let archived = json!({"metadata": {"annotations": {"bindery.dev/on-delete": "archive"}}});
     let (_, archived) = scene.bound(scene.claim_with("archived", archived)).await;
     // Hold every call that removes such a file.
-    relay.plan("takes-long", 0, 16, Fate::Held);
+    relay.plan("takes-long", 0, 16, Action::Hold);
     for (name, _) in &volumes {
         scene.delete(name).await;
     }
-    eventually("some trees are being removed", async || (relay.met() > 0).then_some(())).await;
+    eventually("some trees are being removed", async || {
+        (relay.matched() > 0).then_some(())
+    })
+    .await;
     scene.delete("archived").await;
     scene.until_gone(&archived).await;
     for (_, volume) in &volumes {

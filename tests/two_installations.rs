@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::support::bindery::Bindery;
 use crate::support::nfs::Ganesha;
-use crate::support::scene::{Scene, mark};
+use crate::support::scene::{Scene, annotation};
 use crate::support::wait::eventually;
 
 /// One of the two installations, with all kinds of data that it can have.
@@ -31,7 +31,7 @@ impl Side {
         let scene = Scene::of_with(&bindery.provisioner, json!({"parameters": parameters})).await;
         let (_, live) = scene.bound(scene.claim("live")).await;
         let (_, archived) = scene.bound(scene.claim("archived")).await;
-        let [live, path] = [&live, &archived].map(|volume| export.join(mark(volume, "sub-dir").unwrap()));
+        let [live, path] = [&live, &archived].map(|volume| export.join(annotation(volume, "sub-dir").unwrap()));
         fill(&live);
         fill(&path);
         scene.delete("archived").await;

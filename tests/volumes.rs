@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::support::bed::Bed;
 use crate::support::bindery::Bindery;
-use crate::support::scene::{Scene, directory, mark, volume_name};
+use crate::support::scene::{Scene, annotation, directory, volume_name};
 use crate::support::wait::eventually;
 
 #[tokio::test]
@@ -61,14 +61,18 @@ async fn the_volume_matches_its_class_and_claim() {
     let bed = Bed::get();
     let name = volume_name(&volume).to_owned();
     let sub_dir = format!("{}-data-{name}", scene.name);
-    assert_eq!(mark(&volume, "sub-dir"), Some(sub_dir.as_str()));
-    assert_eq!(mark(&volume, "share"), Some(bed.share.as_str()));
-    assert_eq!(mark(&volume, "directory"), Some("new"));
-    assert_eq!(mark(&volume, "on-delete"), Some("delete"));
-    assert_eq!(mark(&volume, "mount-permissions"), Some("0777"));
-    assert!(mark(&volume, "instance").is_some());
+    assert_eq!(annotation(&volume, "sub-dir"), Some(sub_dir.as_str()));
+    assert_eq!(annotation(&volume, "share"), Some(bed.share.as_str()));
+    assert_eq!(annotation(&volume, "directory"), Some("new"));
+    assert_eq!(annotation(&volume, "on-delete"), Some("delete"));
+    assert_eq!(annotation(&volume, "mount-permissions"), Some("0777"));
+    assert!(annotation(&volume, "instance").is_some());
     let inode = std::fs::metadata(directory(&volume)).unwrap().ino();
-    assert!(mark(&volume, "directory-id").unwrap().ends_with(&format!(":{inode:x}")));
+    assert!(
+        annotation(&volume, "directory-id")
+            .unwrap()
+            .ends_with(&format!(":{inode:x}"))
+    );
 
     let annotations = volume.metadata.annotations.as_ref().unwrap();
     assert_eq!(annotations["pv.kubernetes.io/provisioned-by"], bed.provisioner);
@@ -107,18 +111,18 @@ async fn a_class_can_set_server_and_share() {
     );
     let scene = Scene::with_class(json!({"parameters": {"server": bed.server, "share": "//export/"}})).await;
     let (_, volume) = scene.bound(scene.claim("data")).await;
-    assert_eq!(mark(&volume, "share"), Some("/export"));
+    assert_eq!(annotation(&volume, "share"), Some("/export"));
 }
 
 #[tokio::test]
 async fn on_delete_of_the_namespace_is_recorded_on_the_volume() {
     let scene = Scene::with_namespace(json!({"bindery.dev/on-delete": "retain"})).await;
     let (_, volume) = scene.bound(scene.claim("data")).await;
-    assert_eq!(mark(&volume, "on-delete"), Some("retain"));
+    assert_eq!(annotation(&volume, "on-delete"), Some("retain"));
 
     let scene = Scene::with_namespace(json!({"bindery.dev/archive-on-delete": "false"})).await;
     let (_, volume) = scene.bound(scene.claim("data")).await;
-    assert_eq!(mark(&volume, "on-delete"), Some("delete"));
+    assert_eq!(annotation(&volume, "on-delete"), Some("delete"));
 }
 
 #[tokio::test]
@@ -142,7 +146,7 @@ async fn mode_and_owner_are_exactly_what_the_class_says() {
     let found = std::fs::metadata(directory(&volume)).unwrap();
     assert_eq!((found.mode() & 0o7777, found.uid(), found.gid()), (0o2750, 1000, 2000));
     assert_eq!(
-        (mark(&volume, "uid"), mark(&volume, "gid")),
+        (annotation(&volume, "uid"), annotation(&volume, "gid")),
         (Some("1000"), Some("2000"))
     );
 }
@@ -160,7 +164,7 @@ async fn a_claim_can_override_what_its_class_allows_and_gets_warnings_for_the_re
     assert_eq!(scene.create_with_warnings(claim).await, [warning]);
     let (_, volume) = scene.until_bound("data").await;
     assert_eq!(std::fs::metadata(directory(&volume)).unwrap().mode() & 0o7777, 0o700);
-    assert_eq!(mark(&volume, "on-delete"), Some("archive"));
+    assert_eq!(annotation(&volume, "on-delete"), Some("archive"));
 }
 
 #[tokio::test]

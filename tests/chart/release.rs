@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::installed::Release;
 use super::{CHART, helm, kubectl, well};
-use crate::support::scene::{directory, mark, volume_name};
+use crate::support::scene::{annotation, directory, volume_name};
 use crate::support::wait::eventually;
 
 /// Returns whether kubectl finds an object.
@@ -33,7 +33,7 @@ async fn a_helm_release_serves_claims_with_its_own_permissions() {
     release.serve().await;
     let (_, volume) = release.scene.bound(release.scene.claim("data")).await;
     assert_eq!(
-        (mark(&volume, "on-delete"), mark(&volume, "instance")),
+        (annotation(&volume, "on-delete"), annotation(&volume, "instance")),
         (Some("delete"), Some(&*name))
     );
     release.scene.delete("data").await;

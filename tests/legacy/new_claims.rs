@@ -2,16 +2,16 @@
 
 use serde_json::json;
 
-use super::volume::{Old, bindery, old_name, old_scene};
-use crate::support::scene::{directory, mark};
+use super::volume::{LegacyVolume, bindery, legacy_scene, provisioner_name};
+use crate::support::scene::{annotation, directory};
 
 #[tokio::test]
 async fn legacy_classes_serve_new_claims() {
-    let provisioner = old_name();
+    let provisioner = provisioner_name();
     let bindery = bindery(&provisioner, &[]).await;
     let pattern = "${.PVC.namespace}-${.PVC.labels.zone}";
     let parameters = json!({"archiveOnDelete": "F", "pathPattern": pattern, "color": "blue"});
-    let scene = old_scene(&provisioner, parameters).await;
+    let scene = legacy_scene(&provisioner, parameters).await;
 
     let warnings = scene.create_with_warnings(scene.claim("data")).await;
     let missing = format!("label zone of the claim is not set and is left empty in {pattern}");
@@ -22,8 +22,11 @@ async fn legacy_classes_serve_new_claims() {
     let unknown = format!("StorageClass {}: parameter color is not known:", scene.name);
     assert!(told.starts_with(&unknown), "{told}");
     let (_, volume) = scene.until_bound("data").await;
-    assert_eq!(mark(&volume, "sub-dir"), Some(format!("{}-", scene.name).as_str()));
-    assert_eq!(mark(&volume, "on-delete"), Some("delete"));
+    assert_eq!(
+        annotation(&volume, "sub-dir"),
+        Some(format!("{}-", scene.name).as_str())
+    );
+    assert_eq!(annotation(&volume, "on-delete"), Some("delete"));
 
     let second = scene.refused(scene.claim("second")).await;
     assert!(second.contains("belongs to volume"), "{second}");
@@ -37,9 +40,9 @@ async fn legacy_classes_serve_new_claims() {
 
 #[tokio::test]
 async fn a_path_out_of_the_share_is_refused_in_legacy_classes() {
-    let provisioner = old_name();
+    let provisioner = provisioner_name();
     let bindery = bindery(&provisioner, &[]).await;
-    let scene = old_scene(
+    let scene = legacy_scene(
         &provisioner,
         json!({"pathPattern": "./${.PVC.annotations.nfs.io/storage-path}"}),
     )
@@ -62,15 +65,15 @@ async fn a_path_out_of_the_share_is_refused_in_legacy_classes() {
 
 #[tokio::test]
 async fn a_new_claim_never_gets_the_directory_of_a_legacy_volume() {
-    let provisioner = old_name();
-    let scene = old_scene(
+    let provisioner = provisioner_name();
+    let scene = legacy_scene(
         &provisioner,
         json!({"pathPattern": "${.PVC.namespace}/${.PVC.labels.app}"}),
     )
     .await;
     let sub_dir = format!("{}/db", scene.name);
-    let old = Old::make(&scene, "data", Some(&sub_dir)).await;
-    let refused = Old::make(&scene, "refused", Some(&format!("{}/other", scene.name))).await;
+    let old = LegacyVolume::make(&scene, "data", Some(&sub_dir)).await;
+    let refused = LegacyVolume::make(&scene, "refused", Some(&format!("{}/other", scene.name))).await;
     let typo = json!({"metadata": {"annotations": {"bindery.dev/on-delete": "keep"}}});
     scene.patch_volume(&refused.name, typo).await;
     let bindery = bindery(&provisioner, &[]).await;

@@ -11,11 +11,11 @@ use uuid::Uuid;
 
 use crate::support::bed::Bed;
 use crate::support::bindery::Bindery;
-use crate::support::scene::{Scene, from, mark};
+use crate::support::scene::{Scene, annotation, from};
 use crate::support::wait::eventually;
 
 /// Returns a provisioner name as the chart of the old program generates it, unique in this bed.
-pub fn old_name() -> String {
+pub fn provisioner_name() -> String {
     let release = &Uuid::new_v4().simple().to_string()[..8];
     format!("cluster.local/{release}-nfs-subdir-external-provisioner")
 }
@@ -26,13 +26,13 @@ pub async fn bindery(provisioner: &str, flags: &[&str]) -> Bindery {
 }
 
 /// A volume as the old program creates it, bound to its claim by the controller manager, with a file in its directory.
-pub struct Old {
+pub struct LegacyVolume {
     pub name: String,
     /// The directory on this machine.
     pub directory: PathBuf,
 }
 
-impl Old {
+impl LegacyVolume {
     /// Creates it while no Bindery runs. `sub_dir` is the result of the class's `pathPattern`.
     pub async fn make(scene: &Scene, claim: &str, sub_dir: Option<&str>) -> Self {
         let bed = Bed::get();
@@ -80,7 +80,7 @@ impl Old {
     pub async fn until_taken_over(&self, scene: &Scene) -> PersistentVolume {
         eventually(&format!("volume {} is taken over", self.name), async || {
             let volume = self.volume(scene).await;
-            mark(&volume, "instance").is_some().then_some(volume)
+            annotation(&volume, "instance").is_some().then_some(volume)
         })
         .await
     }
@@ -112,7 +112,7 @@ pub async fn create_volume(scene: &Scene, volume: Value) {
 }
 
 /// Creates a scene with a class of the old program.
-pub async fn old_scene(provisioner: &str, parameters: Value) -> Scene {
+pub async fn legacy_scene(provisioner: &str, parameters: Value) -> Scene {
     let scene = Scene::of(provisioner).await;
     replace_class(&scene, parameters).await;
     scene

@@ -10,7 +10,7 @@ use super::{chmod, give};
 use crate::support::bed::Bed;
 use crate::support::bindery::Bindery;
 use crate::support::mount::Mount;
-use crate::support::scene::{Scene, mark, volume_name};
+use crate::support::scene::{Scene, annotation, volume_name};
 use crate::support::wait::eventually;
 
 /// The uid of Bindery.
@@ -41,12 +41,12 @@ async fn claims_are_served_through_the_mount_and_their_volumes_name_the_server()
 
     let (_, deleted) = scene.bound(claim("deleted", "delete")).await;
     let (_, archived) = scene.bound(claim("archived", "archive")).await;
-    let place = |volume| path.join(mark(volume, "sub-dir").expect("a sub-dir"));
+    let place = |volume| path.join(annotation(volume, "sub-dir").expect("a sub-dir"));
     let nfs = deleted.spec.as_ref().unwrap().nfs.clone().unwrap();
-    let at = format!("{share}/{}", mark(&deleted, "sub-dir").unwrap());
+    let at = format!("{share}/{}", annotation(&deleted, "sub-dir").unwrap());
     assert_eq!((&nfs.server, nfs.path), (server, at));
     // To the server, Bindery would be root: it came through the mount.
-    let metadata = fs::metadata(export.join(mark(&deleted, "sub-dir").unwrap())).unwrap();
+    let metadata = fs::metadata(export.join(annotation(&deleted, "sub-dir").unwrap())).unwrap();
     assert_eq!((metadata.mode() & 0o7777, metadata.uid()), (0o777, BINDERY));
 
     // What keeps its owner, who is not root, from looking into it.

@@ -2,19 +2,19 @@
 
 use bindery::storage::{Existing, Fault, Outcome, Storage};
 
-use super::outages::{relay_met, shortly};
+use super::outages::{shortly, until_relay_matched};
 use super::{client, directory, make, mode, soon};
-use crate::support::kind::{Kind, kept_by};
-use crate::support::relay::{Fate, Relay};
+use crate::support::kind::{Kind, test_for};
+use crate::support::relay::{Action, Relay};
 
-kept_by!([v4, v4_1] {
+test_for!([v4, v4_1] {
     an_abandoned_call_takes_no_effect_after_the_next_verb_began,
     a_call_whose_caller_was_dropped_is_fenced,
     a_frozen_server_executes_late_calls_before_the_next_verb_or_never,
 });
 
 // It cannot be frozen alone. Version 3 has no sessions: what becomes of its late calls is told in `version_3`.
-kept_by!([embedded] {
+test_for!([embedded] {
     an_abandoned_call_takes_no_effect_after_the_next_verb_began,
     a_call_whose_caller_was_dropped_is_fenced,
 });
@@ -25,7 +25,7 @@ async fn an_abandoned_call_takes_no_effect_after_the_next_verb_began(kind: Kind)
     let (server, client) = kind.start();
     let relay = Relay::to(&*server);
     let share = relay.share("/export");
-    relay.plan("late-one", 0, 1, Fate::Late);
+    relay.plan("late-one", 0, 1, Action::Keep);
     let made = client
         .make(
             &share,
@@ -62,12 +62,12 @@ async fn a_call_whose_caller_was_dropped_is_fenced(kind: Kind) {
     let (server, client) = kind.start();
     let relay = Relay::to(&*server);
     let share = relay.share("/export");
-    relay.plan("late-one", 0, 1, Fate::Late);
+    relay.plan("late-one", 0, 1, Action::Keep);
     {
         let name = directory("late-one");
         let make = client.make(&share, &name, mode(0o777), Existing::SetAttributes, soon());
         let late = async {
-            relay_met(&relay, 1).await;
+            until_relay_matched(&relay, 1).await;
         };
         tokio::select! {
             end = make => panic!("{end:?}"),

@@ -6,11 +6,11 @@ use bindery::storage::nfs::NfsStorage;
 use bindery::storage::{Existing, Outcome, Storage};
 use futures::future::join_all;
 
-use super::outages::{relay_met, shortly};
+use super::outages::{shortly, until_relay_matched};
 use super::{directory, make, mode, soon};
 use crate::support::kind::options;
 use crate::support::nfs::Ganesha;
-use crate::support::relay::{Fate, Relay};
+use crate::support::relay::{Action, Relay};
 use crate::support::wait::eventually;
 
 const BADSESSION: u32 = 10052;
@@ -27,7 +27,7 @@ fn client() -> NfsStorage {
 /// Counts the calls with this pattern, and lets them pass.
 fn count(relay: &Relay, pattern: &str) {
     relay.go_on();
-    relay.plan(pattern, 0, 1000, Fate::Held);
+    relay.plan(pattern, 0, 1000, Action::Hold);
 }
 
 #[tokio::test]
@@ -45,7 +45,7 @@ async fn parallel_sessions_share_one_client_id_also_after_a_server_restart() {
             relay.connections() >= before + 12,
             "they did not run at the same time: nothing was tested"
         );
-        assert_eq!(relay.met(), round);
+        assert_eq!(relay.matched(), round);
         server.kill();
         server.restart();
     }
@@ -57,12 +57,12 @@ async fn a_create_session_without_answer_is_sent_again() {
     let relay = Relay::to(&server);
     let share = relay.share("/export");
     // The first session of the client, and then one more.
-    for (round, calls, fate) in [(1, 3, Fate::AnswerLost), (2, 16, Fate::CallLost)] {
+    for (round, calls, fate) in [(1, 3, Action::DropAnswer), (2, 16, Action::DropCall)] {
         relay.plan(CREATE_SESSION, 0, 1, fate);
         let names: Vec<_> = (0..calls).map(|number| format!("{round}-{number}")).collect();
         let made = join_all(names.iter().map(|name| make(&client, &share, name))).await;
         assert!(made.into_iter().all(|made| made.unwrap().new));
-        assert_eq!(relay.met(), round, "no session was made");
+        assert_eq!(relay.matched(), round, "no session was made");
     }
 }
 
@@ -71,10 +71,10 @@ async fn a_hung_create_session_does_not_hold_a_verb_until_its_deadline() {
     let (server, client) = (Ganesha::start(), client());
     let relay = Relay::to(&server);
     let share = relay.share("/export");
-    relay.plan(EXCHANGE_ID, 0, 1, Fate::Late);
+    relay.plan(EXCHANGE_ID, 0, 1, Action::Keep);
     let made = tokio::join!(make(&client, &share, "a"), make(&client, &share, "b"));
     assert!(made.0.unwrap().new && made.1.unwrap().new);
-    assert_eq!(relay.met(), 1, "nothing hung");
+    assert_eq!(relay.matched(), 1, "nothing hung");
 }
 
 #[tokio::test]
@@ -82,16 +82,16 @@ async fn a_client_is_destroyed_with_its_last_fenced_session() {
     let (server, client) = (Ganesha::start(), client());
     let relay = Relay::to(&server);
     let share = relay.share("/export");
-    relay.plan("late-one", 0, 1, Fate::Late);
+    relay.plan("late-one", 0, 1, Action::Keep);
     let name = directory("late-one");
     let stuck = client.make(&share, &name, mode(0o777), Existing::SetAttributes, shortly());
     let stuck_and_counted = async {
-        relay_met(&relay, 1).await;
+        until_relay_matched(&relay, 1).await;
         count(&relay, DESTROY_CLIENTID);
     };
     let (stuck, ()) = tokio::join!(stuck, stuck_and_counted);
     assert_eq!(stuck.unwrap_err().outcome, Outcome::Unknown);
-    eventually("the client is destroyed", async || (relay.met() == 2).then_some(())).await;
+    eventually("the client is destroyed", async || (relay.matched() == 2).then_some(())).await;
 }
 
 #[tokio::test]
@@ -102,7 +102,7 @@ async fn a_clean_stop_destroys_the_client_on_the_server() {
     make(&client, &share, "a").await.unwrap();
     count(&relay, DESTROY_CLIENTID);
     client.leave().await;
-    assert_eq!(relay.met(), 1);
+    assert_eq!(relay.matched(), 1);
     eventually("the idle connections are closed", async || {
         (relay.open() == 0).then_some(())
     })
@@ -116,11 +116,11 @@ async fn a_clean_stop_fences_calls_without_an_answer() {
     let (server, client) = (Ganesha::start(), client());
     let relay = Relay::to(&server);
     let share = relay.share("/export");
-    relay.plan("late-one", 0, 1, Fate::Late);
+    relay.plan("late-one", 0, 1, Action::Keep);
     let name = directory("late-one");
     let stuck = client.make(&share, &name, mode(0o777), Existing::SetAttributes, soon());
     let left = async {
-        relay_met(&relay, 1).await;
+        until_relay_matched(&relay, 1).await;
         client.leave().await;
         ended(&relay);
     };
@@ -136,12 +136,12 @@ async fn a_call_whose_fence_was_abandoned_takes_no_effect_after_the_next_verb() 
     let (server, client) = (Ganesha::start(), client().with_longest_fence(Duration::from_secs(1)));
     let relay = Relay::to(&server);
     let share = relay.share("/export");
-    relay.plan("late-one", 0, 1, Fate::Late);
+    relay.plan("late-one", 0, 1, Action::Keep);
     let name = directory("late-one");
     let stuck = client.make(&share, &name, mode(0o777), Existing::SetAttributes, shortly());
     let unconfirmed = async {
-        relay_met(&relay, 1).await;
-        relay.plan(BIND, 0, 1000, Fate::Late);
+        until_relay_matched(&relay, 1).await;
+        relay.plan(BIND, 0, 1000, Action::Keep);
     };
     let (stuck, ()) = tokio::join!(stuck, unconfirmed);
     assert_eq!(stuck.unwrap_err().outcome, Outcome::Unknown);

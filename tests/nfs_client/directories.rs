@@ -10,10 +10,10 @@ use bindery::model::identity::Identity;
 use bindery::storage::{Existing, Fault, Found, Moved, Removed, Storage};
 
 use super::{chmod, client, directory, give, identity, make, mode, mode_of, owner_of, soon};
-use crate::support::kind::{Kind, kept_by};
+use crate::support::kind::{Kind, test_for};
 use crate::support::nfs::Ganesha;
 
-kept_by!([v4, v4_1, embedded, v3, mounted] {
+test_for!([v4, v4_1, embedded, v3, mounted] {
     a_new_directory_has_exactly_the_mode_that_was_asked_for,
     a_directory_in_a_setgid_parent_has_exactly_its_mode_too,
     a_new_directory_has_the_owner_that_was_asked_for_and_missing_parents_do_not,

@@ -10,10 +10,10 @@ use bindery::storage::nfs::NfsOptions;
 use bindery::storage::{Existing, Fault, Outcome, Storage, StorageError, Storages};
 
 use super::{chmod, client, directory, make, mode, mode_of, soon};
-use crate::support::kind::{CHANGED_PORT, Kind, kept_by, options};
+use crate::support::kind::{CHANGED_PORT, Kind, options, test_for};
 use crate::support::nfs::{Ganesha, free_address};
 
-kept_by!([v4, v4_1, v3] {
+test_for!([v4, v4_1, v3] {
     the_error_names_an_export_that_squashes_root,
     an_owner_that_cannot_be_set_is_reported_and_leaves_no_directory,
     the_error_says_that_the_user_is_not_root,
@@ -28,14 +28,14 @@ kept_by!([v4, v4_1, v3] {
 });
 
 // It has neither exports nor users; the last two of the list above meet no server at all.
-kept_by!([embedded] {
+test_for!([embedded] {
     the_error_names_a_share_that_is_not_exported,
     symlinks_and_files_in_the_path_are_never_followed,
     a_symlink_in_the_path_of_a_share_is_not_followed,
     a_rename_into_a_missing_parent_or_onto_an_existing_name_moves_nothing,
 });
 
-kept_by!([mounted] {
+test_for!([mounted] {
     symlinks_and_files_in_the_path_are_never_followed,
     a_rename_into_a_missing_parent_or_onto_an_existing_name_moves_nothing,
 });

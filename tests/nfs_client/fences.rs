@@ -6,11 +6,11 @@ use std::time::Duration;
 use bindery::storage::{Existing, Fault, Outcome, Storage};
 use tokio::time::Instant;
 
-use super::outages::{relay_met, shortly};
+use super::outages::{shortly, until_relay_matched};
 use super::{directory, make, mode, soon};
 use crate::support::kind::options;
 use crate::support::nfs::Ganesha;
-use crate::support::relay::{Fate, Relay};
+use crate::support::relay::{Action, Relay};
 use crate::support::wait::eventually;
 use bindery::storage::nfs::NfsStorage;
 
@@ -28,18 +28,18 @@ fn client() -> NfsStorage {
 
 #[tokio::test]
 async fn an_unconfirmed_fence_is_abandoned_and_delays_no_other_server() {
-    for (pattern, fate) in [(BIND, Fate::Late), (DESTROY, Fate::Answered(SERVERFAULT))] {
+    for (pattern, fate) in [(BIND, Action::Keep), (DESTROY, Action::Answer(SERVERFAULT))] {
         let limit = Duration::from_secs(2);
         let (server, other) = (Ganesha::start(), Ganesha::start());
         let client = client().with_longest_fence(limit);
         let relay = Relay::to(&server);
         let share = relay.share("/export");
         let name = directory("late-one");
-        relay.plan("late-one", 0, 1, Fate::Late);
+        relay.plan("late-one", 0, 1, Action::Keep);
         let given_up = shortly();
         let stuck = client.make(&share, &name, mode(0o777), Existing::SetAttributes, given_up);
         let unconfirmed = async {
-            relay_met(&relay, 1).await;
+            until_relay_matched(&relay, 1).await;
             relay.plan(pattern, 0, 1000, fate);
         };
         let (stuck, ()) = tokio::join!(stuck, unconfirmed);
@@ -69,12 +69,12 @@ async fn an_abandoned_call_is_fenced_without_another_verb() {
     let (server, client) = (Ganesha::start(), client());
     let relay = Relay::to(&server);
     let share = relay.share("/export");
-    relay.plan("late-one", 0, 1, Fate::Late);
+    relay.plan("late-one", 0, 1, Action::Keep);
     let name = directory("late-one");
     let made = client.make(&share, &name, mode(0o777), Existing::SetAttributes, shortly());
     assert_eq!(made.await.unwrap_err().outcome, Outcome::Unknown);
-    relay.plan(DESTROY, 0, 1, Fate::AnswerLost);
-    relay_met(&relay, 2).await;
+    relay.plan(DESTROY, 0, 1, Action::DropAnswer);
+    until_relay_matched(&relay, 2).await;
     refused(&relay.release(), 1);
     assert!(!server.export_dir().join("late-one").exists());
 }
@@ -88,7 +88,7 @@ async fn read_only_calls_and_tree_removals_leave_no_fence() {
     // A file: of all calls, only its REMOVE has the name.
     std::fs::write(server.export_dir().join("tree/inside"), "").unwrap();
     for (met, name) in [(1, "nothing"), (2, "inside")] {
-        relay.plan(name, 0, 1, Fate::Late);
+        relay.plan(name, 0, 1, Action::Keep);
         let given_up = Instant::now() + Duration::from_secs(1);
         let stuck = async {
             if name == "inside" {
@@ -98,13 +98,13 @@ async fn read_only_calls_and_tree_removals_leave_no_fence() {
             }
         };
         let unconfirmed = async {
-            relay_met(&relay, met).await;
-            relay.plan(BIND, 0, 1000, Fate::Late);
+            until_relay_matched(&relay, met).await;
+            relay.plan(BIND, 0, 1000, Action::Keep);
         };
         let (stuck, ()) = tokio::join!(stuck, unconfirmed);
         assert_eq!(stuck.unwrap_err().fault, Fault::TimedOut);
         assert!(make(&client, &share, &format!("after-{name}")).await.unwrap().new);
-        assert_eq!(relay.met(), met, "a fence was tried");
+        assert_eq!(relay.matched(), met, "a fence was tried");
     }
 }
 
@@ -117,7 +117,7 @@ fn late_calls_of_a_crashed_process_end_when_its_successor_connects() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.expect("a runtime")
     };
-    relay.plan("late-", 0, 3, Fate::Late);
+    relay.plan("late-", 0, 3, Action::Keep);
     let crashed = life();
     crashed.block_on(async {
         let client = client();
@@ -127,19 +127,19 @@ fn late_calls_of_a_crashed_process_end_when_its_successor_connects() {
             .map(|name| client.make(&share, name, mode(0o777), Existing::SetAttributes, soon()));
         tokio::select! {
             end = futures::future::join_all(stuck) => panic!("{end:?}"),
-            () = relay_met(&relay, 3) => {}
+            () = until_relay_matched(&relay, 3) => {}
         }
         // Nor is anything said any more: no fence gets through.
-        relay.plan(BIND, 0, 1000, Fate::Late);
+        relay.plan(BIND, 0, 1000, Action::Keep);
     });
     drop(crashed);
-    let fences = relay.met() - 3;
+    let fences = relay.matched() - 3;
     // One session of the next life is enough.
     life().block_on(async {
         assert_eq!(client().look_up(&share, &directory("late-0"), soon()).await, Ok(None));
     });
     refused(&relay.release()[..3], 3);
-    assert_eq!(relay.met(), 3 + fences);
+    assert_eq!(relay.matched(), 3 + fences);
     assert_eq!(std::fs::read_dir(server.export_dir()).unwrap().count(), 0);
 }
 
@@ -167,9 +167,9 @@ async fn idle_sessions_are_closed_before_their_lease_expires() {
     let client = NfsStorage::new(options(0));
     make(&client, &share, "a").await.unwrap();
     assert_eq!(relay.open(), 1);
-    relay.plan(DESTROY, 0, 1, Fate::Answered(0));
+    relay.plan(DESTROY, 0, 1, Action::Answer(0));
     eventually("the session is closed", async || (relay.open() == 0).then_some(())).await;
-    assert_eq!(relay.met(), 1, "the server was not told");
+    assert_eq!(relay.matched(), 1, "the server was not told");
     assert!(make(&client, &share, "b").await.unwrap().new);
 }
 

@@ -9,11 +9,11 @@ use bindery::storage::{Existing, Fault, Moved, Outcome, Storage, Tree};
 use tokio::time::Instant;
 
 use super::{client, directory, identity, make, mode, mode_of, soon};
-use crate::support::kind::{Kind, kept_by};
+use crate::support::kind::{Kind, test_for};
 use crate::support::nfs::free_address;
-use crate::support::relay::{Fate, Relay};
+use crate::support::relay::{Action, Relay};
 
-kept_by!([v4, v4_1, v3] {
+test_for!([v4, v4_1, v3] {
     a_server_restart_between_two_calls_causes_no_error,
     a_silent_server_fails_at_the_deadline_and_delays_no_other,
     calls_to_one_server_run_in_parallel,
@@ -23,16 +23,16 @@ kept_by!([v4, v4_1, v3] {
 });
 
 // Its file handles mean other files after a restart.
-kept_by!([embedded] {
+test_for!([embedded] {
     a_silent_server_fails_at_the_deadline_and_delays_no_other,
     calls_to_one_server_run_in_parallel,
     a_lost_answer_is_recovered,
 });
 
 /// Waits until the relay has handled so many calls.
-pub async fn relay_met(relay: &Relay, calls: usize) {
+pub async fn until_relay_matched(relay: &Relay, calls: usize) {
     let late = soon();
-    while relay.met() < calls {
+    while relay.matched() < calls {
         assert!(Instant::now() < late, "no such call comes by");
         tokio::task::yield_now().await;
     }
@@ -173,7 +173,7 @@ async fn calls_to_one_server_run_in_parallel(kind: Kind) {
     let (server, client) = kind.start();
     let relay = Relay::to(&*server);
     let share = relay.share("/export");
-    relay.plan("stuck-", 0, 8, Fate::Late);
+    relay.plan("stuck-", 0, 8, Action::Keep);
     let names: Vec<_> = (0..8).map(|number| directory(&format!("stuck-{number}"))).collect();
     let deadline = Instant::now() + Duration::from_secs(5);
     let stuck = names
@@ -181,7 +181,7 @@ async fn calls_to_one_server_run_in_parallel(kind: Kind) {
         .map(|name| client.make(&share, name, mode(0o777), Existing::SetAttributes, deadline));
     let stuck = futures::future::join_all(stuck);
     let free = async {
-        relay_met(&relay, 8).await;
+        until_relay_matched(&relay, 8).await;
         make(&client, &share, "free").await.unwrap();
         Instant::now()
     };
@@ -205,35 +205,38 @@ async fn a_lost_answer_is_recovered(kind: Kind) {
         gid: Some(6),
     };
 
-    relay.plan("mine", 0, 1, Fate::AnswerLost);
+    relay.plan("mine", 0, 1, Action::DropAnswer);
     client
         .make(&share, &directory("mine"), owned, Existing::SetAttributes, soon())
         .await
         .unwrap();
-    assert_eq!((relay.met(), mode_of(&path("mine"))), (1, 0o2770));
+    assert_eq!((relay.matched(), mode_of(&path("mine"))), (1, 0o2770));
 
     // Adopted, but not there at first: the first call looks, the second makes.
-    relay.plan("adopted", 1, 1, Fate::AnswerLost);
+    relay.plan("adopted", 1, 1, Action::DropAnswer);
     let made = client
         .make(&share, &directory("adopted"), owned, Existing::LeaveAlone, soon())
         .await
         .unwrap();
-    assert_eq!((relay.met(), made.new, mode_of(&path("adopted"))), (2, true, 0o2770));
+    assert_eq!(
+        (relay.matched(), made.new, mode_of(&path("adopted"))),
+        (2, true, 0o2770)
+    );
 
     // Somebody else's stays theirs, whatever is lost.
     fs::create_dir(path("theirs")).unwrap();
     for skip in [0, 1] {
-        relay.plan("theirs", skip, 1, Fate::AnswerLost);
+        relay.plan("theirs", skip, 1, Action::DropAnswer);
         let made = client
             .make(&share, &directory("theirs"), owned, Existing::LeaveAlone, soon())
             .await
             .unwrap();
         assert_eq!((made.new, mode_of(&path("theirs"))), (false, 0o755));
     }
-    assert_eq!(relay.met(), 3);
+    assert_eq!(relay.matched(), 3);
 
     // Version 3 looks at the new place before it moves.
-    relay.plan("moved", usize::from(kind == Kind::V3), 1, Fate::AnswerLost);
+    relay.plan("moved", usize::from(kind == Kind::V3), 1, Action::DropAnswer);
     let (from, to, expected) = (
         directory("mine"),
         directory("moved"),
@@ -244,15 +247,15 @@ async fn a_lost_answer_is_recovered(kind: Kind) {
         Ok(Moved::Done)
     );
     assert_eq!(
-        (relay.met(), path("mine").exists(), path("moved").exists()),
+        (relay.matched(), path("mine").exists(), path("moved").exists()),
         (4, false, true)
     );
 
     fs::write(path("moved/file"), "").unwrap();
-    relay.plan("file", 0, 1, Fate::AnswerLost);
+    relay.plan("file", 0, 1, Action::DropAnswer);
     assert_eq!(
         client.remove_tree(&share, &directory("moved"), soon()).await,
         Ok(Tree::Gone)
     );
-    assert_eq!((relay.met(), path("moved").exists()), (5, false));
+    assert_eq!((relay.matched(), path("moved").exists()), (5, false));
 }

@@ -4,17 +4,17 @@ use bindery::storage::{Existing, Fault, Outcome, Storage};
 
 use super::outages::shortly;
 use super::{client, directory, make, mode, mode_of};
-use crate::support::kind::{Kind, kept_by};
+use crate::support::kind::{Kind, test_for};
 use crate::support::nfs::Ganesha;
-use crate::support::relay::{Fate, Relay};
+use crate::support::relay::{Action, Relay};
 
-kept_by!([v4, v4_1, embedded] {
+test_for!([v4, v4_1, embedded] {
     a_call_answered_with_delay_is_sent_again,
     a_call_answered_with_badsession_is_sent_again,
 });
 
 // It has no sessions.
-kept_by!([v3] {
+test_for!([v3] {
     a_call_answered_with_delay_is_sent_again,
 });
 
@@ -26,10 +26,10 @@ async fn a_call_answered_with_delay_is_sent_again(kind: Kind) {
     let (server, client) = kind.start();
     let relay = Relay::to(&*server);
     let share = relay.share("/export");
-    relay.plan("again", 0, 3, Fate::Answered(DELAY));
+    relay.plan("again", 0, 3, Action::Answer(DELAY));
     assert!(make(&client, &share, "again").await.unwrap().new);
-    assert_eq!(relay.met(), 3);
-    relay.plan("never", 0, 1000, Fate::Answered(DELAY));
+    assert_eq!(relay.matched(), 3);
+    relay.plan("never", 0, 1000, Action::Answer(DELAY));
     let error = client
         .make(
             &share,
@@ -57,10 +57,10 @@ async fn a_call_answered_with_badsession_is_sent_again(kind: Kind) {
     let (server, client) = kind.start();
     let relay = Relay::to(&*server);
     let share = relay.share("/export");
-    relay.plan("again", 0, 3, Fate::Answered(BADSESSION));
+    relay.plan("again", 0, 3, Action::Answer(BADSESSION));
     assert!(make(&client, &share, "again").await.unwrap().new);
-    assert_eq!(relay.met(), 3);
-    relay.plan("forgotten", 0, 1000, Fate::Answered(BADSESSION));
+    assert_eq!(relay.matched(), 3);
+    relay.plan("forgotten", 0, 1000, Action::Answer(BADSESSION));
     let error = make(&client, &share, "forgotten").await.unwrap_err();
     assert_eq!((error.fault, error.outcome), (Fault::Busy, Outcome::NotDone));
     assert_eq!(
@@ -80,12 +80,12 @@ async fn without_minor_version_2_the_client_uses_1_and_without_both_the_error_sa
     let share = relay.share("/export");
     // What only EXCHANGE_ID has: the name of this client.
     let exchange = "bindery test ";
-    relay.plan(exchange, 0, 1, Fate::Answered(MINOR_VERS_MISMATCH));
+    relay.plan(exchange, 0, 1, Action::Answer(MINOR_VERS_MISMATCH));
     assert!(make(&client(), &share, "a").await.unwrap().new);
-    relay.plan(exchange, 0, 2, Fate::Answered(MINOR_VERS_MISMATCH));
+    relay.plan(exchange, 0, 2, Action::Answer(MINOR_VERS_MISMATCH));
     let error = make(&client(), &share, "b").await.unwrap_err();
     assert_eq!(
-        (error.fault, error.outcome, relay.met()),
+        (error.fault, error.outcome, relay.matched()),
         (Fault::Other, Outcome::NotDone, 3)
     );
     assert_eq!(
@@ -106,14 +106,14 @@ async fn a_server_with_minor_version_1_only_gets_one_attempt_with_2() {
     relay.go_on();
     // A COMPOUND that holds EXCHANGE_ID alone. Held calls are counted, and go on at once.
     let exchanges = |minor: u8| {
-        let met = relay.met();
+        let met = relay.matched();
         let call = format!("\0\0\0{}\0\0\0\x01\0\0\0\x2a", char::from(minor));
-        relay.plan(&call, 0, 1000, Fate::Held);
+        relay.plan(&call, 0, 1000, Action::Hold);
         let (relay, share) = (&relay, relay.share("/export"));
         async move {
             let name = format!("d{minor}");
             assert!(make(&client(), &share, &name).await.unwrap().new);
-            relay.met() - met
+            relay.matched() - met
         }
     };
     assert_eq!(exchanges(2).await, 1);

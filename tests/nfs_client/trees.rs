@@ -13,10 +13,10 @@ use tokio::time::Instant;
 
 use super::{chmod, client, directory, give, make, soon};
 use crate::support::embedded::UNLISTED;
-use crate::support::kind::{CHANGED_PORT, Kind, Server, kept_by};
+use crate::support::kind::{CHANGED_PORT, Kind, Server, test_for};
 use crate::support::nfs::Ganesha;
 
-kept_by!([v4, v4_1, v3] {
+test_for!([v4, v4_1, v3] {
     a_tree_of_three_thousand_files_is_removed,
     a_tree_of_many_directories_and_a_deep_one_is_removed,
     parallel_tree_removals_do_not_block_a_make,
@@ -31,7 +31,7 @@ kept_by!([v4, v4_1, v3] {
 });
 
 // It has no users, takes no names that are not UTF-8, and walks to every file from the top: not for the very deep one.
-kept_by!([embedded] {
+test_for!([embedded] {
     a_tree_of_three_thousand_files_is_removed,
     parallel_tree_removals_do_not_block_a_make,
     the_error_mentions_snapshots_that_no_listing_shows,
@@ -42,7 +42,7 @@ kept_by!([embedded] {
 });
 
 // To the kernel, the tests are root.
-kept_by!([mounted] {
+test_for!([mounted] {
     a_tree_of_three_thousand_files_is_removed,
     a_tree_of_many_directories_and_a_deep_one_is_removed,
     symlinks_in_a_tree_are_removed_and_their_targets_are_kept,

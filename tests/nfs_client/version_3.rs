@@ -8,11 +8,11 @@ use bindery::model::directory::NfsVersion;
 use bindery::storage::{Existing, Fault, Moved, Outcome, Storage};
 use tokio::time::Instant;
 
-use super::outages::{relay_met, shortly};
+use super::outages::{shortly, until_relay_matched};
 use super::{chmod, client, directory, identity, make, mode, soon};
 use crate::support::network::Network;
 use crate::support::nfs::{Ganesha, share};
-use crate::support::relay::{Fate, Relay};
+use crate::support::relay::{Action, Relay};
 
 #[tokio::test]
 async fn the_error_says_that_the_portmapper_knows_no_nfs() {
@@ -38,11 +38,11 @@ async fn a_wrong_directory_that_was_moved_is_moved_back() {
     let path = |name: &str| server.export_dir().join(name);
     let meant = make(&client, &share, "live").await.unwrap().identity;
     // The look at the new place passes, the rename is held until another directory has taken the old place.
-    relay.plan("new-place", 1, 1, Fate::Held);
+    relay.plan("new-place", 1, 1, Action::Hold);
     let (from, to) = (directory("live"), directory("new-place"));
     let rename = client.rename(&share, &from, meant, &to, soon());
     let replace = async {
-        relay_met(&relay, 1).await;
+        until_relay_matched(&relay, 1).await;
         fs::rename(path("live"), path("aside")).unwrap();
         fs::create_dir(path("live")).unwrap();
         fs::write(path("live/file"), "theirs").unwrap();
@@ -109,7 +109,7 @@ async fn the_result_of_an_abandoned_call_is_unknown() {
     let relay = Relay::to(&server);
     let share = relay.share("/export");
     make(&client, &share, "first").await.unwrap();
-    relay.plan("late-one", 0, 1, Fate::Late);
+    relay.plan("late-one", 0, 1, Action::Keep);
     let name = directory("late-one");
     let made = client.make(&share, &name, mode(0o777), Existing::SetAttributes, shortly());
     let error = made.await.unwrap_err();
@@ -140,7 +140,7 @@ async fn the_result_of_a_failure_after_a_lost_call_is_unknown() {
         gid: None,
     };
     // MKDIR is lost. The next one makes a directory, which is removed again; but who knows what becomes of the first.
-    for (name, fate) in [("before", Fate::CallLost), ("after", Fate::AnswerLost)] {
+    for (name, fate) in [("before", Action::DropCall), ("after", Action::DropAnswer)] {
         relay.plan(name, 0, 1, fate);
         let name = directory(name);
         let made = client.make(&share, &name, owned, Existing::SetAttributes, soon());
@@ -151,7 +151,7 @@ async fn the_result_of_a_failure_after_a_lost_call_is_unknown() {
             "{error}"
         );
     }
-    assert_eq!(relay.met(), 2);
+    assert_eq!(relay.matched(), 2);
     assert!(!server.dir_of("squashed").join("before").exists());
 }
 

@@ -1,4 +1,4 @@
-//! The bed that `make test` has started: control plane, NFS server and one Bindery that serves the ordinary scenarios.
+//! The test bed that `make test` has started: control plane, NFS server, and the Bindery that most tests use.
 
 use std::path::PathBuf;
 use std::sync::LazyLock;
@@ -10,25 +10,25 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 use serde_json::json;
 
-/// What the bed's `env` file says.
+/// Addresses and paths of the test bed, from its file `env`.
 pub struct Bed {
-    /// The API server, for the cluster's administrator.
+    /// Kubeconfig of the cluster's administrator.
     pub kubeconfig: PathBuf,
-    /// The NFS server.
+    /// Address of the NFS server.
     pub server: String,
-    /// Its export.
+    /// Path of its export.
     pub share: String,
-    /// The exported directory on this machine.
+    /// The exported directory, on this machine.
     pub export: PathBuf,
-    /// The class's provisioner name.
+    /// The provisioner name of the class.
     pub provisioner: String,
-    /// The API server, for Bindery's ServiceAccount.
+    /// Kubeconfig of Bindery's ServiceAccount.
     pub bindery_kubeconfig: PathBuf,
-    /// `client-ca.crt`, and what it has signed: `client-apiserver` of the API server's calls, and `client-somebody`.
+    /// Folder with `client-ca.crt` and two certificates that it has signed: `client-apiserver` and `client-somebody`.
     pub client_certificates: PathBuf,
-    /// Where Bindery's webhook listens.
+    /// URL of Bindery's webhook.
     pub webhook: String,
-    /// Bindery's metrics.
+    /// URL of Bindery's metrics.
     pub metrics: String,
 }
 
@@ -48,12 +48,12 @@ static BED: LazyLock<Bed> = LazyLock::new(|| {
 });
 
 impl Bed {
-    /// The bed of this run.
+    /// Returns the test bed of this run.
     pub fn get() -> &'static Self {
         &BED
     }
 
-    /// A client with every right, as another user.
+    /// Returns a client with every permission that impersonates this user.
     pub async fn admin_called(&self, user: &str) -> Client {
         let read = Kubeconfig::read_from(&self.kubeconfig).expect("the bed's kubeconfig");
         let config = Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await;
@@ -63,14 +63,14 @@ impl Bed {
         Client::try_from(config).expect("a client")
     }
 
-    /// Where the API server posts its reviews, the secret end included.
+    /// Returns the URL for reviews, with the secret path.
     pub async fn review_url(&self) -> String {
         format!("{}/{}", self.webhook, token("bindery-tls").await)
     }
 
-    /// A client with every right.
+    /// Returns a client with every permission.
     pub async fn admin(&self) -> Client {
-        // The first one wins; which does not matter, it is always the same.
+        // All callers install the same provider; the first one succeeds.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let read = Kubeconfig::read_from(&self.kubeconfig).expect("the bed's kubeconfig");
         let config = Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await;
@@ -78,8 +78,8 @@ impl Bed {
     }
 }
 
-/// Whether the API server asks a Bindery about claims of this class by now: it hears of a new class a moment after it was
-/// created, and until then its claims are caught up with.
+/// Returns whether the API server sends claims of this class to a Bindery. This begins a moment after the class was created;
+/// claims before that are provisioned later.
 pub async fn is_asked_about(client: &Client, class: &str) -> bool {
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), "default");
     let refused = json!({
@@ -100,7 +100,7 @@ pub async fn is_asked_about(client: &Client, class: &str) -> bool {
     error.is_some_and(|error| error.to_string().contains("denied the request"))
 }
 
-/// Whether a Bindery has registered itself for this provisioner.
+/// Returns whether the webhook configuration of a Bindery contains this provisioner.
 pub async fn is_served(client: &Client, provisioner: &str) -> bool {
     let configurations: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
     let all = configurations.list(&ListParams::default()).await.expect("webhooks");
@@ -111,7 +111,7 @@ pub async fn is_served(client: &Client, provisioner: &str) -> bool {
     conditions.any(|condition| condition.expression.contains(&json!(provisioner).to_string()))
 }
 
-/// The secret end of a webhook's path.
+/// Returns the last segment of the webhook's secret path.
 pub async fn token(secret: &str) -> String {
     let secrets: Api<Secret> = Api::namespaced(Bed::get().admin().await, "bindery");
     let secret = secrets.get(secret).await.expect("the webhook's Secret");

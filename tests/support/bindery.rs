@@ -1,4 +1,4 @@
-//! A Bindery of one test's own: another provisioner, instance and webhook configuration beside the bed's.
+//! A Bindery that one test starts, with its own provisioner name, instance and webhook configuration.
 
 use std::net::TcpListener;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -16,29 +16,29 @@ use super::bed::{Bed, is_asked_about, token};
 use super::scene::from;
 use super::wait::eventually;
 
-/// A running (or stopped) process, killed when dropped.
+/// A Bindery process, running or stopped. Dropping this kills it.
 pub struct Bindery {
-    /// Name of the webhook configuration.
+    /// Name of its webhook configuration, instance, Lease and Secret.
     pub name: String,
-    /// Its provisioner.
+    /// Its provisioner name.
     pub provisioner: String,
-    /// Where its webhook listens.
+    /// URL of its webhook.
     pub webhook: String,
     admin: String,
     flags: Vec<String>,
-    /// Which replica it is.
+    /// Number of the replica.
     number: usize,
     client: Client,
     child: Option<Child>,
 }
 
 impl Bindery {
-    /// Starts one with these flags besides, and waits until it is ready.
+    /// Starts a Bindery with these additional flags, and waits until it is ready and gets reviews.
     pub async fn start(flags: &[&str]) -> Self {
         Self::start_with(flags, json!({})).await
     }
 
-    /// The same, with fields changed in its webhook (one of a `MutatingWebhookConfiguration`).
+    /// Does the same with these fields in its webhook (an entry of a `MutatingWebhookConfiguration`).
     pub async fn start_with(flags: &[&str], webhook: Value) -> Self {
         let bed = Bed::get();
         let name = format!("bindery-{}", &Uuid::new_v4().simple().to_string()[..8]);
@@ -80,7 +80,7 @@ impl Bindery {
         bindery
     }
 
-    /// Starts a replica: one more process of the same installation, behind no webhook configuration of its own.
+    /// Starts a replica: another process of the same installation. It gets no reviews.
     pub async fn replica(&self) -> Self {
         let (port, admin) = (free_port(), free_port());
         let own = ["--listen=", "--admin-listen=", "--replica="];
@@ -105,8 +105,8 @@ impl Bindery {
         replica
     }
 
-    /// From now on the API server asks `other` about the requests of `user`, and this one about all else: two replicas that
-    /// are asked at the same time, which a Service leaves to chance.
+    /// Configures the webhook so that `other` reviews the requests of `user`, and this replica all other ones. So a test can use
+    /// both replicas at the same time, without the random choice of a Service.
     pub async fn share_with(&self, other: &Self, user: &str) {
         let configurations: Api<MutatingWebhookConfiguration> = Api::all(self.client.clone());
         let configuration = configurations.get(&self.name).await.expect("webhook configuration");
@@ -132,7 +132,7 @@ impl Bindery {
         .await;
     }
 
-    /// Waits until the API server asks it: its view of webhook configurations is a moment behind.
+    /// Waits until the API server uses the new webhook configuration.
     async fn until_asked(&self) {
         let class: StorageClass = from(json!({"metadata": {"name": self.name}, "provisioner": self.provisioner}));
         Api::all(self.client.clone())
@@ -145,7 +145,7 @@ impl Bindery {
         .await;
     }
 
-    /// Starts the process (again), and does not wait.
+    /// Starts the process (again) without waiting.
     pub fn begin(&mut self) {
         self.spawn(None);
     }
@@ -156,7 +156,7 @@ impl Bindery {
         eventually("Bindery is ready", async || self.is_ready().await.then_some(())).await;
     }
 
-    /// Starts it (again) so that it dies when it comes to this point, and waits until it is ready or dead.
+    /// Starts the process (again) with a crash point, and waits until it is ready or has died.
     #[cfg(feature = "failpoints")]
     pub async fn run_until(&mut self, point: bindery::failpoints::Point) {
         self.spawn(Some(&point.to_string()));
@@ -184,7 +184,7 @@ impl Bindery {
         self.child = Some(child.expect("bindery starts"));
     }
 
-    /// Ends it as a crash would.
+    /// Kills the process, as a crash would.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
@@ -212,27 +212,27 @@ impl Bindery {
         .await
     }
 
-    /// Where the API server posts its reviews, the secret end included.
+    /// Returns the URL for reviews, with the secret path.
     pub async fn review_url(&self) -> String {
         format!("{}/{}", self.webhook, token(&self.name).await)
     }
 
-    /// Where its probes and metrics are.
+    /// Returns the address of its probes and metrics.
     pub fn admin(&self) -> &str {
         &self.admin
     }
 
-    /// Stops it where it stands, and the rest of the world goes on.
+    /// Pauses the process with SIGSTOP.
     pub fn pause(&self) {
         self.signal("-STOP");
     }
 
-    /// Lets it go on.
+    /// Resumes the paused process.
     pub fn resume(&self) {
         self.signal("-CONT");
     }
 
-    /// Waits until it has logged this.
+    /// Waits until its log contains these words.
     pub async fn until_log(&self, words: &str) {
         eventually(&format!("the log says {words}"), async || {
             self.log().contains(words).then_some(())
@@ -240,7 +240,7 @@ impl Bindery {
         .await;
     }
 
-    /// Waits until it knows that an NFS server does not answer.
+    /// Waits until its metrics report this NFS server as down.
     pub async fn until_down(&self, server: &str) {
         let line = format!("bindery_nfs_server_down{{server=\"{server}\"}} 1");
         eventually(&format!("Bindery knows that {server} is down"), async || {
@@ -249,7 +249,7 @@ impl Bindery {
         .await;
     }
 
-    /// Its metrics.
+    /// Returns its metrics.
     pub async fn metrics(&self) -> String {
         get(&self.admin, "/metrics").await.expect("metrics")
     }
@@ -265,18 +265,18 @@ impl Bindery {
         );
     }
 
-    /// Asks it to stop, as the kubelet would. It goes on working until [`Bindery::ended`].
+    /// Sends SIGTERM, as the kubelet does. [`Bindery::ended`] waits for the end.
     pub fn terminate(&self) {
         self.signal("-TERM");
     }
 
-    /// Waits until it has ended by itself.
+    /// Waits until the process has ended by itself.
     pub async fn ended(&mut self) -> ExitStatus {
         let mut child = self.child.take().expect("it runs");
         eventually("Bindery has ended", async || child.try_wait().expect("its status")).await
     }
 
-    /// What it has logged so far.
+    /// Returns its log.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.log_file()).unwrap_or_default()
     }
@@ -292,7 +292,7 @@ impl Bindery {
             .join(format!("run/{}.{}.log", self.name, self.number))
     }
 
-    /// The bed's webhook configuration under another name, and the right to put a CA into it.
+    /// Creates a copy of the bed's webhook configuration under another name, and the permissions for it.
     async fn register(&self, webhook: Value) {
         let configurations: Api<MutatingWebhookConfiguration> = Api::all(self.client.clone());
         let shipped = configurations
@@ -308,7 +308,7 @@ impl Bindery {
             .await
             .expect("webhook configuration");
 
-        // The rights that are shipped, to objects of other names: what those lack, tests lack.
+        // The rules of the shipped roles, with other resource names: a permission that they lack makes tests fail.
         let cluster: Api<ClusterRole> = Api::all(self.client.clone());
         let own: Api<Role> = Api::namespaced(self.client.clone(), "bindery");
         let shipped = [
@@ -336,9 +336,9 @@ impl Bindery {
             .expect("binding");
     }
 
-    /// Changes fields of its webhook.
+    /// Changes fields of its webhook in the webhook configuration.
     pub async fn change_webhook(&self, fields: Value) {
-        let mut webhook = self.webhook_as_it_stands().await;
+        let mut webhook = self.registered_webhook().await;
         json_patch::merge(&mut webhook, &fields);
         let configurations: Api<MutatingWebhookConfiguration> = Api::all(self.client.clone());
         let (parameters, patch) = (PatchParams::default(), Patch::Merge(json!({"webhooks": [webhook]})));
@@ -346,11 +346,11 @@ impl Bindery {
         changed.expect("webhook configuration");
     }
 
-    /// From now on claims of its classes, and of no others, are refused while it is away.
+    /// Sets `failurePolicy: Fail`: claims of its classes, and of no others, are refused while it is down.
     pub async fn refuse_while_away(&self) {
         self.change_webhook(json!({"failurePolicy": "Fail"})).await;
         eventually("Bindery has listed its own classes", async || {
-            let webhook = self.webhook_as_it_stands().await;
+            let webhook = self.registered_webhook().await;
             let own = json!(self.name).to_string();
             webhook["matchConditions"]
                 .to_string()
@@ -360,14 +360,14 @@ impl Bindery {
         .await;
     }
 
-    /// Its webhook, as it stands in its configuration.
-    pub async fn webhook_as_it_stands(&self) -> Value {
+    /// Returns its webhook in the webhook configuration.
+    pub async fn registered_webhook(&self) -> Value {
         let configurations: Api<MutatingWebhookConfiguration> = Api::all(self.client.clone());
         let configuration = configurations.get(&self.name).await.expect("webhook configuration");
         json!(configuration.webhooks.expect("webhooks")[0])
     }
 
-    /// Takes its webhook out of the cluster, so that it slows no other test down.
+    /// Deletes its webhook configuration, so that it does not slow down other tests.
     pub async fn unregister(&self) {
         let configurations: Api<MutatingWebhookConfiguration> = Api::all(self.client.clone());
         configurations
@@ -383,7 +383,7 @@ impl Drop for Bindery {
     }
 }
 
-/// An HTTP GET in plain text; `None` if nobody answers.
+/// Sends an HTTP GET, and returns the whole answer; `None` if nobody answers.
 pub async fn get(address: &str, path: &str) -> Option<String> {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let mut stream = tokio::net::TcpStream::connect(address).await.ok()?;
@@ -394,7 +394,7 @@ pub async fn get(address: &str, path: &str) -> Option<String> {
     Some(answer)
 }
 
-/// A port that nobody listens on.
+/// Returns a free port.
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("its address").port()

@@ -1,4 +1,4 @@
-//! Somebody who calls a webhook and is not the API server.
+//! An HTTPS client other than the API server, which calls a webhook.
 
 use std::path::PathBuf;
 
@@ -6,22 +6,22 @@ use http_body_util::BodyExt;
 use kube::Client;
 use kube::config::Config;
 
-/// A certificate to show, and its key.
+/// A client certificate and its key.
 pub struct Identity {
-    /// In PEM.
+    /// Certificate file, in PEM.
     pub certificate: PathBuf,
-    /// In PEM.
+    /// Key file, in PEM.
     pub key: PathBuf,
 }
 
-/// Each call is a connection of its own.
+/// A client that opens a new connection for each call.
 pub struct Caller {
     ca: Option<String>,
     identity: Option<Identity>,
 }
 
 impl Caller {
-    /// Trusts a server with a certificate of these CAs, in PEM.
+    /// Returns a client that trusts these CAs, in PEM.
     pub fn trusting(ca: &str) -> Self {
         Self {
             ca: Some(ca.to_owned()),
@@ -29,7 +29,7 @@ impl Caller {
         }
     }
 
-    /// Trusts whoever answers.
+    /// Returns a client that trusts every certificate.
     pub fn trusting_anybody() -> Self {
         Self {
             ca: None,
@@ -37,18 +37,18 @@ impl Caller {
         }
     }
 
-    /// And shows this.
+    /// Uses this client certificate.
     pub fn showing(mut self, identity: Identity) -> Self {
         self.identity = Some(identity);
         self
     }
 
-    /// The status of a GET; an error without a connection.
+    /// Sends a GET and returns the status, or an error if there is no connection.
     pub async fn get(self, url: &str) -> Result<u16, String> {
         self.send("GET", url, vec![]).await.map(|(status, _)| status)
     }
 
-    /// Status and body of an answer.
+    /// Sends a request, and returns status and body of the answer.
     pub async fn send(self, method: &str, url: &str, body: Vec<u8>) -> Result<(u16, String), String> {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let url: http::Uri = url.parse().expect("a URL");

@@ -1,18 +1,18 @@
-//! A file system of a test's own, on a loop device, that can be frozen: what writes to it waits until it is thawed.
+//! A file system on a loop device that a test can freeze: all writes then wait until it is thawed.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const SIZE: &str = "64M";
 
-/// A mounted ext4 file system. It is thawed, unmounted and its loop device detached when this is dropped.
+/// A mounted ext4 file system. Dropping this thaws and unmounts it, and detaches its loop device.
 pub struct Disk {
     at: PathBuf,
     device: String,
 }
 
 impl Disk {
-    /// Makes one in the file `image`, and mounts it at a directory.
+    /// Creates a file system in the file `image`, and mounts it at a directory.
     pub fn mount(image: &Path, at: &Path) -> Self {
         let path = |path: &Path| path.display().to_string();
         run("truncate", &["-s", SIZE, &path(image)]);
@@ -26,12 +26,12 @@ impl Disk {
         disk
     }
 
-    /// From now on, whatever writes to it waits.
+    /// Freezes the file system: from now on all writes wait.
     pub fn freeze(&self) {
         run("fsfreeze", &["--freeze", &self.at.display().to_string()]);
     }
 
-    /// What waits goes on. It need not be frozen.
+    /// Thaws the file system, if it is frozen.
     pub fn thaw(&self) {
         let _ = Command::new("fsfreeze").arg("--unfreeze").arg(&self.at).output();
     }
@@ -40,7 +40,7 @@ impl Disk {
 impl Drop for Disk {
     fn drop(&mut self) {
         self.thaw();
-        // It may not have come so far; what is left is seen by who looks for it.
+        // These fail if the file system was never mounted.
         let _ = Command::new("umount").arg("--lazy").arg(&self.at).output();
         let _ = Command::new("losetup").args(["--detach", &self.device]).output();
     }

@@ -1,9 +1,9 @@
-//! A second server for version 4, of other people's making: the crate `embednfs` speaks `NFSv4.1` in this process. The file
-//! system that it brings along is in memory, where nobody can look at it from behind. So it serves a directory here, by the
-//! few calls that Bindery makes.
+//! A second server for `NFSv4.1`, by another implementation: the crate `embednfs`, in this process. The file system of that crate
+//! is in memory, where a test cannot see it. Therefore this module serves a local directory, with the few calls that Bindery
+//! uses.
 //!
-//! What it does not keep, and the lists at the head of the tests leave out: exports, users and their rights; names that are not
-//! UTF-8; and after a restart its file handles would mean other files than before.
+//! It does not support exports, users and permissions, names that are not UTF-8, and file handles that survive a restart. The
+//! lists at the top of the test files leave out those tests.
 
 use std::collections::HashMap;
 use std::fs::{self, Metadata, Permissions};
@@ -25,20 +25,20 @@ use tokio::sync::oneshot;
 
 use super::nfs::{PORT, free_address};
 
-/// A name that is in no listing, as CephFS does it with a directory's snapshots: the directory is not empty all the same.
+/// A name that no listing contains, as CephFS does with the snapshots of a directory. The directory is still not empty.
 pub const UNLISTED: &str = ".snap";
 
-/// A running server; it and its files go when this is dropped.
+/// A running server. Dropping this stops it and removes its files.
 pub struct Embedded {
     address: IpAddr,
     dir: TempDir,
-    /// Dropped, it stops the server.
+    /// Dropping this stops the server.
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Embedded {
-    /// Starts a server, in a thread of its own: a test may wait without letting others run.
+    /// Starts a server in its own thread, so that it works while a test blocks.
     pub fn start() -> Self {
         let below = std::env::var_os("BINDERY_BED").map_or_else(std::env::temp_dir, PathBuf::from);
         let dir = tempfile::tempdir_in(below).expect("a directory for the server");
@@ -70,7 +70,7 @@ impl Embedded {
         self.address
     }
 
-    /// The directory that is its root.
+    /// Returns the directory that the server exports as its root.
     pub fn path(&self) -> &Path {
         self.dir.path()
     }
@@ -85,10 +85,10 @@ impl Drop for Embedded {
     }
 }
 
-/// A directory as a file system. A file's handle is its number.
+/// A directory as a file system. The handle of a file is its inode number.
 struct Tree {
     root: u64,
-    /// Where each file was seen last.
+    /// The last known path of each file.
     seen: Mutex<HashMap<u64, PathBuf>>,
 }
 
@@ -105,7 +105,7 @@ impl Tree {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The path of a file, if it is still there, and what it is.
+    /// Returns path and metadata of a file, if it is still at its last known path.
     fn find(&self, file: u64) -> FsResult<(PathBuf, Metadata)> {
         let path = self.seen().get(&file).cloned().ok_or(FsError::Stale)?;
         match fs::symlink_metadata(&path) {
@@ -118,7 +118,7 @@ impl Tree {
         Ok(self.find(file)?.0)
     }
 
-    /// The file at a path, from now on known to be there.
+    /// Returns the handle of the file at a path, and records the path.
     fn see(&self, path: PathBuf) -> FsResult<u64> {
         let file = fs::symlink_metadata(&path).map_err(fault)?.ino();
         self.seen().insert(file, path);
@@ -175,7 +175,7 @@ impl FileSystem for Tree {
             })
             .collect();
         names.sort_by(|(one, _), (other, _)| one.cmp(other));
-        // A cookie is the place of the next entry, and never 1 or 2, which mean nothing.
+        // A cookie is the position of the next entry. 1 and 2 are reserved.
         let begin = usize::try_from(cookie.saturating_sub(2)).unwrap_or(usize::MAX);
         let most = usize::try_from(most).unwrap_or(usize::MAX);
         let mut seen = self.seen();
@@ -236,7 +236,7 @@ impl FileSystem for Tree {
     async fn rename(&self, _: &RequestContext, from: &u64, name: &str, to: &u64, new_name: &str) -> FsResult<()> {
         let (from, to) = (self.path(*from)?.join(name), self.path(*to)?.join(new_name));
         fs::rename(&from, &to).map_err(fault)?;
-        // Its own handle, and those of all below it, go with it.
+        // Update the paths of the directory and of everything below it.
         for path in self.seen().values_mut() {
             if *path == from {
                 path.clone_from(&to);
@@ -266,7 +266,7 @@ fn attributes(metadata: &Metadata) -> Attrs {
         _ => ObjectType::File,
     };
     let mut attributes = Attrs::new(kind, metadata.ino());
-    // Whoever reads a directory in pages is told by it that the directory has changed in between.
+    // Clients that read a directory in pages detect changes by this attribute.
     attributes.change = (metadata.ctime() * 1_000_000_000 + metadata.ctime_nsec()).unsigned_abs();
     attributes.mode = metadata.mode() & 0o7777;
     (attributes.uid, attributes.gid) = (metadata.uid(), metadata.gid());

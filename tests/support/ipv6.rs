@@ -1,15 +1,15 @@
-//! An IPv6 address of the test's own on this machine's loopback interface.
+//! An IPv6 address on the loopback interface that only one test uses.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::process::Command;
 
 use uuid::Uuid;
 
-/// The address; it goes when this is dropped.
+/// The address. Dropping this removes it.
 pub struct Ipv6Address(Ipv6Addr);
 
 impl Ipv6Address {
-    /// Adds a unique local address that nobody else uses.
+    /// Adds a random unique local address.
     pub fn new() -> Self {
         let [_, rest @ ..] = *Uuid::new_v4().as_bytes();
         let mut bytes = [0xfd; 16];

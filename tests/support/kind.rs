@@ -1,6 +1,6 @@
-//! The kinds of storage, each on a real server: the promises of `Storage` are tested for all of them that keep them.
+//! The kinds of storage, each with a real server: the promises of the trait `Storage` are tested for all kinds that keep them.
 //!
-//! To add one: a variant here, a module in [`kept_by`], and its name in the lists at the head of the tests.
+//! To add a kind: add a variant here, a module in [`test_for`], and its name to the lists at the top of the test files.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -13,31 +13,31 @@ use super::embedded::Embedded;
 use super::mount::Mount;
 use super::nfs::{Ganesha, share};
 
-/// See the module.
+/// A kind of storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// `NFSv4.2`: late calls are fenced off, and a rename is tied to what is meant.
+    /// `NFSv4.2`: late calls are fenced, and a rename checks the identity of the directory.
     V4,
-    /// The same in `NFSv4.1`, by a server that speaks no other: the client comes with 4.2, and falls back.
+    /// `NFSv4.1`, with a server that speaks no other minor version: the client tries 4.2 first.
     V4Minor1,
-    /// `NFSv4.1` by a server of other people's making, see [`super::embedded`]. It has no exports and asks nobody who they are:
-    /// the tests of squashed, read-only and privileged shares and of users that are not root are not for it.
+    /// `NFSv4.1` with another server implementation, see [`super::embedded`]. It has no exports and no users: tests of squashed,
+    /// read-only and privileged shares, and of users other than root, do not use it.
     Embedded,
     /// `NFSv3`.
     V3,
-    /// A file system in memory, mounted for Bindery. It has no server: the tests of outages and denials are not for it.
+    /// A mounted file system in memory. It has no server: tests of outages and refusals do not use it.
     Mounted,
 }
 
-/// What a test needs of the server besides the client: four shares, and the directories behind them.
+/// What a test needs of a server: four shares, and their directories on this machine.
 pub trait Server {
-    /// `/export`, `/squashed` (root is nobody), `/readonly` or `/privileged` (wants a source port below 1024).
+    /// Returns the share `/export`, `/squashed` (root is nobody), `/readonly` or `/privileged` (requires a source port below 1024).
     fn share(&self, path: &str) -> Share;
-    /// Where it listens, for a relay.
+    /// Returns its address, for a relay.
     fn address(&self) -> IpAddr;
-    /// The directory behind one of them, by its name without the slash.
+    /// Returns the directory of a share, by its name without the slash.
     fn dir_of(&self, export: &str) -> PathBuf;
-    /// The directory behind `/export`.
+    /// Returns the directory of the share `/export`.
     fn export_dir(&self) -> PathBuf {
         self.dir_of("export")
     }
@@ -87,12 +87,12 @@ impl Server for Mount {
 }
 
 impl Kind {
-    /// A server, and a client that is root there.
+    /// Starts a server, and returns it with a client that is root.
     pub fn start(self) -> (Box<dyn Server>, Storages) {
         self.start_as(0)
     }
 
-    /// A server, and a client that is this user there.
+    /// Starts a server, and returns it with a client that has this uid.
     pub fn start_as(self, uid: u32) -> (Box<dyn Server>, Storages) {
         match self {
             Self::Mounted => {
@@ -105,7 +105,7 @@ impl Kind {
         }
     }
 
-    /// A server that can be killed, frozen and started again.
+    /// Starts a server that can be killed, frozen and restarted.
     pub fn ganesha(self) -> Ganesha {
         match self {
             Self::V4 => Ganesha::start(),
@@ -115,12 +115,12 @@ impl Kind {
         }
     }
 
-    /// For tests of what only a server can do.
+    /// Panics, in tests that need a server.
     pub fn no_server(self) -> ! {
         panic!("{self:?} has no server here")
     }
 
-    /// A share of a server that the test plays itself.
+    /// Returns a share of a server that the test itself simulates.
     pub fn share(self, server: IpAddr, path: &str) -> Share {
         share(server, path).over(match self {
             Self::V4 | Self::V4Minor1 | Self::Embedded => NfsVersion::V4,
@@ -129,7 +129,7 @@ impl Kind {
         })
     }
 
-    /// The port that a client comes to first.
+    /// Returns the port to which a client connects first.
     pub fn first_port(self) -> u16 {
         match self {
             Self::V4 | Self::V4Minor1 | Self::Embedded => 2049,
@@ -138,7 +138,7 @@ impl Kind {
         }
     }
 
-    /// A status as messages spell it.
+    /// Returns the name of an NFS status as in messages.
     pub fn status(self, name: &str) -> String {
         match (self, name) {
             (Self::Mounted, "ACCESS") => "EACCES".to_owned(),
@@ -151,16 +151,16 @@ impl Kind {
     }
 }
 
-/// What a denial says about the port of a client that comes from a privileged one.
+/// The advice about source ports in a message for a client that uses a privileged port.
 pub const CHANGED_PORT: &str = "Many exports turn source ports above 1023 away: Bindery came from one below, but a network \
                                 plugin may have changed it on the way. Export with insecure, or run Bindery with hostNetwork.";
 
-/// A client of every kind.
+/// Returns a client for all NFS versions with this uid.
 pub fn client_as(uid: u32) -> Storages {
     Storages::new(options(uid))
 }
 
-/// Who it is.
+/// Returns the options of a client with this uid.
 pub fn options(uid: u32) -> NfsOptions {
     NfsOptions {
         uid,
@@ -170,15 +170,15 @@ pub fn options(uid: u32) -> NfsOptions {
     }
 }
 
-/// Makes a test for each kind and each function: `kept_by!([v4, v3] this, that; on_threads: those)`. The last ones run on
-/// two threads.
-macro_rules! kept_by {
-    ([$($kind:ident),*] $tests:tt) => { $($crate::support::kind::kept_by!(@$kind $tests);)* };
-    (@v4 $tests:tt) => { mod v4 { $crate::support::kind::kept_by!(@tests V4 $tests); } };
-    (@v4_1 $tests:tt) => { mod v4_1 { $crate::support::kind::kept_by!(@tests V4Minor1 $tests); } };
-    (@embedded $tests:tt) => { mod embedded { $crate::support::kind::kept_by!(@tests Embedded $tests); } };
-    (@v3 $tests:tt) => { mod v3 { $crate::support::kind::kept_by!(@tests V3 $tests); } };
-    (@mounted $tests:tt) => { mod mounted { $crate::support::kind::kept_by!(@tests Mounted $tests); } };
+/// Creates a test for each kind and each function: `test_for!([v4, v3] { this, that; on_threads: those })`. Functions after
+/// `on_threads` run with two threads.
+macro_rules! test_for {
+    ([$($kind:ident),*] $tests:tt) => { $($crate::support::kind::test_for!(@$kind $tests);)* };
+    (@v4 $tests:tt) => { mod v4 { $crate::support::kind::test_for!(@tests V4 $tests); } };
+    (@v4_1 $tests:tt) => { mod v4_1 { $crate::support::kind::test_for!(@tests V4Minor1 $tests); } };
+    (@embedded $tests:tt) => { mod embedded { $crate::support::kind::test_for!(@tests Embedded $tests); } };
+    (@v3 $tests:tt) => { mod v3 { $crate::support::kind::test_for!(@tests V3 $tests); } };
+    (@mounted $tests:tt) => { mod mounted { $crate::support::kind::test_for!(@tests Mounted $tests); } };
     (@tests $kind:ident { $($test:ident,)* $(; on_threads: $($threads:ident,)*)? }) => {
         $(
             #[tokio::test]
@@ -194,4 +194,4 @@ macro_rules! kept_by {
         )*)?
     };
 }
-pub(crate) use kept_by;
+pub(crate) use test_for;

@@ -1,4 +1,4 @@
-//! What the scenarios stand on: real parts, each behind a small handle.
+//! Support for the integration tests: real processes and objects, each behind a small type.
 
 pub mod audit;
 pub mod bed;

@@ -1,4 +1,4 @@
-//! File systems that a test mounts for itself.
+//! File systems that a test mounts.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -8,40 +8,40 @@ use bindery::model::directory::Share;
 use bindery::storage::mounted::MountedStorage;
 use tempfile::TempDir;
 
-/// A mounted file system; it goes when this is dropped.
+/// A mounted file system. Dropping this unmounts it.
 pub struct Mount {
     path: PathBuf,
     frozen: bool,
-    /// The answers of a file system that gives none.
+    /// The FUSE connection of a file system that never answers.
     server: Option<File>,
-    /// Where it is mounted, unless that is somebody else's directory.
+    /// The mount point, if this type has created it.
     dir: Option<TempDir>,
 }
 
 impl Mount {
-    /// An empty one in memory.
+    /// Mounts an empty file system in memory.
     pub fn memory() -> Self {
         Self::memory_with("mode=755")
     }
 
-    /// The same with these options.
+    /// Mounts an empty file system in memory with these options.
     pub fn memory_with(options: &str) -> Self {
         Self::in_new_directory(|path| run("mount", &["-t", "tmpfs", "-o", options, "none"], path))
     }
 
-    /// One in memory on a directory that is there.
+    /// Mounts a file system in memory on an existing directory.
     pub fn memory_on(path: &Path, options: &str) -> Self {
         run("mount", &["-t", "tmpfs", "-o", options, "none"], path);
         Self::on(path.to_owned())
     }
 
-    /// A directory on another one.
+    /// Bind-mounts a directory on another one.
     pub fn bind(what: &Path, on: &Path) -> Self {
         run("mount", &["--bind", what.to_str().expect("a path")], on);
         Self::on(on.to_owned())
     }
 
-    /// One on a disk, which can be frozen.
+    /// Mounts a file system on a loop device, which can be frozen.
     pub fn disk() -> Self {
         Self::in_new_directory(|path| {
             let image = path.with_extension("image");
@@ -50,12 +50,12 @@ impl Mount {
                 .expect("an image");
             run("mkfs.ext4", &["-q"], &image);
             run("mount", &["-o", "loop", image.to_str().expect("a path")], path);
-            // The mount keeps it.
+            // The mount keeps the file open.
             std::fs::remove_file(image).expect("the image");
         })
     }
 
-    /// One that never answers anything.
+    /// Mounts a file system that never answers.
     pub fn silent() -> Self {
         let server = File::options()
             .read(true)
@@ -82,12 +82,12 @@ impl Mount {
         mount
     }
 
-    /// Whoever waits for an answer of the silent one gets an error.
+    /// Closes the FUSE connection: all waiting calls fail.
     pub fn give_up(&mut self) {
         self.server = None;
     }
 
-    /// From now on, every change waits.
+    /// Freezes the file system: from now on all changes wait.
     pub fn freeze(&mut self) {
         run("fsfreeze", &["-f"], &self.path);
         self.frozen = true;

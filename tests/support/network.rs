@@ -1,4 +1,4 @@
-//! A network of its own for an NFS server of version 3, with a portmapper in it.
+//! A network namespace with a portmapper, for an `NFSv3` server.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, TcpStream};
@@ -27,7 +27,7 @@ impl Network {
         panic!("no free network below 10.200.0.0/16");
     }
 
-    /// `None` if the one that was chosen is somebody's.
+    /// Returns `None` if the chosen network is in use.
     fn try_new() -> Option<Self> {
         // One of the networks of four addresses below 10.200.0.0/16. The name of its interface is its lock.
         let [high, low, ..] = *Uuid::new_v4().as_bytes();
@@ -55,12 +55,12 @@ impl Network {
         None
     }
 
-    /// The server's address.
+    /// Returns the address for the server.
     pub fn address(&self) -> IpAddr {
         self.address
     }
 
-    /// What `nsenter` needs to run something in it.
+    /// Returns the arguments of `nsenter` for this namespace.
     pub fn enter(&self) -> [String; 2] {
         let pid = self.child.id();
         [
@@ -69,7 +69,7 @@ impl Network {
         ]
     }
 
-    /// Whether the portmapper knows version 3 of a program.
+    /// Returns whether the portmapper knows version 3 of a program.
     pub fn knows(&self, program: u32) -> bool {
         // GETPORT of the portmapper's version 2, with no credentials, for TCP.
         let call = [1, 0, 2, 100_000, 2, 3, 0, 0, 0, 0, program, 3, 6, 0];

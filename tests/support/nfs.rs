@@ -1,5 +1,5 @@
-//! A real NFS server of the test's own: nfs-ganesha on an address that nobody else uses. One that speaks version 4 alone has
-//! a loopback address; version 3 needs a portmapper, and so a network of its own.
+//! A real NFS server for one test: nfs-ganesha, on an address that nothing else uses. A server for `NFSv4` only has a loopback
+//! address. `NFSv3` needs a portmapper, and therefore a network namespace.
 
 use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -12,36 +12,36 @@ use tempfile::TempDir;
 use super::disk::Disk;
 use super::network::Network;
 
-/// Where every NFS server listens.
+/// The port of every NFS server.
 pub const PORT: u16 = 2049;
-/// The ports of all that a server of version 3 needs: the portmapper tells the others.
+/// The ports of an `NFSv3` server: portmapper, mountd and NFS.
 pub const PORTS_OF_V3: [u16; 3] = [111, 20048, PORT];
 /// The program number of mountd.
 const MOUNT: u32 = 100_005;
 
-/// A running server; it and its files go when this is dropped.
+/// A running server. Dropping this stops it and removes its files.
 pub struct Ganesha {
     address: IpAddr,
     dir: TempDir,
     child: Option<Child>,
-    /// Of a server that speaks version 3, too. It goes after the server.
+    /// The network namespace of an `NFSv3` server. It is dropped after the server.
     network: Option<Network>,
-    /// Of a server whose `/export` is a file system of its own.
+    /// The file system of `/export`, if that is a separate one.
     disk: Option<Disk>,
-    /// In seconds: so long a client may be silent before it has lost its sessions.
+    /// Lease time in seconds: after that time without a call, a client loses its sessions.
     lease: u32,
-    /// The minor versions of version 4 that it speaks.
+    /// The supported minor versions of `NFSv4`.
     minors: &'static str,
-    /// The number of the file system that `/export` shows, if not its own.
+    /// The fsid of `/export`, if it is configured.
     pub fsid: Option<&'static str>,
 }
 
-/// As `tests/bed/nfs-server` has it.
+/// The default of `tests/bed/nfs-server`.
 const LEASE: u32 = 10;
 const MINORS: &str = "0, 1, 2";
 
 impl Ganesha {
-    /// Starts a server and waits until it takes connections.
+    /// Starts a server and waits until it accepts connections.
     pub fn start() -> Self {
         Self::start_in(free_address(), None, LEASE, MINORS)
     }
@@ -51,23 +51,23 @@ impl Ganesha {
         Self::start_in(address, None, LEASE, MINORS)
     }
 
-    /// Starts a server that speaks `NFSv4.1` alone.
+    /// Starts a server with minor version 1 of `NFSv4` only.
     pub fn start_v4_1() -> Self {
         Self::start_in(free_address(), None, LEASE, "1")
     }
 
-    /// Starts a server that remembers silent clients as long as servers usually do.
+    /// Starts a server with a usual lease time, 90 s.
     pub fn start_patient() -> Self {
         Self::start_in(free_address(), None, 90, MINORS)
     }
 
-    /// Starts a server whose shares are spoken to in version 3.
+    /// Starts a server whose shares are used with `NFSv3`.
     pub fn start_v3() -> Self {
         let network = Network::new();
         Self::start_in(network.address(), Some(network), LEASE, MINORS)
     }
 
-    /// Starts a server whose `/export` is a file system that can be frozen ([`Ganesha::disk`]).
+    /// Starts a server whose `/export` is a file system that can be frozen (see [`Ganesha::disk`]).
     pub fn start_on_disk() -> Self {
         let mut server = Self::start();
         server.kill();
@@ -77,13 +77,13 @@ impl Ganesha {
         server
     }
 
-    /// The file system behind `/export`.
+    /// Returns the file system of `/export`.
     pub fn disk(&self) -> &Disk {
         self.disk.as_ref().expect("a server on a disk of its own")
     }
 
     fn start_in(address: IpAddr, network: Option<Network>, lease: u32, minors: &'static str) -> Self {
-        // Below the bed, whose folder goes with all in it, also when this process is killed.
+        // In the folder of the bed, which is removed even if this process is killed.
         let below = std::env::var_os("BINDERY_BED").map_or_else(std::env::temp_dir, PathBuf::from);
         let dir = tempfile::tempdir_in(below).expect("a directory for the server");
         let mut server = Self {
@@ -100,9 +100,9 @@ impl Ganesha {
         server
     }
 
-    /// Starts the server again after [`Ganesha::kill`], with what it had.
+    /// Starts the server again after [`Ganesha::kill`], with the same files.
     pub fn restart(&mut self) {
-        // The server goes with the thread that started it, however the test ends.
+        // The server is killed when the thread that started it ends, also after a failed test.
         let mut command = Command::new("setpriv");
         command
             .args(["--pdeathsig", "KILL"])
@@ -133,7 +133,7 @@ impl Ganesha {
         }
     }
 
-    /// Ends the server as a crash would.
+    /// Kills the server, as a crash would.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().expect("the server can be killed");
@@ -141,7 +141,7 @@ impl Ganesha {
         }
     }
 
-    /// Stops the server where it stands: it takes connections and answers nothing.
+    /// Pauses the server: the kernel still accepts connections, but nothing answers.
     pub fn freeze(&self) {
         self.signal("STOP");
         let tasks = format!("/proc/{}/task", self.pid());
@@ -151,12 +151,12 @@ impl Ganesha {
         };
         let late = Instant::now() + Duration::from_secs(10);
         while !std::fs::read_dir(&tasks).expect("its threads").all(stands) {
-            assert!(Instant::now() < late, "the NFS server does not stand still");
+            assert!(Instant::now() < late, "the NFS server is not paused after 10 s");
             std::thread::yield_now();
         }
     }
 
-    /// Lets a stopped server go on.
+    /// Resumes a paused server.
     pub fn thaw(&self) {
         self.signal("CONT");
     }
@@ -165,18 +165,18 @@ impl Ganesha {
         self.address
     }
 
-    /// One of its exports, by its path: `/export`, `/squashed`, `/readonly` or `/privileged`.
+    /// Returns one of its shares, by its path: `/export`, `/squashed`, `/readonly` or `/privileged`.
     pub fn share(&self, path: &str) -> Share {
         share(self.address, path).over(self.version())
     }
 
-    /// How its shares are spoken to.
+    /// Returns the NFS version of its shares.
     pub fn version(&self) -> NfsVersion {
         self.network.as_ref().map_or(NfsVersion::V4, |_| NfsVersion::V3)
     }
 
-    /// Mounts another file system, as only the server sees it, on a directory behind one of its exports. The server must
-    /// not run: it looks at what is mounted when it starts.
+    /// Mounts another file system on a directory of an export. Only the server sees it. The server must be stopped, since it reads
+    /// the mounts when it starts.
     pub fn mount(&self, at: &Path) {
         let network = self.network.as_ref().expect("a server with a network of its own");
         let mut mount = Command::new("nsenter");
@@ -187,7 +187,7 @@ impl Ganesha {
         assert!(mount.status().expect("nsenter runs").success());
     }
 
-    /// Shows one directory at the place of another, likewise.
+    /// Bind-mounts a directory on another one. Only the server sees it. The server must be stopped.
     pub fn bind(&self, from: &Path, at: &Path) {
         let network = self.network.as_ref().expect("a server with a network of its own");
         let mut mount = Command::new("nsenter");
@@ -195,7 +195,7 @@ impl Ganesha {
         assert!(mount.status().expect("nsenter runs").success());
     }
 
-    /// Takes away what [`Ganesha::mount`] has mounted last; the server must not run.
+    /// Unmounts what [`Ganesha::mount`] has mounted. The server must be stopped.
     pub fn unmount(&self, at: &Path) {
         let network = self.network.as_ref().expect("a server with a network of its own");
         let mut unmount = Command::new("nsenter");
@@ -203,7 +203,7 @@ impl Ganesha {
         assert!(unmount.status().expect("nsenter runs").success());
     }
 
-    /// What the server sees at a path.
+    /// Returns the path through which this process sees what the server sees at `path`.
     pub fn seen(&self, path: &Path) -> PathBuf {
         let relative = path.strip_prefix("/").expect("an absolute path");
         Path::new("/proc")
@@ -217,12 +217,12 @@ impl Ganesha {
             && self.network.as_ref().is_none_or(|network| network.knows(MOUNT))
     }
 
-    /// The directory behind `/export`.
+    /// Returns the directory of `/export` on this machine.
     pub fn export_dir(&self) -> PathBuf {
         self.dir_of("export")
     }
 
-    /// The directory behind an export.
+    /// Returns the directory of an export on this machine.
     pub fn dir_of(&self, export: &str) -> PathBuf {
         self.dir.path().join(export)
     }
@@ -244,7 +244,8 @@ impl Ganesha {
 
 impl Drop for Ganesha {
     fn drop(&mut self) {
-        // A thread that waits for a frozen file system cannot be killed; and the disk goes before the directory that it is in.
+        // A thread that waits for a frozen file system cannot be killed, so thaw it first. The disk is dropped before the directory
+        // that contains it.
         let disk = self.disk.take();
         if let Some(disk) = &disk {
             disk.thaw();
@@ -253,11 +254,12 @@ impl Drop for Ganesha {
     }
 }
 
+/// Returns the share of a server at this address.
 pub fn share(address: IpAddr, path: &str) -> Share {
     Share::parse(&address.to_string(), path).expect("a share")
 }
 
-/// A loopback address on whose NFS port nobody listens.
+/// Returns a loopback address with a free NFS port.
 pub fn free_address() -> IpAddr {
     for _ in 0..100 {
         let [.., a, b, c] = *uuid::Uuid::new_v4().as_bytes();

@@ -1,4 +1,4 @@
-//! Somebody else's mutating webhook, called for the claims of one namespace after Bindery's.
+//! Another mutating webhook, which the API server calls after Bindery's for the claims of one namespace.
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -21,14 +21,14 @@ use super::bed::Bed;
 use super::scene::from;
 use super::wait::eventually;
 
-/// A registered webhook.
+/// A running and registered webhook.
 pub struct OtherWebhook {
     name: String,
     handle: Handle<std::net::SocketAddr>,
 }
 
 impl OtherWebhook {
-    /// Registers one. `answer` gets each review and returns a JSON patch, or nothing to let the claim pass.
+    /// Starts and registers the webhook. `answer` gets each review. It returns a JSON patch, or `None` to admit the claim unchanged.
     pub async fn after_bindery(
         namespace: &str,
         answer: impl Fn(&Value) -> Option<Value> + Send + Sync + 'static,

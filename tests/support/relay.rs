@@ -1,4 +1,4 @@
-//! Stands between a client and its NFS server, and does to one call what networks and servers do at bad times.
+//! A relay between a client and its NFS server that delays, drops or answers selected calls, as broken networks and servers do.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Shutdown, TcpListener, TcpStream};
@@ -13,49 +13,49 @@ use super::nfs::{PORT, PORTS_OF_V3, free_address, share};
 
 const BADSESSION: u32 = 10052;
 
-/// What happens to a call.
+/// What the relay does with a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// It does not reach the server before [`Relay::release`], whatever becomes of the client.
-    Late,
-    /// It reaches the server after [`Relay::go_on`], and the answer comes back.
-    Held,
-    /// It reaches the server after [`Relay::go_on`], and the connection breaks before the answer.
-    HeldAnswerLost,
-    /// The connection breaks before it reaches the server.
-    CallLost,
-    /// It reaches the server, and the connection breaks before the answer.
-    AnswerLost,
-    /// The answer is this status, for the call as a whole; it does not reach the server.
-    Answered(u32),
+pub enum Action {
+    /// Keeps the call until [`Relay::release`], even if the client is gone by then.
+    Keep,
+    /// Sends the call to the server after [`Relay::go_on`], and the answer to the client.
+    Hold,
+    /// Sends the call to the server after [`Relay::go_on`], and closes the connection instead of answering.
+    HoldAndDropAnswer,
+    /// Closes the connection before the call reaches the server.
+    DropCall,
+    /// Sends the call to the server, and closes the connection instead of answering.
+    DropAnswer,
+    /// Answers the whole call with this status. The call does not reach the server.
+    Answer(u32),
 }
 
 struct Plan {
     pattern: Vec<u8>,
-    /// So many calls with the pattern pass before.
+    /// Number of matching calls to pass first.
     skip: usize,
     times: usize,
-    fate: Fate,
+    action: Action,
 }
 
 #[derive(Default)]
 struct State {
     plan: Option<Plan>,
-    /// Calls that are kept back, with the connections to client and server: both stay open.
+    /// Calls that are kept, with the connections to client and server, which stay open.
     late: Vec<([TcpStream; 2], Vec<u8>)>,
     met: usize,
-    /// Connections so far, and how many of them the server has forgotten: each that came before.
+    /// Number of connections so far, and how many of the first of them the server has forgotten.
     connections: usize,
     forgotten: usize,
-    /// Connections that stand.
+    /// Number of open connections.
     open: usize,
-    /// Calls that are held wait no longer.
+    /// Whether held calls may continue.
     gone_on: bool,
 }
 
 type Shared = Arc<Mutex<State>>;
 
-/// See the module. Lives until the process ends.
+/// A relay. It runs until the process ends.
 pub struct Relay {
     address: IpAddr,
     version: NfsVersion,
@@ -93,43 +93,43 @@ impl Relay {
         share(self.address, path).over(self.version)
     }
 
-    /// Lets the calls go to the server that are held, now and from now on.
+    /// Lets all held calls continue, also later ones.
     pub fn go_on(&self) {
         self.state.lock().unwrap().gone_on = true;
     }
 
-    /// The next `times` calls that hold the bytes of `pattern` meet `fate`, after `skip` that pass.
-    pub fn plan(&self, pattern: &str, skip: usize, times: usize, fate: Fate) {
+    /// Applies `action` to the next `times` calls that contain the bytes of `pattern`, after `skip` of them have passed.
+    pub fn plan(&self, pattern: &str, skip: usize, times: usize, action: Action) {
         self.state.lock().unwrap().plan = Some(Plan {
             pattern: pattern.into(),
             skip,
             times,
-            fate,
+            action,
         });
     }
 
-    /// How many calls have met their fate.
-    pub fn met(&self) -> usize {
+    /// Returns to how many calls the action was applied.
+    pub fn matched(&self) -> usize {
         self.state.lock().unwrap().met
     }
 
-    /// Every connection that stands by now answers BADSESSION from now on, as after a restart of the server.
+    /// Answers BADSESSION on every existing connection from now on, as after a restart of the server.
     pub fn forget_sessions(&self) {
         let mut state = self.state.lock().unwrap();
         state.forgotten = state.connections;
     }
 
-    /// How many connections there have been.
+    /// Returns the number of connections so far.
     pub fn connections(&self) -> usize {
         self.state.lock().unwrap().connections
     }
 
-    /// How many of them stand.
+    /// Returns the number of open connections.
     pub fn open(&self) -> usize {
         self.state.lock().unwrap().open
     }
 
-    /// Hands the calls that were kept back to the server; the answers are what it says to each.
+    /// Sends the kept calls to the server, and returns its answers.
     pub fn release(&self) -> Vec<Vec<u8>> {
         let late = std::mem::take(&mut self.state.lock().unwrap().late);
         late.into_iter()
@@ -151,7 +151,7 @@ fn serve(listener: &TcpListener, server: IpAddr, port: u16, state: &Shared) {
             continue;
         };
         let state = state.clone();
-        // The portmapper and mountd are only ways to the server.
+        // Connections to portmapper and mountd are not counted.
         let counts = usize::from(port == PORT);
         let number = {
             let mut state = state.lock().unwrap();
@@ -166,22 +166,22 @@ fn serve(listener: &TcpListener, server: IpAddr, port: u16, state: &Shared) {
     }
 }
 
-/// Hands calls on in one direction and answers back in the other, one call at a time as the client sends them.
+/// Forwards calls and answers, one call at a time.
 fn pass(mut client: &TcpStream, mut server: &TcpStream, state: &Shared, number: usize) {
     while let Some(call) = record(client) {
-        let fate = fate(&call, state, number);
-        if let Some(fate) = fate
-            && !matches!(fate, Fate::Late | Fate::AnswerLost)
+        let action = action(&call, state, number);
+        if let Some(action) = action
+            && !matches!(action, Action::Keep | Action::DropAnswer)
         {
             state.lock().unwrap().met += 1;
         }
-        if let Some(Fate::Held | Fate::HeldAnswerLost) = fate {
+        if let Some(Action::Hold | Action::HoldAndDropAnswer) = action {
             while !state.lock().unwrap().gone_on {
                 thread::sleep(Duration::from_millis(2));
             }
         }
-        match fate {
-            None | Some(Fate::Held) => {
+        match action {
+            None | Some(Action::Hold) => {
                 if server.write_all(&call).is_err() {
                     break;
                 }
@@ -190,23 +190,23 @@ fn pass(mut client: &TcpStream, mut server: &TcpStream, state: &Shared, number: 
                     break;
                 }
             }
-            Some(Fate::Late) => {
+            Some(Action::Keep) => {
                 let connections = [client, server].map(|stream| stream.try_clone().unwrap());
                 let mut state = state.lock().unwrap();
                 state.late.push((connections, call));
                 state.met += 1;
                 return;
             }
-            Some(Fate::CallLost) => break,
-            Some(Fate::AnswerLost | Fate::HeldAnswerLost) => {
+            Some(Action::DropCall) => break,
+            Some(Action::DropAnswer | Action::HoldAndDropAnswer) => {
                 let _ = server.write_all(&call);
                 let _ = record(server);
-                // Whoever waits for it may rely on what the server has done.
-                state.lock().unwrap().met += usize::from(fate == Some(Fate::AnswerLost));
+                // Counted after the server has done its work, so that a waiting test can rely on it.
+                state.lock().unwrap().met += usize::from(action == Some(Action::DropAnswer));
                 break;
             }
-            Some(Fate::Answered(status)) => {
-                // In version 3, what follows the status are attributes that are not told; a LOOKUP has them once.
+            Some(Action::Answer(status)) => {
+                // In version 3, empty attributes follow the status: one in the answer to LOOKUP, otherwise two.
                 let lookup = call[20..28] == [0, 0, 0, 3, 0, 0, 0, 3];
                 let words = [1, 0, 0, 0, 0, status, 0, 0];
                 let words = &words[..words.len() - usize::from(lookup)];
@@ -224,10 +224,10 @@ fn pass(mut client: &TcpStream, mut server: &TcpStream, state: &Shared, number: 
     let _ = server.shutdown(Shutdown::Both);
 }
 
-fn fate(call: &[u8], state: &Shared, number: usize) -> Option<Fate> {
+fn action(call: &[u8], state: &Shared, number: usize) -> Option<Action> {
     let mut state = state.lock().unwrap();
     if number <= state.forgotten {
-        return Some(Fate::Answered(BADSESSION));
+        return Some(Action::Answer(BADSESSION));
     }
     let plan = state.plan.as_mut()?;
     if !call.windows(plan.pattern.len()).any(|bytes| bytes == plan.pattern) {
@@ -238,10 +238,10 @@ fn fate(call: &[u8], state: &Shared, number: usize) -> Option<Fate> {
         return None;
     }
     plan.times = plan.times.checked_sub(1)?;
-    Some(plan.fate)
+    Some(plan.action)
 }
 
-/// One RPC record of one fragment, header and all.
+/// Reads an RPC record of one fragment, with its header.
 fn record(mut stream: &TcpStream) -> Option<Vec<u8>> {
     let mut header = [0; 4];
     stream.read_exact(&mut header).ok()?;

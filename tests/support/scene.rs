@@ -1,4 +1,4 @@
-//! One test's corner of the cluster: a namespace and a class of its own, and short words for what scenarios do in them.
+//! The scene of a test: its own namespace and class, and short functions for what tests do with them.
 
 use std::path::PathBuf;
 
@@ -17,38 +17,38 @@ use super::wait::eventually;
 /// The name of the quota of a scene.
 const QUOTA: &str = "limit";
 
-/// A namespace and a class.
+/// A namespace and a class that only one test uses.
 pub struct Scene {
-    /// With every right.
+    /// A client with every permission.
     pub client: Client,
-    /// Both the namespace's name and the class's.
+    /// Name of the namespace and of the class.
     pub name: String,
-    /// The class's provisioner.
+    /// Provisioner name of the class.
     pub provisioner: String,
 }
 
 impl Scene {
-    /// A scene with a class without parameters, served by the bed's Bindery.
+    /// Creates a scene with a class without parameters, for the bed's Bindery.
     pub async fn new() -> Self {
         Self::with_class(json!({})).await
     }
 
-    /// A scene whose class has these fields besides.
+    /// Creates a scene whose class has these additional fields.
     pub async fn with_class(fields: Value) -> Self {
         Self::build(fields, json!({}), &Bed::get().provisioner).await
     }
 
-    /// A scene whose class has no parameters and whose namespace has these annotations.
+    /// Creates a scene whose namespace has these annotations.
     pub async fn with_namespace(annotations: Value) -> Self {
         Self::build(json!({}), annotations, &Bed::get().provisioner).await
     }
 
-    /// A scene of another provisioner.
+    /// Creates a scene for another provisioner.
     pub async fn of(provisioner: &str) -> Self {
         Self::of_with(provisioner, json!({})).await
     }
 
-    /// A scene of another provisioner whose class has these fields besides.
+    /// Creates a scene for another provisioner whose class has these additional fields.
     pub async fn of_with(provisioner: &str, class: Value) -> Self {
         Self::build(class, json!({}), provisioner).await
     }
@@ -64,7 +64,7 @@ impl Scene {
         scene
     }
 
-    /// Makes a namespace.
+    /// Creates a namespace.
     pub async fn namespace(&self, name: &str, annotations: Value) {
         let namespace = json!({"metadata": {"name": name, "annotations": annotations}});
         let api: Api<Namespace> = Api::all(self.client.clone());
@@ -73,8 +73,8 @@ impl Scene {
             .expect("namespace");
     }
 
-    /// Makes a class of this scene's provisioner. If a Bindery serves that one, waits until the API server asks it about the
-    /// new class's claims.
+    /// Creates a class of this scene's provisioner. If a Bindery serves the provisioner, waits until the API server sends it
+    /// claims of the new class.
     pub async fn class(&self, name: &str, fields: Value) {
         self.class_at_once(name, fields).await;
         if is_served(&self.client, &self.provisioner).await {
@@ -85,7 +85,7 @@ impl Scene {
         }
     }
 
-    /// Makes a class of this scene's provisioner, and waits for nothing.
+    /// Creates a class of this scene's provisioner without waiting.
     pub async fn class_at_once(&self, name: &str, fields: Value) {
         let mut class = json!({"metadata": {"name": name}, "provisioner": self.provisioner});
         merge(&mut class, fields);
@@ -93,7 +93,7 @@ impl Scene {
         api.create(&PostParams::default(), &from(class)).await.expect("class");
     }
 
-    /// An ordinary claim of this scene's class.
+    /// Returns a claim of this scene's class.
     pub fn claim(&self, name: &str) -> Value {
         json!({
             "apiVersion": "v1",
@@ -107,14 +107,14 @@ impl Scene {
         })
     }
 
-    /// The same with these fields besides.
+    /// Returns a claim with these additional fields.
     pub fn claim_with(&self, name: &str, fields: Value) -> Value {
         let mut claim = self.claim(name);
         merge(&mut claim, fields);
         claim
     }
 
-    /// What the API server would ask about an ordinary claim.
+    /// Returns an admission review for a claim of this scene.
     pub fn review(&self, name: &str) -> Value {
         let recorded = include_bytes!("../../webhook/reviews/create.json");
         let mut review: Value = serde_json::from_slice(recorded).expect("a review");
@@ -124,12 +124,12 @@ impl Scene {
         review
     }
 
-    /// Claims of this namespace.
+    /// Returns the API for claims of this namespace.
     pub fn claims(&self) -> Api<PersistentVolumeClaim> {
         Api::namespaced(self.client.clone(), &self.name)
     }
 
-    /// All volumes.
+    /// Returns the API for volumes.
     pub fn volumes(&self) -> Api<PersistentVolume> {
         Api::all(self.client.clone())
     }
@@ -139,7 +139,7 @@ impl Scene {
         self.claims().create(&PostParams::default(), &from(claim)).await
     }
 
-    /// Creates a claim, and returns the warnings that its user reads.
+    /// Creates a claim, and returns the warnings for its user.
     pub async fn create_with_warnings(&self, claim: Value) -> Vec<String> {
         let path = format!("/api/v1/namespaces/{}/persistentvolumeclaims", self.name);
         let request = http::Request::post(path).header("content-type", "application/json");
@@ -158,7 +158,7 @@ impl Scene {
         warnings.map(text).collect()
     }
 
-    /// Creates a claim that is refused, and returns what its user reads.
+    /// Creates a claim that must be refused, and returns the message.
     pub async fn refused(&self, claim: Value) -> String {
         match self.create(claim).await {
             Err(kube::Error::Api(status)) => status.message.clone(),
@@ -183,7 +183,7 @@ impl Scene {
                 .await
                 .ok()?;
             let bound = claim.status.as_ref()?.phase.as_deref() == Some("Bound");
-            (bound && mark(&volume, "ready") == Some("true")).then_some((claim, volume))
+            (bound && annotation(&volume, "ready") == Some("true")).then_some((claim, volume))
         })
         .await
     }
@@ -196,7 +196,7 @@ impl Scene {
             .expect("claim deleted");
     }
 
-    /// Waits until the controller manager has seen that a volume's claim is gone.
+    /// Waits until kube-controller-manager has set a volume to Released.
     pub async fn until_released(&self, volume: &PersistentVolume) {
         let name = volume_name(volume);
         eventually(&format!("volume {name} is Released"), async || {
@@ -219,7 +219,7 @@ impl Scene {
         .await;
     }
 
-    /// All volumes that were made for claims of this scene's class.
+    /// Returns all volumes of this scene's class.
     pub async fn own_volumes(&self) -> Vec<PersistentVolume> {
         let all = self
             .volumes()
@@ -233,7 +233,7 @@ impl Scene {
         all.into_iter().filter(ours).collect()
     }
 
-    /// All names in the export, live directories and archives, that belong to this scene.
+    /// Returns the names of all directories and archives of this scene in the export.
     pub fn own_directories(&self) -> Vec<String> {
         let entries = std::fs::read_dir(&Bed::get().export).expect("the export");
         let names = entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned());
@@ -248,7 +248,7 @@ impl Scene {
         assert_eq!(self.own_directories(), Vec::<String>::new(), "directories");
     }
 
-    /// Waits for an Event with this reason on an object, and returns what it says.
+    /// Waits for an Event with this reason on an object, and returns its message.
     pub async fn event(&self, object: &str, reason: &str) -> String {
         let events: Api<Event> = Api::all(self.client.clone());
         let about = ListParams::default().fields(&format!("involvedObject.name={object},reason={reason}"));
@@ -263,7 +263,7 @@ impl Scene {
         .await
     }
 
-    /// Waits until an Event with this reason on an object says that it has come again.
+    /// Waits until an Event with this reason on an object has been repeated.
     pub async fn event_again(&self, object: &str, reason: &str) {
         let events: Api<Event> = Api::all(self.client.clone());
         let about = ListParams::default().fields(&format!("involvedObject.name={object},reason={reason}"));
@@ -326,13 +326,13 @@ impl Scene {
         self.patch_volume(volume_name(volume), patch).await;
     }
 
-    /// Whether a volume is being deleted. It must exist.
+    /// Returns whether a volume is being deleted. It must exist.
     pub async fn is_being_deleted(&self, volume: &PersistentVolume) -> bool {
         let volume = self.volumes().get(volume_name(volume)).await.expect("volume");
         volume.metadata.deletion_timestamp.is_some()
     }
 
-    /// Makes a volume.
+    /// Creates a volume.
     pub async fn volumes_create(&self, volume: Value) {
         let created = self.volumes().create(&PostParams::default(), &from(volume)).await;
         created.expect("volume");
@@ -354,7 +354,7 @@ impl Scene {
         patched.expect("namespace labelled");
     }
 
-    /// Changes a volume.
+    /// Patches a volume.
     pub async fn patch_volume(&self, name: &str, patch: Value) {
         let patched = self
             .volumes()
@@ -364,23 +364,25 @@ impl Scene {
     }
 }
 
-/// A volume's mark `bindery.dev/<key>`.
-pub fn mark<'a>(volume: &'a PersistentVolume, key: &str) -> Option<&'a str> {
+/// Returns a volume's annotation `bindery.dev/<key>`.
+pub fn annotation<'a>(volume: &'a PersistentVolume, key: &str) -> Option<&'a str> {
     let marks = volume.metadata.annotations.as_ref()?;
     marks.get(&format!("bindery.dev/{key}")).map(String::as_str)
 }
 
-/// A volume's name.
+/// Returns a volume's name.
 pub fn volume_name(volume: &PersistentVolume) -> &str {
     volume.metadata.name.as_deref().expect("a name")
 }
 
-/// A volume's directory on this machine, below the bed's export.
+/// Returns the path of a volume's directory in the bed's export, on this machine.
 pub fn directory(volume: &PersistentVolume) -> PathBuf {
-    Bed::get().export.join(mark(volume, "sub-dir").expect("a sub-dir"))
+    Bed::get()
+        .export
+        .join(annotation(volume, "sub-dir").expect("a sub-dir"))
 }
 
-/// JSON as an object of the API.
+/// Converts JSON to an API object.
 pub fn from<T: serde::de::DeserializeOwned>(value: Value) -> T {
     serde_json::from_value(value).expect("an object of the API")
 }
