@@ -1,4 +1,4 @@
-//! Bindery's admin port: whether it is ready, and its metrics.
+//! Bindery's admin port: readiness and metrics.
 
 use std::ops::Sub;
 
@@ -6,10 +6,10 @@ use anyhow::{Context, Result, ensure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// The start of an answer that says yes.
+/// Start of a successful answer.
 const OK: &str = "HTTP/1.1 200 ";
 
-/// An HTTP GET of this path; an error if nobody listens or the answer is not 200.
+/// Sends an HTTP GET. Returns an error if there is no connection or the status is not 200.
 pub async fn get(address: &str, path: &str) -> Result<String> {
     let mut stream = TcpStream::connect(address).await?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
@@ -20,30 +20,30 @@ pub async fn get(address: &str, path: &str) -> Result<String> {
     Ok(answer)
 }
 
-/// What the reviews that ended in a volume, and the waits in them, came to so far; all in seconds.
+/// Count, total time and waits of all reviews that created a volume so far, in seconds.
 #[derive(Clone, Copy)]
 pub struct Reviews {
-    /// How many.
+    /// Number of reviews.
     pub count: f64,
-    /// Their time, from the body's arrival to the answer.
+    /// Total time, from the arrival of the body until the answer.
     pub total: f64,
-    /// Of it, waits for the API server.
+    /// Waits for the API server.
     pub api: f64,
-    /// Of it, waits for the NFS server.
+    /// Waits for the NFS server.
     pub nfs: f64,
-    /// What stands in both of these.
+    /// Waits for both at the same time, which both values above contain.
     pub both: f64,
 }
 
 impl Reviews {
-    /// Reads them from the metrics at this URL.
+    /// Reads the values from the metrics at this URL.
     pub async fn read(url: &str) -> Result<Self> {
         let (address, path) = url
             .strip_prefix("http://")
             .and_then(|rest| rest.split_once('/'))
             .with_context(|| format!("{url} is no URL of metrics"))?;
         let text = get(address, &format!("/{path}")).await?;
-        // What has not happened yet has no line.
+        // A counter without events has no line.
         let value = |name: &str| -> Result<f64> {
             let line = text.lines().find_map(|line| line.strip_prefix(name));
             line.map_or(Ok(0.0), |value| value.trim().parse().with_context(|| name.to_owned()))

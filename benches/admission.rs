@@ -1,13 +1,12 @@
-//! What the webhook adds to creating a claim, and where that time goes.
+//! Time that the webhook adds to the creation of a claim, and what a review waits for.
 //!
-//! The same claim is created with a class of ours, with a class of nobody, and with no class; about the last two Bindery is
-//! not asked. The three take turns, so that whatever else the machine does hits all of
-//! them. What the webhook adds is the difference between a quantile of ours and the same quantile of nobody's.
+//! The same claim is created with a class of Bindery, with another class, and without a class. For the last two the API server
+//! does not call Bindery. The three take turns, so that other load on the machine affects all of them. The added time is the
+//! difference between a quantile with a class of Bindery and the same quantile with another class.
 //!
-//! Where the time goes is Bindery's own account (`bindery_review_wait_seconds`). A review looks for the claim (API
-//! server) and for the directory (NFS server) at the same time; what it waited for both is a share of its own, so the
-//! shares add up. Encoding, TLS and the wake-up after an answer count as waiting for whom they were done. The rest is
-//! our own code, and what it waited for a processor.
+//! The waits are from the metric `bindery_review_wait_seconds`. A review looks for the claim (API server) and for the directory
+//! (NFS server) in parallel. The time in which it waits for both is shown separately, so the shares add up. Encoding, TLS and
+//! the wake-up after an answer count as waiting. The rest is Bindery's own code, including waits for a processor.
 
 use std::time::Duration;
 

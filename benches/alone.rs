@@ -28,8 +28,8 @@ const TIME: Duration = Duration::from_secs(4);
 
 /// Measures reviews that are admitted unchanged and reviews that get volumes.
 pub async fn measure(table: &mut Table, runs: u32) -> Result<()> {
-    // One to warm up, and two for each run: the server in memory looks at all that it has with each directory that is
-    // made, and would soon be what is measured.
+    // One server to warm up, and two for each run: the server in memory becomes slow with many directories, and the benchmark
+    // would then measure that server.
     let servers: Vec<String> = (0..=2 * runs)
         .map(|number| format!("127.0.2.{}", 50 + number))
         .collect();
@@ -95,12 +95,12 @@ fn review(class: &str) -> Result<Bytes> {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/webhook/reviews/create.json");
     let mut review: Value = serde_json::from_slice(&std::fs::read(file).context(file)?)?;
     review["request"]["object"]["spec"]["storageClassName"] = json!(class);
-    // Calls for one claim would share a review.
+    // Parallel reviews of one claim would be processed once.
     review["request"]["object"]["metadata"]["name"] = json!(driver::NUMBERED);
     Ok(Bytes::from(review.to_string()))
 }
 
-/// An NFS server in memory, with a directory that is exported.
+/// Starts an NFS server in memory with an exported directory.
 async fn serve_directories(address: &str) -> Result<()> {
     let files = MemFs::new();
     let export = CreateRequest {
@@ -142,7 +142,7 @@ struct Apart(usize);
 impl Apart {
     fn begin() -> Result<Self> {
         let cores = std::thread::available_parallelism()?.get();
-        // With one processor there is nothing to part.
+        // With one processor no separation is possible.
         if cores > 1 {
             let set = keep_to(&format!("1-{}", cores - 1))?;
             ensure!(set, "taskset does not part the processors");

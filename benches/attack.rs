@@ -1,7 +1,7 @@
-//! What the API server's reviews feel while somebody else holds on to the webhook's port.
+//! Creation of claims while another client holds connections to the webhook open.
 //!
-//! Claims are created one at a time, in rounds by turns: in peace, and while 500 connections are kept open there by
-//! somebody who says one byte each second, and comes again whenever one is closed (a slow loris).
+//! Claims are created one at a time, in alternating rounds: without an attack, and while a client keeps 500 connections open,
+//! sends one byte per second on each, and reconnects whenever one is closed (a slow loris attack).
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
-//! Many claims at once: how long until all are bound, and until all trace of them is gone.
+//! Bursts of claims: time until all are bound, and until everything of them is deleted.
 //!
-//! Everything is seen through watches, which miss no state between two looks; that is how a claim that was `Lost` for
-//! a moment is found out. It is a wrong result, not a slow one: its pods may have been failed for it.
+//! Everything is observed by watches, which do not miss a short state. So a claim that was `Lost` for a moment is found. That is
+//! a wrong result, since kubelets may have failed pods of that claim.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -19,33 +19,32 @@ use crate::place::Place;
 use crate::started::PAUSE;
 use crate::times::Times;
 
-/// Claims that are created, and deleted, at once.
+/// Claims that are created or deleted in parallel.
 pub const AT_A_TIME: usize = 16;
-/// A watch that shows nothing for so long shows that it will not happen.
+/// If a watch shows no event for this time, the measurement fails.
 const PATIENCE: Duration = Duration::from_mins(1);
-/// After the last claim is bound, so much time without an event shows that it stays so. Clients that may do so many requests
-/// a second, and some more at once, have their allowance back by then.
+/// Time without an event after which the claims count as finally bound. After it, no client is limited by earlier requests.
 const QUIET: Duration = Duration::from_secs(3);
 
-/// What a watch has seen of claims.
+/// The events of claims that a watch has seen.
 #[derive(Default)]
 struct Seen {
-    /// When, and to which volume.
+    /// Time and volume, by claim.
     bound: BTreeMap<String, (Instant, String)>,
     lost: BTreeSet<String>,
 }
 
-/// Claims of a class that come and go.
+/// A burst of claims of one class.
 pub struct Burst<'a> {
-    /// Where.
+    /// The namespace.
     pub place: &'a Place,
-    /// Their class.
+    /// The class.
     pub class: &'a str,
-    /// How many.
+    /// Number of claims.
     pub claims: u32,
 }
 
-/// All claims are bound.
+/// Result of the creation of a burst.
 pub struct Bound {
     /// The seconds until all were created.
     pub created: f64,
@@ -57,16 +56,16 @@ pub struct Bound {
     pub volumes: BTreeMap<String, String>,
 }
 
-/// All of it is gone.
+/// Result of the deletion of a burst.
 pub struct Gone {
-    /// The seconds until it was.
+    /// The seconds until everything was gone.
     pub all: f64,
     /// From a claim's deletion until its volume is gone.
     pub times: Times,
 }
 
 impl Burst<'_> {
-    /// Creates the claims. Where `at_once`, each comes back with its volume. None may ever have been `Lost`.
+    /// Creates the claims. With `at_once`, each must get its volume in the request. None may ever be `Lost`.
     pub async fn bind(&self, at_once: bool) -> Result<Bound> {
         let claims = self.place.claims();
         let version = version(&claims).await?;
@@ -110,7 +109,7 @@ impl Burst<'_> {
         })
     }
 
-    /// Deletes them again, and waits until volumes and directories are gone. Measured is until the volumes are.
+    /// Deletes the claims, and waits until volumes and directories are gone. The time is measured until the volumes are gone.
     pub async fn delete(&self, volumes: &BTreeMap<String, String>) -> Result<Gone> {
         let api: Api<PersistentVolume> = Api::all(self.place.client.clone());
         let version = version(&api).await?;
@@ -128,7 +127,7 @@ impl Burst<'_> {
             .await?;
         let gone = watching.await??;
         let last = gone.values().max().context("no volume is gone")?;
-        // The trash is emptied after its volumes.
+        // The trash is emptied after the volumes are gone.
         let emptying = Instant::now();
         loop {
             let left = directories_of(volumes, &Bed::get().export)?;
@@ -152,7 +151,7 @@ impl Burst<'_> {
     }
 }
 
-/// Until all claims are bound, and stay so.
+/// Waits until all claims are bound and stay bound.
 async fn watch_claims(claims: Api<PersistentVolumeClaim>, version: String, wanted: usize) -> Result<Seen> {
     let mut events = claims.watch(&WatchParams::default(), &version).await?.boxed();
     let mut seen = Seen::default();
@@ -185,7 +184,7 @@ async fn watch_claims(claims: Api<PersistentVolumeClaim>, version: String, wante
     }
 }
 
-/// Until the volumes of these names are gone.
+/// Waits until the volumes with these names are gone.
 async fn watch_volumes(
     volumes: Api<PersistentVolume>,
     version: String,
@@ -210,7 +209,7 @@ async fn watch_volumes(
     Ok(gone)
 }
 
-/// From where a watch shows all that happens from now on.
+/// Returns the resource version from which a watch shows all later events.
 pub async fn version<K>(api: &Api<K>) -> Result<String>
 where
     K: Clone + std::fmt::Debug + serde::de::DeserializeOwned,
@@ -219,7 +218,8 @@ where
     list.metadata.resource_version.context("a list without a version")
 }
 
-/// What is left of these volumes on the server, also in the trash and among the archives: all of it has their names.
+/// Returns what is left of these volumes on the server, also in the trash and among the archives. All of it contains their
+/// names.
 fn directories_of(volumes: &BTreeMap<String, String>, folder: &Path) -> Result<Vec<String>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder)? {

@@ -1,4 +1,5 @@
-//! Asks a webhook as the API server does: over connections that stay, TLS and HTTP/1.1, one review at a time on each.
+//! Sends reviews to a webhook as the API server does: over persistent connections with TLS and HTTP/1.1, one review at a time on
+//! each.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,7 +23,7 @@ use crate::stub::TOKEN;
 use crate::times::Times;
 
 const NAME: &str = "bindery.bindery.svc";
-/// Stands in a review for a name that each connection has for itself.
+/// Placeholder in a review for the name of the connection.
 pub const NUMBERED: &str = "data-of-a-connection";
 
 /// Connections to a webhook.
@@ -30,18 +31,18 @@ pub struct Driver {
     lines: Vec<SendRequest<Full<Bytes>>>,
 }
 
-/// What so many reviews a second came to.
+/// The result of a measurement.
 pub struct Pace {
-    /// So many.
+    /// Number of reviews.
     pub answers: u32,
-    /// Of them a second.
+    /// Reviews per second.
     pub rate: f64,
-    /// From the moment at which a review was due until its answer.
+    /// Times from the planned start of a review until its answer.
     pub times: Times,
 }
 
 impl Driver {
-    /// Opens so many connections.
+    /// Opens this number of connections.
     pub async fn connect(address: &str, ca: &str, lines: usize) -> Result<Self> {
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(ca.as_bytes()) {
@@ -64,7 +65,7 @@ impl Driver {
         })
     }
 
-    /// As fast as answers come, for so long.
+    /// Sends reviews as fast as answers arrive, for this time.
     pub async fn flat_out(&mut self, review: &Bytes, expected: Expected, time: Duration) -> Result<Pace> {
         let began = Instant::now();
         let lines = self
@@ -83,7 +84,7 @@ impl Driver {
         Ok(pace(try_join_all(lines).await?, began))
     }
 
-    /// So many a second, evenly, whatever the answers take: a slow one makes those after it late, and that counts.
+    /// Sends this number of reviews per second at a constant rate. If a slow answer delays later reviews, the delay counts.
     pub async fn steadily(&mut self, review: &Bytes, expected: Expected, rate: f64, time: Duration) -> Result<Pace> {
         let began = tokio::time::Instant::now();
         let gap = Duration::from_secs_f64(1.0 / rate);
@@ -109,16 +110,16 @@ impl Driver {
     }
 }
 
-/// What the answer to every review should be.
+/// The expected answer to every review.
 #[derive(Clone, Copy)]
 pub enum Expected {
-    /// Admitted as it is.
+    /// Admitted unchanged.
     Passed,
     /// Admitted with a volume.
     Provisioned,
 }
 
-/// The review of a claim that is this connection's own.
+/// Returns a review of a claim that only this connection uses.
 fn numbered(review: &Bytes, line: u32) -> Bytes {
     let review = String::from_utf8_lossy(review);
     Bytes::from(review.replace(NUMBERED, &format!("data-{line}")))
@@ -158,7 +159,7 @@ fn pace(times: Vec<Vec<Duration>>, began: Instant) -> Pace {
     }
 }
 
-/// Waits until somebody listens there.
+/// Waits until a process listens at the address.
 pub async fn until_it_listens(address: &str) -> Result<()> {
     for _ in 0..1000 {
         if TcpStream::connect(address).await.is_ok() {

@@ -1,6 +1,6 @@
 //! Memory allocation: by Bindery's own code for a review, and for each cached volume and claim.
 //!
-//! Counted in this process, on one thread. Effects, TLS and HTTP are not in it.
+//! Counted in this process, on one thread, without API calls, NFS calls, TLS and HTTP.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -98,7 +98,7 @@ fn provisioned(request: &Request, class: &StorageClass) -> Result<Option<Box<New
     }
 }
 
-/// The body of the answer, and the body of the volume.
+/// Returns the body of the answer and the body of the volume.
 fn answer(class: &StorageClass) -> Result<(String, Option<String>)> {
     let request = request()?;
     let Some(new) = provisioned(&request, class)? else {
@@ -109,7 +109,7 @@ fn answer(class: &StorageClass) -> Result<(String, Option<String>)> {
     Ok((answer.review(&request.uid, &[]).to_string(), Some(volume)))
 }
 
-/// What an object takes on the heap, shared as it is in a store.
+/// Returns the heap size of an object, shared as in a cache.
 fn kept<K: DeserializeOwned>(object: &Value) -> Result<f64> {
     let object = object.to_string();
     let _: K = from_str(&object)?;

@@ -1,7 +1,7 @@
-//! The bed's controller manager with other limits for a while.
+//! Restarts kube-controller-manager of the test bed with other limits, and pauses it.
 //!
-//! It is the bed's own, found by the pid that the bed wrote down, and started by the bed's own script: whatever becomes of
-//! this program, the bed takes it down as it would the one before.
+//! The process is found by the pid file of the bed and started by the script of the bed, so the bed stops it as usual, even if
+//! this program dies.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -16,19 +16,19 @@ use tokio::time::sleep;
 
 use crate::place::Place;
 
-/// What an administrator of a large cluster sets.
+/// Limits that administrators of large clusters use.
 pub const FAST: [&str; 2] = ["--kube-api-qps=200", "--kube-api-burst=400"];
 const PATIENCE: Duration = Duration::from_mins(1);
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// A controller manager that this program has started in the place of another.
+/// A kube-controller-manager that this program has restarted.
 pub struct ControllerManager {
     child: Child,
 }
 
 impl ControllerManager {
-    /// Ends the one that runs and starts it again with these arguments more. Returns when it works: `called` becomes a
-    /// namespace, and is waited for to get what every namespace gets.
+    /// Restarts kube-controller-manager with these additional arguments, and waits until it works: it then creates the default
+    /// ServiceAccount in the new namespace `called`.
     pub async fn replace(client: &Client, called: &'static str, more: &[&str]) -> Result<Self> {
         end()?;
         let began = Instant::now();
@@ -53,7 +53,7 @@ impl ControllerManager {
         Ok(Self { child })
     }
 
-    /// The one that was started is ended, and the bed's own comes back.
+    /// Restarts kube-controller-manager with its original arguments.
     pub async fn put_back(mut self, client: &Client, called: &'static str) -> Result<()> {
         self.child.kill()?;
         self.child.wait()?;
@@ -62,11 +62,11 @@ impl ControllerManager {
     }
 }
 
-/// The bed's own stands still, until dropped.
+/// Pauses kube-controller-manager until dropped.
 pub struct Paused(Pid);
 
 impl Paused {
-    /// From now on.
+    /// Pauses it from now on.
     pub fn begin() -> Result<Self> {
         let pid = runs()?.context("the controller manager does not run")?;
         kill_process(pid, Signal::STOP)?;
@@ -88,7 +88,7 @@ fn end() -> Result<()> {
     Ok(())
 }
 
-/// Its pid if it runs. By the pid alone it might be somebody else by now.
+/// Returns its pid if it runs. The pid file alone is not enough, since another process may have got the pid.
 fn runs() -> Result<Option<Pid>> {
     let pid: i32 = std::fs::read_to_string(run("kcm.pid")?)?.trim().parse()?;
     let part = format!("BINDERY_BED_PART={}", run("kcm")?.display());

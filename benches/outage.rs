@@ -30,7 +30,7 @@ const SILENT: &str = "127.0.2.49";
 
 /// Measures both kinds.
 pub async fn measure(client: &Client, table: &mut Table) -> Result<()> {
-    // Connections are taken by the system, and nobody reads what is sent.
+    // The kernel accepts connections, and no process reads from them.
     let _silent = TcpListener::bind((SILENT, 2049)).context(SILENT)?;
     let place = Place::new(client, "outage").await?;
     let provisioner = &Bed::get().provisioner;

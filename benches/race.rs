@@ -36,7 +36,7 @@ pub async fn stock(client: &Client, peer: &Peer, table: &mut Table, runs: u32) -
     let mut at_work = None;
     for _ in 0..runs {
         let theirs = track.lap(&track.peers, CLAIMS, false).await?;
-        // The last one counts.
+        // The last measurement counts.
         at_work = Some(AtWork::begin()?);
         laps.push((track.lap(&track.ours, CLAIMS, true).await?, theirs));
     }
@@ -166,7 +166,7 @@ fn bound(table: &mut Table, name: &'static str, laps: &[(Lap, Lap)], expected: [
         part.runs(format!("create until bound, {name}"), &ours(&time), Unit::Seconds, None);
         part.runs("  the peer", &peers(&time), Unit::Seconds, None);
     }
-    // One that was ends the run.
+    // If one was Lost, the run has already failed.
     part.expect("claims that were ever Lost", 0.0, Unit::Count, Expected::AtMost(0.0));
 }
 

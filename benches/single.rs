@@ -18,7 +18,7 @@ use crate::place::Place;
 use crate::table::{Expected, Table, Unit};
 use crate::times::Times;
 
-/// Claims of each.
+/// Claims of each provisioner.
 const CLAIMS: u32 = 40;
 /// Pause between two claims: after that, no client is limited by earlier requests.
 const REST: Duration = Duration::from_secs(1);
@@ -33,18 +33,18 @@ struct Steps {
     bound: Duration,
 }
 
-/// Measures both.
+/// Measures both provisioners.
 pub async fn measure(client: &Client, table: &mut Table) -> Result<()> {
     let place = Place::new(client, "single").await?;
     let ours = place.class("ours", &Bed::get().provisioner, json!({})).await?;
     let peers = place.class("peers", peer::PROVISIONER, json!({})).await?;
-    // A watch that ends takes its connection with it, and a create is not to wait for a new one.
+    // A watch closes its connection when it ends; a create request must not wait for a new one.
     let watching = Bed::get().admin().await;
     let mut steps = [Vec::new(), Vec::new()];
     for turn in 0..=CLAIMS {
         for (steps, (whose, class)) in steps.iter_mut().zip([("ours", &ours), ("peers", &peers)]) {
             let took = one(&watching, &place, &format!("{whose}-{turn}"), class).await?;
-            // The first opens connections.
+            // The first claim opens connections.
             if turn > 0 {
                 steps.push(took);
             }

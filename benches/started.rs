@@ -1,4 +1,4 @@
-//! A Bindery of this program's own.
+//! A Bindery that this program starts.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -10,19 +10,19 @@ use tokio::time::sleep;
 use crate::admin_port::get;
 
 const PATIENCE: Duration = Duration::from_secs(20);
-/// How often a process is asked whether it is ready: the error of the figure.
+/// Pause between two readiness checks, which is the error of the measured time.
 pub const PAUSE: Duration = Duration::from_millis(1);
 
-/// Its process, ended when dropped.
+/// A Bindery process. Dropping this kills it.
 pub struct Bindery {
     child: Child,
     admin: String,
-    /// Where its webhook listens.
+    /// URL of its webhook.
     pub webhook: String,
 }
 
 impl Bindery {
-    /// Starts it as its pod would, the shell that drops all privileges included; on one processor alone, if that is said.
+    /// Starts Bindery without privileges, as its pod does; on one processor only, if `processor` is set.
     pub fn start(kubeconfig: &Path, flags: &[String], processor: Option<usize>) -> Result<Self> {
         let admin = format!("127.0.0.1:{}", free_port()?);
         let webhook = format!("127.0.0.1:{}", free_port()?);
@@ -48,12 +48,12 @@ impl Bindery {
         Ok(Self { child, admin, webhook })
     }
 
-    /// Which process it is.
+    /// Returns its pid.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Returns when it says that it is ready.
+    /// Waits until it is ready.
     pub async fn until_ready(&self) -> Result<()> {
         let began = Instant::now();
         while get(&self.admin, "/readyz").await.is_err() {
@@ -71,7 +71,7 @@ impl Drop for Bindery {
     }
 }
 
-/// The program that is measured.
+/// Returns the path of the measured program.
 pub fn program() -> Result<String> {
     std::env::var("BINDERY_BIN").context("BINDERY_BIN is not set: run `make bench`")
 }

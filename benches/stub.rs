@@ -1,7 +1,7 @@
-//! An API server that answers at once, for the webhook alone: what a review costs Bindery, and nobody else.
+//! A stub of an API server that answers at once, to measure only the cost of a review in Bindery.
 //!
-//! It has two classes and a namespace, no claim and no volume, takes every volume, and never shows a change. Nobody may
-//! have a Lease, so no loop runs. This stands in for an API server here and nowhere else.
+//! It has two classes and a namespace, no claims and no volumes. It accepts every volume and never sends a change. It refuses the
+//! Lease, so no controller runs. Only this benchmark uses a stub; all others use a real API server.
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -20,16 +20,16 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::ByteString;
 use serde_json::{Value, json};
 
-/// The secret end of the webhook's path.
+/// Last segment of the webhook's secret path.
 pub const TOKEN: &str = "00000000000000000000000000000000";
-/// A class of nobody's.
+/// A class of another provisioner.
 pub const NOBODYS: &str = "nobodys";
 
-/// What the stub is made of.
+/// A running stub.
 pub struct Stub {
-    /// Where it listens.
+    /// Its address.
     pub address: String,
-    /// By which it is trusted, and the webhook, too.
+    /// The CA of its certificate and of the webhook.
     pub ca: String,
 }
 
@@ -40,9 +40,9 @@ struct Objects {
     secret: Value,
 }
 
-/// Starts the stub: claims of class `ours-N` are for this share of the server that comes Nth. It ends with the runtime.
+/// Starts the stub: class `ours-N` uses this share of the Nth server. The stub ends with the runtime.
 pub async fn start(provisioner: &str, servers: &[String], share: &str) -> Result<Stub> {
-    // What Bindery would have made, so that the webhook's certificate and path are known here, too.
+    // The Secret that Bindery would create, so that this program knows the webhook's certificate and path.
     let life = SignedDuration::from_hours(24);
     let names = "bindery.bindery.svc".to_owned();
     let (ca, serving) = certificate(std::slice::from_ref(&names), life, Timestamp::now())?;
@@ -100,7 +100,7 @@ fn list(kind: &str, items: Value) -> Value {
 
 async fn answer(State(objects): State<Arc<Objects>>, method: Method, uri: Uri, body: Bytes) -> Response {
     if uri.query().is_some_and(|query| query.contains("watch=true")) {
-        // Nothing ever changes.
+        // No change is ever sent.
         let silence = stream::pending::<std::io::Result<Bytes>>();
         return ([(header::CONTENT_TYPE, "application/json")], Body::from_stream(silence)).into_response();
     }

@@ -1,23 +1,22 @@
-//! Times of the same thing, done often.
+//! Measured times of a repeated operation.
 
 use std::time::Duration;
 
-/// Times in no order.
+/// Unsorted times.
 pub struct Times(Vec<Duration>);
 
 impl Times {
-    /// None yet.
+    /// Returns an empty list.
     pub const fn new() -> Self {
         Self(Vec::new())
     }
 
-    /// One more.
+    /// Adds a time.
     pub fn push(&mut self, time: Duration) {
         self.0.push(time);
     }
 
-    /// The time that this share of all (0 to 1) does not exceed, in milliseconds: always one that was measured, the
-    /// nearest rank. Of no times it is not a number.
+    /// Returns the quantile (0 to 1) in milliseconds, by nearest rank: always a measured time. Returns NaN without times.
     #[allow(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
@@ -31,7 +30,7 @@ impl Times {
         sorted.get(rank.saturating_sub(1)).map_or(f64::NAN, |&time| ms(time))
     }
 
-    /// The one in the middle.
+    /// Returns the median.
     pub fn median(&self) -> f64 {
         self.quantile(0.5)
     }
@@ -43,7 +42,7 @@ impl FromIterator<Duration> for Times {
     }
 }
 
-/// A time in milliseconds.
+/// Converts a duration to milliseconds.
 pub fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
 }

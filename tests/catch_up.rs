@@ -1,13 +1,11 @@
 //! Claims that got no volume from the webhook: they get one later, or an Event that says why not. And volumes without a claim.
 
-use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod, ResourceQuota, ServiceAccount};
-use kube::Api;
-use kube::api::PostParams;
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use serde_json::{Value, json};
 
 use crate::support::bindery::Bindery;
 use crate::support::nfs::Ganesha;
-use crate::support::scene::{Scene, annotation, directory, from, volume_name};
+use crate::support::scene::{Scene, annotation, directory, volume_name};
 use crate::support::wait::eventually;
 
 fn volume_of(claim: &PersistentVolumeClaim) -> Option<&str> {

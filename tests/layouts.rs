@@ -2,13 +2,11 @@
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 
-use k8s_openapi::api::core::v1::ResourceQuota;
-use kube::Api;
-use kube::api::{DeleteParams, PostParams};
+use kube::api::DeleteParams;
 use serde_json::{Value, json};
 
 use crate::support::bed::Bed;
-use crate::support::scene::{Scene, annotation, directory, from, volume_name};
+use crate::support::scene::{Scene, annotation, directory, volume_name};
 use crate::support::wait::eventually;
 
 pub const DENIED: &str = "admission webhook \"claims.bindery.dev\" denied the request: ";

@@ -1,14 +1,11 @@
 //! NFS calls of a paused leader that arrive late, when the path belongs to a later volume: their effect is undone.
 
-use k8s_openapi::api::core::v1::ResourceQuota;
-use kube::Api;
-use kube::api::{DeleteParams, PostParams};
 use serde_json::json;
 
 use crate::support::bindery::Bindery;
 use crate::support::nfs::Ganesha;
 use crate::support::relay::{Action, Relay};
-use crate::support::scene::{Scene, annotation, from, volume_name};
+use crate::support::scene::{Scene, annotation, volume_name};
 use crate::support::wait::eventually;
 
 /// The leader sends a RENAME and is paused. The RENAME reaches the server after another replica has cleaned up the volume, and

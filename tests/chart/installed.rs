@@ -34,7 +34,7 @@ impl Release {
     pub async fn install_from(chart: &str) -> Self {
         let bed = Bed::get();
         let mut scene = Scene::of("bindery.dev/unused").await;
-        // The class is the chart's.
+        // The chart creates the class.
         kubectl(&["delete", "storageclass", &scene.name], "");
         kubectl(
             &[
@@ -60,10 +60,10 @@ impl Release {
             "provisionerName": release.scene.provisioner,
             "instance": name,
             "classes": [{"name": name, "parameters": {"onDelete": "delete"}}],
-            // Other tests' claims must not wait for a Bindery that does not run.
+            // Claims of other tests must not wait for this Bindery while it does not run.
             "webhook": {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}},
-            // There is no service network here: what the Service leads to is found by its name and this port. It becomes one of type
-            // ExternalName, which may not have a policy.
+            // This bed has no service network: the API server resolves the Service by name and uses this port. The Service
+            // becomes one of type ExternalName, which must not have an ipFamilyPolicy.
             "service": {"port": release.port, "ipFamilyPolicy": ""},
         });
         std::fs::write(release.values(), values.to_string()).unwrap();

@@ -67,13 +67,13 @@ async fn helm_test_reports_what_a_claim_of_each_class_gets() {
     let mut release = Release::install().await;
     let name = release.scene.name.clone();
     release.serve().await;
-    // That the Job is made, runs and is seen to end; its pod is played by the bed.
+    // Helm creates the Job and waits for its end. The bed only simulates the pod.
     let said = release.helm(&["test", &name]);
     assert!(said.contains("Succeeded"), "{said}");
     let said = well("the check", release.run_hook(&release.hooks(), "test"));
     assert_eq!(said, format!("class {name}: ok\n"));
 
-    // What it says when Bindery is right not to answer.
+    // The output if the webhook does not answer.
     let mistaken = |flags: &[&str], told: &str| {
         let output = Command::new(env!("CARGO_BIN_EXE_bindery"))
             .arg("check")
@@ -104,7 +104,7 @@ async fn helm_test_reports_what_a_claim_of_each_class_gets() {
         ),
     );
 
-    // A class that no claim gets a volume of, which the schema cannot see.
+    // An invalid class that the schema cannot detect.
     let class = json!([{"name": name, "parameters": {"archiveRetention": "a month"}}]);
     kubectl(&["delete", "storageclass", &name], "");
     let class = format!("classes={class}");

@@ -51,7 +51,7 @@ fn without_helm(object: &Value) -> Value {
 async fn chart_and_kustomization_render_the_same_objects() {
     for (values, folder) in PAIRS {
         let mut kustomized = objects(&kustomized(folder));
-        // Helm makes the namespace itself, or finds it.
+        // Helm creates the namespace.
         assert!(kustomized.remove("Namespace bindery").is_some());
         let mut chart = rendered(values);
         chart.retain(|_, object| !is_hook(object));
@@ -68,11 +68,11 @@ async fn the_api_server_accepts_every_object_and_field() {
     let every: &[&str] = &[EVERY_VALUE];
     for values in PAIRS.map(|(values, _)| values).into_iter().chain([every]) {
         for (name, mut object) in rendered(values) {
-            // The bed's Service of that name leads to this machine: it has no address of its own, as this one is to have.
+            // The Service of the bed is of another type, without a cluster IP.
             if object["kind"] == "Service" {
                 object["metadata"]["name"] = json!("not-there");
             }
-            // Custom resources of Prometheus' operator and of cert-manager, which the bed has not.
+            // The bed does not have the custom resources of the Prometheus operator and of cert-manager.
             if !["ServiceMonitor", "Certificate", "Issuer"]
                 .iter()
                 .any(|kind| object["kind"] == *kind)

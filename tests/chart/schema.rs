@@ -105,7 +105,7 @@ async fn every_object_of_values_rejects_unknown_keys_and_every_value_is_tested()
     let values = |file: &str| -> Value { serde_saphyr::from_str(&std::fs::read_to_string(file).unwrap()).unwrap() };
     let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
     let mut known = keys(&schema()["properties"]);
-    // Helm's own, for a chart that is part of another.
+    // Helm itself uses this value for subcharts.
     assert!(known.remove("global"));
     assert_eq!(known, keys(&values(&format!("{CHART}/values.yaml"))));
     assert_eq!(known, keys(&values(EVERY_VALUE)));

@@ -151,7 +151,7 @@ async fn uninstall_deletes_unused_volumes_and_a_later_claim_of_that_name_is_serv
     let mut bindery = Bindery::start(&[]).await;
     let parameters = json!({"subDir": "${pvc.metadata.namespace}/${pvc.metadata.name}"});
     let scene = Scene::of_with(&bindery.provisioner, json!({"parameters": parameters})).await;
-    // The claim whose review is cut off must not come.
+    // The claim of the interrupted review must not be created.
     bindery.refuse_while_away().await;
     for uid in [serde_json::Value::Null, json!(bindery::model::names::FENCE)] {
         bindery.kill();
@@ -201,7 +201,7 @@ async fn uninstall_leaves_a_started_cleanup_to_bindery_or_abandons_it_on_request
     assert!(bindery.ended().await.success());
     scene.delete("begun").await;
     scene.until_released(&begun).await;
-    // The second one's claim is still there, so nothing has begun.
+    // The claim of the second volume still exists, so its cleanup has not begun.
     for deleted in [&begun, &in_use] {
         kubectl(&["delete", "pv", volume_name(deleted), "--wait=false"], "");
     }

@@ -16,7 +16,7 @@ async fn legacy_classes_serve_new_claims() {
     let warnings = scene.create_with_warnings(scene.claim("data")).await;
     let missing = format!("label zone of the claim is not set and is left empty in {pattern}");
     assert!(warnings.contains(&missing), "{warnings:?}");
-    // What is true of every claim of the class is told on the class.
+    // A problem of every claim of the class is reported on the class.
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     let told = scene.event(&scene.name, "ClassWarnings").await;
     let unknown = format!("StorageClass {}: parameter color is not known:", scene.name);
@@ -47,7 +47,7 @@ async fn a_path_out_of_the_share_is_refused_in_legacy_classes() {
         json!({"pathPattern": "./${.PVC.annotations.nfs.io/storage-path}"}),
     )
     .await;
-    // The annotation is missing: the share itself is what is left.
+    // Without the annotation, the path is the share itself.
     let share = scene.refused(scene.claim("data")).await;
     assert!(
         share.contains("which would lead out of the share") || share.contains("empty segment"),

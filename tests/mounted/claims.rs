@@ -22,7 +22,7 @@ async fn claims_are_served_through_the_mount_and_their_volumes_name_the_server()
     let export = Bed::get().export.join(&name);
     fs::create_dir(&export).unwrap();
     give(&export, BINDERY);
-    // The bed's folder is closed to other users.
+    // Other users cannot read the folder of the bed.
     let public = tempfile::tempdir().unwrap();
     chmod(public.path(), 0o755);
     let mount = Mount::bind(&export, public.path());
@@ -45,11 +45,11 @@ async fn claims_are_served_through_the_mount_and_their_volumes_name_the_server()
     let nfs = deleted.spec.as_ref().unwrap().nfs.clone().unwrap();
     let at = format!("{share}/{}", annotation(&deleted, "sub-dir").unwrap());
     assert_eq!((&nfs.server, nfs.path), (server, at));
-    // To the server, Bindery would be root: it came through the mount.
+    // If Bindery connected to the server directly, it would be root: the owner shows that it used the mount.
     let metadata = fs::metadata(export.join(annotation(&deleted, "sub-dir").unwrap())).unwrap();
     assert_eq!((metadata.mode() & 0o7777, metadata.uid()), (0o777, BINDERY));
 
-    // What keeps its owner, who is not root, from looking into it.
+    // Directories with modes that keep their owner, who is not root, from reading them.
     for bits in [0o000, 0o100, 0o300, 0o400, 0o500, 0o600] {
         let closed = place(&deleted).join(format!("mode-{bits:03o}"));
         fs::create_dir_all(closed.join("below")).unwrap();

@@ -35,7 +35,7 @@ async fn a_symlink_swapped_in_for_a_directory_is_not_followed() {
     symlink(outside.path(), at("link")).unwrap();
     let swap = || exchange(&at("team"), &at("link"));
     against(swap, async || {
-        // As often as not, the link is there; both are seen by far before the last try.
+        // The symlink exists about half of the time, so both cases occur long before the last attempt.
         let (mut done, mut refused) = (0, 0);
         for number in 0..5000 {
             if done >= 100 && refused >= 100 {
@@ -73,7 +73,7 @@ async fn a_directory_swapped_in_for_another_is_moved_back() {
         fs::write(at("live/meant"), "").unwrap();
         make(&storage, "other").await.unwrap();
         against(swap, async || {
-            // Another one is left alone, or moved back; the one that is meant leaves in the end.
+            // A wrong directory is not moved, or moved back. The right one is moved in the end.
             loop {
                 let moved = storage
                     .rename(&share(), &directory("live"), meant, &directory("gone"), soon())
@@ -139,7 +139,7 @@ async fn a_rename_to_another_file_system_has_its_own_error() {
 
 /// Exchanges two names atomically.
 fn exchange(one: &Path, other: &Path) {
-    // Each may be away for a moment.
+    // Each name may be missing for a moment.
     let _ = rustix::fs::renameat_with(
         rustix::fs::CWD,
         one,

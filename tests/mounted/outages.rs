@@ -35,7 +35,7 @@ async fn an_unmounted_directory_is_refused_and_stays_empty() {
     };
     assert_eq!(make(&storage, "a").await, Err(bare("make directory a")));
     assert_eq!(storage.check().await, Err(bare("begin")));
-    // It comes and goes while Bindery runs.
+    // The share is mounted and unmounted while Bindery runs.
     let mount = Mount::memory_on(&path, "mode=755");
     assert_eq!(storage.check().await, Ok(()));
     assert!(make(&storage, "a").await.unwrap().new);
@@ -82,7 +82,7 @@ async fn an_owner_that_cannot_be_set_leaves_no_directory() {
     let mount = Mount::memory();
     let attributes = Attributes {
         mode: 0o770,
-        // No such number is taken: it means "unchanged".
+        // This number means "unchanged" to chown, so it is refused.
         uid: Some(u32::MAX),
         gid: None,
     };
@@ -106,7 +106,7 @@ async fn a_hung_mount_fails_at_the_deadline_and_delays_no_other_mount() {
     let hung = storage(silent.path());
     let path = silent.path().display().to_string();
     let short = || Instant::now() + Duration::from_millis(50);
-    // As many as may hang, and one more.
+    // One call more than may hang at the same time.
     for _ in 0..16 {
         let error = hung.look_up(&share(), &directory("a"), short()).await.unwrap_err();
         let message = format!(
@@ -122,7 +122,7 @@ async fn a_hung_mount_fails_at_the_deadline_and_delays_no_other_mount() {
     );
     assert_eq!(error, refusal(Fault::TimedOut, &message));
     make(&storage(well.path()), "a").await.unwrap();
-    // Whoever hung is let go; the places are free again.
+    // The hung calls end, and new calls are possible.
     silent.give_up();
     let error = hung.look_up(&share(), &directory("a"), soon()).await.unwrap_err();
     assert_eq!(error.fault, Fault::Unreachable, "{error}");
@@ -151,9 +151,9 @@ async fn after_the_deadline_only_the_call_in_progress_still_takes_effect() {
     disk.thaw();
     let parent = disk.path().join("p");
     eventually("the late call has taken effect", async || parent.is_dir().then_some(())).await;
-    // Nothing after it: neither the mode nor the directory itself.
+    // No later call has been made: neither the mode nor the directory itself has changed.
     let places = storage.list(&share(), Some(&directory("p")), soon()).await;
     assert_eq!((places, mode_of(&parent)), (Ok(vec![]), 0o700));
-    // The next try finds it and goes on.
+    // The next attempt finds the directory and continues.
     assert!(make(&storage, "p/a").await.unwrap().new);
 }

@@ -13,7 +13,7 @@ test_for!([v4, v4_1] {
     a_frozen_server_executes_late_calls_before_the_next_verb_or_never,
 });
 
-// It cannot be frozen alone. Version 3 has no sessions: what becomes of its late calls is told in `version_3`.
+// `embedded` cannot be frozen. Version 3 has no sessions: its late calls are tested in `version_3`.
 test_for!([embedded] {
     an_abandoned_call_takes_no_effect_after_the_next_verb_began,
     a_call_whose_caller_was_dropped_is_fenced,
@@ -45,7 +45,7 @@ async fn an_abandoned_call_takes_no_effect_after_the_next_verb_began(kind: Kind)
             share.server()
         )
     );
-    // The next verb sees that it has not happened, and may rely on that.
+    // The next verb sees that the call had no effect, and can rely on that.
     assert_eq!(client.look_up(&share, &directory("late-one"), soon()).await, Ok(None));
     let answers = relay.release();
     assert_eq!(answers.len(), 1);

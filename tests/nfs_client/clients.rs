@@ -107,7 +107,7 @@ async fn a_clean_stop_destroys_the_client_on_the_server() {
         (relay.open() == 0).then_some(())
     })
     .await;
-    // A verb that comes all the same is served.
+    // A verb after the stop still works.
     assert!(make(&client, &share, "b").await.unwrap().new);
 }
 

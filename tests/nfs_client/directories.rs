@@ -156,7 +156,7 @@ async fn parallel_makes_below_one_missing_parent_all_succeed(kind: Kind) {
 async fn a_directory_many_levels_down_is_made_and_found(kind: Kind) {
     let (server, client) = kind.start();
     let share = server.share("/export");
-    // As deep as a directory may be.
+    // The maximum depth of a directory.
     let deep = vec!["d"; 32].join("/");
     let made = make(&client, &share, &deep).await.unwrap();
     assert_eq!(identity(&client, &share, &deep).await, made.identity);
@@ -191,7 +191,7 @@ async fn the_nearest_existing_ancestor_is_found(kind: Kind) {
         };
         assert_eq!(above(path).await, Ok(found), "{path}");
     }
-    // The directory itself is not above it, there or not.
+    // The directory itself does not count as its ancestor, whether it exists or not.
     for path in ["a/b", "a/x", "a/x/y"] {
         let found = above(path).await.unwrap();
         assert_eq!((found.identity.fileid, found.mode), (number("a"), 0o755), "{path}");
@@ -200,7 +200,7 @@ async fn the_nearest_existing_ancestor_is_found(kind: Kind) {
     fs::write(server.export_dir().join("file"), "").unwrap();
     assert_eq!(above("file/x").await.unwrap_err().fault, Fault::NotADirectory);
     let nowhere = client.above(&server.share("/nothing"), &directory("a"), soon()).await;
-    // What is not mounted may be so in a moment; what is not exported is a matter for an administrator.
+    // A missing mount may appear by itself; a missing export needs an administrator.
     let expected = match kind {
         Kind::Mounted => Fault::NotMounted,
         _ => Fault::NoSuchShare,
@@ -233,7 +233,7 @@ async fn a_directory_is_moved_with_its_content(kind: Kind) {
         "kept"
     );
     assert_eq!(identity(&client, &share, "trash/b").await, made.identity);
-    // A second call finds it moved.
+    // A second call finds that the directory has been moved.
     assert_eq!(
         client.rename(&share, &from, made.identity, &to, soon()).await,
         Ok(Moved::Done)

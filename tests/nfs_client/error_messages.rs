@@ -27,7 +27,7 @@ test_for!([v4, v4_1, v3] {
     the_error_says_that_a_server_does_not_speak_nfs,
 });
 
-// It has neither exports nor users; the last two of the list above meet no server at all.
+// `embedded` has neither exports nor users. The last two tests of the list above use no server.
 test_for!([embedded] {
     the_error_names_a_share_that_is_not_exported,
     symlinks_and_files_in_the_path_are_never_followed,
@@ -81,7 +81,7 @@ async fn an_owner_that_cannot_be_set_is_reported_and_leaves_no_directory(kind: K
     );
     assert_eq!(made, Err(denial(Fault::Denied, message)));
     assert!(!server.dir_of("squashed").join("a").exists());
-    // Without an owner it goes well.
+    // Without an owner the call succeeds.
     assert!(make(&client, &squashed, "a").await.unwrap().new);
     assert_eq!(mode_of(&server.dir_of("squashed").join("a")), 0o777);
 }
@@ -100,7 +100,7 @@ async fn the_error_says_that_the_user_is_not_root(kind: Kind) {
 
 async fn the_error_names_a_read_only_export(kind: Kind) {
     let (server, client) = kind.start();
-    // Version 4 shows the way to its exports as a tree that cannot be written.
+    // In version 4, the directories above the exports are a read-only tree.
     let (paths, way_out) = match kind {
         Kind::Mounted => kind.no_server(),
         Kind::V4 | Kind::V4Minor1 | Kind::Embedded => (
@@ -351,6 +351,6 @@ fn answer_once(mut stream: TcpStream, answer: &[u8]) {
     use std::io::{Read, Write};
     let _ = stream.read(&mut [0; 4096]);
     let _ = stream.write_all(answer);
-    // Until the client has seen it and gone.
+    // Wait until the client has read the answer and closed the connection.
     let _ = stream.read(&mut [0; 4096]);
 }

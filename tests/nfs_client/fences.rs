@@ -85,7 +85,7 @@ async fn read_only_calls_and_tree_removals_leave_no_fence() {
     let relay = Relay::to(&server);
     let share = relay.share("/export");
     make(&client, &share, "tree").await.unwrap();
-    // A file: of all calls, only its REMOVE has the name.
+    // The name of a file occurs only in its REMOVE.
     std::fs::write(server.export_dir().join("tree/inside"), "").unwrap();
     for (met, name) in [(1, "nothing"), (2, "inside")] {
         relay.plan(name, 0, 1, Action::Keep);
@@ -129,12 +129,12 @@ fn late_calls_of_a_crashed_process_end_when_its_successor_connects() {
             end = futures::future::join_all(stuck) => panic!("{end:?}"),
             () = until_relay_matched(&relay, 3) => {}
         }
-        // Nor is anything said any more: no fence gets through.
+        // No more calls reach the server, so no fence can be completed.
         relay.plan(BIND, 0, 1000, Action::Keep);
     });
     drop(crashed);
     let fences = relay.matched() - 3;
-    // One session of the next life is enough.
+    // One session of the successor is enough.
     life().block_on(async {
         assert_eq!(client().look_up(&share, &directory("late-0"), soon()).await, Ok(None));
     });

@@ -22,7 +22,7 @@ test_for!([v4, v4_1, v3] {
     results_reported_during_a_server_restart_match_its_disk,
 });
 
-// Its file handles mean other files after a restart.
+// The file handles of `embedded` mean other files after a restart.
 test_for!([embedded] {
     a_silent_server_fails_at_the_deadline_and_delays_no_other,
     calls_to_one_server_run_in_parallel,
@@ -94,7 +94,7 @@ async fn results_reported_during_a_server_restart_match_its_disk(kind: Kind) {
     let count = || fs::read_dir(&export).unwrap().count();
     let mut reached = 0;
     for _ in 0..5 {
-        // Calls are under way whenever the directory grows.
+        // When the directory grows, calls are in progress.
         reached += 50;
         let late = soon();
         while count() < reached {
@@ -212,7 +212,7 @@ async fn a_lost_answer_is_recovered(kind: Kind) {
         .unwrap();
     assert_eq!((relay.matched(), mode_of(&path("mine"))), (1, 0o2770));
 
-    // Adopted, but not there at first: the first call looks, the second makes.
+    // The directory does not exist at first: the first call looks it up, the second creates it.
     relay.plan("adopted", 1, 1, Action::DropAnswer);
     let made = client
         .make(&share, &directory("adopted"), owned, Existing::LeaveAlone, soon())
@@ -223,7 +223,7 @@ async fn a_lost_answer_is_recovered(kind: Kind) {
         (2, true, 0o2770)
     );
 
-    // Somebody else's stays theirs, whatever is lost.
+    // A directory of another owner is unchanged, whichever answer is lost.
     fs::create_dir(path("theirs")).unwrap();
     for skip in [0, 1] {
         relay.plan("theirs", skip, 1, Action::DropAnswer);
@@ -235,7 +235,7 @@ async fn a_lost_answer_is_recovered(kind: Kind) {
     }
     assert_eq!(relay.matched(), 3);
 
-    // Version 3 looks at the new place before it moves.
+    // Version 3 looks up the target before the rename.
     relay.plan("moved", usize::from(kind == Kind::V3), 1, Action::DropAnswer);
     let (from, to, expected) = (
         directory("mine"),

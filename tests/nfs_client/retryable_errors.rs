@@ -13,7 +13,7 @@ test_for!([v4, v4_1, embedded] {
     a_call_answered_with_badsession_is_sent_again,
 });
 
-// It has no sessions.
+// Version 3 has no sessions.
 test_for!([v3] {
     a_call_answered_with_delay_is_sent_again,
 });
@@ -78,7 +78,7 @@ async fn without_minor_version_2_the_client_uses_1_and_without_both_the_error_sa
     let server = Ganesha::start();
     let relay = Relay::to(&server);
     let share = relay.share("/export");
-    // What only EXCHANGE_ID has: the name of this client.
+    // The name of this client occurs only in EXCHANGE_ID.
     let exchange = "bindery test ";
     relay.plan(exchange, 0, 1, Action::Answer(MINOR_VERS_MISMATCH));
     assert!(make(&client(), &share, "a").await.unwrap().new);
@@ -104,7 +104,7 @@ async fn a_server_with_minor_version_1_only_gets_one_attempt_with_2() {
     let server = Ganesha::start_v4_1();
     let relay = Relay::to(&server);
     relay.go_on();
-    // A COMPOUND that holds EXCHANGE_ID alone. Held calls are counted, and go on at once.
+    // A COMPOUND with EXCHANGE_ID only. The relay counts these calls, and lets them continue at once.
     let exchanges = |minor: u8| {
         let met = relay.matched();
         let call = format!("\0\0\0{}\0\0\0\x01\0\0\0\x2a", char::from(minor));
@@ -117,7 +117,7 @@ async fn a_server_with_minor_version_1_only_gets_one_attempt_with_2() {
         }
     };
     assert_eq!(exchanges(2).await, 1);
-    // More than one: earlier lives of this client are asked about, too.
+    // More than one, since the client also asks about earlier processes of its name.
     assert!(exchanges(1).await >= 1);
     assert_eq!(mode_of(&server.export_dir().join("d1")), 0o777);
 }

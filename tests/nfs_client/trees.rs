@@ -30,7 +30,7 @@ test_for!([v4, v4_1, v3] {
     removal_of_a_growing_tree_ends_at_the_deadline_and_later_succeeds,
 });
 
-// It has no users, takes no names that are not UTF-8, and walks to every file from the top: not for the very deep one.
+// `embedded` has no users, accepts only UTF-8 names, and is too slow for very deep trees.
 test_for!([embedded] {
     a_tree_of_three_thousand_files_is_removed,
     parallel_tree_removals_do_not_block_a_make,
@@ -41,7 +41,7 @@ test_for!([embedded] {
     removal_of_a_growing_tree_ends_at_the_deadline_and_later_succeeds,
 });
 
-// To the kernel, the tests are root.
+// With a mount, the tests are root.
 test_for!([mounted] {
     a_tree_of_three_thousand_files_is_removed,
     a_tree_of_many_directories_and_a_deep_one_is_removed,
@@ -86,7 +86,7 @@ async fn a_tree_of_many_directories_and_a_deep_one_is_removed(kind: Kind) {
         fs::create_dir_all(tree.join(format!("wide-{number}/inner"))).unwrap();
     }
     let mut deep = tree.join("deep");
-    // Deeper than what the client remembers on its way down.
+    // Deeper than the path that the client remembers.
     for _ in 0..1100 {
         fs::create_dir(&deep).unwrap();
         File::create(deep.join("file")).unwrap();
@@ -281,7 +281,7 @@ async fn a_removal_that_hits_its_deadline_continues_in_the_next_call(kind: Kind)
         {
             Ok(Tree::Gone) => break,
             Ok(Tree::Remains) if count(&tree) < before => {}
-            // A slow machine gets more time, but not for ever.
+            // A slow machine gets more time, up to a limit.
             end => {
                 assert!(time < Duration::from_secs(10), "no progress: {end:?}");
                 assert!(
@@ -331,7 +331,7 @@ async fn removal_of_a_growing_tree_ends_at_the_deadline_and_later_succeeds(kind:
 #[tokio::test]
 async fn another_file_system_in_the_tree_is_not_entered() {
     let (server, client) = (Ganesha::start(), client());
-    // The root of the server is one file system, each export another.
+    // The root of the server and each export are different file systems.
     fs::write(server.export_dir().join("file"), "kept").unwrap();
     let root = server.share("/");
     let error = client

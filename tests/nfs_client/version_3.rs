@@ -37,7 +37,7 @@ async fn a_wrong_directory_that_was_moved_is_moved_back() {
     let share = relay.share("/export");
     let path = |name: &str| server.export_dir().join(name);
     let meant = make(&client, &share, "live").await.unwrap().identity;
-    // The look at the new place passes, the rename is held until another directory has taken the old place.
+    // The lookup of the target passes. The rename is held until another directory is at the old path.
     relay.plan("new-place", 1, 1, Action::Hold);
     let (from, to) = (directory("live"), directory("new-place"));
     let rename = client.rename(&share, &from, meant, &to, soon());
@@ -61,7 +61,7 @@ async fn an_interrupted_move_of_a_wrong_directory_is_reported_and_never_counts_a
     let (server, client) = (Ganesha::start_v3(), client());
     let share = server.share("/export");
     let meant = make(&client, &share, "meant").await.unwrap().identity;
-    // What a crash between the rename and the second look leaves.
+    // The state after a crash between the rename and the second lookup.
     fs::create_dir(server.export_dir().join("moved")).unwrap();
     fs::rename(server.export_dir().join("meant"), server.export_dir().join("aside")).unwrap();
     let (from, to) = (directory("meant"), directory("moved"));
@@ -122,7 +122,7 @@ async fn the_result_of_an_abandoned_call_is_unknown() {
             share.server()
         )
     );
-    // Whoever waits for nothing may go on at once, and must not rely on what was seen.
+    // A caller that does not wait can continue at once, but must not rely on what it has seen.
     assert_eq!(client.look_up(&share, &name, soon()).await, Ok(None));
     relay.release();
     assert!(client.look_up(&share, &name, soon()).await.unwrap().is_some());
@@ -139,7 +139,7 @@ async fn the_result_of_a_failure_after_a_lost_call_is_unknown() {
         uid: Some(1000),
         gid: None,
     };
-    // MKDIR is lost. The next one makes a directory, which is removed again; but who knows what becomes of the first.
+    // The first MKDIR is lost. The next one creates a directory, which is removed again; but the first may still arrive.
     for (name, fate) in [("before", Action::DropCall), ("after", Action::DropAnswer)] {
         relay.plan(name, 0, 1, fate);
         let name = directory(name);

@@ -31,7 +31,8 @@ pub enum Kind {
 
 /// What a test needs of a server: four shares, and their directories on this machine.
 pub trait Server {
-    /// Returns the share `/export`, `/squashed` (root is nobody), `/readonly` or `/privileged` (requires a source port below 1024).
+    /// Returns the share `/export`, `/squashed` (root is nobody), `/readonly` or `/privileged` (requires a source port below
+    /// 1024).
     fn share(&self, path: &str) -> Share;
     /// Returns its address, for a relay.
     fn address(&self) -> IpAddr;

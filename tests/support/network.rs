@@ -8,10 +8,10 @@ use uuid::Uuid;
 
 /// Where the portmapper listens.
 const PORT: u16 = 111;
-/// What `nfs3-network` ends with when somebody has that name.
+/// Exit status of `nfs3-network` if the name is in use.
 const TAKEN: i32 = 3;
 
-/// See tests/bed/nfs3-network. All of it goes when this is dropped, or with the thread that made it.
+/// See tests/bed/nfs3-network. Dropping this removes it, and so does the end of the thread that created it.
 pub struct Network {
     address: IpAddr,
     child: Child,

@@ -175,8 +175,8 @@ impl Ganesha {
         self.network.as_ref().map_or(NfsVersion::V4, |_| NfsVersion::V3)
     }
 
-    /// Mounts another file system on a directory of an export. Only the server sees it. The server must be stopped, since it reads
-    /// the mounts when it starts.
+    /// Mounts another file system on a directory of an export. Only the server sees it. The server must be stopped, since it
+    /// reads the mounts when it starts.
     pub fn mount(&self, at: &Path) {
         let network = self.network.as_ref().expect("a server with a network of its own");
         let mut mount = Command::new("nsenter");
@@ -244,8 +244,8 @@ impl Ganesha {
 
 impl Drop for Ganesha {
     fn drop(&mut self) {
-        // A thread that waits for a frozen file system cannot be killed, so thaw it first. The disk is dropped before the directory
-        // that contains it.
+        // A thread that waits for a frozen file system cannot be killed, so thaw it first. The disk is dropped before the
+        // directory that contains it.
         let disk = self.disk.take();
         if let Some(disk) = &disk {
             disk.thaw();

@@ -28,7 +28,8 @@ pub struct OtherWebhook {
 }
 
 impl OtherWebhook {
-    /// Starts and registers the webhook. `answer` gets each review. It returns a JSON patch, or `None` to admit the claim unchanged.
+    /// Starts and registers the webhook. `answer` gets each review. It returns a JSON patch, or `None` to admit the claim
+    /// unchanged.
     pub async fn after_bindery(
         namespace: &str,
         answer: impl Fn(&Value) -> Option<Value> + Send + Sync + 'static,
