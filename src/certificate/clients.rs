@@ -13,12 +13,12 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme};
 use x509_parser::parse_x509_certificate;
 
-use super::files::certificates;
+use super::pem::parse_certificates;
 
 /// Lets in clients with a certificate of a CA in this PEM text, and of one of these names; any name if there are none.
 pub fn verifier(ca: &str, names: &[String]) -> Result<Arc<dyn ClientCertVerifier>> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(ca)? {
+    for certificate in parse_certificates(ca)? {
         roots.add(certificate).context("a CA is of no use")?;
     }
     let chain = WebPkiClientVerifier::builder(roots.into()).build()?;

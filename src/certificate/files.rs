@@ -6,9 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use anyhow::{Context, Result};
 
 use super::issue::CertifiedKey;
 
@@ -52,16 +50,4 @@ impl Files {
     pub fn is_empty(&self) -> bool {
         self.serving.is_none() && self.ca.is_none() && self.client_ca.is_none()
     }
-}
-
-/// The certificates in a PEM text; an error if there are none.
-pub fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>> {
-    let chain: Vec<_> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<_, _>>()?;
-    ensure!(!chain.is_empty(), "there is no certificate in it");
-    Ok(chain)
-}
-
-/// The key in a PEM text.
-pub fn key(pem: &str) -> Result<PrivateKeyDer<'static>> {
-    Ok(PrivateKeyDer::from_pem_slice(pem.as_bytes())?)
 }

@@ -18,11 +18,11 @@ use rustls::ServerConfig;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::files::{self, FileContents, Files};
+use super::files::{FileContents, Files};
 use super::issue::CertifiedKey;
 use super::schedule::{Action, next_action};
 use super::secret::{StoredCertificates, is_ours};
-use super::{Credentials, Tokens, clients};
+use super::{Credentials, Tokens, clients, pem};
 use crate::cluster::api_error::{ApiFault, describe};
 use crate::cluster::patch::{is_conflict, is_not_found};
 use crate::ops::metrics::Metrics;
@@ -253,8 +253,8 @@ impl CertificateOptions {
             None => builder.with_no_client_auth(),
             Some(ca) => builder.with_client_cert_verifier(clients::verifier(ca, &self.clients).context("--client-ca")?),
         };
-        let chain = files::certificates(&serving.chain).context("the webhook's certificate")?;
-        let key = files::key(&serving.key).context("the key of the webhook's certificate")?;
+        let chain = pem::parse_certificates(&serving.chain).context("the webhook's certificate")?;
+        let key = pem::parse_key(&serving.key).context("the key of the webhook's certificate")?;
         let mut config = builder
             .with_single_cert(chain, key)
             .context("the webhook's certificate and its key do not belong together")?;

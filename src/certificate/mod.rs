@@ -7,6 +7,7 @@ mod clients;
 mod files;
 mod issue;
 mod manager;
+pub mod pem;
 mod schedule;
 mod secret;
 mod tokens;

@@ -14,6 +14,7 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 
 use super::issue::{self, CertifiedKey};
+use super::pem;
 use crate::model::names::annotation::SERVING_NAMES;
 
 const CA: &str = "ca.crt";
@@ -22,8 +23,6 @@ const NEXT: [&str; 2] = ["next.crt", "next.key"];
 const TOKEN: &str = "token";
 const NEXT_TOKEN: &str = "next-token";
 const TOKEN_BEFORE: &str = "token-before";
-/// The last line of a certificate.
-const END: &str = "-----END CERTIFICATE-----";
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,9 +65,10 @@ impl StoredCertificates {
     /// of it.
     pub fn new(names: &[String], lifetime: SignedDuration, now: Timestamp, before: Option<&Self>) -> Result<Self> {
         let (ca, serving) = issue::certificate(names, lifetime, now)?;
+        let former = before.and_then(|before| pem::certificates(&before.trusted).next());
         Ok(Self {
             names: names.join(","),
-            trusted: before.map_or(ca.clone(), |before| join(&ca, first(&before.trusted))),
+            trusted: pem::join([&*ca].into_iter().chain(former)),
             serving,
             token: issue::token()?,
             next: None,
@@ -81,7 +81,7 @@ impl StoredCertificates {
         let names: Vec<_> = self.names.split(',').map(str::to_owned).collect();
         let (ca, next) = issue::certificate(&names, lifetime, now)?;
         Ok(Self {
-            trusted: join(first(&self.trusted), &ca),
+            trusted: pem::join(pem::certificates(&self.trusted).take(1).chain([&*ca])),
             next: Some((next, issue::token()?)),
             before: None,
             ..self.clone()
@@ -93,9 +93,10 @@ impl StoredCertificates {
         let Some((serving, token)) = self.next.clone() else {
             return self.clone();
         };
-        let (before, own) = self.trusted.split_at(first(&self.trusted).len());
+        let mut cas: Vec<&str> = pem::certificates(&self.trusted).collect();
+        cas.rotate_left(1);
         Self {
-            trusted: join(own, before),
+            trusted: pem::join(cas),
             serving,
             token,
             next: None,
@@ -106,8 +107,8 @@ impl StoredCertificates {
 
     /// Whether a bundle of CAs has that of the next certificate in it; there may be none to ask for.
     pub fn announced(&self, bundle: &str) -> bool {
-        let (_, next) = self.trusted.split_at(first(&self.trusted).len());
-        self.next.is_none() || bundle.contains(next.trim())
+        let mut next = pem::certificates(&self.trusted).skip(1);
+        self.next.is_none() || next.all(|ca| bundle.contains(ca))
     }
 
     /// As a Secret of this name; it replaces the one that was found.
@@ -149,15 +150,6 @@ pub fn is_ours(secret: &Secret) -> bool {
     annotations.is_some_and(|all| all.contains_key(SERVING_NAMES))
 }
 
-/// The first certificate of several.
-fn first(pem: &str) -> &str {
-    pem.split_inclusive(END).next().unwrap_or_default()
-}
-
-fn join(one: &str, two: &str) -> String {
-    format!("{}\n{}\n", one.trim(), two.trim())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,9 +164,8 @@ mod tests {
         "2026-11-22T12:00:00Z".parse().unwrap()
     }
 
-    fn certificates(pem: &str) -> Vec<&str> {
-        let each = pem.split_inclusive(END).map(str::trim);
-        each.filter(|pem| !pem.is_empty()).collect()
+    fn certificates(text: &str) -> Vec<&str> {
+        pem::certificates(text).collect()
     }
 
     #[test]

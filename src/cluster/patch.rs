@@ -1,11 +1,12 @@
-//! Writes that cannot hit another object, or another state of it, than the one that was judged.
+//! Writes to volumes with preconditions: they fail if the object has changed since the decision.
 //!
-//! A Lease does not stop the last write of a paused leader; a test inside the write does.
+//! A replica that was paused may still send a write after it lost the Lease. A precondition in the write stops it.
 
 use json_patch::{
     AddOperation, Patch as Operations, PatchOperation, RemoveOperation, TestOperation, jsonptr::PointerBuf,
 };
 use k8s_openapi::api::core::v1::PersistentVolume;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use serde_json::{Value, json};
@@ -14,7 +15,7 @@ use crate::failpoints::{self, Point};
 use crate::model::names::{self, mark};
 use crate::model::volume::Volume;
 
-/// Sends a JSON patch for a volume; its tests are the fence.
+/// Sends a JSON patch for a volume. Its test operations are the preconditions.
 pub async fn apply(volumes: &Api<PersistentVolume>, name: &str, operations: Vec<PatchOperation>) -> kube::Result<()> {
     let operations = Patch::Json::<()>(Operations(operations));
     volumes
@@ -23,7 +24,7 @@ pub async fn apply(volumes: &Api<PersistentVolume>, name: &str, operations: Vec<
         .map(drop)
 }
 
-/// Deletes the very object that was judged, in the very state.
+/// Deletes a volume if it is still the same object in the same version.
 pub async fn delete(volumes: &Api<PersistentVolume>, volume: &Volume) -> kube::Result<()> {
     let exactly = DeleteParams {
         preconditions: Some(Preconditions {
@@ -35,8 +36,9 @@ pub async fn delete(volumes: &Api<PersistentVolume>, volume: &Volume) -> kube::R
     volumes.delete(&volume.name, &exactly).await.map(drop)
 }
 
-/// Fences a volume that no claim has yet, so that nobody binds it any more. `which` says that it is the one that is meant.
-/// It is then the catch-up's to finish, or an orphan once the grace is over.
+/// Fences a volume that no claim uses yet: sets [`names::FENCE`] as the uid of its claim, so that kube-controller-manager
+/// does not bind it. `which` tests that it is the right volume. The controller then completes the volume for its claim, or deletes
+/// it as an orphan.
 pub async fn fence(
     volumes: &Api<PersistentVolume>,
     name: &str,
@@ -53,27 +55,26 @@ pub async fn fence(
     volumes.patch(name, &PatchParams::default(), &operations).await
 }
 
-/// Takes a volume back that no claim has yet: fences it, then marks it deleted. The finalizer holds it until the cleanup
-/// has looked for its directory.
+/// Fences a volume that no claim uses yet, and deletes it. Its finalizer stays until the cleanup has looked for its directory.
 pub async fn fence_and_delete(volumes: &Api<PersistentVolume>, name: &str, which: PatchOperation) -> kube::Result<()> {
-    let mut closed = Some(fence(volumes, name, which).await?);
+    let mut fenced = Some(fence(volumes, name, which).await?);
     failpoints::point(Point::Fenced);
-    while let Some(volume) = closed.as_ref().map(Volume::read) {
-        // By now the cleanup may have let it go, or its claim may have it finished.
+    while let Some(volume) = fenced.as_ref().map(Volume::read) {
+        // The cleanup may have removed the finalizer, or the controller may have completed the volume for its claim.
         if volume.claim.as_ref().and_then(|claim| claim.uid.as_deref()) != Some(names::FENCE) || volume.deleting {
             return Ok(());
         }
         match delete(volumes, &volume).await {
             Err(error) if is_not_found(&error) => return Ok(()),
-            // The controller manager writes to it, too.
-            Err(error) if is_precondition_failed(&error) => closed = volumes.get_opt(name).await?,
+            // kube-controller-manager has changed it.
+            Err(error) if is_precondition_failed(&error) => fenced = volumes.get_opt(name).await?,
             deleted => return deleted,
         }
     }
     Ok(())
 }
 
-/// Gives a fenced volume to its claim: from now on the controller manager binds the two.
+/// Sets the uid of the claim in a fenced volume, so that kube-controller-manager binds it.
 pub async fn assign(volumes: &Api<PersistentVolume>, name: &str, attempt: &str, claim_uid: &str) -> kube::Result<()> {
     let operations = vec![
         test_annotation(mark::ATTEMPT, attempt),
@@ -84,7 +85,7 @@ pub async fn assign(volumes: &Api<PersistentVolume>, name: &str, attempt: &str, 
     apply(volumes, name, operations).await
 }
 
-/// Merges fields into a volume in the very state that was judged. Returns the version that it then has.
+/// Merges fields into a volume if it is still in the same version. Returns the new version.
 pub async fn merge(volumes: &Api<PersistentVolume>, volume: &Volume, mut fields: Value) -> kube::Result<String> {
     fields["metadata"]["uid"] = json!(volume.uid);
     fields["metadata"]["resourceVersion"] = json!(volume.version);
@@ -94,7 +95,7 @@ pub async fn merge(volumes: &Api<PersistentVolume>, volume: &Volume, mut fields:
         .map(|merged| merged.metadata.resource_version.unwrap_or_default())
 }
 
-/// Takes back a volume that catch-up has begun, if it is still this call's: nobody has it, it is fenced from the start.
+/// Deletes a volume that the controller has begun, if it is still fenced and of this attempt.
 pub async fn delete_if_fenced(volumes: &Api<PersistentVolume>, name: &str, attempt: &str) -> kube::Result<()> {
     while let Some(volume) = volumes.get_opt(name).await?.as_ref().map(Volume::read) {
         let fenced = volume.claim.as_ref().and_then(|claim| claim.uid.as_deref()) == Some(names::FENCE);
@@ -102,7 +103,7 @@ pub async fn delete_if_fenced(volumes: &Api<PersistentVolume>, name: &str, attem
             return Ok(());
         }
         match delete(volumes, &volume).await {
-            // The controller manager writes to it, too.
+            // kube-controller-manager has changed it.
             Err(error) if is_precondition_failed(&error) => {}
             Err(error) if is_not_found(&error) => return Ok(()),
             deleted => return deleted,
@@ -111,17 +112,17 @@ pub async fn delete_if_fenced(volumes: &Api<PersistentVolume>, name: &str, attem
     Ok(())
 }
 
-/// The patch fails if somebody has deleted the object.
+/// Tests that the object is not being deleted.
 fn not_deleting() -> PatchOperation {
     test("/metadata/deletionTimestamp", Value::Null)
 }
 
-/// The patch fails unless it is this very object.
+/// Tests that it is the same object.
 pub fn test_uid(volume: &Volume) -> PatchOperation {
     test("/metadata/uid", json!(volume.uid))
 }
 
-/// The patch fails unless an annotation has this value; null also means that it is not there.
+/// Tests the value of an annotation. Null means that it does not exist.
 pub fn test_annotation(key: &str, value: impl Into<Value>) -> PatchOperation {
     PatchOperation::Test(TestOperation {
         path: annotation(key),
@@ -129,7 +130,7 @@ pub fn test_annotation(key: &str, value: impl Into<Value>) -> PatchOperation {
     })
 }
 
-/// The patch fails unless `path` holds `value`; null also means that it is not there.
+/// Tests the value at a path. Null means that it does not exist.
 pub fn test(path: &str, value: Value) -> PatchOperation {
     PatchOperation::Test(TestOperation {
         path: pointer(path),
@@ -137,7 +138,7 @@ pub fn test(path: &str, value: Value) -> PatchOperation {
     })
 }
 
-/// Sets `path`.
+/// Sets the value at a path.
 pub fn set(path: &str, value: Value) -> PatchOperation {
     PatchOperation::Add(AddOperation {
         path: pointer(path),
@@ -145,7 +146,7 @@ pub fn set(path: &str, value: Value) -> PatchOperation {
     })
 }
 
-/// Sets an annotation; volumes of ours always have some.
+/// Sets an annotation. The object must have annotations, as all volumes of Bindery do.
 pub fn set_annotation(key: &str, value: &str) -> PatchOperation {
     PatchOperation::Add(AddOperation {
         path: annotation(key),
@@ -153,13 +154,13 @@ pub fn set_annotation(key: &str, value: &str) -> PatchOperation {
     })
 }
 
-/// The patch fails if an annotation is there.
+/// Tests that an annotation does not exist.
 pub fn test_no_annotation(key: &str) -> PatchOperation {
     test_annotation(key, Value::Null)
 }
 
-/// Takes our finalizer off a volume that is being deleted, if the volume passes these tests: the last step of every cleanup.
-/// A volume that is gone, or another one of that name, is success.
+/// Removes Bindery's finalizer from a volume if these tests pass: the last step of every cleanup. It is also a success if
+/// the volume does not exist any more, or another volume has its name.
 pub async fn remove_finalizer(
     volumes: &Api<PersistentVolume>,
     volume: &Volume,
@@ -167,71 +168,73 @@ pub async fn remove_finalizer(
 ) -> kube::Result<()> {
     let mut before = None;
     loop {
-        let Some(now) = volumes.get_metadata_opt(&volume.name).await? else {
+        let Some((now, removal)) = finalizer_removal(volumes, volume).await? else {
             return Ok(());
         };
-        let finalizers = now.metadata.finalizers.unwrap_or_default();
-        let ours = finalizers.iter().position(|held| held == names::FINALIZER);
-        let (Some(ours), true) = (ours, now.metadata.uid.as_ref() == Some(&volume.uid)) else {
+        if now.uid.as_ref() != Some(&volume.uid) {
             return Ok(());
-        };
-        let path = format!("/metadata/finalizers/{ours}");
-        let mut operations = tests.clone();
-        operations.extend([
-            test("/metadata/uid", json!(volume.uid)),
-            test(&path, json!(names::FINALIZER)),
-            PatchOperation::Remove(RemoveOperation { path: pointer(&path) }),
-        ]);
-        match apply(volumes, &volume.name, operations).await {
+        }
+        match apply(volumes, &volume.name, [tests.clone(), removal].concat()).await {
             Err(error) if is_not_found(&error) => return Ok(()),
-            // Another finalizer went between the look and the patch. If none did, a test failed.
-            Err(error) if is_precondition_failed(&error) && before.as_ref() != Some(&finalizers) => {
-                before = Some(finalizers)
-            }
+            // Another finalizer was removed between the read and the patch. If none was, one of `tests` failed.
+            Err(error) if is_precondition_failed(&error) && before != now.finalizers => before = now.finalizers,
             done => return done,
         }
     }
 }
 
-/// Lets a volume go with its data, in one write: Kubernetes keeps it from now on, and our finalizer holds it no more. Fails if
-/// it is not the very object that was judged, or has been deleted since.
+/// Sets the reclaim policy Retain and removes Bindery's finalizer, in one write, so that Kubernetes keeps the volume and its
+/// data. Fails if it is not the same object, or if it has been deleted since it was read.
 pub async fn retain_and_release(volumes: &Api<PersistentVolume>, volume: &Volume) -> kube::Result<()> {
-    let Some(now) = volumes.get_metadata_opt(&volume.name).await? else {
+    let Some((_, removal)) = finalizer_removal(volumes, volume).await? else {
         return Ok(());
     };
-    let finalizers = now.metadata.finalizers.unwrap_or_default();
-    let Some(ours) = finalizers.iter().position(|held| held == names::FINALIZER) else {
-        return Ok(());
-    };
-    let path = format!("/metadata/finalizers/{ours}");
-    let mut operations = vec![test_uid(volume)];
+    let mut operations = removal;
     if !volume.deleting {
         operations.push(not_deleting());
     }
-    operations.extend([
-        set("/spec/persistentVolumeReclaimPolicy", json!("Retain")),
-        test(&path, json!(names::FINALIZER)),
-        PatchOperation::Remove(RemoveOperation { path: pointer(&path) }),
-    ]);
+    operations.push(set("/spec/persistentVolumeReclaimPolicy", json!("Retain")));
     apply(volumes, &volume.name, operations).await
 }
 
-/// The object is not in the state that was judged: a test failed (422) or a precondition did (409).
+/// Reads a volume, and returns the operations that remove Bindery's finalizer from it. Returns nothing if the volume does
+/// not exist or does not have the finalizer.
+async fn finalizer_removal(
+    volumes: &Api<PersistentVolume>,
+    volume: &Volume,
+) -> kube::Result<Option<(ObjectMeta, Vec<PatchOperation>)>> {
+    let Some(now) = volumes.get_metadata_opt(&volume.name).await? else {
+        return Ok(None);
+    };
+    let mut finalizers = now.metadata.finalizers.iter().flatten();
+    let Some(index) = finalizers.position(|finalizer| finalizer == names::FINALIZER) else {
+        return Ok(None);
+    };
+    let path = format!("/metadata/finalizers/{index}");
+    let removal = vec![
+        test_uid(volume),
+        test(&path, json!(names::FINALIZER)),
+        PatchOperation::Remove(RemoveOperation { path: pointer(&path) }),
+    ];
+    Ok(Some((now.metadata, removal)))
+}
+
+/// Returns whether a test of a patch (422) or another precondition (409) failed.
 pub fn is_precondition_failed(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if matches!(status.code, 409 | 422))
 }
 
-/// Another has the name already, or another write came first (409).
+/// Returns whether the name is in use, or another write came first (409).
 pub fn is_conflict(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 409)
 }
 
-/// The object is not there.
+/// Returns whether the object does not exist (404).
 pub fn is_not_found(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 404)
 }
 
-/// Our paths are spelt right; one that is not names the whole object, which no test matches.
+/// Parses a path. All paths here are valid; the empty path names the whole object, which no test matches.
 fn pointer(path: &str) -> PointerBuf {
     PointerBuf::parse(path).unwrap_or_default()
 }

@@ -12,12 +12,11 @@ use k8s_openapi::api::admissionregistration::v1::{
 use serde_json::{Value, json};
 
 use super::condition::condition;
+use crate::certificate::pem;
 use crate::model::names::WEBHOOK_PATH;
 
 /// The name of the condition that is ours to keep.
 const CONDITION_NAME: &str = "may-be-ours";
-/// The last line of a certificate.
-const END: &str = "-----END CERTIFICATE-----";
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,26 +110,15 @@ fn with_path(url: &str, path: &str) -> String {
 /// their starts, so agree at once.
 fn bundle(ours: &str, before: Option<&ByteString>) -> ByteString {
     let text = before.map_or_else(String::new, |bytes| String::from_utf8_lossy(&bytes.0).into_owned());
-    let there: Vec<&str> = certificates(&text).collect();
-    let mut bundle: Vec<&str> = certificates(ours).collect();
+    let there: Vec<&str> = pem::certificates(&text).collect();
+    let mut bundle: Vec<&str> = pem::certificates(ours).collect();
     if let Some(before) = before
         && bundle.iter().all(|ca| there.contains(ca))
     {
         return before.clone();
     }
-    bundle.extend(
-        there
-            .first()
-            .filter(|before| !bundle.contains(before))
-            .copied()
-            .into_iter()
-            .collect::<Vec<_>>(),
-    );
+    bundle.extend(there.first().filter(|former| !bundle.contains(former)).copied());
     ByteString(bundle.join("\n").into_bytes())
-}
-
-fn certificates(pem: &str) -> impl Iterator<Item = &str> {
-    pem.split_inclusive(END).map(str::trim).filter(|pem| pem.ends_with(END))
 }
 
 #[cfg(test)]
