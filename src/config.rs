@@ -1,4 +1,4 @@
-//! The checked configuration: what the flags say, held against what is possible, once, at the start.
+//! The configuration of `bindery serve`: its flags, checked at the start.
 
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
@@ -12,47 +12,47 @@ use crate::model::directory::Share;
 use crate::ops::listen::Listen;
 use crate::policy::class::Defaults;
 
-/// What `bindery serve` needs to know, apart from the cluster.
+/// The configuration of `bindery serve`.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The provisioner whose classes are served.
+    /// The provisioner name of the served StorageClasses.
     pub provisioner: String,
-    /// Server and export for classes that name none.
+    /// The server and the export for classes that name none.
     pub defaults: Defaults,
-    /// Shares that are mounted for us, each once, and where.
+    /// Mounted shares, each once, with their mount points.
     pub mounted: Vec<(Share, PathBuf)>,
-    /// Who we are to NFS servers.
+    /// The user and group id that NFS servers receive.
     pub nfs_user: (u32, u32),
-    /// Our id, if the flag names one.
+    /// The id of the installation, if the flag sets it.
     pub instance: Option<String>,
-    /// Nested directories of volumes that another program made may be deleted.
+    /// Whether nested directories of volumes that nfs-subdir-external-provisioner made may be deleted.
     pub takeover_delete_nested: bool,
-    /// Webhook.
+    /// The address of the webhook.
     pub listen: Listen,
-    /// Probes and metrics.
+    /// The address of probes and metrics.
     pub admin_listen: Listen,
-    /// Time for one review.
+    /// The longest time for one review.
     pub deadline: Duration,
-    /// How much of binding is done here.
+    /// How much of the binding Bindery does.
     pub binder: BinderMode,
-    /// For volumes that no claim has had.
+    /// How long a volume that no claim uses is kept.
     pub orphan_grace: Duration,
-    /// Between two looks for archives whose time is over.
+    /// How often expired archives are looked for.
     pub retention_interval: Duration,
-    /// The configuration object that gets our CA.
+    /// The name of the webhook configuration.
     pub webhook_configuration: String,
-    /// Where our own objects are.
+    /// The namespace of the Lease and the Secret.
     pub namespace: Option<String>,
-    /// What we are called among the replicas.
+    /// The name of this replica.
     pub replica: Option<String>,
-    /// What the webhook serves with.
+    /// The certificate of the webhook.
     pub certificate: CertificateOptions,
-    /// The Lease's name.
+    /// The name of the Lease.
     pub lease: String,
 }
 
 impl Config {
-    /// Checks the flags. Each error names the flag and what it takes.
+    /// Checks the flags. An error names the flag and the values that it accepts.
     pub fn check(flags: cli::Serve) -> Result<Self> {
         let cli::Serve {
             installation:
@@ -90,7 +90,7 @@ impl Config {
         } = flags;
         ensure!(
             !provisioner_name.is_empty(),
-            "--provisioner-name is empty; leave it out for bindery.dev/nfs"
+            "--provisioner-name is empty; omit the flag to use bindery.dev/nfs"
         );
         let defaults = check_defaults(nfs_server, nfs_share)?;
         let mounted = check_mounted(&mounted)?;
@@ -99,11 +99,11 @@ impl Config {
         }
         ensure!(
             (Duration::from_millis(100)..=Duration::from_secs(29)).contains(&deadline),
-            "--deadline is {deadline:?}; take 100ms to 29s, and less than the webhook's timeoutSeconds"
+            "--deadline is {deadline:?}; set 100ms to 29s, and less than the webhook's timeoutSeconds"
         );
         ensure!(
             retention_interval >= Duration::from_millis(100),
-            "--retention-interval is {retention_interval:?}; take 100ms or more"
+            "--retention-interval is {retention_interval:?}; set 100ms or more"
         );
         Ok(Self {
             provisioner: provisioner_name,
@@ -137,9 +137,9 @@ impl Config {
     }
 }
 
-/// What the flags say of server and share.
+/// Checks the flags for server and share.
 pub fn check_defaults(server: Option<String>, share: Option<String>) -> Result<Defaults> {
-    // Checked with a stand-in for what is not set, so that a typo stops the start and not the first claim.
+    // A value that is not set is replaced by a valid one, so that the other one is checked at the start.
     Share::parse(server.as_deref().unwrap_or("server"), share.as_deref().unwrap_or("/"))
         .context("--nfs-server and --nfs-share")?;
     Ok(Defaults { server, share })
@@ -158,8 +158,8 @@ fn check_mounted(flags: &[String]) -> Result<Vec<(Share, PathBuf)>> {
     Ok(mounted)
 }
 
-/// Reads `SERVER:/SHARE=/PATH`. No server's name has a slash, also no IPv6 address; and the last `=/` counts, for the path
-/// on this side is the administrator's to choose.
+/// Parses `SERVER:/SHARE=/PATH`. A server has no slash, not even an IPv6 address. The last `=/` counts: the share may
+/// have one in its name, and the administrator can choose the mount point.
 fn mount(flag: &str) -> Result<(Share, PathBuf)> {
     let halves = flag.rsplit_once("=/").and_then(|(remote, path)| {
         let (server, share) = remote.split_once(":/")?;
@@ -172,22 +172,22 @@ fn mount(flag: &str) -> Result<(Share, PathBuf)> {
     let path = Path::new(&path);
     ensure!(
         path.components().all(|part| part != Component::ParentDir),
-        "path {} has .. in it; write it without",
+        "path {} contains ..; write it without",
         path.display()
     );
     ensure!(
         path.components().count() > 1,
-        "path / is Bindery's own disk; name the directory that the share is mounted on"
+        "path / is not a mount point; name the directory where the share is mounted"
     );
     Ok((share, path.to_owned()))
 }
 
-/// An instance id becomes part of file names on the server.
+/// Checks an instance id. It becomes part of file names on the server.
 fn check_instance(id: &str) -> Result<()> {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     ensure!(
         (1..=63).contains(&id.len()) && id.chars().all(plain),
-        "--instance {id:?}: take 1 to 63 lower-case letters, digits and dashes"
+        "--instance {id:?}: write 1 to 63 lower-case letters, digits and dashes"
     );
     Ok(())
 }
@@ -210,7 +210,7 @@ mod tests {
     fn a_deadline_is_below_the_longest_timeout_of_a_webhook() {
         assert_eq!(
             check(&["--deadline", "40s"]).unwrap_err(),
-            "--deadline is 40s; take 100ms to 29s, and less than the webhook's timeoutSeconds"
+            "--deadline is 40s; set 100ms to 29s, and less than the webhook's timeoutSeconds"
         );
         assert!(check(&["--deadline", "29s"]).is_ok());
     }
@@ -261,11 +261,11 @@ mod tests {
         );
         assert_eq!(
             wrong("nas:/a=/"),
-            "--mounted \"nas:/a=/\": path / is Bindery's own disk; name the directory that the share is mounted on"
+            "--mounted \"nas:/a=/\": path / is not a mount point; name the directory where the share is mounted"
         );
         assert_eq!(
             wrong("nas:/a=/mnt/../etc"),
-            "--mounted \"nas:/a=/mnt/../etc\": path /mnt/../etc has .. in it; write it without"
+            "--mounted \"nas:/a=/mnt/../etc\": path /mnt/../etc contains ..; write it without"
         );
         assert_eq!(
             check(&["--mounted=nas:/a=/mnt/a", "--mounted=NAS.:/a/=/mnt/b"]).unwrap_err(),
@@ -278,7 +278,7 @@ mod tests {
         assert!(check(&["--instance", "blue-7"]).is_ok());
         assert_eq!(
             check(&["--instance", "../x"]).unwrap_err(),
-            "--instance \"../x\": take 1 to 63 lower-case letters, digits and dashes"
+            "--instance \"../x\": write 1 to 63 lower-case letters, digits and dashes"
         );
     }
 }

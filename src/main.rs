@@ -1,4 +1,4 @@
-//! The program: reads the command line and runs what it says.
+//! The program: parses the command line and runs the command.
 
 use std::process::ExitCode;
 use std::thread::available_parallelism;
@@ -8,24 +8,23 @@ use bindery::cluster::api_error::describe;
 use bindery::commands::{check, explain, serve, uninstall};
 use clap::Parser;
 
-/// Threads that do the work. It is waiting for the most part; on a node of a hundred processors as many threads would only
-/// need memory, each for an allocator of its own.
-const THREADS: usize = 4;
+/// The most worker threads. The work is mostly waiting; more threads would only need more memory.
+const MAX_THREADS: usize = 4;
 
 fn main() -> anyhow::Result<ExitCode> {
-    let processors = available_parallelism().map_or(THREADS, usize::from);
+    let processors = available_parallelism().map_or(MAX_THREADS, usize::from);
     tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(processors.min(THREADS))
+        .worker_threads(processors.min(MAX_THREADS))
         .enable_all()
         .build()?
         .block_on(run())
 }
 
 async fn run() -> anyhow::Result<ExitCode> {
-    // kube and the webhook both use it; which one is decided here, once.
+    // kube and the webhook both use this provider.
     rustls::crypto::ring::default_provider()
         .install_default()
-        .map_err(|_| anyhow::anyhow!("another TLS provider was installed first"))?;
+        .map_err(|_| anyhow::anyhow!("another TLS provider is installed already"))?;
     match cli::Cli::parse().command {
         cli::Command::Serve(flags) => Ok(match serve::serve(*flags).await {
             Ok(()) => ExitCode::SUCCESS,

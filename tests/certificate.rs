@@ -227,7 +227,7 @@ async fn a_certificate_from_files_is_served_and_reloaded_when_the_files_change()
 
     let (next_ca, next) = made();
     files.swap(&next_ca, &next.chain, &first.key);
-    bindery.until_log("do not belong together").await;
+    bindery.until_log("do not match").await;
     let (_, url) = registered(&bindery).await;
     assert_eq!(
         Caller::trusting(&ca).get(&url).await.unwrap(),

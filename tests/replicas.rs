@@ -179,7 +179,7 @@ async fn a_paused_leader_does_no_harm_when_it_resumes() {
     let (_, new) = scene.until_bound("data").await;
     std::fs::write(directory(&new).join("new"), "").unwrap();
     first.resume();
-    first.until_log("leads no more").await;
+    first.until_log("lost the Lease").await;
     assert!(directory(&new).join("new").exists());
     drop(second);
 }

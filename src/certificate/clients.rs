@@ -1,7 +1,7 @@
-//! Clients that must show a certificate: of a CA, and perhaps of a name.
+//! Verifies client certificates: their CA, and optionally their common name.
 //!
-//! A cluster's own CA signs the certificates of every node and of many people. So where the API server's certificate is from
-//! such a CA, its common name says that it is the API server.
+//! The CA of a cluster also signs certificates of nodes and of users. If the certificate of the API server is from that
+//! CA, its common name must be checked, too.
 
 use std::sync::Arc;
 
@@ -15,11 +15,12 @@ use x509_parser::parse_x509_certificate;
 
 use super::pem::parse_certificates;
 
-/// Lets in clients with a certificate of a CA in this PEM text, and of one of these names; any name if there are none.
+/// Returns a verifier for certificates of these CAs (PEM) with one of these common names, or with any name if the list
+/// is empty.
 pub fn verifier(ca: &str, names: &[String]) -> Result<Arc<dyn ClientCertVerifier>> {
     let mut roots = RootCertStore::empty();
     for certificate in parse_certificates(ca)? {
-        roots.add(certificate).context("a CA is of no use")?;
+        roots.add(certificate).context("a CA certificate in it is not valid")?;
     }
     let chain = WebPkiClientVerifier::builder(roots.into()).build()?;
     Ok(Arc::new(NameVerifier {

@@ -1,8 +1,8 @@
-//! A certificate that somebody else keeps, in files: cert-manager, say, by way of a mounted Secret.
+//! Reads a certificate from files, which another program such as cert-manager renews.
 //!
-//! The kubelet changes the files of a mounted Secret by swapping a symbolic link under all of them, of which notifications
-//! tell nothing reliable. So the files are read every now and then; there is little in them. A certificate and a key that do
-//! not belong together were read in the middle of a swap, and are read again.
+//! The kubelet updates a mounted Secret by replacing a symbolic link, for which file notifications are not reliable. So
+//! the files are read every 2 seconds. If the certificate and the key do not match, they were read during an update,
+//! and are read again.
 
 use std::path::{Path, PathBuf};
 
@@ -10,18 +10,18 @@ use anyhow::{Context, Result};
 
 use super::issue::CertifiedKey;
 
-/// Where they are.
+/// The paths of the files.
 #[derive(Clone, Debug, Default)]
 pub struct Files {
     /// The serving certificate and its key.
     pub serving: Option<(PathBuf, PathBuf)>,
-    /// The CA that the API server is to trust.
+    /// The CA of the serving certificate.
     pub ca: Option<PathBuf>,
-    /// The CA that clients must have a certificate of.
+    /// The CA of client certificates.
     pub client_ca: Option<PathBuf>,
 }
 
-/// What is in them.
+/// The contents of the files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FileContents {
     pub serving: Option<CertifiedKey>,
@@ -30,7 +30,7 @@ pub struct FileContents {
 }
 
 impl Files {
-    /// Reads them.
+    /// Reads the files.
     pub fn read(&self) -> Result<FileContents> {
         let text = |path: &Path| std::fs::read_to_string(path).with_context(|| path.display().to_string());
         let serving = self.serving.as_ref().map(|(chain, key)| {
@@ -46,7 +46,7 @@ impl Files {
         })
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no files.
     pub fn is_empty(&self) -> bool {
         self.serving.is_none() && self.ca.is_none() && self.client_ca.is_none()
     }

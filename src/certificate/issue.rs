@@ -1,4 +1,4 @@
-//! A CA and a certificate of Bindery's own making, and the secret part of the webhook's path.
+//! Issues the webhook's certificate with a CA of its own, and generates tokens.
 
 use anyhow::{Context, Result};
 use jiff::{SignedDuration, Timestamp};
@@ -16,14 +16,14 @@ use super::schedule::{self, Validity};
 /// A certificate with its key, in PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertifiedKey {
-    /// The certificate, and those between it and its CA.
+    /// The certificate and the intermediate certificates.
     pub chain: String,
     /// Its key.
     pub key: String,
 }
 
 impl CertifiedKey {
-    /// From when to when it is valid; nothing if it cannot be read.
+    /// Returns when the certificate is valid; nothing if it cannot be parsed.
     pub fn validity(&self) -> Option<Validity> {
         let first = CertificateDer::from_pem_slice(self.chain.as_bytes()).ok()?;
         let (_, certificate) = parse_x509_certificate(&first).ok()?;
@@ -35,7 +35,8 @@ impl CertifiedKey {
     }
 }
 
-/// A new CA in PEM, and a certificate for these names that it has signed. Its key is dropped at once: it signs nothing else.
+/// Issues a certificate for these names with a new CA, and returns the CA (PEM) and the certificate. The key of the CA
+/// is not kept.
 pub fn certificate(names: &[String], lifetime: SignedDuration, now: Timestamp) -> Result<(String, CertifiedKey)> {
     let validity = schedule::validity(now, lifetime);
     let mut ca = valid(CertificateParams::default(), validity)?;
@@ -63,14 +64,14 @@ fn valid(mut parameters: CertificateParams, validity: Validity) -> Result<Certif
     Ok(parameters)
 }
 
-/// 128 bits that nobody can guess, in a form that a webhook's path may have.
+/// Generates a token: 128 random bits as hexadecimal digits.
 pub fn token() -> Result<String> {
     let mut bytes = [0; 16];
     let random = default_provider().secure_random;
     random
         .fill(&mut bytes)
         .ok()
-        .context("there are no random numbers to be had")?;
+        .context("the system returned no random numbers")?;
     Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
 }
 

@@ -1,8 +1,8 @@
-//! Keeps the Secret and the files, and tells listener and registration what is to be served.
+//! Manages the certificate: reads and writes the Secret, reads the files, and publishes what the webhook serves.
 //!
-//! Trigger: the Secret changes or goes, something is due ([`super::schedule`]), or a file has changed. Every replica does this:
-//! each write is made on the very Secret that was judged, so of several that are due at the same time one wins, and the
-//! others read what it wrote. A Secret that is lost is written again, as it is remembered.
+//! It acts when the Secret changes, when an action is due ([`super::schedule`]), and when a file changes. Every replica
+//! does this. Each write has the version of the Secret that was read, so only one replica succeeds, and the others read
+//! what it wrote. A deleted Secret is written again from memory.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,31 +27,31 @@ use crate::cluster::api_error::{ApiFault, describe};
 use crate::cluster::patch::{is_conflict, is_not_found};
 use crate::ops::metrics::Metrics;
 
-/// Others may be making it at the same time; one of them comes first.
+/// How often the Secret is read and written. Other replicas may write it at the same time.
 const MAX_ATTEMPTS: usize = 5;
 /// How often files are read.
 const FILE_CHECK_PERIOD: Duration = Duration::from_secs(2);
-/// After what went wrong.
+/// The pause after an error.
 const RETRY_PERIOD: Duration = Duration::from_secs(5);
-/// A sleep that is no longer than this meets a clock that was set.
+/// The longest sleep, so that a changed clock is noticed.
 const MAX_SLEEP: Duration = Duration::from_hours(1);
 
-/// What is kept.
+/// The options of the certificate.
 #[derive(Clone, Debug)]
 pub struct CertificateOptions {
-    /// What it is called.
+    /// The name of the Secret.
     pub secret: String,
-    /// The names in the certificate.
+    /// The DNS names in the certificate.
     pub names: Vec<String>,
     /// How long a certificate is valid.
     pub lifetime: SignedDuration,
-    /// What comes from files.
+    /// Certificates in files.
     pub files: Files,
-    /// Common names of clients that may call; any if there are none.
+    /// The common names of allowed clients; empty for any.
     pub clients: Vec<String>,
 }
 
-/// See the module.
+/// Manages the certificate.
 pub struct CertificateManager {
     options: CertificateOptions,
     secrets: Api<Secret>,
@@ -59,12 +59,12 @@ pub struct CertificateManager {
     state: StoredCertificates,
     contents: FileContents,
     published: watch::Sender<Credentials>,
-    /// The CAs that the API server is told to trust.
+    /// The CAs in the webhook configuration.
     registered: watch::Receiver<String>,
 }
 
 impl CertificateManager {
-    /// Reads what is there, and makes what is not. From then on the receiver has what is to be served.
+    /// Reads the Secret, and creates it if it does not exist. The receiver always has what must be served.
     pub async fn start(
         client: Client,
         namespace: &str,
@@ -92,7 +92,7 @@ impl CertificateManager {
         Ok((manager, receiver))
     }
 
-    /// Keeps them. Never ends.
+    /// Runs the manager. Never ends.
     pub async fn run(mut self) {
         let only = watcher::Config::default().fields(&format!("metadata.name={}", self.options.secret));
         let mut changes = std::pin::pin!(watcher(self.secrets.clone(), only).default_backoff());
@@ -102,7 +102,7 @@ impl CertificateManager {
             tokio::select! {
                 change = changes.next() => if let Some(Err(error)) = change {
                     let fault = ApiFault::from(&error);
-                    tracing::warn!(secret = self.options.secret, "the watch of the webhook's Secret broke, and is begun again: {fault}");
+                    tracing::warn!(secret = self.options.secret, "the watch of the webhook's Secret failed and is restarted: {fault}");
                     continue;
                 },
                 _ = files.tick(), if !self.options.files.is_empty() => {
@@ -110,7 +110,7 @@ impl CertificateManager {
                     continue;
                 },
                 heard = self.registered.changed() => if heard.is_err() {
-                    // The registration is gone: the process is ending.
+                    // The registration has ended, so the process is stopping.
                     return;
                 },
                 () = sleep_until(next) => {}
@@ -122,7 +122,7 @@ impl CertificateManager {
                         .min(MAX_SLEEP),
                     Err(error) => {
                         tracing::warn!(
-                            "the webhook goes on with the certificate that it has; it is tried again: {}",
+                            "the webhook's certificate could not be updated; Bindery keeps the current one and retries in {RETRY_PERIOD:?}: {}",
                             describe(&error)
                         );
                         RETRY_PERIOD
@@ -149,12 +149,14 @@ impl CertificateManager {
             }
             let before = std::mem::replace(&mut self.contents, contents);
             self.publish().inspect_err(|_| self.contents = before)?;
-            tracing::info!("serves the certificates that its files have by now");
+            tracing::info!("the webhook serves the new certificates from its files");
             Ok(())
         });
         if let Err(error) = read {
             let why = describe(&error);
-            tracing::warn!("the webhook goes on with the files as it has read them before: {why}");
+            tracing::warn!(
+                "the certificate files could not be used; the webhook keeps the certificates that it read before: {why}"
+            );
         }
     }
 
@@ -174,8 +176,8 @@ impl CertificateManager {
 }
 
 impl CertificateOptions {
-    /// The Secret as it is to be, written if it was not so; and when to look again. `first`: also one for other names is
-    /// replaced. Later it is left to the replica with those names, which is newer.
+    /// Brings the Secret up to date, and returns it and when to do so again. With `first`, a certificate for other
+    /// names is replaced. Later it is not: it is from a newer replica.
     async fn reconcile(
         &self,
         secrets: &Api<Secret>,
@@ -183,41 +185,42 @@ impl CertificateOptions {
         registered: &str,
         first: bool,
     ) -> Result<(StoredCertificates, Timestamp)> {
-        let about = || format!("Secret {}, which keeps the webhook's certificate", self.secret);
+        let about = || format!("Secret {}, which has the webhook's certificate", self.secret);
         for _ in 0..MAX_ATTEMPTS {
             let found = secrets.get_opt(&self.secret).await.with_context(about)?;
             if found.as_ref().is_some_and(|found| !is_ours(found)) {
                 bail!(
-                    "{} is somebody else's: name another with --tls-secret, or delete it",
+                    "{}, was not created by Bindery; name another Secret with --tls-secret, or delete this one",
                     about()
                 );
             }
             let read = found.as_ref().and_then(StoredCertificates::read);
-            // What was lost is remembered here: the API server trusts it still.
+            // If the Secret was deleted, the API server still trusts what is in memory.
             let known = if found.is_none() { before.cloned() } else { read.clone() };
             let of_names = |state: &StoredCertificates| !first || state.names == self.names.join(",");
             let state = known.filter(|state| of_names(state) && self.config(&state.serving, None).is_ok());
             let now = Timestamp::now();
             let serving = state.as_ref().and_then(|state| state.serving.validity());
             let next = state.as_ref().and_then(|state| state.next.as_ref()?.0.validity());
-            // Whoever brings a certificate of their own keeps the CAs, too, or waits for nobody.
+            // With a certificate from files, the CA in the webhook configuration is not that of the Secret.
             let announced =
                 self.files.serving.is_some() || state.as_ref().is_none_or(|state| state.announced(registered));
             let (made, what) = match (next_action(serving, next, announced, now), state) {
                 (Action::WaitUntil(at), Some(state)) if found.is_some() => return Ok((state, at)),
-                (Action::WaitUntil(_), Some(state)) => {
-                    (state, "wrote the webhook's certificate down again: its Secret was gone")
-                }
+                (Action::WaitUntil(_), Some(state)) => (
+                    state,
+                    "the Secret with the webhook's certificate was deleted; wrote it again",
+                ),
                 (Action::Stage, Some(state)) => (
                     state.stage(self.lifetime, now)?,
-                    "announced the webhook's next certificate",
+                    "issued the webhook's next certificate and published its CA",
                 ),
-                (Action::Promote, Some(state)) => (state.promote(), "serves the webhook's next certificate"),
+                (Action::Promote, Some(state)) => (state.promote(), "the webhook serves its next certificate"),
                 (Action::Create, _) | (_, None) => {
                     let before = read.as_ref().or(before);
                     (
                         StoredCertificates::new(&self.names, self.lifetime, now, before)?,
-                        "made the webhook's certificate",
+                        "issued the webhook's certificate",
                     )
                 }
             };
@@ -232,7 +235,7 @@ impl CertificateOptions {
                 Err(error) => return Err(error).with_context(about),
             }
         }
-        bail!("{} is changed all the time by something else", about())
+        bail!("{}, is changed by another program all the time", about())
     }
 
     fn credentials(&self, state: &StoredCertificates, contents: &FileContents) -> Result<Credentials> {
@@ -257,7 +260,7 @@ impl CertificateOptions {
         let key = pem::parse_key(&serving.key).context("the key of the webhook's certificate")?;
         let mut config = builder
             .with_single_cert(chain, key)
-            .context("the webhook's certificate and its key do not belong together")?;
+            .context("the webhook's certificate and its key do not match")?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(config)
     }

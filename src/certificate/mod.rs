@@ -1,7 +1,7 @@
-//! What the webhook serves with, and what the API server must know to call it: certificate, CA, and the path's token.
+//! The certificate of the webhook, its CA, and the secret token in its path.
 //!
-//! By default all of it is of Bindery's own making and kept in a Secret that all replicas share ([`manager`]). A certificate
-//! may come from files instead ([`files`]), which somebody else renews; the token is always Bindery's.
+//! By default Bindery issues the certificate and keeps it in a Secret that all replicas share ([`manager`]). It can
+//! also come from files that another program renews ([`files`]). The token is always Bindery's.
 
 mod clients;
 mod files;
@@ -21,13 +21,13 @@ pub use self::issue::{CertifiedKey, certificate};
 pub use self::manager::{CertificateManager, CertificateOptions};
 pub use self::tokens::Tokens;
 
-/// See the module.
+/// What the webhook serves with, and what the API server needs to call it.
 #[derive(Clone, Debug)]
 pub struct Credentials {
-    /// For the listener.
+    /// The TLS configuration of the webhook.
     pub config: Arc<ServerConfig>,
-    /// For the webhook configuration's `caBundle`, in PEM; nothing if that is somebody else's to keep.
+    /// The CAs for `caBundle` in the webhook configuration, in PEM; nothing if Bindery does not set it.
     pub trusted: Option<String>,
-    /// What a path must end in.
+    /// The tokens that a path can end with.
     pub tokens: Tokens,
 }

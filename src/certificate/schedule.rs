@@ -1,57 +1,57 @@
-//! When a certificate is renewed.
+//! Decides when the certificate is renewed.
 //!
-//! In two steps, so that nobody meets a certificate that it does not trust yet: when three fifths of its life are over the
-//! next one is made, and its CA announced; a tenth of a life later it is served. Of the 90 days that are usual, 36 are
-//! left at the first step and 27 at the second.
+//! This takes two steps, so that API servers trust the new CA before its certificate is served. After 60% of the
+//! lifetime the next certificate is issued and its CA is published. After another 10% the next certificate is served.
+//! With the default of 90 days, 36 days are left at the first step and 27 days at the second.
 
 use jiff::{SignedDuration, Timestamp};
 
-/// From when to when a certificate is valid.
+/// The time during which a certificate is valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Validity {
-    /// Its first moment.
+    /// The beginning.
     pub from: Timestamp,
-    /// Its last.
+    /// The end.
     pub until: Timestamp,
 }
 
-/// What is to be done.
+/// The next action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Nothing that can be served is there: everything is made anew, at once.
+    /// There is no valid certificate: issue a new one and serve it.
     Create,
-    /// The next certificate is to be made, and its CA to be announced.
+    /// Issue the next certificate and publish its CA.
     Stage,
-    /// The next certificate is to be served.
+    /// Serve the next certificate.
     Promote,
-    /// Nothing, until then.
+    /// Do nothing until then.
     WaitUntil(Timestamp),
 }
 
+/// The age of the served certificate at which the next one is issued.
 const STAGE_PERCENT: i32 = 60;
-/// Of the next one's lifetime: so much time have API servers to hear of its CA.
+/// The age of the next certificate at which it is served: API servers need this time to read its CA.
 const PROMOTE_PERCENT: i32 = 10;
-/// Of the served one's lifetime: later is worse than too early.
+/// The age of the served certificate at which the next one is served, even if API servers may not trust it yet.
 const LATEST_PROMOTE_PERCENT: i32 = 95;
-/// Of the served one's lifetime: so long the path token before it is accepted.
+/// The age of the served certificate until which the previous token is accepted.
 const PREVIOUS_TOKEN_PERCENT: i32 = 40;
 
 impl Validity {
-    /// The moment when so many percent of it are over.
+    /// Returns the time when this share of the validity is over.
     fn at_percent(&self, percent: i32) -> Timestamp {
         let part = self.until.duration_since(self.from) * percent / 100;
-        // Between two moments there is a moment.
+        // This is before `until`, so it cannot overflow.
         self.from.checked_add(part).unwrap_or(self.until)
     }
 
-    /// Until when what was in use before it is still accepted.
+    /// Returns until when the token that was used before is accepted.
     pub fn previous_token_expires(&self) -> Timestamp {
         self.at_percent(PREVIOUS_TOKEN_PERCENT)
     }
 }
 
-/// What is due at `now`, given what is served and what is made for the time after; `announced`: the API server is known to trust
-/// that.
+/// Returns what to do now. `announced` says whether the API server trusts the CA of the next certificate.
 pub fn next_action(serving: Option<Validity>, next: Option<Validity>, announced: bool, now: Timestamp) -> Action {
     let Some(serving) = serving.filter(|serving| now < serving.until) else {
         return Action::Create;
@@ -68,7 +68,8 @@ pub fn next_action(serving: Option<Validity>, next: Option<Validity>, announced:
     if now < at { Action::WaitUntil(at) } else { then }
 }
 
-/// A certificate for `life` from `now` on. It begins a little earlier, for API servers whose clock is behind.
+/// Returns the validity of a certificate that is issued now. It begins up to an hour earlier, for API servers whose
+/// clocks are slow.
 pub fn validity(now: Timestamp, lifetime: SignedDuration) -> Validity {
     let skew = (lifetime / 100).min(SignedDuration::from_hours(1));
     Validity {

@@ -1,12 +1,12 @@
-//! What the Secret says: the certificate that is served, the one after it, and the secret part of the webhook's path.
+//! Reads and writes the Secret with the certificates and the tokens.
 //!
-//! | key | what |
+//! | key | value |
 //! |---|---|
-//! | `ca.crt` | the CAs that the API server is to trust: that of the served certificate, then the one before or after it |
-//! | `tls.crt`, `tls.key` | the certificate that is served |
-//! | `next.crt`, `next.key` | the one that is served next, once its CA is announced |
-//! | `token` | the secret part of the path |
-//! | `next-token`, `token-before` | the one after it, and the one before it, which are accepted as well |
+//! | `ca.crt` | the CAs that the API server must trust: the CA of the served certificate, then the previous or the next one |
+//! | `tls.crt`, `tls.key` | the served certificate |
+//! | `next.crt`, `next.key` | the next certificate |
+//! | `token` | the token in the path of the webhook |
+//! | `next-token`, `token-before` | the next and the previous token, which are accepted, too |
 
 use anyhow::Result;
 use jiff::{SignedDuration, Timestamp};
@@ -24,25 +24,25 @@ const TOKEN: &str = "token";
 const NEXT_TOKEN: &str = "next-token";
 const TOKEN_BEFORE: &str = "token-before";
 
-/// See the module.
+/// The content of the Secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredCertificates {
-    /// The names in the certificates, with commas.
+    /// The DNS names in the certificates, separated by commas.
     pub names: String,
-    /// In PEM.
+    /// The CAs that the API server must trust, in PEM.
     pub trusted: String,
-    /// The certificate that is served.
+    /// The served certificate.
     pub serving: CertifiedKey,
-    /// And its path's token.
+    /// The token in the path.
     pub token: String,
-    /// What is served next.
+    /// The next certificate and token.
     pub next: Option<(CertifiedKey, String)>,
-    /// The token that was served before.
+    /// The previous token.
     pub before: Option<String>,
 }
 
 impl StoredCertificates {
-    /// Reads a Secret; nothing if it does not say all that is needed.
+    /// Reads a Secret. Returns nothing if it is not complete.
     pub fn read(secret: &Secret) -> Option<Self> {
         let get = |key: &str| String::from_utf8(secret.data.as_ref()?.get(key)?.0.clone()).ok();
         let pair = |[chain, key]: [&str; 2]| {
@@ -61,8 +61,8 @@ impl StoredCertificates {
         })
     }
 
-    /// All of it new. What was there before is trusted and accepted still, by replicas and API servers that have not heard
-    /// of it.
+    /// Issues a new certificate and token. The previous CA and token stay valid, for replicas and API servers that have
+    /// not read the new ones yet.
     pub fn new(names: &[String], lifetime: SignedDuration, now: Timestamp, before: Option<&Self>) -> Result<Self> {
         let (ca, serving) = issue::certificate(names, lifetime, now)?;
         let former = before.and_then(|before| pem::certificates(&before.trusted).next());
@@ -76,7 +76,7 @@ impl StoredCertificates {
         })
     }
 
-    /// With a certificate and a token for the time after these.
+    /// Adds the next certificate and token.
     pub fn stage(&self, lifetime: SignedDuration, now: Timestamp) -> Result<Self> {
         let names: Vec<_> = self.names.split(',').map(str::to_owned).collect();
         let (ca, next) = issue::certificate(&names, lifetime, now)?;
@@ -88,7 +88,7 @@ impl StoredCertificates {
         })
     }
 
-    /// What was next is served.
+    /// Makes the next certificate and token the served ones.
     pub fn promote(&self) -> Self {
         let Some((serving, token)) = self.next.clone() else {
             return self.clone();
@@ -105,13 +105,13 @@ impl StoredCertificates {
         }
     }
 
-    /// Whether a bundle of CAs has that of the next certificate in it; there may be none to ask for.
+    /// Returns whether a `caBundle` has the CA of the next certificate. True if there is no next certificate.
     pub fn announced(&self, bundle: &str) -> bool {
         let mut next = pem::certificates(&self.trusted).skip(1);
         self.next.is_none() || next.all(|ca| bundle.contains(ca))
     }
 
-    /// As a Secret of this name; it replaces the one that was found.
+    /// Returns the Secret to write; it replaces `found`.
     pub fn secret(&self, name: &str, found: Option<&Secret>) -> Secret {
         let mut data = vec![
             (CA, &self.trusted),
@@ -124,7 +124,7 @@ impl StoredCertificates {
         }
         data.extend(self.before.as_ref().map(|before| (TOKEN_BEFORE, before)));
         let bytes = |(key, text): (&str, &String)| (key.to_owned(), ByteString(text.clone().into_bytes()));
-        // Labels and annotations of others stay.
+        // Labels and annotations that others set are kept.
         let mut metadata = found.map(|found| found.metadata.clone()).unwrap_or_default();
         metadata.name = Some(name.to_owned());
         metadata.managed_fields = None;
@@ -133,7 +133,7 @@ impl StoredCertificates {
         Secret {
             metadata,
             data: Some(data.into_iter().map(bytes).collect()),
-            // A Secret's type cannot be changed.
+            // The type of a Secret cannot be changed.
             type_: Some(
                 found
                     .and_then(|found| found.type_.clone())
@@ -144,7 +144,7 @@ impl StoredCertificates {
     }
 }
 
-/// Whether Bindery made a Secret.
+/// Returns whether Bindery made a Secret.
 pub fn is_ours(secret: &Secret) -> bool {
     let annotations = secret.metadata.annotations.as_ref();
     annotations.is_some_and(|all| all.contains_key(SERVING_NAMES))

@@ -1,4 +1,4 @@
-//! The secret part of the webhook's path: who does not know it is not the API server.
+//! The secret tokens in the path of the webhook. Only the API server knows them.
 
 use jiff::Timestamp;
 use subtle::{Choice, ConstantTimeEq};
@@ -10,30 +10,30 @@ use super::secret::StoredCertificates;
 pub struct Tokens {
     current: String,
     next: Option<String>,
-    /// Until when.
+    /// Also says until when it is accepted.
     before: Option<(String, Timestamp)>,
 }
 
 impl Tokens {
-    /// Those that the Secret names.
+    /// Returns the tokens in the Secret.
     pub fn of(state: &StoredCertificates) -> Self {
-        let forgets = state
+        let expires = state
             .serving
             .validity()
             .map(|validity| validity.previous_token_expires());
         Self {
             current: state.token.clone(),
             next: state.next.as_ref().map(|(_, token)| token.clone()),
-            before: state.before.clone().zip(forgets),
+            before: state.before.clone().zip(expires),
         }
     }
 
-    /// The one that the API server is to be told.
+    /// Returns the token for the webhook configuration.
     pub fn current(&self) -> &str {
         &self.current
     }
 
-    /// Whether a token is one of these. How long it takes tells nothing of them.
+    /// Returns whether a token is accepted. It takes the same time for every token.
     pub fn accept(&self, token: &str, now: Timestamp) -> bool {
         let before = self.before.as_ref().filter(|(_, until)| now < *until);
         let all = [Some(&self.current), self.next.as_ref(), before.map(|(token, _)| token)];

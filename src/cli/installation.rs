@@ -22,8 +22,8 @@ pub struct InstallationArgs {
     #[arg(long, env = "NFS_PATH", value_name = "PATH")]
     pub nfs_share: Option<String>,
 
-    /// The id of this installation, recorded on every volume. Bindery never changes a volume with another id [default: the uid
-    /// of namespace kube-system].
+    /// The id of this installation, recorded on every volume. Bindery never changes a volume with another id [default:
+    /// the uid of namespace kube-system].
     #[arg(long, env = "INSTANCE", value_name = "ID")]
     pub instance: Option<String>,
 

@@ -1,4 +1,5 @@
-//! The commands and their flags. [`crate::config`] checks the values. Nothing else reads flags or environment variables.
+//! The commands and their flags. [`crate::config`] checks the values. Nothing else reads flags or environment
+//! variables.
 
 mod installation;
 mod serve;
@@ -11,8 +12,8 @@ pub use self::installation::InstallationArgs;
 pub use self::serve::Serve;
 use crate::model::names;
 
-/// Kubernetes NFS provisioner. It provisions the volume of a claim, a directory on an NFS server, during the request that creates the
-/// claim.
+/// Kubernetes NFS provisioner. It provisions the volume of a claim, a directory on an NFS server, during the request
+/// that creates the claim.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100)]
 pub struct Cli {
@@ -26,32 +27,33 @@ pub struct Cli {
 pub enum Command {
     /// Runs the provisioner: answers admission reviews, binds volumes and cleans up after deleted ones.
     Serve(Box<Serve>),
-    /// Explains what a claim gets and why: its settings, which object set each of them, its directory, and what happens next.
+    /// Explains what a claim gets and why: its settings, which object set each of them, its directory, and what happens
+    /// next.
     ///
     /// Name an existing claim, or pass a file with claims that do not exist yet. Without either, every claim of the
-    /// namespace gets one line. The command changes nothing and does not ask the NFS server. So it does not see that a directory
-    /// already exists, or that the server refuses a request.
+    /// namespace gets one line. The command changes nothing and does not ask the NFS server. So it does not see that a
+    /// directory already exists, or that the server refuses a request.
     ///
     /// Exit status: 0 if no claim would be refused; 1 if a claim would be refused; 2 if something could not be read.
     Explain(Explain),
-    /// Creates a claim of each StorageClass as a dry run, and reports whether the API server asked Bindery and what Bindery
-    /// answered.
+    /// Creates a claim of each StorageClass as a dry run, and reports whether the API server asked Bindery and what
+    /// Bindery answered.
     ///
     /// Nothing is created. The claims have no labels and no annotations, so a class whose directory template needs some
     /// refuses them. The NFS server is not asked.
     ///
-    /// Exit status: 0 if every claim would be admitted; 1 if a claim would not be admitted, or Bindery was not asked; 2 if
-    /// something could not be read.
+    /// Exit status: 0 if every claim would be admitted; 1 if a claim would not be admitted, or Bindery was not asked; 2
+    /// if something could not be read.
     Check(Check),
-    /// Removes Bindery's finalizer from all volumes and deletes the webhook configuration, so that Bindery can be removed from
-    /// the cluster.
+    /// Removes Bindery's finalizer from all volumes and deletes the webhook configuration, so that Bindery can be
+    /// removed from the cluster.
     ///
-    /// Stop all replicas first. Each volume of this installation gets the reclaim policy Retain and loses Bindery's finalizer.
-    /// Claims, volumes and directories stay as they are. Only volumes that no claim ever used are deleted. A volume
-    /// whose cleanup has begun is skipped unless --unfinished is set. The command can be repeated.
+    /// Stop all replicas first. Each volume of this installation gets the reclaim policy Retain and loses Bindery's
+    /// finalizer. Claims, volumes and directories stay as they are. Only volumes that no claim ever used are deleted. A
+    /// volume whose cleanup has begun is skipped unless --unfinished is set. The command can be repeated.
     ///
-    /// Exit status: 0 if no volume has Bindery's finalizer any more; 1 if some volumes were skipped; 2 if a replica runs, the
-    /// Lease is missing, or something could not be read or written.
+    /// Exit status: 0 if no volume has Bindery's finalizer any more; 1 if some volumes were skipped; 2 if a replica
+    /// runs, the Lease is missing, or something could not be read or written.
     Uninstall(Uninstall),
 }
 
@@ -62,7 +64,8 @@ pub struct Explain {
     #[arg(value_name = "CLAIM", conflicts_with = "file")]
     pub claim: Option<String>,
 
-    /// A file with claims that do not exist yet, in YAML or JSON; `-` reads standard input. Other objects in it are skipped.
+    /// A file with claims that do not exist yet, in YAML or JSON; `-` reads standard input. Other objects in it are
+    /// skipped.
     #[arg(long, short = 'f', value_name = "FILE")]
     pub file: Option<PathBuf>,
 
@@ -112,8 +115,8 @@ pub struct Uninstall {
     #[arg(long, required = true)]
     pub keep_data: bool,
 
-    /// Also removes the finalizer from volumes whose cleanup has begun. Their directories stay where they are, which may be in the share's
-    /// `.bindery-trash`.
+    /// Also removes the finalizer from volumes whose cleanup has begun. Their directories stay where they are, which
+    /// may be in the share's `.bindery-trash`.
     #[arg(long)]
     pub unfinished: bool,
 

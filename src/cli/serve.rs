@@ -19,8 +19,8 @@ pub struct Serve {
     #[command(flatten)]
     pub installation: InstallationArgs,
 
-    /// A share that is mounted in the pod, and the directory where it is mounted. Bindery uses the mount instead of its own NFS
-    /// client. Can be repeated.
+    /// A share that is mounted in the pod, and the directory where it is mounted. Bindery uses the mount instead of its
+    /// own NFS client. Can be repeated.
     #[arg(long, value_name = "SERVER:/SHARE=/PATH")]
     pub mounted: Vec<String>,
 
@@ -33,7 +33,8 @@ pub struct Serve {
     pub nfs_gid: u32,
 
     /// For volumes that nfs-subdir-external-provisioner made: also deletes nested directories, such as team/data, if
-    /// their class says so. Without this flag Bindery archives them. nfs-subdir-external-provisioner left them in place.
+    /// their class says so. Without this flag Bindery archives them. nfs-subdir-external-provisioner left them in
+    /// place.
     #[arg(long)]
     pub takeover_delete_nested: bool,
 
@@ -49,11 +50,13 @@ pub struct Serve {
     #[arg(long, default_value = "5s", value_parser = duration, value_name = "TIME")]
     pub deadline: Duration,
 
-    /// How much of the binding Bindery does instead of kube-controller-manager. Each step shortens the time until a claim is bound.
+    /// How much of the binding Bindery does instead of kube-controller-manager. Each step shortens the time until a
+    /// claim is bound.
     #[arg(long, value_enum, default_value_t = BinderMode::Complete, value_name = "MODE")]
     pub binder: BinderMode,
 
-    /// How long Bindery keeps a volume that no claim uses yet. Keep it longer than the longest request of the API server.
+    /// How long Bindery keeps a volume that no claim uses yet. Keep it longer than the longest request of the API
+    /// server.
     #[arg(long, default_value = "2m", value_parser = duration, value_name = "TIME")]
     pub orphan_grace: Duration,
 
@@ -74,8 +77,8 @@ pub struct Serve {
     pub namespace: Option<String>,
 
     /// The name of this replica, for the Lease and for NFS servers. Replicas that run at the same time need different
-    /// names; a replica that restarts should keep its name [default: the host name, which is the pod's name, or with hostNetwork
-    /// the node's].
+    /// names; a replica that restarts should keep its name [default: the host name, which is the pod's name, or with
+    /// hostNetwork the node's].
     #[arg(long, env = "POD_NAME", value_name = "NAME")]
     pub replica: Option<String>,
 
@@ -95,7 +98,8 @@ pub struct Serve {
     #[arg(long, requires = "tls_cert", value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
 
-    /// The PEM file with the CA of --tls-cert, for the webhook configuration. Without it, Bindery does not set the CA there.
+    /// The PEM file with the CA of --tls-cert, for the webhook configuration. Without it, Bindery does not set the CA
+    /// there.
     #[arg(long, requires = "tls_cert", value_name = "FILE")]
     pub tls_ca: Option<PathBuf>,
 

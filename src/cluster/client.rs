@@ -1,4 +1,4 @@
-//! The way to the API server, and who we are there.
+//! Connects to the API server, and determines the id of the installation.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,14 +19,14 @@ use tower::{BoxError, ServiceBuilder};
 
 use crate::cluster::api_error::{ApiFault, describe};
 
-/// For one answer of the API server; for a watch, until it begins.
+/// The longest time for one request; for a watch, until it begins.
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
-/// Requests under way. Nothing else slows Bindery down here: it is the API server's priority and fairness that says who waits.
+/// The most requests in progress. There is no other limit here: API Priority and Fairness decides which requests wait.
 const MAX_CONCURRENT_CALLS: usize = 128;
-/// Between two tries at the start.
+/// The pause between two attempts at the start.
 const RETRY_PERIOD: Duration = Duration::from_secs(1);
 
-/// A client for the cluster that the flag names, else the environment, else the pod.
+/// Returns a client for the cluster of the kubeconfig file, else of the environment, else of the pod.
 pub async fn connect(kubeconfig: Option<PathBuf>) -> Result<Client> {
     let config = match kubeconfig {
         Some(file) => {
@@ -35,20 +35,21 @@ pub async fn connect(kubeconfig: Option<PathBuf>) -> Result<Client> {
         }
         None => kube::Config::infer()
             .await
-            .context("no cluster to talk to: set KUBECONFIG or run in a pod")?,
+            .context("there is no kubeconfig: set --kubeconfig or KUBECONFIG, or run Bindery in a pod")?,
     };
-    let client = ClientBuilder::try_from(config).context("the API server's address or certificates are of no use")?;
+    let client =
+        ClientBuilder::try_from(config).context("the address or the certificates of the API server are not valid")?;
     let layers = ServiceBuilder::new()
         .layer(TimeoutLayer::new(CALL_TIMEOUT))
         .layer(RetryLayer::new(RetryThrottled::new()?))
-        // Retries want a service that can be cloned.
+        // Retries need a service that can be cloned.
         .layer(BufferLayer::new(MAX_CONCURRENT_CALLS))
         .layer(ConcurrencyLimitLayer::new(MAX_CONCURRENT_CALLS));
     Ok(client.with_layer(&layers.into_inner()).build())
 }
 
-/// Sends again what the API server was too busy to look at (429), when it says so, or a little later each time. Anything
-/// else may have been done, and whoever sent it knows what that means.
+/// Repeats requests that the API server did not accept because it was busy (429), after the time that it asks for, or
+/// with a growing pause. Other failed requests are not repeated here, because the API server may have executed them.
 #[derive(Clone)]
 struct RetryThrottled(RetryPolicy);
 
@@ -82,27 +83,29 @@ impl<B> Policy<Request<Body>, Response<B>, BoxError> for RetryThrottled {
     }
 }
 
-/// The id of this installation: the flag, or the uid of namespace kube-system, which lives as long as the cluster.
+/// Returns the id of this installation: the flag, or the uid of namespace kube-system, which never changes in a
+/// cluster.
 pub async fn instance(flag: Option<String>, client: &Client) -> Result<String> {
     if let Some(instance) = flag {
         return Ok(instance);
     }
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let system = namespaces.get_metadata("kube-system").await;
-    let system = system.context("the instance id could not be read from namespace kube-system; set --instance")?;
+    let system = system.context(
+        "the uid of namespace kube-system could not be read, which is the default of --instance; set --instance",
+    )?;
     system
         .metadata
         .uid
         .context("namespace kube-system has no uid; set --instance")
 }
 
-/// Asks again while the API server cannot be reached: at the start of a node everything comes up at once. What it refuses is
-/// the administrator's to mend, and comes at once.
+/// Repeats a request while the API server cannot be reached, as when a node starts. Returns other errors at once.
 pub async fn retry_while_unreachable<T, F: Future<Output = Result<T>>>(ask: impl Fn() -> F) -> Result<T> {
     loop {
         match ask().await {
             Err(error) if is_unreachable(&error) => {
-                tracing::warn!("{}; it is tried again", describe(&error));
+                tracing::warn!("{}; Bindery retries every second", describe(&error));
                 tokio::time::sleep(RETRY_PERIOD).await;
             }
             answer => return answer,

@@ -1,9 +1,10 @@
-//! One replica runs the loops: the one that holds the Lease.
+//! Leader election: the replica that holds the Lease does the background work.
 //!
-//! The holder renews it, and steps down by itself when it could not for two thirds of its duration. Another takes it when
-//! the record has not changed for a whole duration by its own clock (no two clocks are compared), or at once when the
-//! holder has let go. Every write tests the record's version, so of two that try one wins. A Lease does not stop the last
-//! write of a process that was paused: each of those is fenced by itself.
+//! The holder renews the Lease every 4 seconds, and stops leading if it could not for 10 seconds. Another replica
+//! acquires it after it has not changed for 15 seconds by its own clock (clocks of different hosts are not compared),
+//! or at once if it was released. Every write has the version that was read, so only one replica succeeds. A replica
+//! that was paused may still send one write after it lost the Lease; preconditions in each write stop that
+//! ([`super::patch`]).
 
 use std::time::Duration;
 
@@ -21,32 +22,32 @@ use tokio_util::sync::CancellationToken;
 use crate::cluster::api_error::ApiFault;
 use crate::cluster::patch::is_conflict;
 
-/// A holder that is silent for so long has lost it.
+/// How long a Lease is valid after a renewal.
 pub const LEASE_DURATION: Duration = Duration::from_secs(15);
-/// One that could not renew for so long steps down.
+/// A holder that could not renew the Lease for this time stops leading.
 const RENEW_DEADLINE: Duration = Duration::from_secs(10);
-/// Between two renewals.
+/// The pause between two renewals.
 const RENEW_PERIOD: Duration = Duration::from_secs(4);
-/// Between two tries to renew, and for one.
+/// The pause between two attempts, and the longest time for one request.
 const RETRY_PERIOD: Duration = Duration::from_secs(1);
 const CALL_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Whether this replica may act: asked before every step that cannot be taken back.
+/// The time during which this replica leads. It is checked before every step that cannot be undone.
 #[derive(Clone)]
 pub struct Term {
-    /// Ends when the term does.
+    /// Is cancelled when the term ends.
     pub stop: CancellationToken,
     until: watch::Receiver<Instant>,
 }
 
 impl Term {
-    /// Whether the Lease is held now. After a pause of the whole process the clock knows better than any task.
+    /// Returns whether the Lease is held now. It compares the time, because the process may have been paused.
     pub fn holds(&self) -> bool {
         !self.stop.is_cancelled() && Instant::now() < *self.until.borrow()
     }
 }
 
-/// What a replica knows of the Lease.
+/// A replica that takes part in the election.
 pub struct Candidate {
     leases: Api<Lease>,
     name: String,
@@ -55,8 +56,8 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// A replica that would hold the Lease of this name. `identity` is its own alone; a process that died and comes again
-    /// under the same has it still.
+    /// Creates a candidate. No other replica may have the same `identity`. A process that restarts with the same
+    /// identity still holds the Lease.
     pub fn new(client: Client, namespace: &str, name: &str, identity: String) -> Self {
         Self {
             leases: Api::namespaced(client, namespace),
@@ -66,18 +67,18 @@ impl Candidate {
         }
     }
 
-    /// Runs `work` whenever this replica holds the Lease, until `stop`; then lets it go. A term that ends waits for the step
-    /// that its work is at.
+    /// Runs `work` whenever this replica holds the Lease, until `stop` is cancelled. Then releases the Lease. When a
+    /// term ends, it waits until `work` has ended.
     pub async fn lead<W: Future<Output = ()>>(mut self, stop: CancellationToken, work: impl Fn(Term) -> W) {
         while let Some(since) = stop.run_until_cancelled(self.acquire()).await {
-            tracing::info!(lease = self.name, "this replica leads: it runs the loops");
+            tracing::info!(lease = self.name, "this replica leads and does the background work");
             self.run_term(since, stop.child_token(), &work).await;
         }
         self.release().await;
     }
 
-    /// Does `work` once under a Lease that is there, so that no replica begins meanwhile; then lets it go. Waits for the end
-    /// of a holder that died. An error if one lives: it says which.
+    /// Acquires the Lease, runs `work` once, and releases the Lease. Waits until the Lease of a stopped holder expires.
+    /// The inner error names the holder if it is running.
     pub async fn run_once<W: Future>(
         mut self,
         work: impl FnOnce(Term) -> W,
@@ -91,7 +92,7 @@ impl Candidate {
         Ok(Ok(done))
     }
 
-    /// Works while the Lease is held. When it is no more, waits for the step that the work is at.
+    /// Runs `work` while the Lease is held. When it is lost, waits until `work` has ended.
     async fn run_term<W: Future>(
         &mut self,
         since: Instant,
@@ -107,12 +108,16 @@ impl Candidate {
             done = &mut work => return done,
             () = self.renew_until_lost(&renewed) => {}
         }
-        tracing::warn!(lease = self.name, "this replica leads no more: it stops the loops");
+        tracing::warn!(
+            lease = self.name,
+            "this replica lost the Lease and stops the background work"
+        );
         stop.cancel();
         work.await
     }
 
-    /// Returns when the Lease is held, as [`Candidate::acquire`] does; or who else lives: who has renewed or taken it meanwhile.
+    /// Acquires the Lease as [`Candidate::acquire`] does. Returns the holder instead if that renews the Lease or
+    /// acquires it meanwhile.
     async fn acquire_unless_held(&mut self) -> kube::Result<Result<Instant, String>> {
         let mut first = None;
         loop {
@@ -133,7 +138,7 @@ impl Candidate {
         }
     }
 
-    /// Returns when this replica holds the Lease: the time is from before it was written.
+    /// Acquires the Lease. Returns the time before it was written.
     async fn acquire(&mut self) -> Instant {
         let only = watcher::Config::default().fields(&format!("metadata.name={}", self.name));
         let changes = watcher(self.leases.clone(), only).default_backoff().touched_objects();
@@ -147,12 +152,12 @@ impl Candidate {
                     let fault = ApiFault::from(&error);
                     tracing::warn!(
                         lease = self.name,
-                        "the Lease could not be read or written; it is tried again: {fault}"
+                        "the Lease could not be read or written; Bindery retries: {fault}"
                     );
                 }
                 Err(_) => tracing::warn!(
                     lease = self.name,
-                    "the API server did not answer in time about the Lease"
+                    "the API server did not answer a request for the Lease in {CALL_TIMEOUT:?}; Bindery retries"
                 ),
             }
             let again = self
@@ -161,13 +166,13 @@ impl Candidate {
                 .map_or(Instant::now() + RETRY_PERIOD, |(_, since)| *since + LEASE_DURATION);
             tokio::select! {
                 () = sleep_until(again.max(Instant::now() + RETRY_PERIOD)) => {}
-                // Released, or taken by another: the next try sees which.
+                // It was released, or another replica acquired it.
                 Some(Ok(_)) = changes.next() => {}
             }
         }
     }
 
-    /// Returns when this replica holds the Lease no more.
+    /// Renews the Lease. Returns when it is lost.
     async fn renew_until_lost(&mut self, renewed: &watch::Sender<Instant>) {
         loop {
             sleep(if Instant::now() + RENEW_PERIOD < *renewed.borrow() {
@@ -178,7 +183,8 @@ impl Candidate {
             .await;
             let began = Instant::now();
             let answer = timeout(CALL_TIMEOUT, self.try_once()).await;
-            // Steps were refused meanwhile, perhaps: a term that has lapsed does not come back, the next one looks at all.
+            // The term has ended, even if the renewal succeeded: steps may have been refused since. The next term
+            // starts anew.
             if Instant::now() >= *renewed.borrow() {
                 return;
             }
@@ -189,18 +195,18 @@ impl Candidate {
                     let fault = ApiFault::from(&error);
                     tracing::warn!(
                         lease = self.name,
-                        "the Lease could not be renewed; it is tried again: {fault}"
+                        "the Lease could not be renewed; Bindery retries: {fault}"
                     );
                 }
                 Err(_) => tracing::warn!(
                     lease = self.name,
-                    "the API server did not answer in time when the Lease was renewed"
+                    "the API server did not answer the renewal of the Lease in {CALL_TIMEOUT:?}; Bindery retries"
                 ),
             }
         }
     }
 
-    /// Takes or renews the Lease if that is allowed now. Whether it is held then.
+    /// Acquires or renews the Lease if that is allowed now. Returns whether it is held.
     async fn try_once(&mut self) -> kube::Result<bool> {
         let Some(lease) = self.leases.get_opt(&self.name).await? else {
             let new = Lease {
@@ -233,13 +239,13 @@ impl Candidate {
                 self.observe(lease);
                 Ok(true)
             }
-            // Another was faster.
+            // Another replica was faster.
             Err(error) if is_conflict(&error) => Ok(false),
             Err(error) => Err(error),
         }
     }
 
-    /// A record that has changed is a holder that lives.
+    /// Remembers the Lease, and when it last changed.
     fn observe(&mut self, lease: Lease) {
         let version = |lease: &Lease| lease.metadata.resource_version.clone();
         if self
@@ -266,7 +272,7 @@ impl Candidate {
         lease
     }
 
-    /// Others need not wait for the end of its duration.
+    /// Releases the Lease, so that other replicas need not wait until it expires.
     async fn release(&mut self) {
         let Some((mut lease, _)) = self.observed.take() else {
             return;
@@ -282,13 +288,13 @@ impl Candidate {
         if !matches!(replaced, Ok(Ok(_))) {
             tracing::warn!(
                 lease = self.name,
-                "the Lease could not be let go: another replica waits for its end"
+                "the Lease could not be released; another replica acquires it after {LEASE_DURATION:?}"
             );
         }
     }
 }
 
-/// Which replica a Lease says it is held by.
+/// Returns the replica that holds a Lease.
 pub fn holder(lease: &Lease) -> Option<&str> {
     lease
         .spec

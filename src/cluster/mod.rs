@@ -1,8 +1,8 @@
-//! What is known of the cluster: watched objects, and a live look for what the watch does not have yet.
+//! Access to the cluster: caches of watched objects, and requests for objects that the caches do not have.
 //!
-//! A class or a namespace that was created a moment ago may be missing from the watch, and a claim that comes right
-//! after it must not pass unserved for that. What the watch has may be a moment old: that is enough for policy, which
-//! could as well have been changed a moment later. Volumes and claims are looked up live.
+//! A class or a namespace that was just created may be missing in the cache, so it is read from the API server. A
+//! cached class or namespace may be slightly old, which does no harm. Volumes and claims are always read from the API
+//! server.
 
 pub mod api_error;
 pub mod cache;
@@ -29,16 +29,16 @@ use crate::model::names::{self, is_object_name};
 use crate::model::namespace;
 use crate::model::volume::{Installation, Volume, area, first_overlap};
 
-/// How long the watch may take to tell of what was just written.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long to wait until the cache has an object that was just written.
+const CACHE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Volumes that are listed at once.
-const A_PAGE: u32 = 250;
+/// Volumes per list request.
+const PAGE_SIZE: u32 = 250;
 
-/// A handle on the cluster; clones share what is watched.
+/// Access to the cluster. Clones share the caches.
 #[derive(Clone)]
 pub struct Cluster {
-    /// For everything else.
+    /// The client, for all other requests.
     pub client: Client,
     /// All classes.
     pub classes: Watch<StorageClass>,
@@ -46,12 +46,12 @@ pub struct Cluster {
     pub namespaces: Watch<PartialObjectMeta<Namespace>>,
     /// All volumes.
     pub volumes: Watch<CachedVolume>,
-    /// The claims that are not bound.
+    /// All claims that are not bound.
     pub claims: Watch<CachedClaim>,
 }
 
 impl Cluster {
-    /// Prepares the watches; the future that comes with them keeps them up and never ends.
+    /// Prepares the watches. The future that is returned runs them, and never ends.
     pub fn new(client: Client) -> (Self, impl Future<Output = ()> + Send) {
         let (classes, classes_watch) = Watch::new("StorageClasses", Api::all(client.clone()), |_| true);
         let (namespaces, namespaces_watch) = Watch::new("Namespaces", Api::all(client.clone()), |_| true);
@@ -74,7 +74,7 @@ impl Cluster {
         (cluster, watches)
     }
 
-    /// Waits until all watches have their first list. To be called once.
+    /// Waits until all caches are filled. Must be called only once.
     pub async fn ready(&self) {
         tokio::join!(
             self.classes.ready(),
@@ -84,7 +84,7 @@ impl Cluster {
         );
     }
 
-    /// The class of that name.
+    /// Returns the class with this name.
     pub async fn class(&self, name: &str) -> kube::Result<Option<StorageClass>> {
         match self.classes.get(&ObjectRef::new(name)) {
             Some(class) => Ok(Some((*class).clone())),
@@ -93,7 +93,8 @@ impl Cluster {
         }
     }
 
-    /// Labels and annotations of that namespace. One that is not there has none: the API server refuses the claim.
+    /// Returns the labels and annotations of a namespace. For one that does not exist they are empty: the API server
+    /// refuses the claim.
     pub async fn namespace(&self, name: &str) -> kube::Result<namespace::Namespace> {
         let namespace = match self.namespaces.get(&ObjectRef::new(name)) {
             Some(namespace) => Some(namespace),
@@ -103,20 +104,20 @@ impl Cluster {
                 namespaces.get_metadata_opt(name).await?.map(Arc::new)
             }
         };
-        let told = |namespace: Arc<PartialObjectMeta<Namespace>>| namespace::Namespace {
+        let meta = |namespace: Arc<PartialObjectMeta<Namespace>>| namespace::Namespace {
             labels: namespace.labels().clone(),
             annotations: namespace.annotations().clone(),
         };
-        Ok(namespace.map(told).unwrap_or_default())
+        Ok(namespace.map(meta).unwrap_or_default())
     }
 
-    /// Another volume whose directory is this one, or above or in it, whatever has become of it; of several one that a claim
-    /// has had, as far as the watch knows.
+    /// Returns another volume whose directory is the same, or above or below this one. If there are several, it prefers
+    /// one that a claim has used.
     ///
-    /// The watch tells of volumes in the order in which they were written. So once it has what the caller has written
-    /// (`written`, the volume called `name` in this version), it has all that was written before; and of two callers who
-    /// write first and look then, at least one sees the other, whichever replica they are on. While the watch is broken, or
-    /// slow, or where nothing was written, the API is asked; then that holds only within an area, and for volumes of Bindery.
+    /// A watch reports volumes in the order in which they were written. So once the cache has the volume `name` in
+    /// version `written`, it has everything that was written before. If two callers write first and then look, at least
+    /// one of them sees the other, even in different replicas. If the cache is not up to date in time, or nothing was
+    /// written, volumes of Bindery in the same area are listed instead.
     pub async fn overlap(
         &self,
         location: &Location<'_>,
@@ -133,7 +134,7 @@ impl Cluster {
         }
     }
 
-    /// A neighbour that the watch has and that is still there.
+    /// Returns an overlapping volume in the cache that still exists.
     pub async fn cached_overlap(&self, location: &Location<'_>, name: &str) -> kube::Result<Option<(Volume, Overlap)>> {
         for (other, overlap) in self.cached_overlaps(location, name) {
             if let Some(other) = self.volume(&other.name_any()).await? {
@@ -143,16 +144,15 @@ impl Cluster {
         Ok(None)
     }
 
-    /// Waits a moment until the watch has a volume in this version, and all that was written before; `false` if it does not
-    /// have it in time.
+    /// Waits until the cache has a volume in this version, and so everything that was written before. Returns false
+    /// after one second.
     pub async fn wait_for_version(&self, name: &str, version: &str) -> bool {
         self.volumes
-            .wait_for_version(&ObjectRef::new(name), version, PATIENCE)
+            .wait_for_version(&ObjectRef::new(name), version, CACHE_TIMEOUT)
             .await
     }
 
-    /// The volumes that this maker's calls made for the claim of this namespace and name, and that no claim has; as the watch
-    /// has them.
+    /// Returns the cached volumes that this installation made for a claim of this name, and that no claim uses.
     pub fn unclaimed_volumes(&self, maker: &Installation, namespace: &str, name: &str) -> Vec<Arc<CachedVolume>> {
         self.volumes.store().state_filter(|volume| {
             let volume = volume.read();
@@ -160,7 +160,7 @@ impl Cluster {
         })
     }
 
-    /// All other volumes whose directory is this one, or above or in it, as the watch has them; those that a claim has had
+    /// Returns all cached volumes whose directory is the same, or above or below this one. Those that a claim has used
     /// come first.
     pub fn cached_overlaps(&self, location: &Location<'_>, name: &str) -> Vec<(Arc<CachedVolume>, Overlap)> {
         let others = self.volumes.store().state_filter(|other| {
@@ -173,11 +173,11 @@ impl Cluster {
         others
     }
 
-    /// A neighbour among the volumes of an area, live.
+    /// Lists the volumes of an area, and returns an overlapping one.
     async fn live_overlap(&self, location: &Location<'_>, name: &str) -> kube::Result<Option<(Volume, Overlap)>> {
         let volumes: Api<CachedVolume> = Api::all(self.client.clone());
         let same_area = format!("{}={}", names::AREA, area(location.share, location.directory));
-        let mut page = ListParams::default().labels(&same_area).limit(A_PAGE);
+        let mut page = ListParams::default().labels(&same_area).limit(PAGE_SIZE);
         loop {
             let found = volumes.list(&page).await?;
             let others = found.items.iter().filter(|other| other.name_any() != name);
@@ -192,7 +192,7 @@ impl Cluster {
         }
     }
 
-    /// The volume of that name, live: it was made a moment ago, and the controller manager is writing to it.
+    /// Reads a volume. The cache may be too old: it was just made, and kube-controller-manager is changing it.
     pub async fn volume(&self, name: &str) -> kube::Result<Option<Volume>> {
         if !is_object_name(name) {
             return Ok(None);
@@ -201,13 +201,15 @@ impl Cluster {
         Ok(volumes.get_opt(name).await?.as_ref().map(Volume::read))
     }
 
-    /// Waits, for no long time, until the watch has this volume in this version.
+    /// Waits until the cache has this version of a volume, at most one second.
     pub async fn wait_for_volume(&self, volume: &Volume) {
         let name = ObjectRef::new(&volume.name);
-        self.volumes.wait_for_version(&name, &volume.version, PATIENCE).await;
+        self.volumes
+            .wait_for_version(&name, &volume.version, CACHE_TIMEOUT)
+            .await;
     }
 
-    /// The claim of that name, live.
+    /// Reads a claim.
     pub async fn claim(&self, namespace: &str, name: &str) -> kube::Result<Option<Claim>> {
         let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), namespace);
         Ok(claims.get_opt(name).await?.map(|claim| Claim::read(&claim, namespace)))

@@ -36,9 +36,9 @@ pub async fn delete(volumes: &Api<PersistentVolume>, volume: &Volume) -> kube::R
     volumes.delete(&volume.name, &exactly).await.map(drop)
 }
 
-/// Fences a volume that no claim uses yet: sets [`names::FENCE`] as the uid of its claim, so that kube-controller-manager
-/// does not bind it. `which` tests that it is the right volume. The controller then completes the volume for its claim, or deletes
-/// it as an orphan.
+/// Fences a volume that no claim uses yet: sets [`names::FENCE`] as the uid of its claim, so that
+/// kube-controller-manager does not bind it. `which` tests that it is the right volume. The controller then completes
+/// the volume for its claim, or deletes it as an orphan.
 pub async fn fence(
     volumes: &Api<PersistentVolume>,
     name: &str,
@@ -55,7 +55,8 @@ pub async fn fence(
     volumes.patch(name, &PatchParams::default(), &operations).await
 }
 
-/// Fences a volume that no claim uses yet, and deletes it. Its finalizer stays until the cleanup has looked for its directory.
+/// Fences a volume that no claim uses yet, and deletes it. Its finalizer stays until the cleanup has looked for its
+/// directory.
 pub async fn fence_and_delete(volumes: &Api<PersistentVolume>, name: &str, which: PatchOperation) -> kube::Result<()> {
     let mut fenced = Some(fence(volumes, name, which).await?);
     failpoints::point(Point::Fenced);
@@ -159,8 +160,8 @@ pub fn test_no_annotation(key: &str) -> PatchOperation {
     test_annotation(key, Value::Null)
 }
 
-/// Removes Bindery's finalizer from a volume if these tests pass: the last step of every cleanup. It is also a success if
-/// the volume does not exist any more, or another volume has its name.
+/// Removes Bindery's finalizer from a volume if these tests pass: the last step of every cleanup. It is also a success
+/// if the volume does not exist any more, or another volume has its name.
 pub async fn remove_finalizer(
     volumes: &Api<PersistentVolume>,
     volume: &Volume,
@@ -183,8 +184,8 @@ pub async fn remove_finalizer(
     }
 }
 
-/// Sets the reclaim policy Retain and removes Bindery's finalizer, in one write, so that Kubernetes keeps the volume and its
-/// data. Fails if it is not the same object, or if it has been deleted since it was read.
+/// Sets the reclaim policy Retain and removes Bindery's finalizer, in one write, so that Kubernetes keeps the volume
+/// and its data. Fails if it is not the same object, or if it has been deleted since it was read.
 pub async fn retain_and_release(volumes: &Api<PersistentVolume>, volume: &Volume) -> kube::Result<()> {
     let Some((_, removal)) = finalizer_removal(volumes, volume).await? else {
         return Ok(());
@@ -197,8 +198,8 @@ pub async fn retain_and_release(volumes: &Api<PersistentVolume>, volume: &Volume
     apply(volumes, &volume.name, operations).await
 }
 
-/// Reads a volume, and returns the operations that remove Bindery's finalizer from it. Returns nothing if the volume does
-/// not exist or does not have the finalizer.
+/// Reads a volume, and returns the operations that remove Bindery's finalizer from it. Returns nothing if the volume
+/// does not exist or does not have the finalizer.
 async fn finalizer_removal(
     volumes: &Api<PersistentVolume>,
     volume: &Volume,

@@ -1,7 +1,7 @@
-//! One kind of object, watched once for everybody: a store of what is there, and a word to the loops at each change.
+//! Watches one kind of object: keeps a cache of the objects, and sends every change to the subscribers.
 //!
-//! The loops run only while this replica leads, so they listen when they
-//! begin: they hear of everything that is there, and then of every change.
+//! The controller subscribes when this replica begins to lead. It then receives all cached objects, and every change
+//! after that.
 
 use std::fmt::Debug;
 use std::future::ready;
@@ -20,10 +20,10 @@ use tokio::time::timeout;
 
 use super::api_error::ApiFault;
 
-/// Objects that are read at once at the start: their text is more than all that is kept of them.
-const A_PAGE: u32 = 250;
+/// Objects per list request: their JSON needs more memory than the cache.
+const PAGE_SIZE: u32 = 250;
 
-/// A watch. Clones are handles on the same one.
+/// A watch. Clones share the same watch.
 #[derive(Clone)]
 pub struct Watch<K: Resource<DynamicType = ()> + 'static> {
     store: Store<K>,
@@ -35,14 +35,14 @@ impl<K> Watch<K>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
-    /// Prepares a watch; the future that comes with it keeps it up and never ends. Objects are stored as long as somebody
-    /// may ask for them, says `is_kept`; of a change of the others the loops hear all the same.
+    /// Prepares a watch. The future that is returned runs it, and never ends. Only objects for which `is_kept` is true
+    /// are cached; subscribers receive changes of all objects.
     pub fn new(
         what: &'static str,
         objects: Api<K>,
         is_kept: fn(&K) -> bool,
     ) -> (Self, impl Future<Output = ()> + Send) {
-        let events = watcher(objects, watcher::Config::default().page_size(A_PAGE)).default_backoff();
+        let events = watcher(objects, watcher::Config::default().page_size(PAGE_SIZE)).default_backoff();
         let events = events.modify(|object| object.meta_mut().managed_fields = None);
         let events = events.filter_map(move |event| {
             ready(match event {
@@ -70,7 +70,7 @@ where
             let mut before = Vec::new();
             while let Some(event) = events.next().await {
                 match event {
-                    // As it is in the store: a copy of each for every listener would be most of the memory that is needed.
+                    // Subscribers receive the cached object: copies would need much memory.
                     Ok(Event::Apply(object)) => keeps.notify(|| {
                         let stored = keeps.get(&ObjectRef::from(&object));
                         vec![stored.unwrap_or_else(|| Arc::new(object))]
@@ -78,7 +78,8 @@ where
                     Ok(Event::Delete(object)) => keeps.notify(|| vec![Arc::new(object)]),
                     Ok(Event::Init) => before = keeps.store.state(),
                     Ok(Event::InitApply(_)) => {}
-                    // Only now does the store have them. What was kept and went while the watch was broken is told, too.
+                    // The cache has all objects now. Objects that were deleted while the watch had failed are sent,
+                    // too.
                     Ok(Event::InitDone) => {
                         let gone = std::mem::take(&mut before).into_iter();
                         let gone = gone.filter(|object| keeps.get(&ObjectRef::from(&**object)).is_none());
@@ -86,7 +87,7 @@ where
                     }
                     Err(error) => {
                         let fault = ApiFault::from(&error);
-                        tracing::warn!("the watch of {what} broke, and is begun again: {fault}");
+                        tracing::warn!("the watch of {what} failed and is restarted: {fault}");
                     }
                 }
                 keeps.changed.notify_waiters();
@@ -95,24 +96,24 @@ where
         (watched, run)
     }
 
-    /// Waits for the first list. To be called once: kube's stores wake one waiter only (kube-runtime's `DelayedInit`).
+    /// Waits for the first list. Must be called only once: `DelayedInit` of kube-runtime wakes only one waiter.
     pub async fn ready(&self) {
-        // An error means that the watch was dropped: the process is ending.
+        // An error means that the watch was dropped, so the process is stopping.
         let _ = self.store.wait_until_ready().await;
     }
 
-    /// What is there.
+    /// Returns the cache.
     pub fn store(&self) -> &Store<K> {
         &self.store
     }
 
-    /// One of them.
+    /// Returns a cached object.
     pub fn get(&self, name: &ObjectRef<K>) -> Option<Arc<K>> {
         self.store.get(name)
     }
 
-    /// Waits until the watch has an object in this version or a later one, with everything that was written before; `false`
-    /// if it does not have it in time.
+    /// Waits until the cache has an object in this version or a later one, and so everything that was written before.
+    /// Returns false if that takes longer than `patience`.
     pub async fn wait_for_version(&self, name: &ObjectRef<K>, version: &str, patience: Duration) -> bool {
         let reached = async {
             loop {
@@ -127,7 +128,7 @@ where
         timeout(patience, reached).await.is_ok()
     }
 
-    /// Everything that is kept, and then every object that is created, changed or deleted.
+    /// Returns all cached objects, and then every object that is created, changed or deleted.
     pub fn events(&self) -> impl Stream<Item = Arc<K>> + Send + use<K> {
         let (sender, changes) = unbounded();
         self.listeners().push(sender);
@@ -145,13 +146,13 @@ where
     }
 
     fn listeners(&self) -> std::sync::MutexGuard<'_, Vec<UnboundedSender<Arc<K>>>> {
-        // A list of senders has no half-changed state that a panic elsewhere could have left.
+        // A panic cannot leave the list half changed.
         self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Versions of objects of one kind are numbers that grow (KEP-5504); of API servers that do not keep to that, only the same
-/// is known.
+/// Returns whether a version is the same or later. Versions are growing numbers (KEP-5504). If they are not numbers,
+/// only the same version counts.
 fn is_at_least(has: &str, version: &str) -> bool {
     has == version || matches!((has.parse::<u128>(), version.parse::<u128>()), (Ok(has), Ok(version)) if has >= version)
 }
@@ -172,7 +173,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_was_just_written_is_waited_for_until_the_watch_has_it_or_a_later_state() {
+    async fn waits_until_the_cache_has_the_version_or_a_later_one() {
         let (sender, events) = mpsc::unbounded();
         let (watched, run) = Watch::over("Namespaces", events);
         let run = tokio::spawn(run);

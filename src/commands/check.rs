@@ -1,8 +1,8 @@
 //! `bindery check`: checks whether the API server asks Bindery about claims, and what Bindery answers.
 //!
-//! It creates claims as dry runs, so every step of a real request is checked: Service, network policy, certificate, webhook
-//! configuration and StorageClass. With `failurePolicy: Ignore` a claim is also admitted if Bindery was not asked. So the
-//! first claim of each class is one that only Bindery refuses (`volumeMode: Block`).
+//! It creates claims as dry runs, so every step of a real request is checked: Service, network policy, certificate,
+//! webhook configuration and StorageClass. With `failurePolicy: Ignore` a claim is also admitted if Bindery was not
+//! asked. So the first claim of each class is one that only Bindery refuses (`volumeMode: Block`).
 
 use std::process::ExitCode;
 

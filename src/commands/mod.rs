@@ -1,4 +1,4 @@
-//! The commands of the program, one module each.
+//! The commands of the program. Each has a module.
 
 pub mod check;
 pub mod explain;

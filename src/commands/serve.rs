@@ -1,4 +1,4 @@
-//! `bindery serve`: joins the parts, starts them, and stops them in order.
+//! `bindery serve`: creates the parts of the process, starts them, and stops them in order.
 
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -33,25 +33,25 @@ use crate::storage::nfs::NfsOptions;
 use crate::webhook::handler::Handler;
 use crate::webhook::server::Webhook;
 
-/// What a loop may still need after the word to stop; above one call to an NFS server.
+/// How long background work may take to end; longer than one call to an NFS server.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(22);
-/// A review that comes just before the door closes has its whole deadline, and then some to be sent.
+/// How long the answer to a review may take after its deadline.
 const REPLY_GRACE: Duration = Duration::from_secs(2);
-/// Parts of readiness, as `/readyz` names them.
+/// What `/readyz` waits for.
 const API_SERVER: &str = "the API server";
 const WATCHES: &str = "watches of classes, namespaces, volumes and claims";
 
-/// Serves until the process is told to stop. An error means that it could not start, or lost what it cannot do without.
+/// Runs until a signal stops the process. Returns an error if the process cannot start, or if a part of it ended.
 pub async fn serve(flags: cli::Serve) -> Result<()> {
     logs::start(&flags.log, flags.log_format)?;
     let kubeconfig = flags.installation.kubeconfig.clone();
     let config = Config::check(flags)?;
-    // Listen before all else: an address in use is the administrator's to mend, and comes at once.
+    // The ports come first, so that an address in use is reported at once.
     let admin_listener = open(config.admin_listen, "--admin-listen")?;
     let listener = open(config.listen, "--listen")?;
 
-    // The probes are answered from here on, also while the API server cannot be reached: a process that waits for it must
-    // not be restarted for that.
+    // From here on the probes are answered, so that the kubelet does not restart a process that waits for the API
+    // server.
     let metrics = Arc::new(Metrics::default());
     let readiness = Readiness::waiting_for([API_SERVER, WATCHES, registration::PART]);
     let admin = Handle::new();
@@ -123,7 +123,7 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
     let registration = tasks.spawn_until_stop({
         let readiness = readiness.clone();
         async move {
-            // Only then is it right to be asked.
+            // The webhook must not be registered before the caches are filled.
             cluster.ready().await;
             readiness.set_ready(WATCHES);
             let _ = begun.send(());
@@ -138,16 +138,16 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
         }
     });
 
-    // Nothing of it ends by itself. A process that has lost a part is better started anew than half alive.
+    // None of these ends by itself. If one does, the process ends, so that the kubelet restarts it.
     let signal = tokio::select! {
         signal = signal => signal?,
         ended = certificates => bail!("the manager of the webhook's certificate ended: {ended:?}"),
         ended = registration => bail!("the registration of the webhook ended: {ended:?}"),
-        ended = loops => bail!("the loops that look after volumes ended: {ended:?}"),
+        ended = loops => bail!("the controller ended: {ended:?}"),
         ended = &mut webhook_server => bail!("the webhook's server ended: {ended:?}"),
         ended = admin_server => bail!("the admin port's server ended: {ended:?}"),
     };
-    tracing::info!(signal, "stopping: what is under way is brought to its end");
+    tracing::info!(signal, "stopping after the work in progress is done");
     readiness.set_not_ready("the process is stopping");
     tasks.stop().cancel();
     webhook.graceful_shutdown(Some(config.deadline + REPLY_GRACE));
@@ -158,20 +158,20 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
     Ok(())
 }
 
-/// What the parts of the process share.
+/// Everything that needs the API server to be created.
 struct Prepared {
     client: Client,
     installation: Arc<Installation>,
-    /// Where our own objects are.
+    /// The namespace of the Lease and the Secret.
     namespace: String,
-    /// Our name among the replicas.
+    /// The name of this replica.
     replica: String,
     storages: Arc<Storages>,
     certificates: CertificateManager,
     credentials: watch::Receiver<Credentials>,
 }
 
-/// Connects to the API server, and waits as long as it cannot be reached.
+/// Connects to the API server. Waits while it cannot be reached.
 async fn prepare(
     config: &Config,
     kubeconfig: Option<PathBuf>,
@@ -185,7 +185,7 @@ async fn prepare(
         .namespace
         .clone()
         .unwrap_or_else(|| client.default_namespace().to_owned());
-    // Two installations on one node may have the node's name as that of their replica.
+    // With hostNetwork, two installations on one node may have replicas of the same name.
     let machine = format!("{replica} {namespace}/{} {}", config.lease, installation.instance);
     let storages = storages(config, machine).await?;
     let certificates = || {
@@ -209,7 +209,7 @@ async fn prepare(
     })
 }
 
-/// Every kind of storage. `machine` is our name to NFS servers.
+/// Creates the storage clients. `machine` is the name of this client for NFS servers.
 async fn storages(config: &Config, machine: String) -> Result<Arc<Storages>> {
     let nfs = NfsOptions {
         uid: config.nfs_user.0,
@@ -218,16 +218,16 @@ async fn storages(config: &Config, machine: String) -> Result<Arc<Storages>> {
         privileged_port: true,
     };
     let mounted = MountedStorage::new(config.mounted.clone());
-    // A mount that is missing is the administrator's to mend, too.
+    // A missing mount is reported at once.
     mounted.check().await.context("--mounted")?;
     Ok(Arc::new(Storages::new(nfs).with_mounted(mounted)))
 }
 
 async fn finish(tasks: &Tasks, storages: &Storages) {
     if !tasks.drain(DRAIN_TIMEOUT).await {
-        tracing::warn!("some work did not end in time; the next start takes it up");
+        tracing::warn!("some work did not end in time; the next replica that leads continues it");
     }
-    // Nobody else can: after a restart of a server, a pod of another name cannot come back as this client.
+    // Only this process can end its NFS sessions: a pod with another name is another client.
     storages.leave().await;
 }
 
@@ -235,7 +235,7 @@ fn open(on: Listen, flag: &str) -> Result<TcpListener> {
     listen::listen(on).with_context(|| format!("{flag} {on}"))
 }
 
-/// Who we are, also said in the log.
+/// Determines the installation, and logs it.
 async fn installation(config: &Config, client: &Client) -> Result<Installation> {
     let installation = Installation {
         provisioner: config.provisioner.clone(),
@@ -250,7 +250,7 @@ async fn installation(config: &Config, client: &Client) -> Result<Installation> 
     Ok(installation)
 }
 
-/// The host's name; in a pod, the pod's.
+/// Returns the host name, which in a pod is the name of the pod.
 fn host() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     host.trim().to_owned()

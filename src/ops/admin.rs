@@ -1,7 +1,7 @@
 //! The admin port: `/livez`, `/readyz` and `/metrics`, in plain HTTP.
 //!
-//! `/readyz` answers 200 when every part has reported ready, else 503 with the names of those that have not: the first
-//! thing to read when a roll-out hangs.
+//! `/readyz` answers 200 when every part is ready, else 503 with the names of the parts that are not. Read it first
+//! when a roll-out does not complete.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,32 +14,32 @@ use axum::routing::get;
 
 use super::metrics::Metrics;
 
-/// The parts that are not ready yet. Clones speak of the same parts.
+/// The parts of the process that are not ready. Clones share them.
 #[derive(Clone)]
 pub struct Readiness {
     missing: Arc<Mutex<BTreeSet<&'static str>>>,
 }
 
 impl Readiness {
-    /// Nothing of this is ready.
+    /// Creates it with parts that are not ready yet.
     pub fn waiting_for(parts: impl IntoIterator<Item = &'static str>) -> Self {
         Self {
             missing: Arc::new(Mutex::new(parts.into_iter().collect())),
         }
     }
 
-    /// This part is.
+    /// Marks a part as ready.
     pub fn set_ready(&self, part: &'static str) {
         self.missing().remove(part);
     }
 
-    /// This part is not any more.
+    /// Marks a part as not ready.
     pub fn set_not_ready(&self, part: &'static str) {
         self.missing().insert(part);
     }
 
     fn missing(&self) -> std::sync::MutexGuard<'_, BTreeSet<&'static str>> {
-        // A set of words has no half-changed state that a panic elsewhere could have left.
+        // A panic cannot leave the set half changed.
         self.missing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -56,7 +56,7 @@ impl Readiness {
     }
 }
 
-/// The routes of the admin port.
+/// Returns the routes of the admin port.
 pub fn routes(readiness: Readiness, metrics: Arc<Metrics>) -> Router {
     const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     let ready = get(async |State(readiness): State<Readiness>| readiness.answer());

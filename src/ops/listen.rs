@@ -1,4 +1,4 @@
-//! Opens the ports that the process listens on.
+//! Opens listening sockets.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::str::FromStr;
@@ -7,7 +7,7 @@ use std::{fmt, io};
 use rustix::io::Errno;
 use socket2::{Domain, Socket, Type};
 
-/// Connections that wait to be accepted.
+/// The most connections that wait to be accepted.
 const BACKLOG: i32 = 1024;
 
 /// An address to listen on.
@@ -79,7 +79,7 @@ fn open(address: SocketAddr) -> io::Result<TcpListener> {
         // Some distributions set net.ipv6.bindv6only.
         socket.set_only_v6(false)?;
     }
-    // A process that is started again gets its port while connections of the last one are still being closed.
+    // After a restart, connections of the previous process may still be closing.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;

@@ -17,7 +17,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// Starts logging to standard error. Called once.
+/// Starts logging to standard error. Must be called once.
 pub fn start(filter: &str, format: LogFormat) -> Result<()> {
     let filter: Targets = filter
         .parse()

@@ -1,5 +1,5 @@
-//! Counters and times in OpenMetrics text. No label carries an object's name. One carries that of an NFS server, which an
-//! administrator has set, and only while that is down.
+//! Metrics, in the OpenMetrics format. No label has the name of a Kubernetes object. One has the name of an NFS server,
+//! and only while that server does not answer.
 
 use std::sync::atomic::AtomicU64;
 use std::time::Instant;
@@ -15,7 +15,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::model::endpoint::Endpoint;
 
-/// All of Bindery's metrics.
+/// All metrics.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -53,46 +53,47 @@ struct Reason {
 
 impl Default for Metrics {
     fn default() -> Self {
-        // 0.25 ms to 8 s.
+        // From 0.25 ms to 8 s.
         let times: fn() -> Histogram = || Histogram::new(exponential_buckets(0.000_25, 2.0, 16));
         let mut registry = Registry::with_prefix("bindery");
         let reviews = Family::new_with_constructor(times);
         registry.register_with_unit(
             "review",
-            "Admission reviews, by how they ended",
+            "Duration of admission reviews, by outcome",
             Unit::Seconds,
             reviews.clone(),
         );
         let waits = Family::new_with_constructor(times);
-        let help = "What reviews of our claims waited for: the API server, the NFS server, and, counted in those two as \
-                    well, both at once";
+        let help = "Time that reviews waited for the API server, for the NFS server, and, counted in those two as well, for \
+                    both at once";
         registry.register_with_unit("review_wait", help, Unit::Seconds, waits.clone());
         let steps = Family::default();
         registry.register(
             "volume_steps",
-            "Steps of the binder and the cleanup, by how they ended",
+            "Steps of the background work, by outcome",
             steps.clone(),
         );
         let in_trash = Gauge::default();
-        let help = "Directories in the trash that wait to be removed, as the replica that leads knows them";
+        let help = "Directories that wait in the trash to be removed; only the replica with the Lease counts them";
         registry.register("trash_directories", help, in_trash.clone());
         let removed_from_trash = Counter::default();
-        let help = "Directories that were removed from the trash with all that was in them";
+        let help = "Directories that were removed from the trash with all their files";
         registry.register("trash_removed", help, removed_from_trash.clone());
         let not_removed_from_trash = Counter::default();
-        let help = "Times that a directory in the trash could not be removed; it is tried again";
+        let help = "Failed attempts to remove a directory from the trash; each is tried again";
         registry.register("trash_failed", help, not_removed_from_trash.clone());
         let down = Family::default();
-        let help = "NFS servers that do not answer, 1 each; one that does has no line";
+        let help = "1 for each NFS server that does not answer; a server that answers has no line";
         registry.register("nfs_server_down", help, down.clone());
         let not_sent = Family::default();
-        let help = "Calls that were not sent to an NFS server, because it was down or had too many calls under way";
+        let help =
+            "Calls that were not sent to an NFS server, because it does not answer or too many calls are in progress";
         registry.register("nfs_calls_not_sent", help, not_sent.clone());
         let webhook_rejected = Family::default();
         let help = "Connections that were closed and requests that were refused at the webhook's port, by reason";
         registry.register("webhook_rejected", help, webhook_rejected.clone());
         let certificate = Gauge::default();
-        let help = "When the webhook's certificate ends, in seconds since 1970";
+        let help = "When the certificate of the webhook expires, in seconds since 1970";
         registry.register("webhook_certificate_end_timestamp_seconds", help, certificate.clone());
         Self {
             registry,
@@ -111,14 +112,14 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// A review has been answered.
+    /// Counts a review.
     pub fn review(&self, outcome: &'static str, began: Instant) {
         self.reviews
             .get_or_create(&Outcome { outcome })
             .observe(began.elapsed().as_secs_f64());
     }
 
-    /// Waits for a future on behalf of a review.
+    /// Waits for a future, and counts how long.
     pub async fn wait<T>(&self, on: &'static str, future: impl Future<Output = T>) -> T {
         let began = Instant::now();
         let output = future.await;
@@ -128,8 +129,8 @@ impl Metrics {
         output
     }
 
-    /// Waits for the API server and the NFS server at the same time, each of which counts its own wait, and counts how
-    /// long it waited for both: a review's own time is all of it, less the waits for either, plus those for both.
+    /// Waits for the API server and the NFS server at the same time, and counts how long both waits lasted. Each also
+    /// counts its own wait, so the time that Bindery itself needs is: all time, minus both waits, plus this one.
     pub async fn wait_for_both<A, N>(&self, api: impl Future<Output = A>, nfs: impl Future<Output = N>) -> (A, N) {
         let (api, nfs) = (std::pin::pin!(api), std::pin::pin!(nfs));
         match self.wait("both", select(api, nfs)).await {
@@ -138,27 +139,27 @@ impl Metrics {
         }
     }
 
-    /// The controller has taken a step.
+    /// Counts a step of the controller.
     pub fn step(&self, outcome: &'static str) {
         self.steps.get_or_create(&Outcome { outcome }).inc();
     }
 
-    /// So many directories wait in the trash.
+    /// Sets the number of directories in the trash.
     pub fn in_trash(&self, directories: usize) {
         self.in_trash.set(i64::try_from(directories).unwrap_or(i64::MAX));
     }
 
-    /// One of them was removed.
+    /// Counts a directory that was removed from the trash.
     pub fn removed_from_trash(&self) {
         self.removed_from_trash.inc();
     }
 
-    /// One of them could not be removed this time.
+    /// Counts a failed attempt to remove a directory from the trash.
     pub fn not_removed_from_trash(&self) {
         self.not_removed_from_trash.inc();
     }
 
-    /// An NFS server is down, or no more.
+    /// Sets whether an NFS server is down.
     pub fn server_down(&self, endpoint: &Endpoint, is_down: bool) {
         let server = Server {
             server: endpoint.to_string(),
@@ -180,15 +181,15 @@ impl Metrics {
         self.webhook_rejected.get_or_create(&Reason { reason }).inc();
     }
 
-    /// The webhook serves a certificate that ends then.
+    /// Sets when the certificate of the webhook expires.
     pub fn certificate_ends(&self, at: Timestamp) {
         self.certificate.set(at.as_second());
     }
 
-    /// The text that Prometheus reads.
+    /// Returns the text for Prometheus.
     pub fn text(&self) -> String {
         let mut text = String::new();
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
         text
     }

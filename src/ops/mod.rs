@@ -1,4 +1,4 @@
-//! What the people who run Bindery see of it: metrics, Events, probes, logs, and how it stops.
+//! Operations: metrics, Events, probes, logs, listening, and shutdown.
 
 pub mod admin;
 pub mod events;

@@ -1,11 +1,11 @@
-//! Work that outlives the request that began it, and how the process stops without cutting it off.
+//! Background tasks, and how a shutdown waits for them.
 
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Everything that runs, and the word to stop. Clones speak of the same.
+/// The running tasks. Clones share the same tasks.
 #[derive(Clone, Default)]
 pub struct Tasks {
     tracker: TaskTracker,
@@ -13,7 +13,7 @@ pub struct Tasks {
 }
 
 impl Tasks {
-    /// Runs work that a shutdown waits for.
+    /// Starts a task that a shutdown waits for.
     pub fn spawn<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,
@@ -21,7 +21,7 @@ impl Tasks {
         self.tracker.spawn(work)
     }
 
-    /// Runs work that a shutdown ends at once.
+    /// Starts a task that a shutdown cancels.
     pub fn spawn_until_stop(
         &self,
         work: impl Future<Output = ()> + Send + 'static,
@@ -30,12 +30,12 @@ impl Tasks {
         self.tracker.spawn(async move { stop.run_until_cancelled(work).await })
     }
 
-    /// The word to stop.
+    /// Returns the token that a shutdown cancels.
     pub fn stop(&self) -> &CancellationToken {
         &self.stop
     }
 
-    /// Says the word and waits until all work has ended, at most this long. False if some is still running.
+    /// Cancels the token and waits until all tasks have ended. Returns false if some still run after `patience`.
     pub async fn drain(&self, patience: Duration) -> bool {
         self.stop.cancel();
         self.tracker.close();
@@ -43,7 +43,7 @@ impl Tasks {
     }
 }
 
-/// Returns when the process is told to stop: SIGTERM from the kubelet, SIGINT from a terminal.
+/// Waits for SIGTERM (from the kubelet) or SIGINT (from a terminal). Returns its name.
 pub async fn shutdown_signal() -> std::io::Result<&'static str> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;

@@ -1,4 +1,4 @@
-//! About which claims the API server asks: one expression in CEL.
+//! The CEL expression that decides about which claims the API server asks Bindery.
 
 use std::collections::BTreeSet;
 
@@ -7,16 +7,17 @@ use serde_json::json;
 
 use crate::model::names::annotation::{BETA_CLASS, STORAGE_PROVISIONER};
 
-/// The longest list of other provisioners' classes, as text in bytes. The API server compiles no expression above 100,000
-/// characters (cel-go), and runs through the list for each claim.
+/// The longest list of other provisioners' classes, in bytes. The API server refuses expressions above 100,000
+/// characters (cel-go), and evaluates the list for each claim.
 const MAX_LIST: usize = 50_000;
 
-/// The condition of one webhook: a claim whose class is not known as another provisioner's. The first claim of a new class
-/// is asked about, too. Under `failurePolicy: Fail` a claim of one of our classes: no other claim may be refused because
-/// Bindery is away. The same where the list of the other classes is too long.
+/// Returns the condition of a webhook. It selects claims whose class is not listed as another provisioner's, so that
+/// the first claim of a new class is included. With `failurePolicy: Fail`, or if that list is too long, it selects
+/// claims of Bindery's listed classes only: claims of other provisioners must not be refused when Bindery does not
+/// answer.
 ///
-/// Also a claim that was of our classes when Bindery saw it first, and was given another class after that: its volume is to
-/// be taken back.
+/// It also selects claims that Bindery has provisioned in this request, if another webhook then changed the class:
+/// Bindery must delete the volume.
 pub(super) fn condition(
     webhook: &MutatingWebhook,
     ours: &BTreeSet<String>,
@@ -29,7 +30,7 @@ pub(super) fn condition(
         "({beta} ? object.metadata.annotations['{BETA_CLASS}'] : \
          has(object.spec.storageClassName) ? object.spec.storageClassName : '')"
     );
-    // A claim that names no class wants none.
+    // A claim with an empty class gets no volume.
     let none = std::iter::once("");
     let others: Vec<&str> = none.chain(others.iter().map(String::as_str)).collect();
     let others = json!(others).to_string();

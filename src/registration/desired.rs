@@ -1,7 +1,7 @@
-//! What is to stand in the webhook configuration: pure, from what is there to what is to be applied.
+//! Computes the fields of the webhook configuration that Bindery manages.
 //!
-//! Only fields that are Bindery's to keep: the CA, the secret end of the path, and one condition, by which the API server
-//! does not ask about claims of other provisioners' classes. All else belongs to whoever made the configuration.
+//! These are the CA, the token at the end of the path, and one match condition, so that the API server does not ask
+//! about claims of other provisioners. All other fields belong to the administrator.
 
 use std::collections::BTreeSet;
 
@@ -15,31 +15,31 @@ use super::condition::condition;
 use crate::certificate::pem;
 use crate::model::names::WEBHOOK_PATH;
 
-/// The name of the condition that is ours to keep.
+/// The name of the match condition that Bindery manages.
 const CONDITION_NAME: &str = "may-be-ours";
 
-/// See the module.
+/// The desired values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Desired {
-    /// The CAs to trust, in PEM; nothing if somebody else keeps them.
+    /// The CAs, in PEM; nothing if Bindery does not set them.
     pub ca: Option<String>,
-    /// What the path ends in.
+    /// The token at the end of the path.
     pub token: String,
-    /// Our classes.
+    /// The names of Bindery's classes.
     pub ours: BTreeSet<String>,
-    /// All other classes.
+    /// The names of all other classes.
     pub others: BTreeSet<String>,
-    /// Whose classes they are.
+    /// The provisioner of Bindery's classes.
     pub provisioner: String,
 }
 
 impl Desired {
-    /// What is to be applied; nothing if all of it stands there.
+    /// Returns the object to apply; nothing if the configuration has all values already.
     pub fn apply(&self, to: &MutatingWebhookConfiguration) -> Option<Value> {
         let webhooks = to.webhooks.as_deref().unwrap_or_default();
         let desired: Vec<Value> = webhooks.iter().map(|webhook| self.webhook(webhook)).collect();
-        let stands = |(webhook, desired): (&MutatingWebhook, &Value)| contains(&json!(webhook), desired);
-        if webhooks.iter().zip(&desired).all(stands) {
+        let is_applied = |(webhook, desired): (&MutatingWebhook, &Value)| contains(&json!(webhook), desired);
+        if webhooks.iter().zip(&desired).all(is_applied) {
             return None;
         }
         Some(json!({
@@ -58,7 +58,7 @@ impl Desired {
                 service: Some(ServiceReference { .. }),
                 ..
             } => json!({"service": {"path": path}}),
-            // The API server allows none such.
+            // The API server does not allow this.
             WebhookClientConfig { .. } => json!({}),
         };
         if let Some(ca) = &self.ca {
@@ -73,7 +73,7 @@ impl Desired {
     }
 }
 
-/// The CAs that the API server is told to trust. All webhooks of a configuration have the same.
+/// Returns the CAs in the configuration. All its webhooks have the same.
 pub fn registered_ca(configuration: &MutatingWebhookConfiguration) -> String {
     let webhooks = configuration.webhooks.iter().flatten();
     let mut bundles = webhooks.map(|webhook| {
@@ -83,7 +83,7 @@ pub fn registered_ca(configuration: &MutatingWebhookConfiguration) -> String {
     bundles.next().unwrap_or_default()
 }
 
-/// Whether all that is desired stands there; of a list, each object under its name.
+/// Returns whether `there` has all desired values. Objects in lists are compared by name.
 fn contains(there: &Value, desired: &Value) -> bool {
     match (there, desired) {
         (Value::Object(there), Value::Object(desired)) => desired
@@ -98,16 +98,16 @@ fn contains(there: &Value, desired: &Value) -> bool {
     }
 }
 
-/// A URL with another path.
+/// Replaces the path of a URL.
 fn with_path(url: &str, path: &str) -> String {
     let (scheme, rest) = url.split_once("://").unwrap_or(("https", url));
     let host = rest.split('/').next().unwrap_or_default();
     format!("{scheme}://{host}{path}")
 }
 
-/// What the API server should trust: our CAs, and the first that was there before, for replicas that have not heard of ours
-/// yet. What is there if ours are among it: two replicas with different CAs, since somebody has deleted the Secret between
-/// their starts, so agree at once.
+/// Returns the CAs to set: Bindery's, and the first one that is there, for replicas that do not have the new
+/// certificate yet. If Bindery's are there already, nothing changes. So two replicas with different CAs do not
+/// overwrite each other's.
 fn bundle(ours: &str, before: Option<&ByteString>) -> ByteString {
     let text = before.map_or_else(String::new, |bytes| String::from_utf8_lossy(&bytes.0).into_owned());
     let there: Vec<&str> = pem::certificates(&text).collect();

@@ -1,8 +1,8 @@
-//! Keeps Bindery's own webhook configuration right: its CA, its path, and which classes' claims it asks about ([`desired`]).
+//! Keeps the webhook configuration up to date: its CA, its path, and the condition about the class ([`desired`]).
 //!
-//! Trigger: the configuration appears or changes, a class comes or goes, the certificate or the token is another. It is
-//! written by server-side apply, under a field manager of its own: `GitOps` tools, which keep the rest, see nothing of theirs
-//! change. A configuration that is missing is waited for: applying it later just works. All replicas do the same.
+//! It acts when the configuration or a StorageClass changes, and when the certificate or the token changes. It uses
+//! server-side apply with its own field manager, so `GitOps` tools that manage the rest see no difference. If the
+//! configuration does not exist, it waits for it. All replicas do this.
 
 mod condition;
 mod desired;
@@ -29,39 +29,40 @@ use crate::model::volume::Installation;
 use crate::ops::admin::Readiness;
 use crate::policy::selectors::Selectors;
 
-/// The part of readiness that this loop reports.
+/// The name of this part in `/readyz`.
 pub const PART: &str = "webhook configuration";
 /// The field manager.
 const FIELD_MANAGER: &str = "bindery-registration";
+/// The pause after an error.
 const RETRY_PERIOD: Duration = Duration::from_secs(1);
-/// Before a write: a crowd of new classes is one.
+/// The pause before a write, so that many new classes are one write.
 const DEBOUNCE: Duration = Duration::from_millis(100);
-/// The longest pause before what somebody else has overwritten is written again. A replica of another version or with other
-/// flags may know better, and the two must not be a burden to the API server.
+/// The longest pause before the same values are written again because another program overwrote them. That may be a
+/// replica with other flags, and the two must not load the API server.
 const MAX_PAUSE: Duration = Duration::from_secs(30);
-/// So many changes of classes are one.
+/// The most changes of classes that are handled at once.
 const MAX_BATCH: usize = 1_000;
 
-/// What the loop works with.
+/// Keeps the webhook configuration up to date.
 pub struct Registration {
-    /// The API server, and the classes.
+    /// The API server and the cached classes.
     pub cluster: Cluster,
-    /// Whose classes are ours.
+    /// The installation, whose classes are served.
     pub installation: Arc<Installation>,
-    /// The configuration's name.
+    /// The name of the webhook configuration.
     pub name: String,
-    /// CA and token.
+    /// The CA and the token.
     pub credentials: watch::Receiver<Credentials>,
-    /// Hears which CAs stand there.
+    /// Publishes the CAs in the configuration.
     pub registered: watch::Sender<String>,
-    /// Hears which claims the configuration exempts, as soon as that is known.
+    /// Publishes the selectors of the configuration, as soon as they are known.
     pub selectors: watch::Sender<Option<Selectors>>,
-    /// Who hears that it is done.
+    /// Is set when the webhook is registered.
     pub readiness: Readiness,
 }
 
 impl Registration {
-    /// Keeps the configuration right. To be called when the watch of classes has its first list. Never ends.
+    /// Runs the registration. The cache of classes must be filled. Never ends.
     pub async fn run(mut self) {
         let configurations: Api<MutatingWebhookConfiguration> = Api::all(self.cluster.client.clone());
         let only = watcher::Config::default().fields(&format!("metadata.name={}", self.name));
@@ -70,10 +71,7 @@ impl Registration {
             std::pin::pin!(changes),
             std::pin::pin!(self.cluster.classes.events().ready_chunks(MAX_BATCH)),
         );
-        tracing::info!(
-            configuration = self.name,
-            "waiting for the webhook configuration, to register in it"
-        );
+        tracing::info!(configuration = self.name, "waiting for the webhook configuration");
         let mut seen = false;
         let mut last = LastWrite::default();
         loop {
@@ -81,7 +79,7 @@ impl Registration {
                 change = changes.next() => match change {
                     Some(Err(error)) => {
                         let fault = ApiFault::from(&error);
-                        tracing::warn!(configuration = self.name, "the watch of the webhook configuration broke, and is begun again: {fault}");
+                        tracing::warn!(configuration = self.name, "the watch of the webhook configuration failed and is restarted: {fault}");
                         continue;
                     }
                     Some(Ok(event)) => seen |= self.observe(&event),
@@ -90,7 +88,7 @@ impl Registration {
                 },
                 _ = classes.next() => {}
                 heard = self.credentials.changed() => if heard.is_err() {
-                    // The keeper is gone: the process is ending.
+                    // The certificate manager has ended, so the process is stopping.
                     return;
                 }
             }
@@ -107,7 +105,7 @@ impl Registration {
                         let fault = ApiFault::from(&error);
                         tracing::warn!(
                             configuration = self.name,
-                            "the webhook could not be registered; it is tried again: {fault}"
+                            "the webhook configuration could not be updated; Bindery retries in {RETRY_PERIOD:?}: {fault}"
                         );
                         sleep(RETRY_PERIOD).await;
                     }
@@ -116,8 +114,8 @@ impl Registration {
         }
     }
 
-    /// Tells what the configuration exempts. Returns whether there is one. While there is none, what the last one said
-    /// holds: it may be about to be created anew.
+    /// Publishes the selectors of the configuration. Returns whether it exists. After a deletion the last selectors
+    /// stay valid, because it may be about to be created again.
     fn observe(&self, event: &Event<MutatingWebhookConfiguration>) -> bool {
         let (said, there) = match event {
             Event::Apply(configuration) | Event::InitApply(configuration) => (Selectors::read(configuration), true),
@@ -134,7 +132,7 @@ impl Registration {
         there
     }
 
-    /// Whether there is a configuration, which then holds what is desired.
+    /// Updates the configuration. Returns whether it exists and has webhooks.
     async fn apply(
         &mut self,
         configurations: &Api<MutatingWebhookConfiguration>,
@@ -146,14 +144,14 @@ impl Registration {
         let desired = self.desired();
         if let Some(mut apply) = desired.apply(&configuration) {
             sleep(last.pause(&desired)).await;
-            // Nobody has changed it since it was read.
+            // The write fails if the configuration has changed since it was read.
             apply["metadata"]["resourceVersion"] = configuration.resource_version().into();
             let parameters = PatchParams::apply(FIELD_MANAGER).force();
             configuration = configurations
                 .patch(&self.name, &parameters, &Patch::Apply(apply))
                 .await?;
             *last = last.written(desired);
-            tracing::info!(configuration = self.name, "the webhook is registered");
+            tracing::info!(configuration = self.name, "updated the webhook configuration");
         }
         self.registered.send_if_modified(|stands| {
             let now = desired::registered_ca(&configuration);
@@ -181,7 +179,7 @@ impl Registration {
     }
 }
 
-/// What was written last, and how often in a row it was the same: then somebody has overwritten it each time.
+/// The last write, and how often the same values were written in a row because another program overwrote them.
 #[derive(Default)]
 struct LastWrite {
     desired: Option<Desired>,
@@ -190,7 +188,7 @@ struct LastWrite {
 }
 
 impl LastWrite {
-    /// Before this is written.
+    /// Returns the pause before a write.
     fn pause(&self, desired: &Desired) -> Duration {
         let calm = self.at.is_none_or(|at| at.elapsed() > 2 * MAX_PAUSE);
         if calm || self.desired.as_ref() != Some(desired) {
@@ -199,7 +197,7 @@ impl LastWrite {
         (DEBOUNCE * 2_u32.saturating_pow(self.overwritten)).min(MAX_PAUSE)
     }
 
-    /// After it.
+    /// Records a write.
     fn written(&self, desired: Desired) -> Self {
         let calm = self.at.is_none_or(|at| at.elapsed() > 2 * MAX_PAUSE);
         let again = !calm && self.desired.as_ref() == Some(&desired);

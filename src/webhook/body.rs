@@ -37,8 +37,8 @@ pub async fn read(body: Body, max: usize) -> Result<Vec<u8>, BodyError> {
 
 /// Reads and discards a body, within limits of size and time.
 ///
-/// If a connection is closed with unread bytes on it, the kernel resets it, and the client may lose the answer. A client
-/// that sent `Expect: 100-continue` has not sent the body yet, so nothing is read from it.
+/// If a connection is closed with unread bytes on it, the kernel resets it, and the client may lose the answer. A
+/// client that sent `Expect: 100-continue` has not sent the body yet, so nothing is read from it.
 pub async fn discard_body(headers: &HeaderMap, body: Body) {
     if !headers.contains_key(EXPECT) {
         discard(body.into_data_stream()).await;

@@ -1,9 +1,9 @@
 //! Limits the connections to the webhook's port, before TLS.
 //!
 //! A connection is unauthenticated until a request on it names the webhook's secret path, and has 10 seconds for that,
-//! the TLS handshake included. At 250 connections the oldest unauthenticated one is closed for each new one. So a client
-//! that only holds connections open cannot keep the API server out. If all connections are authenticated, the oldest
-//! of them is closed; an API server connects again.
+//! the TLS handshake included. At 250 connections the oldest unauthenticated one is closed for each new one. So a
+//! client that only holds connections open cannot keep the API server out. If all connections are authenticated, the
+//! oldest of them is closed; an API server connects again.
 
 use std::collections::BTreeMap;
 use std::future::{Ready, ready};
@@ -24,8 +24,8 @@ use tower::Layer;
 
 use crate::ops::metrics::Metrics;
 
-/// The most connections that are open at the same time: each may hold 64 KiB of a handshake. An API server opens at most
-/// 25, and usually one.
+/// The most connections that are open at the same time: each may hold 64 KiB of a handshake. An API server opens at
+/// most 25, and usually one.
 const MAX_CONNECTIONS: usize = 250;
 /// How long a connection may stay unauthenticated.
 const AUTHENTICATION_TIMEOUT: Duration = Duration::from_secs(10);

@@ -31,8 +31,8 @@ pub struct Handler {
 }
 
 impl Handler {
-    /// Creates a handler. `defaults` has the server and the share for classes that name none. `deadline` is the longest time for
-    /// one review.
+    /// Creates a handler. `defaults` has the server and the share for classes that name none. `deadline` is the longest
+    /// time for one review.
     pub fn new(provisioner: Provisioner, defaults: Defaults, deadline: Duration) -> Self {
         Self {
             provisioner,
@@ -41,8 +41,8 @@ impl Handler {
         }
     }
 
-    /// Answers a review, at the latest when the deadline is over. The work runs to its end even if nobody waits for the answer;
-    /// `permit` is held until then.
+    /// Answers a review, at the latest when the deadline is over. The work runs to its end even if nobody waits for the
+    /// answer; `permit` is held until then.
     pub async fn answer(self: Arc<Self>, request: Request, permit: impl Send + 'static) -> Value {
         let began = std::time::Instant::now();
         let uid = request.uid.clone();
@@ -140,8 +140,8 @@ impl Handler {
 
     /// Answers when the claim's volume or namespace could not be read.
     ///
-    /// If the claim names a volume of an earlier review of the same request, it is refused: the claim may have been changed
-    /// since, and the volume may have the wrong settings for it.
+    /// If the claim names a volume of an earlier review of the same request, it is refused: the claim may have been
+    /// changed since, and the volume may have the wrong settings for it.
     async fn undecided(
         &self,
         request: &Request,
@@ -183,7 +183,8 @@ impl Handler {
         }
     }
 
-    /// Fences volumes that earlier requests made for a claim of this name. A claim without a name yet (`generateName`) has none.
+    /// Fences volumes that earlier requests made for a claim of this name. A claim without a name yet (`generateName`)
+    /// has none.
     async fn fence_earlier(&self, claim: &Claim, end: Instant) -> Result<(), Error> {
         match &claim.name {
             Name::Given(name) => {
@@ -208,8 +209,8 @@ impl Handler {
     async fn decide(&self, claim: &Claim, class: Option<&StorageClass>) -> kube::Result<Verdict> {
         let cluster = &self.provisioner.cluster;
         let ours = self.is_ours(class);
-        // A claim of another provisioner may name a volume that Bindery made for an earlier review of the same request. Those
-        // volumes have names of this form; others are not read.
+        // A claim of another provisioner may name a volume that Bindery made for an earlier review of the same request.
+        // Those volumes have names of this form; others are not read.
         let volume = match &claim.volume_name {
             Some(name) if ours || name.starts_with("pvc-") => cluster.volume(name).await?,
             _ => None,
@@ -346,8 +347,8 @@ fn queue(request: &Request, why: &str, warnings: &mut Vec<String>) -> (Answer, &
     (Answer::without_volume(&request.object), "queue")
 }
 
-/// Admits the claim because its class could not be read. The class may be of another provisioner, so the claim must not be
-/// refused. This is rare: only a class that was just created is missing in the cache.
+/// Admits the claim because its class could not be read. The class may be of another provisioner, so the claim must not
+/// be refused. This is rare: only a class that was just created is missing in the cache.
 fn unknown(claim: &Claim, fault: &ApiFault, warnings: &mut Vec<String>) -> (Answer, &'static str) {
     let class = claim.class.as_deref().unwrap_or_default();
     tracing::warn!("StorageClass {class} could not be read, so the claim is admitted unchanged: {fault}");

@@ -83,8 +83,8 @@ pub enum Answer {
 }
 
 impl Answer {
-    /// Admits the claim with this name and this volume. An annotation records the provisioner: if another webhook then changes
-    /// the class, the API server asks Bindery again, and Bindery deletes the volume.
+    /// Admits the claim with this name and this volume. An annotation records the provisioner: if another webhook then
+    /// changes the class, the API server asks Bindery again, and Bindery deletes the volume.
     pub fn with_volume(claim: &Value, name: &str, volume: &str, provisioner: &str) -> Self {
         let mut changed = claim.clone();
         changed["metadata"]["name"] = json!(name);

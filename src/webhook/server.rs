@@ -36,7 +36,8 @@ use crate::model::names::WEBHOOK_PATH;
 use crate::ops::metrics::Metrics;
 
 const MAX_BODY: u32 = 3 << 20;
-/// The most reviews in progress. A review counts until its work is done, even if the API server has closed the connection.
+/// The most reviews in progress. A review counts until its work is done, even if the API server has closed the
+/// connection.
 const MAX_REVIEWS: usize = 256;
 /// The most bytes of bodies in progress. While a body is parsed, memory holds several copies of it.
 const MAX_BODIES: u32 = 8 << 20;

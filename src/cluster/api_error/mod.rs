@@ -1,7 +1,7 @@
-//! What a failed request to the API server means, in Bindery's own words: one table for all of them.
+//! Explains errors of the API server: what they mean, and what to do.
 //!
-//! The text of a library never reaches a person. The API server's own sentence does where it refuses a request, for then a
-//! person has to change something, and that sentence says what.
+//! No text of a library is shown to a user. The message of the API server is shown if it refuses a request, because it
+//! says what must be changed.
 
 use std::error::Error as StdError;
 use std::io;
@@ -15,47 +15,47 @@ use tower::timeout::error::Elapsed;
 use crate::model::names::is_object_name;
 use crate::model::os_error;
 
-/// The API server's sentence is quoted up to this many characters.
+/// The most characters of the API server's message that are shown.
 const LONGEST_QUOTE: usize = 500;
-/// What kube writes as the reason of an answer that is not a Status, say a proxy's page.
+/// The reason that kube sets if the answer is not a Status, for example the error page of a proxy.
 const NOT_A_STATUS: &str = "Failed to parse error data";
 
-/// A request to the API server failed. Its text is a clause: it says why, after "Bindery could not do this: ".
+/// A failed request to the API server. Its text is the reason, to be used after a colon.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{why}")]
 pub struct ApiFault {
-    /// What follows from it.
+    /// The kind of failure.
     pub kind: Kind,
     why: String,
 }
 
-/// What follows from a failed request.
+/// The kind of a failure, which decides what happens next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// It passes by itself: the same request may succeed later.
+    /// Temporary: the same request may succeed later.
     Transient,
-    /// The object is not in the state that the request is about: it exists already, was changed, or a test in a patch failed.
+    /// The object exists already, was changed, or a test in a patch failed.
     Conflict,
     /// The object does not exist.
     NotFound,
-    /// Bindery's ServiceAccount lacks a right.
+    /// A right is missing.
     Forbidden,
-    /// A person has to change something else.
+    /// An administrator must change something else.
     Refused,
 }
 
 impl ApiFault {
-    /// Our own time limit ended before the answer came.
+    /// Returns the error for a request that was not answered in time.
     pub fn timeout() -> Self {
         Self::new(Kind::Transient, "the API server did not answer in time")
     }
 
-    /// Whether the same request may succeed later, with nothing changed by a person.
+    /// Returns whether the same request may succeed later.
     pub fn is_transient(&self) -> bool {
         self.kind == Kind::Transient
     }
 
-    /// What an attempt to create an object met: nothing is tested there, so only 409 says that the object has changed.
+    /// Converts an error of a create request. Such a request has no test, so 422 means that the object is not valid.
     pub fn from_create(error: &Error) -> Self {
         match error {
             Error::Api(status) if status.code == 422 => Self::refused(status),
@@ -63,7 +63,7 @@ impl ApiFault {
         }
     }
 
-    /// In the words for a person who runs a command: the requests are those of the kubeconfig's user.
+    /// Converts an error for the user of a command, who has a kubeconfig.
     fn from_command(error: &Error) -> Self {
         let usual = Self::from(error);
         let why = match error {
@@ -91,7 +91,7 @@ impl ApiFault {
                 Kind::Transient,
                 "the API server did not accept the token of Bindery's ServiceAccount (401)",
             ),
-            // An API server that has just started knows the bindings before it knows the roles.
+            // An API server that has just started may know role bindings before it knows the roles.
             403 if status.message.contains("RBAC:") && status.message.contains("not found") => Self::new(
                 Kind::Transient,
                 "the API server does not know the roles of Bindery's ServiceAccount (403); if it goes on so, an administrator \
@@ -118,9 +118,9 @@ impl ApiFault {
                 Kind::Conflict,
                 "the object exists already, or was changed meanwhile (409)",
             ),
-            // The list that it belonged to is too old; the next one begins anew.
+            // The continue token of a list has expired.
             410 => Self::new(Kind::Transient, "the API server no longer knows that state (410)"),
-            // A test in a JSON patch names no fields; an object that is not valid does.
+            // A failed test of a JSON patch has no causes; an object that is not valid has.
             422 if names_no_field(status) => Self::new(Kind::Conflict, "the object was changed meanwhile (422)"),
             429 => Self::new(Kind::Transient, "the API server had too many requests to answer (429)"),
             0 | 500.. => Self::new(
@@ -163,7 +163,7 @@ impl From<&Error> for ApiFault {
         match error {
             Error::Api(status) => Self::from_status(status),
             Error::Service(cause) if is_time_out(cause.as_ref()) => Self::timeout(),
-            // No connection, no TLS, or the connection ended before the answer did.
+            // There is no connection, or it ended before the answer was complete.
             Error::Service(cause) => unreachable(connection_failure(cause.as_ref())),
             Error::HyperError(cause) => unreachable(connection_failure(cause)),
             Error::RustlsTls(_) => unreachable(None),
@@ -174,7 +174,7 @@ impl From<&Error> for ApiFault {
                 Kind::Transient,
                 "the API server's answer was incomplete or not readable",
             ),
-            // The token or the program that gives one could not be read; the kubelet renews tokens.
+            // The token could not be read. The kubelet renews tokens.
             Error::Auth(_) => Self::new(
                 Kind::Transient,
                 "Bindery's credentials for the API server could not be read",
@@ -215,13 +215,12 @@ impl From<&watcher::Error> for ApiFault {
     }
 }
 
-/// What is wrong, for people, with something that the process could not do: our own words up to the first error of a library,
-/// and then our words for that.
+/// Describes an error of `bindery serve` for a user. Errors of libraries are replaced by Bindery's description.
 pub fn describe(error: &anyhow::Error) -> String {
     join_causes(error, |error| error.into())
 }
 
-/// The same for a command that a person runs with a kubeconfig.
+/// Describes an error of a command that uses a kubeconfig.
 pub fn describe_for_command(error: &anyhow::Error) -> String {
     join_causes(error, ApiFault::from_command)
 }
@@ -251,30 +250,30 @@ fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (
     std::iter::successors(Some(error), |&error| error.source())
 }
 
-/// Whether our own limit on every request ended it.
+/// Returns whether the request timed out.
 fn is_time_out(error: &(dyn StdError + 'static)) -> bool {
     causes(error).any(<dyn StdError + 'static>::is::<Elapsed>)
 }
 
-/// Why there is no connection, as far as that is known.
+/// Returns why there is no connection, if that is known.
 fn connection_failure(error: &(dyn StdError + 'static)) -> Option<String> {
     causes(error).find_map(|cause| {
-        // So hyper-util says which step of connecting failed; it has no type for it.
+        // hyper-util has no type for this error.
         if cause.to_string() == "dns error" {
             return Some("the name of its host does not resolve".to_owned());
         }
         let error = cause.downcast_ref::<io::Error>()?;
         match error.get_ref() {
             Some(inner) if inner.is::<rustls::Error>() => Some("its certificate or its TLS is not accepted".to_owned()),
-            // An error of another library, which may have a cause that says more.
+            // An error of another library. Its cause may say more.
             Some(_) => None,
             None => Some(os_error::words(error)),
         }
     })
 }
 
-/// The right that a refusal says is missing, as "create persistentvolumes". Nothing if another reason is given, say a
-/// policy's: authorizers and admission refuse with the same code.
+/// Returns the missing right, such as "create persistentvolumes". Returns nothing if the message has another form:
+/// admission policies refuse with the same code.
 fn missing_right(message: &str) -> Option<String> {
     let (_, from_verb) = message.split_once("\" cannot ")?;
     let (verb, from_resource) = from_verb.split_once(" resource \"")?;
@@ -283,7 +282,7 @@ fn missing_right(message: &str) -> Option<String> {
     is_verb.then(|| format!("{verb} {resource}"))
 }
 
-/// The webhook that the API server could not call.
+/// Returns the webhook that the API server could not call.
 fn failed_webhook(message: &str) -> Option<&str> {
     let (_, from_name) = message.split_once("failed calling webhook \"")?;
     let (name, _) = from_name.split_once('"')?;

@@ -1,4 +1,4 @@
-//! An object of which only a summary is kept.
+//! An object in the cache.
 
 use std::borrow::Cow;
 use std::fmt::Debug;
@@ -9,16 +9,16 @@ use kube::Resource;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
-/// What is used of a kind of object.
+/// The fields of a kind of object that are used.
 pub trait Summary: Clone + Debug + Send + Sync + 'static {
-    /// The object, in the type that the API has for it.
+    /// The type of the full object.
     type Of: Resource<DynamicType = ()> + DeserializeOwned;
 
-    /// Takes it out of the object.
+    /// Takes the fields out of the object.
     fn summarize(object: Self::Of) -> Self;
 }
 
-/// An object of which only a summary is kept.
+/// An object in the cache: its name, its version, and a summary.
 #[derive(Clone, Debug)]
 pub struct Cached<F> {
     meta: ObjectMeta,

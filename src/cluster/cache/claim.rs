@@ -1,4 +1,5 @@
-//! Of a claim: whether it waits for a volume, which one it names, and its labels. Its policy is read live.
+//! The summary of a claim: whether it waits for a volume, which one it names, and its labels. Its settings are not
+//! cached.
 
 use std::collections::BTreeMap;
 
@@ -8,16 +9,16 @@ use kube::{Resource, ResourceExt};
 use super::cached::{Cached, Summary};
 use crate::model::claim::Claim;
 
-/// What is used of a claim.
+/// The summary of a claim.
 #[derive(Clone, Debug)]
 pub struct ClaimSummary {
-    /// Which claim of its name it is.
+    /// The uid.
     pub uid: Box<str>,
-    /// The class it names; one that names none, or `""`, wants none.
+    /// The class. A claim with no class, or with `""`, gets no volume.
     pub class: Option<Box<str>>,
-    /// The volume it names.
+    /// The volume that it names.
     pub volume_name: Option<Box<str>>,
-    /// Its labels, by which it may be exempt.
+    /// The labels, by which the webhook configuration may exempt it.
     pub labels: BTreeMap<String, String>,
     has_node: bool,
     phase: Phase,
@@ -54,17 +55,17 @@ impl Summary for ClaimSummary {
 }
 
 impl Cached<ClaimSummary> {
-    /// Whether it is neither bound nor lost, nor on its way out.
+    /// Returns whether it is neither bound nor lost, and not being deleted.
     pub fn is_pending(&self) -> bool {
         self.phase == Phase::Pending && self.meta().deletion_timestamp.is_none()
     }
 
-    /// Whether it has its volume, and says so.
+    /// Returns whether its phase is Bound.
     pub fn is_bound(&self) -> bool {
         self.phase == Phase::Bound
     }
 
-    /// Which claim it is, its labels, for whom it waits and since when; what else it says is not kept.
+    /// Returns the claim with the fields of the summary only.
     pub fn outline(&self) -> Claim {
         Claim {
             uid: self.uid.to_string(),

@@ -1,7 +1,7 @@
-//! What is kept of a watched object: its name and its version, and the facts that are used.
+//! Cached objects: name, version, and a summary of the fields that are used.
 //!
-//! There may be ten thousand of them, and the types of the API have room for everything that a volume or a claim could
-//! say, which would be most of what they cost. So each is read once, as it arrives, and only the facts stay.
+//! There may be ten thousand objects, and most of the memory would be for fields that are never used. So each object is
+//! summarized when it arrives.
 
 mod cached;
 mod claim;
@@ -11,7 +11,7 @@ pub use self::cached::{Cached, Summary};
 pub use self::claim::ClaimSummary;
 pub use self::volume::VolumeSummary;
 
-/// A claim as the watch keeps it.
+/// A claim in the cache.
 pub type CachedClaim = Cached<ClaimSummary>;
-/// A volume as the watch keeps it.
+/// A volume in the cache.
 pub type CachedVolume = Cached<VolumeSummary>;

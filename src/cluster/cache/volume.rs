@@ -1,4 +1,4 @@
-//! Of a volume: all that Bindery says there, and of others' where their directories are.
+//! The summary of a volume: Bindery's record on it, or the directory of a volume that is not Bindery's.
 
 use k8s_openapi::api::core::v1::PersistentVolume;
 
@@ -8,13 +8,13 @@ use crate::model::location::{Evidence, Location, Overlap, Relation};
 use crate::model::names;
 use crate::model::volume::Volume;
 
-/// What is used of a volume.
+/// The summary of a volume.
 #[derive(Clone, Debug)]
 pub struct VolumeSummary {
     volume: Volume,
-    /// Where its directory is, if the record does not tell.
+    /// The directory, if there is no readable record.
     place: Option<ForeignLocation>,
-    /// Some installation of Bindery has marked it.
+    /// Whether it has a label of Bindery.
     marked: bool,
 }
 
@@ -35,33 +35,33 @@ impl Summary for VolumeSummary {
 }
 
 impl VolumeSummary {
-    /// What the volume says.
+    /// Returns the volume.
     pub fn read(&self) -> &Volume {
         &self.volume
     }
 
-    /// The NFS server that it is on.
+    /// Returns the name of its NFS server.
     pub fn server(&self) -> Option<&str> {
         let place = self.place.as_ref().map(|place| &*place.server);
         place.or(self.volume.record.as_ref().map(|record| record.share.server()).ok())
     }
 
-    /// Where its files are, if Bindery has no readable record of that.
+    /// Returns the directory, if there is no readable record.
     pub fn place(&self) -> Option<&ForeignLocation> {
         self.place.as_ref()
     }
 
-    /// Whether somebody made it by hand.
+    /// Returns whether it was made by hand, not by a provisioner.
     pub fn is_made_by_hand(&self) -> bool {
         !self.marked && self.volume.provisioner.is_none() && self.volume.maker.is_none()
     }
 
-    /// Whether another program of this name made it.
+    /// Returns whether this other provisioner made it.
     pub fn is_provisioned_by(&self, other_provisioner: &str) -> bool {
         self.volume.provisioner.as_deref() == Some(other_provisioner)
     }
 
-    /// How its directory meets another one.
+    /// Returns how its directory overlaps another one.
     pub fn overlap_with(&self, location: &Location<'_>) -> Option<Overlap> {
         let place = match (&self.volume.record, &self.place) {
             (Ok(record), _) => return location.overlap_with(&record.location()),
@@ -71,9 +71,9 @@ impl VolumeSummary {
             self.marked
                 || match relation {
                     Relation::Same | Relation::Inside => self.is_made_by_hand() || place.is_below_share(location),
-                    // Say of nfs-subdir-external-provisioner, not taken over yet. One that is the share itself would be above
-                    // all others: it never was a directory of its own. And what somebody names by hand is not the
-                    // directories in it.
+                    // A volume of nfs-subdir-external-provisioner, for example. A volume that is the share itself would
+                    // be above all others, so it does not count; nor does a volume made by hand for directories below
+                    // it.
                     Relation::Above => !self.is_made_by_hand() && place.is_below_share(location),
                 }
         };

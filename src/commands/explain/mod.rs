@@ -1,6 +1,7 @@
 //! `bindery explain`: reads the objects that a claim depends on, and prints what happens to the claim and why.
 //!
-//! It changes nothing. [`crate::policy::explain`] finds the explanation; this module reads the objects and prints the result.
+//! It changes nothing. [`crate::policy::explain`] finds the explanation; this module reads the objects and prints the
+//! result.
 
 mod manifest;
 mod print;

@@ -1,8 +1,8 @@
 //! `bindery uninstall --keep-data`: removes Bindery's finalizer from every volume, so that Bindery can be removed.
 //!
-//! Order: acquire the Lease, so that no replica runs; delete the webhook configuration, so that no new volumes are made; then
-//! change each volume, in one write, or two if it is deleted. If the command is interrupted, a second run does the rest.
-//! [`crate::policy::uninstall`] decides what is done with each volume.
+//! Order: acquire the Lease, so that no replica runs; delete the webhook configuration, so that no new volumes are
+//! made; then change each volume, in one write, or two if it is deleted. If the command is interrupted, a second run
+//! does the rest. [`crate::policy::uninstall`] decides what is done with each volume.
 
 mod replicas;
 mod volumes;
@@ -102,7 +102,8 @@ struct Uninstall {
 }
 
 impl Uninstall {
-    /// Does the work while the Lease is held, and prints each step. Returns whether no volume has Bindery's finalizer any more.
+    /// Does the work while the Lease is held, and prints each step. Returns whether no volume has Bindery's finalizer
+    /// any more.
     async fn run(&self, term: Option<&Term>) -> Result<bool> {
         let would = if self.dry_run { "would be " } else { "" };
         remove_configuration(&self.client, &self.configuration, self.dry_run, would).await?;

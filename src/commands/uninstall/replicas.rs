@@ -34,8 +34,8 @@ pub async fn lease_state(client: &Client, namespace: &str, name: &str) -> Result
     })
 }
 
-/// Waits until no replica holds the Lease, acquires it, and does `work`. Returns an error that names the replica if one is
-/// running; then nothing was done.
+/// Waits until no replica holds the Lease, acquires it, and does `work`. Returns an error that names the replica if one
+/// is running; then nothing was done.
 pub async fn while_holding_lease<T, W>(
     client: Client,
     namespace: &str,

@@ -38,7 +38,8 @@ impl Volumes {
         }
     }
 
-    /// Returns the volumes of this installation that have the finalizer, and those with the finalizer that it did not make.
+    /// Returns the volumes of this installation that have the finalizer, and those with the finalizer that it did not
+    /// make.
     pub async fn with_finalizer(&self) -> Result<(Vec<Volume>, Vec<Found>)> {
         let (mut waiting, mut not_ours) = (Vec::new(), Vec::new());
         let mut page = ListParams::default().limit(PAGE_SIZE);
@@ -104,8 +105,8 @@ impl Volumes {
         Ok(uninstall_step(volume, holder, &self.installation, self.unfinished))
     }
 
-    /// Deletes a volume that no claim uses, unless it has changed since it was read: kube-controller-manager may be binding it.
-    /// Then removes the finalizer.
+    /// Deletes a volume that no claim uses, unless it has changed since it was read: kube-controller-manager may be
+    /// binding it. Then removes the finalizer.
     async fn delete(&self, volume: &Volume) -> kube::Result<()> {
         if !volume.deleting {
             patch::delete(&self.api, volume).await?;

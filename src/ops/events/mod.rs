@@ -1,7 +1,7 @@
-//! Events: what a person would want to know about a volume or a claim, told on the object.
+//! Writes Events about volumes, claims and other objects.
 //!
-//! An Event is a courtesy: that it could not be written is logged, and nothing depends on it. The same warning is told every ten
-//! seconds at most; repetitions within some minutes are counted in the first Event, whose words stay.
+//! Nothing depends on an Event: if it cannot be written, that is logged. The same warning is written at most every 10
+//! seconds. Repetitions within 6 minutes are counted in the first Event, which keeps its text.
 
 mod writer;
 
@@ -23,37 +23,37 @@ use crate::model::claim::{Claim, Name};
 use crate::model::volume::Volume;
 use crate::ops::tasks::Tasks;
 
-/// Writes Events. Whoever tells one does not wait for it.
+/// Writes Events in the background. Clones share one queue.
 #[derive(Clone)]
 pub struct Events {
     queue: mpsc::Sender<NewEvent>,
     warned: Arc<Mutex<HashMap<WarningKey, Instant>>>,
 }
 
-/// About which object, for which reason, and what of it.
+/// The uid of the object, the reason, and the cause.
 type WarningKey = (String, String, String);
 
-/// The kinds of Events.
+/// The types of Events.
 const NORMAL: &str = "Normal";
 const WARNING: &str = "Warning";
 
-/// The same warning is not told again before: what is looked at often for another's sake would be told as often.
+/// The shortest time between two equal warnings.
 const REPEAT_AFTER: Duration = Duration::from_secs(10);
-/// So many warnings are remembered.
+/// The most warnings that are remembered for that.
 const MAX_REMEMBERED: usize = 10_000;
 
-/// So many wait to be written; of more there is only the log.
+/// The most Events that wait to be written. More are only logged.
 const MAX_QUEUED: usize = 2_000;
-/// Between two: a thousand volumes that go at the same time must not flood the API server's store.
+/// The shortest time between two writes: a thousand deleted volumes must not flood etcd.
 const WRITE_INTERVAL: Duration = Duration::from_millis(20);
-/// So many may be under way.
+/// The most writes in progress.
 const MAX_CONCURRENT_WRITES: usize = 8;
 
 impl Events {
-    /// Events in the name of Bindery, written by one of these tasks.
+    /// Starts the task that writes Events.
     pub fn new(client: Client, tasks: &Tasks) -> Self {
         let (queue, waiting) = mpsc::channel(MAX_QUEUED);
-        // It ends when nobody is left who could tell anything.
+        // It ends when the last clone is dropped.
         tasks.spawn(write(Writer::new(client), waiting));
         Self {
             queue,
@@ -61,24 +61,24 @@ impl Events {
         }
     }
 
-    /// Something happened as it should.
+    /// Writes an Event of type Normal about a volume.
     pub fn normal(&self, volume: &Volume, reason: &str, note: String) {
         self.publish(NORMAL, reason, reason, note, volume_reference(volume));
     }
 
-    /// Something is wrong with a volume. Events with one reason and one cause are one Event.
+    /// Writes a warning about a volume. Warnings with the same reason and cause are one Event.
     pub fn warn(&self, volume: &Volume, reason: &str, cause: &str, note: String) {
         self.publish(WARNING, reason, cause, note, volume_reference(volume));
     }
 
-    /// Something is wrong with a claim. Events with one reason and one cause are one Event.
+    /// Writes a warning about a claim. Warnings with the same reason and cause are one Event.
     pub fn warn_claim(&self, claim: &Claim, reason: &str, cause: &str, note: String) {
         if let Some(reference) = claim_reference(claim) {
             self.publish(WARNING, reason, cause, note, reference);
         }
     }
 
-    /// A claim's user should read this, in these very words.
+    /// Writes a warning about a claim. Warnings with different texts are different Events.
     pub fn warn_claim_with_text(&self, claim: &Claim, reason: &str, note: String) {
         if let Some(reference) = claim_reference(claim) {
             let words = words(reason, &note);
@@ -86,7 +86,7 @@ impl Events {
         }
     }
 
-    /// Whoever looks after an object should read this, in these very words.
+    /// Writes a warning about any object. Warnings with different texts are different Events.
     pub fn warn_object<K: Resource<DynamicType = ()>>(&self, object: &K, reason: &str, note: String) {
         let words = words(reason, &note);
         let reference = object.object_ref(&());
@@ -115,10 +115,7 @@ impl Events {
             about,
         };
         if self.queue.try_send(event).is_err() {
-            tracing::warn!(
-                reason,
-                "too many Events wait to be written: this one is told by the log alone"
-            );
+            tracing::warn!(reason, "too many Events wait to be written; this one is only logged");
         }
     }
 }
@@ -141,7 +138,7 @@ impl Events {
     }
 }
 
-/// Writes what comes, at a steady pace.
+/// Writes the Events of the queue at a limited rate.
 async fn write(writer: Writer, waiting: mpsc::Receiver<NewEvent>) {
     let paced = stream::unfold(waiting, async |mut waiting| {
         let next = waiting.recv().await?;
@@ -157,13 +154,13 @@ async fn write(writer: Writer, waiting: mpsc::Receiver<NewEvent>) {
     written.await;
 }
 
-/// Tells Events with one reason but other words apart.
+/// Returns an action that differs for Events with the same reason and different texts.
 fn words(reason: &str, note: &str) -> String {
     let hash = Uuid::new_v5(&Uuid::NAMESPACE_URL, note.as_bytes()).simple().to_string();
     format!("{reason}-{}", &hash[..8])
 }
 
-/// A claim that has no name yet cannot be told anything.
+/// Returns nothing for a claim that has no name yet.
 fn claim_reference(claim: &Claim) -> Option<ObjectReference> {
     let Name::Given(name) = &claim.name else { return None };
     Some(ObjectReference {

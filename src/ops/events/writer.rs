@@ -1,4 +1,4 @@
-//! Writes Events (`events.k8s.io/v1`): one object for a thing that happens again and again, with a count.
+//! Writes Events (`events.k8s.io/v1`). Repetitions are counted in one object.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -20,16 +20,16 @@ const SERIES_TIMEOUT: Duration = Duration::from_mins(6);
 /// The longest name of an object, in bytes.
 const MAX_NAME: usize = 253;
 
-/// What is told, and about which object.
+/// An Event to be written.
 #[derive(Clone, Debug)]
 pub(super) struct NewEvent {
     /// `Normal` or `Warning`.
     pub kind: &'static str,
-    /// Why, in one word.
+    /// The reason, in one word.
     pub reason: String,
-    /// What tells two Events of one object and one reason apart.
+    /// Distinguishes Events with the same object and reason.
     pub action: String,
-    /// What a person reads.
+    /// The text.
     pub note: String,
     /// The object.
     pub about: ObjectReference,
@@ -45,14 +45,14 @@ struct Series {
     at: Instant,
 }
 
-/// See the module.
+/// Writes Events, and remembers those of the last minutes.
 pub(super) struct Writer {
     client: Client,
     written: Mutex<HashMap<Key, Series>>,
 }
 
 impl Writer {
-    /// Nothing is written yet.
+    /// Creates a writer that remembers nothing yet.
     pub fn new(client: Client) -> Self {
         Self {
             client,
@@ -62,7 +62,7 @@ impl Writer {
 
     /// Writes an Event, or counts it in the one that was written before.
     pub async fn write(&self, new: &NewEvent) -> kube::Result<()> {
-        // The Events of an object without a namespace stand in this one.
+        // Events of objects without a namespace are in namespace default.
         let namespace = new.about.namespace.as_deref().unwrap_or("default");
         let events: Api<Event> = Api::namespaced(self.client.clone(), namespace);
         let key = key(new);
@@ -89,7 +89,8 @@ impl Writer {
         Ok(())
     }
 
-    /// The Event that was written for this before, if that is not long ago, and how often it has come with this time.
+    /// Returns the Event to count this repetition in, and the new count; nothing if there was no Event in the last
+    /// minutes.
     fn again(&self, key: &Key) -> Option<(String, i32)> {
         let mut written = self.written();
         written.retain(|_, series| series.at.elapsed() < SERIES_TIMEOUT);
@@ -128,7 +129,7 @@ fn event(new: &NewEvent, name: String, now: Timestamp) -> Event {
     }
 }
 
-/// An Event's name: its object's, cut where both together are too long, and the time in nanoseconds.
+/// Returns the name of an Event: the name of the object, cut if necessary, and the time in nanoseconds.
 fn name(object: &str, now: Timestamp) -> String {
     let end = format!(".{:x}", now.as_nanosecond());
     let room = MAX_NAME.saturating_sub(end.len());
