@@ -74,7 +74,7 @@ pub async fn run(leader: Arc<Leader>, stop: CancellationToken) {
         })
         .reconcile_on(triggers::after_outage(&leader))
         .reconcile_on(exempt::after_change(&leader.ctx))
-        // The gates limit what runs at once.
+        // The server queues limit what runs at once.
         .with_config(controller::Config::default().concurrency(0))
         .graceful_shutdown_on(stop.cancelled_owned())
         .run(reconcile::reconcile, error::error_policy, leader)

@@ -1,138 +1,94 @@
-//! Who goes first: for each NFS server so many at once, and of those that wait the oldest.
+//! Objects that wait for an NFS server: each server serves a limited number at once, the oldest object first.
 //!
-//! A server that hangs holds up only those that wait for it.
+//! A server that does not answer holds up only the objects on it. At the start, and when a server answers again, all of its
+//! objects are due at the same moment, and kube's scheduler delivers them in no order. A semaphore serves in the order of
+//! arrival, so it alone could let the claim that has waited longest be the last. Here whoever is next at the semaphore hands
+//! its permit to the oldest object that waits.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::yield_now;
 
-/// The doors of all servers.
-#[derive(Clone)]
+/// The queues of all servers.
 pub struct ServerQueue {
-    doors: Arc<Mutex<HashMap<String, Door>>>,
     limit: usize,
+    /// One for each server that was named in this term: as many as StorageClasses and volumes name.
+    servers: Mutex<HashMap<String, Arc<Server>>>,
 }
 
-/// One server's.
+/// An object is being served until this is dropped.
+pub type Permit = OwnedSemaphorePermit;
+
+struct Server {
+    permits: Arc<Semaphore>,
+    waiting: Mutex<Waiting>,
+}
+
+/// The objects that wait, by the time of their creation and then by the order of their arrival.
 #[derive(Default)]
-struct Door {
-    inside: usize,
-    waiting: BTreeMap<Turn, oneshot::Sender<Permit>>,
+struct Waiting {
     arrivals: u64,
-}
-
-/// The age of its object, and its number among those of that age.
-type Turn = (Option<Timestamp>, u64);
-
-/// Somebody is inside until it is dropped.
-pub struct Permit {
-    gates: ServerQueue,
-    server: String,
-}
-
-/// Somebody waits until it is dropped.
-struct Waiting<'a> {
-    gates: &'a ServerQueue,
-    server: &'a str,
-    turn: Turn,
+    objects: BTreeMap<(Option<Timestamp>, u64), oneshot::Sender<Permit>>,
 }
 
 impl ServerQueue {
-    /// So many at once for each server.
+    /// Creates queues that serve this many objects of each server at once.
     pub fn new(limit: usize) -> Self {
         Self {
-            doors: Arc::default(),
             limit,
+            servers: Mutex::default(),
         }
     }
 
-    /// Waits for a place; those whose objects are older come first, also among those who come in the same moment.
+    /// Waits until the object that was created then may be served.
     pub async fn acquire(&self, server: &str, created: Option<Timestamp>) -> Permit {
+        let server = self.server(server);
+        let mut own = server.wait(created);
+        // A controller starts all reconciles that are due before it continues with any: after this they all wait here.
+        yield_now().await;
         loop {
-            let (waiting, pass) = self.wait(server, created);
-            // A controller begins with all that is due before it goes on with any: after this they are all here.
-            yield_now().await;
-            self.admit(server);
-            let pass = pass.await;
-            drop(waiting);
-            if let Ok(pass) = pass {
-                return pass;
+            tokio::select! {
+                Ok(permit) = &mut own => return permit,
+                Ok(permit) = Arc::clone(&server.permits).acquire_owned() => server.serve_oldest(permit),
             }
         }
     }
 
-    fn wait<'a>(&'a self, server: &'a str, created: Option<Timestamp>) -> (Waiting<'a>, oneshot::Receiver<Permit>) {
-        let (sender, pass) = oneshot::channel();
-        let mut doors = self.doors();
-        let door = doors.entry(server.to_owned()).or_default();
-        door.arrivals += 1;
-        let turn = (created, door.arrivals);
-        door.waiting.insert(turn, sender);
-        let gates = self;
-        (Waiting { gates, server, turn }, pass)
-    }
-
-    /// Lets in as many as there are places for.
-    fn admit(&self, server: &str) {
-        while let Some(next) = self.next(server) {
-            // One that has just given up drops the pass that it is sent.
-            let _ = next.send(Permit {
-                gates: self.clone(),
-                server: server.to_owned(),
-            });
-        }
-    }
-
-    fn next(&self, server: &str) -> Option<oneshot::Sender<Permit>> {
-        let mut doors = self.doors();
-        let door = doors.get_mut(server)?;
-        if door.inside == self.limit {
-            return None;
-        }
-        let (_, next) = door.waiting.pop_first()?;
-        door.inside += 1;
-        Some(next)
-    }
-
-    /// Forgets a door that nobody needs.
-    fn tidy(doors: &mut HashMap<String, Door>, server: &str) {
-        if doors
-            .get(server)
-            .is_some_and(|door| door.inside == 0 && door.waiting.is_empty())
-        {
-            doors.remove(server);
-        }
-    }
-
-    fn doors(&self) -> std::sync::MutexGuard<'_, HashMap<String, Door>> {
-        // Each change is one assignment, or is made good by the next to leave.
-        self.doors.lock().unwrap_or_else(PoisonError::into_inner)
+    fn server(&self, name: &str) -> Arc<Server> {
+        let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        let server = servers.entry(name.to_owned()).or_insert_with(|| {
+            Arc::new(Server {
+                permits: Arc::new(Semaphore::new(self.limit)),
+                waiting: Mutex::default(),
+            })
+        });
+        Arc::clone(server)
     }
 }
 
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        let mut doors = self.gates.doors();
-        if let Some(door) = doors.get_mut(self.server) {
-            door.waiting.remove(&self.turn);
-        }
-        ServerQueue::tidy(&mut doors, self.server);
+impl Server {
+    fn wait(&self, created: Option<Timestamp>) -> oneshot::Receiver<Permit> {
+        let (sender, permit) = oneshot::channel();
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.arrivals += 1;
+        let position = (created, waiting.arrivals);
+        waiting.objects.insert(position, sender);
+        permit
     }
-}
 
-impl Drop for Permit {
-    fn drop(&mut self) {
-        {
-            let mut doors = self.gates.doors();
-            if let Some(door) = doors.get_mut(&self.server) {
-                door.inside -= 1;
+    /// Gives the permit to the oldest object that still waits.
+    fn serve_oldest(&self, mut permit: Permit) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some((_, oldest)) = waiting.objects.pop_first() {
+            match oldest.send(permit) {
+                Ok(()) => return,
+                // That one has given up.
+                Err(unused) => permit = unused,
             }
-            ServerQueue::tidy(&mut doors, &self.server);
         }
-        self.gates.admit(&self.server);
     }
 }
 
@@ -146,49 +102,56 @@ mod tests {
         Timestamp::from_second(second).ok()
     }
 
-    #[tokio::test]
-    async fn the_oldest_goes_first_and_another_server_has_its_own_door() {
-        let gates = ServerQueue::new(1);
-        let inside = gates.acquire("nas1", at(1)).await;
-        let mut young = Box::pin(gates.acquire("nas1", at(9)));
-        let mut old = Box::pin(gates.acquire("nas1", at(2)));
-        assert!(poll!(&mut young).is_pending() && poll!(&mut old).is_pending());
-        drop(gates.acquire("nas2", at(9)).await);
-        drop(inside);
-        assert!(poll!(&mut young).is_pending());
-        let inside = old.await;
-        drop(inside);
-        drop(young.await);
-        assert!(gates.doors().is_empty(), "nothing is left of it");
+    fn assert_idle(queue: &ServerQueue) {
+        for server in queue.servers.lock().unwrap().values() {
+            assert_eq!(server.permits.available_permits(), queue.limit);
+            assert!(server.waiting.lock().unwrap().objects.is_empty());
+        }
     }
 
     #[tokio::test]
-    async fn of_those_that_come_in_the_same_moment_the_oldest_goes_first() {
-        let gates = ServerQueue::new(1);
+    async fn the_oldest_is_served_first_and_another_server_has_its_own_queue() {
+        let queue = ServerQueue::new(1);
+        let served = queue.acquire("nas1", at(1)).await;
+        let mut young = Box::pin(queue.acquire("nas1", at(9)));
+        let mut old = Box::pin(queue.acquire("nas1", at(2)));
+        assert!(poll!(&mut young).is_pending() && poll!(&mut old).is_pending());
+        drop(queue.acquire("nas2", at(9)).await);
+        drop(served);
+        assert!(poll!(&mut young).is_pending());
+        let served = old.await;
+        drop(served);
+        drop(young.await);
+        assert_idle(&queue);
+    }
+
+    #[tokio::test]
+    async fn of_those_that_come_at_the_same_moment_the_oldest_is_served_first() {
+        let queue = ServerQueue::new(1);
         let order = Mutex::new(Vec::new());
-        let turn = async |second| {
-            let _permit = gates.acquire("nas1", at(second)).await;
+        let serve = async |second| {
+            let _permit = queue.acquire("nas1", at(second)).await;
             order.lock().unwrap().push(second);
         };
-        futures::future::join_all([3, 5, 1, 4, 2].map(turn)).await;
+        futures::future::join_all([3, 5, 1, 4, 2].map(serve)).await;
         assert_eq!(order.into_inner().unwrap(), [1, 2, 3, 4, 5]);
-        assert!(gates.doors().is_empty(), "nothing is left of it");
+        assert_idle(&queue);
     }
 
     #[tokio::test]
-    async fn one_that_gives_up_hands_its_place_on() {
-        let gates = ServerQueue::new(1);
-        let inside = gates.acquire("nas1", at(1)).await;
-        let mut gives_up = Box::pin(gates.acquire("nas1", at(2)));
-        let mut too_late = Box::pin(gates.acquire("nas1", at(3)));
-        let mut stays = Box::pin(gates.acquire("nas1", at(4)));
+    async fn one_that_gives_up_holds_up_nobody() {
+        let queue = ServerQueue::new(1);
+        let served = queue.acquire("nas1", at(1)).await;
+        let mut gives_up = Box::pin(queue.acquire("nas1", at(2)));
+        let mut too_late = Box::pin(queue.acquire("nas1", at(3)));
+        let mut stays = Box::pin(queue.acquire("nas1", at(4)));
         assert!(poll!(&mut gives_up).is_pending() && poll!(&mut too_late).is_pending());
         assert!(poll!(&mut stays).is_pending());
         drop(gives_up);
-        drop(inside);
-        // It has its pass by now, but has not seen it.
+        drop(served);
+        assert!(poll!(&mut stays).is_pending(), "it hands the permit to the older one");
         drop(too_late);
         drop(stays.await);
-        assert!(gates.doors().is_empty(), "nothing is left of it");
+        assert_idle(&queue);
     }
 }

@@ -61,7 +61,7 @@ pub async fn run(leader: Arc<Leader>, stop: CancellationToken) {
             of_waiters.waiters.take(&other)
         })
         .reconcile_on(back)
-        // The gates limit what runs at once.
+        // The server queues limit what runs at once.
         .with_config(controller::Config::default().concurrency(0))
         .graceful_shutdown_on(stop.cancelled_owned())
         .run(
