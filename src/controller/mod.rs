@@ -14,15 +14,16 @@ mod volumes;
 
 use std::sync::Arc;
 
+use tokio::sync::mpsc;
+
 pub use self::context::{Context, Options};
 use self::leader::Leader;
-use self::leader::trash::Trash;
 use crate::cluster::lease::Term;
 
 /// Runs all loops for one term of leadership. Returns when the step that each object is at has ended.
 pub async fn run(ctx: Arc<Context>, term: Term) {
     let stop = term.stop.clone();
-    let (trash, handed_over) = Trash::new();
+    let (trash, handed_over) = mpsc::unbounded_channel();
     let leader = Arc::new(Leader::new(ctx, term, trash));
     tokio::join!(
         volumes::run(Arc::clone(&leader), stop.clone()),

@@ -1,11 +1,9 @@
 //! Claims that the webhook configuration's selectors exempt: they are left alone until selectors or labels change.
 
-use std::sync::Arc;
-
 use futures::{Stream, StreamExt, stream};
 use kube::runtime::reflector::ObjectRef;
 
-use super::triggers::is_waiting;
+use super::triggers::waiting_claims;
 use crate::cluster::cache::CachedClaim;
 use crate::controller::context::Context;
 use crate::model::claim::Claim;
@@ -22,10 +20,7 @@ pub fn after_change(ctx: &Context) -> impl Stream<Item = ObjectRef<CachedClaim>>
     let changes = stream::unfold(ctx.selectors.clone(), async |mut selectors| {
         selectors.changed().await.ok().map(|()| ((), selectors))
     });
-    changes.flat_map(move |()| {
-        let waiting: Vec<Arc<CachedClaim>> = claims.state_filter(is_waiting);
-        stream::iter(waiting.into_iter().map(|claim| ObjectRef::from(&*claim)))
-    })
+    changes.flat_map(move |()| stream::iter(waiting_claims(&claims, |_| true)))
 }
 
 /// Whether the API server would not have asked about a claim.

@@ -25,7 +25,7 @@ use kube::runtime::controller::{self, Controller};
 use kube::runtime::reflector::ObjectRef;
 use tokio_util::sync::CancellationToken;
 
-use self::triggers::{is_waiting, names_no_other};
+use self::triggers::{is_waiting, waiting_claims};
 use super::leader::Leader;
 use crate::cluster::cache::CachedVolume;
 
@@ -39,38 +39,28 @@ pub async fn run(leader: Arc<Leader>, stop: CancellationToken) {
         return;
     }
     let cluster = leader.ctx.cluster.clone();
-    let of_class = cluster.claims.store().clone();
-    let in_namespace = cluster.claims.store().clone();
-    let claims = cluster.claims.store().clone();
-    let after_volumes = cluster.claims.store().clone();
+    let [of_class, in_namespace, without_volume] = [(); 3].map(|()| cluster.claims.store().clone());
     let volumes = cluster.volumes.store().clone();
     let waiting = cluster.claims.events().filter(|claim| ready(is_waiting(claim)));
-    Controller::for_shared_stream(waiting, claims)
+    Controller::for_shared_stream(waiting, cluster.claims.store().clone())
         .watches_shared_stream(cluster.classes.events(), move |class: Arc<StorageClass>| {
             let name = class.name_any();
-            let theirs =
-                of_class.state_filter(move |claim| is_waiting(claim) && claim.class.as_deref() == Some(&*name));
-            theirs.into_iter().map(|claim| ObjectRef::from(&*claim))
+            waiting_claims(&of_class, |claim| claim.class.as_deref() == Some(&*name))
         })
         .watches_shared_stream(
             cluster.namespaces.events(),
             move |namespace: Arc<PartialObjectMeta<Namespace>>| {
                 let name = namespace.name_any();
-                let theirs = in_namespace
-                    .state_filter(move |claim| is_waiting(claim) && claim.namespace().as_ref() == Some(&name));
-                theirs.into_iter().map(|claim| ObjectRef::from(&*claim))
+                waiting_claims(&in_namespace, |claim| claim.namespace().as_ref() == Some(&name))
             },
         )
         .watches_shared_stream(cluster.volumes.events(), move |volume: Arc<CachedVolume>| {
-            // One that is gone may leave its directory to a claim that was refused it.
-            let gone = volumes.get(&ObjectRef::from(&*volume)).is_none();
+            // A volume that is gone may leave its directory to a claim that was refused it.
+            let is_gone = volumes.get(&ObjectRef::from(&*volume)).is_none();
             let name = volume.name_any();
-            let theirs = if gone {
-                after_volumes.state_filter(|claim| is_waiting(claim) && names_no_other(claim, &name))
-            } else {
-                Vec::new()
-            };
-            theirs.into_iter().map(|claim| ObjectRef::from(&*claim))
+            waiting_claims(&without_volume, |claim| {
+                is_gone && claim.volume_name.as_deref().is_none_or(|named| *named == *name)
+            })
         })
         .reconcile_on(triggers::after_outage(&leader))
         .reconcile_on(exempt::after_change(&leader.ctx))

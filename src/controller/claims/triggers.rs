@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures::{Stream, StreamExt, stream};
 use kube::ResourceExt;
-use kube::runtime::reflector::ObjectRef;
+use kube::runtime::reflector::{ObjectRef, Store};
 
 use crate::cluster::cache::CachedClaim;
 use crate::controller::context::Context;
@@ -16,9 +16,13 @@ pub fn is_waiting(claim: &CachedClaim) -> bool {
     claim.is_pending() && claim.class.is_some()
 }
 
-/// Whether a claim names this volume, or none.
-pub fn names_no_other(claim: &CachedClaim, volume: &str) -> bool {
-    claim.volume_name.as_deref().is_none_or(|named| named == volume)
+/// Returns the claims that wait for a volume and are meant.
+pub fn waiting_claims(
+    claims: &Store<CachedClaim>,
+    is_meant: impl Fn(&CachedClaim) -> bool,
+) -> Vec<ObjectRef<CachedClaim>> {
+    let meant = claims.state_filter(|claim| is_waiting(claim) && is_meant(claim));
+    meant.iter().map(|claim| ObjectRef::from(&**claim)).collect()
 }
 
 /// By this a claim's failures are counted. No volume is called so.
@@ -37,16 +41,13 @@ pub fn server_of(ctx: &Context, class: &str) -> Option<String> {
 pub fn after_outage(leader: &Arc<Leader>) -> impl Stream<Item = ObjectRef<CachedClaim>> + Send + use<> {
     let leader = Arc::clone(leader);
     leader.ctx.outages.back().flat_map(move |back| {
-        let theirs = leader.ctx.cluster.claims.store().state_filter(|claim| {
-            let failed = backoff_key(&claim.namespace().unwrap_or_default(), &claim.name_any());
-            is_waiting(claim)
-                && leader.backoff.has_failed(&failed)
-                && claim
-                    .class
-                    .as_deref()
-                    .and_then(|class| server_of(&leader.ctx, class))
-                    .is_some_and(|server| back.may_be(&server))
-        });
-        stream::iter(theirs.into_iter().map(|claim| ObjectRef::from(&*claim)))
+        let is_meant = |claim: &CachedClaim| {
+            let server = || server_of(&leader.ctx, claim.class.as_deref()?);
+            leader
+                .backoff
+                .has_failed(&backoff_key(&claim.namespace().unwrap_or_default(), &claim.name_any()))
+                && server().is_some_and(|server| back.may_be(&server))
+        };
+        stream::iter(waiting_claims(leader.ctx.cluster.claims.store(), is_meant))
     })
 }

@@ -9,15 +9,18 @@ pub mod waiters;
 
 use std::sync::Arc;
 
+use tokio::sync::mpsc;
+
 use self::backoff::Backoff;
 use self::kcm_nudge::KcmNudge;
 use self::server_queue::ServerQueue;
-use self::trash::Trash;
+use self::trash::Entry;
 use self::unchanged_since::UnchangedSince;
 use self::waiters::CleanupWaiters;
 use super::context::Context;
 use super::error::Error;
 use crate::cluster::lease::Term;
+use crate::model::directory::{Directory, Share};
 
 /// Volumes that are worked on at once, for each NFS server: so many that wait for their claims, and so many on their way
 /// out.
@@ -46,13 +49,13 @@ pub struct Leader {
     pub waiters: CleanupWaiters,
     /// Whether kube-controller-manager is at work.
     pub kcm_nudge: KcmNudge,
-    /// Takes directories that are to be removed.
-    pub trash: Trash,
+    /// To the loop that empties the trash.
+    trash: mpsc::UnboundedSender<Entry>,
 }
 
 impl Leader {
     /// Begins a term.
-    pub fn new(ctx: Arc<Context>, term: Term, trash: Trash) -> Self {
+    pub fn new(ctx: Arc<Context>, term: Term, trash: mpsc::UnboundedSender<Entry>) -> Self {
         Self {
             ctx,
             term,
@@ -65,6 +68,13 @@ impl Leader {
             kcm_nudge: KcmNudge::default(),
             trash,
         }
+    }
+
+    /// Has a directory in the trash removed. One that is being removed already is not removed twice.
+    pub fn remove_from_trash(&self, share: &Share, place: Directory) {
+        let share = share.clone();
+        // It fails when the term is over: the next term finds the directory in the trash.
+        let _ = self.trash.send(Entry { share, place });
     }
 
     /// Fails with [`Error::NotLeading`] if this replica leads no more. To be asked before every step that cannot be taken

@@ -14,8 +14,8 @@ use crate::cluster::patch;
 use crate::controller::context::{Context, storage_deadline};
 use crate::controller::error::Error;
 use crate::controller::leader::Leader;
-use crate::controller::leader::trash::Entry;
 use crate::failpoints::{self, Point};
+use crate::model::directory::{Directory, Share};
 use crate::model::names::reason;
 use crate::model::volume::{Origin, Record, Volume};
 use crate::policy::reconcile::Dispose;
@@ -26,12 +26,12 @@ enum Report {
     None,
     Normal(&'static str, String),
     Warning(&'static str, String),
+    InTrash(Share, Directory, String),
 }
 
 /// Takes care of the directory, tells what became of it, and lets the volume go.
 pub async fn clean_up(leader: &Leader, volume: &Volume, dispose: Dispose) -> Result<(), Error> {
     let ctx = &leader.ctx;
-    let mut trash = None;
     let mut tests = Vec::new();
     let report = match dispose {
         Dispose::Delete(record) | Dispose::Archive(record)
@@ -48,9 +48,7 @@ pub async fn clean_up(leader: &Leader, volume: &Volume, dispose: Dispose) -> Res
         Dispose::RemoveUnused(record) => remove_unused(leader, volume, &record).await?,
         Dispose::Delete(record) => {
             tests = same_policy(volume, &record);
-            let (report, entry) = delete(leader, volume, &record).await?;
-            trash = entry;
-            report
+            delete(leader, volume, &record).await?
         }
         Dispose::Archive(record) => {
             tests = same_policy(volume, &record);
@@ -64,9 +62,10 @@ pub async fn clean_up(leader: &Leader, volume: &Volume, dispose: Dispose) -> Res
         Report::None => {}
         Report::Normal(reason, note) => ctx.events.normal(volume, reason, note),
         Report::Warning(reason, note) => ctx.events.warn(volume, reason, reason, note),
-    }
-    if let Some(entry) = trash {
-        leader.trash.put(entry);
+        Report::InTrash(share, place, note) => {
+            ctx.events.normal(volume, reason::DELETED, note);
+            leader.remove_from_trash(&share, place);
+        }
     }
     ctx.metrics.step("cleaned");
     Ok(())
@@ -158,20 +157,16 @@ async fn remove_unused(leader: &Leader, volume: &Volume, record: &Record) -> Res
     }
 }
 
-async fn delete(leader: &Leader, volume: &Volume, record: &Record) -> Result<(Report, Option<Entry>), Error> {
+async fn delete(leader: &Leader, volume: &Volume, record: &Record) -> Result<Report, Error> {
     match move_aside::move_directory(leader, volume, record, Destination::Trash).await? {
         MoveResult::At(place) => {
             let note = format!(
                 "{} was moved to the trash; its files are being removed",
                 describe(record)
             );
-            let entry = Entry {
-                share: record.share.clone(),
-                place,
-            };
-            Ok((Report::Normal(reason::DELETED, note), Some(entry)))
+            Ok(Report::InTrash(record.share.clone(), place, note))
         }
-        left => Ok((absent(&leader.ctx, volume, record, &left).await?, None)),
+        left => absent(&leader.ctx, volume, record, &left).await,
     }
 }
 

@@ -20,7 +20,6 @@ use crate::cluster::cache::CachedVolume;
 use crate::controller::context::{Context, storage_deadline};
 use crate::controller::error::Error;
 use crate::controller::leader::Leader;
-use crate::controller::leader::trash::Entry;
 use crate::model::directory::{Directory, InTrash, Share, TrashRoot};
 use crate::model::volume::Record;
 use crate::policy::class::Class;
@@ -79,10 +78,7 @@ async fn clean_share(leader: &Leader, share: &Share) -> Result<(), Error> {
         let trash = root.place(&Directory::trash());
         for name in ctx.storage.list(share, Some(&trash), storage_deadline()).await? {
             if let Some(found) = InTrash::read(&name, &ctx.installation.instance) {
-                leader.trash.put(Entry {
-                    share: share.clone(),
-                    place: root.place(&found.place),
-                });
+                leader.remove_from_trash(share, root.place(&found.place));
             }
         }
     }
@@ -168,10 +164,7 @@ async fn prune(leader: &Leader, share: &Share, root: &TrashRoot, archive: &Direc
     if moved == Moved::Done {
         tracing::info!(%share, %archive, "the archive's time is over: it is removed");
         ctx.metrics.step("pruned");
-        leader.trash.put(Entry {
-            share: share.clone(),
-            place: trash,
-        });
+        leader.remove_from_trash(share, trash);
     }
     Ok(())
 }
