@@ -183,7 +183,7 @@ async fn a_replaced_directory_is_left_in_place() {
     assert!(path.join("somebody-else's").exists());
     let told = scene.event(volume_name(&volume), "DirectoryReplaced").await;
     assert!(
-        told.ends_with("is not the one that this volume was given: it is left as it is"),
+        told.ends_with("is not the directory that this volume was given: it is left as it is"),
         "{told}"
     );
 }
@@ -197,7 +197,7 @@ async fn a_missing_directory_does_not_block_the_deletion_of_its_volume() {
     scene.until_gone(&volume).await;
     let told = scene.event(volume_name(&volume), "DirectoryMissing").await;
     assert!(
-        told.ends_with("is not there: an earlier try or somebody else has moved or removed it"),
+        told.ends_with("does not exist: an earlier attempt or someone else has moved or removed it"),
         "{told}"
     );
 }

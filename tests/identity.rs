@@ -98,7 +98,7 @@ async fn cleanup_without_recorded_ids_waits_while_the_disk_is_not_mounted() {
     disk.bindery.run().await;
     let told = disk.scene.event(volume_name(&volume), "CleanupFailed").await;
     assert!(
-        told.contains("nothing is known of the file system that it was on"),
+        told.contains("the volume does not record which file system it was on"),
         "{told}"
     );
     disk.show();
@@ -115,7 +115,7 @@ async fn cleanup_waits_while_the_disk_is_not_mounted_even_with_a_fixed_fsid() {
     disk.scene.delete("data").await;
     disk.bindery.run().await;
     let told = disk.scene.event(volume_name(&volume), "CleanupFailed").await;
-    assert!(told.contains("its root is another one"), "{told}");
+    assert!(told.contains("the root of the share is another directory"), "{told}");
     disk.show();
     disk.is_gone_with_its_directory(&volume).await;
     disk.bindery.unregister().await;

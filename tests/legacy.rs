@@ -140,7 +140,7 @@ async fn a_legacy_volume_outside_the_share_is_left_unchanged_and_reported() {
         let server = &Bed::get().server;
         let told = scene.event(name, "NotTakenOver").await;
         let expected = format!(
-            "not taken over, and nothing is done with its directory when its claim is gone: \
+            "Bindery does not take this volume over, and leaves its directory alone when its claim is deleted: \
              {server}:{path} is not below {server}:/export"
         );
         assert!(told.starts_with(&expected), "{told}");

@@ -47,9 +47,9 @@ async fn a_change_by_a_later_webhook_without_reinvocation_is_detected_and_report
     assert_eq!(
         told,
         format!(
-            "volume {volume} was made for this claim before something else changed it: its class is \"{}\", \
-             the volume's is \"{}\"; delete the claim and create it again, \
-             and look at the webhooks that run after Bindery's",
+            "volume {volume} was created for this claim, and then something changed the claim: its class is \"{}\", \
+             the volume's is \"{}\". Delete the claim and create it again. \
+             Check which admission webhook changes claims after Bindery's",
             other.name, scene.name
         )
     );

@@ -87,7 +87,7 @@ async fn a_directory_that_contains_another_volume_is_kept_after_its_claim() {
     let told = scene.event(volume_name(&outer), "DirectoryRetained").await;
     assert!(
         told.ends_with(&format!(
-            "the directory of volume by-hand-{} is above or in it",
+            "the directory of volume by-hand-{} contains it or is inside it",
             scene.name
         )),
         "{told}"

@@ -150,7 +150,7 @@ async fn assert_kept_although_the_server_was_down(point: Point, keep: Value) {
     let archive = cleanup.archive().await;
     let place = archive.file_name().unwrap().to_str().unwrap().to_owned();
     cleanup
-        .until_told("DirectoryRetained", &format!("it is kept as {place}"))
+        .until_told("DirectoryRetained", &format!("It is kept as {place}"))
         .await;
     cleanup.assert_lasts(&archive).await;
 }
@@ -207,7 +207,7 @@ async fn an_expired_archive_is_kept_while_its_volume_waits_for_cleanup() {
     cleanup.set(broken).await;
     cleanup.bindery.run().await;
     cleanup
-        .until_told("CleanupFailed", "the volume cannot be looked after")
+        .until_told("CleanupFailed", "Bindery cannot handle this volume")
         .await;
     let mut names = cleanup.names();
     names.retain(|name| name.starts_with("archived-"));

@@ -83,7 +83,7 @@ async fn a_volume_among_snapshots_is_left_unchanged_with_an_event() {
     );
     assert!(
         told.contains(
-            "remove the finalizer bindery.dev/cleanup: the volume then goes, and a directory that is at its path stays"
+            "remove the finalizer bindery.dev/cleanup: the volume is then deleted, and a directory at its path stays"
         ),
         "{told}"
     );

@@ -47,27 +47,23 @@ async fn cleanup_keeps_a_directory_that_a_static_volume_uses() {
         (
             "same",
             |server, _, _, path| in_tree(server, &format!("/export/{path}/")),
-            " names it, too",
+            " uses it too",
         ),
         (
             "inside",
             |server, _, _, path| in_tree(format!("[::ffff:{server}]"), &format!("/export/{path}/in")),
-            "above or in it",
+            "contains it or is inside it",
         ),
-        (
-            "csi",
-            |server, _, _, path| csi(server, "/export", path),
-            " names it, too",
-        ),
+        ("csi", |server, _, _, path| csi(server, "/export", path), " uses it too"),
         (
             "alias",
             |_, alias, _, path| csi(alias, "/", &format!("export/{path}")),
-            " names it or a directory in it, ",
+            " uses it or a directory inside it, ",
         ),
         (
             "dead",
             |_, _, dead, path| in_tree(dead, &format!("/vol/{path}")),
-            " may name it or a directory in it: ",
+            " may use it or a directory inside it: ",
         ),
     ];
     for (name, source, says) in all {

@@ -94,7 +94,10 @@ impl StoredCertificates {
             return self.clone();
         };
         let mut cas: Vec<&str> = pem::certificates(&self.trusted).collect();
-        cas.rotate_left(1);
+        // A Secret that somebody has edited may hold none.
+        if !cas.is_empty() {
+            cas.rotate_left(1);
+        }
         Self {
             trusted: pem::join(cas),
             serving,

@@ -29,10 +29,10 @@ pub enum Error {
     #[error(transparent)]
     Provision(#[from] provision::Error),
     /// The API server did not tell what has a say.
-    #[error("a request of Bindery's to the API server failed: {}", ApiFault::from(.0))]
+    #[error("a request to the API server failed: {}", ApiFault::from(.0))]
     Api(#[from] kube::Error),
     /// The process is stopping, or another replica leads by now.
-    #[error("Bindery is stopping here")]
+    #[error("this replica is stopping, or no longer leads")]
     NotLeading,
 }
 
@@ -59,7 +59,7 @@ pub fn error_policy(claim: Arc<CachedClaim>, failure: &Error, leader: Arc<Leader
         // Should the term go on after all, nothing is forgotten.
         Error::NotLeading => return Action::requeue(pause),
     };
-    let note = format!("{}. It is tried again", failure.to_string().trim_end_matches('.'));
+    let note = format!("{}. Bindery retries", failure.to_string().trim_end_matches('.'));
     leader
         .ctx
         .events

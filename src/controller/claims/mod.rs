@@ -56,10 +56,12 @@ pub async fn run(leader: Arc<Leader>, stop: CancellationToken) {
         )
         .watches_shared_stream(cluster.volumes.events(), move |volume: Arc<CachedVolume>| {
             // A volume that is gone may leave its directory to a claim that was refused it.
-            let is_gone = volumes.get(&ObjectRef::from(&*volume)).is_none();
+            if volumes.get(&ObjectRef::from(&*volume)).is_some() {
+                return Vec::new();
+            }
             let name = volume.name_any();
             waiting_claims(&without_volume, |claim| {
-                is_gone && claim.volume_name.as_deref().is_none_or(|named| *named == *name)
+                claim.volume_name.as_deref().is_none_or(|named| *named == *name)
             })
         })
         .reconcile_on(triggers::after_outage(&leader))

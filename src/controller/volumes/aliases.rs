@@ -57,10 +57,8 @@ pub async fn foreign_volume_naming(
         let why = match answer {
             Answer::No => continue,
             Answer::Unknown(_) if !other.place().is_some_and(|place| place.has_whole_path(location)) => continue,
-            Answer::Yes => {
-                "names it or a directory in it, under another name of its server or by another path".to_owned()
-            }
-            Answer::Unknown(why) => format!("may name it or a directory in it: {why}"),
+            Answer::Yes => "uses it or a directory inside it, by another name of the server or another path".to_owned(),
+            Answer::Unknown(why) => format!("may use it or a directory inside it: {why}"),
         };
         let name = other.name_any();
         if exists(ctx, other).await? {
@@ -93,13 +91,12 @@ async fn names_directory(ctx: &Context, place: &ForeignLocation, location: &Loca
     let view = location.view();
     for path in place.namesakes(location) {
         if path.contains("${") {
-            return Answer::Unknown(format!("its path {path} has a token that only its driver can expand"));
+            return Answer::Unknown(format!(
+                "its path {path} has a variable that only its driver can expand"
+            ));
         }
         let Ok(share) = Share::parse(&place.server, &path) else {
-            return Answer::Unknown(format!(
-                "{}:{path} is not a place that Bindery can look at",
-                place.server
-            ));
+            return Answer::Unknown(format!("Bindery cannot look at {}:{path}", place.server));
         };
         let share = share.over(location.share.version());
         match ctx.storage.identify(&share, Instant::now() + ASK).await {

@@ -31,7 +31,7 @@ pub async fn bind(leader: &Leader, volume: &Volume, record: &Record, claim: &Cla
             OverlapState::None => {}
             OverlapState::Given(other) => {
                 let overlap = format!(
-                    "its directory {} overlaps with that of volume {other}",
+                    "its directory {} overlaps with the directory of volume {other}",
                     record.directory
                 );
                 return take_back(leader, volume, claim, overlap).await;
@@ -56,7 +56,7 @@ pub async fn bind(leader: &Leader, volume: &Volume, record: &Record, claim: &Cla
         .await?;
     if !stands_alone && let Some(other) = overlap::volume_of_same_directory(ctx, volume, record, made.identity) {
         let same = format!(
-            "its directory {} is the one of volume {other}, under another name of the server or by another path",
+            "its directory {} is also the directory of volume {other}, by another name of the server or another path",
             record.directory
         );
         return take_back(leader, volume, claim, same).await;
@@ -82,7 +82,7 @@ pub async fn bind(leader: &Leader, volume: &Volume, record: &Record, claim: &Cla
     operations.push(set_annotation(mark::READY, "true"));
     patch::apply(&ctx.persistent_volumes(), &volume.name, operations).await?;
     failpoints::point(Point::UidSet);
-    tracing::info!("the claim has its volume");
+    tracing::info!("bound the volume to its claim");
     ctx.metrics.step("bound");
     Ok(())
 }
@@ -109,8 +109,8 @@ pub async fn undo(leader: &Leader, volume: &Volume, claim: &Claim, difference: &
 /// Tells a claim's user that it is not what its volume was made for.
 pub fn report_changed(ctx: &Context, volume: &Volume, claim: &Claim, difference: &str) {
     let note = format!(
-        "volume {} was made for this claim before something else changed it: {difference}; \
-         delete the claim and create it again, and look at the webhooks that run after Bindery's",
+        "volume {} was created for this claim, and then something changed the claim: {difference}. Delete the claim and create it \
+         again. Check which admission webhook changes claims after Bindery's",
         volume.name
     );
     ctx.events.warn_claim_with_text(claim, reason::CLAIM_CHANGED, note);

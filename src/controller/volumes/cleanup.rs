@@ -38,7 +38,7 @@ pub async fn clean_up(leader: &Leader, volume: &Volume, dispose: Dispose) -> Res
             if let Some(other) = overlap::reason_to_keep(leader, volume, &record).await? =>
         {
             let note = format!("{} is kept: {other}", describe(&record));
-            let moved = format!("was on its way out: {other}. It");
+            let moved = format!("was already moved from its path: {other}. It");
             keep(leader, volume, &record, Report::Warning(reason::RETAINED, note), &moved).await?
         }
         Dispose::Keep(record) => {
@@ -94,7 +94,7 @@ async fn keep_or_remove_empty(leader: &Leader, volume: &Volume, record: &Record)
         Err(failure) => return Err(failure),
     }
     let note = format!("{} is kept as it is", describe(record));
-    let moved = "was on its way out when its policy became another one: it";
+    let moved = "was already moved from its path when its policy changed. It";
     keep(leader, volume, record, Report::Normal(reason::RETAINED, note), moved).await
 }
 
@@ -149,7 +149,7 @@ async fn remove_unused(leader: &Leader, volume: &Volume, record: &Record) -> Res
         Removed::NotEmpty => Ok(Report::Warning(
             reason::RETAINED,
             format!(
-                "{} was never given to a claim, but something is in it: it is kept",
+                "{} was never used by a claim, but it is not empty: it is kept",
                 describe(record)
             ),
         )),
@@ -193,7 +193,7 @@ async fn absent(ctx: &Context, volume: &Volume, record: &Record, left: &MoveResu
         MoveResult::Missing | MoveResult::At(_) => Report::Warning(
             reason::MISSING,
             format!(
-                "{} is not there: an earlier try or somebody else has moved or removed it",
+                "{} does not exist: an earlier attempt or someone else has moved or removed it",
                 describe(record)
             ),
         ),
@@ -202,7 +202,7 @@ async fn absent(ctx: &Context, volume: &Volume, record: &Record, left: &MoveResu
 
 fn replaced(record: &Record) -> String {
     format!(
-        "{} is not the one that this volume was given: it is left as it is",
+        "{} is not the directory that this volume was given: it is left as it is",
         describe(record)
     )
 }

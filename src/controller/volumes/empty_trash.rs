@@ -119,7 +119,7 @@ async fn remove_some(leader: &Leader, entry: &Entry) -> Result<bool, Error> {
     if ctx.storage.remove_tree(share, place, storage_deadline()).await? == Tree::Remains {
         return Ok(false);
     }
-    tracing::info!(%share, trash = %place, "removed from the trash");
+    tracing::info!(%share, trash = %place, "removed a directory from the trash");
     ctx.metrics.removed_from_trash();
     Ok(true)
 }
@@ -206,7 +206,7 @@ async fn archive_forever(leader: &Leader, entry: &Entry, identity: Identity) -> 
     if moved == Moved::Done {
         tracing::warn!(
             %share, from = %place, to = %archive,
-            "a directory was moved aside for a volume that is gone by now, and nothing says that it may be removed: it is kept"
+            "a directory was moved aside for a volume that no longer exists, and nothing says that it may be removed: it is kept"
         );
         ctx.metrics.step("put_back");
     }
@@ -215,7 +215,7 @@ async fn archive_forever(leader: &Leader, entry: &Entry, identity: Identity) -> 
 
 fn report_not_removed(ctx: &Context, entry: &Entry, failure: &Error, pause: Duration) {
     let Entry { share, place } = entry;
-    tracing::warn!(%share, trash = %place, ?pause, "could not be removed from the trash; it is tried again: {failure}");
+    tracing::warn!(%share, trash = %place, ?pause, "could not remove a directory from the trash; Bindery retries: {failure}");
     ctx.metrics.not_removed_from_trash();
     // A server that gives no answer is told of elsewhere.
     let Error::Storage(error) = failure else { return };
@@ -226,7 +226,7 @@ fn report_not_removed(ctx: &Context, entry: &Entry, failure: &Error, pause: Dura
         let read = Class::read(class, &ctx.defaults).ok();
         class.provisioner == ctx.installation.provisioner && read.is_some_and(|read| read.settled_share() == *share)
     };
-    let note = format!("{place} of share {share} cannot be removed, and is tried again now and then: {failure}");
+    let note = format!("{place} of share {share} cannot be removed: {failure}. Bindery retries");
     for class in ctx.cluster.classes.store().state_filter(is_of_share) {
         ctx.events.warn_object(&*class, reason::TRASH_NOT_EMPTIED, note.clone());
     }

@@ -50,11 +50,11 @@ pub fn error_policy(leader: &Leader, volume: &Volume, failure: &Error) -> Action
         Error::Api(error)
             if times < PERSISTENT && (patch::is_precondition_failed(error) || patch::is_not_found(error)) =>
         {
-            tracing::debug!(volume = volume.name, %error, "the volume has changed meanwhile");
+            tracing::debug!(volume = volume.name, %error, "the volume changed in the meantime");
             return Action::requeue(pause);
         }
         Error::Api(_) => {
-            tracing::warn!(volume = volume.name, ?pause, "{failure}; it is tried again");
+            tracing::warn!(volume = volume.name, ?pause, "{failure}; Bindery retries");
             (times >= PERSISTENT).then_some("Api")
         }
         Error::Storage(error) => Some(fault(error.fault)),
@@ -80,18 +80,18 @@ fn report(ctx: &Context, volume: &Volume, cause: &'static str, mut note: String)
         reason::PROVISIONING_FAILED
     };
     note.push_str(if note.ends_with('.') {
-        " It is tried again."
+        " Bindery retries."
     } else {
-        ". It is tried again."
+        ". Bindery retries."
     });
     // Repetitions keep the words of the first, so a state in which other words are true has an Event of its own.
     let mut cause = cause.to_owned();
     if leaving
         && let Ok(record) = &volume.record
-        && let Some(way_out) = way_out(volume, record)
+        && let Some(advice) = advice(volume, record)
     {
         note.push(' ');
-        note.push_str(&way_out);
+        note.push_str(&advice);
         cause.push_str(match (record.moved_to.is_empty(), is_to_be_kept(volume, record)) {
             (true, _) => "",
             (false, false) => "AfterMove",
@@ -113,26 +113,26 @@ fn is_to_be_kept(volume: &Volume, record: &Record) -> bool {
 }
 
 /// What an administrator can do about a directory whose volume is on its way out.
-fn way_out(volume: &Volume, record: &Record) -> Option<String> {
+fn advice(volume: &Volume, record: &Record) -> Option<String> {
     let keeps = is_to_be_kept(volume, record);
     let name = &volume.name;
     let retain = format!("kubectl annotate pv --overwrite {name} {}=retain", mark::ON_DELETE);
     if record.moved_to.is_empty() {
-        return (!keeps).then(|| format!("To give the directory up and keep it as it is: {retain}"));
+        return (!keeps).then(|| format!("To keep the directory as it is and let the volume be deleted: {retain}"));
     }
-    let way_out = if keeps {
-        "The directory is kept: what has left its path becomes an archive without an end, which an Event names, and then the \
-         volume goes."
+    let advice = if keeps {
+        "The directory is kept. It has been moved from its path already, so it becomes an archive that never expires; an Event \
+         names the archive, and then the volume is deleted."
             .to_owned()
     } else {
         format!(
-            "To keep the directory: {retain}. What has left its path then becomes an archive without an end as soon as the \
-             server allows that, and an Event names it."
+            "To keep the directory: {retain}. It has been moved from its path already, so it then becomes an archive that \
+             never expires, as soon as the server allows that; an Event names the archive."
         )
     };
     let places: Vec<String> = volume.may_be_at().iter().map(Directory::to_string).collect();
     Some(format!(
-        "{way_out} If the server is gone for good, remove the finalizer {} from the volume. The directory is at {} or {}.",
+        "{advice} If the server is gone for good, remove the finalizer {} from the volume. The directory is at {} or {}.",
         names::FINALIZER,
         record.directory,
         places.join(" or ")
@@ -150,7 +150,7 @@ mod tests {
     const PLACES: &str = "If the server is gone for good, remove the finalizer bindery.dev/cleanup from the volume. The directory is at \
                           data or .bindery-trash/blue.pvc-1.u1.aside or .bindery-trash/blue.pvc-1.u1.";
 
-    fn cause(fields: &Value) -> Option<String> {
+    fn advice_on(fields: &Value) -> Option<String> {
         let mut volume = json!({
             "metadata": {"name": "pvc-1", "uid": "u1", "annotations": {
                 "pv.kubernetes.io/provisioned-by": "bindery.dev/nfs",
@@ -169,31 +169,31 @@ mod tests {
         json_patch::merge(&mut volume, fields);
         let volume: PersistentVolume = serde_json::from_value(volume).unwrap();
         let volume = Volume::read(&volume);
-        way_out(&volume, volume.record.as_ref().unwrap())
+        advice(&volume, volume.record.as_ref().unwrap())
     }
 
     #[test]
     fn before_a_move_the_directory_can_be_kept_as_it_is() {
-        let expected = format!("To give the directory up and keep it as it is: {COMMAND}");
-        assert_eq!(cause(&json!({})), Some(expected));
+        let expected = format!("To keep the directory as it is and let the volume be deleted: {COMMAND}");
+        assert_eq!(advice_on(&json!({})), Some(expected));
         let retain = json!({"metadata": {"annotations": {"bindery.dev/on-delete": "retain"}}});
-        assert_eq!(cause(&retain), None, "nothing is to be advised");
+        assert_eq!(advice_on(&retain), None, "nothing is to be advised");
     }
 
     #[test]
-    fn after_a_move_it_is_said_what_keeps_the_directory_when_that_is_done_and_where_it_is() {
+    fn after_a_move_the_advice_says_how_to_keep_the_directory_and_where_it_is() {
         let moved = json!({"bindery.dev/moved-to": ".bindery-trash/blue.pvc-1.u1"});
         let expected = format!(
-            "To keep the directory: {COMMAND}. What has left its path then becomes an archive without an end as soon as the \
-             server allows that, and an Event names it. {PLACES}"
+            "To keep the directory: {COMMAND}. It has been moved from its path already, so it then becomes an archive that never \
+             expires, as soon as the server allows that; an Event names the archive. {PLACES}"
         );
-        assert_eq!(cause(&json!({"metadata": {"annotations": moved}})), Some(expected));
-        let kept = "The directory is kept: what has left its path becomes an archive without an end, which an Event names, \
-                    and then the volume goes.";
+        assert_eq!(advice_on(&json!({"metadata": {"annotations": moved}})), Some(expected));
+        let kept = "The directory is kept. It has been moved from its path already, so it becomes an archive that never expires; \
+                    an Event names the archive, and then the volume is deleted.";
         let retain = json!({
             "metadata": {"annotations": moved},
             "spec": {"persistentVolumeReclaimPolicy": "Retain"},
         });
-        assert_eq!(cause(&retain), Some(format!("{kept} {PLACES}")));
+        assert_eq!(advice_on(&retain), Some(format!("{kept} {PLACES}")));
     }
 }

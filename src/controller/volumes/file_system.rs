@@ -16,12 +16,12 @@ use crate::model::volume::{Record, Volume};
 pub async fn same_disk(ctx: &Context, volume: &Volume, record: &Record) -> Result<(), Error> {
     // What other volumes say of their file system proves nothing for this one.
     if record.identity.is_none() && record.share_id.is_none() {
-        let why = "nothing is known of the file system that it was on";
+        let why = "the volume does not record which file system it was on";
         return Err(other_disk(volume, record, why));
     }
     let now = ctx.storage.identify(&record.share, storage_deadline()).await?;
     if is_as_before(ctx, record, now) == Some(false) {
-        return Err(other_disk(volume, record, "its root is another one"));
+        return Err(other_disk(volume, record, "the root of the share is another directory"));
     }
     let Some(identity) = record.identity else { return Ok(()) };
     // A disk may be mounted below the share, too.
@@ -32,11 +32,7 @@ pub async fn same_disk(ctx: &Context, volume: &Volume, record: &Record) -> Resul
     if above.identity.fsid == identity.fsid {
         Ok(())
     } else {
-        Err(other_disk(
-            volume,
-            record,
-            "the number of the file system is another one",
-        ))
+        Err(other_disk(volume, record, "the file system id (fsid) is another one"))
     }
 }
 
@@ -72,7 +68,7 @@ fn other_disk_sentence(volume: &str, record: &Record, why: &str) -> String {
     let has_numbers = record.identity.is_some() || record.share_id.is_some();
     let advice = if has_numbers && record.moved_to.is_empty() {
         format!(
-            " If the export's fsid= or its disk was changed on purpose, take what is there now: kubectl annotate pv {volume} \
+            " If the export's fsid= or its disk was changed on purpose, accept what is there now: kubectl annotate pv {volume} \
              {}- {}-",
             mark::DIRECTORY_ID,
             mark::SHARE_ID,
@@ -81,8 +77,8 @@ fn other_disk_sentence(volume: &str, record: &Record, why: &str) -> String {
         String::new()
     };
     format!(
-        "{} cannot be found, and the share may not show the file system that it was on: {why}. Check that the server has \
-         mounted what it exports.{advice}",
+        "{} was not found, and the share may show another file system than before: {why}. Check that the server has mounted \
+         the file system that it exports.{advice}",
         describe(record)
     )
 }
@@ -107,7 +103,7 @@ mod tests {
             let mut record = fixtures::record("data");
             record.identity = identity;
             record.moved_to = moved_to;
-            let told = other_disk_sentence("pvc-1", &record, "its root is another one");
+            let told = other_disk_sentence("pvc-1", &record, "the root of the share is another directory");
             let advice = "kubectl annotate pv pvc-1 bindery.dev/directory-id- bindery.dev/share-id-";
             assert_eq!(told.ends_with(advice), advised, "{told}");
         }

@@ -88,7 +88,7 @@ async fn mark_all(leader: &Leader, tried: &mut HashSet<(String, String)>) -> boo
             }
             Err(failure) => {
                 all = false;
-                tracing::debug!(volume = state.0, %failure, "which directory a volume has was not found out");
+                tracing::debug!(volume = state.0, %failure, "could not determine the identity of a volume's directory");
                 if let Error::Storage(error) = failure
                     && error.transient()
                 {

@@ -47,7 +47,7 @@ pub async fn take_over(leader: &Leader, volume: &CachedVolume) -> Result<bool, E
         taken.patch(&ctx.installation),
     )
     .await?;
-    tracing::info!(share = %taken.share, directory = %taken.directory, on_delete = %taken.on_delete, "taken over");
+    tracing::info!(share = %taken.share, directory = %taken.directory, on_delete = %taken.on_delete, "took the volume over");
     ctx.metrics.step("taken over");
     Ok(true)
 }
@@ -59,7 +59,9 @@ pub fn may_take_over(ctx: &Context, volume: &CachedVolume) -> bool {
 
 /// Tells why a volume was refused.
 pub fn report_refusal(ctx: &Context, volume: &Volume, why: &str) -> Action {
-    let note = format!("not taken over, and nothing is done with its directory when its claim is gone: {why}");
+    let note = format!(
+        "Bindery does not take this volume over, and leaves its directory alone when its claim is deleted: {why}"
+    );
     let reason = reason::NOT_TAKEN_OVER;
     ctx.events.warn(volume, reason, reason, note);
     Action::requeue(RECHECK)

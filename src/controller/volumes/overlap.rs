@@ -173,8 +173,10 @@ fn kept_for(ctx: &Context, other: &Volume, overlap: Overlap) -> String {
     };
     let name = &other.name;
     let mut sentence = match overlap.relation {
-        Relation::Same => format!("volume {name}{made} names it, too"),
-        Relation::Inside | Relation::Above => format!("the directory of volume {name}{made} is above or in it"),
+        Relation::Same => format!("volume {name}{made} uses it too"),
+        Relation::Inside | Relation::Above => {
+            format!("the directory of volume {name}{made} contains it or is inside it")
+        }
     };
     let is_same = overlap.relation == Relation::Same;
     if is_same && other.deleting && other.maker.as_ref() == Some(&*ctx.installation) {

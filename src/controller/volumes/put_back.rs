@@ -86,7 +86,7 @@ pub async fn put_back(
         .await?;
     tracing::warn!(
         volume = volume.name, %share, %directory, %from, %to, ?moved,
-        "a step that came too late has moved the directory of a later volume: it is put back"
+        "a late request had moved the directory of a newer volume; it was moved back"
     );
     ctx.metrics.step("put_back");
     Ok(())
@@ -120,7 +120,7 @@ async fn recreate(leader: &Leader, volume: &Volume) -> Result<(), Error> {
     if now.uid != volume.uid && now.ready && !now.deleting {
         tracing::warn!(
             volume = now.name,
-            "its directory, in which nothing was, may have been removed with an earlier volume's: it is made again"
+            "a cleanup of an earlier volume may have removed the empty directory of this one; Bindery creates it again"
         );
         let unready = json!({"metadata": {"annotations": {mark::READY: Value::Null, mark::DIRECTORY_ID: Value::Null}}});
         patch::merge(&ctx.persistent_volumes(), &now, unready).await?;

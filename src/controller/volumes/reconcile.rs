@@ -117,7 +117,7 @@ async fn remove_orphan(leader: &Leader, volume: &Volume) -> Result<(), Error> {
     let ctx = &leader.ctx;
     patch::delete(&ctx.persistent_volumes(), volume).await?;
     leader.unchanged_since.forget(volume);
-    tracing::info!("no claim has asked for this volume: it is taken away");
+    tracing::info!("no claim uses this volume: it is deleted");
     ctx.metrics.step("orphan");
     Ok(())
 }

@@ -63,7 +63,7 @@ fn shares(ctx: &Context) -> BTreeSet<Share> {
 async fn clean_shares(leader: &Leader, which: impl Fn(&Share) -> bool, pause: Duration) {
     for share in shares(&leader.ctx).into_iter().filter(which) {
         if let Err(failure) = clean_share(leader, &share).await {
-            tracing::warn!(%share, "archives and trash could not be looked after; it is tried again in {pause:?}: {failure}");
+            tracing::warn!(%share, "could not check the archives and the trash of a share; Bindery retries in {pause:?}: {failure}");
         }
     }
 }
@@ -97,7 +97,7 @@ async fn clean_share(leader: &Leader, share: &Share) -> Result<(), Error> {
 fn skip_refused(ctx: &Context, share: &Share, name: &str, done: Result<(), Error>) -> Result<(), Error> {
     match done {
         Err(Error::Storage(error)) if !error.unanswered() => {
-            tracing::warn!(%share, name, "it stays until the next round: {error}");
+            tracing::warn!(%share, name, "could not handle this entry of the share; Bindery retries in the next round: {error}");
             ctx.metrics.step("not_tidied");
             Ok(())
         }
@@ -162,7 +162,7 @@ async fn prune(leader: &Leader, share: &Share, root: &TrashRoot, archive: &Direc
         .rename(share, archive, found.identity, &trash, storage_deadline())
         .await?;
     if moved == Moved::Done {
-        tracing::info!(%share, %archive, "the archive's time is over: it is removed");
+        tracing::info!(%share, %archive, "the archive has expired and is removed");
         ctx.metrics.step("pruned");
         leader.remove_from_trash(share, trash);
     }
