@@ -1,7 +1,7 @@
-//! Annotations that do not count are told on the object that carries them, when a claim has met them.
+//! Reports annotations that have no effect, on the object that has them, when a claim is bound.
 //!
-//! Whoever created the claim at a terminal has read it there; who looks after the namespace, or has used a tool that
-//! shows no warnings, reads it here.
+//! Whoever created the claim at a terminal has read the same as a warning. This is for those who manage the namespace,
+//! or use a tool that shows no warnings.
 
 use kube::runtime::reflector::ObjectRef;
 
@@ -11,7 +11,7 @@ use crate::model::names::{self, reason};
 use crate::policy::annotations::{AnnotatedObject, Annotations};
 use crate::policy::class::Class;
 
-/// Tells what the claim and its namespace say in vain. Nothing depends on it.
+/// Writes an Event for each annotation of the claim or of its namespace that has no effect. Nothing depends on it.
 pub async fn report(ctx: &Context, claim: &Claim) {
     let namespace = ctx.cluster.namespaces.get(&ObjectRef::new(&claim.namespace));
     let theirs = namespace

@@ -1,6 +1,6 @@
-//! A class of ours with mistakes is told when it is created or changed, not only when the first claim meets it.
+//! Reports mistakes in a class when the class is created or changed, not only when the first claim needs it.
 //!
-//! Every claim of it is refused with the same words until somebody corrects it.
+//! Until it is corrected, every claim of the class is refused with the same text.
 
 use futures::StreamExt;
 use kube::ResourceExt;
@@ -10,7 +10,7 @@ use super::context::Context;
 use crate::model::names::reason;
 use crate::policy::class::Class;
 
-/// Reads every class of ours. Never ends.
+/// Checks every class of this provisioner. Never returns.
 pub async fn run(ctx: &Context) {
     let cluster = &ctx.cluster;
     let mut classes = std::pin::pin!(cluster.classes.events());

@@ -1,49 +1,49 @@
-//! Why a volume's turn did not come to its end.
+//! Why the reconcile of a volume failed.
 
 use crate::cluster::api_error::ApiFault;
 use crate::storage::{Fault, StorageError};
 
-/// Why a turn did not come to its end.
+/// Why the reconcile of a volume failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The API server.
+    /// A request to the API server failed.
     #[error("a request to the API server failed: {}", ApiFault::from(.0))]
     Api(#[from] kube::Error),
-    /// The NFS server.
+    /// A call to the NFS server failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// The volume's marks.
+    /// The annotations of the volume cannot be read, or contradict another volume. An administrator has to act.
     #[error(
         "Bindery cannot handle this volume: {0}. Correct that, or remove the finalizer bindery.dev/cleanup: the volume is then deleted, and a directory at its path stays"
     )]
     Invalid(String),
-    /// The share is not what it was when the directory was made.
+    /// The share may show another file system than when the directory was created.
     #[error("{0}")]
     FileSystemChanged(String),
-    /// Another volume that names the directory, or one in it, is being cleaned up first.
+    /// The cleanup of another volume of this directory, or of one inside it, comes first.
     #[error(
         "volume {0} uses this directory or one inside it, and is cleaned up first. If that takes long, look at the Events of that \
          volume"
     )]
     WaitsForCleanup(String),
-    /// The watch does not have yet what was just written.
+    /// The cache does not have the latest write yet.
     #[error("the watch of PersistentVolumes has not delivered the latest change yet")]
     CacheBehind,
-    /// Another volume is just being made in the same place, and will back out.
+    /// Another volume with an overlapping directory is being created, and will be rolled back.
     #[error("volume {0} is being created with an overlapping directory")]
     OverlapBeingMade(String),
-    /// Another program made the volume, and Bindery cannot look after it.
+    /// Another program created the volume, and Bindery cannot take it over.
     #[error("{0}")]
     NotTakenOver(String),
-    /// The volume's policy, or the place of its directory, is another one than a moment ago.
+    /// The policy of the volume, or the place of its directory, changed during the reconcile.
     #[error("the volume or its directory changed in the meantime")]
     Changed,
-    /// The process is stopping, or another replica leads by now.
+    /// The process is stopping, or another replica leads.
     #[error("this replica is stopping, or no longer leads")]
     NotLeading,
 }
 
-/// The name of a fault, by which Events are told apart.
+/// Returns the name of a fault. Events with different names are counted apart.
 pub fn fault(fault: Fault) -> &'static str {
     match fault {
         Fault::Unreachable => "Unreachable",

@@ -1,4 +1,4 @@
-//! Why a claim has no volume yet, who is told, and when it is tried again.
+//! Why a claim has no volume yet; how that is reported, and when it is tried again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,22 +16,22 @@ use crate::model::choices::OnStorageFailure;
 use crate::model::names::reason;
 use crate::provision;
 
-/// While a claim waits for something that will be over in a moment.
+/// The pause while a claim waits for something that takes a moment.
 pub const MOMENT: Duration = Duration::from_secs(5);
 
-/// A claim that was refused is looked at again now and then: not everything that may be mended tells of itself.
+/// The pause after a refusal. Not everything that can be corrected triggers a reconcile.
 pub const REFUSED_PAUSE: Duration = Duration::from_mins(5);
 
 /// Why a claim has no volume yet.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It could not be provisioned.
+    /// Its volume could not be created.
     #[error(transparent)]
     Provision(#[from] provision::Error),
-    /// The API server did not tell what has a say.
+    /// A request to the API server failed.
     #[error("a request to the API server failed: {}", ApiFault::from(.0))]
     Api(#[from] kube::Error),
-    /// The process is stopping, or another replica leads by now.
+    /// The process is stopping, or another replica leads.
     #[error("this replica is stopping, or no longer leads")]
     NotLeading,
 }
@@ -40,7 +40,7 @@ pub fn error_policy(claim: Arc<CachedClaim>, failure: &Error, leader: Arc<Leader
     let name = claim.name_any();
     let claim = claim.outline();
     let (_, pause) = leader.backoff.record_failure(&backoff_key(&claim.namespace, &name));
-    // Counted before it is looked at: whoever is told that a server is down hears when it is back.
+    // The failure is recorded first: an outage that ends after the look then finds this claim among those to reconcile.
     let server = claim.class.as_ref().and_then(|class| server_of(&leader.ctx, class));
     let pause = match server {
         Some(server) if leader.ctx.outages.has(&server) => LONGEST_PAUSE,
@@ -56,7 +56,7 @@ pub fn error_policy(claim: Arc<CachedClaim>, failure: &Error, leader: Arc<Leader
         Error::Provision(provision::Error::Storage(error)) => fault(error.fault),
         Error::Provision(provision::Error::Releasing(_)) => "Leaving",
         Error::Provision(_) | Error::Api(_) => "Api",
-        // Should the term go on after all, nothing is forgotten.
+        // If the term continues after all, the claim is reconciled again.
         Error::NotLeading => return Action::requeue(pause),
     };
     let note = format!("{}. Bindery retries", failure.to_string().trim_end_matches('.'));

@@ -1,4 +1,4 @@
-//! Claims that the webhook configuration's selectors exempt: they are left alone until selectors or labels change.
+//! Claims that the selectors of the webhook configuration exempt are left alone until selectors or labels change.
 
 use futures::{Stream, StreamExt, stream};
 use kube::runtime::reflector::ObjectRef;
@@ -8,13 +8,13 @@ use crate::cluster::cache::CachedClaim;
 use crate::controller::context::Context;
 use crate::model::claim::Claim;
 
-/// Waits until it is known what is exempt.
+/// Waits until the webhook configuration was read.
 pub async fn wait_until_known(ctx: &Context) {
     // An error means that the process is ending.
     let _ = ctx.selectors.clone().wait_for(Option::is_some).await;
 }
 
-/// All claims that wait, each time that other ones are exempt.
+/// All waiting claims, each time that the selectors change.
 pub fn after_change(ctx: &Context) -> impl Stream<Item = ObjectRef<CachedClaim>> + Send + use<> {
     let claims = ctx.cluster.claims.store().clone();
     let changes = stream::unfold(ctx.selectors.clone(), async |mut selectors| {
@@ -23,7 +23,7 @@ pub fn after_change(ctx: &Context) -> impl Stream<Item = ObjectRef<CachedClaim>>
     changes.flat_map(move |()| stream::iter(waiting_claims(&claims, |_| true)))
 }
 
-/// Whether the API server would not have asked about a claim.
+/// Returns whether the API server does not send this claim to the webhook.
 pub async fn is_exempt(ctx: &Context, claim: &Claim) -> kube::Result<bool> {
     let namespace = ctx.cluster.namespace(&claim.namespace).await?;
     let selectors = ctx.selectors.borrow();

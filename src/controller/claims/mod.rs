@@ -1,11 +1,12 @@
-//! Claims that the webhook did not give a volume: Bindery was away, the claim was queued, its namespace was exempt.
+//! Provisions claims that the webhook gave no volume: Bindery was not running, the claim was queued, or its namespace
+//! was exempt.
 //!
-//! Trigger: a claim of one of our classes without a volume, every change of a class or of the claim's namespace, a
-//! volume that is gone, a server that answers again, and a change of what the webhook configuration exempts.
-//! The decision and the effects are the webhook's. The volume's name comes from the claim's uid, so that every try, on
-//! whichever replica, means the same volume; a volume that an earlier call made for the claim is finished first. When the
-//! directory is there the volume names the claim, and the controller manager binds the two. A refusal becomes an Event,
-//! and is looked at again when something that has a say changes.
+//! Trigger: a claim of a class of this provisioner without a volume; and a change of its class, of its namespace, or of
+//! what the webhook configuration exempts; a volume that is gone; a server that answers again. The decision and the
+//! effects are those of the webhook. The name of the volume is derived from the claim's uid, so every attempt, on every
+//! replica, means the same volume. A volume that an earlier request created for the claim is finished first. When the
+//! directory exists, the volume gets the claim's uid, and kube-controller-manager binds the two. A refusal becomes an
+//! Event, and is checked again when one of the triggers comes, and every 5 minutes.
 
 mod error;
 mod exempt;
@@ -29,7 +30,7 @@ use self::triggers::{is_waiting, waiting_claims};
 use super::leader::Leader;
 use crate::cluster::cache::CachedVolume;
 
-/// Provisions what waits, until `stop`; a claim that is being provisioned is brought to its end.
+/// Provisions claims until `stop`, then waits for those that are being provisioned.
 pub async fn run(leader: Arc<Leader>, stop: CancellationToken) {
     if stop
         .run_until_cancelled(exempt::wait_until_known(&leader.ctx))
@@ -55,7 +56,7 @@ pub async fn run(leader: Arc<Leader>, stop: CancellationToken) {
             },
         )
         .watches_shared_stream(cluster.volumes.events(), move |volume: Arc<CachedVolume>| {
-            // A volume that is gone may leave its directory to a claim that was refused it.
+            // A claim may have been refused because of this volume.
             if volumes.get(&ObjectRef::from(&*volume)).is_some() {
                 return Vec::new();
             }

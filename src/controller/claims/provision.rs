@@ -1,4 +1,4 @@
-//! A claim that waits gets its volume, or reads why not.
+//! Provisions a waiting claim, or reports why that is refused.
 
 use std::time::Duration;
 
@@ -15,10 +15,10 @@ use crate::model::volume::{NewVolume, Volume};
 use crate::policy::decide::{Decision, Facts, Verdict, decide};
 use crate::provision::{self, Deadlines};
 
-/// Time for one claim. Nobody waits for it at a terminal.
+/// The time for one claim. No user waits for it at a terminal.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// A claim that names no volume.
+/// Provisions a claim that names no volume.
 pub async fn provision_claim(
     leader: &Leader,
     claim: &Claim,
@@ -29,7 +29,7 @@ pub async fn provision_claim(
     let Context {
         cluster, installation, ..
     } = &**ctx;
-    // What the watch has may be a moment old.
+    // The cache may be behind.
     let earlier = match cluster.unclaimed_volumes(installation, &claim.namespace, name).first() {
         Some(volume) => cluster.volume(&volume.name_any()).await?,
         None => None,
@@ -46,9 +46,9 @@ pub async fn provision_claim(
     }
 }
 
-/// A claim that names a volume: none of our business, unless that volume is not there, or only begun. It is made only if
-/// this very claim would get one of that name: else whoever writes a claim could have volumes made under names of their
-/// choice.
+/// Provisions a claim that names a volume which does not exist or is not finished. The volume is created only if this
+/// very claim would get one of that name. Otherwise whoever creates a claim could have volumes created under names of
+/// their choice.
 pub async fn provision_named(
     leader: &Leader,
     claim: &Claim,
@@ -60,7 +60,7 @@ pub async fn provision_named(
     let begun = ctx.cluster.volume(volume).await?;
     match &begun {
         Some(begun) if !begun.is_unclaimed_for(&claim.namespace, name) => return Ok(Action::await_change()),
-        // The binder gives it, unless it is fenced after all.
+        // The binder binds it, unless it is fenced.
         Some(begun) if !begun.is_fenced() => return Ok(Action::requeue(MOMENT)),
         _ => {}
     }
@@ -122,7 +122,7 @@ async fn provision(leader: &Leader, claim: &Claim, new: &NewVolume, deadlines: D
     }
 }
 
-/// In the words that the webhook would have used.
+/// Refuses a claim with the message that the webhook would have sent.
 fn refuse(ctx: &Context, claim: &Claim, why: String) -> Action {
     ctx.events.warn_claim_with_text(claim, reason::REFUSED, why);
     Action::requeue(REFUSED_PAUSE)

@@ -1,4 +1,4 @@
-//! One claim's turn: whether it still waits for a volume of ours, by a live look.
+//! Reconciles one claim: checks by a live read that it still waits for a volume of this provisioner, and provisions it.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::controller::leader::Leader;
 use crate::model::claim::Claim;
 use crate::policy::class::Class;
 
-/// Waits until a claim has its turn, and provisions it if it still waits.
+/// Waits until the share of a claim may serve it, and provisions the claim if it still waits.
 pub async fn reconcile(stored: Arc<CachedClaim>, leader: Arc<Leader>) -> Result<Action, Error> {
     if !is_waiting(&stored) {
         return Ok(Action::await_change());
@@ -32,7 +32,7 @@ async fn look_at(leader: &Leader, stored: &Claim, name: &str) -> Result<Action, 
     let ctx = &leader.ctx;
     let cluster = &ctx.cluster;
     let done = Ok(Action::await_change());
-    // Every claim that the webhook has served looks so for a moment.
+    // Every claim that the webhook has provisioned passes here once.
     if let Some(volume) = &stored.volume_name
         && let Some(volume) = cluster.volumes.get(&ObjectRef::new(volume))
     {
@@ -40,12 +40,12 @@ async fn look_at(leader: &Leader, stored: &Claim, name: &str) -> Result<Action, 
         if !volume.is_unclaimed_for(&stored.namespace, name) {
             return done;
         }
-        // The binder gives it. Should it have been fenced meanwhile, the watch tells so in a moment.
+        // The binder binds it. If it is fenced in the meantime, its watch event triggers a reconcile.
         if !volume.is_fenced() && volume.maker.as_ref() == Some(&*ctx.installation) {
             return Ok(Action::requeue(MOMENT));
         }
     }
-    // Another webhook, or nobody, is asked about it.
+    // The API server does not send it to the webhook, so Bindery does not provision it.
     if exempt::is_exempt(ctx, stored).await? {
         return done;
     }
@@ -58,8 +58,8 @@ async fn look_at(leader: &Leader, stored: &Claim, name: &str) -> Result<Action, 
         if class.provisioner != ctx.installation.provisioner || stored.waits_for_its_pod(&class) {
             return done;
         }
-        // A class with mistakes has no share; its claims are refused soon enough. One that was made anew while they
-        // waited may have another.
+        // An invalid class has no share; its claims are refused quickly. A class that was recreated while the claim
+        // waited may have another share.
         let share = Class::read(&class, &ctx.defaults).map_or(String::new(), |class| class.share.to_string());
         if let Some((before, pass)) = entered.take()
             && before == share

@@ -1,4 +1,4 @@
-//! Which claims wait for a volume, and what makes them due.
+//! Which claims wait for a volume, and what triggers their reconcile.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::controller::context::Context;
 use crate::controller::leader::Leader;
 use crate::policy::class::Class;
 
-/// Whether a claim may be one of those, as far as the watch knows.
+/// Returns whether a claim may wait for a volume, by the cache.
 pub fn is_waiting(claim: &CachedClaim) -> bool {
     claim.is_pending() && claim.class.is_some()
 }
@@ -25,19 +25,19 @@ pub fn waiting_claims(
     meant.iter().map(|claim| ObjectRef::from(&**claim)).collect()
 }
 
-/// By this a claim's failures are counted. No volume is called so.
+/// Returns the key by which the failures of a claim are counted. No volume has such a name.
 pub fn backoff_key(namespace: &str, name: &str) -> String {
     format!("{namespace}/{name}")
 }
 
-/// The server that a class names, as far as the watch knows.
+/// Returns the server of a class, by the cache.
 pub fn server_of(ctx: &Context, class: &str) -> Option<String> {
     let class = ctx.cluster.classes.get(&ObjectRef::new(class))?;
     let class = Class::read(&class, &ctx.defaults).ok()?;
     Some(class.share.server().to_owned())
 }
 
-/// The claims that have failed on a server, each time that one answers again.
+/// The failed claims of a server, each time that it answers again.
 pub fn after_outage(leader: &Arc<Leader>) -> impl Stream<Item = ObjectRef<CachedClaim>> + Send + use<> {
     let leader = Arc::clone(leader);
     leader.ctx.outages.back().flat_map(move |back| {

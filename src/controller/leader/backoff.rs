@@ -1,27 +1,27 @@
-//! How long an object that failed waits.
+//! How long a failed object waits before it is reconciled again.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// The shortest pause.
+/// The first pause. It doubles with each failure.
 pub const FIRST_PAUSE: Duration = Duration::from_millis(250);
-/// Also of what waits for a server that is down: the word that it is back comes sooner, and a crowd that asked again and
-/// again would be a burden to the API server, and so to everybody.
+/// The longest pause, also for objects on a server that is down: they are reconciled as soon as it answers, and many
+/// objects that retry more often would only load the API server.
 pub const LONGEST_PAUSE: Duration = Duration::from_mins(1);
-/// So many objects are remembered, volumes and claims together.
+/// The number of failed objects that are remembered, volumes and claims together.
 const MOST: usize = 20_000;
 
-/// How often in a row each object's turn has failed.
+/// How often each object has failed in a row: volumes by name, claims by namespace and name.
 #[derive(Default)]
 pub struct Backoff(Mutex<HashMap<String, u32>>);
 
 impl Backoff {
-    /// One more failure: how many in a row there were, and the pause after it.
+    /// Counts one more failure. Returns the number of failures in a row, and the pause that follows.
     pub fn record_failure(&self, volume: &str) -> (u32, Duration) {
         let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if failures.len() >= MOST {
-            // Of objects that are gone nobody says that they have ended.
+            // Objects that were deleted after a failure are never reset.
             failures.clear();
         }
         let count = failures.entry(volume.to_owned()).or_default();
@@ -32,7 +32,7 @@ impl Backoff {
         )
     }
 
-    /// Whether an object waits after a failure.
+    /// Returns whether the last reconcile of an object failed.
     pub fn has_failed(&self, object: &str) -> bool {
         self.0
             .lock()
@@ -40,7 +40,7 @@ impl Backoff {
             .contains_key(object)
     }
 
-    /// A turn went well.
+    /// Forgets the failures of an object, after a reconcile that succeeded.
     pub fn reset(&self, volume: &str) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(volume);
     }

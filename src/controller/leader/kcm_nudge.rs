@@ -1,24 +1,26 @@
-//! Whether the controller manager has gone silent, so that a reminder would help.
+//! When to touch a PersistentVolume so that kube-controller-manager looks at it again.
 //!
-//! One that works through a long queue comes to every volume by itself. Reminding it there does harm: the reminder is a
-//! write, and a write of its own to the same volume, for which it has waited, then fails and is queued for again.
+//! Needed for Kubernetes 1.30 to 1.35, which Bindery supports: there kube-controller-manager can lose a race with its
+//! own write (409) and then looks at the volume 15 s later only. A nudge while it works through a long queue does harm:
+//! the nudge changes the volume, so the controller manager's own write fails and is queued again. So nobody is nudged
+//! within 5 s of its last write, and while it is away only 10 volumes a second are touched.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// For so long it may be busy, with this volume or with others.
+/// The time in which kube-controller-manager is taken to be busy, with this volume or with others.
 pub const PATIENCE: Duration = Duration::from_secs(5);
-/// So many are reminded of in a row; then it has a moment to answer. While it is away, that is all that is written.
+/// The number of nudges in a row, after which there is a break of [`BREAK`].
 const IN_A_ROW: u32 = 10;
-const MOMENT: Duration = Duration::from_secs(1);
+const BREAK: Duration = Duration::from_secs(1);
 
-/// What was heard of it.
+/// Limits nudges, for all volumes.
 pub struct KcmNudge(Mutex<State>);
 
 struct State {
-    /// Until then nobody reminds it.
+    /// No nudge before this time.
     patience: Instant,
     nudges: u32,
 }
@@ -33,7 +35,7 @@ impl Default for KcmNudge {
 }
 
 impl KcmNudge {
-    /// It has just marked a volume.
+    /// Records that kube-controller-manager has just marked a volume `Bound`.
     pub fn kcm_is_active(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = State {
             patience: Instant::now() + PATIENCE,
@@ -41,7 +43,7 @@ impl KcmNudge {
         };
     }
 
-    /// Takes the right to one reminder, if it is silent.
+    /// Returns whether a volume may be touched now, and counts it.
     pub fn try_nudge(&self) -> bool {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
@@ -50,7 +52,7 @@ impl KcmNudge {
         }
         state.nudges += 1;
         if state.nudges == IN_A_ROW {
-            (state.patience, state.nudges) = (now + MOMENT, 0);
+            (state.patience, state.nudges) = (now + BREAK, 0);
         }
         true
     }
@@ -78,7 +80,7 @@ mod tests {
         let nudge = KcmNudge::default();
         let nudges = |nudge: &KcmNudge| (0..1000).filter(|_| nudge.try_nudge()).count();
         assert_eq!(nudges(&nudge), IN_A_ROW as usize);
-        advance(MOMENT).await;
+        advance(BREAK).await;
         assert_eq!(nudges(&nudge), IN_A_ROW as usize);
     }
 }

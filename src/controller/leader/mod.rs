@@ -22,39 +22,38 @@ use super::error::Error;
 use crate::cluster::lease::Term;
 use crate::model::directory::{Directory, Share};
 
-/// Volumes that are worked on at once, for each NFS server: so many that wait for their claims, and so many on their way
-/// out.
+/// The number of volumes of one NFS server that are reconciled at once: so many to bind, and so many to clean up.
 const PARALLEL: usize = 16;
-/// Claims that are provisioned at once, for each share.
+/// The number of claims of one share that are provisioned at once.
 const PARALLEL_CLAIMS: usize = 8;
 
-/// The state of one term, with the context that outlives it. The next term begins with an empty one: everything in it is
-/// found again in the cluster or on the shares.
+/// The state of one term of leadership. Nothing in it must outlive the term: the next leader finds everything again in
+/// the cluster or on the shares.
 pub struct Leader {
-    /// What outlives the term.
+    /// The context, which outlives the term.
     pub ctx: Arc<Context>,
     /// Until when this replica may act.
     pub term: Term,
-    /// Volumes that wait for their turn to be bound.
+    /// Volumes that wait to be bound.
     pub bind_queue: ServerQueue,
-    /// Volumes that wait for their turn to be cleaned up.
+    /// Volumes that wait to be cleaned up.
     pub cleanup_queue: ServerQueue,
-    /// Claims that wait for their turn to be provisioned.
+    /// Claims that wait to be provisioned.
     pub claim_queue: ServerQueue,
     /// How often each volume and each claim has failed in a row.
     pub backoff: Backoff,
-    /// How long volumes have been unchanged.
+    /// How long each volume has been unchanged.
     pub unchanged_since: UnchangedSince,
     /// Which volumes wait for the cleanup of another one.
     pub waiters: CleanupWaiters,
-    /// Whether kube-controller-manager is at work.
+    /// Whether kube-controller-manager needs a nudge.
     pub kcm_nudge: KcmNudge,
-    /// To the loop that empties the trash.
+    /// The way to the loop that empties the trash.
     trash: mpsc::UnboundedSender<Entry>,
 }
 
 impl Leader {
-    /// Begins a term.
+    /// Creates the state of a new term.
     pub fn new(ctx: Arc<Context>, term: Term, trash: mpsc::UnboundedSender<Entry>) -> Self {
         Self {
             ctx,
@@ -70,15 +69,15 @@ impl Leader {
         }
     }
 
-    /// Has a directory in the trash removed. One that is being removed already is not removed twice.
+    /// Hands a directory in the trash to the loop that removes it.
     pub fn remove_from_trash(&self, share: &Share, place: Directory) {
         let share = share.clone();
-        // It fails when the term is over: the next term finds the directory in the trash.
+        // This fails only when the term has ended. The next leader finds the directory in the trash.
         let _ = self.trash.send(Entry { share, place });
     }
 
-    /// Fails with [`Error::NotLeading`] if this replica leads no more. To be asked before every step that cannot be taken
-    /// back, since the process may have been paused.
+    /// Fails with [`Error::NotLeading`] if this replica no longer leads. Must be called before every step that cannot
+    /// be undone, since the process may have been paused.
     pub fn may_act(&self) -> Result<(), Error> {
         if self.term.holds() {
             Ok(())

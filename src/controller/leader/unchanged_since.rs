@@ -1,4 +1,4 @@
-//! How long a volume has been as it is, by this process's own clock: two clocks are never compared.
+//! How long a volume has been unchanged, by this process's own clock. Clocks of two machines are never compared.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -8,12 +8,13 @@ use tokio::time::Instant;
 
 use crate::model::volume::Volume;
 
-/// Since when volumes have been in the state that they are in.
+/// The time at which each volume was first seen in its present version, by uid.
 #[derive(Default)]
 pub struct UnchangedSince(Mutex<HashMap<String, (String, Instant)>>);
 
 impl UnchangedSince {
-    /// How much is left of a grace that began when the volume was first seen in this state. Any write to it begins it anew.
+    /// Returns what remains of a period that began when the volume was first seen in this version; `None` if it is
+    /// over. Any write to the volume starts the period again.
     pub fn remaining(&self, volume: &Volume, grace: Duration) -> Option<Duration> {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
@@ -26,7 +27,7 @@ impl UnchangedSince {
         grace.checked_sub(since.elapsed()).filter(|left| !left.is_zero())
     }
 
-    /// It is as it should be.
+    /// Forgets a volume for which nothing is left to do.
     pub fn forget(&self, volume: &Volume) {
         self.0
             .lock()

@@ -8,18 +8,19 @@ use kube::runtime::reflector::ObjectRef;
 
 use crate::cluster::cache::CachedVolume;
 
-/// Which volumes wait until the cleanup of another one is over.
+/// The volumes that wait, by the volume whose cleanup comes first.
 #[derive(Default)]
 pub struct CleanupWaiters(Mutex<HashMap<String, BTreeSet<String>>>);
 
 impl CleanupWaiters {
-    /// `waiting` waits until `other` is gone or has changed.
+    /// Records that `waiting` is to be reconciled when `other` changes or is gone.
     pub fn add(&self, other: &str, waiting: &str) {
         let mut waits = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         waits.entry(other.to_owned()).or_default().insert(waiting.to_owned());
     }
 
-    /// Those that have waited for this volume. They look again, and wait again if they must.
+    /// Returns the volumes that wait for this one, and forgets them: their reconcile records them again if they must
+    /// still wait.
     pub fn take(&self, other: &CachedVolume) -> Vec<ObjectRef<CachedVolume>> {
         let mut waits = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let waiting = waits.remove(&other.name_any()).unwrap_or_default();

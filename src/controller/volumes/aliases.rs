@@ -1,8 +1,9 @@
-//! Volumes that Bindery did not make may name a directory under another name of its server, or by another path: the server
-//! that they name is asked.
+//! Finds volumes that Bindery did not create and that use a directory under another name of its server, or by another
+//! path.
 //!
-//! Only when a directory is about to leave its path, and only about places that have its name. Where a server cannot be asked,
-//! the directory is kept if the place has its whole path below the share.
+//! Asked only when a directory is about to be moved from its path, and only about volumes whose path ends with the name
+//! of the directory. The server that the volume names is asked for the identity. If it cannot be asked, the directory
+//! is kept if the volume's path contains the whole path of the directory below the share.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,29 +21,29 @@ use crate::model::share_id::{View, may_be_one_file};
 use crate::model::volume::Volume;
 use crate::storage::Fault;
 
-/// Time for one question.
+/// The time for one lookup.
 const ASK: Duration = Duration::from_secs(5);
 
-/// Whether a place is a directory, or in it.
+/// Whether a path is a directory, or inside it.
 enum Answer {
     Yes,
     No,
     Unknown(String),
 }
 
-/// Why the directory is kept, if a volume that Bindery did not make may name it or one in it.
+/// Returns why the directory is kept, if a volume that Bindery did not create may use it or a directory inside it.
 pub async fn foreign_volume_naming(
     ctx: &Context,
     volume: &Volume,
     location: &Location<'_>,
 ) -> Result<Option<String>, Error> {
-    // A directory that is not there is nobody's.
+    // Nobody uses a directory that does not exist.
     if location.identity.is_none() {
         return Ok(None);
     }
     let may_name = |other: &CachedVolume| {
         let name = |place: &ForeignLocation| {
-            // Other programs make many volumes, and none by hand under the name of one of Bindery's directories.
+            // Other programs create many volumes, but none with the whole path of a directory of Bindery.
             let meant = other.is_made_by_hand() || place.has_whole_path(location);
             meant && !place.namesakes(location).is_empty()
         };
@@ -72,7 +73,8 @@ async fn exists(ctx: &Context, other: &Arc<CachedVolume>) -> Result<bool, Error>
     Ok(ctx.cluster.volume(&other.name_any()).await?.is_some())
 }
 
-/// Whether nothing is at the path of a share: that it is no share may also mean that this host may not look.
+/// Returns whether nothing is at the path of a share. A server may also say that there is no share if this host may not
+/// see it.
 async fn is_missing(ctx: &Context, share: &Share) -> bool {
     let root = Share::parse(share.server(), "/").ok();
     let path = Directory::parse(share.path().trim_start_matches('/')).ok();

@@ -1,8 +1,8 @@
-//! The claim has come: the volume becomes its own.
+//! Binds a volume to its claim.
 //!
-//! Trigger: a claim that names one of our volumes. Order: the directory is made sure of; then one fenced patch writes
-//! the claim's uid, the directory's identity and `ready`. A crash between the two leads to the same two again. The uid
-//! is set once: the patch tests that there is none yet, on this very volume object.
+//! Trigger: a claim that names a volume of this installation. Order: (1) the directory is created if it is missing; (2)
+//! one JSON patch writes the claim's uid, the identity of the directory, and `ready`. A crash between the two leads to
+//! the same two again. The uid is set once: the patch tests that this very volume has none yet.
 
 use serde_json::{Value, json};
 
@@ -19,12 +19,12 @@ use crate::model::names::{mark, reason};
 use crate::model::volume::{Origin, Phase, Record, Volume};
 use crate::storage::Existing;
 
-/// Gives the volume to its claim. After success the directory is there, and the volume names the claim's uid, the
-/// directory's identity and that it is ready.
+/// Binds the volume to its claim. After success the directory exists, and the volume has the claim's uid, the
+/// directory's identity, and is ready.
 pub async fn bind(leader: &Leader, volume: &Volume, record: &Record, claim: &Claim) -> Result<(), Error> {
     let ctx = &leader.ctx;
     failpoints::point(Point::AnswerSent);
-    // The webhook has looked before it made the directory; but it may have died before that, or been passed by.
+    // The webhook has checked this before it created the directory. It may have died before, or not have been asked.
     let stands_alone = record.directory.stands_alone(&volume.name);
     if !stands_alone {
         match overlap::find_overlap(ctx, volume, record).await? {
@@ -39,7 +39,7 @@ pub async fn bind(leader: &Leader, volume: &Volume, record: &Record, claim: &Cla
             OverlapState::Coming(other) => return Err(Error::OverlapBeingMade(other)),
         }
     }
-    // A bound volume may be in use, so what is there keeps the mode that its user may have given it.
+    // The directory of a bound volume may be in use: it keeps the mode that its user may have set.
     let existing = match (record.origin, volume.phase) {
         (Origin::New, Phase::Unbound) => Existing::SetAttributes,
         _ => Existing::LeaveAlone,
@@ -63,11 +63,11 @@ pub async fn bind(leader: &Leader, volume: &Volume, record: &Record, claim: &Cla
     }
     let uid_is_missing = volume.claim.as_ref().is_some_and(|claim| claim.uid.is_none());
     if uid_is_missing && ctx.options.binder == BinderMode::Off {
-        // The controller manager writes it in its own time, and this is asked again.
+        // kube-controller-manager writes the uid, and that triggers the next reconcile.
         return Ok(());
     }
     leader.may_act()?;
-    // The very object, and what it said when the claim was held against it.
+    // Tests that this is the volume, and the request that used it last, which the claim was compared with.
     let mut operations = vec![
         patch::test_uid(volume),
         patch::test_annotation(mark::ATTEMPT, volume.attempt.clone()),
@@ -87,7 +87,8 @@ pub async fn bind(leader: &Leader, volume: &Volume, record: &Record, claim: &Cla
     Ok(())
 }
 
-/// Takes back a volume whose directory is another's. One that names its claim already is left for a person.
+/// Takes back a volume whose directory belongs to another volume. If it has a claim already, an administrator must
+/// decide.
 async fn take_back(leader: &Leader, volume: &Volume, claim: &Claim, why: String) -> Result<(), Error> {
     match &volume.claim {
         Some(claim_ref) if claim_ref.uid.is_none() => undo(leader, volume, claim, &why).await,
@@ -95,9 +96,9 @@ async fn take_back(leader: &Leader, volume: &Volume, claim: &Claim, why: String)
     }
 }
 
-/// Takes back a volume whose claim was changed after Bindery had decided. The claim's user is told first, since after
-/// a crash the volume itself would not ask for it again; then the fence keeps the controller manager from binding
-/// the two, which it does even to a volume that is being deleted.
+/// Takes back a volume whose claim was changed after the decision. The Event is written first: after a crash the volume
+/// would not lead here again. The fence then keeps kube-controller-manager from binding the two, which it does even to
+/// a volume that is being deleted.
 pub async fn undo(leader: &Leader, volume: &Volume, claim: &Claim, difference: &str) -> Result<(), Error> {
     let ctx = &leader.ctx;
     report_changed(ctx, volume, claim, difference);
@@ -106,7 +107,7 @@ pub async fn undo(leader: &Leader, volume: &Volume, claim: &Claim, difference: &
     Ok(())
 }
 
-/// Tells a claim's user that it is not what its volume was made for.
+/// Reports on a claim that it differs from what its volume was created for.
 pub fn report_changed(ctx: &Context, volume: &Volume, claim: &Claim, difference: &str) {
     let note = format!(
         "volume {} was created for this claim, and then something changed the claim: {difference}. Delete the claim and create it \

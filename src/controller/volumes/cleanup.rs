@@ -1,9 +1,9 @@
-//! The claim is gone: the directory ends as the policy on its volume says.
+//! Cleans up a volume whose claim is gone: applies the policy that is recorded on the PersistentVolume.
 //!
-//! Trigger: a volume of ours that is being deleted and that no claim holds. Order: its directory leaves its path, for the
-//! trash or for an archive (see [`super::move_aside`]); the finalizer goes, if the policy is still the same; only then the trash
-//! is emptied (see [`super::empty_trash`]). So path and name are free at once, and as long as the volume is there nothing of its
-//! directory was removed: a policy that is changed to `retain` keeps all of it.
+//! Trigger: a volume of this installation that is being deleted and that no claim holds. Order: (1) the directory is
+//! moved to the trash or to an archive ([`super::move_aside`]); (2) the finalizer is removed, if the policy is still
+//! the same; (3) the trash is emptied ([`super::empty_trash`]). So the path and the name are free at once. As long as
+//! the volume exists, no file of it is removed: if its policy is changed to `retain`, all files are kept.
 
 use super::destination::{Destination, same_policy};
 use super::find::{FoundAt, describe};
@@ -21,7 +21,7 @@ use crate::model::volume::{Origin, Record, Volume};
 use crate::policy::reconcile::Dispose;
 use crate::storage::Removed;
 
-/// How the directory came to its end, told once as an Event.
+/// The Event that reports the cleanup.
 enum Report {
     None,
     Normal(&'static str, String),
@@ -29,7 +29,7 @@ enum Report {
     InTrash(Share, Directory, String),
 }
 
-/// Takes care of the directory, tells what became of it, and lets the volume go.
+/// Applies the policy to the directory, removes the finalizer, and reports what became of the directory.
 pub async fn clean_up(leader: &Leader, volume: &Volume, dispose: Dispose) -> Result<(), Error> {
     let ctx = &leader.ctx;
     let mut tests = Vec::new();
@@ -71,8 +71,8 @@ pub async fn clean_up(leader: &Leader, volume: &Volume, dispose: Dispose) -> Res
     Ok(())
 }
 
-/// Removes a directory that Bindery made, if it is empty and its claim never came, or Kubernetes has bound the volume to a
-/// claim of another class. Returns whether it is gone; one that is not empty, or that another volume names, stays.
+/// Removes a directory that Bindery created, if it is empty and no claim has used it, or Kubernetes has bound its
+/// volume to a claim of another class. Returns whether it is removed. A directory that another volume uses stays.
 async fn remove_if_empty(leader: &Leader, volume: &Volume, record: &Record) -> Result<bool, Error> {
     let ctx = &leader.ctx;
     let may_go = record.origin == Origin::New && (!volume.ready || volume.made_for.is_some());
@@ -98,8 +98,8 @@ async fn keep_or_remove_empty(leader: &Leader, volume: &Volume, record: &Record)
     keep(leader, volume, record, Report::Normal(reason::RETAINED, note), moved).await
 }
 
-/// Without a record of a move the directory is at its path, and the NFS server need not be there. What was moved away
-/// on the way to another end becomes an archive that nobody removes; `moved` tells why.
+/// Keeps the directory. Without a record of a move it is at its path, and the NFS server is not needed. If it was
+/// already moved, it becomes an archive that never expires; `moved` says why.
 async fn keep(
     leader: &Leader,
     volume: &Volume,
@@ -111,7 +111,7 @@ async fn keep(
     if record.moved_to.is_empty() {
         match find::find(ctx, volume, record).await {
             Ok(FoundAt::Moved(..)) => {}
-            // A version of Bindery that recorded nothing may have begun to remove it: only the server knows.
+            // Earlier versions recorded no moves: only the server knows.
             Err(failure) if record.share_id.is_none() => return Err(failure),
             Ok(_) | Err(_) => return Ok(at_its_path),
         }
@@ -129,7 +129,7 @@ async fn keep(
 async fn remove_unused(leader: &Leader, volume: &Volume, record: &Record) -> Result<Report, Error> {
     let ctx = &leader.ctx;
     let (share, directory) = (&record.share, &record.directory);
-    // One that another is just making is no matter: that one makes it again.
+    // A volume that is being created at this path creates the directory again.
     if !directory.stands_alone(&volume.name)
         && let OverlapState::Given(_) = overlap::find_overlap(ctx, volume, record).await?
     {
@@ -171,7 +171,7 @@ async fn delete(leader: &Leader, volume: &Volume, record: &Record) -> Result<Rep
 }
 
 async fn archive(leader: &Leader, volume: &Volume, record: &Record) -> Result<Report, Error> {
-    // Nobody needs an archive of an empty directory whose claim never came.
+    // Nobody needs an archive of an empty directory that no claim has used.
     if remove_if_empty(leader, volume, record).await? {
         return Ok(Report::None);
     }
@@ -184,8 +184,8 @@ async fn archive(leader: &Leader, volume: &Volume, record: &Record) -> Result<Re
     }
 }
 
-/// The directory is neither at its path nor where an earlier try would have moved it. On another file system than it
-/// was made on that proves nothing: its disk may not be mounted, and the volume is the only record of it.
+/// Reports a directory that was not found. Fails if the share may show another file system: then the directory may
+/// still exist, and the volume is its only record.
 async fn absent(ctx: &Context, volume: &Volume, record: &Record, left: &MoveResult) -> Result<Report, Error> {
     file_system::same_disk(ctx, volume, record).await?;
     Ok(match left {

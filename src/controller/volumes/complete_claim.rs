@@ -1,9 +1,9 @@
-//! The second half of binding: what the controller manager would write on the claim when its turn came.
+//! Completes a claim: writes what kube-controller-manager would write on it next.
 //!
-//! Trigger: a volume that the controller manager has marked `Bound` to the uid that the binder wrote, while its claim is
-//! still `Pending`. Only then: a claim that says it is bound to a volume that does not say so is `Lost`. The controller
-//! manager's queue has both halves of every claim in it; done here, the second costs it nothing, and a burst is through in
-//! half the time. Who is first does not matter: the other finds nothing left to write.
+//! Trigger: kube-controller-manager has marked the volume `Bound` to the uid that Bindery wrote, while the claim is
+//! still `Pending`. Not before: a claim that is bound to a volume that is not becomes `Lost`. The queue of
+//! kube-controller-manager holds two steps for each claim. Done here, the second costs it no request, and a burst takes
+//! half the time. It does not matter who is first: the other finds nothing left to write.
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::Api;
@@ -22,7 +22,8 @@ use crate::model::binder_mode::BinderMode;
 use crate::model::names::mark;
 use crate::model::volume::{Phase, Volume};
 
-/// Completes the claim of a volume that is ready, when the controller manager has had its say.
+/// Completes the claim of a volume that is ready and `Bound`; touches a volume that kube-controller-manager has not
+/// marked in time.
 pub async fn complete(leader: &Leader, volume: &Volume) -> Result<Action, Error> {
     let ctx = &leader.ctx;
     let Some(claim) = completes(ctx, volume) else {
@@ -53,7 +54,7 @@ pub async fn complete(leader: &Leader, volume: &Volume) -> Result<Action, Error>
     Ok(Action::await_change())
 }
 
-/// The claim that is to be completed, if this volume is ready for it and it waits, as far as the watch knows.
+/// Returns the claim to complete, by the cache: the volume is ready, and the claim is pending.
 pub fn completes(ctx: &Context, volume: &Volume) -> Option<Pending> {
     if ctx.options.binder != BinderMode::Complete || !volume.ready || volume.maker.as_ref() != Some(&*ctx.installation)
     {
@@ -71,8 +72,7 @@ pub fn completes(ctx: &Context, volume: &Volume) -> Option<Pending> {
     })
 }
 
-/// Any write makes the controller manager look at the volume again; some of its versions lose a race with themselves,
-/// and then look after 15 s only. One that marks other volumes meanwhile is at work, and left alone.
+/// Touches a volume, so that kube-controller-manager looks at it again. See [`crate::controller::leader::kcm_nudge`].
 async fn remind(leader: &Leader, volume: &Volume) -> Result<Action, Error> {
     if let Some(left) = leader.unchanged_since.remaining(volume, PATIENCE) {
         return Ok(Action::requeue(left));
@@ -86,14 +86,14 @@ async fn remind(leader: &Leader, volume: &Volume) -> Result<Action, Error> {
     Ok(Action::requeue(PATIENCE))
 }
 
-/// A claim whose volume is ready.
+/// A pending claim whose volume is ready.
 pub struct Pending {
     namespace: String,
     name: String,
     uid: String,
 }
 
-/// Whether the claim is gone, or another of its name is there.
+/// Returns whether the claim is gone, or another claim has its name.
 fn is_over<T>(written: kube::Result<T>) -> Result<bool, Error> {
     match written {
         Ok(_) => Ok(false),

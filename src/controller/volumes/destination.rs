@@ -1,4 +1,4 @@
-//! Where a directory is to go, and the record of that on its volume.
+//! Where a directory is moved to, and the record of that in the annotation `bindery.dev/moved-to`.
 
 use serde_json::{Value, json};
 
@@ -14,22 +14,23 @@ use crate::model::reclaim::Reclaim;
 use crate::model::retention::Retention;
 use crate::model::volume::{Record, Volume};
 
-/// So many places are written on a volume at most. The directory was not at the oldest ones when a newer one was written.
+/// The number of places that are recorded at most. A directory was not at the oldest ones when a newer one was
+/// recorded.
 const MOST_PLACES: usize = 32;
 
-/// Where a directory is to go.
+/// Where a directory is to be moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Destination {
     /// To the trash.
     Trash,
-    /// To an archive that is kept so long.
+    /// To an archive that is kept for this time.
     Archive(Retention),
-    /// Nowhere. What was moved from its path already is to be kept in an archive without an end.
+    /// Nowhere. If it was already moved from its path, it becomes an archive that never expires.
     Keep,
 }
 
-/// Where the directory, which is not there yet, is to go below this depot: where an earlier try has meant it to go, if that
-/// is still right.
+/// Returns the place below this trash root to which the directory is to be moved. It is the place that an earlier
+/// attempt has recorded, if that one is still right.
 pub fn target(
     ctx: &Context,
     volume: &Volume,
@@ -38,7 +39,7 @@ pub fn target(
     root: &TrashRoot,
 ) -> Directory {
     let now = jiff::Timestamp::now();
-    // An archive that was meant long ago would be kept too short a time, or be over when it is made.
+    // An archive time that was recorded long ago would end too early.
     let is_fresh = |place: &Directory| match (destination, place.archive_times()) {
         (Destination::Archive(retention), Some((_, until))) => retention.still_ends_at(until, now),
         _ => true,
@@ -66,7 +67,7 @@ pub fn target(
     root.place(&record.directory.archive(now, &tag, retention.ends(now)))
 }
 
-/// Whether a place is one where the directory is to go.
+/// Returns whether a place is a right one for this destination.
 pub fn is_destination(ctx: &Context, volume: &Volume, destination: Destination, place: &Directory) -> bool {
     let retention = match destination {
         Destination::Trash => {
@@ -80,8 +81,8 @@ pub fn is_destination(ctx: &Context, volume: &Volume, destination: Destination, 
     times.is_some_and(|(made, until)| retention.ends(made) == until)
 }
 
-/// Writes on the volume where its directory is about to go, and which directory it is; unless the volume says so.
-/// Fails if the policy, or what is written there, is not what it was.
+/// Records on the volume where its directory is about to be moved, and the identity of the directory. Fails if the
+/// policy or the record has changed.
 pub async fn record_target(
     leader: &Leader,
     volume: &Volume,
@@ -111,21 +112,21 @@ pub async fn record_target(
     Ok(())
 }
 
-/// What is known of a directory that is being moved.
+/// A move in progress.
 pub struct Progress {
-    /// Which directory it is.
+    /// The identity of the directory.
     pub identity: Identity,
-    /// What the volume says of where it may be, the last place last.
+    /// The places that the volume records, the latest one last.
     pub recorded: Vec<Directory>,
 }
 
-/// As [`crate::model::volume`] reads it.
+/// Formats places as [`crate::model::volume`] reads them.
 fn lines(places: &[Directory]) -> Option<String> {
     let places: Vec<&str> = places.iter().map(Directory::as_str).collect();
     (!places.is_empty()).then(|| places.join("\n"))
 }
 
-/// A patch with these fails if somebody has changed the policy.
+/// Returns tests for a JSON patch. The patch fails if the policy of the volume has changed.
 pub fn same_policy(volume: &Volume, record: &Record) -> Vec<json_patch::PatchOperation> {
     let mut tests = vec![
         test_annotation(mark::ON_DELETE, record.on_delete.as_str()),

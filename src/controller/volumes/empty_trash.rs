@@ -1,13 +1,14 @@
-//! The trash is emptied, whatever has become of the volumes that it is from.
+//! Empties the trash, whatever became of the volumes that the directories are from.
 //!
-//! Trigger: a cleanup or a round of [`super::retention`] that hands an entry over. Each entry has a task of its own, which ends
-//! when the entry is gone, or is another's to decide; of each server only some are worked on at once, in turns as long as one
-//! call to a server takes, so a large tree holds up no small one. One that fails is tried again, with a growing pause, or
-//! when its server answers again.
+//! Trigger: a cleanup, or a round of [`super::retention`], hands a directory over. Each is removed by its own task,
+//! which ends when it is gone or somebody else decides about it. Each server serves a few tasks at once, and each of
+//! them for the time of one call, so a large tree delays no small one. A removal that fails is retried after a pause
+//! that doubles, or when the server answers again.
 //!
-//! Whose is it? The name says so: this instance's, and which volume object's. As long as that volume waits for its cleanup, the
-//! cleanup decides. What is aside when its volume is gone was brought there by a step that came too late, and is kept. What
-//! bears the identity of a volume that is there to stay is that volume's, and goes back to it.
+//! The name of a directory in the trash contains the installation, and the name and uid of its volume. As long as that
+//! volume waits for its cleanup, the cleanup decides. A directory with an aside name whose volume is gone was moved
+//! there by a late request, and is kept. A directory whose identity a volume in use records is moved back to that
+//! volume.
 
 use std::collections::HashSet;
 use std::pin::pin;
@@ -36,22 +37,22 @@ use crate::ops::metrics::Metrics;
 use crate::policy::class::Class;
 use crate::storage::{Moved, Tree};
 
-/// Trees in the trash that are removed at once, for each NFS server. Nobody waits for them.
+/// The number of trees of one NFS server that are removed at once. Nobody waits for them.
 const PARALLEL: usize = 3;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_mins(10);
 
-/// What there is to do with an entry.
+/// What to do with a directory in the trash.
 enum Verdict {
-    /// Nothing: it is gone, or its volume's cleanup decides.
+    /// Nothing: it is gone, or the cleanup of its volume decides.
     Leave,
     /// Remove it.
     Remove,
-    /// Keep it as an archive without an end.
+    /// Keep it as an archive that never expires.
     Keep(Identity),
 }
 
-/// Empties the trash, for one term. Never ends.
+/// Empties the trash for one term of leadership. Never returns.
 pub async fn run(leader: &Leader, mut handed_over: mpsc::UnboundedReceiver<Entry>) {
     let removals = ServerQueue::new(PARALLEL);
     let _reset = ResetMetric(&leader.ctx.metrics);
@@ -73,7 +74,7 @@ pub async fn run(leader: &Leader, mut handed_over: mpsc::UnboundedReceiver<Entry
     }
 }
 
-/// A replica that does not lead knows of nothing in the trash.
+/// Sets the metric to 0 at the end of the term: a replica that does not lead knows of no trash.
 struct ResetMetric<'a>(&'a Metrics);
 
 impl Drop for ResetMetric<'_> {
@@ -82,7 +83,7 @@ impl Drop for ResetMetric<'_> {
     }
 }
 
-/// Removes an entry, however often it has to be tried. Returns it when nothing is left to do.
+/// Removes a directory in the trash, in as many attempts as it takes. Returns it when nothing is left to do.
 async fn empty(leader: &Leader, removals: &ServerQueue, entry: Entry) -> Entry {
     let ctx = &leader.ctx;
     let mut pause = FIRST_PAUSE;
@@ -100,13 +101,13 @@ async fn empty(leader: &Leader, removals: &ServerQueue, entry: Entry) -> Entry {
         report_not_removed(ctx, &entry, &failure, pause);
         let back = ctx.outages.back();
         let mut back = pin!(back.filter(|word| future::ready(word.may_be(entry.share.server()))));
-        // Whichever comes first.
+        // Waits for the pause, or for the server.
         let _ = timeout(pause, back.next()).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 
-/// One turn: as much as one call to the server can do. Whether nothing is left to do.
+/// Removes as much as one call to the server can. Returns whether nothing is left to do.
 async fn remove_some(leader: &Leader, entry: &Entry) -> Result<bool, Error> {
     let ctx = &leader.ctx;
     let Entry { share, place } = entry;
@@ -137,7 +138,7 @@ async fn decide(leader: &Leader, entry: &Entry) -> Result<Verdict, Error> {
         return Ok(Verdict::Leave);
     };
     if let Some(living) = volume_in_use(ctx, share, found.identity).await? {
-        // If that volume is being deleted by now, it is looked at again in the next round.
+        // If that volume is being deleted, the next round decides.
         put_back::put_back_to(leader, &living.name_any(), share, place).await?;
         return Ok(Verdict::Leave);
     }
@@ -148,9 +149,9 @@ async fn decide(leader: &Leader, entry: &Entry) -> Result<Verdict, Error> {
     })
 }
 
-/// Whether the volume that an entry is from still waits for its cleanup.
+/// Returns whether the volume that a directory is from still waits for its cleanup.
 async fn is_being_cleaned(ctx: &Context, name: &InTrash<'_>) -> Result<bool, Error> {
-    // A name that was cut is not the volume's.
+    // A name that was cut off is not the volume's name, so it is found by its uid.
     let cut_name = || {
         let is_it = |volume: &CachedVolume| Some(&*volume.read().uid) == name.uid;
         let found = ctx.cluster.volumes.store().find(is_it);
@@ -166,7 +167,7 @@ async fn is_being_cleaned(ctx: &Context, name: &InTrash<'_>) -> Result<bool, Err
     Ok(volume.is_some_and(|volume| name.uid.is_none_or(|uid| volume.uid == uid && volume.has_finalizer)))
 }
 
-/// A volume of ours that is in use and was given this directory, under whatever name of the server.
+/// Returns a volume in use that was given this directory, by any name of the server.
 async fn volume_in_use(ctx: &Context, share: &Share, identity: Identity) -> Result<Option<Arc<CachedVolume>>, Error> {
     let mut living = ctx.cluster.volumes.store().state_filter(|volume| {
         let volume = volume.read();
@@ -192,7 +193,7 @@ async fn volume_in_use(ctx: &Context, share: &Share, identity: Identity) -> Resu
     Ok(living.into_iter().find(is_it))
 }
 
-/// Nobody has said that this may be removed, and its volume is gone.
+/// Keeps a directory whose volume is gone and which nobody has decided to remove.
 async fn archive_forever(leader: &Leader, entry: &Entry, identity: Identity) -> Result<(), Error> {
     let ctx = &leader.ctx;
     let Entry { share, place } = entry;
@@ -217,7 +218,7 @@ fn report_not_removed(ctx: &Context, entry: &Entry, failure: &Error, pause: Dura
     let Entry { share, place } = entry;
     tracing::warn!(%share, trash = %place, ?pause, "could not remove a directory from the trash; Bindery retries: {failure}");
     ctx.metrics.not_removed_from_trash();
-    // A server that gives no answer is told of elsewhere.
+    // Outages of servers are reported elsewhere.
     let Error::Storage(error) = failure else { return };
     if error.unanswered() {
         return;

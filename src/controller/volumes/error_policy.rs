@@ -1,4 +1,4 @@
-//! Which Event a failed reconcile becomes, and when it is tried again.
+//! Reports a failed reconcile of a volume, and schedules the next one.
 
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
@@ -15,27 +15,28 @@ use crate::model::on_delete::OnDelete;
 use crate::model::reclaim::Reclaim;
 use crate::model::volume::{Phase, Record, Volume};
 
-/// So often in a row is no coincidence any more.
+/// After this many failures in a row, a failure that usually passes at once is reported too.
 const PERSISTENT: u32 = 5;
 
-/// Tells whoever can act, and says when the volume is due again.
+/// Writes an Event if somebody can act on it. Returns when the volume is reconciled again.
 pub fn error_policy(leader: &Leader, volume: &Volume, failure: &Error) -> Action {
     let ctx = &leader.ctx;
-    // What the turn has written stands on the volume by now.
+    // The failed reconcile may have written to the volume.
     let latest = ctx.cluster.volumes.get(&ObjectRef::new(&volume.name));
     let latest = latest.filter(|latest| latest.read().uid == volume.uid);
     let volume = latest.as_ref().map_or(volume, |latest| latest.read());
     let (times, mut pause) = leader.backoff.record_failure(&volume.name);
-    // Counted before it is looked at: whoever reads that a server is down hears when it is back.
+    // The failure is recorded first: an outage that ends after the look then finds this volume among those to
+    // reconcile.
     if let (Error::Storage(_), Ok(record)) = (failure, &volume.record)
         && ctx.outages.has(record.share.server())
     {
         pause = LONGEST_PAUSE;
     }
     let cause = match failure {
-        // Should the term go on after all, nothing is forgotten.
+        // If the term continues after all, the volume is reconciled again.
         Error::NotLeading => return Action::requeue(FIRST_PAUSE),
-        // Its end is an event. That it takes long is said when it is looked at again.
+        // A change of the other volume triggers the reconcile. An Event follows if it takes long.
         Error::WaitsForCleanup(_) => {
             if times > 1 {
                 report(ctx, volume, "GoesFirst", failure.to_string());
@@ -46,7 +47,7 @@ pub fn error_policy(leader: &Leader, volume: &Volume, failure: &Error) -> Action
         Error::OverlapBeingMade(_) | Error::Changed | Error::CacheBehind if times < PERSISTENT => {
             return Action::requeue(pause);
         }
-        // Somebody was faster; the volume's own event brings the new state. Unless it is always so.
+        // Another write came first, and its watch event triggers the next reconcile.
         Error::Api(error)
             if times < PERSISTENT && (patch::is_precondition_failed(error) || patch::is_not_found(error)) =>
         {
@@ -71,7 +72,7 @@ pub fn error_policy(leader: &Leader, volume: &Volume, failure: &Error) -> Action
     Action::requeue(pause)
 }
 
-/// An Event for each kind of cause: repetitions of one are counted, and keep the words of the first.
+/// Writes a Warning. The API counts repetitions with one reason and one cause, and keeps the text of the first.
 fn report(ctx: &Context, volume: &Volume, cause: &'static str, mut note: String) {
     let leaving = volume.deleting || volume.phase == Phase::Released;
     let about = if leaving {
@@ -84,7 +85,7 @@ fn report(ctx: &Context, volume: &Volume, cause: &'static str, mut note: String)
     } else {
         ". Bindery retries."
     });
-    // Repetitions keep the words of the first, so a state in which other words are true has an Event of its own.
+    // With another text the Event needs another cause, since repetitions keep the first text.
     let mut cause = cause.to_owned();
     if leaving
         && let Ok(record) = &volume.record
@@ -101,7 +102,7 @@ fn report(ctx: &Context, volume: &Volume, cause: &'static str, mut note: String)
     ctx.events.warn(volume, about, &cause, note);
 }
 
-/// Waits until the watch has all that was written on a volume: what went wrong after that is reported of this state.
+/// Waits until the cache has the latest version of a volume, so that an Event describes that version.
 pub async fn wait_for_cache(ctx: &Context, volume: &Volume) {
     if let Ok(Some(now)) = ctx.cluster.volume(&volume.name).await {
         ctx.cluster.wait_for_volume(&now).await;
@@ -112,7 +113,7 @@ fn is_to_be_kept(volume: &Volume, record: &Record) -> bool {
     volume.reclaim == Reclaim::Retain || record.on_delete == OnDelete::Retain
 }
 
-/// What an administrator can do about a directory whose volume is on its way out.
+/// Returns what an administrator can do about the directory of a volume that is being deleted.
 fn advice(volume: &Volume, record: &Record) -> Option<String> {
     let keeps = is_to_be_kept(volume, record);
     let name = &volume.name;

@@ -1,8 +1,8 @@
-//! Whether a share shows the file system that it showed before.
+//! Whether a share still shows the same file system.
 //!
-//! A server whose disk is not mounted shows the empty directory below. What is missing there is not gone, and its volume is
-//! the only record of it. With `fsid=` the number of the file system stays the same then, so the number of the share's root
-//! is compared, too.
+//! A server whose disk is not mounted shows the empty directory below. A directory that is missing there still exists
+//! on the disk, and its volume is the only record of it. With a fixed `fsid=` the file system id stays the same in that
+//! case, so the inode number of the share's root is compared too.
 
 use super::find::describe;
 use crate::controller::context::{Context, storage_deadline};
@@ -11,10 +11,10 @@ use crate::model::names::mark;
 use crate::model::share_id::ShareId;
 use crate::model::volume::{Record, Volume};
 
-/// Fails unless the share shows what it showed before. To be asked where the directory of a volume is missing, or
-/// another one is in its place.
+/// Fails unless the share shows the same file system as before. To be called if the directory of a volume is missing,
+/// or another one is at its path.
 pub async fn same_disk(ctx: &Context, volume: &Volume, record: &Record) -> Result<(), Error> {
-    // What other volumes say of their file system proves nothing for this one.
+    // The records of other volumes prove nothing for this one.
     if record.identity.is_none() && record.share_id.is_none() {
         let why = "the volume does not record which file system it was on";
         return Err(other_disk(volume, record, why));
@@ -24,7 +24,7 @@ pub async fn same_disk(ctx: &Context, volume: &Volume, record: &Record) -> Resul
         return Err(other_disk(volume, record, "the root of the share is another directory"));
     }
     let Some(identity) = record.identity else { return Ok(()) };
-    // A disk may be mounted below the share, too.
+    // A disk may also be mounted below the share.
     let above = ctx
         .storage
         .above(&record.share, &record.directory, storage_deadline())
@@ -36,7 +36,8 @@ pub async fn same_disk(ctx: &Context, volume: &Volume, record: &Record) -> Resul
     }
 }
 
-/// Whether the share is as the volume has recorded it, or else as other volumes of the share have; `None` if nobody has.
+/// Compares the share with what the volume records, or else with what other volumes of the share record; `None` if none
+/// does.
 pub fn is_as_before(ctx: &Context, record: &Record, now: ShareId) -> Option<bool> {
     if let Some(before) = record.share_id {
         return Some(is_same(before, now));
@@ -50,7 +51,8 @@ pub fn is_as_before(ctx: &Context, record: &Record, now: ShareId) -> Option<bool
     Some(is_same(first, now) || known.any(|before| is_same(before, now)))
 }
 
-/// A root that was looked at in another way has another number of its file system, and the same number in it.
+/// A root that was looked up through another view (NFS or a mount) has another file system id, and the same inode
+/// number.
 fn is_same(before: ShareId, now: ShareId) -> bool {
     if before.view == now.view {
         before.root == now.root
@@ -63,7 +65,7 @@ fn other_disk(volume: &Volume, record: &Record, why: &str) -> Error {
     Error::FileSystemChanged(other_disk_sentence(&volume.name, record, why))
 }
 
-/// The annotations may be removed only as long as the directory is at its path.
+/// Returns the message. Removing the annotations is advised only while the directory is at its path.
 fn other_disk_sentence(volume: &str, record: &Record, why: &str) -> String {
     let has_numbers = record.identity.is_some() || record.share_id.is_some();
     let advice = if has_numbers && record.moved_to.is_empty() {

@@ -1,4 +1,4 @@
-//! Where the directory of a volume is: at its path, or where an earlier try has moved it.
+//! Where the directory of a volume is: at its path, or where an earlier attempt has moved it.
 
 use crate::controller::context::{Context, storage_deadline};
 use crate::controller::error::Error;
@@ -12,20 +12,20 @@ use crate::storage::Fault;
 pub enum FoundAt {
     /// At its path.
     Path(Identity),
-    /// At another place, where an earlier try has brought it.
+    /// At another place, where an earlier attempt has moved it.
     Moved(Identity, Directory),
-    /// Nowhere: nothing is at its path.
+    /// Nowhere. Nothing is at its path.
     Missing,
-    /// Nowhere: another directory is at its path.
+    /// Nowhere. Another directory is at its path.
     Replaced,
 }
 
-/// Looks for the directory at its path, and wherever an earlier try may have moved it.
+/// Looks for the directory at its path, and at each place to which an earlier attempt may have moved it.
 pub async fn find(ctx: &Context, volume: &Volume, record: &Record) -> Result<FoundAt, Error> {
     let (share, directory) = (&record.share, &record.directory);
     let there = match ctx.storage.look_up(share, directory, storage_deadline()).await {
         Ok(there) => there.map(|there| there.identity),
-        // Somebody has put a file there since.
+        // Somebody has created a file at the path since.
         Err(error) if error.fault == Fault::NotADirectory && !record.moved_to.is_empty() => None,
         Err(error) => return Err(error.into()),
     };
@@ -35,7 +35,7 @@ pub async fn find(ctx: &Context, volume: &Volume, record: &Record) -> Result<Fou
     if there == Some(identity) {
         return Ok(FoundAt::Path(identity));
     }
-    // In the order in which it is moved, and twice: a late rename may move it on between two looks.
+    // In the order in which it is moved, and twice: a late rename may move it between two lookups.
     let places = places(ctx, volume, record);
     for place in places.iter().chain(&places) {
         let found = ctx.storage.look_up(share, place, storage_deadline()).await?;
@@ -49,8 +49,9 @@ pub async fn find(ctx: &Context, volume: &Volume, record: &Record) -> Result<Fou
     })
 }
 
-/// Looks for a directory of which no number is recorded, say because an administrator has removed it. What lies where this
-/// volume's removal has meant to bring it is the directory: the names of these places are the volume's own.
+/// Looks for a directory whose identity is not recorded, for example because an administrator has removed the
+/// annotation. What is at a recorded place is the directory: the names of those places contain the volume's name and
+/// uid.
 async fn find_by_name(
     ctx: &Context,
     record: &Record,
@@ -65,7 +66,7 @@ async fn find_by_name(
     Ok(there.map_or(FoundAt::Missing, FoundAt::Path))
 }
 
-/// The places that a removal of this version has written down, and those on the way to them. None: it was not begun.
+/// Returns the recorded places and the places on the way to them; none if no move was begun.
 fn recorded_places(ctx: &Context, volume: &Volume, record: &Record) -> Vec<Directory> {
     if record.moved_to.is_empty() {
         return Vec::new();
@@ -75,11 +76,11 @@ fn recorded_places(ctx: &Context, volume: &Volume, record: &Record) -> Vec<Direc
     asides.chain(record.moved_to.iter().cloned()).collect()
 }
 
-/// All places but its path where the directory of a volume may be.
+/// Returns all places where the directory may be, except its path.
 fn places(ctx: &Context, volume: &Volume, record: &Record) -> Vec<Directory> {
     let instance = &ctx.installation.instance;
     let aside = Directory::aside(instance, &volume.name, &volume.uid);
-    // An older version recorded nothing, and named no uid.
+    // Earlier versions recorded nothing, and did not put the uid into the name.
     let old = Directory::in_trash_without_uid(instance, &volume.name);
     let trash_roots: Vec<TrashRoot> = TrashRoot::of(&record.directory).collect();
     let in_roots = |own: Directory| trash_roots.iter().map(move |root| root.place(&own));
@@ -89,7 +90,7 @@ fn places(ctx: &Context, volume: &Volume, record: &Record) -> Vec<Directory> {
         .collect()
 }
 
-/// What a directory is called in Events.
+/// Returns how Events name the directory of a volume.
 pub fn describe(record: &Record) -> String {
     format!("directory {} of share {}", record.directory, record.share)
 }

@@ -1,8 +1,8 @@
-//! Volumes that do not say which directory and which file system they are on: those of other programs, those of earlier
-//! versions, and those whose marks an administrator has removed.
+//! Records the identity of directories on volumes that lack it: volumes of other programs and of earlier versions, and
+//! volumes whose annotations an administrator has removed.
 //!
-//! Trigger: such a volume, in use. Each is looked at once and marked, one after the other, for nobody waits for it. What is
-//! not there, or not to be reached, is looked at again after a pause that grows.
+//! Trigger: such a volume, in use. They are looked up one after the other, since nobody waits for them. If a directory
+//! is missing, or its server cannot be reached, it is looked up again after a pause that doubles.
 
 use std::collections::HashSet;
 use std::future::ready;
@@ -24,10 +24,10 @@ use crate::model::volume::Volume;
 
 const FIRST_PAUSE: Duration = Duration::from_secs(10);
 const LONGEST_PAUSE: Duration = Duration::from_hours(1);
-/// Changes that are heard of at once.
+/// Changes that are received together.
 const AT_ONCE: usize = 10_000;
 
-/// Marks volumes as they come. Never ends.
+/// Records identities as volumes come. Never returns.
 pub async fn run(leader: &Leader) {
     let lacking = leader
         .ctx
@@ -56,14 +56,14 @@ pub async fn run(leader: &Leader) {
     }
 }
 
-/// Whether a volume is in use and does not say which directory it is, or on which file system.
+/// Returns whether a volume is in use and does not record the identity of its directory or its share.
 fn lacks_identity(ctx: &Context, volume: &Volume) -> bool {
     let ours = volume.has_finalizer && volume.maker.as_ref() == Some(&*ctx.installation);
     let lacks = |record: &crate::model::volume::Record| record.identity.is_none() || record.share_id.is_none();
     ours && volume.ready && !volume.deleting && volume.record.as_ref().is_ok_and(lacks)
 }
 
-/// Whether none is left. `tried`: states of volumes that are not looked at again in this round.
+/// Returns whether no volume is left. `tried` holds versions of volumes that are not looked up again in this round.
 async fn mark_all(leader: &Leader, tried: &mut HashSet<(String, String)>) -> bool {
     let ctx = &leader.ctx;
     let mut silent = HashSet::new();
@@ -102,8 +102,8 @@ async fn mark_all(leader: &Leader, tried: &mut HashSet<(String, String)>) -> boo
     all
 }
 
-/// Marks a volume, if its directory is there. A directory on a file system that is not the one of the share's other
-/// volumes is not taken for it, nor one that is not the recorded one.
+/// Records the identity of the directory at a volume's path. A directory with another identity than the recorded one,
+/// or on another file system than other volumes of the share, is not accepted.
 async fn mark_identity(leader: &Leader, kept: &CachedVolume) -> Result<bool, Error> {
     let ctx = &leader.ctx;
     let volume = kept.read();

@@ -1,9 +1,11 @@
-//! Volumes that another program made under our name become ours.
+//! Takes over volumes that nfs-subdir-external-provisioner or a program of the same kind has created under this
+//! provisioner name.
 //!
-//! Trigger: such a volume, bound or not: so its policy is frozen while its class is there, it is seen where directories
-//! overlap, and what cannot be taken over is known on the day of the change. One fenced patch gives it finalizer, policy
-//! and label; from then on it goes the way of every volume. The NFS server is not asked. What is refused is left as it
-//! is, with an Event, and looked at again when it changes, and now and then, since its class may have been corrected.
+//! Trigger: such a volume, bound or not. It is taken over while its class exists, so that its policy can be recorded,
+//! and so that its directory counts in the search for overlaps; an administrator sees at once which volumes cannot be
+//! taken over. One patch adds the finalizer, the policy and the label. The NFS server is not asked. A volume that is
+//! refused is left as it is, with an Event, and tried again when it changes and every 10 minutes, since its class may
+//! have been corrected.
 
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
@@ -18,13 +20,13 @@ use crate::model::volume::Volume;
 use crate::policy::legacy_class;
 use crate::policy::legacy_volume::{LegacyVolume, Terms};
 
-/// Takes a volume over if it is an old one, and says whether it is. Its own event brings its next step.
+/// Takes a volume over if it is a legacy volume. Returns whether it is one; its own change triggers the next reconcile.
 pub async fn take_over(leader: &Leader, volume: &CachedVolume) -> Result<bool, Error> {
     let ctx = &leader.ctx;
     if !may_take_over(ctx, volume) {
         return Ok(false);
     }
-    // What is kept of it is not all that it says.
+    // The cache does not keep all fields.
     let Some(volume) = ctx.persistent_volumes().get_opt(&volume.name_any()).await? else {
         return Ok(true);
     };
@@ -52,12 +54,12 @@ pub async fn take_over(leader: &Leader, volume: &CachedVolume) -> Result<bool, E
     Ok(true)
 }
 
-/// Whether it may be an old one.
+/// Returns whether a volume may be a legacy volume, by the cache.
 pub fn may_take_over(ctx: &Context, volume: &CachedVolume) -> bool {
     legacy_class::is_legacy(&ctx.installation.provisioner) && volume.is_provisioned_by(&ctx.installation.provisioner)
 }
 
-/// Tells why a volume was refused.
+/// Reports why a volume was refused.
 pub fn report_refusal(ctx: &Context, volume: &Volume, why: &str) -> Action {
     let note = format!(
         "Bindery does not take this volume over, and leaves its directory alone when its claim is deleted: {why}"

@@ -1,4 +1,4 @@
-//! The next step of a volume, with a live look at its claim where that decides.
+//! What to do with a volume, decided on live reads of the API server.
 
 use crate::controller::context::Context;
 use crate::controller::error::Error;
@@ -6,7 +6,7 @@ use crate::model::claim::Claim;
 use crate::model::volume::Volume;
 use crate::policy::reconcile::{self, ClaimState, Plan};
 
-/// Returns the next step, and the claim if it was looked at and is there.
+/// Returns the next step, and the claim if it was read and exists.
 pub async fn plan(ctx: &Context, volume: &Volume) -> Result<(Plan, Option<Claim>), Error> {
     let next = reconcile::plan(volume, ClaimState::Unknown, &ctx.installation);
     let (Plan::LookAtClaim, Some(meant)) = (&next, &volume.claim) else {
@@ -23,7 +23,7 @@ pub async fn plan(ctx: &Context, volume: &Volume) -> Result<(Plan, Option<Claim>
     ))
 }
 
-/// The very volume as it is now, by a live look, if it is still there to be cleaned up.
+/// Returns the present state of this very volume if it still waits for its cleanup.
 pub async fn being_deleted(ctx: &Context, volume: &Volume) -> Result<Option<Volume>, Error> {
     let now = ctx.cluster.volume(&volume.name).await?;
     Ok(now.filter(|now| now.uid == volume.uid && now.deleting && now.has_finalizer))

@@ -1,9 +1,9 @@
-//! Volumes: bound to their claims, cleaned up when these are gone.
+//! Volumes are bound to their claims, and cleaned up when their claims are gone.
 //!
-//! One queue keyed by volume: an event of the volume, or of the claim that names it, makes it due ([`triggers`]). Each turn
-//! reads the volume, plans one step ([`crate::policy::reconcile`]) and carries it out ([`reconcile`]); no volume has two
-//! steps at once. A step that fails is tried again with a growing pause of its own, or when a server that was down answers
-//! again ([`error_policy`]). Servers wait for nobody but their own.
+//! A change of a volume, or of its claim, triggers a reconcile ([`triggers`]). The reconcile reads the volume, decides
+//! on one step ([`crate::policy::reconcile`]) and carries it out ([`reconcile`]). No volume is reconciled twice at the
+//! same time. A step that fails is retried after a pause that doubles, or when the NFS server answers again
+//! ([`error_policy`]). Each server has its own queue.
 
 mod aliases;
 mod bind;
@@ -37,7 +37,7 @@ use tokio_util::sync::CancellationToken;
 use super::leader::Leader;
 use crate::cluster::cache::{CachedClaim, CachedVolume};
 
-/// Gives every volume that is due its turn, until `stop`; a step that is being carried out is brought to its end.
+/// Reconciles volumes until `stop`, then waits for the steps that are running.
 pub async fn run(leader: Arc<Leader>, stop: CancellationToken) {
     let cluster = leader.ctx.cluster.clone();
     let (of_volumes, of_claims, of_waiters) = (Arc::clone(&leader), Arc::clone(&leader), Arc::clone(&leader));
@@ -71,7 +71,7 @@ pub async fn run(leader: Arc<Leader>, stop: CancellationToken) {
             },
             leader,
         )
-        // A failure was told by the error policy.
+        // The error policy has reported errors.
         .for_each(async |_| ())
         .await;
 }

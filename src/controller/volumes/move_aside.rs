@@ -1,14 +1,15 @@
-//! The way of a directory out of its path: to the trash, or to an archive.
+//! Moves the directory of a volume from its path to the trash, or to an archive.
 //!
-//! Order: the place where it is to go is written on the volume; the directory is set aside, by a rename that the server
-//! carries out only if it is the very directory that the volume was given; the volume is read again; the directory is
-//! renamed to its place. A crash after any step leads back here, and the directory is looked for at its path, aside, and at
-//! each place that the volume names.
+//! Order: (1) record the destination on the volume; (2) rename the directory to its aside name, only if it is the very
+//! directory that the volume was given (the server compares); (3) read the volume again; (4) rename the directory to
+//! its destination. A crash after any step leads back here: the directory is looked for at its path, at its aside name,
+//! and at each recorded place.
 //!
-//! Why it is set aside first: a rename of a replica that was paused may reach the server when another replica has finished
-//! the volume, and hit a later volume's directory. Such a rename only ever comes to the aside name, where nothing is
-//! removed, and [`super::put_back`] and [`super::empty_trash`] bring it back. To the trash proper, or to an archive that ends, a
-//! directory comes only after a look has shown that the volume is still to be deleted and its policy still the same.
+//! Why the aside name: a rename by a replica that was paused may reach the server when another replica has finished
+//! this volume, and hit the directory of a newer volume at the same path. Such a rename only ever leads to an aside
+//! name, where nothing is removed, and [`super::put_back`] and [`super::empty_trash`] move the directory back. A
+//! directory reaches the trash proper, or an archive that expires, only after a live read has shown that the volume is
+//! still being deleted and that its policy is the same.
 
 use super::destination::{Destination, Progress};
 use super::find::FoundAt;
@@ -22,17 +23,17 @@ use crate::model::identity::Identity;
 use crate::model::volume::{Record, Volume};
 use crate::storage::{Fault, Moved, Outcome, StorageError};
 
-/// Where the directory of a volume is in the end.
+/// Where the directory of a volume is after the move.
 pub enum MoveResult {
-    /// Here.
+    /// At this place.
     At(Directory),
-    /// Nowhere: nothing is at its path.
+    /// Nowhere. Nothing is at its path.
     Missing,
-    /// Nowhere: another directory is at its path.
+    /// Nowhere. Another directory is at its path.
     Replaced,
 }
 
-/// Brings the directory where it is to go, from wherever an earlier try has left it.
+/// Moves the directory to its destination, from wherever an earlier attempt has left it.
 pub async fn move_directory(
     leader: &Leader,
     volume: &Volume,
@@ -73,13 +74,13 @@ pub async fn move_directory(
         .await?
     {
         Moved::Done => Ok(MoveResult::At(to)),
-        // Another replica was faster. It is looked for again.
+        // Another replica was faster. The next reconcile looks for the directory again.
         Moved::Missing | Moved::Another(_) => Err(Error::Changed),
     }
 }
 
-/// Moves the directory from its path to the aside name, in the share, or beside it where the share is another file
-/// system. Returns where it is then, and where it is to go.
+/// Renames the directory from its path to its aside name: in the share, or beside the directory if the share is another
+/// file system. Returns its place now, and its destination.
 async fn set_aside(
     leader: &Leader,
     volume: &Volume,
@@ -121,7 +122,7 @@ async fn set_aside_in(
     }
 }
 
-/// Renames the directory away from its path, and looks then whether that was right.
+/// Renames the directory, then checks that the volume was still to be cleaned up; if not, moves it back.
 async fn move_away(
     leader: &Leader,
     volume: &Volume,
@@ -148,8 +149,8 @@ async fn move_away(
     Ok(moved?)
 }
 
-/// Fails, by a live look, with [`Error::NotLeading`] if this very volume is not there to be cleaned up, and with
-/// [`Error::Changed`] if its policy is another one by now.
+/// Reads the volume again. Fails with [`Error::NotLeading`] if it no longer waits for its cleanup, and with
+/// [`Error::Changed`] if its policy has changed.
 async fn assert_same_policy(ctx: &Context, volume: &Volume, record: &Record) -> Result<(), Error> {
     let Some(now) = live::being_deleted(ctx, volume).await? else {
         return Err(Error::NotLeading);

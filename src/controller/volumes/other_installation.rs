@@ -1,9 +1,10 @@
-//! Tells about volumes with our finalizer that this installation did not make, and does nothing else with them.
+//! Reports volumes that have Bindery's finalizer and that this installation did not create. Does nothing else with
+//! them.
 //!
-//! Trigger: such a volume is seen. One that names no installation is told at once, for nobody will ever act on it; where it names
-//! no provisioner either, its class decides which installation tells. One that another installation of the same provisioner made
-//! is told when it is on its way out and has not changed for a while: that installation may be alive in this cluster, and then
-//! acts by itself. Volumes of other provisioners are theirs to tell.
+//! Trigger: such a volume. If it names no installation, it is reported at once, since no installation will act on it;
+//! if it names no provisioner either, its class decides which installation reports it. If another installation of the
+//! same provisioner created it, it is reported when it is being deleted and has not changed for a while: that
+//! installation may run in this cluster, and then acts by itself. Volumes of other provisioners are not reported.
 
 use kube::runtime::controller::Action;
 
@@ -35,7 +36,7 @@ pub async fn report(leader: &Leader, volume: &Volume, why: NotOurs) -> Result<Ac
             .warn(volume, about, about, found.note(why, &ctx.installation));
     }
     if volume.deleting || volume.phase == Phase::Released {
-        // An Event is gone after an hour, and the volume may wait for longer.
+        // An Event is kept for an hour, and the volume may wait for longer.
         return Ok(Action::requeue(RECHECK));
     }
     Ok(Action::await_change())

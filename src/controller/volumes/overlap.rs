@@ -1,4 +1,4 @@
-//! Other volumes that name a directory, or one above or in it: nothing is made or moved without a look for them.
+//! Looks for other volumes with the same directory, or one above or inside it, before a directory is created or moved.
 
 use kube::ResourceExt;
 
@@ -17,20 +17,20 @@ use crate::model::volume::{Phase, Record, Volume};
 use crate::policy::reconcile::Plan;
 use crate::policy::shared_directory::{CleanupOrder, cleanup_order, inherited};
 
-/// Who else is in the tree of a volume's directory.
+/// The volume with an overlapping directory.
 pub enum OverlapState {
-    /// Nobody.
+    /// None.
     None,
-    /// This volume, whose directory may hold data.
+    /// This one, whose directory may hold files.
     Given(String),
-    /// This volume, which is just being made and will back out.
+    /// This one, which is being created and will be rolled back.
     Coming(String),
 }
 
-/// Why the directory of a volume that is to be cleaned up is kept: a volume names it, too, or one above or in it. Whoever
-/// asks has written the deletion mark first, and looks then.
+/// Returns why the directory of a volume is kept: another volume uses it, or one above or inside it. The caller has
+/// marked the volume deleted before, so of two volumes at least one sees the other.
 ///
-/// Fails where another volume goes first, or is just being made and backs out.
+/// Fails if the cleanup of another volume comes first, or another volume is being created and will be rolled back.
 pub async fn reason_to_keep(leader: &Leader, volume: &Volume, record: &Record) -> Result<Option<String>, Error> {
     let ctx = &leader.ctx;
     if !ctx.cluster.wait_for_version(&volume.name, &volume.version).await {
@@ -54,8 +54,8 @@ pub async fn reason_to_keep(leader: &Leader, volume: &Volume, record: &Record) -
     aliases::foreign_volume_naming(ctx, volume, &location).await
 }
 
-/// Fails where another volume must go before one that keeps its directory. Passes its policy on to volumes that stay. The NFS
-/// server is not asked.
+/// Fails if the cleanup of another volume comes first. Passes the policy on to volumes that stay. The NFS server is not
+/// asked.
 pub async fn wait_for_turn(leader: &Leader, volume: &Volume, record: &Record) -> Result<(), Error> {
     let ctx = &leader.ctx;
     if !ctx.cluster.wait_for_version(&volume.name, &volume.version).await {
@@ -71,7 +71,7 @@ pub async fn wait_for_turn(leader: &Leader, volume: &Volume, record: &Record) ->
     Ok(())
 }
 
-/// The same, as far as the records of the volumes tell.
+/// Returns the same as [`reason_to_keep`], by the records of the volumes alone.
 async fn recorded_reason_to_keep(
     leader: &Leader,
     volume: &Volume,
@@ -95,7 +95,8 @@ async fn recorded_reason_to_keep(
     Ok(kept)
 }
 
-/// Writes the policy of a deleted volume on one that stays and holds its files, if that keeps less.
+/// Writes the policy of a volume that is cleaned up on a volume that stays and holds its files, if that policy keeps
+/// more.
 async fn pass_on(
     leader: &Leader,
     volume: &Volume,
@@ -130,7 +131,7 @@ async fn pass_on(
     Ok(())
 }
 
-/// What other volumes mean for one that is to be cleaned up, by a live look at each.
+/// Returns what other volumes mean for the cleanup of this one, by a live read of each.
 async fn orders(
     ctx: &Context,
     volume: &Volume,
@@ -141,7 +142,7 @@ async fn orders(
         if cleanup_order(volume, other.read(), overlap, true, &ctx.installation) == CleanupOrder::Proceed {
             continue;
         }
-        // What the watch has may be gone, or another state.
+        // The cache may be behind.
         let Some(other) = ctx.cluster.volume(&other.name_any()).await? else {
             continue;
         };
@@ -158,7 +159,7 @@ async fn orders(
 
 async fn wait_for(leader: &Leader, volume: &Volume, other: &Volume) -> Result<(), Error> {
     leader.waiters.add(&other.name, &volume.name);
-    // Its end may have come before this volume was known to wait.
+    // The other cleanup may have ended before this volume was recorded as waiting.
     match leader.ctx.cluster.volume(&other.name).await? {
         Some(other) if other.has_finalizer => Err(Error::WaitsForCleanup(other.name)),
         _ => Ok(()),
@@ -191,7 +192,8 @@ fn kept_for(ctx: &Context, other: &Volume, overlap: Overlap) -> String {
     sentence
 }
 
-/// Whoever asks has written first (a new volume, a deletion mark), and looks then.
+/// Looks for a volume with an overlapping directory. The caller has written the volume first (created it, or marked it
+/// deleted).
 pub async fn find_overlap(ctx: &Context, volume: &Volume, record: &Record) -> Result<OverlapState, Error> {
     let location = record.location();
     let look = ctx.cluster.overlap(&location, &volume.name, Some(&volume.version));
@@ -202,7 +204,7 @@ pub async fn find_overlap(ctx: &Context, volume: &Volume, record: &Record) -> Re
     })
 }
 
-/// Whether another volume has, or may have, the directory that was found at the path of this one.
+/// Returns whether another volume has, or may have, the directory that was found at the path of this one.
 pub async fn has_another_volume(
     ctx: &Context,
     volume: &Volume,
@@ -219,7 +221,7 @@ pub async fn has_another_volume(
     Ok(aliases::foreign_volume_naming(ctx, volume, &location).await?.is_some())
 }
 
-/// A volume in use that was given this very directory under other names, as far as the watch knows.
+/// Returns a volume in use that was given this very directory by another name, by the cache.
 pub fn volume_of_same_directory(ctx: &Context, volume: &Volume, record: &Record, identity: Identity) -> Option<String> {
     let location = Location {
         identity: Some(identity),

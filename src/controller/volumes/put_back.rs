@@ -1,12 +1,12 @@
-//! What a step that came too late has done to a later volume's directory is undone.
+//! Undoes what a late request has done to the directory of a newer volume.
 //!
-//! A replica that was paused, or a call that was stuck, may come late: another replica has finished the volume, and the
-//! path belongs to a later one. The identity of the directory usually tells the two apart, but file systems give the
-//! number of a file that was removed to the next one (ext4 does at once). So whoever has moved a directory looks then
-//! whether the very volume is still there and still being deleted. If not, what was moved is somebody else's, and is
-//! put back, by its identity, with all that is in it; programs that use it meanwhile notice nothing, since NFS clients hold
-//! directories by handle. Where a process dies in between, or the look fails, the rounds of [`super::retention`] and
-//! [`super::empty_trash`] put it back: the living volume says that it is its own.
+//! A replica that was paused, or a call that hung, may act late: another replica has finished the volume, and a newer
+//! volume has the same path. The identity of the directory usually tells the two apart, but file systems give the inode
+//! number of a removed directory to the next one (ext4 does at once). So whoever has moved a directory then checks that
+//! this very volume still exists and is still being deleted. If not, the directory is moved back, by its identity and
+//! with all of its files. Programs that use it notice nothing: NFS clients hold directories by file handle. If the
+//! process dies in between, or the check fails, the rounds of [`super::retention`] and [`super::empty_trash`] move the
+//! directory back: its volume records its identity.
 
 use serde_json::{Value, json};
 
@@ -21,8 +21,8 @@ use crate::model::names::mark;
 use crate::model::volume::{Record, Volume};
 use crate::storage::{Outcome, Removed};
 
-/// Removes the directory of a volume if nothing is in it. One that turns out to be a later volume's is made again by
-/// the binder: nothing was in it.
+/// Removes the directory of a volume if it is empty. If it was the directory of a newer volume, the binder creates it
+/// again, and no file is lost.
 pub async fn remove_empty(
     leader: &Leader,
     volume: &Volume,
@@ -30,7 +30,7 @@ pub async fn remove_empty(
     identity: Identity,
 ) -> Result<Removed, Error> {
     let ctx = &leader.ctx;
-    // The directory was looked at before: if the volume is still there, it was the volume's.
+    // The directory was looked up before: if the volume still exists, the directory was the volume's.
     if live::being_deleted(ctx, volume).await?.is_none() {
         return Err(Error::NotLeading);
     }
@@ -40,7 +40,7 @@ pub async fn remove_empty(
         .remove_empty(&record.share, &record.directory, identity, storage_deadline())
         .await;
     let may_be_gone = match &removed {
-        // Missing: also when the answer to this very call was lost, and it was asked again.
+        // `Missing` also when the answer to this call was lost and it was sent again.
         Ok(removed) => matches!(removed, Removed::Done | Removed::Missing),
         Err(error) => error.outcome == Outcome::Unknown,
     };
@@ -51,8 +51,8 @@ pub async fn remove_empty(
     Ok(removed?)
 }
 
-/// Puts a directory back that was not this volume's to move. If something is at the path by now, it becomes an archive
-/// that is kept for ever: it has data of somebody in it.
+/// Moves a directory back that was not this volume's. If its path is in use again, it becomes an archive that never
+/// expires, since it holds somebody's files.
 pub async fn put_back(
     leader: &Leader,
     volume: &Volume,
@@ -92,8 +92,8 @@ pub async fn put_back(
     Ok(())
 }
 
-/// Puts back what lies at `place` if it is the directory of a volume that nobody deletes: that volume's cleanup cannot
-/// have moved it, for it was there before a look at the volume found that none is due.
+/// Moves a directory back if it belongs to a volume that is not being deleted. The cleanup of that volume cannot have
+/// moved it: the directory was there before the volume was read.
 pub async fn put_back_to(leader: &Leader, owner: &str, share: &Share, place: &Directory) -> Result<bool, Error> {
     let ctx = &leader.ctx;
     let Some(found) = ctx.storage.look_up(share, place, storage_deadline()).await? else {
@@ -111,7 +111,7 @@ pub async fn put_back_to(leader: &Leader, owner: &str, share: &Share, place: &Di
     Ok(true)
 }
 
-/// The later volume of this name does not count as ready any more, so the binder makes its directory again.
+/// Marks the newer volume of this name as not ready, so that the binder creates its directory again.
 async fn recreate(leader: &Leader, volume: &Volume) -> Result<(), Error> {
     let ctx = &leader.ctx;
     let Some(now) = ctx.cluster.volume(&volume.name).await? else {

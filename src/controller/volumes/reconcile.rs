@@ -1,4 +1,4 @@
-//! One step of one volume: what is planned is carried out.
+//! Reconciles one volume: decides the next step and carries it out.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,12 +21,12 @@ use crate::model::claim::Claim;
 use crate::model::volume::Volume;
 use crate::policy::reconcile::{ClaimState, Plan, plan};
 
-/// Waits until a volume has its turn, and takes one step with it.
+/// Waits until the server of a volume may serve it, then takes one step.
 pub async fn reconcile(volume: Arc<CachedVolume>, leader: Arc<Leader>) -> Result<Action, Error> {
-    // Thousands may wait here, so what comes after is on the heap, and made when it begins.
+    // Thousands may wait here, so the future of what follows is created only afterwards, on the heap.
     let _permit = acquire(&leader, &volume).await?;
     let Some(volume) = leader.ctx.cluster.volumes.get(&ObjectRef::from(&*volume)) else {
-        // It went meanwhile.
+        // The volume was deleted in the meantime.
         return Ok(Action::await_change());
     };
     Box::pin(take_turn(volume, Arc::clone(&leader))).await
@@ -50,7 +50,7 @@ async fn take_turn(kept: Arc<CachedVolume>, leader: Arc<Leader>) -> Result<Actio
     Ok(next)
 }
 
-/// Waits for the volume's turn among those of its server.
+/// Waits in the queue of the volume's NFS server.
 async fn acquire(leader: &Leader, volume: &CachedVolume) -> Result<Permit, Error> {
     let server = volume.server().unwrap_or_default();
     let meta = volume.meta();
@@ -72,7 +72,7 @@ async fn step(leader: &Leader, volume: &Volume) -> Result<Action, Error> {
     if let Some(left) = remaining_grace(leader, volume) {
         return Ok(Action::requeue(left));
     }
-    // Where the claim has come both are needed, and neither look waits for the other.
+    // If the claim exists, both reads are needed, so they run at the same time.
     let look = async {
         if is_named_by_claim(ctx, volume) {
             ctx.cluster.volume(&volume.name).await.map_err(Error::from)
@@ -104,7 +104,7 @@ async fn step(leader: &Leader, volume: &Volume) -> Result<Action, Error> {
             return Ok(Action::requeue(left.unwrap_or(ctx.options.orphan_grace)));
         }
         (Plan::Dispose(_), _) => clean_up_live(leader, &volume.name).await?,
-        // Its claim's going is told, but for a moment in which the watch is broken.
+        // Its deletion triggers a reconcile. This one is for a watch that was broken at that moment.
         (Plan::Leave, Some(_)) if volume.deleting => return Ok(Action::requeue(RECHECK)),
         (Plan::Leave, _) => return complete_claim::complete(leader, volume).await,
         (Plan::LookAtClaim | Plan::Bind { .. } | Plan::Undo(_), _) => {}
@@ -112,7 +112,8 @@ async fn step(leader: &Leader, volume: &Volume) -> Result<Action, Error> {
     Ok(Action::await_change())
 }
 
-/// Its claim was looked at live a moment ago. A call that uses the volume again changes its version, and this fails.
+/// Deletes a volume that no claim uses. Its claim was just read. A request that uses the volume again changes its
+/// version, and then this delete fails.
 async fn remove_orphan(leader: &Leader, volume: &Volume) -> Result<(), Error> {
     let ctx = &leader.ctx;
     patch::delete(&ctx.persistent_volumes(), volume).await?;
@@ -130,7 +131,7 @@ async fn bind_live(leader: &Leader, live: Option<Volume>, name: &str, claim: &Cl
     };
     let Some(volume) = live else { return Ok(()) };
     let Plan::Bind { record, difference } = plan(&volume, ClaimState::Exists(claim), &ctx.installation) else {
-        // Its event follows.
+        // The volume has changed, and its watch event triggers the next reconcile.
         return Ok(());
     };
     bind::bind(leader, &volume, &record, claim).await?;
@@ -141,7 +142,7 @@ async fn bind_live(leader: &Leader, live: Option<Volume>, name: &str, claim: &Cl
     Ok(())
 }
 
-/// Directories are touched on a live look at the volume only: the watch may be behind our own last step.
+/// Cleans up on a live read of the volume: the cache may not have the last step yet.
 async fn clean_up_live(leader: &Leader, name: &str) -> Result<(), Error> {
     let ctx = &leader.ctx;
     let Some(volume) = ctx.cluster.volume(name).await? else {
@@ -155,12 +156,13 @@ async fn clean_up_live(leader: &Leader, name: &str) -> Result<(), Error> {
             }
             done
         }
-        // Its event follows.
+        // The volume has changed, and its watch event triggers the next reconcile.
         _ => Ok(()),
     }
 }
 
-/// For so long a volume is left to the call that has just made it: its claim comes after it, and is told.
+/// Returns how long a new volume is still left to the request that created it. When its claim appears, an event
+/// triggers the reconcile.
 fn remaining_grace(leader: &Leader, volume: &Volume) -> Option<Duration> {
     let ctx = &leader.ctx;
     let claim = volume.claim.as_ref()?;
@@ -171,13 +173,13 @@ fn remaining_grace(leader: &Leader, volume: &Volume) -> Option<Duration> {
         .flatten()
 }
 
-/// Whether the claim that a volume is to be given to names it, as far as the watch knows.
+/// Returns whether the cached claim of an unbound volume names the volume.
 fn is_named_by_claim(ctx: &Context, volume: &Volume) -> bool {
     let claim = cached_claim(ctx, volume).filter(|_| !volume.ready && !volume.deleting);
     claim.is_some_and(|claim| claim.volume_name.as_deref() == Some(&*volume.name))
 }
 
-/// The claim that a volume is for, if it is not bound.
+/// Returns the claim of a volume from the cache, which has unbound claims only.
 fn cached_claim(ctx: &Context, volume: &Volume) -> Option<Arc<CachedClaim>> {
     let claim = volume.claim.as_ref()?;
     let claim = ObjectRef::new(&claim.name).within(&claim.namespace);

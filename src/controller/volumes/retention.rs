@@ -1,10 +1,11 @@
-//! Rounds over all shares: archives whose time is over go to the trash, and what lies in the trash is handed to
+//! Checks all shares in rounds: moves expired archives to the trash, and hands what is in the trash to
 //! [`super::empty_trash`].
 //!
-//! Trigger: time, since a share cannot be watched, and a server that answers again. All that decides stands in a name below
-//! the share: whose archive it is and until when it is kept. The archive of a volume that is still being cleaned up stays:
-//! its policy may yet become another one. The directory of a volume that nobody deletes goes back to where it was.
-//! Archives and trash lie in the share, and in directories of it that there are signs for ([`TrashRoot`]).
+//! Trigger: a timer, since a share cannot be watched, and a server that answers again. The name of an archive says all
+//! that decides: which installation it belongs to, and when it expires. The archive of a volume whose cleanup has not
+//! ended stays, since its policy may still change. The directory of a volume that is not being deleted is moved back to
+//! its path. Archives and trash are in the share itself, and in those directories of it that are marked
+//! ([`TrashRoot`]).
 
 use std::collections::{BTreeSet, HashMap};
 use std::pin::pin;
@@ -25,7 +26,8 @@ use crate::model::volume::Record;
 use crate::policy::class::Class;
 use crate::storage::Moved;
 
-/// Makes a round now, and again after each pause; the shares of a server that answers again have one at once. Never ends.
+/// Makes a round now and after each interval; checks the shares of a server at once when it answers again. Never
+/// returns.
 pub async fn run(leader: &Leader) {
     let pause = leader.ctx.options.retention_interval;
     let mut back = pin!(leader.ctx.outages.back());
@@ -41,10 +43,10 @@ pub async fn run(leader: &Leader) {
     }
 }
 
-/// Volumes of ours by the tag in the names of their archives.
+/// Volumes of this installation, by the tag in the names of their archives.
 type Owners = HashMap<String, Arc<CachedVolume>>;
 
-/// Every share that a class or a volume of ours names.
+/// Returns every share that a class or a volume of this installation names.
 fn shares(ctx: &Context) -> BTreeSet<Share> {
     let classes = ctx.cluster.classes.store().state();
     let ours = classes
@@ -68,12 +70,12 @@ async fn clean_shares(leader: &Leader, which: impl Fn(&Share) -> bool, pause: Du
     }
 }
 
-/// What the server refuses to do with one thing is told, and the round goes on with the next. When the server or the API
+/// Checks one share. If the server refuses something, the round continues with the next entry. If the server or the API
 /// server does not answer, the rest of the share waits for the next round.
 async fn clean_share(leader: &Leader, share: &Share) -> Result<(), Error> {
     let ctx = &leader.ctx;
     let trash_roots = trash_roots::trash_roots(ctx, share).await?;
-    // First: what is there may be large, and nothing else waits for it.
+    // First, since it may be large, and nothing waits for it.
     for root in &trash_roots {
         let trash = root.place(&Directory::trash());
         for name in ctx.storage.list(share, Some(&trash), storage_deadline()).await? {
@@ -84,7 +86,7 @@ async fn clean_share(leader: &Leader, share: &Share) -> Result<(), Error> {
     }
     for root in &trash_roots {
         let names = ctx.storage.list(share, root.directory(), storage_deadline()).await?;
-        // After the list: the volume of each archive in it was there before.
+        // Read after the list: then the volume of each archive in the list was there before.
         let owners = owners(ctx);
         for name in names {
             let done = check_archive(leader, share, root, &name, &owners).await;
@@ -127,14 +129,14 @@ async fn check_archive(
     }
 }
 
-/// Whether a volume that is still there names this place for its directory, or cannot be read, so that it may.
+/// Returns whether a volume that still exists records this place for its directory, or cannot be read.
 async fn is_being_moved_to(ctx: &Context, owner: &str, place: &Directory) -> Result<bool, Error> {
     let volume = ctx.cluster.volume(owner).await?;
     let is_elsewhere = |record: &Record| !record.moved_to.contains(place);
     Ok(volume.is_some_and(|volume| !volume.record.as_ref().is_ok_and(is_elsewhere)))
 }
 
-/// On whichever share: one share may have several names.
+/// Volumes of all shares: one share may have several names.
 fn owners(ctx: &Context) -> Owners {
     let may_own = |volume: &CachedVolume| volume.read().maker.as_ref() == Some(&*ctx.installation);
     let owners = ctx.cluster.volumes.store().state_filter(may_own).into_iter();

@@ -1,4 +1,4 @@
-//! Trash and archives that do not lie in the share itself, and the signs that lead there.
+//! Directories other than the share itself that hold trash and archives, and the marks that lead to them.
 
 use crate::controller::context::{Context, storage_deadline};
 use crate::controller::error::Error;
@@ -7,12 +7,12 @@ use crate::model::attributes::Attributes;
 use crate::model::directory::{Directory, Share, TrashRoot};
 use crate::storage::Existing;
 
-/// The directory that everything is moved to before it is removed.
+/// Creates the directory to which everything is moved before it is removed.
 pub async fn make_trash(leader: &Leader, share: &Share, root: &TrashRoot) -> Result<(), Error> {
     make_own(leader, share, &root.place(&Directory::trash())).await
 }
 
-/// Says at the share that something of ours lies in this depot.
+/// Marks in the share that this directory holds trash or archives of this installation.
 pub async fn make_marker(leader: &Leader, share: &Share, root: &TrashRoot) -> Result<(), Error> {
     match root.marker(&leader.ctx.installation.instance) {
         Some(marker) => make_own(leader, share, &marker).await,
@@ -20,7 +20,7 @@ pub async fn make_marker(leader: &Leader, share: &Share, root: &TrashRoot) -> Re
     }
 }
 
-/// The share, and each of its directories that there is a sign for.
+/// Returns the share, and each of its directories that is marked.
 pub async fn trash_roots(ctx: &Context, share: &Share) -> Result<Vec<TrashRoot>, Error> {
     let mut trash_roots = vec![TrashRoot::SHARE];
     let mut looked_at = 0;

@@ -1,4 +1,4 @@
-//! What makes a volume due.
+//! What triggers the reconcile of a volume.
 
 use std::sync::Arc;
 
@@ -11,8 +11,8 @@ use crate::cluster::cache::{CachedClaim, CachedVolume};
 use crate::controller::leader::Leader;
 use crate::policy::reconcile::{ClaimState, Plan, plan};
 
-/// Whether there is anything to do for a volume, as far as the watch knows: of ten thousand that are settled, nobody
-/// takes a turn.
+/// Returns whether there may be anything to do for a volume, by the cache alone: ten thousand volumes in use need no
+/// reconcile.
 pub fn is_due(leader: &Leader, kept: &CachedVolume) -> bool {
     let ctx = &leader.ctx;
     let volume = kept.read();
@@ -25,9 +25,9 @@ pub fn is_due(leader: &Leader, kept: &CachedVolume) -> bool {
     !is_settled
 }
 
-/// The volumes that are due when this claim has changed or is gone: the one that it names. As long as it names none, those
-/// that name it: a volume that was fenced is `Released` to the controller manager, which says nothing more of it when the
-/// claim goes before the two are bound.
+/// Returns the volumes to reconcile when this claim has changed or is gone: the volume that it names. As long as it
+/// names none, the volumes that name it: kube-controller-manager marks a fenced volume `Released`, and does not change
+/// it again when its claim is deleted before the two are bound.
 pub fn volumes_of(claim: &CachedClaim, volumes: &Store<CachedVolume>) -> Vec<ObjectRef<CachedVolume>> {
     if let Some(name) = &claim.volume_name {
         return vec![ObjectRef::new(name)];
@@ -37,8 +37,8 @@ pub fn volumes_of(claim: &CachedClaim, volumes: &Store<CachedVolume>) -> Vec<Obj
     volumes.iter().map(|volume| ObjectRef::from(&**volume)).collect()
 }
 
-/// The volumes that have failed on a server, each time that one answers again. What is under way finds out by itself, and
-/// what fails after that is tried again soon.
+/// The failed volumes of a server, each time that it answers again. A reconcile that is running notices by itself, and
+/// one that fails later has a short pause.
 pub fn after_outage(leader: &Arc<Leader>) -> impl Stream<Item = ObjectRef<CachedVolume>> + Send + use<> {
     let leader = Arc::clone(leader);
     leader.ctx.outages.back().flat_map(move |back| {
