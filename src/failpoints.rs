@@ -1,43 +1,43 @@
-//! Crash points: places between two effects where a test ends the process, as a power cut would.
+//! Crash points: places between two effects where a test kills the process, as a power failure would.
 //!
-//! Only a build with the feature `failpoints` has them, and no release does: without it [`point`] is nothing. With it, the
-//! environment variable `FAILPOINTS` names the one point at which the process dies, the first time that it comes there.
+//! Only a build with the feature `failpoints` has them, and no release does: without it [`point`] does nothing. With it, the
+//! environment variable `FAILPOINTS` names the point at which the process dies, the first time that it is reached.
 
 use std::fmt;
 
-/// The steps that a crash may come after, in the order of a claim's way.
+/// The steps after which a process may die, from the creation of a claim to its deletion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Point {
-    /// The volume is written; there is no directory yet.
+    /// The volume is created; its directory is not.
     VolumeCreated,
-    /// The directory is there; nobody has been answered.
+    /// The directory is created; the admission review is not answered.
     DirectoryMade,
-    /// Catch-up has written the claim's uid into the volume.
+    /// The claims loop has written the claim's uid into the volume.
     VolumeGiven,
-    /// The claim is there and names the volume: the answer was sent. The binder has done nothing yet.
+    /// The claim exists and names the volume, since the answer was sent. The binder has done nothing yet.
     AnswerSent,
     /// The binder has written the claim's uid into the volume.
     UidSet,
-    /// The claim is bound: the binder has written what the controller manager left to do.
+    /// The binder has written on the claim what kube-controller-manager had left to do: the claim is bound.
     ClaimCompleted,
     /// The claim is gone, and the volume is marked deleted.
     MarkedDeleted,
-    /// The volume says where its directory is to be moved; it is still at its path.
+    /// The volume records where its directory is to be moved. The directory is still at its path.
     TargetRecorded,
-    /// The directory has left its path: it lies aside, and is neither in the trash proper nor an archive.
+    /// The directory has its aside name, and is neither in the trash proper nor an archive.
     Renamed,
-    /// Some of the tree in the trash is removed.
+    /// A part of a tree in the trash is removed.
     TreeHalfRemoved,
-    /// The directory is where its policy wants it; the finalizer is still on the volume.
+    /// The policy was applied to the directory; the volume still has the finalizer.
     DirectoryDone,
-    /// The finalizer is gone, and the volume with it.
+    /// The finalizer is removed, and the volume with it.
     FinalizerRemoved,
-    /// A volume that no claim has had is fenced, and not yet marked deleted.
+    /// A volume that no claim has used is fenced, and not yet marked deleted.
     Fenced,
 }
 
 impl Point {
-    /// All of them.
+    /// All points.
     pub const ALL: [Self; 13] = [
         Self::VolumeCreated,
         Self::DirectoryMade,
@@ -75,20 +75,20 @@ impl fmt::Display for Point {
     }
 }
 
-/// The process dies here if it was told to.
+/// Kills the process if the environment names this point.
 #[cfg(feature = "failpoints")]
 pub fn point(reached: Point) {
     use std::sync::LazyLock;
-    // Not a flag: no release knows it.
+    // Not a flag, since no release has it.
     static DIES_AT: LazyLock<String> = LazyLock::new(|| std::env::var("FAILPOINTS").unwrap_or_default());
     if *DIES_AT == reached.to_string() {
         tracing::warn!("crash point {reached}");
-        // Nothing is unwound, flushed or said to anybody.
+        // SIGKILL: nothing is unwound, flushed or reported.
         let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
     }
 }
 
-/// Nothing, in every build but that of the tests.
+/// Does nothing, in every build but that of the tests.
 #[cfg(not(feature = "failpoints"))]
 #[inline]
 pub fn point(_: Point) {}
