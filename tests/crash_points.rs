@@ -5,6 +5,7 @@
 
 use bindery::failpoints::Point;
 use k8s_openapi::api::core::v1::PersistentVolume;
+use kube::api::ListParams;
 use serde_json::{Value, json};
 
 use crate::support::bed::Bed;
@@ -91,8 +92,8 @@ async fn at_every_point(on_delete: &'static str) {
 }
 
 impl Trial {
-    fn claim(&self, name: &str, below: &str) -> Value {
-        let at = format!("{}-{name}{below}", self.scene.name);
+    fn claim(&self, name: &str) -> Value {
+        let at = format!("{}-{name}", self.scene.name);
         self.scene
             .claim_with(name, json!({"metadata": {"annotations": {"at": at}}}))
     }
@@ -101,7 +102,7 @@ impl Trial {
         let name = point.to_string();
         self.bindery.kill();
         self.bindery.run_until(point).await;
-        self.scene.create(self.claim(&name, "")).await.unwrap();
+        self.scene.create(self.claim(&name)).await.unwrap();
         self.bindery.ended().await;
         self.bindery.run().await;
         let (_, volume) = self.scene.until_bound(&name).await;
@@ -113,7 +114,7 @@ impl Trial {
         let name = point.to_string();
         self.bindery.kill();
         self.bindery.run_until(point).await;
-        self.scene.create(self.claim(&name, "")).await.unwrap();
+        self.scene.create(self.claim(&name)).await.unwrap();
         // Bindery or the controller manager completes the binding.
         let (_, volume) = self.scene.until_bound(&name).await;
         self.bindery.kill();
@@ -125,7 +126,7 @@ impl Trial {
     async fn caught_up(&mut self, point: Point) {
         let name = point.to_string();
         self.bindery.kill();
-        self.scene.create(self.claim(&name, "")).await.unwrap();
+        self.scene.create(self.claim(&name)).await.unwrap();
         self.bindery.run_until(point).await;
         self.bindery.ended().await;
         self.bindery.run().await;
@@ -136,7 +137,7 @@ impl Trial {
 
     async fn deleted(&mut self, point: Point) {
         let name = point.to_string();
-        let (_, volume) = self.scene.bound(self.claim(&name, "")).await;
+        let (_, volume) = self.scene.bound(self.claim(&name)).await;
         self.bindery.kill();
         self.bindery.run_until(point).await;
         self.use_and_delete(&name, &volume).await;
@@ -145,28 +146,32 @@ impl Trial {
         self.assert_all_done(&volume).await;
     }
 
-    /// The directory of another volume is above this one: Bindery deletes the volume again.
+    /// The share is read-only: Bindery deletes the volume again.
     async fn refused(&mut self, point: Point) {
         let name = point.to_string();
-        let (_, above) = self.scene.bound(self.claim(&name, "")).await;
+        let class = format!("{}-read-only", self.scene.name);
+        let parameters = json!({"share": "/readonly", "onDelete": self.on_delete});
+        self.scene.class(&class, json!({"parameters": parameters})).await;
         self.bindery.kill();
         self.bindery.run_until(point).await;
-        let mut below = self.claim(&name, "/below");
-        below["metadata"]["name"] = json!("below");
+        let claim = self
+            .scene
+            .claim_with(&name, json!({"spec": {"storageClassName": class}}));
         // The answer may have been sent before the crash, or not.
-        let created = self.scene.create(below).await;
+        let created = self.scene.create(claim).await;
         self.bindery.ended().await;
         self.bindery.run().await;
         if created.is_ok() {
-            self.scene.delete("below").await;
+            self.scene.delete(&name).await;
         }
         eventually("the volume of the refused claim is gone", async || {
-            (self.scene.own_volumes().await.len() == 1).then_some(())
+            let volumes = self.scene.volumes().list(&ListParams::default()).await.unwrap();
+            let mut classes = volumes
+                .iter()
+                .filter_map(|volume| volume.spec.as_ref()?.storage_class_name.as_ref());
+            (!classes.any(|other| *other == class)).then_some(())
         })
         .await;
-        assert!(!directory(&above).join("below").exists());
-        self.use_and_delete(&name, &above).await;
-        self.assert_all_done(&above).await;
     }
 
     async fn use_and_delete(&self, name: &str, volume: &PersistentVolume) {
