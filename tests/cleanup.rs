@@ -277,7 +277,7 @@ async fn cleanup_stops_if_the_share_is_on_another_file_system_than_before() {
     scene.delete("data").await;
     let told = scene.event(name, "CleanupFailed").await;
     assert!(
-        told.contains("Check that the server has mounted what it exports."),
+        told.contains("Check that the server has mounted the file system that it exports."),
         "{told}"
     );
     let way_out = format!("kubectl annotate pv --overwrite {name} bindery.dev/on-delete=retain");
