@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::breaker::Outages;
 use crate::cluster::Cluster;
 use crate::model::binder_mode::BinderMode;
-use crate::model::volume::Installation;
+use crate::model::volume::{Installation, Volume};
 use crate::ops::events::Events;
 use crate::ops::metrics::Metrics;
 use crate::policy::class::Defaults;
@@ -24,8 +24,8 @@ pub const RECHECK: Duration = Duration::from_mins(10);
 /// The time for one call to an NFS server. No user waits for it at a terminal.
 const STORAGE_CALL: Duration = Duration::from_secs(20);
 
-/// The clients, caches and options that every loop reads. A function that takes only this looks, and changes nothing that
-/// is not also harmless on a replica that has stopped leading; one that acts takes a [`super::leader::Leader`].
+/// The clients, caches and options of the loops. A function that takes a `Context` reads and reports; one that changes
+/// something takes a [`super::leader::Leader`].
 pub struct Context {
     /// Carries out decisions about claims.
     pub provisioner: Provisioner,
@@ -63,7 +63,7 @@ pub struct Options {
 }
 
 impl Context {
-    /// Puts the parts together.
+    /// Creates the context.
     pub fn new(
         provisioner: Provisioner,
         outages: Outages,
@@ -85,7 +85,12 @@ impl Context {
         }
     }
 
-    /// The client for PersistentVolumes.
+    /// Returns whether this installation created the volume, or took it over.
+    pub fn is_own(&self, volume: &Volume) -> bool {
+        volume.maker.as_ref() == Some(&*self.installation)
+    }
+
+    /// Returns the client for PersistentVolumes.
     pub fn persistent_volumes(&self) -> Api<PersistentVolume> {
         Api::all(self.cluster.client.clone())
     }

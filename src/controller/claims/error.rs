@@ -36,30 +36,30 @@ pub enum Error {
     NotLeading,
 }
 
-pub fn error_policy(claim: Arc<CachedClaim>, failure: &Error, leader: Arc<Leader>) -> Action {
+pub fn error_policy(claim: Arc<CachedClaim>, error: &Error, leader: Arc<Leader>) -> Action {
     let name = claim.name_any();
     let claim = claim.outline();
     let (_, pause) = leader.backoff.record_failure(&backoff_key(&claim.namespace, &name));
-    // The failure is recorded first: an outage that ends after the look then finds this claim among those to reconcile.
+    // The error is recorded first: an outage that ends after the look then finds this claim among those to reconcile.
     let server = claim.class.as_ref().and_then(|class| server_of(&leader.ctx, class));
     let pause = match server {
         Some(server) if leader.ctx.outages.has(&server) => LONGEST_PAUSE,
-        _ => match failure {
+        _ => match error {
             Error::Provision(provision::Error::Storage(error)) if !error.transient() => pause,
-            Error::Provision(failure @ provision::Error::Api(..)) if !failure.passes(OnStorageFailure::Queue) => {
+            Error::Provision(error @ provision::Error::Api(..)) if !error.passes(OnStorageFailure::Queue) => {
                 REFUSED_PAUSE
             }
             _ => pause.min(MOMENT),
         },
     };
-    let cause = match failure {
+    let cause = match error {
         Error::Provision(provision::Error::Storage(error)) => fault(error.fault),
         Error::Provision(provision::Error::Releasing(_)) => "Leaving",
         Error::Provision(_) | Error::Api(_) => "Api",
         // If the term continues after all, the claim is reconciled again.
         Error::NotLeading => return Action::requeue(pause),
     };
-    let note = format!("{}. Bindery retries", failure.to_string().trim_end_matches('.'));
+    let note = format!("{}. Bindery retries", error.to_string().trim_end_matches('.'));
     leader
         .ctx
         .events

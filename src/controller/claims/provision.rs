@@ -115,10 +115,10 @@ async fn provision(leader: &Leader, claim: &Claim, new: &NewVolume, deadlines: D
             Ok(Action::await_change())
         }
         Err(provision::Error::ClaimNotWaiting | provision::Error::ClaimExists) => Ok(Action::await_change()),
-        Err(failure @ (provision::Error::Conflict(_) | provision::Error::DirectoryExists(_))) => {
-            Ok(refuse(ctx, claim, failure.to_string()))
+        Err(error @ (provision::Error::Conflict(_) | provision::Error::DirectoryExists(_))) => {
+            Ok(refuse(ctx, claim, error.to_string()))
         }
-        Err(failure) => Err(failure.into()),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -21,7 +21,7 @@ pub async fn reconcile(stored: Arc<CachedClaim>, leader: Arc<Leader>) -> Result<
         return Ok(Action::await_change());
     }
     let (namespace, name) = (stored.namespace().unwrap_or_default(), stored.name_any());
-    let span = tracing::info_span!("catch-up", claim = format!("{namespace}/{name}"));
+    let span = tracing::info_span!("provision", claim = format!("{namespace}/{name}"));
     let stored = stored.outline();
     let next = Box::pin(look_at(&leader, &stored, &name).instrument(span)).await?;
     leader.backoff.reset(&backoff_key(&stored.namespace, &name));
@@ -41,7 +41,7 @@ async fn look_at(leader: &Leader, stored: &Claim, name: &str) -> Result<Action, 
             return done;
         }
         // The binder binds it. If it is fenced in the meantime, its watch event triggers a reconcile.
-        if !volume.is_fenced() && volume.maker.as_ref() == Some(&*ctx.installation) {
+        if !volume.is_fenced() && ctx.is_own(volume) {
             return Ok(Action::requeue(MOMENT));
         }
     }
@@ -50,7 +50,7 @@ async fn look_at(leader: &Leader, stored: &Claim, name: &str) -> Result<Action, 
         return done;
     }
     let Some(class_name) = &stored.class else { return done };
-    let mut entered = None;
+    let mut held = None;
     let (class, _permit) = loop {
         let Some(class) = cluster.class(class_name).await? else {
             return done;
@@ -61,16 +61,16 @@ async fn look_at(leader: &Leader, stored: &Claim, name: &str) -> Result<Action, 
         // An invalid class has no share; its claims are refused quickly. A class that was recreated while the claim
         // waited may have another share.
         let share = Class::read(&class, &ctx.defaults).map_or(String::new(), |class| class.share.to_string());
-        if let Some((before, pass)) = entered.take()
+        if let Some((before, permit)) = held.take()
             && before == share
         {
-            break (class, pass);
+            break (class, permit);
         }
-        let turn = leader.claim_queue.acquire(&share, stored.created);
-        let Some(pass) = leader.term.stop.run_until_cancelled(turn).await else {
+        let permit = leader.claim_queue.acquire(&share, stored.created);
+        let Some(permit) = leader.term.stop.run_until_cancelled(permit).await else {
             return Err(Error::NotLeading);
         };
-        entered = Some((share, pass));
+        held = Some((share, permit));
     };
     if !leader.term.holds() {
         return Err(Error::NotLeading);

@@ -91,7 +91,7 @@ async fn keep_or_remove_empty(leader: &Leader, volume: &Volume, record: &Record)
     match remove_if_empty(leader, volume, record).await {
         Ok(true) => return Ok(Report::None),
         Ok(false) | Err(Error::Storage(_)) => {}
-        Err(failure) => return Err(failure),
+        Err(error) => return Err(error),
     }
     let note = format!("{} is kept as it is", describe(record));
     let moved = "was already moved from its path when its policy changed. It";
@@ -112,7 +112,7 @@ async fn keep(
         match find::find(ctx, volume, record).await {
             Ok(FoundAt::Moved(..)) => {}
             // Earlier versions recorded no moves: only the server knows.
-            Err(failure) if record.share_id.is_none() => return Err(failure),
+            Err(error) if record.share_id.is_none() => return Err(error),
             Ok(_) | Err(_) => return Ok(at_its_path),
         }
     }
@@ -122,7 +122,7 @@ async fn keep(
             reason::RETAINED,
             format!("{} {moved} is kept as {place}", describe(record)),
         )),
-        left => absent(ctx, volume, record, &left).await,
+        result => absent(ctx, volume, record, &result).await,
     }
 }
 
@@ -166,7 +166,7 @@ async fn delete(leader: &Leader, volume: &Volume, record: &Record) -> Result<Rep
             );
             Ok(Report::InTrash(record.share.clone(), place, note))
         }
-        left => absent(&leader.ctx, volume, record, &left).await,
+        result => absent(&leader.ctx, volume, record, &result).await,
     }
 }
 
@@ -180,15 +180,15 @@ async fn archive(leader: &Leader, volume: &Volume, record: &Record) -> Result<Re
             reason::ARCHIVED,
             format!("{} is archived as {place}", describe(record)),
         )),
-        left => absent(&leader.ctx, volume, record, &left).await,
+        result => absent(&leader.ctx, volume, record, &result).await,
     }
 }
 
 /// Reports a directory that was not found. Fails if the share may show another file system: then the directory may
 /// still exist, and the volume is its only record.
-async fn absent(ctx: &Context, volume: &Volume, record: &Record, left: &MoveResult) -> Result<Report, Error> {
+async fn absent(ctx: &Context, volume: &Volume, record: &Record, result: &MoveResult) -> Result<Report, Error> {
     file_system::same_disk(ctx, volume, record).await?;
-    Ok(match left {
+    Ok(match result {
         MoveResult::Replaced => Report::Warning(reason::REPLACED, replaced(record)),
         MoveResult::Missing | MoveResult::At(_) => Report::Warning(
             reason::MISSING,

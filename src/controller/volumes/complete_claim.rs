@@ -56,8 +56,7 @@ pub async fn complete(leader: &Leader, volume: &Volume) -> Result<Action, Error>
 
 /// Returns the claim to complete, by the cache: the volume is ready, and the claim is pending.
 pub fn completes(ctx: &Context, volume: &Volume) -> Option<Pending> {
-    if ctx.options.binder != BinderMode::Complete || !volume.ready || volume.maker.as_ref() != Some(&*ctx.installation)
-    {
+    if ctx.options.binder != BinderMode::Complete || !volume.ready || !ctx.is_own(volume) {
         return None;
     }
     let meant = volume.claim.as_ref()?;
@@ -74,8 +73,8 @@ pub fn completes(ctx: &Context, volume: &Volume) -> Option<Pending> {
 
 /// Touches a volume, so that kube-controller-manager looks at it again. See [`crate::controller::leader::kcm_nudge`].
 async fn remind(leader: &Leader, volume: &Volume) -> Result<Action, Error> {
-    if let Some(left) = leader.unchanged_since.remaining(volume, PATIENCE) {
-        return Ok(Action::requeue(left));
+    if let Some(remaining) = leader.unchanged_since.remaining(volume, PATIENCE) {
+        return Ok(Action::requeue(remaining));
     }
     if !leader.kcm_nudge.try_nudge() {
         return Ok(Action::requeue(PATIENCE));

@@ -89,18 +89,18 @@ async fn empty(leader: &Leader, removals: &ServerQueue, entry: Entry) -> Entry {
     let mut pause = FIRST_PAUSE;
     loop {
         let pass = removals.acquire(entry.share.server(), None).await;
-        let failure = match remove_some(leader, &entry).await {
+        let error = match remove_some(leader, &entry).await {
             Ok(true) | Err(Error::NotLeading) => return entry,
             Ok(false) => {
                 pause = FIRST_PAUSE;
                 continue;
             }
-            Err(failure) => failure,
+            Err(error) => error,
         };
         drop(pass);
-        report_not_removed(ctx, &entry, &failure, pause);
+        report_not_removed(ctx, &entry, &error, pause);
         let back = ctx.outages.back();
-        let mut back = pin!(back.filter(|word| future::ready(word.may_be(entry.share.server()))));
+        let mut back = pin!(back.filter(|server| future::ready(server.may_be(entry.share.server()))));
         // Waits for the pause, or for the server.
         let _ = timeout(pause, back.next()).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
@@ -137,9 +137,9 @@ async fn decide(leader: &Leader, entry: &Entry) -> Result<Verdict, Error> {
     let Some(found) = ctx.storage.look_up(share, place, storage_deadline()).await? else {
         return Ok(Verdict::Leave);
     };
-    if let Some(living) = volume_in_use(ctx, share, found.identity).await? {
+    if let Some(owner) = volume_in_use(ctx, share, found.identity).await? {
         // If that volume is being deleted, the next round decides.
-        put_back::put_back_to(leader, &living.name_any(), share, place).await?;
+        put_back::put_back_to(leader, &owner.name_any(), share, place).await?;
         return Ok(Verdict::Leave);
     }
     Ok(if name.aside {
@@ -169,17 +169,17 @@ async fn is_being_cleaned(ctx: &Context, name: &InTrash<'_>) -> Result<bool, Err
 
 /// Returns a volume in use that was given this directory, by any name of the server.
 async fn volume_in_use(ctx: &Context, share: &Share, identity: Identity) -> Result<Option<Arc<CachedVolume>>, Error> {
-    let mut living = ctx.cluster.volumes.store().state_filter(|volume| {
+    let mut owners = ctx.cluster.volumes.store().state_filter(|volume| {
         let volume = volume.read();
         let is_given = |record: &Record| record.identity == Some(identity);
         let in_use = !volume.deleting || volume.phase == Phase::Bound;
-        volume.maker.as_ref() == Some(&*ctx.installation) && in_use && volume.record.as_ref().is_ok_and(is_given)
+        ctx.is_own(volume) && in_use && volume.record.as_ref().is_ok_and(is_given)
     });
     let is_here = |volume: &Arc<CachedVolume>| volume.read().record.as_ref().is_ok_and(|record| record.share == *share);
-    if let Some(here) = living.iter().position(is_here) {
-        return Ok(Some(living.swap_remove(here)));
+    if let Some(here) = owners.iter().position(is_here) {
+        return Ok(Some(owners.swap_remove(here)));
     }
-    if living.is_empty() {
+    if owners.is_empty() {
         return Ok(None);
     }
     let view = ctx.storage.identify(share, storage_deadline()).await?.view;
@@ -190,7 +190,7 @@ async fn volume_in_use(ctx: &Context, share: &Share, identity: Identity) -> Resu
             .as_ref()
             .is_ok_and(|record| record.location().view() == view)
     };
-    Ok(living.into_iter().find(is_it))
+    Ok(owners.into_iter().find(is_it))
 }
 
 /// Keeps a directory whose volume is gone and which nobody has decided to remove.
@@ -214,12 +214,12 @@ async fn archive_forever(leader: &Leader, entry: &Entry, identity: Identity) -> 
     Ok(())
 }
 
-fn report_not_removed(ctx: &Context, entry: &Entry, failure: &Error, pause: Duration) {
+fn report_not_removed(ctx: &Context, entry: &Entry, error: &Error, pause: Duration) {
     let Entry { share, place } = entry;
-    tracing::warn!(%share, trash = %place, ?pause, "could not remove a directory from the trash; Bindery retries: {failure}");
+    tracing::warn!(%share, trash = %place, ?pause, "could not remove a directory from the trash; Bindery retries: {error}");
     ctx.metrics.not_removed_from_trash();
     // Outages of servers are reported elsewhere.
-    let Error::Storage(error) = failure else { return };
+    let Error::Storage(error) = error else { return };
     if error.unanswered() {
         return;
     }
@@ -227,7 +227,7 @@ fn report_not_removed(ctx: &Context, entry: &Entry, failure: &Error, pause: Dura
         let read = Class::read(class, &ctx.defaults).ok();
         class.provisioner == ctx.installation.provisioner && read.is_some_and(|read| read.settled_share() == *share)
     };
-    let note = format!("{place} of share {share} cannot be removed: {failure}. Bindery retries");
+    let note = format!("{place} of share {share} cannot be removed: {error}. Bindery retries");
     for class in ctx.cluster.classes.store().state_filter(is_of_share) {
         ctx.events.warn_object(&*class, reason::TRASH_NOT_EMPTIED, note.clone());
     }

@@ -15,31 +15,31 @@ use crate::model::on_delete::OnDelete;
 use crate::model::reclaim::Reclaim;
 use crate::model::volume::{Phase, Record, Volume};
 
-/// After this many failures in a row, a failure that usually passes at once is reported too.
+/// After this many failures in a row, an error that usually passes at once is reported too.
 const PERSISTENT: u32 = 5;
 
 /// Writes an Event if somebody can act on it. Returns when the volume is reconciled again.
-pub fn error_policy(leader: &Leader, volume: &Volume, failure: &Error) -> Action {
+pub fn error_policy(leader: &Leader, volume: &Volume, error: &Error) -> Action {
     let ctx = &leader.ctx;
     // The failed reconcile may have written to the volume.
     let latest = ctx.cluster.volumes.get(&ObjectRef::new(&volume.name));
     let latest = latest.filter(|latest| latest.read().uid == volume.uid);
     let volume = latest.as_ref().map_or(volume, |latest| latest.read());
     let (times, mut pause) = leader.backoff.record_failure(&volume.name);
-    // The failure is recorded first: an outage that ends after the look then finds this volume among those to
+    // The error is recorded first: an outage that ends after the look then finds this volume among those to
     // reconcile.
-    if let (Error::Storage(_), Ok(record)) = (failure, &volume.record)
+    if let (Error::Storage(_), Ok(record)) = (error, &volume.record)
         && ctx.outages.has(record.share.server())
     {
         pause = LONGEST_PAUSE;
     }
-    let cause = match failure {
+    let cause = match error {
         // If the term continues after all, the volume is reconciled again.
         Error::NotLeading => return Action::requeue(FIRST_PAUSE),
         // A change of the other volume triggers the reconcile. An Event follows if it takes long.
         Error::WaitsForCleanup(_) => {
             if times > 1 {
-                report(ctx, volume, "GoesFirst", failure.to_string());
+                report(ctx, volume, "WaitsForCleanup", error.to_string());
             }
             return Action::requeue(RECHECK);
         }
@@ -55,19 +55,19 @@ pub fn error_policy(leader: &Leader, volume: &Volume, failure: &Error) -> Action
             return Action::requeue(pause);
         }
         Error::Api(_) => {
-            tracing::warn!(volume = volume.name, ?pause, "{failure}; Bindery retries");
+            tracing::warn!(volume = volume.name, ?pause, "{error}; Bindery retries");
             (times >= PERSISTENT).then_some("Api")
         }
         Error::Storage(error) => Some(fault(error.fault)),
-        Error::OverlapBeingMade(_) => Some("Neighbour"),
+        Error::OverlapBeingMade(_) => Some("OverlapBeingMade"),
         Error::Changed => Some("Changed"),
         Error::CacheBehind => None,
-        Error::Invalid(_) => Some("Broken"),
-        Error::FileSystemChanged(_) => Some("OtherFileSystem"),
+        Error::Invalid(_) => Some("Invalid"),
+        Error::FileSystemChanged(_) => Some("FileSystemChanged"),
     };
     ctx.metrics.step("failed");
     if let Some(cause) = cause {
-        report(ctx, volume, cause, failure.to_string());
+        report(ctx, volume, cause, error.to_string());
     }
     Action::requeue(pause)
 }

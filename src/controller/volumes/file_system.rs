@@ -105,9 +105,9 @@ mod tests {
             let mut record = fixtures::record("data");
             record.identity = identity;
             record.moved_to = moved_to;
-            let told = other_disk_sentence("pvc-1", &record, "the root of the share is another directory");
+            let text = other_disk_sentence("pvc-1", &record, "the root of the share is another directory");
             let advice = "kubectl annotate pv pvc-1 bindery.dev/directory-id- bindery.dev/share-id-";
-            assert_eq!(told.ends_with(advice), advised, "{told}");
+            assert_eq!(text.ends_with(advice), advised, "{text}");
         }
     }
 }

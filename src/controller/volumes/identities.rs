@@ -40,12 +40,12 @@ pub async fn run(leader: &Leader) {
     let mut tried = HashSet::new();
     let mut all_marked = true;
     loop {
-        let heard = if all_marked {
+        let changed = if all_marked {
             lacking.next().await.is_some()
         } else {
             timeout(pause, lacking.next()).await.is_ok()
         };
-        if !heard {
+        if !changed {
             tried.clear();
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
@@ -58,7 +58,7 @@ pub async fn run(leader: &Leader) {
 
 /// Returns whether a volume is in use and does not record the identity of its directory or its share.
 fn lacks_identity(ctx: &Context, volume: &Volume) -> bool {
-    let ours = volume.has_finalizer && volume.maker.as_ref() == Some(&*ctx.installation);
+    let ours = volume.has_finalizer && ctx.is_own(volume);
     let lacks = |record: &crate::model::volume::Record| record.identity.is_none() || record.share_id.is_none();
     ours && volume.ready && !volume.deleting && volume.record.as_ref().is_ok_and(lacks)
 }
@@ -86,10 +86,10 @@ async fn mark_all(leader: &Leader, tried: &mut HashSet<(String, String)>) -> boo
                 all = false;
                 tried.insert(state);
             }
-            Err(failure) => {
+            Err(error) => {
                 all = false;
-                tracing::debug!(volume = state.0, %failure, "could not determine the identity of a volume's directory");
-                if let Error::Storage(error) = failure
+                tracing::debug!(volume = state.0, %error, "could not determine the identity of a volume's directory");
+                if let Error::Storage(error) = error
                     && error.transient()
                 {
                     silent.insert(server);

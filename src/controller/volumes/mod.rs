@@ -66,8 +66,8 @@ pub async fn run(leader: Arc<Leader>, stop: CancellationToken) {
         .graceful_shutdown_on(stop.cancelled_owned())
         .run(
             reconcile::reconcile,
-            |volume: Arc<CachedVolume>, failure, leader: Arc<Leader>| {
-                error_policy::error_policy(&leader, volume.read(), failure)
+            |volume: Arc<CachedVolume>, error, leader: Arc<Leader>| {
+                error_policy::error_policy(&leader, volume.read(), error)
             },
             leader,
         )

@@ -135,7 +135,7 @@ async fn move_away(
         .storage
         .rename(&record.share, &record.directory, identity, aside, storage_deadline())
         .await;
-    tracing::debug!(volume = volume.name, ?moved, %aside, "left the live path");
+    tracing::debug!(volume = volume.name, ?moved, %aside, "renamed the directory to its aside name");
     failpoints::point(Point::Renamed);
     if may_be_done(&moved) {
         match assert_same_policy(ctx, volume, record).await {

@@ -18,9 +18,9 @@ use crate::policy::other_installation::{Found, NotOurs};
 pub async fn report(leader: &Leader, volume: &Volume, why: NotOurs) -> Result<Action, Error> {
     let ctx = &leader.ctx;
     if why == NotOurs::OtherInstance
-        && let Some(left) = leader.unchanged_since.remaining(volume, ctx.options.orphan_grace)
+        && let Some(remaining) = leader.unchanged_since.remaining(volume, ctx.options.orphan_grace)
     {
-        return Ok(Action::requeue(left));
+        return Ok(Action::requeue(remaining));
     }
     let live = ctx.persistent_volumes().get_opt(&volume.name).await?;
     let Some(found) = live.and_then(|live| Found::read(&live, &ctx.installation)) else {

@@ -180,7 +180,7 @@ fn kept_for(ctx: &Context, other: &Volume, overlap: Overlap) -> String {
         }
     };
     let is_same = overlap.relation == Relation::Same;
-    if is_same && other.deleting && other.maker.as_ref() == Some(&*ctx.installation) {
+    if is_same && other.deleting && ctx.is_own(other) {
         sentence.push_str(", and is cleaned up after this one");
     }
     if let (Some(why), Ok(record)) = (overlap.why(), &other.record) {

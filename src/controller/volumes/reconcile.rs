@@ -38,7 +38,7 @@ async fn take_turn(kept: Arc<CachedVolume>, leader: Arc<Leader>) -> Result<Actio
         .claim
         .as_ref()
         .map(|claim| format!("{}/{}", claim.namespace, claim.name));
-    let span = tracing::info_span!("turn", volume = volume.name, claim);
+    let span = tracing::info_span!("reconcile", volume = volume.name, claim);
     let step = async {
         if legacy::take_over(&leader, &kept).await? {
             return Ok(Action::await_change());
@@ -54,23 +54,23 @@ async fn take_turn(kept: Arc<CachedVolume>, leader: Arc<Leader>) -> Result<Actio
 async fn acquire(leader: &Leader, volume: &CachedVolume) -> Result<Permit, Error> {
     let server = volume.server().unwrap_or_default();
     let meta = volume.meta();
-    let (gates, since) = match &meta.deletion_timestamp {
+    let (queue, since) = match &meta.deletion_timestamp {
         Some(deleted) => (&leader.cleanup_queue, Some(deleted)),
         None => (&leader.bind_queue, meta.creation_timestamp.as_ref()),
     };
-    let turn = gates.acquire(server, since.map(|since| since.0));
+    let permit = queue.acquire(server, since.map(|since| since.0));
     leader
         .term
         .stop
-        .run_until_cancelled(turn)
+        .run_until_cancelled(permit)
         .await
         .ok_or(Error::NotLeading)
 }
 
 async fn step(leader: &Leader, volume: &Volume) -> Result<Action, Error> {
     let ctx = &leader.ctx;
-    if let Some(left) = remaining_grace(leader, volume) {
-        return Ok(Action::requeue(left));
+    if let Some(remaining) = remaining_grace(leader, volume) {
+        return Ok(Action::requeue(remaining));
     }
     // If the claim exists, both reads are needed, so they run at the same time.
     let look = async {
@@ -100,8 +100,8 @@ async fn step(leader: &Leader, volume: &Volume) -> Result<Action, Error> {
             remove_orphan(leader, volume).await?;
         }
         (Plan::Orphan | Plan::Waits, _) => {
-            let left = leader.unchanged_since.remaining(volume, ctx.options.orphan_grace);
-            return Ok(Action::requeue(left.unwrap_or(ctx.options.orphan_grace)));
+            let remaining = leader.unchanged_since.remaining(volume, ctx.options.orphan_grace);
+            return Ok(Action::requeue(remaining.unwrap_or(ctx.options.orphan_grace)));
         }
         (Plan::Dispose(_), _) => clean_up_live(leader, &volume.name).await?,
         // Its deletion triggers a reconcile. This one is for a watch that was broken at that moment.
@@ -161,13 +161,13 @@ async fn clean_up_live(leader: &Leader, name: &str) -> Result<(), Error> {
     }
 }
 
-/// Returns how long a new volume is still left to the request that created it. When its claim appears, an event
+/// Returns how long a new volume is still remaining to the request that created it. When its claim appears, an event
 /// triggers the reconcile.
 fn remaining_grace(leader: &Leader, volume: &Volume) -> Option<Duration> {
     let ctx = &leader.ctx;
     let claim = volume.claim.as_ref()?;
     let is_new = volume.is_unclaimed_for(&claim.namespace, &claim.name) && !volume.is_fenced();
-    let is_early = is_new && volume.maker.as_ref() == Some(&*ctx.installation) && cached_claim(ctx, volume).is_none();
+    let is_early = is_new && ctx.is_own(volume) && cached_claim(ctx, volume).is_none();
     is_early
         .then(|| leader.unchanged_since.remaining(volume, ctx.options.orphan_grace))
         .flatten()

@@ -37,7 +37,7 @@ pub async fn run(leader: &Leader) {
         loop {
             tokio::select! {
                 () = &mut next => break,
-                Some(word) = back.next() => clean_shares(leader, |share| word.may_be(share.server()), pause).await,
+                Some(server) = back.next() => clean_shares(leader, |share| server.may_be(share.server()), pause).await,
             }
         }
     }
@@ -56,7 +56,7 @@ fn shares(ctx: &Context) -> BTreeSet<Share> {
     let volumes = ctx.cluster.volumes.store().state();
     let of_volumes = volumes.iter().filter_map(|volume| {
         let volume = volume.read();
-        let ours = volume.maker.as_ref() == Some(&*ctx.installation);
+        let ours = ctx.is_own(volume);
         Some(volume.record.as_ref().ok().filter(|_| ours)?.share.clone())
     });
     of_classes.chain(of_volumes).collect()
@@ -64,8 +64,8 @@ fn shares(ctx: &Context) -> BTreeSet<Share> {
 
 async fn clean_shares(leader: &Leader, which: impl Fn(&Share) -> bool, pause: Duration) {
     for share in shares(&leader.ctx).into_iter().filter(which) {
-        if let Err(failure) = clean_share(leader, &share).await {
-            tracing::warn!(%share, "could not check the archives and the trash of a share; Bindery retries in {pause:?}: {failure}");
+        if let Err(error) = clean_share(leader, &share).await {
+            tracing::warn!(%share, "could not check the archives and the trash of a share; Bindery retries in {pause:?}: {error}");
         }
     }
 }
@@ -138,7 +138,7 @@ async fn is_being_moved_to(ctx: &Context, owner: &str, place: &Directory) -> Res
 
 /// Volumes of all shares: one share may have several names.
 fn owners(ctx: &Context) -> Owners {
-    let may_own = |volume: &CachedVolume| volume.read().maker.as_ref() == Some(&*ctx.installation);
+    let may_own = |volume: &CachedVolume| ctx.is_own(volume.read());
     let owners = ctx.cluster.volumes.store().state_filter(may_own).into_iter();
     owners
         .map(|volume| {
