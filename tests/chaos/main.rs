@@ -105,7 +105,7 @@ async fn run(seed: u64, length: Duration, tally: &Arc<Tally>) -> Result<()> {
         let its = schedule.faults.iter().filter(|fault| fault.part == part).copied();
         processes_and_tenants.spawn(process.inject(its.collect(), began));
     }
-    processes_and_tenants.spawn(Arc::clone(&tenants).live(client.clone(), Arc::clone(tally)));
+    processes_and_tenants.spawn(Arc::clone(&tenants).run(client.clone(), Arc::clone(tally)));
     let users = Users {
         first: client.clone(),
         second: bed.admin_called(setup::SECOND_USER).await,
