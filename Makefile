@@ -23,11 +23,14 @@ help: ## Lists these commands.
 # What a cluster consists of; tests need more (see tests/bed/up).
 CLUSTER := etcd kube-apiserver kube-controller-manager kubectl
 TEST_CLUSTER := $(CLUSTER) kube-scheduler kwok stages helm definitions
-# Bindery as it is used for a demonstration: optimised, but in a third of the time that a release takes to build.
+# Bindery as it is used for a demonstration: profile `quick` takes the least time to build.
 QUICK := $(TARGET_DIR)/quick
+# Prints how long a build usually takes on this machine, if its result is missing: file, seconds of one processor.
+first_build = @[ -e $(1) ] || echo "  compiling Bindery (the first time, usually $$((($(2) / $$(nproc) + 59) / 60)) minutes) ..."
 
 demo: ## Shows Bindery's whole work on a real cluster; DEMO_KEEP=1 leaves the cluster running.
 	@tests/bed/install demo
+	$(call first_build,$(QUICK)/bindery,170)
 	@tests/bed/prepare $(CLUSTER) -- cargo build --locked --profile quick --features demo --bin bindery --bin demo
 	@$(if $(DEMO_KEEP),KEEP=1 CLUSTER_DIR=target/demo,env -u CLUSTER_DIR) BINDERY_BIN=$(QUICK)/bindery \
 		tests/bed/with-bed --bindery --small $(QUICK)/demo
@@ -35,6 +38,7 @@ demo: ## Shows Bindery's whole work on a real cluster; DEMO_KEEP=1 leaves the cl
 test: root ## Runs all tests on real parts. Needs to be root.
 	@tests/bed/install test
 	@tests/bed/kernel >/dev/null
+	$(call first_build,$(TARGET_DIR)/debug/bindery,600)
 	@tests/bed/prepare $(TEST_CLUSTER) -- cargo test --locked --features failpoints --no-run
 	@env -u CLUSTER_DIR BINDERY_BIN=$(TARGET_DIR)/debug/bindery \
 		tests/bed/with-bed --bindery cargo test --locked --features failpoints $(ARGS)
@@ -67,12 +71,14 @@ knfsd-down: ## Stops that virtual machine.
 bench: ## Measures, prints a table and keeps it as JSON under target/; PARTS='burst outage' (all), RUNS (3), see benches/main.rs.
 	@tests/bed/install test
 	@tests/bed/kernel >/dev/null
+	$(call first_build,$(TARGET_DIR)/release/bindery,700)
 	@tests/bed/prepare $(CLUSTER) peer -- cargo build --release --locked --bin bindery --example bench
 	@env -u CLUSTER_DIR BINDERY_BIN=$(TARGET_DIR)/release/bindery \
 		tests/bed/with-bed --bindery --small $(TARGET_DIR)/release/examples/bench $(PARTS)
 
 chaos: root ## Kills and pauses everything at random and checks that nothing is lost; SEED (random), MINUTES (1).
 	@tests/bed/install test
+	$(call first_build,$(TARGET_DIR)/debug/bindery,300)
 	@tests/bed/prepare $(CLUSTER) -- cargo build --locked --features failpoints --bin bindery --example chaos
 	@env -u CLUSTER_DIR BINDERY_BIN=$(TARGET_DIR)/debug/bindery SEED=$(SEED) MINUTES=$(MINUTES) \
 		tests/bed/with-bed --small $(TARGET_DIR)/debug/examples/chaos
@@ -82,6 +88,7 @@ fuzz: ## Looks for input that breaks parsers and decisions; TARGET (all) and SEC
 
 cluster: ## Starts a cluster with Bindery and leaves it running; CLUSTER_DIR (target/cluster) names it, PODS=1 adds a Node.
 	@tests/bed/install
+	$(call first_build,$(QUICK)/bindery,170)
 	@tests/bed/prepare $(CLUSTER) -- cargo build --locked --profile quick --features demo --bin bindery --bin demo
 	@CLUSTER_DIR=$(CLUSTER_DIR) BINDERY_BIN=$(QUICK)/bindery tests/bed/up $(if $(PODS),,--small)
 

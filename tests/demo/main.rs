@@ -75,7 +75,7 @@ impl Demo {
         let kubernetes = self.claims.clone().into_client().apiserver_version().await?.git_version;
         println!();
         println!(
-            "  Kubernetes {kubernetes}, NFS server {}:{}, StorageClass bindery.",
+            "  Kubernetes {kubernetes}, NFS server {}:{}, StorageClass bindery; Bindery without optimisation.",
             self.bed.server, self.bed.share
         );
         Ok(())
