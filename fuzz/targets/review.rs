@@ -9,10 +9,10 @@ use std::sync::LazyLock;
 
 use bindery::model::claim::{Claim, Name};
 use bindery::model::names::annotation::STORAGE_PROVISIONER;
-use bindery::model::volume::{NewVolume, Origin, Us, Volume};
+use bindery::model::namespace::Namespace;
+use bindery::model::volume::{Installation, NewVolume, Origin, Volume};
 use bindery::policy::class::Defaults;
 use bindery::policy::decide::{Decision, Facts, Verdict, decide};
-use bindery::model::namespace::Namespace;
 use bindery::webhook::review::{Answer, Request};
 use bindery_fuzz::check;
 use k8s_openapi::ByteString;
@@ -26,7 +26,7 @@ use uuid::Uuid;
 const OLD: &str = "k8s-sigs.io/nfs-subdir-external-provisioner";
 
 struct World {
-    us: Us,
+    installation: Installation,
     classes: Vec<StorageClass>,
     namespaces: Vec<Namespace>,
 }
@@ -49,7 +49,7 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
         annotations: from_value(annotations).unwrap(),
     };
     World {
-        us: Us {
+        installation: Installation {
             provisioner: "bindery.dev/nfs".to_owned(),
             instance: "blue".to_owned(),
         },
@@ -103,17 +103,17 @@ fn ask(claim: &Claim, class: &StorageClass, namespace: &Namespace, volume: Optio
         namespace,
         volume,
         defaults: &Defaults::default(),
-        us: &us(class),
+        installation: &installation(class),
         fresh: Uuid::from_u128(fresh),
     })
 }
 
 /// Who serves a class.
-fn us(class: &StorageClass) -> Us {
+fn installation(class: &StorageClass) -> Installation {
     let provisioner = class.provisioner.clone();
-    Us {
+    Installation {
         provisioner,
-        ..WORLD.us.clone()
+        ..WORLD.installation.clone()
     }
 }
 
@@ -128,7 +128,12 @@ fn admit(request: &Request, claim: &Claim, class: &StorageClass, namespace: &Nam
         }
         Decision::Provision(new) => {
             assert_sound(claim, &new);
-            let answer = Answer::with_volume(&request.object, &new.claim.1, &new.name, &us(class).provisioner);
+            let answer = Answer::with_volume(
+                &request.object,
+                &new.claim.1,
+                &new.name,
+                &installation(class).provisioner,
+            );
             let changed = changed(&request.object, &answer);
             assert_used_again(&changed, claim, &new, class, namespace);
             answer
@@ -144,7 +149,7 @@ fn admit(request: &Request, claim: &Claim, class: &StorageClass, namespace: &Nam
 /// Nothing is made that the API server would not take, or that leads out of the share.
 fn assert_sound(claim: &Claim, new: &NewVolume) {
     check(&new.directory);
-    assert!(!claim.is_malformed() && claim.beyond.is_empty(), "{claim:?}");
+    assert!(!claim.is_malformed() && claim.unsupported.is_empty(), "{claim:?}");
     for name in [&new.claim.0, &new.claim.1, &new.name] {
         let (first, last) = (name.chars().next(), name.chars().last());
         assert!(name.len() <= 253, "{name}");
@@ -176,7 +181,7 @@ fn changed(object: &Value, answer: &Answer) -> Value {
 /// What was written is read back, and a second call for the claim, as the first one changed it, takes the same volume.
 fn assert_used_again(changed: &Value, claim: &Claim, new: &NewVolume, class: &StorageClass, namespace: &Namespace) {
     let again = read(changed, &claim.namespace).unwrap();
-    let served_by = (STORAGE_PROVISIONER.to_owned(), us(class).provisioner);
+    let served_by = (STORAGE_PROVISIONER.to_owned(), installation(class).provisioner);
     let expected = Claim {
         name: Name::Given(new.claim.1.clone()),
         volume_name: Some(new.name.clone()),
@@ -184,7 +189,7 @@ fn assert_used_again(changed: &Value, claim: &Claim, new: &NewVolume, class: &St
         ..claim.clone()
     };
     assert_eq!(again, expected);
-    let volume = json!(new.build(Origin::New, &us(class)));
+    let volume = json!(new.build(Origin::New, &installation(class)));
     let volume = Volume::read(&from_value(volume).unwrap());
     let record = volume.record.as_ref().unwrap();
     assert_eq!((&record.share, &record.directory), (&new.share, &new.directory));
