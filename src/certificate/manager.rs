@@ -64,21 +64,21 @@ pub struct CertificateManager {
 }
 
 impl CertificateManager {
-    /// Reads the Secret, and creates it if it does not exist. The receiver always has what must be served.
+    /// Reads the Secret, and creates it if it does not exist.
     pub async fn start(
         client: Client,
         namespace: &str,
         options: &CertificateOptions,
         metrics: &Arc<Metrics>,
         registered: watch::Receiver<String>,
-    ) -> Result<(Self, watch::Receiver<Credentials>)> {
+    ) -> Result<Self> {
         let secrets = Api::namespaced(client, namespace);
         let contents = options.files.read()?;
         let state = options
             .reconcile(&secrets, None, &registered.borrow().clone(), true)
             .await?
             .0;
-        let (published, receiver) = watch::channel(options.credentials(&state, &contents)?);
+        let published = watch::Sender::new(options.credentials(&state, &contents)?);
         let manager = Self {
             options: options.clone(),
             secrets,
@@ -89,7 +89,12 @@ impl CertificateManager {
             registered,
         };
         manager.report_expiry();
-        Ok((manager, receiver))
+        Ok(manager)
+    }
+
+    /// Returns a receiver that always has what must be served.
+    pub fn subscribe(&self) -> watch::Receiver<Credentials> {
+        self.published.subscribe()
     }
 
     /// Runs the manager. Never ends.

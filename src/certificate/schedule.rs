@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_of_a_hundred_days_goes_through_its_life() {
+    fn the_actions_for_a_certificate_of_a_hundred_days() {
         let table = [
             ("nothing is there", None, None, 0, Action::Create),
             ("young", Some(days(0, 100)), None, 1, Action::WaitUntil(day(60))),
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_was_away_for_long_makes_up_for_it() {
+    fn actions_that_are_late_are_done_at_once() {
         let table = [
             (
                 "announced late, so served before the end",
@@ -145,7 +145,7 @@ mod tests {
             ),
             ("over", Some(days(0, 100)), None, 100, Action::Create),
             (
-                "over, with a next one that nobody trusts for sure",
+                "over, with a next one that may not be trusted",
                 Some(days(0, 100)),
                 Some(days(90, 190)),
                 100,
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_trusts_yet_is_served_only_when_nothing_else_is_left() {
+    fn a_certificate_that_is_not_trusted_yet_is_served_only_shortly_before_the_end() {
         let (serving, next) = (Some(days(0, 100)), Some(days(60, 160)));
         assert_eq!(next_action(serving, next, false, day(80)), Action::WaitUntil(day(95)));
         assert_eq!(next_action(serving, next, false, day(95)), Action::Promote);

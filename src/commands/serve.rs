@@ -12,7 +12,7 @@ use kube::Client;
 use tokio::sync::{oneshot, watch};
 
 use crate::breaker::Breaker;
-use crate::certificate::{CertificateManager, Credentials};
+use crate::certificate::CertificateManager;
 use crate::cli;
 use crate::cluster::Cluster;
 use crate::cluster::client::{connect, instance, retry_while_unreachable};
@@ -73,12 +73,11 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
     let Prepared {
         client,
         installation,
-        namespace,
-        replica,
+        candidate,
         storages,
         certificates,
-        credentials,
     } = prepared;
+    let credentials = certificates.subscribe();
     readiness.set_ready(API_SERVER);
 
     let breaker = Breaker::new(Arc::clone(&storages) as _, Arc::clone(&metrics), tasks.clone());
@@ -109,7 +108,6 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
         retention_interval: config.retention_interval,
     };
     let context = Arc::new(Context::new(provisioner, outages, exemptions, config.defaults, options));
-    let candidate = Candidate::new(client.clone(), &namespace, &config.lease, replica);
     let (begun, ready) = oneshot::channel();
     let registration = Registration {
         cluster: cluster.clone(),
@@ -162,13 +160,9 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
 struct Prepared {
     client: Client,
     installation: Arc<Installation>,
-    /// The namespace of the Lease and the Secret.
-    namespace: String,
-    /// The name of this replica.
-    replica: String,
+    candidate: Candidate,
     storages: Arc<Storages>,
     certificates: CertificateManager,
-    credentials: watch::Receiver<Credentials>,
 }
 
 /// Connects to the API server. Waits while it cannot be reached.
@@ -197,15 +191,12 @@ async fn prepare(
             registered.clone(),
         )
     };
-    let (certificates, credentials) = retry_while_unreachable(certificates).await?;
     Ok(Prepared {
+        certificates: retry_while_unreachable(certificates).await?,
+        candidate: Candidate::new(client.clone(), &namespace, &config.lease, replica),
         client,
         installation,
-        namespace,
-        replica,
         storages,
-        certificates,
-        credentials,
     })
 }
 

@@ -94,7 +94,7 @@ impl ApiFault {
             // An API server that has just started may know role bindings before it knows the roles.
             403 if status.message.contains("RBAC:") && status.message.contains("not found") => Self::new(
                 Kind::Transient,
-                "the API server does not know the roles of Bindery's ServiceAccount (403); if it goes on so, an administrator \
+                "the API server does not know the roles of Bindery's ServiceAccount (403); if this lasts, an administrator \
                  has to apply Bindery's RBAC again (the chart, or deploy/base/rbac.yaml)",
             ),
             403 => missing_right(&status.message).map_or_else(

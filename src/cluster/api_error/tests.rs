@@ -149,7 +149,7 @@ fn a_webhook_that_cannot_be_called_and_roles_that_are_not_loaded_pass() {
         (
             api(403, &format!("{RBAC}: RBAC: clusterrole.rbac.authorization.k8s.io \"bindery\" not found")),
             Kind::Transient,
-            "the API server does not know the roles of Bindery's ServiceAccount (403); if it goes on so, an administrator has \
+            "the API server does not know the roles of Bindery's ServiceAccount (403); if this lasts, an administrator has \
              to apply Bindery's RBAC again (the chart, or deploy/base/rbac.yaml)"
                 .to_owned(),
         ),
