@@ -47,8 +47,7 @@ async fn a_link_local_server_address_is_refused_with_advice() {
         let scene = Scene::with_class(class(written)).await;
         let refused = scene.refused(scene.claim("data")).await;
         assert!(
-            refused.contains("is a link-local address")
-                && refused.contains("name the server by a global or unique local"),
+            refused.contains("is a link-local address") && refused.contains("use a global or unique local"),
             "{refused}"
         );
         scene.assert_nothing_made().await;

@@ -224,7 +224,7 @@ async fn every_release_name_gives_valid_object_names_or_an_error() {
     let dotted = objects(&super::well("a dot", named("storage.blue")));
     assert!(dotted.contains_key("Service storage-blue-bindery"));
     let number = String::from_utf8(named("1st").stderr).unwrap();
-    let told = "a Service's name begins with a letter, and 1st-bindery does not: call the release otherwise, or set fullnameOverride";
+    let told = "the name of a Service must begin with a letter, and 1st-bindery does not: use another release name, or set fullnameOverride";
     assert!(number.contains(told), "{number}");
     // Without quotes, YAML would read these as a boolean and a number.
     let odd = [
@@ -305,7 +305,7 @@ async fn equal_webhook_and_admin_ports_are_refused() {
     );
 }
 
-/// The bed has applied deploy/base, which contains the FlowSchema.
+/// The bed has applied deploy/base, which contains the `FlowSchema`.
 #[tokio::test]
 async fn requests_of_bindery_do_not_queue_behind_its_callers() {
     let bed = Bed::get();
