@@ -13,7 +13,7 @@ use crate::support::wait::eventually;
 
 const FORBIDDEN: &str = "a claim must not name a volume";
 
-/// Creates a ValidatingAdmissionPolicy: in the namespace of this scene, no claim may name a volume.
+/// Creates a `ValidatingAdmissionPolicy`: in the namespace of this scene, no claim may name a volume.
 async fn forbid_volume_names(scene: &Scene) {
     let policy = json!({
         "metadata": {"name": scene.name},

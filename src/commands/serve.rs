@@ -101,12 +101,7 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
     };
     let mut webhook_server = tokio::spawn(webhook_server.serve(listener, webhook.clone()));
 
-    let options = Options {
-        delete_nested: config.takeover_delete_nested,
-        binder: config.binder,
-        orphan_grace: config.orphan_grace,
-        retention_interval: config.retention_interval,
-    };
+    let options = controller_options(&config);
     let context = Arc::new(Context::new(provisioner, outages, exemptions, config.defaults, options));
     let (begun, ready) = oneshot::channel();
     let registration = Registration {
@@ -154,6 +149,15 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
     admin.shutdown();
     tracing::info!("stopped");
     Ok(())
+}
+
+fn controller_options(config: &Config) -> Options {
+    Options {
+        delete_nested: config.takeover_delete_nested,
+        binder: config.binder,
+        orphan_grace: config.orphan_grace,
+        retention_interval: config.retention_interval,
+    }
 }
 
 /// Everything that needs the API server to be created.

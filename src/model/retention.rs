@@ -33,7 +33,7 @@ impl Retention {
     /// Whether an archive with this retention is kept longer than one with the other.
     pub fn is_longer_than(self, other: Self) -> bool {
         match (self, other) {
-            (Self::Seconds(these), Self::Seconds(those)) => these > those,
+            (Self::Seconds(seconds), Self::Seconds(others)) => seconds > others,
             (one, other) => one == Self::Forever && other != Self::Forever,
         }
     }

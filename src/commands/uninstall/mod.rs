@@ -125,7 +125,8 @@ impl Uninstall {
                     );
                 }
                 UninstallStep::Unfinished if begun => {
-                    println!("volume {name}: skipped, because its cleanup has begun; its data is{place}")
+                    let data = if place.is_empty() { "" } else { "; its data is" };
+                    println!("volume {name}: skipped, because its cleanup has begun{data}{place}");
                 }
                 UninstallStep::Unfinished => {
                     println!(

@@ -76,12 +76,11 @@ impl Protocol for Pool {
             Err(status) => return Ok(Err(status)),
         };
         // Servers need not send the attributes along with the handle.
-        let file = match file {
-            Some(file) => file,
-            None => {
-                let name = String::from_utf8_lossy(name);
-                attempt.file(&handle, Action::Segment(&name)).await?
-            }
+        let file = if let Some(file) = file {
+            file
+        } else {
+            let name = String::from_utf8_lossy(name);
+            attempt.file(&handle, Action::Segment(&name)).await?
         };
         Ok(Ok(object(handle, file)))
     }

@@ -288,7 +288,7 @@ impl Server {
                 (expired, None) if expired.is_empty() => return,
                 // Meanwhile the server may record the client, which shortens the time.
                 (expired, Some(next)) if expired.is_empty() => {
-                    sleep_until(next.min(Instant::now() + RECORDED_IDLE)).await
+                    sleep_until(next.min(Instant::now() + RECORDED_IDLE)).await;
                 }
                 (expired, _) => {
                     for session in expired {
