@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+#[cfg(feature = "failpoints")]
 use bindery::failpoints::Point;
 use serde_json::{Value, json};
 
@@ -82,6 +83,7 @@ async fn a_directory_has_one_volume_under_all_names_of_its_server() {
     two.bindery.unregister().await;
 }
 
+#[cfg(feature = "failpoints")]
 #[tokio::test]
 async fn a_claim_refused_because_of_another_volume_leaves_no_volume_after_a_crash() {
     let mut two = AliasedServer::with(Ganesha::start(), shared()).await;

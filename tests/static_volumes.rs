@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+#[cfg(feature = "failpoints")]
 use bindery::failpoints::Point;
 use serde_json::{Value, json};
 
@@ -115,15 +116,12 @@ async fn static_volumes_of_the_share_or_of_other_directories_block_nothing() {
 
 #[tokio::test]
 async fn a_claim_for_the_directory_of_a_static_volume_is_refused() {
-    let mut two = AliasedServer::with(Ganesha::start(), deleting()).await;
+    let two = AliasedServer::with(Ganesha::start(), deleting()).await;
     let other = format!("static-{}", two.scene.name);
     let path = format!("/export/{}/data/inner", two.scene.name);
     two.scene
         .volumes_create(static_volume(&other, &in_tree(two.server.address(), &path)))
         .await;
-    // Bindery must refuse the claim before it creates a volume: at this crash point it would die.
-    two.bindery.kill();
-    two.bindery.run_until(Point::VolumeCreated).await;
     let refused = two.scene.refused(two.scene.claim("data")).await;
     let sentence = format!(
         "{DENIED}directory {}/data of share {}:/export overlaps with that of volume {other}, which Bindery did not create; \
@@ -132,5 +130,21 @@ async fn a_claim_for_the_directory_of_a_static_volume_is_refused() {
         two.server.address()
     );
     assert_eq!(refused, sentence);
+    two.bindery.unregister().await;
+}
+
+#[cfg(feature = "failpoints")]
+#[tokio::test]
+async fn a_claim_for_the_directory_of_a_static_volume_is_refused_before_a_volume_is_created() {
+    let mut two = AliasedServer::with(Ganesha::start(), deleting()).await;
+    let path = format!("/export/{}/data", two.scene.name);
+    let other = static_volume(
+        &format!("static-{}", two.scene.name),
+        &in_tree(two.server.address(), &path),
+    );
+    two.scene.volumes_create(other).await;
+    two.bindery.kill();
+    two.bindery.run_until(Point::VolumeCreated).await;
+    two.scene.refused(two.scene.claim("data")).await;
     two.bindery.unregister().await;
 }
