@@ -34,6 +34,9 @@ struct State {
     static_volumes: BTreeMap<String, Named>,
     /// Every directory that a static volume has ever named, or whose volume was set to `retain`.
     named: BTreeSet<String>,
+    /// The directory of every static volume that was ever created, by the name of the volume: a delete that found no API server
+    /// leaves the volume.
+    directories: BTreeMap<String, String>,
 }
 
 /// The directory that a static volume names.
@@ -62,12 +65,9 @@ impl Protected {
         self.state().named.contains(directory)
     }
 
-    /// Returns whether a static volume names this directory now.
-    pub fn is_named(&self, directory: &str) -> bool {
-        self.state()
-            .static_volumes
-            .values()
-            .any(|named| named.directory == directory)
+    /// Returns the directory that the static volume of this name names.
+    pub fn directory_of(&self, name: &str) -> Option<String> {
+        self.state().directories.get(name).cloned()
     }
 
     /// Returns the directory of this claim's data that a static volume protects.
@@ -136,6 +136,7 @@ impl Protected {
             // Recorded before it is created, since Bindery may see it at once.
             let mut state = self.state();
             state.named.insert(named.directory.clone());
+            state.directories.insert(name.clone(), named.directory.clone());
             state.static_volumes.insert(name.clone(), named.clone());
         }
         let created = static_volume(&name, &volume, how, alias)?;

@@ -25,6 +25,8 @@ struct State<'a> {
     claims: BTreeMap<String, PersistentVolumeClaim>,
     /// By name.
     volumes: BTreeMap<String, PersistentVolume>,
+    /// The directories of the static volumes that exist.
+    of_static_volumes: BTreeSet<String>,
     tenants: BTreeMap<String, Tenant>,
     all: &'a Tenants,
     /// Every directory of a volume and every archive in the export, with the uids of the claims whose files are in it.
@@ -50,13 +52,18 @@ impl<'a> State<'a> {
         let claims = claims.list(&all).await?.items;
         let volumes: Api<PersistentVolume> = Api::all(client.clone());
         let volumes = volumes.list(&all).await?.items.into_iter();
-        let volumes = volumes.filter(|volume| !Protected::is_static(&volume.name_any()));
+        let (static_volumes, volumes): (Vec<_>, Vec<_>) =
+            volumes.partition(|volume| Protected::is_static(&volume.name_any()));
+        let of_static_volumes = static_volumes
+            .iter()
+            .filter_map(|volume| tenants.kept.directory_of(&volume.name_any()));
         let mut state = Self {
             claims: claims
                 .into_iter()
                 .map(|claim| (claim.uid().unwrap_or_default(), claim))
                 .collect(),
-            volumes: volumes.map(|volume| (volume.name_any(), volume)).collect(),
+            volumes: volumes.into_iter().map(|volume| (volume.name_any(), volume)).collect(),
+            of_static_volumes: of_static_volumes.collect(),
             tenants: tenants.known(),
             all: tenants,
             directories: BTreeMap::new(),
@@ -138,7 +145,7 @@ impl<'a> State<'a> {
             class == Some(Class::OwnKept.name()) && volume.annotations().get(mark::SUB_DIR) == Some(&there)
         };
         class_of(claim).is_some_and(Class::is_layout)
-            && (self.all.kept.is_named(&there) || self.volumes.values().any(stays))
+            && (self.of_static_volumes.contains(&there) || self.volumes.values().any(stays))
     }
 
     fn volumes_have_their_claims(&mut self) {
