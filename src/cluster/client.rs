@@ -35,7 +35,7 @@ pub async fn connect(kubeconfig: Option<PathBuf>) -> Result<Client> {
         }
         None => kube::Config::infer()
             .await
-            .context("there is no kubeconfig: set --kubeconfig or KUBECONFIG, or run Bindery in a pod")?,
+            .context("no kubeconfig can be used: set --kubeconfig or KUBECONFIG, or run Bindery in a pod")?,
     };
     let client =
         ClientBuilder::try_from(config).context("the address or the certificates of the API server are not valid")?;

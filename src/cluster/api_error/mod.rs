@@ -228,11 +228,15 @@ pub fn describe_for_command(error: &anyhow::Error) -> String {
 fn join_causes(error: &anyhow::Error, fault: fn(&Error) -> ApiFault) -> String {
     let mut words = Vec::new();
     for cause in error.chain() {
+        // The words before it say everything.
+        if cause.is::<InferConfigError>() {
+            break;
+        }
         let library = if let Some(error) = cause.downcast_ref::<Error>() {
             Some(fault(error).to_string())
         } else if let Some(error) = cause.downcast_ref::<io::Error>() {
             Some(os_error::words(error))
-        } else if cause.is::<KubeconfigError>() || cause.is::<InferConfigError>() {
+        } else if cause.is::<KubeconfigError>() {
             Some("it is missing, cannot be read, or is not a kubeconfig".to_owned())
         } else {
             None
