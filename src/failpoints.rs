@@ -20,6 +20,8 @@ pub enum Point {
     UidSet,
     /// The binder has written on the claim what kube-controller-manager had left to do: the claim is bound.
     ClaimCompleted,
+    /// The volume has the larger size that its claim asks for. The claim's status still has the old one.
+    VolumeExpanded,
     /// The claim is gone, and the volume is marked deleted.
     MarkedDeleted,
     /// The volume records where its directory is to be moved. The directory is still at its path.
@@ -38,13 +40,14 @@ pub enum Point {
 
 impl Point {
     /// All points.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::VolumeCreated,
         Self::DirectoryMade,
         Self::VolumeGiven,
         Self::AnswerSent,
         Self::UidSet,
         Self::ClaimCompleted,
+        Self::VolumeExpanded,
         Self::MarkedDeleted,
         Self::TargetRecorded,
         Self::Renamed,
@@ -64,6 +67,7 @@ impl fmt::Display for Point {
             Self::AnswerSent => "answer-sent",
             Self::UidSet => "uid-set",
             Self::ClaimCompleted => "claim-completed",
+            Self::VolumeExpanded => "volume-expanded",
             Self::MarkedDeleted => "marked-deleted",
             Self::TargetRecorded => "target-recorded",
             Self::Renamed => "renamed",

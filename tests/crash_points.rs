@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::PersistentVolume;
 use kube::api::ListParams;
 use serde_json::{Value, json};
 
+use crate::expansion::{ask_for, until_size};
 use crate::support::bed::Bed;
 use crate::support::bindery::Bindery;
 use crate::support::scene::{Scene, directory, volume_name};
@@ -39,6 +40,8 @@ enum When {
     CaughtUp,
     /// When a claim is created, unless the controller manager is faster.
     CreatedPerhaps,
+    /// When the claim asks for more.
+    Expanded,
     /// When the claim is deleted.
     Deleted,
     /// When a claim is refused after its volume was created.
@@ -52,6 +55,7 @@ fn when(point: Point, on_delete: &str) -> When {
         Point::VolumeCreated | Point::DirectoryMade | Point::AnswerSent | Point::UidSet => When::Created,
         Point::VolumeGiven => When::CaughtUp,
         Point::ClaimCompleted => When::CreatedPerhaps,
+        Point::VolumeExpanded => When::Expanded,
         Point::MarkedDeleted | Point::DirectoryDone | Point::FinalizerRemoved => When::Deleted,
         Point::TargetRecorded | Point::Renamed if on_delete == "retain" => When::Never,
         Point::TargetRecorded | Point::Renamed => When::Deleted,
@@ -71,7 +75,11 @@ async fn at_every_point(on_delete: &'static str) {
     let bindery = Bindery::start(&["--orphan-grace=8s", "--retention-interval=1s"]).await;
     let parameters =
         json!({"onDelete": on_delete, "subDir": "${pvc.metadata.annotations['at']}", "existingDirectory": "deny"});
-    let scene = Scene::of_with(&bindery.provisioner, json!({"parameters": parameters})).await;
+    let scene = Scene::of_with(
+        &bindery.provisioner,
+        json!({"allowVolumeExpansion": true, "parameters": parameters}),
+    )
+    .await;
     let mut trial = Trial {
         bindery,
         scene,
@@ -82,6 +90,7 @@ async fn at_every_point(on_delete: &'static str) {
             When::Created => trial.created(point).await,
             When::CreatedPerhaps => trial.created_perhaps(point).await,
             When::CaughtUp => trial.caught_up(point).await,
+            When::Expanded => trial.expanded(point).await,
             When::Deleted => trial.deleted(point).await,
             When::Refused => trial.refused(point).await,
             When::Never => {}
@@ -131,6 +140,19 @@ impl Trial {
         self.bindery.ended().await;
         self.bindery.run().await;
         let (_, volume) = self.scene.until_bound(&name).await;
+        self.use_and_delete(&name, &volume).await;
+        self.assert_all_done(&volume).await;
+    }
+
+    async fn expanded(&mut self, point: Point) {
+        let name = point.to_string();
+        let (_, volume) = self.scene.bound(self.claim(&name)).await;
+        self.bindery.kill();
+        self.bindery.run_until(point).await;
+        ask_for(&self.scene, &name, "2Gi").await.unwrap();
+        self.bindery.ended().await;
+        self.bindery.run().await;
+        until_size(&self.scene, &name, "2Gi").await;
         self.use_and_delete(&name, &volume).await;
         self.assert_all_done(&volume).await;
     }

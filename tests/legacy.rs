@@ -1,7 +1,7 @@
 //! Classes and volumes of nfs-subdir-external-provisioner, with a Bindery that uses its provisioner name.
 
 mod new_claims;
-mod volume;
+pub mod volume;
 
 use kube::api::{Patch, PatchParams};
 use serde_json::json;

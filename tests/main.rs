@@ -25,6 +25,8 @@ mod cleanup;
 mod crash_points;
 /// The example classes in `deploy/examples`.
 mod examples;
+/// Claims that ask for more after they were created.
+mod expansion;
 /// The command `bindery explain`.
 mod explain;
 /// An NFS server whose disk hangs.

@@ -46,7 +46,7 @@ pub struct Cluster {
     pub namespaces: Watch<PartialObjectMeta<Namespace>>,
     /// All volumes.
     pub volumes: Watch<CachedVolume>,
-    /// All claims that are not bound.
+    /// All claims that are not bound, or that ask for more than they have.
     pub claims: Watch<CachedClaim>,
 }
 
@@ -59,7 +59,7 @@ impl Cluster {
         let (claims, claims_watch) = Watch::new(
             "PersistentVolumeClaims",
             Api::all(client.clone()),
-            CachedClaim::is_pending,
+            CachedClaim::is_unsettled,
         );
         let watches = async {
             tokio::join!(classes_watch, namespaces_watch, volumes_watch, claims_watch);

@@ -1,7 +1,7 @@
 //! The loops that the leading replica runs.
 //!
 //! Volumes are bound to their claims and cleaned up when these are gone ([`volumes`]). Claims that the webhook gave no
-//! volume get theirs ([`claims`]). Each loop is a `kube::runtime::Controller`, or waits on a timer where what it looks at
+//! volume get theirs ([`claims`]), and those that ask for more than they have get it ([`expansion`]). Each loop is a `kube::runtime::Controller`, or waits on a timer where what it looks at
 //! cannot be watched. A function takes a [`Context`] if it only looks, and a [`leader::Leader`] if it acts.
 
 mod annotation_warnings;
@@ -9,6 +9,7 @@ mod claims;
 mod class_events;
 mod context;
 mod error;
+mod expansion;
 mod leader;
 mod volumes;
 
@@ -28,6 +29,7 @@ pub async fn run(ctx: Arc<Context>, term: Term) {
     tokio::join!(
         volumes::run(Arc::clone(&leader), stop.clone()),
         claims::run(Arc::clone(&leader), stop.clone()),
+        expansion::run(Arc::clone(&leader), stop.clone()),
         stop.run_until_cancelled(class_events::run(&leader.ctx)),
         stop.run_until_cancelled(volumes::retention::run(&leader)),
         stop.run_until_cancelled(volumes::empty_trash::run(&leader, handed_over)),

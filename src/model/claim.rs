@@ -37,6 +37,8 @@ pub struct Claim {
     pub uid: String,
     /// Whether it has a deletion timestamp.
     pub deleting: bool,
+    /// The size of its volume, as its status says; `None` until it is bound.
+    pub capacity: Option<Bytes>,
     /// When it was created; not known inside an admission review.
     pub created: Option<Timestamp>,
     /// Whether the scheduler has chosen a node for the pod that the claim waits for.
@@ -124,6 +126,10 @@ impl Claim {
             },
             uid: meta.uid.clone().unwrap_or_default(),
             deleting: meta.deletion_timestamp.is_some(),
+            capacity: claim
+                .status
+                .as_ref()
+                .and_then(|status| status.capacity.as_ref()?.get("storage").and_then(Bytes::read)),
             created: meta.creation_timestamp.as_ref().map(|time| time.0),
             has_node: meta
                 .annotations
@@ -141,6 +147,12 @@ impl Claim {
                 .and_then(|requests| requests.get("storage").and_then(Bytes::read)),
             unsupported,
         }
+    }
+
+    /// Whether it asks for more than its status says that it has.
+    pub fn asks_for_more(&self) -> bool {
+        let size = |size: &Option<Bytes>| size.as_ref().map_or(0, |size| size.bytes);
+        size(&self.request) > size(&self.capacity)
     }
 
     /// The UUID from which the name of the volume for an existing claim is made: the same on every attempt.

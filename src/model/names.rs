@@ -120,6 +120,10 @@ pub mod reason {
     pub const CLASS_WARNINGS: &str = "ClassWarnings";
     /// An annotation is ignored, because the class does not allow it on this object.
     pub const IGNORED: &str = "AnnotationIgnored";
+    /// Volume and claim have the larger size that was asked for (a name of external-resizer).
+    pub const RESIZED: &str = "VolumeResizeSuccessful";
+    /// The larger size could not be written; Bindery tries again (a name of external-resizer).
+    pub const RESIZE_FAILED: &str = "VolumeResizeFailed";
     /// The claim differs from the one for which its volume was created.
     pub const CLAIM_CHANGED: &str = "ClaimChanged";
 }

@@ -9,6 +9,7 @@ pub mod class;
 pub mod conflict;
 pub mod decide;
 pub mod effective;
+pub mod expansion;
 pub mod explain;
 #[cfg(test)]
 pub(crate) mod fixtures;

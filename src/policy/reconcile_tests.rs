@@ -23,9 +23,6 @@ fn claim(change: impl FnOnce(&mut Claim)) -> Claim {
         namespace: "team-a".to_owned(),
         name: Name::Given("data".to_owned()),
         uid: "c".to_owned(),
-        deleting: false,
-        created: None,
-        has_node: false,
         class: Some("fast".to_owned()),
         volume_name: Some("pvc-1".to_owned()),
         access_modes: vec!["ReadWriteMany".to_owned()],
@@ -33,9 +30,7 @@ fn claim(change: impl FnOnce(&mut Claim)) -> Claim {
             written: "1Gi".to_owned(),
             bytes: 1 << 30,
         }),
-        unsupported: vec![],
-        labels: std::collections::BTreeMap::new(),
-        annotations: std::collections::BTreeMap::new(),
+        ..Claim::default()
     };
     change(&mut claim);
     claim
@@ -189,6 +184,21 @@ fn a_claim_that_was_changed_after_admission_does_not_get_the_volume() {
     );
     let size = undo(|claim| claim.request.as_mut().unwrap().bytes += 1);
     assert_eq!(size, "it asks for 1Gi, the volume has 1Gi");
+}
+
+#[test]
+fn a_bound_claim_that_asks_for_more_is_expanded_and_does_not_count_as_changed() {
+    let larger = claim(|claim| {
+        claim.capacity = claim.request.clone();
+        claim.request.as_mut().unwrap().bytes += 1;
+    });
+    let bound = volume(|volume| {
+        uid(volume, "c");
+        volume.phase = Phase::Bound;
+    });
+    for volume in [bound, volume(|_| ())] {
+        assert_eq!(plan(&volume, ClaimState::Exists(&larger), &installation()), bind(None));
+    }
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! The summary of a claim: whether it waits for a volume, which one it names, and its labels. Its settings are not
-//! cached.
+//! The summary of a claim: whether it waits for a volume or for a larger one, which one it names, and its labels. Its
+//! settings are not cached.
 
 use std::collections::BTreeMap;
 
@@ -21,6 +21,8 @@ pub struct ClaimSummary {
     /// The labels, by which the webhook configuration may exempt it.
     pub labels: BTreeMap<String, String>,
     has_node: bool,
+    /// Whether it asks for more than its status says that it has.
+    asks_for_more: bool,
     phase: Phase,
 }
 
@@ -43,12 +45,14 @@ impl Summary for ClaimSummary {
             Some(_) => Phase::Lost,
         };
         let claim = Claim::read(&claim, "");
+        let asks_for_more = claim.asks_for_more();
         Self {
             uid: claim.uid.into_boxed_str(),
             class: claim.class.map(String::into_boxed_str),
             volume_name: claim.volume_name.map(String::into_boxed_str),
             labels: claim.labels,
             has_node: claim.has_node,
+            asks_for_more,
             phase,
         }
     }
@@ -58,6 +62,16 @@ impl Cached<ClaimSummary> {
     /// Returns whether it is neither bound nor lost, and not being deleted.
     pub fn is_pending(&self) -> bool {
         self.phase == Phase::Pending && self.meta().deletion_timestamp.is_none()
+    }
+
+    /// Returns whether it is bound, and asks for more than its status says that it has.
+    pub fn is_to_be_expanded(&self) -> bool {
+        self.is_bound() && self.asks_for_more
+    }
+
+    /// Returns whether there may be something to do for it. All other claims are not cached.
+    pub fn is_unsettled(&self) -> bool {
+        self.is_pending() || self.is_to_be_expanded()
     }
 
     /// Returns whether its phase is Bound.

@@ -179,9 +179,9 @@ fn is_named_by_claim(ctx: &Context, volume: &Volume) -> bool {
     claim.is_some_and(|claim| claim.volume_name.as_deref() == Some(&*volume.name))
 }
 
-/// Returns the claim of a volume from the cache, which has unbound claims only.
+/// Returns the unbound claim of a volume from the cache.
 fn cached_claim(ctx: &Context, volume: &Volume) -> Option<Arc<CachedClaim>> {
     let claim = volume.claim.as_ref()?;
     let claim = ObjectRef::new(&claim.name).within(&claim.namespace);
-    ctx.cluster.claims.get(&claim)
+    ctx.cluster.claims.get(&claim).filter(|claim| claim.is_pending())
 }

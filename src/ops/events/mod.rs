@@ -71,6 +71,14 @@ impl Events {
         self.publish(WARNING, reason, cause, note, volume_reference(volume));
     }
 
+    /// Writes an Event of type Normal about a claim. Those with different texts are different Events.
+    pub fn normal_claim(&self, claim: &Claim, reason: &str, note: String) {
+        if let Some(reference) = claim_reference(claim) {
+            let words = words(reason, &note);
+            self.publish(NORMAL, reason, &words, note, reference);
+        }
+    }
+
     /// Writes a warning about a claim. Warnings with the same reason and cause are one Event.
     pub fn warn_claim(&self, claim: &Claim, reason: &str, cause: &str, note: String) {
         if let Some(reference) = claim_reference(claim) {

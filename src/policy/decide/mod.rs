@@ -130,7 +130,7 @@ fn decision_for(
 }
 
 /// Whether a volume fits a claim. The controller manager does not check this if the volume names the claim. The error
-/// says what differs.
+/// says what differs. A bound claim may ask for more than its volume has: see [`super::expansion`].
 pub fn fits(claim: &Claim, volume: &Volume) -> Result<(), String> {
     let class = claim.class.as_deref().unwrap_or_default();
     if class != volume.class {
@@ -147,7 +147,7 @@ pub fn fits(claim: &Claim, volume: &Volume) -> Result<(), String> {
         ));
     }
     let there = volume.capacity.as_ref();
-    match &claim.request {
+    match claim.request.as_ref().filter(|_| claim.capacity.is_none()) {
         Some(request) if request.bytes > there.map_or(0, |there| there.bytes) => Err(format!(
             "it asks for {}, the volume has {}",
             request.written,

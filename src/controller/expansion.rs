@@ -1,0 +1,200 @@
+//! Expands volumes: a claim that asks for more than it has gets it.
+//!
+//! Trigger: a claim that is bound and asks for more than its status says that it has; and a change of its volume. Order:
+//! (1) a JSON patch writes the size on the volume, and tests its uid and its old size; (2) a patch of the claim's status
+//! writes the size there, and tests the claim's uid and version. A crash between the two leads to (2). The NFS server is
+//! not asked, since it does not enforce sizes. kube-controller-manager leaves all this to a resizer, and at most writes
+//! an Event `ExternalExpanding`.
+
+use std::future::ready;
+use std::sync::Arc;
+
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PersistentVolumeClaimCondition};
+use kube::api::{Patch, PatchParams};
+use kube::runtime::controller::{self, Action, Controller};
+use kube::runtime::reflector::ObjectRef;
+use kube::{Api, ResourceExt};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use super::error::Error;
+use super::leader::Leader;
+use super::leader::backoff::FIRST_PAUSE;
+use crate::cluster::cache::{CachedClaim, CachedVolume};
+use crate::cluster::patch::{self, set, test};
+use crate::failpoints::{self, Point};
+use crate::model::claim::{Bytes, Claim};
+use crate::model::names::reason;
+use crate::model::volume::Volume;
+use crate::policy::expansion::{Expansion, may_expand, next};
+
+/// The number of claims that are expanded at once.
+const PARALLEL: u16 = 16;
+/// After this many failures in a row, an Event reports them.
+const PERSISTENT: u32 = 5;
+/// The conditions of a claim that speak about an expansion in progress.
+const RESIZE_CONDITIONS: [&str; 4] = [
+    "Resizing",
+    "FileSystemResizePending",
+    "ControllerResizeError",
+    "NodeResizeError",
+];
+
+/// Expands claims until `stop`, then waits for those that are being expanded.
+pub async fn run(leader: Arc<Leader>, stop: CancellationToken) {
+    let cluster = leader.ctx.cluster.clone();
+    let claims = cluster.claims.store().clone();
+    let due = cluster.claims.events().filter(|claim| ready(claim.is_to_be_expanded()));
+    Controller::for_shared_stream(due, cluster.claims.store().clone())
+        // The volume may have been taken over, or have become ready.
+        .watches_shared_stream(cluster.volumes.events(), move |volume: Arc<CachedVolume>| {
+            let claim = volume.read().claim.as_ref();
+            let claim = claim.map(|claim| ObjectRef::new(&claim.name).within(&claim.namespace));
+            claim.filter(|claim| claims.get(claim).is_some_and(|claim| claim.is_to_be_expanded()))
+        })
+        .with_config(controller::Config::default().concurrency(PARALLEL))
+        .graceful_shutdown_on(stop.cancelled_owned())
+        .run(reconcile, error_policy, leader)
+        // The error policy has reported errors.
+        .for_each(async |_| ())
+        .await;
+}
+
+/// Expands the volume of a claim, if this installation manages it.
+async fn reconcile(cached: Arc<CachedClaim>, leader: Arc<Leader>) -> Result<Action, Error> {
+    let ctx = &leader.ctx;
+    let Some(name) = cached.volume_name.as_deref() else {
+        return Ok(Action::await_change());
+    };
+    let volume = ctx.cluster.volumes.get(&ObjectRef::new(name));
+    if volume.is_some_and(|volume| may_expand(volume.read(), &cached.uid, &ctx.installation)) {
+        let claim = format!("{}/{}", cached.namespace().unwrap_or_default(), cached.name_any());
+        let span = tracing::info_span!("expand", claim, volume = name);
+        Box::pin(expand(&leader, &cached, name).instrument(span)).await?;
+        leader.backoff.reset(&backoff_key(&cached));
+    }
+    Ok(Action::await_change())
+}
+
+/// Reads claim and volume, and writes what is missing.
+async fn expand(leader: &Leader, cached: &CachedClaim, volume_name: &str) -> Result<(), Error> {
+    let ctx = &leader.ctx;
+    let (namespace, name) = (cached.namespace().unwrap_or_default(), cached.name_any());
+    let claims: Api<PersistentVolumeClaim> = Api::namespaced(ctx.cluster.client.clone(), &namespace);
+    let (object, volume) = tokio::try_join!(claims.get_opt(&name), ctx.cluster.volume(volume_name))?;
+    let (Some(object), Some(volume)) = (object, volume) else {
+        return Ok(());
+    };
+    let claim = Claim::read(&object, &namespace);
+    if claim.volume_name.as_deref() != Some(volume_name) || !may_expand(&volume, &claim.uid, &ctx.installation) {
+        return Ok(());
+    }
+    leader.may_act()?;
+    let size = match next(&claim, &volume) {
+        Expansion::Done => return Ok(()),
+        Expansion::Volume(size) => {
+            let operations = vec![
+                patch::test_uid(&volume),
+                test("/spec/capacity/storage", written(volume.capacity.as_ref())),
+                set("/spec/capacity/storage", json!(size.written)),
+            ];
+            patch::apply(&ctx.persistent_volumes(), volume_name, operations).await?;
+            failpoints::point(Point::VolumeExpanded);
+            size
+        }
+        Expansion::Claim(size) => size,
+    };
+    let status = with_capacity(&object, &size);
+    claims
+        .patch_status(&name, &PatchParams::default(), &Patch::<Value>::Merge(status))
+        .await?;
+    ctx.metrics.step("expanded");
+    report(leader, &claim, &volume, &size);
+    Ok(())
+}
+
+/// Returns a merge patch that writes the size in the status of this version of a claim, and removes from it what speaks
+/// about an expansion in progress.
+fn with_capacity(claim: &PersistentVolumeClaim, size: &Bytes) -> Value {
+    let conditions = claim
+        .status
+        .iter()
+        .flat_map(|status| status.conditions.iter().flatten());
+    let others = conditions.filter(|condition| !RESIZE_CONDITIONS.contains(&&*condition.type_));
+    let others: Vec<&PersistentVolumeClaimCondition> = others.collect();
+    json!({
+        "metadata": {"uid": claim.metadata.uid, "resourceVersion": claim.metadata.resource_version},
+        "status": {
+            "capacity": {"storage": size.written},
+            "conditions": others,
+            "allocatedResources": {"storage": null},
+            "allocatedResourceStatuses": {"storage": null},
+        },
+    })
+}
+
+fn written(size: Option<&Bytes>) -> Value {
+    json!(size.map(|size| &size.written))
+}
+
+fn report(leader: &Leader, claim: &Claim, volume: &Volume, size: &Bytes) {
+    let before = claim.capacity.as_ref().map_or("no size", |before| &before.written);
+    let note = format!(
+        "the size of this claim and of volume {} was raised from {before} to {}. NFS does not enforce sizes",
+        volume.name, size.written
+    );
+    leader.ctx.events.normal_claim(claim, reason::RESIZED, note);
+}
+
+/// Schedules the next attempt. Reports a failure that does not pass.
+fn error_policy(claim: Arc<CachedClaim>, error: &Error, leader: Arc<Leader>) -> Action {
+    // If the term continues after all, the claim is reconciled again.
+    if matches!(error, Error::NotLeading) {
+        return Action::requeue(FIRST_PAUSE);
+    }
+    let (times, pause) = leader.backoff.record_failure(&backoff_key(&claim));
+    // At first it may be that another write came first.
+    if times >= PERSISTENT {
+        leader.ctx.metrics.step("failed");
+        let note = format!("the larger size could not be written: {error}. Bindery retries");
+        let reason = reason::RESIZE_FAILED;
+        leader.ctx.events.warn_claim(&claim.outline(), reason, reason, note);
+    }
+    Action::requeue(pause)
+}
+
+/// Returns the key by which the failures of an expansion are counted. No volume and no claim has it.
+fn backoff_key(claim: &CachedClaim) -> String {
+    format!("{}/{} larger", claim.namespace().unwrap_or_default(), claim.name_any())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_status_keeps_only_conditions_that_do_not_speak_about_an_expansion() {
+        let condition = |type_: &str| json!({"type": type_, "status": "True"});
+        let claim = json!({
+            "metadata": {"name": "data", "uid": "c", "resourceVersion": "7"},
+            "status": {"conditions": [condition("Resizing"), condition("Other"), condition("NodeResizeError")]},
+        });
+        let size = Bytes {
+            written: "5Gi".to_owned(),
+            bytes: 5 << 30,
+        };
+        let patch = with_capacity(&serde_json::from_value(claim).unwrap(), &size);
+        let expected = json!({
+            "metadata": {"uid": "c", "resourceVersion": "7"},
+            "status": {
+                "capacity": {"storage": "5Gi"},
+                "conditions": [condition("Other")],
+                "allocatedResources": {"storage": null},
+                "allocatedResourceStatuses": {"storage": null},
+            },
+        });
+        assert_eq!(patch, expected);
+    }
+}

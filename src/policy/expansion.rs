@@ -1,0 +1,117 @@
+//! Decides the next step for a claim that asks for more than it has.
+//!
+//! An NFS server does not enforce the size of a directory, so a size is only a number in three places: the claim's
+//! request, the volume's capacity, and the capacity in the claim's status. First the volume gets the size that is
+//! requested, then the status gets that of the volume. A crash between the two writes leads to the second one.
+//!
+//! Kubernetes allows a larger request only if the StorageClass had `allowVolumeExpansion: true` at that moment, and a
+//! smaller one only above the capacity in the status. So the class is not looked at here, and no size becomes smaller: a
+//! volume that was expanded for an earlier request keeps its size, and the claim gets it.
+
+use crate::model::claim::{Bytes, Claim};
+use crate::model::volume::{Installation, Volume};
+
+/// The next step of an expansion.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expansion {
+    /// Nothing: the claim has what it asks for.
+    Done,
+    /// Write this capacity on the volume, and then in the status of the claim.
+    Volume(Bytes),
+    /// Write this capacity, which the volume has, in the status of the claim.
+    Claim(Bytes),
+}
+
+/// Decides the next step for a claim and its volume.
+pub fn next(claim: &Claim, volume: &Volume) -> Expansion {
+    let Some(request) = claim.request.as_ref().filter(|_| claim.asks_for_more()) else {
+        return Expansion::Done;
+    };
+    match &volume.capacity {
+        Some(capacity) if capacity.bytes >= request.bytes => Expansion::Claim(capacity.clone()),
+        _ => Expansion::Volume(request.clone()),
+    }
+}
+
+/// Whether this installation expands a volume for the claim with this uid: it manages the volume, which is bound to that
+/// claim and ready.
+pub fn may_expand(volume: &Volume, claim_uid: &str, installation: &Installation) -> bool {
+    let uid = volume.claim.as_ref().and_then(|claim| claim.uid.as_deref());
+    volume.has_finalizer && volume.ready && volume.maker.as_ref() == Some(installation) && uid == Some(claim_uid)
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+
+    use super::*;
+    use crate::policy::fixtures;
+
+    fn size(text: &str) -> Option<Bytes> {
+        Bytes::read(&Quantity(text.to_owned()))
+    }
+
+    #[test]
+    fn each_combination_of_sizes_has_its_step() {
+        let volume_gets = |text| Expansion::Volume(size(text).unwrap());
+        let claim_gets = |text| Expansion::Claim(size(text).unwrap());
+        // The request, the volume's capacity, the capacity in the claim's status.
+        for (request, capacity, status, step) in [
+            ("1Gi", "1Gi", "1Gi", Expansion::Done),
+            ("5Gi", "1Gi", "1Gi", volume_gets("5Gi")),
+            // A crash between the two writes.
+            ("5Gi", "5Gi", "1Gi", claim_gets("5Gi")),
+            // The same size, written in another way.
+            ("5Gi", "5120Mi", "1Gi", claim_gets("5120Mi")),
+            ("5Gi", "5Gi", "5120Mi", Expansion::Done),
+            // Another request after such a crash: a larger one, and one that was lowered.
+            ("7Gi", "5Gi", "1Gi", volume_gets("7Gi")),
+            ("3Gi", "5Gi", "1Gi", claim_gets("5Gi")),
+            // After that the claim has more than it asks for.
+            ("3Gi", "5Gi", "5Gi", Expansion::Done),
+            ("4Gi", "5Gi", "5Gi", Expansion::Done),
+            ("1G", "1Gi", "1Gi", Expansion::Done),
+            // Somebody has changed the volume, or the status.
+            ("1Gi", "5Gi", "1Gi", Expansion::Done),
+            ("5Gi", "1Gi", "5Gi", Expansion::Done),
+            ("5Gi", "1Gi", "2Gi", volume_gets("5Gi")),
+            ("5Gi", "", "1Gi", volume_gets("5Gi")),
+            ("5Gi", "5Gi", "", claim_gets("5Gi")),
+            ("", "5Gi", "1Gi", Expansion::Done),
+        ] {
+            let claim = Claim {
+                request: size(request),
+                capacity: size(status),
+                ..Claim::default()
+            };
+            let mut volume = fixtures::volume("pvc-1", "data");
+            volume.capacity = size(capacity);
+            assert_eq!(next(&claim, &volume), step, "{request:?} {capacity:?} {status:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_managed_volume_of_the_claim_is_expanded() {
+        let may = |change: fn(&mut Volume)| {
+            let mut volume = fixtures::volume("pvc-1", "data");
+            volume.ready = true;
+            volume.claim.as_mut().unwrap().uid = Some("c".to_owned());
+            change(&mut volume);
+            may_expand(&volume, "c", &fixtures::installation())
+        };
+        assert!(may(|_| ()));
+        assert!(may(|volume| volume.deleting = true), "the claim still uses it");
+        let refused: [fn(&mut Volume); 7] = [
+            |volume| volume.has_finalizer = false,
+            |volume| volume.ready = false,
+            |volume| volume.maker = None,
+            |volume| volume.maker.as_mut().unwrap().instance = "green".to_owned(),
+            |volume| volume.maker.as_mut().unwrap().provisioner = "example.com/other".to_owned(),
+            |volume| volume.claim.as_mut().unwrap().uid = Some("d".to_owned()),
+            |volume| volume.claim = None,
+        ];
+        for (case, change) in refused.into_iter().enumerate() {
+            assert!(!may(change), "{case}");
+        }
+    }
+}

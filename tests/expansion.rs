@@ -1,0 +1,335 @@
+//! Claims that ask for more: volume and claim get the new size.
+
+use std::time::Duration;
+
+#[cfg(feature = "failpoints")]
+use bindery::failpoints::Point;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PersistentVolumeClaimStatus};
+use k8s_openapi::api::storage::v1::StorageClass;
+use kube::Api;
+use kube::api::{Patch, PatchParams};
+use serde_json::{Value, json};
+
+use crate::legacy::volume::{LegacyVolume, delete_class, legacy_scene, provisioner_name};
+use crate::support::bed::Bed;
+use crate::support::bindery::Bindery;
+use crate::support::scene::{Scene, volume_name};
+use crate::support::wait::{eventually, eventually_within};
+
+/// Sizes of a volume, of its claim's status, and of the claim's request.
+type Sizes = [String; 3];
+
+fn expandable() -> Value {
+    json!({"allowVolumeExpansion": true})
+}
+
+/// Changes the size that a claim asks for.
+pub async fn ask_for(scene: &Scene, claim: &str, size: &str) -> kube::Result<PersistentVolumeClaim> {
+    let patch = json!({"spec": {"resources": {"requests": {"storage": size}}}});
+    let patch = Patch::Merge(patch);
+    scene.claims().patch(claim, &PatchParams::default(), &patch).await
+}
+
+/// Changes the size that a claim asks for, which must be refused. Returns the message.
+async fn refused(scene: &Scene, claim: &str, size: &str) -> String {
+    match ask_for(scene, claim, size).await {
+        Err(kube::Error::Api(status)) => status.message.clone(),
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+/// Waits until a claim and its volume have this size.
+pub async fn until_size(scene: &Scene, claim: &str, size: &str) {
+    eventually(&format!("claim {claim} has {size}"), async || {
+        let [volume, status, _] = sizes(scene, claim).await;
+        (volume == size && status == size).then_some(())
+    })
+    .await;
+}
+
+async fn sizes(scene: &Scene, claim: &str) -> Sizes {
+    let claim = scene.claims().get(claim).await.unwrap();
+    let spec = claim.spec.unwrap();
+    let volume = scene.volumes().get(&spec.volume_name.unwrap()).await.unwrap();
+    let requests = spec.resources.unwrap().requests.unwrap();
+    [
+        volume.spec.unwrap().capacity.unwrap()["storage"].0.clone(),
+        claim.status.unwrap().capacity.unwrap()["storage"].0.clone(),
+        requests["storage"].0.clone(),
+    ]
+}
+
+async fn status(scene: &Scene, claim: &str) -> PersistentVolumeClaimStatus {
+    scene.claims().get(claim).await.unwrap().status.unwrap()
+}
+
+async fn change_class(scene: &Scene, fields: Value) {
+    let classes: Api<StorageClass> = Api::all(scene.client.clone());
+    let patched = classes
+        .patch(&scene.name, &PatchParams::default(), &Patch::Merge(fields))
+        .await;
+    patched.unwrap();
+}
+
+#[tokio::test]
+async fn a_claim_that_asks_for_more_gets_it_within_a_second_and_an_event() {
+    let scene = Scene::with_class(expandable()).await;
+    let (_, volume) = scene.bound(scene.claim("data")).await;
+    ask_for(&scene, "data", "5Gi").await.unwrap();
+    // Measured: a few milliseconds. This machine may be busy.
+    eventually_within(Duration::from_secs(5), "the claim has the new size", async || {
+        let [in_volume, in_status, _] = sizes(&scene, "data").await;
+        (in_volume == "5Gi" && in_status == "5Gi").then_some(())
+    })
+    .await;
+    let status = status(&scene, "data").await;
+    assert_eq!(status.phase.as_deref(), Some("Bound"));
+    assert_eq!(status.conditions.unwrap_or_default(), vec![]);
+    assert_eq!(
+        (status.allocated_resources, status.allocated_resource_statuses),
+        (None, None)
+    );
+    let told = scene.event("data", "VolumeResizeSuccessful").await;
+    assert_eq!(
+        told,
+        format!(
+            "the size of this claim and of volume {} was raised from 1Gi to 5Gi. NFS does not enforce sizes",
+            volume_name(&volume)
+        )
+    );
+    scene.delete("data").await;
+    scene.until_gone(&volume).await;
+}
+
+#[tokio::test]
+async fn of_several_requests_in_a_row_the_last_one_counts() {
+    let bindery = Bindery::start(&[]).await;
+    let scene = Scene::of_with(&bindery.provisioner, expandable()).await;
+    scene.bound(scene.claim("data")).await;
+    for size in 2..=9 {
+        ask_for(&scene, "data", &format!("{size}Gi")).await.unwrap();
+    }
+    until_size(&scene, "data", "9Gi").await;
+    // One after the other: each has an Event with its own text.
+    for size in ["10Gi", "11Gi"] {
+        ask_for(&scene, "data", size).await.unwrap();
+        until_size(&scene, "data", size).await;
+    }
+    eventually("an Event about the last request", async || {
+        let told = scene.event("data", "VolumeResizeSuccessful").await;
+        told.contains("from 10Gi to 11Gi").then_some(())
+    })
+    .await;
+    assert!(
+        bindery
+            .metrics()
+            .await
+            .contains(r#"bindery_volume_steps_total{outcome="expanded"}"#)
+    );
+    bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn kubernetes_refuses_what_the_class_or_a_quota_does_not_allow() {
+    let scene = Scene::new().await;
+    scene.bound(scene.claim("data")).await;
+    let told = refused(&scene, "data", "5Gi").await;
+    assert!(
+        told.contains("the storageclass that provisions the pvc must support resize"),
+        "{told}"
+    );
+
+    change_class(&scene, expandable()).await;
+    scene.set_quota("requests.storage", "3Gi").await;
+    let told = eventually("the API server knows the class", async || {
+        let told = refused(&scene, "data", "5Gi").await;
+        told.contains("exceeded quota").then_some(told)
+    })
+    .await;
+    assert!(told.contains("limited: requests.storage=3Gi"), "{told}");
+    assert_eq!(sizes(&scene, "data").await, ["1Gi", "1Gi", "1Gi"]);
+    ask_for(&scene, "data", "3Gi").await.unwrap();
+    until_size(&scene, "data", "3Gi").await;
+    // A size never becomes smaller.
+    let told = refused(&scene, "data", "2Gi").await;
+    assert!(told.contains("field can not be less than status.capacity"), "{told}");
+}
+
+#[tokio::test]
+async fn a_request_made_and_lowered_while_bindery_was_away_is_served_without_its_class() {
+    let mut bindery = Bindery::start(&[]).await;
+    let scene = Scene::of_with(&bindery.provisioner, expandable()).await;
+    for claim in ["raised", "lowered", "unchanged"] {
+        scene.bound(scene.claim(claim)).await;
+    }
+    bindery.kill();
+    for claim in ["raised", "lowered"] {
+        ask_for(&scene, claim, "100Gi").await.unwrap();
+    }
+    ask_for(&scene, "lowered", "50Gi").await.unwrap();
+    delete_class(&scene).await;
+    bindery.run().await;
+    until_size(&scene, "raised", "100Gi").await;
+    until_size(&scene, "lowered", "50Gi").await;
+    assert_eq!(sizes(&scene, "unchanged").await, ["1Gi", "1Gi", "1Gi"]);
+    bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn what_the_status_says_about_an_unfinished_expansion_is_removed() {
+    let mut bindery = Bindery::start(&[]).await;
+    let scene = Scene::of_with(&bindery.provisioner, expandable()).await;
+    scene.bound(scene.claim("data")).await;
+    bindery.kill();
+    ask_for(&scene, "data", "5Gi").await.unwrap();
+    let left = json!({"status": {
+        "conditions": [
+            {"type": "Resizing", "status": "True"},
+            {"type": "FileSystemResizePending", "status": "True"},
+            {"type": "Other", "status": "True"},
+        ],
+        "allocatedResources": {"storage": "5Gi"},
+        "allocatedResourceStatuses": {"storage": "ControllerResizeInProgress"},
+    }});
+    let patched = scene
+        .claims()
+        .patch_status("data", &PatchParams::default(), &Patch::Merge(left))
+        .await;
+    assert_eq!(patched.unwrap().status.unwrap().conditions.unwrap().len(), 3);
+    bindery.run().await;
+    until_size(&scene, "data", "5Gi").await;
+    let status = status(&scene, "data").await;
+    let conditions = status.conditions.unwrap();
+    assert!(
+        conditions.len() == 1 && conditions[0].type_ == "Other",
+        "{conditions:?}"
+    );
+    let empty = |sizes: Option<usize>| sizes.unwrap_or_default() == 0;
+    assert!(empty(status.allocated_resources.map(|sizes| sizes.len())));
+    assert!(empty(status.allocated_resource_statuses.map(|sizes| sizes.len())));
+    bindery.unregister().await;
+}
+
+/// Bindery dies when the volume has the new size and the claim does not. Then the request is changed to `then`, which makes
+/// `size` of both.
+#[cfg(feature = "failpoints")]
+async fn dies_between_the_writes(then: &str, size: &str) {
+    let mut bindery = Bindery::start(&[]).await;
+    let scene = Scene::of_with(&bindery.provisioner, expandable()).await;
+    scene.bound(scene.claim("data")).await;
+    bindery.kill();
+    bindery.run_until(Point::VolumeExpanded).await;
+    ask_for(&scene, "data", "5Gi").await.unwrap();
+    bindery.ended().await;
+    assert_eq!(sizes(&scene, "data").await, ["5Gi", "1Gi", "5Gi"]);
+    ask_for(&scene, "data", then).await.unwrap();
+    bindery.run().await;
+    until_size(&scene, "data", size).await;
+    assert_eq!(sizes(&scene, "data").await[2], then);
+    // Nothing happens for a request of what the claim has already.
+    ask_for(&scene, "data", size).await.unwrap();
+    scene.bound(scene.claim("later")).await;
+    ask_for(&scene, "later", "2Gi").await.unwrap();
+    until_size(&scene, "later", "2Gi").await;
+    assert_eq!(sizes(&scene, "data").await, [size; 3]);
+    bindery.unregister().await;
+}
+
+#[cfg(feature = "failpoints")]
+#[tokio::test]
+async fn after_a_crash_between_the_two_writes_the_claim_gets_the_size_of_its_volume() {
+    dies_between_the_writes("5Gi", "5Gi").await;
+}
+
+#[cfg(feature = "failpoints")]
+#[tokio::test]
+async fn after_a_crash_a_lowered_request_gets_the_size_of_its_volume_and_a_raised_one_its_own() {
+    dies_between_the_writes("3Gi", "5Gi").await;
+    dies_between_the_writes("7Gi", "7Gi").await;
+}
+
+#[tokio::test]
+async fn a_claim_expanded_before_its_volume_was_ready_is_not_reported_as_changed() {
+    let mut bindery = Bindery::start(&[]).await;
+    let scene = Scene::of_with(&bindery.provisioner, expandable()).await;
+    let (_, volume) = scene.bound(scene.claim("data")).await;
+    bindery.kill();
+    // As if Bindery had died before it looked at the claim, and kube-controller-manager had bound it alone.
+    let not_ready = json!({"metadata": {"annotations": {"bindery.dev/ready": null}}});
+    scene.patch_volume(volume_name(&volume), not_ready).await;
+    ask_for(&scene, "data", "5Gi").await.unwrap();
+    bindery.run().await;
+    until_size(&scene, "data", "5Gi").await;
+    assert!(!bindery.log().contains("ClaimChanged"));
+    bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn a_volume_that_was_taken_over_is_expanded() {
+    let provisioner = provisioner_name();
+    let scene = legacy_scene(&provisioner, json!({"archiveOnDelete": "true"})).await;
+    change_class(&scene, expandable()).await;
+    for claim in ["before", "after"] {
+        LegacyVolume::make(&scene, claim, None).await;
+    }
+    eventually("the API server knows the class", async || {
+        ask_for(&scene, "before", "4Gi").await.ok()
+    })
+    .await;
+    let bindery = crate::legacy::volume::bindery(&provisioner, &[]).await;
+    until_size(&scene, "before", "4Gi").await;
+    ask_for(&scene, "after", "6Gi").await.unwrap();
+    until_size(&scene, "after", "6Gi").await;
+    bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn volumes_made_by_hand_of_another_installation_or_let_go_are_not_expanded() {
+    let bindery = Bindery::start(&[]).await;
+    let scene = Scene::of_with(&bindery.provisioner, expandable()).await;
+    let by_hand = format!("static-{}", scene.name);
+    scene
+        .volumes_create(json!({
+            "metadata": {"name": by_hand},
+            "spec": {
+                "accessModes": ["ReadWriteMany"],
+                "capacity": {"storage": "1Gi"},
+                "nfs": {"server": Bed::get().server, "path": "/export"},
+                "storageClassName": scene.name,
+            },
+        }))
+        .await;
+    let named = scene.claim_with("by-hand", json!({"spec": {"volumeName": by_hand}}));
+    scene.create(named).await.unwrap();
+    eventually("the volume made by hand is bound", async || {
+        (status(&scene, "by-hand").await.phase? == "Bound").then_some(())
+    })
+    .await;
+    let (_, another) = scene.bound(scene.claim("another")).await;
+    let theirs = json!({"metadata": {"annotations": {"bindery.dev/instance": "green"}}});
+    scene.patch_volume(volume_name(&another), theirs).await;
+    let (_, let_go) = scene.bound(scene.claim("let-go")).await;
+    scene
+        .patch_volume(volume_name(&let_go), json!({"metadata": {"finalizers": null}}))
+        .await;
+
+    let others = ["by-hand", "another", "let-go"];
+    for claim in others {
+        ask_for(&scene, claim, "5Gi").await.unwrap();
+    }
+    // After two more expansions, Bindery has looked at the others, too.
+    scene.bound(scene.claim("own")).await;
+    for size in ["2Gi", "3Gi"] {
+        ask_for(&scene, "own", size).await.unwrap();
+        until_size(&scene, "own", size).await;
+    }
+    for claim in others {
+        assert_eq!(sizes(&scene, claim).await, ["1Gi", "1Gi", "5Gi"], "{claim}");
+    }
+
+    // When the installation takes the volume back, the request is served.
+    let ours = json!({"metadata": {"annotations": {"bindery.dev/instance": bindery.name}}});
+    scene.patch_volume(volume_name(&another), ours).await;
+    until_size(&scene, "another", "5Gi").await;
+    bindery.unregister().await;
+}
