@@ -4,16 +4,17 @@ use std::time::Duration;
 
 #[cfg(feature = "failpoints")]
 use bindery::failpoints::Point;
+use k8s_openapi::api::admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PersistentVolumeClaimStatus};
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::Api;
-use kube::api::{Patch, PatchParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::legacy::volume::{LegacyVolume, delete_class, legacy_scene, provisioner_name};
 use crate::support::bed::Bed;
 use crate::support::bindery::Bindery;
-use crate::support::scene::{Scene, volume_name};
+use crate::support::scene::{Scene, from, volume_name};
 use crate::support::wait::{eventually, eventually_within};
 
 /// Sizes of a volume, of its claim's status, and of the claim's request.
@@ -261,6 +262,62 @@ async fn a_claim_expanded_before_its_volume_was_ready_is_not_reported_as_changed
     bindery.run().await;
     until_size(&scene, "data", "5Gi").await;
     assert!(!bindery.log().contains("ClaimChanged"));
+    bindery.unregister().await;
+}
+
+/// Forbids all changes of the status of claims in the namespace of this scene.
+async fn forbid_status(scene: &Scene) {
+    let policy = json!({
+        "metadata": {"name": scene.name},
+        "spec": {
+            "matchConstraints": {
+                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": scene.name}},
+                "resourceRules": [{
+                    "apiGroups": [""],
+                    "apiVersions": ["v1"],
+                    "operations": ["UPDATE"],
+                    "resources": ["persistentvolumeclaims/status"],
+                }],
+            },
+            "validations": [{"expression": "false", "message": "the status is frozen"}],
+        },
+    });
+    let binding = json!({
+        "metadata": {"name": scene.name},
+        "spec": {"policyName": scene.name, "validationActions": ["Deny"]},
+    });
+    let policies: Api<ValidatingAdmissionPolicy> = Api::all(scene.client.clone());
+    policies.create(&PostParams::default(), &from(policy)).await.unwrap();
+    let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(scene.client.clone());
+    bindings.create(&PostParams::default(), &from(binding)).await.unwrap();
+    let probe = Patch::Merge(json!({"status": {"capacity": {"storage": "2Gi"}}}));
+    let dry = PatchParams {
+        dry_run: true,
+        ..PatchParams::default()
+    };
+    eventually("the policy is in force", async || {
+        scene.claims().patch_status("data", &dry, &probe).await.err()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_size_that_cannot_be_written_is_reported_and_written_as_soon_as_it_can() {
+    let bindery = Bindery::start(&[]).await;
+    let scene = Scene::of_with(&bindery.provisioner, expandable()).await;
+    scene.bound(scene.claim("data")).await;
+    forbid_status(&scene).await;
+    ask_for(&scene, "data", "5Gi").await.unwrap();
+    let told = scene.event("data", "VolumeResizeFailed").await;
+    assert!(told.starts_with("the larger size could not be written: "), "{told}");
+    assert!(
+        told.contains("the status is frozen") && told.ends_with(". Bindery retries"),
+        "{told}"
+    );
+    assert_eq!(sizes(&scene, "data").await, ["5Gi", "1Gi", "5Gi"]);
+    let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(scene.client.clone());
+    bindings.delete(&scene.name, &DeleteParams::default()).await.unwrap();
+    until_size(&scene, "data", "5Gi").await;
     bindery.unregister().await;
 }
 

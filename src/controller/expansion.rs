@@ -155,9 +155,16 @@ fn error_policy(claim: Arc<CachedClaim>, error: &Error, leader: Arc<Leader>) -> 
         return Action::requeue(FIRST_PAUSE);
     }
     let (times, pause) = leader.backoff.record_failure(&backoff_key(&claim));
-    // At first it may be that another write came first.
-    if times >= PERSISTENT {
+    if times < PERSISTENT {
+        // Another write may have come first.
+        tracing::debug!(
+            claim = claim.name_any(),
+            "the larger size could not be written: {error}"
+        );
+    } else {
         leader.ctx.metrics.step("failed");
+        let error = error.to_string();
+        let error = error.trim_end_matches('.');
         let note = format!("the larger size could not be written: {error}. Bindery retries");
         let reason = reason::RESIZE_FAILED;
         leader.ctx.events.warn_claim(&claim.outline(), reason, reason, note);
