@@ -77,7 +77,7 @@ async fn a_claim_that_asks_for_more_gets_it_within_a_second_and_an_event() {
     let scene = Scene::with_class(expandable()).await;
     let (_, volume) = scene.bound(scene.claim("data")).await;
     ask_for(&scene, "data", "5Gi").await.unwrap();
-    // Measured: a few milliseconds. This machine may be busy.
+    // About 40 ms on an idle machine; this one may be busy.
     eventually_within(Duration::from_secs(5), "the claim has the new size", async || {
         let [in_volume, in_status, _] = sizes(&scene, "data").await;
         (in_volume == "5Gi" && in_status == "5Gi").then_some(())

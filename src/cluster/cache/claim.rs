@@ -93,3 +93,38 @@ impl Cached<ClaimSummary> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::CachedClaim;
+
+    #[test]
+    fn claims_that_wait_for_a_volume_or_for_a_larger_one_are_cached() {
+        // The phase, the request, the capacity in the status; whether it waits for a volume, and for a larger one.
+        for (phase, request, capacity, pending, larger) in [
+            (None, "1Gi", None, true, false),
+            (Some("Pending"), "1Gi", None, true, false),
+            (Some("Bound"), "1Gi", Some("1Gi"), false, false),
+            (Some("Bound"), "1Gi", Some("1073741824"), false, false),
+            (Some("Bound"), "1Gi", Some("5Gi"), false, false),
+            (Some("Bound"), "5Gi", Some("1Gi"), false, true),
+            (Some("Bound"), "5Gi", None, false, true),
+            (Some("Lost"), "5Gi", Some("1Gi"), false, false),
+        ] {
+            let claim: CachedClaim = serde_json::from_value(json!({
+                "metadata": {"namespace": "team-a", "name": "data"},
+                "spec": {"resources": {"requests": {"storage": request}}},
+                "status": {"phase": phase, "capacity": capacity.map(|size| json!({"storage": size}))},
+            }))
+            .unwrap();
+            let found = (claim.is_pending(), claim.is_to_be_expanded(), claim.is_unsettled());
+            assert_eq!(
+                found,
+                (pending, larger, pending || larger),
+                "{phase:?} {request} {capacity:?}"
+            );
+        }
+    }
+}
