@@ -21,4 +21,5 @@ pub mod reclaim;
 pub mod retention;
 pub mod share_id;
 pub mod source;
+pub mod topologies;
 pub mod volume;

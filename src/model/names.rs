@@ -47,6 +47,8 @@ pub mod mark {
     pub const UID: &str = "bindery.dev/uid";
     /// The group with which the directory was created, or would be created again.
     pub const GID: &str = "bindery.dev/gid";
+    /// The group that the kubelet gives to pods with the volume (a name of Kubernetes).
+    pub const POD_GID: &str = "pv.beta.kubernetes.io/gid";
     /// How long the archive is kept, if the directory is archived.
     pub const ARCHIVE_RETENTION: &str = "bindery.dev/archive-retention";
     /// The NFS version that Bindery uses.

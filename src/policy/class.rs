@@ -14,6 +14,7 @@ use crate::model::invalid::Invalid;
 use crate::model::on_delete::OnDelete;
 use crate::model::reclaim::Reclaim;
 use crate::model::retention::Retention;
+use crate::model::topologies::Topologies;
 
 /// The server and the export for classes that name none, from the flags.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,6 +42,8 @@ pub struct Class {
     pub reclaim: Reclaim,
     /// Mount options for the kubelet.
     pub mount_options: Vec<String>,
+    /// The nodes that its volumes are for.
+    pub topologies: Topologies,
     /// What is ignored in a class that was written for another provisioner. In other classes it is an error.
     pub warnings: Vec<String>,
 }
@@ -110,6 +113,7 @@ impl Class {
                 claim_overrides,
                 reclaim,
                 mount_options: class.mount_options.clone().unwrap_or_default(),
+                topologies: Topologies::read(class),
                 warnings,
             }),
             _ => Err(WrongClass { invalid, unset }),

@@ -11,6 +11,7 @@ use crate::model::labels::Labels;
 use crate::model::location::Location;
 use crate::model::on_delete::OnDelete;
 use crate::model::retention::Retention;
+use crate::model::topologies::Topologies;
 use crate::model::volume::{Origin, first_overlap};
 use crate::policy::fixtures::installation;
 
@@ -38,6 +39,7 @@ fn new(directory: &str) -> NewVolume {
         labels: Labels::new(),
         reclaim: Reclaim::Delete,
         mount_options: vec![],
+        topologies: Topologies::default(),
         attempt: "a".to_owned(),
     }
 }

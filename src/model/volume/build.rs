@@ -19,6 +19,7 @@ use crate::model::reclaim::Reclaim;
 use crate::model::retention::Retention;
 use crate::model::share_id::ShareId;
 use crate::model::source::Source;
+use crate::model::topologies::Topologies;
 
 /// A volume that was decided on but does not exist yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +60,8 @@ pub struct NewVolume {
     pub reclaim: Reclaim,
     /// Mount options for the kubelet.
     pub mount_options: Vec<String>,
+    /// The nodes on which pods can use it.
+    pub topologies: Topologies,
     /// The webhook call that decided on it.
     pub attempt: String,
 }
@@ -91,6 +94,7 @@ impl NewVolume {
         }
         marks[mark::UID] = json!(id(self.attributes.uid));
         marks[mark::GID] = json!(id(self.attributes.gid));
+        marks[mark::POD_GID] = json!(id(self.pod_gid()));
         let spec = &all["spec"];
         json!({
             "metadata": {"annotations": all["metadata"]["annotations"], "labels": all["metadata"]["labels"]},
@@ -111,6 +115,12 @@ impl NewVolume {
         self.claim_uid.as_ref().map(|_| names::FENCE.to_owned())
     }
 
+    /// The group that the kubelet adds to the groups of a pod with the volume. Never the root group: files of the
+    /// container's image belong to it.
+    fn pod_gid(&self) -> Option<u32> {
+        self.attributes.gid.filter(|&gid| gid != 0)
+    }
+
     /// Builds the object for the API server.
     pub fn build(&self, origin: Origin, installation: &Installation) -> PersistentVolume {
         let marks = [
@@ -125,7 +135,11 @@ impl NewVolume {
             (mark::ARCHIVE_RETENTION, self.retention.to_string()),
             (mark::NFS_VERSION, self.share.version().as_str().to_owned()),
         ];
-        let owner = [(mark::UID, self.attributes.uid), (mark::GID, self.attributes.gid)];
+        let owner = [
+            (mark::UID, self.attributes.uid),
+            (mark::GID, self.attributes.gid),
+            (mark::POD_GID, self.pod_gid()),
+        ];
         let owner = owner.into_iter().filter_map(|(key, id)| Some((key, id?.to_string())));
         let mut labels = self.labels.clone();
         labels.insert(names::AREA.to_owned(), area(&self.share, &self.directory));
@@ -161,6 +175,7 @@ impl NewVolume {
                     read_only: None,
                 }),
                 persistent_volume_reclaim_policy: Some(self.reclaim.as_str().to_owned()),
+                node_affinity: self.topologies.node_affinity(),
                 storage_class_name: Some(self.class.clone()),
                 volume_mode: Some("Filesystem".to_owned()),
                 ..PersistentVolumeSpec::default()

@@ -14,6 +14,7 @@ use crate::model::on_delete::OnDelete;
 use crate::model::reclaim::Reclaim;
 use crate::model::retention::Retention;
 use crate::model::source::Source;
+use crate::model::topologies::Topologies;
 
 fn new() -> NewVolume {
     NewVolume {
@@ -39,6 +40,7 @@ fn new() -> NewVolume {
         labels: Labels::new(),
         reclaim: Reclaim::Delete,
         mount_options: vec!["hard".to_owned()],
+        topologies: Topologies::default(),
         attempt: "a-1".to_owned(),
     }
 }

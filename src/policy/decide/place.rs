@@ -85,6 +85,7 @@ pub(super) fn place(
         labels: class.settings.volume_labels.clone().unwrap_or_default(),
         reclaim: class.reclaim,
         mount_options: class.mount_options.clone(),
+        topologies: class.topologies.clone(),
         attempt: facts.fresh.to_string(),
     })
 }
