@@ -87,6 +87,7 @@ fn provisioned(request: &Request, class: &StorageClass) -> Result<Option<Box<New
         class: Some(class),
         namespace: &Namespace::default(),
         volume: None,
+        offers: &[],
         defaults: &Defaults::default(),
         installation: &installation(),
         fresh: Uuid::from_u128(2),

@@ -114,14 +114,6 @@ async fn features_that_nfs_lacks_are_refused_with_a_reason() {
         refused(json!({"volumeMode": "Block"})).await,
         message("volumeMode Block")
     );
-    assert_eq!(
-        refused(json!({"selector": {"matchLabels": {"a": "b"}}})).await,
-        message("a selector")
-    );
-    let modes = json!({"accessModes": ["ReadWriteOncePod"]});
-    assert_eq!(refused(modes).await, message("access mode ReadWriteOncePod"));
-    let source = json!({"dataSource": {"kind": "PersistentVolumeClaim", "name": "other"}});
-    assert_eq!(refused(source).await, message("a data source"));
     let attributes = json!({"volumeAttributesClassName": "gold"});
     assert_eq!(refused(attributes).await, message("a volume attributes class"));
     scene.assert_nothing_made().await;

@@ -25,6 +25,8 @@ mod cleanup;
 mod crash_points;
 /// The example classes in `deploy/examples`.
 mod examples;
+/// Claims for which a volume exists, claims with a selector, and claims with a data source.
+mod existing_volumes;
 /// Claims that ask for more after they were created.
 mod expansion;
 /// The command `bindery explain`.

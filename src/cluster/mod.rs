@@ -27,6 +27,7 @@ use crate::model::claim::Claim;
 use crate::model::location::{Location, Overlap};
 use crate::model::names::{self, is_object_name};
 use crate::model::namespace;
+use crate::model::offer::Offer;
 use crate::model::volume::{Installation, Volume, area, first_overlap};
 
 /// How long to wait until the cache has an object that was just written.
@@ -158,6 +159,18 @@ impl Cluster {
             let volume = volume.read();
             volume.maker.as_ref() == Some(maker) && volume.is_unclaimed_for(namespace, name)
         })
+    }
+
+    /// Returns the cached volumes to which Kubernetes may bind this claim.
+    pub fn offers(&self, claim: &Claim, own: &Installation) -> Vec<Offer> {
+        if claim.volume_name.is_some() {
+            return Vec::new();
+        }
+        let offers = self
+            .volumes
+            .store()
+            .state_filter(|volume| volume.offer(claim, own).is_some());
+        offers.iter().filter_map(|volume| volume.offer(claim, own)).collect()
     }
 
     /// Returns all cached volumes whose directory is the same, or above or below this one. Those that a claim has used

@@ -6,8 +6,10 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use k8s_openapi::api::storage::v1::StorageClass;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use uuid::Uuid;
 
+use super::data_source::DataSource;
 use super::quantity;
 use crate::model::names::{annotation, is_object_name};
 
@@ -27,7 +29,7 @@ impl Default for Name {
 }
 
 /// A claim, read from an admission review or from the API.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Claim {
     /// Its namespace.
     pub namespace: String,
@@ -51,8 +53,14 @@ pub struct Claim {
     pub access_modes: Vec<String>,
     /// Requested bytes; `None` if missing or not a quantity.
     pub request: Option<Bytes>,
-    /// What it requests that Bindery does not support, in terms of the API.
-    pub unsupported: Vec<&'static str>,
+    /// Whether its `volumeMode` is `Block`.
+    pub is_block: bool,
+    /// The volumes that it may be bound to.
+    pub selector: Option<LabelSelector>,
+    /// What its volume is to be filled with.
+    pub data_source: DataSource,
+    /// The class for volume attributes that it names, or `""`.
+    pub attributes_class: String,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
     /// Its annotations.
@@ -97,25 +105,7 @@ impl Claim {
             .annotations
             .as_ref()
             .and_then(|all| all.get(annotation::BETA_CLASS));
-        let mut unsupported = Vec::new();
-        let mut note = |asked: bool, what| unsupported.extend(asked.then_some(what));
-        note(spec.volume_mode.as_deref() == Some("Block"), "volumeMode Block");
-        note(spec.selector.is_some(), "a selector");
-        note(
-            spec.data_source.is_some() || spec.data_source_ref.is_some(),
-            "a data source",
-        );
-        note(
-            spec.volume_attributes_class_name
-                .as_deref()
-                .is_some_and(|name| !name.is_empty()),
-            "a volume attributes class",
-        );
-        let access_modes = spec.access_modes.unwrap_or_default();
-        note(
-            access_modes.iter().any(|mode| mode == "ReadWriteOncePod"),
-            "access mode ReadWriteOncePod",
-        );
+        let data_source = DataSource::read(&spec);
         Self {
             labels: meta.labels.clone().unwrap_or_default(),
             annotations: meta.annotations.clone().unwrap_or_default(),
@@ -140,12 +130,15 @@ impl Claim {
                 .or(spec.storage_class_name)
                 .filter(|name| !name.is_empty()),
             volume_name: spec.volume_name.filter(|name| !name.is_empty()),
-            access_modes,
+            is_block: spec.volume_mode.as_deref() == Some("Block"),
+            data_source,
+            selector: spec.selector,
+            attributes_class: spec.volume_attributes_class_name.unwrap_or_default(),
+            access_modes: spec.access_modes.unwrap_or_default(),
             request: spec
                 .resources
                 .and_then(|resources| resources.requests)
                 .and_then(|requests| requests.get("storage").and_then(Bytes::read)),
-            unsupported,
         }
     }
 
@@ -207,10 +200,9 @@ mod tests {
     }
 
     #[test]
-    fn a_valid_claim_is_not_malformed_and_requests_nothing_unsupported() {
+    fn a_valid_claim_is_not_malformed() {
         let claim = read(|_| ());
         assert!(!claim.is_malformed());
-        assert_eq!(claim.unsupported, Vec::<&str>::new());
         assert_eq!(claim.request.unwrap().bytes, 1 << 30);
     }
 
@@ -250,22 +242,5 @@ mod tests {
     fn the_beta_annotation_wins_over_the_class_field() {
         let claim = read(|claim| claim["metadata"]["annotations"] = json!({annotation::BETA_CLASS: "slow"}));
         assert_eq!(claim.class.as_deref(), Some("slow"));
-    }
-
-    #[test]
-    fn unsupported_requests_are_listed() {
-        let claim = read(|claim| {
-            claim["spec"]["volumeMode"] = json!("Block");
-            claim["spec"]["selector"] = json!({});
-            claim["spec"]["dataSource"] = json!({"kind": "PersistentVolumeClaim", "name": "other"});
-            claim["spec"]["accessModes"] = json!(["ReadWriteOncePod"]);
-        });
-        let expected = [
-            "volumeMode Block",
-            "a selector",
-            "a data source",
-            "access mode ReadWriteOncePod",
-        ];
-        assert_eq!(claim.unsupported, expected);
     }
 }

@@ -13,6 +13,7 @@ use crate::model::attributes::Attributes;
 use crate::model::claim::{Bytes, Claim};
 use crate::model::directory::{Directory, Share};
 use crate::model::namespace::Namespace;
+use crate::model::offer::Offer;
 use crate::model::on_delete::OnDelete;
 use crate::model::reclaim::Reclaim;
 use crate::model::retention::Retention;
@@ -35,6 +36,7 @@ pub struct World {
     pub class: Value,
     pub namespace: Value,
     pub volume: Option<Volume>,
+    pub offers: Vec<Offer>,
     pub defaults: Defaults,
     pub installation: Installation,
 }
@@ -57,6 +59,7 @@ impl Default for World {
             }),
             namespace: json!({}),
             volume: None,
+            offers: Vec::new(),
             defaults: Defaults::default(),
             installation: installation(),
         }
@@ -81,6 +84,7 @@ impl World {
                 annotations: serde_json::from_value(self.namespace.clone()).unwrap(),
             },
             volume: self.volume.as_ref(),
+            offers: &self.offers,
             defaults: &self.defaults,
             installation: &self.installation,
             fresh: Uuid::from_u128(0x1234),

@@ -119,7 +119,7 @@ impl Handler {
             ));
         }
         let withdraw = verdict.unused.is_some();
-        self.carry_out(&request, verdict.decision, withdraw, warnings, deadlines)
+        self.carry_out(&request, &claim, verdict.decision, withdraw, warnings, deadlines)
             .await
     }
 
@@ -228,6 +228,7 @@ impl Handler {
             class,
             namespace: &namespace,
             volume: volume.as_ref(),
+            offers: &cluster.offers(claim, &self.provisioner.installation),
             defaults: &self.defaults,
             installation: &self.provisioner.installation,
             fresh: Uuid::new_v4(),
@@ -237,6 +238,7 @@ impl Handler {
     async fn carry_out(
         &self,
         request: &Request,
+        claim: &Claim,
         decision: Decision,
         withdraw: bool,
         warnings: &mut Vec<String>,
@@ -245,6 +247,12 @@ impl Handler {
         match decision {
             Decision::Pass(reason) => {
                 tracing::debug!(?reason, "passed");
+                // Kubernetes must not bind the claim to a volume that an earlier request made for another content of it.
+                if reason.is_left_to_kubernetes()
+                    && let Err(error) = self.fence_earlier(claim, deadlines.end).await
+                {
+                    return refuse_for_earlier_volume(&error);
+                }
                 let answer = if withdraw {
                     Answer::without_volume(&request.object)
                 } else {

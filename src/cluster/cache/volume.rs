@@ -3,10 +3,12 @@
 use k8s_openapi::api::core::v1::PersistentVolume;
 
 use super::cached::Summary;
+use crate::model::claim::Claim;
 use crate::model::foreign_volume::ForeignLocation;
 use crate::model::location::{Evidence, Location, Overlap, Relation};
 use crate::model::names;
-use crate::model::volume::Volume;
+use crate::model::offer::{Offer, Terms};
+use crate::model::volume::{Installation, Volume};
 
 /// The summary of a volume.
 #[derive(Clone, Debug)]
@@ -16,6 +18,8 @@ pub struct VolumeSummary {
     place: Option<ForeignLocation>,
     /// Whether it has a label of Bindery.
     marked: bool,
+    /// What Kubernetes compares with a claim, if it can bind the volume to one.
+    terms: Option<Box<Terms>>,
 }
 
 impl Summary for VolumeSummary {
@@ -24,17 +28,24 @@ impl Summary for VolumeSummary {
     fn summarize(object: PersistentVolume) -> Self {
         let mut volume = Volume::read(&object);
         volume.access_modes.shrink_to_fit();
+        let terms = Terms::read(&object).map(Box::new);
         let labels = object.metadata.labels;
         let spec = object.spec.filter(|_| volume.record.is_err());
         Self {
             place: spec.as_ref().and_then(ForeignLocation::read),
             marked: labels.is_some_and(|labels| labels.contains_key(names::AREA)),
             volume,
+            terms,
         }
     }
 }
 
 impl VolumeSummary {
+    /// Returns the volume as an offer, if Kubernetes may bind it to this claim.
+    pub fn offer(&self, claim: &Claim, own: &Installation) -> Option<Offer> {
+        Offer::of(&self.volume, self.terms.as_deref(), claim, own)
+    }
+
     /// Returns the volume.
     pub fn read(&self) -> &Volume {
         &self.volume

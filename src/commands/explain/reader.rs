@@ -5,7 +5,7 @@ use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::{Namespace, PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::ListParams;
-use kube::{Api, Client};
+use kube::{Api, Client, ResourceExt};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
@@ -13,6 +13,7 @@ use crate::cluster::api_error::{ApiFault, Kind};
 use crate::model::claim::{Claim, Name};
 use crate::model::names::{AREA, annotation, is_object_name};
 use crate::model::namespace;
+use crate::model::offer::{Offer, Terms};
 use crate::model::volume::{Installation, Volume};
 use crate::policy::class::Defaults;
 use crate::policy::decide::Facts;
@@ -28,8 +29,8 @@ pub struct Reader {
     configuration: String,
     /// The selectors of the webhook configuration. Read once, for the first claim of Bindery.
     selectors: OnceCell<Option<Selectors>>,
-    /// All volumes of Bindery. Read once, for the first claim that needs a directory.
-    volumes: OnceCell<Vec<Volume>>,
+    /// All volumes. Read once, for the first claim that needs a directory.
+    volumes: OnceCell<Vec<PersistentVolume>>,
 }
 
 impl Reader {
@@ -95,21 +96,29 @@ impl Reader {
         let ours = class
             .as_ref()
             .is_some_and(|class| class.provisioner == self.installation.provisioner);
-        let others = if ours && claim.volume_name.is_none() {
+        let volumes = if ours && claim.volume_name.is_none() {
             self.volumes.get_or_try_init(|| self.read_volumes()).await?.as_slice()
         } else {
             &[]
         };
+        let offer = |object: &PersistentVolume| {
+            let (volume, terms) = (Volume::read(object), Terms::read(object));
+            Offer::of(&volume, terms.as_ref(), &claim, &self.installation)
+        };
+        let offers: Vec<_> = volumes.iter().filter_map(offer).collect();
+        let of_bindery = |volume: &&PersistentVolume| volume.labels().contains_key(AREA);
+        let others: Vec<_> = volumes.iter().filter(of_bindery).map(Volume::read).collect();
         let facts = Facts {
             claim: &claim,
             class: class.as_ref(),
             namespace,
             volume: volume.as_ref(),
+            offers: &offers,
             defaults: &self.defaults,
             installation: &self.installation,
             fresh: Uuid::nil(),
         };
-        let mut explanation = explain(&facts, standing, others);
+        let mut explanation = explain(&facts, standing, &others);
         if ours {
             let selectors = self.selectors.get_or_try_init(|| self.read_selectors()).await?;
             let exempts = |selectors: &Selectors| selectors.exempts(&namespace.labels, &claim.labels);
@@ -199,11 +208,11 @@ impl Reader {
         }
     }
 
-    async fn read_volumes(&self) -> Result<Vec<Volume>> {
+    async fn read_volumes(&self) -> Result<Vec<PersistentVolume>> {
         let volumes: Api<PersistentVolume> = Api::all(self.client.clone());
-        let volumes = volumes.list(&ListParams::default().labels(AREA)).await;
+        let volumes = volumes.list(&ListParams::default()).await;
         let volumes = volumes.map_err(|error| unread("the PersistentVolumes", error))?;
-        Ok(volumes.iter().map(Volume::read).collect())
+        Ok(volumes.items)
     }
 }
 

@@ -12,9 +12,11 @@ use crate::controller::leader::Leader;
 use crate::model::claim::{Claim, Name};
 use crate::model::names::reason;
 use crate::model::volume::{NewVolume, Volume};
-use crate::policy::decide::{Decision, Facts, Verdict, decide};
+use crate::policy::decide::{Decision, Facts, Pass, Verdict, decide};
 use crate::provision::{self, Deadlines};
 
+/// The pause before a claim is looked at again for which an existing volume is there.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// The time for one claim. No user waits for it at a terminal.
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -40,6 +42,8 @@ pub async fn provision_claim(
         Box::pin(ctx.provisioner.discard(unused, deadlines.end)).await?;
     }
     match verdict.decision {
+        // Until Kubernetes binds the claim, another claim may take the volume.
+        Decision::Pass(Pass::Reserved(_) | Pass::Available(_)) => Ok(Action::requeue(LOOK_AGAIN)),
         Decision::Pass(_) => Ok(Action::await_change()),
         Decision::Deny(why) => Ok(refuse(ctx, claim, why)),
         Decision::Provision(new) => provision(leader, claim, &new, deadlines).await,
@@ -97,6 +101,7 @@ async fn decide_claim(
         class: Some(class),
         namespace: &namespace,
         volume,
+        offers: &ctx.cluster.offers(claim, &ctx.installation),
         defaults: &ctx.defaults,
         installation: &ctx.installation,
         fresh: claim.seed(),

@@ -44,6 +44,7 @@ pub async fn policy_of_claims_class(
         class: class.as_ref(),
         namespace: &ctx.cluster.namespace(&claim.namespace).await?,
         volume: None,
+        offers: &[],
         defaults: &ctx.defaults,
         installation: &ctx.installation,
         fresh: claim.seed(),

@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::{NFSVolumeSource, PersistentVolume};
 
 use super::{Installation, Origin};
 use crate::model::attributes::Attributes;
-use crate::model::claim::Bytes;
+use crate::model::claim::{Bytes, Claim};
 use crate::model::directory::{Directory, Share, Shown, TrashRoot};
 use crate::model::identity::Identity;
 use crate::model::invalid::Invalid;
@@ -198,6 +198,12 @@ impl Volume {
     pub fn is_for(&self, namespace: &str, name: &str) -> bool {
         let meant = self.claim.as_ref();
         meant.is_some_and(|meant| (meant.namespace.as_str(), meant.name.as_str()) == (namespace, name))
+    }
+
+    /// Whether it has the uid of this claim: kube-controller-manager binds the two.
+    pub fn is_given_to(&self, claim: &Claim) -> bool {
+        let uid = self.claim.as_ref().and_then(|claim| claim.uid.as_deref());
+        !self.deleting && uid.is_some_and(|uid| uid == claim.uid)
     }
 
     /// Whether it is fenced: no claim can be bound to it.

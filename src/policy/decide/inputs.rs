@@ -4,9 +4,11 @@
 use k8s_openapi::api::storage::v1::StorageClass;
 use uuid::Uuid;
 
+use super::existing::source_refusal;
 use crate::model::claim::Claim;
 use crate::model::invalid::Invalid;
 use crate::model::namespace::Namespace;
+use crate::model::offer::Offer;
 use crate::model::source::Source;
 use crate::model::volume::{Installation, Volume};
 use crate::policy::annotations::{AnnotatedObject, Annotations};
@@ -26,6 +28,8 @@ pub struct Facts<'a> {
     /// The volume that the claim names, if that exists. For a claim that names none: a volume that an earlier call
     /// created for it.
     pub volume: Option<&'a Volume>,
+    /// The volumes to which Kubernetes can bind the claim, if it names none.
+    pub offers: &'a [Offer],
     /// Server and export for classes that name none.
     pub defaults: &'a Defaults,
     /// This installation.
@@ -53,12 +57,18 @@ impl Inputs {
         let claim = facts.claim;
         let class_name = claim.class.as_deref().unwrap_or_default();
         let mut wrong = Vec::new();
-        if !claim.unsupported.is_empty() {
+        let unsupported = [
+            claim.is_block.then_some("volumeMode Block"),
+            (!claim.attributes_class.is_empty()).then_some("a volume attributes class"),
+        ];
+        let unsupported: Vec<_> = unsupported.into_iter().flatten().collect();
+        if !unsupported.is_empty() {
             wrong.push(format!(
                 "StorageClass {class_name} cannot provide {}; change the claim or choose another class",
-                claim.unsupported.join(" and ")
+                unsupported.join(" and ")
             ));
         }
+        wrong.extend(source_refusal(&claim.data_source));
         let class = Class::read(class, facts.defaults);
         if let Err(invalid) = &class {
             wrong.push(format!("StorageClass {class_name}: {invalid}; {}", invalid.remedy()));

@@ -4,9 +4,11 @@
 //! volume (new, or from an earlier call). Claim `data` in `team-a` with a class on `nas1:/export` gets volume
 //! `pvc-<uuid>` with directory `team-a-data-pvc-<uuid>`, unless class, namespace or claim set another template.
 
+mod existing;
 mod inputs;
 mod place;
 
+use self::existing::leave_to_kubernetes;
 pub use self::inputs::Facts;
 use self::inputs::Inputs;
 use self::place::place;
@@ -41,7 +43,7 @@ pub enum Decision {
 }
 
 /// Why a claim is admitted unchanged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pass {
     /// It names no class.
     NoClass,
@@ -53,6 +55,24 @@ pub enum Pass {
     NamespaceDisabled,
     /// The API server will refuse it.
     Malformed,
+    /// Kubernetes binds it to this volume, whose `claimRef` names it.
+    Reserved(String),
+    /// Kubernetes binds it to this or another available volume that satisfies it.
+    Available(String),
+    /// It has a selector, so it waits for an existing volume.
+    Selector,
+    /// A volume populator provides its volume, from an object of this kind.
+    Populator(String),
+}
+
+impl Pass {
+    /// Whether the claim is one of Bindery, and another component of Kubernetes gives it its volume.
+    pub fn is_left_to_kubernetes(&self) -> bool {
+        matches!(
+            self,
+            Self::Reserved(_) | Self::Available(_) | Self::Selector | Self::Populator(_)
+        )
+    }
 }
 
 /// Decides what happens to a claim.
@@ -114,6 +134,11 @@ fn decision_for(
     let Some(capacity) = claim.request.clone().filter(|_| !claim.is_malformed()) else {
         return Decision::Pass(Pass::Malformed);
     };
+    if claim.volume_name.is_none()
+        && let Some(reason) = leave_to_kubernetes(claim, facts.offers, warnings)
+    {
+        return Decision::Pass(reason);
+    }
     let inputs = match Inputs::read(facts, class, enabled.err()) {
         Ok(inputs) => inputs,
         Err(wrong) => return Decision::Deny(wrong),
@@ -136,20 +161,26 @@ pub fn fits(claim: &Claim, volume: &Volume) -> Result<(), String> {
     if class != volume.class {
         return Err(format!("its class is {class:?}, the volume's is {:?}", volume.class));
     }
+    fits_modes_and_size(claim, volume).map_err(|differs| format!("it {differs}"))
+}
+
+/// Whether the volume has the access modes and the size that the claim asks for. The error is the rest of a sentence
+/// about the claim.
+fn fits_modes_and_size(claim: &Claim, volume: &Volume) -> Result<(), String> {
     if let Some(mode) = claim
         .access_modes
         .iter()
         .find(|mode| !volume.access_modes.contains(mode))
     {
         return Err(format!(
-            "it asks for access mode {mode}, the volume has {}",
+            "asks for access mode {mode}, the volume has {}",
             volume.access_modes.join(", ")
         ));
     }
     let there = volume.capacity.as_ref();
     match claim.request.as_ref().filter(|_| claim.capacity.is_none()) {
         Some(request) if request.bytes > there.map_or(0, |there| there.bytes) => Err(format!(
-            "it asks for {}, the volume has {}",
+            "asks for {}, the volume has {}",
             request.written,
             there.map_or("no size", |there| &there.written)
         )),

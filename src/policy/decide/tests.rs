@@ -8,6 +8,7 @@ use crate::model::reclaim::Reclaim;
 use crate::policy::fixtures::{VOLUME, World};
 
 mod again;
+mod existing;
 mod place;
 mod settings;
 
@@ -86,9 +87,9 @@ fn claims_of_others_are_admitted_unchanged() {
 fn unsupported_requests_are_refused_with_every_reason() {
     let denied = decision(|world| {
         world.claim["spec"]["volumeMode"] = json!("Block");
-        world.claim["spec"]["selector"] = json!({"matchLabels": {"a": "b"}});
+        world.claim["spec"]["volumeAttributesClassName"] = json!("gold");
     });
-    let message = "StorageClass fast cannot provide volumeMode Block and a selector; \
+    let message = "StorageClass fast cannot provide volumeMode Block and a volume attributes class; \
                    change the claim or choose another class";
     assert_eq!(denied, Decision::Deny(message.to_owned()));
 }

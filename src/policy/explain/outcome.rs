@@ -61,7 +61,7 @@ pub(super) fn outcome(
     let new = match decision {
         Decision::Pass(reason) => {
             return Outcome::LeftAlone {
-                why: pass(*reason, facts),
+                why: pass(reason, facts),
             };
         }
         Decision::Deny(why) => return Outcome::Refused { why: why.clone() },
@@ -109,7 +109,7 @@ fn conflict_with_others(facts: &Facts<'_>, new: &NewVolume, others: &[Volume]) -
 }
 
 /// Why a claim is admitted unchanged.
-fn pass(reason: Pass, facts: &Facts<'_>) -> String {
+fn pass(reason: &Pass, facts: &Facts<'_>) -> String {
     let class = facts.claim.class.as_deref().unwrap_or_default();
     match reason {
         Pass::NoClass => "it names no StorageClass".to_owned(),
@@ -132,5 +132,17 @@ fn pass(reason: Pass, facts: &Facts<'_>) -> String {
         Pass::Malformed => "the API server will refuse it: its name is not valid, it has no access mode, or its size \
         is not above zero"
             .to_owned(),
+        Pass::Reserved(volume) => {
+            format!("PersistentVolume {volume} is reserved for it, so Kubernetes binds the two")
+        }
+        Pass::Available(volume) => format!(
+            "PersistentVolume {volume} is available and satisfies it, so Kubernetes binds it to that volume or to a similar one"
+        ),
+        Pass::Selector => {
+            "it has a selector, so it waits for an existing PersistentVolume with matching labels".to_owned()
+        }
+        Pass::Populator(kind) => {
+            format!("its dataSourceRef is a {kind}, so the volume populator for that kind provides the volume")
+        }
     }
 }

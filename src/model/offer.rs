@@ -1,0 +1,154 @@
+//! Volumes that Kubernetes can bind to a claim that names no volume.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::PersistentVolume;
+
+use super::claim::{Claim, Name};
+use super::volume::{Installation, Volume};
+
+/// The fields that Kubernetes compares with a claim, besides those of [`Volume`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// The labels, for the claim's selector.
+    pub labels: BTreeMap<String, String>,
+    /// Whether `volumeMode` is `Block`.
+    pub is_block: bool,
+    /// `volumeAttributesClassName`, or `""`.
+    pub attributes_class: String,
+}
+
+/// A volume that Kubernetes can bind to a claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// The volume.
+    pub volume: Volume,
+    /// What else Kubernetes compares.
+    pub terms: Terms,
+}
+
+impl Terms {
+    /// Reads the terms of a volume that no claim has: one without a `claimRef` that is `Available` or soon will be, or
+    /// one whose `claimRef` has no uid.
+    pub fn read(object: &PersistentVolume) -> Option<Self> {
+        let spec = object.spec.as_ref()?;
+        let phase = object.status.as_ref().and_then(|status| status.phase.as_deref());
+        let is_free = match &spec.claim_ref {
+            // The controller manager sets Available within milliseconds.
+            None => matches!(phase, None | Some("" | "Pending" | "Available")),
+            Some(claim) => claim.uid.as_deref().unwrap_or_default().is_empty(),
+        };
+        (is_free && object.metadata.deletion_timestamp.is_none()).then(|| Self {
+            labels: object.metadata.labels.clone().unwrap_or_default(),
+            is_block: spec.volume_mode.as_deref() == Some("Block"),
+            attributes_class: spec.volume_attributes_class_name.clone().unwrap_or_default(),
+        })
+    }
+}
+
+impl Offer {
+    /// Returns the volume as an offer, if Kubernetes may bind it to this claim, as far as class and names tell. `terms` are
+    /// those of the volume. A volume that this installation is creating for the claim is none: Bindery finishes it.
+    pub fn of(volume: &Volume, terms: Option<&Terms>, claim: &Claim, own: &Installation) -> Option<Self> {
+        let offer = |terms: &Terms| Self {
+            volume: volume.clone(),
+            terms: terms.clone(),
+        };
+        if volume.is_given_to(claim) {
+            return Some(offer(&Terms::default()));
+        }
+        let is_meant = match (&volume.claim, &claim.name) {
+            (None, _) => Some(&volume.class) == claim.class.as_ref(),
+            (Some(_), Name::Given(name)) => {
+                let is_being_created =
+                    volume.maker.as_ref() == Some(own) && volume.is_unclaimed_for(&claim.namespace, name);
+                volume.is_for(&claim.namespace, name) && !is_being_created
+            }
+            (Some(_), Name::Generate(_)) => false,
+        };
+        terms.filter(|_| is_meant).map(offer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn offered(change: impl FnOnce(&mut Value)) -> bool {
+        let mut volume = json!({
+            "metadata": {"name": "by-hand", "labels": {"tier": "gold"}},
+            "spec": {"storageClassName": "fast", "nfs": {"server": "nas1", "path": "/export/team-a-data"}},
+            "status": {"phase": "Available"},
+        });
+        change(&mut volume);
+        let object: PersistentVolume = serde_json::from_value(volume).unwrap();
+        let claim = Claim {
+            class: Some("fast".to_owned()),
+            uid: "c".to_owned(),
+            ..Claim::named("team-a".to_owned(), "data".to_owned())
+        };
+        let own = Installation {
+            provisioner: "bindery.dev/nfs".to_owned(),
+            instance: "blue".to_owned(),
+        };
+        Offer::of(&Volume::read(&object), Terms::read(&object).as_ref(), &claim, &own).is_some()
+    }
+
+    #[test]
+    fn a_volume_without_a_claim_is_offered_to_its_class() {
+        assert!(offered(|_| ()));
+        assert!(offered(|volume| volume["status"] = json!({})));
+        assert!(!offered(|volume| volume["spec"]["storageClassName"] = json!("slow")));
+        assert!(!offered(|volume| volume["status"]["phase"] = json!("Released")));
+        assert!(!offered(|volume| volume["status"]["phase"] = json!("Failed")));
+        assert!(!offered(
+            |volume| volume["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z")
+        ));
+    }
+
+    #[test]
+    fn a_reserved_volume_is_offered_to_its_claim_whatever_its_class_and_phase() {
+        let reserve = |volume: &mut Value, name: &str, uid: &str| {
+            volume["spec"]["storageClassName"] = json!("");
+            volume["spec"]["claimRef"] = json!({"namespace": "team-a", "name": name, "uid": uid});
+        };
+        assert!(offered(|volume| reserve(volume, "data", "")));
+        assert!(!offered(|volume| reserve(volume, "data", "u")));
+        // kube-controller-manager has begun to bind the two.
+        assert!(offered(|volume| reserve(volume, "data", "c")));
+        assert!(!offered(|volume| reserve(volume, "other", "")));
+        // An administrator removed the uid of a retained volume.
+        assert!(offered(|volume| {
+            reserve(volume, "data", "");
+            volume["status"]["phase"] = json!("Released");
+        }));
+    }
+
+    #[test]
+    fn a_volume_that_bindery_is_creating_for_the_claim_is_not_offered_to_it() {
+        let is_new = |ready: &str| {
+            offered(|volume| {
+                volume["spec"]["claimRef"] = json!({"namespace": "team-a", "name": "data"});
+                volume["metadata"]["finalizers"] = json!(["bindery.dev/cleanup"]);
+                volume["metadata"]["annotations"] = json!({
+                    "pv.kubernetes.io/provisioned-by": "bindery.dev/nfs",
+                    "bindery.dev/instance": "blue",
+                    "bindery.dev/share": "/export",
+                    "bindery.dev/sub-dir": "team-a-data",
+                    "bindery.dev/directory": "new",
+                    "bindery.dev/on-delete": "archive",
+                    "bindery.dev/mount-permissions": "0777",
+                    "bindery.dev/ready": ready,
+                });
+                volume["status"]["phase"] = json!("Available");
+            })
+        };
+        assert!(!is_new("false"));
+        assert!(
+            is_new("true"),
+            "a volume that a claim has had, freed by an administrator"
+        );
+    }
+}

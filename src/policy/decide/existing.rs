@@ -1,0 +1,105 @@
+//! Claims that Kubernetes binds to an existing volume, and claims that somebody else fills.
+//!
+//! Kubernetes looks for an existing volume before it asks a provisioner. Bindery is asked when the claim is created, so it
+//! looks first in the same way: `FindMatchingVolume` of k8s.io/component-helpers. A volume that is reserved for the claim
+//! by its `claimRef` comes before any other, whatever its class. kube-controller-manager binds the two, so only what it
+//! compares counts here.
+
+use kube::core::{Selector, SelectorExt};
+
+use super::{Pass, fits_modes_and_size};
+use crate::model::claim::{Claim, Name};
+use crate::model::data_source::DataSource;
+use crate::model::offer::Offer;
+
+/// Returns why a claim is left to Kubernetes, or `None` if Bindery provisions it.
+pub(super) fn leave_to_kubernetes(claim: &Claim, offers: &[Offer], warnings: &mut Vec<String>) -> Option<Pass> {
+    let is_reserved = |offer: &&Offer| match &claim.name {
+        Name::Given(name) => offer.volume.is_for(&claim.namespace, name),
+        Name::Generate(_) => false,
+    };
+    let mut too_different = Vec::new();
+    for offer in offers.iter().filter(is_reserved) {
+        match satisfies(claim, offer) {
+            _ if offer.volume.is_given_to(claim) => return Some(Pass::Reserved(offer.volume.name.clone())),
+            Ok(()) => return Some(Pass::Reserved(offer.volume.name.clone())),
+            Err(why) => too_different.push(format!(
+                "PersistentVolume {} is reserved for this claim, but Kubernetes does not bind it: {why}",
+                offer.volume.name
+            )),
+        }
+    }
+    // The API server refuses a selector that is not valid.
+    let selector = claim
+        .selector
+        .clone()
+        .map(|selector| Selector::try_from(selector).unwrap_or_default());
+    let is_available = |offer: &&Offer| {
+        offer.volume.claim.is_none()
+            && Some(&offer.volume.class) == claim.class.as_ref()
+            && selector
+                .as_ref()
+                .is_none_or(|selector| selector.matches(&offer.terms.labels))
+            && satisfies(claim, offer).is_ok()
+    };
+    // If the scheduler has chosen a node, it has found no existing volume for it.
+    if !claim.has_node
+        && let Some(offer) = offers.iter().find(is_available)
+    {
+        return Some(Pass::Available(offer.volume.name.clone()));
+    }
+    warnings.append(&mut too_different);
+    if claim.selector.is_some() {
+        warnings.push(format!(
+            "the claim has a selector, so it waits for an existing PersistentVolume of StorageClass {} with matching labels; \
+             for a new volume, create the claim without spec.selector",
+            claim.class.as_deref().unwrap_or_default()
+        ));
+        return Some(Pass::Selector);
+    }
+    match &claim.data_source {
+        DataSource::Populator(kind) => Some(Pass::Populator(kind.clone())),
+        _ => None,
+    }
+}
+
+/// Whether the volume satisfies the claim. The error says what differs.
+fn satisfies(claim: &Claim, offer: &Offer) -> Result<(), String> {
+    let mode = |is_block| if is_block { "Block" } else { "Filesystem" };
+    if claim.is_block != offer.terms.is_block {
+        return Err(format!(
+            "the claim asks for volumeMode {}, the volume has {}",
+            mode(claim.is_block),
+            mode(offer.terms.is_block)
+        ));
+    }
+    if claim.attributes_class != offer.terms.attributes_class {
+        return Err(format!(
+            "the claim asks for volumeAttributesClassName {:?}, the volume has {:?}",
+            claim.attributes_class, offer.terms.attributes_class
+        ));
+    }
+    fits_modes_and_size(claim, &offer.volume).map_err(|differs| format!("the claim {differs}"))
+}
+
+/// The sentence that refuses a claim whose data source nobody can provide.
+pub(super) fn source_refusal(source: &DataSource) -> Option<String> {
+    match source {
+        DataSource::Empty | DataSource::Populator(_) => None,
+        DataSource::Claim(name) => Some(format!(
+            "Bindery cannot clone claim {name}: create the claim without a data source, and copy the files with a pod that mounts both claims"
+        )),
+        DataSource::Snapshot(name) => Some(format!(
+            "Bindery cannot restore VolumeSnapshot {name}: create the claim without a data source, and restore the files with \
+             the backup tool that made the copy"
+        )),
+        DataSource::Removed(kind) => Some(format!(
+            "Kubernetes ignores a dataSource of kind {kind}, so the volume would be empty: name the object in spec.dataSourceRef"
+        )),
+        DataSource::OtherNamespace(kind) => Some(format!(
+            "dataSourceRef names an object of kind {kind} in another namespace, which Kubernetes ignores without its feature gate \
+             CrossNamespaceVolumeDataSource, so the volume would be empty: create the claim in the namespace of that object, without \
+             dataSourceRef.namespace"
+        )),
+    }
+}
