@@ -187,8 +187,8 @@ impl NotSent {
             Self::TooMany => (
                 Fault::TimedOut,
                 format!(
-                    "{MOST_CALLS} earlier calls to {} had not come to an end when the time was over. Check that the NFS \
-                     server and its disks are well.",
+                    "{MOST_CALLS} earlier calls to {} were still running at the deadline. Check that the NFS \
+                     server and its disks work.",
                     server.endpoint
                 ),
             ),

@@ -190,8 +190,8 @@ async fn a_server_has_so_many_calls_and_who_gets_no_turn_reads_so() {
     assert_eq!((error.fault, error.outcome), (Fault::TimedOut, Outcome::NotDone));
     assert_eq!(
         error.to_string(),
-        "nas1:/export cannot be used now: 64 earlier calls to nas1 had not come to an end when the time was over. Check \
-         that the NFS server and its disks are well."
+        "nas1:/export cannot be used now: 64 earlier calls to nas1 were still running at the deadline. Check \
+         that the NFS server and its disks work."
     );
     assert_eq!(scene.look("nas2", LONG).await, Ok(None), "another server has its own");
     let mut waits = Box::pin(scene.look("nas1", LONG));

@@ -39,7 +39,7 @@ pub(super) fn refused(context: &ErrorContext<'_>, action: Action<'_>, status: St
     match (action, status) {
         (_, Status::WRONGSEC) => (
             Fault::Denied,
-            "the server wants Kerberos there, which this client does not speak. Export the share with sec=sys."
+            "the server requires Kerberos there, which Bindery's NFS client does not support. Export the share with sec=sys."
                 .to_owned(),
         ),
         (_, Status::FILE_OPEN) => (
@@ -51,7 +51,7 @@ pub(super) fn refused(context: &ErrorContext<'_>, action: Action<'_>, status: St
         ),
         (_, Status::MOVED) => (
             Fault::Other,
-            "the server says that this has moved to another server. Name that one in the class.".to_owned(),
+            "the server says that this has moved to another server. Name that server in the StorageClass.".to_owned(),
         ),
         (Action::Share(segment), Status::NOTDIR | Status::SYMLINK) => (
             Fault::NoSuchShare,
@@ -129,7 +129,7 @@ pub(super) fn server_fault(context: &ErrorContext<'_>, status: Status) -> (Fault
     (
         Fault::ServerFault,
         format!(
-            "the server met an error of its own that may pass ({code}). If it lasts, look for the reason in the server's log \
+            "the server has an internal error that may pass ({code}). If it lasts, look for the reason in the server's log \
              and at its disks."
         ),
     )
@@ -160,10 +160,10 @@ fn whole_path(context: &ErrorContext<'_>) -> String {
 /// plugins may translate addresses and ports.
 pub(super) fn port(context: &ErrorContext<'_>) -> &'static str {
     if context.privileged {
-        " Many exports turn source ports above 1023 away: Bindery came from one below, but a network plugin may have changed \
+        " Many exports reject source ports above 1023: Bindery came from one below, but a network plugin may have changed \
          it on the way. Export with insecure, or run Bindery with hostNetwork."
     } else {
-        " Bindery came from a source port above 1023, which many exports turn away: set the sysctl \
+        " Bindery came from a source port above 1023, which many exports reject: set the sysctl \
          net.ipv4.ip_unprivileged_port_start=0 for its pod, or export with insecure."
     }
 }
@@ -199,7 +199,7 @@ fn set_owner(context: &ErrorContext<'_>) -> &'static str {
 pub(super) fn silent(server: &str) -> (Fault, String) {
     (
         Fault::TimedOut,
-        format!("{server} did not answer in time. Check that the NFS server and its disks are well."),
+        format!("{server} did not answer in time. Check that the NFS server and its disks work."),
     )
 }
 
@@ -209,7 +209,7 @@ pub(super) fn busy(context: &ErrorContext<'_>, status: Status) -> (Fault, String
     (
         Fault::Busy,
         format!(
-            "{server} asked to come back later until the time was over ({code}). {}",
+            "{server} asked to try again later until the deadline ({code}). {}",
             match status {
                 Status::GRACE =>
                     "It has just started, and waits for its clients to come back: for 90 s on most servers (grace period).",
@@ -237,7 +237,7 @@ pub(super) fn mounted_in_tree(name: &[u8]) -> (Fault, String) {
     (
         Fault::OtherFileSystem,
         format!(
-            "another file system is mounted in it at {:?}, and is left alone. Unmount it on the server.",
+            "another file system is mounted in it at {:?}, and is not removed. Unmount it on the server.",
             String::from_utf8_lossy(name)
         ),
     )

@@ -27,13 +27,13 @@ fn each_status_has_its_fault_and_says_what_to_do() {
             Action::Share("export"),
             Status::WRONGSEC,
             Fault::Denied,
-            "the server wants Kerberos there, which this client does not speak. Export the share with sec=sys.",
+            "the server requires Kerberos there, which Bindery's NFS client does not support. Export the share with sec=sys.",
         ),
         (
             Action::Segment("a"),
             Status::MOVED,
             Fault::Other,
-            "the server says that this has moved to another server. Name that one in the class.",
+            "the server says that this has moved to another server. Name that server in the StorageClass.",
         ),
         (
             Action::Make,
@@ -52,7 +52,7 @@ fn each_status_has_its_fault_and_says_what_to_do() {
             Action::Inside("b"),
             Status::IO,
             Fault::ServerFault,
-            "in its directory \"b\", the server met an error of its own that may pass (NFS4ERR_IO). If it lasts, look for \
+            "in its directory \"b\", the server has an internal error that may pass (NFS4ERR_IO). If it lasts, look for \
              the reason in the server's log and at its disks.",
         ),
         (
@@ -86,8 +86,8 @@ fn a_denial_to_an_ordinary_port_names_the_port() {
     assert_eq!(fault, Fault::Denied);
     assert_eq!(
         text,
-        "the server denies it to uid 0 (NFS4ERR_PERM). Bindery came from a source port above 1023, which many exports turn \
-         away: set the sysctl net.ipv4.ip_unprivileged_port_start=0 for its pod, or export with insecure. If the port is \
+        "the server denies it to uid 0 (NFS4ERR_PERM). Bindery came from a source port above 1023, which many exports \
+         reject: set the sysctl net.ipv4.ip_unprivileged_port_start=0 for its pod, or export with insecure. If the port is \
          not the reason, look for the attributes immutable and append-only there (lsattr). Root is probably squashed there: \
          export with no_root_squash, or run Bindery with the owner's --nfs-uid and --nfs-gid."
     );
@@ -95,7 +95,7 @@ fn a_denial_to_an_ordinary_port_names_the_port() {
 
 #[test]
 fn a_denial_to_a_privileged_port_names_the_port_too_for_it_may_have_been_changed_on_the_way() {
-    let port = "Many exports turn source ports above 1023 away: Bindery came from one below, but a network plugin may have \
+    let port = "Many exports reject source ports above 1023: Bindery came from one below, but a network plugin may have \
                 changed it on the way. Export with insecure, or run Bindery with hostNetwork.";
     for version in [NfsVersion::V4, NfsVersion::V3] {
         let share = Share::parse("nas", "/export").unwrap().over(version);

@@ -85,7 +85,9 @@ pub(super) fn inside(name: &str, text: &str) -> String {
 pub(super) fn keeps_changing(code: impl fmt::Display) -> (Fault, String) {
     (
         Fault::Busy,
-        format!("what was found is gone at the next call, again and again ({code}). Somebody else works there."),
+        format!(
+            "what one call found was gone at the next call, several times ({code}). Another program changes it at the same time."
+        ),
     )
 }
 
@@ -110,4 +112,4 @@ pub(super) fn keeps_filling() -> (Fault, &'static str) {
 
 /// A directory with more names than this is not listed: 250 MB of memory at worst.
 pub(super) const MOST_NAMES: usize = 1_000_000;
-pub(super) const TOO_MANY_NAMES: &str = "more than a million names are in it. Divide it.";
+pub(super) const TOO_MANY_NAMES: &str = "it has more than a million names. Divide it into several directories.";

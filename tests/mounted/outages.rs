@@ -111,14 +111,14 @@ async fn a_hung_mount_fails_at_the_deadline_and_delays_no_other_mount() {
         let error = hung.look_up(&share(), &directory("a"), short()).await.unwrap_err();
         let message = format!(
             "cannot look up directory a on nas:/export: the mount at {path} did not answer in time. Check that its server \
-             and disks are well."
+             and disks work."
         );
         assert_eq!(error, refusal(Fault::TimedOut, &message));
     }
     let error = hung.look_up(&share(), &directory("a"), short()).await.unwrap_err();
     let message = format!(
-        "cannot look up directory a on nas:/export: 16 earlier calls to the mount at {path} have not come to an end. \
-         Check that its server and disks are well; if it is gone for good, restart Bindery's pod without it."
+        "cannot look up directory a on nas:/export: 16 earlier calls to the mount at {path} are still running. \
+         Check that its server and disks work; if it is gone for good, restart Bindery's pod without it."
     );
     assert_eq!(error, refusal(Fault::TimedOut, &message));
     make(&storage(well.path()), "a").await.unwrap();

@@ -16,7 +16,7 @@ async fn mounts_inside_a_tree_are_not_entered() {
     fs::create_dir(&kept).unwrap();
     fs::write(kept.join("file"), "").unwrap();
     let message = "cannot remove directory tree with all in it on nas:/export: another file system is mounted in it at \
-                   \"inner\", and is left alone. Unmount it.";
+                   \"inner\", and is not removed. Unmount it.";
     let other_system = || Mount::memory_on(&inner, "mode=755");
     let part_of_the_same = || Mount::bind(&kept, &inner);
     for mounted in [&other_system as &dyn Fn() -> Mount, &part_of_the_same] {

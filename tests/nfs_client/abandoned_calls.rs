@@ -41,7 +41,7 @@ async fn an_abandoned_call_takes_no_effect_after_the_next_verb_began(kind: Kind)
         error.to_string(),
         format!(
             "cannot make directory late-one on {share}: {} did not answer in time. Check that the NFS server and its disks \
-             are well. All or a part of it may have been done.",
+             work. All or a part of it may have been done.",
             share.server()
         )
     );

@@ -143,8 +143,8 @@ async fn an_export_that_requires_a_privileged_port_gets_one_or_the_error_says_so
         ),
     };
     let message = format!(
-        "cannot make directory b on {share}: {said} Bindery came from a source port above 1023, which many exports turn \
-         away: set the sysctl net.ipv4.ip_unprivileged_port_start=0 for its pod, or export with insecure."
+        "cannot make directory b on {share}: {said} Bindery came from a source port above 1023, which many exports \
+         reject: set the sysctl net.ipv4.ip_unprivileged_port_start=0 for its pod, or export with insecure."
     );
     let fault = match kind {
         Kind::Mounted => kind.no_server(),
@@ -303,7 +303,7 @@ async fn a_missing_server_is_unreachable_at_once(kind: Kind) {
         Kind::V3 => format!(
             "NFSv3 needs the server's portmapper on port 111, and there is no connection to {address}:111: nothing listens \
              there (connection refused). Check that the server is up, that rpcbind runs there, and that the port is open to \
-             this host; or let Bindery speak NFSv4 (nfsVersion 4), which needs port 2049 alone."
+             this host; or let Bindery use NFSv4 (nfsVersion 4), which needs port 2049 alone."
         ),
     };
     let message = format!("cannot make directory a on {nowhere}: {said}");
@@ -339,8 +339,10 @@ async fn the_error_says_that_a_server_does_not_speak_nfs(kind: Kind) {
         );
         let who = match kind {
             Kind::Mounted => kind.no_server(),
-            Kind::V4 | Kind::V4Minor1 | Kind::Embedded => format!("on port 2049 of {address} does not keep to NFSv4"),
-            Kind::V3 => format!("as a portmapper on {address} does not keep to the protocol"),
+            Kind::V4 | Kind::V4Minor1 | Kind::Embedded => {
+                format!("on port 2049 of {address} does not follow the NFSv4 protocol")
+            }
+            Kind::V3 => format!("as a portmapper on {address} does not follow the protocol"),
         };
         let start = format!("cannot make directory a on {share}: what answers {who} (");
         assert!(error.to_string().starts_with(&start), "{error}");

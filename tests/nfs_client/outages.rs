@@ -159,7 +159,7 @@ async fn a_silent_server_fails_at_the_deadline_and_delays_no_other(kind: Kind) {
         }
         Kind::V3 => format!(
             "NFSv3 needs the server's portmapper on port 111, and that of {address} did not answer in time. Check that the \
-             server is up, that rpcbind runs there, and that the port is open to this host; or let Bindery speak NFSv4 \
+             server is up, that rpcbind runs there, and that the port is open to this host; or let Bindery use NFSv4 \
              (nfsVersion 4), which needs port 2049 alone."
         ),
     };

@@ -44,7 +44,7 @@ async fn a_call_answered_with_delay_is_sent_again(kind: Kind) {
     assert_eq!(
         error.to_string(),
         format!(
-            "cannot make directory never on {share}: {} asked to come back later until the time was over ({}). It is \
+            "cannot make directory never on {share}: {} asked to try again later until the deadline ({}). It is \
              busy or has just started; or a client that cannot be reached holds a delegation there: then it passes with that \
              client's lease, after 90 s on most servers.",
             share.server(),
@@ -67,7 +67,7 @@ async fn a_call_answered_with_badsession_is_sent_again(kind: Kind) {
         error.to_string(),
         format!(
             "cannot make directory forgotten on {share}: {} forgets the sessions that it has just opened \
-             (NFS4ERR_BADSESSION). It restarts again and again, or another Bindery goes by the same name.",
+             (NFS4ERR_BADSESSION). It restarts repeatedly, or another Bindery uses the same name.",
             share.server()
         )
     );
@@ -91,7 +91,7 @@ async fn without_minor_version_2_the_client_uses_1_and_without_both_the_error_sa
     assert_eq!(
         error.to_string(),
         format!(
-            "cannot make directory b on {share}: {} speaks neither NFSv4.2 nor NFSv4.1. Enable one there, or set \
+            "cannot make directory b on {share}: {} supports neither NFSv4.2 nor NFSv4.1. Enable one there, or set \
              nfsVersion: \"3\" in the StorageClass.",
             share.server()
         )

@@ -343,7 +343,7 @@ async fn another_file_system_in_the_tree_is_not_entered() {
         error.to_string(),
         format!(
             "cannot remove directory export with all in it on {root}: another file system is mounted in it at \"export\", \
-             and is left alone. Unmount it on the server."
+             and is not removed. Unmount it on the server."
         )
     );
     assert!(server.export_dir().join("file").exists());

@@ -24,7 +24,7 @@ async fn the_error_says_that_the_portmapper_knows_no_nfs() {
         error.to_string(),
         format!(
             "cannot make directory a on {share}: the portmapper of {} knows no mountd of version 3 over TCP. Enable NFSv3 \
-             there, or let Bindery speak NFSv4 (nfsVersion 4), which needs port 2049 alone.",
+             there, or let Bindery use NFSv4 (nfsVersion 4), which needs port 2049 alone.",
             network.address()
         )
     );
@@ -118,7 +118,7 @@ async fn the_result_of_an_abandoned_call_is_unknown() {
         error.to_string(),
         format!(
             "cannot make directory late-one on {share}: {} did not answer in time. Check that the NFS server and its disks \
-             are well. All or a part of it may have been done.",
+             work. All or a part of it may have been done.",
             share.server()
         )
     );
@@ -189,7 +189,7 @@ async fn another_file_system_is_neither_entered_nor_moved_to() {
         error.to_string(),
         format!(
             "cannot remove directory tree with all in it on {share}: another file system is mounted in it at \"disk\", and \
-             is left alone. Unmount it on the server."
+             is not removed. Unmount it on the server."
         )
     );
     assert_eq!(fs::read_to_string(&inside).unwrap(), "kept");

@@ -153,7 +153,7 @@ impl Kind {
 }
 
 /// The advice about source ports in a message for a client that uses a privileged port.
-pub const CHANGED_PORT: &str = "Many exports turn source ports above 1023 away: Bindery came from one below, but a network \
+pub const CHANGED_PORT: &str = "Many exports reject source ports above 1023: Bindery came from one below, but a network \
                                 plugin may have changed it on the way. Export with insecure, or run Bindery with hostNetwork.";
 
 /// Returns a client for all NFS versions with this uid.

@@ -87,7 +87,7 @@ pub(super) fn refused(context: &ErrorContext<'_>, action: Action<'_>, errno: Err
         (_, errno) if transient::errno(errno) => (
             Fault::ServerFault,
             format!(
-                "the file system met an error of its own that may pass ({name}). If it lasts, look for the reason in the \
+                "the file system has an internal error that may pass ({name}). If it lasts, look for the reason in the \
                  node's kernel log and the server's."
             ),
         ),
@@ -152,7 +152,7 @@ fn set_owner(context: &ErrorContext<'_>) -> &'static str {
 /// The deadline came.
 pub(super) fn timed_out(context: &ErrorContext<'_>) -> (Fault, String) {
     let text = format!(
-        "the mount at {} did not answer in time. Check that its server and disks are well.",
+        "the mount at {} did not answer in time. Check that its server and disks work.",
         context.path.display()
     );
     (Fault::TimedOut, text)
@@ -161,8 +161,8 @@ pub(super) fn timed_out(context: &ErrorContext<'_>) -> (Fault, String) {
 /// The deadline came before the verb could begin.
 pub(super) fn no_place(context: &ErrorContext<'_>) -> (Fault, String) {
     let text = format!(
-        "{MOST_AT_WORK} earlier calls to the mount at {} have not come to an end. Check that its server and disks are \
-         well; if it is gone for good, restart Bindery's pod without it.",
+        "{MOST_AT_WORK} earlier calls to the mount at {} are still running. Check that its server and disks \
+         work; if it is gone for good, restart Bindery's pod without it.",
         context.path.display()
     );
     (Fault::TimedOut, text)

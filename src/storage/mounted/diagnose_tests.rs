@@ -40,7 +40,7 @@ fn each_errno_has_its_fault_and_says_what_to_do() {
             Action::Inside("b"),
             Errno::IO,
             Fault::ServerFault,
-            "in its directory \"b\", the file system met an error of its own that may pass (EIO). If it lasts, look for \
+            "in its directory \"b\", the file system has an internal error that may pass (EIO). If it lasts, look for \
              the reason in the node's kernel log and the server's.",
         ),
         (

@@ -19,43 +19,19 @@ pub(super) fn unanswered(errno: Errno) -> bool {
 
 /// Returns its name.
 pub(super) fn name(errno: Errno) -> String {
-    let known = match errno {
-        Errno::PERM => "EPERM",
-        Errno::NOENT => "ENOENT",
-        Errno::IO => "EIO",
-        Errno::ACCESS => "EACCES",
-        Errno::BUSY => "EBUSY",
-        Errno::EXIST => "EEXIST",
-        Errno::XDEV => "EXDEV",
-        Errno::NOTDIR => "ENOTDIR",
-        Errno::INVAL => "EINVAL",
-        Errno::NFILE => "ENFILE",
-        Errno::MFILE => "EMFILE",
-        Errno::NOSPC => "ENOSPC",
-        Errno::ROFS => "EROFS",
-        Errno::NAMETOOLONG => "ENAMETOOLONG",
-        Errno::NOTEMPTY => "ENOTEMPTY",
-        Errno::LOOP => "ELOOP",
-        Errno::NOTCONN => "ENOTCONN",
-        Errno::SHUTDOWN => "ESHUTDOWN",
-        Errno::TIMEDOUT => "ETIMEDOUT",
-        Errno::HOSTDOWN => "EHOSTDOWN",
-        Errno::HOSTUNREACH => "EHOSTUNREACH",
-        Errno::NETUNREACH => "ENETUNREACH",
-        Errno::CONNREFUSED => "ECONNREFUSED",
-        Errno::CONNRESET => "ECONNRESET",
-        Errno::CONNABORTED => "ECONNABORTED",
-        Errno::INTR => "EINTR",
-        Errno::AGAIN => "EAGAIN",
-        Errno::NOMEM => "ENOMEM",
-        Errno::REMOTEIO => "EREMOTEIO",
-        Errno::STALE => "ESTALE",
-        Errno::DQUOT => "EDQUOT",
-        Errno::NOKEY => "ENOKEY",
-        Errno::KEYEXPIRED => "EKEYEXPIRED",
-        other => return format!("error number {}", other.raw_os_error()),
-    };
-    known.to_owned()
+    macro_rules! names {
+        ($($name:ident)*) => {
+            match errno {
+                Errno::ACCESS => "EACCES".to_owned(),
+                $(Errno::$name => concat!("E", stringify!($name)).to_owned(),)*
+                other => format!("error number {}", other.raw_os_error()),
+            }
+        };
+    }
+    names! {
+        PERM NOENT IO BUSY EXIST XDEV NOTDIR INVAL NFILE MFILE NOSPC ROFS NAMETOOLONG NOTEMPTY LOOP NOTCONN SHUTDOWN TIMEDOUT
+        HOSTDOWN HOSTUNREACH NETUNREACH CONNREFUSED CONNRESET CONNABORTED INTR AGAIN NOMEM REMOTEIO STALE DQUOT NOKEY KEYEXPIRED
+    }
 }
 
 #[cfg(test)]

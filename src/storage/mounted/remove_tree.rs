@@ -217,7 +217,7 @@ impl Removal<'_> {
             return Ok(());
         }
         let text = format!(
-            "another file system is mounted in it at {:?}, and is left alone. Unmount it.",
+            "another file system is mounted in it at {:?}, and is not removed. Unmount it.",
             name.to_string_lossy()
         );
         Err(self.run.fails(Fault::OtherFileSystem, &text))

@@ -89,7 +89,7 @@ pub(super) async fn run<T: Send + 'static>(
         Ok(Ok(result)) => result,
         Ok(Err(_)) => Err(run.error(
             Fault::Other,
-            "it came to a sudden end. Look for a panic in Bindery's log.",
+            "it ended unexpectedly. Look for a panic in Bindery's log.",
         )),
         Err(_) => Err(run.timed_out()),
     }

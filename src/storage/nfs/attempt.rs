@@ -65,7 +65,7 @@ pub(super) enum Waiting<O> {
 pub(super) enum Cause<F> {
     /// The connection broke.
     Broken(io::Error),
-    /// What the server answered does not keep to the protocol.
+    /// What the server answered does not follow the protocol.
     Malformed(&'static str),
     /// What one call found is no longer there at the next one, several times.
     KeepsChanging(Status),
@@ -88,7 +88,7 @@ pub(super) trait Transport: Sized + Send + Sync + 'static {
         None
     }
 
-    /// Describes an answer that does not keep to the protocol, for people.
+    /// Describes an answer that does not follow the protocol, for people.
     fn malformed(context: &ErrorContext<'_>, what: &str) -> (Fault, String);
     /// Describes a failure, for people.
     fn failed(context: &ErrorContext<'_>, failure: &Self::Failure) -> (Fault, String);
@@ -195,7 +195,7 @@ impl<'a, T: Transport> Attempt<'a, T> {
         self.malformed("a reply lacks what was asked for")
     }
 
-    /// The verb fails: an answer does not keep to the protocol.
+    /// The verb fails: an answer does not follow the protocol.
     pub fn malformed(&self, what: &'static str) -> RoundError {
         self.failed(&Cause::Malformed(what))
     }

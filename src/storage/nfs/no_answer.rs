@@ -45,20 +45,20 @@ pub(super) fn in_words(error: &io::Error) -> &'static str {
         ErrorKind::ConnectionRefused => "nothing listens there (connection refused)",
         ErrorKind::TimedOut => "it timed out",
         ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable | ErrorKind::NetworkDown => {
-            "the network knows no way there (unreachable)"
+            "there is no route to it (unreachable)"
         }
         ErrorKind::ConnectionReset
         | ErrorKind::ConnectionAborted
         | ErrorKind::BrokenPipe
         | ErrorKind::NotConnected
         | ErrorKind::UnexpectedEof => "the other end has closed it",
-        ErrorKind::PermissionDenied => "a firewall or a policy of this host forbids it",
+        ErrorKind::PermissionDenied => "a firewall or a policy of this host denies it",
         ErrorKind::AddrInUse | ErrorKind::AddrNotAvailable => "this host has no source port or address left for it",
         ErrorKind::OutOfMemory => "this host has no memory left for it",
         _ => match Errno::from_io_error(error) {
             Some(Errno::MFILE | Errno::NFILE) => "too many files are open on this host",
             Some(Errno::AGAIN) => "this host has reached a limit of processes or memory",
-            _ => "the system gives no reason that is known",
+            _ => "the operating system gives no known reason",
         },
     }
 }
@@ -76,7 +76,7 @@ pub(super) fn system_error(server: &str) -> (Fault, String) {
     (
         Fault::ServerFault,
         format!(
-            "{server} met an error of its own that may pass (RPC: system error). If it lasts, look for the reason in its log."
+            "{server} has an internal error that may pass (RPC: system error). If it lasts, look for the reason in its log."
         ),
     )
 }

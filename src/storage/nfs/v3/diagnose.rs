@@ -39,14 +39,14 @@ impl Failure {
 }
 
 /// What else to do if version 3 is not available.
-const OR_V4: &str = "or let Bindery speak NFSv4 (nfsVersion 4), which needs port 2049 alone";
+const OR_V4: &str = "or let Bindery use NFSv4 (nfsVersion 4), which needs port 2049 alone";
 
 /// What answers is no NFSv3 server.
 pub(super) fn malformed(context: &ErrorContext<'_>, what: &str) -> (Fault, String) {
     let server = context.share.server();
     (
         Fault::Other,
-        format!("what {server} answers does not keep to NFSv3 ({what}). Is it an NFS server?"),
+        format!("what {server} answers does not follow the NFSv3 protocol ({what}). Is it an NFS server?"),
     )
 }
 
@@ -94,7 +94,7 @@ fn unconnected(context: &ErrorContext<'_>, error: &NoConnection) -> (Fault, Stri
         NoConnection::Mount(status) => mount(context, *status),
         NoConnection::Flavors => (
             Fault::Denied,
-            "the server wants Kerberos there, which this client does not speak. Export the share with sec=sys."
+            "the server requires Kerberos there, which Bindery's NFS client does not support. Export the share with sec=sys."
                 .to_owned(),
         ),
     }
@@ -158,7 +158,7 @@ fn call(context: &ErrorContext<'_>, part: Part, error: &RpcError) -> (Fault, Str
         error => {
             tracing::debug!(server, %error, "what the server answers cannot be read");
             let text = format!(
-                "what answers as {} on {server} does not keep to the protocol (its answer cannot be read). Is it an NFS \
+                "what answers as {} on {server} does not follow the protocol (its answer cannot be read). Is it an NFS \
                  server?",
                 protocol(part)
             );

@@ -6,6 +6,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nfs3_client::nfs3_types::mount::{MOUNT_PROGRAM, PROGRAM as MOUNT, VERSION as MOUNT_VERSION, dirpath};
 use nfs3_client::nfs3_types::nfs3::{PROGRAM as NFS, VERSION as NFS_VERSION, nfs_fh3};
@@ -76,12 +77,12 @@ impl Connection {
     }
 }
 
-/// What is told while a connection is opened.
-pub(super) trait Progress: Send + Sync {
-    /// This part of the server is asked now.
-    fn asks(&self, part: Part);
-    /// Whether the connection to it comes from a port below 1024.
-    fn came(&self, privileged: bool);
+/// Reports the state of a connection that is being opened.
+pub(super) struct Progress<'a, F> {
+    /// Called with each part of the server before it is asked.
+    pub asks: F,
+    /// Whether the latest connection to a part comes from a port below 1024.
+    pub came_privileged: &'a AtomicBool,
 }
 
 /// Tries all addresses of a server in turn; each gets an equal part of the time until `deadline`, the last one the rest.
@@ -90,7 +91,7 @@ pub(super) async fn open(
     path: &str,
     options: &NfsOptions,
     deadline: Instant,
-    progress: &impl Progress,
+    progress: &Progress<'_, impl Fn(Part) + Sync>,
 ) -> Result<Connection, NoConnection> {
     let mut left = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
     for &address in addresses {
@@ -117,9 +118,9 @@ async fn open_at(
     portmapper: SocketAddr,
     path: &str,
     options: &NfsOptions,
-    progress: &impl Progress,
+    progress: &Progress<'_, impl Fn(Part) + Sync>,
 ) -> Result<Connection, NoConnection> {
-    progress.asks(Part::Portmapper);
+    (progress.asks)(Part::Portmapper);
     // It answers any source port.
     let (stream, _) = connect(Part::Portmapper, portmapper, false).await?;
     let mut asked = PortmapperClient::new(Records::new(stream));
@@ -128,14 +129,14 @@ async fn open_at(
     drop(asked);
     let at = |port| SocketAddr::new(portmapper.ip(), port);
 
-    progress.asks(Part::Mount);
+    (progress.asks)(Part::Mount);
     let (stream, privileged) = connect(Part::Mount, at(mount), options.privileged_port).await?;
-    progress.came(privileged);
+    progress.came_privileged.store(privileged, Ordering::Relaxed);
     let root = mount_share(stream, path, options).await?;
 
-    progress.asks(Part::Nfs);
+    (progress.asks)(Part::Nfs);
     let (stream, privileged) = connect(Part::Nfs, at(nfs), options.privileged_port).await?;
-    progress.came(privileged);
+    progress.came_privileged.store(privileged, Ordering::Relaxed);
     Ok(Connection {
         client: Nfs3Client::new_with_auth(Records::new(stream.clone()), auth(options), opaque_auth::default()),
         stream,

@@ -87,7 +87,10 @@ impl Pool {
             ConnectError::Resolve(error) => NoConnection::Resolve(error),
             ConnectError::Connect(address, error) => NoConnection::Connect(Part::Portmapper, address, error),
         })?;
-        let progress = PoolProgress { pool: self, waiting };
+        let progress = Progress {
+            asks: waiting,
+            came_privileged: &self.came_privileged,
+        };
         let connection = open(&addresses, &self.path, &self.options, deadline, &progress).await?;
         tracing::debug!(
             server = self.name.as_str(),
@@ -148,22 +151,6 @@ impl Reusable for Connection {
 
     fn closed(&self) -> bool {
         self.closed()
-    }
-}
-
-/// Notes what happens while a connection is opened, also if that fails.
-struct PoolProgress<'a, F> {
-    pool: &'a Pool,
-    waiting: F,
-}
-
-impl<F: Fn(Part) + Send + Sync> Progress for PoolProgress<'_, F> {
-    fn asks(&self, part: Part) {
-        (self.waiting)(part);
-    }
-
-    fn came(&self, privileged: bool) {
-        self.pool.came_privileged.store(privileged, Ordering::Relaxed);
     }
 }
 

@@ -61,7 +61,9 @@ pub(super) fn malformed(context: &ErrorContext<'_>, what: &str) -> (Fault, Strin
     let server = context.share.server();
     (
         Fault::Other,
-        format!("what answers on port 2049 of {server} does not keep to NFSv4 ({what}). Is it an NFS server?"),
+        format!(
+            "what answers on port 2049 of {server} does not follow the NFSv4 protocol ({what}). Is it an NFS server?"
+        ),
     )
 }
 
@@ -77,7 +79,7 @@ pub(super) fn failed(context: &ErrorContext<'_>, failure: &Failure) -> (Fault, S
         Failure::Refused(Refusal::Version) | Failure::Session(_, Status::MINOR_VERS_MISMATCH) => (
             Fault::Other,
             format!(
-                "{server} speaks neither NFSv4.2 nor NFSv4.1. Enable one there, or set nfsVersion: \"3\" in the StorageClass."
+                "{server} supports neither NFSv4.2 nor NFSv4.1. Enable one there, or set nfsVersion: \"3\" in the StorageClass."
             ),
         ),
         Failure::Refused(Refusal::Credentials) => {
@@ -89,8 +91,8 @@ pub(super) fn failed(context: &ErrorContext<'_>, failure: &Failure) -> (Fault, S
         Failure::Session(_, status) if status.gone() => (
             Fault::Busy,
             format!(
-                "{server} forgets the sessions that it has just opened ({}). It restarts again and again, or another \
-                 Bindery goes by the same name.",
+                "{server} forgets the sessions that it has just opened ({}). It restarts repeatedly, or another Bindery uses \
+                 the same name.",
                 status.in_version(NfsVersion::V4)
             ),
         ),
@@ -112,7 +114,7 @@ pub(super) fn not_opened(context: &ErrorContext<'_>, opening: Opening) -> (Fault
         Opening::Fence(address) => (
             Fault::TimedOut,
             format!(
-                "an earlier call got no answer and must first be fenced off, lest it take effect late; {address} did not \
+                "an earlier call got no answer and must first be fenced off, so that it does not take effect late; {address} did not \
                  confirm that in time. Check that the NFS server runs there; if it is gone for good, this ends soon \
                  after its lease, 90 s on most servers."
             ),

@@ -4,7 +4,7 @@
 //! The reader borrows from the reply that it reads and never allocates, so a length that the peer claims costs nothing
 //! until the bytes have arrived.
 
-/// A reply that does not keep to the protocol. The text says where, for the error message.
+/// A reply that does not follow the protocol. The text says where, for the error message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Malformed(pub &'static str);
 
