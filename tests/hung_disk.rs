@@ -48,7 +48,7 @@ async fn no_claim_is_bound_before_its_directory_exists_while_the_disk_of_the_ser
         for volume in scene.own_volumes().await.iter().filter(|volume| of_claim(volume)) {
             assert_eq!(
                 claim_uid(volume),
-                Some(names::FENCE),
+                Some(names::UNBOUND_UID),
                 "{name} can be bound to {volume:?}"
             );
         }

@@ -36,7 +36,7 @@ pub async fn delete(volumes: &Api<PersistentVolume>, volume: &Volume) -> kube::R
     volumes.delete(&volume.name, &exactly).await.map(drop)
 }
 
-/// Fences a volume that no claim uses yet: sets [`names::FENCE`] as the uid of its claim, so that
+/// Fences a volume that no claim uses yet: sets [`names::UNBOUND_UID`] as the uid of its claim, so that
 /// kube-controller-manager does not bind it. `which` tests that it is the right volume. The controller then completes
 /// the volume for its claim, or deletes it as an orphan.
 pub async fn fence(
@@ -49,7 +49,7 @@ pub async fn fence(
         test("/spec/claimRef/uid", Value::Null),
         test_no_annotation(mark::READY),
         not_deleting(),
-        set("/spec/claimRef/uid", json!(names::FENCE)),
+        set("/spec/claimRef/uid", json!(names::UNBOUND_UID)),
     ];
     let operations = Patch::Json::<()>(Operations(operations));
     volumes.patch(name, &PatchParams::default(), &operations).await
@@ -62,7 +62,7 @@ pub async fn fence_and_delete(volumes: &Api<PersistentVolume>, name: &str, which
     failpoints::point(Point::Fenced);
     while let Some(volume) = fenced.as_ref().map(Volume::read) {
         // The cleanup may have removed the finalizer, or the controller may have completed the volume for its claim.
-        if volume.claim.as_ref().and_then(|claim| claim.uid.as_deref()) != Some(names::FENCE) || volume.deleting {
+        if volume.claim.as_ref().and_then(|claim| claim.uid.as_deref()) != Some(names::UNBOUND_UID) || volume.deleting {
             return Ok(());
         }
         match delete(volumes, &volume).await {
@@ -79,7 +79,7 @@ pub async fn fence_and_delete(volumes: &Api<PersistentVolume>, name: &str, which
 pub async fn assign(volumes: &Api<PersistentVolume>, name: &str, attempt: &str, claim_uid: &str) -> kube::Result<()> {
     let operations = vec![
         test_annotation(mark::ATTEMPT, attempt),
-        test("/spec/claimRef/uid", json!(names::FENCE)),
+        test("/spec/claimRef/uid", json!(names::UNBOUND_UID)),
         not_deleting(),
         set("/spec/claimRef/uid", json!(claim_uid)),
     ];
@@ -99,7 +99,7 @@ pub async fn merge(volumes: &Api<PersistentVolume>, volume: &Volume, mut fields:
 /// Deletes a volume that the controller has begun, if it is still fenced and of this attempt.
 pub async fn delete_if_fenced(volumes: &Api<PersistentVolume>, name: &str, attempt: &str) -> kube::Result<()> {
     while let Some(volume) = volumes.get_opt(name).await?.as_ref().map(Volume::read) {
-        let fenced = volume.claim.as_ref().and_then(|claim| claim.uid.as_deref()) == Some(names::FENCE);
+        let fenced = volume.claim.as_ref().and_then(|claim| claim.uid.as_deref()) == Some(names::UNBOUND_UID);
         if !fenced || volume.deleting || volume.attempt.as_deref() != Some(attempt) {
             return Ok(());
         }

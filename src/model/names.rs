@@ -15,7 +15,7 @@ pub const WEBHOOK_PATH: &str = "/mutate";
 
 /// The uid in the `claimRef` of a fenced volume. No claim has this uid, so the controller manager does not bind the
 /// volume. Used while it is not known whether the directory exists.
-pub const FENCE: &str = "00000000-0000-0000-0000-000000000000";
+pub const UNBOUND_UID: &str = "00000000-0000-0000-0000-000000000000";
 
 /// Label of a volume: a hash of the server and the first path segment. Volumes whose directories overlap have the same
 /// value.

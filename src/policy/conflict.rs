@@ -45,7 +45,7 @@ pub fn use_existing(volume: &Volume, new: &NewVolume, installation: &Installatio
         Some((_, Some(uid))) if new.claim_uid.as_deref() == Some(uid) && !volume.deleting => Ok(UseExisting::AsItIs),
         _ if volume.deleting => releasing("which is being cleaned up"),
         _ if volume.is_unclaimed_for(&new.claim.0, &new.claim.1) && new.is_at(volume) => Ok(UseExisting::Again),
-        Some((_, Some(names::FENCE))) => releasing("which is being created or removed"),
+        Some((_, Some(names::UNBOUND_UID))) => releasing("which is being created or removed"),
         _ if volume.phase == Phase::Released && volume.reclaim == Reclaim::Delete => {
             releasing("whose claim was just deleted")
         }

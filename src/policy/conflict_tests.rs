@@ -68,7 +68,7 @@ fn a_volume_that_no_claim_has_had_is_used_again_by_its_claim() {
 
 #[test]
 fn a_fenced_volume_is_used_again_by_its_claim() {
-    let fence = |volume: &mut Volume| volume.claim.as_mut().unwrap().uid = Some(names::FENCE.to_owned());
+    let fence = |volume: &mut Volume| volume.claim.as_mut().unwrap().uid = Some(names::UNBOUND_UID.to_owned());
     assert_eq!(told(fence), Ok(UseExisting::Again));
 }
 
@@ -110,7 +110,7 @@ fn a_claim_waits_for_a_volume_that_is_being_removed() {
     assert_eq!(leaving(earlier), "whose claim was just deleted");
     let fenced_for_another = |volume: &mut Volume| {
         let claim = volume.claim.as_mut().unwrap();
-        claim.uid = Some(names::FENCE.to_owned());
+        claim.uid = Some(names::UNBOUND_UID.to_owned());
         claim.name = "other".to_owned();
     };
     assert_eq!(leaving(fenced_for_another), "which is being created or removed");

@@ -69,7 +69,7 @@ impl LegacyVolume {
             && marks.get(mark::PROVISIONED_BY) == Some(&installation.provisioner)
             && !marks.contains_key(mark::INSTANCE)
             && meta.deletion_timestamp.is_none()
-            && !["", names::FENCE].contains(&claim);
+            && !["", names::UNBOUND_UID].contains(&claim);
         let class = marks.get(annotation::BETA_CLASS).or(spec.storage_class_name.as_ref());
         old.then(|| Self {
             class: class.filter(|class| !class.is_empty()).cloned(),

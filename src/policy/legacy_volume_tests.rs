@@ -126,7 +126,7 @@ fn other_volumes_are_not_taken_over() {
     not(|volume| volume["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z"));
     not(|volume| volume["spec"]["claimRef"] = json!(null));
     not(|volume| volume["spec"]["claimRef"]["uid"] = json!(null));
-    not(|volume| volume["spec"]["claimRef"]["uid"] = json!(names::FENCE));
+    not(|volume| volume["spec"]["claimRef"]["uid"] = json!(names::UNBOUND_UID));
 }
 
 #[test]

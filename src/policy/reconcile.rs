@@ -78,7 +78,7 @@ pub fn plan(volume: &Volume, claim_state: ClaimState<'_>, installation: &Install
     if volume.maker.as_ref() != Some(installation) {
         return not_ours(volume, installation);
     }
-    if !volume.deleting && uid(volume) == Some(names::FENCE) {
+    if !volume.deleting && uid(volume) == Some(names::UNBOUND_UID) {
         return awaited(volume, claim_state);
     }
     let settled = volume.ready && volume.phase != Phase::Released;

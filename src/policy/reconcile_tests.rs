@@ -248,7 +248,7 @@ fn a_released_volume_that_an_administrator_is_freeing_is_left_alone() {
 #[test]
 fn a_volume_that_no_claim_has_had_or_needs_is_an_orphan() {
     let fence = |volume: &mut Volume| {
-        uid(volume, names::FENCE);
+        uid(volume, names::UNBOUND_UID);
         volume.phase = Phase::Released;
         volume.reclaim = Reclaim::Retain;
     };
@@ -279,7 +279,7 @@ fn a_volume_that_no_claim_has_had_or_needs_is_an_orphan() {
 
 #[test]
 fn a_fenced_volume_that_its_claim_names_is_not_an_orphan() {
-    let fenced = volume(|volume| uid(volume, names::FENCE));
+    let fenced = volume(|volume| uid(volume, names::UNBOUND_UID));
     assert_eq!(
         plan(&fenced, ClaimState::Exists(&claim(|_| ())), &installation()),
         Plan::Waits
@@ -385,7 +385,7 @@ fn an_unused_directory_is_removed_only_if_it_is_empty() {
     let never = after_gone(|volume| volume.deleting = true);
     assert_eq!(never, Plan::Dispose(Dispose::RemoveUnused(record())));
     let fenced = after_gone(|volume| {
-        uid(volume, names::FENCE);
+        uid(volume, names::UNBOUND_UID);
         volume.deleting = true;
     });
     assert_eq!(fenced, Plan::Dispose(Dispose::RemoveUnused(record())));

@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn a_volume_that_no_claim_has_had_is_deleted_unless_its_claim_exists() {
-        for uid in [None, Some(names::FENCE)] {
+        for uid in [None, Some(names::UNBOUND_UID)] {
             let never = with_uid(uid);
             assert_eq!(step(&never, ClaimState::Unknown, false), UninstallStep::LookAtClaim);
             assert_eq!(step(&never, ClaimState::Gone, false), UninstallStep::Delete);
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_fenced_volume_that_its_claim_names_is_unfinished() {
-        let fenced = with_uid(Some(names::FENCE));
+        let fenced = with_uid(Some(names::UNBOUND_UID));
         let come = claim("u1", Some("pvc-1"));
         assert_eq!(
             step(&fenced, ClaimState::Exists(&come), false),

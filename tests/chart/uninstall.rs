@@ -153,7 +153,7 @@ async fn uninstall_deletes_unused_volumes_and_a_later_claim_of_that_name_is_serv
     let scene = Scene::of_with(&bindery.provisioner, json!({"parameters": parameters})).await;
     // The claim of the interrupted review must not be created.
     bindery.refuse_while_away().await;
-    for uid in [serde_json::Value::Null, json!(bindery::model::names::FENCE)] {
+    for uid in [serde_json::Value::Null, json!(bindery::model::names::UNBOUND_UID)] {
         bindery.kill();
         let dry = kube::api::PostParams {
             dry_run: true,

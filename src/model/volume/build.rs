@@ -112,7 +112,7 @@ impl NewVolume {
     /// The uid in the new volume's `claimRef`; none in an admission review. A volume for an existing claim is fenced
     /// until its directory exists: otherwise the controller manager would bind the two at once.
     fn reference(&self) -> Option<String> {
-        self.claim_uid.as_ref().map(|_| names::FENCE.to_owned())
+        self.claim_uid.as_ref().map(|_| names::UNBOUND_UID.to_owned())
     }
 
     /// The group that the kubelet adds to the groups of a pod with the volume. Never the root group: files of the

@@ -167,7 +167,7 @@ impl Volume {
                 && match claim.uid.as_deref() {
                     None => self.phase == Phase::Unbound,
                     // The controller manager finds no claim with this uid, and sets the phase Released.
-                    Some(uid) => uid == names::FENCE && self.phase != Phase::Bound,
+                    Some(uid) => uid == names::UNBOUND_UID && self.phase != Phase::Bound,
                 }
         };
         self.has_finalizer
@@ -208,13 +208,13 @@ impl Volume {
 
     /// Whether it is fenced: no claim can be bound to it.
     pub fn is_fenced(&self) -> bool {
-        self.claim.as_ref().and_then(|claim| claim.uid.as_deref()) == Some(names::FENCE)
+        self.claim.as_ref().and_then(|claim| claim.uid.as_deref()) == Some(names::UNBOUND_UID)
     }
 
     /// Whether a claim has had it; its directory may then hold data.
     pub fn had_claim(&self) -> bool {
         let uid = self.claim.as_ref().and_then(|claim| claim.uid.as_deref());
-        self.ready || uid.is_some_and(|uid| uid != names::FENCE)
+        self.ready || uid.is_some_and(|uid| uid != names::UNBOUND_UID)
     }
 }
 

@@ -203,7 +203,7 @@ fn is_meant_for(volume: &Volume, claim: &Claim, installation: &Installation) -> 
 fn is_taken_back(volume: &Volume, claim: &Claim, installation: &Installation) -> bool {
     let Some(meant) = &volume.claim else { return false };
     volume.maker.as_ref() == Some(installation)
-        && meant.uid.as_deref() == Some(names::FENCE)
+        && meant.uid.as_deref() == Some(names::UNBOUND_UID)
         && meant.namespace == claim.namespace
         && matches!(&claim.name, Name::Given(name) if *name == meant.name)
 }

@@ -92,7 +92,7 @@ fn a_claim_that_names_a_volume_being_removed_is_refused() {
     let denied = decision(|world| {
         reinvoked(world);
         let meant = world.volume.as_mut().unwrap().claim.as_mut().unwrap();
-        meant.uid = Some(names::FENCE.to_owned());
+        meant.uid = Some(names::UNBOUND_UID.to_owned());
     });
     let message = "volume pvc-earlier is being removed, because the request that created it failed; try again in a few \
     seconds";
@@ -106,7 +106,7 @@ fn a_fenced_volume_with_another_directory_is_unused() {
             world.claim["metadata"]["uid"] = json!("00000000-0000-0000-0000-000000001234");
             let mut volume = given();
             volume.name = VOLUME.to_owned();
-            volume.claim.as_mut().unwrap().uid = Some(names::FENCE.to_owned());
+            volume.claim.as_mut().unwrap().uid = Some(names::UNBOUND_UID.to_owned());
             let record = volume.record.as_mut().unwrap();
             record.directory = Directory::parse(&format!("team-a-data-{VOLUME}")).unwrap();
             record.share = Share::parse(server, "/export").unwrap();
