@@ -279,8 +279,8 @@ async fn volumes_that_this_installation_did_not_make_are_not_orphans() {
             "annotations": volume["metadata"]["annotations"],
             "finalizers": ["bindery.dev/cleanup"],
         });
-        for mark in ["bindery.dev/ready", "bindery.dev/directory-id"] {
-            volume["metadata"]["annotations"].as_object_mut().unwrap().remove(mark);
+        for annotation in ["bindery.dev/ready", "bindery.dev/directory-id"] {
+            volume["metadata"]["annotations"].as_object_mut().unwrap().remove(annotation);
         }
         volume["spec"]["claimRef"] = json!({"namespace": scene.name, "name": name});
         change(&mut volume);

@@ -53,9 +53,9 @@ impl Disk {
     }
 
     /// Removes annotations: an earlier version of Bindery, or a takeover, would have left the volume so.
-    async fn forget(&self, volume: &PersistentVolume, marks: &[&str]) {
-        for mark in marks {
-            let none = json!({"metadata": {"annotations": {format!("bindery.dev/{mark}"): Value::Null}}});
+    async fn forget(&self, volume: &PersistentVolume, annotations: &[&str]) {
+        for annotation in annotations {
+            let none = json!({"metadata": {"annotations": {format!("bindery.dev/{annotation}"): Value::Null}}});
             self.scene.patch_volume(volume_name(volume), none).await;
         }
     }

@@ -12,7 +12,7 @@ use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use serde_json::{Value, json};
 
 use crate::failpoints::{self, Point};
-use crate::model::names::{self, mark};
+use crate::model::names::{self, volume_annotation};
 use crate::model::volume::Volume;
 
 /// Sends a JSON patch for a volume. Its test operations are the preconditions.
@@ -47,7 +47,7 @@ pub async fn fence(
     let operations = vec![
         which,
         test("/spec/claimRef/uid", Value::Null),
-        test_no_annotation(mark::READY),
+        test_no_annotation(volume_annotation::READY),
         not_deleting(),
         set("/spec/claimRef/uid", json!(names::UNBOUND_UID)),
     ];
@@ -78,7 +78,7 @@ pub async fn fence_and_delete(volumes: &Api<PersistentVolume>, name: &str, which
 /// Sets the uid of the claim in a fenced volume, so that kube-controller-manager binds it.
 pub async fn assign(volumes: &Api<PersistentVolume>, name: &str, attempt: &str, claim_uid: &str) -> kube::Result<()> {
     let operations = vec![
-        test_annotation(mark::ATTEMPT, attempt),
+        test_annotation(volume_annotation::ATTEMPT, attempt),
         test("/spec/claimRef/uid", json!(names::UNBOUND_UID)),
         not_deleting(),
         set("/spec/claimRef/uid", json!(claim_uid)),

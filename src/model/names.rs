@@ -22,7 +22,7 @@ pub const UNBOUND_UID: &str = "00000000-0000-0000-0000-000000000000";
 pub const AREA: &str = "bindery.dev/area";
 
 /// Annotations of a volume. An administrator may edit `ON_DELETE` and `ARCHIVE_RETENTION`; all others are records.
-pub mod mark {
+pub mod volume_annotation {
     /// The installation of Bindery to which the volume belongs.
     pub const INSTANCE: &str = "bindery.dev/instance";
     /// What happens to the directory when the claim is gone: `delete`, `archive` or `retain`.

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::legacy_class;
 use crate::model::directory::{Directory, Share};
 use crate::model::invalid::Invalid;
-use crate::model::names::{self, annotation, mark};
+use crate::model::names::{self, annotation, volume_annotation};
 use crate::model::on_delete::OnDelete;
 use crate::model::retention::Retention;
 use crate::model::volume::{Installation, area};
@@ -63,18 +63,18 @@ impl LegacyVolume {
     pub fn read(volume: &PersistentVolume, installation: &Installation) -> Option<Self> {
         let empty = BTreeMap::new();
         let (meta, spec) = (&volume.metadata, volume.spec.as_ref()?);
-        let marks = meta.annotations.as_ref().unwrap_or(&empty);
+        let annotations = meta.annotations.as_ref().unwrap_or(&empty);
         let claim = spec.claim_ref.as_ref()?.uid.as_deref()?;
         let old = legacy_class::is_legacy(&installation.provisioner)
-            && marks.get(mark::PROVISIONED_BY) == Some(&installation.provisioner)
-            && !marks.contains_key(mark::INSTANCE)
+            && annotations.get(volume_annotation::PROVISIONED_BY) == Some(&installation.provisioner)
+            && !annotations.contains_key(volume_annotation::INSTANCE)
             && meta.deletion_timestamp.is_none()
             && !["", names::UNBOUND_UID].contains(&claim);
-        let class = marks.get(annotation::BETA_CLASS).or(spec.storage_class_name.as_ref());
+        let class = annotations.get(annotation::BETA_CLASS).or(spec.storage_class_name.as_ref());
         old.then(|| Self {
             class: class.filter(|class| !class.is_empty()).cloned(),
             nfs: spec.nfs.as_ref().map(|nfs| (nfs.server.clone(), nfs.path.clone())),
-            on_delete: marks.get(mark::ON_DELETE).cloned(),
+            on_delete: annotations.get(volume_annotation::ON_DELETE).cloned(),
             finalizers: meta.finalizers.clone().unwrap_or_default(),
         })
     }
@@ -123,7 +123,7 @@ impl LegacyVolume {
         let on_delete = match (&self.on_delete, said.on_delete) {
             (Some(written), _) => written
                 .parse()
-                .map_err(|wrong| Invalid::value(mark::ON_DELETE, written, &wrong).to_string())?,
+                .map_err(|wrong| Invalid::value(volume_annotation::ON_DELETE, written, &wrong).to_string())?,
             (None, Some(OnDelete::Delete)) if nested && !terms.delete_nested => OnDelete::Archive,
             (None, Some(on_delete)) => on_delete,
             (None, None) => OnDelete::Archive,
@@ -149,15 +149,15 @@ impl TakenOver {
             "finalizers": finalizers,
             "labels": {names::AREA: area(&self.share, &self.directory)},
             "annotations": {
-                mark::INSTANCE: installation.instance,
-                mark::SHARE: self.share.path(),
-                mark::SUB_DIR: self.directory.as_str(),
-                mark::DIRECTORY: "adopted",
-                mark::ON_DELETE: self.on_delete.as_str(),
-                mark::MOUNT_PERMISSIONS: format!("{MODE:04o}"),
-                mark::ARCHIVE_RETENTION: self.retention.to_string(),
-                mark::NFS_VERSION: self.share.version().as_str(),
-                mark::READY: "true",
+                volume_annotation::INSTANCE: installation.instance,
+                volume_annotation::SHARE: self.share.path(),
+                volume_annotation::SUB_DIR: self.directory.as_str(),
+                volume_annotation::DIRECTORY: "adopted",
+                volume_annotation::ON_DELETE: self.on_delete.as_str(),
+                volume_annotation::MOUNT_PERMISSIONS: format!("{MODE:04o}"),
+                volume_annotation::ARCHIVE_RETENTION: self.retention.to_string(),
+                volume_annotation::NFS_VERSION: self.share.version().as_str(),
+                volume_annotation::READY: "true",
             },
         }})
     }

@@ -215,7 +215,7 @@ fn an_invalid_class_prevents_the_takeover() {
 fn an_annotation_on_the_volume_wins_over_the_class() {
     let said = |word: &str| {
         let word = json!(word);
-        old(|world| world.volume["metadata"]["annotations"][mark::ON_DELETE] = word).unwrap()
+        old(|world| world.volume["metadata"]["annotations"][volume_annotation::ON_DELETE] = word).unwrap()
     };
     assert_eq!(said("retain").unwrap().on_delete, OnDelete::Retain);
     assert_eq!(
@@ -302,9 +302,12 @@ fn the_share_comes_from_the_flags_or_the_class() {
         (only_class.share.path(), only_class.directory.as_str()),
         ("/vol", "data")
     );
-    let marks = &only_class.patch(&installation())["metadata"]["annotations"];
+    let annotations = &only_class.patch(&installation())["metadata"]["annotations"];
     assert_eq!(
-        (&marks[mark::NFS_VERSION], &marks[mark::ARCHIVE_RETENTION]),
+        (
+            &annotations[volume_annotation::NFS_VERSION],
+            &annotations[volume_annotation::ARCHIVE_RETENTION]
+        ),
         (&json!("3"), &json!("30d"))
     );
     let root = taken(|world| {

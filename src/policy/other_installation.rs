@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::PersistentVolume;
 use serde_json::json;
 
 use crate::model::directory::Shown;
-use crate::model::names::{self, mark};
+use crate::model::names::{self, volume_annotation};
 use crate::model::volume::Installation;
 
 /// Which installation may manage such a volume.
@@ -42,8 +42,8 @@ impl Found {
         let found = Self {
             name: meta.name.clone()?,
             class: volume.spec.as_ref()?.storage_class_name.clone(),
-            provisioner: get(mark::PROVISIONED_BY),
-            instance: get(mark::INSTANCE),
+            provisioner: get(volume_annotation::PROVISIONED_BY),
+            instance: get(volume_annotation::INSTANCE),
             at: meta
                 .finalizers
                 .as_ref()?
@@ -88,8 +88,8 @@ impl Found {
         format!(
             "kubectl annotate pv {} --overwrite {}={provisioner} {}={instance}",
             self.name,
-            mark::PROVISIONED_BY,
-            mark::INSTANCE
+            volume_annotation::PROVISIONED_BY,
+            volume_annotation::INSTANCE
         )
     }
 
@@ -153,14 +153,14 @@ mod tests {
 
     #[test]
     fn volumes_of_this_installation_and_of_other_provisioners_are_ignored() {
-        let marks = |provisioner: &str, instance: &str| json!({"pv.kubernetes.io/provisioned-by": provisioner, "bindery.dev/instance": instance});
-        assert_eq!(found(marks("bindery.dev/nfs", "blue")), None);
-        assert_eq!(found(marks("example.com/other", "blue")), None);
+        let annotations = |provisioner: &str, instance: &str| json!({"pv.kubernetes.io/provisioned-by": provisioner, "bindery.dev/instance": instance});
+        assert_eq!(found(annotations("bindery.dev/nfs", "blue")), None);
+        assert_eq!(found(annotations("example.com/other", "blue")), None);
         assert_eq!(
             found(json!({"pv.kubernetes.io/provisioned-by": "example.com/other"})),
             None
         );
-        assert!(found(marks("bindery.dev/nfs", "green")).is_some());
+        assert!(found(annotations("bindery.dev/nfs", "green")).is_some());
         assert!(found(json!({"bindery.dev/instance": "blue"})).is_some());
         assert!(found(json!(null)).is_some());
     }

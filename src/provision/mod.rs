@@ -28,7 +28,7 @@ use crate::cluster::patch;
 use crate::failpoints::{self, Point};
 use crate::model::choices::ExistingDirectory;
 use crate::model::location::Location;
-use crate::model::names::mark;
+use crate::model::names::volume_annotation;
 use crate::model::share_id::ShareId;
 use crate::model::volume::{NewVolume, Origin};
 use crate::policy::conflict::{UseExisting, exists_refusal, overlap_conflict, use_existing};
@@ -161,8 +161,8 @@ impl Provisioner {
             }
             let origin = volume.record.as_ref().map_or(Origin::Adopted, |record| record.origin);
             let mut fields = new.overwrite(origin, &self.installation);
-            fields["metadata"]["annotations"][mark::SHARE_ID] = json!(share_id.to_string());
-            fields["metadata"]["annotations"][mark::TOUCHED] = json!(jiff::Timestamp::now().to_string());
+            fields["metadata"]["annotations"][volume_annotation::SHARE_ID] = json!(share_id.to_string());
+            fields["metadata"]["annotations"][volume_annotation::TOUCHED] = json!(jiff::Timestamp::now().to_string());
             let volumes = self.volumes();
             let merge = patch::merge(&volumes, &volume, fields);
             let what = format!("reuse PersistentVolume {}", new.name);
@@ -267,8 +267,8 @@ impl Provisioner {
         deadlines: Deadlines,
     ) -> Result<String, Error> {
         let mut volume = new.build(origin, &self.installation);
-        let marks = volume.metadata.annotations.get_or_insert_default();
-        marks.insert(mark::SHARE_ID.to_owned(), share_id.to_string());
+        let annotations = volume.metadata.annotations.get_or_insert_default();
+        annotations.insert(volume_annotation::SHARE_ID.to_owned(), share_id.to_string());
         let volumes = self.volumes();
         let parameters = PostParams::default();
         let created = volumes.create(&parameters, &volume);

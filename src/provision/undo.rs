@@ -18,7 +18,7 @@ use super::error::Error;
 use super::provisioner::Provisioner;
 use crate::cluster::api_error::{ApiFault, Kind};
 use crate::cluster::patch;
-use crate::model::names::mark;
+use crate::model::names::volume_annotation;
 use crate::model::volume::{NewVolume, Volume};
 
 /// Pauses before the attempts to find a volume that may still appear.
@@ -149,7 +149,7 @@ impl Provisioner {
                 Undo::TakeBack => patch::delete_if_fenced(&volumes, &new.name, &new.attempt).await,
             };
         }
-        let mine = patch::test_annotation(mark::ATTEMPT, new.attempt.as_str());
+        let mine = patch::test_annotation(volume_annotation::ATTEMPT, new.attempt.as_str());
         if how == Undo::Fence {
             return patch::fence(&volumes, &new.name, mine).await.map(drop);
         }

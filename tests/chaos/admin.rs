@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use bindery::model::names::{self, mark};
+use bindery::model::names::{self, volume_annotation};
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
@@ -104,7 +104,9 @@ impl Protected {
                     Ok(_) => {
                         let mut state = self.state();
                         state.claims.insert(claim.uid().unwrap_or_default());
-                        state.named.extend(now.annotations().get(mark::SUB_DIR).cloned());
+                        state
+                            .named
+                            .extend(now.annotations().get(volume_annotation::SUB_DIR).cloned());
                         return Ok(true);
                     }
                     Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409 | 422) => {}
@@ -124,7 +126,7 @@ impl Protected {
         let Some((claim, volume)) = bound(&claims, &volumes, slot).await? else {
             return Ok(false);
         };
-        let directory = volume.annotations().get(mark::SUB_DIR).cloned();
+        let directory = volume.annotations().get(volume_annotation::SUB_DIR).cloned();
         let directory = directory.context("a volume without a directory")?;
         let name = format!("{STATIC}{}", uuid::Uuid::new_v4().simple());
         let mut named = Named {
@@ -193,7 +195,7 @@ async fn bound(
             && volume.metadata.deletion_timestamp.is_none()
             && volume
                 .annotations()
-                .get(mark::READY)
+                .get(volume_annotation::READY)
                 .is_some_and(|ready| ready == "true")
     };
     Ok(volume.filter(is_its).map(|volume| (claim, volume)))
@@ -204,7 +206,7 @@ fn retain(volume: &PersistentVolume, how: Retain) -> Patch<Value> {
     let meta = json!({"uid": volume.uid(), "resourceVersion": volume.resource_version()});
     let mut patch = json!({"metadata": meta});
     match how {
-        Retain::OnDelete => patch["metadata"]["annotations"] = json!({mark::ON_DELETE: "retain"}),
+        Retain::OnDelete => patch["metadata"]["annotations"] = json!({volume_annotation::ON_DELETE: "retain"}),
         Retain::ReclaimPolicy => patch["spec"] = json!({"persistentVolumeReclaimPolicy": "Retain"}),
     }
     Patch::Merge(patch)

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use bindery::model::names::{self, mark};
+use bindery::model::names::{self, volume_annotation};
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
@@ -121,7 +121,7 @@ impl<'a> State<'a> {
             "its volume {name:?} belongs to claim uid {:?}",
             claim_uid(volume)
         );
-        let ready = volume.annotations().get(mark::READY).map(String::as_str);
+        let ready = volume.annotations().get(volume_annotation::READY).map(String::as_str);
         anyhow::ensure!(ready == Some("true"), "its volume {name:?} is not ready");
         let place = place(volume)?;
         anyhow::ensure!(place.is_dir(), "its directory {} does not exist", place.display());
@@ -142,7 +142,7 @@ impl<'a> State<'a> {
         let there = format!("{}/{}", claim.namespace().unwrap_or_default(), claim.name_any());
         let stays = |volume: &PersistentVolume| {
             let class = volume.spec.as_ref().and_then(|spec| spec.storage_class_name.as_deref());
-            class == Some(Class::OwnKept.name()) && volume.annotations().get(mark::SUB_DIR) == Some(&there)
+            class == Some(Class::OwnKept.name()) && volume.annotations().get(volume_annotation::SUB_DIR) == Some(&there)
         };
         class_of(claim).is_some_and(Class::is_layout)
             && (self.of_static_volumes.contains(&there) || self.volumes.values().any(stays))
@@ -150,7 +150,11 @@ impl<'a> State<'a> {
 
     fn volumes_have_their_claims(&mut self) {
         for (name, volume) in &self.volumes {
-            let ours = volume.annotations().get(mark::PROVISIONED_BY).map(String::as_str) == Some(names::PROVISIONER);
+            let ours = volume
+                .annotations()
+                .get(volume_annotation::PROVISIONED_BY)
+                .map(String::as_str)
+                == Some(names::PROVISIONER);
             let uid = claim_uid(volume);
             let phase = volume.status.as_ref().and_then(|status| status.phase.as_deref());
             let held = uid
@@ -167,7 +171,7 @@ impl<'a> State<'a> {
                 ));
             }
             // A retained volume whose claim was deleted early may never have had a directory.
-            let given = volume.annotations().contains_key(mark::READY);
+            let given = volume.annotations().contains_key(volume_annotation::READY);
             if (given || !kept) && !place(volume).is_ok_and(|place| place.is_dir()) {
                 self.violations.push(format!("volume {name} has no directory"));
             }

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use bindery::model::names::mark;
+use bindery::model::names::volume_annotation;
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use kube::runtime::{WatchStreamExt, watcher};
@@ -191,7 +191,7 @@ impl Tenants {
             return Ok(Look::NotYet);
         }
         let said = |key| volume.annotations().get(key).map(String::as_str);
-        let adopted = said(mark::DIRECTORY) == Some("adopted");
+        let adopted = said(volume_annotation::DIRECTORY) == Some("adopted");
         let class = class_of(claim).context("a class of ours")?;
         let made_for = volume
             .spec
@@ -205,8 +205,8 @@ impl Tenants {
             class,
             made_for,
             // Bindery may already have recorded the claim's own class on the volume.
-            left: adopted && (made_for != Some(class) || said(mark::ON_DELETE) == Some("retain")),
-            directory: said(mark::SUB_DIR).unwrap_or_default().to_owned(),
+            left: adopted && (made_for != Some(class) || said(volume_annotation::ON_DELETE) == Some("retain")),
+            directory: said(volume_annotation::SUB_DIR).unwrap_or_default().to_owned(),
             volume: name,
             kept: false,
             named: false,
@@ -251,7 +251,7 @@ pub fn files(directory: &Path) -> Result<Vec<String>> {
 
 /// Returns the local path of a volume's directory.
 pub fn place(volume: &PersistentVolume) -> Result<PathBuf> {
-    let sub_dir = volume.annotations().get(mark::SUB_DIR);
+    let sub_dir = volume.annotations().get(volume_annotation::SUB_DIR);
     Ok(Bed::get().export.join(sub_dir.context("a volume without a directory")?))
 }
 

@@ -45,9 +45,9 @@ async fn helm_uninstall_releases_volumes_if_let_go_is_set() {
 /// Returns a volume like this one, as an interrupted review leaves it: its claim was never created.
 fn never_given(volume: &k8s_openapi::api::core::v1::PersistentVolume, name: &str) -> serde_json::Value {
     let mut never = json!(volume);
-    let mut marks = volume.metadata.annotations.clone().unwrap();
-    marks.retain(|key, _| key != "bindery.dev/ready" && !key.starts_with("pv.kubernetes.io/bound"));
-    never["metadata"] = json!({"name": name, "annotations": marks, "finalizers": ["bindery.dev/cleanup"]});
+    let mut annotations = volume.metadata.annotations.clone().unwrap();
+    annotations.retain(|key, _| key != "bindery.dev/ready" && !key.starts_with("pv.kubernetes.io/bound"));
+    never["metadata"] = json!({"name": name, "annotations": annotations, "finalizers": ["bindery.dev/cleanup"]});
     let namespace = &volume.spec.as_ref().unwrap().claim_ref.as_ref().unwrap().namespace;
     never["spec"]["claimRef"] = json!({"namespace": namespace, "name": "never"});
     never["status"] = json!(null);

@@ -107,8 +107,8 @@ async fn uninstall_lists_volumes_of_other_origin_with_the_command_that_releases_
     let scene = Scene::of(&bindery.provisioner).await;
     let (_, volume) = scene.bound(scene.claim("data")).await;
     // As a backup tool restores it.
-    let unmarked = json!({"metadata": {"annotations": {"pv.kubernetes.io/provisioned-by": null}}});
-    scene.patch_volume(volume_name(&volume), unmarked).await;
+    let without_ownership = json!({"metadata": {"annotations": {"pv.kubernetes.io/provisioned-by": null}}});
+    scene.patch_volume(volume_name(&volume), without_ownership).await;
     bindery.kill();
     let said = well("uninstall", uninstall(&bindery, &[]));
     assert!(said.ends_with("volumes done: 0, skipped: 0\n"), "{said}");

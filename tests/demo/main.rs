@@ -214,7 +214,9 @@ fn manifest(name: &str, volume_mode: &str) -> serde_json::Value {
 }
 
 fn sub_dir(volume: &PersistentVolume) -> Result<&str> {
-    let directory = volume.annotations().get(bindery::model::names::mark::SUB_DIR);
+    let directory = volume
+        .annotations()
+        .get(bindery::model::names::volume_annotation::SUB_DIR);
     Ok(directory.context("the volume names no directory")?)
 }
 

@@ -11,7 +11,7 @@ const ANNOTATIONS: &str = "docs/annotations.md";
 
 #[test]
 fn every_annotation_of_a_volume_has_its_row() {
-    let of_volumes = names("mark")
+    let of_volumes = names("volume_annotation")
         .into_iter()
         .filter(|name| !name.comment.starts_with("On a claim"));
     let row = |name: String| vec![Some(format!("`{name}`")), None];
@@ -134,7 +134,7 @@ fn joined(code: &str) -> String {
 /// The annotations, labels and finalizers that Bindery reads or writes.
 fn owned() -> Vec<String> {
     let metadata = |name: &str| name.contains('/') && !name.starts_with('/') && !name.ends_with('/');
-    let all = ["", "mark", "annotation"]
+    let all = ["", "volume_annotation", "annotation"]
         .into_iter()
         .flat_map(names)
         .map(|name| name.value);

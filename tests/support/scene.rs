@@ -366,8 +366,8 @@ impl Scene {
 
 /// Returns a volume's annotation `bindery.dev/<key>`.
 pub fn annotation<'a>(volume: &'a PersistentVolume, key: &str) -> Option<&'a str> {
-    let marks = volume.metadata.annotations.as_ref()?;
-    marks.get(&format!("bindery.dev/{key}")).map(String::as_str)
+    let annotations = volume.metadata.annotations.as_ref()?;
+    annotations.get(&format!("bindery.dev/{key}")).map(String::as_str)
 }
 
 /// Returns a volume's name.

@@ -15,7 +15,7 @@ use crate::controller::leader::Leader;
 use crate::failpoints::{self, Point};
 use crate::model::binder_mode::BinderMode;
 use crate::model::claim::Claim;
-use crate::model::names::{mark, reason};
+use crate::model::names::{reason, volume_annotation};
 use crate::model::volume::{Origin, Phase, Record, Volume};
 use crate::storage::Existing;
 
@@ -70,16 +70,19 @@ pub async fn bind(leader: &Leader, volume: &Volume, record: &Record, claim: &Cla
     // Tests that this is the volume, and the request that used it last, which the claim was compared with.
     let mut operations = vec![
         patch::test_uid(volume),
-        patch::test_annotation(mark::ATTEMPT, volume.attempt.clone()),
+        patch::test_annotation(volume_annotation::ATTEMPT, volume.attempt.clone()),
     ];
     if uid_is_missing {
         operations.push(test("/spec/claimRef/uid", Value::Null));
         operations.push(set("/spec/claimRef/uid", json!(claim.uid)));
     }
     operations.extend(class_mismatch::policy_of_claims_class(ctx, volume, record, claim).await?);
-    operations.push(test_no_annotation(mark::READY));
-    operations.push(set_annotation(mark::DIRECTORY_ID, &made.identity.to_string()));
-    operations.push(set_annotation(mark::READY, "true"));
+    operations.push(test_no_annotation(volume_annotation::READY));
+    operations.push(set_annotation(
+        volume_annotation::DIRECTORY_ID,
+        &made.identity.to_string(),
+    ));
+    operations.push(set_annotation(volume_annotation::READY, "true"));
     patch::apply(&ctx.persistent_volumes(), &volume.name, operations).await?;
     failpoints::point(Point::UidSet);
     tracing::info!("bound the volume to its claim");

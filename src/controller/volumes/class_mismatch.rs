@@ -14,7 +14,7 @@ use crate::cluster::patch::{set, set_annotation};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::model::claim::{Claim, Name};
-use crate::model::names::mark;
+use crate::model::names::volume_annotation;
 use crate::model::on_delete::OnDelete;
 use crate::model::volume::{Origin, Record, Volume};
 use crate::policy::decide::{Decision, Facts, decide};
@@ -58,9 +58,9 @@ pub async fn policy_of_claims_class(
         Origin::Adopted => OnDelete::Retain,
     };
     Ok(vec![
-        set_annotation(mark::MADE_FOR, &volume.class),
-        set_annotation(mark::ON_DELETE, &on_delete.to_string()),
-        set_annotation(mark::ARCHIVE_RETENTION, &new.retention.to_string()),
+        set_annotation(volume_annotation::MADE_FOR, &volume.class),
+        set_annotation(volume_annotation::ON_DELETE, &on_delete.to_string()),
+        set_annotation(volume_annotation::ARCHIVE_RETENTION, &new.retention.to_string()),
         set("/spec/persistentVolumeReclaimPolicy", json!(new.reclaim.as_str())),
         set("/spec/storageClassName", json!(new.class)),
     ])

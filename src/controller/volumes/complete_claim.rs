@@ -19,7 +19,7 @@ use crate::controller::leader::Leader;
 use crate::controller::leader::kcm_nudge::PATIENCE;
 use crate::failpoints::{self, Point};
 use crate::model::binder_mode::BinderMode;
-use crate::model::names::mark;
+use crate::model::names::volume_annotation;
 use crate::model::volume::{Phase, Volume};
 
 /// Completes the claim of a volume that is ready and `Bound`; touches a volume that kube-controller-manager has not
@@ -34,7 +34,7 @@ pub async fn complete(leader: &Leader, volume: &Volume) -> Result<Action, Error>
     }
     leader.kcm_nudge.kcm_is_active();
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(ctx.cluster.client.clone(), &claim.namespace);
-    let this = json!({"uid": claim.uid, "annotations": {mark::BIND_COMPLETED: "yes"}});
+    let this = json!({"uid": claim.uid, "annotations": {volume_annotation::BIND_COMPLETED: "yes"}});
     let whole = json!({
         "metadata": this,
         "status": {
@@ -80,7 +80,10 @@ async fn remind(leader: &Leader, volume: &Volume) -> Result<Action, Error> {
         return Ok(Action::requeue(PATIENCE));
     }
     let now = jiff::Timestamp::now().to_string();
-    let operations = vec![patch::test_uid(volume), set_annotation(mark::TOUCHED, &now)];
+    let operations = vec![
+        patch::test_uid(volume),
+        set_annotation(volume_annotation::TOUCHED, &now),
+    ];
     patch::apply(&leader.ctx.persistent_volumes(), &volume.name, operations).await?;
     Ok(Action::requeue(PATIENCE))
 }

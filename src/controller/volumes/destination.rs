@@ -9,7 +9,7 @@ use crate::controller::leader::Leader;
 use crate::failpoints::{self, Point};
 use crate::model::directory::{Directory, TrashRoot};
 use crate::model::identity::Identity;
-use crate::model::names::mark;
+use crate::model::names::volume_annotation;
 use crate::model::reclaim::Reclaim;
 use crate::model::retention::Retention;
 use crate::model::volume::{Record, Volume};
@@ -101,11 +101,17 @@ pub async fn record_target(
     let mut operations = same_policy(volume, record);
     operations.extend([
         patch::test_uid(volume),
-        test_annotation(mark::MOVED_TO, before.map_or(Value::Null, Value::from)),
-        set_annotation(mark::MOVED_TO, &lines(&progress.recorded).unwrap_or_default()),
+        test_annotation(volume_annotation::MOVED_TO, before.map_or(Value::Null, Value::from)),
+        set_annotation(
+            volume_annotation::MOVED_TO,
+            &lines(&progress.recorded).unwrap_or_default(),
+        ),
     ]);
     if record.identity.is_none() {
-        operations.push(set_annotation(mark::DIRECTORY_ID, &progress.identity.to_string()));
+        operations.push(set_annotation(
+            volume_annotation::DIRECTORY_ID,
+            &progress.identity.to_string(),
+        ));
     }
     patch::apply(&leader.ctx.persistent_volumes(), &volume.name, operations).await?;
     failpoints::point(Point::TargetRecorded);
@@ -129,8 +135,8 @@ fn lines(places: &[Directory]) -> Option<String> {
 /// Returns tests for a JSON patch. The patch fails if the policy of the volume has changed.
 pub fn same_policy(volume: &Volume, record: &Record) -> Vec<json_patch::PatchOperation> {
     let mut tests = vec![
-        test_annotation(mark::ON_DELETE, record.on_delete.as_str()),
-        test_annotation(mark::ARCHIVE_RETENTION, record.retention_text.clone()),
+        test_annotation(volume_annotation::ON_DELETE, record.on_delete.as_str()),
+        test_annotation(volume_annotation::ARCHIVE_RETENTION, record.retention_text.clone()),
     ];
     if volume.reclaim == Reclaim::Delete {
         tests.push(test(

@@ -10,7 +10,7 @@ use crate::controller::error::{Error, fault};
 use crate::controller::leader::Leader;
 use crate::controller::leader::backoff::{FIRST_PAUSE, LONGEST_PAUSE};
 use crate::model::directory::Directory;
-use crate::model::names::{self, mark, reason};
+use crate::model::names::{self, reason, volume_annotation};
 use crate::model::on_delete::OnDelete;
 use crate::model::reclaim::Reclaim;
 use crate::model::volume::{Phase, Record, Volume};
@@ -117,7 +117,10 @@ fn is_to_be_kept(volume: &Volume, record: &Record) -> bool {
 fn advice(volume: &Volume, record: &Record) -> Option<String> {
     let keeps = is_to_be_kept(volume, record);
     let name = &volume.name;
-    let retain = format!("kubectl annotate pv --overwrite {name} {}=retain", mark::ON_DELETE);
+    let retain = format!(
+        "kubectl annotate pv --overwrite {name} {}=retain",
+        volume_annotation::ON_DELETE
+    );
     if record.moved_to.is_empty() {
         return (!keeps).then(|| format!("To keep the directory as it is and let the volume be deleted: {retain}"));
     }

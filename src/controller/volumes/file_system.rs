@@ -7,7 +7,7 @@
 use super::find::describe;
 use crate::controller::context::{Context, storage_deadline};
 use crate::controller::error::Error;
-use crate::model::names::mark;
+use crate::model::names::volume_annotation;
 use crate::model::share_id::ShareId;
 use crate::model::volume::{Record, Volume};
 
@@ -72,8 +72,8 @@ fn other_disk_sentence(volume: &str, record: &Record, why: &str) -> String {
         format!(
             " If the export's fsid= or its disk was changed on purpose, accept what is there now: kubectl annotate pv {volume} \
              {}- {}-",
-            mark::DIRECTORY_ID,
-            mark::SHARE_ID,
+            volume_annotation::DIRECTORY_ID,
+            volume_annotation::SHARE_ID,
         )
     } else {
         String::new()

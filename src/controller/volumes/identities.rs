@@ -19,7 +19,7 @@ use crate::cluster::patch::{self, set_annotation, test_annotation};
 use crate::controller::context::{Context, storage_deadline};
 use crate::controller::error::Error;
 use crate::controller::leader::Leader;
-use crate::model::names::mark;
+use crate::model::names::volume_annotation;
 use crate::model::volume::Volume;
 
 const FIRST_PAUSE: Duration = Duration::from_secs(10);
@@ -122,9 +122,9 @@ async fn mark_identity(leader: &Leader, kept: &CachedVolume) -> Result<bool, Err
     let before = record.identity.map(|identity| identity.to_string());
     let operations = vec![
         patch::test_uid(volume),
-        test_annotation(mark::DIRECTORY_ID, json!(before)),
-        set_annotation(mark::DIRECTORY_ID, &found.identity.to_string()),
-        set_annotation(mark::SHARE_ID, &share_id.to_string()),
+        test_annotation(volume_annotation::DIRECTORY_ID, json!(before)),
+        set_annotation(volume_annotation::DIRECTORY_ID, &found.identity.to_string()),
+        set_annotation(volume_annotation::SHARE_ID, &share_id.to_string()),
     ];
     patch::apply(&ctx.persistent_volumes(), &volume.name, operations).await?;
     ctx.metrics.step("identified");

@@ -12,7 +12,7 @@ use crate::controller::error::Error;
 use crate::controller::leader::Leader;
 use crate::model::identity::Identity;
 use crate::model::location::{Evidence, Location, Overlap, Relation};
-use crate::model::names::{mark, reason};
+use crate::model::names::{reason, volume_annotation};
 use crate::model::volume::{Phase, Record, Volume};
 use crate::policy::reconcile::Plan;
 use crate::policy::shared_directory::{CleanupOrder, cleanup_order, inherited};
@@ -113,9 +113,11 @@ async fn pass_on(
     let mut operations = same_policy(other, others);
     operations.extend([
         patch::test_uid(other),
-        set_annotation(mark::ON_DELETE, on_delete.as_str()),
+        set_annotation(volume_annotation::ON_DELETE, on_delete.as_str()),
     ]);
-    operations.extend(retention.map(|retention| set_annotation(mark::ARCHIVE_RETENTION, &retention.to_string())));
+    operations.extend(
+        retention.map(|retention| set_annotation(volume_annotation::ARCHIVE_RETENTION, &retention.to_string())),
+    );
     leader.may_act()?;
     patch::apply(&ctx.persistent_volumes(), &other.name, operations).await?;
     let kept = retention.map_or_else(String::new, |retention| format!(", archiveRetention {retention}"));
@@ -125,7 +127,7 @@ async fn pass_on(
         volume.name,
         find::describe(record),
         other.name,
-        mark::ON_DELETE,
+        volume_annotation::ON_DELETE,
     );
     ctx.events.warn(other, reason::RETAINED, &volume.uid, note);
     Ok(())

@@ -17,7 +17,7 @@ use crate::controller::error::Error;
 use crate::controller::leader::Leader;
 use crate::model::directory::{Directory, Share, TrashRoot};
 use crate::model::identity::Identity;
-use crate::model::names::mark;
+use crate::model::names::volume_annotation;
 use crate::model::volume::{Record, Volume};
 use crate::storage::{Outcome, Removed};
 
@@ -122,7 +122,7 @@ async fn recreate(leader: &Leader, volume: &Volume) -> Result<(), Error> {
             volume = now.name,
             "a cleanup of an earlier volume may have removed the empty directory of this one; Bindery creates it again"
         );
-        let unready = json!({"metadata": {"annotations": {mark::READY: Value::Null, mark::DIRECTORY_ID: Value::Null}}});
+        let unready = json!({"metadata": {"annotations": {volume_annotation::READY: Value::Null, volume_annotation::DIRECTORY_ID: Value::Null}}});
         patch::merge(&ctx.persistent_volumes(), &now, unready).await?;
     }
     Ok(())

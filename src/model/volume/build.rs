@@ -13,7 +13,7 @@ use crate::model::directory::{Directory, Share};
 use crate::model::identity::Identity;
 use crate::model::labels::Labels;
 use crate::model::location::Location;
-use crate::model::names::{self, mark};
+use crate::model::names::{self, volume_annotation};
 use crate::model::on_delete::OnDelete;
 use crate::model::reclaim::Reclaim;
 use crate::model::retention::Retention;
@@ -88,13 +88,17 @@ impl NewVolume {
     pub fn overwrite(&self, origin: Origin, installation: &Installation) -> Value {
         let mut all = json!(self.build(origin, installation));
         let id = |id: Option<u32>| id.map(|id| id.to_string());
-        let marks = &mut all["metadata"]["annotations"];
-        for key in [mark::SHARE, mark::SUB_DIR, mark::DIRECTORY] {
-            marks.as_object_mut().map(|marks| marks.remove(key));
+        let annotations = &mut all["metadata"]["annotations"];
+        for key in [
+            volume_annotation::SHARE,
+            volume_annotation::SUB_DIR,
+            volume_annotation::DIRECTORY,
+        ] {
+            annotations.as_object_mut().map(|annotations| annotations.remove(key));
         }
-        marks[mark::UID] = json!(id(self.attributes.uid));
-        marks[mark::GID] = json!(id(self.attributes.gid));
-        marks[mark::POD_GID] = json!(id(self.pod_gid()));
+        annotations[volume_annotation::UID] = json!(id(self.attributes.uid));
+        annotations[volume_annotation::GID] = json!(id(self.attributes.gid));
+        annotations[volume_annotation::POD_GID] = json!(id(self.pod_gid()));
         let spec = &all["spec"];
         json!({
             "metadata": {"annotations": all["metadata"]["annotations"], "labels": all["metadata"]["labels"]},
@@ -123,22 +127,25 @@ impl NewVolume {
 
     /// Builds the object for the API server.
     pub fn build(&self, origin: Origin, installation: &Installation) -> PersistentVolume {
-        let marks = [
-            (mark::PROVISIONED_BY, installation.provisioner.clone()),
-            (mark::INSTANCE, installation.instance.clone()),
-            (mark::ATTEMPT, self.attempt.clone()),
-            (mark::ON_DELETE, self.on_delete.to_string()),
-            (mark::SHARE, self.share.path().to_owned()),
-            (mark::SUB_DIR, self.directory.to_string()),
-            (mark::DIRECTORY, origin.to_string()),
-            (mark::MOUNT_PERMISSIONS, format!("{:04o}", self.attributes.mode)),
-            (mark::ARCHIVE_RETENTION, self.retention.to_string()),
-            (mark::NFS_VERSION, self.share.version().as_str().to_owned()),
+        let annotations = [
+            (volume_annotation::PROVISIONED_BY, installation.provisioner.clone()),
+            (volume_annotation::INSTANCE, installation.instance.clone()),
+            (volume_annotation::ATTEMPT, self.attempt.clone()),
+            (volume_annotation::ON_DELETE, self.on_delete.to_string()),
+            (volume_annotation::SHARE, self.share.path().to_owned()),
+            (volume_annotation::SUB_DIR, self.directory.to_string()),
+            (volume_annotation::DIRECTORY, origin.to_string()),
+            (
+                volume_annotation::MOUNT_PERMISSIONS,
+                format!("{:04o}", self.attributes.mode),
+            ),
+            (volume_annotation::ARCHIVE_RETENTION, self.retention.to_string()),
+            (volume_annotation::NFS_VERSION, self.share.version().as_str().to_owned()),
         ];
         let owner = [
-            (mark::UID, self.attributes.uid),
-            (mark::GID, self.attributes.gid),
-            (mark::POD_GID, self.pod_gid()),
+            (volume_annotation::UID, self.attributes.uid),
+            (volume_annotation::GID, self.attributes.gid),
+            (volume_annotation::POD_GID, self.pod_gid()),
         ];
         let owner = owner.into_iter().filter_map(|(key, id)| Some((key, id?.to_string())));
         let mut labels = self.labels.clone();
@@ -147,7 +154,7 @@ impl NewVolume {
             metadata: ObjectMeta {
                 name: Some(self.name.clone()),
                 annotations: Some(
-                    marks
+                    annotations
                         .into_iter()
                         .chain(owner)
                         .map(|(key, value)| (key.to_owned(), value))

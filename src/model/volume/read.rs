@@ -14,7 +14,7 @@ use crate::model::directory::{Directory, Share, Shown, TrashRoot};
 use crate::model::identity::Identity;
 use crate::model::invalid::Invalid;
 use crate::model::location::{Location, Overlap};
-use crate::model::names::{self, mark};
+use crate::model::names::{self, volume_annotation};
 use crate::model::on_delete::OnDelete;
 use crate::model::reclaim::Reclaim;
 use crate::model::retention::Retention;
@@ -113,9 +113,11 @@ impl Volume {
     pub fn read(volume: &PersistentVolume) -> Self {
         let empty = BTreeMap::new();
         let meta = &volume.metadata;
-        let marks = meta.annotations.as_ref().unwrap_or(&empty);
+        let annotations = meta.annotations.as_ref().unwrap_or(&empty);
         let spec = volume.spec.clone().unwrap_or_default();
-        let maker = marks.get(mark::PROVISIONED_BY).zip(marks.get(mark::INSTANCE));
+        let maker = annotations
+            .get(volume_annotation::PROVISIONED_BY)
+            .zip(annotations.get(volume_annotation::INSTANCE));
         let phase = volume.status.as_ref().and_then(|status| status.phase.as_deref());
         Self {
             name: meta.name.clone().unwrap_or_default(),
@@ -129,7 +131,7 @@ impl Volume {
                 Some("Released" | "Failed") => Phase::Released,
                 _ => Phase::Unbound,
             },
-            record: record(marks, spec.nfs.as_ref()),
+            record: record(annotations, spec.nfs.as_ref()),
             claim: spec.claim_ref.map(|claim| ClaimRef {
                 namespace: claim.namespace.unwrap_or_default(),
                 name: claim.name.unwrap_or_default(),
@@ -145,12 +147,12 @@ impl Volume {
                 Some("Delete") => Reclaim::Delete,
                 _ => Reclaim::Retain,
             },
-            ready: marks.get(mark::READY).is_some_and(|ready| ready == "true"),
-            made_for: marks.get(mark::MADE_FOR).cloned(),
-            attempt: marks.get(mark::ATTEMPT).cloned(),
+            ready: annotations.get(volume_annotation::READY).is_some_and(|ready| ready == "true"),
+            made_for: annotations.get(volume_annotation::MADE_FOR).cloned(),
+            attempt: annotations.get(volume_annotation::ATTEMPT).cloned(),
             provisioner: match maker {
                 Some(_) => None,
-                None => marks.get(mark::PROVISIONED_BY).cloned(),
+                None => annotations.get(volume_annotation::PROVISIONED_BY).cloned(),
             },
             maker: maker.map(|(provisioner, instance)| Installation {
                 provisioner: provisioner.clone(),
@@ -255,47 +257,49 @@ impl Marks<'_> {
     }
 }
 
-fn record(marks: &BTreeMap<String, String>, nfs: Option<&NFSVolumeSource>) -> Result<Record, String> {
+fn record(annotations: &BTreeMap<String, String>, nfs: Option<&NFSVolumeSource>) -> Result<Record, String> {
     let nfs = nfs.ok_or("spec.nfs is missing")?;
-    let marks = Marks(marks);
-    let share = Share::parse(&nfs.server, &marks.require::<String>(mark::SHARE)?);
-    let share = share.map_err(|error| marks.wrong(mark::SHARE, &error))?;
-    let directory = Directory::parse(&marks.require::<String>(mark::SUB_DIR)?);
-    let directory = directory.map_err(|error| marks.wrong(mark::SUB_DIR, &error))?;
+    let annotations = Marks(annotations);
+    let share = Share::parse(&nfs.server, &annotations.require::<String>(volume_annotation::SHARE)?);
+    let share = share.map_err(|error| annotations.wrong(volume_annotation::SHARE, &error))?;
+    let directory = Directory::parse(&annotations.require::<String>(volume_annotation::SUB_DIR)?);
+    let directory = directory.map_err(|error| annotations.wrong(volume_annotation::SUB_DIR, &error))?;
     // The volume source cannot be changed, the annotations can: together they must name one path.
     let path = share.join(&directory);
     if path != nfs.path {
         return Err(format!(
             "annotations {} and {} say {}, spec.nfs.path says {}",
-            mark::SHARE,
-            mark::SUB_DIR,
+            volume_annotation::SHARE,
+            volume_annotation::SUB_DIR,
             Shown(&path),
             Shown(&nfs.path)
         ));
     }
-    let moved_to = match marks.get::<String>(mark::MOVED_TO)? {
+    let moved_to = match annotations.get::<String>(volume_annotation::MOVED_TO)? {
         None => Vec::new(),
         Some(paths) => {
             let recorded = paths.lines().map(Directory::recorded).collect::<Option<_>>();
             let allowed = "allowed are paths in the trash and archives, one per line";
-            recorded.ok_or_else(|| marks.wrong(mark::MOVED_TO, &allowed))?
+            recorded.ok_or_else(|| annotations.wrong(volume_annotation::MOVED_TO, &allowed))?
         }
     };
     Ok(Record {
-        share: share.over(marks.get(mark::NFS_VERSION)?.unwrap_or_default()),
+        share: share.over(annotations.get(volume_annotation::NFS_VERSION)?.unwrap_or_default()),
         directory,
-        origin: marks.require(mark::DIRECTORY)?,
-        on_delete: marks.require(mark::ON_DELETE)?,
-        retention: marks.get(mark::ARCHIVE_RETENTION)?.unwrap_or(Retention::Forever),
-        retention_text: marks.get(mark::ARCHIVE_RETENTION)?,
-        identity: marks.get(mark::DIRECTORY_ID)?,
+        origin: annotations.require(volume_annotation::DIRECTORY)?,
+        on_delete: annotations.require(volume_annotation::ON_DELETE)?,
+        retention: annotations
+            .get(volume_annotation::ARCHIVE_RETENTION)?
+            .unwrap_or(Retention::Forever),
+        retention_text: annotations.get(volume_annotation::ARCHIVE_RETENTION)?,
+        identity: annotations.get(volume_annotation::DIRECTORY_ID)?,
         moved_to,
-        share_id: marks.get(mark::SHARE_ID)?,
+        share_id: annotations.get(volume_annotation::SHARE_ID)?,
         attributes: Attributes {
-            mode: u32::from_str_radix(&marks.require::<String>(mark::MOUNT_PERMISSIONS)?, 8)
-                .map_err(|error| marks.wrong(mark::MOUNT_PERMISSIONS, &error))?,
-            uid: marks.get(mark::UID)?,
-            gid: marks.get(mark::GID)?,
+            mode: u32::from_str_radix(&annotations.require::<String>(volume_annotation::MOUNT_PERMISSIONS)?, 8)
+                .map_err(|error| annotations.wrong(volume_annotation::MOUNT_PERMISSIONS, &error))?,
+            uid: annotations.get(volume_annotation::UID)?,
+            gid: annotations.get(volume_annotation::GID)?,
         },
     })
 }

@@ -9,7 +9,7 @@ use crate::model::choices::{ExistingDirectory, OnStorageFailure, Provision};
 use crate::model::claim::Bytes;
 use crate::model::directory::NfsVersion;
 use crate::model::labels::Labels;
-use crate::model::names::mark;
+use crate::model::names::volume_annotation;
 use crate::model::on_delete::OnDelete;
 use crate::model::reclaim::Reclaim;
 use crate::model::retention::Retention;
@@ -127,40 +127,43 @@ fn volumes_that_may_overlap_share_an_area() {
 fn annotations_that_contradict_the_volume_source_are_an_error() {
     let read = |key: &str, value: Option<&str>| {
         let mut volume = new().build(Origin::New, &installation());
-        let marks = volume.metadata.annotations.as_mut().unwrap();
+        let annotations = volume.metadata.annotations.as_mut().unwrap();
         match value {
-            Some(value) => drop(marks.insert(key.to_owned(), value.to_owned())),
-            None => drop(marks.remove(key)),
+            Some(value) => drop(annotations.insert(key.to_owned(), value.to_owned())),
+            None => drop(annotations.remove(key)),
         }
         Volume::read(&volume).record.unwrap_err()
     };
     assert_eq!(
-        read(mark::SUB_DIR, Some("team-b/data")),
+        read(volume_annotation::SUB_DIR, Some("team-b/data")),
         "annotations bindery.dev/share and bindery.dev/sub-dir say /export/team-b/data, \
          spec.nfs.path says /export/team-a/data"
     );
     assert_eq!(
-        read(mark::SUB_DIR, Some("../data")),
+        read(volume_annotation::SUB_DIR, Some("../data")),
         "annotation bindery.dev/sub-dir is \"../data\": directory \"../data\" has the segment \"..\", which would lead \
         out of the share"
     );
-    assert_eq!(read(mark::SHARE, None), "annotation bindery.dev/share is missing");
     assert_eq!(
-        read(mark::ON_DELETE, Some("destroy")),
+        read(volume_annotation::SHARE, None),
+        "annotation bindery.dev/share is missing"
+    );
+    assert_eq!(
+        read(volume_annotation::ON_DELETE, Some("destroy")),
         "annotation bindery.dev/on-delete is \"destroy\": allowed are delete, retain or archive"
     );
     assert_eq!(
-        read(mark::NFS_VERSION, Some("2")),
+        read(volume_annotation::NFS_VERSION, Some("2")),
         "annotation bindery.dev/nfs-version is \"2\": allowed are 4 (4.2, else 4.1) or 3; the version that pods use is set in \
          mountOptions"
     );
     assert_eq!(
-        read(mark::ARCHIVE_RETENTION, Some("soon")),
+        read(volume_annotation::ARCHIVE_RETENTION, Some("soon")),
         "annotation bindery.dev/archive-retention is \"soon\": write a duration such as 30d, 12h or 2w, at most \
         36500d, or forever"
     );
     assert_eq!(
-        read(mark::DIRECTORY_ID, Some("7")),
+        read(volume_annotation::DIRECTORY_ID, Some("7")),
         "annotation bindery.dev/directory-id is \"7\": not of the form major.minor:fileid in hexadecimal"
     );
 }

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::model::choices::Provision;
 use crate::model::labels;
-use crate::model::names::mark;
+use crate::model::names::volume_annotation;
 use crate::model::source::Source;
 use crate::model::volume::{Origin, Record, Volume};
 use crate::policy::class::{Class, Defaults};
@@ -114,31 +114,36 @@ pub(super) fn applied(class: &Class, policy: &Policy, defaults: &Defaults) -> Ve
 /// The values on a volume, and those for a new claim if they differ. `same_place`: a new claim would get the same
 /// directory.
 pub(super) fn frozen(volume: &Volume, record: &Record, now: Vec<Row>, same_place: bool) -> Vec<Row> {
-    let marked = |key: Key, value: &str, mark: &str| row(key.as_str(), value, &format!("volume annotation {mark}"));
-    let owned = |key: Key, id: Option<u32>, mark: &str| {
+    let recorded =
+        |key: Key, value: &str, annotation: &str| row(key.as_str(), value, &format!("volume annotation {annotation}"));
+    let owned = |key: Key, id: Option<u32>, annotation: &str| {
         let from = if id.is_some() { "volume" } else { "volume without" };
-        row(key.as_str(), &owner(id), &format!("{from} annotation {mark}"))
+        row(key.as_str(), &owner(id), &format!("{from} annotation {annotation}"))
     };
     let attributes = &record.attributes;
     let adopted = record.origin == Origin::Adopted;
     let mut rows = vec![
         row(Key::Server.as_str(), record.share.server(), "volume spec.nfs"),
-        marked(Key::Share, record.share.path(), mark::SHARE),
-        marked(Key::SubDir, record.directory.as_str(), mark::SUB_DIR),
-        marked(Key::OnDelete, record.on_delete.as_str(), mark::ON_DELETE),
-        marked(
+        recorded(Key::Share, record.share.path(), volume_annotation::SHARE),
+        recorded(Key::SubDir, record.directory.as_str(), volume_annotation::SUB_DIR),
+        recorded(Key::OnDelete, record.on_delete.as_str(), volume_annotation::ON_DELETE),
+        recorded(
             Key::MountPermissions,
             &format!("{:04o}", attributes.mode),
-            mark::MOUNT_PERMISSIONS,
+            volume_annotation::MOUNT_PERMISSIONS,
         ),
-        owned(Key::Uid, attributes.uid, mark::UID),
-        owned(Key::Gid, attributes.gid, mark::GID),
-        marked(
+        owned(Key::Uid, attributes.uid, volume_annotation::UID),
+        owned(Key::Gid, attributes.gid, volume_annotation::GID),
+        recorded(
             Key::ArchiveRetention,
             &record.retention.to_string(),
-            mark::ARCHIVE_RETENTION,
+            volume_annotation::ARCHIVE_RETENTION,
         ),
-        marked(Key::NfsVersion, record.share.version().as_str(), mark::NFS_VERSION),
+        recorded(
+            Key::NfsVersion,
+            record.share.version().as_str(),
+            volume_annotation::NFS_VERSION,
+        ),
         row(RECLAIM, volume.reclaim.as_str(), "volume"),
     ];
     let of_the_directory = [Key::MountPermissions, Key::Uid, Key::Gid].map(Key::as_str);
@@ -146,7 +151,7 @@ pub(super) fn frozen(volume: &Volume, record: &Record, now: Vec<Row>, same_place
         // The annotations have the values for creating it again if it is missing.
         for row in rows.iter_mut().filter(|row| of_the_directory.contains(&row.key)) {
             KEEPS.clone_into(&mut row.value);
-            row.from = format!("volume annotation {}", mark::DIRECTORY);
+            row.from = format!("volume annotation {}", volume_annotation::DIRECTORY);
         }
     }
     for new in now {
