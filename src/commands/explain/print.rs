@@ -89,13 +89,13 @@ fn policy(rows: &[Row]) -> String {
     table(&lines)
 }
 
-/// Returns aligned columns. A column is as wide as its widest entry, but a very long entry only shifts its own line.
+/// Returns aligned columns. A column is as wide as its widest entry.
 fn table<const N: usize>(lines: &[[String; N]]) -> String {
+    // The first column has one width in both tables of a claim.
     const KEY: usize = "namespaceOverrides".len();
-    const LONG: usize = 50;
     let mut widths: [usize; N] = std::array::from_fn(|column| {
         let lengths = lines.iter().map(|line| line[column].chars().count());
-        lengths.max().unwrap_or_default().min(LONG)
+        lengths.max().unwrap_or_default()
     });
     widths[0] = widths[0].max(KEY);
     let mut text = String::new();
@@ -108,4 +108,70 @@ fn table<const N: usize>(lines: &[[String; N]]) -> String {
         text.push('\n');
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::explain::NewValue;
+
+    fn row(key: &'static str, value: &str, from: &str) -> Row {
+        Row {
+            key,
+            value: value.to_owned(),
+            from: from.to_owned(),
+            new_claim: None,
+        }
+    }
+
+    /// Returns the column, counted in characters, where `text` begins in each line of a table that contains it.
+    fn columns(table: &str, text: &str) -> Vec<usize> {
+        let lines = table.lines().filter_map(|line| line.find(text).map(|at| &line[..at]));
+        lines.map(|before| before.chars().count()).collect()
+    }
+
+    #[test]
+    fn columns_stay_aligned_with_a_directory_of_any_length() {
+        for length in [5, 50, 51, 60, 300] {
+            let directory = "ü".repeat(length);
+            let mut rows = [
+                row("subDir", &directory, "source"),
+                row("onDelete", "archive", "source"),
+            ];
+            let (value, from) = (20, 20 + length.max("archive".len()) + 2);
+            let table = policy(&rows);
+            assert_eq!(columns(&table, "VALUE"), [value], "{table}");
+            assert_eq!(columns(&table, "FROM"), [from], "{table}");
+            assert_eq!(columns(&table, "source"), [from; 2], "{table}");
+            for row in &mut rows {
+                row.new_claim = Some(NewValue {
+                    value: "new".to_owned(),
+                    from: "class".to_owned(),
+                });
+            }
+            assert_eq!(columns(&policy(&rows), "new ("), [from + "source".len() + 2; 2]);
+        }
+    }
+
+    #[test]
+    fn a_list_stays_aligned_with_a_claim_of_any_length() {
+        let claims = ["team/data".to_owned(), format!("team/{}", "a".repeat(253))];
+        let explanations = claims.map(|claim| Explanation {
+            claim,
+            class: Some("fast".to_owned()),
+            outcome: Outcome::NoVolumeYet {
+                volume: "pvc-1".to_owned(),
+            },
+            policy: Vec::new(),
+            directory: None,
+            warnings: Vec::new(),
+        });
+        let table = list(&explanations);
+        assert_eq!(columns(&table, "fast"), [260; 2], "{table}");
+        assert_eq!(
+            columns(&table, "not yet"),
+            columns(&table, "VOLUME").repeat(2),
+            "{table}"
+        );
+    }
 }
