@@ -11,7 +11,7 @@
 //! Weaker than in the NFS clients are:
 //! - **Late calls.** A call that hangs in the kernel cannot be cancelled. After the deadline no further call is begun, but the
 //!   one under way may still be carried out when the server answers again, after later verbs. The error is then
-//!   [`Outcome::Unknown`](super::Outcome::Unknown).
+//!   [`Outcome::Unknown`].
 //! - **Checks.** No file system compares and renames in one call. The directory is looked at before and after a rename, and
 //!   if another one was moved, it is moved back.
 //! - **Identity** is the file's number and little more, see [`file`](mod@file).
