@@ -89,9 +89,9 @@ fn by_the_kernel() -> Result<f64> {
         .spawn()?;
     let script = b"cut -d' ' -f1 /proc/uptime; rm -rf $MNT/kernel || exit 1; cut -d' ' -f1 /proc/uptime";
     machine.stdin.take().context("no script")?.write_all(script)?;
-    let said = machine.wait_with_output()?;
-    let text = String::from_utf8_lossy(&said.stdout);
-    ensure!(said.status.success(), "the virtual machine: {text}");
+    let output = machine.wait_with_output()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    ensure!(output.status.success(), "the virtual machine: {text}");
     let mut times = text.split_whitespace().map(str::parse::<f64>);
     let (Some(before), Some(after)) = (times.next(), times.next()) else {
         anyhow::bail!("the virtual machine: {text}");

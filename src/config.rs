@@ -245,26 +245,26 @@ mod tests {
 
     #[test]
     fn a_mounted_share_that_is_none_says_why() {
-        let wrong = |flag: &str| check(&["--mounted", flag]).unwrap_err();
+        let error = |flag: &str| check(&["--mounted", flag]).unwrap_err();
         let form = "write it as SERVER:/SHARE=/PATH, such as nfs.example.com:/export/volumes=/mnt/volumes";
         for flag in ["nas:/export", "nas=/mnt", "nas:export=/mnt", "nas:/export=mnt"] {
-            assert_eq!(wrong(flag), format!("--mounted {flag:?}: {form}"));
+            assert_eq!(error(flag), format!("--mounted {flag:?}: {form}"));
         }
         assert_eq!(
-            wrong("n s:/a=/mnt"),
+            error("n s:/a=/mnt"),
             "--mounted \"n s:/a=/mnt\": server \"n s\" is not a host name or an address"
         );
         assert_eq!(
-            wrong("nas:2049:/a=/mnt"),
+            error("nas:2049:/a=/mnt"),
             "--mounted \"nas:2049:/a=/mnt\": server \"nas:2049\" names a port; remove it, because Bindery and the \
             nodes connect to port 2049"
         );
         assert_eq!(
-            wrong("nas:/a=/"),
+            error("nas:/a=/"),
             "--mounted \"nas:/a=/\": path / is not a mount point; name the directory where the share is mounted"
         );
         assert_eq!(
-            wrong("nas:/a=/mnt/../etc"),
+            error("nas:/a=/mnt/../etc"),
             "--mounted \"nas:/a=/mnt/../etc\": path /mnt/../etc contains ..; write it without"
         );
         assert_eq!(

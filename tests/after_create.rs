@@ -150,8 +150,8 @@ async fn after_create_refuses_with_the_same_message_as_on_create_and_creates_not
     let nested = json!({"parameters": {"subDir": format!("{layout}/below"), "provision": "afterCreate"}});
     let below = format!("{}-below", scene.name);
     scene.class(&below, nested).await;
-    let told = scene.refused(claim("data", &below, "db")).await;
-    assert!(told.contains("denied the request"), "{told}");
+    let message = scene.refused(claim("data", &below, "db")).await;
+    assert!(message.contains("denied the request"), "{message}");
     let ours = |volumes: Vec<PersistentVolume>| {
         let of = |class: &String| [&later, &below].contains(&class);
         volumes
@@ -214,13 +214,13 @@ async fn a_volume_keeps_the_labels_of_its_class_whatever_the_claim_says() {
 #[tokio::test]
 async fn an_invalid_volume_label_makes_the_class_invalid() {
     let scene = Scene::with_class(json!({"parameters": {"volumeLabels": "team=a b,bindery.dev/area=x"}})).await;
-    let told = scene.event(&scene.name, "ClassHasMistakes").await;
+    let message = scene.event(&scene.name, "ClassHasMistakes").await;
     let refused = scene.refused(scene.claim("data")).await;
-    for told in [told, refused] {
-        assert!(told.contains("label team: value \"a b\" is not valid"), "{told}");
+    for message in [message, refused] {
+        assert!(message.contains("label team: value \"a b\" is not valid"), "{message}");
         assert!(
-            told.contains("label bindery.dev/area (value \"x\") cannot be set"),
-            "{told}"
+            message.contains("label bindery.dev/area (value \"x\") cannot be set"),
+            "{message}"
         );
     }
     scene.assert_nothing_made().await;

@@ -225,17 +225,17 @@ async fn assert_a_missing_permission_is_named(client: &Client) {
         create(&claims, &format!("without-{number}")).await
     })
     .await;
-    let (_, said) = refused.split_once("denied the request: ").expect("by a webhook");
+    let (_, message) = refused.split_once("denied the request: ").expect("by a webhook");
     assert!(
-        said.starts_with("Bindery could not create PersistentVolume pvc-"),
-        "{said}"
+        message.starts_with("Bindery could not create PersistentVolume pvc-"),
+        "{message}"
     );
     assert!(
-        said.ends_with(
+        message.ends_with(
             ": its account in the cluster lacks the right to create persistentvolumes; an administrator has to apply \
              Bindery's RBAC again (the chart, or deploy/base/rbac.yaml)"
         ),
-        "{said}"
+        "{message}"
     );
     let all = Patch::Merge(json!({"rules": role.rules}));
     roles

@@ -17,7 +17,7 @@ use crate::support::scene::Scene;
 use crate::support::wait::eventually;
 
 /// Number of connections, above the limit of the webhook.
-const CROWD: usize = 1_200;
+const CONNECTIONS: usize = 1_200;
 
 struct Target {
     bindery: Bindery,
@@ -39,7 +39,10 @@ impl Target {
 
     async fn serves(&self, name: &str) {
         let claim = self.scene.create(self.scene.claim(name)).await.unwrap();
-        assert!(claim.spec.unwrap().volume_name.is_some(), "the API server was kept out");
+        assert!(
+            claim.spec.unwrap().volume_name.is_some(),
+            "the API server could not reach the webhook"
+        );
     }
 
     /// Limits the webhook configuration to the namespace of this scene: reviews of claims from other tests would be counted
@@ -83,15 +86,15 @@ impl Target {
         let mut stream = TcpStream::connect(self.address()).await.unwrap();
         // The server may close the connection before it has received everything.
         let _ = stream.write_all(bytes).await;
-        until_hung_up(&mut stream).await
+        until_closed(&mut stream).await
     }
 }
 
-async fn until_hung_up(stream: &mut TcpStream) -> Vec<u8> {
+async fn until_closed(stream: &mut TcpStream) -> Vec<u8> {
     let mut answer = Vec::new();
     // A reset also closes the connection.
     let ended = tokio::time::timeout(Duration::from_mins(1), stream.read_to_end(&mut answer)).await;
-    assert!(ended.is_ok(), "it is held open");
+    assert!(ended.is_ok(), "the connection stays open");
     answer
 }
 
@@ -101,20 +104,23 @@ async fn idle_connections_block_no_review_and_are_closed() {
     target.apart().await;
     // An API server that has not read the new CA yet also aborts a handshake.
     let before = target.all_rejected().await;
-    let mut crowd = Vec::new();
-    for number in 0..CROWD {
-        crowd.push(TcpStream::connect(target.address()).await.unwrap());
+    let mut connections = Vec::new();
+    for number in 0..CONNECTIONS {
+        connections.push(TcpStream::connect(target.address()).await.unwrap());
         if number % 300 == 0 {
             target.serves(&format!("among-{number}")).await;
         }
     }
     target.serves("last").await;
-    for stream in &mut crowd {
-        assert_eq!(until_hung_up(stream).await, b"", "it has said nothing");
+    for stream in &mut connections {
+        assert_eq!(until_closed(stream).await, b"", "it is closed without an answer");
     }
     let counted = target.all_rejected().await;
-    let crowd = counted.iter().sum::<u64>() - before.iter().sum::<u64>();
-    assert_eq!(crowd, CROWD as u64, "each is counted once: {before:?} to {counted:?}");
+    let rejected = counted.iter().sum::<u64>() - before.iter().sum::<u64>();
+    assert_eq!(
+        rejected, CONNECTIONS as u64,
+        "each is counted once: {before:?} to {counted:?}"
+    );
     target.bindery.unregister().await;
 }
 
@@ -135,8 +141,8 @@ async fn incomplete_handshakes_plain_http_and_garbage_are_disconnected() {
 #[tokio::test]
 async fn tls_1_1_is_refused_and_tls_1_2_is_accepted() {
     let target = Target::with(&[]).await;
-    let speaks = |version: &str| {
-        let said = Command::new("openssl")
+    let connect = |version: &str| {
+        let output = Command::new("openssl")
             .args([
                 "s_client",
                 "-connect",
@@ -150,11 +156,11 @@ async fn tls_1_1_is_refused_and_tls_1_2_is_accepted() {
             .unwrap();
         format!(
             "{}{}",
-            String::from_utf8_lossy(&said.stdout),
-            String::from_utf8_lossy(&said.stderr)
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
         )
     };
-    let (old, new) = (speaks("-tls1_1"), speaks("-tls1_2"));
+    let (old, new) = (connect("-tls1_1"), connect("-tls1_2"));
     assert!(old.contains("SSL alert") && old.contains("Cipher is (NONE)"), "{old}");
     assert!(
         new.contains("Protocol  : TLSv1.2") && new.contains("Cipher is ECDHE"),
@@ -175,10 +181,10 @@ async fn bodies_that_are_too_large_or_too_deep_are_refused() {
     let review = format!(r#"{{"apiVersion": "admission.k8s.io/v1", "request": {{"object": {deep}}}}}"#);
     let (status, text) = target.post(review).await;
     assert!(status == 400 && text.contains("recursion limit"), "{status} {text}");
-    let stranger = Caller::trusting_anybody();
+    let caller = Caller::trusting_anybody();
     let url = format!("{}/{}", target.bindery.webhook, "0".repeat(32));
     // More than the webhook reads and drops: it answers first, or closes the connection.
-    let answer = stranger.send("POST", &url, vec![b' '; 30 << 20]).await;
+    let answer = caller.send("POST", &url, vec![b' '; 30 << 20]).await;
     assert!(
         answer.as_ref().is_err() || answer.as_ref().is_ok_and(|(status, _)| *status == 404),
         "{answer:?}"

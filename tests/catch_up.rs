@@ -34,13 +34,13 @@ async fn a_refusal_after_creation_is_an_event_with_the_same_message() {
     let block = scene.claim_with("disk", json!({"spec": {"volumeMode": "Block"}}));
     scene.create(block.clone()).await.unwrap();
     bindery.run().await;
-    let told = scene.event("disk", "ProvisioningRefused").await;
+    let message = scene.event("disk", "ProvisioningRefused").await;
     let mut again = block;
     again["metadata"]["name"] = json!("again");
     let refused = eventually("the API server calls the webhook again", async || {
         scene.create(again.clone()).await.err().map(|error| error.to_string())
     });
-    assert!(refused.await.contains(&told), "{told}");
+    assert!(refused.await.contains(&message), "{message}");
     assert_eq!(scene.own_volumes().await, []);
     bindery.unregister().await;
 }
@@ -76,8 +76,8 @@ async fn a_claim_waits_for_its_nfs_server_and_is_bound_when_it_answers() {
     let expected = "the volume is not provisioned yet; Bindery retries until it is: ";
     assert!(warnings.len() == 1 && warnings[0].starts_with(expected), "{warnings:?}");
     assert!(warnings[0].contains(&server.address().to_string()), "{warnings:?}");
-    let told = scene.event("data", "ProvisioningFailed").await;
-    assert!(told.contains(&server.address().to_string()), "{told}");
+    let message = scene.event("data", "ProvisioningFailed").await;
+    assert!(message.contains(&server.address().to_string()), "{message}");
     assert_eq!(scene.own_volumes().await, [], "nothing is made that no server has");
     server.restart();
     let (_, volume) = scene.until_bound("data").await;
@@ -174,9 +174,9 @@ async fn a_claim_that_names_a_missing_volume_gets_an_event_and_no_volume() {
         json!({"spec": {"volumeName": "pvc-00000000-0000-0000-0000-00000000beef"}}),
     );
     scene.create(named).await.unwrap();
-    let told = scene.event("data", "VolumeMissing").await;
+    let message = scene.event("data", "VolumeMissing").await;
     assert_eq!(
-        told,
+        message,
         "volume pvc-00000000-0000-0000-0000-00000000beef, which this claim names, does not exist; delete the claim and \
          create it again without spec.volumeName"
     );
@@ -280,7 +280,10 @@ async fn volumes_that_this_installation_did_not_make_are_not_orphans() {
             "finalizers": ["bindery.dev/cleanup"],
         });
         for annotation in ["bindery.dev/ready", "bindery.dev/directory-id"] {
-            volume["metadata"]["annotations"].as_object_mut().unwrap().remove(annotation);
+            volume["metadata"]["annotations"]
+                .as_object_mut()
+                .unwrap()
+                .remove(annotation);
         }
         volume["spec"]["claimRef"] = json!({"namespace": scene.name, "name": name});
         change(&mut volume);
@@ -315,9 +318,9 @@ async fn volumes_that_this_installation_did_not_make_are_not_orphans() {
 #[tokio::test]
 async fn an_invalid_class_gets_an_event_before_its_first_claim() {
     let scene = Scene::with_class(json!({"parameters": {"onDelet": "retain", "nfsVersion": "5"}})).await;
-    let told = scene.event(&scene.name, "ClassHasMistakes").await;
+    let message = scene.event(&scene.name, "ClassHasMistakes").await;
     assert_eq!(
-        told,
+        message,
         format!(
             "StorageClass {}: parameter onDelet is not known: did you mean onDelete?; nfsVersion is \"5\": allowed are 4 \
              (4.2, else 4.1) or 3; the version that pods use is set in mountOptions; an administrator must delete the \

@@ -50,10 +50,10 @@ fn kubectl(arguments: &[&str], input: &str) -> String {
 }
 
 fn well(what: &str, output: Output) -> String {
-    let said = String::from_utf8(output.stdout).unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
     let complaint = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{what}: {said}{complaint}");
-    said
+    assert!(output.status.success(), "{what}: {text}{complaint}");
+    text
 }
 
 /// Parses a YAML stream, and returns its objects by kind and name.

@@ -54,10 +54,10 @@ async fn on_delete_delete_removes_the_directory_and_its_content() {
     })
     .await;
     assert!(directory(&neighbour).join("precious").exists(), "a link was followed");
-    let told = scene.event(volume_name(&volume), "DirectoryDeleted").await;
+    let message = scene.event(volume_name(&volume), "DirectoryDeleted").await;
     let sub_dir = annotation(&volume, "sub-dir").unwrap();
     assert_eq!(
-        told,
+        message,
         format!(
             "directory {sub_dir} of share {}:/export was moved to the trash; its files are being removed",
             Bed::get().server
@@ -78,8 +78,8 @@ async fn on_delete_archive_renames_the_directory() {
     };
     let kept = std::fs::read_to_string(Bed::get().export.join(archive).join("precious"));
     assert_eq!(kept.unwrap(), "data");
-    let told = scene.event(volume_name(&volume), "DirectoryArchived").await;
-    assert!(told.ends_with(&format!("is archived as {archive}")), "{told}");
+    let message = scene.event(volume_name(&volume), "DirectoryArchived").await;
+    assert!(message.ends_with(&format!("is archived as {archive}")), "{message}");
 }
 
 #[tokio::test]
@@ -104,8 +104,8 @@ async fn on_delete_retain_leaves_the_directory_in_place() {
     scene.delete("data").await;
     scene.until_gone(&volume).await;
     assert!(directory(&volume).join("precious").exists());
-    let told = scene.event(volume_name(&volume), "DirectoryRetained").await;
-    assert!(told.ends_with("is kept as it is"), "{told}");
+    let message = scene.event(volume_name(&volume), "DirectoryRetained").await;
+    assert!(message.ends_with("is kept as it is"), "{message}");
 }
 
 #[tokio::test]
@@ -153,10 +153,10 @@ async fn annotations_that_name_another_directory_are_ignored_and_reported() {
     let elsewhere = json!({"metadata": {"annotations": {"bindery.dev/sub-dir": annotation(&other, "sub-dir")}}});
     scene.patch_volume(volume_name(&volume), elsewhere).await;
     scene.delete("data").await;
-    let told = scene.event(volume_name(&volume), "CleanupFailed").await;
+    let message = scene.event(volume_name(&volume), "CleanupFailed").await;
     assert!(
-        told.contains("annotations bindery.dev/share and bindery.dev/sub-dir say"),
-        "{told}"
+        message.contains("annotations bindery.dev/share and bindery.dev/sub-dir say"),
+        "{message}"
     );
     assert!(directory(&volume).join("precious").exists());
     assert!(directory(&other).join("precious").exists());
@@ -181,10 +181,10 @@ async fn a_replaced_directory_is_left_in_place() {
     scene.delete("data").await;
     scene.until_gone(&volume).await;
     assert!(path.join("somebody-else's").exists());
-    let told = scene.event(volume_name(&volume), "DirectoryReplaced").await;
+    let message = scene.event(volume_name(&volume), "DirectoryReplaced").await;
     assert!(
-        told.ends_with("is not the directory that this volume was given: it is left as it is"),
-        "{told}"
+        message.ends_with("is not the directory that this volume was given: it is left as it is"),
+        "{message}"
     );
 }
 
@@ -195,10 +195,10 @@ async fn a_missing_directory_does_not_block_the_deletion_of_its_volume() {
     std::fs::remove_dir_all(directory(&volume)).unwrap();
     scene.delete("data").await;
     scene.until_gone(&volume).await;
-    let told = scene.event(volume_name(&volume), "DirectoryMissing").await;
+    let message = scene.event(volume_name(&volume), "DirectoryMissing").await;
     assert!(
-        told.ends_with("does not exist: an earlier attempt or someone else has moved or removed it"),
-        "{told}"
+        message.ends_with("does not exist: an earlier attempt or someone else has moved or removed it"),
+        "{message}"
     );
 }
 
@@ -275,13 +275,13 @@ async fn cleanup_stops_if_the_share_is_on_another_file_system_than_before() {
     let other_disk = json!({"metadata": {"annotations": {"bindery.dev/directory-id": "1.2:3"}}});
     scene.patch_volume(name, other_disk).await;
     scene.delete("data").await;
-    let told = scene.event(name, "CleanupFailed").await;
+    let message = scene.event(name, "CleanupFailed").await;
     assert!(
-        told.contains("Check that the server has mounted the file system that it exports."),
-        "{told}"
+        message.contains("Check that the server has mounted the file system that it exports."),
+        "{message}"
     );
     let way_out = format!("kubectl annotate pv --overwrite {name} bindery.dev/on-delete=retain");
-    assert!(told.ends_with(&way_out), "{told}");
+    assert!(message.ends_with(&way_out), "{message}");
     assert!(scene.volumes().get_opt(name).await.unwrap().is_some());
 
     let give_up = json!({"metadata": {"annotations": {"bindery.dev/on-delete": "retain"}}});

@@ -90,9 +90,9 @@ async fn a_claim_that_asks_for_more_gets_it_within_a_second_and_an_event() {
         (status.allocated_resources, status.allocated_resource_statuses),
         (None, None)
     );
-    let told = scene.event("data", "VolumeResizeSuccessful").await;
+    let message = scene.event("data", "VolumeResizeSuccessful").await;
     assert_eq!(
-        told,
+        message,
         format!(
             "the size of this claim and of volume {} was raised from 1Gi to 5Gi. NFS does not enforce sizes",
             volume_name(&volume)
@@ -117,8 +117,8 @@ async fn of_several_requests_in_a_row_the_last_one_counts() {
         until_size(&scene, "data", size).await;
     }
     eventually("an Event about the last request", async || {
-        let told = scene.event("data", "VolumeResizeSuccessful").await;
-        told.contains("from 10Gi to 11Gi").then_some(())
+        let message = scene.event("data", "VolumeResizeSuccessful").await;
+        message.contains("from 10Gi to 11Gi").then_some(())
     })
     .await;
     assert!(
@@ -134,26 +134,29 @@ async fn of_several_requests_in_a_row_the_last_one_counts() {
 async fn kubernetes_refuses_what_the_class_or_a_quota_does_not_allow() {
     let scene = Scene::new().await;
     scene.bound(scene.claim("data")).await;
-    let told = refused(&scene, "data", "5Gi").await;
+    let message = refused(&scene, "data", "5Gi").await;
     assert!(
-        told.contains("the storageclass that provisions the pvc must support resize"),
-        "{told}"
+        message.contains("the storageclass that provisions the pvc must support resize"),
+        "{message}"
     );
 
     change_class(&scene, expandable()).await;
     scene.set_quota("requests.storage", "3Gi").await;
-    let told = eventually("the API server knows the class", async || {
-        let told = refused(&scene, "data", "5Gi").await;
-        told.contains("exceeded quota").then_some(told)
+    let message = eventually("the API server knows the class", async || {
+        let message = refused(&scene, "data", "5Gi").await;
+        message.contains("exceeded quota").then_some(message)
     })
     .await;
-    assert!(told.contains("limited: requests.storage=3Gi"), "{told}");
+    assert!(message.contains("limited: requests.storage=3Gi"), "{message}");
     assert_eq!(sizes(&scene, "data").await, ["1Gi", "1Gi", "1Gi"]);
     ask_for(&scene, "data", "3Gi").await.unwrap();
     until_size(&scene, "data", "3Gi").await;
     // A size never becomes smaller.
-    let told = refused(&scene, "data", "2Gi").await;
-    assert!(told.contains("field can not be less than status.capacity"), "{told}");
+    let message = refused(&scene, "data", "2Gi").await;
+    assert!(
+        message.contains("field can not be less than status.capacity"),
+        "{message}"
+    );
 }
 
 #[tokio::test]
@@ -308,11 +311,14 @@ async fn a_size_that_cannot_be_written_is_reported_and_written_as_soon_as_it_can
     scene.bound(scene.claim("data")).await;
     forbid_status(&scene).await;
     ask_for(&scene, "data", "5Gi").await.unwrap();
-    let told = scene.event("data", "VolumeResizeFailed").await;
-    assert!(told.starts_with("the larger size could not be written: "), "{told}");
+    let message = scene.event("data", "VolumeResizeFailed").await;
     assert!(
-        told.contains("the status is frozen") && told.ends_with(". Bindery retries"),
-        "{told}"
+        message.starts_with("the larger size could not be written: "),
+        "{message}"
+    );
+    assert!(
+        message.contains("the status is frozen") && message.ends_with(". Bindery retries"),
+        "{message}"
     );
     assert_eq!(sizes(&scene, "data").await, ["5Gi", "1Gi", "5Gi"]);
     let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(scene.client.clone());

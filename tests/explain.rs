@@ -36,7 +36,7 @@ fn explain(arguments: &[&str], input: &str) -> Output {
 }
 
 /// Returns the exit status and the printed lines, with single spaces.
-fn told(arguments: &[&str], input: &str) -> (Option<i32>, Vec<String>) {
+fn explained(arguments: &[&str], input: &str) -> (Option<i32>, Vec<String>) {
     let output = explain(arguments, input);
     let text = String::from_utf8(if output.stdout.is_empty() {
         output.stderr
@@ -48,7 +48,10 @@ fn told(arguments: &[&str], input: &str) -> (Option<i32>, Vec<String>) {
 }
 
 fn has(lines: &[String], line: &str) {
-    assert!(lines.iter().any(|told| told == line), "{line:?} is missing: {lines:#?}");
+    assert!(
+        lines.iter().any(|printed| printed == line),
+        "{line:?} is missing: {lines:#?}"
+    );
 }
 
 #[tokio::test]
@@ -59,7 +62,7 @@ async fn explain_predicts_volume_and_directory_of_a_claim_in_a_file() {
     claim["metadata"]["annotations"] = json!({"bindery.dev/uid": "0"});
     // The file also contains other objects.
     let file = format!("kind: ConfigMap\nmetadata: {{name: x}}\n---\n{claim}\n");
-    let (status, lines) = told(&["-f", "-"], &file);
+    let (status, lines) = explained(&["-f", "-"], &file);
     let (_, volume) = scene.bound(claim).await;
 
     let (bed, name) = (Bed::get(), &scene.name);
@@ -94,7 +97,7 @@ async fn explain_shows_recorded_and_current_settings_of_a_bound_claim() {
         .await
         .unwrap();
 
-    let (status, lines) = told(&["-n", &scene.name, "data"], "");
+    let (status, lines) = explained(&["-n", &scene.name, "data"], "");
     assert_eq!(status, Some(0));
     has(
         &lines,
@@ -112,7 +115,7 @@ async fn explain_shows_recorded_and_current_settings_of_a_bound_claim() {
     let holds = "the settings on the volume apply, even if StorageClass or namespace have changed";
     has(&lines, &format!("has volume {}; {holds}", volume_name(&volume)));
 
-    let (status, lines) = told(&["-n", &scene.name], "");
+    let (status, lines) = explained(&["-n", &scene.name], "");
     assert_eq!((status, lines.len()), (Some(0), 2), "a line a claim: {lines:#?}");
     assert!(lines[1].contains(volume_name(&volume)), "{lines:#?}");
 }
@@ -145,11 +148,11 @@ async fn explain_names_a_missing_object() {
     let name = &scene.name;
     let no_claim =
         format!("bindery explain: claim data does not exist in namespace {name}; to explain a new claim, use --file");
-    assert_eq!(told(&["-n", name, "data"], ""), (Some(2), vec![no_claim]));
+    assert_eq!(explained(&["-n", name, "data"], ""), (Some(2), vec![no_claim]));
     let no_namespace = "bindery explain: namespace nowhere does not exist".to_owned();
-    assert_eq!(told(&["-n", "nowhere", "data"], ""), (Some(2), vec![no_namespace]));
+    assert_eq!(explained(&["-n", "nowhere", "data"], ""), (Some(2), vec![no_namespace]));
     let claim = scene.claim_with("data", json!({"spec": {"storageClassName": "nothing"}}));
-    let (status, lines) = told(&["-f", "-"], &claim.to_string());
+    let (status, lines) = explained(&["-f", "-"], &claim.to_string());
     assert_eq!(status, Some(0), "the webhook admits it");
     has(&lines, "not served there is no StorageClass nothing");
 }
@@ -174,7 +177,7 @@ async fn explain_tells_a_user_without_permissions_which_role_to_use() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), kubeconfig.to_string()).unwrap();
     let path = file.path().to_str().unwrap();
-    let (status, lines) = told(
+    let (status, lines) = explained(
         &["-n", &scene.name, "data", "--instance", "x", "--kubeconfig", path],
         "",
     );
@@ -210,8 +213,8 @@ async fn explain_names_the_selector_that_exempts_a_claim() {
         .create(&PostParams::default(), &from(configuration))
         .await
         .unwrap();
-    let told = |claim: Value| told(&["-f", "-", "--webhook-configuration", &scene.name], &claim.to_string());
-    let (status, lines) = told(scene.claim_with("data", json!({"metadata": {"labels": {"by-hand": "yes"}}})));
+    let explained = |claim: Value| explained(&["-f", "-", "--webhook-configuration", &scene.name], &claim.to_string());
+    let (status, lines) = explained(scene.claim_with("data", json!({"metadata": {"labels": {"by-hand": "yes"}}})));
     assert_eq!(status, Some(0));
     has(
         &lines,
@@ -220,7 +223,7 @@ async fn explain_names_the_selector_that_exempts_a_claim() {
             scene.name
         ),
     );
-    let (_, lines) = told(scene.claim("data"));
+    let (_, lines) = explained(scene.claim("data"));
     has(&lines, "provisioned as volume pvc-<uuid>");
     configurations
         .delete(&scene.name, &DeleteParams::default())

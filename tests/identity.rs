@@ -96,10 +96,10 @@ async fn cleanup_without_recorded_ids_waits_while_the_disk_is_not_mounted() {
     disk.hide();
     disk.scene.delete("data").await;
     disk.bindery.run().await;
-    let told = disk.scene.event(volume_name(&volume), "CleanupFailed").await;
+    let message = disk.scene.event(volume_name(&volume), "CleanupFailed").await;
     assert!(
-        told.contains("the volume does not record which file system it was on"),
-        "{told}"
+        message.contains("the volume does not record which file system it was on"),
+        "{message}"
     );
     disk.show();
     disk.is_gone_with_its_directory(&volume).await;
@@ -114,8 +114,11 @@ async fn cleanup_waits_while_the_disk_is_not_mounted_even_with_a_fixed_fsid() {
     disk.hide();
     disk.scene.delete("data").await;
     disk.bindery.run().await;
-    let told = disk.scene.event(volume_name(&volume), "CleanupFailed").await;
-    assert!(told.contains("the root of the share is another directory"), "{told}");
+    let message = disk.scene.event(volume_name(&volume), "CleanupFailed").await;
+    assert!(
+        message.contains("the root of the share is another directory"),
+        "{message}"
+    );
     disk.show();
     disk.is_gone_with_its_directory(&volume).await;
     disk.bindery.unregister().await;
@@ -131,12 +134,12 @@ async fn after_an_fsid_change_the_command_in_the_event_lets_cleanup_continue() {
     disk.server.restart();
     disk.scene.delete("data").await;
     disk.bindery.run().await;
-    let told = disk.scene.event(volume_name(&volume), "CleanupFailed").await;
+    let message = disk.scene.event(volume_name(&volume), "CleanupFailed").await;
     let way_out = format!(
         "kubectl annotate pv {} bindery.dev/directory-id- bindery.dev/share-id-",
         volume_name(&volume)
     );
-    assert!(told.contains(&way_out), "{told}");
+    assert!(message.contains(&way_out), "{message}");
     disk.forget(&volume, &BOTH).await;
     disk.is_gone_with_its_directory(&volume).await;
     disk.bindery.unregister().await;

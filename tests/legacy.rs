@@ -138,12 +138,12 @@ async fn a_legacy_volume_outside_the_share_is_left_unchanged_and_reported() {
     let bindery = bindery(&provisioner, &[]).await;
     for (name, path) in &volumes {
         let server = &Bed::get().server;
-        let told = scene.event(name, "NotTakenOver").await;
+        let message = scene.event(name, "NotTakenOver").await;
         let expected = format!(
             "Bindery does not take this volume over, and leaves its directory alone when its claim is deleted: \
              {server}:{path} is not below {server}:/export"
         );
-        assert!(told.starts_with(&expected), "{told}");
+        assert!(message.starts_with(&expected), "{message}");
         let volume = scene.volumes().get(name).await.unwrap();
         assert_eq!(annotation(&volume, "instance"), None);
         assert_eq!(volume.metadata.finalizers.unwrap(), ["kubernetes.io/pv-protection"]);
@@ -198,8 +198,8 @@ async fn a_volume_with_an_invalid_class_is_taken_over_when_the_class_is_correcte
     let scene = legacy_scene(&provisioner, json!({"onDelete": "delete", "uid": "root"})).await;
     let old = LegacyVolume::make(&scene, "data", None).await;
     let bindery = bindery(&provisioner, &[]).await;
-    let told = scene.event(&old.name, "NotTakenOver").await;
-    assert!(told.contains("uid is \"root\""), "{told}");
+    let message = scene.event(&old.name, "NotTakenOver").await;
+    assert!(message.contains("uid is \"root\""), "{message}");
     replace_class(&scene, json!({"onDelete": "delete"})).await;
     // The next change of the volume makes Bindery look at it again.
     old.end(&scene, "data").await;

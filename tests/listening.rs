@@ -38,10 +38,10 @@ impl Host {
             .stderr(Stdio::null())
             .spawn();
         let mut child = child.expect("unshare runs");
-        let mut said = String::new();
+        let mut line = String::new();
         let output = child.stdout.take().expect("its output");
-        BufReader::new(output).read_line(&mut said).expect("a line");
-        assert_eq!(said, "ready\n", "the network could not be set up");
+        BufReader::new(output).read_line(&mut line).expect("a line");
+        assert_eq!(line, "ready\n", "the network could not be set up");
         Self(child)
     }
 

@@ -68,8 +68,8 @@ async fn objects_with_the_longest_names_get_events() {
         let block = scene.claim_with(&name, json!({"spec": {"volumeMode": "Block"}}));
         scene.create(block).await.unwrap();
         bindery.run().await;
-        let told = scene.event(&name, "ProvisioningRefused").await;
-        assert!(told.contains("cannot provide volumeMode Block"), "{told}");
+        let message = scene.event(&name, "ProvisioningRefused").await;
+        assert!(message.contains("cannot provide volumeMode Block"), "{message}");
         bindery.kill();
     }
     bindery.run().await;
@@ -77,8 +77,8 @@ async fn objects_with_the_longest_names_get_events() {
     scene
         .class_at_once(&class, json!({"parameters": {"onDelet": "retain"}}))
         .await;
-    let told = scene.event(&class, "ClassHasMistakes").await;
-    assert!(told.contains("parameter onDelet is not known"), "{told}");
+    let message = scene.event(&class, "ClassHasMistakes").await;
+    assert!(message.contains("parameter onDelet is not known"), "{message}");
     bindery.unregister().await;
 
     let provisioner = format!("cluster.local/{}-nfs-subdir-external-provisioner", scene.name);

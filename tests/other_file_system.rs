@@ -161,10 +161,10 @@ async fn after_a_crash_cleanup_continues_on_another_file_system() {
     })
     .await;
     assert!(beside.join(archive.as_str()).join("a/b/precious").exists());
-    let told = disk.scene.event(volume_name(&volumes[1]), "DirectoryArchived").await;
+    let message = disk.scene.event(volume_name(&volumes[1]), "DirectoryArchived").await;
     assert!(
-        told.ends_with(&format!("is archived as {}/{archive}", disk.beside())),
-        "{told}"
+        message.ends_with(&format!("is archived as {}/{archive}", disk.beside())),
+        "{message}"
     );
     disk.bindery.unregister().await;
 }

@@ -43,9 +43,9 @@ async fn a_change_by_a_later_webhook_without_reinvocation_is_detected_and_report
     let webhook = changes_the_class(&scene, &other.name).await;
     let claim = scene.create(scene.claim("data")).await.unwrap();
     let volume = claim.spec.unwrap().volume_name.expect("Bindery did not know better");
-    let told = scene.event("data", "ClaimChanged").await;
+    let message = scene.event("data", "ClaimChanged").await;
     assert_eq!(
-        told,
+        message,
         format!(
             "volume {volume} was created for this claim, and then something changed the claim: its class is \"{}\", \
              the volume's is \"{}\". Delete the claim and create it again. \

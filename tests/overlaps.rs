@@ -84,13 +84,13 @@ async fn a_directory_that_contains_another_volume_is_kept_after_its_claim() {
     scene.delete("outer").await;
     scene.until_gone(&outer).await;
     assert!(path.join("precious").exists());
-    let told = scene.event(volume_name(&outer), "DirectoryRetained").await;
+    let message = scene.event(volume_name(&outer), "DirectoryRetained").await;
     assert!(
-        told.ends_with(&format!(
+        message.ends_with(&format!(
             "the directory of volume by-hand-{} contains it or is inside it",
             scene.name
         )),
-        "{told}"
+        "{message}"
     );
 }
 

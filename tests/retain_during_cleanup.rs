@@ -57,8 +57,8 @@ impl InterruptedCleanup {
 
     async fn until_told(&self, reason: &str, words: &str) -> String {
         eventually(&format!("{reason}: {words}"), async || {
-            let told = self.scene.event(self.name(), reason).await;
-            told.contains(words).then_some(told)
+            let message = self.scene.event(self.name(), reason).await;
+            message.contains(words).then_some(message)
         })
         .await
     }
@@ -141,8 +141,8 @@ async fn assert_kept_although_the_server_was_down(point: Point, keep: Value) {
     cleanup.bindery.run().await;
     let name = cleanup.name().to_owned();
     let advice = format!("To keep the directory: kubectl annotate pv --overwrite {name} bindery.dev/on-delete=retain.");
-    let told = cleanup.until_told("CleanupFailed", &advice).await;
-    assert!(told.contains(".bindery-trash/"), "it names the place: {told}");
+    let message = cleanup.until_told("CleanupFailed", &advice).await;
+    assert!(message.contains(".bindery-trash/"), "it names the place: {message}");
     cleanup.set(keep).await;
     cleanup.until_told("CleanupFailed", "The directory is kept").await;
     assert!(cleanup.scene.volumes().get_opt(&name).await.unwrap().is_some());

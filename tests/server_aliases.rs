@@ -160,11 +160,11 @@ async fn cleanup_keeps_a_directory_that_another_volume_names_under_another_serve
     two.scene.delete("one").await;
     two.scene.until_gone(&volume).await;
     assert!(directory.join("precious").exists());
-    let told = two.scene.event(volume_name(&volume), "DirectoryRetained").await;
+    let message = two.scene.event(volume_name(&volume), "DirectoryRetained").await;
     let names = format!("volume second-{} uses it too, as directory ", two.scene.name);
     assert!(
-        told.contains(&names) && told.contains("the same NFSv4 server owner"),
-        "{told}"
+        message.contains(&names) && message.contains("the same NFSv4 server owner"),
+        "{message}"
     );
     two.bindery.unregister().await;
 }

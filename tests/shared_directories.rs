@@ -81,9 +81,9 @@ async fn a_remaining_volume_inherits_the_policy_that_keeps_more() {
             second.is_none().then_some(())
         })
         .await;
-        let told = two.scene.event(volume_name(&volume), "DirectoryRetained").await;
+        let message = two.scene.event(volume_name(&volume), "DirectoryRetained").await;
         let begins = format!("onDelete of this volume is now {policy}");
-        assert!(told.contains(&name) && told.starts_with(&begins), "{told}");
+        assert!(message.contains(&name) && message.starts_with(&begins), "{message}");
         two.scene.delete("one").await;
         two.scene.until_gone(&volume).await;
         let kept = std::fs::read_dir(two.server.export_dir()).unwrap().find(|entry| {

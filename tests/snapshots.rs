@@ -19,13 +19,13 @@ async fn a_claim_for_a_directory_among_snapshots_or_deleted_files_is_refused() {
     let template = "${pvc.metadata.namespace}/${pvc.metadata.annotations['directory']}";
     let scene = Scene::with_class(json!({"parameters": {"subDir": template}})).await;
     let path = format!("{}/x/.snap/evil", scene.name);
-    let told = scene.refused(claim(&scene, "one", "x/.snap/evil")).await;
+    let message = scene.refused(claim(&scene, "one", "x/.snap/evil")).await;
     let expected = format!(
         "directory {path:?} has the segment \".snap\": servers show a directory's snapshots under that name, so a \
         volume's path cannot contain it; change the name, labels or annotations that the template uses, or choose \
         another StorageClass"
     );
-    assert!(told.contains(&expected), "{told}");
+    assert!(message.contains(&expected), "{message}");
     for name in [
         ".SNAP",
         ".snapshot/a",
@@ -34,16 +34,16 @@ async fn a_claim_for_a_directory_among_snapshots_or_deleted_files_is_refused() {
         "~snapshot",
         ".ckpt",
     ] {
-        let told = scene.refused(claim(&scene, "one", name)).await;
+        let message = scene.refused(claim(&scene, "one", name)).await;
         assert!(
-            told.contains("servers show a directory's snapshots under that name"),
-            "{told}"
+            message.contains("servers show a directory's snapshots under that name"),
+            "{message}"
         );
     }
-    let told = scene.refused(claim(&scene, "one", ".nfs000000000001")).await;
+    let message = scene.refused(claim(&scene, "one", ".nfs000000000001")).await;
     assert!(
-        told.contains("NFS clients give names that begin with .nfs to deleted files"),
-        "{told}"
+        message.contains("NFS clients give names that begin with .nfs to deleted files"),
+        "{message}"
     );
     scene.assert_nothing_made().await;
     let (_, volume) = scene.bound(claim(&scene, "one", "x/snap")).await;
@@ -76,24 +76,24 @@ async fn a_volume_among_snapshots_is_left_unchanged_with_an_event() {
     volume["spec"]["claimRef"] = json!({"namespace": scene.name, "name": "gone", "uid": "0", "kind": "PersistentVolumeClaim",
         "apiVersion": "v1"});
     scene.volumes_create(volume).await;
-    let told = scene.event(&name, "CleanupFailed").await;
+    let message = scene.event(&name, "CleanupFailed").await;
     assert!(
-        told.contains("has the segment \".snap\": servers show a directory's snapshots under that name"),
-        "{told}"
+        message.contains("has the segment \".snap\": servers show a directory's snapshots under that name"),
+        "{message}"
     );
     assert!(
-        told.contains(
+        message.contains(
             "remove the finalizer bindery.dev/cleanup: the volume is then deleted, and a directory at its path stays"
         ),
-        "{told}"
+        "{message}"
     );
     let volume = scene.volumes().get(&name).await.unwrap();
     assert_eq!(volume.metadata.deletion_timestamp, None);
     assert_eq!(fs::read_to_string(evil.join("precious")).unwrap(), "kept");
     // Cleanup of the volume around it also keeps that data.
     scene.delete("model").await;
-    let told = scene.event(volume_name(&model), "DirectoryRetained").await;
-    assert!(told.contains(&name), "{told}");
+    let message = scene.event(volume_name(&model), "DirectoryRetained").await;
+    assert!(message.contains(&name), "{message}");
     assert_eq!(fs::read_to_string(evil.join("precious")).unwrap(), "kept");
     scene
         .patch_volume(&name, json!({"metadata": {"finalizers": null}}))

@@ -77,12 +77,12 @@ async fn cleanup_keeps_a_directory_that_a_static_volume_uses() {
         two.scene.delete(name).await;
         two.scene.until_gone(&volume).await;
         assert!(directory.join("precious").exists(), "{name}");
-        let told = two.scene.event(volume_name(&volume), "DirectoryRetained").await;
+        let message = two.scene.event(volume_name(&volume), "DirectoryRetained").await;
         assert!(
-            told.contains(&format!("volume {other}, which Bindery did not make,")),
-            "{told}"
+            message.contains(&format!("volume {other}, which Bindery did not make,")),
+            "{message}"
         );
-        assert!(told.contains(says), "{told}");
+        assert!(message.contains(says), "{message}");
     }
     two.bindery.unregister().await;
 }

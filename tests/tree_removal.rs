@@ -174,12 +174,12 @@ async fn directories_without_permissions_are_removed_and_those_of_other_users_re
     removal.scene.delete("data").await;
     // The volume is gone, so the Event is on the class.
     removal.scene.until_gone(&removal.volume).await;
-    let told = removal.scene.event(&removal.scene.name, "TrashNotEmptied").await;
+    let message = removal.scene.event(&removal.scene.name, "TrashNotEmptied").await;
     assert!(
-        told.contains("in its directory \"theirs\", the server denies it to uid 1000"),
-        "{told}"
+        message.contains("in its directory \"theirs\", the server denies it to uid 1000"),
+        "{message}"
     );
-    assert!(told.contains("Bindery retries"), "{told}");
+    assert!(message.contains("Bindery retries"), "{message}");
     own(&removal.in_trash().join("theirs"));
     removal.assert_ends().await;
 }

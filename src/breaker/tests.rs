@@ -104,7 +104,7 @@ async fn a_server_that_is_down_is_not_asked_and_every_caller_reads_why_at_once()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_answers_again_is_noticed_without_a_call_and_told_to_who_waits() {
+async fn waiting_callers_learn_without_a_call_that_a_server_answers_again() {
     let scene = Scene::new();
     let mut back = Box::pin(scene.breaker.outages().back());
     scene.down("nas1", Manner::Hangs).await;
@@ -133,7 +133,7 @@ async fn one_call_without_an_answer_proves_nothing() {
     advance(LONG).await;
     assert_eq!(scene.look("nas1", LONG).await, Ok(None));
     assert!(!scene.is_down("nas1"));
-    assert!(poll!(back.next()).is_pending(), "nobody was told to wait");
+    assert!(poll!(back.next()).is_pending(), "no caller has to wait");
 }
 
 #[tokio::test(start_paused = true)]
@@ -202,7 +202,7 @@ async fn a_server_has_so_many_calls_and_who_gets_no_turn_reads_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_for_a_turn_is_told_when_the_server_is_found_to_be_down() {
+async fn a_waiting_caller_learns_that_the_server_is_down() {
     let scene = Scene::new();
     scene.fake.set("nas1", Manner::Hangs);
     let mut under_way: Vec<_> = (1..MOST_CALLS).map(|_| scene.look("nas1", LONG).boxed()).collect();
@@ -221,7 +221,7 @@ async fn who_waits_for_a_turn_is_told_when_the_server_is_found_to_be_down() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_left_of_a_server_that_nobody_asks_for() {
+async fn a_server_that_is_no_longer_used_leaves_nothing() {
     let scene = Scene::new();
     let mut back = Box::pin(scene.breaker.outages().back());
     scene.down("nas1", Manner::Refuses).await;

@@ -146,11 +146,11 @@ mod tests {
     #[test]
     fn the_lifetime_of_a_certificate_may_be_in_days() {
         assert_eq!(lifetime("90d"), Ok(SignedDuration::from_hours(24 * 90)));
-        for wrong in ["90", "1s", "-1d", "3651d", "1mo"] {
+        for text in ["90", "1s", "-1d", "3651d", "1mo"] {
             assert_eq!(
-                lifetime(wrong),
+                lifetime(text),
                 Err("write it as 90d or 36h, from 10s to 3650d".to_owned()),
-                "{wrong}"
+                "{text}"
             );
         }
     }

@@ -33,13 +33,13 @@ pub async fn report(ctx: &Context, claim: &Claim) {
     let Ok(class) = Class::read(&class, &ctx.defaults) else {
         return;
     };
-    let said = Annotations::read(AnnotatedObject::Claim, &claim.annotations, &class.claim_overrides);
-    for warning in said.warnings(&class.name) {
+    let annotations = Annotations::read(AnnotatedObject::Claim, &claim.annotations, &class.claim_overrides);
+    for warning in annotations.warnings(&class.name) {
         ctx.events.warn_claim_with_text(claim, reason::IGNORED, warning);
     }
     if let (Some(namespace), Some(theirs)) = (&namespace, theirs) {
-        let said = Annotations::read(AnnotatedObject::Namespace, theirs, &class.namespace_overrides);
-        for warning in said.warnings(&class.name) {
+        let annotations = Annotations::read(AnnotatedObject::Namespace, theirs, &class.namespace_overrides);
+        for warning in annotations.warnings(&class.name) {
             ctx.events.warn_object(&**namespace, reason::IGNORED, warning);
         }
     }

@@ -12,8 +12,8 @@ pub type Labels = BTreeMap<String, String>;
 pub fn read(spelt: &str, text: &str, invalid: &mut Vec<Invalid>) -> Labels {
     let mut labels = Labels::new();
     for label in text.split(',').map(str::trim).filter(|label| !label.is_empty()) {
-        if let Err(wrong) = add(&mut labels, label) {
-            invalid.push(Invalid(format!("{spelt}: {wrong}")));
+        if let Err(error) = add(&mut labels, label) {
+            invalid.push(Invalid(format!("{spelt}: {error}")));
         }
     }
     labels
@@ -58,7 +58,7 @@ fn add(labels: &mut Labels, label: &str) -> Result<(), String> {
 mod tests {
     use super::*;
 
-    fn told(text: &str) -> (String, Vec<String>) {
+    fn read_labels(text: &str) -> (String, Vec<String>) {
         let mut invalid = Vec::new();
         let labels = read("volumeLabels", text, &mut invalid);
         (write(&labels), invalid.into_iter().map(|invalid| invalid.0).collect())
@@ -75,13 +75,13 @@ mod tests {
             ("empty=", "empty="),
             (&longest, &longest),
         ] {
-            assert_eq!(told(text), (labels.to_owned(), vec![]), "{text}");
+            assert_eq!(read_labels(text), (labels.to_owned(), vec![]), "{text}");
         }
     }
 
     #[test]
     fn each_error_names_the_key_and_the_value() {
-        let (_, invalid) = told("team,a b=c,team=-x,bindery.dev/area=y,t=1,t=2,=v,k=a=b");
+        let (_, invalid) = read_labels("team,a b=c,team=-x,bindery.dev/area=y,t=1,t=2,=v,k=a=b");
         let expected = [
             "volumeLabels: \"team\" is not a label; write key=value, with commas between labels",
             "volumeLabels: label key \"a b\" is not valid (its value is \"c\"): a key has letters, digits, - _ and . only (63 at \

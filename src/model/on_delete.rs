@@ -28,7 +28,7 @@ pub fn read(on_delete: Written<'_>, archive_on_delete: Written<'_>) -> (Option<O
     let mut parse = |written: Written<'_>, parse: fn(&str) -> Result<OnDelete, NotAllowed>| {
         let (key, value) = written?;
         parse(value)
-            .map_err(|wrong| invalid.push(Invalid::value(key, value, &wrong)))
+            .map_err(|error| invalid.push(Invalid::value(key, value, &error)))
             .ok()
     };
     let archive = parse(archive_on_delete, |text| match text {

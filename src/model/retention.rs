@@ -108,9 +108,9 @@ mod tests {
 
     #[test]
     fn an_invalid_retention_is_refused() {
-        for wrong in ["", "30", "-3d", "1mo", "1y", "40000d", "0.4s", "soon", "for ever"] {
+        for text in ["", "30", "-3d", "1mo", "1y", "40000d", "0.4s", "soon", "for ever"] {
             let expected = "write a duration such as 30d, 12h or 2w, at most 36500d, or forever";
-            assert_eq!(wrong.parse::<Retention>(), Err(expected), "{wrong}");
+            assert_eq!(text.parse::<Retention>(), Err(expected), "{text}");
         }
         assert_eq!(
             "0d".parse::<Retention>(),

@@ -98,8 +98,8 @@ mod tests {
             assert_eq!((listen.to_string().as_str(), listen.port()), (written, 8443));
         }
         assert_eq!(":8443".parse(), Ok(Listen::AllAddresses(8443)));
-        for wrong in ["", ":", "8443", "::8443", ":65536", "localhost:8443"] {
-            assert!(wrong.parse::<Listen>().is_err(), "{wrong}");
+        for text in ["", ":", "8443", "::8443", ":65536", "localhost:8443"] {
+            assert!(text.parse::<Listen>().is_err(), "{text}");
         }
     }
 

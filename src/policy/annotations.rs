@@ -130,14 +130,14 @@ mod tests {
         Annotations::read(AnnotatedObject::Claim, &annotations, allowed)
     }
 
-    fn told(annotations: &Annotations) -> Vec<String> {
+    fn warnings(annotations: &Annotations) -> Vec<String> {
         annotations.warnings("fast").collect()
     }
 
     #[test]
     fn an_object_without_annotations_has_no_settings() {
         let nothing = read(&[], &Key::ALL);
-        assert_eq!((&nothing.settings, told(&nothing)), (&Settings::default(), vec![]));
+        assert_eq!((&nothing.settings, warnings(&nothing)), (&Settings::default(), vec![]));
         assert_eq!(nothing.invalid, []);
         let others = [
             ("a.example/on-delete", "x"),
@@ -174,7 +174,7 @@ mod tests {
         );
         let expected = "bindery.dev/uid on the claim is ignored: StorageClass fast does not list uid in \
         claimOverrides; remove it, or ask an administrator to allow it";
-        assert_eq!(told(&annotations), [expected]);
+        assert_eq!(warnings(&annotations), [expected]);
     }
 
     #[test]
@@ -184,7 +184,7 @@ mod tests {
             &Key::ALL.map(|key| if key.is_for_annotations() { key } else { Key::Uid }),
         );
         assert_eq!(
-            told(&annotations),
+            warnings(&annotations),
             [
                 "bindery.dev/enabled on the claim is ignored: it works on namespaces only; remove it",
                 "bindery.dev/server on the claim is ignored: only a StorageClass may set server; remove it",
@@ -219,7 +219,7 @@ mod tests {
     fn a_namespace_is_enabled_by_default() {
         let enabled = |value: &str| enabled(&[(annotation::ENABLED.to_owned(), value.to_owned())].into());
         assert_eq!((enabled("true"), enabled("false")), (Ok(true), Ok(false)));
-        let wrong = enabled("no").unwrap_err();
-        assert_eq!(wrong.0, "bindery.dev/enabled is \"no\": allowed are true or false");
+        let error = enabled("no").unwrap_err();
+        assert_eq!(error.0, "bindery.dev/enabled is \"no\": allowed are true or false");
     }
 }

@@ -55,7 +55,7 @@ impl Class {
     }
 
     /// Reads a class of this installation's provisioner. The error lists everything that is wrong. A class of another
-    /// provisioner that Bindery has taken over is read by the rules of [`legacy_class`](super::legacy_class).
+    /// provisioner that Bindery has taken over is read by the rules of [`legacy_class`].
     pub fn read(class: &StorageClass, defaults: &Defaults) -> Result<Self, WrongClass> {
         let empty = BTreeMap::new();
         let written = class.parameters.as_ref().unwrap_or(&empty);
@@ -160,12 +160,12 @@ fn unset(parameters: &BTreeMap<String, String>, defaults: &Defaults) -> Vec<Inva
     let unset = of_the_share(defaults)
         .into_iter()
         .filter(|(key, default, _)| default.is_none() && !parameters.contains_key(key.as_str()));
-    let told = unset.map(|(key, _, flag)| {
+    let messages = unset.map(|(key, _, flag)| {
         Invalid(format!(
             "{key} is not set: start Bindery with {flag}, or delete the class and create it again with that parameter"
         ))
     });
-    told.collect()
+    messages.collect()
 }
 
 /// The share, if it is set. Server and path are checked separately, so that both errors are reported.
@@ -174,7 +174,7 @@ fn share(parameters: &BTreeMap<String, String>, defaults: &Defaults, invalid: &m
         of_the_share(defaults).map(|(key, default, _)| parameters.get(key.as_str()).or(default).map(String::as_str));
     let mut parse = |server, path| {
         let share = Share::parse(server, path);
-        share.map_err(|wrong| invalid.push(Invalid(wrong.to_string()))).ok()
+        share.map_err(|error| invalid.push(Invalid(error.to_string()))).ok()
     };
     let server_is_right = server.is_some_and(|server| parse(server, "/").is_some());
     let path_is_right = path.is_some_and(|path| parse("server", path).is_some());
@@ -186,9 +186,9 @@ fn share(parameters: &BTreeMap<String, String>, defaults: &Defaults, invalid: &m
 /// The error of a retention in a class that never archives and lets nobody else choose to archive.
 fn idle_retention(settings: &Settings, overrides: &[Key]) -> Option<Invalid> {
     let on_delete = settings.on_delete.filter(|on_delete| *on_delete != OnDelete::Archive)?;
-    let fate = [Key::OnDelete, Key::ArchiveOnDelete];
-    let idle =
-        matches!(settings.retention, Some(Retention::Seconds(_))) && !overrides.iter().any(|key| fate.contains(key));
+    let on_delete_keys = [Key::OnDelete, Key::ArchiveOnDelete];
+    let idle = matches!(settings.retention, Some(Retention::Seconds(_)))
+        && !overrides.iter().any(|key| on_delete_keys.contains(key));
     idle.then(|| {
         Invalid(format!(
             "archiveRetention is set, but onDelete is {on_delete} for every claim, so nothing is ever archived; remove \

@@ -18,7 +18,7 @@ fn read(fields: serde_json::Value) -> Result<Class, String> {
         server: Some("nas1".to_owned()),
         share: Some("/export".to_owned()),
     };
-    Class::read(&serde_json::from_value(class).unwrap(), &defaults).map_err(|wrong| wrong.to_string())
+    Class::read(&serde_json::from_value(class).unwrap(), &defaults).map_err(|error| error.to_string())
 }
 
 #[test]
@@ -65,14 +65,14 @@ fn all_errors_are_reported_together() {
 #[test]
 fn a_class_without_server_needs_the_flag() {
     let class = serde_json::from_value(json!({"metadata": {"name": "x"}, "provisioner": "p"})).unwrap();
-    let wrong = Class::read(&class, &Defaults::default()).unwrap_err();
+    let error = Class::read(&class, &Defaults::default()).unwrap_err();
     assert_eq!(
-        wrong.to_string(),
+        error.to_string(),
         "server is not set: start Bindery with --nfs-server, or delete the class and create it again with that \
         parameter; \
          share is not set: start Bindery with --nfs-share, or delete the class and create it again with that parameter"
     );
-    assert_eq!(wrong.remedy(), "an administrator must do that");
+    assert_eq!(error.remedy(), "an administrator must do that");
 }
 
 #[test]
@@ -145,17 +145,17 @@ fn every_key_is_read_and_every_wrong_value_is_reported() {
 #[test]
 fn a_template_without_any_valid_directory_is_an_error_of_the_class() {
     let hopeless = |template: &str| read(json!({"parameters": {"subDir": template}})).unwrap_err();
-    let told = |template: &str, wrong: &str| {
-        let expected = format!("subDir is {template:?}: this template gives no claim a valid directory: it {wrong}");
+    let assert_hopeless = |template: &str, error: &str| {
+        let expected = format!("subDir is {template:?}: this template gives no claim a valid directory: it {error}");
         assert_eq!(hopeless(template), expected);
     };
-    told(".", "has the segment \".\", which would lead out of the share");
-    told("a/../b", "has the segment \"..\", which would lead out of the share");
-    told(
+    assert_hopeless(".", "has the segment \".\", which would lead out of the share");
+    assert_hopeless("a/../b", "has the segment \"..\", which would lead out of the share");
+    assert_hopeless(
         "/abs/${pvc.metadata.name}",
         "starts with a slash; write it relative to the share, without the first slash",
     );
-    told(
+    assert_hopeless(
         "archived-x",
         "has the segment \"archived-x\": names that begin with archived- or .bindery- are reserved for Bindery",
     );

@@ -35,9 +35,9 @@ pub fn use_existing(volume: &Volume, new: &NewVolume, installation: &Installatio
     let directory = shown(new);
     let name = &volume.name;
     let owner = volume.claim.as_ref().map(|claim| (claim, claim.uid.as_deref()));
-    let told = |why: String| format!("{directory} belongs to volume {name}, {why}");
-    let refuse = |why: String| Err(Conflict::Refuse(told(why)));
-    let releasing = |why: &str| Err(Conflict::Releasing(told(why.to_owned())));
+    let message = |why: String| format!("{directory} belongs to volume {name}, {why}");
+    let refuse = |why: String| Err(Conflict::Refuse(message(why)));
+    let releasing = |why: &str| Err(Conflict::Releasing(message(why.to_owned())));
     match owner {
         _ if volume.maker.as_ref() != Some(installation) => refuse(format!(
             "which another provisioner or another Bindery installation created; {CHOOSE_ANOTHER}"

@@ -45,14 +45,14 @@ fn new(directory: &str) -> NewVolume {
 }
 
 /// The result for a new claim of the same directory; `change` alters the existing volume.
-fn told(change: impl FnOnce(&mut Volume)) -> Result<UseExisting, Conflict> {
+fn use_changed(change: impl FnOnce(&mut Volume)) -> Result<UseExisting, Conflict> {
     let mut volume = Volume::read(&new("shared").build(Origin::New, &installation()));
     change(&mut volume);
     use_existing(&volume, &new("shared"), &installation())
 }
 
 fn refused(change: impl FnOnce(&mut Volume)) -> String {
-    match told(change) {
+    match use_changed(change) {
         Err(Conflict::Refuse(why)) => why.replace(
             "directory shared of share nas1:/export belongs to volume pvc-shared, ",
             "",
@@ -63,13 +63,13 @@ fn refused(change: impl FnOnce(&mut Volume)) -> String {
 
 #[test]
 fn a_volume_that_no_claim_has_had_is_used_again_by_its_claim() {
-    assert_eq!(told(|_| ()), Ok(UseExisting::Again));
+    assert_eq!(use_changed(|_| ()), Ok(UseExisting::Again));
 }
 
 #[test]
 fn a_fenced_volume_is_used_again_by_its_claim() {
     let fence = |volume: &mut Volume| volume.claim.as_mut().unwrap().uid = Some(names::UNBOUND_UID.to_owned());
-    assert_eq!(told(fence), Ok(UseExisting::Again));
+    assert_eq!(use_changed(fence), Ok(UseExisting::Again));
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn a_volume_with_another_directory_is_not_used_again() {
         let record = volume.record.as_mut().unwrap();
         record.share = Share::parse("nas2", "/export").unwrap();
     };
-    assert!(told(elsewhere).is_err());
+    assert!(use_changed(elsewhere).is_err());
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn an_existing_claim_keeps_its_own_volume() {
 
 #[test]
 fn a_claim_waits_for_a_volume_that_is_being_removed() {
-    let leaving = |change: fn(&mut Volume)| match told(change) {
+    let leaving = |change: fn(&mut Volume)| match use_changed(change) {
         Err(Conflict::Releasing(why)) => why.replace(
             "directory shared of share nas1:/export belongs to volume pvc-shared, ",
             "",

@@ -159,17 +159,17 @@ mod tests {
 
     #[test]
     fn a_misspelt_key_gets_a_suggestion_and_an_unknown_key_the_list() {
-        let told = |name| Key::parameter(name).unwrap_err().to_string();
+        let message = |name| Key::parameter(name).unwrap_err().to_string();
         assert_eq!(
-            told("ondelete"),
+            message("ondelete"),
             "parameter ondelete is not known: did you mean onDelete?"
         );
         assert_eq!(
-            told("mountPermission"),
+            message("mountPermission"),
             "parameter mountPermission is not known: did you mean mountPermissions?"
         );
         assert_eq!(
-            told("replicas"),
+            message("replicas"),
             "parameter replicas is not known: allowed are server, share, subDir, pathPattern, onDelete, \
              archiveOnDelete, mountPermissions, uid, gid, existingDirectory, archiveRetention, onStorageFailure, \
              nfsVersion, provision, volumeLabels, namespaceOverrides, claimOverrides"

@@ -50,22 +50,25 @@ fn booleans_are_read_as_in_go() {
 #[test]
 fn an_unclear_policy_archives() {
     for written in ["yes", "tRUE", "", "2", " true"] {
-        let told = format!("archiveOnDelete is {written:?}: allowed are true or false; directories are archived");
-        assert_eq!(one("archiveOnDelete", written), (Some("true".to_owned()), vec![told]));
+        let warning = format!("archiveOnDelete is {written:?}: allowed are true or false; directories are archived");
+        assert_eq!(
+            one("archiveOnDelete", written),
+            (Some("true".to_owned()), vec![warning])
+        );
     }
-    let told = "onDelete is \"Delete\": allowed are delete, retain or archive; directories are archived";
+    let warning = "onDelete is \"Delete\": allowed are delete, retain or archive; directories are archived";
     let (parameters, warnings) = translated(&[("archiveOnDelete", "false"), ("onDelete", "Delete")]);
     // `onDelete` wins.
     assert_eq!(parameters[1], ("onDelete".to_owned(), "archive".to_owned()));
-    assert_eq!(warnings, [told]);
+    assert_eq!(warnings, [warning]);
     assert_eq!(one("onDelete", ""), (None, vec![]));
     assert_eq!(one("onDelete", "delete"), (Some("delete".to_owned()), vec![]));
 }
 
 #[test]
 fn an_unknown_key_is_ignored_with_a_warning() {
-    let told = "parameter archiveOnDelet is not known: did you mean archiveOnDelete?; it is ignored";
-    assert_eq!(one("archiveOnDelet", "false"), (None, vec![told.to_owned()]));
+    let warning = "parameter archiveOnDelet is not known: did you mean archiveOnDelete?; it is ignored";
+    assert_eq!(one("archiveOnDelet", "false"), (None, vec![warning.to_owned()]));
     assert_eq!(one("server", "nas1"), (Some("nas1".to_owned()), vec![]), "ours to read");
 }
 
@@ -109,18 +112,18 @@ fn directory(pattern: &str) -> (Result<String, String>, Vec<String>) {
     let template = for_claim(template, &values, &mut warnings);
     let directory = template.expand(&values);
     let directory = directory.map(|directory| directory.to_string());
-    (directory.map_err(|wrong| wrong.to_string()), warnings)
+    (directory.map_err(|error| error.to_string()), warnings)
 }
 
 #[test]
 fn a_missing_value_is_empty_if_the_result_is_safe() {
     let given = |pattern, expected: &str, missing: &[&str]| {
-        let told = missing
+        let warning = missing
             .iter()
             .map(|missing| format!("{missing} is not set and is left empty in {pattern}"));
         assert_eq!(
             directory(pattern),
-            (Ok(expected.to_owned()), told.collect()),
+            (Ok(expected.to_owned()), warning.collect()),
             "{pattern}"
         );
     };

@@ -70,7 +70,9 @@ impl LegacyVolume {
             && !annotations.contains_key(volume_annotation::INSTANCE)
             && meta.deletion_timestamp.is_none()
             && !["", names::UNBOUND_UID].contains(&claim);
-        let class = annotations.get(annotation::BETA_CLASS).or(spec.storage_class_name.as_ref());
+        let class = annotations
+            .get(annotation::BETA_CLASS)
+            .or(spec.storage_class_name.as_ref());
         old.then(|| Self {
             class: class.filter(|class| !class.is_empty()).cloned(),
             nfs: spec.nfs.as_ref().map(|nfs| (nfs.server.clone(), nfs.path.clone())),
@@ -91,9 +93,9 @@ impl LegacyVolume {
         // The class of that name may now have another provisioner.
         let class = class.filter(|class| class.provisioner == installation.provisioner);
         let class = class.map(|class| Class::read(class, terms.defaults)).transpose();
-        let class = class.map_err(|wrong| {
+        let class = class.map_err(|error| {
             let name = self.class.as_deref().unwrap_or_default();
-            format!("its StorageClass {name} is not valid: {wrong}")
+            format!("its StorageClass {name} is not valid: {error}")
         })?;
         // The flags come first: the other program created all its directories there.
         let flags = terms.defaults.server.as_ref().zip(terms.defaults.share.as_ref());
@@ -117,22 +119,22 @@ impl LegacyVolume {
                 this volume"
                 )
             })?;
-        let directory = Directory::parse(directory).map_err(|wrong| wrong.to_string())?;
-        let said = class.as_ref().map(|class| class.settings.clone()).unwrap_or_default();
+        let directory = Directory::parse(directory).map_err(|error| error.to_string())?;
+        let settings = class.as_ref().map(|class| class.settings.clone()).unwrap_or_default();
         let nested = directory.segments().nth(1).is_some();
-        let on_delete = match (&self.on_delete, said.on_delete) {
+        let on_delete = match (&self.on_delete, settings.on_delete) {
             (Some(written), _) => written
                 .parse()
-                .map_err(|wrong| Invalid::value(volume_annotation::ON_DELETE, written, &wrong).to_string())?,
+                .map_err(|error| Invalid::value(volume_annotation::ON_DELETE, written, &error).to_string())?,
             (None, Some(OnDelete::Delete)) if nested && !terms.delete_nested => OnDelete::Archive,
             (None, Some(on_delete)) => on_delete,
             (None, None) => OnDelete::Archive,
         };
         Ok(TakenOver {
-            share: share.clone().over(said.version.unwrap_or_default()),
+            share: share.clone().over(settings.version.unwrap_or_default()),
             directory,
             on_delete,
-            retention: said.retention.unwrap_or(Retention::Forever),
+            retention: settings.retention.unwrap_or(Retention::Forever),
             finalizers: self.finalizers.clone(),
         })
     }

@@ -152,8 +152,8 @@ fn every_phase_is_taken_over() {
 
 #[test]
 fn the_class_decides_about_the_directory() {
-    let said = |parameters: Value| taken(|world| world.class["parameters"] = parameters).on_delete;
-    assert_eq!(said(json!({})), OnDelete::Archive);
+    let on_delete = |parameters: Value| taken(|world| world.class["parameters"] = parameters).on_delete;
+    assert_eq!(on_delete(json!({})), OnDelete::Archive);
     for (parameters, expected) in [
         (json!({"archiveOnDelete": "true"}), OnDelete::Archive),
         (json!({"archiveOnDelete": "f"}), OnDelete::Delete),
@@ -172,7 +172,7 @@ fn the_class_decides_about_the_directory() {
         ),
         (json!({"onDelete": "delete", "color": "blue"}), OnDelete::Delete),
     ] {
-        assert_eq!(said(parameters.clone()), expected, "{parameters}");
+        assert_eq!(on_delete(parameters.clone()), expected, "{parameters}");
     }
 }
 
@@ -204,22 +204,22 @@ fn the_beta_annotation_of_the_class_is_read() {
 
 #[test]
 fn an_invalid_class_prevents_the_takeover() {
-    let wrong = refused(|world| world.class["parameters"] = json!({"onDelete": "retain", "uid": "root"}));
+    let error = refused(|world| world.class["parameters"] = json!({"onDelete": "retain", "uid": "root"}));
     assert_eq!(
-        wrong,
+        error,
         "its StorageClass nfs-client is not valid: uid is \"root\": write a number from 0 to 4294967294"
     );
 }
 
 #[test]
 fn an_annotation_on_the_volume_wins_over_the_class() {
-    let said = |word: &str| {
+    let with_annotation = |word: &str| {
         let word = json!(word);
         old(|world| world.volume["metadata"]["annotations"][volume_annotation::ON_DELETE] = word).unwrap()
     };
-    assert_eq!(said("retain").unwrap().on_delete, OnDelete::Retain);
+    assert_eq!(with_annotation("retain").unwrap().on_delete, OnDelete::Retain);
     assert_eq!(
-        said("keep").unwrap_err(),
+        with_annotation("keep").unwrap_err(),
         "bindery.dev/on-delete is \"keep\": allowed are delete, retain or archive"
     );
 }

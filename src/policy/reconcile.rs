@@ -88,7 +88,7 @@ pub fn plan(volume: &Volume, claim_state: ClaimState<'_>, installation: &Install
     }
     let record = match &volume.record {
         Ok(record) => record.clone(),
-        Err(wrong) => return Plan::Broken(wrong.clone()),
+        Err(error) => return Plan::Broken(error.clone()),
     };
     match (volume.deleting, volume.phase, in_use(volume, claim_state)) {
         (_, _, InUse::Unknown) => Plan::LookAtClaim,

@@ -208,8 +208,8 @@ fn a_changed_claim_that_is_already_bound_keeps_the_volume() {
         volume.phase = Phase::Bound;
     });
     let changed = claim(|claim| claim.class = Some("slow".to_owned()));
-    let told = bind(Some("its class is \"slow\", the volume's is \"fast\""));
-    assert_eq!(plan(&bound, ClaimState::Exists(&changed), &installation()), told);
+    let expected = bind(Some("its class is \"slow\", the volume's is \"fast\""));
+    assert_eq!(plan(&bound, ClaimState::Exists(&changed), &installation()), expected);
 }
 
 #[test]
@@ -359,7 +359,7 @@ fn a_deleted_volume_waits_for_its_claim() {
 
 #[test]
 fn the_policy_on_the_volume_decides_about_the_directory() {
-    let fate = |on_delete, reclaim| {
+    let plan_for = |on_delete, reclaim| {
         let plan = after_gone(|volume| {
             deleted(volume);
             volume.reclaim = reclaim;
@@ -372,11 +372,11 @@ fn the_policy_on_the_volume_decides_about_the_directory() {
             other => panic!("{other:?}"),
         }
     };
-    assert_eq!(fate(OnDelete::Archive, Reclaim::Delete), "archive");
-    assert_eq!(fate(OnDelete::Delete, Reclaim::Delete), "delete");
-    assert_eq!(fate(OnDelete::Retain, Reclaim::Delete), "keep");
+    assert_eq!(plan_for(OnDelete::Archive, Reclaim::Delete), "archive");
+    assert_eq!(plan_for(OnDelete::Delete, Reclaim::Delete), "delete");
+    assert_eq!(plan_for(OnDelete::Retain, Reclaim::Delete), "keep");
     for on_delete in [OnDelete::Archive, OnDelete::Delete, OnDelete::Retain] {
-        assert_eq!(fate(on_delete, Reclaim::Retain), "keep");
+        assert_eq!(plan_for(on_delete, Reclaim::Retain), "keep");
     }
 }
 

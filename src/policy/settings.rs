@@ -52,8 +52,8 @@ impl Settings {
                 .find(|(written, ..)| *written == key)
                 .map(|&(_, spelt, value)| (spelt, value))
         };
-        let (on_delete, wrong) = on_delete::read(get(Key::OnDelete), get(Key::ArchiveOnDelete));
-        invalid.extend(wrong);
+        let (on_delete, error) = on_delete::read(get(Key::OnDelete), get(Key::ArchiveOnDelete));
+        invalid.extend(error);
         if let (Some((sub_dir, _)), Some((path_pattern, _))) = (get(Key::SubDir), get(Key::PathPattern)) {
             let both = format!("{sub_dir} and {path_pattern} are both set, but mean the same; keep one");
             invalid.push(Invalid(both));
@@ -80,11 +80,11 @@ impl Settings {
 
     /// The error of a template that gives no claim a valid directory. `written` is what [`Settings::read`] got.
     pub fn hopeless_template(&self, written: &[(Key, &str, &str)]) -> Option<Invalid> {
-        let wrong = self.template.as_ref()?.check().err()?;
+        let error = self.template.as_ref()?.check().err()?;
         let (_, spelt, value) = written
             .iter()
             .find(|(key, ..)| matches!(key, Key::SubDir | Key::PathPattern))?;
-        let never = format!("this template gives no claim a valid directory: it {wrong}");
+        let never = format!("this template gives no claim a valid directory: it {error}");
         Some(Invalid::value(spelt, value, &never))
     }
 }
@@ -96,7 +96,7 @@ fn parse<T, E: fmt::Display>(
 ) -> Option<T> {
     let (key, value) = written?;
     parse(value)
-        .map_err(|wrong| invalid.push(Invalid::value(key, value, &wrong)))
+        .map_err(|error| invalid.push(Invalid::value(key, value, &error)))
         .ok()
 }
 

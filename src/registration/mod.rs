@@ -117,15 +117,15 @@ impl Registration {
     /// Publishes the selectors of the configuration. Returns whether it exists. After a deletion the last selectors
     /// stay valid, because it may be about to be created again.
     fn observe(&self, event: &Event<MutatingWebhookConfiguration>) -> bool {
-        let (said, there) = match event {
+        let (reported, there) = match event {
             Event::Apply(configuration) | Event::InitApply(configuration) => (Selectors::read(configuration), true),
             Event::InitDone if self.selectors.borrow().is_none() => (Some(Selectors::default()), false),
             Event::InitDone | Event::Init | Event::Delete(_) => (None, false),
         };
-        if said.is_some() {
+        if reported.is_some() {
             self.selectors.send_if_modified(|known| {
-                let changed = *known != said;
-                *known = said;
+                let changed = *known != reported;
+                *known = reported;
                 changed
             });
         }

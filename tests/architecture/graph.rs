@@ -17,7 +17,7 @@ pub struct Rule {
 
 /// Returns a description of every import that the table does not allow.
 pub fn wrong_arrows(imports: &[Import], table: &[Rule], everywhere: &[&str]) -> String {
-    let mut wrong = String::new();
+    let mut errors = String::new();
     for import in imports {
         let (from, to) = (unit(&import.from), unit(&import.to));
         if from == to || everywhere.contains(&to) {
@@ -30,7 +30,7 @@ pub fn wrong_arrows(imports: &[Import], table: &[Rule], everywhere: &[&str]) -> 
         match table.iter().find(|rule| rule.name == from) {
             None => {
                 let _ = writeln!(
-                    wrong,
+                    errors,
                     "{place}\n  src/{from} is not in the table of tests/architecture/main.rs: say there what it may import, and why."
                 );
             }
@@ -40,7 +40,7 @@ pub fn wrong_arrows(imports: &[Import], table: &[Rule], everywhere: &[&str]) -> 
                     names => names.join(", "),
                 };
                 let _ = writeln!(
-                    wrong,
+                    errors,
                     "{place}\n  {from} must not import {to}: {}. It may import: {allowed}.",
                     rule.why
                 );
@@ -48,7 +48,7 @@ pub fn wrong_arrows(imports: &[Import], table: &[Rule], everywhere: &[&str]) -> 
             Some(_) => {}
         }
     }
-    wrong
+    errors
 }
 
 /// The folder or file directly below `src/` in which a file lies.

@@ -125,8 +125,8 @@ fn each_folder_imports_only_what_it_may() {
     let imports = imports_of(&sources()).unwrap();
     // The table would hold for no imports at all.
     assert!(imports.len() > 200, "only {} imports were found", imports.len());
-    let wrong = wrong_arrows(&imports, TABLE, EVERYWHERE);
-    assert!(wrong.is_empty(), "\n{wrong}");
+    let errors = wrong_arrows(&imports, TABLE, EVERYWHERE);
+    assert!(errors.is_empty(), "\n{errors}");
 }
 
 #[test]

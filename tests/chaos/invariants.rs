@@ -98,9 +98,9 @@ impl<'a> State<'a> {
     fn claims_have_their_volumes(&mut self) {
         let mut violations = Vec::new();
         for (uid, claim) in &self.claims {
-            if let Err(wrong) = self.claim_is_served(uid, claim) {
+            if let Err(error) = self.claim_is_served(uid, claim) {
                 let name = format!("{}/{}", claim.namespace().unwrap_or_default(), claim.name_any());
-                violations.push(format!("claim {name} ({uid}): {wrong:#}"));
+                violations.push(format!("claim {name} ({uid}): {error:#}"));
             }
         }
         self.violations.extend(violations);

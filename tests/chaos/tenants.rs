@@ -190,8 +190,8 @@ impl Tenants {
         if after.is_none_or(|after| after.uid() != volume.uid() || !is_of(&after, &uid)) {
             return Ok(Look::NotYet);
         }
-        let said = |key| volume.annotations().get(key).map(String::as_str);
-        let adopted = said(volume_annotation::DIRECTORY) == Some("adopted");
+        let annotation = |key| volume.annotations().get(key).map(String::as_str);
+        let adopted = annotation(volume_annotation::DIRECTORY) == Some("adopted");
         let class = class_of(claim).context("a class of ours")?;
         let made_for = volume
             .spec
@@ -205,8 +205,8 @@ impl Tenants {
             class,
             made_for,
             // Bindery may already have recorded the claim's own class on the volume.
-            left: adopted && (made_for != Some(class) || said(volume_annotation::ON_DELETE) == Some("retain")),
-            directory: said(volume_annotation::SUB_DIR).unwrap_or_default().to_owned(),
+            left: adopted && (made_for != Some(class) || annotation(volume_annotation::ON_DELETE) == Some("retain")),
+            directory: annotation(volume_annotation::SUB_DIR).unwrap_or_default().to_owned(),
             volume: name,
             kept: false,
             named: false,

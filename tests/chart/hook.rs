@@ -20,7 +20,7 @@ async fn helm_uninstall_releases_volumes_if_let_go_is_set() {
     release.scene.volumes_create(never.clone()).await;
     release.helm(&["uninstall", &name]);
     // In this bed the Job's pod does not run. The test runs its command.
-    let said = well("uninstall", release.run_hook(&hooks, "uninstall"));
+    let output = well("uninstall", release.run_hook(&hooks, "uninstall"));
     let spec = volume.spec.clone().unwrap().nfs.unwrap();
     let expected = format!(
         "webhook configuration {name}: does not exist\nvolume {}: finalizer removed; its data stays at {}:{}\nvolume t-{name}-never: \
@@ -31,7 +31,7 @@ async fn helm_uninstall_releases_volumes_if_let_go_is_set() {
         spec.server,
         spec.path
     );
-    assert_eq!(of_this_installation(&said), expected);
+    assert_eq!(of_this_installation(&output), expected);
 
     let free = release.scene.volumes().get(volume_name(&volume)).await.unwrap();
     assert_eq!(finalizers(&free), ["kubernetes.io/pv-protection"]);
@@ -67,9 +67,9 @@ async fn a_release_without_a_lease_can_be_uninstalled() {
         "uninstall.letGo=true",
     ];
     release.helm(&set);
-    let said = well("uninstall", release.run_hook(&release.hooks(), "uninstall"));
+    let output = well("uninstall", release.run_hook(&release.hooks(), "uninstall"));
     assert_eq!(
-        of_this_installation(&said),
+        of_this_installation(&output),
         format!(
             "Lease {name}/{name}: does not exist; no volume has Bindery's finalizer\nwebhook configuration {name}: deleted\nvolumes \
              done: 0, skipped: 0\n"

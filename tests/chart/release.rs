@@ -21,13 +21,13 @@ async fn a_helm_release_serves_claims_with_its_own_permissions() {
     let name = release.scene.name.clone();
 
     let unasked = release.check();
-    let said = String::from_utf8(unasked.stdout).unwrap();
+    let output = String::from_utf8(unasked.stdout).unwrap();
     assert_eq!(unasked.status.code(), Some(1));
     assert!(
-        said.starts_with(&format!(
+        output.starts_with(&format!(
             "class {name}: the API server admits claims without asking Bindery. "
         )),
-        "{said}"
+        "{output}"
     );
 
     release.serve().await;
@@ -68,13 +68,13 @@ async fn helm_test_reports_what_a_claim_of_each_class_gets() {
     let name = release.scene.name.clone();
     release.serve().await;
     // Helm creates the Job and waits for its end. The bed only simulates the pod.
-    let said = release.helm(&["test", &name]);
-    assert!(said.contains("Succeeded"), "{said}");
-    let said = well("the check", release.run_hook(&release.hooks(), "test"));
-    assert_eq!(said, format!("class {name}: ok\n"));
+    let output = release.helm(&["test", &name]);
+    assert!(output.contains("Succeeded"), "{output}");
+    let output = well("the check", release.run_hook(&release.hooks(), "test"));
+    assert_eq!(output, format!("class {name}: ok\n"));
 
     // The output if the webhook does not answer.
-    let mistaken = |flags: &[&str], told: &str| {
+    let mistaken = |flags: &[&str], message: &str| {
         let output = Command::new(env!("CARGO_BIN_EXE_bindery"))
             .arg("check")
             .args(flags)
@@ -82,7 +82,7 @@ async fn helm_test_reports_what_a_claim_of_each_class_gets() {
         let output = output.unwrap();
         assert_eq!(
             (String::from_utf8(output.stdout).unwrap(), output.status.code()),
-            (format!("{told}\n"), Some(1))
+            (format!("{message}\n"), Some(1))
         );
     };
     mistaken(&["missing"], "class missing: this StorageClass does not exist");
@@ -116,8 +116,8 @@ async fn helm_test_reports_what_a_claim_of_each_class_gets() {
     );
     eventually("Bindery knows the class as it is now", async || {
         let check = release.run_hook(&release.hooks(), "test");
-        let said = String::from_utf8(check.stdout).unwrap();
-        (said == why && check.status.code() == Some(1)).then_some(())
+        let output = String::from_utf8(check.stdout).unwrap();
+        (output == why && check.status.code() == Some(1)).then_some(())
     })
     .await;
 }
@@ -209,14 +209,14 @@ async fn a_second_release_for_the_same_volumes_is_refused_with_advice() {
         ])
     };
     let refused = second(&format!("provisionerName={}", release.scene.provisioner));
-    let said = String::from_utf8(refused.stderr).unwrap();
+    let output = String::from_utf8(refused.stderr).unwrap();
     assert!(
-        said.contains(&format!(
+        output.contains(&format!(
             "release {name} in namespace {name} already serves provisioner bindery.dev/{name} (StorageClass {name}). Two releases \
              of one provisioner would undo each other's work: set provisionerName to another name, or set instance to an id that \
              only this release has"
         )),
-        "{said}"
+        "{output}"
     );
     well(
         "another provisioner",

@@ -224,8 +224,8 @@ async fn every_release_name_gives_valid_object_names_or_an_error() {
     let dotted = objects(&super::well("a dot", named("storage.blue")));
     assert!(dotted.contains_key("Service storage-blue-bindery"));
     let number = String::from_utf8(named("1st").stderr).unwrap();
-    let told = "the name of a Service must begin with a letter, and 1st-bindery does not: use another release name, or set fullnameOverride";
-    assert!(number.contains(told), "{number}");
+    let message = "the name of a Service must begin with a letter, and 1st-bindery does not: use another release name, or set fullnameOverride";
+    assert!(number.contains(message), "{number}");
     // Without quotes, YAML would read these as a boolean and a number.
     let odd = [
         "template",
@@ -298,10 +298,10 @@ async fn a_host_network_pod_can_use_reserved_source_ports_without_a_sysctl() {
 #[tokio::test]
 async fn equal_webhook_and_admin_ports_are_refused() {
     let same = helm(&["template", "bindery", CHART, "--set=webhook.port=9000,admin.port=9000"]);
-    let said = String::from_utf8(same.stderr).unwrap();
+    let output = String::from_utf8(same.stderr).unwrap();
     assert!(
-        said.contains("webhook.port and admin.port are both 9000: choose two different ports"),
-        "{said}"
+        output.contains("webhook.port and admin.port are both 9000: choose two different ports"),
+        "{output}"
     );
 }
 

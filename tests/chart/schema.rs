@@ -11,9 +11,9 @@ use super::{CHART, EVERY_VALUE, helm};
 fn refused(set: &str) -> String {
     let output = helm(&["template", "bindery", CHART, "--set", set]);
     assert!(!output.status.success(), "{set} is taken");
-    let said = String::from_utf8(output.stderr).unwrap();
-    let told = said.lines().filter(|line| line.starts_with("- at "));
-    told.collect::<Vec<_>>().join("\n")
+    let output = String::from_utf8(output.stderr).unwrap();
+    let errors = output.lines().filter(|line| line.starts_with("- at "));
+    errors.collect::<Vec<_>>().join("\n")
 }
 
 fn schema() -> Value {
@@ -55,7 +55,7 @@ async fn the_error_for_an_invalid_value_lists_the_allowed_ones() {
 
 #[tokio::test]
 async fn a_value_that_would_fail_later_is_refused_at_once() {
-    for wrong in [
+    for values in [
         "podDisruptionBudget.maxUnavailable=0%",
         "webhook.port=80",
         "webhook.timeoutSeconds=5",
@@ -65,7 +65,7 @@ async fn a_value_that_would_fail_later_is_refused_at_once() {
         "server=[fe80::1%eth0]",
         "classes[0].name=a,classes[0].parameters.server=nas:/export",
     ] {
-        assert_ne!(refused(wrong), "", "{wrong}");
+        assert_ne!(refused(values), "", "{values}");
     }
     for mode in ["10000", "17777", "0888"] {
         let mode = format!("classes[0].parameters.mountPermissions={mode}");

@@ -26,8 +26,8 @@ fn uninstall(bindery: &Bindery, flags: &[&str]) -> Output {
 }
 
 /// Removes the lines about volumes of other tests from the output, since all tests share one cluster.
-pub fn of_this_installation(said: &str) -> String {
-    let lines = said
+pub fn of_this_installation(output: &str) -> String {
+    let lines = output
         .lines()
         .filter(|line| !line.contains(": skipped, because this installation did not make it"));
     lines.flat_map(|line| [line, "\n"]).collect()
@@ -83,12 +83,12 @@ async fn uninstall_waits_for_the_lease_of_a_dead_replica_and_a_dry_run_writes_no
     let now = scene.volumes().get(volume_name(&volume)).await.unwrap();
     assert_eq!((finalizers(&now), lease()), (finalizers(&volume), before.clone()));
 
-    let said = well("uninstall", uninstall(&bindery, &[]));
+    let output = well("uninstall", uninstall(&bindery, &[]));
     assert!(
-        said.contains("held by 0; checking whether that replica still runs ...\n"),
-        "{said}"
+        output.contains("held by 0; checking whether that replica still runs ...\n"),
+        "{output}"
     );
-    assert!(said.ends_with("volumes done: 1, skipped: 0\n"), "{said}");
+    assert!(output.ends_with("volumes done: 1, skipped: 0\n"), "{output}");
     assert_ne!(lease(), before);
     let holder = [
         "get",
@@ -110,13 +110,13 @@ async fn uninstall_lists_volumes_of_other_origin_with_the_command_that_releases_
     let without_ownership = json!({"metadata": {"annotations": {"pv.kubernetes.io/provisioned-by": null}}});
     scene.patch_volume(volume_name(&volume), without_ownership).await;
     bindery.kill();
-    let said = well("uninstall", uninstall(&bindery, &[]));
-    assert!(said.ends_with("volumes done: 0, skipped: 0\n"), "{said}");
+    let output = well("uninstall", uninstall(&bindery, &[]));
+    assert!(output.ends_with("volumes done: 0, skipped: 0\n"), "{output}");
     let begins = format!(
         "volume {}: skipped, because this installation did not make it (its annotations name no provisioner and instance",
         volume_name(&volume)
     );
-    let line = said.lines().find(|line| line.starts_with(&begins)).expect(&said);
+    let line = output.lines().find(|line| line.starts_with(&begins)).expect(&output);
     run(line.split_once("keep the directory: ").unwrap().1);
     let now = scene.volumes().get(volume_name(&volume)).await.unwrap();
     assert_eq!(finalizers(&now), ["kubernetes.io/pv-protection"]);
@@ -172,12 +172,12 @@ async fn uninstall_deletes_unused_volumes_and_a_later_claim_of_that_name_is_serv
             .patch_volume(volume_name(&never), json!({"spec": {"claimRef": {"uid": uid}}}))
             .await;
 
-        let said = well("uninstall", uninstall(&bindery, &["--webhook-configuration=another"]));
-        let told = format!(
+        let output = well("uninstall", uninstall(&bindery, &["--webhook-configuration=another"]));
+        let message = format!(
             "volume {}: deleted, because no claim ever used it; an empty directory may remain at ",
             volume_name(&never)
         );
-        assert!(said.contains(&told), "{said}");
+        assert!(output.contains(&message), "{output}");
         scene.until_gone(&never).await;
 
         bindery.run().await;
@@ -207,22 +207,22 @@ async fn uninstall_leaves_a_started_cleanup_to_bindery_or_abandons_it_on_request
     }
 
     let first = uninstall(&bindery, &[]);
-    let said = String::from_utf8(first.stdout).unwrap();
-    assert_eq!(first.status.code(), Some(1), "{said}");
+    let output = String::from_utf8(first.stdout).unwrap();
+    assert_eq!(first.status.code(), Some(1), "{output}");
     assert!(
-        said.contains(&format!("webhook configuration {}: deleted\n", bindery.name)),
-        "{said}"
+        output.contains(&format!("webhook configuration {}: deleted\n", bindery.name)),
+        "{output}"
     );
-    assert!(said.contains(&format!(
+    assert!(output.contains(&format!(
         "volume {}: skipped, because its cleanup has begun; its data is at ",
         volume_name(&begun)
     )));
     assert!(
-        said.ends_with(
+        output.ends_with(
             "volumes done: 2, skipped: 1\nStart Bindery again until the skipped volumes are gone, or remove their finalizer with \
              --unfinished and keep what is left of their data\n"
         ),
-        "{said}"
+        "{output}"
     );
     for volume in [&kept, &in_use] {
         let now = scene.volumes().get(volume_name(volume)).await.unwrap();
@@ -259,9 +259,9 @@ async fn uninstall_changes_no_volume_and_no_webhook_of_another_installation() {
         ],
         "",
     );
-    let said = well("uninstall", uninstall(&bindery, &[]));
+    let output = well("uninstall", uninstall(&bindery, &[]));
     assert_eq!(
-        of_this_installation(&said),
+        of_this_installation(&output),
         format!(
             "webhook configuration {}: skipped, because its webhook other.example.com is not Bindery's\nvolumes done: 0, \
              skipped: 0\n",

@@ -75,11 +75,11 @@ fn meaning(arg: &Arg) -> (String, String) {
     let help = arg.get_long_help().or_else(|| arg.get_help());
     let help = help.map(ToString::to_string).unwrap_or_default();
     let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
-    let told = help
+    let parts = help
         .strip_suffix("].")
         .or_else(|| help.strip_suffix(']'))
         .and_then(|help| help.rsplit_once(" [default: "));
-    let (help, default) = told.map_or((&*help, None), |(help, default)| (help, Some(default.to_owned())));
+    let (help, default) = parts.map_or((&*help, None), |(help, default)| (help, Some(default.to_owned())));
     let mut text = full_stop(help);
     if arg.get_action().takes_values() {
         for value in arg.get_possible_values() {

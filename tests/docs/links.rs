@@ -6,15 +6,15 @@ use super::page::{files, path, prose, read};
 
 #[test]
 fn every_link_leads_somewhere() {
-    let mut wrong = Vec::new();
+    let mut broken = Vec::new();
     for page in files("", "md") {
         for (line, target) in links(&read(&page)) {
             if let Err(why) = check(&page, &target) {
-                wrong.push(format!("{page}:{line}: ({target}) {why}"));
+                broken.push(format!("{page}:{line}: ({target}) {why}"));
             }
         }
     }
-    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+    assert!(broken.is_empty(), "\n{}", broken.join("\n"));
 }
 
 #[test]

@@ -30,18 +30,18 @@ fn every_name_in_the_metadata_of_objects_is_explained() {
 #[test]
 fn names_of_bindery_that_documents_mention_exist() {
     let known: BTreeSet<String> = owned().into_iter().chain(Key::ALL.map(Key::annotation)).collect();
-    let mut wrong = Vec::new();
+    let mut unknown = Vec::new();
     for page in documents() {
         for (line, span) in code_spans(&read(&page)) {
             for word in span.split([' ', ':', '=', ',', '"', '{', '}']) {
                 let name = word.trim_end_matches('-');
                 if name.starts_with("bindery.dev/") && !name.ends_with(['/', '*']) && !known.contains(name) {
-                    wrong.push(format!("{page}:{line}: {name}"));
+                    unknown.push(format!("{page}:{line}: {name}"));
                 }
             }
         }
     }
-    assert!(wrong.is_empty(), "there are no such names:\n{}", wrong.join("\n"));
+    assert!(unknown.is_empty(), "there are no such names:\n{}", unknown.join("\n"));
 }
 
 #[test]
@@ -49,26 +49,26 @@ fn files_that_documents_mention_exist() {
     const FOLDERS: [&str; 9] = [
         ".ci/", ".github/", "benches/", "certs/", "deploy/", "docs/", "fuzz/", "src/", "tests/",
     ];
-    let mut wrong = Vec::new();
+    let mut unknown = Vec::new();
     for page in documents() {
         for (line, span) in code_spans(&read(&page)) {
             for word in span.split([' ', ',']) {
                 let is_file =
                     FOLDERS.iter().any(|folder| word.starts_with(folder)) && !word.contains(['*', '<', '(', '{']);
                 if is_file && !path(word).exists() {
-                    wrong.push(format!("{page}:{line}: {word}"));
+                    unknown.push(format!("{page}:{line}: {word}"));
                 }
             }
         }
     }
-    assert!(wrong.is_empty(), "there are no such files:\n{}", wrong.join("\n"));
+    assert!(unknown.is_empty(), "there are no such files:\n{}", unknown.join("\n"));
 }
 
 #[test]
 fn tests_that_the_page_of_security_mentions_exist() {
     let page = read("docs/security.md");
     let tests = page.split_once("| attack | test |").expect("the table of attacks").1;
-    let mut wrong = Vec::new();
+    let mut unknown = Vec::new();
     for (_, span) in code_spans(tests) {
         if span.contains(' ') || span.starts_with('.') || span.starts_with("--") || span.starts_with('/') {
             continue;
@@ -93,10 +93,10 @@ fn tests_that_the_page_of_security_mentions_exist() {
                 .is_none_or(|test| read(file).contains(&format!("fn {test}")))
         };
         if !found.as_ref().is_some_and(has) {
-            wrong.push(span);
+            unknown.push(span);
         }
     }
-    assert!(wrong.is_empty(), "there are no such tests: {}", wrong.join(", "));
+    assert!(unknown.is_empty(), "there are no such tests: {}", unknown.join(", "));
 }
 
 #[test]
@@ -107,20 +107,20 @@ fn messages_that_the_page_of_troubleshooting_quotes_exist() {
         .map(|file| joined(&read(&file)))
         .collect();
     let text = read(PAGE);
-    let mut wrong = Vec::new();
+    let mut unknown = Vec::new();
     for header in [
         "| the message contains | cause and remedy |",
         "| its Event contains | cause and remedy |",
     ] {
         for row in Table::find(PAGE, &text, header).rows {
             let quoted = code_spans(&row[0]).into_iter().filter(|(_, span)| span.contains(' '));
-            wrong.extend(quoted.filter(|(_, span)| !sources.contains(span)).map(|(_, span)| span));
+            unknown.extend(quoted.filter(|(_, span)| !sources.contains(span)).map(|(_, span)| span));
         }
     }
     assert!(
-        wrong.is_empty(),
+        unknown.is_empty(),
         "{PAGE} quotes messages that no code has:\n{}",
-        wrong.join("\n")
+        unknown.join("\n")
     );
 }
 

@@ -70,7 +70,7 @@ fn every_outcome_of_a_step_is_explained() {
 #[test]
 fn metrics_that_documents_name_exist() {
     let known = exposed();
-    let mut wrong = Vec::new();
+    let mut unknown = Vec::new();
     for file in documents().into_iter().chain(files("deploy", "yaml")) {
         let text = read(&file);
         let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
@@ -83,11 +83,11 @@ fn metrics_that_documents_name_exist() {
                 && !known.contains(&format!("{base}_"))
                 && !known.contains(&format!("{base} "))
             {
-                wrong.push(format!("{file}: {word}"));
+                unknown.push(format!("{file}: {word}"));
             }
         }
     }
-    assert!(wrong.is_empty(), "there are no such metrics:\n{}", wrong.join("\n"));
+    assert!(unknown.is_empty(), "there are no such metrics:\n{}", unknown.join("\n"));
 }
 
 /// What Prometheus reads when every metric was used once.

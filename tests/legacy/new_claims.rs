@@ -18,9 +18,9 @@ async fn legacy_classes_serve_new_claims() {
     assert!(warnings.contains(&missing), "{warnings:?}");
     // A problem of every claim of the class is reported on the class.
     assert_eq!(warnings.len(), 1, "{warnings:?}");
-    let told = scene.event(&scene.name, "ClassWarnings").await;
+    let message = scene.event(&scene.name, "ClassWarnings").await;
     let unknown = format!("StorageClass {}: parameter color is not known:", scene.name);
-    assert!(told.starts_with(&unknown), "{told}");
+    assert!(message.starts_with(&unknown), "{message}");
     let (_, volume) = scene.until_bound("data").await;
     assert_eq!(
         annotation(&volume, "sub-dir"),
@@ -80,10 +80,10 @@ async fn a_new_claim_never_gets_the_directory_of_a_legacy_volume() {
     old.until_taken_over(&scene).await;
     scene.event(&refused.name, "NotTakenOver").await;
     let other = json!({"metadata": {"labels": {"app": "other"}}});
-    let told = scene.refused(scene.claim_with("second", other)).await;
+    let message = scene.refused(scene.claim_with("second", other)).await;
     assert!(
-        told.contains(&format!("is the same as that of volume {}", refused.name)),
-        "{told}"
+        message.contains(&format!("is the same as that of volume {}", refused.name)),
+        "{message}"
     );
     let same = json!({"metadata": {"labels": {"app": "db"}}});
     let refused = scene.refused(scene.claim_with("second", same)).await;

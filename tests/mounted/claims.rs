@@ -87,8 +87,11 @@ async fn claims_are_served_through_the_mount_and_their_volumes_name_the_server()
     let class = format!("{}-delete", scene.name);
     let late = scene.claim_with("late", json!({"spec": {"storageClassName": class}}));
     let warnings = scene.create_with_warnings(late).await;
-    let told = format!("nothing is mounted at {}", path.display());
-    assert!(warnings.iter().any(|warning| warning.contains(&told)), "{warnings:?}");
+    let message = format!("nothing is mounted at {}", path.display());
+    assert!(
+        warnings.iter().any(|warning| warning.contains(&message)),
+        "{warnings:?}"
+    );
     let _mount = Mount::bind(&export, &path);
     let (_, late) = scene.until_bound("late").await;
     assert!(place(&late).is_dir());

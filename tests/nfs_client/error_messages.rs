@@ -130,7 +130,7 @@ async fn an_export_that_requires_a_privileged_port_gets_one_or_the_error_says_so
         ..options(0)
     });
     let error = make(&unprivileged, &share, "b").await.unwrap_err();
-    let said = match kind {
+    let reason = match kind {
         Kind::Mounted => kind.no_server(),
         Kind::V4 | Kind::V4Minor1 | Kind::Embedded => {
             "the server shows no /privileged to this host (NFS4ERR_NOENT at \"privileged\"). Check that it is exported to \
@@ -143,7 +143,7 @@ async fn an_export_that_requires_a_privileged_port_gets_one_or_the_error_says_so
         ),
     };
     let message = format!(
-        "cannot make directory b on {share}: {said} Bindery came from a source port above 1023, which many exports \
+        "cannot make directory b on {share}: {reason} Bindery came from a source port above 1023, which many exports \
          reject: set the sysctl net.ipv4.ip_unprivileged_port_start=0 for its pod, or export with insecure."
     );
     let fault = match kind {
@@ -159,7 +159,7 @@ async fn the_error_names_a_share_that_is_not_exported(kind: Kind) {
     for (path, segment) in [("/nothing", "nothing"), ("/export/deeper/down", "deeper")] {
         let share = server.share(path);
         let error = client.look_up(&share, &directory("a"), soon()).await.unwrap_err();
-        let said = match kind {
+        let reason = match kind {
             Kind::Mounted => kind.no_server(),
             Kind::V4 | Kind::V4Minor1 | Kind::Embedded => format!(
                 "the server shows no {path} to this host (NFS4ERR_NOENT at \"{segment}\"). Check that it is exported to \
@@ -172,7 +172,7 @@ async fn the_error_names_a_share_that_is_not_exported(kind: Kind) {
                 share.server()
             ),
         };
-        let message = format!("cannot look up directory a on {share}: {said}");
+        let message = format!("cannot look up directory a on {share}: {reason}");
         assert_eq!(error, denial(Fault::NoSuchShare, message));
     }
 }
@@ -230,7 +230,7 @@ async fn a_symlink_in_the_path_of_a_share_is_not_followed(kind: Kind) {
     symlink("real", server.export_dir().join("link")).unwrap();
     let share = server.share("/export/link");
     let error = make(&client, &share, "a").await.unwrap_err();
-    let said = match kind {
+    let reason = match kind {
         Kind::Mounted => kind.no_server(),
         Kind::V4 | Kind::V4Minor1 | Kind::Embedded => {
             "\"link\" in the share's path is a file or a symbolic link. Name the directory that is exported.".to_owned()
@@ -241,7 +241,7 @@ async fn a_symlink_in_the_path_of_a_share_is_not_followed(kind: Kind) {
             share.server()
         ),
     };
-    let message = format!("cannot make directory a on {share}: {said}");
+    let message = format!("cannot make directory a on {share}: {reason}");
     assert_eq!(error, denial(Fault::NoSuchShare, message));
 }
 
@@ -294,7 +294,7 @@ async fn a_missing_server_is_unreachable_at_once(kind: Kind) {
     let address = free_address();
     let nowhere = kind.share(address, "/export");
     let error = make(&client(), &nowhere, "a").await.unwrap_err();
-    let said = match kind {
+    let reason = match kind {
         Kind::Mounted => kind.no_server(),
         Kind::V4 | Kind::V4Minor1 | Kind::Embedded => format!(
             "no connection to {address}:2049: nothing listens there (connection refused). Check that the NFS server runs, \
@@ -306,7 +306,7 @@ async fn a_missing_server_is_unreachable_at_once(kind: Kind) {
              this host; or let Bindery use NFSv4 (nfsVersion 4), which needs port 2049 alone."
         ),
     };
-    let message = format!("cannot make directory a on {nowhere}: {said}");
+    let message = format!("cannot make directory a on {nowhere}: {reason}");
     assert_eq!(error, denial(Fault::Unreachable, message));
     let nameless = Share::parse("no-such-host.invalid", "/export").unwrap();
     let nameless = nameless.over(nowhere.version());

@@ -152,7 +152,7 @@ async fn a_silent_server_fails_at_the_deadline_and_delays_no_other(kind: Kind) {
     assert!(other_over < deadline, "the other server was not served meanwhile");
     assert!(over >= deadline && over < deadline + Duration::from_secs(1));
     assert_eq!((error.fault, error.outcome), (Fault::TimedOut, Outcome::NotDone));
-    let said = match kind {
+    let reason = match kind {
         Kind::Mounted => kind.no_server(),
         Kind::V4 | Kind::V4Minor1 | Kind::Embedded => {
             format!("{address} did not open a session in time. Check that the NFS server runs and can be reached.")
@@ -165,7 +165,7 @@ async fn a_silent_server_fails_at_the_deadline_and_delays_no_other(kind: Kind) {
     };
     assert_eq!(
         error.to_string(),
-        format!("cannot make directory a on {silent}: {said}")
+        format!("cannot make directory a on {silent}: {reason}")
     );
 }
 

@@ -132,7 +132,7 @@ async fn the_error_mentions_snapshots_that_no_listing_shows(kind: Kind) {
     fs::create_dir_all(&snapshots).unwrap();
     fs::write(tree.join("data/file"), "").unwrap();
     let share = server.share("/export");
-    let told = async |inside: &str| {
+    let assert_message = async |inside: &str| {
         let error = client
             .remove_tree(&share, &directory("tree"), soon())
             .await
@@ -148,10 +148,10 @@ async fn the_error_mentions_snapshots_that_no_listing_shows(kind: Kind) {
             )
         );
     };
-    told("in its directory \"data\", ").await;
+    assert_message("in its directory \"data\", ").await;
     assert_eq!(fs::read_dir(tree.join("data")).unwrap().count(), 1, "the file is gone");
     fs::rename(&snapshots, tree.join(UNLISTED)).unwrap();
-    told("").await;
+    assert_message("").await;
     fs::remove_dir(tree.join(UNLISTED)).unwrap();
     let removed = client.remove_tree(&share, &directory("tree"), soon()).await;
     assert_eq!(removed, Ok(Tree::Gone));

@@ -41,10 +41,10 @@ impl Network {
             .stdout(Stdio::piped())
             .spawn()
             .expect("tests/bed/nfs3-network starts");
-        let mut said = String::new();
+        let mut line = String::new();
         let output = child.stdout.take().expect("its output");
-        BufReader::new(output).read_line(&mut said).expect("a line");
-        if said == "ready\n" {
+        BufReader::new(output).read_line(&mut line).expect("a line");
+        if line == "ready\n" {
             return Some(Self {
                 address: address(2),
                 child,

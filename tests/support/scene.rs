@@ -253,12 +253,12 @@ impl Scene {
         let events: Api<Event> = Api::all(self.client.clone());
         let about = ListParams::default().fields(&format!("involvedObject.name={object},reason={reason}"));
         eventually(&format!("Event {reason} on {object}"), async || {
-            let mut told = events.list(&about).await.expect("Events").items.into_iter();
+            let mut found = events.list(&about).await.expect("Events").items.into_iter();
             let here = |event: &Event| {
                 let namespace = event.involved_object.namespace.as_ref();
                 namespace.is_none_or(|namespace| *namespace == self.name)
             };
-            told.rfind(here)?.message
+            found.rfind(here)?.message
         })
         .await
     }
@@ -268,9 +268,9 @@ impl Scene {
         let events: Api<Event> = Api::all(self.client.clone());
         let about = ListParams::default().fields(&format!("involvedObject.name={object},reason={reason}"));
         eventually(&format!("Event {reason} on {object} once more"), async || {
-            let told = events.list(&about).await.expect("Events").items;
+            let found = events.list(&about).await.expect("Events").items;
             let counted = |event: &Event| event.series.as_ref().and_then(|series| series.count);
-            told.iter().filter_map(counted).find(|count| *count > 1)
+            found.iter().filter_map(counted).find(|count| *count > 1)
         })
         .await;
     }

@@ -138,16 +138,16 @@ impl ApiFault {
 
     fn refused(status: &Status) -> Self {
         let code = status.code;
-        let said = status.message.trim().trim_end_matches('.');
-        let why = if said.is_empty() || status.reason == NOT_A_STATUS {
+        let message = status.message.trim().trim_end_matches('.');
+        let why = if message.is_empty() || status.reason == NOT_A_STATUS {
             format!(
                 "the request was refused with code {code} by the API server or by a proxy before it; an administrator has \
                  to find out which"
             )
         } else {
-            let said: String = said.chars().take(LONGEST_QUOTE).collect();
+            let message: String = message.chars().take(LONGEST_QUOTE).collect();
             format!(
-                "the API server refused the request ({code}): {said}; an administrator has to change what is named there"
+                "the API server refused the request ({code}): {message}; an administrator has to change what is named there"
             )
         };
         Self::new(Kind::Refused, why)

@@ -29,8 +29,10 @@ fn broke(code: u16) -> String {
     format!("the API server reported an internal error ({code})")
 }
 
-fn refused(code: u16, said: &str) -> String {
-    format!("the API server refused the request ({code}): {said}; an administrator has to change what is named there")
+fn refused(code: u16, message: &str) -> String {
+    format!(
+        "the API server refused the request ({code}): {message}; an administrator has to change what is named there"
+    )
 }
 
 /// Everything that can come of a request, what follows from it, and the words for it.
@@ -173,14 +175,14 @@ fn where_an_object_is_created_only_409_says_that_it_is_there() {
 
 #[test]
 fn a_command_names_the_user_of_its_kubeconfig() {
-    let said = |error| describe_for_command(&anyhow::Error::from(error).context("the claim could not be read"));
+    let message = |error| describe_for_command(&anyhow::Error::from(error).context("the claim could not be read"));
     let user = "the claim could not be read: the kubeconfig's user lacks the right to create persistentvolumes (403)";
-    assert_eq!(said(api(403, RBAC)), user);
+    assert_eq!(message(api(403, RBAC)), user);
     let user =
         "the claim could not be read: the API server did not accept the credentials of the kubeconfig's user (401)";
-    assert_eq!(said(api(401, "Unauthorized")), user);
+    assert_eq!(message(api(401, "Unauthorized")), user);
     assert_eq!(
-        said(api(500, "")),
+        message(api(500, "")),
         format!("the claim could not be read: {}", broke(500))
     );
 }

@@ -54,13 +54,13 @@ mod tests {
         };
         let read = claim("\"false\"").unwrap().remove(0);
         assert_eq!(read.metadata.annotations.unwrap()["a"], "false");
-        let wrong = format!("{:#}", claim("false").unwrap_err());
-        assert!(wrong.starts_with("PersistentVolumeClaim one is not valid: "), "{wrong}");
+        let error = format!("{:#}", claim("false").unwrap_err());
+        assert!(error.starts_with("PersistentVolumeClaim one is not valid: "), "{error}");
     }
 
     #[test]
     fn text_that_is_not_yaml_is_an_error() {
-        let wrong = format!("{:#}", claims("a: [").unwrap_err());
-        assert!(wrong.starts_with("this is not valid YAML or JSON: "), "{wrong}");
+        let error = format!("{:#}", claims("a: [").unwrap_err());
+        assert!(error.starts_with("this is not valid YAML or JSON: "), "{error}");
     }
 }

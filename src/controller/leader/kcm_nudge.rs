@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn nobody_reminds_a_controller_manager_that_is_at_work() {
+    async fn a_controller_manager_that_is_working_is_not_reminded() {
         let nudge = KcmNudge::default();
         nudge.kcm_is_active();
         assert!(!nudge.try_nudge());

@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_that_gives_up_holds_up_nobody() {
+    async fn a_caller_that_gives_up_delays_no_other() {
         let queue = ServerQueue::new(1);
         let served = queue.acquire("nas1", at(1)).await;
         let mut gives_up = Box::pin(queue.acquire("nas1", at(2)));

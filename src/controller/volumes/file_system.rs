@@ -92,7 +92,7 @@ mod tests {
     use crate::policy::fixtures;
 
     #[test]
-    fn nobody_is_told_to_remove_numbers_that_are_not_there_or_once_the_directory_was_moved() {
+    fn no_message_advises_to_remove_missing_numbers_or_those_of_a_moved_directory() {
         let identity = "1.2:3".parse().ok();
         let place = Directory::in_trash("here", "pvc-1", "uid");
         let table = [

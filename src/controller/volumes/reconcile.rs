@@ -86,7 +86,7 @@ async fn step(leader: &Leader, volume: &Volume) -> Result<Action, Error> {
         (Plan::Bind { .. }, Some(claim)) => bind_live(leader, live, &volume.name, &claim).await?,
         (Plan::Undo(difference), Some(claim)) => bind::undo(leader, volume, &claim, &difference).await?,
         (Plan::NotOurs(why), _) => return other_installation::report(leader, volume, why).await,
-        (Plan::Broken(wrong), _) => return Err(Error::Invalid(wrong)),
+        (Plan::Broken(error), _) => return Err(Error::Invalid(error)),
         (Plan::MarkDeleted, _) => {
             patch::delete(&ctx.persistent_volumes(), volume).await?;
             failpoints::point(Point::MarkedDeleted);

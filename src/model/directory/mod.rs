@@ -52,7 +52,7 @@ impl Directory {
         };
         match check() {
             Ok(()) => Ok(Self(text.to_owned())),
-            Err(wrong) => Err(NotADirectory(text.to_owned(), wrong)),
+            Err(error) => Err(NotADirectory(text.to_owned(), error)),
         }
     }
 

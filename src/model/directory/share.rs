@@ -39,11 +39,11 @@ impl Share {
         if !path.starts_with('/') {
             return Err(NotAShare::Relative(path.to_owned()));
         }
-        let wrong = |wrong| NotAShare::Segment(path.to_owned(), wrong);
-        check_length(path).map_err(wrong)?;
+        let invalid = |error| NotAShare::Segment(path.to_owned(), error);
+        check_length(path).map_err(invalid)?;
         let mut segments = Vec::new();
         for segment in path.split('/').filter(|segment| !segment.is_empty()) {
-            check_segment(segment).map_err(wrong)?;
+            check_segment(segment).map_err(invalid)?;
             segments.push(segment);
         }
         Ok(Self {
@@ -97,7 +97,7 @@ impl Share {
 
 /// The canonical spelling of a server: `NAS1.` is `nas1`, `[fd00:0::1]` is `fd00::1`.
 fn canonical(written: &str) -> Result<String, NotAShare> {
-    let wrong = || NotAShare::Server(written.to_owned());
+    let not_a_server = || NotAShare::Server(written.to_owned());
     let name = written.trim_end_matches('.').to_ascii_lowercase();
     let dressed = name.strip_prefix('[').and_then(|rest| rest.split_once(']'));
     let address = dressed.map_or(name.as_str(), |(inside, _)| inside);
@@ -113,7 +113,7 @@ fn canonical(written: &str) -> Result<String, NotAShare> {
     if let Ok(address) = address.parse::<IpAddr>() {
         return match dressed {
             Some((_, port)) if port.starts_with(':') => Err(NotAShare::Port(written.to_owned())),
-            Some((_, rest)) if !rest.is_empty() || address.is_ipv4() => Err(wrong()),
+            Some((_, rest)) if !rest.is_empty() || address.is_ipv4() => Err(not_a_server()),
             // An IPv4 address mapped to IPv6 is the same server.
             _ => usable(address.to_canonical(), written),
         };
@@ -130,7 +130,7 @@ fn canonical(written: &str) -> Result<String, NotAShare> {
         || last.starts_with("0x") && digits.bytes().all(|c| c.is_ascii_hexdigit());
     let odd = |c: char| c.is_whitespace() || c.is_control() || "/:[]%".contains(c);
     if name.is_empty() || name.contains(odd) || number {
-        return Err(wrong());
+        return Err(not_a_server());
     }
     Ok(name)
 }

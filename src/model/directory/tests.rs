@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use jiff::Timestamp;
 
-fn wrong(text: &str) -> String {
+fn error(text: &str) -> String {
     Directory::parse(text).unwrap_err().to_string()
 }
 
@@ -23,10 +23,10 @@ fn all_spellings_of_a_share_are_equal() {
 
 #[test]
 fn an_invalid_share_is_refused_with_the_reason() {
-    let wrong = |server, path| Share::parse(server, path).unwrap_err().to_string();
-    assert_eq!(wrong("", "/x"), "server \"\" is not a host name or an address");
+    let error = |server, path| Share::parse(server, path).unwrap_err().to_string();
+    assert_eq!(error("", "/x"), "server \"\" is not a host name or an address");
     assert_eq!(
-        wrong("nas 1", "/x"),
+        error("nas 1", "/x"),
         "server \"nas 1\" is not a host name or an address"
     );
     for odd in [
@@ -40,13 +40,13 @@ fn an_invalid_share_is_refused_with_the_reason() {
         "0x0a000005",
     ] {
         assert_eq!(
-            wrong(odd, "/x"),
+            error(odd, "/x"),
             format!("server {odd:?} is not a host name or an address")
         );
     }
     for link_local in ["fe80::1", "[fe80::1]", "fe80::1%eth0", "[FE80::1%eth0]", "febf::1"] {
         assert_eq!(
-            wrong(link_local, "/x"),
+            error(link_local, "/x"),
             format!(
                 "server {link_local:?} is a link-local address, which means another host on each node; use a global or \
                 unique local address (such as fd00::5) or a host name"
@@ -54,7 +54,7 @@ fn an_invalid_share_is_refused_with_the_reason() {
         );
     }
     assert_eq!(
-        wrong("fd00::5%eth0", "/x"),
+        error("fd00::5%eth0", "/x"),
         "server \"fd00::5%eth0\" names a network interface after the %, which nodes cannot mount; remove the % and \
         what follows"
     );
@@ -68,18 +68,18 @@ fn an_invalid_share_is_refused_with_the_reason() {
         "255.255.255.255",
     ] {
         assert_eq!(
-            wrong(many, "/x"),
+            error(many, "/x"),
             format!("server {many:?} is not the address of one host; use the address or host name of the server")
         );
     }
     for port in ["nas:2049", "10.0.0.5:2049", "[fd00::5]:2049"] {
         assert_eq!(
-            wrong(port, "/x"),
+            error(port, "/x"),
             format!("server {port:?} names a port; remove it, because Bindery and the nodes connect to port 2049")
         );
     }
     assert_eq!(
-        wrong("nas", "/a/../b"),
+        error("nas", "/a/../b"),
         "share \"/a/../b\" has the segment \"..\", which would lead out of the share"
     );
 }
@@ -97,39 +97,39 @@ fn the_joined_path_does_not_depend_on_where_the_share_ends() {
 
 #[test]
 fn an_invalid_directory_is_refused_with_the_reason() {
-    assert_eq!(wrong(""), "directory \"\" has an empty segment");
+    assert_eq!(error(""), "directory \"\" has an empty segment");
     assert_eq!(
-        wrong("/a"),
+        error("/a"),
         "directory \"/a\" starts with a slash; write it relative to the share, without the first slash"
     );
-    assert_eq!(wrong("a//b"), "directory \"a//b\" has an empty segment");
+    assert_eq!(error("a//b"), "directory \"a//b\" has an empty segment");
     assert_eq!(
-        wrong("a/.."),
+        error("a/.."),
         "directory \"a/..\" has the segment \"..\", which would lead out of the share"
     );
     assert_eq!(
-        wrong("."),
+        error("."),
         "directory \".\" has the segment \".\", which would lead out of the share"
     );
-    assert_eq!(wrong("a\0b"), "directory \"a\\0b\" contains a control character");
+    assert_eq!(error("a\0b"), "directory \"a\\0b\" contains a control character");
     assert_eq!(
-        wrong("a /b"),
+        error("a /b"),
         "directory \"a /b\" has the segment \"a \" with a space at its start or end"
     );
     assert_eq!(
-        wrong("archived-x"),
+        error("archived-x"),
         "directory \"archived-x\" has the segment \"archived-x\": names that begin with archived- or .bindery- are \
         reserved for Bindery"
     );
-    assert!(wrong(".bindery-trash/x").contains("reserved for Bindery"));
+    assert!(error(".bindery-trash/x").contains("reserved for Bindery"));
     for hidden in ['\u{200b}', '\u{202e}', '\u{2066}', '\u{feff}', '\u{ad}'] {
-        let told = wrong(&format!("a/{hidden}b"));
+        let message = error(&format!("a/{hidden}b"));
         let expected = format!(
             "contains the character {}, which is invisible or changes the order of other characters",
             hidden.escape_unicode()
         );
-        assert!(told.ends_with(&expected), "{told}");
-        assert!(!told.contains(hidden), "it is not shown as it is");
+        assert!(message.ends_with(&expected), "{message}");
+        assert!(!message.contains(hidden), "it is not shown as it is");
     }
 }
 
@@ -150,7 +150,7 @@ fn names_of_snapshots_and_deleted_files_are_refused() {
                 "directory {path:?} has the segment {name:?}: servers show a directory's snapshots under that name, so \
                 a volume's path cannot contain it"
             );
-            assert_eq!(wrong(&path), expected);
+            assert_eq!(error(&path), expected);
         }
     }
     for name in [".nfs0000000000a1b2c300000001", ".nfs", ".NFS1"] {
@@ -159,7 +159,7 @@ fn names_of_snapshots_and_deleted_files_are_refused() {
             "directory {path:?} has the segment {name:?}: NFS clients give names that begin with .nfs to deleted files that \
              are still open"
         );
-        assert_eq!(wrong(&path), expected);
+        assert_eq!(error(&path), expected);
     }
     for allowed in ["snap", ".snaps", "x.snapshot", "zfs", "nfs", "a.nfs", ".n\u{fc}fs"] {
         assert!(Directory::parse(allowed).is_ok(), "{allowed}");
@@ -170,12 +170,15 @@ fn names_of_snapshots_and_deleted_files_are_refused() {
 fn long_and_deep_directories_are_refused() {
     let deep = |depth: usize| vec!["a"; depth].join("/");
     assert!(Directory::parse(&deep(32)).is_ok());
-    assert!(wrong(&deep(33)).ends_with("has 33 segments; at most 32 are allowed"));
+    assert!(error(&deep(33)).ends_with("has 33 segments; at most 32 are allowed"));
     let long = |last: usize| format!("{}{}", format!("{}/", "x".repeat(255)).repeat(3), "x".repeat(last));
     assert!(Directory::parse(&long(255)).is_ok());
-    let told = wrong(&format!("{}/a", long(255)));
-    assert!(told.ends_with("has 1025 bytes; at most 1024 are allowed"), "{told}");
-    assert!(told.len() < 300, "a message shows the ends of it: {told}");
+    let message = error(&format!("{}/a", long(255)));
+    assert!(
+        message.ends_with("has 1025 bytes; at most 1024 are allowed"),
+        "{message}"
+    );
+    assert!(message.len() < 300, "a message shows the ends of it: {message}");
 }
 
 #[test]

@@ -147,7 +147,9 @@ impl Volume {
                 Some("Delete") => Reclaim::Delete,
                 _ => Reclaim::Retain,
             },
-            ready: annotations.get(volume_annotation::READY).is_some_and(|ready| ready == "true"),
+            ready: annotations
+                .get(volume_annotation::READY)
+                .is_some_and(|ready| ready == "true"),
             made_for: annotations.get(volume_annotation::MADE_FOR).cloned(),
             attempt: annotations.get(volume_annotation::ATTEMPT).cloned(),
             provisioner: match maker {
@@ -239,17 +241,17 @@ pub fn first_overlap<'a>(overlaps: impl Iterator<Item = (&'a Volume, Overlap)>) 
 }
 
 /// The annotations of a volume.
-struct Marks<'a>(&'a BTreeMap<String, String>);
+struct Annotations<'a>(&'a BTreeMap<String, String>);
 
-impl Marks<'_> {
-    fn wrong(&self, key: &str, error: &dyn Display) -> String {
+impl Annotations<'_> {
+    fn invalid(&self, key: &str, error: &dyn Display) -> String {
         let value = self.0.get(key).map_or("", String::as_str);
         format!("annotation {}", Invalid::value(key, value, error))
     }
 
     fn get<T: FromStr<Err: Display>>(&self, key: &str) -> Result<Option<T>, String> {
         let value = self.0.get(key).map(|value| value.parse());
-        value.transpose().map_err(|error| self.wrong(key, &error))
+        value.transpose().map_err(|error| self.invalid(key, &error))
     }
 
     fn require<T: FromStr<Err: Display>>(&self, key: &str) -> Result<T, String> {
@@ -259,11 +261,11 @@ impl Marks<'_> {
 
 fn record(annotations: &BTreeMap<String, String>, nfs: Option<&NFSVolumeSource>) -> Result<Record, String> {
     let nfs = nfs.ok_or("spec.nfs is missing")?;
-    let annotations = Marks(annotations);
+    let annotations = Annotations(annotations);
     let share = Share::parse(&nfs.server, &annotations.require::<String>(volume_annotation::SHARE)?);
-    let share = share.map_err(|error| annotations.wrong(volume_annotation::SHARE, &error))?;
+    let share = share.map_err(|error| annotations.invalid(volume_annotation::SHARE, &error))?;
     let directory = Directory::parse(&annotations.require::<String>(volume_annotation::SUB_DIR)?);
-    let directory = directory.map_err(|error| annotations.wrong(volume_annotation::SUB_DIR, &error))?;
+    let directory = directory.map_err(|error| annotations.invalid(volume_annotation::SUB_DIR, &error))?;
     // The volume source cannot be changed, the annotations can: together they must name one path.
     let path = share.join(&directory);
     if path != nfs.path {
@@ -280,7 +282,7 @@ fn record(annotations: &BTreeMap<String, String>, nfs: Option<&NFSVolumeSource>)
         Some(paths) => {
             let recorded = paths.lines().map(Directory::recorded).collect::<Option<_>>();
             let allowed = "allowed are paths in the trash and archives, one per line";
-            recorded.ok_or_else(|| annotations.wrong(volume_annotation::MOVED_TO, &allowed))?
+            recorded.ok_or_else(|| annotations.invalid(volume_annotation::MOVED_TO, &allowed))?
         }
     };
     Ok(Record {
@@ -297,7 +299,7 @@ fn record(annotations: &BTreeMap<String, String>, nfs: Option<&NFSVolumeSource>)
         share_id: annotations.get(volume_annotation::SHARE_ID)?,
         attributes: Attributes {
             mode: u32::from_str_radix(&annotations.require::<String>(volume_annotation::MOUNT_PERMISSIONS)?, 8)
-                .map_err(|error| annotations.wrong(volume_annotation::MOUNT_PERMISSIONS, &error))?,
+                .map_err(|error| annotations.invalid(volume_annotation::MOUNT_PERMISSIONS, &error))?,
             uid: annotations.get(volume_annotation::UID)?,
             gid: annotations.get(volume_annotation::GID)?,
         },

@@ -56,22 +56,22 @@ impl Inputs {
     pub fn read(facts: &Facts<'_>, class: &StorageClass, enabled: Option<Invalid>) -> Result<Self, String> {
         let claim = facts.claim;
         let class_name = claim.class.as_deref().unwrap_or_default();
-        let mut wrong = Vec::new();
+        let mut errors = Vec::new();
         let unsupported = [
             claim.is_block.then_some("volumeMode Block"),
             (!claim.attributes_class.is_empty()).then_some("a volume attributes class"),
         ];
         let unsupported: Vec<_> = unsupported.into_iter().flatten().collect();
         if !unsupported.is_empty() {
-            wrong.push(format!(
+            errors.push(format!(
                 "StorageClass {class_name} cannot provide {}; change the claim or choose another class",
                 unsupported.join(" and ")
             ));
         }
-        wrong.extend(source_refusal(&claim.data_source));
+        errors.extend(source_refusal(&claim.data_source));
         let class = Class::read(class, facts.defaults);
         if let Err(invalid) = &class {
-            wrong.push(format!("StorageClass {class_name}: {invalid}; {}", invalid.remedy()));
+            errors.push(format!("StorageClass {class_name}: {invalid}; {}", invalid.remedy()));
         }
         // If the class is not valid, it is not known which keys it allows: then only unknown keys are errors.
         let lists = class.as_ref().map_or((&[][..], &[][..]), |class| {
@@ -81,22 +81,22 @@ impl Inputs {
         namespace.invalid.extend(enabled);
         let own = Annotations::read(AnnotatedObject::Claim, &claim.annotations, lists.1);
         if !namespace.invalid.is_empty() {
-            wrong.push(format!(
+            errors.push(format!(
                 "namespace {}: {}; an administrator must correct it",
                 claim.namespace,
                 Invalid::join(&namespace.invalid)
             ));
         }
         if !own.invalid.is_empty() {
-            wrong.push(format!("the claim: {}; correct it", Invalid::join(&own.invalid)));
+            errors.push(format!("the claim: {}; correct it", Invalid::join(&own.invalid)));
         }
         match class {
-            Ok(class) if wrong.is_empty() => Ok(Self {
+            Ok(class) if errors.is_empty() => Ok(Self {
                 class,
                 namespace,
                 claim: own,
             }),
-            _ => Err(wrong.join("; ")),
+            _ => Err(errors.join("; ")),
         }
     }
 

@@ -141,7 +141,7 @@ fn decision_for(
     }
     let inputs = match Inputs::read(facts, class, enabled.err()) {
         Ok(inputs) => inputs,
-        Err(wrong) => return Decision::Deny(wrong),
+        Err(denial) => return Decision::Deny(denial),
     };
     let policy = inputs.resolve();
     warnings.extend(inputs.warnings(&policy));

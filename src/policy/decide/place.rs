@@ -54,7 +54,7 @@ pub(super) fn place(
         Some(given) if template.is_unique() => given.name.clone(),
         _ => fresh.clone(),
     };
-    let directory = expand(&name).map_err(|wrong| no_directory(&template, policy, facts, class, &wrong))?;
+    let directory = expand(&name).map_err(|error| no_directory(&template, policy, facts, class, &error))?;
     // A directory has one volume. If the directory does not contain the volume's name, the volume's name is derived
     // from the directory, so that the API server refuses a second volume.
     let name = if template.is_unique() {
@@ -92,7 +92,7 @@ pub(super) fn place(
 
 /// The sentence that refuses a claim whose template gives no valid directory: the object that sets the template, the
 /// error, and the next step.
-fn no_directory(template: &Template, policy: &Policy, facts: &Facts<'_>, class: &Class, wrong: &NoDirectory) -> String {
+fn no_directory(template: &Template, policy: &Policy, facts: &Facts<'_>, class: &Class, error: &NoDirectory) -> String {
     let Effective { source, key, .. } = &policy.template;
     let whose = match source {
         Source::Claim => format!("{} on the claim", key.annotation()),
@@ -100,7 +100,7 @@ fn no_directory(template: &Template, policy: &Policy, facts: &Facts<'_>, class: 
         Source::Class => format!("{key} of StorageClass {}", class.name),
         Source::Default => format!("the default of {key}"),
     };
-    let next = match wrong {
+    let next = match error {
         NoDirectory::Missing(tokens) if tokens.len() == 1 => "set it",
         NoDirectory::Missing(_) => "set them",
         NoDirectory::Slash(..) => "use a value without a slash",
@@ -109,7 +109,7 @@ fn no_directory(template: &Template, policy: &Policy, facts: &Facts<'_>, class: 
         another StorageClass"
         }
     };
-    format!("{template} ({whose}) gives no valid directory for this claim: {wrong}; {next}")
+    format!("{template} ({whose}) gives no valid directory for this claim: {error}; {next}")
 }
 
 /// The volume name that is derived from a directory. It depends on the whole path only, not on where the share ends.

@@ -152,7 +152,7 @@ impl Explanation {
                 format!("it names volume {name}, which claim {}/{} uses", of.namespace, of.name)
             }
             Some(volume) => match &volume.record {
-                Err(wrong) => format!("its volume {name} cannot be used: {wrong}"),
+                Err(error) => format!("its volume {name} cannot be used: {error}"),
                 Ok(record) => {
                     let now = std::mem::take(&mut self.policy);
                     let would_be = new.map(|new| new.as_str().replace(&format!("pvc-{NOBODYS}"), name));

@@ -45,10 +45,10 @@ pub struct NewValue {
 
 /// The values for a new claim.
 pub(super) fn applied(class: &Class, policy: &Policy, defaults: &Defaults) -> Vec<Row> {
-    let flag = |key: Key, value: &str, flag: &str, told: bool| {
+    let flag = |key: Key, value: &str, flag: &str, is_given: bool| {
         if class.settings.written.contains(&key) {
             row(key.as_str(), value, "class")
-        } else if told {
+        } else if is_given {
             row(key.as_str(), value, flag)
         } else {
             row(key.as_str(), &format!("the {flag} of bindery serve"), UNTOLD)

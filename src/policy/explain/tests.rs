@@ -187,7 +187,7 @@ fn server_and_share_may_come_from_the_flags_known_or_not() {
 
 #[test]
 fn a_refusal_has_the_message_of_the_webhook_and_the_known_settings() {
-    let told: [(&str, Change, bool); 4] = [
+    let table: [(&str, Change, bool); 4] = [
         (
             "a block volume",
             |world| world.claim["spec"]["volumeMode"] = json!("Block"),
@@ -209,7 +209,7 @@ fn a_refusal_has_the_message_of_the_webhook_and_the_known_settings() {
             true,
         ),
     ];
-    for (what, change, read) in told {
+    for (what, change, read) in table {
         let world = World::with(change);
         let Decision::Deny(why) = world.ask(decide).decision else {
             panic!("{what} is not refused")
@@ -266,7 +266,7 @@ fn an_overlapping_directory_refuses_the_claim() {
 
 #[test]
 fn a_claim_that_is_left_alone_has_a_reason() {
-    let told: [(Change, &str); 5] = [
+    let table: [(Change, &str); 5] = [
         (
             |world| world.claim["spec"]["storageClassName"] = json!(""),
             "it names no StorageClass",
@@ -285,7 +285,7 @@ fn a_claim_that_is_left_alone_has_a_reason() {
             "it names volume mine in spec.volumeName, and Bindery provisions no claim that names a volume",
         ),
     ];
-    for (change, why) in told {
+    for (change, why) in table {
         let explanation = explained(change);
         let why = why.to_owned();
         assert_eq!(explanation.outcome, Outcome::LeftAlone { why });
@@ -320,9 +320,9 @@ fn a_claim_in_a_file_that_already_exists_is_reported() {
 #[test]
 fn without_the_flags_a_warning_says_that_overlaps_are_not_checked() {
     let warnings = |template: &str| explained(|world| world.class["parameters"] = json!({"subDir": template})).warnings;
-    let told = "could not check whether another volume uses this directory: give the --nfs-server and --nfs-share that \
+    let warning = "could not check whether another volume uses this directory: give the --nfs-server and --nfs-share that \
     bindery serve has";
-    assert_eq!(warnings("shared"), [told]);
+    assert_eq!(warnings("shared"), [warning]);
     assert_eq!(warnings("${pv.metadata.name}"), Vec::<String>::new());
 }
 

@@ -11,7 +11,7 @@ mod token;
 
 use std::fmt;
 
-pub use self::parse::{NotATemplate, Wrong};
+pub use self::parse::{NotATemplate, Problem};
 pub use self::token::{Dialect, Token, Values};
 use crate::model::directory::{Directory, NotADirectory, Shown, WrongPath};
 
@@ -74,10 +74,10 @@ impl Template {
     /// says what is wrong with the result.
     pub fn check(&self) -> Result<(), WrongPath> {
         let with = |value| match self.fill(|_| Some(value)).map(|path| self.parse_path(&path)) {
-            Ok(Err(NotADirectory(_, wrong))) => Err(wrong),
+            Ok(Err(NotADirectory(_, error))) => Err(error),
             Ok(Ok(_)) | Err(_) => Ok(()),
         };
-        with("x").or_else(|wrong| with("").map_err(|_| wrong))
+        with("x").or_else(|error| with("").map_err(|_| error))
     }
 
     /// The template of a class that sets none: `<namespace>-<claim>-<volume>`. If the result is too long for one name,

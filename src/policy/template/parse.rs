@@ -6,17 +6,17 @@ use crate::model::directory::Shown;
 
 /// The text is not a valid template: the error, and the position of the character (starting at 1).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("character {at}: {wrong}")]
+#[error("character {at}: {problem}")]
 pub struct NotATemplate {
     /// The position.
     pub at: usize,
     /// The error.
-    pub wrong: Wrong,
+    pub problem: Problem,
 }
 
 /// An error in a template.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Wrong {
+pub enum Problem {
     /// The text is empty.
     #[error("the template is empty")]
     Empty,
@@ -41,12 +41,12 @@ pub enum Wrong {
 impl Template {
     /// Parses a template.
     pub fn parse(text: &str, dialect: Dialect) -> Result<Self, NotATemplate> {
-        let wrong = |rest: &str, wrong| NotATemplate {
+        let invalid = |rest: &str, problem| NotATemplate {
             at: text[..text.len() - rest.len()].chars().count() + 1,
-            wrong,
+            problem,
         };
         if text.is_empty() {
-            return Err(wrong(text, Wrong::Empty));
+            return Err(invalid(text, Problem::Empty));
         }
         let mut pieces = Vec::new();
         let mut literal = String::new();
@@ -59,12 +59,14 @@ impl Template {
                 rest = after;
                 continue;
             }
-            let inner = rest.strip_prefix("${").ok_or_else(|| wrong(rest, Wrong::LoneDollar))?;
-            let (name, after) = inner.split_once('}').ok_or_else(|| wrong(rest, Wrong::Open))?;
+            let inner = rest
+                .strip_prefix("${")
+                .ok_or_else(|| invalid(rest, Problem::LoneDollar))?;
+            let (name, after) = inner.split_once('}').ok_or_else(|| invalid(rest, Problem::Open))?;
             let token = Token::parse(name, dialect);
-            let token = token.ok_or_else(|| wrong(rest, Wrong::Unknown(name.to_owned(), dialect)))?;
+            let token = token.ok_or_else(|| invalid(rest, Problem::Unknown(name.to_owned(), dialect)))?;
             if let Some(key) = token.invalid_key() {
-                return Err(wrong(rest, Wrong::Key(key.to_owned())));
+                return Err(invalid(rest, Problem::Key(key.to_owned())));
             }
             if !literal.is_empty() {
                 pieces.push(Piece::Text(std::mem::take(&mut literal)));

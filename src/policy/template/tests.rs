@@ -16,7 +16,7 @@ fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 }
 
 fn expand(text: &str, dialect: Dialect) -> Result<String, String> {
-    let template = Template::parse(text, dialect).map_err(|wrong| wrong.to_string())?;
+    let template = Template::parse(text, dialect).map_err(|error| error.to_string())?;
     let values = Values {
         claim: "data",
         namespace: "team-a",
@@ -29,7 +29,7 @@ fn expand(text: &str, dialect: Dialect) -> Result<String, String> {
     template
         .expand(&values)
         .map(|directory| directory.to_string())
-        .map_err(|wrong| wrong.to_string())
+        .map_err(|error| error.to_string())
 }
 
 fn sub_dir(text: &str) -> Result<String, String> {
@@ -68,14 +68,14 @@ fn every_token_of_nfs_subdir_external_provisioner_is_known() {
 
 #[test]
 fn an_invalid_label_key_is_refused() {
-    let told = |text: &str| sub_dir(text).unwrap_err();
+    let error = |text: &str| sub_dir(text).unwrap_err();
     for key in ["", "a b", "-a", "a/", "/a", "a/b/c", "Example.com/a", &"a".repeat(64)] {
         let expected = format!("character 3: {key:?} is not a valid label or annotation key: ");
-        let told = told(&format!("x/${{pvc.metadata.labels['{key}']}}"));
-        assert!(told.starts_with(&expected), "{told}");
+        let error = error(&format!("x/${{pvc.metadata.labels['{key}']}}"));
+        assert!(error.starts_with(&expected), "{error}");
     }
     // Kubernetes allows upper case in the DNS name of an annotation.
-    assert!(told("${pvc.metadata.annotations['Example.com/a']}").contains("is not set"));
+    assert!(error("${pvc.metadata.annotations['Example.com/a']}").contains("is not set"));
 }
 
 #[test]

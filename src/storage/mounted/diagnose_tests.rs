@@ -109,27 +109,27 @@ fn what_passes_by_itself_is_tried_again_and_all_else_is_refused() {
         Action::Inside("a"),
         Action::List,
     ];
-    let told = |action, errno| {
+    let error_of = |action, errno| {
         let (fault, text) = refused(&context, action, errno);
         StorageError::of("do it", &share, (fault, &text), Outcome::NotDone)
     };
     for action in steps {
         for errno in away {
-            let error = told(action, errno);
+            let error = error_of(action, errno);
             assert!(error.transient() && error.unanswered(), "{action:?}: {error}");
         }
         for errno in passes {
-            let error = told(action, errno);
+            let error = error_of(action, errno);
             assert!(error.transient() && !error.unanswered(), "{action:?}: {error}");
         }
         for errno in stays {
-            let error = told(action, errno);
+            let error = error_of(action, errno);
             assert!(!error.transient() && !error.unanswered(), "{action:?}: {error}");
         }
     }
     // Nothing is mounted at the moment.
     for errno in [Errno::NOENT, Errno::NOTDIR, Errno::NOTCONN] {
-        let error = told(Action::Share(""), errno);
+        let error = error_of(Action::Share(""), errno);
         assert!(error.transient() && error.unanswered(), "{error}");
     }
     let (fault, text) = not_mounted(&context);

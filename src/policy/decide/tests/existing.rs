@@ -159,15 +159,15 @@ fn a_volume_must_have_what_kubernetes_compares() {
 }
 
 #[test]
-fn a_claim_is_told_why_its_reserved_volume_is_not_used_and_what_its_selector_means() {
-    let said = verdict(|world| world.offers = existing("reserved, too small")).warnings;
+fn a_warning_says_why_a_reserved_volume_is_not_used_and_what_a_selector_means() {
+    let warnings = verdict(|world| world.offers = existing("reserved, too small")).warnings;
     let expected = "PersistentVolume reserved is reserved for this claim, but Kubernetes does not bind it: the claim asks for \
                     1.5Gi, the volume has 1Gi";
-    assert_eq!(said, [expected]);
-    let said = verdict(|world| world.claim["spec"]["selector"] = json!({})).warnings;
+    assert_eq!(warnings, [expected]);
+    let warnings = verdict(|world| world.claim["spec"]["selector"] = json!({})).warnings;
     let expected = "the claim has a selector, so it waits for an existing PersistentVolume of StorageClass fast with matching \
                     labels; for a new volume, create the claim without spec.selector";
-    assert_eq!(said, [expected]);
+    assert_eq!(warnings, [expected]);
 }
 
 #[test]

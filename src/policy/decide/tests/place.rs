@@ -85,8 +85,8 @@ fn an_existing_directory_is_adopted_only_in_its_namespace_or_by_the_class() {
     let open = json!({"pathPattern": "${.PVC.labels.app}"});
     assert_eq!(existing(own), ExistingDirectory::Adopt);
     assert_eq!(existing(open), ExistingDirectory::Deny);
-    let told = json!({"pathPattern": "${.PVC.labels.app}", "existingDirectory": "adopt"});
-    assert_eq!(existing(told), ExistingDirectory::Adopt);
+    let parameters = json!({"pathPattern": "${.PVC.labels.app}", "existingDirectory": "adopt"});
+    assert_eq!(existing(parameters), ExistingDirectory::Adopt);
 }
 
 #[test]

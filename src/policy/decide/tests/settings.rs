@@ -4,7 +4,7 @@ use super::*;
 use crate::policy::key::Key;
 
 /// The effective value of one key as a text, with the values that class, namespace and claim set.
-fn said(key: Key, class: Option<&str>, namespace: Option<&str>, claim: Option<&str>, lists: bool) -> String {
+fn setting(key: Key, class: Option<&str>, namespace: Option<&str>, claim: Option<&str>, lists: bool) -> String {
     let new = provisioned(|world| {
         let parameters = world.class["parameters"].as_object_mut().unwrap();
         if lists {
@@ -77,8 +77,8 @@ fn in_a_legacy_class_a_missing_value_is_empty() {
     };
     let (_, directory, warnings) = at("${.PVC.namespace}/${.PVC.labels.zone}");
     assert_eq!(directory, "team-a");
-    let told = "label zone of the claim is not set and is left empty in ${.PVC.namespace}/${.PVC.labels.zone}";
-    assert_eq!(warnings, [told]);
+    let message = "label zone of the claim is not set and is left empty in ${.PVC.namespace}/${.PVC.labels.zone}";
+    assert_eq!(warnings, [message]);
     let (name, directory, _) = at("${.PVC.labels.zone}");
     assert_eq!((name.as_str(), directory), (VOLUME, format!("team-a-data-{VOLUME}")));
 }
@@ -159,23 +159,27 @@ fn each_key_comes_from_claim_namespace_class_or_default_in_this_order() {
     assert_eq!(keys, annotated, "every key has its row");
     for (key, [class, namespace, claim], [default, by_class, by_namespace, by_claim], inputs) in table {
         let (class, namespace, claim) = (Some(class), Some(namespace), Some(claim));
-        assert_eq!(said(key, None, None, None, false), default, "{key}");
-        assert_eq!(said(key, class, None, None, false), by_class, "{key}");
-        assert_eq!(said(key, class, namespace, None, true), by_namespace, "{key}");
-        assert_eq!(said(key, class, namespace, claim, true), by_claim, "{key}");
+        assert_eq!(setting(key, None, None, None, false), default, "{key}");
+        assert_eq!(setting(key, class, None, None, false), by_class, "{key}");
+        assert_eq!(setting(key, class, namespace, None, true), by_namespace, "{key}");
+        assert_eq!(setting(key, class, namespace, claim, true), by_claim, "{key}");
         let unnamed = if inputs { by_namespace } else { by_class };
         assert_eq!(
-            said(key, class, namespace, claim, false),
+            setting(key, class, namespace, claim, false),
             unnamed,
             "{key} is not listed"
         );
         // If a key has two values only, the value of the namespace shows whether that of the claim was used.
         assert_eq!(
-            said(key, class, None, namespace, false),
+            setting(key, class, None, namespace, false),
             by_class,
             "{key} is not listed"
         );
-        assert_eq!(said(key, class, namespace, None, false), unnamed, "{key} is not listed");
+        assert_eq!(
+            setting(key, class, namespace, None, false),
+            unnamed,
+            "{key} is not listed"
+        );
     }
 }
 
@@ -212,8 +216,11 @@ fn the_claim_wins_over_the_namespace_if_the_class_allows_it() {
 
 #[test]
 fn a_namespace_sets_path_and_owner_only_if_the_class_lists_them() {
-    let said = json!({"bindery.dev/uid": "0", "bindery.dev/mount-permissions": "0750"});
-    assert_eq!(settled(json!({}), said, json!({})), (0o750, None, OnDelete::Archive));
+    let annotations = json!({"bindery.dev/uid": "0", "bindery.dev/mount-permissions": "0750"});
+    assert_eq!(
+        settled(json!({}), annotations, json!({})),
+        (0o750, None, OnDelete::Archive)
+    );
 }
 
 #[test]

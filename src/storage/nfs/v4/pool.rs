@@ -128,8 +128,8 @@ impl PooledSession<'_> {
             return Ok(());
         };
         self.under_way = Some(Late::Harmless);
-        let said = session.complete_reclaim().await;
-        if let Err(SessionError::Rpc(error)) = said {
+        let completed = session.complete_reclaim().await;
+        if let Err(SessionError::Rpc(error)) = completed {
             return Err(error.into());
         }
         self.under_way = None;
