@@ -31,8 +31,10 @@
 //!                                      6. later: remove the files in the trash
 //! ```
 //!
-//! Nothing that is needed after a restart is stored only in memory. Every destructive write tests the uid of the object
-//! or the identity of the directory, because a Lease does not stop a replica that was paused.
+//! Nothing that is needed after a restart is stored only in memory. A Lease does not stop a replica that was paused, so
+//! destructive writes have preconditions: the uid and the version of a volume, or values in it, and the identity of a
+//! directory. NFSv3 and mounts cannot check and rename in one request, so there a wrong directory is moved back
+//! afterwards. A directory in the trash is removed only if its volume does not exist any more.
 //!
 //! # Modules
 //!
