@@ -20,7 +20,7 @@ pub struct StorageError {
 
 impl StorageError {
     /// Creates an error: what was tried on which share (`what` follows the word "cannot"), and what went wrong.
-    pub(super) fn of(what: &str, share: &Share, (fault, text): (Fault, &str), outcome: Outcome) -> Self {
+    pub(super) fn of(what: &str, share: &Share, (fault, text): Reason, outcome: Outcome) -> Self {
         let note = match outcome {
             Outcome::Unknown => " All or a part of it may have been done.",
             Outcome::NotDone => "",
@@ -84,6 +84,16 @@ pub enum Fault {
     /// Any other answer of the server.
     Other,
 }
+
+impl Fault {
+    /// Creates the reason of a failure of this kind.
+    pub(super) fn because(self, text: impl Into<String>) -> Reason {
+        (self, text.into())
+    }
+}
+
+/// Why a verb failed: the kind of failure, and a text for people that contains the likely cause and the next step.
+pub(super) type Reason = (Fault, String);
 
 /// Whether a call that failed has taken effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,6 +10,7 @@ use super::refusal::{self, Action, Refusal};
 use super::status::Status;
 use super::{Fault, transient};
 use crate::model::directory::{NfsVersion, Share};
+use crate::storage::error::Reason;
 
 /// On which share a verb failed, and who this client is there.
 pub(super) struct ErrorContext<'a> {
@@ -27,64 +28,49 @@ impl ErrorContext<'_> {
 }
 
 /// The server answered `action` with `status`.
-pub(super) fn refused(context: &ErrorContext<'_>, action: Action<'_>, status: Status) -> (Fault, String) {
+pub(super) fn refused(context: &ErrorContext<'_>, action: Action<'_>, status: Status) -> Reason {
     let code = context.spelled(status);
     if let Action::Inside(name) = action {
-        let (fault, text) = refused(context, Action::Remove, status);
-        return (fault, refusal::inside(name, &text));
+        return refusal::inside(name, refused(context, Action::Remove, status));
     }
     if let Some(described) = refusal(status).and_then(|refusal| refusal.describe(action, &code)) {
         return described;
     }
     match (action, status) {
-        (_, Status::WRONGSEC) => (
-            Fault::Denied,
-            "the server requires Kerberos there, which Bindery's NFS client does not support. Export the share with sec=sys."
-                .to_owned(),
+        (_, Status::WRONGSEC) => Fault::Denied.because(
+            "the server requires Kerberos there, which Bindery's NFS client does not support. Export the share with \
+             sec=sys.",
         ),
-        (_, Status::FILE_OPEN) => (
-            Fault::Other,
-            format!(
-                "another file system is mounted there on the server, or a client has a file there open ({code}). Unmount it, \
-                 or let the client close it."
-            ),
-        ),
-        (_, Status::MOVED) => (
-            Fault::Other,
-            "the server says that this has moved to another server. Name that server in the StorageClass.".to_owned(),
-        ),
-        (Action::Share(segment), Status::NOTDIR | Status::SYMLINK) => (
-            Fault::NoSuchShare,
-            format!(
-                "{segment:?} in the share's path is a file or a symbolic link. Name the directory that is exported."
-            ),
-        ),
+        (_, Status::FILE_OPEN) => Fault::Other.because(format!(
+            "another file system is mounted there on the server, or a client has a file there open ({code}). Unmount \
+             it, or let the client close it."
+        )),
+        (_, Status::MOVED) => Fault::Other
+            .because("the server says that this has moved to another server. Name that server in the StorageClass."),
+        (Action::Share(segment), Status::NOTDIR | Status::SYMLINK) => Fault::NoSuchShare.because(format!(
+            "{segment:?} in the share's path is a file or a symbolic link. Name the directory that is exported."
+        )),
         (Action::Share(segment), Status::NOENT | Status::ACCESS | Status::PERM) => {
-            (Fault::NoSuchShare, no_such_share(context, segment, status))
+            Fault::NoSuchShare.because(no_such_share(context, segment, status))
         }
-        (_, Status::ROFS) => (
-            Fault::ReadOnly,
-            format!("it is read-only ({code}). Export it with rw{}.", whole_path(context)),
-        ),
-        (_, Status::XDEV) => (
-            Fault::OtherFileSystem,
-            format!("that is on another file system of the server ({code})."),
-        ),
-        (_, Status::BADOWNER) => (
-            Fault::Denied,
-            format!(
-                "the server does not take owners as numbers ({code}). Let it: nfs4_disable_idmapping=Y for Linux' \
-                 nfsd, v4-numeric-ids enabled for ONTAP, Allow_Numeric_Owners for nfs-ganesha."
-            ),
-        ),
+        (_, Status::ROFS) => Fault::ReadOnly.because(format!(
+            "it is read-only ({code}). Export it with rw{}.",
+            whole_path(context)
+        )),
+        (_, Status::XDEV) => {
+            Fault::OtherFileSystem.because(format!("that is on another file system of the server ({code})."))
+        }
+        (_, Status::BADOWNER) => Fault::Denied.because(format!(
+            "the server does not take owners as numbers ({code}). Let it: nfs4_disable_idmapping=Y for Linux' nfsd, \
+             v4-numeric-ids enabled for ONTAP, Allow_Numeric_Owners for nfs-ganesha."
+        )),
         (Action::SetOwner, Status::PERM | Status::ACCESS | Status::INVAL) | (_, Status::PERM | Status::ACCESS) => {
-            (Fault::Denied, denied(context, action, status))
+            Fault::Denied.because(denied(context, action, status))
         }
         (_, status) if transient::status(status) => server_fault(context, status),
-        _ => (
-            Fault::Other,
-            format!("the server answers {code}. Look for the reason in the server's log."),
-        ),
+        _ => Fault::Other.because(format!(
+            "the server answers {code}. Look for the reason in the server's log."
+        )),
     }
 }
 
@@ -109,8 +95,8 @@ fn denied(context: &ErrorContext<'_>, action: Action<'_>, status: Status) -> Str
             set_owner(context)
         ),
         (_, Status::PERM) => format!(
-            "the server denies it to uid {uid} ({code}).{} If the port is not the reason, look for the attributes immutable \
-             and append-only there (lsattr). {}",
+            "the server denies it to uid {uid} ({code}).{} If the port is not the reason, look for the attributes \
+             immutable and append-only there (lsattr). {}",
             port(context),
             permit(context)
         ),
@@ -124,21 +110,18 @@ fn denied(context: &ErrorContext<'_>, action: Action<'_>, status: Status) -> Str
 }
 
 /// The server has an error of its own that may pass.
-pub(super) fn server_fault(context: &ErrorContext<'_>, status: Status) -> (Fault, String) {
+pub(super) fn server_fault(context: &ErrorContext<'_>, status: Status) -> Reason {
     let code = context.spelled(status);
-    (
-        Fault::ServerFault,
-        format!(
-            "the server has an internal error that may pass ({code}). If it lasts, look for the reason in the server's log \
-             and at its disks."
-        ),
-    )
+    Fault::ServerFault.because(format!(
+        "the server has an internal error that may pass ({code}). If it lasts, look for the reason in the server's \
+         log and at its disks."
+    ))
 }
 
 fn no_such_share(context: &ErrorContext<'_>, segment: &str, status: Status) -> String {
     let (path, code, port) = (context.share.path(), context.spelled(status), port(context));
-    let check = "Check that it is exported to this host, and that the path is what an NFSv4 client sees, without the path of \
-                 an export with fsid=0.";
+    let check = "Check that it is exported to this host, and that the path is what an NFSv4 client sees, without the \
+                 path of an export with fsid=0.";
     match status {
         Status::PERM => format!("the server denies {path} to this host ({code} at {segment:?}).{port} {check}"),
         _ => format!("the server shows no {path} to this host ({code} at {segment:?}). {check}{port}"),
@@ -160,8 +143,8 @@ fn whole_path(context: &ErrorContext<'_>) -> String {
 /// plugins may translate addresses and ports.
 pub(super) fn port(context: &ErrorContext<'_>) -> &'static str {
     if context.privileged {
-        " Many exports reject source ports above 1023: Bindery came from one below, but a network plugin may have changed \
-         it on the way. Export with insecure, or run Bindery with hostNetwork."
+        " Many exports reject source ports above 1023: Bindery came from one below, but a network plugin may have \
+         changed it on the way. Export with insecure, or run Bindery with hostNetwork."
     } else {
         " Bindery came from a source port above 1023, which many exports reject: set the sysctl \
          net.ipv4.ip_unprivileged_port_start=0 for its pod, or export with insecure."
@@ -196,51 +179,41 @@ fn set_owner(context: &ErrorContext<'_>) -> &'static str {
 }
 
 /// The server did not answer before the deadline.
-pub(super) fn silent(server: &str) -> (Fault, String) {
-    (
-        Fault::TimedOut,
-        format!("{server} did not answer in time. Check that the NFS server and its disks work."),
-    )
+pub(super) fn silent(server: &str) -> Reason {
+    Fault::TimedOut.because(format!(
+        "{server} did not answer in time. Check that the NFS server and its disks work."
+    ))
 }
 
 /// Until the deadline the server asked to try again later.
-pub(super) fn busy(context: &ErrorContext<'_>, status: Status) -> (Fault, String) {
+pub(super) fn busy(context: &ErrorContext<'_>, status: Status) -> Reason {
     let (server, code) = (context.share.server(), context.spelled(status));
-    (
-        Fault::Busy,
-        format!(
-            "{server} asked to try again later until the deadline ({code}). {}",
-            match status {
-                Status::GRACE =>
-                    "It has just started, and waits for its clients to come back: for 90 s on most servers (grace period).",
-                _ =>
-                    "It is busy or has just started; or a client that cannot be reached holds a delegation there: then it \
-                     passes with that client's lease, after 90 s on most servers.",
-            }
-        ),
-    )
+    Fault::Busy.because(format!(
+        "{server} asked to try again later until the deadline ({code}). {}",
+        match status {
+            Status::GRACE =>
+                "It has just started, and waits for its clients to come back: for 90 s on most servers (grace period).",
+            _ =>
+                "It is busy or has just started; or a client that cannot be reached holds a delegation there: then it \
+                 passes with that client's lease, after 90 s on most servers.",
+        }
+    ))
 }
 
 /// The server gave a new directory another mode.
-pub(super) fn other_mode(is: u32, wanted: u32) -> (Fault, String) {
-    (
-        Fault::Denied,
-        format!(
-            "the server gave it mode {is:04o} where {wanted:04o} was asked for. Servers drop setgid when the group is not \
-             the client's; choose a mode that this one keeps."
-        ),
-    )
+pub(super) fn other_mode(is: u32, wanted: u32) -> Reason {
+    Fault::Denied.because(format!(
+        "the server gave it mode {is:04o} where {wanted:04o} was asked for. Servers drop setgid when the group is not \
+         the client's; choose a mode that this one keeps."
+    ))
 }
 
 /// Another file system is mounted in a tree that is to be removed.
-pub(super) fn mounted_in_tree(name: &[u8]) -> (Fault, String) {
-    (
-        Fault::OtherFileSystem,
-        format!(
-            "another file system is mounted in it at {:?}, and is not removed. Unmount it on the server.",
-            String::from_utf8_lossy(name)
-        ),
-    )
+pub(super) fn mounted_in_tree(name: &[u8]) -> Reason {
+    Fault::OtherFileSystem.because(format!(
+        "another file system is mounted in it at {:?}, and is not removed. Unmount it on the server.",
+        String::from_utf8_lossy(name)
+    ))
 }
 
 #[cfg(test)]

@@ -170,8 +170,8 @@ fn what_passes_by_itself_is_tried_again_and_all_else_is_refused() {
         };
         for &status in Status::KNOWN.iter().chain(&[Status(4711)]) {
             for action in steps {
-                let (fault, text) = refused(&context, action, status);
-                let error = StorageError::of("do it", &share, (fault, &text), Outcome::NotDone);
+                let reason = refused(&context, action, status);
+                let error = StorageError::of("do it", &share, reason, Outcome::NotDone);
                 assert_eq!(error.transient(), passes.contains(&status), "{action:?}: {error}");
                 assert!(!error.unanswered(), "the server has answered: {error}");
             }

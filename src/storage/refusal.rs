@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::Fault;
+use crate::storage::error::Reason;
 
 /// What was tried when the server or the file system answered with an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,76 +39,59 @@ pub(super) enum Refusal {
 
 impl Refusal {
     /// Describes it for people, if these words fit what was tried. `code` is what the server or the file system calls it.
-    pub fn describe(self, action: Action<'_>, code: impl fmt::Display) -> Option<(Fault, String)> {
+    pub fn describe(self, action: Action<'_>, code: impl fmt::Display) -> Option<Reason> {
         Some(match (self, action) {
-            (Self::NotADirectory, Action::Segment(segment)) => (
-                Fault::NotADirectory,
-                format!(
-                    "{segment:?} on the way is a file or a symbolic link; links are never followed. Move it away, or choose \
-                     another directory."
-                ),
-            ),
-            (Self::NoSpace, _) => (
-                Fault::NoSpace,
-                format!("the file system is full ({code}). Free space on the server, or enlarge it."),
-            ),
-            (Self::Quota, _) => (
-                Fault::NoSpace,
-                format!("the quota is used up ({code}). Raise it on the server, or free space."),
-            ),
-            (Self::NameTooLong, _) => (
-                Fault::Other,
-                format!("a name in it is too long for the file system ({code}). Shorten the directory's name."),
-            ),
-            (Self::BadName, Action::Make | Action::Segment(_)) => (
-                Fault::Other,
-                format!("the file system does not take the directory's name ({code}). Change the name."),
-            ),
-            (Self::Exists, Action::Rename) => (
-                Fault::Other,
-                format!("something is at the new place already ({code}). Move it away."),
-            ),
-            (Self::Missing, Action::Rename) => (
-                Fault::Other,
-                format!("the directory that it is to be moved into is not there ({code})."),
-            ),
+            (Self::NotADirectory, Action::Segment(segment)) => Fault::NotADirectory.because(format!(
+                "{segment:?} on the way is a file or a symbolic link; links are never followed. Move it away, or \
+                 choose another directory."
+            )),
+            (Self::NoSpace, _) => Fault::NoSpace.because(format!(
+                "the file system is full ({code}). Free space on the server, or enlarge it."
+            )),
+            (Self::Quota, _) => Fault::NoSpace.because(format!(
+                "the quota is used up ({code}). Raise it on the server, or free space."
+            )),
+            (Self::NameTooLong, _) => Fault::Other.because(format!(
+                "a name in it is too long for the file system ({code}). Shorten the directory's name."
+            )),
+            (Self::BadName, Action::Make | Action::Segment(_)) => Fault::Other.because(format!(
+                "the file system does not take the directory's name ({code}). Change the name."
+            )),
+            (Self::Exists, Action::Rename) => {
+                Fault::Other.because(format!("something is at the new place already ({code}). Move it away."))
+            }
+            (Self::Missing, Action::Rename) => Fault::Other.because(format!(
+                "the directory that it is to be moved into is not there ({code})."
+            )),
             (Self::NotADirectory | Self::BadName | Self::Exists | Self::Missing, _) => return None,
         })
     }
 }
 
 /// Says in which directory of a tree something went wrong.
-pub(super) fn inside(name: &str, text: &str) -> String {
-    format!("in its directory {name:?}, {text}")
+pub(super) fn inside(name: &str, (fault, text): Reason) -> Reason {
+    fault.because(format!("in its directory {name:?}, {text}"))
 }
 
 /// What one call found is no longer there at the next one, several times.
-pub(super) fn keeps_changing(code: impl fmt::Display) -> (Fault, String) {
-    (
-        Fault::Busy,
-        format!(
-            "what one call found was gone at the next call, several times ({code}). Another program changes it at the same time."
-        ),
-    )
+pub(super) fn keeps_changing(code: impl fmt::Display) -> Reason {
+    Fault::Busy.because(format!(
+        "what one call found was gone at the next call, several times ({code}). Another program changes it at the \
+         same time."
+    ))
 }
 
 /// A directory of a tree is not empty, and nothing in it is listed. The tree itself has no name.
-pub(super) fn unlisted_entries(name: &str) -> (Fault, String) {
-    let text = "the server lists nothing in it and says that it is not empty: it holds entries that the server does not list, \
-                most likely snapshots (.snap on CephFS). Remove its snapshots on the server.";
-    let text = match name {
-        "" => text.to_owned(),
-        name => inside(name, text),
-    };
-    (Fault::HiddenEntries, text)
+pub(super) fn unlisted_entries(name: &str) -> Reason {
+    let text = "the server lists nothing in it and says that it is not empty: it holds entries that the server does \
+                not list, most likely snapshots (.snap on CephFS). Remove its snapshots on the server.";
+    let reason = Fault::HiddenEntries.because(text);
+    if name.is_empty() { reason } else { inside(name, reason) }
 }
 
 /// A tree that is to be removed does not get empty.
-pub(super) fn keeps_filling() -> (Fault, &'static str) {
-    (
-        Fault::Busy,
-        "files appear in it as fast as they are removed. Stop what still writes there.",
-    )
+pub(super) fn keeps_filling() -> Reason {
+    Fault::Busy.because("files appear in it as fast as they are removed. Stop what still writes there.")
 }
 
 /// A directory with more names than this is not listed: 250 MB of memory at worst.

@@ -8,6 +8,7 @@ use super::errno::name;
 use super::mount::MOST_AT_WORK;
 use crate::model::directory::Share;
 use crate::storage::Fault;
+use crate::storage::error::Reason;
 use crate::storage::refusal::{self, Action, Refusal};
 use crate::storage::transient::{self, lost};
 
@@ -21,80 +22,61 @@ pub(super) struct ErrorContext<'a> {
 }
 
 /// The file system answered `action` with `errno`.
-pub(super) fn refused(context: &ErrorContext<'_>, action: Action<'_>, errno: Errno) -> (Fault, String) {
+pub(super) fn refused(context: &ErrorContext<'_>, action: Action<'_>, errno: Errno) -> Reason {
     let (path, name) = (context.path.display(), name(errno));
     if let Action::Inside(directory) = action {
-        let (fault, text) = refused(context, Action::Remove, errno);
-        return (fault, refusal::inside(directory, &text));
+        return refusal::inside(directory, refused(context, Action::Remove, errno));
     }
     if let Some(described) = refusal(errno).and_then(|refusal| refusal.describe(action, &name)) {
         return described;
     }
     match (action, errno) {
-        (Action::Share(_), Errno::NOENT | Errno::NOTDIR) => (
-            Fault::NotMounted,
-            format!("there is no directory {path} ({name}). {}", mount_it(context)),
-        ),
-        (_, Errno::STALE) => (
-            Fault::NotMounted,
-            format!(
-                "the server does not know what is mounted at {path} any more ({name}). Check that it exports it and has its \
-                 disk; if that does not help, mount it again: restart Bindery's pod."
-            ),
-        ),
-        (_, errno) if lost(errno) => (
-            Fault::Unreachable,
-            format!("what serves the mount at {path} does not answer ({name}). Check that it runs, or mount it again."),
-        ),
-        (_, Errno::ROFS) => (
-            Fault::ReadOnly,
-            format!("it is read-only ({name}). Mount it at {path} with rw, and export it with rw."),
-        ),
-        (_, Errno::XDEV) => (
-            Fault::OtherFileSystem,
-            format!("that is on another file system or mount ({name})."),
-        ),
-        (_, Errno::KEYEXPIRED | Errno::KEYREVOKED | Errno::NOKEY | Errno::KEYREJECTED) => (
-            Fault::Denied,
-            format!(
+        (Action::Share(_), Errno::NOENT | Errno::NOTDIR) => {
+            Fault::NotMounted.because(format!("there is no directory {path} ({name}). {}", mount_it(context)))
+        }
+        (_, Errno::STALE) => Fault::NotMounted.because(format!(
+            "the server does not know what is mounted at {path} any more ({name}). Check that it exports it and has \
+             its disk; if that does not help, mount it again: restart Bindery's pod."
+        )),
+        (_, errno) if lost(errno) => Fault::Unreachable.because(format!(
+            "what serves the mount at {path} does not answer ({name}). Check that it runs, or mount it again."
+        )),
+        (_, Errno::ROFS) => Fault::ReadOnly.because(format!(
+            "it is read-only ({name}). Mount it at {path} with rw, and export it with rw."
+        )),
+        (_, Errno::XDEV) => {
+            Fault::OtherFileSystem.because(format!("that is on another file system or mount ({name})."))
+        }
+        (_, Errno::KEYEXPIRED | Errno::KEYREVOKED | Errno::NOKEY | Errno::KEYREJECTED) => {
+            Fault::Denied.because(format!(
                 "uid {} has no valid Kerberos ticket on this node ({name}). Renew it, or give the node a keytab.",
                 context.uid
-            ),
-        ),
-        (Action::SetOwner, Errno::PERM | Errno::ACCESS | Errno::INVAL) => (
-            Fault::Denied,
-            format!(
-                "uid {} may not set the owner ({name}). {}",
-                context.uid,
-                set_owner(context)
-            ),
-        ),
-        (_, Errno::PERM | Errno::ACCESS) => (
-            Fault::Denied,
-            format!("it is denied to uid {} ({name}). {}", context.uid, permit(context)),
-        ),
-        (_, Errno::BUSY) => (
-            Fault::Busy,
-            format!(
-                "it is in use on this node ({name}): a process has a file in it open, or something is mounted there. End the \
-                 process, or unmount it."
-            ),
-        ),
-        (_, Errno::MFILE | Errno::NFILE) => (
-            Fault::Busy,
-            format!("too many files are open ({name}). Raise the pod's limit of open files."),
-        ),
-        (_, errno) if transient::errno(errno) => (
-            Fault::ServerFault,
-            format!(
-                "the file system has an internal error that may pass ({name}). If it lasts, look for the reason in the \
-                 node's kernel log and the server's."
-            ),
-        ),
-        _ => (
-            Fault::Other,
-            format!("the file system answers {name}. Look for the reason in the node's kernel log and the server's."),
-        ),
+            ))
+        }
+        (Action::SetOwner, Errno::PERM | Errno::ACCESS | Errno::INVAL) => Fault::Denied.because(format!(
+            "uid {} may not set the owner ({name}). {}",
+            context.uid,
+            set_owner(context)
+        )),
+        (_, Errno::PERM | Errno::ACCESS) => Fault::Denied.because(format!(
+            "it is denied to uid {} ({name}). {}",
+            context.uid,
+            permit(context)
+        )),
+        (_, Errno::BUSY) => Fault::Busy.because(format!(
+            "it is in use on this node ({name}): a process has a file in it open, or something is mounted there. End \
+             the process, or unmount it."
+        )),
+        (_, Errno::MFILE | Errno::NFILE) => Fault::Busy.because(format!(
+            "too many files are open ({name}). Raise the pod's limit of open files."
+        )),
+        (_, errno) if transient::errno(errno) => Fault::ServerFault.because(format!(
+            "the file system has an internal error that may pass ({name}). If it lasts, look for the reason in the \
+             node's kernel log and the server's."
+        )),
+        _ => Fault::Other.because(format!(
+            "the file system answers {name}. Look for the reason in the node's kernel log and the server's."
+        )),
     }
 }
 
@@ -112,13 +94,13 @@ fn refusal(errno: Errno) -> Option<Refusal> {
 }
 
 /// The directory exists, and nothing is mounted on it.
-pub(super) fn not_mounted(context: &ErrorContext<'_>) -> (Fault, String) {
+pub(super) fn not_mounted(context: &ErrorContext<'_>) -> Reason {
     let text = format!(
         "nothing is mounted at {}: what is made there would be lost with Bindery's container. {}",
         context.path.display(),
         mount_it(context)
     );
-    (Fault::NotMounted, text)
+    Fault::NotMounted.because(text)
 }
 
 fn mount_it(context: &ErrorContext<'_>) -> String {
@@ -144,28 +126,28 @@ fn set_owner(context: &ErrorContext<'_>) -> &'static str {
     if context.uid == 0 {
         "Either the server squashes root, or Bindery runs without the capability CHOWN."
     } else {
-        "Only root can give a directory to others: run Bindery with runAsUser 0 and the capability CHOWN, on a share that \
-         does not squash root; or leave uid and gid out of the class."
+        "Only root can give a directory to others: run Bindery with runAsUser 0 and the capability CHOWN, on a share \
+         that does not squash root; or leave uid and gid out of the class."
     }
 }
 
 /// The deadline came.
-pub(super) fn timed_out(context: &ErrorContext<'_>) -> (Fault, String) {
+pub(super) fn timed_out(context: &ErrorContext<'_>) -> Reason {
     let text = format!(
         "the mount at {} did not answer in time. Check that its server and disks work.",
         context.path.display()
     );
-    (Fault::TimedOut, text)
+    Fault::TimedOut.because(text)
 }
 
 /// The deadline came before the verb could begin.
-pub(super) fn no_place(context: &ErrorContext<'_>) -> (Fault, String) {
+pub(super) fn no_place(context: &ErrorContext<'_>) -> Reason {
     let text = format!(
-        "{MOST_AT_WORK} earlier calls to the mount at {} are still running. Check that its server and disks \
-         work; if it is gone for good, restart Bindery's pod without it.",
+        "{MOST_AT_WORK} earlier calls to the mount at {} are still running. Check that its server and disks work; if \
+         it is gone for good, restart Bindery's pod without it.",
         context.path.display()
     );
-    (Fault::TimedOut, text)
+    Fault::TimedOut.because(text)
 }
 
 #[cfg(test)]

@@ -110,8 +110,8 @@ fn what_passes_by_itself_is_tried_again_and_all_else_is_refused() {
         Action::List,
     ];
     let error_of = |action, errno| {
-        let (fault, text) = refused(&context, action, errno);
-        StorageError::of("do it", &share, (fault, &text), Outcome::NotDone)
+        let reason = refused(&context, action, errno);
+        StorageError::of("do it", &share, reason, Outcome::NotDone)
     };
     for action in steps {
         for errno in away {
@@ -132,7 +132,7 @@ fn what_passes_by_itself_is_tried_again_and_all_else_is_refused() {
         let error = error_of(Action::Share(""), errno);
         assert!(error.transient() && error.unanswered(), "{error}");
     }
-    let (fault, text) = not_mounted(&context);
-    let error = StorageError::of("do it", &share, (fault, &text), Outcome::NotDone);
+    let reason = not_mounted(&context);
+    let error = StorageError::of("do it", &share, reason, Outcome::NotDone);
     assert!(error.transient() && error.unanswered(), "{error}");
 }

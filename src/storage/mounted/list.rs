@@ -20,7 +20,7 @@ impl Run {
             let name = entry.map_err(refused)?.file_name();
             names.extend(name.into_string());
             if names.len() > MOST_NAMES {
-                return Err(self.fails(Fault::Other, TOO_MANY_NAMES));
+                return Err(self.fails(Fault::Other.because(TOO_MANY_NAMES)));
             }
             if self.is_over() {
                 return Err(RoundError::TimedOut);

@@ -133,7 +133,7 @@ impl Run {
                     "it got mode {is:04o} where {wanted:04o} was asked for. File systems drop setgid when the group is \
                      not one of Bindery's; choose a mode that this one keeps."
                 );
-                self.fails(Fault::Denied, &text)
+                self.fails(Fault::Denied.because(text))
             }
         }
     }

@@ -220,7 +220,7 @@ impl Removal<'_> {
             "another file system is mounted in it at {:?}, and is not removed. Unmount it.",
             name.to_string_lossy()
         );
-        Err(self.run.fails(Fault::OtherFileSystem, &text))
+        Err(self.run.fails(Fault::OtherFileSystem.because(text)))
     }
 
     fn is_late(&self) -> Result<bool, RoundError> {
@@ -241,8 +241,7 @@ impl Removal<'_> {
             std::thread::sleep(UNLISTED_PAUSE);
             return Ok(());
         }
-        let (fault, text) = refusal::unlisted_entries(&name.to_string_lossy());
-        Err(self.run.fails(fault, &text))
+        Err(self.run.fails(refusal::unlisted_entries(&name.to_string_lossy())))
     }
 
     /// The verb fails in a directory of the tree.
@@ -262,8 +261,7 @@ impl Removal<'_> {
         if self.rounds <= MOST_ROUNDS {
             return Ok(());
         }
-        let (fault, text) = refusal::keeps_filling();
-        Err(self.run.fails(fault, text))
+        Err(self.run.fails(refusal::keeps_filling()))
     }
 }
 

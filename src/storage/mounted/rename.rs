@@ -57,7 +57,7 @@ impl Run {
                 "another directory took its place at that moment, was moved to {to} instead, and cannot be moved back \
                  ({error}). Move it back by hand."
             );
-            return Err(self.fails(Fault::Other, &text));
+            return Err(self.fails(Fault::Other.because(text)));
         }
         self.partly_done(false);
         match moved {

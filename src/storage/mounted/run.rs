@@ -16,6 +16,7 @@ use tokio::time::timeout_at;
 use super::diagnose::{self, ErrorContext};
 use super::errno::{errno, name, unanswered};
 use super::mount::Mount;
+use crate::storage::error::Reason;
 use crate::storage::refusal::{self, Action};
 use crate::storage::{Fault, Outcome, StorageError};
 
@@ -68,8 +69,7 @@ pub(super) async fn run<T: Send + 'static>(
     }
     let place = timeout_at(deadline, Arc::clone(&mount.at_work).acquire_owned()).await;
     let Ok(Ok(place)) = place else {
-        let (fault, text) = diagnose::no_place(&run.context());
-        return Err(run.error(fault, &text));
+        return Err(run.error(diagnose::no_place(&run.context())));
     };
     // Also when the verb is dropped.
     let _over = Over(Arc::clone(&run.state));
@@ -83,14 +83,14 @@ pub(super) async fn run<T: Send + 'static>(
     if let Err(error) = thread::Builder::new().name("mounted".to_owned()).spawn(work) {
         tracing::debug!(%error, "no thread can be started");
         let text = "no thread can be started for it. Raise the pod's limit of processes.";
-        return Err(run.error(Fault::Busy, text));
+        return Err(run.error(Fault::Busy.because(text)));
     }
     match timeout_at(deadline, answered).await {
         Ok(Ok(result)) => result,
-        Ok(Err(_)) => Err(run.error(
-            Fault::Other,
-            "it ended unexpectedly. Look for a panic in Bindery's log.",
-        )),
+        Ok(Err(_)) => {
+            let text = "it ended unexpectedly. Look for a panic in Bindery's log.";
+            Err(run.error(Fault::Other.because(text)))
+        }
         Err(_) => Err(run.timed_out()),
     }
 }
@@ -113,8 +113,7 @@ impl Run {
                 Err(RoundError::Failed(error)) => return Err(error),
                 Err(RoundError::TimedOut) => return Err(self.timed_out()),
                 Err(RoundError::Retry(errno)) if rounds == MOST_ROUNDS => {
-                    let (fault, text) = refusal::keeps_changing(name(errno));
-                    return Err(self.error(fault, &text));
+                    return Err(self.error(refusal::keeps_changing(name(errno))));
                 }
                 Err(RoundError::Retry(_)) => {
                     thread::sleep(PAUSE * rounds);
@@ -157,19 +156,17 @@ impl Run {
             // It was removed on the server; the next walk sees that.
             return RoundError::Retry(errno);
         }
-        let (fault, text) = diagnose::refused(&self.context(), action, errno);
-        RoundError::Failed(self.error(fault, &text))
+        RoundError::Failed(self.error(diagnose::refused(&self.context(), action, errno)))
     }
 
     /// The verb fails: nothing is mounted.
     pub fn not_mounted(&self) -> RoundError {
-        let (fault, text) = diagnose::not_mounted(&self.context());
-        RoundError::Failed(self.error(fault, &text))
+        RoundError::Failed(self.error(diagnose::not_mounted(&self.context())))
     }
 
     /// The verb fails for a reason that is no errno.
-    pub fn fails(&self, fault: Fault, text: &str) -> RoundError {
-        RoundError::Failed(self.error(fault, text))
+    pub fn fails(&self, reason: Reason) -> RoundError {
+        RoundError::Failed(self.error(reason))
     }
 
     pub fn mount(&self) -> &Mount {
@@ -177,11 +174,10 @@ impl Run {
     }
 
     fn timed_out(&self) -> StorageError {
-        let (fault, text) = diagnose::timed_out(&self.context());
-        self.error(fault, &text)
+        self.error(diagnose::timed_out(&self.context()))
     }
 
-    fn error(&self, fault: Fault, text: &str) -> StorageError {
+    fn error(&self, reason: Reason) -> StorageError {
         let unsure = {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             // Under the same lock: what has not begun yet never will.
@@ -189,7 +185,7 @@ impl Run {
             state.unsure
         };
         let outcome = if unsure { Outcome::Unknown } else { Outcome::NotDone };
-        StorageError::of(&self.what, &self.mount.share, (fault, text), outcome)
+        StorageError::of(&self.what, &self.mount.share, reason, outcome)
     }
 
     fn context(&self) -> ErrorContext<'_> {

@@ -18,10 +18,11 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::no_answer;
 use crate::model::directory::Share;
 use crate::storage::attributes::AttributeError;
+use crate::storage::error::Reason;
 use crate::storage::messages::{self, ErrorContext};
 use crate::storage::refusal::{self, Action};
 use crate::storage::status::Status;
-use crate::storage::{Fault, Outcome, StorageError};
+use crate::storage::{Outcome, StorageError};
 
 /// How often connections and sessions may be lost during one verb. Those that had been idle do not count: after a restart of
 /// the server all of them are lost at once.
@@ -89,11 +90,11 @@ pub(super) trait Transport: Sized + Send + Sync + 'static {
     }
 
     /// Describes an answer that does not follow the protocol, for people.
-    fn malformed(context: &ErrorContext<'_>, what: &str) -> (Fault, String);
+    fn malformed(context: &ErrorContext<'_>, what: &str) -> Reason;
     /// Describes a failure, for people.
-    fn failed(context: &ErrorContext<'_>, failure: &Self::Failure) -> (Fault, String);
+    fn failed(context: &ErrorContext<'_>, failure: &Self::Failure) -> Reason;
     /// Describes what did not happen before the deadline, for people.
-    fn not_opened(context: &ErrorContext<'_>, opening: Self::Opening) -> (Fault, String);
+    fn not_opened(context: &ErrorContext<'_>, opening: Self::Opening) -> Reason;
     /// Who this client is on the server, for error messages.
     fn context<'a>(&self, share: &'a Share) -> ErrorContext<'a>;
 }
@@ -169,8 +170,7 @@ impl<'a, T: Transport> Attempt<'a, T> {
 
     /// The verb fails: at `step`, the server answered `status`.
     pub fn refused(&self, action: Action<'_>, status: Status) -> RoundError {
-        let (fault, text) = messages::refused(&self.context(), action, status);
-        RoundError::Failed(self.error(fault, &text))
+        RoundError::Failed(self.error(messages::refused(&self.context(), action, status)))
     }
 
     /// The verb fails: a directory is not as it was asked for.
@@ -178,16 +178,13 @@ impl<'a, T: Transport> Attempt<'a, T> {
         match *error {
             AttributeError::Refused(action, status) => self.refused(action, status),
             AttributeError::Owner => self.refused(Action::SetOwner, Status::PERM),
-            AttributeError::Mode { is, wanted } => {
-                let (fault, text) = messages::other_mode(is, wanted);
-                self.fails(fault, &text)
-            }
+            AttributeError::Mode { is, wanted } => self.fails(messages::other_mode(is, wanted)),
         }
     }
 
     /// The verb fails for a reason that is no status.
-    pub fn fails(&self, fault: Fault, text: &str) -> RoundError {
-        RoundError::Failed(self.error(fault, text))
+    pub fn fails(&self, reason: Reason) -> RoundError {
+        RoundError::Failed(self.error(reason))
     }
 
     /// The verb fails: a reply lacks what it must contain.
@@ -265,33 +262,31 @@ impl<'a, T: Transport> Attempt<'a, T> {
     /// The verb fails: a call has no answer.
     pub fn failed(&self, cause: &Cause<T::Failure>) -> RoundError {
         let context = self.context();
-        let (fault, text) = match cause {
+        self.fails(match cause {
             Cause::Broken(error) => no_answer::broken(error),
             Cause::Malformed(what) => T::malformed(&context, what),
             Cause::KeepsChanging(status) => refusal::keeps_changing(status.in_version(context.share.version())),
             Cause::Other(failure) => T::failed(&context, failure),
-        };
-        RoundError::Failed(self.error(fault, &text))
+        })
     }
 
     fn timed_out(&self) -> StorageError {
         let context = self.context();
         let waiting = self.state().waiting;
-        let (fault, text) = match waiting {
+        self.error(match waiting {
             Waiting::Opening(opening) => T::not_opened(&context, opening),
             Waiting::Answer => messages::silent(context.share.server()),
             Waiting::Later(status) => messages::busy(&context, status),
-        };
-        self.error(fault, &text)
+        })
     }
 
-    fn error(&self, fault: Fault, text: &str) -> StorageError {
+    fn error(&self, reason: Reason) -> StorageError {
         let unsure = {
             let state = self.state();
             state.unsure || state.lost || state.under_way > 0
         };
         let outcome = if unsure { Outcome::Unknown } else { Outcome::NotDone };
-        StorageError::of(&self.what, self.share, (fault, text), outcome)
+        StorageError::of(&self.what, self.share, reason, outcome)
     }
 
     fn context(&self) -> ErrorContext<'a> {

@@ -7,36 +7,30 @@ use std::net::SocketAddr;
 
 use rustix::io::Errno;
 
-use crate::storage::Fault;
+use crate::storage::error::{Fault, Reason};
+use crate::storage::messages::{self, ErrorContext};
 
 /// The server's name has no address.
-pub(super) fn unresolved(server: &str) -> (Fault, String) {
-    (
-        Fault::Unreachable,
-        format!("no address was found for the name {server}. Check the server's name and the DNS."),
-    )
+pub(super) fn unresolved(server: &str) -> Reason {
+    Fault::Unreachable.because(format!(
+        "no address was found for the name {server}. Check the server's name and the DNS."
+    ))
 }
 
 /// The NFS server does not accept a connection.
-pub(super) fn no_connection(address: SocketAddr, error: &io::Error) -> (Fault, String) {
-    (
-        Fault::Unreachable,
-        format!(
-            "no connection to {address}: {}. Check that the NFS server runs, and that its port is open to this host.",
-            in_words(error)
-        ),
-    )
+pub(super) fn no_connection(address: SocketAddr, error: &io::Error) -> Reason {
+    Fault::Unreachable.because(format!(
+        "no connection to {address}: {}. Check that the NFS server runs, and that its port is open to this host.",
+        in_words(error)
+    ))
 }
 
 /// The server closes the connection without an answer.
-pub(super) fn broken(error: &io::Error) -> (Fault, String) {
-    (
-        Fault::Unreachable,
-        format!(
-            "the connection to the server ends without an answer: {}. Look for the reason in its log.",
-            in_words(error)
-        ),
-    )
+pub(super) fn broken(error: &io::Error) -> Reason {
+    Fault::Unreachable.because(format!(
+        "the connection to the server ends without an answer: {}. Look for the reason in its log.",
+        in_words(error)
+    ))
 }
 
 /// Says in words why there is no connection, or why it ended. The system's own text is for programmers.
@@ -64,27 +58,25 @@ pub(super) fn in_words(error: &io::Error) -> &'static str {
 }
 
 /// The server does not accept who the client says it is.
-pub(super) fn credentials(server: &str) -> (Fault, String) {
-    (
-        Fault::Denied,
-        format!("{server} does not accept AUTH_SYS from this host. Export with sec=sys."),
-    )
+pub(super) fn credentials(context: &ErrorContext<'_>) -> Reason {
+    Fault::Denied.because(format!(
+        "{} does not accept AUTH_SYS from this host. Export with sec=sys.{}",
+        context.share.server(),
+        messages::port(context)
+    ))
 }
 
 /// The server has failed to carry out a call.
-pub(super) fn system_error(server: &str) -> (Fault, String) {
-    (
-        Fault::ServerFault,
-        format!(
-            "{server} has an internal error that may pass (RPC: system error). If it lasts, look for the reason in its log."
-        ),
-    )
+pub(super) fn system_error(server: &str) -> Reason {
+    Fault::ServerFault.because(format!(
+        "{server} has an internal error that may pass (RPC: system error). If it lasts, look for the reason in its \
+         log."
+    ))
 }
 
 /// The server cannot read a call.
-pub(super) fn arguments(server: &str) -> (Fault, String) {
-    (
-        Fault::Other,
-        format!("{server} could not read the call (RPC: garbage arguments). Look for the reason in its log."),
-    )
+pub(super) fn arguments(server: &str) -> Reason {
+    Fault::Other.because(format!(
+        "{server} could not read the call (RPC: garbage arguments). Look for the reason in its log."
+    ))
 }

@@ -14,7 +14,7 @@ use super::mount::{NoConnection, Part};
 use super::pool::{Pool, PooledConnection};
 use super::procedure::{Answer, Call, Handle};
 use crate::model::directory::Share;
-use crate::storage::Fault;
+use crate::storage::error::Reason;
 use crate::storage::messages::ErrorContext;
 use crate::storage::nfs::attempt::{Attempt, RetryReason, RoundError, Transport, Waiting};
 
@@ -116,15 +116,15 @@ impl Transport for Pool {
 
     const FIRST: Part = Part::Portmapper;
 
-    fn malformed(context: &ErrorContext<'_>, what: &str) -> (Fault, String) {
+    fn malformed(context: &ErrorContext<'_>, what: &str) -> Reason {
         diagnose::malformed(context, what)
     }
 
-    fn failed(context: &ErrorContext<'_>, failure: &Failure) -> (Fault, String) {
+    fn failed(context: &ErrorContext<'_>, failure: &Failure) -> Reason {
         diagnose::failed(context, failure)
     }
 
-    fn not_opened(context: &ErrorContext<'_>, part: Part) -> (Fault, String) {
+    fn not_opened(context: &ErrorContext<'_>, part: Part) -> Reason {
         diagnose::not_opened(context, part)
     }
 

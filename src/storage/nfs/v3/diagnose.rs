@@ -5,6 +5,7 @@ use std::io;
 use nfs3_client::RpcError;
 
 use super::mount::{NoConnection, Part};
+use crate::storage::error::Reason;
 use crate::storage::messages::{self, ErrorContext};
 use crate::storage::nfs::attempt;
 use crate::storage::nfs::no_answer;
@@ -42,127 +43,104 @@ impl Failure {
 const OR_V4: &str = "or let Bindery use NFSv4 (nfsVersion 4), which needs port 2049 alone";
 
 /// What answers is no NFSv3 server.
-pub(super) fn malformed(context: &ErrorContext<'_>, what: &str) -> (Fault, String) {
+pub(super) fn malformed(context: &ErrorContext<'_>, what: &str) -> Reason {
     let server = context.share.server();
-    (
-        Fault::Other,
-        format!("what {server} answers does not follow the NFSv3 protocol ({what}). Is it an NFS server?"),
-    )
+    Fault::Other.because(format!(
+        "what {server} answers does not follow the NFSv3 protocol ({what}). Is it an NFS server?"
+    ))
 }
 
 /// The call has no answer.
-pub(super) fn failed(context: &ErrorContext<'_>, failure: &Failure) -> (Fault, String) {
+pub(super) fn failed(context: &ErrorContext<'_>, failure: &Failure) -> Reason {
     match failure {
         Failure::NoConnection(error) => unconnected(context, error),
         Failure::Call(part, error) => call(context, *part, error),
     }
 }
 
-fn unconnected(context: &ErrorContext<'_>, error: &NoConnection) -> (Fault, String) {
+fn unconnected(context: &ErrorContext<'_>, error: &NoConnection) -> Reason {
     let server = context.share.server();
     match error {
         NoConnection::Resolve(error) => {
             tracing::debug!(server, %error, "no address was found");
             no_answer::unresolved(server)
         }
-        NoConnection::Connect(Part::Portmapper, address, error) => (
-            Fault::Unreachable,
-            format!(
-                "NFSv3 needs the server's portmapper on port 111, and there is no connection to {address}: {}. Check that \
-                 the server is up, that rpcbind runs there, and that the port is open to this host; {OR_V4}.",
-                no_answer::in_words(error)
-            ),
-        ),
-        NoConnection::Connect(Part::Mount, address, error) => (
-            Fault::Unreachable,
-            format!(
-                "NFSv3 needs the server's mountd, and there is no connection to {address}: {}. Check that it runs, and that \
-                 its port, which is best a fixed one, is open to this host; {OR_V4}.",
-                no_answer::in_words(error)
-            ),
-        ),
+        NoConnection::Connect(Part::Portmapper, address, error) => Fault::Unreachable.because(format!(
+            "NFSv3 needs the server's portmapper on port 111, and there is no connection to {address}: {}. Check that \
+             the server is up, that rpcbind runs there, and that the port is open to this host; {OR_V4}.",
+            no_answer::in_words(error)
+        )),
+        NoConnection::Connect(Part::Mount, address, error) => Fault::Unreachable.because(format!(
+            "NFSv3 needs the server's mountd, and there is no connection to {address}: {}. Check that it runs, and \
+             that its port, which is best a fixed one, is open to this host; {OR_V4}.",
+            no_answer::in_words(error)
+        )),
         NoConnection::Connect(Part::Nfs, address, error) => no_answer::no_connection(*address, error),
         NoConnection::Call(part, error) => call(context, *part, error),
-        NoConnection::Unknown(part) => (
+        NoConnection::Unknown(part) => {
             // The server may just be starting.
-            Fault::Unreachable,
-            format!(
+            Fault::Unreachable.because(format!(
                 "the portmapper of {server} knows no {} over TCP. Enable NFSv3 there, {OR_V4}.",
                 protocol(*part)
-            ),
-        ),
+            ))
+        }
         NoConnection::Mount(status) => mount(context, *status),
-        NoConnection::Flavors => (
-            Fault::Denied,
-            "the server requires Kerberos there, which Bindery's NFS client does not support. Export the share with sec=sys."
-                .to_owned(),
+        NoConnection::Flavors => Fault::Denied.because(
+            "the server requires Kerberos there, which Bindery's NFS client does not support. Export the share with \
+             sec=sys.",
         ),
     }
 }
 
 /// The server refused MNT. The statuses have the numbers of those of NFS (RFC 1813, 5.1.5).
-fn mount(context: &ErrorContext<'_>, status: u32) -> (Fault, String) {
+fn mount(context: &ErrorContext<'_>, status: u32) -> Reason {
     let path = context.share.path();
     let port = messages::port(context);
     match Status(status) {
         Status::ACCESS | Status::PERM => {
             let code = if status == 13 { "MNT3ERR_ACCES" } else { "MNT3ERR_PERM" };
-            (
-                Fault::NoSuchShare,
-                format!(
-                    "the server does not export {path} to this host ({code}). Check what it exports, and to whom: showmount \
-                     -e {}.{port}",
-                    context.share.server()
-                ),
-            )
-        }
-        Status::NOENT => (
-            Fault::NoSuchShare,
-            format!(
-                "the server has no {path} (MNT3ERR_NOENT). Check that it is there and exported to this host: showmount -e \
-                 {}.{port}",
+            Fault::NoSuchShare.because(format!(
+                "the server does not export {path} to this host ({code}). Check what it exports, and to whom: \
+                 showmount -e {}.{port}",
                 context.share.server()
-            ),
-        ),
-        Status::NOTDIR => (
-            Fault::NoSuchShare,
-            format!("{path} is not a directory there (MNT3ERR_NOTDIR). Name the directory that is exported."),
-        ),
+            ))
+        }
+        Status::NOENT => Fault::NoSuchShare.because(format!(
+            "the server has no {path} (MNT3ERR_NOENT). Check that it is there and exported to this host: showmount -e \
+             {}.{port}",
+            context.share.server()
+        )),
+        Status::NOTDIR => Fault::NoSuchShare.because(format!(
+            "{path} is not a directory there (MNT3ERR_NOTDIR). Name the directory that is exported."
+        )),
         status if transient::status(status) => messages::server_fault(context, status),
-        _ => (
-            Fault::Other,
-            format!(
-                "the server does not let {path} be mounted (mount status {status}). Look for the reason in its log."
-            ),
-        ),
+        _ => Fault::Other.because(format!(
+            "the server does not let {path} be mounted (mount status {status}). Look for the reason in its log."
+        )),
     }
 }
 
-fn call(context: &ErrorContext<'_>, part: Part, error: &RpcError) -> (Fault, String) {
+fn call(context: &ErrorContext<'_>, part: Part, error: &RpcError) -> Reason {
     let server = context.share.server();
     match error {
         RpcError::Io(error) if error.kind() != io::ErrorKind::InvalidData => no_answer::broken(error),
-        RpcError::Auth(_) => {
-            let (fault, text) = no_answer::credentials(server);
-            (fault, text + messages::port(context))
-        }
-        RpcError::ProgUnavail | RpcError::ProgMismatch { .. } | RpcError::RpcMismatch { .. } => (
-            Fault::Other,
-            format!(
+        RpcError::Auth(_) => no_answer::credentials(context),
+        RpcError::ProgUnavail | RpcError::ProgMismatch { .. } | RpcError::RpcMismatch { .. } => {
+            Fault::Other.because(format!(
                 "{server} does not speak {}. Enable NFSv3 there, {OR_V4}.",
                 protocol(part)
-            ),
-        ),
+            ))
+        }
         RpcError::SystemErr => no_answer::system_error(server),
         RpcError::GarbageArgs | RpcError::ProcUnavail => no_answer::arguments(server),
         error => {
             tracing::debug!(server, %error, "what the server answers cannot be read");
             let text = format!(
-                "what answers as {} on {server} does not follow the protocol (its answer cannot be read). Is it an NFS \
-                 server?",
+                "what answers as {} on {server} does not follow the protocol (its answer cannot be read). Is it an \
+                 NFS server?",
                 protocol(part)
             );
-            (Fault::Other, text)
+            Fault::Other.because(text)
         }
     }
 }
@@ -176,23 +154,17 @@ fn protocol(part: Part) -> &'static str {
 }
 
 /// The deadline came before the call could be sent: this part of the server did not answer.
-pub(super) fn not_opened(context: &ErrorContext<'_>, part: Part) -> (Fault, String) {
+pub(super) fn not_opened(context: &ErrorContext<'_>, part: Part) -> Reason {
     let server = context.share.server();
     match part {
-        Part::Portmapper => (
-            Fault::TimedOut,
-            format!(
-                "NFSv3 needs the server's portmapper on port 111, and that of {server} did not answer in time. Check that \
-                 the server is up, that rpcbind runs there, and that the port is open to this host; {OR_V4}."
-            ),
-        ),
-        Part::Mount => (
-            Fault::TimedOut,
-            format!(
-                "NFSv3 needs the server's mountd, and that of {server} did not answer in time. Check that it runs, and that \
-                 its port, which is best a fixed one, is open to this host; {OR_V4}."
-            ),
-        ),
+        Part::Portmapper => Fault::TimedOut.because(format!(
+            "NFSv3 needs the server's portmapper on port 111, and that of {server} did not answer in time. Check that \
+             the server is up, that rpcbind runs there, and that the port is open to this host; {OR_V4}."
+        )),
+        Part::Mount => Fault::TimedOut.because(format!(
+            "NFSv3 needs the server's mountd, and that of {server} did not answer in time. Check that it runs, and \
+             that its port, which is best a fixed one, is open to this host; {OR_V4}."
+        )),
         Part::Nfs => messages::silent(server),
     }
 }

@@ -14,7 +14,7 @@ use super::rpc::RpcError;
 use super::server::{NoSession, Server};
 use super::wire::SessionError;
 use crate::model::directory::Share;
-use crate::storage::Fault;
+use crate::storage::error::Reason;
 use crate::storage::messages::ErrorContext;
 use crate::storage::nfs::attempt::{Attempt, RetryReason, RoundError, Transport, Waiting};
 use crate::storage::status::Status;
@@ -141,15 +141,15 @@ impl Transport for Server {
         }
     }
 
-    fn malformed(context: &ErrorContext<'_>, what: &str) -> (Fault, String) {
+    fn malformed(context: &ErrorContext<'_>, what: &str) -> Reason {
         diagnose::malformed(context, what)
     }
 
-    fn failed(context: &ErrorContext<'_>, failure: &Failure) -> (Fault, String) {
+    fn failed(context: &ErrorContext<'_>, failure: &Failure) -> Reason {
         diagnose::failed(context, failure)
     }
 
-    fn not_opened(context: &ErrorContext<'_>, opening: Opening) -> (Fault, String) {
+    fn not_opened(context: &ErrorContext<'_>, opening: Opening) -> Reason {
         diagnose::not_opened(context, opening)
     }
 

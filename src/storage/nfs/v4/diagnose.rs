@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use super::rpc::{Refusal, RpcError};
 use super::wire::SessionError;
 use crate::model::directory::NfsVersion;
+use crate::storage::error::Reason;
 use crate::storage::messages::{self, ErrorContext};
 use crate::storage::nfs::attempt;
 use crate::storage::nfs::connect::ConnectError;
@@ -57,18 +58,15 @@ pub(super) fn cause(error: SessionError) -> Cause {
 }
 
 /// What answers is no NFSv4 server.
-pub(super) fn malformed(context: &ErrorContext<'_>, what: &str) -> (Fault, String) {
+pub(super) fn malformed(context: &ErrorContext<'_>, what: &str) -> Reason {
     let server = context.share.server();
-    (
-        Fault::Other,
-        format!(
-            "what answers on port 2049 of {server} does not follow the NFSv4 protocol ({what}). Is it an NFS server?"
-        ),
-    )
+    Fault::Other.because(format!(
+        "what answers on port 2049 of {server} does not follow the NFSv4 protocol ({what}). Is it an NFS server?"
+    ))
 }
 
 /// The COMPOUND has no answer.
-pub(super) fn failed(context: &ErrorContext<'_>, failure: &Failure) -> (Fault, String) {
+pub(super) fn failed(context: &ErrorContext<'_>, failure: &Failure) -> Reason {
     let server = context.share.server();
     match failure {
         Failure::Connect(ConnectError::Resolve(error)) => {
@@ -76,52 +74,39 @@ pub(super) fn failed(context: &ErrorContext<'_>, failure: &Failure) -> (Fault, S
             no_answer::unresolved(server)
         }
         Failure::Connect(ConnectError::Connect(address, error)) => no_answer::no_connection(*address, error),
-        Failure::Refused(Refusal::Version) | Failure::Session(_, Status::MINOR_VERS_MISMATCH) => (
-            Fault::Other,
-            format!(
-                "{server} supports neither NFSv4.2 nor NFSv4.1. Enable one there, or set nfsVersion: \"3\" in the StorageClass."
-            ),
-        ),
-        Failure::Refused(Refusal::Credentials) => {
-            let (fault, text) = no_answer::credentials(server);
-            (fault, text + messages::port(context))
+        Failure::Refused(Refusal::Version) | Failure::Session(_, Status::MINOR_VERS_MISMATCH) => {
+            Fault::Other.because(format!(
+                "{server} supports neither NFSv4.2 nor NFSv4.1. Enable one there, or set nfsVersion: \"3\" in the \
+                 StorageClass."
+            ))
         }
+        Failure::Refused(Refusal::Credentials) => no_answer::credentials(context),
         Failure::Refused(Refusal::System) => no_answer::system_error(server),
         Failure::Refused(Refusal::Arguments) => no_answer::arguments(server),
-        Failure::Session(_, status) if status.gone() => (
-            Fault::Busy,
-            format!(
-                "{server} forgets the sessions that it has just opened ({}). It restarts repeatedly, or another Bindery uses \
-                 the same name.",
-                status.in_version(NfsVersion::V4)
-            ),
-        ),
+        Failure::Session(_, status) if status.gone() => Fault::Busy.because(format!(
+            "{server} forgets the sessions that it has just opened ({}). It restarts repeatedly, or another Bindery \
+             uses the same name.",
+            status.in_version(NfsVersion::V4)
+        )),
         Failure::Session(_, status) if transient::status(*status) => messages::server_fault(context, *status),
-        Failure::Session(operation, status) => (
-            Fault::Other,
-            format!(
-                "{server} refuses {operation} with {}. Look for the reason in its log.",
-                status.in_version(NfsVersion::V4)
-            ),
-        ),
+        Failure::Session(operation, status) => Fault::Other.because(format!(
+            "{server} refuses {operation} with {}. Look for the reason in its log.",
+            status.in_version(NfsVersion::V4)
+        )),
     }
 }
 
 /// The deadline came before the COMPOUND could be sent.
-pub(super) fn not_opened(context: &ErrorContext<'_>, opening: Opening) -> (Fault, String) {
+pub(super) fn not_opened(context: &ErrorContext<'_>, opening: Opening) -> Reason {
     let server = context.share.server();
     match opening {
-        Opening::Fence(address) => (
-            Fault::TimedOut,
-            format!(
-                "an earlier call got no answer and must first be fenced off, so that it does not take effect late; {address} did not \
-                 confirm that in time. Check that the NFS server runs there; if it is gone for good, this ends soon \
-                 after its lease, 90 s on most servers."
-            ),
-        ),
-        Opening::Session => (
-            Fault::TimedOut,
-            format!("{server} did not open a session in time. Check that the NFS server runs and can be reached."),
-        ),
+        Opening::Fence(address) => Fault::TimedOut.because(format!(
+            "an earlier call got no answer and must first be fenced off, so that it does not take effect late; \
+             {address} did not confirm that in time. Check that the NFS server runs there; if it is gone for good, \
+             this ends soon after its lease, 90 s on most servers."
+        )),
+        Opening::Session => Fault::TimedOut.because(format!(
+            "{server} did not open a session in time. Check that the NFS server runs and can be reached."
+        )),
     }
 }

@@ -54,7 +54,7 @@ impl<P: Protocol> Attempt<'_, P> {
             "another directory than the one that is meant is at {to}; a move that was cut short may have brought it there. \
              If it belongs at {from}, move it back on the server, else away."
         );
-        self.fails(Fault::Other, &text)
+        self.fails(Fault::Other.because(text))
     }
 
     /// One round of [`crate::storage::Storage::remove_empty`].

@@ -161,8 +161,7 @@ impl<'a, P: Protocol> Removal<'a, P> {
             return Err(self.calls.attempt.refused(Action::Segment(&name), Status::NOTDIR));
         }
         if object.found.identity.fsid != self.fsid {
-            let (fault, text) = messages::mounted_in_tree(&child.name);
-            return Err(self.calls.attempt.fails(fault, &text));
+            return Err(self.calls.attempt.fails(messages::mounted_in_tree(&child.name)));
         }
         if object.is_directory {
             self.directories.enter(id, child, object.handle);
@@ -231,8 +230,7 @@ impl<'a, P: Protocol> Removal<'a, P> {
         } else {
             String::from_utf8_lossy(&child.name)
         };
-        let (fault, text) = refusal::unlisted_entries(&name);
-        Err(self.calls.attempt.fails(fault, &text))
+        Err(self.calls.attempt.fails(refusal::unlisted_entries(&name)))
     }
 
     fn stopped(&mut self, id: Id, status: Status) -> Result<(), RoundError> {
@@ -268,7 +266,6 @@ impl<'a, P: Protocol> Removal<'a, P> {
         if self.rounds <= MOST_ROUNDS {
             return Ok(());
         }
-        let (fault, text) = refusal::keeps_filling();
-        Err(self.calls.attempt.fails(fault, text))
+        Err(self.calls.attempt.fails(refusal::keeps_filling()))
     }
 }
