@@ -25,10 +25,7 @@ const KEEP_THEIR_FSID: [u64; 3] = [0xef53, 0x9123_683e, 0x0102_1994];
 /// A directory's attributes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct File {
-    pub identity: Identity,
-    pub mode: u32,
-    pub uid: u32,
-    pub gid: u32,
+    pub found: Found,
     /// The file system within this mount.
     pub device: (u32, u32),
     /// Whether something is mounted on it; kernels before 5.8 do not say.
@@ -43,30 +40,23 @@ impl File {
         let is = statx(&directory, "", flags, StatxFlags::BASIC_STATS)?;
         let device = (is.stx_dev_major, is.stx_dev_minor);
         let fsid = match near {
-            Some(near) if near.device == device => near.identity.fsid,
+            Some(near) if near.device == device => near.found.identity.fsid,
             _ => fsid(&directory)?,
         };
         let known = is.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT);
         Ok(Self {
-            identity: Identity {
-                fsid,
-                fileid: is.stx_ino,
+            found: Found {
+                identity: Identity {
+                    fsid,
+                    fileid: is.stx_ino,
+                },
+                mode: u32::from(is.stx_mode) & 0o7777,
+                uid: Some(is.stx_uid),
+                gid: Some(is.stx_gid),
             },
-            mode: u32::from(is.stx_mode) & 0o7777,
-            uid: is.stx_uid,
-            gid: is.stx_gid,
             device,
             mounted: known.then(|| is.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)),
         })
-    }
-
-    pub fn found(&self) -> Found {
-        Found {
-            identity: self.identity,
-            mode: self.mode,
-            uid: Some(self.uid),
-            gid: Some(self.gid),
-        }
     }
 }
 

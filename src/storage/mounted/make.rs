@@ -23,7 +23,7 @@ use crate::storage::refusal::Action;
 use crate::storage::{Existing, Fault, Made};
 
 /// See [`attributes::AttributeError`].
-type AttributeError = attributes::AttributeError<Action<'static>, Errno>;
+type AttributeError = attributes::AttributeError<Errno>;
 
 /// The result of mkdir.
 enum Created {
@@ -99,7 +99,7 @@ impl Run {
 
     /// Gives a directory the attributes that it lacks.
     fn give(&self, opened: &OpenDirectory, wanted: Attributes) -> Result<Result<File, AttributeError>, RoundError> {
-        let lacks = AttributeError::check(&opened.file.found(), wanted);
+        let lacks = AttributeError::check(&opened.file.found, wanted);
         if lacks.is_ok() {
             return Ok(Ok(opened.file));
         }
@@ -121,7 +121,7 @@ impl Run {
             Ok(file) => file,
             Err(errno) => return Err(self.refused(Action::SetMode, errno)),
         };
-        Ok(AttributeError::check(&file.found(), wanted).map(|()| file))
+        Ok(AttributeError::check(&file.found, wanted).map(|()| file))
     }
 
     fn wrong_attributes(&self, error: &AttributeError) -> RoundError {
@@ -149,7 +149,7 @@ pub(super) fn set_mode(directory: impl AsFd, mode: u32) -> io::Result<()> {
 /// Removes the directory that mkdir made, also after the deadline. Returns whether it is gone.
 fn undo(parent: &OpenDirectory, name: &str, made: &File) -> bool {
     match parent.below(OsStr::new(name)) {
-        Ok(opened) if opened.file.identity == made.identity => parent.dir.remove_dir(name).is_ok(),
+        Ok(opened) if opened.file.found.identity == made.found.identity => parent.dir.remove_dir(name).is_ok(),
         // Another one has been put in its place, and that must stay.
         Ok(_) | Err(Errno::NOENT | Errno::NOTDIR) => true,
         Err(_) => false,
@@ -158,7 +158,7 @@ fn undo(parent: &OpenDirectory, name: &str, made: &File) -> bool {
 
 fn made(opened: &OpenDirectory, new: bool) -> Made {
     Made {
-        identity: opened.file.identity,
+        identity: opened.file.found.identity,
         new,
     }
 }

@@ -127,7 +127,7 @@ impl Storage for MountedStorage {
         let once = move |run: &Run| {
             let segments: Vec<&str> = directory.segments().collect();
             Ok(match run.walk(&segments)? {
-                Walk::Found(opened) => Some(opened.file.found()),
+                Walk::Found(opened) => Some(opened.file.found),
                 Walk::Missing(_) => None,
             })
         };
@@ -138,7 +138,7 @@ impl Storage for MountedStorage {
         let once = |run: &Run| {
             Ok(ShareId {
                 view: View::Mounted,
-                root: run.share()?.file.identity,
+                root: run.share()?.file.found.identity,
                 server: None,
             })
         };
@@ -153,7 +153,7 @@ impl Storage for MountedStorage {
             let mut segments = &parents[..];
             loop {
                 match run.walk(segments)? {
-                    Walk::Found(opened) => return Ok(opened.file.found()),
+                    Walk::Found(opened) => return Ok(opened.file.found),
                     // At least one segment fewer each time; a walk through no segment never says that one is missing.
                     Walk::Missing(at) => segments = &segments[..at],
                 }

@@ -30,8 +30,8 @@ impl Run {
         };
         match self.look(&source, from_last)? {
             None => return self.unless_moved(expected, to, Moved::Missing),
-            Some(opened) if opened.file.identity != expected => {
-                return self.unless_moved(expected, to, Moved::Another(opened.file.identity));
+            Some(opened) if opened.file.found.identity != expected => {
+                return self.unless_moved(expected, to, Moved::Another(opened.file.found.identity));
             }
             Some(_) => {}
         }
@@ -42,7 +42,7 @@ impl Run {
             Err(errno) => return Err(self.refused(Action::Rename, errno)),
         }
         let moved = match target.below(OsStr::new(to_last)) {
-            Ok(opened) => Some(opened.file.identity),
+            Ok(opened) => Some(opened.file.found.identity),
             // A file or a link was put there since, and is not the one that is meant either.
             Err(Errno::NOTDIR) => None,
             Err(Errno::NOENT) => return Err(RoundError::Retry(Errno::NOENT)),
@@ -70,7 +70,7 @@ impl Run {
     fn unless_moved(&self, expected: Identity, to: &Directory, otherwise: Moved) -> Result<Moved, RoundError> {
         let segments: Vec<&str> = to.segments().collect();
         Ok(match self.walk(&segments)? {
-            Walk::Found(opened) if opened.file.identity == expected => Moved::Done,
+            Walk::Found(opened) if opened.file.found.identity == expected => Moved::Done,
             _ => otherwise,
         })
     }
@@ -83,7 +83,9 @@ impl Run {
         };
         match self.look(&parent, last)? {
             None => return Ok(Removed::Missing),
-            Some(opened) if opened.file.identity != expected => return Ok(Removed::Another(opened.file.identity)),
+            Some(opened) if opened.file.found.identity != expected => {
+                return Ok(Removed::Another(opened.file.found.identity));
+            }
             Some(_) => {}
         }
         match self.change(|| parent.dir.remove_dir(last))? {

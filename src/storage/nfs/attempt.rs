@@ -174,7 +174,7 @@ impl<'a, T: Transport> Attempt<'a, T> {
     }
 
     /// The verb fails: a directory is not as it was asked for.
-    pub fn wrong_attributes(&self, error: &AttributeError<Action<'_>, Status>) -> RoundError {
+    pub fn wrong_attributes(&self, error: &AttributeError<Status>) -> RoundError {
         match *error {
             AttributeError::Refused(action, status) => self.refused(action, status),
             AttributeError::Owner => self.refused(Action::SetOwner, Status::PERM),

@@ -13,15 +13,16 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::pool::Pool;
-use super::procedure::{Call, Change, File, Handle, Reply, sane};
+use super::procedure::{Call, Handle, Reply, sane};
 use crate::model::attributes::Attributes;
 use crate::model::directory::{Directory, Share};
 use crate::model::identity::Identity;
 use crate::model::share_id::View;
+use crate::storage::attributes::Change;
 use crate::storage::nfs::attempt::{Attempt, RetryReason, RoundError};
 use crate::storage::nfs::options::ClientConfig;
 use crate::storage::nfs::verbs::protocol::{
-    Answer, Created, FsObject, Page, Position, Protocol, RemovedNames, Target, Walk, WrongAttributes,
+    Answer, Created, File, FsObject, Page, Position, Protocol, RemovedNames, Target, Walk, WrongAttributes,
 };
 use crate::storage::refusal::Action;
 use crate::storage::status::Status;
@@ -57,7 +58,7 @@ impl Protocol for Pool {
     async fn walk(attempt: &Attempt<'_, Self>, below: &[&str]) -> Result<Walk<Handle>, RoundError> {
         let handle = attempt.root().await?;
         let file = attempt.file(&handle, Action::Share("/")).await?;
-        let mut object = object(handle, file);
+        let mut object = file.with_handle(handle);
         attempt.require_directory(&object, Action::Share("/"))?;
         for (at, segment) in below.iter().enumerate() {
             object = match attempt.look_up_in(&object.handle, segment).await? {
@@ -82,7 +83,7 @@ impl Protocol for Pool {
             let name = String::from_utf8_lossy(name);
             attempt.file(&handle, Action::Segment(&name)).await?
         };
-        Ok(Ok(object(handle, file)))
+        Ok(Ok(file.with_handle(handle)))
     }
 
     async fn page(attempt: &Attempt<'_, Self>, directory: &Handle, from: Position) -> Answer<Page> {
@@ -229,13 +230,5 @@ impl Attempt<'_, Pool> {
             Err(Status::NOENT) => Err(RoundError::Retry(RetryReason::Changed(Status::NOENT))),
             Err(status) => Err(self.refused(Action::Rename, status)),
         }
-    }
-}
-
-pub(super) fn object(handle: Handle, file: File) -> FsObject<Handle> {
-    FsObject {
-        handle,
-        is_directory: file.directory,
-        found: file.found(),
     }
 }

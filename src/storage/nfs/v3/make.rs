@@ -5,13 +5,13 @@
 //! not give the attributes is removed again, if it is still the one at its place.
 
 use super::pool::Pool;
-use super::procedure::{Call, Change, Handle, Reply, sane};
+use super::procedure::{Call, Handle, Reply, sane};
 use crate::model::attributes::Attributes;
 use crate::model::identity::Identity;
 use crate::storage::Found;
-use crate::storage::attributes::AttributeError;
+use crate::storage::attributes::{AttributeError, Change};
 use crate::storage::nfs::attempt::{Attempt, RetryReason, RoundError};
-use crate::storage::nfs::verbs::protocol::{Created, FsObject, WrongAttributes};
+use crate::storage::nfs::verbs::protocol::{Created, File, WrongAttributes};
 use crate::storage::refusal::Action;
 use crate::storage::status::Status;
 
@@ -58,16 +58,13 @@ impl Attempt<'_, Pool> {
         };
         let error = match self.set(&handle, wanted).await? {
             Ok(found) => {
-                return Ok(Created::New(FsObject {
-                    handle,
-                    is_directory: true,
-                    found,
-                }));
+                let is_directory = true;
+                return Ok(Created::New(File { is_directory, found }.with_handle(handle)));
             }
             Err(error) => error,
         };
         // It is useless, and this call has just made it: so this call may remove it.
-        let identity = self.file(&handle, Action::Make).await?.identity;
+        let identity = self.file(&handle, Action::Make).await?.found.identity;
         let gone = self.undo(parent, name, identity).await;
         self.partly_done(!gone);
         Err(self.wrong_attributes(&error))
@@ -87,18 +84,8 @@ impl Attempt<'_, Pool> {
 
     /// See [`crate::storage::nfs::verbs::protocol::Protocol::set_attributes`].
     pub async fn set(&self, handle: &Handle, wanted: Attributes) -> Result<Result<Found, WrongAttributes>, RoundError> {
-        let owner = Change {
-            mode: None,
-            uid: wanted.uid,
-            gid: wanted.gid,
-        };
-        let chown = wanted.uid.or(wanted.gid).is_some();
-        let changes = [
-            (chown, Action::SetOwner, owner),
-            (true, Action::SetMode, Change::mode(wanted.mode)),
-        ];
         let mut sent = None;
-        for (_, action, change) in changes.into_iter().filter(|(needed, ..)| *needed) {
+        for (action, change) in Change::all(wanted) {
             match self.send(Call::Set(handle, change)).await? {
                 Ok(Reply::File(file)) => sent = file,
                 Ok(_) => return Err(self.incomplete()),
@@ -110,7 +97,7 @@ impl Attempt<'_, Pool> {
             Some(file) => file,
             None => self.file(handle, Action::SetMode).await?,
         };
-        let found = file.found();
+        let found = file.found;
         Ok(AttributeError::check(&found, wanted).map(|()| found))
     }
 }

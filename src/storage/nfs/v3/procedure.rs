@@ -12,7 +12,8 @@ use nfs3_client::{Nfs3Client, RpcError};
 use super::io::Records;
 use crate::model::identity::Identity;
 use crate::storage::Found;
-use crate::storage::nfs::verbs::protocol::{Entry, Page, Position};
+use crate::storage::attributes::Change;
+use crate::storage::nfs::verbs::protocol::{Entry, File, Page, Position};
 use crate::storage::status::Status;
 
 /// The largest page of a directory, in bytes; and how much of it may be names, where attributes are included.
@@ -39,35 +40,6 @@ pub(super) enum Call<'a> {
     Names(&'a Handle, Position),
     /// The names, and what each is.
     Page(&'a Handle, Position),
-}
-
-/// Attributes to set.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Change {
-    pub mode: Option<u32>,
-    pub uid: Option<u32>,
-    pub gid: Option<u32>,
-}
-
-/// The attributes of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct File {
-    pub directory: bool,
-    pub identity: Identity,
-    pub mode: u32,
-    pub uid: u32,
-    pub gid: u32,
-}
-
-impl File {
-    pub fn found(&self) -> Found {
-        Found {
-            identity: self.identity,
-            mode: self.mode,
-            uid: Some(self.uid),
-            gid: Some(self.gid),
-        }
-    }
 }
 
 /// The result of a call that succeeded.
@@ -173,22 +145,13 @@ impl Call<'_> {
                 answer(client.readdirplus(&args).await?).map(|ok| {
                     let entries = ok.reply.entries.into_inner().into_iter();
                     let entries = entries.map(|entry| {
-                        let directory = file(entry.name_attributes).map(|file| file.directory);
+                        let directory = file(entry.name_attributes).map(|file| file.is_directory);
                         (entry.name.0.into_owned(), entry.cookie, directory)
                     });
                     Reply::Page(page(entries, ok.cookieverf, from, ok.reply.eof))
                 })
             }
         })
-    }
-}
-
-impl Change {
-    pub fn mode(mode: u32) -> Self {
-        Self {
-            mode: Some(mode),
-            ..Self::default()
-        }
     }
 }
 
@@ -207,15 +170,17 @@ impl From<Change> for sattr3 {
 impl From<fattr3> for File {
     fn from(attributes: fattr3) -> Self {
         Self {
-            directory: attributes.type_ == ftype3::NF3DIR,
-            identity: Identity {
-                // One number here, two in version 4.
-                fsid: (attributes.fsid, 0),
-                fileid: attributes.fileid,
+            is_directory: attributes.type_ == ftype3::NF3DIR,
+            found: Found {
+                identity: Identity {
+                    // One number here, two in version 4.
+                    fsid: (attributes.fsid, 0),
+                    fileid: attributes.fileid,
+                },
+                mode: attributes.mode & 0o7777,
+                uid: Some(attributes.uid),
+                gid: Some(attributes.gid),
             },
-            mode: attributes.mode & 0o7777,
-            uid: attributes.uid,
-            gid: attributes.gid,
         }
     }
 }

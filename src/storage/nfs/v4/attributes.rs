@@ -7,7 +7,12 @@ use std::time::Duration;
 use super::xdr::{Malformed, Reader, Writer};
 use crate::model::identity::Identity;
 use crate::storage::Found;
+use crate::storage::attributes::Change;
+use crate::storage::nfs::verbs::protocol::File;
 use crate::storage::status::Status;
+
+/// The type of a directory.
+pub(super) const NF4DIR: u32 = 2;
 
 const TYPE: u32 = 1;
 const FSID: u32 = 8;
@@ -30,79 +35,24 @@ const MOST_WORDS: u32 = 8;
 const LONGEST_ATTRIBUTES: usize = 16 * 1024;
 const LONGEST_OWNER: usize = 1024;
 
-/// What kind of file it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    Directory,
-    Link,
-    /// A plain file, a device, a socket, a pipe.
-    File,
-}
-
-/// The attributes of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct File {
-    pub kind: Kind,
-    pub identity: Identity,
-    pub mode: u32,
-    pub uid: Owner,
-    pub gid: Owner,
-}
-
-impl File {
-    pub fn found(&self) -> Found {
-        let number = |owner| match owner {
-            Owner::Number(number) => Some(number),
-            Owner::Unknown => None,
-        };
-        Found {
-            identity: self.identity,
-            mode: self.mode,
-            uid: number(self.uid),
-            gid: number(self.gid),
-        }
+/// Writes attributes as SETATTR and CREATE set them.
+pub(super) fn write_change(writer: &mut Writer, change: Change) {
+    let set = |attribute, value: Option<u32>| value.map(|_| attribute);
+    let attributes = [
+        set(MODE, change.mode),
+        set(OWNER, change.uid),
+        set(OWNER_GROUP, change.gid),
+    ];
+    let attributes: Vec<u32> = attributes.into_iter().flatten().collect();
+    write_bitmap(writer, &attributes);
+    let mut values = Writer::default();
+    if let Some(mode) = change.mode {
+        values.u32(mode);
     }
-}
-
-/// The owner of a file, user or group.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Owner {
-    Number(u32),
-    /// The server sent a name, or nothing: it cannot be compared.
-    #[default]
-    Unknown,
-}
-
-/// What SETATTR and CREATE set.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Change {
-    pub mode: Option<u32>,
-    pub uid: Option<u32>,
-    pub gid: Option<u32>,
-}
-
-impl Change {
-    pub fn mode(mode: u32) -> Self {
-        Self {
-            mode: Some(mode),
-            ..Self::default()
-        }
+    for owner in [change.uid, change.gid].into_iter().flatten() {
+        values.opaque(owner.to_string().as_bytes());
     }
-
-    pub fn write(self, writer: &mut Writer) {
-        let set = |attribute, value: Option<u32>| value.map(|_| attribute);
-        let attributes = [set(MODE, self.mode), set(OWNER, self.uid), set(OWNER_GROUP, self.gid)];
-        let attributes: Vec<u32> = attributes.into_iter().flatten().collect();
-        write_bitmap(writer, &attributes);
-        let mut values = Writer::default();
-        if let Some(mode) = self.mode {
-            values.u32(mode);
-        }
-        for owner in [self.uid, self.gid].into_iter().flatten() {
-            values.opaque(owner.to_string().as_bytes());
-        }
-        writer.opaque(&values.into_bytes());
-    }
+    writer.opaque(&values.into_bytes());
 }
 
 /// Writes an identity as VERIFY compares it.
@@ -130,12 +80,13 @@ pub(super) fn write_bitmap(writer: &mut Writer, attributes: &[u32]) {
 /// The attributes that the server sent.
 #[derive(Default)]
 pub(super) struct Values {
-    kind: Option<Kind>,
+    is_directory: Option<bool>,
     fsid: Option<(u64, u64)>,
     fileid: Option<u64>,
     mode: Option<u32>,
-    uid: Owner,
-    gid: Owner,
+    /// None: the server sent a name, or nothing. It cannot be compared.
+    uid: Option<u32>,
+    gid: Option<u32>,
     lease: Option<Duration>,
 }
 
@@ -146,7 +97,7 @@ impl Values {
         let mut read = Self::default();
         for attribute in attributes {
             match attribute {
-                TYPE => read.kind = Some(kind(values.u32()?)),
+                TYPE => read.is_directory = Some(values.u32()? == NF4DIR),
                 FSID => read.fsid = Some((values.u64()?, values.u64()?)),
                 LEASE_TIME => read.lease = Some(Duration::from_secs(values.u32()?.into())),
                 // An entry whose attributes could not be read has no others; a look-up says why.
@@ -161,8 +112,9 @@ impl Values {
         Ok(read)
     }
 
-    pub fn kind(&self) -> Option<Kind> {
-        self.kind
+    /// None: the server does not say.
+    pub fn is_directory(&self) -> Option<bool> {
+        self.is_directory
     }
 
     pub fn lease(&self) -> Option<Duration> {
@@ -172,14 +124,16 @@ impl Values {
     pub fn file(&self) -> Result<File, Malformed> {
         let missing = Malformed("the server does not tell type, fsid, fileid and mode of a file");
         Ok(File {
-            kind: self.kind.ok_or(missing)?,
-            identity: Identity {
-                fsid: self.fsid.ok_or(missing)?,
-                fileid: self.fileid.ok_or(missing)?,
+            is_directory: self.is_directory.ok_or(missing)?,
+            found: Found {
+                identity: Identity {
+                    fsid: self.fsid.ok_or(missing)?,
+                    fileid: self.fileid.ok_or(missing)?,
+                },
+                mode: self.mode.ok_or(missing)?,
+                uid: self.uid,
+                gid: self.gid,
             },
-            mode: self.mode.ok_or(missing)?,
-            uid: self.uid,
-            gid: self.gid,
         })
     }
 }
@@ -198,17 +152,8 @@ pub(super) fn read_bitmap(reader: &mut Reader<'_>) -> Result<Vec<u32>, Malformed
     Ok(attributes)
 }
 
-fn kind(number: u32) -> Kind {
-    match number {
-        2 => Kind::Directory,
-        5 => Kind::Link,
-        _ => Kind::File,
-    }
-}
-
-fn owner(text: &[u8]) -> Owner {
-    let number = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
-    number.map_or(Owner::Unknown, Owner::Number)
+fn owner(text: &[u8]) -> Option<u32> {
+    std::str::from_utf8(text).ok()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -241,7 +186,8 @@ mod tests {
             let sent = writer.into_bytes();
             let file = Values::read(&mut Reader::new(&sent)).and_then(|values| values.file());
             let identity = Identity { fsid, fileid };
-            prop_assert_eq!(file, Ok(File { kind: Kind::Directory, identity, mode, uid: Owner::Number(uid), gid: Owner::Unknown }));
+            let found = Found { identity, mode, uid: Some(uid), gid: None };
+            prop_assert_eq!(file, Ok(File { is_directory: true, found }));
         }
     }
 }

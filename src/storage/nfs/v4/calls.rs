@@ -11,9 +11,8 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-use super::attributes::{Change, Kind};
 use super::compound::{Reply, Stopped};
-use super::operation::{From, Handle, Op};
+use super::operation::{Handle, Op};
 use super::pool::Late;
 use super::server::Server;
 use super::server_id::ServerId;
@@ -21,10 +20,11 @@ use crate::model::attributes::Attributes;
 use crate::model::directory::{Directory, Share};
 use crate::model::identity::Identity;
 use crate::model::share_id::View;
+use crate::storage::attributes::Change;
 use crate::storage::nfs::attempt::{Attempt, RetryReason, RoundError};
 use crate::storage::nfs::options::ClientConfig;
 use crate::storage::nfs::verbs::protocol::{
-    Answer, Created, Entry, FsObject, Page, Position, Protocol, RemovedNames, Target, Walk, WrongAttributes,
+    Answer, Created, FsObject, Page, Position, Protocol, RemovedNames, Target, Walk, WrongAttributes,
 };
 use crate::storage::refusal::Action;
 use crate::storage::status::Status;
@@ -114,34 +114,19 @@ impl Protocol for Server {
     }
 
     async fn page(attempt: &Attempt<'_, Self>, directory: &Handle, from: Position) -> Answer<Page> {
-        let from = From {
-            cookie: from.cookie,
-            verifier: from.verifier,
-            // The reply contains more than the page.
-            room: LARGEST_PAGE.min(attempt.server.limits().reply - 1024),
-        };
-        let reply = attempt.send(&[Op::Put(directory), Op::ReadDirectory(from)]).await?;
+        // The reply contains more than the page.
+        let room = LARGEST_PAGE.min(attempt.server.limits().reply - 1024);
+        let ops = [Op::Put(directory), Op::ReadDirectory(from, room)];
+        let reply = attempt.send(&ops).await?;
         if let Some(stopped) = reply.stopped {
             return Ok(Err(stopped.status));
         }
         let page = reply.into_page().ok_or_else(|| attempt.incomplete())?;
-        let end = page.entries.last().map(|entry| entry.cookie);
-        if end.is_none() && !page.last {
+        if page.entries.is_empty() && !page.last {
             // Neither the end nor a way to continue: if it counted as the end, names would be left out.
             return Err(attempt.malformed("a page of a directory is empty and not the last"));
         }
-        let entry = |entry: super::operation::Entry| Entry {
-            name: entry.name,
-            is_directory: entry.kind.map(|kind| kind == Kind::Directory),
-        };
-        Ok(Ok(Page {
-            entries: page.entries.into_iter().map(entry).collect(),
-            next: Position {
-                cookie: end.unwrap_or(from.cookie),
-                verifier: page.verifier,
-            },
-            last: page.last,
-        }))
+        Ok(Ok(page))
     }
 
     async fn create(
@@ -253,16 +238,12 @@ impl Attempt<'_, Server> {
     /// Returns the object whose handle and attributes are in a reply.
     pub fn object(&self, reply: &Reply) -> Result<FsObject<Handle>, RoundError> {
         match (reply.handle(), reply.file()) {
-            (Some(handle), Some(file)) => Ok(FsObject {
-                handle,
-                is_directory: file.kind == Kind::Directory,
-                found: file.found(),
-            }),
+            (Some(handle), Some(file)) => Ok(file.with_handle(handle)),
             _ => Err(self.incomplete()),
         }
     }
 
     fn identity(&self, reply: &Reply) -> Result<Identity, RoundError> {
-        Ok(reply.file().ok_or_else(|| self.incomplete())?.identity)
+        Ok(reply.file().ok_or_else(|| self.incomplete())?.found.identity)
     }
 }

@@ -1,8 +1,8 @@
 //! COMPOUND: operations that go to the server together, and the reply to them (RFC 8881, 16.2).
 
-use super::attributes::File;
-use super::operation::{Answer, Handle, Op, Page};
+use super::operation::{Answer, Handle, Op};
 use super::xdr::{Malformed, Reader, Writer};
+use crate::storage::nfs::verbs::protocol::{File, Page};
 use crate::storage::status::Status;
 
 const LONGEST_TAG: usize = 1024;
@@ -120,8 +120,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::storage::nfs::v4::attributes::Change;
-    use crate::storage::nfs::v4::operation::From;
+    use crate::storage::attributes::Change;
+    use crate::storage::nfs::verbs::protocol::Position;
 
     fn any_op() -> impl Strategy<Value = Op<'static>> {
         prop_oneof![
@@ -131,7 +131,7 @@ mod tests {
             Just(Op::Set(Change::mode(0o755))),
             Just(Op::Get),
             Just(Op::GetHandle),
-            Just(Op::ReadDirectory(From::default())),
+            Just(Op::ReadDirectory(Position::default(), 0)),
             Just(Op::Remove(b"a")),
             Just(Op::Rename("a", "b")),
         ]

@@ -1,10 +1,11 @@
 //! Gives the fuzz target `nfs_reply` access to the parsers. Not part of any other build.
 
-use super::attributes::Change;
 use super::compound::{Reply, Results};
-use super::operation::{Answer, From, Op};
+use super::operation::{Answer, Op};
 use super::rpc;
 use super::xdr::Malformed;
+use crate::storage::attributes::Change;
+use crate::storage::nfs::verbs::protocol::Position;
 
 /// Reads bytes as a server's answer to each of the calls that the verbs make: with the header of RPC, and without it, since
 /// arbitrary bytes seldom pass the header. Panics if the parsers accept what they must refuse.
@@ -18,7 +19,7 @@ pub fn read_reply(bytes: &[u8]) {
 
 fn read_results(bytes: &[u8]) {
     let name = Op::Lookup(b"a");
-    let page = Op::ReadDirectory(From::default());
+    let page = Op::ReadDirectory(Position::default(), 0);
     let set = Op::Set(Change::mode(0o755));
     let make = Op::CreateDirectory("a", Change::mode(0o755));
     let calls: [&[Op<'_>]; 5] = [

@@ -4,14 +4,13 @@
 //! the owner first, because a change of owner may drop bits too, and GETATTR shows the result. A directory that this call has
 //! made and could not give the attributes is removed again, if it is still the one at its place.
 
-use super::attributes::Change;
 use super::compound::Stopped;
 use super::operation::{Handle, Op};
 use super::server::Server;
 use crate::model::attributes::Attributes;
 use crate::model::identity::Identity;
 use crate::storage::Found;
-use crate::storage::attributes::AttributeError;
+use crate::storage::attributes::{AttributeError, Change};
 use crate::storage::nfs::attempt::{Attempt, RetryReason, RoundError};
 use crate::storage::nfs::verbs::protocol::{Created, WrongAttributes};
 use crate::storage::refusal::Action;
@@ -60,7 +59,7 @@ impl Attempt<'_, Server> {
         };
         // It is useless, and this call has just made it: so this call may remove it.
         let gone = match reply.file() {
-            Some(file) => self.undo(parent, name, file.identity).await,
+            Some(file) => self.undo(parent, name, file.found.identity).await,
             None => false,
         };
         self.partly_done(!gone);
@@ -95,7 +94,7 @@ impl Attempt<'_, Server> {
         let reply = self.send(&ops).await?;
         match reply.stopped {
             None => {
-                let found = reply.file().ok_or_else(|| self.incomplete())?.found();
+                let found = reply.file().ok_or_else(|| self.incomplete())?.found;
                 Ok(AttributeError::check(&found, wanted).map(|()| found))
             }
             Some(stopped) if stopped.status.later() => {
@@ -109,16 +108,7 @@ impl Attempt<'_, Server> {
 
 /// The SETATTRs that set the wanted attributes.
 fn changes<'a>(wanted: Attributes) -> impl Iterator<Item = Op<'a>> {
-    let owner = Change {
-        mode: None,
-        uid: wanted.uid,
-        gid: wanted.gid,
-    };
-    let chown = wanted.uid.or(wanted.gid).is_some();
-    chown
-        .then_some(Op::Set(owner))
-        .into_iter()
-        .chain([Op::Set(Change::mode(wanted.mode))])
+    Change::all(wanted).map(|(_, change)| Op::Set(change))
 }
 
 fn action_of(op: Op<'_>) -> Action<'static> {

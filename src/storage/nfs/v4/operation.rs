@@ -1,12 +1,13 @@
 //! The operations that Bindery uses on files, and their results (RFC 8881, 18). The operations of sessions are in [`super::wire`].
 
-use super::attributes::{self, Change, File, Kind, Values};
+use super::attributes::{self, NF4DIR, Values};
 use super::xdr::{Malformed, Reader, Writer};
 use crate::model::identity::Identity;
+use crate::storage::attributes::Change;
+use crate::storage::nfs::verbs::protocol::{Entry, File, Page, Position};
 
 const LONGEST_HANDLE: usize = 128;
 const LONGEST_NAME: usize = 4096;
-const NF4DIR: u32 = 2;
 
 /// A file handle: the server's name for a file, whatever its path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +22,7 @@ pub(super) enum Op<'a> {
     Put(&'a Handle),
     /// Current becomes what has this name in it; links are not followed.
     Lookup(&'a [u8]),
-    /// The saved file becomes the current one.
+    /// The current file is saved.
     Save,
     /// Current becomes the saved file.
     Restore,
@@ -32,19 +33,11 @@ pub(super) enum Op<'a> {
     GetHandle,
     /// Stops with NOT_SAME unless current is this file.
     Verify(Identity),
-    ReadDirectory(From),
+    /// Names from here on, in a reply of so many bytes at most.
+    ReadDirectory(Position, u32),
     Remove(&'a [u8]),
     /// Moves a name in the saved directory to a name in the current one.
     Rename(&'a str, &'a str),
-}
-
-/// Where READDIR begins.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct From {
-    pub cookie: u64,
-    pub verifier: [u8; 8],
-    /// The largest reply, in bytes.
-    pub room: u32,
 }
 
 /// The result of an operation.
@@ -54,23 +47,6 @@ pub(super) enum Answer {
     Handle(Handle),
     File(File),
     Page(Page),
-}
-
-/// A part of a directory.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Page {
-    pub verifier: [u8; 8],
-    pub entries: Vec<Entry>,
-    /// Whether this is the last page.
-    pub last: bool,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
-    pub cookie: u64,
-    pub name: Vec<u8>,
-    /// `None`: the server does not say.
-    pub kind: Option<Kind>,
 }
 
 impl Op<'_> {
@@ -90,7 +66,7 @@ impl Op<'_> {
             Self::Lookup(_) => 15,
             Self::Put(_) => 22,
             Self::PutRoot => 24,
-            Self::ReadDirectory(_) => 26,
+            Self::ReadDirectory(..) => 26,
             Self::Remove(_) => 28,
             Self::Rename(..) => 29,
             Self::Restore => 31,
@@ -109,19 +85,19 @@ impl Op<'_> {
             Self::CreateDirectory(name, change) => {
                 writer.u32(NF4DIR);
                 writer.opaque(name.as_bytes());
-                change.write(writer);
+                attributes::write_change(writer, *change);
             }
             Self::Set(change) => {
                 writer.fixed(&[0; 16]); // the anonymous state
-                change.write(writer);
+                attributes::write_change(writer, *change);
             }
             Self::Get => attributes::write_bitmap(writer, attributes::OF_A_FILE),
             Self::Verify(identity) => attributes::write_identity(writer, *identity),
-            Self::ReadDirectory(from) => {
+            Self::ReadDirectory(from, room) => {
                 writer.u64(from.cookie);
                 writer.fixed(&from.verifier);
-                writer.u32(from.room / 4); // of which names alone
-                writer.u32(from.room);
+                writer.u32(room / 4); // of which names alone
+                writer.u32(*room);
                 attributes::write_bitmap(writer, attributes::OF_AN_ENTRY);
             }
             Self::Rename(from, to) => {
@@ -136,7 +112,7 @@ impl Op<'_> {
         match self {
             Self::GetHandle => return Ok(Answer::Handle(Handle(reader.opaque(LONGEST_HANDLE)?.to_vec()))),
             Self::Get => return Ok(Answer::File(Values::read(reader)?.file()?)),
-            Self::ReadDirectory(_) => return read_page(reader).map(Answer::Page),
+            Self::ReadDirectory(from, _) => return read_page(reader, *from).map(Answer::Page),
             Self::CreateDirectory(..) => {
                 read_change(reader)?;
                 attributes::read_bitmap(reader)?;
@@ -161,28 +137,25 @@ fn read_change(reader: &mut Reader<'_>) -> Result<(), Malformed> {
     Ok(())
 }
 
-fn read_page(reader: &mut Reader<'_>) -> Result<Page, Malformed> {
-    let verifier = reader.fixed()?;
+fn read_page(reader: &mut Reader<'_>, from: Position) -> Result<Page, Malformed> {
+    let mut next = Position {
+        verifier: reader.fixed()?,
+        ..from
+    };
     let mut entries = Vec::new();
     while reader.boolean()? {
-        let cookie = reader.u64()?;
+        next.cookie = reader.u64()?;
         let name = reader.opaque(LONGEST_NAME)?;
         if matches!(name, b"" | b"." | b"..") || name.contains(&b'/') || name.contains(&0) {
             return Err(Malformed("a directory has an entry with a name that no file can have"));
         }
-        let kind = Values::read(reader)?.kind();
         entries.push(Entry {
-            cookie,
             name: name.to_vec(),
-            kind,
+            is_directory: Values::read(reader)?.is_directory(),
         });
     }
     let last = reader.boolean()?;
-    Ok(Page {
-        verifier,
-        entries,
-        last,
-    })
+    Ok(Page { entries, next, last })
 }
 
 #[cfg(test)]
@@ -203,7 +176,11 @@ mod tests {
             page.u32(1);
             let page = page.into_bytes();
             let refused = Malformed("a directory has an entry with a name that no file can have");
-            assert_eq!(read_page(&mut Reader::new(&page)), Err(refused), "{name:?}");
+            assert_eq!(
+                read_page(&mut Reader::new(&page), Position::default()),
+                Err(refused),
+                "{name:?}"
+            );
         }
     }
 }

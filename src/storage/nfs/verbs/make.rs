@@ -54,7 +54,7 @@ impl<P: Protocol> Attempt<'_, P> {
             Created::Exists => {
                 let object = self.look_up_existing(&parent, last).await?;
                 let set = existing == Existing::SetAttributes || ours;
-                if set && AttributeError::<(), ()>::check(&object.found, wanted).is_err() {
+                if set && AttributeError::<()>::check(&object.found, wanted).is_err() {
                     let set = P::set_attributes(self, &object.handle, wanted).await?;
                     set.map_err(|error| self.wrong_attributes(&error))?;
                 }

@@ -12,7 +12,6 @@ use crate::model::share_id::View;
 use crate::storage::attributes::AttributeError;
 use crate::storage::nfs::attempt::{Attempt, RoundError, Transport};
 use crate::storage::nfs::options::ClientConfig;
-use crate::storage::refusal::Action;
 use crate::storage::status::Status;
 use crate::storage::{Found, Moved, Removed};
 
@@ -21,6 +20,24 @@ pub(in crate::storage::nfs) type Name = Vec<u8>;
 
 /// What a call came to: its result, or the status with which the server refused it. The outer error ends the round.
 pub(in crate::storage::nfs) type Answer<T> = Result<Result<T, Status>, RoundError>;
+
+/// The attributes of a file, directory or other object on the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::storage::nfs) struct File {
+    pub is_directory: bool,
+    pub found: Found,
+}
+
+impl File {
+    pub fn with_handle<H>(self, handle: H) -> FsObject<H> {
+        let Self { is_directory, found } = self;
+        FsObject {
+            handle,
+            is_directory,
+            found,
+        }
+    }
+}
 
 /// A file, directory or other object on the server.
 #[derive(Clone, Debug)]
@@ -39,14 +56,14 @@ pub(in crate::storage::nfs) enum Walk<H> {
 }
 
 /// Where a page of a directory begins.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::storage::nfs) struct Position {
     pub cookie: u64,
     pub verifier: [u8; 8],
 }
 
 /// A part of the names in a directory, without `.` and `..`.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::storage::nfs) struct Page {
     pub entries: Vec<Entry>,
     /// Where the next page begins.
@@ -56,7 +73,7 @@ pub(in crate::storage::nfs) struct Page {
 }
 
 /// A name in a directory.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::storage::nfs) struct Entry {
     pub name: Name,
     /// `None`: the server does not say.
@@ -89,7 +106,7 @@ pub(in crate::storage::nfs) struct RemovedNames {
 }
 
 /// Why a directory does not have the attributes that were asked for.
-pub(in crate::storage::nfs) type WrongAttributes = AttributeError<Action<'static>, Status>;
+pub(in crate::storage::nfs) type WrongAttributes = AttributeError<Status>;
 
 /// One version of the protocol on one server, or on one share of it.
 pub(in crate::storage::nfs) trait Protocol: Transport {
