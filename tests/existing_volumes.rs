@@ -26,6 +26,11 @@ async fn create_volume(scene: &Scene, fields: Value) -> String {
     });
     json_patch::merge(&mut volume, &fields);
     scene.volumes_create(volume).await;
+    eventually("the volume is available", async || {
+        let volume = scene.volumes().get(&name).await.unwrap();
+        (volume.status?.phase? != "Pending").then_some(())
+    })
+    .await;
     name
 }
 

@@ -59,7 +59,16 @@ async fn a_claim_without_a_label_that_the_template_uses_is_refused() {
 async fn annotations_cannot_lead_out_of_the_share() {
     let template = "${.PVC.namespace}/${.PVC.annotations.nfs.io/storage-path}";
     let scene = scene(json!({"pathPattern": template})).await;
-    for path in ["../../etc", "/etc", "a//b", ".", "", "a/../b", ".bindery-trash/x", " a"] {
+    for path in [
+        "../../etc",
+        "/../etc",
+        "a//b",
+        ".",
+        "",
+        "a/../b",
+        ".bindery-trash/x",
+        " a",
+    ] {
         let annotated = json!({"metadata": {"annotations": {"nfs.io/storage-path": path}}});
         let refused = scene.refused(scene.claim_with("data", annotated)).await;
         assert!(
@@ -130,7 +139,7 @@ async fn a_retained_volume_blocks_its_directory_and_the_refusal_says_how_to_free
     scene.delete("data").await;
     let refused = eventually("the claim is refused for a Released volume", async || {
         let refused = scene.refused(scene.claim("data")).await;
-        refused.contains("Released").then_some(refused)
+        refused.contains("which is Released").then_some(refused)
     })
     .await;
     assert!(refused.contains(&format!("kubectl delete pv {name}")), "{refused}");
@@ -187,9 +196,9 @@ async fn a_directory_that_may_belong_to_another_claim_is_not_adopted() {
     assert_eq!(
         scene.refused(scene.claim("data")).await,
         format!(
-            "{DENIED}directory x-{}/data of share {}:/export already exists and may hold data; move it away, give the \
-            claim another name, or ask an administrator to delete the StorageClass and create it again with \
-            existingDirectory: adopt",
+            "{DENIED}directory x-{}/data of share {}:/export already exists and may hold data, and existingDirectory \
+            is deny for this claim (bindery explain shows why); move the directory away, give the claim another name, or \
+            ask an administrator to delete the StorageClass and create it again with existingDirectory: adopt",
             scene.name,
             Bed::get().server,
         )
@@ -239,4 +248,71 @@ async fn a_claim_created_again_gets_its_new_size_and_policy() {
     assert_eq!(annotation(&volume, "on-delete"), Some("retain"));
     assert_eq!(volume.spec.clone().unwrap().capacity.unwrap()["storage"].0, "2Gi");
     assert_eq!(volume.metadata.uid, left[0].metadata.uid, "it is the same volume");
+}
+
+#[tokio::test]
+async fn text_that_looks_like_a_token_is_reported_on_the_class_and_refuses_its_claims() {
+    let scene = scene(json!({"subDir": "{{ .PVC.namespace }}/data"})).await;
+    let mistake = "subDir is \"{{ .PVC.namespace }}/data\": character 1: {{ .PVC.namespace }} is not a value but text, the same for \
+                   every claim; did you mean ${pvc.metadata.namespace}?; to write it as text, put a backslash before each special \
+                   character, such as \\{";
+    let event = scene.event(&scene.name, "ClassHasMistakes").await;
+    assert!(event.contains(mistake), "{event}");
+    let refused = scene.refused(scene.claim("data")).await;
+    assert!(refused.contains(mistake), "{refused}");
+}
+
+#[tokio::test]
+async fn different_nfs_versions_of_pods_and_bindery_are_an_event_on_the_class() {
+    let scene = Scene::with_class(json!({"mountOptions": ["hard", "nfsvers=3"]})).await;
+    let event = scene.event(&scene.name, "ClassWarnings").await;
+    assert!(
+        event.contains("mountOptions has nfsvers=3, so pods use NFSv3, but Bindery uses NFSv4"),
+        "{event}"
+    );
+    let on_the_claim = json!({"metadata": {"annotations": {"volume.beta.kubernetes.io/mount-options": "hard"}}});
+    let warnings = scene.create_with_warnings(scene.claim_with("data", on_the_claim)).await;
+    assert_eq!(
+        warnings,
+        [format!(
+            "volume.beta.kubernetes.io/mount-options on the claim is ignored: mount options are in the field mountOptions of \
+             StorageClass {}",
+            scene.name
+        )]
+    );
+}
+
+#[tokio::test]
+async fn a_name_that_begins_like_an_archive_is_a_directory_like_any_other() {
+    let parameters = json!({"subDir": "${pvc.metadata.name}-${pvc.metadata.namespace}", "archiveRetention": "1d"});
+    let scene = scene(parameters).await;
+    let (_, volume) = scene.bound(scene.claim("archived-mails")).await;
+    std::fs::write(directory(&volume).join("precious"), "").unwrap();
+    scene.delete("archived-mails").await;
+    scene.until_gone(&volume).await;
+    let prefix = format!("archived-archived-mails-{}-", scene.name);
+    let names = std::fs::read_dir(&Bed::get().export).unwrap();
+    let mut names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let archive = names.find(|name| name.starts_with(&prefix)).expect("an archive");
+    assert!(Bed::get().export.join(archive).join("precious").exists());
+}
+
+#[tokio::test]
+async fn names_that_differ_in_their_unicode_form_only_are_one_directory() {
+    let parameters = json!({"subDir": "${pvc.metadata.namespace}/${pvc.metadata.annotations['example.com/path']}"});
+    let scene = scene(parameters).await;
+    let at = |claim: &str, path: &str| {
+        scene.claim_with(claim, json!({"metadata": {"annotations": {"example.com/path": path}}}))
+    };
+    scene.bound(at("one", "/caf\u{e9}/")).await;
+    assert!(place(&scene, "caf\u{e9}").is_dir());
+    let refused = scene.refused(at("two", "cafe\u{301}")).await;
+    assert!(
+        refused.contains(&format!("which claim {}/one uses", scene.name)),
+        "{refused}"
+    );
+    let refused = scene.refused(at("three", "./x")).await;
+    let expected = "annotation example.com/path of the claim is \"./x\", which has the segment \".\", which means the directory \
+                    itself; leave it out; correct the annotation";
+    assert!(refused.contains(expected), "{refused}");
 }

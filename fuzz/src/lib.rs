@@ -17,7 +17,7 @@ pub fn check(directory: &Directory) {
         assert!(!segment.starts_with(char::is_whitespace), "{directory:?}");
         assert!(!segment.ends_with(char::is_whitespace), "{directory:?}");
         assert!(
-            !segment.starts_with("archived-") && !segment.starts_with(".bindery-"),
+            !segment.starts_with(".bindery-"),
             "{directory:?}"
         );
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{CSIPersistentVolumeSource, PersistentVolumeSpec};
 
-use super::directory::{Share, path_segments};
+use super::directory::{Share, is_same_name, path_segments};
 use super::location::{Location, Relation};
 
 /// The CSI driver that mounts `server`, `share` and `subDir` from its attributes.
@@ -79,14 +79,14 @@ impl ForeignLocation {
     pub fn relation_by_path(&self, location: &Location<'_>) -> Option<Relation> {
         let path = location.share.segments().chain(location.directory.segments());
         Relation::of(path, path_segments(&self.path), |one, other| {
-            one == other || is_open(other)
+            is_same_name(one, other) || is_open(other)
         })
     }
 
     /// Whether it is strictly below the share of a directory.
     pub fn is_below_share(&self, location: &Location<'_>) -> bool {
         let relation_to = Relation::of(location.share.segments(), path_segments(&self.path), |one, other| {
-            one == other || is_open(other)
+            is_same_name(one, other) || is_open(other)
         });
         relation_to == Some(Relation::Inside)
     }

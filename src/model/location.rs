@@ -8,7 +8,7 @@
 
 use std::fmt;
 
-use super::directory::{Directory, NfsVersion, Share};
+use super::directory::{Directory, NfsVersion, Share, is_same_name, is_same_without_case};
 use crate::model::identity::Identity;
 use crate::model::share_id::{Seen, ShareId, View, may_be_one_file};
 
@@ -89,7 +89,7 @@ impl Location<'_> {
             let relation = self
                 .relation_below(other)
                 .map(|relation| overlap_with(relation, Evidence::Names));
-            let one_case = || self.directory.as_str().eq_ignore_ascii_case(other.directory.as_str());
+            let one_case = || is_same_without_case(self.directory.as_str(), other.directory.as_str());
             return relation.or_else(|| self.same_numbers(other, true).filter(|_| one_case()));
         }
         let servers = self.server().zip(other.server());
@@ -99,7 +99,7 @@ impl Location<'_> {
             Relation::of(
                 whole(self),
                 other.share.segments().chain(other.directory.segments()),
-                str::eq,
+                is_same_name,
             )
         };
         if one_server && let Some(relation) = joined() {
@@ -117,13 +117,14 @@ impl Location<'_> {
             return Some(overlap_with(relation, Evidence::Root));
         }
         // Both are below their shares, so both paths end with the directory's own name.
-        let last = |of: &Directory| of.split_last().1.to_ascii_lowercase();
+        let (_, one) = self.directory.split_last();
+        let (_, last) = other.directory.split_last();
         self.same_numbers(other, one_server)
-            .filter(|_| last(self.directory) == last(other.directory))
+            .filter(|_| is_same_without_case(one, last))
     }
 
     fn relation_below(&self, other: &Location<'_>) -> Option<Relation> {
-        Relation::of(self.directory.segments(), other.directory.segments(), str::eq)
+        Relation::of(self.directory.segments(), other.directory.segments(), is_same_name)
     }
 
     fn same_numbers(&self, other: &Location<'_>, one_server: bool) -> Option<Overlap> {

@@ -84,6 +84,8 @@ pub mod annotation {
     pub const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
     /// On a claim: its class, from before `spec.storageClassName` (a name of Kubernetes; it wins if both are set).
     pub const BETA_CLASS: &str = "volume.beta.kubernetes.io/storage-class";
+    /// On a class: mount options, from before `mountOptions` (a name of Kubernetes).
+    pub const BETA_MOUNT_OPTIONS: &str = "volume.beta.kubernetes.io/mount-options";
     /// On a class, `"true"`: it is the class of claims that name none (a name of Kubernetes).
     pub const DEFAULT_CLASS: &str = "storageclass.kubernetes.io/is-default-class";
 }

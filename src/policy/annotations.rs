@@ -198,7 +198,7 @@ mod tests {
         assert_eq!(
             Invalid::join(&annotations.invalid),
             "bindery.dev/sub-dir is \"../${pvc.metadata.name}\": this template gives no claim a valid directory: it \
-            has the segment \"..\", which would lead out of the share"
+            has the segment \"..\", which means the directory above; write the path without it"
         );
     }
 

@@ -6,9 +6,9 @@ use std::fmt;
 use k8s_openapi::api::storage::v1::StorageClass;
 
 use super::key::Key;
-use super::legacy_class;
 use super::settings::Settings;
 use super::template::Template;
+use super::{legacy_class, mount_options};
 use crate::model::directory::Share;
 use crate::model::invalid::Invalid;
 use crate::model::on_delete::OnDelete;
@@ -44,7 +44,8 @@ pub struct Class {
     pub mount_options: Vec<String>,
     /// The nodes that its volumes are for.
     pub topologies: Topologies,
-    /// What is ignored in a class that was written for another provisioner. In other classes it is an error.
+    /// What may not be as intended. In a class that was written for another provisioner also what is ignored; in other
+    /// classes that is an error.
     pub warnings: Vec<String>,
 }
 
@@ -104,6 +105,11 @@ impl Class {
             let advice = format!("{allowed}; to keep or archive the directory, set onDelete");
             invalid.push(Invalid::value("reclaimPolicy", reclaim, &advice));
         });
+        let mount_options = mount_options::read(class);
+        warnings.extend(mount_options::version_warning(
+            &mount_options,
+            settings.version.unwrap_or_default(),
+        ));
         match (share, reclaim) {
             (Some(share), Ok(reclaim)) if invalid.is_empty() && unset.is_empty() => Ok(Self {
                 name: class.metadata.name.clone().unwrap_or_default(),
@@ -112,7 +118,7 @@ impl Class {
                 namespace_overrides,
                 claim_overrides,
                 reclaim,
-                mount_options: class.mount_options.clone().unwrap_or_default(),
+                mount_options,
                 topologies: Topologies::read(class),
                 warnings,
             }),
@@ -172,6 +178,16 @@ fn unset(parameters: &BTreeMap<String, String>, defaults: &Defaults) -> Vec<Inva
 fn share(parameters: &BTreeMap<String, String>, defaults: &Defaults, invalid: &mut Vec<Invalid>) -> Option<Share> {
     let [server, path] =
         of_the_share(defaults).map(|(key, default, _)| parameters.get(key.as_str()).or(default).map(String::as_str));
+    let mut has_token = |key: Key, value: Option<&str>| {
+        let templated = value.filter(|value| Template::is_in(value));
+        invalid.extend(templated.map(|value| {
+            let advice = "server and share are the same for all claims of a class; write the value in subDir";
+            Invalid::value(key.as_str(), value, &advice)
+        }));
+        templated.is_some()
+    };
+    let server = server.filter(|_| !has_token(Key::Server, server));
+    let path = path.filter(|_| !has_token(Key::Share, path));
     let mut parse = |server, path| {
         let share = Share::parse(server, path);
         share.map_err(|error| invalid.push(Invalid(error.to_string()))).ok()

@@ -143,24 +143,54 @@ fn every_key_is_read_and_every_wrong_value_is_reported() {
 }
 
 #[test]
+fn server_and_share_have_no_tokens() {
+    let wrong =
+        |server: &str, share: &str| read(json!({"parameters": {"server": server, "share": share}})).unwrap_err();
+    assert_eq!(
+        wrong(
+            "${pvc.metadata.labels['nas']}.example.com",
+            "/export/{{ .PVC.namespace }}"
+        ),
+        "server is \"${pvc.metadata.labels['nas']}.example.com\": server and share are the same for all claims of a class; \
+         write the value in subDir; \
+         share is \"/export/{{ .PVC.namespace }}\": server and share are the same for all claims of a class; write the value \
+         in subDir"
+    );
+    for share in [
+        "/export/${.PVC.name}",
+        "/export/<namespace>",
+        "/export/$(PVC_NAMESPACE)",
+        "/${pvc.namespace}",
+    ] {
+        assert!(wrong("nas1", share).contains("write the value in subDir"), "{share}");
+    }
+    for share in ["/c$", "/vol(1)", "/export/namespace", "/srv/{a}"] {
+        assert!(read(json!({"parameters": {"share": share}})).is_ok(), "{share}");
+    }
+}
+
+#[test]
 fn a_template_without_any_valid_directory_is_an_error_of_the_class() {
     let hopeless = |template: &str| read(json!({"parameters": {"subDir": template}})).unwrap_err();
     let assert_hopeless = |template: &str, error: &str| {
         let expected = format!("subDir is {template:?}: this template gives no claim a valid directory: it {error}");
         assert_eq!(hopeless(template), expected);
     };
-    assert_hopeless(".", "has the segment \".\", which would lead out of the share");
-    assert_hopeless("a/../b", "has the segment \"..\", which would lead out of the share");
     assert_hopeless(
-        "/abs/${pvc.metadata.name}",
-        "starts with a slash; write it relative to the share, without the first slash",
+        ".",
+        "has the segment \".\", which means the directory itself; leave it out",
     );
     assert_hopeless(
-        "archived-x",
-        "has the segment \"archived-x\": names that begin with archived- or .bindery- are reserved for Bindery",
+        "a/../b",
+        "has the segment \"..\", which means the directory above; write the path without it",
     );
+    assert_hopeless(
+        ".bindery-x",
+        "has the segment \".bindery-x\": names of archives, and names that begin with .bindery-, are reserved for Bindery",
+    );
+    assert!(read(json!({"parameters": {"subDir": "/archived-${pvc.metadata.name}/"}})).is_ok());
     assert!(hopeless(&"x".repeat(256)).ends_with("it has a segment of 256 bytes; NFS servers allow at most 255"));
-    assert!(hopeless(&"x/".repeat(600)).ends_with("it has 1200 bytes; at most 1024 are allowed"));
+    assert!(hopeless(&"x/".repeat(600)).ends_with("it has 1199 bytes; at most 1024 are allowed"));
     // The value may be empty for some claim.
     let barely = format!("{}${{pvc.metadata.labels['app']}}", "x".repeat(255));
     assert!(read(json!({"parameters": {"subDir": barely}})).is_ok());

@@ -56,20 +56,29 @@ pub fn use_existing(volume: &Volume, new: &NewVolume, installation: &Installatio
                 kubectl delete pv {name}"
             ),
             ExistingDirectory::Deny => format!(
-                "which is Released and retains its data; to free the directory, run kubectl delete pv {name} and move \
-                the directory away, because this claim may not adopt it"
+                "which is Released and retains its data; to use the data, run: kubectl patch pv {name} --type merge -p \
+                '{{\"spec\":{{\"claimRef\":null}}}}' and create the claim with spec.volumeName: {name}; to give the claim an empty \
+                directory, run: kubectl delete pv {name} and move the directory away"
             ),
         }),
         // The claim is gone or was created again, and the controller manager has not noticed yet.
         Some((claim, Some(_))) if is_for(claim, new) && volume.reclaim == Reclaim::Delete => {
             releasing("whose claim was just deleted")
         }
+        Some((claim, Some(_))) if is_for(claim, new) => refuse(format!(
+            "which an earlier claim of this name had; in a few seconds Kubernetes sets PersistentVolume {name} to Released, then \
+            create the claim again to read how to get the data"
+        )),
+        Some((claim, None)) if is_for(claim, new) => refuse(format!(
+            "which is reserved for this claim and holds the data of an earlier one; to use the data, create the claim with \
+            spec.volumeName: {name} and with a size and access modes that the volume has"
+        )),
         Some((claim, _)) => refuse(format!(
             "which claim {}/{} uses; {CHOOSE_ANOTHER}",
             claim.namespace, claim.name
         )),
         None => refuse(format!(
-            "which is reserved for a claim that names it in spec.volumeName; {CHOOSE_ANOTHER}"
+            "which no claim uses; to use its data, create the claim with spec.volumeName: {name}"
         )),
     }
 }
@@ -97,7 +106,13 @@ pub fn overlap_conflict(new: &NewVolume, other: &Volume, overlap: Overlap, insta
 /// `state` is added to what is said about that volume.
 fn overlap_sentence(new: &NewVolume, other: &Volume, overlap: Overlap, state: &str) -> String {
     let claim = other.claim.as_ref();
-    let whose = claim.map(|claim| format!(", which claim {}/{} uses{state}", claim.namespace, claim.name));
+    let whose = claim.map(|claim| {
+        if is_for(claim, new) {
+            format!(", which an earlier claim of this name had{state}")
+        } else {
+            format!(", which claim {}/{} uses{state}", claim.namespace, claim.name)
+        }
+    });
     let whose = whose.unwrap_or_default();
     let name = &other.name;
     let place = match &other.record {
@@ -145,8 +160,11 @@ pub fn exists_refusal(new: &NewVolume) -> String {
         ),
     };
     format!(
-        "{} already exists and may hold data; move it away, give the claim another name, or {allow}",
-        shown(new)
+        "{} already exists and may hold data, and {} is {} for this claim (bindery explain shows why); move the directory \
+        away, give the claim another name, or {allow}",
+        shown(new),
+        Key::ExistingDirectory,
+        ExistingDirectory::Deny.as_str()
     )
 }
 

@@ -128,16 +128,23 @@ fn a_refusal_names_the_owner_and_the_next_step() {
         uid(volume, "u-1");
         volume.reclaim = Reclaim::Retain;
     };
-    let used = "which claim team-a/data uses; choose another directory for this claim";
-    assert_eq!(refused(kept_by_its_name), used);
-    assert_eq!(refused(|volume| volume.ready = true), used);
+    assert_eq!(
+        refused(kept_by_its_name),
+        "which an earlier claim of this name had; in a few seconds Kubernetes sets PersistentVolume pvc-shared to Released, then \
+         create the claim again to read how to get the data"
+    );
+    assert_eq!(
+        refused(|volume| volume.ready = true),
+        "which is reserved for this claim and holds the data of an earlier one; to use the data, create the claim with \
+         spec.volumeName: pvc-shared and with a size and access modes that the volume has"
+    );
     assert_eq!(
         refused(|volume| volume.maker = None),
         "which another provisioner or another Bindery installation created; choose another directory for this claim"
     );
     assert_eq!(
         refused(|volume| volume.claim = None),
-        "which is reserved for a claim that names it in spec.volumeName; choose another directory for this claim"
+        "which no claim uses; to use its data, create the claim with spec.volumeName: pvc-shared"
     );
     let kept = |volume: &mut Volume| {
         volume.phase = Phase::Released;
@@ -145,8 +152,9 @@ fn a_refusal_names_the_owner_and_the_next_step() {
     };
     assert_eq!(
         refused(kept),
-        "which is Released and retains its data; to free the directory, run kubectl delete pv pvc-shared and move the \
-        directory away, because this claim may not adopt it"
+        "which is Released and retains its data; to use the data, run: kubectl patch pv pvc-shared --type merge -p \
+        '{\"spec\":{\"claimRef\":null}}' and create the claim with spec.volumeName: pvc-shared; to give the claim an empty \
+        directory, run: kubectl delete pv pvc-shared and move the directory away"
     );
 }
 

@@ -111,6 +111,15 @@ pub struct Unknown {
 
 impl Unknown {
     fn new(kind: &'static str, written: &str, all: Vec<String>) -> Self {
+        let letters: String = written.chars().filter(char::is_ascii_alphabetic).collect();
+        if kind == "parameter" && letters.eq_ignore_ascii_case("mountOptions") {
+            return Self {
+                kind,
+                written: written.to_owned(),
+                advice: "write mount options in the field mountOptions of the StorageClass, next to parameters"
+                    .to_owned(),
+            };
+        }
         let word = |name: &'_ str| name.strip_prefix(names::PREFIX).unwrap_or(name).to_lowercase();
         let nearest = all.iter().min_by_key(|known| distance(&word(written), &word(known)));
         // If more than a third of the letters differ, it is another word.
@@ -167,6 +176,11 @@ mod tests {
         assert_eq!(
             message("mountPermission"),
             "parameter mountPermission is not known: did you mean mountPermissions?"
+        );
+        assert_eq!(
+            message("mountOptions"),
+            "parameter mountOptions is not known: write mount options in the field mountOptions of the StorageClass, next to \
+             parameters"
         );
         assert_eq!(
             message("replicas"),

@@ -73,7 +73,7 @@ fn path_pattern(text: &str, warnings: &mut Vec<String>) -> String {
     let mut pattern = String::new();
     let mut rest = text;
     while let Some(dollar) = rest.find('$') {
-        pattern.push_str(&rest[..dollar]);
+        pattern.push_str(&Template::escape(&rest[..dollar]));
         rest = &rest[dollar..];
         let token = rest.find('}').map(|end| rest.split_at(end + 1));
         match token {
@@ -95,7 +95,7 @@ fn path_pattern(text: &str, warnings: &mut Vec<String>) -> String {
             }
         }
     }
-    pattern.push_str(rest);
+    pattern.push_str(&Template::escape(rest));
     pattern
 }
 

@@ -81,8 +81,8 @@ fn every_pattern_is_accepted() {
         plain("/vols/${.PVC.namespace}-${.PVC.labels.a/b}")
     );
     assert_eq!(pattern("cost$s/$${.PVC.name}/$"), plain("cost$$s/$$${.PVC.name}/$$"));
-    assert_eq!(pattern("${pvc.metadata.name}"), plain("$${pvc.metadata.name}"));
-    assert_eq!(pattern("a${.PVC.name"), plain("a$${.PVC.name"));
+    assert_eq!(pattern("${pvc.metadata.name}"), plain(r"$$\{pvc\.metadata\.name\}"));
+    assert_eq!(pattern("a${.PVC.name"), plain(r"a$$\{\.PVC\.name"));
     assert_eq!(pattern(""), (None, vec![]));
     assert_eq!(
         pattern("a/${.PVC.nmae}"),
@@ -147,14 +147,14 @@ fn a_result_outside_the_share_is_refused() {
     let refused = |pattern| directory(pattern).0.unwrap_err();
     assert_eq!(
         refused("${.PVC.annotations.up}"),
-        "directory \"../../x\" has the segment \"..\", which would lead out of the share"
+        "annotation up of the claim is \"../../x\", which has the segment \"..\", which means the directory above; write the path without it"
     );
     for pattern in [
         ".",
         "/",
         "/${.PVC.labels.zone}/",
         "a/../b",
-        "archived-${.PVC.name}",
+        ".bindery-${.PVC.name}",
         "${.PVC.labels.zone} ",
     ] {
         refused(pattern);

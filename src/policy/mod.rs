@@ -16,6 +16,7 @@ pub(crate) mod fixtures;
 pub mod key;
 pub mod legacy_class;
 pub mod legacy_volume;
+mod mount_options;
 pub mod other_installation;
 pub mod reconcile;
 pub mod selectors;

@@ -50,13 +50,13 @@ async fn a_path_out_of_the_share_is_refused_in_legacy_classes() {
     // Without the annotation, the path is the share itself.
     let share = scene.refused(scene.claim("data")).await;
     assert!(
-        share.contains("which would lead out of the share") || share.contains("empty segment"),
+        share.contains("which means the directory itself") || share.contains("empty segment"),
         "{share}"
     );
     let up = json!({"metadata": {"annotations": {"nfs.io/storage-path": "../etc"}}});
     let up = scene.refused(scene.claim_with("data", up)).await;
     assert!(
-        up.contains("has the segment \"..\", which would lead out of the share"),
+        up.contains("has the segment \"..\", which means the directory above; write the path without it"),
         "{up}"
     );
     scene.assert_nothing_made().await;

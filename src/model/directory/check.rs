@@ -21,9 +21,12 @@ pub enum WrongPath {
     /// Starts with a slash.
     #[error("starts with a slash; write it relative to the share, without the first slash")]
     Absolute,
-    /// `.` or `..`.
-    #[error("has the segment {0:?}, which would lead out of the share")]
-    Dots(String),
+    /// `.`.
+    #[error("has the segment \".\", which means the directory itself; leave it out")]
+    Dot,
+    /// `..`.
+    #[error("has the segment \"..\", which means the directory above; write the path without it")]
+    DotDot,
     /// NUL, newline, escape or another control character.
     #[error("contains a control character")]
     Control,
@@ -44,7 +47,7 @@ pub enum WrongPath {
     #[error("has {0} segments; at most 32 are allowed")]
     Deep(usize),
     /// A name that is reserved for Bindery.
-    #[error("has the segment {0:?}: names that begin with archived- or .bindery- are reserved for Bindery")]
+    #[error("has the segment {0:?}: names of archives, and names that begin with .bindery-, are reserved for Bindery")]
     Reserved(String),
     /// A name under which servers show snapshots of a directory.
     #[error(
@@ -74,7 +77,8 @@ pub(super) fn check_length(path: &str) -> Result<(), WrongPath> {
 pub(super) fn check_segment(segment: &str) -> Result<(), WrongPath> {
     match segment {
         "" => Err(WrongPath::Empty),
-        "." | ".." => Err(WrongPath::Dots(segment.to_owned())),
+        "." => Err(WrongPath::Dot),
+        ".." => Err(WrongPath::DotDot),
         _ if segment.len() > LONGEST_SEGMENT => Err(WrongPath::LongSegment(segment.len())),
         _ if segment.chars().any(char::is_control) => Err(WrongPath::Control),
         _ if segment.trim() != segment => Err(WrongPath::Blank(segment.to_owned())),

@@ -7,6 +7,7 @@
 
 mod check;
 mod reserved_names;
+mod same_name;
 mod share;
 mod trash_root;
 
@@ -15,6 +16,7 @@ use std::fmt;
 pub use self::check::{Shown, WrongPath};
 use self::check::{check_length, check_meaning, check_segment, check_visible};
 pub use self::reserved_names::InTrash;
+pub use self::same_name::{is_same_name, is_same_without_case, normal};
 pub use self::share::{NfsVersion, NotAShare, Share, path_segments};
 pub use self::trash_root::TrashRoot;
 
@@ -44,7 +46,7 @@ impl Directory {
                 check_segment(segment)?;
                 check_visible(segment)?;
                 check_meaning(segment)?;
-                if segment.starts_with(ARCHIVED) || segment.starts_with(OWN) {
+                if Self::is_archive_name(segment) || segment.starts_with(OWN) {
                     return Err(WrongPath::Reserved(segment.to_owned()));
                 }
             }

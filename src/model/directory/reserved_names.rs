@@ -95,6 +95,11 @@ impl Directory {
         read_archive(name).map(|archive| archive.times)
     }
 
+    /// Whether a name has the full form of an archive's name, of any instance.
+    pub(super) fn is_archive_name(name: &str) -> bool {
+        read_archive(name).is_some()
+    }
+
     /// Whether this is an archive that is kept forever.
     pub fn is_kept_forever(&self) -> bool {
         self.archive_times().is_some_and(|(_, until)| until.is_none())

@@ -80,7 +80,7 @@ fn an_invalid_share_is_refused_with_the_reason() {
     }
     assert_eq!(
         error("nas", "/a/../b"),
-        "share \"/a/../b\" has the segment \"..\", which would lead out of the share"
+        "share \"/a/../b\" has the segment \"..\", which means the directory above; write the path without it"
     );
 }
 
@@ -95,6 +95,17 @@ fn the_joined_path_does_not_depend_on_where_the_share_ends() {
     assert_eq!(join("/", "a"), "/a");
 }
 
+/// A name of the full form of an archive.
+const ARCHIVE: &str = "archived-x-20260101T000000Z-0123456789-0123456789";
+
+#[test]
+fn names_are_compared_in_one_normalization_form() {
+    let (composed, decomposed) = ("caf\u{e9}", "cafe\u{301}");
+    assert_eq!(normal(decomposed), composed);
+    assert!(is_same_name(composed, decomposed) && !is_same_name(composed, "cafe") && !is_same_name("a", "A"));
+    assert!(is_same_without_case("Caf\u{c9}", decomposed) && !is_same_without_case("a", "b"));
+}
+
 #[test]
 fn an_invalid_directory_is_refused_with_the_reason() {
     assert_eq!(error(""), "directory \"\" has an empty segment");
@@ -105,11 +116,11 @@ fn an_invalid_directory_is_refused_with_the_reason() {
     assert_eq!(error("a//b"), "directory \"a//b\" has an empty segment");
     assert_eq!(
         error("a/.."),
-        "directory \"a/..\" has the segment \"..\", which would lead out of the share"
+        "directory \"a/..\" has the segment \"..\", which means the directory above; write the path without it"
     );
     assert_eq!(
         error("."),
-        "directory \".\" has the segment \".\", which would lead out of the share"
+        "directory \".\" has the segment \".\", which means the directory itself; leave it out"
     );
     assert_eq!(error("a\0b"), "directory \"a\\0b\" contains a control character");
     assert_eq!(
@@ -117,10 +128,21 @@ fn an_invalid_directory_is_refused_with_the_reason() {
         "directory \"a /b\" has the segment \"a \" with a space at its start or end"
     );
     assert_eq!(
-        error("archived-x"),
-        "directory \"archived-x\" has the segment \"archived-x\": names that begin with archived- or .bindery- are \
-        reserved for Bindery"
+        error(ARCHIVE),
+        format!(
+            "directory {ARCHIVE:?} has the segment {ARCHIVE:?}: names of archives, and names that begin with .bindery-, are \
+            reserved for Bindery"
+        )
     );
+    assert!(error(&format!("{ARCHIVE}-until-20270101T000000Z/x")).contains("reserved for Bindery"));
+    for name in [
+        "archived-x",
+        "archived-mails",
+        "archived-x-20260101T000000Z",
+        "archived-team-a/data",
+    ] {
+        assert_eq!(Directory::parse(name).map(|name| name.to_string()), Ok(name.to_owned()));
+    }
     assert!(error(".bindery-trash/x").contains("reserved for Bindery"));
     for hidden in ['\u{200b}', '\u{202e}', '\u{2066}', '\u{feff}', '\u{ad}'] {
         let message = error(&format!("a/{hidden}b"));
@@ -353,7 +375,7 @@ proptest! {
             for segment in segments {
                 prop_assert!(!["", ".", ".."].contains(&segment));
                 prop_assert!(segment.len() <= 255 && !segment.contains(['/', '\0']));
-                prop_assert!(!segment.starts_with("archived-") && !segment.starts_with(".bindery-"));
+                prop_assert!(!segment.starts_with(".bindery-"));
             }
         }
     }

@@ -141,8 +141,8 @@ fn annotations_that_contradict_the_volume_source_are_an_error() {
     );
     assert_eq!(
         read(volume_annotation::SUB_DIR, Some("../data")),
-        "annotation bindery.dev/sub-dir is \"../data\": directory \"../data\" has the segment \"..\", which would lead \
-        out of the share"
+        "annotation bindery.dev/sub-dir is \"../data\": directory \"../data\" has the segment \"..\", which means the \
+        directory above; write the path without it"
     );
     assert_eq!(
         read(volume_annotation::SHARE, None),

@@ -7,7 +7,8 @@
 
 use kube::core::{Selector, SelectorExt};
 
-use super::{Pass, fits_modes_and_size};
+use super::fits::fits_modes_and_size;
+use super::verdict::Pass;
 use crate::model::claim::{Claim, Name};
 use crate::model::data_source::DataSource;
 use crate::model::offer::Offer;

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::existing::source_refusal;
 use crate::model::claim::Claim;
 use crate::model::invalid::Invalid;
+use crate::model::names::annotation::BETA_MOUNT_OPTIONS;
 use crate::model::namespace::Namespace;
 use crate::model::offer::Offer;
 use crate::model::source::Source;
@@ -106,10 +107,15 @@ impl Inputs {
     }
 
     /// Warnings about settings that have no effect.
-    pub fn warnings(&self, policy: &Policy) -> Vec<String> {
+    pub fn warnings(&self, claim: &Claim, policy: &Policy) -> Vec<String> {
         let class = &self.class.name;
         let mut warnings: Vec<String> = self.namespace.warnings(class).collect();
         warnings.extend(self.claim.warnings(class));
+        if claim.annotations.contains_key(BETA_MOUNT_OPTIONS) {
+            warnings.push(format!(
+                "{BETA_MOUNT_OPTIONS} on the claim is ignored: mount options are in the field mountOptions of StorageClass {class}"
+            ));
+        }
         let adopts = match policy.ignored_adoption {
             Some(Source::Class) => Some(format!("{}: adopt of StorageClass {class}", Key::ExistingDirectory)),
             Some(Source::Namespace) => Some(format!(

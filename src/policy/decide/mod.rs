@@ -5,75 +5,23 @@
 //! `pvc-<uuid>` with directory `team-a-data-pvc-<uuid>`, unless class, namespace or claim set another template.
 
 mod existing;
+mod fits;
 mod inputs;
 mod place;
+mod verdict;
 
 use self::existing::leave_to_kubernetes;
+pub use self::fits::fits;
 pub use self::inputs::Facts;
 use self::inputs::Inputs;
 use self::place::place;
+pub use self::verdict::{Decision, Pass, Verdict};
 use super::annotations;
 use super::class::Class;
 use super::effective::Policy;
 use crate::model::claim::{Claim, Name};
 use crate::model::names;
-use crate::model::volume::{Installation, NewVolume, Volume};
-
-/// The result of a decision.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verdict {
-    /// What happens to the claim.
-    pub decision: Decision,
-    /// A volume that an earlier call created for this claim, and that does not fit any more because another webhook has
-    /// changed the claim. It is deleted, and the claim must not name it.
-    pub unused: Option<Box<Volume>>,
-    /// Warnings for the user of the claim, such as ignored annotations.
-    pub warnings: Vec<String>,
-}
-
-/// What happens to the claim.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Decision {
-    /// Admit it unchanged.
-    Pass(Pass),
-    /// Refuse it with this sentence.
-    Deny(String),
-    /// Create this volume for it. If the volume of an earlier call can be used, this one has its name.
-    Provision(Box<NewVolume>),
-}
-
-/// Why a claim is admitted unchanged.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Pass {
-    /// It names no class.
-    NoClass,
-    /// The class does not exist, or has another provisioner.
-    OtherClass,
-    /// It names a volume that was not created for it.
-    NamesVolume,
-    /// Its namespace is annotated `bindery.dev/enabled: "false"`.
-    NamespaceDisabled,
-    /// The API server will refuse it.
-    Malformed,
-    /// Kubernetes binds it to this volume, whose `claimRef` names it.
-    Reserved(String),
-    /// Kubernetes binds it to this or another available volume that satisfies it.
-    Available(String),
-    /// It has a selector, so it waits for an existing volume.
-    Selector,
-    /// A volume populator provides its volume, from an object of this kind.
-    Populator(String),
-}
-
-impl Pass {
-    /// Whether the claim is one of Bindery, and another component of Kubernetes gives it its volume.
-    pub fn is_left_to_kubernetes(&self) -> bool {
-        matches!(
-            self,
-            Self::Reserved(_) | Self::Available(_) | Self::Selector | Self::Populator(_)
-        )
-    }
-}
+use crate::model::volume::{Installation, Volume};
 
 /// Decides what happens to a claim.
 pub fn decide(facts: &Facts<'_>) -> Verdict {
@@ -144,7 +92,7 @@ fn decision_for(
         Err(denial) => return Decision::Deny(denial),
     };
     let policy = inputs.resolve();
-    warnings.extend(inputs.warnings(&policy));
+    warnings.extend(inputs.warnings(claim, &policy));
     let class = inputs.class;
     let decision = match place(facts, given, capacity, &class, &policy, warnings) {
         Ok(new) => Decision::Provision(Box::new(new)),
@@ -152,40 +100,6 @@ fn decision_for(
     };
     *rests_on = Some((class, policy));
     decision
-}
-
-/// Whether a volume fits a claim. The controller manager does not check this if the volume names the claim. The error
-/// says what differs. A bound claim may ask for more than its volume has: see [`super::expansion`].
-pub fn fits(claim: &Claim, volume: &Volume) -> Result<(), String> {
-    let class = claim.class.as_deref().unwrap_or_default();
-    if class != volume.class {
-        return Err(format!("its class is {class:?}, the volume's is {:?}", volume.class));
-    }
-    fits_modes_and_size(claim, volume).map_err(|differs| format!("it {differs}"))
-}
-
-/// Whether the volume has the access modes and the size that the claim asks for. The error is the rest of a sentence
-/// about the claim.
-fn fits_modes_and_size(claim: &Claim, volume: &Volume) -> Result<(), String> {
-    if let Some(mode) = claim
-        .access_modes
-        .iter()
-        .find(|mode| !volume.access_modes.contains(mode))
-    {
-        return Err(format!(
-            "asks for access mode {mode}, the volume has {}",
-            volume.access_modes.join(", ")
-        ));
-    }
-    let there = volume.capacity.as_ref();
-    match claim.request.as_ref().filter(|_| claim.capacity.is_none()) {
-        Some(request) if request.bytes > there.map_or(0, |there| there.bytes) => Err(format!(
-            "asks for {}, the volume has {}",
-            request.written,
-            there.map_or("no size", |there| &there.written)
-        )),
-        _ => Ok(()),
-    }
 }
 
 /// Whether an earlier call for this claim created the volume, and no claim has had it since. A volume that a claim has

@@ -104,6 +104,7 @@ fn no_directory(template: &Template, policy: &Policy, facts: &Facts<'_>, class: 
         NoDirectory::Missing(tokens) if tokens.len() == 1 => "set it",
         NoDirectory::Missing(_) => "set them",
         NoDirectory::Slash(..) => "use a value without a slash",
+        NoDirectory::Value(..) => "correct the annotation",
         NoDirectory::NotADirectory(_) => {
             "change the name, labels or annotations that the template uses, or choose \
         another StorageClass"

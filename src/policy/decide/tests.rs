@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::model::on_delete::OnDelete;
 use crate::model::reclaim::Reclaim;
+use crate::model::volume::NewVolume;
 use crate::policy::fixtures::{VOLUME, World};
 
 mod again;

@@ -2,10 +2,12 @@
 //!
 //! `${pvc.metadata.namespace}/${pvc.metadata.labels['app']}` (csi-driver-nfs, parameter `subDir`) and
 //! `${.PVC.namespace}/${.PVC.labels.app}` (nfs-subdir-external-provisioner, parameter `pathPattern`) are the same
-//! template. `$$` is a dollar sign. A template is parsed once, and expanded for each claim. A value that a claim does
-//! not have is an error, not an empty string (except for [`Template::forgiving`]). The result is checked as a
-//! [`Directory`], segment by segment.
+//! template. `$$` is a dollar sign, and a backslash makes the next character text. Text that looks like a token is an
+//! error: it would be the same for all claims. A template is parsed once, and expanded for each claim. A value that a
+//! claim does not have is an error, not an empty string (except for [`Template::forgiving`]). The result is checked as
+//! a [`Directory`], segment by segment.
 
+mod look_alike;
 mod parse;
 mod token;
 
@@ -13,7 +15,7 @@ use std::fmt;
 
 pub use self::parse::{NotATemplate, Problem};
 pub use self::token::{Dialect, Token, Values};
-use crate::model::directory::{Directory, NotADirectory, Shown, WrongPath};
+use crate::model::directory::{Directory, NotADirectory, Shown, WrongPath, normal};
 
 /// A parsed template. Prints in its own syntax.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +42,9 @@ pub enum NoDirectory {
     /// The value contains a slash, but must be part of one segment.
     #[error("{0} is {shown:?}: a slash is not allowed in it", shown = Shown(.1))]
     Slash(Token, String),
+    /// The value of this annotation is not a path below the share.
+    #[error("{0} is {shown:?}, which {2}", shown = Shown(.1))]
+    Value(Token, String, WrongPath),
     /// The result is not a directory below the share.
     #[error(transparent)]
     NotADirectory(#[from] NotADirectory),
@@ -58,6 +63,12 @@ impl Template {
     /// Whether the rules of nfs-subdir-external-provisioner apply.
     pub fn is_forgiving(&self) -> bool {
         self.forgiving
+    }
+
+    /// Whether a text has a token, in whatever syntax and spelling.
+    pub fn is_in(text: &str) -> bool {
+        let look_alike = look_alike::find(text).map(|(start, length)| &text[start..start + length]);
+        look_alike.is_some_and(|text| look_alike::guess(text).is_some())
     }
 
     /// The tokens that have no value for this claim.
@@ -105,7 +116,19 @@ impl Template {
         if self.standard {
             path = Directory::fit(&path, &format!("-{}", values.volume));
         }
-        Ok(self.parse_path(&path)?)
+        self.parse_path(&path).map_err(|wrong| self.cause(wrong, values))
+    }
+
+    /// Names the annotation that makes a path wrong, if one does.
+    fn cause(&self, wrong: NotADirectory, values: &Values<'_>) -> NoDirectory {
+        let paths = self.tokens().filter(|token| token.is_a_path());
+        let culprit = paths
+            .filter_map(|token| Some((token, token.value(values)?)))
+            .find(|(_, value)| matches!(self.parse_path(value), Err(NotADirectory(_, also)) if also == wrong.1));
+        match culprit {
+            Some((token, value)) => NoDirectory::Value(token.clone(), value.to_owned(), wrong.1),
+            None => NoDirectory::NotADirectory(wrong),
+        }
     }
 
     fn parse_path(&self, path: &str) -> Result<Directory, NotADirectory> {
@@ -118,7 +141,7 @@ impl Template {
                 return Directory::parse(&segments.join("/"));
             }
         }
-        Directory::parse(path)
+        Directory::parse(&normal(path))
     }
 
     fn fill<'a>(&self, value: impl Fn(&Token) -> Option<&'a str>) -> Result<String, NoDirectory> {
@@ -127,15 +150,21 @@ impl Template {
             return Err(NoDirectory::Missing(missing));
         }
         let mut path = String::new();
-        for piece in &self.pieces {
+        for (index, piece) in self.pieces.iter().enumerate() {
             match piece {
-                Piece::Text(text) => path.push_str(text),
+                Piece::Text(text) if self.forgiving => path.push_str(text),
+                Piece::Text(text) => {
+                    // An empty value at an end must not lead to the directory above.
+                    let text = if index == 0 { text.trim_start_matches('/') } else { text };
+                    let is_last = index + 1 == self.pieces.len();
+                    path.push_str(if is_last { text.trim_end_matches('/') } else { text });
+                }
                 Piece::Token(token) => {
                     let value = value(token).unwrap_or_default();
                     if value.contains('/') && !token.is_a_path() {
                         return Err(NoDirectory::Slash(token.clone(), value.to_owned()));
                     }
-                    path.push_str(value);
+                    path.push_str(value.trim_matches('/'));
                 }
             }
         }
@@ -188,7 +217,7 @@ impl fmt::Display for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for piece in &self.pieces {
             match piece {
-                Piece::Text(text) => f.write_str(&text.replace('$', "$$"))?,
+                Piece::Text(text) => f.write_str(&Self::escape(text))?,
                 Piece::Token(token) => f.write_str(&token.written(self.dialect).unwrap_or_default())?,
             }
         }

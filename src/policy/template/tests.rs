@@ -32,6 +32,22 @@ fn expand(text: &str, dialect: Dialect) -> Result<String, String> {
         .map_err(|error| error.to_string())
 }
 
+fn with_annotation(text: &str, key: &str, value: &str) -> Result<String, String> {
+    let empty = BTreeMap::new();
+    let directory = Template::parse(text, Dialect::SubDir).unwrap().expand(&Values {
+        claim: "data",
+        namespace: "team-a",
+        volume: "pvc-1",
+        labels: &empty,
+        annotations: &map(&[(key, value)]),
+        namespace_labels: &empty,
+        namespace_annotations: &empty,
+    });
+    directory
+        .map(|directory| directory.to_string())
+        .map_err(|wrong| wrong.to_string())
+}
+
 fn sub_dir(text: &str) -> Result<String, String> {
     expand(text, Dialect::SubDir)
 }
@@ -90,8 +106,11 @@ fn a_missing_value_is_an_error_and_never_empty() {
         missing,
         "annotation nfs.io/path of the claim is needed for the directory and is not set"
     );
-    let empty = sub_dir("a/${pvc.metadata.annotations['empty']}").unwrap_err();
-    assert_eq!(empty, "directory \"a/\" has an empty segment");
+    let empty = sub_dir("a/${pvc.metadata.annotations['empty']}/b").unwrap_err();
+    assert_eq!(
+        empty,
+        "annotation empty of the claim is \"\", which has an empty segment"
+    );
 }
 
 #[test]
@@ -107,27 +126,164 @@ fn a_parse_error_has_its_position() {
         "character 1: ${.PVC.nmae} is not known; known are ${.PVC.name}, ${.PVC.namespace}, ${.PV.name}, \
          ${.PVC.labels.KEY}, ${.PVC.annotations.KEY}"
     );
-    assert!(
-        sub_dir("${.PVC.name}")
-            .unwrap_err()
-            .starts_with("character 1: ${.PVC.name} is not known; known are ${pvc.")
+}
+
+/// Each text, and the tokens that messages propose for it in both syntaxes.
+const LOOK_ALIKES: [(&str, &str, &str); 26] = [
+    ("{{ .PVC.name }}", "${pvc.metadata.name}", "${.PVC.name}"),
+    ("{{.PVC.namespace}}", "${pvc.metadata.namespace}", "${.PVC.namespace}"),
+    ("$${pvc.metadata.name}", "${pvc.metadata.name}", "${.PVC.name}"),
+    ("$${.PVC.name}", "${pvc.metadata.name}", "${.PVC.name}"),
+    ("{pvc.metadata.name}", "${pvc.metadata.name}", "${.PVC.name}"),
+    ("${PVC.name}", "${pvc.metadata.name}", "${.PVC.name}"),
+    ("${ pvc.metadata.name }", "${pvc.metadata.name}", "${.PVC.name}"),
+    ("${pvc.name}", "${pvc.metadata.name}", "${.PVC.name}"),
+    ("${{ pvc.namespace }}", "${pvc.metadata.namespace}", "${.PVC.namespace}"),
+    ("$(PVC_NAME)", "${pvc.metadata.name}", "${.PVC.name}"),
+    ("$PVC_NAMESPACE", "${pvc.metadata.namespace}", "${.PVC.namespace}"),
+    ("%{pv.name}", "${pv.metadata.name}", "${.PV.name}"),
+    ("#{pvc.name}", "${pvc.metadata.name}", "${.PVC.name}"),
+    ("<namespace>", "${pvc.metadata.namespace}", "${.PVC.namespace}"),
+    ("<pv>", "${pv.metadata.name}", "${.PV.name}"),
+    ("%namespace%", "${pvc.metadata.namespace}", "${.PVC.namespace}"),
+    ("@pvc.name@", "${pvc.metadata.name}", "${.PVC.name}"),
+    ("[namespace]", "${pvc.metadata.namespace}", "${.PVC.namespace}"),
+    ("(namespace)", "${pvc.metadata.namespace}", "${.PVC.namespace}"),
+    ("__NAMESPACE__", "${pvc.metadata.namespace}", "${.PVC.namespace}"),
+    ("pvc.metadata.name", "${pvc.metadata.name}", "${.PVC.name}"),
+    (".PVC.name", "${pvc.metadata.name}", "${.PVC.name}"),
+    (
+        "{pvc.labels.app}",
+        "${pvc.metadata.labels['app']}",
+        "${.PVC.labels.app}",
+    ),
+    (
+        "{{ .PVC.annotations.nfs.io/path }}",
+        "${pvc.metadata.annotations['nfs.io/path']}",
+        "${.PVC.annotations.nfs.io/path}",
+    ),
+    (
+        "${pvc.metadata.labels[\"app\"]}",
+        "${pvc.metadata.labels['app']}",
+        "${.PVC.labels.app}",
+    ),
+    (
+        "{namespace.labels.team}",
+        "${namespace.metadata.labels['team']}",
+        "in subDir only",
+    ),
+];
+
+#[test]
+fn text_that_looks_like_a_token_is_refused_with_the_right_spelling() {
+    for (text, in_sub_dir, in_path_pattern) in LOOK_ALIKES {
+        for (dialect, expected) in [(Dialect::SubDir, in_sub_dir), (Dialect::PathPattern, in_path_pattern)] {
+            for (text, at) in [(text.to_owned(), 1), (format!("vol-{text}/x"), 5)] {
+                let error = expand(&text, dialect).unwrap_err();
+                assert!(error.contains(expected), "{text}: {error}");
+                assert!(error.starts_with(&format!("character {at}: ")), "{text}: {error}");
+            }
+        }
+    }
+    assert_eq!(
+        sub_dir("{{ .PVC.name }}/x").unwrap_err(),
+        "character 1: {{ .PVC.name }} is not a value but text, the same for every claim; did you mean ${pvc.metadata.name}?; to \
+         write it as text, put a backslash before each special character, such as \\{"
+    );
+    assert!(sub_dir("a}b").is_err() && sub_dir("<b").is_err() && sub_dir("{x}").is_err());
+}
+
+#[test]
+fn a_token_of_the_other_syntax_names_the_other_parameter() {
+    assert_eq!(
+        sub_dir("a/${.PVC.name}").unwrap_err(),
+        "character 3: ${.PVC.name} is the spelling of pathPattern; in subDir, write ${pvc.metadata.name}"
+    );
+    assert_eq!(
+        path_pattern("${namespace.metadata.labels['team']}").unwrap_err(),
+        "character 1: ${namespace.metadata.labels['team']} is a value in subDir only; set subDir instead"
     );
 }
 
 #[test]
-fn a_result_that_is_not_a_directory_is_refused() {
+fn a_backslash_makes_the_next_character_text() {
+    assert_eq!(sub_dir(r"\{a\}").unwrap(), "{a}");
+    assert_eq!(
+        sub_dir(r"\${pvc.metadata.name}").unwrap_err(),
+        "character 3: {pvc.metadata.name} is not a value but text, the \
+        same for every claim; did you mean ${pvc.metadata.name}?; to write it as text, put a backslash before each special \
+        character, such as \\{"
+    );
+    assert_eq!(sub_dir(r"pvc\.name").unwrap(), "pvc.name");
+    assert_eq!(sub_dir(r"a\\b").unwrap(), r"a\b");
+    assert_eq!(
+        sub_dir(r"a\").unwrap_err(),
+        r"character 2: a backslash at the end; write \\ for a backslash"
+    );
+}
+
+#[test]
+fn text_in_round_and_square_brackets_is_text_unless_it_names_a_value() {
     for text in [
-        "/",
-        ".",
-        "..",
-        "/abs",
-        "a/../b",
-        "${pvc.metadata.namespace}/",
-        ".bindery-trash/x",
-        "archived-x",
+        "photos (old)",
+        "a[1]",
+        "50% of 100%",
+        "me@host",
+        "__x__",
+        "namespace",
+        "my.name",
+        "pv",
     ] {
+        assert_eq!(sub_dir(text).as_deref(), Ok(text));
+    }
+}
+
+#[test]
+fn a_result_that_is_not_a_directory_is_refused() {
+    for text in ["/", ".", "..", "a/../b", "a//b", "./a", ".bindery-trash/x"] {
         assert!(sub_dir(text).unwrap_err().starts_with("directory \""), "{text}");
     }
+}
+
+#[test]
+fn slashes_at_the_ends_of_a_path_are_dropped() {
+    for text in ["/abs", "abs/", "//abs//", "${pvc.metadata.annotations['slashes']}"] {
+        let directory = with_annotation(text, "slashes", "/abs/");
+        assert_eq!(directory.as_deref(), Ok("abs"), "{text}");
+    }
+    let empty = with_annotation("${pvc.metadata.namespace}/${pvc.metadata.annotations['p']}", "p", "/");
+    assert!(
+        empty.unwrap_err().contains("has an empty segment"),
+        "an empty value does not lead to the directory above"
+    );
+    let inside = with_annotation(
+        "${pvc.metadata.namespace}/${pvc.metadata.annotations['p']}/x",
+        "p",
+        "/a/b/",
+    );
+    assert_eq!(inside.as_deref(), Ok("team-a/a/b/x"));
+}
+
+#[test]
+fn the_annotation_that_makes_a_path_wrong_is_named() {
+    let wrong = |value: &str| {
+        with_annotation("${pvc.metadata.namespace}/${pvc.metadata.annotations['p']}", "p", value).unwrap_err()
+    };
+    assert_eq!(
+        wrong("./x"),
+        "annotation p of the claim is \"./x\", which has the segment \".\", which means the directory itself; leave it out"
+    );
+    assert_eq!(
+        wrong("a//b"),
+        "annotation p of the claim is \"a//b\", which has an empty segment"
+    );
+    assert!(wrong("a/../b").starts_with("annotation p of the claim is \"a/../b\", which has the segment \"..\""));
+}
+
+#[test]
+fn a_directory_is_in_normalization_form_c() {
+    let directory = with_annotation("${pvc.metadata.annotations['p']}", "p", "cafe\u{301}");
+    assert_eq!(directory.as_deref(), Ok("caf\u{e9}"));
 }
 
 #[test]
@@ -246,7 +402,7 @@ proptest! {
             for segment in directory.segments() {
                 prop_assert!(!["", ".", ".."].contains(&segment));
                 prop_assert!(segment.len() <= 255 && !segment.contains(['/', '\0']));
-                prop_assert!(!segment.starts_with("archived-") && !segment.starts_with(".bindery-"));
+                prop_assert!(!segment.starts_with(".bindery-"));
             }
         }
     }

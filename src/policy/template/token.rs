@@ -14,6 +14,23 @@ pub enum Dialect {
     PathPattern,
 }
 
+impl Dialect {
+    /// The class parameter with this syntax.
+    pub(super) fn key(self) -> &'static str {
+        match self {
+            Self::SubDir => "subDir",
+            Self::PathPattern => "pathPattern",
+        }
+    }
+
+    pub(super) fn other(self) -> Self {
+        match self {
+            Self::SubDir => Self::PathPattern,
+            Self::PathPattern => Self::SubDir,
+        }
+    }
+}
+
 /// The values of the tokens for one claim.
 #[derive(Clone, Copy, Debug)]
 pub struct Values<'a> {

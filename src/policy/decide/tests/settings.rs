@@ -93,7 +93,7 @@ fn in_a_legacy_class_a_path_out_of_the_share_is_refused() {
         why,
         "../${.PVC.name} (pathPattern of StorageClass fast) gives no valid directory for this claim: directory \
         \"../data\" has \
-         the segment \"..\", which would lead out of the share; change the name, labels or annotations that the \
+         the segment \"..\", which means the directory above; write the path without it; change the name, labels or annotations that the \
          template uses, or choose another StorageClass"
     );
 }

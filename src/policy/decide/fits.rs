@@ -1,0 +1,38 @@
+//! Whether a volume has what a claim asks for.
+
+use crate::model::claim::Claim;
+use crate::model::volume::Volume;
+
+/// Whether a volume fits a claim. The controller manager does not check this if the volume names the claim. The error
+/// says what differs. A bound claim may ask for more than its volume has: see [`super::expansion`].
+pub fn fits(claim: &Claim, volume: &Volume) -> Result<(), String> {
+    let class = claim.class.as_deref().unwrap_or_default();
+    if class != volume.class {
+        return Err(format!("its class is {class:?}, the volume's is {:?}", volume.class));
+    }
+    fits_modes_and_size(claim, volume).map_err(|differs| format!("it {differs}"))
+}
+
+/// Whether the volume has the access modes and the size that the claim asks for. The error is the rest of a sentence
+/// about the claim.
+pub(super) fn fits_modes_and_size(claim: &Claim, volume: &Volume) -> Result<(), String> {
+    if let Some(mode) = claim
+        .access_modes
+        .iter()
+        .find(|mode| !volume.access_modes.contains(mode))
+    {
+        return Err(format!(
+            "asks for access mode {mode}, the volume has {}",
+            volume.access_modes.join(", ")
+        ));
+    }
+    let there = volume.capacity.as_ref();
+    match claim.request.as_ref().filter(|_| claim.capacity.is_none()) {
+        Some(request) if request.bytes > there.map_or(0, |there| there.bytes) => Err(format!(
+            "asks for {}, the volume has {}",
+            request.written,
+            there.map_or("no size", |there| &there.written)
+        )),
+        _ => Ok(()),
+    }
+}
