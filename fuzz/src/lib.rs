@@ -16,10 +16,7 @@ pub fn check(directory: &Directory) {
         assert!(!segment.contains(|c: char| c.is_control()), "{directory:?}");
         assert!(!segment.starts_with(char::is_whitespace), "{directory:?}");
         assert!(!segment.ends_with(char::is_whitespace), "{directory:?}");
-        assert!(
-            !segment.starts_with(".bindery-"),
-            "{directory:?}"
-        );
+        assert!(!segment.starts_with(".bindery-"), "{directory:?}");
     }
     for until in [None, Some(Timestamp::UNIX_EPOCH)] {
         check_archive(directory, until);
