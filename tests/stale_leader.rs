@@ -50,9 +50,9 @@ async fn a_late_rename(on_delete: &str, pattern: &str, retention: &str, end: imp
     std::fs::write(path.join("new"), "precious").unwrap();
 
     relay.go_on();
-    // The other replica may put it back so fast that the test never sees it missing.
+    // The other replica may move it back so fast that the test never sees it missing.
     eventually("the RENAME has moved the directory of the later volume", async || {
-        (!path.exists() || second.log().contains("put back")).then_some(())
+        (!path.exists() || second.log().contains("moved back")).then_some(())
     })
     .await;
     end(&mut first).await;
