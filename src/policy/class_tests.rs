@@ -161,6 +161,7 @@ fn server_and_share_have_no_tokens() {
         "/export/<namespace>",
         "/export/$(PVC_NAMESPACE)",
         "/${pvc.namespace}",
+        "/{a}/${.PVC.name}",
     ] {
         assert!(wrong("nas1", share).contains("write the value in subDir"), "{share}");
     }

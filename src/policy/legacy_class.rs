@@ -71,15 +71,18 @@ fn boolean(text: &str) -> Option<bool> {
 /// empty.
 fn path_pattern(text: &str, warnings: &mut Vec<String>) -> String {
     let mut pattern = String::new();
+    // Escaped as a whole: parts of it may look like a token together.
+    let mut literal = String::new();
     let mut rest = text;
     while let Some(dollar) = rest.find('$') {
-        pattern.push_str(&Template::escape(&rest[..dollar]));
+        literal.push_str(&rest[..dollar]);
         rest = &rest[dollar..];
         let token = rest.find('}').map(|end| rest.split_at(end + 1));
         match token {
             Some((token, after))
                 if token.starts_with("${.") && Template::parse(token, Dialect::PathPattern).is_ok() =>
             {
+                pattern.push_str(&Template::escape(&std::mem::take(&mut literal)));
                 pattern.push_str(token);
                 rest = after;
             }
@@ -90,12 +93,13 @@ fn path_pattern(text: &str, warnings: &mut Vec<String>) -> String {
                 rest = after;
             }
             _ => {
-                pattern.push_str("$$");
+                literal.push('$');
                 rest = &rest[1..];
             }
         }
     }
-    pattern.push_str(&Template::escape(rest));
+    literal.push_str(rest);
+    pattern.push_str(&Template::escape(&literal));
     pattern
 }
 

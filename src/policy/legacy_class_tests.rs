@@ -83,6 +83,9 @@ fn every_pattern_is_accepted() {
     assert_eq!(pattern("cost$s/$${.PVC.name}/$"), plain("cost$$s/$$${.PVC.name}/$$"));
     assert_eq!(pattern("${pvc.metadata.name}"), plain(r"$$\{pvc\.metadata\.name\}"));
     assert_eq!(pattern("a${.PVC.name"), plain(r"a$$\{\.PVC\.name"));
+    // Text on both sides of a dollar sign is one text, and looks like a token only as a whole.
+    assert_eq!(directory("(name$)/x").0.as_deref(), Ok("(name$)/x"));
+    assert_eq!(directory("(na${.PVC.other}me)/x").0.as_deref(), Ok("(name)/x"));
     assert_eq!(pattern(""), (None, vec![]));
     assert_eq!(
         pattern("a/${.PVC.nmae}"),

@@ -72,10 +72,10 @@ pub(super) fn guess(written: &str) -> Option<Token> {
 pub(super) fn find(text: &str) -> Option<(usize, usize)> {
     let in_brackets = text.find(BRACKETS).map(|start| bracketed(text, start));
     let in_a_pair = PAIRS.iter().filter_map(|&(open, close)| pair(text, open, close));
-    let word = WORDS.iter().filter_map(|word| {
-        let start = text.to_ascii_lowercase().find(word)?;
-        Some(whole_word(text, start))
-    });
+    let lower = text.to_ascii_lowercase();
+    let word = WORDS
+        .iter()
+        .filter_map(|word| Some(whole_word(text, lower.find(word)?)));
     in_brackets.into_iter().chain(in_a_pair).chain(word).min()
 }
 

@@ -67,8 +67,15 @@ impl Template {
 
     /// Whether a text has a token, in whatever syntax and spelling.
     pub fn is_in(text: &str) -> bool {
-        let look_alike = look_alike::find(text).map(|(start, length)| &text[start..start + length]);
-        look_alike.is_some_and(|text| look_alike::guess(text).is_some())
+        let mut rest = text;
+        while let Some((start, length)) = look_alike::find(rest) {
+            let (found, after) = rest[start..].split_at(length);
+            if look_alike::guess(found).is_some() {
+                return true;
+            }
+            rest = after;
+        }
+        false
     }
 
     /// The tokens that have no value for this claim.

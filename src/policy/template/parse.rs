@@ -88,34 +88,30 @@ impl Template {
         if text.is_empty() {
             return Err(invalid(text, Problem::Empty));
         }
+        let end = |run: &mut Run, rest: &str| {
+            let error = |(back, problem)| invalid(&text[text.len() - rest.len() - back..], problem);
+            run.end(dialect).map_err(error)
+        };
         let mut pieces = Vec::new();
         let mut run = Run::default();
         let mut rest = text;
         while let Some(c) = rest.chars().next() {
             if c == '\\' {
-                let escaped = rest[1..]
-                    .chars()
-                    .next()
-                    .ok_or_else(|| invalid(rest, Problem::Backslash))?;
+                let escaped = rest[1..].chars().next();
+                let escaped = escaped.ok_or_else(|| invalid(rest, Problem::Backslash))?;
                 rest = run.take(rest, 1 + escaped.len_utf8(), escaped);
             } else if rest.starts_with("$$") {
                 rest = run.take(rest, 2, '$');
             } else if c != '$' {
                 rest = run.take(rest, c.len_utf8(), c);
             } else {
-                let (token, after) = token(rest, dialect).map_err(|error| invalid(rest, error))?;
-                pieces.extend(
-                    run.end(dialect)
-                        .map_err(|(start, error)| invalid(&text[text.len() - rest.len() - start..], error))?,
-                );
+                pieces.extend(end(&mut run, rest)?);
+                let (token, after) = token(rest, dialect).map_err(|problem| invalid(rest, problem))?;
                 pieces.push(Piece::Token(token));
                 rest = after;
             }
         }
-        pieces.extend(
-            run.end(dialect)
-                .map_err(|(start, error)| invalid(&text[text.len() - start..], error))?,
-        );
+        pieces.extend(end(&mut run, rest)?);
         Ok(Self {
             dialect,
             pieces,
@@ -162,7 +158,7 @@ impl Run {
         rest
     }
 
-    /// Ends the text. The error has the distance from the error to the end of the text, in bytes.
+    /// Ends the text. The error says how many bytes before the end it is.
     fn end(&mut self, dialect: Dialect) -> Result<Option<Piece>, (usize, Problem)> {
         let Self { text, plain } = std::mem::take(self);
         if let Some((start, length)) = look_alike::find(&plain) {
