@@ -36,6 +36,7 @@ pub struct World {
     pub class: Value,
     pub namespace: Value,
     pub volume: Option<Volume>,
+    /// Volumes that no claim has; those that are offered to the claim are facts.
     pub offers: Vec<Offer>,
     pub defaults: Defaults,
     pub installation: Installation,
@@ -76,15 +77,18 @@ impl World {
     pub fn ask<T>(&self, ask: impl FnOnce(&Facts<'_>) -> T) -> T {
         let claim: PersistentVolumeClaim = serde_json::from_value(self.claim.clone()).unwrap();
         let class: Option<StorageClass> = serde_json::from_value(self.class.clone()).unwrap();
+        let claim = Claim::read(&claim, "team-a");
+        let offered = |offer: &Offer| Offer::of(&offer.volume, Some(&offer.terms), &claim, &self.installation);
+        let offers: Vec<_> = self.offers.iter().filter_map(offered).collect();
         ask(&Facts {
-            claim: &Claim::read(&claim, "team-a"),
+            claim: &claim,
             class: class.as_ref(),
             namespace: &Namespace {
                 labels: [("team".to_owned(), "blue".to_owned())].into(),
                 annotations: serde_json::from_value(self.namespace.clone()).unwrap(),
             },
             volume: self.volume.as_ref(),
-            offers: &self.offers,
+            offers: &offers,
             defaults: &self.defaults,
             installation: &self.installation,
             fresh: Uuid::from_u128(0x1234),

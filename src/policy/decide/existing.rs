@@ -9,25 +9,23 @@ use kube::core::{Selector, SelectorExt};
 
 use super::fits::fits_modes_and_size;
 use super::verdict::Pass;
-use crate::model::claim::{Claim, Name};
+use crate::model::claim::Claim;
 use crate::model::data_source::DataSource;
 use crate::model::offer::Offer;
 
 /// Returns why a claim is left to Kubernetes, or `None` if Bindery provisions it.
 pub(super) fn leave_to_kubernetes(claim: &Claim, offers: &[Offer], warnings: &mut Vec<String>) -> Option<Pass> {
-    let is_reserved = |offer: &&Offer| match &claim.name {
-        Name::Given(name) => offer.volume.is_for(&claim.namespace, name),
-        Name::Generate(_) => false,
-    };
+    // Every offer is for this claim: by its claimRef, or by the class.
+    let (reserved, available): (Vec<_>, Vec<_>) = offers.iter().partition(|offer| offer.volume.claim.is_some());
     let mut too_different = Vec::new();
-    for offer in offers.iter().filter(is_reserved) {
+    for offer in reserved {
+        let name = &offer.volume.name;
         match satisfies(claim, offer) {
-            _ if offer.volume.is_given_to(claim) => return Some(Pass::Reserved(offer.volume.name.clone())),
-            Ok(()) => return Some(Pass::Reserved(offer.volume.name.clone())),
-            Err(why) => too_different.push(format!(
-                "PersistentVolume {} is reserved for this claim, but Kubernetes does not bind it: {why}",
-                offer.volume.name
+            Err(why) if !offer.volume.is_given_to(claim) => too_different.push(format!(
+                "PersistentVolume {name} is reserved for this claim, but Kubernetes does not bind it: {why}"
             )),
+            // kube-controller-manager has compared a volume that has the claim's uid.
+            _ => return Some(Pass::Reserved(name.clone())),
         }
     }
     // The API server refuses a selector that is not valid.
@@ -35,17 +33,13 @@ pub(super) fn leave_to_kubernetes(claim: &Claim, offers: &[Offer], warnings: &mu
         .selector
         .clone()
         .map(|selector| Selector::try_from(selector).unwrap_or_default());
-    let is_available = |offer: &&Offer| {
-        offer.volume.claim.is_none()
-            && Some(&offer.volume.class) == claim.class.as_ref()
-            && selector
-                .as_ref()
-                .is_none_or(|selector| selector.matches(&offer.terms.labels))
-            && satisfies(claim, offer).is_ok()
+    let fits = |offer: &&Offer| {
+        let selects = |selector: &Selector| selector.matches(&offer.terms.labels);
+        selector.as_ref().is_none_or(selects) && satisfies(claim, offer).is_ok()
     };
     // If the scheduler has chosen a node, it has found no existing volume for it.
     if !claim.has_node
-        && let Some(offer) = offers.iter().find(is_available)
+        && let Some(offer) = available.into_iter().find(fits)
     {
         return Some(Pass::Available(offer.volume.name.clone()));
     }
@@ -88,7 +82,8 @@ pub(super) fn source_refusal(source: &DataSource) -> Option<String> {
     match source {
         DataSource::Empty | DataSource::Populator(_) => None,
         DataSource::Claim(name) => Some(format!(
-            "Bindery cannot clone claim {name}: create the claim without a data source, and copy the files with a pod that mounts both claims"
+            "Bindery cannot clone claim {name}: create the claim without a data source, and copy the files with a pod that mounts \
+             both claims"
         )),
         DataSource::Snapshot(name) => Some(format!(
             "Bindery cannot restore VolumeSnapshot {name}: create the claim without a data source, and restore the files with \
