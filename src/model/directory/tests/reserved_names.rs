@@ -1,0 +1,160 @@
+//! Names of archives and in the trash: each has its owner and its times, and no other name is read as one.
+
+use super::*;
+
+#[test]
+fn an_archive_has_the_tag_of_its_volume_only() {
+    let tag = Directory::archive_tag("blue", "pvc-1");
+    let archive = Directory::parse("team-a/data").unwrap().archive(now(), &tag, None);
+    assert_eq!(archive.as_str(), format!("archived-team-a-data-20260101T000000Z-{tag}"));
+    assert_eq!(Directory::tag_of(archive.as_str()), Some(&*tag));
+    for (instance, volume) in [("blue", "pvc-2"), ("green", "pvc-1")] {
+        assert_ne!(
+            Directory::tag_of(archive.as_str()),
+            Some(&*Directory::archive_tag(instance, volume))
+        );
+    }
+}
+
+#[test]
+fn only_an_archive_of_this_instance_with_an_end_expires() {
+    let archive = |instance: &str, until| {
+        let tag = Directory::archive_tag(instance, "pvc-1");
+        Directory::parse("team-a/x-until-20200101T000000Z")
+            .unwrap()
+            .archive(now(), &tag, until)
+            .to_string()
+    };
+    let until: Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
+    let ours = archive("blue", Some(until));
+    assert!(ours.ends_with("-until-20260301T120000Z"), "{ours}");
+    assert_eq!(
+        Directory::tag_of(&ours),
+        Some(&*Directory::archive_tag("blue", "pvc-1"))
+    );
+    let found = Directory::expiring(&ours, "blue").unwrap();
+    assert_eq!((found.0.as_str(), found.1), (ours.as_str(), until));
+
+    assert_eq!(Directory::expiring(&ours, "green"), None, "another instance's");
+    assert_eq!(
+        Directory::expiring(&archive("blue", None), "blue"),
+        None,
+        "kept for ever"
+    );
+    for touched in [
+        ours.replace("archived-", "Archived-"),
+        ours.replace("20260301T", "2026-03-01T"),
+        ours.replace("20260301T", "20261301T"),
+        ours.replace("-20260101T000000Z-", "-x-"),
+        format!("{ours}.bak"),
+        "archived-x-until-20260301T120000Z".to_owned(),
+        "until-20260301T120000Z".to_owned(),
+    ] {
+        assert_eq!(Directory::expiring(&touched, "blue"), None, "{touched}");
+    }
+}
+
+#[test]
+fn a_name_in_the_trash_has_volume_uid_and_state() {
+    let read = |place: &Directory| {
+        let name = place.split_last().1;
+        let found = InTrash::read(name, "blue").unwrap();
+        assert_eq!(found.place, *place);
+        (found.owner.to_owned(), found.uid.map(str::to_owned), found.aside)
+    };
+    for volume in ["pvc-1", "a.b", "pvc-1.aside"] {
+        let new = (volume.to_owned(), Some(UID.to_owned()));
+        let expected = |aside| (new.0.clone(), new.1.clone(), aside);
+        assert_eq!(read(&Directory::in_trash("blue", volume, UID)), expected(false));
+        assert_eq!(read(&Directory::aside("blue", volume, UID)), expected(true));
+        let old = Directory::in_trash_without_uid("blue", volume);
+        assert_eq!(read(&old), (volume.to_owned(), None, false));
+    }
+    let tag = Directory::archive_tag("blue", "pvc-1");
+    let archive = Directory::parse("data").unwrap().archive(now(), &tag, Some(now()));
+    assert_eq!(
+        read(&archive.archive_in_trash("blue")),
+        (archive.to_string(), None, false)
+    );
+}
+
+#[test]
+fn names_of_another_instance_in_the_trash_are_ignored() {
+    let trash = Directory::in_trash("blue", "pvc-1", UID);
+    let name = trash.split_last().1;
+    for (name, instance) in [
+        (name, "green"),
+        (name, "blu"),
+        ("blue", "blue"),
+        ("blue.", "blue"),
+        ("blue-2.x", "blue"),
+    ] {
+        assert_eq!(InTrash::read(name, instance), None, "{name} of {instance}");
+    }
+}
+
+#[test]
+fn the_uid_is_never_cut() {
+    for volume in ["x".repeat(253), "x".repeat(175), "x".repeat(174)] {
+        for place in [
+            Directory::in_trash("blue", &volume, UID),
+            Directory::aside("blue", &volume, UID),
+        ] {
+            let name = place.split_last().1;
+            assert!(name.len() <= 255, "{name}");
+            assert_eq!(InTrash::read(name, "blue").unwrap().uid, Some(UID));
+        }
+    }
+}
+
+#[test]
+fn only_trash_and_archives_are_accepted_as_recorded_paths() {
+    let beside = TrashRoot::above(&Directory::parse("disk/team/data").unwrap()).unwrap();
+    let tag = Directory::archive_tag("blue", "pvc-1");
+    let archive = Directory::parse("disk/team/data").unwrap().archive(now(), &tag, None);
+    for own in [Directory::in_trash("blue", "pvc-1", UID), archive] {
+        for place in [own.clone(), beside.place(&own)] {
+            assert_eq!(Directory::recorded(place.as_str()), Some(place.clone()));
+        }
+    }
+    for other in [
+        "",
+        "data",
+        "team/data",
+        "../archived-x",
+        "/.bindery-trash/x",
+        ".bindery-trash",
+        ".bindery-trash/..",
+    ] {
+        assert_eq!(Directory::recorded(other), None, "{other}");
+    }
+}
+
+#[test]
+fn the_times_in_an_archive_name_are_read() {
+    let tag = Directory::archive_tag("blue", "pvc-1");
+    let directory = Directory::parse("a-until-20200101T000000Z").unwrap();
+    let until: Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
+    for until in [None, Some(until)] {
+        let archive = directory.archive(now(), &tag, until);
+        assert_eq!(archive.archive_times(), Some((now(), until)));
+        assert_eq!(archive.is_kept_forever(), until.is_none());
+    }
+    assert_eq!(Directory::in_trash("blue", "pvc-1", UID).archive_times(), None);
+}
+
+#[test]
+fn archives_and_trash_paths_are_unique() {
+    let long = "x".repeat(254);
+    let tag = Directory::archive_tag("blue", "pvc-1");
+    let archive = |name: &str| Directory::parse(name).unwrap().archive(now(), &tag, None).to_string();
+    assert_ne!(archive(&format!("{long}a")), archive(&format!("{long}b")));
+    assert_ne!(
+        Directory::in_trash("blue", &format!("{long}a"), UID),
+        Directory::in_trash("blue", &format!("{long}b"), UID)
+    );
+    assert_ne!(
+        Directory::in_trash("blue", "pvc-1", UID),
+        Directory::in_trash("green", "pvc-1", UID)
+    );
+}
