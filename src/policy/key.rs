@@ -72,6 +72,15 @@ impl Key {
     pub fn parameter(name: &str) -> Result<Self, Unknown> {
         let key = Self::ALL.into_iter().find(|key| key.as_str() == name);
         key.ok_or_else(|| {
+            let letters: String = name.chars().filter(char::is_ascii_alphabetic).collect();
+            if letters.eq_ignore_ascii_case("mountOptions") {
+                let advice = "write mount options in the field mountOptions of the StorageClass, next to parameters";
+                return Unknown {
+                    kind: "parameter",
+                    written: name.to_owned(),
+                    advice: advice.to_owned(),
+                };
+            }
             let known = Self::ALL.into_iter().map(|key| key.as_str().to_owned());
             Unknown::new("parameter", name, known.collect())
         })
@@ -111,15 +120,6 @@ pub struct Unknown {
 
 impl Unknown {
     fn new(kind: &'static str, written: &str, all: Vec<String>) -> Self {
-        let letters: String = written.chars().filter(char::is_ascii_alphabetic).collect();
-        if kind == "parameter" && letters.eq_ignore_ascii_case("mountOptions") {
-            return Self {
-                kind,
-                written: written.to_owned(),
-                advice: "write mount options in the field mountOptions of the StorageClass, next to parameters"
-                    .to_owned(),
-            };
-        }
         let word = |name: &'_ str| name.strip_prefix(names::PREFIX).unwrap_or(name).to_lowercase();
         let nearest = all.iter().min_by_key(|known| distance(&word(written), &word(known)));
         // If more than a third of the letters differ, it is another word.

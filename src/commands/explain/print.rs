@@ -115,15 +115,6 @@ mod tests {
     use super::*;
     use crate::policy::explain::NewValue;
 
-    fn row(key: &'static str, value: &str, from: &str) -> Row {
-        Row {
-            key,
-            value: value.to_owned(),
-            from: from.to_owned(),
-            new_claim: None,
-        }
-    }
-
     /// Returns the column, counted in characters, where `text` begins in each line of a table that contains it.
     fn columns(table: &str, text: &str) -> Vec<usize> {
         let lines = table.lines().filter_map(|line| line.find(text).map(|at| &line[..at]));
@@ -135,8 +126,8 @@ mod tests {
         for length in [5, 50, 51, 60, 300] {
             let directory = "ü".repeat(length);
             let mut rows = [
-                row("subDir", &directory, "source"),
-                row("onDelete", "archive", "source"),
+                Row::new("subDir", &directory, "source"),
+                Row::new("onDelete", "archive", "source"),
             ];
             let (value, from) = (20, 20 + length.max("archive".len()) + 2);
             let table = policy(&rows);

@@ -47,11 +47,11 @@ pub struct NewValue {
 pub(super) fn applied(class: &Class, policy: &Policy, defaults: &Defaults) -> Vec<Row> {
     let flag = |key: Key, value: &str, flag: &str, is_given: bool| {
         if class.settings.written.contains(&key) {
-            row(key.as_str(), value, "class")
+            Row::new(key.as_str(), value, "class")
         } else if is_given {
-            row(key.as_str(), value, flag)
+            Row::new(key.as_str(), value, flag)
         } else {
-            row(key.as_str(), &format!("the {flag} of bindery serve"), UNTOLD)
+            Row::new(key.as_str(), &format!("the {flag} of bindery serve"), UNTOLD)
         }
     };
     let of_class = |key: Key, value: &str| {
@@ -60,7 +60,7 @@ pub(super) fn applied(class: &Class, policy: &Policy, defaults: &Defaults) -> Ve
         } else {
             "default"
         };
-        row(key.as_str(), value, from)
+        Row::new(key.as_str(), value, from)
     };
     let list = |key: Key, keys: &[Key]| {
         let names: Vec<_> = keys.iter().map(|key| key.as_str()).collect();
@@ -107,23 +107,24 @@ pub(super) fn applied(class: &Class, policy: &Policy, defaults: &Defaults) -> Ve
         ),
         list(Key::NamespaceOverrides, &class.namespace_overrides),
         list(Key::ClaimOverrides, &class.claim_overrides),
-        row(RECLAIM, class.reclaim.as_str(), "class"),
+        Row::new(RECLAIM, class.reclaim.as_str(), "class"),
     ]
 }
 
 /// The values on a volume, and those for a new claim if they differ. `same_place`: a new claim would get the same
 /// directory.
 pub(super) fn frozen(volume: &Volume, record: &Record, now: Vec<Row>, same_place: bool) -> Vec<Row> {
-    let recorded =
-        |key: Key, value: &str, annotation: &str| row(key.as_str(), value, &format!("volume annotation {annotation}"));
+    let recorded = |key: Key, value: &str, annotation: &str| {
+        Row::new(key.as_str(), value, &format!("volume annotation {annotation}"))
+    };
     let owned = |key: Key, id: Option<u32>, annotation: &str| {
         let from = if id.is_some() { "volume" } else { "volume without" };
-        row(key.as_str(), &owner(id), &format!("{from} annotation {annotation}"))
+        Row::new(key.as_str(), &owner(id), &format!("{from} annotation {annotation}"))
     };
     let attributes = &record.attributes;
     let adopted = record.origin == Origin::Adopted;
     let mut rows = vec![
-        row(Key::Server.as_str(), record.share.server(), "volume spec.nfs"),
+        Row::new(Key::Server.as_str(), record.share.server(), "volume spec.nfs"),
         recorded(Key::Share, record.share.path(), volume_annotation::SHARE),
         recorded(Key::SubDir, record.directory.as_str(), volume_annotation::SUB_DIR),
         recorded(Key::OnDelete, record.on_delete.as_str(), volume_annotation::ON_DELETE),
@@ -144,7 +145,7 @@ pub(super) fn frozen(volume: &Volume, record: &Record, now: Vec<Row>, same_place
             record.share.version().as_str(),
             volume_annotation::NFS_VERSION,
         ),
-        row(RECLAIM, volume.reclaim.as_str(), "volume"),
+        Row::new(RECLAIM, volume.reclaim.as_str(), "volume"),
     ];
     let of_the_directory = [Key::MountPermissions, Key::Uid, Key::Gid].map(Key::as_str);
     if adopted {
@@ -181,12 +182,15 @@ pub(super) fn frozen(volume: &Volume, record: &Record, now: Vec<Row>, same_place
     rows
 }
 
-fn row(key: &'static str, value: &str, from: &str) -> Row {
-    Row {
-        key,
-        value: value.to_owned(),
-        from: from.to_owned(),
-        new_claim: None,
+impl Row {
+    /// A row whose value is the same for a new claim.
+    pub fn new(key: &'static str, value: &str, from: &str) -> Self {
+        Self {
+            key,
+            value: value.to_owned(),
+            from: from.to_owned(),
+            new_claim: None,
+        }
     }
 }
 
@@ -198,7 +202,7 @@ fn effective_row<T>(key: Key, effective: &Effective<T>, text: impl Fn(&T) -> Str
         Source::Class => "class".to_owned(),
         Source::Default => "default".to_owned(),
     };
-    row(key.as_str(), &text(&effective.value), &from)
+    Row::new(key.as_str(), &text(&effective.value), &from)
 }
 
 fn owner(id: Option<u32>) -> String {
