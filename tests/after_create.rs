@@ -31,14 +31,7 @@ async fn forbid_volume_names(scene: &Scene) {
             "validations": [{"expression": "!has(object.spec.volumeName)", "message": FORBIDDEN}],
         },
     });
-    let binding = json!({
-        "metadata": {"name": scene.name},
-        "spec": {"policyName": scene.name, "validationActions": ["Deny"]},
-    });
-    let policies: Api<ValidatingAdmissionPolicy> = Api::all(scene.client.clone());
-    policies.create(&PostParams::default(), &from(policy)).await.unwrap();
-    let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(scene.client.clone());
-    bindings.create(&PostParams::default(), &from(binding)).await.unwrap();
+    scene.deny_by(policy).await;
     let dry = PostParams {
         dry_run: true,
         ..PostParams::default()

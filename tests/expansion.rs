@@ -4,17 +4,17 @@ use std::time::Duration;
 
 #[cfg(feature = "failpoints")]
 use bindery::failpoints::Point;
-use k8s_openapi::api::admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding};
+use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicyBinding;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PersistentVolumeClaimStatus};
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::Api;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use crate::legacy::volume::{LegacyVolume, delete_class, legacy_scene, provisioner_name};
 use crate::support::bed::Bed;
 use crate::support::bindery::Bindery;
-use crate::support::scene::{Scene, from, volume_name};
+use crate::support::scene::{Scene, volume_name};
 use crate::support::wait::{eventually, eventually_within};
 
 /// Sizes of a volume, of its claim's status, and of the claim's request.
@@ -285,14 +285,7 @@ async fn forbid_status(scene: &Scene) {
             "validations": [{"expression": "false", "message": "the status is frozen"}],
         },
     });
-    let binding = json!({
-        "metadata": {"name": scene.name},
-        "spec": {"policyName": scene.name, "validationActions": ["Deny"]},
-    });
-    let policies: Api<ValidatingAdmissionPolicy> = Api::all(scene.client.clone());
-    policies.create(&PostParams::default(), &from(policy)).await.unwrap();
-    let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(scene.client.clone());
-    bindings.create(&PostParams::default(), &from(binding)).await.unwrap();
+    scene.deny_by(policy).await;
     let probe = Patch::Merge(json!({"status": {"capacity": {"storage": "2Gi"}}}));
     let dry = PatchParams {
         dry_run: true,

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use k8s_openapi::api::admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding};
 use k8s_openapi::api::core::v1::{
     Event, Namespace, PersistentVolume, PersistentVolumeClaim, Pod, ResourceQuota, ServiceAccount,
 };
@@ -299,6 +300,24 @@ impl Scene {
 
     fn quotas(&self) -> Api<ResourceQuota> {
         Api::namespaced(self.client.clone(), &self.name)
+    }
+
+    /// Creates a `ValidatingAdmissionPolicy` with the name of the scene, and binds it: what it finds is denied.
+    pub async fn deny_by(&self, policy: Value) {
+        let binding = json!({
+            "metadata": {"name": self.name},
+            "spec": {"policyName": self.name, "validationActions": ["Deny"]},
+        });
+        let policies: Api<ValidatingAdmissionPolicy> = Api::all(self.client.clone());
+        policies
+            .create(&PostParams::default(), &from(policy))
+            .await
+            .expect("a policy");
+        let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(self.client.clone());
+        bindings
+            .create(&PostParams::default(), &from(binding))
+            .await
+            .expect("a policy");
     }
 
     /// Creates a pod that uses a claim.
