@@ -1,8 +1,9 @@
 //! The loops that the leading replica runs.
 //!
 //! Volumes are bound to their claims and cleaned up when these are gone ([`volumes`]). Claims that the webhook gave no
-//! volume get theirs ([`claims`]), and those that ask for more than they have get it ([`expansion`]). Each loop is a `kube::runtime::Controller`, or waits on a timer where what it looks at
-//! cannot be watched. A function takes a [`Context`] if it only looks, and a [`leader::Leader`] if it acts.
+//! volume get theirs ([`claims`]), and those that ask for more than they have get it ([`expansion`]). Each loop is a
+//! `kube::runtime::Controller`, or waits on a timer where what it looks at cannot be watched. A function takes a
+//! [`Context`] if it only looks, and a [`leader::Leader`] if it acts.
 
 mod annotation_warnings;
 mod claims;
