@@ -3,8 +3,9 @@
 use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
 
-use k8s_openapi::api::core::v1::{PersistentVolume, ResourceQuota};
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, ResourceQuota};
 use kube::Api;
+use kube::api::ListParams;
 use serde_json::{Value, json};
 
 use crate::support::bed::{Bed, is_asked_about};
@@ -41,18 +42,32 @@ fn apply(scene: &Scene, example: &str) {
     assert!(apply.wait().unwrap().success(), "{example}");
 }
 
+/// What the quota counts.
+const COUNTED: &str = "scratch.storageclass.storage.k8s.io/persistentvolumeclaims";
+
 /// Applies the quota, uses it up, and returns the message for the next claim.
 async fn limited(scene: &Scene) -> String {
     apply(scene, "limits");
     let quotas: Api<ResourceQuota> = Api::namespaced(scene.client.clone(), &scene.name);
-    eventually("the quota is in force", async || {
-        quotas.get("scratch").await.unwrap().status?.used.map(drop)
+    let of_class =
+        |claim: &PersistentVolumeClaim| claim.spec.as_ref().unwrap().storage_class_name.as_deref() == Some("scratch");
+    // At first the controller manager may count without a claim that was just created.
+    eventually("the quota is in force and counts the claims that exist", async || {
+        let used = quotas.get("scratch").await.unwrap().status?.used?;
+        let claims = scene.claims().list(&ListParams::default()).await.unwrap();
+        let there = claims.iter().filter(|&claim| of_class(claim)).count();
+        (used[COUNTED].0 == there.to_string()).then_some(())
     })
     .await;
     let claim = |number: usize| {
         let class = json!({"spec": {"storageClassName": "scratch"}});
         scene.claim_with(&format!("limited-{number}"), class)
     };
+    // The API server enforces it once its own cache has it. Until then it does not count what is created, either.
+    let large = json!({"spec": {"resources": {"requests": {"storage": "101Gi"}}}});
+    let mut large_claim = claim(0);
+    json_patch::merge(&mut large_claim, &large);
+    scene.until_refused(large_claim, "exceeded quota: scratch").await;
     for number in 1..10 {
         scene.create(claim(number)).await.unwrap();
     }

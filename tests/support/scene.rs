@@ -167,6 +167,20 @@ impl Scene {
         }
     }
 
+    /// Waits until the API server refuses a dry run of this claim with these words.
+    pub async fn until_refused(&self, claim: Value, words: &str) {
+        let claim = from(claim);
+        let dry_run = PostParams {
+            dry_run: true,
+            ..PostParams::default()
+        };
+        eventually(&format!("the API server refuses a claim: {words}"), async || {
+            let refused = self.claims().create(&dry_run, &claim).await.err()?;
+            refused.to_string().contains(words).then_some(())
+        })
+        .await;
+    }
+
     /// Creates a claim and waits until it is bound.
     pub async fn bound(&self, claim: Value) -> (PersistentVolumeClaim, PersistentVolume) {
         let created = self.create(claim).await.expect("claim");
