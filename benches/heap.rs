@@ -88,6 +88,7 @@ fn provisioned(request: &Request, class: &StorageClass) -> Result<Option<Box<New
         namespace: &Namespace::default(),
         volume: None,
         offers: &[],
+        classes: &[],
         defaults: &Defaults::default(),
         installation: &installation(),
         fresh: Uuid::from_u128(2),

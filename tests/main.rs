@@ -31,6 +31,8 @@ mod existing_volumes;
 mod expansion;
 /// The command `bindery explain`.
 mod explain;
+/// Classes that give each volume a group of its own.
+mod groups;
 /// An NFS server whose disk hangs.
 mod hung_disk;
 /// How a volume recognises its directory and its file system.

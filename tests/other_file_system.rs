@@ -143,7 +143,7 @@ async fn after_a_crash_cleanup_continues_on_another_file_system() {
     let tag = Directory::archive_tag(instance, volume_name(&volumes[1]));
     let archive = Directory::parse("archived")
         .unwrap()
-        .archive(Timestamp::now(), &tag, None);
+        .archive(Timestamp::now(), &tag, None, None);
     std::fs::rename(beside.join("archived"), beside.join(archive.as_str())).unwrap();
     let recorded = json!({"bindery.dev/moved-to": format!("{}/{archive}", disk.beside())});
     let recorded = json!({"metadata": {"annotations": recorded}});

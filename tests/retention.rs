@@ -80,7 +80,9 @@ async fn an_archive_that_cannot_be_removed_does_not_block_the_others() {
     let over = Timestamp::UNIX_EPOCH;
     let archive = |volume: &str| {
         let tag = Directory::archive_tag(&bindery.name, volume);
-        let archive = Directory::parse(&scene.name).unwrap().archive(over, &tag, Some(over));
+        let archive = Directory::parse(&scene.name)
+            .unwrap()
+            .archive(over, &tag, None, Some(over));
         Bed::get().export.join(archive.as_str())
     };
     // Files instead of directories, which cannot be removed as trees. There are so many that the server lists some of them first.

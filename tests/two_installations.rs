@@ -41,7 +41,7 @@ impl Side {
         bindery.kill();
         let tag = Directory::archive_tag(&bindery.name, "pvc-gone");
         let (directory, now) = (Directory::parse("data").unwrap(), Timestamp::now());
-        let expired = directory.archive(now, &tag, Some(now));
+        let expired = directory.archive(now, &tag, None, Some(now));
         let over =
             [expired, Directory::in_trash_without_uid(&bindery.name, "pvc-gone")].map(|own| export.join(own.as_str()));
         for path in &over {

@@ -103,6 +103,7 @@ fn ask(claim: &Claim, class: &StorageClass, namespace: &Namespace, volume: Optio
         namespace,
         volume,
         offers: &[],
+        classes: &[],
         defaults: &Defaults::default(),
         installation: &installation(class),
         fresh: Uuid::from_u128(fresh),

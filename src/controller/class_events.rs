@@ -8,7 +8,8 @@ use kube::runtime::reflector::ObjectRef;
 
 use super::context::Context;
 use crate::model::names::reason;
-use crate::policy::class::Class;
+use crate::policy::class::{Class, REPLACE_CLASS};
+use crate::policy::groups;
 
 /// Checks every class of this provisioner. Never returns.
 pub async fn run(ctx: &Context) {
@@ -20,7 +21,12 @@ pub async fn run(ctx: &Context) {
             continue;
         }
         let name = class.name_any();
+        let conflict = groups::conflict(&class, &cluster.classes.store().state());
         let (reason, note) = match Class::read(&class, &ctx.defaults) {
+            Ok(_) if let Some(conflict) = conflict => (
+                reason::CLASS_BROKEN,
+                format!("StorageClass {name}: {conflict}; {REPLACE_CLASS}; until then its claims are refused"),
+            ),
             Err(invalid) => (
                 reason::CLASS_BROKEN,
                 format!(

@@ -9,6 +9,7 @@ pub mod data_source;
 pub mod directory;
 pub mod endpoint;
 pub mod foreign_volume;
+pub mod group;
 pub mod identity;
 pub mod invalid;
 pub mod labels;

@@ -47,6 +47,8 @@ pub mod volume_annotation {
     pub const UID: &str = "bindery.dev/uid";
     /// The group with which the directory was created, or would be created again.
     pub const GID: &str = "bindery.dev/gid";
+    /// The range from which that group was chosen, if the volume has a group of its own.
+    pub const GID_RANGE: &str = "bindery.dev/gid-range";
     /// The group that the kubelet gives to pods with the volume (a name of Kubernetes).
     pub const POD_GID: &str = "pv.beta.kubernetes.io/gid";
     /// How long the archive is kept, if the directory is archived.

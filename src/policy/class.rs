@@ -25,6 +25,10 @@ pub struct Defaults {
     pub share: Option<String>,
 }
 
+/// The next step if parameters of a class are wrong.
+pub const REPLACE_CLASS: &str =
+    "an administrator must delete the class and create it again, because class parameters cannot be edited";
+
 /// A valid StorageClass of this installation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Class {
@@ -142,7 +146,7 @@ impl WrongClass {
         if self.invalid.is_empty() {
             "an administrator must do that"
         } else {
-            "an administrator must delete the class and create it again, because class parameters cannot be edited"
+            REPLACE_CLASS
         }
     }
 }

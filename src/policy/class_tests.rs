@@ -1,14 +1,15 @@
 //! Reading of classes, and their errors.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::model::choices::{ExistingDirectory, OnStorageFailure, Provision};
 use crate::model::directory::NfsVersion;
+use crate::model::group::Group;
 use crate::model::on_delete::OnDelete;
 use crate::model::retention::Retention;
 
-fn read(fields: serde_json::Value) -> Result<Class, String> {
+fn read(fields: Value) -> Result<Class, String> {
     let mut class = json!({"metadata": {"name": "fast"}, "provisioner": "bindery.dev/nfs"});
     class
         .as_object_mut()
@@ -86,7 +87,7 @@ fn every_key_is_read_and_every_wrong_value_is_reported() {
     let settings = class.settings;
     assert_eq!(
         (settings.mode, settings.uid, settings.gid),
-        (Some(0o2775), Some(1000), Some(0))
+        (Some(0o2775), Some(1000), Some(Group::Fixed(0)))
     );
     assert_eq!(
         (
@@ -221,4 +222,35 @@ fn a_retention_without_any_archive_is_an_error() {
     assert!(class("retain", "", "uid").is_err());
     assert!(class("archive", "", "").is_ok());
     assert!(class("delete", "onDelete", "").is_ok() && class("delete", "", "archiveOnDelete").is_ok());
+}
+
+#[test]
+fn a_class_gives_each_volume_a_group_of_a_range() {
+    let class = read(json!({"parameters": {"gid": "auto", "gidRange": "50000-60000"}}));
+    let range = "50000-60000".parse().unwrap();
+    assert_eq!(class.unwrap().settings.gid, Some(Group::Own(range)));
+}
+
+#[test]
+fn a_range_and_gid_auto_need_each_other() {
+    let error = |parameters: Value| {
+        let class = read(json!({"parameters": parameters}));
+        class.unwrap_err()
+    };
+    assert_eq!(
+        error(json!({"gid": "auto"})),
+        "gid is \"auto\": set gidRange too, such as 50000-60000"
+    );
+    for gid in [json!({}), json!({"gid": "1000"})] {
+        let mut parameters = json!({"gidRange": "50000-60000"});
+        json_patch::merge(&mut parameters, &gid);
+        assert_eq!(
+            error(parameters),
+            "gidRange is \"50000-60000\": it is for gid: auto; set that too, or remove it"
+        );
+    }
+    assert_eq!(
+        error(json!({"gid": "auto", "gidRange": "60000-50000"})),
+        "gidRange is \"60000-50000\": write the first and the last group, 1 to 4294967294, such as 50000-60000"
+    );
 }

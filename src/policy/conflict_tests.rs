@@ -30,6 +30,7 @@ fn new(directory: &str) -> NewVolume {
             uid: None,
             gid: None,
         },
+        group_range: None,
         existing: ExistingDirectory::Deny,
         chosen_by: Source::Class,
         on_delete: OnDelete::Delete,

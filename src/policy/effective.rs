@@ -9,12 +9,15 @@ use super::settings::Settings;
 use super::template::Template;
 use crate::model::choices::{ExistingDirectory, OnStorageFailure};
 use crate::model::directory::NfsVersion;
+use crate::model::group::Group;
 use crate::model::on_delete::OnDelete;
 use crate::model::retention::Retention;
 use crate::model::source::Source;
 
 /// Default mode of new directories: every user may write.
 pub const MODE: u32 = 0o777;
+/// Default mode where each volume has a group of its own: only that group may use it, and new files get the group.
+const MODE_OF_OWN_GROUP: u32 = 0o2770;
 
 /// An effective value, and the object that set it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +42,7 @@ pub struct Policy {
     /// The owner of the directory; if `None`, the server chooses.
     pub uid: Effective<Option<u32>>,
     /// The group of the directory; if `None`, the server chooses.
-    pub gid: Effective<Option<u32>>,
+    pub gid: Effective<Option<Group>>,
     /// What happens if the directory already exists.
     pub existing: Effective<ExistingDirectory>,
     /// How long it is kept after it was archived.
@@ -61,6 +64,11 @@ impl Policy {
             (Source::Class, class),
         ];
         let all = &all;
+        let gid = first(all, &[Key::Gid], |set| set.gid.map(Some), None);
+        let mode = match gid.value {
+            Some(Group::Own(_)) => MODE_OF_OWN_GROUP,
+            Some(Group::Fixed(_)) | None => MODE,
+        };
         let on_delete = &[Key::OnDelete, Key::ArchiveOnDelete];
         Self {
             template: first(
@@ -70,9 +78,9 @@ impl Policy {
                 Template::standard(),
             ),
             on_delete: first(all, on_delete, |set| set.on_delete, OnDelete::Archive),
-            mode: first(all, &[Key::MountPermissions], |set| set.mode, MODE),
+            mode: first(all, &[Key::MountPermissions], |set| set.mode, mode),
             uid: first(all, &[Key::Uid], |set| set.uid.map(Some), None),
-            gid: first(all, &[Key::Gid], |set| set.gid.map(Some), None),
+            gid,
             existing: existing(all),
             retention: first(all, &[Key::ArchiveRetention], |set| set.retention, Retention::Forever),
             on_failure: first(

@@ -1,6 +1,8 @@
 //! Fixtures for tests of the policy: a valid claim with its class and namespace, and a volume that waits for its claim.
 //! Each test shows only what it changes.
 
+use std::sync::Arc;
+
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use k8s_openapi::api::storage::v1::StorageClass;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
@@ -38,6 +40,8 @@ pub struct World {
     pub volume: Option<Volume>,
     /// Volumes that no claim has; those that are offered to the claim are facts.
     pub offers: Vec<Offer>,
+    /// A list of StorageClasses, for those whose groups depend on other classes.
+    pub classes: Value,
     pub defaults: Defaults,
     pub installation: Installation,
 }
@@ -61,6 +65,7 @@ impl Default for World {
             namespace: json!({}),
             volume: None,
             offers: Vec::new(),
+            classes: json!([]),
             defaults: Defaults::default(),
             installation: installation(),
         }
@@ -80,6 +85,8 @@ impl World {
         let claim = Claim::read(&claim, "team-a");
         let offered = |offer: &Offer| Offer::of(&offer.volume, Some(&offer.terms), &claim, &self.installation);
         let offers: Vec<_> = self.offers.iter().filter_map(offered).collect();
+        let classes: Vec<StorageClass> = serde_json::from_value(self.classes.clone()).unwrap();
+        let classes: Vec<_> = classes.into_iter().map(Arc::new).collect();
         ask(&Facts {
             claim: &claim,
             class: class.as_ref(),
@@ -89,6 +96,7 @@ impl World {
             },
             volume: self.volume.as_ref(),
             offers: &offers,
+            classes: &classes,
             defaults: &self.defaults,
             installation: &self.installation,
             fresh: Uuid::from_u128(0x1234),
@@ -113,6 +121,7 @@ pub fn record(directory: &str) -> Record {
             uid: None,
             gid: None,
         },
+        group_range: None,
     }
 }
 

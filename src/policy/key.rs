@@ -27,6 +27,8 @@ choices! {
         Uid = "uid",
         /// Group of the directory.
         Gid = "gid",
+        /// The groups that `gid: auto` gives to volumes, one to each.
+        GidRange = "gidRange",
         /// What happens if the directory already exists.
         ExistingDirectory = "existingDirectory",
         /// How long an archive is kept.
@@ -103,6 +105,7 @@ impl Key {
                 | Self::Share
                 | Self::Provision
                 | Self::VolumeLabels
+                | Self::GidRange
                 | Self::NamespaceOverrides
                 | Self::ClaimOverrides
         )
@@ -185,7 +188,7 @@ mod tests {
         assert_eq!(
             message("replicas"),
             "parameter replicas is not known: allowed are server, share, subDir, pathPattern, onDelete, \
-             archiveOnDelete, mountPermissions, uid, gid, existingDirectory, archiveRetention, onStorageFailure, \
+             archiveOnDelete, mountPermissions, uid, gid, gidRange, existingDirectory, archiveRetention, onStorageFailure, \
              nfsVersion, provision, volumeLabels, namespaceOverrides, claimOverrides"
         );
     }

@@ -13,6 +13,7 @@ pub mod expansion;
 pub mod explain;
 #[cfg(test)]
 pub(crate) mod fixtures;
+pub mod groups;
 pub mod key;
 pub mod legacy_class;
 pub mod legacy_volume;

@@ -9,6 +9,7 @@ use super::key::Key;
 use super::template::{Dialect, Template};
 use crate::model::choices::{ExistingDirectory, OnStorageFailure, Provision};
 use crate::model::directory::NfsVersion;
+use crate::model::group::{Group, GroupRange};
 use crate::model::invalid::Invalid;
 use crate::model::labels::{self, Labels};
 use crate::model::on_delete::{self, OnDelete};
@@ -25,8 +26,8 @@ pub struct Settings {
     pub mode: Option<u32>,
     /// `uid`.
     pub uid: Option<u32>,
-    /// `gid`.
-    pub gid: Option<u32>,
+    /// `gid`, and `gidRange` of a class.
+    pub gid: Option<Group>,
     /// `existingDirectory`.
     pub existing: Option<ExistingDirectory>,
     /// `archiveRetention`.
@@ -67,7 +68,7 @@ impl Settings {
             on_delete,
             mode: parse(get(Key::MountPermissions), invalid, mode),
             uid: parse(get(Key::Uid), invalid, id),
-            gid: parse(get(Key::Gid), invalid, id),
+            gid: group(get(Key::Gid), get(Key::GidRange), invalid),
             existing: parse(get(Key::ExistingDirectory), invalid, str::parse),
             retention: parse(get(Key::ArchiveRetention), invalid, str::parse),
             on_failure: parse(get(Key::OnStorageFailure), invalid, str::parse),
@@ -106,6 +107,32 @@ fn mode(text: &str) -> Result<u32, &'static str> {
         Ok(0) if octal => Err("with mode 0 nobody can use the directory; write a mode such as 0770"),
         Ok(mode) if octal && mode <= 0o7777 => Ok(mode),
         _ => Err("write it in octal, 0001 to 7777, such as 0770 or 2775"),
+    }
+}
+
+/// Reads `gid` and `gidRange`.
+fn group(gid: Option<(&str, &str)>, range: Option<(&str, &str)>, invalid: &mut Vec<Invalid>) -> Option<Group> {
+    let is_auto = matches!(gid, Some((_, "auto")));
+    let range_of_auto = parse(range, invalid, str::parse::<GroupRange>).map(Group::Own);
+    if let (Some((key, value)), false) = (range, is_auto) {
+        invalid.push(Invalid::value(
+            key,
+            value,
+            &"it is for gid: auto; set that too, or remove it",
+        ));
+    }
+    match gid {
+        Some((key, value)) if is_auto && range.is_none() => {
+            let advice = if key == Key::Gid.as_str() {
+                "set gidRange too, such as 50000-60000"
+            } else {
+                "only a StorageClass may set this value; write a number from 0 to 4294967294"
+            };
+            invalid.push(Invalid::value(key, value, &advice));
+            None
+        }
+        _ if is_auto => range_of_auto,
+        _ => parse(gid, invalid, id).map(Group::Fixed),
     }
 }
 

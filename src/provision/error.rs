@@ -26,6 +26,9 @@ pub enum Error {
     /// As `Conflict`, but that volume will soon be gone.
     #[error("{0}")]
     Releasing(String),
+    /// Other volumes and archives have all groups of the class.
+    #[error("{0}")]
+    NoGroup(String),
     /// The NFS server returned an error or did not answer.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -57,7 +60,8 @@ impl Error {
             | Self::ClaimDeleting
             | Self::ClaimNotWaiting
             | Self::DirectoryExists(_)
-            | Self::Conflict(_) => false,
+            | Self::Conflict(_)
+            | Self::NoGroup(_) => false,
         }
     }
 

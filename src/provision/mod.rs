@@ -7,6 +7,7 @@
 
 mod deadline;
 mod error;
+mod groups;
 mod preview;
 mod provisioner;
 mod undo;
@@ -53,7 +54,10 @@ impl Provisioner {
     pub async fn provision(&self, new: &NewVolume, deadlines: Deadlines) -> Result<Vec<String>, Error> {
         let deadline = deadlines.work;
         let (found, share_id) = self.look(new, deadline).await?;
-        let location = new.location(Some(share_id), found.map(|found| found.identity));
+        let new = &mut new.clone();
+        self.choose_group(new, found, deadline).await?;
+        let identity = found.map(|found| found.identity);
+        let location = new.location(Some(share_id), identity);
         let denied = found.is_some() && new.existing == ExistingDirectory::Deny;
         let exists = || Error::DirectoryExists(exists_refusal(new));
         if denied && self.volume(new, deadline).await?.is_none() {
@@ -67,7 +71,7 @@ impl Provisioner {
             self.refuse_known(new, &location, deadline).await?;
         }
         let origin = if found.is_some() { Origin::Adopted } else { Origin::New };
-        let written = match self.create(new, origin, share_id, deadlines).await {
+        let mut written = match self.create(new, origin, share_id, deadlines).await {
             Err(error) if error.api() == Some(Kind::Conflict) => match self.earlier(new, share_id, deadlines).await? {
                 // The directory existed before the earlier call too, and that call was not allowed to adopt it.
                 Some(earlier) if earlier.origin == Origin::Adopted && new.existing == ExistingDirectory::Deny => {
@@ -88,7 +92,14 @@ impl Provisioner {
             },
         };
         failpoints::point(Point::VolumeCreated);
-        if let Err(error) = self.make(new, &location, &written, deadline).await {
+        let made = match self.settle_group(new, &mut written, deadline).await {
+            Ok(()) => {
+                let location = new.location(Some(share_id), identity);
+                self.make(new, &location, &written, deadline).await
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = made {
             let how = match &error {
                 Error::Storage(error) if error.outcome == Outcome::Unknown => Undo::Fence,
                 _ => Undo::TakeBack,

@@ -24,6 +24,6 @@ impl Provisioner {
         if found.is_some() && new.existing == ExistingDirectory::Deny {
             return Err(Error::DirectoryExists(exists_refusal(new)));
         }
-        Ok(())
+        self.choose_group(&mut new.clone(), found, deadline).await
     }
 }

@@ -23,6 +23,7 @@ mod refusal;
 mod router;
 mod status;
 mod transient;
+mod trash_roots;
 
 use async_trait::async_trait;
 use tokio::time::Instant;
@@ -30,6 +31,7 @@ use tokio::time::Instant;
 pub use self::error::{Fault, Outcome, StorageError};
 pub use self::forward::Forward;
 pub use self::router::Storages;
+pub use self::trash_roots::trash_roots;
 use crate::model::attributes::Attributes;
 use crate::model::directory::{Directory, Share};
 use crate::model::endpoint::Endpoint;

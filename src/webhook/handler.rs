@@ -229,6 +229,7 @@ impl Handler {
             namespace: &namespace,
             volume: volume.as_ref(),
             offers: &cluster.offers(claim, &self.provisioner.installation),
+            classes: &cluster.classes.store().state(),
             defaults: &self.defaults,
             installation: &self.provisioner.installation,
             fresh: Uuid::new_v4(),

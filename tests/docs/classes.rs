@@ -84,6 +84,12 @@ fn class(parameters: &[(&str, &str)]) -> Class {
     let mut all = json!({"server": "nas", "share": "/export"});
     for (key, value) in parameters {
         all[key] = json!(value);
+        // The two need each other.
+        match (*key, *value) {
+            ("gid", "auto") => all["gidRange"] = json!("50000-60000"),
+            ("gidRange", _) => all["gid"] = json!("auto"),
+            _ => {}
+        }
     }
     let class: StorageClass = from_value(json!({
         "metadata": {"name": "documented"},

@@ -1,5 +1,7 @@
 //! Reads the objects that a claim depends on, each of them only if needed.
 
+use std::sync::Arc;
+
 use anyhow::{Error, Result, anyhow, bail};
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::{Namespace, PersistentVolume, PersistentVolumeClaim};
@@ -29,6 +31,8 @@ pub struct Reader {
     configuration: String,
     /// The selectors of the webhook configuration. Read once, for the first claim of Bindery.
     selectors: OnceCell<Option<Selectors>>,
+    /// All classes. Read once.
+    classes: OnceCell<Vec<Arc<StorageClass>>>,
     /// All volumes. Read once, for the first claim that needs a directory.
     volumes: OnceCell<Vec<PersistentVolume>>,
 }
@@ -42,6 +46,7 @@ impl Reader {
             defaults,
             configuration,
             selectors: OnceCell::new(),
+            classes: OnceCell::new(),
             volumes: OnceCell::new(),
         }
     }
@@ -82,10 +87,11 @@ impl Reader {
     }
 
     async fn explain(&self, namespace: &namespace::Namespace, claim: Claim, standing: Standing) -> Result<Explanation> {
-        let class = match claim.class.as_deref().filter(|name| is_object_name(name)) {
-            Some(name) => self.get::<StorageClass>(&format!("StorageClass {name}"), name).await?,
-            None => None,
-        };
+        let classes = self.classes().await?;
+        let class = classes
+            .iter()
+            .find(|class| class.metadata.name == claim.class)
+            .map(Arc::as_ref);
         let volume = match claim.volume_name.as_deref().filter(|name| is_object_name(name)) {
             Some(name) => {
                 let volume: Option<PersistentVolume> = self.get(&format!("volume {name}"), name).await?;
@@ -93,9 +99,7 @@ impl Reader {
             }
             None => None,
         };
-        let ours = class
-            .as_ref()
-            .is_some_and(|class| class.provisioner == self.installation.provisioner);
+        let ours = class.is_some_and(|class| class.provisioner == self.installation.provisioner);
         let volumes = if ours && claim.volume_name.is_none() {
             self.volumes.get_or_try_init(|| self.read_volumes()).await?.as_slice()
         } else {
@@ -110,10 +114,11 @@ impl Reader {
         let others: Vec<_> = volumes.iter().filter(of_bindery).map(Volume::read).collect();
         let facts = Facts {
             claim: &claim,
-            class: class.as_ref(),
+            class,
             namespace,
             volume: volume.as_ref(),
             offers: &offers,
+            classes,
             defaults: &self.defaults,
             installation: &self.installation,
             fresh: Uuid::nil(),
@@ -144,14 +149,12 @@ impl Reader {
         if spec.storage_class_name.is_some() || marked(&claim.metadata.annotations, annotation::BETA_CLASS).is_some() {
             return Ok(());
         }
-        let classes: Api<StorageClass> = Api::all(self.client.clone());
-        let classes = classes.list(&ListParams::default()).await;
-        let classes = classes.map_err(|error| unread("the StorageClasses", error))?;
-        let defaults = classes
-            .into_iter()
-            .filter(|class| marked(&class.metadata.annotations, annotation::DEFAULT_CLASS).as_deref() == Some("true"));
+        let defaults =
+            self.classes().await?.iter().filter(|class| {
+                marked(&class.metadata.annotations, annotation::DEFAULT_CLASS).as_deref() == Some("true")
+            });
         // The newest; of several that were created in the same second, the first by name.
-        let mut defaults: Vec<_> = defaults.map(|class| class.metadata).collect();
+        let mut defaults: Vec<_> = defaults.map(|class| class.metadata.clone()).collect();
         defaults.sort_by(|a, b| {
             let youngest = b.creation_timestamp.cmp(&a.creation_timestamp);
             youngest.then_with(|| a.name.cmp(&b.name))
@@ -206,6 +209,16 @@ impl Reader {
                 Err(unread(&what, error))
             }
         }
+    }
+
+    async fn classes(&self) -> Result<&[Arc<StorageClass>]> {
+        let read = async {
+            let classes: Api<StorageClass> = Api::all(self.client.clone());
+            let classes = classes.list(&ListParams::default()).await;
+            let classes = classes.map_err(|error| unread("the StorageClasses", error))?;
+            Ok::<_, Error>(classes.into_iter().map(Arc::new).collect())
+        };
+        Ok(self.classes.get_or_try_init(|| read).await?.as_slice())
     }
 
     async fn read_volumes(&self) -> Result<Vec<PersistentVolume>> {

@@ -102,6 +102,7 @@ async fn decide_claim(
         namespace: &namespace,
         volume,
         offers: &ctx.cluster.offers(claim, &ctx.installation),
+        classes: &ctx.cluster.classes.store().state(),
         defaults: &ctx.defaults,
         installation: &ctx.installation,
         fresh: claim.seed(),
@@ -120,9 +121,11 @@ async fn provision(leader: &Leader, claim: &Claim, new: &NewVolume, deadlines: D
             Ok(Action::await_change())
         }
         Err(provision::Error::ClaimNotWaiting | provision::Error::ClaimExists) => Ok(Action::await_change()),
-        Err(error @ (provision::Error::Conflict(_) | provision::Error::DirectoryExists(_))) => {
-            Ok(refuse(ctx, claim, error.to_string()))
-        }
+        Err(
+            error @ (provision::Error::Conflict(_)
+            | provision::Error::DirectoryExists(_)
+            | provision::Error::NoGroup(_)),
+        ) => Ok(refuse(ctx, claim, error.to_string())),
         Err(error) => Err(error.into()),
     }
 }

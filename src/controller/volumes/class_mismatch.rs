@@ -45,6 +45,7 @@ pub async fn policy_of_claims_class(
         namespace: &ctx.cluster.namespace(&claim.namespace).await?,
         volume: None,
         offers: &[],
+        classes: &[],
         defaults: &ctx.defaults,
         installation: &ctx.installation,
         fresh: claim.seed(),

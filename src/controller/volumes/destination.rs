@@ -63,8 +63,8 @@ pub fn target(
         Destination::Archive(retention) => retention,
         Destination::Keep => Retention::Forever,
     };
-    let tag = Directory::archive_tag(&ctx.installation.instance, &volume.name);
-    root.place(&record.directory.archive(now, &tag, retention.ends(now)))
+    let instance = &ctx.installation.instance;
+    root.place(&record.archive(now, instance, &volume.name, retention.ends(now)))
 }
 
 /// Returns whether a place is a right one for this destination.

@@ -73,11 +73,11 @@ pub async fn put_back(
         .await?
         .is_some()
     {
-        let tag = Directory::archive_tag(&ctx.installation.instance, &volume.name);
         if from.is_kept_forever() {
             return Ok(());
         }
-        let archive = directory.archive(jiff::Timestamp::now(), &tag, None);
+        let now = jiff::Timestamp::now();
+        let archive = record.archive(now, &ctx.installation.instance, &volume.name, None);
         to = TrashRoot::containing(from).place(&archive);
     }
     let moved = ctx

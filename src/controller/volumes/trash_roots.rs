@@ -5,7 +5,7 @@ use crate::controller::error::Error;
 use crate::controller::leader::Leader;
 use crate::model::attributes::Attributes;
 use crate::model::directory::{Directory, Share, TrashRoot};
-use crate::storage::Existing;
+use crate::storage::{self, Existing};
 
 /// Creates the directory to which everything is moved before it is removed.
 pub async fn make_trash(leader: &Leader, share: &Share, root: &TrashRoot) -> Result<(), Error> {
@@ -22,17 +22,8 @@ pub async fn make_marker(leader: &Leader, share: &Share, root: &TrashRoot) -> Re
 
 /// Returns the share, and each of its directories that is marked.
 pub async fn trash_roots(ctx: &Context, share: &Share) -> Result<Vec<TrashRoot>, Error> {
-    let mut trash_roots = vec![TrashRoot::SHARE];
-    let mut looked_at = 0;
-    while let Some(root) = trash_roots.get(looked_at).cloned() {
-        let markers = root
-            .marker(&ctx.installation.instance)
-            .unwrap_or_else(|| TrashRoot::markers(&ctx.installation.instance));
-        let names = ctx.storage.list(share, Some(&markers), storage_deadline()).await?;
-        trash_roots.extend(names.iter().filter_map(|name| root.below(name)));
-        looked_at += 1;
-    }
-    Ok(trash_roots)
+    let instance = &ctx.installation.instance;
+    Ok(storage::trash_roots(&*ctx.storage, share, instance, storage_deadline).await?)
 }
 
 async fn make_own(leader: &Leader, share: &Share, directory: &Directory) -> Result<(), Error> {

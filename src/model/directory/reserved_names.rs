@@ -1,8 +1,9 @@
 //! The names below a share that are reserved for Bindery: trash and archives.
 //!
 //! A name contains everything that is needed to find its owner and, for an archive, the time until which it is kept. A
-//! directory `team-a/data` becomes `archived-team-a-data-<UTC time>-<instance>-<volume>`, with `-until-<UTC time>` if
-//! it may be removed at some time; instance and volume are hashes of ten letters.
+//! directory `team-a/data` becomes `archived-team-a-data-<UTC time>-<instance>-<volume>`, with `-gid-<number>` if the
+//! volume had a group of its own, and with `-until-<UTC time>` if it may be removed at some time; instance and volume
+//! are hashes of ten letters.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -17,6 +18,8 @@ const TRASH: &str = ".bindery-trash";
 const ASIDE: &str = ".aside";
 /// In an archive's name, the text before the time from which it may be removed.
 const UNTIL: &str = "-until-";
+/// In an archive's name, the text before the group that no other volume has.
+const GROUP: &str = "-gid-";
 /// `20261122T093000Z`.
 const STAMP: &str = "%Y%m%dT%H%M%SZ";
 /// The length of the hash of a name, in letters.
@@ -62,10 +65,12 @@ impl Directory {
     }
 
     /// The path of the archive of this directory, made at `now`. `tag` distinguishes the archives of all volumes
-    /// ([`Directory::tag_of`] reads it); `until` is the time from which the archive may be removed.
-    pub fn archive(&self, now: Timestamp, tag: &str, until: Option<Timestamp>) -> Self {
+    /// ([`Directory::tag_of`] reads it); `own_group` is the group that no other volume has; `until` is the time from which
+    /// the archive may be removed.
+    pub fn archive(&self, now: Timestamp, tag: &str, own_group: Option<u32>, until: Option<Timestamp>) -> Self {
+        let group = own_group.map_or_else(String::new, |gid| format!("{GROUP}{gid}"));
         let until = until.map_or_else(String::new, |until| format!("{UNTIL}{}", stamp(until)));
-        let rest = format!("-{}-{tag}{until}", stamp(now));
+        let rest = format!("-{}-{tag}{group}{until}", stamp(now));
         let room = LONGEST_SEGMENT.saturating_sub(ARCHIVED.len() + rest.len());
         let flat = cut_to(&self.0.replace('/', "-"), room);
         Self(format!("{ARCHIVED}{flat}{rest}"))
@@ -80,12 +85,9 @@ impl Directory {
     /// Reads the name of an archive of this instance that may be removed at some time, and that time. Both come from
     /// the name alone. `None` for any other name.
     pub fn expiring(name: &str, instance: &str) -> Option<(Self, Timestamp)> {
-        let Archive {
-            times,
-            instance: theirs,
-        } = read_archive(name)?;
-        let (_, Some(until)) = times else { return None };
-        let ours = theirs == short(instance) && check_segment(name).is_ok();
+        let archive = read_archive(name)?;
+        let (_, Some(until)) = archive.times else { return None };
+        let ours = archive.instance == short(instance) && check_segment(name).is_ok();
         ours.then(|| (Self(name.to_owned()), until))
     }
 
@@ -93,6 +95,11 @@ impl Directory {
     pub fn archive_times(&self) -> Option<(Timestamp, Option<Timestamp>)> {
         let (_, name) = self.split_last();
         read_archive(name).map(|archive| archive.times)
+    }
+
+    /// The group of an archive that no volume may get, of any instance.
+    pub fn group_of_archive(name: &str) -> Option<u32> {
+        read_archive(name)?.own_group
     }
 
     /// Whether a name has the full form of an archive's name, of any instance.
@@ -113,6 +120,7 @@ impl Directory {
     /// The tag in an archive's name ([`Directory::archive_tag`]); `None` if the name is too short to have one.
     pub fn tag_of(name: &str) -> Option<&str> {
         let (rest, _) = split_until(name);
+        let (rest, _) = split_group(rest);
         let start = rest.len().checked_sub(2 * SHORT + 1)?;
         rest.starts_with(ARCHIVED).then(|| rest.get(start..)).flatten()
     }
@@ -122,7 +130,7 @@ impl Directory {
     pub fn unclaimed(place: &Self, now: Timestamp, instance: &str) -> Self {
         let (_, name) = place.split_last();
         let owner = InTrash::read(name, instance).map_or(name, |found| found.owner);
-        Self(owner.to_owned()).archive(now, &Self::archive_tag(instance, owner), None)
+        Self(owner.to_owned()).archive(now, &Self::archive_tag(instance, owner), None, None)
     }
 
     /// The path in the trash for this archive, when it is to be removed.
@@ -171,17 +179,23 @@ struct Archive<'a> {
     times: (Timestamp, Option<Timestamp>),
     /// The hash of the instance.
     instance: &'a str,
+    own_group: Option<u32>,
 }
 
 fn read_archive(name: &str) -> Option<Archive<'_>> {
     let (rest, until) = split_until(name);
+    let (rest, own_group) = split_group(rest);
     let rest = rest.strip_prefix(ARCHIVED)?;
     let (rest, volume) = rest.rsplit_once('-')?;
     let (rest, instance) = rest.rsplit_once('-')?;
     let (_, made) = rest.rsplit_once('-')?;
     let is_hash = |text: &str| text.len() == SHORT && text.bytes().all(|c| c.is_ascii_hexdigit());
     let times = (time(made)?, until);
-    (is_hash(volume) && is_hash(instance)).then_some(Archive { times, instance })
+    (is_hash(volume) && is_hash(instance)).then_some(Archive {
+        times,
+        instance,
+        own_group,
+    })
 }
 
 /// The name of a volume object in the trash. The uid is never cut.
@@ -206,6 +220,14 @@ fn split_until(name: &str) -> (&str, Option<Timestamp>) {
         .rsplit_once(UNTIL)
         .and_then(|(rest, until)| Some((rest, time(until)?)));
     ends.map_or((name, None), |(rest, until)| (rest, Some(until)))
+}
+
+/// The rest of an archive's name without the group, and the group if there is one.
+fn split_group(name: &str) -> (&str, Option<u32>) {
+    let ends = name
+        .rsplit_once(GROUP)
+        .and_then(|(rest, gid)| Some((rest, gid.parse().ok()?)));
+    ends.map_or((name, None), |(rest, gid)| (rest, Some(gid)))
 }
 
 fn short(name: &str) -> String {

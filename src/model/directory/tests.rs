@@ -228,7 +228,7 @@ proptest! {
     #[test]
     fn an_archive_name_is_one_valid_segment(segments in prop::collection::vec("[a-zé]{1,127}", 1..5)) {
         let directory = Directory::parse(&segments.join("/")).unwrap();
-        let archive = directory.archive(now(), &Directory::archive_tag("blue", "pvc-1"), Some(now()));
+        let archive = directory.archive(now(), &Directory::archive_tag("blue", "pvc-1"), None, Some(now()));
         prop_assert!(archive.as_str().len() <= 255 && !archive.as_str().contains('/'));
         prop_assert_eq!(Directory::expiring(archive.as_str(), "blue"), Some((archive.clone(), now())));
     }
@@ -253,7 +253,7 @@ fn a_trash_root_is_found_by_its_marker() {
 
     let trash = beside.place(&Directory::in_trash("blue", "pvc-1", "u1"));
     assert_eq!(trash.as_str(), "disk-1/team-a/.bindery-trash/blue.pvc-1.u1");
-    let archive = beside.place(&directory.archive(now(), &Directory::archive_tag("blue", "pvc-1"), None));
+    let archive = beside.place(&directory.archive(now(), &Directory::archive_tag("blue", "pvc-1"), None, None));
     assert!(
         archive
             .as_str()
@@ -275,7 +275,7 @@ fn a_trash_root_is_found_by_its_marker() {
 #[test]
 fn trash_directly_below_the_share_has_the_share_as_its_root() {
     let directory = Directory::parse("data").unwrap();
-    let archive = directory.archive(now(), &Directory::archive_tag("blue", "pvc-1"), None);
+    let archive = directory.archive(now(), &Directory::archive_tag("blue", "pvc-1"), None, None);
     for own in [Directory::in_trash("blue", "pvc-1", UID), archive] {
         assert_eq!(TrashRoot::containing(&own), TrashRoot::SHARE, "{own}");
     }

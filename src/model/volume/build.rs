@@ -10,6 +10,7 @@ use crate::model::attributes::Attributes;
 use crate::model::choices::{ExistingDirectory, OnStorageFailure, Provision};
 use crate::model::claim::Bytes;
 use crate::model::directory::{Directory, Share};
+use crate::model::group::GroupRange;
 use crate::model::identity::Identity;
 use crate::model::labels::Labels;
 use crate::model::location::Location;
@@ -42,6 +43,9 @@ pub struct NewVolume {
     pub directory: Directory,
     /// Its mode and owner.
     pub attributes: Attributes,
+    /// The range from which a group is chosen before the volume is created; `None` if the group does not depend on other
+    /// volumes.
+    pub group_range: Option<GroupRange>,
     /// What happens if the directory already exists.
     pub existing: ExistingDirectory,
     /// The object whose template chose the directory.
@@ -87,7 +91,6 @@ impl NewVolume {
     /// the location of the directory, and whether Bindery created it.
     pub fn overwrite(&self, origin: Origin, installation: &Installation) -> Value {
         let mut all = json!(self.build(origin, installation));
-        let id = |id: Option<u32>| id.map(|id| id.to_string());
         let annotations = &mut all["metadata"]["annotations"];
         for key in [
             volume_annotation::SHARE,
@@ -96,9 +99,11 @@ impl NewVolume {
         ] {
             annotations.as_object_mut().map(|annotations| annotations.remove(key));
         }
-        annotations[volume_annotation::UID] = json!(id(self.attributes.uid));
-        annotations[volume_annotation::GID] = json!(id(self.attributes.gid));
-        annotations[volume_annotation::POD_GID] = json!(id(self.pod_gid()));
+        annotations[volume_annotation::UID] = json!(self.attributes.uid.map(|uid| uid.to_string()));
+        for (key, gid) in self.group_annotations() {
+            annotations[key] = json!(gid);
+        }
+        annotations[volume_annotation::GID_RANGE] = json!(self.group_range.map(|range| range.to_string()));
         let spec = &all["spec"];
         json!({
             "metadata": {"annotations": all["metadata"]["annotations"], "labels": all["metadata"]["labels"]},
@@ -125,6 +130,15 @@ impl NewVolume {
         self.attributes.gid.filter(|&gid| gid != 0)
     }
 
+    /// The annotations with the group, each with its key.
+    pub fn group_annotations(&self) -> [(&'static str, Option<String>); 2] {
+        let text = |gid: Option<u32>| gid.map(|gid| gid.to_string());
+        [
+            (volume_annotation::GID, text(self.attributes.gid)),
+            (volume_annotation::POD_GID, text(self.pod_gid())),
+        ]
+    }
+
     /// Builds the object for the API server.
     pub fn build(&self, origin: Origin, installation: &Installation) -> PersistentVolume {
         let annotations = [
@@ -143,11 +157,14 @@ impl NewVolume {
             (volume_annotation::NFS_VERSION, self.share.version().as_str().to_owned()),
         ];
         let owner = [
-            (volume_annotation::UID, self.attributes.uid),
-            (volume_annotation::GID, self.attributes.gid),
-            (volume_annotation::POD_GID, self.pod_gid()),
+            (volume_annotation::UID, self.attributes.uid.map(|uid| uid.to_string())),
+            (
+                volume_annotation::GID_RANGE,
+                self.group_range.map(|range| range.to_string()),
+            ),
         ];
-        let owner = owner.into_iter().filter_map(|(key, id)| Some((key, id?.to_string())));
+        let owner = owner.into_iter().chain(self.group_annotations());
+        let owner = owner.filter_map(|(key, value)| Some((key, value?)));
         let mut labels = self.labels.clone();
         labels.insert(names::AREA.to_owned(), area(&self.share, &self.directory));
         PersistentVolume {

@@ -11,6 +11,7 @@ use super::{Installation, Origin};
 use crate::model::attributes::Attributes;
 use crate::model::claim::{Bytes, Claim};
 use crate::model::directory::{Directory, Share, Shown, TrashRoot};
+use crate::model::group::GroupRange;
 use crate::model::identity::Identity;
 use crate::model::invalid::Invalid;
 use crate::model::location::{Location, Overlap};
@@ -106,6 +107,8 @@ pub struct Record {
     pub share_id: Option<ShareId>,
     /// The mode and the owner with which it is created.
     pub attributes: Attributes,
+    /// The range from which its group was chosen, if no other volume has that group.
+    pub group_range: Option<GroupRange>,
 }
 
 impl Volume {
@@ -223,6 +226,13 @@ impl Volume {
 }
 
 impl Record {
+    /// The path of the archive of the directory, made at `now` and kept until `until`.
+    pub fn archive(&self, now: Timestamp, instance: &str, volume: &str, until: Option<Timestamp>) -> Directory {
+        let tag = Directory::archive_tag(instance, volume);
+        let own_group = self.group_range.and(self.attributes.gid);
+        self.directory.archive(now, &tag, own_group, until)
+    }
+
     /// The location of the directory, and what is known about it.
     pub fn location(&self) -> Location<'_> {
         Location {
@@ -303,5 +313,6 @@ fn record(annotations: &BTreeMap<String, String>, nfs: Option<&NFSVolumeSource>)
             uid: annotations.get(volume_annotation::UID)?,
             gid: annotations.get(volume_annotation::GID)?,
         },
+        group_range: annotations.get(volume_annotation::GID_RANGE)?,
     })
 }

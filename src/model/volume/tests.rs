@@ -31,6 +31,7 @@ fn new() -> NewVolume {
             uid: Some(1000),
             gid: None,
         },
+        group_range: None,
         existing: ExistingDirectory::Deny,
         chosen_by: Source::Class,
         on_delete: OnDelete::Delete,

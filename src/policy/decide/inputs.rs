@@ -1,6 +1,8 @@
 //! Reads class, namespace and claim for a decision. All errors are reported in one message, whichever object they are
 //! in.
 
+use std::sync::Arc;
+
 use k8s_openapi::api::storage::v1::StorageClass;
 use uuid::Uuid;
 
@@ -13,8 +15,9 @@ use crate::model::offer::Offer;
 use crate::model::source::Source;
 use crate::model::volume::{Installation, Volume};
 use crate::policy::annotations::{AnnotatedObject, Annotations};
-use crate::policy::class::{Class, Defaults};
+use crate::policy::class::{Class, Defaults, REPLACE_CLASS};
 use crate::policy::effective::Policy;
+use crate::policy::groups;
 use crate::policy::key::Key;
 
 /// The input of a decision.
@@ -31,6 +34,8 @@ pub struct Facts<'a> {
     pub volume: Option<&'a Volume>,
     /// The volumes to which Kubernetes can bind the claim, if it names none.
     pub offers: &'a [Offer],
+    /// All classes: no two of them may give the same group.
+    pub classes: &'a [Arc<StorageClass>],
     /// Server and export for classes that name none.
     pub defaults: &'a Defaults,
     /// This installation.
@@ -70,6 +75,9 @@ impl Inputs {
             ));
         }
         errors.extend(source_refusal(&claim.data_source));
+        if let Some(invalid) = groups::conflict(class, facts.classes) {
+            errors.push(format!("StorageClass {class_name}: {invalid}; {REPLACE_CLASS}"));
+        }
         let class = Class::read(class, facts.defaults);
         if let Err(invalid) = &class {
             errors.push(format!("StorageClass {class_name}: {invalid}; {}", invalid.remedy()));

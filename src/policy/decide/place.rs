@@ -7,6 +7,7 @@ use crate::model::attributes::Attributes;
 use crate::model::choices::Provision;
 use crate::model::claim::{Bytes, Name};
 use crate::model::directory::{Directory, Share};
+use crate::model::group::Group;
 use crate::model::source::Source;
 use crate::model::volume::{NewVolume, Volume};
 use crate::policy::class::Class;
@@ -74,7 +75,14 @@ pub(super) fn place(
         attributes: Attributes {
             mode: policy.mode.value,
             uid: policy.uid.value,
-            gid: policy.gid.value,
+            gid: match policy.gid.value {
+                Some(Group::Fixed(gid)) => Some(gid),
+                Some(Group::Own(_)) | None => None,
+            },
+        },
+        group_range: match policy.gid.value {
+            Some(Group::Own(range)) => Some(range),
+            Some(Group::Fixed(_)) | None => None,
         },
         existing: policy.existing.value,
         chosen_by: policy.template.source,

@@ -205,6 +205,6 @@ fn effective_row<T>(key: Key, effective: &Effective<T>, text: impl Fn(&T) -> Str
     Row::new(key.as_str(), &text(&effective.value), &from)
 }
 
-fn owner(id: Option<u32>) -> String {
+fn owner<T: ToString>(id: Option<T>) -> String {
     id.map_or_else(|| "set by the server".to_owned(), |id| id.to_string())
 }

@@ -5,7 +5,9 @@ use super::*;
 #[test]
 fn an_archive_has_the_tag_of_its_volume_only() {
     let tag = Directory::archive_tag("blue", "pvc-1");
-    let archive = Directory::parse("team-a/data").unwrap().archive(now(), &tag, None);
+    let archive = Directory::parse("team-a/data")
+        .unwrap()
+        .archive(now(), &tag, None, None);
     assert_eq!(archive.as_str(), format!("archived-team-a-data-20260101T000000Z-{tag}"));
     assert_eq!(Directory::tag_of(archive.as_str()), Some(&*tag));
     for (instance, volume) in [("blue", "pvc-2"), ("green", "pvc-1")] {
@@ -22,7 +24,7 @@ fn only_an_archive_of_this_instance_with_an_end_expires() {
         let tag = Directory::archive_tag(instance, "pvc-1");
         Directory::parse("team-a/x-until-20200101T000000Z")
             .unwrap()
-            .archive(now(), &tag, until)
+            .archive(now(), &tag, None, until)
             .to_string()
     };
     let until: Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
@@ -71,7 +73,9 @@ fn a_name_in_the_trash_has_volume_uid_and_state() {
         assert_eq!(read(&old), (volume.to_owned(), None, false));
     }
     let tag = Directory::archive_tag("blue", "pvc-1");
-    let archive = Directory::parse("data").unwrap().archive(now(), &tag, Some(now()));
+    let archive = Directory::parse("data")
+        .unwrap()
+        .archive(now(), &tag, None, Some(now()));
     assert_eq!(
         read(&archive.archive_in_trash("blue")),
         (archive.to_string(), None, false)
@@ -111,7 +115,9 @@ fn the_uid_is_never_cut() {
 fn only_trash_and_archives_are_accepted_as_recorded_paths() {
     let beside = TrashRoot::above(&Directory::parse("disk/team/data").unwrap()).unwrap();
     let tag = Directory::archive_tag("blue", "pvc-1");
-    let archive = Directory::parse("disk/team/data").unwrap().archive(now(), &tag, None);
+    let archive = Directory::parse("disk/team/data")
+        .unwrap()
+        .archive(now(), &tag, None, None);
     for own in [Directory::in_trash("blue", "pvc-1", UID), archive] {
         for place in [own.clone(), beside.place(&own)] {
             assert_eq!(Directory::recorded(place.as_str()), Some(place.clone()));
@@ -136,7 +142,7 @@ fn the_times_in_an_archive_name_are_read() {
     let directory = Directory::parse("a-until-20200101T000000Z").unwrap();
     let until: Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
     for until in [None, Some(until)] {
-        let archive = directory.archive(now(), &tag, until);
+        let archive = directory.archive(now(), &tag, None, until);
         assert_eq!(archive.archive_times(), Some((now(), until)));
         assert_eq!(archive.is_kept_forever(), until.is_none());
     }
@@ -147,7 +153,12 @@ fn the_times_in_an_archive_name_are_read() {
 fn archives_and_trash_paths_are_unique() {
     let long = "x".repeat(254);
     let tag = Directory::archive_tag("blue", "pvc-1");
-    let archive = |name: &str| Directory::parse(name).unwrap().archive(now(), &tag, None).to_string();
+    let archive = |name: &str| {
+        Directory::parse(name)
+            .unwrap()
+            .archive(now(), &tag, None, None)
+            .to_string()
+    };
     assert_ne!(archive(&format!("{long}a")), archive(&format!("{long}b")));
     assert_ne!(
         Directory::in_trash("blue", &format!("{long}a"), UID),

@@ -36,6 +36,7 @@ fn setting(key: Key, class: Option<&str>, namespace: Option<&str>, claim: Option
         | Key::Share
         | Key::Provision
         | Key::VolumeLabels
+        | Key::GidRange
         | Key::NamespaceOverrides
         | Key::ClaimOverrides => unreachable!("for a class only"),
     }
@@ -313,4 +314,49 @@ fn all_errors_of_all_objects_are_reported_together() {
                    an administrator must correct it; \
                    the claim: annotation bindery.dev/on-delet is not known: did you mean bindery.dev/on-delete?; correct it";
     assert_eq!(denied, Decision::Deny(message.to_owned()));
+}
+
+#[test]
+fn a_group_of_a_range_is_chosen_later_and_has_a_narrow_mode() {
+    let new = provisioned(|world| world.parameters(&json!({"gid": "auto", "gidRange": "50000-60000"})));
+    assert_eq!((new.attributes.gid, new.attributes.mode), (None, 0o2770));
+    assert_eq!(new.group_range, "50000-60000".parse().ok());
+    let new = provisioned(|world| {
+        world.parameters(&json!({"gid": "auto", "gidRange": "50000-60000", "mountPermissions": "0777"}));
+        world.parameters(&json!({"claimOverrides": "gid"}));
+        world.claim["metadata"]["annotations"] = json!({"bindery.dev/gid": "7"});
+    });
+    assert_eq!(
+        (new.attributes.gid, new.attributes.mode, new.group_range),
+        (Some(7), 0o777, None)
+    );
+}
+
+#[test]
+fn only_a_class_may_set_a_group_of_a_range() {
+    let denied = decision(|world| {
+        world.parameters(&json!({"claimOverrides": "gid"}));
+        world.claim["metadata"]["annotations"] = json!({"bindery.dev/gid": "auto"});
+    });
+    let expected = "the claim: bindery.dev/gid is \"auto\": only a StorageClass may set this value; write a number from 0 to \
+         4294967294; correct it";
+    assert_eq!(denied, Decision::Deny(expected.to_owned()));
+}
+
+#[test]
+fn a_class_with_groups_of_an_older_class_is_refused() {
+    let denied = decision(|world| {
+        world.parameters(&json!({"gid": "auto", "gidRange": "50000-60000"}));
+        world.class["metadata"]["creationTimestamp"] = json!("2026-01-02T00:00:00Z");
+        let mut older = world.class.clone();
+        json_patch::merge(
+            &mut older["metadata"],
+            &json!({"name": "older", "creationTimestamp": "2026-01-01T00:00:00Z"}),
+        );
+        world.classes = json!([older, world.class]);
+    });
+    let expected = "StorageClass fast: gidRange is \"50000-60000\": StorageClass older has gidRange: \"50000-60000\", and a group of a \
+         range is for one volume only; choose other groups; an administrator must delete the class and create it again, \
+         because class parameters cannot be edited";
+    assert_eq!(denied, Decision::Deny(expected.to_owned()));
 }

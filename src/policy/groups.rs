@@ -1,0 +1,149 @@
+//! Ranges of groups (`gid: auto`): a group of a range belongs to one volume, so no two classes may have it.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::storage::v1::StorageClass;
+
+use super::key::Key;
+use crate::model::group::GroupRange;
+use crate::model::invalid::Invalid;
+
+/// The error of a class whose groups an older class has, too, if at least one of the two has a range. The older one
+/// stays valid. `classes` may contain `class` itself.
+pub fn conflict(class: &StorageClass, classes: &[Arc<StorageClass>]) -> Option<Invalid> {
+    let own = Groups::of(class)?;
+    let age = |class: &StorageClass| (class.metadata.creation_timestamp.clone(), class.metadata.name.clone());
+    let mut older: Vec<_> = classes
+        .iter()
+        .filter(|other| other.provisioner == class.provisioner && age(other) < age(class))
+        .filter_map(|other| Some((other, Groups::of(other)?)))
+        .filter(|(_, other)| (own.is_range || other.is_range) && own.range.overlaps(other.range))
+        .collect();
+    older.sort_by_key(|(other, _)| age(other));
+    let (other, theirs) = older.first()?;
+    let name = other.metadata.name.as_deref().unwrap_or_default();
+    let (key, value) = own.written;
+    let (other_key, other_value) = theirs.written;
+    let advice = format!(
+        "StorageClass {name} has {other_key}: {other_value:?}, and a group of a range is for one volume only; choose other groups"
+    );
+    Some(Invalid::value(key.as_str(), value, &advice))
+}
+
+/// The sentence that refuses a claim if no group of the range is free.
+pub fn none_free(class: &str, range: GroupRange) -> String {
+    format!(
+        "no group is free for this claim: volumes and archives have all {} groups of {} {range} of StorageClass {class}; an \
+         administrator must delete volumes or archives, or create a class with other groups",
+        range.size(),
+        Key::GidRange,
+    )
+}
+
+/// The groups that a class can give to its volumes.
+struct Groups<'a> {
+    range: GroupRange,
+    is_range: bool,
+    /// The parameter that sets them.
+    written: (Key, &'a str),
+}
+
+impl<'a> Groups<'a> {
+    /// Reads the parameters. `None` if the class sets no group, or one that is not valid.
+    fn of(class: &'a StorageClass) -> Option<Self> {
+        let parameters = class.parameters.as_ref()?;
+        let get = |key: Key| Some((key, parameters.get(key.as_str())?.as_str()));
+        let gid = get(Key::Gid)?;
+        let is_range = gid.1 == "auto";
+        let written = if is_range { get(Key::GidRange)? } else { gid };
+        let range = if is_range {
+            written.1.parse().ok()?
+        } else {
+            GroupRange::from(written.1.parse::<u32>().ok()?)
+        };
+        Some(Self {
+            range,
+            is_range,
+            written,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn class(name: &str, created: &str, gid: &str, range: &str) -> Arc<StorageClass> {
+        let class = json!({
+            "metadata": {"name": name, "creationTimestamp": created},
+            "provisioner": "bindery.dev/nfs",
+            "parameters": {"gid": gid, "gidRange": range},
+        });
+        Arc::new(serde_json::from_value(class).unwrap())
+    }
+
+    fn error(class: &StorageClass, classes: &[&Arc<StorageClass>]) -> Option<String> {
+        let classes: Vec<_> = classes.iter().map(|&class| class.clone()).collect();
+        conflict(class, &classes).map(|invalid| invalid.0)
+    }
+
+    const EARLY: &str = "2026-01-01T00:00:00Z";
+    const LATE: &str = "2026-01-02T00:00:00Z";
+
+    #[test]
+    fn of_two_classes_with_a_group_in_both_ranges_the_newer_is_refused() {
+        let old = class("old", EARLY, "auto", "100-200");
+        let new = class("new", LATE, "auto", "200-300");
+        let all = [&new, &old];
+        assert_eq!(
+            error(&new, &all).as_deref(),
+            Some(
+                "gidRange is \"200-300\": StorageClass old has gidRange: \"100-200\", and a group of a range is for one \
+                 volume only; choose other groups"
+            )
+        );
+        assert_eq!(error(&old, &all), None);
+        let apart = class("apart", LATE, "auto", "201-300");
+        assert_eq!(error(&apart, &[&old, &apart]), None);
+    }
+
+    #[test]
+    fn of_two_classes_of_one_second_the_name_decides() {
+        let (a, b) = (class("a", EARLY, "auto", "1-9"), class("b", EARLY, "auto", "1-9"));
+        assert!(error(&b, &[&a, &b]).is_some());
+        assert_eq!(error(&a, &[&a, &b]), None);
+    }
+
+    #[test]
+    fn a_fixed_group_in_a_range_is_refused_and_two_equal_fixed_groups_are_not() {
+        let range = class("range", EARLY, "auto", "100-200");
+        let fixed = class("fixed", LATE, "150", "");
+        assert_eq!(
+            error(&fixed, &[&range]).as_deref(),
+            Some(
+                "gid is \"150\": StorageClass range has gidRange: \"100-200\", and a group of a range is for one volume \
+                 only; choose other groups"
+            )
+        );
+        assert!(
+            error(
+                &class("range2", LATE, "auto", "100-200"),
+                &[&class("fixed", EARLY, "150", "")]
+            )
+            .is_some()
+        );
+        assert_eq!(
+            error(&class("fixed2", LATE, "150", ""), &[&class("fixed", EARLY, "150", "")]),
+            None
+        );
+    }
+
+    #[test]
+    fn classes_of_other_provisioners_do_not_count() {
+        let mut other = (*class("other", EARLY, "auto", "1-9")).clone();
+        other.provisioner = "nfs.csi.k8s.io".to_owned();
+        assert_eq!(error(&class("own", LATE, "auto", "1-9"), &[&Arc::new(other)]), None);
+    }
+}
