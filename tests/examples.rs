@@ -100,6 +100,11 @@ async fn every_example_is_listed_and_does_what_its_comments_say() {
     let stat = std::fs::metadata(directory(&owned)).unwrap();
     assert_eq!((stat.mode() & 0o7777, stat.uid(), stat.gid()), (0o2770, 1000, 2000));
 
+    let group = bound(&scene, "group-per-volume", none()).await;
+    let stat = std::fs::metadata(directory(&group)).unwrap();
+    assert_eq!(stat.mode() & 0o7777, 0o2770);
+    assert!((50_000..=60_000).contains(&stat.gid()));
+
     let kept = bound(&scene, "survives-rebuild", none()).await;
     std::fs::write(directory(&kept).join("data"), "").unwrap();
     scene.delete("survives-rebuild").await;
@@ -133,7 +138,7 @@ async fn every_example_is_listed_and_does_what_its_comments_say() {
         .iter()
         .filter(|file| file.split_once('.').is_some_and(|(_, ending)| ending == "yaml"))
         .collect();
-    assert_eq!(classes.len(), 9, "an example without a test: {classes:?}");
+    assert_eq!(classes.len(), 10, "an example without a test: {classes:?}");
     for file in classes {
         assert!(listed.contains(&format!("({file})")), "{file} is not in the README");
     }

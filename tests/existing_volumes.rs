@@ -250,13 +250,13 @@ async fn the_volume_has_the_topologies_and_the_group_of_its_class() {
     let labels = json!([{"key": "topology.kubernetes.io/zone", "values": ["a", "b"]}]);
     let scene = Scene::with_class(json!({
         "allowedTopologies": [{"matchLabelExpressions": labels}],
-        "parameters": {"gid": "50000"},
+        "parameters": {"gid": "40000"},
     }))
     .await;
     let (_, volume): (_, PersistentVolume) = scene.bound(scene.claim("data")).await;
     assert_eq!(
         volume.metadata.annotations.as_ref().unwrap()["pv.beta.kubernetes.io/gid"],
-        "50000"
+        "40000"
     );
     let zones = json!([{"key": "topology.kubernetes.io/zone", "operator": "In", "values": ["a", "b"]}]);
     assert_eq!(

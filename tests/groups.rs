@@ -18,7 +18,7 @@ use crate::support::wait::eventually;
 
 /// Returns the parameters of a class with this number of groups, which no class of another test has.
 fn groups(size: u32, more: Value) -> Value {
-    let first = 1_000_000 + Uuid::new_v4().as_u128() as u32 / 1000 * 500;
+    let first = 1_000_000 + Uuid::new_v4().as_fields().0 / 1000 * 500;
     let mut parameters = json!({"gid": "auto", "gidRange": format!("{first}-{}", first + size - 1)});
     json_patch::merge(&mut parameters, &more);
     json!({"parameters": parameters})
@@ -137,14 +137,14 @@ async fn a_class_with_groups_of_another_class_is_refused() {
 
 #[tokio::test]
 async fn two_replicas_give_no_group_twice() {
-    const CLAIMS: usize = 24;
+    const CLAIMS: u32 = 24;
     let first = Bindery::start(&[]).await;
     let second = first.replica().await;
     first.share_with(&second, "second").await;
-    let scene = Scene::of_with(&first.provisioner, groups(CLAIMS as u32 + 2, json!({}))).await;
+    let scene = Scene::of_with(&first.provisioner, groups(CLAIMS + 2, json!({}))).await;
     let clients = [scene.client.clone(), Bed::get().admin_called("second").await];
     let creates = (0..CLAIMS).map(|number| {
-        let claims: Api<PersistentVolumeClaim> = Api::namespaced(clients[number % 2].clone(), &scene.name);
+        let claims: Api<PersistentVolumeClaim> = Api::namespaced(clients[number as usize % 2].clone(), &scene.name);
         let claim = from(scene.claim(&format!("data-{number}")));
         async move { claims.create(&PostParams::default(), &claim).await }
     });
