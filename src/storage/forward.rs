@@ -25,80 +25,36 @@ pub trait Forward: Send + Sync {
     ) -> impl Future<Output = Result<T, StorageError>> + Send;
 }
 
-#[async_trait]
-impl<F: Forward> Storage for F {
-    fn endpoint(&self, share: &Share) -> Endpoint {
-        self.inner(share).endpoint(share)
-    }
+/// Implements [`Storage`]. Each verb is followed by what tells from its result whether the server has answered.
+macro_rules! forward {
+    ($($verb:ident($($argument:ident: $type:ty),*) -> $result:ty, $answered:expr;)*) => {
+        #[async_trait]
+        impl<F: Forward> Storage for F {
+            fn endpoint(&self, share: &Share) -> Endpoint {
+                self.inner(share).endpoint(share)
+            }
 
-    async fn look_up(
-        &self,
-        share: &Share,
-        directory: &Directory,
-        deadline: Instant,
-    ) -> Result<Option<Found>, StorageError> {
-        let call = self.inner(share).look_up(share, directory, deadline);
-        self.forward(share, deadline, call, |_| true).await
-    }
+            $(async fn $verb(
+                &self,
+                share: &Share,
+                $($argument: $type,)*
+                deadline: Instant,
+            ) -> Result<$result, StorageError> {
+                let call = self.inner(share).$verb(share, $($argument,)* deadline);
+                self.forward(share, deadline, call, $answered).await
+            })*
+        }
+    };
+}
 
-    async fn identify(&self, share: &Share, deadline: Instant) -> Result<ShareId, StorageError> {
-        let call = self.inner(share).identify(share, deadline);
-        self.forward(share, deadline, call, |_| true).await
-    }
-
-    async fn above(&self, share: &Share, directory: &Directory, deadline: Instant) -> Result<Found, StorageError> {
-        let call = self.inner(share).above(share, directory, deadline);
-        self.forward(share, deadline, call, |_| true).await
-    }
-
-    async fn make(
-        &self,
-        share: &Share,
-        directory: &Directory,
-        attributes: Attributes,
-        existing: Existing,
-        deadline: Instant,
-    ) -> Result<Made, StorageError> {
-        let call = self.inner(share).make(share, directory, attributes, existing, deadline);
-        self.forward(share, deadline, call, |_| true).await
-    }
-
-    async fn rename(
-        &self,
-        share: &Share,
-        from: &Directory,
-        expected: Identity,
-        to: &Directory,
-        deadline: Instant,
-    ) -> Result<Moved, StorageError> {
-        let call = self.inner(share).rename(share, from, expected, to, deadline);
-        self.forward(share, deadline, call, |_| true).await
-    }
-
-    async fn remove_empty(
-        &self,
-        share: &Share,
-        directory: &Directory,
-        expected: Identity,
-        deadline: Instant,
-    ) -> Result<Removed, StorageError> {
-        let call = self.inner(share).remove_empty(share, directory, expected, deadline);
-        self.forward(share, deadline, call, |_| true).await
-    }
-
-    async fn remove_tree(&self, share: &Share, directory: &Directory, deadline: Instant) -> Result<Tree, StorageError> {
-        let call = self.inner(share).remove_tree(share, directory, deadline);
-        // What remains may remain because its time was over before the server was asked for anything.
-        self.forward(share, deadline, call, |tree| *tree == Tree::Gone).await
-    }
-
-    async fn list(
-        &self,
-        share: &Share,
-        directory: Option<&Directory>,
-        deadline: Instant,
-    ) -> Result<Vec<String>, StorageError> {
-        let call = self.inner(share).list(share, directory, deadline);
-        self.forward(share, deadline, call, |_| true).await
-    }
+forward! {
+    look_up(directory: &Directory) -> Option<Found>, |_| true;
+    identify() -> ShareId, |_| true;
+    above(directory: &Directory) -> Found, |_| true;
+    make(directory: &Directory, attributes: Attributes, existing: Existing) -> Made, |_| true;
+    rename(from: &Directory, expected: Identity, to: &Directory) -> Moved, |_| true;
+    remove_empty(directory: &Directory, expected: Identity) -> Removed, |_| true;
+    // What remains may remain because its time was over before the server was asked for anything.
+    remove_tree(directory: &Directory) -> Tree, |tree| *tree == Tree::Gone;
+    list(directory: Option<&Directory>) -> Vec<String>, |_| true;
 }

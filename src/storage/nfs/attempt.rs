@@ -116,6 +116,9 @@ pub(super) struct State<O> {
     pub under_way: usize,
     /// A call that changes something got no answer, and nothing prevents that it takes effect late. (Version 3 only.)
     pub lost: bool,
+    /// A call that makes the verb's directory or sets its attributes got no answer in an earlier round. So a directory that
+    /// is there now counts as made by this verb.
+    pub maybe_made: bool,
     pub waiting: Waiting<O>,
     pub failures: u32,
     /// The latest failure does not count: its session or connection had been idle, or was lost together with that of
@@ -130,6 +133,7 @@ impl<'a, T: Transport> Attempt<'a, T> {
             unsure: false,
             under_way: 0,
             lost: false,
+            maybe_made: false,
             waiting: Waiting::Opening(T::FIRST),
             failures: 0,
             excused: false,

@@ -29,7 +29,6 @@ mod verbs;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::FutureExt;
@@ -42,16 +41,12 @@ pub use self::v3::Nfs3Storage;
 pub use self::v4::NfsStorage;
 #[cfg(fuzzing)]
 pub use self::v4::fuzzing;
-use self::verbs::EarlierRounds;
 use self::verbs::protocol::Protocol;
 use crate::model::attributes::Attributes;
 use crate::model::directory::{Directory, Share};
 use crate::model::identity::Identity;
 use crate::model::share_id::ShareId;
 use crate::storage::{Existing, Found, Made, Moved, Removed, Storage, StorageError, Tree};
-
-/// The removal of a tree leaves at most this much of its time unused, so that the last call is answered before the deadline.
-const LONGEST_MARGIN: Duration = Duration::from_millis(500);
 
 /// [`Storage`] on all servers of one version of NFS, each with connections of its own.
 ///
@@ -90,94 +85,35 @@ impl<P: Protocol> NfsClient<P> {
     }
 }
 
-#[async_trait]
-impl<P: Protocol> Storage for NfsClient<P> {
-    async fn look_up(
-        &self,
-        share: &Share,
-        directory: &Directory,
-        deadline: Instant,
-    ) -> Result<Option<Found>, StorageError> {
-        let server = self.server(share);
-        let attempt = Attempt::new(&server, share, format!("look up directory {directory}"), deadline);
-        attempt.run(|| attempt.look_up(directory).boxed()).await
-    }
+/// Implements [`Storage`]. Each verb is followed by what it does, to follow the word "cannot".
+macro_rules! verbs {
+    ($($verb:ident($($argument:ident: $type:ty),*) -> $result:ty, $what:expr;)*) => {
+        #[async_trait]
+        impl<P: Protocol> Storage for NfsClient<P> {
+            $(async fn $verb(
+                &self,
+                share: &Share,
+                $($argument: $type,)*
+                deadline: Instant,
+            ) -> Result<$result, StorageError> {
+                let server = self.server(share);
+                let attempt = Attempt::new(&server, share, $what, deadline);
+                attempt.run(|| attempt.$verb($($argument),*).boxed()).await
+            })*
+        }
+    };
+}
 
-    async fn identify(&self, share: &Share, deadline: Instant) -> Result<ShareId, StorageError> {
-        let server = self.server(share);
-        let attempt = Attempt::new(&server, share, "look at the share".to_owned(), deadline);
-        attempt.run(|| attempt.identify().boxed()).await
-    }
-
-    async fn above(&self, share: &Share, directory: &Directory, deadline: Instant) -> Result<Found, StorageError> {
-        let server = self.server(share);
-        let attempt = Attempt::new(&server, share, format!("look above directory {directory}"), deadline);
-        attempt.run(|| attempt.above(directory).boxed()).await
-    }
-
-    async fn make(
-        &self,
-        share: &Share,
-        directory: &Directory,
-        attributes: Attributes,
-        existing: Existing,
-        deadline: Instant,
-    ) -> Result<Made, StorageError> {
-        let server = self.server(share);
-        let attempt = Attempt::new(&server, share, format!("make directory {directory}"), deadline);
-        let earlier = EarlierRounds::default();
-        attempt
-            .run(|| attempt.make(directory, attributes, existing, &earlier).boxed())
-            .await
-    }
-
-    async fn rename(
-        &self,
-        share: &Share,
-        from: &Directory,
-        expected: Identity,
-        to: &Directory,
-        deadline: Instant,
-    ) -> Result<Moved, StorageError> {
-        let server = self.server(share);
-        let attempt = Attempt::new(&server, share, format!("move directory {from} to {to}"), deadline);
-        attempt.run(|| attempt.rename(from, expected, to).boxed()).await
-    }
-
-    async fn remove_empty(
-        &self,
-        share: &Share,
-        directory: &Directory,
-        expected: Identity,
-        deadline: Instant,
-    ) -> Result<Removed, StorageError> {
-        let server = self.server(share);
-        let what = format!("remove the empty directory {directory}");
-        let attempt = Attempt::new(&server, share, what, deadline);
-        attempt.run(|| attempt.remove_empty(directory, expected).boxed()).await
-    }
-
-    async fn remove_tree(&self, share: &Share, directory: &Directory, deadline: Instant) -> Result<Tree, StorageError> {
-        let server = self.server(share);
-        let what = format!("remove directory {directory} with all in it");
-        let attempt = Attempt::new(&server, share, what, deadline);
-        let margin = deadline.saturating_duration_since(Instant::now()) / 4;
-        let until = deadline.checked_sub(margin.min(LONGEST_MARGIN)).unwrap_or(deadline);
-        attempt.run(|| attempt.remove_tree(directory, until).boxed()).await
-    }
-
-    async fn list(
-        &self,
-        share: &Share,
-        directory: Option<&Directory>,
-        deadline: Instant,
-    ) -> Result<Vec<String>, StorageError> {
-        let server = self.server(share);
-        let what = directory.map_or_else(
-            || "list the share".to_owned(),
-            |directory| format!("list directory {directory}"),
-        );
-        let attempt = Attempt::new(&server, share, what, deadline);
-        attempt.run(|| attempt.list(directory).boxed()).await
-    }
+verbs! {
+    look_up(directory: &Directory) -> Option<Found>, format!("look up directory {directory}");
+    identify() -> ShareId, "look at the share".to_owned();
+    above(directory: &Directory) -> Found, format!("look above directory {directory}");
+    make(directory: &Directory, attributes: Attributes, existing: Existing) -> Made, format!("make directory {directory}");
+    rename(from: &Directory, expected: Identity, to: &Directory) -> Moved, format!("move directory {from} to {to}");
+    remove_empty(directory: &Directory, expected: Identity) -> Removed, format!("remove the empty directory {directory}");
+    remove_tree(directory: &Directory) -> Tree, format!("remove directory {directory} with all in it");
+    list(directory: Option<&Directory>) -> Vec<String>, match directory {
+        Some(directory) => format!("list directory {directory}"),
+        None => "list the share".to_owned(),
+    };
 }

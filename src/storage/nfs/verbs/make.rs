@@ -2,8 +2,6 @@
 //!
 //! Missing parents that were made stay if the verb fails: they are empty, and the next try needs them.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use super::protocol::{Created, Protocol, Walk};
 use crate::model::attributes::Attributes;
 use crate::model::directory::Directory;
@@ -12,14 +10,6 @@ use crate::storage::nfs::attempt::{Attempt, RetryReason, RoundError};
 use crate::storage::refusal::Action;
 use crate::storage::{Existing, Made};
 
-/// What earlier rounds of the same call have learnt.
-#[derive(Default)]
-pub(in crate::storage::nfs) struct EarlierRounds {
-    /// A call that makes the directory or sets its attributes got no answer. So a directory that is there now counts as made
-    /// by this call.
-    maybe_made: AtomicBool,
-}
-
 impl<P: Protocol> Attempt<'_, P> {
     /// One round of [`crate::storage::Storage::make`].
     pub async fn make(
@@ -27,11 +17,10 @@ impl<P: Protocol> Attempt<'_, P> {
         directory: &Directory,
         wanted: Attributes,
         existing: Existing,
-        earlier: &EarlierRounds,
     ) -> Result<Made, RoundError> {
         let (parents, last) = directory.split_last();
         let parent = self.make_parents(&parents).await?;
-        let ours = earlier.maybe_made.load(Ordering::Relaxed);
+        let ours = self.state().maybe_made;
         if existing == Existing::LeaveAlone && !ours {
             // Before anything is made: so what is there after a call without an answer is known to be made by it.
             if let Some(object) = self.look_up_in(&parent, last).await? {
@@ -44,7 +33,7 @@ impl<P: Protocol> Attempt<'_, P> {
         }
         let created = P::create(self, &parent, last, wanted).await;
         if let Err(RoundError::Retry(RetryReason::Lost | RetryReason::Later)) = created {
-            earlier.maybe_made.store(true, Ordering::Relaxed);
+            self.state().maybe_made = true;
         }
         match created? {
             Created::New(object) => Ok(Made {

@@ -7,5 +7,3 @@ mod make;
 pub(super) mod protocol;
 pub(super) mod remove_tree;
 mod rename;
-
-pub(super) use self::make::EarlierRounds;

@@ -15,6 +15,8 @@ mod calls;
 mod directories;
 mod directory;
 
+use std::time::Duration;
+
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
@@ -34,6 +36,8 @@ use crate::storage::status::Status;
 /// Calls under way for one tree, and for all trees of one server together: half of its sessions, so that claims always find
 /// one.
 pub(in crate::storage::nfs) const MOST_CALLS: usize = 8;
+/// A run leaves at most this much of its time unused.
+const LONGEST_MARGIN: Duration = Duration::from_millis(500);
 /// How often directories may fill up again during the run before that is an error.
 const MOST_ROUNDS: u32 = 64;
 /// How many times in a row one directory may be not empty although nothing is listed in it.
@@ -52,13 +56,15 @@ struct Removal<'a, P: Protocol> {
 }
 
 impl<P: Protocol> Attempt<'_, P> {
-    /// One round of [`crate::storage::Storage::remove_tree`]. No call is begun after `until`, which lies before the deadline, so
-    /// that a call is not dropped only because the deadline was short.
-    pub async fn remove_tree(&self, directory: &Directory, until: Instant) -> Result<Tree, RoundError> {
+    /// One round of [`crate::storage::Storage::remove_tree`].
+    pub async fn remove_tree(&self, directory: &Directory) -> Result<Tree, RoundError> {
         let (parents, top) = directory.split_last();
         let Walk::Found(parent) = P::walk(self, &parents).await? else {
             return Ok(Tree::Gone);
         };
+        // No call is begun later, so that none is dropped only because the deadline was short.
+        let margin = self.deadline().saturating_duration_since(Instant::now()) / 4;
+        let until = self.deadline() - margin.min(LONGEST_MARGIN);
         let calls = Calls::new(self, until);
         let mut removal = Removal {
             calls: &calls,
