@@ -13,17 +13,21 @@
 //!   NFSv3 and the file system calls of [`mounted`] cannot prevent it: there a late call may take effect at any time, so
 //!   what is recorded about it must be kept.
 
+mod attempt;
 mod attributes;
+mod client;
 mod error;
 mod forward;
 mod messages;
 pub mod mounted;
 pub mod nfs;
+mod no_answer;
 mod refusal;
 mod router;
 mod status;
 mod transient;
 mod trash_roots;
+mod verbs;
 
 use async_trait::async_trait;
 use tokio::time::Instant;

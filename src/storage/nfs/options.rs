@@ -21,14 +21,14 @@ pub struct NfsOptions {
 
 /// What all servers of one client have in common.
 #[derive(Clone, Debug)]
-pub(super) struct ClientConfig {
+pub(in crate::storage) struct ClientConfig {
     pub options: Arc<NfsOptions>,
     /// See [`super::NfsStorage::with_longest_fence`].
     pub longest_fence: Option<Duration>,
 }
 
-impl ClientConfig {
-    pub fn new(mut options: NfsOptions) -> Self {
+impl From<NfsOptions> for ClientConfig {
+    fn from(mut options: NfsOptions) -> Self {
         options.machine.truncate(options.machine.floor_char_boundary(255));
         Self {
             options: Arc::new(options),

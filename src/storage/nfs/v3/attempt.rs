@@ -14,9 +14,9 @@ use super::mount::{NoConnection, Part};
 use super::pool::{Pool, PooledConnection};
 use super::procedure::{Answer, Call, Handle};
 use crate::model::directory::Share;
+use crate::storage::attempt::{Attempt, RetryReason, RoundError, Transport, Waiting};
 use crate::storage::error::Reason;
 use crate::storage::messages::ErrorContext;
-use crate::storage::nfs::attempt::{Attempt, RetryReason, RoundError, Transport, Waiting};
 
 impl Attempt<'_, Pool> {
     /// Returns the handle of the share.

@@ -5,16 +5,16 @@ use std::io;
 use nfs3_client::RpcError;
 
 use super::mount::{NoConnection, Part};
+use crate::storage::attempt;
 use crate::storage::error::Reason;
 use crate::storage::messages::{self, ErrorContext};
-use crate::storage::nfs::attempt;
-use crate::storage::nfs::no_answer;
+use crate::storage::no_answer;
 use crate::storage::status::Status;
 use crate::storage::{Fault, transient};
 
 /// Why a call has no answer, besides what every version has.
 #[derive(Debug)]
-pub(in crate::storage::nfs) enum Failure {
+pub(in crate::storage) enum Failure {
     NoConnection(NoConnection),
     Call(Part, RpcError),
 }

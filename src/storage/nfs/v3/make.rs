@@ -9,14 +9,14 @@ use super::procedure::{Call, Handle, Reply, sane};
 use crate::model::attributes::Attributes;
 use crate::model::identity::Identity;
 use crate::storage::Found;
+use crate::storage::attempt::{Attempt, RetryReason, RoundError};
 use crate::storage::attributes::{AttributeError, Change};
-use crate::storage::nfs::attempt::{Attempt, RetryReason, RoundError};
-use crate::storage::nfs::verbs::protocol::{Created, File, WrongAttributes};
 use crate::storage::refusal::Action;
 use crate::storage::status::Status;
+use crate::storage::verbs::protocol::{Created, File, WrongAttributes};
 
 impl Attempt<'_, Pool> {
-    /// See [`crate::storage::nfs::verbs::protocol::Protocol::create`].
+    /// See [`crate::storage::verbs::protocol::Protocol::create`].
     pub async fn create_directory(
         &self,
         parent: &Handle,
@@ -82,7 +82,7 @@ impl Attempt<'_, Pool> {
         matches!(undone, Ok(Ok(_) | Err(Status::NOENT)))
     }
 
-    /// See [`crate::storage::nfs::verbs::protocol::Protocol::set_attributes`].
+    /// See [`crate::storage::verbs::protocol::Protocol::set_attributes`].
     pub async fn set(&self, handle: &Handle, wanted: Attributes) -> Result<Result<Found, WrongAttributes>, RoundError> {
         let mut sent = None;
         for (action, change) in Change::all(wanted) {

@@ -14,7 +14,7 @@ mod pool;
 mod procedure;
 
 use self::pool::Pool;
-use super::NfsClient;
+use crate::storage::client::Client;
 
 /// [`Storage`](crate::storage::Storage) on NFSv3 servers; each share has connections of its own.
 ///
@@ -24,4 +24,4 @@ use super::NfsClient;
 /// - **Rename** looks, renames, looks again, and moves back what was not meant. If that cannot be done, or was interrupted,
 ///   the next call says so and moves nothing.
 /// - **Removing an empty directory** looks, then removes: an empty directory that takes the place in between is removed instead.
-pub type Nfs3Storage = NfsClient<Pool>;
+pub type Nfs3Storage = Client<Pool>;

@@ -30,7 +30,7 @@ const MOST_FLAVORS: u32 = 64;
 
 /// The parts of a server that a share needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::storage::nfs) enum Part {
+pub(in crate::storage) enum Part {
     /// `rpcbind`, on port 111.
     Portmapper,
     /// `mountd`.
@@ -40,7 +40,7 @@ pub(in crate::storage::nfs) enum Part {
 
 /// Why there is no connection.
 #[derive(Debug)]
-pub(in crate::storage::nfs) enum NoConnection {
+pub(in crate::storage) enum NoConnection {
     Resolve(Arc<io::Error>),
     /// No TCP connection to this part.
     Connect(Part, SocketAddr, io::Error),

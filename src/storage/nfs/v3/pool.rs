@@ -21,7 +21,7 @@ use crate::model::directory::Share;
 use crate::storage::nfs::connect::{ConnectError, Name};
 use crate::storage::nfs::idle::{Idle, Reusable};
 use crate::storage::nfs::options::NfsOptions;
-use crate::storage::nfs::verbs::remove_tree;
+use crate::storage::verbs::remove_tree;
 
 /// The port of the portmapper (RFC 1833, 3), which says the others.
 const PORT: u16 = 111;

@@ -13,8 +13,8 @@ use super::io::Records;
 use crate::model::identity::Identity;
 use crate::storage::Found;
 use crate::storage::attributes::Change;
-use crate::storage::nfs::verbs::protocol::{Entry, File, Page, Position};
 use crate::storage::status::Status;
+use crate::storage::verbs::protocol::{Entry, File, Page, Position};
 
 /// The largest page of a directory, in bytes; and how much of it may be names, where attributes are included.
 const LARGEST_PAGE: u32 = 32 * 1024;

@@ -14,9 +14,9 @@ use super::rpc::RpcError;
 use super::server::{NoSession, Server};
 use super::wire::SessionError;
 use crate::model::directory::Share;
+use crate::storage::attempt::{Attempt, RetryReason, RoundError, Transport, Waiting};
 use crate::storage::error::Reason;
 use crate::storage::messages::ErrorContext;
-use crate::storage::nfs::attempt::{Attempt, RetryReason, RoundError, Transport, Waiting};
 use crate::storage::status::Status;
 
 /// Why a COMPOUND has no reply.

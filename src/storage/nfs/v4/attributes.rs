@@ -8,8 +8,8 @@ use super::xdr::{Malformed, Reader, Writer};
 use crate::model::identity::Identity;
 use crate::storage::Found;
 use crate::storage::attributes::Change;
-use crate::storage::nfs::verbs::protocol::File;
 use crate::storage::status::Status;
+use crate::storage::verbs::protocol::File;
 
 /// The type of a directory.
 pub(super) const NF4DIR: u32 = 2;

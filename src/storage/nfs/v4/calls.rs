@@ -20,20 +20,21 @@ use crate::model::attributes::Attributes;
 use crate::model::directory::{Directory, Share};
 use crate::model::identity::Identity;
 use crate::model::share_id::View;
+use crate::storage::attempt::{Attempt, RetryReason, RoundError};
 use crate::storage::attributes::Change;
-use crate::storage::nfs::attempt::{Attempt, RetryReason, RoundError};
 use crate::storage::nfs::options::ClientConfig;
-use crate::storage::nfs::verbs::protocol::{
-    Answer, Created, FsObject, Page, Position, Protocol, RemovedNames, Target, Walk, WrongAttributes,
-};
 use crate::storage::refusal::Action;
 use crate::storage::status::Status;
+use crate::storage::verbs::protocol::{
+    Answer, Created, FsObject, Page, Position, Protocol, RemovedNames, Target, Walk, WrongAttributes,
+};
 use crate::storage::{Found, Moved, Removed};
 
 /// What one READDIR is to bring at most, in bytes.
 const LARGEST_PAGE: u32 = 32 * 1024;
 
 impl Protocol for Server {
+    type Config = ClientConfig;
     type Handle = Handle;
 
     const VIEW: View = View::V4;

@@ -2,8 +2,8 @@
 
 use super::operation::{Answer, Handle, Op};
 use super::xdr::{Malformed, Reader, Writer};
-use crate::storage::nfs::verbs::protocol::{File, Page};
 use crate::storage::status::Status;
+use crate::storage::verbs::protocol::{File, Page};
 
 const LONGEST_TAG: usize = 1024;
 
@@ -121,7 +121,7 @@ mod tests {
 
     use super::*;
     use crate::storage::attributes::Change;
-    use crate::storage::nfs::verbs::protocol::Position;
+    use crate::storage::verbs::protocol::Position;
 
     fn any_op() -> impl Strategy<Value = Op<'static>> {
         prop_oneof![

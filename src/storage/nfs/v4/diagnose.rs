@@ -5,17 +5,17 @@ use std::net::SocketAddr;
 use super::rpc::{Refusal, RpcError};
 use super::wire::SessionError;
 use crate::model::directory::NfsVersion;
+use crate::storage::attempt;
 use crate::storage::error::Reason;
 use crate::storage::messages::{self, ErrorContext};
-use crate::storage::nfs::attempt;
 use crate::storage::nfs::connect::ConnectError;
-use crate::storage::nfs::no_answer;
+use crate::storage::no_answer;
 use crate::storage::status::Status;
 use crate::storage::{Fault, transient};
 
 /// What must happen before a COMPOUND can be sent.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::storage::nfs) enum Opening {
+pub(in crate::storage) enum Opening {
     /// An earlier call that may still reach this address of the server is fenced off.
     Fence(SocketAddr),
     /// A session is free or opened.
@@ -24,7 +24,7 @@ pub(in crate::storage::nfs) enum Opening {
 
 /// Why a COMPOUND has no answer, besides what every version has.
 #[derive(Debug)]
-pub(in crate::storage::nfs) enum Failure {
+pub(in crate::storage) enum Failure {
     Connect(ConnectError),
     Refused(Refusal),
     Session(&'static str, Status),

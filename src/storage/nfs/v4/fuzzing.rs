@@ -5,7 +5,7 @@ use super::operation::{Answer, Op};
 use super::rpc;
 use super::xdr::Malformed;
 use crate::storage::attributes::Change;
-use crate::storage::nfs::verbs::protocol::Position;
+use crate::storage::verbs::protocol::Position;
 
 /// Reads bytes as a server's answer to each of the calls that the verbs make: with the header of RPC, and without it, since
 /// arbitrary bytes seldom pass the header. Panics if the parsers accept what they must refuse.

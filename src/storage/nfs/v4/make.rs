@@ -10,14 +10,14 @@ use super::server::Server;
 use crate::model::attributes::Attributes;
 use crate::model::identity::Identity;
 use crate::storage::Found;
+use crate::storage::attempt::{Attempt, RetryReason, RoundError};
 use crate::storage::attributes::{AttributeError, Change};
-use crate::storage::nfs::attempt::{Attempt, RetryReason, RoundError};
-use crate::storage::nfs::verbs::protocol::{Created, WrongAttributes};
 use crate::storage::refusal::Action;
 use crate::storage::status::Status;
+use crate::storage::verbs::protocol::{Created, WrongAttributes};
 
 impl Attempt<'_, Server> {
-    /// See [`crate::storage::nfs::verbs::protocol::Protocol::create`].
+    /// See [`crate::storage::verbs::protocol::Protocol::create`].
     pub async fn create_directory(
         &self,
         parent: &Handle,
@@ -82,7 +82,7 @@ impl Attempt<'_, Server> {
         undone.is_ok_and(|reply| reply.stopped.is_none_or(|stop| gone.contains(&stop.status)))
     }
 
-    /// See [`crate::storage::nfs::verbs::protocol::Protocol::set_attributes`].
+    /// See [`crate::storage::verbs::protocol::Protocol::set_attributes`].
     pub async fn set(
         &self,
         directory: &Handle,

@@ -35,12 +35,12 @@ use std::time::Duration;
 use futures::future::join_all;
 
 use self::server::Server;
-use super::NfsClient;
+use crate::storage::client::Client;
 
 /// [`Storage`](crate::storage::Storage) on NFSv4 servers.
-pub type NfsStorage = NfsClient<Server>;
+pub type NfsStorage = Client<Server>;
 
-impl NfsClient<Server> {
+impl NfsStorage {
     /// Limits how long Bindery tries to fence off a call without an answer; no other call goes to that server meanwhile. If this
     /// is not set, it is the server's lease and a margin: after that the server does not know the session any more.
     pub fn with_longest_fence(mut self, longest: Duration) -> Self {

@@ -4,14 +4,14 @@ use super::attributes::{self, NF4DIR, Values};
 use super::xdr::{Malformed, Reader, Writer};
 use crate::model::identity::Identity;
 use crate::storage::attributes::Change;
-use crate::storage::nfs::verbs::protocol::{Entry, File, Page, Position};
+use crate::storage::verbs::protocol::{Entry, File, Page, Position};
 
 const LONGEST_HANDLE: usize = 128;
 const LONGEST_NAME: usize = 4096;
 
 /// A file handle: the server's name for a file, whatever its path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::storage::nfs) struct Handle(Vec<u8>);
+pub(in crate::storage) struct Handle(Vec<u8>);
 
 /// An operation and its arguments. "Current" is the current file handle of the COMPOUND.
 #[derive(Clone, Copy, Debug)]

@@ -37,7 +37,7 @@ pub(super) enum RpcError {
 
 /// Why a server did not carry a call out (RFC 5531, 9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::storage::nfs) enum Refusal {
+pub(in crate::storage) enum Refusal {
     /// It does not have NFS, or not version 4.
     Version,
     /// It does not accept AUTH_SYS from this host.

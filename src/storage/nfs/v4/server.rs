@@ -34,7 +34,7 @@ use super::wire::{NEWEST_MINOR, SessionError, Wire};
 use crate::storage::nfs::connect::{ConnectError, Connection, Name, connect, connect_to};
 use crate::storage::nfs::idle::{Idle, Reusable};
 use crate::storage::nfs::options::{ClientConfig, NfsOptions};
-use crate::storage::nfs::verbs::remove_tree;
+use crate::storage::verbs::remove_tree;
 
 /// The port of NFSv4 (RFC 8881, 2.9.3); no portmapper is needed.
 const PORT: u16 = 2049;

@@ -5,7 +5,7 @@
 //! - If the server answers that a call is to be sent again later, it is, after a pause, until the deadline.
 //! - At the deadline the work is dropped at whatever point it has reached.
 //!
-//! How a call is sent, and which calls are sent again, differs between the versions: [`super::v4`], [`super::v3`].
+//! How a call is sent, and which calls are sent again, differs between the versions: [`super::nfs`].
 
 use std::future::Future;
 use std::io;

@@ -28,14 +28,14 @@ use self::directory::{Child, Id};
 use super::protocol::{FsObject, Name, Protocol, RemovedNames, Target, Walk};
 use crate::model::directory::Directory;
 use crate::storage::Tree;
+use crate::storage::attempt::{Attempt, RetryReason, RoundError};
 use crate::storage::messages;
-use crate::storage::nfs::attempt::{Attempt, RetryReason, RoundError};
 use crate::storage::refusal::{self, Action};
 use crate::storage::status::Status;
 
 /// Calls under way for one tree, and for all trees of one server together: half of its sessions, so that claims always find
 /// one.
-pub(in crate::storage::nfs) const MOST_CALLS: usize = 8;
+pub(in crate::storage) const MOST_CALLS: usize = 8;
 /// A run leaves at most this much of its time unused.
 const LONGEST_MARGIN: Duration = Duration::from_millis(500);
 /// How often directories may fill up again during the run before that is an error.

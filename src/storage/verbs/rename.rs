@@ -5,7 +5,7 @@
 use super::protocol::{Protocol, Walk};
 use crate::model::directory::Directory;
 use crate::model::identity::Identity;
-use crate::storage::nfs::attempt::{Attempt, RoundError};
+use crate::storage::attempt::{Attempt, RoundError};
 use crate::storage::refusal::Action;
 use crate::storage::status::Status;
 use crate::storage::{Fault, Moved, Removed};

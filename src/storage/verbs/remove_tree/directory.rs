@@ -1,7 +1,7 @@
 //! A directory that is being emptied: what is known of it, and which call comes next.
 
-use crate::storage::nfs::verbs::protocol::Name;
 use crate::storage::status::Status;
+use crate::storage::verbs::protocol::Name;
 
 pub(super) type Id = u64;
 

@@ -3,7 +3,7 @@
 use super::protocol::{Position, Protocol, Walk};
 use crate::model::directory::Directory;
 use crate::storage::Fault;
-use crate::storage::nfs::attempt::{Attempt, RetryReason, RoundError};
+use crate::storage::attempt::{Attempt, RetryReason, RoundError};
 use crate::storage::refusal::{self, Action};
 use crate::storage::status::Status;
 

@@ -7,9 +7,9 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::directory::{Child, Next};
 use crate::failpoints::{self, Point};
-use crate::storage::nfs::attempt::{Attempt, RoundError};
-use crate::storage::nfs::verbs::protocol::{FsObject, Name, Page, Protocol, RemovedNames, Target};
+use crate::storage::attempt::{Attempt, RoundError};
 use crate::storage::status::Status;
+use crate::storage::verbs::protocol::{FsObject, Name, Page, Protocol, RemovedNames, Target};
 
 /// How many names the first call removes, where the protocol allows several.
 const FIRST_REMOVES: usize = 4;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::directory::{Child, Directory, Id, Next};
-use crate::storage::nfs::verbs::protocol::Name;
+use crate::storage::verbs::protocol::Name;
 
 /// Beyond this number the directory nearest to the top of the tree is forgotten.
 const MOST_DIRECTORIES: usize = 1024;

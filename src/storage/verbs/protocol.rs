@@ -9,21 +9,20 @@ use crate::model::attributes::Attributes;
 use crate::model::directory::{Directory, Share};
 use crate::model::identity::Identity;
 use crate::model::share_id::View;
+use crate::storage::attempt::{Attempt, RoundError, Transport};
 use crate::storage::attributes::AttributeError;
-use crate::storage::nfs::attempt::{Attempt, RoundError, Transport};
-use crate::storage::nfs::options::ClientConfig;
 use crate::storage::status::Status;
 use crate::storage::{Found, Moved, Removed};
 
 /// The name of a file: bytes, as the server stores them.
-pub(in crate::storage::nfs) type Name = Vec<u8>;
+pub(in crate::storage) type Name = Vec<u8>;
 
 /// What a call came to: its result, or the status with which the server refused it. The outer error ends the round.
-pub(in crate::storage::nfs) type Answer<T> = Result<Result<T, Status>, RoundError>;
+pub(in crate::storage) type Answer<T> = Result<Result<T, Status>, RoundError>;
 
 /// The attributes of a file, directory or other object on the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::storage::nfs) struct File {
+pub(in crate::storage) struct File {
     pub is_directory: bool,
     pub found: Found,
 }
@@ -41,14 +40,14 @@ impl File {
 
 /// A file, directory or other object on the server.
 #[derive(Clone, Debug)]
-pub(in crate::storage::nfs) struct FsObject<H> {
+pub(in crate::storage) struct FsObject<H> {
     pub handle: H,
     pub is_directory: bool,
     pub found: Found,
 }
 
 /// Where a path leads.
-pub(in crate::storage::nfs) enum Walk<H> {
+pub(in crate::storage) enum Walk<H> {
     /// To this directory.
     Found(FsObject<H>),
     /// To nothing: the segment with this number is missing.
@@ -57,14 +56,14 @@ pub(in crate::storage::nfs) enum Walk<H> {
 
 /// Where a page of a directory begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::storage::nfs) struct Position {
+pub(in crate::storage) struct Position {
     pub cookie: u64,
     pub verifier: [u8; 8],
 }
 
 /// A part of the names in a directory, without `.` and `..`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::storage::nfs) struct Page {
+pub(in crate::storage) struct Page {
     pub entries: Vec<Entry>,
     /// Where the next page begins.
     pub next: Position,
@@ -74,14 +73,14 @@ pub(in crate::storage::nfs) struct Page {
 
 /// A name in a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::storage::nfs) struct Entry {
+pub(in crate::storage) struct Entry {
     pub name: Name,
     /// `None`: the server does not say.
     pub is_directory: Option<bool>,
 }
 
 /// What a call that makes a directory came to.
-pub(in crate::storage::nfs) enum Created<H> {
+pub(in crate::storage) enum Created<H> {
     /// This call made it, with the attributes that were asked for.
     New(FsObject<H>),
     /// Something of that name was there.
@@ -90,7 +89,7 @@ pub(in crate::storage::nfs) enum Created<H> {
 
 /// What is to be removed from a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::storage::nfs) enum Target {
+pub(in crate::storage) enum Target {
     /// What is not a directory.
     Files,
     /// Empty directories inside a tree that is removed.
@@ -100,16 +99,18 @@ pub(in crate::storage::nfs) enum Target {
 }
 
 /// How many names a call has removed, and the status at which it stopped.
-pub(in crate::storage::nfs) struct RemovedNames {
+pub(in crate::storage) struct RemovedNames {
     pub count: usize,
     pub stopped: Option<Status>,
 }
 
 /// Why a directory does not have the attributes that were asked for.
-pub(in crate::storage::nfs) type WrongAttributes = AttributeError<Status>;
+pub(in crate::storage) type WrongAttributes = AttributeError<Status>;
 
 /// One version of the protocol on one server, or on one share of it.
-pub(in crate::storage::nfs) trait Protocol: Transport {
+pub(in crate::storage) trait Protocol: Transport {
+    /// What all servers of one client have in common.
+    type Config: Send + Sync;
     /// What the server calls a file.
     type Handle: Clone + Send + Sync + 'static;
 
@@ -123,7 +124,7 @@ pub(in crate::storage::nfs) trait Protocol: Transport {
     /// Returns the key of what a share has in common with others: a server, or nothing.
     fn key(share: &Share) -> String;
     /// Creates a client without connections. To be called in a Tokio runtime.
-    fn start(share: &Share, config: &ClientConfig) -> Arc<Self>;
+    fn start(share: &Share, config: &Self::Config) -> Arc<Self>;
     /// Returns which server the latest call went to, if the protocol tells.
     fn server_id(&self) -> Option<Uuid>;
     /// Limits the calls that remove trees, over all trees.

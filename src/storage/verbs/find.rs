@@ -4,7 +4,7 @@ use super::protocol::{FsObject, Protocol, Walk};
 use crate::model::directory::Directory;
 use crate::model::share_id::ShareId;
 use crate::storage::Found;
-use crate::storage::nfs::attempt::{Attempt, RetryReason, RoundError};
+use crate::storage::attempt::{Attempt, RetryReason, RoundError};
 use crate::storage::refusal::Action;
 use crate::storage::status::Status;
 

@@ -5,8 +5,8 @@
 use super::protocol::{Created, Protocol, Walk};
 use crate::model::attributes::Attributes;
 use crate::model::directory::Directory;
+use crate::storage::attempt::{Attempt, RetryReason, RoundError};
 use crate::storage::attributes::{AttributeError, OF_PARENTS};
-use crate::storage::nfs::attempt::{Attempt, RetryReason, RoundError};
 use crate::storage::refusal::Action;
 use crate::storage::{Existing, Made};
 
