@@ -19,8 +19,8 @@ use super::no_answer;
 use crate::model::directory::Share;
 use crate::storage::attributes::AttributeError;
 use crate::storage::error::Reason;
-use crate::storage::messages::{self, ErrorContext};
-use crate::storage::refusal::{self, Action};
+use crate::storage::messages;
+use crate::storage::refusal::{self, Action, ErrorContext};
 use crate::storage::status::Status;
 use crate::storage::{Outcome, StorageError};
 
@@ -37,6 +37,12 @@ pub(super) enum RoundError {
     Retry(RetryReason),
     /// The verb fails.
     Failed(StorageError),
+}
+
+impl From<StorageError> for RoundError {
+    fn from(error: StorageError) -> Self {
+        Self::Failed(error)
+    }
 }
 
 /// Why a verb begins again.
@@ -61,42 +67,15 @@ pub(super) enum Waiting<O> {
     Later(Status),
 }
 
-/// Why a call has no answer.
-#[derive(Debug)]
-pub(super) enum Cause<F> {
-    /// The connection broke.
-    Broken(io::Error),
-    /// What the server answered does not follow the protocol.
-    Malformed(&'static str),
-    /// What one call found is no longer there at the next one, several times.
-    KeepsChanging(Status),
-    /// What only this version has.
-    Other(F),
-}
-
-/// How calls reach a server in one version of the protocol, and what can go wrong on the way.
+/// How calls reach a server of one kind.
 pub(super) trait Transport: Sized + Send + Sync + 'static {
     /// What must happen before a call can be sent.
     type Opening: Copy + Send;
-    /// What can go wrong besides [`Cause`].
-    type Failure: Send + Sync;
 
-    /// What a verb waits for at first.
-    const FIRST: Self::Opening;
-
-    /// With what status the server asked to try again later, if that is what went wrong.
-    fn retry_later_status(_: &Self::Failure) -> Option<Status> {
-        None
-    }
-
-    /// Describes an answer that does not follow the protocol, for people.
-    fn malformed(context: &ErrorContext<'_>, what: &str) -> Reason;
-    /// Describes a failure, for people.
-    fn failed(context: &ErrorContext<'_>, failure: &Self::Failure) -> Reason;
     /// Describes what did not happen before the deadline, for people.
     fn not_opened(context: &ErrorContext<'_>, opening: Self::Opening) -> Reason;
     /// Who this client is on the server, for error messages.
-    fn context<'a>(&self, share: &'a Share) -> ErrorContext<'a>;
+    fn context<'a>(&'a self, share: &'a Share) -> ErrorContext<'a>;
 }
 
 /// See the module.
@@ -134,7 +113,7 @@ impl<'a, T: Transport> Attempt<'a, T> {
             under_way: 0,
             lost: false,
             maybe_made: false,
-            waiting: Waiting::Opening(T::FIRST),
+            waiting: Waiting::Answer,
             failures: 0,
             excused: false,
             pause: FIRST_PAUSE,
@@ -155,7 +134,16 @@ impl<'a, T: Transport> Attempt<'a, T> {
                 match once().await {
                     Ok(done) => return Ok(done),
                     Err(RoundError::Failed(error)) => return Err(error),
-                    Err(RoundError::Retry(again)) => self.count(again).await?,
+                    // The pause is over.
+                    Err(RoundError::Retry(RetryReason::Later)) => {}
+                    Err(RoundError::Retry(RetryReason::Lost)) => {
+                        let lost = io::ErrorKind::ConnectionReset.into();
+                        self.failure(None, || no_answer::broken(&lost)).await?;
+                    }
+                    Err(RoundError::Retry(RetryReason::Changed(status))) => {
+                        let changing = || refusal::keeps_changing(self.context().spelled(status));
+                        self.failure(None, changing).await?;
+                    }
                 }
             }
         })
@@ -198,7 +186,7 @@ impl<'a, T: Transport> Attempt<'a, T> {
 
     /// The verb fails: an answer does not follow the protocol.
     pub fn malformed(&self, what: &'static str) -> RoundError {
-        self.failed(&Cause::Malformed(what))
+        self.fails(messages::malformed(self.share, what))
     }
 
     /// Notes whether a failure from now on may leave a part of the verb done.
@@ -230,48 +218,22 @@ impl<'a, T: Transport> Attempt<'a, T> {
         self.deadline
     }
 
-    async fn count(&self, again: RetryReason) -> Result<(), StorageError> {
-        let cause = match again {
-            RetryReason::Later => return Ok(()),
-            RetryReason::Lost => Cause::Broken(io::ErrorKind::ConnectionReset.into()),
-            RetryReason::Changed(status) => Cause::KeepsChanging(status),
-        };
-        match self.failure(&cause).await {
-            Err(RoundError::Failed(error)) => Err(error),
-            _ => Ok(()),
-        }
-    }
-
     /// Counts a failure. The first one is followed by another try at once: usually the server had closed an idle connection.
-    pub async fn failure(&self, cause: &Cause<T::Failure>) -> Result<(), RoundError> {
+    /// `later` is the status with which the server asked to try again later, if that is what went wrong.
+    pub async fn failure(&self, later: Option<Status>, reason: impl FnOnce() -> Reason) -> Result<(), StorageError> {
         let failures = {
             let mut state = self.state();
             let excused = std::mem::take(&mut state.excused);
             state.failures += u32::from(!excused);
             state.failures
         };
-        let later = match cause {
-            Cause::Other(failure) => T::retry_later_status(failure),
-            _ => None,
-        };
         match later {
             Some(status) => self.pause(status).await,
-            None if failures > MOST_FAILURES => return Err(self.failed(cause)),
+            None if failures > MOST_FAILURES => return Err(self.error(reason())),
             None if failures > 1 => sleep(FIRST_PAUSE * failures).await,
             None => {}
         }
         Ok(())
-    }
-
-    /// The verb fails: a call has no answer.
-    pub fn failed(&self, cause: &Cause<T::Failure>) -> RoundError {
-        let context = self.context();
-        self.fails(match cause {
-            Cause::Broken(error) => no_answer::broken(error),
-            Cause::Malformed(what) => T::malformed(&context, what),
-            Cause::KeepsChanging(status) => refusal::keeps_changing(status.in_version(context.share.version())),
-            Cause::Other(failure) => T::failed(&context, failure),
-        })
     }
 
     fn timed_out(&self) -> StorageError {
@@ -279,7 +241,7 @@ impl<'a, T: Transport> Attempt<'a, T> {
         let waiting = self.state().waiting;
         self.error(match waiting {
             Waiting::Opening(opening) => T::not_opened(&context, opening),
-            Waiting::Answer => messages::silent(context.share.server()),
+            Waiting::Answer => messages::silent(&context),
             Waiting::Later(status) => messages::busy(&context, status),
         })
     }
@@ -293,7 +255,7 @@ impl<'a, T: Transport> Attempt<'a, T> {
         StorageError::of(&self.what, self.share, reason, outcome)
     }
 
-    fn context(&self) -> ErrorContext<'a> {
+    pub fn context(&self) -> ErrorContext<'a> {
         self.server.context(self.share)
     }
 

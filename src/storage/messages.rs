@@ -4,28 +4,11 @@
 //! ones. An export that is not for this client, or not for its source port, looks like one that is not there (NOENT) in
 //! version 4.
 
-use std::fmt;
-
-use super::refusal::{self, Action, Refusal};
+use super::refusal::{self, Action, ErrorContext, Refusal};
 use super::status::Status;
 use super::{Fault, transient};
 use crate::model::directory::{NfsVersion, Share};
 use crate::storage::error::Reason;
-
-/// On which share a verb failed, and who this client is there.
-pub(super) struct ErrorContext<'a> {
-    pub share: &'a Share,
-    /// The user that the client sends.
-    pub uid: u32,
-    /// Whether the client comes from a privileged port.
-    pub privileged: bool,
-}
-
-impl ErrorContext<'_> {
-    fn spelled(&self, status: Status) -> impl fmt::Display {
-        status.in_version(self.share.version())
-    }
-}
 
 /// The server answered `action` with `status`.
 pub(super) fn refused(context: &ErrorContext<'_>, action: Action<'_>, status: Status) -> Reason {
@@ -179,9 +162,22 @@ fn set_owner(context: &ErrorContext<'_>) -> &'static str {
 }
 
 /// The server did not answer before the deadline.
-pub(super) fn silent(server: &str) -> Reason {
+pub(super) fn silent(context: &ErrorContext<'_>) -> Reason {
+    let server = context.share.server();
     Fault::TimedOut.because(format!(
         "{server} did not answer in time. Check that the NFS server and its disks work."
+    ))
+}
+
+/// What answers is no NFS server.
+pub(super) fn malformed(share: &Share, what: &str) -> Reason {
+    let server = share.server();
+    let (who, version) = match share.version() {
+        NfsVersion::V4 => (format!("what answers on port 2049 of {server}"), 4),
+        NfsVersion::V3 => (format!("what {server} answers"), 3),
+    };
+    Fault::Other.because(format!(
+        "{who} does not follow the NFSv{version} protocol ({what}). Is it an NFS server?"
     ))
 }
 

@@ -9,6 +9,7 @@ fn each_status_has_its_fault_and_says_what_to_do() {
         share: &share,
         uid: 0,
         privileged: true,
+        mount: None,
     };
     let cases = [
         (
@@ -81,6 +82,7 @@ fn a_denial_to_an_ordinary_port_names_the_port() {
         share: &share,
         uid: 0,
         privileged: false,
+        mount: None,
     };
     let (fault, text) = refused(&context, Action::Segment("a"), Status::PERM);
     assert_eq!(fault, Fault::Denied);
@@ -103,6 +105,7 @@ fn a_denial_to_a_privileged_port_names_the_port_too_for_it_may_have_been_changed
             share: &share,
             uid: 0,
             privileged: true,
+            mount: None,
         };
         for action in [
             Action::Share("export"),
@@ -167,6 +170,7 @@ fn what_passes_by_itself_is_tried_again_and_all_else_is_refused() {
             share: &share,
             uid: 0,
             privileged: true,
+            mount: None,
         };
         for &status in Status::KNOWN.iter().chain(&[Status(4711)]) {
             for action in steps {

@@ -8,7 +8,8 @@ use std::net::SocketAddr;
 use rustix::io::Errno;
 
 use crate::storage::error::{Fault, Reason};
-use crate::storage::messages::{self, ErrorContext};
+use crate::storage::messages;
+use crate::storage::refusal::ErrorContext;
 
 /// The server's name has no address.
 pub(super) fn unresolved(server: &str) -> Reason {

@@ -1,9 +1,12 @@
 //! What was tried and why it was refused, as NFS servers and mounted file systems both say it.
 
 use std::fmt;
+use std::path::Path;
 
 use super::Fault;
-use crate::storage::error::Reason;
+use super::error::Reason;
+use super::status::Status;
+use crate::model::directory::Share;
 
 /// What was tried when the server or the file system answered with an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +23,24 @@ pub(super) enum Action<'a> {
     /// Remove what is in the directory of this name, inside the tree that is removed.
     Inside(&'a str),
     List,
+}
+
+/// On which share a verb failed, and who this client is there.
+pub(super) struct ErrorContext<'a> {
+    pub share: &'a Share,
+    /// The user that the client sends, or that this process is on a mount.
+    pub uid: u32,
+    /// Whether the client comes from a privileged port.
+    pub privileged: bool,
+    /// Where it is mounted; none where the client speaks NFS.
+    pub mount: Option<&'a Path>,
+}
+
+impl ErrorContext<'_> {
+    /// Shows a status as the server or the file system calls it.
+    pub fn spelled(&self, status: Status) -> String {
+        status.in_version(self.share.version()).to_string()
+    }
 }
 
 /// Why it was refused, where that is said in the same words for NFS and for mounts.

@@ -5,18 +5,11 @@
 //!   effect, which version 3 cannot prevent: if the verb fails after all, its outcome is not known.
 //! - The connection of a call under way at the deadline is cut.
 
-use std::io;
-
-use nfs3_client::RpcError;
-
-use super::diagnose::{self, Cause, Failure};
-use super::mount::{NoConnection, Part};
+use super::diagnose;
+use super::mount::{Failure, Part};
 use super::pool::{Pool, PooledConnection};
 use super::procedure::{Answer, Call, Handle};
-use crate::model::directory::Share;
-use crate::storage::attempt::{Attempt, RetryReason, RoundError, Transport, Waiting};
-use crate::storage::error::Reason;
-use crate::storage::messages::ErrorContext;
+use crate::storage::attempt::{Attempt, RetryReason, RoundError, Waiting};
 
 impl Attempt<'_, Pool> {
     /// Returns the handle of the share.
@@ -42,34 +35,29 @@ impl Attempt<'_, Pool> {
             };
             let answer = connection.call(&call).await;
             self.state().under_way -= usize::from(call.changes());
-            let cause = match answer {
+            let failure = match answer {
+                Ok(Err(status)) if status.later() => {
+                    connection.release();
+                    self.pause(status).await;
+                    continue;
+                }
+                Ok(Err(status)) if status.stale() => {
+                    // It may be the share's own handle, which only a new connection brings again.
+                    self.server.forget_idle();
+                    return Err(RoundError::Retry(RetryReason::Changed(status)));
+                }
                 Ok(answer) => {
-                    match answer {
-                        Err(status) if status.later() => {
-                            connection.release();
-                            self.pause(status).await;
-                            continue;
-                        }
-                        Err(status) if status.stale() => {
-                            // It may be the share's own handle, which only a new connection brings again.
-                            self.server.forget_idle();
-                            return Err(RoundError::Retry(RetryReason::Changed(status)));
-                        }
-                        answer => {
-                            connection.release();
-                            self.answered();
-                            return Ok(answer);
-                        }
-                    }
+                    connection.release();
+                    self.answered();
+                    return Ok(answer);
                 }
-                Err(RpcError::Io(error)) if error.kind() != io::ErrorKind::InvalidData => Cause::Broken(error),
-                Err(error) => {
-                    let failure = Failure::Call(Part::Nfs, error);
-                    // It was not carried out, unless the answer was unreadable.
-                    self.state().unsure |= call.changes() && !failure.refused();
-                    return Err(self.failed(&Cause::Other(failure)));
-                }
+                Err(error) => Failure::Call(Part::Nfs, error),
             };
+            if !failure.is_broken() {
+                // It was not carried out, unless the answer was unreadable.
+                self.state().unsure |= call.changes() && !failure.is_refusal();
+                return Err(self.fails(diagnose::failed(&self.context(), &failure)));
+            }
             {
                 let mut state = self.state();
                 state.excused = connection.reused() || state.failures > failures;
@@ -82,7 +70,8 @@ impl Attempt<'_, Pool> {
                 self.state().lost = true;
                 return Err(RoundError::Retry(RetryReason::Lost));
             }
-            self.failure(&cause).await?;
+            self.failure(None, || diagnose::failed(&self.context(), &failure))
+                .await?;
         }
     }
 
@@ -93,46 +82,16 @@ impl Attempt<'_, Pool> {
             match self.server.acquire(self.deadline(), waiting).await {
                 Ok(connection) => return Ok(connection),
                 // The server restarted meanwhile.
-                Err(NoConnection::Call(part, RpcError::Io(error))) if error.kind() != io::ErrorKind::InvalidData => {
+                Err(failure) if failure.is_broken() => {
                     {
                         let mut state = self.state();
                         state.excused = state.failures > failures;
                     }
-                    self.failure(&Cause::Other(Failure::NoConnection(NoConnection::Call(
-                        part,
-                        RpcError::Io(error),
-                    ))))
-                    .await?;
+                    self.failure(None, || diagnose::failed(&self.context(), &failure))
+                        .await?;
                 }
-                Err(error) => return Err(self.failed(&Cause::Other(Failure::NoConnection(error)))),
+                Err(failure) => return Err(self.fails(diagnose::failed(&self.context(), &failure))),
             }
-        }
-    }
-}
-
-impl Transport for Pool {
-    type Opening = Part;
-    type Failure = Failure;
-
-    const FIRST: Part = Part::Portmapper;
-
-    fn malformed(context: &ErrorContext<'_>, what: &str) -> Reason {
-        diagnose::malformed(context, what)
-    }
-
-    fn failed(context: &ErrorContext<'_>, failure: &Failure) -> Reason {
-        diagnose::failed(context, failure)
-    }
-
-    fn not_opened(context: &ErrorContext<'_>, part: Part) -> Reason {
-        diagnose::not_opened(context, part)
-    }
-
-    fn context<'a>(&self, share: &'a Share) -> ErrorContext<'a> {
-        ErrorContext {
-            share,
-            uid: self.options().uid,
-            privileged: self.came_privileged(),
         }
     }
 }

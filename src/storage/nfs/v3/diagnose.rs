@@ -1,91 +1,50 @@
 //! Describes for people why a call has no answer. What servers do answer is described in [`crate::storage::messages`].
 
-use std::io;
-
 use nfs3_client::RpcError;
 
-use super::mount::{NoConnection, Part};
-use crate::storage::attempt;
+use super::mount::{Failure, Part, is_broken};
+use super::pool::Pool;
+use crate::model::directory::Share;
+use crate::storage::attempt::Transport;
 use crate::storage::error::Reason;
-use crate::storage::messages::{self, ErrorContext};
+use crate::storage::messages;
 use crate::storage::no_answer;
+use crate::storage::refusal::ErrorContext;
 use crate::storage::status::Status;
 use crate::storage::{Fault, transient};
-
-/// Why a call has no answer, besides what every version has.
-#[derive(Debug)]
-pub(in crate::storage) enum Failure {
-    NoConnection(NoConnection),
-    Call(Part, RpcError),
-}
-
-pub(super) type Cause = attempt::Cause<Failure>;
-
-impl Failure {
-    /// Whether the server has refused to carry the call out.
-    pub fn refused(&self) -> bool {
-        matches!(
-            self,
-            Self::Call(
-                _,
-                RpcError::Auth(_)
-                    | RpcError::RpcMismatch { .. }
-                    | RpcError::ProgUnavail
-                    | RpcError::ProgMismatch { .. }
-                    | RpcError::ProcUnavail
-                    | RpcError::GarbageArgs
-            )
-        )
-    }
-}
 
 /// What else to do if version 3 is not available.
 const OR_V4: &str = "or let Bindery use NFSv4 (nfsVersion 4), which needs port 2049 alone";
 
-/// What answers is no NFSv3 server.
-pub(super) fn malformed(context: &ErrorContext<'_>, what: &str) -> Reason {
-    let server = context.share.server();
-    Fault::Other.because(format!(
-        "what {server} answers does not follow the NFSv3 protocol ({what}). Is it an NFS server?"
-    ))
-}
-
-/// The call has no answer.
+/// Describes why there is no connection, or no answer to a call.
 pub(super) fn failed(context: &ErrorContext<'_>, failure: &Failure) -> Reason {
-    match failure {
-        Failure::NoConnection(error) => unconnected(context, error),
-        Failure::Call(part, error) => call(context, *part, error),
-    }
-}
-
-fn unconnected(context: &ErrorContext<'_>, error: &NoConnection) -> Reason {
     let server = context.share.server();
-    match error {
-        NoConnection::Resolve(error) => {
+    match failure {
+        Failure::Resolve(error) => {
             tracing::debug!(server, %error, "no address was found");
             no_answer::unresolved(server)
         }
-        NoConnection::Connect(Part::Portmapper, address, error) => Fault::Unreachable.because(format!(
+        Failure::Connect(Part::Portmapper, address, error) => Fault::Unreachable.because(format!(
             "NFSv3 needs the server's portmapper on port 111, and there is no connection to {address}: {}. Check that \
              the server is up, that rpcbind runs there, and that the port is open to this host; {OR_V4}.",
             no_answer::in_words(error)
         )),
-        NoConnection::Connect(Part::Mount, address, error) => Fault::Unreachable.because(format!(
+        Failure::Connect(Part::Mount, address, error) => Fault::Unreachable.because(format!(
             "NFSv3 needs the server's mountd, and there is no connection to {address}: {}. Check that it runs, and \
              that its port, which is best a fixed one, is open to this host; {OR_V4}.",
             no_answer::in_words(error)
         )),
-        NoConnection::Connect(Part::Nfs, address, error) => no_answer::no_connection(*address, error),
-        NoConnection::Call(part, error) => call(context, *part, error),
-        NoConnection::Unknown(part) => {
+        Failure::Connect(Part::Nfs, address, error) => no_answer::no_connection(*address, error),
+        Failure::Call(part, error) => call(context, *part, error),
+        Failure::Unknown(part) => {
             // The server may just be starting.
             Fault::Unreachable.because(format!(
                 "the portmapper of {server} knows no {} over TCP. Enable NFSv3 there, {OR_V4}.",
                 protocol(*part)
             ))
         }
-        NoConnection::Mount(status) => mount(context, *status),
-        NoConnection::Flavors => Fault::Denied.because(
+        Failure::Mount(status) => mount(context, *status),
+        Failure::Flavors => Fault::Denied.because(
             "the server requires Kerberos there, which Bindery's NFS client does not support. Export the share with \
              sec=sys.",
         ),
@@ -123,7 +82,7 @@ fn mount(context: &ErrorContext<'_>, status: u32) -> Reason {
 fn call(context: &ErrorContext<'_>, part: Part, error: &RpcError) -> Reason {
     let server = context.share.server();
     match error {
-        RpcError::Io(error) if error.kind() != io::ErrorKind::InvalidData => no_answer::broken(error),
+        RpcError::Io(error) if is_broken(error) => no_answer::broken(error),
         RpcError::Auth(_) => no_answer::credentials(context),
         RpcError::ProgUnavail | RpcError::ProgMismatch { .. } | RpcError::RpcMismatch { .. } => {
             Fault::Other.because(format!(
@@ -153,18 +112,31 @@ fn protocol(part: Part) -> &'static str {
     }
 }
 
-/// The deadline came before the call could be sent: this part of the server did not answer.
-pub(super) fn not_opened(context: &ErrorContext<'_>, part: Part) -> Reason {
-    let server = context.share.server();
-    match part {
-        Part::Portmapper => Fault::TimedOut.because(format!(
-            "NFSv3 needs the server's portmapper on port 111, and that of {server} did not answer in time. Check that \
-             the server is up, that rpcbind runs there, and that the port is open to this host; {OR_V4}."
-        )),
-        Part::Mount => Fault::TimedOut.because(format!(
-            "NFSv3 needs the server's mountd, and that of {server} did not answer in time. Check that it runs, and \
-             that its port, which is best a fixed one, is open to this host; {OR_V4}."
-        )),
-        Part::Nfs => messages::silent(server),
+impl Transport for Pool {
+    type Opening = Part;
+
+    /// This part of the server did not answer.
+    fn not_opened(context: &ErrorContext<'_>, part: Part) -> Reason {
+        let server = context.share.server();
+        match part {
+            Part::Portmapper => Fault::TimedOut.because(format!(
+                "NFSv3 needs the server's portmapper on port 111, and that of {server} did not answer in time. Check that \
+                 the server is up, that rpcbind runs there, and that the port is open to this host; {OR_V4}."
+            )),
+            Part::Mount => Fault::TimedOut.because(format!(
+                "NFSv3 needs the server's mountd, and that of {server} did not answer in time. Check that it runs, and \
+                 that its port, which is best a fixed one, is open to this host; {OR_V4}."
+            )),
+            Part::Nfs => messages::silent(context),
+        }
+    }
+
+    fn context<'a>(&'a self, share: &'a Share) -> ErrorContext<'a> {
+        ErrorContext {
+            share,
+            uid: self.options().uid,
+            privileged: self.came_privileged(),
+            mount: None,
+        }
     }
 }

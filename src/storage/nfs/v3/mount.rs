@@ -38,9 +38,9 @@ pub(in crate::storage) enum Part {
     Nfs,
 }
 
-/// Why there is no connection.
+/// Why there is no connection, or no answer to a call.
 #[derive(Debug)]
-pub(in crate::storage) enum NoConnection {
+pub(super) enum Failure {
     Resolve(Arc<io::Error>),
     /// No TCP connection to this part.
     Connect(Part, SocketAddr, io::Error),
@@ -52,6 +52,34 @@ pub(in crate::storage) enum NoConnection {
     Mount(u32),
     /// The share does not accept AUTH_SYS.
     Flavors,
+}
+
+impl Failure {
+    /// Whether the connection ended without an answer.
+    pub fn is_broken(&self) -> bool {
+        matches!(self, Self::Call(_, RpcError::Io(error)) if is_broken(error))
+    }
+
+    /// Whether the server has refused to carry the call out.
+    pub fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Self::Call(
+                _,
+                RpcError::Auth(_)
+                    | RpcError::RpcMismatch { .. }
+                    | RpcError::ProgUnavail
+                    | RpcError::ProgMismatch { .. }
+                    | RpcError::ProcUnavail
+                    | RpcError::GarbageArgs
+            )
+        )
+    }
+}
+
+/// Whether an error is one of the connection, and not of what the server sends.
+pub(super) fn is_broken(error: &io::Error) -> bool {
+    error.kind() != io::ErrorKind::InvalidData
 }
 
 /// A connection to a share's NFS server.
@@ -92,7 +120,7 @@ pub(super) async fn open(
     options: &NfsOptions,
     deadline: Instant,
     progress: &Progress<'_, impl Fn(Part) + Sync>,
-) -> Result<Connection, NoConnection> {
+) -> Result<Connection, Failure> {
     let mut left = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
     for &address in addresses {
         let open = open_at(address, path, options, progress);
@@ -105,13 +133,13 @@ pub(super) async fn open(
         match timeout_at(end, open).await {
             Ok(Ok(connection)) => return Ok(connection),
             // All addresses say the same about a share.
-            Ok(Err(error @ (NoConnection::Mount(_) | NoConnection::Flavors))) => return Err(error),
+            Ok(Err(error @ (Failure::Mount(_) | Failure::Flavors))) => return Err(error),
             Ok(Err(error)) => tracing::debug!(%address, ?error, "a server's next address is tried"),
             Err(_) => tracing::debug!(%address, "a server's next address is tried: this one is silent"),
         }
     }
     let nothing = io::Error::other("the name has no address");
-    Err(NoConnection::Resolve(Arc::new(nothing)))
+    Err(Failure::Resolve(Arc::new(nothing)))
 }
 
 async fn open_at(
@@ -119,7 +147,7 @@ async fn open_at(
     path: &str,
     options: &NfsOptions,
     progress: &Progress<'_, impl Fn(Part) + Sync>,
-) -> Result<Connection, NoConnection> {
+) -> Result<Connection, Failure> {
     (progress.asks)(Part::Portmapper);
     // It answers any source port.
     let (stream, _) = connect(Part::Portmapper, portmapper, false).await?;
@@ -145,41 +173,34 @@ async fn open_at(
     })
 }
 
-async fn mount_share(stream: Arc<TcpStream>, path: &str, options: &NfsOptions) -> Result<Handle, NoConnection> {
+async fn mount_share(stream: Arc<TcpStream>, path: &str, options: &NfsOptions) -> Result<Handle, Failure> {
     let mut mount = RpcClient::new_with_auth(Records::new(stream), auth(options), opaque_auth::default());
     let path = dirpath(Opaque::borrowed(path.as_bytes()));
     let answer: Mounted = mount
         .call(MOUNT, MOUNT_VERSION, MOUNT_PROGRAM::MOUNTPROC3_MNT as u32, &path)
         .await
-        .map_err(|error| NoConnection::Call(Part::Mount, error))?;
+        .map_err(|error| Failure::Call(Part::Mount, error))?;
     match answer {
-        Mounted::Denied(status) => Err(NoConnection::Mount(status)),
+        Mounted::Denied(status) => Err(Failure::Mount(status)),
         // An empty list means that an old server does not say.
-        Mounted::At { flavors, .. } if !flavors.is_empty() && !flavors.contains(&AUTH_SYS) => {
-            Err(NoConnection::Flavors)
-        }
+        Mounted::At { flavors, .. } if !flavors.is_empty() && !flavors.contains(&AUTH_SYS) => Err(Failure::Flavors),
         Mounted::At { root, .. } => Ok(root),
     }
 }
 
-async fn connect(part: Part, address: SocketAddr, privileged: bool) -> Result<(Arc<TcpStream>, bool), NoConnection> {
+async fn connect(part: Part, address: SocketAddr, privileged: bool) -> Result<(Arc<TcpStream>, bool), Failure> {
     match connect_to(address, privileged).await {
         Ok(connection) => Ok((Arc::new(connection.stream), connection.privileged)),
-        Err(ConnectError::Resolve(error)) => Err(NoConnection::Resolve(error)),
-        Err(ConnectError::Connect(address, error)) => Err(NoConnection::Connect(part, address, error)),
+        Err(ConnectError::Resolve(error)) => Err(Failure::Resolve(error)),
+        Err(ConnectError::Connect(address, error)) => Err(Failure::Connect(part, address, error)),
     }
 }
 
-async fn port(
-    asked: &mut PortmapperClient<Records>,
-    part: Part,
-    program: u32,
-    version: u32,
-) -> Result<u16, NoConnection> {
+async fn port(asked: &mut PortmapperClient<Records>, part: Part, program: u32, version: u32) -> Result<u16, Failure> {
     match asked.getport(program, version, IPPROTO_TCP).await {
         Ok(number) => Ok(number),
-        Err(PortmapError::Rpc(error)) => Err(NoConnection::Call(Part::Portmapper, error)),
-        Err(PortmapError::ProgramUnavailable | PortmapError::InvalidPortValue(_)) => Err(NoConnection::Unknown(part)),
+        Err(PortmapError::Rpc(error)) => Err(Failure::Call(Part::Portmapper, error)),
+        Err(PortmapError::ProgramUnavailable | PortmapError::InvalidPortValue(_)) => Err(Failure::Unknown(part)),
     }
 }
 

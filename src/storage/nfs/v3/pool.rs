@@ -15,7 +15,7 @@ use tokio::runtime::Handle as Runtime;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep_until};
 
-use super::mount::{Connection, NoConnection, Part, Progress, open};
+use super::mount::{Connection, Failure, Part, Progress, open};
 use super::procedure::{Answer, Call, Handle};
 use crate::model::directory::Share;
 use crate::storage::nfs::connect::{ConnectError, Name};
@@ -67,9 +67,9 @@ impl Pool {
         self: &Arc<Self>,
         deadline: Instant,
         waiting: impl Fn(Part) + Send + Sync,
-    ) -> Result<PooledConnection<'_>, NoConnection> {
+    ) -> Result<PooledConnection<'_>, Failure> {
         // It is never closed, so this never fails; if it were, that is reported as a connection error.
-        let closed = |_| NoConnection::Resolve(Arc::new(std::io::Error::other("the client is closed")));
+        let closed = |_| Failure::Resolve(Arc::new(std::io::Error::other("the client is closed")));
         waiting(Part::Nfs);
         let permit = self.permits.acquire().await.map_err(closed)?;
         let pooled = |connection, reused| PooledConnection {
@@ -84,8 +84,8 @@ impl Pool {
         }
         waiting(Part::Portmapper);
         let addresses = self.name.addresses(&self.runtime).await.map_err(|error| match error {
-            ConnectError::Resolve(error) => NoConnection::Resolve(error),
-            ConnectError::Connect(address, error) => NoConnection::Connect(Part::Portmapper, address, error),
+            ConnectError::Resolve(error) => Failure::Resolve(error),
+            ConnectError::Connect(address, error) => Failure::Connect(Part::Portmapper, address, error),
         })?;
         let progress = Progress {
             asks: waiting,

@@ -7,26 +7,34 @@
 //! - A COMPOUND under way at the deadline is fenced off ([`super::server`]).
 
 use super::compound::Reply;
-use super::diagnose::{self, Cause, Failure, Opening};
+use super::diagnose;
 use super::operation::Op;
 use super::pool::Late;
 use super::rpc::RpcError;
-use super::server::{NoSession, Server};
+use super::server::Server;
 use super::wire::SessionError;
-use crate::model::directory::Share;
-use crate::storage::attempt::{Attempt, RetryReason, RoundError, Transport, Waiting};
-use crate::storage::error::Reason;
-use crate::storage::messages::ErrorContext;
+use crate::storage::attempt::{Attempt, RetryReason, RoundError, Waiting};
 use crate::storage::status::Status;
 
 /// Why a COMPOUND has no reply.
 enum NoReply {
     /// It was not carried out and may be sent again.
-    NotDone(Cause),
+    NotDone(SessionError),
     /// Whether it was carried out is not known.
-    Lost(Cause),
+    Lost(SessionError),
     /// Another try would fail in the same way.
-    Final(Cause),
+    Final(SessionError),
+}
+
+impl From<SessionError> for NoReply {
+    /// For a COMPOUND that was not carried out.
+    fn from(error: SessionError) -> Self {
+        if diagnose::passes(&error) {
+            Self::NotDone(error)
+        } else {
+            Self::Final(error)
+        }
+    }
 }
 
 impl Attempt<'_, Server> {
@@ -59,9 +67,16 @@ impl Attempt<'_, Server> {
                         }
                     }
                 }
-                Err(NoReply::Final(cause)) => return Err(self.failed(&cause)),
+                Err(NoReply::Final(error)) => return Err(self.fails(diagnose::failed(&self.context(), &error))),
                 Err(NoReply::Lost(_)) if late == Late::Fenced => return Err(RoundError::Retry(RetryReason::Lost)),
-                Err(NoReply::NotDone(cause) | NoReply::Lost(cause)) => self.failure(&cause).await?,
+                Err(NoReply::NotDone(error) | NoReply::Lost(error)) => {
+                    let later = match error {
+                        SessionError::Refused(_, status) if status.later() => Some(status),
+                        _ => None,
+                    };
+                    self.failure(later, || diagnose::failed(&self.context(), &error))
+                        .await?;
+                }
             }
         }
     }
@@ -74,14 +89,7 @@ impl Attempt<'_, Server> {
             let mut state = self.state();
             state.excused = state.failures > failures;
         }
-        let mut session = session.map_err(|error| match error {
-            NoSession::Connect(error) => NoReply::Final(Cause::Other(Failure::Connect(error))),
-            NoSession::Session(error) => match diagnose::cause(error) {
-                // The server restarted while the session was opened, or is not ready for sessions yet.
-                cause if diagnose::passes(&cause) => NoReply::NotDone(cause),
-                cause => NoReply::Final(cause),
-            },
-        })?;
+        let mut session = session?;
         let changes = ops.iter().any(Op::changes);
         {
             let mut state = self.state();
@@ -104,60 +112,20 @@ impl Attempt<'_, Server> {
                 }
                 Ok(reply)
             }
-            Err(SessionError::Refused(operation, status)) => {
-                let cause = Cause::Other(Failure::Session(operation, status));
-                if status.later() {
-                    session.release();
-                } else if status.gone() {
-                    session.forget();
-                }
-                if diagnose::passes(&cause) {
-                    Err(NoReply::NotDone(cause))
-                } else {
-                    Err(NoReply::Final(cause))
-                }
-            }
-            Err(SessionError::Rpc(RpcError::Broken(error))) => {
+            Err(error @ SessionError::Rpc(RpcError::Broken(_))) => {
                 if session.reused() {
                     self.server.discard_idle();
                 }
-                Err(NoReply::Lost(Cause::Broken(error)))
+                Err(NoReply::Lost(error))
             }
-            Err(error) => Err(NoReply::Final(diagnose::cause(error))),
-        }
-    }
-}
-
-impl Transport for Server {
-    type Opening = Opening;
-    type Failure = Failure;
-
-    const FIRST: Opening = Opening::Session;
-
-    fn retry_later_status(failure: &Failure) -> Option<Status> {
-        match failure {
-            Failure::Session(_, status) if status.later() => Some(*status),
-            _ => None,
-        }
-    }
-
-    fn malformed(context: &ErrorContext<'_>, what: &str) -> Reason {
-        diagnose::malformed(context, what)
-    }
-
-    fn failed(context: &ErrorContext<'_>, failure: &Failure) -> Reason {
-        diagnose::failed(context, failure)
-    }
-
-    fn not_opened(context: &ErrorContext<'_>, opening: Opening) -> Reason {
-        diagnose::not_opened(context, opening)
-    }
-
-    fn context<'a>(&self, share: &'a Share) -> ErrorContext<'a> {
-        ErrorContext {
-            share,
-            uid: self.options().uid,
-            privileged: self.came_privileged(),
+            Err(error) => {
+                match error {
+                    SessionError::Refused(_, status) if status.later() => session.release(),
+                    SessionError::Refused(_, status) if status.gone() => session.forget(),
+                    _ => {}
+                }
+                Err(error.into())
+            }
         }
     }
 }

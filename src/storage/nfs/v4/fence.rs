@@ -12,9 +12,8 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::client::Client;
-use super::rpc::RpcError;
 use super::wire::{SessionError, SessionId, Wire};
-use crate::storage::nfs::connect::{ConnectError, connect_to};
+use crate::storage::nfs::connect::connect_to;
 use crate::storage::nfs::options::NfsOptions;
 
 /// How long one try may take.
@@ -50,26 +49,6 @@ pub(super) enum End {
     Busy,
 }
 
-/// Why a try failed.
-#[derive(Debug)]
-#[allow(dead_code, reason = "read as a whole, for the log")]
-enum Failure {
-    Connect(ConnectError),
-    Session(SessionError),
-}
-
-impl From<SessionError> for Failure {
-    fn from(error: SessionError) -> Self {
-        Self::Session(error)
-    }
-}
-
-impl From<RpcError> for Failure {
-    fn from(error: RpcError) -> Self {
-        Self::Session(error.into())
-    }
-}
-
 impl Fence {
     /// Ends when the call is fenced off, or the server cannot know its session any more. `longest` replaces the lease.
     pub async fn carry_out(&self, privileged: bool, longest: Option<Duration>) -> End {
@@ -95,8 +74,8 @@ impl Fence {
         }
     }
 
-    async fn once(&self, privileged: bool, busy: &mut Instant) -> Result<(), Failure> {
-        let connection = connect_to(self.address, privileged).await.map_err(Failure::Connect)?;
+    async fn once(&self, privileged: bool, busy: &mut Instant) -> Result<(), SessionError> {
+        let connection = connect_to(self.address, privileged).await?;
         let mut wire = Wire::new(connection, self.options.clone(), self.client.minor());
         // Servers require that the connection belongs to the session.
         wire.bind(&self.session).await?;
@@ -107,7 +86,7 @@ impl Fence {
                     *busy = Instant::now();
                     sleep(FIRST_PAUSE).await;
                 }
-                error => return Err(error.into()),
+                error => return Err(error),
             }
         }
         Ok(())
@@ -116,7 +95,7 @@ impl Fence {
     /// Sends the same SEQUENCE as the call that may be under way. Either it arrives first: then the call is out of sequence.
     /// Or it counts as a repetition: then the server answers DELAY until the call has ended. To destroy the session alone is
     /// not enough, because a server may do that while it carries out a call.
-    async fn take_slot(&self, wire: &mut Wire, busy: &mut Instant) -> Result<(), Failure> {
+    async fn take_slot(&self, wire: &mut Wire, busy: &mut Instant) -> Result<(), SessionError> {
         while wire.sequence(&self.session, self.sequence).await?.later() {
             *busy = Instant::now();
             sleep(FIRST_PAUSE).await;

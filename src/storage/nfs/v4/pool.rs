@@ -10,7 +10,7 @@ use super::compound::Reply;
 use super::diagnose::Opening;
 use super::operation::Op;
 use super::rpc::RpcError;
-use super::server::{NoSession, Server};
+use super::server::Server;
 use super::session::Session;
 use super::wire::SessionError;
 use crate::storage::nfs::connect::ConnectError;
@@ -42,7 +42,7 @@ impl Server {
         self: &Arc<Self>,
         deadline: Instant,
         waiting: impl Fn(Opening),
-    ) -> Result<PooledSession<'_>, NoSession> {
+    ) -> Result<PooledSession<'_>, SessionError> {
         let permit = loop {
             self.fences()
                 .until_empty(|address| waiting(Opening::Fence(address)))
@@ -168,7 +168,7 @@ impl Drop for PooledSession<'_> {
     }
 }
 
-fn no_permit() -> NoSession {
+fn no_permit() -> SessionError {
     let closed = std::io::Error::other("the client is closed");
-    NoSession::Connect(ConnectError::Resolve(Arc::new(closed)))
+    SessionError::Connect(ConnectError::Resolve(Arc::new(closed)))
 }

@@ -31,7 +31,7 @@ use super::rpc::RpcError;
 use super::server_id::ServerId;
 use super::session::Session;
 use super::wire::{NEWEST_MINOR, SessionError, Wire};
-use crate::storage::nfs::connect::{ConnectError, Connection, Name, connect, connect_to};
+use crate::storage::nfs::connect::{Connection, Name, connect, connect_to};
 use crate::storage::nfs::idle::{Idle, Reusable};
 use crate::storage::nfs::options::{ClientConfig, NfsOptions};
 use crate::storage::verbs::remove_tree;
@@ -71,19 +71,6 @@ pub struct Server {
     limits: Mutex<Limits>,
     id: Mutex<Option<ServerId>>,
     came_privileged: AtomicBool,
-}
-
-/// Why there is no session.
-#[derive(Debug)]
-pub(super) enum NoSession {
-    Connect(ConnectError),
-    Session(SessionError),
-}
-
-impl From<SessionError> for NoSession {
-    fn from(error: SessionError) -> Self {
-        Self::Session(error)
-    }
 }
 
 impl Server {
@@ -178,11 +165,9 @@ impl Server {
             return;
         }
         let destroyed = timeout(LONGEST_END, async {
-            let connection = connect_to(address, privileged).await.map_err(NoSession::Connect)?;
+            let connection = connect_to(address, privileged).await?;
             let mut wire = Wire::new(connection, self.config.options.clone(), client.minor());
-            self.destroy_unused_on(client, &mut wire)
-                .await
-                .map_err(NoSession::Session)
+            self.destroy_unused_on(client, &mut wire).await
         });
         let destroyed = destroyed.await;
         tracing::debug!(
@@ -220,11 +205,10 @@ impl Server {
         join_all(left).await;
     }
 
-    async fn leave_at(&self, address: SocketAddr, minor: u32, mut clients: Clients) -> Result<(), NoSession> {
-        let connection = connect_to(address, self.config.options.privileged_port).await;
-        let connection = connection.map_err(NoSession::Connect)?;
+    async fn leave_at(&self, address: SocketAddr, minor: u32, mut clients: Clients) -> Result<(), SessionError> {
+        let connection = connect_to(address, self.config.options.privileged_port).await?;
         let wire = Wire::new(connection, self.config.options.clone(), minor);
-        Ok(clients.leave(wire).await?)
+        clients.leave(wire).await
     }
 
     pub fn fences(&self) -> &Fences {
@@ -316,10 +300,10 @@ impl Server {
     }
 
     /// Opens a session on a new connection. `deadline` only divides the time among the server's addresses.
-    pub async fn open_session(&self, deadline: Instant) -> Result<Session, NoSession> {
-        let addresses = self.name.addresses(&self.runtime).await.map_err(NoSession::Connect)?;
-        let connection = connect(&addresses, self.config.options.privileged_port, deadline).await;
-        Ok(self.open(connection.map_err(NoSession::Connect)?).await?)
+    pub async fn open_session(&self, deadline: Instant) -> Result<Session, SessionError> {
+        let addresses = self.name.addresses(&self.runtime).await?;
+        let connection = connect(&addresses, self.config.options.privileged_port, deadline).await?;
+        self.open(connection).await
     }
 
     async fn open(&self, connection: Connection) -> Result<Session, SessionError> {

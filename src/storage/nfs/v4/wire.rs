@@ -11,7 +11,7 @@ use super::limits::{LARGEST_CALL, LARGEST_REPLY, Limits, MOST_OPERATIONS};
 use super::rpc::{self, RpcError};
 use super::server_id::ServerId;
 use super::xdr::{Malformed, Writer};
-use crate::storage::nfs::connect::Connection;
+use crate::storage::nfs::connect::{ConnectError, Connection};
 use crate::storage::nfs::options::NfsOptions;
 use crate::storage::nfs::record;
 use crate::storage::status::Status;
@@ -31,12 +31,19 @@ const USE_NON_PNFS: u32 = 0x0001_0000;
 /// In the reply: the client has had a session already.
 const CONFIRMED: u32 = 0x8000_0000;
 
-/// Why there is no reply to the operations that were sent.
+/// Why there is no session, or no reply to the operations that were sent.
 #[derive(Debug)]
 pub(super) enum SessionError {
+    Connect(ConnectError),
     Rpc(RpcError),
     /// The server refused an operation of the session itself, so nothing else was carried out.
     Refused(&'static str, Status),
+}
+
+impl From<ConnectError> for SessionError {
+    fn from(error: ConnectError) -> Self {
+        Self::Connect(error)
+    }
 }
 
 impl From<RpcError> for SessionError {
