@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use tokio::sync::OnceCell;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::no_answer;
@@ -71,6 +72,8 @@ pub(super) enum Waiting<O> {
 pub(super) trait Transport: Sized + Send + Sync + 'static {
     /// What must happen before a call can be sent.
     type Opening: Copy + Send;
+    /// What each verb has of its own.
+    type Session: Send + Sync;
 
     /// Describes what did not happen before the deadline, for people.
     fn not_opened(context: &ErrorContext<'_>, opening: Self::Opening) -> Reason;
@@ -85,16 +88,18 @@ pub(super) struct Attempt<'a, T: Transport> {
     /// What the verb does, to follow the word "cannot".
     what: String,
     deadline: Instant,
-    state: Mutex<State<T::Opening>>,
+    pub(super) session: OnceCell<T::Session>,
+    pub(super) state: Arc<Mutex<State<T::Opening>>>,
 }
 
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct State<O> {
+    /// The caller does not wait any more.
+    pub over: bool,
     /// A change may have been made that the verb does not know of, or only a part of what it is to do.
     pub unsure: bool,
-    /// The number of calls that change something and have no answer yet.
+    /// The number of calls that change something and have no answer yet, or got none and may still take effect.
     pub under_way: usize,
-    /// A call that changes something got no answer, and nothing prevents that it takes effect late. (Version 3 only.)
-    pub lost: bool,
     /// A call that makes the verb's directory or sets its attributes got no answer in an earlier round. So a directory that
     /// is there now counts as made by this verb.
     pub maybe_made: bool,
@@ -109,9 +114,9 @@ pub(super) struct State<O> {
 impl<'a, T: Transport> Attempt<'a, T> {
     pub fn new(server: &'a Arc<T>, share: &'a Share, what: String, deadline: Instant) -> Self {
         let state = State {
+            over: false,
             unsure: false,
             under_way: 0,
-            lost: false,
             maybe_made: false,
             waiting: Waiting::Answer,
             failures: 0,
@@ -123,7 +128,8 @@ impl<'a, T: Transport> Attempt<'a, T> {
             share,
             what,
             deadline,
-            state: Mutex::new(state),
+            session: OnceCell::new(),
+            state: Arc::new(Mutex::new(state)),
         }
     }
 
@@ -248,8 +254,10 @@ impl<'a, T: Transport> Attempt<'a, T> {
 
     fn error(&self, reason: Reason) -> StorageError {
         let unsure = {
-            let state = self.state();
-            state.unsure || state.lost || state.under_way > 0
+            let mut state = self.state();
+            // Under the same lock: what has not begun yet never will.
+            state.over = true;
+            state.unsure || state.under_way > 0
         };
         let outcome = if unsure { Outcome::Unknown } else { Outcome::NotDone };
         StorageError::of(&self.what, self.share, reason, outcome)
@@ -261,5 +269,11 @@ impl<'a, T: Transport> Attempt<'a, T> {
 
     pub fn state(&self) -> MutexGuard<'_, State<T::Opening>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T: Transport> Drop for Attempt<'_, T> {
+    fn drop(&mut self) {
+        self.state().over = true;
     }
 }

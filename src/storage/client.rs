@@ -18,6 +18,7 @@ use super::verbs::protocol::Protocol;
 use super::{Existing, Found, Made, Moved, Removed, Storage, StorageError, Tree};
 use crate::model::attributes::Attributes;
 use crate::model::directory::{Directory, Share};
+use crate::model::endpoint::Endpoint;
 use crate::model::identity::Identity;
 use crate::model::share_id::ShareId;
 
@@ -63,6 +64,10 @@ macro_rules! verbs {
     ($($verb:ident($($argument:ident: $type:ty),*) -> $result:ty, $what:expr;)*) => {
         #[async_trait]
         impl<P: Protocol> Storage for Client<P> {
+            fn endpoint(&self, share: &Share) -> Endpoint {
+                P::endpoint(share)
+            }
+
             $(async fn $verb(
                 &self,
                 share: &Share,

@@ -1,4 +1,5 @@
-//! Messages about what an NFS server answered, in any version: for a person, with the next step.
+//! Messages about what an NFS server answered, in any version: for a person, with the next step. Those about
+//! mounts are in [`mount_messages`].
 //!
 //! Statuses are those of RFC 8881, 15.1, of which RFC 1813 has a part; what servers mean by them was tested on real
 //! ones. An export that is not for this client, or not for its source port, looks like one that is not there (NOENT) in
@@ -6,16 +7,19 @@
 
 use super::refusal::{self, Action, ErrorContext, Refusal};
 use super::status::Status;
-use super::{Fault, transient};
+use super::{Fault, mount_messages, transient};
 use crate::model::directory::{NfsVersion, Share};
 use crate::storage::error::Reason;
 
 /// The server answered `action` with `status`.
 pub(super) fn refused(context: &ErrorContext<'_>, action: Action<'_>, status: Status) -> Reason {
-    let code = context.spelled(status);
     if let Action::Inside(name) = action {
         return refusal::inside(name, refused(context, Action::Remove, status));
     }
+    if context.mount.is_some() {
+        return mount_messages::refused(context, action, status.errno());
+    }
+    let code = context.spelled(status);
     if let Some(described) = refusal(status).and_then(|refusal| refusal.describe(action, &code)) {
         return described;
     }
@@ -163,6 +167,12 @@ fn set_owner(context: &ErrorContext<'_>) -> &'static str {
 
 /// The server did not answer before the deadline.
 pub(super) fn silent(context: &ErrorContext<'_>) -> Reason {
+    if let Some(path) = context.mount {
+        return Fault::TimedOut.because(format!(
+            "the mount at {} did not answer in time. Check that its server and disks work.",
+            path.display()
+        ));
+    }
     let server = context.share.server();
     Fault::TimedOut.because(format!(
         "{server} did not answer in time. Check that the NFS server and its disks work."
@@ -196,19 +206,20 @@ pub(super) fn busy(context: &ErrorContext<'_>, status: Status) -> Reason {
     ))
 }
 
-/// The server gave a new directory another mode.
+/// The server or the file system gave a new directory another mode.
 pub(super) fn other_mode(is: u32, wanted: u32) -> Reason {
     Fault::Denied.because(format!(
-        "the server gave it mode {is:04o} where {wanted:04o} was asked for. Servers drop setgid when the group is not \
-         the client's; choose a mode that this one keeps."
+        "it got mode {is:04o} where {wanted:04o} was asked for. Servers and file systems drop setgid when the group is \
+         not one of Bindery's; choose a mode that this one keeps."
     ))
 }
 
 /// Another file system is mounted in a tree that is to be removed.
-pub(super) fn mounted_in_tree(name: &[u8]) -> Reason {
+pub(super) fn mounted_in_tree(context: &ErrorContext<'_>, name: &[u8]) -> Reason {
     Fault::OtherFileSystem.because(format!(
-        "another file system is mounted in it at {:?}, and is not removed. Unmount it on the server.",
-        String::from_utf8_lossy(name)
+        "another file system is mounted in it at {:?}, and is not removed. Unmount it{}.",
+        String::from_utf8_lossy(name),
+        if context.mount.is_some() { "" } else { " on the server" }
     ))
 }
 

@@ -16,9 +16,11 @@
 mod attempt;
 mod attributes;
 mod client;
+mod errno;
 mod error;
 mod forward;
 mod messages;
+mod mount_messages;
 pub mod mounted;
 pub mod nfs;
 mod no_answer;
@@ -40,7 +42,7 @@ use crate::model::attributes::Attributes;
 use crate::model::directory::{Directory, Share};
 use crate::model::endpoint::Endpoint;
 use crate::model::identity::Identity;
-use crate::model::share_id::{ShareId, View};
+use crate::model::share_id::ShareId;
 
 /// The verbs. The module says what all of them promise.
 #[async_trait]

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::path::Path;
 
-use super::Fault;
 use super::error::Reason;
 use super::status::Status;
+use super::{Fault, errno};
 use crate::model::directory::Share;
 
 /// What was tried when the server or the file system answered with an error.
@@ -37,9 +37,17 @@ pub(super) struct ErrorContext<'a> {
 }
 
 impl ErrorContext<'_> {
+    /// Shows where the share is mounted.
+    pub fn mounted_at(&self) -> impl fmt::Display {
+        self.mount.unwrap_or(Path::new("")).display()
+    }
+
     /// Shows a status as the server or the file system calls it.
     pub fn spelled(&self, status: Status) -> String {
-        status.in_version(self.share.version()).to_string()
+        match self.mount {
+            Some(_) => errno::name(status.errno()),
+            None => status.in_version(self.share.version()).to_string(),
+        }
     }
 }
 

@@ -21,7 +21,7 @@ impl Storages {
         Self {
             v3: Nfs3Storage::new(options.clone()),
             v4: NfsStorage::new(options),
-            mounted: MountedStorage::default(),
+            mounted: MountedStorage::new(Vec::new()),
         }
     }
 

@@ -24,7 +24,7 @@ const KEEP_THEIR_FSID: [u64; 3] = [0xef53, 0x9123_683e, 0x0102_1994];
 
 /// A directory's attributes.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct File {
+pub(in crate::storage) struct File {
     pub found: Found,
     /// The file system within this mount.
     pub device: (u32, u32),

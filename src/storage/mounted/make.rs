@@ -2,8 +2,7 @@
 //!
 //! It is made with mode 0700, then gets its owner, then its mode: so no other user can use it before it has its owner, and
 //! neither a umask nor a parent's setgid bit matters. Finally the attributes are checked. A directory that this call has made
-//! and could not give the attributes is removed again, if it is still the one at its place. Missing parents that were made
-//! stay: they are empty, and the next try needs them.
+//! and could not give the attributes is removed again, if it is still the one at its place.
 
 use std::ffi::OsStr;
 use std::io;
@@ -15,128 +14,59 @@ use rustix::io::Errno;
 
 use super::file::File;
 use super::open_directory::OpenDirectory;
-use super::run::{RoundError, Run};
+use super::thread::Caller;
 use crate::model::attributes::Attributes;
-use crate::model::directory::Directory;
-use crate::storage::attributes::{self, OF_PARENTS};
+use crate::storage::attributes::AttributeError;
 use crate::storage::refusal::Action;
-use crate::storage::{Existing, Fault, Made};
+use crate::storage::status::Status;
+use crate::storage::verbs::protocol::WrongAttributes;
 
-/// See [`attributes::AttributeError`].
-type AttributeError = attributes::AttributeError<Errno>;
-
-/// The result of mkdir.
-enum Created {
-    Now(OpenDirectory),
-    There,
+/// Makes a directory with these attributes.
+pub(super) fn make(
+    caller: &Caller,
+    parent: &OpenDirectory,
+    name: &str,
+    wanted: Attributes,
+) -> Result<Result<OpenDirectory, WrongAttributes>, Status> {
+    let mut builder = DirBuilder::new();
+    builder.mode(0o700);
+    caller.change(|| parent.dir.create_dir_with(name, &builder))??;
+    // It may have been replaced since.
+    let opened = parent.below(OsStr::new(name))?;
+    let set = set_attributes(caller, &opened, wanted)?;
+    // A directory without its attributes is useless, and this call has just made it: so this call may remove it.
+    if set.is_ok() || undo(parent, name, &opened.file) {
+        caller.not_partly_done();
+    }
+    Ok(set.map(|file| OpenDirectory { file, ..opened }))
 }
 
-impl Run {
-    /// One round of [`crate::storage::Storage::make`].
-    pub fn make(&self, directory: &Directory, wanted: Attributes, existing: Existing) -> Result<Made, RoundError> {
-        let (parents, last) = directory.split_last();
-        let parent = self.parents(&parents)?;
-        if existing == Existing::LeaveAlone
-            && let Some(opened) = self.look(&parent, last)?
-        {
-            return Ok(made(&opened, false));
+/// Gives a directory the attributes that it lacks.
+pub(super) fn set_attributes(
+    caller: &Caller,
+    opened: &OpenDirectory,
+    wanted: Attributes,
+) -> Result<Result<File, WrongAttributes>, Status> {
+    let lacks = AttributeError::<()>::check(&opened.file.found, wanted);
+    if lacks.is_ok() {
+        return Ok(Ok(opened.file));
+    }
+    if let Err(AttributeError::Owner) = lacks {
+        if [wanted.uid, wanted.gid].contains(&Some(u32::MAX)) {
+            // To the kernel this number means "as it is".
+            return Ok(Err(AttributeError::Refused(Action::SetOwner, Status::INVAL)));
         }
-        match self.create(&parent, last, wanted)? {
-            Created::Now(opened) => Ok(made(&opened, true)),
-            Created::There => {
-                let opened = self.look(&parent, last)?.ok_or(RoundError::Retry(Errno::NOENT))?;
-                if existing == Existing::SetAttributes {
-                    self.give(&opened, wanted)?
-                        .map_err(|error| self.wrong_attributes(&error))?;
-                }
-                Ok(made(&opened, false))
-            }
+        let (uid, gid) = (wanted.uid.map(Uid::from_raw), wanted.gid.map(Gid::from_raw));
+        let chown = || chownat(&opened.dir, "", uid, gid, AtFlags::EMPTY_PATH);
+        if let Err(status) = caller.change(chown)? {
+            return Ok(Err(AttributeError::Refused(Action::SetOwner, status)));
         }
     }
-
-    /// Returns the directory that the last segment goes into. Makes what is missing of it.
-    fn parents(&self, segments: &[&str]) -> Result<OpenDirectory, RoundError> {
-        let mut opened = self.share()?;
-        for segment in segments {
-            if let Some(below) = self.look(&opened, segment)? {
-                opened = below;
-                continue;
-            }
-            opened = match self.create(&opened, segment, OF_PARENTS)? {
-                Created::Now(below) => {
-                    self.partly_done(false);
-                    below
-                }
-                // Another call has made it since, for a directory next to this one.
-                Created::There => self.look(&opened, segment)?.ok_or(RoundError::Retry(Errno::NOENT))?,
-            };
-        }
-        Ok(opened)
+    if let Err(status) = caller.change(|| set_mode(&opened.dir, wanted.mode))? {
+        return Ok(Err(AttributeError::Refused(Action::SetMode, status)));
     }
-
-    fn create(&self, parent: &OpenDirectory, name: &str, wanted: Attributes) -> Result<Created, RoundError> {
-        let mut builder = DirBuilder::new();
-        builder.mode(0o700);
-        match self.change(|| parent.dir.create_dir_with(name, &builder))? {
-            Ok(()) => {}
-            Err(Errno::EXIST) => return Ok(Created::There),
-            // The parent was removed after the walk.
-            Err(Errno::NOENT) => return Err(RoundError::Retry(Errno::NOENT)),
-            Err(errno) => return Err(self.refused(Action::Make, errno)),
-        }
-        // It may have been replaced since.
-        let opened = self.look(parent, name)?.ok_or(RoundError::Retry(Errno::NOENT))?;
-        let error = match self.give(&opened, wanted)? {
-            Ok(file) => return Ok(Created::Now(OpenDirectory { file, ..opened })),
-            Err(error) => error,
-        };
-        // It is useless, and this call has just made it: so this call may remove it.
-        if undo(parent, name, &opened.file) {
-            self.partly_done(false);
-        }
-        Err(self.wrong_attributes(&error))
-    }
-
-    /// Gives a directory the attributes that it lacks.
-    fn give(&self, opened: &OpenDirectory, wanted: Attributes) -> Result<Result<File, AttributeError>, RoundError> {
-        let lacks = AttributeError::check(&opened.file.found, wanted);
-        if lacks.is_ok() {
-            return Ok(Ok(opened.file));
-        }
-        if let Err(AttributeError::Owner) = lacks {
-            if [wanted.uid, wanted.gid].contains(&Some(u32::MAX)) {
-                // To the kernel this number means "as it is".
-                return Ok(Err(AttributeError::Refused(Action::SetOwner, Errno::INVAL)));
-            }
-            let (uid, gid) = (wanted.uid.map(Uid::from_raw), wanted.gid.map(Gid::from_raw));
-            let chown = || chownat(&opened.dir, "", uid, gid, AtFlags::EMPTY_PATH).map_err(io::Error::from);
-            if let Err(errno) = self.change(chown)? {
-                return Ok(Err(AttributeError::Refused(Action::SetOwner, errno)));
-            }
-        }
-        if let Err(errno) = self.change(|| set_mode(&opened.dir, wanted.mode))? {
-            return Ok(Err(AttributeError::Refused(Action::SetMode, errno)));
-        }
-        let file = match File::of(&opened.dir, Some(&opened.file)) {
-            Ok(file) => file,
-            Err(errno) => return Err(self.refused(Action::SetMode, errno)),
-        };
-        Ok(AttributeError::check(&file.found, wanted).map(|()| file))
-    }
-
-    fn wrong_attributes(&self, error: &AttributeError) -> RoundError {
-        match *error {
-            AttributeError::Refused(action, errno) => self.refused(action, errno),
-            AttributeError::Owner => self.refused(Action::SetOwner, Errno::PERM),
-            AttributeError::Mode { is, wanted } => {
-                let text = format!(
-                    "it got mode {is:04o} where {wanted:04o} was asked for. File systems drop setgid when the group is \
-                     not one of Bindery's; choose a mode that this one keeps."
-                );
-                self.fails(Fault::Denied.because(text))
-            }
-        }
-    }
+    let file = File::of(&opened.dir, Some(&opened.file))?;
+    Ok(AttributeError::check(&file.found, wanted).map(|()| file))
 }
 
 /// Sets the mode of a directory that this process need not be able to read. The kernel has a path for its descriptor: so no
@@ -153,12 +83,5 @@ fn undo(parent: &OpenDirectory, name: &str, made: &File) -> bool {
         // Another one has been put in its place, and that must stay.
         Ok(_) | Err(Errno::NOENT | Errno::NOTDIR) => true,
         Err(_) => false,
-    }
-}
-
-fn made(opened: &OpenDirectory, new: bool) -> Made {
-    Made {
-        identity: opened.file.found.identity,
-        new,
     }
 }

@@ -14,49 +14,32 @@ use tokio::sync::Semaphore;
 
 use super::file::File;
 use super::open_directory::OpenDirectory;
-use crate::model::directory::Share;
 
 /// Verbs under way on one mount at a time. A mount that hangs may keep so many threads for ever.
 pub(super) const MOST_AT_WORK: usize = 16;
 
-/// A share and the directory that it is mounted on.
+/// The directory that a share is mounted on.
 #[derive(Debug)]
-pub(super) struct Mount {
-    pub share: Share,
-    pub path: PathBuf,
+pub struct Mount {
+    pub(super) path: PathBuf,
     /// One permit for each verb under way, held until its thread has ended.
-    pub at_work: Arc<Semaphore>,
-}
-
-/// Why the root of a mount cannot be used.
-pub(super) enum NoMount {
-    /// An ordinary directory.
-    NotMounted,
-    Refused(Errno),
-}
-
-impl From<Errno> for NoMount {
-    fn from(errno: Errno) -> Self {
-        Self::Refused(errno)
-    }
+    pub(super) at_work: Arc<Semaphore>,
+    /// Limits the calls that remove trees.
+    pub(super) removals: Semaphore,
 }
 
 impl Mount {
-    pub fn new(share: Share, path: PathBuf) -> Self {
+    pub(super) fn new(path: PathBuf) -> Self {
         Self {
-            share,
             path,
             at_work: Arc::new(Semaphore::new(MOST_AT_WORK)),
+            removals: Semaphore::new(MOST_AT_WORK),
         }
     }
 
-    /// Whether it is this share, whatever the version.
-    pub fn is(&self, share: &Share) -> bool {
-        (self.share.server(), self.share.path()) == (share.server(), share.path())
-    }
-
-    /// The root of what is mounted now. Links on the way to it are followed: that path is the administrator's.
-    pub fn open(&self) -> Result<OpenDirectory, NoMount> {
+    /// Opens the root of what is mounted now; none if nothing is. Links on the way to it are followed: that path is the
+    /// administrator's.
+    pub(super) fn open(&self) -> Result<Option<OpenDirectory>, Errno> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = open(&self.path, flags, Mode::empty())?;
         let file = File::of(&root, None)?;
@@ -66,12 +49,7 @@ impl Mount {
             let above = openat(&root, "..", flags, Mode::empty())?;
             File::of(above, None)?.device != file.device
         };
-        if !mounted {
-            return Err(NoMount::NotMounted);
-        }
-        Ok(OpenDirectory {
-            dir: Dir::from_std_file(root.into()),
-            file,
-        })
+        let dir = Dir::from_std_file(root.into());
+        Ok(mounted.then_some(OpenDirectory { dir, file }))
     }
 }

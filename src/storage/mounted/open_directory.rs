@@ -12,7 +12,7 @@ use super::file::File;
 
 /// An open directory and its attributes.
 #[derive(Debug)]
-pub(super) struct OpenDirectory {
+pub(in crate::storage) struct OpenDirectory {
     pub dir: Dir,
     pub file: File,
 }

@@ -2,6 +2,7 @@
 
 use super::protocol::{FsObject, Protocol, Walk};
 use crate::model::directory::Directory;
+use crate::model::identity::Identity;
 use crate::model::share_id::ShareId;
 use crate::storage::Found;
 use crate::storage::attempt::{Attempt, RetryReason, RoundError};
@@ -56,6 +57,25 @@ impl<P: Protocol> Attempt<'_, P> {
             Err(Status::NOENT) => Ok(None),
             Err(status) => Err(self.refused(Action::Segment(name), status)),
         }
+    }
+
+    /// Returns which directory has this name in a directory.
+    pub async fn identity_in(&self, directory: &P::Handle, name: &str) -> Result<Option<Identity>, RoundError> {
+        let object = self.look_up_in(directory, name).await?;
+        Ok(object.map(|object| object.found.identity))
+    }
+
+    /// Walks name by name.
+    pub async fn walk_from(&self, root: FsObject<P::Handle>, below: &[&str]) -> Result<Walk<P::Handle>, RoundError> {
+        let mut object = root;
+        for (at, segment) in below.iter().enumerate() {
+            object = match self.look_up_in(&object.handle, segment).await? {
+                Some(next) => next,
+                None => return Ok(Walk::Missing(at)),
+            };
+            self.require_directory(&object, Action::Segment(segment))?;
+        }
+        Ok(Walk::Found(object))
     }
 
     /// Returns the directory that the server has just said is there.

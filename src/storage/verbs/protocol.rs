@@ -7,10 +7,12 @@ use uuid::Uuid;
 
 use crate::model::attributes::Attributes;
 use crate::model::directory::{Directory, Share};
+use crate::model::endpoint::Endpoint;
 use crate::model::identity::Identity;
 use crate::model::share_id::View;
 use crate::storage::attempt::{Attempt, RoundError, Transport};
 use crate::storage::attributes::AttributeError;
+use crate::storage::refusal::Action;
 use crate::storage::status::Status;
 use crate::storage::{Found, Moved, Removed};
 
@@ -107,7 +109,7 @@ pub(in crate::storage) struct RemovedNames {
 /// Why a directory does not have the attributes that were asked for.
 pub(in crate::storage) type WrongAttributes = AttributeError<Status>;
 
-/// One version of the protocol on one server, or on one share of it.
+/// One kind of storage, on one server or on one share of it.
 pub(in crate::storage) trait Protocol: Transport {
     /// What all servers of one client have in common.
     type Config: Send + Sync;
@@ -118,6 +120,10 @@ pub(in crate::storage) trait Protocol: Transport {
     const VIEW: View;
     /// How many names one call can remove.
     const MOST_REMOVES: usize;
+    /// How many directories the removal of a tree remembers.
+    const MOST_DIRECTORIES: usize = 1024;
+    /// Whether a call that moves or removes a directory compares its identity itself.
+    const COMPARES: bool;
     /// Whether a directory may be replaced by another one between the check and the rename, so that the other one is moved.
     const RENAME_MAY_MISPLACE: bool;
 
@@ -125,12 +131,24 @@ pub(in crate::storage) trait Protocol: Transport {
     fn key(share: &Share) -> String;
     /// Creates a client without connections. To be called in a Tokio runtime.
     fn start(share: &Share, config: &Self::Config) -> Arc<Self>;
+    /// Returns through what a share is reached.
+    fn endpoint(share: &Share) -> Endpoint {
+        Endpoint::nfs(share)
+    }
     /// Returns which server the latest call went to, if the protocol tells.
-    fn server_id(&self) -> Option<Uuid>;
+    fn server_id(&self) -> Option<Uuid> {
+        None
+    }
     /// Limits the calls that remove trees, over all trees.
     fn removals(&self) -> &Semaphore;
     /// Returns how many of the names one call can remove.
-    fn fit(&self, names: &[&[u8]]) -> usize;
+    fn fit(&self, names: &[&[u8]]) -> usize {
+        names.len()
+    }
+    /// Whether an object is on the file system of the directory that it is in.
+    fn is_on_same_system(parent: &FsObject<Self::Handle>, object: &FsObject<Self::Handle>) -> bool {
+        parent.found.identity.fsid == object.found.identity.fsid
+    }
 
     /// Walks from the share's directory through `below`, and follows no link. What is found is a directory.
     fn walk(
@@ -183,8 +201,20 @@ pub(in crate::storage) trait Protocol: Transport {
         attempt: &Attempt<'_, Self>,
         parent: &Self::Handle,
         name: &str,
-        expected: Identity,
-    ) -> impl Future<Output = Result<Removed, RoundError>> + Send;
+        _expected: Identity,
+    ) -> impl Future<Output = Result<Removed, RoundError>> + Send {
+        async move {
+            let removed = Self::remove(attempt, parent, &[name.as_bytes()], Target::Tree).await?;
+            match removed.stopped {
+                None => Ok(Removed::Done),
+                Some(Status::NOENT) => Ok(Removed::Missing),
+                // Some file systems say EXIST.
+                Some(Status::NOTEMPTY | Status::EXIST) => Ok(Removed::NotEmpty),
+                Some(status @ Status::NOTDIR) => Err(attempt.refused(Action::Segment(name), status)),
+                Some(status) => Err(attempt.refused(Action::Remove, status)),
+            }
+        }
+    }
     /// Removes names from a directory, in this order.
     fn remove(
         attempt: &Attempt<'_, Self>,

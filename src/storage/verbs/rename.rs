@@ -14,7 +14,7 @@ impl<P: Protocol> Attempt<'_, P> {
     /// One round of [`crate::storage::Storage::rename`]. After a call without an answer, the next round finds the directory
     /// at the new place.
     pub async fn rename(&self, from: &Directory, expected: Identity, to: &Directory) -> Result<Moved, RoundError> {
-        let (from_parents, _) = from.split_last();
+        let (from_parents, last) = from.split_last();
         let (to_parents, _) = to.split_last();
         let Walk::Found(source) = P::walk(self, &from_parents).await? else {
             return self.unless_moved(from, expected, to, Moved::Missing).await;
@@ -22,7 +22,14 @@ impl<P: Protocol> Attempt<'_, P> {
         let Walk::Found(target) = P::walk(self, &to_parents).await? else {
             return Err(self.refused(Action::Rename, Status::NOENT));
         };
-        match P::rename(self, (&source.handle, from), expected, (&target.handle, to)).await? {
+        let moved = match self.compare(&source.handle, last, expected).await? {
+            Some(found) if found == expected => {
+                P::rename(self, (&source.handle, from), expected, (&target.handle, to)).await?
+            }
+            Some(other) => Moved::Another(other),
+            None => Moved::Missing,
+        };
+        match moved {
             Moved::Done => Ok(Moved::Done),
             otherwise => self.unless_moved(from, expected, to, otherwise).await,
         }
@@ -40,8 +47,8 @@ impl<P: Protocol> Attempt<'_, P> {
         let Walk::Found(target) = P::walk(self, &parents).await? else {
             return Ok(otherwise);
         };
-        match self.look_up_in(&target.handle, last).await? {
-            Some(object) if object.found.identity == expected => Ok(Moved::Done),
+        match self.identity_in(&target.handle, last).await? {
+            Some(found) if found == expected => Ok(Moved::Done),
             // `otherwise` would allow the caller to use the new place, although something is there.
             Some(_) if P::RENAME_MAY_MISPLACE => Err(self.misplaced(from, to)),
             _ => Ok(otherwise),
@@ -63,6 +70,23 @@ impl<P: Protocol> Attempt<'_, P> {
         let Walk::Found(parent) = P::walk(self, &parents).await? else {
             return Ok(Removed::Missing);
         };
-        P::remove_empty(self, &parent.handle, last, expected).await
+        match self.compare(&parent.handle, last, expected).await? {
+            Some(found) if found == expected => P::remove_empty(self, &parent.handle, last, expected).await,
+            Some(other) => Ok(Removed::Another(other)),
+            None => Ok(Removed::Missing),
+        }
+    }
+
+    /// Returns which directory has this name, or `expected` where a later call compares that itself.
+    async fn compare(
+        &self,
+        parent: &P::Handle,
+        name: &str,
+        expected: Identity,
+    ) -> Result<Option<Identity>, RoundError> {
+        if P::COMPARES {
+            return Ok(Some(expected));
+        }
+        self.identity_in(parent, name).await
     }
 }

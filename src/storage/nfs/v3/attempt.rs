@@ -67,7 +67,8 @@ impl Attempt<'_, Pool> {
             }
             drop(connection);
             if call.changes() {
-                self.state().lost = true;
+                // Nothing prevents that it takes effect late.
+                self.state().under_way += 1;
                 return Err(RoundError::Retry(RetryReason::Lost));
             }
             self.failure(None, || diagnose::failed(&self.context(), &failure))

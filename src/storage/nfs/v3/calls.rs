@@ -10,7 +10,6 @@
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
-use uuid::Uuid;
 
 use super::pool::Pool;
 use super::procedure::{Call, Handle, Reply, sane};
@@ -26,7 +25,7 @@ use crate::storage::status::Status;
 use crate::storage::verbs::protocol::{
     Answer, Created, File, FsObject, Page, Position, Protocol, RemovedNames, Target, Walk, WrongAttributes,
 };
-use crate::storage::{Found, Moved, Removed};
+use crate::storage::{Found, Moved};
 
 impl Protocol for Pool {
     type Config = ClientConfig;
@@ -34,6 +33,7 @@ impl Protocol for Pool {
 
     const VIEW: View = View::V3;
     const MOST_REMOVES: usize = 1;
+    const COMPARES: bool = false;
     const RENAME_MAY_MISPLACE: bool = true;
 
     fn key(share: &Share) -> String {
@@ -44,31 +44,16 @@ impl Protocol for Pool {
         Self::new(share, config.options.clone())
     }
 
-    fn server_id(&self) -> Option<Uuid> {
-        None
-    }
-
     fn removals(&self) -> &Semaphore {
         self.removals()
-    }
-
-    fn fit(&self, _: &[&[u8]]) -> usize {
-        1
     }
 
     async fn walk(attempt: &Attempt<'_, Self>, below: &[&str]) -> Result<Walk<Handle>, RoundError> {
         let handle = attempt.root().await?;
         let file = attempt.file(&handle, Action::Share("/")).await?;
-        let mut object = file.with_handle(handle);
-        attempt.require_directory(&object, Action::Share("/"))?;
-        for (at, segment) in below.iter().enumerate() {
-            object = match attempt.look_up_in(&object.handle, segment).await? {
-                Some(next) => next,
-                None => return Ok(Walk::Missing(at)),
-            };
-            attempt.require_directory(&object, Action::Segment(segment))?;
-        }
-        Ok(Walk::Found(object))
+        let root = file.with_handle(handle);
+        attempt.require_directory(&root, Action::Share("/"))?;
+        attempt.walk_from(root, below).await
     }
 
     async fn look_up(attempt: &Attempt<'_, Self>, directory: &Handle, name: &[u8]) -> Answer<FsObject<Handle>> {
@@ -131,11 +116,6 @@ impl Protocol for Pool {
         (target, to): (&Handle, &Directory),
     ) -> Result<Moved, RoundError> {
         let ((_, old), (_, new)) = (from.split_last(), to.split_last());
-        match attempt.look_up_in(source, old).await? {
-            None => return Ok(Moved::Missing),
-            Some(object) if object.found.identity != expected => return Ok(Moved::Another(object.found.identity)),
-            Some(_) => {}
-        }
         if attempt.look_up_in(target, new).await?.is_some() {
             return Err(attempt.refused(Action::Rename, Status::EXIST));
         }
@@ -158,26 +138,6 @@ impl Protocol for Pool {
         } else {
             Moved::Another(moved)
         })
-    }
-
-    async fn remove_empty(
-        attempt: &Attempt<'_, Self>,
-        parent: &Handle,
-        name: &str,
-        expected: Identity,
-    ) -> Result<Removed, RoundError> {
-        match attempt.look_up_in(parent, name).await? {
-            None => return Ok(Removed::Missing),
-            Some(object) if object.found.identity != expected => return Ok(Removed::Another(object.found.identity)),
-            Some(_) => {}
-        }
-        match attempt.send(Call::RemoveDirectory(parent, name.as_bytes())).await? {
-            Ok(_) => Ok(Removed::Done),
-            Err(Status::NOENT) => Ok(Removed::Missing),
-            // Some file systems say EXIST.
-            Err(Status::NOTEMPTY | Status::EXIST) => Ok(Removed::NotEmpty),
-            Err(status) => Err(attempt.refused(Action::Remove, status)),
-        }
     }
 
     async fn remove(

@@ -114,6 +114,7 @@ fn protocol(part: Part) -> &'static str {
 
 impl Transport for Pool {
     type Opening = Part;
+    type Session = ();
 
     /// This part of the server did not answer.
     fn not_opened(context: &ErrorContext<'_>, part: Part) -> Reason {

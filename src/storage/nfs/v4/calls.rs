@@ -39,6 +39,7 @@ impl Protocol for Server {
 
     const VIEW: View = View::V4;
     const MOST_REMOVES: usize = 32;
+    const COMPARES: bool = true;
     const RENAME_MAY_MISPLACE: bool = false;
 
     fn key(share: &Share) -> String {

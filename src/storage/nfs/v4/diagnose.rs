@@ -74,6 +74,7 @@ pub(super) fn failed(context: &ErrorContext<'_>, error: &SessionError) -> Reason
 
 impl Transport for Server {
     type Opening = Opening;
+    type Session = ();
 
     fn not_opened(context: &ErrorContext<'_>, opening: Opening) -> Reason {
         let server = context.share.server();

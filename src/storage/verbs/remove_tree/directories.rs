@@ -5,9 +5,6 @@ use std::collections::BTreeMap;
 use super::directory::{Child, Directory, Id, Next};
 use crate::storage::verbs::protocol::Name;
 
-/// Beyond this number the directory nearest to the top of the tree is forgotten.
-const MOST_DIRECTORIES: usize = 1024;
-
 /// The directory that the tree itself is in. Nothing but the tree's top is ever looked up or removed in it.
 pub(super) const ABOVE: Id = 0;
 
@@ -16,13 +13,15 @@ pub(super) struct Directories<H> {
     /// The oldest one is [`ABOVE`]. Each is younger than the one it is in.
     by_id: BTreeMap<Id, Directory<H>>,
     next: Id,
+    /// Beyond this number the directory nearest to the top of the tree is forgotten.
+    most: usize,
     /// The tree's name in the directory that it is in.
     top: Name,
 }
 
 impl<H: Clone> Directories<H> {
     /// The tree `top` in `parent`, of which nothing is known yet.
-    pub fn new(parent: H, top: &str) -> Self {
+    pub fn new(parent: H, top: &str, most: usize) -> Self {
         let mut above = Directory::new(parent, Child::new(Name::new()), None);
         above.directories.push(Child::new(top.into()));
         // Nothing else in it is to be removed, and its mode stays.
@@ -30,6 +29,7 @@ impl<H: Clone> Directories<H> {
         Self {
             by_id: BTreeMap::from([(ABOVE, above)]),
             next: ABOVE + 1,
+            most,
             top: top.into(),
         }
     }
@@ -69,7 +69,7 @@ impl<H: Clone> Directories<H> {
         self.by_id
             .insert(self.next, Directory::new(handle, child, Some(parent)));
         self.next += 1;
-        if self.by_id.len() > MOST_DIRECTORIES {
+        if self.by_id.len() > self.most {
             self.forget();
         }
     }

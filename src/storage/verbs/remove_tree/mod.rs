@@ -49,8 +49,8 @@ type Call<'a, H> = BoxFuture<'a, (Id, Result<Done<H>, RoundError>)>;
 /// One run.
 struct Removal<'a, P: Protocol> {
     calls: &'a Calls<'a, P>,
-    /// The file system that the run must not leave.
-    fsid: (u64, u64),
+    /// The directory above the tree: on the file system that the run must not leave.
+    parent: &'a FsObject<P::Handle>,
     directories: Directories<P::Handle>,
     rounds: u32,
 }
@@ -68,8 +68,8 @@ impl<P: Protocol> Attempt<'_, P> {
         let calls = Calls::new(self, until);
         let mut removal = Removal {
             calls: &calls,
-            fsid: parent.found.identity.fsid,
-            directories: Directories::new(parent.handle, top),
+            parent: &parent,
+            directories: Directories::new(parent.handle.clone(), top, P::MOST_DIRECTORIES),
             rounds: 0,
         };
         let mut under_way: FuturesUnordered<Call<'_, P::Handle>> = FuturesUnordered::new();
@@ -135,6 +135,11 @@ impl<'a, P: Protocol> Removal<'a, P> {
             }
             Done::Page(Err(status)) => self.denied(id, status),
             Done::Object(_, Err(Status::NOENT)) => Ok(()),
+            // It has been replaced since.
+            Done::Object(child, Err(Status::NOTDIR)) if id != ABOVE => {
+                directory.files.push(child.name);
+                Ok(())
+            }
             Done::Object(child, Err(status)) => {
                 if id == ABOVE {
                     let name = String::from_utf8_lossy(&child.name);
@@ -166,8 +171,10 @@ impl<'a, P: Protocol> Removal<'a, P> {
             let name = String::from_utf8_lossy(&child.name);
             return Err(self.calls.attempt.refused(Action::Segment(&name), Status::NOTDIR));
         }
-        if object.found.identity.fsid != self.fsid {
-            return Err(self.calls.attempt.fails(messages::mounted_in_tree(&child.name)));
+        let attempt = self.calls.attempt;
+        if !P::is_on_same_system(self.parent, &object) {
+            let reason = messages::mounted_in_tree(&attempt.context(), &child.name);
+            return Err(attempt.fails(reason));
         }
         if object.is_directory {
             self.directories.enter(id, child, object.handle);

@@ -1,32 +1,16 @@
 //! Messages about what a file system call answered, or that it did not answer: for a person, with the next step.
 
-use std::path::Path;
-
 use rustix::io::Errno;
 
+use super::Fault;
 use super::errno::name;
-use super::mount::MOST_AT_WORK;
-use crate::model::directory::Share;
-use crate::storage::Fault;
-use crate::storage::error::Reason;
-use crate::storage::refusal::{self, Action, Refusal};
-use crate::storage::transient::{self, lost};
-
-/// On which mount a verb failed, and who this process is there.
-pub(super) struct ErrorContext<'a> {
-    pub share: &'a Share,
-    /// Where it is mounted.
-    pub path: &'a Path,
-    /// The user of this process.
-    pub uid: u32,
-}
+use super::error::Reason;
+use super::refusal::{Action, ErrorContext, Refusal};
+use super::transient::{self, lost};
 
 /// The file system answered `action` with `errno`.
 pub(super) fn refused(context: &ErrorContext<'_>, action: Action<'_>, errno: Errno) -> Reason {
-    let (path, name) = (context.path.display(), name(errno));
-    if let Action::Inside(directory) = action {
-        return refusal::inside(directory, refused(context, Action::Remove, errno));
-    }
+    let (path, name) = (context.mounted_at(), name(errno));
     if let Some(described) = refusal(errno).and_then(|refusal| refusal.describe(action, &name)) {
         return described;
     }
@@ -97,7 +81,7 @@ fn refusal(errno: Errno) -> Option<Refusal> {
 pub(super) fn not_mounted(context: &ErrorContext<'_>) -> Reason {
     let text = format!(
         "nothing is mounted at {}: what is made there would be lost with Bindery's container. {}",
-        context.path.display(),
+        context.mounted_at(),
         mount_it(context)
     );
     Fault::NotMounted.because(text)
@@ -111,7 +95,7 @@ fn mount_it(context: &ErrorContext<'_>) -> String {
 }
 
 fn permit(context: &ErrorContext<'_>) -> String {
-    let path = context.path.display();
+    let path = context.mounted_at();
     if context.uid == 0 {
         format!(
             "Either the server squashes root, or Bindery runs without the capabilities of root: export with \
@@ -131,25 +115,6 @@ fn set_owner(context: &ErrorContext<'_>) -> &'static str {
     }
 }
 
-/// The deadline came.
-pub(super) fn timed_out(context: &ErrorContext<'_>) -> Reason {
-    let text = format!(
-        "the mount at {} did not answer in time. Check that its server and disks work.",
-        context.path.display()
-    );
-    Fault::TimedOut.because(text)
-}
-
-/// The deadline came before the verb could begin.
-pub(super) fn no_place(context: &ErrorContext<'_>) -> Reason {
-    let text = format!(
-        "{MOST_AT_WORK} earlier calls to the mount at {} are still running. Check that its server and disks work; if \
-         it is gone for good, restart Bindery's pod without it.",
-        context.path.display()
-    );
-    Fault::TimedOut.because(text)
-}
-
 #[cfg(test)]
-#[path = "diagnose_tests.rs"]
+#[path = "mount_messages_tests.rs"]
 mod tests;

@@ -1,4 +1,8 @@
+use std::path::Path;
+
 use super::*;
+use crate::model::directory::Share;
+use crate::storage::messages::refused;
 use crate::storage::{Outcome, StorageError};
 
 /// What a test machine cannot easily be brought to answer.
@@ -7,8 +11,9 @@ fn each_errno_has_its_fault_and_says_what_to_do() {
     let share = Share::parse("nas", "/export").unwrap();
     let context = ErrorContext {
         share: &share,
-        path: Path::new("/mnt/volumes"),
         uid: 0,
+        privileged: false,
+        mount: Some(Path::new("/mnt/volumes")),
     };
     let cases = [
         (
@@ -52,7 +57,7 @@ fn each_errno_has_its_fault_and_says_what_to_do() {
         ),
     ];
     for (action, errno, fault, text) in cases {
-        assert_eq!(refused(&context, action, errno), (fault, text.to_owned()));
+        assert_eq!(refused(&context, action, errno.into()), (fault, text.to_owned()));
     }
 }
 
@@ -62,8 +67,9 @@ fn what_passes_by_itself_is_tried_again_and_all_else_is_refused() {
     let share = Share::parse("nas", "/export").unwrap();
     let context = ErrorContext {
         share: &share,
-        path: Path::new("/mnt/volumes"),
         uid: 0,
+        privileged: false,
+        mount: Some(Path::new("/mnt/volumes")),
     };
     let away = [
         Errno::TIMEDOUT,
@@ -109,8 +115,8 @@ fn what_passes_by_itself_is_tried_again_and_all_else_is_refused() {
         Action::Inside("a"),
         Action::List,
     ];
-    let error_of = |action, errno| {
-        let reason = refused(&context, action, errno);
+    let error_of = |action, errno: Errno| {
+        let reason = refused(&context, action, errno.into());
         StorageError::of("do it", &share, reason, Outcome::NotDone)
     };
     for action in steps {

@@ -1,0 +1,95 @@
+//! The error numbers of file system calls, as statuses, and what they mean for a call.
+
+use std::io;
+
+use rustix::io::Errno;
+
+use super::status::Status;
+use super::transient::lost;
+
+impl From<Errno> for Status {
+    fn from(errno: Errno) -> Self {
+        Self(exchanged(errno.raw_os_error().unsigned_abs()))
+    }
+}
+
+impl From<io::Error> for Status {
+    /// Errors without a number are those of `cap-std` itself, which refuses paths that lead out of a directory.
+    fn from(error: io::Error) -> Self {
+        Errno::from_io_error(&error).unwrap_or(Errno::PERM).into()
+    }
+}
+
+impl Status {
+    /// Returns the number of the error that this status was made of.
+    pub fn errno(self) -> Errno {
+        Errno::from_raw_os_error(exchanged(self.0).cast_signed())
+    }
+}
+
+/// NFS has the numbers of Unix, except for two errors that the verbs look at. They are exchanged with errors that no file
+/// system has.
+fn exchanged(number: u32) -> u32 {
+    let pairs = [(Errno::NOTEMPTY, Status::NOTEMPTY), (Errno::STALE, Status::STALE)];
+    let pairs = pairs.map(|(errno, status)| (errno.raw_os_error().unsigned_abs(), status.0));
+    let exchanged = pairs.iter().find_map(|&(errno, status)| match number {
+        number if number == errno => Some(status),
+        number if number == status => Some(errno),
+        _ => None,
+    });
+    exchanged.unwrap_or(number)
+}
+
+/// Whether the server may have carried out a call with this error, or still will: the kernel has stopped waiting.
+pub(super) fn unanswered(errno: Errno) -> bool {
+    lost(errno) || matches!(errno, Errno::IO | Errno::INTR)
+}
+
+/// Returns its name.
+pub(super) fn name(errno: Errno) -> String {
+    macro_rules! names {
+        ($($name:ident)*) => {
+            match errno {
+                Errno::ACCESS => "EACCES".to_owned(),
+                $(Errno::$name => concat!("E", stringify!($name)).to_owned(),)*
+                other => format!("error number {}", other.raw_os_error()),
+            }
+        };
+    }
+    names! {
+        PERM NOENT IO BUSY EXIST XDEV NOTDIR INVAL NFILE MFILE NOSPC ROFS NAMETOOLONG NOTEMPTY LOOP NOTCONN SHUTDOWN TIMEDOUT
+        HOSTDOWN HOSTUNREACH NETUNREACH CONNREFUSED CONNRESET CONNABORTED INTR AGAIN NOMEM REMOTEIO STALE DQUOT NOKEY KEYEXPIRED
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_errno_is_a_status_and_comes_back() {
+        for number in 1..=133 {
+            let errno = Errno::from_raw_os_error(number);
+            assert_eq!(Status::from(errno).errno(), errno);
+        }
+        for (errno, status) in [
+            (Errno::PERM, Status::PERM),
+            (Errno::NOENT, Status::NOENT),
+            (Errno::ACCESS, Status::ACCESS),
+            (Errno::EXIST, Status::EXIST),
+            (Errno::NOTDIR, Status::NOTDIR),
+            (Errno::ISDIR, Status::ISDIR),
+            (Errno::INVAL, Status::INVAL),
+            (Errno::NOTEMPTY, Status::NOTEMPTY),
+            (Errno::STALE, Status::STALE),
+        ] {
+            assert_eq!(Status::from(errno), status);
+        }
+    }
+
+    #[test]
+    fn a_call_that_the_kernel_gave_up_on_may_have_been_carried_out() {
+        assert!(unanswered(Errno::TIMEDOUT) && unanswered(Errno::IO));
+        assert!(!unanswered(Errno::NOSPC) && !unanswered(Errno::ACCESS));
+    }
+}

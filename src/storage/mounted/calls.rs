@@ -1,0 +1,211 @@
+//! The calls of the verbs on a mount.
+//!
+//! Each name is opened as a directory and nothing else: at a link or a file a walk stops. What is done with the directory goes
+//! by its descriptor, so it stays the one that was found, whatever is moved or replaced above it later.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
+use super::make::{make, set_attributes, set_mode};
+use super::mount::Mount;
+use super::open_directory::OpenDirectory;
+use super::rename::rename;
+use crate::model::attributes::Attributes;
+use crate::model::directory::{Directory, Share};
+use crate::model::endpoint::Endpoint;
+use crate::model::identity::Identity;
+use crate::model::share_id::View;
+use crate::storage::attempt::{Attempt, RetryReason, RoundError};
+use crate::storage::refusal::{Action, MOST_NAMES};
+use crate::storage::status::Status;
+use crate::storage::verbs::protocol::{
+    Answer, Created, Entry, FsObject, Page, Position, Protocol, RemovedNames, Target, Walk, WrongAttributes,
+};
+use crate::storage::{Found, Moved, mount_messages};
+
+/// An open directory. The kernel keeps what it is until it is closed.
+type Handle = Arc<OpenDirectory>;
+
+/// How many names of a directory are read at a time, where a tree is removed.
+const PAGE: usize = 1024;
+
+impl Protocol for Mount {
+    type Config = Vec<(Share, PathBuf)>;
+    type Handle = Handle;
+
+    const VIEW: View = View::Mounted;
+    const MOST_REMOVES: usize = 256;
+    /// Descriptors that a removal keeps open: a process may have 1024 in all, and sixteen verbs are under way on each mount.
+    const MOST_DIRECTORIES: usize = 32;
+    const COMPARES: bool = false;
+    const RENAME_MAY_MISPLACE: bool = false;
+
+    fn key(share: &Share) -> String {
+        format!("{}:{}", share.server(), share.path())
+    }
+
+    /// A share that is not mounted has no path, so that the calls find nothing there.
+    fn start(share: &Share, config: &Self::Config) -> Arc<Self> {
+        let mut mounts = config.iter();
+        let path = mounts.find_map(|(mounted, path)| (Self::key(mounted) == Self::key(share)).then_some(path));
+        Arc::new(Self::new(path.cloned().unwrap_or_default()))
+    }
+
+    fn removals(&self) -> &Semaphore {
+        &self.removals
+    }
+
+    fn endpoint(share: &Share) -> Endpoint {
+        Endpoint::mount(share)
+    }
+
+    fn is_on_same_system(parent: &FsObject<Handle>, object: &FsObject<Handle>) -> bool {
+        let (parent, file) = (&parent.handle.file, &object.handle.file);
+        // A mount of a part of the same file system has the same device.
+        file.device == parent.device && file.mounted != Some(true)
+    }
+
+    async fn walk(attempt: &Attempt<'_, Self>, below: &[&str]) -> Result<Walk<Handle>, RoundError> {
+        let mount = attempt.server.clone();
+        let opened = attempt.call(move |_| Ok(mount.open())).await?;
+        match opened.and_then(|opened| opened.map_err(Status::from)) {
+            Ok(Some(root)) => attempt.walk_from(object(root), below).await,
+            Ok(None) => Err(attempt.fails(mount_messages::not_mounted(&attempt.context()))),
+            Err(status) => Err(attempt.refused(Action::Share(""), status)),
+        }
+    }
+
+    async fn look_up(attempt: &Attempt<'_, Self>, directory: &Handle, name: &[u8]) -> Answer<FsObject<Handle>> {
+        let (directory, name) = (directory.clone(), OsStr::from_bytes(name).to_owned());
+        let opened = attempt.call(move |_| Ok(directory.below(&name)?)).await?;
+        Ok(opened.map(object))
+    }
+
+    async fn page(attempt: &Attempt<'_, Self>, directory: &Handle, _: Position) -> Answer<Page> {
+        attempt.names(directory, MOST_NAMES + 1).await
+    }
+
+    async fn first_page(attempt: &Attempt<'_, Self>, directory: &Handle) -> Answer<Page> {
+        attempt.names(directory, PAGE).await
+    }
+
+    async fn create(
+        attempt: &Attempt<'_, Self>,
+        parent: &Handle,
+        name: &str,
+        wanted: Attributes,
+    ) -> Result<Created<Handle>, RoundError> {
+        let (parent, name) = (parent.clone(), name.to_owned());
+        match attempt.call(move |caller| make(caller, &parent, &name, wanted)).await? {
+            Ok(Ok(made)) => Ok(Created::New(object(made))),
+            Ok(Err(error)) => Err(attempt.wrong_attributes(&error)),
+            Err(Status::EXIST) => Ok(Created::Exists),
+            // The parent was removed after the walk, or the directory itself has been replaced.
+            Err(status @ (Status::NOENT | Status::NOTDIR)) => Err(RoundError::Retry(RetryReason::Changed(status))),
+            Err(status) => Err(attempt.refused(Action::Make, status)),
+        }
+    }
+
+    async fn set_attributes(
+        attempt: &Attempt<'_, Self>,
+        directory: &Handle,
+        wanted: Attributes,
+    ) -> Result<Result<Found, WrongAttributes>, RoundError> {
+        let directory = directory.clone();
+        let set = attempt.call(move |caller| set_attributes(caller, &directory, wanted));
+        match set.await? {
+            Ok(set) => Ok(set.map(|file| file.found)),
+            Err(status) => Err(attempt.refused(Action::SetMode, status)),
+        }
+    }
+
+    async fn make_accessible(attempt: &Attempt<'_, Self>, directory: &Handle) -> Result<bool, RoundError> {
+        let directory = directory.clone();
+        let set = attempt.call(move |caller| caller.change(|| set_mode(&directory.dir, 0o700))?);
+        Ok(set.await?.is_ok())
+    }
+
+    async fn rename(
+        attempt: &Attempt<'_, Self>,
+        (source, from): (&Handle, &Directory),
+        expected: Identity,
+        (target, to): (&Handle, &Directory),
+    ) -> Result<Moved, RoundError> {
+        let (source, target) = (source.clone(), target.clone());
+        let [old, new] = [from, to].map(|directory| directory.split_last().1.to_owned());
+        let renamed = attempt.call(move |caller| rename(caller, (&source, &old), expected, (&target, &new)));
+        match renamed.await? {
+            Ok(Some(moved)) => Ok(moved),
+            Ok(None) => Err(attempt.misplaced(from, to)),
+            // Source or target went away after the looks: the next round finds out which.
+            Err(status @ (Status::NOENT | Status::NOTDIR)) => Err(RoundError::Retry(RetryReason::Changed(status))),
+            Err(status) => Err(attempt.refused(Action::Rename, status)),
+        }
+    }
+
+    async fn remove(
+        attempt: &Attempt<'_, Self>,
+        directory: &Handle,
+        names: &[&[u8]],
+        target: Target,
+    ) -> Result<RemovedNames, RoundError> {
+        let directory = directory.clone();
+        let names: Vec<OsString> = names.iter().map(|name| OsStr::from_bytes(name).to_owned()).collect();
+        let removed = attempt.call(move |caller| {
+            for (count, name) in names.iter().enumerate() {
+                let done = caller.change(|| match target {
+                    Target::Files => directory.dir.remove_file(name),
+                    Target::Directories | Target::Tree => directory.dir.remove_dir(name),
+                })?;
+                match done {
+                    Ok(()) => {}
+                    Err(status) if status.stale() => return Err(status),
+                    Err(status) => {
+                        let stopped = Some(status);
+                        return Ok(RemovedNames { count, stopped });
+                    }
+                }
+            }
+            let count = names.len();
+            Ok(RemovedNames { count, stopped: None })
+        });
+        removed.await?.map_err(|status| attempt.refused(Action::Remove, status))
+    }
+}
+
+impl Attempt<'_, Mount> {
+    /// Reads the first names of a directory.
+    async fn names(&self, directory: &Handle, most: usize) -> Answer<Page> {
+        let directory = directory.clone();
+        self.call(move |caller| {
+            let mut entries = Vec::new();
+            let mut last = true;
+            for entry in directory.dir.entries()? {
+                let entry = entry?;
+                if entries.len() == most || caller.is_over() {
+                    last = false;
+                    break;
+                }
+                entries.push(Entry {
+                    name: entry.file_name().into_vec(),
+                    is_directory: entry.file_type().ok().map(|kind| kind.is_dir()),
+                });
+            }
+            let next = Position::default();
+            Ok(Page { entries, next, last })
+        })
+        .await
+    }
+}
+
+fn object(opened: OpenDirectory) -> FsObject<Handle> {
+    FsObject {
+        found: opened.file.found,
+        is_directory: true,
+        handle: Arc::new(opened),
+    }
+}

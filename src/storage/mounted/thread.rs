@@ -1,0 +1,129 @@
+//! Runs the calls of a verb on a mount, on a thread of its own.
+//!
+//! Calls to a mount whose server does not answer block and cannot be ended. So each verb has a thread, and at the deadline its
+//! caller continues without it. The thread then begins no further change; if it hangs for good, it keeps one of the mount's
+//! few permits. They are plain threads: a Tokio runtime that ends would wait for its own.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread;
+
+use rustix::io::Errno;
+use tokio::sync::oneshot;
+
+use super::mount::{MOST_AT_WORK, Mount};
+use crate::model::directory::Share;
+use crate::storage::Fault;
+use crate::storage::attempt::{Attempt, RetryReason, RoundError, State, Transport, Waiting};
+use crate::storage::errno::unanswered;
+use crate::storage::error::Reason;
+use crate::storage::refusal::ErrorContext;
+use crate::storage::status::Status;
+use crate::storage::verbs::protocol::Answer;
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// What the jobs of a verb share with its caller: whichever locks it first decides whether a change is still begun.
+pub(super) struct Caller(Arc<Mutex<State<()>>>);
+
+impl Transport for Mount {
+    type Opening = ();
+    /// The jobs of the verb's thread. It ends once this is dropped and the last job has ended.
+    type Session = mpsc::Sender<Job>;
+
+    fn not_opened(context: &ErrorContext<'_>, (): ()) -> Reason {
+        Fault::TimedOut.because(format!(
+            "{MOST_AT_WORK} earlier calls to the mount at {} are still running. Check that its server and disks work; if \
+             it is gone for good, restart Bindery's pod without it.",
+            context.mounted_at()
+        ))
+    }
+
+    fn context<'a>(&'a self, share: &'a Share) -> ErrorContext<'a> {
+        ErrorContext {
+            share,
+            uid: rustix::process::geteuid().as_raw(),
+            privileged: false,
+            mount: Some(&self.path),
+        }
+    }
+}
+
+impl Attempt<'_, Mount> {
+    /// Makes calls on the verb's thread.
+    pub(super) async fn call<R: Send + 'static>(
+        &self,
+        calls: impl FnOnce(&Caller) -> Result<R, Status> + Send + 'static,
+    ) -> Answer<R> {
+        let thread = self.session.get_or_try_init(|| self.start_thread()).await?;
+        let (answer, answered) = oneshot::channel();
+        let caller = Caller(self.state.clone());
+        // A thread that has ended drops the job, and with it `answer`.
+        let _ = thread.send(Box::new(move || drop(answer.send(calls(&caller)))));
+        match answered.await {
+            // It was removed on the server; the next walk sees that.
+            Ok(Err(status)) if status.stale() => Err(RoundError::Retry(RetryReason::Changed(status))),
+            Ok(answer) => Ok(answer),
+            Err(_) => {
+                let text = "it ended unexpectedly. Look for a panic in Bindery's log.";
+                Err(self.fails(Fault::Other.because(text)))
+            }
+        }
+    }
+
+    async fn start_thread(&self) -> Result<mpsc::Sender<Job>, RoundError> {
+        self.state().waiting = Waiting::Opening(());
+        // It is never closed, so this never fails.
+        let permit = self.server.at_work.clone().acquire_owned().await;
+        self.state().waiting = Waiting::Answer;
+        let (jobs, received) = mpsc::channel::<Job>();
+        // The mount remains known as long as its thread hangs.
+        let mount = self.server.clone();
+        let work = move || {
+            for job in received {
+                job();
+            }
+            drop((permit, mount));
+        };
+        match thread::Builder::new().name("mounted".to_owned()).spawn(work) {
+            Ok(_) => Ok(jobs),
+            Err(error) => {
+                tracing::debug!(%error, "no thread can be started");
+                let text = "no thread can be started for it. Raise the pod's limit of processes.";
+                Err(self.fails(Fault::Busy.because(text)))
+            }
+        }
+    }
+}
+
+impl Caller {
+    /// Makes one call that changes something. The outer error says that the caller does not wait any more. After success the
+    /// verb counts as partly done.
+    pub fn change<T, E: Into<Status>>(&self, call: impl FnOnce() -> Result<T, E>) -> Result<Result<T, Status>, Status> {
+        {
+            let mut state = self.state();
+            if state.over {
+                return Err(Errno::CANCELED.into());
+            }
+            state.under_way += 1;
+        }
+        let done = call().map_err(E::into);
+        let mut state = self.state();
+        state.under_way -= 1;
+        state.unsure |= !matches!(done, Err(status) if !unanswered(status.errno()));
+        Ok(done)
+    }
+
+    /// Whether the caller does not wait any more.
+    pub fn is_over(&self) -> bool {
+        self.state().over
+    }
+
+    /// Notes that what was changed is undone, or complete.
+    pub fn not_partly_done(&self) {
+        self.state().unsure = false;
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<()>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
