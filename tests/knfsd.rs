@@ -59,7 +59,7 @@ async fn burst(storage: &NfsStorage, machine: &str) {
     in_guest(&format!("rm -rf /srv/ext4/share/{machine}"));
     let share = share();
     let attributes = Attributes {
-        mode: 0o770,
+        mode: Some(0o770),
         uid: Some(1000),
         gid: Some(1000),
     };

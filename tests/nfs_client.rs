@@ -7,6 +7,7 @@ mod clients;
 mod directories;
 mod error_messages;
 mod fences;
+mod modes;
 mod outages;
 mod retryable_errors;
 mod trees;

@@ -117,6 +117,7 @@ impl Storage for Fake {
         deadline: Instant,
     ) -> Result<Made, StorageError> {
         let made = Made {
+            mode: 0o755,
             identity: FOUND.identity,
             new: true,
         };

@@ -212,6 +212,8 @@ async fn storages(config: &Config, machine: String) -> Result<Arc<Storages>> {
         machine,
         privileged_port: true,
     };
+    // Where a mode cannot be set later, a directory keeps the one with which it is created.
+    rustix::process::umask(rustix::fs::Mode::empty());
     let mounted = MountedStorage::new(config.mounted.clone());
     // A missing mount is reported at once.
     mounted.check().await.context("--mounted")?;

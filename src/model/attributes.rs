@@ -3,8 +3,8 @@
 /// Mode, owner and group that a new directory gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attributes {
-    /// Permission bits, including setuid, setgid and sticky.
-    pub mode: u32,
+    /// Permission bits, including setuid, setgid and sticky; if not set, the server chooses.
+    pub mode: Option<u32>,
     /// Owner; if not set, the server chooses.
     pub uid: Option<u32>,
     /// Group; if not set, the server chooses.

@@ -40,7 +40,7 @@ pub mod volume_annotation {
     /// Where the directory is being moved to, relative to the export: one path per line, the latest last. Written
     /// before each move; without it, the directory is at its path.
     pub const MOVED_TO: &str = "bindery.dev/moved-to";
-    /// The mode with which the directory was created, in octal. For an adopted directory: the mode for creating it
+    /// The mode with which the directory was created, in octal; 0 leaves the mode to the server. For an adopted directory: the mode for creating it
     /// again if it is missing.
     pub const MOUNT_PERMISSIONS: &str = "bindery.dev/mount-permissions";
     /// The owner with which the directory was created, or would be created again.

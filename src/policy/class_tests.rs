@@ -115,7 +115,7 @@ fn every_key_is_read_and_every_wrong_value_is_reported() {
     }}));
     assert_eq!(
         invalid.unwrap_err(),
-        "mountPermissions is \"0o777\": write it in octal, 0001 to 7777, such as 0770 or 2775; \
+        "mountPermissions is \"0o777\": write it in octal, 0001 to 7777, such as 0770 or 2775; 0 leaves the mode to the NFS server; \
          uid is \"-1\": write a number from 0 to 4294967294; \
          gid is \"4294967295\": write a number from 0 to 4294967294; \
          existingDirectory is \"take\": allowed are adopt or deny; \
@@ -138,9 +138,14 @@ fn every_key_is_read_and_every_wrong_value_is_reported() {
         "provision is \"later\": allowed are onCreate or afterCreate; \
          volumeLabels: \"team\" is not a label; write key=value, with commas between labels"
     );
-    let nothing = read(json!({"parameters": {"mountPermissions": "0"}})).unwrap_err();
-    let expected = "mountPermissions is \"0\": with mode 0 nobody can use the directory; write a mode such as 0770";
-    assert_eq!(nothing, expected);
+}
+
+#[test]
+fn mode_0_leaves_the_mode_to_the_server() {
+    for written in ["0", "00", "0000"] {
+        let class = read(json!({"parameters": {"mountPermissions": written}})).unwrap();
+        assert_eq!(class.settings.mode, Some(0));
+    }
 }
 
 #[test]

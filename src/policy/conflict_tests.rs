@@ -26,7 +26,7 @@ fn new(directory: &str) -> NewVolume {
         share: Share::parse("nas1", "/export").unwrap(),
         directory: Directory::parse(directory).unwrap(),
         attributes: Attributes {
-            mode: 0o777,
+            mode: Some(0o777),
             uid: None,
             gid: None,
         },

@@ -19,6 +19,9 @@ pub const MODE: u32 = 0o777;
 /// Default mode where each volume has a group of its own: only that group may use it, and new files get the group.
 const MODE_OF_OWN_GROUP: u32 = 0o2770;
 
+/// The mode that means: the server chooses (as in csi-driver-nfs).
+pub const LEFT_TO_SERVER: u32 = 0;
+
 /// An effective value, and the object that set it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Effective<T> {
@@ -37,7 +40,7 @@ pub struct Policy {
     pub template: Effective<Template>,
     /// What happens to the directory when the claim is gone.
     pub on_delete: Effective<OnDelete>,
-    /// The mode of the directory.
+    /// The mode of the directory, or [`LEFT_TO_SERVER`].
     pub mode: Effective<u32>,
     /// The owner of the directory; if `None`, the server chooses.
     pub uid: Effective<Option<u32>>,

@@ -117,7 +117,7 @@ pub fn record(directory: &str) -> Record {
         moved_to: Vec::new(),
         share_id: None,
         attributes: Attributes {
-            mode: 0o777,
+            mode: Some(0o777),
             uid: None,
             gid: None,
         },

@@ -22,7 +22,7 @@ pub struct Settings {
     pub template: Option<Template>,
     /// `onDelete` or `archiveOnDelete`.
     pub on_delete: Option<OnDelete>,
-    /// `mountPermissions`.
+    /// `mountPermissions`; 0 leaves the mode to the server.
     pub mode: Option<u32>,
     /// `uid`.
     pub uid: Option<u32>,
@@ -103,11 +103,10 @@ fn parse<T, E: fmt::Display>(
 
 fn mode(text: &str) -> Result<u32, &'static str> {
     let octal = !text.is_empty() && text.len() <= 5 && text.bytes().all(|c| (b'0'..=b'7').contains(&c));
-    match u32::from_str_radix(text, 8) {
-        Ok(0) if octal => Err("with mode 0 nobody can use the directory; write a mode such as 0770"),
-        Ok(mode) if octal && mode <= 0o7777 => Ok(mode),
-        _ => Err("write it in octal, 0001 to 7777, such as 0770 or 2775"),
-    }
+    let mode = u32::from_str_radix(text, 8)
+        .ok()
+        .filter(|mode| octal && *mode <= 0o7777);
+    mode.ok_or("write it in octal, 0001 to 7777, such as 0770 or 2775; 0 leaves the mode to the NFS server")
 }
 
 /// Reads `gid` and `gidRange`.

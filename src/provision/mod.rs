@@ -33,7 +33,7 @@ use crate::model::names::volume_annotation;
 use crate::model::share_id::ShareId;
 use crate::model::volume::{NewVolume, Origin};
 use crate::policy::conflict::{UseExisting, exists_refusal, overlap_conflict, use_existing};
-use crate::storage::{Existing, Found, Outcome};
+use crate::storage::{Existing, Found, Made, Outcome};
 
 /// The pause between two attempts to write an object that another client is writing.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -99,14 +99,17 @@ impl Provisioner {
             }
             Err(error) => Err(error),
         };
-        if let Err(error) = made {
-            let how = match &error {
-                Error::Storage(error) if error.outcome == Outcome::Unknown => Undo::Fence,
-                _ => Undo::TakeBack,
-            };
-            self.undo(how, new, deadlines.end).await;
-            return Err(error);
-        }
+        let made = match made {
+            Ok(made) => made,
+            Err(error) => {
+                let how = match &error {
+                    Error::Storage(error) if error.outcome == Outcome::Unknown => Undo::Fence,
+                    _ => Undo::TakeBack,
+                };
+                self.undo(how, new, deadlines.end).await;
+                return Err(error);
+            }
+        };
         failpoints::point(Point::DirectoryMade);
         if let Some(uid) = &new.claim_uid {
             let volumes = self.volumes();
@@ -119,16 +122,17 @@ impl Provisioner {
             .await?;
             failpoints::point(Point::VolumeGiven);
         }
-        let adopted = found.filter(|found| written.origin == Origin::Adopted && !found.has(new.attributes));
-        let keeps = |found: Found| {
-            format!(
+        let warning = match (written.origin, found) {
+            (Origin::New, _) => other_mode(new, made.mode),
+            (Origin::Adopted, Some(found)) if !found.has(new.attributes) => Some(format!(
                 "directory {} already existed: it keeps its mode {:04o} and its owner {}",
                 new.directory.shown(),
                 found.mode,
                 found.owner()
-            )
+            )),
+            (Origin::Adopted, _) => None,
         };
-        Ok(adopted.map(keeps).into_iter().collect())
+        Ok(warning.into_iter().collect())
     }
 
     /// Looks up the claim and the directory. Fails if the claim is not as this call needs it.
@@ -201,7 +205,7 @@ impl Provisioner {
         location: &Location<'_>,
         written: &Written,
         deadline: Instant,
-    ) -> Result<(), Error> {
+    ) -> Result<Made, Error> {
         let (share, directory) = (&new.share, &new.directory);
         if !directory.stands_alone(&new.name) {
             self.refuse_overlap(new, location, Some(&written.version), deadline)
@@ -212,8 +216,7 @@ impl Provisioner {
             Origin::Adopted => Existing::LeaveAlone,
         };
         let made = self.storage.make(share, directory, new.attributes, existing, deadline);
-        self.metrics.wait("nfs", made).await?;
-        Ok(())
+        Ok(self.metrics.wait("nfs", made).await?)
     }
 
     /// Fails if another volume has this directory, or one above or in it.
@@ -297,6 +300,16 @@ impl Provisioner {
         }
         created
     }
+}
+
+/// The warning that the server has not set, or has not kept, the mode that was asked for.
+fn other_mode(new: &NewVolume, mode: u32) -> Option<String> {
+    let wanted = new.attributes.mode.filter(|wanted| *wanted != mode)?;
+    Some(format!(
+        "directory {} has mode {mode:04o}: the NFS server does not set or keep mode {wanted:04o}; choose a mode that it keeps, \
+         or set mountPermissions to 0, which leaves the mode to the server",
+        new.directory.shown(),
+    ))
 }
 
 /// The purpose of a search for overlapping volumes, for messages.

@@ -172,11 +172,10 @@ impl<'a, T: Transport> Attempt<'a, T> {
     }
 
     /// The verb fails: a directory is not as it was asked for.
-    pub fn wrong_attributes(&self, error: &AttributeError<Status>) -> RoundError {
+    pub fn wrong_attributes(&self, error: &AttributeError) -> RoundError {
         match *error {
             AttributeError::Refused(action, status) => self.refused(action, status),
             AttributeError::Owner => self.refused(Action::SetOwner, Status::PERM),
-            AttributeError::Mode { is, wanted } => self.fails(messages::other_mode(is, wanted)),
         }
     }
 

@@ -1,11 +1,12 @@
-//! The check that a directory has the attributes that were asked for: the same rule for NFS and for mounts.
+//! The attributes of directories: which are set, and which the result must have. The same rules for NFS and for mounts.
 
 use super::refusal::Action;
+use super::status::Status;
 use super::{Attributes, Found};
 
 /// The attributes of missing parents that are made.
 pub(super) const OF_PARENTS: Attributes = Attributes {
-    mode: 0o755,
+    mode: Some(0o755),
     uid: None,
     gid: None,
 };
@@ -33,23 +34,46 @@ impl Change {
         let Attributes { mode, uid, gid } = wanted;
         let owner = Self { mode: None, uid, gid };
         let owner = uid.or(gid).map(|_| (Action::SetOwner, owner));
-        owner.into_iter().chain([(Action::SetMode, Self::mode(mode))])
+        let mode = mode.map(|mode| (Action::SetMode, Self::mode(mode)));
+        owner.into_iter().chain(mode)
     }
 }
 
-/// Why a directory does not have the attributes that were asked for. `Code` is what the server or the file system answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum AttributeError<Code> {
-    /// A call that sets them was refused.
-    Refused(Action<'static>, Code),
-    /// The calls succeeded, and it has another owner.
-    Owner,
-    /// The calls succeeded, and it has another mode.
-    Mode { is: u32, wanted: u32 },
+/// The mode with which a directory is created, before it gets its owner and its mode. Where the mode cannot be set later, it
+/// keeps this one.
+pub(super) fn mode_at_first(wanted: Attributes) -> u32 {
+    match wanted.mode {
+        None => 0o777,
+        // No other user may write to it before it has its owner.
+        Some(mode) if wanted.uid.or(wanted.gid).is_some() => mode & 0o755,
+        Some(mode) => mode & 0o777,
+    }
 }
 
-impl<Code> AttributeError<Code> {
-    /// Checks the attributes; some servers and file systems report success and set others.
+/// Why a directory does not have the attributes that were asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AttributeError {
+    /// A call that sets them was refused.
+    Refused(Action<'static>, Status),
+    /// The calls succeeded, and it has another owner.
+    Owner,
+}
+
+impl AttributeError {
+    /// Whether the server does not let the mode be set: the directory then has another mode, which is no error.
+    /// Servers with ACLs of their own do this, and servers with the security style of NTFS.
+    pub fn keeps_mode(self) -> bool {
+        let statuses = [
+            Status::PERM,
+            Status::ACCESS,
+            Status::INVAL,
+            Status::NOTSUPP,
+            Status::ATTRNOTSUPP,
+        ];
+        matches!(self, Self::Refused(Action::SetMode, status) if statuses.contains(&status))
+    }
+
+    /// Checks the owner: some servers and file systems report success and set another one. The mode is not checked here.
     pub fn check(found: &Found, wanted: Attributes) -> Result<(), Self> {
         let other = |is: Option<u32>, wanted: Option<u32>| match (is, wanted) {
             (Some(is), Some(wanted)) => is != wanted,
@@ -60,15 +84,7 @@ impl<Code> AttributeError<Code> {
             }
             (_, None) => false,
         };
-        if other(found.uid, wanted.uid) || other(found.gid, wanted.gid) {
-            return Err(Self::Owner);
-        }
-        if found.mode != wanted.mode {
-            return Err(Self::Mode {
-                is: found.mode,
-                wanted: wanted.mode,
-            });
-        }
-        Ok(())
+        let is_other = other(found.uid, wanted.uid) || other(found.gid, wanted.gid);
+        if is_other { Err(Self::Owner) } else { Ok(()) }
     }
 }

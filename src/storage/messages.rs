@@ -206,14 +206,6 @@ pub(super) fn busy(context: &ErrorContext<'_>, status: Status) -> Reason {
     ))
 }
 
-/// The server or the file system gave a new directory another mode.
-pub(super) fn other_mode(is: u32, wanted: u32) -> Reason {
-    Fault::Denied.because(format!(
-        "it got mode {is:04o} where {wanted:04o} was asked for. Servers and file systems drop setgid when the group is \
-         not one of Bindery's; choose a mode that this one keeps."
-    ))
-}
-
 /// Another file system is mounted in a tree that is to be removed.
 pub(super) fn mounted_in_tree(context: &ErrorContext<'_>, name: &[u8]) -> Reason {
     Fault::OtherFileSystem.because(format!(

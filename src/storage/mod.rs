@@ -70,7 +70,7 @@ pub trait Storage: Send + Sync {
     /// Makes `directory`, with its missing parents (mode 0755, the server's default owner).
     ///
     /// After success it has exactly `attributes`, without a umask, unless it existed before and `existing` says to leave it
-    /// alone. A repeated call finds the directory of the first one (`new: false`). After [`Outcome::NotDone`] this call has not
+    /// alone. The mode alone may differ, if the server does not let it be set or does not keep it. A repeated call finds the directory of the first one (`new: false`). After [`Outcome::NotDone`] this call has not
     /// left it there; parents that were made stay.
     async fn make(
         &self,
@@ -135,7 +135,7 @@ impl Found {
     /// Whether it has these attributes. An owner that the server chooses is not compared.
     pub fn has(&self, wanted: Attributes) -> bool {
         let is = |found: Option<u32>, wanted: Option<u32>| wanted.is_none() || found == wanted;
-        self.mode == wanted.mode && is(self.uid, wanted.uid) && is(self.gid, wanted.gid)
+        is(Some(self.mode), wanted.mode) && is(self.uid, wanted.uid) && is(self.gid, wanted.gid)
     }
 
     /// Shows owner and group.
@@ -159,9 +159,18 @@ pub enum Existing {
 pub struct Made {
     /// Its identity.
     pub identity: Identity,
+    /// Its permission bits. They are others than those asked for if the server does not let them be set, or does not keep them.
+    pub mode: u32,
     /// Whether this call made it. If an answer was lost, a directory that exists afterwards counts as made by this call; with
     /// [`Existing::SetAttributes`] it may have existed before.
     pub new: bool,
+}
+
+impl Made {
+    fn of(found: &Found, new: bool) -> Self {
+        let Found { identity, mode, .. } = *found;
+        Self { identity, mode, new }
+    }
 }
 
 /// The result of [`Storage::rename`].

@@ -3,12 +3,13 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{chmod, give};
 use crate::support::bed::Bed;
 use crate::support::bindery::Bindery;
+use crate::support::bindfs::Bindfs;
 use crate::support::mount::Mount;
 use crate::support::scene::{Scene, annotation, volume_name};
 use crate::support::wait::eventually;
@@ -95,5 +96,45 @@ async fn claims_are_served_through_the_mount_and_their_volumes_name_the_server()
     let _mount = Mount::bind(&export, &path);
     let (_, late) = scene.until_bound("late").await;
     assert!(place(&late).is_dir());
+    bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn a_file_system_that_keeps_its_modes_serves_claims_with_a_warning() {
+    let public = tempfile::tempdir().unwrap();
+    chmod(public.path(), 0o755);
+    let behind = tempfile::tempdir().unwrap();
+    give(behind.path(), BINDERY);
+    let _shown = Bindfs::mount("--chmod-deny", behind.path(), public.path(), Vec::new());
+    let flag = format!("--mounted=nas:/export={}", public.path().display());
+    let bindery = Bindery::start(&[&flag]).await;
+    let class = |more: Value| {
+        let mut parameters = json!({"server": "nas", "share": "/export", "onDelete": "delete"});
+        json_patch::merge(&mut parameters, &more);
+        json!({"parameters": parameters})
+    };
+    let scene = Scene::of_with(&bindery.provisioner, class(json!({"mountPermissions": "2770"}))).await;
+    let other = format!("{}-other", scene.name);
+    scene.class(&other, class(json!({"mountPermissions": "0"}))).await;
+
+    let warnings = scene.create_with_warnings(scene.claim("data")).await;
+    let (_, volume) = scene.until_bound("data").await;
+    let directory = annotation(&volume, "sub-dir").unwrap();
+    let mode = fs::metadata(behind.path().join(directory)).unwrap().mode() & 0o7777;
+    assert_eq!(mode, 0o770);
+    assert_eq!(
+        warnings,
+        [format!(
+            "directory {directory} has mode {mode:04o}: the NFS server does not set or keep mode 2770; choose a mode that it \
+             keeps, or set mountPermissions to 0, which leaves the mode to the server"
+        )]
+    );
+    let silent = scene.claim_with("silent", json!({"spec": {"storageClassName": other}}));
+    assert_eq!(scene.create_with_warnings(silent).await, Vec::<String>::new());
+    scene.until_bound("silent").await;
+
+    scene.delete("data").await;
+    scene.until_gone(&volume).await;
+    assert!(!behind.path().join(directory).exists());
     bindery.unregister().await;
 }

@@ -74,7 +74,7 @@ async fn a_directory_in_a_setgid_parent_has_exactly_its_mode_too(kind: Kind) {
 async fn a_new_directory_has_the_owner_that_was_asked_for_and_missing_parents_do_not(kind: Kind) {
     let (server, client) = kind.start();
     let attributes = Attributes {
-        mode: 0o2770,
+        mode: Some(0o2770),
         uid: Some(1234),
         gid: Some(5678),
     };
@@ -106,7 +106,7 @@ async fn a_second_make_finds_the_directory_and_corrects_its_attributes(kind: Kin
     chmod(&path, 0o700);
     give(&path, 99);
     let attributes = Attributes {
-        mode: 0o1777,
+        mode: Some(0o1777),
         uid: Some(7),
         gid: Some(8),
     };
@@ -125,7 +125,7 @@ async fn a_directory_to_leave_alone_keeps_its_attributes(kind: Kind) {
     chmod(&path, 0o711);
     give(&path, 99);
     let attributes = Attributes {
-        mode: 0o777,
+        mode: Some(0o777),
         uid: Some(1),
         gid: Some(1),
     };

@@ -67,7 +67,7 @@ async fn an_owner_that_cannot_be_set_is_reported_and_leaves_no_directory(kind: K
     let squashed = server.share("/squashed");
     chmod(&server.dir_of("squashed"), 0o777);
     let attributes = Attributes {
-        mode: 0o770,
+        mode: Some(0o770),
         uid: Some(1000),
         gid: None,
     };

@@ -200,7 +200,7 @@ async fn a_lost_answer_is_recovered(kind: Kind) {
     let share = relay.share("/export");
     let path = |name| server.export_dir().join(name);
     let owned = Attributes {
-        mode: 0o2770,
+        mode: Some(0o2770),
         uid: Some(5),
         gid: Some(6),
     };

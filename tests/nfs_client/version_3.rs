@@ -135,7 +135,7 @@ async fn the_result_of_a_failure_after_a_lost_call_is_unknown() {
     let share = relay.share("/squashed");
     chmod(&server.dir_of("squashed"), 0o777);
     let owned = Attributes {
-        mode: 0o770,
+        mode: Some(0o770),
         uid: Some(1000),
         gid: None,
     };

@@ -21,7 +21,7 @@ pub fn directory(path: &str) -> Directory {
 /// Returns attributes with this mode and without an owner.
 pub fn mode(mode: u32) -> Attributes {
     Attributes {
-        mode,
+        mode: Some(mode),
         uid: None,
         gid: None,
     }

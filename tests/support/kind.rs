@@ -106,6 +106,18 @@ impl Kind {
         }
     }
 
+    /// Starts a server on whose `/export` modes cannot be set: see [`Bindfs::mount`].
+    pub fn start_with_bindfs(self, how: &str) -> (Box<dyn Server>, Storages) {
+        match self {
+            Self::Mounted => {
+                let mount = Mount::bindfs(how);
+                let storage = mount.storage();
+                (Box::new(mount), client_as(0).with_mounted(storage))
+            }
+            _ => (Box::new(self.ganesha().with_bindfs(how)), client_as(0)),
+        }
+    }
+
     /// Starts a server that can be killed, frozen and restarted.
     pub fn ganesha(self) -> Ganesha {
         match self {

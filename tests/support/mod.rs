@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod bed;
 pub mod bindery;
+pub mod bindfs;
 pub mod caller;
 pub mod directories;
 pub mod disk;

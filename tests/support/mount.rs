@@ -41,6 +41,15 @@ impl Mount {
         Self::on(on.to_owned())
     }
 
+    /// Mounts a file system on which modes cannot be set: see [`super::bindfs::Bindfs::mount`].
+    pub fn bindfs(how: &str) -> Self {
+        Self::in_new_directory(|path| {
+            let behind = path.with_extension("behind");
+            std::fs::create_dir(&behind).expect("a directory");
+            run("bindfs", &[how, behind.to_str().expect("a path")], path);
+        })
+    }
+
     /// Mounts a file system on a loop device, which can be frozen.
     pub fn disk() -> Self {
         Self::in_new_directory(|path| {

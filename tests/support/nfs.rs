@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use bindery::model::directory::{NfsVersion, Share};
 use tempfile::TempDir;
 
+use super::bindfs::Bindfs;
 use super::disk::Disk;
 use super::network::Network;
 
@@ -28,6 +29,7 @@ pub struct Ganesha {
     network: Option<Network>,
     /// The file system of `/export`, if that is a separate one.
     disk: Option<Disk>,
+    bindfs: Option<Bindfs>,
     /// Lease time in seconds: after that time without a call, a client loses its sessions.
     lease: u32,
     /// The supported minor versions of `NFSv4`.
@@ -38,6 +40,8 @@ pub struct Ganesha {
 
 /// The default of `tests/bed/nfs-server`.
 const LEASE: u32 = 10;
+/// The directory that `bindfs` shows as `/export`.
+const BEHIND: &str = "behind";
 const MINORS: &str = "0, 1, 2";
 
 impl Ganesha {
@@ -77,6 +81,19 @@ impl Ganesha {
         server
     }
 
+    /// Starts the server again with an `/export` on which modes cannot be set: see [`Bindfs::mount`].
+    pub fn with_bindfs(mut self, how: &str) -> Self {
+        self.kill();
+        let from = self.dir.path().join(BEHIND);
+        std::fs::create_dir(&from).expect("a directory");
+        let enter = self.network.as_ref().map_or_else(Vec::new, |network| {
+            ["nsenter".to_owned()].into_iter().chain(network.enter()).collect()
+        });
+        self.bindfs = Some(Bindfs::mount(how, &from, &self.export_dir(), enter));
+        self.restart();
+        self
+    }
+
     /// Returns the file system of `/export`.
     pub fn disk(&self) -> &Disk {
         self.disk.as_ref().expect("a server on a disk of its own")
@@ -92,6 +109,7 @@ impl Ganesha {
             child: None,
             network,
             disk: None,
+            bindfs: None,
             lease,
             minors,
             fsid: None,
@@ -224,6 +242,10 @@ impl Ganesha {
 
     /// Returns the directory of an export on this machine.
     pub fn dir_of(&self, export: &str) -> PathBuf {
+        let export = match &self.bindfs {
+            Some(_) if export == "export" => BEHIND,
+            _ => export,
+        };
         self.dir.path().join(export)
     }
 
@@ -251,6 +273,7 @@ impl Drop for Ganesha {
             disk.thaw();
         }
         self.kill();
+        drop(self.bindfs.take());
     }
 }
 

@@ -28,7 +28,7 @@ pub async fn trash_roots(ctx: &Context, share: &Share) -> Result<Vec<TrashRoot>,
 
 async fn make_own(leader: &Leader, share: &Share, directory: &Directory) -> Result<(), Error> {
     let attributes = Attributes {
-        mode: 0o700,
+        mode: Some(0o700),
         uid: None,
         gid: None,
     };

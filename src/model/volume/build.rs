@@ -151,7 +151,7 @@ impl NewVolume {
             (volume_annotation::DIRECTORY, origin.to_string()),
             (
                 volume_annotation::MOUNT_PERMISSIONS,
-                format!("{:04o}", self.attributes.mode),
+                format!("{:04o}", self.attributes.mode.unwrap_or_default()),
             ),
             (volume_annotation::ARCHIVE_RETENTION, self.retention.to_string()),
             (volume_annotation::NFS_VERSION, self.share.version().as_str().to_owned()),

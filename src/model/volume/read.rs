@@ -309,6 +309,7 @@ fn record(annotations: &BTreeMap<String, String>, nfs: Option<&NFSVolumeSource>)
         share_id: annotations.get(volume_annotation::SHARE_ID)?,
         attributes: Attributes {
             mode: u32::from_str_radix(&annotations.require::<String>(volume_annotation::MOUNT_PERMISSIONS)?, 8)
+                .map(|mode| Some(mode).filter(|mode| *mode != 0))
                 .map_err(|error| annotations.invalid(volume_annotation::MOUNT_PERMISSIONS, &error))?,
             uid: annotations.get(volume_annotation::UID)?,
             gid: annotations.get(volume_annotation::GID)?,

@@ -27,7 +27,7 @@ fn new() -> NewVolume {
         share: Share::parse("nas1", "/export").unwrap().over(NfsVersion::V3),
         directory: Directory::parse("team-a/data").unwrap(),
         attributes: Attributes {
-            mode: 0o2775,
+            mode: Some(0o2775),
             uid: Some(1000),
             gid: None,
         },

@@ -11,7 +11,7 @@ use crate::model::group::Group;
 use crate::model::source::Source;
 use crate::model::volume::{NewVolume, Volume};
 use crate::policy::class::Class;
-use crate::policy::effective::{Effective, Policy};
+use crate::policy::effective::{Effective, LEFT_TO_SERVER, Policy};
 use crate::policy::legacy_class;
 use crate::policy::template::{NoDirectory, Template, Values};
 
@@ -73,7 +73,7 @@ pub(super) fn place(
         share,
         directory,
         attributes: Attributes {
-            mode: policy.mode.value,
+            mode: Some(policy.mode.value).filter(|mode| *mode != LEFT_TO_SERVER),
             uid: policy.uid.value,
             gid: match policy.gid.value {
                 Some(Group::Fixed(gid)) => Some(gid),

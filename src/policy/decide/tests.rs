@@ -38,7 +38,7 @@ fn a_claim_gets_a_volume_and_a_directory() {
     assert_eq!(new.share.join(&new.directory), format!("/export/team-a-data-{VOLUME}"));
     assert_eq!((new.capacity.written.as_str(), new.capacity.bytes), ("1.5Gi", 3 << 29));
     assert_eq!(
-        (new.on_delete, new.reclaim, new.attributes.mode),
+        (new.on_delete, new.reclaim, new.attributes.mode.unwrap()),
         (OnDelete::Archive, Reclaim::Delete, 0o777)
     );
 }

@@ -8,13 +8,16 @@ use crate::model::names::volume_annotation;
 use crate::model::source::Source;
 use crate::model::volume::{Origin, Record, Volume};
 use crate::policy::class::{Class, Defaults};
-use crate::policy::effective::{Effective, Policy};
+use crate::policy::effective::{Effective, LEFT_TO_SERVER, Policy};
 use crate::policy::key::Key;
 
 /// A field of Kubernetes, in the class and in the volume.
 const RECLAIM: &str = "reclaimPolicy";
 /// The source of a server or share that only the flags of `bindery serve` know.
 const UNTOLD: &str = "flag, not given here";
+
+/// A mode or an owner that Bindery does not set.
+const BY_SERVER: &str = "set by the server";
 
 /// The mode and the owner of an adopted directory.
 const KEEPS: &str = "adopted: keeps its mode and owner";
@@ -81,7 +84,7 @@ pub(super) fn applied(class: &Class, policy: &Policy, defaults: &Defaults) -> Ve
         flag(Key::Share, class.share.path(), "--nfs-share", defaults.share.is_some()),
         effective_row(policy.template.key, &policy.template, ToString::to_string),
         effective_row(Key::OnDelete, &policy.on_delete, ToString::to_string),
-        effective_row(Key::MountPermissions, &policy.mode, |mode| format!("{mode:04o}")),
+        effective_row(Key::MountPermissions, &policy.mode, |mode| shown_mode(*mode)),
         effective_row(Key::Uid, &policy.uid, |uid| owner(*uid)),
         effective_row(Key::Gid, &policy.gid, |gid| owner(*gid)),
         effective_row(Key::ExistingDirectory, &policy.existing, |existing| {
@@ -130,7 +133,7 @@ pub(super) fn frozen(volume: &Volume, record: &Record, now: Vec<Row>, same_place
         recorded(Key::OnDelete, record.on_delete.as_str(), volume_annotation::ON_DELETE),
         recorded(
             Key::MountPermissions,
-            &format!("{:04o}", attributes.mode),
+            &shown_mode(attributes.mode.unwrap_or(LEFT_TO_SERVER)),
             volume_annotation::MOUNT_PERMISSIONS,
         ),
         owned(Key::Uid, attributes.uid, volume_annotation::UID),
@@ -205,6 +208,13 @@ fn effective_row<T>(key: Key, effective: &Effective<T>, text: impl Fn(&T) -> Str
     Row::new(key.as_str(), &text(&effective.value), &from)
 }
 
+fn shown_mode(mode: u32) -> String {
+    match mode {
+        LEFT_TO_SERVER => BY_SERVER.to_owned(),
+        mode => format!("{mode:04o}"),
+    }
+}
+
 fn owner<T: ToString>(id: Option<T>) -> String {
-    id.map_or_else(|| "set by the server".to_owned(), |id| id.to_string())
+    id.map_or_else(|| BY_SERVER.to_owned(), |id| id.to_string())
 }

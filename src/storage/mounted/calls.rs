@@ -20,10 +20,11 @@ use crate::model::endpoint::Endpoint;
 use crate::model::identity::Identity;
 use crate::model::share_id::View;
 use crate::storage::attempt::{Attempt, RetryReason, RoundError};
+use crate::storage::attributes::AttributeError;
 use crate::storage::refusal::{Action, MOST_NAMES};
 use crate::storage::status::Status;
 use crate::storage::verbs::protocol::{
-    Answer, Created, Entry, FsObject, Page, Position, Protocol, RemovedNames, Target, Walk, WrongAttributes,
+    Answer, Created, Entry, FsObject, Page, Position, Protocol, RemovedNames, Target, Walk,
 };
 use crate::storage::{Found, Moved, mount_messages};
 
@@ -114,7 +115,7 @@ impl Protocol for Mount {
         attempt: &Attempt<'_, Self>,
         directory: &Handle,
         wanted: Attributes,
-    ) -> Result<Result<Found, WrongAttributes>, RoundError> {
+    ) -> Result<Result<Found, AttributeError>, RoundError> {
         let directory = directory.clone();
         let set = attempt.call(move |caller| set_attributes(caller, &directory, wanted));
         match set.await? {

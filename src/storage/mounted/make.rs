@@ -1,8 +1,7 @@
-//! Makes a directory with exactly the attributes that are wanted (mkdirat, fchownat, chmod).
+//! Makes a directory with the attributes that are wanted (mkdirat, fchownat, chmod).
 //!
-//! It is made with mode 0700, then gets its owner, then its mode: so no other user can use it before it has its owner, and
-//! neither a umask nor a parent's setgid bit matters. Finally the attributes are checked. A directory that this call has made
-//! and could not give the attributes is removed again, if it is still the one at its place.
+//! It gets its owner, then its mode: neither a umask nor a parent's setgid bit matters. Finally the owner is checked. A
+//! directory that this call has made and could not give the attributes is removed again, if it is still the one at its place.
 
 use std::ffi::OsStr;
 use std::io;
@@ -16,10 +15,9 @@ use super::file::File;
 use super::open_directory::OpenDirectory;
 use super::thread::Caller;
 use crate::model::attributes::Attributes;
-use crate::storage::attributes::AttributeError;
+use crate::storage::attributes::{AttributeError, mode_at_first};
 use crate::storage::refusal::Action;
 use crate::storage::status::Status;
-use crate::storage::verbs::protocol::WrongAttributes;
 
 /// Makes a directory with these attributes.
 pub(super) fn make(
@@ -27,9 +25,9 @@ pub(super) fn make(
     parent: &OpenDirectory,
     name: &str,
     wanted: Attributes,
-) -> Result<Result<OpenDirectory, WrongAttributes>, Status> {
+) -> Result<Result<OpenDirectory, AttributeError>, Status> {
     let mut builder = DirBuilder::new();
-    builder.mode(0o700);
+    builder.mode(mode_at_first(wanted));
     caller.change(|| parent.dir.create_dir_with(name, &builder))??;
     // It may have been replaced since.
     let opened = parent.below(OsStr::new(name))?;
@@ -46,12 +44,11 @@ pub(super) fn set_attributes(
     caller: &Caller,
     opened: &OpenDirectory,
     wanted: Attributes,
-) -> Result<Result<File, WrongAttributes>, Status> {
-    let lacks = AttributeError::<()>::check(&opened.file.found, wanted);
-    if lacks.is_ok() {
+) -> Result<Result<File, AttributeError>, Status> {
+    if opened.file.found.has(wanted) {
         return Ok(Ok(opened.file));
     }
-    if let Err(AttributeError::Owner) = lacks {
+    if AttributeError::check(&opened.file.found, wanted).is_err() {
         if [wanted.uid, wanted.gid].contains(&Some(u32::MAX)) {
             // To the kernel this number means "as it is".
             return Ok(Err(AttributeError::Refused(Action::SetOwner, Status::INVAL)));
@@ -62,8 +59,13 @@ pub(super) fn set_attributes(
             return Ok(Err(AttributeError::Refused(Action::SetOwner, status)));
         }
     }
-    if let Err(status) = caller.change(|| set_mode(&opened.dir, wanted.mode))? {
-        return Ok(Err(AttributeError::Refused(Action::SetMode, status)));
+    if let Some(mode) = wanted.mode
+        && let Err(status) = caller.change(|| set_mode(&opened.dir, mode))?
+    {
+        let error = AttributeError::Refused(Action::SetMode, status);
+        if !error.keeps_mode() {
+            return Ok(Err(error));
+        }
     }
     let file = File::of(&opened.dir, Some(&opened.file))?;
     Ok(AttributeError::check(&file.found, wanted).map(|()| file))

@@ -1,4 +1,5 @@
-//! Makes a directory with exactly the attributes that are wanted.
+//! Makes a directory with the attributes that are wanted. Only the mode may be another one, if the server does not let it be
+//! set or does not keep it: then the result says which.
 //!
 //! Missing parents that were made stay if the verb fails: they are empty, and the next try needs them.
 
@@ -6,7 +7,7 @@ use super::protocol::{Created, Protocol, Walk};
 use crate::model::attributes::Attributes;
 use crate::model::directory::Directory;
 use crate::storage::attempt::{Attempt, RetryReason, RoundError};
-use crate::storage::attributes::{AttributeError, OF_PARENTS};
+use crate::storage::attributes::OF_PARENTS;
 use crate::storage::refusal::Action;
 use crate::storage::{Existing, Made};
 
@@ -25,10 +26,7 @@ impl<P: Protocol> Attempt<'_, P> {
             // Before anything is made: so what is there after a call without an answer is known to be made by it.
             if let Some(object) = self.look_up_in(&parent, last).await? {
                 self.require_directory(&object, Action::Segment(last))?;
-                return Ok(Made {
-                    identity: object.found.identity,
-                    new: false,
-                });
+                return Ok(Made::of(&object.found, false));
             }
         }
         let created = P::create(self, &parent, last, wanted).await;
@@ -36,21 +34,16 @@ impl<P: Protocol> Attempt<'_, P> {
             self.state().maybe_made = true;
         }
         match created? {
-            Created::New(object) => Ok(Made {
-                identity: object.found.identity,
-                new: true,
-            }),
+            Created::New(object) => Ok(Made::of(&object.found, true)),
             Created::Exists => {
                 let object = self.look_up_existing(&parent, last).await?;
                 let set = existing == Existing::SetAttributes || ours;
-                if set && AttributeError::<()>::check(&object.found, wanted).is_err() {
-                    let set = P::set_attributes(self, &object.handle, wanted).await?;
-                    set.map_err(|error| self.wrong_attributes(&error))?;
+                if !set || object.found.has(wanted) {
+                    return Ok(Made::of(&object.found, ours));
                 }
-                Ok(Made {
-                    identity: object.found.identity,
-                    new: ours,
-                })
+                let set = P::set_attributes(self, &object.handle, wanted).await?;
+                let found = set.map_err(|error| self.wrong_attributes(&error))?;
+                Ok(Made::of(&found, ours))
             }
         }
     }

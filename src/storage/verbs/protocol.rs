@@ -106,9 +106,6 @@ pub(in crate::storage) struct RemovedNames {
     pub stopped: Option<Status>,
 }
 
-/// Why a directory does not have the attributes that were asked for.
-pub(in crate::storage) type WrongAttributes = AttributeError<Status>;
-
 /// One kind of storage, on one server or on one share of it.
 pub(in crate::storage) trait Protocol: Transport {
     /// What all servers of one client have in common.
@@ -171,19 +168,20 @@ pub(in crate::storage) trait Protocol: Transport {
     fn first_page(attempt: &Attempt<'_, Self>, directory: &Self::Handle) -> impl Future<Output = Answer<Page>> + Send {
         Self::page(attempt, directory, Position::default())
     }
-    /// Makes a directory with exactly these attributes. If it cannot be given them, it is removed again.
+    /// Makes a directory with these attributes. If it cannot be given them, it is removed again; only the mode may be another
+    /// one, where the server does not let it be set.
     fn create(
         attempt: &Attempt<'_, Self>,
         parent: &Self::Handle,
         name: &str,
         wanted: Attributes,
     ) -> impl Future<Output = Result<Created<Self::Handle>, RoundError>> + Send;
-    /// Gives a directory these attributes.
+    /// Gives a directory these attributes. The mode may be another one afterwards.
     fn set_attributes(
         attempt: &Attempt<'_, Self>,
         directory: &Self::Handle,
         wanted: Attributes,
-    ) -> impl Future<Output = Result<Result<Found, WrongAttributes>, RoundError>> + Send;
+    ) -> impl Future<Output = Result<Result<Found, AttributeError>, RoundError>> + Send;
     /// Gives a directory mode 0700. Returns whether it has it.
     fn make_accessible(
         attempt: &Attempt<'_, Self>,

@@ -25,7 +25,7 @@ fn setting(key: Key, class: Option<&str>, namespace: Option<&str>, claim: Option
     match key {
         Key::SubDir | Key::PathPattern => new.directory.to_string(),
         Key::OnDelete | Key::ArchiveOnDelete => new.on_delete.to_string(),
-        Key::MountPermissions => format!("{:04o}", new.attributes.mode),
+        Key::MountPermissions => format!("{:04o}", new.attributes.mode.unwrap()),
         Key::Uid => id(new.attributes.uid),
         Key::Gid => id(new.attributes.gid),
         Key::ExistingDirectory => format!("{:?}", new.existing),
@@ -191,7 +191,7 @@ fn settled(class: Value, namespace: Value, claim: Value) -> (u32, Option<u32>, O
         world.namespace = namespace;
         world.claim["metadata"]["annotations"] = claim;
     });
-    (new.attributes.mode, new.attributes.uid, new.on_delete)
+    (new.attributes.mode.unwrap(), new.attributes.uid, new.on_delete)
 }
 
 #[test]
@@ -319,7 +319,7 @@ fn all_errors_of_all_objects_are_reported_together() {
 #[test]
 fn a_group_of_a_range_is_chosen_later_and_has_a_narrow_mode() {
     let new = provisioned(|world| world.parameters(&json!({"gid": "auto", "gidRange": "50000-60000"})));
-    assert_eq!((new.attributes.gid, new.attributes.mode), (None, 0o2770));
+    assert_eq!((new.attributes.gid, new.attributes.mode), (None, Some(0o2770)));
     assert_eq!(new.group_range, "50000-60000".parse().ok());
     let new = provisioned(|world| {
         world.parameters(&json!({"gid": "auto", "gidRange": "50000-60000", "mountPermissions": "0777"}));
@@ -328,8 +328,14 @@ fn a_group_of_a_range_is_chosen_later_and_has_a_narrow_mode() {
     });
     assert_eq!(
         (new.attributes.gid, new.attributes.mode, new.group_range),
-        (Some(7), 0o777, None)
+        (Some(7), Some(0o777), None)
     );
+}
+
+#[test]
+fn mode_0_leaves_the_mode_to_the_server() {
+    let new = provisioned(|world| world.parameters(&json!({"mountPermissions": "0"})));
+    assert_eq!(new.attributes.mode, None);
 }
 
 #[test]

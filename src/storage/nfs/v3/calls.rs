@@ -18,12 +18,13 @@ use crate::model::directory::{Directory, Share};
 use crate::model::identity::Identity;
 use crate::model::share_id::View;
 use crate::storage::attempt::{Attempt, RetryReason, RoundError};
+use crate::storage::attributes::AttributeError;
 use crate::storage::attributes::Change;
 use crate::storage::nfs::options::ClientConfig;
 use crate::storage::refusal::Action;
 use crate::storage::status::Status;
 use crate::storage::verbs::protocol::{
-    Answer, Created, File, FsObject, Page, Position, Protocol, RemovedNames, Target, Walk, WrongAttributes,
+    Answer, Created, File, FsObject, Page, Position, Protocol, RemovedNames, Target, Walk,
 };
 use crate::storage::{Found, Moved};
 
@@ -100,7 +101,7 @@ impl Protocol for Pool {
         attempt: &Attempt<'_, Self>,
         directory: &Handle,
         wanted: Attributes,
-    ) -> Result<Result<Found, WrongAttributes>, RoundError> {
+    ) -> Result<Result<Found, AttributeError>, RoundError> {
         attempt.set(directory, wanted).await
     }
 

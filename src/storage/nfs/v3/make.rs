@@ -1,4 +1,4 @@
-//! Makes a directory with exactly the attributes that are wanted (MKDIR and SETATTR: RFC 1813, 3.3.9 and 3.3.2).
+//! Makes a directory with the attributes that are wanted (MKDIR and SETATTR: RFC 1813, 3.3.9 and 3.3.2).
 //!
 //! Servers drop setuid, setgid and sticky bits from MKDIR and may apply a umask. So SETATTR follows, the owner first, because a
 //! change of owner may drop bits too, and the attributes are looked at afterwards. A directory that this call has made and could
@@ -10,10 +10,10 @@ use crate::model::attributes::Attributes;
 use crate::model::identity::Identity;
 use crate::storage::Found;
 use crate::storage::attempt::{Attempt, RetryReason, RoundError};
-use crate::storage::attributes::{AttributeError, Change};
+use crate::storage::attributes::{AttributeError, Change, mode_at_first};
 use crate::storage::refusal::Action;
 use crate::storage::status::Status;
-use crate::storage::verbs::protocol::{Created, File, WrongAttributes};
+use crate::storage::verbs::protocol::{Created, File};
 
 impl Attempt<'_, Pool> {
     /// See [`crate::storage::verbs::protocol::Protocol::create`].
@@ -23,8 +23,7 @@ impl Attempt<'_, Pool> {
         name: &str,
         wanted: Attributes,
     ) -> Result<Created<Handle>, RoundError> {
-        // No other user may write to it before it has its owner.
-        let handle = match self.send(Call::Make(parent, name, wanted.mode & 0o755)).await? {
+        let handle = match self.send(Call::Make(parent, name, mode_at_first(wanted))).await? {
             Ok(Reply::Object(handle, _)) => handle.filter(sane),
             Ok(_) => return Err(self.incomplete()),
             Err(Status::EXIST) => return Ok(Created::Exists),
@@ -83,12 +82,13 @@ impl Attempt<'_, Pool> {
     }
 
     /// See [`crate::storage::verbs::protocol::Protocol::set_attributes`].
-    pub async fn set(&self, handle: &Handle, wanted: Attributes) -> Result<Result<Found, WrongAttributes>, RoundError> {
+    pub async fn set(&self, handle: &Handle, wanted: Attributes) -> Result<Result<Found, AttributeError>, RoundError> {
         let mut sent = None;
         for (action, change) in Change::all(wanted) {
             match self.send(Call::Set(handle, change)).await? {
                 Ok(Reply::File(file)) => sent = file,
                 Ok(_) => return Err(self.incomplete()),
+                Err(status) if AttributeError::Refused(action, status).keeps_mode() => sent = None,
                 Err(status) => return Ok(Err(AttributeError::Refused(action, status))),
             }
         }

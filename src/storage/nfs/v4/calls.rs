@@ -21,12 +21,13 @@ use crate::model::directory::{Directory, Share};
 use crate::model::identity::Identity;
 use crate::model::share_id::View;
 use crate::storage::attempt::{Attempt, RetryReason, RoundError};
+use crate::storage::attributes::AttributeError;
 use crate::storage::attributes::Change;
 use crate::storage::nfs::options::ClientConfig;
 use crate::storage::refusal::Action;
 use crate::storage::status::Status;
 use crate::storage::verbs::protocol::{
-    Answer, Created, FsObject, Page, Position, Protocol, RemovedNames, Target, Walk, WrongAttributes,
+    Answer, Created, FsObject, Page, Position, Protocol, RemovedNames, Target, Walk,
 };
 use crate::storage::{Found, Moved, Removed};
 
@@ -144,7 +145,7 @@ impl Protocol for Server {
         attempt: &Attempt<'_, Self>,
         directory: &Handle,
         wanted: Attributes,
-    ) -> Result<Result<Found, WrongAttributes>, RoundError> {
+    ) -> Result<Result<Found, AttributeError>, RoundError> {
         attempt.set(directory, wanted).await
     }
 

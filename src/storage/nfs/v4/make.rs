@@ -1,4 +1,4 @@
-//! Makes a directory with exactly the attributes that are wanted (CREATE and SETATTR: RFC 8881, 18.4 and 18.30).
+//! Makes a directory with the attributes that are wanted (CREATE and SETATTR: RFC 8881, 18.4 and 18.30).
 //!
 //! Servers drop setuid, setgid and sticky bits from CREATE and may apply a umask. So SETATTR follows in the same COMPOUND,
 //! the owner first, because a change of owner may drop bits too, and GETATTR shows the result. A directory that this call has
@@ -11,10 +11,10 @@ use crate::model::attributes::Attributes;
 use crate::model::identity::Identity;
 use crate::storage::Found;
 use crate::storage::attempt::{Attempt, RetryReason, RoundError};
-use crate::storage::attributes::{AttributeError, Change};
+use crate::storage::attributes::{AttributeError, Change, mode_at_first};
 use crate::storage::refusal::Action;
 use crate::storage::status::Status;
-use crate::storage::verbs::protocol::{Created, WrongAttributes};
+use crate::storage::verbs::protocol::{Created, FsObject};
 
 impl Attempt<'_, Server> {
     /// See [`crate::storage::verbs::protocol::Protocol::create`].
@@ -24,8 +24,7 @@ impl Attempt<'_, Server> {
         name: &str,
         wanted: Attributes,
     ) -> Result<Created<Handle>, RoundError> {
-        // No other user may write to it before it has its owner.
-        let at_first = Change::mode(wanted.mode & 0o755);
+        let at_first = Change::mode(mode_at_first(wanted));
         let mut ops = vec![Op::Put(parent), Op::CreateDirectory(name, at_first), Op::GetHandle];
         ops.push(Op::Get); // its identity, in case SETATTR fails
         ops.extend(changes(wanted));
@@ -55,7 +54,16 @@ impl Attempt<'_, Server> {
                 self.pause(status).await;
                 return Err(RoundError::Retry(RetryReason::Later));
             }
-            Some(Stopped { at, status }) => AttributeError::Refused(action_of(ops[at]), status),
+            Some(Stopped { at, status }) => {
+                let error = AttributeError::Refused(action_of(ops[at]), status);
+                match self.object(&reply) {
+                    Ok(object) if error.keeps_mode() => match self.set(&object.handle, without_mode(wanted)).await? {
+                        Ok(found) => return Ok(Created::New(FsObject { found, ..object })),
+                        Err(error) => error,
+                    },
+                    _ => error,
+                }
+            }
         };
         // It is useless, and this call has just made it: so this call may remove it.
         let gone = match reply.file() {
@@ -87,11 +95,12 @@ impl Attempt<'_, Server> {
         &self,
         directory: &Handle,
         wanted: Attributes,
-    ) -> Result<Result<Found, WrongAttributes>, RoundError> {
+    ) -> Result<Result<Found, AttributeError>, RoundError> {
         let mut ops = vec![Op::Put(directory)];
         ops.extend(changes(wanted));
         ops.push(Op::Get);
         let reply = self.send(&ops).await?;
+        let error = |at: usize, status| AttributeError::Refused(action_of(ops[at]), status);
         match reply.stopped {
             None => {
                 let found = reply.file().ok_or_else(|| self.incomplete())?.found;
@@ -101,9 +110,16 @@ impl Attempt<'_, Server> {
                 self.pause(stopped.status).await;
                 Err(RoundError::Retry(RetryReason::Later))
             }
-            Some(Stopped { at, status }) => Ok(Err(AttributeError::Refused(action_of(ops[at]), status))),
+            Some(Stopped { at, status }) if error(at, status).keeps_mode() => {
+                Box::pin(self.set(directory, without_mode(wanted))).await
+            }
+            Some(Stopped { at, status }) => Ok(Err(error(at, status))),
         }
     }
+}
+
+fn without_mode(wanted: Attributes) -> Attributes {
+    Attributes { mode: None, ..wanted }
 }
 
 /// The SETATTRs that set the wanted attributes.
