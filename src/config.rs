@@ -1,144 +1,51 @@
-//! The configuration of `bindery serve`: its flags, checked at the start.
+//! Checks the flags of `bindery serve` at the start.
 
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::certificate::{CertificateOptions, Files};
 use crate::cli;
-use crate::model::binder_mode::BinderMode;
 use crate::model::directory::Share;
-use crate::ops::listen::Listen;
 use crate::policy::class::Defaults;
 
-/// The configuration of `bindery serve`.
+/// What `bindery serve` makes of its flags, beside the values that it uses as they are.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The provisioner name of the served StorageClasses.
-    pub provisioner: String,
     /// The server and the export for classes that name none.
     pub defaults: Defaults,
     /// Mounted shares, each once, with their mount points.
     pub mounted: Vec<(Share, PathBuf)>,
-    /// The user and group id that NFS servers receive.
-    pub nfs_user: (u32, u32),
-    /// The id of the installation, if the flag sets it.
-    pub instance: Option<String>,
-    /// Whether nested directories of volumes that nfs-subdir-external-provisioner made may be deleted.
-    pub takeover_delete_nested: bool,
-    /// The address of the webhook.
-    pub listen: Listen,
-    /// The address of probes and metrics.
-    pub admin_listen: Listen,
-    /// The longest time for one review.
-    pub deadline: Duration,
-    /// How much of the binding Bindery does.
-    pub binder: BinderMode,
-    /// How long a volume that no claim uses is kept.
-    pub orphan_grace: Duration,
-    /// How often expired archives are looked for.
-    pub retention_interval: Duration,
-    /// The name of the webhook configuration.
-    pub webhook_configuration: String,
-    /// The namespace of the Lease and the Secret.
-    pub namespace: Option<String>,
-    /// The name of this replica.
-    pub replica: Option<String>,
-    /// The certificate of the webhook.
-    pub certificate: CertificateOptions,
-    /// The name of the Lease.
-    pub lease: String,
 }
 
 impl Config {
     /// Checks the flags. An error names the flag and the values that it accepts.
-    pub fn check(flags: cli::Serve) -> Result<Self> {
-        let cli::Serve {
-            installation:
-                cli::InstallationArgs {
-                    provisioner_name,
-                    nfs_server,
-                    nfs_share,
-                    instance,
-                    kubeconfig: _,
-                },
-            mounted,
-            nfs_uid,
-            nfs_gid,
-            takeover_delete_nested,
-            listen,
-            admin_listen,
-            deadline,
-            binder,
-            orphan_grace,
-            retention_interval,
-            webhook_configuration,
-            serving_names,
-            namespace,
-            replica,
-            tls_secret,
-            certificate_lifetime,
-            tls_cert,
-            tls_key,
-            tls_ca,
-            client_ca,
-            client_names,
-            lease,
-            log: _,
-            log_format: _,
-        } = flags;
+    pub fn check(flags: &cli::Serve) -> Result<Self> {
         ensure!(
-            !provisioner_name.is_empty(),
+            !flags.installation.provisioner_name.is_empty(),
             "--provisioner-name is empty; omit the flag to use bindery.dev/nfs"
         );
-        let defaults = check_defaults(nfs_server, nfs_share)?;
-        let mounted = check_mounted(&mounted)?;
-        if let Some(instance) = &instance {
+        let defaults = check_defaults(&flags.installation)?;
+        let mounted = check_mounted(&flags.mounted)?;
+        if let Some(instance) = &flags.installation.instance {
             check_instance(instance)?;
         }
+        let (deadline, interval) = (flags.deadline, flags.retention_interval);
         ensure!(
             (Duration::from_millis(100)..=Duration::from_secs(29)).contains(&deadline),
             "--deadline is {deadline:?}; set 100ms to 29s, and less than the webhook's timeoutSeconds"
         );
         ensure!(
-            retention_interval >= Duration::from_millis(100),
-            "--retention-interval is {retention_interval:?}; set 100ms or more"
+            interval >= Duration::from_millis(100),
+            "--retention-interval is {interval:?}; set 100ms or more"
         );
-        Ok(Self {
-            provisioner: provisioner_name,
-            defaults,
-            mounted,
-            nfs_user: (nfs_uid, nfs_gid),
-            instance,
-            takeover_delete_nested,
-            listen,
-            admin_listen,
-            deadline,
-            binder,
-            orphan_grace,
-            retention_interval,
-            webhook_configuration,
-            certificate: CertificateOptions {
-                secret: tls_secret,
-                names: serving_names,
-                lifetime: certificate_lifetime,
-                files: Files {
-                    serving: tls_cert.zip(tls_key),
-                    ca: tls_ca,
-                    client_ca,
-                },
-                clients: client_names,
-            },
-            namespace,
-            replica,
-            lease,
-        })
+        Ok(Self { defaults, mounted })
     }
 }
 
 /// Checks the flags for server and share.
-pub fn check_defaults(server: Option<String>, share: Option<String>) -> Result<Defaults> {
+pub fn check_defaults(flags: &cli::InstallationArgs) -> Result<Defaults> {
+    let (server, share) = (flags.nfs_server.clone(), flags.nfs_share.clone());
     // A value that is not set is replaced by a valid one, so that the other one is checked at the start.
     Share::parse(server.as_deref().unwrap_or("server"), share.as_deref().unwrap_or("/"))
         .context("--nfs-server and --nfs-share")?;
@@ -203,7 +110,27 @@ mod tests {
         let cli::Command::Serve(flags) = cli.command else {
             panic!("serve was asked for");
         };
-        Config::check(*flags).map_err(|error| format!("{error:#}"))
+        Config::check(&flags).map_err(|error| format!("{error:#}"))
+    }
+
+    #[test]
+    fn every_flag_is_read() {
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let (checks, _) = include_str!("config.rs").split_once("#[cfg(test)]").unwrap();
+        let code = [include_str!("commands/serve.rs"), checks].concat();
+        let read: Vec<&str> = code
+            .split('.')
+            .filter_map(|rest| rest.split(|c| !is_name(c)).next())
+            .collect();
+        let flags = [include_str!("cli/serve.rs"), include_str!("cli/installation.rs")].concat();
+        let fields = flags
+            .lines()
+            .filter_map(|line| line.strip_prefix("    pub ")?.split_once(':'));
+        let fields: Vec<&str> = fields.map(|(name, _)| name).collect();
+        assert!(fields.len() > 25, "{fields:?}");
+        for field in fields {
+            assert!(read.contains(&field), "bindery serve does not read the flag {field}");
+        }
     }
 
     #[test]

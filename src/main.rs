@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::thread::available_parallelism;
 
 use bindery::cli;
-use bindery::cluster::api_error::describe;
+use bindery::cluster::api_error::{describe, describe_for_command};
 use bindery::commands::{check, explain, serve, uninstall};
 use clap::Parser;
 
@@ -25,16 +25,27 @@ async fn run() -> anyhow::Result<ExitCode> {
     rustls::crypto::ring::default_provider()
         .install_default()
         .map_err(|_| anyhow::anyhow!("another TLS provider is installed already"))?;
-    match cli::Cli::parse().command {
-        cli::Command::Serve(flags) => Ok(match serve::serve(*flags).await {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("bindery serve: {}", describe(&error));
-                ExitCode::FAILURE
-            }
-        }),
-        cli::Command::Explain(flags) => Ok(explain::explain(flags).await),
-        cli::Command::Check(flags) => Ok(check::check(flags).await),
-        cli::Command::Uninstall(flags) => Ok(uninstall::uninstall(flags).await),
-    }
+    let (command, done) = match cli::Cli::parse().command {
+        cli::Command::Serve(flags) => {
+            return Ok(match serve::serve(*flags).await {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    eprintln!("bindery serve: {}", describe(&error));
+                    ExitCode::FAILURE
+                }
+            });
+        }
+        cli::Command::Explain(flags) => ("explain", explain::explain(flags).await),
+        cli::Command::Check(flags) => ("check", check::check(flags).await),
+        cli::Command::Uninstall(flags) => ("uninstall", uninstall::uninstall(flags).await),
+    };
+    // The exit statuses that the help of these commands documents.
+    Ok(match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("bindery {command}: {}", describe_for_command(&error));
+            ExitCode::from(2)
+        }
+    })
 }

@@ -13,7 +13,7 @@ use bindery::model::identity::Identity;
 use bindery::storage::mounted::MountedStorage;
 use bindery::storage::{Existing, Fault, Made, Outcome, Storage, StorageError};
 
-use crate::support::directories::{chmod, directory, give, mode, mode_of, soon};
+use crate::support::directories::{chmod, directory, give, mode, soon};
 
 fn share() -> Share {
     Share::parse("nas", "/export").expect("a share")

@@ -18,6 +18,7 @@ use tower::timeout::TimeoutLayer;
 use tower::{BoxError, ServiceBuilder};
 
 use crate::cluster::api_error::{ApiFault, describe};
+use crate::model::volume::Installation;
 
 /// The longest time for one request; for a watch, until it begins.
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
@@ -83,12 +84,17 @@ impl<B> Policy<Request<Body>, Response<B>, BoxError> for RetryThrottled {
     }
 }
 
-/// Returns the id of this installation: the flag, or the uid of namespace kube-system, which never changes in a
+/// Returns this installation. Without `instance`, its id is the uid of namespace kube-system, which never changes in a
 /// cluster.
-pub async fn instance(flag: Option<String>, client: &Client) -> Result<String> {
-    if let Some(instance) = flag {
-        return Ok(instance);
-    }
+pub async fn installation(provisioner: String, instance: Option<String>, client: &Client) -> Result<Installation> {
+    let instance = match instance {
+        Some(instance) => instance,
+        None => cluster_uid(client).await?,
+    };
+    Ok(Installation { provisioner, instance })
+}
+
+async fn cluster_uid(client: &Client) -> Result<String> {
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let system = namespaces.get_metadata("kube-system").await;
     let system = system.context(

@@ -4,8 +4,6 @@
 //! webhook configuration and StorageClass. With `failurePolicy: Ignore` a claim is also admitted if Bindery was not
 //! asked. So the first claim of each class is one that only Bindery refuses (`volumeMode: Block`).
 
-use std::process::ExitCode;
-
 use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::{Namespace, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
@@ -14,26 +12,13 @@ use kube::{Api, Client};
 use serde_json::json;
 
 use crate::cli;
-use crate::cluster::api_error::describe_for_command;
 use crate::cluster::client::connect;
 use crate::model::names;
 use crate::model::names::annotation;
 use crate::policy::annotations::enabled;
 
-/// Runs `bindery check`. Returns the exit status that [`cli::Command::Check`] documents.
-pub async fn check(flags: cli::Check) -> ExitCode {
-    match run(flags).await {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::from(1),
-        Err(error) => {
-            eprintln!("bindery check: {}", describe_for_command(&error));
-            ExitCode::from(2)
-        }
-    }
-}
-
-/// Returns whether claims of every class would be admitted.
-async fn run(flags: cli::Check) -> Result<bool> {
+/// Runs `bindery check`. Returns whether claims of every class would be admitted.
+pub async fn check(flags: cli::Check) -> Result<bool> {
     let cli::Check {
         mut classes,
         namespace,

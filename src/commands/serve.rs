@@ -12,13 +12,14 @@ use kube::Client;
 use tokio::sync::{oneshot, watch};
 
 use crate::breaker::Breaker;
-use crate::certificate::CertificateManager;
+use crate::certificate::{CertificateManager, CertificateOptions, Files};
 use crate::cli;
 use crate::cluster::Cluster;
-use crate::cluster::client::{connect, instance, retry_while_unreachable};
+use crate::cluster::client::{connect, installation, retry_while_unreachable};
 use crate::cluster::lease::Candidate;
 use crate::config::Config;
 use crate::controller::{self, Context, Options};
+use crate::model::directory::Share;
 use crate::model::volume::Installation;
 use crate::ops::admin::{self, Readiness};
 use crate::ops::listen::{self, Listen};
@@ -44,11 +45,10 @@ const WATCHES: &str = "watches of classes, namespaces, volumes and claims";
 /// Runs until a signal stops the process. Returns an error if the process cannot start, or if a part of it ended.
 pub async fn serve(flags: cli::Serve) -> Result<()> {
     logs::start(&flags.log, flags.log_format)?;
-    let kubeconfig = flags.installation.kubeconfig.clone();
-    let config = Config::check(flags)?;
+    let config = Config::check(&flags)?;
     // The ports come first, so that an address in use is reported at once.
-    let admin_listener = open(config.admin_listen, "--admin-listen")?;
-    let listener = open(config.listen, "--listen")?;
+    let admin_listener = open(flags.admin_listen, "--admin-listen")?;
+    let listener = open(flags.listen, "--listen")?;
 
     // From here on the probes are answered, so that the kubelet does not restart a process that waits for the API
     // server.
@@ -64,7 +64,7 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
     let (registered, stands) = watch::channel(String::new());
     let (selectors, exemptions) = watch::channel(None);
     let prepared = tokio::select! {
-        prepared = prepare(&config, kubeconfig, &metrics, stands) => prepared?,
+        prepared = prepare(&flags, config.mounted, &metrics, stands) => prepared?,
         signal = &mut signal => {
             tracing::info!(signal = signal?, "stopped before the start was complete");
             return Ok(());
@@ -92,7 +92,7 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
         metrics: Arc::clone(&metrics),
         tasks: tasks.clone(),
     };
-    let handler = Handler::new(provisioner.clone(), config.defaults.clone(), config.deadline);
+    let handler = Handler::new(provisioner.clone(), config.defaults.clone(), flags.deadline);
     let webhook = Handle::new();
     let webhook_server = Webhook {
         handler: Arc::new(handler),
@@ -101,13 +101,18 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
     };
     let mut webhook_server = tokio::spawn(webhook_server.serve(listener, webhook.clone()));
 
-    let options = controller_options(&config);
+    let options = Options {
+        delete_nested: flags.takeover_delete_nested,
+        binder: flags.binder,
+        orphan_grace: flags.orphan_grace,
+        retention_interval: flags.retention_interval,
+    };
     let context = Arc::new(Context::new(provisioner, outages, exemptions, config.defaults, options));
     let (begun, ready) = oneshot::channel();
     let registration = Registration {
         cluster: cluster.clone(),
         installation,
-        name: config.webhook_configuration,
+        name: flags.webhook_configuration,
         credentials,
         registered,
         selectors,
@@ -143,21 +148,12 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
     tracing::info!(signal, "stopping after the work in progress is done");
     readiness.set_not_ready("the process is stopping");
     tasks.stop().cancel();
-    webhook.graceful_shutdown(Some(config.deadline + REPLY_GRACE));
+    webhook.graceful_shutdown(Some(flags.deadline + REPLY_GRACE));
     let _ = webhook_server.await;
     finish(&tasks, &storages).await;
     admin.shutdown();
     tracing::info!("stopped");
     Ok(())
-}
-
-fn controller_options(config: &Config) -> Options {
-    Options {
-        delete_nested: config.takeover_delete_nested,
-        binder: config.binder,
-        orphan_grace: config.orphan_grace,
-        retention_interval: config.retention_interval,
-    }
 }
 
 /// Everything that needs the API server to be created.
@@ -171,53 +167,59 @@ struct Prepared {
 
 /// Connects to the API server. Waits while it cannot be reached.
 async fn prepare(
-    config: &Config,
-    kubeconfig: Option<PathBuf>,
+    flags: &cli::Serve,
+    mounted: Vec<(Share, PathBuf)>,
     metrics: &Arc<Metrics>,
     registered: watch::Receiver<String>,
 ) -> Result<Prepared> {
-    let client = connect(kubeconfig).await?;
-    let installation = Arc::new(retry_while_unreachable(|| installation(config, &client)).await?);
-    let replica = config.replica.clone().unwrap_or_else(host);
-    let namespace = config
+    let shared = &flags.installation;
+    let client = connect(shared.kubeconfig.clone()).await?;
+    let installation = || installation(shared.provisioner_name.clone(), shared.instance.clone(), &client);
+    let installation = Arc::new(retry_while_unreachable(installation).await?);
+    tracing::info!(
+        provisioner = installation.provisioner,
+        instance = installation.instance,
+        version = env!("CARGO_PKG_VERSION"),
+        "starting"
+    );
+    let replica = flags.replica.clone().unwrap_or_else(host);
+    let namespace = flags
         .namespace
         .clone()
         .unwrap_or_else(|| client.default_namespace().to_owned());
     // With hostNetwork, two installations on one node may have replicas of the same name.
-    let machine = format!("{replica} {namespace}/{} {}", config.lease, installation.instance);
-    let storages = storages(config, machine).await?;
-    let certificates = || {
-        CertificateManager::start(
-            client.clone(),
-            &namespace,
-            &config.certificate,
-            metrics,
-            registered.clone(),
-        )
-    };
-    Ok(Prepared {
-        certificates: retry_while_unreachable(certificates).await?,
-        candidate: Candidate::new(client.clone(), &namespace, &config.lease, replica),
-        client,
-        installation,
-        storages,
-    })
-}
-
-/// Creates the storage clients. `machine` is the name of this client for NFS servers.
-async fn storages(config: &Config, machine: String) -> Result<Arc<Storages>> {
+    let machine = format!("{replica} {namespace}/{} {}", flags.lease, installation.instance);
     let nfs = NfsOptions {
-        uid: config.nfs_user.0,
-        gid: config.nfs_user.1,
+        uid: flags.nfs_uid,
+        gid: flags.nfs_gid,
         machine,
         privileged_port: true,
     };
     // Where a mode cannot be set later, a directory keeps the one with which it is created.
     rustix::process::umask(rustix::fs::Mode::empty());
-    let mounted = MountedStorage::new(config.mounted.clone());
+    let mounted = MountedStorage::new(mounted);
     // A missing mount is reported at once.
     mounted.check().await.context("--mounted")?;
-    Ok(Arc::new(Storages::new(nfs).with_mounted(mounted)))
+    let certificate = CertificateOptions {
+        secret: flags.tls_secret.clone(),
+        names: flags.serving_names.clone(),
+        lifetime: flags.certificate_lifetime,
+        files: Files {
+            serving: flags.tls_cert.clone().zip(flags.tls_key.clone()),
+            ca: flags.tls_ca.clone(),
+            client_ca: flags.client_ca.clone(),
+        },
+        clients: flags.client_names.clone(),
+    };
+    let certificates =
+        || CertificateManager::start(client.clone(), &namespace, &certificate, metrics, registered.clone());
+    Ok(Prepared {
+        certificates: retry_while_unreachable(certificates).await?,
+        candidate: Candidate::new(client.clone(), &namespace, &flags.lease, replica),
+        client,
+        installation,
+        storages: Arc::new(Storages::new(nfs).with_mounted(mounted)),
+    })
 }
 
 async fn finish(tasks: &Tasks, storages: &Storages) {
@@ -230,21 +232,6 @@ async fn finish(tasks: &Tasks, storages: &Storages) {
 
 fn open(on: Listen, flag: &str) -> Result<TcpListener> {
     listen::listen(on).with_context(|| format!("{flag} {on}"))
-}
-
-/// Determines the installation, and logs it.
-async fn installation(config: &Config, client: &Client) -> Result<Installation> {
-    let installation = Installation {
-        provisioner: config.provisioner.clone(),
-        instance: instance(config.instance.clone(), client).await?,
-    };
-    tracing::info!(
-        provisioner = installation.provisioner,
-        instance = installation.instance,
-        version = env!("CARGO_PKG_VERSION"),
-        "starting"
-    );
-    Ok(installation)
 }
 
 /// Returns the host name, which in a pod is the name of the pod.

@@ -9,56 +9,31 @@ mod reader;
 
 use std::io::{Read, Write};
 use std::path::Path;
-use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 
 use self::reader::Reader;
 use crate::cli::{self, Output};
-use crate::cluster::api_error::describe_for_command;
-use crate::cluster::client::{connect, instance};
+use crate::cluster::client::{connect, installation};
 use crate::config::check_defaults;
-use crate::model::volume::Installation;
 use crate::policy::explain::{Explanation, Outcome};
 
-/// Runs `bindery explain`. Returns the exit status that [`cli::Command::Explain`] documents.
-pub async fn explain(flags: cli::Explain) -> ExitCode {
-    match run(flags).await {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::from(1),
-        Err(error) => {
-            eprintln!("bindery explain: {}", describe_for_command(&error));
-            ExitCode::from(2)
-        }
-    }
-}
-
-/// Returns whether no claim would be refused.
-async fn run(flags: cli::Explain) -> Result<bool> {
+/// Runs `bindery explain`. Returns whether no claim would be refused.
+pub async fn explain(flags: cli::Explain) -> Result<bool> {
     let cli::Explain {
         claim,
         file,
         namespace,
         output,
         webhook_configuration,
-        installation:
-            cli::InstallationArgs {
-                provisioner_name,
-                nfs_server,
-                nfs_share,
-                instance: id,
-                kubeconfig,
-            },
+        installation: shared,
     } = flags;
-    let defaults = check_defaults(nfs_server, nfs_share)?;
+    let defaults = check_defaults(&shared)?;
     // The file is read first: its mistakes are reported even without a cluster.
     let written = file.as_deref().map(read).transpose()?;
-    let client = connect(kubeconfig).await?;
-    let installation = Installation {
-        provisioner: provisioner_name,
-        instance: instance(id, &client).await?,
-    };
+    let client = connect(shared.kubeconfig).await?;
+    let installation = installation(shared.provisioner_name, shared.instance, &client).await?;
     let or_default = |namespace: Option<String>| namespace.unwrap_or_else(|| client.default_namespace().to_owned());
     let reader = Reader::new(client.clone(), installation, defaults, webhook_configuration);
     let mut explanations = Vec::new();

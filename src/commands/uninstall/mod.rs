@@ -7,8 +7,6 @@
 mod replicas;
 mod volumes;
 
-use std::process::ExitCode;
-
 use anyhow::{Context, Result, bail};
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use kube::api::{DeleteParams, Preconditions};
@@ -17,35 +15,22 @@ use kube::{Api, Client};
 use self::replicas::LeaseState;
 use self::volumes::Volumes;
 use crate::cli;
-use crate::cluster::api_error::describe_for_command;
-use crate::cluster::client::{connect, instance};
+use crate::cluster::client::{connect, installation};
 use crate::cluster::lease::Term;
 use crate::cluster::patch;
 use crate::model::directory::Directory;
 use crate::model::names;
-use crate::model::volume::{Installation, Volume};
+use crate::model::volume::Volume;
 use crate::policy::uninstall::UninstallStep;
 
-/// Runs `bindery uninstall`. Returns the exit status that [`cli::Command::Uninstall`] documents.
-pub async fn uninstall(flags: cli::Uninstall) -> ExitCode {
-    match run(flags).await {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::from(1),
-        Err(error) => {
-            eprintln!("bindery uninstall: {}", describe_for_command(&error));
-            ExitCode::from(2)
-        }
-    }
-}
-
-/// Returns whether no volume has Bindery's finalizer any more.
-async fn run(flags: cli::Uninstall) -> Result<bool> {
+/// Runs `bindery uninstall`. Returns whether no volume has Bindery's finalizer any more.
+pub async fn uninstall(flags: cli::Uninstall) -> Result<bool> {
     let cli::Uninstall {
         keep_data: _,
         unfinished,
         dry_run,
         provisioner_name,
-        instance: id,
+        instance,
         webhook_configuration,
         namespace,
         lease,
@@ -53,10 +38,7 @@ async fn run(flags: cli::Uninstall) -> Result<bool> {
         kubeconfig,
     } = flags;
     let client = connect(kubeconfig).await?;
-    let installation = Installation {
-        provisioner: provisioner_name,
-        instance: instance(id, &client).await?,
-    };
+    let installation = installation(provisioner_name, instance, &client).await?;
     let uninstall = Uninstall {
         volumes: Volumes::new(client.clone(), installation, unfinished, dry_run),
         configuration: webhook_configuration,
