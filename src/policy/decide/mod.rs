@@ -25,27 +25,20 @@ use crate::model::volume::{Installation, Volume};
 
 /// Decides what happens to a claim.
 pub fn decide(facts: &Facts<'_>) -> Verdict {
-    trace(facts).0
-}
-
-/// Decides, and returns the class and the policy on which the decision is based. They are `None` if the decision did
-/// not need them or if they are not valid.
-pub(super) fn trace(facts: &Facts<'_>) -> (Verdict, Option<(Class, Policy)>) {
     let given = facts
         .volume
         .filter(|volume| is_meant_for(volume, facts.claim, facts.installation));
-    let mut warnings = Vec::new();
-    let mut policy = None;
-    let decision = decision_for(facts, given, &mut warnings, &mut policy);
+    let (mut warnings, mut rests_on) = (Vec::new(), None);
+    let decision = decision_for(facts, given, &mut warnings, &mut rests_on);
     let used =
         |volume: &Volume| matches!(&decision, Decision::Provision(new) if new.name == volume.name && new.is_at(volume));
     let unused = given.filter(|volume| !used(volume));
-    let verdict = Verdict {
+    Verdict {
         unused: unused.cloned().map(Box::new),
         decision,
         warnings,
-    };
-    (verdict, policy)
+        rests_on,
+    }
 }
 
 fn decision_for(

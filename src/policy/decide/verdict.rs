@@ -1,6 +1,8 @@
 //! The result of a decision about a claim.
 
 use crate::model::volume::{NewVolume, Volume};
+use crate::policy::class::Class;
+use crate::policy::effective::Policy;
 
 /// The result of a decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +14,9 @@ pub struct Verdict {
     pub unused: Option<Box<Volume>>,
     /// Warnings for the user of the claim, such as ignored annotations.
     pub warnings: Vec<String>,
+    /// The class and the settings on which the decision is based. `None` if it did not need them, or if they are not
+    /// valid.
+    pub rests_on: Option<(Class, Policy)>,
 }
 
 /// What happens to the claim.

@@ -11,14 +11,14 @@ use serde::Serialize;
 
 pub use self::outcome::Outcome;
 use self::outcome::outcome;
-use self::placeholders::{NOBODYS, SERVER, SHARE, place, plain, shown_name};
+use self::placeholders::{NOBODYS, SERVER, SHARE, is_known, place, plain, shown_name};
 pub use self::rows::{NewValue, Row};
 use super::class::Defaults;
-use super::decide::{Decision, Facts, trace};
+use super::decide::{Decision, Facts, decide};
 use super::selectors::Exempt;
 use crate::model::claim::{Claim, Name};
 use crate::model::directory::Directory;
-use crate::model::volume::{NewVolume, Volume};
+use crate::model::volume::{Record, Volume};
 
 /// Where the claim comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +88,7 @@ pub fn explain(facts: &Facts<'_>, standing: Standing, others: &[Volume]) -> Expl
         fresh: as_new.uid.parse().unwrap_or(NOBODYS),
         ..*facts
     };
-    let (verdict, rests_on) = trace(&asked);
+    let verdict = decide(&asked);
     let new = match &verdict.decision {
         Decision::Provision(new) => Some(new.as_ref()),
         Decision::Pass(_) | Decision::Deny(_) => None,
@@ -96,8 +96,9 @@ pub fn explain(facts: &Facts<'_>, standing: Standing, others: &[Volume]) -> Expl
     let mut explanation = Explanation {
         claim: format!("{}/{}", as_new.namespace, shown_name(&as_new)),
         class: as_new.class.clone(),
-        outcome: outcome(&asked, &verdict.decision, rests_on.as_ref(), others),
-        policy: rests_on
+        outcome: outcome(&asked, &verdict, others),
+        policy: verdict
+            .rests_on
             .iter()
             .flat_map(|(class, policy)| rows::applied(class, policy, facts.defaults))
             .collect(),
@@ -111,12 +112,16 @@ pub fn explain(facts: &Facts<'_>, standing: Standing, others: &[Volume]) -> Expl
         instead of a file. This is what a new claim would get";
         explanation.outcome = Outcome::LeftAlone { why: why.to_owned() };
     } else if is_stored && let Outcome::Provisioned { volume } = &explanation.outcome {
-        let volume = volume.clone();
-        explanation.outcome = Outcome::NoVolumeYet { volume };
-        explanation.must_wait(facts);
+        explanation.outcome = if facts.class.is_some_and(|class| facts.claim.waits_for_its_pod(class)) {
+            let why = "its StorageClass has volumeBindingMode WaitForFirstConsumer: it gets its volume when a pod that uses \
+                       it is scheduled";
+            Outcome::LeftAlone { why: why.to_owned() }
+        } else {
+            let volume = volume.clone();
+            Outcome::NoVolumeYet { volume }
+        };
     }
-    let untold = |new: &NewVolume| new.share.server() == SERVER || new.share.path() == SHARE;
-    if stored.is_none() && new.is_some_and(|new| untold(new) && !new.directory.stands_alone(&new.name)) {
+    if stored.is_none() && new.is_some_and(|new| !is_known(&new.share) && !new.directory.stands_alone(&new.name)) {
         let warning = "could not check whether another volume uses this directory: give the --nfs-server and \
         --nfs-share that bindery serve has";
         explanation.warnings.push(warning.to_owned());
@@ -124,57 +129,48 @@ pub fn explain(facts: &Facts<'_>, standing: Standing, others: &[Volume]) -> Expl
     explanation
 }
 
-impl Explanation {
-    /// Says so if the existing claim waits for its pod.
-    fn must_wait(&mut self, facts: &Facts<'_>) {
-        if facts.class.is_some_and(|class| facts.claim.waits_for_its_pod(class)) {
-            let why = "its StorageClass has volumeBindingMode WaitForFirstConsumer: it gets its volume when a pod that uses \
-                       it is scheduled";
-            self.outcome = Outcome::LeftAlone { why: why.to_owned() };
-        }
+/// The volume that a claim in the cluster names, with what is recorded on it. The error says why the claim cannot have it.
+fn volume_of<'a>(name: &str, facts: &Facts<'a>) -> Result<(&'a Volume, &'a Record), String> {
+    let provisioner = &facts.installation.provisioner;
+    let missing = || format!("it names volume {name}, which does not exist");
+    let volume = facts.volume.ok_or_else(missing)?;
+    if volume.maker.as_ref().map(|maker| &maker.provisioner) != Some(provisioner) {
+        return Err(format!("its volume {name} was not created by {provisioner}"));
     }
+    if let Some(of) = &volume.claim
+        && !volume.is_for(&facts.claim.namespace, &shown_name(facts.claim))
+    {
+        return Err(format!(
+            "it names volume {name}, which claim {}/{} uses",
+            of.namespace, of.name
+        ));
+    }
+    match &volume.record {
+        Ok(record) => Ok((volume, record)),
+        Err(error) => Err(format!("its volume {name} cannot be used: {error}")),
+    }
+}
 
-    /// Describes the claim's volume first.
+impl Explanation {
+    /// Describes the claim's volume first. `new` is the directory that a new claim would get.
     fn with_volume(&mut self, name: &str, facts: &Facts<'_>, new: Option<&Directory>) {
-        let ours = (facts.claim.namespace.as_str(), shown_name(facts.claim));
-        let why = match facts.volume {
-            None => format!("it names volume {name}, which does not exist"),
-            Some(volume)
-                if volume.maker.as_ref().map(|installation| &installation.provisioner)
-                    != Some(&facts.installation.provisioner) =>
-            {
-                format!(
-                    "its volume {name} was not created by {}",
-                    facts.installation.provisioner
-                )
-            }
-            Some(Volume { claim: Some(of), .. }) if (of.namespace.as_str(), of.name.as_str()) != (ours.0, &ours.1) => {
-                format!("it names volume {name}, which claim {}/{} uses", of.namespace, of.name)
-            }
-            Some(volume) => match &volume.record {
-                Err(error) => format!("its volume {name} cannot be used: {error}"),
-                Ok(record) => {
-                    let now = std::mem::take(&mut self.policy);
-                    let would_be = new.map(|new| new.as_str().replace(&format!("pvc-{NOBODYS}"), name));
-                    let same_place = would_be.as_deref() == Some(record.directory.as_str());
-                    self.policy = rows::frozen(volume, record, now, same_place);
-                    self.directory = Some(place(&record.share, &record.directory));
-                    self.outcome = Outcome::HasVolume {
-                        volume: name.to_owned(),
-                        new_claim: match &self.outcome {
-                            Outcome::Refused { why } => Some(format!("refused: {why}")),
-                            Outcome::LeftAlone { why } => Some(format!("left alone: {why}")),
-                            Outcome::Provisioned { .. }
-                            | Outcome::NoVolumeYet { .. }
-                            | Outcome::Queued { .. }
-                            | Outcome::HasVolume { .. } => None,
-                        },
-                    };
-                    return;
-                }
+        let (volume, record) = match volume_of(name, facts) {
+            Ok(found) => found,
+            Err(why) => return self.leave_alone(why),
+        };
+        let now = std::mem::take(&mut self.policy);
+        let would_be = new.map(|new| new.as_str().replace(&format!("pvc-{NOBODYS}"), name));
+        let same_place = would_be.as_deref() == Some(record.directory.as_str());
+        self.policy = rows::frozen(volume, record, &now, same_place);
+        self.directory = Some(place(&record.share, &record.directory));
+        self.outcome = Outcome::HasVolume {
+            volume: name.to_owned(),
+            new_claim: match &self.outcome {
+                Outcome::Refused { why } => Some(format!("refused: {why}")),
+                Outcome::LeftAlone { why } => Some(format!("left alone: {why}")),
+                _ => None,
             },
         };
-        self.leave_alone(why);
     }
 
     /// Says that Bindery does not serve the claim; no setting applies then.
@@ -195,10 +191,7 @@ impl Explanation {
         match &mut self.outcome {
             Outcome::LeftAlone { .. } => {}
             Outcome::HasVolume { new_claim, .. } => *new_claim = Some(format!("left alone: {why}")),
-            Outcome::Provisioned { .. }
-            | Outcome::NoVolumeYet { .. }
-            | Outcome::Queued { .. }
-            | Outcome::Refused { .. } => self.leave_alone(why),
+            _ => self.leave_alone(why),
         }
     }
 }

@@ -2,14 +2,12 @@
 
 use serde::Serialize;
 
-use super::placeholders::{ANY, SERVER, SHARE, plain};
+use super::placeholders::{ANY, is_known, plain};
 use crate::model::claim::Name;
 use crate::model::names::annotation;
 use crate::model::volume::{NewVolume, Volume, first_overlap};
-use crate::policy::class::Class;
 use crate::policy::conflict::{Conflict, overlap_conflict, use_existing};
-use crate::policy::decide::{Decision, Facts, Pass};
-use crate::policy::effective::Policy;
+use crate::policy::decide::{Decision, Facts, Pass, Verdict};
 
 /// What happens to a claim.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -50,15 +48,9 @@ pub enum Outcome {
     },
 }
 
-/// The outcome for a decision. `rests_on` is the class and the policy behind it, `others` are the volumes that may
-/// overlap.
-pub(super) fn outcome(
-    facts: &Facts<'_>,
-    decision: &Decision,
-    rests_on: Option<&(Class, Policy)>,
-    others: &[Volume],
-) -> Outcome {
-    let new = match decision {
+/// The outcome of a decision. `others` are the volumes that may overlap.
+pub(super) fn outcome(facts: &Facts<'_>, verdict: &Verdict, others: &[Volume]) -> Outcome {
+    let new = match &verdict.decision {
         Decision::Pass(reason) => {
             return Outcome::LeftAlone {
                 why: pass(reason, facts),
@@ -74,14 +66,10 @@ pub(super) fn outcome(
         Some(Conflict::Releasing(why)) => Outcome::Queued { why },
         None => {
             // A name that is derived from the directory is known only if the whole directory is.
+            let rests_on = verdict.rests_on.as_ref();
             let is_unique = rests_on.is_some_and(|(_, policy)| policy.template.value.is_unique());
-            let of_a_known_place =
-                new.share.server() != SERVER && new.share.path() != SHARE && matches!(facts.claim.name, Name::Given(_));
-            let volume = if is_unique || of_a_known_place {
-                new.name.as_str()
-            } else {
-                ANY
-            };
+            let of_a_known_place = is_known(&new.share) && matches!(facts.claim.name, Name::Given(_));
+            let volume = if is_unique || of_a_known_place { &new.name } else { ANY };
             Outcome::Provisioned {
                 volume: plain(facts.claim, new, volume),
             }

@@ -17,6 +17,11 @@ pub(super) const SERVER: &str = "<--nfs-server>";
 /// See [`SERVER`].
 pub(super) const SHARE: &str = "/<--nfs-share>";
 
+/// Whether the share is known, because class or flags name it.
+pub(super) fn is_known(share: &Share) -> bool {
+    share.server() != SERVER && share.path() != SHARE
+}
+
 /// The location of a directory: `server:/path`.
 pub(super) fn place(share: &Share, directory: &Directory) -> String {
     format!("{}:{}", share.server(), share.join(directory))

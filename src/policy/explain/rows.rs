@@ -14,7 +14,7 @@ use crate::policy::key::Key;
 /// A field of Kubernetes, in the class and in the volume.
 const RECLAIM: &str = "reclaimPolicy";
 /// The source of a server or share that only the flags of `bindery serve` know.
-const UNTOLD: &str = "flag, not given here";
+const FLAG_NOT_GIVEN: &str = "flag, not given here";
 
 /// A mode or an owner that Bindery does not set.
 const BY_SERVER: &str = "set by the server";
@@ -48,150 +48,113 @@ pub struct NewValue {
 
 /// The values for a new claim.
 pub(super) fn applied(class: &Class, policy: &Policy, defaults: &Defaults) -> Vec<Row> {
-    let flag = |key: Key, value: &str, flag: &str, is_given: bool| {
-        if class.settings.written.contains(&key) {
-            Row::new(key.as_str(), value, "class")
-        } else if is_given {
-            Row::new(key.as_str(), value, flag)
-        } else {
-            Row::new(key.as_str(), &format!("the {flag} of bindery serve"), UNTOLD)
-        }
+    let settings = &class.settings;
+    let flag = |key: Key, value: &str, flag: &str, given: Option<&String>| match given {
+        _ if settings.written.contains(&key) => Row::new(key.as_str(), value, "class"),
+        Some(_) => Row::new(key.as_str(), value, flag),
+        None => Row::new(key.as_str(), format!("the {flag} of bindery serve"), FLAG_NOT_GIVEN),
     };
     let of_class = |key: Key, value: &str| {
-        let from = if class.settings.written.contains(&key) {
-            "class"
-        } else {
-            "default"
-        };
-        Row::new(key.as_str(), value, from)
+        let value = if value.is_empty() { "none" } else { value };
+        let is_written = settings.written.contains(&key);
+        Row::new(key.as_str(), value, if is_written { "class" } else { "default" })
     };
-    let list = |key: Key, keys: &[Key]| {
-        let names: Vec<_> = keys.iter().map(|key| key.as_str()).collect();
-        let names = if names.is_empty() {
-            "none".to_owned()
-        } else {
-            names.join(", ")
-        };
-        of_class(key, &names)
+    let list = |keys: &[Key]| {
+        let names: Vec<&str> = keys.iter().map(|key| key.as_str()).collect();
+        names.join(", ")
     };
+    let labels = settings.volume_labels.as_ref().map(labels::write);
+    let (server, share) = (defaults.server.as_ref(), defaults.share.as_ref());
     vec![
-        flag(
-            Key::Server,
-            class.share.server(),
-            "--nfs-server",
-            defaults.server.is_some(),
-        ),
-        flag(Key::Share, class.share.path(), "--nfs-share", defaults.share.is_some()),
+        flag(Key::Server, class.share.server(), "--nfs-server", server),
+        flag(Key::Share, class.share.path(), "--nfs-share", share),
         effective_row(policy.template.key, &policy.template, ToString::to_string),
         effective_row(Key::OnDelete, &policy.on_delete, ToString::to_string),
         effective_row(Key::MountPermissions, &policy.mode, |mode| shown_mode(*mode)),
         effective_row(Key::Uid, &policy.uid, |uid| owner(*uid)),
         effective_row(Key::Gid, &policy.gid, |gid| owner(*gid)),
-        effective_row(Key::ExistingDirectory, &policy.existing, |existing| {
-            existing.as_str().to_owned()
-        }),
+        effective_row(Key::ExistingDirectory, &policy.existing, ToString::to_string),
         effective_row(Key::ArchiveRetention, &policy.retention, ToString::to_string),
-        effective_row(Key::OnStorageFailure, &policy.on_failure, |what| {
-            what.as_str().to_owned()
-        }),
-        effective_row(Key::NfsVersion, &policy.version, |version| version.as_str().to_owned()),
+        effective_row(Key::OnStorageFailure, &policy.on_failure, ToString::to_string),
+        effective_row(Key::NfsVersion, &policy.version, ToString::to_string),
         of_class(
             Key::Provision,
-            class.settings.provision.unwrap_or(Provision::OnCreate).as_str(),
+            settings.provision.unwrap_or(Provision::OnCreate).as_str(),
         ),
-        of_class(
-            Key::VolumeLabels,
-            &class
-                .settings
-                .volume_labels
-                .as_ref()
-                .filter(|all| !all.is_empty())
-                .map_or_else(|| "none".to_owned(), labels::write),
-        ),
-        list(Key::NamespaceOverrides, &class.namespace_overrides),
-        list(Key::ClaimOverrides, &class.claim_overrides),
-        Row::new(RECLAIM, class.reclaim.as_str(), "class"),
+        of_class(Key::VolumeLabels, &labels.unwrap_or_default()),
+        of_class(Key::NamespaceOverrides, &list(&class.namespace_overrides)),
+        of_class(Key::ClaimOverrides, &list(&class.claim_overrides)),
+        Row::new(RECLAIM, class.reclaim, "class"),
     ]
 }
 
-/// The values on a volume, and those for a new claim if they differ. `same_place`: a new claim would get the same
+/// The values on a volume, and those for a new claim (`now`) if they differ. `same_place`: a new claim would get the same
 /// directory.
-pub(super) fn frozen(volume: &Volume, record: &Record, now: Vec<Row>, same_place: bool) -> Vec<Row> {
-    let recorded = |key: Key, value: &str, annotation: &str| {
-        Row::new(key.as_str(), value, &format!("volume annotation {annotation}"))
-    };
-    let owned = |key: Key, id: Option<u32>, annotation: &str| {
-        let from = if id.is_some() { "volume" } else { "volume without" };
-        Row::new(key.as_str(), &owner(id), &format!("{from} annotation {annotation}"))
+pub(super) fn frozen(volume: &Volume, record: &Record, now: &[Row], same_place: bool) -> Vec<Row> {
+    fn recorded(key: Key, value: impl ToString, annotation: &str) -> Row {
+        Row::new(key.as_str(), value, format!("volume annotation {annotation}"))
+    }
+    let adopted = record.origin == Origin::Adopted;
+    // The annotations of an adopted directory have the values for creating it again if it is missing.
+    let owned = |key: Key, id: Option<u32>, annotation: &str| match id {
+        _ if adopted => recorded(key, KEEPS, volume_annotation::DIRECTORY),
+        Some(id) => recorded(key, id, annotation),
+        None => Row::new(
+            key.as_str(),
+            owner(id),
+            format!("volume without annotation {annotation}"),
+        ),
     };
     let attributes = &record.attributes;
-    let adopted = record.origin == Origin::Adopted;
+    let version = record.share.version();
     let mut rows = vec![
         Row::new(Key::Server.as_str(), record.share.server(), "volume spec.nfs"),
         recorded(Key::Share, record.share.path(), volume_annotation::SHARE),
-        recorded(Key::SubDir, record.directory.as_str(), volume_annotation::SUB_DIR),
-        recorded(Key::OnDelete, record.on_delete.as_str(), volume_annotation::ON_DELETE),
-        recorded(
-            Key::MountPermissions,
-            &shown_mode(attributes.mode.unwrap_or(LEFT_TO_SERVER)),
-            volume_annotation::MOUNT_PERMISSIONS,
-        ),
+        recorded(Key::SubDir, &record.directory, volume_annotation::SUB_DIR),
+        recorded(Key::OnDelete, record.on_delete, volume_annotation::ON_DELETE),
+        if adopted {
+            recorded(Key::MountPermissions, KEEPS, volume_annotation::DIRECTORY)
+        } else {
+            let mode = shown_mode(attributes.mode.unwrap_or(LEFT_TO_SERVER));
+            recorded(Key::MountPermissions, mode, volume_annotation::MOUNT_PERMISSIONS)
+        },
         owned(Key::Uid, attributes.uid, volume_annotation::UID),
         owned(Key::Gid, attributes.gid, volume_annotation::GID),
         recorded(
             Key::ArchiveRetention,
-            &record.retention.to_string(),
+            record.retention,
             volume_annotation::ARCHIVE_RETENTION,
         ),
-        recorded(
-            Key::NfsVersion,
-            record.share.version().as_str(),
-            volume_annotation::NFS_VERSION,
-        ),
-        Row::new(RECLAIM, volume.reclaim.as_str(), "volume"),
+        recorded(Key::NfsVersion, version, volume_annotation::NFS_VERSION),
+        Row::new(RECLAIM, volume.reclaim, "volume"),
     ];
-    let of_the_directory = [Key::MountPermissions, Key::Uid, Key::Gid].map(Key::as_str);
-    if adopted {
-        // The annotations have the values for creating it again if it is missing.
-        for row in rows.iter_mut().filter(|row| of_the_directory.contains(&row.key)) {
-            KEEPS.clone_into(&mut row.value);
-            row.from = format!("volume annotation {}", volume_annotation::DIRECTORY);
-        }
-    }
-    for new in now {
-        if adopted && same_place && of_the_directory.contains(&new.key) {
-            continue;
-        }
-        let is_template = [Key::SubDir.as_str(), Key::PathPattern.as_str()].contains(&new.key);
-        let key = if is_template { Key::SubDir.as_str() } else { new.key };
-        let differs = |row: &&mut Row| {
-            row.key == key
-                && if is_template {
-                    !same_place
-                } else {
-                    row.value != new.value
-                }
+    for row in &mut rows {
+        let is_directory = row.key == Key::SubDir.as_str();
+        let new = now
+            .iter()
+            .find(|new| new.key == row.key || is_directory && new.key == Key::PathPattern.as_str());
+        let is_same = |new: &Row| match &*row.value {
+            _ if is_directory => same_place,
+            KEEPS => same_place,
+            value => value == new.value,
         };
         // A value that is not known cannot be compared.
-        if let Some(row) = rows.iter_mut().find(differs)
-            && new.from != UNTOLD
-        {
-            row.new_claim = Some(NewValue {
-                value: new.value,
-                from: new.from,
-            });
-        }
+        let new = new.filter(|new| !is_same(new) && new.from != FLAG_NOT_GIVEN);
+        row.new_claim = new.map(|new| NewValue {
+            value: new.value.clone(),
+            from: new.from.clone(),
+        });
     }
     rows
 }
 
 impl Row {
     /// A row whose value is the same for a new claim.
-    pub fn new(key: &'static str, value: &str, from: &str) -> Self {
+    pub fn new(key: &'static str, value: impl ToString, from: impl Into<String>) -> Self {
         Self {
             key,
-            value: value.to_owned(),
-            from: from.to_owned(),
+            value: value.to_string(),
+            from: from.into(),
             new_claim: None,
         }
     }
@@ -205,7 +168,7 @@ fn effective_row<T>(key: Key, effective: &Effective<T>, text: impl Fn(&T) -> Str
         Source::Class => "class".to_owned(),
         Source::Default => "default".to_owned(),
     };
-    Row::new(key.as_str(), &text(&effective.value), &from)
+    Row::new(key.as_str(), text(&effective.value), from)
 }
 
 fn shown_mode(mode: u32) -> String {
