@@ -1,5 +1,7 @@
 //! Reads the objects that a claim depends on, each of them only if needed.
 
+use std::cmp::Reverse;
+use std::fmt::Debug;
 use std::sync::Arc;
 
 use anyhow::{Error, Result, anyhow, bail};
@@ -8,6 +10,7 @@ use k8s_openapi::api::core::v1::{Namespace, PersistentVolume, PersistentVolumeCl
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
+use serde::de::DeserializeOwned;
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
@@ -65,9 +68,8 @@ impl Reader {
     pub async fn all(&self, namespace: &str) -> Result<Vec<Explanation>> {
         let found = self.namespace(namespace).await?;
         let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), namespace);
-        let claims = claims.list(&ListParams::default()).await;
         let mut explanations = Vec::new();
-        for claim in claims.map_err(|error| unread(&format!("the claims of namespace {namespace}"), error))? {
+        for claim in list(&claims, &format!("the claims of namespace {namespace}")).await? {
             let claim = Claim::read(&claim, namespace);
             explanations.push(self.explain(&found, claim, Standing::Stored).await?);
         }
@@ -92,16 +94,16 @@ impl Reader {
             .iter()
             .find(|class| class.metadata.name == claim.class)
             .map(Arc::as_ref);
-        let volume = match claim.volume_name.as_deref().filter(|name| is_object_name(name)) {
-            Some(name) => {
-                let volume: Option<PersistentVolume> = self.get(&format!("volume {name}"), name).await?;
-                volume.as_ref().map(Volume::read)
-            }
+        let all_volumes: Api<PersistentVolume> = Api::all(self.client.clone());
+        let volume = match &claim.volume_name {
+            Some(name) => get(&all_volumes, name, &format!("volume {name}")).await?,
             None => None,
         };
+        let volume = volume.as_ref().map(Volume::read);
         let ours = class.is_some_and(|class| class.provisioner == self.installation.provisioner);
         let volumes = if ours && claim.volume_name.is_none() {
-            self.volumes.get_or_try_init(|| self.read_volumes()).await?.as_slice()
+            let read = || list(&all_volumes, "the PersistentVolumes");
+            self.volumes.get_or_try_init(read).await?.as_slice()
         } else {
             &[]
         };
@@ -140,36 +142,35 @@ impl Reader {
         Ok(explanation)
     }
 
+    async fn classes(&self) -> Result<&[Arc<StorageClass>]> {
+        let read = async || {
+            let classes = list(&Api::<StorageClass>::all(self.client.clone()), "the StorageClasses").await?;
+            Ok::<_, Error>(classes.into_iter().map(Arc::new).collect())
+        };
+        Ok(self.classes.get_or_try_init(read).await?.as_slice())
+    }
+
     /// Sets the default StorageClass in a claim that names none, as the API server would.
     async fn complete(&self, claim: &mut PersistentVolumeClaim) -> Result<()> {
-        let marked = |all: &Option<std::collections::BTreeMap<String, String>>, key: &str| {
-            all.as_ref().and_then(|all| all.get(key)).cloned()
-        };
+        let is_beta = claim.annotations().contains_key(annotation::BETA_CLASS);
         let Some(spec) = &mut claim.spec else { return Ok(()) };
-        if spec.storage_class_name.is_some() || marked(&claim.metadata.annotations, annotation::BETA_CLASS).is_some() {
+        if spec.storage_class_name.is_some() || is_beta {
             return Ok(());
         }
-        let defaults =
-            self.classes().await?.iter().filter(|class| {
-                marked(&class.metadata.annotations, annotation::DEFAULT_CLASS).as_deref() == Some("true")
-            });
+        let is_default = |class: &&Arc<StorageClass>| {
+            let marked = class.annotations().get(annotation::DEFAULT_CLASS);
+            marked.is_some_and(|marked| marked == "true")
+        };
         // The newest; of several that were created in the same second, the first by name.
-        let mut defaults: Vec<_> = defaults.map(|class| class.metadata.clone()).collect();
-        defaults.sort_by(|a, b| {
-            let youngest = b.creation_timestamp.cmp(&a.creation_timestamp);
-            youngest.then_with(|| a.name.cmp(&b.name))
-        });
-        spec.storage_class_name = defaults.into_iter().next().and_then(|class| class.name);
+        let order = |class: &&Arc<StorageClass>| (Reverse(class.creation_timestamp()), class.name_any());
+        let class = self.classes().await?.iter().filter(is_default).min_by_key(order);
+        spec.storage_class_name = class.map(|class| class.name_any());
         Ok(())
     }
 
     async fn namespace(&self, name: &str) -> Result<namespace::Namespace> {
-        let found = if is_object_name(name) {
-            self.get::<Namespace>(&format!("namespace {name}"), name).await?
-        } else {
-            None
-        };
-        let Some(found) = found else {
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        let Some(found) = get(&namespaces, name, &format!("namespace {name}")).await? else {
             bail!("namespace {name} does not exist");
         };
         Ok(namespace::Namespace {
@@ -179,23 +180,8 @@ impl Reader {
     }
 
     async fn claim(&self, namespace: &str, name: &str) -> Result<Option<PersistentVolumeClaim>> {
-        if !is_object_name(name) {
-            return Ok(None);
-        }
-        let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), namespace);
-        let claim = claims.get_opt(name).await;
-        claim.map_err(|error| unread(&format!("claim {name} of namespace {namespace}"), error))
-    }
-
-    async fn get<K>(&self, what: &str, name: &str) -> Result<Option<K>>
-    where
-        K: kube::Resource<Scope = k8s_openapi::ClusterResourceScope, DynamicType = ()>
-            + Clone
-            + std::fmt::Debug
-            + serde::de::DeserializeOwned,
-    {
-        let objects: Api<K> = Api::all(self.client.clone());
-        objects.get_opt(name).await.map_err(|error| unread(what, error))
+        let claims = Api::namespaced(self.client.clone(), namespace);
+        get(&claims, name, &format!("claim {name} of namespace {namespace}")).await
     }
 
     /// Reads the selectors. Without a webhook configuration there are none. Returns `None` if the user may not read it.
@@ -210,23 +196,19 @@ impl Reader {
             }
         }
     }
+}
 
-    async fn classes(&self) -> Result<&[Arc<StorageClass>]> {
-        let read = async {
-            let classes: Api<StorageClass> = Api::all(self.client.clone());
-            let classes = classes.list(&ListParams::default()).await;
-            let classes = classes.map_err(|error| unread("the StorageClasses", error))?;
-            Ok::<_, Error>(classes.into_iter().map(Arc::new).collect())
-        };
-        Ok(self.classes.get_or_try_init(|| read).await?.as_slice())
+/// Reads an object; `None` if it does not exist. `what` describes it in an error.
+async fn get<K: Clone + Debug + DeserializeOwned>(objects: &Api<K>, name: &str, what: &str) -> Result<Option<K>> {
+    if !is_object_name(name) {
+        return Ok(None);
     }
+    objects.get_opt(name).await.map_err(|error| unread(what, error))
+}
 
-    async fn read_volumes(&self) -> Result<Vec<PersistentVolume>> {
-        let volumes: Api<PersistentVolume> = Api::all(self.client.clone());
-        let volumes = volumes.list(&ListParams::default()).await;
-        let volumes = volumes.map_err(|error| unread("the PersistentVolumes", error))?;
-        Ok(volumes.items)
-    }
+async fn list<K: Clone + Debug + DeserializeOwned>(objects: &Api<K>, what: &str) -> Result<Vec<K>> {
+    let all = objects.list(&ListParams::default()).await;
+    Ok(all.map_err(|error| unread(what, error))?.items)
 }
 
 fn unread(what: &str, error: kube::Error) -> Error {

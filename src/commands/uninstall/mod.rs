@@ -12,11 +12,10 @@ use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use kube::api::{DeleteParams, Preconditions};
 use kube::{Api, Client};
 
-use self::replicas::LeaseState;
 use self::volumes::Volumes;
 use crate::cli;
 use crate::cluster::client::{connect, installation};
-use crate::cluster::lease::Term;
+use crate::cluster::lease::{Term, holder};
 use crate::cluster::patch;
 use crate::model::directory::Directory;
 use crate::model::names;
@@ -45,34 +44,29 @@ pub async fn uninstall(flags: cli::Uninstall) -> Result<bool> {
         client: client.clone(),
         dry_run,
     };
-    match replicas::lease_state(&client, &namespace, &lease).await? {
-        LeaseState::Found { holder } if dry_run => {
-            if let Some(holder) = holder {
-                println!("Lease {namespace}/{lease}: held by {holder}. Stop that replica before you uninstall");
-            }
-            uninstall.run(None).await
-        }
-        LeaseState::Found { holder } => {
-            if let Some(holder) = holder {
-                println!("Lease {namespace}/{lease}: held by {holder}; checking whether that replica still runs ...");
-            }
-            replicas::while_holding_lease(client, &namespace, &lease, async |term| {
-                uninstall.run(Some(&term)).await
-            })
-            .await
-        }
-        LeaseState::Missing if without_lease => uninstall.run(None).await,
-        LeaseState::Missing => {
-            if !uninstall.volumes.with_finalizer().await?.0.is_empty() {
-                bail!(
-                    "Lease {namespace}/{lease} does not exist, but volumes have Bindery's finalizer, so the replicas use another \
-                     Lease. Name it with --namespace and --lease. If you know that no replica runs, set --without-lease"
-                );
-            }
-            println!("Lease {namespace}/{lease}: does not exist; no volume has Bindery's finalizer");
-            uninstall.run(None).await
-        }
+    let found = replicas::read_lease(&client, &namespace, &lease).await?;
+    if let Some(holder) = found.as_ref().and_then(holder) {
+        let next = if dry_run {
+            ". Stop that replica before you uninstall"
+        } else {
+            "; checking whether that replica still runs ..."
+        };
+        println!("Lease {namespace}/{lease}: held by {holder}{next}");
     }
+    if found.is_none() && !without_lease {
+        if !uninstall.volumes.with_finalizer().await?.0.is_empty() {
+            bail!(
+                "Lease {namespace}/{lease} does not exist, but volumes have Bindery's finalizer, so the replicas use another \
+                 Lease. Name it with --namespace and --lease. If you know that no replica runs, set --without-lease"
+            );
+        }
+        println!("Lease {namespace}/{lease}: does not exist; no volume has Bindery's finalizer");
+    }
+    if found.is_none() || dry_run {
+        return uninstall.run(None).await;
+    }
+    let work = async |term| uninstall.run(Some(&term)).await;
+    replicas::while_holding_lease(client, &namespace, &lease, work).await
 }
 
 /// The work, and the cluster to do it in.

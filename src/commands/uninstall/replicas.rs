@@ -8,30 +8,13 @@ use k8s_openapi::api::coordination::v1::Lease;
 use kube::{Api, Client};
 use uuid::Uuid;
 
-use crate::cluster::lease::{Candidate, Term, holder};
+use crate::cluster::lease::{Candidate, Term};
 
-/// Whether the Lease exists.
-pub enum LeaseState {
-    /// It exists.
-    Found {
-        /// The replica that holds it, or held it last.
-        holder: Option<String>,
-    },
-    /// It does not exist: no replica ever ran, or the replicas use another Lease.
-    Missing,
-}
-
-/// Reads the Lease.
-pub async fn lease_state(client: &Client, namespace: &str, name: &str) -> Result<LeaseState> {
+/// Reads the Lease. Returns `None` if it does not exist: no replica ever ran, or the replicas use another Lease.
+pub async fn read_lease(client: &Client, namespace: &str, name: &str) -> Result<Option<Lease>> {
     let leases: Api<Lease> = Api::namespaced(client.clone(), namespace);
     let found = leases.get_opt(name).await;
-    let found = found.with_context(|| format!("Lease {namespace}/{name} could not be read"))?;
-    Ok(match found {
-        Some(lease) => LeaseState::Found {
-            holder: holder(&lease).map(str::to_owned),
-        },
-        None => LeaseState::Missing,
-    })
+    found.with_context(|| format!("Lease {namespace}/{name} could not be read"))
 }
 
 /// Waits until no replica holds the Lease, acquires it, and does `work`. Returns an error that names the replica if one
