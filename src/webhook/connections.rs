@@ -39,13 +39,13 @@ pub struct Limiter {
     timeout: Duration,
 }
 
-/// The open connections by number. Numbers grow, so the first one is the oldest.
+/// The open connections.
 #[derive(Default)]
 struct Connections {
     next_number: u64,
     open: usize,
-    unauthenticated: BTreeMap<u64, Control>,
-    authenticated: BTreeMap<u64, Control>,
+    /// By whether they are authenticated, and by number. Numbers grow, so the first one is the next to be closed.
+    by_age: BTreeMap<(bool, u64), Control>,
 }
 
 /// Sends `true` when the connection becomes authenticated. Dropping it closes the connection.
@@ -87,14 +87,13 @@ impl Limiter {
         let mut connections = self.connections();
         if connections.open >= self.max_connections {
             // It is counted until its `Connection` is dropped, so for a moment there is one too many.
-            let oldest = connections.unauthenticated.pop_first();
-            drop(oldest.or_else(|| connections.authenticated.pop_first()));
+            drop(connections.by_age.pop_first());
         }
         let (control, is_authenticated) = watch::channel(false);
         let number = connections.next_number;
         connections.next_number += 1;
         connections.open += 1;
-        connections.unauthenticated.insert(number, control);
+        connections.by_age.insert((false, number), control);
         Connection {
             tcp,
             peer: Peer {
@@ -115,10 +114,10 @@ impl Peer {
     /// Marks the connection as authenticated.
     pub fn authenticate(&self) {
         let mut connections = self.limiter.connections();
-        if let Some(control) = connections.unauthenticated.remove(&self.number) {
+        if let Some(control) = connections.by_age.remove(&(false, self.number)) {
             // The connection may have ended.
             let _ = control.send(true);
-            connections.authenticated.insert(self.number, control);
+            connections.by_age.insert((true, self.number), control);
         }
     }
 }
@@ -153,8 +152,8 @@ impl Drop for Connection {
     fn drop(&mut self) {
         let mut connections = self.peer.limiter.connections();
         connections.open -= 1;
-        connections.unauthenticated.remove(&self.peer.number);
-        connections.authenticated.remove(&self.peer.number);
+        connections.by_age.remove(&(false, self.peer.number));
+        connections.by_age.remove(&(true, self.peer.number));
     }
 }
 

@@ -4,7 +4,7 @@
 //! Bindery does not know.
 
 use k8s_openapi::ByteString;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::model::names::annotation::STORAGE_PROVISIONER;
@@ -114,21 +114,13 @@ impl Answer {
 
     /// Returns the body of the response. `kubectl` prints the warnings.
     pub fn review(&self, uid: &str, warnings: &[String]) -> Value {
-        #[derive(Serialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Change<'a> {
-            uid: &'a str,
-            allowed: bool,
-            patch_type: &'static str,
-            patch: ByteString,
-        }
         let mut response = match self {
             Self::Allow => json!({"uid": uid, "allowed": true}),
-            Self::Change(patch) => json!(Change {
-                uid,
-                allowed: true,
-                patch_type: "JSONPatch",
-                patch: ByteString(json!(patch).to_string().into_bytes()),
+            Self::Change(patch) => json!({
+                "uid": uid,
+                "allowed": true,
+                "patchType": "JSONPatch",
+                "patch": ByteString(json!(patch).to_string().into_bytes()),
             }),
             Self::Deny(message) => json!({
                 "uid": uid,
