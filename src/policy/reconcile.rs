@@ -6,7 +6,6 @@
 use super::decide;
 use super::other_installation::NotOurs;
 use crate::model::claim::Claim;
-use crate::model::names;
 use crate::model::on_delete::OnDelete;
 use crate::model::reclaim::Reclaim;
 use crate::model::volume::{Installation, Phase, Record, Volume};
@@ -54,20 +53,20 @@ pub enum Plan {
     /// No claim has it yet, but a claim of its name may get it: look again after the grace period.
     Waits,
     /// Archive, remove or retain the directory, then remove the finalizer.
-    Dispose(Dispose),
+    Dispose(Dispose, Record),
 }
 
-/// What happens to the directory before the finalizer is removed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What happens to the directory before the finalizer is removed. The greater of two values keeps more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Dispose {
-    /// Nothing.
-    Keep(Record),
     /// No claim ever had it: remove the directory if Bindery created it and it is empty.
-    RemoveUnused(Record),
+    RemoveUnused,
     /// Move it to the trash, where it is removed.
-    Delete(Record),
+    Delete,
     /// Rename it to its archive.
-    Archive(Record),
+    Archive,
+    /// Nothing.
+    Keep,
 }
 
 /// Decides the next step for a volume.
@@ -78,7 +77,7 @@ pub fn plan(volume: &Volume, claim_state: ClaimState<'_>, installation: &Install
     if volume.maker.as_ref() != Some(installation) {
         return not_ours(volume, installation);
     }
-    if !volume.deleting && uid(volume) == Some(names::UNBOUND_UID) {
+    if !volume.deleting && volume.is_fenced() {
         return awaited(volume, claim_state);
     }
     let settled = volume.ready && volume.phase != Phase::Released;
@@ -93,11 +92,11 @@ pub fn plan(volume: &Volume, claim_state: ClaimState<'_>, installation: &Install
     match (volume.deleting, volume.phase, in_use(volume, claim_state)) {
         (_, _, InUse::Unknown) => Plan::LookAtClaim,
         (true, _, InUse::Yes(_)) => Plan::Leave,
-        (true, _, InUse::No) => Plan::Dispose(dispose(volume, record)),
+        (true, _, InUse::No) => Plan::Dispose(dispose(volume), record),
         // The controller manager may have seen an older state than Bindery.
         (false, Phase::Released, InUse::Yes(_)) => Plan::Waits,
         // Without a uid, somebody is freeing it for another claim.
-        (false, Phase::Released, InUse::No) if uid(volume).is_none() => Plan::Leave,
+        (false, Phase::Released, InUse::No) if volume.claim_uid().is_none() => Plan::Leave,
         (false, Phase::Released, InUse::No) => Plan::MarkDeleted,
         (false, Phase::Unbound, InUse::No) if !volume.had_claim() && record.identity.is_none() => {
             awaited(volume, claim_state)
@@ -107,7 +106,7 @@ pub fn plan(volume: &Volume, claim_state: ClaimState<'_>, installation: &Install
         // yet, or binds another volume.
         (false, Phase::Unbound, InUse::Yes(claim)) if claim.volume_name.is_none() => Plan::Waits,
         (false, Phase::Bound | Phase::Unbound, InUse::Yes(claim)) => match decide::fits(claim, volume) {
-            Err(difference) if uid(volume).is_none() => Plan::Undo(difference),
+            Err(difference) if volume.claim_uid().is_none() => Plan::Undo(difference),
             fits => Plan::Bind {
                 record,
                 difference: fits.err(),
@@ -176,16 +175,14 @@ pub(super) fn in_use<'a>(volume: &Volume, claim_state: ClaimState<'a>) -> InUse<
     }
 }
 
-fn uid(volume: &Volume) -> Option<&str> {
-    volume.claim.as_ref()?.uid.as_deref()
-}
-
-fn dispose(volume: &Volume, record: Record) -> Dispose {
-    match (volume.reclaim, record.on_delete) {
-        _ if !volume.had_claim() => Dispose::RemoveUnused(record),
-        (Reclaim::Retain, _) | (_, OnDelete::Retain) => Dispose::Keep(record),
-        (Reclaim::Delete, OnDelete::Delete) => Dispose::Delete(record),
-        (Reclaim::Delete, OnDelete::Archive) => Dispose::Archive(record),
+/// What happens to the directory of a volume when its claim is gone.
+pub(super) fn dispose(volume: &Volume) -> Dispose {
+    let on_delete = volume.record.as_ref().map(|record| record.on_delete);
+    match (volume.reclaim, on_delete) {
+        _ if !volume.had_claim() => Dispose::RemoveUnused,
+        (Reclaim::Retain, _) | (_, Ok(OnDelete::Retain) | Err(_)) => Dispose::Keep,
+        (Reclaim::Delete, Ok(OnDelete::Delete)) => Dispose::Delete,
+        (Reclaim::Delete, Ok(OnDelete::Archive)) => Dispose::Archive,
     }
 }
 

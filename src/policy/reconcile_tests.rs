@@ -366,9 +366,9 @@ fn the_policy_on_the_volume_decides_about_the_directory() {
             volume.record.as_mut().unwrap().on_delete = on_delete;
         });
         match plan {
-            Plan::Dispose(Dispose::Keep(_)) => "keep",
-            Plan::Dispose(Dispose::Delete(_)) => "delete",
-            Plan::Dispose(Dispose::Archive(_)) => "archive",
+            Plan::Dispose(Dispose::Keep, _) => "keep",
+            Plan::Dispose(Dispose::Delete, _) => "delete",
+            Plan::Dispose(Dispose::Archive, _) => "archive",
             other => panic!("{other:?}"),
         }
     };
@@ -383,17 +383,17 @@ fn the_policy_on_the_volume_decides_about_the_directory() {
 #[test]
 fn an_unused_directory_is_removed_only_if_it_is_empty() {
     let never = after_gone(|volume| volume.deleting = true);
-    assert_eq!(never, Plan::Dispose(Dispose::RemoveUnused(record())));
+    assert_eq!(never, Plan::Dispose(Dispose::RemoveUnused, record()));
     let fenced = after_gone(|volume| {
         uid(volume, names::UNBOUND_UID);
         volume.deleting = true;
     });
-    assert_eq!(fenced, Plan::Dispose(Dispose::RemoveUnused(record())));
+    assert_eq!(fenced, Plan::Dispose(Dispose::RemoveUnused, record()));
     let bound_without_us = after_gone(|volume| {
         uid(volume, "c");
         volume.deleting = true;
     });
-    assert_eq!(bound_without_us, Plan::Dispose(Dispose::Archive(record())));
+    assert_eq!(bound_without_us, Plan::Dispose(Dispose::Archive, record()));
 }
 
 #[test]

@@ -12,9 +12,9 @@
 
 use jiff::Timestamp;
 
+use super::reconcile::{Dispose, dispose};
 use crate::model::location::{Overlap, Relation};
 use crate::model::on_delete::OnDelete;
-use crate::model::reclaim::Reclaim;
 use crate::model::retention::Retention;
 use crate::model::volume::{Installation, Volume};
 
@@ -80,10 +80,10 @@ pub fn inherited(
         return None;
     }
     let archive = Some((OnDelete::Archive, Some(record.retention)));
-    match (weight(volume), weight(other)) {
-        (3.., 0..3) => Some((OnDelete::Retain, None)),
-        (2, 0..2) => archive,
-        (2, 2) if record.retention.is_longer_than(others.retention) => archive,
+    match (dispose(volume), dispose(other)) {
+        (Dispose::Keep, theirs) if theirs < Dispose::Keep => Some((OnDelete::Retain, None)),
+        (Dispose::Archive, theirs) if theirs < Dispose::Archive => archive,
+        (Dispose::Archive, Dispose::Archive) if record.retention.is_longer_than(others.retention) => archive,
         _ => None,
     }
 }
@@ -91,26 +91,13 @@ pub fn inherited(
 /// The rank among deleted volumes with the same directory: the highest comes last. Volumes that keep the directory come
 /// after those that archive it, and these after those that delete it, so that no volume loses what its own policy
 /// keeps.
-fn rank(volume: &Volume) -> (u8, Option<Timestamp>, &str) {
-    (weight(volume), volume.deleted, &volume.uid)
+fn rank(volume: &Volume) -> (Dispose, Option<Timestamp>, &str) {
+    (dispose(volume), volume.deleted, &volume.uid)
 }
 
 /// Whether the files of a deleted volume still exist after its cleanup.
 fn keeps_files(volume: &Volume) -> bool {
-    weight(volume) >= 2
-}
-
-fn weight(volume: &Volume) -> u8 {
-    let on_delete = volume
-        .record
-        .as_ref()
-        .map_or(OnDelete::Retain, |record| record.on_delete);
-    match (volume.reclaim, on_delete) {
-        _ if !volume.had_claim() => 0,
-        (Reclaim::Retain, _) | (_, OnDelete::Retain) => 3,
-        (Reclaim::Delete, OnDelete::Archive) => 2,
-        (Reclaim::Delete, OnDelete::Delete) => 1,
-    }
+    dispose(volume) >= Dispose::Archive
 }
 
 #[cfg(test)]
@@ -119,6 +106,7 @@ mod tests {
     use super::CleanupOrder::{KeepDirectory, Proceed, WaitForCleanup, WaitForRollback};
     use super::*;
     use crate::model::location::Evidence;
+    use crate::model::reclaim::Reclaim;
 
     /// A deleted volume that a claim has had; `second` is the time of the deletion.
     fn leaving(uid: &str, second: i64, on_delete: OnDelete) -> Volume {

@@ -30,29 +30,29 @@ enum Report {
 }
 
 /// Applies the policy to the directory, removes the finalizer, and reports what became of the directory.
-pub async fn clean_up(leader: &Leader, volume: &Volume, dispose: Dispose) -> Result<(), Error> {
+pub async fn clean_up(leader: &Leader, volume: &Volume, dispose: Dispose, record: &Record) -> Result<(), Error> {
     let ctx = &leader.ctx;
     let mut tests = Vec::new();
     let report = match dispose {
-        Dispose::Delete(record) | Dispose::Archive(record)
-            if let Some(other) = overlap::reason_to_keep(leader, volume, &record).await? =>
+        Dispose::Delete | Dispose::Archive
+            if let Some(other) = overlap::reason_to_keep(leader, volume, record).await? =>
         {
-            let note = format!("{} is kept: {other}", describe(&record));
+            let note = format!("{} is kept: {other}", describe(record));
             let moved = format!("was already moved from its path: {other}. It");
-            keep(leader, volume, &record, Report::Warning(reason::RETAINED, note), &moved).await?
+            keep(leader, volume, record, Report::Warning(reason::RETAINED, note), &moved).await?
         }
-        Dispose::Keep(record) => {
-            overlap::wait_for_turn(leader, volume, &record).await?;
-            keep_or_remove_empty(leader, volume, &record).await?
+        Dispose::Keep => {
+            overlap::wait_for_turn(leader, volume, record).await?;
+            keep_or_remove_empty(leader, volume, record).await?
         }
-        Dispose::RemoveUnused(record) => remove_unused(leader, volume, &record).await?,
-        Dispose::Delete(record) => {
-            tests = same_policy(volume, &record);
-            delete(leader, volume, &record).await?
+        Dispose::RemoveUnused => remove_unused(leader, volume, record).await?,
+        Dispose::Delete => {
+            tests = same_policy(volume, record);
+            delete(leader, volume, record).await?
         }
-        Dispose::Archive(record) => {
-            tests = same_policy(volume, &record);
-            archive(leader, volume, &record).await?
+        Dispose::Archive => {
+            tests = same_policy(volume, record);
+            archive(leader, volume, record).await?
         }
     };
     failpoints::point(Point::DirectoryDone);

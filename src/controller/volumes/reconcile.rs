@@ -103,7 +103,7 @@ async fn step(leader: &Leader, volume: &Volume) -> Result<Action, Error> {
             let remaining = leader.unchanged_since.remaining(volume, ctx.options.orphan_grace);
             return Ok(Action::requeue(remaining.unwrap_or(ctx.options.orphan_grace)));
         }
-        (Plan::Dispose(_), _) => clean_up_live(leader, &volume.name).await?,
+        (Plan::Dispose(..), _) => clean_up_live(leader, &volume.name).await?,
         // Its deletion triggers a reconcile. This one is for a watch that was broken at that moment.
         (Plan::Leave, Some(_)) if volume.deleting => return Ok(Action::requeue(RECHECK)),
         (Plan::Leave, _) => return complete_claim::complete(leader, volume).await,
@@ -149,8 +149,8 @@ async fn clean_up_live(leader: &Leader, name: &str) -> Result<(), Error> {
         return Ok(());
     };
     match live::plan(ctx, &volume).await? {
-        (Plan::Dispose(dispose), _) => {
-            let done = cleanup::clean_up(leader, &volume, dispose).await;
+        (Plan::Dispose(dispose, record), _) => {
+            let done = cleanup::clean_up(leader, &volume, dispose, &record).await;
             if matches!(done, Err(Error::Storage(_) | Error::FileSystemChanged(_))) {
                 error_policy::wait_for_cache(ctx, &volume).await;
             }

@@ -152,7 +152,10 @@ fn owners(ctx: &Context) -> Owners {
 
 async fn prune(leader: &Leader, share: &Share, root: &TrashRoot, archive: &Directory) -> Result<(), Error> {
     let ctx = &leader.ctx;
-    let trash = root.place(&archive.archive_in_trash(&ctx.installation.instance));
+    let trash = root.place(&Directory::in_trash_without_uid(
+        &ctx.installation.instance,
+        archive.as_str(),
+    ));
     let archive = &root.place(archive);
     let Some(found) = ctx.storage.look_up(share, archive, storage_deadline()).await? else {
         return Ok(());

@@ -43,9 +43,10 @@ impl Directory {
         Self(format!("{TRASH}/{}{ASIDE}", of_volume(instance, volume, uid)))
     }
 
-    /// The path in the trash that earlier versions of Bindery used, without the uid of the volume.
-    pub fn in_trash_without_uid(instance: &str, volume: &str) -> Self {
-        Self(format!("{TRASH}/{}", cut(&format!("{instance}.{volume}"))))
+    /// The path in the trash without a uid: for an archive that is to be removed, and in earlier versions of Bindery for
+    /// the directory of a volume.
+    pub fn in_trash_without_uid(instance: &str, name: &str) -> Self {
+        Self(format!("{TRASH}/{}", cut(&format!("{instance}.{name}"))))
     }
 
     /// Reads a path that was recorded on a volume: an archive, or a path in the trash. `None` for any other path.
@@ -112,11 +113,6 @@ impl Directory {
         self.archive_times().is_some_and(|(_, until)| until.is_none())
     }
 
-    /// Whether it is in the trash.
-    pub fn is_in_trash(&self) -> bool {
-        self.split_last().0.last() == Some(&TRASH)
-    }
-
     /// The tag in an archive's name ([`Directory::archive_tag`]); `None` if the name is too short to have one.
     pub fn tag_of(name: &str) -> Option<&str> {
         let (rest, _) = split_until(name);
@@ -131,11 +127,6 @@ impl Directory {
         let (_, name) = place.split_last();
         let owner = InTrash::read(name, instance).map_or(name, |found| found.owner);
         Self(owner.to_owned()).archive(now, &Self::archive_tag(instance, owner), None, None)
-    }
-
-    /// The path in the trash for this archive, when it is to be removed.
-    pub fn archive_in_trash(&self, instance: &str) -> Self {
-        Self::in_trash_without_uid(instance, &self.0)
     }
 }
 

@@ -77,7 +77,7 @@ fn a_name_in_the_trash_has_volume_uid_and_state() {
         .unwrap()
         .archive(now(), &tag, None, Some(now()));
     assert_eq!(
-        read(&archive.archive_in_trash("blue")),
+        read(&Directory::in_trash_without_uid("blue", archive.as_str())),
         (archive.to_string(), None, false)
     );
 }
