@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use k8s_openapi::api::storage::v1::StorageClass;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::ResourceExt;
 use uuid::Uuid;
 
 use super::data_source::DataSource;
@@ -101,14 +102,11 @@ impl Claim {
     pub fn read(claim: &PersistentVolumeClaim, namespace: &str) -> Self {
         let spec = claim.spec.clone().unwrap_or_default();
         let meta = &claim.metadata;
-        let beta = meta
-            .annotations
-            .as_ref()
-            .and_then(|all| all.get(annotation::BETA_CLASS));
-        let data_source = DataSource::read(&spec);
+        let annotations = claim.annotations();
         Self {
-            labels: meta.labels.clone().unwrap_or_default(),
-            annotations: meta.annotations.clone().unwrap_or_default(),
+            labels: claim.labels().clone(),
+            annotations: annotations.clone(),
+            data_source: DataSource::read(&spec),
             namespace: namespace.to_owned(),
             name: match (&meta.name, &meta.generate_name) {
                 (Some(name), _) if !name.is_empty() => Name::Given(name.clone()),
@@ -121,17 +119,14 @@ impl Claim {
                 .as_ref()
                 .and_then(|status| status.capacity.as_ref()?.get("storage").and_then(Bytes::read)),
             created: meta.creation_timestamp.as_ref().map(|time| time.0),
-            has_node: meta
-                .annotations
-                .as_ref()
-                .is_some_and(|all| all.contains_key(annotation::SELECTED_NODE)),
-            class: beta
+            has_node: annotations.contains_key(annotation::SELECTED_NODE),
+            class: annotations
+                .get(annotation::BETA_CLASS)
                 .cloned()
                 .or(spec.storage_class_name)
                 .filter(|name| !name.is_empty()),
             volume_name: spec.volume_name.filter(|name| !name.is_empty()),
             is_block: spec.volume_mode.as_deref() == Some("Block"),
-            data_source,
             selector: spec.selector,
             attributes_class: spec.volume_attributes_class_name.unwrap_or_default(),
             access_modes: spec.access_modes.unwrap_or_default(),

@@ -60,9 +60,7 @@ impl Offer {
         let is_meant = match (&volume.claim, &claim.name) {
             (None, _) => Some(&volume.class) == claim.class.as_ref(),
             (Some(_), Name::Given(name)) => {
-                let is_being_created =
-                    volume.maker.as_ref() == Some(own) && volume.is_unclaimed_for(&claim.namespace, name);
-                volume.is_for(&claim.namespace, name) && !is_being_created
+                volume.is_for(&claim.namespace, name) && !volume.is_unclaimed_of(own, claim)
             }
             (Some(_), Name::Generate(_)) => false,
         };

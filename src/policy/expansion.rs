@@ -36,8 +36,8 @@ pub fn next(claim: &Claim, volume: &Volume) -> Expansion {
 /// Whether this installation expands a volume for the claim with this uid: it manages the volume, which is bound to that
 /// claim and ready.
 pub fn may_expand(volume: &Volume, claim_uid: &str, installation: &Installation) -> bool {
-    let uid = volume.claim.as_ref().and_then(|claim| claim.uid.as_deref());
-    volume.has_finalizer && volume.ready && volume.maker.as_ref() == Some(installation) && uid == Some(claim_uid)
+    let is_ours = volume.has_finalizer && volume.maker.as_ref() == Some(installation);
+    is_ours && volume.ready && volume.claim_uid() == Some(claim_uid)
 }
 
 #[cfg(test)]

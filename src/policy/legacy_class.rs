@@ -12,7 +12,7 @@ use crate::model::invalid::Invalid;
 use crate::model::names;
 use crate::model::on_delete::OnDelete;
 use crate::policy::key::Key;
-use crate::policy::template::{Dialect, Template, Values};
+use crate::policy::template::{Dialect, Template};
 
 /// Whether a provisioner name may come from another program. Bindery's own names begin with `bindery.dev/`.
 ///
@@ -101,20 +101,6 @@ fn path_pattern(text: &str, warnings: &mut Vec<String>) -> String {
     literal.push_str(rest);
     pattern.push_str(&Template::escape(&literal));
     pattern
-}
-
-/// The template for one claim. If a pattern gives an empty path, the standard directory is used, as in
-/// nfs-subdir-external-provisioner.
-pub fn for_claim(template: Template, values: &Values<'_>, warnings: &mut Vec<String>) -> Template {
-    if !template.is_forgiving() {
-        return template;
-    }
-    let missing = template.missing(values);
-    warnings.extend(missing.map(|token| format!("{token} is not set and is left empty in {template}")));
-    if template.comes_to_nothing(values) {
-        return Template::standard();
-    }
-    template
 }
 
 #[cfg(test)]

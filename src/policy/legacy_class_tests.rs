@@ -1,6 +1,7 @@
 //! Translation of classes of nfs-subdir-external-provisioner.
 
 use super::*;
+use crate::policy::template::Values;
 
 fn translated(written: &[(&str, &str)]) -> (Vec<(String, String)>, Vec<String>) {
     let written = written
@@ -112,7 +113,7 @@ fn directory(pattern: &str) -> (Result<String, String>, Vec<String>) {
         namespace_labels: &empty,
         namespace_annotations: &empty,
     };
-    let template = for_claim(template, &values, &mut warnings);
+    let template = template.for_claim(&values, &mut warnings);
     let directory = template.expand(&values);
     let directory = directory.map(|directory| directory.to_string());
     (directory.map_err(|error| error.to_string()), warnings)

@@ -5,10 +5,9 @@
 //! `team-a-data-pvc-1` of share `nas1:/export`, with `onDelete: delete`. A volume that is not clearly a directory below
 //! a known share is refused, and Bindery does nothing with it.
 
-use std::collections::BTreeMap;
-
 use k8s_openapi::api::core::v1::PersistentVolume;
 use k8s_openapi::api::storage::v1::StorageClass;
+use kube::ResourceExt;
 use serde_json::{Value, json};
 
 use super::legacy_class;
@@ -61,9 +60,8 @@ impl LegacyVolume {
     /// Reads a volume. `None` unless it names this provisioner and no installation of Bindery, and a claim has had it.
     /// A volume that is being deleted is not taken over, because no finalizer can be added to it: its directory stays.
     pub fn read(volume: &PersistentVolume, installation: &Installation) -> Option<Self> {
-        let empty = BTreeMap::new();
         let (meta, spec) = (&volume.metadata, volume.spec.as_ref()?);
-        let annotations = meta.annotations.as_ref().unwrap_or(&empty);
+        let annotations = volume.annotations();
         let claim = spec.claim_ref.as_ref()?.uid.as_deref()?;
         let old = legacy_class::is_legacy(&installation.provisioner)
             && annotations.get(volume_annotation::PROVISIONED_BY) == Some(&installation.provisioner)

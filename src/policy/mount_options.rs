@@ -1,17 +1,14 @@
 //! Mount options of a class. The kubelet uses them; Bindery only reads which NFS version they ask for.
 
 use k8s_openapi::api::storage::v1::StorageClass;
+use kube::ResourceExt;
 
 use crate::model::directory::NfsVersion;
 use crate::model::names::annotation::BETA_MOUNT_OPTIONS;
 
 /// The options of the field `mountOptions`, then those of the annotation that came before it.
 pub fn read(class: &StorageClass) -> Vec<String> {
-    let annotated = class
-        .metadata
-        .annotations
-        .as_ref()
-        .and_then(|all| all.get(BETA_MOUNT_OPTIONS));
+    let annotated = class.annotations().get(BETA_MOUNT_OPTIONS);
     let annotated = annotated.map_or("", String::as_str).split(',').map(str::trim);
     let annotated = annotated.filter(|option| !option.is_empty()).map(str::to_owned);
     class.mount_options.iter().flatten().cloned().chain(annotated).collect()

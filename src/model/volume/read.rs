@@ -6,10 +6,11 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{NFSVolumeSource, PersistentVolume};
+use kube::ResourceExt;
 
 use super::{Installation, Origin};
 use crate::model::attributes::Attributes;
-use crate::model::claim::{Bytes, Claim};
+use crate::model::claim::{Bytes, Claim, Name};
 use crate::model::directory::{Directory, Share, Shown, TrashRoot};
 use crate::model::group::GroupRange;
 use crate::model::identity::Identity;
@@ -114,9 +115,7 @@ pub struct Record {
 impl Volume {
     /// Reads a volume. Never fails: [`crate::policy::reconcile`] decides whether the content is sufficient.
     pub fn read(volume: &PersistentVolume) -> Self {
-        let empty = BTreeMap::new();
-        let meta = &volume.metadata;
-        let annotations = meta.annotations.as_ref().unwrap_or(&empty);
+        let (meta, annotations) = (&volume.metadata, volume.annotations());
         let spec = volume.spec.clone().unwrap_or_default();
         let maker = annotations
             .get(volume_annotation::PROVISIONED_BY)
@@ -169,19 +168,23 @@ impl Volume {
     /// Whether it was created for the claim of this namespace and name by a call that may still be running or whose
     /// result is not known, and no claim has it.
     pub fn is_unclaimed_for(&self, namespace: &str, name: &str) -> bool {
-        let meant = |claim: &ClaimRef| {
-            (claim.namespace.as_str(), claim.name.as_str()) == (namespace, name)
-                && match claim.uid.as_deref() {
-                    None => self.phase == Phase::Unbound,
-                    // The controller manager finds no claim with this uid, and sets the phase Released.
-                    Some(uid) => uid == names::UNBOUND_UID && self.phase != Phase::Bound,
-                }
+        let is_unclaimed = match self.claim_uid() {
+            None => self.phase == Phase::Unbound,
+            // The controller manager finds no claim with this uid, and sets the phase Released.
+            Some(uid) => uid == names::UNBOUND_UID && self.phase != Phase::Bound,
         };
         self.has_finalizer
             && !self.deleting
             && !self.ready
             && self.record.as_ref().is_ok_and(|record| record.identity.is_none())
-            && self.claim.as_ref().is_some_and(meant)
+            && self.is_for(namespace, name)
+            && is_unclaimed
+    }
+
+    /// Whether this installation created it for this claim, and no claim has it yet.
+    pub fn is_unclaimed_of(&self, installation: &Installation, claim: &Claim) -> bool {
+        let Name::Given(name) = &claim.name else { return false };
+        self.maker.as_ref() == Some(installation) && self.is_unclaimed_for(&claim.namespace, name)
     }
 
     /// All paths except its own where its directory may be, after its removal has begun.
@@ -207,21 +210,24 @@ impl Volume {
         meant.is_some_and(|meant| (meant.namespace.as_str(), meant.name.as_str()) == (namespace, name))
     }
 
+    /// The uid in its `claimRef`.
+    pub fn claim_uid(&self) -> Option<&str> {
+        self.claim.as_ref()?.uid.as_deref()
+    }
+
     /// Whether it has the uid of this claim: kube-controller-manager binds the two.
     pub fn is_given_to(&self, claim: &Claim) -> bool {
-        let uid = self.claim.as_ref().and_then(|claim| claim.uid.as_deref());
-        !self.deleting && uid.is_some_and(|uid| uid == claim.uid)
+        !self.deleting && self.claim_uid() == Some(&claim.uid)
     }
 
     /// Whether it is fenced: no claim can be bound to it.
     pub fn is_fenced(&self) -> bool {
-        self.claim.as_ref().and_then(|claim| claim.uid.as_deref()) == Some(names::UNBOUND_UID)
+        self.claim_uid() == Some(names::UNBOUND_UID)
     }
 
     /// Whether a claim has had it; its directory may then hold data.
     pub fn had_claim(&self) -> bool {
-        let uid = self.claim.as_ref().and_then(|claim| claim.uid.as_deref());
-        self.ready || uid.is_some_and(|uid| uid != names::UNBOUND_UID)
+        self.ready || self.claim_uid().is_some_and(|uid| uid != names::UNBOUND_UID)
     }
 }
 

@@ -20,7 +20,6 @@ use super::annotations;
 use super::class::Class;
 use super::effective::Policy;
 use crate::model::claim::{Claim, Name};
-use crate::model::names;
 use crate::model::volume::{Installation, Volume};
 
 /// Decides what happens to a claim.
@@ -99,20 +98,13 @@ fn decision_for(
 /// had may hold data, for example one that was kept and then freed by an administrator. A fenced volume is used for an
 /// existing claim only: a claim in an admission review that names it must wait until it is removed.
 fn is_meant_for(volume: &Volume, claim: &Claim, installation: &Installation) -> bool {
-    let Name::Given(name) = &claim.name else { return false };
-    let fenced = volume.claim.as_ref().is_some_and(|meant| meant.uid.is_some());
-    volume.maker.as_ref() == Some(installation)
-        && volume.is_unclaimed_for(&claim.namespace, name)
-        && (!fenced || claim.volume_name.is_none())
+    volume.is_unclaimed_of(installation, claim) && (!volume.is_fenced() || claim.volume_name.is_none())
 }
 
 /// Whether the volume that a claim names was created for it, and is being removed by another call.
 fn is_taken_back(volume: &Volume, claim: &Claim, installation: &Installation) -> bool {
-    let Some(meant) = &volume.claim else { return false };
-    volume.maker.as_ref() == Some(installation)
-        && meant.uid.as_deref() == Some(names::UNBOUND_UID)
-        && meant.namespace == claim.namespace
-        && matches!(&claim.name, Name::Given(name) if *name == meant.name)
+    let Name::Given(name) = &claim.name else { return false };
+    volume.maker.as_ref() == Some(installation) && volume.is_fenced() && volume.is_for(&claim.namespace, name)
 }
 
 #[cfg(test)]

@@ -12,7 +12,6 @@ use crate::model::source::Source;
 use crate::model::volume::{NewVolume, Volume};
 use crate::policy::class::Class;
 use crate::policy::effective::{Effective, LEFT_TO_SERVER, Policy};
-use crate::policy::legacy_class;
 use crate::policy::template::{NoDirectory, Template, Values};
 
 /// The alphabet of Kubernetes for generated names: without vowels, and without characters that look similar.
@@ -45,7 +44,7 @@ pub(super) fn place(
         namespace_labels: &facts.namespace.labels,
         namespace_annotations: &facts.namespace.annotations,
     };
-    let template = legacy_class::for_claim(policy.template.value.clone(), &values, warnings);
+    let template = policy.template.value.clone().for_claim(&values, warnings);
     let expand = |volume: &str| template.expand(&Values { volume, ..values });
     let stays = |volume: &&Volume| {
         let there = volume.record.as_ref().map(|record| (&record.share, &record.directory));

@@ -16,7 +16,7 @@ pub use self::rows::{NewValue, Row};
 use super::class::Defaults;
 use super::decide::{Decision, Facts, decide};
 use super::selectors::Exempt;
-use crate::model::claim::{Claim, Name};
+use crate::model::claim::Claim;
 use crate::model::directory::Directory;
 use crate::model::volume::{Record, Volume};
 
@@ -69,18 +69,14 @@ pub fn explain(facts: &Facts<'_>, standing: Standing, others: &[Volume]) -> Expl
         share: Some(facts.defaults.share.clone().unwrap_or_else(|| SHARE.to_owned())),
     };
     let others = if stored.is_some() { &[] } else { others };
-    let is_unclaimed_for = |volume: &&Volume| match &as_new.name {
-        Name::Given(name) => {
-            volume.maker.as_ref() == Some(facts.installation) && volume.is_unclaimed_for(&as_new.namespace, name)
-        }
-        Name::Generate(_) => false,
-    };
     let asked = Facts {
         claim: &as_new,
         volume: match stored {
             Some(_) => None,
             // A claim that waits for its volume gets the one that an earlier call created.
-            None if is_stored => others.iter().find(is_unclaimed_for),
+            None if is_stored => others
+                .iter()
+                .find(|volume| volume.is_unclaimed_of(facts.installation, &as_new)),
             None => facts.volume,
         },
         defaults: &defaults,

@@ -60,9 +60,19 @@ impl Template {
         }
     }
 
-    /// Whether the rules of nfs-subdir-external-provisioner apply.
-    pub fn is_forgiving(&self) -> bool {
-        self.forgiving
+    /// The template for one claim. If the rules of nfs-subdir-external-provisioner apply, adds a warning for each missing
+    /// value, and uses the standard directory if the path is empty, as that program does.
+    pub fn for_claim(self, values: &Values<'_>, warnings: &mut Vec<String>) -> Self {
+        if !self.forgiving {
+            return self;
+        }
+        let missing = self.tokens().filter(|token| token.value(values).is_none());
+        warnings.extend(missing.map(|token| format!("{token} is not set and is left empty in {self}")));
+        let path = self.fill(|token| token.value(values));
+        if path.is_ok_and(|path| path.is_empty()) {
+            return Self::standard();
+        }
+        self
     }
 
     /// Whether a text has a token, in whatever syntax and spelling.
@@ -76,16 +86,6 @@ impl Template {
             rest = after;
         }
         false
-    }
-
-    /// The tokens that have no value for this claim.
-    pub fn missing<'a>(&'a self, values: &'a Values<'_>) -> impl Iterator<Item = &'a Token> {
-        self.tokens().filter(|token| token.value(values).is_none())
-    }
-
-    /// Whether the result for this claim is empty.
-    pub fn comes_to_nothing(&self, values: &Values<'_>) -> bool {
-        self.fill(|token| token.value(values)).is_ok_and(|path| path.is_empty())
     }
 
     /// Whether any claim can get a directory: the template is tried with valid values, and with empty ones. The error

@@ -129,14 +129,10 @@ impl Token {
 
     /// The key of the label or annotation, if that is not valid in Kubernetes.
     pub(super) fn invalid_key(&self) -> Option<&str> {
-        match self {
-            Self::ClaimName | Self::ClaimNamespace | Self::VolumeName => None,
-            Self::ClaimLabel(key) | Self::NamespaceLabel(key) => Some(key.as_str()).filter(|key| !is_label_key(key)),
-            // In annotation keys, Kubernetes allows upper case before the slash.
-            Self::ClaimAnnotation(key) | Self::NamespaceAnnotation(key) => {
-                Some(key.as_str()).filter(|key| !is_label_key(&key.to_ascii_lowercase()))
-            }
-        }
+        let is_annotation = matches!(self, Self::ClaimAnnotation(_) | Self::NamespaceAnnotation(_));
+        // In annotation keys, Kubernetes allows upper case before the slash.
+        let is_valid = |key: &str| is_label_key(key) || is_annotation && is_label_key(&key.to_ascii_lowercase());
+        self.key().filter(|key| !is_valid(key))
     }
 
     /// Whether the value may be a path of several segments.

@@ -5,6 +5,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use super::*;
 use crate::model::claim::Bytes;
 use crate::model::directory::{Directory, Share};
+use crate::model::names;
 use crate::model::volume::Phase;
 use crate::policy::fixtures::volume;
 
