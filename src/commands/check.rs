@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::{Namespace, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::{ListParams, PostParams};
-use kube::{Api, Client};
+use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 
 use crate::cli;
@@ -80,12 +80,10 @@ async fn not_served(client: &Client, name: &str) -> Result<Option<String>> {
         Ok(None) => Some(format!(
             "namespace {name} does not exist; name another with --namespace"
         )),
-        Ok(Some(found)) if enabled(&found.metadata.annotations.clone().unwrap_or_default()) == Ok(false) => {
-            Some(format!(
-                "namespace {name} has the annotation {}: \"false\", so Bindery serves no claims there; name another with --namespace",
-                annotation::ENABLED
-            ))
-        }
+        Ok(Some(found)) if enabled(found.annotations()) == Ok(false) => Some(format!(
+            "namespace {name} has the annotation {}: \"false\", so Bindery serves no claims there; name another with --namespace",
+            annotation::ENABLED
+        )),
         Ok(Some(_)) => None,
         Err(error) if is_forbidden(&error) => None,
         Err(error) => return Err(error).context("the namespace could not be read"),

@@ -101,12 +101,7 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
     };
     let mut webhook_server = tokio::spawn(webhook_server.serve(listener, webhook.clone()));
 
-    let options = Options {
-        delete_nested: flags.takeover_delete_nested,
-        binder: flags.binder,
-        orphan_grace: flags.orphan_grace,
-        retention_interval: flags.retention_interval,
-    };
+    let options = controller_options(&flags);
     let context = Arc::new(Context::new(provisioner, outages, exemptions, config.defaults, options));
     let (begun, ready) = oneshot::channel();
     let registration = Registration {
@@ -154,6 +149,15 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
     admin.shutdown();
     tracing::info!("stopped");
     Ok(())
+}
+
+fn controller_options(flags: &cli::Serve) -> Options {
+    Options {
+        delete_nested: flags.takeover_delete_nested,
+        binder: flags.binder,
+        orphan_grace: flags.orphan_grace,
+        retention_interval: flags.retention_interval,
+    }
 }
 
 /// Everything that needs the API server to be created.

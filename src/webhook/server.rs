@@ -150,29 +150,17 @@ async fn review(
     token: Result<Path<String>, PathRejection>,
     request: HttpRequest,
 ) -> Response {
-    let Ok(Path(token)) = token else {
-        return shared.not_found(request).await;
-    };
-    if !shared
-        .webhook
-        .credentials
-        .borrow()
-        .tokens
-        .accept(&token, Timestamp::now())
-    {
+    let credentials = &shared.webhook.credentials;
+    let accepts = |token: &str| credentials.borrow().tokens.accept(token, Timestamp::now());
+    if !token.is_ok_and(|Path(token)| accepts(&token)) {
         return shared.not_found(request).await;
     }
     peer.authenticate();
     if request.method() != Method::POST {
         return discard_and_answer(request, (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "POST")])).await;
     }
-    let size = request
-        .body()
-        .size_hint()
-        .upper()
-        .unwrap_or(u64::MAX)
-        .min(u64::from(MAX_BODY));
-    let size = u32::try_from(size).unwrap_or(MAX_BODY);
+    let size = request.body().size_hint().upper().unwrap_or(u64::MAX);
+    let size = u32::try_from(size).map_or(MAX_BODY, |size| size.min(MAX_BODY));
     let (review, bytes) = (
         shared.reviews.clone().try_acquire_owned(),
         shared.bodies.try_acquire_many(size),

@@ -88,7 +88,7 @@ const TABLE: &[Rule] = &[
     },
     Rule {
         name: "config",
-        imports: &["model", "policy", "ops", "certificate", "cli"],
+        imports: &["model", "policy", "cli"],
         why: "it turns flags into checked values, and does nothing with them",
     },
     Rule {

@@ -12,38 +12,36 @@ pub fn full(explanation: &Explanation) -> String {
     if !explanation.policy.is_empty() {
         text += &policy(&explanation.policy);
     }
-    let mut lines = Vec::new();
+    let mut lines: Vec<[String; 2]> = Vec::new();
+    let mut line = |what: &str, says: &str| lines.push([what.to_owned(), says.to_owned()]);
     if let Some(directory) = &explanation.directory {
-        lines.push(["directory".to_owned(), directory.clone()]);
+        line("directory", directory);
     }
-    let line = |what: &str, says: String| [what.to_owned(), says];
     match &explanation.outcome {
-        Outcome::Provisioned { volume } => lines.push(line("provisioned", format!("as volume {volume}"))),
-        Outcome::NoVolumeYet { volume } => {
-            let next = format!(
+        Outcome::Provisioned { volume } => line("provisioned", &format!("as volume {volume}")),
+        Outcome::NoVolumeYet { volume } => line(
+            "no volume yet",
+            &format!(
                 "Bindery provisions it as {volume}; if it does not, the Events of the claim say why (kubectl events)"
-            );
-            lines.push(line("no volume yet", next));
-        }
-        Outcome::Queued { why } => {
-            let waits = format!("it is admitted without a volume; Bindery retries until it is provisioned: {why}");
-            lines.push(line("waits", waits));
-        }
+            ),
+        ),
+        Outcome::Queued { why } => line(
+            "waits",
+            &format!("it is admitted without a volume; Bindery retries until it is provisioned: {why}"),
+        ),
         Outcome::HasVolume { volume, new_claim } => {
-            let frozen =
-                format!("{volume}; the settings on the volume apply, even if StorageClass or namespace have changed");
-            lines.push(line("has volume", frozen));
-            lines.extend(new_claim.clone().map(|what| line("a new claim", what)));
+            let frozen = "the settings on the volume apply, even if StorageClass or namespace have changed";
+            line("has volume", &format!("{volume}; {frozen}"));
+            if let Some(what) = new_claim {
+                line("a new claim", what);
+            }
         }
-        Outcome::Refused { why } => lines.push(line("refused", why.clone())),
-        Outcome::LeftAlone { why } => lines.push(line("not served", why.clone())),
+        Outcome::Refused { why } => line("refused", why),
+        Outcome::LeftAlone { why } => line("not served", why),
     }
-    lines.extend(
-        explanation
-            .warnings
-            .iter()
-            .map(|warning| line("warning", warning.clone())),
-    );
+    for warning in &explanation.warnings {
+        line("warning", warning);
+    }
     text + &table(&lines)
 }
 
