@@ -9,7 +9,7 @@ use crate::cli;
 use crate::model::directory::Share;
 use crate::policy::class::Defaults;
 
-/// What `bindery serve` makes of its flags, beside the values that it uses as they are.
+/// Values that `bindery serve` computes from its flags. It uses all other flags as they are.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The server and the export for classes that name none.

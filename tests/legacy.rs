@@ -140,7 +140,7 @@ async fn a_legacy_volume_outside_the_share_is_left_unchanged_and_reported() {
         let server = &Bed::get().server;
         let message = scene.event(name, "NotTakenOver").await;
         let expected = format!(
-            "Bindery does not take this volume over, and leaves its directory alone when its claim is deleted: \
+            "Bindery does not take this volume over, and does not touch its directory when its claim is deleted: \
              {server}:{path} is not below {server}:/export"
         );
         assert!(message.starts_with(&expected), "{message}");

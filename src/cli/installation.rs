@@ -10,7 +10,7 @@ use crate::model::names;
 #[derive(Clone, Debug, Args)]
 pub struct InstallationArgs {
     /// The `provisioner` of Bindery's StorageClasses. If it does not begin with bindery.dev/, Bindery replaces
-    /// nfs-subdir-external-provisioner, and classes mean what they meant there.
+    /// nfs-subdir-external-provisioner, and reads the parameters of classes as that program does.
     #[arg(long, env = "PROVISIONER_NAME", default_value = names::PROVISIONER, value_name = "NAME")]
     pub provisioner_name: String,
 

@@ -25,7 +25,7 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Runs the provisioner: answers admission reviews, binds volumes and cleans up after deleted ones.
+    /// Runs the provisioner: answers admission reviews, binds volumes, and cleans up the directories of deleted claims.
     Serve(Box<Serve>),
     /// Explains what a claim gets and why: its settings, which object set each of them, its directory, and what happens
     /// next.
@@ -77,7 +77,7 @@ pub struct Explain {
     #[arg(long, short = 'o', value_enum, default_value_t = Output::Text)]
     pub output: Output,
 
-    /// The `MutatingWebhookConfiguration` whose selectors decide about which claims the API server asks Bindery.
+    /// The `MutatingWebhookConfiguration` whose selectors decide which claims the API server sends to Bindery.
     #[arg(long, value_name = "NAME", default_value = "bindery")]
     pub webhook_configuration: String,
 

@@ -32,9 +32,8 @@ pub struct Serve {
     #[arg(long, env = "NFS_GID", default_value_t = 0, value_name = "GID")]
     pub nfs_gid: u32,
 
-    /// For volumes that nfs-subdir-external-provisioner made: also deletes nested directories, such as team/data, if
-    /// their class says so. Without this flag Bindery archives them. nfs-subdir-external-provisioner left them in
-    /// place.
+    /// For volumes that nfs-subdir-external-provisioner created: also deletes nested directories, such as team/data, if
+    /// their class says so. Without this flag Bindery archives them. nfs-subdir-external-provisioner kept them.
     #[arg(long)]
     pub takeover_delete_nested: bool,
 
@@ -90,7 +89,7 @@ pub struct Serve {
     #[arg(long, default_value = "90d", value_parser = lifetime, value_name = "TIME")]
     pub certificate_lifetime: SignedDuration,
 
-    /// A PEM file with your own certificate instead. Bindery reads it again when it changes.
+    /// A PEM file with your own certificate, which the webhook then serves. Bindery reads it again when it changes.
     #[arg(long, requires = "tls_key", value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,
 

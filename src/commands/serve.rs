@@ -61,10 +61,10 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
     let mut signal = pin!(shutdown_signal());
 
     let tasks = Tasks::default();
-    let (registered, stands) = watch::channel(String::new());
+    let (registered, registered_cas) = watch::channel(String::new());
     let (selectors, exemptions) = watch::channel(None);
     let prepared = tokio::select! {
-        prepared = prepare(&flags, config.mounted, &metrics, stands) => prepared?,
+        prepared = prepare(&flags, config.mounted, &metrics, registered_cas) => prepared?,
         signal = &mut signal => {
             tracing::info!(signal = signal?, "stopped before the start was complete");
             return Ok(());
@@ -103,7 +103,7 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
 
     let options = controller_options(&flags);
     let context = Arc::new(Context::new(provisioner, outages, exemptions, config.defaults, options));
-    let (begun, ready) = oneshot::channel();
+    let (caches_filled, may_lead) = oneshot::channel();
     let registration = Registration {
         cluster: cluster.clone(),
         installation,
@@ -119,13 +119,13 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
             // The webhook must not be registered before the caches are filled.
             cluster.ready().await;
             readiness.set_ready(WATCHES);
-            let _ = begun.send(());
+            let _ = caches_filled.send(());
             registration.run().await;
         }
     });
     let stop = tasks.stop().clone();
     let loops = tasks.spawn(async move {
-        if ready.await.is_ok() {
+        if may_lead.await.is_ok() {
             let run = |term| Box::pin(controller::run(Arc::clone(&context), term));
             candidate.lead(stop, run).await;
         }

@@ -75,7 +75,7 @@ impl ForeignLocation {
         }
     }
 
-    /// The relation by path alone, whatever the server's name.
+    /// The relation of the paths. The names of the servers are not compared.
     pub fn relation_by_path(&self, location: &Location<'_>) -> Option<Relation> {
         let path = location.share.segments().chain(location.directory.segments());
         Relation::of(path, path_segments(&self.path), |one, other| {

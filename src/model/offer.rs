@@ -47,8 +47,8 @@ impl Terms {
 }
 
 impl Offer {
-    /// Returns the volume as an offer, if Kubernetes may bind it to this claim, as far as class and names tell. `terms` are
-    /// those of the volume. A volume that this installation is creating for the claim is none: Bindery finishes it.
+    /// Returns the volume as an offer, if its class or its `claimRef` lets Kubernetes bind it to this claim. `terms` are
+    /// those of the volume. A volume that this installation is creating for the claim is not an offer: Bindery finishes it.
     pub fn of(volume: &Volume, terms: Option<&Terms>, claim: &Claim, own: &Installation) -> Option<Self> {
         let offer = |terms: &Terms| Self {
             volume: volume.clone(),

@@ -1,4 +1,4 @@
-//! The identity of a share, whatever the name of its server.
+//! The identity of a share. It does not depend on the name of its server.
 //!
 //! [`ShareId`] is what a server reports about the root of a share. All names of a server show the same root, and a disk
 //! that is not mounted shows another one. Written on the volume as `v4/1.2:3`, with the identity of the server if the

@@ -150,10 +150,10 @@ fn mode_0_leaves_the_mode_to_the_server() {
 
 #[test]
 fn server_and_share_have_no_tokens() {
-    let wrong =
+    let error =
         |server: &str, share: &str| read(json!({"parameters": {"server": server, "share": share}})).unwrap_err();
     assert_eq!(
-        wrong(
+        error(
             "${pvc.metadata.labels['nas']}.example.com",
             "/export/{{ .PVC.namespace }}"
         ),
@@ -169,7 +169,7 @@ fn server_and_share_have_no_tokens() {
         "/${pvc.namespace}",
         "/{a}/${.PVC.name}",
     ] {
-        assert!(wrong("nas1", share).contains("write the value in subDir"), "{share}");
+        assert!(error("nas1", share).contains("write the value in subDir"), "{share}");
     }
     for share in ["/c$", "/vol(1)", "/export/namespace", "/srv/{a}"] {
         assert!(read(json!({"parameters": {"share": share}})).is_ok(), "{share}");

@@ -1,7 +1,7 @@
 //! The order in which volumes with the same directory, or with overlapping directories, are cleaned up.
 //!
-//! If several deleted volumes have the same directory, the policy of the last one applies, and the others leave the
-//! directory alone. If a directory inside another one is to be deleted, it is cleaned up first. If it is to be kept or
+//! If several deleted volumes have the same directory, the policy of the last one applies, and the cleanup of the others
+//! does not touch the directory. If a directory inside another one is to be deleted, it is cleaned up first. If it is to be kept or
 //! archived, the outer directory is kept too, and its volume is cleaned up first: otherwise the outer one would take
 //! the inner files to the trash. So volumes that delete come before volumes that keep or archive. Among the former,
 //! deeper directories come first; among the latter, outer directories do. No cycle of waiting volumes is possible, and

@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn volumes_of_others_and_without_finalizer_are_left_alone() {
+    fn volumes_of_others_and_without_finalizer_are_not_touched() {
         for other in ["bindery.dev/instance", "pv.kubernetes.io/provisioned-by"] {
             let other_s = json!({"metadata": {"annotations": {other: "other"}}});
             assert_eq!(step(&other_s, ClaimState::Gone, true), UninstallStep::Leave, "{other}");

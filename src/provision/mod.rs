@@ -2,7 +2,7 @@
 //!
 //! Order of effects: look up the claim and the directory; create the volume; then create the directory. The volume is
 //! the record of the intent: if the process stops after that, the controller finds the volume and completes or removes
-//! it. Nothing exists on the server that no volume records. For the webhook, the claim must not exist yet. For the
+//! it. Every directory on the server is recorded on a volume. For the webhook, the claim must not exist yet. For the
 //! controller it must exist, and its uid is written to the volume after the directory was created.
 
 mod deadline;
@@ -236,7 +236,8 @@ impl Provisioner {
     }
 
     /// Fails like [`Self::refuse_overlap`], but only for volumes in the watch cache that a claim has had or that Bindery did not
-    /// create. It comes before anything is created: the end of the claim's own volume would wake the claim at once.
+    /// create. It is called before the claim's own volume is created: if that was created and removed again, its removal would
+    /// trigger the next attempt at once.
     async fn refuse_known(&self, new: &NewVolume, location: &Location<'_>, deadline: Instant) -> Result<(), Error> {
         for (other, overlap) in self.cluster.cached_overlaps(location, &new.name) {
             let look = self.cluster.volume(&other.read().name);

@@ -29,7 +29,7 @@ fn uninstall(bindery: &Bindery, flags: &[&str]) -> Output {
 pub fn of_this_installation(output: &str) -> String {
     let lines = output
         .lines()
-        .filter(|line| !line.contains(": skipped, because this installation did not make it"));
+        .filter(|line| !line.contains(": skipped, because this installation did not create it"));
     lines.flat_map(|line| [line, "\n"]).collect()
 }
 
@@ -113,7 +113,7 @@ async fn uninstall_lists_volumes_of_other_origin_with_the_command_that_releases_
     let output = well("uninstall", uninstall(&bindery, &[]));
     assert!(output.ends_with("volumes done: 0, skipped: 0\n"), "{output}");
     let begins = format!(
-        "volume {}: skipped, because this installation did not make it (its annotations name no provisioner and instance",
+        "volume {}: skipped, because this installation did not create it (its annotations name no provisioner and instance",
         volume_name(&volume)
     );
     let line = output.lines().find(|line| line.starts_with(&begins)).expect(&output);

@@ -37,7 +37,7 @@ pub fn full(explanation: &Explanation) -> String {
             }
         }
         Outcome::Refused { why } => line("refused", why),
-        Outcome::LeftAlone { why } => line("not served", why),
+        Outcome::NotServed { why } => line("not served", why),
     }
     for warning in &explanation.warnings {
         line("warning", warning);
@@ -59,7 +59,7 @@ pub fn list(explanations: &[Explanation]) -> String {
             Outcome::Queued { why } => ("waits".to_owned(), Some(why)),
             Outcome::HasVolume { volume, .. } => (volume.clone(), None),
             Outcome::Refused { why } => ("refused".to_owned(), Some(why)),
-            Outcome::LeftAlone { why } => ("not served".to_owned(), Some(why)),
+            Outcome::NotServed { why } => ("not served".to_owned(), Some(why)),
         };
         lines.push([
             explanation.claim.clone(),

@@ -1,7 +1,7 @@
 //! `bindery uninstall --keep-data`: removes Bindery's finalizer from every volume, so that Bindery can be removed.
 //!
 //! Order: acquire the Lease, so that no replica runs; delete the webhook configuration, so that no new volumes are
-//! made; then change each volume, in one write, or two if it is deleted. If the command is interrupted, a second run
+//! created; then change each volume, in one write, or two if it is deleted. If the command is interrupted, a second run
 //! does the rest. [`crate::policy::uninstall`] decides what is done with each volume.
 
 mod replicas;
@@ -115,7 +115,7 @@ impl Uninstall {
         }
         for volume in not_ours {
             println!(
-                "volume {}: skipped, because this installation did not make it ({}). To remove the finalizer and keep the \
+                "volume {}: skipped, because this installation did not create it ({}). To remove the finalizer and keep the \
                  directory: {}",
                 volume.name,
                 volume.maker(),

@@ -39,7 +39,7 @@ impl Volumes {
     }
 
     /// Returns the volumes of this installation that have the finalizer, and those with the finalizer that it did not
-    /// make.
+    /// create.
     pub async fn with_finalizer(&self) -> Result<(Vec<Volume>, Vec<Found>)> {
         let (mut waiting, mut not_ours) = (Vec::new(), Vec::new());
         let mut page = ListParams::default().limit(PAGE_SIZE);

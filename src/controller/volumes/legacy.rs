@@ -62,7 +62,7 @@ pub fn may_take_over(ctx: &Context, volume: &CachedVolume) -> bool {
 /// Reports why a volume was refused.
 pub fn report_refusal(ctx: &Context, volume: &Volume, why: &str) -> Action {
     let note = format!(
-        "Bindery does not take this volume over, and leaves its directory alone when its claim is deleted: {why}"
+        "Bindery does not take this volume over, and does not touch its directory when its claim is deleted: {why}"
     );
     let reason = reason::NOT_TAKEN_OVER;
     ctx.events.warn(volume, reason, reason, note);

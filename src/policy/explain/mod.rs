@@ -11,7 +11,7 @@ use serde::Serialize;
 
 pub use self::outcome::Outcome;
 use self::outcome::outcome;
-use self::placeholders::{NOBODYS, SERVER, SHARE, is_known, place, plain, shown_name};
+use self::placeholders::{NO_UUID, SERVER, SHARE, is_known, place, plain, shown_name};
 pub use self::rows::{NewValue, Row};
 use super::class::Defaults;
 use super::decide::{Decision, Facts, decide};
@@ -81,7 +81,7 @@ pub fn explain(facts: &Facts<'_>, standing: Standing, others: &[Volume]) -> Expl
         },
         defaults: &defaults,
         // The volume name is derived from the uid of an existing claim.
-        fresh: as_new.uid.parse().unwrap_or(NOBODYS),
+        fresh: as_new.uid.parse().unwrap_or(NO_UUID),
         ..*facts
     };
     let verdict = decide(&asked);
@@ -106,12 +106,12 @@ pub fn explain(facts: &Facts<'_>, standing: Standing, others: &[Volume]) -> Expl
     } else if standing == Standing::WrittenAgain {
         let why = "a claim of this name already exists and keeps its volume; to see it, give the name of the claim \
         instead of a file. This is what a new claim would get";
-        explanation.outcome = Outcome::LeftAlone { why: why.to_owned() };
+        explanation.outcome = Outcome::NotServed { why: why.to_owned() };
     } else if is_stored && let Outcome::Provisioned { volume } = &explanation.outcome {
         explanation.outcome = if facts.class.is_some_and(|class| facts.claim.waits_for_its_pod(class)) {
             let why = "its StorageClass has volumeBindingMode WaitForFirstConsumer: it gets its volume when a pod that uses \
                        it is scheduled";
-            Outcome::LeftAlone { why: why.to_owned() }
+            Outcome::NotServed { why: why.to_owned() }
         } else {
             let volume = volume.clone();
             Outcome::NoVolumeYet { volume }
@@ -152,10 +152,10 @@ impl Explanation {
     fn with_volume(&mut self, name: &str, facts: &Facts<'_>, new: Option<&Directory>) {
         let (volume, record) = match volume_of(name, facts) {
             Ok(found) => found,
-            Err(why) => return self.leave_alone(why),
+            Err(why) => return self.set_not_served(why),
         };
         let now = std::mem::take(&mut self.policy);
-        let would_be = new.map(|new| new.as_str().replace(&format!("pvc-{NOBODYS}"), name));
+        let would_be = new.map(|new| new.as_str().replace(&format!("pvc-{NO_UUID}"), name));
         let same_place = would_be.as_deref() == Some(record.directory.as_str());
         self.policy = rows::frozen(volume, record, &now, same_place);
         self.directory = Some(place(&record.share, &record.directory));
@@ -163,15 +163,15 @@ impl Explanation {
             volume: name.to_owned(),
             new_claim: match &self.outcome {
                 Outcome::Refused { why } => Some(format!("refused: {why}")),
-                Outcome::LeftAlone { why } => Some(format!("left alone: {why}")),
+                Outcome::NotServed { why } => Some(format!("not served: {why}")),
                 _ => None,
             },
         };
     }
 
     /// Says that Bindery does not serve the claim; no setting applies then.
-    fn leave_alone(&mut self, why: String) {
-        self.outcome = Outcome::LeftAlone { why };
+    fn set_not_served(&mut self, why: String) {
+        self.outcome = Outcome::NotServed { why };
         self.policy.clear();
         self.warnings.clear();
         self.directory = None;
@@ -185,9 +185,9 @@ impl Explanation {
         };
         let why = format!("the {selector} of MutatingWebhookConfiguration {configuration} does not select {what}");
         match &mut self.outcome {
-            Outcome::LeftAlone { .. } => {}
-            Outcome::HasVolume { new_claim, .. } => *new_claim = Some(format!("left alone: {why}")),
-            _ => self.leave_alone(why),
+            Outcome::NotServed { .. } => {}
+            Outcome::HasVolume { new_claim, .. } => *new_claim = Some(format!("not served: {why}")),
+            _ => self.set_not_served(why),
         }
     }
 }

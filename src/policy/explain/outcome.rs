@@ -42,7 +42,7 @@ pub enum Outcome {
         why: String,
     },
     /// Bindery does not serve it.
-    LeftAlone {
+    NotServed {
         /// The reason.
         why: String,
     },
@@ -52,7 +52,7 @@ pub enum Outcome {
 pub(super) fn outcome(facts: &Facts<'_>, verdict: &Verdict, others: &[Volume]) -> Outcome {
     let new = match &verdict.decision {
         Decision::Pass(reason) => {
-            return Outcome::LeftAlone {
+            return Outcome::NotServed {
                 why: pass(reason, facts),
             };
         }

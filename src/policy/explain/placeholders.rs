@@ -6,8 +6,8 @@ use crate::model::claim::{Claim, Name};
 use crate::model::directory::{Directory, Share};
 use crate::model::volume::NewVolume;
 
-/// The uuid of the volume in an explanation; [`ANY`] replaces it in the output.
-pub(super) const NOBODYS: Uuid = Uuid::from_u128(0x6269_6e64_6572_7900_0000_0000_6578_706c);
+/// The uuid in the name of a volume that does not exist yet; [`ANY`] replaces it in the output.
+pub(super) const NO_UUID: Uuid = Uuid::from_u128(0x6269_6e64_6572_7900_0000_0000_6578_706c);
 /// The volume name in the output.
 pub(super) const ANY: &str = "pvc-<uuid>";
 /// The random suffix of a generated name in the output.
@@ -37,6 +37,6 @@ pub(super) fn shown_name(claim: &Claim) -> String {
 
 /// Replaces the placeholder names in a text.
 pub(super) fn plain(claim: &Claim, new: &NewVolume, text: &str) -> String {
-    text.replace(&format!("pvc-{NOBODYS}"), ANY)
+    text.replace(&format!("pvc-{NO_UUID}"), ANY)
         .replace(&new.claim.1, &shown_name(claim))
 }

@@ -13,7 +13,7 @@ use crate::policy::key::Key;
 
 /// A field of Kubernetes, in the class and in the volume.
 const RECLAIM: &str = "reclaimPolicy";
-/// The source of a server or share that only the flags of `bindery serve` know.
+/// The source of a server or share from a flag of `bindery serve` that this command was not given.
 const FLAG_NOT_GIVEN: &str = "flag, not given here";
 
 /// A mode or an owner that Bindery does not set.

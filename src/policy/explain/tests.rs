@@ -85,7 +85,7 @@ fn every_key_is_listed_with_its_source() {
         .map(|row| (row.key, row.value.as_str(), row.from.as_str()))
         .collect();
     let template = "${pvc.metadata.namespace}-${pvc.metadata.name}-${pv.metadata.name}";
-    let heard = "onDelete, archiveOnDelete, mountPermissions, archiveRetention, onStorageFailure";
+    let namespace = "onDelete, archiveOnDelete, mountPermissions, archiveRetention, onStorageFailure";
     let expected = [
         ("server", "nas1", "class"),
         ("share", "/export", "class"),
@@ -100,7 +100,7 @@ fn every_key_is_listed_with_its_source() {
         ("nfsVersion", "4", "default"),
         ("provision", "onCreate", "default"),
         ("volumeLabels", "none", "default"),
-        ("namespaceOverrides", heard, "default"),
+        ("namespaceOverrides", namespace, "default"),
         ("claimOverrides", "none", "default"),
         ("reclaimPolicy", "Delete", "class"),
     ];
@@ -265,7 +265,7 @@ fn an_overlapping_directory_refuses_the_claim() {
 }
 
 #[test]
-fn a_claim_that_is_left_alone_has_a_reason() {
+fn a_claim_that_is_not_served_has_a_reason() {
     let table: [(Change, &str); 5] = [
         (
             |world| world.claim["spec"]["storageClassName"] = json!(""),
@@ -288,7 +288,7 @@ fn a_claim_that_is_left_alone_has_a_reason() {
     for (change, why) in table {
         let explanation = explained(change);
         let why = why.to_owned();
-        assert_eq!(explanation.outcome, Outcome::LeftAlone { why });
+        assert_eq!(explanation.outcome, Outcome::NotServed { why });
         assert_eq!((explanation.policy, explanation.directory), (vec![], None));
     }
 }
@@ -313,7 +313,7 @@ fn a_generated_name_is_shown_with_a_placeholder() {
 #[test]
 fn a_claim_in_a_file_that_already_exists_is_reported() {
     let explanation = explained(|world| world.standing = Standing::WrittenAgain);
-    assert!(matches!(explanation.outcome, Outcome::LeftAlone { .. }));
+    assert!(matches!(explanation.outcome, Outcome::NotServed { .. }));
     assert_eq!(found(&explanation, "onDelete"), ("archive", "default"));
 }
 
@@ -327,11 +327,11 @@ fn without_the_flags_a_warning_says_that_overlaps_are_not_checked() {
 }
 
 #[test]
-fn an_exempt_claim_is_left_alone_and_keeps_its_volume() {
+fn an_exempt_claim_is_not_served_and_keeps_its_volume() {
     let why = "the namespaceSelector of MutatingWebhookConfiguration bindery does not select the claim's namespace";
     let mut explanation = World::default().explained();
     explanation.exempt(Exempt::Namespace, "bindery");
-    assert_eq!(explanation.outcome, Outcome::LeftAlone { why: why.to_owned() });
+    assert_eq!(explanation.outcome, Outcome::NotServed { why: why.to_owned() });
     assert_eq!((explanation.policy, explanation.directory), (vec![], None));
 
     let mut explanation = World::default().explained();
@@ -341,11 +341,11 @@ fn an_exempt_claim_is_left_alone_and_keeps_its_volume() {
         new_claim: None,
     };
     explanation.exempt(Exempt::Object, "bindery");
-    let new_claim = "left alone: the objectSelector of MutatingWebhookConfiguration bindery does not select the claim";
+    let new_claim = "not served: the objectSelector of MutatingWebhookConfiguration bindery does not select the claim";
     let expected = Outcome::HasVolume {
         volume,
         new_claim: Some(new_claim.to_owned()),
     };
     assert_eq!(explanation.outcome, expected);
-    assert!(!explanation.policy.is_empty(), "what stands on the volume holds");
+    assert!(!explanation.policy.is_empty(), "the settings on the volume apply");
 }

@@ -1,10 +1,10 @@
-//! Text that looks like a token and is none: tokens of other programs, and misspelt ones.
+//! Text that looks like a token but is not one: tokens of other programs, and misspelt ones.
 //!
 //! As text, it would be the same for all claims, and so would their directory.
 
 use super::Token;
 
-/// Characters around a name, in the ways in which templates are written: `{{ .PVC.name }}`, `$(PVC_NAME)`, `<namespace>`.
+/// Characters that may surround a name in templates of other programs: `{{ .PVC.name }}`, `$(PVC_NAME)`, `<namespace>`.
 const AROUND: &[char] = &[
     '$', '{', '}', '<', '>', '(', ')', '[', ']', '%', '@', '#', '_', '.', ' ', '\t', '\'', '"',
 ];
@@ -12,9 +12,9 @@ const AROUND: &[char] = &[
 pub(super) const BRACKETS: &[char] = &['{', '}', '<', '>'];
 /// Signs that may stand before an opening bracket.
 const BEFORE: &[char] = &['$', '%', '#', '@'];
-/// Beginnings and ends around a name that text may have, unless the name is that of a value.
+/// Pairs of brackets that text may have, unless the text between them is the name of a value.
 const PAIRS: [(&str, &str); 5] = [("(", ")"), ("[", "]"), ("%", "%"), ("@", "@"), ("__", "__")];
-/// Parts of tokens that are not text even without brackets.
+/// Parts of tokens that are refused even without brackets.
 const WORDS: [&str; 11] = [
     "pvc.metadata",
     "pvc.name",
@@ -29,7 +29,7 @@ const WORDS: [&str; 11] = [
     "namespace.annotation",
 ];
 
-/// The value that was probably meant, in whatever brackets and spelling.
+/// The token that was probably meant. Brackets, case and separators do not matter.
 pub(super) fn guess(written: &str) -> Option<Token> {
     let name = written.trim_matches(AROUND);
     let lower = name.to_ascii_lowercase();

@@ -75,7 +75,7 @@ impl Template {
         self
     }
 
-    /// Whether a text has a token, in whatever syntax and spelling.
+    /// Whether a text has a token, in any syntax and spelling.
     pub fn is_in(text: &str) -> bool {
         let mut rest = text;
         while let Some((start, length)) = look_alike::find(rest) {
@@ -123,18 +123,18 @@ impl Template {
         if self.standard {
             path = Directory::fit(&path, &format!("-{}", values.volume));
         }
-        self.parse_path(&path).map_err(|wrong| self.cause(wrong, values))
+        self.parse_path(&path).map_err(|error| self.cause(error, values))
     }
 
-    /// Names the annotation that makes a path wrong, if one does.
-    fn cause(&self, wrong: NotADirectory, values: &Values<'_>) -> NoDirectory {
+    /// Names the annotation whose value makes the path invalid, if there is one.
+    fn cause(&self, error: NotADirectory, values: &Values<'_>) -> NoDirectory {
         let paths = self.tokens().filter(|token| token.is_a_path());
         let culprit = paths
             .filter_map(|token| Some((token, token.value(values)?)))
-            .find(|(_, value)| matches!(self.parse_path(value), Err(NotADirectory(_, also)) if also == wrong.1));
+            .find(|(_, value)| matches!(self.parse_path(value), Err(NotADirectory(_, also)) if also == error.1));
         match culprit {
-            Some((token, value)) => NoDirectory::Value(token.clone(), value.to_owned(), wrong.1),
-            None => NoDirectory::NotADirectory(wrong),
+            Some((token, value)) => NoDirectory::Value(token.clone(), value.to_owned(), error.1),
+            None => NoDirectory::NotADirectory(error),
         }
     }
 

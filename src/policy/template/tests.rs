@@ -47,7 +47,7 @@ fn with_annotation(text: &str, key: &str, value: &str) -> Result<String, String>
     });
     directory
         .map(|directory| directory.to_string())
-        .map_err(|wrong| wrong.to_string())
+        .map_err(|error| error.to_string())
 }
 
 fn sub_dir(text: &str) -> Result<String, String> {
@@ -157,19 +157,19 @@ fn slashes_at_the_ends_of_a_path_are_dropped() {
 }
 
 #[test]
-fn the_annotation_that_makes_a_path_wrong_is_named() {
-    let wrong = |value: &str| {
+fn the_annotation_that_makes_a_path_invalid_is_named() {
+    let error = |value: &str| {
         with_annotation("${pvc.metadata.namespace}/${pvc.metadata.annotations['p']}", "p", value).unwrap_err()
     };
     assert_eq!(
-        wrong("./x"),
+        error("./x"),
         "annotation p of the claim is \"./x\", which has the segment \".\", which means the directory itself; leave it out"
     );
     assert_eq!(
-        wrong("a//b"),
+        error("a//b"),
         "annotation p of the claim is \"a//b\", which has an empty segment"
     );
-    assert!(wrong("a/../b").starts_with("annotation p of the claim is \"a/../b\", which has the segment \"..\""));
+    assert!(error("a/../b").starts_with("annotation p of the claim is \"a/../b\", which has the segment \"..\""));
 }
 
 #[test]

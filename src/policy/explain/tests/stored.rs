@@ -69,7 +69,7 @@ fn a_waiting_claim_shows_the_name_of_its_future_volume() {
 #[test]
 fn a_waiting_claim_shows_what_it_waits_for() {
     let scheduled = |world: &mut World| world.class["volumeBindingMode"] = json!("WaitForFirstConsumer");
-    assert!(matches!(waiting(scheduled).outcome, Outcome::LeftAlone { .. }));
+    assert!(matches!(waiting(scheduled).outcome, Outcome::NotServed { .. }));
     assert!(matches!(explained(scheduled).outcome, Outcome::Provisioned { .. }));
     let leaving = |world: &mut World| {
         world.parameters(&json!({"subDir": "${pvc.metadata.name}"}));
@@ -122,7 +122,7 @@ fn a_claim_keeps_its_volume_if_a_new_claim_would_be_refused() {
     };
     assert_eq!(
         new(|world| world.class = json!(null)),
-        "left alone: there is no StorageClass fast"
+        "not served: there is no StorageClass fast"
     );
     assert!(new(|world| world.parameters(&json!({"onDelete": "erase"}))).starts_with("refused: StorageClass fast: "));
 }
@@ -130,7 +130,7 @@ fn a_claim_keeps_its_volume_if_a_new_claim_would_be_refused() {
 #[test]
 fn a_missing_or_foreign_volume_is_reported() {
     let why = |change: Change| match settled(change).outcome {
-        Outcome::LeftAlone { why } => why,
+        Outcome::NotServed { why } => why,
         other => format!("{other:?}"),
     };
     assert_eq!(
