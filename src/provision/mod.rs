@@ -236,8 +236,7 @@ impl Provisioner {
     }
 
     /// Fails like [`Self::refuse_overlap`], but only for volumes in the watch cache that a claim has had or that Bindery did not
-    /// create. It is called before the claim's own volume is created: if that was created and removed again, its removal would
-    /// trigger the next attempt at once.
+    /// create. It comes before anything is created, so that nothing has to be removed again.
     async fn refuse_known(&self, new: &NewVolume, location: &Location<'_>, deadline: Instant) -> Result<(), Error> {
         for (other, overlap) in self.cluster.cached_overlaps(location, &new.name) {
             let look = self.cluster.volume(&other.read().name);

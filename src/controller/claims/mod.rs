@@ -40,7 +40,7 @@ pub async fn run(leader: Arc<Leader>, stop: CancellationToken) {
         return;
     }
     let cluster = leader.ctx.cluster.clone();
-    let [of_class, in_namespace, without_volume] = [(); 3].map(|()| cluster.claims.store().clone());
+    let [of_class, in_namespace, after_volume] = [(); 3].map(|()| cluster.claims.store().clone());
     let volumes = cluster.volumes.store().clone();
     let waiting = cluster.claims.events().filter(|claim| ready(is_waiting(claim)));
     Controller::for_shared_stream(waiting, cluster.claims.store().clone())
@@ -56,14 +56,10 @@ pub async fn run(leader: Arc<Leader>, stop: CancellationToken) {
             },
         )
         .watches_shared_stream(cluster.volumes.events(), move |volume: Arc<CachedVolume>| {
-            // A claim may have been refused because of this volume.
             if volumes.get(&ObjectRef::from(&*volume)).is_some() {
                 return Vec::new();
             }
-            let name = volume.name_any();
-            waiting_claims(&without_volume, |claim| {
-                claim.volume_name.as_deref().is_none_or(|named| *named == *name)
-            })
+            triggers::after_volume(&volume, &after_volume)
         })
         .reconcile_on(triggers::after_outage(&leader))
         .reconcile_on(exempt::after_change(&leader.ctx))

@@ -6,7 +6,7 @@ use futures::{Stream, StreamExt, stream};
 use kube::ResourceExt;
 use kube::runtime::reflector::{ObjectRef, Store};
 
-use crate::cluster::cache::CachedClaim;
+use crate::cluster::cache::{CachedClaim, CachedVolume};
 use crate::controller::context::Context;
 use crate::controller::leader::Leader;
 use crate::policy::class::Class;
@@ -23,6 +23,19 @@ pub fn waiting_claims(
 ) -> Vec<ObjectRef<CachedClaim>> {
     let meant = claims.state_filter(|claim| is_waiting(claim) && is_meant(claim));
     meant.iter().map(|claim| ObjectRef::from(&**claim)).collect()
+}
+
+/// Returns the claims to reconcile when this volume is gone: those that name it, and those that name none, since the
+/// volume may have been the reason why they were refused. If the last attempt for a claim has created this volume and
+/// removed it again, the next attempt for that claim is scheduled already.
+pub fn after_volume(gone: &CachedVolume, claims: &Store<CachedClaim>) -> Vec<ObjectRef<CachedClaim>> {
+    let gone = gone.read();
+    waiting_claims(claims, |claim| {
+        let may_need_it = claim.volume_name.as_deref().is_none_or(|named| *named == *gone.name);
+        let own_attempt = claim.outline().seed().to_string();
+        let is_taken_back = gone.is_fenced() && gone.attempt.as_ref() == Some(&own_attempt);
+        may_need_it && !is_taken_back
+    })
 }
 
 /// Returns the key by which the failures of a claim are counted. No volume has such a name.
@@ -51,3 +64,7 @@ pub fn after_outage(leader: &Arc<Leader>) -> impl Stream<Item = ObjectRef<Cached
         stream::iter(waiting_claims(leader.ctx.cluster.claims.store(), is_meant))
     })
 }
+
+#[cfg(test)]
+#[path = "triggers_tests.rs"]
+mod tests;
