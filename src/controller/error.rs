@@ -38,6 +38,16 @@ pub enum Error {
     /// The policy of the volume, or the place of its directory, changed during the reconcile.
     #[error("the volume or its directory changed in the meantime")]
     Changed,
+    /// The volume that was to be cleaned up does not exist any more, or is not being deleted.
+    #[error("the volume is gone, or is no longer to be cleaned up")]
+    VolumeGone,
+    /// The policy of this volume could not be written on another one, which keeps its files.
+    #[error(
+        "could not write onDelete of this volume on volume {0}, whose directory also holds its files: a request to the API server \
+         failed: {fault}",
+        fault = ApiFault::from(.1)
+    )]
+    PassOn(String, kube::Error),
     /// The process is stopping, or another replica leads.
     #[error("this replica is stopping, or no longer leads")]
     NotLeading,
@@ -61,3 +71,7 @@ pub fn fault(fault: Fault) -> &'static str {
         Fault::Other => "Other",
     }
 }
+
+#[cfg(test)]
+#[path = "error_tests.rs"]
+mod tests;

@@ -36,6 +36,8 @@ pub fn error_policy(leader: &Leader, volume: &Volume, error: &Error) -> Action {
     let cause = match error {
         // If the term continues after all, the volume is reconciled again.
         Error::NotLeading => return Action::requeue(FIRST_PAUSE),
+        // If the volume still exists, its watch event triggers a reconcile, too.
+        Error::VolumeGone => return Action::requeue(FIRST_PAUSE),
         // A change of the other volume triggers the reconcile. An Event follows if it takes long.
         Error::WaitsForCleanup(_) => {
             if times > 1 {
@@ -48,13 +50,13 @@ pub fn error_policy(leader: &Leader, volume: &Volume, error: &Error) -> Action {
             return Action::requeue(pause);
         }
         // Another write came first, and its watch event triggers the next reconcile.
-        Error::Api(error)
+        Error::Api(error) | Error::PassOn(_, error)
             if times < PERSISTENT && (patch::is_precondition_failed(error) || patch::is_not_found(error)) =>
         {
             tracing::debug!(volume = volume.name, %error, "the volume changed in the meantime");
             return Action::requeue(pause);
         }
-        Error::Api(_) => {
+        Error::Api(_) | Error::PassOn(..) => {
             tracing::warn!(volume = volume.name, ?pause, "{error}; Bindery retries");
             (times >= PERSISTENT).then_some("Api")
         }

@@ -23,8 +23,16 @@ pub async fn plan(ctx: &Context, volume: &Volume) -> Result<(Plan, Option<Claim>
     ))
 }
 
-/// Returns the present state of this very volume if it still waits for its cleanup.
-pub async fn being_deleted(ctx: &Context, volume: &Volume) -> Result<Option<Volume>, Error> {
-    let now = ctx.cluster.volume(&volume.name).await?;
-    Ok(now.filter(|now| now.uid == volume.uid && now.deleting && now.has_finalizer))
+/// Returns the present state of this very volume. Fails with [`Error::VolumeGone`] unless it still waits for its cleanup.
+pub async fn being_deleted(ctx: &Context, volume: &Volume) -> Result<Volume, Error> {
+    waits_for_cleanup(ctx.cluster.volume(&volume.name).await?, volume)
 }
+
+fn waits_for_cleanup(now: Option<Volume>, volume: &Volume) -> Result<Volume, Error> {
+    now.filter(|now| now.uid == volume.uid && now.deleting && now.has_finalizer)
+        .ok_or(Error::VolumeGone)
+}
+
+#[cfg(test)]
+#[path = "live_tests.rs"]
+mod tests;

@@ -139,9 +139,9 @@ async fn move_away(
     failpoints::point(Point::Renamed);
     if may_be_done(&moved) {
         match assert_same_policy(ctx, volume, record).await {
-            Err(Error::NotLeading) => {
+            Err(Error::VolumeGone) => {
                 put_back::put_back(leader, volume, record, identity, aside).await?;
-                return Err(Error::NotLeading);
+                return Err(Error::VolumeGone);
             }
             checked => checked?,
         }
@@ -149,12 +149,10 @@ async fn move_away(
     Ok(moved?)
 }
 
-/// Reads the volume again. Fails with [`Error::NotLeading`] if it no longer waits for its cleanup, and with
+/// Reads the volume again. Fails with [`Error::VolumeGone`] if it no longer waits for its cleanup, and with
 /// [`Error::Changed`] if its policy has changed.
 async fn assert_same_policy(ctx: &Context, volume: &Volume, record: &Record) -> Result<(), Error> {
-    let Some(now) = live::being_deleted(ctx, volume).await? else {
-        return Err(Error::NotLeading);
-    };
+    let now = live::being_deleted(ctx, volume).await?;
     let policy = |record: &Record| (record.on_delete, record.retention);
     let is_same = now.reclaim == volume.reclaim && now.record.as_ref().map(policy) == Ok(policy(record));
     if is_same { Ok(()) } else { Err(Error::Changed) }

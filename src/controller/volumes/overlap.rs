@@ -119,7 +119,8 @@ async fn pass_on(
         retention.map(|retention| set_annotation(volume_annotation::ARCHIVE_RETENTION, &retention.to_string())),
     );
     leader.may_act()?;
-    patch::apply(&ctx.persistent_volumes(), &other.name, operations).await?;
+    let written = patch::apply(&ctx.persistent_volumes(), &other.name, operations).await;
+    written.map_err(|error| Error::PassOn(other.name.clone(), error))?;
     let kept = retention.map_or_else(String::new, |retention| format!(", archiveRetention {retention}"));
     let note = format!(
         "onDelete of this volume is now {on_delete}{kept}: its directory also holds the files of volume {}, which was deleted and \

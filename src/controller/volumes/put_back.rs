@@ -31,9 +31,7 @@ pub async fn remove_empty(
 ) -> Result<Removed, Error> {
     let ctx = &leader.ctx;
     // The directory was looked up before: if the volume still exists, the directory was the volume's.
-    if live::being_deleted(ctx, volume).await?.is_none() {
-        return Err(Error::NotLeading);
-    }
+    live::being_deleted(ctx, volume).await?;
     leader.may_act()?;
     let removed = ctx
         .storage
@@ -44,9 +42,14 @@ pub async fn remove_empty(
         Ok(removed) => matches!(removed, Removed::Done | Removed::Missing),
         Err(error) => error.outcome == Outcome::Unknown,
     };
-    if may_be_gone && live::being_deleted(ctx, volume).await?.is_none() {
-        recreate(leader, volume).await?;
-        return Err(Error::NotLeading);
+    if may_be_gone {
+        match live::being_deleted(ctx, volume).await {
+            Err(Error::VolumeGone) => {
+                recreate(leader, volume).await?;
+                return Err(Error::VolumeGone);
+            }
+            checked => checked.map(drop)?,
+        }
     }
     Ok(removed?)
 }
