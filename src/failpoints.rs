@@ -5,8 +5,10 @@
 
 use std::fmt;
 
+use clap::ValueEnum;
+
 /// The steps after which a process may die, from the creation of a claim to its deletion.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Point {
     /// The volume is created; its directory is not.
     VolumeCreated,
@@ -38,44 +40,10 @@ pub enum Point {
     Fenced,
 }
 
-impl Point {
-    /// All points.
-    pub const ALL: [Self; 14] = [
-        Self::VolumeCreated,
-        Self::DirectoryMade,
-        Self::VolumeGiven,
-        Self::AnswerSent,
-        Self::UidSet,
-        Self::ClaimCompleted,
-        Self::VolumeExpanded,
-        Self::MarkedDeleted,
-        Self::TargetRecorded,
-        Self::Renamed,
-        Self::TreeHalfRemoved,
-        Self::DirectoryDone,
-        Self::FinalizerRemoved,
-        Self::Fenced,
-    ];
-}
-
 impl fmt::Display for Point {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::VolumeCreated => "volume-created",
-            Self::DirectoryMade => "directory-made",
-            Self::VolumeGiven => "volume-given",
-            Self::AnswerSent => "answer-sent",
-            Self::UidSet => "uid-set",
-            Self::ClaimCompleted => "claim-completed",
-            Self::VolumeExpanded => "volume-expanded",
-            Self::MarkedDeleted => "marked-deleted",
-            Self::TargetRecorded => "target-recorded",
-            Self::Renamed => "renamed",
-            Self::TreeHalfRemoved => "tree-half-removed",
-            Self::DirectoryDone => "directory-done",
-            Self::FinalizerRemoved => "finalizer-removed",
-            Self::Fenced => "fenced",
-        })
+        let name = self.to_possible_value();
+        name.map_or(Ok(()), |name| f.write_str(name.get_name()))
     }
 }
 

@@ -4,6 +4,7 @@
 //! (`failurePolicy: Ignore`) and provisioned later.
 
 use bindery::failpoints::Point;
+use clap::ValueEnum;
 use k8s_openapi::api::core::v1::PersistentVolume;
 use kube::api::ListParams;
 use serde_json::{Value, json};
@@ -85,7 +86,7 @@ async fn at_every_point(on_delete: &'static str) {
         scene,
         on_delete,
     };
-    for point in Point::ALL {
+    for &point in Point::value_variants() {
         match when(point, on_delete) {
             When::Created => trial.created(point).await,
             When::CreatedPerhaps => trial.created_perhaps(point).await,

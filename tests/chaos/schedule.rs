@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use bindery::failpoints::Point;
+use clap::ValueEnum;
 
 use crate::random::Random;
 use crate::setup::Class;
@@ -229,7 +230,7 @@ fn faults_of(random: &mut Random, part: Part, length: Duration) -> Vec<Fault> {
         let kind = match random.within(0..100) {
             0..35 => Kind::Kill,
             35..45 if restarts => Kind::Terminate,
-            45..70 if replica => Kind::CrashAt(random.of(&Point::ALL)),
+            45..70 if replica => Kind::CrashAt(random.of(Point::value_variants())),
             35..70 => Kind::Kill,
             _ => Kind::Pause,
         };
