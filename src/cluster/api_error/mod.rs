@@ -47,7 +47,7 @@ pub enum Kind {
 impl ApiFault {
     /// Returns the error for a request that was not answered in time.
     pub fn timeout() -> Self {
-        Self::new(Kind::Transient, "the API server did not answer in time")
+        Self::transient("the API server did not answer in time")
     }
 
     /// Returns whether the same request may succeed later.
@@ -84,16 +84,16 @@ impl ApiFault {
         Self { kind, why: why.into() }
     }
 
+    fn transient(why: impl Into<String>) -> Self {
+        Self::new(Kind::Transient, why)
+    }
+
     fn from_status(status: &Status) -> Self {
         let code = status.code;
         match code {
-            401 => Self::new(
-                Kind::Transient,
-                "the API server did not accept the token of Bindery's ServiceAccount (401)",
-            ),
+            401 => Self::transient("the API server did not accept the token of Bindery's ServiceAccount (401)"),
             // An API server that has just started may know role bindings before it knows the roles.
-            403 if status.message.contains("RBAC:") && status.message.contains("not found") => Self::new(
-                Kind::Transient,
+            403 if status.message.contains("RBAC:") && status.message.contains("not found") => Self::transient(
                 "the API server does not know the roles of Bindery's ServiceAccount (403); if this lasts, an administrator \
                  has to apply Bindery's RBAC again (the chart, or deploy/base/rbac.yaml)",
             ),
@@ -110,28 +110,22 @@ impl ApiFault {
                 },
             ),
             404 if status.reason != NOT_A_STATUS => Self::new(Kind::NotFound, "the object does not exist (404)"),
-            408 | 504 => Self::new(
-                Kind::Transient,
-                format!("the API server could not do it in time ({code})"),
-            ),
+            408 | 504 => Self::transient(format!("the API server could not do it in time ({code})")),
             409 => Self::new(
                 Kind::Conflict,
                 "the object exists already, or was changed meanwhile (409)",
             ),
             // The continue token of a list has expired.
-            410 => Self::new(Kind::Transient, "the API server no longer knows that state (410)"),
+            410 => Self::transient("the API server no longer knows that state (410)"),
             // A failed test of a JSON patch has no causes; an object that is not valid has.
             422 if names_no_field(status) => Self::new(Kind::Conflict, "the object was changed meanwhile (422)"),
-            429 => Self::new(Kind::Transient, "the API server had too many requests to answer (429)"),
-            0 | 500.. => Self::new(
-                Kind::Transient,
-                match failed_webhook(&status.message) {
-                    Some(webhook) => format!(
-                        "the API server reported an internal error ({code}): its admission webhook {webhook} could not be called"
-                    ),
-                    None => format!("the API server reported an internal error ({code})"),
-                },
-            ),
+            429 => Self::transient("the API server had too many requests to answer (429)"),
+            0 | 500.. => Self::transient(match failed_webhook(&status.message) {
+                Some(webhook) => format!(
+                    "the API server reported an internal error ({code}): its admission webhook {webhook} could not be called"
+                ),
+                None => format!("the API server reported an internal error ({code})"),
+            }),
             _ => Self::refused(status),
         }
     }
@@ -158,7 +152,7 @@ impl From<&Error> for ApiFault {
     fn from(error: &Error) -> Self {
         let unreachable = |why: Option<String>| {
             let why = why.map(|why| format!(" ({why})")).unwrap_or_default();
-            Self::new(Kind::Transient, format!("the API server could not be reached{why}"))
+            Self::transient(format!("the API server could not be reached{why}"))
         };
         match error {
             Error::Api(status) => Self::from_status(status),
@@ -170,15 +164,11 @@ impl From<&Error> for ApiFault {
             Error::SerdeError(_)
             | Error::FromUtf8(_)
             | Error::ReadEvents(_)
-            | Error::LinesCodecMaxLineLengthExceeded => Self::new(
-                Kind::Transient,
-                "the API server's answer was incomplete or not readable",
-            ),
+            | Error::LinesCodecMaxLineLengthExceeded => {
+                Self::transient("the API server's answer was incomplete or not readable")
+            }
             // The token could not be read. The kubelet renews tokens.
-            Error::Auth(_) => Self::new(
-                Kind::Transient,
-                "Bindery's credentials for the API server could not be read",
-            ),
+            Error::Auth(_) => Self::transient("Bindery's credentials for the API server could not be read"),
             Error::HttpError(_) | Error::BuildRequest(_) | Error::Discovery(_) => Self::new(
                 Kind::Refused,
                 "the request could not be built; this is a fault in Bindery, please report it",
@@ -208,9 +198,7 @@ impl From<&watcher::Error> for ApiFault {
             | watcher::Error::WatchStartFailed(error)
             | watcher::Error::WatchFailed(error) => error.into(),
             watcher::Error::WatchError(status) => Self::from_status(status),
-            watcher::Error::NoResourceVersion => {
-                Self::new(Kind::Transient, "the API server's list has no version to watch from")
-            }
+            watcher::Error::NoResourceVersion => Self::transient("the API server's list has no version to watch from"),
         }
     }
 }
