@@ -4,47 +4,39 @@
 //! when a roll-out does not complete.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
+use parking_lot::Mutex;
 
 use super::metrics::Metrics;
 
 /// The parts of the process that are not ready. Clones share them.
 #[derive(Clone)]
-pub struct Readiness {
-    missing: Arc<Mutex<BTreeSet<&'static str>>>,
-}
+pub struct Readiness(Arc<Mutex<BTreeSet<&'static str>>>);
 
 impl Readiness {
     /// Creates it with parts that are not ready yet.
     pub fn waiting_for(parts: impl IntoIterator<Item = &'static str>) -> Self {
-        Self {
-            missing: Arc::new(Mutex::new(parts.into_iter().collect())),
-        }
+        Self(Arc::new(Mutex::new(parts.into_iter().collect())))
     }
 
     /// Marks a part as ready.
     pub fn set_ready(&self, part: &'static str) {
-        self.missing().remove(part);
+        self.0.lock().remove(part);
     }
 
     /// Marks a part as not ready.
     pub fn set_not_ready(&self, part: &'static str) {
-        self.missing().insert(part);
-    }
-
-    fn missing(&self) -> std::sync::MutexGuard<'_, BTreeSet<&'static str>> {
-        // A panic cannot leave the set half changed.
-        self.missing.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().insert(part);
     }
 
     fn answer(&self) -> (StatusCode, String) {
-        let missing: Vec<_> = self.missing().iter().copied().collect();
+        let missing: Vec<_> = self.0.lock().iter().copied().collect();
         if missing.is_empty() {
             (StatusCode::OK, "ready\n".to_owned())
         } else {

@@ -1,8 +1,9 @@
 //! How long a failed object waits before it is reconciled again.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 /// The first pause. It doubles with each failure.
 pub const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -19,7 +20,7 @@ pub struct Backoff(Mutex<HashMap<String, u32>>);
 impl Backoff {
     /// Counts one more failure. Returns the number of failures in a row, and the pause that follows.
     pub fn record_failure(&self, volume: &str) -> (u32, Duration) {
-        let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut failures = self.0.lock();
         if failures.len() >= MOST {
             // Objects that were deleted after a failure are never reset.
             failures.clear();
@@ -34,14 +35,11 @@ impl Backoff {
 
     /// Returns whether the last reconcile of an object failed.
     pub fn has_failed(&self, object: &str) -> bool {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .contains_key(object)
+        self.0.lock().contains_key(object)
     }
 
     /// Forgets the failures of an object, after a reconcile that succeeded.
     pub fn reset(&self, volume: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(volume);
+        self.0.lock().remove(volume);
     }
 }

@@ -5,9 +5,9 @@
 //! the nudge changes the volume, so the controller manager's own write fails and is queued again. So nobody is nudged
 //! within 5 s of its last write, and while it is away only 10 volumes a second are touched.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 /// The time in which kube-controller-manager is taken to be busy, with this volume or with others.
@@ -37,7 +37,7 @@ impl Default for KcmNudge {
 impl KcmNudge {
     /// Records that kube-controller-manager has just marked a volume `Bound`.
     pub fn kcm_is_active(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = State {
+        *self.0.lock() = State {
             patience: Instant::now() + PATIENCE,
             nudges: 0,
         };
@@ -45,7 +45,7 @@ impl KcmNudge {
 
     /// Returns whether a volume may be touched now, and counts it.
     pub fn try_nudge(&self) -> bool {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.0.lock();
         let now = Instant::now();
         if now < state.patience {
             return false;

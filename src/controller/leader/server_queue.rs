@@ -6,9 +6,10 @@
 //! its permit to the oldest object that waits.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::yield_now;
 
@@ -58,7 +59,7 @@ impl ServerQueue {
     }
 
     fn server(&self, name: &str) -> Arc<Server> {
-        let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut servers = self.servers.lock();
         let server = servers.entry(name.to_owned()).or_insert_with(|| {
             Arc::new(Server {
                 permits: Arc::new(Semaphore::new(self.limit)),
@@ -72,7 +73,7 @@ impl ServerQueue {
 impl Server {
     fn wait(&self, created: Option<Timestamp>) -> oneshot::Receiver<Permit> {
         let (sender, permit) = oneshot::channel();
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.waiting.lock();
         waiting.arrivals += 1;
         let position = (created, waiting.arrivals);
         waiting.objects.insert(position, sender);
@@ -81,7 +82,7 @@ impl Server {
 
     /// Gives the permit to the oldest object that still waits.
     fn serve_oldest(&self, mut permit: Permit) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.waiting.lock();
         while let Some((_, oldest)) = waiting.objects.pop_first() {
             match oldest.send(permit) {
                 Ok(()) => return,
@@ -103,9 +104,9 @@ mod tests {
     }
 
     fn assert_idle(queue: &ServerQueue) {
-        for server in queue.servers.lock().unwrap().values() {
+        for server in queue.servers.lock().values() {
             assert_eq!(server.permits.available_permits(), queue.limit);
-            assert!(server.waiting.lock().unwrap().objects.is_empty());
+            assert!(server.waiting.lock().objects.is_empty());
         }
     }
 
@@ -131,10 +132,10 @@ mod tests {
         let order = Mutex::new(Vec::new());
         let serve = async |second| {
             let _permit = queue.acquire("nas1", at(second)).await;
-            order.lock().unwrap().push(second);
+            order.lock().push(second);
         };
         futures::future::join_all([3, 5, 1, 4, 2].map(serve)).await;
-        assert_eq!(order.into_inner().unwrap(), [1, 2, 3, 4, 5]);
+        assert_eq!(order.into_inner(), [1, 2, 3, 4, 5]);
         assert_idle(&queue);
     }
 

@@ -1,9 +1,9 @@
 //! How long a volume has been unchanged, by this process's own clock. Clocks of two machines are never compared.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::model::volume::Volume;
@@ -16,7 +16,7 @@ impl UnchangedSince {
     /// Returns what remains of a period that began when the volume was first seen in this version; `None` if it is
     /// over. Any write to the volume starts the period again.
     pub fn remaining(&self, volume: &Volume, grace: Duration) -> Option<Duration> {
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.0.lock();
         let now = Instant::now();
         let (version, since) = seen
             .entry(volume.uid.clone())
@@ -29,9 +29,6 @@ impl UnchangedSince {
 
     /// Forgets a volume for which nothing is left to do.
     pub fn forget(&self, volume: &Volume) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&volume.uid);
+        self.0.lock().remove(&volume.uid);
     }
 }

@@ -1,10 +1,10 @@
 //! Which volumes wait for the cleanup of another one.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Mutex, PoisonError};
 
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
+use parking_lot::Mutex;
 
 use crate::cluster::cache::CachedVolume;
 
@@ -15,14 +15,14 @@ pub struct CleanupWaiters(Mutex<HashMap<String, BTreeSet<String>>>);
 impl CleanupWaiters {
     /// Records that `waiting` is to be reconciled when `other` changes or is gone.
     pub fn add(&self, other: &str, waiting: &str) {
-        let mut waits = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waits = self.0.lock();
         waits.entry(other.to_owned()).or_default().insert(waiting.to_owned());
     }
 
     /// Returns the volumes that wait for this one, and forgets them: their reconcile records them again if they must
     /// still wait.
     pub fn take(&self, other: &CachedVolume) -> Vec<ObjectRef<CachedVolume>> {
-        let mut waits = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waits = self.0.lock();
         let waiting = waits.remove(&other.name_any()).unwrap_or_default();
         waiting.iter().map(|name| ObjectRef::new(name)).collect()
     }
