@@ -22,7 +22,7 @@ use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Client, Resource, ResourceExt};
 
 use self::cache::{CachedClaim, CachedVolume};
-pub use self::watch::Watch;
+pub use self::watch::{Watch, watch_object};
 use crate::model::claim::Claim;
 use crate::model::location::{Location, Overlap};
 use crate::model::names::{self, is_object_name};
@@ -129,20 +129,16 @@ impl Cluster {
             Some(version) => self.wait_for_version(name, version).await,
             None => false,
         };
-        match self.cached_overlap(location, name).await? {
-            None if !is_there => self.live_overlap(location, name).await,
-            known => Ok(known),
-        }
-    }
-
-    /// Returns an overlapping volume in the cache that still exists.
-    pub async fn cached_overlap(&self, location: &Location<'_>, name: &str) -> kube::Result<Option<(Volume, Overlap)>> {
         for (other, overlap) in self.cached_overlaps(location, name) {
+            // The cache may be behind.
             if let Some(other) = self.volume(&other.name_any()).await? {
                 return Ok(Some((other, overlap)));
             }
         }
-        Ok(None)
+        if is_there {
+            return Ok(None);
+        }
+        self.live_overlap(location, name).await
     }
 
     /// Waits until the cache has a volume in this version, and so everything that was written before. Returns false
@@ -166,10 +162,8 @@ impl Cluster {
         if claim.volume_name.is_some() {
             return Vec::new();
         }
-        let offers = self
-            .volumes
-            .store()
-            .state_filter(|volume| volume.offer(claim, own).is_some());
+        let is_offer = |volume: &CachedVolume| volume.offer(claim, own).is_some();
+        let offers = self.volumes.store().state_filter(is_offer);
         offers.iter().filter_map(|volume| volume.offer(claim, own)).collect()
     }
 
@@ -212,14 +206,6 @@ impl Cluster {
         }
         let volumes: Api<PersistentVolume> = Api::all(self.client.clone());
         Ok(volumes.get_opt(name).await?.as_ref().map(Volume::read))
-    }
-
-    /// Waits until the cache has this version of a volume, at most one second.
-    pub async fn wait_for_volume(&self, volume: &Volume) {
-        let name = ObjectRef::new(&volume.name);
-        self.volumes
-            .wait_for_version(&name, &volume.version, CACHE_TIMEOUT)
-            .await;
     }
 
     /// Reads a claim.

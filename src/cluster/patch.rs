@@ -15,13 +15,14 @@ use crate::failpoints::{self, Point};
 use crate::model::names::{self, volume_annotation};
 use crate::model::volume::Volume;
 
-/// Sends a JSON patch for a volume. Its test operations are the preconditions.
-pub async fn apply(volumes: &Api<PersistentVolume>, name: &str, operations: Vec<PatchOperation>) -> kube::Result<()> {
+/// Sends a JSON patch for a volume. Its test operations are the preconditions. Returns the volume after it.
+pub async fn apply(
+    volumes: &Api<PersistentVolume>,
+    name: &str,
+    operations: Vec<PatchOperation>,
+) -> kube::Result<PersistentVolume> {
     let operations = Patch::Json::<()>(Operations(operations));
-    volumes
-        .patch(name, &PatchParams::default(), &operations)
-        .await
-        .map(drop)
+    volumes.patch(name, &PatchParams::default(), &operations).await
 }
 
 /// Deletes a volume if it is still the same object in the same version.
@@ -51,28 +52,15 @@ pub async fn fence(
         not_deleting(),
         set("/spec/claimRef/uid", json!(names::UNBOUND_UID)),
     ];
-    let operations = Patch::Json::<()>(Operations(operations));
-    volumes.patch(name, &PatchParams::default(), &operations).await
+    apply(volumes, name, operations).await
 }
 
 /// Fences a volume that no claim uses yet, and deletes it. Its finalizer stays until the cleanup has looked for its
 /// directory.
 pub async fn fence_and_delete(volumes: &Api<PersistentVolume>, name: &str, which: PatchOperation) -> kube::Result<()> {
-    let mut fenced = Some(fence(volumes, name, which).await?);
+    let fenced = fence(volumes, name, which).await?;
     failpoints::point(Point::Fenced);
-    while let Some(volume) = fenced.as_ref().map(Volume::read) {
-        // The cleanup may have removed the finalizer, or the controller may have completed the volume for its claim.
-        if volume.claim.as_ref().and_then(|claim| claim.uid.as_deref()) != Some(names::UNBOUND_UID) || volume.deleting {
-            return Ok(());
-        }
-        match delete(volumes, &volume).await {
-            Err(error) if is_not_found(&error) => return Ok(()),
-            // kube-controller-manager has changed it.
-            Err(error) if is_precondition_failed(&error) => fenced = volumes.get_opt(name).await?,
-            deleted => return deleted,
-        }
-    }
-    Ok(())
+    delete_while_fenced(volumes, name, Some(fenced), None).await
 }
 
 /// Sets the uid of the claim in a fenced volume, so that kube-controller-manager binds it.
@@ -83,7 +71,7 @@ pub async fn assign(volumes: &Api<PersistentVolume>, name: &str, attempt: &str, 
         not_deleting(),
         set("/spec/claimRef/uid", json!(claim_uid)),
     ];
-    apply(volumes, name, operations).await
+    apply(volumes, name, operations).await.map(drop)
 }
 
 /// Merges fields into a volume if it is still in the same version. Returns the new version.
@@ -98,15 +86,27 @@ pub async fn merge(volumes: &Api<PersistentVolume>, volume: &Volume, mut fields:
 
 /// Deletes a volume that the controller has begun, if it is still fenced and of this attempt.
 pub async fn delete_if_fenced(volumes: &Api<PersistentVolume>, name: &str, attempt: &str) -> kube::Result<()> {
-    while let Some(volume) = volumes.get_opt(name).await?.as_ref().map(Volume::read) {
-        let fenced = volume.claim.as_ref().and_then(|claim| claim.uid.as_deref()) == Some(names::UNBOUND_UID);
-        if !fenced || volume.deleting || volume.attempt.as_deref() != Some(attempt) {
+    let found = volumes.get_opt(name).await?;
+    delete_while_fenced(volumes, name, found, Some(attempt)).await
+}
+
+/// Deletes a volume unless it is no longer fenced, is being deleted already, or is of another attempt.
+async fn delete_while_fenced(
+    volumes: &Api<PersistentVolume>,
+    name: &str,
+    mut found: Option<PersistentVolume>,
+    attempt: Option<&str>,
+) -> kube::Result<()> {
+    while let Some(volume) = found.as_ref().map(Volume::read) {
+        let is_of_another = attempt.is_some() && volume.attempt.as_deref() != attempt;
+        // The controller may have completed the volume for its claim.
+        if !volume.is_fenced() || volume.deleting || is_of_another {
             return Ok(());
         }
         match delete(volumes, &volume).await {
-            // kube-controller-manager has changed it.
-            Err(error) if is_precondition_failed(&error) => {}
             Err(error) if is_not_found(&error) => return Ok(()),
+            // kube-controller-manager has changed it.
+            Err(error) if is_precondition_failed(&error) => found = volumes.get_opt(name).await?,
             deleted => return deleted,
         }
     }
@@ -179,7 +179,7 @@ pub async fn remove_finalizer(
             Err(error) if is_not_found(&error) => return Ok(()),
             // Another finalizer was removed between the read and the patch. If none was, one of `tests` failed.
             Err(error) if is_precondition_failed(&error) && before != now.finalizers => before = now.finalizers,
-            done => return done,
+            done => return done.map(drop),
         }
     }
 }
@@ -195,7 +195,7 @@ pub async fn retain_and_release(volumes: &Api<PersistentVolume>, volume: &Volume
         operations.push(not_deleting());
     }
     operations.push(set("/spec/persistentVolumeReclaimPolicy", json!("Retain")));
-    apply(volumes, &volume.name, operations).await
+    apply(volumes, &volume.name, operations).await.map(drop)
 }
 
 /// Reads a volume, and returns the operations that remove Bindery's finalizer from it. Returns nothing if the volume
@@ -222,17 +222,21 @@ async fn finalizer_removal(
 
 /// Returns whether a test of a patch (422) or another precondition (409) failed.
 pub fn is_precondition_failed(error: &kube::Error) -> bool {
-    matches!(error, kube::Error::Api(status) if matches!(status.code, 409 | 422))
+    is_conflict(error) || has_code(error, 422)
 }
 
 /// Returns whether the name is in use, or another write came first (409).
 pub fn is_conflict(error: &kube::Error) -> bool {
-    matches!(error, kube::Error::Api(status) if status.code == 409)
+    has_code(error, 409)
 }
 
 /// Returns whether the object does not exist (404).
 pub fn is_not_found(error: &kube::Error) -> bool {
-    matches!(error, kube::Error::Api(status) if status.code == 404)
+    has_code(error, 404)
+}
+
+fn has_code(error: &kube::Error, code: u16) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == code)
 }
 
 /// Parses a path. All paths here are valid; the empty path names the whole object, which no test matches.

@@ -5,7 +5,7 @@
 
 use std::fmt::Debug;
 use std::future::ready;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::channel::mpsc::{UnboundedSender, unbounded};
@@ -14,6 +14,7 @@ use kube::runtime::WatchStreamExt;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Resource};
+use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 use tokio::time::timeout;
@@ -66,28 +67,24 @@ where
         };
         let keeps = watched.clone();
         let run = async move {
-            let mut events = std::pin::pin!(events.reflect(writer));
+            let mut events = std::pin::pin!(report_errors(what.to_owned(), events.reflect(writer)));
             let mut before = Vec::new();
             while let Some(event) = events.next().await {
                 match event {
                     // Subscribers receive the cached object: copies would need much memory.
-                    Ok(Event::Apply(object)) => keeps.notify(|| {
+                    Event::Apply(object) => keeps.notify(|| {
                         let stored = keeps.get(&ObjectRef::from(&object));
                         vec![stored.unwrap_or_else(|| Arc::new(object))]
                     }),
-                    Ok(Event::Delete(object)) => keeps.notify(|| vec![Arc::new(object)]),
-                    Ok(Event::Init) => before = keeps.store.state(),
-                    Ok(Event::InitApply(_)) => {}
+                    Event::Delete(object) => keeps.notify(|| vec![Arc::new(object)]),
+                    Event::Init => before = keeps.store.state(),
+                    Event::InitApply(_) => {}
                     // The cache has all objects now. Objects that were deleted while the watch had failed are sent,
                     // too.
-                    Ok(Event::InitDone) => {
+                    Event::InitDone => {
                         let gone = std::mem::take(&mut before).into_iter();
                         let gone = gone.filter(|object| keeps.get(&ObjectRef::from(&**object)).is_none());
                         keeps.notify(|| gone.chain(keeps.store.state()).collect());
-                    }
-                    Err(error) => {
-                        let fault = ApiFault::from(&error);
-                        tracing::warn!("the watch of {what} failed and is restarted: {fault}");
                     }
                 }
                 keeps.changed.notify_waiters();
@@ -131,12 +128,12 @@ where
     /// Returns all cached objects, and then every object that is created, changed or deleted.
     pub fn events(&self) -> impl Stream<Item = Arc<K>> + Send + use<K> {
         let (sender, changes) = unbounded();
-        self.listeners().push(sender);
+        self.listeners.lock().push(sender);
         stream::iter(self.store.state()).chain(changes)
     }
 
     fn notify(&self, objects: impl FnOnce() -> Vec<Arc<K>>) {
-        let mut listeners = self.listeners();
+        let mut listeners = self.listeners.lock();
         if listeners.is_empty() {
             return;
         }
@@ -144,11 +141,28 @@ where
             listeners.retain(|listener| listener.unbounded_send(object.clone()).is_ok());
         }
     }
+}
 
-    fn listeners(&self) -> std::sync::MutexGuard<'_, Vec<UnboundedSender<Arc<K>>>> {
-        // A panic cannot leave the list half changed.
-        self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// Watches one object by its name. The stream never ends.
+pub fn watch_object<K>(objects: Api<K>, name: &str) -> impl Stream<Item = Event<K>> + Send + use<K>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    let only = watcher::Config::default().fields(&format!("metadata.name={name}"));
+    let what = format!("{} {name}", K::kind(&()));
+    report_errors(what, watcher(objects, only).default_backoff())
+}
+
+/// Logs the errors of a watch, which restarts by itself after each.
+fn report_errors<K: Send>(
+    what: String,
+    events: impl Stream<Item = watcher::Result<Event<K>>> + Send,
+) -> impl Stream<Item = Event<K>> + Send {
+    let report = move |error: &watcher::Error| {
+        let fault = ApiFault::from(error);
+        tracing::warn!("the watch of {what} failed and is restarted: {fault}");
+    };
+    events.filter_map(move |event| ready(event.inspect_err(&report).ok()))
 }
 
 /// Returns whether a version is the same or later. Versions are growing numbers (KEP-5504). If they are not numbers,

@@ -35,12 +35,12 @@ pub async fn report(ctx: &Context, claim: &Claim) {
     };
     let annotations = Annotations::read(AnnotatedObject::Claim, &claim.annotations, &class.claim_overrides);
     for warning in annotations.warnings(&class.name) {
-        ctx.events.warn_claim_with_text(claim, reason::IGNORED, warning);
+        ctx.events.warn(claim, reason::IGNORED, warning);
     }
     if let (Some(namespace), Some(theirs)) = (&namespace, theirs) {
         let annotations = Annotations::read(AnnotatedObject::Namespace, theirs, &class.namespace_overrides);
         for warning in annotations.warnings(&class.name) {
-            ctx.events.warn_object(&**namespace, reason::IGNORED, warning);
+            ctx.events.warn(&**namespace, reason::IGNORED, warning);
         }
     }
 }

@@ -40,6 +40,6 @@ pub async fn run(ctx: &Context) {
             ),
             Ok(_) => continue,
         };
-        ctx.events.warn_object(&*class, reason, note);
+        ctx.events.warn(&*class, reason, note);
     }
 }

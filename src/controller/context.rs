@@ -5,19 +5,23 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::PersistentVolume;
 use kube::Api;
+use kube::runtime::reflector::ObjectRef;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::breaker::Outages;
 use crate::cluster::Cluster;
+use crate::cluster::cache::CachedClaim;
 use crate::model::binder_mode::BinderMode;
+use crate::model::directory::{Directory, Share};
+use crate::model::identity::Identity;
 use crate::model::volume::{Installation, Volume};
 use crate::ops::events::Events;
 use crate::ops::metrics::Metrics;
 use crate::policy::class::Defaults;
 use crate::policy::selectors::Selectors;
 use crate::provision::Provisioner;
-use crate::storage::Storage;
+use crate::storage::{Moved, Storage, StorageError};
 
 /// The time between two reconciles of a volume that waits for a person or for another volume.
 pub const RECHECK: Duration = Duration::from_mins(10);
@@ -88,6 +92,31 @@ impl Context {
     /// Returns whether this installation created the volume, or took it over.
     pub fn is_own(&self, volume: &Volume) -> bool {
         volume.maker.as_ref() == Some(&*self.installation)
+    }
+
+    /// Returns the claim of a volume if it is in the cache and not bound yet.
+    pub fn pending_claim(&self, volume: &Volume) -> Option<Arc<CachedClaim>> {
+        let claim = volume.claim.as_ref()?;
+        let claim = ObjectRef::new(&claim.name).within(&claim.namespace);
+        self.cluster.claims.get(&claim).filter(|claim| claim.is_pending())
+    }
+
+    /// Returns the identity of a directory of a share; `None` if nothing is there.
+    pub async fn look_up(&self, share: &Share, directory: &Directory) -> Result<Option<Identity>, StorageError> {
+        let found = self.storage.look_up(share, directory, storage_deadline()).await?;
+        Ok(found.map(|found| found.identity))
+    }
+
+    /// Renames a directory of a share, if it has this identity.
+    pub async fn rename(
+        &self,
+        share: &Share,
+        from: &Directory,
+        identity: Identity,
+        to: &Directory,
+    ) -> Result<Moved, StorageError> {
+        let deadline = storage_deadline();
+        self.storage.rename(share, from, identity, to, deadline).await
     }
 
     /// Returns the client for PersistentVolumes.

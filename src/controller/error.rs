@@ -1,11 +1,15 @@
-//! Why the reconcile of a volume failed.
+//! Why the reconcile of a volume or of a claim failed.
 
 use crate::cluster::api_error::ApiFault;
-use crate::storage::{Fault, StorageError};
+use crate::provision;
+use crate::storage::StorageError;
 
-/// Why the reconcile of a volume failed.
+/// Why a reconcile failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// The volume of a claim could not be created.
+    #[error(transparent)]
+    Provision(#[from] provision::Error),
     /// A request to the API server failed.
     #[error("a request to the API server failed: {}", ApiFault::from(.0))]
     Api(#[from] kube::Error),
@@ -53,22 +57,26 @@ pub enum Error {
     NotLeading,
 }
 
-/// Returns the name of a fault. Events with different names are counted apart.
-pub fn fault(fault: Fault) -> &'static str {
-    match fault {
-        Fault::Unreachable => "Unreachable",
-        Fault::TimedOut => "TimedOut",
-        Fault::NotMounted => "NotMounted",
-        Fault::Busy => "Busy",
-        Fault::ServerFault => "ServerFault",
-        Fault::NoSuchShare => "NoSuchShare",
-        Fault::Denied => "Denied",
-        Fault::ReadOnly => "ReadOnly",
-        Fault::NoSpace => "NoSpace",
-        Fault::NotADirectory => "NotADirectory",
-        Fault::OtherFileSystem => "OtherFileSystem",
-        Fault::HiddenEntries => "HiddenEntries",
-        Fault::Other => "Other",
+impl Error {
+    /// Returns the cause for Events. Those with different causes are counted apart.
+    pub fn cause(&self) -> String {
+        let name = match self {
+            Self::Storage(error) | Self::Provision(provision::Error::Storage(error)) => {
+                return format!("{:?}", error.fault);
+            }
+            Self::Provision(provision::Error::Releasing(_)) => "Leaving",
+            Self::Provision(_) | Self::Api(_) | Self::PassOn(..) => "Api",
+            Self::Invalid(_) => "Invalid",
+            Self::FileSystemChanged(_) => "FileSystemChanged",
+            Self::WaitsForCleanup(_) => "WaitsForCleanup",
+            Self::CacheBehind => "CacheBehind",
+            Self::OverlapBeingMade(_) => "OverlapBeingMade",
+            Self::NotTakenOver(_) => "NotTakenOver",
+            Self::Changed => "Changed",
+            Self::VolumeGone => "VolumeGone",
+            Self::NotLeading => "NotLeading",
+        };
+        name.to_owned()
     }
 }
 

@@ -27,7 +27,6 @@ use crate::cluster::patch::{self, set, test};
 use crate::failpoints::{self, Point};
 use crate::model::claim::{Bytes, Claim};
 use crate::model::names::reason;
-use crate::model::volume::Volume;
 use crate::policy::expansion::{Expansion, may_expand, next};
 
 /// The number of claims that are expanded at once.
@@ -65,13 +64,12 @@ pub async fn run(leader: Arc<Leader>, stop: CancellationToken) {
 /// Expands the volume of a claim, if this installation manages it.
 async fn reconcile(cached: Arc<CachedClaim>, leader: Arc<Leader>) -> Result<Action, Error> {
     let ctx = &leader.ctx;
-    let Some(name) = cached.volume_name.as_deref() else {
+    let Some(name) = &cached.read().volume_name else {
         return Ok(Action::await_change());
     };
     let volume = ctx.cluster.volumes.get(&ObjectRef::new(name));
-    if volume.is_some_and(|volume| may_expand(volume.read(), &cached.uid, &ctx.installation)) {
-        let claim = format!("{}/{}", cached.namespace().unwrap_or_default(), cached.name_any());
-        let span = tracing::info_span!("expand", claim, volume = name);
+    if volume.is_some_and(|volume| may_expand(volume.read(), &cached.read().uid, &ctx.installation)) {
+        let span = tracing::info_span!("expand", claim = cached.key(), volume = name);
         Box::pin(expand(&leader, &cached, name).instrument(span)).await?;
         leader.backoff.reset(&backoff_key(&cached));
     }
@@ -81,13 +79,13 @@ async fn reconcile(cached: Arc<CachedClaim>, leader: Arc<Leader>) -> Result<Acti
 /// Reads claim and volume, and writes what is missing.
 async fn expand(leader: &Leader, cached: &CachedClaim, volume_name: &str) -> Result<(), Error> {
     let ctx = &leader.ctx;
-    let (namespace, name) = (cached.namespace().unwrap_or_default(), cached.name_any());
-    let claims: Api<PersistentVolumeClaim> = Api::namespaced(ctx.cluster.client.clone(), &namespace);
+    let (namespace, name) = (&cached.read().namespace, cached.name_any());
+    let claims: Api<PersistentVolumeClaim> = Api::namespaced(ctx.cluster.client.clone(), namespace);
     let (object, volume) = tokio::try_join!(claims.get_opt(&name), ctx.cluster.volume(volume_name))?;
     let (Some(object), Some(volume)) = (object, volume) else {
         return Ok(());
     };
-    let claim = Claim::read(&object, &namespace);
+    let claim = Claim::read(&object, namespace);
     if claim.volume_name.as_deref() != Some(volume_name) || !may_expand(&volume, &claim.uid, &ctx.installation) {
         return Ok(());
     }
@@ -95,9 +93,10 @@ async fn expand(leader: &Leader, cached: &CachedClaim, volume_name: &str) -> Res
     let size = match next(&claim, &volume) {
         Expansion::Done => return Ok(()),
         Expansion::Volume(size) => {
+            let before = volume.capacity.as_ref().map(|size| &size.written);
             let operations = vec![
                 patch::test_uid(&volume),
-                test("/spec/capacity/storage", written(volume.capacity.as_ref())),
+                test("/spec/capacity/storage", json!(before)),
                 set("/spec/capacity/storage", json!(size.written)),
             ];
             patch::apply(&ctx.persistent_volumes(), volume_name, operations).await?;
@@ -111,7 +110,12 @@ async fn expand(leader: &Leader, cached: &CachedClaim, volume_name: &str) -> Res
         .patch_status(&name, &PatchParams::default(), &Patch::<Value>::Merge(status))
         .await?;
     ctx.metrics.step("expanded");
-    report(leader, &claim, &volume, &size);
+    let before = claim.capacity.as_ref().map_or("no size", |before| &before.written);
+    let note = format!(
+        "the size of this claim and of volume {volume_name} was raised from {before} to {}. NFS does not enforce sizes",
+        size.written
+    );
+    ctx.events.normal(&claim, reason::RESIZED, note);
     Ok(())
 }
 
@@ -135,19 +139,6 @@ fn with_capacity(claim: &PersistentVolumeClaim, size: &Bytes) -> Value {
     })
 }
 
-fn written(size: Option<&Bytes>) -> Value {
-    json!(size.map(|size| &size.written))
-}
-
-fn report(leader: &Leader, claim: &Claim, volume: &Volume, size: &Bytes) {
-    let before = claim.capacity.as_ref().map_or("no size", |before| &before.written);
-    let note = format!(
-        "the size of this claim and of volume {} was raised from {before} to {}. NFS does not enforce sizes",
-        volume.name, size.written
-    );
-    leader.ctx.events.normal_claim(claim, reason::RESIZED, note);
-}
-
 /// Schedules the next attempt. Reports a failure that does not pass.
 fn error_policy(claim: Arc<CachedClaim>, error: &Error, leader: Arc<Leader>) -> Action {
     // If the term continues after all, the claim is reconciled again.
@@ -167,14 +158,14 @@ fn error_policy(claim: Arc<CachedClaim>, error: &Error, leader: Arc<Leader>) -> 
         let error = error.trim_end_matches('.');
         let note = format!("the larger size could not be written: {error}. Bindery retries");
         let reason = reason::RESIZE_FAILED;
-        leader.ctx.events.warn_claim(&claim.outline(), reason, reason, note);
+        leader.ctx.events.warn_by_cause(claim.read(), reason, reason, note);
     }
     Action::requeue(pause)
 }
 
 /// Returns the key by which the failures of an expansion are counted. No volume and no claim has it.
 fn backoff_key(claim: &CachedClaim) -> String {
-    format!("{}/{} larger", claim.namespace().unwrap_or_default(), claim.name_any())
+    format!("{} larger", claim.key())
 }
 
 #[cfg(test)]

@@ -1,121 +1,117 @@
 //! Metrics, in the OpenMetrics format. No label has the name of a Kubernetes object. One has the name of an NFS server,
 //! and only while that server does not answer.
 
-use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
 use futures::future::{Either, select};
 use jiff::Timestamp;
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::{Metric, Registry, Unit};
 
 use crate::model::endpoint::Endpoint;
+
+/// One label: its name and its value.
+type Label<V = &'static str> = [(&'static str, V); 1];
+/// Durations, by one label.
+type Times = Family<Label, Histogram, fn() -> Histogram>;
 
 /// All metrics.
 #[derive(Debug)]
 pub struct Metrics {
-    registry: Registry,
-    reviews: Family<Outcome, Histogram, fn() -> Histogram>,
-    waits: Family<On, Histogram, fn() -> Histogram>,
-    steps: Family<Outcome, Counter<u64, AtomicU64>>,
+    reviews: Times,
+    waits: Times,
+    steps: Family<Label, Counter>,
     in_trash: Gauge,
-    removed_from_trash: Counter<u64, AtomicU64>,
-    not_removed_from_trash: Counter<u64, AtomicU64>,
-    down: Family<Server, Gauge>,
-    not_sent: Family<Reason, Counter<u64, AtomicU64>>,
-    webhook_rejected: Family<Reason, Counter<u64, AtomicU64>>,
+    /// Directories that were removed from the trash.
+    pub removed_from_trash: Counter,
+    /// Failed attempts to remove a directory from the trash.
+    pub not_removed_from_trash: Counter,
+    down: Family<Label<String>, Gauge>,
+    not_sent: Family<Label, Counter>,
+    webhook_rejected: Family<Label, Counter>,
     certificate: Gauge,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Outcome {
-    outcome: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct On {
-    on: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Server {
-    server: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Reason {
-    reason: &'static str,
+    registry: Registry,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
-        // From 0.25 ms to 8 s.
-        let times: fn() -> Histogram = || Histogram::new(exponential_buckets(0.000_25, 2.0, 16));
         let mut registry = Registry::with_prefix("bindery");
-        let reviews = Family::new_with_constructor(times);
-        registry.register_with_unit(
-            "review",
-            "Duration of admission reviews, by outcome",
-            Unit::Seconds,
-            reviews.clone(),
-        );
-        let waits = Family::new_with_constructor(times);
-        let help = "Time that reviews waited for the API server, for the NFS server, and, counted in those two as well, for \
-                    both at once";
-        registry.register_with_unit("review_wait", help, Unit::Seconds, waits.clone());
-        let steps = Family::default();
-        registry.register(
-            "volume_steps",
-            "Steps of the background work, by outcome",
-            steps.clone(),
-        );
-        let in_trash = Gauge::default();
-        let help = "Directories that wait in the trash to be removed; only the replica with the Lease counts them";
-        registry.register("trash_directories", help, in_trash.clone());
-        let removed_from_trash = Counter::default();
-        let help = "Directories that were removed from the trash with all their files";
-        registry.register("trash_removed", help, removed_from_trash.clone());
-        let not_removed_from_trash = Counter::default();
-        let help = "Failed attempts to remove a directory from the trash; each is tried again";
-        registry.register("trash_failed", help, not_removed_from_trash.clone());
-        let down = Family::default();
-        let help = "1 for each NFS server that does not answer; a server that answers has no line";
-        registry.register("nfs_server_down", help, down.clone());
-        let not_sent = Family::default();
-        let help =
-            "Calls that were not sent to an NFS server, because it does not answer or too many calls are in progress";
-        registry.register("nfs_calls_not_sent", help, not_sent.clone());
-        let webhook_rejected = Family::default();
-        let help = "Connections that were closed and requests that were refused at the webhook's port, by reason";
-        registry.register("webhook_rejected", help, webhook_rejected.clone());
-        let certificate = Gauge::default();
-        let help = "When the certificate of the webhook expires, in seconds since 1970";
-        registry.register("webhook_certificate_end_timestamp_seconds", help, certificate.clone());
         Self {
+            reviews: times(&mut registry, "review", "Duration of admission reviews, by outcome"),
+            waits: times(
+                &mut registry,
+                "review_wait",
+                "Time that reviews waited for the API server, for the NFS server, and, counted in those two as well, for \
+                 both at once",
+            ),
+            steps: register(
+                &mut registry,
+                "volume_steps",
+                "Steps of the background work, by outcome",
+            ),
+            in_trash: register(
+                &mut registry,
+                "trash_directories",
+                "Directories that wait in the trash to be removed; only the replica with the Lease counts them",
+            ),
+            removed_from_trash: register(
+                &mut registry,
+                "trash_removed",
+                "Directories that were removed from the trash with all their files",
+            ),
+            not_removed_from_trash: register(
+                &mut registry,
+                "trash_failed",
+                "Failed attempts to remove a directory from the trash; each is tried again",
+            ),
+            down: register(
+                &mut registry,
+                "nfs_server_down",
+                "1 for each NFS server that does not answer; a server that answers has no line",
+            ),
+            not_sent: register(
+                &mut registry,
+                "nfs_calls_not_sent",
+                "Calls that were not sent to an NFS server, because it does not answer or too many calls are in progress",
+            ),
+            webhook_rejected: register(
+                &mut registry,
+                "webhook_rejected",
+                "Connections that were closed and requests that were refused at the webhook's port, by reason",
+            ),
+            certificate: register(
+                &mut registry,
+                "webhook_certificate_end_timestamp_seconds",
+                "When the certificate of the webhook expires, in seconds since 1970",
+            ),
             registry,
-            reviews,
-            waits,
-            steps,
-            in_trash,
-            removed_from_trash,
-            not_removed_from_trash,
-            down,
-            not_sent,
-            webhook_rejected,
-            certificate,
         }
     }
+}
+
+/// Creates a metric and registers it.
+fn register<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
+    let metric = M::default();
+    registry.register(name, help, metric.clone());
+    metric
+}
+
+/// Creates a metric for durations and registers it.
+fn times(registry: &mut Registry, name: &str, help: &str) -> Times {
+    // From 0.25 ms to 8 s.
+    let metric = Times::new_with_constructor(|| Histogram::new(exponential_buckets(0.000_25, 2.0, 16)));
+    registry.register_with_unit(name, help, Unit::Seconds, metric.clone());
+    metric
 }
 
 impl Metrics {
     /// Counts a review.
     pub fn review(&self, outcome: &'static str, began: Instant) {
         self.reviews
-            .get_or_create(&Outcome { outcome })
+            .get_or_create(&[("outcome", outcome)])
             .observe(began.elapsed().as_secs_f64());
     }
 
@@ -124,7 +120,7 @@ impl Metrics {
         let began = Instant::now();
         let output = future.await;
         self.waits
-            .get_or_create(&On { on })
+            .get_or_create(&[("on", on)])
             .observe(began.elapsed().as_secs_f64());
         output
     }
@@ -141,7 +137,7 @@ impl Metrics {
 
     /// Counts a step of the controller.
     pub fn step(&self, outcome: &'static str) {
-        self.steps.get_or_create(&Outcome { outcome }).inc();
+        self.steps.get_or_create(&[("outcome", outcome)]).inc();
     }
 
     /// Sets the number of directories in the trash.
@@ -149,21 +145,9 @@ impl Metrics {
         self.in_trash.set(i64::try_from(directories).unwrap_or(i64::MAX));
     }
 
-    /// Counts a directory that was removed from the trash.
-    pub fn removed_from_trash(&self) {
-        self.removed_from_trash.inc();
-    }
-
-    /// Counts a failed attempt to remove a directory from the trash.
-    pub fn not_removed_from_trash(&self) {
-        self.not_removed_from_trash.inc();
-    }
-
     /// Sets whether an NFS server is down.
     pub fn server_down(&self, endpoint: &Endpoint, is_down: bool) {
-        let server = Server {
-            server: endpoint.to_string(),
-        };
+        let server = [("server", endpoint.to_string())];
         if is_down {
             self.down.get_or_create(&server).set(1);
         } else {
@@ -173,12 +157,12 @@ impl Metrics {
 
     /// Counts a call that was not sent to an NFS server.
     pub fn not_sent(&self, reason: &'static str) {
-        self.not_sent.get_or_create(&Reason { reason }).inc();
+        self.not_sent.get_or_create(&[("reason", reason)]).inc();
     }
 
     /// Counts a connection that was closed, or a request that was refused, at the webhook's port.
     pub fn webhook_rejected(&self, reason: &'static str) {
-        self.webhook_rejected.get_or_create(&Reason { reason }).inc();
+        self.webhook_rejected.get_or_create(&[("reason", reason)]).inc();
     }
 
     /// Sets when the certificate of the webhook expires.

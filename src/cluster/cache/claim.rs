@@ -1,5 +1,4 @@
-//! The summary of a claim: whether it waits for a volume or for a larger one, which one it names, and its labels. Its
-//! settings are not cached.
+//! The summary of a claim: what decides whether it waits for a volume or for a larger one.
 
 use std::collections::BTreeMap;
 
@@ -12,17 +11,7 @@ use crate::model::claim::Claim;
 /// The summary of a claim.
 #[derive(Clone, Debug)]
 pub struct ClaimSummary {
-    /// The uid.
-    pub uid: Box<str>,
-    /// The class. A claim with no class, or with `""`, gets no volume.
-    pub class: Option<Box<str>>,
-    /// The volume that it names.
-    pub volume_name: Option<Box<str>>,
-    /// The labels, by which the webhook configuration may exempt it.
-    pub labels: BTreeMap<String, String>,
-    has_node: bool,
-    /// Whether it asks for more than its status says that it has.
-    asks_for_more: bool,
+    claim: Claim,
     phase: Phase,
 }
 
@@ -37,28 +26,32 @@ enum Phase {
 impl Summary for ClaimSummary {
     type Of = PersistentVolumeClaim;
 
-    fn summarize(claim: PersistentVolumeClaim) -> Self {
-        let phase = claim.status.as_ref().and_then(|status| status.phase.as_deref());
+    fn summarize(object: PersistentVolumeClaim) -> Self {
+        let phase = object.status.as_ref().and_then(|status| status.phase.as_deref());
         let phase = match phase {
             None | Some("Pending") => Phase::Pending,
             Some("Bound") => Phase::Bound,
             Some(_) => Phase::Lost,
         };
-        let claim = Claim::read(&claim, "");
-        let asks_for_more = claim.asks_for_more();
-        Self {
-            uid: claim.uid.into_boxed_str(),
-            class: claim.class.map(String::into_boxed_str),
-            volume_name: claim.volume_name.map(String::into_boxed_str),
-            labels: claim.labels,
-            has_node: claim.has_node,
-            asks_for_more,
-            phase,
-        }
+        let claim = Claim {
+            annotations: BTreeMap::new(),
+            ..Claim::read(&object, object.metadata.namespace.as_deref().unwrap_or_default())
+        };
+        Self { claim, phase }
     }
 }
 
 impl Cached<ClaimSummary> {
+    /// Returns the claim, without its annotations.
+    pub fn read(&self) -> &Claim {
+        &self.claim
+    }
+
+    /// Returns its namespace and its name, with a slash between them.
+    pub fn key(&self) -> String {
+        format!("{}/{}", self.claim.namespace, self.name_any())
+    }
+
     /// Returns whether it is neither bound nor lost, and not being deleted.
     pub fn is_pending(&self) -> bool {
         self.phase == Phase::Pending && self.meta().deletion_timestamp.is_none()
@@ -66,31 +59,12 @@ impl Cached<ClaimSummary> {
 
     /// Returns whether it is bound, and asks for more than its status says that it has.
     pub fn is_to_be_expanded(&self) -> bool {
-        self.is_bound() && self.asks_for_more
+        self.phase == Phase::Bound && self.claim.asks_for_more()
     }
 
     /// Returns whether there may be something to do for it. All other claims are not cached.
     pub fn is_unsettled(&self) -> bool {
         self.is_pending() || self.is_to_be_expanded()
-    }
-
-    /// Returns whether its phase is Bound.
-    pub fn is_bound(&self) -> bool {
-        self.phase == Phase::Bound
-    }
-
-    /// Returns the claim with the fields of the summary only.
-    pub fn outline(&self) -> Claim {
-        Claim {
-            uid: self.uid.to_string(),
-            created: self.creation_timestamp().map(|time| time.0),
-            deleting: self.meta().deletion_timestamp.is_some(),
-            has_node: self.has_node,
-            class: self.class.as_deref().map(str::to_owned),
-            volume_name: self.volume_name.as_deref().map(str::to_owned),
-            labels: self.labels.clone(),
-            ..Claim::named(self.namespace().unwrap_or_default(), self.name_any())
-        }
     }
 }
 

@@ -8,7 +8,7 @@
 //! directory exists, the volume gets the claim's uid, and kube-controller-manager binds the two. A refusal becomes an
 //! Event, and is checked again when one of the triggers comes, and every 5 minutes.
 
-mod error;
+mod error_policy;
 mod exempt;
 mod provision;
 mod reconcile;
@@ -46,13 +46,13 @@ pub async fn run(leader: Arc<Leader>, stop: CancellationToken) {
     Controller::for_shared_stream(waiting, cluster.claims.store().clone())
         .watches_shared_stream(cluster.classes.events(), move |class: Arc<StorageClass>| {
             let name = class.name_any();
-            waiting_claims(&of_class, |claim| claim.class.as_deref() == Some(&*name))
+            waiting_claims(&of_class, |claim| claim.read().class.as_ref() == Some(&name))
         })
         .watches_shared_stream(
             cluster.namespaces.events(),
             move |namespace: Arc<PartialObjectMeta<Namespace>>| {
                 let name = namespace.name_any();
-                waiting_claims(&in_namespace, |claim| claim.namespace().as_ref() == Some(&name))
+                waiting_claims(&in_namespace, |claim| claim.read().namespace == name)
             },
         )
         .watches_shared_stream(cluster.volumes.events(), move |volume: Arc<CachedVolume>| {
@@ -66,7 +66,7 @@ pub async fn run(leader: Arc<Leader>, stop: CancellationToken) {
         // The server queues limit what runs at once.
         .with_config(controller::Config::default().concurrency(0))
         .graceful_shutdown_on(stop.cancelled_owned())
-        .run(reconcile::reconcile, error::error_policy, leader)
+        .run(reconcile::reconcile, error_policy::error_policy, leader)
         .for_each(async |_| ())
         .await;
 }

@@ -6,8 +6,9 @@ use k8s_openapi::api::storage::v1::StorageClass;
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
 
-use super::error::{Error, MOMENT, REFUSED_PAUSE};
+use super::error_policy::{MOMENT, REFUSED_PAUSE};
 use crate::controller::context::Context;
+use crate::controller::error::Error;
 use crate::controller::leader::Leader;
 use crate::model::claim::{Claim, Name};
 use crate::model::names::reason;
@@ -82,7 +83,7 @@ pub async fn provision_named(
             let note = format!(
                 "volume {volume}, which this claim names, does not exist; delete the claim and create it again without spec.volumeName"
             );
-            ctx.events.warn_claim_with_text(claim, reason::VOLUME_MISSING, note);
+            ctx.events.warn(claim, reason::VOLUME_MISSING, note);
             Ok(Action::await_change())
         }
         Decision::Pass(_) => Ok(Action::await_change()),
@@ -114,7 +115,7 @@ async fn provision(leader: &Leader, claim: &Claim, new: &NewVolume, deadlines: D
     match ctx.provisioner.provision(new, deadlines).await {
         Ok(warnings) => {
             for warning in warnings {
-                ctx.events.warn_claim_with_text(claim, reason::PROVISIONED, warning);
+                ctx.events.warn(claim, reason::PROVISIONED, warning);
             }
             tracing::info!(volume = new.name, share = %new.share, directory = %new.directory, "provisioned");
             ctx.metrics.step("caught up");
@@ -132,6 +133,6 @@ async fn provision(leader: &Leader, claim: &Claim, new: &NewVolume, deadlines: D
 
 /// Refuses a claim with the message that the webhook would have sent.
 fn refuse(ctx: &Context, claim: &Claim, why: String) -> Action {
-    ctx.events.warn_claim_with_text(claim, reason::REFUSED, why);
+    ctx.events.warn(claim, reason::REFUSED, why);
     Action::requeue(REFUSED_PAUSE)
 }

@@ -7,10 +7,11 @@ use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use tracing::Instrument;
 
-use super::error::{Error, MOMENT};
-use super::triggers::{backoff_key, is_waiting};
+use super::error_policy::MOMENT;
+use super::triggers::is_waiting;
 use super::{exempt, provision};
 use crate::cluster::cache::CachedClaim;
+use crate::controller::error::Error;
 use crate::controller::leader::Leader;
 use crate::model::claim::Claim;
 use crate::policy::class::Class;
@@ -20,11 +21,9 @@ pub async fn reconcile(stored: Arc<CachedClaim>, leader: Arc<Leader>) -> Result<
     if !is_waiting(&stored) {
         return Ok(Action::await_change());
     }
-    let (namespace, name) = (stored.namespace().unwrap_or_default(), stored.name_any());
-    let span = tracing::info_span!("provision", claim = format!("{namespace}/{name}"));
-    let stored = stored.outline();
-    let next = Box::pin(look_at(&leader, &stored, &name).instrument(span)).await?;
-    leader.backoff.reset(&backoff_key(&stored.namespace, &name));
+    let span = tracing::info_span!("provision", claim = stored.key());
+    let next = Box::pin(look_at(&leader, stored.read(), &stored.name_any()).instrument(span)).await?;
+    leader.backoff.reset(&stored.key());
     Ok(next)
 }
 

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use futures::{Stream, StreamExt, stream};
-use kube::ResourceExt;
 use kube::runtime::reflector::{ObjectRef, Store};
 
 use crate::cluster::cache::{CachedClaim, CachedVolume};
@@ -13,7 +12,7 @@ use crate::policy::class::Class;
 
 /// Returns whether a claim may wait for a volume, by the cache.
 pub fn is_waiting(claim: &CachedClaim) -> bool {
-    claim.is_pending() && claim.class.is_some()
+    claim.is_pending() && claim.read().class.is_some()
 }
 
 /// Returns the claims that wait for a volume and are meant.
@@ -31,16 +30,12 @@ pub fn waiting_claims(
 pub fn after_volume(gone: &CachedVolume, claims: &Store<CachedClaim>) -> Vec<ObjectRef<CachedClaim>> {
     let gone = gone.read();
     waiting_claims(claims, |claim| {
-        let may_need_it = claim.volume_name.as_deref().is_none_or(|named| *named == *gone.name);
-        let own_attempt = claim.outline().seed().to_string();
+        let claim = claim.read();
+        let may_need_it = claim.volume_name.as_ref().is_none_or(|named| *named == gone.name);
+        let own_attempt = claim.seed().to_string();
         let is_taken_back = gone.is_fenced() && gone.attempt.as_ref() == Some(&own_attempt);
         may_need_it && !is_taken_back
     })
-}
-
-/// Returns the key by which the failures of a claim are counted. No volume has such a name.
-pub fn backoff_key(namespace: &str, name: &str) -> String {
-    format!("{namespace}/{name}")
 }
 
 /// Returns the server of a class, by the cache.
@@ -55,11 +50,8 @@ pub fn after_outage(leader: &Arc<Leader>) -> impl Stream<Item = ObjectRef<Cached
     let leader = Arc::clone(leader);
     leader.ctx.outages.back().flat_map(move |back| {
         let is_meant = |claim: &CachedClaim| {
-            let server = || server_of(&leader.ctx, claim.class.as_deref()?);
-            leader
-                .backoff
-                .has_failed(&backoff_key(&claim.namespace().unwrap_or_default(), &claim.name_any()))
-                && server().is_some_and(|server| back.may_be(&server))
+            let server = || server_of(&leader.ctx, claim.read().class.as_ref()?);
+            leader.backoff.has_failed(&claim.key()) && server().is_some_and(|server| back.may_be(&server))
         };
         stream::iter(waiting_claims(leader.ctx.cluster.claims.store(), is_meant))
     })

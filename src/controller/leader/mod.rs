@@ -3,7 +3,6 @@
 pub mod backoff;
 pub mod kcm_nudge;
 pub mod server_queue;
-pub mod trash;
 pub mod unchanged_since;
 pub mod waiters;
 
@@ -14,7 +13,6 @@ use tokio::sync::mpsc;
 use self::backoff::Backoff;
 use self::kcm_nudge::KcmNudge;
 use self::server_queue::ServerQueue;
-use self::trash::Entry;
 use self::unchanged_since::UnchangedSince;
 use self::waiters::CleanupWaiters;
 use super::context::Context;
@@ -26,6 +24,15 @@ use crate::model::directory::{Directory, Share};
 const PARALLEL: usize = 16;
 /// The number of claims of one share that are provisioned at once.
 const PARALLEL_CLAIMS: usize = 8;
+
+/// A directory in the trash.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Entry {
+    /// Its share.
+    pub share: Share,
+    /// Its place there.
+    pub place: Directory,
+}
 
 /// The state of one term of leadership. Nothing in it must outlive the term: the next leader finds everything again in
 /// the cluster or on the shares.

@@ -5,20 +5,20 @@
 //! of the directory. The server that the volume names is asked for the identity. If it cannot be asked, the directory
 //! is kept if the volume's path contains the whole path of the directory below the share.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use kube::ResourceExt;
 use tokio::time::Instant;
 
+use super::step::Step;
 use crate::cluster::cache::CachedVolume;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::model::directory::{Directory, Share};
 use crate::model::foreign_volume::ForeignLocation;
+use crate::model::identity::Identity;
 use crate::model::location::Location;
 use crate::model::share_id::{View, may_be_one_file};
-use crate::model::volume::Volume;
 use crate::storage::Fault;
 
 /// The time for one lookup.
@@ -32,15 +32,12 @@ enum Answer {
 }
 
 /// Returns why the directory is kept, if a volume that Bindery did not create may use it or a directory inside it.
-pub async fn foreign_volume_naming(
-    ctx: &Context,
-    volume: &Volume,
-    location: &Location<'_>,
-) -> Result<Option<String>, Error> {
+pub async fn foreign_volume_naming(step: Step<'_>, location: &Location<'_>) -> Result<Option<String>, Error> {
+    let Step { ctx, volume, .. } = step;
     // Nobody uses a directory that does not exist.
-    if location.identity.is_none() {
+    let Some(identity) = location.identity else {
         return Ok(None);
-    }
+    };
     let may_name = |other: &CachedVolume| {
         let name = |place: &ForeignLocation| {
             // Other programs create many volumes, but none with the whole path of a directory of Bindery.
@@ -51,26 +48,20 @@ pub async fn foreign_volume_naming(
     };
     let others = ctx.cluster.volumes.store().state_filter(may_name);
     for other in &others {
-        let answer = match other.place() {
-            Some(place) => names_directory(ctx, place, location).await,
-            None => Answer::No,
-        };
-        let why = match answer {
-            Answer::No => continue,
-            Answer::Unknown(_) if !other.place().is_some_and(|place| place.has_whole_path(location)) => continue,
+        let Some(place) = other.place() else { continue };
+        let why = match names_directory(ctx, place, location, identity).await {
             Answer::Yes => "uses it or a directory inside it, by another name of the server or another path".to_owned(),
-            Answer::Unknown(why) => format!("may use it or a directory inside it: {why}"),
+            Answer::Unknown(why) if place.has_whole_path(location) => {
+                format!("may use it or a directory inside it: {why}")
+            }
+            Answer::No | Answer::Unknown(_) => continue,
         };
         let name = other.name_any();
-        if exists(ctx, other).await? {
-            return Ok(Some(format!("volume {name}, which Bindery did not make, {why}")));
+        if ctx.cluster.volume(&name).await?.is_some() {
+            return Ok(Some(format!("volume {name}, which Bindery did not create, {why}")));
         }
     }
     Ok(None)
-}
-
-async fn exists(ctx: &Context, other: &Arc<CachedVolume>) -> Result<bool, Error> {
-    Ok(ctx.cluster.volume(&other.name_any()).await?.is_some())
 }
 
 /// Returns whether nothing is at the path of a share. A server may also say that there is no share if this host may not
@@ -86,10 +77,12 @@ async fn is_missing(ctx: &Context, share: &Share) -> bool {
     matches!(found, Ok(None))
 }
 
-async fn names_directory(ctx: &Context, place: &ForeignLocation, location: &Location<'_>) -> Answer {
-    let Some(identity) = location.identity else {
-        return Answer::No;
-    };
+async fn names_directory(
+    ctx: &Context,
+    place: &ForeignLocation,
+    location: &Location<'_>,
+    identity: Identity,
+) -> Answer {
     let view = location.view();
     for path in place.namesakes(location) {
         if path.contains("${") {

@@ -7,6 +7,7 @@
 use serde_json::{Value, json};
 
 use super::overlap::OverlapState;
+use super::step::Step;
 use super::{class_mismatch, overlap};
 use crate::cluster::patch::{self, set, set_annotation, test, test_no_annotation};
 use crate::controller::context::{Context, storage_deadline};
@@ -16,18 +17,23 @@ use crate::failpoints::{self, Point};
 use crate::model::binder_mode::BinderMode;
 use crate::model::claim::Claim;
 use crate::model::names::{reason, volume_annotation};
-use crate::model::volume::{Origin, Phase, Record, Volume};
+use crate::model::volume::{Origin, Phase, Volume};
 use crate::storage::Existing;
 
 /// Binds the volume to its claim. After success the directory exists, and the volume has the claim's uid, the
 /// directory's identity, and is ready.
-pub async fn bind(leader: &Leader, volume: &Volume, record: &Record, claim: &Claim) -> Result<(), Error> {
-    let ctx = &leader.ctx;
+pub async fn bind(step: Step<'_>, claim: &Claim) -> Result<(), Error> {
+    let Step {
+        leader,
+        ctx,
+        volume,
+        record,
+    } = step;
     failpoints::point(Point::AnswerSent);
     // The webhook has checked this before it created the directory. It may have died before, or not have been asked.
     let stands_alone = record.directory.stands_alone(&volume.name);
     if !stands_alone {
-        match overlap::find_overlap(ctx, volume, record).await? {
+        match overlap::find_overlap(step).await? {
             OverlapState::None => {}
             OverlapState::Given(other) => {
                 let overlap = format!(
@@ -54,7 +60,7 @@ pub async fn bind(leader: &Leader, volume: &Volume, record: &Record, claim: &Cla
             storage_deadline(),
         )
         .await?;
-    if !stands_alone && let Some(other) = overlap::volume_of_same_directory(ctx, volume, record, made.identity) {
+    if !stands_alone && let Some(other) = overlap::volume_of_same_directory(step, made.identity) {
         let same = format!(
             "its directory {} is also the directory of volume {other}, by another name of the server or another path",
             record.directory
@@ -76,7 +82,7 @@ pub async fn bind(leader: &Leader, volume: &Volume, record: &Record, claim: &Cla
         operations.push(test("/spec/claimRef/uid", Value::Null));
         operations.push(set("/spec/claimRef/uid", json!(claim.uid)));
     }
-    operations.extend(class_mismatch::policy_of_claims_class(ctx, volume, record, claim).await?);
+    operations.extend(class_mismatch::policy_of_claims_class(step, claim).await?);
     operations.push(test_no_annotation(volume_annotation::READY));
     operations.push(set_annotation(
         volume_annotation::DIRECTORY_ID,
@@ -117,5 +123,5 @@ pub fn report_changed(ctx: &Context, volume: &Volume, claim: &Claim, difference:
          again. Check which admission webhook changes claims after Bindery's",
         volume.name
     );
-    ctx.events.warn_claim_with_text(claim, reason::CLAIM_CHANGED, note);
+    ctx.events.warn(claim, reason::CLAIM_CHANGED, note);
 }

@@ -10,23 +10,21 @@
 use json_patch::PatchOperation;
 use serde_json::json;
 
+use super::step::Step;
 use crate::cluster::patch::{set, set_annotation};
-use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::model::claim::{Claim, Name};
 use crate::model::names::volume_annotation;
 use crate::model::on_delete::OnDelete;
-use crate::model::volume::{Origin, Record, Volume};
+use crate::model::volume::Origin;
 use crate::policy::decide::{Decision, Facts, decide};
 
 /// Returns a patch for the volume, so that the policy of the claim's own class applies to it. Empty if the claim has
 /// the class of the volume, or would get no volume from its class: then an Event reports the difference.
-pub async fn policy_of_claims_class(
-    ctx: &Context,
-    volume: &Volume,
-    record: &Record,
-    claim: &Claim,
-) -> Result<Vec<PatchOperation>, Error> {
+pub async fn policy_of_claims_class(step: Step<'_>, claim: &Claim) -> Result<Vec<PatchOperation>, Error> {
+    let Step {
+        ctx, volume, record, ..
+    } = step;
     let (Some(class_name), Some(meant)) = (&claim.class, &volume.claim) else {
         return Ok(Vec::new());
     };

@@ -9,7 +9,6 @@ use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::Action;
-use kube::runtime::reflector::ObjectRef;
 use serde_json::{Value, json};
 
 use crate::cluster::patch::{self, is_conflict, is_not_found, set_annotation};
@@ -20,7 +19,7 @@ use crate::controller::leader::kcm_nudge::PATIENCE;
 use crate::failpoints::{self, Point};
 use crate::model::binder_mode::BinderMode;
 use crate::model::names::volume_annotation;
-use crate::model::volume::{Phase, Volume};
+use crate::model::volume::{ClaimRef, Phase, Volume};
 
 /// Completes the claim of a volume that is ready and `Bound`; touches a volume that kube-controller-manager has not
 /// marked in time.
@@ -47,28 +46,25 @@ pub async fn complete(leader: &Leader, volume: &Volume) -> Result<Action, Error>
         .patch_status(&claim.name, &PatchParams::default(), &Patch::<Value>::Merge(whole))
         .await;
     failpoints::point(Point::ClaimCompleted);
-    if is_over(written)? {
-        return Ok(Action::await_change());
+    match written {
+        Ok(_) => ctx.metrics.step("completed"),
+        // The claim is gone, or another claim has its name.
+        Err(error) if is_not_found(&error) || is_conflict(&error) => {}
+        Err(error) => return Err(error.into()),
     }
-    ctx.metrics.step("completed");
     Ok(Action::await_change())
 }
 
 /// Returns the claim to complete, by the cache: the volume is ready, and the claim is pending.
-pub fn completes(ctx: &Context, volume: &Volume) -> Option<Pending> {
+pub fn completes<'a>(ctx: &Context, volume: &'a Volume) -> Option<&'a ClaimRef> {
     if ctx.options.binder != BinderMode::Complete || !volume.ready || !ctx.is_own(volume) {
         return None;
     }
     let meant = volume.claim.as_ref()?;
-    let uid = meant.uid.as_ref()?;
-    let claim = ObjectRef::new(&meant.name).within(&meant.namespace);
-    let claim = ctx.cluster.claims.get(&claim)?;
-    let waits = *claim.uid == **uid && claim.is_pending() && claim.volume_name.as_deref() == Some(&*volume.name);
-    waits.then(|| Pending {
-        namespace: meant.namespace.clone(),
-        name: meant.name.clone(),
-        uid: uid.clone(),
-    })
+    let claim = ctx.pending_claim(volume)?;
+    let claim = claim.read();
+    let waits = claim.volume_name.as_ref() == Some(&volume.name) && meant.uid.as_ref() == Some(&claim.uid);
+    waits.then_some(meant)
 }
 
 /// Touches a volume, so that kube-controller-manager looks at it again. See [`crate::controller::leader::kcm_nudge`].
@@ -86,20 +82,4 @@ async fn remind(leader: &Leader, volume: &Volume) -> Result<Action, Error> {
     ];
     patch::apply(&leader.ctx.persistent_volumes(), &volume.name, operations).await?;
     Ok(Action::requeue(PATIENCE))
-}
-
-/// A pending claim whose volume is ready.
-pub struct Pending {
-    namespace: String,
-    name: String,
-    uid: String,
-}
-
-/// Returns whether the claim is gone, or another claim has its name.
-fn is_over<T>(written: kube::Result<T>) -> Result<bool, Error> {
-    match written {
-        Ok(_) => Ok(false),
-        Err(error) if is_not_found(&error) || is_conflict(&error) => Ok(true),
-        Err(error) => Err(error.into()),
-    }
 }

@@ -2,10 +2,9 @@
 
 use serde_json::{Value, json};
 
+use super::step::Step;
 use crate::cluster::patch::{self, set_annotation, test, test_annotation};
-use crate::controller::context::Context;
 use crate::controller::error::Error;
-use crate::controller::leader::Leader;
 use crate::failpoints::{self, Point};
 use crate::model::directory::{Directory, TrashRoot};
 use crate::model::identity::Identity;
@@ -29,101 +28,91 @@ pub enum Destination {
     Keep,
 }
 
-/// Returns the place below this trash root to which the directory is to be moved. It is the place that an earlier
-/// attempt has recorded, if that one is still right.
-pub fn target(
-    ctx: &Context,
-    volume: &Volume,
-    record: &Record,
-    destination: Destination,
-    root: &TrashRoot,
-) -> Directory {
-    let now = jiff::Timestamp::now();
-    // An archive time that was recorded long ago would end too early.
-    let is_fresh = |place: &Directory| match (destination, place.archive_times()) {
-        (Destination::Archive(retention), Some((_, until))) => retention.still_ends_at(until, now),
-        _ => true,
-    };
-    let recorded = record.moved_to.iter().rev();
-    let fits = |place: &&Directory| {
-        TrashRoot::containing(place) == *root && is_destination(ctx, volume, destination, place) && is_fresh(place)
-    };
-    let mut fits = recorded.filter(fits);
-    if let Some(place) = fits.next() {
-        return place.clone();
-    }
-    let retention = match destination {
-        Destination::Trash => {
-            return root.place(&Directory::in_trash(
-                &ctx.installation.instance,
-                &volume.name,
-                &volume.uid,
-            ));
+impl Destination {
+    /// Returns how long an archive is kept; `None` for the trash.
+    fn retention(self) -> Option<Retention> {
+        match self {
+            Self::Trash => None,
+            Self::Archive(retention) => Some(retention),
+            Self::Keep => Some(Retention::Forever),
         }
-        Destination::Archive(retention) => retention,
-        Destination::Keep => Retention::Forever,
-    };
-    let instance = &ctx.installation.instance;
-    root.place(&record.archive(now, instance, &volume.name, retention.ends(now)))
-}
+    }
 
-/// Returns whether a place is a right one for this destination.
-pub fn is_destination(ctx: &Context, volume: &Volume, destination: Destination, place: &Directory) -> bool {
-    let retention = match destination {
-        Destination::Trash => {
-            let trash = Directory::in_trash(&ctx.installation.instance, &volume.name, &volume.uid);
-            return *place == TrashRoot::containing(place).place(&trash);
+    /// Returns whether a place is a right one for the directory of this volume.
+    pub fn is_at(self, step: Step<'_>, place: &Directory) -> bool {
+        match self.retention() {
+            None => *place == TrashRoot::containing(place).place(&step.in_trash()),
+            Some(retention) => place
+                .archive_times()
+                .is_some_and(|(made, until)| retention.ends(made) == until),
         }
-        Destination::Archive(retention) => retention,
-        Destination::Keep => Retention::Forever,
-    };
-    let times = place.archive_times();
-    times.is_some_and(|(made, until)| retention.ends(made) == until)
-}
-
-/// Records on the volume where its directory is about to be moved, and the identity of the directory. Fails if the
-/// policy or the record has changed.
-pub async fn record_target(
-    leader: &Leader,
-    volume: &Volume,
-    record: &Record,
-    progress: &mut Progress,
-    target: &Directory,
-) -> Result<(), Error> {
-    if progress.recorded.last() == Some(target) {
-        return Ok(());
     }
-    let before = lines(&progress.recorded);
-    progress.recorded.retain(|place| place != target);
-    progress.recorded.push(target.clone());
-    let too_many = progress.recorded.len().saturating_sub(MOST_PLACES);
-    progress.recorded.drain(..too_many);
-    let mut operations = same_policy(volume, record);
-    operations.extend([
-        patch::test_uid(volume),
-        test_annotation(volume_annotation::MOVED_TO, before.map_or(Value::Null, Value::from)),
-        set_annotation(
-            volume_annotation::MOVED_TO,
-            &lines(&progress.recorded).unwrap_or_default(),
-        ),
-    ]);
-    if record.identity.is_none() {
-        operations.push(set_annotation(
-            volume_annotation::DIRECTORY_ID,
-            &progress.identity.to_string(),
-        ));
-    }
-    patch::apply(&leader.ctx.persistent_volumes(), &volume.name, operations).await?;
-    failpoints::point(Point::TargetRecorded);
-    Ok(())
 }
 
 /// A move in progress.
-pub struct Progress {
+pub struct Move<'a> {
+    /// The step that the move is a part of.
+    pub step: Step<'a>,
+    /// Where the directory is to be moved.
+    pub destination: Destination,
     /// The identity of the directory.
     pub identity: Identity,
     /// The places that the volume records, the latest one last.
     pub recorded: Vec<Directory>,
+}
+
+impl Move<'_> {
+    /// Returns the place below this trash root to which the directory is to be moved, after it was recorded on the
+    /// volume with the identity of the directory. Fails if the policy or the record has changed.
+    pub async fn record_target(&mut self, root: &TrashRoot) -> Result<Directory, Error> {
+        let Step {
+            ctx, volume, record, ..
+        } = self.step;
+        let target = self.target(root);
+        if self.recorded.last() == Some(&target) {
+            return Ok(target);
+        }
+        let before = lines(&self.recorded);
+        self.recorded.retain(|place| *place != target);
+        self.recorded.push(target.clone());
+        let too_many = self.recorded.len().saturating_sub(MOST_PLACES);
+        self.recorded.drain(..too_many);
+        let now = lines(&self.recorded).unwrap_or_default();
+        let mut operations = same_policy(volume, record);
+        operations.extend([
+            patch::test_uid(volume),
+            test_annotation(volume_annotation::MOVED_TO, before.map_or(Value::Null, Value::from)),
+            set_annotation(volume_annotation::MOVED_TO, &now),
+        ]);
+        if record.identity.is_none() {
+            let identity = self.identity.to_string();
+            operations.push(set_annotation(volume_annotation::DIRECTORY_ID, &identity));
+        }
+        patch::apply(&ctx.persistent_volumes(), &volume.name, operations).await?;
+        failpoints::point(Point::TargetRecorded);
+        Ok(target)
+    }
+
+    /// Returns the place that an earlier attempt has recorded, if that one is still right, or else a new one.
+    fn target(&self, root: &TrashRoot) -> Directory {
+        let Self { step, destination, .. } = *self;
+        let now = jiff::Timestamp::now();
+        // An archive time that was recorded long ago would end too early.
+        let is_fresh = |place: &Directory| match (destination, place.archive_times()) {
+            (Destination::Archive(retention), Some((_, until))) => retention.still_ends_at(until, now),
+            _ => true,
+        };
+        let fits = |place: &&Directory| {
+            TrashRoot::containing(place) == *root && destination.is_at(step, place) && is_fresh(place)
+        };
+        let recorded = step.record.moved_to.iter().rev().find(fits).cloned();
+        recorded.unwrap_or_else(|| {
+            root.place(&match destination.retention() {
+                None => step.in_trash(),
+                Some(retention) => step.archive(now, retention.ends(now)),
+            })
+        })
+    }
 }
 
 /// Formats places as [`crate::model::volume`] reads them.

@@ -26,9 +26,8 @@ use super::put_back;
 use crate::cluster::cache::CachedVolume;
 use crate::controller::context::{Context, storage_deadline};
 use crate::controller::error::Error;
-use crate::controller::leader::Leader;
 use crate::controller::leader::server_queue::ServerQueue;
-use crate::controller::leader::trash::Entry;
+use crate::controller::leader::{Entry, Leader};
 use crate::model::directory::{Directory, InTrash, Share, TrashRoot};
 use crate::model::identity::Identity;
 use crate::model::names::{is_object_name, reason};
@@ -41,16 +40,6 @@ use crate::storage::{Moved, Tree};
 const PARALLEL: usize = 3;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_mins(10);
-
-/// What to do with a directory in the trash.
-enum Verdict {
-    /// Nothing: it is gone, or the cleanup of its volume decides.
-    Leave,
-    /// Remove it.
-    Remove,
-    /// Keep it as an archive that never expires.
-    Keep(Identity),
-}
 
 /// Empties the trash for one term of leadership. Never returns.
 pub async fn run(leader: &Leader, mut handed_over: mpsc::UnboundedReceiver<Entry>) {
@@ -107,46 +96,36 @@ async fn empty(leader: &Leader, removals: &ServerQueue, entry: Entry) -> Entry {
     }
 }
 
-/// Removes as much as one call to the server can. Returns whether nothing is left to do.
+/// Removes as much as one call to the server can. Returns whether nothing is left to do: the directory is gone, or its
+/// volume or an administrator decides about it.
 async fn remove_some(leader: &Leader, entry: &Entry) -> Result<bool, Error> {
     let ctx = &leader.ctx;
     let Entry { share, place } = entry;
-    match decide(leader, entry).await? {
-        Verdict::Leave => return Ok(true),
-        Verdict::Remove => {}
-        Verdict::Keep(identity) => return archive_forever(leader, entry, identity).await.map(|()| true),
+    let Some(name) = InTrash::read(place.split_last().1, &ctx.installation.instance) else {
+        return Ok(true);
+    };
+    if is_being_cleaned(ctx, &name).await? {
+        return Ok(true);
+    }
+    let Some(identity) = ctx.look_up(share, place).await? else {
+        return Ok(true);
+    };
+    if let Some(owner) = volume_in_use(ctx, share, identity).await? {
+        // If that volume is being deleted, the next round decides.
+        put_back::put_back_to(leader, &owner.name_any(), share, place).await?;
+        return Ok(true);
     }
     leader.may_act()?;
+    if name.aside {
+        archive_forever(ctx, entry, identity).await?;
+        return Ok(true);
+    }
     if ctx.storage.remove_tree(share, place, storage_deadline()).await? == Tree::Remains {
         return Ok(false);
     }
     tracing::info!(%share, trash = %place, "removed a directory from the trash");
-    ctx.metrics.removed_from_trash();
+    ctx.metrics.removed_from_trash.inc();
     Ok(true)
-}
-
-async fn decide(leader: &Leader, entry: &Entry) -> Result<Verdict, Error> {
-    let ctx = &leader.ctx;
-    let Entry { share, place } = entry;
-    let Some(name) = InTrash::read(place.split_last().1, &ctx.installation.instance) else {
-        return Ok(Verdict::Leave);
-    };
-    if is_being_cleaned(ctx, &name).await? {
-        return Ok(Verdict::Leave);
-    }
-    let Some(found) = ctx.storage.look_up(share, place, storage_deadline()).await? else {
-        return Ok(Verdict::Leave);
-    };
-    if let Some(owner) = volume_in_use(ctx, share, found.identity).await? {
-        // If that volume is being deleted, the next round decides.
-        put_back::put_back_to(leader, &owner.name_any(), share, place).await?;
-        return Ok(Verdict::Leave);
-    }
-    Ok(if name.aside {
-        Verdict::Keep(found.identity)
-    } else {
-        Verdict::Remove
-    })
 }
 
 /// Returns whether the volume that a directory is from still waits for its cleanup.
@@ -194,17 +173,11 @@ async fn volume_in_use(ctx: &Context, share: &Share, identity: Identity) -> Resu
 }
 
 /// Keeps a directory whose volume is gone and which nobody has decided to remove.
-async fn archive_forever(leader: &Leader, entry: &Entry, identity: Identity) -> Result<(), Error> {
-    let ctx = &leader.ctx;
+async fn archive_forever(ctx: &Context, entry: &Entry, identity: Identity) -> Result<(), Error> {
     let Entry { share, place } = entry;
     let archive = Directory::unclaimed(place, jiff::Timestamp::now(), &ctx.installation.instance);
     let archive = TrashRoot::containing(place).place(&archive);
-    leader.may_act()?;
-    let moved = ctx
-        .storage
-        .rename(share, place, identity, &archive, storage_deadline())
-        .await?;
-    if moved == Moved::Done {
+    if ctx.rename(share, place, identity, &archive).await? == Moved::Done {
         tracing::warn!(
             %share, from = %place, to = %archive,
             "a directory was moved aside for a volume that no longer exists, and nothing says that it may be removed: it is kept"
@@ -217,7 +190,7 @@ async fn archive_forever(leader: &Leader, entry: &Entry, identity: Identity) -> 
 fn report_not_removed(ctx: &Context, entry: &Entry, error: &Error, pause: Duration) {
     let Entry { share, place } = entry;
     tracing::warn!(%share, trash = %place, ?pause, "could not remove a directory from the trash; Bindery retries: {error}");
-    ctx.metrics.not_removed_from_trash();
+    ctx.metrics.not_removed_from_trash.inc();
     // Outages of servers are reported elsewhere.
     let Error::Storage(error) = error else { return };
     if error.unanswered() {
@@ -229,6 +202,6 @@ fn report_not_removed(ctx: &Context, entry: &Entry, error: &Error, pause: Durati
     };
     let note = format!("{place} of share {share} cannot be removed: {error}. Bindery retries");
     for class in ctx.cluster.classes.store().state_filter(is_of_share) {
-        ctx.events.warn_object(&*class, reason::TRASH_NOT_EMPTIED, note.clone());
+        ctx.events.warn(&*class, reason::TRASH_NOT_EMPTIED, note.clone());
     }
 }

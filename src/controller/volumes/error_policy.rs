@@ -6,7 +6,7 @@ use kube::runtime::reflector::ObjectRef;
 use super::legacy;
 use crate::cluster::patch;
 use crate::controller::context::{Context, RECHECK};
-use crate::controller::error::{Error, fault};
+use crate::controller::error::Error;
 use crate::controller::leader::Leader;
 use crate::controller::leader::backoff::{FIRST_PAUSE, LONGEST_PAUSE};
 use crate::model::directory::Directory;
@@ -33,15 +33,13 @@ pub fn error_policy(leader: &Leader, volume: &Volume, error: &Error) -> Action {
     {
         pause = LONGEST_PAUSE;
     }
-    let cause = match error {
-        // If the term continues after all, the volume is reconciled again.
-        Error::NotLeading => return Action::requeue(FIRST_PAUSE),
-        // If the volume still exists, its watch event triggers a reconcile, too.
-        Error::VolumeGone => return Action::requeue(FIRST_PAUSE),
+    let is_reported = match error {
+        // If the term continues after all, or the volume still exists, it is reconciled again.
+        Error::NotLeading | Error::VolumeGone => return Action::requeue(FIRST_PAUSE),
         // A change of the other volume triggers the reconcile. An Event follows if it takes long.
         Error::WaitsForCleanup(_) => {
             if times > 1 {
-                report(ctx, volume, "WaitsForCleanup", error.to_string());
+                report(ctx, volume, error);
             }
             return Action::requeue(RECHECK);
         }
@@ -58,24 +56,21 @@ pub fn error_policy(leader: &Leader, volume: &Volume, error: &Error) -> Action {
         }
         Error::Api(_) | Error::PassOn(..) => {
             tracing::warn!(volume = volume.name, ?pause, "{error}; Bindery retries");
-            (times >= PERSISTENT).then_some("Api")
+            times >= PERSISTENT
         }
-        Error::Storage(error) => Some(fault(error.fault)),
-        Error::OverlapBeingMade(_) => Some("OverlapBeingMade"),
-        Error::Changed => Some("Changed"),
-        Error::CacheBehind => None,
-        Error::Invalid(_) => Some("Invalid"),
-        Error::FileSystemChanged(_) => Some("FileSystemChanged"),
+        Error::CacheBehind => false,
+        _ => true,
     };
     ctx.metrics.step("failed");
-    if let Some(cause) = cause {
-        report(ctx, volume, cause, error.to_string());
+    if is_reported {
+        report(ctx, volume, error);
     }
     Action::requeue(pause)
 }
 
 /// Writes a Warning. The API counts repetitions with one reason and one cause, and keeps the text of the first.
-fn report(ctx: &Context, volume: &Volume, cause: &'static str, mut note: String) {
+fn report(ctx: &Context, volume: &Volume, error: &Error) {
+    let (mut cause, mut note) = (error.cause(), error.to_string());
     let leaving = volume.deleting || volume.phase == Phase::Released;
     let about = if leaving {
         reason::CLEANUP_FAILED
@@ -88,7 +83,6 @@ fn report(ctx: &Context, volume: &Volume, cause: &'static str, mut note: String)
         ". Bindery retries."
     });
     // With another text the Event needs another cause, since repetitions keep the first text.
-    let mut cause = cause.to_owned();
     if leaving
         && let Ok(record) = &volume.record
         && let Some(advice) = advice(volume, record)
@@ -101,13 +95,13 @@ fn report(ctx: &Context, volume: &Volume, cause: &'static str, mut note: String)
             (false, true) => "AfterMoveKept",
         });
     }
-    ctx.events.warn(volume, about, &cause, note);
+    ctx.events.warn_by_cause(volume, about, &cause, note);
 }
 
 /// Waits until the cache has the latest version of a volume, so that an Event describes that version.
 pub async fn wait_for_cache(ctx: &Context, volume: &Volume) {
     if let Ok(Some(now)) = ctx.cluster.volume(&volume.name).await {
-        ctx.cluster.wait_for_volume(&now).await;
+        ctx.cluster.wait_for_version(&now.name, &now.version).await;
     }
 }
 

@@ -4,24 +4,26 @@
 //! on the disk, and its volume is the only record of it. With a fixed `fsid=` the file system id stays the same in that
 //! case, so the inode number of the share's root is compared too.
 
-use super::find::describe;
+use super::step::Step;
 use crate::controller::context::{Context, storage_deadline};
 use crate::controller::error::Error;
 use crate::model::names::volume_annotation;
 use crate::model::share_id::ShareId;
-use crate::model::volume::{Record, Volume};
+use crate::model::volume::Record;
 
 /// Fails unless the share shows the same file system as before. To be called if the directory of a volume is missing,
 /// or another one is at its path.
-pub async fn same_disk(ctx: &Context, volume: &Volume, record: &Record) -> Result<(), Error> {
+pub async fn same_disk(step: Step<'_>) -> Result<(), Error> {
+    let Step { ctx, record, .. } = step;
+    let other_disk = |why| Error::FileSystemChanged(other_disk(&step.volume.name, record, why));
     // The records of other volumes prove nothing for this one.
     if record.identity.is_none() && record.share_id.is_none() {
         let why = "the volume does not record which file system it was on";
-        return Err(other_disk(volume, record, why));
+        return Err(other_disk(why));
     }
     let now = ctx.storage.identify(&record.share, storage_deadline()).await?;
     if is_as_before(ctx, record, now) == Some(false) {
-        return Err(other_disk(volume, record, "the root of the share is another directory"));
+        return Err(other_disk("the root of the share is another directory"));
     }
     let Some(identity) = record.identity else { return Ok(()) };
     // A disk may also be mounted below the share.
@@ -32,7 +34,7 @@ pub async fn same_disk(ctx: &Context, volume: &Volume, record: &Record) -> Resul
     if above.identity.fsid == identity.fsid {
         Ok(())
     } else {
-        Err(other_disk(volume, record, "the file system id (fsid) is another one"))
+        Err(other_disk("the file system id (fsid) is another one"))
     }
 }
 
@@ -61,12 +63,8 @@ fn is_same(before: ShareId, now: ShareId) -> bool {
     }
 }
 
-fn other_disk(volume: &Volume, record: &Record, why: &str) -> Error {
-    Error::FileSystemChanged(other_disk_sentence(&volume.name, record, why))
-}
-
 /// Returns the message. Removing the annotations is advised only while the directory is at its path.
-fn other_disk_sentence(volume: &str, record: &Record, why: &str) -> String {
+fn other_disk(volume: &str, record: &Record, why: &str) -> String {
     let has_numbers = record.identity.is_some() || record.share_id.is_some();
     let advice = if has_numbers && record.moved_to.is_empty() {
         format!(
@@ -79,9 +77,9 @@ fn other_disk_sentence(volume: &str, record: &Record, why: &str) -> String {
         String::new()
     };
     format!(
-        "{} was not found, and the share may show another file system than before: {why}. Check that the server has mounted \
+        "directory {} of share {} was not found, and the share may show another file system than before: {why}. Check that the server has mounted \
          the file system that it exports.{advice}",
-        describe(record)
+        record.directory, record.share
     )
 }
 
@@ -105,7 +103,7 @@ mod tests {
             let mut record = fixtures::record("data");
             record.identity = identity;
             record.moved_to = moved_to;
-            let text = other_disk_sentence("pvc-1", &record, "the root of the share is another directory");
+            let text = other_disk("pvc-1", &record, "the root of the share is another directory");
             let advice = "kubectl annotate pv pvc-1 bindery.dev/directory-id- bindery.dev/share-id-";
             assert_eq!(text.ends_with(advice), advised, "{text}");
         }

@@ -64,7 +64,6 @@ pub fn report_refusal(ctx: &Context, volume: &Volume, why: &str) -> Action {
     let note = format!(
         "Bindery does not take this volume over, and does not touch its directory when its claim is deleted: {why}"
     );
-    let reason = reason::NOT_TAKEN_OVER;
-    ctx.events.warn(volume, reason, reason, note);
+    ctx.events.warn(volume, reason::NOT_TAKEN_OVER, note);
     Action::requeue(RECHECK)
 }

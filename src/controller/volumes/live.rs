@@ -1,5 +1,6 @@
 //! What to do with a volume, decided on live reads of the API server.
 
+use super::step::Step;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::model::claim::Claim;
@@ -24,8 +25,9 @@ pub async fn plan(ctx: &Context, volume: &Volume) -> Result<(Plan, Option<Claim>
 }
 
 /// Returns the present state of this very volume. Fails with [`Error::VolumeGone`] unless it still waits for its cleanup.
-pub async fn being_deleted(ctx: &Context, volume: &Volume) -> Result<Volume, Error> {
-    waits_for_cleanup(ctx.cluster.volume(&volume.name).await?, volume)
+pub async fn being_deleted(step: Step<'_>) -> Result<Volume, Error> {
+    let now = step.ctx.cluster.volume(&step.volume.name).await?;
+    waits_for_cleanup(now, step.volume)
 }
 
 fn waits_for_cleanup(now: Option<Volume>, volume: &Volume) -> Result<Volume, Error> {

@@ -24,6 +24,7 @@ mod overlap;
 mod put_back;
 mod reconcile;
 pub mod retention;
+mod step;
 mod trash_roots;
 mod triggers;
 

@@ -11,151 +11,110 @@
 //! directory reaches the trash proper, or an archive that expires, only after a live read has shown that the volume is
 //! still being deleted and that its policy is the same.
 
-use super::destination::{Destination, Progress};
+use super::destination::{Destination, Move};
 use super::find::FoundAt;
-use super::{destination, find, live, put_back, trash_roots};
-use crate::controller::context::{Context, storage_deadline};
+use super::step::Step;
+use super::{find, live, put_back, trash_roots};
 use crate::controller::error::Error;
-use crate::controller::leader::Leader;
 use crate::failpoints::{self, Point};
 use crate::model::directory::{Directory, TrashRoot};
-use crate::model::identity::Identity;
-use crate::model::volume::{Record, Volume};
+use crate::model::volume::Record;
 use crate::storage::{Fault, Moved, Outcome, StorageError};
 
-/// Where the directory of a volume is after the move.
-pub enum MoveResult {
-    /// At this place.
-    At(Directory),
-    /// Nowhere. Nothing is at its path.
-    Missing,
-    /// Nowhere. Another directory is at its path.
-    Replaced,
-}
-
-/// Moves the directory to its destination, from wherever an earlier attempt has left it.
-pub async fn move_directory(
-    leader: &Leader,
-    volume: &Volume,
-    record: &Record,
-    destination: Destination,
-) -> Result<MoveResult, Error> {
-    let ctx = &leader.ctx;
-    let (identity, from) = match find::find(ctx, volume, record).await? {
-        FoundAt::Path(_) if destination == Destination::Keep => return Ok(MoveResult::At(record.directory.clone())),
-        FoundAt::Path(identity) => (identity, None),
-        FoundAt::Moved(identity, place) => (identity, Some(place)),
-        FoundAt::Missing => return Ok(MoveResult::Missing),
-        FoundAt::Replaced => return Ok(MoveResult::Replaced),
+/// Moves the directory to its destination, from wherever an earlier attempt has left it. Returns where it is then.
+pub async fn move_directory(step: Step<'_>, destination: Destination) -> Result<FoundAt, Error> {
+    let Step {
+        leader, ctx, record, ..
+    } = step;
+    let found = find::find(step).await?;
+    let (identity, from) = match &found {
+        FoundAt::Missing | FoundAt::Replaced => return Ok(found),
+        FoundAt::Path(_) if destination == Destination::Keep => return Ok(found),
+        FoundAt::Moved(_, place) if record.moved_to.contains(place) && destination.is_at(step, place) => {
+            return Ok(found);
+        }
+        FoundAt::Path(identity) => (*identity, None),
+        FoundAt::Moved(identity, place) => (*identity, Some(place)),
     };
-    let mut progress = Progress {
+    let mut moving = Move {
+        step,
+        destination,
         identity,
         recorded: record.moved_to.clone(),
     };
-    if let Some(from) = &from
-        && record.moved_to.contains(from)
-        && destination::is_destination(ctx, volume, destination, from)
-    {
-        return Ok(MoveResult::At(from.clone()));
-    }
     let (from, to) = match from {
         Some(from) => {
-            let to = destination::target(ctx, volume, record, destination, &TrashRoot::containing(&from));
-            destination::record_target(leader, volume, record, &mut progress, &to).await?;
-            assert_same_policy(ctx, volume, record).await?;
-            (from, to)
+            let to = moving.record_target(&TrashRoot::containing(from)).await?;
+            assert_same_policy(step).await?;
+            (from.clone(), to)
         }
-        None => set_aside(leader, volume, record, &mut progress, destination).await?,
+        None => set_aside(&mut moving).await?,
     };
     leader.may_act()?;
-    match ctx
-        .storage
-        .rename(&record.share, &from, identity, &to, storage_deadline())
-        .await?
-    {
-        Moved::Done => Ok(MoveResult::At(to)),
-        // Another replica was faster. The next reconcile looks for the directory again.
-        Moved::Missing | Moved::Another(_) => Err(Error::Changed),
-    }
+    assert_done(ctx.rename(&record.share, &from, identity, &to).await?)?;
+    Ok(FoundAt::Moved(identity, to))
 }
 
-/// Renames the directory from its path to its aside name: in the share, or beside the directory if the share is another
-/// file system. Returns its place now, and its destination.
-async fn set_aside(
-    leader: &Leader,
-    volume: &Volume,
-    record: &Record,
-    progress: &mut Progress,
-    destination: Destination,
-) -> Result<(Directory, Directory), Error> {
+/// Renames the directory from its path to its aside name: in the share, or next to the directory if the share is
+/// another file system. Returns its place now, and its destination.
+async fn set_aside(moving: &mut Move<'_>) -> Result<(Directory, Directory), Error> {
+    let record = moving.step.record;
     let recorded = record.moved_to.last().map_or(TrashRoot::SHARE, TrashRoot::containing);
-    match set_aside_in(leader, &recorded, volume, record, progress, destination).await {
+    match set_aside_in(moving, &recorded).await {
         Err(Error::Storage(error))
             if error.fault == Fault::OtherFileSystem
                 && recorded == TrashRoot::SHARE
-                && let Some(beside) = TrashRoot::above(&record.directory) =>
+                && let Some(next_to_it) = TrashRoot::above(&record.directory) =>
         {
-            set_aside_in(leader, &beside, volume, record, progress, destination).await
+            set_aside_in(moving, &next_to_it).await
         }
         done => done,
     }
 }
 
-async fn set_aside_in(
-    leader: &Leader,
-    root: &TrashRoot,
-    volume: &Volume,
-    record: &Record,
-    progress: &mut Progress,
-    destination: Destination,
-) -> Result<(Directory, Directory), Error> {
-    let ctx = &leader.ctx;
+/// Renames the directory, then checks that the volume was still to be cleaned up; if not, moves it back.
+async fn set_aside_in(moving: &mut Move<'_>, root: &TrashRoot) -> Result<(Directory, Directory), Error> {
+    let (step, identity) = (moving.step, moving.identity);
+    let Step {
+        leader,
+        ctx,
+        volume,
+        record,
+    } = step;
     trash_roots::make_marker(leader, &record.share, root).await?;
     trash_roots::make_trash(leader, &record.share, root).await?;
-    let to = destination::target(ctx, volume, record, destination, root);
-    destination::record_target(leader, volume, record, progress, &to).await?;
-    let aside = root.place(&Directory::aside(&ctx.installation.instance, &volume.name, &volume.uid));
+    let to = moving.record_target(root).await?;
+    let aside = root.place(&step.aside());
     leader.may_act()?;
-    match move_away(leader, volume, record, progress.identity, &aside).await? {
-        Moved::Done => Ok((aside, to)),
-        Moved::Missing | Moved::Another(_) => Err(Error::Changed),
-    }
-}
-
-/// Renames the directory, then checks that the volume was still to be cleaned up; if not, moves it back.
-async fn move_away(
-    leader: &Leader,
-    volume: &Volume,
-    record: &Record,
-    identity: Identity,
-    aside: &Directory,
-) -> Result<Moved, Error> {
-    let ctx = &leader.ctx;
-    let moved = ctx
-        .storage
-        .rename(&record.share, &record.directory, identity, aside, storage_deadline())
-        .await;
+    let moved = ctx.rename(&record.share, &record.directory, identity, &aside).await;
     tracing::debug!(volume = volume.name, ?moved, %aside, "renamed the directory to its aside name");
     failpoints::point(Point::Renamed);
     if may_be_done(&moved) {
-        match assert_same_policy(ctx, volume, record).await {
-            Err(Error::VolumeGone) => {
-                put_back::put_back(leader, volume, record, identity, aside).await?;
-                return Err(Error::VolumeGone);
-            }
-            checked => checked?,
+        let checked = assert_same_policy(step).await;
+        if let Err(Error::VolumeGone) = checked {
+            put_back::put_back(step, identity, &aside).await?;
         }
+        checked?;
     }
-    Ok(moved?)
+    assert_done(moved?)?;
+    Ok((aside, to))
 }
 
 /// Reads the volume again. Fails with [`Error::VolumeGone`] if it no longer waits for its cleanup, and with
 /// [`Error::Changed`] if its policy has changed.
-async fn assert_same_policy(ctx: &Context, volume: &Volume, record: &Record) -> Result<(), Error> {
-    let now = live::being_deleted(ctx, volume).await?;
+async fn assert_same_policy(step: Step<'_>) -> Result<(), Error> {
+    let now = live::being_deleted(step).await?;
     let policy = |record: &Record| (record.on_delete, record.retention);
-    let is_same = now.reclaim == volume.reclaim && now.record.as_ref().map(policy) == Ok(policy(record));
+    let is_same = now.reclaim == step.volume.reclaim && now.record.as_ref().map(policy) == Ok(policy(step.record));
     if is_same { Ok(()) } else { Err(Error::Changed) }
+}
+
+/// Fails if the directory was not there: another replica was faster. The next reconcile looks for it again.
+fn assert_done(moved: Moved) -> Result<(), Error> {
+    match moved {
+        Moved::Done => Ok(()),
+        Moved::Missing | Moved::Another(_) => Err(Error::Changed),
+    }
 }
 
 fn may_be_done(moved: &Result<Moved, StorageError>) -> bool {

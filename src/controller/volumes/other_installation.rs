@@ -31,9 +31,8 @@ pub async fn report(leader: &Leader, volume: &Volume, why: NotOurs) -> Result<Ac
         None => None,
     };
     if class.is_none_or(|class| class.provisioner == ctx.installation.provisioner) {
-        let about = reason::NOT_MANAGED;
-        ctx.events
-            .warn(volume, about, about, found.note(why, &ctx.installation));
+        let note = found.note(why, &ctx.installation);
+        ctx.events.warn(volume, reason::NOT_MANAGED, note);
     }
     if volume.deleting || volume.phase == Phase::Released {
         // An Event is kept for an hour, and the volume may wait for longer.

@@ -4,16 +4,16 @@ use kube::ResourceExt;
 
 use super::destination::same_policy;
 use super::find::FoundAt;
+use super::step::Step;
 use super::{aliases, find, live};
 use crate::cluster::cache::CachedVolume;
 use crate::cluster::patch::{self, set_annotation};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
-use crate::controller::leader::Leader;
 use crate::model::identity::Identity;
 use crate::model::location::{Evidence, Location, Overlap, Relation};
 use crate::model::names::{reason, volume_annotation};
-use crate::model::volume::{Phase, Record, Volume};
+use crate::model::volume::{Phase, Volume};
 use crate::policy::reconcile::Plan;
 use crate::policy::shared_directory::{CleanupOrder, cleanup_order, inherited};
 
@@ -31,65 +31,57 @@ pub enum OverlapState {
 /// marked the volume deleted before, so of two volumes at least one sees the other.
 ///
 /// Fails if the cleanup of another volume comes first, or another volume is being created and will be rolled back.
-pub async fn reason_to_keep(leader: &Leader, volume: &Volume, record: &Record) -> Result<Option<String>, Error> {
-    let ctx = &leader.ctx;
-    if !ctx.cluster.wait_for_version(&volume.name, &volume.version).await {
-        return Err(Error::CacheBehind);
-    }
-    let mut location = record.location();
-    let kept = recorded_reason_to_keep(leader, volume, record, &location).await?;
-    if kept.is_some() {
-        return Ok(kept);
-    }
-    if location.identity.is_none() {
-        location.identity = match find::find(ctx, volume, record).await? {
+pub async fn reason_to_keep(step: Step<'_>) -> Result<Option<String>, Error> {
+    wait_for_cache(step).await?;
+    let mut location = step.record.location();
+    let mut kept = recorded_reason_to_keep(step, &location).await?;
+    if kept.is_none() && location.identity.is_none() {
+        location.identity = match find::find(step).await? {
             FoundAt::Path(identity) | FoundAt::Moved(identity, _) => Some(identity),
             FoundAt::Missing | FoundAt::Replaced => None,
         };
-        let kept = recorded_reason_to_keep(leader, volume, record, &location).await?;
-        if kept.is_some() {
-            return Ok(kept);
-        }
+        kept = recorded_reason_to_keep(step, &location).await?;
     }
-    aliases::foreign_volume_naming(ctx, volume, &location).await
+    match kept {
+        None => aliases::foreign_volume_naming(step, &location).await,
+        kept => Ok(kept),
+    }
 }
 
 /// Fails if the cleanup of another volume comes first. Passes the policy on to volumes that stay. The NFS server is not
 /// asked.
-pub async fn wait_for_turn(leader: &Leader, volume: &Volume, record: &Record) -> Result<(), Error> {
-    let ctx = &leader.ctx;
-    if !ctx.cluster.wait_for_version(&volume.name, &volume.version).await {
-        return Err(Error::CacheBehind);
-    }
-    for (cleanup_order, other, overlap) in orders(ctx, volume, &record.location()).await? {
+pub async fn wait_for_turn(step: Step<'_>) -> Result<(), Error> {
+    wait_for_cache(step).await?;
+    for (cleanup_order, other, overlap) in orders(step, &step.record.location()).await? {
         match cleanup_order {
-            CleanupOrder::WaitForCleanup => wait_for(leader, volume, &other).await?,
-            CleanupOrder::KeepDirectory => pass_on(leader, volume, record, &other, overlap).await?,
+            CleanupOrder::WaitForCleanup => wait_for(step, &other).await?,
+            CleanupOrder::KeepDirectory => pass_on(step, &other, overlap).await?,
             CleanupOrder::WaitForRollback | CleanupOrder::Proceed => {}
         }
     }
     Ok(())
 }
 
+/// Fails if the cache does not have this version of the volume in time.
+async fn wait_for_cache(step: Step<'_>) -> Result<(), Error> {
+    let Step { ctx, volume, .. } = step;
+    let is_there = ctx.cluster.wait_for_version(&volume.name, &volume.version).await;
+    if is_there { Ok(()) } else { Err(Error::CacheBehind) }
+}
+
 /// Returns the same as [`reason_to_keep`], by the records of the volumes alone.
-async fn recorded_reason_to_keep(
-    leader: &Leader,
-    volume: &Volume,
-    record: &Record,
-    location: &Location<'_>,
-) -> Result<Option<String>, Error> {
-    let ctx = &leader.ctx;
+async fn recorded_reason_to_keep(step: Step<'_>, location: &Location<'_>) -> Result<Option<String>, Error> {
     let mut kept = None;
-    for (cleanup_order, other, overlap) in orders(ctx, volume, location).await? {
+    for (cleanup_order, other, overlap) in orders(step, location).await? {
         match cleanup_order {
             CleanupOrder::KeepDirectory => {
-                pass_on(leader, volume, record, &other, overlap).await?;
-                kept.get_or_insert_with(|| kept_for(ctx, &other, overlap));
+                pass_on(step, &other, overlap).await?;
+                kept.get_or_insert_with(|| kept_for(step.ctx, &other, overlap));
             }
             CleanupOrder::Proceed => {}
             _ if kept.is_some() => {}
             CleanupOrder::WaitForRollback => return Err(Error::OverlapBeingMade(other.name)),
-            CleanupOrder::WaitForCleanup => wait_for(leader, volume, &other).await?,
+            CleanupOrder::WaitForCleanup => wait_for(step, &other).await?,
         }
     }
     Ok(kept)
@@ -97,14 +89,8 @@ async fn recorded_reason_to_keep(
 
 /// Writes the policy of a volume that is cleaned up on a volume that stays and holds its files, if that policy keeps
 /// more.
-async fn pass_on(
-    leader: &Leader,
-    volume: &Volume,
-    record: &Record,
-    other: &Volume,
-    overlap: Overlap,
-) -> Result<(), Error> {
-    let ctx = &leader.ctx;
+async fn pass_on(step: Step<'_>, other: &Volume, overlap: Overlap) -> Result<(), Error> {
+    let Step { ctx, volume, .. } = step;
     let inherited = inherited(volume, other, overlap, &ctx.installation);
     let (Some((on_delete, retention)), Ok(others)) = (inherited, &other.record) else {
         return Ok(());
@@ -118,7 +104,7 @@ async fn pass_on(
     operations.extend(
         retention.map(|retention| set_annotation(volume_annotation::ARCHIVE_RETENTION, &retention.to_string())),
     );
-    leader.may_act()?;
+    step.leader.may_act()?;
     let written = patch::apply(&ctx.persistent_volumes(), &other.name, operations).await;
     written.map_err(|error| Error::PassOn(other.name.clone(), error))?;
     let kept = retention.map_or_else(String::new, |retention| format!(", archiveRetention {retention}"));
@@ -126,20 +112,17 @@ async fn pass_on(
         "onDelete of this volume is now {on_delete}{kept}: its directory also holds the files of volume {}, which was deleted and \
          whose policy keeps more ({}). To change it: kubectl annotate pv --overwrite {} {}=...",
         volume.name,
-        find::describe(record),
+        step.directory(),
         other.name,
         volume_annotation::ON_DELETE,
     );
-    ctx.events.warn(other, reason::RETAINED, &volume.uid, note);
+    ctx.events.warn_by_cause(other, reason::RETAINED, &volume.uid, note);
     Ok(())
 }
 
 /// Returns what other volumes mean for the cleanup of this one, by a live read of each.
-async fn orders(
-    ctx: &Context,
-    volume: &Volume,
-    location: &Location<'_>,
-) -> Result<Vec<(CleanupOrder, Volume, Overlap)>, Error> {
+async fn orders(step: Step<'_>, location: &Location<'_>) -> Result<Vec<(CleanupOrder, Volume, Overlap)>, Error> {
+    let Step { ctx, volume, .. } = step;
     let mut orders = Vec::new();
     for (other, overlap) in ctx.cluster.cached_overlaps(location, &volume.name) {
         if cleanup_order(volume, other.read(), overlap, true, &ctx.installation) == CleanupOrder::Proceed {
@@ -160,10 +143,10 @@ async fn orders(
     Ok(orders)
 }
 
-async fn wait_for(leader: &Leader, volume: &Volume, other: &Volume) -> Result<(), Error> {
-    leader.waiters.add(&other.name, &volume.name);
+async fn wait_for(step: Step<'_>, other: &Volume) -> Result<(), Error> {
+    step.leader.waiters.add(&other.name, &step.volume.name);
     // The other cleanup may have ended before this volume was recorded as waiting.
-    match leader.ctx.cluster.volume(&other.name).await? {
+    match step.ctx.cluster.volume(&other.name).await? {
         Some(other) if other.has_finalizer => Err(Error::WaitsForCleanup(other.name)),
         _ => Ok(()),
     }
@@ -197,7 +180,10 @@ fn kept_for(ctx: &Context, other: &Volume, overlap: Overlap) -> String {
 
 /// Looks for a volume with an overlapping directory. The caller has written the volume first (created it, or marked it
 /// deleted).
-pub async fn find_overlap(ctx: &Context, volume: &Volume, record: &Record) -> Result<OverlapState, Error> {
+pub async fn find_overlap(step: Step<'_>) -> Result<OverlapState, Error> {
+    let Step {
+        ctx, volume, record, ..
+    } = step;
     let location = record.location();
     let look = ctx.cluster.overlap(&location, &volume.name, Some(&volume.version));
     Ok(match look.await? {
@@ -208,36 +194,33 @@ pub async fn find_overlap(ctx: &Context, volume: &Volume, record: &Record) -> Re
 }
 
 /// Returns whether another volume has, or may have, the directory that was found at the path of this one.
-pub async fn has_another_volume(
-    ctx: &Context,
-    volume: &Volume,
-    record: &Record,
-    identity: Identity,
-) -> Result<bool, Error> {
-    if volume_of_same_directory(ctx, volume, record, identity).is_some() {
+pub async fn has_another_volume(step: Step<'_>, identity: Identity) -> Result<bool, Error> {
+    if volume_of_same_directory(step, identity).is_some() {
         return Ok(true);
     }
-    let location = Location {
+    let other = aliases::foreign_volume_naming(step, &found_at_path(step, identity)).await?;
+    Ok(other.is_some())
+}
+
+/// Returns the location of the directory that was found at the path of a volume.
+fn found_at_path(step: Step<'_>, identity: Identity) -> Location<'_> {
+    Location {
         identity: Some(identity),
-        ..record.location()
-    };
-    Ok(aliases::foreign_volume_naming(ctx, volume, &location).await?.is_some())
+        ..step.record.location()
+    }
 }
 
 /// Returns a volume in use that was given this very directory by another name, by the cache.
-pub fn volume_of_same_directory(ctx: &Context, volume: &Volume, record: &Record, identity: Identity) -> Option<String> {
-    let location = Location {
-        identity: Some(identity),
-        ..record.location()
-    };
+pub fn volume_of_same_directory(step: Step<'_>, identity: Identity) -> Option<String> {
     let holds = |(other, overlap): (std::sync::Arc<CachedVolume>, Overlap)| {
         let other = other.read();
         let in_use = !other.deleting || other.phase == Phase::Bound;
         let same = overlap.evidence == Evidence::Numbers && in_use && other.had_claim();
         same.then(|| other.name.clone())
     };
-    ctx.cluster
-        .cached_overlaps(&location, &volume.name)
-        .into_iter()
-        .find_map(holds)
+    let overlaps = step
+        .ctx
+        .cluster
+        .cached_overlaps(&found_at_path(step, identity), &step.volume.name);
+    overlaps.into_iter().find_map(holds)
 }

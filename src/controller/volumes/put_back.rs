@@ -11,6 +11,7 @@
 use serde_json::{Value, json};
 
 use super::live;
+use super::step::Step;
 use crate::cluster::patch;
 use crate::controller::context::storage_deadline;
 use crate::controller::error::Error;
@@ -18,20 +19,16 @@ use crate::controller::leader::Leader;
 use crate::model::directory::{Directory, Share, TrashRoot};
 use crate::model::identity::Identity;
 use crate::model::names::volume_annotation;
-use crate::model::volume::{Record, Volume};
 use crate::storage::{Outcome, Removed};
 
 /// Removes the directory of a volume if it is empty. If it was the directory of a newer volume, the binder creates it
 /// again, and no file is lost.
-pub async fn remove_empty(
-    leader: &Leader,
-    volume: &Volume,
-    record: &Record,
-    identity: Identity,
-) -> Result<Removed, Error> {
-    let ctx = &leader.ctx;
+pub async fn remove_empty(step: Step<'_>, identity: Identity) -> Result<Removed, Error> {
+    let Step {
+        leader, ctx, record, ..
+    } = step;
     // The directory was looked up before: if the volume still exists, the directory was the volume's.
-    live::being_deleted(ctx, volume).await?;
+    live::being_deleted(step).await?;
     leader.may_act()?;
     let removed = ctx
         .storage
@@ -43,50 +40,33 @@ pub async fn remove_empty(
         Err(error) => error.outcome == Outcome::Unknown,
     };
     if may_be_gone {
-        match live::being_deleted(ctx, volume).await {
-            Err(Error::VolumeGone) => {
-                recreate(leader, volume).await?;
-                return Err(Error::VolumeGone);
-            }
-            checked => checked.map(drop)?,
+        let checked = live::being_deleted(step).await;
+        if let Err(Error::VolumeGone) = checked {
+            recreate(step).await?;
         }
+        checked?;
     }
     Ok(removed?)
 }
 
 /// Moves a directory back that was not this volume's. If its path is in use again, it becomes an archive that never
 /// expires, since it holds somebody's files.
-pub async fn put_back(
-    leader: &Leader,
-    volume: &Volume,
-    record: &Record,
-    identity: Identity,
-    from: &Directory,
-) -> Result<(), Error> {
-    let ctx = &leader.ctx;
+pub async fn put_back(step: Step<'_>, identity: Identity, from: &Directory) -> Result<(), Error> {
+    let Step {
+        ctx, volume, record, ..
+    } = step;
     let (share, directory) = (&record.share, &record.directory);
-    let there = ctx.storage.look_up(share, from, storage_deadline()).await?;
-    if there.is_none_or(|there| there.identity != identity) {
+    if ctx.look_up(share, from).await? != Some(identity) {
         return Ok(());
     }
     let mut to = directory.clone();
-    if ctx
-        .storage
-        .look_up(share, directory, storage_deadline())
-        .await?
-        .is_some()
-    {
+    if ctx.look_up(share, directory).await?.is_some() {
         if from.is_kept_forever() {
             return Ok(());
         }
-        let now = jiff::Timestamp::now();
-        let archive = record.archive(now, &ctx.installation.instance, &volume.name, None);
-        to = TrashRoot::containing(from).place(&archive);
+        to = TrashRoot::containing(from).place(&step.archive(jiff::Timestamp::now(), None));
     }
-    let moved = ctx
-        .storage
-        .rename(share, from, identity, &to, storage_deadline())
-        .await?;
+    let moved = ctx.rename(share, from, identity, &to).await?;
     tracing::warn!(
         volume = volume.name, %share, %directory, %from, %to, ?moved,
         "a late request had moved the directory of a newer volume; it was moved back"
@@ -98,25 +78,24 @@ pub async fn put_back(
 /// Moves a directory back if it belongs to a volume that is not being deleted. The cleanup of that volume cannot have
 /// moved it: the directory was there before the volume was read.
 pub async fn put_back_to(leader: &Leader, owner: &str, share: &Share, place: &Directory) -> Result<bool, Error> {
-    let ctx = &leader.ctx;
-    let Some(found) = ctx.storage.look_up(share, place, storage_deadline()).await? else {
+    let Some(found) = leader.ctx.look_up(share, place).await? else {
         return Ok(false);
     };
-    let Some(volume) = ctx.cluster.volume(owner).await? else {
+    let Some(volume) = leader.ctx.cluster.volume(owner).await? else {
         return Ok(false);
     };
     let Ok(record) = &volume.record else { return Ok(false) };
-    if volume.deleting || record.share != *share || record.identity != Some(found.identity) {
+    if volume.deleting || record.share != *share || record.identity != Some(found) {
         return Ok(false);
     }
     leader.may_act()?;
-    put_back(leader, &volume, record, found.identity, place).await?;
+    put_back(Step::new(leader, &volume, record), found, place).await?;
     Ok(true)
 }
 
 /// Marks the newer volume of this name as not ready, so that the binder creates its directory again.
-async fn recreate(leader: &Leader, volume: &Volume) -> Result<(), Error> {
-    let ctx = &leader.ctx;
+async fn recreate(step: Step<'_>) -> Result<(), Error> {
+    let Step { ctx, volume, .. } = step;
     let Some(now) = ctx.cluster.volume(&volume.name).await? else {
         return Ok(());
     };

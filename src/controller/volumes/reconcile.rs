@@ -8,8 +8,9 @@ use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use tracing::Instrument;
 
+use super::step::Step;
 use super::{bind, cleanup, complete_claim, error_policy, legacy, live, other_installation};
-use crate::cluster::cache::{CachedClaim, CachedVolume};
+use crate::cluster::cache::CachedVolume;
 use crate::cluster::patch;
 use crate::controller::annotation_warnings;
 use crate::controller::context::{Context, RECHECK};
@@ -134,7 +135,7 @@ async fn bind_live(leader: &Leader, live: Option<Volume>, name: &str, claim: &Cl
         // The volume has changed, and its watch event triggers the next reconcile.
         return Ok(());
     };
-    bind::bind(leader, &volume, &record, claim).await?;
+    bind::bind(Step::new(leader, &volume, &record), claim).await?;
     annotation_warnings::report(ctx, claim).await;
     if let Some(difference) = difference {
         bind::report_changed(ctx, &volume, claim, &difference);
@@ -167,7 +168,7 @@ fn remaining_grace(leader: &Leader, volume: &Volume) -> Option<Duration> {
     let ctx = &leader.ctx;
     let claim = volume.claim.as_ref()?;
     let is_new = volume.is_unclaimed_for(&claim.namespace, &claim.name) && !volume.is_fenced();
-    let is_early = is_new && ctx.is_own(volume) && cached_claim(ctx, volume).is_none();
+    let is_early = is_new && ctx.is_own(volume) && ctx.pending_claim(volume).is_none();
     is_early
         .then(|| leader.unchanged_since.remaining(volume, ctx.options.orphan_grace))
         .flatten()
@@ -175,13 +176,6 @@ fn remaining_grace(leader: &Leader, volume: &Volume) -> Option<Duration> {
 
 /// Returns whether the cached claim of an unbound volume names the volume.
 fn is_named_by_claim(ctx: &Context, volume: &Volume) -> bool {
-    let claim = cached_claim(ctx, volume).filter(|_| !volume.ready && !volume.deleting);
-    claim.is_some_and(|claim| claim.volume_name.as_deref() == Some(&*volume.name))
-}
-
-/// Returns the unbound claim of a volume from the cache.
-fn cached_claim(ctx: &Context, volume: &Volume) -> Option<Arc<CachedClaim>> {
-    let claim = volume.claim.as_ref()?;
-    let claim = ObjectRef::new(&claim.name).within(&claim.namespace);
-    ctx.cluster.claims.get(&claim).filter(|claim| claim.is_pending())
+    let claim = ctx.pending_claim(volume).filter(|_| !volume.ready && !volume.deleting);
+    claim.is_some_and(|claim| claim.read().volume_name.as_ref() == Some(&volume.name))
 }

@@ -157,16 +157,12 @@ async fn prune(leader: &Leader, share: &Share, root: &TrashRoot, archive: &Direc
         archive.as_str(),
     ));
     let archive = &root.place(archive);
-    let Some(found) = ctx.storage.look_up(share, archive, storage_deadline()).await? else {
+    let Some(identity) = ctx.look_up(share, archive).await? else {
         return Ok(());
     };
     trash_roots::make_trash(leader, share, root).await?;
     leader.may_act()?;
-    let moved = ctx
-        .storage
-        .rename(share, archive, found.identity, &trash, storage_deadline())
-        .await?;
-    if moved == Moved::Done {
+    if ctx.rename(share, archive, identity, &trash).await? == Moved::Done {
         tracing::info!(%share, %archive, "the archive has expired and is removed");
         ctx.metrics.step("pruned");
         leader.remove_from_trash(share, trash);

@@ -29,11 +29,11 @@ pub fn is_due(leader: &Leader, kept: &CachedVolume) -> bool {
 /// names none, the volumes that name it: kube-controller-manager marks a fenced volume `Released`, and does not change
 /// it again when its claim is deleted before the two are bound.
 pub fn volumes_of(claim: &CachedClaim, volumes: &Store<CachedVolume>) -> Vec<ObjectRef<CachedVolume>> {
-    if let Some(name) = &claim.volume_name {
+    if let Some(name) = &claim.read().volume_name {
         return vec![ObjectRef::new(name)];
     }
-    let (namespace, name) = (claim.namespace().unwrap_or_default(), claim.name_any());
-    let volumes = volumes.state_filter(|volume| volume.read().is_for(&namespace, &name));
+    let (namespace, name) = (&claim.read().namespace, claim.name_any());
+    let volumes = volumes.state_filter(|volume| volume.read().is_for(namespace, &name));
     volumes.iter().map(|volume| ObjectRef::from(&**volume)).collect()
 }
 

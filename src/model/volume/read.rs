@@ -232,13 +232,6 @@ impl Volume {
 }
 
 impl Record {
-    /// The path of the archive of the directory, made at `now` and kept until `until`.
-    pub fn archive(&self, now: Timestamp, instance: &str, volume: &str, until: Option<Timestamp>) -> Directory {
-        let tag = Directory::archive_tag(instance, volume);
-        let own_group = self.group_range.and(self.attributes.gid);
-        self.directory.archive(now, &tag, own_group, until)
-    }
-
     /// The location of the directory, and what is known about it.
     pub fn location(&self) -> Location<'_> {
         Location {

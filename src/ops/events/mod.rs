@@ -3,24 +3,24 @@
 //! Nothing depends on an Event: if it cannot be written, that is logged. The same warning is written at most every 10
 //! seconds. Repetitions within 6 minutes are counted in the first Event, which keeps its text.
 
+mod subject;
 mod writer;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{StreamExt, stream};
-use k8s_openapi::api::core::v1::ObjectReference;
-use kube::{Client, Resource};
+use kube::Client;
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
+pub use self::subject::Subject;
 use self::writer::{NewEvent, Writer};
 use crate::cluster::api_error::ApiFault;
-use crate::model::claim::{Claim, Name};
-use crate::model::volume::Volume;
 use crate::ops::tasks::Tasks;
 
 /// Writes Events in the background. Clones share one queue.
@@ -61,48 +61,24 @@ impl Events {
         }
     }
 
-    /// Writes an Event of type Normal about a volume.
-    pub fn normal(&self, volume: &Volume, reason: &str, note: String) {
-        self.publish(NORMAL, reason, reason, note, volume_reference(volume));
+    /// Writes an Event of type Normal. Those with different texts are different Events.
+    pub fn normal(&self, subject: &impl Subject, reason: &str, note: String) {
+        self.publish(NORMAL, subject, reason, &words(reason, &note), note);
     }
 
-    /// Writes a warning about a volume. Warnings with the same reason and cause are one Event.
-    pub fn warn(&self, volume: &Volume, reason: &str, cause: &str, note: String) {
-        self.publish(WARNING, reason, cause, note, volume_reference(volume));
+    /// Writes a warning. Those with different texts are different Events.
+    pub fn warn(&self, subject: &impl Subject, reason: &str, note: String) {
+        self.publish(WARNING, subject, reason, &words(reason, &note), note);
     }
 
-    /// Writes an Event of type Normal about a claim. Those with different texts are different Events.
-    pub fn normal_claim(&self, claim: &Claim, reason: &str, note: String) {
-        if let Some(reference) = claim_reference(claim) {
-            let words = words(reason, &note);
-            self.publish(NORMAL, reason, &words, note, reference);
-        }
+    /// Writes a warning. Those with the same reason and cause are one Event.
+    pub fn warn_by_cause(&self, subject: &impl Subject, reason: &str, cause: &str, note: String) {
+        self.publish(WARNING, subject, reason, cause, note);
     }
 
-    /// Writes a warning about a claim. Warnings with the same reason and cause are one Event.
-    pub fn warn_claim(&self, claim: &Claim, reason: &str, cause: &str, note: String) {
-        if let Some(reference) = claim_reference(claim) {
-            self.publish(WARNING, reason, cause, note, reference);
-        }
-    }
-
-    /// Writes a warning about a claim. Warnings with different texts are different Events.
-    pub fn warn_claim_with_text(&self, claim: &Claim, reason: &str, note: String) {
-        if let Some(reference) = claim_reference(claim) {
-            let words = words(reason, &note);
-            self.publish(WARNING, reason, &words, note, reference);
-        }
-    }
-
-    /// Writes a warning about any object. Warnings with different texts are different Events.
-    pub fn warn_object<K: Resource<DynamicType = ()>>(&self, object: &K, reason: &str, note: String) {
-        let words = words(reason, &note);
-        let reference = object.object_ref(&());
-        self.publish(WARNING, reason, &words, note, reference);
-    }
-
-    fn publish(&self, kind: &'static str, reason: &str, action: &str, mut note: String, about: ObjectReference) {
+    fn publish(&self, kind: &'static str, subject: &impl Subject, reason: &str, action: &str, mut note: String) {
         const LONGEST: usize = 1024;
+        let Some(about) = subject.reference() else { return };
         if note.len() > LONGEST {
             note.truncate(note.floor_char_boundary(LONGEST - 3));
             note.push_str("...");
@@ -126,11 +102,9 @@ impl Events {
             tracing::warn!(reason, "too many Events wait to be written; this one is only logged");
         }
     }
-}
 
-impl Events {
     fn is_new(&self, object: String, reason: &str, what: &str) -> bool {
-        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut warned = self.warned.lock();
         let now = Instant::now();
         if warned.len() >= MAX_REMEMBERED {
             warned.retain(|_, at| now.duration_since(*at) < REPEAT_AFTER);
@@ -166,27 +140,4 @@ async fn write(writer: Writer, waiting: mpsc::Receiver<NewEvent>) {
 fn words(reason: &str, note: &str) -> String {
     let hash = Uuid::new_v5(&Uuid::NAMESPACE_URL, note.as_bytes()).simple().to_string();
     format!("{reason}-{}", &hash[..8])
-}
-
-/// Returns nothing for a claim that has no name yet.
-fn claim_reference(claim: &Claim) -> Option<ObjectReference> {
-    let Name::Given(name) = &claim.name else { return None };
-    Some(ObjectReference {
-        api_version: Some("v1".to_owned()),
-        kind: Some("PersistentVolumeClaim".to_owned()),
-        namespace: Some(claim.namespace.clone()),
-        name: Some(name.clone()),
-        uid: Some(claim.uid.clone()),
-        ..ObjectReference::default()
-    })
-}
-
-fn volume_reference(volume: &Volume) -> ObjectReference {
-    ObjectReference {
-        api_version: Some("v1".to_owned()),
-        kind: Some("PersistentVolume".to_owned()),
-        name: Some(volume.name.clone()),
-        uid: Some(volume.uid.clone()),
-        ..ObjectReference::default()
-    }
 }

@@ -1,7 +1,6 @@
 //! Writes Events (`events.k8s.io/v1`). Repetitions are counted in one object.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -10,9 +9,11 @@ use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
+use parking_lot::Mutex;
 use serde_json::json;
 use tokio::time::Instant;
 
+use crate::cluster::patch::is_not_found;
 use crate::model::names::CONTROLLER;
 
 /// A repetition within this time after the last one counts in the same object.
@@ -72,7 +73,7 @@ impl Writer {
             let counted = events
                 .patch(&name, &PatchParams::default(), &Patch::Merge(series))
                 .await;
-            if !matches!(&counted, Err(kube::Error::Api(status)) if status.code == 404) {
+            if !counted.as_ref().is_err_and(is_not_found) {
                 return counted.map(drop);
             }
         }
@@ -85,23 +86,19 @@ impl Writer {
             count: 1,
             at: Instant::now(),
         };
-        self.written().insert(key, series);
+        self.written.lock().insert(key, series);
         Ok(())
     }
 
     /// Returns the Event to count this repetition in, and the new count; nothing if there was no Event in the last
     /// minutes.
     fn again(&self, key: &Key) -> Option<(String, i32)> {
-        let mut written = self.written();
+        let mut written = self.written.lock();
         written.retain(|_, series| series.at.elapsed() < SERIES_TIMEOUT);
         let series = written.get_mut(key)?;
         series.count = series.count.saturating_add(1);
         series.at = Instant::now();
         Some((series.name.clone(), series.count))
-    }
-
-    fn written(&self) -> MutexGuard<'_, HashMap<Key, Series>> {
-        self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
