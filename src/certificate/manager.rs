@@ -12,7 +12,6 @@ use futures::StreamExt;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::PostParams;
-use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
 use rustls::ServerConfig;
 use tokio::sync::watch;
@@ -23,8 +22,9 @@ use super::issue::CertifiedKey;
 use super::schedule::{Action, next_action};
 use super::secret::{StoredCertificates, is_ours};
 use super::{Credentials, Tokens, clients, pem};
-use crate::cluster::api_error::{ApiFault, describe};
+use crate::cluster::api_error::describe;
 use crate::cluster::patch::{is_conflict, is_not_found};
+use crate::cluster::watch_object;
 use crate::ops::metrics::Metrics;
 
 /// How often the Secret is read and written. Other replicas may write it at the same time.
@@ -74,10 +74,8 @@ impl CertificateManager {
     ) -> Result<Self> {
         let secrets = Api::namespaced(client, namespace);
         let contents = options.files.read()?;
-        let state = options
-            .reconcile(&secrets, None, &registered.borrow().clone(), true)
-            .await?
-            .0;
+        let known = registered.borrow().clone();
+        let (state, _) = options.reconcile(&secrets, None, &known).await?;
         let published = watch::Sender::new(options.credentials(&state, &contents)?);
         let manager = Self {
             options: options.clone(),
@@ -99,22 +97,17 @@ impl CertificateManager {
 
     /// Runs the manager. Never ends.
     pub async fn run(mut self) {
-        let only = watcher::Config::default().fields(&format!("metadata.name={}", self.options.secret));
-        let mut changes = std::pin::pin!(watcher(self.secrets.clone(), only).default_backoff());
+        let mut changes = std::pin::pin!(watch_object(self.secrets.clone(), &self.options.secret));
         let mut files = tokio::time::interval(FILE_CHECK_PERIOD);
         let mut next = Instant::now();
         loop {
             tokio::select! {
-                change = changes.next() => if let Some(Err(error)) = change {
-                    let fault = ApiFault::from(&error);
-                    tracing::warn!(secret = self.options.secret, "the watch of the webhook's Secret failed and is restarted: {fault}");
-                    continue;
-                },
+                Some(_) = changes.next() => {}
                 _ = files.tick(), if !self.options.files.is_empty() => {
                     self.read_files();
                     continue;
                 },
-                heard = self.registered.changed() => if heard.is_err() {
+                result = self.registered.changed() => if result.is_err() {
                     // The registration has ended, so the process is stopping.
                     return;
                 },
@@ -138,9 +131,7 @@ impl CertificateManager {
 
     async fn update(&mut self) -> Result<Timestamp> {
         let registered = self.registered.borrow_and_update().clone();
-        let reconciled = self
-            .options
-            .reconcile(&self.secrets, Some(&self.state), &registered, false);
+        let reconciled = self.options.reconcile(&self.secrets, Some(&self.state), &registered);
         let (state, next) = reconciled.await?;
         self.state = state;
         self.publish()?;
@@ -181,14 +172,13 @@ impl CertificateManager {
 }
 
 impl CertificateOptions {
-    /// Brings the Secret up to date, and returns it and when to do so again. With `first`, a certificate for other
-    /// names is replaced. Later it is not: it is from a newer replica.
+    /// Brings the Secret up to date, and returns it and when to do so again. `before` is what this process has read
+    /// before. The first time, a certificate for other names is replaced. Later it is not: it is from a newer replica.
     async fn reconcile(
         &self,
         secrets: &Api<Secret>,
         before: Option<&StoredCertificates>,
         registered: &str,
-        first: bool,
     ) -> Result<(StoredCertificates, Timestamp)> {
         let about = || format!("Secret {}, which has the webhook's certificate", self.secret);
         for _ in 0..MAX_ATTEMPTS {
@@ -202,7 +192,7 @@ impl CertificateOptions {
             let read = found.as_ref().and_then(StoredCertificates::read);
             // If the Secret was deleted, the API server still trusts what is in memory.
             let known = if found.is_none() { before.cloned() } else { read.clone() };
-            let of_names = |state: &StoredCertificates| !first || state.names == self.names.join(",");
+            let of_names = |state: &StoredCertificates| before.is_some() || state.names == self.names.join(",");
             let state = known.filter(|state| of_names(state) && self.config(&state.serving, None).is_ok());
             let now = Timestamp::now();
             let serving = state.as_ref().and_then(|state| state.serving.validity());

@@ -6,14 +6,16 @@
 //! that was paused may still send one write after it lost the Lease; preconditions in each write stop that
 //! ([`super::patch`]).
 
+use std::future::ready;
+use std::pin::pin;
 use std::time::Duration;
 
 use futures::StreamExt;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::PostParams;
-use kube::runtime::{WatchStreamExt, watcher};
+use kube::runtime::watcher::Event;
 use kube::{Api, Client};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -21,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cluster::api_error::ApiFault;
 use crate::cluster::patch::is_conflict;
+use crate::cluster::watch_object;
 
 /// How long a Lease is valid after a renewal.
 pub const LEASE_DURATION: Duration = Duration::from_secs(15);
@@ -100,7 +103,7 @@ impl Candidate {
         work: impl FnOnce(Term) -> W,
     ) -> W::Output {
         let (renewed, until) = watch::channel(since + RENEW_DEADLINE);
-        let mut work = std::pin::pin!(work(Term {
+        let mut work = pin!(work(Term {
             stop: stop.clone(),
             until,
         }));
@@ -140,25 +143,12 @@ impl Candidate {
 
     /// Acquires the Lease. Returns the time before it was written.
     async fn acquire(&mut self) -> Instant {
-        let only = watcher::Config::default().fields(&format!("metadata.name={}", self.name));
-        let changes = watcher(self.leases.clone(), only).default_backoff().touched_objects();
-        let mut changes = std::pin::pin!(changes);
+        let changes = watch_object(self.leases.clone(), &self.name);
+        let mut changes = pin!(changes.filter(|event| ready(!matches!(event, Event::Init | Event::InitDone))));
         loop {
             let began = Instant::now();
-            match timeout(CALL_TIMEOUT, self.try_once()).await {
-                Ok(Ok(true)) => return began,
-                Ok(Ok(false)) => {}
-                Ok(Err(error)) => {
-                    let fault = ApiFault::from(&error);
-                    tracing::warn!(
-                        lease = self.name,
-                        "the Lease could not be read or written; Bindery retries: {fault}"
-                    );
-                }
-                Err(_) => tracing::warn!(
-                    lease = self.name,
-                    "the API server did not answer a request for the Lease in {CALL_TIMEOUT:?}; Bindery retries"
-                ),
+            if self.try_in_time().await == Some(true) {
+                return began;
             }
             let again = self
                 .observed
@@ -167,7 +157,7 @@ impl Candidate {
             tokio::select! {
                 () = sleep_until(again.max(Instant::now() + RETRY_PERIOD)) => {}
                 // It was released, or another replica acquired it.
-                Some(Ok(_)) = changes.next() => {}
+                Some(_) = changes.next() => {}
             }
         }
     }
@@ -182,40 +172,40 @@ impl Candidate {
             })
             .await;
             let began = Instant::now();
-            let answer = timeout(CALL_TIMEOUT, self.try_once()).await;
+            let held = self.try_in_time().await;
             // The term has ended, even if the renewal succeeded: steps may have been refused since. The next term
             // starts anew.
             if Instant::now() >= *renewed.borrow() {
                 return;
             }
-            match answer {
-                Ok(Ok(true)) => drop(renewed.send_replace(began + RENEW_DEADLINE)),
-                Ok(Ok(false)) => return,
-                Ok(Err(error)) => {
-                    let fault = ApiFault::from(&error);
-                    tracing::warn!(
-                        lease = self.name,
-                        "the Lease could not be renewed; Bindery retries: {fault}"
-                    );
-                }
-                Err(_) => tracing::warn!(
-                    lease = self.name,
-                    "the API server did not answer the renewal of the Lease in {CALL_TIMEOUT:?}; Bindery retries"
-                ),
+            match held {
+                Some(true) => drop(renewed.send_replace(began + RENEW_DEADLINE)),
+                Some(false) => return,
+                None => {}
             }
         }
+    }
+
+    /// Acquires or renews the Lease if that is allowed now. Returns whether it is held; `None` if the API server did not
+    /// answer in time, or with an error.
+    async fn try_in_time(&mut self) -> Option<bool> {
+        let tried = timeout(CALL_TIMEOUT, self.try_once()).await;
+        let tried = tried.map_or_else(|_| Err(ApiFault::timeout()), |tried| tried.map_err(ApiFault::from));
+        tried
+            .inspect_err(|fault| {
+                tracing::warn!(
+                    lease = self.name,
+                    "the Lease could not be read or written; Bindery retries: {fault}"
+                );
+            })
+            .ok()
     }
 
     /// Acquires or renews the Lease if that is allowed now. Returns whether it is held.
     async fn try_once(&mut self) -> kube::Result<bool> {
         let Some(lease) = self.leases.get_opt(&self.name).await? else {
-            let new = Lease {
-                metadata: ObjectMeta {
-                    name: Some(self.name.clone()),
-                    ..ObjectMeta::default()
-                },
-                spec: None,
-            };
+            let mut new = Lease::default();
+            new.metadata.name = Some(self.name.clone());
             let new = self.with_own_identity(new);
             let created = self.leases.create(&PostParams::default(), &new).await;
             return self.acquired(created);

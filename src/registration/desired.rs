@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::{
-    MatchCondition, MutatingWebhook, MutatingWebhookConfiguration, ServiceReference, WebhookClientConfig,
+    MatchCondition, MutatingWebhook, MutatingWebhookConfiguration, WebhookClientConfig,
 };
 use serde_json::{Value, json};
 
@@ -54,10 +54,7 @@ impl Desired {
         let path = format!("{WEBHOOK_PATH}/{}", self.token);
         let mut client = match &webhook.client_config {
             WebhookClientConfig { url: Some(url), .. } => json!({"url": with_path(url, &path)}),
-            WebhookClientConfig {
-                service: Some(ServiceReference { .. }),
-                ..
-            } => json!({"service": {"path": path}}),
+            WebhookClientConfig { service: Some(_), .. } => json!({"service": {"path": path}}),
             // The API server does not allow this.
             WebhookClientConfig { .. } => json!({}),
         };
@@ -76,11 +73,12 @@ impl Desired {
 /// Returns the CAs in the configuration. All its webhooks have the same.
 pub fn registered_ca(configuration: &MutatingWebhookConfiguration) -> String {
     let webhooks = configuration.webhooks.iter().flatten();
-    let mut bundles = webhooks.map(|webhook| {
-        let bundle = webhook.client_config.ca_bundle.as_ref();
-        bundle.map_or_else(String::new, |bundle| String::from_utf8_lossy(&bundle.0).into_owned())
-    });
+    let mut bundles = webhooks.map(|webhook| text(webhook.client_config.ca_bundle.as_ref()));
     bundles.next().unwrap_or_default()
+}
+
+fn text(bundle: Option<&ByteString>) -> String {
+    bundle.map_or_else(String::new, |bundle| String::from_utf8_lossy(&bundle.0).into_owned())
 }
 
 /// Returns whether `there` has all desired values. Objects in lists are compared by name.
@@ -109,8 +107,8 @@ fn with_path(url: &str, path: &str) -> String {
 /// certificate yet. If Bindery's are there already, nothing changes. So two replicas with different CAs do not
 /// overwrite each other's.
 fn bundle(ours: &str, before: Option<&ByteString>) -> ByteString {
-    let text = before.map_or_else(String::new, |bytes| String::from_utf8_lossy(&bytes.0).into_owned());
-    let there: Vec<&str> = pem::certificates(&text).collect();
+    let there = text(before);
+    let there: Vec<&str> = pem::certificates(&there).collect();
     let mut bundle: Vec<&str> = pem::certificates(ours).collect();
     if let Some(before) = before
         && bundle.iter().all(|ca| there.contains(ca))

@@ -7,6 +7,7 @@
 mod condition;
 mod desired;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,16 +16,15 @@ use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::watcher::Event;
-use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, ResourceExt};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use self::desired::Desired;
 use crate::certificate::Credentials;
-use crate::cluster::Cluster;
 use crate::cluster::api_error::ApiFault;
 use crate::cluster::patch::is_conflict;
+use crate::cluster::{Cluster, watch_object};
 use crate::model::volume::Installation;
 use crate::ops::admin::Readiness;
 use crate::policy::selectors::Selectors;
@@ -65,29 +65,16 @@ impl Registration {
     /// Runs the registration. The cache of classes must be filled. Never ends.
     pub async fn run(mut self) {
         let configurations: Api<MutatingWebhookConfiguration> = Api::all(self.cluster.client.clone());
-        let only = watcher::Config::default().fields(&format!("metadata.name={}", self.name));
-        let changes = watcher(configurations.clone(), only).default_backoff();
-        let (mut changes, mut classes) = (
-            std::pin::pin!(changes),
-            std::pin::pin!(self.cluster.classes.events().ready_chunks(MAX_BATCH)),
-        );
+        let mut changes = pin!(watch_object(configurations.clone(), &self.name));
+        let mut classes = pin!(self.cluster.classes.events().ready_chunks(MAX_BATCH));
         tracing::info!(configuration = self.name, "waiting for the webhook configuration");
         let mut seen = false;
         let mut last = LastWrite::default();
         loop {
             tokio::select! {
-                change = changes.next() => match change {
-                    Some(Err(error)) => {
-                        let fault = ApiFault::from(&error);
-                        tracing::warn!(configuration = self.name, "the watch of the webhook configuration failed and is restarted: {fault}");
-                        continue;
-                    }
-                    Some(Ok(event)) => seen |= self.observe(&event),
-                    // The watch never ends.
-                    None => return,
-                },
+                Some(event) = changes.next() => seen |= self.observe(&event),
                 _ = classes.next() => {}
-                heard = self.credentials.changed() => if heard.is_err() {
+                result = self.credentials.changed() => if result.is_err() {
                     // The certificate manager has ended, so the process is stopping.
                     return;
                 }
@@ -123,11 +110,7 @@ impl Registration {
             Event::InitDone | Event::Init | Event::Delete(_) => (None, false),
         };
         if reported.is_some() {
-            self.selectors.send_if_modified(|known| {
-                let changed = *known != reported;
-                *known = reported;
-                changed
-            });
+            publish(&self.selectors, reported);
         }
         there
     }
@@ -153,12 +136,7 @@ impl Registration {
             *last = last.written(desired);
             tracing::info!(configuration = self.name, "updated the webhook configuration");
         }
-        self.registered.send_if_modified(|stands| {
-            let now = desired::registered_ca(&configuration);
-            let changed = *stands != now;
-            *stands = now;
-            changed
-        });
+        publish(&self.registered, desired::registered_ca(&configuration));
         Ok(configuration.webhooks.is_some_and(|webhooks| !webhooks.is_empty()))
     }
 
@@ -182,16 +160,14 @@ impl Registration {
 /// The last write, and how often the same values were written in a row because another program overwrote them.
 #[derive(Default)]
 struct LastWrite {
-    desired: Option<Desired>,
+    last: Option<(Desired, Instant)>,
     overwritten: u32,
-    at: Option<Instant>,
 }
 
 impl LastWrite {
     /// Returns the pause before a write.
     fn pause(&self, desired: &Desired) -> Duration {
-        let calm = self.at.is_none_or(|at| at.elapsed() > 2 * MAX_PAUSE);
-        if calm || self.desired.as_ref() != Some(desired) {
+        if !self.is_repeated_by(desired) {
             return Duration::ZERO;
         }
         (DEBOUNCE * 2_u32.saturating_pow(self.overwritten)).min(MAX_PAUSE)
@@ -199,14 +175,27 @@ impl LastWrite {
 
     /// Records a write.
     fn written(&self, desired: Desired) -> Self {
-        let calm = self.at.is_none_or(|at| at.elapsed() > 2 * MAX_PAUSE);
-        let again = !calm && self.desired.as_ref() == Some(&desired);
+        let again = self.is_repeated_by(&desired);
         Self {
             overwritten: if again { self.overwritten.saturating_add(1) } else { 0 },
-            desired: Some(desired),
-            at: Some(Instant::now()),
+            last: Some((desired, Instant::now())),
         }
     }
+
+    /// Returns whether the last write was of the same values, and not long ago.
+    fn is_repeated_by(&self, desired: &Desired) -> bool {
+        let last = self.last.as_ref();
+        last.is_some_and(|(last, at)| last == desired && at.elapsed() <= 2 * MAX_PAUSE)
+    }
+}
+
+/// Publishes a value if it has changed.
+fn publish<T: PartialEq>(to: &watch::Sender<T>, value: T) {
+    to.send_if_modified(|known| {
+        let changed = *known != value;
+        *known = value;
+        changed
+    });
 }
 
 #[cfg(test)]
