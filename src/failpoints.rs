@@ -28,7 +28,7 @@ pub enum Point {
     MarkedDeleted,
     /// The volume records where its directory is to be moved. The directory is still at its path.
     TargetRecorded,
-    /// The directory has its aside name, and is neither in the trash proper nor an archive.
+    /// The directory has its aside name, and neither its name in the trash nor that of an archive.
     Renamed,
     /// A part of a tree in the trash is removed.
     TreeHalfRemoved,

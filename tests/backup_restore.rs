@@ -204,7 +204,7 @@ async fn a_released_volume_of_another_instance_gets_an_event_and_can_be_taken_ov
     scene.set_reclaim_delete(&volume).await;
     assert!(
         events.list(&about).await.unwrap().items.is_empty(),
-        "told of a volume in use"
+        "a volume in use is reported"
     );
     scene.delete("data").await;
     let note = scene.event(volume_name(&volume), REASON).await;

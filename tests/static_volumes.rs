@@ -79,7 +79,7 @@ async fn cleanup_keeps_a_directory_that_a_static_volume_uses() {
         assert!(directory.join("precious").exists(), "{name}");
         let message = two.scene.event(volume_name(&volume), "DirectoryRetained").await;
         assert!(
-            message.contains(&format!("volume {other}, which Bindery did not make,")),
+            message.contains(&format!("volume {other}, which Bindery did not create,")),
             "{message}"
         );
         assert!(message.contains(says), "{message}");

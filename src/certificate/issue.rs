@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_certificate_is_valid_for_its_life() {
+    fn a_certificate_is_valid_for_its_lifetime() {
         let now: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
         let lifetime = SignedDuration::from_hours(24);
         let (_, pair) = certificate(&["bindery.bindery.svc".to_owned()], lifetime, now).unwrap();

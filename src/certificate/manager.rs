@@ -172,8 +172,9 @@ impl CertificateManager {
 }
 
 impl CertificateOptions {
-    /// Brings the Secret up to date, and returns it and when to do so again. `before` is what this process has read
-    /// before. The first time, a certificate for other names is replaced. Later it is not: it is from a newer replica.
+    /// Brings the Secret up to date, and returns it and when to do so again. `before` is what this process read
+    /// the last time. The first time, a certificate for other DNS names is replaced. Later it is kept, since a newer
+    /// replica has written it.
     async fn reconcile(
         &self,
         secrets: &Api<Secret>,
@@ -190,7 +191,7 @@ impl CertificateOptions {
                 );
             }
             let read = found.as_ref().and_then(StoredCertificates::read);
-            // If the Secret was deleted, the API server still trusts what is in memory.
+            // If the Secret was deleted, the certificate in memory is used: the API server still trusts its CA.
             let known = if found.is_none() { before.cloned() } else { read.clone() };
             let of_names = |state: &StoredCertificates| before.is_some() || state.names == self.names.join(",");
             let state = known.filter(|state| of_names(state) && self.config(&state.serving, None).is_ok());
@@ -200,7 +201,7 @@ impl CertificateOptions {
             // With a certificate from files, the CA in the webhook configuration is not that of the Secret.
             let announced =
                 self.files.serving.is_some() || state.as_ref().is_none_or(|state| state.announced(registered));
-            let (made, what) = match (next_action(serving, next, announced, now), state) {
+            let (new, what) = match (next_action(serving, next, announced, now), state) {
                 (Action::WaitUntil(at), Some(state)) if found.is_some() => return Ok((state, at)),
                 (Action::WaitUntil(_), Some(state)) => (
                     state,
@@ -219,7 +220,7 @@ impl CertificateOptions {
                     )
                 }
             };
-            let (secret, parameters) = (made.secret(&self.secret, found.as_ref()), PostParams::default());
+            let (secret, parameters) = (new.secret(&self.secret, found.as_ref()), PostParams::default());
             let written = match found {
                 Some(_) => secrets.replace(&self.secret, &parameters, &secret).await,
                 None => secrets.create(&parameters, &secret).await,

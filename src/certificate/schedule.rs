@@ -114,7 +114,7 @@ mod tests {
                 Action::Promote,
             ),
             (
-                "and begins its own life",
+                "it is served and becomes old itself",
                 Some(days(60, 160)),
                 None,
                 70,
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_begins_before_it_is_made() {
+    fn a_certificate_is_valid_from_a_time_before_it_is_issued() {
         let lifetime = SignedDuration::from_hours(24 * 90);
         let validity = validity(day(100), lifetime);
         assert_eq!(validity.from, day(100) - SignedDuration::from_hours(1));

@@ -147,7 +147,7 @@ impl StoredCertificates {
     }
 }
 
-/// Returns whether Bindery made a Secret.
+/// Returns whether Bindery created a Secret.
 pub fn is_ours(secret: &Secret) -> bool {
     let annotations = secret.metadata.annotations.as_ref();
     annotations.is_some_and(|all| all.contains_key(SERVING_NAMES))
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_says_what_it_was_made_of() {
+    fn a_secret_is_read_as_it_was_written() {
         let first = state();
         let staged = first.stage(LIFE, now()).unwrap();
         for state in [&first, &staged, &staged.promote()] {
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_lacks_anything_is_made_anew() {
+    fn a_secret_that_lacks_a_key_is_not_used() {
         for key in [CA, SERVING[0], SERVING[1], TOKEN] {
             let mut secret = state().secret("bindery-tls", None);
             secret.data.as_mut().unwrap().remove(key);
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_have_written_on_the_secret_stays() {
+    fn labels_and_annotations_of_others_are_kept() {
         let mut found = state().secret("bindery-tls", None);
         found
             .metadata
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_made_anew_leaves_the_former_trusted() {
+    fn a_new_certificate_leaves_the_previous_ca_trusted() {
         let first = state();
         let second = StoredCertificates::new(&["a.svc".to_owned()], LIFE, now(), Some(&first)).unwrap();
         assert_eq!(certificates(&second.trusted)[1], certificates(&first.trusted)[0]);

@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_current_the_next_and_for_a_while_the_former_token_are_accepted() {
+    fn the_current_the_next_and_for_a_while_the_previous_token_are_accepted() {
         let now: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
         let tokens = Tokens {
             current: "b".to_owned(),

@@ -119,8 +119,8 @@ impl Candidate {
         work.await
     }
 
-    /// Acquires the Lease as [`Candidate::acquire`] does. Returns the holder instead if that renews the Lease or
-    /// acquires it meanwhile.
+    /// Acquires the Lease as [`Candidate::acquire`] does. Returns the holder instead if another replica renews the
+    /// Lease, or acquires it first.
     async fn acquire_unless_held(&mut self) -> kube::Result<Result<Instant, String>> {
         let mut first = None;
         loop {
@@ -174,7 +174,7 @@ impl Candidate {
             let began = Instant::now();
             let held = self.try_in_time().await;
             // The term has ended, even if the renewal succeeded: steps may have been refused since. The next term
-            // starts anew.
+            // starts from the beginning.
             if Instant::now() >= *renewed.borrow() {
                 return;
             }

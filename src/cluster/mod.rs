@@ -1,8 +1,8 @@
 //! Access to the cluster: caches of watched objects, and requests for objects that the caches do not have.
 //!
 //! A class or a namespace that was just created may be missing in the cache, so it is read from the API server. A
-//! cached class or namespace may be slightly old, which does no harm. Volumes and claims are always read from the API
-//! server.
+//! cached class or namespace may be slightly old, which does no harm. The caches of volumes and claims show which of them
+//! matter; what happens to one of them is decided on what the API server has.
 
 pub mod api_error;
 pub mod cache;
@@ -149,7 +149,7 @@ impl Cluster {
             .await
     }
 
-    /// Returns the cached volumes that this installation made for a claim of this name, and that no claim uses.
+    /// Returns the cached volumes that this installation created for a claim of this name, and that no claim uses.
     pub fn unclaimed_volumes(&self, maker: &Installation, namespace: &str, name: &str) -> Vec<Arc<CachedVolume>> {
         self.volumes.store().state_filter(|volume| {
             let volume = volume.read();
@@ -199,7 +199,7 @@ impl Cluster {
         }
     }
 
-    /// Reads a volume. The cache may be too old: it was just made, and kube-controller-manager is changing it.
+    /// Reads a volume from the API server.
     pub async fn volume(&self, name: &str) -> kube::Result<Option<Volume>> {
         if !is_object_name(name) {
             return Ok(None);
@@ -208,7 +208,7 @@ impl Cluster {
         Ok(volumes.get_opt(name).await?.as_ref().map(Volume::read))
     }
 
-    /// Reads a claim.
+    /// Reads a claim from the API server.
     pub async fn claim(&self, namespace: &str, name: &str) -> kube::Result<Option<Claim>> {
         let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), namespace);
         Ok(claims.get_opt(name).await?.map(|claim| Claim::read(&claim, namespace)))

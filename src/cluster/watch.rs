@@ -65,29 +65,29 @@ where
             listeners: Arc::default(),
             changed: Arc::default(),
         };
-        let keeps = watched.clone();
+        let this = watched.clone();
         let run = async move {
             let mut events = std::pin::pin!(report_errors(what.to_owned(), events.reflect(writer)));
             let mut before = Vec::new();
             while let Some(event) = events.next().await {
                 match event {
                     // Subscribers receive the cached object: copies would need much memory.
-                    Event::Apply(object) => keeps.notify(|| {
-                        let stored = keeps.get(&ObjectRef::from(&object));
+                    Event::Apply(object) => this.notify(|| {
+                        let stored = this.get(&ObjectRef::from(&object));
                         vec![stored.unwrap_or_else(|| Arc::new(object))]
                     }),
-                    Event::Delete(object) => keeps.notify(|| vec![Arc::new(object)]),
-                    Event::Init => before = keeps.store.state(),
+                    Event::Delete(object) => this.notify(|| vec![Arc::new(object)]),
+                    Event::Init => before = this.store.state(),
                     Event::InitApply(_) => {}
                     // The cache has all objects now. Objects that were deleted while the watch had failed are sent,
                     // too.
                     Event::InitDone => {
                         let gone = std::mem::take(&mut before).into_iter();
-                        let gone = gone.filter(|object| keeps.get(&ObjectRef::from(&**object)).is_none());
-                        keeps.notify(|| gone.chain(keeps.store.state()).collect());
+                        let gone = gone.filter(|object| this.get(&ObjectRef::from(&**object)).is_none());
+                        this.notify(|| gone.chain(this.store.state()).collect());
                     }
                 }
-                keeps.changed.notify_waiters();
+                this.changed.notify_waiters();
             }
         };
         (watched, run)

@@ -1,7 +1,7 @@
 //! Reports annotations that have no effect, on the object that has them, when a claim is bound.
 //!
-//! Whoever created the claim at a terminal has read the same as a warning. This is for those who manage the namespace,
-//! or use a tool that shows no warnings.
+//! A user who creates the claim with kubectl reads the same text as a warning. The Event is for those who manage the
+//! namespace, or use a tool that shows no warnings.
 
 use kube::runtime::reflector::ObjectRef;
 
@@ -14,15 +14,15 @@ use crate::policy::class::Class;
 /// Writes an Event for each annotation of the claim or of its namespace that has no effect. Nothing depends on it.
 pub async fn report(ctx: &Context, claim: &Claim) {
     let namespace = ctx.cluster.namespaces.get(&ObjectRef::new(&claim.namespace));
-    let theirs = namespace
+    let of_namespace = namespace
         .as_ref()
         .and_then(|namespace| namespace.metadata.annotations.as_ref());
-    let speaks = |key: &String| key.starts_with(names::PREFIX);
+    let is_of_bindery = |key: &String| key.starts_with(names::PREFIX);
     if !claim
         .annotations
         .keys()
-        .chain(theirs.into_iter().flat_map(|all| all.keys()))
-        .any(speaks)
+        .chain(of_namespace.into_iter().flat_map(|all| all.keys()))
+        .any(is_of_bindery)
     {
         return;
     }
@@ -37,8 +37,8 @@ pub async fn report(ctx: &Context, claim: &Claim) {
     for warning in annotations.warnings(&class.name) {
         ctx.events.warn(claim, reason::IGNORED, warning);
     }
-    if let (Some(namespace), Some(theirs)) = (&namespace, theirs) {
-        let annotations = Annotations::read(AnnotatedObject::Namespace, theirs, &class.namespace_overrides);
+    if let (Some(namespace), Some(of_namespace)) = (&namespace, of_namespace) {
+        let annotations = Annotations::read(AnnotatedObject::Namespace, of_namespace, &class.namespace_overrides);
         for warning in annotations.warnings(&class.name) {
             ctx.events.warn(&**namespace, reason::IGNORED, warning);
         }

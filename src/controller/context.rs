@@ -1,4 +1,4 @@
-//! What the loops work with as long as the process lives, on every replica.
+//! What the loops work with. Every replica has one, for as long as its process runs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,7 +60,7 @@ pub struct Options {
     pub delete_nested: bool,
     /// Which part of binding Bindery does.
     pub binder: BinderMode,
-    /// How long a volume that no claim uses is left alone.
+    /// How long a volume that no claim uses is kept.
     pub orphan_grace: Duration,
     /// The time between two rounds that look for expired archives.
     pub retention_interval: Duration,

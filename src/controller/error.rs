@@ -33,7 +33,7 @@ pub enum Error {
     /// The cache does not have the latest write yet.
     #[error("the watch of PersistentVolumes has not delivered the latest change yet")]
     CacheBehind,
-    /// Another volume with an overlapping directory is being created, and will be rolled back.
+    /// Another volume with an overlapping directory is being created, and will be removed again.
     #[error("volume {0} is being created with an overlapping directory")]
     OverlapBeingMade(String),
     /// Another program created the volume, and Bindery cannot take it over.
@@ -64,7 +64,7 @@ impl Error {
             Self::Storage(error) | Self::Provision(provision::Error::Storage(error)) => {
                 return format!("{:?}", error.fault);
             }
-            Self::Provision(provision::Error::Releasing(_)) => "Leaving",
+            Self::Provision(provision::Error::Releasing(_)) => "Releasing",
             Self::Provision(_) | Self::Api(_) | Self::PassOn(..) => "Api",
             Self::Invalid(_) => "Invalid",
             Self::FileSystemChanged(_) => "FileSystemChanged",

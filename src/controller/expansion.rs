@@ -33,7 +33,7 @@ use crate::policy::expansion::{Expansion, may_expand, next};
 const PARALLEL: u16 = 16;
 /// After this many failures in a row, an Event reports them.
 const PERSISTENT: u32 = 5;
-/// The conditions of a claim that speak about an expansion in progress.
+/// The conditions of a claim that report an expansion in progress.
 const RESIZE_CONDITIONS: [&str; 4] = [
     "Resizing",
     "FileSystemResizePending",
@@ -119,8 +119,8 @@ async fn expand(leader: &Leader, cached: &CachedClaim, volume_name: &str) -> Res
     Ok(())
 }
 
-/// Returns a merge patch that writes the size in the status of this version of a claim, and removes from it what speaks
-/// about an expansion in progress.
+/// Returns a merge patch that writes the size in the status of this version of a claim, and removes what reports
+/// an expansion in progress.
 fn with_capacity(claim: &PersistentVolumeClaim, size: &Bytes) -> Value {
     let conditions = claim
         .status
@@ -139,7 +139,7 @@ fn with_capacity(claim: &PersistentVolumeClaim, size: &Bytes) -> Value {
     })
 }
 
-/// Schedules the next attempt. Reports a failure that does not pass.
+/// Schedules the next attempt. Reports a failure that lasts.
 fn error_policy(claim: Arc<CachedClaim>, error: &Error, leader: Arc<Leader>) -> Action {
     // If the term continues after all, the claim is reconciled again.
     if matches!(error, Error::NotLeading) {
@@ -173,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_status_keeps_only_conditions_that_do_not_speak_about_an_expansion() {
+    fn the_status_keeps_only_conditions_that_do_not_report_an_expansion() {
         let condition = |type_: &str| json!({"type": type_, "status": "True"});
         let claim = json!({
             "metadata": {"name": "data", "uid": "c", "resourceVersion": "7"},

@@ -50,7 +50,8 @@ pub enum Plan {
     /// No claim has ever had it, and no claim needs it: mark it as deleted after the grace period, because the call
     /// that created it may still be running.
     Orphan,
-    /// No claim has it yet, but a claim of its name may get it: look again after the grace period.
+    /// A claim may get it, or has it and the controller manager has not noticed that yet: look again after the grace
+    /// period.
     Waits,
     /// Archive, remove or retain the directory, then remove the finalizer.
     Dispose(Dispose, Record),

@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_applied_is_ours_to_keep_and_nothing_else_and_is_not_applied_twice() {
+    fn only_the_fields_that_bindery_manages_are_applied_and_only_once() {
         let service = json!({"service": {"namespace": "bindery", "name": "bindery", "port": 443}});
         for (client, expected) in [
             (service, json!({"service": {"path": "/mutate/t0"}})),
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ca_that_somebody_else_keeps_is_left_alone() {
+    fn a_ca_that_another_program_sets_is_not_touched() {
         let theirs = Desired { ca: None, ..desired() };
         let patch = theirs.apply(&configuration(json!({"url": "https://host/"}))).unwrap();
         assert_eq!(
@@ -210,17 +210,21 @@ mod tests {
     }
 
     #[test]
-    fn the_ca_before_ours_is_trusted_still_and_none_before_that() {
+    fn the_previous_ca_is_still_trusted_and_none_before_it() {
         let names = |bundle: &ByteString| {
             let text = String::from_utf8(bundle.0.clone()).unwrap();
             let lines = text.lines().filter(|line| !line.starts_with("---")).map(str::to_owned);
             lines.collect::<Vec<_>>()
         };
         let one = bundle(&pem(&["one"]), None);
-        assert_eq!(bundle(&pem(&["one"]), Some(&one)), one, "ours is there");
+        assert_eq!(bundle(&pem(&["one"]), Some(&one)), one, "ours is there already");
         let two = bundle(&pem(&["two"]), Some(&one));
         assert_eq!(names(&two), ["two", "one"]);
-        assert_eq!(bundle(&pem(&["one"]), Some(&two)), two, "two replicas do not fight");
+        assert_eq!(
+            bundle(&pem(&["one"]), Some(&two)),
+            two,
+            "two replicas do not overwrite each other's"
+        );
         assert_eq!(names(&bundle(&pem(&["three"]), Some(&two))), ["three", "two"]);
         assert_eq!(names(&bundle(&pem(&["two", "next"]), Some(&two))), ["two", "next"]);
         let garbage = ByteString(b"\n".to_vec());

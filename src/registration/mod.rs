@@ -205,7 +205,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn who_is_overwritten_again_and_again_writes_ever_less_often() {
+    async fn values_that_are_overwritten_again_and_again_are_written_less_and_less_often() {
         let desired = |token: &str| Desired {
             ca: None,
             token: token.to_owned(),
@@ -223,6 +223,6 @@ mod tests {
         assert_eq!(pauses[11], MAX_PAUSE);
         assert_eq!(last.pause(&desired("b")), Duration::ZERO, "something new");
         advance(3 * MAX_PAUSE).await;
-        assert_eq!(last.pause(&desired("a")), Duration::ZERO, "after a time of calm");
+        assert_eq!(last.pause(&desired("a")), Duration::ZERO, "after a time without writes");
     }
 }

@@ -32,7 +32,7 @@ pub struct Users {
     pub second: Client,
     /// Counts the operations.
     pub tally: Arc<Tally>,
-    /// Is told about every claim that may be created.
+    /// Receives every claim that may be created.
     pub tenants: Arc<Tenants>,
     /// The other address of the NFS server.
     pub alias: String,

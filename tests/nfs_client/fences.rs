@@ -169,7 +169,7 @@ async fn idle_sessions_are_closed_before_their_lease_expires() {
     assert_eq!(relay.open(), 1);
     relay.plan(DESTROY, 0, 1, Action::Answer(0));
     eventually("the session is closed", async || (relay.open() == 0).then_some(())).await;
-    assert_eq!(relay.matched(), 1, "the server was not told");
+    assert_eq!(relay.matched(), 1, "the server received no call");
     assert!(make(&client, &share, "b").await.unwrap().new);
 }
 

@@ -216,7 +216,7 @@ pub fn describe_for_command(error: &anyhow::Error) -> String {
 fn join_causes(error: &anyhow::Error, fault: fn(&Error) -> ApiFault) -> String {
     let mut words = Vec::new();
     for cause in error.chain() {
-        // The words before it say everything.
+        // The text before it is complete.
         if cause.is::<InferConfigError>() {
             break;
         }

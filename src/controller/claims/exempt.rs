@@ -1,4 +1,4 @@
-//! Claims that the selectors of the webhook configuration exempt are left alone until selectors or labels change.
+//! Claims that the selectors of the webhook configuration exempt are not provisioned until selectors or labels change.
 
 use futures::{Stream, StreamExt, stream};
 use kube::runtime::reflector::ObjectRef;

@@ -118,7 +118,7 @@ async fn provision(leader: &Leader, claim: &Claim, new: &NewVolume, deadlines: D
                 ctx.events.warn(claim, reason::PROVISIONED, warning);
             }
             tracing::info!(volume = new.name, share = %new.share, directory = %new.directory, "provisioned");
-            ctx.metrics.step("caught up");
+            ctx.metrics.step("provisioned");
             Ok(Action::await_change())
         }
         Err(provision::Error::ClaimNotWaiting | provision::Error::ClaimExists) => Ok(Action::await_change()),

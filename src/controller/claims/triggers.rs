@@ -15,7 +15,7 @@ pub fn is_waiting(claim: &CachedClaim) -> bool {
     claim.is_pending() && claim.read().class.is_some()
 }
 
-/// Returns the claims that wait for a volume and are meant.
+/// Returns the claims that wait for a volume and for which `is_meant` returns true.
 pub fn waiting_claims(
     claims: &Store<CachedClaim>,
     is_meant: impl Fn(&CachedClaim) -> bool,

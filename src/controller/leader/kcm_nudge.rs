@@ -1,17 +1,17 @@
 //! When to touch a PersistentVolume so that kube-controller-manager looks at it again.
 //!
 //! Needed for Kubernetes 1.30 to 1.35, which Bindery supports: there kube-controller-manager can lose a race with its
-//! own write (409) and then looks at the volume 15 s later only. A nudge while it works through a long queue does harm:
-//! the nudge changes the volume, so the controller manager's own write fails and is queued again. So nobody is nudged
-//! within 5 s of its last write, and while it is away only 10 volumes a second are touched.
+//! own write (409), and then looks at the volume again only after 15 s. A nudge does harm while it has a long queue: the
+//! nudge changes the volume, so kube-controller-manager's own write fails and is queued again. So Bindery touches no
+//! volume within 5 s of its last write, and at most 10 volumes a second if it does not run.
 
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// The time in which kube-controller-manager is taken to be busy, with this volume or with others.
-pub const PATIENCE: Duration = Duration::from_secs(5);
+/// How long after a write kube-controller-manager is assumed to be busy, with this volume or with others.
+pub const BUSY: Duration = Duration::from_secs(5);
 /// The number of nudges in a row, after which there is a break of [`BREAK`].
 const IN_A_ROW: u32 = 10;
 const BREAK: Duration = Duration::from_secs(1);
@@ -21,14 +21,14 @@ pub struct KcmNudge(Mutex<State>);
 
 struct State {
     /// No nudge before this time.
-    patience: Instant,
+    not_before: Instant,
     nudges: u32,
 }
 
 impl Default for KcmNudge {
     fn default() -> Self {
         Self(Mutex::new(State {
-            patience: Instant::now(),
+            not_before: Instant::now(),
             nudges: 0,
         }))
     }
@@ -38,7 +38,7 @@ impl KcmNudge {
     /// Records that kube-controller-manager has just marked a volume `Bound`.
     pub fn kcm_is_active(&self) {
         *self.0.lock() = State {
-            patience: Instant::now() + PATIENCE,
+            not_before: Instant::now() + BUSY,
             nudges: 0,
         };
     }
@@ -47,12 +47,12 @@ impl KcmNudge {
     pub fn try_nudge(&self) -> bool {
         let mut state = self.0.lock();
         let now = Instant::now();
-        if now < state.patience {
+        if now < state.not_before {
             return false;
         }
         state.nudges += 1;
         if state.nudges == IN_A_ROW {
-            (state.patience, state.nudges) = (now + BREAK, 0);
+            (state.not_before, state.nudges) = (now + BREAK, 0);
         }
         true
     }
@@ -65,18 +65,18 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_controller_manager_that_is_working_is_not_reminded() {
+    async fn a_controller_manager_that_has_just_written_is_not_nudged() {
         let nudge = KcmNudge::default();
         nudge.kcm_is_active();
         assert!(!nudge.try_nudge());
-        advance(PATIENCE).await;
+        advance(BUSY).await;
         assert!(nudge.try_nudge());
         nudge.kcm_is_active();
         assert!(!nudge.try_nudge());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_that_is_away_is_reminded_of_a_few_volumes_a_second() {
+    async fn without_a_controller_manager_a_few_volumes_a_second_are_touched() {
         let nudge = KcmNudge::default();
         let nudges = |nudge: &KcmNudge| (0..1000).filter(|_| nudge.try_nudge()).count();
         assert_eq!(nudges(&nudge), IN_A_ROW as usize);

@@ -34,8 +34,8 @@ pub struct Entry {
     pub place: Directory,
 }
 
-/// The state of one term of leadership. Nothing in it must outlive the term: the next leader finds everything again in
-/// the cluster or on the shares.
+/// The state of one term of leadership. Nothing in it is needed after the term: the next leader reads everything from the
+/// API server and the shares.
 pub struct Leader {
     /// The context, which outlives the term.
     pub ctx: Arc<Context>,
@@ -55,7 +55,7 @@ pub struct Leader {
     pub waiters: CleanupWaiters,
     /// Whether kube-controller-manager needs a nudge.
     pub kcm_nudge: KcmNudge,
-    /// The way to the loop that empties the trash.
+    /// The queue of the loop that empties the trash.
     trash: mpsc::UnboundedSender<Entry>,
 }
 

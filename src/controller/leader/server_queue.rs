@@ -1,9 +1,9 @@
 //! Objects that wait for an NFS server: each server serves a limited number at once, the oldest object first.
 //!
-//! A server that does not answer holds up only the objects on it. At the start, and when a server answers again, all of its
+//! A server that does not answer delays only the objects on it. At the start, and when a server answers again, all of its
 //! objects are due at the same moment, and kube's scheduler delivers them in no order. A semaphore serves in the order of
-//! arrival, so it alone could let the claim that has waited longest be the last. Here whoever is next at the semaphore hands
-//! its permit to the oldest object that waits.
+//! arrival, so with it alone the oldest claim could be the last. Here the object that gets a permit gives it to the oldest object
+//! that waits.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -86,7 +86,7 @@ impl Server {
         while let Some((_, oldest)) = waiting.objects.pop_first() {
             match oldest.send(permit) {
                 Ok(()) => return,
-                // That one has given up.
+                // Its caller no longer waits.
                 Err(unused) => permit = unused,
             }
         }
@@ -150,7 +150,7 @@ mod tests {
         assert!(poll!(&mut stays).is_pending());
         drop(gives_up);
         drop(served);
-        assert!(poll!(&mut stays).is_pending(), "it hands the permit to the older one");
+        assert!(poll!(&mut stays).is_pending(), "it gives the permit to the older one");
         drop(too_late);
         drop(stays.await);
         assert_idle(&queue);

@@ -1,9 +1,10 @@
 //! Finds volumes that Bindery did not create and that use a directory under another name of its server, or by another
 //! path.
 //!
-//! Asked only when a directory is about to be moved from its path, and only about volumes whose path ends with the name
-//! of the directory. The server that the volume names is asked for the identity. If it cannot be asked, the directory
-//! is kept if the volume's path contains the whole path of the directory below the share.
+//! Bindery looks for them only before it moves a directory from its path, and only for volumes whose path ends with the
+//! name of the directory. It asks the server that such a volume names for the identity of what is at that path. If the
+//! server does not answer, the directory is kept if the volume's path contains the whole path of the directory below
+//! the share.
 
 use std::time::Duration;
 
@@ -41,8 +42,8 @@ pub async fn foreign_volume_naming(step: Step<'_>, location: &Location<'_>) -> R
     let may_name = |other: &CachedVolume| {
         let name = |place: &ForeignLocation| {
             // Other programs create many volumes, but none with the whole path of a directory of Bindery.
-            let meant = other.is_made_by_hand() || place.has_whole_path(location);
-            meant && !place.namesakes(location).is_empty()
+            let counts = other.is_made_by_hand() || place.has_whole_path(location);
+            counts && !place.namesakes(location).is_empty()
         };
         other.name_any() != volume.name && other.place().is_some_and(name)
     };

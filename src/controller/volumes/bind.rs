@@ -1,8 +1,8 @@
 //! Binds a volume to its claim.
 //!
 //! Trigger: a claim that names a volume of this installation. Order: (1) the directory is created if it is missing; (2)
-//! one JSON patch writes the claim's uid, the identity of the directory, and `ready`. A crash between the two leads to
-//! the same two again. The uid is set once: the patch tests that this very volume has none yet.
+//! one JSON patch writes the claim's uid, the identity of the directory, and `ready`. After a crash between the
+//! two, both are done again. The uid is set once: the patch tests that it is the same volume, and that it has no uid yet.
 
 use serde_json::{Value, json};
 
@@ -30,19 +30,19 @@ pub async fn bind(step: Step<'_>, claim: &Claim) -> Result<(), Error> {
         record,
     } = step;
     failpoints::point(Point::AnswerSent);
-    // The webhook has checked this before it created the directory. It may have died before, or not have been asked.
+    // The webhook checks this before it creates the directory. It may have died before that, or not have been called.
     let stands_alone = record.directory.stands_alone(&volume.name);
     if !stands_alone {
         match overlap::find_overlap(step).await? {
             OverlapState::None => {}
-            OverlapState::Given(other) => {
+            OverlapState::InUse(other) => {
                 let overlap = format!(
                     "its directory {} overlaps with the directory of volume {other}",
                     record.directory
                 );
                 return take_back(leader, volume, claim, overlap).await;
             }
-            OverlapState::Coming(other) => return Err(Error::OverlapBeingMade(other)),
+            OverlapState::BeingCreated(other) => return Err(Error::OverlapBeingMade(other)),
         }
     }
     // The directory of a bound volume may be in use: it keeps the mode that its user may have set.
@@ -73,7 +73,8 @@ pub async fn bind(step: Step<'_>, claim: &Claim) -> Result<(), Error> {
         return Ok(());
     }
     leader.may_act()?;
-    // Tests that this is the volume, and the request that used it last, which the claim was compared with.
+    // Tests that it is the same volume, and that no later request has used it: the claim was compared with what the last
+    // one wrote.
     let mut operations = vec![
         patch::test_uid(volume),
         patch::test_annotation(volume_annotation::ATTEMPT, volume.attempt.clone()),
@@ -96,8 +97,7 @@ pub async fn bind(step: Step<'_>, claim: &Claim) -> Result<(), Error> {
     Ok(())
 }
 
-/// Takes back a volume whose directory belongs to another volume. If it has a claim already, an administrator must
-/// decide.
+/// Removes a volume whose directory belongs to another volume. If a claim has it already, an administrator must decide.
 async fn take_back(leader: &Leader, volume: &Volume, claim: &Claim, why: String) -> Result<(), Error> {
     match &volume.claim {
         Some(claim_ref) if claim_ref.uid.is_none() => undo(leader, volume, claim, &why).await,
@@ -105,9 +105,9 @@ async fn take_back(leader: &Leader, volume: &Volume, claim: &Claim, why: String)
     }
 }
 
-/// Takes back a volume whose claim was changed after the decision. The Event is written first: after a crash the volume
-/// would not lead here again. The fence then keeps kube-controller-manager from binding the two, which it does even to
-/// a volume that is being deleted.
+/// Removes a volume whose claim was changed after the decision. The Event is written first: after a crash between the
+/// two nothing would write it. The volume is fenced before it is deleted, because kube-controller-manager binds even a
+/// volume that is being deleted.
 pub async fn undo(leader: &Leader, volume: &Volume, claim: &Claim, difference: &str) -> Result<(), Error> {
     let ctx = &leader.ctx;
     report_changed(ctx, volume, claim, difference);

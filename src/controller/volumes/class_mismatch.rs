@@ -4,8 +4,9 @@
 //! one of the same name is created without the webhook, kube-controller-manager binds the two whatever their classes
 //! are. The claim may then be in use, and keeps the volume; the policy of its own class applies to its files.
 //!
-//! Writing `retain` instead would save 40 lines. But the directory would then stay at its path after the claim, against
-//! a class that promises to delete, and refuse the next claim of that name where `existingDirectory` is `deny`.
+//! To write `retain` on the volume would be simpler. But then the directory would stay at its path after the claim was
+//! deleted, although its class says `delete`, and with `existingDirectory: deny` the next claim of that name would be
+//! refused.
 
 use json_patch::PatchOperation;
 use serde_json::json;
@@ -51,7 +52,7 @@ pub async fn policy_of_claims_class(step: Step<'_>, claim: &Claim) -> Result<Vec
     let Decision::Provision(new) = verdict.decision else {
         return Ok(Vec::new());
     };
-    // Files that were there before are not this claim's to delete.
+    // Files that existed before must not be deleted with this claim.
     let on_delete = match record.origin {
         Origin::New => new.on_delete,
         Origin::Adopted => OnDelete::Retain,

@@ -1,9 +1,9 @@
 //! Cleans up a volume whose claim is gone: applies the policy that is recorded on the PersistentVolume.
 //!
-//! Trigger: a volume of this installation that is being deleted and that no claim holds. Order: (1) the directory is
+//! Trigger: a volume of this installation that is being deleted and that no claim has. Order: (1) the directory is
 //! moved to the trash or to an archive ([`super::move_aside`]); (2) the finalizer is removed, if the policy is still
-//! the same; (3) the trash is emptied ([`super::empty_trash`]). So the path and the name are free at once. As long as
-//! the volume exists, no file of it is removed: if its policy is changed to `retain`, all files are kept.
+//! the same; (3) the trash is emptied ([`super::empty_trash`]). So the path and the name can be used again at once. As
+//! long as the volume exists, no file of it is removed: if its policy is changed to `retain`, all files are kept.
 
 use super::destination::{Destination, same_policy};
 use super::find::FoundAt;
@@ -67,7 +67,7 @@ pub async fn clean_up(leader: &Leader, volume: &Volume, dispose: Dispose, record
             leader.remove_from_trash(&record.share, place);
         }
     }
-    ctx.metrics.step("cleaned");
+    ctx.metrics.step("cleaned_up");
     Ok(())
 }
 
@@ -126,7 +126,7 @@ async fn remove_unused(step: Step<'_>) -> Result<Report, Error> {
     } = step;
     // A volume that is being created at this path creates the directory again.
     if !record.directory.stands_alone(&volume.name)
-        && let OverlapState::Given(_) = overlap::find_overlap(step).await?
+        && let OverlapState::InUse(_) = overlap::find_overlap(step).await?
     {
         return Ok(Report::None);
     }

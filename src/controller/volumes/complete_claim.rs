@@ -1,9 +1,9 @@
 //! Completes a claim: writes what kube-controller-manager would write on it next.
 //!
 //! Trigger: kube-controller-manager has marked the volume `Bound` to the uid that Bindery wrote, while the claim is
-//! still `Pending`. Not before: a claim that is bound to a volume that is not becomes `Lost`. The queue of
-//! kube-controller-manager holds two steps for each claim. Done here, the second costs it no request, and a burst takes
-//! half the time. It does not matter who is first: the other finds nothing left to write.
+//! still `Pending`. Not earlier: kube-controller-manager sets a claim to `Lost` if the claim is bound and its volume
+//! is not. kube-controller-manager needs two steps for each claim. Bindery does the second one for it, so that many
+//! claims are bound in half the time. It does not matter which of them is first: the other finds nothing left to write.
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::Api;
@@ -15,7 +15,7 @@ use crate::cluster::patch::{self, is_conflict, is_not_found, set_annotation};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::leader::Leader;
-use crate::controller::leader::kcm_nudge::PATIENCE;
+use crate::controller::leader::kcm_nudge::BUSY;
 use crate::failpoints::{self, Point};
 use crate::model::binder_mode::BinderMode;
 use crate::model::names::volume_annotation;
@@ -29,7 +29,7 @@ pub async fn complete(leader: &Leader, volume: &Volume) -> Result<Action, Error>
         return Ok(Action::await_change());
     };
     if volume.phase != Phase::Bound {
-        return remind(leader, volume).await;
+        return nudge(leader, volume).await;
     }
     leader.kcm_nudge.kcm_is_active();
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(ctx.cluster.client.clone(), &claim.namespace);
@@ -68,12 +68,12 @@ pub fn completes<'a>(ctx: &Context, volume: &'a Volume) -> Option<&'a ClaimRef> 
 }
 
 /// Touches a volume, so that kube-controller-manager looks at it again. See [`crate::controller::leader::kcm_nudge`].
-async fn remind(leader: &Leader, volume: &Volume) -> Result<Action, Error> {
-    if let Some(remaining) = leader.unchanged_since.remaining(volume, PATIENCE) {
+async fn nudge(leader: &Leader, volume: &Volume) -> Result<Action, Error> {
+    if let Some(remaining) = leader.unchanged_since.remaining(volume, BUSY) {
         return Ok(Action::requeue(remaining));
     }
     if !leader.kcm_nudge.try_nudge() {
-        return Ok(Action::requeue(PATIENCE));
+        return Ok(Action::requeue(BUSY));
     }
     let now = jiff::Timestamp::now().to_string();
     let operations = vec![
@@ -81,5 +81,5 @@ async fn remind(leader: &Leader, volume: &Volume) -> Result<Action, Error> {
         set_annotation(volume_annotation::TOUCHED, &now),
     ];
     patch::apply(&leader.ctx.persistent_volumes(), &volume.name, operations).await?;
-    Ok(Action::requeue(PATIENCE))
+    Ok(Action::requeue(BUSY))
 }

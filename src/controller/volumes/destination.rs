@@ -38,7 +38,7 @@ impl Destination {
         }
     }
 
-    /// Returns whether a place is a right one for the directory of this volume.
+    /// Returns whether this place is such a destination for the directory of the volume.
     pub fn is_at(self, step: Step<'_>, place: &Directory) -> bool {
         match self.retention() {
             None => *place == TrashRoot::containing(place).place(&step.in_trash()),

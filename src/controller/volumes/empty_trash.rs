@@ -1,13 +1,13 @@
-//! Empties the trash, whatever became of the volumes that the directories are from.
+//! Removes the directories in the trash. Their volumes may not exist any more.
 //!
 //! Trigger: a cleanup, or a round of [`super::retention`], hands a directory over. Each is removed by its own task,
-//! which ends when it is gone or somebody else decides about it. Each server serves a few tasks at once, and each of
-//! them for the time of one call, so a large tree delays no small one. A removal that fails is retried after a pause
-//! that doubles, or when the server answers again.
+//! which ends when the directory is gone or is not to be removed here. A few tasks of each server run at once. After each
+//! call a task lets the next one run, so a large tree does not delay small ones. A removal that fails is retried after a
+//! pause that doubles, or when the server answers again.
 //!
-//! The name of a directory in the trash contains the installation, and the name and uid of its volume. As long as that
-//! volume waits for its cleanup, the cleanup decides. A directory with an aside name whose volume is gone was moved
-//! there by a late request, and is kept. A directory whose identity a volume in use records is moved back to that
+//! The name of a directory in the trash contains the installation, and the name and uid of its volume. While that
+//! volume waits for its cleanup, the directory is not touched here. A directory with an aside name whose volume is gone
+//! was moved there by a late request, and is kept. A directory whose identity a volume in use records is moved back to that
 //! volume.
 
 use std::collections::HashSet;
@@ -45,16 +45,16 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(10);
 pub async fn run(leader: &Leader, mut handed_over: mpsc::UnboundedReceiver<Entry>) {
     let removals = ServerQueue::new(PARALLEL);
     let _reset = ResetMetric(&leader.ctx.metrics);
-    let mut under_way = FuturesUnordered::new();
+    let mut in_progress = FuturesUnordered::new();
     let mut known = HashSet::new();
     loop {
         tokio::select! {
             Some(entry) = handed_over.recv() => {
                 if known.insert(entry.clone()) {
-                    under_way.push(empty(leader, &removals, entry));
+                    in_progress.push(empty(leader, &removals, entry));
                 }
             }
-            Some(entry) = under_way.next() => {
+            Some(entry) = in_progress.next() => {
                 known.remove(&entry);
             }
             else => return,
@@ -77,7 +77,7 @@ async fn empty(leader: &Leader, removals: &ServerQueue, entry: Entry) -> Entry {
     let ctx = &leader.ctx;
     let mut pause = FIRST_PAUSE;
     loop {
-        let pass = removals.acquire(entry.share.server(), None).await;
+        let permit = removals.acquire(entry.share.server(), None).await;
         let error = match remove_some(leader, &entry).await {
             Ok(true) | Err(Error::NotLeading) => return entry,
             Ok(false) => {
@@ -86,7 +86,7 @@ async fn empty(leader: &Leader, removals: &ServerQueue, entry: Entry) -> Entry {
             }
             Err(error) => error,
         };
-        drop(pass);
+        drop(permit);
         report_not_removed(ctx, &entry, &error, pause);
         let back = ctx.outages.back();
         let mut back = pin!(back.filter(|server| future::ready(server.may_be(entry.share.server()))));
@@ -96,8 +96,8 @@ async fn empty(leader: &Leader, removals: &ServerQueue, entry: Entry) -> Entry {
     }
 }
 
-/// Removes as much as one call to the server can. Returns whether nothing is left to do: the directory is gone, or its
-/// volume or an administrator decides about it.
+/// Removes as much as one call to the server can. Returns whether nothing is left to do: the directory is gone, or it is
+/// not to be removed here.
 async fn remove_some(leader: &Leader, entry: &Entry) -> Result<bool, Error> {
     let ctx = &leader.ctx;
     let Entry { share, place } = entry;
@@ -172,7 +172,7 @@ async fn volume_in_use(ctx: &Context, share: &Share, identity: Identity) -> Resu
     Ok(owners.into_iter().find(is_it))
 }
 
-/// Keeps a directory whose volume is gone and which nobody has decided to remove.
+/// Keeps a directory whose volume is gone and for which no policy says that it may be removed.
 async fn archive_forever(ctx: &Context, entry: &Entry, identity: Identity) -> Result<(), Error> {
     let Entry { share, place } = entry;
     let archive = Directory::unclaimed(place, jiff::Timestamp::now(), &ctx.installation.instance);
@@ -180,7 +180,7 @@ async fn archive_forever(ctx: &Context, entry: &Entry, identity: Identity) -> Re
     if ctx.rename(share, place, identity, &archive).await? == Moved::Done {
         tracing::warn!(
             %share, from = %place, to = %archive,
-            "a directory was moved aside for a volume that no longer exists, and nothing says that it may be removed: it is kept"
+            "a directory was moved aside for a volume that no longer exists, and no policy says that it may be removed: it is kept"
         );
         ctx.metrics.step("put_back");
     }

@@ -15,7 +15,7 @@ use crate::model::on_delete::OnDelete;
 use crate::model::reclaim::Reclaim;
 use crate::model::volume::{Phase, Record, Volume};
 
-/// After this many failures in a row, an error that usually passes at once is reported too.
+/// After this many failures in a row, an error that is usually temporary is reported, too.
 const PERSISTENT: u32 = 5;
 
 /// Writes an Event if somebody can act on it. Returns when the volume is reconciled again.
@@ -71,8 +71,8 @@ pub fn error_policy(leader: &Leader, volume: &Volume, error: &Error) -> Action {
 /// Writes a Warning. The API counts repetitions with one reason and one cause, and keeps the text of the first.
 fn report(ctx: &Context, volume: &Volume, error: &Error) {
     let (mut cause, mut note) = (error.cause(), error.to_string());
-    let leaving = volume.deleting || volume.phase == Phase::Released;
-    let about = if leaving {
+    let is_cleanup = volume.deleting || volume.phase == Phase::Released;
+    let about = if is_cleanup {
         reason::CLEANUP_FAILED
     } else {
         reason::PROVISIONING_FAILED
@@ -83,7 +83,7 @@ fn report(ctx: &Context, volume: &Volume, error: &Error) {
         ". Bindery retries."
     });
     // With another text the Event needs another cause, since repetitions keep the first text.
-    if leaving
+    if is_cleanup
         && let Ok(record) = &volume.record
         && let Some(advice) = advice(volume, record)
     {

@@ -66,7 +66,7 @@ fn lacks_identity(ctx: &Context, volume: &Volume) -> bool {
 /// Returns whether no volume is left. `tried` holds versions of volumes that are not looked up again in this round.
 async fn mark_all(leader: &Leader, tried: &mut HashSet<(String, String)>) -> bool {
     let ctx = &leader.ctx;
-    let mut silent = HashSet::new();
+    let mut not_answering = HashSet::new();
     let mut all = true;
     for kept in ctx
         .cluster
@@ -76,7 +76,7 @@ async fn mark_all(leader: &Leader, tried: &mut HashSet<(String, String)>) -> boo
     {
         let server = kept.server().unwrap_or_default().to_owned();
         let state = (kept.name_any(), kept.read().version.clone());
-        if silent.contains(&server) || tried.contains(&state) {
+        if not_answering.contains(&server) || tried.contains(&state) {
             all = false;
             continue;
         }
@@ -92,7 +92,7 @@ async fn mark_all(leader: &Leader, tried: &mut HashSet<(String, String)>) -> boo
                 if let Error::Storage(error) = error
                     && error.transient()
                 {
-                    silent.insert(server);
+                    not_answering.insert(server);
                 } else {
                     tried.insert(state);
                 }

@@ -4,7 +4,7 @@
 //! Trigger: such a volume, bound or not. It is taken over while its class exists, so that its policy can be recorded,
 //! and so that its directory counts in the search for overlaps; an administrator sees at once which volumes cannot be
 //! taken over. One patch adds the finalizer, the policy and the label. The NFS server is not asked. A volume that is
-//! refused is left as it is, with an Event, and tried again when it changes and every 10 minutes, since its class may
+//! refused is not changed. An Event says why, and it is tried again when it changes and every 10 minutes, since its class may
 //! have been corrected.
 
 use kube::ResourceExt;
@@ -50,7 +50,7 @@ pub async fn take_over(leader: &Leader, volume: &CachedVolume) -> Result<bool, E
     )
     .await?;
     tracing::info!(share = %taken.share, directory = %taken.directory, on_delete = %taken.on_delete, "took the volume over");
-    ctx.metrics.step("taken over");
+    ctx.metrics.step("taken_over");
     Ok(true)
 }
 

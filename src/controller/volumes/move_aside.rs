@@ -2,13 +2,13 @@
 //!
 //! Order: (1) record the destination on the volume; (2) rename the directory to its aside name, only if it is the very
 //! directory that the volume was given (the server compares); (3) read the volume again; (4) rename the directory to
-//! its destination. A crash after any step leads back here: the directory is looked for at its path, at its aside name,
+//! its destination. After a crash these steps are repeated: the directory is looked for at its path, at its aside name,
 //! and at each recorded place.
 //!
 //! Why the aside name: a rename by a replica that was paused may reach the server when another replica has finished
-//! this volume, and hit the directory of a newer volume at the same path. Such a rename only ever leads to an aside
+//! this volume, and rename the directory of a newer volume at the same path. Such a rename always leads to an aside
 //! name, where nothing is removed, and [`super::put_back`] and [`super::empty_trash`] move the directory back. A
-//! directory reaches the trash proper, or an archive that expires, only after a live read has shown that the volume is
+//! directory gets its name in the trash, or of an archive that expires, only after a live read has shown that the volume is
 //! still being deleted and that its policy is the same.
 
 use super::destination::{Destination, Move};

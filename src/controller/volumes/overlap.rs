@@ -22,15 +22,15 @@ pub enum OverlapState {
     /// None.
     None,
     /// This one, whose directory may hold files.
-    Given(String),
-    /// This one, which is being created and will be rolled back.
-    Coming(String),
+    InUse(String),
+    /// This one, which is being created and will be removed again.
+    BeingCreated(String),
 }
 
 /// Returns why the directory of a volume is kept: another volume uses it, or one above or inside it. The caller has
 /// marked the volume deleted before, so of two volumes at least one sees the other.
 ///
-/// Fails if the cleanup of another volume comes first, or another volume is being created and will be rolled back.
+/// Fails if the cleanup of another volume comes first, or another volume is being created and will be removed again.
 pub async fn reason_to_keep(step: Step<'_>) -> Result<Option<String>, Error> {
     wait_for_cache(step).await?;
     let mut location = step.record.location();
@@ -154,7 +154,7 @@ async fn wait_for(step: Step<'_>, other: &Volume) -> Result<(), Error> {
 
 fn kept_for(ctx: &Context, other: &Volume, overlap: Overlap) -> String {
     let made = if other.maker.is_none() {
-        ", which Bindery did not make,"
+        ", which Bindery did not create,"
     } else {
         ""
     };
@@ -188,8 +188,8 @@ pub async fn find_overlap(step: Step<'_>) -> Result<OverlapState, Error> {
     let look = ctx.cluster.overlap(&location, &volume.name, Some(&volume.version));
     Ok(match look.await? {
         None => OverlapState::None,
-        Some((other, _)) if other.had_claim() || other.maker.is_none() => OverlapState::Given(other.name),
-        Some((other, _)) => OverlapState::Coming(other.name),
+        Some((other, _)) if other.had_claim() || other.maker.is_none() => OverlapState::InUse(other.name),
+        Some((other, _)) => OverlapState::BeingCreated(other.name),
     })
 }
 

@@ -22,7 +22,7 @@ use crate::model::claim::Claim;
 use crate::model::volume::Volume;
 use crate::policy::reconcile::{ClaimState, Plan, plan};
 
-/// Waits until the server of a volume may serve it, then takes one step.
+/// Waits until its NFS server may serve the volume, then takes one step.
 pub async fn reconcile(volume: Arc<CachedVolume>, leader: Arc<Leader>) -> Result<Action, Error> {
     // Thousands may wait here, so the future of what follows is created only afterwards, on the heap.
     let _permit = acquire(&leader, &volume).await?;
@@ -120,7 +120,7 @@ async fn remove_orphan(leader: &Leader, volume: &Volume) -> Result<(), Error> {
     patch::delete(&ctx.persistent_volumes(), volume).await?;
     leader.unchanged_since.forget(volume);
     tracing::info!("no claim uses this volume: it is deleted");
-    ctx.metrics.step("orphan");
+    ctx.metrics.step("orphan_deleted");
     Ok(())
 }
 
@@ -162,7 +162,7 @@ async fn clean_up_live(leader: &Leader, name: &str) -> Result<(), Error> {
     }
 }
 
-/// Returns how long a new volume is still remaining to the request that created it. When its claim appears, an event
+/// Returns for how long the request that created a new volume may still be running. When its claim appears, an event
 /// triggers the reconcile.
 fn remaining_grace(leader: &Leader, volume: &Volume) -> Option<Duration> {
     let ctx = &leader.ctx;

@@ -1,9 +1,9 @@
 //! Checks all shares in rounds: moves expired archives to the trash, and hands what is in the trash to
 //! [`super::empty_trash`].
 //!
-//! Trigger: a timer, since a share cannot be watched, and a server that answers again. The name of an archive says all
-//! that decides: which installation it belongs to, and when it expires. The archive of a volume whose cleanup has not
-//! ended stays, since its policy may still change. The directory of a volume that is not being deleted is moved back to
+//! Trigger: a timer, since a share cannot be watched, and a server that answers again. The name of an archive
+//! contains which installation it belongs to, and when it expires. The archive of a volume whose cleanup has not ended is
+//! kept, since its policy may still change. The directory of a volume that is not being deleted is moved back to
 //! its path. Archives and trash are in the share itself, and in those directories of it that are marked
 //! ([`TrashRoot`]).
 
@@ -75,7 +75,7 @@ async fn clean_shares(leader: &Leader, which: impl Fn(&Share) -> bool, pause: Du
 async fn clean_share(leader: &Leader, share: &Share) -> Result<(), Error> {
     let ctx = &leader.ctx;
     let trash_roots = trash_roots::trash_roots(ctx, share).await?;
-    // First, since it may be large, and nothing waits for it.
+    // First, since a removal may take long, and the rest of the round does not wait for it.
     for root in &trash_roots {
         let trash = root.place(&Directory::trash());
         for name in ctx.storage.list(share, Some(&trash), storage_deadline()).await? {
@@ -100,7 +100,7 @@ fn skip_refused(ctx: &Context, share: &Share, name: &str, done: Result<(), Error
     match done {
         Err(Error::Storage(error)) if !error.unanswered() => {
             tracing::warn!(%share, name, "could not handle this entry of the share; Bindery retries in the next round: {error}");
-            ctx.metrics.step("not_tidied");
+            ctx.metrics.step("not_removed");
             Ok(())
         }
         done => done,
@@ -164,7 +164,7 @@ async fn prune(leader: &Leader, share: &Share, root: &TrashRoot, archive: &Direc
     leader.may_act()?;
     if ctx.rename(share, archive, identity, &trash).await? == Moved::Done {
         tracing::info!(%share, %archive, "the archive has expired and is removed");
-        ctx.metrics.step("pruned");
+        ctx.metrics.step("archive_expired");
         leader.remove_from_trash(share, trash);
     }
     Ok(())

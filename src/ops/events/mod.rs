@@ -44,7 +44,7 @@ const MAX_REMEMBERED: usize = 10_000;
 
 /// The most Events that wait to be written. More are only logged.
 const MAX_QUEUED: usize = 2_000;
-/// The shortest time between two writes: a thousand deleted volumes must not flood etcd.
+/// The shortest time between two writes: a thousand deleted volumes must not overload etcd.
 const WRITE_INTERVAL: Duration = Duration::from_millis(20);
 /// The most writes in progress.
 const MAX_CONCURRENT_WRITES: usize = 8;
