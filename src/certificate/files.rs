@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use super::issue::CertifiedKey;
 
 /// The paths of the files.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Files {
     /// The serving certificate and its key.
     pub serving: Option<(PathBuf, PathBuf)>,
@@ -44,10 +44,5 @@ impl Files {
             ca: self.ca.as_deref().map(text).transpose()?,
             client_ca: self.client_ca.as_deref().map(text).transpose()?,
         })
-    }
-
-    /// Returns whether there are no files.
-    pub fn is_empty(&self) -> bool {
-        self.serving.is_none() && self.ca.is_none() && self.client_ca.is_none()
     }
 }

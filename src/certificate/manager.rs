@@ -103,7 +103,7 @@ impl CertificateManager {
         loop {
             tokio::select! {
                 Some(_) = changes.next() => {}
-                _ = files.tick(), if !self.options.files.is_empty() => {
+                _ = files.tick(), if self.options.files != Files::default() => {
                     self.read_files();
                     continue;
                 },

@@ -40,9 +40,10 @@ pub async fn connect(kubeconfig: Option<PathBuf>) -> Result<Client> {
     };
     let client =
         ClientBuilder::try_from(config).context("the address or the certificates of the API server are not valid")?;
+    let throttled = RetryPolicy::new(Duration::from_millis(50), Duration::from_secs(2), 8, true)?;
     let layers = ServiceBuilder::new()
         .layer(TimeoutLayer::new(CALL_TIMEOUT))
-        .layer(RetryLayer::new(RetryThrottled::new()?))
+        .layer(RetryLayer::new(RetryThrottled(throttled)))
         // Retries need a service that can be cloned.
         .layer(BufferLayer::new(MAX_CONCURRENT_CALLS))
         .layer(ConcurrencyLimitLayer::new(MAX_CONCURRENT_CALLS));
@@ -53,17 +54,6 @@ pub async fn connect(kubeconfig: Option<PathBuf>) -> Result<Client> {
 /// with a growing pause. Other failed requests are not repeated here, because the API server may have executed them.
 #[derive(Clone)]
 struct RetryThrottled(RetryPolicy);
-
-impl RetryThrottled {
-    fn new() -> Result<Self> {
-        Ok(Self(RetryPolicy::new(
-            Duration::from_millis(50),
-            Duration::from_secs(2),
-            8,
-            true,
-        )?))
-    }
-}
 
 impl<B> Policy<Request<Body>, Response<B>, BoxError> for RetryThrottled {
     type Future = Sleep;

@@ -128,13 +128,12 @@ impl Candidate {
             if self.try_once().await? {
                 return Ok(Ok(began));
             }
-            if let Some((observed, _)) = &self.observed {
-                let version = observed.metadata.resource_version.clone();
-                let another = holder(observed).filter(|holder| *holder != self.identity);
-                match (&first, another) {
-                    (None, Some(_)) => first = Some(version),
-                    (Some(first), Some(another)) if *first != version => return Ok(Err(another.to_owned())),
-                    _ => {}
+            if let Some((observed, _)) = &self.observed
+                && let Some(another) = holder(observed).filter(|holder| *holder != self.identity)
+            {
+                let version = &observed.metadata.resource_version;
+                if first.get_or_insert_with(|| version.clone()) != version {
+                    return Ok(Err(another.to_owned()));
                 }
             }
             sleep(RETRY_PERIOD).await;

@@ -85,7 +85,7 @@ impl Cluster {
         );
     }
 
-    /// Returns the class with this name.
+    /// Returns the class with this name; `None` for the empty name.
     pub async fn class(&self, name: &str) -> kube::Result<Option<StorageClass>> {
         match self.classes.get(&ObjectRef::new(name)) {
             Some(class) => Ok(Some((*class).clone())),

@@ -48,7 +48,7 @@ pub async fn fence(
     let operations = vec![
         which,
         test("/spec/claimRef/uid", Value::Null),
-        test_no_annotation(volume_annotation::READY),
+        test_annotation(volume_annotation::READY, Value::Null),
         not_deleting(),
         set("/spec/claimRef/uid", json!(names::UNBOUND_UID)),
     ];
@@ -153,11 +153,6 @@ pub fn set_annotation(key: &str, value: &str) -> PatchOperation {
         path: annotation(key),
         value: json!(value),
     })
-}
-
-/// Tests that an annotation does not exist.
-pub fn test_no_annotation(key: &str) -> PatchOperation {
-    test_annotation(key, Value::Null)
 }
 
 /// Removes Bindery's finalizer from a volume if these tests pass: the last step of every cleanup. It is also a success

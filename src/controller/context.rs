@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::PersistentVolume;
+use k8s_openapi::api::storage::v1::StorageClass;
 use kube::Api;
 use kube::runtime::reflector::ObjectRef;
 use tokio::sync::watch;
@@ -13,12 +14,15 @@ use crate::breaker::Outages;
 use crate::cluster::Cluster;
 use crate::cluster::cache::CachedClaim;
 use crate::model::binder_mode::BinderMode;
+use crate::model::claim::Claim;
 use crate::model::directory::{Directory, Share};
 use crate::model::identity::Identity;
+use crate::model::offer::Offer;
 use crate::model::volume::{Installation, Volume};
 use crate::ops::events::Events;
 use crate::ops::metrics::Metrics;
 use crate::policy::class::Defaults;
+use crate::policy::decide::{Facts, Verdict, decide};
 use crate::policy::selectors::Selectors;
 use crate::provision::Provisioner;
 use crate::storage::{Moved, Storage, StorageError};
@@ -99,6 +103,27 @@ impl Context {
         let claim = volume.claim.as_ref()?;
         let claim = ObjectRef::new(&claim.name).within(&claim.namespace);
         self.cluster.claims.get(&claim).filter(|claim| claim.is_pending())
+    }
+
+    /// Decides about an existing claim. `volume` is one that an earlier request created for it.
+    pub async fn decide(
+        &self,
+        claim: &Claim,
+        class: Option<&StorageClass>,
+        volume: Option<&Volume>,
+        offers: &[Offer],
+    ) -> kube::Result<Verdict> {
+        Ok(decide(&Facts {
+            claim,
+            class,
+            namespace: &self.cluster.namespace(&claim.namespace).await?,
+            volume,
+            offers,
+            classes: &self.cluster.classes.store().state(),
+            defaults: &self.defaults,
+            installation: &self.installation,
+            fresh: claim.seed(),
+        }))
     }
 
     /// Returns the identity of a directory of a share; `None` if nothing is there.

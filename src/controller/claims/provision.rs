@@ -12,8 +12,8 @@ use crate::controller::error::Error;
 use crate::controller::leader::Leader;
 use crate::model::claim::{Claim, Name};
 use crate::model::names::reason;
-use crate::model::volume::{NewVolume, Volume};
-use crate::policy::decide::{Decision, Facts, Pass, Verdict, decide};
+use crate::model::volume::NewVolume;
+use crate::policy::decide::{Decision, Pass};
 use crate::provision::{self, Deadlines};
 
 /// The pause before a claim is looked at again for which an existing volume is there.
@@ -37,7 +37,8 @@ pub async fn provision_claim(
         Some(volume) => cluster.volume(&volume.name_any()).await?,
         None => None,
     };
-    let verdict = decide_claim(ctx, claim, class, earlier.as_ref()).await?;
+    let offers = cluster.offers(claim, installation);
+    let verdict = ctx.decide(claim, Some(class), earlier.as_ref(), &offers).await?;
     let deadlines = Deadlines::from_now(DEADLINE);
     if let Some(unused) = &verdict.unused {
         Box::pin(ctx.provisioner.discard(unused, deadlines.end)).await?;
@@ -74,7 +75,8 @@ pub async fn provision_named(
         name: Name::Given(name.to_owned()),
         ..claim.clone()
     };
-    let verdict = decide_claim(ctx, &unnamed, class, begun.as_ref()).await?;
+    let offers = ctx.cluster.offers(&unnamed, &ctx.installation);
+    let verdict = ctx.decide(&unnamed, Some(class), begun.as_ref(), &offers).await?;
     match verdict.decision {
         Decision::Provision(new) if new.name == volume => {
             provision(leader, claim, &new, Deadlines::from_now(DEADLINE)).await
@@ -88,26 +90,6 @@ pub async fn provision_named(
         }
         Decision::Pass(_) => Ok(Action::await_change()),
     }
-}
-
-async fn decide_claim(
-    ctx: &Context,
-    claim: &Claim,
-    class: &StorageClass,
-    volume: Option<&Volume>,
-) -> Result<Verdict, Error> {
-    let namespace = ctx.cluster.namespace(&claim.namespace).await?;
-    Ok(decide(&Facts {
-        claim,
-        class: Some(class),
-        namespace: &namespace,
-        volume,
-        offers: &ctx.cluster.offers(claim, &ctx.installation),
-        classes: &ctx.cluster.classes.store().state(),
-        defaults: &ctx.defaults,
-        installation: &ctx.installation,
-        fresh: claim.seed(),
-    }))
 }
 
 async fn provision(leader: &Leader, claim: &Claim, new: &NewVolume, deadlines: Deadlines) -> Result<Action, Error> {

@@ -17,28 +17,21 @@ const IN_A_ROW: u32 = 10;
 const BREAK: Duration = Duration::from_secs(1);
 
 /// Limits nudges, for all volumes.
+#[derive(Default)]
 pub struct KcmNudge(Mutex<State>);
 
+#[derive(Default)]
 struct State {
     /// No nudge before this time.
-    not_before: Instant,
+    not_before: Option<Instant>,
     nudges: u32,
-}
-
-impl Default for KcmNudge {
-    fn default() -> Self {
-        Self(Mutex::new(State {
-            not_before: Instant::now(),
-            nudges: 0,
-        }))
-    }
 }
 
 impl KcmNudge {
     /// Records that kube-controller-manager has just marked a volume `Bound`.
     pub fn kcm_is_active(&self) {
         *self.0.lock() = State {
-            not_before: Instant::now() + BUSY,
+            not_before: Some(Instant::now() + BUSY),
             nudges: 0,
         };
     }
@@ -47,12 +40,12 @@ impl KcmNudge {
     pub fn try_nudge(&self) -> bool {
         let mut state = self.0.lock();
         let now = Instant::now();
-        if now < state.not_before {
+        if state.not_before.is_some_and(|time| now < time) {
             return false;
         }
         state.nudges += 1;
         if state.nudges == IN_A_ROW {
-            (state.not_before, state.nudges) = (now + BREAK, 0);
+            (state.not_before, state.nudges) = (Some(now + BREAK), 0);
         }
         true
     }

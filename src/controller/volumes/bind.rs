@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::overlap::OverlapState;
 use super::step::Step;
 use super::{class_mismatch, overlap};
-use crate::cluster::patch::{self, set, set_annotation, test, test_no_annotation};
+use crate::cluster::patch::{self, set, set_annotation, test, test_annotation};
 use crate::controller::context::{Context, storage_deadline};
 use crate::controller::error::Error;
 use crate::controller::leader::Leader;
@@ -77,14 +77,14 @@ pub async fn bind(step: Step<'_>, claim: &Claim) -> Result<(), Error> {
     // one wrote.
     let mut operations = vec![
         patch::test_uid(volume),
-        patch::test_annotation(volume_annotation::ATTEMPT, volume.attempt.clone()),
+        test_annotation(volume_annotation::ATTEMPT, volume.attempt.clone()),
     ];
     if uid_is_missing {
         operations.push(test("/spec/claimRef/uid", Value::Null));
         operations.push(set("/spec/claimRef/uid", json!(claim.uid)));
     }
     operations.extend(class_mismatch::policy_of_claims_class(step, claim).await?);
-    operations.push(test_no_annotation(volume_annotation::READY));
+    operations.push(test_annotation(volume_annotation::READY, Value::Null));
     operations.push(set_annotation(
         volume_annotation::DIRECTORY_ID,
         &made.identity.to_string(),

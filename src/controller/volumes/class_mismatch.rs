@@ -18,7 +18,7 @@ use crate::model::claim::{Claim, Name};
 use crate::model::names::volume_annotation;
 use crate::model::on_delete::OnDelete;
 use crate::model::volume::Origin;
-use crate::policy::decide::{Decision, Facts, decide};
+use crate::policy::decide::Decision;
 
 /// Returns a patch for the volume, so that the policy of the claim's own class applies to it. Empty if the claim has
 /// the class of the volume, or would get no volume from its class: then an Event reports the difference.
@@ -38,17 +38,7 @@ pub async fn policy_of_claims_class(step: Step<'_>, claim: &Claim) -> Result<Vec
         name: Name::Given(meant.name.clone()),
         ..claim.clone()
     };
-    let verdict = decide(&Facts {
-        claim: &unbound,
-        class: class.as_ref(),
-        namespace: &ctx.cluster.namespace(&claim.namespace).await?,
-        volume: None,
-        offers: &[],
-        classes: &[],
-        defaults: &ctx.defaults,
-        installation: &ctx.installation,
-        fresh: claim.seed(),
-    });
+    let verdict = ctx.decide(&unbound, class.as_ref(), None, &[]).await?;
     let Decision::Provision(new) = verdict.decision else {
         return Ok(Vec::new());
     };

@@ -16,7 +16,7 @@ use crate::controller::leader::Leader;
 use crate::failpoints::{self, Point};
 use crate::model::directory::Directory;
 use crate::model::names::reason;
-use crate::model::volume::{Origin, Volume};
+use crate::model::volume::{Origin, Record, Volume};
 use crate::policy::reconcile::Dispose;
 use crate::storage::Removed;
 
@@ -125,12 +125,9 @@ async fn remove_unused(step: Step<'_>) -> Result<Report, Error> {
         ctx, volume, record, ..
     } = step;
     // A volume that is being created at this path creates the directory again.
-    if !record.directory.stands_alone(&volume.name)
-        && let OverlapState::InUse(_) = overlap::find_overlap(step).await?
-    {
-        return Ok(Report::None);
-    }
-    if record.origin == Origin::Adopted {
+    let is_used = !record.directory.stands_alone(&volume.name)
+        && matches!(overlap::find_overlap(step).await?, OverlapState::InUse(_));
+    if is_used || record.origin == Origin::Adopted {
         return Ok(Report::None);
     }
     let Some(identity) = ctx.look_up(&record.share, &record.directory).await? else {

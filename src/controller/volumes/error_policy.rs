@@ -98,13 +98,6 @@ fn report(ctx: &Context, volume: &Volume, error: &Error) {
     ctx.events.warn_by_cause(volume, about, &cause, note);
 }
 
-/// Waits until the cache has the latest version of a volume, so that an Event describes that version.
-pub async fn wait_for_cache(ctx: &Context, volume: &Volume) {
-    if let Ok(Some(now)) = ctx.cluster.volume(&volume.name).await {
-        ctx.cluster.wait_for_version(&now.name, &now.version).await;
-    }
-}
-
 fn is_to_be_kept(volume: &Volume, record: &Record) -> bool {
     volume.reclaim == Reclaim::Retain || record.on_delete == OnDelete::Retain
 }

@@ -33,10 +33,7 @@ pub async fn take_over(leader: &Leader, volume: &CachedVolume) -> Result<bool, E
     let Some(old) = LegacyVolume::read(&volume, &ctx.installation) else {
         return Ok(false);
     };
-    let class = match &old.class {
-        Some(name) => ctx.cluster.class(name).await?,
-        None => None,
-    };
+    let class = ctx.cluster.class(old.class.as_deref().unwrap_or_default()).await?;
     let terms = Terms {
         defaults: &ctx.defaults,
         delete_nested: ctx.options.delete_nested,

@@ -26,10 +26,7 @@ pub async fn report(leader: &Leader, volume: &Volume, why: NotOurs) -> Result<Ac
     let Some(found) = live.and_then(|live| Found::read(&live, &ctx.installation)) else {
         return Ok(Action::await_change());
     };
-    let class = match &found.class {
-        Some(class) => ctx.cluster.class(class).await?,
-        None => None,
-    };
+    let class = ctx.cluster.class(found.class.as_deref().unwrap_or_default()).await?;
     if class.is_none_or(|class| class.provisioner == ctx.installation.provisioner) {
         let note = found.note(why, &ctx.installation);
         ctx.events.warn(volume, reason::NOT_MANAGED, note);

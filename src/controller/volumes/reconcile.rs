@@ -9,7 +9,7 @@ use kube::runtime::reflector::ObjectRef;
 use tracing::Instrument;
 
 use super::step::Step;
-use super::{bind, cleanup, complete_claim, error_policy, legacy, live, other_installation};
+use super::{bind, cleanup, complete_claim, legacy, live, other_installation};
 use crate::cluster::cache::CachedVolume;
 use crate::cluster::patch;
 use crate::controller::annotation_warnings;
@@ -92,17 +92,13 @@ async fn step(leader: &Leader, volume: &Volume) -> Result<Action, Error> {
             patch::delete(&ctx.persistent_volumes(), volume).await?;
             failpoints::point(Point::MarkedDeleted);
         }
-        (Plan::Orphan, _)
-            if leader
-                .unchanged_since
-                .remaining(volume, ctx.options.orphan_grace)
-                .is_none() =>
-        {
-            remove_orphan(leader, volume).await?;
-        }
-        (Plan::Orphan | Plan::Waits, _) => {
-            let remaining = leader.unchanged_since.remaining(volume, ctx.options.orphan_grace);
-            return Ok(Action::requeue(remaining.unwrap_or(ctx.options.orphan_grace)));
+        (next @ (Plan::Orphan | Plan::Waits), _) => {
+            let grace = ctx.options.orphan_grace;
+            match leader.unchanged_since.remaining(volume, grace) {
+                Some(remaining) => return Ok(Action::requeue(remaining)),
+                None if next == Plan::Orphan => remove_orphan(leader, volume).await?,
+                None => return Ok(Action::requeue(grace)),
+            }
         }
         (Plan::Dispose(..), _) => clean_up_live(leader, &volume.name).await?,
         // Its deletion triggers a reconcile. This one is for a watch that was broken at that moment.
@@ -152,8 +148,11 @@ async fn clean_up_live(leader: &Leader, name: &str) -> Result<(), Error> {
     match live::plan(ctx, &volume).await? {
         (Plan::Dispose(dispose, record), _) => {
             let done = cleanup::clean_up(leader, &volume, dispose, &record).await;
-            if matches!(done, Err(Error::Storage(_) | Error::FileSystemChanged(_))) {
-                error_policy::wait_for_cache(ctx, &volume).await;
+            // The Event must describe the latest version of the volume.
+            if matches!(done, Err(Error::Storage(_) | Error::FileSystemChanged(_)))
+                && let Ok(Some(now)) = ctx.cluster.volume(name).await
+            {
+                ctx.cluster.wait_for_version(name, &now.version).await;
             }
             done
         }

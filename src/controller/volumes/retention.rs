@@ -89,22 +89,16 @@ async fn clean_share(leader: &Leader, share: &Share) -> Result<(), Error> {
         // Read after the list: then the volume of each archive in the list was there before.
         let owners = owners(ctx);
         for name in names {
-            let done = check_archive(leader, share, root, &name, &owners).await;
-            skip_refused(ctx, share, &name, done)?;
+            match check_archive(leader, share, root, &name, &owners).await {
+                Err(Error::Storage(error)) if !error.unanswered() => {
+                    tracing::warn!(%share, name, "could not handle this entry of the share; Bindery retries in the next round: {error}");
+                    ctx.metrics.step("not_removed");
+                }
+                done => done?,
+            }
         }
     }
     Ok(())
-}
-
-fn skip_refused(ctx: &Context, share: &Share, name: &str, done: Result<(), Error>) -> Result<(), Error> {
-    match done {
-        Err(Error::Storage(error)) if !error.unanswered() => {
-            tracing::warn!(%share, name, "could not handle this entry of the share; Bindery retries in the next round: {error}");
-            ctx.metrics.step("not_removed");
-            Ok(())
-        }
-        done => done,
-    }
 }
 
 async fn check_archive(

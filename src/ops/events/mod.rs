@@ -12,6 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{StreamExt, stream};
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Client;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
@@ -19,14 +21,15 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 pub use self::subject::Subject;
-use self::writer::{NewEvent, Writer};
+use self::writer::Writer;
 use crate::cluster::api_error::ApiFault;
+use crate::model::names::CONTROLLER;
 use crate::ops::tasks::Tasks;
 
 /// Writes Events in the background. Clones share one queue.
 #[derive(Clone)]
 pub struct Events {
-    queue: mpsc::Sender<NewEvent>,
+    queue: mpsc::Sender<Event>,
     warned: Arc<Mutex<HashMap<WarningKey, Instant>>>,
 }
 
@@ -91,12 +94,19 @@ impl Events {
         } else {
             tracing::warn!(reason, "{note}");
         }
-        let event = NewEvent {
-            kind,
-            reason: reason.to_owned(),
-            action: action.to_owned(),
-            note,
-            about,
+        let event = Event {
+            metadata: ObjectMeta {
+                namespace: about.namespace.clone(),
+                ..ObjectMeta::default()
+            },
+            action: Some(action.to_owned()),
+            note: Some(note),
+            reason: Some(reason.to_owned()),
+            regarding: Some(about),
+            reporting_controller: Some(CONTROLLER.to_owned()),
+            reporting_instance: Some(CONTROLLER.to_owned()),
+            type_: Some(kind.to_owned()),
+            ..Event::default()
         };
         if self.queue.try_send(event).is_err() {
             tracing::warn!(reason, "too many Events wait to be written; this one is only logged");
@@ -121,16 +131,17 @@ impl Events {
 }
 
 /// Writes the Events of the queue at a limited rate.
-async fn write(writer: Writer, waiting: mpsc::Receiver<NewEvent>) {
+async fn write(writer: Writer, waiting: mpsc::Receiver<Event>) {
     let paced = stream::unfold(waiting, async |mut waiting| {
         let next = waiting.recv().await?;
         sleep(WRITE_INTERVAL).await;
         Some((next, waiting))
     });
     let written = paced.for_each_concurrent(MAX_CONCURRENT_WRITES, async |event| {
-        if let Err(error) = writer.write(&event).await {
+        let reason = event.reason.clone();
+        if let Err(error) = writer.write(event).await {
             let fault = ApiFault::from(&error);
-            tracing::warn!(reason = event.reason, "an Event could not be written: {fault}");
+            tracing::warn!(reason, "an Event could not be written: {fault}");
         }
     });
     written.await;

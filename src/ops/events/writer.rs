@@ -4,9 +4,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use parking_lot::Mutex;
@@ -21,23 +20,8 @@ const SERIES_TIMEOUT: Duration = Duration::from_mins(6);
 /// The longest name of an object, in bytes.
 const MAX_NAME: usize = 253;
 
-/// An Event to be written.
-#[derive(Clone, Debug)]
-pub(super) struct NewEvent {
-    /// `Normal` or `Warning`.
-    pub kind: &'static str,
-    /// The reason, in one word.
-    pub reason: String,
-    /// Distinguishes Events with the same object and reason.
-    pub action: String,
-    /// The text.
-    pub note: String,
-    /// The object.
-    pub about: ObjectReference,
-}
-
-/// Object, kind, reason and action.
-type Key = (String, &'static str, String, String);
+/// The uid of the object, the type, the reason and the action.
+type Key = [Option<String>; 4];
 
 /// An Event that was written.
 struct Series {
@@ -62,11 +46,17 @@ impl Writer {
     }
 
     /// Writes an Event, or counts it in the one that was written before.
-    pub async fn write(&self, new: &NewEvent) -> kube::Result<()> {
+    pub async fn write(&self, mut event: Event) -> kube::Result<()> {
+        let about = event.regarding.clone().unwrap_or_default();
         // Events of objects without a namespace are in namespace default.
-        let namespace = new.about.namespace.as_deref().unwrap_or("default");
+        let namespace = about.namespace.as_deref().unwrap_or("default");
         let events: Api<Event> = Api::namespaced(self.client.clone(), namespace);
-        let key = key(new);
+        let key = [
+            about.uid,
+            event.type_.clone(),
+            event.reason.clone(),
+            event.action.clone(),
+        ];
         let now = Timestamp::now();
         if let Some((name, count)) = self.again(&key) {
             let series = json!({"series": {"count": count, "lastObservedTime": MicroTime(now)}});
@@ -77,10 +67,10 @@ impl Writer {
                 return counted.map(drop);
             }
         }
-        let name = name(new.about.name.as_deref().unwrap_or(CONTROLLER), now);
-        events
-            .create(&PostParams::default(), &event(new, name.clone(), now))
-            .await?;
+        let name = name(about.name.as_deref().unwrap_or(CONTROLLER), now);
+        event.metadata.name = Some(name.clone());
+        event.event_time = Some(MicroTime(now));
+        events.create(&PostParams::default(), &event).await?;
         let series = Series {
             name,
             count: 1,
@@ -99,30 +89,6 @@ impl Writer {
         series.count = series.count.saturating_add(1);
         series.at = Instant::now();
         Some((series.name.clone(), series.count))
-    }
-}
-
-fn key(new: &NewEvent) -> Key {
-    let object = new.about.uid.clone().unwrap_or_default();
-    (object, new.kind, new.reason.clone(), new.action.clone())
-}
-
-fn event(new: &NewEvent, name: String, now: Timestamp) -> Event {
-    Event {
-        metadata: ObjectMeta {
-            name: Some(name),
-            namespace: new.about.namespace.clone(),
-            ..ObjectMeta::default()
-        },
-        action: Some(new.action.clone()),
-        event_time: Some(MicroTime(now)),
-        note: Some(new.note.clone()),
-        reason: Some(new.reason.clone()),
-        regarding: Some(new.about.clone()),
-        reporting_controller: Some(CONTROLLER.to_owned()),
-        reporting_instance: Some(CONTROLLER.to_owned()),
-        type_: Some(new.kind.to_owned()),
-        ..Event::default()
     }
 }
 
