@@ -1,7 +1,8 @@
 //! Crash points: places between two effects where a test kills the process, as a power failure would.
 //!
-//! Only a build with the feature `failpoints` has them, and no release does: without it [`point`] does nothing. With it, the
-//! environment variable `FAILPOINTS` names the point at which the process dies, the first time that it is reached.
+//! Only a build with the feature `failpoints` has them, and no release does: without it [`point`] does nothing. With
+//! it, the environment variable `FAILPOINTS` names the point at which the process dies, the first time that it is
+//! reached.
 
 use std::fmt;
 

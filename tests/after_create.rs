@@ -1,11 +1,17 @@
 //! The class parameters `provision: afterCreate` (the request is only validated, and the volume is created after the claim) and
 //! `volumeLabels`.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futures::StreamExt;
 use k8s_openapi::api::admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding};
 use k8s_openapi::api::core::v1::PersistentVolume;
 use kube::Api;
 use kube::api::{DeleteParams, ListParams, PostParams};
+use kube::runtime::{WatchStreamExt, watcher};
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 use crate::support::bindery::Bindery;
 use crate::support::scene::{Scene, annotation, directory, from};
@@ -162,6 +168,22 @@ async fn after_create_refuses_with_the_same_message_as_on_create_and_creates_not
     };
     let all = scene.volumes().list(&ListParams::default()).await.unwrap();
     assert_eq!(ours(all.items), 0);
+}
+
+#[tokio::test]
+async fn a_claim_that_the_nfs_server_refuses_is_tried_again_with_growing_pauses() {
+    let parameters = json!({"provision": "afterCreate", "share": "/readonly"});
+    let scene = Scene::with_class(json!({"parameters": parameters})).await;
+    let volumes = watcher(scene.volumes(), watcher::Config::default()).default_backoff();
+    let uids = volumes.touched_objects().filter_map(async |volume| {
+        let PersistentVolume { metadata, spec, .. } = volume.ok()?;
+        let is_own = spec?.storage_class_name.as_ref() == Some(&scene.name);
+        metadata.uid.filter(|_| is_own)
+    });
+    scene.create(scene.claim("data")).await.unwrap();
+    let tried: BTreeSet<String> = uids.take_until(sleep(Duration::from_secs(8))).collect().await;
+    // The pauses are 0.25, 0.5, 1, 2, 4 and 8 seconds.
+    assert!((2..=7).contains(&tried.len()), "{} attempts", tried.len());
 }
 
 #[tokio::test]

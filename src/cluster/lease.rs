@@ -185,8 +185,8 @@ impl Candidate {
         }
     }
 
-    /// Acquires or renews the Lease if that is allowed now. Returns whether it is held; `None` if the API server did not
-    /// answer in time, or with an error.
+    /// Acquires or renews the Lease if that is allowed now. Returns whether it is held; `None` if the API server did
+    /// not answer in time, or with an error.
     async fn try_in_time(&mut self) -> Option<bool> {
         let tried = timeout(CALL_TIMEOUT, self.try_once()).await;
         let tried = tried.map_or_else(|_| Err(ApiFault::timeout()), |tried| tried.map_err(ApiFault::from));

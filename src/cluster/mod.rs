@@ -1,8 +1,8 @@
 //! Access to the cluster: caches of watched objects, and requests for objects that the caches do not have.
 //!
 //! A class or a namespace that was just created may be missing in the cache, so it is read from the API server. A
-//! cached class or namespace may be slightly old, which does no harm. The caches of volumes and claims show which of them
-//! matter; what happens to one of them is decided on what the API server has.
+//! cached class or namespace may be slightly old, which does no harm. The caches of volumes and claims show which of
+//! them matter; what happens to one of them is decided on what the API server has.
 
 pub mod api_error;
 pub mod cache;

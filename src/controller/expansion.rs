@@ -1,10 +1,10 @@
 //! Expands volumes: a claim that asks for more than it has gets it.
 //!
-//! Trigger: a claim that is bound and asks for more than its status says that it has; and a change of its volume. Order:
-//! (1) a JSON patch writes the size on the volume, and tests its uid and its old size; (2) a patch of the claim's status
-//! writes the size there, and tests the claim's uid and version. A crash between the two leads to (2). The NFS server is
-//! not asked, since it does not enforce sizes. kube-controller-manager leaves all this to a resizer, and at most writes
-//! an Event `ExternalExpanding`.
+//! Trigger: a claim that is bound and asks for more than its status says that it has; and a change of its volume.
+//! Order: (1) a JSON patch writes the size on the volume, and tests its uid and its old size; (2) a patch of the
+//! claim's status writes the size there, and tests the claim's uid and version. A crash between the two leads to (2).
+//! The NFS server is not asked, since it does not enforce sizes. kube-controller-manager leaves all this to a resizer,
+//! and at most writes an Event `ExternalExpanding`.
 
 use std::future::ready;
 use std::sync::Arc;

@@ -40,7 +40,7 @@ pub async fn run(leader: Arc<Leader>, stop: CancellationToken) {
         return;
     }
     let cluster = leader.ctx.cluster.clone();
-    let [of_class, in_namespace, after_volume] = [(); 3].map(|()| cluster.claims.store().clone());
+    let [of_class, in_namespace, without_volume] = [(); 3].map(|()| cluster.claims.store().clone());
     let volumes = cluster.volumes.store().clone();
     let waiting = cluster.claims.events().filter(|claim| ready(is_waiting(claim)));
     Controller::for_shared_stream(waiting, cluster.claims.store().clone())
@@ -59,7 +59,7 @@ pub async fn run(leader: Arc<Leader>, stop: CancellationToken) {
             if volumes.get(&ObjectRef::from(&*volume)).is_some() {
                 return Vec::new();
             }
-            triggers::after_volume(&volume, &after_volume)
+            triggers::after_volume(&volume, &without_volume)
         })
         .reconcile_on(triggers::after_outage(&leader))
         .reconcile_on(exempt::after_change(&leader.ctx))

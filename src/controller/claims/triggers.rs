@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures::{Stream, StreamExt, stream};
 use kube::runtime::reflector::{ObjectRef, Store};
+use uuid::Uuid;
 
 use crate::cluster::cache::{CachedClaim, CachedVolume};
 use crate::controller::context::Context;
@@ -29,12 +30,12 @@ pub fn waiting_claims(
 /// removed it again, the next attempt for that claim is scheduled already.
 pub fn after_volume(gone: &CachedVolume, claims: &Store<CachedClaim>) -> Vec<ObjectRef<CachedClaim>> {
     let gone = gone.read();
+    let taken_back_by = gone.attempt.as_ref().filter(|_| gone.is_fenced());
+    let taken_back_by: Option<Uuid> = taken_back_by.and_then(|attempt| attempt.parse().ok());
     waiting_claims(claims, |claim| {
         let claim = claim.read();
         let may_need_it = claim.volume_name.as_ref().is_none_or(|named| *named == gone.name);
-        let own_attempt = claim.seed().to_string();
-        let is_taken_back = gone.is_fenced() && gone.attempt.as_ref() == Some(&own_attempt);
-        may_need_it && !is_taken_back
+        may_need_it && taken_back_by.is_none_or(|attempt| attempt != claim.seed())
     })
 }
 

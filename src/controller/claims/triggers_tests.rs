@@ -9,8 +9,8 @@ use crate::model::names::UNBOUND_UID;
 const OWN: &str = "11111111-1111-1111-1111-111111111111";
 const OTHER: &str = "22222222-2222-2222-2222-222222222222";
 
-/// Returns the claims that are reconciled when a volume with this attempt and this uid in its `claimRef` is gone, of two
-/// claims that wait. One of them names `named`.
+/// Returns the claims that are reconciled when a volume with this attempt and this uid in its `claimRef` is gone, of
+/// two claims that wait. One of them names `named`.
 fn after(attempt: &str, claim_uid: &str, named: Option<&str>) -> Vec<String> {
     let (claims, mut writer) = reflector::store();
     for (name, uid, volume) in [("own", OWN, named), ("other", OTHER, None)] {

@@ -1,9 +1,9 @@
 //! When to touch a PersistentVolume so that kube-controller-manager looks at it again.
 //!
 //! Needed for Kubernetes 1.30 to 1.35, which Bindery supports: there kube-controller-manager can lose a race with its
-//! own write (409), and then looks at the volume again only after 15 s. A nudge does harm while it has a long queue: the
-//! nudge changes the volume, so kube-controller-manager's own write fails and is queued again. So Bindery touches no
-//! volume within 5 s of its last write, and at most 10 volumes a second if it does not run.
+//! own write (409), and then looks at the volume again only after 15 s. A nudge does harm while it has a long queue:
+//! the nudge changes the volume, so kube-controller-manager's own write fails and is queued again. So Bindery touches
+//! no volume within 5 s of its last write, and at most 10 volumes a second if it does not run.
 
 use std::time::Duration;
 

@@ -34,8 +34,8 @@ pub struct Entry {
     pub place: Directory,
 }
 
-/// The state of one term of leadership. Nothing in it is needed after the term: the next leader reads everything from the
-/// API server and the shares.
+/// The state of one term of leadership. Nothing in it is needed after the term: the next leader reads everything from
+/// the API server and the shares.
 pub struct Leader {
     /// The context, which outlives the term.
     pub ctx: Arc<Context>,

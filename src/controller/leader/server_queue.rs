@@ -1,9 +1,9 @@
 //! Objects that wait for an NFS server: each server serves a limited number at once, the oldest object first.
 //!
-//! A server that does not answer delays only the objects on it. At the start, and when a server answers again, all of its
-//! objects are due at the same moment, and kube's scheduler delivers them in no order. A semaphore serves in the order of
-//! arrival, so with it alone the oldest claim could be the last. Here the object that gets a permit gives it to the oldest object
-//! that waits.
+//! A server that does not answer delays only the objects on it. At the start, and when a server answers again, all of
+//! its objects are due at the same moment, and kube's scheduler delivers them in no order. A semaphore serves in the
+//! order of arrival, so with it alone the oldest claim could be the last. Here the object that gets a permit gives it
+//! to the oldest object that waits.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

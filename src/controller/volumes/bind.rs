@@ -1,8 +1,8 @@
 //! Binds a volume to its claim.
 //!
 //! Trigger: a claim that names a volume of this installation. Order: (1) the directory is created if it is missing; (2)
-//! one JSON patch writes the claim's uid, the identity of the directory, and `ready`. After a crash between the
-//! two, both are done again. The uid is set once: the patch tests that it is the same volume, and that it has no uid yet.
+//! one JSON patch writes the claim's uid, the identity of the directory, and `ready`. After a crash between the two,
+//! both are done again. The uid is set once: the patch tests that it is the same volume, and that it has no uid yet.
 
 use serde_json::{Value, json};
 
@@ -73,8 +73,8 @@ pub async fn bind(step: Step<'_>, claim: &Claim) -> Result<(), Error> {
         return Ok(());
     }
     leader.may_act()?;
-    // Tests that it is the same volume, and that no later request has used it: the claim was compared with what the last
-    // one wrote.
+    // Tests that it is the same volume, and that no later request has used it: the claim was compared with what the
+    // last one wrote.
     let mut operations = vec![
         patch::test_uid(volume),
         test_annotation(volume_annotation::ATTEMPT, volume.attempt.clone()),

@@ -1,14 +1,14 @@
 //! Removes the directories in the trash. Their volumes may not exist any more.
 //!
 //! Trigger: a cleanup, or a round of [`super::retention`], hands a directory over. Each is removed by its own task,
-//! which ends when the directory is gone or is not to be removed here. A few tasks of each server run at once. After each
-//! call a task lets the next one run, so a large tree does not delay small ones. A removal that fails is retried after a
-//! pause that doubles, or when the server answers again.
+//! which ends when the directory is gone or is not to be removed here. A few tasks of each server run at once. After
+//! each call a task lets the next one run, so a large tree does not delay small ones. A removal that fails is retried
+//! after a pause that doubles, or when the server answers again.
 //!
 //! The name of a directory in the trash contains the installation, and the name and uid of its volume. While that
 //! volume waits for its cleanup, the directory is not touched here. A directory with an aside name whose volume is gone
-//! was moved there by a late request, and is kept. A directory whose identity a volume in use records is moved back to that
-//! volume.
+//! was moved there by a late request, and is kept. A directory whose identity a volume in use records is moved back to
+//! that volume.
 
 use std::collections::HashSet;
 use std::pin::pin;
@@ -96,8 +96,8 @@ async fn empty(leader: &Leader, removals: &ServerQueue, entry: Entry) -> Entry {
     }
 }
 
-/// Removes as much as one call to the server can. Returns whether nothing is left to do: the directory is gone, or it is
-/// not to be removed here.
+/// Removes as much as one call to the server can. Returns whether nothing is left to do: the directory is gone, or it
+/// is not to be removed here.
 async fn remove_some(leader: &Leader, entry: &Entry) -> Result<bool, Error> {
     let ctx = &leader.ctx;
     let Entry { share, place } = entry;

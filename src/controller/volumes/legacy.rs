@@ -4,8 +4,8 @@
 //! Trigger: such a volume, bound or not. It is taken over while its class exists, so that its policy can be recorded,
 //! and so that its directory counts in the search for overlaps; an administrator sees at once which volumes cannot be
 //! taken over. One patch adds the finalizer, the policy and the label. The NFS server is not asked. A volume that is
-//! refused is not changed. An Event says why, and it is tried again when it changes and every 10 minutes, since its class may
-//! have been corrected.
+//! refused is not changed. An Event says why, and it is tried again when it changes and every 10 minutes, since its
+//! class may have been corrected.
 
 use kube::ResourceExt;
 use kube::runtime::controller::Action;

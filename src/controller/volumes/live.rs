@@ -24,7 +24,8 @@ pub async fn plan(ctx: &Context, volume: &Volume) -> Result<(Plan, Option<Claim>
     ))
 }
 
-/// Returns the present state of this very volume. Fails with [`Error::VolumeGone`] unless it still waits for its cleanup.
+/// Returns the present state of this very volume. Fails with [`Error::VolumeGone`] unless it still waits for its
+/// cleanup.
 pub async fn being_deleted(step: Step<'_>) -> Result<Volume, Error> {
     let now = step.ctx.cluster.volume(&step.volume.name).await?;
     waits_for_cleanup(now, step.volume)

@@ -8,8 +8,8 @@
 //! Why the aside name: a rename by a replica that was paused may reach the server when another replica has finished
 //! this volume, and rename the directory of a newer volume at the same path. Such a rename always leads to an aside
 //! name, where nothing is removed, and [`super::put_back`] and [`super::empty_trash`] move the directory back. A
-//! directory gets its name in the trash, or of an archive that expires, only after a live read has shown that the volume is
-//! still being deleted and that its policy is the same.
+//! directory gets its name in the trash, or of an archive that expires, only after a live read has shown that the
+//! volume is still being deleted and that its policy is the same.
 
 use super::destination::{Destination, Move};
 use super::find::FoundAt;

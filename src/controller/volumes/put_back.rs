@@ -1,12 +1,12 @@
 //! Undoes what a late request has done to the directory of a newer volume.
 //!
 //! A replica that was paused, or a call that hung, may act late, when another replica has cleaned up the volume and a
-//! newer volume has the same path. The identity of the directory usually tells the two apart, but some file systems give the
-//! inode number of a removed directory to the next one (ext4 does at once). So whoever has moved a directory then checks that
-//! this very volume still exists and is still being deleted. If not, the directory is moved back, by its identity and
-//! with all of its files. Programs that use it notice nothing: NFS clients hold directories by file handle. If the
-//! process dies in between, or the check fails, the rounds of [`super::retention`] and [`super::empty_trash`] move the
-//! directory back: its volume records its identity.
+//! newer volume has the same path. The identity of the directory usually tells the two apart, but some file systems
+//! give the inode number of a removed directory to the next one (ext4 does at once). So whoever has moved a directory
+//! then checks that this very volume still exists and is still being deleted. If not, the directory is moved back, by
+//! its identity and with all of its files. Programs that use it notice nothing: NFS clients hold directories by file
+//! handle. If the process dies in between, or the check fails, the rounds of [`super::retention`] and
+//! [`super::empty_trash`] move the directory back: its volume records its identity.
 
 use serde_json::{Value, json};
 

@@ -1,11 +1,10 @@
 //! Checks all shares in rounds: moves expired archives to the trash, and hands what is in the trash to
 //! [`super::empty_trash`].
 //!
-//! Trigger: a timer, since a share cannot be watched, and a server that answers again. The name of an archive
-//! contains which installation it belongs to, and when it expires. The archive of a volume whose cleanup has not ended is
-//! kept, since its policy may still change. The directory of a volume that is not being deleted is moved back to
-//! its path. Archives and trash are in the share itself, and in those directories of it that are marked
-//! ([`TrashRoot`]).
+//! Trigger: a timer, since a share cannot be watched, and a server that answers again. The name of an archive contains
+//! which installation it belongs to, and when it expires. The archive of a volume whose cleanup has not ended is kept,
+//! since its policy may still change. The directory of a volume that is not being deleted is moved back to its path.
+//! Archives and trash are in the share itself, and in those directories of it that are marked ([`TrashRoot`]).
 
 use std::collections::{BTreeSet, HashMap};
 use std::pin::pin;
