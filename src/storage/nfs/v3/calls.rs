@@ -46,7 +46,7 @@ impl Protocol for Pool {
     }
 
     fn removals(&self) -> &Semaphore {
-        self.removals()
+        &self.removals
     }
 
     async fn walk(attempt: &Attempt<'_, Self>, below: &[&str]) -> Result<Walk<Handle>, RoundError> {

@@ -39,8 +39,8 @@ pub struct Pool {
     /// Where tasks run. A caller that starts one may be dropped at any time.
     runtime: Runtime,
     permits: Semaphore,
-    /// Limits the calls that remove trees.
-    removals: Semaphore,
+    /// Limits the calls that remove trees, over all trees.
+    pub(super) removals: Semaphore,
     idle: Idle<Connection>,
     came_privileged: AtomicBool,
 }
@@ -99,11 +99,6 @@ impl Pool {
             "a share is reached over NFSv3"
         );
         Ok(pooled(connection, false))
-    }
-
-    /// Limits the calls that remove trees, over all trees.
-    pub fn removals(&self) -> &Semaphore {
-        &self.removals
     }
 
     pub fn options(&self) -> &NfsOptions {

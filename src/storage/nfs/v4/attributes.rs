@@ -80,14 +80,15 @@ pub(super) fn write_bitmap(writer: &mut Writer, attributes: &[u32]) {
 /// The attributes that the server sent.
 #[derive(Default)]
 pub(super) struct Values {
-    is_directory: Option<bool>,
+    /// None: the server does not say.
+    pub is_directory: Option<bool>,
     fsid: Option<(u64, u64)>,
     fileid: Option<u64>,
     mode: Option<u32>,
     /// None: the server sent a name, or nothing. It cannot be compared.
     uid: Option<u32>,
     gid: Option<u32>,
-    lease: Option<Duration>,
+    pub lease: Option<Duration>,
 }
 
 impl Values {
@@ -110,15 +111,6 @@ impl Values {
             }
         }
         Ok(read)
-    }
-
-    /// None: the server does not say.
-    pub fn is_directory(&self) -> Option<bool> {
-        self.is_directory
-    }
-
-    pub fn lease(&self) -> Option<Duration> {
-        self.lease
     }
 
     pub fn file(&self) -> Result<File, Malformed> {

@@ -15,7 +15,6 @@ use super::compound::{Reply, Stopped};
 use super::operation::{Handle, Op};
 use super::pool::Late;
 use super::server::Server;
-use super::server_id::ServerId;
 use crate::model::attributes::Attributes;
 use crate::model::directory::{Directory, Share};
 use crate::model::identity::Identity;
@@ -52,11 +51,11 @@ impl Protocol for Server {
     }
 
     fn server_id(&self) -> Option<Uuid> {
-        self.id().map(ServerId::hash)
+        self.id().map(|id| id.0)
     }
 
     fn removals(&self) -> &Semaphore {
-        self.removals()
+        &self.removals
     }
 
     fn fit(&self, names: &[&[u8]]) -> usize {

@@ -16,24 +16,31 @@ use tokio::time::Instant;
 use super::server_id::ServerId;
 
 /// The lease of most servers, for one that does not say.
-const USUAL_LEASE: Duration = Duration::from_secs(90);
+pub(super) const USUAL_LEASE: Duration = Duration::from_secs(90);
 
 /// What the sessions of one client share. Each session and each fence has a reference to it, so the count says whether any is left.
 #[derive(Debug)]
 pub(super) struct Client {
-    id: u64,
-    server: ServerId,
-    minor: u32,
-    lease: OnceLock<Duration>,
+    /// The number by which the server knows it.
+    pub id: u64,
+    /// Which server knows it.
+    pub server: ServerId,
+    pub minor: u32,
+    /// How long the server keeps a client that sends nothing; none before the server was asked.
+    pub known_lease: OnceLock<Duration>,
     /// When the server last answered one of its sessions: the lease was renewed then or later.
     renewed: Mutex<Instant>,
     /// RECLAIM_COMPLETE may have been sent: servers record such a client, and wait for it after a restart.
-    recorded: AtomicBool,
+    pub recorded: Flag,
     /// The server has accepted RECLAIM_COMPLETE.
-    complete: AtomicBool,
+    pub complete: Flag,
     /// Another client replaces it, and ends its sessions.
-    replaced: AtomicBool,
+    pub replaced: Flag,
 }
+
+/// What was noted about a client, or not yet.
+#[derive(Debug, Default)]
+pub(super) struct Flag(AtomicBool);
 
 impl Client {
     pub fn new(id: u64, server: ServerId, minor: u32, recorded: bool) -> Self {
@@ -41,40 +48,17 @@ impl Client {
             id,
             server,
             minor,
-            lease: OnceLock::new(),
+            known_lease: OnceLock::new(),
             renewed: Mutex::new(Instant::now()),
-            recorded: AtomicBool::new(recorded),
-            complete: AtomicBool::new(false),
-            replaced: AtomicBool::new(false),
+            recorded: Flag(AtomicBool::new(recorded)),
+            complete: Flag::default(),
+            replaced: Flag::default(),
         }
     }
 
-    /// The number by which the server knows it.
-    pub fn id(&self) -> u64 {
-        self.id
-    }
-
-    /// Which server knows it.
-    pub fn server(&self) -> ServerId {
-        self.server
-    }
-
-    pub fn minor(&self) -> u32 {
-        self.minor
-    }
-
-    /// How long the server keeps a client that sends nothing; none before the server was asked.
-    pub fn known_lease(&self) -> Option<Duration> {
-        self.lease.get().copied()
-    }
-
-    /// The same; before the server was asked, the usual lease.
+    /// Returns the lease; before the server was asked, the usual one.
     pub fn lease(&self) -> Duration {
-        self.known_lease().unwrap_or(USUAL_LEASE)
-    }
-
-    pub fn set_lease(&self, lease: Option<Duration>) {
-        self.lease.get_or_init(|| lease.unwrap_or(USUAL_LEASE));
+        self.known_lease.get().copied().unwrap_or(USUAL_LEASE)
     }
 
     pub fn renewed(&self) -> Instant {
@@ -85,31 +69,14 @@ impl Client {
     pub fn renew(&self) {
         *self.renewed.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
+}
 
-    pub fn recorded(&self) -> bool {
-        self.recorded.load(Ordering::Relaxed)
+impl Flag {
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
     }
 
-    /// Notes that the server may have recorded it.
-    pub fn record(&self) {
-        self.recorded.store(true, Ordering::Relaxed);
-    }
-
-    pub fn complete(&self) -> bool {
-        self.complete.load(Ordering::Relaxed)
-    }
-
-    /// Notes that the server has accepted RECLAIM_COMPLETE.
-    pub fn set_complete(&self) {
-        self.complete.store(true, Ordering::Relaxed);
-    }
-
-    /// Notes that another client replaces it.
-    pub fn set_replaced(&self) {
-        self.replaced.store(true, Ordering::Relaxed);
-    }
-
-    pub fn replaced(&self) -> bool {
-        self.replaced.load(Ordering::Relaxed)
+    pub fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }

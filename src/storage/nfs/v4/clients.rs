@@ -63,7 +63,7 @@ impl Clients {
     ///
     /// It may be dropped at any time: the next call continues from there.
     pub async fn open(&mut self, mut wire: Wire) -> Result<Session, SessionError> {
-        let address = wire.address();
+        let address = wire.address;
         let known = self.known.iter().position(|known| known.addresses.contains(&address));
         if let Some(at) = known {
             match self.create_session(at, &mut wire).await {
@@ -95,7 +95,7 @@ impl Clients {
     /// Destroys the client if it has no session any more: then the server need not keep it until the lease expires.
     pub async fn destroy_unused(&mut self, client: Arc<Client>, wire: &mut Wire) -> Result<(), RpcError> {
         if let Some(at) = self.unused(&client)
-            && wire.destroy_client(client.id()).await? == Status::OK
+            && wire.destroy_client(client.id).await? == Status::OK
         {
             self.known.swap_remove(at);
         }
@@ -110,9 +110,9 @@ impl Clients {
         known
             .into_iter()
             .filter_map(|Known { client, addresses, .. }| {
-                client.set_replaced();
+                client.replaced.set();
                 self.expect_successor(&client);
-                Some((*addresses.last()?, client.minor()))
+                Some((*addresses.last()?, client.minor))
             })
             .collect()
     }
@@ -129,8 +129,8 @@ impl Clients {
 
     /// Notes that the client is gone: the next one on its server replaces it.
     fn expect_successor(&mut self, client: &Client) {
-        if client.recorded() && !self.awaited.contains(&client.server()) {
-            self.awaited.push(client.server());
+        if client.recorded.is_set() && !self.awaited.contains(&client.server) {
+            self.awaited.push(client.server);
         }
     }
 
@@ -153,29 +153,28 @@ impl Clients {
         for _ in 0..2 {
             let registered = match wire.exchange_id(&self.owner, self.verifier).await {
                 Err(SessionError::Refused(_, Status::MINOR_VERS_MISMATCH)) => {
-                    wire.set_minor(1);
+                    wire.minor = 1;
                     wire.exchange_id(&self.owner, self.verifier).await?
                 }
                 other => other?,
             };
-            let same =
-                |known: &Known| known.client.id() == registered.client && known.client.server() == registered.server;
+            let same = |known: &Known| known.client.id == registered.client && known.client.server == registered.server;
             match (registered.next, self.known.iter().position(same)) {
                 (Some(next), _) => {
                     let awaited = self.awaited.len();
                     self.awaited.retain(|server| *server != registered.server);
                     let recorded = self.awaited.len() < awaited;
-                    let client = Client::new(registered.client, registered.server, wire.minor(), recorded);
+                    let client = Client::new(registered.client, registered.server, wire.minor, recorded);
                     self.known.push(Known {
                         client: Arc::new(client),
-                        addresses: vec![wire.address()],
+                        addresses: vec![wire.address],
                         next,
                     });
                     return Ok(self.known.len() - 1);
                 }
                 // Another address of a server that knows this client.
                 (None, Some(at)) => {
-                    self.known[at].addresses.push(wire.address());
+                    self.known[at].addresses.push(wire.address);
                     return Ok(at);
                 }
                 // The number of the next CREATE_SESSION is not known. A new incarnation begins with a new number.
@@ -187,8 +186,8 @@ impl Clients {
 
     async fn create_session(&mut self, at: usize, wire: &mut Wire) -> Result<Created, SessionError> {
         let known = &mut self.known[at];
-        wire.set_minor(known.client.minor());
-        match wire.create_session(known.client.id(), known.next).await {
+        wire.minor = known.client.minor;
+        match wire.create_session(known.client.id, known.next).await {
             Ok((id, limits)) => {
                 known.next = known.next.wrapping_add(1);
                 known.client.renew();

@@ -76,7 +76,7 @@ impl Fence {
 
     async fn once(&self, privileged: bool, busy: &mut Instant) -> Result<(), SessionError> {
         let connection = connect_to(self.address, privileged).await?;
-        let mut wire = Wire::new(connection, self.options.clone(), self.client.minor());
+        let mut wire = Wire::new(connection, self.options.clone(), self.client.minor);
         // Servers require that the connection belongs to the session.
         wire.bind(&self.session).await?;
         self.take_slot(&mut wire, busy).await?;

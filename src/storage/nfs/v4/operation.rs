@@ -151,7 +151,7 @@ fn read_page(reader: &mut Reader<'_>, from: Position) -> Result<Page, Malformed>
         }
         entries.push(Entry {
             name: name.to_vec(),
-            is_directory: Values::read(reader)?.is_directory(),
+            is_directory: Values::read(reader)?.is_directory,
         });
     }
     let last = reader.boolean()?;

@@ -44,13 +44,13 @@ impl Server {
         waiting: impl Fn(Opening),
     ) -> Result<PooledSession<'_>, SessionError> {
         let permit = loop {
-            self.fences()
+            self.fences
                 .until_empty(|address| waiting(Opening::Fence(address)))
                 .await;
             waiting(Opening::Session);
             // It is never closed, so this never fails; if it were, that is reported as a connection error.
-            let permit = self.permits().acquire().await.map_err(|_| no_permit())?;
-            if self.fences().is_empty() {
+            let permit = self.permits.acquire().await.map_err(|_| no_permit())?;
+            if self.fences.is_empty() {
                 break permit;
             }
         };
@@ -117,7 +117,7 @@ impl PooledSession<'_> {
     /// Sends it for a client that replaces a recorded one: a server that has restarted waits for it.
     pub async fn replace_recorded(&mut self) -> Result<(), SessionError> {
         match &self.session {
-            Some(session) if session.client().recorded() => self.send_reclaim_complete().await,
+            Some(session) if session.client.recorded.is_set() => self.send_reclaim_complete().await,
             _ => Ok(()),
         }
     }
@@ -148,7 +148,7 @@ impl PooledSession<'_> {
         if let Some(session) = self.session.take()
             && self.reused
         {
-            self.server.forget_idle(session.client());
+            self.server.forget_idle(&session.client);
         }
     }
 }
@@ -160,7 +160,7 @@ impl Drop for PooledSession<'_> {
             Some(Late::Fenced) => self.server.fence(session),
             // Until then the server may carry the call out; it must not be interrupted.
             Some(Late::Harmless) => {
-                let lease = session.client().lease();
+                let lease = session.client.lease();
                 self.server.discard(session, lease);
             }
             None => self.server.discard(session, Duration::ZERO),

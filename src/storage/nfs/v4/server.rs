@@ -60,14 +60,15 @@ pub struct Server {
     config: ClientConfig,
     /// Where tasks run. A caller that starts one may be dropped at any time.
     runtime: Handle,
-    permits: Semaphore,
-    /// Limits the calls that remove trees.
-    removals: Semaphore,
+    /// Limits the sessions in use.
+    pub(super) permits: Semaphore,
+    /// Limits the calls that remove trees, over all trees.
+    pub(super) removals: Semaphore,
     discards: Semaphore,
     idle: Idle<Session>,
     /// Locked while a session is opened: the numbers of CREATE_SESSION are one sequence.
     clients: tokio::sync::Mutex<Clients>,
-    fences: Fences,
+    pub(super) fences: Fences,
     limits: Mutex<Limits>,
     id: Mutex<Option<ServerId>>,
     came_privileged: AtomicBool,
@@ -93,16 +94,6 @@ impl Server {
         })
     }
 
-    /// Limits the sessions in use.
-    pub fn permits(&self) -> &Semaphore {
-        &self.permits
-    }
-
-    /// Limits the calls that remove trees, over all trees.
-    pub fn removals(&self) -> &Semaphore {
-        &self.removals
-    }
-
     pub fn options(&self) -> &NfsOptions {
         &self.config.options
     }
@@ -124,7 +115,7 @@ impl Server {
 
     /// Forgets the idle sessions of this client: the server did not know one of them, so it knows none.
     pub fn forget_idle(&self, client: &Client) {
-        let same = |session: &mut Session| std::ptr::eq(session.client(), client);
+        let same = |session: &mut Session| std::ptr::eq(&*session.client, client);
         let forgotten = self.idle.remove(same).len();
         tracing::debug!(
             server = self.name.as_str(),
@@ -166,7 +157,7 @@ impl Server {
         }
         let destroyed = timeout(LONGEST_END, async {
             let connection = connect_to(address, privileged).await?;
-            let mut wire = Wire::new(connection, self.config.options.clone(), client.minor());
+            let mut wire = Wire::new(connection, self.config.options.clone(), client.minor);
             self.destroy_unused_on(client, &mut wire).await
         });
         let destroyed = destroyed.await;
@@ -211,13 +202,9 @@ impl Server {
         clients.leave(wire).await
     }
 
-    pub fn fences(&self) -> &Fences {
-        &self.fences
-    }
-
     /// Fences off the call that is under way in this session.
     pub fn fence(self: &Arc<Self>, session: Session) {
-        let address = session.address();
+        let address = session.wire.address;
         self.fences.begin(address);
         let fence = session.into_fence(self.config.options.clone());
         let server = self.clone();
@@ -257,7 +244,7 @@ impl Server {
     /// Keeps a session for the next call.
     pub fn release(self: &Arc<Self>, session: Session) {
         // The first session of the client that replaces its client ends it.
-        if session.client().replaced() {
+        if session.client.replaced.is_set() {
             return;
         }
         if self.idle.put(session) {
@@ -290,7 +277,7 @@ impl Server {
         if !matches!(closed, Ok(Ok(()))) {
             return self.discard(session, Duration::ZERO);
         }
-        let (client, mut wire) = session.into_parts();
+        let Session { client, mut wire, .. } = session;
         let destroyed = timeout(LONGEST_END, self.destroy_unused_on(client, &mut wire)).await;
         tracing::debug!(
             server = self.name.as_str(),
@@ -314,8 +301,8 @@ impl Server {
         let session = timeout(OPENING, clients.open(wire)).await;
         let session = session.map_err(|_| RpcError::Broken(std::io::ErrorKind::TimedOut.into()))??;
         drop(clients);
-        *lock(&self.limits) = session.limits();
-        *lock(&self.id) = Some(session.client().server());
+        *lock(&self.limits) = session.limits;
+        *lock(&self.id) = Some(session.client.server);
         let id = self.id().map(tracing::field::display);
         tracing::debug!(server = self.name.as_str(), id, privileged, "a session is open");
         Ok(session)
@@ -324,13 +311,17 @@ impl Server {
 
 impl Reusable for Session {
     fn expires(&self) -> Instant {
-        let client = self.client();
-        let longest = if client.recorded() { RECORDED_IDLE } else { LONGEST_IDLE };
-        self.used() + longest.min(client.lease() / 2)
+        let client = &self.client;
+        let longest = if client.recorded.is_set() {
+            RECORDED_IDLE
+        } else {
+            LONGEST_IDLE
+        };
+        self.used + longest.min(client.lease() / 2)
     }
 
     fn closed(&self) -> bool {
-        self.closed()
+        self.wire.closed()
     }
 }
 

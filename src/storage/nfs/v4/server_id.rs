@@ -16,18 +16,13 @@ const NO_PROTECTION: u32 = 0;
 
 /// A hash of a server's owner and scope; shown in lower-case hexadecimal. It stays the same across releases of Bindery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct ServerId(Uuid);
+pub(super) struct ServerId(pub Uuid);
 
 impl ServerId {
     fn new(owner: &[u8], scope: &[u8]) -> Self {
         // With the length of the first one, so that no other pair has the same bytes.
         let length = u32::try_from(owner.len()).unwrap_or(u32::MAX).to_be_bytes();
         Self(Uuid::new_v5(&Uuid::NAMESPACE_OID, &[&length, owner, scope].concat()))
-    }
-
-    /// The hash itself.
-    pub fn hash(self) -> Uuid {
-        self.0
     }
 
     /// Reads what follows the flags in the reply to EXCHANGE_ID.

@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::attributes;
-use super::client::Client;
+use super::client::{Client, USUAL_LEASE};
 use super::compound::{Reply, Results};
 use super::fence::Fence;
 use super::limits::Limits;
@@ -38,12 +38,13 @@ const LONGEST_LEASE: Duration = Duration::from_mins(10);
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Session {
-    wire: Wire,
-    client: Arc<Client>,
+    pub wire: Wire,
+    pub client: Arc<Client>,
     id: SessionId,
     sequence: u32,
-    limits: Limits,
-    used: Instant,
+    pub limits: Limits,
+    /// When it last answered.
+    pub used: Instant,
 }
 
 impl Session {
@@ -77,10 +78,10 @@ impl Session {
 
     /// 18.51: says that the client reclaims nothing, or nothing any more, until the server has accepted that.
     pub async fn complete_reclaim(&mut self) -> Result<(), SessionError> {
-        if self.client.complete() {
+        if self.client.complete.is_set() {
             return Ok(());
         }
-        self.client.record();
+        self.client.recorded.set();
         let mut arguments = self.wire.begin(2);
         write_sequence(&mut arguments, &self.id, self.sequence);
         arguments.u32(RECLAIM_COMPLETE);
@@ -90,7 +91,7 @@ impl Session {
         self.read_sequence(&mut results)?;
         match results.next(RECLAIM_COMPLETE)? {
             Status::OK | Status::COMPLETE_ALREADY => {
-                self.client.set_complete();
+                self.client.complete.set();
                 Ok(())
             }
             status => accepted("RECLAIM_COMPLETE", status),
@@ -99,7 +100,7 @@ impl Session {
 
     /// Asks for the lease, unless another session of the client has.
     pub async fn ask_for_lease(&mut self) -> Result<(), SessionError> {
-        if self.client.known_lease().is_some() {
+        if self.client.known_lease.get().is_some() {
             return Ok(());
         }
         let mut arguments = self.wire.begin(3);
@@ -113,9 +114,10 @@ impl Session {
         let mut lease = None;
         // Some servers deny access to their root: then the usual lease is assumed.
         if results.next(PUTROOTFH)? == Status::OK && results.next(GETATTR)? == Status::OK {
-            lease = attributes::Values::read(results.reader())?.lease();
+            lease = attributes::Values::read(results.reader())?.lease;
         }
-        self.client.set_lease(lease.map(|lease| lease.min(LONGEST_LEASE)));
+        let lease = lease.map_or(USUAL_LEASE, |lease| lease.min(LONGEST_LEASE));
+        self.client.known_lease.get_or_init(|| lease);
         Ok(())
     }
 
@@ -124,44 +126,17 @@ impl Session {
         self.wire.destroy_session(&self.id).await
     }
 
-    /// Returns client and connection of a session that was destroyed.
-    pub fn into_parts(self) -> (Arc<Client>, Wire) {
-        (self.client, self.wire)
-    }
-
     /// Closes the connection, and returns what destroys the session on another one.
     pub fn into_fence(self, options: Arc<NfsOptions>) -> Fence {
         let fence = Fence {
             session: self.id,
             client: self.client,
             sequence: self.sequence,
-            address: self.wire.address(),
+            address: self.wire.address,
             options,
         };
         self.wire.cut();
         fence
-    }
-
-    pub fn address(&self) -> std::net::SocketAddr {
-        self.wire.address()
-    }
-
-    pub fn limits(&self) -> Limits {
-        self.limits
-    }
-
-    pub fn client(&self) -> &Client {
-        &self.client
-    }
-
-    /// When it last answered.
-    pub fn used(&self) -> Instant {
-        self.used
-    }
-
-    /// See [`Wire::closed`].
-    pub fn closed(&self) -> bool {
-        self.wire.closed()
     }
 
     fn read_sequence(&mut self, results: &mut Results<'_>) -> Result<(), SessionError> {

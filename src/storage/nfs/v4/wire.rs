@@ -81,9 +81,9 @@ pub(super) type SessionId = [u8; 16];
 #[derive(Debug)]
 pub(super) struct Wire {
     stream: TcpStream,
-    address: SocketAddr,
+    pub address: SocketAddr,
     options: Arc<NfsOptions>,
-    minor: u32,
+    pub minor: u32,
     xid: u32,
 }
 
@@ -98,18 +98,6 @@ impl Wire {
             // Any value; a random one distinguishes connections in a capture.
             xid: uuid::Uuid::new_v4().as_fields().0,
         }
-    }
-
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    pub fn minor(&self) -> u32 {
-        self.minor
-    }
-
-    pub fn set_minor(&mut self, minor: u32) {
-        self.minor = minor;
     }
 
     /// Begins a COMPOUND.

@@ -50,12 +50,7 @@ impl<'a> Reader<'a> {
     }
 
     pub fn u32(&mut self) -> Result<u32, Malformed> {
-        let (value, rest) = self
-            .0
-            .split_first_chunk()
-            .ok_or(Malformed("the reply ends too early"))?;
-        self.0 = rest;
-        Ok(u32::from_be_bytes(*value))
+        Ok(u32::from_be_bytes(self.fixed()?))
     }
 
     pub fn u64(&mut self) -> Result<u64, Malformed> {
