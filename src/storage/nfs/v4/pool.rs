@@ -68,7 +68,7 @@ impl Server {
         let session = self.open_session(deadline).await?;
         let mut session = pooled(session, false);
         session.replace_recorded().await?;
-        session.ask_for_lease().await?;
+        session.using(Late::Harmless, Session::ask_for_lease).await?;
         Ok(session)
     }
 }
@@ -76,13 +76,21 @@ impl Server {
 impl PooledSession<'_> {
     /// See [`Session::call`].
     pub async fn call(&mut self, ops: &[Op<'_>], late: Late) -> Result<Reply, SessionError> {
+        self.using(late, async |session| session.call(ops).await).await
+    }
+
+    async fn using<R>(
+        &mut self,
+        late: Late,
+        call: impl AsyncFnOnce(&mut Session) -> Result<R, SessionError>,
+    ) -> Result<R, SessionError> {
         let Some(session) = &mut self.session else {
             // Only what consumes `self` takes the session out.
             let gone = std::io::ErrorKind::NotConnected;
             return Err(SessionError::Rpc(RpcError::Broken(gone.into())));
         };
         self.under_way = Some(late);
-        let reply = session.call(ops).await;
+        let reply = call(session).await;
         if !matches!(reply, Err(SessionError::Rpc(_))) {
             self.under_way = None;
         }
@@ -92,19 +100,6 @@ impl PooledSession<'_> {
     /// Whether its session was idle before.
     pub fn reused(&self) -> bool {
         self.reused
-    }
-
-    /// Asks for the client's lease, if it is not known yet.
-    pub async fn ask_for_lease(&mut self) -> Result<(), SessionError> {
-        let Some(session) = &mut self.session else {
-            return Ok(());
-        };
-        self.under_way = Some(Late::Harmless);
-        let asked = session.ask_for_lease().await;
-        if !matches!(asked, Err(SessionError::Rpc(_))) {
-            self.under_way = None;
-        }
-        asked
     }
 
     /// Sends RECLAIM_COMPLETE because the server has answered GRACE and may wait for it. Then the session is released.
@@ -124,16 +119,10 @@ impl PooledSession<'_> {
 
     /// An error means that the session cannot be used any more. A refusal by the server is none: it is sent again later.
     async fn send_reclaim_complete(&mut self) -> Result<(), SessionError> {
-        let Some(session) = &mut self.session else {
-            return Ok(());
-        };
-        self.under_way = Some(Late::Harmless);
-        let completed = session.complete_reclaim().await;
-        if let Err(SessionError::Rpc(error)) = completed {
-            return Err(error.into());
+        match self.using(Late::Harmless, Session::complete_reclaim).await {
+            Err(error @ SessionError::Rpc(_)) => Err(error),
+            _ => Ok(()),
         }
-        self.under_way = None;
-        Ok(())
     }
 
     /// Returns the session to the pool after the server has answered.
