@@ -1,11 +1,11 @@
-//! Runs a verb on an NFS server of any version: its deadline, its retries, and what is known of it when it fails.
+//! Runs a verb on an NFS server or on a mount: its deadline, its retries, and what is known of it when it fails.
 //!
 //! - If a call that changes something got no answer, the verb starts again ([`RoundError::Retry`]) and finds out from what is
 //!   there; each verb says how.
 //! - If the server answers that a call is to be sent again later, it is, after a pause, until the deadline.
 //! - At the deadline the work is dropped at whatever point it has reached.
 //!
-//! How a call is sent, and which calls are sent again, differs between the versions: [`super::nfs`].
+//! How a call is sent, and which calls are sent again, differs: [`super::nfs`], [`super::mounted`].
 
 use std::future::Future;
 use std::io;
@@ -166,7 +166,7 @@ impl<'a, T: Transport> Attempt<'a, T> {
             .unwrap_or_else(|_| Err(self.timed_out()))
     }
 
-    /// The verb fails: at `step`, the server answered `status`.
+    /// The verb fails: the server answered `action` with `status`.
     pub fn refused(&self, action: Action<'_>, status: Status) -> RoundError {
         RoundError::Failed(self.error(messages::refused(&self.context(), action, status)))
     }

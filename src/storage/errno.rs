@@ -30,14 +30,15 @@ impl Status {
 /// NFS has the numbers of Unix, except for two errors that the verbs look at. They are exchanged with errors that no file
 /// system has.
 fn exchanged(number: u32) -> u32 {
-    let pairs = [(Errno::NOTEMPTY, Status::NOTEMPTY), (Errno::STALE, Status::STALE)];
-    let pairs = pairs.map(|(errno, status)| (errno.raw_os_error().unsigned_abs(), status.0));
-    let exchanged = pairs.iter().find_map(|&(errno, status)| match number {
-        number if number == errno => Some(status),
-        number if number == status => Some(errno),
-        _ => None,
-    });
-    exchanged.unwrap_or(number)
+    for (errno, Status(status)) in [(Errno::NOTEMPTY, Status::NOTEMPTY), (Errno::STALE, Status::STALE)] {
+        let errno = errno.raw_os_error().unsigned_abs();
+        match number {
+            number if number == errno => return status,
+            number if number == status => return errno,
+            _ => {}
+        }
+    }
+    number
 }
 
 /// Whether the server may have carried out a call with this error, or still will: the kernel has stopped waiting.

@@ -1,4 +1,5 @@
-//! What an NFS server answers to an operation (`nfsstat4`: RFC 8881, 15.1; `nfsstat3`: RFC 1813, 2.6, the same numbers).
+//! What an NFS server answers to an operation (`nfsstat4`: RFC 8881, 15.1; `nfsstat3`: RFC 1813, 2.6, the same numbers). On a
+//! mount it is made of the error of a file system call ([`super::errno`]).
 
 use std::fmt;
 

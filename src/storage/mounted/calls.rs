@@ -46,7 +46,7 @@ impl Protocol for Mount {
     const RENAME_MAY_MISPLACE: bool = false;
 
     fn key(share: &Share) -> String {
-        format!("{}:{}", share.server(), share.path())
+        share.to_string()
     }
 
     /// A share that is not mounted has no path, so that the calls find nothing there.

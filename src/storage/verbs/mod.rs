@@ -1,4 +1,4 @@
-//! The verbs of [`crate::storage::Storage`], the same for every version: which calls are made in which order, and what
+//! The verbs of [`crate::storage::Storage`], the same for every kind: which calls are made in which order, and what
 //! their answers mean. [`protocol`] lists the calls.
 
 mod find;

@@ -1,4 +1,4 @@
-//! The calls that the verbs are made of, as each version of the protocol makes them.
+//! The calls that the verbs are made of, as each kind of storage makes them.
 
 use std::sync::Arc;
 

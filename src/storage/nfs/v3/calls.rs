@@ -38,7 +38,7 @@ impl Protocol for Pool {
     const RENAME_MAY_MISPLACE: bool = true;
 
     fn key(share: &Share) -> String {
-        format!("{}:{}", share.server(), share.path())
+        share.to_string()
     }
 
     fn start(share: &Share, config: &ClientConfig) -> Arc<Self> {

@@ -115,7 +115,7 @@ impl Server {
 
     /// Forgets the idle sessions of this client: the server did not know one of them, so it knows none.
     pub fn forget_idle(&self, client: &Client) {
-        let same = |session: &mut Session| std::ptr::eq(&*session.client, client);
+        let same = |session: &mut Session| std::ptr::eq(Arc::as_ptr(&session.client), client);
         let forgotten = self.idle.remove(same).len();
         tracing::debug!(
             server = self.name.as_str(),

@@ -1,4 +1,4 @@
-//! Removes a tree, for every version of the protocol: which calls are made in which order.
+//! Removes a tree, for every kind of storage: which calls are made in which order.
 //!
 //! Calls go by file handle, so that no path is walked and no link can lead out of the tree; names are bytes. Several calls are
 //! under way at the same time, since a server that writes synchronously lets each one wait for its disk: for parts of one page
