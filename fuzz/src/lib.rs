@@ -19,18 +19,21 @@ pub fn check(directory: &Directory) {
         assert!(!segment.starts_with(".bindery-"), "{directory:?}");
     }
     for until in [None, Some(Timestamp::UNIX_EPOCH)] {
-        check_archive(directory, until);
+        for group in [None, Some(50000)] {
+            check_archive(directory, group, until);
+        }
     }
 }
 
 /// It is one name, and tells what it was given.
-fn check_archive(directory: &Directory, until: Option<Timestamp>) {
+fn check_archive(directory: &Directory, group: Option<u32>, until: Option<Timestamp>) {
     let (instance, volume) = ("blue", "pvc-1");
     let tag = Directory::archive_tag(instance, volume);
-    let archive = directory.archive(Timestamp::UNIX_EPOCH, &tag, until);
+    let archive = directory.archive(Timestamp::UNIX_EPOCH, &tag, group, until);
     let name = archive.as_str();
     assert!(name.len() <= 255 && !name.contains('/'), "{name:?}");
     assert_eq!(Directory::tag_of(name), Some(&*tag), "{name:?}");
+    assert_eq!(Directory::group_of_archive(name), group, "{name:?}");
     let expected = until.map(|until| (archive.clone(), until));
     assert_eq!(Directory::expiring(name, instance), expected, "{name:?}");
 }

@@ -95,7 +95,7 @@ impl Handler {
             deadlines: Deadlines::from_now(self.deadline),
             warnings,
         };
-        review.reply().await
+        Box::pin(review.reply()).await
     }
 }
 
