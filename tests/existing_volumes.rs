@@ -1,5 +1,5 @@
-//! Claims for which a volume exists, claims with a selector, and claims with a data source: Kubernetes and volume populators
-//! come before Bindery.
+//! Claims for which a volume exists, claims with a selector, and claims with a data source that nobody provides: Kubernetes
+//! comes before Bindery.
 
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use kube::api::PostParams;
@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 
 use crate::layouts::DENIED;
 use crate::support::bed::Bed;
-use crate::support::bindery::Bindery;
 use crate::support::scene::{Scene, annotation, directory, from, volume_name};
 use crate::support::wait::eventually;
 
@@ -154,51 +153,6 @@ async fn a_claim_with_a_selector_waits_for_a_volume_with_matching_labels() {
     let volume = create_volume(&scene, json!({})).await;
     assert_eq!(volume_of(&scene, "data").await, volume);
     assert_is_alone(&scene, &volume).await;
-}
-
-#[tokio::test]
-async fn a_claim_of_a_volume_populator_is_left_to_it() {
-    let mut bindery = Bindery::start(&[]).await;
-    let scene = Scene::of(&bindery.provisioner).await;
-    let source = json!({"apiGroup": "example.com", "kind": "Image", "name": "linux"});
-    let claim = |name: &str| scene.claim_with(name, json!({"spec": {"dataSourceRef": source}}));
-    assert_eq!(scene.create_with_warnings(claim("data")).await, Vec::<String>::new());
-    bindery.kill();
-    scene.create(claim("earlier")).await.unwrap();
-    scene.create(scene.claim("later")).await.unwrap();
-    bindery.run().await;
-    scene.until_bound("later").await;
-    for name in ["data", "earlier"] {
-        let claim = scene.claims().get(name).await.unwrap();
-        assert_eq!(claim.spec.unwrap().volume_name, None, "{name}");
-    }
-    assert_eq!(scene.own_volumes().await.len(), 1);
-    bindery.unregister().await;
-}
-
-#[tokio::test]
-async fn a_volume_that_a_populator_moves_to_its_claim_keeps_directory_and_policy() {
-    let scene = Scene::with_class(json!({"parameters": {"onDelete": "delete"}})).await;
-    let source = json!({"apiGroup": "example.com", "kind": "Image", "name": "linux"});
-    let claim = scene.claim_with("data", json!({"spec": {"dataSourceRef": source}}));
-    let claim = scene.create(claim).await.unwrap();
-    // What a populator does: it fills a volume of a claim of its own, and moves the volume.
-    let (_, volume) = scene.bound(scene.claim("prime")).await;
-    std::fs::write(directory(&volume).join("content"), "").unwrap();
-    let meta = &claim.metadata;
-    let moved = json!({"claimRef": {
-        "apiVersion": "v1", "kind": "PersistentVolumeClaim", "namespace": meta.namespace, "name": meta.name, "uid": meta.uid,
-        "resourceVersion": meta.resource_version,
-    }});
-    scene.patch_volume(volume_name(&volume), json!({"spec": moved})).await;
-    assert_eq!(volume_of(&scene, "data").await, volume_name(&volume));
-    scene.delete("prime").await;
-    let (_, volume) = scene.until_bound("data").await;
-    assert!(directory(&volume).join("content").exists());
-    assert!(!scene.is_being_deleted(&volume).await);
-    scene.delete("data").await;
-    scene.until_gone(&volume).await;
-    assert!(!directory(&volume).exists());
 }
 
 #[tokio::test]

@@ -25,7 +25,7 @@ mod cleanup;
 mod crash_points;
 /// The example classes in `deploy/examples`.
 mod examples;
-/// Claims for which a volume exists, claims with a selector, and claims with a data source.
+/// Claims for which a volume exists, claims with a selector, and claims with a data source that nobody provides.
 mod existing_volumes;
 /// Claims that ask for more after they were created.
 mod expansion;
@@ -61,6 +61,8 @@ mod other_file_system;
 mod other_webhooks;
 /// Directories that contain other directories of volumes.
 mod overlaps;
+/// Claims that a volume populator fills.
+mod populators;
 /// Start, stop and crash of the process.
 mod process;
 /// Several replicas.
