@@ -35,7 +35,7 @@ demo: ## Shows Bindery's whole work on a real cluster; DEMO_KEEP=1 leaves the cl
 	@$(if $(DEMO_KEEP),KEEP=1 CLUSTER_DIR=target/demo,env -u CLUSTER_DIR) BINDERY_BIN=$(QUICK)/bindery \
 		tests/bed/with-bed --bindery --small $(QUICK)/demo
 
-test: root ## Runs all tests on real parts. Needs to be root.
+test: root ## Runs all tests on real parts. Needs to be root. KUBERNETES=1.30 takes that version, as demo, cluster, bench and chaos do.
 	@tests/bed/install test
 	@tests/bed/kernel >/dev/null
 	$(call first_build,$(TARGET_DIR)/debug/bindery,600)

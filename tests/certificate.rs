@@ -279,12 +279,18 @@ fn run(command: &mut Command) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-#[test]
-fn cert_manager_objects_match_its_schemas_and_the_files_match_its_secret() {
+#[tokio::test]
+async fn cert_manager_objects_match_its_schemas_and_the_files_match_its_secret() {
     let kubectl = || Command::new(std::env::var("KUBECTL").unwrap());
     let definitions = std::env::var("DEFINITIONS").unwrap();
     run(kubectl().args(["apply", "--server-side", "-f", &definitions]));
-    run(kubectl().args(["wait", "--for=condition=Established", "-f", &definitions]));
+    // kubectl wait fails while a definition that was just created has no conditions yet.
+    eventually("the definitions are established", async || {
+        let mut wait = kubectl();
+        wait.args(["wait", "--for=condition=Established", "-f", &definitions]);
+        wait.status().unwrap().success().then_some(())
+    })
+    .await;
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/certs/cert-manager");
     let applied = run(kubectl().args([
         "apply",

@@ -21,6 +21,8 @@ fn settle(review: &mut Value, scene: &str) {
     fn walk(value: &mut Value, scene: &str) {
         match value {
             Value::Object(fields) => {
+                // API servers before Kubernetes 1.34 write the field also if it has no value.
+                fields.retain(|key, value| key != "creationTimestamp" || !value.is_null());
                 for (key, value) in fields.iter_mut() {
                     match key.as_str() {
                         "uid" => *value = json!("00000000-0000-0000-0000-000000000000"),

@@ -6,6 +6,7 @@
 mod classes;
 mod command_line;
 mod events;
+mod kubernetes;
 mod links;
 mod mentions;
 mod metrics;

@@ -78,6 +78,13 @@ impl Bed {
     }
 }
 
+/// Returns whether the control plane of this run has this version of Kubernetes, or a later one. See `tests/bed/kubernetes`.
+pub fn kubernetes_at_least(major: u32, minor: u32) -> bool {
+    let version = std::env::var("KUBERNETES_VERSION").expect("run `make test`");
+    let mut parts = version.split('.').map(|part| part.parse().expect("a number"));
+    (parts.next(), parts.next()) >= (Some(major), Some(minor))
+}
+
 /// Returns whether the API server sends claims of this class to a Bindery. This begins a moment after the class was created;
 /// claims before that are provisioned later.
 pub async fn is_asked_about(client: &Client, class: &str) -> bool {
