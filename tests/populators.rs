@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::support::bed::Bed;
 use crate::support::bindery::Bindery;
-use crate::support::scene::{Scene, directory, from, volume_name};
+use crate::support::scene::{Scene, annotation, directory, from, volume_name};
 use crate::support::wait::eventually;
 
 /// The populator's finalizer on the claim of the user.
@@ -138,14 +138,17 @@ impl<'a> Populator<'a> {
 
     /// Plays the pod: a kubelet runs it when its claim is bound, it writes a file, and it succeeds. Returns the volume.
     async fn run_pod(&self, pod: &str, prime: &str) -> PersistentVolume {
-        let volume = eventually("the populator's claim is bound, and its pod runs", async || {
-            let claim = self.claims.get(prime).await.expect("the populator's claim");
-            let pod = self.pods.get(pod).await.expect("the populator's pod");
-            let is_bound = claim.status?.phase? == "Bound";
-            (is_bound && pod.status?.phase? == "Running").then_some(claim.spec?.volume_name?)
-        })
+        let volume = eventually(
+            "the populator's claim is bound, its volume ready, and its pod runs",
+            async || {
+                let claim = self.claims.get(prime).await.expect("the populator's claim");
+                let pod = self.pods.get(pod).await.expect("the populator's pod");
+                let volume = self.scene.volumes().get(&claim.spec?.volume_name?).await.ok()?;
+                let is_ready = claim.status?.phase? == "Bound" && annotation(&volume, "ready") == Some("true");
+                (is_ready && pod.status?.phase? == "Running").then_some(volume)
+            },
+        )
         .await;
-        let volume = self.scene.volumes().get(&volume).await.expect("its volume");
         std::fs::write(directory(&volume).join("content"), "hello world").expect("a file");
         let succeeded = Patch::Merge(json!({"status": {"phase": "Succeeded"}}));
         let patched = self.pods.patch_status(pod, &PatchParams::default(), &succeeded).await;
@@ -221,7 +224,9 @@ fn selected_node(claim: &PersistentVolumeClaim) -> Option<&str> {
 /// Returns what Bindery has recorded on a volume.
 fn record(volume: &PersistentVolume) -> BTreeMap<&String, &String> {
     let all = volume.metadata.annotations.iter().flatten();
-    all.filter(|(key, _)| key.starts_with("bindery.dev/")).collect()
+    // Bindery touches a volume that kube-controller-manager has not bound yet.
+    let is_record = |key: &String| key.starts_with("bindery.dev/") && key != "bindery.dev/touched";
+    all.filter(|(key, _)| is_record(key)).collect()
 }
 
 /// Asserts that the user's claim has the volume that the populator filled, and that nothing else changed.
