@@ -22,7 +22,7 @@ help: ## Lists these commands.
 
 # What a cluster consists of; tests need more (see tests/bed/up).
 CLUSTER := etcd kube-apiserver kube-controller-manager kubectl
-TEST_CLUSTER := $(CLUSTER) kube-scheduler kwok stages helm definitions
+TEST_CLUSTER := $(CLUSTER) kube-scheduler kwok stages helm definitions populator
 # Bindery as it is used for a demonstration: profile `quick` takes the least time to build.
 QUICK := $(TARGET_DIR)/quick
 # Prints how long a build usually takes on this machine, if its result is missing: file, seconds of one processor.
