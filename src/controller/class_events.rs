@@ -21,24 +21,28 @@ pub async fn run(ctx: &Context) {
             continue;
         }
         let name = class.name_any();
+        let read = Class::read(&class, &ctx.defaults);
         let conflict = groups::conflict(&class, &cluster.classes.store().state());
-        let (reason, note) = match Class::read(&class, &ctx.defaults) {
-            Ok(_) if let Some(conflict) = conflict => (
-                reason::CLASS_BROKEN,
-                format!("StorageClass {name}: {conflict}; {REPLACE_CLASS}; until then its claims are refused"),
-            ),
-            Err(invalid) => (
+        let mistakes = [
+            conflict.map(|conflict| format!("{conflict}; {REPLACE_CLASS}")),
+            read.as_ref()
+                .err()
+                .map(|invalid| format!("{invalid}; {}", invalid.remedy())),
+        ];
+        let mistakes: Vec<_> = mistakes.into_iter().flatten().collect();
+        let (reason, note) = match read {
+            _ if !mistakes.is_empty() => (
                 reason::CLASS_BROKEN,
                 format!(
-                    "StorageClass {name}: {invalid}; {}; until then its claims are refused",
-                    invalid.remedy()
+                    "StorageClass {name}: {}; until then its claims are refused",
+                    mistakes.join("; ")
                 ),
             ),
             Ok(read) if !read.warnings.is_empty() => (
                 reason::CLASS_WARNINGS,
                 format!("StorageClass {name}: {}", read.warnings.join("; ")),
             ),
-            Ok(_) => continue,
+            _ => continue,
         };
         ctx.events.warn(&*class, reason, note);
     }

@@ -5,11 +5,13 @@ use std::fmt;
 
 use k8s_openapi::api::storage::v1::StorageClass;
 
+use super::effective::LEFT_TO_SERVER;
 use super::key::Key;
 use super::settings::Settings;
 use super::template::Template;
 use super::{legacy_class, mount_options};
 use crate::model::directory::Share;
+use crate::model::group::Group;
 use crate::model::invalid::Invalid;
 use crate::model::on_delete::OnDelete;
 use crate::model::reclaim::Reclaim;
@@ -98,6 +100,7 @@ impl Class {
             found => invalid.extend(found),
         };
         found(settings.hopeless_template(&written));
+        found(open_group(&settings));
         found(idle_retention(
             &settings,
             &[&namespace_overrides[..], &claim_overrides[..]].concat(),
@@ -201,6 +204,18 @@ fn share(parameters: &BTreeMap<String, String>, defaults: &Defaults, invalid: &m
     (server_is_right && path_is_right)
         .then(|| Share::parse(server?, path?).ok())
         .flatten()
+}
+
+/// The error of a class whose volumes have groups of their own and modes that the server chooses.
+fn open_group(settings: &Settings) -> Option<Invalid> {
+    let is_open = matches!(settings.gid, Some(Group::Own(_))) && settings.mode == Some(LEFT_TO_SERVER);
+    is_open.then(|| {
+        Invalid(
+            "mountPermissions is 0, so the NFS server chooses the mode, but gid: auto is for directories that only their \
+             group can use; set a mode such as 0770, or remove gid and gidRange"
+                .to_owned(),
+        )
+    })
 }
 
 /// The error of a retention in a class that never archives and lets nobody else choose to archive.

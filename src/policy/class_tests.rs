@@ -259,3 +259,13 @@ fn a_range_and_gid_auto_need_each_other() {
         "gidRange is \"60000-50000\": write the first and the last group, 1 to 4294967294, such as 50000-60000"
     );
 }
+
+#[test]
+fn a_group_for_each_volume_needs_a_mode() {
+    let parameters = json!({"gid": "auto", "gidRange": "50000-60000", "mountPermissions": "0"});
+    assert_eq!(
+        read(json!({"parameters": parameters})).unwrap_err(),
+        "mountPermissions is 0, so the NFS server chooses the mode, but gid: auto is for directories that only their group \
+         can use; set a mode such as 0770, or remove gid and gidRange"
+    );
+}

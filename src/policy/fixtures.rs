@@ -144,6 +144,7 @@ pub fn volume(name: &str, directory: &str) -> Volume {
         access_modes: vec!["ReadWriteMany".to_owned()],
         capacity: Bytes::read(&Quantity("1Gi".to_owned())),
         reclaim: Reclaim::Delete,
+        gid: None,
         ready: false,
         attempt: None,
         made_for: None,

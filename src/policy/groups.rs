@@ -9,7 +9,7 @@ use crate::model::group::GroupRange;
 use crate::model::invalid::Invalid;
 
 /// The error of a class whose groups an older class has, too, if at least one of the two has a range. The older one
-/// stays valid. `classes` may contain `class` itself.
+/// stays valid; a class that is refused itself refuses no other one.
 pub fn conflict(class: &StorageClass, classes: &[Arc<StorageClass>]) -> Option<Invalid> {
     let own = Groups::of(class)?;
     let age = |class: &StorageClass| (class.metadata.creation_timestamp.clone(), class.metadata.name.clone());
@@ -17,10 +17,15 @@ pub fn conflict(class: &StorageClass, classes: &[Arc<StorageClass>]) -> Option<I
         .iter()
         .filter(|other| other.provisioner == class.provisioner && age(other) < age(class))
         .filter_map(|other| Some((other, Groups::of(other)?)))
-        .filter(|(_, other)| (own.is_range || other.is_range) && own.range.overlaps(other.range))
         .collect();
     older.sort_by_key(|(other, _)| age(other));
-    let (other, theirs) = older.first()?;
+    let mut valid: Vec<(&StorageClass, Groups<'_>)> = Vec::new();
+    for (other, groups) in older {
+        if !valid.iter().any(|(_, earlier)| earlier.conflicts_with(&groups)) {
+            valid.push((other, groups));
+        }
+    }
+    let (other, theirs) = valid.into_iter().find(|(_, other)| other.conflicts_with(&own))?;
     let name = other.metadata.name.as_deref().unwrap_or_default();
     let (key, value) = own.written;
     let (other_key, other_value) = theirs.written;
@@ -28,6 +33,12 @@ pub fn conflict(class: &StorageClass, classes: &[Arc<StorageClass>]) -> Option<I
         "StorageClass {name} has {other_key}: {other_value:?}, and a group of a range is for one volume only; choose other groups"
     );
     Some(Invalid::value(key.as_str(), value, &advice))
+}
+
+/// Whether a group belongs to one volume only: it is in the range of a class.
+pub fn is_in_a_range(gid: u32, classes: &[Arc<StorageClass>]) -> bool {
+    let mut all = classes.iter().filter_map(|class| Groups::of(class));
+    all.any(|groups| groups.is_range && groups.range.contains(gid))
 }
 
 /// The sentence that refuses a claim if no group of the range is free.
@@ -49,6 +60,10 @@ struct Groups<'a> {
 }
 
 impl<'a> Groups<'a> {
+    fn conflicts_with(&self, other: &Groups<'_>) -> bool {
+        (self.is_range || other.is_range) && self.range.overlaps(other.range)
+    }
+
     /// Reads the parameters. `None` if the class sets no group, or one that is not valid.
     fn of(class: &'a StorageClass) -> Option<Self> {
         let parameters = class.parameters.as_ref()?;
@@ -138,6 +153,16 @@ mod tests {
             error(&class("fixed2", LATE, "150", ""), &[&class("fixed", EARLY, "150", "")]),
             None
         );
+    }
+
+    #[test]
+    fn a_class_that_is_refused_refuses_no_other_one() {
+        let first = class("first", EARLY, "auto", "1-10");
+        let refused = class("refused", LATE, "auto", "5-15");
+        let later = class("later", "2026-01-03T00:00:00Z", "auto", "12-20");
+        let all = [&first, &refused, &later];
+        assert!(error(&refused, &all).is_some());
+        assert_eq!(error(&later, &all), None);
     }
 
     #[test]

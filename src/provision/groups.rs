@@ -38,7 +38,7 @@ impl Provisioner {
         let archives = self.metrics.wait("nfs", self.groups_of_archives(new, deadline));
         used.extend(archives.await?);
         let earlier = self.cluster.volumes.get(&ObjectRef::new(&new.name));
-        let earlier = earlier.and_then(|volume| volume.read().record.as_ref().ok()?.attributes.gid);
+        let earlier = earlier.and_then(|volume| volume.read().gid);
         let known = [earlier, found.and_then(|found| found.gid)].into_iter().flatten();
         let mut kept = known.filter(|&gid| range.contains(gid) && !used.contains(&gid));
         let gid = kept.next().or_else(|| range.choose(&used, Uuid::new_v4()));
@@ -71,11 +71,12 @@ impl Provisioner {
             }
             let archives = self.metrics.wait("nfs", self.groups_of_archives(new, deadline));
             used.extend(archives.await?);
-            new.attributes.gid = Some(
-                range
-                    .choose(&used, Uuid::new_v4())
-                    .ok_or_else(|| Error::NoGroup(none_free(&new.class, range)))?,
-            );
+            let Some(gid) = range.choose(&used, Uuid::new_v4()) else {
+                // The last free group: one of the two gets it when the volume of the other one is gone.
+                let why = "another claim has chosen the last free group of the class at the same time";
+                return Err(Error::Releasing(why.to_owned()));
+            };
+            new.attributes.gid = Some(gid);
             written.version = self.write_group(new, deadline).await?;
         }
     }
@@ -104,9 +105,7 @@ impl Provisioner {
     fn groups_of_others(&self, new: &NewVolume) -> BTreeSet<u32> {
         let volumes = self.cluster.volumes.store().state();
         let others = volumes.iter().filter(|volume| volume.name_any() != new.name);
-        others
-            .filter_map(|volume| volume.read().record.as_ref().ok()?.attributes.gid)
-            .collect()
+        others.filter_map(|volume| volume.read().gid).collect()
     }
 
     /// The groups of the archives of the share.

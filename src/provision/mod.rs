@@ -306,8 +306,8 @@ impl Provisioner {
 fn other_mode(new: &NewVolume, mode: u32) -> Option<String> {
     let wanted = new.attributes.mode.filter(|wanted| *wanted != mode)?;
     Some(format!(
-        "directory {} has mode {mode:04o}: the NFS server does not set or keep mode {wanted:04o}; choose a mode that it keeps, \
-         or set mountPermissions to 0, which leaves the mode to the server",
+        "directory {} has mode {mode:04o}: the server does not set or keep mode {wanted:04o}; an administrator can create a class \
+         with a mode that it keeps, or with mountPermissions 0, which leaves the mode to the server",
         new.directory.shown(),
     ))
 }

@@ -43,10 +43,20 @@ impl Change {
 /// keeps this one.
 pub(super) fn mode_at_first(wanted: Attributes) -> u32 {
     match wanted.mode {
-        None => 0o777,
+        // What mkdir gives with the usual umask.
+        None => 0o755,
         // No other user may write to it before it has its owner.
         Some(mode) if wanted.uid.or(wanted.gid).is_some() => mode & 0o755,
         Some(mode) => mode & 0o777,
+    }
+}
+
+/// What to ask for after the server has refused to set the mode: the mode without setuid, setgid and sticky bits, then none.
+pub(super) fn after_refused_mode(wanted: Attributes) -> Attributes {
+    let plain = wanted.mode.map(|mode| mode & 0o777);
+    Attributes {
+        mode: plain.filter(|_| plain != wanted.mode),
+        ..wanted
     }
 }
 

@@ -45,6 +45,14 @@ pub async fn bind(step: Step<'_>, claim: &Claim) -> Result<(), Error> {
             OverlapState::BeingCreated(other) => return Err(Error::OverlapBeingMade(other)),
         }
     }
+    // A process that died right after it created the volume has not compared its group with those of other volumes.
+    if !volume.ready
+        && record.group_range.is_some()
+        && let Some(other) = volume_of_same_group(step)
+    {
+        let why = format!("its group is also the group of volume {other}; delete the claim and create it again");
+        return take_back(leader, volume, claim, why).await;
+    }
     // The directory of a bound volume may be in use: it keeps the mode that its user may have set.
     let existing = match (record.origin, volume.phase) {
         (Origin::New, Phase::Unbound) => Existing::SetAttributes,
@@ -103,6 +111,14 @@ async fn take_back(leader: &Leader, volume: &Volume, claim: &Claim, why: String)
         Some(claim_ref) if claim_ref.uid.is_none() => undo(leader, volume, claim, &why).await,
         _ => Err(Error::Invalid(why)),
     }
+}
+
+/// Returns another volume with the same group that pods may use already.
+fn volume_of_same_group(step: Step<'_>) -> Option<String> {
+    let volumes = step.ctx.cluster.volumes.store().state();
+    let mut volumes = volumes.iter().map(|volume| volume.read());
+    let other = volumes.find(|other| other.name != step.volume.name && other.ready && other.gid == step.volume.gid);
+    other.map(|other| other.name.clone())
 }
 
 /// Removes a volume whose claim was changed after the decision. The Event is written first: after a crash between the

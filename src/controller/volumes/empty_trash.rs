@@ -34,6 +34,7 @@ use crate::model::names::{is_object_name, reason};
 use crate::model::volume::{Phase, Record};
 use crate::ops::metrics::Metrics;
 use crate::policy::class::Class;
+use crate::policy::groups;
 use crate::storage::{Moved, Tree};
 
 /// The number of trees of one NFS server that are removed at once. Nobody waits for them.
@@ -175,7 +176,11 @@ async fn volume_in_use(ctx: &Context, share: &Share, identity: Identity) -> Resu
 /// Keeps a directory whose volume is gone and for which no policy says that it may be removed.
 async fn archive_forever(ctx: &Context, entry: &Entry, identity: Identity) -> Result<(), Error> {
     let Entry { share, place } = entry;
-    let archive = Directory::unclaimed(place, jiff::Timestamp::now(), &ctx.installation.instance);
+    let classes = ctx.cluster.classes.store().state();
+    let found = ctx.storage.look_up(share, place, storage_deadline()).await?;
+    let own_group = found.and_then(|found| found.gid);
+    let own_group = own_group.filter(|gid| groups::is_in_a_range(*gid, &classes));
+    let archive = Directory::unclaimed(place, jiff::Timestamp::now(), &ctx.installation.instance, own_group);
     let archive = TrashRoot::containing(place).place(&archive);
     if ctx.rename(share, place, identity, &archive).await? == Moved::Done {
         tracing::warn!(

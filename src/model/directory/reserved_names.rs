@@ -123,10 +123,10 @@ impl Directory {
 
     /// The archive for a directory that was found moved aside, at `place`, after its volume was gone. Its former path
     /// is not known.
-    pub fn unclaimed(place: &Self, now: Timestamp, instance: &str) -> Self {
+    pub fn unclaimed(place: &Self, now: Timestamp, instance: &str, own_group: Option<u32>) -> Self {
         let (_, name) = place.split_last();
         let owner = InTrash::read(name, instance).map_or(name, |found| found.owner);
-        Self(owner.to_owned()).archive(now, &Self::archive_tag(instance, owner), None, None)
+        Self(owner.to_owned()).archive(now, &Self::archive_tag(instance, owner), own_group, None)
     }
 }
 

@@ -49,6 +49,8 @@ pub struct Volume {
     pub capacity: Option<Bytes>,
     /// Its reclaim policy.
     pub reclaim: Reclaim,
+    /// The group of its directory, or of the pods that use it, whoever created it. It is known even if the record is not valid.
+    pub gid: Option<u32>,
     /// Whether the claim existed, and the directory existed for it.
     pub ready: bool,
     /// The class for which it was created, if a claim of another class has it.
@@ -149,6 +151,9 @@ impl Volume {
                 Some("Delete") => Reclaim::Delete,
                 _ => Reclaim::Retain,
             },
+            gid: [volume_annotation::GID, volume_annotation::POD_GID]
+                .into_iter()
+                .find_map(|key| annotations.get(key)?.parse().ok()),
             ready: annotations
                 .get(volume_annotation::READY)
                 .is_some_and(|ready| ready == "true"),

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::model::choices::Provision;
+use crate::model::group::Group;
 use crate::model::labels;
 use crate::model::names::volume_annotation;
 use crate::model::source::Source;
@@ -128,6 +129,7 @@ pub(super) fn frozen(volume: &Volume, record: &Record, now: &[Row], same_place: 
         recorded(Key::NfsVersion, version, volume_annotation::NFS_VERSION),
         Row::new(RECLAIM, volume.reclaim, "volume"),
     ];
+    let own_group = record.group_range.map(|range| Group::Own(range).to_string());
     for row in &mut rows {
         let is_directory = row.key == Key::SubDir.as_str();
         let new = now
@@ -136,6 +138,8 @@ pub(super) fn frozen(volume: &Volume, record: &Record, now: &[Row], same_place: 
         let is_same = |new: &Row| match &*row.value {
             _ if is_directory => same_place,
             KEEPS => same_place,
+            // A new claim gets another group of the same range.
+            _ if row.key == Key::Gid.as_str() && own_group.as_deref() == Some(&new.value) => true,
             value => value == new.value,
         };
         // A value that is not known cannot be compared.

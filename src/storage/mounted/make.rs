@@ -15,7 +15,7 @@ use super::file::File;
 use super::open_directory::OpenDirectory;
 use super::thread::Caller;
 use crate::model::attributes::Attributes;
-use crate::storage::attributes::{AttributeError, mode_at_first};
+use crate::storage::attributes::{AttributeError, after_refused_mode, mode_at_first};
 use crate::storage::refusal::Action;
 use crate::storage::status::Status;
 
@@ -66,6 +66,7 @@ pub(super) fn set_attributes(
         if !error.keeps_mode() {
             return Ok(Err(error));
         }
+        return set_attributes(caller, opened, after_refused_mode(wanted));
     }
     let file = File::of(&opened.dir, Some(&opened.file))?;
     Ok(AttributeError::check(&file.found, wanted).map(|()| file))

@@ -10,7 +10,7 @@ use crate::model::attributes::Attributes;
 use crate::model::identity::Identity;
 use crate::storage::Found;
 use crate::storage::attempt::{Attempt, RetryReason, RoundError};
-use crate::storage::attributes::{AttributeError, Change, mode_at_first};
+use crate::storage::attributes::{AttributeError, Change, after_refused_mode, mode_at_first};
 use crate::storage::refusal::Action;
 use crate::storage::status::Status;
 use crate::storage::verbs::protocol::{Created, File};
@@ -88,7 +88,9 @@ impl Attempt<'_, Pool> {
             match self.send(Call::Set(handle, change)).await? {
                 Ok(Reply::File(file)) => sent = file,
                 Ok(_) => return Err(self.incomplete()),
-                Err(status) if AttributeError::Refused(action, status).keeps_mode() => sent = None,
+                Err(status) if AttributeError::Refused(action, status).keeps_mode() => {
+                    return Box::pin(self.set(handle, after_refused_mode(wanted))).await;
+                }
                 Err(status) => return Ok(Err(AttributeError::Refused(action, status))),
             }
         }

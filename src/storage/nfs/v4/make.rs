@@ -11,7 +11,7 @@ use crate::model::attributes::Attributes;
 use crate::model::identity::Identity;
 use crate::storage::Found;
 use crate::storage::attempt::{Attempt, RetryReason, RoundError};
-use crate::storage::attributes::{AttributeError, Change, mode_at_first};
+use crate::storage::attributes::{AttributeError, Change, after_refused_mode, mode_at_first};
 use crate::storage::refusal::Action;
 use crate::storage::status::Status;
 use crate::storage::verbs::protocol::{Created, FsObject};
@@ -57,10 +57,12 @@ impl Attempt<'_, Server> {
             Some(Stopped { at, status }) => {
                 let error = AttributeError::Refused(action_of(ops[at]), status);
                 match self.object(&reply) {
-                    Ok(object) if error.keeps_mode() => match self.set(&object.handle, without_mode(wanted)).await? {
-                        Ok(found) => return Ok(Created::New(FsObject { found, ..object })),
-                        Err(error) => error,
-                    },
+                    Ok(object) if error.keeps_mode() => {
+                        match self.set(&object.handle, after_refused_mode(wanted)).await? {
+                            Ok(found) => return Ok(Created::New(FsObject { found, ..object })),
+                            Err(error) => error,
+                        }
+                    }
                     _ => error,
                 }
             }
@@ -111,15 +113,11 @@ impl Attempt<'_, Server> {
                 Err(RoundError::Retry(RetryReason::Later))
             }
             Some(Stopped { at, status }) if error(at, status).keeps_mode() => {
-                Box::pin(self.set(directory, without_mode(wanted))).await
+                Box::pin(self.set(directory, after_refused_mode(wanted))).await
             }
             Some(Stopped { at, status }) => Ok(Err(error(at, status))),
         }
     }
-}
-
-fn without_mode(wanted: Attributes) -> Attributes {
-    Attributes { mode: None, ..wanted }
 }
 
 /// The SETATTRs that set the wanted attributes.
