@@ -17,10 +17,14 @@ use crate::support::bindery::Bindery;
 use crate::support::scene::{Scene, annotation, directory, from, volume_name};
 use crate::support::wait::eventually;
 
-/// Returns a claim whose source is the object `world` of the kind Hello, in an API group of the scene.
+/// Returns a claim whose source is the object `world` of the kind Hello, in an API group of the scene. This version of the
+/// library asks for ReadWriteOnce, whatever the user's claim asks for.
 fn claim_to_fill(scene: &Scene, name: &str) -> Value {
     let source = json!({"apiGroup": group(scene), "kind": "Hello", "name": "world"});
-    scene.claim_with(name, json!({"spec": {"dataSourceRef": source}}))
+    scene.claim_with(
+        name,
+        json!({"spec": {"accessModes": ["ReadWriteOnce"], "dataSourceRef": source}}),
+    )
 }
 
 fn group(scene: &Scene) -> String {
