@@ -87,7 +87,7 @@ fn provisioned(request: &Request, class: &StorageClass) -> Result<Option<Box<New
         class: Some(class),
         namespace: &Namespace::default(),
         volume: None,
-        offers: &[],
+        candidates: &[],
         classes: &[],
         defaults: &Defaults::default(),
         installation: &installation(),

@@ -102,7 +102,7 @@ fn ask(claim: &Claim, class: &StorageClass, namespace: &Namespace, volume: Optio
         class: Some(class),
         namespace,
         volume,
-        offers: &[],
+        candidates: &[],
         classes: &[],
         defaults: &Defaults::default(),
         installation: &installation(class),

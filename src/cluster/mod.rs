@@ -23,11 +23,11 @@ use kube::{Api, Client, Resource, ResourceExt};
 
 use self::cache::{CachedClaim, CachedVolume};
 pub use self::watch::{Watch, watch_object};
+use crate::model::candidate::Candidate;
 use crate::model::claim::Claim;
 use crate::model::location::{Location, Overlap};
 use crate::model::names::{self, is_object_name};
 use crate::model::namespace;
-use crate::model::offer::Offer;
 use crate::model::volume::{Installation, Volume, area, first_overlap};
 
 /// How long to wait until the cache has an object that was just written.
@@ -158,13 +158,16 @@ impl Cluster {
     }
 
     /// Returns the cached volumes to which Kubernetes may bind this claim.
-    pub fn offers(&self, claim: &Claim, own: &Installation) -> Vec<Offer> {
+    pub fn candidates(&self, claim: &Claim, own: &Installation) -> Vec<Candidate> {
         if claim.volume_name.is_some() {
             return Vec::new();
         }
-        let is_offer = |volume: &CachedVolume| volume.offer(claim, own).is_some();
-        let offers = self.volumes.store().state_filter(is_offer);
-        offers.iter().filter_map(|volume| volume.offer(claim, own)).collect()
+        let is_candidate = |volume: &CachedVolume| volume.candidate(claim, own).is_some();
+        let candidates = self.volumes.store().state_filter(is_candidate);
+        candidates
+            .iter()
+            .filter_map(|volume| volume.candidate(claim, own))
+            .collect()
     }
 
     /// Returns all cached volumes whose directory is the same, or above or below this one. Those that a claim has used

@@ -14,10 +14,10 @@ use crate::breaker::Outages;
 use crate::cluster::Cluster;
 use crate::cluster::cache::CachedClaim;
 use crate::model::binder_mode::BinderMode;
+use crate::model::candidate::Candidate;
 use crate::model::claim::Claim;
 use crate::model::directory::{Directory, Share};
 use crate::model::identity::Identity;
-use crate::model::offer::Offer;
 use crate::model::volume::{Installation, Volume};
 use crate::ops::events::Events;
 use crate::ops::metrics::Metrics;
@@ -111,14 +111,14 @@ impl Context {
         claim: &Claim,
         class: Option<&StorageClass>,
         volume: Option<&Volume>,
-        offers: &[Offer],
+        candidates: &[Candidate],
     ) -> kube::Result<Verdict> {
         Ok(decide(&Facts {
             claim,
             class,
             namespace: &self.cluster.namespace(&claim.namespace).await?,
             volume,
-            offers,
+            candidates,
             classes: &self.cluster.classes.store().state(),
             defaults: &self.defaults,
             installation: &self.installation,

@@ -3,6 +3,7 @@
 
 pub mod attributes;
 pub mod binder_mode;
+pub mod candidate;
 pub mod choices;
 pub mod claim;
 pub mod data_source;
@@ -16,7 +17,6 @@ pub mod labels;
 pub mod location;
 pub mod names;
 pub mod namespace;
-pub mod offer;
 pub mod on_delete;
 pub mod os_error;
 pub mod quantity;

@@ -12,10 +12,10 @@ use uuid::Uuid;
 use super::class::Defaults;
 use super::decide::Facts;
 use crate::model::attributes::Attributes;
+use crate::model::candidate::Candidate;
 use crate::model::claim::{Bytes, Claim};
 use crate::model::directory::{Directory, Share};
 use crate::model::namespace::Namespace;
-use crate::model::offer::Offer;
 use crate::model::on_delete::OnDelete;
 use crate::model::reclaim::Reclaim;
 use crate::model::retention::Retention;
@@ -38,8 +38,8 @@ pub struct World {
     pub class: Value,
     pub namespace: Value,
     pub volume: Option<Volume>,
-    /// Volumes that no claim has; those that are offered to the claim are facts.
-    pub offers: Vec<Offer>,
+    /// Existing volumes. The facts contain those that Kubernetes can bind to the claim.
+    pub candidates: Vec<Candidate>,
     /// A list of StorageClasses, for those whose groups depend on other classes.
     pub classes: Value,
     pub defaults: Defaults,
@@ -64,7 +64,7 @@ impl Default for World {
             }),
             namespace: json!({}),
             volume: None,
-            offers: Vec::new(),
+            candidates: Vec::new(),
             classes: json!([]),
             defaults: Defaults::default(),
             installation: installation(),
@@ -83,8 +83,15 @@ impl World {
         let claim: PersistentVolumeClaim = serde_json::from_value(self.claim.clone()).unwrap();
         let class: Option<StorageClass> = serde_json::from_value(self.class.clone()).unwrap();
         let claim = Claim::read(&claim, "team-a");
-        let offered = |offer: &Offer| Offer::of(&offer.volume, Some(&offer.terms), &claim, &self.installation);
-        let offers: Vec<_> = self.offers.iter().filter_map(offered).collect();
+        let as_candidate = |candidate: &Candidate| {
+            Candidate::of(
+                &candidate.volume,
+                Some(&candidate.match_fields),
+                &claim,
+                &self.installation,
+            )
+        };
+        let candidates: Vec<_> = self.candidates.iter().filter_map(as_candidate).collect();
         let classes: Vec<StorageClass> = serde_json::from_value(self.classes.clone()).unwrap();
         let classes: Vec<_> = classes.into_iter().map(Arc::new).collect();
         ask(&Facts {
@@ -95,7 +102,7 @@ impl World {
                 annotations: serde_json::from_value(self.namespace.clone()).unwrap(),
             },
             volume: self.volume.as_ref(),
-            offers: &offers,
+            candidates: &candidates,
             classes: &classes,
             defaults: &self.defaults,
             installation: &self.installation,

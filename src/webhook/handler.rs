@@ -213,7 +213,7 @@ impl Review<'_> {
             class,
             namespace: &namespace,
             volume: volume.as_ref(),
-            offers: &cluster.offers(&self.claim, installation),
+            candidates: &cluster.candidates(&self.claim, installation),
             classes: &cluster.classes.store().state(),
             defaults: self.defaults,
             installation,

@@ -3,11 +3,11 @@
 use k8s_openapi::api::core::v1::PersistentVolume;
 
 use super::cached::Summary;
+use crate::model::candidate::{Candidate, MatchFields};
 use crate::model::claim::Claim;
 use crate::model::foreign_volume::ForeignLocation;
 use crate::model::location::{Evidence, Location, Overlap, Relation};
 use crate::model::names;
-use crate::model::offer::{Offer, Terms};
 use crate::model::volume::{Installation, Volume};
 
 /// The summary of a volume.
@@ -19,7 +19,7 @@ pub struct VolumeSummary {
     /// Whether it has a label of Bindery.
     marked: bool,
     /// What Kubernetes compares with a claim, if it can bind the volume to one.
-    terms: Option<Box<Terms>>,
+    match_fields: Option<Box<MatchFields>>,
 }
 
 impl Summary for VolumeSummary {
@@ -28,22 +28,22 @@ impl Summary for VolumeSummary {
     fn summarize(object: PersistentVolume) -> Self {
         let mut volume = Volume::read(&object);
         volume.access_modes.shrink_to_fit();
-        let terms = Terms::read(&object).map(Box::new);
+        let match_fields = MatchFields::read(&object).map(Box::new);
         let labels = object.metadata.labels;
         let spec = object.spec.filter(|_| volume.record.is_err());
         Self {
             place: spec.as_ref().and_then(ForeignLocation::read),
             marked: labels.is_some_and(|labels| labels.contains_key(names::AREA)),
             volume,
-            terms,
+            match_fields,
         }
     }
 }
 
 impl VolumeSummary {
-    /// Returns the volume as an offer, if Kubernetes may bind it to this claim.
-    pub fn offer(&self, claim: &Claim, own: &Installation) -> Option<Offer> {
-        Offer::of(&self.volume, self.terms.as_deref(), claim, own)
+    /// Returns the volume as a candidate, if Kubernetes may bind it to this claim.
+    pub fn candidate(&self, claim: &Claim, own: &Installation) -> Option<Candidate> {
+        Candidate::of(&self.volume, self.match_fields.as_deref(), claim, own)
     }
 
     /// Returns the volume.

@@ -15,10 +15,10 @@ use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 use crate::cluster::api_error::{ApiFault, Kind};
+use crate::model::candidate::{Candidate, MatchFields};
 use crate::model::claim::{Claim, Name};
 use crate::model::names::{AREA, annotation, is_object_name};
 use crate::model::namespace;
-use crate::model::offer::{Offer, Terms};
 use crate::model::volume::{Installation, Volume};
 use crate::policy::class::Defaults;
 use crate::policy::decide::Facts;
@@ -107,11 +107,11 @@ impl Reader {
         } else {
             &[]
         };
-        let offer = |object: &PersistentVolume| {
-            let (volume, terms) = (Volume::read(object), Terms::read(object));
-            Offer::of(&volume, terms.as_ref(), &claim, &self.installation)
+        let candidate = |object: &PersistentVolume| {
+            let (volume, match_fields) = (Volume::read(object), MatchFields::read(object));
+            Candidate::of(&volume, match_fields.as_ref(), &claim, &self.installation)
         };
-        let offers: Vec<_> = volumes.iter().filter_map(offer).collect();
+        let candidates: Vec<_> = volumes.iter().filter_map(candidate).collect();
         let of_bindery = |volume: &&PersistentVolume| volume.labels().contains_key(AREA);
         let others: Vec<_> = volumes.iter().filter(of_bindery).map(Volume::read).collect();
         let facts = Facts {
@@ -119,7 +119,7 @@ impl Reader {
             class,
             namespace,
             volume: volume.as_ref(),
-            offers: &offers,
+            candidates: &candidates,
             classes,
             defaults: &self.defaults,
             installation: &self.installation,

@@ -37,8 +37,8 @@ pub async fn provision_claim(
         Some(volume) => cluster.volume(&volume.name_any()).await?,
         None => None,
     };
-    let offers = cluster.offers(claim, installation);
-    let verdict = ctx.decide(claim, Some(class), earlier.as_ref(), &offers).await?;
+    let candidates = cluster.candidates(claim, installation);
+    let verdict = ctx.decide(claim, Some(class), earlier.as_ref(), &candidates).await?;
     let deadlines = Deadlines::from_now(DEADLINE);
     if let Some(unused) = &verdict.unused {
         Box::pin(ctx.provisioner.discard(unused, deadlines.end)).await?;
@@ -75,8 +75,8 @@ pub async fn provision_named(
         name: Name::Given(name.to_owned()),
         ..claim.clone()
     };
-    let offers = ctx.cluster.offers(&unnamed, &ctx.installation);
-    let verdict = ctx.decide(&unnamed, Some(class), begun.as_ref(), &offers).await?;
+    let candidates = ctx.cluster.candidates(&unnamed, &ctx.installation);
+    let verdict = ctx.decide(&unnamed, Some(class), begun.as_ref(), &candidates).await?;
     match verdict.decision {
         Decision::Provision(new) if new.name == volume => {
             provision(leader, claim, &new, Deadlines::from_now(DEADLINE)).await

@@ -9,19 +9,21 @@ use kube::core::{Selector, SelectorExt};
 
 use super::fits::fits_modes_and_size;
 use super::verdict::Pass;
+use crate::model::candidate::Candidate;
 use crate::model::claim::Claim;
 use crate::model::data_source::DataSource;
-use crate::model::offer::Offer;
 
 /// Returns why a claim is left to Kubernetes, or `None` if Bindery provisions it.
-pub(super) fn leave_to_kubernetes(claim: &Claim, offers: &[Offer], warnings: &mut Vec<String>) -> Option<Pass> {
-    // Every offer is for this claim: by its claimRef, or by the class.
-    let (reserved, available): (Vec<_>, Vec<_>) = offers.iter().partition(|offer| offer.volume.claim.is_some());
+pub(super) fn leave_to_kubernetes(claim: &Claim, candidates: &[Candidate], warnings: &mut Vec<String>) -> Option<Pass> {
+    // Every candidate is for this claim: by its claimRef, or by the class.
+    let (reserved, available): (Vec<_>, Vec<_>) = candidates
+        .iter()
+        .partition(|candidate| candidate.volume.claim.is_some());
     let mut too_different = Vec::new();
-    for offer in reserved {
-        let name = &offer.volume.name;
-        match satisfies(claim, offer) {
-            Err(why) if !offer.volume.is_given_to(claim) => too_different.push(format!(
+    for candidate in reserved {
+        let name = &candidate.volume.name;
+        match satisfies(claim, candidate) {
+            Err(why) if !candidate.volume.is_given_to(claim) => too_different.push(format!(
                 "PersistentVolume {name} is reserved for this claim, but Kubernetes does not bind it: {why}"
             )),
             // kube-controller-manager has compared a volume that has the claim's uid.
@@ -33,15 +35,15 @@ pub(super) fn leave_to_kubernetes(claim: &Claim, offers: &[Offer], warnings: &mu
         .selector
         .clone()
         .map(|selector| Selector::try_from(selector).unwrap_or_default());
-    let fits = |offer: &&Offer| {
-        let selects = |selector: &Selector| selector.matches(&offer.terms.labels);
-        selector.as_ref().is_none_or(selects) && satisfies(claim, offer).is_ok()
+    let fits = |candidate: &&Candidate| {
+        let selects = |selector: &Selector| selector.matches(&candidate.match_fields.labels);
+        selector.as_ref().is_none_or(selects) && satisfies(claim, candidate).is_ok()
     };
     // If the scheduler has chosen a node, it has found no existing volume for it.
     if !claim.has_node
-        && let Some(offer) = available.into_iter().find(fits)
+        && let Some(candidate) = available.into_iter().find(fits)
     {
-        return Some(Pass::Available(offer.volume.name.clone()));
+        return Some(Pass::Available(candidate.volume.name.clone()));
     }
     warnings.append(&mut too_different);
     if claim.selector.is_some() {
@@ -59,22 +61,22 @@ pub(super) fn leave_to_kubernetes(claim: &Claim, offers: &[Offer], warnings: &mu
 }
 
 /// Whether the volume satisfies the claim. The error says what differs.
-fn satisfies(claim: &Claim, offer: &Offer) -> Result<(), String> {
+fn satisfies(claim: &Claim, candidate: &Candidate) -> Result<(), String> {
     let mode = |is_block| if is_block { "Block" } else { "Filesystem" };
-    if claim.is_block != offer.terms.is_block {
+    if claim.is_block != candidate.match_fields.is_block {
         return Err(format!(
             "the claim asks for volumeMode {}, the volume has {}",
             mode(claim.is_block),
-            mode(offer.terms.is_block)
+            mode(candidate.match_fields.is_block)
         ));
     }
-    if claim.attributes_class != offer.terms.attributes_class {
+    if claim.attributes_class != candidate.match_fields.attributes_class {
         return Err(format!(
             "the claim asks for volumeAttributesClassName {:?}, the volume has {:?}",
-            claim.attributes_class, offer.terms.attributes_class
+            claim.attributes_class, candidate.match_fields.attributes_class
         ));
     }
-    fits_modes_and_size(claim, &offer.volume).map_err(|differs| format!("the claim {differs}"))
+    fits_modes_and_size(claim, &candidate.volume).map_err(|differs| format!("the claim {differs}"))
 }
 
 /// The sentence that refuses a claim whose data source nobody can provide.

@@ -7,11 +7,11 @@ use k8s_openapi::api::storage::v1::StorageClass;
 use uuid::Uuid;
 
 use super::existing::source_refusal;
+use crate::model::candidate::Candidate;
 use crate::model::claim::Claim;
 use crate::model::invalid::Invalid;
 use crate::model::names::annotation::BETA_MOUNT_OPTIONS;
 use crate::model::namespace::Namespace;
-use crate::model::offer::Offer;
 use crate::model::source::Source;
 use crate::model::volume::{Installation, Volume};
 use crate::policy::annotations::{AnnotatedObject, Annotations};
@@ -33,7 +33,7 @@ pub struct Facts<'a> {
     /// created for it.
     pub volume: Option<&'a Volume>,
     /// The volumes to which Kubernetes can bind the claim, if it names none.
-    pub offers: &'a [Offer],
+    pub candidates: &'a [Candidate],
     /// All classes: no two of them may give the same group.
     pub classes: &'a [Arc<StorageClass>],
     /// Server and export for classes that name none.

@@ -75,7 +75,7 @@ fn decision_for(
         return Decision::Pass(Pass::Malformed);
     };
     if claim.volume_name.is_none()
-        && let Some(reason) = leave_to_kubernetes(claim, facts.offers, warnings)
+        && let Some(reason) = leave_to_kubernetes(claim, facts.candidates, warnings)
     {
         return Decision::Pass(reason);
     }

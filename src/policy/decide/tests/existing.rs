@@ -3,13 +3,13 @@
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::*;
-use crate::model::offer::{Offer, Terms};
+use crate::model::candidate::{Candidate, MatchFields};
 use crate::model::volume::{ClaimRef, Volume};
 use crate::policy::fixtures;
 
 /// A volume of somebody else: 2Gi, for reading and writing by many, of the claim's class.
-fn offer(name: &str, change: impl FnOnce(&mut Offer)) -> Offer {
-    let mut offer = Offer {
+fn candidate(name: &str, change: impl FnOnce(&mut Candidate)) -> Candidate {
+    let mut candidate = Candidate {
         volume: Volume {
             claim: None,
             access_modes: vec!["ReadWriteMany".to_owned(), "ReadOnlyMany".to_owned()],
@@ -17,41 +17,41 @@ fn offer(name: &str, change: impl FnOnce(&mut Offer)) -> Offer {
             maker: None,
             ..fixtures::volume(name, "elsewhere")
         },
-        terms: Terms {
+        match_fields: MatchFields {
             labels: [("tier".to_owned(), "gold".to_owned())].into(),
-            ..Terms::default()
+            ..MatchFields::default()
         },
     };
-    change(&mut offer);
-    offer
+    change(&mut candidate);
+    candidate
 }
 
-fn reserved(name: &str, change: impl FnOnce(&mut Offer)) -> Offer {
-    offer(name, |offer| {
-        offer.volume.claim = Some(ClaimRef {
+fn reserved(name: &str, change: impl FnOnce(&mut Candidate)) -> Candidate {
+    candidate(name, |candidate| {
+        candidate.volume.claim = Some(ClaimRef {
             namespace: "team-a".to_owned(),
             name: "data".to_owned(),
             uid: None,
         });
         // Kubernetes ignores the class of a reserved volume.
-        offer.volume.class = String::new();
-        change(offer);
+        candidate.volume.class = String::new();
+        change(candidate);
     })
 }
 
-fn small(offer: &mut Offer) {
-    offer.volume.capacity = crate::model::claim::Bytes::read(&Quantity("1Gi".to_owned()));
+fn small(candidate: &mut Candidate) {
+    candidate.volume.capacity = crate::model::claim::Bytes::read(&Quantity("1Gi".to_owned()));
 }
 
 /// Which volumes exist.
-fn existing(which: &str) -> Vec<Offer> {
+fn existing(which: &str) -> Vec<Candidate> {
     match which {
         "nothing" => vec![],
-        "reserved" => vec![offer("available", |_| ()), reserved("reserved", |_| ())],
-        "available" => vec![offer("available", |_| ())],
+        "reserved" => vec![candidate("available", |_| ()), reserved("reserved", |_| ())],
+        "available" => vec![candidate("available", |_| ())],
         "reserved, too small" => vec![reserved("reserved", small)],
-        "available, too small" => vec![offer("available", small)],
-        "reserved, too small; available" => vec![reserved("reserved", small), offer("available", |_| ())],
+        "available, too small" => vec![candidate("available", small)],
+        "reserved, too small; available" => vec![reserved("reserved", small), candidate("available", |_| ())],
         other => panic!("{other}"),
     }
 }
@@ -104,7 +104,7 @@ fn an_existing_volume_comes_first_then_the_selector_then_the_data_source() {
     for (volumes, selects, outcomes) in TABLE {
         for (source, outcome) in ["empty", "populator", "claim", "snapshot"].into_iter().zip(outcomes) {
             let decision = decision(|world| {
-                world.offers = existing(volumes);
+                world.candidates = existing(volumes);
                 with_source(world, source);
                 if selects {
                     world.claim["spec"]["selector"] = json!({"matchLabels": {"tier": "gold"}});
@@ -117,9 +117,9 @@ fn an_existing_volume_comes_first_then_the_selector_then_the_data_source() {
 
 #[test]
 fn a_volume_must_have_what_kubernetes_compares() {
-    let outcome = |change: fn(&mut Offer), claim: Value| {
+    let outcome = |change: fn(&mut Candidate), claim: Value| {
         let decision = decision(|world| {
-            world.offers = vec![offer("available", change)];
+            world.candidates = vec![candidate("available", change)];
             json_patch::merge(&mut world.claim, &claim);
         });
         in_a_word(&decision).to_owned()
@@ -131,20 +131,23 @@ fn a_volume_must_have_what_kubernetes_compares() {
     let node = json!({"metadata": {"annotations": {"volume.kubernetes.io/selected-node": "n"}}});
     assert_eq!(outcome(|_| (), as_it_is.clone()), "available");
     assert_eq!(
-        outcome(|offer| offer.terms.is_block = true, as_it_is.clone()),
+        outcome(|candidate| candidate.match_fields.is_block = true, as_it_is.clone()),
         "provisioned"
     );
-    assert_eq!(outcome(|offer| offer.terms.is_block = true, block.clone()), "available");
+    assert_eq!(
+        outcome(|candidate| candidate.match_fields.is_block = true, block.clone()),
+        "available"
+    );
     assert_eq!(outcome(|_| (), block), "refused");
     assert_eq!(
-        outcome(|offer| offer.volume.class = "slow".to_owned(), as_it_is.clone()),
+        outcome(|candidate| candidate.volume.class = "slow".to_owned(), as_it_is.clone()),
         "provisioned"
     );
     assert_eq!(
-        outcome(|offer| offer.volume.access_modes.truncate(1), as_it_is.clone()),
+        outcome(|candidate| candidate.volume.access_modes.truncate(1), as_it_is.clone()),
         "provisioned"
     );
-    let gold: fn(&mut Offer) = |offer| offer.terms.attributes_class = "gold".to_owned();
+    let gold: fn(&mut Candidate) = |candidate| candidate.match_fields.attributes_class = "gold".to_owned();
     assert_eq!(outcome(gold, as_it_is), "provisioned");
     assert_eq!(
         outcome(gold, json!({"spec": {"volumeAttributesClassName": "gold"}})),
@@ -160,7 +163,7 @@ fn a_volume_must_have_what_kubernetes_compares() {
 
 #[test]
 fn a_warning_says_why_a_reserved_volume_is_not_used_and_what_a_selector_means() {
-    let warnings = verdict(|world| world.offers = existing("reserved, too small")).warnings;
+    let warnings = verdict(|world| world.candidates = existing("reserved, too small")).warnings;
     let expected = "PersistentVolume reserved is reserved for this claim, but Kubernetes does not bind it: the claim asks for \
                     1.5Gi, the volume has 1Gi";
     assert_eq!(warnings, [expected]);

@@ -9,7 +9,7 @@ use super::volume::{Installation, Volume};
 
 /// The fields that Kubernetes compares with a claim, besides those of [`Volume`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Terms {
+pub struct MatchFields {
     /// The labels, for the claim's selector.
     pub labels: BTreeMap<String, String>,
     /// Whether `volumeMode` is `Block`.
@@ -20,16 +20,16 @@ pub struct Terms {
 
 /// A volume that Kubernetes can bind to a claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Offer {
+pub struct Candidate {
     /// The volume.
     pub volume: Volume,
-    /// What else Kubernetes compares.
-    pub terms: Terms,
+    /// The other fields that Kubernetes compares.
+    pub match_fields: MatchFields,
 }
 
-impl Terms {
-    /// Reads the terms of a volume that no claim has: one without a `claimRef` that is `Available` or soon will be, or
-    /// one whose `claimRef` has no uid.
+impl MatchFields {
+    /// Reads a volume. `None` if a claim has it: a candidate has no `claimRef` and is `Available` or will be soon, or its
+    /// `claimRef` has no uid.
     pub fn read(object: &PersistentVolume) -> Option<Self> {
         let spec = object.spec.as_ref()?;
         let phase = object.status.as_ref().and_then(|status| status.phase.as_deref());
@@ -46,25 +46,25 @@ impl Terms {
     }
 }
 
-impl Offer {
-    /// Returns the volume as an offer, if its class or its `claimRef` lets Kubernetes bind it to this claim. `terms` are
-    /// those of the volume. A volume that this installation is creating for the claim is not an offer: Bindery finishes it.
-    pub fn of(volume: &Volume, terms: Option<&Terms>, claim: &Claim, own: &Installation) -> Option<Self> {
-        let offer = |terms: &Terms| Self {
+impl Candidate {
+    /// Returns the volume as a candidate, if its class or its `claimRef` lets Kubernetes bind it to this claim. A volume
+    /// that this installation is creating for the claim is not a candidate: Bindery finishes it.
+    pub fn of(volume: &Volume, match_fields: Option<&MatchFields>, claim: &Claim, own: &Installation) -> Option<Self> {
+        let candidate = |match_fields: &MatchFields| Self {
             volume: volume.clone(),
-            terms: terms.clone(),
+            match_fields: match_fields.clone(),
         };
         if volume.is_given_to(claim) {
-            return Some(offer(&Terms::default()));
+            return Some(candidate(&MatchFields::default()));
         }
-        let is_meant = match (&volume.claim, &claim.name) {
+        let is_match = match (&volume.claim, &claim.name) {
             (None, _) => Some(&volume.class) == claim.class.as_ref(),
             (Some(_), Name::Given(name)) => {
                 volume.is_for(&claim.namespace, name) && !volume.is_unclaimed_of(own, claim)
             }
             (Some(_), Name::Generate(_)) => false,
         };
-        terms.filter(|_| is_meant).map(offer)
+        match_fields.filter(|_| is_match).map(candidate)
     }
 }
 
@@ -74,7 +74,7 @@ mod tests {
 
     use super::*;
 
-    fn offered(change: impl FnOnce(&mut Value)) -> bool {
+    fn is_candidate(change: impl FnOnce(&mut Value)) -> bool {
         let mut volume = json!({
             "metadata": {"name": "by-hand", "labels": {"tier": "gold"}},
             "spec": {"storageClassName": "fast", "nfs": {"server": "nas1", "path": "/export/team-a-data"}},
@@ -91,43 +91,51 @@ mod tests {
             provisioner: "bindery.dev/nfs".to_owned(),
             instance: "blue".to_owned(),
         };
-        Offer::of(&Volume::read(&object), Terms::read(&object).as_ref(), &claim, &own).is_some()
+        Candidate::of(
+            &Volume::read(&object),
+            MatchFields::read(&object).as_ref(),
+            &claim,
+            &own,
+        )
+        .is_some()
     }
 
     #[test]
-    fn a_volume_without_a_claim_is_offered_to_its_class() {
-        assert!(offered(|_| ()));
-        assert!(offered(|volume| volume["status"] = json!({})));
-        assert!(!offered(|volume| volume["spec"]["storageClassName"] = json!("slow")));
-        assert!(!offered(|volume| volume["status"]["phase"] = json!("Released")));
-        assert!(!offered(|volume| volume["status"]["phase"] = json!("Failed")));
-        assert!(!offered(
+    fn a_volume_without_a_claim_is_a_candidate_for_claims_of_its_class() {
+        assert!(is_candidate(|_| ()));
+        assert!(is_candidate(|volume| volume["status"] = json!({})));
+        assert!(!is_candidate(
+            |volume| volume["spec"]["storageClassName"] = json!("slow")
+        ));
+        assert!(!is_candidate(|volume| volume["status"]["phase"] = json!("Released")));
+        assert!(!is_candidate(|volume| volume["status"]["phase"] = json!("Failed")));
+        assert!(!is_candidate(
             |volume| volume["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z")
         ));
     }
 
     #[test]
-    fn a_reserved_volume_is_offered_to_its_claim_whatever_its_class_and_phase() {
+    fn a_reserved_volume_is_a_candidate_for_its_claim_in_every_class_and_phase() {
         let reserve = |volume: &mut Value, name: &str, uid: &str| {
             volume["spec"]["storageClassName"] = json!("");
             volume["spec"]["claimRef"] = json!({"namespace": "team-a", "name": name, "uid": uid});
         };
-        assert!(offered(|volume| reserve(volume, "data", "")));
-        assert!(!offered(|volume| reserve(volume, "data", "u")));
+        assert!(is_candidate(|volume| reserve(volume, "data", "")));
+        assert!(!is_candidate(|volume| reserve(volume, "data", "u")));
         // kube-controller-manager has begun to bind the two.
-        assert!(offered(|volume| reserve(volume, "data", "c")));
-        assert!(!offered(|volume| reserve(volume, "other", "")));
+        assert!(is_candidate(|volume| reserve(volume, "data", "c")));
+        assert!(!is_candidate(|volume| reserve(volume, "other", "")));
         // An administrator removed the uid of a retained volume.
-        assert!(offered(|volume| {
+        assert!(is_candidate(|volume| {
             reserve(volume, "data", "");
             volume["status"]["phase"] = json!("Released");
         }));
     }
 
     #[test]
-    fn a_volume_that_bindery_is_creating_for_the_claim_is_not_offered_to_it() {
+    fn a_volume_that_bindery_is_creating_for_the_claim_is_not_a_candidate() {
         let is_new = |ready: &str| {
-            offered(|volume| {
+            is_candidate(|volume| {
                 volume["spec"]["claimRef"] = json!({"namespace": "team-a", "name": "data"});
                 volume["metadata"]["finalizers"] = json!(["bindery.dev/cleanup"]);
                 volume["metadata"]["annotations"] = json!({
