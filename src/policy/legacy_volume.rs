@@ -22,7 +22,7 @@ use crate::policy::effective::MODE;
 
 /// What an administrator configures for legacy volumes.
 #[derive(Clone, Copy, Debug)]
-pub struct Terms<'a> {
+pub struct TakeoverOptions<'a> {
     /// Server and export of the other program.
     pub defaults: &'a Defaults,
     /// Whether directories of several segments are deleted too, if their class says so. The other program never deleted
@@ -81,22 +81,22 @@ impl LegacyVolume {
 
     /// Computes what is written on the volume; the error says why it is not taken over. `class` is the class that it
     /// names, if that exists.
-    pub fn take(
+    pub fn take_over(
         &self,
         class: Option<&StorageClass>,
-        terms: Terms<'_>,
+        options: TakeoverOptions<'_>,
         installation: &Installation,
     ) -> Result<TakenOver, String> {
         let (server, path) = self.nfs.as_ref().ok_or("it is not an NFS volume")?;
         // The class of that name may now have another provisioner.
         let class = class.filter(|class| class.provisioner == installation.provisioner);
-        let class = class.map(|class| Class::read(class, terms.defaults)).transpose();
+        let class = class.map(|class| Class::read(class, options.defaults)).transpose();
         let class = class.map_err(|error| {
             let name = self.class.as_deref().unwrap_or_default();
             format!("its StorageClass {name} is not valid: {error}")
         })?;
         // The flags come first: the other program created all its directories there.
-        let flags = terms.defaults.server.as_ref().zip(terms.defaults.share.as_ref());
+        let flags = options.defaults.server.as_ref().zip(options.defaults.share.as_ref());
         let flags = flags.and_then(|(server, path)| Share::parse(server, path).ok());
         let shares: Vec<Share> = flags
             .into_iter()
@@ -124,7 +124,7 @@ impl LegacyVolume {
             (Some(written), _) => written
                 .parse()
                 .map_err(|error| Invalid::value(volume_annotation::ON_DELETE, written, &error).to_string())?,
-            (None, Some(OnDelete::Delete)) if nested && !terms.delete_nested => OnDelete::Archive,
+            (None, Some(OnDelete::Delete)) if nested && !options.delete_nested => OnDelete::Archive,
             (None, Some(on_delete)) => on_delete,
             (None, None) => OnDelete::Archive,
         };

@@ -55,11 +55,11 @@ fn old(change: impl FnOnce(&mut World)) -> Option<Result<TakenOver, String>> {
     let volume: PersistentVolume = serde_json::from_value(world.volume).unwrap();
     let class: Option<StorageClass> = serde_json::from_value(world.class).unwrap();
     let old = LegacyVolume::read(&volume, &installation())?;
-    let terms = Terms {
+    let options = TakeoverOptions {
         defaults: &world.defaults,
         delete_nested: world.delete_nested,
     };
-    Some(old.take(class.as_ref(), terms, &installation()))
+    Some(old.take_over(class.as_ref(), options, &installation()))
 }
 
 fn taken(change: impl FnOnce(&mut World)) -> TakenOver {

@@ -18,7 +18,7 @@ use crate::controller::leader::Leader;
 use crate::model::names::reason;
 use crate::model::volume::Volume;
 use crate::policy::legacy_class;
-use crate::policy::legacy_volume::{LegacyVolume, Terms};
+use crate::policy::legacy_volume::{LegacyVolume, TakeoverOptions};
 
 /// Takes a volume over if it is a legacy volume. Returns whether it is one; its own change triggers the next reconcile.
 pub async fn take_over(leader: &Leader, volume: &CachedVolume) -> Result<bool, Error> {
@@ -34,11 +34,11 @@ pub async fn take_over(leader: &Leader, volume: &CachedVolume) -> Result<bool, E
         return Ok(false);
     };
     let class = ctx.cluster.class(old.class.as_deref().unwrap_or_default()).await?;
-    let terms = Terms {
+    let options = TakeoverOptions {
         defaults: &ctx.defaults,
         delete_nested: ctx.options.delete_nested,
     };
-    let taken = old.take(class.as_ref(), terms, &ctx.installation);
+    let taken = old.take_over(class.as_ref(), options, &ctx.installation);
     let taken = taken.map_err(Error::NotTakenOver)?;
     patch::merge(
         &ctx.persistent_volumes(),
