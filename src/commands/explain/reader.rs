@@ -22,7 +22,7 @@ use crate::model::namespace;
 use crate::model::volume::{Installation, Volume};
 use crate::policy::class::Defaults;
 use crate::policy::decide::Facts;
-use crate::policy::explain::{Explanation, Standing, explain};
+use crate::policy::explain::{Explanation, ReadFrom, explain};
 use crate::policy::selectors::Selectors;
 
 /// Reads objects from the API server.
@@ -60,7 +60,7 @@ impl Reader {
         let missing =
             || anyhow!("claim {name} does not exist in namespace {namespace}; to explain a new claim, use --file");
         let claim = self.claim(namespace, name).await?.ok_or_else(missing)?;
-        self.explain(&found, Claim::read(&claim, namespace), Standing::Stored)
+        self.explain(&found, Claim::read(&claim, namespace), ReadFrom::Cluster)
             .await
     }
 
@@ -71,7 +71,7 @@ impl Reader {
         let mut explanations = Vec::new();
         for claim in list(&claims, &format!("the claims of namespace {namespace}")).await? {
             let claim = Claim::read(&claim, namespace);
-            explanations.push(self.explain(&found, claim, Standing::Stored).await?);
+            explanations.push(self.explain(&found, claim, ReadFrom::Cluster).await?);
         }
         Ok(explanations)
     }
@@ -81,14 +81,19 @@ impl Reader {
         let found = self.namespace(namespace).await?;
         self.complete(&mut claim).await?;
         let claim = Claim::read(&claim, namespace);
-        let standing = match &claim.name {
-            Name::Given(name) if self.claim(namespace, name).await?.is_some() => Standing::WrittenAgain,
-            Name::Given(_) | Name::Generate(_) => Standing::Written,
+        let read_from = match &claim.name {
+            Name::Given(name) if self.claim(namespace, name).await?.is_some() => ReadFrom::FileOfExistingClaim,
+            Name::Given(_) | Name::Generate(_) => ReadFrom::File,
         };
-        self.explain(&found, claim, standing).await
+        self.explain(&found, claim, read_from).await
     }
 
-    async fn explain(&self, namespace: &namespace::Namespace, claim: Claim, standing: Standing) -> Result<Explanation> {
+    async fn explain(
+        &self,
+        namespace: &namespace::Namespace,
+        claim: Claim,
+        read_from: ReadFrom,
+    ) -> Result<Explanation> {
         let classes = self.classes().await?;
         let class = classes
             .iter()
@@ -125,7 +130,7 @@ impl Reader {
             installation: &self.installation,
             fresh: Uuid::nil(),
         };
-        let mut explanation = explain(&facts, standing, &others);
+        let mut explanation = explain(&facts, read_from, &others);
         if ours {
             let selectors = self.selectors.get_or_try_init(|| self.read_selectors()).await?;
             let exempts = |selectors: &Selectors| selectors.exempts(&namespace.labels, &claim.labels);

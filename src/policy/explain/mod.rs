@@ -20,15 +20,15 @@ use crate::model::claim::Claim;
 use crate::model::directory::Directory;
 use crate::model::volume::{Record, Volume};
 
-/// Where the claim comes from.
+/// Where the claim was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// From a file.
-    Written,
-    /// From a file, and a claim with this name exists in the cluster.
-    WrittenAgain,
-    /// From the cluster.
-    Stored,
+pub enum ReadFrom {
+    /// In a file.
+    File,
+    /// In a file, and a claim with this name exists in the cluster.
+    FileOfExistingClaim,
+    /// In the cluster.
+    Cluster,
 }
 
 /// An explanation.
@@ -50,8 +50,8 @@ pub struct Explanation {
 }
 
 /// Explains a claim. `others` are the volumes of the cluster that may overlap; `fresh` in `facts` is ignored.
-pub fn explain(facts: &Facts<'_>, standing: Standing, others: &[Volume]) -> Explanation {
-    let is_stored = standing == Standing::Stored;
+pub fn explain(facts: &Facts<'_>, read_from: ReadFrom, others: &[Volume]) -> Explanation {
+    let is_stored = read_from == ReadFrom::Cluster;
     let stored = facts.claim.volume_name.as_deref().filter(|_| is_stored);
     // A claim that has its volume is treated as new. The API server ignores a uid in a file.
     let claim = facts.claim.clone();
@@ -103,7 +103,7 @@ pub fn explain(facts: &Facts<'_>, standing: Standing, others: &[Volume]) -> Expl
     };
     if let Some(name) = stored {
         explanation.with_volume(name, facts, new.map(|new| &new.directory));
-    } else if standing == Standing::WrittenAgain {
+    } else if read_from == ReadFrom::FileOfExistingClaim {
         let why = "a claim of this name already exists and keeps its volume; to see it, give the name of the claim \
         instead of a file. This is what a new claim would get";
         explanation.outcome = Outcome::NotServed { why: why.to_owned() };

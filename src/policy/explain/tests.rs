@@ -15,7 +15,7 @@ mod stored;
 /// The input of an explanation.
 struct World {
     facts: fixtures::World,
-    standing: Standing,
+    read_from: ReadFrom,
     others: Vec<Volume>,
 }
 
@@ -23,7 +23,7 @@ impl Default for World {
     fn default() -> Self {
         Self {
             facts: fixtures::World::default(),
-            standing: Standing::Written,
+            read_from: ReadFrom::File,
             others: Vec::new(),
         }
     }
@@ -51,7 +51,7 @@ impl World {
     }
 
     fn explained(&self) -> Explanation {
-        self.ask(|facts| explain(facts, self.standing, &self.others))
+        self.ask(|facts| explain(facts, self.read_from, &self.others))
     }
 
     /// The volume that the webhook would create.
@@ -312,7 +312,7 @@ fn a_generated_name_is_shown_with_a_placeholder() {
 
 #[test]
 fn a_claim_in_a_file_that_already_exists_is_reported() {
-    let explanation = explained(|world| world.standing = Standing::WrittenAgain);
+    let explanation = explained(|world| world.read_from = ReadFrom::FileOfExistingClaim);
     assert!(matches!(explanation.outcome, Outcome::NotServed { .. }));
     assert_eq!(found(&explanation, "onDelete"), ("archive", "default"));
 }

@@ -12,7 +12,7 @@ fn settled(change: impl FnOnce(&mut World)) -> Explanation {
     volume.claim.as_mut().unwrap().uid = Some("u".to_owned());
     world.claim["spec"]["volumeName"] = json!(volume.name);
     world.volume = Some(volume);
-    world.standing = Standing::Stored;
+    world.read_from = ReadFrom::Cluster;
     change(&mut world);
     world.explained()
 }
@@ -44,7 +44,7 @@ fn a_claim_with_a_volume_shows_the_values_on_the_volume() {
 fn waiting(change: impl FnOnce(&mut World)) -> Explanation {
     explained(|world| {
         world.claim["metadata"]["uid"] = json!("00000000-0000-0000-0000-00000000000c");
-        world.standing = Standing::Stored;
+        world.read_from = ReadFrom::Cluster;
         change(world);
     })
 }
@@ -62,7 +62,7 @@ fn a_waiting_claim_shows_the_name_of_its_future_volume() {
     assert_eq!(provisioned(waiting(|_| ())), (own.to_owned(), directory));
     let begun = |world: &mut World| world.others = vec![World::default().volume()];
     assert_eq!(provisioned(waiting(begun)).0, VOLUME);
-    let of_a_file = |world: &mut World| world.standing = Standing::Written;
+    let of_a_file = |world: &mut World| world.read_from = ReadFrom::File;
     assert_eq!(provisioned(waiting(of_a_file)).0, ANY);
 }
 
@@ -155,7 +155,7 @@ fn an_adopted_directory_keeps_its_mode_and_owner() {
         volume.record.as_mut().unwrap().origin = origin;
         volume.claim.as_mut().unwrap().uid = Some("u-1".to_owned());
         world.claim["spec"]["volumeName"] = json!(volume.name);
-        world.standing = Standing::Stored;
+        world.read_from = ReadFrom::Cluster;
         world.volume = Some(volume);
         let all = world.explained().policy;
         let of = |key: Key| all.iter().find(|row| row.key == key.as_str()).unwrap().value.clone();
