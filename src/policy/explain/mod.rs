@@ -11,7 +11,7 @@ use serde::Serialize;
 
 pub use self::outcome::Outcome;
 use self::outcome::outcome;
-use self::placeholders::{NO_UUID, SERVER, SHARE, is_known, place, plain, shown_name};
+use self::placeholders::{NO_UUID, SERVER, SHARE, is_known, location, shown_name, with_placeholders};
 pub use self::rows::{NewValue, Row};
 use super::class::Defaults;
 use super::decide::{Decision, Facts, decide};
@@ -51,13 +51,13 @@ pub struct Explanation {
 
 /// Explains a claim. `others` are the volumes of the cluster that may overlap; `fresh` in `facts` is ignored.
 pub fn explain(facts: &Facts<'_>, read_from: ReadFrom, others: &[Volume]) -> Explanation {
-    let is_stored = read_from == ReadFrom::Cluster;
-    let stored = facts.claim.volume_name.as_deref().filter(|_| is_stored);
+    let exists = read_from == ReadFrom::Cluster;
+    let volume_name = facts.claim.volume_name.as_deref().filter(|_| exists);
     // A claim that has its volume is treated as new. The API server ignores a uid in a file.
     let claim = facts.claim.clone();
     let as_new = Claim {
-        volume_name: claim.volume_name.filter(|_| !is_stored),
-        uid: if is_stored && stored.is_none() {
+        volume_name: claim.volume_name.filter(|_| !exists),
+        uid: if exists && volume_name.is_none() {
             claim.uid
         } else {
             String::new()
@@ -68,13 +68,13 @@ pub fn explain(facts: &Facts<'_>, read_from: ReadFrom, others: &[Volume]) -> Exp
         server: Some(facts.defaults.server.clone().unwrap_or_else(|| SERVER.to_owned())),
         share: Some(facts.defaults.share.clone().unwrap_or_else(|| SHARE.to_owned())),
     };
-    let others = if stored.is_some() { &[] } else { others };
-    let asked = Facts {
+    let others = if volume_name.is_some() { &[] } else { others };
+    let new_facts = Facts {
         claim: &as_new,
-        volume: match stored {
+        volume: match volume_name {
             Some(_) => None,
             // A claim that waits for its volume gets the one that an earlier call created.
-            None if is_stored => others
+            None if exists => others
                 .iter()
                 .find(|volume| volume.is_unclaimed_of(facts.installation, &as_new)),
             None => facts.volume,
@@ -84,7 +84,7 @@ pub fn explain(facts: &Facts<'_>, read_from: ReadFrom, others: &[Volume]) -> Exp
         fresh: as_new.uid.parse().unwrap_or(NO_UUID),
         ..*facts
     };
-    let verdict = decide(&asked);
+    let verdict = decide(&new_facts);
     let new = match &verdict.decision {
         Decision::Provision(new) => Some(new.as_ref()),
         Decision::Pass(_) | Decision::Deny(_) => None,
@@ -92,22 +92,22 @@ pub fn explain(facts: &Facts<'_>, read_from: ReadFrom, others: &[Volume]) -> Exp
     let mut explanation = Explanation {
         claim: format!("{}/{}", as_new.namespace, shown_name(&as_new)),
         class: as_new.class.clone(),
-        outcome: outcome(&asked, &verdict, others),
+        outcome: outcome(&new_facts, &verdict, others),
         policy: verdict
             .rests_on
             .iter()
-            .flat_map(|(class, policy)| rows::applied(class, policy, facts.defaults))
+            .flat_map(|(class, policy)| rows::of_new_claim(class, policy, facts.defaults))
             .collect(),
-        directory: new.map(|new| plain(&as_new, new, &place(&new.share, &new.directory))),
+        directory: new.map(|new| with_placeholders(&as_new, new, &location(&new.share, &new.directory))),
         warnings: verdict.warnings,
     };
-    if let Some(name) = stored {
-        explanation.with_volume(name, facts, new.map(|new| &new.directory));
+    if let Some(name) = volume_name {
+        explanation.describe_volume(name, facts, new.map(|new| &new.directory));
     } else if read_from == ReadFrom::FileOfExistingClaim {
         let why = "a claim of this name already exists and keeps its volume; to see it, give the name of the claim \
         instead of a file. This is what a new claim would get";
         explanation.outcome = Outcome::NotServed { why: why.to_owned() };
-    } else if is_stored && let Outcome::Provisioned { volume } = &explanation.outcome {
+    } else if exists && let Outcome::Provisioned { volume } = &explanation.outcome {
         explanation.outcome = if facts.class.is_some_and(|class| facts.claim.waits_for_its_pod(class)) {
             let why = "its StorageClass has volumeBindingMode WaitForFirstConsumer: it gets its volume when a pod that uses \
                        it is scheduled";
@@ -117,7 +117,7 @@ pub fn explain(facts: &Facts<'_>, read_from: ReadFrom, others: &[Volume]) -> Exp
             Outcome::NoVolumeYet { volume }
         };
     }
-    if stored.is_none() && new.is_some_and(|new| !is_known(&new.share) && !new.directory.stands_alone(&new.name)) {
+    if volume_name.is_none() && new.is_some_and(|new| !is_known(&new.share) && !new.directory.stands_alone(&new.name)) {
         let warning = "could not check whether another volume uses this directory: give the --nfs-server and \
         --nfs-share that bindery serve has";
         explanation.warnings.push(warning.to_owned());
@@ -149,16 +149,16 @@ fn volume_of<'a>(name: &str, facts: &Facts<'a>) -> Result<(&'a Volume, &'a Recor
 
 impl Explanation {
     /// Describes the claim's volume first. `new` is the directory that a new claim would get.
-    fn with_volume(&mut self, name: &str, facts: &Facts<'_>, new: Option<&Directory>) {
+    fn describe_volume(&mut self, name: &str, facts: &Facts<'_>, new: Option<&Directory>) {
         let (volume, record) = match volume_of(name, facts) {
             Ok(found) => found,
             Err(why) => return self.set_not_served(why),
         };
-        let now = std::mem::take(&mut self.policy);
-        let would_be = new.map(|new| new.as_str().replace(&format!("pvc-{NO_UUID}"), name));
-        let same_place = would_be.as_deref() == Some(record.directory.as_str());
-        self.policy = rows::frozen(volume, record, &now, same_place);
-        self.directory = Some(place(&record.share, &record.directory));
+        let new_rows = std::mem::take(&mut self.policy);
+        let new_directory = new.map(|new| new.as_str().replace(&format!("pvc-{NO_UUID}"), name));
+        let same_directory = new_directory.as_deref() == Some(record.directory.as_str());
+        self.policy = rows::of_volume(volume, record, &new_rows, same_directory);
+        self.directory = Some(location(&record.share, &record.directory));
         self.outcome = Outcome::HasVolume {
             volume: name.to_owned(),
             new_claim: match &self.outcome {

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::placeholders::{ANY, is_known, plain};
+use super::placeholders::{ANY, is_known, with_placeholders};
 use crate::model::claim::Name;
 use crate::model::names::annotation;
 use crate::model::volume::{NewVolume, Volume, first_overlap};
@@ -61,7 +61,7 @@ pub(super) fn outcome(facts: &Facts<'_>, verdict: &Verdict, others: &[Volume]) -
     };
     match conflict_with_others(facts, new, others) {
         Some(Conflict::Refuse(why)) => Outcome::Refused {
-            why: plain(facts.claim, new, &why),
+            why: with_placeholders(facts.claim, new, &why),
         },
         Some(Conflict::Releasing(why)) => Outcome::Queued { why },
         None => {
@@ -71,7 +71,7 @@ pub(super) fn outcome(facts: &Facts<'_>, verdict: &Verdict, others: &[Volume]) -
             let of_a_known_place = is_known(&new.share) && matches!(facts.claim.name, Name::Given(_));
             let volume = if is_unique || of_a_known_place { &new.name } else { ANY };
             Outcome::Provisioned {
-                volume: plain(facts.claim, new, volume),
+                volume: with_placeholders(facts.claim, new, volume),
             }
         }
     }

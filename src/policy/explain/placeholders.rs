@@ -23,7 +23,7 @@ pub(super) fn is_known(share: &Share) -> bool {
 }
 
 /// The location of a directory: `server:/path`.
-pub(super) fn place(share: &Share, directory: &Directory) -> String {
+pub(super) fn location(share: &Share, directory: &Directory) -> String {
     format!("{}:{}", share.server(), share.join(directory))
 }
 
@@ -36,7 +36,7 @@ pub(super) fn shown_name(claim: &Claim) -> String {
 }
 
 /// Replaces the placeholder names in a text.
-pub(super) fn plain(claim: &Claim, new: &NewVolume, text: &str) -> String {
+pub(super) fn with_placeholders(claim: &Claim, new: &NewVolume, text: &str) -> String {
     text.replace(&format!("pvc-{NO_UUID}"), ANY)
         .replace(&new.claim.1, &shown_name(claim))
 }

@@ -47,8 +47,8 @@ pub struct NewValue {
     pub from: String,
 }
 
-/// The values for a new claim.
-pub(super) fn applied(class: &Class, policy: &Policy, defaults: &Defaults) -> Vec<Row> {
+/// The rows for a new claim.
+pub(super) fn of_new_claim(class: &Class, policy: &Policy, defaults: &Defaults) -> Vec<Row> {
     let settings = &class.settings;
     let flag = |key: Key, value: &str, flag: &str, given: Option<&String>| match given {
         _ if settings.written.contains(&key) => Row::new(key.as_str(), value, "class"),
@@ -89,9 +89,9 @@ pub(super) fn applied(class: &Class, policy: &Policy, defaults: &Defaults) -> Ve
     ]
 }
 
-/// The values on a volume, and those for a new claim (`now`) if they differ. `same_place`: a new claim would get the same
-/// directory.
-pub(super) fn frozen(volume: &Volume, record: &Record, now: &[Row], same_place: bool) -> Vec<Row> {
+/// The values on a volume, and those for a new claim (`new_rows`) if they differ. `same_directory`: a new claim would get
+/// the same directory.
+pub(super) fn of_volume(volume: &Volume, record: &Record, new_rows: &[Row], same_directory: bool) -> Vec<Row> {
     fn recorded(key: Key, value: impl ToString, annotation: &str) -> Row {
         Row::new(key.as_str(), value, format!("volume annotation {annotation}"))
     }
@@ -132,12 +132,12 @@ pub(super) fn frozen(volume: &Volume, record: &Record, now: &[Row], same_place: 
     let own_group = record.group_range.map(|range| Group::Own(range).to_string());
     for row in &mut rows {
         let is_directory = row.key == Key::SubDir.as_str();
-        let new = now
+        let new = new_rows
             .iter()
             .find(|new| new.key == row.key || is_directory && new.key == Key::PathPattern.as_str());
         let is_same = |new: &Row| match &*row.value {
-            _ if is_directory => same_place,
-            KEEPS => same_place,
+            _ if is_directory => same_directory,
+            KEEPS => same_directory,
             // A new claim gets another group of the same range.
             _ if row.key == Key::Gid.as_str() && own_group.as_deref() == Some(&new.value) => true,
             value => value == new.value,
