@@ -204,7 +204,7 @@ impl Review<'_> {
                 decision: Decision::Pass(Pass::OtherClass),
                 unused: None,
                 warnings: Vec::new(),
-                rests_on: None,
+                based_on: None,
             });
         }
         let namespace = cluster.namespace(&self.claim.namespace).await?;

@@ -27,8 +27,8 @@ pub fn decide(facts: &Facts<'_>) -> Verdict {
     let given = facts
         .volume
         .filter(|volume| is_meant_for(volume, facts.claim, facts.installation));
-    let (mut warnings, mut rests_on) = (Vec::new(), None);
-    let decision = decision_for(facts, given, &mut warnings, &mut rests_on);
+    let (mut warnings, mut based_on) = (Vec::new(), None);
+    let decision = decision_for(facts, given, &mut warnings, &mut based_on);
     let used =
         |volume: &Volume| matches!(&decision, Decision::Provision(new) if new.name == volume.name && new.is_at(volume));
     let unused = given.filter(|volume| !used(volume));
@@ -36,7 +36,7 @@ pub fn decide(facts: &Facts<'_>) -> Verdict {
         unused: unused.cloned().map(Box::new),
         decision,
         warnings,
-        rests_on,
+        based_on,
     }
 }
 
@@ -44,7 +44,7 @@ fn decision_for(
     facts: &Facts<'_>,
     given: Option<&Volume>,
     warnings: &mut Vec<String>,
-    rests_on: &mut Option<(Class, Policy)>,
+    based_on: &mut Option<(Class, Policy)>,
 ) -> Decision {
     let Facts {
         claim, installation, ..
@@ -90,7 +90,7 @@ fn decision_for(
         Ok(new) => Decision::Provision(Box::new(new)),
         Err(sentence) => Decision::Deny(sentence),
     };
-    *rests_on = Some((class, policy));
+    *based_on = Some((class, policy));
     decision
 }
 

@@ -16,7 +16,7 @@ pub struct Verdict {
     pub warnings: Vec<String>,
     /// The class and the settings on which the decision is based. `None` if it did not need them, or if they are not
     /// valid.
-    pub rests_on: Option<(Class, Policy)>,
+    pub based_on: Option<(Class, Policy)>,
 }
 
 /// What happens to the claim.

@@ -94,7 +94,7 @@ pub fn explain(facts: &Facts<'_>, read_from: ReadFrom, others: &[Volume]) -> Exp
         class: as_new.class.clone(),
         outcome: outcome(&new_facts, &verdict, others),
         policy: verdict
-            .rests_on
+            .based_on
             .iter()
             .flat_map(|(class, policy)| rows::of_new_claim(class, policy, facts.defaults))
             .collect(),

@@ -66,8 +66,8 @@ pub(super) fn outcome(facts: &Facts<'_>, verdict: &Verdict, others: &[Volume]) -
         Some(Conflict::Releasing(why)) => Outcome::Queued { why },
         None => {
             // A name that is derived from the directory is known only if the whole directory is.
-            let rests_on = verdict.rests_on.as_ref();
-            let is_unique = rests_on.is_some_and(|(_, policy)| policy.template.value.is_unique());
+            let based_on = verdict.based_on.as_ref();
+            let is_unique = based_on.is_some_and(|(_, policy)| policy.template.value.is_unique());
             let of_a_known_place = is_known(&new.share) && matches!(facts.claim.name, Name::Given(_));
             let volume = if is_unique || of_a_known_place { &new.name } else { ANY };
             Outcome::Provisioned {
