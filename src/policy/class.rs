@@ -57,7 +57,7 @@ pub struct Class {
 
 impl Class {
     /// Its share, with the NFS version that Bindery uses.
-    pub fn settled_share(&self) -> Share {
+    pub fn share_with_version(&self) -> Share {
         self.share.clone().over(self.settings.version.unwrap_or_default())
     }
 

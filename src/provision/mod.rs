@@ -67,7 +67,7 @@ impl Provisioner {
         }
         // Known conflicts refuse the claim before anything is created. A process that dies right after it created its volume
         // leaves one that Kubernetes may bind, and the cleanup of the other volume then keeps the directory for it.
-        if !new.directory.stands_alone(&new.name) {
+        if !new.directory.cannot_overlap(&new.name) {
             self.refuse_known(new, &location, deadline).await?;
         }
         let origin = if found.is_some() { Origin::Adopted } else { Origin::New };
@@ -207,7 +207,7 @@ impl Provisioner {
         deadline: Instant,
     ) -> Result<Made, Error> {
         let (share, directory) = (&new.share, &new.directory);
-        if !directory.stands_alone(&new.name) {
+        if !directory.cannot_overlap(&new.name) {
             self.refuse_overlap(new, location, Some(&written.version), deadline)
                 .await?;
         }

@@ -13,7 +13,7 @@ impl Provisioner {
     pub async fn preview(&self, new: &NewVolume, deadline: Instant) -> Result<(), Error> {
         let (found, share_id) = self.look(new, deadline).await?;
         // No other volume can have, or overlap with, a directory whose name contains the new name of its volume.
-        if !new.directory.stands_alone(&new.name) {
+        if !new.directory.cannot_overlap(&new.name) {
             if let Some(volume) = self.volume(new, deadline).await? {
                 use_existing(&volume, new, &self.installation)?;
                 return Ok(());

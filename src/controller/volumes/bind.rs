@@ -31,8 +31,8 @@ pub async fn bind(step: Step<'_>, claim: &Claim) -> Result<(), Error> {
     } = step;
     failpoints::point(Point::AnswerSent);
     // The webhook checks this before it creates the directory. It may have died before that, or not have been called.
-    let stands_alone = record.directory.stands_alone(&volume.name);
-    if !stands_alone {
+    let cannot_overlap = record.directory.cannot_overlap(&volume.name);
+    if !cannot_overlap {
         match overlap::find_overlap(step).await? {
             OverlapState::None => {}
             OverlapState::InUse(other) => {
@@ -68,7 +68,7 @@ pub async fn bind(step: Step<'_>, claim: &Claim) -> Result<(), Error> {
             storage_deadline(),
         )
         .await?;
-    if !stands_alone && let Some(other) = overlap::volume_of_same_directory(step, made.identity) {
+    if !cannot_overlap && let Some(other) = overlap::volume_of_same_directory(step, made.identity) {
         let same = format!(
             "its directory {} is also the directory of volume {other}, by another name of the server or another path",
             record.directory

@@ -125,7 +125,7 @@ async fn remove_unused(step: Step<'_>) -> Result<Report, Error> {
         ctx, volume, record, ..
     } = step;
     // A volume that is being created at this path creates the directory again.
-    let is_used = !record.directory.stands_alone(&volume.name)
+    let is_used = !record.directory.cannot_overlap(&volume.name)
         && matches!(overlap::find_overlap(step).await?, OverlapState::InUse(_));
     if is_used || record.origin == Origin::Adopted {
         return Ok(Report::None);

@@ -203,7 +203,8 @@ fn report_not_removed(ctx: &Context, entry: &Entry, error: &Error, pause: Durati
     }
     let is_of_share = |class: &StorageClass| {
         let read = Class::read(class, &ctx.defaults).ok();
-        class.provisioner == ctx.installation.provisioner && read.is_some_and(|read| read.settled_share() == *share)
+        class.provisioner == ctx.installation.provisioner
+            && read.is_some_and(|read| read.share_with_version() == *share)
     };
     let note = format!("{place} of share {share} cannot be removed: {error}. Bindery retries");
     for class in ctx.cluster.classes.store().state_filter(is_of_share) {

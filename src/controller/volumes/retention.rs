@@ -51,7 +51,7 @@ fn shares(ctx: &Context) -> BTreeSet<Share> {
     let ours = classes
         .iter()
         .filter(|class| class.provisioner == ctx.installation.provisioner);
-    let of_classes = ours.filter_map(|class| Some(Class::read(class, &ctx.defaults).ok()?.settled_share()));
+    let of_classes = ours.filter_map(|class| Some(Class::read(class, &ctx.defaults).ok()?.share_with_version()));
     let volumes = ctx.cluster.volumes.store().state();
     let of_volumes = volumes.iter().filter_map(|volume| {
         let volume = volume.read();

@@ -65,7 +65,7 @@ impl Directory {
 
     /// Whether no other volume can have a directory above or below this one when it is created: it is a single segment,
     /// and its name contains the new name of its volume.
-    pub fn stands_alone(&self, volume: &str) -> bool {
+    pub fn cannot_overlap(&self, volume: &str) -> bool {
         self.0.contains(volume) && !self.0.contains('/')
     }
 

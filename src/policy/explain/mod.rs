@@ -117,7 +117,8 @@ pub fn explain(facts: &Facts<'_>, read_from: ReadFrom, others: &[Volume]) -> Exp
             Outcome::NoVolumeYet { volume }
         };
     }
-    if volume_name.is_none() && new.is_some_and(|new| !is_known(&new.share) && !new.directory.stands_alone(&new.name)) {
+    if volume_name.is_none() && new.is_some_and(|new| !is_known(&new.share) && !new.directory.cannot_overlap(&new.name))
+    {
         let warning = "could not check whether another volume uses this directory: give the --nfs-server and \
         --nfs-share that bindery serve has";
         explanation.warnings.push(warning.to_owned());

@@ -84,7 +84,7 @@ fn conflict_with_others(facts: &Facts<'_>, new: &NewVolume, others: &[Volume]) -
     if let Some(Err(conflict)) = existing.map(|existing| use_existing(existing, new, facts.installation)) {
         return Some(conflict);
     }
-    if new.directory.stands_alone(&new.name) {
+    if new.directory.cannot_overlap(&new.name) {
         return None;
     }
     let location = new.location(None, None);

@@ -18,7 +18,7 @@ fn a_generated_name_is_completed_as_in_kubernetes() {
 fn a_name_of_any_length_gets_a_default_directory() {
     let directory = |claim: &str| {
         let new = provisioned(|world| world.claim["metadata"]["name"] = json!(claim));
-        assert!(new.directory.stands_alone(&new.name), "{}", new.directory);
+        assert!(new.directory.cannot_overlap(&new.name), "{}", new.directory);
         new.directory.to_string()
     };
     let fits = "a".repeat(207);
