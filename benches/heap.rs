@@ -91,7 +91,7 @@ fn provisioned(request: &Request, class: &StorageClass) -> Result<Option<Box<New
         classes: &[],
         defaults: &Defaults::default(),
         installation: &installation(),
-        fresh: Uuid::from_u128(2),
+        seed: Uuid::from_u128(2),
     });
     match verdict.decision {
         Decision::Pass(_) => Ok(None),

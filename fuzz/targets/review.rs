@@ -96,7 +96,7 @@ fn read(object: &Value, namespace: &str) -> Option<Claim> {
     Some(Claim { class, ..claim })
 }
 
-fn ask(claim: &Claim, class: &StorageClass, namespace: &Namespace, volume: Option<&Volume>, fresh: u128) -> Verdict {
+fn ask(claim: &Claim, class: &StorageClass, namespace: &Namespace, volume: Option<&Volume>, seed: u128) -> Verdict {
     decide(&Facts {
         claim,
         class: Some(class),
@@ -106,7 +106,7 @@ fn ask(claim: &Claim, class: &StorageClass, namespace: &Namespace, volume: Optio
         classes: &[],
         defaults: &Defaults::default(),
         installation: &installation(class),
-        fresh: Uuid::from_u128(fresh),
+        seed: Uuid::from_u128(seed),
     })
 }
 

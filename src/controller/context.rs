@@ -122,7 +122,7 @@ impl Context {
             classes: &self.cluster.classes.store().state(),
             defaults: &self.defaults,
             installation: &self.installation,
-            fresh: claim.seed(),
+            seed: claim.seed(),
         }))
     }
 

@@ -106,7 +106,7 @@ impl World {
             classes: &classes,
             defaults: &self.defaults,
             installation: &self.installation,
-            fresh: Uuid::from_u128(0x1234),
+            seed: Uuid::from_u128(0x1234),
         })
     }
 }

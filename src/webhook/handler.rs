@@ -217,7 +217,7 @@ impl Review<'_> {
             classes: &cluster.classes.store().state(),
             defaults: self.defaults,
             installation,
-            fresh: Uuid::new_v4(),
+            seed: Uuid::new_v4(),
         }))
     }
 

@@ -128,7 +128,7 @@ impl Reader {
             classes,
             defaults: &self.defaults,
             installation: &self.installation,
-            fresh: Uuid::nil(),
+            seed: Uuid::nil(),
         };
         let mut explanation = explain(&facts, read_from, &others);
         if ours {

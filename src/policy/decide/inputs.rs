@@ -42,7 +42,7 @@ pub struct Facts<'a> {
     pub installation: &'a Installation,
     /// The source of the volume's name and of the suffix of a generated claim name: random, or the uid of an existing
     /// claim, so that every attempt to provision that claim uses the same volume.
-    pub fresh: Uuid,
+    pub seed: Uuid,
 }
 
 /// The valid settings of all three objects.

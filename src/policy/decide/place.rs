@@ -31,14 +31,14 @@ pub(super) fn place(
     let claim = facts.claim;
     let claim_name = match &claim.name {
         Name::Given(name) => name.clone(),
-        Name::Generate(prefix) => generate(prefix, facts.fresh),
+        Name::Generate(prefix) => generate(prefix, facts.seed),
     };
     let share = class.share.clone().over(policy.version.value);
-    let fresh = format!("pvc-{}", facts.fresh);
+    let new_name = format!("pvc-{}", facts.seed);
     let values = Values {
         claim: &claim_name,
         namespace: &claim.namespace,
-        volume: &fresh,
+        volume: &new_name,
         labels: &claim.labels,
         annotations: &claim.annotations,
         namespace_labels: &facts.namespace.labels,
@@ -52,7 +52,7 @@ pub(super) fn place(
     };
     let name = match given.filter(stays) {
         Some(given) if template.is_unique() => given.name.clone(),
-        _ => fresh.clone(),
+        _ => new_name.clone(),
     };
     let directory = expand(&name).map_err(|error| no_directory(&template, policy, facts, class, &error))?;
     // A directory has one volume. If the directory does not contain the volume's name, the volume's name is derived
@@ -93,7 +93,7 @@ pub(super) fn place(
         reclaim: class.reclaim,
         mount_options: class.mount_options.clone(),
         topologies: class.topologies.clone(),
-        attempt: facts.fresh.to_string(),
+        attempt: facts.seed.to_string(),
     })
 }
 
@@ -127,8 +127,8 @@ fn named_after(share: &Share, directory: &Directory) -> String {
 }
 
 /// Completes a `generateName` in the same way as the API server.
-fn generate(prefix: &str, fresh: Uuid) -> String {
-    let suffix = fresh.as_bytes()[..5]
+fn generate(prefix: &str, seed: Uuid) -> String {
+    let suffix = seed.as_bytes()[..5]
         .iter()
         .map(|&byte| char::from(SUFFIX[usize::from(byte) % SUFFIX.len()]));
     prefix.chars().take(LONGEST_PREFIX).chain(suffix).collect()

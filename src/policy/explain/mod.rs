@@ -49,7 +49,7 @@ pub struct Explanation {
     pub warnings: Vec<String>,
 }
 
-/// Explains a claim. `others` are the volumes of the cluster that may overlap; `fresh` in `facts` is ignored.
+/// Explains a claim. `others` are the volumes of the cluster that may overlap; `seed` in `facts` is ignored.
 pub fn explain(facts: &Facts<'_>, read_from: ReadFrom, others: &[Volume]) -> Explanation {
     let exists = read_from == ReadFrom::Cluster;
     let volume_name = facts.claim.volume_name.as_deref().filter(|_| exists);
@@ -81,7 +81,7 @@ pub fn explain(facts: &Facts<'_>, read_from: ReadFrom, others: &[Volume]) -> Exp
         },
         defaults: &defaults,
         // The volume name is derived from the uid of an existing claim.
-        fresh: as_new.uid.parse().unwrap_or(NO_UUID),
+        seed: as_new.uid.parse().unwrap_or(NO_UUID),
         ..*facts
     };
     let verdict = decide(&new_facts);
