@@ -22,7 +22,7 @@ pub enum NotOurs {
 
 /// The owner that such a volume names, and the position of Bindery's finalizer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct UnmanagedVolume {
     /// The volume's name.
     pub name: String,
     /// Its class, if it names one.
@@ -30,10 +30,10 @@ pub struct Found {
     provisioner: Option<String>,
     instance: Option<String>,
     /// The index of Bindery's finalizer.
-    at: usize,
+    finalizer_index: usize,
 }
 
-impl Found {
+impl UnmanagedVolume {
     /// Reads a volume. `None` if it does not have Bindery's finalizer, or if it names this installation or another
     /// provisioner.
     pub fn read(volume: &PersistentVolume, installation: &Installation) -> Option<Self> {
@@ -44,7 +44,7 @@ impl Found {
             class: volume.spec.as_ref()?.storage_class_name.clone(),
             provisioner: get(volume_annotation::PROVISIONED_BY),
             instance: get(volume_annotation::INSTANCE),
-            at: meta
+            finalizer_index: meta
                 .finalizers
                 .as_ref()?
                 .iter()
@@ -59,7 +59,7 @@ impl Found {
     }
 
     /// Describes the owner that the annotations name.
-    pub fn maker(&self) -> String {
+    pub fn owner(&self) -> String {
         let named = |what: &str, value: &Option<String>| match value {
             Some(value) => format!("{what} {:?}", Shown(value)),
             None => format!("no {what}"),
@@ -72,8 +72,8 @@ impl Found {
     }
 
     /// The command that removes the finalizer and retains the volume and its directory.
-    pub fn let_go(&self) -> String {
-        let finalizer = format!("/metadata/finalizers/{}", self.at);
+    pub fn release_command(&self) -> String {
+        let finalizer = format!("/metadata/finalizers/{}", self.finalizer_index);
         let patch = json!([
             {"op": "test", "path": finalizer, "value": names::FINALIZER},
             {"op": "remove", "path": finalizer},
@@ -83,7 +83,7 @@ impl Found {
     }
 
     /// The command that gives the volume to this installation.
-    pub fn take_over(&self, installation: &Installation) -> String {
+    pub fn takeover_command(&self, installation: &Installation) -> String {
         let Installation { provisioner, instance } = installation;
         format!(
             "kubectl annotate pv {} --overwrite {}={provisioner} {}={instance}",
@@ -104,9 +104,9 @@ impl Found {
         format!(
             "{why}: {}. Bindery does nothing until you choose. To remove the finalizer and keep the directory: {}. To \
             let this Bindery clean up as annotation bindery.dev/on-delete says: {}",
-            self.maker(),
-            self.let_go(),
-            self.take_over(installation)
+            self.owner(),
+            self.release_command(),
+            self.takeover_command(installation)
         )
     }
 }
@@ -118,7 +118,7 @@ mod tests {
     use super::*;
     use crate::policy::fixtures::installation;
 
-    fn found(annotations: Value) -> Option<Found> {
+    fn found(annotations: Value) -> Option<UnmanagedVolume> {
         let volume = json!({
             "metadata": {
                 "name": "pvc-1",
@@ -127,7 +127,7 @@ mod tests {
             },
             "spec": {"storageClassName": "fast"},
         });
-        Found::read(&serde_json::from_value(volume).unwrap(), &installation())
+        UnmanagedVolume::read(&serde_json::from_value(volume).unwrap(), &installation())
     }
 
     #[test]
@@ -146,7 +146,7 @@ mod tests {
         let moved =
             found(json!({"pv.kubernetes.io/provisioned-by": "bindery.dev/nfs", "bindery.dev/instance": "a\nb"}));
         assert_eq!(
-            moved.unwrap().maker(),
+            moved.unwrap().owner(),
             "its annotations name provisioner \"bindery.dev/nfs\" and instance \"a\\nb\""
         );
     }

@@ -118,8 +118,8 @@ impl Uninstall {
                 "volume {}: skipped, because this installation did not create it ({}). To remove the finalizer and keep the \
                  directory: {}",
                 volume.name,
-                volume.maker(),
-                volume.let_go()
+                volume.owner(),
+                volume.release_command()
             );
         }
         println!("volumes {would}done: {done}, skipped: {skipped}");

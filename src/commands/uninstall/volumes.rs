@@ -8,7 +8,7 @@ use kube::{Api, Client};
 use crate::cluster::patch;
 use crate::model::claim::Claim;
 use crate::model::volume::{Installation, Volume};
-use crate::policy::other_installation::Found;
+use crate::policy::other_installation::UnmanagedVolume;
 use crate::policy::reconcile::ClaimState;
 use crate::policy::uninstall::{UninstallStep, needs_step, uninstall_step};
 
@@ -40,7 +40,7 @@ impl Volumes {
 
     /// Returns the volumes of this installation that have the finalizer, and those with the finalizer that it did not
     /// create.
-    pub async fn with_finalizer(&self) -> Result<(Vec<Volume>, Vec<Found>)> {
+    pub async fn with_finalizer(&self) -> Result<(Vec<Volume>, Vec<UnmanagedVolume>)> {
         let (mut waiting, mut not_ours) = (Vec::new(), Vec::new());
         let mut page = ListParams::default().limit(PAGE_SIZE);
         loop {
@@ -54,7 +54,7 @@ impl Volumes {
             not_ours.extend(
                 some.items
                     .iter()
-                    .filter_map(|volume| Found::read(volume, &self.installation)),
+                    .filter_map(|volume| UnmanagedVolume::read(volume, &self.installation)),
             );
             match some.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => page = page.continue_token(&token),

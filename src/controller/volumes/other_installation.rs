@@ -13,7 +13,7 @@ use crate::controller::error::Error;
 use crate::controller::leader::Leader;
 use crate::model::names::reason;
 use crate::model::volume::{Phase, Volume};
-use crate::policy::other_installation::{Found, NotOurs};
+use crate::policy::other_installation::{NotOurs, UnmanagedVolume};
 
 pub async fn report(leader: &Leader, volume: &Volume, why: NotOurs) -> Result<Action, Error> {
     let ctx = &leader.ctx;
@@ -23,7 +23,7 @@ pub async fn report(leader: &Leader, volume: &Volume, why: NotOurs) -> Result<Ac
         return Ok(Action::requeue(remaining));
     }
     let live = ctx.persistent_volumes().get_opt(&volume.name).await?;
-    let Some(found) = live.and_then(|live| Found::read(&live, &ctx.installation)) else {
+    let Some(found) = live.and_then(|live| UnmanagedVolume::read(&live, &ctx.installation)) else {
         return Ok(Action::await_change());
     };
     let class = ctx.cluster.class(found.class.as_deref().unwrap_or_default()).await?;
