@@ -42,8 +42,8 @@ fuzz_target!(|input: &[u8]| {
             assert_eq!(Template::parse(&template.to_string(), dialect).as_ref(), Ok(&template));
             let _ = template.check();
             expand(&template, &values);
-            let forgiving = template.forgiving();
-            if let Ok(directory) = forgiving.expand(&values) {
+            let lenient = template.lenient();
+            if let Ok(directory) = lenient.expand(&values) {
                 check(&directory);
             }
         }
@@ -67,7 +67,7 @@ fn expand(template: &Template, values: &Values<'_>) {
         })
     };
     if let (true, Ok(ours), Ok(theirs)) = (
-        template.keeps_namespaces_apart(),
+        template.separates_namespaces(),
         neighbour("team-a", "data"),
         neighbour("team-b", values.claim),
     ) {

@@ -78,7 +78,7 @@ impl Annotations {
             }
         }
         let settings = Settings::read(&written, &mut invalid);
-        invalid.extend(settings.hopeless_template(&written));
+        invalid.extend(settings.template_error(&written));
         Self {
             object,
             settings,

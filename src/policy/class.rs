@@ -86,7 +86,7 @@ impl Class {
         let written: Vec<_> = known.collect();
         let mut settings = Settings::read(&written, &mut invalid);
         if legacy && parameters.contains_key(Key::PathPattern.as_str()) {
-            settings.template = settings.template.map(Template::forgiving);
+            settings.template = settings.template.map(Template::lenient);
         }
         let mut overrides = |key: Key, default: &[Key]| match parameters.get(key.as_str()) {
             None => default.to_vec(),
@@ -95,13 +95,13 @@ impl Class {
         let namespace_overrides = overrides(Key::NamespaceOverrides, &Key::NAMESPACE_DEFAULT);
         let claim_overrides = overrides(Key::ClaimOverrides, &[]);
         // What the other provisioner accepted must not prevent the takeover of its volumes.
-        let mut found = |found: Option<Invalid>| match found {
-            Some(found) if legacy => warnings.push(found.0),
-            found => invalid.extend(found),
+        let mut add = |error: Option<Invalid>| match error {
+            Some(error) if legacy => warnings.push(error.0),
+            error => invalid.extend(error),
         };
-        found(settings.hopeless_template(&written));
-        found(open_group(&settings));
-        found(idle_retention(
+        add(settings.template_error(&written));
+        add(open_group(&settings));
+        add(unused_retention(
             &settings,
             &[&namespace_overrides[..], &claim_overrides[..]].concat(),
         ));
@@ -162,7 +162,7 @@ impl fmt::Display for WrongClass {
 }
 
 /// The keys of the share, each with the value of its flag and the name of the flag.
-fn of_the_share(defaults: &Defaults) -> [(Key, Option<&String>, &'static str); 2] {
+fn share_keys(defaults: &Defaults) -> [(Key, Option<&String>, &'static str); 2] {
     [
         (Key::Server, defaults.server.as_ref(), "--nfs-server"),
         (Key::Share, defaults.share.as_ref(), "--nfs-share"),
@@ -170,7 +170,7 @@ fn of_the_share(defaults: &Defaults) -> [(Key, Option<&String>, &'static str); 2
 }
 
 fn unset(parameters: &BTreeMap<String, String>, defaults: &Defaults) -> Vec<Invalid> {
-    let unset = of_the_share(defaults)
+    let unset = share_keys(defaults)
         .into_iter()
         .filter(|(key, default, _)| default.is_none() && !parameters.contains_key(key.as_str()));
     let messages = unset.map(|(key, _, flag)| {
@@ -184,7 +184,7 @@ fn unset(parameters: &BTreeMap<String, String>, defaults: &Defaults) -> Vec<Inva
 /// The share, if it is set. Server and path are checked separately, so that both errors are reported.
 fn share(parameters: &BTreeMap<String, String>, defaults: &Defaults, invalid: &mut Vec<Invalid>) -> Option<Share> {
     let [server, path] =
-        of_the_share(defaults).map(|(key, default, _)| parameters.get(key.as_str()).or(default).map(String::as_str));
+        share_keys(defaults).map(|(key, default, _)| parameters.get(key.as_str()).or(default).map(String::as_str));
     let mut has_token = |key: Key, value: Option<&str>| {
         let templated = value.filter(|value| Template::is_in(value));
         invalid.extend(templated.map(|value| {
@@ -219,12 +219,12 @@ fn open_group(settings: &Settings) -> Option<Invalid> {
 }
 
 /// The error of a retention in a class that never archives and lets nobody else choose to archive.
-fn idle_retention(settings: &Settings, overrides: &[Key]) -> Option<Invalid> {
+fn unused_retention(settings: &Settings, overrides: &[Key]) -> Option<Invalid> {
     let on_delete = settings.on_delete.filter(|on_delete| *on_delete != OnDelete::Archive)?;
     let on_delete_keys = [Key::OnDelete, Key::ArchiveOnDelete];
-    let idle = matches!(settings.retention, Some(Retention::Seconds(_)))
+    let is_unused = matches!(settings.retention, Some(Retention::Seconds(_)))
         && !overrides.iter().any(|key| on_delete_keys.contains(key));
-    idle.then(|| {
+    is_unused.then(|| {
         Invalid(format!(
             "archiveRetention is set, but onDelete is {on_delete} for every claim, so nothing is ever archived; remove \
             one of the two, or list onDelete in namespaceOverrides or claimOverrides"

@@ -178,26 +178,26 @@ fn server_and_share_have_no_tokens() {
 
 #[test]
 fn a_template_without_any_valid_directory_is_an_error_of_the_class() {
-    let hopeless = |template: &str| read(json!({"parameters": {"subDir": template}})).unwrap_err();
-    let assert_hopeless = |template: &str, error: &str| {
+    let template_error = |template: &str| read(json!({"parameters": {"subDir": template}})).unwrap_err();
+    let assert_invalid = |template: &str, error: &str| {
         let expected = format!("subDir is {template:?}: this template gives no claim a valid directory: it {error}");
-        assert_eq!(hopeless(template), expected);
+        assert_eq!(template_error(template), expected);
     };
-    assert_hopeless(
+    assert_invalid(
         ".",
         "has the segment \".\", which means the directory itself; leave it out",
     );
-    assert_hopeless(
+    assert_invalid(
         "a/../b",
         "has the segment \"..\", which means the directory above; write the path without it",
     );
-    assert_hopeless(
+    assert_invalid(
         ".bindery-x",
         "has the segment \".bindery-x\": names of archives, and names that begin with .bindery-, are reserved for Bindery",
     );
     assert!(read(json!({"parameters": {"subDir": "/archived-${pvc.metadata.name}/"}})).is_ok());
-    assert!(hopeless(&"x".repeat(256)).ends_with("it has a segment of 256 bytes; NFS servers allow at most 255"));
-    assert!(hopeless(&"x/".repeat(600)).ends_with("it has 1199 bytes; at most 1024 are allowed"));
+    assert!(template_error(&"x".repeat(256)).ends_with("it has a segment of 256 bytes; NFS servers allow at most 255"));
+    assert!(template_error(&"x/".repeat(600)).ends_with("it has 1199 bytes; at most 1024 are allowed"));
     // The value may be empty for some claim.
     let barely = format!("{}${{pvc.metadata.labels['app']}}", "x".repeat(255));
     assert!(read(json!({"parameters": {"subDir": barely}})).is_ok());

@@ -130,8 +130,8 @@ fn first<T>(
 fn existing(sources: &[Layer<'_>; 3]) -> Effective<ExistingDirectory> {
     let (may_adopt, may_not) = who_may_adopt(sources);
     let class = &sources[2].1.template;
-    let apart = class.as_ref().is_some_and(Template::keeps_namespaces_apart);
-    let default = if apart && may_not.is_empty() {
+    let is_separated = class.as_ref().is_some_and(Template::separates_namespaces);
+    let default = if is_separated && may_not.is_empty() {
         ExistingDirectory::Adopt
     } else {
         ExistingDirectory::Deny

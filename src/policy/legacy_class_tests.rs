@@ -101,7 +101,7 @@ fn every_pattern_is_accepted() {
 fn directory(pattern: &str) -> (Result<String, String>, Vec<String>) {
     let mut warnings = Vec::new();
     let pattern = path_pattern(pattern, &mut warnings);
-    let template = Template::parse(&pattern, Dialect::PathPattern).unwrap().forgiving();
+    let template = Template::parse(&pattern, Dialect::PathPattern).unwrap().lenient();
     let labels = [("app".to_owned(), "db".to_owned())].into();
     let (empty, up) = (BTreeMap::new(), [("up".to_owned(), "../../x".to_owned())].into());
     let values = Values {

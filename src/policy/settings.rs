@@ -80,7 +80,7 @@ impl Settings {
     }
 
     /// The error of a template that gives no claim a valid directory. `written` is what [`Settings::read`] got.
-    pub fn hopeless_template(&self, written: &[(Key, &str, &str)]) -> Option<Invalid> {
+    pub fn template_error(&self, written: &[(Key, &str, &str)]) -> Option<Invalid> {
         let error = self.template.as_ref()?.check().err()?;
         let (_, spelt, value) = written
             .iter()

@@ -4,7 +4,7 @@
 //! `${.PVC.namespace}/${.PVC.labels.app}` (nfs-subdir-external-provisioner, parameter `pathPattern`) are the same
 //! template. `$$` is a dollar sign, and a backslash makes the next character text. Text that looks like a token is an
 //! error: it would be the same for all claims. A template is parsed once, and expanded for each claim. A value that a
-//! claim does not have is an error, not an empty string (except for [`Template::forgiving`]). The result is checked as
+//! claim does not have is an error, not an empty string (except for [`Template::lenient`]). The result is checked as
 //! a [`Directory`], segment by segment.
 
 mod look_alike;
@@ -22,7 +22,7 @@ use crate::model::directory::{Directory, NotADirectory, Shown, WrongPath, normal
 pub struct Template {
     dialect: Dialect,
     pieces: Vec<Piece>,
-    forgiving: bool,
+    lenient: bool,
     /// Whether it is the standard template. A result that is too long for one name is then cut.
     standard: bool,
 }
@@ -53,17 +53,14 @@ pub enum NoDirectory {
 impl Template {
     /// The same template with the rules of nfs-subdir-external-provisioner: a missing value is empty, and extra slashes
     /// and `.` are removed before the result is checked.
-    pub fn forgiving(self) -> Self {
-        Self {
-            forgiving: true,
-            ..self
-        }
+    pub fn lenient(self) -> Self {
+        Self { lenient: true, ..self }
     }
 
     /// The template for one claim. If the rules of nfs-subdir-external-provisioner apply, adds a warning for each missing
     /// value, and uses the standard directory if the path is empty, as that program does.
     pub fn for_claim(self, values: &Values<'_>, warnings: &mut Vec<String>) -> Self {
-        if !self.forgiving {
+        if !self.lenient {
             return self;
         }
         let missing = self.tokens().filter(|token| token.value(values).is_none());
@@ -112,7 +109,7 @@ impl Template {
                 text("-"),
                 Piece::Token(volume),
             ],
-            forgiving: false,
+            lenient: false,
             standard: true,
         }
     }
@@ -139,7 +136,7 @@ impl Template {
     }
 
     fn parse_path(&self, path: &str) -> Result<Directory, NotADirectory> {
-        if self.forgiving {
+        if self.lenient {
             let segments: Vec<&str> = path
                 .split('/')
                 .filter(|segment| !matches!(*segment, "" | "."))
@@ -153,13 +150,13 @@ impl Template {
 
     fn fill<'a>(&self, value: impl Fn(&Token) -> Option<&'a str>) -> Result<String, NoDirectory> {
         let missing: Vec<Token> = self.tokens().filter(|token| value(token).is_none()).cloned().collect();
-        if !missing.is_empty() && !self.forgiving {
+        if !missing.is_empty() && !self.lenient {
             return Err(NoDirectory::Missing(missing));
         }
         let mut path = String::new();
         for (index, piece) in self.pieces.iter().enumerate() {
             match piece {
-                Piece::Text(text) if self.forgiving => path.push_str(text),
+                Piece::Text(text) if self.lenient => path.push_str(text),
                 Piece::Text(text) => {
                     // An empty value at an end must not lead to the directory above.
                     let text = if index == 0 { text.trim_start_matches('/') } else { text };
@@ -185,7 +182,7 @@ impl Template {
 
     /// Whether an existing directory can only belong to the claim's own namespace: the namespace is a whole segment,
     /// and no token before it can be chosen by a claim or can add segments.
-    pub fn keeps_namespaces_apart(&self) -> bool {
+    pub fn separates_namespaces(&self) -> bool {
         let mut segment = Vec::new();
         let ends_in_the_namespace = |segment: &[&Piece]| matches!(segment, [Piece::Token(Token::ClaimNamespace)]);
         for piece in &self.pieces {

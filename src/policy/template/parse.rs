@@ -115,7 +115,7 @@ impl Template {
         Ok(Self {
             dialect,
             pieces,
-            forgiving: false,
+            lenient: false,
             standard: false,
         })
     }

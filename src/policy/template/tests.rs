@@ -185,19 +185,19 @@ fn the_standard_template_is_a_directory_for_each_volume() {
         standard.to_string(),
         "${pvc.metadata.namespace}-${pvc.metadata.name}-${pv.metadata.name}"
     );
-    assert!(standard.is_unique() && !standard.keeps_namespaces_apart());
+    assert!(standard.is_unique() && !standard.separates_namespaces());
 }
 
 #[test]
 fn a_template_separates_namespaces_only_if_no_claim_can_choose_another() {
-    let apart = |text: &str| Template::parse(text, Dialect::SubDir).unwrap().keeps_namespaces_apart();
+    let separates = |text: &str| Template::parse(text, Dialect::SubDir).unwrap().separates_namespaces();
     for text in [
         "${pvc.metadata.namespace}/${pvc.metadata.name}",
         "${pvc.metadata.namespace}",
         "volumes/${pvc.metadata.namespace}/x/${pvc.metadata.labels['a']}",
         "${namespace.metadata.labels['team']}/${pvc.metadata.namespace}/${pvc.metadata.name}",
     ] {
-        assert!(apart(text), "{text}");
+        assert!(separates(text), "{text}");
     }
     for text in [
         "${pvc.metadata.namespace}-${pvc.metadata.name}",
@@ -207,7 +207,7 @@ fn a_template_separates_namespaces_only_if_no_claim_can_choose_another() {
         "${namespace.metadata.annotations['a']}/${pvc.metadata.namespace}/x",
         "fixed",
     ] {
-        assert!(!apart(text), "{text}");
+        assert!(!separates(text), "{text}");
     }
 }
 
@@ -246,7 +246,7 @@ fn template() -> impl Strategy<Value = Template> {
             Template {
                 dialect,
                 pieces,
-                forgiving: false,
+                lenient: false,
                 standard: false,
             }
         })
@@ -269,10 +269,10 @@ proptest! {
     #[test]
     fn no_value_leads_out_of_the_share(
         template in template(),
-        forgiving in any::<bool>(),
+        lenient in any::<bool>(),
         values in prop::collection::vec(HOSTILE, 7),
     ) {
-        let template = if forgiving { template.forgiving() } else { template };
+        let template = if lenient { template.lenient() } else { template };
         let any = |value: &str| {
             let keys = template.tokens().filter_map(|token| match token {
                 Token::ClaimLabel(key) | Token::ClaimAnnotation(key) => Some(key),
