@@ -8,12 +8,12 @@ use crate::model::names::{PREFIX, is_label_key, is_label_value};
 /// Keys and values.
 pub type Labels = BTreeMap<String, String>;
 
-/// Reads a list. `spelt` is the key under which it is written; each error names the label.
-pub fn read(spelt: &str, text: &str, invalid: &mut Vec<Invalid>) -> Labels {
+/// Reads a list of labels. `parameter` is the class parameter that contains it. Each error names the label.
+pub fn read(parameter: &str, text: &str, invalid: &mut Vec<Invalid>) -> Labels {
     let mut labels = Labels::new();
     for label in text.split(',').map(str::trim).filter(|label| !label.is_empty()) {
         if let Err(error) = add(&mut labels, label) {
-            invalid.push(Invalid(format!("{spelt}: {error}")));
+            invalid.push(Invalid(format!("{parameter}: {error}")));
         }
     }
     labels

@@ -64,14 +64,14 @@ impl Annotations {
     pub fn read(object: AnnotatedObject, annotations: &BTreeMap<String, String>, allowed: &[Key]) -> Self {
         let (mut ignored, mut invalid) = (Vec::new(), Vec::new());
         let mut written = Vec::new();
-        for (spelt, value) in annotations.range(names::PREFIX.to_owned()..) {
-            if !spelt.starts_with(names::PREFIX) {
+        for (name, value) in annotations.range(names::PREFIX.to_owned()..) {
+            if !name.starts_with(names::PREFIX) {
                 break;
             }
-            match Key::annotated(spelt) {
-                Ok(key) if allowed.contains(&key) => written.push((key, spelt.as_str(), value.as_str())),
+            match Key::of_annotation(name) {
+                Ok(key) if allowed.contains(&key) => written.push((key, name.as_str(), value.as_str())),
                 Ok(key) => ignored.push(Ignored::Key(key)),
-                Err(_) if spelt == annotation::ENABLED => {
+                Err(_) if name == annotation::ENABLED => {
                     ignored.extend((object == AnnotatedObject::Claim).then_some(Ignored::Enabled));
                 }
                 Err(unknown) => invalid.push(Invalid(unknown.to_string())),

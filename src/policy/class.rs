@@ -76,8 +76,8 @@ impl Class {
         let mut invalid = Vec::new();
         let known = parameters
             .iter()
-            .filter_map(|(spelt, value)| match Key::parameter(spelt) {
-                Ok(key) => Some((key, spelt.as_str(), value.as_str())),
+            .filter_map(|(name, value)| match Key::of_parameter(name) {
+                Ok(key) => Some((key, name.as_str(), value.as_str())),
                 Err(unknown) => {
                     invalid.push(Invalid(unknown.to_string()));
                     None
@@ -237,7 +237,7 @@ fn overrides(list: Key, value: &str, invalid: &mut Vec<Invalid>) -> Vec<Key> {
     let names = value.split(',').map(str::trim).filter(|name| !name.is_empty());
     let mut keys = Vec::new();
     for name in names {
-        match Key::parameter(name) {
+        match Key::of_parameter(name) {
             Ok(key) if key.is_for_annotations() => keys.push(key),
             Ok(key) => invalid.push(Invalid(format!(
                 "{list} lists {key}, which only a StorageClass may set; remove it \

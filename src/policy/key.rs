@@ -71,29 +71,29 @@ impl Key {
     }
 
     /// The key of a class parameter. The error suggests the most similar key.
-    pub fn parameter(name: &str) -> Result<Self, Unknown> {
+    pub fn of_parameter(name: &str) -> Result<Self, UnknownKey> {
         let key = Self::ALL.into_iter().find(|key| key.as_str() == name);
         key.ok_or_else(|| {
             let letters: String = name.chars().filter(char::is_ascii_alphabetic).collect();
             if letters.eq_ignore_ascii_case("mountOptions") {
                 let advice = "write mount options in the field mountOptions of the StorageClass, next to parameters";
-                return Unknown {
+                return UnknownKey {
                     kind: "parameter",
                     written: name.to_owned(),
                     advice: advice.to_owned(),
                 };
             }
             let known = Self::ALL.into_iter().map(|key| key.as_str().to_owned());
-            Unknown::new("parameter", name, known.collect())
+            UnknownKey::new("parameter", name, known.collect())
         })
     }
 
     /// The key of an annotation. The error suggests the most similar key.
-    pub fn annotated(name: &str) -> Result<Self, Unknown> {
+    pub fn of_annotation(name: &str) -> Result<Self, UnknownKey> {
         let key = Self::ALL.into_iter().find(|key| key.annotation() == name);
         key.ok_or_else(|| {
             let known = Self::ALL.into_iter().filter(|key| key.is_for_annotations());
-            Unknown::new("annotation", name, known.map(Self::annotation).collect())
+            UnknownKey::new("annotation", name, known.map(Self::annotation).collect())
         })
     }
 
@@ -115,13 +115,13 @@ impl Key {
 /// The key is not known.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{kind} {written} is not known: {advice}")]
-pub struct Unknown {
+pub struct UnknownKey {
     kind: &'static str,
     written: String,
     advice: String,
 }
 
-impl Unknown {
+impl UnknownKey {
     fn new(kind: &'static str, written: &str, all: Vec<String>) -> Self {
         let word = |name: &'_ str| name.strip_prefix(names::PREFIX).unwrap_or(name).to_lowercase();
         let nearest = all.iter().min_by_key(|known| distance(&word(written), &word(known)));
@@ -163,7 +163,7 @@ mod tests {
         assert_eq!(Key::MountPermissions.annotation(), "bindery.dev/mount-permissions");
         for key in Key::ALL {
             assert_eq!(
-                (Key::parameter(key.as_str()), Key::annotated(&key.annotation())),
+                (Key::of_parameter(key.as_str()), Key::of_annotation(&key.annotation())),
                 (Ok(key), Ok(key))
             );
         }
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_misspelt_key_gets_a_suggestion_and_an_unknown_key_the_list() {
-        let message = |name| Key::parameter(name).unwrap_err().to_string();
+        let message = |name| Key::of_parameter(name).unwrap_err().to_string();
         assert_eq!(
             message("ondelete"),
             "parameter ondelete is not known: did you mean onDelete?"

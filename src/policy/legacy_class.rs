@@ -26,12 +26,12 @@ pub fn is_legacy(provisioner: &str) -> bool {
 pub fn translate(written: &BTreeMap<String, String>) -> (BTreeMap<String, String>, Vec<String>) {
     let mut parameters = BTreeMap::new();
     let mut warnings = Vec::new();
-    for (spelt, value) in written {
+    for (name, value) in written {
         let mut doubt = |allowed| {
-            let invalid = Invalid::value(spelt, value, &NotAllowed(allowed));
+            let invalid = Invalid::value(name, value, &NotAllowed(allowed));
             warnings.push(format!("{invalid}; directories are archived"));
         };
-        let value = match Key::parameter(spelt) {
+        let value = match Key::of_parameter(name) {
             Err(unknown) => {
                 warnings.push(format!("{unknown}; it is ignored"));
                 continue;
@@ -53,7 +53,7 @@ pub fn translate(written: &BTreeMap<String, String>) -> (BTreeMap<String, String
             },
             Ok(_) => value.clone(),
         };
-        parameters.insert(spelt.clone(), value);
+        parameters.insert(name.clone(), value);
     }
     (parameters, warnings)
 }

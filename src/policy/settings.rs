@@ -51,7 +51,7 @@ impl Settings {
             written
                 .iter()
                 .find(|(written, ..)| *written == key)
-                .map(|&(_, spelt, value)| (spelt, value))
+                .map(|&(_, name, value)| (name, value))
         };
         let (on_delete, error) = on_delete::read(get(Key::OnDelete), get(Key::ArchiveOnDelete));
         invalid.extend(error);
@@ -74,7 +74,7 @@ impl Settings {
             on_failure: parse(get(Key::OnStorageFailure), invalid, str::parse),
             version: parse(get(Key::NfsVersion), invalid, str::parse),
             provision: parse(get(Key::Provision), invalid, str::parse),
-            volume_labels: get(Key::VolumeLabels).map(|(spelt, text)| labels::read(spelt, text, invalid)),
+            volume_labels: get(Key::VolumeLabels).map(|(name, text)| labels::read(name, text, invalid)),
             written: written.iter().map(|&(key, ..)| key).collect(),
         }
     }
@@ -82,11 +82,11 @@ impl Settings {
     /// The error of a template that gives no claim a valid directory. `written` is what [`Settings::read`] got.
     pub fn template_error(&self, written: &[(Key, &str, &str)]) -> Option<Invalid> {
         let error = self.template.as_ref()?.check().err()?;
-        let (_, spelt, value) = written
+        let (_, name, value) = written
             .iter()
             .find(|(key, ..)| matches!(key, Key::SubDir | Key::PathPattern))?;
         let never = format!("this template gives no claim a valid directory: it {error}");
-        Some(Invalid::value(spelt, value, &never))
+        Some(Invalid::value(name, value, &never))
     }
 }
 
