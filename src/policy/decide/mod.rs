@@ -7,14 +7,14 @@
 mod existing;
 mod fits;
 mod inputs;
-mod place;
+mod new_volume;
 mod verdict;
 
 use self::existing::leave_to_kubernetes;
 pub use self::fits::fits;
 pub use self::inputs::Facts;
 use self::inputs::Inputs;
-use self::place::place;
+use self::new_volume::new_volume;
 pub use self::verdict::{Decision, Pass, Verdict};
 use super::annotations;
 use super::class::Class;
@@ -24,14 +24,14 @@ use crate::model::volume::{Installation, Volume};
 
 /// Decides what happens to a claim.
 pub fn decide(facts: &Facts<'_>) -> Verdict {
-    let given = facts
+    let earlier = facts
         .volume
-        .filter(|volume| is_meant_for(volume, facts.claim, facts.installation));
+        .filter(|volume| was_created_for(volume, facts.claim, facts.installation));
     let (mut warnings, mut based_on) = (Vec::new(), None);
-    let decision = decision_for(facts, given, &mut warnings, &mut based_on);
+    let decision = decision_for(facts, earlier, &mut warnings, &mut based_on);
     let used =
         |volume: &Volume| matches!(&decision, Decision::Provision(new) if new.name == volume.name && new.is_at(volume));
-    let unused = given.filter(|volume| !used(volume));
+    let unused = earlier.filter(|volume| !used(volume));
     Verdict {
         unused: unused.cloned().map(Box::new),
         decision,
@@ -42,7 +42,7 @@ pub fn decide(facts: &Facts<'_>) -> Verdict {
 
 fn decision_for(
     facts: &Facts<'_>,
-    given: Option<&Volume>,
+    earlier: Option<&Volume>,
     warnings: &mut Vec<String>,
     based_on: &mut Option<(Class, Policy)>,
 ) -> Decision {
@@ -62,8 +62,11 @@ fn decision_for(
     if enabled == Ok(false) {
         return Decision::Pass(Pass::NamespaceDisabled);
     }
-    if claim.volume_name.is_some() && given.is_none() {
-        return match facts.volume.filter(|volume| is_taken_back(volume, claim, installation)) {
+    if claim.volume_name.is_some() && earlier.is_none() {
+        return match facts
+            .volume
+            .filter(|volume| is_being_removed(volume, claim, installation))
+        {
             Some(volume) => Decision::Deny(format!(
                 "volume {} is being removed, because the request that created it failed; try again in a few seconds",
                 volume.name
@@ -86,7 +89,7 @@ fn decision_for(
     let policy = inputs.resolve();
     warnings.extend(inputs.warnings(claim, &policy));
     let class = inputs.class;
-    let decision = match place(facts, given, capacity, &class, &policy, warnings) {
+    let decision = match new_volume(facts, earlier, capacity, &class, &policy, warnings) {
         Ok(new) => Decision::Provision(Box::new(new)),
         Err(sentence) => Decision::Deny(sentence),
     };
@@ -97,12 +100,12 @@ fn decision_for(
 /// Whether an earlier call for this claim created the volume, and no claim has had it since. A volume that a claim has
 /// had may hold data, for example one that was kept and then freed by an administrator. A fenced volume is used for an
 /// existing claim only: a claim in an admission review that names it must wait until it is removed.
-fn is_meant_for(volume: &Volume, claim: &Claim, installation: &Installation) -> bool {
+fn was_created_for(volume: &Volume, claim: &Claim, installation: &Installation) -> bool {
     volume.is_unclaimed_of(installation, claim) && (!volume.is_fenced() || claim.volume_name.is_none())
 }
 
 /// Whether the volume that a claim names was created for it, and is being removed by another call.
-fn is_taken_back(volume: &Volume, claim: &Claim, installation: &Installation) -> bool {
+fn is_being_removed(volume: &Volume, claim: &Claim, installation: &Installation) -> bool {
     let Name::Given(name) = &claim.name else { return false };
     volume.maker.as_ref() == Some(installation) && volume.is_fenced() && volume.is_for(&claim.namespace, name)
 }

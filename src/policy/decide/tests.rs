@@ -10,7 +10,7 @@ use crate::policy::fixtures::{VOLUME, World};
 
 mod again;
 mod existing;
-mod place;
+mod new_volume;
 mod settings;
 
 fn verdict(change: impl FnOnce(&mut World)) -> Verdict {

@@ -10,7 +10,7 @@ use crate::model::volume::Phase;
 use crate::policy::fixtures::volume;
 
 /// The volume that an earlier call created for the same claim.
-fn given() -> Volume {
+fn earlier() -> Volume {
     Volume {
         access_modes: vec!["ReadWriteMany".to_owned(), "ReadOnlyMany".to_owned()],
         capacity: Bytes::read(&Quantity("1.5Gi".to_owned())),
@@ -20,7 +20,7 @@ fn given() -> Volume {
 
 fn reinvoked(world: &mut World) {
     world.claim["spec"]["volumeName"] = json!("pvc-earlier");
-    world.volume = Some(given());
+    world.volume = Some(earlier());
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn a_changed_directory_gets_a_new_volume_and_the_first_is_unused() {
         matches!(&answer.decision, Decision::Provision(new) if new.name == VOLUME),
         "{answer:?}"
     );
-    assert_eq!(answer.unused, Some(Box::new(given())));
+    assert_eq!(answer.unused, Some(Box::new(earlier())));
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn a_claim_moved_to_another_class_loses_its_volume() {
         world.class["provisioner"] = json!("example.com/other");
     });
     assert_eq!(answer.decision, Decision::Pass(Pass::OtherClass));
-    assert_eq!(answer.unused, Some(Box::new(given())));
+    assert_eq!(answer.unused, Some(Box::new(earlier())));
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn a_fenced_volume_with_another_directory_is_unused() {
     let begun = |server: &str| {
         verdict(|world| {
             world.claim["metadata"]["uid"] = json!("00000000-0000-0000-0000-000000001234");
-            let mut volume = given();
+            let mut volume = earlier();
             volume.name = VOLUME.to_owned();
             volume.claim.as_mut().unwrap().uid = Some(names::UNBOUND_UID.to_owned());
             let record = volume.record.as_mut().unwrap();

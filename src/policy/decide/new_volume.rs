@@ -20,9 +20,9 @@ const SUFFIX: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 const LONGEST_PREFIX: usize = 58;
 
 /// Chooses the directory of a claim and the name of its volume. The error is the sentence that refuses the claim.
-pub(super) fn place(
+pub(super) fn new_volume(
     facts: &Facts<'_>,
-    given: Option<&Volume>,
+    earlier: Option<&Volume>,
     capacity: Bytes,
     class: &Class,
     policy: &Policy,
@@ -46,12 +46,12 @@ pub(super) fn place(
     };
     let template = policy.template.value.clone().for_claim(&values, warnings);
     let expand = |volume: &str| template.expand(&Values { volume, ..values });
-    let stays = |volume: &&Volume| {
-        let there = volume.record.as_ref().map(|record| (&record.share, &record.directory));
-        matches!((expand(&volume.name), there), (Ok(directory), Ok(there)) if there == (&share, &directory))
+    let is_same_directory = |volume: &&Volume| {
+        let recorded = volume.record.as_ref().map(|record| (&record.share, &record.directory));
+        matches!((expand(&volume.name), recorded), (Ok(directory), Ok(recorded)) if recorded == (&share, &directory))
     };
-    let name = match given.filter(stays) {
-        Some(given) if template.is_unique() => given.name.clone(),
+    let name = match earlier.filter(is_same_directory) {
+        Some(earlier) if template.is_unique() => earlier.name.clone(),
         _ => new_name.clone(),
     };
     let directory = expand(&name).map_err(|error| no_directory(&template, policy, facts, class, &error))?;
@@ -60,7 +60,7 @@ pub(super) fn place(
     let name = if template.is_unique() {
         name
     } else {
-        named_after(&share, &directory)
+        derived_name(&share, &directory)
     };
     Ok(NewVolume {
         name,
@@ -121,7 +121,7 @@ fn no_directory(template: &Template, policy: &Policy, facts: &Facts<'_>, class: 
 }
 
 /// The volume name that is derived from a directory. It depends on the whole path only, not on where the share ends.
-fn named_after(share: &Share, directory: &Directory) -> String {
+fn derived_name(share: &Share, directory: &Directory) -> String {
     let place = format!("nfs://{}{}", share.server(), share.join(directory));
     format!("pvc-{}", Uuid::new_v5(&Uuid::NAMESPACE_URL, place.as_bytes()))
 }
