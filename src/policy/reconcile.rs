@@ -27,9 +27,9 @@ pub enum Plan {
     /// Nothing, until something changes.
     Leave,
     /// Look up the claim and plan again.
-    LookAtClaim,
+    LookUpClaim,
     /// The annotations are not valid, so no step is safe: a person must look at it.
-    Broken(String),
+    InvalidRecord(String),
     /// It has Bindery's finalizer, but this installation did not create it: do nothing, and report which installation
     /// may.
     NotOurs(NotOurs),
@@ -52,7 +52,7 @@ pub enum Plan {
     Orphan,
     /// A claim may get it, or has it and the controller manager has not noticed that yet: look again after the grace
     /// period.
-    Waits,
+    Wait,
     /// Archive, remove or retain the directory, then remove the finalizer.
     Dispose(Dispose, Record),
 }
@@ -79,33 +79,33 @@ pub fn plan(volume: &Volume, claim_state: ClaimState<'_>, installation: &Install
         return not_ours(volume, installation);
     }
     if !volume.deleting && volume.is_fenced() {
-        return awaited(volume, claim_state);
+        return plan_unused(volume, claim_state);
     }
-    let settled = volume.ready && volume.phase != Phase::Released;
-    let kept = volume.phase == Phase::Released && volume.reclaim == Reclaim::Retain;
-    if !volume.deleting && (settled || kept) {
+    let is_ready = volume.ready && volume.phase != Phase::Released;
+    let is_retained = volume.phase == Phase::Released && volume.reclaim == Reclaim::Retain;
+    if !volume.deleting && (is_ready || is_retained) {
         return Plan::Leave;
     }
     let record = match &volume.record {
         Ok(record) => record.clone(),
-        Err(error) => return Plan::Broken(error.clone()),
+        Err(error) => return Plan::InvalidRecord(error.clone()),
     };
     match (volume.deleting, volume.phase, in_use(volume, claim_state)) {
-        (_, _, InUse::Unknown) => Plan::LookAtClaim,
+        (_, _, InUse::Unknown) => Plan::LookUpClaim,
         (true, _, InUse::Yes(_)) => Plan::Leave,
         (true, _, InUse::No) => Plan::Dispose(dispose(volume), record),
         // The controller manager may have seen an older state than Bindery.
-        (false, Phase::Released, InUse::Yes(_)) => Plan::Waits,
+        (false, Phase::Released, InUse::Yes(_)) => Plan::Wait,
         // Without a uid, somebody is freeing it for another claim.
         (false, Phase::Released, InUse::No) if volume.claim_uid().is_none() => Plan::Leave,
         (false, Phase::Released, InUse::No) => Plan::MarkDeleted,
         (false, Phase::Unbound, InUse::No) if !volume.had_claim() && record.identity.is_none() => {
-            awaited(volume, claim_state)
+            plan_unused(volume, claim_state)
         }
         (false, Phase::Bound | Phase::Unbound, InUse::No) => Plan::Leave,
         // Bindery has written the claim's uid, and the directory exists, but the controller manager has not bound it
         // yet, or binds another volume.
-        (false, Phase::Unbound, InUse::Yes(claim)) if claim.volume_name.is_none() => Plan::Waits,
+        (false, Phase::Unbound, InUse::Yes(claim)) if claim.volume_name.is_none() => Plan::Wait,
         (false, Phase::Bound | Phase::Unbound, InUse::Yes(claim)) => match decide::fits(claim, volume) {
             Err(difference) if volume.claim_uid().is_none() => Plan::Undo(difference),
             fits => Plan::Bind {
@@ -120,9 +120,9 @@ pub fn plan(volume: &Volume, claim_state: ClaimState<'_>, installation: &Install
 /// share a cluster: Bindery reports neither volumes of another instance that are in use, nor volumes of another
 /// provisioner.
 fn not_ours(volume: &Volume, installation: &Installation) -> Plan {
-    let leaving = volume.deleting || volume.phase == Phase::Released && volume.reclaim == Reclaim::Delete;
+    let needs_cleanup = volume.deleting || volume.phase == Phase::Released && volume.reclaim == Reclaim::Delete;
     match (&volume.maker, &volume.provisioner) {
-        (Some(maker), _) if maker.provisioner == installation.provisioner && leaving => {
+        (Some(maker), _) if maker.provisioner == installation.provisioner && needs_cleanup => {
             Plan::NotOurs(NotOurs::OtherInstance)
         }
         (Some(_), _) => Plan::Leave,
@@ -132,17 +132,17 @@ fn not_ours(volume: &Volume, installation: &Installation) -> Plan {
 }
 
 /// The step for a volume that no claim has had.
-fn awaited(volume: &Volume, claim_state: ClaimState<'_>) -> Plan {
+fn plan_unused(volume: &Volume, claim_state: ClaimState<'_>) -> Plan {
     match (&volume.claim, claim_state) {
         // It waits for a claim that names it, or for none.
         (None, _) => Plan::Leave,
-        (Some(_), ClaimState::Unknown) => Plan::LookAtClaim,
+        (Some(_), ClaimState::Unknown) => Plan::LookUpClaim,
         // Bindery may be about to finish it, or the controller manager to bind it.
-        (Some(_), ClaimState::Exists(claim)) if claim.volume_name.as_ref() == Some(&volume.name) => Plan::Waits,
+        (Some(_), ClaimState::Exists(claim)) if claim.volume_name.as_ref() == Some(&volume.name) => Plan::Wait,
         (Some(_), ClaimState::Exists(claim))
             if claim.volume_name.is_none() && claim.class.as_deref().unwrap_or_default() == volume.class =>
         {
-            Plan::Waits
+            Plan::Wait
         }
         (Some(_), ClaimState::Gone | ClaimState::Exists(_)) => Plan::Orphan,
     }

@@ -81,7 +81,7 @@ fn a_volume_whose_claim_exists_is_bound() {
 #[test]
 fn the_claim_is_looked_up_only_if_needed() {
     let asks =
-        |change: fn(&mut Volume)| plan(&volume(change), ClaimState::Unknown, &installation()) == Plan::LookAtClaim;
+        |change: fn(&mut Volume)| plan(&volume(change), ClaimState::Unknown, &installation()) == Plan::LookUpClaim;
     assert!(asks(|_| ()));
     assert!(asks(released));
     assert!(asks(deleted));
@@ -164,7 +164,7 @@ fn a_claim_that_names_another_volume_does_not_get_this_one() {
     let without = claim(|claim| claim.volume_name = None);
     assert_eq!(
         plan(&volume(|_| ()), ClaimState::Exists(&without), &installation()),
-        Plan::Waits
+        Plan::Wait
     );
 }
 
@@ -218,7 +218,7 @@ fn a_released_volume_is_deleted_once_its_claim_is_gone() {
     let same = claim(|_| ());
     assert_eq!(
         plan(&volume(released), ClaimState::Exists(&same), &installation()),
-        Plan::Waits
+        Plan::Wait
     );
     let new_of_that_name = claim(|claim| claim.uid = "c-2".to_owned());
     assert_eq!(
@@ -254,7 +254,7 @@ fn a_volume_that_no_claim_has_had_or_needs_is_an_orphan() {
     };
     for change in [fence, |_: &mut Volume| ()] {
         let volume = volume(change);
-        assert_eq!(plan(&volume, ClaimState::Unknown, &installation()), Plan::LookAtClaim);
+        assert_eq!(plan(&volume, ClaimState::Unknown, &installation()), Plan::LookUpClaim);
         assert_eq!(plan(&volume, ClaimState::Gone, &installation()), Plan::Orphan);
         let with_another = claim(|claim| claim.volume_name = Some("pvc-other".to_owned()));
         assert_eq!(
@@ -262,10 +262,7 @@ fn a_volume_that_no_claim_has_had_or_needs_is_an_orphan() {
             Plan::Orphan
         );
         let without = claim(|claim| claim.volume_name = None);
-        assert_eq!(
-            plan(&volume, ClaimState::Exists(&without), &installation()),
-            Plan::Waits
-        );
+        assert_eq!(plan(&volume, ClaimState::Exists(&without), &installation()), Plan::Wait);
         let of_another_class = claim(|claim| {
             claim.volume_name = None;
             claim.class = Some("slow".to_owned());
@@ -282,7 +279,7 @@ fn a_fenced_volume_that_its_claim_names_is_not_an_orphan() {
     let fenced = volume(|volume| uid(volume, names::UNBOUND_UID));
     assert_eq!(
         plan(&fenced, ClaimState::Exists(&claim(|_| ())), &installation()),
-        Plan::Waits
+        Plan::Wait
     );
 }
 
@@ -298,7 +295,7 @@ fn a_provisioned_volume_is_bound_once_the_controller_manager_has_chosen_it() {
     for phase in [Phase::Unbound, Phase::Released] {
         assert_eq!(
             plan(&given(phase), ClaimState::Exists(&unnamed), &installation()),
-            Plan::Waits
+            Plan::Wait
         );
     }
     assert!(matches!(
@@ -404,6 +401,6 @@ fn invalid_annotations_stop_everything() {
     });
     assert_eq!(
         broken,
-        Plan::Broken("annotation bindery.dev/share is missing".to_owned())
+        Plan::InvalidRecord("annotation bindery.dev/share is missing".to_owned())
     );
 }

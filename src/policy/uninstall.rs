@@ -9,7 +9,7 @@ pub enum UninstallStep {
     /// Nothing: it belongs to another installation, or it does not have Bindery's finalizer.
     Leave,
     /// Look up the claim and decide again.
-    LookAtClaim,
+    LookUpClaim,
     /// Only Bindery can complete it: its cleanup has begun, or a claim waits for its directory.
     Unfinished,
     /// Set its reclaim policy to Retain and remove the finalizer.
@@ -38,14 +38,14 @@ pub fn uninstall_step(
     if volume.had_claim() || volume.claim.is_none() {
         return match in_use(volume, claim_state) {
             _ if !volume.deleting || unfinished => UninstallStep::Keep,
-            InUse::Unknown => UninstallStep::LookAtClaim,
+            InUse::Unknown => UninstallStep::LookUpClaim,
             // It is deleted but in use: cleanup has not begun.
             InUse::Yes(_) => UninstallStep::Keep,
             InUse::No => UninstallStep::Unfinished,
         };
     }
     match (in_use(volume, claim_state), claim_state) {
-        (InUse::Unknown, _) => UninstallStep::LookAtClaim,
+        (InUse::Unknown, _) => UninstallStep::LookUpClaim,
         (InUse::Yes(_), _) => UninstallStep::Keep,
         // It is fenced, because it is not known whether its directory exists.
         (InUse::No, ClaimState::Exists(claim))
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn unfinished_cleanup_is_given_up_only_on_request() {
-        assert_eq!(step(&deleted(), ClaimState::Unknown, false), UninstallStep::LookAtClaim);
+        assert_eq!(step(&deleted(), ClaimState::Unknown, false), UninstallStep::LookUpClaim);
         assert_eq!(step(&deleted(), ClaimState::Gone, false), UninstallStep::Unfinished);
         let other = claim("u2", None);
         assert_eq!(
@@ -136,7 +136,7 @@ mod tests {
     fn a_volume_that_no_claim_has_had_is_deleted_unless_its_claim_exists() {
         for uid in [None, Some(names::UNBOUND_UID)] {
             let never = with_uid(uid);
-            assert_eq!(step(&never, ClaimState::Unknown, false), UninstallStep::LookAtClaim);
+            assert_eq!(step(&never, ClaimState::Unknown, false), UninstallStep::LookUpClaim);
             assert_eq!(step(&never, ClaimState::Gone, false), UninstallStep::Delete);
             let waiting = claim("u1", None);
             assert_eq!(step(&never, ClaimState::Exists(&waiting), false), UninstallStep::Delete);

@@ -93,7 +93,7 @@ impl Uninstall {
             let begun = volume.deleting;
             let step = self.volumes.process(volume).await?;
             match step {
-                UninstallStep::Leave | UninstallStep::LookAtClaim => {}
+                UninstallStep::Leave | UninstallStep::LookUpClaim => {}
                 UninstallStep::Keep => println!("volume {name}: finalizer {would}removed; its data stays{place}"),
                 UninstallStep::Delete => {
                     println!(

@@ -72,7 +72,7 @@ impl Volumes {
                 return Ok(step);
             }
             let done = match step {
-                UninstallStep::Leave | UninstallStep::LookAtClaim | UninstallStep::Unfinished => return Ok(step),
+                UninstallStep::Leave | UninstallStep::LookUpClaim | UninstallStep::Unfinished => return Ok(step),
                 UninstallStep::Keep => patch::retain_and_release(&self.api, &volume).await,
                 UninstallStep::Delete => self.delete(&volume).await,
             };
@@ -95,7 +95,7 @@ impl Volumes {
     /// Decides what is done with a volume. Reads its claim if that matters.
     async fn uninstall_step(&self, volume: &Volume) -> kube::Result<UninstallStep> {
         let unseen = uninstall_step(volume, ClaimState::Unknown, &self.installation, self.unfinished);
-        let (UninstallStep::LookAtClaim, Some(meant)) = (unseen, &volume.claim) else {
+        let (UninstallStep::LookUpClaim, Some(meant)) = (unseen, &volume.claim) else {
             return Ok(unseen);
         };
         let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), &meant.namespace);

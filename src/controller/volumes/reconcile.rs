@@ -87,12 +87,12 @@ async fn step(leader: &Leader, volume: &Volume) -> Result<Action, Error> {
         (Plan::Bind { .. }, Some(claim)) => bind_live(leader, live, &volume.name, &claim).await?,
         (Plan::Undo(difference), Some(claim)) => bind::undo(leader, volume, &claim, &difference).await?,
         (Plan::NotOurs(why), _) => return other_installation::report(leader, volume, why).await,
-        (Plan::Broken(error), _) => return Err(Error::Invalid(error)),
+        (Plan::InvalidRecord(error), _) => return Err(Error::Invalid(error)),
         (Plan::MarkDeleted, _) => {
             patch::delete(&ctx.persistent_volumes(), volume).await?;
             failpoints::point(Point::MarkedDeleted);
         }
-        (next @ (Plan::Orphan | Plan::Waits), _) => {
+        (next @ (Plan::Orphan | Plan::Wait), _) => {
             let grace = ctx.options.orphan_grace;
             match leader.unchanged_since.remaining(volume, grace) {
                 Some(remaining) => return Ok(Action::requeue(remaining)),
@@ -104,7 +104,7 @@ async fn step(leader: &Leader, volume: &Volume) -> Result<Action, Error> {
         // Its deletion triggers a reconcile. This one is for a watch that was broken at that moment.
         (Plan::Leave, Some(_)) if volume.deleting => return Ok(Action::requeue(RECHECK)),
         (Plan::Leave, _) => return complete_claim::complete(leader, volume).await,
-        (Plan::LookAtClaim | Plan::Bind { .. } | Plan::Undo(_), _) => {}
+        (Plan::LookUpClaim | Plan::Bind { .. } | Plan::Undo(_), _) => {}
     }
     Ok(Action::await_change())
 }
