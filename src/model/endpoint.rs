@@ -10,11 +10,11 @@ use crate::model::directory::{NfsVersion, Share};
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Endpoint {
     server: String,
-    by: By,
+    access: Access,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-enum By {
+enum Access {
     Nfs(NfsVersion),
     /// The mount of the share with this path.
     Mount(String),
@@ -25,7 +25,7 @@ impl Endpoint {
     pub fn nfs(share: &Share) -> Self {
         Self {
             server: share.server().to_owned(),
-            by: By::Nfs(share.version()),
+            access: Access::Nfs(share.version()),
         }
     }
 
@@ -33,7 +33,7 @@ impl Endpoint {
     pub fn mount(share: &Share) -> Self {
         Self {
             server: share.server().to_owned(),
-            by: By::Mount(share.path().to_owned()),
+            access: Access::Mount(share.path().to_owned()),
         }
     }
 
@@ -46,10 +46,10 @@ impl Endpoint {
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.server)?;
-        match &self.by {
-            By::Nfs(NfsVersion::V4) => Ok(()),
-            By::Nfs(NfsVersion::V3) => f.write_str(" (NFSv3)"),
-            By::Mount(path) => write!(f, ":{path} (mounted)"),
+        match &self.access {
+            Access::Nfs(NfsVersion::V4) => Ok(()),
+            Access::Nfs(NfsVersion::V3) => f.write_str(" (NFSv3)"),
+            Access::Mount(path) => write!(f, ":{path} (mounted)"),
         }
     }
 }

@@ -79,25 +79,25 @@ impl ForeignLocation {
     pub fn relation_by_path(&self, location: &Location<'_>) -> Option<Relation> {
         let path = location.share.segments().chain(location.directory.segments());
         Relation::of(path, path_segments(&self.path), |one, other| {
-            is_same_name(one, other) || is_open(other)
+            is_same_name(one, other) || has_token(other)
         })
     }
 
     /// Whether it is strictly below the share of a directory.
     pub fn is_below_share(&self, location: &Location<'_>) -> bool {
-        let relation_to = Relation::of(location.share.segments(), path_segments(&self.path), |one, other| {
-            is_same_name(one, other) || is_open(other)
+        let relation = Relation::of(location.share.segments(), path_segments(&self.path), |one, other| {
+            is_same_name(one, other) || has_token(other)
         });
-        relation_to == Some(Relation::Inside)
+        relation == Some(Relation::Inside)
     }
 
     /// The paths on the way to this location that have the same last name as a directory. They may be that directory
     /// under other names of server and export.
-    pub fn namesakes(&self, location: &Location<'_>) -> Vec<String> {
+    pub fn paths_with_same_name(&self, location: &Location<'_>) -> Vec<String> {
         let (_, name) = location.directory.split_last();
         let names: Vec<&str> = path_segments(&self.path).collect();
-        let is_meant = |at: &usize| names[*at].eq_ignore_ascii_case(name) || is_open(names[*at]);
-        let ends = (0..names.len()).filter(is_meant);
+        let may_match = |at: &usize| names[*at].eq_ignore_ascii_case(name) || has_token(names[*at]);
+        let ends = (0..names.len()).filter(may_match);
         ends.map(|at| format!("/{}", names[..=at].join("/"))).collect()
     }
 
@@ -108,13 +108,13 @@ impl ForeignLocation {
         let directory: Vec<&str> = location.directory.segments().collect();
         names.windows(directory.len()).any(|part| {
             let mut pairs = part.iter().zip(&directory);
-            pairs.all(|(name, wanted)| name.eq_ignore_ascii_case(wanted) || is_open(name))
+            pairs.all(|(name, wanted)| name.eq_ignore_ascii_case(wanted) || has_token(name))
         })
     }
 }
 
 /// Whether a segment contains a token that cannot be expanded here: it may be any name.
-fn is_open(segment: &str) -> bool {
+fn has_token(segment: &str) -> bool {
     segment.contains("${")
 }
 
@@ -198,7 +198,7 @@ mod tests {
             share_id: None,
             identity: None,
         };
-        assert_eq!(place.namesakes(&location), ["/vol/data", "/vol/data/x/Data"]);
+        assert_eq!(place.paths_with_same_name(&location), ["/vol/data", "/vol/data/x/Data"]);
         assert!(!place.has_whole_path(&location));
         let place = read(json!({"nfs": {"server": "10.0.0.5", "path": "/vol/a/data/y"}})).unwrap();
         assert!(place.has_whole_path(&location));

@@ -80,7 +80,7 @@ impl Relation {
 impl Location<'_> {
     /// Whether this directory and another one overlap, as far as is known.
     pub fn overlap_with(&self, other: &Location<'_>) -> Option<Overlap> {
-        let overlap_with = |relation, evidence| Overlap { relation, evidence };
+        let overlap = |relation, evidence| Overlap { relation, evidence };
         let one_name = self.share.server() == other.share.server();
         if one_name && self.share.path() == other.share.path() {
             // The most frequent case, with possibly many volumes. Within one share the names decide. A difference in
@@ -88,9 +88,9 @@ impl Location<'_> {
             // server.
             let relation = self
                 .relation_below(other)
-                .map(|relation| overlap_with(relation, Evidence::Names));
-            let one_case = || is_same_without_case(self.directory.as_str(), other.directory.as_str());
-            return relation.or_else(|| self.same_numbers(other, true).filter(|_| one_case()));
+                .map(|relation| overlap(relation, Evidence::Names));
+            let same_name_without_case = || is_same_without_case(self.directory.as_str(), other.directory.as_str());
+            return relation.or_else(|| self.same_numbers(other, true).filter(|_| same_name_without_case()));
         }
         let servers = self.server().zip(other.server());
         let one_server = one_name || servers.is_some_and(|(one, other)| one == other);
@@ -103,7 +103,7 @@ impl Location<'_> {
             )
         };
         if one_server && let Some(relation) = joined() {
-            return Some(overlap_with(
+            return Some(overlap(
                 relation,
                 if one_name { Evidence::Names } else { Evidence::Server },
             ));
@@ -114,7 +114,7 @@ impl Location<'_> {
             && let Some(relation) = self.relation_below(other)
             && !(servers.is_some() && !one_server && relation == Relation::Same && self.differs(other))
         {
-            return Some(overlap_with(relation, Evidence::Root));
+            return Some(overlap(relation, Evidence::Root));
         }
         // Both are below their shares, so both paths end with the directory's own name.
         let (_, one) = self.directory.split_last();

@@ -42,8 +42,8 @@ impl Retention {
     pub fn still_ends_at(self, until: Option<Timestamp>, now: Timestamp) -> bool {
         match (self.ends(now), until, self) {
             (Some(ends), Some(until), Self::Seconds(seconds)) => {
-                let lacks = ends.as_second().saturating_sub(until.as_second());
-                lacks <= TOLERANCE.min(seconds / 10)
+                let missing = ends.as_second().saturating_sub(until.as_second());
+                missing <= TOLERANCE.min(seconds / 10)
             }
             (ends, until, _) => ends == until,
         }

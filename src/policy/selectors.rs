@@ -14,11 +14,11 @@ type Labels = BTreeMap<String, String>;
 
 /// The selectors of a configuration. The default has none, and exempts no claim.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Selectors(Vec<Of>);
+pub struct Selectors(Vec<WebhookSelectors>);
 
 /// The selectors of one webhook. A selector that is not valid selects nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Of {
+struct WebhookSelectors {
     namespaces: Option<Selector>,
     objects: Option<Selector>,
 }
@@ -39,22 +39,26 @@ impl Selectors {
             .webhooks
             .as_ref()
             .filter(|webhooks| !webhooks.is_empty())?;
-        let of = webhooks.iter().map(|webhook| Of {
+        let selectors = webhooks.iter().map(|webhook| WebhookSelectors {
             namespaces: read(webhook.namespace_selector.as_ref()),
             objects: read(webhook.object_selector.as_ref()),
         });
-        Some(Self(of.collect()))
+        Some(Self(selectors.collect()))
     }
 
     /// Whether no webhook of the configuration receives a claim with these labels, in a namespace with those labels.
     pub fn exempts(&self, namespace: &Labels, claim: &Labels) -> Option<Exempt> {
         let selects = |selector: &Option<Selector>, labels| selector.as_ref().is_some_and(|all| all.matches(labels));
-        let mut here = self.0.iter().filter(|of| selects(&of.namespaces, namespace)).peekable();
+        let mut matching = self
+            .0
+            .iter()
+            .filter(|webhook| selects(&webhook.namespaces, namespace))
+            .peekable();
         if self.0.is_empty() {
             None
-        } else if here.peek().is_none() {
+        } else if matching.peek().is_none() {
             Some(Exempt::Namespace)
-        } else if here.any(|of| selects(&of.objects, claim)) {
+        } else if matching.any(|webhook| selects(&webhook.objects, claim)) {
             None
         } else {
             Some(Exempt::Object)

@@ -43,7 +43,7 @@ pub async fn foreign_volume_naming(step: Step<'_>, location: &Location<'_>) -> R
         let name = |place: &ForeignLocation| {
             // Other programs create many volumes, but none with the whole path of a directory of Bindery.
             let counts = other.is_made_by_hand() || place.has_whole_path(location);
-            counts && !place.namesakes(location).is_empty()
+            counts && !place.paths_with_same_name(location).is_empty()
         };
         other.name_any() != volume.name && other.place().is_some_and(name)
     };
@@ -85,7 +85,7 @@ async fn names_directory(
     identity: Identity,
 ) -> Answer {
     let view = location.view();
-    for path in place.namesakes(location) {
+    for path in place.paths_with_same_name(location) {
         if path.contains("${") {
             return Answer::Unknown(format!(
                 "its path {path} has a variable that only its driver can expand"

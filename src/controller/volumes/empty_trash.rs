@@ -180,7 +180,7 @@ async fn archive_forever(ctx: &Context, entry: &Entry, identity: Identity) -> Re
     let found = ctx.storage.look_up(share, place, storage_deadline()).await?;
     let own_group = found.and_then(|found| found.gid);
     let own_group = own_group.filter(|gid| groups::is_in_a_range(*gid, &classes));
-    let archive = Directory::unclaimed(place, jiff::Timestamp::now(), &ctx.installation.instance, own_group);
+    let archive = Directory::archive_of_aside(place, jiff::Timestamp::now(), &ctx.installation.instance, own_group);
     let archive = TrashRoot::containing(place).place(&archive);
     if ctx.rename(share, place, identity, &archive).await? == Moved::Done {
         tracing::warn!(

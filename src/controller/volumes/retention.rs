@@ -109,7 +109,7 @@ async fn check_archive(
 ) -> Result<(), Error> {
     let ctx = &leader.ctx;
     if let Some(owner) = Directory::tag_of(name).and_then(|tag| owners.get(tag))
-        && let Some(place) = root.own(name)
+        && let Some(place) = root.child(name)
     {
         let owner = &owner.read().name;
         if put_back::put_back_to(leader, owner, share, &place).await? || is_being_moved_to(ctx, owner, &place).await? {

@@ -23,7 +23,7 @@ pub use self::trash_root::TrashRoot;
 /// The prefix of the names of archives.
 const ARCHIVED: &str = "archived-";
 /// The prefix of all other reserved names below a share.
-const OWN: &str = ".bindery-";
+const RESERVED: &str = ".bindery-";
 
 /// A directory strictly below a share.
 ///
@@ -46,7 +46,7 @@ impl Directory {
                 check_segment(segment)?;
                 check_visible(segment)?;
                 check_meaning(segment)?;
-                if Self::is_archive_name(segment) || segment.starts_with(OWN) {
+                if Self::is_archive_name(segment) || segment.starts_with(RESERVED) {
                     return Err(WrongPath::Reserved(segment.to_owned()));
                 }
             }

@@ -123,7 +123,7 @@ impl Directory {
 
     /// The archive for a directory that was found moved aside, at `place`, after its volume was gone. Its former path
     /// is not known.
-    pub fn unclaimed(place: &Self, now: Timestamp, instance: &str, own_group: Option<u32>) -> Self {
+    pub fn archive_of_aside(place: &Self, now: Timestamp, instance: &str, own_group: Option<u32>) -> Self {
         let (_, name) = place.split_last();
         let owner = InTrash::read(name, instance).map_or(name, |found| found.owner);
         Self(owner.to_owned()).archive(now, &Self::archive_tag(instance, owner), own_group, None)

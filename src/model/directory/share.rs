@@ -99,8 +99,8 @@ impl Share {
 fn canonical(written: &str) -> Result<String, NotAShare> {
     let not_a_server = || NotAShare::Server(written.to_owned());
     let name = written.trim_end_matches('.').to_ascii_lowercase();
-    let dressed = name.strip_prefix('[').and_then(|rest| rest.split_once(']'));
-    let address = dressed.map_or(name.as_str(), |(inside, _)| inside);
+    let bracketed = name.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+    let address = bracketed.map_or(name.as_str(), |(inside, _)| inside);
     if let Some((address, _)) = address.split_once('%')
         && let Ok(address) = address.parse::<Ipv6Addr>()
     {
@@ -111,7 +111,7 @@ fn canonical(written: &str) -> Result<String, NotAShare> {
         });
     }
     if let Ok(address) = address.parse::<IpAddr>() {
-        return match dressed {
+        return match bracketed {
             Some((_, port)) if port.starts_with(':') => Err(NotAShare::Port(written.to_owned())),
             Some((_, rest)) if !rest.is_empty() || address.is_ipv4() => Err(not_a_server()),
             // An IPv4 address mapped to IPv6 is the same server.
@@ -126,10 +126,10 @@ fn canonical(written: &str) -> Result<String, NotAShare> {
     // Resolvers read a name that ends in a number as an address, in several spellings (`010.0.0.5`, `0x0a000005`).
     let last = name.rsplit('.').next().unwrap_or_default();
     let digits = last.strip_prefix("0x").unwrap_or(last);
-    let number = !digits.is_empty() && digits.bytes().all(|c| c.is_ascii_digit())
+    let is_number = !digits.is_empty() && digits.bytes().all(|c| c.is_ascii_digit())
         || last.starts_with("0x") && digits.bytes().all(|c| c.is_ascii_hexdigit());
-    let odd = |c: char| c.is_whitespace() || c.is_control() || "/:[]%".contains(c);
-    if name.is_empty() || name.contains(odd) || number {
+    let is_forbidden = |c: char| c.is_whitespace() || c.is_control() || "/:[]%".contains(c);
+    if name.is_empty() || name.contains(is_forbidden) || is_number {
         return Err(not_a_server());
     }
     Ok(name)

@@ -244,31 +244,31 @@ proptest! {
 #[test]
 fn a_trash_root_is_found_by_its_marker() {
     let directory = Directory::parse("disk-1/team-a/data").unwrap();
-    let beside = TrashRoot::above(&directory).unwrap();
+    let above = TrashRoot::above(&directory).unwrap();
     assert_eq!(
         TrashRoot::above(&Directory::parse("data").unwrap()),
         None,
         "that is the share"
     );
 
-    let trash = beside.place(&Directory::in_trash("blue", "pvc-1", "u1"));
+    let trash = above.place(&Directory::in_trash("blue", "pvc-1", "u1"));
     assert_eq!(trash.as_str(), "disk-1/team-a/.bindery-trash/blue.pvc-1.u1");
-    let archive = beside.place(&directory.archive(now(), &Directory::archive_tag("blue", "pvc-1"), None, None));
+    let archive = above.place(&directory.archive(now(), &Directory::archive_tag("blue", "pvc-1"), None, None));
     assert!(
         archive
             .as_str()
             .starts_with("disk-1/team-a/archived-disk-1-team-a-data-2026")
     );
     for own in [trash, archive] {
-        assert_eq!(TrashRoot::containing(&own), beside, "{own}");
+        assert_eq!(TrashRoot::containing(&own), above, "{own}");
     }
 
-    let marker = beside.marker("blue").unwrap();
+    let marker = above.marker("blue").unwrap();
     assert_eq!(marker.as_str(), ".bindery-elsewhere/blue/disk-1/team-a");
     let found = TrashRoot::SHARE.below("disk-1").and_then(|root| root.below("team-a"));
-    assert_eq!(found, Some(beside));
-    for no_sign in ["..", "", ".bindery-trash", "a/../b"] {
-        assert_eq!(TrashRoot::SHARE.below(no_sign), None, "{no_sign}");
+    assert_eq!(found, Some(above));
+    for not_a_marker in ["..", "", ".bindery-trash", "a/../b"] {
+        assert_eq!(TrashRoot::SHARE.below(not_a_marker), None, "{not_a_marker}");
     }
 }
 

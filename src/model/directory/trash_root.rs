@@ -7,7 +7,7 @@
 //! is not mounted, its directory looks empty.
 
 use super::reserved_names::cut;
-use super::{Directory, OWN, check_segment};
+use super::{Directory, RESERVED, check_segment};
 
 /// Below the share, the parent of the markers of all instances.
 const ELSEWHERE: &str = "elsewhere";
@@ -43,7 +43,7 @@ impl TrashRoot {
     }
 
     /// The path of a reserved name in this trash root; `None` if the name is not valid.
-    pub fn own(&self, name: &str) -> Option<Directory> {
+    pub fn child(&self, name: &str) -> Option<Directory> {
         check_segment(name).ok()?;
         Some(self.place(&Directory(name.to_owned())))
     }
@@ -63,7 +63,7 @@ impl TrashRoot {
 
     /// The parent of the markers of one instance; it contains nothing else.
     pub fn markers(instance: &str) -> Directory {
-        Directory(format!("{OWN}{ELSEWHERE}/{}", cut(instance)))
+        Directory(format!("{RESERVED}{ELSEWHERE}/{}", cut(instance)))
     }
 
     /// The path of the marker for this trash root; `None` for the share, which needs no marker.

@@ -43,7 +43,7 @@ fn only_an_archive_of_this_instance_with_an_end_expires() {
         None,
         "kept for ever"
     );
-    for touched in [
+    for changed in [
         ours.replace("archived-", "Archived-"),
         ours.replace("20260301T", "2026-03-01T"),
         ours.replace("20260301T", "20261301T"),
@@ -52,7 +52,7 @@ fn only_an_archive_of_this_instance_with_an_end_expires() {
         "archived-x-until-20260301T120000Z".to_owned(),
         "until-20260301T120000Z".to_owned(),
     ] {
-        assert_eq!(Directory::expiring(&touched, "blue"), None, "{touched}");
+        assert_eq!(Directory::expiring(&changed, "blue"), None, "{changed}");
     }
 }
 
@@ -113,13 +113,13 @@ fn the_uid_is_never_cut() {
 
 #[test]
 fn only_trash_and_archives_are_accepted_as_recorded_paths() {
-    let beside = TrashRoot::above(&Directory::parse("disk/team/data").unwrap()).unwrap();
+    let above = TrashRoot::above(&Directory::parse("disk/team/data").unwrap()).unwrap();
     let tag = Directory::archive_tag("blue", "pvc-1");
     let archive = Directory::parse("disk/team/data")
         .unwrap()
         .archive(now(), &tag, None, None);
     for own in [Directory::in_trash("blue", "pvc-1", UID), archive] {
-        for place in [own.clone(), beside.place(&own)] {
+        for place in [own.clone(), above.place(&own)] {
             assert_eq!(Directory::recorded(place.as_str()), Some(place.clone()));
         }
     }
