@@ -1,4 +1,4 @@
-//! How much of the binding Bindery does itself.
+//! The binding steps that Bindery does itself.
 
 use clap::ValueEnum;
 

@@ -28,7 +28,7 @@ pub struct Candidate {
 }
 
 impl MatchFields {
-    /// Reads a volume. `None` if a claim has it: a candidate has no `claimRef` and is `Available` or will be soon, or its
+    /// Reads a volume. `None` unless Kubernetes can bind it: it has no `claimRef` and is `Available` or will be soon, or its
     /// `claimRef` has no uid.
     pub fn read(object: &PersistentVolume) -> Option<Self> {
         let spec = object.spec.as_ref()?;

@@ -1,7 +1,7 @@
 //! Enums with a fixed text for each value, and the class parameters that have one.
 
-/// Defines an enum whose values have a text: `ALL`, `as_str` and `Display`. With `allowed` it also has `FromStr`, whose error
-/// lists what is allowed.
+/// Defines an enum whose values have a text, with `ALL`, `as_str` and `Display`. With `allowed` it also has `FromStr`, whose
+/// error lists the allowed texts.
 macro_rules! choices {
     (
         $(#[$meta:meta])*
@@ -43,7 +43,7 @@ macro_rules! choices {
 }
 pub(crate) use choices;
 
-/// The text is not one of those allowed, which are listed here.
+/// The error of a text that is not allowed. Contains the list of the allowed texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("allowed are {0}")]
 pub struct NotAllowed(pub &'static str);

@@ -36,7 +36,7 @@ pub struct Claim {
     pub namespace: String,
     /// Its name.
     pub name: Name,
-    /// Empty inside an admission review.
+    /// Its uid; empty inside an admission review.
     pub uid: String,
     /// Whether it has a deletion timestamp.
     pub deleting: bool,
@@ -50,17 +50,17 @@ pub struct Claim {
     pub class: Option<String>,
     /// The volume it names.
     pub volume_name: Option<String>,
-    /// As written, in the order of the claim.
+    /// Its access modes, in the order of the claim.
     pub access_modes: Vec<String>,
-    /// Requested bytes; `None` if missing or not a quantity.
+    /// The requested size; `None` if it is missing or is not a quantity.
     pub request: Option<Bytes>,
     /// Whether its `volumeMode` is `Block`.
     pub is_block: bool,
-    /// The volumes that it may be bound to.
+    /// The selector for existing volumes to which it may be bound.
     pub selector: Option<LabelSelector>,
-    /// What its volume is to be filled with.
+    /// The data source from which its volume is filled.
     pub data_source: DataSource,
-    /// The class for volume attributes that it names, or `""`.
+    /// Its `volumeAttributesClassName`, or `""`.
     pub attributes_class: String,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
@@ -78,7 +78,7 @@ pub struct Bytes {
 }
 
 impl Bytes {
-    /// Reads a quantity. `None` if it is not a quantity, or not above zero.
+    /// Reads a quantity. `None` if the text is not a quantity above zero.
     pub fn read(quantity: &Quantity) -> Option<Self> {
         let bytes = quantity::bytes(&quantity.0).filter(|&bytes| bytes > 0)?;
         Some(Self {
@@ -137,34 +137,34 @@ impl Claim {
         }
     }
 
-    /// Whether it asks for more than its status says that it has.
+    /// Whether its request is larger than the capacity in its status.
     pub fn asks_for_more(&self) -> bool {
         let size = |size: &Option<Bytes>| size.as_ref().map_or(0, |size| size.bytes);
         size(&self.request) > size(&self.capacity)
     }
 
-    /// The UUID from which the name of the volume for an existing claim is made: the same on every attempt.
+    /// The UUID from which the name of the volume for an existing claim is made. It is the same in every attempt.
     pub fn seed(&self) -> Uuid {
         // Kubernetes makes uids of this form, but does not guarantee it.
         let other = || Uuid::new_v5(&Uuid::NAMESPACE_OID, self.uid.as_bytes());
         self.uid.parse().unwrap_or_else(|_| other())
     }
 
-    /// Whether provisioning must wait until a pod uses the claim and the scheduler has chosen a node. Only for a claim
-    /// that exists; a claim in an admission review cannot have a node yet.
+    /// Whether provisioning must wait until a pod uses the claim and the scheduler has chosen a node. Call it only for an
+    /// existing claim: a claim in an admission review cannot have a node yet.
     pub fn waits_for_its_pod(&self, class: &StorageClass) -> bool {
         self.volume_name.is_none()
             && !self.has_node
             && class.volume_binding_mode.as_deref() == Some("WaitForFirstConsumer")
     }
 
-    /// Whether the API server will refuse the claim after admission. It validates names after it calls webhooks, so
-    /// `../../x` does arrive here.
+    /// Whether the API server will refuse the claim after admission. The API server validates names after it calls
+    /// webhooks, so Bindery also gets names such as `../../x`.
     pub fn is_malformed(&self) -> bool {
         const MODES: [&str; 4] = ["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOncePod"];
         let name_is_wrong = match &self.name {
             Name::Given(name) => !is_object_name(name),
-            // The suffix corrects a trailing dash and nothing else.
+            // With the suffix a prefix may end in a dash; other errors stay.
             Name::Generate(prefix) => prefix.is_empty() || !is_object_name(&format!("{prefix}x")),
         };
         name_is_wrong

@@ -1,14 +1,14 @@
-//! What a claim's volume is to be filled with: `dataSource` and `dataSourceRef`.
+//! The data source of a claim: `dataSource` and `dataSourceRef`.
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaimSpec;
 
 /// The API group of `VolumeSnapshot`.
 const SNAPSHOTS: &str = "snapshot.storage.k8s.io";
 
-/// The content with which a claim's volume is to begin.
+/// The source of the first content of a claim's volume.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum DataSource {
-    /// None: the volume begins empty.
+    /// None: the volume is empty at first.
     #[default]
     Empty,
     /// A copy of another claim's volume.

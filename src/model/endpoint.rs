@@ -1,27 +1,28 @@
-//! Which shares fail together.
+//! The endpoint of a share: all shares of one endpoint become unreachable together.
 
 use std::fmt;
 
 use crate::model::directory::{NfsVersion, Share};
 
-/// The connection to a server. If it gets no answer for one share, it gets none for all its shares. Versions 4 and 3 of
-/// one server are two endpoints, because the portmapper of version 3 may fail alone; each mount is an endpoint of its
-/// own.
+/// A server and the way in which Bindery accesses it. NFSv4 and NFSv3 of one server are two endpoints, because the
+/// portmapper of NFSv3 may fail alone. Each mount is an endpoint of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Endpoint {
     server: String,
     access: Access,
 }
 
+/// How Bindery accesses a server.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum Access {
+    /// Bindery's own NFS client, in this version.
     Nfs(NfsVersion),
     /// The mount of the share with this path.
     Mount(String),
 }
 
 impl Endpoint {
-    /// Bindery's own NFS client, in the version of the share.
+    /// The endpoint of a share that Bindery's own NFS client accesses, in the version of the share.
     pub fn nfs(share: &Share) -> Self {
         Self {
             server: share.server().to_owned(),
@@ -29,7 +30,7 @@ impl Endpoint {
         }
     }
 
-    /// A mount of the share.
+    /// The endpoint of a share that is mounted.
     pub fn mount(share: &Share) -> Self {
         Self {
             server: share.server().to_owned(),

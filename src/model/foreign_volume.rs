@@ -91,8 +91,8 @@ impl ForeignLocation {
         relation == Some(Relation::Inside)
     }
 
-    /// The paths on the way to this location that have the same last name as a directory. They may be that directory
-    /// under other names of server and export.
+    /// The leading parts of this path that end in the last name of a directory. Each may be that directory, if the server
+    /// and the export also have other names.
     pub fn paths_with_same_name(&self, location: &Location<'_>) -> Vec<String> {
         let (_, name) = location.directory.split_last();
         let names: Vec<&str> = path_segments(&self.path).collect();
@@ -101,8 +101,8 @@ impl ForeignLocation {
         ends.map(|at| format!("/{}", names[..=at].join("/"))).collect()
     }
 
-    /// Whether this path contains the whole path of a directory below its share. It may then be that directory, or be
-    /// inside it, under other names of server and export.
+    /// Whether this path contains the whole path of a directory below its share. This location may then be that directory,
+    /// or be inside it, if the server and the export also have other names.
     pub fn has_whole_path(&self, location: &Location<'_>) -> bool {
         let names: Vec<&str> = path_segments(&self.path).collect();
         let directory: Vec<&str> = location.directory.segments().collect();
@@ -113,7 +113,7 @@ impl ForeignLocation {
     }
 }
 
-/// Whether a segment contains a token that cannot be expanded here: it may be any name.
+/// Whether a segment contains a token whose value is not known. Such a segment may be any name.
 fn has_token(segment: &str) -> bool {
     segment.contains("${")
 }

@@ -1,4 +1,4 @@
-//! Groups of directories: one number for all volumes of a class, or a group of its own for each volume.
+//! The group of a directory: one group for all volumes of a class, or a group of its own for each volume.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -37,17 +37,17 @@ impl GroupRange {
         (self.last - self.first) as usize + 1
     }
 
-    /// Whether a group is in it.
+    /// Whether the range contains a group.
     pub fn contains(self, gid: u32) -> bool {
         (self.first..=self.last).contains(&gid)
     }
 
-    /// Whether a group is in both.
+    /// Whether at least one group is in both ranges.
     pub fn overlaps(self, other: Self) -> bool {
         self.first <= other.last && other.first <= self.last
     }
 
-    /// The groups in it that are also in `used`.
+    /// The number of groups of the range that are also in `used`.
     pub fn used(self, used: &BTreeSet<u32>) -> usize {
         used.range(self.first..=self.last).count()
     }
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn all_groups_are_given_and_none_twice() {
+    fn every_group_is_chosen_and_no_group_is_chosen_twice() {
         let mut used = BTreeSet::from([3, 12, 99]);
         for seed in 0..9 {
             let gid = range("10-19").choose(&used, Uuid::from_u128(seed * 7)).unwrap();
@@ -151,7 +151,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_group_is_chosen_exactly_if_one_is_free(
+        fn a_group_is_chosen_if_and_only_if_one_is_free(
             first in 1_u32..50,
             size in 0_u32..20,
             used in prop::collection::btree_set(0_u32..80, 0..60),

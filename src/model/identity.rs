@@ -3,9 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// Distinguishes a directory from another one that later has the same path: the number of the file system and the
-/// number of the file in it (RFC 8881, 5.8.1.9 and 5.8.2.12). Written on the volume as `major.minor:fileid` in
-/// hexadecimal.
+/// The identity of a directory: the number of the file system and the number of the file in it (RFC 8881, 5.8.1.9 and
+/// 5.8.2.12). A directory that later gets the same path has another identity. The volume records it as
+/// `major.minor:fileid` in hexadecimal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Identity {
     /// The number of the file system, major and minor.
@@ -34,7 +34,7 @@ impl FromStr for Identity {
     }
 }
 
-/// The text is not an [`Identity`].
+/// The error of a text that is not an [`Identity`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not of the form major.minor:fileid in hexadecimal")]
 pub struct NotAnIdentity;

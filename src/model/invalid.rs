@@ -1,7 +1,6 @@
 //! Errors in a class or an annotation.
 //!
-//! All errors are reported together. Each names the key, the value and what is allowed, so that it can be corrected
-//! alone.
+//! All errors are reported together. Each names the key, the value and what is allowed.
 
 use std::fmt;
 

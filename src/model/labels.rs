@@ -31,14 +31,14 @@ fn add(labels: &mut Labels, label: &str) -> Result<(), String> {
         .ok_or_else(|| format!("{label:?} is not a label; write key=value, with commas between labels"))?;
     if !is_label_key(key) {
         return Err(format!(
-            "label key {key:?} is not valid (its value is {value:?}): a key has letters, digits, - _ and . only (63 at most), \
-             begins and ends with a letter or a digit, and may have a DNS name and / before it"
+            "label key {key:?} is not valid (its value is {value:?}): a key has letters, digits, - _ and . only (63 at \
+            most), begins and ends with a letter or a digit, and may have a DNS name and / before it"
         ));
     }
     if !is_label_value(value) {
         return Err(format!(
-            "label {key}: value {value:?} is not valid: a value has letters, digits, - _ and . only (63 at most), and begins \
-             and ends with a letter or a digit"
+            "label {key}: value {value:?} is not valid: a value has letters, digits, - _ and . only (63 at most), and \
+            begins and ends with a letter or a digit"
         ));
     }
     if key.starts_with(PREFIX) {
@@ -84,17 +84,17 @@ mod tests {
         let (_, invalid) = read_labels("team,a b=c,team=-x,bindery.dev/area=y,t=1,t=2,=v,k=a=b");
         let expected = [
             "volumeLabels: \"team\" is not a label; write key=value, with commas between labels",
-            "volumeLabels: label key \"a b\" is not valid (its value is \"c\"): a key has letters, digits, - _ and . only (63 at \
-             most), begins and ends with a letter or a digit, and may have a DNS name and / before it",
-            "volumeLabels: label team: value \"-x\" is not valid: a value has letters, digits, - _ and . only (63 at most), and begins \
-             and ends with a letter or a digit",
+            "volumeLabels: label key \"a b\" is not valid (its value is \"c\"): a key has letters, digits, - _ and . \
+            only (63 at most), begins and ends with a letter or a digit, and may have a DNS name and / before it",
+            "volumeLabels: label team: value \"-x\" is not valid: a value has letters, digits, - _ and . only (63 at \
+            most), and begins and ends with a letter or a digit",
             "volumeLabels: label bindery.dev/area (value \"y\") cannot be set: labels that begin with bindery.dev/ are \
             reserved for Bindery",
             "volumeLabels: label t is set twice, to \"1\" and to \"2\"; keep one",
-            "volumeLabels: label key \"\" is not valid (its value is \"v\"): a key has letters, digits, - _ and . only (63 at \
-             most), begins and ends with a letter or a digit, and may have a DNS name and / before it",
-            "volumeLabels: label k: value \"a=b\" is not valid: a value has letters, digits, - _ and . only (63 at most), and begins \
-             and ends with a letter or a digit",
+            "volumeLabels: label key \"\" is not valid (its value is \"v\"): a key has letters, digits, - _ and . only \
+            (63 at most), begins and ends with a letter or a digit, and may have a DNS name and / before it",
+            "volumeLabels: label k: value \"a=b\" is not valid: a value has letters, digits, - _ and . only (63 at \
+            most), and begins and ends with a letter or a digit",
         ];
         assert_eq!(invalid, expected);
     }

@@ -2,9 +2,9 @@
 //!
 //! A server may have several names, and a directory several paths: `nas1:/export` and `10.0.0.5:/export`, an export
 //! inside another export, different paths in NFS versions 3 and 4. So names are compared first, then what the server
-//! reports about itself, about the root of the share and about the directory. Numbers can be equal by chance (a copied
-//! disk, two servers with `fsid=0`). Such directories are treated as one: the caller refuses the claim or keeps the
-//! directory, and says why.
+//! reports about itself, about the root of the share and about the directory. Two different directories can have equal
+//! numbers (a copied disk, two servers with `fsid=0`). They are treated as one directory: the caller refuses the claim
+//! or keeps the directory, and says why.
 
 use std::fmt;
 
@@ -19,20 +19,20 @@ pub struct Location<'a> {
     pub share: &'a Share,
     /// Its path below the share.
     pub directory: &'a Directory,
-    /// The file system of the share, if known.
+    /// The identity of the share, if known.
     pub share_id: Option<ShareId>,
     /// Its identity on the server, if known.
     pub identity: Option<Identity>,
 }
 
-/// The relation of another directory to this one.
+/// The relation of another directory to a first one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relation {
-    /// It is the same directory.
+    /// The other directory is the same directory.
     Same,
-    /// It is inside this one.
+    /// The other directory is inside the first one.
     Inside,
-    /// It is above this one.
+    /// The other directory is above the first one.
     Above,
 }
 
@@ -78,14 +78,14 @@ impl Relation {
 }
 
 impl Location<'_> {
-    /// Whether this directory and another one overlap, as far as is known.
+    /// Returns the overlap of another directory with this one, if the known facts show one.
     pub fn overlap_with(&self, other: &Location<'_>) -> Option<Overlap> {
         let overlap = |relation, evidence| Overlap { relation, evidence };
         let one_name = self.share.server() == other.share.server();
         if one_name && self.share.path() == other.share.path() {
-            // The most frequent case, with possibly many volumes. Within one share the names decide. A difference in
-            // case alone means two directories on a server that distinguishes case, and one directory on another
-            // server.
+            // The most frequent case. Within one share the names decide. If only the case of letters differs, the names are
+            // two directories on a server that distinguishes case, and one directory on a server that does not: then the
+            // numbers decide.
             let relation = self
                 .relation_below(other)
                 .map(|relation| overlap(relation, Evidence::Names));
@@ -116,7 +116,7 @@ impl Location<'_> {
         {
             return Some(overlap(relation, Evidence::Root));
         }
-        // Both are below their shares, so both paths end with the directory's own name.
+        // If both are one directory, both paths end in the same name.
         let (_, one) = self.directory.split_last();
         let (_, last) = other.directory.split_last();
         self.same_numbers(other, one_server)
@@ -153,7 +153,8 @@ impl Location<'_> {
         Some((self.view(), self.identity?))
     }
 
-    /// How the directory was read. A volume of an earlier version of Bindery does not record it.
+    /// How the directory's numbers were read. A volume of an earlier version of Bindery does not record it: then the NFS
+    /// version of the share decides.
     pub fn view(&self) -> View {
         let by_version = match self.share.version() {
             NfsVersion::V4 => View::V4,
@@ -170,16 +171,16 @@ impl Overlap {
         match self.evidence {
             Evidence::Names => None,
             Evidence::Server => Some(
-                "both names lead to servers with the same NFSv4 server owner. If they are two servers, give them different host \
-                 names",
+                "both names lead to servers with the same NFSv4 server owner. If they are two servers, give them \
+                different host names",
             ),
             Evidence::Root => Some(
                 "the two shares have the same file system number and root. If they are two file systems (a copied disk, or \
                  fsid=0 on two servers), give one of the exports another fsid= or its disk another UUID",
             ),
             Evidence::Numbers => Some(
-                "the two have the same file system number and file number. If they are two directories (a copied disk, or one \
-                 fsid= on two servers), give one of the exports another fsid= or its disk another UUID",
+                "the two have the same file system number and file number. If they are two directories (a copied disk, \
+                or one fsid= on two servers), give one of the exports another fsid= or its disk another UUID",
             ),
         }
     }

@@ -68,7 +68,7 @@ impl At {
             };
             (relation, evidence)
         });
-        assert_eq!(forward, reversed, "both sides see the same");
+        assert_eq!(forward, reversed, "both directions give the same result");
         forward
     }
 }
@@ -89,13 +89,17 @@ fn on_one_server_the_names_decide() {
         ("/", "export/a/b/c", Some(Inside)),
         ("/export/a", "c", None),
     ] {
-        let met = one.overlap_with(&at("NAS1.", path, directory));
-        assert_eq!(met, relation.map(|relation| (relation, Names)), "{path} {directory}");
+        let overlap = one.overlap_with(&at("NAS1.", path, directory));
+        assert_eq!(
+            overlap,
+            relation.map(|relation| (relation, Names)),
+            "{path} {directory}"
+        );
     }
     assert_eq!(
         one.overlap_with(&at("nas2", "/export", "a/b")),
         None,
-        "nothing is known of the servers"
+        "nothing is known about the servers"
     );
 }
 
@@ -157,7 +161,7 @@ fn a_directory_is_recognized_by_its_file_numbers() {
         Some((Same, Numbers))
     );
     assert_eq!(one.overlap_with(&at("10.0.0.5", "/data", "b").is(file(7, 101))), None);
-    // The names differ: the numbers are equal by chance.
+    // The last names differ, so these are two directories with equal numbers.
     assert_eq!(one.overlap_with(&at("10.0.0.5", "/data", "c").is(file(7, 100))), None);
     // Subvolumes of one export have the same number.
     assert_eq!(one.overlap_with(&at("nas1", "/export", "c/b").is(file(7, 100))), None);
@@ -179,7 +183,7 @@ fn equal_root_numbers_mean_one_share_unless_the_directories_differ() {
     assert_eq!(
         one.overlap_with(&other()),
         Some((Same, Root)),
-        "nothing is known of the other"
+        "the identity of the other directory is not known"
     );
     assert_eq!(one.overlap_with(&other().is(file(0, 100))), Some((Same, Root)));
     assert_eq!(one.overlap_with(&other().is(file(0, 101))), None, "two directories");

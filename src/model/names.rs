@@ -1,9 +1,9 @@
-//! Every name that Bindery owns in the API. No other file spells `bindery.dev/`.
+//! Every name of Bindery in the API. No other file contains the text `bindery.dev/`.
 
 /// The default `provisioner` of StorageClasses; `--provisioner-name` replaces it.
 pub const PROVISIONER: &str = "bindery.dev/nfs";
 
-/// The finalizer that keeps a volume until its directory is archived, removed or retained. On volumes only, never on
+/// The finalizer that keeps a volume until its directory is archived, removed or retained. Only volumes have it, never
 /// claims.
 pub const FINALIZER: &str = "bindery.dev/cleanup";
 
@@ -14,7 +14,7 @@ pub const WEBHOOK: &str = "claims.bindery.dev";
 pub const WEBHOOK_PATH: &str = "/mutate";
 
 /// The uid in the `claimRef` of a fenced volume. No claim has this uid, so the controller manager does not bind the
-/// volume. Used while it is not known whether the directory exists.
+/// volume. Bindery writes it while it does not know whether the directory exists.
 pub const UNBOUND_UID: &str = "00000000-0000-0000-0000-000000000000";
 
 /// Label of a volume: a hash of the server and the first path segment. Volumes whose directories overlap have the same
@@ -37,11 +37,11 @@ pub mod volume_annotation {
     pub const DIRECTORY_ID: &str = "bindery.dev/directory-id";
     /// The identity of the share's file system and of the server.
     pub const SHARE_ID: &str = "bindery.dev/share-id";
-    /// Where the directory is being moved to, relative to the export: one path per line, the latest last. Written
-    /// before each move; without it, the directory is at its path.
+    /// The paths to which the directory is moved, relative to the export: one per line, the latest last. Bindery writes it
+    /// before each move. Without it, the directory is at its path.
     pub const MOVED_TO: &str = "bindery.dev/moved-to";
-    /// The mode with which the directory was created, in octal; 0 leaves the mode to the server. For an adopted directory: the mode for creating it
-    /// again if it is missing.
+    /// The mode with which the directory was created, in octal; 0 leaves the mode to the server. For an adopted directory:
+    /// the mode for creating it again if it is missing.
     pub const MOUNT_PERMISSIONS: &str = "bindery.dev/mount-permissions";
     /// The owner with which the directory was created, or would be created again.
     pub const UID: &str = "bindery.dev/uid";
@@ -55,14 +55,15 @@ pub mod volume_annotation {
     pub const ARCHIVE_RETENTION: &str = "bindery.dev/archive-retention";
     /// The NFS version that Bindery uses.
     pub const NFS_VERSION: &str = "bindery.dev/nfs-version";
-    /// The claim exists, and the directory existed when Bindery wrote the claim's uid.
+    /// `true`: the claim exists, and the directory existed when Bindery wrote the claim's uid.
     pub const READY: &str = "bindery.dev/ready";
-    /// The webhook call that created the volume or used it last. Only that call may remove it again.
+    /// The id of the attempt that created the volume or used it last: random in the webhook, the claim's uid in the
+    /// controller. Only that attempt may remove the volume again.
     pub const ATTEMPT: &str = "bindery.dev/attempt";
     /// The class for which the volume was created, if Kubernetes has bound it to a claim of another class.
     pub const MADE_FOR: &str = "bindery.dev/made-for";
-    /// When a repeated request for the same claim used the volume again, or when Bindery touched it so that the
-    /// controller manager looks at it again. For people; nothing reads it.
+    /// The time when a repeated request for the same claim used the volume again, or when Bindery wrote to the volume so
+    /// that the controller manager reconciles it. For information only: no program reads it.
     pub const TOUCHED: &str = "bindery.dev/touched";
     /// On a claim: it is bound completely (a name of Kubernetes).
     pub const BIND_COMPLETED: &str = "pv.kubernetes.io/bind-completed";
@@ -84,9 +85,10 @@ pub mod annotation {
     pub const STORAGE_PROVISIONER: &str = "volume.kubernetes.io/storage-provisioner";
     /// On a claim that waits for its pod: the node that the scheduler has chosen (a name of Kubernetes).
     pub const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
-    /// On a claim: its class, from before `spec.storageClassName` (a name of Kubernetes; it wins if both are set).
+    /// On a claim: its class, as written before `spec.storageClassName` existed (a name of Kubernetes; it wins if both are
+    /// set).
     pub const BETA_CLASS: &str = "volume.beta.kubernetes.io/storage-class";
-    /// On a class: mount options, from before `mountOptions` (a name of Kubernetes).
+    /// On a class: mount options, as written before `mountOptions` existed (a name of Kubernetes).
     pub const BETA_MOUNT_OPTIONS: &str = "volume.beta.kubernetes.io/mount-options";
     /// On a class, `"true"`: it is the class of claims that name none (a name of Kubernetes).
     pub const DEFAULT_CLASS: &str = "storageclass.kubernetes.io/is-default-class";
@@ -116,7 +118,7 @@ pub mod reason {
     pub const NOT_MANAGED: &str = "NotManaged";
     /// A claim got its volume after it was created.
     pub const PROVISIONED: &str = "Provisioned";
-    /// Bindery cannot provision the claim as it is.
+    /// The claim gets no volume, for the reason that the webhook would have given.
     pub const REFUSED: &str = "ProvisioningRefused";
     /// The claim names a volume that does not exist.
     pub const VOLUME_MISSING: &str = "VolumeMissing";
@@ -126,7 +128,7 @@ pub mod reason {
     pub const CLASS_WARNINGS: &str = "ClassWarnings";
     /// An annotation is ignored, because the class does not allow it on this object.
     pub const IGNORED: &str = "AnnotationIgnored";
-    /// Volume and claim have the larger size that was asked for (a name of external-resizer).
+    /// Volume and claim have the requested larger size (a name of external-resizer).
     pub const RESIZED: &str = "VolumeResizeSuccessful";
     /// The larger size could not be written; Bindery tries again (a name of external-resizer).
     pub const RESIZE_FAILED: &str = "VolumeResizeFailed";

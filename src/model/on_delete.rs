@@ -18,11 +18,11 @@ choices! {
     }
 }
 
-/// A value as written, after the key under which it is written.
+/// A key and its value, as written; `None` if the key is not set.
 pub type Written<'a> = Option<(&'a str, &'a str)>;
 
-/// Reads what one object (a class, a namespace or a claim) sets; `None` if it sets neither key. Errors name key and
-/// value.
+/// Reads both keys of one object (a class, a namespace or a claim). Returns the value, or `None` if the object sets neither
+/// key, and the errors.
 pub fn read(on_delete: Written<'_>, archive_on_delete: Written<'_>) -> (Option<OnDelete>, Vec<Invalid>) {
     let mut invalid = Vec::new();
     let mut parse = |written: Written<'_>, parse: fn(&str) -> Result<OnDelete, NotAllowed>| {
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_dialects_are_read_and_on_delete_wins() {
+    fn both_keys_are_read_and_on_delete_wins() {
         let on_delete = |text| Some(("onDelete", text));
         let archive = |text| Some(("archiveOnDelete", text));
         let table = [

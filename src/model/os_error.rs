@@ -1,8 +1,8 @@
-//! The meaning of errors of the operating system, in plain words.
+//! Errors of the operating system in words.
 
 use std::io::{Error, ErrorKind};
 
-/// A clause for messages: "connection refused". Other errors are described by their number.
+/// Describes an error for a message, such as "connection refused". An error without a description gets its number.
 pub fn words(error: &Error) -> String {
     let words = match error.kind() {
         ErrorKind::ConnectionRefused => "connection refused",

@@ -1,10 +1,10 @@
 //! Sizes as the Kubernetes API writes them: `10Gi`, `1.5T`, `5e9`.
 //!
 //! The grammar is that of `resource.Quantity`: a decimal number, then a binary suffix (`Ki` to `Ei`), a decimal one
-//! (`n`, `u`, `m`, `k` to `E`) or an exponent. A fraction of a byte counts as a byte, as in Kubernetes. Implemented
-//! here because the crate for it truncates `1.5Gi` and does not read exponents.
+//! (`n`, `u`, `m`, `k` to `E`) or an exponent. A fraction of a byte counts as a byte, as in Kubernetes. Bindery has its
+//! own parser because the crate for quantities truncates `1.5Gi` and does not read exponents.
 
-/// Bytes, rounded up. `None` if the text is not a quantity, is below zero, or is too large.
+/// Returns the size in bytes, rounded up. `None` if the text is not a quantity, is below zero, or is too large.
 pub fn bytes(text: &str) -> Option<u128> {
     let end = text
         .find(|c: char| !c.is_ascii_digit() && c != '.')
@@ -102,7 +102,9 @@ mod tests {
         }
 
         #[test]
-        fn digits_and_suffixes_of_any_length_do_not_overflow(text in "[0-9]{0,60}\\.?[0-9]{0,60}([KMGTPE]i|[eE]-?[0-9]{0,12})?") {
+        fn digits_and_suffixes_of_any_length_do_not_overflow(
+            text in "[0-9]{0,60}\\.?[0-9]{0,60}([KMGTPE]i|[eE]-?[0-9]{0,12})?",
+        ) {
             let _ = bytes(&text);
         }
     }

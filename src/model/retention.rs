@@ -14,11 +14,11 @@ pub enum Retention {
     Seconds(i64),
 }
 
-/// A hundred years; a longer time is most likely a typing error.
+/// The longest retention in seconds, a hundred years; a longer time is most likely a typing error.
 const LONGEST: i64 = 36_500 * DAY;
 const DAY: i64 = 24 * 60 * 60;
-/// How much earlier an archive may end than its retention says, in seconds. It is named first and made later. Never
-/// more than a tenth of the retention.
+/// The most seconds by which an archive may expire before its retention has passed: its name, with the time, is chosen
+/// before the archive is made. Never more than a tenth of the retention.
 const TOLERANCE: i64 = 60 * 60;
 
 impl Retention {
@@ -30,7 +30,7 @@ impl Retention {
         }
     }
 
-    /// Whether an archive with this retention is kept longer than one with the other.
+    /// Whether this retention is longer than the other one.
     pub fn is_longer_than(self, other: Self) -> bool {
         match (self, other) {
             (Self::Seconds(seconds), Self::Seconds(others)) => seconds > others,
@@ -38,7 +38,7 @@ impl Retention {
         }
     }
 
-    /// Whether an archive that is made at `now`, and whose name ends at `until`, is kept long enough.
+    /// Whether an archive that is made at `now` is kept long enough if its name says `until`.
     pub fn still_ends_at(self, until: Option<Timestamp>, now: Timestamp) -> bool {
         match (self.ends(now), until, self) {
             (Some(ends), Some(until), Self::Seconds(seconds)) => {
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn an_archive_name_made_too_long_ago_is_not_used() {
+    fn an_archive_name_that_was_chosen_too_early_is_not_used() {
         let now: Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
         let at = |text: &str| Some(text.parse::<Timestamp>().unwrap());
         let (hour, month) = (Retention::Seconds(3600), Retention::Seconds(30 * DAY));

@@ -1,8 +1,8 @@
 //! The identity of a share. It does not depend on the name of its server.
 //!
-//! [`ShareId`] is what a server reports about the root of a share. All names of a server show the same root, and a disk
-//! that is not mounted shows another one. Written on the volume as `v4/1.2:3`, with the identity of the server if the
-//! protocol has one: `v4/1.2:3/0f8fad5bd9cb469fa16570867728950e`.
+//! A [`ShareId`] contains what a server reports about the root of a share. All names of a server lead to the same root.
+//! If the disk of the share is not mounted, the server reports another root. The volume records the share id as
+//! `v4/1.2:3`, with the identity of the server if the protocol has one: `v4/1.2:3/0f8fad5bd9cb469fa16570867728950e`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,7 +15,7 @@ use crate::model::identity::Identity;
 /// The identity of a share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ShareId {
-    /// How it was read.
+    /// How the numbers were read.
     pub view: View,
     /// The root of the share.
     pub root: Identity,
@@ -25,7 +25,7 @@ pub struct ShareId {
 }
 
 choices! {
-    /// How a file was read. The file number is the same in each view; the file system number may differ.
+    /// How the numbers of a file were read. The file number is the same in each view; the file system number may differ.
     #[derive(Hash)]
     View, allowed: "v4, v3 or mounted", {
         /// NFS version 4.
@@ -37,11 +37,11 @@ choices! {
     }
 }
 
-/// A file, and how it was read.
+/// A file, and how its numbers were read.
 pub type Seen = (View, Identity);
 
-/// Whether two files may be the same, according to their numbers. In different views the file system numbers may
-/// differ: then files with the same number on one server are treated as the same.
+/// Whether two files may be the same, according to their numbers. The file system numbers of two views cannot be compared:
+/// then files with the same file number on one server are treated as the same.
 pub fn may_be_one_file(one: Seen, other: Seen, one_server: bool) -> bool {
     let ((view, one), (other_view, other)) = (one, other);
     if one.fileid != other.fileid {
@@ -57,9 +57,9 @@ pub fn may_be_one_file(one: Seen, other: Seen, one_server: bool) -> bool {
     }
 }
 
-/// Whether a server that reports `v4` in version 4 may report `v3` in version 3. The protocol does not define how the
-/// one number is made from the two. Linux reports the number of `fsid=`, the number of the device, or both halves of
-/// the UUID combined; Ganesha combines the two numbers, with the halves of one exchanged.
+/// Whether a server that reports the file system numbers `major` and `minor` in version 4 may report `v3` in version 3.
+/// The protocol does not define the relation. Linux reports the number of `fsid=`, the number of the device, or both
+/// halves of the UUID combined. Ganesha combines the two numbers, with the halves of one exchanged.
 fn is_v3_form(v3: u64, (major, minor): (u64, u64)) -> bool {
     let device = (minor & 0xff) | ((major & 0xfff) << 8) | ((minor & !0xff) << 12);
     [
@@ -98,7 +98,7 @@ impl FromStr for ShareId {
     }
 }
 
-/// The text is not a [`ShareId`].
+/// The error of a text that is not a [`ShareId`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not of the form view/major.minor:fileid, where view is v4, v3 or mounted")]
 pub struct NotAShareId;

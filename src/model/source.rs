@@ -1,4 +1,4 @@
-//! The object that sets a value.
+//! The source of a value.
 
 /// The object that sets a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

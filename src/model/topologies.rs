@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::{NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, VolumeNodeAffinity};
 use k8s_openapi::api::storage::v1::StorageClass;
 
-/// Alternatives. In each of them, every label of the node must have one of the values.
+/// A list of alternatives. A node matches an alternative if each label has one of the values.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Topologies(Vec<Vec<(String, Vec<String>)>>);
 
@@ -18,7 +18,7 @@ impl Topologies {
         Self(terms.filter(|term: &Vec<_>| !term.is_empty()).collect())
     }
 
-    /// The same as a field of a volume.
+    /// The node affinity of a volume; `None` if all nodes can use it.
     pub fn node_affinity(&self) -> Option<VolumeNodeAffinity> {
         let term = |labels: &Vec<(String, Vec<String>)>| NodeSelectorTerm {
             match_expressions: Some(labels.iter().map(requirement).collect()),
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn every_alternative_becomes_a_term() {
+    fn each_alternative_becomes_a_node_selector_term() {
         let topologies = json!([
             {"matchLabelExpressions": [{"key": "zone", "values": ["a", "b"]}, {"key": "rack", "values": ["1"]}]},
             {"matchLabelExpressions": [{"key": "zone", "values": ["c"]}]},

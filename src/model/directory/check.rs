@@ -1,11 +1,12 @@
-//! Which paths are allowed, and the messages about those that are not.
+//! Checks of paths, and the messages about paths that are not allowed.
 
 use std::borrow::Cow;
 use std::fmt;
 
 /// The longest name that NFS servers accept, in bytes (`NAME_MAX` of their file systems).
 pub(super) const LONGEST_SEGMENT: usize = 255;
-/// The longest path below a share, in bytes. Together with the export it stays below the limit of a mount (`PATH_MAX`).
+/// The longest path below a share, in bytes. Together with the path of the export it stays below `PATH_MAX`, the limit of a
+/// mount.
 const LONGEST: usize = 1024;
 /// The most segments of a path. Each segment is one request to the server, on every access.
 const DEEPEST: usize = 32;
@@ -86,7 +87,7 @@ pub(super) fn check_segment(segment: &str) -> Result<(), WrongPath> {
     }
 }
 
-/// Refuses names that have a special meaning for servers or clients. Some servers ignore case.
+/// Refuses names that have a special meaning for servers or clients, in upper and lower case: some servers ignore case.
 pub(super) fn check_meaning(segment: &str) -> Result<(), WrongPath> {
     if SNAPSHOTS.iter().any(|name| segment.eq_ignore_ascii_case(name)) {
         return Err(WrongPath::Snapshot(segment.to_owned()));
@@ -121,7 +122,7 @@ pub(super) fn check_visible(segment: &str) -> Result<(), WrongPath> {
         .map_or(Ok(()), |c| Err(WrongPath::Hidden(c)))
 }
 
-/// A text for a message: a very long one is shortened to its two ends.
+/// A text for a message. A very long text is shortened to its two ends.
 #[derive(Clone, Copy)]
 pub struct Shown<'a>(pub &'a str);
 

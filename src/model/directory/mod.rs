@@ -1,7 +1,7 @@
 //! Paths on an NFS server, as types that cannot point outside the share.
 //!
 //! A [`Share`] is an export of a server; a [`Directory`] is strictly below it. Text from users is converted to these
-//! types once, here, and storage accepts nothing else. `Share::parse("nas1", "/export/")` is `nas1:/export`;
+//! types here. The storage functions accept only these types. `Share::parse("nas1", "/export/")` is `nas1:/export`;
 //! `Directory::parse("team-a/data")` has two segments; `Directory::parse("../x")` returns an error that says what is
 //! wrong.
 
@@ -63,8 +63,8 @@ impl Directory {
         Shown(&self.0)
     }
 
-    /// Whether no other volume can have a directory above or below this one when it is created: it is a single segment,
-    /// and its name contains the new name of its volume.
+    /// Whether the directory of no other volume can be above or below this new one: it is a single segment, and it contains
+    /// the name of its new volume.
     pub fn cannot_overlap(&self, volume: &str) -> bool {
         self.0.contains(volume) && !self.0.contains('/')
     }

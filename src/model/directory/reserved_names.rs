@@ -1,6 +1,6 @@
 //! The names below a share that are reserved for Bindery: trash and archives.
 //!
-//! A name contains everything that is needed to find its owner and, for an archive, the time until which it is kept. A
+//! A name identifies its volume and, for an archive, contains the time until which it is kept. A
 //! directory `team-a/data` becomes `archived-team-a-data-<UTC time>-<instance>-<volume>`, with `-gid-<number>` if the
 //! volume had a group of its own, and with `-until-<UTC time>` if it may be removed at some time; instance and volume
 //! are hashes of ten letters.
@@ -18,9 +18,9 @@ const TRASH: &str = ".bindery-trash";
 const ASIDE: &str = ".aside";
 /// In an archive's name, the text before the time from which it may be removed.
 const UNTIL: &str = "-until-";
-/// In an archive's name, the text before the group that no other volume has.
+/// In an archive's name, the text before the group, if no other volume may have that group.
 const GROUP: &str = "-gid-";
-/// `20261122T093000Z`.
+/// The format of a time, such as `20261122T093000Z`.
 const STAMP: &str = "%Y%m%dT%H%M%SZ";
 /// The length of the hash of a name, in letters.
 const SHORT: usize = 10;
@@ -37,8 +37,8 @@ impl Directory {
         Self(format!("{TRASH}/{}", of_volume(instance, volume, uid)))
     }
 
-    /// The path to which the directory of one volume object is moved before it goes to the trash or to its archive.
-    /// Nothing is removed there.
+    /// The path to which the directory of one volume object is moved first, before it is moved to the trash or becomes an
+    /// archive. Bindery removes nothing there.
     pub fn aside(instance: &str, volume: &str, uid: &str) -> Self {
         Self(format!("{TRASH}/{}{ASIDE}", of_volume(instance, volume, uid)))
     }
@@ -77,14 +77,14 @@ impl Directory {
         Self(format!("{ARCHIVED}{flat}{rest}"))
     }
 
-    /// The tag that distinguishes the archive of one volume from all others, of this and other instances. Its first
-    /// half stands for the instance.
+    /// The tag that distinguishes the archive of one volume from all others, of this and other instances: a hash of the
+    /// instance, and a hash of the instance and the volume.
     pub fn archive_tag(instance: &str, volume: &str) -> String {
         format!("{}-{}", short(instance), short(&format!("{instance}/{volume}")))
     }
 
-    /// Reads the name of an archive of this instance that may be removed at some time, and that time. Both come from
-    /// the name alone. `None` for any other name.
+    /// Reads a name. Returns the archive and the time from which it may be removed. `None` unless it is an archive of this
+    /// instance that expires.
     pub fn expiring(name: &str, instance: &str) -> Option<(Self, Timestamp)> {
         let archive = read_archive(name)?;
         let (_, Some(until)) = archive.times else { return None };
@@ -92,13 +92,14 @@ impl Directory {
         ours.then(|| (Self(name.to_owned()), until))
     }
 
-    /// When this archive was made, and until when it is kept (`None`: forever). `None` if it is not an archive.
+    /// The time when this archive was made, and the time until which it is kept (`None`: forever). `None` if this is not an
+    /// archive.
     pub fn archive_times(&self) -> Option<(Timestamp, Option<Timestamp>)> {
         let (_, name) = self.split_last();
         read_archive(name).map(|archive| archive.times)
     }
 
-    /// The group of an archive that no volume may get, of any instance.
+    /// The group in an archive's name, of any instance. No volume may get this group.
     pub fn group_of_archive(name: &str) -> Option<u32> {
         read_archive(name)?.own_group
     }
@@ -121,8 +122,8 @@ impl Directory {
         rest.starts_with(ARCHIVED).then(|| rest.get(start..)).flatten()
     }
 
-    /// The archive for a directory that was found moved aside, at `place`, after its volume was gone. Its former path
-    /// is not known.
+    /// The path of the archive for a directory that was found moved aside, at `place`, after its volume was gone. The name
+    /// contains the volume's name, because the former path is not known.
     pub fn archive_of_aside(place: &Self, now: Timestamp, instance: &str, own_group: Option<u32>) -> Self {
         let (_, name) = place.split_last();
         let owner = InTrash::read(name, instance).map_or(name, |found| found.owner);
@@ -139,7 +140,7 @@ pub struct InTrash<'a> {
     pub owner: &'a str,
     /// The uid of the volume. `None` for an archive, and in names from earlier versions.
     pub uid: Option<&'a str>,
-    /// Whether it was moved aside only: it may not be removed yet.
+    /// Whether the directory was only moved aside: it may not be removed yet.
     pub aside: bool,
 }
 
@@ -195,7 +196,7 @@ fn of_volume(instance: &str, volume: &str, uid: &str) -> String {
     format!("{}.{uid}", cut_to(&format!("{instance}.{volume}"), room))
 }
 
-/// A time in UTC, without characters that are special in a shell.
+/// The text of a time in UTC, without characters that are special in a shell.
 fn stamp(time: Timestamp) -> String {
     time.strftime(STAMP).to_string()
 }

@@ -1,8 +1,8 @@
-//! When two names are one.
+//! Whether two names are the same name.
 //!
-//! Unicode has several forms for one text: `é` can be one character or two. People cannot tell the names apart, and some
-//! servers store both as one name. So Bindery compares names in normalization form C (UAX #15), and creates directories
-//! in that form.
+//! Unicode has several forms for one text: `é` can be one character or two. The two names look the same, and some servers
+//! store them as one name. So Bindery compares names in normalization form C (UAX #15), and creates directories in that
+//! form.
 
 use std::borrow::Cow;
 

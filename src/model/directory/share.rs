@@ -1,5 +1,4 @@
-//! An export of an NFS server in one canonical spelling: code compares shares to find out whether two volumes have the
-//! same directory.
+//! An export of an NFS server in one canonical spelling, so that shares can be compared.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -21,7 +20,7 @@ pub struct Share {
 }
 
 choices! {
-    /// The NFS version that Bindery uses for a share. Pods mount it as `mountOptions` of the class say.
+    /// The NFS version that Bindery uses for a share. Pods use the version in `mountOptions` of the class.
     #[derive(Default, Hash, PartialOrd, Ord)]
     NfsVersion, allowed: "4 (4.2, else 4.1) or 3; the version that pods use is set in mountOptions", {
         /// Version 4.2, or 4.1 if the server does not support 4.2.
@@ -83,7 +82,7 @@ impl Share {
         format!("{}/{directory}", self.path.trim_end_matches('/'))
     }
 
-    /// The part of a path that is below this share; `None` if the path or the server is another one.
+    /// The part of a path that is below this share; `None` if the path is not below it or is on another server.
     pub fn below<'a>(&self, server: &str, path: &'a str) -> Option<&'a str> {
         let rest = path.strip_prefix(self.path.trim_end_matches('/'))?.strip_prefix('/')?;
         (!rest.is_empty() && self.is_on(server)).then_some(rest)
@@ -135,7 +134,7 @@ fn canonical(written: &str) -> Result<String, NotAShare> {
     Ok(name)
 }
 
-/// Returns the address if a server can have it and it means the same host on every node.
+/// Returns the address if it can be the address of a server and is the same host on every node.
 fn usable(address: IpAddr, written: &str) -> Result<String, NotAShare> {
     let broadcast = matches!(address, IpAddr::V4(address) if address.is_broadcast());
     match address {

@@ -60,7 +60,7 @@ fn an_invalid_share_is_refused_with_the_reason() {
         "server \"fd00::5%eth0\" names a network interface after the %, which nodes cannot mount; remove the % and \
         what follows"
     );
-    for many in [
+    for not_one_host in [
         "::",
         "[::]",
         "0.0.0.0",
@@ -70,8 +70,10 @@ fn an_invalid_share_is_refused_with_the_reason() {
         "255.255.255.255",
     ] {
         assert_eq!(
-            error(many, "/x"),
-            format!("server {many:?} is not the address of one host; use the address or host name of the server")
+            error(not_one_host, "/x"),
+            format!(
+                "server {not_one_host:?} is not the address of one host; use the address or host name of the server"
+            )
         );
     }
     for port in ["nas:2049", "10.0.0.5:2049", "[fd00::5]:2049"] {
@@ -87,7 +89,7 @@ fn an_invalid_share_is_refused_with_the_reason() {
 }
 
 #[test]
-fn the_joined_path_does_not_depend_on_where_the_share_ends() {
+fn share_and_directory_are_joined_to_the_absolute_path() {
     let join = |path, directory| {
         Share::parse("nas", path)
             .unwrap()
@@ -153,7 +155,7 @@ fn an_invalid_directory_is_refused_with_the_reason() {
             hidden.escape_unicode()
         );
         assert!(message.ends_with(&expected), "{message}");
-        assert!(!message.contains(hidden), "it is not shown as it is");
+        assert!(!message.contains(hidden), "the message shows the character escaped");
     }
 }
 
@@ -202,7 +204,10 @@ fn long_and_deep_directories_are_refused() {
         message.ends_with("has 1025 bytes; at most 1024 are allowed"),
         "{message}"
     );
-    assert!(message.len() < 300, "a message shows the ends of it: {message}");
+    assert!(
+        message.len() < 300,
+        "a message shows only the two ends of a long text: {message}"
+    );
 }
 
 const UID: &str = "0c3f4a52-1b7e-4f0c-9f58-2f6f2f1f9f10";
@@ -234,7 +239,7 @@ proptest! {
     }
 
     #[test]
-    fn a_directory_name_of_a_user_never_expires(text in "(archived|x|-|until|[0-9TZ]{0,16}|[a-f0-9]{10}){0,12}") {
+    fn a_directory_of_a_user_is_no_archive_that_expires(text in "(archived|x|-|until|[0-9TZ]{0,16}|[a-f0-9]{10}){0,12}") {
         if Directory::parse(&text).is_ok() {
             prop_assert_eq!(Directory::expiring(&text, "blue"), None);
         }
@@ -248,7 +253,7 @@ fn a_trash_root_is_found_by_its_marker() {
     assert_eq!(
         TrashRoot::above(&Directory::parse("data").unwrap()),
         None,
-        "that is the share"
+        "the directory above is the share"
     );
 
     let trash = above.place(&Directory::in_trash("blue", "pvc-1", "u1"));

@@ -1,18 +1,18 @@
-//! Where trash and archives are: below the share, or, for a directory on another file system than the share, in the
-//! directory above it.
+//! The directory that contains trash and archives: the share, or, for a directory on another file system than the share,
+//! the directory above it.
 //!
-//! A server cannot move a directory to another file system. So trash and archives of such a directory stay in the
+//! A server cannot move a directory to another file system. So trash and archives of such a directory are in the
 //! directory above it. A marker below the share records this: an empty directory `.bindery-elsewhere/<instance>/<path>`
-//! for trash and archives in `<path>`. Markers are created before anything is moved, and they stay: while a file system
-//! is not mounted, its directory looks empty.
+//! for trash and archives in `<path>`. Bindery creates a marker before it moves anything, and never removes it: while a
+//! file system is not mounted, its directory looks empty.
 
 use super::reserved_names::cut;
 use super::{Directory, RESERVED, check_segment};
 
-/// Below the share, the parent of the markers of all instances.
+/// The name, after [`RESERVED`], of the directory below the share with the markers of all instances.
 const ELSEWHERE: &str = "elsewhere";
 
-/// A directory that contains trash and archives; see the module.
+/// A directory that contains trash and archives.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrashRoot(Option<Directory>);
 

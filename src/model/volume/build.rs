@@ -22,7 +22,7 @@ use crate::model::share_id::ShareId;
 use crate::model::source::Source;
 use crate::model::topologies::Topologies;
 
-/// A volume that was decided on but does not exist yet.
+/// A volume that Bindery will create.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewVolume {
     /// `pvc-<uuid>`.
@@ -66,12 +66,12 @@ pub struct NewVolume {
     pub mount_options: Vec<String>,
     /// The nodes on which pods can use it.
     pub topologies: Topologies,
-    /// The webhook call that decided on it.
+    /// The id of the attempt that creates it: random in the webhook, the claim's uid in the controller.
     pub attempt: String,
 }
 
 impl NewVolume {
-    /// Whether another volume has the same directory.
+    /// Whether an existing volume has the same directory.
     pub fn is_at(&self, volume: &Volume) -> bool {
         let at = |record: &Record| (record.share.server().to_owned(), record.share.join(&record.directory));
         volume.record.as_ref().map(at) == Ok((self.share.server().to_owned(), self.share.join(&self.directory)))
@@ -87,8 +87,8 @@ impl NewVolume {
         }
     }
 
-    /// A merge patch (RFC 7396) that turns the volume of an earlier attempt for the same claim into this one. It keeps
-    /// the location of the directory, and whether Bindery created it.
+    /// The merge patch (RFC 7396) that changes the volume of an earlier attempt for the same claim into this one. It does
+    /// not change the location of the directory, or whether Bindery created the directory.
     pub fn overwrite(&self, origin: Origin, installation: &Installation) -> Value {
         let mut all = json!(self.build(origin, installation));
         let annotations = &mut all["metadata"]["annotations"];
@@ -119,7 +119,7 @@ impl NewVolume {
     }
 
     /// The uid in the new volume's `claimRef`; none in an admission review. A volume for an existing claim is fenced
-    /// until its directory exists: otherwise the controller manager would bind the two at once.
+    /// until its directory exists: otherwise the controller manager would bind claim and volume at once.
     fn reference(&self) -> Option<String> {
         self.claim_uid.as_ref().map(|_| names::UNBOUND_UID.to_owned())
     }
@@ -130,7 +130,7 @@ impl NewVolume {
         self.attributes.gid.filter(|&gid| gid != 0)
     }
 
-    /// The annotations with the group, each with its key.
+    /// The keys and values of the annotations that contain the group.
     pub fn group_annotations(&self) -> [(&'static str, Option<String>); 2] {
         let text = |gid: Option<u32>| gid.map(|gid| gid.to_string());
         [

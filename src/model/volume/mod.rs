@@ -1,7 +1,7 @@
 //! PersistentVolumes: built from a decision ([`NewVolume`]), and read from the API ([`Volume`]).
 //!
-//! The volume records everything that Bindery intends and has done. Cleanup reads it there and nowhere else, so it
-//! works even if the class, the namespace and the claim are gone.
+//! The volume records everything that Bindery will do and has done. Cleanup reads only this record, so it works even if
+//! the class, the namespace and the claim are gone.
 
 mod build;
 mod read;
@@ -16,7 +16,7 @@ use crate::model::directory::{Directory, Share};
 choices! {
     /// Whether Bindery created the directory.
     Origin, allowed: "new or adopted", {
-        /// Bindery creates it.
+        /// Bindery created it, or will create it.
         New = "new",
         /// It already existed.
         Adopted = "adopted",
@@ -28,7 +28,7 @@ choices! {
 pub struct Installation {
     /// The provisioner of its StorageClasses.
     pub provisioner: String,
-    /// Its id.
+    /// The id of the installation.
     pub instance: String,
 }
 

@@ -31,15 +31,15 @@ pub struct Volume {
     pub uid: String,
     /// Its resource version.
     pub version: String,
-    /// Whether it has a deletion timestamp; finalizers keep it.
+    /// Whether it has a deletion timestamp. Finalizers keep it in the API.
     pub deleting: bool,
-    /// When it was deleted.
+    /// The deletion timestamp.
     pub deleted: Option<Timestamp>,
     /// Whether it has Bindery's finalizer.
     pub has_finalizer: bool,
     /// `status.phase`.
     pub phase: Phase,
-    /// The claim it is for, with the claim's uid once that is known.
+    /// The claim in its `claimRef`.
     pub claim: Option<ClaimRef>,
     /// Its class.
     pub class: String,
@@ -55,7 +55,7 @@ pub struct Volume {
     pub ready: bool,
     /// The class for which it was created, if a claim of another class has it.
     pub made_for: Option<String>,
-    /// The webhook call that created it or used it last. Each such call may change its annotations.
+    /// The id of the attempt that created it or used it last.
     pub attempt: Option<String>,
     /// The installation that created it, if it names both provisioner and instance.
     pub maker: Option<Installation>,
@@ -104,11 +104,11 @@ pub struct Record {
     pub retention_text: Option<String>,
     /// Its identity on the server, once known.
     pub identity: Option<Identity>,
-    /// Where it may have been moved when its claim was gone, the latest path last. Empty if it was not moved.
+    /// The paths to which it may have been moved during cleanup, the latest last. Empty if it was not moved.
     pub moved_to: Vec<Directory>,
     /// The identity of its share, once known.
     pub share_id: Option<ShareId>,
-    /// The mode and the owner with which it is created.
+    /// The mode and the owner with which it was created, or is created again.
     pub attributes: Attributes,
     /// The range from which its group was chosen, if no other volume has that group.
     pub group_range: Option<GroupRange>,
@@ -170,8 +170,8 @@ impl Volume {
         }
     }
 
-    /// Whether it was created for the claim of this namespace and name by a call that may still be running or whose
-    /// result is not known, and no claim has it.
+    /// Whether it was created for the claim of this namespace and name, and no claim has had it. The attempt that created
+    /// it may still be running.
     pub fn is_unclaimed_for(&self, namespace: &str, name: &str) -> bool {
         let is_unclaimed = match self.claim_uid() {
             None => self.phase == Phase::Unbound,
@@ -186,13 +186,13 @@ impl Volume {
             && is_unclaimed
     }
 
-    /// Whether this installation created it for this claim, and no claim has it yet.
+    /// Whether this installation created it for this claim, and no claim has had it.
     pub fn is_unclaimed_of(&self, installation: &Installation, claim: &Claim) -> bool {
         let Name::Given(name) = &claim.name else { return false };
         self.maker.as_ref() == Some(installation) && self.is_unclaimed_for(&claim.namespace, name)
     }
 
-    /// All paths except its own where its directory may be, after its removal has begun.
+    /// The paths, except its own, where its directory may be after its cleanup has begun.
     pub fn may_be_at(&self) -> Vec<Directory> {
         let (Ok(record), Some(maker)) = (&self.record, &self.maker) else {
             return Vec::new();
@@ -211,8 +211,8 @@ impl Volume {
 
     /// Whether it names the claim of this namespace and name, with any uid.
     pub fn is_for(&self, namespace: &str, name: &str) -> bool {
-        let meant = self.claim.as_ref();
-        meant.is_some_and(|meant| (meant.namespace.as_str(), meant.name.as_str()) == (namespace, name))
+        let claim = self.claim.as_ref();
+        claim.is_some_and(|claim| (claim.namespace.as_str(), claim.name.as_str()) == (namespace, name))
     }
 
     /// The uid in its `claimRef`.
@@ -220,7 +220,7 @@ impl Volume {
         self.claim.as_ref()?.uid.as_deref()
     }
 
-    /// Whether it has the uid of this claim: kube-controller-manager binds the two.
+    /// Whether its `claimRef` has the uid of this claim: kube-controller-manager binds the two.
     pub fn is_given_to(&self, claim: &Claim) -> bool {
         !self.deleting && self.claim_uid() == Some(&claim.uid)
     }
@@ -248,8 +248,7 @@ impl Record {
     }
 }
 
-/// Of volumes whose directories overlap with another one, the volume to report: one that a claim has had comes before one
-/// that is being created.
+/// Returns the overlap to report. A volume that a claim has had comes before a volume that is being created.
 pub fn first_overlap<'a>(overlaps: impl Iterator<Item = (&'a Volume, Overlap)>) -> Option<(&'a Volume, Overlap)> {
     overlaps.min_by_key(|(other, _)| !other.had_claim())
 }
@@ -280,7 +279,7 @@ fn record(annotations: &BTreeMap<String, String>, nfs: Option<&NFSVolumeSource>)
     let share = share.map_err(|error| annotations.invalid(volume_annotation::SHARE, &error))?;
     let directory = Directory::parse(&annotations.require::<String>(volume_annotation::SUB_DIR)?);
     let directory = directory.map_err(|error| annotations.invalid(volume_annotation::SUB_DIR, &error))?;
-    // The volume source cannot be changed, the annotations can: together they must name one path.
+    // Annotations can be changed, the volume source cannot. Both must name the same path.
     let path = share.join(&directory);
     if path != nfs.path {
         return Err(format!(

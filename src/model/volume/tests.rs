@@ -1,4 +1,4 @@
-//! A built volume contains all annotations, and is read back.
+//! A volume that Bindery builds contains all annotations, and can be read again.
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde_json::json;
@@ -155,8 +155,8 @@ fn annotations_that_contradict_the_volume_source_are_an_error() {
     );
     assert_eq!(
         read(volume_annotation::NFS_VERSION, Some("2")),
-        "annotation bindery.dev/nfs-version is \"2\": allowed are 4 (4.2, else 4.1) or 3; the version that pods use is set in \
-         mountOptions"
+        "annotation bindery.dev/nfs-version is \"2\": allowed are 4 (4.2, else 4.1) or 3; the version that pods use is \
+        set in mountOptions"
     );
     assert_eq!(
         read(volume_annotation::ARCHIVE_RETENTION, Some("soon")),

@@ -1,4 +1,5 @@
-//! Names of archives and in the trash: each has its owner and its times, and no other name is read as one.
+//! Names of archives and of directories in the trash: each contains its volume and its times. Other names are not read as
+//! such names.
 
 use super::*;
 
@@ -19,7 +20,7 @@ fn an_archive_has_the_tag_of_its_volume_only() {
 }
 
 #[test]
-fn only_an_archive_of_this_instance_with_an_end_expires() {
+fn only_an_archive_of_this_instance_with_a_time_limit_expires() {
     let archive = |instance: &str, until| {
         let tag = Directory::archive_tag(instance, "pvc-1");
         Directory::parse("team-a/x-until-20200101T000000Z")
@@ -37,11 +38,15 @@ fn only_an_archive_of_this_instance_with_an_end_expires() {
     let found = Directory::expiring(&ours, "blue").unwrap();
     assert_eq!((found.0.as_str(), found.1), (ours.as_str(), until));
 
-    assert_eq!(Directory::expiring(&ours, "green"), None, "another instance's");
+    assert_eq!(
+        Directory::expiring(&ours, "green"),
+        None,
+        "an archive of another instance"
+    );
     assert_eq!(
         Directory::expiring(&archive("blue", None), "blue"),
         None,
-        "kept for ever"
+        "kept forever"
     );
     for changed in [
         ours.replace("archived-", "Archived-"),
