@@ -1,7 +1,7 @@
 //! Annotations of a namespace or a claim that set class parameters.
 //!
-//! The class decides which keys each of the two may set. Other keys are ignored with a warning. An unknown key is an
-//! error, because a misspelt `bindery.dev/on-delete: retain` would lose data.
+//! The class lists the keys that a namespace and a claim may set. Other keys are ignored with a warning. An unknown key is
+//! an error: if a misspelt `bindery.dev/on-delete: retain` were ignored, data could be lost.
 
 use std::collections::BTreeMap;
 
@@ -53,7 +53,7 @@ pub struct Annotations {
 /// An annotation that is ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ignored {
-    /// The class does not allow the key on this object, or no class can.
+    /// The class does not allow the key on this object, or no class can allow it.
     Key(Key),
     /// `bindery.dev/enabled` on a claim.
     Enabled,
@@ -108,7 +108,7 @@ impl Annotations {
     }
 }
 
-/// Whether Bindery serves the claims of a namespace. A value other than true and false is an error.
+/// Whether Bindery serves the claims of a namespace. Any value other than `true` and `false` is an error.
 pub fn enabled(annotations: &BTreeMap<String, String>) -> Result<bool, Invalid> {
     match annotations.get(annotation::ENABLED).map(String::as_str) {
         None | Some("true") => Ok(true),
@@ -136,15 +136,15 @@ mod tests {
 
     #[test]
     fn an_object_without_annotations_has_no_settings() {
-        let nothing = read(&[], &Key::ALL);
-        assert_eq!((&nothing.settings, warnings(&nothing)), (&Settings::default(), vec![]));
-        assert_eq!(nothing.invalid, []);
+        let empty = read(&[], &Key::ALL);
+        assert_eq!((&empty.settings, warnings(&empty)), (&Settings::default(), vec![]));
+        assert_eq!(empty.invalid, []);
         let others = [
             ("a.example/on-delete", "x"),
             ("bindery.dew/on-delete", "x"),
             ("zz", "x"),
         ];
-        assert_eq!(read(&others, &Key::ALL), nothing);
+        assert_eq!(read(&others, &Key::ALL), empty);
         let enabled = [("bindery.dev/enabled".to_owned(), "false".to_owned())].into();
         assert_eq!(
             Annotations::read(AnnotatedObject::Namespace, &enabled, &Key::ALL).ignored,
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn both_spellings_of_on_delete_are_read() {
+    fn both_keys_of_on_delete_are_read() {
         let on_delete = |key, value| read(&[(key, value)], &Key::ALL).settings.on_delete;
         assert_eq!(on_delete("bindery.dev/on-delete", "retain"), Some(OnDelete::Retain));
         assert_eq!(
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_template_without_any_valid_directory_is_an_error() {
+    fn a_template_that_gives_no_claim_a_valid_directory_is_an_error() {
         let annotations = read(&[("bindery.dev/sub-dir", "../${pvc.metadata.name}")], &[Key::SubDir]);
         assert_eq!(
             Invalid::join(&annotations.invalid),

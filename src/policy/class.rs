@@ -40,18 +40,18 @@ pub struct Class {
     pub share: Share,
     /// Its settings.
     pub settings: Settings,
-    /// The keys that a namespace may set instead.
+    /// The keys that a namespace may override.
     pub namespace_overrides: Vec<Key>,
-    /// The keys that a claim may set instead.
+    /// The keys that a claim may override.
     pub claim_overrides: Vec<Key>,
     /// The reclaim policy of its volumes.
     pub reclaim: Reclaim,
     /// Mount options for the kubelet.
     pub mount_options: Vec<String>,
-    /// The nodes that its volumes are for.
+    /// The nodes on which pods can use its volumes.
     pub topologies: Topologies,
-    /// What may not be as intended. In a class that was written for another provisioner also what is ignored; in other
-    /// classes that is an error.
+    /// Warnings about settings whose effect may not be intended. For a class that was written for another provisioner,
+    /// also warnings about settings that are ignored; in other classes these are errors.
     pub warnings: Vec<String>,
 }
 
@@ -94,7 +94,7 @@ impl Class {
         };
         let namespace_overrides = overrides(Key::NamespaceOverrides, &Key::NAMESPACE_DEFAULT);
         let claim_overrides = overrides(Key::ClaimOverrides, &[]);
-        // What the other provisioner accepted must not prevent the takeover of its volumes.
+        // The other provisioner accepted these values, so they must not prevent the takeover of its volumes.
         let mut add = |error: Option<Invalid>| match error {
             Some(error) if legacy => warnings.push(error.0),
             error => invalid.extend(error),
@@ -181,7 +181,7 @@ fn unset(parameters: &BTreeMap<String, String>, defaults: &Defaults) -> Vec<Inva
     messages.collect()
 }
 
-/// The share, if it is set. Server and path are checked separately, so that both errors are reported.
+/// Reads the share. Server and path are checked separately, so that both errors are reported.
 fn share(parameters: &BTreeMap<String, String>, defaults: &Defaults, invalid: &mut Vec<Invalid>) -> Option<Share> {
     let [server, path] =
         share_keys(defaults).map(|(key, default, _)| parameters.get(key.as_str()).or(default).map(String::as_str));
@@ -199,9 +199,9 @@ fn share(parameters: &BTreeMap<String, String>, defaults: &Defaults, invalid: &m
         let share = Share::parse(server, path);
         share.map_err(|error| invalid.push(Invalid(error.to_string()))).ok()
     };
-    let server_is_right = server.is_some_and(|server| parse(server, "/").is_some());
-    let path_is_right = path.is_some_and(|path| parse("server", path).is_some());
-    (server_is_right && path_is_right)
+    let is_server_valid = server.is_some_and(|server| parse(server, "/").is_some());
+    let is_path_valid = path.is_some_and(|path| parse("server", path).is_some());
+    (is_server_valid && is_path_valid)
         .then(|| Share::parse(server?, path?).ok())
         .flatten()
 }
@@ -218,7 +218,7 @@ fn open_group(settings: &Settings) -> Option<Invalid> {
     })
 }
 
-/// The error of a retention in a class that never archives and lets nobody else choose to archive.
+/// The error of a retention in a class whose claims can never be archived.
 fn unused_retention(settings: &Settings, overrides: &[Key]) -> Option<Invalid> {
     let on_delete = settings.on_delete.filter(|on_delete| *on_delete != OnDelete::Archive)?;
     let on_delete_keys = [Key::OnDelete, Key::ArchiveOnDelete];

@@ -1,4 +1,4 @@
-//! Reading of classes, and their errors.
+//! Valid classes, and the errors of classes that are not valid.
 
 use serde_json::{Value, json};
 
@@ -115,7 +115,8 @@ fn every_key_is_read_and_every_wrong_value_is_reported() {
     }}));
     assert_eq!(
         invalid.unwrap_err(),
-        "mountPermissions is \"0o777\": write it in octal, 0001 to 7777, such as 0770 or 2775; 0 leaves the mode to the NFS server; \
+        "mountPermissions is \"0o777\": write it in octal, 0001 to 7777, such as 0770 or 2775; 0 leaves the mode to \
+        the NFS server; \
          uid is \"-1\": write a number from 0 to 4294967294; \
          gid is \"4294967295\": write a number from 0 to 4294967294; \
          existingDirectory is \"take\": allowed are adopt or deny; \
@@ -149,7 +150,7 @@ fn mode_0_leaves_the_mode_to_the_server() {
 }
 
 #[test]
-fn server_and_share_have_no_tokens() {
+fn tokens_in_server_and_share_are_errors() {
     let error =
         |server: &str, share: &str| read(json!({"parameters": {"server": server, "share": share}})).unwrap_err();
     assert_eq!(
@@ -159,8 +160,8 @@ fn server_and_share_have_no_tokens() {
         ),
         "server is \"${pvc.metadata.labels['nas']}.example.com\": server and share are the same for all claims of a class; \
          write the value in subDir; \
-         share is \"/export/{{ .PVC.namespace }}\": server and share are the same for all claims of a class; write the value \
-         in subDir"
+         share is \"/export/{{ .PVC.namespace }}\": server and share are the same for all claims of a class; write the \
+         value in subDir"
     );
     for share in [
         "/export/${.PVC.name}",
@@ -177,7 +178,7 @@ fn server_and_share_have_no_tokens() {
 }
 
 #[test]
-fn a_template_without_any_valid_directory_is_an_error_of_the_class() {
+fn a_template_that_gives_no_claim_a_valid_directory_is_an_error_of_the_class() {
     let template_error = |template: &str| read(json!({"parameters": {"subDir": template}})).unwrap_err();
     let assert_invalid = |template: &str, error: &str| {
         let expected = format!("subDir is {template:?}: this template gives no claim a valid directory: it {error}");
@@ -204,16 +205,16 @@ fn a_template_without_any_valid_directory_is_an_error_of_the_class() {
 }
 
 #[test]
-fn in_a_legacy_class_such_a_template_is_a_warning() {
+fn in_a_legacy_class_a_template_that_gives_no_valid_directory_is_a_warning() {
     let class = read(json!({"provisioner": "old", "parameters": {"pathPattern": "../x"}})).unwrap();
     assert_eq!(class.warnings.len(), 1);
-    // That provisioner ignored extra slashes.
+    // nfs-subdir-external-provisioner ignored extra slashes.
     let class = read(json!({"provisioner": "old", "parameters": {"pathPattern": "/${.PVC.name}"}})).unwrap();
     assert_eq!(class.warnings, Vec::<String>::new());
 }
 
 #[test]
-fn a_retention_without_any_archive_is_an_error() {
+fn a_retention_in_a_class_that_never_archives_is_an_error() {
     let class = |on_delete: &str, namespaces: &str, claims: &str| {
         read(json!({"parameters": {
             "onDelete": on_delete, "archiveRetention": "30d", "namespaceOverrides": namespaces, "claimOverrides": claims,
@@ -230,7 +231,7 @@ fn a_retention_without_any_archive_is_an_error() {
 }
 
 #[test]
-fn a_class_gives_each_volume_a_group_of_a_range() {
+fn a_class_with_gid_auto_has_a_range_of_groups() {
     let class = read(json!({"parameters": {"gid": "auto", "gidRange": "50000-60000"}}));
     let range = "50000-60000".parse().unwrap();
     assert_eq!(class.unwrap().settings.gid, Some(Group::Own(range)));

@@ -1,5 +1,5 @@
-//! Enforces that a directory has one volume: what happens to a claim whose directory, or a directory above or in it,
-//! already has a volume.
+//! Decides what happens to a claim if a volume already has its directory, or a directory above or in it. So each directory
+//! has at most one volume.
 
 use super::key::Key;
 use crate::model::choices::ExistingDirectory;
@@ -9,28 +9,28 @@ use crate::model::reclaim::Reclaim;
 use crate::model::source::Source;
 use crate::model::volume::{ClaimRef, Installation, NewVolume, Phase, Volume};
 
-/// The next step where nothing can be done about the other volume.
+/// The next step if the other volume keeps the directory.
 const CHOOSE_ANOTHER: &str = "choose another directory for this claim";
 
-/// What a claim does with the existing volume of its name.
+/// How a claim uses the existing volume that has the name of its new volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UseExisting {
-    /// An earlier call for this claim created it, and no claim has had it since: use it again.
+    /// An earlier attempt for this claim created it, and no claim has had it since: use it again.
     Again,
-    /// It already is the volume of this claim.
+    /// The claim has this volume already: leave it unchanged.
     AsItIs,
 }
 
-/// Why a claim cannot have its directory now: the sentence for the user.
+/// Why a claim cannot have its directory now, as a sentence for the user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Conflict {
-    /// The other volume will soon be gone: the claim can wait for that.
+    /// The other volume is being removed: the claim can wait for its end.
     Releasing(String),
     /// The claim is refused.
     Refuse(String),
 }
 
-/// Whether a claim can use the existing volume that has the name of its new one, and so the same directory.
+/// Decides whether a claim can use the existing volume that has the name of its new volume, and so the same directory.
 pub fn use_existing(volume: &Volume, new: &NewVolume, installation: &Installation) -> Result<UseExisting, Conflict> {
     let directory = shown(new);
     let name = &volume.name;
@@ -49,7 +49,7 @@ pub fn use_existing(volume: &Volume, new: &NewVolume, installation: &Installatio
         _ if volume.phase == Phase::Released && volume.reclaim == Reclaim::Delete => {
             releasing("whose claim was just deleted")
         }
-        // Deleting this volume keeps its directory.
+        // If an administrator deletes this volume, its directory stays.
         _ if volume.phase == Phase::Released => refuse(match new.existing {
             ExistingDirectory::Adopt => format!(
                 "which is Released and retains its data; to give this directory and its files to a new claim, run: \
@@ -57,17 +57,17 @@ pub fn use_existing(volume: &Volume, new: &NewVolume, installation: &Installatio
             ),
             ExistingDirectory::Deny => format!(
                 "which is Released and retains its data; to use the data, run: kubectl patch pv {name} --type merge -p \
-                '{{\"spec\":{{\"claimRef\":null}}}}' and create the claim with spec.volumeName: {name}; to give the claim an empty \
-                directory, run: kubectl delete pv {name} and move the directory away"
+                '{{\"spec\":{{\"claimRef\":null}}}}' and create the claim with spec.volumeName: {name}; to give the \
+                claim an empty directory, run: kubectl delete pv {name} and move the directory away"
             ),
         }),
-        // The claim is gone or was created again, and the controller manager has not noticed yet.
+        // The claim was deleted, and perhaps created again. The controller manager has not set Released yet.
         Some((claim, Some(_))) if is_for(claim, new) && volume.reclaim == Reclaim::Delete => {
             releasing("whose claim was just deleted")
         }
         Some((claim, Some(_))) if is_for(claim, new) => refuse(format!(
-            "which an earlier claim of this name had; in a few seconds Kubernetes sets PersistentVolume {name} to Released, then \
-            create the claim again to read how to get the data"
+            "which an earlier claim of this name had; in a few seconds Kubernetes sets PersistentVolume {name} to \
+            Released, then create the claim again to read how to get the data"
         )),
         Some((claim, None)) if is_for(claim, new) => refuse(format!(
             "which is reserved for this claim and holds the data of an earlier one; to use the data, create the claim with \
@@ -87,13 +87,13 @@ fn is_for(claim: &ClaimRef, new: &NewVolume) -> bool {
     (&claim.namespace, &claim.name) == (&new.claim.0, &new.claim.1)
 }
 
-/// Compares a new volume with a volume whose directory is the same, or is above or in it.
+/// Decides about a new volume whose directory is the directory of another volume, or is above or in it.
 pub fn overlap_conflict(new: &NewVolume, other: &Volume, overlap: Overlap, installation: &Installation) -> Conflict {
-    // The claim is gone or was created again, and the controller manager has not noticed yet.
-    let has_gone = other.phase == Phase::Released || other.claim.as_ref().is_some_and(|claim| is_for(claim, new));
-    let leaves = other.deleting || (has_gone && other.reclaim == Reclaim::Delete);
-    // If the names were the same, both would be one volume.
-    if leaves && overlap.relation == Relation::Same && other.maker.as_ref() == Some(installation) {
+    // A claim of this name was deleted and is created again. The controller manager has not set Released yet.
+    let is_released = other.phase == Phase::Released || other.claim.as_ref().is_some_and(|claim| is_for(claim, new));
+    let is_being_removed = other.deleting || (is_released && other.reclaim == Reclaim::Delete);
+    // With the same server and path, both volumes would have the same name, and `use_existing` would decide.
+    if is_being_removed && overlap.relation == Relation::Same && other.maker.as_ref() == Some(installation) {
         Conflict::Releasing(overlap_sentence(new, other, overlap, " and which is being cleaned up"))
     } else {
         let sentence = overlap_sentence(new, other, overlap, "");
@@ -102,27 +102,27 @@ pub fn overlap_conflict(new: &NewVolume, other: &Volume, overlap: Overlap, insta
     }
 }
 
-/// The sentence that the directory of a new volume is the same as, or overlaps with, the directory of another volume.
-/// `state` is added to what is said about that volume.
+/// The sentence that says that the directory of a new volume is the same as, or overlaps with, the directory of another
+/// volume. `state` is added to the clause about that volume.
 fn overlap_sentence(new: &NewVolume, other: &Volume, overlap: Overlap, state: &str) -> String {
     let claim = other.claim.as_ref();
-    let whose = claim.map(|claim| {
+    let user = claim.map(|claim| {
         if is_for(claim, new) {
             format!(", which an earlier claim of this name had{state}")
         } else {
             format!(", which claim {}/{} uses{state}", claim.namespace, claim.name)
         }
     });
-    let whose = whose.unwrap_or_default();
+    let user = user.unwrap_or_default();
     let name = &other.name;
     let place = match &other.record {
-        Err(_) if other.maker.is_none() => format!("that of volume {name}{whose}, which Bindery did not create"),
+        Err(_) if other.maker.is_none() => format!("that of volume {name}{user}, which Bindery did not create"),
         Err(unreadable) => format!("that of volume {name}, whose bindery.dev annotations cannot be read: {unreadable}"),
         Ok(record) => {
             let share = overlap
                 .why()
                 .map_or_else(String::new, |_| format!(" of share {}", record.share));
-            format!("directory {}{share} of volume {name}{whose}", record.directory.shown())
+            format!("directory {}{share} of volume {name}{user}", record.directory.shown())
         }
     };
     let verb = if overlap.relation == Relation::Same {
@@ -134,8 +134,8 @@ fn overlap_sentence(new: &NewVolume, other: &Volume, overlap: Overlap, state: &s
     format!("{} {verb} {place}{why}", shown(new))
 }
 
-/// The sentence that refuses a claim whose directory already exists without a volume. The caller has checked that no
-/// other volume is above or in it.
+/// The sentence that refuses a claim whose directory already exists and has no volume. The caller has checked that no
+/// volume has a directory above or in it.
 pub fn exists_refusal(new: &NewVolume) -> String {
     let listed = |list: Key| {
         format!(

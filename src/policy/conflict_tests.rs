@@ -1,4 +1,4 @@
-//! The owner of a directory, as a table: an existing volume and a new one.
+//! Conflicts between an existing volume and a new one.
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
@@ -75,11 +75,11 @@ fn a_fenced_volume_is_used_again_by_its_claim() {
 
 #[test]
 fn a_volume_with_another_directory_is_not_used_again() {
-    let elsewhere = |volume: &mut Volume| {
+    let on_another_server = |volume: &mut Volume| {
         let record = volume.record.as_mut().unwrap();
         record.share = Share::parse("nas2", "/export").unwrap();
     };
-    assert!(use_changed(elsewhere).is_err());
+    assert!(use_changed(on_another_server).is_err());
 }
 
 #[test]
@@ -95,26 +95,26 @@ fn an_existing_claim_keeps_its_own_volume() {
 
 #[test]
 fn a_claim_waits_for_a_volume_that_is_being_removed() {
-    let leaving = |change: fn(&mut Volume)| match use_changed(change) {
+    let waits = |change: fn(&mut Volume)| match use_changed(change) {
         Err(Conflict::Releasing(why)) => why.replace(
             "directory shared of share nas1:/export belongs to volume pvc-shared, ",
             "",
         ),
         other => panic!("{other:?}"),
     };
-    assert_eq!(leaving(|volume| volume.deleting = true), "which is being cleaned up");
+    assert_eq!(waits(|volume| volume.deleting = true), "which is being cleaned up");
     assert_eq!(
-        leaving(|volume| volume.phase = Phase::Released),
+        waits(|volume| volume.phase = Phase::Released),
         "whose claim was just deleted"
     );
     let earlier = |volume: &mut Volume| volume.claim.as_mut().unwrap().uid = Some("u-1".to_owned());
-    assert_eq!(leaving(earlier), "whose claim was just deleted");
+    assert_eq!(waits(earlier), "whose claim was just deleted");
     let fenced_for_another = |volume: &mut Volume| {
         let claim = volume.claim.as_mut().unwrap();
         claim.uid = Some(names::UNBOUND_UID.to_owned());
         claim.name = "other".to_owned();
     };
-    assert_eq!(leaving(fenced_for_another), "which is being created or removed");
+    assert_eq!(waits(fenced_for_another), "which is being created or removed");
 }
 
 #[test]
@@ -125,14 +125,14 @@ fn a_refusal_names_the_owner_and_the_next_step() {
         refused(|volume| claim(volume, "other")),
         "which claim team-a/other uses; choose another directory for this claim"
     );
-    let kept_by_its_name = |volume: &mut Volume| {
+    let of_an_earlier_claim = |volume: &mut Volume| {
         uid(volume, "u-1");
         volume.reclaim = Reclaim::Retain;
     };
     assert_eq!(
-        refused(kept_by_its_name),
-        "which an earlier claim of this name had; in a few seconds Kubernetes sets PersistentVolume pvc-shared to Released, then \
-         create the claim again to read how to get the data"
+        refused(of_an_earlier_claim),
+        "which an earlier claim of this name had; in a few seconds Kubernetes sets PersistentVolume pvc-shared to \
+        Released, then create the claim again to read how to get the data"
     );
     assert_eq!(
         refused(|volume| volume.ready = true),
@@ -207,10 +207,10 @@ fn the_same_directory_under_another_server_name_is_a_conflict() {
         relation: Relation::Same,
         evidence: crate::model::location::Evidence::Root,
     };
-    let sentence = "directory shared of share nas1:/export is the same as directory shared of share 10.0.0.5:/export of volume \
-                    pvc-shared, which claim team-a/other uses; the two shares have the same file system number and root. If \
-                    they are two file systems (a copied disk, or fsid=0 on two servers), give one of the exports another fsid= or \
-                    its disk another UUID";
+    let sentence = "directory shared of share nas1:/export is the same as directory shared of share 10.0.0.5:/export \
+    of volume pvc-shared, which claim team-a/other uses; the two shares have the same file system number and root. If \
+    they are two file systems (a copied disk, or fsid=0 on two servers), give one of the exports another fsid= or its \
+    disk another UUID";
     let refuse = Conflict::Refuse(format!("{sentence}; otherwise choose another directory for this claim"));
     assert_eq!(
         overlap_conflict(&new("shared"), &other, overlap, &installation()),

@@ -1,4 +1,4 @@
-//! Effective settings of a claim, and which object set each.
+//! The effective settings of a claim, and the object that set each.
 //!
 //! The claim wins over its namespace, the namespace over the class, the class over the default. With `onDelete: delete`
 //! in the class and `bindery.dev/on-delete: archive` on the namespace, the effective value is `archive`, set by the
@@ -16,10 +16,10 @@ use crate::model::source::Source;
 
 /// Default mode of new directories: every user may write.
 pub const MODE: u32 = 0o777;
-/// Default mode where each volume has a group of its own: only that group may use it, and new files get the group.
+/// Default mode with `gid: auto`: only the owner and the group may use the directory, and new files get the group.
 const MODE_OF_OWN_GROUP: u32 = 0o2770;
 
-/// The mode that means: the server chooses (as in csi-driver-nfs).
+/// The mode that leaves the choice to the server, as in csi-driver-nfs.
 pub const LEFT_TO_SERVER: u32 = 0;
 
 /// An effective value, and the object that set it.
@@ -48,7 +48,7 @@ pub struct Policy {
     pub gid: Effective<Option<Group>>,
     /// What happens if the directory already exists.
     pub existing: Effective<ExistingDirectory>,
-    /// How long it is kept after it was archived.
+    /// How long the directory is kept after it was archived.
     pub retention: Effective<Retention>,
     /// What happens to the claim if the server does not answer.
     pub on_failure: Effective<OnStorageFailure>,
@@ -101,8 +101,8 @@ impl Policy {
 /// An object, and its settings.
 type Layer<'a> = (Source, &'a Settings);
 
-/// The value of the first object that sets it, else the default. `keys` are all keys for it; if an object has two of
-/// them, the first one wins.
+/// The value of the first object that sets one of the keys, else the default. If an object sets two of the keys, the first
+/// key wins.
 fn first<T>(
     sources: &[Layer<'_>],
     keys: &[Key],
@@ -124,9 +124,9 @@ fn first<T>(
 
 /// What happens if the directory already exists.
 ///
-/// Only the object that sets the template, or one that comes before it, may allow adoption: a class that adopts
-/// directories of its own template must not let a tenant choose any directory. By default only a class template that
-/// separates namespaces adopts.
+/// Only the object that sets the template, or an object that wins over it, may allow adoption: if a class adopts the
+/// directories of its own template, a tenant with another template must not get any directory. By default, a directory is
+/// adopted only if the class sets the template and the template separates namespaces.
 fn existing(sources: &[Layer<'_>; 3]) -> Effective<ExistingDirectory> {
     let (may_adopt, may_not) = who_may_adopt(sources);
     let class = &sources[2].1.template;
@@ -153,8 +153,8 @@ fn ignored_adoption(sources: &[Layer<'_>; 3]) -> Option<Source> {
     }
 }
 
-/// The objects that may allow adoption (the one that sets the template, and those before it), and the others.
+/// The objects that may allow adoption (the object that sets the template, and those that win over it), and the others.
 fn who_may_adopt<'a>(sources: &'a [Layer<'a>; 3]) -> (&'a [Layer<'a>], &'a [Layer<'a>]) {
-    let chose = sources.iter().position(|(_, settings)| settings.template.is_some());
-    sources.split_at(chose.map_or(sources.len(), |chose| chose + 1))
+    let setter = sources.iter().position(|(_, settings)| settings.template.is_some());
+    sources.split_at(setter.map_or(sources.len(), |setter| setter + 1))
 }

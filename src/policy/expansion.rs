@@ -1,12 +1,12 @@
-//! Decides the next step for a claim that asks for more than it has.
+//! Decides the next step for a claim whose request is larger than its capacity.
 //!
 //! An NFS server does not enforce the size of a directory, so a size is only a number in three places: the claim's
-//! request, the volume's capacity, and the capacity in the claim's status. First the volume gets the size that is
-//! requested, then the status gets that of the volume. A crash between the two writes leads to the second one.
+//! request, the volume's capacity, and the capacity in the claim's status. First the volume gets the requested size, then
+//! the status gets the size of the volume. After a crash between the two writes, the second one is the next step.
 //!
-//! Kubernetes allows a larger request only if the StorageClass had `allowVolumeExpansion: true` at that moment, and a
-//! smaller one only above the capacity in the status. So the class is not looked at here, and no size becomes smaller: a
-//! volume that was expanded for an earlier request keeps its size, and the claim gets it.
+//! Kubernetes accepts a larger request only if the StorageClass has `allowVolumeExpansion: true` at that moment, and a
+//! smaller request only above the capacity in the status. So Bindery does not read the class here. No size becomes
+//! smaller: a volume that was expanded for an earlier request keeps its size, and the claim gets that size.
 
 use crate::model::claim::{Bytes, Claim};
 use crate::model::volume::{Installation, Volume};
@@ -14,11 +14,11 @@ use crate::model::volume::{Installation, Volume};
 /// The next step of an expansion.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Expansion {
-    /// Nothing: the claim has what it asks for.
+    /// Nothing: the claim has the requested size.
     Done,
     /// Write this capacity on the volume, and then in the status of the claim.
     Volume(Bytes),
-    /// Write this capacity, which the volume has, in the status of the claim.
+    /// The volume has this capacity: write it in the status of the claim.
     Claim(Bytes),
 }
 
@@ -64,10 +64,10 @@ mod tests {
             // The same size, written in another way.
             ("5Gi", "5120Mi", "1Gi", claim_gets("5120Mi")),
             ("5Gi", "5Gi", "5120Mi", Expansion::Done),
-            // Another request after such a crash: a larger one, and one that was lowered.
+            // A crash between the two writes, and then a larger request, or a smaller one.
             ("7Gi", "5Gi", "1Gi", volume_gets("7Gi")),
             ("3Gi", "5Gi", "1Gi", claim_gets("5Gi")),
-            // After that the claim has more than it asks for.
+            // The claim has more than it requests.
             ("3Gi", "5Gi", "5Gi", Expansion::Done),
             ("4Gi", "5Gi", "5Gi", Expansion::Done),
             ("1G", "1Gi", "1Gi", Expansion::Done),

@@ -40,7 +40,7 @@ pub struct World {
     pub volume: Option<Volume>,
     /// Existing volumes. The facts contain those that Kubernetes can bind to the claim.
     pub candidates: Vec<Candidate>,
-    /// A list of StorageClasses, for those whose groups depend on other classes.
+    /// All StorageClasses, as a list.
     pub classes: Value,
     pub defaults: Defaults,
     pub installation: Installation,
@@ -132,7 +132,7 @@ pub fn record(directory: &str) -> Record {
     }
 }
 
-/// A volume of this installation for claim `team-a/data`, before the claim was seen.
+/// A volume of this installation for claim `team-a/data`, which does not exist yet.
 pub fn volume(name: &str, directory: &str) -> Volume {
     Volume {
         name: name.to_owned(),

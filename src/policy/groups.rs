@@ -1,4 +1,5 @@
-//! Ranges of groups (`gid: auto`): a group of a range belongs to one volume, so no two classes may have it.
+//! Ranges of groups (`gid: auto`). Only one volume may have a group of a range, so two classes with a common group are in
+//! conflict.
 
 use std::sync::Arc;
 
@@ -8,8 +9,9 @@ use super::key::Key;
 use crate::model::group::GroupRange;
 use crate::model::invalid::Invalid;
 
-/// The error of a class whose groups an older class has, too, if at least one of the two has a range. The older one
-/// stays valid; a class that is refused itself refuses no other one.
+/// The error of a class that has a group in common with an older class, if at least one of the two classes has a range. The
+/// older class stays valid. A class with this error is ignored when newer classes are checked. `classes` may contain
+/// `class` itself.
 pub fn conflict(class: &StorageClass, classes: &[Arc<StorageClass>]) -> Option<Invalid> {
     let own = Groups::of(class)?;
     let age = |class: &StorageClass| (class.metadata.creation_timestamp.clone(), class.metadata.name.clone());
@@ -30,7 +32,8 @@ pub fn conflict(class: &StorageClass, classes: &[Arc<StorageClass>]) -> Option<I
     let (key, value) = own.written;
     let (other_key, other_value) = theirs.written;
     let advice = format!(
-        "StorageClass {name} has {other_key}: {other_value:?}, and a group of a range is for one volume only; choose other groups"
+        "StorageClass {name} has {other_key}: {other_value:?}, and a group of a range is for one volume only; choose \
+        other groups"
     );
     Some(Invalid::value(key.as_str(), value, &advice))
 }
@@ -55,7 +58,7 @@ pub fn none_free(class: &str, range: GroupRange) -> String {
 struct Groups<'a> {
     range: GroupRange,
     is_range: bool,
-    /// The parameter that sets them.
+    /// The parameter that sets the groups, and its value.
     written: (Key, &'a str),
 }
 
@@ -108,7 +111,7 @@ mod tests {
     const LATE: &str = "2026-01-02T00:00:00Z";
 
     #[test]
-    fn of_two_classes_with_a_group_in_both_ranges_the_newer_is_refused() {
+    fn the_newer_of_two_classes_with_a_common_group_is_refused() {
         let old = class("old", EARLY, "auto", "100-200");
         let new = class("new", LATE, "auto", "200-300");
         let all = [&new, &old];
@@ -125,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_classes_of_one_second_the_name_decides() {
+    fn the_name_decides_between_two_classes_created_in_the_same_second() {
         let (a, b) = (class("a", EARLY, "auto", "1-9"), class("b", EARLY, "auto", "1-9"));
         assert!(error(&b, &[&a, &b]).is_some());
         assert_eq!(error(&a, &[&a, &b]), None);
@@ -156,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_class_that_is_refused_refuses_no_other_one() {
+    fn a_class_with_this_error_is_ignored_for_newer_classes() {
         let first = class("first", EARLY, "auto", "1-10");
         let refused = class("refused", LATE, "auto", "5-15");
         let later = class("later", "2026-01-03T00:00:00Z", "auto", "12-20");
@@ -166,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn classes_of_other_provisioners_do_not_count() {
+    fn classes_of_other_provisioners_are_ignored() {
         let mut other = (*class("other", EARLY, "auto", "1-9")).clone();
         other.provisioner = "nfs.csi.k8s.io".to_owned();
         assert_eq!(error(&class("own", LATE, "auto", "1-9"), &[&Arc::new(other)]), None);

@@ -19,7 +19,7 @@ choices! {
         PathPattern = "pathPattern",
         /// What happens to the directory when the claim is gone.
         OnDelete = "onDelete",
-        /// The same, as nfs-subdir-external-provisioner spells it.
+        /// The parameter of nfs-subdir-external-provisioner with the same meaning.
         ArchiveOnDelete = "archiveOnDelete",
         /// Mode of the directory.
         MountPermissions = "mountPermissions",
@@ -49,8 +49,8 @@ choices! {
 }
 
 impl Key {
-    /// The keys that a namespace may set by default. No key that chooses a path or an owner: on many platforms tenants
-    /// can edit their namespace.
+    /// The keys that a namespace may set by default. None of them chooses a path or an owner, because on many platforms
+    /// tenants can edit their namespace.
     pub const NAMESPACE_DEFAULT: [Self; 5] = [
         Self::OnDelete,
         Self::ArchiveOnDelete,
@@ -97,7 +97,7 @@ impl Key {
         })
     }
 
-    /// Whether a class can allow an annotation to set it.
+    /// Whether an annotation may set it, if the class allows that.
     pub fn is_for_annotations(self) -> bool {
         !matches!(
             self,
@@ -112,7 +112,7 @@ impl Key {
     }
 }
 
-/// The key is not known.
+/// The error of a key that is not known.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{kind} {written} is not known: {advice}")]
 pub struct UnknownKey {
@@ -125,7 +125,7 @@ impl UnknownKey {
     fn new(kind: &'static str, written: &str, all: Vec<String>) -> Self {
         let word = |name: &'_ str| name.strip_prefix(names::PREFIX).unwrap_or(name).to_lowercase();
         let nearest = all.iter().min_by_key(|known| distance(&word(written), &word(known)));
-        // If more than a third of the letters differ, it is another word.
+        // If more than a third of the letters differ, the key is not a misspelt one.
         let near = nearest.filter(|known| distance(&word(written), &word(known)) * 3 <= word(known).len());
         Self {
             kind,
@@ -182,8 +182,8 @@ mod tests {
         );
         assert_eq!(
             message("mountOptions"),
-            "parameter mountOptions is not known: write mount options in the field mountOptions of the StorageClass, next to \
-             parameters"
+            "parameter mountOptions is not known: write mount options in the field mountOptions of the StorageClass, \
+            next to parameters"
         );
         assert_eq!(
             message("replicas"),

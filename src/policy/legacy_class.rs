@@ -1,9 +1,9 @@
 //! Reads classes that were written for nfs-subdir-external-provisioner.
 //!
-//! If Bindery has taken over its provisioner name, such classes exist, and the parameters of a class cannot be edited.
-//! So parameters that the other program ignored or read in another way are translated here, with a warning if the
-//! result may be unexpected: `archiveOnDelete: "0"` is `"false"`, an unknown key is ignored, and a label that a claim
-//! does not have is empty in its `pathPattern`. If the old meaning is not clear, the directory is archived.
+//! Such classes exist if Bindery uses the provisioner name of that program, and the parameters of a class cannot be
+//! edited. So parameters that the program ignored or read in another way are translated here, with a warning if the
+//! result may be unexpected: `archiveOnDelete: "0"` becomes `"false"`, an unknown key is ignored, and in `pathPattern` a
+//! label that a claim does not have is empty. If the meaning for the program is not clear, the directory is archived.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::model::on_delete::OnDelete;
 use crate::policy::key::Key;
 use crate::policy::template::{Dialect, Template};
 
-/// Whether a provisioner name may come from another program. Bindery's own names begin with `bindery.dev/`.
+/// Whether a provisioner name may be the name of another program. Bindery's own names begin with `bindery.dev/`.
 ///
 /// A list of names would not be sufficient: nfs-subdir-external-provisioner accepts any name, and its chart makes one
 /// from the name of the release.
@@ -27,7 +27,7 @@ pub fn translate(written: &BTreeMap<String, String>) -> (BTreeMap<String, String
     let mut parameters = BTreeMap::new();
     let mut warnings = Vec::new();
     for (name, value) in written {
-        let mut doubt = |allowed| {
+        let mut warn = |allowed| {
             let invalid = Invalid::value(name, value, &NotAllowed(allowed));
             warnings.push(format!("{invalid}; directories are archived"));
         };
@@ -38,12 +38,12 @@ pub fn translate(written: &BTreeMap<String, String>) -> (BTreeMap<String, String
             }
             Ok(Key::OnDelete) if value.is_empty() => continue,
             Ok(Key::OnDelete) if value.parse::<OnDelete>().is_err() => {
-                doubt("delete, retain or archive");
+                warn("delete, retain or archive");
                 OnDelete::Archive.to_string()
             }
             Ok(Key::ArchiveOnDelete) => boolean(value)
                 .unwrap_or_else(|| {
-                    doubt("true or false");
+                    warn("true or false");
                     true
                 })
                 .to_string(),
@@ -71,7 +71,7 @@ fn boolean(text: &str) -> Option<bool> {
 /// empty.
 fn path_pattern(text: &str, warnings: &mut Vec<String>) -> String {
     let mut pattern = String::new();
-    // Escaped as a whole: parts of it may look like a token together.
+    // Escaped as a whole, because two parts may look like a token only together.
     let mut literal = String::new();
     let mut rest = text;
     while let Some(dollar) = rest.find('$') {

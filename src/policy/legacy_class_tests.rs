@@ -70,7 +70,11 @@ fn an_unclear_policy_archives() {
 fn an_unknown_key_is_ignored_with_a_warning() {
     let warning = "parameter archiveOnDelet is not known: did you mean archiveOnDelete?; it is ignored";
     assert_eq!(one("archiveOnDelet", "false"), (None, vec![warning.to_owned()]));
-    assert_eq!(one("server", "nas1"), (Some("nas1".to_owned()), vec![]), "ours to read");
+    assert_eq!(
+        one("server", "nas1"),
+        (Some("nas1".to_owned()), vec![]),
+        "a parameter of Bindery"
+    );
 }
 
 #[test]
@@ -151,7 +155,8 @@ fn a_result_outside_the_share_is_refused() {
     let refused = |pattern| directory(pattern).0.unwrap_err();
     assert_eq!(
         refused("${.PVC.annotations.up}"),
-        "annotation up of the claim is \"../../x\", which has the segment \"..\", which means the directory above; write the path without it"
+        "annotation up of the claim is \"../../x\", which has the segment \"..\", which means the directory above; \
+        write the path without it"
     );
     for pattern in [
         ".",

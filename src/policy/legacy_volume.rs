@@ -1,9 +1,9 @@
-//! Takes over volumes that nfs-subdir-external-provisioner created under the provisioner name that Bindery has now:
-//! computes their annotations.
+//! Takes over volumes of nfs-subdir-external-provisioner, if Bindery uses the provisioner name of that program. Computes the
+//! annotations of the volumes.
 //!
 //! Volume `pvc-1` on `nas1:/export/team-a-data-pvc-1` of a class with `archiveOnDelete: "false"` becomes directory
 //! `team-a-data-pvc-1` of share `nas1:/export`, with `onDelete: delete`. A volume that is not clearly a directory below
-//! a known share is refused, and Bindery does nothing with it.
+//! a known share is not taken over, and Bindery does nothing with it.
 
 use k8s_openapi::api::core::v1::PersistentVolume;
 use k8s_openapi::api::storage::v1::StorageClass;
@@ -20,13 +20,13 @@ use crate::model::volume::{Installation, area};
 use crate::policy::class::{Class, Defaults};
 use crate::policy::effective::MODE;
 
-/// What an administrator configures for legacy volumes.
+/// The settings of an administrator for legacy volumes.
 #[derive(Clone, Copy, Debug)]
 pub struct TakeoverOptions<'a> {
-    /// Server and export of the other program.
+    /// The NFS server and the export of the other program.
     pub defaults: &'a Defaults,
-    /// Whether directories of several segments are deleted too, if their class says so. The other program never deleted
-    /// them, and users may rely on that: by default they are archived.
+    /// Whether directories of several segments are deleted, too, if their class says so. By default they are archived: the
+    /// other program never deleted them, and users may rely on that.
     pub delete_nested: bool,
 }
 
@@ -35,14 +35,14 @@ pub struct TakeoverOptions<'a> {
 pub struct LegacyVolume {
     /// Its class, if it names one.
     pub class: Option<String>,
-    /// Server and path.
+    /// The NFS server and the path.
     nfs: Option<(String, String)>,
     /// The policy that an administrator wrote on it before the takeover.
     on_delete: Option<String>,
     finalizers: Vec<String>,
 }
 
-/// What is written on the volume.
+/// The values that are written on the volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TakenOver {
     /// Its share.
@@ -57,8 +57,8 @@ pub struct TakenOver {
 }
 
 impl LegacyVolume {
-    /// Reads a volume. `None` unless it names this provisioner and no installation of Bindery, and a claim has had it.
-    /// A volume that is being deleted is not taken over, because no finalizer can be added to it: its directory stays.
+    /// Reads a volume. `None` unless the volume names this provisioner, names no installation of Bindery, and was bound to a
+    /// claim. `None` also for a volume that is being deleted: no finalizer can be added to it, and its directory stays.
     pub fn read(volume: &PersistentVolume, installation: &Installation) -> Option<Self> {
         let (meta, spec) = (&volume.metadata, volume.spec.as_ref()?);
         let annotations = volume.annotations();
@@ -79,8 +79,8 @@ impl LegacyVolume {
         })
     }
 
-    /// Computes what is written on the volume; the error says why it is not taken over. `class` is the class that it
-    /// names, if that exists.
+    /// Computes the values that are written on the volume. The error says why the volume is not taken over. `class` is the
+    /// class that the volume names, if it exists.
     pub fn take_over(
         &self,
         class: Option<&StorageClass>,
@@ -88,7 +88,7 @@ impl LegacyVolume {
         installation: &Installation,
     ) -> Result<TakenOver, String> {
         let (server, path) = self.nfs.as_ref().ok_or("it is not an NFS volume")?;
-        // The class of that name may now have another provisioner.
+        // A class with this name and another provisioner may exist now.
         let class = class.filter(|class| class.provisioner == installation.provisioner);
         let class = class.map(|class| Class::read(class, options.defaults)).transpose();
         let class = class.map_err(|error| {
@@ -139,8 +139,8 @@ impl LegacyVolume {
 }
 
 impl TakenOver {
-    /// The merge patch (RFC 7396) that takes the volume over. Its directory is marked as adopted and ready: Bindery
-    /// neither changes its mode nor removes it as unused.
+    /// The merge patch (RFC 7396) that takes the volume over. It marks the directory as adopted and the volume as ready, so
+    /// Bindery does not change the mode of the directory, and does not remove it as unused.
     pub fn patch(&self, installation: &Installation) -> Value {
         let ours = [names::FINALIZER.to_owned()];
         let others = self.finalizers.iter().filter(|held| *held != names::FINALIZER);

@@ -1,4 +1,4 @@
-//! Takeover of legacy volumes, as a table. Each case shows only how it differs from a volume that is taken over.
+//! Takeover of legacy volumes. Each case shows only its difference from a volume that is taken over.
 
 use super::*;
 use crate::model::volume::{Phase, Volume};
@@ -177,14 +177,17 @@ fn the_class_decides_about_the_directory() {
 }
 
 #[test]
-fn a_missing_or_foreign_class_means_archive() {
+fn without_a_class_of_this_provisioner_the_directory_is_archived() {
     assert_eq!(taken(|world| world.class = json!(null)).on_delete, OnDelete::Archive);
-    let anothers = json!({
+    let of_another_provisioner = json!({
         "metadata": {"name": "nfs-client"},
         "provisioner": "nfs.csi.k8s.io",
         "parameters": {"onDelete": "delete"},
     });
-    assert_eq!(taken(|world| world.class = anothers).on_delete, OnDelete::Archive);
+    assert_eq!(
+        taken(|world| world.class = of_another_provisioner).on_delete,
+        OnDelete::Archive
+    );
 }
 
 #[test]
@@ -242,7 +245,7 @@ fn a_nested_directory_is_archived_unless_the_flag_allows_deletion() {
 }
 
 #[test]
-fn a_directory_that_is_not_below_a_share_is_left_alone() {
+fn a_directory_that_is_not_below_a_share_is_not_taken_over() {
     let outside = |path: &str| {
         format!(
             "nas1:{path} is not below nas1:/export or nas1:/export; \

@@ -1,5 +1,5 @@
-//! Decisions. Pure: no I/O, no clock, no client, no randomness. All input is passed as arguments, and every decision is
-//! a value.
+//! Decisions. Pure: no I/O, no clock, no client, no randomness. The input is passed as arguments, and each decision is
+//! returned as a value.
 //!
 //! For a claim that is created, [`crate::model::claim`], [`class`] and [`annotations`] read the objects, and [`decide`]
 //! combines them. For a volume, [`reconcile`] reads what is recorded on the volume and nothing else.

@@ -6,7 +6,7 @@ use kube::ResourceExt;
 use crate::model::directory::NfsVersion;
 use crate::model::names::annotation::BETA_MOUNT_OPTIONS;
 
-/// The options of the field `mountOptions`, then those of the annotation that came before it.
+/// The options of the field `mountOptions`, then those of the older annotation.
 pub fn read(class: &StorageClass) -> Vec<String> {
     let annotated = class.annotations().get(BETA_MOUNT_OPTIONS);
     let annotated = annotated.map_or("", String::as_str).split(',').map(str::trim);
@@ -14,7 +14,7 @@ pub fn read(class: &StorageClass) -> Vec<String> {
     class.mount_options.iter().flatten().cloned().chain(annotated).collect()
 }
 
-/// The warning that pods and Bindery use different versions of NFS, if they may.
+/// The warning about pods that may use another version of NFS than Bindery. `None` if both use the same version.
 pub fn version_warning(options: &[String], version: NfsVersion) -> Option<String> {
     let asks_for = |option: &&String| {
         let value = ["nfsvers=", "vers=", "v"]
@@ -26,8 +26,8 @@ pub fn version_warning(options: &[String], version: NfsVersion) -> Option<String
     let is_version_3 = option.is_some_and(|option| option.trim_start_matches(|c: char| !c.is_ascii_digit()) == "3");
     match (version, option) {
         (NfsVersion::V4, Some(option)) if is_version_3 => Some(format!(
-            "mountOptions has {option}, so pods use NFSv3, but Bindery uses NFSv4: if the server has no NFSv4, set parameter \
-             nfsVersion: \"3\"; otherwise remove the option"
+            "mountOptions has {option}, so pods use NFSv3, but Bindery uses NFSv4: if the server has no NFSv4, set \
+            parameter nfsVersion: \"3\"; otherwise remove the option"
         )),
         (NfsVersion::V3, _) if !is_version_3 => Some(format!(
             "nfsVersion is 3, so Bindery uses NFSv3, but mountOptions {}: if the server has no NFSv4, set the mount option \

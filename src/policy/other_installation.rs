@@ -1,8 +1,7 @@
 //! Volumes with Bindery's finalizer that this installation did not create, and the message about them.
 //!
-//! A backup tool may have removed annotations, or copied the volume from another cluster. Bindery does nothing with
-//! such a volume, because its directory may belong to an active installation. An administrator chooses one of two
-//! commands.
+//! A backup tool may have removed annotations, or copied the volume from another cluster. Bindery does not change such a
+//! volume, because another installation may use its directory. An administrator runs one of two commands.
 
 use k8s_openapi::api::core::v1::PersistentVolume;
 use serde_json::json;
@@ -11,16 +10,17 @@ use crate::model::directory::Shown;
 use crate::model::names::{self, volume_annotation};
 use crate::model::volume::Installation;
 
-/// Which installation may manage such a volume.
+/// Why this installation does not manage a volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotOurs {
-    /// None: the volume does not name both a provisioner and an instance.
+    /// The volume does not name both a provisioner and an instance.
     Unmarked,
-    /// Another installation with the same provisioner. It is not known whether it runs in this cluster.
+    /// The volume belongs to another installation with the same provisioner. It is not known whether that installation runs
+    /// in this cluster.
     OtherInstance,
 }
 
-/// The owner that such a volume names, and the position of Bindery's finalizer.
+/// A volume with Bindery's finalizer that this installation does not manage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnmanagedVolume {
     /// The volume's name.
@@ -153,7 +153,9 @@ mod tests {
 
     #[test]
     fn volumes_of_this_installation_and_of_other_provisioners_are_ignored() {
-        let annotations = |provisioner: &str, instance: &str| json!({"pv.kubernetes.io/provisioned-by": provisioner, "bindery.dev/instance": instance});
+        let annotations = |provisioner: &str, instance: &str| -> Value {
+            json!({"pv.kubernetes.io/provisioned-by": provisioner, "bindery.dev/instance": instance})
+        };
         assert_eq!(found(annotations("bindery.dev/nfs", "blue")), None);
         assert_eq!(found(annotations("example.com/other", "blue")), None);
         assert_eq!(

@@ -1,7 +1,7 @@
-//! Decides the next step for a volume: binding and cleanup, as one table.
+//! Decides the next step for a volume: binding and cleanup.
 //!
-//! [`plan`] is called after every change and after every effect. Each result is one step, and a step may be interrupted
-//! at any time: the state of the volume then leads to the same next step.
+//! [`plan`] is called after each change of a volume and after each step. A step may be interrupted at any time: the volume
+//! then has a state for which [`plan`] returns the same step again.
 
 use super::decide;
 use super::other_installation::NotOurs;
@@ -10,7 +10,7 @@ use crate::model::on_delete::OnDelete;
 use crate::model::reclaim::Reclaim;
 use crate::model::volume::{Installation, Phase, Record, Volume};
 
-/// What is known about the claim of a volume.
+/// The state of the claim in a volume's `claimRef`.
 #[derive(Clone, Copy, Debug)]
 pub enum ClaimState<'a> {
     /// It was not looked up.
@@ -24,43 +24,43 @@ pub enum ClaimState<'a> {
 /// The next step for a volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Plan {
-    /// Nothing, until something changes.
+    /// Do nothing until the volume or the claim changes.
     Leave,
     /// Look up the claim and plan again.
     LookUpClaim,
-    /// The annotations are not valid, so no step is safe: a person must look at it.
+    /// The annotations are not valid, so no step is safe. An administrator must correct them.
     InvalidRecord(String),
-    /// It has Bindery's finalizer, but this installation did not create it: do nothing, and report which installation
-    /// may.
+    /// The volume has Bindery's finalizer, but this installation did not create it: report it, and do nothing else.
     NotOurs(NotOurs),
     /// The claim exists: make sure that the directory exists, then write the claim's uid.
     Bind {
         /// The directory.
         record: Record,
-        /// How the claim differs from the one for which the volume was created. The controller manager, which does not
-        /// check this, has bound them already: the claim may be in use, so it keeps the volume, and its user is
-        /// informed.
+        /// How the claim differs from the claim for which the volume was created. The controller manager does not check
+        /// this and has bound them already. A pod may use the claim, so the claim keeps the volume, and an Event informs
+        /// its user.
         difference: Option<String>,
     },
-    /// The claim differs from the one for which the volume was created, and they are not bound yet: inform its user,
-    /// and remove the volume.
+    /// The claim differs from the claim for which the volume was created, and they are not bound yet: inform the user with
+    /// an Event, and remove the volume.
     Undo(String),
-    /// The claim is gone: mark the volume as deleted. The finalizer keeps it.
+    /// The claim is gone: delete the volume. The finalizer keeps it until its directory is cleaned up.
     MarkDeleted,
-    /// No claim has ever had it, and no claim needs it: mark it as deleted after the grace period, because the call
-    /// that created it may still be running.
+    /// No claim has had the volume, and no claim needs it: delete it after the grace period. Until then, the request that
+    /// created it may still be running.
     Orphan,
-    /// A claim may get it, or has it and the controller manager has not noticed that yet: look again after the grace
-    /// period.
+    /// A claim may still get the volume, or has it and the controller manager has not seen that yet: look again after the
+    /// grace period.
     Wait,
     /// Archive, remove or retain the directory, then remove the finalizer.
     Dispose(Dispose, Record),
 }
 
-/// What happens to the directory before the finalizer is removed. The greater of two values keeps more.
+/// What happens to the directory before the finalizer is removed. The order is from the value that keeps least to the value
+/// that keeps most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Dispose {
-    /// No claim ever had it: remove the directory if Bindery created it and it is empty.
+    /// No claim has had the volume: remove the directory if Bindery created it and it is empty.
     RemoveUnused,
     /// Move it to the trash, where it is removed.
     Delete,
@@ -96,15 +96,15 @@ pub fn plan(volume: &Volume, claim_state: ClaimState<'_>, installation: &Install
         (true, _, InUse::No) => Plan::Dispose(dispose(volume), record),
         // The controller manager may have seen an older state than Bindery.
         (false, Phase::Released, InUse::Yes(_)) => Plan::Wait,
-        // Without a uid, somebody is freeing it for another claim.
+        // An administrator has removed the uid, so that another claim can have the volume.
         (false, Phase::Released, InUse::No) if volume.claim_uid().is_none() => Plan::Leave,
         (false, Phase::Released, InUse::No) => Plan::MarkDeleted,
         (false, Phase::Unbound, InUse::No) if !volume.had_claim() && record.identity.is_none() => {
             plan_unused(volume, claim_state)
         }
         (false, Phase::Bound | Phase::Unbound, InUse::No) => Plan::Leave,
-        // Bindery has written the claim's uid, and the directory exists, but the controller manager has not bound it
-        // yet, or binds another volume.
+        // Bindery has written the claim's uid, and the directory exists. The controller manager has not bound the claim
+        // yet, or binds it to another volume.
         (false, Phase::Unbound, InUse::Yes(claim)) if claim.volume_name.is_none() => Plan::Wait,
         (false, Phase::Bound | Phase::Unbound, InUse::Yes(claim)) => match decide::fits(claim, volume) {
             Err(difference) if volume.claim_uid().is_none() => Plan::Undo(difference),
@@ -134,10 +134,10 @@ fn not_ours(volume: &Volume, installation: &Installation) -> Plan {
 /// The step for a volume that no claim has had.
 fn plan_unused(volume: &Volume, claim_state: ClaimState<'_>) -> Plan {
     match (&volume.claim, claim_state) {
-        // It waits for a claim that names it, or for none.
+        // Any claim may still name it.
         (None, _) => Plan::Leave,
         (Some(_), ClaimState::Unknown) => Plan::LookUpClaim,
-        // Bindery may be about to finish it, or the controller manager to bind it.
+        // Bindery may still complete it, or the controller manager may bind it.
         (Some(_), ClaimState::Exists(claim)) if claim.volume_name.as_ref() == Some(&volume.name) => Plan::Wait,
         (Some(_), ClaimState::Exists(claim))
             if claim.volume_name.is_none() && claim.class.as_deref().unwrap_or_default() == volume.class =>
@@ -158,15 +158,17 @@ pub(super) enum InUse<'a> {
     No,
 }
 
-/// Whether a claim has the volume: the claim with the uid in the volume's `claimRef`, or, if that has no uid, the claim
-/// of that name that names the volume.
+/// Whether a claim has the volume: the claim with the uid in the volume's `claimRef`. If the `claimRef` has no uid: the
+/// claim with the name in the `claimRef`, if it names the volume.
 pub(super) fn in_use<'a>(volume: &Volume, claim_state: ClaimState<'a>) -> InUse<'a> {
-    let Some(meant) = &volume.claim else { return InUse::No };
+    let Some(claim_ref) = &volume.claim else {
+        return InUse::No;
+    };
     match claim_state {
         ClaimState::Unknown => InUse::Unknown,
         ClaimState::Gone => InUse::No,
         ClaimState::Exists(claim) => {
-            let holds = match &meant.uid {
+            let holds = match &claim_ref.uid {
                 // A claim that has another volume does not need this one.
                 Some(uid) => claim.uid == *uid && claim.volume_name.as_ref().is_none_or(|name| *name == volume.name),
                 None => claim.volume_name.as_ref() == Some(&volume.name),

@@ -1,4 +1,4 @@
-//! The next step of a volume, as a table. Each case shows only how it differs from a volume that waits for its claim.
+//! The next step for a volume. Each case shows only its difference from a volume that waits for its claim.
 
 use super::*;
 use crate::model::claim::{Bytes, Name};
@@ -10,7 +10,7 @@ fn record() -> Record {
     fixtures::record("team-a-data")
 }
 
-/// A provisioned volume whose claim was not seen yet.
+/// A volume that waits for its claim.
 fn volume(change: impl FnOnce(&mut Volume)) -> Volume {
     let mut volume = fixtures::volume("pvc-1", "team-a-data");
     change(&mut volume);
@@ -71,11 +71,11 @@ fn a_volume_whose_claim_exists_is_bound() {
     let claim = claim(|_| ());
     let held = ClaimState::Exists(&claim);
     assert_eq!(plan(&volume(|_| ()), held, &installation()), bind(None));
-    let bound_by_others = volume(|volume| {
+    let bound_by_kcm = volume(|volume| {
         uid(volume, "c");
         volume.phase = Phase::Bound;
     });
-    assert_eq!(plan(&bound_by_others, held, &installation()), bind(None));
+    assert_eq!(plan(&bound_by_kcm, held, &installation()), bind(None));
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn the_claim_is_looked_up_only_if_needed() {
 }
 
 #[test]
-fn a_volume_of_another_installation_is_left_alone() {
+fn a_volume_of_another_provisioner_or_without_the_finalizer_is_not_changed() {
     let changes: [fn(&mut Volume); 3] = [
         |volume| {
             volume.maker = None;
@@ -187,7 +187,7 @@ fn a_claim_that_was_changed_after_admission_does_not_get_the_volume() {
 }
 
 #[test]
-fn a_bound_claim_that_asks_for_more_is_expanded_and_does_not_count_as_changed() {
+fn a_bound_claim_with_a_larger_request_has_no_difference() {
     let larger = claim(|claim| {
         claim.capacity = claim.request.clone();
         claim.request.as_mut().unwrap().bytes += 1;
@@ -232,17 +232,17 @@ fn a_released_volume_is_deleted_once_its_claim_is_gone() {
 }
 
 #[test]
-fn a_released_volume_that_an_administrator_is_freeing_is_left_alone() {
-    let freed = after_gone(|volume| {
+fn a_released_volume_whose_claim_ref_an_administrator_has_changed_is_not_changed() {
+    let without_uid = after_gone(|volume| {
         released(volume);
         volume.claim.as_mut().unwrap().uid = None;
     });
-    assert_eq!(freed, Plan::Leave);
-    let freed_for_all = after_gone(|volume| {
+    assert_eq!(without_uid, Plan::Leave);
+    let without_claim_ref = after_gone(|volume| {
         released(volume);
         volume.claim = None;
     });
-    assert_eq!(freed_for_all, Plan::Leave);
+    assert_eq!(without_claim_ref, Plan::Leave);
 }
 
 #[test]
@@ -386,15 +386,15 @@ fn an_unused_directory_is_removed_only_if_it_is_empty() {
         volume.deleting = true;
     });
     assert_eq!(fenced, Plan::Dispose(Dispose::RemoveUnused, record()));
-    let bound_without_us = after_gone(|volume| {
+    let bound_by_kcm = after_gone(|volume| {
         uid(volume, "c");
         volume.deleting = true;
     });
-    assert_eq!(bound_without_us, Plan::Dispose(Dispose::Archive, record()));
+    assert_eq!(bound_by_kcm, Plan::Dispose(Dispose::Archive, record()));
 }
 
 #[test]
-fn invalid_annotations_stop_everything() {
+fn a_volume_with_invalid_annotations_is_reported() {
     let broken = after_gone(|volume| {
         deleted(volume);
         volume.record = Err("annotation bindery.dev/share is missing".to_owned());

@@ -1,7 +1,7 @@
-//! Which claims the selectors of the webhook configuration exempt from Bindery.
+//! The selectors of the webhook configuration, which exempt claims from Bindery.
 //!
-//! The API server applies them when a claim is created; the controller applies them later, so that an exempt claim
-//! stays without a volume. As in Kubernetes, all labels and all expressions must match.
+//! The API server applies the selectors when a claim is created. The controller applies them, too, so that an exempt claim
+//! gets no volume later. As in Kubernetes, all labels and all expressions must match.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ struct WebhookSelectors {
     objects: Option<Selector>,
 }
 
-/// Which selector exempts a claim.
+/// The selector that exempts a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exempt {
     /// `namespaceSelector`: it does not select the claim's namespace.
@@ -46,7 +46,8 @@ impl Selectors {
         Some(Self(selectors.collect()))
     }
 
-    /// Whether no webhook of the configuration receives a claim with these labels, in a namespace with those labels.
+    /// Returns the selector because of which no webhook of the configuration receives a claim. `None` if a webhook receives
+    /// it. `namespace` and `claim` are the labels of the two objects.
     pub fn exempts(&self, namespace: &Labels, claim: &Labels) -> Option<Exempt> {
         let selects = |selector: &Option<Selector>, labels| selector.as_ref().is_some_and(|all| all.matches(labels));
         let mut matching = self

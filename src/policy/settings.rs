@@ -15,7 +15,7 @@ use crate::model::labels::{self, Labels};
 use crate::model::on_delete::{self, OnDelete};
 use crate::model::retention::Retention;
 
-/// The settings of one object; `None` for what it does not set.
+/// The settings of one object; `None` for each key that it does not set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     /// `subDir` or `pathPattern`.
@@ -45,7 +45,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Reads the settings of one object: each key, its spelling there, and its value. Errors are added to `invalid`.
+    /// Reads the settings of one object: each key, its name on the object, and its value. Adds errors to `invalid`.
     pub fn read(written: &[(Key, &str, &str)], invalid: &mut Vec<Invalid>) -> Self {
         let get = |key| {
             written
@@ -79,14 +79,14 @@ impl Settings {
         }
     }
 
-    /// The error of a template that gives no claim a valid directory. `written` is what [`Settings::read`] got.
+    /// The error of a template that gives no claim a valid directory. `written` is the argument of [`Settings::read`].
     pub fn template_error(&self, written: &[(Key, &str, &str)]) -> Option<Invalid> {
         let error = self.template.as_ref()?.check().err()?;
         let (_, name, value) = written
             .iter()
             .find(|(key, ..)| matches!(key, Key::SubDir | Key::PathPattern))?;
-        let never = format!("this template gives no claim a valid directory: it {error}");
-        Some(Invalid::value(name, value, &never))
+        let error = format!("this template gives no claim a valid directory: it {error}");
+        Some(Invalid::value(name, value, &error))
     }
 }
 

@@ -1,14 +1,19 @@
 //! The order in which volumes with the same directory, or with overlapping directories, are cleaned up.
 //!
-//! If several deleted volumes have the same directory, the policy of the last one applies, and the cleanup of the others
-//! does not touch the directory. If a directory inside another one is to be deleted, it is cleaned up first. If it is to be kept or
-//! archived, the outer directory is kept too, and its volume is cleaned up first: otherwise the outer one would take
-//! the inner files to the trash. So volumes that delete come before volumes that keep or archive. Among the former,
-//! deeper directories come first; among the latter, outer directories do. No cycle of waiting volumes is possible, and
-//! every replica computes the same order.
+//! If several deleted volumes have the same directory, the policy of the last volume applies. The cleanup of the others
+//! does not change the directory. For two directories, one inside the other, the policy of the inner volume decides:
 //!
-//! A volume that stays, because a claim has it, keeps the directory of a volume that is cleaned up. It then inherits the
-//! policy of that volume if that keeps more ([`inherited`]), so that no volume loses files that its own policy keeps.
+//! - `delete`: the inner volume is cleaned up first.
+//! - `archive` or `retain`: the outer directory is kept, too, and the outer volume is cleaned up first. Otherwise the
+//!   inner files would be moved to the trash with the outer directory.
+//!
+//! So volumes that delete come before volumes that archive or retain. Among volumes that delete, inner directories come
+//! first; among the others, outer directories come first. Volumes cannot wait for each other in a cycle, and every
+//! replica computes the same order.
+//!
+//! If a volume stays because a claim has it, the directory of a deleted volume stays, too. The volume that stays gets the
+//! policy of the deleted volume if that policy keeps more ([`inherited`]). So no volume loses files that its own policy
+//! keeps.
 
 use jiff::Timestamp;
 
@@ -18,12 +23,12 @@ use crate::model::on_delete::OnDelete;
 use crate::model::retention::Retention;
 use crate::model::volume::{Installation, Volume};
 
-/// What cleanup of a volume does about another volume whose directory is the same or overlaps.
+/// What the cleanup of a volume does if another volume has the same directory or one that overlaps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CleanupOrder {
     /// Keep the directory: it may contain files of the other volume.
     KeepDirectory,
-    /// Wait: the other volume is being created, and will be removed again.
+    /// Wait: the request that creates the other volume finds the conflict and removes that volume again.
     WaitForRollback,
     /// Wait: the other volume is cleaned up first.
     WaitForCleanup,
@@ -31,8 +36,8 @@ pub enum CleanupOrder {
     Proceed,
 }
 
-/// Decides the order for a deleted `volume` of this installation and one other volume. `in_use`: a claim still has the
-/// other one, although it is deleted.
+/// Decides the order for a deleted `volume` of this installation and one other volume. `in_use`: the other volume is
+/// deleted, but a claim still has it.
 pub fn cleanup_order(
     volume: &Volume,
     other: &Volume,
@@ -51,7 +56,7 @@ pub fn cleanup_order(
         };
     }
     match overlap.relation {
-        // Its cleanup is complete; another program's finalizer keeps the object.
+        // The cleanup of the other volume is complete. The finalizer of another program keeps the object.
         _ if !other.has_finalizer => CleanupOrder::Proceed,
         _ if in_use => CleanupOrder::KeepDirectory,
         Relation::Inside if keeps_files(other) => CleanupOrder::KeepDirectory,
@@ -63,9 +68,9 @@ pub fn cleanup_order(
     }
 }
 
-/// The policy that `other` must get before the finalizer of `volume` is removed, for an archive with its retention: the files of
-/// `volume` stay in the directory of `other`, and must end as its own policy says. `None` if the policy of `other` keeps as
-/// much, or if another installation manages it.
+/// The policy that `other` must get before the finalizer of `volume` is removed, with the retention of an archive. The files
+/// of `volume` stay in the directory of `other`, and the policy of `volume` must hold for them. `None` if the policy of
+/// `other` keeps as much, or if another installation manages `other`.
 pub fn inherited(
     volume: &Volume,
     other: &Volume,
@@ -88,9 +93,9 @@ pub fn inherited(
     }
 }
 
-/// The rank among deleted volumes with the same directory: the highest comes last. Volumes that keep the directory come
-/// after those that archive it, and these after those that delete it, so that no volume loses what its own policy
-/// keeps.
+/// The rank of a deleted volume among those with the same directory. The volume with the highest rank is cleaned up last:
+/// volumes that delete come first, then those that archive, then those that keep. So no volume loses files that its own
+/// policy keeps.
 fn rank(volume: &Volume) -> (Dispose, Option<Timestamp>, &str) {
     (dispose(volume), volume.deleted, &volume.uid)
 }
@@ -109,7 +114,7 @@ mod tests {
     use crate::model::reclaim::Reclaim;
 
     /// A deleted volume that a claim has had; `second` is the time of the deletion.
-    fn leaving(uid: &str, second: i64, on_delete: OnDelete) -> Volume {
+    fn deleted(uid: &str, second: i64, on_delete: OnDelete) -> Volume {
         let mut volume = fixtures::volume(&format!("pvc-{uid}"), "shared");
         volume.uid = uid.to_owned();
         volume.deleting = true;
@@ -134,13 +139,13 @@ mod tests {
     fn exactly_one_volume_of_a_directory_is_cleaned_up_last() {
         use OnDelete::{Archive, Delete, Retain};
         let all = [
-            leaving("a", 1, Delete),
-            leaving("b", 1, Delete),
-            leaving("c", 2, Delete),
-            leaving("d", 0, Archive),
-            leaving("e", 3, Archive),
-            leaving("f", 0, Retain),
-            leaving("g", 0, Retain),
+            deleted("a", 1, Delete),
+            deleted("b", 1, Delete),
+            deleted("c", 2, Delete),
+            deleted("d", 0, Archive),
+            deleted("e", 3, Archive),
+            deleted("f", 0, Retain),
+            deleted("g", 0, Retain),
         ];
         for count in 1..=all.len() {
             let these = &all[..count];
@@ -168,20 +173,20 @@ mod tests {
     fn an_inner_directory_is_deleted_first_or_keeps_the_outer_one() {
         use OnDelete::{Archive, Delete, Retain};
         for outer in [Delete, Archive, Retain] {
-            let outer = leaving("a", 2, outer);
+            let outer = deleted("a", 2, outer);
             for (policy, orders) in [
                 (Delete, [WaitForCleanup, Proceed]),
                 (Archive, [KeepDirectory, WaitForCleanup]),
                 (Retain, [KeepDirectory, WaitForCleanup]),
             ] {
-                let inner = leaving("b", 1, policy);
+                let inner = deleted("b", 1, policy);
                 let both = [
                     of(Relation::Inside, &outer, &inner),
                     of(Relation::Above, &inner, &outer),
                 ];
                 assert_eq!(both, orders, "{policy}");
             }
-            let mut inner = leaving("b", 1, Delete);
+            let mut inner = deleted("b", 1, Delete);
             inner.reclaim = Reclaim::Retain;
             assert_eq!(of(Relation::Inside, &outer, &inner), KeepDirectory);
             assert_eq!(of(Relation::Above, &inner, &outer), WaitForCleanup);
@@ -189,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_volume_that_stays_gets_the_policy_that_keeps_more() {
+    fn a_volume_that_stays_gets_the_policy_of_the_two_that_keeps_more() {
         use OnDelete::{Archive, Delete, Retain};
         let evidence = Evidence::Names;
         for (policy, of_other, expected) in [
@@ -203,13 +208,13 @@ mod tests {
             (Retain, Archive, Some(Retain)),
             (Retain, Retain, None),
         ] {
-            let volume = leaving("a", 1, policy);
-            let mut other = leaving("b", 0, of_other);
+            let volume = deleted("a", 1, policy);
+            let mut other = deleted("b", 0, of_other);
             other.deleting = false;
             for (relation, expected) in [
                 (Relation::Same, expected),
                 (Relation::Above, expected),
-                // What is in the directory of an inner volume is not the outer one's.
+                // The files in the inner directory do not belong to the outer volume.
                 (Relation::Inside, None),
             ] {
                 let overlap = Overlap { relation, evidence };
@@ -221,7 +226,7 @@ mod tests {
                 );
             }
         }
-        let (mut volume, mut other) = (leaving("a", 1, Delete), leaving("b", 0, Delete));
+        let (mut volume, mut other) = (deleted("a", 1, Delete), deleted("b", 0, Delete));
         let same = Overlap {
             relation: Relation::Same,
             evidence,
@@ -236,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_archives_the_one_that_lasts_longer_is_made() {
+    fn the_longer_of_two_retentions_applies() {
         use OnDelete::Archive;
         let same = Overlap {
             relation: Relation::Same,
@@ -250,7 +255,7 @@ mod tests {
             (Retention::Forever, month, Some((Archive, Some(Retention::Forever)))),
             (month, Retention::Forever, None),
         ] {
-            let (mut volume, mut other) = (leaving("a", 1, Archive), leaving("b", 0, Archive));
+            let (mut volume, mut other) = (deleted("a", 1, Archive), deleted("b", 0, Archive));
             volume.record.as_mut().unwrap().retention = retention;
             other.record.as_mut().unwrap().retention = of_other;
             let inherited = inherited(&volume, &other, same, &fixtures::installation());
@@ -260,9 +265,9 @@ mod tests {
 
     #[test]
     fn a_deleted_volume_in_use_keeps_the_directory() {
-        let volume = leaving("a", 1, OnDelete::Delete);
+        let volume = deleted("a", 1, OnDelete::Delete);
         for policy in [OnDelete::Delete, OnDelete::Archive, OnDelete::Retain] {
-            let other = leaving("b", 0, policy);
+            let other = deleted("b", 0, policy);
             for relation in [Relation::Same, Relation::Inside, Relation::Above] {
                 let evidence = Evidence::Names;
                 let overlap = Overlap { relation, evidence };
@@ -275,10 +280,10 @@ mod tests {
     }
 
     #[test]
-    fn a_volume_in_use_keeps_the_directory_and_a_new_one_is_waited_for() {
-        let volume = leaving("a", 1, OnDelete::Delete);
+    fn a_volume_in_use_keeps_the_directory_and_cleanup_waits_for_a_new_volume() {
+        let volume = deleted("a", 1, OnDelete::Delete);
         let change = |change: fn(&mut Volume)| {
-            let mut other = leaving("b", 0, OnDelete::Delete);
+            let mut other = deleted("b", 0, OnDelete::Delete);
             change(&mut other);
             [Relation::Same, Relation::Inside, Relation::Above].map(|relation| of(relation, &volume, &other))
         };

@@ -10,21 +10,21 @@ pub enum UninstallStep {
     Leave,
     /// Look up the claim and decide again.
     LookUpClaim,
-    /// Only Bindery can complete it: its cleanup has begun, or a claim waits for its directory.
+    /// Skip it, because only Bindery can complete its work: its cleanup has begun, or a claim waits for its directory.
     Unfinished,
     /// Set its reclaim policy to Retain and remove the finalizer.
     Keep,
-    /// Delete it: no claim has ever had it, so it holds no data. If it stayed, it would bind any later claim of that
-    /// name, perhaps without a directory, or would block its name for a later installation.
+    /// Delete it: no claim has had it, so it holds no data. Otherwise Kubernetes could bind it to a later claim of that
+    /// name, perhaps without a directory, and a later installation could not use the name of the volume.
     Delete,
 }
 
-/// Whether uninstalling has anything to do with a volume.
+/// Whether uninstalling must change a volume.
 pub fn needs_step(volume: &Volume, installation: &Installation) -> bool {
     volume.maker.as_ref() == Some(installation) && volume.has_finalizer
 }
 
-/// Decides the next step. With `unfinished`, volumes that only Bindery can complete are given up.
+/// Decides the next step. With `unfinished`, also releases volumes whose work only Bindery could complete.
 pub fn uninstall_step(
     volume: &Volume,
     claim_state: ClaimState<'_>,
@@ -34,12 +34,12 @@ pub fn uninstall_step(
     if !needs_step(volume, installation) {
         return UninstallStep::Leave;
     }
-    // An administrator has removed its `claimRef`, so that another claim can have it.
+    // Without a `claimRef`: an administrator has removed it, so that another claim can have the volume.
     if volume.had_claim() || volume.claim.is_none() {
         return match in_use(volume, claim_state) {
             _ if !volume.deleting || unfinished => UninstallStep::Keep,
             InUse::Unknown => UninstallStep::LookUpClaim,
-            // It is deleted but in use: cleanup has not begun.
+            // The volume is deleted, but a claim has it: cleanup has not begun.
             InUse::Yes(_) => UninstallStep::Keep,
             InUse::No => UninstallStep::Unfinished,
         };
@@ -47,7 +47,7 @@ pub fn uninstall_step(
     match (in_use(volume, claim_state), claim_state) {
         (InUse::Unknown, _) => UninstallStep::LookUpClaim,
         (InUse::Yes(_), _) => UninstallStep::Keep,
-        // It is fenced, because it is not known whether its directory exists.
+        // The volume is fenced, because it is not known whether its directory exists.
         (InUse::No, ClaimState::Exists(claim))
             if claim.volume_name.as_ref() == Some(&volume.name) && !volume.deleting && !unfinished =>
         {
@@ -86,7 +86,7 @@ mod tests {
         uninstall_step(&volume(fields), claim_state, &installation(), unfinished)
     }
 
-    /// Claim team/data with this uid, which names this volume.
+    /// Claim team/data with this uid and volume name.
     fn claim(uid: &str, volume: Option<&str>) -> Claim {
         let claim = json!({"metadata": {"name": "data", "uid": uid}, "spec": {"volumeName": volume}});
         Claim::read(&serde_json::from_value(claim).unwrap(), "team")
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn unfinished_cleanup_is_given_up_only_on_request() {
+    fn a_volume_with_unfinished_cleanup_is_kept_only_with_the_flag() {
         assert_eq!(step(&deleted(), ClaimState::Unknown, false), UninstallStep::LookUpClaim);
         assert_eq!(step(&deleted(), ClaimState::Gone, false), UninstallStep::Unfinished);
         let other = claim("u2", None);
@@ -145,12 +145,12 @@ mod tests {
             assert_eq!(
                 step(&deleted, ClaimState::Gone, false),
                 UninstallStep::Delete,
-                "the second half of it"
+                "deleted in an earlier run"
             );
         }
-        let come = claim("u1", Some("pvc-1"));
+        let bound = claim("u1", Some("pvc-1"));
         assert_eq!(
-            step(&with_uid(None), ClaimState::Exists(&come), false),
+            step(&with_uid(None), ClaimState::Exists(&bound), false),
             UninstallStep::Keep
         );
     }
@@ -158,19 +158,23 @@ mod tests {
     #[test]
     fn a_fenced_volume_that_its_claim_names_is_unfinished() {
         let fenced = with_uid(Some(names::UNBOUND_UID));
-        let come = claim("u1", Some("pvc-1"));
+        let bound = claim("u1", Some("pvc-1"));
         assert_eq!(
-            step(&fenced, ClaimState::Exists(&come), false),
+            step(&fenced, ClaimState::Exists(&bound), false),
             UninstallStep::Unfinished
         );
-        assert_eq!(step(&fenced, ClaimState::Exists(&come), true), UninstallStep::Delete);
+        assert_eq!(step(&fenced, ClaimState::Exists(&bound), true), UninstallStep::Delete);
     }
 
     #[test]
-    fn volumes_of_others_and_without_finalizer_are_not_touched() {
+    fn volumes_of_other_installations_and_without_the_finalizer_are_not_changed() {
         for other in ["bindery.dev/instance", "pv.kubernetes.io/provisioned-by"] {
-            let other_s = json!({"metadata": {"annotations": {other: "other"}}});
-            assert_eq!(step(&other_s, ClaimState::Gone, true), UninstallStep::Leave, "{other}");
+            let of_another = json!({"metadata": {"annotations": {other: "other"}}});
+            assert_eq!(
+                step(&of_another, ClaimState::Gone, true),
+                UninstallStep::Leave,
+                "{other}"
+            );
         }
         let free = json!({"metadata": {"finalizers": ["kubernetes.io/pv-protection"]}});
         assert_eq!(step(&free, ClaimState::Gone, true), UninstallStep::Leave);

@@ -1,9 +1,10 @@
-//! Claims that Kubernetes binds to an existing volume, and claims that somebody else fills.
+//! Claims that Bindery leaves to Kubernetes: Kubernetes binds them to an existing volume, or a volume populator fills their
+//! volume.
 //!
-//! Kubernetes looks for an existing volume before it asks a provisioner. Bindery is asked when the claim is created, so it
-//! looks first in the same way: `FindMatchingVolume` of k8s.io/component-helpers. A volume that is reserved for the claim
-//! by its `claimRef` comes before any other, whatever its class. kube-controller-manager binds the two, so only what it
-//! compares counts here.
+//! Kubernetes looks for an existing volume before it asks a provisioner. The API server asks Bindery before that, so Bindery
+//! looks for an existing volume in the same way: `FindMatchingVolume` of k8s.io/component-helpers. A volume whose `claimRef`
+//! reserves it for the claim comes first, in any class. kube-controller-manager binds the two, so Bindery compares only the
+//! fields that it compares.
 
 use kube::core::{Selector, SelectorExt};
 
@@ -15,7 +16,7 @@ use crate::model::data_source::DataSource;
 
 /// Returns why a claim is left to Kubernetes, or `None` if Bindery provisions it.
 pub(super) fn leave_to_kubernetes(claim: &Claim, candidates: &[Candidate], warnings: &mut Vec<String>) -> Option<Pass> {
-    // Every candidate is for this claim: by its claimRef, or by the class.
+    // Each candidate has a claimRef for this claim, or has no claimRef and is of the claim's class.
     let (reserved, available): (Vec<_>, Vec<_>) = candidates
         .iter()
         .partition(|candidate| candidate.volume.claim.is_some());
@@ -26,7 +27,7 @@ pub(super) fn leave_to_kubernetes(claim: &Claim, candidates: &[Candidate], warni
             Err(why) if !candidate.volume.is_given_to(claim) => too_different.push(format!(
                 "PersistentVolume {name} is reserved for this claim, but Kubernetes does not bind it: {why}"
             )),
-            // kube-controller-manager has compared a volume that has the claim's uid.
+            // If the volume has the claim's uid, kube-controller-manager has compared them already.
             _ => return Some(Pass::Reserved(name.clone())),
         }
     }
@@ -48,8 +49,8 @@ pub(super) fn leave_to_kubernetes(claim: &Claim, candidates: &[Candidate], warni
     warnings.append(&mut too_different);
     if claim.selector.is_some() {
         warnings.push(format!(
-            "the claim has a selector, so it waits for an existing PersistentVolume of StorageClass {} with matching labels; \
-             for a new volume, create the claim without spec.selector",
+            "the claim has a selector, so it waits for an existing PersistentVolume of StorageClass {} with matching \
+            labels; for a new volume, create the claim without spec.selector",
             claim.class.as_deref().unwrap_or_default()
         ));
         return Some(Pass::Selector);
@@ -79,25 +80,26 @@ fn satisfies(claim: &Claim, candidate: &Candidate) -> Result<(), String> {
     fits_modes_and_size(claim, &candidate.volume).map_err(|differs| format!("the claim {differs}"))
 }
 
-/// The sentence that refuses a claim whose data source nobody can provide.
+/// The sentence that refuses a claim whose data source no program provides.
 pub(super) fn source_refusal(source: &DataSource) -> Option<String> {
     match source {
         DataSource::Empty | DataSource::Populator(_) => None,
         DataSource::Claim(name) => Some(format!(
-            "Bindery cannot clone claim {name}: create the claim without a data source, and copy the files with a pod that mounts \
-             both claims"
+            "Bindery cannot clone claim {name}: create the claim without a data source, and copy the files with a pod \
+            that mounts both claims"
         )),
         DataSource::Snapshot(name) => Some(format!(
-            "Bindery cannot restore VolumeSnapshot {name}: create the claim without a data source, and restore the files with \
-             the backup tool that made the copy"
+            "Bindery cannot restore VolumeSnapshot {name}: create the claim without a data source, and restore the \
+            files with the backup tool that made the copy"
         )),
         DataSource::Removed(kind) => Some(format!(
-            "Kubernetes ignores a dataSource of kind {kind}, so the volume would be empty: name the object in spec.dataSourceRef"
+            "Kubernetes ignores a dataSource of kind {kind}, so the volume would be empty: name the object in \
+            spec.dataSourceRef"
         )),
         DataSource::OtherNamespace(kind) => Some(format!(
-            "dataSourceRef names an object of kind {kind} in another namespace, which Kubernetes ignores without its feature gate \
-             CrossNamespaceVolumeDataSource, so the volume would be empty: create the claim in the namespace of that object, without \
-             dataSourceRef.namespace"
+            "dataSourceRef names an object of kind {kind} in another namespace, which Kubernetes ignores without its \
+            feature gate CrossNamespaceVolumeDataSource, so the volume would be empty: create the claim in the \
+            namespace of that object, without dataSourceRef.namespace"
         )),
     }
 }

@@ -3,8 +3,8 @@
 use crate::model::claim::Claim;
 use crate::model::volume::Volume;
 
-/// Whether a volume fits a claim. The controller manager does not check this if the volume names the claim. The error
-/// says what differs. A bound claim may ask for more than its volume has: see [`super::expansion`].
+/// Whether a volume fits a claim; the error says what differs. The controller manager does not check this if the volume
+/// names the claim. A bound claim may request more than its volume has: see [`crate::policy::expansion`].
 pub fn fits(claim: &Claim, volume: &Volume) -> Result<(), String> {
     let class = claim.class.as_deref().unwrap_or_default();
     if class != volume.class {
@@ -26,12 +26,12 @@ pub(super) fn fits_modes_and_size(claim: &Claim, volume: &Volume) -> Result<(), 
             volume.access_modes.join(", ")
         ));
     }
-    let there = volume.capacity.as_ref();
+    let capacity = volume.capacity.as_ref();
     match claim.request.as_ref().filter(|_| claim.capacity.is_none()) {
-        Some(request) if request.bytes > there.map_or(0, |there| there.bytes) => Err(format!(
+        Some(request) if request.bytes > capacity.map_or(0, |capacity| capacity.bytes) => Err(format!(
             "asks for {}, the volume has {}",
             request.written,
-            there.map_or("no size", |there| &there.written)
+            capacity.map_or("no size", |capacity| &capacity.written)
         )),
         _ => Ok(()),
     }

@@ -1,5 +1,4 @@
-//! Reads class, namespace and claim for a decision. All errors are reported in one message, whichever object they are
-//! in.
+//! Reads class, namespace and claim for a decision. All errors of the three objects are reported in one message.
 
 use std::sync::Arc;
 
@@ -25,23 +24,23 @@ use crate::policy::key::Key;
 pub struct Facts<'a> {
     /// The claim, as the API server would store it.
     pub claim: &'a Claim,
-    /// The class that it names, if that exists.
+    /// The class that the claim names, if it exists.
     pub class: Option<&'a StorageClass>,
-    /// Its namespace.
+    /// The claim's namespace.
     pub namespace: &'a Namespace,
-    /// The volume that the claim names, if that exists. For a claim that names none: a volume that an earlier call
+    /// The volume that the claim names, if it exists. For a claim that names no volume: a volume that an earlier attempt
     /// created for it.
     pub volume: Option<&'a Volume>,
-    /// The volumes to which Kubernetes can bind the claim, if it names none.
+    /// The volumes to which Kubernetes can bind the claim, if the claim names no volume.
     pub candidates: &'a [Candidate],
-    /// All classes: no two of them may give the same group.
+    /// All classes, because two classes must not have a group in common.
     pub classes: &'a [Arc<StorageClass>],
     /// Server and export for classes that name none.
     pub defaults: &'a Defaults,
     /// This installation.
     pub installation: &'a Installation,
-    /// The source of the volume's name and of the suffix of a generated claim name: random, or the uid of an existing
-    /// claim, so that every attempt to provision that claim uses the same volume.
+    /// The UUID from which the volume's name and the suffix of a generated claim name are made: random in the webhook. For
+    /// an existing claim it is the claim's uid, so that every attempt to provision that claim uses the same volume.
     pub seed: Uuid,
 }
 
@@ -82,13 +81,13 @@ impl Inputs {
         if let Err(invalid) = &class {
             errors.push(format!("StorageClass {class_name}: {invalid}; {}", invalid.remedy()));
         }
-        // If the class is not valid, it is not known which keys it allows: then only unknown keys are errors.
+        // If the class is not valid, it is not known which keys it allows: then only unknown keys are reported.
         let lists = class.as_ref().map_or((&[][..], &[][..]), |class| {
             (&class.namespace_overrides[..], &class.claim_overrides[..])
         });
         let mut namespace = Annotations::read(AnnotatedObject::Namespace, &facts.namespace.annotations, lists.0);
         namespace.invalid.extend(enabled);
-        let own = Annotations::read(AnnotatedObject::Claim, &claim.annotations, lists.1);
+        let of_claim = Annotations::read(AnnotatedObject::Claim, &claim.annotations, lists.1);
         if !namespace.invalid.is_empty() {
             errors.push(format!(
                 "namespace {}: {}; an administrator must correct it",
@@ -96,14 +95,14 @@ impl Inputs {
                 Invalid::join(&namespace.invalid)
             ));
         }
-        if !own.invalid.is_empty() {
-            errors.push(format!("the claim: {}; correct it", Invalid::join(&own.invalid)));
+        if !of_claim.invalid.is_empty() {
+            errors.push(format!("the claim: {}; correct it", Invalid::join(&of_claim.invalid)));
         }
         match class {
             Ok(class) if errors.is_empty() => Ok(Self {
                 class,
                 namespace,
-                claim: own,
+                claim: of_claim,
             }),
             _ => Err(errors.join("; ")),
         }
@@ -121,7 +120,8 @@ impl Inputs {
         warnings.extend(self.claim.warnings(class));
         if claim.annotations.contains_key(BETA_MOUNT_OPTIONS) {
             warnings.push(format!(
-                "{BETA_MOUNT_OPTIONS} on the claim is ignored: mount options are in the field mountOptions of StorageClass {class}"
+                "{BETA_MOUNT_OPTIONS} on the claim is ignored: mount options are in the field mountOptions of \
+                StorageClass {class}"
             ));
         }
         let adopts = match policy.ignored_adoption {
@@ -134,12 +134,12 @@ impl Inputs {
         };
         warnings.extend(adopts.map(|adopts| {
             let template = &policy.template;
-            let (who, whom) = match template.source {
+            let (setter, setters) = match template.source {
                 Source::Claim => ("claim", "the claim"),
                 _ => ("namespace", "the namespace or the claim"),
             };
             format!(
-                "{adopts} is ignored for this claim: the {who} chooses the directory ({}), so {whom} must set it too",
+                "{adopts} is ignored for this claim: the {setter} chooses the directory ({}), so {setters} must set it too",
                 template.key.annotation()
             )
         }));

@@ -1,8 +1,9 @@
 //! Decides what happens to a claim that is created.
 //!
-//! [`decide`] reads all objects that matter and returns a value: admit unchanged, deny with a sentence, or provision a
-//! volume (new, or from an earlier call). Claim `data` in `team-a` with a class on `nas1:/export` gets volume
-//! `pvc-<uuid>` with directory `team-a-data-pvc-<uuid>`, unless class, namespace or claim set another template.
+//! [`decide`] reads all objects that the decision depends on and returns a value: admit unchanged, deny with a sentence, or
+//! provision a volume (a new one, or the one of an earlier attempt). Claim `data` in `team-a` with a class on
+//! `nas1:/export` gets volume `pvc-<uuid>` with directory `team-a-data-pvc-<uuid>`, unless class, namespace or claim set
+//! another template.
 
 mod existing;
 mod fits;
@@ -97,14 +98,14 @@ fn decision_for(
     decision
 }
 
-/// Whether an earlier call for this claim created the volume, and no claim has had it since. A volume that a claim has
-/// had may hold data, for example one that was kept and then freed by an administrator. A fenced volume is used for an
-/// existing claim only: a claim in an admission review that names it must wait until it is removed.
+/// Whether an earlier attempt for this claim created the volume, and no claim has had it since. A volume that a claim has
+/// had may hold data, for example a retained volume whose `claimRef` an administrator has removed. Only an existing claim
+/// can use a fenced volume: a claim in an admission review that names it must wait until it is removed.
 fn was_created_for(volume: &Volume, claim: &Claim, installation: &Installation) -> bool {
     volume.is_unclaimed_of(installation, claim) && (!volume.is_fenced() || claim.volume_name.is_none())
 }
 
-/// Whether the volume that a claim names was created for it, and is being removed by another call.
+/// Whether the volume that a claim names was created for this claim, and another call is removing it.
 fn is_being_removed(volume: &Volume, claim: &Claim, installation: &Installation) -> bool {
     let Name::Given(name) = &claim.name else { return false };
     volume.maker.as_ref() == Some(installation) && volume.is_fenced() && volume.is_for(&claim.namespace, name)

@@ -55,8 +55,8 @@ pub(super) fn new_volume(
         _ => new_name.clone(),
     };
     let directory = expand(&name).map_err(|error| no_directory(&template, policy, facts, class, &error))?;
-    // A directory has one volume. If the directory does not contain the volume's name, the volume's name is derived
-    // from the directory, so that the API server refuses a second volume.
+    // Each directory has at most one volume. If the directory does not contain the volume's name, the volume's name is
+    // derived from the directory, so that the API server refuses a second volume of this directory.
     let name = if template.is_unique() {
         name
     } else {
@@ -97,11 +97,11 @@ pub(super) fn new_volume(
     })
 }
 
-/// The sentence that refuses a claim whose template gives no valid directory: the object that sets the template, the
-/// error, and the next step.
+/// The sentence that refuses a claim whose template gives no valid directory. It names the object that sets the template,
+/// the error, and the next step.
 fn no_directory(template: &Template, policy: &Policy, facts: &Facts<'_>, class: &Class, error: &NoDirectory) -> String {
     let Effective { source, key, .. } = &policy.template;
-    let whose = match source {
+    let setter = match source {
         Source::Claim => format!("{} on the claim", key.annotation()),
         Source::Namespace => format!("{} on namespace {}", key.annotation(), facts.claim.namespace),
         Source::Class => format!("{key} of StorageClass {}", class.name),
@@ -117,10 +117,11 @@ fn no_directory(template: &Template, policy: &Policy, facts: &Facts<'_>, class: 
         another StorageClass"
         }
     };
-    format!("{template} ({whose}) gives no valid directory for this claim: {error}; {next}")
+    format!("{template} ({setter}) gives no valid directory for this claim: {error}; {next}")
 }
 
-/// The volume name that is derived from a directory. It depends on the whole path only, not on where the share ends.
+/// The volume name that is derived from a directory. It depends only on the server and on the whole path: the same path has
+/// one name, also if two shares contain it.
 fn derived_name(share: &Share, directory: &Directory) -> String {
     let place = format!("nfs://{}{}", share.server(), share.join(directory));
     format!("pvc-{}", Uuid::new_v5(&Uuid::NAMESPACE_URL, place.as_bytes()))

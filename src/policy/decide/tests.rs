@@ -1,4 +1,4 @@
-//! Decisions about new claims, as a table. Each case shows only how it differs from a claim that is provisioned.
+//! Decisions about new claims. Each case shows only its difference from a claim that is provisioned.
 
 use serde_json::{Value, json};
 
@@ -44,7 +44,7 @@ fn a_claim_gets_a_volume_and_a_directory() {
 }
 
 #[test]
-fn claims_of_others_are_admitted_unchanged() {
+fn claims_that_bindery_does_not_provision_are_admitted_unchanged() {
     let pass = |change: fn(&mut World)| match decision(change) {
         Decision::Pass(reason) => reason,
         other => panic!("{other:?}"),

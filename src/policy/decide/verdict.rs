@@ -9,13 +9,13 @@ use crate::policy::effective::Policy;
 pub struct Verdict {
     /// What happens to the claim.
     pub decision: Decision,
-    /// A volume that an earlier call created for this claim, and that does not fit any more because another webhook has
-    /// changed the claim. It is deleted, and the claim must not name it.
+    /// A volume that an earlier attempt created for this claim and that the decision does not use, for example because
+    /// another webhook has changed the claim. It is deleted, and the claim must not name it.
     pub unused: Option<Box<Volume>>,
     /// Warnings for the user of the claim, such as ignored annotations.
     pub warnings: Vec<String>,
-    /// The class and the settings on which the decision is based. `None` if it did not need them, or if they are not
-    /// valid.
+    /// The class and the settings on which the decision is based. `None` if the decision did not need them, or if they are
+    /// not valid.
     pub based_on: Option<(Class, Policy)>,
 }
 
@@ -26,7 +26,7 @@ pub enum Decision {
     Pass(Pass),
     /// Refuse it with this sentence.
     Deny(String),
-    /// Create this volume for it. If the volume of an earlier call can be used, this one has its name.
+    /// Create this volume for it. If the volume of an earlier attempt can be used, the name is the name of that volume.
     Provision(Box<NewVolume>),
 }
 
@@ -54,7 +54,7 @@ pub enum Pass {
 }
 
 impl Pass {
-    /// Whether the claim is one of Bindery, and another component of Kubernetes gives it its volume.
+    /// Whether the claim is of a class of Bindery, and another component of Kubernetes gives it its volume.
     pub fn is_left_to_kubernetes(&self) -> bool {
         matches!(
             self,

@@ -1,7 +1,7 @@
 //! Explains what happens to a claim, and why.
 //!
-//! [`explain`] uses the function that decides, and adds the object that set each value. For a claim that has a volume,
-//! it shows the values on the volume, and how a new claim would differ. It does not ask the NFS server.
+//! [`explain`] calls [`decide`] and adds the object that set each value. For a claim that has a volume, it shows the values
+//! on the volume, and the values that a new claim would get where they differ. It does not ask the NFS server.
 
 mod outcome;
 mod placeholders;
@@ -53,7 +53,7 @@ pub struct Explanation {
 pub fn explain(facts: &Facts<'_>, read_from: ReadFrom, others: &[Volume]) -> Explanation {
     let exists = read_from == ReadFrom::Cluster;
     let volume_name = facts.claim.volume_name.as_deref().filter(|_| exists);
-    // A claim that has its volume is treated as new. The API server ignores a uid in a file.
+    // For a claim that has its volume, the decision about a new claim is explained. The API server ignores a uid in a file.
     let claim = facts.claim.clone();
     let as_new = Claim {
         volume_name: claim.volume_name.filter(|_| !exists),
@@ -73,7 +73,7 @@ pub fn explain(facts: &Facts<'_>, read_from: ReadFrom, others: &[Volume]) -> Exp
         claim: &as_new,
         volume: match volume_name {
             Some(_) => None,
-            // A claim that waits for its volume gets the one that an earlier call created.
+            // A claim that waits for its volume gets the volume that an earlier attempt created.
             None if exists => others
                 .iter()
                 .find(|volume| volume.is_unclaimed_of(facts.installation, &as_new)),
@@ -126,7 +126,7 @@ pub fn explain(facts: &Facts<'_>, read_from: ReadFrom, others: &[Volume]) -> Exp
     explanation
 }
 
-/// The volume that a claim in the cluster names, with what is recorded on it. The error says why the claim cannot have it.
+/// The volume that a claim in the cluster names, and its record. The error says why the claim cannot have this volume.
 fn volume_of<'a>(name: &str, facts: &Facts<'a>) -> Result<(&'a Volume, &'a Record), String> {
     let provisioner = &facts.installation.provisioner;
     let missing = || format!("it names volume {name}, which does not exist");
@@ -149,7 +149,7 @@ fn volume_of<'a>(name: &str, facts: &Facts<'a>) -> Result<(&'a Volume, &'a Recor
 }
 
 impl Explanation {
-    /// Describes the claim's volume first. `new` is the directory that a new claim would get.
+    /// Replaces the explanation by that of the claim's volume. `new` is the directory that a new claim would get.
     fn describe_volume(&mut self, name: &str, facts: &Facts<'_>, new: Option<&Directory>) {
         let (volume, record) = match volume_of(name, facts) {
             Ok(found) => found,
@@ -170,7 +170,7 @@ impl Explanation {
         };
     }
 
-    /// Says that Bindery does not serve the claim; no setting applies then.
+    /// Sets the outcome `NotServed`, in which no setting applies.
     fn set_not_served(&mut self, why: String) {
         self.outcome = Outcome::NotServed { why };
         self.policy.clear();
@@ -178,7 +178,7 @@ impl Explanation {
         self.directory = None;
     }
 
-    /// Says that the webhook configuration exempts the claim. A claim that has its volume keeps it.
+    /// Adds that the webhook configuration exempts the claim. A claim that has its volume keeps it.
     pub fn exempt(&mut self, exempt: Exempt, configuration: &str) {
         let (selector, what) = match exempt {
             Exempt::Namespace => ("namespaceSelector", "the claim's namespace"),

@@ -1,4 +1,4 @@
-//! What happens to a claim, in words for a person.
+//! The outcome of a decision, as text for users.
 
 use serde::Serialize;
 
@@ -15,12 +15,12 @@ use crate::policy::decide::{Decision, Facts, Pass, Verdict};
 pub enum Outcome {
     /// A volume is created for it.
     Provisioned {
-        /// The name of the volume, if it can be known.
+        /// The name of the volume, or a placeholder if the name is not known yet.
         volume: String,
     },
-    /// It exists and has no volume yet. This one is created for it; if that fails, the Events of the claim say why.
+    /// It exists and has no volume yet. This volume is created for it; if that fails, the Events of the claim say why.
     NoVolumeYet {
-        /// The name of the volume, if it can be known.
+        /// The name of the volume, or a placeholder if the name is not known yet.
         volume: String,
     },
     /// It is admitted without a volume, and gets one soon.
@@ -65,11 +65,11 @@ pub(super) fn outcome(facts: &Facts<'_>, verdict: &Verdict, others: &[Volume]) -
         },
         Some(Conflict::Releasing(why)) => Outcome::Queued { why },
         None => {
-            // A name that is derived from the directory is known only if the whole directory is.
+            // If the name is derived from the directory, it is known only if the whole path of the directory is known.
             let based_on = verdict.based_on.as_ref();
             let is_unique = based_on.is_some_and(|(_, policy)| policy.template.value.is_unique());
-            let of_a_known_place = is_known(&new.share) && matches!(facts.claim.name, Name::Given(_));
-            let volume = if is_unique || of_a_known_place { &new.name } else { ANY };
+            let is_path_known = is_known(&new.share) && matches!(facts.claim.name, Name::Given(_));
+            let volume = if is_unique || is_path_known { &new.name } else { ANY };
             Outcome::Provisioned {
                 volume: with_placeholders(facts.claim, new, volume),
             }
@@ -77,8 +77,8 @@ pub(super) fn outcome(facts: &Facts<'_>, verdict: &Verdict, others: &[Volume]) -
     }
 }
 
-/// Checks that are otherwise made while the volume is created: whether another volume has the directory, or one above
-/// or in it.
+/// Checks whether another volume has the directory, or a directory above or in it. For a real claim, Bindery checks this
+/// while it creates the volume.
 fn conflict_with_others(facts: &Facts<'_>, new: &NewVolume, others: &[Volume]) -> Option<Conflict> {
     let existing = others.iter().find(|other| other.name == new.name);
     if let Some(Err(conflict)) = existing.map(|existing| use_existing(existing, new, facts.installation)) {
@@ -124,7 +124,8 @@ fn pass(reason: &Pass, facts: &Facts<'_>) -> String {
             format!("PersistentVolume {volume} is reserved for it, so Kubernetes binds the two")
         }
         Pass::Available(volume) => format!(
-            "PersistentVolume {volume} is available and satisfies it, so Kubernetes binds it to that volume or to a similar one"
+            "PersistentVolume {volume} is available and satisfies it, so Kubernetes binds it to that volume or to a \
+            similar one"
         ),
         Pass::Selector => {
             "it has a selector, so it waits for an existing PersistentVolume with matching labels".to_owned()

@@ -1,4 +1,4 @@
-//! Placeholders in an explanation for what is known only when a claim is created.
+//! Placeholders in an explanation for values that are known only when a claim is created.
 
 use uuid::Uuid;
 
@@ -12,9 +12,9 @@ pub(super) const NO_UUID: Uuid = Uuid::from_u128(0x6269_6e64_6572_7900_0000_0000
 pub(super) const ANY: &str = "pvc-<uuid>";
 /// The random suffix of a generated name in the output.
 const ANY_SUFFIX: &str = "<random>";
-/// Placeholders in the output for server and share, if the flags of `bindery serve` were not given to this command.
+/// The placeholder for the server in the output, if neither the class nor a flag of this command names it.
 pub(super) const SERVER: &str = "<--nfs-server>";
-/// See [`SERVER`].
+/// The placeholder for the share in the output: see [`SERVER`].
 pub(super) const SHARE: &str = "/<--nfs-share>";
 
 /// Whether the share is known, because class or flags name it.
@@ -35,7 +35,7 @@ pub(super) fn shown_name(claim: &Claim) -> String {
     }
 }
 
-/// Replaces the placeholder names in a text.
+/// Replaces the generated names in a text by placeholders.
 pub(super) fn with_placeholders(claim: &Claim, new: &NewVolume, text: &str) -> String {
     text.replace(&format!("pvc-{NO_UUID}"), ANY)
         .replace(&new.claim.1, &shown_name(claim))

@@ -12,9 +12,9 @@ use crate::policy::class::{Class, Defaults};
 use crate::policy::effective::{Effective, LEFT_TO_SERVER, Policy};
 use crate::policy::key::Key;
 
-/// A field of Kubernetes, in the class and in the volume.
+/// The reclaim policy: a field of the class and of the volume.
 const RECLAIM: &str = "reclaimPolicy";
-/// The source of a server or share from a flag of `bindery serve` that this command was not given.
+/// The source of a server or share that a flag of `bindery serve` sets, if this command does not have that flag.
 const FLAG_NOT_GIVEN: &str = "flag, not given here";
 
 /// A mode or an owner that Bindery does not set.
@@ -153,7 +153,7 @@ pub(super) fn of_volume(volume: &Volume, record: &Record, new_rows: &[Row], same
 }
 
 impl Row {
-    /// A row whose value is the same for a new claim.
+    /// Creates a row whose value is the same for a new claim.
     pub fn new(key: &'static str, value: impl ToString, from: impl Into<String>) -> Self {
         Self {
             key,

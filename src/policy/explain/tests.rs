@@ -1,4 +1,4 @@
-//! Explanations of claims. Each case shows only how it differs from a claim that is provisioned.
+//! Explanations of claims. Each case shows only its difference from a claim that is provisioned.
 
 use std::ops::{Deref, DerefMut};
 
@@ -156,7 +156,7 @@ fn each_source_is_named_with_its_annotation_or_parameter() {
 }
 
 #[test]
-fn server_and_share_may_come_from_the_flags_known_or_not() {
+fn server_and_share_from_the_flags_are_shown_if_this_command_has_the_flags() {
     let bare = |world: &mut World| {
         world.class["parameters"] = json!({"subDir": "${pvc.metadata.namespace}/${pvc.metadata.name}"});
     };
@@ -294,7 +294,7 @@ fn a_claim_that_is_not_served_has_a_reason() {
 }
 
 #[test]
-fn warnings_are_those_that_the_user_reads() {
+fn the_warnings_are_those_of_the_webhook() {
     let world = World::with(|world| world.claim["metadata"]["annotations"] = json!({"bindery.dev/uid": "0"}));
     let warnings = world.ask(decide).warnings;
     assert_eq!((world.explained().warnings, warnings.len()), (warnings, 1));

@@ -1,6 +1,6 @@
-//! Text that looks like a token but is not one: tokens of other programs, and misspelt ones.
+//! Text that looks like a token but is not one: tokens of other programs, and misspelt tokens.
 //!
-//! As text, it would be the same for all claims, and so would their directory.
+//! Such text would be the same for all claims, so all claims would have the same directory.
 
 use super::Token;
 
@@ -29,7 +29,7 @@ const WORDS: [&str; 11] = [
     "namespace.annotation",
 ];
 
-/// The token that was probably meant. Brackets, case and separators do not matter.
+/// Returns the token that was probably intended. Ignores brackets, case and separators.
 pub(super) fn guess(written: &str) -> Option<Token> {
     let name = written.trim_matches(AROUND);
     let lower = name.to_ascii_lowercase();
@@ -67,8 +67,8 @@ pub(super) fn guess(written: &str) -> Option<Token> {
     }
 }
 
-/// The first text that looks like a token: where it begins, and how long it is, in bytes. Characters that a backslash
-/// makes text are given as NUL.
+/// Returns the start and the length, in bytes, of the first text that looks like a token. In `text`, a NUL replaces each
+/// byte of a backslash and of the character after it.
 pub(super) fn find(text: &str) -> Option<(usize, usize)> {
     let in_brackets = text.find(BRACKETS).map(|start| bracketed(text, start));
     let in_a_pair = PAIRS.iter().filter_map(|&(open, close)| pair(text, open, close));
@@ -79,7 +79,8 @@ pub(super) fn find(text: &str) -> Option<(usize, usize)> {
     in_brackets.into_iter().chain(in_a_pair).chain(word).min()
 }
 
-/// The text with an opening or closing bracket at `at`: from the signs before it to the brackets that close it.
+/// Returns the start and the length of the text with a bracket at `at`: from the signs before the bracket to the closing
+/// brackets.
 fn bracketed(text: &str, at: usize) -> (usize, usize) {
     let start = text[..at].trim_end_matches(BEFORE).len();
     let opening = text[at..].len() - text[at..].trim_start_matches(BRACKETS).len();

@@ -2,8 +2,8 @@
 //!
 //! `${pvc.metadata.namespace}/${pvc.metadata.labels['app']}` (csi-driver-nfs, parameter `subDir`) and
 //! `${.PVC.namespace}/${.PVC.labels.app}` (nfs-subdir-external-provisioner, parameter `pathPattern`) are the same
-//! template. `$$` is a dollar sign, and a backslash makes the next character text. Text that looks like a token is an
-//! error: it would be the same for all claims. A template is parsed once, and expanded for each claim. A value that a
+//! template. `$$` is a dollar sign. The character after a backslash is text. Text that looks like a token is an error: it
+//! would be the same for all claims. A template is parsed once, and expanded for each claim. A value that a
 //! claim does not have is an error, not an empty string (except for [`Template::lenient`]). The result is checked as
 //! a [`Directory`], segment by segment.
 
@@ -17,16 +17,18 @@ pub use self::parse::{NotATemplate, Problem};
 pub use self::token::{Dialect, Token, Values};
 use crate::model::directory::{Directory, NotADirectory, Shown, WrongPath, normal};
 
-/// A parsed template. Prints in its own syntax.
+/// A parsed template. It is printed in its own syntax.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
     dialect: Dialect,
     pieces: Vec<Piece>,
+    /// Whether the rules of nfs-subdir-external-provisioner apply: see [`Template::lenient`].
     lenient: bool,
-    /// Whether it is the standard template. A result that is too long for one name is then cut.
+    /// Whether this is the standard template. A result that is too long for one name is then cut.
     standard: bool,
 }
 
+/// A part of a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Piece {
     Text(String),
@@ -51,8 +53,8 @@ pub enum NoDirectory {
 }
 
 impl Template {
-    /// The same template with the rules of nfs-subdir-external-provisioner: a missing value is empty, and extra slashes
-    /// and `.` are removed before the result is checked.
+    /// The same template with the rules of nfs-subdir-external-provisioner: a missing value is empty, and extra slashes and
+    /// segments `.` are removed before the result is checked.
     pub fn lenient(self) -> Self {
         Self { lenient: true, ..self }
     }
@@ -72,7 +74,7 @@ impl Template {
         self
     }
 
-    /// Whether a text has a token, in any syntax and spelling.
+    /// Whether a text contains a token, in any syntax, also a misspelt one.
     pub fn is_in(text: &str) -> bool {
         let mut rest = text;
         while let Some((start, length)) = look_alike::find(rest) {
@@ -85,8 +87,8 @@ impl Template {
         false
     }
 
-    /// Whether any claim can get a directory: the template is tried with valid values, and with empty ones. The error
-    /// says what is wrong with the result.
+    /// Checks whether at least one claim can get a directory: tries valid values, then empty ones. The error says what is
+    /// wrong with the result.
     pub fn check(&self) -> Result<(), WrongPath> {
         let with = |value| match self.fill(|_| Some(value)).map(|path| self.parse_path(&path)) {
             Ok(Err(NotADirectory(_, error))) => Err(error),
@@ -95,8 +97,8 @@ impl Template {
         with("x").or_else(|error| with("").map_err(|_| error))
     }
 
-    /// The template of a class that sets none: `<namespace>-<claim>-<volume>`. If the result is too long for one name,
-    /// the part before the volume is cut and ends with a hash, so every claim gets a directory.
+    /// The template of a class that sets no template: `<namespace>-<claim>-<volume>`. If the result is too long for one
+    /// name, the part before the volume's name is cut and gets a hash. So every claim gets a directory.
     pub fn standard() -> Self {
         let text = |text: &str| Piece::Text(text.to_owned());
         let (namespace, claim, volume) = (Token::ClaimNamespace, Token::ClaimName, Token::VolumeName);
@@ -123,13 +125,13 @@ impl Template {
         self.parse_path(&path).map_err(|error| self.cause(error, values))
     }
 
-    /// Names the annotation whose value makes the path invalid, if there is one.
+    /// Returns the error of a path. Names the annotation whose value has the same error, if there is one.
     fn cause(&self, error: NotADirectory, values: &Values<'_>) -> NoDirectory {
         let paths = self.tokens().filter(|token| token.is_a_path());
-        let culprit = paths
+        let invalid = paths
             .filter_map(|token| Some((token, token.value(values)?)))
             .find(|(_, value)| matches!(self.parse_path(value), Err(NotADirectory(_, also)) if also == error.1));
-        match culprit {
+        match invalid {
             Some((token, value)) => NoDirectory::Value(token.clone(), value.to_owned(), error.1),
             None => NoDirectory::NotADirectory(error),
         }
@@ -158,7 +160,8 @@ impl Template {
             match piece {
                 Piece::Text(text) if self.lenient => path.push_str(text),
                 Piece::Text(text) => {
-                    // An empty value at an end must not lead to the directory above.
+                    // Only slashes of the template are removed: with an empty value at an end, the path stays invalid, and
+                    // does not become the directory above.
                     let text = if index == 0 { text.trim_start_matches('/') } else { text };
                     let is_last = index + 1 == self.pieces.len();
                     path.push_str(if is_last { text.trim_end_matches('/') } else { text });
@@ -175,20 +178,20 @@ impl Template {
         Ok(path)
     }
 
-    /// Whether each volume gets a directory of its own, because the volume's name is part of it.
+    /// Whether each volume gets a directory of its own, because the directory contains the volume's name.
     pub fn is_unique(&self) -> bool {
         self.tokens().any(|token| *token == Token::VolumeName)
     }
 
-    /// Whether an existing directory can only belong to the claim's own namespace: the namespace is a whole segment,
-    /// and no token before it can be chosen by a claim or can add segments.
+    /// Whether each directory can belong to only one namespace: the namespace is a whole segment, and before it there is no
+    /// token that a claim can choose or that can add segments.
     pub fn separates_namespaces(&self) -> bool {
         let mut segment = Vec::new();
-        let ends_in_the_namespace = |segment: &[&Piece]| matches!(segment, [Piece::Token(Token::ClaimNamespace)]);
+        let is_the_namespace = |segment: &[&Piece]| matches!(segment, [Piece::Token(Token::ClaimNamespace)]);
         for piece in &self.pieces {
             match piece {
                 Piece::Text(text) => {
-                    if text.starts_with('/') && ends_in_the_namespace(&segment) {
+                    if text.starts_with('/') && is_the_namespace(&segment) {
                         return true;
                     }
                     // The text after the last slash starts the next segment.
@@ -206,7 +209,7 @@ impl Template {
                 ) => return false,
             }
         }
-        ends_in_the_namespace(&segment)
+        is_the_namespace(&segment)
     }
 
     fn tokens(&self) -> impl Iterator<Item = &Token> {

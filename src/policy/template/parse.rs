@@ -5,7 +5,7 @@ use super::token::known;
 use super::{Dialect, Piece, Template, Token};
 use crate::model::directory::Shown;
 
-/// The text is not a valid template: the error, and the position of the character (starting at 1).
+/// The error of a text that is not a valid template, and its position: the number of the character, from 1.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("character {at}: {problem}")]
 pub struct NotATemplate {
@@ -21,7 +21,7 @@ pub enum Problem {
     /// The text is empty.
     #[error("the template is empty")]
     Empty,
-    /// A `$` without `{` or a second `$`.
+    /// A `$` that is not followed by `{` or `$`.
     #[error("a lone $; write $$ for a dollar sign, ${{...}} for a value{}", meant(.0.as_ref(), *.1))]
     LoneDollar(Option<Token>, Dialect),
     /// `${` without `}`.
@@ -38,8 +38,8 @@ pub enum Problem {
     OtherDialect(Token, Dialect),
     /// Text that looks like a token.
     #[error(
-        "{0} is not a value but text, the same for every claim{meant}; to write it as text, put a backslash before each special \
-        character, such as \\{{",
+        "{0} is not a value but text, the same for every claim{meant}; to write it as text, put a backslash before \
+        each special character, such as \\{{",
         meant = meant(guess(.0).as_ref(), *.1)
     )]
     LookAlike(String, Dialect),
@@ -52,7 +52,7 @@ pub enum Problem {
     Key(String),
 }
 
-/// Names the token that was probably meant.
+/// The end of a message, which names the token that was probably intended.
 fn meant(token: Option<&Token>, dialect: Dialect) -> String {
     match token.map(|token| (token, token.written(dialect))) {
         None => String::new(),
@@ -120,7 +120,7 @@ impl Template {
         })
     }
 
-    /// Writes text so that [`Template::parse`] reads it as text.
+    /// Escapes a text, so that [`Template::parse`] reads it as text.
     pub fn escape(text: &str) -> String {
         let looks_like_a_token = look_alike::find(text).is_some();
         let mut escaped = String::new();
@@ -141,7 +141,7 @@ impl Template {
 #[derive(Default)]
 struct Run {
     text: String,
-    /// The source, with a NUL for each byte of a character that a backslash makes text.
+    /// The source, with a NUL for each byte of a backslash and of the character after it.
     plain: String,
 }
 
@@ -158,7 +158,7 @@ impl Run {
         rest
     }
 
-    /// Ends the text. The error says how many bytes before the end it is.
+    /// Ends the text. The error contains its distance from the end of the text, in bytes.
     fn end(&mut self, dialect: Dialect) -> Result<Option<Piece>, (usize, Problem)> {
         let Self { text, plain } = std::mem::take(self);
         if let Some((start, length)) = look_alike::find(&plain) {

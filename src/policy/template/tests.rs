@@ -1,4 +1,4 @@
-//! All tokens in both syntaxes, all errors, and no path out of the share.
+//! All tokens in both syntaxes, all errors, and a check that no path leads out of the share.
 
 use std::collections::BTreeMap;
 
@@ -97,7 +97,7 @@ fn an_invalid_label_key_is_refused() {
 }
 
 #[test]
-fn a_missing_value_is_an_error_and_never_empty() {
+fn a_missing_value_is_an_error() {
     let missing = sub_dir("a/${pvc.metadata.labels['zone']}").unwrap_err();
     assert_eq!(
         missing,
@@ -189,7 +189,7 @@ fn the_standard_template_is_a_directory_for_each_volume() {
 }
 
 #[test]
-fn a_template_separates_namespaces_only_if_no_claim_can_choose_another() {
+fn a_template_separates_namespaces_only_if_no_claim_can_choose_the_part_before_the_namespace() {
     let separates = |text: &str| Template::parse(text, Dialect::SubDir).unwrap().separates_namespaces();
     for text in [
         "${pvc.metadata.namespace}/${pvc.metadata.name}",

@@ -50,7 +50,7 @@ pub struct Values<'a> {
     pub namespace_annotations: &'a BTreeMap<String, String>,
 }
 
-/// What a token stands for.
+/// A token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Token {
     /// The claim's name.
@@ -70,7 +70,7 @@ pub enum Token {
 }
 
 impl Token {
-    /// All tokens, each made from a label or annotation key. Tokens without a key ignore it.
+    /// Functions that make each token from the key of a label or annotation. Tokens without a key ignore it.
     const ALL: [fn(String) -> Self; 7] = [
         |_| Self::ClaimName,
         |_| Self::ClaimNamespace,
@@ -91,7 +91,8 @@ impl Token {
         })
     }
 
-    /// The text between `${` and `}`: what is before and after the key. `None` if the syntax does not have the token.
+    /// The text between `${` and `}`, as two parts: before the key, and after it. `None` if the syntax does not have the
+    /// token.
     fn spelling(&self, dialect: Dialect) -> Option<(&'static str, &'static str)> {
         use Dialect::{PathPattern, SubDir};
         Some(match (self, dialect) {
@@ -127,7 +128,7 @@ impl Token {
         }
     }
 
-    /// The key of the label or annotation, if that is not valid in Kubernetes.
+    /// The key of the label or annotation, if the key is not valid in Kubernetes.
     pub(super) fn invalid_key(&self) -> Option<&str> {
         let is_annotation = matches!(self, Self::ClaimAnnotation(_) | Self::NamespaceAnnotation(_));
         // In annotation keys, Kubernetes allows upper case before the slash.

@@ -1,4 +1,4 @@
-//! Claims for which an earlier call has created a volume.
+//! Claims for which an earlier attempt has created a volume.
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
@@ -9,7 +9,7 @@ use crate::model::names;
 use crate::model::volume::Phase;
 use crate::policy::fixtures::volume;
 
-/// The volume that an earlier call created for the same claim.
+/// The volume that an earlier attempt created for the same claim.
 fn earlier() -> Volume {
     Volume {
         access_modes: vec!["ReadWriteMany".to_owned(), "ReadOnlyMany".to_owned()],
@@ -24,7 +24,7 @@ fn reinvoked(world: &mut World) {
 }
 
 #[test]
-fn a_repeated_call_updates_the_volume_of_the_first() {
+fn a_second_attempt_updates_the_volume_of_the_first() {
     let answer = verdict(|world| {
         reinvoked(world);
         world.claim["spec"]["resources"]["requests"]["storage"] = json!("2Gi");
@@ -42,7 +42,7 @@ fn a_repeated_call_updates_the_volume_of_the_first() {
 }
 
 #[test]
-fn a_changed_directory_gets_a_new_volume_and_the_first_is_unused() {
+fn a_claim_with_another_directory_gets_a_new_volume_and_the_first_is_unused() {
     let answer = verdict(|world| {
         reinvoked(world);
         world.class["parameters"]["subDir"] = json!("${pvc.metadata.namespace}/${pv.metadata.name}");
@@ -67,7 +67,7 @@ fn a_claim_moved_to_another_class_loses_its_volume() {
 #[test]
 fn only_a_volume_created_for_this_claim_is_used_again() {
     let changes: [fn(&mut Volume); 9] = [
-        // A retained volume that an administrator has freed holds data.
+        // A retained volume whose claimRef an administrator has changed holds data.
         |volume| volume.ready = true,
         |volume| volume.phase = Phase::Released,
         |volume| volume.record.as_mut().unwrap().identity = Some("1.2:3".parse().unwrap()),
@@ -92,8 +92,8 @@ fn only_a_volume_created_for_this_claim_is_used_again() {
 fn a_claim_that_names_a_volume_being_removed_is_refused() {
     let denied = decision(|world| {
         reinvoked(world);
-        let meant = world.volume.as_mut().unwrap().claim.as_mut().unwrap();
-        meant.uid = Some(names::UNBOUND_UID.to_owned());
+        let claim_ref = world.volume.as_mut().unwrap().claim.as_mut().unwrap();
+        claim_ref.uid = Some(names::UNBOUND_UID.to_owned());
     });
     let message = "volume pvc-earlier is being removed, because the request that created it failed; try again in a few \
     seconds";
@@ -102,7 +102,7 @@ fn a_claim_that_names_a_volume_being_removed_is_refused() {
 
 #[test]
 fn a_fenced_volume_with_another_directory_is_unused() {
-    let begun = |server: &str| {
+    let with_earlier_on = |server: &str| {
         verdict(|world| {
             world.claim["metadata"]["uid"] = json!("00000000-0000-0000-0000-000000001234");
             let mut volume = earlier();
@@ -114,8 +114,8 @@ fn a_fenced_volume_with_another_directory_is_unused() {
             world.volume = Some(volume);
         })
     };
-    assert_eq!(begun("nas1").unused, None);
-    let elsewhere = begun("nas2");
+    assert_eq!(with_earlier_on("nas1").unused, None);
+    let elsewhere = with_earlier_on("nas2");
     assert!(matches!(elsewhere.decision, Decision::Provision(new) if new.name == VOLUME));
     assert_eq!(elsewhere.unused.map(|volume| volume.name), Some(VOLUME.to_owned()));
 }

@@ -7,7 +7,7 @@ use crate::model::candidate::{Candidate, MatchFields};
 use crate::model::volume::{ClaimRef, Volume};
 use crate::policy::fixtures;
 
-/// A volume of somebody else: 2Gi, for reading and writing by many, of the claim's class.
+/// A volume that Bindery did not create: 2Gi, ReadWriteMany and ReadOnlyMany, of the claim's class.
 fn candidate(name: &str, change: impl FnOnce(&mut Candidate)) -> Candidate {
     let mut candidate = Candidate {
         volume: Volume {
@@ -43,7 +43,7 @@ fn small(candidate: &mut Candidate) {
     candidate.volume.capacity = crate::model::claim::Bytes::read(&Quantity("1Gi".to_owned()));
 }
 
-/// Which volumes exist.
+/// The existing volumes of a case.
 fn existing(which: &str) -> Vec<Candidate> {
     match which {
         "nothing" => vec![],
@@ -68,7 +68,7 @@ fn with_source(world: &mut World, source: &str) {
     }
 }
 
-fn in_a_word(decision: &Decision) -> &str {
+fn short_name(decision: &Decision) -> &str {
     match decision {
         Decision::Pass(Pass::Reserved(_)) => "reserved",
         Decision::Pass(Pass::Available(_)) => "available",
@@ -80,8 +80,8 @@ fn in_a_word(decision: &Decision) -> &str {
     }
 }
 
-/// For each kind of existing volumes and for a claim without and with a selector: what happens to it without a data source,
-/// with one for a populator, with a claim, with a snapshot.
+/// Each row: the existing volumes, whether the claim has a selector, and the decision for four data sources: none, an object
+/// for a populator, a claim, a snapshot.
 #[rustfmt::skip]
 const TABLE: [(&str, bool, [&str; 4]); 12] = [
     // existing volumes                 selector  empty          populator    claim        snapshot
@@ -110,7 +110,11 @@ fn an_existing_volume_comes_first_then_the_selector_then_the_data_source() {
                     world.claim["spec"]["selector"] = json!({"matchLabels": {"tier": "gold"}});
                 }
             });
-            assert_eq!(in_a_word(&decision), outcome, "{volumes}, selector {selects}, {source}");
+            assert_eq!(
+                short_name(&decision),
+                outcome,
+                "{volumes}, selector {selects}, {source}"
+            );
         }
     }
 }
@@ -122,7 +126,7 @@ fn a_volume_must_have_what_kubernetes_compares() {
             world.candidates = vec![candidate("available", change)];
             json_patch::merge(&mut world.claim, &claim);
         });
-        in_a_word(&decision).to_owned()
+        short_name(&decision).to_owned()
     };
     let as_it_is = json!({});
     let selector =
@@ -164,17 +168,17 @@ fn a_volume_must_have_what_kubernetes_compares() {
 #[test]
 fn a_warning_says_why_a_reserved_volume_is_not_used_and_what_a_selector_means() {
     let warnings = verdict(|world| world.candidates = existing("reserved, too small")).warnings;
-    let expected = "PersistentVolume reserved is reserved for this claim, but Kubernetes does not bind it: the claim asks for \
-                    1.5Gi, the volume has 1Gi";
+    let expected = "PersistentVolume reserved is reserved for this claim, but Kubernetes does not bind it: the claim \
+    asks for 1.5Gi, the volume has 1Gi";
     assert_eq!(warnings, [expected]);
     let warnings = verdict(|world| world.claim["spec"]["selector"] = json!({})).warnings;
-    let expected = "the claim has a selector, so it waits for an existing PersistentVolume of StorageClass fast with matching \
-                    labels; for a new volume, create the claim without spec.selector";
+    let expected = "the claim has a selector, so it waits for an existing PersistentVolume of StorageClass fast with \
+    matching labels; for a new volume, create the claim without spec.selector";
     assert_eq!(warnings, [expected]);
 }
 
 #[test]
-fn a_data_source_that_nobody_provides_is_refused_with_what_to_do() {
+fn a_data_source_that_no_program_provides_is_refused_with_the_next_step() {
     let refused = |field: &str, source: Value| match decision(|world| world.claim["spec"][field] = source) {
         Decision::Deny(why) => why,
         other => panic!("{other:?}"),

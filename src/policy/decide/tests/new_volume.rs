@@ -63,7 +63,7 @@ fn with_template(parameters: &Value) -> NewVolume {
 }
 
 #[test]
-fn a_volume_name_is_derived_from_a_shared_directory() {
+fn a_volume_name_is_derived_from_a_directory_that_does_not_contain_it() {
     let layout = |share: &str, template: &str| with_template(&json!({"share": share, "subDir": template}));
     let one = layout("/export", "${pvc.metadata.namespace}/${pvc.metadata.name}");
     assert_eq!(one.directory.as_str(), "team-a/data");
@@ -93,8 +93,7 @@ fn an_existing_directory_is_adopted_only_in_its_namespace_or_by_the_class() {
 fn a_missing_label_of_the_template_refuses_the_claim() {
     let denied = |template: &str| decision(|world| world.class["parameters"]["subDir"] = json!(template));
     let message = "${pvc.metadata.labels['zone']} (subDir of StorageClass fast) gives no valid directory for this \
-    claim: \
-                   label zone of the claim is needed for the directory and is not set; set it";
+    claim: label zone of the claim is needed for the directory and is not set; set it";
     assert_eq!(
         denied("${pvc.metadata.labels['zone']}"),
         Decision::Deny(message.to_owned())
@@ -102,14 +101,13 @@ fn a_missing_label_of_the_template_refuses_the_claim() {
     let two = "${pvc.metadata.labels['zone']}/${namespace.metadata.annotations['cost']}";
     let message = format!(
         "{two} (subDir of StorageClass fast) gives no valid directory for this claim: label zone of the claim and \
-        annotation cost \
-         of the namespace are needed for the directory and are not set; set them"
+        annotation cost of the namespace are needed for the directory and are not set; set them"
     );
     assert_eq!(denied(two), Decision::Deny(message));
 }
 
 #[test]
-fn the_template_of_a_tenant_adopts_only_if_the_tenant_may_allow_it() {
+fn a_template_of_the_claim_adopts_only_if_the_claim_may_set_existing_directory() {
     let existing = |overrides: &str, annotations: Value| {
         let new = provisioned(|world| {
             let parameters = json!({"existingDirectory": "adopt", "claimOverrides": overrides});

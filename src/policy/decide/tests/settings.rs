@@ -1,4 +1,4 @@
-//! Settings of class, namespace and claim, key by key.
+//! Settings of class, namespace and claim, for each key.
 
 use super::*;
 use crate::policy::key::Key;
@@ -46,8 +46,8 @@ fn setting(key: Key, class: Option<&str>, namespace: Option<&str>, claim: Option
 /// namespace, with the claim; whether a namespace may set the key by default.
 type Row<'a> = (Key, [&'static str; 3], [&'a str; 4], bool);
 
-/// Makes the class one that was written for nfs-subdir-external-provisioner.
-fn old(world: &mut World, parameters: Value) {
+/// Changes the class to one that was written for nfs-subdir-external-provisioner.
+fn make_legacy(world: &mut World, parameters: Value) {
     world.installation.provisioner = "k8s-sigs.io/nfs-subdir-external-provisioner".to_owned();
     world.class["provisioner"] = json!(world.installation.provisioner);
     world.class["parameters"] = json!({"server": "nas1", "share": "/export"});
@@ -56,7 +56,7 @@ fn old(world: &mut World, parameters: Value) {
 
 #[test]
 fn ignored_parameters_of_a_legacy_class_give_no_claim_warnings() {
-    let verdict = verdict(|world| old(world, json!({"archiveOnDelete": "f", "color": "blue"})));
+    let verdict = verdict(|world| make_legacy(world, json!({"archiveOnDelete": "f", "color": "blue"})));
     assert_eq!(verdict.warnings, Vec::<String>::new());
     let Decision::Provision(new) = verdict.decision else {
         panic!("{:?}", verdict.decision)
@@ -70,7 +70,7 @@ fn ignored_parameters_of_a_legacy_class_give_no_claim_warnings() {
 #[test]
 fn in_a_legacy_class_a_missing_value_is_empty() {
     let at = |pattern: &str| {
-        let verdict = verdict(|world| old(world, json!({"pathPattern": pattern})));
+        let verdict = verdict(|world| make_legacy(world, json!({"pathPattern": pattern})));
         match verdict.decision {
             Decision::Provision(new) => (new.name, new.directory.to_string(), verdict.warnings),
             other => panic!("{other:?}"),
@@ -86,23 +86,22 @@ fn in_a_legacy_class_a_missing_value_is_empty() {
 
 #[test]
 fn in_a_legacy_class_a_path_out_of_the_share_is_refused() {
-    let denied = decision(|world| old(world, json!({"pathPattern": "../${.PVC.name}"})));
+    let denied = decision(|world| make_legacy(world, json!({"pathPattern": "../${.PVC.name}"})));
     let Decision::Deny(why) = denied else {
         panic!("{denied:?}")
     };
     assert_eq!(
         why,
         "../${.PVC.name} (pathPattern of StorageClass fast) gives no valid directory for this claim: directory \
-        \"../data\" has \
-         the segment \"..\", which means the directory above; write the path without it; change the name, labels or annotations that the \
-         template uses, or choose another StorageClass"
+        \"../data\" has the segment \"..\", which means the directory above; write the path without it; change the \
+        name, labels or annotations that the template uses, or choose another StorageClass"
     );
 }
 
 #[test]
-fn annotations_are_strict_in_a_legacy_class_too() {
+fn in_a_legacy_class_an_invalid_annotation_is_refused() {
     let denied = decision(|world| {
-        old(world, json!({}));
+        make_legacy(world, json!({}));
         world.namespace = json!({"bindery.dev/archive-on-delete": "f"});
     });
     assert!(matches!(denied, Decision::Deny(_)), "{denied:?}");
@@ -185,7 +184,7 @@ fn each_key_comes_from_claim_namespace_class_or_default_in_this_order() {
 }
 
 /// Mode, owner and `onDelete` of a claim when class, namespace and claim set them, in this order.
-fn settled(class: Value, namespace: Value, claim: Value) -> (u32, Option<u32>, OnDelete) {
+fn effective(class: Value, namespace: Value, claim: Value) -> (u32, Option<u32>, OnDelete) {
     let new = provisioned(|world| {
         world.parameters(&class);
         world.namespace = namespace;
@@ -200,17 +199,19 @@ fn the_claim_wins_over_the_namespace_if_the_class_allows_it() {
         "mountPermissions": "0700", "uid": "1", "onDelete": "delete",
         "namespaceOverrides": "mountPermissions, uid", "claimOverrides": "mountPermissions",
     });
-    let all = |mode: &str, uid: &str| json!({"bindery.dev/mount-permissions": mode, "bindery.dev/uid": uid, "bindery.dev/on-delete": "retain"});
+    let all = |mode: &str, uid: &str| -> Value {
+        json!({"bindery.dev/mount-permissions": mode, "bindery.dev/uid": uid, "bindery.dev/on-delete": "retain"})
+    };
     assert_eq!(
-        settled(class.clone(), json!({}), json!({})),
+        effective(class.clone(), json!({}), json!({})),
         (0o700, Some(1), OnDelete::Delete)
     );
     assert_eq!(
-        settled(class.clone(), all("0770", "2"), json!({})),
+        effective(class.clone(), all("0770", "2"), json!({})),
         (0o770, Some(2), OnDelete::Delete)
     );
     assert_eq!(
-        settled(class, all("0770", "2"), all("0777", "3")),
+        effective(class, all("0770", "2"), all("0777", "3")),
         (0o777, Some(2), OnDelete::Delete)
     );
 }
@@ -219,7 +220,7 @@ fn the_claim_wins_over_the_namespace_if_the_class_allows_it() {
 fn a_namespace_sets_path_and_owner_only_if_the_class_lists_them() {
     let annotations = json!({"bindery.dev/uid": "0", "bindery.dev/mount-permissions": "0750"});
     assert_eq!(
-        settled(json!({}), annotations, json!({})),
+        effective(json!({}), annotations, json!({})),
         (0o750, None, OnDelete::Archive)
     );
 }
@@ -292,8 +293,7 @@ fn an_ignored_adoption_is_a_warning() {
         warned(adopt.clone(), place.clone()),
         [
             "bindery.dev/existing-directory: adopt on the namespace is ignored for this claim: the claim chooses the \
-            directory \
-          (bindery.dev/sub-dir), so the claim must set it too"
+            directory (bindery.dev/sub-dir), so the claim must set it too"
         ]
     );
     assert_eq!(warned(place, adopt), Vec::<String>::new());
@@ -317,7 +317,7 @@ fn all_errors_of_all_objects_are_reported_together() {
 }
 
 #[test]
-fn a_group_of_a_range_is_chosen_later_and_has_a_narrow_mode() {
+fn with_gid_auto_the_group_is_chosen_later_and_the_mode_is_2770() {
     let new = provisioned(|world| world.parameters(&json!({"gid": "auto", "gidRange": "50000-60000"})));
     assert_eq!((new.attributes.gid, new.attributes.mode), (None, Some(0o2770)));
     assert_eq!(new.group_range, "50000-60000".parse().ok());
@@ -344,8 +344,8 @@ fn only_a_class_may_set_a_group_of_a_range() {
         world.parameters(&json!({"claimOverrides": "gid"}));
         world.claim["metadata"]["annotations"] = json!({"bindery.dev/gid": "auto"});
     });
-    let expected = "the claim: bindery.dev/gid is \"auto\": only a StorageClass may set this value; write a number from 0 to \
-         4294967294; correct it";
+    let expected = "the claim: bindery.dev/gid is \"auto\": only a StorageClass may set this value; write a number \
+    from 0 to 4294967294; correct it";
     assert_eq!(denied, Decision::Deny(expected.to_owned()));
 }
 
@@ -361,8 +361,8 @@ fn a_class_with_groups_of_an_older_class_is_refused() {
         );
         world.classes = json!([older, world.class]);
     });
-    let expected = "StorageClass fast: gidRange is \"50000-60000\": StorageClass older has gidRange: \"50000-60000\", and a group of a \
-         range is for one volume only; choose other groups; an administrator must delete the class and create it again, \
-         because class parameters cannot be edited";
+    let expected = "StorageClass fast: gidRange is \"50000-60000\": StorageClass older has gidRange: \"50000-60000\", \
+    and a group of a range is for one volume only; choose other groups; an administrator must delete the class and \
+    create it again, because class parameters cannot be edited";
     assert_eq!(denied, Decision::Deny(expected.to_owned()));
 }

@@ -5,7 +5,7 @@ use crate::policy::fixtures::VOLUME;
 use crate::policy::key::Key;
 
 /// The explanation of a claim with a volume; `change` alters the input afterwards.
-fn settled(change: impl FnOnce(&mut World)) -> Explanation {
+fn with_volume(change: impl FnOnce(&mut World)) -> Explanation {
     let mut world = World::default();
     let mut volume = world.volume();
     volume.ready = true;
@@ -19,7 +19,7 @@ fn settled(change: impl FnOnce(&mut World)) -> Explanation {
 
 #[test]
 fn a_claim_with_a_volume_shows_the_values_on_the_volume() {
-    let explanation = settled(|_| ());
+    let explanation = with_volume(|_| ());
     let outcome = Outcome::HasVolume {
         volume: VOLUME.to_owned(),
         new_claim: None,
@@ -50,7 +50,7 @@ fn waiting(change: impl FnOnce(&mut World)) -> Explanation {
 }
 
 #[test]
-fn a_waiting_claim_shows_the_name_of_its_future_volume() {
+fn a_claim_without_a_volume_shows_the_name_of_its_next_volume() {
     let provisioned = |explanation: Explanation| match explanation.outcome {
         Outcome::NoVolumeYet { volume } | Outcome::Provisioned { volume } => {
             (volume, explanation.directory.unwrap_or_default())
@@ -60,18 +60,18 @@ fn a_waiting_claim_shows_the_name_of_its_future_volume() {
     let own = "pvc-00000000-0000-0000-0000-00000000000c";
     let directory = format!("nas1:/export/team-a-data-{own}");
     assert_eq!(provisioned(waiting(|_| ())), (own.to_owned(), directory));
-    let begun = |world: &mut World| world.others = vec![World::default().volume()];
-    assert_eq!(provisioned(waiting(begun)).0, VOLUME);
+    let with_earlier = |world: &mut World| world.others = vec![World::default().volume()];
+    assert_eq!(provisioned(waiting(with_earlier)).0, VOLUME);
     let of_a_file = |world: &mut World| world.read_from = ReadFrom::File;
     assert_eq!(provisioned(waiting(of_a_file)).0, ANY);
 }
 
 #[test]
-fn a_waiting_claim_shows_what_it_waits_for() {
+fn the_explanation_of_a_waiting_claim_says_what_it_waits_for() {
     let scheduled = |world: &mut World| world.class["volumeBindingMode"] = json!("WaitForFirstConsumer");
     assert!(matches!(waiting(scheduled).outcome, Outcome::NotServed { .. }));
     assert!(matches!(explained(scheduled).outcome, Outcome::Provisioned { .. }));
-    let leaving = |world: &mut World| {
+    let volume_being_deleted = |world: &mut World| {
         world.parameters(&json!({"subDir": "${pvc.metadata.name}"}));
         let mut volume = world.volume();
         volume.deleting = true;
@@ -80,14 +80,14 @@ fn a_waiting_claim_shows_what_it_waits_for() {
         name
     };
     let mut name = String::new();
-    let explanation = explained(|world| name = leaving(world));
+    let explanation = explained(|world| name = volume_being_deleted(world));
     let why = format!("directory data of share nas1:/export belongs to volume {name}, which is being cleaned up");
     assert_eq!(explanation.outcome, Outcome::Queued { why });
 }
 
 #[test]
-fn values_that_have_changed_since_are_shown_for_a_new_claim() {
-    let explanation = settled(|world| {
+fn values_that_have_changed_are_shown_for_a_new_claim() {
+    let explanation = with_volume(|world| {
         world.parameters(&json!({"server": "nas9", "subDir": "${pvc.metadata.name}", "uid": "5"}));
         world.namespace = json!({"bindery.dev/on-delete": "delete"});
     });
@@ -116,7 +116,7 @@ fn values_that_have_changed_since_are_shown_for_a_new_claim() {
 
 #[test]
 fn a_claim_keeps_its_volume_if_a_new_claim_would_be_refused() {
-    let new = |change: Change| match settled(change).outcome {
+    let new = |change: Change| match with_volume(change).outcome {
         Outcome::HasVolume { new_claim, .. } => new_claim.unwrap_or_default(),
         other => format!("{other:?}"),
     };
@@ -128,8 +128,8 @@ fn a_claim_keeps_its_volume_if_a_new_claim_would_be_refused() {
 }
 
 #[test]
-fn a_missing_or_foreign_volume_is_reported() {
-    let why = |change: Change| match settled(change).outcome {
+fn a_volume_that_is_missing_or_not_for_the_claim_is_reported() {
+    let why = |change: Change| match with_volume(change).outcome {
         Outcome::NotServed { why } => why,
         other => format!("{other:?}"),
     };

@@ -1,4 +1,4 @@
-//! Text that looks like a token: refused with the right spelling, unless a backslash makes it text.
+//! Text that looks like a token is refused with the right spelling, unless its special characters have backslashes.
 
 use super::*;
 
@@ -61,10 +61,10 @@ fn text_that_looks_like_a_token_is_refused_with_the_right_spelling() {
     }
     assert_eq!(
         sub_dir("{{ .PVC.name }}/x").unwrap_err(),
-        "character 1: {{ .PVC.name }} is not a value but text, the same for every claim; did you mean ${pvc.metadata.name}?; to \
-         write it as text, put a backslash before each special character, such as \\{"
+        "character 1: {{ .PVC.name }} is not a value but text, the same for every claim; did you mean \
+        ${pvc.metadata.name}?; to write it as text, put a backslash before each special character, such as \\{"
     );
-    // The first mistake is reported.
+    // Only the first error is reported.
     assert!(
         sub_dir("<namespace>/${x}")
             .unwrap_err()
