@@ -172,15 +172,16 @@ impl Overlap {
             Evidence::Names => None,
             Evidence::Server => Some(
                 "both names lead to servers with the same NFSv4 server owner. If they are two servers, give them \
-                different host names",
+                 different host names",
             ),
             Evidence::Root => Some(
                 "the two shares have the same file system number and root. If they are two file systems (a copied disk, or \
                  fsid=0 on two servers), give one of the exports another fsid= or its disk another UUID",
             ),
             Evidence::Numbers => Some(
-                "the two have the same file system number and file number. If they are two directories (a copied disk, \
-                or one fsid= on two servers), give one of the exports another fsid= or its disk another UUID",
+                "the two directories have the same file system number and file number. If they are different \
+                 directories (a copied disk, or one fsid= on two servers), give one of the exports another fsid= or its \
+                 disk another UUID",
             ),
         }
     }

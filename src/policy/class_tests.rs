@@ -252,7 +252,7 @@ fn a_range_and_gid_auto_need_each_other() {
         json_patch::merge(&mut parameters, &gid);
         assert_eq!(
             error(parameters),
-            "gidRange is \"50000-60000\": it is for gid: auto; set that too, or remove it"
+            "gidRange is \"50000-60000\": it works only with gid: auto; set gid: auto, or remove gidRange"
         );
     }
     assert_eq!(

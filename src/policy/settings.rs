@@ -117,7 +117,7 @@ fn group(gid: Option<(&str, &str)>, range: Option<(&str, &str)>, invalid: &mut V
         invalid.push(Invalid::value(
             key,
             value,
-            &"it is for gid: auto; set that too, or remove it",
+            &"it works only with gid: auto; set gid: auto, or remove gidRange",
         ));
     }
     match gid {

@@ -22,8 +22,8 @@ pub enum Problem {
     #[error("the template is empty")]
     Empty,
     /// A `$` that is not followed by `{` or `$`.
-    #[error("a lone $; write $$ for a dollar sign, ${{...}} for a value{}", meant(.0.as_ref(), *.1))]
-    LoneDollar(Option<Token>, Dialect),
+    #[error("a $ without {{ after it; write $$ for a dollar sign, ${{...}} for a value{}", meant(.0.as_ref(), *.1))]
+    Dollar(Option<Token>, Dialect),
     /// `${` without `}`.
     #[error("${{ without }}")]
     Open,
@@ -66,7 +66,7 @@ fn other_dialect(token: &Token, dialect: Dialect) -> String {
     let written = token.written(other).unwrap_or_default();
     match token.written(dialect) {
         Some(here) => format!(
-            "{written} is the spelling of {}; in {}, write {here}",
+            "{written} is the syntax of {}; in {}, write {here}",
             other.key(),
             dialect.key()
         ),
@@ -173,7 +173,7 @@ impl Run {
 fn token(text: &str, dialect: Dialect) -> Result<(Token, &str), Problem> {
     let Some(inner) = text.strip_prefix("${") else {
         let name = text[1..].split(['/', ')', '$']).next().unwrap_or_default();
-        return Err(Problem::LoneDollar(guess(name), dialect));
+        return Err(Problem::Dollar(guess(name), dialect));
     };
     let (name, after) = inner.split_once('}').ok_or(Problem::Open)?;
     let Some(token) = Token::parse(name, dialect) else {

@@ -120,7 +120,7 @@ fn a_parse_error_has_its_position() {
     assert_eq!(sub_dir("").unwrap_err(), "character 1: the template is empty");
     assert_eq!(
         sub_dir("ä/$x").unwrap_err(),
-        "character 3: a lone $; write $$ for a dollar sign, ${...} for a value"
+        "character 3: a $ without { after it; write $$ for a dollar sign, ${...} for a value"
     );
     assert_eq!(sub_dir("a${pvc").unwrap_err(), "character 2: ${ without }");
     assert_eq!(

@@ -77,7 +77,7 @@ fn text_that_looks_like_a_token_is_refused_with_the_right_spelling() {
 fn a_token_of_the_other_syntax_names_the_other_parameter() {
     assert_eq!(
         sub_dir("a/${.PVC.name}").unwrap_err(),
-        "character 3: ${.PVC.name} is the spelling of pathPattern; in subDir, write ${pvc.metadata.name}"
+        "character 3: ${.PVC.name} is the syntax of pathPattern; in subDir, write ${pvc.metadata.name}"
     );
     assert_eq!(
         path_pattern("${namespace.metadata.labels['team']}").unwrap_err(),
