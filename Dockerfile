@@ -30,7 +30,7 @@ FROM scratch
 ARG VERSION=0.1.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Bindery" \
-      org.opencontainers.image.description="Kubernetes NFS provisioner: the volume is there when kubectl apply returns" \
+      org.opencontainers.image.description="Kubernetes NFS provisioner: the volume exists when kubectl apply returns" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"

@@ -1,4 +1,5 @@
-{{/* The name of a Service is a DNS label. The name of a release may have dots, and may begin with a digit. */}}
+{{/* The name of all objects. The name of a Service is a DNS label, but the name of a release may have dots, and may begin
+with a digit. */}}
 {{- define "bindery.name" -}}
 {{- $release := .Release.Name | replace "." "-" -}}
 {{- $name := printf "%s-%s" ($release | trunc 45 | trimSuffix "-") .Chart.Name -}}
@@ -13,8 +14,8 @@
 {{- $name -}}
 {{- end -}}
 
-{{/* Two releases that manage the same volumes would undo each other's work. Without a cluster (`helm template`) this cannot be
-checked. */}}
+{{/* Fails if another release manages the same volumes: the two would undo each other's work. Without a cluster
+(`helm template`) this cannot be checked. */}}
 {{- define "bindery.alone" -}}
 {{- if not .Values.instance -}}
 {{- range (lookup "storage.k8s.io/v1" "StorageClass" "" "").items -}}
@@ -52,7 +53,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 {{- end -}}
 
-{{/* Not the Secret of Bindery's own certificate: only Bindery may write that one. */}}
+{{/* The Secret for cert-manager. It is not the Secret of Bindery's own certificate, which only Bindery may write. */}}
 {{- define "bindery.certificate" -}}
 {{- include "bindery.name" . }}-cert-manager
 {{- end -}}
@@ -62,7 +63,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if kindIs "float64" . }}{{ int64 . }}{{ else }}{{ . }}{{ end -}}
 {{- end -}}
 
-{{/* The pod of a Job: it runs Bindery's program with its own ServiceAccount. The Service does not select it. */}}
+{{/* The pod of a Job. It runs Bindery's program with a ServiceAccount of the Job. The Service does not select it. */}}
 {{- define "bindery.job" -}}
 {{- $values := .root.Values -}}
 metadata:
