@@ -12,7 +12,7 @@ use crate::policy::class::Defaults;
 /// Values that `bindery serve` computes from its flags. It uses all other flags as they are.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The server and the export for classes that name none.
+    /// The server and the export of classes that do not set them.
     pub defaults: Defaults,
     /// Mounted shares, each once, with their mount points.
     pub mounted: Vec<(Share, PathBuf)>,
@@ -46,7 +46,7 @@ impl Config {
 /// Checks the flags for server and share.
 pub fn check_defaults(flags: &cli::InstallationArgs) -> Result<Defaults> {
     let (server, share) = (flags.nfs_server.clone(), flags.nfs_share.clone());
-    // A value that is not set is replaced by a valid one, so that the other one is checked at the start.
+    // If only one of the two is set, a valid value takes the place of the other, so that the one is checked.
     Share::parse(server.as_deref().unwrap_or("server"), share.as_deref().unwrap_or("/"))
         .context("--nfs-server and --nfs-share")?;
     Ok(Defaults { server, share })
@@ -65,21 +65,21 @@ fn check_mounted(flags: &[String]) -> Result<Vec<(Share, PathBuf)>> {
     Ok(mounted)
 }
 
-/// Parses `SERVER:/SHARE=/PATH`. A server has no slash, not even an IPv6 address. The last `=/` counts: the share may
-/// have one in its name, and the administrator can choose the mount point.
+/// Parses `SERVER:/SHARE=/PATH`. No form of SERVER contains a slash, so the first `:/` ends it. The last `=/` ends
+/// SHARE, which may contain `=/` itself; the administrator can choose a mount point that does not.
 fn mount(flag: &str) -> Result<(Share, PathBuf)> {
-    let halves = flag.rsplit_once("=/").and_then(|(remote, path)| {
+    let parts = flag.rsplit_once("=/").and_then(|(remote, path)| {
         let (server, share) = remote.split_once(":/")?;
         Some((server, format!("/{share}"), format!("/{path}")))
     });
-    let Some((server, share, path)) = halves else {
+    let Some((server, share, path)) = parts else {
         bail!("write it as SERVER:/SHARE=/PATH, such as nfs.example.com:/export/volumes=/mnt/volumes");
     };
     let share = Share::parse(server, &share)?;
     let path = Path::new(&path);
     ensure!(
         path.components().all(|part| part != Component::ParentDir),
-        "path {} contains ..; write it without",
+        "path {} contains ..; write the path without it",
         path.display()
     );
     ensure!(
@@ -108,13 +108,13 @@ mod tests {
     fn check(flags: &[&str]) -> Result<Config, String> {
         let cli = cli::Cli::parse_from(["bindery", "serve"].iter().chain(flags));
         let cli::Command::Serve(flags) = cli.command else {
-            panic!("serve was asked for");
+            panic!("the command is serve");
         };
         Config::check(&flags).map_err(|error| format!("{error:#}"))
     }
 
     #[test]
-    fn every_flag_is_read() {
+    fn serve_uses_every_one_of_its_flags() {
         let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
         let (checks, _) = include_str!("config.rs").split_once("#[cfg(test)]").unwrap();
         let code = [include_str!("commands/serve.rs"), checks].concat();
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mounted_share_is_read_with_any_kind_of_address() {
+    fn the_server_of_a_mounted_share_is_a_name_or_an_address() {
         let config = check(&[
             "--mounted=NAS:/export/a=/mnt/a",
             "--mounted=[fd00::5]:/x=y=/mnt/b/",
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mounted_share_that_is_none_says_why() {
+    fn an_invalid_mounted_share_is_rejected_with_the_reason() {
         let error = |flag: &str| check(&["--mounted", flag]).unwrap_err();
         let form = "write it as SERVER:/SHARE=/PATH, such as nfs.example.com:/export/volumes=/mnt/volumes";
         for flag in ["nas:/export", "nas=/mnt", "nas:export=/mnt", "nas:/export=mnt"] {
@@ -192,7 +192,7 @@ mod tests {
         );
         assert_eq!(
             error("nas:/a=/mnt/../etc"),
-            "--mounted \"nas:/a=/mnt/../etc\": path /mnt/../etc contains ..; write it without"
+            "--mounted \"nas:/a=/mnt/../etc\": path /mnt/../etc contains ..; write the path without it"
         );
         assert_eq!(
             check(&["--mounted=nas:/a=/mnt/a", "--mounted=NAS.:/a/=/mnt/b"]).unwrap_err(),

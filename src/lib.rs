@@ -10,7 +10,7 @@
 //!                                      3. create the directory on the NFS server    provision, storage
 //!                                      4. answer: spec.volumeName
 //! API server ── watch ─────────────> controller (the replica with the Lease)
-//!                                      5. make sure of the directory                controller::volumes
+//!                                      5. create the directory if it is missing     controller::volumes
 //!                                      6. write the claim's uid into the volume     controller::volumes
 //!                                    Kubernetes binds both.
 //! ```
@@ -31,17 +31,18 @@
 //!                                      6. later: remove the files in the trash
 //! ```
 //!
-//! Nothing that is needed after a restart is stored only in memory. A Lease does not stop a replica that was paused, so
-//! destructive writes have preconditions: the uid and the version of a volume, or values in it, and the identity of a
-//! directory. NFSv3 and mounts cannot check and rename in one request, so there a wrong directory is moved back
-//! afterwards. A directory in the trash is removed only if its volume does not exist any more.
+//! Everything that Bindery needs after a restart is in the API or in names on the share. A Lease does not stop a replica
+//! that was paused, so destructive writes have preconditions: the uid and the version of a volume, or values in it, and
+//! the identity of a directory. NFSv3 and mounts cannot check the identity and rename in one request. There, Bindery
+//! checks after the rename and moves a wrong directory back. A directory in the trash is removed only if its volume does
+//! not exist any more.
 //!
 //! # Modules
 //!
-//! [`model`] has the values that all parts speak about. [`policy`] decides: pure functions from objects to values.
-//! [`storage`] and [`cluster`] reach NFS servers and the API server. [`provision`] carries out a decision. [`webhook`]
-//! and [`controller`] call both and do not know each other. [`commands`] puts the parts together. docs/architecture.md
-//! has the table of what each may import, and `cargo test --test architecture` checks it.
+//! [`model`] has the types that all parts use. [`policy`] decides: pure functions from objects to values. [`storage`]
+//! and [`cluster`] are the clients of NFS servers and of the API server. [`provision`] carries out a decision.
+//! [`webhook`] and [`controller`] use `policy` and `provision`; neither imports the other. [`commands`] starts the
+//! parts. docs/architecture.md lists what each folder may import, and `cargo test --test architecture` checks it.
 
 pub mod breaker;
 pub mod certificate;

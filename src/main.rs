@@ -8,7 +8,7 @@ use bindery::cluster::api_error::{describe, describe_for_command};
 use bindery::commands::{check, explain, serve, uninstall};
 use clap::Parser;
 
-/// The most worker threads. The work is mostly waiting; more threads would only need more memory.
+/// The maximum number of worker threads. Most of the work is waiting, so more threads would only use more memory.
 const MAX_THREADS: usize = 4;
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -39,7 +39,7 @@ async fn run() -> anyhow::Result<ExitCode> {
         cli::Command::Check(flags) => ("check", check::check(flags).await),
         cli::Command::Uninstall(flags) => ("uninstall", uninstall::uninstall(flags).await),
     };
-    // The exit statuses that the help of these commands documents.
+    // The help of these commands documents the exit statuses.
     Ok(match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),

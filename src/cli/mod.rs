@@ -52,8 +52,8 @@ pub enum Command {
     /// finalizer. Claims, volumes and directories stay as they are. Only volumes that no claim ever used are deleted. A
     /// volume whose cleanup has begun is skipped unless --unfinished is set. The command can be repeated.
     ///
-    /// Exit status: 0 if no volume has Bindery's finalizer any more; 1 if some volumes were skipped; 2 if a replica
-    /// runs, the Lease is missing, or something could not be read or written.
+    /// Exit status: 0 if no volume of this installation has Bindery's finalizer any more; 1 if some of its volumes were
+    /// skipped; 2 if a replica runs, the Lease is missing, or something could not be read or written.
     Uninstall(Uninstall),
 }
 
@@ -168,13 +168,13 @@ mod tests {
     use crate::ops::logs::LogFormat;
 
     #[test]
-    fn the_flags_are_sound() {
+    fn clap_accepts_the_definitions_of_the_flags() {
         use clap::CommandFactory;
         Cli::command().debug_assert();
     }
 
     #[test]
-    fn the_last_of_two_flags_counts_and_those_that_may_be_repeated_add_up() {
+    fn a_repeated_flag_replaces_the_earlier_value_or_is_added_to_its_list() {
         let typed = "bindery serve --listen=0.0.0.0:1 --log-format=json --serving-name=a --mounted=a:/b=/c --log-format=text \
                      --listen=0.0.0.0:2 --serving-name=b --mounted=d:/e=/f --takeover-delete-nested --takeover-delete-nested";
         let Command::Serve(serve) = Cli::parse_from(typed.split_whitespace()).command else {

@@ -49,8 +49,8 @@ pub struct Serve {
     #[arg(long, default_value = "5s", value_parser = duration, value_name = "TIME")]
     pub deadline: Duration,
 
-    /// How much of the binding Bindery does instead of kube-controller-manager. Each step shortens the time until a
-    /// claim is bound.
+    /// How much of the binding Bindery does instead of kube-controller-manager. The more it does, the sooner a claim is
+    /// bound.
     #[arg(long, value_enum, default_value_t = BinderMode::Complete, value_name = "MODE")]
     pub binder: BinderMode,
 

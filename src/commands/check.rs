@@ -26,9 +26,9 @@ pub async fn check(flags: cli::Check) -> Result<bool> {
         kubeconfig,
     } = flags;
     let client = connect(kubeconfig).await?;
-    let served: Api<StorageClass> = Api::all(client.clone());
+    let storage_classes: Api<StorageClass> = Api::all(client.clone());
     if classes.is_empty() {
-        let all = served.list(&ListParams::default()).await;
+        let all = storage_classes.list(&ListParams::default()).await;
         let all = all.context("the StorageClasses could not be listed")?.into_iter();
         let ours = all.filter(|class| class.provisioner == provisioner_name);
         classes = ours.filter_map(|class| class.metadata.name).collect();
@@ -41,30 +41,30 @@ pub async fn check(flags: cli::Check) -> Result<bool> {
         return Ok(false);
     }
     let namespace = namespace.unwrap_or_else(|| client.default_namespace().to_owned());
-    if let Some(why) = not_served(&client, &namespace).await? {
+    if let Some(why) = namespace_not_served(&client, &namespace).await? {
         println!("{why}");
         return Ok(false);
     }
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(client, &namespace);
     let mut all_ok = true;
     for class in classes {
-        let found = match not_ours(&served, &class, &provisioner_name).await? {
+        let result = match class_not_served(&storage_classes, &class, &provisioner_name).await? {
             Some(why) => Err(why),
-            None => ask(&claims, &class).await?,
+            None => check_class(&claims, &class).await?,
         };
-        all_ok &= found.is_ok();
-        println!("class {class}: {}", found.err().unwrap_or_else(|| "ok".to_owned()));
+        all_ok &= result.is_ok();
+        println!("class {class}: {}", result.err().unwrap_or_else(|| "ok".to_owned()));
     }
     Ok(all_ok)
 }
 
-/// Returns why Bindery does not serve a class, if that is so. If the user may not read the class, the dry run decides.
-async fn not_ours(classes: &Api<StorageClass>, class: &str, ours: &str) -> Result<Option<String>> {
+/// Returns the reason if Bindery does not serve a class. If the user may not read the class, the dry run decides.
+async fn class_not_served(classes: &Api<StorageClass>, class: &str, provisioner: &str) -> Result<Option<String>> {
     Ok(match classes.get_opt(class).await {
         Ok(None) => Some("this StorageClass does not exist".to_owned()),
-        Ok(Some(found)) if found.provisioner != ours => Some(format!(
-            "its provisioner is {}, not {ours}, so Bindery does not serve it; name another StorageClass, or another provisioner \
-             with --provisioner-name",
+        Ok(Some(found)) if found.provisioner != provisioner => Some(format!(
+            "its provisioner is {}, not {provisioner}, so Bindery does not serve it; name another StorageClass, or another \
+             provisioner with --provisioner-name",
             found.provisioner
         )),
         Ok(Some(_)) => None,
@@ -73,8 +73,8 @@ async fn not_ours(classes: &Api<StorageClass>, class: &str, ours: &str) -> Resul
     })
 }
 
-/// Returns why Bindery does not serve a namespace, if that is so.
-async fn not_served(client: &Client, name: &str) -> Result<Option<String>> {
+/// Returns the reason if Bindery does not serve a namespace.
+async fn namespace_not_served(client: &Client, name: &str) -> Result<Option<String>> {
     let namespaces: Api<Namespace> = Api::all(client.clone());
     Ok(match namespaces.get_opt(name).await {
         Ok(None) => Some(format!(
@@ -98,7 +98,7 @@ const NOT_ASKED: &str = "the API server admits claims without asking Bindery. Po
                          network policy or a firewall blocks the API server; the webhook configuration is missing or excludes \
                          this namespace. The log of the API server names the cause: search for \"failed calling webhook\"";
 
-/// The answer to a claim.
+/// What happened to a dry-run claim.
 enum Answer {
     Admitted,
     /// Refused by Bindery, with this message.
@@ -107,8 +107,9 @@ enum Answer {
     Failed(String),
 }
 
-/// Checks whether Bindery is asked about claims of a class, and admits them. The inner error says what is wrong.
-async fn ask(claims: &Api<PersistentVolumeClaim>, class: &str) -> Result<Result<(), String>> {
+/// Checks whether the API server asks Bindery about claims of a class, and whether Bindery admits them. The inner error
+/// says what is wrong.
+async fn check_class(claims: &Api<PersistentVolumeClaim>, class: &str) -> Result<Result<(), String>> {
     match create(claims, class, "Block").await? {
         Answer::Admitted => return Ok(Err(NOT_ASKED.to_owned())),
         Answer::Failed(why) => return Ok(Err(format!("the check failed: {why}"))),
@@ -137,10 +138,10 @@ async fn create(claims: &Api<PersistentVolumeClaim>, class: &str, mode: &str) ->
     };
     match claims.create(&dry, &serde_json::from_value(claim)?).await {
         Ok(_) => Ok(Answer::Admitted),
-        // The API server puts this before the message of a webhook.
+        // The API server adds this prefix to the message of a webhook.
         Err(kube::Error::Api(status)) => {
-            let by_us = format!("admission webhook \"{}\" denied the request: ", names::WEBHOOK);
-            Ok(match status.message.split_once(&by_us) {
+            let prefix = format!("admission webhook \"{}\" denied the request: ", names::WEBHOOK);
+            Ok(match status.message.split_once(&prefix) {
                 Some((_, why)) => Answer::Refused(why.to_owned()),
                 None => Answer::Failed(status.message.clone()),
             })

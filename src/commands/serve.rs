@@ -34,15 +34,15 @@ use crate::storage::nfs::NfsOptions;
 use crate::webhook::handler::Handler;
 use crate::webhook::server::Webhook;
 
-/// How long background work may take to end; longer than one call to an NFS server.
+/// How long background work may take to end. It is longer than one call to an NFS server.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(22);
 /// How long the answer to a review may take after its deadline.
 const REPLY_GRACE: Duration = Duration::from_secs(2);
-/// What `/readyz` waits for.
+/// The parts that `/readyz` waits for.
 const API_SERVER: &str = "the API server";
 const WATCHES: &str = "watches of classes, namespaces, volumes and claims";
 
-/// Runs until a signal stops the process. Returns an error if the process cannot start, or if a part of it ended.
+/// Runs until a signal stops the process. Returns an error if the process cannot start, or if one of its parts ends.
 pub async fn serve(flags: cli::Serve) -> Result<()> {
     logs::start(&flags.log, flags.log_format)?;
     let config = Config::check(&flags)?;
@@ -50,8 +50,8 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
     let admin_listener = open(flags.admin_listen, "--admin-listen")?;
     let listener = open(flags.listen, "--listen")?;
 
-    // From here on the probes are answered, so that the kubelet does not restart a process that waits for the API
-    // server.
+    // The probes are answered before the API server is reached. Otherwise the kubelet would restart a process that waits
+    // for the API server.
     let metrics = Arc::new(Metrics::default());
     let readiness = Readiness::waiting_for([API_SERVER, WATCHES, registration::PART]);
     let admin = Handle::new();
@@ -160,7 +160,7 @@ fn controller_options(flags: &cli::Serve) -> Options {
     }
 }
 
-/// Everything that needs the API server to be created.
+/// The parts that can be created only if the API server answers.
 struct Prepared {
     client: Client,
     installation: Arc<Installation>,
@@ -186,7 +186,7 @@ async fn prepare(
         version = env!("CARGO_PKG_VERSION"),
         "starting"
     );
-    let replica = flags.replica.clone().unwrap_or_else(host);
+    let replica = flags.replica.clone().unwrap_or_else(host_name);
     let namespace = flags
         .namespace
         .clone()
@@ -199,10 +199,10 @@ async fn prepare(
         machine,
         privileged_port: true,
     };
-    // Where a mode cannot be set later, a directory keeps the one with which it is created.
+    // Some mounts do not support chmod. There a directory keeps the mode with which it is created.
     rustix::process::umask(rustix::fs::Mode::empty());
     let mounted = MountedStorage::new(mounted);
-    // A missing mount is reported at once.
+    // A missing mount stops the start.
     mounted.check().await.context("--mounted")?;
     let certificate = CertificateOptions {
         secret: flags.tls_secret.clone(),
@@ -230,16 +230,16 @@ async fn finish(tasks: &Tasks, storages: &Storages) {
     if !tasks.drain(DRAIN_TIMEOUT).await {
         tracing::warn!("some work did not end in time; the next replica that leads continues it");
     }
-    // Only this process can end its NFS sessions: a pod with another name is another client.
+    // Only this process can end its NFS sessions: for the server, a pod with another name is another client.
     storages.leave().await;
 }
 
-fn open(on: Listen, flag: &str) -> Result<TcpListener> {
-    listen::listen(on).with_context(|| format!("{flag} {on}"))
+fn open(address: Listen, flag: &str) -> Result<TcpListener> {
+    listen::listen(address).with_context(|| format!("{flag} {address}"))
 }
 
 /// Returns the host name, which in a pod is the name of the pod.
-fn host() -> String {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    host.trim().to_owned()
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim().to_owned()
 }

@@ -1,7 +1,6 @@
 //! `bindery explain`: reads the objects that a claim depends on, and prints what happens to the claim and why.
 //!
-//! It changes nothing. [`crate::policy::explain`] finds the explanation; this module reads the objects and prints the
-//! result.
+//! It changes nothing. [`crate::policy::explain`] makes the explanation. This module reads the objects and prints it.
 
 mod manifest;
 mod print;
@@ -30,24 +29,24 @@ pub async fn explain(flags: cli::Explain) -> Result<bool> {
         installation: shared,
     } = flags;
     let defaults = check_defaults(&shared)?;
-    // The file is read first: its mistakes are reported even without a cluster.
-    let written = file.as_deref().map(read).transpose()?;
+    // The file is read first, so that its mistakes are reported even if the cluster cannot be reached.
+    let new_claims = file.as_deref().map(read).transpose()?;
     let client = connect(shared.kubeconfig).await?;
     let installation = installation(shared.provisioner_name, shared.instance, &client).await?;
     let or_default = |namespace: Option<String>| namespace.unwrap_or_else(|| client.default_namespace().to_owned());
     let reader = Reader::new(client.clone(), installation, defaults, webhook_configuration);
     let mut explanations = Vec::new();
     let mut brief = false;
-    match (written, claim) {
-        (Some(written), _) => {
-            for claim in written {
+    match (new_claims, claim) {
+        (Some(new_claims), _) => {
+            for claim in new_claims {
                 let namespace = or_default(namespace_of(namespace.clone(), &claim)?);
-                explanations.push(reader.written(&namespace, claim).await?);
+                explanations.push(reader.explain_new(&namespace, claim).await?);
             }
         }
-        (None, Some(name)) => explanations.push(reader.stored(&or_default(namespace), &name).await?),
+        (None, Some(name)) => explanations.push(reader.explain_existing(&or_default(namespace), &name).await?),
         (None, None) => {
-            explanations = reader.all(&or_default(namespace)).await?;
+            explanations = reader.explain_all(&or_default(namespace)).await?;
             brief = true;
         }
     }
@@ -59,7 +58,7 @@ pub async fn explain(flags: cli::Explain) -> Result<bool> {
             texts.join("\n")
         }
     };
-    // It fails if the reader has closed the pipe.
+    // This fails if the program at the other end has closed the pipe.
     let _ = std::io::stdout().write_all(text.as_bytes());
     let refused = |explanation: &Explanation| matches!(explanation.outcome, Outcome::Refused { .. });
     Ok(!explanations.iter().any(refused))

@@ -72,7 +72,7 @@ pub fn list(explanations: &[Explanation]) -> String {
     table(&lines)
 }
 
-/// Returns the table of settings. The last column is there only if a new claim would get something else.
+/// Returns the table of settings. It has the last column only if a new claim would get another value.
 fn policy(rows: &[Row]) -> String {
     let differ = rows.iter().any(|row| row.new_claim.is_some());
     let last = if differ { "A NEW CLAIM WOULD GET" } else { "" };
@@ -87,9 +87,9 @@ fn policy(rows: &[Row]) -> String {
     table(&lines)
 }
 
-/// Returns aligned columns. A column is as wide as its widest entry.
+/// Returns lines with aligned columns. A column is as wide as its widest entry.
 fn table<const N: usize>(lines: &[[String; N]]) -> String {
-    // The first column has one width in both tables of a claim.
+    // The first column has the same width in both tables of a claim.
     const KEY: usize = "namespaceOverrides".len();
     let mut widths: [usize; N] = std::array::from_fn(|column| {
         let lengths = lines.iter().map(|line| line[column].chars().count());

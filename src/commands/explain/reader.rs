@@ -1,4 +1,4 @@
-//! Reads the objects that a claim depends on, each of them only if needed.
+//! Reads the objects that a claim depends on. An object that is not needed is not read.
 
 use std::cmp::Reverse;
 use std::fmt::Debug;
@@ -32,16 +32,16 @@ pub struct Reader {
     defaults: Defaults,
     /// The name of the webhook configuration.
     configuration: String,
-    /// The selectors of the webhook configuration. Read once, for the first claim of Bindery.
+    /// The selectors of the webhook configuration. They are read once, for the first claim whose class is Bindery's.
     selectors: OnceCell<Option<Selectors>>,
-    /// All classes. Read once.
+    /// All classes. They are read once.
     classes: OnceCell<Vec<Arc<StorageClass>>>,
-    /// All volumes. Read once, for the first claim that needs a directory.
+    /// All volumes. They are read once, for the first claim that needs a directory.
     volumes: OnceCell<Vec<PersistentVolume>>,
 }
 
 impl Reader {
-    /// Prepares, and reads nothing yet.
+    /// Creates a reader, and reads nothing yet.
     pub fn new(client: Client, installation: Installation, defaults: Defaults, configuration: String) -> Self {
         Self {
             client,
@@ -55,7 +55,7 @@ impl Reader {
     }
 
     /// Explains an existing claim.
-    pub async fn stored(&self, namespace: &str, name: &str) -> Result<Explanation> {
+    pub async fn explain_existing(&self, namespace: &str, name: &str) -> Result<Explanation> {
         let found = self.namespace(namespace).await?;
         let missing =
             || anyhow!("claim {name} does not exist in namespace {namespace}; to explain a new claim, use --file");
@@ -65,7 +65,7 @@ impl Reader {
     }
 
     /// Explains every claim of a namespace.
-    pub async fn all(&self, namespace: &str) -> Result<Vec<Explanation>> {
+    pub async fn explain_all(&self, namespace: &str) -> Result<Vec<Explanation>> {
         let found = self.namespace(namespace).await?;
         let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), namespace);
         let mut explanations = Vec::new();
@@ -76,8 +76,8 @@ impl Reader {
         Ok(explanations)
     }
 
-    /// Explains a claim from a file.
-    pub async fn written(&self, namespace: &str, mut claim: PersistentVolumeClaim) -> Result<Explanation> {
+    /// Explains a claim that would be created from a file.
+    pub async fn explain_new(&self, namespace: &str, mut claim: PersistentVolumeClaim) -> Result<Explanation> {
         let found = self.namespace(namespace).await?;
         self.complete(&mut claim).await?;
         let claim = Claim::read(&claim, namespace);
@@ -166,7 +166,7 @@ impl Reader {
             let marked = class.annotations().get(annotation::DEFAULT_CLASS);
             marked.is_some_and(|marked| marked == "true")
         };
-        // The newest; of several that were created in the same second, the first by name.
+        // The API server takes the newest default class. Of several from the same second it takes the first by name.
         let order = |class: &&Arc<StorageClass>| (Reverse(class.creation_timestamp()), class.name_any());
         let class = self.classes().await?.iter().filter(is_default).min_by_key(order);
         spec.storage_class_name = class.map(|class| class.name_any());
@@ -197,26 +197,26 @@ impl Reader {
             Err(kube::Error::Api(status)) if status.code == 403 => Ok(None),
             Err(error) => {
                 let what = format!("MutatingWebhookConfiguration {}", self.configuration);
-                Err(unread(&what, error))
+                Err(read_error(&what, error))
             }
         }
     }
 }
 
-/// Reads an object; `None` if it does not exist. `what` describes it in an error.
+/// Reads an object. Returns `None` if it does not exist. `what` describes it in an error.
 async fn get<K: Clone + Debug + DeserializeOwned>(objects: &Api<K>, name: &str, what: &str) -> Result<Option<K>> {
     if !is_object_name(name) {
         return Ok(None);
     }
-    objects.get_opt(name).await.map_err(|error| unread(what, error))
+    objects.get_opt(name).await.map_err(|error| read_error(what, error))
 }
 
 async fn list<K: Clone + Debug + DeserializeOwned>(objects: &Api<K>, what: &str) -> Result<Vec<K>> {
     let all = objects.list(&ListParams::default()).await;
-    Ok(all.map_err(|error| unread(what, error))?.items)
+    Ok(all.map_err(|error| read_error(what, error))?.items)
 }
 
-fn unread(what: &str, error: kube::Error) -> Error {
+fn read_error(what: &str, error: kube::Error) -> Error {
     if ApiFault::from(&error).kind == Kind::Forbidden {
         return anyhow!(
             "{what} could not be read: the kubeconfig's user lacks the right; use a kubeconfig whose user may get \

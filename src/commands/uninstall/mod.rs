@@ -22,7 +22,7 @@ use crate::model::names;
 use crate::model::volume::Volume;
 use crate::policy::uninstall::UninstallStep;
 
-/// Runs `bindery uninstall`. Returns whether no volume has Bindery's finalizer any more.
+/// Runs `bindery uninstall`. Returns `true` if no volume of this installation has Bindery's finalizer any more.
 pub async fn uninstall(flags: cli::Uninstall) -> Result<bool> {
     let cli::Uninstall {
         keep_data: _,
@@ -69,7 +69,7 @@ pub async fn uninstall(flags: cli::Uninstall) -> Result<bool> {
     replicas::while_holding_lease(client, &namespace, &lease, work).await
 }
 
-/// The work, and the cluster to do it in.
+/// One run of the command.
 struct Uninstall {
     volumes: Volumes,
     configuration: String,
@@ -78,19 +78,19 @@ struct Uninstall {
 }
 
 impl Uninstall {
-    /// Does the work while the Lease is held, and prints each step. Returns whether no volume has Bindery's finalizer
-    /// any more.
+    /// Deletes the webhook configuration, processes all volumes, and prints each step. Stops with an error if the Lease is
+    /// lost. Returns `true` if no volume of this installation has Bindery's finalizer any more.
     async fn run(&self, term: Option<&Term>) -> Result<bool> {
         let would = if self.dry_run { "would be " } else { "" };
         remove_configuration(&self.client, &self.configuration, self.dry_run, would).await?;
         let (mut done, mut skipped) = (0, 0);
-        let (waiting, not_ours) = self.volumes.with_finalizer().await?;
-        for volume in waiting {
+        let (own, others) = self.volumes.with_finalizer().await?;
+        for volume in own {
             if term.is_some_and(|term| !term.holds()) {
                 bail!("the Lease was lost, so a replica may run. Stop all replicas and run this command again");
             }
             let (name, place) = (volume.name.clone(), place(&volume));
-            let begun = volume.deleting;
+            let is_deleting = volume.deleting;
             let step = self.volumes.process(volume).await?;
             match step {
                 UninstallStep::Leave | UninstallStep::LookUpClaim => {}
@@ -100,7 +100,7 @@ impl Uninstall {
                         "volume {name}: {would}deleted, because no claim ever used it; an empty directory may remain{place}"
                     );
                 }
-                UninstallStep::Unfinished if begun => {
+                UninstallStep::Unfinished if is_deleting => {
                     let data = if place.is_empty() { "" } else { "; its data is" };
                     println!("volume {name}: skipped, because its cleanup has begun{data}{place}");
                 }
@@ -113,7 +113,7 @@ impl Uninstall {
             done += usize::from(matches!(step, UninstallStep::Keep | UninstallStep::Delete));
             skipped += usize::from(step == UninstallStep::Unfinished);
         }
-        for volume in not_ours {
+        for volume in others {
             println!(
                 "volume {}: skipped, because this installation did not create it ({}). To remove the finalizer and keep the \
                  directory: {}",
@@ -133,13 +133,13 @@ impl Uninstall {
     }
 }
 
-/// Returns where a volume's data is, as " at ...", or nothing if the volume does not say so.
+/// Returns where a volume's data is, as " at ...", or an empty text if the volume does not record it.
 fn place(volume: &Volume) -> String {
     let Ok(record) = &volume.record else {
         return String::new();
     };
     let at = |directory: &Directory| format!("{}:{}", record.share.server(), record.share.join(directory));
-    // There are other places only if its cleanup has begun.
+    // A volume has other places only if its cleanup has begun.
     let elsewhere = volume.may_be_at();
     let places: Vec<String> = [&record.directory].into_iter().chain(&elsewhere).map(at).collect();
     format!(" at {}", places.join(", or at "))
@@ -161,14 +161,14 @@ async fn remove_configuration(client: &Client, name: &str, dry_run: bool, would:
         return Ok(());
     }
     if !dry_run {
-        let exactly = DeleteParams {
+        let if_unchanged = DeleteParams {
             preconditions: Some(Preconditions {
                 uid: found.metadata.uid,
                 resource_version: found.metadata.resource_version,
             }),
             ..DeleteParams::default()
         };
-        match configurations.delete(name, &exactly).await {
+        match configurations.delete(name, &if_unchanged).await {
             Err(error) if patch::is_not_found(&error) => {}
             deleted => drop(deleted.with_context(about)?),
         }

@@ -1,4 +1,4 @@
-//! Makes sure that no replica does background work during the uninstallation: it would set the finalizers again.
+//! Ensures that no replica does background work during the uninstallation. A replica would set the finalizers again.
 //!
 //! The command acquires the Lease as a replica would, and holds it until the work is done. A replica that starts in the
 //! meantime waits for the Lease.
@@ -17,8 +17,8 @@ pub async fn read_lease(client: &Client, namespace: &str, name: &str) -> Result<
     found.with_context(|| format!("Lease {namespace}/{name} could not be read"))
 }
 
-/// Waits until no replica holds the Lease, acquires it, and does `work`. Returns an error that names the replica if one
-/// is running; then nothing was done.
+/// Waits until no replica holds the Lease, acquires it, and does `work`. If a replica is running, returns an error that
+/// names it, and does nothing.
 pub async fn while_holding_lease<T, W>(
     client: Client,
     namespace: &str,

@@ -12,9 +12,9 @@ use crate::policy::other_installation::UnmanagedVolume;
 use crate::policy::reconcile::ClaimState;
 use crate::policy::uninstall::{UninstallStep, needs_step, uninstall_step};
 
-/// How often a volume is tried. kube-controller-manager may change it at the same time.
+/// The number of attempts for one volume. kube-controller-manager may change the volume at the same time.
 const MAX_ATTEMPTS: usize = 5;
-/// Volumes per request: a cluster may have more than fit into the memory of a Job.
+/// The number of volumes per request. All volumes of a large cluster do not fit into the memory of a Job.
 const PAGE_SIZE: u32 = 500;
 
 /// The PersistentVolumes of the cluster.
@@ -27,7 +27,7 @@ pub struct Volumes {
 }
 
 impl Volumes {
-    /// Prepares for this installation. With `unfinished`, volumes whose cleanup has begun are processed, too.
+    /// Creates it, and reads nothing yet. With `unfinished`, volumes whose cleanup has begun are processed, too.
     pub fn new(client: Client, installation: Installation, unfinished: bool, dry_run: bool) -> Self {
         Self {
             api: Api::all(client.clone()),
@@ -38,27 +38,27 @@ impl Volumes {
         }
     }
 
-    /// Returns the volumes of this installation that have the finalizer, and those with the finalizer that it did not
-    /// create.
+    /// Returns the volumes of this installation that have the finalizer, and other volumes that have it.
     pub async fn with_finalizer(&self) -> Result<(Vec<Volume>, Vec<UnmanagedVolume>)> {
-        let (mut waiting, mut not_ours) = (Vec::new(), Vec::new());
+        let (mut own, mut others) = (Vec::new(), Vec::new());
         let mut page = ListParams::default().limit(PAGE_SIZE);
         loop {
-            let some = self
+            let found = self
                 .api
                 .list(&page)
                 .await
                 .context("the PersistentVolumes could not be listed")?;
-            let ours = some.items.iter().map(Volume::read);
-            waiting.extend(ours.filter(|volume| needs_step(volume, &self.installation)));
-            not_ours.extend(
-                some.items
+            let volumes = found.items.iter().map(Volume::read);
+            own.extend(volumes.filter(|volume| needs_step(volume, &self.installation)));
+            others.extend(
+                found
+                    .items
                     .iter()
                     .filter_map(|volume| UnmanagedVolume::read(volume, &self.installation)),
             );
-            match some.metadata.continue_.filter(|token| !token.is_empty()) {
+            match found.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => page = page.continue_token(&token),
-                None => return Ok((waiting, not_ours)),
+                None => return Ok((own, others)),
             }
         }
     }
@@ -92,17 +92,17 @@ impl Volumes {
         ))
     }
 
-    /// Decides what is done with a volume. Reads its claim if that matters.
+    /// Decides what is done with a volume. Reads its claim if the decision depends on it.
     async fn uninstall_step(&self, volume: &Volume) -> kube::Result<UninstallStep> {
-        let unseen = uninstall_step(volume, ClaimState::Unknown, &self.installation, self.unfinished);
-        let (UninstallStep::LookUpClaim, Some(meant)) = (unseen, &volume.claim) else {
-            return Ok(unseen);
+        let step = uninstall_step(volume, ClaimState::Unknown, &self.installation, self.unfinished);
+        let (UninstallStep::LookUpClaim, Some(claim_ref)) = (step, &volume.claim) else {
+            return Ok(step);
         };
-        let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), &meant.namespace);
-        let claim = claims.get_opt(&meant.name).await?;
-        let claim = claim.map(|claim| Claim::read(&claim, &meant.namespace));
-        let holder = claim.as_ref().map_or(ClaimState::Gone, ClaimState::Exists);
-        Ok(uninstall_step(volume, holder, &self.installation, self.unfinished))
+        let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), &claim_ref.namespace);
+        let claim = claims.get_opt(&claim_ref.name).await?;
+        let claim = claim.map(|claim| Claim::read(&claim, &claim_ref.namespace));
+        let state = claim.as_ref().map_or(ClaimState::Gone, ClaimState::Exists);
+        Ok(uninstall_step(volume, state, &self.installation, self.unfinished))
     }
 
     /// Deletes a volume that no claim uses, unless it has changed since it was read: kube-controller-manager may be
