@@ -10,15 +10,15 @@ use tokio::time::timeout;
 
 /// How long reading or discarding a body may take.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
-/// The most bytes that are read and discarded.
+/// The maximum number of bytes that are read and discarded.
 const MAX_DISCARDED: usize = 16 << 20;
 
 /// Why a body could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyError {
-    /// It has more bytes than are allowed.
+    /// The body has more bytes than allowed.
     TooLarge,
-    /// It did not arrive in time, or the connection ended.
+    /// The body did not arrive in time, or the connection ended.
     Incomplete,
 }
 
@@ -37,8 +37,8 @@ pub async fn read(body: Body, max: usize) -> Result<Vec<u8>, BodyError> {
 
 /// Reads and discards a body, within limits of size and time.
 ///
-/// If a connection is closed with unread bytes on it, the kernel resets it, and the client may lose the answer. A
-/// client that sent `Expect: 100-continue` has not sent the body yet, so nothing is read from it.
+/// If a connection is closed before all received bytes are read, the kernel resets it, and the client may lose the
+/// answer. A client that sent `Expect: 100-continue` has not sent the body yet, so no body is read.
 pub async fn discard_body(headers: &HeaderMap, body: Body) {
     if !headers.contains_key(EXPECT) {
         discard(body.into_data_stream()).await;

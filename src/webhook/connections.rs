@@ -1,9 +1,9 @@
 //! Limits the connections to the webhook's port, before TLS.
 //!
-//! A connection is unauthenticated until a request on it names the webhook's secret path, and has 10 seconds for that,
+//! A connection is unauthenticated until a request on it names the webhook's secret path. It has 10 seconds for that,
 //! the TLS handshake included. At 250 connections the oldest unauthenticated one is closed for each new one. So a
-//! client that only holds connections open cannot keep the API server out. If all connections are authenticated, the
-//! oldest of them is closed; an API server connects again.
+//! client that only holds connections open cannot block the API server. If all connections are authenticated, the
+//! oldest one is closed; the API server then connects again.
 
 use std::collections::BTreeMap;
 use std::future::{Ready, ready};
@@ -24,8 +24,8 @@ use tower::Layer;
 
 use crate::ops::metrics::Metrics;
 
-/// The most connections that are open at the same time: each may hold 64 KiB of a handshake. An API server opens at
-/// most 25, and usually one.
+/// The maximum number of open connections. Each may need 64 KiB of memory for its handshake. An API server opens at most
+/// 25 connections, and usually one.
 const MAX_CONNECTIONS: usize = 250;
 /// How long a connection may stay unauthenticated.
 const AUTHENTICATION_TIMEOUT: Duration = Duration::from_secs(10);
@@ -44,19 +44,20 @@ pub struct Limiter {
 struct Connections {
     next_number: u64,
     open: usize,
-    /// By whether they are authenticated, and by number. Numbers grow, so the first one is the next to be closed.
+    /// The key is whether the connection is authenticated, and its number. A new connection gets a greater number, so
+    /// the first entry is the next one to be closed.
     by_age: BTreeMap<(bool, u64), Control>,
 }
 
 /// Sends `true` when the connection becomes authenticated. Dropping it closes the connection.
 type Control = watch::Sender<bool>;
 
-/// The limiter closed a connection, and has counted that.
+/// The error of a connection that the limiter has closed and counted.
 #[derive(Debug, thiserror::Error)]
 #[error("connection closed: {0}")]
 pub struct Closed(&'static str);
 
-/// The other end of a connection, as its requests see it.
+/// A handle with which a request can mark its connection as authenticated.
 #[derive(Clone)]
 pub struct Peer {
     number: u64,
@@ -67,7 +68,7 @@ pub struct Peer {
 pub struct Connection {
     tcp: TcpStream,
     peer: Peer,
-    /// Returns when the connection must be closed, with the reason.
+    /// Completes when the connection must be closed, with the reason.
     must_close: Pin<Box<dyn Future<Output = &'static str> + Send>>,
     closed: Option<&'static str>,
 }
@@ -86,7 +87,7 @@ impl Limiter {
     fn add(&self, tcp: TcpStream) -> Connection {
         let mut connections = self.connections();
         if connections.open >= self.max_connections {
-            // It is counted until its `Connection` is dropped, so for a moment there is one too many.
+            // The closed connection is counted until its `Connection` is dropped. Until then there is one too many.
             drop(connections.by_age.pop_first());
         }
         let (control, is_authenticated) = watch::channel(false);
@@ -122,14 +123,14 @@ impl Peer {
     }
 }
 
-/// Returns when a connection must be closed, with the reason.
-async fn must_close(mut is_authenticated: watch::Receiver<bool>, patience: Duration) -> &'static str {
-    match timeout(patience, is_authenticated.wait_for(|it_is| *it_is)).await {
+/// Completes when a connection must be closed, with the reason.
+async fn must_close(mut is_authenticated: watch::Receiver<bool>, limit: Duration) -> &'static str {
+    match timeout(limit, is_authenticated.wait_for(|value| *value)).await {
         Err(_) => return "unauthenticated_timeout",
         Ok(Err(_)) => return "connection_limit",
         Ok(Ok(_)) => {}
     }
-    // It does not change again; it ends when its sender is dropped.
+    // The value stays `true`. The channel ends when its sender is dropped.
     while is_authenticated.changed().await.is_ok() {}
     "connection_limit"
 }
@@ -215,7 +216,8 @@ mod tests {
 
     async fn is_closed(connection: &mut Connection) -> String {
         let first = connection.read_u8().await.unwrap_err().to_string();
-        assert_eq!(connection.read_u8().await.unwrap_err().to_string(), first, "for good");
+        let second = connection.read_u8().await.unwrap_err().to_string();
+        assert_eq!(second, first, "the connection stays closed");
         first
     }
 

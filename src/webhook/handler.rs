@@ -1,6 +1,6 @@
-//! Answers admission reviews: reads what the decision needs, decides, and carries out the decision.
+//! Answers admission reviews: reads the objects that the decision needs, decides, and carries out the decision.
 //!
-//! A review runs to its end even if the API server closes the connection, so that its effects are completed or undone.
+//! If the API server closes the connection, the review is still completed, so that no effect is left half done.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,7 @@ use crate::policy::class::Defaults;
 use crate::policy::decide::{Decision, Facts, Pass, Verdict, decide};
 use crate::provision::{Deadlines, Error, Provisioner};
 
-/// An answer, and how it is counted.
+/// An answer, and the outcome that the metrics count for it.
 type Reply = (Answer, &'static str);
 
 /// Answers admission reviews.
@@ -34,8 +34,8 @@ pub struct Handler {
 }
 
 impl Handler {
-    /// Creates a handler. `defaults` has the server and the share for classes that name none. `deadline` is the longest
-    /// time for one review.
+    /// Creates a handler. `defaults` has the server and the share of classes that do not set them. `deadline` is the
+    /// maximum time for one review.
     pub fn new(provisioner: Provisioner, defaults: Defaults, deadline: Duration) -> Self {
         Self {
             provisioner,
@@ -44,8 +44,8 @@ impl Handler {
         }
     }
 
-    /// Answers a review, at the latest when the deadline is over. The work runs to its end even if nobody waits for the
-    /// answer; `permit` is held until then.
+    /// Returns the answer to a review, at the latest at its deadline. If the caller stops waiting, the work is still
+    /// completed. `permit` is held until then.
     pub async fn answer(self: Arc<Self>, request: Request, permit: impl Send + 'static) -> Value {
         let began = std::time::Instant::now();
         let uid = request.uid.clone();
@@ -116,7 +116,7 @@ impl Review<'_> {
         let class = match self.in_time(self.class()).await {
             Ok(class) => class,
             Err(fault) => {
-                // The claim may be for another provisioner, so it must not be refused.
+                // The class may be of another provisioner, so the claim must not be refused.
                 if let Err(error) = self.fence_earlier(None).await {
                     tracing::warn!("{error}");
                 }
@@ -151,7 +151,7 @@ impl Review<'_> {
                     Some(_) => Answer::without_volume(self.object),
                     None => Answer::Allow,
                 };
-                // Kubernetes must not bind the claim to a volume that an earlier request made for another content of it.
+                // Kubernetes must not bind the claim to a volume that was created when the claim was different.
                 if reason.is_left_to_kubernetes() {
                     self.after_fencing(None, |_| (answer, "pass")).await
                 } else {
@@ -166,7 +166,7 @@ impl Review<'_> {
         }
     }
 
-    /// Limits the time of a request to the API server that the decision needs.
+    /// Waits for a request to the API server that the decision needs, at most until the deadline of the work.
     async fn in_time<T>(&self, call: impl Future<Output = kube::Result<T>>) -> Result<T, ApiFault> {
         match timeout_at(self.deadlines.work, call).await {
             Ok(answer) => answer.map_err(|error| {
@@ -193,8 +193,8 @@ impl Review<'_> {
             cluster, installation, ..
         } = self.provisioner;
         let ours = self.is_ours(class);
-        // A claim of another provisioner may name a volume that Bindery made for an earlier review of the same request.
-        // Those volumes have names of this form; others are not read.
+        // A claim of another provisioner may name a volume that Bindery created in an earlier review of the same request.
+        // The name of such a volume begins with `pvc-`. Volumes with other names are not read.
         let volume = match &self.claim.volume_name {
             Some(name) if ours || name.starts_with("pvc-") => cluster.volume(name).await?,
             _ => None,
@@ -221,8 +221,8 @@ impl Review<'_> {
         }))
     }
 
-    /// Answers when the class could not be read. The claim is admitted, because the class may be of another provisioner.
-    /// This is rare: only a class that was just created is missing in the cache.
+    /// Returns the answer if the class could not be read. The claim is admitted, because the class may be of another
+    /// provisioner. This is rare: only a class that was just created is missing in the cache.
     fn unknown(&mut self, fault: &ApiFault) -> Reply {
         let class = self.claim.class.as_deref().unwrap_or_default();
         tracing::warn!("StorageClass {class} could not be read, so the claim is admitted unchanged: {fault}");
@@ -233,10 +233,10 @@ impl Review<'_> {
         (Answer::Allow, "unknown")
     }
 
-    /// Answers when the claim's volume or namespace could not be read.
+    /// Returns the answer if the claim's volume or namespace could not be read.
     ///
-    /// If the claim names a volume of an earlier review of the same request, it is refused: the claim may have been
-    /// changed since, and the volume may have the wrong settings for it.
+    /// If the claim names a volume from an earlier review of the same request, the claim is refused. The claim may have
+    /// changed since that review, and then the settings of the volume are wrong.
     async fn undecided(&mut self, class: Option<&StorageClass>, fault: &ApiFault) -> Reply {
         let named = self.claim.volume_name.as_deref();
         let provisioner = &self.provisioner.installation.provisioner;
@@ -281,7 +281,8 @@ impl Review<'_> {
         }
     }
 
-    /// Refuses the claim if its volume could not be made now. The controller makes the volume once the claim exists.
+    /// Refuses the claim if its volume could not be created now. Otherwise the controller creates the volume when the
+    /// claim exists.
     async fn preview(&mut self, new: &NewVolume) -> Reply {
         match self.provisioner.preview(new, self.deadlines.work).await {
             Ok(()) => {
@@ -292,7 +293,8 @@ impl Review<'_> {
         }
     }
 
-    /// Answers when the volume could not be made. The volume of this request has been undone already.
+    /// Returns the answer if the volume or its directory could not be created. The volume of this request is already
+    /// fenced or removed.
     async fn failed(&mut self, new: &NewVolume, error: Error) -> Reply {
         match error {
             Error::ClaimExists => (Answer::Allow, "pass"),
@@ -304,8 +306,8 @@ impl Review<'_> {
         }
     }
 
-    /// Fences the volumes of earlier requests, and then gives this answer. If that fails, refuses the claim, because it
-    /// could be bound to a volume that was made for another content of the claim.
+    /// Fences the volumes of earlier requests, and returns this answer. If a volume could not be fenced, refuses the
+    /// claim: it could be bound to a volume that was created when the claim was different.
     async fn after_fencing(&mut self, attempt: Option<&str>, answer: impl FnOnce(&mut Self) -> Reply) -> Reply {
         match self.fence_earlier(attempt).await {
             Ok(()) => answer(self),
@@ -316,8 +318,8 @@ impl Review<'_> {
         }
     }
 
-    /// Fences volumes that earlier requests made for a claim of this name, except the volume of this `attempt`. A claim
-    /// without a name yet (`generateName`) has none.
+    /// Fences volumes that earlier requests created for a claim of this name, except the volume of this `attempt`. A
+    /// claim with `generateName` has no name yet, and no such volumes.
     async fn fence_earlier(&self, attempt: Option<&str>) -> Result<(), Error> {
         match &self.claim.name {
             Name::Given(name) => {

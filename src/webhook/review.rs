@@ -1,7 +1,7 @@
 //! Reads and writes AdmissionReview objects (`admission.k8s.io/v1`).
 //!
-//! The claim is kept as JSON. The patch is the difference of two JSON objects, so it keeps fields that this version of
-//! Bindery does not know.
+//! The claim stays JSON, and the patch is the difference between two JSON objects. So the patch keeps fields that this
+//! version of Bindery does not know.
 
 use k8s_openapi::ByteString;
 use serde::Deserialize;
@@ -62,7 +62,7 @@ impl Request {
         review.request.ok_or("the AdmissionReview has no request".to_owned())
     }
 
-    /// Returns whether a claim is created. Everything else is admitted unchanged.
+    /// Returns whether the request creates a claim. Bindery admits all other requests unchanged.
     pub fn creates_a_claim(&self) -> bool {
         let Resource { group, resource } = &self.resource;
         self.operation == "CREATE"
@@ -83,7 +83,7 @@ pub enum Answer {
 }
 
 impl Answer {
-    /// Admits the claim with this name and this volume. An annotation records the provisioner: if another webhook then
+    /// Admits the claim with this name and this volume. An annotation records the provisioner. If another webhook then
     /// changes the class, the API server asks Bindery again, and Bindery deletes the volume.
     pub fn with_volume(claim: &Value, name: &str, volume: &str, provisioner: &str) -> Self {
         let mut changed = claim.clone();
@@ -112,7 +112,7 @@ impl Answer {
         Self::Change(json_patch::diff(original, changed))
     }
 
-    /// Returns the body of the response. `kubectl` prints the warnings.
+    /// Returns the AdmissionReview for the response. `kubectl` prints the warnings.
     pub fn review(&self, uid: &str, warnings: &[String]) -> Value {
         let mut response = match self {
             Self::Allow => json!({"uid": uid, "allowed": true}),

@@ -1,10 +1,10 @@
-//! The webhook's HTTPS server: `POST /mutate/TOKEN` takes an AdmissionReview and answers with one.
+//! The webhook's HTTPS server. `POST /mutate/TOKEN` receives an AdmissionReview and returns one.
 //!
 //! | status | when |
 //! |---|---|
 //! | 404 | the path does not have the token; the body is discarded |
 //! | 405 | the method is not POST |
-//! | 413 | the body has more than 3 MiB; an object in etcd has at most half of that |
+//! | 413 | the body has more than 3 MiB; an object in etcd has at most 1.5 MiB |
 //! | 408 | the body does not arrive in time |
 //! | 400 | the body is not an AdmissionReview |
 //! | 429 | too many reviews are in progress; the API server retries after a second |
@@ -36,18 +36,18 @@ use crate::model::names::WEBHOOK_PATH;
 use crate::ops::metrics::Metrics;
 
 const MAX_BODY: u32 = 3 << 20;
-/// The most reviews in progress. A review counts until its work is done, even if the API server has closed the
-/// connection.
+/// The maximum number of reviews in progress. A review is counted until its work is done, even if the API server has
+/// closed the connection.
 const MAX_REVIEWS: usize = 256;
-/// The most bytes of bodies in progress. While a body is parsed, memory holds several copies of it.
+/// The maximum number of bytes of all bodies in progress. A body that is being parsed is in memory several times.
 const MAX_BODIES: u32 = 8 << 20;
-/// How long a TLS handshake, or the answer to a ping, may take.
+/// How long a TLS handshake or the answer to an HTTP/2 ping may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// The longest time between two requests on a connection, the head of the next one included. It is longer than the 90 s
-/// after which an API server closes an idle connection: if both sides close at the same time, a request is lost.
-/// Unauthenticated connections have less time ([`Limiter`]).
+/// The maximum time from one request on a connection to the end of the next request's head. An API server closes an
+/// idle connection after 90 s. The server waits longer, because a request is lost if the server closes the connection
+/// while the API server uses it. Unauthenticated connections have less time ([`Limiter`]).
 const IDLE_TIMEOUT: Duration = Duration::from_mins(2);
-/// How often an idle HTTP/2 connection is pinged.
+/// The time between two pings on an idle HTTP/2 connection.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 const MAX_HEAD: u32 = 16 << 10;
 const MAX_STREAMS: u32 = 256;
@@ -93,7 +93,7 @@ impl Webhook {
             while credentials.changed().await.is_ok() {
                 config.reload_from_config(credentials.borrow_and_update().config.clone());
             }
-            // The certificate manager has ended, so the process is stopping.
+            // The certificate manager has ended, and the process is stopping.
             std::future::pending::<()>().await;
         };
         tokio::select! {
