@@ -201,9 +201,9 @@ mod tests {
 
     async fn connect(limiter: &Limiter) -> (Connection, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let theirs = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (ours, _) = listener.accept().await.unwrap();
-        (limiter.add(ours), theirs)
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (server, _) = listener.accept().await.unwrap();
+        (limiter.add(server), client)
     }
 
     fn limiter(max_connections: usize, timeout: Duration) -> Limiter {

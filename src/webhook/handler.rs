@@ -120,13 +120,13 @@ impl Review<'_> {
                 if let Err(error) = self.fence_earlier(None).await {
                     tracing::warn!("{error}");
                 }
-                return self.unknown(&fault);
+                return self.class_not_read(&fault);
             }
         };
         let class = class.as_ref();
         let verdict = match self.in_time(self.decide(class)).await {
             Ok(verdict) => verdict,
-            Err(fault) => return self.undecided(class, &fault).await,
+            Err(fault) => return self.volume_or_namespace_not_read(class, &fault).await,
         };
         *self.warnings = verdict.warnings;
         if self.dry_run {
@@ -223,7 +223,7 @@ impl Review<'_> {
 
     /// Returns the answer if the class could not be read. The claim is admitted, because the class may be of another
     /// provisioner. This is rare: only a class that was just created is missing in the cache.
-    fn unknown(&mut self, fault: &ApiFault) -> Reply {
+    fn class_not_read(&mut self, fault: &ApiFault) -> Reply {
         let class = self.claim.class.as_deref().unwrap_or_default();
         tracing::warn!("StorageClass {class} could not be read, so the claim is admitted unchanged: {fault}");
         self.warnings.push(format!(
@@ -237,11 +237,11 @@ impl Review<'_> {
     ///
     /// If the claim names a volume from an earlier review of the same request, the claim is refused. The claim may have
     /// changed since that review, and then the settings of the volume are wrong.
-    async fn undecided(&mut self, class: Option<&StorageClass>, fault: &ApiFault) -> Reply {
+    async fn volume_or_namespace_not_read(&mut self, class: Option<&StorageClass>, fault: &ApiFault) -> Reply {
         let named = self.claim.volume_name.as_deref();
         let provisioner = &self.provisioner.installation.provisioner;
-        let was_ours = self.claim.annotations.get(STORAGE_PROVISIONER) == Some(provisioner);
-        if let Some(volume) = named.filter(|_| was_ours) {
+        let is_of_earlier_review = self.claim.annotations.get(STORAGE_PROVISIONER) == Some(provisioner);
+        if let Some(volume) = named.filter(|_| is_of_earlier_review) {
             return deny(format!(
                 "Bindery could not read PersistentVolume {volume}, which the claim names, or the namespace of the claim: {fault}; \
                  create the claim again"
@@ -270,14 +270,14 @@ impl Review<'_> {
 
     async fn provision(&mut self, new: &NewVolume) -> Reply {
         match self.provisioner.provision(new, self.deadlines).await {
-            Ok(more) => {
-                self.warnings.extend(more);
+            Ok(warnings) => {
+                self.warnings.extend(warnings);
                 tracing::info!(volume = new.name, share = %new.share, directory = %new.directory, "provisioned");
                 let provisioner = &self.provisioner.installation.provisioner;
                 let answer = Answer::with_volume(self.object, &new.claim.1, &new.name, provisioner);
                 (answer, "provision")
             }
-            Err(error) => self.failed(new, error).await,
+            Err(error) => self.not_provisioned(new, error).await,
         }
     }
 
@@ -289,13 +289,13 @@ impl Review<'_> {
                 let later = |review: &mut Self| (Answer::without_volume(review.object), "later");
                 self.after_fencing(Some(&new.attempt), later).await
             }
-            Err(error) => self.failed(new, error).await,
+            Err(error) => self.not_provisioned(new, error).await,
         }
     }
 
     /// Returns the answer if the volume or its directory could not be created. The volume of this request is already
     /// fenced or removed.
-    async fn failed(&mut self, new: &NewVolume, error: Error) -> Reply {
+    async fn not_provisioned(&mut self, new: &NewVolume, error: Error) -> Reply {
         match error {
             Error::ClaimExists => (Answer::Allow, "pass"),
             error if error.passes(new.on_failure) => {
