@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The longest time between the two.
+/// The maximum time between the two deadlines.
 const RESERVE: Duration = Duration::from_secs(1);
 
 /// The deadlines of one call.
@@ -12,13 +12,13 @@ const RESERVE: Duration = Duration::from_secs(1);
 pub struct Deadlines {
     /// For creating the volume and its directory.
     pub work: Instant,
-    /// For the answer. Between the two, a volume that must not be bound is fenced or removed.
+    /// For the answer. In the time between `work` and `end`, a volume that must not be bound is fenced or removed.
     pub end: Instant,
 }
 
 impl Deadlines {
-    /// Deadlines of a call that starts now and may take this long. A fifth of the time, at most one second, is reserved
-    /// for what follows the work.
+    /// Returns the deadlines of a call that starts now and may take this long. A fifth of the time, at most one second,
+    /// is reserved for fencing or removing the volume.
     pub fn from_now(duration: Duration) -> Self {
         let end = Instant::now() + duration;
         Self {

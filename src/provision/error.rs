@@ -8,10 +8,10 @@ use crate::storage::StorageError;
 /// Why provisioning failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A claim of that name exists: the API server will refuse this one. Nothing was created.
+    /// A claim of this name exists, so the API server will refuse the new one. Nothing was created.
     #[error("a claim of this name exists")]
     ClaimExists,
-    /// A claim of that name is being deleted. It may or may not be gone when the API server stores this one.
+    /// A claim of this name is being deleted. It may still exist when the API server stores the new one.
     #[error("a claim of this name is still being deleted; try again in a few seconds")]
     ClaimDeleting,
     /// The claim to be provisioned is gone, or has a volume already.
@@ -20,19 +20,19 @@ pub enum Error {
     /// The directory already exists, and Bindery did not create it.
     #[error("{0}")]
     DirectoryExists(String),
-    /// The directory, or one above or in it, already has a volume.
+    /// Another volume has this directory, or one above or inside it.
     #[error("{0}")]
     Conflict(String),
-    /// As `Conflict`, but that volume will soon be gone.
+    /// The same as `Conflict`, but the other volume will soon be gone.
     #[error("{0}")]
     Releasing(String),
-    /// Other volumes and archives have all groups of the class.
+    /// Other volumes and archives use all groups of the class.
     #[error("{0}")]
     NoGroup(String),
     /// The NFS server returned an error or did not answer.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// A request to the API server failed. The text is its purpose: "create PersistentVolume pvc-1".
+    /// A request to the API server failed. The text is its purpose, such as "create PersistentVolume pvc-1".
     #[error("Bindery could not {0}: {1}")]
     Api(String, ApiFault),
 }
@@ -47,9 +47,9 @@ impl From<Conflict> for Error {
 }
 
 impl Error {
-    /// Whether the problem is temporary, so that the claim may be admitted without a volume and get one later. If the
-    /// NFS server refuses, it will refuse later too, so the user must know now. `onStorageFailure` is about the NFS
-    /// server alone: a temporary error of the API server never refuses a claim.
+    /// Returns whether the problem is temporary, so that the claim can be admitted without a volume and get one later.
+    /// An NFS server that refuses now will also refuse later, so the user must know it now. `onStorageFailure` applies
+    /// only to the NFS server: a temporary error of the API server never refuses a claim.
     pub fn passes(&self, on_failure: OnStorageFailure) -> bool {
         match self {
             Self::Releasing(_) => true,
@@ -65,7 +65,7 @@ impl Error {
         }
     }
 
-    /// The kind of the API server's error, if it is one.
+    /// Returns the kind of the API server's error, if it is one.
     pub(super) fn api(&self) -> Option<Kind> {
         match self {
             Self::Api(_, fault) => Some(fault.kind),

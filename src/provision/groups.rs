@@ -1,7 +1,7 @@
-//! Chooses the group of a volume whose class has `gid: auto`: one that no other volume and no archive has.
+//! Chooses the group of a volume whose class has `gid: auto`: a group that no other volume and no archive uses.
 //!
-//! Two calls may choose the same group at the same time, on two replicas. Both write their volume first, and then look
-//! at all volumes that were written before. So at least one of them sees the other, and chooses again.
+//! Two calls, on two replicas, may choose the same group at the same time. Each writes its volume first, and then looks
+//! at all volumes that were written before. So at least one of the two sees the other volume, and chooses again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -20,12 +20,13 @@ use crate::model::volume::NewVolume;
 use crate::policy::groups::none_free;
 use crate::storage::{Found, trash_roots};
 
-/// The longest pause before another group is chosen. It is random, so that two calls do not choose the same one again.
+/// The maximum pause before another group is chosen. The pause is random, so that two calls do not choose the same
+/// group again.
 const LONGEST_PAUSE: Duration = Duration::from_millis(60);
 
 impl Provisioner {
-    /// Sets the group of a volume that is to have one of its own. A volume of an earlier call, or a directory that
-    /// exists, keeps its group if it is in the range and free.
+    /// Sets the group of a volume whose class has `gid: auto`. The group of an earlier call's volume, or of a directory
+    /// that exists, is kept if it is in the range and not used.
     pub(super) async fn choose_group(
         &self,
         new: &mut NewVolume,
@@ -33,7 +34,8 @@ impl Provisioner {
         deadline: Instant,
     ) -> Result<(), Error> {
         let Some(range) = new.group_range else { return Ok(()) };
-        // The volumes first: a volume that is archived in the meantime is then seen as a volume or as an archive.
+        // The volumes are read before the archives. So a directory that is archived in the meantime is seen at least
+        // once.
         let mut used = self.groups_of_others(new);
         let archives = self.metrics.wait("nfs", self.groups_of_archives(new, deadline));
         used.extend(archives.await?);
@@ -46,8 +48,8 @@ impl Provisioner {
         Ok(())
     }
 
-    /// Makes sure that no other volume has the group, after the volume was written. Writes another group to the volume
-    /// if necessary.
+    /// Checks, after the volume was written, that no other volume has its group. Otherwise chooses another group,
+    /// writes it to the volume, and checks again.
     pub(super) async fn settle_group(
         &self,
         new: &mut NewVolume,
@@ -101,14 +103,14 @@ impl Provisioner {
         }
     }
 
-    /// The groups of all other volumes in the watch cache, whoever created them.
+    /// Returns the groups of all other volumes in the watch cache, also of volumes that Bindery did not create.
     fn groups_of_others(&self, new: &NewVolume) -> BTreeSet<u32> {
         let volumes = self.cluster.volumes.store().state();
         let others = volumes.iter().filter(|volume| volume.name_any() != new.name);
         others.filter_map(|volume| volume.read().gid).collect()
     }
 
-    /// The groups of the archives of the share.
+    /// Returns the groups of the archives of the share.
     async fn groups_of_archives(&self, new: &NewVolume, deadline: Instant) -> Result<Vec<u32>, Error> {
         let (storage, share) = (&*self.storage, &new.share);
         let mut groups = Vec::new();

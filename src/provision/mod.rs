@@ -1,9 +1,9 @@
 //! Carries out the decision to provision a volume.
 //!
-//! Order of effects: look up the claim and the directory; create the volume; then create the directory. The volume is
-//! the record of the intent: if the process stops after that, the controller finds the volume and completes or removes
-//! it. Every directory on the server is recorded on a volume. For the webhook, the claim must not exist yet. For the
-//! controller it must exist, and its uid is written to the volume after the directory was created.
+//! Order of effects: (1) look up the claim and the directory; (2) create the volume; (3) create the directory. The
+//! volume is the record of the intent: if the process stops after (2), the controller finds the volume and completes or
+//! removes it. So every directory on the server is recorded on a volume. For the webhook, the claim must not exist yet.
+//! For the controller, the claim must exist, and (4) writes its uid to the volume.
 
 mod deadline;
 mod error;
@@ -48,7 +48,7 @@ struct Written {
 impl Provisioner {
     /// Creates the volume and its directory, and returns warnings for the user.
     ///
-    /// After success both exist. After an error nothing exists, or a volume that cannot be bound: it is fenced and then
+    /// After success both exist. After an error neither exists, or the volume is fenced and cannot be bound. It is then
     /// removed, or, if the NFS server may still carry out a request, kept for the claim or for the orphan cleanup. For
     /// a volume that cannot be fenced in time see [`undo`]. After a crash the volume, if it exists, has no claim.
     pub async fn provision(&self, new: &NewVolume, deadlines: Deadlines) -> Result<Vec<String>, Error> {
@@ -61,19 +61,20 @@ impl Provisioner {
         let denied = found.is_some() && new.existing == ExistingDirectory::Deny;
         let exists = || Error::DirectoryExists(exists_refusal(new));
         if denied && self.volume(new, deadline).await?.is_none() {
-            // If the directory is, or contains, another volume's directory, "move it away" would be wrong advice.
+            // The refusal of an existing directory advises to move it away. That is wrong if another volume uses it.
             self.refuse_overlap(new, &location, None, deadline).await?;
             return Err(exists());
         }
-        // Known conflicts refuse the claim before anything is created. A process that dies right after it created its volume
-        // leaves one that Kubernetes may bind, and the cleanup of the other volume then keeps the directory for it.
+        // A known conflict refuses the claim before anything is created. Otherwise, if the process died right after it
+        // created the volume, Kubernetes might bind that volume, and the cleanup of the other volume would keep the
+        // directory for it.
         if !new.directory.cannot_overlap(&new.name) {
             self.refuse_known(new, &location, deadline).await?;
         }
         let origin = if found.is_some() { Origin::Adopted } else { Origin::New };
         let mut written = match self.create(new, origin, share_id, deadlines).await {
             Err(error) if error.api() == Some(Kind::Conflict) => match self.earlier(new, share_id, deadlines).await? {
-                // The directory existed before the earlier call too, and that call was not allowed to adopt it.
+                // The directory existed before the earlier call, too, and that call was not allowed to adopt it.
                 Some(earlier) if earlier.origin == Origin::Adopted && new.existing == ExistingDirectory::Deny => {
                     self.undo(Undo::TakeBack, new, deadlines.end).await;
                     return Err(exists());
@@ -81,7 +82,7 @@ impl Provisioner {
                 Some(earlier) => earlier,
                 None => return Ok(Vec::new()),
             },
-            // The volume that had the directory was deleted in the meantime, and has left the directory.
+            // The volume that had the directory was deleted in the meantime, and its directory was kept.
             Ok(_) if denied => {
                 self.undo(Undo::TakeBack, new, deadlines.end).await;
                 return Err(exists());
@@ -135,7 +136,7 @@ impl Provisioner {
         Ok(warning.into_iter().collect())
     }
 
-    /// Looks up the claim and the directory. Fails if the claim is not as this call needs it.
+    /// Looks up the claim and the directory. Fails if the claim is not in the state that this call needs.
     async fn look(&self, new: &NewVolume, deadline: Instant) -> Result<(Option<Found>, ShareId), Error> {
         let claim = self.claim_asks(new, deadline);
         let look = async {
@@ -151,10 +152,10 @@ impl Provisioner {
     }
 
     /// Uses the existing volume of this name again, if an earlier call for this claim created it. Fails if it belongs
-    /// to another claim. `None` if the claim has this volume already, and the controller looks after it.
+    /// to another claim. Returns `None` if the claim already has this volume; then the controller does the rest.
     ///
-    /// From then on this call, not the earlier one, may remove the volume. The patch changes the volume's resource
-    /// version, so that a concurrent orphan cleanup does not delete it.
+    /// The patch writes this call's attempt to the volume, so the earlier call can no longer remove it. The patch also
+    /// changes the volume's resource version, so that a concurrent orphan cleanup does not delete it.
     async fn earlier(
         &self,
         new: &NewVolume,
@@ -168,7 +169,7 @@ impl Provisioner {
                     "another volume used the directory until a moment ago".to_owned(),
                 ));
             };
-            // Another call may have provisioned this claim in the meantime: then the volume stays as it is.
+            // If another call has provisioned this claim in the meantime, the volume is not changed.
             self.claim_asks(new, deadline).await?;
             match use_existing(&volume, new, &self.installation)? {
                 UseExisting::Again => {}
@@ -183,7 +184,7 @@ impl Provisioner {
             let what = format!("reuse PersistentVolume {}", new.name);
             match self.asked(what, deadline, merge).await {
                 Ok(version) => return Ok(Some(Written { origin, version })),
-                // The controller manager has written to it in the meantime.
+                // kube-controller-manager has changed the volume in the meantime.
                 Err(error) if error.api() == Some(Kind::Conflict) => tokio::time::sleep(PAUSE).await,
                 Err(error) => {
                     // The patch may have been stored.
@@ -194,11 +195,11 @@ impl Provisioner {
         }
     }
 
-    /// The second half, after the volume was written: checks for overlapping directories, and creates this one.
+    /// Checks for overlapping directories, and creates the directory. The caller has written the volume before.
     ///
-    /// Both calls of an overlap first write their volume and then look, so that at least one of them sees the other, on
-    /// whichever replica. A call that sees another volume removes its own: the other one may have been admitted
-    /// already.
+    /// Two calls with overlapping directories each write their volume first, and then look for others. So at least one
+    /// of the two sees the other volume, also on another replica. A call that sees another volume removes its own: the
+    /// claim of the other volume may have been admitted already.
     async fn make(
         &self,
         new: &NewVolume,
@@ -235,8 +236,8 @@ impl Provisioner {
         }
     }
 
-    /// Fails like [`Self::refuse_overlap`], but only for volumes in the watch cache that a claim has had or that Bindery did not
-    /// create. It comes before anything is created, so that nothing has to be removed again.
+    /// Fails like [`Self::refuse_overlap`], but looks only at volumes in the watch cache that a claim has had or that
+    /// Bindery did not create. It is called before anything is created, so that nothing has to be removed again.
     async fn refuse_known(&self, new: &NewVolume, location: &Location<'_>, deadline: Instant) -> Result<(), Error> {
         for (other, overlap) in self.cluster.cached_overlaps(location, &new.name) {
             let look = self.cluster.volume(&other.read().name);
@@ -250,8 +251,8 @@ impl Provisioner {
         Ok(())
     }
 
-    /// Fails unless the claim is as this call needs it: it does not exist yet, or it is the claim to be provisioned and
-    /// has no volume.
+    /// Fails unless the claim is in the state that this call needs: the claim does not exist yet, or it is the claim to
+    /// be provisioned and has no other volume.
     async fn claim_asks(&self, new: &NewVolume, deadline: Instant) -> Result<(), Error> {
         let (namespace, name) = &new.claim;
         let what = format!("read claim {name}");
@@ -291,7 +292,7 @@ impl Provisioner {
             .asked(format!("create PersistentVolume {}", new.name), deadlines.work, created)
             .await
             .map(|created| created.metadata.resource_version.unwrap_or_default());
-        // The request may have been stored, or may still be.
+        // The API server may have stored the volume, or may still store it.
         if created
             .as_ref()
             .is_err_and(|error| error.api() == Some(Kind::Transient))
@@ -302,7 +303,7 @@ impl Provisioner {
     }
 }
 
-/// The warning that the server has not set, or has not kept, the mode that was asked for.
+/// Returns a warning if the server has not set, or has not kept, the requested mode.
 fn other_mode(new: &NewVolume, mode: u32) -> Option<String> {
     let wanted = new.attributes.mode.filter(|wanted| *wanted != mode)?;
     Some(format!(
@@ -312,7 +313,7 @@ fn other_mode(new: &NewVolume, mode: u32) -> Option<String> {
     ))
 }
 
-/// The purpose of a search for overlapping volumes, for messages.
+/// Returns how messages describe a search for overlapping volumes.
 fn overlap_search(new: &NewVolume) -> String {
     format!("search for PersistentVolumes that overlap with {}", new.name)
 }

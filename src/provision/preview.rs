@@ -1,4 +1,4 @@
-//! Checks a claim as provisioning would, without any effect.
+//! Makes the checks of provisioning, without any effect.
 
 use tokio::time::Instant;
 
@@ -8,11 +8,11 @@ use crate::model::volume::NewVolume;
 use crate::policy::conflict::{exists_refusal, use_existing};
 
 impl Provisioner {
-    /// Makes the checks of [`Provisioner::provision`] that come before it writes, and returns the same errors. Whether
-    /// the server allows the directory to be created is known only when it is created.
+    /// Makes the checks of [`Provisioner::provision`] that come before its first write, and returns the same errors. It
+    /// cannot check whether the server allows Bindery to create the directory.
     pub async fn preview(&self, new: &NewVolume, deadline: Instant) -> Result<(), Error> {
         let (found, share_id) = self.look(new, deadline).await?;
-        // No other volume can have, or overlap with, a directory whose name contains the new name of its volume.
+        // A directory whose name contains the name of its volume cannot overlap with the directory of another volume.
         if !new.directory.cannot_overlap(&new.name) {
             if let Some(volume) = self.volume(new, deadline).await? {
                 use_existing(&volume, new, &self.installation)?;

@@ -1,4 +1,4 @@
-//! What provisioning works with, and its requests to the API server.
+//! The clients that provisioning uses, and its requests to the API server.
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -24,21 +24,21 @@ pub struct Provisioner {
     pub storage: Arc<dyn Storage>,
     /// This installation.
     pub installation: Arc<Installation>,
-    /// Counts the time spent waiting.
+    /// Measures the time that is spent waiting.
     pub metrics: Arc<Metrics>,
     /// Runs removals that continue after the answer.
     pub tasks: Tasks,
 }
 
 impl Provisioner {
-    /// Reads the volume of this name from the API server.
+    /// Reads the volume with this name from the API server.
     pub(super) async fn volume(&self, new: &NewVolume, deadline: Instant) -> Result<Option<Volume>, Error> {
         let look = self.cluster.volume(&new.name);
         self.asked(format!("read PersistentVolume {}", new.name), deadline, look)
             .await
     }
 
-    /// The API for volumes.
+    /// Returns the client for PersistentVolumes.
     pub(super) fn volumes(&self) -> Api<PersistentVolume> {
         Api::all(self.cluster.client.clone())
     }

@@ -1,13 +1,13 @@
-//! Fences or removes a volume that its claim does not get.
+//! Fences or removes a volume that was created for a claim and that the claim does not get.
 //!
-//! The controller manager binds a volume that names a claim as soon as a claim of that name exists, whatever its class,
-//! and even if the claim names no volume. So a volume that a call may have created is fenced or removed before the
-//! answer, within the time reserved for that; the rest is done after the answer.
+//! kube-controller-manager binds a volume that names a claim as soon as a claim of that name exists. It does so even if
+//! the claim has another class or names no volume. So a volume that a call may have created is fenced or removed before
+//! the answer, within the time reserved for that. What is not done in this time is done after the answer.
 //!
-//! If the API server does not answer until the end of that time, the claim is admitted anyway. If the controller
-//! manager then binds it to the volume before the directory exists, no data is lost: the volume has the policy of this
-//! claim, pods wait for the directory, and the controller creates it as soon as it sees the claim. A volume that was
-//! created for *another* state of the claim ([`Provisioner::discard`]) must not stay: its policy would be wrong.
+//! If the API server does not answer within this time, the claim is admitted. kube-controller-manager may then bind it
+//! to the volume before the directory exists. No data is lost: the volume has the policy of this claim, pods wait for
+//! the directory, and the controller creates the directory as soon as it sees the claim. A volume that was created for
+//! *another* state of the claim ([`Provisioner::discard`]) must not stay, because its policy would be wrong.
 
 use std::time::Duration;
 
@@ -21,24 +21,24 @@ use crate::cluster::patch;
 use crate::model::names::volume_annotation;
 use crate::model::volume::{NewVolume, Volume};
 
-/// Pauses before the attempts to find a volume that may still appear.
+/// The pauses before the attempts. A volume whose creation was not answered may appear only after the first attempt.
 const LOOKS: [Duration; 3] = [Duration::ZERO, Duration::from_millis(500), Duration::from_secs(5)];
-/// The number of attempts for which the answer waits.
+/// The number of attempts that are made before the answer, if there is time.
 const BEFORE_THE_ANSWER: usize = 2;
 
-/// What to do with a volume that no claim has.
+/// What is done with a volume that the claim does not get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Undo {
-    /// Fence it: it cannot be bound, and stays as the record of what the NFS server may still do. The next attempt for
-    /// the claim uses it, or the orphan cleanup removes it.
+    /// Fence it, so that it cannot be bound. It stays, because it records a directory that the NFS server may still
+    /// create. The next attempt for the claim uses it, or the orphan cleanup removes it.
     Fence,
     /// Fence it, then delete it.
     TakeBack,
 }
 
 impl Provisioner {
-    /// Removes a volume that an earlier call created and this answer does not use, unless the claim exists and names
-    /// it. It was created for another state of the claim, so the claim must not be admitted if this fails.
+    /// Removes a volume that an earlier call created for another state of the claim, unless the claim exists and names
+    /// the volume. If this fails, the claim must not be admitted.
     pub async fn discard(&self, volume: &Volume, deadline: Instant) -> Result<(), Error> {
         let Some(meant) = &volume.claim else { return Ok(()) };
         let look = self.cluster.claim(&meant.namespace, &meant.name);
@@ -61,10 +61,10 @@ impl Provisioner {
         }
     }
 
-    /// Fences the volumes that earlier calls created for the claim of this namespace and name and that no claim has. A
+    /// Fences the volumes that earlier calls created for a claim of this namespace and name and that no claim has. A
     /// claim that is admitted without a volume must not be bound to one of them, because they may be for another class.
-    /// The controller decides later whether one of them can be used. `attempt` is the calling attempt: its own volume
-    /// is not fenced. The claim must not be admitted if this fails.
+    /// The controller decides later whether one of them can be used. The volume of the caller's own `attempt` is not
+    /// fenced. If this fails, the claim must not be admitted.
     pub async fn fence_earlier(
         &self,
         namespace: &str,
@@ -105,8 +105,9 @@ impl Provisioner {
         Ok(())
     }
 
-    /// Undoes what this call has created, or may have created; the volume of that name may belong to another call.
-    /// Returns when the volume cannot be bound or does not exist, at the latest at `end`; the rest is done after that.
+    /// Fences or removes the volume that this call has created, or may have created. Does not touch a volume of the
+    /// same name that belongs to another call. Returns when the volume cannot be bound or does not exist, at the latest
+    /// at `end`; a task does the rest after that.
     pub(super) async fn undo(&self, how: Undo, new: &NewVolume, end: Instant) {
         let (provisioner, new) = (self.clone(), new.clone());
         let (safe, is_safe) = oneshot::channel();
@@ -126,8 +127,8 @@ impl Provisioner {
                     }
                     _ => {}
                 }
-                // It is done, or the volume belongs to another call. A missing volume counts only when it was looked
-                // for a second time.
+                // It is done, or the volume belongs to another call. A volume that is missing may still appear after
+                // the first attempt.
                 let over = matches!(kind, None | Some(Kind::Conflict));
                 if over || (kind == Some(Kind::NotFound) && number >= BEFORE_THE_ANSWER) {
                     safe.take().map(|safe| safe.send(()));
@@ -143,7 +144,7 @@ impl Provisioner {
     async fn try_to_undo(&self, how: Undo, new: &NewVolume) -> kube::Result<()> {
         let volumes = self.volumes();
         if new.claim_uid.is_some() {
-            // It has been fenced since it was created.
+            // The volume was created with a fence.
             return match how {
                 Undo::Fence => Ok(()),
                 Undo::TakeBack => patch::delete_if_fenced(&volumes, &new.name, &new.attempt).await,

@@ -24,8 +24,8 @@ use tower::Layer;
 
 use crate::ops::metrics::Metrics;
 
-/// The maximum number of open connections. Each may need 64 KiB of memory for its handshake. An API server opens at most
-/// 25 connections, and usually one.
+/// The maximum number of open connections. Each may need 64 KiB of memory for its handshake. An API server opens at
+/// most 25 connections, and usually one.
 const MAX_CONNECTIONS: usize = 250;
 /// How long a connection may stay unauthenticated.
 const AUTHENTICATION_TIMEOUT: Duration = Duration::from_secs(10);

@@ -63,7 +63,8 @@ impl Handler {
         task.await.unwrap_or_else(|error| {
             tracing::error!(
                 request = uid,
-                "a review ended in a panic, which is a bug in Bindery: please report it; the claim is admitted unchanged"
+                "a review ended in a panic, which is a bug in Bindery: please report it; the claim is admitted \
+                 unchanged"
             );
             tracing::debug!(%error, "the panic");
             self.provisioner.metrics.review("panic", began);
@@ -139,8 +140,8 @@ impl Review<'_> {
             && let Err(error) = self.provisioner.discard(unused, self.deadlines.end).await
         {
             return deny(format!(
-                "the claim was changed after PersistentVolume {} was made for it, and must not be bound to that volume: {error}. \
-                 Create the claim again in a minute",
+                "the claim was changed after PersistentVolume {} was made for it, and must not be bound to that \
+                 volume: {error}. Create the claim again in a minute",
                 unused.name
             ));
         }
@@ -193,8 +194,8 @@ impl Review<'_> {
             cluster, installation, ..
         } = self.provisioner;
         let ours = self.is_ours(class);
-        // A claim of another provisioner may name a volume that Bindery created in an earlier review of the same request.
-        // The name of such a volume begins with `pvc-`. Volumes with other names are not read.
+        // A claim of another provisioner may name a volume that Bindery created in an earlier review of the same
+        // request. The name of such a volume begins with `pvc-`. Volumes with other names are not read.
         let volume = match &self.claim.volume_name {
             Some(name) if ours || name.starts_with("pvc-") => cluster.volume(name).await?,
             _ => None,
@@ -227,8 +228,8 @@ impl Review<'_> {
         let class = self.claim.class.as_deref().unwrap_or_default();
         tracing::warn!("StorageClass {class} could not be read, so the claim is admitted unchanged: {fault}");
         self.warnings.push(format!(
-            "Bindery could not read StorageClass {class}: {fault}; the claim is admitted unchanged. If Bindery serves this class, it \
-             provisions the volume later"
+            "Bindery could not read StorageClass {class}: {fault}; the claim is admitted unchanged. If Bindery serves \
+             this class, it provisions the volume later"
         ));
         (Answer::Allow, "unknown")
     }
@@ -243,8 +244,8 @@ impl Review<'_> {
         let is_of_earlier_review = self.claim.annotations.get(STORAGE_PROVISIONER) == Some(provisioner);
         if let Some(volume) = named.filter(|_| is_of_earlier_review) {
             return deny(format!(
-                "Bindery could not read PersistentVolume {volume}, which the claim names, or the namespace of the claim: {fault}; \
-                 create the claim again"
+                "Bindery could not read PersistentVolume {volume}, which the claim names, or the namespace of the \
+                 claim: {fault}; create the claim again"
             ));
         }
         if !self.is_ours(class) {
@@ -258,8 +259,8 @@ impl Review<'_> {
         match named {
             Some(volume) => {
                 self.warnings.push(format!(
-                    "Bindery could not read PersistentVolume {volume}, which the claim names: {fault}; the claim is admitted \
-                     unchanged"
+                    "Bindery could not read PersistentVolume {volume}, which the claim names: {fault}; the claim is \
+                     admitted unchanged"
                 ));
                 (Answer::Allow, "unknown")
             }
@@ -312,8 +313,8 @@ impl Review<'_> {
         match self.fence_earlier(attempt).await {
             Ok(()) => answer(self),
             Err(error) => deny(format!(
-                "an earlier request for a claim of this name left a PersistentVolume, and the claim must not be bound to it: {error}. \
-                 Create the claim again in a minute"
+                "an earlier request for a claim of this name left a PersistentVolume, and the claim must not be bound \
+                 to it: {error}. Create the claim again in a minute"
             )),
         }
     }
