@@ -16,7 +16,7 @@ pub enum Point {
     /// The directory is created; the admission review is not answered.
     DirectoryMade,
     /// The claims loop has written the claim's uid into the volume.
-    VolumeGiven,
+    VolumeAssigned,
     /// The claim exists and names the volume, since the answer was sent. The binder has done nothing yet.
     AnswerSent,
     /// The binder has written the claim's uid into the volume.

@@ -54,7 +54,7 @@ enum When {
 fn when(point: Point, on_delete: &str) -> When {
     match point {
         Point::VolumeCreated | Point::DirectoryMade | Point::AnswerSent | Point::UidSet => When::Created,
-        Point::VolumeGiven => When::CaughtUp,
+        Point::VolumeAssigned => When::CaughtUp,
         Point::ClaimCompleted => When::CreatedPerhaps,
         Point::VolumeExpanded => When::Expanded,
         Point::MarkedDeleted | Point::DirectoryDone | Point::FinalizerRemoved => When::Deleted,

@@ -50,7 +50,7 @@ impl Error {
     /// Returns whether the problem is temporary, so that the claim can be admitted without a volume and get one later.
     /// An NFS server that refuses now will also refuse later, so the user must know it now. `onStorageFailure` applies
     /// only to the NFS server: a temporary error of the API server never refuses a claim.
-    pub fn passes(&self, on_failure: OnStorageFailure) -> bool {
+    pub fn can_queue(&self, on_failure: OnStorageFailure) -> bool {
         match self {
             Self::Releasing(_) => true,
             Self::Storage(error) => on_failure == OnStorageFailure::Queue && error.transient(),
@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn a_temporary_api_error_never_refuses_a_claim() {
         let denied = "admission webhook \"other\" denied the request: no";
-        for (error, passes) in [
+        for (error, can_queue) in [
             (api(500, ""), true),
             (api(429, ""), true),
             (api(409, ""), true),
@@ -97,7 +97,7 @@ mod tests {
             (api(404, ""), false),
         ] {
             for on_failure in [OnStorageFailure::Queue, OnStorageFailure::Deny] {
-                assert_eq!(error.passes(on_failure), passes, "{error} {on_failure:?}");
+                assert_eq!(error.can_queue(on_failure), can_queue, "{error} {on_failure:?}");
             }
         }
     }

@@ -50,17 +50,17 @@ impl Provisioner {
 
     /// Checks, after the volume was written, that no other volume has its group. Otherwise chooses another group,
     /// writes it to the volume, and checks again.
-    pub(super) async fn settle_group(
+    pub(super) async fn ensure_unique_group(
         &self,
         new: &mut NewVolume,
         written: &mut Written,
         deadline: Instant,
     ) -> Result<(), Error> {
         let Some(range) = new.group_range else { return Ok(()) };
-        let what = || format!("choose a group for PersistentVolume {}", new.name);
+        let purpose = || format!("choose a group for PersistentVolume {}", new.name);
         loop {
             if !self.cluster.wait_for_version(&new.name, &written.version).await {
-                return Err(Error::Api(what(), ApiFault::timeout()));
+                return Err(Error::Api(purpose(), ApiFault::timeout()));
             }
             let is_taken = |used: &BTreeSet<u32>| new.attributes.gid.is_none_or(|gid| used.contains(&gid));
             if !is_taken(&self.groups_of_others(new)) {
@@ -85,7 +85,7 @@ impl Provisioner {
 
     /// Writes the group to the volume, and returns the new version.
     async fn write_group(&self, new: &NewVolume, deadline: Instant) -> Result<String, Error> {
-        let what = || format!("write the group to PersistentVolume {}", new.name);
+        let purpose = || format!("write the group to PersistentVolume {}", new.name);
         loop {
             let volume = self.volume(new, deadline).await?;
             let Some(volume) = volume.filter(|volume| volume.attempt.as_ref() == Some(&new.attempt)) else {
@@ -96,7 +96,7 @@ impl Provisioner {
             let fields = json!({"metadata": {"annotations": annotations}});
             let volumes = self.volumes();
             let merge = patch::merge(&volumes, &volume, fields);
-            match self.asked(what(), deadline, merge).await {
+            match self.api_call(purpose(), deadline, merge).await {
                 Err(error) if error.api() == Some(Kind::Conflict) => sleep(super::PAUSE).await,
                 written => return written,
             }

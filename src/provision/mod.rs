@@ -53,7 +53,7 @@ impl Provisioner {
     /// a volume that cannot be fenced in time see [`undo`]. After a crash the volume, if it exists, has no claim.
     pub async fn provision(&self, new: &NewVolume, deadlines: Deadlines) -> Result<Vec<String>, Error> {
         let deadline = deadlines.work;
-        let (found, share_id) = self.look(new, deadline).await?;
+        let (found, share_id) = self.look_up(new, deadline).await?;
         let new = &mut new.clone();
         self.choose_group(new, found, deadline).await?;
         let identity = found.map(|found| found.identity);
@@ -69,22 +69,24 @@ impl Provisioner {
         // created the volume, Kubernetes might bind that volume, and the cleanup of the other volume would keep the
         // directory for it.
         if !new.directory.cannot_overlap(&new.name) {
-            self.refuse_known(new, &location, deadline).await?;
+            self.refuse_cached_overlap(new, &location, deadline).await?;
         }
         let origin = if found.is_some() { Origin::Adopted } else { Origin::New };
         let mut written = match self.create(new, origin, share_id, deadlines).await {
-            Err(error) if error.api() == Some(Kind::Conflict) => match self.earlier(new, share_id, deadlines).await? {
-                // The directory existed before the earlier call, too, and that call was not allowed to adopt it.
-                Some(earlier) if earlier.origin == Origin::Adopted && new.existing == ExistingDirectory::Deny => {
-                    self.undo(Undo::TakeBack, new, deadlines.end).await;
-                    return Err(exists());
+            Err(error) if error.api() == Some(Kind::Conflict) => {
+                match self.reuse_volume(new, share_id, deadlines).await? {
+                    // The directory existed before the earlier call, too, and that call was not allowed to adopt it.
+                    Some(earlier) if earlier.origin == Origin::Adopted && new.existing == ExistingDirectory::Deny => {
+                        self.undo(Undo::Delete, new, deadlines.end).await;
+                        return Err(exists());
+                    }
+                    Some(earlier) => earlier,
+                    None => return Ok(Vec::new()),
                 }
-                Some(earlier) => earlier,
-                None => return Ok(Vec::new()),
-            },
+            }
             // The volume that had the directory was deleted in the meantime, and its directory was kept.
             Ok(_) if denied => {
-                self.undo(Undo::TakeBack, new, deadlines.end).await;
+                self.undo(Undo::Delete, new, deadlines.end).await;
                 return Err(exists());
             }
             created => Written {
@@ -93,7 +95,7 @@ impl Provisioner {
             },
         };
         failpoints::point(Point::VolumeCreated);
-        let made = match self.settle_group(new, &mut written, deadline).await {
+        let made = match self.ensure_unique_group(new, &mut written, deadline).await {
             Ok(()) => {
                 let location = new.location(Some(share_id), identity);
                 self.make(new, &location, &written, deadline).await
@@ -105,7 +107,7 @@ impl Provisioner {
             Err(error) => {
                 let how = match &error {
                     Error::Storage(error) if error.outcome == Outcome::Unknown => Undo::Fence,
-                    _ => Undo::TakeBack,
+                    _ => Undo::Delete,
                 };
                 self.undo(how, new, deadlines.end).await;
                 return Err(error);
@@ -114,17 +116,17 @@ impl Provisioner {
         failpoints::point(Point::DirectoryMade);
         if let Some(uid) = &new.claim_uid {
             let volumes = self.volumes();
-            let give = patch::assign(&volumes, &new.name, &new.attempt, uid);
-            self.asked(
+            let assign = patch::assign(&volumes, &new.name, &new.attempt, uid);
+            self.api_call(
                 format!("write the claim's uid to PersistentVolume {}", new.name),
                 deadline,
-                give,
+                assign,
             )
             .await?;
-            failpoints::point(Point::VolumeGiven);
+            failpoints::point(Point::VolumeAssigned);
         }
         let warning = match (written.origin, found) {
-            (Origin::New, _) => other_mode(new, made.mode),
+            (Origin::New, _) => mode_warning(new, made.mode),
             (Origin::Adopted, Some(found)) if !found.has(new.attributes) => Some(format!(
                 "directory {} already existed: it keeps its mode {:04o} and its owner {}",
                 new.directory.shown(),
@@ -137,15 +139,15 @@ impl Provisioner {
     }
 
     /// Looks up the claim and the directory. Fails if the claim is not in the state that this call needs.
-    async fn look(&self, new: &NewVolume, deadline: Instant) -> Result<(Option<Found>, ShareId), Error> {
-        let claim = self.claim_asks(new, deadline);
-        let look = async {
+    async fn look_up(&self, new: &NewVolume, deadline: Instant) -> Result<(Option<Found>, ShareId), Error> {
+        let claim = self.check_claim(new, deadline);
+        let read = async {
             tokio::try_join!(
                 self.storage.look_up(&new.share, &new.directory, deadline),
                 self.storage.identify(&new.share, deadline),
             )
         };
-        let directory = self.metrics.wait("nfs", look);
+        let directory = self.metrics.wait("nfs", read);
         let (claim, directory) = self.metrics.wait_for_both(claim, directory).await;
         claim?;
         Ok(directory?)
@@ -156,7 +158,7 @@ impl Provisioner {
     ///
     /// The patch writes this call's attempt to the volume, so the earlier call can no longer remove it. The patch also
     /// changes the volume's resource version, so that a concurrent orphan cleanup does not delete it.
-    async fn earlier(
+    async fn reuse_volume(
         &self,
         new: &NewVolume,
         share_id: ShareId,
@@ -170,7 +172,7 @@ impl Provisioner {
                 ));
             };
             // If another call has provisioned this claim in the meantime, the volume is not changed.
-            self.claim_asks(new, deadline).await?;
+            self.check_claim(new, deadline).await?;
             match use_existing(&volume, new, &self.installation)? {
                 UseExisting::Again => {}
                 UseExisting::AsItIs => return Ok(None),
@@ -181,14 +183,14 @@ impl Provisioner {
             fields["metadata"]["annotations"][volume_annotation::TOUCHED] = json!(jiff::Timestamp::now().to_string());
             let volumes = self.volumes();
             let merge = patch::merge(&volumes, &volume, fields);
-            let what = format!("reuse PersistentVolume {}", new.name);
-            match self.asked(what, deadline, merge).await {
+            let purpose = format!("reuse PersistentVolume {}", new.name);
+            match self.api_call(purpose, deadline, merge).await {
                 Ok(version) => return Ok(Some(Written { origin, version })),
                 // kube-controller-manager has changed the volume in the meantime.
                 Err(error) if error.api() == Some(Kind::Conflict) => tokio::time::sleep(PAUSE).await,
                 Err(error) => {
                     // The patch may have been stored.
-                    self.undo(Undo::TakeBack, new, deadlines.end).await;
+                    self.undo(Undo::Delete, new, deadlines.end).await;
                     return Err(error);
                 }
             }
@@ -228,8 +230,8 @@ impl Provisioner {
         written: Option<&str>,
         deadline: Instant,
     ) -> Result<(), Error> {
-        let look = self.cluster.overlap(location, &new.name, written);
-        let other = self.asked(overlap_search(new), deadline, look).await?;
+        let read = self.cluster.overlap(location, &new.name, written);
+        let other = self.api_call(overlap_search(new), deadline, read).await?;
         match other {
             Some((other, overlap)) => Err(overlap_conflict(new, &other, overlap, &self.installation).into()),
             None => Ok(()),
@@ -238,10 +240,15 @@ impl Provisioner {
 
     /// Fails like [`Self::refuse_overlap`], but looks only at volumes in the watch cache that a claim has had or that
     /// Bindery did not create. It is called before anything is created, so that nothing has to be removed again.
-    async fn refuse_known(&self, new: &NewVolume, location: &Location<'_>, deadline: Instant) -> Result<(), Error> {
+    async fn refuse_cached_overlap(
+        &self,
+        new: &NewVolume,
+        location: &Location<'_>,
+        deadline: Instant,
+    ) -> Result<(), Error> {
         for (other, overlap) in self.cluster.cached_overlaps(location, &new.name) {
-            let look = self.cluster.volume(&other.read().name);
-            match self.asked(overlap_search(new), deadline, look).await? {
+            let read = self.cluster.volume(&other.read().name);
+            match self.api_call(overlap_search(new), deadline, read).await? {
                 Some(other) if other.had_claim() || other.maker.is_none() => {
                     return Err(overlap_conflict(new, &other, overlap, &self.installation).into());
                 }
@@ -253,24 +260,28 @@ impl Provisioner {
 
     /// Fails unless the claim is in the state that this call needs: the claim does not exist yet, or it is the claim to
     /// be provisioned and has no other volume.
-    async fn claim_asks(&self, new: &NewVolume, deadline: Instant) -> Result<(), Error> {
+    async fn check_claim(&self, new: &NewVolume, deadline: Instant) -> Result<(), Error> {
         let (namespace, name) = &new.claim;
-        let what = format!("read claim {name}");
+        let purpose = format!("read claim {name}");
         let Some(uid) = &new.claim_uid else {
             let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.cluster.client.clone(), namespace);
-            let look = claims.get_metadata_opt(name);
-            return match self.asked(what, deadline, look).await? {
+            let read = claims.get_metadata_opt(name);
+            return match self.api_call(purpose, deadline, read).await? {
                 Some(claim) if claim.metadata.deletion_timestamp.is_some() => Err(Error::ClaimDeleting),
                 Some(_) => Err(Error::ClaimExists),
                 None => Ok(()),
             };
         };
-        let look = self.cluster.claim(namespace, name);
-        let claim = self.asked(what, deadline, look).await?;
-        let asks = claim.is_some_and(|claim| {
+        let read = self.cluster.claim(namespace, name);
+        let claim = self.api_call(purpose, deadline, read).await?;
+        let is_waiting = claim.is_some_and(|claim| {
             claim.uid == *uid && !claim.deleting && claim.volume_name.as_ref().is_none_or(|volume| *volume == new.name)
         });
-        if asks { Ok(()) } else { Err(Error::ClaimNotWaiting) }
+        if is_waiting {
+            Ok(())
+        } else {
+            Err(Error::ClaimNotWaiting)
+        }
     }
 
     /// Creates the volume and returns its resource version.
@@ -289,7 +300,7 @@ impl Provisioner {
         let created = volumes.create(&parameters, &volume);
         let created = async { created.await.map_err(|error| ApiFault::from_create(&error)) };
         let created = self
-            .asked(format!("create PersistentVolume {}", new.name), deadlines.work, created)
+            .api_call(format!("create PersistentVolume {}", new.name), deadlines.work, created)
             .await
             .map(|created| created.metadata.resource_version.unwrap_or_default());
         // The API server may have stored the volume, or may still store it.
@@ -297,14 +308,14 @@ impl Provisioner {
             .as_ref()
             .is_err_and(|error| error.api() == Some(Kind::Transient))
         {
-            self.undo(Undo::TakeBack, new, deadlines.end).await;
+            self.undo(Undo::Delete, new, deadlines.end).await;
         }
         created
     }
 }
 
 /// Returns a warning if the server has not set, or has not kept, the requested mode.
-fn other_mode(new: &NewVolume, mode: u32) -> Option<String> {
+fn mode_warning(new: &NewVolume, mode: u32) -> Option<String> {
     let wanted = new.attributes.mode.filter(|wanted| *wanted != mode)?;
     Some(format!(
         "directory {} has mode {mode:04o}: the server does not set or keep mode {wanted:04o}; an administrator can create a class \

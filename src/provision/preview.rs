@@ -11,7 +11,7 @@ impl Provisioner {
     /// Makes the checks of [`Provisioner::provision`] that come before its first write, and returns the same errors. It
     /// cannot check whether the server allows Bindery to create the directory.
     pub async fn preview(&self, new: &NewVolume, deadline: Instant) -> Result<(), Error> {
-        let (found, share_id) = self.look(new, deadline).await?;
+        let (found, share_id) = self.look_up(new, deadline).await?;
         // A directory whose name contains the name of its volume cannot overlap with the directory of another volume.
         if !new.directory.cannot_overlap(&new.name) {
             if let Some(volume) = self.volume(new, deadline).await? {

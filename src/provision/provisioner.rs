@@ -33,8 +33,8 @@ pub struct Provisioner {
 impl Provisioner {
     /// Reads the volume with this name from the API server.
     pub(super) async fn volume(&self, new: &NewVolume, deadline: Instant) -> Result<Option<Volume>, Error> {
-        let look = self.cluster.volume(&new.name);
-        self.asked(format!("read PersistentVolume {}", new.name), deadline, look)
+        let read = self.cluster.volume(&new.name);
+        self.api_call(format!("read PersistentVolume {}", new.name), deadline, read)
             .await
     }
 
@@ -43,21 +43,21 @@ impl Provisioner {
         Api::all(self.cluster.client.clone())
     }
 
-    /// Waits for a request to the API server; `what` is its purpose, for messages.
-    pub(super) async fn asked<T, E: Into<ApiFault> + Display>(
+    /// Waits for a request to the API server. Messages name its `purpose`.
+    pub(super) async fn api_call<T, E: Into<ApiFault> + Display>(
         &self,
-        what: String,
+        purpose: String,
         deadline: Instant,
         call: impl Future<Output = Result<T, E>>,
     ) -> Result<T, Error> {
         let fault = match self.metrics.wait("api", timeout_at(deadline, call)).await {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(error)) => {
-                tracing::debug!(%error, "could not {what}");
+                tracing::debug!(%error, "could not {purpose}");
                 error.into()
             }
             Err(_) => ApiFault::timeout(),
         };
-        Err(Error::Api(what, fault))
+        Err(Error::Api(purpose, fault))
     }
 }

@@ -22,9 +22,9 @@ use crate::model::names::volume_annotation;
 use crate::model::volume::{NewVolume, Volume};
 
 /// The pauses before the attempts. A volume whose creation was not answered may appear only after the first attempt.
-const LOOKS: [Duration; 3] = [Duration::ZERO, Duration::from_millis(500), Duration::from_secs(5)];
+const PAUSES: [Duration; 3] = [Duration::ZERO, Duration::from_millis(500), Duration::from_secs(5)];
 /// The number of attempts that are made before the answer, if there is time.
-const BEFORE_THE_ANSWER: usize = 2;
+const ATTEMPTS_BEFORE_ANSWER: usize = 2;
 
 /// What is done with a volume that the claim does not get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,29 +33,31 @@ pub(super) enum Undo {
     /// create. The next attempt for the claim uses it, or the orphan cleanup removes it.
     Fence,
     /// Fence it, then delete it.
-    TakeBack,
+    Delete,
 }
 
 impl Provisioner {
     /// Removes a volume that an earlier call created for another state of the claim, unless the claim exists and names
     /// the volume. If this fails, the claim must not be admitted.
     pub async fn discard(&self, volume: &Volume, deadline: Instant) -> Result<(), Error> {
-        let Some(meant) = &volume.claim else { return Ok(()) };
-        let look = self.cluster.claim(&meant.namespace, &meant.name);
-        let claim = self.asked(format!("read claim {}", meant.name), deadline, look).await?;
+        let Some(claim_ref) = &volume.claim else { return Ok(()) };
+        let read = self.cluster.claim(&claim_ref.namespace, &claim_ref.name);
+        let claim = self
+            .api_call(format!("read claim {}", claim_ref.name), deadline, read)
+            .await?;
         if claim.is_some_and(|claim| claim.volume_name.as_ref() == Some(&volume.name)) {
             return Ok(());
         }
         let volumes = self.volumes();
-        let take_back = async {
-            if meant.uid.is_some() {
+        let delete = async {
+            if claim_ref.uid.is_some() {
                 patch::delete(&volumes, volume).await
             } else {
                 patch::fence_and_delete(&volumes, &volume.name, patch::test_uid(volume)).await
             }
         };
-        let what = format!("delete PersistentVolume {}", volume.name);
-        match Box::pin(self.asked(what, deadline, take_back)).await {
+        let purpose = format!("delete PersistentVolume {}", volume.name);
+        match Box::pin(self.api_call(purpose, deadline, delete)).await {
             Err(error) if error.api() == Some(Kind::NotFound) => Ok(()),
             done => done,
         }
@@ -72,15 +74,15 @@ impl Provisioner {
         attempt: Option<&str>,
         deadline: Instant,
     ) -> Result<(), Error> {
-        for kept in self.cluster.unclaimed_volumes(&self.installation, namespace, name) {
-            let mut volume = Some(kept.read().clone());
+        for cached in self.cluster.unclaimed_volumes(&self.installation, namespace, name) {
+            let mut volume = Some(cached.read().clone());
             while let Some(earlier) = volume.filter(|volume| {
                 let is_own = attempt.is_some() && volume.attempt.as_deref() == attempt;
                 volume.is_unclaimed_for(namespace, name) && !volume.is_fenced() && !is_own
             }) {
-                let what = format!("prevent the binding of this claim to PersistentVolume {}", earlier.name);
+                let purpose = format!("prevent the binding of this claim to PersistentVolume {}", earlier.name);
                 let volumes = self.volumes();
-                let close = async {
+                let fence = async {
                     let claim = self.cluster.claim(namespace, name).await?;
                     if claim.is_some_and(|claim| claim.volume_name.as_ref() == Some(&earlier.name)) {
                         return Ok(());
@@ -89,13 +91,13 @@ impl Provisioner {
                         .await
                         .map(drop)
                 };
-                match self.asked(what, deadline, close).await {
+                match self.api_call(purpose, deadline, fence).await {
                     Err(error) if error.api() == Some(Kind::NotFound) => break,
                     // It may have been bound, fenced or deleted in the meantime.
                     Err(error) if error.api() == Some(Kind::Conflict) => {
-                        let look = self.cluster.volume(&earlier.name);
-                        let what = format!("read PersistentVolume {}", earlier.name);
-                        volume = self.asked(what, deadline, look).await?;
+                        let read = self.cluster.volume(&earlier.name);
+                        let purpose = format!("read PersistentVolume {}", earlier.name);
+                        volume = self.api_call(purpose, deadline, read).await?;
                     }
                     Err(error) => return Err(error),
                     Ok(()) => break,
@@ -113,7 +115,7 @@ impl Provisioner {
         let (safe, is_safe) = oneshot::channel();
         self.tasks.spawn(async move {
             let mut safe = Some(safe);
-            for (number, pause) in (1..).zip(LOOKS) {
+            for (number, pause) in (1..).zip(PAUSES) {
                 let stop = provisioner.tasks.stop();
                 stop.run_until_cancelled(tokio::time::sleep(pause)).await;
                 let done = provisioner.try_to_undo(how, &new).await.map_err(ApiFault::from);
@@ -129,11 +131,11 @@ impl Provisioner {
                 }
                 // It is done, or the volume belongs to another call. A volume that is missing may still appear after
                 // the first attempt.
-                let over = matches!(kind, None | Some(Kind::Conflict));
-                if over || (kind == Some(Kind::NotFound) && number >= BEFORE_THE_ANSWER) {
+                let is_done = matches!(kind, None | Some(Kind::Conflict));
+                if is_done || (kind == Some(Kind::NotFound) && number >= ATTEMPTS_BEFORE_ANSWER) {
                     safe.take().map(|safe| safe.send(()));
                 }
-                if over {
+                if is_done {
                     return;
                 }
             }
@@ -147,12 +149,12 @@ impl Provisioner {
             // The volume was created with a fence.
             return match how {
                 Undo::Fence => Ok(()),
-                Undo::TakeBack => patch::delete_if_fenced(&volumes, &new.name, &new.attempt).await,
+                Undo::Delete => patch::delete_if_fenced(&volumes, &new.name, &new.attempt).await,
             };
         }
-        let mine = patch::test_annotation(volume_annotation::ATTEMPT, new.attempt.as_str());
+        let is_of_this_call = patch::test_annotation(volume_annotation::ATTEMPT, new.attempt.as_str());
         if how == Undo::Fence {
-            return patch::fence(&volumes, &new.name, mine).await.map(drop);
+            return patch::fence(&volumes, &new.name, is_of_this_call).await.map(drop);
         }
         let (namespace, name) = &new.claim;
         let claim = self.cluster.claim(namespace, name).await?;
@@ -160,6 +162,6 @@ impl Provisioner {
             // A concurrent call has provisioned the claim.
             return Ok(());
         }
-        patch::fence_and_delete(&volumes, &new.name, mine).await
+        patch::fence_and_delete(&volumes, &new.name, is_of_this_call).await
     }
 }

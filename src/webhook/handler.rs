@@ -299,7 +299,7 @@ impl Review<'_> {
     async fn not_provisioned(&mut self, new: &NewVolume, error: Error) -> Reply {
         match error {
             Error::ClaimExists => (Answer::Allow, "pass"),
-            error if error.passes(new.on_failure) => {
+            error if error.can_queue(new.on_failure) => {
                 self.after_fencing(Some(&new.attempt), |review| review.queue(&error.to_string()))
                     .await
             }

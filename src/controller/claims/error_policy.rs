@@ -30,7 +30,7 @@ pub fn error_policy(claim: Arc<CachedClaim>, error: &Error, leader: Arc<Leader>)
         Some(server) if leader.ctx.outages.has(&server) => LONGEST_PAUSE,
         _ => match error {
             Error::Provision(provision::Error::Storage(error)) if !error.transient() => pause,
-            Error::Provision(error @ provision::Error::Api(..)) if !error.passes(OnStorageFailure::Queue) => {
+            Error::Provision(error @ provision::Error::Api(..)) if !error.can_queue(OnStorageFailure::Queue) => {
                 REFUSED_PAUSE
             }
             _ => pause.min(MOMENT),
