@@ -31,11 +31,11 @@
 //!                                      6. later: remove the files in the trash
 //! ```
 //!
-//! Everything that Bindery needs after a restart is in the API or in names on the share. A Lease does not stop a replica
-//! that was paused, so destructive writes have preconditions: the uid and the version of a volume, or values in it, and
-//! the identity of a directory. NFSv3 and mounts cannot check the identity and rename in one request. There, Bindery
-//! checks after the rename and moves a wrong directory back. A directory in the trash is removed only if its volume does
-//! not exist any more.
+//! Everything that Bindery needs after a restart is in the API or in names on the share. A Lease does not stop a
+//! replica that was paused, so destructive writes have preconditions: the uid and the version of a volume, or values in
+//! it, and the identity of a directory. NFSv3 and mounts cannot check the identity and rename in one request. There,
+//! Bindery checks after the rename and moves a wrong directory back. A directory in the trash is removed only if its
+//! volume does not exist any more.
 //!
 //! # Modules
 //!

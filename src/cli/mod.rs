@@ -175,8 +175,9 @@ mod tests {
 
     #[test]
     fn a_repeated_flag_replaces_the_earlier_value_or_is_added_to_its_list() {
-        let typed = "bindery serve --listen=0.0.0.0:1 --log-format=json --serving-name=a --mounted=a:/b=/c --log-format=text \
-                     --listen=0.0.0.0:2 --serving-name=b --mounted=d:/e=/f --takeover-delete-nested --takeover-delete-nested";
+        let typed = "bindery serve --listen=0.0.0.0:1 --log-format=json --serving-name=a --mounted=a:/b=/c \
+                     --log-format=text --listen=0.0.0.0:2 --serving-name=b --mounted=d:/e=/f --takeover-delete-nested \
+                     --takeover-delete-nested";
         let Command::Serve(serve) = Cli::parse_from(typed.split_whitespace()).command else {
             panic!("serve");
         };

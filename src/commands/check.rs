@@ -81,7 +81,8 @@ async fn namespace_not_served(client: &Client, name: &str) -> Result<Option<Stri
             "namespace {name} does not exist; name another with --namespace"
         )),
         Ok(Some(found)) if enabled(found.annotations()) == Ok(false) => Some(format!(
-            "namespace {name} has the annotation {}: \"false\", so Bindery serves no claims there; name another with --namespace",
+            "namespace {name} has the annotation {}: \"false\", so Bindery serves no claims there; name another with \
+             --namespace",
             annotation::ENABLED
         )),
         Ok(Some(_)) => None,
@@ -94,9 +95,10 @@ fn is_forbidden(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 403)
 }
 
-const NOT_ASKED: &str = "the API server admits claims without asking Bindery. Possible causes: no pod of Bindery is ready; a \
-                         network policy or a firewall blocks the API server; the webhook configuration is missing or excludes \
-                         this namespace. The log of the API server names the cause: search for \"failed calling webhook\"";
+const NOT_ASKED: &str = "the API server admits claims without asking Bindery. Possible causes: no pod of Bindery is \
+                         ready; a network policy or a firewall blocks the API server; the webhook configuration is \
+                         missing or excludes this namespace. The log of the API server names the cause: search for \
+                         \"failed calling webhook\"";
 
 /// What happened to a dry-run claim.
 enum Answer {

@@ -50,8 +50,8 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
     let admin_listener = open(flags.admin_listen, "--admin-listen")?;
     let listener = open(flags.listen, "--listen")?;
 
-    // The probes are answered before the API server is reached. Otherwise the kubelet would restart a process that waits
-    // for the API server.
+    // The probes are answered before the API server is reached. Otherwise the kubelet would restart a process that
+    // waits for the API server.
     let metrics = Arc::new(Metrics::default());
     let readiness = Readiness::waiting_for([API_SERVER, WATCHES, registration::PART]);
     let admin = Handle::new();

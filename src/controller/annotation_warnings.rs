@@ -1,7 +1,7 @@
-//! Reports annotations that have no effect, on the object that has them, when a claim is bound.
+//! Reports annotations that have no effect, when a claim is bound. The Event is on the object with the annotation.
 //!
-//! A user who creates the claim with kubectl reads the same text as a warning. The Event is for those who manage the
-//! namespace, or use a tool that shows no warnings.
+//! kubectl shows the same text as a warning when the claim is created. The Event is for administrators of the
+//! namespace, and for users whose tool shows no warnings.
 
 use kube::runtime::reflector::ObjectRef;
 
@@ -11,7 +11,8 @@ use crate::model::names::{self, reason};
 use crate::policy::annotations::{AnnotatedObject, Annotations};
 use crate::policy::class::Class;
 
-/// Writes an Event for each annotation of the claim or of its namespace that has no effect. Nothing depends on it.
+/// Writes an Event for each annotation of the claim or of its namespace that has no effect. If the class cannot be
+/// read, writes nothing.
 pub async fn report(ctx: &Context, claim: &Claim) {
     let namespace = ctx.cluster.namespaces.get(&ObjectRef::new(&claim.namespace));
     let of_namespace = namespace

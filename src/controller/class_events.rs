@@ -1,6 +1,5 @@
-//! Reports mistakes in a class when the class is created or changed, not only when the first claim needs it.
-//!
-//! Until it is corrected, every claim of the class is refused with the same text.
+//! Writes an Event if a class is invalid, as soon as the class is created or changed. Claims of the class are refused
+//! with the same text.
 
 use futures::StreamExt;
 use kube::ResourceExt;
@@ -11,7 +10,7 @@ use crate::model::names::reason;
 use crate::policy::class::{Class, REPLACE_CLASS};
 use crate::policy::groups;
 
-/// Checks every class of this provisioner. Never returns.
+/// Checks every class of this provisioner when it is created or changed. Never returns.
 pub async fn run(ctx: &Context) {
     let cluster = &ctx.cluster;
     let mut classes = std::pin::pin!(cluster.classes.events());

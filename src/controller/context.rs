@@ -1,4 +1,4 @@
-//! What the loops work with. Every replica has one, for as long as its process runs.
+//! The clients, caches and options of the loops. Each process has one context.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,13 +27,13 @@ use crate::policy::selectors::Selectors;
 use crate::provision::Provisioner;
 use crate::storage::{Moved, Storage, StorageError};
 
-/// The time between two reconciles of a volume that waits for a person or for another volume.
+/// The time between two reconciles of a volume that waits for an administrator or for another volume.
 pub const RECHECK: Duration = Duration::from_mins(10);
-/// The time for one call to an NFS server. No user waits for it at a terminal.
+/// The maximum time for one call to an NFS server. No admission review waits for it.
 const STORAGE_CALL: Duration = Duration::from_secs(20);
 
-/// The clients, caches and options of the loops. A function that takes a `Context` reads and reports; one that changes
-/// something takes a [`super::leader::Leader`].
+/// The clients, caches and options of the loops. A function that takes a `Context` only reads and reports. A function
+/// that changes something takes a [`super::leader::Leader`].
 pub struct Context {
     /// Carries out decisions about claims.
     pub provisioner: Provisioner,
@@ -41,28 +41,28 @@ pub struct Context {
     pub cluster: Cluster,
     /// The NFS servers.
     pub storage: Arc<dyn Storage>,
-    /// Which volumes are this installation's.
+    /// The installation whose volumes these loops manage.
     pub installation: Arc<Installation>,
     /// Metrics.
     pub metrics: Arc<Metrics>,
     /// Events.
     pub events: Events,
-    /// Which NFS servers are down.
+    /// The NFS servers that do not answer.
     pub outages: Outages,
-    /// Which claims the webhook configuration exempts; `None` until it has been read.
+    /// The selectors of the webhook configuration; `None` until it has been read.
     pub selectors: watch::Receiver<Option<Selectors>>,
-    /// For classes that name no server or share.
+    /// The server and the share of classes that do not set them.
     pub defaults: Defaults,
-    /// The flags that concern the loops.
+    /// The flags of the loops.
     pub options: Options,
 }
 
-/// The flags of `bindery serve` that concern the loops.
+/// The flags of `bindery serve` that the loops use.
 #[derive(Clone, Copy)]
 pub struct Options {
-    /// Nested directories of volumes that another program made may be deleted.
+    /// Whether nested directories may be deleted of volumes that nfs-subdir-external-provisioner created.
     pub delete_nested: bool,
-    /// Which part of binding Bindery does.
+    /// How much of the binding Bindery does.
     pub binder: BinderMode,
     /// How long a volume that no claim uses is kept.
     pub orphan_grace: Duration,
@@ -98,14 +98,14 @@ impl Context {
         volume.maker.as_ref() == Some(&*self.installation)
     }
 
-    /// Returns the claim of a volume if it is in the cache and not bound yet.
+    /// Returns the claim of a volume if the claim is in the cache and not bound yet.
     pub fn pending_claim(&self, volume: &Volume) -> Option<Arc<CachedClaim>> {
         let claim = volume.claim.as_ref()?;
         let claim = ObjectRef::new(&claim.name).within(&claim.namespace);
         self.cluster.claims.get(&claim).filter(|claim| claim.is_pending())
     }
 
-    /// Decides about an existing claim. `volume` is one that an earlier request created for it.
+    /// Decides what happens to an existing claim. `volume` is the volume that an earlier request created for it.
     pub async fn decide(
         &self,
         claim: &Claim,
@@ -126,13 +126,13 @@ impl Context {
         }))
     }
 
-    /// Returns the identity of a directory of a share; `None` if nothing is there.
+    /// Returns the identity of a directory of a share; `None` if it does not exist.
     pub async fn look_up(&self, share: &Share, directory: &Directory) -> Result<Option<Identity>, StorageError> {
         let found = self.storage.look_up(share, directory, storage_deadline()).await?;
         Ok(found.map(|found| found.identity))
     }
 
-    /// Renames a directory of a share, if it has this identity.
+    /// Renames a directory of a share if it has this identity.
     pub async fn rename(
         &self,
         share: &Share,
@@ -150,7 +150,7 @@ impl Context {
     }
 }
 
-/// Returns when a call to an NFS server that starts now must have ended.
+/// Returns the deadline of a call to an NFS server that starts now.
 pub fn storage_deadline() -> Instant {
     Instant::now() + STORAGE_CALL
 }

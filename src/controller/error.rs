@@ -16,21 +16,22 @@ pub enum Error {
     /// A call to the NFS server failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// The annotations of the volume cannot be read, or contradict another volume. An administrator has to act.
+    /// The annotations of the volume cannot be read, or contradict another volume. An administrator must correct them.
     #[error(
-        "Bindery cannot handle this volume: {0}. Correct that, or remove the finalizer bindery.dev/cleanup: the volume is then deleted, and a directory at its path stays"
+        "Bindery cannot handle this volume: {0}. Correct that, or remove the finalizer bindery.dev/cleanup: the volume \
+         is then deleted, and a directory at its path stays"
     )]
     Invalid(String),
-    /// The share may show another file system than when the directory was created.
+    /// The server may export another file system now than when the directory was created.
     #[error("{0}")]
     FileSystemChanged(String),
-    /// The cleanup of another volume of this directory, or of one inside it, comes first.
+    /// The cleanup of another volume comes first, whose directory is this one or inside it.
     #[error(
-        "volume {0} uses this directory or one inside it, and is cleaned up first. If that takes long, look at the Events of that \
-         volume"
+        "volume {0} uses this directory or one inside it, and is cleaned up first. If that takes long, look at the \
+         Events of that volume"
     )]
     WaitsForCleanup(String),
-    /// The cache does not have the latest write yet.
+    /// The watch cache does not have the latest write yet.
     #[error("the watch of PersistentVolumes has not delivered the latest change yet")]
     CacheBehind,
     /// Another volume with an overlapping directory is being created, and will be removed again.
@@ -39,16 +40,16 @@ pub enum Error {
     /// Another program created the volume, and Bindery cannot take it over.
     #[error("{0}")]
     NotTakenOver(String),
-    /// The policy of the volume, or the place of its directory, changed during the reconcile.
+    /// During the reconcile, the policy of the volume changed, or its directory was moved.
     #[error("the volume or its directory changed in the meantime")]
     Changed,
-    /// The volume that was to be cleaned up does not exist any more, or is not being deleted.
+    /// The volume to be cleaned up does not exist any more, or is not being deleted.
     #[error("the volume is gone, or is no longer to be cleaned up")]
     VolumeGone,
-    /// The policy of this volume could not be written on another one, which keeps its files.
+    /// The policy of this volume could not be written on another volume, whose directory also holds its files.
     #[error(
-        "could not write onDelete of this volume on volume {0}, whose directory also holds its files: a request to the API server \
-         failed: {fault}",
+        "could not write onDelete of this volume on volume {0}, whose directory also holds its files: a request to the \
+         API server failed: {fault}",
         fault = ApiFault::from(.1)
     )]
     PassOn(String, kube::Error),
@@ -58,7 +59,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Returns the cause for Events. Those with different causes are counted apart.
+    /// Returns the cause for Events. Events with different causes are counted separately.
     pub fn cause(&self) -> String {
         let name = match self {
             Self::Storage(error) | Self::Provision(provision::Error::Storage(error)) => {

@@ -1,4 +1,4 @@
-//! What the messages name.
+//! Tests of the messages.
 
 use kube::core::Status;
 
@@ -10,7 +10,7 @@ fn a_policy_that_could_not_be_written_on_another_volume_names_that_volume() {
     let error = Error::PassOn("pvc-2".to_owned(), kube::Error::Api(status));
     assert_eq!(
         error.to_string(),
-        "could not write onDelete of this volume on volume pvc-2, whose directory also holds its files: a request to the API \
-         server failed: the object exists already, or was changed meanwhile (409)"
+        "could not write onDelete of this volume on volume pvc-2, whose directory also holds its files: a request to \
+         the API server failed: the object exists already, or was changed meanwhile (409)"
     );
 }

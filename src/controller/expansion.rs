@@ -1,10 +1,10 @@
-//! Expands volumes: a claim that asks for more than it has gets it.
+//! Expands volumes: raises the size of claims that request more.
 //!
-//! Trigger: a claim that is bound and asks for more than its status says that it has; and a change of its volume.
-//! Order: (1) a JSON patch writes the size on the volume, and tests its uid and its old size; (2) a patch of the
-//! claim's status writes the size there, and tests the claim's uid and version. A crash between the two leads to (2).
-//! The NFS server is not asked, since it does not enforce sizes. kube-controller-manager leaves all this to a resizer,
-//! and at most writes an Event `ExternalExpanding`.
+//! Trigger: a bound claim that requests more than the capacity in its status; and a change of its volume. Order: (1) a
+//! JSON patch writes the size to the volume, and tests the volume's uid and old size; (2) a patch writes the size to
+//! the claim's status, and tests the claim's uid and version. After a crash between (1) and (2), the next reconcile
+//! does (2). The NFS server is not asked, because it does not enforce sizes. kube-controller-manager does not expand
+//! such volumes; it only writes an Event `ExternalExpanding`.
 
 use std::future::ready;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ use crate::policy::expansion::{Expansion, may_expand, next};
 
 /// The number of claims that are expanded at once.
 const PARALLEL: u16 = 16;
-/// After this many failures in a row, an Event reports them.
+/// The number of failures in a row after which an Event reports them.
 const PERSISTENT: u32 = 5;
 /// The conditions of a claim that report an expansion in progress.
 const RESIZE_CONDITIONS: [&str; 4] = [
@@ -41,7 +41,7 @@ const RESIZE_CONDITIONS: [&str; 4] = [
     "NodeResizeError",
 ];
 
-/// Expands claims until `stop`, then waits for those that are being expanded.
+/// Expands claims until `stop`, then waits for the expansions in progress.
 pub async fn run(leader: Arc<Leader>, stop: CancellationToken) {
     let cluster = leader.ctx.cluster.clone();
     let claims = cluster.claims.store().clone();
@@ -76,7 +76,7 @@ async fn reconcile(cached: Arc<CachedClaim>, leader: Arc<Leader>) -> Result<Acti
     Ok(Action::await_change())
 }
 
-/// Reads claim and volume, and writes what is missing.
+/// Reads the claim and the volume, and writes the new size where it is missing.
 async fn expand(leader: &Leader, cached: &CachedClaim, volume_name: &str) -> Result<(), Error> {
     let ctx = &leader.ctx;
     let (namespace, name) = (&cached.read().namespace, cached.name_any());
@@ -119,8 +119,8 @@ async fn expand(leader: &Leader, cached: &CachedClaim, volume_name: &str) -> Res
     Ok(())
 }
 
-/// Returns a merge patch that writes the size in the status of this version of a claim, and removes what reports
-/// an expansion in progress.
+/// Returns a merge patch for this version of a claim. It writes the size to the status, and removes the conditions that
+/// report an expansion in progress.
 fn with_capacity(claim: &PersistentVolumeClaim, size: &Bytes) -> Value {
     let conditions = claim
         .status
@@ -139,15 +139,15 @@ fn with_capacity(claim: &PersistentVolumeClaim, size: &Bytes) -> Value {
     })
 }
 
-/// Schedules the next attempt. Reports a failure that lasts.
+/// Schedules the next attempt. Reports repeated failures.
 fn error_policy(claim: Arc<CachedClaim>, error: &Error, leader: Arc<Leader>) -> Action {
-    // If the term continues after all, the claim is reconciled again.
+    // The term may continue; then the claim is reconciled again.
     if matches!(error, Error::NotLeading) {
         return Action::requeue(FIRST_PAUSE);
     }
     let (times, pause) = leader.backoff.record_failure(&backoff_key(&claim));
     if times < PERSISTENT {
-        // Another write may have come first.
+        // The claim or the volume may have been changed at the same time.
         tracing::debug!(
             claim = claim.name_any(),
             "the larger size could not be written: {error}"
@@ -163,7 +163,8 @@ fn error_policy(claim: Arc<CachedClaim>, error: &Error, leader: Arc<Leader>) -> 
     Action::requeue(pause)
 }
 
-/// Returns the key by which the failures of an expansion are counted. No volume and no claim has it.
+/// Returns the key under which the failures of an expansion are counted. It differs from the keys of volumes and
+/// claims.
 fn backoff_key(claim: &CachedClaim) -> String {
     format!("{} larger", claim.key())
 }

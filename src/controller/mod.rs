@@ -1,10 +1,10 @@
 //! The loops that the leading replica runs.
 //!
-//! Volumes are bound to their claims and cleaned up when these are gone ([`volumes`]). Claims that the webhook gave no
-//! volume get theirs ([`claims`]), and those that ask for more than they have get it ([`expansion`]). Each loop is a
-//! `kube::runtime::Controller`, or waits on a timer where what it looks at cannot be watched. A function takes a
-//! [`Context`] if it only looks, and a [`leader::Leader`] if it acts. Those that work on one volume take a
-//! [`volumes::step::Step`], which has both.
+//! [`volumes`] binds volumes to their claims, and cleans them up when the claims are gone. [`claims`] provisions claims
+//! that have no volume yet. [`expansion`] raises the size of claims that request more. Each loop is a
+//! `kube::runtime::Controller`, or uses a timer if its objects cannot be watched. A function takes a [`Context`] if it
+//! only reads and reports, and a [`leader::Leader`] if it changes something. A function that works on one volume takes
+//! a [`volumes::step::Step`], which has both.
 
 mod annotation_warnings;
 mod claims;
@@ -23,7 +23,7 @@ pub use self::context::{Context, Options};
 use self::leader::Leader;
 use crate::cluster::lease::Term;
 
-/// Runs all loops for one term of leadership. Returns when the steps that are in progress at its end have ended.
+/// Runs all loops for one term of leadership. At the end of the term, waits for the steps in progress, then returns.
 pub async fn run(ctx: Arc<Context>, term: Term) {
     let stop = term.stop.clone();
     let (trash, handed_over) = mpsc::unbounded_channel();

@@ -63,8 +63,7 @@ impl Handler {
         task.await.unwrap_or_else(|error| {
             tracing::error!(
                 request = uid,
-                "a review ended in a panic, which is a bug in Bindery: please report it; the claim is admitted \
-                 unchanged"
+                "a review ended in a panic, which is a bug in Bindery: please report it; the claim is admitted unchanged"
             );
             tracing::debug!(%error, "the panic");
             self.provisioner.metrics.review("panic", began);

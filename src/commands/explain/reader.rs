@@ -138,8 +138,8 @@ impl Reader {
                 Some(Some(exempt)) => explanation.exempt(exempt, &self.configuration),
                 Some(None) => {}
                 None => explanation.warnings.push(format!(
-                    "could not check whether MutatingWebhookConfiguration {} exempts this claim: the kubeconfig's user lacks \
-                     the right to get it",
+                    "could not check whether MutatingWebhookConfiguration {} exempts this claim: the kubeconfig's user \
+                     lacks the right to get it",
                     self.configuration
                 )),
             }

@@ -56,8 +56,8 @@ pub async fn uninstall(flags: cli::Uninstall) -> Result<bool> {
     if found.is_none() && !without_lease {
         if !uninstall.volumes.with_finalizer().await?.0.is_empty() {
             bail!(
-                "Lease {namespace}/{lease} does not exist, but volumes have Bindery's finalizer, so the replicas use another \
-                 Lease. Name it with --namespace and --lease. If you know that no replica runs, set --without-lease"
+                "Lease {namespace}/{lease} does not exist, but volumes have Bindery's finalizer, so the replicas use \
+                 another Lease. Name it with --namespace and --lease. If you know that no replica runs, set --without-lease"
             );
         }
         println!("Lease {namespace}/{lease}: does not exist; no volume has Bindery's finalizer");
@@ -78,8 +78,8 @@ struct Uninstall {
 }
 
 impl Uninstall {
-    /// Deletes the webhook configuration, processes all volumes, and prints each step. Stops with an error if the Lease is
-    /// lost. Returns `true` if no volume of this installation has Bindery's finalizer any more.
+    /// Deletes the webhook configuration, processes all volumes, and prints each step. Stops with an error if the Lease
+    /// is lost. Returns `true` if no volume of this installation has Bindery's finalizer any more.
     async fn run(&self, term: Option<&Term>) -> Result<bool> {
         let would = if self.dry_run { "would be " } else { "" };
         remove_configuration(&self.client, &self.configuration, self.dry_run, would).await?;
@@ -125,8 +125,8 @@ impl Uninstall {
         println!("volumes {would}done: {done}, skipped: {skipped}");
         if skipped > 0 {
             println!(
-                "Start Bindery again until the skipped volumes are gone, or remove their finalizer with --unfinished and keep \
-                 what is left of their data"
+                "Start Bindery again until the skipped volumes are gone, or remove their finalizer with --unfinished \
+                 and keep what is left of their data"
             );
         }
         Ok(skipped == 0)

@@ -34,7 +34,8 @@ where
     match done.with_context(|| format!("Lease {namespace}/{name} could not be acquired"))? {
         Ok(done) => done,
         Err(replica) => bail!(
-            "replica {replica} is running. Stop all replicas first: kubectl -n {namespace} scale deployment/{name} --replicas 0"
+            "replica {replica} is running. Stop all replicas first: kubectl -n {namespace} scale deployment/{name} \
+             --replicas 0"
         ),
     }
 }

@@ -14,17 +14,17 @@ use crate::model::choices::OnStorageFailure;
 use crate::model::names::reason;
 use crate::provision;
 
-/// The pause while a claim waits for something that takes a moment.
+/// The pause before a claim is reconciled again that waits for something short.
 pub const MOMENT: Duration = Duration::from_secs(5);
 
-/// The pause after a refusal. Not everything that can be corrected triggers a reconcile.
+/// The pause after a refusal. Some causes can be corrected without a change that triggers a reconcile.
 pub const REFUSED_PAUSE: Duration = Duration::from_mins(5);
 
 /// Writes an Event. Returns when the claim is reconciled again.
 pub fn error_policy(claim: Arc<CachedClaim>, error: &Error, leader: Arc<Leader>) -> Action {
     let (_, pause) = leader.backoff.record_failure(&claim.key());
     let claim = claim.read();
-    // The error is recorded first: an outage that ends after the look then finds this claim among those to reconcile.
+    // The failure is recorded before the outages are read. If the outage ends after that, the claim is reconciled.
     let server = claim.class.as_ref().and_then(|class| server_of(&leader.ctx, class));
     let pause = match server {
         Some(server) if leader.ctx.outages.has(&server) => LONGEST_PAUSE,
@@ -36,7 +36,7 @@ pub fn error_policy(claim: Arc<CachedClaim>, error: &Error, leader: Arc<Leader>)
             _ => pause.min(MOMENT),
         },
     };
-    // If the term continues after all, the claim is reconciled again.
+    // The term may continue; then the claim is reconciled again.
     if !matches!(error, Error::NotLeading) {
         let note = format!("{}. Bindery retries", error.to_string().trim_end_matches('.'));
         let events = &leader.ctx.events;

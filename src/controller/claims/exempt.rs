@@ -1,4 +1,5 @@
-//! Claims that the selectors of the webhook configuration exempt are not provisioned until selectors or labels change.
+//! Finds claims that the selectors of the webhook configuration exempt. Such a claim is not provisioned until the
+//! selectors or the labels change.
 
 use futures::{Stream, StreamExt, stream};
 use kube::runtime::reflector::ObjectRef;
@@ -8,13 +9,13 @@ use crate::cluster::cache::CachedClaim;
 use crate::controller::context::Context;
 use crate::model::claim::Claim;
 
-/// Waits until the webhook configuration was read.
+/// Waits until the webhook configuration has been read.
 pub async fn wait_until_known(ctx: &Context) {
     // An error means that the process is ending.
     let _ = ctx.selectors.clone().wait_for(Option::is_some).await;
 }
 
-/// All waiting claims, each time that the selectors change.
+/// Returns a stream of all waiting claims, repeated at each change of the selectors.
 pub fn after_change(ctx: &Context) -> impl Stream<Item = ObjectRef<CachedClaim>> + Send + use<> {
     let claims = ctx.cluster.claims.store().clone();
     let changes = stream::unfold(ctx.selectors.clone(), async |mut selectors| {
@@ -23,7 +24,7 @@ pub fn after_change(ctx: &Context) -> impl Stream<Item = ObjectRef<CachedClaim>>
     changes.flat_map(move |()| stream::iter(waiting_claims(&claims, |_| true)))
 }
 
-/// Returns whether the API server does not send this claim to the webhook.
+/// Returns whether the selectors exempt this claim, so that the API server does not send it to the webhook.
 pub async fn is_exempt(ctx: &Context, claim: &Claim) -> kube::Result<bool> {
     let namespace = ctx.cluster.namespace(&claim.namespace).await?;
     let selectors = ctx.selectors.borrow();

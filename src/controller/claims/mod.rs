@@ -1,12 +1,12 @@
-//! Provisions claims that the webhook gave no volume: Bindery was not running, the claim was queued, or its namespace
-//! was exempt.
+//! Provisions claims that exist without a volume: Bindery was not running when they were created, the webhook queued
+//! them, or their namespace was exempt.
 //!
-//! Trigger: a claim of a class of this provisioner without a volume; and a change of its class, of its namespace, or of
-//! what the webhook configuration exempts; a volume that is gone; a server that answers again. The decision and the
-//! effects are those of the webhook. The name of the volume is derived from the claim's uid, so every attempt, on every
-//! replica, means the same volume. A volume that an earlier request created for the claim is finished first. When the
-//! directory exists, the volume gets the claim's uid, and kube-controller-manager binds the two. A refusal becomes an
-//! Event, and is checked again when one of the triggers comes, and every 5 minutes.
+//! Triggers: a claim without a volume, of a class of this provisioner; a change of its class, of its namespace, or of
+//! the selectors in the webhook configuration; a deleted volume; a server that answers again. The decision and the
+//! effects are the same as in the webhook. The name of the volume is derived from the claim's uid, so every attempt, on
+//! every replica, uses the same name. If an earlier request created a volume for the claim, that volume is completed.
+//! When the directory exists, the volume gets the claim's uid, and kube-controller-manager binds the two. A refusal
+//! becomes an Event. It is checked again at each trigger, and every 5 minutes.
 
 mod error_policy;
 mod exempt;
@@ -30,7 +30,7 @@ use self::triggers::{is_waiting, waiting_claims};
 use super::leader::Leader;
 use crate::cluster::cache::CachedVolume;
 
-/// Provisions claims until `stop`, then waits for those that are being provisioned.
+/// Provisions claims until `stop`, then waits for the attempts in progress.
 pub async fn run(leader: Arc<Leader>, stop: CancellationToken) {
     if stop
         .run_until_cancelled(exempt::wait_until_known(&leader.ctx))
@@ -63,7 +63,7 @@ pub async fn run(leader: Arc<Leader>, stop: CancellationToken) {
         })
         .reconcile_on(triggers::after_outage(&leader))
         .reconcile_on(exempt::after_change(&leader.ctx))
-        // The server queues limit what runs at once.
+        // The server queues limit the number of reconciles.
         .with_config(controller::Config::default().concurrency(0))
         .graceful_shutdown_on(stop.cancelled_owned())
         .run(reconcile::reconcile, error_policy::error_policy, leader)

@@ -1,4 +1,4 @@
-//! Provisions a waiting claim, or reports why that is refused.
+//! Provisions a waiting claim, or reports why it is refused.
 
 use std::time::Duration;
 
@@ -16,9 +16,9 @@ use crate::model::volume::NewVolume;
 use crate::policy::decide::{Decision, Pass};
 use crate::provision::{self, Deadlines};
 
-/// The pause before a claim is looked at again for which an existing volume is there.
+/// The pause before the next reconcile of a claim that Kubernetes can bind to an existing volume.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
-/// The time for one claim. No user waits for it at a terminal.
+/// The maximum time for one claim. No admission review waits for it.
 const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Provisions a claim that names no volume.
@@ -44,7 +44,7 @@ pub async fn provision_claim(
         Box::pin(ctx.provisioner.discard(unused, deadlines.end)).await?;
     }
     match verdict.decision {
-        // Until Kubernetes binds the claim, another claim may take the volume.
+        // Another claim may be bound to the volume first.
         Decision::Pass(Pass::Reserved(_) | Pass::Available(_)) => Ok(Action::requeue(LOOK_AGAIN)),
         Decision::Pass(_) => Ok(Action::await_change()),
         Decision::Deny(why) => Ok(refuse(ctx, claim, why)),
@@ -52,9 +52,8 @@ pub async fn provision_claim(
     }
 }
 
-/// Provisions a claim that names a volume which does not exist or is not finished. The volume is created only if this
-/// very claim would get one of that name. Otherwise whoever creates a claim could have volumes created under names of
-/// their choice.
+/// Provisions a claim that names a volume which does not exist or is not complete. The volume is created only if
+/// Bindery would choose this name for this claim. Otherwise every user could choose the names of volumes.
 pub async fn provision_named(
     leader: &Leader,
     claim: &Claim,
@@ -83,7 +82,8 @@ pub async fn provision_named(
         }
         Decision::Provision(_) | Decision::Deny(_) => {
             let note = format!(
-                "volume {volume}, which this claim names, does not exist; delete the claim and create it again without spec.volumeName"
+                "volume {volume}, which this claim names, does not exist; delete the claim and create it again without \
+                 spec.volumeName"
             );
             ctx.events.warn(claim, reason::VOLUME_MISSING, note);
             Ok(Action::await_change())

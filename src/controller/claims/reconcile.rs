@@ -1,4 +1,4 @@
-//! Reconciles one claim: checks by a live read that it still waits for a volume of this provisioner, and provisions it.
+//! Reconciles one claim: reads it from the API server, and provisions it if it still waits for a volume.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::controller::leader::Leader;
 use crate::model::claim::Claim;
 use crate::policy::class::Class;
 
-/// Waits until the share of a claim may serve it, and provisions the claim if it still waits.
+/// Waits in the queue of the claim's share, and then provisions the claim if it still waits for a volume.
 pub async fn reconcile(stored: Arc<CachedClaim>, leader: Arc<Leader>) -> Result<Action, Error> {
     if !is_waiting(&stored) {
         return Ok(Action::await_change());
@@ -31,7 +31,7 @@ async fn look_at(leader: &Leader, stored: &Claim, name: &str) -> Result<Action, 
     let ctx = &leader.ctx;
     let cluster = &ctx.cluster;
     let done = Ok(Action::await_change());
-    // Every claim that the webhook has provisioned passes here once.
+    // Every claim that the webhook has provisioned is reconciled once and ends here.
     if let Some(volume) = &stored.volume_name
         && let Some(volume) = cluster.volumes.get(&ObjectRef::new(volume))
     {
@@ -44,7 +44,7 @@ async fn look_at(leader: &Leader, stored: &Claim, name: &str) -> Result<Action, 
             return Ok(Action::requeue(MOMENT));
         }
     }
-    // The API server does not send it to the webhook, so Bindery does not provision it.
+    // The API server does not send such a claim to the webhook, so Bindery does not provision it.
     if exempt::is_exempt(ctx, stored).await? {
         return done;
     }
@@ -57,8 +57,8 @@ async fn look_at(leader: &Leader, stored: &Claim, name: &str) -> Result<Action, 
         if class.provisioner != ctx.installation.provisioner || stored.waits_for_its_pod(&class) {
             return done;
         }
-        // An invalid class has no share; its claims are refused quickly. A class that was recreated while the claim
-        // waited may have another share.
+        // An invalid class has no share; refusing its claims takes no time. A class that was recreated while the claim
+        // waited may have another share, and then the claim waits in the queue of that share.
         let share = Class::read(&class, &ctx.defaults).map_or(String::new(), |class| class.share.to_string());
         if let Some((before, permit)) = held.take()
             && before == share

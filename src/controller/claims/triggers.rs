@@ -1,4 +1,4 @@
-//! Which claims wait for a volume, and what triggers their reconcile.
+//! The claims that wait for a volume, and the triggers of their reconcile.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::controller::context::Context;
 use crate::controller::leader::Leader;
 use crate::policy::class::Class;
 
-/// Returns whether a claim may wait for a volume, by the cache.
+/// Returns whether a claim may wait for a volume, according to the cache.
 pub fn is_waiting(claim: &CachedClaim) -> bool {
     claim.is_pending() && claim.read().class.is_some()
 }
@@ -25,9 +25,9 @@ pub fn waiting_claims(
     meant.iter().map(|claim| ObjectRef::from(&**claim)).collect()
 }
 
-/// Returns the claims to reconcile when this volume is gone: those that name it, and those that name none, since the
-/// volume may have been the reason why they were refused. If the last attempt for a claim has created this volume and
-/// removed it again, the next attempt for that claim is scheduled already.
+/// Returns the claims to reconcile when this volume is gone: claims that name it, and claims that name no volume,
+/// because they may have been refused because of it. If the last attempt for a claim created and removed this volume,
+/// that claim is not returned: its next attempt is already scheduled.
 pub fn after_volume(gone: &CachedVolume, claims: &Store<CachedClaim>) -> Vec<ObjectRef<CachedClaim>> {
     let gone = gone.read();
     let taken_back_by = gone.attempt.as_ref().filter(|_| gone.is_fenced());
@@ -39,14 +39,14 @@ pub fn after_volume(gone: &CachedVolume, claims: &Store<CachedClaim>) -> Vec<Obj
     })
 }
 
-/// Returns the server of a class, by the cache.
+/// Returns the server of a class, according to the cache.
 pub fn server_of(ctx: &Context, class: &str) -> Option<String> {
     let class = ctx.cluster.classes.get(&ObjectRef::new(class))?;
     let class = Class::read(&class, &ctx.defaults).ok()?;
     Some(class.share.server().to_owned())
 }
 
-/// The failed claims of a server, each time that it answers again.
+/// Returns a stream of the failed claims of a server, each time that the server answers again.
 pub fn after_outage(leader: &Arc<Leader>) -> impl Stream<Item = ObjectRef<CachedClaim>> + Send + use<> {
     let leader = Arc::clone(leader);
     leader.ctx.outages.back().flat_map(move |back| {

@@ -1,4 +1,4 @@
-//! Which claims are reconciled when a volume is gone.
+//! Tests which claims are reconciled when a volume is gone.
 
 use kube::runtime::{reflector, watcher};
 use serde_json::{Value, json};
@@ -31,7 +31,7 @@ fn after(attempt: &str, claim_uid: &str, named: Option<&str>) -> Vec<String> {
 }
 
 #[test]
-fn a_volume_that_an_attempt_has_taken_back_does_not_trigger_the_next_attempt_of_its_claim() {
+fn a_volume_that_an_attempt_removed_again_does_not_trigger_the_next_attempt_of_its_claim() {
     assert_eq!(after(OWN, UNBOUND_UID, None), ["other"]);
     assert_eq!(after(OWN, UNBOUND_UID, Some("pvc-1")), ["other"]);
 }
@@ -48,7 +48,7 @@ fn any_other_volume_triggers_all_claims_that_may_have_been_refused_because_of_it
 }
 
 #[test]
-fn a_claim_that_names_a_volume_is_triggered_by_that_one_only() {
+fn a_claim_that_names_a_volume_is_triggered_only_by_this_volume() {
     assert_eq!(after("webhook", UNBOUND_UID, Some("pvc-1")), ["other", "own"]);
     assert_eq!(after("webhook", UNBOUND_UID, Some("pvc-2")), ["other"]);
 }

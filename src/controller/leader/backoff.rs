@@ -1,4 +1,4 @@
-//! How long a failed object waits before it is reconciled again.
+//! The pause before a failed object is reconciled again.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -7,13 +7,14 @@ use parking_lot::Mutex;
 
 /// The first pause. It doubles with each failure.
 pub const FIRST_PAUSE: Duration = Duration::from_millis(250);
-/// The longest pause, also for objects on a server that is down: they are reconciled as soon as it answers, and many
-/// objects that retry more often would only load the API server.
+/// The maximum pause. It also applies to objects on a server that does not answer: they are reconciled as soon as the
+/// server answers, and more retries would only load the API server.
 pub const LONGEST_PAUSE: Duration = Duration::from_mins(1);
-/// The number of failed objects that are remembered, volumes and claims together.
+/// The maximum number of failed objects that are remembered, volumes and claims together.
 const MOST: usize = 20_000;
 
-/// How often each object has failed in a row: volumes by name, claims by namespace and name.
+/// The number of failures in a row of each object. The key is the name of a volume, or the namespace and name of a
+/// claim.
 #[derive(Default)]
 pub struct Backoff(Mutex<HashMap<String, u32>>);
 
@@ -22,7 +23,7 @@ impl Backoff {
     pub fn record_failure(&self, volume: &str) -> (u32, Duration) {
         let mut failures = self.0.lock();
         if failures.len() >= MOST {
-            // Objects that were deleted after a failure are never reset.
+            // Objects that were deleted after a failure would stay in the map.
             failures.clear();
         }
         let count = failures.entry(volume.to_owned()).or_default();

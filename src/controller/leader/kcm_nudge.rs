@@ -1,22 +1,23 @@
-//! When to touch a PersistentVolume so that kube-controller-manager looks at it again.
+//! Decides when Bindery writes an annotation to a PersistentVolume so that kube-controller-manager looks at it again.
+//! This write is called a nudge.
 //!
-//! Needed for Kubernetes 1.30 to 1.35, which Bindery supports: there kube-controller-manager can lose a race with its
-//! own write (409), and then looks at the volume again only after 15 s. A nudge does harm while it has a long queue:
-//! the nudge changes the volume, so kube-controller-manager's own write fails and is queued again. So Bindery touches
-//! no volume within 5 s of its last write, and at most 10 volumes a second if it does not run.
+//! Kubernetes 1.30 to 1.35 need it: there a write of kube-controller-manager can fail with 409 after its own earlier
+//! write, and then it looks at the volume again only after 15 s. A nudge does harm if kube-controller-manager has a
+//! long queue: the nudge changes the volume, so the next write of kube-controller-manager fails and is queued again. So
+//! Bindery nudges no volume within 5 s after a write of kube-controller-manager, and at most 10 volumes a second.
 
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// How long after a write kube-controller-manager is assumed to be busy, with this volume or with others.
+/// The time after a write of kube-controller-manager in which no volume is nudged.
 pub const BUSY: Duration = Duration::from_secs(5);
-/// The number of nudges in a row, after which there is a break of [`BREAK`].
+/// The number of nudges in a row. A pause of [`BREAK`] follows.
 const IN_A_ROW: u32 = 10;
 const BREAK: Duration = Duration::from_secs(1);
 
-/// Limits nudges, for all volumes.
+/// Limits the nudges of all volumes together.
 #[derive(Default)]
 pub struct KcmNudge(Mutex<State>);
 
@@ -28,7 +29,7 @@ struct State {
 }
 
 impl KcmNudge {
-    /// Records that kube-controller-manager has just marked a volume `Bound`.
+    /// Records that kube-controller-manager has just set a volume to `Bound`.
     pub fn kcm_is_active(&self) {
         *self.0.lock() = State {
             not_before: Some(Instant::now() + BUSY),
@@ -36,7 +37,7 @@ impl KcmNudge {
         };
     }
 
-    /// Returns whether a volume may be touched now, and counts it.
+    /// Returns whether a volume may be nudged now. If so, counts the nudge.
     pub fn try_nudge(&self) -> bool {
         let mut state = self.0.lock();
         let now = Instant::now();
@@ -69,7 +70,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn without_a_controller_manager_a_few_volumes_a_second_are_touched() {
+    async fn without_a_controller_manager_ten_volumes_a_second_are_nudged() {
         let nudge = KcmNudge::default();
         let nudges = |nudge: &KcmNudge| (0..1000).filter(|_| nudge.try_nudge()).count();
         assert_eq!(nudges(&nudge), IN_A_ROW as usize);

@@ -1,4 +1,4 @@
-//! What one term of leadership owns.
+//! The state of one term of leadership.
 
 pub mod backoff;
 pub mod kcm_nudge;
@@ -20,17 +20,18 @@ use super::error::Error;
 use crate::cluster::lease::Term;
 use crate::model::directory::{Directory, Share};
 
-/// The number of volumes of one NFS server that are reconciled at once: so many to bind, and so many to clean up.
+/// The maximum number of volumes of one NFS server that are bound at the same time, and also of volumes that are
+/// cleaned up at the same time.
 const PARALLEL: usize = 16;
-/// The number of claims of one share that are provisioned at once.
+/// The maximum number of claims of one share that are provisioned at the same time.
 const PARALLEL_CLAIMS: usize = 8;
 
 /// A directory in the trash.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Entry {
-    /// Its share.
+    /// The share of the directory.
     pub share: Share,
-    /// Its place there.
+    /// The path of the directory below the share.
     pub place: Directory,
 }
 
@@ -39,7 +40,7 @@ pub struct Entry {
 pub struct Leader {
     /// The context, which outlives the term.
     pub ctx: Arc<Context>,
-    /// Until when this replica may act.
+    /// The term, which knows whether this replica still leads.
     pub term: Term,
     /// Volumes that wait to be bound.
     pub bind_queue: ServerQueue,
@@ -47,13 +48,13 @@ pub struct Leader {
     pub cleanup_queue: ServerQueue,
     /// Claims that wait to be provisioned.
     pub claim_queue: ServerQueue,
-    /// How often each volume and each claim has failed in a row.
+    /// The number of failures in a row of each volume and each claim.
     pub backoff: Backoff,
-    /// How long each volume has been unchanged.
+    /// The time since the last change of each volume.
     pub unchanged_since: UnchangedSince,
-    /// Which volumes wait for the cleanup of another one.
+    /// The volumes that wait for the cleanup of another volume.
     pub waiters: CleanupWaiters,
-    /// Whether kube-controller-manager needs a nudge.
+    /// Limits the writes that make kube-controller-manager look at a volume again.
     pub kcm_nudge: KcmNudge,
     /// The queue of the loop that empties the trash.
     trash: mpsc::UnboundedSender<Entry>,
@@ -76,15 +77,15 @@ impl Leader {
         }
     }
 
-    /// Hands a directory in the trash to the loop that removes it.
+    /// Sends a directory in the trash to the loop that removes it.
     pub fn remove_from_trash(&self, share: &Share, place: Directory) {
         let share = share.clone();
         // This fails only when the term has ended. The next leader finds the directory in the trash.
         let _ = self.trash.send(Entry { share, place });
     }
 
-    /// Fails with [`Error::NotLeading`] if this replica no longer leads. Must be called before every step that cannot
-    /// be undone, since the process may have been paused.
+    /// Fails with [`Error::NotLeading`] if this replica no longer leads. Must be called before every effect that cannot
+    /// be undone, because the process may have been paused.
     pub fn may_act(&self) -> Result<(), Error> {
         if self.term.holds() {
             Ok(())

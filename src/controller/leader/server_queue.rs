@@ -1,9 +1,10 @@
-//! Objects that wait for an NFS server: each server serves a limited number at once, the oldest object first.
+//! Queues of objects that wait for an NFS server. For each server a limited number is reconciled at the same time, the
+//! oldest object first.
 //!
-//! A server that does not answer delays only the objects on it. At the start, and when a server answers again, all of
-//! its objects are due at the same moment, and kube's scheduler delivers them in no order. A semaphore serves in the
-//! order of arrival, so with it alone the oldest claim could be the last. Here the object that gets a permit gives it
-//! to the oldest object that waits.
+//! A server that does not answer delays only its own objects. When the process starts, and when a server answers again,
+//! all objects of the server are due at the same time, and kube's scheduler delivers them in any order. A semaphore
+//! serves in the order of arrival, so with a semaphore alone the oldest claim could be the last one. Here, whichever
+//! object gets a permit passes it to the oldest object that waits.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -16,11 +17,11 @@ use tokio::task::yield_now;
 /// The queues of all servers.
 pub struct ServerQueue {
     limit: usize,
-    /// One for each server that was named in this term: as many as StorageClasses and volumes name.
+    /// The queue of each server that a StorageClass or a volume has named in this term.
     servers: Mutex<HashMap<String, Arc<Server>>>,
 }
 
-/// An object is being served until this is dropped.
+/// The permission to reconcile one object. Dropping it lets the next object begin.
 pub type Permit = OwnedSemaphorePermit;
 
 struct Server {
@@ -28,7 +29,7 @@ struct Server {
     waiting: Mutex<Waiting>,
 }
 
-/// The objects that wait, by the time of their creation and then by the order of their arrival.
+/// The objects that wait, ordered by the time of their creation, and then by their arrival.
 #[derive(Default)]
 struct Waiting {
     arrivals: u64,
@@ -44,11 +45,12 @@ impl ServerQueue {
         }
     }
 
-    /// Waits until the object that was created then may be served.
+    /// Waits until an object of this server that was created at this time may be reconciled.
     pub async fn acquire(&self, server: &str, created: Option<Timestamp>) -> Permit {
         let server = self.server(server);
         let mut own = server.wait(created);
-        // A controller starts all reconciles that are due before it continues with any: after this they all wait here.
+        // A controller starts all reconciles that are due before it continues any of them. After this yield, all of
+        // them are in the queue.
         yield_now().await;
         loop {
             tokio::select! {
@@ -80,13 +82,13 @@ impl Server {
         permit
     }
 
-    /// Gives the permit to the oldest object that still waits.
+    /// Passes the permit to the oldest object that still waits.
     fn serve_oldest(&self, mut permit: Permit) {
         let mut waiting = self.waiting.lock();
         while let Some((_, oldest)) = waiting.objects.pop_first() {
             match oldest.send(permit) {
                 Ok(()) => return,
-                // Its caller no longer waits.
+                // The caller for this object no longer waits.
                 Err(unused) => permit = unused,
             }
         }
@@ -127,7 +129,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn of_those_that_come_at_the_same_moment_the_oldest_is_served_first() {
+    async fn of_objects_that_arrive_at_the_same_time_the_oldest_is_served_first() {
         let queue = ServerQueue::new(1);
         let order = Mutex::new(Vec::new());
         let serve = async |second| {
@@ -140,7 +142,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_caller_that_gives_up_delays_no_other() {
+    async fn a_caller_that_stops_waiting_delays_no_other_caller() {
         let queue = ServerQueue::new(1);
         let served = queue.acquire("nas1", at(1)).await;
         let mut gives_up = Box::pin(queue.acquire("nas1", at(2)));

@@ -1,4 +1,4 @@
-//! How long a volume has been unchanged, by this process's own clock. Clocks of two machines are never compared.
+//! The time since the last change of a volume, by the clock of this process. Clocks of two machines are never compared.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -8,13 +8,13 @@ use tokio::time::Instant;
 
 use crate::model::volume::Volume;
 
-/// The time at which each volume was first seen in its present version, by uid.
+/// The time at which each volume was first seen in its current version. The key is the uid.
 #[derive(Default)]
 pub struct UnchangedSince(Mutex<HashMap<String, (String, Instant)>>);
 
 impl UnchangedSince {
-    /// Returns what remains of a period that began when the volume was first seen in this version; `None` if it is
-    /// over. Any write to the volume starts the period again.
+    /// Returns the rest of a period that began when the volume was first seen in this version; `None` if the period is
+    /// over. Each write to the volume starts the period again.
     pub fn remaining(&self, volume: &Volume, grace: Duration) -> Option<Duration> {
         let mut seen = self.0.lock();
         let now = Instant::now();

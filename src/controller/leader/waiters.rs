@@ -1,4 +1,4 @@
-//! Which volumes wait for the cleanup of another one.
+//! The volumes that wait for the cleanup of another volume.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use crate::cluster::cache::CachedVolume;
 
-/// The volumes that wait, by the volume whose cleanup comes first.
+/// The volumes that wait. The key is the volume whose cleanup comes first.
 #[derive(Default)]
 pub struct CleanupWaiters(Mutex<HashMap<String, BTreeSet<String>>>);
 
@@ -19,8 +19,7 @@ impl CleanupWaiters {
         waits.entry(other.to_owned()).or_default().insert(waiting.to_owned());
     }
 
-    /// Returns the volumes that wait for this one, and forgets them: their reconcile records them again if they must
-    /// still wait.
+    /// Returns and removes the volumes that wait for this one. Their reconcile adds them again if they must still wait.
     pub fn take(&self, other: &CachedVolume) -> Vec<ObjectRef<CachedVolume>> {
         let mut waits = self.0.lock();
         let waiting = waits.remove(&other.name_any()).unwrap_or_default();

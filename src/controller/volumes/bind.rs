@@ -135,8 +135,8 @@ pub async fn undo(leader: &Leader, volume: &Volume, claim: &Claim, difference: &
 /// Reports on a claim that it differs from what its volume was created for.
 pub fn report_changed(ctx: &Context, volume: &Volume, claim: &Claim, difference: &str) {
     let note = format!(
-        "volume {} was created for this claim, and then something changed the claim: {difference}. Delete the claim and create it \
-         again. Check which admission webhook changes claims after Bindery's",
+        "volume {} was created for this claim, and then something changed the claim: {difference}. Delete the claim \
+         and create it again. Check which admission webhook changes claims after Bindery's",
         volume.name
     );
     ctx.events.warn(claim, reason::CLAIM_CHANGED, note);

@@ -185,7 +185,8 @@ async fn archive_forever(ctx: &Context, entry: &Entry, identity: Identity) -> Re
     if ctx.rename(share, place, identity, &archive).await? == Moved::Done {
         tracing::warn!(
             %share, from = %place, to = %archive,
-            "a directory was moved aside for a volume that no longer exists, and no policy says that it may be removed: it is kept"
+            "a directory was moved aside for a volume that no longer exists, and no policy says that it may be \
+             removed: it is kept"
         );
         ctx.metrics.step("put_back");
     }

@@ -114,18 +114,19 @@ fn advice(volume: &Volume, record: &Record) -> Option<String> {
         return (!keeps).then(|| format!("To keep the directory as it is and let the volume be deleted: {retain}"));
     }
     let advice = if keeps {
-        "The directory is kept. It has been moved from its path already, so it becomes an archive that never expires; an Event \
-         names the archive, and then the volume is deleted."
+        "The directory is kept. It has been moved from its path already, so it becomes an archive that never expires; \
+         an Event names the archive, and then the volume is deleted."
             .to_owned()
     } else {
         format!(
-            "To keep the directory: {retain}. It has been moved from its path already, so it then becomes an archive that \
-             never expires, as soon as the server allows that; an Event names the archive."
+            "To keep the directory: {retain}. It has been moved from its path already, so it then becomes an archive \
+             that never expires, as soon as the server allows that; an Event names the archive."
         )
     };
     let places: Vec<String> = volume.may_be_at().iter().map(Directory::to_string).collect();
     Some(format!(
-        "{advice} If the server is gone for good, remove the finalizer {} from the volume. The directory is at {} or {}.",
+        "{advice} If the server is gone for good, remove the finalizer {} from the volume. The directory is at {} or \
+         {}.",
         names::FINALIZER,
         record.directory,
         places.join(" or ")
@@ -140,8 +141,9 @@ mod tests {
     use super::*;
 
     const COMMAND: &str = "kubectl annotate pv --overwrite pvc-1 bindery.dev/on-delete=retain";
-    const PLACES: &str = "If the server is gone for good, remove the finalizer bindery.dev/cleanup from the volume. The directory is at \
-                          data or .bindery-trash/blue.pvc-1.u1.aside or .bindery-trash/blue.pvc-1.u1.";
+    const PLACES: &str = "If the server is gone for good, remove the finalizer bindery.dev/cleanup from the volume. \
+                          The directory is at data or .bindery-trash/blue.pvc-1.u1.aside or \
+                          .bindery-trash/blue.pvc-1.u1.";
 
     fn advice_on(fields: &Value) -> Option<String> {
         let mut volume = json!({
@@ -177,12 +179,12 @@ mod tests {
     fn after_a_move_the_advice_says_how_to_keep_the_directory_and_where_it_is() {
         let moved = json!({"bindery.dev/moved-to": ".bindery-trash/blue.pvc-1.u1"});
         let expected = format!(
-            "To keep the directory: {COMMAND}. It has been moved from its path already, so it then becomes an archive that never \
-             expires, as soon as the server allows that; an Event names the archive. {PLACES}"
+            "To keep the directory: {COMMAND}. It has been moved from its path already, so it then becomes an archive \
+             that never expires, as soon as the server allows that; an Event names the archive. {PLACES}"
         );
         assert_eq!(advice_on(&json!({"metadata": {"annotations": moved}})), Some(expected));
-        let kept = "The directory is kept. It has been moved from its path already, so it becomes an archive that never expires; \
-                    an Event names the archive, and then the volume is deleted.";
+        let kept = "The directory is kept. It has been moved from its path already, so it becomes an archive that \
+                    never expires; an Event names the archive, and then the volume is deleted.";
         let retain = json!({
             "metadata": {"annotations": moved},
             "spec": {"persistentVolumeReclaimPolicy": "Retain"},

@@ -68,8 +68,8 @@ fn other_disk(volume: &str, record: &Record, why: &str) -> String {
     let has_numbers = record.identity.is_some() || record.share_id.is_some();
     let advice = if has_numbers && record.moved_to.is_empty() {
         format!(
-            " If the export's fsid= or its disk was changed on purpose, accept what is there now: kubectl annotate pv {volume} \
-             {}- {}-",
+            " If the export's fsid= or its disk was changed on purpose, accept what is there now: kubectl annotate pv \
+             {volume} {}- {}-",
             volume_annotation::DIRECTORY_ID,
             volume_annotation::SHARE_ID,
         )
@@ -77,8 +77,8 @@ fn other_disk(volume: &str, record: &Record, why: &str) -> String {
         String::new()
     };
     format!(
-        "directory {} of share {} was not found, and the share may show another file system than before: {why}. Check that the server has mounted \
-         the file system that it exports.{advice}",
+        "directory {} of share {} was not found, and the share may show another file system than before: {why}. Check \
+         that the server has mounted the file system that it exports.{advice}",
         record.directory, record.share
     )
 }

@@ -109,8 +109,8 @@ async fn pass_on(step: Step<'_>, other: &Volume, overlap: Overlap) -> Result<(),
     written.map_err(|error| Error::PassOn(other.name.clone(), error))?;
     let kept = retention.map_or_else(String::new, |retention| format!(", archiveRetention {retention}"));
     let note = format!(
-        "onDelete of this volume is now {on_delete}{kept}: its directory also holds the files of volume {}, which was deleted and \
-         whose policy keeps more ({}). To change it: kubectl annotate pv --overwrite {} {}=...",
+        "onDelete of this volume is now {on_delete}{kept}: its directory also holds the files of volume {}, which was \
+         deleted and whose policy keeps more ({}). To change it: kubectl annotate pv --overwrite {} {}=...",
         volume.name,
         step.directory(),
         other.name,

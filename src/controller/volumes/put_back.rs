@@ -104,7 +104,10 @@ async fn recreate(step: Step<'_>) -> Result<(), Error> {
             volume = now.name,
             "a cleanup of an earlier volume may have removed the empty directory of this one; Bindery creates it again"
         );
-        let unready = json!({"metadata": {"annotations": {volume_annotation::READY: Value::Null, volume_annotation::DIRECTORY_ID: Value::Null}}});
+        let unready = json!({"metadata": {"annotations": {
+            volume_annotation::READY: Value::Null,
+            volume_annotation::DIRECTORY_ID: Value::Null,
+        }}});
         patch::merge(&ctx.persistent_volumes(), &now, unready).await?;
     }
     Ok(())

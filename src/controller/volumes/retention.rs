@@ -64,7 +64,8 @@ fn shares(ctx: &Context) -> BTreeSet<Share> {
 async fn clean_shares(leader: &Leader, which: impl Fn(&Share) -> bool, pause: Duration) {
     for share in shares(&leader.ctx).into_iter().filter(which) {
         if let Err(error) = clean_share(leader, &share).await {
-            tracing::warn!(%share, "could not check the archives and the trash of a share; Bindery retries in {pause:?}: {error}");
+            tracing::warn!(%share, "could not check the archives and the trash of a share; Bindery retries in \
+                                    {pause:?}: {error}");
         }
     }
 }
@@ -90,7 +91,8 @@ async fn clean_share(leader: &Leader, share: &Share) -> Result<(), Error> {
         for name in names {
             match check_archive(leader, share, root, &name, &owners).await {
                 Err(Error::Storage(error)) if !error.unanswered() => {
-                    tracing::warn!(%share, name, "could not handle this entry of the share; Bindery retries in the next round: {error}");
+                    tracing::warn!(%share, name, "could not handle this entry of the share; Bindery retries in the \
+                                                  next round: {error}");
                     ctx.metrics.step("not_removed");
                 }
                 done => done?,
