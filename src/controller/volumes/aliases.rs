@@ -1,10 +1,10 @@
 //! Finds volumes that Bindery did not create and that use a directory under another name of its server, or by another
 //! path.
 //!
-//! Bindery looks for them only before it moves a directory from its path, and only for volumes whose path ends with the
-//! name of the directory. It asks the server that such a volume names for the identity of what is at that path. If the
-//! server does not answer, the directory is kept if the volume's path contains the whole path of the directory below
-//! the share.
+//! Bindery searches for them only before it moves or removes a directory, and only among volumes whose path ends with
+//! the name of the directory. It asks the server that such a volume names for the identity of the directory at the
+//! volume's path. If that server does not answer, the directory is kept if the volume's path contains the whole path of
+//! the directory below the share.
 
 use std::time::Duration;
 
@@ -22,10 +22,10 @@ use crate::model::location::Location;
 use crate::model::share_id::{View, may_be_one_file};
 use crate::storage::Fault;
 
-/// The time for one lookup.
+/// The maximum time for one lookup.
 const ASK: Duration = Duration::from_secs(5);
 
-/// Whether a path is a directory, or inside it.
+/// Whether a path leads to the directory, or to a directory inside it.
 enum Answer {
     Yes,
     No,
@@ -35,13 +35,13 @@ enum Answer {
 /// Returns why the directory is kept, if a volume that Bindery did not create may use it or a directory inside it.
 pub async fn foreign_volume_naming(step: Step<'_>, location: &Location<'_>) -> Result<Option<String>, Error> {
     let Step { ctx, volume, .. } = step;
-    // Nobody uses a directory that does not exist.
+    // Without an identity the directory does not exist, so no volume uses it.
     let Some(identity) = location.identity else {
         return Ok(None);
     };
     let may_name = |other: &CachedVolume| {
         let name = |place: &ForeignLocation| {
-            // Other programs create many volumes, but none with the whole path of a directory of Bindery.
+            // Other provisioners create many volumes. Only those with the whole path of the directory are looked up.
             let counts = other.is_made_by_hand() || place.has_whole_path(location);
             counts && !place.paths_with_same_name(location).is_empty()
         };
@@ -65,8 +65,8 @@ pub async fn foreign_volume_naming(step: Step<'_>, location: &Location<'_>) -> R
     Ok(None)
 }
 
-/// Returns whether nothing is at the path of a share. A server may also say that there is no share if this host may not
-/// see it.
+/// Returns whether the path of a share does not exist on the server. The error "no such share" does not prove that: a
+/// server also returns it for a share that this host may not see.
 async fn is_missing(ctx: &Context, share: &Share) -> bool {
     let root = Share::parse(share.server(), "/").ok();
     let path = Directory::parse(share.path().trim_start_matches('/')).ok();

@@ -1,8 +1,8 @@
 //! Binds a volume to its claim.
 //!
 //! Trigger: a claim that names a volume of this installation. Order: (1) the directory is created if it is missing; (2)
-//! one JSON patch writes the claim's uid, the identity of the directory, and `ready`. After a crash between the two,
-//! both are done again. The uid is set once: the patch tests that it is the same volume, and that it has no uid yet.
+//! one JSON patch writes the claim's uid, the identity of the directory, and `ready`. After a crash between (1) and
+//! (2), both are repeated. The uid is written once: the patch tests that the volume is the same and has no uid yet.
 
 use serde_json::{Value, json};
 
@@ -20,8 +20,8 @@ use crate::model::names::{reason, volume_annotation};
 use crate::model::volume::{Origin, Phase, Volume};
 use crate::storage::Existing;
 
-/// Binds the volume to its claim. After success the directory exists, and the volume has the claim's uid, the
-/// directory's identity, and is ready.
+/// Binds the volume to its claim. After success the directory exists, and the volume is ready and has the claim's uid
+/// and the directory's identity.
 pub async fn bind(step: Step<'_>, claim: &Claim) -> Result<(), Error> {
     let Step {
         leader,
@@ -30,7 +30,7 @@ pub async fn bind(step: Step<'_>, claim: &Claim) -> Result<(), Error> {
         record,
     } = step;
     failpoints::point(Point::AnswerSent);
-    // The webhook checks this before it creates the directory. It may have died before that, or not have been called.
+    // The webhook may not have been called for this volume, or may have stopped before its own search for overlaps.
     let cannot_overlap = record.directory.cannot_overlap(&volume.name);
     if !cannot_overlap {
         match overlap::find_overlap(step).await? {
@@ -53,7 +53,8 @@ pub async fn bind(step: Step<'_>, claim: &Claim) -> Result<(), Error> {
         let why = format!("its group is also the group of volume {other}; delete the claim and create it again");
         return take_back(leader, volume, claim, why).await;
     }
-    // The directory of a bound volume may be in use: it keeps the mode that its user may have set.
+    // The directory of a bound volume may be in use, and its user may have changed the mode. So the mode is not set
+    // again.
     let existing = match (record.origin, volume.phase) {
         (Origin::New, Phase::Unbound) => Existing::SetAttributes,
         _ => Existing::LeaveAlone,
@@ -77,12 +78,12 @@ pub async fn bind(step: Step<'_>, claim: &Claim) -> Result<(), Error> {
     }
     let uid_is_missing = volume.claim.as_ref().is_some_and(|claim| claim.uid.is_none());
     if uid_is_missing && ctx.options.binder == BinderMode::Off {
-        // kube-controller-manager writes the uid, and that triggers the next reconcile.
+        // kube-controller-manager writes the uid; the watch event triggers the next reconcile.
         return Ok(());
     }
     leader.may_act()?;
-    // Tests that it is the same volume, and that no later request has used it: the claim was compared with what the
-    // last one wrote.
+    // The tests fail if it is another volume, or if a later request has used the volume: then the claim was compared
+    // with outdated settings.
     let mut operations = vec![
         patch::test_uid(volume),
         test_annotation(volume_annotation::ATTEMPT, volume.attempt.clone()),
@@ -105,7 +106,8 @@ pub async fn bind(step: Step<'_>, claim: &Claim) -> Result<(), Error> {
     Ok(())
 }
 
-/// Removes a volume whose directory belongs to another volume. If a claim has it already, an administrator must decide.
+/// Removes a volume whose directory belongs to another volume. If a claim already has the volume, fails: an
+/// administrator must decide.
 async fn take_back(leader: &Leader, volume: &Volume, claim: &Claim, why: String) -> Result<(), Error> {
     match &volume.claim {
         Some(claim_ref) if claim_ref.uid.is_none() => undo(leader, volume, claim, &why).await,
@@ -121,9 +123,9 @@ fn volume_of_same_group(step: Step<'_>) -> Option<String> {
     other.map(|other| other.name.clone())
 }
 
-/// Removes a volume whose claim was changed after the decision. The Event is written first: after a crash between the
-/// two nothing would write it. The volume is fenced before it is deleted, because kube-controller-manager binds even a
-/// volume that is being deleted.
+/// Removes a volume that its claim must not get, for example because the claim was changed after the decision. The
+/// Event is written first, so that a crash cannot lose it. The volume is fenced before it is deleted, because
+/// kube-controller-manager binds even a volume that is being deleted.
 pub async fn undo(leader: &Leader, volume: &Volume, claim: &Claim, difference: &str) -> Result<(), Error> {
     let ctx = &leader.ctx;
     report_changed(ctx, volume, claim, difference);
@@ -132,7 +134,7 @@ pub async fn undo(leader: &Leader, volume: &Volume, claim: &Claim, difference: &
     Ok(())
 }
 
-/// Reports on a claim that it differs from what its volume was created for.
+/// Writes an Event on a claim that differs from the claim for which its volume was created.
 pub fn report_changed(ctx: &Context, volume: &Volume, claim: &Claim, difference: &str) {
     let note = format!(
         "volume {} was created for this claim, and then something changed the claim: {difference}. Delete the claim \

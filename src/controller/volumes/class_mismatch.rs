@@ -1,12 +1,13 @@
-//! A claim that got a volume that was created for another claim of the same name.
+//! Corrects the policy of a volume that was created for another claim of the same name.
 //!
-//! A volume that no claim uses yet names its claim by namespace and name only. If that claim never appears, and another
-//! one of the same name is created without the webhook, kube-controller-manager binds the two whatever their classes
-//! are. The claim may then be in use, and keeps the volume; the policy of its own class applies to its files.
+//! A volume that no claim uses yet names its claim by namespace and name only. If that claim is never created, and
+//! another claim of the same name is created without the webhook, kube-controller-manager binds the two even if their
+//! classes differ. The claim may then be in use, so it keeps the volume. The policy of its own class applies to its
+//! files.
 //!
-//! To write `retain` on the volume would be simpler. But then the directory would stay at its path after the claim was
-//! deleted, although its class says `delete`, and with `existingDirectory: deny` the next claim of that name would be
-//! refused.
+//! Setting the policy to `retain` would be simpler. But then, if the class says `delete`, the directory would still
+//! stay at its path after the claim was deleted, and with `existingDirectory: deny` the next claim of that name would
+//! be refused.
 
 use json_patch::PatchOperation;
 use serde_json::json;
@@ -20,8 +21,8 @@ use crate::model::on_delete::OnDelete;
 use crate::model::volume::Origin;
 use crate::policy::decide::Decision;
 
-/// Returns a patch for the volume, so that the policy of the claim's own class applies to it. Empty if the claim has
-/// the class of the volume, or would get no volume from its class: then an Event reports the difference.
+/// Returns a patch that writes the policy of the claim's own class to the volume. The patch is empty if the claim has
+/// the class of the volume, or would get no volume from its class; in the latter case an Event reports the difference.
 pub async fn policy_of_claims_class(step: Step<'_>, claim: &Claim) -> Result<Vec<PatchOperation>, Error> {
     let Step {
         ctx, volume, record, ..

@@ -2,8 +2,9 @@
 //!
 //! Trigger: a volume of this installation that is being deleted and that no claim has. Order: (1) the directory is
 //! moved to the trash or to an archive ([`super::move_aside`]); (2) the finalizer is removed, if the policy is still
-//! the same; (3) the trash is emptied ([`super::empty_trash`]). So the path and the name can be used again at once. As
-//! long as the volume exists, no file of it is removed: if its policy is changed to `retain`, all files are kept.
+//! the same; (3) the trash is emptied ([`super::empty_trash`]). So the path can be used again after (1), and the name
+//! of the claim after (2). No file is removed while the volume exists: until then the policy can be changed to
+//! `retain`.
 
 use super::destination::{Destination, same_policy};
 use super::find::FoundAt;
@@ -20,7 +21,7 @@ use crate::model::volume::{Origin, Record, Volume};
 use crate::policy::reconcile::Dispose;
 use crate::storage::Removed;
 
-/// The Event that reports the cleanup: its reason, and what became of the directory.
+/// The Event that reports the cleanup: its reason, and what happened to the directory.
 enum Report {
     None,
     Normal(&'static str, String),
@@ -28,7 +29,7 @@ enum Report {
     InTrash(Directory),
 }
 
-/// Applies the policy to the directory, removes the finalizer, and reports what became of the directory.
+/// Applies the policy to the directory, removes the finalizer, and reports what happened to the directory.
 pub async fn clean_up(leader: &Leader, volume: &Volume, dispose: Dispose, record: &Record) -> Result<(), Error> {
     let step = Step::new(leader, volume, record);
     let ctx = step.ctx;
@@ -71,8 +72,8 @@ pub async fn clean_up(leader: &Leader, volume: &Volume, dispose: Dispose, record
     Ok(())
 }
 
-/// Removes a directory that Bindery created, if it is empty and no claim has used it, or Kubernetes has bound its
-/// volume to a claim of another class. Returns whether it is removed. A directory that another volume uses stays.
+/// Removes an empty directory that Bindery created and that no claim has used, or whose volume Kubernetes has bound to
+/// a claim of another class. Returns whether it was removed. A directory that another volume uses is kept.
 async fn remove_if_empty(step: Step<'_>) -> Result<bool, Error> {
     let Step { volume, record, .. } = step;
     let may_go = record.origin == Origin::New && (!volume.ready || volume.made_for.is_some());
@@ -98,14 +99,14 @@ async fn keep_or_remove_empty(step: Step<'_>) -> Result<Report, Error> {
     keep(step, report, moved).await
 }
 
-/// Keeps the directory. Without a record of a move it is at its path, and the NFS server is not needed. If it was
-/// already moved, it becomes an archive that never expires; `moved` says why.
+/// Keeps the directory. If no move is recorded, the directory is at its path, and the NFS server need not answer. If
+/// the directory was already moved, it becomes an archive that never expires; `moved` is the reason for the Event.
 async fn keep(step: Step<'_>, at_its_path: Report, moved: &str) -> Result<Report, Error> {
     let record = step.record;
     if record.moved_to.is_empty() {
         match find::find(step).await {
             Ok(FoundAt::Moved(..)) => {}
-            // Earlier versions recorded no moves: only the server knows.
+            // Earlier versions did not record moves, so only the server knows the place.
             Err(error) if record.share_id.is_none() => return Err(error),
             Ok(_) | Err(_) => return Ok(at_its_path),
         }
@@ -124,7 +125,7 @@ async fn remove_unused(step: Step<'_>) -> Result<Report, Error> {
     let Step {
         ctx, volume, record, ..
     } = step;
-    // A volume that is being created at this path creates the directory again.
+    // If a new volume at this path is being created, that volume creates the directory again.
     let is_used = !record.directory.cannot_overlap(&volume.name)
         && matches!(overlap::find_overlap(step).await?, OverlapState::InUse(_));
     if is_used || record.origin == Origin::Adopted {
@@ -155,9 +156,9 @@ async fn archive(step: Step<'_>) -> Result<Report, Error> {
     move_to(step, Destination::Archive(step.record.retention), report).await
 }
 
-/// Moves the directory, and returns the report for the place where it is then, or the report that it was not found.
-/// Fails if it was not found and the share may show another file system: then the directory may still exist, and the
-/// volume is its only record.
+/// Moves the directory, and returns the report for its new place, or the report that it was not found. Fails if it was
+/// not found and the server may export another file system: then the directory may still exist, and the volume is its
+/// only record.
 async fn move_to(
     step: Step<'_>,
     destination: Destination,

@@ -1,9 +1,9 @@
-//! Completes a claim: writes what kube-controller-manager would write on it next.
+//! Completes a claim: sets it to `Bound`, before kube-controller-manager does the same.
 //!
-//! Trigger: kube-controller-manager has marked the volume `Bound` to the uid that Bindery wrote, while the claim is
-//! still `Pending`. Not earlier: kube-controller-manager sets a claim to `Lost` if the claim is bound and its volume
-//! is not. kube-controller-manager needs two steps for each claim. Bindery does the second one for it, so that many
-//! claims are bound in half the time. It does not matter which of them is first: the other finds nothing left to write.
+//! Trigger: kube-controller-manager has set the volume to `Bound`, and the claim is still `Pending`. Bindery does not
+//! write earlier, because kube-controller-manager sets a claim to `Lost` if the claim is bound and its volume is not.
+//! kube-controller-manager needs two steps for each claim. Bindery does the second one, so many claims are bound in
+//! half the time. If both programs do it, the later one finds nothing to write.
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::Api;
@@ -21,8 +21,8 @@ use crate::model::binder_mode::BinderMode;
 use crate::model::names::volume_annotation;
 use crate::model::volume::{ClaimRef, Phase, Volume};
 
-/// Completes the claim of a volume that is ready and `Bound`; touches a volume that kube-controller-manager has not
-/// marked in time.
+/// Completes the claim of a volume that is ready and `Bound`. Nudges kube-controller-manager if the volume is ready and
+/// not `Bound` in time.
 pub async fn complete(leader: &Leader, volume: &Volume) -> Result<Action, Error> {
     let ctx = &leader.ctx;
     let Some(claim) = completes(ctx, volume) else {
@@ -55,7 +55,7 @@ pub async fn complete(leader: &Leader, volume: &Volume) -> Result<Action, Error>
     Ok(Action::await_change())
 }
 
-/// Returns the claim to complete, by the cache: the volume is ready, and the claim is pending.
+/// Returns the claim of a volume if, according to the cache, the volume is ready and the claim is pending.
 pub fn completes<'a>(ctx: &Context, volume: &'a Volume) -> Option<&'a ClaimRef> {
     if ctx.options.binder != BinderMode::Complete || !volume.ready || !ctx.is_own(volume) {
         return None;
@@ -67,7 +67,8 @@ pub fn completes<'a>(ctx: &Context, volume: &'a Volume) -> Option<&'a ClaimRef> 
     waits.then_some(meant)
 }
 
-/// Touches a volume, so that kube-controller-manager looks at it again. See [`crate::controller::leader::kcm_nudge`].
+/// Writes an annotation to a volume, so that kube-controller-manager looks at it again. See
+/// [`crate::controller::leader::kcm_nudge`].
 async fn nudge(leader: &Leader, volume: &Volume) -> Result<Action, Error> {
     if let Some(remaining) = leader.unchanged_since.remaining(volume, BUSY) {
         return Ok(Action::requeue(remaining));

@@ -1,4 +1,4 @@
-//! Where a directory is moved to, and the record of that in the annotation `bindery.dev/moved-to`.
+//! The destinations of a directory, and their record in the annotation `bindery.dev/moved-to`.
 
 use serde_json::{Value, json};
 
@@ -13,18 +13,17 @@ use crate::model::reclaim::Reclaim;
 use crate::model::retention::Retention;
 use crate::model::volume::{Record, Volume};
 
-/// The number of places that are recorded at most. A directory was not at the oldest ones when a newer one was
-/// recorded.
+/// The maximum number of recorded places. The oldest are dropped: the directory was found at a newer place since.
 const MOST_PLACES: usize = 32;
 
-/// Where a directory is to be moved.
+/// The destination of a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Destination {
-    /// To the trash.
+    /// The trash.
     Trash,
-    /// To an archive that is kept for this time.
+    /// An archive that is kept for this time.
     Archive(Retention),
-    /// Nowhere. If it was already moved from its path, it becomes an archive that never expires.
+    /// Its path, if it was not moved yet. If it was moved, an archive that never expires.
     Keep,
 }
 
@@ -38,7 +37,7 @@ impl Destination {
         }
     }
 
-    /// Returns whether this place is such a destination for the directory of the volume.
+    /// Returns whether this place is a valid destination of this kind for the directory of the volume.
     pub fn is_at(self, step: Step<'_>, place: &Directory) -> bool {
         match self.retention() {
             None => *place == TrashRoot::containing(place).place(&step.in_trash()),
@@ -51,9 +50,9 @@ impl Destination {
 
 /// A move in progress.
 pub struct Move<'a> {
-    /// The step that the move is a part of.
+    /// The step that moves the directory.
     pub step: Step<'a>,
-    /// Where the directory is to be moved.
+    /// The destination of the directory.
     pub destination: Destination,
     /// The identity of the directory.
     pub identity: Identity,
@@ -62,8 +61,8 @@ pub struct Move<'a> {
 }
 
 impl Move<'_> {
-    /// Returns the place below this trash root to which the directory is to be moved, after it was recorded on the
-    /// volume with the identity of the directory. Fails if the policy or the record has changed.
+    /// Chooses the place below this trash root to which the directory is moved. Records the place, and the identity of
+    /// the directory, on the volume. Fails if the policy or the record has changed.
     pub async fn record_target(&mut self, root: &TrashRoot) -> Result<Directory, Error> {
         let Step {
             ctx, volume, record, ..
@@ -93,11 +92,11 @@ impl Move<'_> {
         Ok(target)
     }
 
-    /// Returns the place that an earlier attempt has recorded, if that one is still right, or else a new one.
+    /// Returns the place that an earlier attempt recorded, if it is still valid; otherwise a new place.
     fn target(&self, root: &TrashRoot) -> Directory {
         let Self { step, destination, .. } = *self;
         let now = jiff::Timestamp::now();
-        // An archive time that was recorded long ago would end too early.
+        // The retention of an archive that was named long ago would end too early.
         let is_fresh = |place: &Directory| match (destination, place.archive_times()) {
             (Destination::Archive(retention), Some((_, until))) => retention.still_ends_at(until, now),
             _ => true,

@@ -1,14 +1,14 @@
 //! Removes the directories in the trash. Their volumes may not exist any more.
 //!
-//! Trigger: a cleanup, or a round of [`super::retention`], hands a directory over. Each is removed by its own task,
-//! which ends when the directory is gone or is not to be removed here. A few tasks of each server run at once. After
-//! each call a task lets the next one run, so a large tree does not delay small ones. A removal that fails is retried
-//! after a pause that doubles, or when the server answers again.
+//! Trigger: a cleanup, or a round of [`super::retention`], sends a directory. Each directory has its own task, which
+//! ends when the directory is gone or must not be removed. For each server at most three tasks run at the same time.
+//! After each call a task lets the next one run, so a large tree does not delay small ones. A removal that fails is
+//! retried after a pause that doubles, or when the server answers again.
 //!
 //! The name of a directory in the trash contains the installation, and the name and uid of its volume. While that
-//! volume waits for its cleanup, the directory is not touched here. A directory with an aside name whose volume is gone
-//! was moved there by a late request, and is kept. A directory whose identity a volume in use records is moved back to
-//! that volume.
+//! volume waits for its cleanup, this loop does not touch the directory. If the volume is gone and the directory has an
+//! aside name, a late request moved it there, and it is kept. If a volume in use records the identity of the directory,
+//! the directory is moved back to the path of that volume.
 
 use std::collections::HashSet;
 use std::pin::pin;
@@ -37,7 +37,7 @@ use crate::policy::class::Class;
 use crate::policy::groups;
 use crate::storage::{Moved, Tree};
 
-/// The number of trees of one NFS server that are removed at once. Nobody waits for them.
+/// The maximum number of trees of one NFS server that are removed at the same time. Nobody waits for them.
 const PARALLEL: usize = 3;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_mins(10);
@@ -64,7 +64,7 @@ pub async fn run(leader: &Leader, mut handed_over: mpsc::UnboundedReceiver<Entry
     }
 }
 
-/// Sets the metric to 0 at the end of the term: a replica that does not lead knows of no trash.
+/// Sets the metric to 0 at the end of the term, because only the leader knows the number.
 struct ResetMetric<'a>(&'a Metrics);
 
 impl Drop for ResetMetric<'_> {
@@ -73,7 +73,7 @@ impl Drop for ResetMetric<'_> {
     }
 }
 
-/// Removes a directory in the trash, in as many attempts as it takes. Returns it when nothing is left to do.
+/// Removes a directory in the trash, in as many attempts as needed. Returns the entry when nothing is left to do.
 async fn empty(leader: &Leader, removals: &ServerQueue, entry: Entry) -> Entry {
     let ctx = &leader.ctx;
     let mut pause = FIRST_PAUSE;
@@ -91,14 +91,14 @@ async fn empty(leader: &Leader, removals: &ServerQueue, entry: Entry) -> Entry {
         report_not_removed(ctx, &entry, &error, pause);
         let back = ctx.outages.back();
         let mut back = pin!(back.filter(|server| future::ready(server.may_be(entry.share.server()))));
-        // Waits for the pause, or for the server.
+        // Waits until the pause is over, or the server answers again.
         let _ = timeout(pause, back.next()).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 
-/// Removes as much as one call to the server can. Returns whether nothing is left to do: the directory is gone, or it
-/// is not to be removed here.
+/// Removes as much as is possible in one call to the server. Returns whether nothing is left to do: the directory is
+/// gone, or it must not be removed.
 async fn remove_some(leader: &Leader, entry: &Entry) -> Result<bool, Error> {
     let ctx = &leader.ctx;
     let Entry { share, place } = entry;
@@ -112,7 +112,7 @@ async fn remove_some(leader: &Leader, entry: &Entry) -> Result<bool, Error> {
         return Ok(true);
     };
     if let Some(owner) = volume_in_use(ctx, share, identity).await? {
-        // If that volume is being deleted, the next round decides.
+        // If that volume is being deleted, the directory is checked again in the next round.
         put_back::put_back_to(leader, &owner.name_any(), share, place).await?;
         return Ok(true);
     }
@@ -129,9 +129,9 @@ async fn remove_some(leader: &Leader, entry: &Entry) -> Result<bool, Error> {
     Ok(true)
 }
 
-/// Returns whether the volume that a directory is from still waits for its cleanup.
+/// Returns whether the volume of a directory still waits for its cleanup.
 async fn is_being_cleaned(ctx: &Context, name: &InTrash<'_>) -> Result<bool, Error> {
-    // A name that was cut off is not the volume's name, so it is found by its uid.
+    // The directory has only the beginning of a long name of a volume. Such a volume is found by its uid.
     let cut_name = || {
         let is_it = |volume: &CachedVolume| Some(&*volume.read().uid) == name.uid;
         let found = ctx.cluster.volumes.store().find(is_it);
@@ -147,7 +147,7 @@ async fn is_being_cleaned(ctx: &Context, name: &InTrash<'_>) -> Result<bool, Err
     Ok(volume.is_some_and(|volume| name.uid.is_none_or(|uid| volume.uid == uid && volume.has_finalizer)))
 }
 
-/// Returns a volume in use that was given this directory, by any name of the server.
+/// Returns a volume in use that records this directory, under any name of the server.
 async fn volume_in_use(ctx: &Context, share: &Share, identity: Identity) -> Result<Option<Arc<CachedVolume>>, Error> {
     let mut owners = ctx.cluster.volumes.store().state_filter(|volume| {
         let volume = volume.read();
@@ -173,7 +173,7 @@ async fn volume_in_use(ctx: &Context, share: &Share, identity: Identity) -> Resu
     Ok(owners.into_iter().find(is_it))
 }
 
-/// Keeps a directory whose volume is gone and for which no policy says that it may be removed.
+/// Makes an archive that never expires of a directory whose volume is gone and for which no policy is known.
 async fn archive_forever(ctx: &Context, entry: &Entry, identity: Identity) -> Result<(), Error> {
     let Entry { share, place } = entry;
     let classes = ctx.cluster.classes.store().state();

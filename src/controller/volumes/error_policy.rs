@@ -15,10 +15,10 @@ use crate::model::on_delete::OnDelete;
 use crate::model::reclaim::Reclaim;
 use crate::model::volume::{Phase, Record, Volume};
 
-/// After this many failures in a row, an error that is usually temporary is reported, too.
+/// The number of failures in a row after which an error is reported that is usually temporary.
 const PERSISTENT: u32 = 5;
 
-/// Writes an Event if somebody can act on it. Returns when the volume is reconciled again.
+/// Writes an Event if an administrator can act on the error. Returns when the volume is reconciled again.
 pub fn error_policy(leader: &Leader, volume: &Volume, error: &Error) -> Action {
     let ctx = &leader.ctx;
     // The failed reconcile may have written to the volume.
@@ -26,17 +26,16 @@ pub fn error_policy(leader: &Leader, volume: &Volume, error: &Error) -> Action {
     let latest = latest.filter(|latest| latest.read().uid == volume.uid);
     let volume = latest.as_ref().map_or(volume, |latest| latest.read());
     let (times, mut pause) = leader.backoff.record_failure(&volume.name);
-    // The error is recorded first: an outage that ends after the look then finds this volume among those to
-    // reconcile.
+    // The failure is recorded before the outages are read. If the outage ends after that, the volume is reconciled.
     if let (Error::Storage(_), Ok(record)) = (error, &volume.record)
         && ctx.outages.has(record.share.server())
     {
         pause = LONGEST_PAUSE;
     }
     let is_reported = match error {
-        // If the term continues after all, or the volume still exists, it is reconciled again.
+        // The term may continue, or the volume may still exist; then the volume is reconciled again.
         Error::NotLeading | Error::VolumeGone => return Action::requeue(FIRST_PAUSE),
-        // A change of the other volume triggers the reconcile. An Event follows if it takes long.
+        // A change of the other volume triggers the next reconcile. The first failure is not reported.
         Error::WaitsForCleanup(_) => {
             if times > 1 {
                 report(ctx, volume, error);
@@ -47,7 +46,7 @@ pub fn error_policy(leader: &Leader, volume: &Volume, error: &Error) -> Action {
         Error::OverlapBeingMade(_) | Error::Changed | Error::CacheBehind if times < PERSISTENT => {
             return Action::requeue(pause);
         }
-        // Another write came first, and its watch event triggers the next reconcile.
+        // The object was changed at the same time; the watch event triggers the next reconcile.
         Error::Api(error) | Error::PassOn(_, error)
             if times < PERSISTENT && (patch::is_precondition_failed(error) || patch::is_not_found(error)) =>
         {
@@ -68,7 +67,7 @@ pub fn error_policy(leader: &Leader, volume: &Volume, error: &Error) -> Action {
     Action::requeue(pause)
 }
 
-/// Writes a Warning. The API counts repetitions with one reason and one cause, and keeps the text of the first.
+/// Writes a Warning. Repeated Events with the same reason and cause are counted, and the text of the first one is kept.
 fn report(ctx: &Context, volume: &Volume, error: &Error) {
     let (mut cause, mut note) = (error.cause(), error.to_string());
     let is_cleanup = volume.deleting || volume.phase == Phase::Released;
@@ -82,7 +81,7 @@ fn report(ctx: &Context, volume: &Volume, error: &Error) {
     } else {
         ". Bindery retries."
     });
-    // With another text the Event needs another cause, since repetitions keep the first text.
+    // A different text needs a different cause, because repeated Events keep the first text.
     if is_cleanup
         && let Ok(record) = &volume.record
         && let Some(advice) = advice(volume, record)

@@ -1,8 +1,8 @@
-//! Whether a share still shows the same file system.
+//! Checks that a server still exports the same file system for a share.
 //!
-//! A server whose disk is not mounted shows the empty directory below. A directory that is missing there still exists
-//! on the disk, and its volume is the only record of it. With a fixed `fsid=` the file system id stays the same in that
-//! case, so the inode number of the share's root is compared too.
+//! A server whose disk is not mounted exports the empty mount point. A directory that is missing there still exists on
+//! the disk, and its volume is the only record of it. If the export has a fixed `fsid=`, the file system id stays the
+//! same in that case, so the inode number of the share's root is compared, too.
 
 use super::step::Step;
 use crate::controller::context::{Context, storage_deadline};
@@ -11,12 +11,12 @@ use crate::model::names::volume_annotation;
 use crate::model::share_id::ShareId;
 use crate::model::volume::Record;
 
-/// Fails unless the share shows the same file system as before. To be called if the directory of a volume is missing,
-/// or another one is at its path.
+/// Fails unless the server still exports the same file system. Called if the directory of a volume is missing, or
+/// another directory is at its path.
 pub async fn same_disk(step: Step<'_>) -> Result<(), Error> {
     let Step { ctx, record, .. } = step;
     let other_disk = |why| Error::FileSystemChanged(other_disk(&step.volume.name, record, why));
-    // The records of other volumes prove nothing for this one.
+    // Records of other volumes do not prove that this volume was on the same file system.
     if record.identity.is_none() && record.share_id.is_none() {
         let why = "the volume does not record which file system it was on";
         return Err(other_disk(why));
@@ -38,8 +38,8 @@ pub async fn same_disk(step: Step<'_>) -> Result<(), Error> {
     }
 }
 
-/// Compares the share with what the volume records, or else with what other volumes of the share record; `None` if none
-/// does.
+/// Compares the root of the share with the root that the volume records, or else with the roots that other volumes of
+/// the share record. Returns `None` if no volume records one.
 pub fn is_as_before(ctx: &Context, record: &Record, now: ShareId) -> Option<bool> {
     if let Some(before) = record.share_id {
         return Some(is_same(before, now));
@@ -53,8 +53,7 @@ pub fn is_as_before(ctx: &Context, record: &Record, now: ShareId) -> Option<bool
     Some(is_same(first, now) || known.any(|before| is_same(before, now)))
 }
 
-/// A root that was looked up through another view (NFS or a mount) has another file system id, and the same inode
-/// number.
+/// Returns whether both are the same root. NFS and a mount show different file system ids, and the same inode number.
 fn is_same(before: ShareId, now: ShareId) -> bool {
     if before.view == now.view {
         before.root == now.root

@@ -1,4 +1,4 @@
-//! Where the directory of a volume is: at its path, or where an earlier attempt has moved it.
+//! Finds the directory of a volume: at its path, or at a place to which an earlier attempt moved it.
 
 use super::step::Step;
 use crate::controller::error::Error;
@@ -6,28 +6,28 @@ use crate::model::directory::{Directory, TrashRoot};
 use crate::model::identity::Identity;
 use crate::storage::Fault;
 
-/// Where a directory is.
+/// The place where a directory was found.
 #[derive(Debug)]
 pub enum FoundAt {
     /// At its path.
     Path(Identity),
-    /// At another place, where it was moved.
+    /// At this place, to which an earlier attempt moved it.
     Moved(Identity, Directory),
-    /// Nowhere. Nothing is at its path.
+    /// Not found. Its path does not exist.
     Missing,
-    /// Nowhere. Another directory is at its path.
+    /// Not found. Another directory is at its path.
     Replaced,
 }
 
 /// Looks for the directory at its path, and at each place to which an earlier attempt may have moved it.
 ///
-/// Its identity may be unknown, for example because an administrator has removed the annotation. Then what is at a
-/// recorded place is the directory, since the names of those places contain the volume's name and uid.
+/// Its identity may be unknown, for example because an administrator has removed the annotation. Then a directory at a
+/// recorded place is accepted, because the name of such a place contains the volume's name and uid.
 pub async fn find(step: Step<'_>) -> Result<FoundAt, Error> {
     let Step { ctx, record, .. } = step;
     let at_path = match ctx.look_up(&record.share, &record.directory).await {
         Ok(found) => found,
-        // Somebody has created a file at the path since.
+        // After the move, another program created a file at the path.
         Err(error) if error.fault == Fault::NotADirectory && !record.moved_to.is_empty() => None,
         Err(error) => return Err(error.into()),
     };
@@ -36,7 +36,8 @@ pub async fn find(step: Step<'_>) -> Result<FoundAt, Error> {
     {
         return Ok(FoundAt::Path(identity));
     }
-    // In the order in which it is moved, and twice: a late rename may move it between two lookups.
+    // The places are in the order of the moves. They are searched twice, because a late rename may move the directory
+    // between two lookups.
     let places = places(step);
     for place in places.iter().chain(&places) {
         if let Some(found) = ctx.look_up(&record.share, place).await?
@@ -52,7 +53,7 @@ pub async fn find(step: Step<'_>) -> Result<FoundAt, Error> {
     })
 }
 
-/// Returns the places where the directory may be, except its path.
+/// Returns the places to which the directory may have been moved.
 fn places(step: Step<'_>) -> Vec<Directory> {
     let Step {
         ctx, volume, record, ..
@@ -60,7 +61,8 @@ fn places(step: Step<'_>) -> Vec<Directory> {
     if record.identity.is_none() && record.moved_to.is_empty() {
         return Vec::new();
     }
-    // Earlier versions recorded no move, and did not put the uid into the name: only the identity tells.
+    // Earlier versions did not record moves, and names in their trash do not contain the uid. Such a directory is
+    // recognized only by its identity.
     let old = Directory::in_trash_without_uid(&ctx.installation.instance, &volume.name);
     let old = record.identity.map(|_| old);
     let in_roots = |own: Directory| TrashRoot::of(&record.directory).map(move |root| root.place(&own));

@@ -1,8 +1,8 @@
-//! Records the identity of directories on volumes that lack it: volumes of other programs and of earlier versions, and
-//! volumes whose annotations an administrator has removed.
+//! Records the identity of the directory on volumes that lack it: volumes of other programs and of earlier versions,
+//! and volumes whose annotations an administrator has removed.
 //!
-//! Trigger: such a volume, in use. They are looked up one after the other, since nobody waits for them. If a directory
-//! is missing, or its server cannot be reached, it is looked up again after a pause that doubles.
+//! Trigger: such a volume, in use. The directories are looked up one after the other, because nobody waits for them. If
+//! a directory is missing, or its server cannot be reached, it is looked up again after a pause that doubles.
 
 use std::collections::HashSet;
 use std::future::ready;
@@ -24,10 +24,10 @@ use crate::model::volume::Volume;
 
 const FIRST_PAUSE: Duration = Duration::from_secs(10);
 const LONGEST_PAUSE: Duration = Duration::from_hours(1);
-/// Changes that are received together.
+/// The maximum number of watch events that start one round.
 const AT_ONCE: usize = 10_000;
 
-/// Records identities as volumes come. Never returns.
+/// Records identities when volumes that lack one appear or change. Never returns.
 pub async fn run(leader: &Leader) {
     let lacking = leader
         .ctx
@@ -63,7 +63,8 @@ fn lacks_identity(ctx: &Context, volume: &Volume) -> bool {
     ours && volume.ready && !volume.deleting && volume.record.as_ref().is_ok_and(lacks)
 }
 
-/// Returns whether no volume is left. `tried` holds versions of volumes that are not looked up again in this round.
+/// Looks up the directory of each volume that lacks the identity. Returns whether all are recorded now. `tried` holds
+/// versions of volumes that are not looked up again in this round.
 async fn mark_all(leader: &Leader, tried: &mut HashSet<(String, String)>) -> bool {
     let ctx = &leader.ctx;
     let mut not_answering = HashSet::new();
@@ -102,8 +103,8 @@ async fn mark_all(leader: &Leader, tried: &mut HashSet<(String, String)>) -> boo
     all
 }
 
-/// Records the identity of the directory at a volume's path. A directory with another identity than the recorded one,
-/// or on another file system than other volumes of the share, is not accepted.
+/// Records the identity of the directory at a volume's path. Returns whether it is recorded. A directory is not
+/// accepted if the volume records another identity, or other volumes of the share another file system.
 async fn mark_identity(leader: &Leader, kept: &CachedVolume) -> Result<bool, Error> {
     let ctx = &leader.ctx;
     let volume = kept.read();

@@ -1,11 +1,11 @@
 //! Takes over volumes that nfs-subdir-external-provisioner or a program of the same kind has created under this
 //! provisioner name.
 //!
-//! Trigger: such a volume, bound or not. It is taken over while its class exists, so that its policy can be recorded,
-//! and so that its directory counts in the search for overlaps; an administrator sees at once which volumes cannot be
-//! taken over. One patch adds the finalizer, the policy and the label. The NFS server is not asked. A volume that is
-//! refused is not changed. An Event says why, and it is tried again when it changes and every 10 minutes, since its
-//! class may have been corrected.
+//! Trigger: such a volume, bound or not. It is taken over before its claim is deleted, for three reasons: its class
+//! still exists and has the policy; the search for overlaps finds its directory; and an administrator sees early which
+//! volumes cannot be taken over. One patch adds the finalizer, the policy and the label. The NFS server is not asked.
+//! If a volume cannot be taken over, it is not changed, and an Event says why. Bindery tries again when the volume
+//! changes and every 10 minutes, because its class may have been corrected.
 
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
@@ -20,7 +20,7 @@ use crate::model::volume::Volume;
 use crate::policy::legacy_class;
 use crate::policy::legacy_volume::{LegacyVolume, TakeoverOptions};
 
-/// Takes a volume over if it is a legacy volume. Returns whether it is one; its own change triggers the next reconcile.
+/// Takes a volume over if it is a legacy volume. Returns whether it is one. The patch triggers the next reconcile.
 pub async fn take_over(leader: &Leader, volume: &CachedVolume) -> Result<bool, Error> {
     let ctx = &leader.ctx;
     if !may_take_over(ctx, volume) {
@@ -51,12 +51,12 @@ pub async fn take_over(leader: &Leader, volume: &CachedVolume) -> Result<bool, E
     Ok(true)
 }
 
-/// Returns whether a volume may be a legacy volume, by the cache.
+/// Returns whether a volume may be a legacy volume, according to the cache.
 pub fn may_take_over(ctx: &Context, volume: &CachedVolume) -> bool {
     legacy_class::is_legacy(&ctx.installation.provisioner) && volume.is_provisioned_by(&ctx.installation.provisioner)
 }
 
-/// Reports why a volume was refused.
+/// Writes an Event that says why a volume cannot be taken over.
 pub fn report_refusal(ctx: &Context, volume: &Volume, why: &str) -> Action {
     let note = format!(
         "Bindery does not take this volume over, and does not touch its directory when its claim is deleted: {why}"

@@ -1,4 +1,4 @@
-//! What to do with a volume, decided on live reads of the API server.
+//! Reads objects from the API server, not from the cache, and decides the next step for a volume.
 
 use super::step::Step;
 use crate::controller::context::Context;
@@ -7,7 +7,7 @@ use crate::model::claim::Claim;
 use crate::model::volume::Volume;
 use crate::policy::reconcile::{self, ClaimState, Plan};
 
-/// Returns the next step, and the claim if it was read and exists.
+/// Returns the next step for a volume. Also returns the claim, if it was read and exists.
 pub async fn plan(ctx: &Context, volume: &Volume) -> Result<(Plan, Option<Claim>), Error> {
     let next = reconcile::plan(volume, ClaimState::Unknown, &ctx.installation);
     let (Plan::LookUpClaim, Some(meant)) = (&next, &volume.claim) else {
@@ -24,8 +24,7 @@ pub async fn plan(ctx: &Context, volume: &Volume) -> Result<(Plan, Option<Claim>
     ))
 }
 
-/// Returns the present state of this very volume. Fails with [`Error::VolumeGone`] unless it still waits for its
-/// cleanup.
+/// Reads this volume again. Fails with [`Error::VolumeGone`] unless it still exists and waits for its cleanup.
 pub async fn being_deleted(step: Step<'_>) -> Result<Volume, Error> {
     let now = step.ctx.cluster.volume(&step.volume.name).await?;
     waits_for_cleanup(now, step.volume)

@@ -1,4 +1,4 @@
-//! When the cleanup of a volume ends because the volume is gone.
+//! Tests when the cleanup of a volume ends because the volume is gone.
 
 use super::*;
 use crate::policy::fixtures;

@@ -1,8 +1,8 @@
-//! Volumes are bound to their claims, and cleaned up when their claims are gone.
+//! Binds volumes to their claims, and cleans them up when the claims are gone.
 //!
 //! A change of a volume, or of its claim, triggers a reconcile ([`triggers`]). The reconcile reads the volume, decides
-//! on one step ([`crate::policy::reconcile`]) and carries it out ([`reconcile`]). No volume is reconciled twice at the
-//! same time. A step that fails is retried after a pause that doubles, or when the NFS server answers again
+//! on one step ([`crate::policy::reconcile`]) and carries it out ([`reconcile`]). A volume has at most one reconcile in
+//! progress. A step that fails is retried after a pause that doubles, or when the NFS server answers again
 //! ([`error_policy`]). Each server has its own queue.
 
 mod aliases;
@@ -38,7 +38,7 @@ use tokio_util::sync::CancellationToken;
 use super::leader::Leader;
 use crate::cluster::cache::{CachedClaim, CachedVolume};
 
-/// Reconciles volumes until `stop`, then waits for the steps that are running.
+/// Reconciles volumes until `stop`, then waits for the steps in progress.
 pub async fn run(leader: Arc<Leader>, stop: CancellationToken) {
     let cluster = leader.ctx.cluster.clone();
     let (of_volumes, of_claims, of_waiters) = (Arc::clone(&leader), Arc::clone(&leader), Arc::clone(&leader));
@@ -62,7 +62,7 @@ pub async fn run(leader: Arc<Leader>, stop: CancellationToken) {
             of_waiters.waiters.take(&other)
         })
         .reconcile_on(back)
-        // The server queues limit what runs at once.
+        // The server queues limit the number of reconciles.
         .with_config(controller::Config::default().concurrency(0))
         .graceful_shutdown_on(stop.cancelled_owned())
         .run(

@@ -1,15 +1,14 @@
 //! Moves the directory of a volume from its path to the trash, or to an archive.
 //!
-//! Order: (1) record the destination on the volume; (2) rename the directory to its aside name, only if it is the very
-//! directory that the volume was given (the server compares); (3) read the volume again; (4) rename the directory to
-//! its destination. After a crash these steps are repeated: the directory is looked for at its path, at its aside name,
-//! and at each recorded place.
+//! Order: (1) record the destination on the volume; (2) rename the directory to its aside name, if it still has the
+//! recorded identity; (3) read the volume again; (4) rename the directory to its destination. After a crash these steps
+//! are repeated: the directory is looked up at its path, at its aside name, and at each recorded place.
 //!
-//! Why the aside name: a rename by a replica that was paused may reach the server when another replica has finished
-//! this volume, and rename the directory of a newer volume at the same path. Such a rename always leads to an aside
-//! name, where nothing is removed, and [`super::put_back`] and [`super::empty_trash`] move the directory back. A
-//! directory gets its name in the trash, or of an archive that expires, only after a live read has shown that the
-//! volume is still being deleted and that its policy is the same.
+//! Why the aside name is needed: a replica may be paused before the rename, and another replica may finish the cleanup
+//! of this volume. The late rename may then move the directory of a newer volume at the same path. It always moves it
+//! to an aside name, where nothing is removed, and [`super::put_back`] and [`super::empty_trash`] move it back. A
+//! directory gets its name in the trash, or the name of an archive that expires, only after a live read has shown that
+//! the volume is still being deleted and that its policy is the same.
 
 use super::destination::{Destination, Move};
 use super::find::FoundAt;
@@ -21,7 +20,8 @@ use crate::model::directory::{Directory, TrashRoot};
 use crate::model::volume::Record;
 use crate::storage::{Fault, Moved, Outcome, StorageError};
 
-/// Moves the directory to its destination, from wherever an earlier attempt has left it. Returns where it is then.
+/// Moves the directory to its destination, from its path or from the place to which an earlier attempt moved it.
+/// Returns its new place.
 pub async fn move_directory(step: Step<'_>, destination: Destination) -> Result<FoundAt, Error> {
     let Step {
         leader, ctx, record, ..
@@ -55,8 +55,8 @@ pub async fn move_directory(step: Step<'_>, destination: Destination) -> Result<
     Ok(FoundAt::Moved(identity, to))
 }
 
-/// Renames the directory from its path to its aside name: in the share, or next to the directory if the share is
-/// another file system. Returns its place now, and its destination.
+/// Renames the directory from its path to its aside name: in the trash root of the share, or next to the directory if
+/// that is another file system. Returns the new place of the directory, and its destination.
 async fn set_aside(moving: &mut Move<'_>) -> Result<(Directory, Directory), Error> {
     let record = moving.step.record;
     let recorded = record.moved_to.last().map_or(TrashRoot::SHARE, TrashRoot::containing);
@@ -72,7 +72,8 @@ async fn set_aside(moving: &mut Move<'_>) -> Result<(Directory, Directory), Erro
     }
 }
 
-/// Renames the directory, then checks that the volume was still to be cleaned up; if not, moves it back.
+/// Renames the directory to its aside name below this trash root. Then checks that the volume still waits for its
+/// cleanup; if not, moves the directory back.
 async fn set_aside_in(moving: &mut Move<'_>, root: &TrashRoot) -> Result<(Directory, Directory), Error> {
     let (step, identity) = (moving.step, moving.identity);
     let Step {
@@ -109,7 +110,8 @@ async fn assert_same_policy(step: Step<'_>) -> Result<(), Error> {
     if is_same { Ok(()) } else { Err(Error::Changed) }
 }
 
-/// Fails if the directory was not there: another replica was faster. The next reconcile looks for it again.
+/// Fails if the directory was not at the expected place: another replica has moved it. The next reconcile looks for it
+/// again.
 fn assert_done(moved: Moved) -> Result<(), Error> {
     match moved {
         Moved::Done => Ok(()),

@@ -1,10 +1,9 @@
-//! Reports volumes that have Bindery's finalizer and that this installation did not create. Does nothing else with
-//! them.
+//! Reports volumes that have Bindery's finalizer and that this installation did not create. Does not change them.
 //!
-//! Trigger: such a volume. If it names no installation, it is reported at once, since no installation will act on it;
-//! if it names no provisioner either, its class decides which installation reports it. If another installation of the
-//! same provisioner created it, it is reported when it is being deleted and has not changed for a while: that
-//! installation may run in this cluster, and then acts by itself. Volumes of other provisioners are not reported.
+//! Trigger: such a volume. If it names no installation, it is reported at once, because no installation will clean it
+//! up. If it names no provisioner either, the installation of its class reports it. If another installation of the same
+//! provisioner created it, it is reported when it is being deleted and has not changed for the time of --orphan-grace:
+//! that installation may run in this cluster, and then cleans it up. Volumes of other provisioners are not reported.
 
 use kube::runtime::controller::Action;
 
@@ -15,6 +14,7 @@ use crate::model::names::reason;
 use crate::model::volume::{Phase, Volume};
 use crate::policy::other_installation::{NotOurs, UnmanagedVolume};
 
+/// Writes an Event about a volume that this installation did not create, if the volume is to be reported now.
 pub async fn report(leader: &Leader, volume: &Volume, why: NotOurs) -> Result<Action, Error> {
     let ctx = &leader.ctx;
     if why == NotOurs::OtherInstance
@@ -32,7 +32,7 @@ pub async fn report(leader: &Leader, volume: &Volume, why: NotOurs) -> Result<Ac
         ctx.events.warn(volume, reason::NOT_MANAGED, note);
     }
     if volume.deleting || volume.phase == Phase::Released {
-        // An Event is kept for an hour, and the volume may wait for longer.
+        // The API server deletes an Event after one hour by default, and the volume may wait longer.
         return Ok(Action::requeue(RECHECK));
     }
     Ok(Action::await_change())

@@ -1,4 +1,4 @@
-//! Looks for other volumes with the same directory, or one above or inside it, before a directory is created or moved.
+//! Finds other volumes with the same directory, or one above or inside it, before a directory is created or moved.
 
 use kube::ResourceExt;
 
@@ -17,18 +17,18 @@ use crate::model::volume::{Phase, Volume};
 use crate::policy::reconcile::Plan;
 use crate::policy::shared_directory::{CleanupOrder, cleanup_order, inherited};
 
-/// The volume with an overlapping directory.
+/// Whether another volume has an overlapping directory.
 pub enum OverlapState {
-    /// None.
+    /// No other volume.
     None,
-    /// This one, whose directory may hold files.
+    /// The named volume, which a claim has had or which Bindery did not create.
     InUse(String),
-    /// This one, which is being created and will be removed again.
+    /// The named volume, which is being created and will be removed again.
     BeingCreated(String),
 }
 
-/// Returns why the directory of a volume is kept: another volume uses it, or one above or inside it. The caller has
-/// marked the volume deleted before, so of two volumes at least one sees the other.
+/// Returns why the directory of a volume is kept: another volume uses it, or a directory above or inside it. The volume
+/// is already being deleted, so of two volumes at least one sees the other.
 ///
 /// Fails if the cleanup of another volume comes first, or another volume is being created and will be removed again.
 pub async fn reason_to_keep(step: Step<'_>) -> Result<Option<String>, Error> {
@@ -48,8 +48,8 @@ pub async fn reason_to_keep(step: Step<'_>) -> Result<Option<String>, Error> {
     }
 }
 
-/// Fails if the cleanup of another volume comes first. Passes the policy on to volumes that stay. The NFS server is not
-/// asked.
+/// Fails if the cleanup of another volume comes first. Writes the policy to volumes that stay and hold files of this
+/// one. The NFS server is not asked.
 pub async fn wait_for_turn(step: Step<'_>) -> Result<(), Error> {
     wait_for_cache(step).await?;
     for (cleanup_order, other, overlap) in orders(step, &step.record.location()).await? {
@@ -62,14 +62,14 @@ pub async fn wait_for_turn(step: Step<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Fails if the cache does not have this version of the volume in time.
+/// Waits until the cache has this version of the volume. Fails if that takes too long.
 async fn wait_for_cache(step: Step<'_>) -> Result<(), Error> {
     let Step { ctx, volume, .. } = step;
     let is_there = ctx.cluster.wait_for_version(&volume.name, &volume.version).await;
     if is_there { Ok(()) } else { Err(Error::CacheBehind) }
 }
 
-/// Returns the same as [`reason_to_keep`], by the records of the volumes alone.
+/// Returns the same as [`reason_to_keep`], but compares only the records of the volumes.
 async fn recorded_reason_to_keep(step: Step<'_>, location: &Location<'_>) -> Result<Option<String>, Error> {
     let mut kept = None;
     for (cleanup_order, other, overlap) in orders(step, location).await? {
@@ -87,15 +87,16 @@ async fn recorded_reason_to_keep(step: Step<'_>, location: &Location<'_>) -> Res
     Ok(kept)
 }
 
-/// Writes the policy of a volume that is cleaned up on a volume that stays and holds its files, if that policy keeps
-/// more.
+/// Writes the policy of this volume, which is being cleaned up, to another volume that stays and also holds its files.
+/// Does so only if the policy of this volume keeps more.
 async fn pass_on(step: Step<'_>, other: &Volume, overlap: Overlap) -> Result<(), Error> {
     let Step { ctx, volume, .. } = step;
     let inherited = inherited(volume, other, overlap, &ctx.installation);
     let (Some((on_delete, retention)), Ok(others)) = (inherited, &other.record) else {
         return Ok(());
     };
-    // Whoever has changed the policy meanwhile may want more kept than this.
+    // If the policy of the other volume was changed in the meantime, the patch fails: the new policy may keep even
+    // more.
     let mut operations = same_policy(other, others);
     operations.extend([
         patch::test_uid(other),
@@ -120,7 +121,8 @@ async fn pass_on(step: Step<'_>, other: &Volume, overlap: Overlap) -> Result<(),
     Ok(())
 }
 
-/// Returns what other volumes mean for the cleanup of this one, by a live read of each.
+/// Returns the overlapping volumes, each with the order in which it and this volume are cleaned up. Reads each volume
+/// from the API server.
 async fn orders(step: Step<'_>, location: &Location<'_>) -> Result<Vec<(CleanupOrder, Volume, Overlap)>, Error> {
     let Step { ctx, volume, .. } = step;
     let mut orders = Vec::new();
@@ -145,7 +147,7 @@ async fn orders(step: Step<'_>, location: &Location<'_>) -> Result<Vec<(CleanupO
 
 async fn wait_for(step: Step<'_>, other: &Volume) -> Result<(), Error> {
     step.leader.waiters.add(&other.name, &step.volume.name);
-    // The other cleanup may have ended before this volume was recorded as waiting.
+    // The other cleanup may have ended before this volume was added to the waiters.
     match step.ctx.cluster.volume(&other.name).await? {
         Some(other) if other.has_finalizer => Err(Error::WaitsForCleanup(other.name)),
         _ => Ok(()),
@@ -178,8 +180,8 @@ fn kept_for(ctx: &Context, other: &Volume, overlap: Overlap) -> String {
     sentence
 }
 
-/// Looks for a volume with an overlapping directory. The caller has written the volume first (created it, or marked it
-/// deleted).
+/// Looks for another volume with an overlapping directory. The volume itself must be written before (created, or marked
+/// as deleted).
 pub async fn find_overlap(step: Step<'_>) -> Result<OverlapState, Error> {
     let Step {
         ctx, volume, record, ..
@@ -193,7 +195,7 @@ pub async fn find_overlap(step: Step<'_>) -> Result<OverlapState, Error> {
     })
 }
 
-/// Returns whether another volume has, or may have, the directory that was found at the path of this one.
+/// Returns whether another volume has, or may have, the directory that was found at the path of this volume.
 pub async fn has_another_volume(step: Step<'_>, identity: Identity) -> Result<bool, Error> {
     if volume_of_same_directory(step, identity).is_some() {
         return Ok(true);
@@ -210,7 +212,7 @@ fn found_at_path(step: Step<'_>, identity: Identity) -> Location<'_> {
     }
 }
 
-/// Returns a volume in use that was given this very directory by another name, by the cache.
+/// Returns another volume in use that records the same identity for its directory, according to the cache.
 pub fn volume_of_same_directory(step: Step<'_>, identity: Identity) -> Option<String> {
     let holds = |(other, overlap): (std::sync::Arc<CachedVolume>, Overlap)| {
         let other = other.read();

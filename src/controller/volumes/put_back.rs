@@ -1,12 +1,12 @@
-//! Undoes what a late request has done to the directory of a newer volume.
+//! Undoes the effect of a late request on the directory of a newer volume.
 //!
-//! A replica that was paused, or a call that hung, may act late, when another replica has cleaned up the volume and a
-//! newer volume has the same path. The identity of the directory usually tells the two apart, but some file systems
-//! give the inode number of a removed directory to the next one (ext4 does at once). So whoever has moved a directory
-//! then checks that this very volume still exists and is still being deleted. If not, the directory is moved back, by
-//! its identity and with all of its files. Programs that use it notice nothing: NFS clients hold directories by file
-//! handle. If the process dies in between, or the check fails, the rounds of [`super::retention`] and
-//! [`super::empty_trash`] move the directory back: its volume records its identity.
+//! A request is late if a replica was paused, or a call hung, until another replica had cleaned up the volume and a
+//! newer volume had the same path. The identity usually distinguishes the two directories, but some file systems give
+//! the inode number of a removed directory to the next one (ext4 does at once). So after each move Bindery checks that
+//! the volume still exists and is still being deleted. If not, it moves the directory back, with all of its files.
+//! Programs that use the directory notice nothing, because NFS clients use file handles. If the process dies in
+//! between, or the check fails, the rounds of [`super::retention`] and [`super::empty_trash`] move the directory back:
+//! the newer volume records its identity.
 
 use serde_json::{Value, json};
 
@@ -21,13 +21,13 @@ use crate::model::identity::Identity;
 use crate::model::names::volume_annotation;
 use crate::storage::{Outcome, Removed};
 
-/// Removes the directory of a volume if it is empty. If it was the directory of a newer volume, the binder creates it
-/// again, and no file is lost.
+/// Removes the directory of a volume if it is empty. If it was the directory of a newer volume, the controller creates
+/// it again, and no file is lost.
 pub async fn remove_empty(step: Step<'_>, identity: Identity) -> Result<Removed, Error> {
     let Step {
         leader, ctx, record, ..
     } = step;
-    // The directory was looked up before: if the volume still exists, the directory was the volume's.
+    // The directory was looked up before this read. If the volume still exists, the directory was the volume's own.
     live::being_deleted(step).await?;
     leader.may_act()?;
     let removed = ctx
@@ -35,7 +35,7 @@ pub async fn remove_empty(step: Step<'_>, identity: Identity) -> Result<Removed,
         .remove_empty(&record.share, &record.directory, identity, storage_deadline())
         .await;
     let may_be_gone = match &removed {
-        // `Missing` also when the answer to this call was lost and it was sent again.
+        // If the answer to the call was lost and the call was repeated, the result is `Missing`.
         Ok(removed) => matches!(removed, Removed::Done | Removed::Missing),
         Err(error) => error.outcome == Outcome::Unknown,
     };
@@ -49,8 +49,8 @@ pub async fn remove_empty(step: Step<'_>, identity: Identity) -> Result<Removed,
     Ok(removed?)
 }
 
-/// Moves a directory back that was not this volume's. If its path is in use again, it becomes an archive that never
-/// expires, since it holds somebody's files.
+/// Moves a directory back that belongs to a newer volume at the same path. If that path is in use again, the directory
+/// becomes an archive that never expires, because it holds files of a user.
 pub async fn put_back(step: Step<'_>, identity: Identity, from: &Directory) -> Result<(), Error> {
     let Step {
         ctx, volume, record, ..
@@ -75,8 +75,8 @@ pub async fn put_back(step: Step<'_>, identity: Identity, from: &Directory) -> R
     Ok(())
 }
 
-/// Moves a directory back if it belongs to a volume that is not being deleted. The cleanup of that volume cannot have
-/// moved it: the directory was there before the volume was read.
+/// Moves a directory back if it belongs to a volume that is not being deleted. Returns whether it does. The directory
+/// was looked up before the volume was read, so the cleanup of that volume cannot have moved it.
 pub async fn put_back_to(leader: &Leader, owner: &str, share: &Share, place: &Directory) -> Result<bool, Error> {
     let Some(found) = leader.ctx.look_up(share, place).await? else {
         return Ok(false);
@@ -93,7 +93,7 @@ pub async fn put_back_to(leader: &Leader, owner: &str, share: &Share, place: &Di
     Ok(true)
 }
 
-/// Marks the newer volume of this name as not ready, so that the binder creates its directory again.
+/// Marks the newer volume of this name as not ready, so that its next reconcile creates its directory again.
 async fn recreate(step: Step<'_>) -> Result<(), Error> {
     let Step { ctx, volume, .. } = step;
     let Some(now) = ctx.cluster.volume(&volume.name).await? else {

@@ -22,9 +22,9 @@ use crate::model::claim::Claim;
 use crate::model::volume::Volume;
 use crate::policy::reconcile::{ClaimState, Plan, plan};
 
-/// Waits until its NFS server may serve the volume, then takes one step.
+/// Waits in the queue of the volume's NFS server, then takes one step.
 pub async fn reconcile(volume: Arc<CachedVolume>, leader: Arc<Leader>) -> Result<Action, Error> {
-    // Thousands may wait here, so the future of what follows is created only afterwards, on the heap.
+    // Thousands of volumes may wait here. The large future of the step is created after the wait, to save memory.
     let _permit = acquire(&leader, &volume).await?;
     let Some(volume) = leader.ctx.cluster.volumes.get(&ObjectRef::from(&*volume)) else {
         // The volume was deleted in the meantime.
@@ -73,7 +73,7 @@ async fn step(leader: &Leader, volume: &Volume) -> Result<Action, Error> {
     if let Some(remaining) = remaining_grace(leader, volume) {
         return Ok(Action::requeue(remaining));
     }
-    // If the claim exists, both reads are needed, so they run at the same time.
+    // If the claim exists, the volume is needed, too. Both are read at the same time.
     let look = async {
         if is_named_by_claim(ctx, volume) {
             ctx.cluster.volume(&volume.name).await.map_err(Error::from)
@@ -101,7 +101,7 @@ async fn step(leader: &Leader, volume: &Volume) -> Result<Action, Error> {
             }
         }
         (Plan::Dispose(..), _) => clean_up_live(leader, &volume.name).await?,
-        // Its deletion triggers a reconcile. This one is for a watch that was broken at that moment.
+        // The deletion of the claim triggers a reconcile. This requeue is needed if the watch was broken at that time.
         (Plan::Leave, Some(_)) if volume.deleting => return Ok(Action::requeue(RECHECK)),
         (Plan::Leave, _) => return complete_claim::complete(leader, volume).await,
         (Plan::LookUpClaim | Plan::Bind { .. } | Plan::Undo(_), _) => {}
@@ -109,8 +109,8 @@ async fn step(leader: &Leader, volume: &Volume) -> Result<Action, Error> {
     Ok(Action::await_change())
 }
 
-/// Deletes a volume that no claim uses. Its claim was just read. A request that uses the volume again changes its
-/// version, and then this delete fails.
+/// Deletes a volume that no claim uses. If a request has used the volume again since it was read, its version has
+/// changed, and the delete fails.
 async fn remove_orphan(leader: &Leader, volume: &Volume) -> Result<(), Error> {
     let ctx = &leader.ctx;
     patch::delete(&ctx.persistent_volumes(), volume).await?;
@@ -128,7 +128,7 @@ async fn bind_live(leader: &Leader, live: Option<Volume>, name: &str, claim: &Cl
     };
     let Some(volume) = live else { return Ok(()) };
     let Plan::Bind { record, difference } = plan(&volume, ClaimState::Exists(claim), &ctx.installation) else {
-        // The volume has changed, and its watch event triggers the next reconcile.
+        // The volume has changed; the watch event triggers the next reconcile.
         return Ok(());
     };
     bind::bind(Step::new(leader, &volume, &record), claim).await?;
@@ -139,7 +139,7 @@ async fn bind_live(leader: &Leader, live: Option<Volume>, name: &str, claim: &Cl
     Ok(())
 }
 
-/// Cleans up on a live read of the volume: the cache may not have the last step yet.
+/// Reads the volume from the API server, and cleans it up. The cache may not have the result of the last step yet.
 async fn clean_up_live(leader: &Leader, name: &str) -> Result<(), Error> {
     let ctx = &leader.ctx;
     let Some(volume) = ctx.cluster.volume(name).await? else {
@@ -156,13 +156,13 @@ async fn clean_up_live(leader: &Leader, name: &str) -> Result<(), Error> {
             }
             done
         }
-        // The volume has changed, and its watch event triggers the next reconcile.
+        // The volume has changed; the watch event triggers the next reconcile.
         _ => Ok(()),
     }
 }
 
-/// Returns for how long the request that created a new volume may still be running. When its claim appears, an event
-/// triggers the reconcile.
+/// Returns how long the request that created this volume may still be running, if the claim does not exist yet. The
+/// creation of the claim triggers a reconcile.
 fn remaining_grace(leader: &Leader, volume: &Volume) -> Option<Duration> {
     let ctx = &leader.ctx;
     let claim = volume.claim.as_ref()?;
@@ -173,7 +173,7 @@ fn remaining_grace(leader: &Leader, volume: &Volume) -> Option<Duration> {
         .flatten()
 }
 
-/// Returns whether the cached claim of an unbound volume names the volume.
+/// Returns whether the volume is not bound yet, and its claim in the cache names it.
 fn is_named_by_claim(ctx: &Context, volume: &Volume) -> bool {
     let claim = ctx.pending_claim(volume).filter(|_| !volume.ready && !volume.deleting);
     claim.is_some_and(|claim| claim.read().volume_name.as_ref() == Some(&volume.name))

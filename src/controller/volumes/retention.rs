@@ -1,10 +1,10 @@
-//! Checks all shares in rounds: moves expired archives to the trash, and hands what is in the trash to
+//! Checks all shares in rounds: moves expired archives to the trash, and sends the directories in the trash to
 //! [`super::empty_trash`].
 //!
-//! Trigger: a timer, since a share cannot be watched, and a server that answers again. The name of an archive contains
-//! which installation it belongs to, and when it expires. The archive of a volume whose cleanup has not ended is kept,
-//! since its policy may still change. The directory of a volume that is not being deleted is moved back to its path.
-//! Archives and trash are in the share itself, and in those directories of it that are marked ([`TrashRoot`]).
+//! Triggers: a timer, because a share cannot be watched; and a server that answers again. The name of an archive
+//! contains its installation and the time when it expires. The archive of a volume whose cleanup has not ended is kept,
+//! because the policy may still change. The directory of a volume that is not being deleted is moved back to its path.
+//! Archives and trash are in the trash roots of the share ([`TrashRoot`]).
 
 use std::collections::{BTreeSet, HashMap};
 use std::pin::pin;
@@ -25,8 +25,7 @@ use crate::model::volume::Record;
 use crate::policy::class::Class;
 use crate::storage::Moved;
 
-/// Makes a round now and after each interval; checks the shares of a server at once when it answers again. Never
-/// returns.
+/// Makes a round now and after each interval. When a server answers again, checks its shares at once. Never returns.
 pub async fn run(leader: &Leader) {
     let pause = leader.ctx.options.retention_interval;
     let mut back = pin!(leader.ctx.outages.back());
@@ -42,7 +41,7 @@ pub async fn run(leader: &Leader) {
     }
 }
 
-/// Volumes of this installation, by the tag in the names of their archives.
+/// The volumes of this installation. The key is the tag in the names of their archives.
 type Owners = HashMap<String, Arc<CachedVolume>>;
 
 /// Returns every share that a class or a volume of this installation names.
@@ -70,12 +69,12 @@ async fn clean_shares(leader: &Leader, which: impl Fn(&Share) -> bool, pause: Du
     }
 }
 
-/// Checks one share. If the server refuses something, the round continues with the next entry. If the server or the API
-/// server does not answer, the rest of the share waits for the next round.
+/// Checks one share. If the NFS server refuses a request, the round continues with the next entry. If the NFS server or
+/// the API server does not answer, the rest of the share is checked in the next round.
 async fn clean_share(leader: &Leader, share: &Share) -> Result<(), Error> {
     let ctx = &leader.ctx;
     let trash_roots = trash_roots::trash_roots(ctx, share).await?;
-    // First, since a removal may take long, and the rest of the round does not wait for it.
+    // The trash comes first, because removals may take long. The rest of the round does not wait for them.
     for root in &trash_roots {
         let trash = root.place(&Directory::trash());
         for name in ctx.storage.list(share, Some(&trash), storage_deadline()).await? {
@@ -86,7 +85,7 @@ async fn clean_share(leader: &Leader, share: &Share) -> Result<(), Error> {
     }
     for root in &trash_roots {
         let names = ctx.storage.list(share, root.directory(), storage_deadline()).await?;
-        // Read after the list: then the volume of each archive in the list was there before.
+        // The volumes are read after the list, so that the volume of each archive in the list is among them.
         let owners = owners(ctx);
         for name in names {
             match check_archive(leader, share, root, &name, &owners).await {
@@ -124,14 +123,14 @@ async fn check_archive(
     }
 }
 
-/// Returns whether a volume that still exists records this place for its directory, or cannot be read.
+/// Returns whether the volume still exists, and records this place for its directory or has an invalid record.
 async fn is_being_moved_to(ctx: &Context, owner: &str, place: &Directory) -> Result<bool, Error> {
     let volume = ctx.cluster.volume(owner).await?;
     let is_elsewhere = |record: &Record| !record.moved_to.contains(place);
     Ok(volume.is_some_and(|volume| !volume.record.as_ref().is_ok_and(is_elsewhere)))
 }
 
-/// Volumes of all shares: one share may have several names.
+/// Returns the volumes of all shares, because one share may have several names.
 fn owners(ctx: &Context) -> Owners {
     let may_own = |volume: &CachedVolume| ctx.is_own(volume.read());
     let owners = ctx.cluster.volumes.store().state_filter(may_own).into_iter();

@@ -1,4 +1,4 @@
-//! What every step of binding and cleanup works with.
+//! The input of every step of binding and cleanup.
 
 use jiff::Timestamp;
 
@@ -12,7 +12,7 @@ use crate::model::volume::{Record, Volume};
 pub struct Step<'a> {
     /// The term of leadership that the step belongs to.
     pub leader: &'a Leader,
-    /// Its context.
+    /// The context of the leader.
     pub ctx: &'a Context,
     /// The volume as it was read.
     pub volume: &'a Volume,
@@ -31,22 +31,22 @@ impl<'a> Step<'a> {
         }
     }
 
-    /// Returns how messages name the directory.
+    /// Returns the directory as messages name it.
     pub fn directory(&self) -> String {
         format!("directory {} of share {}", self.record.directory, self.record.share)
     }
 
-    /// Returns the name to which the directory is first renamed, below a trash root.
+    /// Returns the path below a trash root to which the directory is renamed first.
     pub fn aside(&self) -> Directory {
         Directory::aside(&self.ctx.installation.instance, &self.volume.name, &self.volume.uid)
     }
 
-    /// Returns the name of the directory in the trash, below a trash root.
+    /// Returns the path of the directory in the trash, below a trash root.
     pub fn in_trash(&self) -> Directory {
         Directory::in_trash(&self.ctx.installation.instance, &self.volume.name, &self.volume.uid)
     }
 
-    /// Returns the name of an archive of the directory, below a trash root.
+    /// Returns the path of an archive of the directory, below a trash root.
     pub fn archive(&self, now: Timestamp, until: Option<Timestamp>) -> Directory {
         let tag = Directory::archive_tag(&self.ctx.installation.instance, &self.volume.name);
         let own_group = self.record.group_range.and(self.record.attributes.gid);

@@ -1,4 +1,5 @@
-//! Directories other than the share itself that hold trash and archives, and the marks that lead to them.
+//! The trash roots of a share: the directories that hold its trash and its archives. The share itself is one of them. A
+//! marker in the share names each other one.
 
 use crate::controller::context::{Context, storage_deadline};
 use crate::controller::error::Error;
@@ -7,12 +8,12 @@ use crate::model::attributes::Attributes;
 use crate::model::directory::{Directory, Share, TrashRoot};
 use crate::storage::{self, Existing};
 
-/// Creates the directory to which everything is moved before it is removed.
+/// Creates the trash directory of a trash root.
 pub async fn make_trash(leader: &Leader, share: &Share, root: &TrashRoot) -> Result<(), Error> {
     make_own(leader, share, &root.place(&Directory::trash())).await
 }
 
-/// Marks in the share that this directory holds trash or archives of this installation.
+/// Creates the marker of a trash root that is not the share itself.
 pub async fn make_marker(leader: &Leader, share: &Share, root: &TrashRoot) -> Result<(), Error> {
     match root.marker(&leader.ctx.installation.instance) {
         Some(marker) => make_own(leader, share, &marker).await,
@@ -20,7 +21,7 @@ pub async fn make_marker(leader: &Leader, share: &Share, root: &TrashRoot) -> Re
     }
 }
 
-/// Returns the share, and each of its directories that is marked.
+/// Returns all trash roots of a share.
 pub async fn trash_roots(ctx: &Context, share: &Share) -> Result<Vec<TrashRoot>, Error> {
     let instance = &ctx.installation.instance;
     Ok(storage::trash_roots(&*ctx.storage, share, instance, storage_deadline).await?)

@@ -1,4 +1,4 @@
-//! What triggers the reconcile of a volume.
+//! The triggers of the reconcile of a volume.
 
 use std::sync::Arc;
 
@@ -11,8 +11,8 @@ use crate::cluster::cache::{CachedClaim, CachedVolume};
 use crate::controller::leader::Leader;
 use crate::policy::reconcile::{ClaimState, Plan, plan};
 
-/// Returns whether there may be anything to do for a volume, by the cache alone: ten thousand volumes in use need no
-/// reconcile.
+/// Returns whether a volume may need a reconcile, according to the cache. Volumes in use need none, and a cluster may
+/// have 10,000 of them.
 pub fn is_due(leader: &Leader, kept: &CachedVolume) -> bool {
     let ctx = &leader.ctx;
     let volume = kept.read();
@@ -25,9 +25,9 @@ pub fn is_due(leader: &Leader, kept: &CachedVolume) -> bool {
     !is_settled
 }
 
-/// Returns the volumes to reconcile when this claim has changed or is gone: the volume that it names. As long as it
-/// names none, the volumes that name it: kube-controller-manager marks a fenced volume `Released`, and does not change
-/// it again when its claim is deleted before the two are bound.
+/// Returns the volumes to reconcile when this claim has changed or is gone: the volume that the claim names, or, if it
+/// names none, the volumes that name the claim. kube-controller-manager sets a fenced volume to `Released`, and does
+/// not change the volume again if the claim is deleted before it is bound.
 pub fn volumes_of(claim: &CachedClaim, volumes: &Store<CachedVolume>) -> Vec<ObjectRef<CachedVolume>> {
     if let Some(name) = &claim.read().volume_name {
         return vec![ObjectRef::new(name)];
@@ -37,8 +37,8 @@ pub fn volumes_of(claim: &CachedClaim, volumes: &Store<CachedVolume>) -> Vec<Obj
     volumes.iter().map(|volume| ObjectRef::from(&**volume)).collect()
 }
 
-/// The failed volumes of a server, each time that it answers again. A reconcile that is running notices by itself, and
-/// one that fails later has a short pause.
+/// Returns a stream of the failed volumes of a server, each time that the server answers again. A reconcile in progress
+/// gets the answer itself, and a reconcile that fails after that has a short pause.
 pub fn after_outage(leader: &Arc<Leader>) -> impl Stream<Item = ObjectRef<CachedVolume>> + Send + use<> {
     let leader = Arc::clone(leader);
     leader.ctx.outages.back().flat_map(move |back| {
@@ -75,13 +75,13 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_that_names_a_volume_concerns_that_one() {
+    fn a_claim_that_names_a_volume_triggers_this_volume() {
         let claim = json!({"metadata": {"namespace": "team-a", "name": "data"}, "spec": {"volumeName": "pvc-c"}});
         assert_eq!(due(claim), ["pvc-c"]);
     }
 
     #[test]
-    fn a_claim_that_names_none_concerns_the_volume_that_names_it() {
+    fn a_claim_that_names_no_volume_triggers_the_volume_that_names_it() {
         let of = |namespace: &str| json!({"metadata": {"namespace": namespace, "name": "data"}, "spec": {}});
         assert_eq!(due(of("team-a")), ["pvc-a"]);
         assert!(due(of("team-b")).is_empty());
