@@ -3,7 +3,7 @@
 //! Trigger: a volume of this installation that is being deleted and that no claim has. Order: (1) the directory is
 //! moved to the trash or to an archive ([`super::move_aside`]); (2) the finalizer is removed, if the policy is still
 //! the same; (3) the trash is emptied ([`super::empty_trash`]). So the path can be used again after (1), and the name
-//! of the claim after (2). No file is removed while the volume exists: until then the policy can be changed to
+//! of the volume after (2). No file is removed while the volume exists: until then the policy can be changed to
 //! `retain`.
 
 use super::destination::{Destination, same_policy};
