@@ -15,8 +15,8 @@ pub async fn run(ctx: &Context) {
     let cluster = &ctx.cluster;
     let mut classes = std::pin::pin!(cluster.classes.events());
     while let Some(class) = classes.next().await {
-        let is_there = cluster.classes.get(&ObjectRef::from(&*class)).is_some();
-        if !is_there || class.provisioner != ctx.installation.provisioner {
+        let exists = cluster.classes.get(&ObjectRef::from(&*class)).is_some();
+        if !exists || class.provisioner != ctx.installation.provisioner {
             continue;
         }
         let name = class.name_any();

@@ -36,7 +36,7 @@ pub enum Error {
     CacheBehind,
     /// Another volume with an overlapping directory is being created, and will be removed again.
     #[error("volume {0} is being created with an overlapping directory")]
-    OverlapBeingMade(String),
+    OverlapBeingCreated(String),
     /// Another program created the volume, and Bindery cannot take it over.
     #[error("{0}")]
     NotTakenOver(String),
@@ -52,7 +52,7 @@ pub enum Error {
          API server failed: {fault}",
         fault = ApiFault::from(.1)
     )]
-    PassOn(String, kube::Error),
+    PolicyNotWritten(String, kube::Error),
     /// The process is stopping, or another replica leads.
     #[error("this replica is stopping, or no longer leads")]
     NotLeading,
@@ -66,12 +66,12 @@ impl Error {
                 return format!("{:?}", error.fault);
             }
             Self::Provision(provision::Error::Releasing(_)) => "Releasing",
-            Self::Provision(_) | Self::Api(_) | Self::PassOn(..) => "Api",
+            Self::Provision(_) | Self::Api(_) | Self::PolicyNotWritten(..) => "Api",
             Self::Invalid(_) => "Invalid",
             Self::FileSystemChanged(_) => "FileSystemChanged",
             Self::WaitsForCleanup(_) => "WaitsForCleanup",
             Self::CacheBehind => "CacheBehind",
-            Self::OverlapBeingMade(_) => "OverlapBeingMade",
+            Self::OverlapBeingCreated(_) => "OverlapBeingCreated",
             Self::NotTakenOver(_) => "NotTakenOver",
             Self::Changed => "Changed",
             Self::VolumeGone => "VolumeGone",

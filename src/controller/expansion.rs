@@ -32,7 +32,7 @@ use crate::policy::expansion::{Expansion, may_expand, next};
 /// The number of claims that are expanded at once.
 const PARALLEL: u16 = 16;
 /// The number of failures in a row after which an Event reports them.
-const PERSISTENT: u32 = 5;
+const REPORT_AFTER: u32 = 5;
 /// The conditions of a claim that report an expansion in progress.
 const RESIZE_CONDITIONS: [&str; 4] = [
     "Resizing",
@@ -146,7 +146,7 @@ fn error_policy(claim: Arc<CachedClaim>, error: &Error, leader: Arc<Leader>) -> 
         return Action::requeue(FIRST_PAUSE);
     }
     let (times, pause) = leader.backoff.record_failure(&backoff_key(&claim));
-    if times < PERSISTENT {
+    if times < REPORT_AFTER {
         // The claim or the volume may have been changed at the same time.
         tracing::debug!(
             claim = claim.name_any(),

@@ -15,7 +15,7 @@ use crate::model::names::reason;
 use crate::provision;
 
 /// The pause before a claim is reconciled again that waits for something short.
-pub const MOMENT: Duration = Duration::from_secs(5);
+pub const SHORT_PAUSE: Duration = Duration::from_secs(5);
 
 /// The pause after a refusal. Some causes can be corrected without a change that triggers a reconcile.
 pub const REFUSED_PAUSE: Duration = Duration::from_mins(5);
@@ -33,7 +33,7 @@ pub fn error_policy(claim: Arc<CachedClaim>, error: &Error, leader: Arc<Leader>)
             Error::Provision(error @ provision::Error::Api(..)) if !error.can_queue(OnStorageFailure::Queue) => {
                 REFUSED_PAUSE
             }
-            _ => pause.min(MOMENT),
+            _ => pause.min(SHORT_PAUSE),
         },
     };
     // The term may continue; then the claim is reconciled again.

@@ -6,7 +6,7 @@ use k8s_openapi::api::storage::v1::StorageClass;
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
 
-use super::error_policy::{MOMENT, REFUSED_PAUSE};
+use super::error_policy::{REFUSED_PAUSE, SHORT_PAUSE};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::leader::Leader;
@@ -17,7 +17,7 @@ use crate::policy::decide::{Decision, Pass};
 use crate::provision::{self, Deadlines};
 
 /// The pause before the next reconcile of a claim that Kubernetes can bind to an existing volume.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
+const EXISTING_VOLUME_PAUSE: Duration = Duration::from_secs(5);
 /// The maximum time for one claim. No admission review waits for it.
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -45,7 +45,7 @@ pub async fn provision_claim(
     }
     match verdict.decision {
         // Another claim may be bound to the volume first.
-        Decision::Pass(Pass::Reserved(_) | Pass::Available(_)) => Ok(Action::requeue(LOOK_AGAIN)),
+        Decision::Pass(Pass::Reserved(_) | Pass::Available(_)) => Ok(Action::requeue(EXISTING_VOLUME_PAUSE)),
         Decision::Pass(_) => Ok(Action::await_change()),
         Decision::Deny(why) => Ok(refuse(ctx, claim, why)),
         Decision::Provision(new) => provision(leader, claim, &new, deadlines).await,
@@ -62,11 +62,11 @@ pub async fn provision_named(
     volume: &str,
 ) -> Result<Action, Error> {
     let ctx = &leader.ctx;
-    let begun = ctx.cluster.volume(volume).await?;
-    match &begun {
-        Some(begun) if !begun.is_unclaimed_for(&claim.namespace, name) => return Ok(Action::await_change()),
+    let existing = ctx.cluster.volume(volume).await?;
+    match &existing {
+        Some(existing) if !existing.is_unclaimed_for(&claim.namespace, name) => return Ok(Action::await_change()),
         // The binder binds it, unless it is fenced.
-        Some(begun) if !begun.is_fenced() => return Ok(Action::requeue(MOMENT)),
+        Some(existing) if !existing.is_fenced() => return Ok(Action::requeue(SHORT_PAUSE)),
         _ => {}
     }
     let unnamed = Claim {
@@ -75,7 +75,7 @@ pub async fn provision_named(
         ..claim.clone()
     };
     let candidates = ctx.cluster.candidates(&unnamed, &ctx.installation);
-    let verdict = ctx.decide(&unnamed, Some(class), begun.as_ref(), &candidates).await?;
+    let verdict = ctx.decide(&unnamed, Some(class), existing.as_ref(), &candidates).await?;
     match verdict.decision {
         Decision::Provision(new) if new.name == volume => {
             provision(leader, claim, &new, Deadlines::from_now(DEADLINE)).await

@@ -7,7 +7,7 @@ use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use tracing::Instrument;
 
-use super::error_policy::MOMENT;
+use super::error_policy::SHORT_PAUSE;
 use super::triggers::is_waiting;
 use super::{exempt, provision};
 use crate::cluster::cache::CachedClaim;
@@ -22,12 +22,12 @@ pub async fn reconcile(stored: Arc<CachedClaim>, leader: Arc<Leader>) -> Result<
         return Ok(Action::await_change());
     }
     let span = tracing::info_span!("provision", claim = stored.key());
-    let next = Box::pin(look_at(&leader, stored.read(), &stored.name_any()).instrument(span)).await?;
+    let next = Box::pin(reconcile_waiting(&leader, stored.read(), &stored.name_any()).instrument(span)).await?;
     leader.backoff.reset(&stored.key());
     Ok(next)
 }
 
-async fn look_at(leader: &Leader, stored: &Claim, name: &str) -> Result<Action, Error> {
+async fn reconcile_waiting(leader: &Leader, stored: &Claim, name: &str) -> Result<Action, Error> {
     let ctx = &leader.ctx;
     let cluster = &ctx.cluster;
     let done = Ok(Action::await_change());
@@ -41,7 +41,7 @@ async fn look_at(leader: &Leader, stored: &Claim, name: &str) -> Result<Action, 
         }
         // The binder binds it. If it is fenced in the meantime, its watch event triggers a reconcile.
         if !volume.is_fenced() && ctx.is_own(volume) {
-            return Ok(Action::requeue(MOMENT));
+            return Ok(Action::requeue(SHORT_PAUSE));
         }
     }
     // The API server does not send such a claim to the webhook, so Bindery does not provision it.

@@ -16,13 +16,13 @@ pub fn is_waiting(claim: &CachedClaim) -> bool {
     claim.is_pending() && claim.read().class.is_some()
 }
 
-/// Returns the claims that wait for a volume and for which `is_meant` returns true.
+/// Returns the claims that wait for a volume and for which `matches` returns true.
 pub fn waiting_claims(
     claims: &Store<CachedClaim>,
-    is_meant: impl Fn(&CachedClaim) -> bool,
+    matches: impl Fn(&CachedClaim) -> bool,
 ) -> Vec<ObjectRef<CachedClaim>> {
-    let meant = claims.state_filter(|claim| is_waiting(claim) && is_meant(claim));
-    meant.iter().map(|claim| ObjectRef::from(&**claim)).collect()
+    let waiting = claims.state_filter(|claim| is_waiting(claim) && matches(claim));
+    waiting.iter().map(|claim| ObjectRef::from(&**claim)).collect()
 }
 
 /// Returns the claims to reconcile when this volume is gone: claims that name it, and claims that name no volume,
@@ -50,11 +50,11 @@ pub fn server_of(ctx: &Context, class: &str) -> Option<String> {
 pub fn after_outage(leader: &Arc<Leader>) -> impl Stream<Item = ObjectRef<CachedClaim>> + Send + use<> {
     let leader = Arc::clone(leader);
     leader.ctx.outages.back().flat_map(move |back| {
-        let is_meant = |claim: &CachedClaim| {
+        let matches = |claim: &CachedClaim| {
             let server = || server_of(&leader.ctx, claim.read().class.as_ref()?);
             leader.backoff.has_failed(&claim.key()) && server().is_some_and(|server| back.may_be(&server))
         };
-        stream::iter(waiting_claims(leader.ctx.cluster.claims.store(), is_meant))
+        stream::iter(waiting_claims(leader.ctx.cluster.claims.store(), matches))
     })
 }
 

@@ -11,7 +11,7 @@ pub const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// server answers, and more retries would only load the API server.
 pub const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 /// The maximum number of failed objects that are remembered, volumes and claims together.
-const MOST: usize = 20_000;
+const MAX_OBJECTS: usize = 20_000;
 
 /// The number of failures in a row of each object. The key is the name of a volume, or the namespace and name of a
 /// claim.
@@ -20,13 +20,13 @@ pub struct Backoff(Mutex<HashMap<String, u32>>);
 
 impl Backoff {
     /// Counts one more failure. Returns the number of failures in a row, and the pause that follows.
-    pub fn record_failure(&self, volume: &str) -> (u32, Duration) {
+    pub fn record_failure(&self, object: &str) -> (u32, Duration) {
         let mut failures = self.0.lock();
-        if failures.len() >= MOST {
+        if failures.len() >= MAX_OBJECTS {
             // Objects that were deleted after a failure would stay in the map.
             failures.clear();
         }
-        let count = failures.entry(volume.to_owned()).or_default();
+        let count = failures.entry(object.to_owned()).or_default();
         *count += 1;
         (
             *count,
@@ -40,7 +40,7 @@ impl Backoff {
     }
 
     /// Forgets the failures of an object, after a reconcile that succeeded.
-    pub fn reset(&self, volume: &str) {
-        self.0.lock().remove(volume);
+    pub fn reset(&self, object: &str) {
+        self.0.lock().remove(object);
     }
 }

@@ -28,7 +28,7 @@ const PARALLEL_CLAIMS: usize = 8;
 
 /// A directory in the trash.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Entry {
+pub struct TrashEntry {
     /// The share of the directory.
     pub share: Share,
     /// The path of the directory below the share.
@@ -57,12 +57,12 @@ pub struct Leader {
     /// Limits the writes that make kube-controller-manager look at a volume again.
     pub kcm_nudge: KcmNudge,
     /// The queue of the loop that empties the trash.
-    trash: mpsc::UnboundedSender<Entry>,
+    trash: mpsc::UnboundedSender<TrashEntry>,
 }
 
 impl Leader {
     /// Creates the state of a new term.
-    pub fn new(ctx: Arc<Context>, term: Term, trash: mpsc::UnboundedSender<Entry>) -> Self {
+    pub fn new(ctx: Arc<Context>, term: Term, trash: mpsc::UnboundedSender<TrashEntry>) -> Self {
         Self {
             ctx,
             term,
@@ -81,7 +81,7 @@ impl Leader {
     pub fn remove_from_trash(&self, share: &Share, place: Directory) {
         let share = share.clone();
         // This fails only when the term has ended. The next leader finds the directory in the trash.
-        let _ = self.trash.send(Entry { share, place });
+        let _ = self.trash.send(TrashEntry { share, place });
     }
 
     /// Fails with [`Error::NotLeading`] if this replica no longer leads. Must be called before every effect that cannot

@@ -23,7 +23,7 @@ use crate::model::share_id::{View, may_be_one_file};
 use crate::storage::Fault;
 
 /// The maximum time for one lookup.
-const ASK: Duration = Duration::from_secs(5);
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Whether a path leads to the directory, or to a directory inside it.
 enum Answer {
@@ -33,13 +33,13 @@ enum Answer {
 }
 
 /// Returns why the directory is kept, if a volume that Bindery did not create may use it or a directory inside it.
-pub async fn foreign_volume_naming(step: Step<'_>, location: &Location<'_>) -> Result<Option<String>, Error> {
+pub async fn foreign_volume_using(step: Step<'_>, location: &Location<'_>) -> Result<Option<String>, Error> {
     let Step { ctx, volume, .. } = step;
     // Without an identity the directory does not exist, so no volume uses it.
     let Some(identity) = location.identity else {
         return Ok(None);
     };
-    let may_name = |other: &CachedVolume| {
+    let may_use = |other: &CachedVolume| {
         let name = |place: &ForeignLocation| {
             // Other provisioners create many volumes. Only those with the whole path of the directory are looked up.
             let counts = other.is_made_by_hand() || place.has_whole_path(location);
@@ -47,7 +47,7 @@ pub async fn foreign_volume_naming(step: Step<'_>, location: &Location<'_>) -> R
         };
         other.name_any() != volume.name && other.place().is_some_and(name)
     };
-    let others = ctx.cluster.volumes.store().state_filter(may_name);
+    let others = ctx.cluster.volumes.store().state_filter(may_use);
     for other in &others {
         let Some(place) = other.place() else { continue };
         let why = match names_directory(ctx, place, location, identity).await {
@@ -74,7 +74,7 @@ async fn is_missing(ctx: &Context, share: &Share) -> bool {
         return false;
     };
     let root = root.over(share.version());
-    let found = ctx.storage.look_up(&root, &path, Instant::now() + ASK).await;
+    let found = ctx.storage.look_up(&root, &path, Instant::now() + LOOKUP_TIMEOUT).await;
     matches!(found, Ok(None))
 }
 
@@ -95,7 +95,7 @@ async fn names_directory(
             return Answer::Unknown(format!("Bindery cannot look at {}:{path}", place.server));
         };
         let share = share.over(location.share.version());
-        match ctx.storage.identify(&share, Instant::now() + ASK).await {
+        match ctx.storage.identify(&share, Instant::now() + LOOKUP_TIMEOUT).await {
             Ok(found) => {
                 let servers = found.server.zip(location.share_id.and_then(|id| id.server));
                 let one_server = servers.is_some_and(|(one, other)| one == other)

@@ -40,9 +40,9 @@ pub async fn bind(step: Step<'_>, claim: &Claim) -> Result<(), Error> {
                     "its directory {} overlaps with the directory of volume {other}",
                     record.directory
                 );
-                return take_back(leader, volume, claim, overlap).await;
+                return undo_or_fail(leader, volume, claim, overlap).await;
             }
-            OverlapState::BeingCreated(other) => return Err(Error::OverlapBeingMade(other)),
+            OverlapState::BeingCreated(other) => return Err(Error::OverlapBeingCreated(other)),
         }
     }
     // A process that died right after it created the volume has not compared its group with those of other volumes.
@@ -74,7 +74,7 @@ pub async fn bind(step: Step<'_>, claim: &Claim) -> Result<(), Error> {
             "its directory {} is also the directory of volume {other}, by another name of the server or another path",
             record.directory
         );
-        return take_back(leader, volume, claim, same).await;
+        return undo_or_fail(leader, volume, claim, same).await;
     }
     let uid_is_missing = volume.claim.as_ref().is_some_and(|claim| claim.uid.is_none());
     if uid_is_missing && ctx.options.binder == BinderMode::Off {
@@ -108,7 +108,7 @@ pub async fn bind(step: Step<'_>, claim: &Claim) -> Result<(), Error> {
 
 /// Removes a volume whose directory belongs to another volume. If a claim already has the volume, fails: an
 /// administrator must decide.
-async fn take_back(leader: &Leader, volume: &Volume, claim: &Claim, why: String) -> Result<(), Error> {
+async fn undo_or_fail(leader: &Leader, volume: &Volume, claim: &Claim, why: String) -> Result<(), Error> {
     match &volume.claim {
         Some(claim_ref) if claim_ref.uid.is_none() => undo(leader, volume, claim, &why).await,
         _ => Err(Error::Invalid(why)),

@@ -27,7 +27,7 @@ pub async fn policy_of_claims_class(step: Step<'_>, claim: &Claim) -> Result<Vec
     let Step {
         ctx, volume, record, ..
     } = step;
-    let (Some(class_name), Some(meant)) = (&claim.class, &volume.claim) else {
+    let (Some(class_name), Some(claim_ref)) = (&claim.class, &volume.claim) else {
         return Ok(Vec::new());
     };
     if *class_name == volume.class {
@@ -36,7 +36,7 @@ pub async fn policy_of_claims_class(step: Step<'_>, claim: &Claim) -> Result<Vec
     let class = ctx.cluster.class(class_name).await?;
     let unbound = Claim {
         volume_name: None,
-        name: Name::Given(meant.name.clone()),
+        name: Name::Given(claim_ref.name.clone()),
         ..claim.clone()
     };
     let verdict = ctx.decide(&unbound, class.as_ref(), None, &[]).await?;

@@ -41,7 +41,7 @@ pub async fn clean_up(leader: &Leader, volume: &Volume, dispose: Dispose, record
             keep(step, report, &moved).await?
         }
         Dispose::Keep => {
-            overlap::wait_for_turn(step).await?;
+            overlap::wait_for_other_cleanups(step).await?;
             keep_or_remove_empty(step).await?
         }
         Dispose::RemoveUnused => remove_unused(step).await?,
@@ -173,7 +173,7 @@ async fn move_to(
             "does not exist: an earlier attempt or someone else has moved or removed it".to_owned(),
         ),
     };
-    file_system::same_disk(step).await?;
+    file_system::check_file_system(step).await?;
     Ok(absent)
 }
 

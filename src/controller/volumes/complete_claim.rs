@@ -25,7 +25,7 @@ use crate::model::volume::{ClaimRef, Phase, Volume};
 /// not `Bound` in time.
 pub async fn complete(leader: &Leader, volume: &Volume) -> Result<Action, Error> {
     let ctx = &leader.ctx;
-    let Some(claim) = completes(ctx, volume) else {
+    let Some(claim) = claim_to_complete(ctx, volume) else {
         return Ok(Action::await_change());
     };
     if volume.phase != Phase::Bound {
@@ -56,15 +56,15 @@ pub async fn complete(leader: &Leader, volume: &Volume) -> Result<Action, Error>
 }
 
 /// Returns the claim of a volume if, according to the cache, the volume is ready and the claim is pending.
-pub fn completes<'a>(ctx: &Context, volume: &'a Volume) -> Option<&'a ClaimRef> {
+pub fn claim_to_complete<'a>(ctx: &Context, volume: &'a Volume) -> Option<&'a ClaimRef> {
     if ctx.options.binder != BinderMode::Complete || !volume.ready || !ctx.is_own(volume) {
         return None;
     }
-    let meant = volume.claim.as_ref()?;
+    let claim_ref = volume.claim.as_ref()?;
     let claim = ctx.pending_claim(volume)?;
     let claim = claim.read();
-    let waits = claim.volume_name.as_ref() == Some(&volume.name) && meant.uid.as_ref() == Some(&claim.uid);
-    waits.then_some(meant)
+    let waits = claim.volume_name.as_ref() == Some(&volume.name) && claim_ref.uid.as_ref() == Some(&claim.uid);
+    waits.then_some(claim_ref)
 }
 
 /// Writes an annotation to a volume, so that kube-controller-manager looks at it again. See

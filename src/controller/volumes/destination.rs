@@ -14,7 +14,7 @@ use crate::model::retention::Retention;
 use crate::model::volume::{Record, Volume};
 
 /// The maximum number of recorded places. The oldest are dropped: the directory was found at a newer place since.
-const MOST_PLACES: usize = 32;
+const MAX_PLACES: usize = 32;
 
 /// The destination of a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +74,7 @@ impl Move<'_> {
         let before = lines(&self.recorded);
         self.recorded.retain(|place| *place != target);
         self.recorded.push(target.clone());
-        let too_many = self.recorded.len().saturating_sub(MOST_PLACES);
+        let too_many = self.recorded.len().saturating_sub(MAX_PLACES);
         self.recorded.drain(..too_many);
         let now = lines(&self.recorded).unwrap_or_default();
         let mut operations = same_policy(volume, record);

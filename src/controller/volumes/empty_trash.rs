@@ -27,7 +27,7 @@ use crate::cluster::cache::CachedVolume;
 use crate::controller::context::{Context, storage_deadline};
 use crate::controller::error::Error;
 use crate::controller::leader::server_queue::ServerQueue;
-use crate::controller::leader::{Entry, Leader};
+use crate::controller::leader::{Leader, TrashEntry};
 use crate::model::directory::{Directory, InTrash, Share, TrashRoot};
 use crate::model::identity::Identity;
 use crate::model::names::{is_object_name, reason};
@@ -43,7 +43,7 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_mins(10);
 
 /// Empties the trash for one term of leadership. Never returns.
-pub async fn run(leader: &Leader, mut handed_over: mpsc::UnboundedReceiver<Entry>) {
+pub async fn run(leader: &Leader, mut handed_over: mpsc::UnboundedReceiver<TrashEntry>) {
     let removals = ServerQueue::new(PARALLEL);
     let _reset = ResetMetric(&leader.ctx.metrics);
     let mut in_progress = FuturesUnordered::new();
@@ -74,7 +74,7 @@ impl Drop for ResetMetric<'_> {
 }
 
 /// Removes a directory in the trash, in as many attempts as needed. Returns the entry when nothing is left to do.
-async fn empty(leader: &Leader, removals: &ServerQueue, entry: Entry) -> Entry {
+async fn empty(leader: &Leader, removals: &ServerQueue, entry: TrashEntry) -> TrashEntry {
     let ctx = &leader.ctx;
     let mut pause = FIRST_PAUSE;
     loop {
@@ -99,9 +99,9 @@ async fn empty(leader: &Leader, removals: &ServerQueue, entry: Entry) -> Entry {
 
 /// Removes as much as is possible in one call to the server. Returns whether nothing is left to do: the directory is
 /// gone, or it must not be removed.
-async fn remove_some(leader: &Leader, entry: &Entry) -> Result<bool, Error> {
+async fn remove_some(leader: &Leader, entry: &TrashEntry) -> Result<bool, Error> {
     let ctx = &leader.ctx;
-    let Entry { share, place } = entry;
+    let TrashEntry { share, place } = entry;
     let Some(name) = InTrash::read(place.split_last().1, &ctx.installation.instance) else {
         return Ok(true);
     };
@@ -113,7 +113,7 @@ async fn remove_some(leader: &Leader, entry: &Entry) -> Result<bool, Error> {
     };
     if let Some(owner) = volume_in_use(ctx, share, identity).await? {
         // If that volume is being deleted, the directory is checked again in the next round.
-        put_back::put_back_to(leader, &owner.name_any(), share, place).await?;
+        put_back::put_back_to_owner(leader, &owner.name_any(), share, place).await?;
         return Ok(true);
     }
     leader.may_act()?;
@@ -174,8 +174,8 @@ async fn volume_in_use(ctx: &Context, share: &Share, identity: Identity) -> Resu
 }
 
 /// Makes an archive that never expires of a directory whose volume is gone and for which no policy is known.
-async fn archive_forever(ctx: &Context, entry: &Entry, identity: Identity) -> Result<(), Error> {
-    let Entry { share, place } = entry;
+async fn archive_forever(ctx: &Context, entry: &TrashEntry, identity: Identity) -> Result<(), Error> {
+    let TrashEntry { share, place } = entry;
     let classes = ctx.cluster.classes.store().state();
     let found = ctx.storage.look_up(share, place, storage_deadline()).await?;
     let own_group = found.and_then(|found| found.gid);
@@ -193,8 +193,8 @@ async fn archive_forever(ctx: &Context, entry: &Entry, identity: Identity) -> Re
     Ok(())
 }
 
-fn report_not_removed(ctx: &Context, entry: &Entry, error: &Error, pause: Duration) {
-    let Entry { share, place } = entry;
+fn report_not_removed(ctx: &Context, entry: &TrashEntry, error: &Error, pause: Duration) {
+    let TrashEntry { share, place } = entry;
     tracing::warn!(%share, trash = %place, ?pause, "could not remove a directory from the trash; Bindery retries: {error}");
     ctx.metrics.not_removed_from_trash.inc();
     // Outages of servers are reported elsewhere.

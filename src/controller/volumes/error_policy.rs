@@ -16,7 +16,7 @@ use crate::model::reclaim::Reclaim;
 use crate::model::volume::{Phase, Record, Volume};
 
 /// The number of failures in a row after which an error is reported that is usually temporary.
-const PERSISTENT: u32 = 5;
+const REPORT_AFTER: u32 = 5;
 
 /// Writes an Event if an administrator can act on the error. Returns when the volume is reconciled again.
 pub fn error_policy(leader: &Leader, volume: &Volume, error: &Error) -> Action {
@@ -43,19 +43,19 @@ pub fn error_policy(leader: &Leader, volume: &Volume, error: &Error) -> Action {
             return Action::requeue(RECHECK);
         }
         Error::NotTakenOver(why) => return legacy::report_refusal(ctx, volume, why),
-        Error::OverlapBeingMade(_) | Error::Changed | Error::CacheBehind if times < PERSISTENT => {
+        Error::OverlapBeingCreated(_) | Error::Changed | Error::CacheBehind if times < REPORT_AFTER => {
             return Action::requeue(pause);
         }
         // The object was changed at the same time; the watch event triggers the next reconcile.
-        Error::Api(error) | Error::PassOn(_, error)
-            if times < PERSISTENT && (patch::is_precondition_failed(error) || patch::is_not_found(error)) =>
+        Error::Api(error) | Error::PolicyNotWritten(_, error)
+            if times < REPORT_AFTER && (patch::is_precondition_failed(error) || patch::is_not_found(error)) =>
         {
             tracing::debug!(volume = volume.name, %error, "the volume changed in the meantime");
             return Action::requeue(pause);
         }
-        Error::Api(_) | Error::PassOn(..) => {
+        Error::Api(_) | Error::PolicyNotWritten(..) => {
             tracing::warn!(volume = volume.name, ?pause, "{error}; Bindery retries");
-            times >= PERSISTENT
+            times >= REPORT_AFTER
         }
         Error::CacheBehind => false,
         _ => true,

@@ -13,17 +13,17 @@ use crate::model::volume::Record;
 
 /// Fails unless the server still exports the same file system. Called if the directory of a volume is missing, or
 /// another directory is at its path.
-pub async fn same_disk(step: Step<'_>) -> Result<(), Error> {
+pub async fn check_file_system(step: Step<'_>) -> Result<(), Error> {
     let Step { ctx, record, .. } = step;
-    let other_disk = |why| Error::FileSystemChanged(other_disk(&step.volume.name, record, why));
+    let changed = |why| Error::FileSystemChanged(changed_message(&step.volume.name, record, why));
     // Records of other volumes do not prove that this volume was on the same file system.
     if record.identity.is_none() && record.share_id.is_none() {
         let why = "the volume does not record which file system it was on";
-        return Err(other_disk(why));
+        return Err(changed(why));
     }
     let now = ctx.storage.identify(&record.share, storage_deadline()).await?;
-    if is_as_before(ctx, record, now) == Some(false) {
-        return Err(other_disk("the root of the share is another directory"));
+    if is_unchanged(ctx, record, now) == Some(false) {
+        return Err(changed("the root of the share is another directory"));
     }
     let Some(identity) = record.identity else { return Ok(()) };
     // A disk may also be mounted below the share.
@@ -34,13 +34,13 @@ pub async fn same_disk(step: Step<'_>) -> Result<(), Error> {
     if above.identity.fsid == identity.fsid {
         Ok(())
     } else {
-        Err(other_disk("the file system id (fsid) is another one"))
+        Err(changed("the file system id (fsid) is another one"))
     }
 }
 
 /// Compares the root of the share with the root that the volume records, or else with the roots that other volumes of
 /// the share record. Returns `None` if no volume records one.
-pub fn is_as_before(ctx: &Context, record: &Record, now: ShareId) -> Option<bool> {
+pub fn is_unchanged(ctx: &Context, record: &Record, now: ShareId) -> Option<bool> {
     if let Some(before) = record.share_id {
         return Some(is_same(before, now));
     }
@@ -63,7 +63,7 @@ fn is_same(before: ShareId, now: ShareId) -> bool {
 }
 
 /// Returns the message. Removing the annotations is advised only while the directory is at its path.
-fn other_disk(volume: &str, record: &Record, why: &str) -> String {
+fn changed_message(volume: &str, record: &Record, why: &str) -> String {
     let has_numbers = record.identity.is_some() || record.share_id.is_some();
     let advice = if has_numbers && record.moved_to.is_empty() {
         format!(
@@ -102,7 +102,7 @@ mod tests {
             let mut record = fixtures::record("data");
             record.identity = identity;
             record.moved_to = moved_to;
-            let text = other_disk("pvc-1", &record, "the root of the share is another directory");
+            let text = changed_message("pvc-1", &record, "the root of the share is another directory");
             let advice = "kubectl annotate pv pvc-1 bindery.dev/directory-id- bindery.dev/share-id-";
             assert_eq!(text.ends_with(advice), advised, "{text}");
         }

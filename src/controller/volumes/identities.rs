@@ -25,7 +25,7 @@ use crate::model::volume::Volume;
 const FIRST_PAUSE: Duration = Duration::from_secs(10);
 const LONGEST_PAUSE: Duration = Duration::from_hours(1);
 /// The maximum number of watch events that start one round.
-const AT_ONCE: usize = 10_000;
+const MAX_EVENTS: usize = 10_000;
 
 /// Records identities when volumes that lack one appear or change. Never returns.
 pub async fn run(leader: &Leader) {
@@ -34,13 +34,13 @@ pub async fn run(leader: &Leader) {
         .cluster
         .volumes
         .events()
-        .filter(|kept| ready(lacks_identity(&leader.ctx, kept.read())));
-    let mut lacking = std::pin::pin!(lacking.map(drop).ready_chunks(AT_ONCE));
+        .filter(|cached| ready(lacks_identity(&leader.ctx, cached.read())));
+    let mut lacking = std::pin::pin!(lacking.map(drop).ready_chunks(MAX_EVENTS));
     let mut pause = FIRST_PAUSE;
     let mut tried = HashSet::new();
-    let mut all_marked = true;
+    let mut all_recorded = true;
     loop {
-        let changed = if all_marked {
+        let changed = if all_recorded {
             lacking.next().await.is_some()
         } else {
             timeout(pause, lacking.next()).await.is_ok()
@@ -49,8 +49,8 @@ pub async fn run(leader: &Leader) {
             tried.clear();
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
-        all_marked = mark_all(leader, &mut tried).await;
-        if all_marked {
+        all_recorded = record_all(leader, &mut tried).await;
+        if all_recorded {
             pause = FIRST_PAUSE;
         }
     }
@@ -65,23 +65,23 @@ fn lacks_identity(ctx: &Context, volume: &Volume) -> bool {
 
 /// Looks up the directory of each volume that lacks the identity. Returns whether all are recorded now. `tried` holds
 /// versions of volumes that are not looked up again in this round.
-async fn mark_all(leader: &Leader, tried: &mut HashSet<(String, String)>) -> bool {
+async fn record_all(leader: &Leader, tried: &mut HashSet<(String, String)>) -> bool {
     let ctx = &leader.ctx;
     let mut not_answering = HashSet::new();
     let mut all = true;
-    for kept in ctx
+    for cached in ctx
         .cluster
         .volumes
         .store()
-        .state_filter(|kept| lacks_identity(ctx, kept.read()))
+        .state_filter(|cached| lacks_identity(ctx, cached.read()))
     {
-        let server = kept.server().unwrap_or_default().to_owned();
-        let state = (kept.name_any(), kept.read().version.clone());
+        let server = cached.server().unwrap_or_default().to_owned();
+        let state = (cached.name_any(), cached.read().version.clone());
         if not_answering.contains(&server) || tried.contains(&state) {
             all = false;
             continue;
         }
-        match mark_identity(leader, &kept).await {
+        match record_identity(leader, &cached).await {
             Ok(true) => {}
             Ok(false) => {
                 all = false;
@@ -105,9 +105,9 @@ async fn mark_all(leader: &Leader, tried: &mut HashSet<(String, String)>) -> boo
 
 /// Records the identity of the directory at a volume's path. Returns whether it is recorded. A directory is not
 /// accepted if the volume records another identity, or other volumes of the share another file system.
-async fn mark_identity(leader: &Leader, kept: &CachedVolume) -> Result<bool, Error> {
+async fn record_identity(leader: &Leader, cached: &CachedVolume) -> Result<bool, Error> {
     let ctx = &leader.ctx;
-    let volume = kept.read();
+    let volume = cached.read();
     let Ok(record) = &volume.record else { return Ok(false) };
     let (found, share_id) = tokio::try_join!(
         ctx.storage
@@ -116,7 +116,7 @@ async fn mark_identity(leader: &Leader, kept: &CachedVolume) -> Result<bool, Err
     )?;
     let Some(found) = found else { return Ok(false) };
     let is_another = record.identity.is_some_and(|identity| identity != found.identity);
-    if is_another || file_system::is_as_before(ctx, record, share_id) == Some(false) {
+    if is_another || file_system::is_unchanged(ctx, record, share_id) == Some(false) {
         return Ok(false);
     }
     leader.may_act()?;

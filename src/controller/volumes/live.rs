@@ -10,10 +10,10 @@ use crate::policy::reconcile::{self, ClaimState, Plan};
 /// Returns the next step for a volume. Also returns the claim, if it was read and exists.
 pub async fn plan(ctx: &Context, volume: &Volume) -> Result<(Plan, Option<Claim>), Error> {
     let next = reconcile::plan(volume, ClaimState::Unknown, &ctx.installation);
-    let (Plan::LookUpClaim, Some(meant)) = (&next, &volume.claim) else {
+    let (Plan::LookUpClaim, Some(claim_ref)) = (&next, &volume.claim) else {
         return Ok((next, None));
     };
-    let claim = ctx.cluster.claim(&meant.namespace, &meant.name).await?;
+    let claim = ctx.cluster.claim(&claim_ref.namespace, &claim_ref.name).await?;
     Ok((
         reconcile::plan(
             volume,

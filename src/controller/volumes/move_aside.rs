@@ -45,13 +45,13 @@ pub async fn move_directory(step: Step<'_>, destination: Destination) -> Result<
     let (from, to) = match from {
         Some(from) => {
             let to = moving.record_target(&TrashRoot::containing(from)).await?;
-            assert_same_policy(step).await?;
+            check_same_policy(step).await?;
             (from.clone(), to)
         }
         None => set_aside(&mut moving).await?,
     };
     leader.may_act()?;
-    assert_done(ctx.rename(&record.share, &from, identity, &to).await?)?;
+    check_done(ctx.rename(&record.share, &from, identity, &to).await?)?;
     Ok(FoundAt::Moved(identity, to))
 }
 
@@ -91,19 +91,19 @@ async fn set_aside_in(moving: &mut Move<'_>, root: &TrashRoot) -> Result<(Direct
     tracing::debug!(volume = volume.name, ?moved, %aside, "renamed the directory to its aside name");
     failpoints::point(Point::Renamed);
     if may_be_done(&moved) {
-        let checked = assert_same_policy(step).await;
+        let checked = check_same_policy(step).await;
         if let Err(Error::VolumeGone) = checked {
             put_back::put_back(step, identity, &aside).await?;
         }
         checked?;
     }
-    assert_done(moved?)?;
+    check_done(moved?)?;
     Ok((aside, to))
 }
 
 /// Reads the volume again. Fails with [`Error::VolumeGone`] if it no longer waits for its cleanup, and with
 /// [`Error::Changed`] if its policy has changed.
-async fn assert_same_policy(step: Step<'_>) -> Result<(), Error> {
+async fn check_same_policy(step: Step<'_>) -> Result<(), Error> {
     let now = live::being_deleted(step).await?;
     let policy = |record: &Record| (record.on_delete, record.retention);
     let is_same = now.reclaim == step.volume.reclaim && now.record.as_ref().map(policy) == Ok(policy(step.record));
@@ -112,7 +112,7 @@ async fn assert_same_policy(step: Step<'_>) -> Result<(), Error> {
 
 /// Fails if the directory was not at the expected place: another replica has moved it. The next reconcile looks for it
 /// again.
-fn assert_done(moved: Moved) -> Result<(), Error> {
+fn check_done(moved: Moved) -> Result<(), Error> {
     match moved {
         Moved::Done => Ok(()),
         Moved::Missing | Moved::Another(_) => Err(Error::Changed),

@@ -34,28 +34,28 @@ pub enum OverlapState {
 pub async fn reason_to_keep(step: Step<'_>) -> Result<Option<String>, Error> {
     wait_for_cache(step).await?;
     let mut location = step.record.location();
-    let mut kept = recorded_reason_to_keep(step, &location).await?;
-    if kept.is_none() && location.identity.is_none() {
+    let mut reason = recorded_reason_to_keep(step, &location).await?;
+    if reason.is_none() && location.identity.is_none() {
         location.identity = match find::find(step).await? {
             FoundAt::Path(identity) | FoundAt::Moved(identity, _) => Some(identity),
             FoundAt::Missing | FoundAt::Replaced => None,
         };
-        kept = recorded_reason_to_keep(step, &location).await?;
+        reason = recorded_reason_to_keep(step, &location).await?;
     }
-    match kept {
-        None => aliases::foreign_volume_naming(step, &location).await,
-        kept => Ok(kept),
+    match reason {
+        None => aliases::foreign_volume_using(step, &location).await,
+        reason => Ok(reason),
     }
 }
 
 /// Fails if the cleanup of another volume comes first. Writes the policy to volumes that stay and hold files of this
 /// one. The NFS server is not asked.
-pub async fn wait_for_turn(step: Step<'_>) -> Result<(), Error> {
+pub async fn wait_for_other_cleanups(step: Step<'_>) -> Result<(), Error> {
     wait_for_cache(step).await?;
-    for (cleanup_order, other, overlap) in orders(step, &step.record.location()).await? {
+    for (cleanup_order, other, overlap) in cleanup_orders(step, &step.record.location()).await? {
         match cleanup_order {
-            CleanupOrder::WaitForCleanup => wait_for(step, &other).await?,
-            CleanupOrder::KeepDirectory => pass_on(step, &other, overlap).await?,
+            CleanupOrder::WaitForCleanup => wait_for_cleanup_of(step, &other).await?,
+            CleanupOrder::KeepDirectory => write_inherited_policy(step, &other, overlap).await?,
             CleanupOrder::WaitForRollback | CleanupOrder::Proceed => {}
         }
     }
@@ -65,39 +65,39 @@ pub async fn wait_for_turn(step: Step<'_>) -> Result<(), Error> {
 /// Waits until the cache has this version of the volume. Fails if that takes too long.
 async fn wait_for_cache(step: Step<'_>) -> Result<(), Error> {
     let Step { ctx, volume, .. } = step;
-    let is_there = ctx.cluster.wait_for_version(&volume.name, &volume.version).await;
-    if is_there { Ok(()) } else { Err(Error::CacheBehind) }
+    let is_current = ctx.cluster.wait_for_version(&volume.name, &volume.version).await;
+    if is_current { Ok(()) } else { Err(Error::CacheBehind) }
 }
 
 /// Returns the same as [`reason_to_keep`], but compares only the records of the volumes.
 async fn recorded_reason_to_keep(step: Step<'_>, location: &Location<'_>) -> Result<Option<String>, Error> {
-    let mut kept = None;
-    for (cleanup_order, other, overlap) in orders(step, location).await? {
+    let mut reason = None;
+    for (cleanup_order, other, overlap) in cleanup_orders(step, location).await? {
         match cleanup_order {
             CleanupOrder::KeepDirectory => {
-                pass_on(step, &other, overlap).await?;
-                kept.get_or_insert_with(|| kept_for(step.ctx, &other, overlap));
+                write_inherited_policy(step, &other, overlap).await?;
+                reason.get_or_insert_with(|| describe_overlap(step.ctx, &other, overlap));
             }
             CleanupOrder::Proceed => {}
-            _ if kept.is_some() => {}
-            CleanupOrder::WaitForRollback => return Err(Error::OverlapBeingMade(other.name)),
-            CleanupOrder::WaitForCleanup => wait_for(step, &other).await?,
+            _ if reason.is_some() => {}
+            CleanupOrder::WaitForRollback => return Err(Error::OverlapBeingCreated(other.name)),
+            CleanupOrder::WaitForCleanup => wait_for_cleanup_of(step, &other).await?,
         }
     }
-    Ok(kept)
+    Ok(reason)
 }
 
 /// Writes the policy of this volume, which is being cleaned up, to another volume that stays and also holds its files.
 /// Does so only if the policy of this volume keeps more.
-async fn pass_on(step: Step<'_>, other: &Volume, overlap: Overlap) -> Result<(), Error> {
+async fn write_inherited_policy(step: Step<'_>, other: &Volume, overlap: Overlap) -> Result<(), Error> {
     let Step { ctx, volume, .. } = step;
     let inherited = inherited(volume, other, overlap, &ctx.installation);
-    let (Some((on_delete, retention)), Ok(others)) = (inherited, &other.record) else {
+    let (Some((on_delete, retention)), Ok(other_record)) = (inherited, &other.record) else {
         return Ok(());
     };
     // If the policy of the other volume was changed in the meantime, the patch fails: the new policy may keep even
     // more.
-    let mut operations = same_policy(other, others);
+    let mut operations = same_policy(other, other_record);
     operations.extend([
         patch::test_uid(other),
         set_annotation(volume_annotation::ON_DELETE, on_delete.as_str()),
@@ -107,7 +107,7 @@ async fn pass_on(step: Step<'_>, other: &Volume, overlap: Overlap) -> Result<(),
     );
     step.leader.may_act()?;
     let written = patch::apply(&ctx.persistent_volumes(), &other.name, operations).await;
-    written.map_err(|error| Error::PassOn(other.name.clone(), error))?;
+    written.map_err(|error| Error::PolicyNotWritten(other.name.clone(), error))?;
     let kept = retention.map_or_else(String::new, |retention| format!(", archiveRetention {retention}"));
     let note = format!(
         "onDelete of this volume is now {on_delete}{kept}: its directory also holds the files of volume {}, which was \
@@ -123,7 +123,10 @@ async fn pass_on(step: Step<'_>, other: &Volume, overlap: Overlap) -> Result<(),
 
 /// Returns the overlapping volumes, each with the order in which it and this volume are cleaned up. Reads each volume
 /// from the API server.
-async fn orders(step: Step<'_>, location: &Location<'_>) -> Result<Vec<(CleanupOrder, Volume, Overlap)>, Error> {
+async fn cleanup_orders(
+    step: Step<'_>,
+    location: &Location<'_>,
+) -> Result<Vec<(CleanupOrder, Volume, Overlap)>, Error> {
     let Step { ctx, volume, .. } = step;
     let mut orders = Vec::new();
     for (other, overlap) in ctx.cluster.cached_overlaps(location, &volume.name) {
@@ -145,7 +148,7 @@ async fn orders(step: Step<'_>, location: &Location<'_>) -> Result<Vec<(CleanupO
     Ok(orders)
 }
 
-async fn wait_for(step: Step<'_>, other: &Volume) -> Result<(), Error> {
+async fn wait_for_cleanup_of(step: Step<'_>, other: &Volume) -> Result<(), Error> {
     step.leader.waiters.add(&other.name, &step.volume.name);
     // The other cleanup may have ended before this volume was added to the waiters.
     match step.ctx.cluster.volume(&other.name).await? {
@@ -154,7 +157,7 @@ async fn wait_for(step: Step<'_>, other: &Volume) -> Result<(), Error> {
     }
 }
 
-fn kept_for(ctx: &Context, other: &Volume, overlap: Overlap) -> String {
+fn describe_overlap(ctx: &Context, other: &Volume, overlap: Overlap) -> String {
     let made = if other.maker.is_none() {
         ", which Bindery did not create,"
     } else {
@@ -200,7 +203,7 @@ pub async fn has_another_volume(step: Step<'_>, identity: Identity) -> Result<bo
     if volume_of_same_directory(step, identity).is_some() {
         return Ok(true);
     }
-    let other = aliases::foreign_volume_naming(step, &found_at_path(step, identity)).await?;
+    let other = aliases::foreign_volume_using(step, &found_at_path(step, identity)).await?;
     Ok(other.is_some())
 }
 

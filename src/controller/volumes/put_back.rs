@@ -42,7 +42,7 @@ pub async fn remove_empty(step: Step<'_>, identity: Identity) -> Result<Removed,
     if may_be_gone {
         let checked = live::being_deleted(step).await;
         if let Err(Error::VolumeGone) = checked {
-            recreate(step).await?;
+            mark_not_ready(step).await?;
         }
         checked?;
     }
@@ -77,7 +77,7 @@ pub async fn put_back(step: Step<'_>, identity: Identity, from: &Directory) -> R
 
 /// Moves a directory back if it belongs to a volume that is not being deleted. Returns whether it does. The directory
 /// was looked up before the volume was read, so the cleanup of that volume cannot have moved it.
-pub async fn put_back_to(leader: &Leader, owner: &str, share: &Share, place: &Directory) -> Result<bool, Error> {
+pub async fn put_back_to_owner(leader: &Leader, owner: &str, share: &Share, place: &Directory) -> Result<bool, Error> {
     let Some(found) = leader.ctx.look_up(share, place).await? else {
         return Ok(false);
     };
@@ -94,7 +94,7 @@ pub async fn put_back_to(leader: &Leader, owner: &str, share: &Share, place: &Di
 }
 
 /// Marks the newer volume of this name as not ready, so that its next reconcile creates its directory again.
-async fn recreate(step: Step<'_>) -> Result<(), Error> {
+async fn mark_not_ready(step: Step<'_>) -> Result<(), Error> {
     let Step { ctx, volume, .. } = step;
     let Some(now) = ctx.cluster.volume(&volume.name).await? else {
         return Ok(());

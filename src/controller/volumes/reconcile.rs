@@ -30,18 +30,18 @@ pub async fn reconcile(volume: Arc<CachedVolume>, leader: Arc<Leader>) -> Result
         // The volume was deleted in the meantime.
         return Ok(Action::await_change());
     };
-    Box::pin(take_turn(volume, Arc::clone(&leader))).await
+    Box::pin(take_over_or_step(volume, Arc::clone(&leader))).await
 }
 
-async fn take_turn(kept: Arc<CachedVolume>, leader: Arc<Leader>) -> Result<Action, Error> {
-    let volume = kept.read();
+async fn take_over_or_step(cached: Arc<CachedVolume>, leader: Arc<Leader>) -> Result<Action, Error> {
+    let volume = cached.read();
     let claim = volume
         .claim
         .as_ref()
         .map(|claim| format!("{}/{}", claim.namespace, claim.name));
     let span = tracing::info_span!("reconcile", volume = volume.name, claim);
     let step = async {
-        if legacy::take_over(&leader, &kept).await? {
+        if legacy::take_over(&leader, &cached).await? {
             return Ok(Action::await_change());
         }
         step(&leader, volume).await

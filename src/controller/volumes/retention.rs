@@ -113,12 +113,14 @@ async fn check_archive(
         && let Some(place) = root.child(name)
     {
         let owner = &owner.read().name;
-        if put_back::put_back_to(leader, owner, share, &place).await? || is_being_moved_to(ctx, owner, &place).await? {
+        if put_back::put_back_to_owner(leader, owner, share, &place).await?
+            || is_being_moved_to(ctx, owner, &place).await?
+        {
             return Ok(());
         }
     }
     match Directory::expiring(name, &ctx.installation.instance) {
-        Some((archive, until)) if until <= Timestamp::now() => prune(leader, share, root, &archive).await,
+        Some((archive, until)) if until <= Timestamp::now() => expire(leader, share, root, &archive).await,
         _ => Ok(()),
     }
 }
@@ -144,7 +146,7 @@ fn owners(ctx: &Context) -> Owners {
         .collect()
 }
 
-async fn prune(leader: &Leader, share: &Share, root: &TrashRoot, archive: &Directory) -> Result<(), Error> {
+async fn expire(leader: &Leader, share: &Share, root: &TrashRoot, archive: &Directory) -> Result<(), Error> {
     let ctx = &leader.ctx;
     let trash = root.place(&Directory::in_trash_without_uid(
         &ctx.installation.instance,

@@ -10,13 +10,13 @@ use crate::storage::{self, Existing};
 
 /// Creates the trash directory of a trash root.
 pub async fn make_trash(leader: &Leader, share: &Share, root: &TrashRoot) -> Result<(), Error> {
-    make_own(leader, share, &root.place(&Directory::trash())).await
+    make_private_directory(leader, share, &root.place(&Directory::trash())).await
 }
 
 /// Creates the marker of a trash root that is not the share itself.
 pub async fn make_marker(leader: &Leader, share: &Share, root: &TrashRoot) -> Result<(), Error> {
     match root.marker(&leader.ctx.installation.instance) {
-        Some(marker) => make_own(leader, share, &marker).await,
+        Some(marker) => make_private_directory(leader, share, &marker).await,
         None => Ok(()),
     }
 }
@@ -27,7 +27,7 @@ pub async fn trash_roots(ctx: &Context, share: &Share) -> Result<Vec<TrashRoot>,
     Ok(storage::trash_roots(&*ctx.storage, share, instance, storage_deadline).await?)
 }
 
-async fn make_own(leader: &Leader, share: &Share, directory: &Directory) -> Result<(), Error> {
+async fn make_private_directory(leader: &Leader, share: &Share, directory: &Directory) -> Result<(), Error> {
     let attributes = Attributes {
         mode: Some(0o700),
         uid: None,

@@ -13,12 +13,12 @@ use crate::policy::reconcile::{ClaimState, Plan, plan};
 
 /// Returns whether a volume may need a reconcile, according to the cache. Volumes in use need none, and a cluster may
 /// have 10,000 of them.
-pub fn is_due(leader: &Leader, kept: &CachedVolume) -> bool {
+pub fn is_due(leader: &Leader, cached: &CachedVolume) -> bool {
     let ctx = &leader.ctx;
-    let volume = kept.read();
+    let volume = cached.read();
     let is_settled = plan(volume, ClaimState::Unknown, &ctx.installation) == Plan::Leave
-        && complete_claim::completes(ctx, volume).is_none()
-        && !legacy::may_take_over(ctx, kept);
+        && complete_claim::claim_to_complete(ctx, volume).is_none()
+        && !legacy::may_take_over(ctx, cached);
     if is_settled {
         leader.unchanged_since.forget(volume);
     }
