@@ -232,8 +232,11 @@ async fn a_retained_volume_reused_for_a_new_claim_keeps_its_data() {
     std::fs::write(directory(&volume).join("precious"), "").unwrap();
     scene.delete("data").await;
     scene.until_released(&volume).await;
-    // The patch frees the volume and sets Delete. The administrator does not ask for the data to be deleted.
-    let freed = json!({"spec": {"claimRef": {"uid": null, "resourceVersion": null}, "persistentVolumeReclaimPolicy": "Delete"}});
+    // The patch lets another claim use the volume, and sets Delete. The data must not be deleted because of it.
+    let freed = json!({"spec": {
+        "claimRef": {"uid": null, "resourceVersion": null},
+        "persistentVolumeReclaimPolicy": "Delete",
+    }});
     scene.patch_volume(name, freed).await;
     // If Bindery had just created this volume, it would refuse the claim for its size.
     let larger = json!({"spec": {"volumeName": name, "resources": {"requests": {"storage": "2Gi"}}}});

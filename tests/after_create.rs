@@ -1,5 +1,5 @@
-//! The class parameters `provision: afterCreate` (the request is only validated, and the volume is created after the claim) and
-//! `volumeLabels`.
+//! The class parameters `provision: afterCreate` (the request is only validated, and the volume is created after the
+//! claim) and `volumeLabels`.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -134,7 +134,7 @@ async fn after_create_refuses_with_the_same_message_as_on_create_and_creates_not
         |claim| claim["spec"]["volumeMode"] = json!("Block"),
         |claim| claim["metadata"]["annotations"] = json!({"bindery.dev/on-delet": "retain"}),
         |claim| claim["metadata"]["labels"] = json!({}),
-        // The directory of another claim's volume, and an existing directory.
+        // One path is the directory of another claim's volume. The other one is an existing directory.
         |_| (),
         |claim| claim["metadata"]["labels"] = json!({"app": "there"}),
     ];

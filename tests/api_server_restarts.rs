@@ -136,7 +136,7 @@ async fn namespace(client: &Client, name: &str) {
         .expect("a namespace");
 }
 
-/// Waits until so many claims are bound.
+/// Waits until this number of claims is bound.
 async fn until_bound(claims: &Api<PersistentVolumeClaim>, number: usize) {
     eventually_within(PATIENCE, &format!("{number} claims are bound"), async || {
         let all = claims.list(&ListParams::default()).await.ok()?;

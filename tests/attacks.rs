@@ -1,6 +1,6 @@
-//! What a client other than the API server can do at the webhook's port: nothing with a lasting effect.
+//! Attacks on the webhook's port by a client other than the API server. None of them has a lasting effect.
 //!
-//! Each test starts its own Bindery. It must serve the reviews of the API server during the attack.
+//! Each test starts its own Bindery. Bindery must serve the reviews of the API server during the attack.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -81,7 +81,7 @@ impl Target {
             .unwrap()
     }
 
-    /// Sends raw bytes, and returns what the server answers until it closes the connection.
+    /// Sends bytes without TLS, and returns the bytes that the server sends until it closes the connection.
     async fn raw(&self, bytes: &[u8]) -> Vec<u8> {
         let mut stream = TcpStream::connect(self.address()).await.unwrap();
         // The server may close the connection before it has received everything.
@@ -183,7 +183,7 @@ async fn bodies_that_are_too_large_or_too_deep_are_refused() {
     assert!(status == 400 && text.contains("recursion limit"), "{status} {text}");
     let caller = Caller::trusting_anybody();
     let url = format!("{}/{}", target.bindery.webhook, "0".repeat(32));
-    // More than the webhook reads and drops: it answers first, or closes the connection.
+    // The body is larger than the webhook reads and discards. So the webhook answers early, or closes the connection.
     let answer = caller.send("POST", &url, vec![b' '; 30 << 20]).await;
     assert!(
         answer.as_ref().is_err() || answer.as_ref().is_ok_and(|(status, _)| *status == 404),

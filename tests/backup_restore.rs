@@ -24,7 +24,7 @@ struct Backup {
 
 impl Backup {
     /// Writes data into a new volume, exports claim and volume, and deletes both. The volume has the reclaim policy Retain,
-    /// otherwise no backup tool could restore it.
+    /// because backup tools do not restore a volume with the policy Delete.
     async fn of_lost(scene: &Scene, name: &str) -> (Self, PathBuf) {
         let (_, volume) = scene.bound(scene.claim(name)).await;
         let directory = directory(&volume);

@@ -1,4 +1,4 @@
-//! Binding: a claim is bound fast, and its phase is never anything but Pending or Bound.
+//! Binding: a claim is bound fast, and its phase is always Pending or Bound.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ async fn every_binder_mode_binds_claims_and_no_claim_is_ever_lost() {
     for mode in ["off", "uid", "complete"] {
         let bindery = Bindery::start(&[&format!("--binder={mode}")]).await;
         let mut completed = false;
-        // In one burst the controller manager may bind every claim first; in five bursts that is unlikely.
+        // In one burst kube-controller-manager may complete all claims before Bindery. In five bursts that is unlikely.
         for _ in 0..5 {
             burst(&Scene::of(&bindery.provisioner).await).await;
             let metrics = get(bindery.admin(), "/metrics").await.unwrap();
@@ -65,7 +65,7 @@ async fn burst(scene: &Scene) {
     assert_eq!(seen, BTreeSet::from(["Bound".to_owned(), "Pending".to_owned()]));
 }
 
-/// Returns every phase that claims of the scene have until `count` of them are bound.
+/// Watches the claims of the scene until `count` are bound. Returns all phases that were seen.
 async fn watch_until_bound(scene: &Scene, count: usize) -> BTreeSet<String> {
     let claims = scene.claims();
     let mut changes = claims.watch(&WatchParams::default(), "0").await.unwrap().boxed();

@@ -1,4 +1,4 @@
-//! Claims that got no volume from the webhook: they get one later, or an Event that says why not. And volumes without a claim.
+//! Claims that exist without a volume: they get one later, or an Event that says why not. Also volumes without a claim.
 
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use serde_json::{Value, json};
@@ -78,7 +78,11 @@ async fn a_claim_waits_for_its_nfs_server_and_is_bound_when_it_answers() {
     assert!(warnings[0].contains(&server.address().to_string()), "{warnings:?}");
     let message = scene.event("data", "ProvisioningFailed").await;
     assert!(message.contains(&server.address().to_string()), "{message}");
-    assert_eq!(scene.own_volumes().await, [], "nothing is made that no server has");
+    assert_eq!(
+        scene.own_volumes().await,
+        [],
+        "a volume exists whose directory was not created"
+    );
     server.restart();
     let (_, volume) = scene.until_bound("data").await;
     assert!(
@@ -192,7 +196,7 @@ async fn a_lost_volume_with_a_directory_template_is_recreated_for_its_claim() {
     scene.delete("first").await;
     scene.until_gone(&volume).await;
     bindery.kill();
-    // As if the volume had been deleted after the answer of the webhook and before the claim existed.
+    // This simulates that the volume was deleted after the answer of the webhook and before the claim existed.
     let named = json!({"spec": {"volumeName": volume_name(&volume)}});
     scene.create(scene.claim_with("first", named)).await.unwrap();
     bindery.run().await;
@@ -241,8 +245,8 @@ async fn an_empty_directory_made_for_another_claim_is_removed_under_every_policy
     }
 }
 
-/// Returns a volume that was created for a refused claim of a class with `onDelete: delete`. Kubernetes has bound it to a claim
-/// of the same name in a class with `policy`.
+/// Returns a volume that was created for a refused claim of a class with `onDelete: delete`. Kubernetes has bound it to
+/// a claim of the same name in a class with `policy`.
 async fn bound_to_another_ones_volume(policy: &str) -> (Bindery, Scene, PersistentVolume) {
     let mut bindery = Bindery::start(&[]).await;
     let scene = Scene::of_with(&bindery.provisioner, json!({"parameters": {"onDelete": "delete"}})).await;
@@ -252,7 +256,7 @@ async fn bound_to_another_ones_volume(policy: &str) -> (Bindery, Scene, Persiste
     scene.set_quota(&claims, "0").await;
     scene.refused(scene.claim("data")).await;
     bindery.kill();
-    // A claim of the same name, while no webhook answers.
+    // A claim of the same name is created while no webhook answers.
     let claim = scene.claim_with("data", json!({"spec": {"storageClassName": other}}));
     scene.create(claim).await.unwrap();
     eventually("the controller manager has bound claim and volume", async || {
@@ -295,7 +299,7 @@ async fn volumes_that_this_installation_did_not_make_are_not_orphans() {
     .await;
     made("by-hand", |volume| volume["metadata"]["annotations"] = Value::Null).await;
     made("unclaimed", |volume| volume["spec"]["claimRef"] = Value::Null).await;
-    // Bindery deletes its own orphan; after that it has looked at the other volumes, too.
+    // When Bindery has deleted its own orphan, it has also reconciled the other volumes.
     made("orphan", |_| ()).await;
     eventually("the orphan is gone", async || {
         (scene.own_volumes().await.len() == 4).then_some(())

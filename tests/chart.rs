@@ -15,10 +15,10 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/chart");
-/// Sets every value of version 0.1.0: each later version must accept this file.
+/// A values file that sets every value of version 0.1.0. Each later version must accept it.
 const EVERY_VALUE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/chart/values-0.1.0.yaml");
 
-/// Runs helm with its own home directory.
+/// Runs helm with a home directory of its own.
 fn helm(arguments: &[&str]) -> Output {
     let home = TempDir::new().unwrap();
     Command::new(std::env::var("HELM").expect("run `make test`"))
@@ -49,6 +49,7 @@ fn kubectl(arguments: &[&str], input: &str) -> String {
     )
 }
 
+/// Asserts that a command succeeded, and returns its output.
 fn well(what: &str, output: Output) -> String {
     let text = String::from_utf8(output.stdout).unwrap();
     let complaint = String::from_utf8_lossy(&output.stderr);

@@ -1,4 +1,4 @@
-//! What happens to a directory after its claim is deleted.
+//! Cleanup of a directory after its claim is deleted.
 
 use k8s_openapi::api::core::v1::{Namespace, PersistentVolume};
 use k8s_openapi::api::storage::v1::StorageClass;
@@ -117,7 +117,7 @@ async fn reclaim_policy_retain_keeps_volume_and_directory_whatever_on_delete_say
     scene.until_released(&volume).await;
     assert!(directory(&volume).join("precious").exists());
 
-    // An administrator deletes the volume: Bindery only removes its finalizer.
+    // If an administrator deletes the volume, Bindery only removes its finalizer.
     scene.volumes().delete(name, &DeleteParams::default()).await.unwrap();
     scene.until_gone(&volume).await;
     assert!(directory(&volume).join("precious").exists());
@@ -162,7 +162,7 @@ async fn annotations_that_name_another_directory_are_ignored_and_reported() {
     assert!(directory(&other).join("precious").exists());
     scene.event_again(volume_name(&volume), "CleanupFailed").await;
 
-    // After the correction, cleanup completes.
+    // When the annotation is corrected, cleanup completes.
     let back = json!({"metadata": {"annotations": {"bindery.dev/sub-dir": annotation(&volume, "sub-dir")}}});
     scene.patch_volume(volume_name(&volume), back).await;
     scene.until_gone(&volume).await;
@@ -208,7 +208,7 @@ async fn a_volume_deleted_while_bound_is_cleaned_up_after_its_claim() {
     let volume = with_a_file(&scene, "data").await;
     let name = volume_name(&volume);
     scene.volumes().delete(name, &DeleteParams::default()).await.unwrap();
-    // Another volume is created and removed: after that, the controller has looked at this one, too.
+    // When another volume has been created and removed, the controller has also reconciled this volume.
     let passer_by = with_a_file(&scene, "other").await;
     scene.delete("other").await;
     scene.until_gone(&passer_by).await;
@@ -271,7 +271,7 @@ async fn cleanup_stops_if_the_share_is_on_another_file_system_than_before() {
     let scene = scene("delete").await;
     let volume = with_a_file(&scene, "data").await;
     let name = volume_name(&volume);
-    // As if the disk was not mounted, and the server exported the empty mount point.
+    // This simulates that the disk is not mounted, and the server exports the empty mount point.
     let other_disk = json!({"metadata": {"annotations": {"bindery.dev/directory-id": "1.2:3"}}});
     scene.patch_volume(name, other_disk).await;
     scene.delete("data").await;

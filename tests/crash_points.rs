@@ -1,7 +1,7 @@
-//! Bindery dies at each crash point, between two effects, and is started again: the result is the same as without the crash.
+//! Bindery dies at each crash point, between two effects, and is started again. The result is the same as without the
+//! crash.
 //!
-//! While no webhook answers, the claim is admitted without a volume
-//! (`failurePolicy: Ignore`) and provisioned later.
+//! While no webhook answers, the claim is admitted without a volume (`failurePolicy: Ignore`) and provisioned later.
 
 use bindery::failpoints::Point;
 use clap::ValueEnum;
@@ -37,11 +37,11 @@ async fn on_delete_retain_completes_after_a_crash_at_every_point() {
 enum When {
     /// When a claim is created.
     Created,
-    /// When a claim exists that the webhook has not seen.
+    /// When a claim exists that was created while no webhook answered.
     CaughtUp,
-    /// When a claim is created, unless the controller manager is faster.
+    /// When a claim is created, unless kube-controller-manager completes the claim first.
     CreatedPerhaps,
-    /// When the claim asks for more.
+    /// When the requested size of the claim is raised.
     Expanded,
     /// When the claim is deleted.
     Deleted,
@@ -180,7 +180,7 @@ impl Trial {
         let claim = self
             .scene
             .claim_with(&name, json!({"spec": {"storageClassName": class}}));
-        // The answer may have been sent before the crash, or not.
+        // The answer may have been sent before the crash.
         let created = self.scene.create(claim).await;
         self.bindery.ended().await;
         self.bindery.run().await;
@@ -206,7 +206,7 @@ impl Trial {
         self.scene.delete(name).await;
     }
 
-    /// Asserts that volume and trash are gone, and that all files are where the policy puts them and nowhere else.
+    /// Asserts that the volume and the trash are gone, and that all files are only in the place that the policy requires.
     async fn assert_all_done(&self, volume: &PersistentVolume) {
         self.scene.until_gone(volume).await;
         let trash = Bed::get().export.join(".bindery-trash");

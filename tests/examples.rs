@@ -42,7 +42,7 @@ fn apply(scene: &Scene, example: &str) {
     assert!(apply.wait().unwrap().success(), "{example}");
 }
 
-/// What the quota counts.
+/// The resource that the quota counts: claims of class scratch.
 const COUNTED: &str = "scratch.storageclass.storage.k8s.io/persistentvolumeclaims";
 
 /// Applies the quota, uses it up, and returns the message for the next claim.
@@ -51,7 +51,7 @@ async fn limited(scene: &Scene) -> String {
     let quotas: Api<ResourceQuota> = Api::namespaced(scene.client.clone(), &scene.name);
     let of_class =
         |claim: &PersistentVolumeClaim| claim.spec.as_ref().unwrap().storage_class_name.as_deref() == Some("scratch");
-    // At first the controller manager may count without a claim that was just created.
+    // At first kube-controller-manager may not count a claim that was just created.
     eventually("the quota is in force and counts the claims that exist", async || {
         let used = quotas.get("scratch").await.unwrap().status?.used?;
         let claims = scene.claims().list(&ListParams::default()).await.unwrap();
@@ -63,7 +63,7 @@ async fn limited(scene: &Scene) -> String {
         let class = json!({"spec": {"storageClassName": "scratch"}});
         scene.claim_with(&format!("limited-{number}"), class)
     };
-    // The API server enforces it once its own cache has it. Until then it does not count what is created, either.
+    // The API server enforces and counts only when its own cache has the quota.
     let large = json!({"spec": {"resources": {"requests": {"storage": "101Gi"}}}});
     let mut large_claim = claim(0);
     json_patch::merge(&mut large_claim, &large);
@@ -126,7 +126,9 @@ async fn every_example_is_listed_and_does_what_its_comments_say() {
 
     assert_eq!(
         limited(&scene).await,
-        "exceeded quota: scratch, requested: scratch.storageclass.storage.k8s.io/persistentvolumeclaims=1, used: scratch.storageclass.storage.k8s.io/persistentvolumeclaims=10, limited: scratch.storageclass.storage.k8s.io/persistentvolumeclaims=10"
+        "exceeded quota: scratch, requested: scratch.storageclass.storage.k8s.io/persistentvolumeclaims=1, used: \
+         scratch.storageclass.storage.k8s.io/persistentvolumeclaims=10, limited: \
+         scratch.storageclass.storage.k8s.io/persistentvolumeclaims=10"
     );
 
     let listed = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/examples/README.md")).unwrap();

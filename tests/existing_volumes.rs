@@ -33,7 +33,7 @@ async fn create_volume(scene: &Scene, fields: Value) -> String {
     name
 }
 
-/// Waits until the webhook leaves a claim named `data` to Kubernetes. Otherwise it refuses this data source.
+/// Waits until the webhook leaves a claim named `data` to Kubernetes. Until then it refuses the data source of the claim.
 async fn until_known(scene: &Scene) {
     let source = json!({"spec": {"dataSource": {"kind": "PersistentVolumeClaim", "name": "other"}}});
     let claim: PersistentVolumeClaim = from(scene.claim_with("data", source));
@@ -118,7 +118,7 @@ async fn one_of_two_claims_gets_an_available_volume_and_the_other_one_a_new_volu
     let scene = Scene::new().await;
     let volume = create_volume(&scene, json!({})).await;
     until_known(&scene).await;
-    // Kubernetes has bound neither of them when the second one is created.
+    // When the second claim is created, Kubernetes has not bound the first one yet.
     let (first, second) = tokio::join!(scene.create(scene.claim("data")), scene.create(scene.claim("logs")));
     assert!(first.is_ok() && second.is_ok());
     let mut volumes = vec![volume_of(&scene, "data").await, volume_of(&scene, "logs").await];
@@ -145,8 +145,8 @@ async fn a_claim_with_a_selector_waits_for_a_volume_with_matching_labels() {
     let selector = json!({"spec": {"selector": {"matchLabels": {"tier": "gold"}}}});
     let warnings = scene.create_with_warnings(scene.claim_with("data", selector)).await;
     let expected = format!(
-        "the claim has a selector, so it waits for an existing PersistentVolume of StorageClass {} with matching labels; for a new \
-         volume, create the claim without spec.selector",
+        "the claim has a selector, so it waits for an existing PersistentVolume of StorageClass {} with matching labels; \
+         for a new volume, create the claim without spec.selector",
         scene.name
     );
     assert_eq!(warnings, [expected]);
@@ -165,13 +165,13 @@ async fn a_data_source_that_nobody_provides_is_refused_with_what_to_do() {
     let table = [
         (
             json!({"dataSource": {"kind": "PersistentVolumeClaim", "name": "other"}}),
-            "Bindery cannot clone claim other: create the claim without a data source, and copy the files with a pod that mounts \
-             both claims",
+            "Bindery cannot clone claim other: create the claim without a data source, and copy the files with a pod that \
+             mounts both claims",
         ),
         (
             json!({"dataSourceRef": {"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": "monday"}}),
-            "Bindery cannot restore VolumeSnapshot monday: create the claim without a data source, and restore the files with the \
-             backup tool that made the copy",
+            "Bindery cannot restore VolumeSnapshot monday: create the claim without a data source, and restore the files \
+             with the backup tool that made the copy",
         ),
         (
             json!({"dataSource": image}),
@@ -180,9 +180,9 @@ async fn a_data_source_that_nobody_provides_is_refused_with_what_to_do() {
         ),
         (
             json!({"dataSourceRef": elsewhere}),
-            "dataSourceRef names an object of kind Image.example.com in another namespace, which Kubernetes ignores without its feature gate \
-             CrossNamespaceVolumeDataSource, so the volume would be empty: create the claim in the namespace of that object, \
-             without dataSourceRef.namespace",
+            "dataSourceRef names an object of kind Image.example.com in another namespace, which Kubernetes ignores without \
+             its feature gate CrossNamespaceVolumeDataSource, so the volume would be empty: create the claim in the \
+             namespace of that object, without dataSourceRef.namespace",
         ),
     ];
     for (fields, expected) in table {

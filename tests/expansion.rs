@@ -1,4 +1,4 @@
-//! Claims that ask for more: volume and claim get the new size.
+//! Expansion: if the requested size of a claim is raised, volume and claim get the new size.
 
 use std::time::Duration;
 
@@ -30,14 +30,14 @@ fn can_be_lowered() -> bool {
     kubernetes_at_least(1, 32)
 }
 
-/// Changes the size that a claim asks for.
+/// Changes the requested size of a claim.
 pub async fn ask_for(scene: &Scene, claim: &str, size: &str) -> kube::Result<PersistentVolumeClaim> {
     let patch = json!({"spec": {"resources": {"requests": {"storage": size}}}});
     let patch = Patch::Merge(patch);
     scene.claims().patch(claim, &PatchParams::default(), &patch).await
 }
 
-/// Changes the size that a claim asks for, which must be refused. Returns the message.
+/// Changes the requested size of a claim, which must be refused. Returns the message.
 async fn refused(scene: &Scene, claim: &str, size: &str) -> String {
     match ask_for(scene, claim, size).await {
         Err(kube::Error::Api(status)) => status.message.clone(),
@@ -83,7 +83,7 @@ async fn a_claim_that_asks_for_more_gets_it_within_a_second_and_an_event() {
     let scene = Scene::with_class(expandable()).await;
     let (_, volume) = scene.bound(scene.claim("data")).await;
     ask_for(&scene, "data", "5Gi").await.unwrap();
-    // About 40 ms on an idle machine; this one may be busy.
+    // An expansion takes about 40 ms on an idle machine. The machine of the tests may be busy.
     eventually_within(Duration::from_secs(5), "the claim has the new size", async || {
         let [in_volume, in_status, _] = sizes(&scene, "data").await;
         (in_volume == "5Gi" && in_status == "5Gi").then_some(())
@@ -117,7 +117,7 @@ async fn of_several_requests_in_a_row_the_last_one_counts() {
         ask_for(&scene, "data", &format!("{size}Gi")).await.unwrap();
     }
     until_size(&scene, "data", "9Gi").await;
-    // One after the other: each has an Event with its own text.
+    // Each expansion has an Event with its own text.
     for size in ["10Gi", "11Gi"] {
         ask_for(&scene, "data", size).await.unwrap();
         until_size(&scene, "data", size).await;
@@ -226,8 +226,8 @@ async fn what_the_status_says_about_an_unfinished_expansion_is_removed() {
     bindery.unregister().await;
 }
 
-/// Bindery dies when the volume has the new size and the claim does not. Then the request is changed to `then`, which makes
-/// `size` of both.
+/// Bindery dies when the volume has the new size and the claim has the old one. Then the requested size is changed to
+/// `then`. After a restart, volume and claim must have `size`.
 #[cfg(feature = "failpoints")]
 async fn dies_between_the_writes(then: &str, size: &str) {
     let mut bindery = Bindery::start(&[]).await;
@@ -242,7 +242,7 @@ async fn dies_between_the_writes(then: &str, size: &str) {
     bindery.run().await;
     until_size(&scene, "data", size).await;
     assert_eq!(sizes(&scene, "data").await[2], then);
-    // Nothing happens for a request of what the claim has already.
+    // A request for the current size changes nothing.
     ask_for(&scene, "data", size).await.unwrap();
     scene.bound(scene.claim("later")).await;
     ask_for(&scene, "later", "2Gi").await.unwrap();
@@ -272,7 +272,7 @@ async fn a_claim_expanded_before_its_volume_was_ready_is_not_reported_as_changed
     let scene = Scene::of_with(&bindery.provisioner, expandable()).await;
     let (_, volume) = scene.bound(scene.claim("data")).await;
     bindery.kill();
-    // As if Bindery had died before it looked at the claim, and kube-controller-manager had bound it alone.
+    // This simulates that Bindery died before it saw the claim, and kube-controller-manager bound it alone.
     let not_ready = json!({"metadata": {"annotations": {"bindery.dev/ready": null}}});
     scene.patch_volume(volume_name(&volume), not_ready).await;
     ask_for(&scene, "data", "5Gi").await.unwrap();
@@ -387,7 +387,7 @@ async fn volumes_made_by_hand_of_another_installation_or_let_go_are_not_expanded
     for claim in others {
         ask_for(&scene, claim, "5Gi").await.unwrap();
     }
-    // After two more expansions, Bindery has looked at the others, too.
+    // When two more claims are expanded, Bindery has also reconciled the earlier ones.
     scene.bound(scene.claim("own")).await;
     for size in ["2Gi", "3Gi"] {
         ask_for(&scene, "own", size).await.unwrap();

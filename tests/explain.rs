@@ -196,7 +196,7 @@ async fn explain_tells_a_user_without_permissions_which_role_to_use() {
 #[tokio::test]
 async fn explain_names_the_selector_that_exempts_a_claim() {
     let scene = Scene::new().await;
-    // This webhook has no rules: the API server never calls it.
+    // This webhook has no rules, so the API server never calls it.
     let configuration = json!({
         "metadata": {"name": scene.name},
         "webhooks": [{

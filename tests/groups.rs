@@ -24,7 +24,7 @@ fn groups(size: u32, more: Value) -> Value {
     json!({"parameters": parameters})
 }
 
-/// Returns the group of a volume. Directory and pods have the same.
+/// Returns the group of a volume. Asserts that the directory and the pods have the same group.
 fn group(volume: &PersistentVolume) -> u32 {
     let gid = annotation(volume, "gid").expect("a group");
     let of_pods = &volume.metadata.annotations.as_ref().unwrap()["pv.beta.kubernetes.io/gid"];
@@ -120,8 +120,8 @@ async fn a_class_with_groups_of_another_class_is_refused() {
         let key = if parameters["gid"] == "auto" { "gidRange" } else { "gid" };
         let value = parameters[key].as_str().unwrap();
         let expected = format!(
-            "StorageClass {name}: {key} is {value:?}: StorageClass {} has gidRange: {range:?}, and a group of a range is for \
-             one volume only; choose other groups; an administrator must delete the class and create it again, because \
+            "StorageClass {name}: {key} is {value:?}: StorageClass {} has gidRange: {range:?}, and a group of a range is \
+             for one volume only; choose other groups; an administrator must delete the class and create it again, because \
              class parameters cannot be edited",
             scene.name
         );
@@ -168,7 +168,7 @@ async fn a_claim_without_the_webhook_gets_a_group_too() {
     bindery.run().await;
     let (_, volume) = scene.until_bound("data").await;
     group(&volume);
-    // Another claim waits, is told why, and gets the group when it is free.
+    // No group is free for another claim, so it gets an Event and waits.
     bindery.kill();
     scene.create(scene.claim("late")).await.unwrap();
     bindery.run().await;

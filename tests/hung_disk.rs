@@ -1,4 +1,4 @@
-//! An NFS server whose disk hangs: it answers, but all writes wait.
+//! An NFS server whose disk hangs: it answers some calls, but all writes wait.
 
 use bindery::model::names;
 use futures::future::join_all;
@@ -27,7 +27,8 @@ async fn no_claim_is_bound_before_its_directory_exists_while_the_disk_of_the_ser
     let flags = [&*format!("--nfs-server={}", server.address()), "--orphan-grace=4s"];
     let bindery = Bindery::start(&flags).await;
     let scene = Scene::of(&bindery.provisioner).await;
-    // A class of the bed's healthy server: its claims show how far the controller manager has come.
+    // A class of the bed's healthy server. When a claim of this class is bound, kube-controller-manager has also processed
+    // all claims that were created before it.
     let other = Scene::new().await;
     scene.bound(scene.claim("before")).await;
 
@@ -39,10 +40,10 @@ async fn no_claim_is_bound_before_its_directory_exists_while_the_disk_of_the_ser
             warnings.len() == 1 && warnings[0].starts_with("the volume is not provisioned yet"),
             "{name}: {warnings:?}"
         );
-        // The webhook has answered without a volume, so there is nothing that the claim could be bound to.
+        // The webhook has answered without a volume, so there must be no volume to which the claim could be bound.
         let of_claim = |volume: &PersistentVolume| {
             let claim = volume.spec.as_ref().and_then(|spec| spec.claim_ref.as_ref());
-            // Kubernetes binds no volume that is being deleted: the grace for orphans is short here.
+            // With the short --orphan-grace, the volume may already be deleted. Kubernetes does not bind such a volume.
             claim.and_then(|claim| claim.name.as_ref()) == Some(name) && volume.metadata.deletion_timestamp.is_none()
         };
         for volume in scene.own_volumes().await.iter().filter(|volume| of_claim(volume)) {

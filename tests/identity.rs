@@ -1,5 +1,5 @@
-//! Volumes record the identity of their directory and file system: a directory that is missing because a disk is not mounted
-//! does not count as removed.
+//! Volumes record the identity of their directory and file system. So Bindery detects that a directory is missing only
+//! because a disk is not mounted.
 
 use std::path::PathBuf;
 
@@ -52,7 +52,7 @@ impl Disk {
         self.server.restart();
     }
 
-    /// Removes annotations: an earlier version of Bindery, or a takeover, would have left the volume so.
+    /// Removes annotations, so that the volume looks as after an earlier version of Bindery or a takeover.
     async fn forget(&self, volume: &PersistentVolume, annotations: &[&str]) {
         for annotation in annotations {
             let none = json!({"metadata": {"annotations": {format!("bindery.dev/{annotation}"): Value::Null}}});

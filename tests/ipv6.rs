@@ -61,7 +61,7 @@ async fn a_mounted_share_of_an_ipv6_server_is_found_by_any_spelling_of_its_addre
     let at = tempfile::tempdir().unwrap();
     fs::set_permissions(at.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let mount = Mount::bind(export.path(), at.path());
-    // No NFS server listens at this address: Bindery has used the mount.
+    // No NFS server listens at this address, so Bindery must have used the mount.
     let flag = format!("--mounted=[fd00:0::5]:/export={}", mount.path().display());
     let bindery = Bindery::start(&[&flag]).await;
     let scene = Scene::of_with(&bindery.provisioner, class("fd00::5")).await;

@@ -1,7 +1,7 @@
 //! Bindery's NFS client with the NFS server of the Linux kernel: behaviour that only this server has.
 //!
-//! This is a separate binary: `make test-knfsd` starts a virtual machine for it. The tests run one after the other, since they
-//! restart the server.
+//! This is a separate binary: `make test-knfsd` starts a virtual machine for it. The tests run one after the other,
+//! since they restart the server.
 
 use std::process::Command;
 use std::time::Duration;
@@ -19,7 +19,7 @@ mod wait;
 
 use crate::wait::eventually_within;
 
-/// Time limit of every wait here, the server's grace period (90 s) included.
+/// Time limit of every wait in these tests. It includes the server's grace period (90 s).
 const LATE: Duration = Duration::from_secs(180);
 
 /// Runs a command as root in the virtual machine.
@@ -75,13 +75,13 @@ async fn burst(storage: &NfsStorage, machine: &str) {
     }
 }
 
-/// Returns how many clients of that name the server knows.
+/// Returns the number of clients with this name on the server.
 fn clients_of(machine: &str) -> usize {
     let count = format!("cat /proc/fs/nfsd/clients/*/info 2>/dev/null | grep -c 'name: \"bindery {machine} ' || true");
     in_guest(&count).parse().expect("a number")
 }
 
-/// Returns how many files the pod has created.
+/// Returns the number of files that the pod has created.
 fn made_by_pod() -> u32 {
     in_guest("pod count").parse().expect("a number")
 }
@@ -116,7 +116,7 @@ async fn a_pods_nfs_client_does_not_wait_for_bindery_after_a_server_restart() {
         "the pod creates files again {:.1} s after the restart",
         restarted.elapsed().as_secs_f64()
     );
-    // The server logs this only if all clients have reclaimed, and not if the grace period has expired.
+    // The server logs this line only if the grace period ended early, because all clients have reclaimed their state.
     let log = in_guest("dmesg");
     assert!(log.contains("starting 90-second grace period"), "{log}");
     assert!(log.contains("all clients done reclaiming"), "{log}");

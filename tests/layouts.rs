@@ -144,7 +144,7 @@ async fn a_retained_volume_blocks_its_directory_and_the_refusal_says_how_to_free
     .await;
     assert!(refused.contains(&format!("kubectl delete pv {name}")), "{refused}");
 
-    // After that, the next claim adopts the directory with its data, since it cannot belong to anybody else.
+    // When the volume is deleted, the next claim adopts the directory with its data: only this claim can have its path.
     scene.volumes().delete(name, &DeleteParams::default()).await.unwrap();
     scene.until_gone(&volume).await;
     let (_, volume) = scene.bound(scene.claim("data")).await;
@@ -230,7 +230,7 @@ async fn a_symlink_or_file_in_the_path_refuses_the_claim() {
 async fn a_claim_created_again_gets_its_new_size_and_policy() {
     let template = "${pvc.metadata.namespace}/${pvc.metadata.name}";
     let scene = scene(json!({"subDir": template, "onDelete": "delete", "claimOverrides": "onDelete"})).await;
-    // After Bindery, the quota of the API server refuses the first attempt.
+    // The quota of the API server refuses the first attempt after Bindery has admitted it.
     scene.set_quota("requests.storage", "0").await;
     let refused = scene.refused(scene.claim("data")).await;
     assert!(
@@ -253,9 +253,9 @@ async fn a_claim_created_again_gets_its_new_size_and_policy() {
 #[tokio::test]
 async fn text_that_looks_like_a_token_is_reported_on_the_class_and_refuses_its_claims() {
     let scene = scene(json!({"subDir": "{{ .PVC.namespace }}/data"})).await;
-    let mistake = "subDir is \"{{ .PVC.namespace }}/data\": character 1: {{ .PVC.namespace }} is not a value but text, the same for \
-                   every claim; did you mean ${pvc.metadata.namespace}?; to write it as text, put a backslash before each special \
-                   character, such as \\{";
+    let mistake = "subDir is \"{{ .PVC.namespace }}/data\": character 1: {{ .PVC.namespace }} is not a value but text, the \
+                   same for every claim; did you mean ${pvc.metadata.namespace}?; to write it as text, put a backslash \
+                   before each special character, such as \\{";
     let event = scene.event(&scene.name, "ClassHasMistakes").await;
     assert!(event.contains(mistake), "{event}");
     let refused = scene.refused(scene.claim("data")).await;
@@ -275,8 +275,8 @@ async fn different_nfs_versions_of_pods_and_bindery_are_an_event_on_the_class() 
     assert_eq!(
         warnings,
         [format!(
-            "volume.beta.kubernetes.io/mount-options on the claim is ignored: mount options are in the field mountOptions of \
-             StorageClass {}",
+            "volume.beta.kubernetes.io/mount-options on the claim is ignored: mount options are in the field mountOptions \
+             of StorageClass {}",
             scene.name
         )]
     );
@@ -312,7 +312,7 @@ async fn names_that_differ_in_their_unicode_form_only_are_one_directory() {
         "{refused}"
     );
     let refused = scene.refused(at("three", "./x")).await;
-    let expected = "annotation example.com/path of the claim is \"./x\", which has the segment \".\", which means the directory \
-                    itself; leave it out; correct the annotation";
+    let expected = "annotation example.com/path of the claim is \"./x\", which has the segment \".\", which means the \
+                    directory itself; leave it out; correct the annotation";
     assert!(refused.contains(expected), "{refused}");
 }

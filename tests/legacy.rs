@@ -110,7 +110,7 @@ async fn a_nested_directory_is_archived_instead_of_deleted_unless_the_flag_is_se
     old.until_taken_over(&scene).await;
     old.end(&scene, "data").await;
     assert!(!old.directory.exists());
-    // The folder above does not belong to the volume.
+    // The parent directory does not belong to the volume.
     assert_eq!(scene.own_directories().concat(), scene.name);
     bold.unregister().await;
 }
@@ -162,7 +162,7 @@ async fn legacy_volumes_of_other_provisioners_or_instances_and_unbound_ones_are_
     let theirs = json!({"metadata": {"annotations": {"bindery.dev/instance": "green"}}});
     scene.patch_volume(&other_instance.name, theirs).await;
     let passer_by = LegacyVolume::make(&scene, "passer-by", None).await;
-    // This one is created last, since the controller manager would bind it to the next claim.
+    // This volume is created last, because kube-controller-manager would bind it to the next claim.
     let unbound = format!("pvc-{}", Uuid::new_v4());
     let by_hand = json!({
         "metadata": {"name": unbound, "annotations": {"pv.kubernetes.io/provisioned-by": provisioner}},
@@ -179,7 +179,7 @@ async fn legacy_volumes_of_other_provisioners_or_instances_and_unbound_ones_are_
         before.push(scene.volumes().get(name).await.unwrap().metadata);
     }
     let bindery = bindery(&provisioner, &[]).await;
-    // It is created and removed: after that, the controller has looked at the others, too.
+    // When this volume has been taken over and removed, the controller has also reconciled the other volumes.
     passer_by.until_taken_over(&scene).await;
     passer_by.end(&scene, "passer-by").await;
     for metadata in before {
@@ -201,7 +201,7 @@ async fn a_volume_with_an_invalid_class_is_taken_over_when_the_class_is_correcte
     let message = scene.event(&old.name, "NotTakenOver").await;
     assert!(message.contains("uid is \"root\""), "{message}");
     replace_class(&scene, json!({"onDelete": "delete"})).await;
-    // The next change of the volume makes Bindery look at it again.
+    // The next change of the volume triggers a reconcile.
     old.end(&scene, "data").await;
     assert!(!old.directory.exists());
     bindery.unregister().await;

@@ -1,4 +1,4 @@
-//! Listen addresses, and what the probes answer while the API server cannot be reached.
+//! Listen addresses, and the answers of the probes while the API server cannot be reached.
 //!
 //! The tests use the default ports, so each process runs in its own network namespace with only a loopback interface.
 
@@ -134,7 +134,7 @@ impl ApiServerProxy {
             .unwrap()
             .trim_start_matches("https://")
             .to_owned();
-        // The proxy listens on the API server's address, since its certificate names that.
+        // The proxy listens on the API server's address, because the certificate contains this address.
         let (host, _) = server.rsplit_once(':').unwrap();
         let listener = TcpListener::bind((host, 0)).unwrap();
         cluster["server"] = format!("https://{}", listener.local_addr().unwrap()).into();
@@ -146,7 +146,7 @@ impl ApiServerProxy {
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let upstream = is_open.load(Ordering::SeqCst).then(|| TcpStream::connect(&server));
-                // While refusing, the proxy closes each connection at once, as a load balancer without backends does.
+                // If closed, the proxy ends each connection at once, as a load balancer without backends does.
                 if let Some(Ok(upstream)) = upstream {
                     for (mut from, mut to) in [
                         (client.try_clone().unwrap(), upstream.try_clone().unwrap()),

@@ -20,14 +20,14 @@ mod certificate;
 mod chart;
 /// Deleting a claim: delete, archive, retain.
 mod cleanup;
-/// A crash between any two effects. Needs the feature `failpoints`, which `make test` sets.
+/// A crash at each crash point. Needs the feature `failpoints`, which `make test` sets.
 #[cfg(feature = "failpoints")]
 mod crash_points;
 /// The example classes in `deploy/examples`.
 mod examples;
 /// Claims for which a volume exists, claims with a selector, and claims with a data source that nobody provides.
 mod existing_volumes;
-/// Claims that ask for more after they were created.
+/// Claims whose requested size is raised after they were created.
 mod expansion;
 /// The command `bindery explain`.
 mod explain;
@@ -49,7 +49,7 @@ mod legacy;
 mod listening;
 /// Objects with the longest names that Kubernetes allows.
 mod long_names;
-/// Which claims the API server sends to the webhook.
+/// The match condition of the webhook, which decides which claims the API server sends to Bindery.
 mod match_conditions;
 /// Shares that are mounted into the pod of Bindery.
 mod mounted;
@@ -76,7 +76,7 @@ mod retention;
 mod reviews;
 /// One NFS server with several addresses.
 mod server_aliases;
-/// NFS servers that hang or are down.
+/// NFS servers that do not answer.
 mod server_outages;
 /// Several volumes with the same directory.
 mod shared_directories;

@@ -1,5 +1,5 @@
-//! The match condition of the webhook: the API server sends claims of Bindery's classes from the first one on, and never claims
-//! of other known classes.
+//! The match condition of the webhook. The API server sends all claims of Bindery's classes to the webhook, also the first
+//! claim of a new class. It sends no claims of other classes that Bindery has listed.
 
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use kube::Api;
@@ -85,7 +85,7 @@ async fn the_first_claim_of_a_new_class_can_be_refused_in_the_request() {
 async fn a_claim_of_another_known_class_or_of_none_never_reaches_bindery() {
     let bindery = Bindery::start(&[]).await;
     let other = Scene::of("example.com/other").await;
-    // From now on only claims of this test are counted.
+    // After this change, only claims of this test are counted.
     bindery
         .change_webhook(json!({"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": other.name}}}))
         .await;
@@ -106,7 +106,7 @@ async fn a_claim_of_another_known_class_or_of_none_never_reaches_bindery() {
     .await;
     assert!(
         is_reviewed(&bindery, &other, "nobody-knows-it").await,
-        "a class that nobody knows yet is asked about"
+        "a claim of a class that is not listed is not reviewed"
     );
     let before = reviews(&bindery).await;
     for turn in 0..20 {
@@ -161,7 +161,7 @@ async fn with_failure_policy_fail_claims_of_other_classes_are_admitted_while_bin
 async fn a_class_recreated_for_bindery_is_reviewed() {
     let bindery = Bindery::start(&[]).await;
     let scene = Scene::of("example.com/other").await;
-    // Otherwise the list with this class may reach the API server after the class was created again.
+    // Without this wait, the list with this class may reach the API server after the class was created again.
     eventually(
         "the API server has read that the class is another provisioner's",
         async || (!is_reviewed(&bindery, &scene, &scene.name).await).then_some(()),
@@ -216,7 +216,7 @@ async fn the_api_server_accepts_the_longest_list_of_other_classes() {
     let bindery = Bindery::start(&[]).await;
     let scene = Scene::of("example.com/other").await;
     let webhook = bindery.registered_webhook().await;
-    // The longest list that Bindery writes, with this class at the end.
+    // This is the longest list that Bindery writes, with this class at the end.
     let mut listed: Vec<String> = (0..1_800)
         .map(|number| format!("a-class-of-others-{number:05}"))
         .collect();
@@ -236,7 +236,12 @@ async fn the_api_server_accepts_the_longest_list_of_other_classes() {
             "clientConfig": {"url": "https://127.0.0.1:1/"},
             "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": scene.name}},
             "matchConditions": [{"name": "may-be-ours", "expression": expression}],
-            "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "resources": ["persistentvolumeclaims"], "operations": ["CREATE"]}],
+            "rules": [{
+                "apiGroups": [""],
+                "apiVersions": ["v1"],
+                "resources": ["persistentvolumeclaims"],
+                "operations": ["CREATE"],
+            }],
         }],
     });
     let configurations: Api<MutatingWebhookConfiguration> = Api::all(scene.client.clone());

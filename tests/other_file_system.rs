@@ -1,5 +1,5 @@
-//! Directories on another file system than the root of their share: nothing can be moved between the two, so trash and archives
-//! are in the parent of the directory.
+//! Directories on another file system than the root of their share. A directory cannot be renamed from one file system to
+//! another, so trash and archives are in the parent of the directory.
 
 use std::path::{Path, PathBuf};
 
@@ -91,7 +91,7 @@ async fn assert_trash_and_archives_on_the_same_file_system(version: &str) {
         scene.until_gone(&volume).await;
     }
     let beside = disk.beside();
-    // As a crash would leave it.
+    // A crash would leave these directories in the trash.
     let left = format!("{beside}/.bindery-trash/{}.pvc-gone", disk.bindery.name);
     let others = format!("{beside}/.bindery-trash/other.pvc-gone");
     for place in [&left, &others] {
@@ -134,7 +134,7 @@ async fn after_a_crash_cleanup_continues_on_another_file_system() {
         volumes.push(volume);
     }
     disk.bindery.kill();
-    // One volume as an earlier version of Bindery left it, without recorded ids; the other as this version does.
+    // One volume has no recorded ids, as after an earlier version of Bindery. The other volume has them.
     let beside = disk.place(&disk.beside());
     let instance = &disk.bindery.name;
     std::fs::create_dir(beside.join(".bindery-trash")).unwrap();

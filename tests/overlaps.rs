@@ -1,4 +1,5 @@
-//! Overlapping directories: no claim gets a directory above or inside that of another volume, and no cleanup removes one.
+//! Overlapping directories. No claim gets a directory above or inside the directory of another volume, and no cleanup
+//! removes such a directory.
 
 use kube::api::PostParams;
 use serde_json::json;
@@ -40,7 +41,7 @@ async fn no_message_advises_to_move_a_directory_that_contains_another_volume() {
     let claim = |name: &str, path: &str| {
         scene.claim_with(name, json!({"metadata": {"annotations": {"example.com/path": path}}}))
     };
-    // The parent directory exists and is not adopted; but the message must name the other volume as the reason.
+    // The parent directory exists, and existing directories are not adopted. The message must name the other volume instead.
     let (_, volume) = scene.bound(claim("inner", "a/b")).await;
     let message = format!(
         "{DENIED}directory x-{0}/a of share {1}:/export overlaps with directory x-{0}/a/b of volume {2}, which claim \
@@ -57,7 +58,7 @@ async fn no_message_advises_to_move_a_directory_that_contains_another_volume() {
 async fn a_directory_that_contains_another_volume_is_kept_after_its_claim() {
     let scene = scene(json!({"subDir": "${pvc.metadata.namespace}/${pvc.metadata.name}", "onDelete": "delete"})).await;
     let (_, outer) = scene.bound(scene.claim("outer")).await;
-    // The test creates the volume itself, since the webhook would refuse the claim.
+    // The test creates the volume itself, because the webhook would refuse the claim.
     let (_, inner) = scene.bound(scene.claim("inner")).await;
     let (sub_dir, path) = (
         format!("{}/inner", annotation(&outer, "sub-dir").unwrap()),
@@ -67,7 +68,9 @@ async fn a_directory_that_contains_another_volume_is_kept_after_its_claim() {
     std::fs::write(path.join("precious"), "").unwrap();
     let mut by_hand = inner.clone();
     by_hand.metadata = serde_json::from_value(json!({
-        "name": format!("by-hand-{}", scene.name), "labels": outer.metadata.labels, "annotations": inner.metadata.annotations,
+        "name": format!("by-hand-{}", scene.name),
+        "labels": outer.metadata.labels,
+        "annotations": inner.metadata.annotations,
     }))
     .unwrap();
     by_hand

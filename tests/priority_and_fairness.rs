@@ -1,5 +1,5 @@
-//! Many requests at an API server with few seats (API Priority and Fairness): each of them waits for Bindery, whose own requests
-//! also need seats.
+//! Many requests to an API server with few seats (API Priority and Fairness). Each request holds a seat while it waits for
+//! Bindery, whose own requests also need seats.
 //!
 //! This is a separate binary with its own test bed, whose API server works on few requests at a time.
 

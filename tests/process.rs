@@ -1,4 +1,4 @@
-//! Start, stop and crash of the process: what was begun is finished later.
+//! Start, stop and crash of the process. Work that has begun is completed later.
 
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
@@ -83,7 +83,8 @@ async fn a_volume_without_directory_gets_it_after_the_restart() {
     let scene = Scene::of(&bindery.provisioner).await;
     let claim = scene.create(scene.claim("data")).await.unwrap();
     bindery.kill();
-    // As if Bindery had died after creating the volume and before creating the directory, and the claim was bound.
+    // This simulates that Bindery died after it created the volume and before it created the directory, and that the claim
+    // was bound.
     let name = claim.spec.unwrap().volume_name.unwrap();
     let unready = json!({"metadata": {"annotations": {"bindery.dev/ready": null, "bindery.dev/directory-id": null}}});
     scene.patch_volume(&name, unready).await;
@@ -134,7 +135,7 @@ async fn a_review_ends_at_its_deadline_and_names_the_silent_nfs_server() {
     let scene = Scene::of_with(&bindery.provisioner, denying()).await;
     let began = Instant::now();
     let refused = scene.refused(scene.claim("data")).await;
-    // Far above the deadline of Bindery and far below the timeout of the API server, 10 s.
+    // The limit is far above the deadline of Bindery and far below the timeout of the API server (10 s).
     assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
     assert!(
         refused.contains("127.0.0.2") && refused.contains("in time"),

@@ -1,8 +1,8 @@
-//! The shipped roles: Bindery has all permissions that it needs, and no others. Compares the requests of all other tests with
-//! the roles.
+//! The shipped roles: Bindery has all permissions that it needs, and no others. Compares the requests of all other
+//! tests with the roles.
 //!
-//! This is a separate binary that runs last. It reads the audit log of the API server, which contains each request of Bindery's
-//! ServiceAccount and whether it was allowed.
+//! This is a separate binary that runs last. It reads the audit log of the API server, which contains each request of
+//! Bindery's ServiceAccount and whether it was allowed.
 
 #[path = "support/audit.rs"]
 mod audit;

@@ -14,7 +14,7 @@ use crate::support::nfs::Ganesha;
 use crate::support::scene::{Scene, annotation, volume_name};
 use crate::support::wait::eventually;
 
-/// A test's own NFS server and Bindery. Bindery has died at a crash point in the cleanup of a deleted claim.
+/// An NFS server, and a Bindery that has died at a crash point in the cleanup of a deleted claim.
 struct InterruptedCleanup {
     server: Ganesha,
     bindery: Bindery,
@@ -83,8 +83,8 @@ impl InterruptedCleanup {
         self.server.export_dir().join(archive)
     }
 
-    /// Waits for two rounds of trash removal: each removes a directory that this function creates. The second round has begun
-    /// after the call.
+    /// Waits for two rounds of trash removal. Each round removes a directory that this function creates, so the second
+    /// round has begun after the call.
     async fn two_rounds(&self) {
         for round in ["one", "two"] {
             let over = Directory::in_trash_without_uid(&self.bindery.name, round);

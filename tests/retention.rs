@@ -1,4 +1,4 @@
-//! Archives are removed when they have expired; archives of others are never removed.
+//! Archives are removed when they have expired. Archives of other installations are never removed.
 
 use std::path::Path;
 
@@ -85,7 +85,8 @@ async fn an_archive_that_cannot_be_removed_does_not_block_the_others() {
             .archive(over, &tag, None, Some(over));
         Bed::get().export.join(archive.as_str())
     };
-    // Files instead of directories, which cannot be removed as trees. There are so many that the server lists some of them first.
+    // These files have names of archives and cannot be removed as trees. There are so many of them that the server lists
+    // some before the directory.
     let files: Vec<_> = (0..8).map(|number| archive(&format!("file-{number}"))).collect();
     for file in &files {
         std::fs::write(file, "").unwrap();

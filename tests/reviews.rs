@@ -16,7 +16,7 @@ use crate::support::other_webhook::OtherWebhook;
 use crate::support::scene::{Scene, from};
 use crate::support::wait::eventually;
 
-/// Replaces what differs from run to run.
+/// Replaces the values that differ from run to run.
 fn settle(review: &mut Value, scene: &str) {
     fn walk(value: &mut Value, scene: &str) {
         match value {

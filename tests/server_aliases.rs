@@ -1,5 +1,5 @@
-//! One NFS server with two addresses: a directory still has only one volume, and cleanup keeps a directory that another volume
-//! names.
+//! One NFS server with two addresses. A directory still has only one volume, and cleanup keeps a directory that another
+//! volume names.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -140,7 +140,7 @@ async fn a_new_claim_under_another_server_name_never_gets_the_old_directory() {
         claim.is_none().then_some(())
     })
     .await;
-    // The claim waits for the cleanup of the old directory, or is created after it.
+    // The claim waits for the cleanup of the old directory, or is created after that cleanup.
     let (_, new) = two.scene.bound(again).await;
     two.scene.until_gone(&old).await;
     assert_ne!(volume_name(&old), volume_name(&new));
@@ -154,7 +154,7 @@ async fn cleanup_keeps_a_directory_that_another_volume_names_under_another_serve
     let (_, volume) = two.scene.bound(two.scene.claim("one")).await;
     let directory = two.place(annotation(&volume, "sub-dir").unwrap());
     std::fs::write(directory.join("precious"), "").unwrap();
-    // The test creates the volume itself, since the webhook would refuse the claim.
+    // The test creates the volume itself, because the webhook would refuse the claim.
     let other = copy_of(&volume, &format!("second-{}", two.scene.name), two.alias());
     two.scene.volumes_create(other).await;
     two.scene.delete("one").await;

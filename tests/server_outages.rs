@@ -12,7 +12,7 @@ use crate::support::nfs::Ganesha;
 use crate::support::scene::{Scene, annotation};
 use crate::support::wait::eventually;
 
-/// Number of waiting claims: more than Bindery works on at the same time.
+/// Number of waiting claims: more than Bindery provisions at the same time.
 const CROWD: usize = 30;
 /// Longer than the pause after a probe, far below the longest pause between two attempts.
 const SOON: Duration = Duration::from_secs(20);
@@ -55,7 +55,7 @@ async fn claims_of_a_healthy_server_are_provisioned_while_another_server_hangs()
     let (_, old) = hangs.bound(hangs.claim("old")).await;
     frozen.freeze();
     hangs.delete("old").await;
-    // Neither before Bindery knows that the server hangs nor after.
+    // The claims are served before Bindery has detected that the other server hangs, and also after that.
     let ((), ()) = tokio::join!(queued(&hangs), async {
         for turn in 0..5 {
             works.bound(works.claim(&format!("early-{turn}"))).await;
@@ -105,7 +105,7 @@ async fn claims_that_wait_for_a_server_get_their_volumes_oldest_first() {
     for number in 0..CROWD {
         let claim = scene.create(numbered(&scene, number)).await.unwrap();
         let created = claim.creation_timestamp().unwrap().0;
-        // Kubernetes counts ages in seconds: each third of the claims gets its own second.
+        // Creation times in Kubernetes are whole seconds. Each third of the claims is created in a second of its own.
         if (number + 1) % (CROWD / 3) == 0 {
             let next = async || (jiff::Timestamp::now().as_second() > created.as_second()).then_some(());
             eventually("the next second", next).await;
@@ -118,8 +118,8 @@ async fn claims_that_wait_for_a_server_get_their_volumes_oldest_first() {
     server.restart();
     let mut bound = all_bound(&scene).await;
     bound.sort_by_key(|(_, volume)| made(&server, volume));
-    // Compare mean positions of the oldest and the youngest third, since claims that are worked on in parallel overtake each
-    // other. Without any order the two usually differ by 4.
+    // Claims are provisioned in parallel, so their order is not exact. The test compares the mean positions of the oldest
+    // and of the youngest third. Without any order, they usually differ by 4.
     let place = |numbers: std::ops::Range<usize>| -> usize {
         let theirs = numbers.map(|number| format!("data-{number:02}"));
         let places = theirs.map(|name| bound.iter().position(|(claim, _)| claim.name_any() == name).unwrap());

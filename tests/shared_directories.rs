@@ -9,8 +9,8 @@ use crate::support::nfs::Ganesha;
 use crate::support::scene::{annotation, volume_name};
 use crate::support::wait::eventually;
 
-/// Creates a volume of a claim and a second volume of the same directory with these fields. Both are deleted while Bindery is
-/// down.
+/// Creates a volume of a claim, and a second volume of the same directory with these fields. Deletes both while Bindery
+/// does not run.
 async fn two_deleted_volumes(fields: Value) -> (AliasedServer, PersistentVolume, String) {
     let parameters = json!({"subDir": "shared-${pvc.metadata.namespace}", "onDelete": "delete"});
     let mut two = AliasedServer::with(Ganesha::start(), parameters).await;
@@ -54,7 +54,7 @@ async fn a_shared_directory_is_kept_if_one_volume_retains_it() {
     let retain = json!({"metadata": {"annotations": {"bindery.dev/on-delete": "retain"}}});
     let (mut two, volume, second) = two_deleted_volumes(retain).await;
     let directory = two.place(annotation(&volume, "sub-dir").unwrap());
-    // The volume that retains waits for the other one, in whatever order Bindery looks at them.
+    // The volume with `retain` waits for the other volume, even if it is reconciled first.
     two.bindery.run().await;
     two.scene.until_gone(&volume).await;
     until_both_are_gone(&two, &volume, &second).await;

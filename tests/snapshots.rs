@@ -55,7 +55,7 @@ async fn a_volume_among_snapshots_is_left_unchanged_with_an_event() {
     fs::create_dir_all(&evil).unwrap();
     fs::write(evil.join("precious"), "kept").unwrap();
 
-    // As an earlier version of Bindery would have created it, for a deleted claim.
+    // An earlier version of Bindery would have created such a volume. Its claim is deleted.
     let mut volume = json!(model);
     let name = format!("{}-among-snapshots", scene.name);
     volume["metadata"] = json!({
@@ -86,7 +86,7 @@ async fn a_volume_among_snapshots_is_left_unchanged_with_an_event() {
     let volume = scene.volumes().get(&name).await.unwrap();
     assert_eq!(volume.metadata.deletion_timestamp, None);
     assert_eq!(fs::read_to_string(evil.join("precious")).unwrap(), "kept");
-    // Cleanup of the volume around it also keeps that data.
+    // Cleanup of the volume whose directory contains the snapshot also keeps that data.
     scene.delete("model").await;
     let message = scene.event(volume_name(&model), "DirectoryRetained").await;
     assert!(message.contains(&name), "{message}");

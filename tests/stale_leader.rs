@@ -8,8 +8,8 @@ use crate::support::relay::{Action, Relay};
 use crate::support::scene::{Scene, annotation, volume_name};
 use crate::support::wait::eventually;
 
-/// The leader sends a RENAME and is paused. The RENAME reaches the server after another replica has cleaned up the volume, and
-/// a later volume has the same path and the same inode number.
+/// The leader sends a RENAME and is paused. The RENAME reaches the server after another replica has cleaned up the
+/// volume, and a later volume has the same path and the same inode number.
 async fn a_late_rename(on_delete: &str, pattern: &str, retention: &str, end: impl AsyncFnOnce(&mut Bindery)) {
     // A server that had expired the lease of the leader would answer BADSESSION.
     let server = Ganesha::start_patient();
@@ -50,7 +50,7 @@ async fn a_late_rename(on_delete: &str, pattern: &str, retention: &str, end: imp
     std::fs::write(path.join("new"), "precious").unwrap();
 
     relay.go_on();
-    // The other replica may move it back so fast that the test never sees it missing.
+    // The other replica may move the directory back before the test has seen that it is missing.
     eventually("the RENAME has moved the directory of the later volume", async || {
         (!path.exists() || second.log().contains("moved back")).then_some(())
     })
@@ -79,7 +79,7 @@ async fn a_late_rename_is_undone_by_the_new_leader_when_the_paused_one_dies() {
     .await;
 }
 
-/// RESTOREFH, then REMOVE: the end of a COMPOUND that removes an empty directory, and of no other.
+/// The operations RESTOREFH and REMOVE. Only the COMPOUND that removes an empty directory ends with these two.
 const RMDIR: &str = "\0\0\0\x1f\0\0\0\x1c";
 
 /// The leader sends a REMOVE for the directory of a claim that was never created, and is paused. The REMOVE reaches the

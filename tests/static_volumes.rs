@@ -1,4 +1,5 @@
-//! Statically provisioned volumes, which Bindery did not create: nobody else gets or removes their directories.
+//! Statically provisioned volumes, which Bindery did not create. No claim gets their directories, and no cleanup removes
+//! them.
 
 use std::net::IpAddr;
 
@@ -26,8 +27,8 @@ fn static_volume(name: &str, source: &Value) -> Value {
     volume
 }
 
-/// Builds the source of a volume from four arguments: the server, its other address, an address without a server, and the path
-/// of the directory.
+/// Builds the source of a volume from four arguments: the server, its other address, an address without a server, and
+/// the path of the directory.
 type Source = fn(IpAddr, IpAddr, IpAddr, &str) -> Value;
 
 fn in_tree(server: impl ToString, path: &str) -> Value {
@@ -96,9 +97,9 @@ async fn static_volumes_of_the_share_or_of_other_directories_block_nothing() {
         ("share", in_tree(two.server.address(), "/export")),
         ("above", in_tree(two.server.address(), &format!("/export/{namespace}"))),
         ("root", csi(two.server.address(), "/", "")),
-        // Another directory with the same last name, which exists.
+        // Another directory whose path ends with the same name. It exists.
         ("namesake", in_tree(two.alias(), "/export/elsewhere/data")),
-        // A missing directory with the same last name.
+        // A missing directory whose path ends with the same name.
         ("missing", in_tree(two.alias(), "/export/missing/data")),
     ] {
         two.scene

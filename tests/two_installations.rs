@@ -1,4 +1,4 @@
-//! Two installations on one export, as two clusters would have: neither touches the data of the other.
+//! Two installations on one export, as two clusters would have. Neither changes the data of the other.
 
 use std::path::{Path, PathBuf};
 
@@ -14,9 +14,9 @@ use crate::support::wait::eventually;
 /// One of the two installations, with all kinds of data that it can have.
 struct Side {
     bindery: Bindery,
-    /// A volume in use.
+    /// The directory of a volume in use.
     live: PathBuf,
-    /// An archive without an end date.
+    /// An archive that never expires.
     kept: PathBuf,
     /// An expired archive, and an entry in the trash.
     over: [PathBuf; 2],
@@ -37,7 +37,7 @@ impl Side {
         scene.delete("archived").await;
         scene.until_gone(&archived).await;
         let kept = only(&export, &scene.name);
-        // Bindery is down while the expired entries are created: it finds them at its next start.
+        // The expired entries are created while Bindery does not run. It finds them at its next start.
         bindery.kill();
         let tag = Directory::archive_tag(&bindery.name, "pvc-gone");
         let (directory, now) = (Directory::parse("data").unwrap(), Timestamp::now());
@@ -62,7 +62,7 @@ impl Side {
     async fn until_tidy(&self) {
         let tidy = async || self.over.iter().all(|path| !path.exists()).then_some(());
         eventually("Bindery has removed the expired entry", tidy).await;
-        // Two entries that are created one after the other: when the second is gone, a whole round is over.
+        // Two more entries are created one after the other. When the second is gone, a complete round is over.
         for _ in 0..2 {
             fill(&self.over[1]);
             eventually("Bindery has completed a round", tidy).await;

@@ -104,8 +104,8 @@ async fn a_class_can_set_server_and_share() {
         refused,
         format!(
             "admission webhook \"claims.bindery.dev\" denied the request: StorageClass {}: \
-             share \"/squashed/../nowhere\" has the segment \"..\", which means the directory above; write the path without it; \
-             an administrator must delete the class and create it again, because class parameters cannot be edited",
+             share \"/squashed/../nowhere\" has the segment \"..\", which means the directory above; write the path without \
+             it; an administrator must delete the class and create it again, because class parameters cannot be edited",
             scene.name
         )
     );

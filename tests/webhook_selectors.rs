@@ -1,4 +1,4 @@
-//! Claims that the selectors of the webhook configuration exempt also get no volume later.
+//! Claims that the selectors of the webhook configuration exempt. They get no volume later, either.
 
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use crate::support::bindery::Bindery;
 use crate::support::scene::Scene;
 
-/// Creates claim `data` while Bindery is down, and asserts that Bindery does not provision it after the restart: it
-/// provisions a newer claim in another namespace, and has then looked at all older ones.
+/// Creates claim `data` while Bindery does not run, and asserts that Bindery does not provision it after the restart. When
+/// Bindery has provisioned a newer claim in another namespace, it has also reconciled all older claims.
 async fn assert_exempt(bindery: &mut Bindery, scene: &Scene, claim: Value) {
     bindery.kill();
     scene.create(claim).await.unwrap();

@@ -31,7 +31,7 @@ const PATHS: [&str; 6] = [
 /// The name in the bed's certificate.
 const SERVING_NAME: &str = "bindery.bindery.svc";
 const SIZES: [usize; 3] = [0, 2 << 10, 5 << 20];
-/// Number of repetitions, to notice an answer that is lost only sometimes.
+/// The number of repetitions. Some answers could be lost only sometimes.
 const TIMES: usize = 5;
 
 /// Connects to the bed's webhook as the API server does.
@@ -76,7 +76,7 @@ async fn first_line(path: &str, size: usize, expects: bool) -> String {
     let head = format!("POST {path} HTTP/1.1\r\nHost: bindery\r\n{expect}Content-Length: {size}\r\n\r\n");
     stream.write_all(head.as_bytes()).await.unwrap();
     if !expects {
-        // Many a client does not look for an answer any more when the connection breaks under its body.
+        // If the connection breaks while the body is being sent, many clients do not read the answer.
         let sent = async {
             stream.write_all(&vec![b' '; size]).await?;
             stream.flush().await

@@ -1,5 +1,5 @@
-//! The administrator protects data: creates a static volume for the directory of a claim, or sets `retain` while the directory is
-//! being removed. From then on the claim's data must not be deleted.
+//! The administrator protects data: creates a static volume for the directory of a claim, or sets `retain` while the
+//! directory is being removed. From then on the claim's data must not be deleted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
@@ -34,8 +34,8 @@ struct State {
     static_volumes: BTreeMap<String, Named>,
     /// Every directory that a static volume has ever named, or whose volume was set to `retain`.
     named: BTreeSet<String>,
-    /// The directory of every static volume that was ever created, by the name of the volume: a delete that found no API server
-    /// leaves the volume.
+    /// The directory of every static volume that was ever created, by the name of the volume: a delete that found no
+    /// API server leaves the volume.
     directories: BTreeMap<String, String>,
 }
 
@@ -83,8 +83,8 @@ impl Protected {
         name.starts_with(STATIC)
     }
 
-    /// Deletes a claim, and sets `retain` on its volume as soon as the volume is being deleted. Returns whether that was done
-    /// before the end of the cleanup.
+    /// Deletes a claim, and sets `retain` on its volume as soon as the volume is being deleted. Returns whether that
+    /// was done before the end of the cleanup.
     pub async fn delete_and_retain(&self, client: &Client, slot: &Slot, how: Retain) -> Result<bool> {
         let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), &slot.namespace);
         let volumes: Api<PersistentVolume> = Api::all(client.clone());

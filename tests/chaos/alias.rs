@@ -9,7 +9,8 @@ use tokio::net::{TcpListener, TcpStream};
 /// The port of NFS.
 const PORT: u16 = 2049;
 
-/// Listens on a free loopback address and forwards connections to `server`. Returns the address. Runs until the process ends.
+/// Listens on a free loopback address and forwards connections to `server`. Returns the address. Runs until the process
+/// ends.
 pub async fn start(server: &str) -> Result<String> {
     let server: SocketAddr = format!("{server}:{PORT}").parse().context("the NFS server's address")?;
     let (listener, address) = listen().await?;

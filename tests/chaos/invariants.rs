@@ -167,7 +167,8 @@ impl<'a> State<'a> {
                 let claim = volume.spec.as_ref().and_then(|spec| spec.claim_ref.as_ref());
                 let claim = claim.map(|claim| (claim.namespace.clone(), claim.name.clone()));
                 self.violations.push(format!(
-                    "volume {name} in phase {phase:?} (made by Bindery: {ours}, being deleted: {deleting}) is for claim {claim:?} {uid:?}, which does not use it"
+                    "volume {name} in phase {phase:?} (made by Bindery: {ours}, being deleted: {deleting}) is for claim \
+                     {claim:?} {uid:?}, which does not use it"
                 ));
             }
             // A retained volume whose claim was deleted early may never have had a directory.
@@ -193,8 +194,8 @@ impl<'a> State<'a> {
         }
     }
 
-    /// Returns whether a policy keeps this directory without a volume. An empty one belonged to a claim that was deleted before
-    /// its pod had written anything.
+    /// Returns whether a policy keeps this directory without a volume. An empty one belonged to a claim that was
+    /// deleted before its pod had written anything.
     fn was_left(&self, directory: &str, inside: &[String]) -> bool {
         let left = |uid: &String| self.tenants.get(uid).is_some_and(|tenant| tenant.may_be(Outcome::Kept));
         let empty = match directory.split_once('/') {

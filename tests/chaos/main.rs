@@ -1,12 +1,12 @@
-//! `make chaos`: users create and delete claims while all processes are killed, paused and restarted at random. After that the
-//! faults stop. The program then checks that no data is lost and that nothing is left over.
+//! `make chaos`: users create and delete claims while all processes are killed, paused and restarted at random. After
+//! that the faults stop. The program then checks that no data is lost and that nothing is left over.
 //!
-//! An administrator works at the same time: static volumes are created for directories of claims, and `retain` is set while a
-//! directory is being removed. One class names the NFS server by another address.
+//! An administrator works at the same time: static volumes are created for directories of claims, and `retain` is set
+//! while a directory is being removed. One class names the NFS server by another address.
 //!
-//! Two replicas of Bindery, the NFS server, the API server, etcd and kube-controller-manager fail, each by its own schedule. All
-//! schedules follow from one seed. The same `SEED` repeats operations and faults at the same times; their results differ, since
-//! the timing of the processes differs. `MINUTES` is the duration of the faults.
+//! Two replicas of Bindery, the NFS server, the API server, etcd and kube-controller-manager fail, each by its own
+//! schedule. All schedules follow from one seed. The same `SEED` repeats operations and faults at the same times; their
+//! results differ, since the timing of the processes differs. `MINUTES` is the duration of the faults.
 
 mod admin;
 mod alias;

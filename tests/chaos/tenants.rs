@@ -1,5 +1,5 @@
-//! The pods of the claims, here called tenants: as soon as a claim is bound, its tenant writes a file into its directory, and
-//! checks what else is in it.
+//! The pods of the claims, here called tenants: as soon as a claim is bound, its tenant writes a file into its
+//! directory, and checks what else is in it.
 //!
 //! A tenant opens the directory once, as a pod does with its mount. From then on it works on that directory, even if that is
 //! moved. It never opens a directory that no longer belongs to the volume.
@@ -44,8 +44,8 @@ pub struct Tenant {
     /// The class that the volume was created for. It differs from the claim's class if kube-controller-manager has bound a
     /// volume of an earlier claim of that name.
     pub made_for: Option<Class>,
-    /// The volume was created for another class and had adopted its directory. The earlier files in it are not this claim's, so
-    /// Bindery keeps the directory, whatever the claim's class says.
+    /// The volume was created for another class and had adopted its directory. The earlier files in it are not this
+    /// claim's, so Bindery keeps the directory, whatever the claim's class says.
     pub left: bool,
     /// An administrator has protected its data from deletion.
     pub kept: bool,

@@ -1,4 +1,4 @@
-//! `helm uninstall` with `uninstall.letGo`: what its hook does, with the permissions that the chart gives it.
+//! The hook of `helm uninstall` with `uninstall.letGo`, run with the permissions that the chart gives it.
 
 use serde_json::json;
 
@@ -23,8 +23,9 @@ async fn helm_uninstall_releases_volumes_if_let_go_is_set() {
     let output = well("uninstall", release.run_hook(&hooks, "uninstall"));
     let spec = volume.spec.clone().unwrap().nfs.unwrap();
     let expected = format!(
-        "webhook configuration {name}: does not exist\nvolume {}: finalizer removed; its data stays at {}:{}\nvolume t-{name}-never: \
-         deleted, because no claim ever used it; an empty directory may remain at {}:{}\nvolumes done: 2, skipped: 0\n",
+        "webhook configuration {name}: does not exist\nvolume {}: finalizer removed; its data stays at {}:{}\nvolume \
+         t-{name}-never: deleted, because no claim ever used it; an empty directory may remain at {}:{}\nvolumes done: 2, \
+         skipped: 0\n",
         volume_name(&volume),
         spec.server,
         spec.path,
@@ -42,7 +43,7 @@ async fn helm_uninstall_releases_volumes_if_let_go_is_set() {
     assert_eq!(kept.unwrap(), "kept");
 }
 
-/// Returns a volume like this one, as an interrupted review leaves it: its claim was never created.
+/// Returns a copy of a volume in the state in which an interrupted review leaves it. Its claim was never created.
 fn never_given(volume: &k8s_openapi::api::core::v1::PersistentVolume, name: &str) -> serde_json::Value {
     let mut never = json!(volume);
     let mut annotations = volume.metadata.annotations.clone().unwrap();
@@ -71,8 +72,8 @@ async fn a_release_without_a_lease_can_be_uninstalled() {
     assert_eq!(
         of_this_installation(&output),
         format!(
-            "Lease {name}/{name}: does not exist; no volume has Bindery's finalizer\nwebhook configuration {name}: deleted\nvolumes \
-             done: 0, skipped: 0\n"
+            "Lease {name}/{name}: does not exist; no volume has Bindery's finalizer\nwebhook configuration {name}: \
+             deleted\nvolumes done: 0, skipped: 0\n"
         )
     );
 }

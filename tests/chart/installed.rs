@@ -1,5 +1,5 @@
-//! A release on the real API server, and its Bindery: started with the arguments of the Deployment and the permissions of the
-//! chart.
+//! A release on the real API server, and its Bindery: started with the arguments of the Deployment and the permissions
+//! of the chart.
 
 use std::os::unix::fs::{OpenOptionsExt, chown};
 use std::path::PathBuf;
@@ -103,7 +103,12 @@ impl Release {
 
     /// Directs the Service to this machine.
     fn route(&self) {
-        let service = json!({"spec": {"type": "ExternalName", "externalName": "127.0.0.1", "clusterIP": null, "clusterIPs": null}});
+        let service = json!({"spec": {
+            "type": "ExternalName",
+            "externalName": "127.0.0.1",
+            "clusterIP": null,
+            "clusterIPs": null,
+        }});
         let patch = [
             "patch",
             "service",

@@ -99,12 +99,12 @@ async fn helm_test_reports_what_a_claim_of_each_class_gets() {
     mistaken(
         &["--namespace", &off, &name],
         &format!(
-            "namespace {off} has the annotation bindery.dev/enabled: \"false\", so Bindery serves no claims there; name another \
-             with --namespace"
+            "namespace {off} has the annotation bindery.dev/enabled: \"false\", so Bindery serves no claims there; name \
+             another with --namespace"
         ),
     );
 
-    // An invalid class that the schema cannot detect.
+    // The schema cannot detect that this class is invalid.
     let class = json!([{"name": name, "parameters": {"archiveRetention": "a month"}}]);
     kubectl(&["delete", "storageclass", &name], "");
     let class = format!("classes={class}");
@@ -212,9 +212,9 @@ async fn a_second_release_for_the_same_volumes_is_refused_with_advice() {
     let output = String::from_utf8(refused.stderr).unwrap();
     assert!(
         output.contains(&format!(
-            "release {name} in namespace {name} already serves provisioner bindery.dev/{name} (StorageClass {name}). Two releases \
-             of one provisioner would undo each other's work: set provisionerName to another name, or set instance to an id that \
-             only this release has"
+            "release {name} in namespace {name} already serves provisioner bindery.dev/{name} (StorageClass {name}). Two \
+             releases of one provisioner would undo each other's work: set provisionerName to another name, or set instance \
+             to an id that only this release has"
         )),
         "{output}"
     );

@@ -224,7 +224,8 @@ async fn every_release_name_gives_valid_object_names_or_an_error() {
     let dotted = objects(&super::well("a dot", named("storage.blue")));
     assert!(dotted.contains_key("Service storage-blue-bindery"));
     let number = String::from_utf8(named("1st").stderr).unwrap();
-    let message = "the name of a Service must begin with a letter, and 1st-bindery does not: use another release name, or set fullnameOverride";
+    let message = "the name of a Service must begin with a letter, and 1st-bindery does not: use another release name, or \
+                   set fullnameOverride";
     assert!(number.contains(message), "{number}");
     // Without quotes, YAML would read these as a boolean and a number.
     let odd = [

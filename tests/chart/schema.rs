@@ -42,7 +42,7 @@ async fn the_error_for_an_invalid_value_lists_the_allowed_ones() {
         refused("classes[0].name=a,classes[0].parameters.onDelete=remove"),
         "- at '/classes/0/parameters/onDelete': value must be one of 'delete', 'retain', 'archive'"
     );
-    // 0777 without quotes is another number in YAML.
+    // YAML reads 0777 without quotes as the octal number 511.
     assert_eq!(
         refused("classes[0].name=a,classes[0].parameters.mountPermissions=511"),
         "- at '/classes/0/parameters/mountPermissions': got number, want string"
@@ -112,7 +112,7 @@ async fn every_object_of_values_rejects_unknown_keys_and_every_value_is_tested()
     assert_eq!(open("", &schema()), Vec::<String>::new());
 }
 
-/// Returns the paths of all objects that have known keys and also accept unknown keys.
+/// Returns the paths of all objects in the schema that list their keys and also accept other keys.
 fn open(at: &str, schema: &Value) -> Vec<String> {
     let mut found = Vec::new();
     if let Some(properties) = schema["properties"].as_object() {

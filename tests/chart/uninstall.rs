@@ -1,4 +1,4 @@
-//! `bindery uninstall --keep-data`: afterwards nothing waits for Bindery, and no data is lost.
+//! `bindery uninstall --keep-data`. Afterwards no object waits for Bindery, and no data is lost.
 
 use std::process::Output;
 
@@ -106,7 +106,7 @@ async fn uninstall_lists_volumes_of_other_origin_with_the_command_that_releases_
     let mut bindery = Bindery::start(&[]).await;
     let scene = Scene::of(&bindery.provisioner).await;
     let (_, volume) = scene.bound(scene.claim("data")).await;
-    // As a backup tool restores it.
+    // A backup tool would restore the volume in this form.
     let without_ownership = json!({"metadata": {"annotations": {"pv.kubernetes.io/provisioned-by": null}}});
     scene.patch_volume(volume_name(&volume), without_ownership).await;
     bindery.kill();
@@ -132,8 +132,8 @@ async fn uninstall_without_a_lease_does_nothing_unless_the_flag_is_set() {
     assert_eq!(refused.status.code(), Some(2));
     assert_eq!(
         String::from_utf8(refused.stderr).unwrap(),
-        "bindery uninstall: Lease bindery/other does not exist, but volumes have Bindery's finalizer, so the replicas use another \
-         Lease. Name it with --namespace and --lease. If you know that no replica runs, set --without-lease\n"
+        "bindery uninstall: Lease bindery/other does not exist, but volumes have Bindery's finalizer, so the replicas use \
+         another Lease. Name it with --namespace and --lease. If you know that no replica runs, set --without-lease\n"
     );
     let now = scene.volumes().get(volume_name(&volume)).await.unwrap();
     assert_eq!(finalizers(&now), finalizers(&volume));
@@ -143,8 +143,8 @@ async fn uninstall_without_a_lease_does_nothing_unless_the_flag_is_set() {
     bindery.unregister().await;
 }
 
-/// A volume without a uid in its `claimRef` would be bound to any claim of that name. A volume with the sentinel uid would keep
-/// its name, and so its directory, for ever.
+/// A volume without a uid in its `claimRef` would be bound to any claim of that name. A volume with the sentinel uid
+/// would keep its name, and so its directory, for ever.
 #[cfg(feature = "failpoints")]
 #[tokio::test]
 async fn uninstall_deletes_unused_volumes_and_a_later_claim_of_that_name_is_served() {
@@ -219,8 +219,8 @@ async fn uninstall_leaves_a_started_cleanup_to_bindery_or_abandons_it_on_request
     )));
     assert!(
         output.ends_with(
-            "volumes done: 2, skipped: 1\nStart Bindery again until the skipped volumes are gone, or remove their finalizer with \
-             --unfinished and keep what is left of their data\n"
+            "volumes done: 2, skipped: 1\nStart Bindery again until the skipped volumes are gone, or remove their finalizer \
+             with --unfinished and keep what is left of their data\n"
         ),
         "{output}"
     );

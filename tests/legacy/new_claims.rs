@@ -16,7 +16,7 @@ async fn legacy_classes_serve_new_claims() {
     let warnings = scene.create_with_warnings(scene.claim("data")).await;
     let missing = format!("label zone of the claim is not set and is left empty in {pattern}");
     assert!(warnings.contains(&missing), "{warnings:?}");
-    // A problem of every claim of the class is reported on the class.
+    // A problem that all claims of the class have is reported on the class.
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     let message = scene.event(&scene.name, "ClassWarnings").await;
     let unknown = format!("StorageClass {}: parameter color is not known:", scene.name);

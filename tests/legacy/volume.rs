@@ -14,7 +14,7 @@ use crate::support::bindery::Bindery;
 use crate::support::scene::{Scene, annotation, from};
 use crate::support::wait::eventually;
 
-/// Returns a provisioner name as the chart of the old program generates it, unique in this bed.
+/// Returns a unique provisioner name, in the form that the chart of nfs-subdir-external-provisioner generates.
 pub fn provisioner_name() -> String {
     let release = &Uuid::new_v4().simple().to_string()[..8];
     format!("cluster.local/{release}-nfs-subdir-external-provisioner")
@@ -25,7 +25,7 @@ pub async fn bindery(provisioner: &str, flags: &[&str]) -> Bindery {
     Bindery::start(&[&[named.as_str()], flags].concat()).await
 }
 
-/// A volume as the old program creates it, bound to its claim by the controller manager, with a file in its directory.
+/// A volume as nfs-subdir-external-provisioner creates it, bound to its claim, with a file in its directory.
 pub struct LegacyVolume {
     pub name: String,
     /// The directory on this machine.
@@ -92,7 +92,7 @@ impl LegacyVolume {
         scene.until_gone(&volume).await;
     }
 
-    /// The one archive of the directory.
+    /// Returns the path of the only archive of the directory.
     pub fn archive(&self, sub_dir: &str) -> PathBuf {
         let begins = format!("archived-{}-2", sub_dir.replace('/', "-"));
         let entries = std::fs::read_dir(&Bed::get().export).unwrap();
@@ -111,14 +111,14 @@ pub async fn create_volume(scene: &Scene, volume: Value) {
     created.expect("volume");
 }
 
-/// Creates a scene with a class of the old program.
+/// Creates a scene with a class of nfs-subdir-external-provisioner.
 pub async fn legacy_scene(provisioner: &str, parameters: Value) -> Scene {
     let scene = Scene::of(provisioner).await;
     replace_class(&scene, parameters).await;
     scene
 }
 
-/// Deletes the class and creates it with other parameters, since parameters cannot be changed.
+/// Deletes the class and creates it again with other parameters, because parameters cannot be changed.
 pub async fn replace_class(scene: &Scene, parameters: Value) {
     delete_class(scene).await;
     scene.class(&scene.name, json!({"parameters": parameters})).await;
