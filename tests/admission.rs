@@ -250,7 +250,7 @@ async fn a_retained_volume_reused_for_a_new_claim_keeps_its_data() {
 }
 
 #[tokio::test]
-async fn a_claim_is_refused_while_one_of_the_same_name_is_being_deleted() {
+async fn a_claim_is_refused_while_a_claim_of_the_same_name_is_being_deleted() {
     let scene = Scene::new().await;
     let held = json!({"metadata": {"finalizers": ["example.com/held"]}});
     let (_, volume) = scene.bound(scene.claim_with("data", held)).await;

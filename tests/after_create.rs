@@ -60,7 +60,7 @@ async fn allow_volume_names(scene: &Scene) {
 }
 
 #[tokio::test]
-async fn with_volume_names_forbidden_after_create_provisions_and_on_create_leaves_nothing() {
+async fn if_claims_must_not_name_volumes_after_create_works_and_on_create_leaves_nothing() {
     let bindery = Bindery::start(&["--orphan-grace=4s"]).await;
     let scene = Scene::of(&bindery.provisioner).await;
     forbid_volume_names(&scene).await;
@@ -171,7 +171,7 @@ async fn after_create_refuses_with_the_same_message_as_on_create_and_creates_not
 }
 
 #[tokio::test]
-async fn a_claim_that_the_nfs_server_refuses_is_tried_again_with_growing_pauses() {
+async fn a_claim_that_the_nfs_server_refuses_is_retried_with_growing_pauses() {
     let parameters = json!({"provision": "afterCreate", "share": "/readonly"});
     let scene = Scene::with_class(json!({"parameters": parameters})).await;
     let volumes = watcher(scene.volumes(), watcher::Config::default()).default_backoff();
@@ -206,7 +206,7 @@ async fn after_create_with_wait_for_first_consumer_waits_for_the_pod() {
 }
 
 #[tokio::test]
-async fn a_volume_keeps_the_labels_of_its_class_whatever_the_claim_says() {
+async fn a_claim_cannot_change_the_volume_labels_of_its_class() {
     for provision in ["onCreate", "afterCreate"] {
         let parameters = json!({"volumeLabels": "team=storage,example.com/tier=gold", "provision": provision});
         let scene = Scene::with_class(json!({"parameters": parameters})).await;

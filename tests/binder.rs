@@ -13,7 +13,7 @@ use crate::support::scene::Scene;
 use crate::support::wait::eventually;
 
 #[tokio::test]
-async fn every_binder_mode_binds_claims_and_no_claim_is_ever_lost() {
+async fn every_binder_mode_binds_claims_and_no_claim_becomes_lost() {
     for mode in ["off", "uid", "complete"] {
         let bindery = Bindery::start(&[&format!("--binder={mode}")]).await;
         let mut completed = false;
@@ -37,16 +37,16 @@ async fn bindery_reads_a_claim_only_once_before_it_exists() {
     let scene = Scene::of(&bindery.provisioner).await;
     scene.bound(scene.claim("data")).await;
     let claim = format!("/api/v1/namespaces/{}/persistentvolumeclaims/data", scene.name);
-    let looks = |code: u64| {
-        let looks = |call: &Value| {
+    let reads = |code: u64| {
+        let reads = |call: &Value| {
             (&call["verb"], &call["requestURI"], &call["responseStatus"]["code"])
                 == (&json!("get"), &json!(claim), &json!(code))
         };
-        audit::calls().iter().filter(|call| looks(call)).count()
+        audit::calls().iter().filter(|call| reads(call)).count()
     };
-    eventually("the binder has read the claim", async || (looks(200) > 0).then_some(())).await;
+    eventually("the binder has read the claim", async || (reads(200) > 0).then_some(())).await;
     // One read in the review. After that, Bindery waits for the event of the watch.
-    assert_eq!(looks(404), 1);
+    assert_eq!(reads(404), 1);
     bindery.unregister().await;
 }
 

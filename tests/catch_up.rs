@@ -224,8 +224,8 @@ async fn a_claim_over_quota_leaves_no_volume_and_no_directory() {
 }
 
 #[tokio::test]
-async fn a_claim_bound_to_a_volume_of_another_class_follows_its_own_class() {
-    let (bindery, scene, volume) = bound_to_another_ones_volume("archive").await;
+async fn the_policy_of_its_own_class_applies_to_a_claim_bound_to_a_volume_of_another_class() {
+    let (bindery, scene, volume) = bound_to_volume_of_another_claim("archive").await;
     std::fs::write(directory(&volume).join("precious"), "").unwrap();
     scene.delete("data").await;
     scene.until_gone(&volume).await;
@@ -235,9 +235,9 @@ async fn a_claim_bound_to_a_volume_of_another_class_follows_its_own_class() {
 }
 
 #[tokio::test]
-async fn an_empty_directory_made_for_another_claim_is_removed_under_every_policy() {
+async fn an_empty_directory_created_for_another_claim_is_removed_under_every_policy() {
     for policy in ["retain", "archive"] {
-        let (bindery, scene, volume) = bound_to_another_ones_volume(policy).await;
+        let (bindery, scene, volume) = bound_to_volume_of_another_claim(policy).await;
         scene.delete("data").await;
         scene.until_gone(&volume).await;
         assert_eq!(scene.own_directories(), Vec::<String>::new(), "{policy}");
@@ -247,7 +247,7 @@ async fn an_empty_directory_made_for_another_claim_is_removed_under_every_policy
 
 /// Returns a volume that was created for a refused claim of a class with `onDelete: delete`. Kubernetes has bound it to
 /// a claim of the same name in a class with `policy`.
-async fn bound_to_another_ones_volume(policy: &str) -> (Bindery, Scene, PersistentVolume) {
+async fn bound_to_volume_of_another_claim(policy: &str) -> (Bindery, Scene, PersistentVolume) {
     let mut bindery = Bindery::start(&[]).await;
     let scene = Scene::of_with(&bindery.provisioner, json!({"parameters": {"onDelete": "delete"}})).await;
     let other = format!("{}-{policy}", scene.name);
@@ -272,7 +272,7 @@ async fn bound_to_another_ones_volume(policy: &str) -> (Bindery, Scene, Persiste
 }
 
 #[tokio::test]
-async fn volumes_that_this_installation_did_not_make_are_not_orphans() {
+async fn volumes_that_this_installation_did_not_create_are_not_orphans() {
     let bindery = Bindery::start(&["--orphan-grace=4s"]).await;
     let scene = Scene::of(&bindery.provisioner).await;
     let (_, model) = scene.bound(scene.claim("model")).await;

@@ -30,7 +30,7 @@ fn helm(arguments: &[&str]) -> Output {
 
 /// Runs helm, which must succeed, and returns its output.
 fn helm_ok(arguments: &[&str]) -> String {
-    well(&format!("helm {}", arguments.join(" ")), helm(arguments))
+    check_success(&format!("helm {}", arguments.join(" ")), helm(arguments))
 }
 
 /// Runs kubectl with this standard input.
@@ -43,14 +43,14 @@ fn kubectl(arguments: &[&str], input: &str) -> String {
         .spawn()
         .unwrap();
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    well(
+    check_success(
         &format!("kubectl {}", arguments.join(" ")),
         child.wait_with_output().unwrap(),
     )
 }
 
 /// Asserts that a command succeeded, and returns its output.
-fn well(what: &str, output: Output) -> String {
+fn check_success(what: &str, output: Output) -> String {
     let text = String::from_utf8(output.stdout).unwrap();
     let complaint = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{what}: {text}{complaint}");

@@ -109,7 +109,7 @@ async fn on_delete_retain_leaves_the_directory_in_place() {
 }
 
 #[tokio::test]
-async fn reclaim_policy_retain_keeps_volume_and_directory_whatever_on_delete_says() {
+async fn reclaim_policy_retain_keeps_volume_and_directory_with_every_on_delete() {
     let scene = Scene::with_class(json!({"parameters": {"onDelete": "delete"}, "reclaimPolicy": "Retain"})).await;
     let volume = with_a_file(&scene, "data").await;
     scene.delete("data").await;
@@ -209,9 +209,9 @@ async fn a_volume_deleted_while_bound_is_cleaned_up_after_its_claim() {
     let name = volume_name(&volume);
     scene.volumes().delete(name, &DeleteParams::default()).await.unwrap();
     // When another volume has been created and removed, the controller has also reconciled this volume.
-    let passer_by = with_a_file(&scene, "other").await;
+    let other = with_a_file(&scene, "other").await;
     scene.delete("other").await;
-    scene.until_gone(&passer_by).await;
+    scene.until_gone(&other).await;
     assert!(directory(&volume).join("precious").exists());
     assert!(scene.is_being_deleted(&volume).await);
 
@@ -249,9 +249,9 @@ async fn a_volume_of_another_instance_is_never_changed() {
     scene.delete("data").await;
     scene.until_released(&volume).await;
     let own = self::scene("delete").await;
-    let passer_by = with_a_file(&own, "data").await;
+    let own_volume = with_a_file(&own, "data").await;
     own.delete("data").await;
-    own.until_gone(&passer_by).await;
+    own.until_gone(&own_volume).await;
     assert!(
         scene
             .volumes()

@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::PersistentVolume;
 use kube::api::ListParams;
 use serde_json::{Value, json};
 
-use crate::expansion::{ask_for, until_size};
+use crate::expansion::{request_size, until_size};
 use crate::support::bed::Bed;
 use crate::support::bindery::Bindery;
 use crate::support::scene::{Scene, directory, volume_name};
@@ -150,7 +150,7 @@ impl Trial {
         let (_, volume) = self.scene.bound(self.claim(&name)).await;
         self.bindery.kill();
         self.bindery.run_until(point).await;
-        ask_for(&self.scene, &name, "2Gi").await.unwrap();
+        request_size(&self.scene, &name, "2Gi").await.unwrap();
         self.bindery.ended().await;
         self.bindery.run().await;
         until_size(&self.scene, &name, "2Gi").await;

@@ -55,8 +55,8 @@ async fn limited(scene: &Scene) -> String {
     eventually("the quota is in force and counts the claims that exist", async || {
         let used = quotas.get("scratch").await.unwrap().status?.used?;
         let claims = scene.claims().list(&ListParams::default()).await.unwrap();
-        let there = claims.iter().filter(|&claim| of_class(claim)).count();
-        (used[COUNTED].0 == there.to_string()).then_some(())
+        let count = claims.iter().filter(|&claim| of_class(claim)).count();
+        (used[COUNTED].0 == count.to_string()).then_some(())
     })
     .await;
     let claim = |number: usize| {

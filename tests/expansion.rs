@@ -31,7 +31,7 @@ fn can_be_lowered() -> bool {
 }
 
 /// Changes the requested size of a claim.
-pub async fn ask_for(scene: &Scene, claim: &str, size: &str) -> kube::Result<PersistentVolumeClaim> {
+pub async fn request_size(scene: &Scene, claim: &str, size: &str) -> kube::Result<PersistentVolumeClaim> {
     let patch = json!({"spec": {"resources": {"requests": {"storage": size}}}});
     let patch = Patch::Merge(patch);
     scene.claims().patch(claim, &PatchParams::default(), &patch).await
@@ -39,7 +39,7 @@ pub async fn ask_for(scene: &Scene, claim: &str, size: &str) -> kube::Result<Per
 
 /// Changes the requested size of a claim, which must be refused. Returns the message.
 async fn refused(scene: &Scene, claim: &str, size: &str) -> String {
-    match ask_for(scene, claim, size).await {
+    match request_size(scene, claim, size).await {
         Err(kube::Error::Api(status)) => status.message.clone(),
         other => panic!("not refused: {other:?}"),
     }
@@ -79,10 +79,10 @@ async fn change_class(scene: &Scene, fields: Value) {
 }
 
 #[tokio::test]
-async fn a_claim_that_asks_for_more_gets_it_within_a_second_and_an_event() {
+async fn a_raised_request_is_served_within_seconds_and_reported_by_an_event() {
     let scene = Scene::with_class(expandable()).await;
     let (_, volume) = scene.bound(scene.claim("data")).await;
-    ask_for(&scene, "data", "5Gi").await.unwrap();
+    request_size(&scene, "data", "5Gi").await.unwrap();
     // An expansion takes about 40 ms on an idle machine. The machine of the tests may be busy.
     eventually_within(Duration::from_secs(5), "the claim has the new size", async || {
         let [in_volume, in_status, _] = sizes(&scene, "data").await;
@@ -114,12 +114,12 @@ async fn of_several_requests_in_a_row_the_last_one_counts() {
     let scene = Scene::of_with(&bindery.provisioner, expandable()).await;
     scene.bound(scene.claim("data")).await;
     for size in 2..=9 {
-        ask_for(&scene, "data", &format!("{size}Gi")).await.unwrap();
+        request_size(&scene, "data", &format!("{size}Gi")).await.unwrap();
     }
     until_size(&scene, "data", "9Gi").await;
     // Each expansion has an Event with its own text.
     for size in ["10Gi", "11Gi"] {
-        ask_for(&scene, "data", size).await.unwrap();
+        request_size(&scene, "data", size).await.unwrap();
         until_size(&scene, "data", size).await;
     }
     eventually("an Event about the last request", async || {
@@ -155,7 +155,7 @@ async fn kubernetes_refuses_what_the_class_or_a_quota_does_not_allow() {
     .await;
     assert!(message.contains("limited: requests.storage=3Gi"), "{message}");
     assert_eq!(sizes(&scene, "data").await, ["1Gi", "1Gi", "1Gi"]);
-    ask_for(&scene, "data", "3Gi").await.unwrap();
+    request_size(&scene, "data", "3Gi").await.unwrap();
     until_size(&scene, "data", "3Gi").await;
     // A size never becomes smaller.
     let message = refused(&scene, "data", "2Gi").await;
@@ -171,7 +171,7 @@ async fn kubernetes_refuses_what_the_class_or_a_quota_does_not_allow() {
 }
 
 #[tokio::test]
-async fn a_request_made_and_lowered_while_bindery_was_away_is_served_without_its_class() {
+async fn requests_changed_while_bindery_did_not_run_are_served_without_their_class() {
     let mut bindery = Bindery::start(&[]).await;
     let scene = Scene::of_with(&bindery.provisioner, expandable()).await;
     for claim in ["raised", "lowered", "unchanged"] {
@@ -179,9 +179,9 @@ async fn a_request_made_and_lowered_while_bindery_was_away_is_served_without_its
     }
     bindery.kill();
     for claim in ["raised", "lowered"] {
-        ask_for(&scene, claim, "100Gi").await.unwrap();
+        request_size(&scene, claim, "100Gi").await.unwrap();
     }
-    let lowered = ask_for(&scene, "lowered", "50Gi").await;
+    let lowered = request_size(&scene, "lowered", "50Gi").await;
     assert_eq!(lowered.is_ok(), can_be_lowered(), "{lowered:?}");
     delete_class(&scene).await;
     bindery.run().await;
@@ -192,12 +192,12 @@ async fn a_request_made_and_lowered_while_bindery_was_away_is_served_without_its
 }
 
 #[tokio::test]
-async fn what_the_status_says_about_an_unfinished_expansion_is_removed() {
+async fn conditions_of_an_unfinished_expansion_are_removed_from_the_status() {
     let mut bindery = Bindery::start(&[]).await;
     let scene = Scene::of_with(&bindery.provisioner, expandable()).await;
     scene.bound(scene.claim("data")).await;
     bindery.kill();
-    ask_for(&scene, "data", "5Gi").await.unwrap();
+    request_size(&scene, "data", "5Gi").await.unwrap();
     let left = json!({"status": {
         "conditions": [
             {"type": "Resizing", "status": "True"},
@@ -229,23 +229,23 @@ async fn what_the_status_says_about_an_unfinished_expansion_is_removed() {
 /// Bindery dies when the volume has the new size and the claim has the old one. Then the requested size is changed to
 /// `then`. After a restart, volume and claim must have `size`.
 #[cfg(feature = "failpoints")]
-async fn dies_between_the_writes(then: &str, size: &str) {
+async fn crash_between_the_writes(then: &str, size: &str) {
     let mut bindery = Bindery::start(&[]).await;
     let scene = Scene::of_with(&bindery.provisioner, expandable()).await;
     scene.bound(scene.claim("data")).await;
     bindery.kill();
     bindery.run_until(Point::VolumeExpanded).await;
-    ask_for(&scene, "data", "5Gi").await.unwrap();
+    request_size(&scene, "data", "5Gi").await.unwrap();
     bindery.ended().await;
     assert_eq!(sizes(&scene, "data").await, ["5Gi", "1Gi", "5Gi"]);
-    ask_for(&scene, "data", then).await.unwrap();
+    request_size(&scene, "data", then).await.unwrap();
     bindery.run().await;
     until_size(&scene, "data", size).await;
     assert_eq!(sizes(&scene, "data").await[2], then);
     // A request for the current size changes nothing.
-    ask_for(&scene, "data", size).await.unwrap();
+    request_size(&scene, "data", size).await.unwrap();
     scene.bound(scene.claim("later")).await;
-    ask_for(&scene, "later", "2Gi").await.unwrap();
+    request_size(&scene, "later", "2Gi").await.unwrap();
     until_size(&scene, "later", "2Gi").await;
     assert_eq!(sizes(&scene, "data").await, [size; 3]);
     bindery.unregister().await;
@@ -254,16 +254,16 @@ async fn dies_between_the_writes(then: &str, size: &str) {
 #[cfg(feature = "failpoints")]
 #[tokio::test]
 async fn after_a_crash_between_the_two_writes_the_claim_gets_the_size_of_its_volume() {
-    dies_between_the_writes("5Gi", "5Gi").await;
+    crash_between_the_writes("5Gi", "5Gi").await;
 }
 
 #[cfg(feature = "failpoints")]
 #[tokio::test]
-async fn after_a_crash_a_lowered_request_gets_the_size_of_its_volume_and_a_raised_one_its_own() {
+async fn after_a_crash_a_lowered_request_gets_the_volume_size_and_a_raised_request_its_own_size() {
     if can_be_lowered() {
-        dies_between_the_writes("3Gi", "5Gi").await;
+        crash_between_the_writes("3Gi", "5Gi").await;
     }
-    dies_between_the_writes("7Gi", "7Gi").await;
+    crash_between_the_writes("7Gi", "7Gi").await;
 }
 
 #[tokio::test]
@@ -275,7 +275,7 @@ async fn a_claim_expanded_before_its_volume_was_ready_is_not_reported_as_changed
     // This simulates that Bindery died before it saw the claim, and kube-controller-manager bound it alone.
     let not_ready = json!({"metadata": {"annotations": {"bindery.dev/ready": null}}});
     scene.patch_volume(volume_name(&volume), not_ready).await;
-    ask_for(&scene, "data", "5Gi").await.unwrap();
+    request_size(&scene, "data", "5Gi").await.unwrap();
     bindery.run().await;
     until_size(&scene, "data", "5Gi").await;
     assert!(!bindery.log().contains("ClaimChanged"));
@@ -312,12 +312,12 @@ async fn forbid_status(scene: &Scene) {
 }
 
 #[tokio::test]
-async fn a_size_that_cannot_be_written_is_reported_and_written_as_soon_as_it_can() {
+async fn a_size_that_cannot_be_written_is_reported_and_written_later() {
     let bindery = Bindery::start(&[]).await;
     let scene = Scene::of_with(&bindery.provisioner, expandable()).await;
     scene.bound(scene.claim("data")).await;
     forbid_status(&scene).await;
-    ask_for(&scene, "data", "5Gi").await.unwrap();
+    request_size(&scene, "data", "5Gi").await.unwrap();
     let message = scene.event("data", "VolumeResizeFailed").await;
     assert!(
         message.starts_with("the larger size could not be written: "),
@@ -343,18 +343,18 @@ async fn a_volume_that_was_taken_over_is_expanded() {
         LegacyVolume::make(&scene, claim, None).await;
     }
     eventually("the API server knows the class", async || {
-        ask_for(&scene, "before", "4Gi").await.ok()
+        request_size(&scene, "before", "4Gi").await.ok()
     })
     .await;
     let bindery = crate::legacy::volume::bindery(&provisioner, &[]).await;
     until_size(&scene, "before", "4Gi").await;
-    ask_for(&scene, "after", "6Gi").await.unwrap();
+    request_size(&scene, "after", "6Gi").await.unwrap();
     until_size(&scene, "after", "6Gi").await;
     bindery.unregister().await;
 }
 
 #[tokio::test]
-async fn volumes_made_by_hand_of_another_installation_or_let_go_are_not_expanded() {
+async fn volumes_created_by_hand_of_another_installation_or_released_are_not_expanded() {
     let bindery = Bindery::start(&[]).await;
     let scene = Scene::of_with(&bindery.provisioner, expandable()).await;
     let by_hand = format!("static-{}", scene.name);
@@ -385,12 +385,12 @@ async fn volumes_made_by_hand_of_another_installation_or_let_go_are_not_expanded
 
     let others = ["by-hand", "another", "let-go"];
     for claim in others {
-        ask_for(&scene, claim, "5Gi").await.unwrap();
+        request_size(&scene, claim, "5Gi").await.unwrap();
     }
     // When two more claims are expanded, Bindery has also reconciled the earlier ones.
     scene.bound(scene.claim("own")).await;
     for size in ["2Gi", "3Gi"] {
-        ask_for(&scene, "own", size).await.unwrap();
+        request_size(&scene, "own", size).await.unwrap();
         until_size(&scene, "own", size).await;
     }
     for claim in others {

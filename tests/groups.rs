@@ -83,7 +83,7 @@ async fn the_group_of_a_deleted_directory_is_free_again() {
 }
 
 #[tokio::test]
-async fn an_archive_that_expires_keeps_its_group_until_then() {
+async fn an_archive_keeps_its_group_until_it_expires() {
     let scene = Scene::with_class(groups(1, json!({"archiveRetention": "30d"}))).await;
     let (_, volume) = scene.bound(scene.claim("data")).await;
     let gid = group(&volume);
@@ -100,9 +100,9 @@ async fn an_adopted_directory_keeps_its_group_if_that_is_in_the_range() {
     let scene = Scene::with_class(class.clone()).await;
     let range = class["parameters"]["gidRange"].as_str().unwrap();
     let last: u32 = range.split_once('-').unwrap().1.parse().unwrap();
-    let there = Bed::get().export.join(&scene.name).join("data");
-    fs::create_dir_all(&there).unwrap();
-    chown(&there, None, Some(last)).unwrap();
+    let path = Bed::get().export.join(&scene.name).join("data");
+    fs::create_dir_all(&path).unwrap();
+    chown(&path, None, Some(last)).unwrap();
     let (_, volume) = scene.bound(scene.claim("data")).await;
     assert_eq!(annotation(&volume, "directory"), Some("adopted"));
     assert_eq!(group(&volume), last);
@@ -136,7 +136,7 @@ async fn a_class_with_groups_of_another_class_is_refused() {
 }
 
 #[tokio::test]
-async fn two_replicas_give_no_group_twice() {
+async fn two_replicas_never_choose_the_same_group() {
     const CLAIMS: u32 = 24;
     let first = Bindery::start(&[]).await;
     let second = first.replica().await;

@@ -40,20 +40,20 @@ impl Disk {
     }
 
     /// Unmounts the disk: the server now exports the empty mount point.
-    fn hide(&mut self) {
+    fn unmount(&mut self) {
         self.server.kill();
         self.server.unmount(&self.server.export_dir());
         self.server.restart();
     }
 
-    fn show(&mut self) {
+    fn mount(&mut self) {
         self.server.kill();
         self.server.bind(&self.server.dir_of("disk"), &self.server.export_dir());
         self.server.restart();
     }
 
     /// Removes annotations, so that the volume looks as after an earlier version of Bindery or a takeover.
-    async fn forget(&self, volume: &PersistentVolume, annotations: &[&str]) {
+    async fn remove_annotations(&self, volume: &PersistentVolume, annotations: &[&str]) {
         for annotation in annotations {
             let none = json!({"metadata": {"annotations": {format!("bindery.dev/{annotation}"): Value::Null}}});
             self.scene.patch_volume(volume_name(volume), none).await;
@@ -70,13 +70,13 @@ impl Disk {
 const BOTH: [&str; 2] = ["directory-id", "share-id"];
 
 #[tokio::test]
-async fn a_volume_without_a_recorded_directory_id_gets_one_at_first_contact() {
+async fn a_volume_without_a_recorded_directory_id_gets_one_at_the_first_lookup() {
     let mut disk = Disk::with(None).await;
     let (_, volume) = disk.scene.bound(disk.scene.claim("data")).await;
     let before = BOTH.map(|key| annotation(&volume, key).map(str::to_owned));
     assert!(before.iter().all(Option::is_some), "{before:?}");
     disk.bindery.kill();
-    disk.forget(&volume, &BOTH).await;
+    disk.remove_annotations(&volume, &BOTH).await;
     disk.bindery.run().await;
     eventually("the volume has both annotations again", async || {
         let now = disk.scene.volumes().get(volume_name(&volume)).await.ok()?;
@@ -92,8 +92,8 @@ async fn cleanup_without_recorded_ids_waits_while_the_disk_is_not_mounted() {
     let (_, volume) = disk.scene.bound(disk.scene.claim("data")).await;
     std::fs::write(disk.place(&volume).join("precious"), "").unwrap();
     disk.bindery.kill();
-    disk.forget(&volume, &BOTH).await;
-    disk.hide();
+    disk.remove_annotations(&volume, &BOTH).await;
+    disk.unmount();
     disk.scene.delete("data").await;
     disk.bindery.run().await;
     let message = disk.scene.event(volume_name(&volume), "CleanupFailed").await;
@@ -101,7 +101,7 @@ async fn cleanup_without_recorded_ids_waits_while_the_disk_is_not_mounted() {
         message.contains("the volume does not record which file system it was on"),
         "{message}"
     );
-    disk.show();
+    disk.mount();
     disk.is_gone_with_its_directory(&volume).await;
     disk.bindery.unregister().await;
 }
@@ -111,7 +111,7 @@ async fn cleanup_waits_while_the_disk_is_not_mounted_even_with_a_fixed_fsid() {
     let mut disk = Disk::with(Some("7.7")).await;
     let (_, volume) = disk.scene.bound(disk.scene.claim("data")).await;
     disk.bindery.kill();
-    disk.hide();
+    disk.unmount();
     disk.scene.delete("data").await;
     disk.bindery.run().await;
     let message = disk.scene.event(volume_name(&volume), "CleanupFailed").await;
@@ -119,7 +119,7 @@ async fn cleanup_waits_while_the_disk_is_not_mounted_even_with_a_fixed_fsid() {
         message.contains("the root of the share is another directory"),
         "{message}"
     );
-    disk.show();
+    disk.mount();
     disk.is_gone_with_its_directory(&volume).await;
     disk.bindery.unregister().await;
 }
@@ -140,7 +140,7 @@ async fn after_an_fsid_change_the_command_in_the_event_lets_cleanup_continue() {
         volume_name(&volume)
     );
     assert!(message.contains(&way_out), "{message}");
-    disk.forget(&volume, &BOTH).await;
+    disk.remove_annotations(&volume, &BOTH).await;
     disk.is_gone_with_its_directory(&volume).await;
     disk.bindery.unregister().await;
 }

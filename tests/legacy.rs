@@ -57,14 +57,14 @@ async fn released_and_failed_legacy_volumes_are_cleaned_up_at_start() {
     let scene = legacy_scene(&provisioner, json!({"onDelete": "delete"})).await;
     let released = LegacyVolume::make(&scene, "released", None).await;
     let failed = LegacyVolume::make(&scene, "failed", None).await;
-    let unclassed = legacy_scene(&provisioner, json!({"onDelete": "delete"})).await;
-    let archived = LegacyVolume::make(&unclassed, "data", None).await;
-    delete_class(&unclassed).await;
+    let without_class = legacy_scene(&provisioner, json!({"onDelete": "delete"})).await;
+    let archived = LegacyVolume::make(&without_class, "data", None).await;
+    delete_class(&without_class).await;
     let mut volumes = Vec::new();
     for (scene, old, claim) in [
         (&scene, &released, "released"),
         (&scene, &failed, "failed"),
-        (&unclassed, &archived, "data"),
+        (&without_class, &archived, "data"),
     ] {
         let volume = old.volume(scene).await;
         scene.delete(claim).await;
@@ -83,7 +83,7 @@ async fn released_and_failed_legacy_volumes_are_cleaned_up_at_start() {
         scene.until_gone(volume).await;
     }
     assert_eq!(scene.own_directories(), Vec::<String>::new());
-    let sub_dir = format!("{}-data-{}", unclassed.name, archived.name);
+    let sub_dir = format!("{}-data-{}", without_class.name, archived.name);
     assert!(archived.archive(&sub_dir).join("precious").exists());
     bindery.unregister().await;
 }
@@ -161,7 +161,7 @@ async fn legacy_volumes_of_other_provisioners_or_instances_and_unbound_ones_are_
     let other_instance = LegacyVolume::make(&scene, "data", None).await;
     let theirs = json!({"metadata": {"annotations": {"bindery.dev/instance": "green"}}});
     scene.patch_volume(&other_instance.name, theirs).await;
-    let passer_by = LegacyVolume::make(&scene, "passer-by", None).await;
+    let own = LegacyVolume::make(&scene, "own", None).await;
     // This volume is created last, because kube-controller-manager would bind it to the next claim.
     let unbound = format!("pvc-{}", Uuid::new_v4());
     let by_hand = json!({
@@ -180,8 +180,8 @@ async fn legacy_volumes_of_other_provisioners_or_instances_and_unbound_ones_are_
     }
     let bindery = bindery(&provisioner, &[]).await;
     // When this volume has been taken over and removed, the controller has also reconciled the other volumes.
-    passer_by.until_taken_over(&scene).await;
-    passer_by.end(&scene, "passer-by").await;
+    own.until_taken_over(&scene).await;
+    own.end(&scene, "own").await;
     for metadata in before {
         let now = scene.volumes().get(metadata.name.as_ref().unwrap()).await.unwrap();
         assert_eq!(

@@ -19,7 +19,7 @@ async fn changes_the_class(scene: &Scene, to: &str) -> OtherWebhook {
 }
 
 #[tokio::test]
-async fn a_claim_moved_to_another_class_by_a_later_webhook_gets_nothing_from_bindery() {
+async fn a_claim_whose_class_a_later_webhook_changes_gets_no_volume_from_bindery() {
     let scene = Scene::new().await;
     let other = Scene::of("example.com/other").await;
     let webhook = changes_the_class(&scene, &other.name).await;

@@ -28,7 +28,7 @@ async fn sigterm_ends_the_process_with_success() {
 }
 
 #[tokio::test]
-async fn a_review_in_flight_is_answered_before_the_process_ends() {
+async fn a_review_in_progress_is_answered_before_the_process_ends() {
     // An NFS server that never answers: the review takes until its deadline.
     let silent = TcpListener::bind("127.0.0.1:2049").unwrap();
     let mut bindery = Bindery::start(&["--deadline=3s"]).await;
@@ -129,7 +129,7 @@ async fn a_crash_during_a_burst_loses_no_claim_that_has_a_volume() {
 }
 
 #[tokio::test]
-async fn a_review_ends_at_its_deadline_and_names_the_silent_nfs_server() {
+async fn a_review_ends_at_its_deadline_and_names_the_nfs_server_that_does_not_answer() {
     let server = TcpListener::bind("127.0.0.2:2049").unwrap();
     let bindery = Bindery::start(&["--nfs-server=127.0.0.2", "--deadline=1s"]).await;
     let scene = Scene::of_with(&bindery.provisioner, denying()).await;

@@ -13,7 +13,7 @@ use crate::support::scene::{Scene, annotation};
 use crate::support::wait::eventually;
 
 /// Number of waiting claims: more than Bindery provisions at the same time.
-const CROWD: usize = 30;
+const CLAIMS: usize = 30;
 /// Longer than the pause after a probe, far below the longest pause between two attempts.
 const SOON: Duration = Duration::from_secs(20);
 
@@ -29,7 +29,7 @@ fn numbered(scene: &Scene, number: usize) -> Value {
 
 /// Creates many claims that are admitted without a volume.
 async fn queued(scene: &Scene) {
-    let creates = (0..CROWD).map(|number| scene.create_with_warnings(numbered(scene, number)));
+    let creates = (0..CLAIMS).map(|number| scene.create_with_warnings(numbered(scene, number)));
     for warnings in join_all(creates).await {
         assert!(
             warnings[0].starts_with("the volume is not provisioned yet"),
@@ -40,7 +40,7 @@ async fn queued(scene: &Scene) {
 
 async fn all_bound(scene: &Scene) -> Vec<(PersistentVolumeClaim, PersistentVolume)> {
     let mut bound = Vec::new();
-    for number in 0..CROWD {
+    for number in 0..CLAIMS {
         bound.push(scene.until_bound(&format!("data-{number:02}")).await);
     }
     bound
@@ -102,56 +102,56 @@ async fn claims_that_wait_for_a_server_get_their_volumes_oldest_first() {
     server.kill();
     scene.create(scene.claim("finds-it-out")).await.unwrap();
     bindery.until_down(&server.address().to_string()).await;
-    for number in 0..CROWD {
+    for number in 0..CLAIMS {
         let claim = scene.create(numbered(&scene, number)).await.unwrap();
         let created = claim.creation_timestamp().unwrap().0;
         // Creation times in Kubernetes are whole seconds. Each third of the claims is created in a second of its own.
-        if (number + 1) % (CROWD / 3) == 0 {
+        if (number + 1) % (CLAIMS / 3) == 0 {
             let next = async || (jiff::Timestamp::now().as_second() > created.as_second()).then_some(());
             eventually("the next second", next).await;
         }
     }
     // Bindery has tried each claim once, and now waits for the server only.
-    for number in 0..CROWD {
+    for number in 0..CLAIMS {
         scene.event(&format!("data-{number:02}"), "ProvisioningFailed").await;
     }
     server.restart();
     let mut bound = all_bound(&scene).await;
-    bound.sort_by_key(|(_, volume)| made(&server, volume));
+    bound.sort_by_key(|(_, volume)| created_at(&server, volume));
     // Claims are provisioned in parallel, so their order is not exact. The test compares the mean positions of the oldest
     // and of the youngest third. Without any order, they usually differ by 4.
     let place = |numbers: std::ops::Range<usize>| -> usize {
         let theirs = numbers.map(|number| format!("data-{number:02}"));
         let places = theirs.map(|name| bound.iter().position(|(claim, _)| claim.name_any() == name).unwrap());
-        places.sum::<usize>() / (CROWD / 3)
+        places.sum::<usize>() / (CLAIMS / 3)
     };
-    let (oldest, youngest) = (place(0..CROWD / 3), place(CROWD - CROWD / 3..CROWD));
-    assert!(oldest + 8 < youngest, "mean places {oldest} and {youngest} of {CROWD}");
+    let (oldest, youngest) = (place(0..CLAIMS / 3), place(CLAIMS - CLAIMS / 3..CLAIMS));
+    assert!(oldest + 8 < youngest, "mean places {oldest} and {youngest} of {CLAIMS}");
     bindery.unregister().await;
 }
 
 /// Returns the creation time of a volume's directory.
-fn made(server: &Ganesha, volume: &PersistentVolume) -> std::time::SystemTime {
+fn created_at(server: &Ganesha, volume: &PersistentVolume) -> std::time::SystemTime {
     let directory = server.export_dir().join(annotation(volume, "sub-dir").unwrap());
     let is = std::fs::metadata(directory).expect("the volume's directory");
     is.created().expect("a file system that knows")
 }
 
 #[tokio::test]
-async fn volumes_are_cleaned_up_when_their_server_is_back() {
+async fn volumes_are_cleaned_up_when_their_server_answers_again() {
     let mut server = Ganesha::start();
     let bindery = Bindery::start(&[]).await;
     let scene = on(&bindery, &server, "delete").await;
-    join_all((0..CROWD).map(|number| scene.create(numbered(&scene, number)))).await;
+    join_all((0..CLAIMS).map(|number| scene.create(numbered(&scene, number)))).await;
     let bound = all_bound(&scene).await;
     server.kill();
-    join_all((0..CROWD).map(|number| {
+    join_all((0..CLAIMS).map(|number| {
         let name = format!("data-{number:02}");
         let scene = &scene;
         async move { scene.delete(&name).await }
     }))
     .await;
-    let last = &bound[CROWD - 1].1;
+    let last = &bound[CLAIMS - 1].1;
     scene.event(&last.name_any(), "CleanupFailed").await;
     bindery.until_down(&server.address().to_string()).await;
     server.restart();

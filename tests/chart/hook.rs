@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::installed::Release;
 use super::uninstall::{finalizers, of_this_installation};
-use super::{CHART, kubectl, well};
+use super::{CHART, check_success, kubectl};
 use crate::support::scene::{directory, volume_name};
 
 #[tokio::test]
@@ -16,11 +16,11 @@ async fn helm_uninstall_releases_volumes_if_let_go_is_set() {
     std::fs::write(directory(&volume).join("file"), "kept").unwrap();
     let hooks = release.set_let_go();
     release.stop().await;
-    let never = never_given(&volume, &format!("t-{name}-never"));
+    let never = copy_without_claim(&volume, &format!("t-{name}-never"));
     release.scene.volumes_create(never.clone()).await;
     release.helm(&["uninstall", &name]);
     // In this bed the Job's pod does not run. The test runs its command.
-    let output = well("uninstall", release.run_hook(&hooks, "uninstall"));
+    let output = check_success("uninstall", release.run_hook(&hooks, "uninstall"));
     let spec = volume.spec.clone().unwrap().nfs.unwrap();
     let expected = format!(
         "webhook configuration {name}: does not exist\nvolume {}: finalizer removed; its data stays at {}:{}\nvolume \
@@ -44,7 +44,7 @@ async fn helm_uninstall_releases_volumes_if_let_go_is_set() {
 }
 
 /// Returns a copy of a volume in the state in which an interrupted review leaves it. Its claim was never created.
-fn never_given(volume: &k8s_openapi::api::core::v1::PersistentVolume, name: &str) -> serde_json::Value {
+fn copy_without_claim(volume: &k8s_openapi::api::core::v1::PersistentVolume, name: &str) -> serde_json::Value {
     let mut never = json!(volume);
     let mut annotations = volume.metadata.annotations.clone().unwrap();
     annotations.retain(|key, _| key != "bindery.dev/ready" && !key.starts_with("pv.kubernetes.io/bound"));
@@ -68,7 +68,7 @@ async fn a_release_without_a_lease_can_be_uninstalled() {
         "uninstall.letGo=true",
     ];
     release.helm(&set);
-    let output = well("uninstall", release.run_hook(&release.hooks(), "uninstall"));
+    let output = check_success("uninstall", release.run_hook(&release.hooks(), "uninstall"));
     assert_eq!(
         of_this_installation(&output),
         format!(
@@ -87,7 +87,7 @@ async fn released_volumes_are_left_unchanged_until_the_finalizer_is_added_again(
     let (_, back) = release.scene.bound(release.scene.claim("back")).await;
     let hooks = release.set_let_go();
     release.stop().await;
-    well("uninstall", release.run_hook(&hooks, "uninstall"));
+    check_success("uninstall", release.run_hook(&hooks, "uninstall"));
 
     // The command in docs/uninstall.md.
     let patch = json!([

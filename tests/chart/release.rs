@@ -6,7 +6,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::installed::Release;
-use super::{CHART, helm, kubectl, well};
+use super::{CHART, check_success, helm, kubectl};
 use crate::support::scene::{annotation, directory, volume_name};
 use crate::support::wait::eventually;
 
@@ -48,7 +48,7 @@ async fn the_packaged_chart_installs_the_released_image() {
         .args(["chart", "registry.example.com/somebody/bindery"])
         .arg(folder.path())
         .output();
-    let package = well("the package", package.unwrap());
+    let package = check_success("the package", package.unwrap());
 
     let mut release = Release::install_from(package.trim()).await;
     let name = release.scene.name.clone();
@@ -70,7 +70,7 @@ async fn helm_test_reports_what_a_claim_of_each_class_gets() {
     // Helm creates the Job and waits for its end. The bed only simulates the pod.
     let output = release.helm(&["test", &name]);
     assert!(output.contains("Succeeded"), "{output}");
-    let output = well("the check", release.run_hook(&release.hooks(), "test"));
+    let output = check_success("the check", release.run_hook(&release.hooks(), "test"));
     assert_eq!(output, format!("class {name}: ok\n"));
 
     // The output if the webhook does not answer.
@@ -218,10 +218,10 @@ async fn a_second_release_for_the_same_volumes_is_refused_with_advice() {
         )),
         "{output}"
     );
-    well(
+    check_success(
         "another provisioner",
         second(&format!("provisionerName=example.com/{name}")),
     );
     let own = format!("provisionerName={},instance=second", release.scene.provisioner);
-    well("another instance", second(&own));
+    check_success("another instance", second(&own));
 }

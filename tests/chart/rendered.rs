@@ -221,7 +221,7 @@ async fn certificates_match_the_schemas_of_cert_manager() {
 #[tokio::test]
 async fn every_release_name_gives_valid_object_names_or_an_error() {
     let named = |release: &str| helm(&["template", release, CHART, "--namespace=bindery"]);
-    let dotted = objects(&super::well("a dot", named("storage.blue")));
+    let dotted = objects(&super::check_success("a dot", named("storage.blue")));
     assert!(dotted.contains_key("Service storage-blue-bindery"));
     let number = String::from_utf8(named("1st").stderr).unwrap();
     let message = "the name of a Service must begin with a letter, and 1st-bindery does not: use another release name, or \

@@ -4,7 +4,7 @@ use std::process::Output;
 
 use serde_json::json;
 
-use super::{kubectl, well};
+use super::{check_success, kubectl};
 use crate::backup_restore::run;
 use crate::support::bindery::Bindery;
 use crate::support::scene::{Scene, directory, volume_name};
@@ -71,7 +71,7 @@ async fn uninstall_waits_for_the_lease_of_a_dead_replica_and_a_dry_run_writes_no
         )
     };
     let before = lease();
-    let would = well("a dry run", uninstall(&bindery, &["--dry-run"]));
+    let would = check_success("a dry run", uninstall(&bindery, &["--dry-run"]));
     assert!(
         would.starts_with(&format!(
             "Lease bindery/{}: held by 0. Stop that replica before you uninstall\n",
@@ -83,7 +83,7 @@ async fn uninstall_waits_for_the_lease_of_a_dead_replica_and_a_dry_run_writes_no
     let now = scene.volumes().get(volume_name(&volume)).await.unwrap();
     assert_eq!((finalizers(&now), lease()), (finalizers(&volume), before.clone()));
 
-    let output = well("uninstall", uninstall(&bindery, &[]));
+    let output = check_success("uninstall", uninstall(&bindery, &[]));
     assert!(
         output.contains("held by 0; checking whether that replica still runs ...\n"),
         "{output}"
@@ -110,7 +110,7 @@ async fn uninstall_lists_volumes_of_other_origin_with_the_command_that_releases_
     let without_ownership = json!({"metadata": {"annotations": {"pv.kubernetes.io/provisioned-by": null}}});
     scene.patch_volume(volume_name(&volume), without_ownership).await;
     bindery.kill();
-    let output = well("uninstall", uninstall(&bindery, &[]));
+    let output = check_success("uninstall", uninstall(&bindery, &[]));
     assert!(output.ends_with("volumes done: 0, skipped: 0\n"), "{output}");
     let begins = format!(
         "volume {}: skipped, because this installation did not create it (its annotations name no provisioner and instance",
@@ -138,7 +138,7 @@ async fn uninstall_without_a_lease_does_nothing_unless_the_flag_is_set() {
     let now = scene.volumes().get(volume_name(&volume)).await.unwrap();
     assert_eq!(finalizers(&now), finalizers(&volume));
     let would = ["--lease=other", "--without-lease", "--dry-run"];
-    let would = well("uninstall", uninstall(&bindery, &would));
+    let would = check_success("uninstall", uninstall(&bindery, &would));
     assert!(would.ends_with("volumes would be done: 1, skipped: 0\n"), "{would}");
     bindery.unregister().await;
 }
@@ -172,7 +172,7 @@ async fn uninstall_deletes_unused_volumes_and_a_later_claim_of_that_name_is_serv
             .patch_volume(volume_name(&never), json!({"spec": {"claimRef": {"uid": uid}}}))
             .await;
 
-        let output = well("uninstall", uninstall(&bindery, &["--webhook-configuration=another"]));
+        let output = check_success("uninstall", uninstall(&bindery, &["--webhook-configuration=another"]));
         let message = format!(
             "volume {}: deleted, because no claim ever used it; an empty directory may remain at ",
             volume_name(&never)
@@ -233,11 +233,11 @@ async fn uninstall_leaves_a_started_cleanup_to_bindery_or_abandons_it_on_request
         );
     }
 
-    let again = well("again", uninstall(&bindery, &["--unfinished"]));
+    let again = check_success("again", uninstall(&bindery, &["--unfinished"]));
     assert!(again.ends_with("volumes done: 1, skipped: 0\n"), "{again}");
     scene.until_gone(&begun).await;
     assert!(directory(&begun).is_dir() && directory(&kept).is_dir());
-    let nothing = well("once more", uninstall(&bindery, &[]));
+    let nothing = check_success("once more", uninstall(&bindery, &[]));
     assert!(nothing.ends_with("volumes done: 0, skipped: 0\n"), "{nothing}");
 }
 
@@ -259,7 +259,7 @@ async fn uninstall_changes_no_volume_and_no_webhook_of_another_installation() {
         ],
         "",
     );
-    let output = well("uninstall", uninstall(&bindery, &[]));
+    let output = check_success("uninstall", uninstall(&bindery, &[]));
     assert_eq!(
         of_this_installation(&output),
         format!(

@@ -51,7 +51,7 @@ pub async fn bind(step: Step<'_>, claim: &Claim) -> Result<(), Error> {
         && let Some(other) = volume_of_same_group(step)
     {
         let why = format!("its group is also the group of volume {other}; delete the claim and create it again");
-        return take_back(leader, volume, claim, why).await;
+        return undo_or_fail(leader, volume, claim, why).await;
     }
     // The directory of a bound volume may be in use, and its user may have changed the mode. So the mode is not set
     // again.
