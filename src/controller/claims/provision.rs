@@ -75,7 +75,9 @@ pub async fn provision_named(
         ..claim.clone()
     };
     let candidates = ctx.cluster.candidates(&unnamed, &ctx.installation);
-    let verdict = ctx.decide(&unnamed, Some(class), existing.as_ref(), &candidates).await?;
+    let verdict = ctx
+        .decide(&unnamed, Some(class), existing.as_ref(), &candidates)
+        .await?;
     match verdict.decision {
         Decision::Provision(new) if new.name == volume => {
             provision(leader, claim, &new, Deadlines::from_now(DEADLINE)).await
