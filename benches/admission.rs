@@ -1,12 +1,13 @@
 //! Time that the webhook adds to the creation of a claim, and what a review waits for.
 //!
-//! The same claim is created with a class of Bindery, with another class, and without a class. For the last two the API server
-//! does not call Bindery. The three take turns, so that other load on the machine affects all of them. The added time is the
-//! difference between a quantile with a class of Bindery and the same quantile with another class.
+//! The same claim is created with a class of Bindery, with another class, and without a class. For the last two the API
+//! server does not call Bindery. The three take turns, so that other load on the machine affects all of them. The added
+//! time is the difference between a quantile with a class of Bindery and the same quantile with another class.
 //!
-//! The waits are from the metric `bindery_review_wait_seconds`. A review looks for the claim (API server) and for the directory
-//! (NFS server) in parallel. The time in which it waits for both is shown separately, so the shares add up. Encoding, TLS and
-//! the wake-up after an answer count as waiting. The rest is Bindery's own code, including waits for a processor.
+//! The waits are from the metric `bindery_review_wait_seconds`. A review looks up the claim (API server) and the directory
+//! (NFS server) in parallel. The time in which it waits for both is shown separately, so the shares add up to 100 %.
+//! Encoding, TLS and the wake-up after an answer count as waiting. The rest is Bindery's own code, including waits for a
+//! processor.
 
 use std::time::Duration;
 
@@ -23,16 +24,16 @@ use crate::times::Times;
 
 /// Claims of each kind in a round.
 const CLAIMS: u32 = 300;
-/// Of each kind, before anything is measured: connections are opened, code is paged in.
+/// Claims of each kind before the measurement, so that connections are open and code is in memory.
 const WARM_UP: u32 = 20;
 const MOST_AT_A_TIME: usize = 16;
 
 struct Round {
     name: &'static str,
     at_a_time: usize,
-    /// For the quantiles of the figure that counts.
+    /// The targets of the quantiles of the added time.
     expected: [Option<Expected>; 2],
-    /// The parts of the table: the claims, the reviews.
+    /// The names of the two parts of the table: claims and reviews.
     parts: [&'static str; 2],
 }
 
@@ -126,7 +127,7 @@ impl Admission {
         Ok(())
     }
 
-    /// Creates so many claims of each kind, in turn, and returns the times of each.
+    /// Creates this number of claims of each kind, in turn. Returns the times of each kind.
     async fn create(&self, prefix: &str, claims: u32, at_a_time: usize) -> Result<[Times; 3]> {
         let turns = (0..claims).flat_map(|turn| [OURS, NOBODYS, NONE].map(|class| (turn, class)));
         let created: Vec<(usize, Duration)> = stream::iter(turns)

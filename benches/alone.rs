@@ -1,8 +1,8 @@
-//! Only the webhook, on one processor: how many reviews it answers per second.
+//! The rate at which the webhook alone, on one processor, answers reviews.
 //!
-//! A [`driver`](crate::driver) posts a recorded review; the API server is a [`stub`](crate::stub), the NFS server one in
-//! memory (`embednfs`), both in this program. Bindery runs on the first processor, this program on the others. If the others are
-//! the bottleneck, the rate is theirs; therefore the processor time per review is shown, too.
+//! A [`driver`](crate::driver) posts a recorded review. The API server is a [`stub`](crate::stub), and the NFS server is in
+//! memory (`embednfs`); both run in this program. Bindery runs on the first processor, and this program on the others. If
+//! this program is the bottleneck, the rate is too low; so the processor time per review is shown, too.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -28,8 +28,8 @@ const TIME: Duration = Duration::from_secs(4);
 
 /// Measures reviews that are admitted unchanged and reviews that get volumes.
 pub async fn measure(table: &mut Table, runs: u32) -> Result<()> {
-    // One server to warm up, and two for each run: the server in memory becomes slow with many directories, and the benchmark
-    // would then measure that server.
+    // One server to warm up, and two for each run: the server in memory becomes slow with many directories, and the
+    // benchmark would then measure that server.
     let servers: Vec<String> = (0..=2 * runs)
         .map(|number| format!("127.0.2.{}", 50 + number))
         .collect();
@@ -41,7 +41,7 @@ pub async fn measure(table: &mut Table, runs: u32) -> Result<()> {
     let apart = Apart::begin()?;
     let kinds = [
         (
-            "The webhook alone, on one processor: claims of nobody's class",
+            "The webhook alone, on one processor: claims of another provisioner's class",
             Expected::Passed,
             3_000.0,
         ),
@@ -95,7 +95,7 @@ fn review(class: &str) -> Result<Bytes> {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/webhook/reviews/create.json");
     let mut review: Value = serde_json::from_slice(&std::fs::read(file).context(file)?)?;
     review["request"]["object"]["spec"]["storageClassName"] = json!(class);
-    // Parallel reviews of one claim would be processed once.
+    // Each connection has reviews of a claim of its own.
     review["request"]["object"]["metadata"]["name"] = json!(driver::NUMBERED);
     Ok(Bytes::from(review.to_string()))
 }
@@ -136,16 +136,16 @@ fn kubeconfig(stub: &Stub) -> Result<PathBuf> {
     Ok(file)
 }
 
-/// Keeps this program off the first processor, until dropped.
+/// Runs this program only on the other processors, until dropped.
 struct Apart(usize);
 
 impl Apart {
     fn begin() -> Result<Self> {
         let cores = std::thread::available_parallelism()?.get();
-        // With one processor no separation is possible.
+        // With only one processor, both run on it.
         if cores > 1 {
             let set = keep_to(&format!("1-{}", cores - 1))?;
-            ensure!(set, "taskset does not part the processors");
+            ensure!(set, "taskset could not set the processors of this program");
         }
         Ok(Self(cores))
     }
@@ -157,7 +157,7 @@ impl Drop for Apart {
     }
 }
 
-/// Returns all threads of this program.
+/// Runs all threads of this program on these processors. Returns whether taskset succeeded.
 fn keep_to(processors: &str) -> Result<bool> {
     let pid = std::process::id().to_string();
     let set = Command::new("taskset")

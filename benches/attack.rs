@@ -1,7 +1,7 @@
 //! Creation of claims while another client holds connections to the webhook open.
 //!
-//! Claims are created one at a time, in alternating rounds: without an attack, and while a client keeps 500 connections open,
-//! sends one byte per second on each, and reconnects whenever one is closed (a slow loris attack).
+//! Claims are created one at a time, in alternating rounds: without an attack, and while a client keeps 500 connections
+//! open, sends one byte per second on each, and reconnects whenever one is closed (a slow loris attack).
 
 use std::time::Duration;
 
@@ -19,10 +19,10 @@ use crate::table::{Expected, Table, Unit};
 use crate::times::Times;
 
 const CONNECTIONS: usize = 500;
-/// Claims in a round, of which there are three of each kind.
+/// Claims in a round. There are three rounds of each kind.
 const CLAIMS: u32 = 60;
 const BYTE: Duration = Duration::from_secs(1);
-/// Until all of them are there.
+/// The time to open all connections.
 const GATHER: Duration = Duration::from_secs(2);
 
 /// Measures both kinds.
@@ -49,7 +49,7 @@ pub async fn measure(client: &Client, table: &mut Table) -> Result<()> {
     Ok(())
 }
 
-/// Opens the connections. They are closed when this is dropped.
+/// Opens the connections. They are closed when the returned value is dropped.
 async fn gather() -> Result<JoinSet<()>> {
     let url: http::Uri = Bed::get().webhook.parse()?;
     let address = url.authority().context("a webhook without a host")?.to_string();
@@ -59,7 +59,7 @@ async fn gather() -> Result<JoinSet<()>> {
         crowd.spawn(async move {
             loop {
                 if let Ok(mut stream) = TcpStream::connect(&address).await {
-                    // The head of a TLS record of 16 KiB, and then as little as is possible.
+                    // First the header of a TLS record of 16 KiB is sent, and then one byte at a time.
                     let _ = stream.write_all(&[0x16, 0x03, 0x01, 0x40, 0x00]).await;
                     while stream.write_all(&[0x01]).await.is_ok() {
                         sleep(BYTE).await;

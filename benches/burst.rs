@@ -1,7 +1,7 @@
-//! Bursts of claims: time until all are bound, and until everything of them is deleted.
+//! Bursts of claims: the time until all are bound, and until all volumes and directories are deleted.
 //!
-//! Everything is observed by watches, which do not miss a short state. So a claim that was `Lost` for a moment is found. That is
-//! a wrong result, since kubelets may have failed pods of that claim.
+//! The states are observed by watches, which also report short states. So a claim that was `Lost` for a moment is detected.
+//! That is a wrong result, because kubelets may have failed pods of that claim.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -23,13 +23,14 @@ use crate::times::Times;
 pub const AT_A_TIME: usize = 16;
 /// If a watch shows no event for this time, the measurement fails.
 const PATIENCE: Duration = Duration::from_mins(1);
-/// Time without an event after which the claims count as finally bound. After it, no client is limited by earlier requests.
+/// The time without an event after which the claims are taken as bound. After this time, the rate limits of all clients
+/// have recovered from earlier requests.
 const QUIET: Duration = Duration::from_secs(3);
 
 /// The events of claims that a watch has seen.
 #[derive(Default)]
 struct Seen {
-    /// Time and volume, by claim.
+    /// The time and the volume of each bound claim.
     bound: BTreeMap<String, (Instant, String)>,
     lost: BTreeSet<String>,
 }
@@ -50,7 +51,7 @@ pub struct Bound {
     pub created: f64,
     /// The seconds until all were bound.
     pub all: f64,
-    /// From a claim's creation until it is bound.
+    /// The times from the creation of a claim until it is bound.
     pub times: Times,
     /// The volumes, each with its claim.
     pub volumes: BTreeMap<String, String>,
@@ -60,12 +61,12 @@ pub struct Bound {
 pub struct Gone {
     /// The seconds until everything was gone.
     pub all: f64,
-    /// From a claim's deletion until its volume is gone.
+    /// The times from the deletion of a claim until its volume is gone.
     pub times: Times,
 }
 
 impl Burst<'_> {
-    /// Creates the claims. With `at_once`, each must get its volume in the request. None may ever be `Lost`.
+    /// Creates the claims. With `at_once`, each claim must get its volume in the request. No claim may ever be `Lost`.
     pub async fn bind(&self, at_once: bool) -> Result<Bound> {
         let claims = self.place.claims();
         let version = version(&claims).await?;
@@ -109,7 +110,8 @@ impl Burst<'_> {
         })
     }
 
-    /// Deletes the claims, and waits until volumes and directories are gone. The time is measured until the volumes are gone.
+    /// Deletes the claims, and waits until volumes and directories are gone. The time is measured until the volumes are
+    /// gone.
     pub async fn delete(&self, volumes: &BTreeMap<String, String>) -> Result<Gone> {
         let api: Api<PersistentVolume> = Api::all(self.place.client.clone());
         let version = version(&api).await?;
@@ -161,7 +163,7 @@ async fn watch_claims(claims: Api<PersistentVolumeClaim>, version: String, wante
             Ok(event) => event.context("the watch of claims ended")??,
             Err(_) if all => return Ok(seen),
             Err(_) => bail!(
-                "only {} of {wanted} claims are bound, and nothing happens",
+                "only {} of {wanted} claims are bound, and there are no more events",
                 seen.bound.len()
             ),
         };
@@ -194,7 +196,7 @@ async fn watch_volumes(
     let mut gone = BTreeMap::new();
     while !names.is_empty() {
         let event = timeout(PATIENCE, events.next()).await;
-        let event = event.with_context(|| format!("{} volumes are left, and nothing happens", names.len()))?;
+        let event = event.with_context(|| format!("{} volumes are left, and there are no more events", names.len()))?;
         match event.context("the watch of volumes ended")?? {
             WatchEvent::Deleted(volume) => {
                 let name = volume.name_any();
@@ -218,8 +220,8 @@ where
     list.metadata.resource_version.context("a list without a version")
 }
 
-/// Returns what is left of these volumes on the server, also in the trash and among the archives. All of it contains their
-/// names.
+/// Returns the directories of these volumes on the server, also in the trash and among the archives. Each contains the name
+/// of its volume.
 fn directories_of(volumes: &BTreeMap<String, String>, folder: &Path) -> Result<Vec<String>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder)? {

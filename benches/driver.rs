@@ -1,5 +1,5 @@
-//! Sends reviews to a webhook as the API server does: over persistent connections with TLS and HTTP/1.1, one review at a time on
-//! each.
+//! Sends reviews to a webhook as the API server does: over persistent connections with TLS and HTTP/1.1, one review at
+//! a time on each.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -65,7 +65,7 @@ impl Driver {
         })
     }
 
-    /// Sends reviews as fast as answers arrive, for this time.
+    /// Sends reviews for this time. Each connection sends the next review as soon as it has an answer.
     pub async fn flat_out(&mut self, review: &Bytes, expected: Expected, time: Duration) -> Result<Pace> {
         let began = Instant::now();
         let lines = self
@@ -84,7 +84,8 @@ impl Driver {
         Ok(pace(try_join_all(lines).await?, began))
     }
 
-    /// Sends this number of reviews per second at a constant rate. If a slow answer delays later reviews, the delay counts.
+    /// Sends reviews at a constant rate (reviews per second). If a slow answer delays later reviews, their times include
+    /// the delay.
     pub async fn steadily(&mut self, review: &Bytes, expected: Expected, rate: f64, time: Duration) -> Result<Pace> {
         let began = tokio::time::Instant::now();
         let gap = Duration::from_secs_f64(1.0 / rate);

@@ -1,6 +1,6 @@
-//! Memory allocation: by Bindery's own code for a review, and for each cached volume and claim.
+//! The memory that Bindery's own code allocates for a review, and for each cached volume and claim.
 //!
-//! Counted in this process, on one thread, without API calls, NFS calls, TLS and HTTP.
+//! The allocations are counted in this process, on one thread, without API calls, NFS calls, TLS and HTTP.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ pub fn measure(table: &mut Table) -> Result<()> {
         ("a claim that gets a volume", OURS),
     ] {
         let class = class(provisioner)?;
-        // A first call, for allocations that happen only once.
+        // The first call makes the allocations that happen only once.
         answer(&class)?;
         let spent = counted(|| drop(black_box(answer(&class))));
         part.note(what, exact(spent.count_total), Unit::Count);
@@ -111,7 +111,7 @@ fn answer(class: &StorageClass) -> Result<(String, Option<String>)> {
     Ok((answer.review(&request.uid, &[]).to_string(), Some(volume)))
 }
 
-/// Returns the heap size of an object, shared as in a cache.
+/// Returns the heap size of an object in an `Arc`, as in the cache.
 fn kept<K: DeserializeOwned>(object: &Value) -> Result<f64> {
     let object = object.to_string();
     let _: K = from_str(&object)?;
@@ -121,7 +121,7 @@ fn kept<K: DeserializeOwned>(object: &Value) -> Result<f64> {
     Ok(exact(u64::try_from(bytes_current)?))
 }
 
-/// All of these are far below 2^53.
+/// Converts a count. All counts are far below 2^53, so the result is exact.
 #[allow(clippy::cast_precision_loss)]
 fn exact(count: u64) -> f64 {
     count as f64

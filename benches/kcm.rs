@@ -1,7 +1,7 @@
 //! Restarts kube-controller-manager of the test bed with other limits, and pauses it.
 //!
-//! The process is found by the pid file of the bed and started by the script of the bed, so the bed stops it as usual, even if
-//! this program dies.
+//! The process is found by the pid file of the bed and started by the script of the bed, so the bed stops it as usual,
+//! even if this program dies.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -27,7 +27,7 @@ pub struct ControllerManager {
 }
 
 impl ControllerManager {
-    /// Restarts kube-controller-manager with these additional arguments, and waits until it works: it then creates the default
+    /// Restarts kube-controller-manager with these additional arguments, and waits until it has created the default
     /// ServiceAccount in the new namespace `called`.
     pub async fn replace(client: &Client, called: &'static str, more: &[&str]) -> Result<Self> {
         end()?;
@@ -57,7 +57,7 @@ impl ControllerManager {
     pub async fn put_back(mut self, client: &Client, called: &'static str) -> Result<()> {
         self.child.kill()?;
         self.child.wait()?;
-        // The bed ends it.
+        // The test bed stops the new process.
         Self::replace(client, called, &[]).await.map(drop)
     }
 }
@@ -66,7 +66,7 @@ impl ControllerManager {
 pub struct Paused(Pid);
 
 impl Paused {
-    /// Pauses it from now on.
+    /// Pauses kube-controller-manager.
     pub fn begin() -> Result<Self> {
         let pid = runs()?.context("the controller manager does not run")?;
         kill_process(pid, Signal::STOP)?;
@@ -76,7 +76,7 @@ impl Paused {
 
 impl Drop for Paused {
     fn drop(&mut self) {
-        // It may have ended, with the bed.
+        // The process may have been stopped together with the test bed.
         let _ = kill_process(self.0, Signal::CONT);
     }
 }
@@ -88,7 +88,8 @@ fn end() -> Result<()> {
     Ok(())
 }
 
-/// Returns its pid if it runs. The pid file alone is not enough, since another process may have got the pid.
+/// Returns the pid of kube-controller-manager if it runs. Checks the environment of the process, because another process
+/// may have got the pid in the file.
 fn runs() -> Result<Option<Pid>> {
     let pid: i32 = std::fs::read_to_string(run("kcm.pid")?)?.trim().parse()?;
     let part = format!("BINDERY_BED_PART={}", run("kcm")?.display());

@@ -1,4 +1,4 @@
-//! `make bench`: how fast Bindery is and how little it needs, on a real Kubernetes API server and a real NFS server.
+//! `make bench`: measures speed and memory of Bindery, on a real Kubernetes API server and a real NFS server.
 //!
 //! | part | what is measured, and how |
 //! |---|---|
@@ -16,12 +16,13 @@
 //! | `attack` | creation of a claim while another client holds 500 connections to the webhook open |
 //! | `outage` | creation of a claim while another NFS server hangs, compared with the same without |
 //!
-//! All parts run on one test bed, in this order: the last parts leave hundreds of claims to bind, which would disturb the others.
-//! The bed runs on the same machine as this program, so the figures are those of a small machine under load. Claims are created
-//! by an administrator, who is exempt from API Priority and Fairness; Bindery's requests are not.
+//! All parts run on one test bed, in this order: the last parts leave hundreds of claims to bind, which would disturb
+//! the others. The bed runs on the same machine as this program, so the figures are those of a small machine under
+//! load. Claims are created by an administrator, who is exempt from API Priority and Fairness; Bindery's requests are
+//! not.
 //!
-//! A figure that misses its target is only shown. A wrong result (a claim without a volume, a directory that is left, a claim
-//! that was `Lost`) ends the run with an error, after the table.
+//! A figure that misses its target is only shown. A wrong result (a claim without a volume, a directory that is left, a
+//! claim that was `Lost`) ends the run with an error, after the table.
 //!
 //! Bursts run `RUNS` times (default 3). Their figures are medians, with minimum and maximum.
 
@@ -91,7 +92,7 @@ async fn main() -> Result<()> {
     measured.with_context(|| format!("the measurements did not end within {PATIENCE:?}"))?
 }
 
-/// Measures the parts that the arguments name; without arguments, all.
+/// Measures the parts that the arguments name. Without arguments, measures all parts.
 async fn measure(client: &Client, table: &mut Table) -> Result<()> {
     let named: Vec<String> = std::env::args().skip(1).collect();
     let named = |part: &str| named.is_empty() || named.iter().any(|name| name == part);
@@ -145,7 +146,7 @@ async fn measure(client: &Client, table: &mut Table) -> Result<()> {
     if wanted("outage") {
         outage::measure(client, table).await?;
     }
-    // This part is the last, since its thousands of volumes stay and slow down everything after it.
+    // This part is the last one, because its thousands of volumes are not removed and slow down everything after it.
     if wanted("volumes") {
         volumes::measure(client, table).await?;
     }

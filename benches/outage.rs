@@ -1,8 +1,9 @@
 //! Claims of one NFS server while another one hangs.
 //!
-//! The same claims are created one at a time, in four alternating rounds: during claims of another class whose server works, and
-//! during claims of a class whose server accepts connections and never answers. The load is the same in both cases. The first
-//! claims of the hung server wait until their deadline; after that, Bindery knows that the server hangs.
+//! The measured claims are created one at a time, in four alternating rounds. At the same time, claims of another class are
+//! created: in one kind of round its server works, in the other kind its server accepts connections and never answers. The
+//! load is the same in both. The first claims of the hung server wait until their deadline. After that, Bindery has
+//! detected that the server hangs.
 
 use std::net::TcpListener;
 use std::time::Duration;
@@ -21,9 +22,9 @@ use crate::times::Times;
 
 /// Claims in a round. There are two rounds of each kind.
 const CLAIMS: u32 = 60;
-/// Claims of the other class that are created in parallel.
+/// The number of claims of the other class that are created in parallel.
 const BESIDE: usize = 8;
-/// Pause between two of them.
+/// The pause between two claims of the other class.
 const PAUSE: Duration = Duration::from_secs(1);
 /// The address of the hung server.
 const SILENT: &str = "127.0.2.49";
@@ -64,7 +65,7 @@ async fn beside(place: &Place, prefix: &str, class: &str, other: &str) -> Result
         async move {
             for turn in 0.. {
                 let name = format!("{prefix}-other-{lane}-{turn}");
-                // Denied, queued or passed: they are only there to be there.
+                // The results are ignored: these claims are only load.
                 let create = async {
                     let _ = place.create(&name, other).await;
                     sleep(PAUSE).await;

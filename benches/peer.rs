@@ -1,7 +1,7 @@
-//! The peer: the provisioner that Bindery is compared with (`benches/peer`), on the same test bed.
+//! The peer: the provisioner with which Bindery is compared (`benches/peer`), on the same test bed.
 //!
-//! It runs as a ServiceAccount with every permission, so only its own limits slow it down. It works directly on the exported
-//! directory of this machine: its file operations are cheaper than over an NFS mount.
+//! The peer runs as a ServiceAccount with every permission, so only its own limits slow it down. It works directly on the
+//! exported directory of this machine, so its file operations are cheaper than over an NFS mount.
 
 use std::fs::File;
 use std::path::Path;
@@ -23,7 +23,7 @@ use crate::bed::Bed;
 use crate::place::{Place, object};
 use crate::process::settled;
 
-/// Its provisioner name.
+/// The provisioner name of the peer.
 pub const PROVISIONER: &str = "peer.example.com/nfs";
 const NAME: &str = "peer";
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -16,7 +16,8 @@ use crate::PATIENCE;
 use crate::bed::{Bed, is_asked_about};
 use crate::started::PAUSE;
 
-/// A namespace in which an administrator creates and deletes claims. API Priority and Fairness does not limit the administrator.
+/// A namespace in which an administrator creates and deletes claims. API Priority and Fairness does not limit the
+/// administrator.
 pub struct Place {
     /// The client of the administrator.
     pub client: Client,

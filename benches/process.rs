@@ -1,4 +1,4 @@
-//! The program: time from its start until it is ready, memory when idle, size.
+//! The program: its size, the time from its start until it is ready, and its memory when idle.
 
 use std::fmt::Debug;
 use std::path::Path;
@@ -25,10 +25,10 @@ const STARTS: usize = 9;
 /// The name of all objects of the started processes.
 pub const NAME: &str = "bindery-bench";
 const PATIENCE: Duration = Duration::from_secs(20);
-/// If the memory has not changed in this time, it is taken as final.
+/// The time without a change after which the memory is taken as stable.
 const SETTLED: Duration = Duration::from_secs(1);
 
-/// Measures all of it.
+/// Measures size, start and memory.
 pub async fn measure(client: &Client, table: &mut Table) -> Result<()> {
     register(client).await?;
     let mut part = table.part("The program");
@@ -81,7 +81,7 @@ pub fn second() -> Result<Bindery> {
     Bindery::start(&bed.bindery_kubeconfig, &flags, None)
 }
 
-/// Measures what the bed's Bindery needs for work.
+/// Measures the processor time and memory that the test bed's Bindery needs for a number of claims.
 pub struct AtWork {
     pid: u32,
     before: Duration,
@@ -95,7 +95,7 @@ impl AtWork {
         Ok(Self { pid, before })
     }
 
-    /// Ends the measurement after so many claims were created and deleted.
+    /// Ends the measurement. `claims` is the number of claims that were created and deleted.
     pub async fn end(self, claims: u32, table: &mut Table) -> Result<()> {
         let memory = settled(self.pid).await?;
         let spent = processor_time(self.pid)?.saturating_sub(self.before);
@@ -113,7 +113,7 @@ impl Peak {
     /// Begins the measurement, without earlier peaks.
     pub fn begin() -> Result<Self> {
         let pid = of_the_bed()?;
-        // See proc_pid_clear_refs(5): the peak is what it is now.
+        // See proc_pid_clear_refs(5): this resets the peak to the current value.
         std::fs::write(format!("/proc/{pid}/clear_refs"), "5").context("the peak of its memory")?;
         Ok(Self(pid))
     }
@@ -191,7 +191,7 @@ fn resident(pid: u32) -> Result<u64> {
     memory(pid, "VmRSS:")
 }
 
-/// In bytes.
+/// Returns a value of `/proc/PID/status` in bytes.
 fn memory(pid: u32, which: &str) -> Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix(which));
@@ -202,10 +202,10 @@ fn memory(pid: u32, which: &str) -> Result<u64> {
 
 /// Returns the processor time of a process: all threads, in user and system mode.
 pub fn processor_time(pid: u32) -> Result<Duration> {
-    // The unit of /proc on Linux, whatever the kernel's own clock.
+    // The unit of times in /proc is always 10 ms on Linux.
     const TICK: Duration = Duration::from_millis(10);
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The name, in brackets, may hold anything.
+    // The name, in brackets, may contain any characters.
     let (_, fields) = stat.rsplit_once(')').context("a process without a name")?;
     let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<u32>);
     Ok(TICK * ticks.sum::<Result<u32, _>>()?)

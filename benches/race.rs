@@ -28,7 +28,7 @@ struct Track {
 /// The results of a burst: creation and deletion.
 struct Lap(Bound, Gone);
 
-/// Measures with an unchanged kube-controller-manager, and what the bursts cost Bindery's process.
+/// Measures with an unchanged kube-controller-manager. Also measures what the bursts cost Bindery's process.
 pub async fn stock(client: &Client, peer: &Peer, table: &mut Table, runs: u32) -> Result<()> {
     let memory = peer.memory().await?;
     let mut laps = Vec::new();
@@ -36,7 +36,7 @@ pub async fn stock(client: &Client, peer: &Peer, table: &mut Table, runs: u32) -
     let mut at_work = None;
     for _ in 0..runs {
         let theirs = track.lap(&track.peers, CLAIMS, false).await?;
-        // The last measurement counts.
+        // The processor time of the last burst is reported.
         at_work = Some(AtWork::begin()?);
         laps.push((track.lap(&track.ours, CLAIMS, true).await?, theirs));
     }
@@ -166,7 +166,7 @@ fn bound(table: &mut Table, name: &'static str, laps: &[(Lap, Lap)], expected: [
         part.runs(format!("create until bound, {name}"), &ours(&time), Unit::Seconds, None);
         part.runs("  the peer", &peers(&time), Unit::Seconds, None);
     }
-    // If one was Lost, the run has already failed.
+    // If a claim was Lost, the run has already failed.
     part.expect("claims that were ever Lost", 0.0, Unit::Count, Expected::AtMost(0.0));
 }
 

@@ -1,4 +1,4 @@
-//! One claim at a time on an idle cluster: time from its creation until it is bound, of Bindery and of the peer in turn.
+//! One claim at a time on an idle cluster: the time from its creation until it is bound, for Bindery and the peer in turn.
 
 use std::time::{Duration, Instant};
 
@@ -20,11 +20,11 @@ use crate::times::Times;
 
 /// Claims of each provisioner.
 const CLAIMS: u32 = 40;
-/// Pause between two claims: after that, no client is limited by earlier requests.
+/// The pause between two claims. After it, the rate limits of all clients have recovered from earlier requests.
 const REST: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// When each step was seen, from the start of the create request.
+/// The time of each step since the start of the create request.
 #[derive(Default)]
 struct Steps {
     created: Duration,
@@ -38,7 +38,7 @@ pub async fn measure(client: &Client, table: &mut Table) -> Result<()> {
     let place = Place::new(client, "single").await?;
     let ours = place.class("ours", &Bed::get().provisioner, json!({})).await?;
     let peers = place.class("peers", peer::PROVISIONER, json!({})).await?;
-    // A watch closes its connection when it ends; a create request must not wait for a new one.
+    // A watch closes its connection when it ends. With a client of their own, create requests never wait for a new one.
     let watching = Bed::get().admin().await;
     let mut steps = [Vec::new(), Vec::new()];
     for turn in 0..=CLAIMS {

@@ -1,7 +1,7 @@
-//! A stub of an API server that answers at once, to measure only the cost of a review in Bindery.
+//! A stub of an API server. It answers at once, so that only the cost of a review in Bindery is measured.
 //!
-//! It has two classes and a namespace, no claims and no volumes. It accepts every volume and never sends a change. It refuses the
-//! Lease, so no controller runs. Only this benchmark uses a stub; all others use a real API server.
+//! The stub has classes and a namespace, no claims and no volumes. It accepts every volume, and its watches never send a
+//! change. It refuses the Lease, so no controller runs. Only this benchmark uses a stub; all others use a real API server.
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -27,9 +27,9 @@ pub const NOBODYS: &str = "nobodys";
 
 /// A running stub.
 pub struct Stub {
-    /// Its address.
+    /// The address of the stub.
     pub address: String,
-    /// The CA of its certificate and of the webhook.
+    /// The CA of the certificates of the stub and of the webhook.
     pub ca: String,
 }
 
@@ -42,7 +42,7 @@ struct Objects {
 
 /// Starts the stub: class `ours-N` uses this share of the Nth server. The stub ends with the runtime.
 pub async fn start(provisioner: &str, servers: &[String], share: &str) -> Result<Stub> {
-    // The Secret that Bindery would create, so that this program knows the webhook's certificate and path.
+    // Otherwise Bindery would create this Secret. So this program knows the webhook's certificate and path.
     let life = SignedDuration::from_hours(24);
     let names = "bindery.bindery.svc".to_owned();
     let (ca, serving) = certificate(std::slice::from_ref(&names), life, Timestamp::now())?;
@@ -55,7 +55,13 @@ pub async fn start(provisioner: &str, servers: &[String], share: &str) -> Result
     });
     let (own_ca, own) = certificate(&[names, "127.0.0.1".to_owned()], life, Timestamp::now())?;
     let tls = RustlsConfig::from_pem(own.chain.into_bytes(), own.key.into_bytes()).await?;
-    let class = |name: &str, provisioner: &str, parameters: Value| json!({"metadata": {"name": name, "uid": name, "resourceVersion": "1"}, "provisioner": provisioner, "parameters": parameters});
+    let class = |name: &str, provisioner: &str, parameters: Value| {
+        json!({
+            "metadata": {"name": name, "uid": name, "resourceVersion": "1"},
+            "provisioner": provisioner,
+            "parameters": parameters,
+        })
+    };
     let ours = servers.iter().enumerate().map(|(number, server)| {
         class(
             &format!("ours-{number}"),
@@ -100,7 +106,7 @@ fn list(kind: &str, items: Value) -> Value {
 
 async fn answer(State(objects): State<Arc<Objects>>, method: Method, uri: Uri, body: Bytes) -> Response {
     if uri.query().is_some_and(|query| query.contains("watch=true")) {
-        // No change is ever sent.
+        // A watch never sends a change.
         let silence = stream::pending::<std::io::Result<Bytes>>();
         return ([(header::CONTENT_TYPE, "application/json")], Body::from_stream(silence)).into_response();
     }
@@ -128,5 +134,13 @@ async fn answer(State(objects): State<Arc<Objects>>, method: Method, uri: Uri, b
 }
 
 fn status(code: u16, reason: &str) -> Value {
-    json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "reason": reason, "code": code, "message": reason})
+    json!({
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Failure",
+        "reason": reason,
+        "code": code,
+        "message": reason,
+    })
 }

@@ -18,7 +18,7 @@ pub struct Table {
 pub struct Row {
     part: &'static str,
     what: String,
-    /// The median, where there are several runs.
+    /// The measured value. If there are several runs, their median.
     measured: f64,
     /// The results of all runs, in order. Empty if there was only one.
     runs: Vec<f64>,
@@ -77,7 +77,7 @@ pub enum Expected {
 }
 
 impl Table {
-    /// Begins a part of the table.
+    /// Adds a part to the table.
     pub fn part<'a>(&'a mut self, part: &'static str) -> Part<'a> {
         Part { part, table: self }
     }
@@ -158,7 +158,7 @@ impl Part<'_> {
     }
 }
 
-/// Returns the median; of two middle values the lower one.
+/// Returns the median. If there are two middle values, returns the lower one.
 fn median(runs: &[f64]) -> f64 {
     let mut sorted = runs.to_vec();
     sorted.sort_by(f64::total_cmp);

@@ -16,7 +16,7 @@ impl Times {
         self.0.push(time);
     }
 
-    /// Returns the quantile (0 to 1) in milliseconds, by nearest rank: always a measured time. Returns NaN without times.
+    /// Returns the quantile (0 to 1) in milliseconds, by nearest rank, so it is a measured time. Returns NaN without times.
     #[allow(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,

@@ -1,7 +1,8 @@
 //! Deletion of a directory with 10,000 files, compared with `rm -rf` on a Linux NFS mount, and with a lower bound.
 //!
-//! `rm -rf` runs in the virtual machine of `tests/bed/kernel-client`, whose processor is emulated and slow. The lower bound is the
-//! time to remove the same files on the server's disk, without a network, plus one NULL call per file, one after the other.
+//! `rm -rf` runs in the virtual machine of `tests/bed/kernel-client`, whose processor is emulated and slow. The lower
+//! bound is the time to remove the same files on the server's disk, without a network, plus one NULL call per file, one
+//! after the other.
 
 use std::fs::{File, create_dir_all, remove_dir_all};
 use std::io::{Read, Write};
@@ -23,7 +24,7 @@ use crate::trees::gone;
 const FILES: u32 = 10_000;
 const PINGS: u32 = 2_000;
 
-/// Measures all three.
+/// Measures Bindery, the NFS client of the Linux kernel, and the lower bound.
 pub async fn measure(client: &Client, table: &mut Table, runs: u32) -> Result<()> {
     let bed = Bed::get();
     let place = Place::new(client, "tree").await?;

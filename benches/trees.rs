@@ -1,7 +1,7 @@
 //! Deletion of large directories: files per second, and peak memory of Bindery.
 //!
-//! The files are created directly on the server's disk. The time is measured from the moment at which the directory has been
-//! moved to the trash until all of it is gone. The time before that is that of kube-controller-manager.
+//! The files are created directly on the server's disk. The time is measured from the move of the directory to the trash
+//! until all files are gone. The time before the move is mostly spent in kube-controller-manager.
 
 use std::fs::{File, create_dir_all, read_dir};
 use std::path::{Path, PathBuf};

@@ -1,8 +1,8 @@
 //! The cost of 10,000 volumes: memory, start, and the creation of further claims.
 //!
-//! The volumes are written directly into the API, each bound to a claim; their directories are never created. They have the
-//! annotations of the second Bindery that is started here, so its controllers look at all of them. kube-controller-manager is
-//! paused: with its request limits it would need 15 minutes to look at so many volumes.
+//! The volumes are written directly into the API, each bound to a claim. Their directories are never created. They have the
+//! annotations of a second Bindery that is started here, so its controllers read all of them. kube-controller-manager is
+//! paused: with its request limits it would need 15 minutes for this number of volumes.
 
 use std::time::{Duration, Instant};
 
@@ -39,7 +39,7 @@ pub async fn measure(client: &Client, table: &mut Table) -> Result<()> {
             place.class("ours", provisioner, json!({})).await?,
         ),
         (
-            "without it: a look for overlaps, too",
+            "without it, so with a search for overlaps",
             place
                 .class(
                     "named",
@@ -49,7 +49,7 @@ pub async fn measure(client: &Client, table: &mut Table) -> Result<()> {
                 .await?,
         ),
         (
-            "of nobody's class",
+            "of another provisioner's class",
             place.class("nobodys", "nobody.example.com/nothing", json!({})).await?,
         ),
     ];
@@ -100,7 +100,7 @@ pub async fn measure(client: &Client, table: &mut Table) -> Result<()> {
     Ok(())
 }
 
-/// Returns how long the API server needs to create a volume.
+/// Returns the time that the API server needs to create a volume.
 async fn bare_volume(place: &Place) -> Result<Duration> {
     let volumes: Api<PersistentVolume> = Api::all(place.client.clone());
     let name = format!("bare-{}", Uuid::new_v4());
@@ -147,7 +147,7 @@ async fn write(place: &Place, number: u32) -> Result<()> {
     Ok(())
 }
 
-/// Returns a volume as it is when its claim is bound.
+/// Returns a volume in the state in which its claim is bound.
 fn a_volume(place: &Place, claim: &str, volume: &str, uid: &str) -> Value {
     let bed = Bed::get();
     let directory = format!("{}-{claim}-{volume}", place.name);
@@ -174,7 +174,13 @@ fn a_volume(place: &Place, claim: &str, volume: &str, uid: &str) -> Value {
         "spec": {
             "accessModes": ["ReadWriteMany"],
             "capacity": {"storage": "1Gi"},
-            "claimRef": {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "namespace": place.name, "name": claim, "uid": uid},
+            "claimRef": {
+                "apiVersion": "v1",
+                "kind": "PersistentVolumeClaim",
+                "namespace": place.name,
+                "name": claim,
+                "uid": uid,
+            },
             "nfs": {"server": bed.server, "path": format!("{}/{directory}", bed.share)},
             "persistentVolumeReclaimPolicy": "Delete",
             "storageClassName": "",

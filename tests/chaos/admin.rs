@@ -1,5 +1,5 @@
-//! The administrator protects data: creates a static volume for the directory of a claim, or sets `retain` while the
-//! directory is being removed. From then on the claim's data must not be deleted.
+//! The administrator, who protects data of a claim: by a static volume for its directory, or by setting `retain` while
+//! the directory is being removed. After that, the claim's data must not be deleted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
@@ -32,10 +32,10 @@ struct State {
     claims: BTreeSet<String>,
     /// The existing static volumes, and the directories in the export that they name.
     static_volumes: BTreeMap<String, Named>,
-    /// Every directory that a static volume has ever named, or whose volume was set to `retain`.
+    /// Every directory that was ever protected: a static volume named it, or its volume was set to `retain`.
     named: BTreeSet<String>,
-    /// The directory of every static volume that was ever created, by the name of the volume: a delete that found no
-    /// API server leaves the volume.
+    /// The directory of every static volume that was ever created. The key is the name of the volume. Entries stay after
+    /// a delete, because a delete that did not reach the API server leaves the volume.
     directories: BTreeMap<String, String>,
 }
 
@@ -44,8 +44,8 @@ struct State {
 struct Named {
     slot: Slot,
     directory: String,
-    /// The uid of the claim with that directory, if its volume was not yet being deleted when this one had been created: its
-    /// cleanup then sees this one.
+    /// The uid of the claim with that directory, if the claim's volume was not being deleted when the static volume had
+    /// been created. Then the cleanup of the claim's volume sees the static volume.
     holds: Option<String>,
 }
 
@@ -60,12 +60,12 @@ impl Protected {
                 .any(|named| named.holds.as_deref() == Some(uid))
     }
 
-    /// Returns whether the administrator has ever protected this directory: it may still exist.
+    /// Returns whether the administrator has ever protected this directory. If so, the directory may still exist.
     pub fn was_named(&self, directory: &str) -> bool {
         self.state().named.contains(directory)
     }
 
-    /// Returns the directory that the static volume of this name names.
+    /// Returns the directory of the static volume with this name.
     pub fn directory_of(&self, name: &str) -> Option<String> {
         self.state().directories.get(name).cloned()
     }
@@ -110,7 +110,7 @@ impl Protected {
                         return Ok(true);
                     }
                     Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409 | 422) => {}
-                    // It is not known whether the patch was applied, so nothing is expected of it.
+                    // The patch may or may not have been applied, so no protection is recorded.
                     Err(error) => return Err(error.into()),
                 }
             }
@@ -135,7 +135,7 @@ impl Protected {
             holds: None,
         };
         {
-            // Recorded before it is created, since Bindery may see it at once.
+            // The volume is recorded before it is created, because Bindery may see it at once.
             let mut state = self.state();
             state.named.insert(named.directory.clone());
             state.directories.insert(name.clone(), named.directory.clone());
@@ -159,7 +159,7 @@ impl Protected {
         let Some((name, _)) = static_volumes.find(|(_, named)| named.slot == *slot) else {
             return Ok(false);
         };
-        // Removed first: from now on nothing is expected of it.
+        // The record is removed first, because the volume may stop protecting the directory at any time after this.
         self.state().static_volumes.remove(&name);
         let volumes: Api<PersistentVolume> = Api::all(client.clone());
         match volumes.delete(&name, &DeleteParams::default()).await {
@@ -201,7 +201,7 @@ async fn bound(
     Ok(volume.filter(is_its).map(|volume| (claim, volume)))
 }
 
-/// The patch fails if the volume has changed since it was read.
+/// Returns a patch that sets `retain`. The patch fails if the volume has changed since it was read.
 fn retain(volume: &PersistentVolume, how: Retain) -> Patch<Value> {
     let meta = json!({"uid": volume.uid(), "resourceVersion": volume.resource_version()});
     let mut patch = json!({"metadata": meta});

@@ -16,12 +16,12 @@ pub async fn start(server: &str) -> Result<String> {
     let (listener, address) = listen().await?;
     tokio::spawn(async move {
         loop {
-            // A connection that was closed before it was accepted is of no interest.
+            // Connections that were closed before they were accepted are ignored.
             let Ok((mut client, _)) = listener.accept().await else {
                 continue;
             };
             tokio::spawn(async move {
-                // The server is away now and then; its clients then see a closed connection.
+                // If the server does not run, its clients see a closed connection.
                 if let Ok(mut server) = TcpStream::connect(server).await {
                     let _ = copy_bidirectional(&mut client, &mut server).await;
                 }

@@ -1,4 +1,4 @@
-//! Invariants: what must be true some time after the last fault.
+//! The invariants that must hold some time after the last fault.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -21,9 +21,9 @@ const ARCHIVED: &str = "archived-";
 
 /// The state of cluster and export at one time.
 struct State<'a> {
-    /// By uid.
+    /// The claims by uid.
     claims: BTreeMap<String, PersistentVolumeClaim>,
-    /// By name.
+    /// The volumes by name.
     volumes: BTreeMap<String, PersistentVolume>,
     /// The directories of the static volumes that exist.
     of_static_volumes: BTreeSet<String>,
@@ -85,7 +85,7 @@ impl<'a> State<'a> {
             } else if name.starts_with(ARCHIVED) || Class::ALL.iter().any(|class| name.starts_with(class.name())) {
                 self.directories.insert(name, files(&path)?);
             } else {
-                // The folder of a namespace, for classes whose directories are named after the claim.
+                // This is the folder of a namespace, of classes whose directories are named after the claim.
                 for below in entries(&path)? {
                     self.directories
                         .insert(format!("{name}/{below}"), files(&path.join(&below))?);
@@ -215,7 +215,7 @@ impl<'a> State<'a> {
         }
     }
 
-    /// Every file that a pod has written is where the policy of its claim puts it, and nowhere else.
+    /// Checks that every file of a pod is only in the place that the policy of its claim requires.
     fn data_is_where_it_belongs(&mut self) {
         let mut found: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for (directory, inside) in &self.directories {

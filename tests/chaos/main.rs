@@ -1,12 +1,12 @@
-//! `make chaos`: users create and delete claims while all processes are killed, paused and restarted at random. After
-//! that the faults stop. The program then checks that no data is lost and that nothing is left over.
+//! `make chaos`: users create and delete claims while all processes are killed, paused and restarted at random. Then the
+//! faults stop, and the program checks that no data is lost and that no object or directory is left over.
 //!
 //! An administrator works at the same time: static volumes are created for directories of claims, and `retain` is set
 //! while a directory is being removed. One class names the NFS server by another address.
 //!
 //! Two replicas of Bindery, the NFS server, the API server, etcd and kube-controller-manager fail, each by its own
-//! schedule. All schedules follow from one seed. The same `SEED` repeats operations and faults at the same times; their
-//! results differ, since the timing of the processes differs. `MINUTES` is the duration of the faults.
+//! schedule. All schedules are computed from one seed. The same `SEED` repeats operations and faults at the same times.
+//! Their results differ, because the timing of the processes differs. `MINUTES` is the duration of the faults.
 
 mod admin;
 mod alias;
@@ -38,7 +38,7 @@ use crate::schedule::{Part, Schedule};
 use crate::tally::Tally;
 use crate::tenants::Tenants;
 
-/// Time limit until all invariants hold after the last fault. The longest pause between two attempts is a minute.
+/// Time limit after the last fault until all invariants hold. Bindery's longest pause between two attempts is 1 minute.
 const REST: Duration = Duration::from_mins(4);
 const LOOK: Duration = Duration::from_secs(1);
 /// Additional time for the last operations and faults.
@@ -153,7 +153,7 @@ async fn until_invariants_hold(client: &Client, tenants: &Tenants, tally: &Tally
             Err(error) => return Err(error),
         };
         quiet = if violations.is_empty() { quiet + 1 } else { 0 };
-        // Three times in a row, so that late NFS calls have had their effect.
+        // The invariants must hold three times in a row, because late NFS calls may still have an effect.
         if quiet == 3 {
             return Ok(());
         }

@@ -1,4 +1,4 @@
-//! The users: they create claims, delete them, create them again, and delete namespaces.
+//! The users, who create claims, delete them, create them again, and delete namespaces.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const UNTIL_GONE: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(100);
 
-/// The users and what they need.
+/// The users: their clients, and where they record what they do.
 #[derive(Clone)]
 pub struct Users {
     /// Requests of this client are reviewed by the first replica.
@@ -39,7 +39,7 @@ pub struct Users {
 }
 
 impl Users {
-    /// Carries out all operations; those of one claim one after the other.
+    /// Carries out all operations. Operations on one claim are carried out one after the other.
     pub async fn work(&self, operations: &[Operation], began: Instant) -> Result<()> {
         let mut of_slots: BTreeMap<Slot, Vec<Operation>> = BTreeMap::new();
         for operation in operations {
@@ -195,7 +195,7 @@ impl Users {
     }
 }
 
-/// Claims of a slot's namespace.
+/// Returns the API for the claims in the namespace of a slot.
 pub fn claims(client: &Client, slot: &Slot) -> Api<PersistentVolumeClaim> {
     Api::namespaced(client.clone(), &slot.namespace)
 }

@@ -138,7 +138,7 @@ impl Process {
         }
     }
 
-    /// Returns whether the process has reached its crash point: it then kills itself.
+    /// Returns whether the process has killed itself at its crash point.
     fn reached_crash_point(&mut self) -> Result<bool> {
         use std::os::unix::process::ExitStatusExt;
         let Some(child) = &mut self.child else { return Ok(false) };
@@ -215,7 +215,7 @@ impl Drop for Process {
     }
 }
 
-/// Returns how often each process fails by the schedule, as text.
+/// Returns the number of faults of each process, as text.
 pub fn count(faults: &[Fault]) -> String {
     let mut count: BTreeMap<Part, usize> = BTreeMap::new();
     for fault in faults {

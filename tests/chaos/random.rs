@@ -1,4 +1,4 @@
-//! Numbers that look random and follow from a seed alone (`SplitMix64`, by Steele, Lea and Flood).
+//! A pseudorandom number generator (`SplitMix64`, by Steele, Lea and Flood).
 
 use std::ops::Range;
 use std::time::Duration;
@@ -32,7 +32,7 @@ impl Random {
         Duration::from_millis(self.within(range))
     }
 
-    /// Returns true with this chance in percent.
+    /// Returns true with this probability in percent.
     pub fn percent(&mut self, chance: u64) -> bool {
         self.within(0..100) < chance
     }

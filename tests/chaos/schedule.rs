@@ -157,7 +157,7 @@ pub enum Kind {
     Pause,
     /// Stopped with SIGTERM, as in a rolling update, and started again later.
     Terminate,
-    /// Restarted with a crash point: it dies if it reaches this point in time, and is then started again.
+    /// Restarted with a crash point. When the process reaches the point, it dies and is started again.
     CrashAt(Point),
 }
 
@@ -218,7 +218,7 @@ fn faults_of(random: &mut Random, part: Part, length: Duration) -> Vec<Fault> {
     loop {
         at += match part {
             Part::First | Part::Second | Part::Nfs => random.millis(1_000..12_000),
-            // They need seconds to start, and nothing happens without them.
+            // These processes need seconds to start, and no operation is possible without them.
             Part::ApiServer => random.millis(12_000..40_000),
             Part::Etcd | Part::ControllerManager => random.millis(15_000..50_000),
         };
@@ -237,10 +237,11 @@ fn faults_of(random: &mut Random, part: Part, length: Duration) -> Vec<Fault> {
         let long = random.percent(25);
         let lasts = match (kind, part) {
             (Kind::CrashAt(_), _) => random.millis(3_000..10_000),
-            // No longer: replicas have an `--orphan-grace` that is longer than the longest request and this together.
+            // The maximum is limited by --orphan-grace of the replicas: it must be longer than this pause and the longest
+            // request together.
             (Kind::Pause, Part::ApiServer | Part::Etcd) if long => random.millis(5_000..20_000),
             (_, Part::ApiServer | Part::Etcd) => random.millis(500..5_000),
-            // Longer than the Lease.
+            // This pause is longer than the duration of the Lease.
             (Kind::Pause, _) if long => random.millis(16_000..25_000),
             (Kind::Pause, _) => random.millis(200..6_000),
             (Kind::Kill | Kind::Terminate, _) => random.millis(50..4_000),

@@ -1,8 +1,8 @@
-//! The pods of the claims, here called tenants: as soon as a claim is bound, its tenant writes a file into its
-//! directory, and checks what else is in it.
+//! The pods of the claims, here called tenants. As soon as a claim is bound, its tenant writes a file into the directory
+//! of the claim, and checks the other files in it.
 //!
-//! A tenant opens the directory once, as a pod does with its mount. From then on it works on that directory, even if that is
-//! moved. It never opens a directory that no longer belongs to the volume.
+//! A tenant opens the directory once, as a pod does with its mount. After that it uses this directory even if it is moved.
+//! It never opens a directory that no longer belongs to the volume.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -44,19 +44,20 @@ pub struct Tenant {
     /// The class that the volume was created for. It differs from the claim's class if kube-controller-manager has bound a
     /// volume of an earlier claim of that name.
     pub made_for: Option<Class>,
-    /// The volume was created for another class and had adopted its directory. The earlier files in it are not this
-    /// claim's, so Bindery keeps the directory, whatever the claim's class says.
+    /// Whether the volume was created for another class and had adopted its directory. Earlier files in the directory are
+    /// not this claim's, so Bindery keeps the directory with every policy of the claim's class.
     pub left: bool,
-    /// An administrator has protected its data from deletion.
+    /// Whether an administrator has protected the claim's data from deletion.
     pub kept: bool,
-    /// A static volume has named its directory: cleanup keeps what is there.
+    /// Whether a static volume has named the directory, so that cleanup keeps it.
     pub named: bool,
-    /// When the file was written.
+    /// The time at which the file was written.
     pub since: Instant,
 }
 
 impl Tenant {
-    /// Returns whether this may happen to its data: by its own class, or by the class that its volume was created for.
+    /// Returns whether the claim's data may have this outcome, under the policy of its own class or of the class for
+    /// which its volume was created.
     pub fn may_be(&self, outcome: Outcome) -> bool {
         if self.kept {
             return outcome != Outcome::Deleted;
@@ -84,7 +85,7 @@ pub struct Tenants {
     known: Mutex<BTreeMap<String, Tenant>>,
     waiting: Mutex<HashSet<String>>,
     tried: Mutex<Vec<(Slot, Class, Instant)>>,
-    /// What administrators have kept.
+    /// The data that administrators have protected.
     pub kept: Protected,
 }
 
@@ -105,7 +106,7 @@ impl Tenants {
         known
     }
 
-    /// Records that a user tries to create a claim. Whether the claim was created may stay unknown.
+    /// Records that a user tries to create a claim. The result may stay unknown.
     pub fn tries(&self, slot: &Slot, class: Class) {
         lock(&self.tried).push((slot.clone(), class, Instant::now()));
     }
@@ -181,11 +182,11 @@ impl Tenants {
         if !is_of(&volume, &uid) {
             return Ok(Look::NotYet);
         }
-        // Try again, as the kubelet does.
+        // If this fails, it is tried again, as the kubelet does.
         let Ok(directory) = File::open(place(&volume)?) else {
             return Ok(Look::NotYet);
         };
-        // Check again: only while the volume is the claim's, the directory at its path is, too.
+        // The volume is checked again: the opened directory is the claim's only if the volume still is.
         let after = volumes.get_opt(&name).await?;
         if after.is_none_or(|after| after.uid() != volume.uid() || !is_of(&after, &uid)) {
             return Ok(Look::NotYet);
@@ -225,7 +226,8 @@ impl Tenants {
         Ok(Look::Done)
     }
 
-    /// Another claim's file is in the directory: correct only if a policy kept it for the next claim of that name.
+    /// Checks another claim's file in the directory. It is correct only if a policy kept the directory for the next claim
+    /// of the same name.
     fn check_other_file(&self, tenant: &Tenant, other: &str, adopted: bool, tally: &Tally) {
         let of = self.known().remove(other);
         let left = |of: &Tenant| of.may_be(Outcome::Kept) && of.slot == tenant.slot;

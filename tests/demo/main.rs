@@ -1,6 +1,6 @@
-//! `make demo`: shows Bindery's whole work on a real Kubernetes API server and a real NFS server.
+//! `make demo`: shows what Bindery does, on a real Kubernetes API server and a real NFS server.
 //!
-//! Times are what a client on this machine measures. A claim counts as bound when the API server reports it.
+//! Times are measured by a client on this machine. A claim is bound when the API server reports it as bound.
 
 #[path = "../support/bed.rs"]
 #[allow(dead_code)]
@@ -52,7 +52,7 @@ struct Demo {
     bed: &'static Bed,
     claims: Api<PersistentVolumeClaim>,
     volumes: Api<PersistentVolume>,
-    /// Where the manifests are.
+    /// The folder of the manifests.
     folder: PathBuf,
 }
 
@@ -81,7 +81,7 @@ impl Demo {
         Ok(())
     }
 
-    /// A claim gets its volume; returns the volume.
+    /// Shows that a claim gets its volume. Returns the volume.
     async fn claim(&self, screen: &mut Screen) -> Result<PersistentVolume> {
         screen.chapter("A claim gets its volume inside the request that creates it");
         let claim: PersistentVolumeClaim = serde_json::from_value(manifest("data", ""))?;
@@ -105,9 +105,9 @@ impl Demo {
         Ok(volume)
     }
 
-    /// A namespace sets what the class lets it set; returns the volume of a claim in it.
+    /// Shows the settings of a namespace. Returns the volume of a claim in it.
     async fn namespace_policy(&self, screen: &mut Screen) -> Result<PersistentVolume> {
-        screen.chapter("A namespace sets what the class permits, and is told what the class does not permit");
+        screen.chapter("A namespace sets what the class permits; a warning names what the class does not permit");
         screen.file("team-a.yaml", TEAM_A)?;
         screen.file("scratch.yaml", &manifest("scratch", "").to_string())?;
         screen.run(&["cat", "team-a.yaml"])?;
@@ -122,9 +122,9 @@ impl Demo {
         Ok(self.volumes.get(&name).await?)
     }
 
-    /// Claims are deleted, and each directory goes as its volume says.
+    /// Deletes the claims, and shows what happens to their directories.
     async fn deletion(&self, screen: &mut Screen, volumes: &[&PersistentVolume]) -> Result<()> {
-        screen.chapter("The directory of a deleted claim is archived (default), or deleted, as the namespace wanted");
+        screen.chapter("The directory of a deleted claim is archived (default), or deleted, as its namespace says");
         screen.run(&["kubectl", "delete", "pvc", "data"])?;
         screen.run(&["kubectl", "delete", "pvc", "-n", "team-a", "scratch"])?;
         for volume in volumes {
@@ -161,7 +161,7 @@ impl Demo {
     }
 }
 
-/// Another NFS client than Bindery's uses the directory.
+/// Shows that another NFS client can use the directory.
 fn files(screen: &mut Screen, volume: &PersistentVolume) -> Result<()> {
     screen.chapter("An ordinary user of another NFS client writes a file");
     screen.file("report.txt", "written over NFS\n")?;
@@ -177,16 +177,16 @@ fn files(screen: &mut Screen, volume: &PersistentVolume) -> Result<()> {
     Ok(())
 }
 
-/// A claim that cannot be served.
+/// Shows a claim that cannot be served.
 fn refusal(screen: &mut Screen) -> Result<()> {
     screen.chapter("A claim that cannot be served is refused, and its user reads why");
     screen.file("disk.yaml", &manifest("disk", "Block").to_string())?;
     screen.run_refused(&["kubectl", "create", "-f", "disk.yaml"])
 }
 
-/// What happened stands in Events.
+/// Shows the Events.
 fn events(screen: &mut Screen) -> Result<()> {
-    screen.chapter("What happened is an Event on the object");
+    screen.chapter("Each object has Events that say what happened to it");
     let columns = "custom-columns=TYPE:.type,REASON:.reason,OBJECT:.involvedObject.kind,MESSAGE:.message";
     screen.run(&["kubectl", "get", "events", "-o", columns])?;
     Ok(())
@@ -220,7 +220,7 @@ fn sub_dir(volume: &PersistentVolume) -> Result<&str> {
     Ok(directory.context("the volume names no directory")?)
 }
 
-/// Watches one object until it is as it should be.
+/// Watches one object until `done` returns true.
 async fn watch<K>(api: Api<K>, name: &str, what: &str, done: impl Fn(Option<&K>) -> bool) -> Result<()>
 where
     K: kube::Resource + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,

@@ -1,4 +1,4 @@
-//! What the demonstration prints: headings, commands with their output, and facts. Colours only in a terminal.
+//! Prints the demonstration: headings, commands with their output, and facts. Uses colours only in a terminal.
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-/// Longer lines of text are broken.
+/// The width at which lines of text are wrapped.
 const WIDTH: usize = 110;
 
 const BOLD: &str = "1";
@@ -14,7 +14,7 @@ const GREEN: &str = "32";
 const RED: &str = "31";
 const CYAN: &str = "1;36";
 
-/// Where everything is printed, and the folder in which commands run.
+/// The standard output, and the folder in which commands run.
 pub struct Screen {
     colours: bool,
     folder: PathBuf,
@@ -22,7 +22,8 @@ pub struct Screen {
 }
 
 impl Screen {
-    /// Standard output. Colours are left out where it is no terminal, and where `NO_COLOR` is set (<https://no-color.org>).
+    /// Creates it. Colours are not used if the output is not a terminal, or if `NO_COLOR` is set
+    /// (<https://no-color.org>).
     pub fn new(folder: PathBuf) -> Self {
         let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let is_dumb = std::env::var_os("TERM").is_some_and(|name| name == "dumb");
@@ -41,19 +42,19 @@ impl Screen {
         }
     }
 
-    /// The heading of what follows.
+    /// Prints a heading.
     pub fn chapter(&mut self, text: &str) {
         self.chapters += 1;
         let heading = format!("{}. {text}", self.chapters);
         println!("\n  {}", self.painted(&heading, CYAN));
     }
 
-    /// A result to look at.
+    /// Prints a result.
     pub fn fact(&self, text: &str) {
         println!("     {}", self.painted(text, GREEN));
     }
 
-    /// A file that the commands that follow use.
+    /// Writes a file for the next commands.
     pub fn file(&self, name: &str, content: &str) -> Result<()> {
         std::fs::write(self.folder.join(name), content).with_context(|| name.to_owned())
     }
@@ -67,7 +68,7 @@ impl Screen {
         Ok(output)
     }
 
-    /// Runs a command that must be refused, and shows what it says.
+    /// Runs a command that must be refused, and shows its output.
     pub fn run_refused(&self, words: &[&str]) -> Result<()> {
         self.show_command(words);
         let (succeeded, output) = self.output(words)?;
@@ -83,7 +84,7 @@ impl Screen {
 
     fn show(&self, output: &str, colour: Option<&str>) {
         for line in output.lines() {
-            // A table or a manifest is left as it is: its columns would be lost.
+            // Tables and manifests are not wrapped, because they would lose their columns.
             let has_columns = line.contains("  ");
             for part in if has_columns {
                 vec![line.to_owned()]
@@ -96,7 +97,7 @@ impl Screen {
         }
     }
 
-    /// Runs a program of the cluster by its name, without showing it: whether it succeeded, and what it said.
+    /// Runs a program of the cluster without showing it. Returns whether it succeeded, and its output.
     fn output(&self, words: &[&str]) -> Result<(bool, String)> {
         let program = match words[0] {
             "kubectl" => std::env::var_os("KUBECTL").context("KUBECTL is not set: run `make demo`")?,
@@ -117,7 +118,7 @@ impl Screen {
     }
 }
 
-/// A word as it is typed in a shell.
+/// Returns a word as it is typed in a shell.
 fn quoted(word: &str) -> String {
     if word.contains(['?', '&', ' ']) {
         format!("'{word}'")
@@ -126,7 +127,7 @@ fn quoted(word: &str) -> String {
     }
 }
 
-/// Breaks a line between words.
+/// Wraps a line between words.
 fn broken(line: &str) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in line.split(' ') {
