@@ -60,7 +60,7 @@ const ROUNDS: [Round; 2] = [
 
 /// Indices of `Admission::classes`.
 const OURS: usize = 0;
-const NOBODYS: usize = 1;
+const OTHER: usize = 1;
 const NONE: usize = 2;
 
 struct Admission {
@@ -73,7 +73,7 @@ pub async fn measure(client: &Client, table: &mut Table) -> Result<()> {
     let place = Place::new(client, "admission").await?;
     let classes = [
         place.class("ours", &Bed::get().provisioner, json!({})).await?,
-        place.class("nobodys", "nobody.example.com/nothing", json!({})).await?,
+        place.class("other", "nobody.example.com/nothing", json!({})).await?,
         String::new(),
     ];
     let admission = Admission { place, classes };
@@ -93,13 +93,13 @@ impl Admission {
 
         let mut part = table.part(round.parts[0]);
         for (quantile, name, expected) in [(0.5, "p50", round.expected[0]), (0.99, "p99", round.expected[1])] {
-            let [ours, nobodys, none] = [OURS, NOBODYS, NONE].map(|class| times[class].quantile(quantile));
-            let added = ours - nobodys;
+            let [ours, other, none] = [OURS, OTHER, NONE].map(|class| times[class].quantile(quantile));
+            let added = ours - other;
             part.figure(format!("added by the webhook, {name}"), added, Unit::Ms, expected);
             part.note(format!("  with a class of Bindery, {name}"), ours, Unit::Ms);
             part.note(
                 format!("  with another class, without a call of the webhook, {name}"),
-                nobodys,
+                other,
                 Unit::Ms,
             );
             part.note(
@@ -129,7 +129,7 @@ impl Admission {
 
     /// Creates this number of claims of each kind, in turn. Returns the times of each kind.
     async fn create(&self, prefix: &str, claims: u32, at_a_time: usize) -> Result<[Times; 3]> {
-        let turns = (0..claims).flat_map(|turn| [OURS, NOBODYS, NONE].map(|class| (turn, class)));
+        let turns = (0..claims).flat_map(|turn| [OURS, OTHER, NONE].map(|class| (turn, class)));
         let created: Vec<(usize, Duration)> = stream::iter(turns)
             .map(async |(turn, class)| -> Result<(usize, Duration)> {
                 let name = format!("{prefix}-{class}-{turn}");

@@ -22,7 +22,7 @@ use crate::started::Bindery;
 use crate::stub::{self, Stub};
 use crate::table::{self, Table, Unit};
 
-const LINES: usize = 16;
+const CONNECTIONS: usize = 16;
 const WARM_UP: Duration = Duration::from_secs(1);
 const TIME: Duration = Duration::from_secs(4);
 
@@ -38,7 +38,7 @@ pub async fn measure(table: &mut Table, runs: u32) -> Result<()> {
     }
     let stub = stub::start(&Bed::get().provisioner, &servers, "/export").await?;
     let kubeconfig = kubeconfig(&stub)?;
-    let apart = Apart::begin()?;
+    let other_processors = OtherProcessors::begin()?;
     let kinds = [
         (
             "The webhook alone, on one processor: claims of another provisioner's class",
@@ -53,23 +53,23 @@ pub async fn measure(table: &mut Table, runs: u32) -> Result<()> {
     ];
     for (name, expected, least) in kinds {
         let review = |number: u32| match expected {
-            Expected::Passed => review(stub::NOBODYS),
+            Expected::Passed => review(stub::OTHER_CLASS),
             Expected::Provisioned => review(&format!("ours-{number}")),
         };
         let bindery = Bindery::start(&kubeconfig, &["--instance=stub".to_owned()], Some(0))?;
         bindery.until_ready().await?;
         until_it_listens(&bindery.webhook).await?;
-        let mut driver = Driver::connect(&bindery.webhook, &stub.ca, LINES).await?;
-        driver.flat_out(&review(0)?, expected, WARM_UP).await?;
+        let mut driver = Driver::connect(&bindery.webhook, &stub.ca, CONNECTIONS).await?;
+        driver.at_full_speed(&review(0)?, expected, WARM_UP).await?;
         let (mut rates, mut costs, mut p50, mut p99) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for run in 0..runs {
             let before = processor_time(bindery.pid())?;
-            let most = driver.flat_out(&review(2 * run + 1)?, expected, TIME).await?;
+            let full_speed = driver.at_full_speed(&review(2 * run + 1)?, expected, TIME).await?;
             let spent = processor_time(bindery.pid())?.saturating_sub(before);
-            costs.push(1e6 * spent.as_secs_f64() / f64::from(most.answers));
-            let half = most.rate / 2.0;
-            let half = driver.steadily(&review(2 * run + 2)?, expected, half, TIME).await?;
-            rates.push(most.rate);
+            costs.push(1e6 * spent.as_secs_f64() / f64::from(full_speed.answers));
+            let half = full_speed.rate / 2.0;
+            let half = driver.at_rate(&review(2 * run + 2)?, expected, half, TIME).await?;
+            rates.push(full_speed.rate);
             p50.push(half.times.quantile(0.5));
             p99.push(half.times.quantile(0.99));
         }
@@ -85,7 +85,7 @@ pub async fn measure(table: &mut Table, runs: u32) -> Result<()> {
             Some(table::Expected::AtMost(10.0)),
         );
     }
-    drop(apart);
+    drop(other_processors);
     std::fs::remove_file(kubeconfig)?;
     Ok(())
 }
@@ -96,7 +96,7 @@ fn review(class: &str) -> Result<Bytes> {
     let mut review: Value = serde_json::from_slice(&std::fs::read(file).context(file)?)?;
     review["request"]["object"]["spec"]["storageClassName"] = json!(class);
     // Each connection has reviews of a claim of its own.
-    review["request"]["object"]["metadata"]["name"] = json!(driver::NUMBERED);
+    review["request"]["object"]["metadata"]["name"] = json!(driver::CLAIM_NAME);
     Ok(Bytes::from(review.to_string()))
 }
 
@@ -137,28 +137,28 @@ fn kubeconfig(stub: &Stub) -> Result<PathBuf> {
 }
 
 /// Runs this program only on the other processors, until dropped.
-struct Apart(usize);
+struct OtherProcessors(usize);
 
-impl Apart {
+impl OtherProcessors {
     fn begin() -> Result<Self> {
         let cores = std::thread::available_parallelism()?.get();
         // With only one processor, both run on it.
         if cores > 1 {
-            let set = keep_to(&format!("1-{}", cores - 1))?;
+            let set = pin_to(&format!("1-{}", cores - 1))?;
             ensure!(set, "taskset could not set the processors of this program");
         }
         Ok(Self(cores))
     }
 }
 
-impl Drop for Apart {
+impl Drop for OtherProcessors {
     fn drop(&mut self) {
-        let _ = keep_to(&format!("0-{}", self.0 - 1));
+        let _ = pin_to(&format!("0-{}", self.0 - 1));
     }
 }
 
 /// Runs all threads of this program on these processors. Returns whether taskset succeeded.
-fn keep_to(processors: &str) -> Result<bool> {
+fn pin_to(processors: &str) -> Result<bool> {
     let pid = std::process::id().to_string();
     let set = Command::new("taskset")
         .args(["-a", "-c", "-p", processors, &pid])

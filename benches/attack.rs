@@ -21,9 +21,9 @@ use crate::times::Times;
 const CONNECTIONS: usize = 500;
 /// Claims in a round. There are three rounds of each kind.
 const CLAIMS: u32 = 60;
-const BYTE: Duration = Duration::from_secs(1);
+const BYTE_INTERVAL: Duration = Duration::from_secs(1);
 /// The time to open all connections.
-const GATHER: Duration = Duration::from_secs(2);
+const CONNECT_TIME: Duration = Duration::from_secs(2);
 
 /// Measures both kinds.
 pub async fn measure(client: &Client, table: &mut Table) -> Result<()> {
@@ -33,9 +33,9 @@ pub async fn measure(client: &Client, table: &mut Table) -> Result<()> {
     let (mut quiet, mut attacked) = (Vec::new(), Vec::new());
     for round in 0..3 {
         quiet.extend(create(&place, &format!("quiet-{round}"), CLAIMS, &class).await?);
-        let crowd = gather().await?;
+        let connections = open_connections().await?;
         attacked.extend(create(&place, &format!("attacked-{round}"), CLAIMS, &class).await?);
-        drop(crowd);
+        drop(connections);
     }
     let (quiet, attacked): (Times, Times) = (quiet.into_iter().collect(), attacked.into_iter().collect());
     let mut part = table.part("Creating a claim while another client holds 500 connections open, 180 claims each");
@@ -50,27 +50,27 @@ pub async fn measure(client: &Client, table: &mut Table) -> Result<()> {
 }
 
 /// Opens the connections. They are closed when the returned value is dropped.
-async fn gather() -> Result<JoinSet<()>> {
+async fn open_connections() -> Result<JoinSet<()>> {
     let url: http::Uri = Bed::get().webhook.parse()?;
     let address = url.authority().context("a webhook without a host")?.to_string();
-    let mut crowd = JoinSet::new();
+    let mut connections = JoinSet::new();
     for _ in 0..CONNECTIONS {
         let address = address.clone();
-        crowd.spawn(async move {
+        connections.spawn(async move {
             loop {
                 if let Ok(mut stream) = TcpStream::connect(&address).await {
                     // First the header of a TLS record of 16 KiB is sent, and then one byte at a time.
                     let _ = stream.write_all(&[0x16, 0x03, 0x01, 0x40, 0x00]).await;
                     while stream.write_all(&[0x01]).await.is_ok() {
-                        sleep(BYTE).await;
+                        sleep(BYTE_INTERVAL).await;
                     }
                 }
-                sleep(BYTE).await;
+                sleep(BYTE_INTERVAL).await;
             }
         });
     }
-    sleep(GATHER).await;
-    Ok(crowd)
+    sleep(CONNECT_TIME).await;
+    Ok(connections)
 }
 
 async fn create(place: &Place, prefix: &str, claims: u32, class: &str) -> Result<Vec<Duration>> {

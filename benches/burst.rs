@@ -22,7 +22,7 @@ use crate::times::Times;
 /// Claims that are created or deleted in parallel.
 pub const AT_A_TIME: usize = 16;
 /// If a watch shows no event for this time, the measurement fails.
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIME_LIMIT: Duration = Duration::from_mins(1);
 /// The time without an event after which the claims are taken as bound. After this time, the rate limits of all clients
 /// have recovered from earlier requests.
 const QUIET: Duration = Duration::from_secs(3);
@@ -137,7 +137,7 @@ impl Burst<'_> {
                 break;
             }
             ensure!(
-                emptying.elapsed() < PATIENCE,
+                emptying.elapsed() < TIME_LIMIT,
                 "volumes are gone, but these directories are there: {left:?}"
             );
             sleep(PAUSE).await;
@@ -159,7 +159,7 @@ async fn watch_claims(claims: Api<PersistentVolumeClaim>, version: String, wante
     let mut seen = Seen::default();
     loop {
         let all = seen.bound.len() == wanted;
-        let event = match timeout(if all { QUIET } else { PATIENCE }, events.next()).await {
+        let event = match timeout(if all { QUIET } else { TIME_LIMIT }, events.next()).await {
             Ok(event) => event.context("the watch of claims ended")??,
             Err(_) if all => return Ok(seen),
             Err(_) => bail!(
@@ -195,7 +195,7 @@ async fn watch_volumes(
     let mut events = volumes.watch(&WatchParams::default(), &version).await?.boxed();
     let mut gone = BTreeMap::new();
     while !names.is_empty() {
-        let event = timeout(PATIENCE, events.next()).await;
+        let event = timeout(TIME_LIMIT, events.next()).await;
         let event = event.with_context(|| format!("{} volumes are left, and there are no more events", names.len()))?;
         match event.context("the watch of volumes ended")?? {
             WatchEvent::Deleted(volume) => {

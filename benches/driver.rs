@@ -24,15 +24,15 @@ use crate::times::Times;
 
 const NAME: &str = "bindery.bindery.svc";
 /// Placeholder in a review for the name of the connection.
-pub const NUMBERED: &str = "data-of-a-connection";
+pub const CLAIM_NAME: &str = "data-of-a-connection";
 
 /// Connections to a webhook.
 pub struct Driver {
-    lines: Vec<SendRequest<Full<Bytes>>>,
+    connections: Vec<SendRequest<Full<Bytes>>>,
 }
 
 /// The result of a measurement.
-pub struct Pace {
+pub struct Measured {
     /// Number of reviews.
     pub answers: u32,
     /// Reviews per second.
@@ -43,7 +43,7 @@ pub struct Pace {
 
 impl Driver {
     /// Opens this number of connections.
-    pub async fn connect(address: &str, ca: &str, lines: usize) -> Result<Self> {
+    pub async fn connect(address: &str, ca: &str, connections: usize) -> Result<Self> {
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(ca.as_bytes()) {
             roots.add(certificate?)?;
@@ -52,7 +52,7 @@ impl Driver {
             .with_root_certificates(roots)
             .with_no_client_auth();
         let connector = TlsConnector::from(Arc::new(config));
-        let open = (0..lines).map(async |_| -> Result<_> {
+        let open = (0..connections).map(async |_| -> Result<_> {
             let stream = TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;
             let stream = connector.connect(ServerName::try_from(NAME)?, stream).await?;
@@ -61,53 +61,53 @@ impl Driver {
             Ok(sender)
         });
         Ok(Self {
-            lines: try_join_all(open).await?,
+            connections: try_join_all(open).await?,
         })
     }
 
     /// Sends reviews for this time. Each connection sends the next review as soon as it has an answer.
-    pub async fn flat_out(&mut self, review: &Bytes, expected: Expected, time: Duration) -> Result<Pace> {
+    pub async fn at_full_speed(&mut self, review: &Bytes, expected: Expected, time: Duration) -> Result<Measured> {
         let began = Instant::now();
-        let lines = self
-            .lines
-            .iter_mut()
-            .zip(0..)
-            .map(async |(line, number)| -> Result<Vec<Duration>> {
-                let (review, mut times) = (&numbered(review, number), Vec::new());
-                while began.elapsed() < time {
-                    let asked = Instant::now();
-                    ask(line, review, expected).await?;
-                    times.push(asked.elapsed());
-                }
-                Ok(times)
-            });
-        Ok(pace(try_join_all(lines).await?, began))
+        let connections =
+            self.connections
+                .iter_mut()
+                .zip(0..)
+                .map(async |(connection, number)| -> Result<Vec<Duration>> {
+                    let (review, mut times) = (&with_own_claim(review, number), Vec::new());
+                    while began.elapsed() < time {
+                        let sent = Instant::now();
+                        send(connection, review, expected).await?;
+                        times.push(sent.elapsed());
+                    }
+                    Ok(times)
+                });
+        Ok(measured(try_join_all(connections).await?, began))
     }
 
     /// Sends reviews at a constant rate (reviews per second). If a slow answer delays later reviews, their times include
     /// the delay.
-    pub async fn steadily(&mut self, review: &Bytes, expected: Expected, rate: f64, time: Duration) -> Result<Pace> {
+    pub async fn at_rate(&mut self, review: &Bytes, expected: Expected, rate: f64, time: Duration) -> Result<Measured> {
         let began = tokio::time::Instant::now();
         let gap = Duration::from_secs_f64(1.0 / rate);
-        let lines = u32::try_from(self.lines.len())?;
-        let asking = self
-            .lines
+        let connections = u32::try_from(self.connections.len())?;
+        let sending = self
+            .connections
             .iter_mut()
             .zip(0..)
-            .map(async |(line, first)| -> Result<Vec<Duration>> {
-                let (review, mut times) = (&numbered(review, first), Vec::new());
+            .map(async |(connection, first)| -> Result<Vec<Duration>> {
+                let (review, mut times) = (&with_own_claim(review, first), Vec::new());
                 for turn in 0.. {
-                    let due = began + gap * (first + turn * lines);
+                    let due = began + gap * (first + turn * connections);
                     if due > began + time {
                         break;
                     }
                     sleep_until(due).await;
-                    ask(line, review, expected).await?;
+                    send(connection, review, expected).await?;
                     times.push(due.elapsed());
                 }
                 Ok(times)
             });
-        Ok(pace(try_join_all(asking).await?, began.into()))
+        Ok(measured(try_join_all(sending).await?, began.into()))
     }
 }
 
@@ -121,20 +121,20 @@ pub enum Expected {
 }
 
 /// Returns a review of a claim that only this connection uses.
-fn numbered(review: &Bytes, line: u32) -> Bytes {
+fn with_own_claim(review: &Bytes, connection: u32) -> Bytes {
     let review = String::from_utf8_lossy(review);
-    Bytes::from(review.replace(NUMBERED, &format!("data-{line}")))
+    Bytes::from(review.replace(CLAIM_NAME, &format!("data-{connection}")))
 }
 
-async fn ask(line: &mut SendRequest<Full<Bytes>>, review: &Bytes, expected: Expected) -> Result<()> {
+async fn send(connection: &mut SendRequest<Full<Bytes>>, review: &Bytes, expected: Expected) -> Result<()> {
     let request = Request::builder()
         .method(Method::POST)
         .uri(format!("/mutate/{TOKEN}?timeout=10s"))
         .header("host", NAME)
         .header("content-type", "application/json")
         .body(Full::new(review.clone()))?;
-    line.ready().await?;
-    let answer = line
+    connection.ready().await?;
+    let answer = connection
         .send_request(request)
         .await?
         .into_body()
@@ -149,11 +149,11 @@ async fn ask(line: &mut SendRequest<Full<Bytes>>, review: &Bytes, expected: Expe
     Ok(())
 }
 
-fn pace(times: Vec<Vec<Duration>>, began: Instant) -> Pace {
+fn measured(times: Vec<Vec<Duration>>, began: Instant) -> Measured {
     let took = began.elapsed().as_secs_f64();
     let times: Vec<Duration> = times.into_iter().flatten().collect();
     let count = u32::try_from(times.len()).unwrap_or(u32::MAX);
-    Pace {
+    Measured {
         answers: count,
         rate: f64::from(count) / took,
         times: times.into_iter().collect(),

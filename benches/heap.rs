@@ -47,16 +47,16 @@ pub fn measure(table: &mut Table) -> Result<()> {
     };
     let (volume, claim) = (json!(new.build(Origin::New, &installation())), &request.object);
     let mut part = table.part("Memory per cached object, without the entry of the cache");
-    part.note("a volume", kept::<CachedVolume>(&volume)?, Unit::Bytes);
+    part.note("a volume", heap_size::<CachedVolume>(&volume)?, Unit::Bytes);
     part.note(
         "  as a complete API object",
-        kept::<PersistentVolume>(&volume)?,
+        heap_size::<PersistentVolume>(&volume)?,
         Unit::Bytes,
     );
-    part.note("a waiting claim", kept::<CachedClaim>(claim)?, Unit::Bytes);
+    part.note("a waiting claim", heap_size::<CachedClaim>(claim)?, Unit::Bytes);
     part.note(
         "  as a complete API object",
-        kept::<PersistentVolumeClaim>(claim)?,
+        heap_size::<PersistentVolumeClaim>(claim)?,
         Unit::Bytes,
     );
     Ok(())
@@ -112,7 +112,7 @@ fn answer(class: &StorageClass) -> Result<(String, Option<String>)> {
 }
 
 /// Returns the heap size of an object in an `Arc`, as in the cache.
-fn kept<K: DeserializeOwned>(object: &Value) -> Result<f64> {
+fn heap_size<K: DeserializeOwned>(object: &Value) -> Result<f64> {
     let object = object.to_string();
     let _: K = from_str(&object)?;
     let AllocationInfo { bytes_current, .. } = counted(|| {

@@ -18,7 +18,7 @@ use crate::place::Place;
 
 /// Limits that administrators of large clusters use.
 pub const FAST: [&str; 2] = ["--kube-api-qps=200", "--kube-api-burst=400"];
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIME_LIMIT: Duration = Duration::from_mins(1);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// A kube-controller-manager that this program has restarted.
@@ -28,12 +28,12 @@ pub struct ControllerManager {
 
 impl ControllerManager {
     /// Restarts kube-controller-manager with these additional arguments, and waits until it has created the default
-    /// ServiceAccount in the new namespace `called`.
-    pub async fn replace(client: &Client, called: &'static str, more: &[&str]) -> Result<Self> {
+    /// ServiceAccount in this new namespace.
+    pub async fn replace(client: &Client, namespace: &'static str, more: &[&str]) -> Result<Self> {
         end()?;
         let began = Instant::now();
         while runs()?.is_some() {
-            ensure!(began.elapsed() < PATIENCE, "the controller manager does not end");
+            ensure!(began.elapsed() < TIME_LIMIT, "the controller manager does not end");
             sleep(PAUSE).await;
         }
         let log = File::options().append(true).open(run("kcm.log")?)?;
@@ -44,21 +44,21 @@ impl ControllerManager {
             .stderr(log)
             .spawn()
             .context("the controller manager does not start")?;
-        let place = Place::new(client, called).await?;
+        let place = Place::new(client, namespace).await?;
         let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), place.name);
         while accounts.get_opt("default").await?.is_none() {
-            ensure!(began.elapsed() < PATIENCE, "the controller manager does nothing");
+            ensure!(began.elapsed() < TIME_LIMIT, "the controller manager does nothing");
             sleep(PAUSE).await;
         }
         Ok(Self { child })
     }
 
     /// Restarts kube-controller-manager with its original arguments.
-    pub async fn put_back(mut self, client: &Client, called: &'static str) -> Result<()> {
+    pub async fn restore(mut self, client: &Client, namespace: &'static str) -> Result<()> {
         self.child.kill()?;
         self.child.wait()?;
         // The test bed stops the new process.
-        Self::replace(client, called, &[]).await.map(drop)
+        Self::replace(client, namespace, &[]).await.map(drop)
     }
 }
 

@@ -63,7 +63,7 @@ use crate::peer::Peer;
 use crate::table::Table;
 
 /// Time limit for all parts.
-const PATIENCE: Duration = Duration::from_hours(1);
+const TIME_LIMIT: Duration = Duration::from_hours(1);
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -75,7 +75,7 @@ async fn main() -> Result<()> {
     println!("  The peer: a provisioner with the library sig-storage-lib-external-provisioner, on the same cluster\n");
 
     let mut table = Table::default();
-    let measured = tokio::time::timeout(PATIENCE, measure(&client, &mut table)).await;
+    let measured = tokio::time::timeout(TIME_LIMIT, measure(&client, &mut table)).await;
     print!("\n{}", table.text());
     let on = json!({
         "kubernetes": version,
@@ -89,7 +89,7 @@ async fn main() -> Result<()> {
         began.elapsed().as_secs(),
         file.display()
     );
-    measured.with_context(|| format!("the measurements did not end within {PATIENCE:?}"))?
+    measured.with_context(|| format!("the measurements did not end within {TIME_LIMIT:?}"))?
 }
 
 /// Measures the parts that the arguments name. Without arguments, measures all parts.

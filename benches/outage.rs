@@ -23,27 +23,29 @@ use crate::times::Times;
 /// Claims in a round. There are two rounds of each kind.
 const CLAIMS: u32 = 60;
 /// The number of claims of the other class that are created in parallel.
-const BESIDE: usize = 8;
+const PARALLEL: usize = 8;
 /// The pause between two claims of the other class.
 const PAUSE: Duration = Duration::from_secs(1);
 /// The address of the hung server.
-const SILENT: &str = "127.0.2.49";
+const HUNG_SERVER: &str = "127.0.2.49";
 
 /// Measures both kinds.
 pub async fn measure(client: &Client, table: &mut Table) -> Result<()> {
     // The kernel accepts connections, and no process reads from them.
-    let _silent = TcpListener::bind((SILENT, 2049)).context(SILENT)?;
+    let _hung = TcpListener::bind((HUNG_SERVER, 2049)).context(HUNG_SERVER)?;
     let place = Place::new(client, "outage").await?;
     let provisioner = &Bed::get().provisioner;
     let ours = place.class("ours", provisioner, json!({})).await?;
     let works = place.class("works", provisioner, json!({})).await?;
-    let hangs = place.class("hangs", provisioner, json!({"server": SILENT})).await?;
-    place.warm_up(BESIDE).await?;
+    let hangs = place
+        .class("hangs", provisioner, json!({"server": HUNG_SERVER}))
+        .await?;
+    place.warm_up(PARALLEL).await?;
     create(&place, "warm-up", 20, &ours).await?;
     let (mut without, mut with) = (Vec::new(), Vec::new());
     for round in 0..2 {
-        without.extend(beside(&place, &format!("without-{round}"), &ours, &works).await?);
-        with.extend(beside(&place, &format!("with-{round}"), &ours, &hangs).await?);
+        without.extend(create_during(&place, &format!("without-{round}"), &ours, &works).await?);
+        with.extend(create_during(&place, &format!("with-{round}"), &ours, &hangs).await?);
     }
     let (without, with): (Times, Times) = (without.into_iter().collect(), with.into_iter().collect());
     let mut part = table.part("Creating a claim while another NFS server hangs, 120 claims each");
@@ -58,10 +60,10 @@ pub async fn measure(client: &Client, table: &mut Table) -> Result<()> {
 }
 
 /// Measures claims of `class` while claims of `other` are created at a constant rate.
-async fn beside(place: &Place, prefix: &str, class: &str, other: &str) -> Result<Vec<Duration>> {
-    let enough = CancellationToken::new();
-    let others = stream::iter(0..BESIDE).for_each_concurrent(None, |lane| {
-        let enough = enough.clone();
+async fn create_during(place: &Place, prefix: &str, class: &str, other: &str) -> Result<Vec<Duration>> {
+    let stop = CancellationToken::new();
+    let others = stream::iter(0..PARALLEL).for_each_concurrent(None, |lane| {
+        let stop = stop.clone();
         async move {
             for turn in 0.. {
                 let name = format!("{prefix}-other-{lane}-{turn}");
@@ -70,7 +72,7 @@ async fn beside(place: &Place, prefix: &str, class: &str, other: &str) -> Result
                     let _ = place.create(&name, other).await;
                     sleep(PAUSE).await;
                 };
-                if enough.run_until_cancelled(create).await.is_none() {
+                if stop.run_until_cancelled(create).await.is_none() {
                     return;
                 }
             }
@@ -78,7 +80,7 @@ async fn beside(place: &Place, prefix: &str, class: &str, other: &str) -> Result
     });
     let measured = async {
         let times = create(place, prefix, CLAIMS, class).await;
-        enough.cancel();
+        stop.cancel();
         times
     };
     tokio::join!(measured, others).0

@@ -21,12 +21,12 @@ use tokio::time::sleep;
 
 use crate::bed::Bed;
 use crate::place::{Place, object};
-use crate::process::settled;
+use crate::process::stable_memory;
 
 /// The provisioner name of the peer.
 pub const PROVISIONER: &str = "peer.example.com/nfs";
 const NAME: &str = "peer";
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIME_LIMIT: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// The running peer, ended when dropped.
@@ -61,7 +61,7 @@ impl Peer {
 
     /// Returns its resident memory in megabytes.
     pub async fn memory(&self) -> Result<f64> {
-        settled(self.0.id()).await
+        stable_memory(self.0.id()).await
     }
 
     async fn until_it_leads(&mut self, place: &Place) -> Result<()> {
@@ -71,7 +71,7 @@ impl Peer {
             if let Some(status) = self.0.try_wait()? {
                 bail!("the peer has ended, {status}: see peer.log");
             }
-            ensure!(began.elapsed() < PATIENCE, "the peer does not lead");
+            ensure!(began.elapsed() < TIME_LIMIT, "the peer does not lead");
             sleep(PAUSE).await;
         }
         Ok(())

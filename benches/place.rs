@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use crate::PATIENCE;
+use crate::TIME_LIMIT;
 use crate::bed::{Bed, is_asked_about};
 use crate::started::PAUSE;
 
@@ -81,7 +81,7 @@ impl Place {
             if claim.status.and_then(|status| status.phase).as_deref() == Some("Bound") {
                 return Ok(());
             }
-            ensure!(began.elapsed() < PATIENCE, "claim {name} is not bound");
+            ensure!(began.elapsed() < TIME_LIMIT, "claim {name} is not bound");
             sleep(PAUSE).await;
         }
     }

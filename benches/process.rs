@@ -24,9 +24,9 @@ use crate::times::{Times, ms};
 const STARTS: usize = 9;
 /// The name of all objects of the started processes.
 pub const NAME: &str = "bindery-bench";
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIME_LIMIT: Duration = Duration::from_secs(20);
 /// The time without a change after which the memory is taken as stable.
-const SETTLED: Duration = Duration::from_secs(1);
+const STABLE_TIME: Duration = Duration::from_secs(1);
 
 /// Measures size, start and memory.
 pub async fn measure(client: &Client, table: &mut Table) -> Result<()> {
@@ -49,7 +49,7 @@ pub async fn measure(client: &Client, table: &mut Table) -> Result<()> {
         bindery.until_ready().await?;
         times.push(began.elapsed());
         if start == STARTS {
-            fresh = settled(bindery.pid()).await?;
+            fresh = stable_memory(bindery.pid()).await?;
         }
     }
     let limit = Expected::AtMost(0.5);
@@ -61,7 +61,7 @@ pub async fn measure(client: &Client, table: &mut Table) -> Result<()> {
     );
     let limit = Expected::AtMost(15.0);
     part.expect("memory, just started", fresh, Unit::Megabytes, limit);
-    let idle = settled(of_the_bed()?).await?;
+    let idle = stable_memory(of_the_bed()?).await?;
     part.expect("memory, Bindery of the test bed, idle", idle, Unit::Megabytes, limit);
     Ok(())
 }
@@ -82,12 +82,12 @@ pub fn second() -> Result<Bindery> {
 }
 
 /// Measures the processor time and memory that the test bed's Bindery needs for a number of claims.
-pub struct AtWork {
+pub struct WorkCost {
     pid: u32,
     before: Duration,
 }
 
-impl AtWork {
+impl WorkCost {
     /// Begins the measurement.
     pub fn begin() -> Result<Self> {
         let pid = of_the_bed()?;
@@ -97,7 +97,7 @@ impl AtWork {
 
     /// Ends the measurement. `claims` is the number of claims that were created and deleted.
     pub async fn end(self, claims: u32, table: &mut Table) -> Result<()> {
-        let memory = settled(self.pid).await?;
+        let memory = stable_memory(self.pid).await?;
         let spent = processor_time(self.pid)?.saturating_sub(self.before);
         let mut part = table.part("The program after the bursts");
         part.note("processor time per claim", ms(spent / claims), Unit::Ms);
@@ -174,13 +174,13 @@ where
 }
 
 /// Waits until the resident memory of a process no longer changes, and returns it in megabytes.
-pub async fn settled(pid: u32) -> Result<f64> {
+pub async fn stable_memory(pid: u32) -> Result<f64> {
     let began = Instant::now();
     let mut before = resident(pid)?;
     loop {
-        sleep(SETTLED).await;
+        sleep(STABLE_TIME).await;
         let now = resident(pid)?;
-        if now == before || began.elapsed() > PATIENCE {
+        if now == before || began.elapsed() > TIME_LIMIT {
             return Ok(megabytes(now));
         }
         before = now;
@@ -212,13 +212,13 @@ pub fn processor_time(pid: u32) -> Result<Duration> {
 }
 
 /// Waits until the machine is nearly idle, for a limited time.
-pub async fn rest() -> Result<()> {
+pub async fn wait_until_idle() -> Result<()> {
     let began = Instant::now();
     loop {
         let (all, idle) = machine_time()?;
-        sleep(SETTLED).await;
+        sleep(STABLE_TIME).await;
         let (all, idle) = machine_time().map(|(all_now, idle_now)| (all_now - all, idle_now - idle))?;
-        if idle * 10 > all * 9 || began.elapsed() > PATIENCE {
+        if idle * 10 > all * 9 || began.elapsed() > TIME_LIMIT {
             return Ok(());
         }
     }

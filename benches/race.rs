@@ -11,7 +11,7 @@ use crate::burst::{AT_A_TIME, Bound, Burst, Gone};
 use crate::kcm::{self, ControllerManager};
 use crate::peer::{self, Peer};
 use crate::place::Place;
-use crate::process::AtWork;
+use crate::process::WorkCost;
 use crate::table::{Expected, Table, Unit};
 
 /// Number of claims of a burst.
@@ -19,29 +19,29 @@ const CLAIMS: u32 = 100;
 const MANY: u32 = 1_000;
 
 /// A namespace, with a class of Bindery and one of the peer.
-struct Track {
+struct Contest {
     place: Place,
     ours: String,
     peers: String,
 }
 
 /// The results of a burst: creation and deletion.
-struct Lap(Bound, Gone);
+struct BurstResult(Bound, Gone);
 
 /// Measures with an unchanged kube-controller-manager. Also measures what the bursts cost Bindery's process.
 pub async fn stock(client: &Client, peer: &Peer, table: &mut Table, runs: u32) -> Result<()> {
     let memory = peer.memory().await?;
-    let mut laps = Vec::new();
-    let track = Track::new(client, "burst").await?;
-    let mut at_work = None;
+    let mut results = Vec::new();
+    let contest = Contest::new(client, "burst").await?;
+    let mut work_cost = None;
     for _ in 0..runs {
-        let theirs = track.lap(&track.peers, CLAIMS, false).await?;
+        let peers_result = contest.run_burst(&contest.peers, CLAIMS, false).await?;
         // The processor time of the last burst is reported.
-        at_work = Some(AtWork::begin()?);
-        laps.push((track.lap(&track.ours, CLAIMS, true).await?, theirs));
+        work_cost = Some(WorkCost::begin()?);
+        results.push((contest.run_burst(&contest.ours, CLAIMS, true).await?, peers_result));
     }
-    if let Some(at_work) = at_work {
-        at_work.end(CLAIMS, table).await?;
+    if let Some(work_cost) = work_cost {
+        work_cost.end(CLAIMS, table).await?;
     }
     table
         .part("The program after that")
@@ -49,13 +49,13 @@ pub async fn stock(client: &Client, peer: &Peer, table: &mut Table, runs: u32) -
     bound(
         table,
         "100 claims, 16 at a time, stock controller manager",
-        &laps,
+        &results,
         [Some(Expected::AtLeast(12.0)), Some(Expected::AtLeast(6.0))],
     );
     gone(
         table,
         "The same claims deleted, 16 at a time: volumes and directories gone",
-        &laps,
+        &results,
         Some(Expected::AtLeast(6.0)),
     );
     Ok(())
@@ -64,38 +64,39 @@ pub async fn stock(client: &Client, peer: &Peer, table: &mut Table, runs: u32) -
 /// Measures with a kube-controller-manager that may send ten times as many requests.
 pub async fn fast(client: &Client, table: &mut Table, runs: u32) -> Result<()> {
     let faster = ControllerManager::replace(client, "faster", &kcm::FAST).await?;
-    let track = Track::new(client, "fast").await?;
-    let mut laps = Vec::new();
+    let contest = Contest::new(client, "fast").await?;
+    let mut results = Vec::new();
     for _ in 0..runs {
-        let theirs = track.lap(&track.peers, CLAIMS, false).await?;
-        laps.push((track.lap(&track.ours, CLAIMS, true).await?, theirs));
+        let peers_result = contest.run_burst(&contest.peers, CLAIMS, false).await?;
+        results.push((contest.run_burst(&contest.ours, CLAIMS, true).await?, peers_result));
     }
     bound(
         table,
         "100 claims, 16 at a time, controller manager with 200 requests a second",
-        &laps,
+        &results,
         [None, Some(Expected::AtLeast(20.0))],
     );
     gone(
         table,
         "These claims deleted, 16 at a time: volumes and directories gone",
-        &laps,
+        &results,
         None,
     );
-    faster.put_back(client, "slower").await
+    faster.restore(client, "slower").await
 }
 
 /// Compares the time per claim in bursts of 1,000 and of 100 claims.
 pub async fn many(client: &Client, table: &mut Table, runs: u32) -> Result<()> {
-    let track = Track::new(client, "many").await?;
-    let mut laps = Vec::new();
+    let contest = Contest::new(client, "many").await?;
+    let mut results = Vec::new();
     for _ in 0..runs {
-        let few = track.lap(&track.ours, CLAIMS, true).await?;
-        laps.push((track.lap(&track.ours, MANY, true).await?, few));
+        let few = contest.run_burst(&contest.ours, CLAIMS, true).await?;
+        results.push((contest.run_burst(&contest.ours, MANY, true).await?, few));
     }
     let each = |claims: u32, all: f64| 1000.0 * all / f64::from(claims);
-    let runs =
-        |figure: &dyn Fn(&Lap, &Lap) -> f64| laps.iter().map(|(many, few)| figure(many, few)).collect::<Vec<_>>();
+    let runs = |figure: &dyn Fn(&BurstResult, &BurstResult) -> f64| {
+        results.iter().map(|(many, few)| figure(many, few)).collect::<Vec<_>>()
+    };
     let mut part = table.part("1,000 claims, 16 at a time, unchanged kube-controller-manager, compared with 100");
     part.runs("all bound", &runs(&|many, _| many.0.all), Unit::Seconds, None);
     part.runs(
@@ -129,7 +130,7 @@ pub async fn many(client: &Client, table: &mut Table, runs: u32) -> Result<()> {
     Ok(())
 }
 
-impl Track {
+impl Contest {
     async fn new(client: &Client, name: &'static str) -> Result<Self> {
         let place = Place::new(client, name).await?;
         let delete = json!({"onDelete": "delete"});
@@ -140,26 +141,34 @@ impl Track {
         Ok(Self { place, ours, peers })
     }
 
-    async fn lap(&self, class: &str, claims: u32, at_once: bool) -> Result<Lap> {
+    async fn run_burst(&self, class: &str, claims: u32, at_once: bool) -> Result<BurstResult> {
         let place = &self.place;
         let burst = Burst { place, class, claims };
         let bound = burst.bind(at_once).await?;
         let gone = burst.delete(&bound.volumes).await?;
-        Ok(Lap(bound, gone))
+        Ok(BurstResult(bound, gone))
     }
 }
 
 /// Adds the figures of binding: Bindery, the peer, and their ratio.
-fn bound(table: &mut Table, name: &'static str, laps: &[(Lap, Lap)], expected: [Option<Expected>; 2]) {
-    let ours = |figure: &dyn Fn(&Bound) -> f64| laps.iter().map(|(ours, _)| figure(&ours.0)).collect::<Vec<_>>();
-    let peers = |figure: &dyn Fn(&Bound) -> f64| laps.iter().map(|(_, peer)| figure(&peer.0)).collect::<Vec<_>>();
+fn bound(
+    table: &mut Table,
+    name: &'static str,
+    results: &[(BurstResult, BurstResult)],
+    expected: [Option<Expected>; 2],
+) {
+    let ours = |figure: &dyn Fn(&Bound) -> f64| results.iter().map(|(ours, _)| figure(&ours.0)).collect::<Vec<_>>();
+    let peers = |figure: &dyn Fn(&Bound) -> f64| results.iter().map(|(_, peer)| figure(&peer.0)).collect::<Vec<_>>();
     let rate = |bound: &Bound| f64::from(CLAIMS) / bound.all;
     let mut part = table.part(name);
     part.runs("all created", &ours(&|bound| bound.created), Unit::Seconds, None);
     part.runs("all bound", &ours(&|bound| bound.all), Unit::Seconds, None);
     part.runs("bound per second", &ours(&rate), Unit::Rate, expected[0]);
     part.runs("  the peer", &peers(&rate), Unit::Rate, None);
-    let ratios: Vec<f64> = laps.iter().map(|(ours, peer)| rate(&ours.0) / rate(&peer.0)).collect();
+    let ratios: Vec<f64> = results
+        .iter()
+        .map(|(ours, peer)| rate(&ours.0) / rate(&peer.0))
+        .collect();
     part.runs("  ratio", &ratios, Unit::Ratio, expected[1]);
     for (share, name) in [(0.5, "p50"), (0.99, "p99")] {
         let time = |bound: &Bound| bound.times.quantile(share) / 1000.0;
@@ -171,15 +180,18 @@ fn bound(table: &mut Table, name: &'static str, laps: &[(Lap, Lap)], expected: [
 }
 
 /// Adds the same figures of deletion.
-fn gone(table: &mut Table, name: &'static str, laps: &[(Lap, Lap)], expected: Option<Expected>) {
-    let ours = |figure: &dyn Fn(&Gone) -> f64| laps.iter().map(|(ours, _)| figure(&ours.1)).collect::<Vec<_>>();
-    let peers = |figure: &dyn Fn(&Gone) -> f64| laps.iter().map(|(_, peer)| figure(&peer.1)).collect::<Vec<_>>();
+fn gone(table: &mut Table, name: &'static str, results: &[(BurstResult, BurstResult)], expected: Option<Expected>) {
+    let ours = |figure: &dyn Fn(&Gone) -> f64| results.iter().map(|(ours, _)| figure(&ours.1)).collect::<Vec<_>>();
+    let peers = |figure: &dyn Fn(&Gone) -> f64| results.iter().map(|(_, peer)| figure(&peer.1)).collect::<Vec<_>>();
     let rate = |gone: &Gone| f64::from(CLAIMS) / gone.all;
     let mut part = table.part(name);
     part.runs("all deleted", &ours(&|gone| gone.all), Unit::Seconds, None);
     part.runs("deleted per second", &ours(&rate), Unit::Rate, None);
     part.runs("  the peer", &peers(&rate), Unit::Rate, None);
-    let ratios: Vec<f64> = laps.iter().map(|(ours, peer)| rate(&ours.1) / rate(&peer.1)).collect();
+    let ratios: Vec<f64> = results
+        .iter()
+        .map(|(ours, peer)| rate(&ours.1) / rate(&peer.1))
+        .collect();
     part.runs("  ratio", &ratios, Unit::Ratio, expected);
     for (share, name) in [(0.5, "p50"), (0.99, "p99")] {
         let time = |gone: &Gone| gone.times.quantile(share) / 1000.0;

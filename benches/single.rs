@@ -21,15 +21,15 @@ use crate::times::Times;
 /// Claims of each provisioner.
 const CLAIMS: u32 = 40;
 /// The pause between two claims. After it, the rate limits of all clients have recovered from earlier requests.
-const REST: Duration = Duration::from_secs(1);
-const PATIENCE: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_secs(1);
+const TIME_LIMIT: Duration = Duration::from_secs(30);
 
 /// The time of each step since the start of the create request.
 #[derive(Default)]
 struct Steps {
     created: Duration,
-    given: Option<Duration>,
-    marked: Option<Duration>,
+    uid_written: Option<Duration>,
+    volume_bound: Option<Duration>,
     bound: Duration,
 }
 
@@ -48,7 +48,7 @@ pub async fn measure(client: &Client, table: &mut Table) -> Result<()> {
             if turn > 0 {
                 steps.push(took);
             }
-            sleep(REST).await;
+            sleep(PAUSE).await;
         }
     }
     let bound = |steps: &[Steps]| steps.iter().map(|steps| steps.bound).collect::<Times>();
@@ -70,12 +70,12 @@ pub async fn measure(client: &Client, table: &mut Table) -> Result<()> {
         );
         part.note(
             format!("the volume names the claim's uid{whose}"),
-            p50(&|steps| steps.given),
+            p50(&|steps| steps.uid_written),
             Unit::Ms,
         );
         part.note(
-            format!("the volume is marked Bound{whose}"),
-            p50(&|steps| steps.marked),
+            format!("the volume is volume_bound Bound{whose}"),
+            p50(&|steps| steps.volume_bound),
             Unit::Ms,
         );
         part.note(
@@ -110,8 +110,8 @@ async fn one(watching: &Client, place: &Place, name: &str, class: &str) -> Resul
     place.create(name, class).await?;
     steps.created = began.elapsed();
     loop {
-        let event = timeout(PATIENCE, events.next()).await;
-        let event = event.with_context(|| format!("claim {name} is not bound after {PATIENCE:?}"))?;
+        let event = timeout(TIME_LIMIT, events.next()).await;
+        let event = event.with_context(|| format!("claim {name} is not bound after {TIME_LIMIT:?}"))?;
         let now = began.elapsed();
         match event.context("the watch ended")?? {
             Some(Seen::Claim(claim)) => match phase(&claim) {
@@ -122,13 +122,13 @@ async fn one(watching: &Client, place: &Place, name: &str, class: &str) -> Resul
                 phase => ensure!(phase != Some("Lost"), "claim {name} was Lost"),
             },
             Some(Seen::Volume(volume)) => {
-                let meant = volume.spec.as_ref().and_then(|spec| spec.claim_ref.as_ref());
-                let Some(meant) = meant.filter(|meant| meant.name.as_deref() == Some(name)) else {
+                let claim_ref = volume.spec.as_ref().and_then(|spec| spec.claim_ref.as_ref());
+                let Some(claim_ref) = claim_ref.filter(|claim_ref| claim_ref.name.as_deref() == Some(name)) else {
                     continue;
                 };
-                steps.given = steps.given.or(meant.uid.as_ref().map(|_| now));
+                steps.uid_written = steps.uid_written.or(claim_ref.uid.as_ref().map(|_| now));
                 let phase = volume.status.as_ref().and_then(|status| status.phase.as_deref());
-                steps.marked = steps.marked.or((phase == Some("Bound")).then_some(now));
+                steps.volume_bound = steps.volume_bound.or((phase == Some("Bound")).then_some(now));
             }
             None => {}
         }

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use crate::admin_port::get;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIME_LIMIT: Duration = Duration::from_secs(20);
 /// Pause between two readiness checks, which is the error of the measured time.
 pub const PAUSE: Duration = Duration::from_millis(1);
 
@@ -57,7 +57,10 @@ impl Bindery {
     pub async fn until_ready(&self) -> Result<()> {
         let began = Instant::now();
         while get(&self.admin, "/readyz").await.is_err() {
-            ensure!(began.elapsed() < PATIENCE, "bindery is not ready after {PATIENCE:?}");
+            ensure!(
+                began.elapsed() < TIME_LIMIT,
+                "bindery is not ready after {TIME_LIMIT:?}"
+            );
             sleep(PAUSE).await;
         }
         Ok(())

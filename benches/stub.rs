@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 /// Last segment of the webhook's secret path.
 pub const TOKEN: &str = "00000000000000000000000000000000";
 /// A class of another provisioner.
-pub const NOBODYS: &str = "nobodys";
+pub const OTHER_CLASS: &str = "other";
 
 /// A running stub.
 pub struct Stub {
@@ -69,8 +69,8 @@ pub async fn start(provisioner: &str, servers: &[String], share: &str) -> Result
             json!({"server": server, "share": share}),
         )
     });
-    let nobodys = class(NOBODYS, "nobody.example.com/nothing", json!({}));
-    let classes: Vec<Value> = ours.chain([nobodys]).collect();
+    let other = class(OTHER_CLASS, "nobody.example.com/nothing", json!({}));
+    let classes: Vec<Value> = ours.chain([other]).collect();
     let objects = Objects {
         classes: list("StorageClassList", json!(classes)),
         namespaces: list(
@@ -107,8 +107,12 @@ fn list(kind: &str, items: Value) -> Value {
 async fn answer(State(objects): State<Arc<Objects>>, method: Method, uri: Uri, body: Bytes) -> Response {
     if uri.query().is_some_and(|query| query.contains("watch=true")) {
         // A watch never sends a change.
-        let silence = stream::pending::<std::io::Result<Bytes>>();
-        return ([(header::CONTENT_TYPE, "application/json")], Body::from_stream(silence)).into_response();
+        let no_events = stream::pending::<std::io::Result<Bytes>>();
+        return (
+            [(header::CONTENT_TYPE, "application/json")],
+            Body::from_stream(no_events),
+        )
+            .into_response();
     }
     let path: Vec<&str> = uri.path().trim_matches('/').split('/').collect();
     let (status, object) = match (method, path.as_slice()) {

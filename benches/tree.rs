@@ -30,7 +30,7 @@ pub async fn measure(client: &Client, table: &mut Table, runs: u32) -> Result<()
     let place = Place::new(client, "tree").await?;
     let parameters = json!({"onDelete": "delete", "subDir": "${pvc.metadata.namespace}-${pvc.metadata.name}"});
     let class = place.class("ours", &bed.provisioner, parameters).await?;
-    let (mut ours, mut kernels, mut floors) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut ours, mut kernels, mut lower_bounds) = (Vec::new(), Vec::new(), Vec::new());
     for run in 0..runs {
         let name = format!("tree-{run}");
         let (_, volume) = place.create(&name, &class).await?;
@@ -42,9 +42,9 @@ pub async fn measure(client: &Client, table: &mut Table, runs: u32) -> Result<()
         ours.push(gone(client, &volume, directory).await?);
 
         fill(&bed.export.join("kernel"))?;
-        kernels.push(tokio::task::spawn_blocking(by_the_kernel).await??);
+        kernels.push(tokio::task::spawn_blocking(with_kernel_client).await??);
         fill(&bed.export.join("local"))?;
-        floors.push(tokio::task::spawn_blocking(floor).await??);
+        lower_bounds.push(tokio::task::spawn_blocking(lower_bound).await??);
     }
     let by = |others: &[f64]| {
         ours.iter()
@@ -63,11 +63,11 @@ pub async fn measure(client: &Client, table: &mut Table, runs: u32) -> Result<()
     part.runs("  ratio", &by(&kernels), Unit::Ratio, Some(Expected::AtMost(1.0)));
     part.runs(
         "lower bound: on the server's disk, plus 10,000 round trips",
-        &floors,
+        &lower_bounds,
         Unit::Seconds,
         None,
     );
-    part.runs("  ratio", &by(&floors), Unit::Ratio, Some(Expected::AtMost(2.0)));
+    part.runs("  ratio", &by(&lower_bounds), Unit::Ratio, Some(Expected::AtMost(2.0)));
     Ok(())
 }
 
@@ -80,7 +80,7 @@ fn fill(directory: &Path) -> Result<()> {
 }
 
 /// Returns the seconds that `rm` reports.
-fn by_the_kernel() -> Result<f64> {
+fn with_kernel_client() -> Result<f64> {
     let bed = Bed::get();
     let mut machine = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bed/kernel-client"))
         .args([&bed.server, &bed.share, "4.1"])
@@ -101,7 +101,7 @@ fn by_the_kernel() -> Result<f64> {
 }
 
 /// Returns the seconds for the removal on the disk plus one round trip per file.
-fn floor() -> Result<f64> {
+fn lower_bound() -> Result<f64> {
     // RFC 5531: a call of procedure 0 of program 100003, version 4, without credentials, in one fragment.
     const CALL: [u32; 11] = [0x8000_0028, 1, 0, 2, 100_003, 4, 0, 0, 0, 0, 0];
     let call: Vec<u8> = CALL.iter().flat_map(|word| word.to_be_bytes()).collect();

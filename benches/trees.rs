@@ -13,7 +13,7 @@ use kube::{Api, Client};
 use serde_json::json;
 use tokio::time::sleep;
 
-use crate::PATIENCE;
+use crate::TIME_LIMIT;
 use crate::bed::Bed;
 use crate::place::Place;
 use crate::process::Peak;
@@ -85,12 +85,12 @@ pub async fn gone(client: &Client, volume: &str, directory: PathBuf) -> Result<f
     let volumes: Api<PersistentVolume> = Api::all(client.clone());
     let deleted = Instant::now();
     while directory.exists() {
-        ensure!(deleted.elapsed() < PATIENCE, "{} stays", directory.display());
+        ensure!(deleted.elapsed() < TIME_LIMIT, "{} stays", directory.display());
         sleep(PAUSE).await;
     }
     let left = Instant::now();
     while volumes.get_metadata_opt(volume).await?.is_some() || is_in_trash(volume)? {
-        ensure!(left.elapsed() < PATIENCE, "volume {volume}, or its directory, stays");
+        ensure!(left.elapsed() < TIME_LIMIT, "volume {volume}, or its directory, stays");
         sleep(PAUSE).await;
     }
     Ok(left.elapsed().as_secs_f64())

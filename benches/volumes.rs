@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::bed::Bed;
 use crate::kcm::Paused;
 use crate::place::{Place, object};
-use crate::process::{self, NAME, settled};
+use crate::process::{self, NAME, stable_memory};
 use crate::table::{Expected, Table, Unit};
 use crate::times::Times;
 
@@ -50,14 +50,14 @@ pub async fn measure(client: &Client, table: &mut Table) -> Result<()> {
         ),
         (
             "of another provisioner's class",
-            place.class("nobodys", "nobody.example.com/nothing", json!({})).await?,
+            place.class("other", "nobody.example.com/nothing", json!({})).await?,
         ),
     ];
     place.warm_up(AT_A_TIME).await?;
     let (mut there, mut took) = (0, Vec::new());
     for level in LEVELS {
         fill(&place, there..level).await?;
-        process::rest().await?;
+        process::wait_until_idle().await?;
         there = level;
         let mut times = [const { Times::new() }; 4];
         for turn in 0..CLAIMS {
@@ -91,7 +91,7 @@ pub async fn measure(client: &Client, table: &mut Table) -> Result<()> {
         let bindery = process::second()?;
         bindery.until_ready().await?;
         starts.push(began.elapsed().as_secs_f64());
-        memory.push(settled(bindery.pid()).await?);
+        memory.push(stable_memory(bindery.pid()).await?);
     }
     let mut part = table.part("The program in a cluster with 10,000 volumes and their claims");
     part.runs("start to ready", &starts, Unit::Seconds, Some(Expected::AtMost(2.0)));
@@ -104,7 +104,7 @@ pub async fn measure(client: &Client, table: &mut Table) -> Result<()> {
 async fn bare_volume(place: &Place) -> Result<Duration> {
     let volumes: Api<PersistentVolume> = Api::all(place.client.clone());
     let name = format!("bare-{}", Uuid::new_v4());
-    let mut volume = a_volume(place, "nobody", &name, "");
+    let mut volume = bound_volume(place, "nobody", &name, "");
     volume["metadata"]["finalizers"] = json!([]);
     let volume = object(volume)?;
     let began = Instant::now();
@@ -135,7 +135,7 @@ async fn write(place: &Place, number: u32) -> Result<()> {
         .await?;
     let uid = made.metadata.uid.context("a claim without a uid")?;
     volumes
-        .create(&create, &object(a_volume(place, &claim, &volume, &uid))?)
+        .create(&create, &object(bound_volume(place, &claim, &volume, &uid))?)
         .await?;
     let bound = Patch::Merge(json!({"status": {"phase": "Bound"}}));
     volumes.patch_status(&volume, &patch, &bound).await?;
@@ -148,7 +148,7 @@ async fn write(place: &Place, number: u32) -> Result<()> {
 }
 
 /// Returns a volume in the state in which its claim is bound.
-fn a_volume(place: &Place, claim: &str, volume: &str, uid: &str) -> Value {
+fn bound_volume(place: &Place, claim: &str, volume: &str, uid: &str) -> Value {
     let bed = Bed::get();
     let directory = format!("{}-{claim}-{volume}", place.name);
     json!({

@@ -13,14 +13,14 @@ use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use crate::schedule::{Retain, Slot, Spelling};
+use crate::schedule::{Retain, Slot, StaticSource};
 use crate::setup::object;
 
 /// Prefix of the names of static volumes.
 const STATIC: &str = "static-";
 /// How long to wait until the volume of a deleted claim is being deleted.
-const PATIENCE: Duration = Duration::from_secs(8);
-const LOOK: Duration = Duration::from_millis(10);
+const TIME_LIMIT: Duration = Duration::from_secs(8);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The data that the administrator has protected.
 #[derive(Default)]
@@ -31,7 +31,7 @@ struct State {
     /// Claims whose data must not be deleted, by uid.
     claims: BTreeSet<String>,
     /// The existing static volumes, and the directories in the export that they name.
-    static_volumes: BTreeMap<String, Named>,
+    static_volumes: BTreeMap<String, NamedDirectory>,
     /// Every directory that was ever protected: a static volume named it, or its volume was set to `retain`.
     named: BTreeSet<String>,
     /// The directory of every static volume that was ever created. The key is the name of the volume. Entries stay after
@@ -41,12 +41,12 @@ struct State {
 
 /// The directory that a static volume names.
 #[derive(Clone, Debug)]
-struct Named {
+struct NamedDirectory {
     slot: Slot,
     directory: String,
     /// The uid of the claim with that directory, if the claim's volume was not being deleted when the static volume had
     /// been created. Then the cleanup of the claim's volume sees the static volume.
-    holds: Option<String>,
+    protected_claim: Option<String>,
 }
 
 impl Protected {
@@ -57,11 +57,11 @@ impl Protected {
             || state
                 .static_volumes
                 .values()
-                .any(|named| named.holds.as_deref() == Some(uid))
+                .any(|named| named.protected_claim.as_deref() == Some(uid))
     }
 
     /// Returns whether the administrator has ever protected this directory. If so, the directory may still exist.
-    pub fn was_named(&self, directory: &str) -> bool {
+    pub fn was_ever_protected(&self, directory: &str) -> bool {
         self.state().named.contains(directory)
     }
 
@@ -71,10 +71,10 @@ impl Protected {
     }
 
     /// Returns the directory of this claim's data that a static volume protects.
-    pub fn held_in(&self, uid: &str) -> Option<String> {
+    pub fn protected_directory(&self, uid: &str) -> Option<String> {
         let state = self.state();
         let mut named = state.static_volumes.values();
-        let named = named.find(|named| named.holds.as_deref() == Some(uid))?;
+        let named = named.find(|named| named.protected_claim.as_deref() == Some(uid))?;
         Some(named.directory.clone())
     }
 
@@ -94,7 +94,7 @@ impl Protected {
         let (name, uid) = (volume.name_any(), volume.uid());
         claims.delete(&slot.name, &DeleteParams::default()).await?;
         let began = Instant::now();
-        while began.elapsed() < PATIENCE {
+        while began.elapsed() < TIME_LIMIT {
             let Some(now) = volumes.get_opt(&name).await?.filter(|now| now.uid() == uid) else {
                 return Ok(false);
             };
@@ -114,13 +114,13 @@ impl Protected {
                     Err(error) => return Err(error.into()),
                 }
             }
-            sleep(LOOK).await;
+            sleep(POLL_INTERVAL).await;
         }
         Ok(false)
     }
 
     /// Creates a static volume for the directory of a claim's volume. Returns whether that was early enough to protect it.
-    pub async fn create_static(&self, client: &Client, slot: &Slot, how: Spelling, alias: &str) -> Result<bool> {
+    pub async fn create_static(&self, client: &Client, slot: &Slot, how: StaticSource, alias: &str) -> Result<bool> {
         let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), &slot.namespace);
         let volumes: Api<PersistentVolume> = Api::all(client.clone());
         let Some((claim, volume)) = bound(&claims, &volumes, slot).await? else {
@@ -129,10 +129,10 @@ impl Protected {
         let directory = volume.annotations().get(volume_annotation::SUB_DIR).cloned();
         let directory = directory.context("a volume without a directory")?;
         let name = format!("{STATIC}{}", uuid::Uuid::new_v4().simple());
-        let mut named = Named {
+        let mut named = NamedDirectory {
             slot: slot.clone(),
             directory,
-            holds: None,
+            protected_claim: None,
         };
         {
             // The volume is recorded before it is created, because Bindery may see it at once.
@@ -147,7 +147,7 @@ impl Protected {
         let stays = |now: &PersistentVolume| now.uid() == volume.uid() && now.metadata.deletion_timestamp.is_none();
         let in_time = now.is_some_and(|now| stays(&now));
         if in_time {
-            named.holds = claim.uid();
+            named.protected_claim = claim.uid();
             self.state().static_volumes.insert(name, named);
         }
         Ok(in_time)
@@ -190,8 +190,8 @@ async fn bound(
     };
     let volume = volumes.get_opt(&name).await?;
     let is_its = |volume: &PersistentVolume| {
-        let meant = volume.spec.as_ref().and_then(|spec| spec.claim_ref.as_ref());
-        meant.and_then(|meant| meant.uid.as_ref()) == claim.metadata.uid.as_ref()
+        let claim_ref = volume.spec.as_ref().and_then(|spec| spec.claim_ref.as_ref());
+        claim_ref.and_then(|claim_ref| claim_ref.uid.as_ref()) == claim.metadata.uid.as_ref()
             && volume.metadata.deletion_timestamp.is_none()
             && volume
                 .annotations()
@@ -212,7 +212,7 @@ fn retain(volume: &PersistentVolume, how: Retain) -> Patch<Value> {
     Patch::Merge(patch)
 }
 
-fn static_volume(name: &str, volume: &PersistentVolume, how: Spelling, alias: &str) -> Result<PersistentVolume> {
+fn static_volume(name: &str, volume: &PersistentVolume, how: StaticSource, alias: &str) -> Result<PersistentVolume> {
     let Some(nfs) = volume.spec.as_ref().and_then(|spec| spec.nfs.as_ref()) else {
         bail!("a volume without spec.nfs");
     };
@@ -227,9 +227,9 @@ fn static_volume(name: &str, volume: &PersistentVolume, how: Spelling, alias: &s
     });
     let spec = &mut volume_json["spec"];
     match how {
-        Spelling::Nfs => spec["nfs"] = json!({"server": nfs.server, "path": nfs.path}),
-        Spelling::Alias => spec["nfs"] = json!({"server": alias, "path": nfs.path}),
-        Spelling::Csi => {
+        StaticSource::Nfs => spec["nfs"] = json!({"server": nfs.server, "path": nfs.path}),
+        StaticSource::Alias => spec["nfs"] = json!({"server": alias, "path": nfs.path}),
+        StaticSource::Csi => {
             let (share, directory) = nfs.path.rsplit_once('/').context("a path of several segments")?;
             spec["csi"] = json!({
                 "driver": "nfs.csi.k8s.io",

@@ -56,7 +56,7 @@ impl<'a> State<'a> {
             volumes.partition(|volume| Protected::is_static(&volume.name_any()));
         let of_static_volumes = static_volumes
             .iter()
-            .filter_map(|volume| tenants.kept.directory_of(&volume.name_any()));
+            .filter_map(|volume| tenants.protected.directory_of(&volume.name_any()));
         let mut state = Self {
             claims: claims
                 .into_iter()
@@ -110,7 +110,7 @@ impl<'a> State<'a> {
         anyhow::ensure!(claim.metadata.deletion_timestamp.is_none(), "is still being deleted");
         let phase = claim.status.as_ref().and_then(|status| status.phase.as_deref());
         let name = claim.spec.as_ref().and_then(|spec| spec.volume_name.as_deref());
-        if phase == Some("Pending") && self.place_is_kept(claim) {
+        if phase == Some("Pending") && self.directory_is_taken(claim) {
             return Ok(());
         }
         anyhow::ensure!(phase == Some("Bound"), "its phase is {phase:?}, its volume {name:?}");
@@ -138,14 +138,15 @@ impl<'a> State<'a> {
 
     /// Returns whether Bindery must refuse the claim, because another volume has its directory: a static volume; or a volume
     /// that Kubernetes has bound to an earlier claim of that name, and that its class or an administrator retains.
-    fn place_is_kept(&self, claim: &PersistentVolumeClaim) -> bool {
-        let there = format!("{}/{}", claim.namespace().unwrap_or_default(), claim.name_any());
+    fn directory_is_taken(&self, claim: &PersistentVolumeClaim) -> bool {
+        let directory = format!("{}/{}", claim.namespace().unwrap_or_default(), claim.name_any());
         let stays = |volume: &PersistentVolume| {
             let class = volume.spec.as_ref().and_then(|spec| spec.storage_class_name.as_deref());
-            class == Some(Class::OwnKept.name()) && volume.annotations().get(volume_annotation::SUB_DIR) == Some(&there)
+            class == Some(Class::OwnKept.name())
+                && volume.annotations().get(volume_annotation::SUB_DIR) == Some(&directory)
         };
-        class_of(claim).is_some_and(Class::is_layout)
-            && (self.of_static_volumes.contains(&there) || self.volumes.values().any(stays))
+        class_of(claim).is_some_and(Class::is_named_after_claim)
+            && (self.of_static_volumes.contains(&directory) || self.volumes.values().any(stays))
     }
 
     fn volumes_have_their_claims(&mut self) {
@@ -161,7 +162,7 @@ impl<'a> State<'a> {
                 .and_then(|uid| self.claims.get(uid))
                 .is_some_and(|claim| claim.spec.as_ref().and_then(|spec| spec.volume_name.as_ref()) == Some(name));
             let class = volume.spec.as_ref().and_then(|spec| spec.storage_class_name.as_deref());
-            let kept = class.and_then(Class::called) == Some(Class::OwnKept) && phase == Some("Released");
+            let kept = class.and_then(Class::by_name) == Some(Class::OwnKept) && phase == Some("Released");
             let deleting = volume.metadata.deletion_timestamp.is_some();
             if !ours || deleting || !(held || kept) {
                 let claim = volume.spec.as_ref().and_then(|spec| spec.claim_ref.as_ref());
@@ -186,8 +187,8 @@ impl<'a> State<'a> {
         }
         for (directory, inside) in &self.directories {
             let has_volume = of_volumes.contains(&Bed::get().export.join(directory));
-            let may_stay = directory.starts_with(ARCHIVED) || self.all.kept.was_named(directory);
-            if !has_volume && !may_stay && !self.was_left(directory, inside) {
+            let may_stay = directory.starts_with(ARCHIVED) || self.all.protected.was_ever_protected(directory);
+            if !has_volume && !may_stay && !self.is_kept_by_policy(directory, inside) {
                 self.violations
                     .push(format!("directory {directory} has no volume; files in it: {inside:?}"));
             }
@@ -196,7 +197,7 @@ impl<'a> State<'a> {
 
     /// Returns whether a policy keeps this directory without a volume. An empty one belonged to a claim that was
     /// deleted before its pod had written anything.
-    fn was_left(&self, directory: &str, inside: &[String]) -> bool {
+    fn is_kept_by_policy(&self, directory: &str, inside: &[String]) -> bool {
         let left = |uid: &String| self.tenants.get(uid).is_some_and(|tenant| tenant.may_be(Outcome::Kept));
         let empty = match directory.split_once('/') {
             None => directory.starts_with(Class::OwnRetain.name()),
@@ -205,7 +206,7 @@ impl<'a> State<'a> {
                     namespace: namespace.to_owned(),
                     name: name.to_owned(),
                 };
-                self.all.tried(&slot, Class::LayoutRetain, None)
+                self.all.was_attempted(&slot, Class::LayoutRetain, None)
             }
         };
         if inside.is_empty() {
@@ -246,14 +247,17 @@ impl<'a> State<'a> {
     }
 
     fn is_in_the_right_place(&self, uid: &str, tenant: &Tenant, places: &[&str]) -> bool {
-        if let Some(directory) = self.all.kept.held_in(uid) {
+        if let Some(directory) = self.all.protected.protected_directory(uid) {
             return *places == [directory.as_str()];
         }
         let archived = places.iter().all(|place| place.starts_with(ARCHIVED));
         let once = places.len() == 1;
         // The next claim of that name adopted the directory, and the policy of that claim applied to all files in it.
-        let deletes = |class| self.all.tried(&tenant.slot, class, Some(tenant.since));
-        let adopted = (tenant.class == Class::LayoutRetain || tenant.left || tenant.named || tenant.kept)
+        let deletes = |class| self.all.was_attempted(&tenant.slot, class, Some(tenant.since));
+        let adopted = (tenant.class == Class::LayoutRetain
+            || tenant.directory_kept
+            || tenant.directory_named
+            || tenant.protected)
             && tenant.directory.contains('/')
             && match places {
                 [] => [Class::LayoutDelete, Class::AliasDelete].into_iter().any(deletes),
@@ -261,11 +265,13 @@ impl<'a> State<'a> {
             };
         // Another volume named the same directory by the server's other address when cleanup had moved it: then it is
         // not deleted.
-        let met_an_alias = tenant.directory.contains('/')
+        let named_by_alias = tenant.directory.contains('/')
             && (tenant.class == Class::AliasDelete
-                || self.all.tried(&tenant.slot, Class::AliasDelete, Some(tenant.since)));
+                || self
+                    .all
+                    .was_attempted(&tenant.slot, Class::AliasDelete, Some(tenant.since)));
         adopted
-            || met_an_alias && once
+            || named_by_alias && once
             || tenant.may_be(Outcome::Deleted) && places.is_empty()
             || tenant.may_be(Outcome::Archived) && once && archived
             || tenant.may_be(Outcome::Kept) && once && !archived

@@ -39,10 +39,10 @@ use crate::tally::Tally;
 use crate::tenants::Tenants;
 
 /// Time limit after the last fault until all invariants hold. Bindery's longest pause between two attempts is 1 minute.
-const REST: Duration = Duration::from_mins(4);
-const LOOK: Duration = Duration::from_secs(1);
+const INVARIANTS_LIMIT: Duration = Duration::from_mins(4);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Additional time for the last operations and faults.
-const LAST: Duration = Duration::from_mins(1);
+const EXTRA_TIME: Duration = Duration::from_mins(1);
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -115,7 +115,7 @@ async fn run(seed: u64, length: Duration, tally: &Arc<Tally>) -> Result<()> {
     };
     let work = async {
         users.work(&schedule.operations, began).await?;
-        let over = schedule.faults.iter().map(|fault| fault.at + fault.lasts).max();
+        let over = schedule.faults.iter().map(|fault| fault.at + fault.duration).max();
         tokio::time::sleep_until((began + over.unwrap_or_default()).into()).await;
         println!(
             "  after {} s: no more operations and faults; waiting until all invariants hold",
@@ -127,7 +127,7 @@ async fn run(seed: u64, length: Duration, tally: &Arc<Tally>) -> Result<()> {
         Ok(())
     };
     tokio::select! {
-        done = timeout(length + LAST + REST + LAST, work) => done.context("the run did not end in time")?,
+        done = timeout(length + EXTRA_TIME + INVARIANTS_LIMIT + EXTRA_TIME, work) => done.context("the run did not end in time")?,
         () = report(tally, began) => bail!("the progress report ended"),
         Some(ended) = processes_and_tenants.join_next() => bail!("a process cannot be kept running: {ended:?}"),
     }
@@ -146,10 +146,10 @@ async fn until_invariants_hold(client: &Client, tenants: &Tenants, tally: &Tally
     let began = Instant::now();
     let (mut quiet, mut before) = (0, 0);
     loop {
-        let violations = match timeout(REST, invariants::violations(client, tenants)).await? {
+        let violations = match timeout(INVARIANTS_LIMIT, invariants::violations(client, tenants)).await? {
             Ok(violations) => violations,
             // The API server may still be starting, and directories may disappear while they are read.
-            Err(error) if began.elapsed() < REST => vec![format!("the state cannot be read: {error:#}")],
+            Err(error) if began.elapsed() < INVARIANTS_LIMIT => vec![format!("the state cannot be read: {error:#}")],
             Err(error) => return Err(error),
         };
         quiet = if violations.is_empty() { quiet + 1 } else { 0 };
@@ -163,13 +163,13 @@ async fn until_invariants_hold(client: &Client, tenants: &Tenants, tally: &Tally
                 println!("  {before} violations, the first: {first}");
             }
         }
-        if began.elapsed() > REST {
+        if began.elapsed() > INVARIANTS_LIMIT {
             for what in violations {
                 tally.finding(what);
             }
             return explain(client).await;
         }
-        sleep(LOOK).await;
+        sleep(POLL_INTERVAL).await;
     }
 }
 

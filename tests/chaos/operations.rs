@@ -12,16 +12,16 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, sleep_until, timeout};
 
-use crate::schedule::{Asker, Operation, Slot, What};
+use crate::schedule::{Action, Creator, Operation, Slot};
 use crate::setup::{Class, object};
 use crate::tally::Tally;
 use crate::tenants::Tenants;
 
 /// How long a user waits for an answer before the next operation.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIME_LIMIT: Duration = Duration::from_secs(20);
 /// How long a user waits for the end of a deleted claim before creating it again.
 const UNTIL_GONE: Duration = Duration::from_secs(10);
-const LOOK: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The users: their clients, and where they record what they do.
 #[derive(Clone)]
@@ -52,13 +52,13 @@ impl Users {
             all.spawn(async move {
                 for operation in operations {
                     sleep_until((began + operation.at).into()).await;
-                    if began.elapsed() > operation.at + PATIENCE {
+                    if began.elapsed() > operation.at + TIME_LIMIT {
                         users
                             .tally
                             .operation("operations skipped, since the user was still waiting");
                         continue;
                     }
-                    let done = timeout(PATIENCE + UNTIL_GONE, users.carry_out(&slot, operation.what)).await;
+                    let done = timeout(TIME_LIMIT + UNTIL_GONE, users.carry_out(&slot, operation.action)).await;
                     match done {
                         Ok(Ok(())) => {}
                         Ok(Err(error)) => match error.downcast_ref() {
@@ -78,33 +78,33 @@ impl Users {
         Ok(())
     }
 
-    async fn carry_out(&self, slot: &Slot, what: What) -> Result<()> {
-        match what {
-            What::Create(class, asker) => Ok(self.create(slot, class, asker).await?),
-            What::Delete => Ok(self.delete(slot).await?),
-            What::Again(class, asker) => {
+    async fn carry_out(&self, slot: &Slot, action: Action) -> Result<()> {
+        match action {
+            Action::Create(class, creator) => Ok(self.create(slot, class, creator).await?),
+            Action::Delete => Ok(self.delete(slot).await?),
+            Action::Again(class, creator) => {
                 self.delete(slot).await?;
                 self.until_gone(slot).await?;
                 self.tally.operation("claims created again under the same name");
-                Ok(self.create(slot, class, asker).await?)
+                Ok(self.create(slot, class, creator).await?)
             }
-            What::DeleteAndRetain(how) => {
-                let done = self.tenants.kept.delete_and_retain(&self.first, slot, how).await?;
+            Action::DeleteAndRetain(how) => {
+                let done = self.tenants.protected.delete_and_retain(&self.first, slot, how).await?;
                 self.count(done, "volumes set to retain during cleanup");
                 Ok(())
             }
-            What::CreateStatic(how) => {
-                let (kept, alias) = (&self.tenants.kept, &self.alias);
-                let done = kept.create_static(&self.first, slot, how, alias).await?;
+            Action::CreateStatic(how) => {
+                let (protected, alias) = (&self.tenants.protected, &self.alias);
+                let done = protected.create_static(&self.first, slot, how, alias).await?;
                 self.count(done, "static volumes created for the directory of a claim");
                 Ok(())
             }
-            What::DeleteStatic => {
-                let done = self.tenants.kept.delete_static(&self.first, slot).await?;
+            Action::DeleteStatic => {
+                let done = self.tenants.protected.delete_static(&self.first, slot).await?;
                 self.count(done, "static volumes deleted");
                 Ok(())
             }
-            What::DeleteNamespace => {
+            Action::DeleteNamespace => {
                 let namespaces: Api<Namespace> = Api::all(self.first.clone());
                 namespaces.delete(&slot.namespace, &DeleteParams::default()).await?;
                 self.tally.operation("namespaces deleted");
@@ -113,8 +113,8 @@ impl Users {
         }
     }
 
-    async fn create(&self, slot: &Slot, class: Class, asker: Asker) -> kube::Result<()> {
-        let once = self.try_to_create(slot, class, asker).await;
+    async fn create(&self, slot: &Slot, class: Class, creator: Creator) -> kube::Result<()> {
+        let once = self.try_to_create(slot, class, creator).await;
         let created = match once {
             Err(kube::Error::Api(status)) if status.code == 404 => {
                 let namespaces: Api<Namespace> = Api::all(self.first.clone());
@@ -122,7 +122,7 @@ impl Users {
                 if let Ok(namespace) = object(namespace) {
                     namespaces.create(&PostParams::default(), &namespace).await?;
                 }
-                self.try_to_create(slot, class, asker).await?
+                self.try_to_create(slot, class, creator).await?
             }
             once => once?,
         };
@@ -135,13 +135,13 @@ impl Users {
         Ok(())
     }
 
-    async fn try_to_create(&self, slot: &Slot, class: Class, asker: Asker) -> kube::Result<PersistentVolumeClaim> {
+    async fn try_to_create(&self, slot: &Slot, class: Class, creator: Creator) -> kube::Result<PersistentVolumeClaim> {
         let claim = claim(slot, class);
-        self.tenants.tries(slot, class);
-        match asker {
-            Asker::First => self.post(&self.first, slot, &claim).await,
-            Asker::Second => self.post(&self.second, slot, &claim).await,
-            Asker::Both => {
+        self.tenants.record_attempt(slot, class);
+        match creator {
+            Creator::First => self.post(&self.first, slot, &claim).await,
+            Creator::Second => self.post(&self.second, slot, &claim).await,
+            Creator::Both => {
                 self.tally.operation("claims applied by two users at the same time");
                 let (first, second) = tokio::join!(
                     apply(&self.first, slot, "first", &claim),
@@ -172,7 +172,7 @@ impl Users {
     async fn until_gone(&self, slot: &Slot) -> kube::Result<()> {
         let began = Instant::now();
         while began.elapsed() < UNTIL_GONE && claims(&self.first, slot).get_metadata_opt(&slot.name).await?.is_some() {
-            sleep(LOOK).await;
+            sleep(POLL_INTERVAL).await;
         }
         Ok(())
     }

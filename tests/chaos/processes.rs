@@ -18,10 +18,10 @@ use crate::schedule::{Fault, Kind, Part};
 use crate::tally::Tally;
 
 /// How often a running process is checked.
-const LOOK: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// Pause before a process that ended by itself is restarted, as the kubelet does.
-const KUBELET: Duration = Duration::from_millis(500);
-const PATIENCE: Duration = Duration::from_secs(30);
+const RESTART_DELAY: Duration = Duration::from_millis(500);
+const TIME_LIMIT: Duration = Duration::from_secs(30);
 
 /// A process, and what is needed to start it again.
 pub struct Process {
@@ -100,30 +100,30 @@ impl Process {
         for fault in faults {
             self.keep_running_until(began + fault.at).await?;
             self.tally.fault(fault.part, fault.kind);
-            let over = Instant::now() + fault.lasts;
+            let over = Instant::now() + fault.duration;
             match fault.kind {
                 Kind::Kill => {
                     self.stop(Signal::KILL).await?;
-                    sleep(fault.lasts).await;
+                    sleep(fault.duration).await;
                     self.start(None)?;
                 }
                 Kind::Terminate => {
                     self.stop(Signal::TERM).await?;
-                    sleep(fault.lasts).await;
+                    sleep(fault.duration).await;
                     self.start(None)?;
                 }
                 Kind::Pause => {
                     // If the process has just ended by itself, restart it first.
                     self.keep_running_until(Instant::now()).await?;
                     kill_process(self.pid, Signal::STOP)?;
-                    sleep(fault.lasts).await;
+                    sleep(fault.duration).await;
                     kill_process(self.pid, Signal::CONT)?;
                 }
                 Kind::CrashAt(point) => {
                     self.stop(Signal::KILL).await?;
                     self.start(Some(point))?;
                     while self.is_running()? && Instant::now() < over {
-                        sleep(LOOK).await;
+                        sleep(POLL_INTERVAL).await;
                     }
                     if self.reached_crash_point()? {
                         self.tally.crashed(point);
@@ -134,7 +134,7 @@ impl Process {
             }
         }
         loop {
-            self.keep_running_until(Instant::now() + PATIENCE).await?;
+            self.keep_running_until(Instant::now() + TIME_LIMIT).await?;
         }
     }
 
@@ -152,14 +152,14 @@ impl Process {
         loop {
             if !self.is_running()? {
                 self.tally.ended_by_itself(self.part);
-                sleep(KUBELET).await;
+                sleep(RESTART_DELAY).await;
                 self.start(None)?;
             }
             let now = Instant::now();
             if now >= until {
                 return Ok(());
             }
-            sleep(LOOK.min(until - now)).await;
+            sleep(POLL_INTERVAL.min(until - now)).await;
         }
     }
 
@@ -177,17 +177,17 @@ impl Process {
         }
         let began = Instant::now();
         while self.is_running()? {
-            if began.elapsed() > PATIENCE {
+            if began.elapsed() > TIME_LIMIT {
                 // After SIGTERM the API server waits for its open requests.
                 if self.part != Part::ApiServer {
                     self.tally.finding(format!(
-                        "{} did not end within {PATIENCE:?} after signal {signal:?}",
+                        "{} did not end within {TIME_LIMIT:?} after signal {signal:?}",
                         self.part
                     ));
                 }
                 kill_process(self.pid, Signal::KILL)?;
             }
-            sleep(LOOK / 5).await;
+            sleep(POLL_INTERVAL / 5).await;
         }
         Ok(())
     }

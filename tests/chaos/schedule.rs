@@ -40,22 +40,22 @@ pub struct Operation {
     /// The claim.
     pub slot: Slot,
     /// What the user does.
-    pub what: What,
+    pub action: Action,
 }
 
 /// What users do.
 #[derive(Clone, Copy, Debug)]
-pub enum What {
+pub enum Action {
     /// Creates the claim.
-    Create(Class, Asker),
+    Create(Class, Creator),
     /// Deletes the claim.
     Delete,
     /// Deletes the claim, and creates one of the same name as soon as possible.
-    Again(Class, Asker),
+    Again(Class, Creator),
     /// Deletes the claim, and sets `retain` on its volume during the cleanup.
     DeleteAndRetain(Retain),
     /// An administrator creates a static volume for the directory of the claim's volume.
-    CreateStatic(Spelling),
+    CreateStatic(StaticSource),
     /// An administrator deletes such a static volume.
     DeleteStatic,
     /// Deletes the namespace. The next claim creates it again.
@@ -64,7 +64,7 @@ pub enum What {
 
 /// Which user creates a claim, and so which replica reviews it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asker {
+pub enum Creator {
     /// The user whose requests the first replica reviews.
     First,
     /// The user whose requests the second replica reviews.
@@ -84,7 +84,7 @@ pub enum Retain {
 
 /// How a static volume names the directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Spelling {
+pub enum StaticSource {
     /// An in-tree NFS volume, with the same server address as in Bindery's volume.
     Nfs,
     /// An in-tree NFS volume, with the server's other address.
@@ -145,7 +145,7 @@ pub struct Fault {
     /// How it fails.
     pub kind: Kind,
     /// Time until the process runs again.
-    pub lasts: Duration,
+    pub duration: Duration,
 }
 
 /// How a process fails.
@@ -193,22 +193,22 @@ fn operations(random: &mut Random, length: Duration) -> Vec<Operation> {
             name: format!("data-{}", random.within(0..NAMES)),
         };
         let class = random.of(&Class::ALL);
-        let asker = match random.within(0..100) {
-            0..45 => Asker::First,
-            45..90 => Asker::Second,
-            _ => Asker::Both,
+        let creator = match random.within(0..100) {
+            0..45 => Creator::First,
+            45..90 => Creator::Second,
+            _ => Creator::Both,
         };
-        let what = match random.within(0..1000) {
-            0..460 => What::Create(class, asker),
-            460..640 => What::Delete,
-            640..920 => What::Again(class, asker),
-            920..945 => What::DeleteAndRetain(Retain::OnDelete),
-            945..960 => What::DeleteAndRetain(Retain::ReclaimPolicy),
-            960..985 => What::CreateStatic(random.of(&[Spelling::Nfs, Spelling::Alias, Spelling::Csi])),
-            985..997 => What::DeleteStatic,
-            _ => What::DeleteNamespace,
+        let action = match random.within(0..1000) {
+            0..460 => Action::Create(class, creator),
+            460..640 => Action::Delete,
+            640..920 => Action::Again(class, creator),
+            920..945 => Action::DeleteAndRetain(Retain::OnDelete),
+            945..960 => Action::DeleteAndRetain(Retain::ReclaimPolicy),
+            960..985 => Action::CreateStatic(random.of(&[StaticSource::Nfs, StaticSource::Alias, StaticSource::Csi])),
+            985..997 => Action::DeleteStatic,
+            _ => Action::DeleteNamespace,
         };
-        operations.push(Operation { at, slot, what });
+        operations.push(Operation { at, slot, action });
     }
 }
 
@@ -235,7 +235,7 @@ fn faults_of(random: &mut Random, part: Part, length: Duration) -> Vec<Fault> {
             _ => Kind::Pause,
         };
         let long = random.percent(25);
-        let lasts = match (kind, part) {
+        let duration = match (kind, part) {
             (Kind::CrashAt(_), _) => random.millis(3_000..10_000),
             // The maximum is limited by --orphan-grace of the replicas: it must be longer than this pause and the longest
             // request together.
@@ -246,7 +246,12 @@ fn faults_of(random: &mut Random, part: Part, length: Duration) -> Vec<Fault> {
             (Kind::Pause, _) => random.millis(200..6_000),
             (Kind::Kill | Kind::Terminate, _) => random.millis(50..4_000),
         };
-        faults.push(Fault { at, part, kind, lasts });
-        at += lasts;
+        faults.push(Fault {
+            at,
+            part,
+            kind,
+            duration,
+        });
+        at += duration;
     }
 }

@@ -61,12 +61,12 @@ impl Class {
     }
 
     /// Returns the class with this name.
-    pub fn called(name: &str) -> Option<Self> {
+    pub fn by_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|class| class.name() == name)
     }
 
     /// Returns whether directories are named after the claim. All these classes share one template.
-    pub fn is_layout(self) -> bool {
+    pub fn is_named_after_claim(self) -> bool {
         matches!(
             self,
             Self::LayoutDelete | Self::LayoutArchive | Self::LayoutRetain | Self::AliasDelete
@@ -98,7 +98,7 @@ impl Class {
             "metadata": {"name": self.name()},
             "provisioner": names::PROVISIONER,
             "reclaimPolicy": if self == Self::OwnKept { "Retain" } else { "Delete" },
-            "parameters": {"subDir": if self.is_layout() { layout } else { own }, "onDelete": on_delete},
+            "parameters": {"subDir": if self.is_named_after_claim() { layout } else { own }, "onDelete": on_delete},
         });
         if self == Self::AliasDelete {
             class["parameters"]["server"] = json!(alias);

@@ -46,11 +46,11 @@ pub struct Tenant {
     pub made_for: Option<Class>,
     /// Whether the volume was created for another class and had adopted its directory. Earlier files in the directory are
     /// not this claim's, so Bindery keeps the directory with every policy of the claim's class.
-    pub left: bool,
+    pub directory_kept: bool,
     /// Whether an administrator has protected the claim's data from deletion.
-    pub kept: bool,
+    pub protected: bool,
     /// Whether a static volume has named the directory, so that cleanup keeps it.
-    pub named: bool,
+    pub directory_named: bool,
     /// The time at which the file was written.
     pub since: Instant,
 }
@@ -59,12 +59,12 @@ impl Tenant {
     /// Returns whether the claim's data may have this outcome, under the policy of its own class or of the class for
     /// which its volume was created.
     pub fn may_be(&self, outcome: Outcome) -> bool {
-        if self.kept {
+        if self.protected {
             return outcome != Outcome::Deleted;
         }
         self.class.outcome() == outcome
             || self.made_for.is_some_and(|class| class.outcome() == outcome)
-            || (self.left || self.named) && outcome == Outcome::Kept
+            || (self.directory_kept || self.directory_named) && outcome == Outcome::Kept
     }
 }
 
@@ -86,11 +86,11 @@ pub struct Tenants {
     waiting: Mutex<HashSet<String>>,
     tried: Mutex<Vec<(Slot, Class, Instant)>>,
     /// The data that administrators have protected.
-    pub kept: Protected,
+    pub protected: Protected,
 }
 
 /// The result of one attempt to write the file of a claim.
-enum Look {
+enum Attempt {
     Done,
     NotYet,
 }
@@ -100,19 +100,19 @@ impl Tenants {
     pub fn known(&self) -> BTreeMap<String, Tenant> {
         let mut known = lock(&self.known).clone();
         for (uid, tenant) in &mut known {
-            tenant.kept = self.kept.keeps(uid);
-            tenant.named = self.kept.was_named(&tenant.directory);
+            tenant.protected = self.protected.keeps(uid);
+            tenant.directory_named = self.protected.was_ever_protected(&tenant.directory);
         }
         known
     }
 
     /// Records that a user tries to create a claim. The result may stay unknown.
-    pub fn tries(&self, slot: &Slot, class: Class) {
+    pub fn record_attempt(&self, slot: &Slot, class: Class) {
         lock(&self.tried).push((slot.clone(), class, Instant::now()));
     }
 
     /// Returns whether a user tried to create such a claim, after that time if one is given.
-    pub fn tried(&self, slot: &Slot, class: Class, after: Option<Instant>) -> bool {
+    pub fn was_attempted(&self, slot: &Slot, class: Class, after: Option<Instant>) -> bool {
         let is = |(its, of, at): &(Slot, Class, Instant)| {
             (its, *of) == (slot, class) && after.is_none_or(|after| *at > after)
         };
@@ -151,7 +151,7 @@ impl Tenants {
             }
             let (tenants, client, tally) = (Arc::clone(&self), client.clone(), Arc::clone(&tally));
             tokio::spawn(async move {
-                while !matches!(tenants.write_file(&client, &claim, &tally).await, Ok(Look::Done)) {
+                while !matches!(tenants.write_file(&client, &claim, &tally).await, Ok(Attempt::Done)) {
                     sleep(PAUSE).await;
                 }
                 lock(&tenants.waiting).remove(&uid);
@@ -160,36 +160,36 @@ impl Tenants {
         Ok(())
     }
 
-    async fn write_file(&self, client: &Client, claim: &PersistentVolumeClaim, tally: &Tally) -> Result<Look> {
+    async fn write_file(&self, client: &Client, claim: &PersistentVolumeClaim, tally: &Tally) -> Result<Attempt> {
         let uid = claim.uid().unwrap_or_default();
         if lock(&self.known).contains_key(&uid) {
-            return Ok(Look::Done);
+            return Ok(Attempt::Done);
         }
         let namespace = claim.namespace().unwrap_or_default();
         let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), &namespace);
         let volumes: Api<PersistentVolume> = Api::all(client.clone());
         let now = claims.get_opt(&claim.name_any()).await?;
         let Some(now) = now.filter(|now| now.uid() == claim.uid() && now.metadata.deletion_timestamp.is_none()) else {
-            return Ok(Look::Done);
+            return Ok(Attempt::Done);
         };
         let name = now
             .spec
             .and_then(|spec| spec.volume_name)
             .context("bound without a volume")?;
         let Some(volume) = volumes.get_opt(&name).await? else {
-            return Ok(Look::NotYet);
+            return Ok(Attempt::NotYet);
         };
         if !is_of(&volume, &uid) {
-            return Ok(Look::NotYet);
+            return Ok(Attempt::NotYet);
         }
         // If this fails, it is tried again, as the kubelet does.
         let Ok(directory) = File::open(place(&volume)?) else {
-            return Ok(Look::NotYet);
+            return Ok(Attempt::NotYet);
         };
         // The volume is checked again: the opened directory is the claim's only if the volume still is.
         let after = volumes.get_opt(&name).await?;
         if after.is_none_or(|after| after.uid() != volume.uid() || !is_of(&after, &uid)) {
-            return Ok(Look::NotYet);
+            return Ok(Attempt::NotYet);
         }
         let annotation = |key| volume.annotations().get(key).map(String::as_str);
         let adopted = annotation(volume_annotation::DIRECTORY) == Some("adopted");
@@ -197,7 +197,7 @@ impl Tenants {
         let made_for = volume
             .spec
             .as_ref()
-            .and_then(|spec| Class::called(spec.storage_class_name.as_ref()?));
+            .and_then(|spec| Class::by_name(spec.storage_class_name.as_ref()?));
         let tenant = Tenant {
             slot: Slot {
                 namespace,
@@ -206,11 +206,12 @@ impl Tenants {
             class,
             made_for,
             // Bindery may already have recorded the claim's own class on the volume.
-            left: adopted && (made_for != Some(class) || annotation(volume_annotation::ON_DELETE) == Some("retain")),
+            directory_kept: adopted
+                && (made_for != Some(class) || annotation(volume_annotation::ON_DELETE) == Some("retain")),
             directory: annotation(volume_annotation::SUB_DIR).unwrap_or_default().to_owned(),
             volume: name,
-            kept: false,
-            named: false,
+            protected: false,
+            directory_named: false,
             since: Instant::now(),
         };
         if tenant.made_for != Some(tenant.class) {
@@ -223,7 +224,7 @@ impl Tenants {
         std::fs::write(held.join(format!("{FILE}{uid}")), Self::content(&uid, &tenant))?;
         lock(&self.known).insert(uid, tenant);
         tally.operation("claims whose pod wrote a file");
-        Ok(Look::Done)
+        Ok(Attempt::Done)
     }
 
     /// Checks another claim's file in the directory. It is correct only if a policy kept the directory for the next claim
@@ -259,7 +260,7 @@ pub fn place(volume: &PersistentVolume) -> Result<PathBuf> {
 
 /// Returns a claim's class, if it is one of this program's classes.
 pub fn class_of(claim: &PersistentVolumeClaim) -> Option<Class> {
-    Class::called(claim.spec.as_ref()?.storage_class_name.as_ref()?)
+    Class::by_name(claim.spec.as_ref()?.storage_class_name.as_ref()?)
 }
 
 fn claim_class(claim: &PersistentVolumeClaim) -> bool {

@@ -21,7 +21,7 @@ use crate::bed::Bed;
 use crate::screen::Screen;
 
 const NAMESPACE: &str = "default";
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIME_LIMIT: Duration = Duration::from_secs(30);
 
 const TEAM_A: &str = "\
 apiVersion: v1
@@ -234,6 +234,6 @@ where
         }
         bail!("the watch of {name} ended")
     };
-    let waited = tokio::time::timeout(PATIENCE, wait).await;
-    waited.with_context(|| format!("{name} is not {what} after {} s", PATIENCE.as_secs()))?
+    let waited = tokio::time::timeout(TIME_LIMIT, wait).await;
+    waited.with_context(|| format!("{name} is not {what} after {} s", TIME_LIMIT.as_secs()))?
 }
