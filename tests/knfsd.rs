@@ -91,7 +91,7 @@ async fn sixty_claims_use_one_nfs_client_and_a_clean_stop_removes_it() {
     let storage = storage("sixty");
     burst(&storage, "sixty").await;
     assert_eq!(clients_of("sixty"), 1);
-    storage.leave().await;
+    storage.shut_down().await;
     assert_eq!(clients_of("sixty"), 0);
 }
 
@@ -124,6 +124,6 @@ async fn a_pods_nfs_client_does_not_wait_for_bindery_after_a_server_restart() {
     // Bindery still uses one client.
     burst(&storage, "again").await;
     assert_eq!(clients_of("idle"), 1);
-    storage.leave().await;
+    storage.shut_down().await;
     in_guest("pod stop");
 }

@@ -15,7 +15,7 @@ use crate::storage::{Fault, Outcome, StorageError};
 
 /// Calls under way to one server. Far above what the controller has under way there, so that reviews need not wait; the NFS
 /// clients use fewer connections, and share them call by call.
-pub(super) const MOST_CALLS: usize = 64;
+pub(super) const MAX_CALLS: usize = 64;
 
 /// See the module.
 pub(super) struct Server {
@@ -58,7 +58,7 @@ impl Server {
     pub fn new(endpoint: Endpoint, outages: Outages) -> Self {
         Self {
             endpoint,
-            permits: Semaphore::new(MOST_CALLS),
+            permits: Semaphore::new(MAX_CALLS),
             probing: watch::Sender::default(),
             needed: Mutex::new(Instant::now()),
             outages,
@@ -187,7 +187,7 @@ impl NotSent {
             Self::TooMany => (
                 Fault::TimedOut,
                 format!(
-                    "{MOST_CALLS} earlier calls to {} were still running at the deadline. Check that the NFS \
+                    "{MAX_CALLS} earlier calls to {} were still running at the deadline. Check that the NFS \
                      server and its disks work.",
                     server.endpoint
                 ),

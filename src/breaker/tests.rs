@@ -5,7 +5,7 @@ use tokio::time::advance;
 
 use super::fake::{Fake, Manner};
 use super::probe::FORGET;
-use super::server::MOST_CALLS;
+use super::server::MAX_CALLS;
 use super::*;
 use crate::model::directory::{Directory, NfsVersion};
 use crate::storage::{Fault, Found, Outcome, Tree};
@@ -155,12 +155,12 @@ async fn whatever_the_server_answers_it_is_up() {
 async fn the_answer_to_a_call_that_was_under_way_counts() {
     let scene = Scene::new();
     scene.fake.set("nas1", Manner::Hangs);
-    let mut under_way = Box::pin(scene.look("nas1", LONG * 3));
-    assert!(poll!(&mut under_way).is_pending());
+    let mut in_progress = Box::pin(scene.look("nas1", LONG * 3));
+    assert!(poll!(&mut in_progress).is_pending());
     scene.down("nas1", Manner::Hangs).await;
-    assert!(poll!(&mut under_way).is_pending(), "it is left to its end");
+    assert!(poll!(&mut in_progress).is_pending(), "it is left to its end");
     scene.fake.heal("nas1");
-    assert_eq!(under_way.await, Ok(None));
+    assert_eq!(in_progress.await, Ok(None));
     assert!(!scene.is_down("nas1"));
 }
 
@@ -182,11 +182,11 @@ async fn a_tree_that_remains_is_no_answer() {
 async fn a_server_has_so_many_calls_and_who_gets_no_turn_reads_so() {
     let scene = Scene::new();
     scene.fake.set("nas1", Manner::Hangs);
-    let under_way: Vec<_> = (0..MOST_CALLS).map(|_| scene.look("nas1", LONG).boxed()).collect();
-    let mut under_way = futures::future::join_all(under_way);
-    assert!(poll!(&mut under_way).is_pending());
+    let in_progress: Vec<_> = (0..MAX_CALLS).map(|_| scene.look("nas1", LONG).boxed()).collect();
+    let mut in_progress = futures::future::join_all(in_progress);
+    assert!(poll!(&mut in_progress).is_pending());
     let error = scene.look("nas1", Duration::from_secs(5)).await.unwrap_err();
-    assert_eq!(scene.fake.sent(), MOST_CALLS);
+    assert_eq!(scene.fake.sent(), MAX_CALLS);
     assert_eq!((error.fault, error.outcome), (Fault::TimedOut, Outcome::NotDone));
     assert_eq!(
         error.to_string(),
@@ -197,7 +197,7 @@ async fn a_server_has_so_many_calls_and_who_gets_no_turn_reads_so() {
     let mut waits = Box::pin(scene.look("nas1", LONG));
     assert!(poll!(&mut waits).is_pending());
     scene.fake.heal("nas1");
-    let (next, _) = futures::join!(waits, under_way);
+    let (next, _) = futures::join!(waits, in_progress);
     assert_eq!(next, Ok(None), "the next gets the place of one that has ended");
 }
 
@@ -205,15 +205,15 @@ async fn a_server_has_so_many_calls_and_who_gets_no_turn_reads_so() {
 async fn a_waiting_caller_learns_that_the_server_is_down() {
     let scene = Scene::new();
     scene.fake.set("nas1", Manner::Hangs);
-    let mut under_way: Vec<_> = (1..MOST_CALLS).map(|_| scene.look("nas1", LONG).boxed()).collect();
-    for call in &mut under_way {
+    let mut in_progress: Vec<_> = (1..MAX_CALLS).map(|_| scene.look("nas1", LONG).boxed()).collect();
+    for call in &mut in_progress {
         assert!(poll!(call).is_pending());
     }
     let began = Instant::now();
     let mut short = Box::pin(scene.look("nas1", Duration::from_secs(1)));
     assert!(poll!(&mut short).is_pending());
-    under_way.push(scene.look("nas1", LONG).boxed());
-    assert!(poll!(under_way.last_mut().unwrap()).is_pending());
+    in_progress.push(scene.look("nas1", LONG).boxed());
+    assert!(poll!(in_progress.last_mut().unwrap()).is_pending());
     short.await.unwrap_err();
     let last = scene.look("nas1", LONG).await.unwrap_err();
     assert!(last.cause.contains("has not answered since"), "{last}");

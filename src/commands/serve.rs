@@ -230,8 +230,8 @@ async fn finish(tasks: &Tasks, storages: &Storages) {
     if !tasks.drain(DRAIN_TIMEOUT).await {
         tracing::warn!("some work did not end in time; the next replica that leads continues it");
     }
-    // Only this process can end its NFS sessions: for the server, a pod with another name is another client.
-    storages.leave().await;
+    // Only this process can end its NFS sessions: a pod with another name is another client.
+    storages.shut_down().await;
 }
 
 fn open(address: Listen, flag: &str) -> Result<TcpListener> {

@@ -27,7 +27,7 @@ use crate::storage::{Outcome, StorageError};
 
 /// How often connections and sessions may be lost during one verb. Those that had been idle do not count: after a restart of
 /// the server all of them are lost at once.
-const MOST_FAILURES: u32 = 6;
+const MAX_FAILURES: u32 = 6;
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -59,9 +59,9 @@ pub(super) enum RetryReason {
 
 /// What a verb waits for.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Waiting<O> {
+pub(super) enum Waiting<P> {
     /// To be able to send a call.
-    Opening(O),
+    Prerequisite(P),
     /// For the answer to a call.
     Answer,
     /// The server has answered that a call is to be sent again later.
@@ -71,12 +71,12 @@ pub(super) enum Waiting<O> {
 /// How calls reach a server of one kind.
 pub(super) trait Transport: Sized + Send + Sync + 'static {
     /// What must happen before a call can be sent.
-    type Opening: Copy + Send;
+    type Prerequisite: Copy + Send;
     /// What each verb has of its own.
     type Session: Send + Sync;
 
     /// Describes what did not happen before the deadline, for people.
-    fn not_opened(context: &ErrorContext<'_>, opening: Self::Opening) -> Reason;
+    fn prerequisite_timeout(context: &ErrorContext<'_>, prerequisite: Self::Prerequisite) -> Reason;
     /// Who this client is on the server, for error messages.
     fn context<'a>(&'a self, share: &'a Share) -> ErrorContext<'a>;
 }
@@ -89,38 +89,38 @@ pub(super) struct Attempt<'a, T: Transport> {
     what: String,
     deadline: Instant,
     pub(super) session: OnceCell<T::Session>,
-    pub(super) state: Arc<Mutex<State<T::Opening>>>,
+    pub(super) state: Arc<Mutex<State<T::Prerequisite>>>,
 }
 
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
-pub(super) struct State<O> {
+pub(super) struct State<P> {
     /// The caller does not wait any more.
-    pub over: bool,
+    pub abandoned: bool,
     /// A change may have been made that the verb does not know of, or only a part of what it is to do.
-    pub unsure: bool,
+    pub maybe_changed: bool,
     /// The number of calls that change something and have no answer yet, or got none and may still take effect.
-    pub under_way: usize,
+    pub in_progress: usize,
     /// A call that makes the verb's directory or sets its attributes got no answer in an earlier round. So a directory that
     /// is there now counts as made by this verb.
     pub maybe_made: bool,
-    pub waiting: Waiting<O>,
+    pub waiting: Waiting<P>,
     pub failures: u32,
     /// The latest failure does not count: its session or connection had been idle, or was lost together with that of
     /// another call at the same time.
-    pub excused: bool,
+    pub uncounted: bool,
     pause: Duration,
 }
 
 impl<'a, T: Transport> Attempt<'a, T> {
     pub fn new(server: &'a Arc<T>, share: &'a Share, what: String, deadline: Instant) -> Self {
         let state = State {
-            over: false,
-            unsure: false,
-            under_way: 0,
+            abandoned: false,
+            maybe_changed: false,
+            in_progress: 0,
             maybe_made: false,
             waiting: Waiting::Answer,
             failures: 0,
-            excused: false,
+            uncounted: false,
             pause: FIRST_PAUSE,
         };
         Self {
@@ -147,7 +147,7 @@ impl<'a, T: Transport> Attempt<'a, T> {
                         self.failure(None, || no_answer::broken(&lost)).await?;
                     }
                     Err(RoundError::Retry(RetryReason::Changed(status))) => {
-                        let changing = || refusal::keeps_changing(self.context().spelled(status));
+                        let changing = || refusal::keeps_changing(self.context().status_name(status));
                         self.failure(None, changing).await?;
                     }
                 }
@@ -196,7 +196,7 @@ impl<'a, T: Transport> Attempt<'a, T> {
 
     /// Notes whether a failure from now on may leave a part of the verb done.
     pub fn partly_done(&self, partly: bool) {
-        self.state().unsure = partly;
+        self.state().maybe_changed = partly;
     }
 
     /// Waits before the server, which answered `status`, is asked again.
@@ -228,13 +228,13 @@ impl<'a, T: Transport> Attempt<'a, T> {
     pub async fn failure(&self, later: Option<Status>, reason: impl FnOnce() -> Reason) -> Result<(), StorageError> {
         let failures = {
             let mut state = self.state();
-            let excused = std::mem::take(&mut state.excused);
-            state.failures += u32::from(!excused);
+            let uncounted = std::mem::take(&mut state.uncounted);
+            state.failures += u32::from(!uncounted);
             state.failures
         };
         match later {
             Some(status) => self.pause(status).await,
-            None if failures > MOST_FAILURES => return Err(self.error(reason())),
+            None if failures > MAX_FAILURES => return Err(self.error(reason())),
             None if failures > 1 => sleep(FIRST_PAUSE * failures).await,
             None => {}
         }
@@ -245,20 +245,20 @@ impl<'a, T: Transport> Attempt<'a, T> {
         let context = self.context();
         let waiting = self.state().waiting;
         self.error(match waiting {
-            Waiting::Opening(opening) => T::not_opened(&context, opening),
-            Waiting::Answer => messages::silent(&context),
+            Waiting::Prerequisite(prerequisite) => T::prerequisite_timeout(&context, prerequisite),
+            Waiting::Answer => messages::timed_out(&context),
             Waiting::Later(status) => messages::busy(&context, status),
         })
     }
 
     fn error(&self, reason: Reason) -> StorageError {
-        let unsure = {
+        let maybe_changed = {
             let mut state = self.state();
             // Under the same lock: what has not begun yet never will.
-            state.over = true;
-            state.unsure || state.under_way > 0
+            state.abandoned = true;
+            state.maybe_changed || state.in_progress > 0
         };
-        let outcome = if unsure { Outcome::Unknown } else { Outcome::NotDone };
+        let outcome = if maybe_changed { Outcome::Unknown } else { Outcome::NotDone };
         StorageError::of(&self.what, self.share, reason, outcome)
     }
 
@@ -266,13 +266,13 @@ impl<'a, T: Transport> Attempt<'a, T> {
         self.server.context(self.share)
     }
 
-    pub fn state(&self) -> MutexGuard<'_, State<T::Opening>> {
+    pub fn state(&self) -> MutexGuard<'_, State<T::Prerequisite>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<T: Transport> Drop for Attempt<'_, T> {
     fn drop(&mut self) {
-        self.state().over = true;
+        self.state().abandoned = true;
     }
 }

@@ -5,7 +5,7 @@ use super::status::Status;
 use super::{Attributes, Found};
 
 /// The attributes of missing parents that are made.
-pub(super) const OF_PARENTS: Attributes = Attributes {
+pub(super) const PARENT_ATTRIBUTES: Attributes = Attributes {
     mode: Some(0o755),
     uid: None,
     gid: None,
@@ -41,7 +41,7 @@ impl Change {
 
 /// The mode with which a directory is created, before it gets its owner and its mode. Where the mode cannot be set later, it
 /// keeps this one.
-pub(super) fn mode_at_first(wanted: Attributes) -> u32 {
+pub(super) fn initial_mode(wanted: Attributes) -> u32 {
     match wanted.mode {
         // What mkdir gives with the usual umask.
         None => 0o755,
@@ -72,7 +72,7 @@ pub(super) enum AttributeError {
 impl AttributeError {
     /// Whether the server does not let the mode be set: the directory then has another mode, which is no error.
     /// Servers with ACLs of their own do this, and servers with the security style of NTFS.
-    pub fn keeps_mode(self) -> bool {
+    pub fn mode_cannot_be_set(self) -> bool {
         let statuses = [
             Status::PERM,
             Status::ACCESS,

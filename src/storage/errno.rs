@@ -5,11 +5,11 @@ use std::io;
 use rustix::io::Errno;
 
 use super::status::Status;
-use super::transient::lost;
+use super::transient::is_unreachable;
 
 impl From<Errno> for Status {
     fn from(errno: Errno) -> Self {
-        Self(exchanged(errno.raw_os_error().unsigned_abs()))
+        Self(swap_number(errno.raw_os_error().unsigned_abs()))
     }
 }
 
@@ -23,13 +23,13 @@ impl From<io::Error> for Status {
 impl Status {
     /// Returns the number of the error that this status was made of.
     pub fn errno(self) -> Errno {
-        Errno::from_raw_os_error(exchanged(self.0).cast_signed())
+        Errno::from_raw_os_error(swap_number(self.0).cast_signed())
     }
 }
 
 /// NFS has the numbers of Unix, except for two errors that the verbs look at. They are exchanged with errors that no file
 /// system has.
-fn exchanged(number: u32) -> u32 {
+fn swap_number(number: u32) -> u32 {
     for (errno, Status(status)) in [(Errno::NOTEMPTY, Status::NOTEMPTY), (Errno::STALE, Status::STALE)] {
         let errno = errno.raw_os_error().unsigned_abs();
         match number {
@@ -42,8 +42,8 @@ fn exchanged(number: u32) -> u32 {
 }
 
 /// Whether the server may have carried out a call with this error, or still will: the kernel has stopped waiting.
-pub(super) fn unanswered(errno: Errno) -> bool {
-    lost(errno) || matches!(errno, Errno::IO | Errno::INTR)
+pub(super) fn maybe_carried_out(errno: Errno) -> bool {
+    is_unreachable(errno) || matches!(errno, Errno::IO | Errno::INTR)
 }
 
 /// Returns its name.
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn a_call_that_the_kernel_gave_up_on_may_have_been_carried_out() {
-        assert!(unanswered(Errno::TIMEDOUT) && unanswered(Errno::IO));
-        assert!(!unanswered(Errno::NOSPC) && !unanswered(Errno::ACCESS));
+        assert!(maybe_carried_out(Errno::TIMEDOUT) && maybe_carried_out(Errno::IO));
+        assert!(!maybe_carried_out(Errno::NOSPC) && !maybe_carried_out(Errno::ACCESS));
     }
 }

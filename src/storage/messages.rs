@@ -19,7 +19,7 @@ pub(super) fn refused(context: &ErrorContext<'_>, action: Action<'_>, status: St
     if context.mount.is_some() {
         return mount_messages::refused(context, action, status.errno());
     }
-    let code = context.spelled(status);
+    let code = context.status_name(status);
     if let Some(described) = refusal(status).and_then(|refusal| refusal.describe(action, &code)) {
         return described;
     }
@@ -42,7 +42,7 @@ pub(super) fn refused(context: &ErrorContext<'_>, action: Action<'_>, status: St
         }
         (_, Status::ROFS) => Fault::ReadOnly.because(format!(
             "it is read-only ({code}). Export it with rw{}.",
-            whole_path(context)
+            whole_path_advice(context)
         )),
         (_, Status::XDEV) => {
             Fault::OtherFileSystem.because(format!("that is on another file system of the server ({code})."))
@@ -75,30 +75,30 @@ fn refusal(status: Status) -> Option<Refusal> {
 }
 
 fn denied(context: &ErrorContext<'_>, action: Action<'_>, status: Status) -> String {
-    let (uid, code) = (context.uid, context.spelled(status));
+    let (uid, code) = (context.uid, context.status_name(status));
     match (action, status) {
         (Action::SetOwner, _) => format!(
             "the server does not let uid {uid} set the owner ({code}). {}",
-            set_owner(context)
+            owner_advice(context)
         ),
         (_, Status::PERM) => format!(
             "the server denies it to uid {uid} ({code}).{} If the port is not the reason, look for the attributes \
              immutable and append-only there (lsattr). {}",
-            port(context),
-            permit(context)
+            port_advice(context),
+            permission_advice(context)
         ),
         _ => format!(
             "the server denies it to uid {uid} ({code}). {}{}{}",
-            permit(context),
-            mount_point(context, action),
-            port(context)
+            permission_advice(context),
+            mount_point_advice(context, action),
+            port_advice(context)
         ),
     }
 }
 
 /// The server has an error of its own that may pass.
 pub(super) fn server_fault(context: &ErrorContext<'_>, status: Status) -> Reason {
-    let code = context.spelled(status);
+    let code = context.status_name(status);
     Fault::ServerFault.because(format!(
         "the server has an internal error that may pass ({code}). If it lasts, look for the reason in the server's \
          log and at its disks."
@@ -106,7 +106,7 @@ pub(super) fn server_fault(context: &ErrorContext<'_>, status: Status) -> Reason
 }
 
 fn no_such_share(context: &ErrorContext<'_>, segment: &str, status: Status) -> String {
-    let (path, code, port) = (context.share.path(), context.spelled(status), port(context));
+    let (path, code, port) = (context.share.path(), context.status_name(status), port_advice(context));
     let check = "Check that it is exported to this host, and that the path is what an NFSv4 client sees, without the \
                  path of an export with fsid=0.";
     match status {
@@ -116,7 +116,7 @@ fn no_such_share(context: &ErrorContext<'_>, segment: &str, status: Status) -> S
 }
 
 /// Version 4 shows the directories above its exports as a tree that is read-only.
-fn whole_path(context: &ErrorContext<'_>) -> String {
+fn whole_path_advice(context: &ErrorContext<'_>) -> String {
     match context.share.version() {
         NfsVersion::V4 => format!(
             "; if {} is only a part of an export's path, name the whole path",
@@ -128,7 +128,7 @@ fn whole_path(context: &ErrorContext<'_>) -> String {
 
 /// Exports that require a privileged port deny others in different ways. Which port the server saw is not known here: network
 /// plugins may translate addresses and ports.
-pub(super) fn port(context: &ErrorContext<'_>) -> &'static str {
+pub(super) fn port_advice(context: &ErrorContext<'_>) -> &'static str {
     if context.privileged {
         " Many exports reject source ports above 1023: Bindery came from one below, but a network plugin may have \
          changed it on the way. Export with insecure, or run Bindery with hostNetwork."
@@ -139,7 +139,7 @@ pub(super) fn port(context: &ErrorContext<'_>) -> &'static str {
 }
 
 /// Version 3 has no status of its own for a directory on which something is mounted.
-fn mount_point(context: &ErrorContext<'_>, action: Action<'_>) -> &'static str {
+fn mount_point_advice(context: &ErrorContext<'_>, action: Action<'_>) -> &'static str {
     match (context.share.version(), action) {
         (NfsVersion::V3, Action::Remove | Action::Rename) => {
             " It may also be that another file system is mounted there on the server: then unmount it."
@@ -148,7 +148,7 @@ fn mount_point(context: &ErrorContext<'_>, action: Action<'_>) -> &'static str {
     }
 }
 
-fn permit(context: &ErrorContext<'_>) -> &'static str {
+fn permission_advice(context: &ErrorContext<'_>) -> &'static str {
     if context.uid == 0 {
         "Root is probably squashed there: export with no_root_squash, or run Bindery with the owner's --nfs-uid and \
          --nfs-gid."
@@ -157,7 +157,7 @@ fn permit(context: &ErrorContext<'_>) -> &'static str {
     }
 }
 
-fn set_owner(context: &ErrorContext<'_>) -> &'static str {
+fn owner_advice(context: &ErrorContext<'_>) -> &'static str {
     if context.uid == 0 {
         "Root is probably squashed there: export with no_root_squash."
     } else {
@@ -166,7 +166,7 @@ fn set_owner(context: &ErrorContext<'_>) -> &'static str {
 }
 
 /// The server did not answer before the deadline.
-pub(super) fn silent(context: &ErrorContext<'_>) -> Reason {
+pub(super) fn timed_out(context: &ErrorContext<'_>) -> Reason {
     if let Some(path) = context.mount {
         return Fault::TimedOut.because(format!(
             "the mount at {} did not answer in time. Check that its server and disks work.",
@@ -193,7 +193,7 @@ pub(super) fn malformed(share: &Share, what: &str) -> Reason {
 
 /// Until the deadline the server asked to try again later.
 pub(super) fn busy(context: &ErrorContext<'_>, status: Status) -> Reason {
-    let (server, code) = (context.share.server(), context.spelled(status));
+    let (server, code) = (context.share.server(), context.status_name(status));
     Fault::Busy.because(format!(
         "{server} asked to try again later until the deadline ({code}). {}",
         match status {

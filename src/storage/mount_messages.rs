@@ -6,7 +6,7 @@ use super::Fault;
 use super::errno::name;
 use super::error::Reason;
 use super::refusal::{Action, ErrorContext, Refusal};
-use super::transient::{self, lost};
+use super::transient::{self, is_unreachable};
 
 /// The file system answered `action` with `errno`.
 pub(super) fn refused(context: &ErrorContext<'_>, action: Action<'_>, errno: Errno) -> Reason {
@@ -16,13 +16,13 @@ pub(super) fn refused(context: &ErrorContext<'_>, action: Action<'_>, errno: Err
     }
     match (action, errno) {
         (Action::Share(_), Errno::NOENT | Errno::NOTDIR) => {
-            Fault::NotMounted.because(format!("there is no directory {path} ({name}). {}", mount_it(context)))
+            Fault::NotMounted.because(format!("there is no directory {path} ({name}). {}", mount_advice(context)))
         }
         (_, Errno::STALE) => Fault::NotMounted.because(format!(
             "the server does not know what is mounted at {path} any more ({name}). Check that it exports it and has \
              its disk; if that does not help, mount it again: restart Bindery's pod."
         )),
-        (_, errno) if lost(errno) => Fault::Unreachable.because(format!(
+        (_, errno) if is_unreachable(errno) => Fault::Unreachable.because(format!(
             "what serves the mount at {path} does not answer ({name}). Check that it runs, or mount it again."
         )),
         (_, Errno::ROFS) => Fault::ReadOnly.because(format!(
@@ -40,12 +40,12 @@ pub(super) fn refused(context: &ErrorContext<'_>, action: Action<'_>, errno: Err
         (Action::SetOwner, Errno::PERM | Errno::ACCESS | Errno::INVAL) => Fault::Denied.because(format!(
             "uid {} may not set the owner ({name}). {}",
             context.uid,
-            set_owner(context)
+            owner_advice(context)
         )),
         (_, Errno::PERM | Errno::ACCESS) => Fault::Denied.because(format!(
             "it is denied to uid {} ({name}). {}",
             context.uid,
-            permit(context)
+            permission_advice(context)
         )),
         (_, Errno::BUSY) => Fault::Busy.because(format!(
             "it is in use on this node ({name}): a process has a file in it open, or something is mounted there. End \
@@ -82,19 +82,19 @@ pub(super) fn not_mounted(context: &ErrorContext<'_>) -> Reason {
     let text = format!(
         "nothing is mounted at {}: what is made there would be lost with Bindery's container. {}",
         context.mounted_at(),
-        mount_it(context)
+        mount_advice(context)
     );
     Fault::NotMounted.because(text)
 }
 
-fn mount_it(context: &ErrorContext<'_>) -> String {
+fn mount_advice(context: &ErrorContext<'_>) -> String {
     format!(
         "Mount {} there: give Bindery's pod a volume of it, with volumeMounts at that path, or correct --mounted.",
         context.share
     )
 }
 
-fn permit(context: &ErrorContext<'_>) -> String {
+fn permission_advice(context: &ErrorContext<'_>) -> String {
     let path = context.mounted_at();
     if context.uid == 0 {
         format!(
@@ -106,7 +106,7 @@ fn permit(context: &ErrorContext<'_>) -> String {
     }
 }
 
-fn set_owner(context: &ErrorContext<'_>) -> &'static str {
+fn owner_advice(context: &ErrorContext<'_>) -> &'static str {
     if context.uid == 0 {
         "Either the server squashes root, or Bindery runs without the capability CHOWN."
     } else {

@@ -63,7 +63,7 @@ pub(super) fn credentials(context: &ErrorContext<'_>) -> Reason {
     Fault::Denied.because(format!(
         "{} does not accept AUTH_SYS from this host. Export with sec=sys.{}",
         context.share.server(),
-        messages::port(context)
+        messages::port_advice(context)
     ))
 }
 

@@ -43,7 +43,7 @@ impl ErrorContext<'_> {
     }
 
     /// Shows a status as the server or the file system calls it.
-    pub fn spelled(&self, status: Status) -> String {
+    pub fn status_name(&self, status: Status) -> String {
         match self.mount {
             Some(_) => errno::name(status.errno()),
             None => status.in_version(self.share.version()).to_string(),
@@ -124,5 +124,5 @@ pub(super) fn keeps_filling() -> Reason {
 }
 
 /// A directory with more names than this is not listed: 250 MB of memory at worst.
-pub(super) const MOST_NAMES: usize = 1_000_000;
+pub(super) const MAX_NAMES: usize = 1_000_000;
 pub(super) const TOO_MANY_NAMES: &str = "it has more than a million names. Divide it into several directories.";

@@ -30,9 +30,9 @@ impl Storages {
         Self { mounted, ..self }
     }
 
-    /// Ends all that this process has on any server: see [`NfsStorage::leave`]. The others keep nothing there.
-    pub async fn leave(&self) {
-        self.v4.leave().await;
+    /// Ends all that this process has on any server: see [`NfsStorage::shut_down`]. The others keep nothing there.
+    pub async fn shut_down(&self) {
+        self.v4.shut_down().await;
     }
 }
 

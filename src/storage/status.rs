@@ -90,12 +90,12 @@ statuses! {
 
 impl Status {
     /// Whether the server asks to try again later.
-    pub fn later(self) -> bool {
+    pub fn asks_to_retry(self) -> bool {
         matches!(self, Self::DELAY | Self::GRACE)
     }
 
     /// Whether the server does not know the session or its client any more.
-    pub fn gone(self) -> bool {
+    pub fn lost_session(self) -> bool {
         matches!(
             self,
             Self::BADSESSION | Self::DEADSESSION | Self::STALE_CLIENTID | Self::EXPIRED
@@ -103,7 +103,7 @@ impl Status {
     }
 
     /// Whether the file handle is no longer valid: the file is gone, or the server has forgotten the handle.
-    pub fn stale(self) -> bool {
+    pub fn stale_handle(self) -> bool {
         matches!(self, Self::STALE | Self::FHEXPIRED | Self::BADHANDLE)
     }
 }

@@ -10,9 +10,9 @@ use super::status::Status;
 
 /// Whether an NFS operation with this status may succeed later.
 pub(super) fn status(status: Status) -> bool {
-    status.later()
-        || status.stale()
-        || status.gone()
+    status.asks_to_retry()
+        || status.stale_handle()
+        || status.lost_session()
         || matches!(
             status,
             // The server has an error of its own: a disk, a cluster file system that lost its server, no memory.
@@ -37,7 +37,7 @@ pub(super) fn status(status: Status) -> bool {
 
 /// Whether a file system call with this error may succeed later.
 pub(super) fn errno(errno: Errno) -> bool {
-    lost(errno)
+    is_unreachable(errno)
         || matches!(
             errno,
             // A disk or a server of the file system has an error.
@@ -59,7 +59,7 @@ pub(super) fn errno(errno: Errno) -> bool {
 }
 
 /// Whether the server, or the program that serves a mount, does not answer.
-pub(super) fn lost(errno: Errno) -> bool {
+pub(super) fn is_unreachable(errno: Errno) -> bool {
     matches!(
         errno,
         Errno::TIMEDOUT

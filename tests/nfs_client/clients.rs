@@ -101,7 +101,7 @@ async fn a_clean_stop_destroys_the_client_on_the_server() {
     let share = relay.share("/export");
     make(&client, &share, "a").await.unwrap();
     count(&relay, DESTROY_CLIENTID);
-    client.leave().await;
+    client.shut_down().await;
     assert_eq!(relay.matched(), 1);
     eventually("the idle connections are closed", async || {
         (relay.open() == 0).then_some(())
@@ -121,7 +121,7 @@ async fn a_clean_stop_fences_calls_without_an_answer() {
     let stuck = client.make(&share, &name, mode(0o777), Existing::SetAttributes, soon());
     let left = async {
         until_relay_matched(&relay, 1).await;
-        client.leave().await;
+        client.shut_down().await;
         ended(&relay);
     };
     tokio::select! {

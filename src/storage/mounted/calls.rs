@@ -21,7 +21,7 @@ use crate::model::identity::Identity;
 use crate::model::share_id::View;
 use crate::storage::attempt::{Attempt, RetryReason, RoundError};
 use crate::storage::attributes::AttributeError;
-use crate::storage::refusal::{Action, MOST_NAMES};
+use crate::storage::refusal::{Action, MAX_NAMES};
 use crate::storage::status::Status;
 use crate::storage::verbs::protocol::{
     Answer, Created, Entry, FsObject, Page, Position, Protocol, RemovedNames, Target, Walk,
@@ -39,10 +39,10 @@ impl Protocol for Mount {
     type Handle = Handle;
 
     const VIEW: View = View::Mounted;
-    const MOST_REMOVES: usize = 256;
+    const MAX_REMOVES: usize = 256;
     /// Descriptors that a removal keeps open: a process may have 1024 in all, and sixteen verbs are under way on each mount.
-    const MOST_DIRECTORIES: usize = 32;
-    const COMPARES: bool = false;
+    const MAX_DIRECTORIES: usize = 32;
+    const CHECKS_IDENTITY: bool = false;
     const RENAME_MAY_MISPLACE: bool = false;
 
     fn key(share: &Share) -> String {
@@ -87,7 +87,7 @@ impl Protocol for Mount {
     }
 
     async fn page(attempt: &Attempt<'_, Self>, directory: &Handle, _: Position) -> Answer<Page> {
-        attempt.names(directory, MOST_NAMES + 1).await
+        attempt.names(directory, MAX_NAMES + 1).await
     }
 
     async fn first_page(attempt: &Attempt<'_, Self>, directory: &Handle) -> Answer<Page> {
@@ -164,7 +164,7 @@ impl Protocol for Mount {
                 })?;
                 match done {
                     Ok(()) => {}
-                    Err(status) if status.stale() => return Err(status),
+                    Err(status) if status.stale_handle() => return Err(status),
                     Err(status) => {
                         let stopped = Some(status);
                         return Ok(RemovedNames { count, stopped });
@@ -187,7 +187,7 @@ impl Attempt<'_, Mount> {
             let mut last = true;
             for entry in directory.dir.entries()? {
                 let entry = entry?;
-                if entries.len() == most || caller.is_over() {
+                if entries.len() == most || caller.is_abandoned() {
                     last = false;
                     break;
                 }

@@ -20,7 +20,7 @@ use crate::model::identity::Identity;
 use crate::storage::Found;
 
 /// The kinds whose `f_fsid` comes from a UUID on the disk, or ends with the files: ext2 to ext4, Btrfs, tmpfs.
-const KEEP_THEIR_FSID: [u64; 3] = [0xef53, 0x9123_683e, 0x0102_1994];
+const STABLE_FSID_KINDS: [u64; 3] = [0xef53, 0x9123_683e, 0x0102_1994];
 
 /// A directory's attributes.
 #[derive(Clone, Copy, Debug)]
@@ -67,7 +67,7 @@ fn fsid(directory: impl AsFd) -> Result<(u64, u64), Errno> {
         reason = "a magic number of 32 bits"
     )]
     let kind = u64::from(fstatfs(&directory)?.f_type as u32);
-    let kept = KEEP_THEIR_FSID.contains(&kind);
+    let kept = STABLE_FSID_KINDS.contains(&kind);
     let fsid = if kept { fstatvfs(directory)?.f_fsid } else { 0 };
     Ok((kind, fsid))
 }

@@ -15,7 +15,7 @@ use super::file::File;
 use super::open_directory::OpenDirectory;
 use super::thread::Caller;
 use crate::model::attributes::Attributes;
-use crate::storage::attributes::{AttributeError, after_refused_mode, mode_at_first};
+use crate::storage::attributes::{AttributeError, after_refused_mode, initial_mode};
 use crate::storage::refusal::Action;
 use crate::storage::status::Status;
 
@@ -27,7 +27,7 @@ pub(super) fn make(
     wanted: Attributes,
 ) -> Result<Result<OpenDirectory, AttributeError>, Status> {
     let mut builder = DirBuilder::new();
-    builder.mode(mode_at_first(wanted));
+    builder.mode(initial_mode(wanted));
     caller.change(|| parent.dir.create_dir_with(name, &builder))??;
     // It may have been replaced since.
     let opened = parent.below(OsStr::new(name))?;
@@ -63,7 +63,7 @@ pub(super) fn set_attributes(
         && let Err(status) = caller.change(|| set_mode(&opened.dir, mode))?
     {
         let error = AttributeError::Refused(Action::SetMode, status);
-        if !error.keeps_mode() {
+        if !error.mode_cannot_be_set() {
             return Ok(Err(error));
         }
         return set_attributes(caller, opened, after_refused_mode(wanted));

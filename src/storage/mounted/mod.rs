@@ -38,7 +38,7 @@ use super::{Fault, StorageError};
 use crate::model::directory::Share;
 
 /// How long the check at the start may take.
-const FIRST_LOOK: Duration = Duration::from_secs(5);
+const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// [`Storage`](super::Storage) on shares that are mounted. It is made from each share and the directory on which it is mounted.
 ///
@@ -57,7 +57,7 @@ impl MountedStorage {
     pub async fn check(&self) -> Result<(), StorageError> {
         for (share, _) in &self.config {
             let mount = self.server(share);
-            let attempt = Attempt::new(&mount, share, "begin".to_owned(), Instant::now() + FIRST_LOOK);
+            let attempt = Attempt::new(&mount, share, "begin".to_owned(), Instant::now() + CHECK_TIMEOUT);
             match attempt.run(|| attempt.identify().boxed()).await {
                 Err(error) if !error.transient() || error.fault == Fault::NotMounted => return Err(error),
                 Err(error) => tracing::warn!(%error, "a mounted share does not answer"),

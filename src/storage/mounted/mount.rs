@@ -16,14 +16,14 @@ use super::file::File;
 use super::open_directory::OpenDirectory;
 
 /// Verbs under way on one mount at a time. A mount that hangs may keep so many threads for ever.
-pub(super) const MOST_AT_WORK: usize = 16;
+pub(super) const MAX_THREADS: usize = 16;
 
 /// The directory that a share is mounted on.
 #[derive(Debug)]
 pub struct Mount {
     pub(super) path: PathBuf,
     /// One permit for each verb under way, held until its thread has ended.
-    pub(super) at_work: Arc<Semaphore>,
+    pub(super) threads: Arc<Semaphore>,
     /// Limits the calls that remove trees.
     pub(super) removals: Semaphore,
 }
@@ -32,8 +32,8 @@ impl Mount {
     pub(super) fn new(path: PathBuf) -> Self {
         Self {
             path,
-            at_work: Arc::new(Semaphore::new(MOST_AT_WORK)),
-            removals: Semaphore::new(MOST_AT_WORK),
+            threads: Arc::new(Semaphore::new(MAX_THREADS)),
+            removals: Semaphore::new(MAX_THREADS),
         }
     }
 

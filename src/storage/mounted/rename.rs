@@ -25,7 +25,7 @@ pub(super) fn rename(
     expected: Identity,
     to: Place<'_>,
 ) -> Result<Option<Moved>, Status> {
-    caller.change(|| move_to_nothing(from, to))??;
+    caller.change(|| rename_noreplace(from, to))??;
     let moved = match to.0.below(OsStr::new(to.1)) {
         Ok(opened) => Ok(opened.file.found.identity),
         // A file or a link was put there since, and is not the one that is meant either.
@@ -36,7 +36,7 @@ pub(super) fn rename(
         return Ok(Some(Moved::Done));
     }
     // Also after the deadline: it must not stay there.
-    if let Err(error) = move_to_nothing(to, from) {
+    if let Err(error) = rename_noreplace(to, from) {
         tracing::warn!(%error, "a directory that was moved by mistake cannot be moved back");
         return Ok(None);
     }
@@ -45,7 +45,7 @@ pub(super) fn rename(
 }
 
 /// Renames, but replaces nothing. On file systems that cannot guarantee that (NFS), the new place is looked at first.
-fn move_to_nothing((source, from): Place<'_>, (target, to): Place<'_>) -> io::Result<()> {
+fn rename_noreplace((source, from): Place<'_>, (target, to): Place<'_>) -> io::Result<()> {
     match renameat_with(&source.dir, from, &target.dir, to, RenameFlags::NOREPLACE) {
         Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
         done => return Ok(done?),

@@ -10,11 +10,11 @@ use std::thread;
 use rustix::io::Errno;
 use tokio::sync::oneshot;
 
-use super::mount::{MOST_AT_WORK, Mount};
+use super::mount::{MAX_THREADS, Mount};
 use crate::model::directory::Share;
 use crate::storage::Fault;
 use crate::storage::attempt::{Attempt, RetryReason, RoundError, State, Transport, Waiting};
-use crate::storage::errno::unanswered;
+use crate::storage::errno::maybe_carried_out;
 use crate::storage::error::Reason;
 use crate::storage::refusal::ErrorContext;
 use crate::storage::status::Status;
@@ -26,13 +26,13 @@ type Job = Box<dyn FnOnce() + Send>;
 pub(super) struct Caller(Arc<Mutex<State<()>>>);
 
 impl Transport for Mount {
-    type Opening = ();
+    type Prerequisite = ();
     /// The jobs of the verb's thread. It ends once this is dropped and the last job has ended.
     type Session = mpsc::Sender<Job>;
 
-    fn not_opened(context: &ErrorContext<'_>, (): ()) -> Reason {
+    fn prerequisite_timeout(context: &ErrorContext<'_>, (): ()) -> Reason {
         Fault::TimedOut.because(format!(
-            "{MOST_AT_WORK} earlier calls to the mount at {} are still running. Check that its server and disks work; if \
+            "{MAX_THREADS} earlier calls to the mount at {} are still running. Check that its server and disks work; if \
              it is gone for good, restart Bindery's pod without it.",
             context.mounted_at()
         ))
@@ -61,7 +61,7 @@ impl Attempt<'_, Mount> {
         let _ = thread.send(Box::new(move || drop(answer.send(calls(&caller)))));
         match answered.await {
             // It was removed on the server; the next walk sees that.
-            Ok(Err(status)) if status.stale() => Err(RoundError::Retry(RetryReason::Changed(status))),
+            Ok(Err(status)) if status.stale_handle() => Err(RoundError::Retry(RetryReason::Changed(status))),
             Ok(answer) => Ok(answer),
             Err(_) => {
                 let text = "it ended unexpectedly. Look for a panic in Bindery's log.";
@@ -71,9 +71,9 @@ impl Attempt<'_, Mount> {
     }
 
     async fn start_thread(&self) -> Result<mpsc::Sender<Job>, RoundError> {
-        self.state().waiting = Waiting::Opening(());
+        self.state().waiting = Waiting::Prerequisite(());
         // It is never closed, so this never fails.
-        let permit = self.server.at_work.clone().acquire_owned().await;
+        let permit = self.server.threads.clone().acquire_owned().await;
         self.state().waiting = Waiting::Answer;
         let (jobs, received) = mpsc::channel::<Job>();
         // The mount remains known as long as its thread hangs.
@@ -101,26 +101,26 @@ impl Caller {
     pub fn change<T, E: Into<Status>>(&self, call: impl FnOnce() -> Result<T, E>) -> Result<Result<T, Status>, Status> {
         {
             let mut state = self.state();
-            if state.over {
+            if state.abandoned {
                 return Err(Errno::CANCELED.into());
             }
-            state.under_way += 1;
+            state.in_progress += 1;
         }
         let done = call().map_err(E::into);
         let mut state = self.state();
-        state.under_way -= 1;
-        state.unsure |= !matches!(done, Err(status) if !unanswered(status.errno()));
+        state.in_progress -= 1;
+        state.maybe_changed |= !matches!(done, Err(status) if !maybe_carried_out(status.errno()));
         Ok(done)
     }
 
     /// Whether the caller does not wait any more.
-    pub fn is_over(&self) -> bool {
-        self.state().over
+    pub fn is_abandoned(&self) -> bool {
+        self.state().abandoned
     }
 
     /// Notes that what was changed is undone, or complete.
     pub fn not_partly_done(&self) {
-        self.state().unsure = false;
+        self.state().maybe_changed = false;
     }
 
     fn state(&self) -> MutexGuard<'_, State<()>> {

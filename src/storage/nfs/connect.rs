@@ -46,7 +46,7 @@ type Resolved = Result<Vec<SocketAddr>, Arc<io::Error>>;
 pub(super) struct Name {
     host: String,
     port: u16,
-    under_way: Arc<Mutex<Option<Shared<BoxFuture<'static, Resolved>>>>>,
+    in_progress: Arc<Mutex<Option<Shared<BoxFuture<'static, Resolved>>>>>,
 }
 
 impl Name {
@@ -55,7 +55,7 @@ impl Name {
         Self {
             host: name.to_owned(),
             port,
-            under_way: Arc::default(),
+            in_progress: Arc::default(),
         }
     }
 
@@ -66,9 +66,9 @@ impl Name {
     /// Looks the name up, in a task of `runtime`, so that the caller may be dropped at any time.
     pub async fn addresses(&self, runtime: &Handle) -> Result<Vec<SocketAddr>, ConnectError> {
         let lookup = {
-            let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut in_progress = self.in_progress.lock().unwrap_or_else(PoisonError::into_inner);
             let new = || {
-                let (name, port, this) = (self.host.clone(), self.port, self.under_way.clone());
+                let (name, port, this) = (self.host.clone(), self.port, self.in_progress.clone());
                 let task = runtime.spawn(async move {
                     let resolved = resolve(&name, port).await;
                     *this.lock().unwrap_or_else(PoisonError::into_inner) = None;
@@ -78,7 +78,7 @@ impl Name {
                     .boxed()
                     .shared()
             };
-            under_way.get_or_insert_with(new).clone()
+            in_progress.get_or_insert_with(new).clone()
         };
         lookup.await.map_err(ConnectError::Resolve)
     }
@@ -131,7 +131,7 @@ async fn from_best_port(address: SocketAddr, privileged: bool) -> io::Result<(Tc
             match connect_from(port, address).await {
                 Ok(stream) => return Ok((stream, true)),
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => break,
-                Err(error) if taken(&error) => {}
+                Err(error) if port_in_use(&error) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -154,6 +154,6 @@ async fn connect_from(port: u16, address: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-fn taken(error: &io::Error) -> bool {
+fn port_in_use(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable)
 }

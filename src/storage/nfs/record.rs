@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 /// A reply is never larger: well above the pages that are asked for.
 const LARGEST_REPLY: usize = 128 * 1024;
 /// A server sends a reply of that size in one fragment, unless something is wrong with it.
-const MOST_FRAGMENTS: usize = 64;
+const MAX_FRAGMENTS: usize = 64;
 /// The bit of a fragment's header that marks the last fragment of a record.
 pub(super) const LAST_FRAGMENT: u32 = 1 << 31;
 /// Memory grows by so many bytes while a reply arrives.
@@ -25,7 +25,7 @@ pub(super) enum NoRecord {
 /// Appends the next record to `reply`, without the headers of its fragments.
 pub(super) async fn read_record(stream: &TcpStream, reply: &mut Vec<u8>) -> Result<(), NoRecord> {
     let mut room = LARGEST_REPLY;
-    for _ in 0..MOST_FRAGMENTS {
+    for _ in 0..MAX_FRAGMENTS {
         let mut header = [0; 4];
         read_exact(stream, &mut header).await?;
         let header = u32::from_be_bytes(header);

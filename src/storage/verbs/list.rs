@@ -27,7 +27,7 @@ impl<P: Protocol> Attempt<'_, P> {
             };
             let in_utf8 = |name| String::from_utf8(name).ok();
             names.extend(page.entries.into_iter().filter_map(|entry| in_utf8(entry.name)));
-            if names.len() > refusal::MOST_NAMES {
+            if names.len() > refusal::MAX_NAMES {
                 return Err(self.fails(Fault::Other.because(refusal::TOO_MANY_NAMES)));
             }
             if page.last {

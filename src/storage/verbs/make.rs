@@ -7,7 +7,7 @@ use super::protocol::{Created, Protocol, Walk};
 use crate::model::attributes::Attributes;
 use crate::model::directory::Directory;
 use crate::storage::attempt::{Attempt, RetryReason, RoundError};
-use crate::storage::attributes::OF_PARENTS;
+use crate::storage::attributes::PARENT_ATTRIBUTES;
 use crate::storage::refusal::Action;
 use crate::storage::{Existing, Made};
 
@@ -21,8 +21,8 @@ impl<P: Protocol> Attempt<'_, P> {
     ) -> Result<Made, RoundError> {
         let (parents, last) = directory.split_last();
         let parent = self.make_parents(&parents).await?;
-        let ours = self.state().maybe_made;
-        if existing == Existing::LeaveAlone && !ours {
+        let maybe_made = self.state().maybe_made;
+        if existing == Existing::LeaveAlone && !maybe_made {
             // Before anything is made: so what is there after a call without an answer is known to be made by it.
             if let Some(object) = self.look_up_in(&parent, last).await? {
                 self.require_directory(&object, Action::Segment(last))?;
@@ -37,13 +37,13 @@ impl<P: Protocol> Attempt<'_, P> {
             Created::New(object) => Ok(Made::of(&object.found, true)),
             Created::Exists => {
                 let object = self.look_up_existing(&parent, last).await?;
-                let set = existing == Existing::SetAttributes || ours;
+                let set = existing == Existing::SetAttributes || maybe_made;
                 if !set || object.found.has(wanted) {
-                    return Ok(Made::of(&object.found, ours));
+                    return Ok(Made::of(&object.found, maybe_made));
                 }
                 let set = P::set_attributes(self, &object.handle, wanted).await?;
                 let found = set.map_err(|error| self.wrong_attributes(&error))?;
-                Ok(Made::of(&found, ours))
+                Ok(Made::of(&found, maybe_made))
             }
         }
     }
@@ -56,7 +56,7 @@ impl<P: Protocol> Attempt<'_, P> {
         };
         let mut above = P::walk(self, &segments[..missing]).await?.must_exist()?.handle;
         for segment in &segments[missing..] {
-            above = match P::create(self, &above, segment, OF_PARENTS).await? {
+            above = match P::create(self, &above, segment, PARENT_ATTRIBUTES).await? {
                 Created::New(made) => made.handle,
                 // Another call has made it since, for a directory next to this one.
                 Created::Exists => self.look_up_existing(&above, segment).await?.handle,

@@ -116,11 +116,11 @@ pub(in crate::storage) trait Protocol: Transport {
     /// How identities are to be read that this version shows.
     const VIEW: View;
     /// How many names one call can remove.
-    const MOST_REMOVES: usize;
+    const MAX_REMOVES: usize;
     /// How many directories the removal of a tree remembers.
-    const MOST_DIRECTORIES: usize = 1024;
+    const MAX_DIRECTORIES: usize = 1024;
     /// Whether a call that moves or removes a directory compares its identity itself.
-    const COMPARES: bool;
+    const CHECKS_IDENTITY: bool;
     /// Whether a directory may be replaced by another one between the check and the rename, so that the other one is moved.
     const RENAME_MAY_MISPLACE: bool;
 

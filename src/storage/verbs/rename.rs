@@ -22,7 +22,7 @@ impl<P: Protocol> Attempt<'_, P> {
         let Walk::Found(target) = P::walk(self, &to_parents).await? else {
             return Err(self.refused(Action::Rename, Status::NOENT));
         };
-        let moved = match self.compare(&source.handle, last, expected).await? {
+        let moved = match self.current_identity(&source.handle, last, expected).await? {
             Some(found) if found == expected => {
                 P::rename(self, (&source.handle, from), expected, (&target.handle, to)).await?
             }
@@ -70,7 +70,7 @@ impl<P: Protocol> Attempt<'_, P> {
         let Walk::Found(parent) = P::walk(self, &parents).await? else {
             return Ok(Removed::Missing);
         };
-        match self.compare(&parent.handle, last, expected).await? {
+        match self.current_identity(&parent.handle, last, expected).await? {
             Some(found) if found == expected => P::remove_empty(self, &parent.handle, last, expected).await,
             Some(other) => Ok(Removed::Another(other)),
             None => Ok(Removed::Missing),
@@ -78,13 +78,13 @@ impl<P: Protocol> Attempt<'_, P> {
     }
 
     /// Returns which directory has this name, or `expected` where a later call compares that itself.
-    async fn compare(
+    async fn current_identity(
         &self,
         parent: &P::Handle,
         name: &str,
         expected: Identity,
     ) -> Result<Option<Identity>, RoundError> {
-        if P::COMPARES {
+        if P::CHECKS_IDENTITY {
             return Ok(Some(expected));
         }
         self.identity_in(parent, name).await

@@ -30,18 +30,18 @@ impl Attempt<'_, Pool> {
             let failures = {
                 let mut state = self.state();
                 state.waiting = Waiting::Answer;
-                state.under_way += usize::from(call.changes());
+                state.in_progress += usize::from(call.changes());
                 state.failures
             };
             let answer = connection.call(&call).await;
-            self.state().under_way -= usize::from(call.changes());
+            self.state().in_progress -= usize::from(call.changes());
             let failure = match answer {
-                Ok(Err(status)) if status.later() => {
+                Ok(Err(status)) if status.asks_to_retry() => {
                     connection.release();
                     self.pause(status).await;
                     continue;
                 }
-                Ok(Err(status)) if status.stale() => {
+                Ok(Err(status)) if status.stale_handle() => {
                     // It may be the share's own handle, which only a new connection brings again.
                     self.server.forget_idle();
                     return Err(RoundError::Retry(RetryReason::Changed(status)));
@@ -55,12 +55,12 @@ impl Attempt<'_, Pool> {
             };
             if !failure.is_broken() {
                 // It was not carried out, unless the answer was unreadable.
-                self.state().unsure |= call.changes() && !failure.is_refusal();
+                self.state().maybe_changed |= call.changes() && !failure.is_refusal();
                 return Err(self.fails(diagnose::failed(&self.context(), &failure)));
             }
             {
                 let mut state = self.state();
-                state.excused = connection.reused() || state.failures > failures;
+                state.uncounted = connection.reused() || state.failures > failures;
             }
             if connection.reused() {
                 self.server.forget_idle();
@@ -68,7 +68,7 @@ impl Attempt<'_, Pool> {
             drop(connection);
             if call.changes() {
                 // Nothing prevents that it takes effect late.
-                self.state().under_way += 1;
+                self.state().in_progress += 1;
                 return Err(RoundError::Retry(RetryReason::Lost));
             }
             self.failure(None, || diagnose::failed(&self.context(), &failure))
@@ -78,7 +78,7 @@ impl Attempt<'_, Pool> {
 
     async fn acquire(&self) -> Result<PooledConnection<'_>, RoundError> {
         loop {
-            let waiting = |part| self.state().waiting = Waiting::Opening(part);
+            let waiting = |part| self.state().waiting = Waiting::Prerequisite(part);
             let failures = self.state().failures;
             match self.server.acquire(self.deadline(), waiting).await {
                 Ok(connection) => return Ok(connection),
@@ -86,7 +86,7 @@ impl Attempt<'_, Pool> {
                 Err(failure) if failure.is_broken() => {
                     {
                         let mut state = self.state();
-                        state.excused = state.failures > failures;
+                        state.uncounted = state.failures > failures;
                     }
                     self.failure(None, || diagnose::failed(&self.context(), &failure))
                         .await?;

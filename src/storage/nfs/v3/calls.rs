@@ -12,7 +12,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use super::pool::Pool;
-use super::procedure::{Call, Handle, Reply, sane};
+use super::procedure::{Call, Handle, Reply, has_valid_length};
 use crate::model::attributes::Attributes;
 use crate::model::directory::{Directory, Share};
 use crate::model::identity::Identity;
@@ -33,8 +33,8 @@ impl Protocol for Pool {
     type Handle = Handle;
 
     const VIEW: View = View::V3;
-    const MOST_REMOVES: usize = 1;
-    const COMPARES: bool = false;
+    const MAX_REMOVES: usize = 1;
+    const CHECKS_IDENTITY: bool = false;
     const RENAME_MAY_MISPLACE: bool = true;
 
     fn key(share: &Share) -> String {
@@ -59,7 +59,7 @@ impl Protocol for Pool {
 
     async fn look_up(attempt: &Attempt<'_, Self>, directory: &Handle, name: &[u8]) -> Answer<FsObject<Handle>> {
         let (handle, file) = match attempt.send(Call::Look(directory, name)).await? {
-            Ok(Reply::Object(Some(handle), file)) if sane(&handle) => (handle, file),
+            Ok(Reply::Object(Some(handle), file)) if has_valid_length(&handle) => (handle, file),
             Ok(_) => return Err(attempt.incomplete()),
             Err(status) => return Ok(Err(status)),
         };

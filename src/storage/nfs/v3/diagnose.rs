@@ -36,7 +36,7 @@ pub(super) fn failed(context: &ErrorContext<'_>, failure: &Failure) -> Reason {
         )),
         Failure::Connect(Part::Nfs, address, error) => no_answer::no_connection(*address, error),
         Failure::Call(part, error) => call(context, *part, error),
-        Failure::Unknown(part) => {
+        Failure::NotRegistered(part) => {
             // The server may just be starting.
             Fault::Unreachable.because(format!(
                 "the portmapper of {server} knows no {} over TCP. Enable NFSv3 there, {OR_V4}.",
@@ -44,7 +44,7 @@ pub(super) fn failed(context: &ErrorContext<'_>, failure: &Failure) -> Reason {
             ))
         }
         Failure::Mount(status) => mount(context, *status),
-        Failure::Flavors => Fault::Denied.because(
+        Failure::NoAuthSys => Fault::Denied.because(
             "the server requires Kerberos there, which Bindery's NFS client does not support. Export the share with \
              sec=sys.",
         ),
@@ -54,7 +54,7 @@ pub(super) fn failed(context: &ErrorContext<'_>, failure: &Failure) -> Reason {
 /// The server refused MNT. The statuses have the numbers of those of NFS (RFC 1813, 5.1.5).
 fn mount(context: &ErrorContext<'_>, status: u32) -> Reason {
     let path = context.share.path();
-    let port = messages::port(context);
+    let port = messages::port_advice(context);
     match Status(status) {
         Status::ACCESS | Status::PERM => {
             let code = if status == 13 { "MNT3ERR_ACCES" } else { "MNT3ERR_PERM" };
@@ -113,11 +113,11 @@ fn protocol(part: Part) -> &'static str {
 }
 
 impl Transport for Pool {
-    type Opening = Part;
+    type Prerequisite = Part;
     type Session = ();
 
     /// This part of the server did not answer.
-    fn not_opened(context: &ErrorContext<'_>, part: Part) -> Reason {
+    fn prerequisite_timeout(context: &ErrorContext<'_>, part: Part) -> Reason {
         let server = context.share.server();
         match part {
             Part::Portmapper => Fault::TimedOut.because(format!(
@@ -128,7 +128,7 @@ impl Transport for Pool {
                 "NFSv3 needs the server's mountd, and that of {server} did not answer in time. Check that it runs, and \
                  that its port, which is best a fixed one, is open to this host; {OR_V4}."
             )),
-            Part::Nfs => messages::silent(context),
+            Part::Nfs => messages::timed_out(context),
         }
     }
 
@@ -136,7 +136,7 @@ impl Transport for Pool {
         ErrorContext {
             share,
             uid: self.options().uid,
-            privileged: self.came_privileged(),
+            privileged: self.from_privileged_port(),
             mount: None,
         }
     }

@@ -5,12 +5,12 @@
 //! not give the attributes is removed again, if it is still the one at its place.
 
 use super::pool::Pool;
-use super::procedure::{Call, Handle, Reply, sane};
+use super::procedure::{Call, Handle, Reply, has_valid_length};
 use crate::model::attributes::Attributes;
 use crate::model::identity::Identity;
 use crate::storage::Found;
 use crate::storage::attempt::{Attempt, RetryReason, RoundError};
-use crate::storage::attributes::{AttributeError, Change, after_refused_mode, mode_at_first};
+use crate::storage::attributes::{AttributeError, Change, after_refused_mode, initial_mode};
 use crate::storage::refusal::Action;
 use crate::storage::status::Status;
 use crate::storage::verbs::protocol::{Created, File};
@@ -23,8 +23,8 @@ impl Attempt<'_, Pool> {
         name: &str,
         wanted: Attributes,
     ) -> Result<Created<Handle>, RoundError> {
-        let handle = match self.send(Call::Make(parent, name, mode_at_first(wanted))).await? {
-            Ok(Reply::Object(handle, _)) => handle.filter(sane),
+        let handle = match self.send(Call::Make(parent, name, initial_mode(wanted))).await? {
+            Ok(Reply::Object(handle, _)) => handle.filter(has_valid_length),
             Ok(_) => return Err(self.incomplete()),
             Err(Status::EXIST) => return Ok(Created::Exists),
             // The parent was removed after the walk.
@@ -88,7 +88,7 @@ impl Attempt<'_, Pool> {
             match self.send(Call::Set(handle, change)).await? {
                 Ok(Reply::File(file)) => sent = file,
                 Ok(_) => return Err(self.incomplete()),
-                Err(status) if AttributeError::Refused(action, status).keeps_mode() => {
+                Err(status) if AttributeError::Refused(action, status).mode_cannot_be_set() => {
                     return Box::pin(self.set(handle, after_refused_mode(wanted))).await;
                 }
                 Err(status) => return Ok(Err(AttributeError::Refused(action, status))),

@@ -19,14 +19,14 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
 use super::io::Records;
-use super::procedure::{Handle, sane};
+use super::procedure::{Handle, has_valid_length};
 use crate::storage::nfs::connect::{ConnectError, connect_to};
 use crate::storage::nfs::options::NfsOptions;
 use crate::storage::nfs::record;
 
 const AUTH_SYS: u32 = 1;
 /// A server offers fewer ways to authenticate.
-const MOST_FLAVORS: u32 = 64;
+const MAX_FLAVORS: u32 = 64;
 
 /// The parts of a server that a share needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,11 +47,11 @@ pub(super) enum Failure {
     /// The part gave no useful answer.
     Call(Part, RpcError),
     /// The portmapper does not know it.
-    Unknown(Part),
+    NotRegistered(Part),
     /// The mount protocol's status.
     Mount(u32),
     /// The share does not accept AUTH_SYS.
-    Flavors,
+    NoAuthSys,
 }
 
 impl Failure {
@@ -110,7 +110,7 @@ pub(super) struct Progress<'a, F> {
     /// Called with each part of the server before it is asked.
     pub asks: F,
     /// Whether the latest connection to a part comes from a port below 1024.
-    pub came_privileged: &'a AtomicBool,
+    pub from_privileged_port: &'a AtomicBool,
 }
 
 /// Tries all addresses of a server in turn; each gets an equal part of the time until `deadline`, the last one the rest.
@@ -133,7 +133,7 @@ pub(super) async fn open(
         match timeout_at(end, open).await {
             Ok(Ok(connection)) => return Ok(connection),
             // All addresses say the same about a share.
-            Ok(Err(error @ (Failure::Mount(_) | Failure::Flavors))) => return Err(error),
+            Ok(Err(error @ (Failure::Mount(_) | Failure::NoAuthSys))) => return Err(error),
             Ok(Err(error)) => tracing::debug!(%address, ?error, "a server's next address is tried"),
             Err(_) => tracing::debug!(%address, "a server's next address is tried: this one is silent"),
         }
@@ -159,12 +159,12 @@ async fn open_at(
 
     (progress.asks)(Part::Mount);
     let (stream, privileged) = connect(Part::Mount, at(mount), options.privileged_port).await?;
-    progress.came_privileged.store(privileged, Ordering::Relaxed);
+    progress.from_privileged_port.store(privileged, Ordering::Relaxed);
     let root = mount_share(stream, path, options).await?;
 
     (progress.asks)(Part::Nfs);
     let (stream, privileged) = connect(Part::Nfs, at(nfs), options.privileged_port).await?;
-    progress.came_privileged.store(privileged, Ordering::Relaxed);
+    progress.from_privileged_port.store(privileged, Ordering::Relaxed);
     Ok(Connection {
         client: Nfs3Client::new_with_auth(Records::new(stream.clone()), auth(options), opaque_auth::default()),
         stream,
@@ -176,15 +176,15 @@ async fn open_at(
 async fn mount_share(stream: Arc<TcpStream>, path: &str, options: &NfsOptions) -> Result<Handle, Failure> {
     let mut mount = RpcClient::new_with_auth(Records::new(stream), auth(options), opaque_auth::default());
     let path = dirpath(Opaque::borrowed(path.as_bytes()));
-    let answer: Mounted = mount
+    let answer: MountReply = mount
         .call(MOUNT, MOUNT_VERSION, MOUNT_PROGRAM::MOUNTPROC3_MNT as u32, &path)
         .await
         .map_err(|error| Failure::Call(Part::Mount, error))?;
     match answer {
-        Mounted::Denied(status) => Err(Failure::Mount(status)),
+        MountReply::Denied(status) => Err(Failure::Mount(status)),
         // An empty list means that an old server does not say.
-        Mounted::At { flavors, .. } if !flavors.is_empty() && !flavors.contains(&AUTH_SYS) => Err(Failure::Flavors),
-        Mounted::At { root, .. } => Ok(root),
+        MountReply::Accepted { flavors, .. } if !flavors.is_empty() && !flavors.contains(&AUTH_SYS) => Err(Failure::NoAuthSys),
+        MountReply::Accepted { root, .. } => Ok(root),
     }
 }
 
@@ -200,7 +200,7 @@ async fn port(asked: &mut PortmapperClient<Records>, part: Part, program: u32, v
     match asked.getport(program, version, IPPROTO_TCP).await {
         Ok(number) => Ok(number),
         Err(PortmapError::Rpc(error)) => Err(Failure::Call(Part::Portmapper, error)),
-        Err(PortmapError::ProgramUnavailable | PortmapError::InvalidPortValue(_)) => Err(Failure::Unknown(part)),
+        Err(PortmapError::ProgramUnavailable | PortmapError::InvalidPortValue(_)) => Err(Failure::NotRegistered(part)),
     }
 }
 
@@ -214,12 +214,12 @@ fn auth(options: &NfsOptions) -> opaque_auth<'static> {
 }
 
 /// The answer to MNT. The crate's own type allocates as much memory as a server claims to need.
-enum Mounted {
-    At { root: Handle, flavors: Vec<u32> },
+enum MountReply {
+    Accepted { root: Handle, flavors: Vec<u32> },
     Denied(u32),
 }
 
-impl Unpack for Mounted {
+impl Unpack for MountReply {
     fn unpack(input: &mut impl io::Read) -> Result<(Self, usize), XdrError> {
         let (status, mut read) = u32::unpack(input)?;
         if status != 0 {
@@ -229,7 +229,7 @@ impl Unpack for Mounted {
         read += length;
         let (count, length) = u32::unpack(input)?;
         read += length;
-        if count > MOST_FLAVORS || !sane(&root) {
+        if count > MAX_FLAVORS || !has_valid_length(&root) {
             return Err(XdrError::ObjectTooLarge(count as usize));
         }
         let mut flavors = Vec::new();
@@ -238,6 +238,6 @@ impl Unpack for Mounted {
             read += length;
             flavors.push(flavor);
         }
-        Ok((Self::At { root, flavors }, read))
+        Ok((Self::Accepted { root, flavors }, read))
     }
 }

@@ -26,7 +26,7 @@ use crate::storage::verbs::remove_tree;
 /// The port of the portmapper (RFC 1833, 3), which says the others.
 const PORT: u16 = 111;
 /// Calls under way on one share.
-const MOST_CONNECTIONS: usize = 16;
+const MAX_CONNECTIONS: usize = 16;
 /// A connection is closed when it has been idle for so long: a firewall may have forgotten it.
 const LONGEST_IDLE: Duration = Duration::from_mins(1);
 
@@ -42,7 +42,7 @@ pub struct Pool {
     /// Limits the calls that remove trees, over all trees.
     pub(super) removals: Semaphore,
     idle: Idle<Connection>,
-    came_privileged: AtomicBool,
+    from_privileged_port: AtomicBool,
 }
 
 impl Pool {
@@ -53,10 +53,10 @@ impl Pool {
             path: share.path().to_owned(),
             options,
             runtime: Runtime::current(),
-            permits: Semaphore::new(MOST_CONNECTIONS),
-            removals: Semaphore::new(remove_tree::MOST_CALLS),
+            permits: Semaphore::new(MAX_CONNECTIONS),
+            removals: Semaphore::new(remove_tree::MAX_CALLS),
             idle: Idle::default(),
-            came_privileged: AtomicBool::new(false),
+            from_privileged_port: AtomicBool::new(false),
         })
     }
 
@@ -76,7 +76,7 @@ impl Pool {
             pool: self,
             connection: Some(connection),
             reused,
-            under_way: false,
+            in_progress: false,
             _permit: permit,
         };
         if let Some(connection) = self.idle.take(drop) {
@@ -89,13 +89,13 @@ impl Pool {
         })?;
         let progress = Progress {
             asks: waiting,
-            came_privileged: &self.came_privileged,
+            from_privileged_port: &self.from_privileged_port,
         };
         let connection = open(&addresses, &self.path, &self.options, deadline, &progress).await?;
         tracing::debug!(
             server = self.name.as_str(),
             path = self.path,
-            privileged = self.came_privileged(),
+            privileged = self.from_privileged_port(),
             "a share is reached over NFSv3"
         );
         Ok(pooled(connection, false))
@@ -106,8 +106,8 @@ impl Pool {
     }
 
     /// Whether the latest connection came from a privileged port.
-    pub fn came_privileged(&self) -> bool {
-        self.came_privileged.load(Ordering::Relaxed)
+    pub fn from_privileged_port(&self) -> bool {
+        self.from_privileged_port.load(Ordering::Relaxed)
     }
 
     /// Drops the idle connections: the server has restarted, or does not know the share's handle any more.
@@ -155,7 +155,7 @@ pub(super) struct PooledConnection<'a> {
     connection: Option<Connection>,
     reused: bool,
     /// A call that changes something has no answer yet.
-    under_way: bool,
+    in_progress: bool,
     _permit: SemaphorePermit<'a>,
 }
 
@@ -166,9 +166,9 @@ impl PooledConnection<'_> {
             // Only what consumes `self` takes the connection out.
             return Err(RpcError::Io(std::io::ErrorKind::NotConnected.into()));
         };
-        self.under_way = call.changes();
+        self.in_progress = call.changes();
         let answer = call.send(&mut connection.client).await?;
-        self.under_way = false;
+        self.in_progress = false;
         Ok(answer)
     }
 
@@ -193,7 +193,7 @@ impl PooledConnection<'_> {
 impl Drop for PooledConnection<'_> {
     fn drop(&mut self) {
         if let Some(connection) = self.connection.take()
-            && self.under_way
+            && self.in_progress
         {
             connection.cut();
         }

@@ -186,7 +186,7 @@ impl From<fattr3> for File {
 }
 
 /// Whether a handle has a valid length.
-pub(super) fn sane(handle: &Handle) -> bool {
+pub(super) fn has_valid_length(handle: &Handle) -> bool {
     (1..=LONGEST_HANDLE).contains(&handle.data.len())
 }
 

@@ -55,10 +55,10 @@ impl Attempt<'_, Server> {
             match self.send_once(ops, late).await {
                 Ok(reply) => {
                     let changed = reply.stopped.is_some_and(|stop| ops[..stop.at].iter().any(Op::changes));
-                    self.state().unsure |= changed;
+                    self.state().maybe_changed |= changed;
                     match reply.stopped {
-                        Some(stop) if !changed && stop.status.later() => self.pause(stop.status).await,
-                        Some(stop) if !changed && stop.status.stale() => {
+                        Some(stop) if !changed && stop.status.asks_to_retry() => self.pause(stop.status).await,
+                        Some(stop) if !changed && stop.status.stale_handle() => {
                             return Err(RoundError::Retry(RetryReason::Changed(stop.status)));
                         }
                         _ => {
@@ -71,7 +71,7 @@ impl Attempt<'_, Server> {
                 Err(NoReply::Lost(_)) if late == Late::Fenced => return Err(RoundError::Retry(RetryReason::Lost)),
                 Err(NoReply::NotDone(error) | NoReply::Lost(error)) => {
                     let later = match error {
-                        SessionError::Refused(_, status) if status.later() => Some(status),
+                        SessionError::Refused(_, status) if status.asks_to_retry() => Some(status),
                         _ => None,
                     };
                     self.failure(later, || diagnose::failed(&self.context(), &error))
@@ -82,26 +82,26 @@ impl Attempt<'_, Server> {
     }
 
     async fn send_once(&self, ops: &[Op<'_>], late: Late) -> Result<Reply, NoReply> {
-        let waiting = |opening| self.state().waiting = Waiting::Opening(opening);
+        let waiting = |prerequisite| self.state().waiting = Waiting::Prerequisite(prerequisite);
         let failures = self.state().failures;
         let session = self.server.acquire(self.deadline(), waiting).await;
         if session.is_err() {
             let mut state = self.state();
-            state.excused = state.failures > failures;
+            state.uncounted = state.failures > failures;
         }
         let mut session = session?;
         let changes = ops.iter().any(Op::changes);
         {
             let mut state = self.state();
             state.waiting = Waiting::Answer;
-            state.under_way += usize::from(changes);
+            state.in_progress += usize::from(changes);
         }
         let reply = session.call(ops, late).await;
         {
             let mut state = self.state();
-            state.under_way -= usize::from(changes);
-            state.unsure |= changes && matches!(reply, Err(SessionError::Rpc(_)));
-            state.excused = reply.is_err() && (session.reused() || state.failures > failures);
+            state.in_progress -= usize::from(changes);
+            state.maybe_changed |= changes && matches!(reply, Err(SessionError::Rpc(_)));
+            state.uncounted = reply.is_err() && (session.reused() || state.failures > failures);
         }
         match reply {
             Ok(reply) => {
@@ -120,8 +120,8 @@ impl Attempt<'_, Server> {
             }
             Err(error) => {
                 match error {
-                    SessionError::Refused(_, status) if status.later() => session.release(),
-                    SessionError::Refused(_, status) if status.gone() => session.forget(),
+                    SessionError::Refused(_, status) if status.asks_to_retry() => session.release(),
+                    SessionError::Refused(_, status) if status.lost_session() => session.forget(),
                     _ => {}
                 }
                 Err(error.into())

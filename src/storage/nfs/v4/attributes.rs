@@ -31,7 +31,7 @@ pub(super) const OF_THE_SERVER: &[u32] = &[LEASE_TIME];
 pub(super) const OF_AN_ENTRY: &[u32] = &[TYPE, RDATTR_ERROR];
 
 /// The longest bitmap that is read: the protocol has three words so far.
-const MOST_WORDS: u32 = 8;
+const MAX_WORDS: u32 = 8;
 const LONGEST_ATTRIBUTES: usize = 16 * 1024;
 const LONGEST_OWNER: usize = 1024;
 
@@ -133,7 +133,7 @@ impl Values {
 /// Reads the attributes in a bitmap, in ascending order, which is the order of their values.
 pub(super) fn read_bitmap(reader: &mut Reader<'_>) -> Result<Vec<u32>, Malformed> {
     let words = reader.u32()?;
-    if words > MOST_WORDS {
+    if words > MAX_WORDS {
         return Err(Malformed("a bitmap is too long"));
     }
     let mut attributes = Vec::new();

@@ -38,8 +38,8 @@ impl Protocol for Server {
     type Handle = Handle;
 
     const VIEW: View = View::V4;
-    const MOST_REMOVES: usize = 32;
-    const COMPARES: bool = true;
+    const MAX_REMOVES: usize = 32;
+    const CHECKS_IDENTITY: bool = true;
     const RENAME_MAY_MISPLACE: bool = false;
 
     fn key(share: &Share) -> String {

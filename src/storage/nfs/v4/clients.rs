@@ -18,7 +18,7 @@ use crate::storage::nfs::options::NfsOptions;
 use crate::storage::status::Status;
 
 /// Pause before a server is asked again that still carries out a call that is to be ended.
-const AGAIN: Duration = Duration::from_millis(50);
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
 /// A session that a server has made.
 type Created = (Arc<Client>, SessionId, Limits);
@@ -135,12 +135,12 @@ impl Clients {
     }
 
     /// Opens a session for a new incarnation, which ends all earlier ones, and ends the new one, too.
-    pub async fn leave(&mut self, mut wire: Wire) -> Result<(), SessionError> {
+    pub async fn shut_down(&mut self, mut wire: Wire) -> Result<(), SessionError> {
         let at = self.register(&mut wire).await?;
         let (client, id, _) = loop {
             match self.create_session(at, &mut wire).await {
                 // It still carries out a call of an earlier incarnation.
-                Err(SessionError::Refused(_, status)) if status.later() => sleep(AGAIN).await,
+                Err(SessionError::Refused(_, status)) if status.asks_to_retry() => sleep(RETRY_PAUSE).await,
                 other => break other?,
             }
         };
@@ -202,7 +202,7 @@ impl Clients {
                     // The number is not the one that the server expects.
                     Status::SEQ_MISORDERED => drop(self.new_incarnation()),
                     // The server has not looked at the number yet.
-                    status if status.later() => {}
+                    status if status.asks_to_retry() => {}
                     _ => known.next = known.next.wrapping_add(1),
                 }
                 Err(SessionError::Refused(operation, status))

@@ -17,7 +17,7 @@ use crate::storage::{Fault, transient};
 
 /// What must happen before a COMPOUND can be sent.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::storage) enum Opening {
+pub(in crate::storage) enum Prerequisite {
     /// An earlier call that may still reach this address of the server is fenced off.
     Fence(SocketAddr),
     /// A session is free or opened.
@@ -30,8 +30,8 @@ pub(super) fn passes(error: &SessionError) -> bool {
         SessionError::Rpc(RpcError::Broken(_)) => true,
         SessionError::Connect(_) | SessionError::Rpc(_) => false,
         SessionError::Refused(_, status) => {
-            status.later()
-                || status.gone()
+            status.asks_to_retry()
+                || status.lost_session()
                 || matches!(
                     *status,
                     Status::BADSLOT | Status::SEQ_MISORDERED | Status::CONN_NOT_BOUND_TO_SESSION
@@ -59,32 +59,32 @@ pub(super) fn failed(context: &ErrorContext<'_>, error: &SessionError) -> Reason
         SessionError::Rpc(RpcError::Refused(Refusal::Credentials)) => no_answer::credentials(context),
         SessionError::Rpc(RpcError::Refused(Refusal::System)) => no_answer::system_error(server),
         SessionError::Rpc(RpcError::Refused(Refusal::Arguments)) => no_answer::arguments(server),
-        SessionError::Refused(_, status) if status.gone() => Fault::Busy.because(format!(
+        SessionError::Refused(_, status) if status.lost_session() => Fault::Busy.because(format!(
             "{server} forgets the sessions that it has just opened ({}). It restarts repeatedly, or another Bindery \
              uses the same name.",
-            context.spelled(*status)
+            context.status_name(*status)
         )),
         SessionError::Refused(_, status) if transient::status(*status) => messages::server_fault(context, *status),
         SessionError::Refused(operation, status) => Fault::Other.because(format!(
             "{server} refuses {operation} with {}. Look for the reason in its log.",
-            context.spelled(*status)
+            context.status_name(*status)
         )),
     }
 }
 
 impl Transport for Server {
-    type Opening = Opening;
+    type Prerequisite = Prerequisite;
     type Session = ();
 
-    fn not_opened(context: &ErrorContext<'_>, opening: Opening) -> Reason {
+    fn prerequisite_timeout(context: &ErrorContext<'_>, prerequisite: Prerequisite) -> Reason {
         let server = context.share.server();
-        match opening {
-            Opening::Fence(address) => Fault::TimedOut.because(format!(
+        match prerequisite {
+            Prerequisite::Fence(address) => Fault::TimedOut.because(format!(
                 "an earlier call got no answer and must first be fenced off, so that it does not take effect late; \
                  {address} did not confirm that in time. Check that the NFS server runs there; if it is gone for good, \
                  this ends soon after its lease, 90 s on most servers."
             )),
-            Opening::Session => Fault::TimedOut.because(format!(
+            Prerequisite::Session => Fault::TimedOut.because(format!(
                 "{server} did not open a session in time. Check that the NFS server runs and can be reached."
             )),
         }
@@ -94,7 +94,7 @@ impl Transport for Server {
         ErrorContext {
             share,
             uid: self.options().uid,
-            privileged: self.came_privileged(),
+            privileged: self.from_privileged_port(),
             mount: None,
         }
     }

@@ -17,14 +17,14 @@ use crate::storage::nfs::connect::connect_to;
 use crate::storage::nfs::options::NfsOptions;
 
 /// How long one try may take.
-const TRY: Duration = Duration::from_secs(3);
+const TRY_TIMEOUT: Duration = Duration::from_secs(3);
 /// The pause between tries, doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// Added to the lease, because clocks and timers are not exact.
 const MARGIN: Duration = Duration::from_secs(15);
 /// A server that is carrying out the call for longer is broken.
-const LONGEST: Duration = Duration::from_mins(10);
+const LONGEST_FENCE: Duration = Duration::from_mins(10);
 
 /// A session that may have a call under way, to be destroyed.
 #[derive(Debug)]
@@ -52,21 +52,21 @@ pub(super) enum End {
 impl Fence {
     /// Ends when the call is fenced off, or the server cannot know its session any more. `longest` replaces the lease.
     pub async fn carry_out(&self, privileged: bool, longest: Option<Duration>) -> End {
-        let patience = longest.unwrap_or(self.client.lease() + MARGIN);
+        let limit = longest.unwrap_or(self.client.lease() + MARGIN);
         let since = Instant::now();
         let mut pause = FIRST_PAUSE;
         // When the server last said that it is carrying out the call.
         let mut busy = since;
         loop {
-            match timeout(TRY, self.once(privileged, &mut busy)).await {
+            match timeout(TRY_TIMEOUT, self.try_once(privileged, &mut busy)).await {
                 Ok(Ok(())) => return End::Confirmed,
                 Ok(Err(error)) => tracing::debug!(address = %self.address, ?error, "a fence failed and is tried again"),
                 Err(_) => tracing::debug!(address = %self.address, "a fence got no answer and is tried again"),
             }
-            if busy.max(self.client.renewed()).elapsed() > patience {
+            if busy.max(self.client.renewed()).elapsed() > limit {
                 return End::Unconfirmed;
             }
-            if since.elapsed() > LONGEST.max(patience) {
+            if since.elapsed() > LONGEST_FENCE.max(limit) {
                 return End::Busy;
             }
             sleep(pause).await;
@@ -74,7 +74,7 @@ impl Fence {
         }
     }
 
-    async fn once(&self, privileged: bool, busy: &mut Instant) -> Result<(), SessionError> {
+    async fn try_once(&self, privileged: bool, busy: &mut Instant) -> Result<(), SessionError> {
         let connection = connect_to(self.address, privileged).await?;
         let mut wire = Wire::new(connection, self.options.clone(), self.client.minor);
         // Servers require that the connection belongs to the session.
@@ -82,7 +82,7 @@ impl Fence {
         self.take_slot(&mut wire, busy).await?;
         while let Err(error) = wire.destroy_session(&self.session).await {
             match error {
-                SessionError::Refused(_, status) if status.later() => {
+                SessionError::Refused(_, status) if status.asks_to_retry() => {
                     *busy = Instant::now();
                     sleep(FIRST_PAUSE).await;
                 }
@@ -96,7 +96,7 @@ impl Fence {
     /// Or it counts as a repetition: then the server answers DELAY until the call has ended. To destroy the session alone is
     /// not enough, because a server may do that while it carries out a call.
     async fn take_slot(&self, wire: &mut Wire, busy: &mut Instant) -> Result<(), SessionError> {
-        while wire.sequence(&self.session, self.sequence).await?.later() {
+        while wire.sequence(&self.session, self.sequence).await?.asks_to_retry() {
             *busy = Instant::now();
             sleep(FIRST_PAUSE).await;
         }

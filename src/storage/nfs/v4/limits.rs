@@ -5,12 +5,12 @@ use super::xdr::Malformed;
 /// What the client asks for; a server may grant less.
 pub(super) const LARGEST_CALL: u32 = 32 * 1024;
 pub(super) const LARGEST_REPLY: u32 = 64 * 1024;
-pub(super) const MOST_OPERATIONS: u32 = 64;
+pub(super) const MAX_OPERATIONS: u32 = 64;
 /// The verbs need at least so many operations in a COMPOUND, and so many bytes.
 const FEWEST_OPERATIONS: u32 = 8;
 const SMALLEST_MESSAGE: u32 = 4096;
 /// Bytes of a call without the names in it: credentials, SEQUENCE, file handles.
-const BESIDE_NAMES: usize = 1024;
+const OVERHEAD: usize = 1024;
 
 /// The limits of one COMPOUND.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ impl Limits {
             ));
         }
         Ok(Self {
-            operations: operations.min(MOST_OPERATIONS) as usize,
+            operations: operations.min(MAX_OPERATIONS) as usize,
             call: call.min(LARGEST_CALL),
             reply: reply.min(LARGEST_REPLY),
         })
@@ -47,7 +47,7 @@ impl Limits {
 
     /// Returns how many of the names fit into a COMPOUND with so many other operations. Each needs an operation. At least one.
     pub fn fit<'a>(&self, others: usize, names: impl Iterator<Item = &'a [u8]>) -> usize {
-        let mut room = (self.call as usize).saturating_sub(BESIDE_NAMES);
+        let mut room = (self.call as usize).saturating_sub(OVERHEAD);
         names
             .take(self.operations.saturating_sub(others))
             .take_while(|name| {

@@ -11,7 +11,7 @@ use crate::model::attributes::Attributes;
 use crate::model::identity::Identity;
 use crate::storage::Found;
 use crate::storage::attempt::{Attempt, RetryReason, RoundError};
-use crate::storage::attributes::{AttributeError, Change, after_refused_mode, mode_at_first};
+use crate::storage::attributes::{AttributeError, Change, after_refused_mode, initial_mode};
 use crate::storage::refusal::Action;
 use crate::storage::status::Status;
 use crate::storage::verbs::protocol::{Created, FsObject};
@@ -24,8 +24,8 @@ impl Attempt<'_, Server> {
         name: &str,
         wanted: Attributes,
     ) -> Result<Created<Handle>, RoundError> {
-        let at_first = Change::mode(mode_at_first(wanted));
-        let mut ops = vec![Op::Put(parent), Op::CreateDirectory(name, at_first), Op::GetHandle];
+        let initial = Change::mode(initial_mode(wanted));
+        let mut ops = vec![Op::Put(parent), Op::CreateDirectory(name, initial), Op::GetHandle];
         ops.push(Op::Get); // its identity, in case SETATTR fails
         ops.extend(changes(wanted));
         ops.push(Op::Get);
@@ -50,14 +50,14 @@ impl Attempt<'_, Server> {
                 return Err(RoundError::Retry(RetryReason::Changed(Status::NOENT)));
             }
             Some(Stopped { at: 0 | 1, status }) => return Err(self.refused(Action::Make, status)),
-            Some(Stopped { status, .. }) if status.later() => {
+            Some(Stopped { status, .. }) if status.asks_to_retry() => {
                 self.pause(status).await;
                 return Err(RoundError::Retry(RetryReason::Later));
             }
             Some(Stopped { at, status }) => {
                 let error = AttributeError::Refused(action_of(ops[at]), status);
                 match self.object(&reply) {
-                    Ok(object) if error.keeps_mode() => {
+                    Ok(object) if error.mode_cannot_be_set() => {
                         match self.set(&object.handle, after_refused_mode(wanted)).await? {
                             Ok(found) => return Ok(Created::New(FsObject { found, ..object })),
                             Err(error) => error,
@@ -108,11 +108,11 @@ impl Attempt<'_, Server> {
                 let found = reply.file().ok_or_else(|| self.incomplete())?.found;
                 Ok(AttributeError::check(&found, wanted).map(|()| found))
             }
-            Some(stopped) if stopped.status.later() => {
+            Some(stopped) if stopped.status.asks_to_retry() => {
                 self.pause(stopped.status).await;
                 Err(RoundError::Retry(RetryReason::Later))
             }
-            Some(Stopped { at, status }) if error(at, status).keeps_mode() => {
+            Some(Stopped { at, status }) if error(at, status).mode_cannot_be_set() => {
                 Box::pin(self.set(directory, after_refused_mode(wanted))).await
             }
             Some(Stopped { at, status }) => Ok(Err(error(at, status))),

@@ -50,8 +50,8 @@ impl NfsStorage {
 
     /// Ends all that this process has on any server, for when it stops: otherwise a server would wait for it after a restart.
     /// Takes a few seconds at most, however many servers do not answer.
-    pub async fn leave(&self) {
+    pub async fn shut_down(&self) {
         let servers: Vec<Arc<Server>> = self.servers().values().filter_map(Weak::upgrade).collect();
-        join_all(servers.iter().map(|server| server.leave())).await;
+        join_all(servers.iter().map(|server| server.shut_down())).await;
     }
 }

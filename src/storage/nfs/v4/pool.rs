@@ -7,7 +7,7 @@ use tokio::sync::SemaphorePermit;
 use tokio::time::Instant;
 
 use super::compound::Reply;
-use super::diagnose::Opening;
+use super::diagnose::Prerequisite;
 use super::operation::Op;
 use super::rpc::RpcError;
 use super::server::Server;
@@ -30,7 +30,7 @@ pub(super) struct PooledSession<'a> {
     pub session: Option<Session>,
     pub reused: bool,
     /// The call that is under way, and whether it does harm if it takes effect once this is dropped.
-    pub under_way: Option<Late>,
+    pub in_progress: Option<Late>,
     pub _permit: SemaphorePermit<'a>,
 }
 
@@ -41,13 +41,13 @@ impl Server {
     pub async fn acquire(
         self: &Arc<Self>,
         deadline: Instant,
-        waiting: impl Fn(Opening),
+        waiting: impl Fn(Prerequisite),
     ) -> Result<PooledSession<'_>, SessionError> {
         let permit = loop {
             self.fences
-                .until_empty(|address| waiting(Opening::Fence(address)))
+                .until_empty(|address| waiting(Prerequisite::Fence(address)))
                 .await;
-            waiting(Opening::Session);
+            waiting(Prerequisite::Session);
             // It is never closed, so this never fails; if it were, that is reported as a connection error.
             let permit = self.permits.acquire().await.map_err(|_| no_permit())?;
             if self.fences.is_empty() {
@@ -59,7 +59,7 @@ impl Server {
             server: self,
             session: Some(session),
             reused,
-            under_way: None,
+            in_progress: None,
             _permit: permit,
         };
         if let Some(session) = idle {
@@ -67,7 +67,7 @@ impl Server {
         }
         let session = self.open_session(deadline).await?;
         let mut session = pooled(session, false);
-        session.replace_recorded().await?;
+        session.complete_reclaim_if_recorded().await?;
         session.using(Late::Harmless, Session::ask_for_lease).await?;
         Ok(session)
     }
@@ -89,10 +89,10 @@ impl PooledSession<'_> {
             let gone = std::io::ErrorKind::NotConnected;
             return Err(SessionError::Rpc(RpcError::Broken(gone.into())));
         };
-        self.under_way = Some(late);
+        self.in_progress = Some(late);
         let reply = call(session).await;
         if !matches!(reply, Err(SessionError::Rpc(_))) {
-            self.under_way = None;
+            self.in_progress = None;
         }
         reply
     }
@@ -110,7 +110,7 @@ impl PooledSession<'_> {
     }
 
     /// Sends it for a client that replaces a recorded one: a server that has restarted waits for it.
-    pub async fn replace_recorded(&mut self) -> Result<(), SessionError> {
+    pub async fn complete_reclaim_if_recorded(&mut self) -> Result<(), SessionError> {
         match &self.session {
             Some(session) if session.client.recorded.is_set() => self.send_reclaim_complete().await,
             _ => Ok(()),
@@ -145,7 +145,7 @@ impl PooledSession<'_> {
 impl Drop for PooledSession<'_> {
     fn drop(&mut self) {
         let Some(session) = self.session.take() else { return };
-        match self.under_way {
+        match self.in_progress {
             Some(Late::Fenced) => self.server.fence(session),
             // Until then the server may carry the call out; it must not be interrupted.
             Some(Late::Harmless) => {

@@ -7,7 +7,7 @@
 //!
 //! A session that is not used any more is destroyed: by the task that closes idle ones, or on a connection of its own
 //! ([`Server::discard`]). The client is destroyed with its last session. A process that stops in order ends all of it
-//! ([`Server::leave`]).
+//! ([`Server::shut_down`]).
 //!
 //! The value lives as long as something uses it: a verb, a fence, a look-up of its name, or the task that closes idle
 //! sessions.
@@ -40,18 +40,18 @@ use crate::storage::verbs::remove_tree;
 const PORT: u16 = 2049;
 
 /// Calls under way on one server.
-const MOST_SESSIONS: usize = 16;
+const MAX_SESSIONS: usize = 16;
 /// How long a server may take to open a session. Other calls that need a new one wait meanwhile.
-const OPENING: Duration = Duration::from_secs(5);
+const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many sessions are destroyed at a time.
-const MOST_DISCARDS: usize = 2;
+const MAX_DISCARDS: usize = 2;
 /// A session is closed when it has been idle for so long, or for half its lease: a firewall may have forgotten it.
 const LONGEST_IDLE: Duration = Duration::from_mins(1);
 /// The same for a client that the server has recorded: after a restart, the server waits for such a client. Longer than the
 /// pauses of a verb that is asked to try again later.
 const RECORDED_IDLE: Duration = Duration::from_secs(5);
 /// How long a server may take to destroy a session, or the client.
-const LONGEST_END: Duration = Duration::from_secs(3);
+const DESTROY_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// See the module.
 #[derive(Debug)]
@@ -71,7 +71,7 @@ pub struct Server {
     pub(super) fences: Fences,
     limits: Mutex<Limits>,
     id: Mutex<Option<ServerId>>,
-    came_privileged: AtomicBool,
+    from_privileged_port: AtomicBool,
 }
 
 impl Server {
@@ -80,16 +80,16 @@ impl Server {
         Arc::new(Self {
             name: Name::new(name, PORT),
             runtime: Handle::current(),
-            permits: Semaphore::new(MOST_SESSIONS),
-            removals: Semaphore::new(remove_tree::MOST_CALLS),
-            discards: Semaphore::new(MOST_DISCARDS),
+            permits: Semaphore::new(MAX_SESSIONS),
+            removals: Semaphore::new(remove_tree::MAX_CALLS),
+            discards: Semaphore::new(MAX_DISCARDS),
             idle: Idle::default(),
             clients: tokio::sync::Mutex::new(Clients::new(&config.options, name)),
             fences: Fences::default(),
             // Until a session allows more.
             limits: Mutex::new(Limits::LEAST),
             id: Mutex::default(),
-            came_privileged: AtomicBool::new(false),
+            from_privileged_port: AtomicBool::new(false),
             config,
         })
     }
@@ -109,8 +109,8 @@ impl Server {
     }
 
     /// Whether the latest connection came from a privileged port.
-    pub fn came_privileged(&self) -> bool {
-        self.came_privileged.load(Ordering::Relaxed)
+    pub fn from_privileged_port(&self) -> bool {
+        self.from_privileged_port.load(Ordering::Relaxed)
     }
 
     /// Forgets the idle sessions of this client: the server did not know one of them, so it knows none.
@@ -155,7 +155,7 @@ impl Server {
         if !self.clients.lock().await.is_unused(&client) {
             return;
         }
-        let destroyed = timeout(LONGEST_END, async {
+        let destroyed = timeout(DESTROY_TIMEOUT, async {
             let connection = connect_to(address, privileged).await?;
             let mut wire = Wire::new(connection, self.config.options.clone(), client.minor);
             self.destroy_unused_on(client, &mut wire).await
@@ -174,9 +174,9 @@ impl Server {
 
     /// Ends all that this process has on the server, for when it stops: sessions, those in use included, and the client.
     /// A server that does not answer soon forgets them with their lease.
-    pub async fn leave(&self) {
+    pub async fn shut_down(&self) {
         // The lock is held for longer only if several calls wait for a server that does not answer.
-        let Ok(mut clients) = timeout(OPENING, self.clients.lock()).await else {
+        let Ok(mut clients) = timeout(OPEN_TIMEOUT, self.clients.lock()).await else {
             tracing::debug!(
                 server = self.name.as_str(),
                 "the client is not destroyed: a session is still being opened"
@@ -189,17 +189,17 @@ impl Server {
         let left = earlier.into_iter().map(|(address, minor)| {
             let same = clients.same_incarnation();
             async move {
-                let left = timeout(LONGEST_END, self.leave_at(address, minor, same)).await;
+                let left = timeout(DESTROY_TIMEOUT, self.shut_down_at(address, minor, same)).await;
                 tracing::debug!(server = self.name.as_str(), %address, ?left, "the client is destroyed on the server");
             }
         });
         join_all(left).await;
     }
 
-    async fn leave_at(&self, address: SocketAddr, minor: u32, mut clients: Clients) -> Result<(), SessionError> {
+    async fn shut_down_at(&self, address: SocketAddr, minor: u32, mut clients: Clients) -> Result<(), SessionError> {
         let connection = connect_to(address, self.config.options.privileged_port).await?;
         let wire = Wire::new(connection, self.config.options.clone(), minor);
-        clients.leave(wire).await
+        clients.shut_down(wire).await
     }
 
     /// Fences off the call that is under way in this session.
@@ -272,13 +272,13 @@ impl Server {
 
     /// Closes a session, and destroys the client if that was its last one.
     async fn close(self: &Arc<Self>, mut session: Session) {
-        let closed = timeout(LONGEST_END, session.close()).await;
+        let closed = timeout(DESTROY_TIMEOUT, session.close()).await;
         tracing::debug!(server = self.name.as_str(), ?closed, "an idle session is closed");
         if !matches!(closed, Ok(Ok(()))) {
             return self.discard(session, Duration::ZERO);
         }
         let Session { client, mut wire, .. } = session;
-        let destroyed = timeout(LONGEST_END, self.destroy_unused_on(client, &mut wire)).await;
+        let destroyed = timeout(DESTROY_TIMEOUT, self.destroy_unused_on(client, &mut wire)).await;
         tracing::debug!(
             server = self.name.as_str(),
             ?destroyed,
@@ -295,10 +295,10 @@ impl Server {
 
     async fn open(&self, connection: Connection) -> Result<Session, SessionError> {
         let privileged = connection.privileged;
-        self.came_privileged.store(privileged, Ordering::Relaxed);
+        self.from_privileged_port.store(privileged, Ordering::Relaxed);
         let wire = Wire::new(connection, self.config.options.clone(), NEWEST_MINOR);
         let mut clients = self.clients.lock().await;
-        let session = timeout(OPENING, clients.open(wire)).await;
+        let session = timeout(OPEN_TIMEOUT, clients.open(wire)).await;
         let session = session.map_err(|_| RpcError::Broken(std::io::ErrorKind::TimedOut.into()))??;
         drop(clients);
         *lock(&self.limits) = session.limits;

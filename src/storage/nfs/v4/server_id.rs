@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::xdr::{Malformed, Reader};
 
 /// The longest owner or scope (NFS4_OPAQUE_LIMIT).
-const LONGEST: usize = 1024;
+const LONGEST_OPAQUE: usize = 1024;
 /// SP4_NONE: no state protection is in force.
 const NO_PROTECTION: u32 = 0;
 
@@ -33,8 +33,8 @@ impl ServerId {
             ));
         }
         reader.u64()?; // the minor id: it differs where connections cannot share a session
-        let owner = reader.opaque(LONGEST)?;
-        let scope = reader.opaque(LONGEST)?;
+        let owner = reader.opaque(LONGEST_OPAQUE)?;
+        let scope = reader.opaque(LONGEST_OPAQUE)?;
         Ok(Self::new(owner, scope))
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::net::TcpStream;
 
 use super::compound::{self, Results};
-use super::limits::{LARGEST_CALL, LARGEST_REPLY, Limits, MOST_OPERATIONS};
+use super::limits::{LARGEST_CALL, LARGEST_REPLY, Limits, MAX_OPERATIONS};
 use super::rpc::{self, RpcError};
 use super::server_id::ServerId;
 use super::xdr::{Malformed, Writer};
@@ -150,7 +150,7 @@ impl Wire {
         arguments.u64(client);
         arguments.u32(sequence);
         arguments.u32(0); // neither persistent nor with callbacks
-        let forward = [0, LARGEST_CALL, LARGEST_REPLY, 4096, MOST_OPERATIONS, 1, 0];
+        let forward = [0, LARGEST_CALL, LARGEST_REPLY, 4096, MAX_OPERATIONS, 1, 0];
         // Never used, but servers refuse a session without it, or with less.
         let back = [0, 4096, 4096, 0, 2, 1, 0];
         for value in forward.into_iter().chain(back) {
@@ -184,7 +184,7 @@ impl Wire {
         arguments.fixed(session);
         let reply = self.send(arguments).await?;
         match Results::new(&reply)?.next(DESTROY_SESSION)? {
-            status if status.gone() => Ok(()),
+            status if status.lost_session() => Ok(()),
             status => accepted("DESTROY_SESSION", status),
         }
     }

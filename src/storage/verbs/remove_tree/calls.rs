@@ -16,7 +16,7 @@ const FIRST_REMOVES: usize = 4;
 /// The call after one that took longer removes fewer names. There may be large files among them, or others wait for the same
 /// disk, and a call that takes longer than the verb has time for comes to nothing. Twice as long is still less than a verb
 /// keeps for its last calls.
-const SLOW: Duration = Duration::from_millis(200);
+const SLOW_CALL: Duration = Duration::from_millis(200);
 /// Pause before another look at a directory that is not empty although nothing is listed in it: something may just have been
 /// made or removed in it.
 const UNLISTED_PAUSE: Duration = Duration::from_millis(50);
@@ -48,7 +48,7 @@ impl<'a, P: Protocol> Calls<'a, P> {
         Self {
             attempt,
             until,
-            batch: AtomicUsize::new(FIRST_REMOVES.min(P::MOST_REMOVES)),
+            batch: AtomicUsize::new(FIRST_REMOVES.min(P::MAX_REMOVES)),
         }
     }
 
@@ -93,17 +93,17 @@ impl<'a, P: Protocol> Calls<'a, P> {
         let sent = Instant::now();
         let removed = P::remove(self.attempt, directory, names, target).await?;
         let batch = self.batch.load(Ordering::Relaxed);
-        let next = if sent.elapsed() > SLOW {
+        let next = if sent.elapsed() > SLOW_CALL {
             batch.min(names.len() / 2).max(1)
         } else {
             // Calls of one size that were under way at the same time raise it once.
-            batch.max(names.len() * 2).min(P::MOST_REMOVES)
+            batch.max(names.len() * 2).min(P::MAX_REMOVES)
         };
         self.batch.store(next, Ordering::Relaxed);
         self.attempt.partly_done(true);
         failpoints::point(Point::TreeHalfRemoved);
         if let Some(status) = removed.stopped
-            && status.later()
+            && status.asks_to_retry()
         {
             self.attempt.pause(status).await;
         }

@@ -51,7 +51,7 @@ impl<H: Clone> Directories<H> {
             let mut youngest_first = self.by_id.iter_mut().rev();
             let (id, next) = youngest_first.find_map(|(id, directory)| Some((*id, directory.next(&fit)?)))?;
             if let Next::End = next {
-                self.leave(id);
+                self.finish(id);
                 continue;
             }
             let directory = self.by_id.get_mut(&id)?;
@@ -75,7 +75,7 @@ impl<H: Clone> Directories<H> {
     }
 
     /// Nothing is left in a directory: it is to be removed from the one above.
-    fn leave(&mut self, id: Id) {
+    fn finish(&mut self, id: Id) {
         let Some(done) = self.by_id.remove(&id) else {
             return;
         };

@@ -35,13 +35,13 @@ use crate::storage::status::Status;
 
 /// Calls under way for one tree, and for all trees of one server together: half of its sessions, so that claims always find
 /// one.
-pub(in crate::storage) const MOST_CALLS: usize = 8;
+pub(in crate::storage) const MAX_CALLS: usize = 8;
 /// A run leaves at most this much of its time unused.
 const LONGEST_MARGIN: Duration = Duration::from_millis(500);
 /// How often directories may fill up again during the run before that is an error.
-const MOST_ROUNDS: u32 = 64;
+const MAX_ROUNDS: u32 = 64;
 /// How many times in a row one directory may be not empty although nothing is listed in it.
-const MOST_UNLISTED: u32 = 6;
+const MAX_UNLISTED: u32 = 6;
 
 /// A call under way, in this directory.
 type Call<'a, H> = BoxFuture<'a, (Id, Result<Done<H>, RoundError>)>;
@@ -69,17 +69,17 @@ impl<P: Protocol> Attempt<'_, P> {
         let mut removal = Removal {
             calls: &calls,
             parent: &parent,
-            directories: Directories::new(parent.handle.clone(), top, P::MOST_DIRECTORIES),
+            directories: Directories::new(parent.handle.clone(), top, P::MAX_DIRECTORIES),
             rounds: 0,
         };
-        let mut under_way: FuturesUnordered<Call<'_, P::Handle>> = FuturesUnordered::new();
+        let mut in_progress: FuturesUnordered<Call<'_, P::Handle>> = FuturesUnordered::new();
         let mut failed = None;
         loop {
-            while failed.is_none() && under_way.len() < MOST_CALLS && Instant::now() < until {
+            while failed.is_none() && in_progress.len() < MAX_CALLS && Instant::now() < until {
                 let Some(call) = removal.begin() else { break };
-                under_way.push(call);
+                in_progress.push(call);
             }
-            let Some((id, done)) = under_way.next().await else {
+            let Some((id, done)) = in_progress.next().await else {
                 break;
             };
             if let Err(error) = done.and_then(|done| removal.end(id, done)) {
@@ -199,7 +199,7 @@ impl<'a, P: Protocol> Removal<'a, P> {
             Status::NOTEMPTY | Status::EXIST | Status::ISDIR => {
                 directory.directories.extend(left.next().map(Child::new));
                 directory.files.extend(left);
-                return self.round();
+                return self.count_round();
             }
             _ => {}
         }
@@ -233,9 +233,9 @@ impl<'a, P: Protocol> Removal<'a, P> {
     /// A directory that was emptied is not empty.
     fn not_empty(&mut self, parent: Id, child: &Child) -> Result<(), RoundError> {
         if child.unlisted == 0 {
-            return self.round();
+            return self.count_round();
         }
-        if child.unlisted <= MOST_UNLISTED {
+        if child.unlisted <= MAX_UNLISTED {
             return Ok(());
         }
         let name = if parent == ABOVE {
@@ -249,8 +249,8 @@ impl<'a, P: Protocol> Removal<'a, P> {
     fn stopped(&mut self, id: Id, status: Status) -> Result<(), RoundError> {
         match status {
             // The pause is over by now.
-            status if status == Status::NOENT || status.later() => Ok(()),
-            status if status.stale() => Err(RoundError::Retry(RetryReason::Changed(status))),
+            status if status == Status::NOENT || status.asks_to_retry() => Ok(()),
+            status if status.stale_handle() => Err(RoundError::Retry(RetryReason::Changed(status))),
             status => self.denied(id, status),
         }
     }
@@ -274,9 +274,9 @@ impl<'a, P: Protocol> Removal<'a, P> {
         Err(self.calls.attempt.refused(action, status))
     }
 
-    fn round(&mut self) -> Result<(), RoundError> {
+    fn count_round(&mut self) -> Result<(), RoundError> {
         self.rounds += 1;
-        if self.rounds <= MOST_ROUNDS {
+        if self.rounds <= MAX_ROUNDS {
             return Ok(());
         }
         Err(self.calls.attempt.fails(refusal::keeps_filling()))
