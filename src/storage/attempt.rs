@@ -258,7 +258,11 @@ impl<'a, T: Transport> Attempt<'a, T> {
             state.abandoned = true;
             state.maybe_changed || state.in_progress > 0
         };
-        let outcome = if maybe_changed { Outcome::Unknown } else { Outcome::NotDone };
+        let outcome = if maybe_changed {
+            Outcome::Unknown
+        } else {
+            Outcome::NotDone
+        };
         StorageError::of(&self.what, self.share, reason, outcome)
     }
 

@@ -15,9 +15,10 @@ pub(super) fn refused(context: &ErrorContext<'_>, action: Action<'_>, errno: Err
         return described;
     }
     match (action, errno) {
-        (Action::Share(_), Errno::NOENT | Errno::NOTDIR) => {
-            Fault::NotMounted.because(format!("there is no directory {path} ({name}). {}", mount_advice(context)))
-        }
+        (Action::Share(_), Errno::NOENT | Errno::NOTDIR) => Fault::NotMounted.because(format!(
+            "there is no directory {path} ({name}). {}",
+            mount_advice(context)
+        )),
         (_, Errno::STALE) => Fault::NotMounted.because(format!(
             "the server does not know what is mounted at {path} any more ({name}). Check that it exports it and has \
              its disk; if that does not help, mount it again: restart Bindery's pod."

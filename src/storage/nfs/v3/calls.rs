@@ -58,7 +58,7 @@ impl Protocol for Pool {
     }
 
     async fn look_up(attempt: &Attempt<'_, Self>, directory: &Handle, name: &[u8]) -> Answer<FsObject<Handle>> {
-        let (handle, file) = match attempt.send(Call::Look(directory, name)).await? {
+        let (handle, file) = match attempt.send(Call::Lookup(directory, name)).await? {
             Ok(Reply::Object(Some(handle), file)) if has_valid_length(&handle) => (handle, file),
             Ok(_) => return Err(attempt.incomplete()),
             Err(status) => return Ok(Err(status)),
@@ -74,15 +74,15 @@ impl Protocol for Pool {
     }
 
     async fn page(attempt: &Attempt<'_, Self>, directory: &Handle, from: Position) -> Answer<Page> {
-        let answer = attempt.send(Call::Names(directory, from)).await?;
+        let answer = attempt.send(Call::ReadDir(directory, from)).await?;
         attempt.page_of(answer, from)
     }
 
     async fn first_page(attempt: &Attempt<'_, Self>, directory: &Handle) -> Answer<Page> {
         let from = Position::default();
-        let answer = match attempt.send(Call::Page(directory, from)).await? {
+        let answer = match attempt.send(Call::ReadDirPlus(directory, from)).await? {
             // Not every server has it, nor for every directory.
-            Err(Status::NOTSUPP) => attempt.send(Call::Names(directory, from)).await?,
+            Err(Status::NOTSUPP) => attempt.send(Call::ReadDir(directory, from)).await?,
             answer => answer,
         };
         attempt.page_of(answer, from)
@@ -106,7 +106,7 @@ impl Protocol for Pool {
     }
 
     async fn make_accessible(attempt: &Attempt<'_, Self>, directory: &Handle) -> Result<bool, RoundError> {
-        let call = Call::Set(directory, Change::mode(0o700));
+        let call = Call::SetAttr(directory, Change::mode(0o700));
         Ok(attempt.send(call).await?.is_ok())
     }
 
@@ -151,7 +151,7 @@ impl Protocol for Pool {
         for name in names {
             let call = match target {
                 Target::Files => Call::Remove(directory, name),
-                Target::Directories | Target::Tree => Call::RemoveDirectory(directory, name),
+                Target::Directories | Target::Tree => Call::RmDir(directory, name),
             };
             if let Err(status) = attempt.send(call).await? {
                 let stopped = Some(status);
@@ -166,7 +166,7 @@ impl Protocol for Pool {
 impl Attempt<'_, Pool> {
     /// Returns what is behind a handle.
     pub async fn file(&self, handle: &Handle, action: Action<'_>) -> Result<File, RoundError> {
-        match self.send(Call::Get(handle)).await? {
+        match self.send(Call::GetAttr(handle)).await? {
             Ok(Reply::File(Some(file))) => Ok(file),
             Ok(_) => Err(self.incomplete()),
             Err(status) => Err(self.refused(action, status)),

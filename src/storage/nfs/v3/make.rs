@@ -23,7 +23,7 @@ impl Attempt<'_, Pool> {
         name: &str,
         wanted: Attributes,
     ) -> Result<Created<Handle>, RoundError> {
-        let handle = match self.send(Call::Make(parent, name, initial_mode(wanted))).await? {
+        let handle = match self.send(Call::MkDir(parent, name, initial_mode(wanted))).await? {
             Ok(Reply::Object(handle, _)) => handle.filter(has_valid_length),
             Ok(_) => return Err(self.incomplete()),
             Err(Status::EXIST) => return Ok(Created::Exists),
@@ -77,7 +77,7 @@ impl Attempt<'_, Pool> {
             Ok(_) => return true,
             Err(_) => return false,
         }
-        let undone = self.send(Call::RemoveDirectory(parent, name.as_bytes())).await;
+        let undone = self.send(Call::RmDir(parent, name.as_bytes())).await;
         matches!(undone, Ok(Ok(_) | Err(Status::NOENT)))
     }
 
@@ -85,7 +85,7 @@ impl Attempt<'_, Pool> {
     pub async fn set(&self, handle: &Handle, wanted: Attributes) -> Result<Result<Found, AttributeError>, RoundError> {
         let mut sent = None;
         for (action, change) in Change::all(wanted) {
-            match self.send(Call::Set(handle, change)).await? {
+            match self.send(Call::SetAttr(handle, change)).await? {
                 Ok(Reply::File(file)) => sent = file,
                 Ok(_) => return Err(self.incomplete()),
                 Err(status) if AttributeError::Refused(action, status).mode_cannot_be_set() => {

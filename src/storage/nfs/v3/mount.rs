@@ -183,7 +183,9 @@ async fn mount_share(stream: Arc<TcpStream>, path: &str, options: &NfsOptions) -
     match answer {
         MountReply::Denied(status) => Err(Failure::Mount(status)),
         // An empty list means that an old server does not say.
-        MountReply::Accepted { flavors, .. } if !flavors.is_empty() && !flavors.contains(&AUTH_SYS) => Err(Failure::NoAuthSys),
+        MountReply::Accepted { flavors, .. } if !flavors.is_empty() && !flavors.contains(&AUTH_SYS) => {
+            Err(Failure::NoAuthSys)
+        }
         MountReply::Accepted { root, .. } => Ok(root),
     }
 }

@@ -28,18 +28,18 @@ pub(super) type Handle = nfs_fh3;
 /// One call.
 #[derive(Clone, Debug)]
 pub(super) enum Call<'a> {
-    Get(&'a Handle),
-    Look(&'a Handle, &'a [u8]),
-    Set(&'a Handle, Change),
+    GetAttr(&'a Handle),
+    Lookup(&'a Handle, &'a [u8]),
+    SetAttr(&'a Handle, Change),
     /// With this mode.
-    Make(&'a Handle, &'a str, u32),
+    MkDir(&'a Handle, &'a str, u32),
     Remove(&'a Handle, &'a [u8]),
-    RemoveDirectory(&'a Handle, &'a [u8]),
+    RmDir(&'a Handle, &'a [u8]),
     Rename([&'a Handle; 2], [&'a str; 2]),
     /// The names alone.
-    Names(&'a Handle, Position),
+    ReadDir(&'a Handle, Position),
     /// The names, and what each is.
-    Page(&'a Handle, Position),
+    ReadDirPlus(&'a Handle, Position),
 }
 
 /// The result of a call that succeeded.
@@ -59,27 +59,27 @@ impl Call<'_> {
     /// Whether it may change something on the server.
     pub fn changes(&self) -> bool {
         match self {
-            Self::Get(_) | Self::Look(..) | Self::Names(..) | Self::Page(..) => false,
-            Self::Set(..) | Self::Make(..) | Self::Remove(..) | Self::RemoveDirectory(..) | Self::Rename(..) => true,
+            Self::GetAttr(_) | Self::Lookup(..) | Self::ReadDir(..) | Self::ReadDirPlus(..) => false,
+            Self::SetAttr(..) | Self::MkDir(..) | Self::Remove(..) | Self::RmDir(..) | Self::Rename(..) => true,
         }
     }
 
     /// Sends it and waits for the answer. After an error, or when this is dropped, the connection cannot be used any more.
     pub async fn send(&self, client: &mut Nfs3Client<Records>) -> Result<Answer, RpcError> {
         Ok(match *self {
-            Self::Get(handle) => {
+            Self::GetAttr(handle) => {
                 let args = GETATTR3args { object: handle.clone() };
                 let answer = answer(client.getattr(&args).await?);
                 answer.map(|ok| Reply::File(Some(ok.obj_attributes.into())))
             }
-            Self::Look(directory, name) => {
+            Self::Lookup(directory, name) => {
                 let args = LOOKUP3args {
                     what: at(directory, name),
                 };
                 let answer = answer(client.lookup(&args).await?);
                 answer.map(|ok| Reply::Object(Some(ok.object), file(ok.obj_attributes)))
             }
-            Self::Set(handle, change) => {
+            Self::SetAttr(handle, change) => {
                 let args = SETATTR3args {
                     object: handle.clone(),
                     new_attributes: change.into(),
@@ -88,7 +88,7 @@ impl Call<'_> {
                 let answer = answer(client.setattr(&args).await?);
                 answer.map(|ok| Reply::File(file(ok.obj_wcc.after)))
             }
-            Self::Make(directory, name, mode) => {
+            Self::MkDir(directory, name, mode) => {
                 let args = MKDIR3args {
                     where_: at(directory, name.as_bytes()),
                     attributes: Change::mode(mode).into(),
@@ -108,7 +108,7 @@ impl Call<'_> {
                 };
                 answer(client.remove(&args).await?).map(|_| Reply::File(None))
             }
-            Self::RemoveDirectory(directory, name) => {
+            Self::RmDir(directory, name) => {
                 let args = RMDIR3args {
                     object: at(directory, name),
                 };
@@ -121,7 +121,7 @@ impl Call<'_> {
                 };
                 answer(client.rename(&args).await?).map(|_| Reply::File(None))
             }
-            Self::Names(directory, from) => {
+            Self::ReadDir(directory, from) => {
                 let args = READDIR3args {
                     dir: directory.clone(),
                     cookie: from.cookie,
@@ -134,7 +134,7 @@ impl Call<'_> {
                     Reply::Page(page(entries, ok.cookieverf, from, ok.reply.eof))
                 })
             }
-            Self::Page(directory, from) => {
+            Self::ReadDirPlus(directory, from) => {
                 let args = READDIRPLUS3args {
                     dir: directory.clone(),
                     cookie: from.cookie,

@@ -24,11 +24,11 @@ const OWNER: u32 = 36;
 const OWNER_GROUP: u32 = 37;
 
 /// What GETATTR asks for.
-pub(super) const OF_A_FILE: &[u32] = &[TYPE, FSID, FILEID, MODE, OWNER, OWNER_GROUP];
+pub(super) const FILE_ATTRIBUTES: &[u32] = &[TYPE, FSID, FILEID, MODE, OWNER, OWNER_GROUP];
 /// What GETATTR asks for once, of any file.
-pub(super) const OF_THE_SERVER: &[u32] = &[LEASE_TIME];
+pub(super) const SERVER_ATTRIBUTES: &[u32] = &[LEASE_TIME];
 /// What READDIR asks for. With RDATTR_ERROR, one unreadable entry does not make the page fail.
-pub(super) const OF_AN_ENTRY: &[u32] = &[TYPE, RDATTR_ERROR];
+pub(super) const ENTRY_ATTRIBUTES: &[u32] = &[TYPE, RDATTR_ERROR];
 
 /// The longest bitmap that is read: the protocol has three words so far.
 const MAX_WORDS: u32 = 8;
@@ -165,7 +165,7 @@ mod tests {
             fsid in any::<(u64, u64)>(), fileid in any::<u64>(), mode in 0..=0o7777_u32, uid in any::<u32>(),
         ) {
             let mut writer = Writer::default();
-            write_bitmap(&mut writer, OF_A_FILE);
+            write_bitmap(&mut writer, FILE_ATTRIBUTES);
             let mut values = Writer::default();
             values.u32(2);
             for number in [fsid.0, fsid.1, fileid] {

@@ -77,13 +77,17 @@ impl Protocol for Server {
             // SEQUENCE, PUTFH, GETFH and GETATTR are in the COMPOUND, too.
             let next = segments[from..].iter().map(|segment| segment.as_bytes());
             let names = segments.len().min(from + attempt.server.limits().fit(4, next));
-            let mut ops = vec![object.as_ref().map_or(Op::PutRoot, |object| Op::Put(&object.handle))];
+            let mut ops = vec![
+                object
+                    .as_ref()
+                    .map_or(Op::PutRootFh, |object| Op::PutFh(&object.handle)),
+            ];
             ops.extend(
                 segments[from..names]
                     .iter()
                     .map(|segment| Op::Lookup(segment.as_bytes())),
             );
-            ops.extend([Op::GetHandle, Op::Get]);
+            ops.extend([Op::GetFh, Op::GetAttr]);
             let reply = attempt.send(&ops).await?;
             if let Some(stopped) = reply.stopped {
                 let at = (from + stopped.at)
@@ -107,7 +111,7 @@ impl Protocol for Server {
     }
 
     async fn look_up(attempt: &Attempt<'_, Self>, directory: &Handle, name: &[u8]) -> Answer<FsObject<Handle>> {
-        let ops = [Op::Put(directory), Op::Lookup(name), Op::GetHandle, Op::Get];
+        let ops = [Op::PutFh(directory), Op::Lookup(name), Op::GetFh, Op::GetAttr];
         let reply = attempt.send(&ops).await?;
         match reply.stopped {
             None => attempt.object(&reply).map(Ok),
@@ -118,7 +122,7 @@ impl Protocol for Server {
     async fn page(attempt: &Attempt<'_, Self>, directory: &Handle, from: Position) -> Answer<Page> {
         // The reply contains more than the page.
         let room = LARGEST_PAGE.min(attempt.server.limits().reply - 1024);
-        let ops = [Op::Put(directory), Op::ReadDirectory(from, room)];
+        let ops = [Op::PutFh(directory), Op::ReadDir(from, room)];
         let reply = attempt.send(&ops).await?;
         if let Some(stopped) = reply.stopped {
             return Ok(Err(stopped.status));
@@ -149,7 +153,7 @@ impl Protocol for Server {
     }
 
     async fn make_accessible(attempt: &Attempt<'_, Self>, directory: &Handle) -> Result<bool, RoundError> {
-        let ops = [Op::Put(directory), Op::Set(Change::mode(0o700))];
+        let ops = [Op::PutFh(directory), Op::SetAttr(Change::mode(0o700))];
         Ok(attempt.send(&ops).await?.stopped.is_none())
     }
 
@@ -161,12 +165,12 @@ impl Protocol for Server {
     ) -> Result<Moved, RoundError> {
         let ((_, from), (_, to)) = (from.split_last(), to.split_last());
         let ops = [
-            Op::Put(source),
-            Op::Save,
+            Op::PutFh(source),
+            Op::SaveFh,
             Op::Lookup(from.as_bytes()),
-            Op::Get,
+            Op::GetAttr,
             Op::Verify(expected),
-            Op::Put(target),
+            Op::PutFh(target),
             Op::Rename(from, to),
         ];
         let reply = attempt.send(&ops).await?;
@@ -190,12 +194,12 @@ impl Protocol for Server {
         expected: Identity,
     ) -> Result<Removed, RoundError> {
         let ops = [
-            Op::Put(parent),
-            Op::Save,
+            Op::PutFh(parent),
+            Op::SaveFh,
             Op::Lookup(name.as_bytes()),
-            Op::Get,
+            Op::GetAttr,
             Op::Verify(expected),
-            Op::Restore,
+            Op::RestoreFh,
             Op::Remove(name.as_bytes()),
         ];
         let reply = attempt.send(&ops).await?;
@@ -218,7 +222,7 @@ impl Protocol for Server {
         names: &[&[u8]],
         target: Target,
     ) -> Result<RemovedNames, RoundError> {
-        let mut ops = vec![Op::Put(directory)];
+        let mut ops = vec![Op::PutFh(directory)];
         ops.extend(names.iter().map(|name| Op::Remove(name)));
         let late = match target {
             // They go by handle, in a directory that is to be emptied anyway: late, they do what the next call does.

@@ -125,13 +125,13 @@ mod tests {
 
     fn any_op() -> impl Strategy<Value = Op<'static>> {
         prop_oneof![
-            Just(Op::PutRoot),
+            Just(Op::PutRootFh),
             Just(Op::Lookup(b"a")),
             Just(Op::CreateDirectory("a", Change::mode(0o755))),
-            Just(Op::Set(Change::mode(0o755))),
-            Just(Op::Get),
-            Just(Op::GetHandle),
-            Just(Op::ReadDirectory(Position::default(), 0)),
+            Just(Op::SetAttr(Change::mode(0o755))),
+            Just(Op::GetAttr),
+            Just(Op::GetFh),
+            Just(Op::ReadDir(Position::default(), 0)),
             Just(Op::Remove(b"a")),
             Just(Op::Rename("a", "b")),
         ]

@@ -19,15 +19,15 @@ pub fn read_reply(bytes: &[u8]) {
 
 fn read_results(bytes: &[u8]) {
     let name = Op::Lookup(b"a");
-    let page = Op::ReadDirectory(Position::default(), 0);
-    let set = Op::Set(Change::mode(0o755));
+    let page = Op::ReadDir(Position::default(), 0);
+    let set = Op::SetAttr(Change::mode(0o755));
     let make = Op::CreateDirectory("a", Change::mode(0o755));
     let calls: [&[Op<'_>]; 5] = [
-        &[Op::PutRoot, name, Op::GetHandle, Op::Get],
+        &[Op::PutRootFh, name, Op::GetFh, Op::GetAttr],
         &[page],
-        &[Op::Save, make, Op::GetHandle, set, Op::Get],
-        &[Op::Rename("a", "b"), name, Op::Get],
-        &[Op::Remove(b"a"), Op::Restore],
+        &[Op::SaveFh, make, Op::GetFh, set, Op::GetAttr],
+        &[Op::Rename("a", "b"), name, Op::GetAttr],
+        &[Op::Remove(b"a"), Op::RestoreFh],
     ];
     for ops in calls {
         if let Ok(reply) = read(bytes, ops) {

@@ -25,10 +25,10 @@ impl Attempt<'_, Server> {
         wanted: Attributes,
     ) -> Result<Created<Handle>, RoundError> {
         let initial = Change::mode(initial_mode(wanted));
-        let mut ops = vec![Op::Put(parent), Op::CreateDirectory(name, initial), Op::GetHandle];
-        ops.push(Op::Get); // its identity, in case SETATTR fails
+        let mut ops = vec![Op::PutFh(parent), Op::CreateDirectory(name, initial), Op::GetFh];
+        ops.push(Op::GetAttr); // its identity, in case SETATTR fails
         ops.extend(changes(wanted));
-        ops.push(Op::Get);
+        ops.push(Op::GetAttr);
         let reply = self.send(&ops).await?;
         let error = match reply.stopped {
             None => {
@@ -79,11 +79,11 @@ impl Attempt<'_, Server> {
     /// Removes the directory that CREATE made. Returns whether it is gone.
     async fn undo(&self, parent: &Handle, name: &str, made: Identity) -> bool {
         let ops = [
-            Op::Put(parent),
-            Op::Save,
+            Op::PutFh(parent),
+            Op::SaveFh,
             Op::Lookup(name.as_bytes()),
             Op::Verify(made),
-            Op::Restore,
+            Op::RestoreFh,
             Op::Remove(name.as_bytes()),
         ];
         let undone = self.send(&ops).await;
@@ -98,9 +98,9 @@ impl Attempt<'_, Server> {
         directory: &Handle,
         wanted: Attributes,
     ) -> Result<Result<Found, AttributeError>, RoundError> {
-        let mut ops = vec![Op::Put(directory)];
+        let mut ops = vec![Op::PutFh(directory)];
         ops.extend(changes(wanted));
-        ops.push(Op::Get);
+        ops.push(Op::GetAttr);
         let reply = self.send(&ops).await?;
         let error = |at: usize, status| AttributeError::Refused(action_of(ops[at]), status);
         match reply.stopped {
@@ -122,12 +122,12 @@ impl Attempt<'_, Server> {
 
 /// The SETATTRs that set the wanted attributes.
 fn changes<'a>(wanted: Attributes) -> impl Iterator<Item = Op<'a>> {
-    Change::all(wanted).map(|(_, change)| Op::Set(change))
+    Change::all(wanted).map(|(_, change)| Op::SetAttr(change))
 }
 
 fn action_of(op: Op<'_>) -> Action<'static> {
     match op {
-        Op::Set(Change { mode: None, .. }) => Action::SetOwner,
+        Op::SetAttr(Change { mode: None, .. }) => Action::SetOwner,
         _ => Action::SetMode,
     }
 }

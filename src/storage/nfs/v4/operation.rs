@@ -17,24 +17,24 @@ pub(in crate::storage) struct Handle(Vec<u8>);
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Op<'a> {
     /// Current becomes the root of the server's exports.
-    PutRoot,
+    PutRootFh,
     /// Current becomes this file.
-    Put(&'a Handle),
+    PutFh(&'a Handle),
     /// Current becomes what has this name in it; links are not followed.
     Lookup(&'a [u8]),
     /// The current file is saved.
-    Save,
+    SaveFh,
     /// Current becomes the saved file.
-    Restore,
+    RestoreFh,
     /// Makes a directory, which becomes current.
     CreateDirectory(&'a str, Change),
-    Set(Change),
-    Get,
-    GetHandle,
+    SetAttr(Change),
+    GetAttr,
+    GetFh,
     /// Stops with NOT_SAME unless current is this file.
     Verify(Identity),
     /// Names from here on, in a reply of so many bytes at most.
-    ReadDirectory(Position, u32),
+    ReadDir(Position, u32),
     Remove(&'a [u8]),
     /// Moves a name in the saved directory to a name in the current one.
     Rename(&'a str, &'a str),
@@ -54,24 +54,24 @@ impl Op<'_> {
     pub fn changes(&self) -> bool {
         matches!(
             self,
-            Self::CreateDirectory(..) | Self::Set(_) | Self::Remove(_) | Self::Rename(..)
+            Self::CreateDirectory(..) | Self::SetAttr(_) | Self::Remove(_) | Self::Rename(..)
         )
     }
 
     pub fn number(&self) -> u32 {
         match self {
             Self::CreateDirectory(..) => 6,
-            Self::Get => 9,
-            Self::GetHandle => 10,
+            Self::GetAttr => 9,
+            Self::GetFh => 10,
             Self::Lookup(_) => 15,
-            Self::Put(_) => 22,
-            Self::PutRoot => 24,
-            Self::ReadDirectory(..) => 26,
+            Self::PutFh(_) => 22,
+            Self::PutRootFh => 24,
+            Self::ReadDir(..) => 26,
             Self::Remove(_) => 28,
             Self::Rename(..) => 29,
-            Self::Restore => 31,
-            Self::Save => 32,
-            Self::Set(_) => 34,
+            Self::RestoreFh => 31,
+            Self::SaveFh => 32,
+            Self::SetAttr(_) => 34,
             Self::Verify(_) => 37,
         }
     }
@@ -79,26 +79,26 @@ impl Op<'_> {
     pub fn write(&self, writer: &mut Writer) {
         writer.u32(self.number());
         match self {
-            Self::PutRoot | Self::Save | Self::Restore | Self::GetHandle => {}
-            Self::Put(handle) => writer.opaque(&handle.0),
+            Self::PutRootFh | Self::SaveFh | Self::RestoreFh | Self::GetFh => {}
+            Self::PutFh(handle) => writer.opaque(&handle.0),
             Self::Lookup(name) | Self::Remove(name) => writer.opaque(name),
             Self::CreateDirectory(name, change) => {
                 writer.u32(NF4DIR);
                 writer.opaque(name.as_bytes());
                 attributes::write_change(writer, *change);
             }
-            Self::Set(change) => {
+            Self::SetAttr(change) => {
                 writer.fixed(&[0; 16]); // the anonymous state
                 attributes::write_change(writer, *change);
             }
-            Self::Get => attributes::write_bitmap(writer, attributes::OF_A_FILE),
+            Self::GetAttr => attributes::write_bitmap(writer, attributes::FILE_ATTRIBUTES),
             Self::Verify(identity) => attributes::write_identity(writer, *identity),
-            Self::ReadDirectory(from, room) => {
+            Self::ReadDir(from, room) => {
                 writer.u64(from.cookie);
                 writer.fixed(&from.verifier);
                 writer.u32(room / 4); // of which names alone
                 writer.u32(*room);
-                attributes::write_bitmap(writer, attributes::OF_AN_ENTRY);
+                attributes::write_bitmap(writer, attributes::ENTRY_ATTRIBUTES);
             }
             Self::Rename(from, to) => {
                 writer.opaque(from.as_bytes());
@@ -110,20 +110,20 @@ impl Op<'_> {
     /// Reads what follows the status of an operation that succeeded.
     pub fn read(&self, reader: &mut Reader<'_>) -> Result<Answer, Malformed> {
         match self {
-            Self::GetHandle => return Ok(Answer::Handle(Handle(reader.opaque(LONGEST_HANDLE)?.to_vec()))),
-            Self::Get => return Ok(Answer::File(Values::read(reader)?.file()?)),
-            Self::ReadDirectory(from, _) => return read_page(reader, *from).map(Answer::Page),
+            Self::GetFh => return Ok(Answer::Handle(Handle(reader.opaque(LONGEST_HANDLE)?.to_vec()))),
+            Self::GetAttr => return Ok(Answer::File(Values::read(reader)?.file()?)),
+            Self::ReadDir(from, _) => return read_page(reader, *from).map(Answer::Page),
             Self::CreateDirectory(..) => {
                 read_change(reader)?;
                 attributes::read_bitmap(reader)?;
             }
-            Self::Set(_) => _ = attributes::read_bitmap(reader)?,
+            Self::SetAttr(_) => _ = attributes::read_bitmap(reader)?,
             Self::Remove(_) => read_change(reader)?,
             Self::Rename(..) => {
                 read_change(reader)?;
                 read_change(reader)?;
             }
-            Self::PutRoot | Self::Put(_) | Self::Lookup(_) | Self::Save | Self::Restore | Self::Verify(_) => {}
+            Self::PutRootFh | Self::PutFh(_) | Self::Lookup(_) | Self::SaveFh | Self::RestoreFh | Self::Verify(_) => {}
         }
         Ok(Answer::Done)
     }

@@ -107,7 +107,7 @@ impl Session {
         write_sequence(&mut arguments, &self.id, self.sequence);
         arguments.u32(PUTROOTFH);
         arguments.u32(GETATTR);
-        attributes::write_bitmap(&mut arguments, attributes::OF_THE_SERVER);
+        attributes::write_bitmap(&mut arguments, attributes::SERVER_ATTRIBUTES);
         let reply = self.wire.send(arguments).await?;
         let mut results = Results::new(&reply)?;
         self.read_sequence(&mut results)?;
