@@ -15,7 +15,7 @@ use crate::storage::{Existing, Fault, Found, Made, Moved, Outcome, Removed, Tree
 
 /// What servers do; those that are not named work.
 #[derive(Clone, Copy, PartialEq)]
-pub(super) enum Manner {
+pub(super) enum Behavior {
     /// Silent until the deadline.
     Hangs,
     Refuses,
@@ -27,48 +27,48 @@ pub(super) enum Manner {
 
 #[derive(Default)]
 pub(super) struct Fake {
-    manners: Mutex<HashMap<String, Manner>>,
+    behaviors: Mutex<HashMap<String, Behavior>>,
     /// Calls and probes that were sent.
     sent: AtomicUsize,
 }
 
 impl Fake {
-    pub fn set(&self, server: &str, manner: Manner) {
-        self.manners.lock().unwrap().insert(server.to_owned(), manner);
+    pub fn set(&self, server: &str, behavior: Behavior) {
+        self.behaviors.lock().unwrap().insert(server.to_owned(), behavior);
     }
 
-    pub fn heal(&self, server: &str) {
-        self.manners.lock().unwrap().remove(server);
+    pub fn repair(&self, server: &str) {
+        self.behaviors.lock().unwrap().remove(server);
     }
 
     pub fn sent(&self) -> usize {
         self.sent.load(Ordering::Relaxed)
     }
 
-    fn manner(&self, share: &Share) -> Option<Manner> {
-        self.manners.lock().unwrap().get(share.server()).copied()
+    fn behavior(&self, share: &Share) -> Option<Behavior> {
+        self.behaviors.lock().unwrap().get(share.server()).copied()
     }
 
     async fn answer<T>(&self, share: &Share, deadline: Instant, answer: T) -> Result<T, StorageError> {
         self.sent.fetch_add(1, Ordering::Relaxed);
-        let (fault, text) = match self.manner(share) {
+        let (fault, text) = match self.behavior(share) {
             None => return Ok(answer),
-            Some(Manner::Hangs | Manner::OnlyTreesRemain) => {
+            Some(Behavior::Hangs | Behavior::OnlyTreesRemain) => {
                 // What hangs is answered when the server goes on.
-                while self.manner(share).is_some() {
+                while self.behavior(share).is_some() {
                     if Instant::now() >= deadline {
                         break;
                     }
                     sleep_until(deadline.min(Instant::now() + Duration::from_millis(100))).await;
                 }
-                if self.manner(share).is_none() {
+                if self.behavior(share).is_none() {
                     return Ok(answer);
                 }
                 (Fault::TimedOut, "it hangs.")
             }
-            Some(Manner::Refuses) => (Fault::Unreachable, "connection refused."),
-            Some(Manner::Busy) => (Fault::Busy, "it is busy."),
-            Some(Manner::ReadOnly) => (Fault::ReadOnly, "it is read-only."),
+            Some(Behavior::Refuses) => (Fault::Unreachable, "connection refused."),
+            Some(Behavior::Busy) => (Fault::Busy, "it is busy."),
+            Some(Behavior::ReadOnly) => (Fault::ReadOnly, "it is read-only."),
         };
         Err(StorageError {
             fault,
@@ -146,7 +146,7 @@ impl Storage for Fake {
     }
 
     async fn remove_tree(&self, share: &Share, _: &Directory, deadline: Instant) -> Result<Tree, StorageError> {
-        if self.manner(share) == Some(Manner::OnlyTreesRemain) {
+        if self.behavior(share) == Some(Behavior::OnlyTreesRemain) {
             return Ok(Tree::Remains);
         }
         self.answer(share, deadline, Tree::Gone).await

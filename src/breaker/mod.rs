@@ -30,7 +30,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::time::Instant;
 
-pub use self::outages::{Back, Outages};
+pub use self::outages::{Outages, Recovery};
 use self::server::Server;
 use crate::model::directory::Share;
 use crate::model::endpoint::Endpoint;

@@ -10,7 +10,7 @@ use crate::model::endpoint::Endpoint;
 use crate::ops::metrics::Metrics;
 
 /// How many announcements a listener may be behind. Beyond that it is told that any server may answer again.
-const BEHIND: usize = 64;
+const MAX_BEHIND: usize = 64;
 
 /// See the module. Clones are about the same servers.
 #[derive(Clone)]
@@ -22,16 +22,16 @@ pub struct Outages {
 
 /// A server answers again.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Back {
+pub enum Recovery {
     /// This one.
     One(Endpoint),
     /// Perhaps any: there were too many announcements to keep them.
     Any,
 }
 
-impl Back {
+impl Recovery {
     /// Whether it may be the server of this name.
-    pub fn may_be(&self, server: &str) -> bool {
+    pub fn may_concern(&self, server: &str) -> bool {
         match self {
             Self::One(endpoint) => endpoint.server() == server,
             Self::Any => true,
@@ -43,7 +43,7 @@ impl Outages {
     pub(super) fn new(metrics: Arc<Metrics>) -> Self {
         Self {
             down: Arc::default(),
-            announcements: broadcast::Sender::new(BEHIND),
+            announcements: broadcast::Sender::new(MAX_BEHIND),
             metrics,
         }
     }
@@ -54,11 +54,11 @@ impl Outages {
     }
 
     /// Announces each server that answers again, from now on. Never ends.
-    pub fn back(&self) -> impl Stream<Item = Back> + Send + use<> {
+    pub fn recoveries(&self) -> impl Stream<Item = Recovery> + Send + use<> {
         stream::unfold(self.announcements.subscribe(), async |mut announcements| {
             let back = match announcements.recv().await {
-                Ok(endpoint) => Back::One(endpoint),
-                Err(RecvError::Lagged(_)) => Back::Any,
+                Ok(endpoint) => Recovery::One(endpoint),
+                Err(RecvError::Lagged(_)) => Recovery::Any,
                 Err(RecvError::Closed) => return None,
             };
             Some((back, announcements))

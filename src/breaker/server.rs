@@ -24,7 +24,7 @@ pub(super) struct Server {
     /// None: it answers, as far as is known.
     probing: watch::Sender<Option<Probing>>,
     /// When a call last needed it.
-    needed: Mutex<Instant>,
+    last_needed: Mutex<Instant>,
     outages: Outages,
 }
 
@@ -60,14 +60,14 @@ impl Server {
             endpoint,
             permits: Semaphore::new(MAX_CALLS),
             probing: watch::Sender::default(),
-            needed: Mutex::new(Instant::now()),
+            last_needed: Mutex::new(Instant::now()),
             outages,
         }
     }
 
     /// Waits until the call may be sent, unless the server is known to be down.
     pub async fn acquire(&self, share: &Share, deadline: Instant) -> Result<SemaphorePermit<'_>, NotSent> {
-        *self.needed.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        *self.last_needed.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         let mut probing = self.probing.subscribe();
         tokio::select! {
             biased;
@@ -129,7 +129,10 @@ impl Server {
 
     /// How long no call has needed it.
     pub fn idle(&self) -> Duration {
-        self.needed.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+        self.last_needed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .elapsed()
     }
 
     /// Ends the probe because no call needs the server any more.
@@ -139,15 +142,15 @@ impl Server {
         }
     }
 
-    /// Ends the probe, and returns whether the server was down. Then `tell` is called under the lock, so that begin and end of
+    /// Ends the probe, and returns whether the server was down. Then `announce` is called under the lock, so that begin and end of
     /// an outage are told in order.
-    fn end_probing(&self, tell: impl FnOnce(&Endpoint)) -> bool {
+    fn end_probing(&self, announce: impl FnOnce(&Endpoint)) -> bool {
         let mut was_down = false;
         self.probing.send_if_modified(|probing| {
             let before = probing.take();
             was_down = before.as_ref().is_some_and(|probing| probing.down.is_some());
             if was_down {
-                tell(&self.endpoint);
+                announce(&self.endpoint);
             }
             before.is_some()
         });

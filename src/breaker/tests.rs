@@ -3,8 +3,8 @@ use std::time::Duration;
 use futures::{FutureExt, StreamExt, poll};
 use tokio::time::advance;
 
-use super::fake::{Fake, Manner};
-use super::probe::FORGET;
+use super::fake::{Behavior, Fake};
+use super::probe::FORGET_AFTER;
 use super::server::MAX_CALLS;
 use super::*;
 use crate::model::directory::{Directory, NfsVersion};
@@ -34,9 +34,9 @@ impl Scene {
         }
     }
 
-    async fn look(&self, server: &str, patience: Duration) -> Result<Option<Found>, StorageError> {
+    async fn look(&self, server: &str, limit: Duration) -> Result<Option<Found>, StorageError> {
         let data = Directory::parse("data").unwrap();
-        let deadline = Instant::now() + patience;
+        let deadline = Instant::now() + limit;
         self.breaker.look_up(&share(server), &data, deadline).await
     }
 
@@ -45,8 +45,8 @@ impl Scene {
     }
 
     /// Makes a server known to be down.
-    async fn down(&self, server: &str, manner: Manner) {
-        self.fake.set(server, manner);
+    async fn down(&self, server: &str, behavior: Behavior) {
+        self.fake.set(server, behavior);
         self.look(server, LONG).await.unwrap_err();
         self.until(|| self.is_down(server)).await;
     }
@@ -69,12 +69,12 @@ fn share(server: &str) -> Share {
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_is_down_is_not_asked_and_every_caller_reads_why_at_once() {
-    for (manner, fault, text) in [
-        (Manner::Hangs, Fault::TimedOut, "it hangs."),
-        (Manner::Refuses, Fault::Unreachable, "connection refused."),
+    for (behavior, fault, text) in [
+        (Behavior::Hangs, Fault::TimedOut, "it hangs."),
+        (Behavior::Refuses, Fault::Unreachable, "connection refused."),
     ] {
         let scene = Scene::new();
-        scene.down("nas1", manner).await;
+        scene.down("nas1", behavior).await;
         let (began, sent) = (Instant::now(), scene.fake.sent());
         let error = scene.look("nas1", LONG).await.unwrap_err();
         assert_eq!(
@@ -106,13 +106,13 @@ async fn a_server_that_is_down_is_not_asked_and_every_caller_reads_why_at_once()
 #[tokio::test(start_paused = true)]
 async fn waiting_callers_learn_without_a_call_that_a_server_answers_again() {
     let scene = Scene::new();
-    let mut back = Box::pin(scene.breaker.outages().back());
-    scene.down("nas1", Manner::Hangs).await;
+    let mut back = Box::pin(scene.breaker.outages().recoveries());
+    scene.down("nas1", Behavior::Hangs).await;
     assert!(poll!(back.next()).is_pending());
-    scene.fake.heal("nas1");
+    scene.fake.repair("nas1");
     let word = back.next().await.unwrap();
-    assert_eq!(word, Back::One(Endpoint::nfs(&share("nas1"))));
-    assert!(word.may_be("nas1") && !word.may_be("nas2"));
+    assert_eq!(word, Recovery::One(Endpoint::nfs(&share("nas1"))));
+    assert!(word.may_concern("nas1") && !word.may_concern("nas2"));
     // Told after the deed: who tries at once succeeds.
     assert_eq!(scene.look("nas1", LONG).await, Ok(None));
     assert!(!scene.is_down("nas1") && !scene.metrics.text().contains("nas1"));
@@ -121,15 +121,15 @@ async fn waiting_callers_learn_without_a_call_that_a_server_answers_again() {
 #[tokio::test(start_paused = true)]
 async fn one_call_without_an_answer_proves_nothing() {
     let scene = Scene::new();
-    let mut back = Box::pin(scene.breaker.outages().back());
-    scene.fake.set("nas1", Manner::Hangs);
+    let mut back = Box::pin(scene.breaker.outages().recoveries());
+    scene.fake.set("nas1", Behavior::Hangs);
     scene.look("nas1", Duration::from_millis(100)).await.unwrap_err();
     assert!(!scene.is_down("nas1"), "the caller's deadline was short");
     let sent = scene.fake.sent();
     scene.look("nas1", Duration::from_millis(100)).await.unwrap_err();
     assert!(scene.fake.sent() > sent, "calls go on while the probe is under way");
     // It was slow for a moment: the probe is answered.
-    scene.fake.heal("nas1");
+    scene.fake.repair("nas1");
     advance(LONG).await;
     assert_eq!(scene.look("nas1", LONG).await, Ok(None));
     assert!(!scene.is_down("nas1"));
@@ -138,15 +138,15 @@ async fn one_call_without_an_answer_proves_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn whatever_the_server_answers_it_is_up() {
-    for manner in [Manner::Busy, Manner::ReadOnly] {
+    for behavior in [Behavior::Busy, Behavior::ReadOnly] {
         let scene = Scene::new();
-        scene.fake.set("nas1", manner);
+        scene.fake.set("nas1", behavior);
         for _ in 0..5 {
             scene.look("nas1", LONG).await.unwrap_err();
         }
         assert_eq!(scene.fake.sent(), 5, "no probe");
-        scene.down("nas1", Manner::Refuses).await;
-        scene.fake.set("nas1", manner);
+        scene.down("nas1", Behavior::Refuses).await;
+        scene.fake.set("nas1", behavior);
         scene.until(|| !scene.is_down("nas1")).await;
     }
 }
@@ -154,12 +154,12 @@ async fn whatever_the_server_answers_it_is_up() {
 #[tokio::test(start_paused = true)]
 async fn the_answer_to_a_call_that_was_under_way_counts() {
     let scene = Scene::new();
-    scene.fake.set("nas1", Manner::Hangs);
+    scene.fake.set("nas1", Behavior::Hangs);
     let mut in_progress = Box::pin(scene.look("nas1", LONG * 3));
     assert!(poll!(&mut in_progress).is_pending());
-    scene.down("nas1", Manner::Hangs).await;
+    scene.down("nas1", Behavior::Hangs).await;
     assert!(poll!(&mut in_progress).is_pending(), "it is left to its end");
-    scene.fake.heal("nas1");
+    scene.fake.repair("nas1");
     assert_eq!(in_progress.await, Ok(None));
     assert!(!scene.is_down("nas1"));
 }
@@ -167,10 +167,10 @@ async fn the_answer_to_a_call_that_was_under_way_counts() {
 #[tokio::test(start_paused = true)]
 async fn a_tree_that_remains_is_no_answer() {
     let scene = Scene::new();
-    scene.down("nas1", Manner::OnlyTreesRemain).await;
-    scene.fake.heal("nas1");
+    scene.down("nas1", Behavior::OnlyTreesRemain).await;
+    scene.fake.repair("nas1");
     scene.until(|| !scene.is_down("nas1")).await;
-    scene.fake.set("nas1", Manner::OnlyTreesRemain);
+    scene.fake.set("nas1", Behavior::OnlyTreesRemain);
     scene.look("nas1", Duration::from_secs(1)).await.unwrap_err();
     let (share, data) = (share("nas1"), Directory::parse("data").unwrap());
     let tree = scene.breaker.remove_tree(&share, &data, Instant::now() + LONG).await;
@@ -181,7 +181,7 @@ async fn a_tree_that_remains_is_no_answer() {
 #[tokio::test(start_paused = true)]
 async fn a_server_has_so_many_calls_and_who_gets_no_turn_reads_so() {
     let scene = Scene::new();
-    scene.fake.set("nas1", Manner::Hangs);
+    scene.fake.set("nas1", Behavior::Hangs);
     let in_progress: Vec<_> = (0..MAX_CALLS).map(|_| scene.look("nas1", LONG).boxed()).collect();
     let mut in_progress = futures::future::join_all(in_progress);
     assert!(poll!(&mut in_progress).is_pending());
@@ -196,7 +196,7 @@ async fn a_server_has_so_many_calls_and_who_gets_no_turn_reads_so() {
     assert_eq!(scene.look("nas2", LONG).await, Ok(None), "another server has its own");
     let mut waits = Box::pin(scene.look("nas1", LONG));
     assert!(poll!(&mut waits).is_pending());
-    scene.fake.heal("nas1");
+    scene.fake.repair("nas1");
     let (next, _) = futures::join!(waits, in_progress);
     assert_eq!(next, Ok(None), "the next gets the place of one that has ended");
 }
@@ -204,7 +204,7 @@ async fn a_server_has_so_many_calls_and_who_gets_no_turn_reads_so() {
 #[tokio::test(start_paused = true)]
 async fn a_waiting_caller_learns_that_the_server_is_down() {
     let scene = Scene::new();
-    scene.fake.set("nas1", Manner::Hangs);
+    scene.fake.set("nas1", Behavior::Hangs);
     let mut in_progress: Vec<_> = (1..MAX_CALLS).map(|_| scene.look("nas1", LONG).boxed()).collect();
     for call in &mut in_progress {
         assert!(poll!(call).is_pending());
@@ -223,12 +223,12 @@ async fn a_waiting_caller_learns_that_the_server_is_down() {
 #[tokio::test(start_paused = true)]
 async fn a_server_that_is_no_longer_used_leaves_nothing() {
     let scene = Scene::new();
-    let mut back = Box::pin(scene.breaker.outages().back());
-    scene.down("nas1", Manner::Refuses).await;
-    advance(FORGET).await;
+    let mut back = Box::pin(scene.breaker.outages().recoveries());
+    scene.down("nas1", Behavior::Refuses).await;
+    advance(FORGET_AFTER).await;
     scene.until(|| !scene.is_down("nas1")).await;
     let sent = scene.fake.sent();
-    tokio::time::sleep(FORGET).await;
+    tokio::time::sleep(FORGET_AFTER).await;
     assert_eq!(scene.fake.sent(), sent, "the probe has ended");
     assert!(!scene.metrics.text().contains("nas1"));
     assert!(poll!(back.next()).is_pending());
@@ -239,10 +239,10 @@ async fn a_server_that_is_no_longer_used_leaves_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_probe_ends_with_the_process() {
     let scene = Scene::new();
-    scene.down("nas1", Manner::Refuses).await;
+    scene.down("nas1", Behavior::Refuses).await;
     assert!(scene.tasks.drain(Duration::from_millis(1)).await);
     let sent = scene.fake.sent();
-    tokio::time::sleep(FORGET).await;
+    tokio::time::sleep(FORGET_AFTER).await;
     assert_eq!(scene.fake.sent(), sent);
 }
 

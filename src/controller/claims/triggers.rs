@@ -49,10 +49,10 @@ pub fn server_of(ctx: &Context, class: &str) -> Option<String> {
 /// Returns a stream of the failed claims of a server, each time that the server answers again.
 pub fn after_outage(leader: &Arc<Leader>) -> impl Stream<Item = ObjectRef<CachedClaim>> + Send + use<> {
     let leader = Arc::clone(leader);
-    leader.ctx.outages.back().flat_map(move |back| {
+    leader.ctx.outages.recoveries().flat_map(move |back| {
         let matches = |claim: &CachedClaim| {
             let server = || server_of(&leader.ctx, claim.read().class.as_ref()?);
-            leader.backoff.has_failed(&claim.key()) && server().is_some_and(|server| back.may_be(&server))
+            leader.backoff.has_failed(&claim.key()) && server().is_some_and(|server| back.may_concern(&server))
         };
         stream::iter(waiting_claims(leader.ctx.cluster.claims.store(), matches))
     })

@@ -89,8 +89,8 @@ async fn empty(leader: &Leader, removals: &ServerQueue, entry: TrashEntry) -> Tr
         };
         drop(permit);
         report_not_removed(ctx, &entry, &error, pause);
-        let back = ctx.outages.back();
-        let mut back = pin!(back.filter(|server| future::ready(server.may_be(entry.share.server()))));
+        let back = ctx.outages.recoveries();
+        let mut back = pin!(back.filter(|server| future::ready(server.may_concern(entry.share.server()))));
         // Waits until the pause is over, or the server answers again.
         let _ = timeout(pause, back.next()).await;
         pause = (pause * 2).min(LONGEST_PAUSE);

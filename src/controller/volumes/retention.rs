@@ -28,14 +28,14 @@ use crate::storage::Moved;
 /// Makes a round now and after each interval. When a server answers again, checks its shares at once. Never returns.
 pub async fn run(leader: &Leader) {
     let pause = leader.ctx.options.retention_interval;
-    let mut back = pin!(leader.ctx.outages.back());
+    let mut back = pin!(leader.ctx.outages.recoveries());
     loop {
         clean_shares(leader, |_| true, pause).await;
         let mut next = pin!(sleep(pause));
         loop {
             tokio::select! {
                 () = &mut next => break,
-                Some(server) = back.next() => clean_shares(leader, |share| server.may_be(share.server()), pause).await,
+                Some(server) = back.next() => clean_shares(leader, |share| server.may_concern(share.server()), pause).await,
             }
         }
     }

@@ -41,11 +41,11 @@ pub fn volumes_of(claim: &CachedClaim, volumes: &Store<CachedVolume>) -> Vec<Obj
 /// gets the answer itself, and a reconcile that fails after that has a short pause.
 pub fn after_outage(leader: &Arc<Leader>) -> impl Stream<Item = ObjectRef<CachedVolume>> + Send + use<> {
     let leader = Arc::clone(leader);
-    leader.ctx.outages.back().flat_map(move |back| {
+    leader.ctx.outages.recoveries().flat_map(move |back| {
         let theirs = leader.ctx.cluster.volumes.store().state_filter(|volume| {
             let record = volume.read().record.as_ref();
             leader.backoff.has_failed(&volume.name_any())
-                && record.is_ok_and(|record| back.may_be(record.share.server()))
+                && record.is_ok_and(|record| back.may_concern(record.share.server()))
         });
         stream::iter(theirs.into_iter().map(|volume| ObjectRef::from(&*volume)))
     })
