@@ -68,7 +68,7 @@ fn share(server: &str) -> Share {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_is_down_is_not_asked_and_every_caller_reads_why_at_once() {
+async fn a_server_that_is_down_gets_no_calls_and_each_caller_gets_the_reason_at_once() {
     for (behavior, fault, text) in [
         (Behavior::Hangs, Fault::TimedOut, "it hangs."),
         (Behavior::Refuses, Fault::Unreachable, "connection refused."),
@@ -104,24 +104,24 @@ async fn a_server_that_is_down_is_not_asked_and_every_caller_reads_why_at_once()
 }
 
 #[tokio::test(start_paused = true)]
-async fn waiting_callers_learn_without_a_call_that_a_server_answers_again() {
+async fn waiting_callers_receive_a_recovery_without_a_call() {
     let scene = Scene::new();
-    let mut back = Box::pin(scene.breaker.outages().recoveries());
+    let mut recoveries = Box::pin(scene.breaker.outages().recoveries());
     scene.down("nas1", Behavior::Hangs).await;
-    assert!(poll!(back.next()).is_pending());
+    assert!(poll!(recoveries.next()).is_pending());
     scene.fake.repair("nas1");
-    let word = back.next().await.unwrap();
-    assert_eq!(word, Recovery::One(Endpoint::nfs(&share("nas1"))));
-    assert!(word.may_concern("nas1") && !word.may_concern("nas2"));
+    let recovery = recoveries.next().await.unwrap();
+    assert_eq!(recovery, Recovery::One(Endpoint::nfs(&share("nas1"))));
+    assert!(recovery.may_concern("nas1") && !recovery.may_concern("nas2"));
     // Told after the deed: who tries at once succeeds.
     assert_eq!(scene.look("nas1", LONG).await, Ok(None));
     assert!(!scene.is_down("nas1") && !scene.metrics.text().contains("nas1"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_call_without_an_answer_proves_nothing() {
+async fn one_call_without_an_answer_does_not_mean_that_the_server_is_down() {
     let scene = Scene::new();
-    let mut back = Box::pin(scene.breaker.outages().recoveries());
+    let mut recoveries = Box::pin(scene.breaker.outages().recoveries());
     scene.fake.set("nas1", Behavior::Hangs);
     scene.look("nas1", Duration::from_millis(100)).await.unwrap_err();
     assert!(!scene.is_down("nas1"), "the caller's deadline was short");
@@ -133,11 +133,11 @@ async fn one_call_without_an_answer_proves_nothing() {
     advance(LONG).await;
     assert_eq!(scene.look("nas1", LONG).await, Ok(None));
     assert!(!scene.is_down("nas1"));
-    assert!(poll!(back.next()).is_pending(), "no caller has to wait");
+    assert!(poll!(recoveries.next()).is_pending(), "no caller has to wait");
 }
 
 #[tokio::test(start_paused = true)]
-async fn whatever_the_server_answers_it_is_up() {
+async fn a_server_that_answers_with_an_error_is_up() {
     for behavior in [Behavior::Busy, Behavior::ReadOnly] {
         let scene = Scene::new();
         scene.fake.set("nas1", behavior);
@@ -152,7 +152,7 @@ async fn whatever_the_server_answers_it_is_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_answer_to_a_call_that_was_under_way_counts() {
+async fn an_answer_to_an_earlier_call_ends_the_outage() {
     let scene = Scene::new();
     scene.fake.set("nas1", Behavior::Hangs);
     let mut in_progress = Box::pin(scene.look("nas1", LONG * 3));
@@ -165,7 +165,7 @@ async fn the_answer_to_a_call_that_was_under_way_counts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_tree_that_remains_is_no_answer() {
+async fn a_tree_that_remains_does_not_count_as_an_answer() {
     let scene = Scene::new();
     scene.down("nas1", Behavior::OnlyTreesRemain).await;
     scene.fake.repair("nas1");
@@ -179,7 +179,7 @@ async fn a_tree_that_remains_is_no_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_has_so_many_calls_and_who_gets_no_turn_reads_so() {
+async fn calls_to_one_server_are_limited_and_the_error_says_so() {
     let scene = Scene::new();
     scene.fake.set("nas1", Behavior::Hangs);
     let in_progress: Vec<_> = (0..MAX_CALLS).map(|_| scene.look("nas1", LONG).boxed()).collect();
@@ -202,7 +202,7 @@ async fn a_server_has_so_many_calls_and_who_gets_no_turn_reads_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_waiting_caller_learns_that_the_server_is_down() {
+async fn a_call_that_waits_fails_when_the_server_is_down() {
     let scene = Scene::new();
     scene.fake.set("nas1", Behavior::Hangs);
     let mut in_progress: Vec<_> = (1..MAX_CALLS).map(|_| scene.look("nas1", LONG).boxed()).collect();
@@ -221,9 +221,9 @@ async fn a_waiting_caller_learns_that_the_server_is_down() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_is_no_longer_used_leaves_nothing() {
+async fn a_server_that_is_no_longer_used_is_forgotten() {
     let scene = Scene::new();
-    let mut back = Box::pin(scene.breaker.outages().recoveries());
+    let mut recoveries = Box::pin(scene.breaker.outages().recoveries());
     scene.down("nas1", Behavior::Refuses).await;
     advance(FORGET_AFTER).await;
     scene.until(|| !scene.is_down("nas1")).await;
@@ -231,7 +231,7 @@ async fn a_server_that_is_no_longer_used_leaves_nothing() {
     tokio::time::sleep(FORGET_AFTER).await;
     assert_eq!(scene.fake.sent(), sent, "the probe has ended");
     assert!(!scene.metrics.text().contains("nas1"));
-    assert!(poll!(back.next()).is_pending());
+    assert!(poll!(recoveries.next()).is_pending());
     scene.look("nas2", LONG).await.unwrap();
     assert_eq!(scene.breaker.servers.lock().unwrap().len(), 1);
 }
@@ -247,7 +247,7 @@ async fn a_probe_ends_with_the_process() {
 }
 
 #[test]
-fn version_3_and_each_mount_are_ways_of_their_own() {
+fn version_3_and_each_mount_have_their_own_endpoints() {
     let (v4, v3) = (share("nas1"), share("nas1").over(NfsVersion::V3));
     let endpoints = [Endpoint::nfs(&v4), Endpoint::nfs(&v3), Endpoint::mount(&v4)];
     let shown: Vec<_> = endpoints.iter().map(Endpoint::to_string).collect();

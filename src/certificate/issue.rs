@@ -39,14 +39,14 @@ impl CertifiedKey {
 /// is not kept.
 pub fn certificate(names: &[String], lifetime: SignedDuration, now: Timestamp) -> Result<(String, CertifiedKey)> {
     let validity = schedule::validity(now, lifetime);
-    let mut ca = valid(CertificateParams::default(), validity)?;
+    let mut ca = with_validity(CertificateParams::default(), validity)?;
     ca.distinguished_name.push(DnType::CommonName, "bindery webhook CA");
     ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
     let ca_key = KeyPair::generate()?;
     let ca_pem = ca.self_signed(&ca_key)?.pem();
 
-    let mut leaf = valid(CertificateParams::new(names).context("--serving-name")?, validity)?;
+    let mut leaf = with_validity(CertificateParams::new(names).context("--serving-name")?, validity)?;
     leaf.distinguished_name.push(DnType::CommonName, "bindery webhook");
     leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     let key = KeyPair::generate()?;
@@ -58,7 +58,7 @@ pub fn certificate(names: &[String], lifetime: SignedDuration, now: Timestamp) -
     Ok((ca_pem, pair))
 }
 
-fn valid(mut parameters: CertificateParams, validity: Validity) -> Result<CertificateParams> {
+fn with_validity(mut parameters: CertificateParams, validity: Validity) -> Result<CertificateParams> {
     parameters.not_before = OffsetDateTime::from_unix_timestamp(validity.from.as_second())?;
     parameters.not_after = OffsetDateTime::from_unix_timestamp(validity.until.as_second())?;
     Ok(parameters)
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_32_letters_of_a_path_and_never_the_same() {
+    fn a_token_is_32_hexadecimal_digits_and_differs_each_time() {
         let (one, two) = (token().unwrap(), token().unwrap());
         assert_ne!(one, two);
         assert!(

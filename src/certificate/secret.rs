@@ -22,7 +22,7 @@ const SERVING: [&str; 2] = ["tls.crt", "tls.key"];
 const NEXT: [&str; 2] = ["next.crt", "next.key"];
 const TOKEN: &str = "token";
 const NEXT_TOKEN: &str = "next-token";
-const TOKEN_BEFORE: &str = "token-before";
+const PREVIOUS_TOKEN: &str = "token-before";
 
 /// The content of the Secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub struct StoredCertificates {
     /// The next certificate and token.
     pub next: Option<(CertifiedKey, String)>,
     /// The previous token.
-    pub before: Option<String>,
+    pub previous_token: Option<String>,
 }
 
 impl StoredCertificates {
@@ -57,22 +57,22 @@ impl StoredCertificates {
             serving: pair(SERVING)?,
             token: get(TOKEN)?,
             next: pair(NEXT).zip(get(NEXT_TOKEN)),
-            before: get(TOKEN_BEFORE),
+            previous_token: get(PREVIOUS_TOKEN),
         })
     }
 
     /// Issues a new certificate and token. The previous CA and token stay valid, for replicas and API servers that have
     /// not read the new ones yet.
-    pub fn new(names: &[String], lifetime: SignedDuration, now: Timestamp, before: Option<&Self>) -> Result<Self> {
+    pub fn new(names: &[String], lifetime: SignedDuration, now: Timestamp, previous: Option<&Self>) -> Result<Self> {
         let (ca, serving) = issue::certificate(names, lifetime, now)?;
-        let former = before.and_then(|before| pem::certificates(&before.trusted).next());
+        let former = previous.and_then(|previous| pem::certificates(&previous.trusted).next());
         Ok(Self {
             names: names.join(","),
             trusted: pem::join([&*ca].into_iter().chain(former)),
             serving,
             token: issue::token()?,
             next: None,
-            before: before.map(|before| before.token.clone()),
+            previous_token: previous.map(|previous| previous.token.clone()),
         })
     }
 
@@ -83,7 +83,7 @@ impl StoredCertificates {
         Ok(Self {
             trusted: pem::join(pem::certificates(&self.trusted).take(1).chain([&*ca])),
             next: Some((next, issue::token()?)),
-            before: None,
+            previous_token: None,
             ..self.clone()
         })
     }
@@ -103,7 +103,7 @@ impl StoredCertificates {
             serving,
             token,
             next: None,
-            before: Some(self.token.clone()),
+            previous_token: Some(self.token.clone()),
             ..self.clone()
         }
     }
@@ -125,7 +125,7 @@ impl StoredCertificates {
         if let Some((next, token)) = &self.next {
             data.extend([(NEXT[0], &next.chain), (NEXT[1], &next.key), (NEXT_TOKEN, token)]);
         }
-        data.extend(self.before.as_ref().map(|before| (TOKEN_BEFORE, before)));
+        data.extend(self.previous_token.as_ref().map(|token| (PREVIOUS_TOKEN, token)));
         let bytes = |(key, text): (&str, &String)| (key.to_owned(), ByteString(text.clone().into_bytes()));
         // Labels and annotations that others set are kept.
         let mut metadata = found.map(|found| found.metadata.clone()).unwrap_or_default();
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_ca_is_trusted_before_its_certificate_is_served_and_the_last_one_after() {
+    fn the_next_ca_is_trusted_before_its_certificate_is_served_and_the_previous_ca_afterwards() {
         let first = state();
         let staged = first.stage(LIFE, now()).unwrap();
         let promoted = staged.promote();
@@ -204,10 +204,10 @@ mod tests {
         assert_eq!(certificates(&promoted.trusted), [two, one]);
         assert_eq!((&staged.serving, &staged.token), (&first.serving, &first.token));
         assert_eq!(Some((promoted.serving.clone(), promoted.token.clone())), staged.next);
-        assert_eq!(promoted.before, Some(first.token));
+        assert_eq!(promoted.previous_token, Some(first.token));
         let again = promoted.stage(LIFE, now()).unwrap();
         assert_eq!(certificates(&again.trusted)[0], two, "and none before that");
-        assert_eq!((certificates(&again.trusted).len(), again.before), (2, None));
+        assert_eq!((certificates(&again.trusted).len(), again.previous_token), (2, None));
     }
 
     #[test]
@@ -229,6 +229,6 @@ mod tests {
         let first = state();
         let second = StoredCertificates::new(&["a.svc".to_owned()], LIFE, now(), Some(&first)).unwrap();
         assert_eq!(certificates(&second.trusted)[1], certificates(&first.trusted)[0]);
-        assert_eq!(second.before, Some(first.token));
+        assert_eq!(second.previous_token, Some(first.token));
     }
 }

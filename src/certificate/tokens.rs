@@ -11,7 +11,7 @@ pub struct Tokens {
     current: String,
     next: Option<String>,
     /// Also says until when it is accepted.
-    before: Option<(String, Timestamp)>,
+    previous: Option<(String, Timestamp)>,
 }
 
 impl Tokens {
@@ -24,7 +24,7 @@ impl Tokens {
         Self {
             current: state.token.clone(),
             next: state.next.as_ref().map(|(_, token)| token.clone()),
-            before: state.before.clone().zip(expires),
+            previous: state.previous_token.clone().zip(expires),
         }
     }
 
@@ -35,8 +35,12 @@ impl Tokens {
 
     /// Returns whether a token is accepted. It takes the same time for every token.
     pub fn accept(&self, token: &str, now: Timestamp) -> bool {
-        let before = self.before.as_ref().filter(|(_, until)| now < *until);
-        let all = [Some(&self.current), self.next.as_ref(), before.map(|(token, _)| token)];
+        let previous = self.previous.as_ref().filter(|(_, until)| now < *until);
+        let all = [
+            Some(&self.current),
+            self.next.as_ref(),
+            previous.map(|(token, _)| token),
+        ];
         let is = |known: &String| known.as_bytes().ct_eq(token.as_bytes());
         let found = all
             .into_iter()
@@ -56,7 +60,7 @@ mod tests {
         let tokens = Tokens {
             current: "b".to_owned(),
             next: Some("c".to_owned()),
-            before: Some(("a".to_owned(), now)),
+            previous: Some(("a".to_owned(), now)),
         };
         let earlier = now - jiff::SignedDuration::from_secs(1);
         let accepted = |at| ["a", "b", "c", "", "d", "bb"].map(|token| tokens.accept(token, at));

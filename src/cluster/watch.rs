@@ -110,8 +110,8 @@ where
     }
 
     /// Waits until the cache has an object in this version or a later one, and so everything that was written before.
-    /// Returns false if that takes longer than `patience`.
-    pub async fn wait_for_version(&self, name: &ObjectRef<K>, version: &str, patience: Duration) -> bool {
+    /// Returns false if that takes longer than `limit`.
+    pub async fn wait_for_version(&self, name: &ObjectRef<K>, version: &str, limit: Duration) -> bool {
         let reached = async {
             loop {
                 let changed = self.changed.notified();
@@ -122,7 +122,7 @@ where
                 changed.await;
             }
         };
-        timeout(patience, reached).await.is_ok()
+        timeout(limit, reached).await.is_ok()
     }
 
     /// Returns all cached objects, and then every object that is created, changed or deleted.

@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_that_is_taken_is_an_error_and_no_reason_to_take_ipv4_alone() {
+    fn a_port_in_use_is_an_error_without_a_fallback_to_ipv4() {
         let opened = on_all_addresses(|address| {
             if address.is_ipv6() {
                 Err(Errno::ADDRINUSE.into())

@@ -35,11 +35,11 @@ impl Tasks {
         &self.stop
     }
 
-    /// Cancels the token and waits until all tasks have ended. Returns false if some still run after `patience`.
-    pub async fn drain(&self, patience: Duration) -> bool {
+    /// Cancels the token and waits until all tasks have ended. Returns false if some still run after `limit`.
+    pub async fn drain(&self, limit: Duration) -> bool {
         self.stop.cancel();
         self.tracker.close();
-        tokio::time::timeout(patience, self.tracker.wait()).await.is_ok()
+        tokio::time::timeout(limit, self.tracker.wait()).await.is_ok()
     }
 }
 

@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn other_classes_are_listed_and_under_fail_ours() {
+    fn other_classes_are_listed_or_with_failure_policy_fail_our_classes() {
         let others = names(["block", "disk"]);
         assert_eq!(listed(Some("Ignore"), &others), r#"["","block","disk"])"#);
         assert_eq!(listed(Some("Ignore"), &names([])), r#"[""])"#);
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn where_the_other_classes_are_too_many_ours_are_listed() {
+    fn if_the_other_classes_are_too_many_our_classes_are_listed() {
         let others = (0..5_000).map(|number| format!("a-class-of-others-{number}")).collect();
         assert_eq!(listed(Some("Ignore"), &others), r#"["fast","slow"]"#);
     }

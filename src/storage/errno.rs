@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_that_the_kernel_gave_up_on_may_have_been_carried_out() {
+    fn a_call_without_an_answer_may_have_been_carried_out() {
         assert!(maybe_carried_out(Errno::TIMEDOUT) && maybe_carried_out(Errno::IO));
         assert!(!maybe_carried_out(Errno::NOSPC) && !maybe_carried_out(Errno::ACCESS));
     }

@@ -96,7 +96,7 @@ fn a_denial_to_an_ordinary_port_names_the_port() {
 }
 
 #[test]
-fn a_denial_to_a_privileged_port_names_the_port_too_for_it_may_have_been_changed_on_the_way() {
+fn a_denial_to_a_privileged_port_names_the_port_because_a_plugin_may_have_changed_it() {
     let port = "Many exports reject source ports above 1023: Bindery came from one below, but a network plugin may have \
                 changed it on the way. Export with insecure, or run Bindery with hostNetwork.";
     for version in [NfsVersion::V4, NfsVersion::V3] {
@@ -127,8 +127,8 @@ fn a_denial_to_a_privileged_port_names_the_port_too_for_it_may_have_been_changed
 
 /// What [`transient`] says of a status is what its error comes to, whatever was tried.
 #[test]
-fn what_passes_by_itself_is_tried_again_and_all_else_is_refused() {
-    let passes = [
+fn transient_errors_and_no_others_are_retried() {
+    let transient = [
         Status::IO,
         Status::NXIO,
         Status::STALE,
@@ -153,7 +153,7 @@ fn what_passes_by_itself_is_tried_again_and_all_else_is_refused() {
         Status::BAD_COOKIE,
         Status::NOT_SAME,
     ];
-    let steps = [
+    let actions = [
         Action::Share("export"),
         Action::Segment("a"),
         Action::Make,
@@ -173,10 +173,10 @@ fn what_passes_by_itself_is_tried_again_and_all_else_is_refused() {
             mount: None,
         };
         for &status in Status::KNOWN.iter().chain(&[Status(4711)]) {
-            for action in steps {
+            for action in actions {
                 let reason = refused(&context, action, status);
                 let error = StorageError::of("do it", &share, reason, Outcome::NotDone);
-                assert_eq!(error.transient(), passes.contains(&status), "{action:?}: {error}");
+                assert_eq!(error.transient(), transient.contains(&status), "{action:?}: {error}");
                 assert!(!error.unanswered(), "the server has answered: {error}");
             }
         }

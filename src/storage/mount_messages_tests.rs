@@ -63,7 +63,7 @@ fn each_errno_has_its_fault_and_says_what_to_do() {
 
 /// What [`transient`] says of an errno is what its error comes to, whatever was tried.
 #[test]
-fn what_passes_by_itself_is_tried_again_and_all_else_is_refused() {
+fn transient_errors_and_no_others_are_retried() {
     let share = Share::parse("nas", "/export").unwrap();
     let context = ErrorContext {
         share: &share,
@@ -71,7 +71,7 @@ fn what_passes_by_itself_is_tried_again_and_all_else_is_refused() {
         privileged: false,
         mount: Some(Path::new("/mnt/volumes")),
     };
-    let away = [
+    let unreachable = [
         Errno::TIMEDOUT,
         Errno::NOTCONN,
         Errno::SHUTDOWN,
@@ -83,7 +83,7 @@ fn what_passes_by_itself_is_tried_again_and_all_else_is_refused() {
         Errno::NETUNREACH,
         Errno::STALE,
     ];
-    let passes = [
+    let transient = [
         Errno::IO,
         Errno::REMOTEIO,
         Errno::BUSY,
@@ -92,7 +92,7 @@ fn what_passes_by_itself_is_tried_again_and_all_else_is_refused() {
         Errno::MFILE,
         Errno::NFILE,
     ];
-    let stays = [
+    let lasting = [
         Errno::PERM,
         Errno::ACCESS,
         Errno::NOSPC,
@@ -104,7 +104,7 @@ fn what_passes_by_itself_is_tried_again_and_all_else_is_refused() {
         Errno::INVAL,
         Errno::NOSYS,
     ];
-    let steps = [
+    let actions = [
         Action::Share(""),
         Action::Segment("a"),
         Action::Make,
@@ -119,16 +119,16 @@ fn what_passes_by_itself_is_tried_again_and_all_else_is_refused() {
         let reason = refused(&context, action, errno.into());
         StorageError::of("do it", &share, reason, Outcome::NotDone)
     };
-    for action in steps {
-        for errno in away {
+    for action in actions {
+        for errno in unreachable {
             let error = error_of(action, errno);
             assert!(error.transient() && error.unanswered(), "{action:?}: {error}");
         }
-        for errno in passes {
+        for errno in transient {
             let error = error_of(action, errno);
             assert!(error.transient() && !error.unanswered(), "{action:?}: {error}");
         }
-        for errno in stays {
+        for errno in lasting {
             let error = error_of(action, errno);
             assert!(!error.transient() && !error.unanswered(), "{action:?}: {error}");
         }

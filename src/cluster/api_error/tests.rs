@@ -25,7 +25,7 @@ fn service(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Error {
 const RBAC: &str = "persistentvolumes is forbidden: User \"system:serviceaccount:bindery:bindery\" cannot create resource \
                     \"persistentvolumes\" in API group \"\" at the cluster scope";
 
-fn broke(code: u16) -> String {
+fn internal_error(code: u16) -> String {
     format!("the API server reported an internal error ({code})")
 }
 
@@ -37,16 +37,16 @@ fn refused(code: u16, message: &str) -> String {
 
 /// Everything that can come of a request, what follows from it, and the words for it.
 #[test]
-fn what_passes_by_itself_what_has_changed_and_what_a_person_must_change() {
+fn each_error_has_its_kind_and_its_message() {
     let library = || std::io::Error::other("library text");
     let no_json = || serde_json::from_str::<Status>("<html>library text").unwrap_err();
     let no_text = || String::from_utf8(vec![0xff]).unwrap_err();
     let no_uri = || http::Request::builder().uri("library text").body(()).unwrap_err();
-    let away = "the API server could not be reached";
+    let unreachable = "the API server could not be reached";
     let unreadable = "the API server's answer was incomplete or not readable";
     let table: Vec<(Error, Kind, String)> = vec![
         // No answer.
-        (service(library()), Kind::Transient, away.to_owned()),
+        (service(library()), Kind::Transient, unreachable.to_owned()),
         (service(Elapsed::new()), Kind::Transient, "the API server did not answer in time".to_owned()),
         (service(service(Elapsed::new())), Kind::Transient, "the API server did not answer in time".to_owned()),
         (Error::SerdeError(no_json()), Kind::Transient, unreadable.to_owned()),
@@ -54,10 +54,10 @@ fn what_passes_by_itself_what_has_changed_and_what_a_person_must_change() {
         (Error::ReadEvents(library()), Kind::Transient, unreadable.to_owned()),
         (Error::LinesCodecMaxLineLengthExceeded, Kind::Transient, unreadable.to_owned()),
         // The API server is not well, or has too much to do.
-        (api(500, "error reading from server: EOF"), Kind::Transient, broke(500)),
-        (api(501, "library text"), Kind::Transient, broke(501)),
-        (api(502, "library text"), Kind::Transient, broke(502)),
-        (api(503, "library text"), Kind::Transient, broke(503)),
+        (api(500, "error reading from server: EOF"), Kind::Transient, internal_error(500)),
+        (api(501, "library text"), Kind::Transient, internal_error(501)),
+        (api(502, "library text"), Kind::Transient, internal_error(502)),
+        (api(503, "library text"), Kind::Transient, internal_error(503)),
         (api(504, "library text"), Kind::Transient, "the API server could not do it in time (504)".to_owned()),
         (api(408, "library text"), Kind::Transient, "the API server could not do it in time (408)".to_owned()),
         (
@@ -75,7 +75,7 @@ fn what_passes_by_itself_what_has_changed_and_what_a_person_must_change() {
             Kind::Transient,
             "the API server did not accept the token of Bindery's ServiceAccount (401)".to_owned(),
         ),
-        (api(0, "library text"), Kind::Transient, broke(0)),
+        (api(0, "library text"), Kind::Transient, internal_error(0)),
         // The object.
         (api(404, "library text"), Kind::NotFound, "the object does not exist (404)".to_owned()),
         (
@@ -138,7 +138,7 @@ fn what_passes_by_itself_what_has_changed_and_what_a_person_must_change() {
 }
 
 #[test]
-fn a_webhook_that_cannot_be_called_and_roles_that_are_not_loaded_pass() {
+fn a_webhook_that_cannot_be_called_and_roles_that_are_not_loaded_are_transient() {
     let table = [
         (
             api(
@@ -146,7 +146,7 @@ fn a_webhook_that_cannot_be_called_and_roles_that_are_not_loaded_pass() {
                 "Internal error occurred: failed calling webhook \"volumes.example.com\": failed to call webhook: library text",
             ),
             Kind::Transient,
-            format!("{}: its admission webhook volumes.example.com could not be called", broke(500)),
+            format!("{}: its admission webhook volumes.example.com could not be called", internal_error(500)),
         ),
         (
             api(403, &format!("{RBAC}: RBAC: clusterrole.rbac.authorization.k8s.io \"bindery\" not found")),
@@ -163,7 +163,7 @@ fn a_webhook_that_cannot_be_called_and_roles_that_are_not_loaded_pass() {
 }
 
 #[test]
-fn where_an_object_is_created_only_409_says_that_it_is_there() {
+fn a_create_request_reports_a_conflict_only_with_409() {
     let made = |error: &Error| ApiFault::from_create(error);
     assert_eq!(made(&api(409, "")).kind, Kind::Conflict);
     let invalid = made(&api(422, "no more volumes"));
@@ -183,7 +183,7 @@ fn a_command_names_the_user_of_its_kubeconfig() {
     assert_eq!(message(api(401, "Unauthorized")), user);
     assert_eq!(
         message(api(500, "")),
-        format!("the claim could not be read: {}", broke(500))
+        format!("the claim could not be read: {}", internal_error(500))
     );
 }
 
@@ -194,12 +194,15 @@ fn a_long_refusal_is_cut() {
 }
 
 #[test]
-fn a_broken_watch_is_told_in_the_same_words() {
+fn a_broken_watch_has_the_same_messages() {
     let gone = watcher::Error::WatchError(Status::failure("library text", "Expired").with_code(410).boxed());
     assert_eq!(
         ApiFault::from(&gone).to_string(),
         "the API server no longer knows that state (410)"
     );
-    let away = watcher::Error::InitialListFailed(service("library text"));
-    assert_eq!(ApiFault::from(&away).to_string(), "the API server could not be reached");
+    let unreachable = watcher::Error::InitialListFailed(service("library text"));
+    assert_eq!(
+        ApiFault::from(&unreachable).to_string(),
+        "the API server could not be reached"
+    );
 }

@@ -108,7 +108,7 @@ mod tests {
         serde_json::from_value(volume).unwrap()
     }
 
-    fn is_met_at(volume: Value, share: &str, directory: &str) -> bool {
+    fn is_found_at(volume: Value, share: &str, directory: &str) -> bool {
         let (share, directory) = (
             Share::parse("nas1", share).unwrap(),
             Directory::parse(directory).unwrap(),
@@ -145,33 +145,33 @@ mod tests {
     }
 
     #[test]
-    fn directories_above_and_below_are_found_and_neighbours_are_not() {
+    fn directories_above_and_below_are_found_and_siblings_are_not() {
         for directory in ["a", "a/b", "a/b/c"] {
-            assert!(is_met_at(ours(SHARE, "a/b"), SHARE, directory), "{directory}");
+            assert!(is_found_at(ours(SHARE, "a/b"), SHARE, directory), "{directory}");
         }
         for directory in ["ab", "a/bc", "b", "b/a"] {
-            assert!(!is_met_at(ours(SHARE, "a/b"), SHARE, directory), "{directory}");
+            assert!(!is_found_at(ours(SHARE, "a/b"), SHARE, directory), "{directory}");
         }
     }
 
     #[test]
     fn an_export_inside_an_export_is_the_same_tree() {
-        assert!(is_met_at(ours(SHARE, "a/b"), "/export", "volumes/a"));
-        assert!(is_met_at(ours("/export", "volumes/a"), SHARE, "a/b"));
-        assert!(!is_met_at(ours("/export", "volumes/a"), SHARE, "b"));
+        assert!(is_found_at(ours(SHARE, "a/b"), "/export", "volumes/a"));
+        assert!(is_found_at(ours("/export", "volumes/a"), SHARE, "a/b"));
+        assert!(!is_found_at(ours("/export", "volumes/a"), SHARE, "b"));
     }
 
     #[test]
-    fn marks_that_cannot_be_read_do_not_hide_a_directory() {
+    fn annotations_that_cannot_be_read_do_not_hide_a_directory() {
         let mut broken = ours(SHARE, "a");
         broken["metadata"]["annotations"]["bindery.dev/sub-dir"] = json!("elsewhere");
-        assert!(is_met_at(broken, SHARE, "a/b"));
+        assert!(is_found_at(broken, SHARE, "a/b"));
     }
 
     #[test]
     fn another_programs_directory_counts_below_the_share_only() {
-        assert!(is_met_at(provisioned_by_another("/export/volumes/a"), SHARE, "a/b"));
-        assert!(!is_met_at(provisioned_by_another(SHARE), SHARE, "a/b"));
+        assert!(is_found_at(provisioned_by_another("/export/volumes/a"), SHARE, "a/b"));
+        assert!(!is_found_at(provisioned_by_another(SHARE), SHARE, "a/b"));
     }
 
     #[test]
@@ -191,8 +191,8 @@ mod tests {
             ("/", false),
             ("/export/volumes/a/bb", false),
         ] {
-            assert_eq!(is_met_at(in_tree(path), SHARE, "a/b"), counts, "{path}");
-            assert_eq!(is_met_at(csi(path), SHARE, "a/b"), counts, "{path}");
+            assert_eq!(is_found_at(in_tree(path), SHARE, "a/b"), counts, "{path}");
+            assert_eq!(is_found_at(csi(path), SHARE, "a/b"), counts, "{path}");
         }
     }
 }

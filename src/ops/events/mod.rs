@@ -66,12 +66,12 @@ impl Events {
 
     /// Writes an Event of type Normal. Those with different texts are different Events.
     pub fn normal(&self, subject: &impl Subject, reason: &str, note: String) {
-        self.publish(NORMAL, subject, reason, &words(reason, &note), note);
+        self.publish(NORMAL, subject, reason, &action_for(reason, &note), note);
     }
 
     /// Writes a warning. Those with different texts are different Events.
     pub fn warn(&self, subject: &impl Subject, reason: &str, note: String) {
-        self.publish(WARNING, subject, reason, &words(reason, &note), note);
+        self.publish(WARNING, subject, reason, &action_for(reason, &note), note);
     }
 
     /// Writes a warning. Those with the same reason and cause are one Event.
@@ -148,7 +148,7 @@ async fn write(writer: Writer, waiting: mpsc::Receiver<Event>) {
 }
 
 /// Returns an action that differs for Events with the same reason and different texts.
-fn words(reason: &str, note: &str) -> String {
+fn action_for(reason: &str, note: &str) -> String {
     let hash = Uuid::new_v5(&Uuid::NAMESPACE_URL, note.as_bytes()).simple().to_string();
     format!("{reason}-{}", &hash[..8])
 }

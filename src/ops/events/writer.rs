@@ -58,7 +58,7 @@ impl Writer {
             event.action.clone(),
         ];
         let now = Timestamp::now();
-        if let Some((name, count)) = self.again(&key) {
+        if let Some((name, count)) = self.count_repetition(&key) {
             let series = json!({"series": {"count": count, "lastObservedTime": MicroTime(now)}});
             let counted = events
                 .patch(&name, &PatchParams::default(), &Patch::Merge(series))
@@ -82,7 +82,7 @@ impl Writer {
 
     /// Returns the Event to count this repetition in, and the new count; nothing if there was no Event in the last
     /// minutes.
-    fn again(&self, key: &Key) -> Option<(String, i32)> {
+    fn count_repetition(&self, key: &Key) -> Option<(String, i32)> {
         let mut written = self.written.lock();
         written.retain(|_, series| series.at.elapsed() < SERIES_TIMEOUT);
         let series = written.get_mut(key)?;
