@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::TIME_LIMIT;
-use crate::bed::{Bed, is_asked_about};
+use crate::bed::{Bed, is_class_reviewed};
 use crate::started::PAUSE;
 
 /// A namespace in which an administrator creates and deletes claims. API Priority and Fairness does not limit the
@@ -43,7 +43,7 @@ impl Place {
         let class = json!({"metadata": {"name": name}, "provisioner": provisioner, "parameters": parameters});
         let classes: Api<StorageClass> = Api::all(self.client.clone());
         classes.create(&PostParams::default(), &object(class)?).await?;
-        while provisioner == Bed::get().provisioner && !is_asked_about(&self.client, &name).await {
+        while provisioner == Bed::get().provisioner && !is_class_reviewed(&self.client, &name).await {
             sleep(PAUSE).await;
         }
         Ok(name)

@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::bed::is_asked_about;
+use crate::support::bed::is_class_reviewed;
 use crate::support::bindery::Bindery;
 use crate::support::caller::Caller;
 use crate::support::scene::Scene;
@@ -53,7 +53,7 @@ impl Target {
             .change_webhook(json!({"namespaceSelector": scene_only}))
             .await;
         eventually("the API server calls the webhook for this namespace only", async || {
-            (!is_asked_about(&self.scene.client, &self.scene.name).await).then_some(())
+            (!is_class_reviewed(&self.scene.client, &self.scene.name).await).then_some(())
         })
         .await;
     }
@@ -75,7 +75,7 @@ impl Target {
     }
 
     async fn post(&self, body: impl Into<Vec<u8>>) -> (u16, String) {
-        Caller::trusting_anybody()
+        Caller::trusting_any_certificate()
             .send("POST", &self.url, body.into())
             .await
             .unwrap()
@@ -173,7 +173,7 @@ async fn tls_1_1_is_refused_and_tls_1_2_is_accepted() {
 async fn bodies_that_are_too_large_or_too_deep_are_refused() {
     let target = Target::with(&[]).await;
     // The answer comes before the whole body is sent. A client that continues to send may find the connection closed.
-    let large = Caller::trusting_anybody()
+    let large = Caller::trusting_any_certificate()
         .send("POST", &target.url, vec![b' '; 10 << 20])
         .await;
     assert!(large.as_ref().map_or(true, |(status, _)| *status == 413), "{large:?}");
@@ -181,7 +181,7 @@ async fn bodies_that_are_too_large_or_too_deep_are_refused() {
     let review = format!(r#"{{"apiVersion": "admission.k8s.io/v1", "request": {{"object": {deep}}}}}"#);
     let (status, text) = target.post(review).await;
     assert!(status == 400 && text.contains("recursion limit"), "{status} {text}");
-    let caller = Caller::trusting_anybody();
+    let caller = Caller::trusting_any_certificate();
     let url = format!("{}/{}", target.bindery.webhook, "0".repeat(32));
     // The body is larger than the webhook reads and discards. So the webhook answers early, or closes the connection.
     let answer = caller.send("POST", &url, vec![b' '; 30 << 20]).await;

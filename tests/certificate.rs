@@ -43,7 +43,7 @@ async fn registered(bindery: &Bindery) -> (String, String) {
 /// Creates claims as this user, and also sends reviews over new connections, until `stop` is set. Each must be served.
 async fn load(bindery: &Bindery, scene: &Scene, user: &str, stop: &AtomicBool) -> usize {
     let mut served = 0;
-    let claims: Api<PersistentVolumeClaim> = Api::namespaced(Bed::get().admin_called(user).await, &scene.name);
+    let claims: Api<PersistentVolumeClaim> = Api::namespaced(Bed::get().admin_as(user).await, &scene.name);
     while !stop.load(Ordering::Relaxed) {
         let claim = serde_json::from_value(scene.claim(&format!("{user}-{served}"))).unwrap();
         let claim = claims.create(&PostParams::default(), &claim).await.unwrap();
@@ -66,7 +66,7 @@ async fn load(bindery: &Bindery, scene: &Scene, user: &str, stop: &AtomicBool) -
 async fn an_expiring_certificate_is_renewed_under_load_without_a_failed_review() {
     let bindery = Bindery::start(&["--certificate-lifetime=20s"]).await;
     let second = bindery.replica().await;
-    bindery.share_with(&second, "second").await;
+    bindery.split_reviews_with(&second, "second").await;
     let scene = Scene::of(&bindery.provisioner).await;
     let stop = Arc::new(AtomicBool::new(false));
     let first = secret(&bindery).await.unwrap();
@@ -137,11 +137,11 @@ async fn a_corrupt_secret_is_replaced_and_the_webhook_configuration_is_updated()
     let bindery = Bindery::start(&[]).await;
     let scene = Scene::of(&bindery.provisioner).await;
     let before = text(&secret(&bindery).await.unwrap(), "token");
-    let spoilt = Patch::Merge(json!({"stringData": {"tls.key": "not a key"}}));
+    let corrupt = Patch::Merge(json!({"stringData": {"tls.key": "not a key"}}));
     let parameters = PatchParams::default();
     secrets()
         .await
-        .patch(&bindery.name, &parameters, &spoilt)
+        .patch(&bindery.name, &parameters, &corrupt)
         .await
         .unwrap();
     eventually("the webhook configuration has another path", async || {
@@ -173,9 +173,9 @@ async fn two_replicas_that_start_at_once_agree_on_one_certificate() {
 }
 
 /// Files as the kubelet mounts a Secret: symlinks through `..data`, which is replaced atomically.
-struct Mounted(tempfile::TempDir);
+struct MountedSecret(tempfile::TempDir);
 
-impl Mounted {
+impl MountedSecret {
     fn new() -> Self {
         use std::os::unix::fs::{PermissionsExt, symlink};
         let dir = tempfile::tempdir().unwrap();
@@ -203,7 +203,7 @@ impl Mounted {
     }
 }
 
-fn made() -> (String, CertifiedKey) {
+fn new_certificate() -> (String, CertifiedKey) {
     certificate(
         &["127.0.0.1".to_owned()],
         SignedDuration::from_hours(1),
@@ -214,8 +214,8 @@ fn made() -> (String, CertifiedKey) {
 
 #[tokio::test]
 async fn a_certificate_from_files_is_served_and_reloaded_when_the_files_change() {
-    let files = Mounted::new();
-    let (ca, first) = made();
+    let files = MountedSecret::new();
+    let (ca, first) = new_certificate();
     files.swap(&ca, &first.chain, &first.key);
     let flags = [
         files.flag("tls-cert", "tls.crt"),
@@ -225,7 +225,7 @@ async fn a_certificate_from_files_is_served_and_reloaded_when_the_files_change()
     let bindery = Bindery::start(&flags.each_ref().map(String::as_str)).await;
     assert_eq!(registered(&bindery).await.0.trim(), ca.trim());
 
-    let (next_ca, next) = made();
+    let (next_ca, next) = new_certificate();
     files.swap(&next_ca, &next.chain, &first.key);
     bindery.until_log("do not match").await;
     let (_, url) = registered(&bindery).await;
@@ -247,7 +247,7 @@ async fn a_certificate_from_files_is_served_and_reloaded_when_the_files_change()
 
 #[tokio::test]
 async fn with_a_client_ca_only_the_api_servers_certificate_is_accepted() {
-    let files = Mounted::new();
+    let files = MountedSecret::new();
     let bed = Bed::get();
     let read = |name: &str| std::fs::read_to_string(bed.client_certificates.join(name)).unwrap();
     files.swap(&read("client-ca.crt"), "", "");
@@ -265,10 +265,13 @@ async fn with_a_client_ca_only_the_api_servers_certificate_is_accepted() {
     let caller = || Caller::trusting(&ca);
     assert!(caller().get(&url).await.is_err(), "without a certificate");
     assert!(
-        caller().showing(as_name("somebody")).get(&url).await.is_err(),
+        caller().with_certificate(as_name("somebody")).get(&url).await.is_err(),
         "of the same CA"
     );
-    assert_eq!(caller().showing(as_name("apiserver")).get(&url).await.unwrap(), 405);
+    assert_eq!(
+        caller().with_certificate(as_name("apiserver")).get(&url).await.unwrap(),
+        405
+    );
     bindery.unregister().await;
 }
 

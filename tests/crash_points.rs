@@ -111,9 +111,9 @@ impl Trial {
     async fn created(&mut self, point: Point) {
         let name = point.to_string();
         self.bindery.kill();
-        self.bindery.run_until(point).await;
+        self.bindery.run_until_crash(point).await;
         self.scene.create(self.claim(&name)).await.unwrap();
-        self.bindery.ended().await;
+        self.bindery.until_exit().await;
         self.bindery.run().await;
         let (_, volume) = self.scene.until_bound(&name).await;
         self.use_and_delete(&name, &volume).await;
@@ -123,7 +123,7 @@ impl Trial {
     async fn created_perhaps(&mut self, point: Point) {
         let name = point.to_string();
         self.bindery.kill();
-        self.bindery.run_until(point).await;
+        self.bindery.run_until_crash(point).await;
         self.scene.create(self.claim(&name)).await.unwrap();
         // Bindery or the controller manager completes the binding.
         let (_, volume) = self.scene.until_bound(&name).await;
@@ -137,8 +137,8 @@ impl Trial {
         let name = point.to_string();
         self.bindery.kill();
         self.scene.create(self.claim(&name)).await.unwrap();
-        self.bindery.run_until(point).await;
-        self.bindery.ended().await;
+        self.bindery.run_until_crash(point).await;
+        self.bindery.until_exit().await;
         self.bindery.run().await;
         let (_, volume) = self.scene.until_bound(&name).await;
         self.use_and_delete(&name, &volume).await;
@@ -149,9 +149,9 @@ impl Trial {
         let name = point.to_string();
         let (_, volume) = self.scene.bound(self.claim(&name)).await;
         self.bindery.kill();
-        self.bindery.run_until(point).await;
+        self.bindery.run_until_crash(point).await;
         request_size(&self.scene, &name, "2Gi").await.unwrap();
-        self.bindery.ended().await;
+        self.bindery.until_exit().await;
         self.bindery.run().await;
         until_size(&self.scene, &name, "2Gi").await;
         self.use_and_delete(&name, &volume).await;
@@ -162,9 +162,9 @@ impl Trial {
         let name = point.to_string();
         let (_, volume) = self.scene.bound(self.claim(&name)).await;
         self.bindery.kill();
-        self.bindery.run_until(point).await;
+        self.bindery.run_until_crash(point).await;
         self.use_and_delete(&name, &volume).await;
-        self.bindery.ended().await;
+        self.bindery.until_exit().await;
         self.bindery.run().await;
         self.assert_all_done(&volume).await;
     }
@@ -176,13 +176,13 @@ impl Trial {
         let parameters = json!({"share": "/readonly", "onDelete": self.on_delete});
         self.scene.class(&class, json!({"parameters": parameters})).await;
         self.bindery.kill();
-        self.bindery.run_until(point).await;
+        self.bindery.run_until_crash(point).await;
         let claim = self
             .scene
             .claim_with(&name, json!({"spec": {"storageClassName": class}}));
         // The answer may have been sent before the crash.
         let created = self.scene.create(claim).await;
-        self.bindery.ended().await;
+        self.bindery.until_exit().await;
         self.bindery.run().await;
         if created.is_ok() {
             self.scene.delete(&name).await;

@@ -8,7 +8,7 @@ use kube::Api;
 use kube::api::ListParams;
 use serde_json::{Value, json};
 
-use crate::support::bed::{Bed, is_asked_about};
+use crate::support::bed::{Bed, is_class_reviewed};
 use crate::support::scene::{Scene, annotation, directory, volume_name};
 use crate::support::wait::eventually;
 
@@ -16,7 +16,7 @@ use crate::support::wait::eventually;
 async fn bound(scene: &Scene, example: &str, fields: Value) -> PersistentVolume {
     apply(scene, example);
     eventually("the API server calls the webhook for the class", async || {
-        is_asked_about(&scene.client, example).await.then_some(())
+        is_class_reviewed(&scene.client, example).await.then_some(())
     })
     .await;
     let mut claim = scene.claim_with(example, fields);

@@ -234,9 +234,9 @@ async fn crash_between_the_writes(then: &str, size: &str) {
     let scene = Scene::of_with(&bindery.provisioner, expandable()).await;
     scene.bound(scene.claim("data")).await;
     bindery.kill();
-    bindery.run_until(Point::VolumeExpanded).await;
+    bindery.run_until_crash(Point::VolumeExpanded).await;
     request_size(&scene, "data", "5Gi").await.unwrap();
-    bindery.ended().await;
+    bindery.until_exit().await;
     assert_eq!(sizes(&scene, "data").await, ["5Gi", "1Gi", "5Gi"]);
     request_size(&scene, "data", then).await.unwrap();
     bindery.run().await;

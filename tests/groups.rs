@@ -140,9 +140,9 @@ async fn two_replicas_never_choose_the_same_group() {
     const CLAIMS: u32 = 24;
     let first = Bindery::start(&[]).await;
     let second = first.replica().await;
-    first.share_with(&second, "second").await;
+    first.split_reviews_with(&second, "second").await;
     let scene = Scene::of_with(&first.provisioner, groups(CLAIMS + 2, json!({}))).await;
-    let clients = [scene.client.clone(), Bed::get().admin_called("second").await];
+    let clients = [scene.client.clone(), Bed::get().admin_as("second").await];
     let creates = (0..CLAIMS).map(|number| {
         let claims: Api<PersistentVolumeClaim> = Api::namespaced(clients[number as usize % 2].clone(), &scene.name);
         let claim = from(scene.claim(&format!("data-{number}")));

@@ -176,7 +176,7 @@ async fn without_the_api_server_the_process_is_live_and_later_becomes_ready() {
     bindery.kill();
     gate.set_open(false);
 
-    bindery.begin();
+    bindery.start_process();
     let answer = eventually("/livez answers", async || get(bindery.admin(), "/livez").await).await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     let answer = get(bindery.admin(), "/readyz").await.unwrap();
@@ -189,7 +189,7 @@ async fn without_the_api_server_the_process_is_live_and_later_becomes_ready() {
     scene.bound(scene.claim("data")).await;
     bindery.terminate();
     assert!(
-        bindery.ended().await.success(),
+        bindery.until_exit().await.success(),
         "it was not the process that was started"
     );
     bindery.unregister().await;
@@ -202,10 +202,10 @@ async fn sigterm_ends_a_process_that_waits_for_the_api_server() {
     let mut bindery = Bindery::start(&[&flag]).await;
     bindery.kill();
     gate.set_open(false);
-    bindery.begin();
+    bindery.start_process();
     bindery.until_log("the API server could not be reached").await;
     bindery.terminate();
-    assert!(bindery.ended().await.success());
+    assert!(bindery.until_exit().await.success());
     assert!(bindery.log().contains("stopped before the start was complete"));
     bindery.unregister().await;
 }

@@ -6,7 +6,7 @@ use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
-use crate::support::bed::is_asked_about;
+use crate::support::bed::is_class_reviewed;
 use crate::support::bindery::Bindery;
 use crate::support::scene::{Scene, from};
 use crate::support::wait::eventually;
@@ -90,7 +90,7 @@ async fn a_claim_of_another_known_class_or_of_none_never_reaches_bindery() {
         .change_webhook(json!({"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": other.name}}}))
         .await;
     eventually("the API server calls the webhook for this namespace only", async || {
-        (!is_asked_about(&other.client, &bindery.name).await).then_some(())
+        (!is_class_reviewed(&other.client, &bindery.name).await).then_some(())
     })
     .await;
     eventually("Bindery has listed the class", async || {
@@ -128,7 +128,7 @@ async fn with_failure_policy_fail_claims_of_other_classes_are_admitted_while_bin
     let mut bindery = Bindery::start(&[]).await;
     let scene = Scene::of(&bindery.provisioner).await;
     let other = Scene::of("example.com/other").await;
-    bindery.refuse_while_away().await;
+    bindery.set_failure_policy_fail().await;
     let dry = PostParams {
         dry_run: true,
         ..PostParams::default()
@@ -172,7 +172,7 @@ async fn a_class_recreated_for_bindery_is_reviewed() {
     let class = json!({"metadata": {"name": scene.name}, "provisioner": bindery.provisioner});
     classes.create(&PostParams::default(), &from(class)).await.unwrap();
     eventually("the API server calls the webhook for the class", async || {
-        is_asked_about(&scene.client, &scene.name).await.then_some(())
+        is_class_reviewed(&scene.client, &scene.name).await.then_some(())
     })
     .await;
     let claim = scene.create(scene.claim("data")).await.unwrap();

@@ -13,7 +13,7 @@ use bindery::model::identity::Identity;
 use bindery::storage::mounted::MountedStorage;
 use bindery::storage::{Existing, Fault, Made, Outcome, Storage, StorageError};
 
-use crate::support::directories::{chmod, directory, give, mode, soon};
+use crate::support::directories::{chmod, chown_to, directory, long_deadline, mode};
 
 fn share() -> Share {
     Share::parse("nas", "/export").expect("a share")
@@ -35,13 +35,19 @@ fn refusal(fault: Fault, message: &str) -> StorageError {
 
 async fn make(storage: &MountedStorage, path: &str) -> Result<Made, StorageError> {
     storage
-        .make(&share(), &directory(path), mode(0o777), Existing::SetAttributes, soon())
+        .make(
+            &share(),
+            &directory(path),
+            mode(0o777),
+            Existing::SetAttributes,
+            long_deadline(),
+        )
         .await
 }
 
 async fn identity(storage: &MountedStorage, path: &str) -> Identity {
     let found = storage
-        .look_up(&share(), &directory(path), soon())
+        .look_up(&share(), &directory(path), long_deadline())
         .await
         .expect("a look");
     found.expect("a directory").identity

@@ -21,7 +21,7 @@ use bindery::model::directory::Share;
 use bindery::model::identity::Identity;
 use bindery::storage::{Existing, Made, Storage, StorageError, Storages};
 
-use crate::support::directories::{chmod, directory, give, mode, mode_of, soon};
+use crate::support::directories::{chmod, chown_to, directory, long_deadline, mode, mode_of};
 use crate::support::kind::client_as;
 
 fn client() -> Storages {
@@ -30,12 +30,21 @@ fn client() -> Storages {
 
 async fn make(client: &impl Storage, share: &Share, path: &str) -> Result<Made, StorageError> {
     client
-        .make(share, &directory(path), mode(0o777), Existing::SetAttributes, soon())
+        .make(
+            share,
+            &directory(path),
+            mode(0o777),
+            Existing::SetAttributes,
+            long_deadline(),
+        )
         .await
 }
 
 async fn identity(client: &impl Storage, share: &Share, path: &str) -> Identity {
-    let found = client.look_up(share, &directory(path), soon()).await.expect("a look");
+    let found = client
+        .look_up(share, &directory(path), long_deadline())
+        .await
+        .expect("a look");
     found.expect("a directory").identity
 }
 

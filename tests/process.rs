@@ -22,7 +22,7 @@ async fn sigterm_ends_the_process_with_success() {
     let scene = Scene::of(&bindery.provisioner).await;
     scene.bound(scene.claim("data")).await;
     bindery.terminate();
-    assert!(bindery.ended().await.success());
+    assert!(bindery.until_exit().await.success());
     assert!(bindery.log().contains("stopped"));
     bindery.unregister().await;
 }
@@ -47,7 +47,7 @@ async fn a_review_in_progress_is_answered_before_the_process_ends() {
         answer.contains("denied the request") && answer.contains("127.0.0.1"),
         "{answer}"
     );
-    assert!(bindery.ended().await.success());
+    assert!(bindery.until_exit().await.success());
     scene.assert_nothing_made().await;
     bindery.unregister().await;
 }

@@ -21,7 +21,7 @@ async fn another_replica_takes_over_at_once_when_the_leader_stops() {
     let second = first.replica().await;
     let (_, volume) = scene.bound(scene.claim("data")).await;
     first.terminate();
-    assert!(first.ended().await.success());
+    assert!(first.until_exit().await.success());
     let began = std::time::Instant::now();
     let next = first.until_another_leads(&leader).await;
     // The Lease lasts 15 s.
@@ -50,9 +50,9 @@ async fn another_replica_takes_over_when_the_leader_dies() {
 async fn two_replicas_that_admit_one_claim_in_parallel_create_one_volume() {
     let first = Bindery::start(&["--orphan-grace=4s"]).await;
     let second = first.replica().await;
-    first.share_with(&second, "second").await;
+    first.split_reviews_with(&second, "second").await;
     let scene = Scene::of(&first.provisioner).await;
-    let clients = [scene.client.clone(), Bed::get().admin_called("second").await];
+    let clients = [scene.client.clone(), Bed::get().admin_as("second").await];
     for turn in 0..5 {
         let claim = scene.claim(&format!("data-{turn}"));
         let apply = (0..10).map(|number| {
@@ -86,7 +86,12 @@ async fn two_replicas_that_admit_one_claim_in_parallel_create_one_volume() {
 
 /// Creates two claims with these directories at the same time, each through another replica. Returns the names of the admitted
 /// claims, and the messages for the refused ones.
-async fn at_once(scene: &Scene, clients: &[Client; 2], turn: &str, paths: [&str; 2]) -> (Vec<String>, Vec<String>) {
+async fn create_in_parallel(
+    scene: &Scene,
+    clients: &[Client; 2],
+    turn: &str,
+    paths: [&str; 2],
+) -> (Vec<String>, Vec<String>) {
     let creates = [0, 1].map(|number| {
         let annotations = json!({"example.com/path": format!("{turn}/{}", paths[number])});
         let name = format!("{turn}-{number}");
@@ -97,52 +102,58 @@ async fn at_once(scene: &Scene, clients: &[Client; 2], turn: &str, paths: [&str;
             created.map(|_| name).map_err(|error| error.to_string())
         }
     });
-    let (mut won, mut lost) = (Vec::new(), Vec::new());
+    let (mut admitted_names, mut refusals) = (Vec::new(), Vec::new());
     for created in futures::future::join_all(creates).await {
         match created {
-            Ok(name) => won.push(name),
-            Err(error) => lost.push(error),
+            Ok(name) => admitted_names.push(name),
+            Err(error) => refusals.push(error),
         }
     }
-    (won, lost)
+    (admitted_names, refusals)
 }
 
 #[tokio::test]
 async fn two_replicas_admit_one_of_two_claims_with_overlapping_directories() {
     let first = Bindery::start(&[]).await;
     let second = first.replica().await;
-    first.share_with(&second, "second").await;
+    first.split_reviews_with(&second, "second").await;
     let template = json!({"pathPattern": "${.PVC.namespace}/${.PVC.annotations.example.com/path}"});
     let scene = Scene::of_with(&first.provisioner, json!({"parameters": template})).await;
-    let clients = [scene.client.clone(), Bed::get().admin_called("second").await];
-    let mut let_in = Vec::new();
+    let clients = [scene.client.clone(), Bed::get().admin_as("second").await];
+    let mut admitted = Vec::new();
     for turn in 0..5 {
-        let (won, lost) = at_once(&scene, &clients, &format!("same-{turn}"), ["a", "a"]).await;
-        assert_eq!((won.len(), lost.len()), (1, 1), "{won:?} {lost:?}");
-        let (_, volume) = scene.until_bound(&won[0]).await;
+        let (admitted_names, refusals) =
+            create_in_parallel(&scene, &clients, &format!("same-{turn}"), ["a", "a"]).await;
+        assert_eq!(
+            (admitted_names.len(), refusals.len()),
+            (1, 1),
+            "{admitted_names:?} {refusals:?}"
+        );
+        let (_, volume) = scene.until_bound(&admitted_names[0]).await;
         let owner = format!(
             "belongs to volume {}, which claim {}/{} uses",
             volume_name(&volume),
             scene.name,
-            won[0]
+            admitted_names[0]
         );
-        assert!(lost[0].contains(&owner), "{}", lost[0]);
-        let_in.extend(won);
+        assert!(refusals[0].contains(&owner), "{}", refusals[0]);
+        admitted.extend(admitted_names);
     }
     for turn in 0..5 {
         // Each replica may have seen the claim of the other one; then both refuse.
-        let (won, lost) = at_once(&scene, &clients, &format!("overlap-{turn}"), ["a", "a/b"]).await;
-        assert!(!lost.is_empty(), "{won:?}");
-        for lost in lost {
+        let (admitted_names, refusals) =
+            create_in_parallel(&scene, &clients, &format!("overlap-{turn}"), ["a", "a/b"]).await;
+        assert!(!refusals.is_empty(), "{admitted_names:?}");
+        for refusal in refusals {
             assert!(
-                lost.contains(" overlaps with directory ") && lost.contains(", which claim "),
-                "{lost}"
+                refusal.contains(" overlaps with directory ") && refusal.contains(", which claim "),
+                "{refusal}"
             );
         }
-        for name in &won {
+        for name in &admitted_names {
             scene.until_bound(name).await;
         }
-        let_in.extend(won);
+        admitted.extend(admitted_names);
     }
     for replica in [&first, &second] {
         assert!(
@@ -152,7 +163,7 @@ async fn two_replicas_admit_one_of_two_claims_with_overlapping_directories() {
     }
     eventually(
         "no volume is left but those of the claims that were let in",
-        async || (scene.own_volumes().await.len() == let_in.len()).then_some(()),
+        async || (scene.own_volumes().await.len() == admitted.len()).then_some(()),
     )
     .await;
     first.unregister().await;
@@ -188,17 +199,17 @@ async fn a_paused_leader_does_no_harm_when_it_resumes() {
 async fn a_rolling_restart_under_load_loses_no_claim() {
     let mut first = Bindery::start(&["--orphan-grace=15s"]).await;
     let mut second = first.replica().await;
-    first.share_with(&second, "second").await;
+    first.split_reviews_with(&second, "second").await;
     let scene = Scene::of(&first.provisioner).await;
-    let clients = [scene.client.clone(), Bed::get().admin_called("second").await];
+    let clients = [scene.client.clone(), Bed::get().admin_as("second").await];
     let stop = Arc::new(AtomicBool::new(false));
     let load = tokio::spawn({
-        let (stop, namespace, stream) = (Arc::clone(&stop), scene.name.clone(), scene.claim("data"));
+        let (stop, namespace, template) = (Arc::clone(&stop), scene.name.clone(), scene.claim("data"));
         async move {
             let mut created = 0;
             while !stop.load(Ordering::Relaxed) {
                 let claims: Api<PersistentVolumeClaim> = Api::namespaced(clients[created % 2].clone(), &namespace);
-                let mut claim = stream.clone();
+                let mut claim = template.clone();
                 claim["metadata"]["name"] = json!(format!("data-{created}"));
                 claims
                     .create(&PostParams::default(), &from(claim))
@@ -212,7 +223,7 @@ async fn a_rolling_restart_under_load_loses_no_claim() {
     let count = async || scene.claims().list(&ListParams::default()).await.unwrap().items.len();
     for replica in [&mut first, &mut second] {
         replica.terminate();
-        assert!(replica.ended().await.success());
+        assert!(replica.until_exit().await.success());
         let before = count().await;
         eventually("some claims are created without a volume", async || {
             (count().await > before + 3).then_some(())

@@ -36,9 +36,9 @@ impl InterruptedCleanup {
         fs::create_dir(directory.join("below")).unwrap();
         fs::write(directory.join("below/precious"), "data").unwrap();
         bindery.kill();
-        bindery.run_until(point).await;
+        bindery.run_until_crash(point).await;
         scene.delete("data").await;
-        bindery.ended().await;
+        bindery.until_exit().await;
         Self {
             server,
             bindery,

@@ -90,7 +90,7 @@ async fn a_claim_refused_because_of_another_volume_leaves_no_volume_after_a_cras
     two.scene.bound(two.scene.claim("one")).await;
     let second = two.claim_by_alias("two", shared()).await;
     two.bindery.kill();
-    two.bindery.run_until(Point::VolumeCreated).await;
+    two.bindery.run_until_crash(Point::VolumeCreated).await;
     let refused = two.scene.refused(second).await;
     assert!(refused.contains("uses; both names lead"), "{refused}");
     two.bindery.unregister().await;

@@ -12,7 +12,7 @@ use crate::support::wait::eventually;
 /// volume, and a later volume has the same path and the same inode number.
 async fn a_late_rename(on_delete: &str, pattern: &str, retention: &str, end: impl AsyncFnOnce(&mut Bindery)) {
     // A server that had expired the lease of the leader would answer BADSESSION.
-    let server = Ganesha::start_patient();
+    let server = Ganesha::start_with_usual_lease();
     let relay = Relay::to(&server);
     let nfs_server = format!("--nfs-server={}", relay.address());
     let mut first = Bindery::start(&[&nfs_server, retention]).await;
@@ -49,7 +49,7 @@ async fn a_late_rename(on_delete: &str, pattern: &str, retention: &str, end: imp
     assert_eq!(annotation(&old, "directory-id"), annotation(&new, "directory-id"));
     std::fs::write(path.join("new"), "precious").unwrap();
 
-    relay.go_on();
+    relay.stop_holding();
     // The other replica may move the directory back before the test has seen that it is missing.
     eventually("the RENAME has moved the directory of the later volume", async || {
         (!path.exists() || second.log().contains("moved back")).then_some(())
@@ -85,7 +85,7 @@ const RMDIR: &str = "\0\0\0\x1f\0\0\0\x1c";
 /// The leader sends a REMOVE for the directory of a claim that was never created, and is paused. The REMOVE reaches the
 /// server when a later volume has that directory, which is still empty.
 async fn a_late_rmdir(action: Action) {
-    let server = Ganesha::start_patient();
+    let server = Ganesha::start_with_usual_lease();
     let relay = Relay::to(&server);
     let nfs_server = format!("--nfs-server={}", relay.address());
     let first = Bindery::start(&[&nfs_server, "--orphan-grace=1s"]).await;
@@ -118,7 +118,7 @@ async fn a_late_rmdir(action: Action) {
     let (_, new) = scene.until_bound("data").await;
     assert_eq!(volume_name(&old), volume_name(&new));
 
-    relay.go_on();
+    relay.stop_holding();
     eventually("the REMOVE has removed the directory of the later volume", async || {
         (!path.exists()).then_some(())
     })

@@ -145,7 +145,7 @@ async fn a_claim_for_the_directory_of_a_static_volume_is_refused_before_a_volume
     );
     two.scene.volumes_create(other).await;
     two.bindery.kill();
-    two.bindery.run_until(Point::VolumeCreated).await;
+    two.bindery.run_until_crash(Point::VolumeCreated).await;
     two.scene.refused(two.scene.claim("data")).await;
     two.bindery.unregister().await;
 }

@@ -225,7 +225,7 @@ async fn claim_name_and_path_are_free_as_soon_as_the_directory_is_in_the_trash()
 
 #[tokio::test]
 async fn sixteen_slow_removals_do_not_delay_an_archive_on_the_same_server() {
-    let server = Ganesha::start_patient();
+    let server = Ganesha::start_with_usual_lease();
     let relay = Relay::to(&server);
     let nfs_server = format!("--nfs-server={}", relay.address());
     let bindery = Bindery::start(&[&nfs_server]).await;
@@ -258,7 +258,7 @@ async fn sixteen_slow_removals_do_not_delay_an_archive_on_the_same_server() {
     let trash = server.export_dir().join(".bindery-trash");
     let left = || fs::read_dir(&trash).map_or(0, Iterator::count);
     assert_eq!(left(), 16);
-    relay.go_on();
+    relay.stop_holding();
     eventually("the trash is empty", async || (left() == 0).then_some(())).await;
     bindery.unregister().await;
 }

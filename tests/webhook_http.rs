@@ -9,7 +9,10 @@ use crate::support::caller::Caller;
 async fn send(method: &str, path: &str, body: Vec<u8>) -> (u16, String) {
     let url: http::Uri = Bed::get().webhook.parse().unwrap();
     let url = format!("https://{}{path}", url.authority().unwrap());
-    Caller::trusting_anybody().send(method, &url, body).await.unwrap()
+    Caller::trusting_any_certificate()
+        .send(method, &url, body)
+        .await
+        .unwrap()
 }
 
 /// Returns the path that the API server uses.

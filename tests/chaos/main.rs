@@ -108,7 +108,7 @@ async fn run(seed: u64, length: Duration, tally: &Arc<Tally>) -> Result<()> {
     processes_and_tenants.spawn(Arc::clone(&tenants).run(client.clone(), Arc::clone(tally)));
     let users = Users {
         first: client.clone(),
-        second: bed.admin_called(setup::SECOND_USER).await,
+        second: bed.admin_as(setup::SECOND_USER).await,
         tally: Arc::clone(tally),
         tenants: Arc::clone(&tenants),
         alias,

@@ -152,7 +152,7 @@ async fn uninstall_deletes_unused_volumes_and_a_later_claim_of_that_name_is_serv
     let parameters = json!({"subDir": "${pvc.metadata.namespace}/${pvc.metadata.name}"});
     let scene = Scene::of_with(&bindery.provisioner, json!({"parameters": parameters})).await;
     // The claim of the interrupted review must not be created.
-    bindery.refuse_while_away().await;
+    bindery.set_failure_policy_fail().await;
     for uid in [serde_json::Value::Null, json!(bindery::model::names::UNBOUND_UID)] {
         bindery.kill();
         let dry = kube::api::PostParams {
@@ -164,9 +164,9 @@ async fn uninstall_deletes_unused_volumes_and_a_later_claim_of_that_name_is_serv
             scene.claims().create(&dry, &claim).await.err()
         })
         .await;
-        bindery.run_until(bindery::failpoints::Point::VolumeCreated).await;
+        bindery.run_until_crash(bindery::failpoints::Point::VolumeCreated).await;
         assert!(scene.create(scene.claim("data")).await.is_err());
-        bindery.ended().await;
+        bindery.until_exit().await;
         let never = scene.own_volumes().await.remove(0);
         scene
             .patch_volume(volume_name(&never), json!({"spec": {"claimRef": {"uid": uid}}}))
@@ -198,7 +198,7 @@ async fn uninstall_leaves_a_started_cleanup_to_bindery_or_abandons_it_on_request
     let (_, kept) = scene.bound(scene.claim("kept")).await;
     let (_, in_use) = scene.bound(scene.claim("in-use")).await;
     bindery.terminate();
-    assert!(bindery.ended().await.success());
+    assert!(bindery.until_exit().await.success());
     scene.delete("begun").await;
     scene.until_released(&begun).await;
     // The claim of the second volume still exists, so its cleanup has not begun.
@@ -247,7 +247,7 @@ async fn uninstall_changes_no_volume_and_no_webhook_of_another_installation() {
     let others = Scene::new().await;
     let (_, volume) = others.bound(others.claim("data")).await;
     bindery.terminate();
-    assert!(bindery.ended().await.success());
+    assert!(bindery.until_exit().await.success());
     let webhook = json!({"webhooks": [{"name": "claims.bindery.dev"}, {"name": "other.example.com"}]});
     kubectl(
         &[

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{chmod, give};
+use super::{chmod, chown_to};
 use crate::support::bed::Bed;
 use crate::support::bindery::Bindery;
 use crate::support::bindfs::Bindfs;
@@ -22,7 +22,7 @@ async fn claims_are_served_through_the_mount_and_their_volumes_name_the_server()
     let name = format!("mounted-{}", &Uuid::new_v4().simple().to_string()[..8]);
     let export = Bed::get().export.join(&name);
     fs::create_dir(&export).unwrap();
-    give(&export, BINDERY);
+    chown_to(&export, BINDERY);
     // Other users cannot read the folder of the bed.
     let public = tempfile::tempdir().unwrap();
     chmod(public.path(), 0o755);
@@ -56,7 +56,7 @@ async fn claims_are_served_through_the_mount_and_their_volumes_name_the_server()
         fs::create_dir_all(closed.join("below")).unwrap();
         fs::write(closed.join("below/file"), "").unwrap();
         for path in [closed.join("below/file"), closed.join("below"), closed.clone()] {
-            give(&path, BINDERY);
+            chown_to(&path, BINDERY);
         }
         chmod(&closed.join("below"), bits);
         chmod(&closed, bits);
@@ -104,7 +104,7 @@ async fn a_file_system_that_keeps_its_modes_serves_claims_with_a_warning() {
     let public = tempfile::tempdir().unwrap();
     chmod(public.path(), 0o755);
     let behind = tempfile::tempdir().unwrap();
-    give(behind.path(), BINDERY);
+    chown_to(behind.path(), BINDERY);
     let _shown = Bindfs::mount("--chmod-deny", behind.path(), public.path(), Vec::new());
     let flag = format!("--mounted=nas:/export={}", public.path().display());
     let bindery = Bindery::start(&[&flag]).await;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bindery::storage::{Existing, Fault, Moved, Outcome, Storage};
 
-use super::{directory, make, mode, refusal, share, soon, storage};
+use super::{directory, long_deadline, make, mode, refusal, share, storage};
 use crate::support::mount::Mount;
 
 /// Runs `work` while another thread runs `play` in a loop.
@@ -43,7 +43,7 @@ async fn a_symlink_swapped_in_for_a_directory_is_not_followed() {
             }
             let place = directory(&format!("team/d{number}"));
             match storage
-                .make(&share(), &place, mode(0o777), Existing::SetAttributes, soon())
+                .make(&share(), &place, mode(0o777), Existing::SetAttributes, long_deadline())
                 .await
             {
                 Ok(_) => done += 1,
@@ -52,7 +52,9 @@ async fn a_symlink_swapped_in_for_a_directory_is_not_followed() {
                     refused += 1;
                 }
             }
-            let _ = storage.remove_tree(&share(), &directory("team/kept"), soon()).await;
+            let _ = storage
+                .remove_tree(&share(), &directory("team/kept"), long_deadline())
+                .await;
         }
     });
     let names: Vec<_> = fs::read_dir(outside.path())
@@ -76,7 +78,7 @@ async fn a_directory_swapped_in_for_another_is_moved_back() {
             // A wrong directory is not moved, or moved back. The right one is moved in the end.
             loop {
                 let moved = storage
-                    .rename(&share(), &directory("live"), meant, &directory("gone"), soon())
+                    .rename(&share(), &directory("live"), meant, &directory("gone"), long_deadline())
                     .await;
                 match moved {
                     Ok(Moved::Done) => break,
@@ -87,7 +89,7 @@ async fn a_directory_swapped_in_for_another_is_moved_back() {
         });
         assert!(at("gone/meant").exists());
         for name in ["live", "other", "gone"] {
-            let _ = storage.remove_tree(&share(), &directory(name), soon()).await;
+            let _ = storage.remove_tree(&share(), &directory(name), long_deadline()).await;
         }
     }
 }
@@ -110,7 +112,7 @@ async fn a_rename_into_a_missing_parent_or_onto_an_existing_name_moves_nothing()
         ("link", "something is at the new place already (EEXIST). Move it away."),
     ] {
         let moved = storage
-            .rename(&share(), &directory("a"), made, &directory(to), soon())
+            .rename(&share(), &directory("a"), made, &directory(to), long_deadline())
             .await;
         let message = format!("cannot move directory a to {to} on nas:/export: {text}");
         assert_eq!(moved, Err(refusal(Fault::Other, &message)));
@@ -127,7 +129,7 @@ async fn a_rename_to_another_file_system_has_its_own_error() {
     fs::create_dir(mount.path().join("b")).unwrap();
     let _inner = Mount::memory_on(&mount.path().join("b"), "mode=755");
     let error = storage
-        .rename(&share(), &directory("a"), made, &directory("b/a"), soon())
+        .rename(&share(), &directory("a"), made, &directory("b/a"), long_deadline())
         .await;
     let error = error.unwrap_err();
     assert_eq!(

@@ -8,7 +8,7 @@ use bindery::model::attributes::Attributes;
 use bindery::storage::{Existing, Fault, Outcome, Storage};
 use tokio::time::Instant;
 
-use super::{directory, make, mode, refusal, share, soon, storage};
+use super::{directory, long_deadline, make, mode, refusal, share, storage};
 use crate::support::mount::Mount;
 use crate::support::wait::eventually;
 
@@ -40,7 +40,7 @@ async fn an_unmounted_directory_is_refused_and_stays_empty() {
     assert_eq!(storage.check().await, Ok(()));
     assert!(make(&storage, "a").await.unwrap().new);
     drop(mount);
-    let removed = storage.remove_tree(&share(), &directory("a"), soon()).await;
+    let removed = storage.remove_tree(&share(), &directory("a"), long_deadline()).await;
     assert_eq!(removed, Err(bare("remove directory a with all in it")));
     assert_eq!(fs::read_dir(&path).unwrap().count(), 0);
 }
@@ -89,7 +89,7 @@ async fn an_owner_that_cannot_be_set_leaves_no_directory() {
     let storage = storage(mount.path());
     let at = directory("a/b");
     let made = storage
-        .make(&share(), &at, attributes, Existing::SetAttributes, soon())
+        .make(&share(), &at, attributes, Existing::SetAttributes, long_deadline())
         .await;
     let error = made.unwrap_err();
     assert_eq!(
@@ -124,7 +124,10 @@ async fn a_hung_mount_fails_at_the_deadline_and_delays_no_other_mount() {
     make(&storage(well.path()), "a").await.unwrap();
     // The hung calls end, and new calls are possible.
     silent.give_up();
-    let error = hung.look_up(&share(), &directory("a"), soon()).await.unwrap_err();
+    let error = hung
+        .look_up(&share(), &directory("a"), long_deadline())
+        .await
+        .unwrap_err();
     assert_eq!(error.fault, Fault::Unreachable, "{error}");
 }
 
@@ -152,7 +155,7 @@ async fn after_the_deadline_only_the_call_in_progress_still_takes_effect() {
     let parent = disk.path().join("p");
     eventually("the late call has taken effect", async || parent.is_dir().then_some(())).await;
     // No later call has been made: the directory itself does not exist.
-    let places = storage.list(&share(), Some(&directory("p")), soon()).await;
+    let places = storage.list(&share(), Some(&directory("p")), long_deadline()).await;
     assert_eq!(places, Ok(vec![]));
     // The next attempt finds the directory and continues.
     assert!(make(&storage, "p/a").await.unwrap().new);

@@ -4,7 +4,7 @@ use std::fs;
 
 use bindery::storage::{Fault, Storage, StorageError, Tree};
 
-use super::{directory, refusal, share, soon, storage};
+use super::{directory, long_deadline, refusal, share, storage};
 use crate::support::mount::Mount;
 
 #[tokio::test]
@@ -31,5 +31,5 @@ async fn mounts_inside_a_tree_are_not_entered() {
 
 async fn remove(mount: &Mount) -> Result<Tree, StorageError> {
     let storage = storage(mount.path());
-    storage.remove_tree(&share(), &directory("tree"), soon()).await
+    storage.remove_tree(&share(), &directory("tree"), long_deadline()).await
 }

@@ -2,8 +2,8 @@
 
 use bindery::storage::{Existing, Fault, Outcome, Storage};
 
-use super::outages::{shortly, until_relay_matched};
-use super::{client, directory, make, mode, soon};
+use super::outages::{short_deadline, until_relay_matched};
+use super::{client, directory, long_deadline, make, mode};
 use crate::support::kind::{Kind, test_for};
 use crate::support::relay::{Action, Relay};
 
@@ -25,14 +25,14 @@ async fn an_abandoned_call_takes_no_effect_after_the_next_verb_began(kind: Kind)
     let (server, client) = kind.start();
     let relay = Relay::to(&*server);
     let share = relay.share("/export");
-    relay.plan("late-one", 0, 1, Action::Keep);
+    relay.plan("late-one", 0, 1, Action::SendLate);
     let made = client
         .make(
             &share,
             &directory("late-one"),
             mode(0o777),
             Existing::SetAttributes,
-            shortly(),
+            short_deadline(),
         )
         .await;
     let error = made.unwrap_err();
@@ -46,8 +46,11 @@ async fn an_abandoned_call_takes_no_effect_after_the_next_verb_began(kind: Kind)
         )
     );
     // The next verb sees that the call had no effect, and can rely on that.
-    assert_eq!(client.look_up(&share, &directory("late-one"), soon()).await, Ok(None));
-    let answers = relay.release();
+    assert_eq!(
+        client.look_up(&share, &directory("late-one"), long_deadline()).await,
+        Ok(None)
+    );
+    let answers = relay.send_late_calls();
     assert_eq!(answers.len(), 1);
     let refused = BADSESSION.to_be_bytes();
     assert!(
@@ -62,10 +65,10 @@ async fn a_call_whose_caller_was_dropped_is_fenced(kind: Kind) {
     let (server, client) = kind.start();
     let relay = Relay::to(&*server);
     let share = relay.share("/export");
-    relay.plan("late-one", 0, 1, Action::Keep);
+    relay.plan("late-one", 0, 1, Action::SendLate);
     {
         let name = directory("late-one");
-        let make = client.make(&share, &name, mode(0o777), Existing::SetAttributes, soon());
+        let make = client.make(&share, &name, mode(0o777), Existing::SetAttributes, long_deadline());
         let late = async {
             until_relay_matched(&relay, 1).await;
         };
@@ -74,8 +77,11 @@ async fn a_call_whose_caller_was_dropped_is_fenced(kind: Kind) {
             () = late => {}
         }
     }
-    assert_eq!(client.look_up(&share, &directory("late-one"), soon()).await, Ok(None));
-    relay.release();
+    assert_eq!(
+        client.look_up(&share, &directory("late-one"), long_deadline()).await,
+        Ok(None)
+    );
+    relay.send_late_calls();
     assert!(!server.export_dir().join("late-one").exists());
 }
 
@@ -92,12 +98,15 @@ async fn a_frozen_server_executes_late_calls_before_the_next_verb_or_never(kind:
                 &directory(&name),
                 mode(0o777),
                 Existing::SetAttributes,
-                shortly(),
+                short_deadline(),
             )
             .await;
         server.thaw();
         assert_eq!(made.unwrap_err().fault, Fault::TimedOut);
-        let found = client.look_up(&share, &directory(&name), soon()).await.unwrap();
+        let found = client
+            .look_up(&share, &directory(&name), long_deadline())
+            .await
+            .unwrap();
         make(&client, &share, &format!("after-{round}")).await.unwrap();
         assert_eq!(server.export_dir().join(&name).exists(), found.is_some());
     }

@@ -6,8 +6,8 @@ use bindery::storage::nfs::NfsStorage;
 use bindery::storage::{Existing, Outcome, Storage};
 use futures::future::join_all;
 
-use super::outages::{shortly, until_relay_matched};
-use super::{directory, make, mode, soon};
+use super::outages::{short_deadline, until_relay_matched};
+use super::{directory, long_deadline, make, mode};
 use crate::support::kind::options;
 use crate::support::nfs::Ganesha;
 use crate::support::relay::{Action, Relay};
@@ -26,7 +26,7 @@ fn client() -> NfsStorage {
 
 /// Counts the calls with this pattern, and lets them pass.
 fn count(relay: &Relay, pattern: &str) {
-    relay.go_on();
+    relay.stop_holding();
     relay.plan(pattern, 0, 1000, Action::Hold);
 }
 
@@ -71,7 +71,7 @@ async fn a_hung_create_session_does_not_hold_a_verb_until_its_deadline() {
     let (server, client) = (Ganesha::start(), client());
     let relay = Relay::to(&server);
     let share = relay.share("/export");
-    relay.plan(EXCHANGE_ID, 0, 1, Action::Keep);
+    relay.plan(EXCHANGE_ID, 0, 1, Action::SendLate);
     let made = tokio::join!(make(&client, &share, "a"), make(&client, &share, "b"));
     assert!(made.0.unwrap().new && made.1.unwrap().new);
     assert_eq!(relay.matched(), 1, "nothing hung");
@@ -82,9 +82,9 @@ async fn a_client_is_destroyed_with_its_last_fenced_session() {
     let (server, client) = (Ganesha::start(), client());
     let relay = Relay::to(&server);
     let share = relay.share("/export");
-    relay.plan("late-one", 0, 1, Action::Keep);
+    relay.plan("late-one", 0, 1, Action::SendLate);
     let name = directory("late-one");
-    let stuck = client.make(&share, &name, mode(0o777), Existing::SetAttributes, shortly());
+    let stuck = client.make(&share, &name, mode(0o777), Existing::SetAttributes, short_deadline());
     let stuck_and_counted = async {
         until_relay_matched(&relay, 1).await;
         count(&relay, DESTROY_CLIENTID);
@@ -116,9 +116,9 @@ async fn a_clean_stop_fences_calls_without_an_answer() {
     let (server, client) = (Ganesha::start(), client());
     let relay = Relay::to(&server);
     let share = relay.share("/export");
-    relay.plan("late-one", 0, 1, Action::Keep);
+    relay.plan("late-one", 0, 1, Action::SendLate);
     let name = directory("late-one");
-    let stuck = client.make(&share, &name, mode(0o777), Existing::SetAttributes, soon());
+    let stuck = client.make(&share, &name, mode(0o777), Existing::SetAttributes, long_deadline());
     let left = async {
         until_relay_matched(&relay, 1).await;
         client.shut_down().await;
@@ -136,23 +136,23 @@ async fn a_call_whose_fence_was_abandoned_takes_no_effect_after_the_next_verb() 
     let (server, client) = (Ganesha::start(), client().with_longest_fence(Duration::from_secs(1)));
     let relay = Relay::to(&server);
     let share = relay.share("/export");
-    relay.plan("late-one", 0, 1, Action::Keep);
+    relay.plan("late-one", 0, 1, Action::SendLate);
     let name = directory("late-one");
-    let stuck = client.make(&share, &name, mode(0o777), Existing::SetAttributes, shortly());
+    let stuck = client.make(&share, &name, mode(0o777), Existing::SetAttributes, short_deadline());
     let unconfirmed = async {
         until_relay_matched(&relay, 1).await;
-        relay.plan(BIND, 0, 1000, Action::Keep);
+        relay.plan(BIND, 0, 1000, Action::SendLate);
     };
     let (stuck, ()) = tokio::join!(stuck, unconfirmed);
     assert_eq!(stuck.unwrap_err().outcome, Outcome::Unknown);
-    assert_eq!(client.look_up(&share, &name, soon()).await, Ok(None));
+    assert_eq!(client.look_up(&share, &name, long_deadline()).await, Ok(None));
     ended(&relay);
     assert!(!server.export_dir().join("late-one").exists());
 }
 
 /// Sends the first call that was held back, and asserts that the server answers BADSESSION.
 fn ended(relay: &Relay) {
-    let answers = relay.release();
+    let answers = relay.send_late_calls();
     let refused = BADSESSION.to_be_bytes();
     assert!(
         answers[0].windows(4).any(|word| word == refused),

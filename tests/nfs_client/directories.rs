@@ -9,7 +9,7 @@ use bindery::model::directory::Directory;
 use bindery::model::identity::Identity;
 use bindery::storage::{Existing, Fault, Found, Moved, Removed, Storage};
 
-use super::{chmod, client, directory, give, identity, make, mode, mode_of, owner_of, soon};
+use super::{chmod, chown_to, client, directory, identity, long_deadline, make, mode, mode_of, owner_of};
 use crate::support::kind::{Kind, test_for};
 use crate::support::nfs::Ganesha;
 
@@ -36,12 +36,21 @@ async fn a_new_directory_has_exactly_the_mode_that_was_asked_for(kind: Kind) {
         let name = format!("mode-{bits:o}");
         let share = server.share("/export");
         let made = client
-            .make(&share, &directory(&name), mode(bits), Existing::SetAttributes, soon())
+            .make(
+                &share,
+                &directory(&name),
+                mode(bits),
+                Existing::SetAttributes,
+                long_deadline(),
+            )
             .await
             .unwrap();
         assert!(made.new);
         assert_eq!(mode_of(&server.export_dir().join(&name)), bits, "{bits:o}");
-        let found = client.look_up(&share, &directory(&name), soon()).await.unwrap();
+        let found = client
+            .look_up(&share, &directory(&name), long_deadline())
+            .await
+            .unwrap();
         assert_eq!(
             found,
             Some(Found {
@@ -64,7 +73,7 @@ async fn a_directory_in_a_setgid_parent_has_exactly_its_mode_too(kind: Kind) {
             &directory("team/a"),
             mode(0o750),
             Existing::SetAttributes,
-            soon(),
+            long_deadline(),
         )
         .await
         .unwrap();
@@ -85,7 +94,7 @@ async fn a_new_directory_has_the_owner_that_was_asked_for_and_missing_parents_do
             &deep,
             attributes,
             Existing::SetAttributes,
-            soon(),
+            long_deadline(),
         )
         .await;
     assert!(made.unwrap().new);
@@ -104,14 +113,20 @@ async fn a_second_make_finds_the_directory_and_corrects_its_attributes(kind: Kin
     let first = make(&client, &share, "a").await.unwrap();
     let path = server.export_dir().join("a");
     chmod(&path, 0o700);
-    give(&path, 99);
+    chown_to(&path, 99);
     let attributes = Attributes {
         mode: Some(0o1777),
         uid: Some(7),
         gid: Some(8),
     };
     let second = client
-        .make(&share, &directory("a"), attributes, Existing::SetAttributes, soon())
+        .make(
+            &share,
+            &directory("a"),
+            attributes,
+            Existing::SetAttributes,
+            long_deadline(),
+        )
         .await
         .unwrap();
     assert_eq!((second.identity, second.new), (first.identity, false));
@@ -123,7 +138,7 @@ async fn a_directory_to_leave_alone_keeps_its_attributes(kind: Kind) {
     let path = server.export_dir().join("theirs");
     fs::create_dir(&path).unwrap();
     chmod(&path, 0o711);
-    give(&path, 99);
+    chown_to(&path, 99);
     let attributes = Attributes {
         mode: Some(0o777),
         uid: Some(1),
@@ -135,7 +150,7 @@ async fn a_directory_to_leave_alone_keeps_its_attributes(kind: Kind) {
             &directory("theirs"),
             attributes,
             Existing::LeaveAlone,
-            soon(),
+            long_deadline(),
         )
         .await
         .unwrap();
@@ -166,8 +181,11 @@ async fn a_directory_many_levels_down_is_made_and_found(kind: Kind) {
 async fn a_missing_directory_is_not_found(kind: Kind) {
     let (server, client) = kind.start();
     let share = server.share("/export");
-    assert_eq!(client.look_up(&share, &directory("a"), soon()).await, Ok(None));
-    assert_eq!(client.look_up(&share, &directory("a/b/c"), soon()).await, Ok(None));
+    assert_eq!(client.look_up(&share, &directory("a"), long_deadline()).await, Ok(None));
+    assert_eq!(
+        client.look_up(&share, &directory("a/b/c"), long_deadline()).await,
+        Ok(None)
+    );
 }
 
 async fn the_nearest_existing_ancestor_is_found(kind: Kind) {
@@ -175,7 +193,7 @@ async fn the_nearest_existing_ancestor_is_found(kind: Kind) {
     let share = server.share("/export");
     let above = |path: &'static str| {
         let (client, share) = (&client, &share);
-        async move { client.above(share, &directory(path), soon()).await }
+        async move { client.above(share, &directory(path), long_deadline()).await }
     };
     let number = |path: &str| fs::metadata(server.export_dir().join(path)).unwrap().ino();
     for path in ["a", "a/b", "a/b/c/d"] {
@@ -199,7 +217,9 @@ async fn the_nearest_existing_ancestor_is_found(kind: Kind) {
     }
     fs::write(server.export_dir().join("file"), "").unwrap();
     assert_eq!(above("file/x").await.unwrap_err().fault, Fault::NotADirectory);
-    let nowhere = client.above(&server.share("/nothing"), &directory("a"), soon()).await;
+    let nowhere = client
+        .above(&server.share("/nothing"), &directory("a"), long_deadline())
+        .await;
     // A missing mount may appear by itself; a missing export needs an administrator.
     let expected = match kind {
         Kind::Mounted => Fault::NotMounted,
@@ -211,7 +231,7 @@ async fn the_nearest_existing_ancestor_is_found(kind: Kind) {
 #[tokio::test]
 async fn the_root_of_the_server_can_be_listed_as_a_share() {
     let (server, client) = (Ganesha::start(), client());
-    let mut names = client.list(&server.share("/"), None, soon()).await.unwrap();
+    let mut names = client.list(&server.share("/"), None, long_deadline()).await.unwrap();
     names.sort();
     assert_eq!(names, ["export", "privileged", "readonly", "squashed"]);
 }
@@ -224,7 +244,7 @@ async fn a_directory_is_moved_with_its_content(kind: Kind) {
     fs::write(server.export_dir().join("live/a/file"), "kept").unwrap();
     let (from, to) = (directory("live/a"), directory("trash/b"));
     assert_eq!(
-        client.rename(&share, &from, made.identity, &to, soon()).await,
+        client.rename(&share, &from, made.identity, &to, long_deadline()).await,
         Ok(Moved::Done)
     );
     assert!(!server.export_dir().join("live/a").exists());
@@ -235,7 +255,7 @@ async fn a_directory_is_moved_with_its_content(kind: Kind) {
     assert_eq!(identity(&client, &share, "trash/b").await, made.identity);
     // A second call finds that the directory has been moved.
     assert_eq!(
-        client.rename(&share, &from, made.identity, &to, soon()).await,
+        client.rename(&share, &from, made.identity, &to, long_deadline()).await,
         Ok(Moved::Done)
     );
 }
@@ -255,7 +275,9 @@ async fn a_rename_with_the_identity_of_another_directory_moves_nothing(kind: Kin
             ..made
         },
     ] {
-        let moved = client.rename(&share, &directory("a"), expected, &to, soon()).await;
+        let moved = client
+            .rename(&share, &directory("a"), expected, &to, long_deadline())
+            .await;
         assert_eq!(moved, Ok(Moved::Another(made)));
         assert!(server.export_dir().join("a").is_dir());
         assert!(!server.export_dir().join("b").exists());
@@ -268,7 +290,9 @@ async fn a_rename_of_a_missing_directory_reports_not_found(kind: Kind) {
     let expected = make(&client, &share, "other").await.unwrap().identity;
     let to = directory("b");
     for from in ["missing", "no/parents/either"] {
-        let moved = client.rename(&share, &directory(from), expected, &to, soon()).await;
+        let moved = client
+            .rename(&share, &directory(from), expected, &to, long_deadline())
+            .await;
         assert_eq!(moved, Ok(Moved::Missing), "{from}");
     }
 }
@@ -280,7 +304,11 @@ async fn an_empty_directory_is_removed_only_if_its_identity_matches(kind: Kind) 
     let path = server.export_dir().join("p/a");
     let remove = |expected| {
         let (client, share) = (&client, &share);
-        async move { client.remove_empty(share, &directory("p/a"), expected, soon()).await }
+        async move {
+            client
+                .remove_empty(share, &directory("p/a"), expected, long_deadline())
+                .await
+        }
     };
     let other = Identity {
         fileid: made.fileid ^ 1,
@@ -315,12 +343,17 @@ async fn a_listing_contains_every_name_once(kind: Kind) {
     expected.extend(["a-directory".to_owned(), "a-link".to_owned()]);
     expected.sort();
     let share = server.share("/export");
-    let mut names = client.list(&share, None, soon()).await.unwrap();
+    let mut names = client.list(&share, None, long_deadline()).await.unwrap();
     names.sort();
     assert_eq!(names, expected);
     assert_eq!(
-        client.list(&share, Some(&directory("a-directory")), soon()).await,
+        client
+            .list(&share, Some(&directory("a-directory")), long_deadline())
+            .await,
         Ok(vec![])
     );
-    assert_eq!(client.list(&share, Some(&Directory::trash()), soon()).await, Ok(vec![]));
+    assert_eq!(
+        client.list(&share, Some(&Directory::trash()), long_deadline()).await,
+        Ok(vec![])
+    );
 }

@@ -9,7 +9,7 @@ use bindery::model::directory::Share;
 use bindery::storage::nfs::NfsOptions;
 use bindery::storage::{Existing, Fault, Outcome, Storage, StorageError, Storages};
 
-use super::{chmod, client, directory, make, mode, mode_of, soon};
+use super::{chmod, client, directory, long_deadline, make, mode, mode_of};
 use crate::support::kind::{CHANGED_PORT, Kind, options, test_for};
 use crate::support::nfs::{Ganesha, free_address};
 
@@ -72,7 +72,13 @@ async fn an_owner_that_cannot_be_set_is_reported_and_leaves_no_directory(kind: K
         gid: None,
     };
     let made = client
-        .make(&squashed, &directory("a"), attributes, Existing::SetAttributes, soon())
+        .make(
+            &squashed,
+            &directory("a"),
+            attributes,
+            Existing::SetAttributes,
+            long_deadline(),
+        )
         .await;
     let status = kind.status("PERM");
     let message = format!(
@@ -158,7 +164,10 @@ async fn the_error_names_a_share_that_is_not_exported(kind: Kind) {
     let (server, client) = kind.start();
     for (path, segment) in [("/nothing", "nothing"), ("/export/deeper/down", "deeper")] {
         let share = server.share(path);
-        let error = client.look_up(&share, &directory("a"), soon()).await.unwrap_err();
+        let error = client
+            .look_up(&share, &directory("a"), long_deadline())
+            .await
+            .unwrap_err();
         let reason = match kind {
             Kind::Mounted => kind.no_server(),
             Kind::V4 | Kind::V4Minor1 | Kind::Embedded => format!(
@@ -200,22 +209,22 @@ async fn symlinks_and_files_in_the_path_are_never_followed(kind: Kind) {
         );
         let refused = |verb: &str| denial(Fault::NotADirectory, format!("cannot {verb} on {share}: {text}"));
         let at = directory(path);
-        let looked = client.look_up(&share, &at, soon()).await;
+        let looked = client.look_up(&share, &at, long_deadline()).await;
         assert_eq!(looked, Err(refused(&format!("look up directory {path}"))));
         for existing in [Existing::SetAttributes, Existing::LeaveAlone] {
-            let made = client.make(&share, &at, mode(0o777), existing, soon()).await;
+            let made = client.make(&share, &at, mode(0o777), existing, long_deadline()).await;
             assert_eq!(made, Err(refused(&format!("make directory {path}"))));
         }
-        let removed = client.remove_tree(&share, &at, soon()).await;
+        let removed = client.remove_tree(&share, &at, long_deadline()).await;
         assert_eq!(
             removed,
             Err(refused(&format!("remove directory {path} with all in it")))
         );
-        let listed = client.list(&share, Some(&at), soon()).await;
+        let listed = client.list(&share, Some(&at), long_deadline()).await;
         assert_eq!(listed, Err(refused(&format!("list directory {path}"))));
         if path.contains('/') {
             let moved = client
-                .rename(&share, &at, expected, &directory("elsewhere"), soon())
+                .rename(&share, &at, expected, &directory("elsewhere"), long_deadline())
                 .await;
             assert_eq!(moved, Err(refused(&format!("move directory {path} to elsewhere"))));
         }
@@ -251,7 +260,7 @@ async fn a_rename_into_a_missing_parent_or_onto_an_existing_name_moves_nothing(k
     let made = make(&client, &share, "a").await.unwrap().identity;
     make(&client, &share, "full/file").await.unwrap();
     let error = client
-        .rename(&share, &directory("a"), made, &directory("no/where"), soon())
+        .rename(&share, &directory("a"), made, &directory("no/where"), long_deadline())
         .await
         .unwrap_err();
     let status = kind.status("NOENT");
@@ -261,7 +270,7 @@ async fn a_rename_into_a_missing_parent_or_onto_an_existing_name_moves_nothing(k
     );
     assert_eq!(error, denial(Fault::Other, message));
     let error = client
-        .rename(&share, &directory("a"), made, &directory("full"), soon())
+        .rename(&share, &directory("a"), made, &directory("full"), long_deadline())
         .await
         .unwrap_err();
     assert_eq!(
@@ -280,7 +289,13 @@ async fn a_rename_to_another_file_system_has_its_own_error() {
     make(&client, &server.share("/export"), "a").await.unwrap();
     let a = super::identity(&client, &server.share("/export"), "a").await;
     let moved = client
-        .rename(&root, &directory("export/a"), a, &directory("squashed/a"), soon())
+        .rename(
+            &root,
+            &directory("export/a"),
+            a,
+            &directory("squashed/a"),
+            long_deadline(),
+        )
         .await;
     assert_ne!(identity, a);
     let message = format!(

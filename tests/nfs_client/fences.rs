@@ -6,8 +6,8 @@ use std::time::Duration;
 use bindery::storage::{Existing, Fault, Outcome, Storage};
 use tokio::time::Instant;
 
-use super::outages::{shortly, until_relay_matched};
-use super::{directory, make, mode, soon};
+use super::outages::{short_deadline, until_relay_matched};
+use super::{directory, long_deadline, make, mode};
 use crate::support::kind::options;
 use crate::support::nfs::Ganesha;
 use crate::support::relay::{Action, Relay};
@@ -28,15 +28,15 @@ fn client() -> NfsStorage {
 
 #[tokio::test]
 async fn an_unconfirmed_fence_is_abandoned_and_delays_no_other_server() {
-    for (pattern, fate) in [(BIND, Action::Keep), (DESTROY, Action::Answer(SERVERFAULT))] {
+    for (pattern, fate) in [(BIND, Action::SendLate), (DESTROY, Action::Answer(SERVERFAULT))] {
         let limit = Duration::from_secs(2);
         let (server, other) = (Ganesha::start(), Ganesha::start());
         let client = client().with_longest_fence(limit);
         let relay = Relay::to(&server);
         let share = relay.share("/export");
         let name = directory("late-one");
-        relay.plan("late-one", 0, 1, Action::Keep);
-        let given_up = shortly();
+        relay.plan("late-one", 0, 1, Action::SendLate);
+        let given_up = short_deadline();
         let stuck = client.make(&share, &name, mode(0o777), Existing::SetAttributes, given_up);
         let unconfirmed = async {
             until_relay_matched(&relay, 1).await;
@@ -45,7 +45,7 @@ async fn an_unconfirmed_fence_is_abandoned_and_delays_no_other_server() {
         let (stuck, ()) = tokio::join!(stuck, unconfirmed);
         assert_eq!(stuck.unwrap_err().outcome, Outcome::Unknown);
 
-        let error = client.look_up(&share, &name, shortly()).await.unwrap_err();
+        let error = client.look_up(&share, &name, short_deadline()).await.unwrap_err();
         assert_eq!((error.fault, error.outcome), (Fault::TimedOut, Outcome::NotDone));
         assert_eq!(
             error.to_string(),
@@ -59,7 +59,7 @@ async fn an_unconfirmed_fence_is_abandoned_and_delays_no_other_server() {
         assert!(make(&client, &other.share("/export"), "a").await.unwrap().new);
         assert!(Instant::now() < given_up + limit, "too slow to tell");
 
-        assert_eq!(client.look_up(&share, &name, soon()).await, Ok(None));
+        assert_eq!(client.look_up(&share, &name, long_deadline()).await, Ok(None));
         assert!(Instant::now() >= given_up + limit, "the fence was not waited for");
     }
 }
@@ -69,13 +69,13 @@ async fn an_abandoned_call_is_fenced_without_another_verb() {
     let (server, client) = (Ganesha::start(), client());
     let relay = Relay::to(&server);
     let share = relay.share("/export");
-    relay.plan("late-one", 0, 1, Action::Keep);
+    relay.plan("late-one", 0, 1, Action::SendLate);
     let name = directory("late-one");
-    let made = client.make(&share, &name, mode(0o777), Existing::SetAttributes, shortly());
+    let made = client.make(&share, &name, mode(0o777), Existing::SetAttributes, short_deadline());
     assert_eq!(made.await.unwrap_err().outcome, Outcome::Unknown);
     relay.plan(DESTROY, 0, 1, Action::DropAnswer);
     until_relay_matched(&relay, 2).await;
-    refused(&relay.release(), 1);
+    refused(&relay.send_late_calls(), 1);
     assert!(!server.export_dir().join("late-one").exists());
 }
 
@@ -87,8 +87,8 @@ async fn read_only_calls_and_tree_removals_leave_no_fence() {
     make(&client, &share, "tree").await.unwrap();
     // The name of a file occurs only in its REMOVE.
     std::fs::write(server.export_dir().join("tree/inside"), "").unwrap();
-    for (met, name) in [(1, "nothing"), (2, "inside")] {
-        relay.plan(name, 0, 1, Action::Keep);
+    for (matched, name) in [(1, "nothing"), (2, "inside")] {
+        relay.plan(name, 0, 1, Action::SendLate);
         let given_up = Instant::now() + Duration::from_secs(1);
         let stuck = async {
             if name == "inside" {
@@ -98,13 +98,13 @@ async fn read_only_calls_and_tree_removals_leave_no_fence() {
             }
         };
         let unconfirmed = async {
-            until_relay_matched(&relay, met).await;
-            relay.plan(BIND, 0, 1000, Action::Keep);
+            until_relay_matched(&relay, matched).await;
+            relay.plan(BIND, 0, 1000, Action::SendLate);
         };
         let (stuck, ()) = tokio::join!(stuck, unconfirmed);
         assert_eq!(stuck.unwrap_err().fault, Fault::TimedOut);
         assert!(make(&client, &share, &format!("after-{name}")).await.unwrap().new);
-        assert_eq!(relay.matched(), met, "a fence was tried");
+        assert_eq!(relay.matched(), matched, "a fence was tried");
     }
 }
 
@@ -113,32 +113,35 @@ fn late_calls_of_a_crashed_process_end_when_its_successor_connects() {
     let server = Ganesha::start();
     let relay = Relay::to(&server);
     let share = relay.share("/export");
-    let life = || {
+    let new_runtime = || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.expect("a runtime")
     };
-    relay.plan("late-", 0, 3, Action::Keep);
-    let crashed = life();
+    relay.plan("late-", 0, 3, Action::SendLate);
+    let crashed = new_runtime();
     crashed.block_on(async {
         let client = client();
         let names: Vec<_> = (0..3).map(|number| directory(&format!("late-{number}"))).collect();
         let stuck = names
             .iter()
-            .map(|name| client.make(&share, name, mode(0o777), Existing::SetAttributes, soon()));
+            .map(|name| client.make(&share, name, mode(0o777), Existing::SetAttributes, long_deadline()));
         tokio::select! {
             end = futures::future::join_all(stuck) => panic!("{end:?}"),
             () = until_relay_matched(&relay, 3) => {}
         }
         // No more calls reach the server, so no fence can be completed.
-        relay.plan(BIND, 0, 1000, Action::Keep);
+        relay.plan(BIND, 0, 1000, Action::SendLate);
     });
     drop(crashed);
     let fences = relay.matched() - 3;
     // One session of the successor is enough.
-    life().block_on(async {
-        assert_eq!(client().look_up(&share, &directory("late-0"), soon()).await, Ok(None));
+    new_runtime().block_on(async {
+        assert_eq!(
+            client().look_up(&share, &directory("late-0"), long_deadline()).await,
+            Ok(None)
+        );
     });
-    refused(&relay.release()[..3], 3);
+    refused(&relay.send_late_calls()[..3], 3);
     assert_eq!(relay.matched(), 3 + fences);
     assert_eq!(std::fs::read_dir(server.export_dir()).unwrap().count(), 0);
 }

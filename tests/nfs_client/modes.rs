@@ -3,7 +3,7 @@
 use bindery::model::attributes::Attributes;
 use bindery::storage::{Existing, Storage};
 
-use super::{chmod, directory, mode_of, owner_of, soon};
+use super::{chmod, directory, long_deadline, mode_of, owner_of};
 use crate::support::kind::{Kind, test_for};
 
 test_for!([v4, v4_1, v3, mounted] {
@@ -23,7 +23,13 @@ async fn a_directory_has_its_owner_where_modes_cannot_be_set(kind: Kind) {
         let share = server.share("/export");
         let call = async || {
             client
-                .make(&share, &directory("a/b"), wanted, Existing::SetAttributes, soon())
+                .make(
+                    &share,
+                    &directory("a/b"),
+                    wanted,
+                    Existing::SetAttributes,
+                    long_deadline(),
+                )
                 .await
         };
         let made = call().await.unwrap();
@@ -47,7 +53,13 @@ async fn a_directory_without_a_wanted_mode_has_an_owner_and_is_usable(kind: Kind
     let share = server.share("/export");
     let call = async || {
         client
-            .make(&share, &directory("a"), wanted, Existing::SetAttributes, soon())
+            .make(
+                &share,
+                &directory("a"),
+                wanted,
+                Existing::SetAttributes,
+                long_deadline(),
+            )
             .await
     };
     let made = call().await.unwrap();

@@ -8,7 +8,7 @@ use bindery::model::attributes::Attributes;
 use bindery::storage::{Existing, Fault, Moved, Outcome, Storage, Tree};
 use tokio::time::Instant;
 
-use super::{client, directory, identity, make, mode, mode_of, soon};
+use super::{client, directory, identity, long_deadline, make, mode, mode_of};
 use crate::support::kind::{Kind, test_for};
 use crate::support::nfs::free_address;
 use crate::support::relay::{Action, Relay};
@@ -31,14 +31,14 @@ test_for!([embedded] {
 
 /// Waits until the relay has handled so many calls.
 pub async fn until_relay_matched(relay: &Relay, calls: usize) {
-    let late = soon();
+    let late = long_deadline();
     while relay.matched() < calls {
         assert!(Instant::now() < late, "no such call comes by");
         tokio::task::yield_now().await;
     }
 }
 
-pub fn shortly() -> Instant {
+pub fn short_deadline() -> Instant {
     Instant::now() + Duration::from_millis(300)
 }
 
@@ -55,7 +55,10 @@ async fn a_server_restart_between_two_calls_causes_no_error(kind: Kind) {
         assert!(make(&client, &share, &format!("b{round}")).await.unwrap().new);
     }
     server.kill();
-    let error = client.look_up(&share, &directory("a"), soon()).await.unwrap_err();
+    let error = client
+        .look_up(&share, &directory("a"), long_deadline())
+        .await
+        .unwrap_err();
     assert_eq!(
         (error.fault, error.outcome),
         (Fault::Unreachable, Outcome::NotDone),
@@ -96,7 +99,7 @@ async fn results_reported_during_a_server_restart_match_its_disk(kind: Kind) {
     for _ in 0..5 {
         // When the directory grows, calls are in progress.
         reached += 50;
-        let late = soon();
+        let late = long_deadline();
         while count() < reached {
             assert!(Instant::now() < late, "nothing is made any more");
             tokio::task::yield_now().await;
@@ -173,7 +176,7 @@ async fn calls_to_one_server_run_in_parallel(kind: Kind) {
     let (server, client) = kind.start();
     let relay = Relay::to(&*server);
     let share = relay.share("/export");
-    relay.plan("stuck-", 0, 8, Action::Keep);
+    relay.plan("stuck-", 0, 8, Action::SendLate);
     let names: Vec<_> = (0..8).map(|number| directory(&format!("stuck-{number}"))).collect();
     let deadline = Instant::now() + Duration::from_secs(5);
     let stuck = names
@@ -207,7 +210,13 @@ async fn a_lost_answer_is_recovered(kind: Kind) {
 
     relay.plan("mine", 0, 1, Action::DropAnswer);
     client
-        .make(&share, &directory("mine"), owned, Existing::SetAttributes, soon())
+        .make(
+            &share,
+            &directory("mine"),
+            owned,
+            Existing::SetAttributes,
+            long_deadline(),
+        )
         .await
         .unwrap();
     assert_eq!((relay.matched(), mode_of(&path("mine"))), (1, 0o2770));
@@ -215,7 +224,13 @@ async fn a_lost_answer_is_recovered(kind: Kind) {
     // The directory does not exist at first: the first call looks it up, the second creates it.
     relay.plan("adopted", 1, 1, Action::DropAnswer);
     let made = client
-        .make(&share, &directory("adopted"), owned, Existing::LeaveAlone, soon())
+        .make(
+            &share,
+            &directory("adopted"),
+            owned,
+            Existing::LeaveAlone,
+            long_deadline(),
+        )
         .await
         .unwrap();
     assert_eq!(
@@ -228,7 +243,13 @@ async fn a_lost_answer_is_recovered(kind: Kind) {
     for skip in [0, 1] {
         relay.plan("theirs", skip, 1, Action::DropAnswer);
         let made = client
-            .make(&share, &directory("theirs"), owned, Existing::LeaveAlone, soon())
+            .make(
+                &share,
+                &directory("theirs"),
+                owned,
+                Existing::LeaveAlone,
+                long_deadline(),
+            )
             .await
             .unwrap();
         assert_eq!((made.new, mode_of(&path("theirs"))), (false, 0o755));
@@ -243,7 +264,7 @@ async fn a_lost_answer_is_recovered(kind: Kind) {
         identity(&client, &share, "mine").await,
     );
     assert_eq!(
-        client.rename(&share, &from, expected, &to, soon()).await,
+        client.rename(&share, &from, expected, &to, long_deadline()).await,
         Ok(Moved::Done)
     );
     assert_eq!(
@@ -254,7 +275,7 @@ async fn a_lost_answer_is_recovered(kind: Kind) {
     fs::write(path("moved/file"), "").unwrap();
     relay.plan("file", 0, 1, Action::DropAnswer);
     assert_eq!(
-        client.remove_tree(&share, &directory("moved"), soon()).await,
+        client.remove_tree(&share, &directory("moved"), long_deadline()).await,
         Ok(Tree::Gone)
     );
     assert_eq!((relay.matched(), path("moved").exists()), (5, false));

@@ -2,7 +2,7 @@
 
 use bindery::storage::{Existing, Fault, Outcome, Storage};
 
-use super::outages::shortly;
+use super::outages::short_deadline;
 use super::{client, directory, make, mode, mode_of};
 use crate::support::kind::{Kind, test_for};
 use crate::support::nfs::Ganesha;
@@ -36,7 +36,7 @@ async fn a_call_answered_with_delay_is_sent_again(kind: Kind) {
             &directory("never"),
             mode(0o777),
             Existing::SetAttributes,
-            shortly(),
+            short_deadline(),
         )
         .await
         .unwrap_err();
@@ -103,17 +103,17 @@ async fn without_minor_version_2_the_client_uses_1_and_without_both_the_error_sa
 async fn a_server_with_minor_version_1_only_gets_one_attempt_with_2() {
     let server = Ganesha::start_v4_1();
     let relay = Relay::to(&server);
-    relay.go_on();
+    relay.stop_holding();
     // A COMPOUND with EXCHANGE_ID only. The relay counts these calls, and lets them continue at once.
     let exchanges = |minor: u8| {
-        let met = relay.matched();
+        let before = relay.matched();
         let call = format!("\0\0\0{}\0\0\0\x01\0\0\0\x2a", char::from(minor));
         relay.plan(&call, 0, 1000, Action::Hold);
         let (relay, share) = (&relay, relay.share("/export"));
         async move {
             let name = format!("d{minor}");
             assert!(make(&client(), &share, &name).await.unwrap().new);
-            relay.matched() - met
+            relay.matched() - before
         }
     };
     assert_eq!(exchanges(2).await, 1);

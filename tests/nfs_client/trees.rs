@@ -11,7 +11,7 @@ use std::time::Duration;
 use bindery::storage::{Fault, Storage, Tree};
 use tokio::time::Instant;
 
-use super::{chmod, client, directory, give, make, soon};
+use super::{chmod, chown_to, client, directory, long_deadline, make};
 use crate::support::embedded::UNLISTED;
 use crate::support::kind::{CHANGED_PORT, Kind, Server, test_for};
 use crate::support::nfs::Ganesha;
@@ -69,12 +69,12 @@ async fn a_tree_of_three_thousand_files_is_removed(kind: Kind) {
     }
     let share = server.share("/export");
     assert_eq!(
-        client.remove_tree(&share, &directory("tree"), soon()).await,
+        client.remove_tree(&share, &directory("tree"), long_deadline()).await,
         Ok(Tree::Gone)
     );
     assert_eq!(fs::read_dir(server.export_dir()).unwrap().count(), 0);
     assert_eq!(
-        client.remove_tree(&share, &directory("tree"), soon()).await,
+        client.remove_tree(&share, &directory("tree"), long_deadline()).await,
         Ok(Tree::Gone)
     );
 }
@@ -93,7 +93,7 @@ async fn a_tree_of_many_directories_and_a_deep_one_is_removed(kind: Kind) {
         deep.push("d");
     }
     let removed = client
-        .remove_tree(&server.share("/export"), &directory("tree"), soon())
+        .remove_tree(&server.share("/export"), &directory("tree"), long_deadline())
         .await;
     assert_eq!(removed, Ok(Tree::Gone));
     assert!(!tree.exists());
@@ -112,7 +112,7 @@ async fn parallel_tree_removals_do_not_block_a_make(kind: Kind) {
     let share = server.share("/export");
     let remove = async |name: &String| {
         let at = directory(name);
-        client.remove_tree(&share, &at, soon()).await
+        client.remove_tree(&share, &at, long_deadline()).await
     };
     let removed = futures::future::join_all(names.iter().map(remove));
     let claims = async {
@@ -134,7 +134,7 @@ async fn the_error_mentions_snapshots_that_no_listing_shows(kind: Kind) {
     let share = server.share("/export");
     let assert_message = async |inside: &str| {
         let error = client
-            .remove_tree(&share, &directory("tree"), soon())
+            .remove_tree(&share, &directory("tree"), long_deadline())
             .await
             .unwrap_err();
         assert_eq!(error.fault, Fault::HiddenEntries);
@@ -153,7 +153,7 @@ async fn the_error_mentions_snapshots_that_no_listing_shows(kind: Kind) {
     fs::rename(&snapshots, tree.join(UNLISTED)).unwrap();
     assert_message("").await;
     fs::remove_dir(tree.join(UNLISTED)).unwrap();
-    let removed = client.remove_tree(&share, &directory("tree"), soon()).await;
+    let removed = client.remove_tree(&share, &directory("tree"), long_deadline()).await;
     assert_eq!(removed, Ok(Tree::Gone));
 }
 
@@ -168,7 +168,7 @@ async fn symlinks_in_a_tree_are_removed_and_their_targets_are_kept(kind: Kind) {
     symlink("../outside/file", tree.join("to-a-file")).unwrap();
     symlink("nowhere", tree.join("dangling")).unwrap();
     let removed = client
-        .remove_tree(&server.share("/export"), &directory("tree"), soon())
+        .remove_tree(&server.share("/export"), &directory("tree"), long_deadline())
         .await;
     assert_eq!(removed, Ok(Tree::Gone));
     assert!(!tree.exists());
@@ -184,7 +184,7 @@ async fn names_that_are_not_utf8_are_removed(kind: Kind) {
     fs::write(odd(b"new\nline \x01 "), "").unwrap();
     fs::write(odd(&[b'x'; 255]), "").unwrap();
     let removed = client
-        .remove_tree(&server.share("/export"), &directory("tree"), soon())
+        .remove_tree(&server.share("/export"), &directory("tree"), long_deadline())
         .await;
     assert_eq!(removed, Ok(Tree::Gone));
     assert!(!tree.exists());
@@ -192,22 +192,22 @@ async fn names_that_are_not_utf8_are_removed(kind: Kind) {
 
 async fn directories_without_permissions_are_removed_by_their_owner(kind: Kind) {
     let (server, client) = kind.start_as(1000);
-    give(&server.export_dir(), 1000);
+    chown_to(&server.export_dir(), 1000);
     let tree = tree(&*server);
-    give(&tree, 1000);
+    chown_to(&tree, 1000);
     for bits in [0o000, 0o100, 0o300, 0o400, 0o500, 0o600] {
         let place = tree.join(format!("mode-{bits:03o}"));
         fs::create_dir_all(place.join("below")).unwrap();
         fs::write(place.join("below/file"), "").unwrap();
         for path in [place.join("below/file"), place.join("below"), place.clone()] {
-            give(&path, 1000);
+            chown_to(&path, 1000);
         }
         chmod(&place.join("below"), bits);
         chmod(&place, bits);
     }
     chmod(&tree, 0o500);
     let removed = client
-        .remove_tree(&server.share("/export"), &directory("tree"), soon())
+        .remove_tree(&server.share("/export"), &directory("tree"), long_deadline())
         .await;
     assert_eq!(removed, Ok(Tree::Gone));
     assert!(!tree.exists());
@@ -215,14 +215,14 @@ async fn directories_without_permissions_are_removed_by_their_owner(kind: Kind) 
 
 async fn directories_of_other_users_are_kept_and_reported(kind: Kind) {
     let (server, client) = kind.start_as(1000);
-    give(&server.export_dir(), 1000);
+    chown_to(&server.export_dir(), 1000);
     let tree = tree(&*server);
-    give(&tree, 1000);
+    chown_to(&tree, 1000);
     fs::create_dir(tree.join("theirs")).unwrap();
     fs::write(tree.join("theirs/file"), "kept").unwrap();
     let share = server.share("/export");
     let error = client
-        .remove_tree(&share, &directory("tree"), soon())
+        .remove_tree(&share, &directory("tree"), long_deadline())
         .await
         .unwrap_err();
     assert_eq!(error.fault, Fault::Denied);
@@ -240,12 +240,12 @@ async fn directories_of_other_users_are_kept_and_reported(kind: Kind) {
 
 async fn a_tree_of_another_user_is_kept_and_reported(kind: Kind) {
     let (server, client) = kind.start_as(1000);
-    give(&server.export_dir(), 1000);
+    chown_to(&server.export_dir(), 1000);
     let tree = tree(&*server);
     fs::write(tree.join("file"), "kept").unwrap();
     let share = server.share("/export");
     let error = client
-        .remove_tree(&share, &directory("tree"), soon())
+        .remove_tree(&share, &directory("tree"), long_deadline())
         .await
         .unwrap_err();
     assert_eq!(error.fault, Fault::Denied);
@@ -322,7 +322,7 @@ async fn removal_of_a_growing_tree_ends_at_the_deadline_and_later_succeeds(kind:
         }
     });
     assert_eq!(
-        client.remove_tree(&share, &directory("tree"), soon()).await,
+        client.remove_tree(&share, &directory("tree"), long_deadline()).await,
         Ok(Tree::Gone)
     );
     assert!(!tree.exists());
@@ -335,7 +335,7 @@ async fn another_file_system_in_the_tree_is_not_entered() {
     fs::write(server.export_dir().join("file"), "kept").unwrap();
     let root = server.share("/");
     let error = client
-        .remove_tree(&root, &directory("export"), soon())
+        .remove_tree(&root, &directory("export"), long_deadline())
         .await
         .unwrap_err();
     assert_eq!(error.fault, Fault::OtherFileSystem);

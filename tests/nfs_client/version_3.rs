@@ -8,8 +8,8 @@ use bindery::model::directory::NfsVersion;
 use bindery::storage::{Existing, Fault, Moved, Outcome, Storage};
 use tokio::time::Instant;
 
-use super::outages::{shortly, until_relay_matched};
-use super::{chmod, client, directory, identity, make, mode, soon};
+use super::outages::{short_deadline, until_relay_matched};
+use super::{chmod, client, directory, identity, long_deadline, make, mode};
 use crate::support::network::Network;
 use crate::support::nfs::{Ganesha, share};
 use crate::support::relay::{Action, Relay};
@@ -40,13 +40,13 @@ async fn a_wrong_directory_that_was_moved_is_moved_back() {
     // The lookup of the target passes. The rename is held until another directory is at the old path.
     relay.plan("new-place", 1, 1, Action::Hold);
     let (from, to) = (directory("live"), directory("new-place"));
-    let rename = client.rename(&share, &from, meant, &to, soon());
+    let rename = client.rename(&share, &from, meant, &to, long_deadline());
     let replace = async {
         until_relay_matched(&relay, 1).await;
         fs::rename(path("live"), path("aside")).unwrap();
         fs::create_dir(path("live")).unwrap();
         fs::write(path("live/file"), "theirs").unwrap();
-        relay.go_on();
+        relay.stop_holding();
     };
     let (moved, ()) = tokio::join!(rename, replace);
     let theirs = identity(&client, &share, "live").await;
@@ -69,7 +69,10 @@ async fn an_interrupted_move_of_a_wrong_directory_is_reported_and_never_counts_a
         if replaced {
             fs::create_dir(server.export_dir().join("meant")).unwrap();
         }
-        let error = client.rename(&share, &from, meant, &to, soon()).await.unwrap_err();
+        let error = client
+            .rename(&share, &from, meant, &to, long_deadline())
+            .await
+            .unwrap_err();
         assert_eq!((error.fault, error.outcome), (Fault::Other, Outcome::NotDone));
         assert_eq!(
             error.to_string(),
@@ -90,7 +93,7 @@ async fn an_empty_directory_is_not_replaced_by_a_rename() {
     let made = make(&client, &share, "a").await.unwrap().identity;
     let there = make(&client, &share, "b").await.unwrap().identity;
     let error = client
-        .rename(&share, &directory("a"), made, &directory("b"), soon())
+        .rename(&share, &directory("a"), made, &directory("b"), long_deadline())
         .await
         .unwrap_err();
     assert_eq!((error.fault, error.outcome), (Fault::Other, Outcome::NotDone));
@@ -109,9 +112,9 @@ async fn the_result_of_an_abandoned_call_is_unknown() {
     let relay = Relay::to(&server);
     let share = relay.share("/export");
     make(&client, &share, "first").await.unwrap();
-    relay.plan("late-one", 0, 1, Action::Keep);
+    relay.plan("late-one", 0, 1, Action::SendLate);
     let name = directory("late-one");
-    let made = client.make(&share, &name, mode(0o777), Existing::SetAttributes, shortly());
+    let made = client.make(&share, &name, mode(0o777), Existing::SetAttributes, short_deadline());
     let error = made.await.unwrap_err();
     assert_eq!((error.fault, error.outcome), (Fault::TimedOut, Outcome::Unknown));
     assert_eq!(
@@ -123,9 +126,9 @@ async fn the_result_of_an_abandoned_call_is_unknown() {
         )
     );
     // A caller that does not wait can continue at once, but must not rely on what it has seen.
-    assert_eq!(client.look_up(&share, &name, soon()).await, Ok(None));
-    relay.release();
-    assert!(client.look_up(&share, &name, soon()).await.unwrap().is_some());
+    assert_eq!(client.look_up(&share, &name, long_deadline()).await, Ok(None));
+    relay.send_late_calls();
+    assert!(client.look_up(&share, &name, long_deadline()).await.unwrap().is_some());
 }
 
 #[tokio::test]
@@ -143,7 +146,7 @@ async fn the_result_of_a_failure_after_a_lost_call_is_unknown() {
     for (name, fate) in [("before", Action::DropCall), ("after", Action::DropAnswer)] {
         relay.plan(name, 0, 1, fate);
         let name = directory(name);
-        let made = client.make(&share, &name, owned, Existing::SetAttributes, soon());
+        let made = client.make(&share, &name, owned, Existing::SetAttributes, long_deadline());
         let error = made.await.unwrap_err();
         assert_eq!(
             (error.fault, error.outcome),
@@ -161,7 +164,7 @@ async fn a_frozen_server_fails_at_the_deadline_and_works_after_it_resumes() {
     let share = server.share("/export");
     make(&client, &share, "first").await.unwrap();
     server.freeze();
-    let given_up = shortly();
+    let given_up = short_deadline();
     let name = directory("late");
     let made = client.make(&share, &name, mode(0o777), Existing::SetAttributes, given_up);
     assert_eq!(made.await.unwrap_err().fault, Fault::TimedOut);
@@ -182,7 +185,7 @@ async fn another_file_system_is_neither_entered_nor_moved_to() {
     let inside = server.seen(&disk).join("file");
     fs::write(&inside, "kept").unwrap();
 
-    let removed = client.remove_tree(&share, &directory("tree"), soon()).await;
+    let removed = client.remove_tree(&share, &directory("tree"), long_deadline()).await;
     let error = removed.unwrap_err();
     assert_eq!(error.fault, Fault::OtherFileSystem, "{error}");
     assert_eq!(
@@ -198,7 +201,10 @@ async fn another_file_system_is_neither_entered_nor_moved_to() {
     let on_disk = identity(&client, &share, "tree/disk").await;
     assert_ne!(on_disk.fsid, made.fsid);
     let (from, to) = (directory("a"), directory("tree/disk/a"));
-    let error = client.rename(&share, &from, made, &to, soon()).await.unwrap_err();
+    let error = client
+        .rename(&share, &from, made, &to, long_deadline())
+        .await
+        .unwrap_err();
     assert_eq!((error.fault, error.outcome), (Fault::OtherFileSystem, Outcome::NotDone));
     assert_eq!(
         error.to_string(),

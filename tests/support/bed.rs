@@ -54,7 +54,7 @@ impl Bed {
     }
 
     /// Returns a client with every permission that impersonates this user.
-    pub async fn admin_called(&self, user: &str) -> Client {
+    pub async fn admin_as(&self, user: &str) -> Client {
         let read = Kubeconfig::read_from(&self.kubeconfig).expect("the bed's kubeconfig");
         let config = Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await;
         let mut config = config.expect("the bed's kubeconfig");
@@ -87,7 +87,7 @@ pub fn kubernetes_at_least(major: u32, minor: u32) -> bool {
 
 /// Returns whether the API server sends claims of this class to a Bindery. This begins a moment after the class was created;
 /// claims before that are provisioned later.
-pub async fn is_asked_about(client: &Client, class: &str) -> bool {
+pub async fn is_class_reviewed(client: &Client, class: &str) -> bool {
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), "default");
     let refused = json!({
         "metadata": {"name": "probe"},
@@ -108,7 +108,7 @@ pub async fn is_asked_about(client: &Client, class: &str) -> bool {
 }
 
 /// Returns whether the webhook configuration of a Bindery contains this provisioner.
-pub async fn is_served(client: &Client, provisioner: &str) -> bool {
+pub async fn is_provisioner_registered(client: &Client, provisioner: &str) -> bool {
     let configurations: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
     let all = configurations.list(&ListParams::default()).await.expect("webhooks");
     let webhooks = all

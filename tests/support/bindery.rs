@@ -12,7 +12,7 @@ use kube::{Api, Client};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::bed::{Bed, is_asked_about, token};
+use super::bed::{Bed, is_class_reviewed, token};
 use super::scene::from;
 use super::wait::eventually;
 
@@ -76,7 +76,7 @@ impl Bindery {
         bindery.flags.push(format!("--nfs-share={}", bed.share));
         bindery.register(webhook).await;
         bindery.run().await;
-        bindery.until_asked().await;
+        bindery.until_reviewed().await;
         bindery
     }
 
@@ -107,7 +107,7 @@ impl Bindery {
 
     /// Configures the webhook so that `other` reviews the requests of `user`, and this replica all other ones. So a test can use
     /// both replicas at the same time, without the random choice of a Service.
-    pub async fn share_with(&self, other: &Self, user: &str) {
+    pub async fn split_reviews_with(&self, other: &Self, user: &str) {
         let configurations: Api<MutatingWebhookConfiguration> = Api::all(self.client.clone());
         let configuration = configurations.get(&self.name).await.expect("webhook configuration");
         let mut webhooks = json!(configuration.webhooks);
@@ -124,41 +124,42 @@ impl Bindery {
             .patch(&self.name, &parameters, &patch)
             .await
             .expect("webhook configuration");
-        let theirs = Bed::get().admin_called(user).await;
+        let theirs = Bed::get().admin_as(user).await;
         eventually("each replica gets the reviews of its own user", async || {
-            let asked = is_asked_about(&theirs, &self.name).await && is_asked_about(&self.client, &self.name).await;
+            let asked =
+                is_class_reviewed(&theirs, &self.name).await && is_class_reviewed(&self.client, &self.name).await;
             asked.then_some(())
         })
         .await;
     }
 
     /// Waits until the API server uses the new webhook configuration.
-    async fn until_asked(&self) {
+    async fn until_reviewed(&self) {
         let class: StorageClass = from(json!({"metadata": {"name": self.name}, "provisioner": self.provisioner}));
         Api::all(self.client.clone())
             .create(&PostParams::default(), &class)
             .await
             .expect("class");
         eventually("the API server calls this Bindery", async || {
-            is_asked_about(&self.client, &self.name).await.then_some(())
+            is_class_reviewed(&self.client, &self.name).await.then_some(())
         })
         .await;
     }
 
     /// Starts the process (again) without waiting.
-    pub fn begin(&mut self) {
+    pub fn start_process(&mut self) {
         self.spawn(None);
     }
 
     /// Starts the process (again), and waits until it is ready.
     pub async fn run(&mut self) {
-        self.begin();
+        self.start_process();
         eventually("Bindery is ready", async || self.is_ready().await.then_some(())).await;
     }
 
     /// Starts the process (again) with a crash point, and waits until it is ready or has died.
     #[cfg(feature = "failpoints")]
-    pub async fn run_until(&mut self, point: bindery::failpoints::Point) {
+    pub async fn run_until_crash(&mut self, point: bindery::failpoints::Point) {
         self.spawn(Some(&point.to_string()));
         eventually("Bindery is ready or has died", async || {
             let ended = self.child.as_mut()?.try_wait().expect("its status").is_some();
@@ -265,13 +266,13 @@ impl Bindery {
         );
     }
 
-    /// Sends SIGTERM, as the kubelet does. [`Bindery::ended`] waits for the end.
+    /// Sends SIGTERM, as the kubelet does. [`Bindery::until_exit`] waits for the end.
     pub fn terminate(&self) {
         self.signal("-TERM");
     }
 
     /// Waits until the process has ended by itself.
-    pub async fn ended(&mut self) -> ExitStatus {
+    pub async fn until_exit(&mut self) -> ExitStatus {
         let mut child = self.child.take().expect("it runs");
         eventually("Bindery has ended", async || child.try_wait().expect("its status")).await
     }
@@ -347,7 +348,7 @@ impl Bindery {
     }
 
     /// Sets `failurePolicy: Fail`: claims of its classes, and of no others, are refused while it is down.
-    pub async fn refuse_while_away(&self) {
+    pub async fn set_failure_policy_fail(&self) {
         self.change_webhook(json!({"failurePolicy": "Fail"})).await;
         eventually("Bindery has listed its own classes", async || {
             let webhook = self.registered_webhook().await;

@@ -30,7 +30,7 @@ impl Caller {
     }
 
     /// Returns a client that trusts every certificate.
-    pub fn trusting_anybody() -> Self {
+    pub fn trusting_any_certificate() -> Self {
         Self {
             ca: None,
             identity: None,
@@ -38,7 +38,7 @@ impl Caller {
     }
 
     /// Uses this client certificate.
-    pub fn showing(mut self, identity: Identity) -> Self {
+    pub fn with_certificate(mut self, identity: Identity) -> Self {
         self.identity = Some(identity);
         self
     }

@@ -9,7 +9,7 @@ use bindery::model::directory::Directory;
 use tokio::time::Instant;
 
 /// Returns a deadline that is longer than any verb needs in a test.
-pub fn soon() -> Instant {
+pub fn long_deadline() -> Instant {
     Instant::now() + Duration::from_secs(20)
 }
 
@@ -33,7 +33,7 @@ pub fn mode_of(path: &Path) -> u32 {
 }
 
 /// Changes owner and group of a directory on this machine.
-pub fn give(path: &Path, uid: u32) {
+pub fn chown_to(path: &Path, uid: u32) {
     chown(path, Some(uid), Some(uid)).expect("root may");
 }
 

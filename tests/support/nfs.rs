@@ -61,7 +61,7 @@ impl Ganesha {
     }
 
     /// Starts a server with a usual lease time, 90 s.
-    pub fn start_patient() -> Self {
+    pub fn start_with_usual_lease() -> Self {
         Self::start_in(free_address(), None, 90, MINORS)
     }
 

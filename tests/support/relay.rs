@@ -16,11 +16,11 @@ const BADSESSION: u32 = 10052;
 /// What the relay does with a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Keeps the call until [`Relay::release`], even if the client is gone by then.
-    Keep,
-    /// Sends the call to the server after [`Relay::go_on`], and the answer to the client.
+    /// Keeps the call until [`Relay::send_late_calls`], even if the client is gone by then.
+    SendLate,
+    /// Sends the call to the server after [`Relay::stop_holding`], and the answer to the client.
     Hold,
-    /// Sends the call to the server after [`Relay::go_on`], and closes the connection instead of answering.
+    /// Sends the call to the server after [`Relay::stop_holding`], and closes the connection instead of answering.
     HoldAndDropAnswer,
     /// Closes the connection before the call reaches the server.
     DropCall,
@@ -43,14 +43,14 @@ struct State {
     plan: Option<Plan>,
     /// Calls that are kept, with the connections to client and server, which stay open.
     late: Vec<([TcpStream; 2], Vec<u8>)>,
-    met: usize,
+    matched: usize,
     /// Number of connections so far, and how many of the first of them the server has forgotten.
     connections: usize,
     forgotten: usize,
     /// Number of open connections.
     open: usize,
     /// Whether held calls may continue.
-    gone_on: bool,
+    may_continue: bool,
 }
 
 type Shared = Arc<Mutex<State>>;
@@ -94,8 +94,8 @@ impl Relay {
     }
 
     /// Lets all held calls continue, also later ones.
-    pub fn go_on(&self) {
-        self.state.lock().unwrap().gone_on = true;
+    pub fn stop_holding(&self) {
+        self.state.lock().unwrap().may_continue = true;
     }
 
     /// Applies `action` to the next `times` calls that contain the bytes of `pattern`, after `skip` of them have passed.
@@ -110,7 +110,7 @@ impl Relay {
 
     /// Returns to how many calls the action was applied.
     pub fn matched(&self) -> usize {
-        self.state.lock().unwrap().met
+        self.state.lock().unwrap().matched
     }
 
     /// Answers BADSESSION on every existing connection from now on, as after a restart of the server.
@@ -130,7 +130,7 @@ impl Relay {
     }
 
     /// Sends the kept calls to the server, and returns its answers.
-    pub fn release(&self) -> Vec<Vec<u8>> {
+    pub fn send_late_calls(&self) -> Vec<Vec<u8>> {
         let late = std::mem::take(&mut self.state.lock().unwrap().late);
         late.into_iter()
             .map(|([_client, mut server], call)| {
@@ -171,12 +171,12 @@ fn pass(mut client: &TcpStream, mut server: &TcpStream, state: &Shared, number: 
     while let Some(call) = record(client) {
         let action = action(&call, state, number);
         if let Some(action) = action
-            && !matches!(action, Action::Keep | Action::DropAnswer)
+            && !matches!(action, Action::SendLate | Action::DropAnswer)
         {
-            state.lock().unwrap().met += 1;
+            state.lock().unwrap().matched += 1;
         }
         if let Some(Action::Hold | Action::HoldAndDropAnswer) = action {
-            while !state.lock().unwrap().gone_on {
+            while !state.lock().unwrap().may_continue {
                 thread::sleep(Duration::from_millis(2));
             }
         }
@@ -190,11 +190,11 @@ fn pass(mut client: &TcpStream, mut server: &TcpStream, state: &Shared, number: 
                     break;
                 }
             }
-            Some(Action::Keep) => {
+            Some(Action::SendLate) => {
                 let connections = [client, server].map(|stream| stream.try_clone().unwrap());
                 let mut state = state.lock().unwrap();
                 state.late.push((connections, call));
-                state.met += 1;
+                state.matched += 1;
                 return;
             }
             Some(Action::DropCall) => break,
@@ -202,7 +202,7 @@ fn pass(mut client: &TcpStream, mut server: &TcpStream, state: &Shared, number: 
                 let _ = server.write_all(&call);
                 let _ = record(server);
                 // Counted after the server has done its work, so that a waiting test can rely on it.
-                state.lock().unwrap().met += usize::from(action == Some(Action::DropAnswer));
+                state.lock().unwrap().matched += usize::from(action == Some(Action::DropAnswer));
                 break;
             }
             Some(Action::Answer(status)) => {

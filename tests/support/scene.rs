@@ -12,7 +12,7 @@ use kube::{Api, Client};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::bed::{Bed, is_asked_about, is_served};
+use super::bed::{Bed, is_class_reviewed, is_provisioner_registered};
 use super::wait::eventually;
 
 /// The name of the quota of a scene.
@@ -78,9 +78,9 @@ impl Scene {
     /// claims of the new class.
     pub async fn class(&self, name: &str, fields: Value) {
         self.class_at_once(name, fields).await;
-        if is_served(&self.client, &self.provisioner).await {
+        if is_provisioner_registered(&self.client, &self.provisioner).await {
             eventually("the API server calls the webhook for the class", async || {
-                is_asked_about(&self.client, name).await.then_some(())
+                is_class_reviewed(&self.client, name).await.then_some(())
             })
             .await;
         }
