@@ -1,11 +1,11 @@
-//! Runs a verb on an NFS server or on a mount: its deadline, its retries, and what is known of it when it fails.
+//! Runs a verb on an NFS server or on a mount: its deadline, its retries, and its outcome when it fails.
 //!
-//! - If a call that changes something got no answer, the verb starts again ([`RoundError::Retry`]) and finds out from what is
-//!   there; each verb says how.
-//! - If the server answers that a call is to be sent again later, it is, after a pause, until the deadline.
-//! - At the deadline the work is dropped at whatever point it has reached.
+//! - If a call that changes something got no answer, the verb starts again ([`RoundError::Retry`]). It finds out from the
+//!   server whether the call was carried out; each verb says how.
+//! - If the server asks to try a call again later, the call is sent again after a pause, until the deadline.
+//! - At the deadline the work is dropped at any point.
 //!
-//! How a call is sent, and which calls are sent again, differs: [`super::nfs`], [`super::mounted`].
+//! [`super::nfs`] and [`super::mounted`] differ in how a call is sent, and in which calls are sent again.
 
 use std::future::Future;
 use std::io;
@@ -25,8 +25,8 @@ use crate::storage::refusal::{self, Action, ErrorContext};
 use crate::storage::status::Status;
 use crate::storage::{Outcome, StorageError};
 
-/// How often connections and sessions may be lost during one verb. Those that had been idle do not count: after a restart of
-/// the server all of them are lost at once.
+/// How often connections and sessions may be lost during one verb. Idle ones do not count: a restart of the server loses all
+/// of them at once.
 const MAX_FAILURES: u32 = 6;
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -60,11 +60,11 @@ pub(super) enum RetryReason {
 /// What a verb waits for.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Waiting<P> {
-    /// To be able to send a call.
+    /// A condition for sending a call.
     Prerequisite(P),
-    /// For the answer to a call.
+    /// The answer to a call.
     Answer,
-    /// The server has answered that a call is to be sent again later.
+    /// The end of a pause: the server asked to try again later.
     Later(Status),
 }
 
@@ -72,20 +72,20 @@ pub(super) enum Waiting<P> {
 pub(super) trait Transport: Sized + Send + Sync + 'static {
     /// What must happen before a call can be sent.
     type Prerequisite: Copy + Send;
-    /// What each verb has of its own.
+    /// A resource that each verb has for itself.
     type Session: Send + Sync;
 
-    /// Describes what did not happen before the deadline, for people.
+    /// Returns the message that a prerequisite was not met before the deadline.
     fn prerequisite_timeout(context: &ErrorContext<'_>, prerequisite: Self::Prerequisite) -> Reason;
-    /// Who this client is on the server, for error messages.
+    /// Returns the share and the identity of this client, for error messages.
     fn context<'a>(&'a self, share: &'a Share) -> ErrorContext<'a>;
 }
 
-/// See the module.
+/// One run of a verb.
 pub(super) struct Attempt<'a, T: Transport> {
     pub(super) server: &'a Arc<T>,
     share: &'a Share,
-    /// What the verb does, to follow the word "cannot".
+    /// What the verb does, as text after "cannot".
     what: String,
     deadline: Instant,
     pub(super) session: OnceCell<T::Session>,
@@ -96,17 +96,17 @@ pub(super) struct Attempt<'a, T: Transport> {
 pub(super) struct State<P> {
     /// The caller does not wait any more.
     pub abandoned: bool,
-    /// A change may have been made that the verb does not know of, or only a part of what it is to do.
+    /// Changes without an answer may have been made, or only a part of the verb's changes is made.
     pub maybe_changed: bool,
     /// The number of calls that change something and have no answer yet, or got none and may still take effect.
     pub in_progress: usize,
-    /// A call that makes the verb's directory or sets its attributes got no answer in an earlier round. So a directory that
-    /// is there now counts as made by this verb.
+    /// A call that makes the verb's directory or sets its attributes got no answer in an earlier round. If the directory
+    /// exists now, it counts as made by this verb.
     pub maybe_made: bool,
     pub waiting: Waiting<P>,
     pub failures: u32,
-    /// The latest failure does not count: its session or connection had been idle, or was lost together with that of
-    /// another call at the same time.
+    /// The latest failure does not count: its session or connection had been idle, or another call lost its own at the same
+    /// time.
     pub uncounted: bool,
     pause: Duration,
 }
@@ -157,7 +157,7 @@ impl<'a, T: Transport> Attempt<'a, T> {
     }
 
     async fn until_deadline<R>(&self, work: impl Future<Output = Result<R, StorageError>>) -> Result<R, StorageError> {
-        // Nobody could wait for the answer to a call that is sent after the deadline.
+        // After the deadline no call is sent: nobody would wait for its answer.
         if self.deadline <= Instant::now() {
             return Err(self.timed_out());
         }
@@ -166,12 +166,12 @@ impl<'a, T: Transport> Attempt<'a, T> {
             .unwrap_or_else(|_| Err(self.timed_out()))
     }
 
-    /// The verb fails: the server answered `action` with `status`.
+    /// Returns the error of the verb: the server answered `action` with `status`.
     pub fn refused(&self, action: Action<'_>, status: Status) -> RoundError {
         RoundError::Failed(self.error(messages::refused(&self.context(), action, status)))
     }
 
-    /// The verb fails: a directory is not as it was asked for.
+    /// Returns the error of the verb: a directory does not have the wanted attributes.
     pub fn wrong_attributes(&self, error: &AttributeError) -> RoundError {
         match *error {
             AttributeError::Refused(action, status) => self.refused(action, status),
@@ -179,27 +179,27 @@ impl<'a, T: Transport> Attempt<'a, T> {
         }
     }
 
-    /// The verb fails for a reason that is no status.
+    /// Returns the error of the verb, for a reason without a status.
     pub fn fails(&self, reason: Reason) -> RoundError {
         RoundError::Failed(self.error(reason))
     }
 
-    /// The verb fails: a reply lacks what it must contain.
+    /// Returns the error of the verb: a reply lacks a result that it must contain.
     pub fn incomplete(&self) -> RoundError {
         self.malformed("a reply lacks what was asked for")
     }
 
-    /// The verb fails: an answer does not follow the protocol.
+    /// Returns the error of the verb: an answer does not follow the protocol.
     pub fn malformed(&self, what: &'static str) -> RoundError {
         self.fails(messages::malformed(self.share, what))
     }
 
-    /// Notes whether a failure from now on may leave a part of the verb done.
+    /// Records whether a failure from now on may leave a part of the verb done.
     pub fn partly_done(&self, partly: bool) {
         self.state().maybe_changed = partly;
     }
 
-    /// Waits before the server, which answered `status`, is asked again.
+    /// Waits before the next call, after the server answered `status`.
     pub async fn pause(&self, status: Status) {
         let pause = {
             let mut state = self.state();
@@ -210,7 +210,7 @@ impl<'a, T: Transport> Attempt<'a, T> {
         sleep(pause).await;
     }
 
-    /// Notes that the server has answered: the next pause is a short one again.
+    /// Records that the server has answered: the next pause is short again.
     pub fn answered(&self) {
         self.state().pause = FIRST_PAUSE;
     }
@@ -223,8 +223,8 @@ impl<'a, T: Transport> Attempt<'a, T> {
         self.deadline
     }
 
-    /// Counts a failure. The first one is followed by another try at once: usually the server had closed an idle connection.
-    /// `later` is the status with which the server asked to try again later, if that is what went wrong.
+    /// Counts a failure. After the first one the next attempt follows at once: usually the server had closed an idle
+    /// connection. `later` is the status if the server asked to try again later.
     pub async fn failure(&self, later: Option<Status>, reason: impl FnOnce() -> Reason) -> Result<(), StorageError> {
         let failures = {
             let mut state = self.state();
@@ -254,7 +254,7 @@ impl<'a, T: Transport> Attempt<'a, T> {
     fn error(&self, reason: Reason) -> StorageError {
         let maybe_changed = {
             let mut state = self.state();
-            // Under the same lock: what has not begun yet never will.
+            // Under the same lock, so that no further change begins.
             state.abandoned = true;
             state.maybe_changed || state.in_progress > 0
         };

@@ -1,17 +1,17 @@
-//! The attributes of directories: which are set, and which the result must have. The same rules for NFS and for mounts.
+//! The attributes of directories: which are set, and which are checked. The rules are the same for NFS and for mounts.
 
 use super::refusal::Action;
 use super::status::Status;
 use super::{Attributes, Found};
 
-/// The attributes of missing parents that are made.
+/// The attributes of new parents.
 pub(super) const PARENT_ATTRIBUTES: Attributes = Attributes {
     mode: Some(0o755),
     uid: None,
     gid: None,
 };
 
-/// Attributes to set; those that are none stay.
+/// Attributes to set. An attribute that is `None` stays as it is.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Change {
     pub mode: Option<u32>,
@@ -39,8 +39,8 @@ impl Change {
     }
 }
 
-/// The mode with which a directory is created, before it gets its owner and its mode. Where the mode cannot be set later, it
-/// keeps this one.
+/// Returns the mode with which a directory is created, before its owner and its mode are set. If the mode cannot be set
+/// later, the directory keeps this one.
 pub(super) fn initial_mode(wanted: Attributes) -> u32 {
     match wanted.mode {
         // What mkdir gives with the usual umask.
@@ -51,7 +51,7 @@ pub(super) fn initial_mode(wanted: Attributes) -> u32 {
     }
 }
 
-/// What to ask for after the server has refused to set the mode: the mode without setuid, setgid and sticky bits, then none.
+/// Returns the attributes to try after the server has refused to set the mode: first the mode without setuid, setgid and sticky bits, then no mode.
 pub(super) fn after_refused_mode(wanted: Attributes) -> Attributes {
     let plain = wanted.mode.map(|mode| mode & 0o777);
     Attributes {
@@ -60,18 +60,18 @@ pub(super) fn after_refused_mode(wanted: Attributes) -> Attributes {
     }
 }
 
-/// Why a directory does not have the attributes that were asked for.
+/// Why a directory does not have the wanted attributes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AttributeError {
     /// A call that sets them was refused.
     Refused(Action<'static>, Status),
-    /// The calls succeeded, and it has another owner.
+    /// The calls succeeded, but the directory has another owner.
     Owner,
 }
 
 impl AttributeError {
-    /// Whether the server does not let the mode be set: the directory then has another mode, which is no error.
-    /// Servers with ACLs of their own do this, and servers with the security style of NTFS.
+    /// Returns whether the server does not let the mode be set. Then the directory has another mode, which is not an error.
+    /// Servers with their own ACLs do this, and servers with the NTFS security style.
     pub fn mode_cannot_be_set(self) -> bool {
         let statuses = [
             Status::PERM,
@@ -83,13 +83,13 @@ impl AttributeError {
         matches!(self, Self::Refused(Action::SetMode, status) if statuses.contains(&status))
     }
 
-    /// Checks the owner: some servers and file systems report success and set another one. The mode is not checked here.
+    /// Checks the owner: some servers and file systems report success and set another owner. The mode is not checked here.
     pub fn check(found: &Found, wanted: Attributes) -> Result<(), Self> {
         let other = |is: Option<u32>, wanted: Option<u32>| match (is, wanted) {
             (Some(is), Some(wanted)) => is != wanted,
             (None, Some(wanted)) => {
                 // The server sent a name: it cannot be compared, and the call that set it succeeded.
-                tracing::debug!(identity = %found.identity, wanted, "the server does not tell the owner as a number");
+                tracing::debug!(identity = %found.identity, wanted, "the server does not send a numeric owner");
                 false
             }
             (_, None) => false,

@@ -1,9 +1,9 @@
-//! A [`Storage`] that makes the verbs of calls: one for each kind of storage.
+//! A [`Storage`] that runs the verbs with the calls of one kind of storage.
 
 #![allow(
     private_bounds,
     private_interfaces,
-    reason = "the kinds are chosen in here; the names that they have are all that others need"
+    reason = "other modules need only the type alias of each kind"
 )]
 
 use std::collections::HashMap;
@@ -24,12 +24,12 @@ use crate::model::share_id::ShareId;
 
 /// [`Storage`] on all servers of one kind, each with connections of its own.
 ///
-/// Nothing is sent before the first verb. A verb may be dropped at any time; that is like a crash at that point. In version 4
-/// of NFS a call that has no answer then takes no effect once the next verb on that server has begun.
+/// Nothing is sent before the first verb. A verb may be dropped at any time; that is like a crash at that point. In NFSv4 a
+/// call that has no answer at that time has no effect after the next verb on that server has begun.
 #[derive(Debug)]
 pub struct Client<P: Protocol> {
     pub(super) config: P::Config,
-    /// By [`Protocol::key`]. Each is dropped when no verb and no task uses it.
+    /// The servers by [`Protocol::key`]. Each is dropped when no verb and no task uses it.
     servers: Mutex<HashMap<String, Weak<P>>>,
 }
 
@@ -59,7 +59,7 @@ impl<P: Protocol> Client<P> {
     }
 }
 
-/// Implements [`Storage`]. Each verb is followed by what it does, to follow the word "cannot".
+/// Implements [`Storage`]. The text of each verb follows the word "cannot" in error messages.
 macro_rules! verbs {
     ($($verb:ident($($argument:ident: $type:ty),*) -> $result:ty, $what:expr;)*) => {
         #[async_trait]
@@ -84,8 +84,8 @@ macro_rules! verbs {
 
 verbs! {
     look_up(directory: &Directory) -> Option<Found>, format!("look up directory {directory}");
-    identify() -> ShareId, "look at the share".to_owned();
-    above(directory: &Directory) -> Found, format!("look above directory {directory}");
+    identify() -> ShareId, "identify the share".to_owned();
+    above(directory: &Directory) -> Found, format!("find a directory above {directory}");
     make(directory: &Directory, attributes: Attributes, existing: Existing) -> Made, format!("make directory {directory}");
     rename(from: &Directory, expected: Identity, to: &Directory) -> Moved, format!("move directory {from} to {to}");
     remove_empty(directory: &Directory, expected: Identity) -> Removed, format!("remove the empty directory {directory}");

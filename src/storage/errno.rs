@@ -1,4 +1,4 @@
-//! The error numbers of file system calls, as statuses, and what they mean for a call.
+//! The error numbers of file system calls: their statuses, their names, and their meaning for a call.
 
 use std::io;
 
@@ -14,21 +14,21 @@ impl From<Errno> for Status {
 }
 
 impl From<io::Error> for Status {
-    /// Errors without a number are those of `cap-std` itself, which refuses paths that lead out of a directory.
+    /// Errors without a number come from `cap-std`, which refuses paths that lead out of a directory.
     fn from(error: io::Error) -> Self {
         Errno::from_io_error(&error).unwrap_or(Errno::PERM).into()
     }
 }
 
 impl Status {
-    /// Returns the number of the error that this status was made of.
+    /// Returns the error number from which this status was converted.
     pub fn errno(self) -> Errno {
         Errno::from_raw_os_error(swap_number(self.0).cast_signed())
     }
 }
 
-/// NFS has the numbers of Unix, except for two errors that the verbs look at. They are exchanged with errors that no file
-/// system has.
+/// Converts between error numbers and statuses, both ways. They are equal, except for two that the verbs use. Those are
+/// swapped with errors that no file system has.
 fn swap_number(number: u32) -> u32 {
     for (errno, Status(status)) in [(Errno::NOTEMPTY, Status::NOTEMPTY), (Errno::STALE, Status::STALE)] {
         let errno = errno.raw_os_error().unsigned_abs();
@@ -41,12 +41,12 @@ fn swap_number(number: u32) -> u32 {
     number
 }
 
-/// Whether the server may have carried out a call with this error, or still will: the kernel has stopped waiting.
+/// Returns whether the server may carry out a call with this error, now or later: the kernel has stopped waiting.
 pub(super) fn maybe_carried_out(errno: Errno) -> bool {
     is_unreachable(errno) || matches!(errno, Errno::IO | Errno::INTR)
 }
 
-/// Returns its name.
+/// Returns the name of an error number.
 pub(super) fn name(errno: Errno) -> String {
     macro_rules! names {
         ($($name:ident)*) => {
@@ -58,8 +58,9 @@ pub(super) fn name(errno: Errno) -> String {
         };
     }
     names! {
-        PERM NOENT IO BUSY EXIST XDEV NOTDIR INVAL NFILE MFILE NOSPC ROFS NAMETOOLONG NOTEMPTY LOOP NOTCONN SHUTDOWN TIMEDOUT
-        HOSTDOWN HOSTUNREACH NETUNREACH CONNREFUSED CONNRESET CONNABORTED INTR AGAIN NOMEM REMOTEIO STALE DQUOT NOKEY KEYEXPIRED
+        PERM NOENT IO BUSY EXIST XDEV NOTDIR INVAL NFILE MFILE NOSPC ROFS NAMETOOLONG NOTEMPTY LOOP NOTCONN SHUTDOWN
+        TIMEDOUT HOSTDOWN HOSTUNREACH NETUNREACH CONNREFUSED CONNRESET CONNABORTED INTR AGAIN NOMEM REMOTEIO STALE DQUOT
+        NOKEY KEYEXPIRED
     }
 }
 

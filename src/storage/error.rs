@@ -1,16 +1,16 @@
-//! Storage errors: a message for a person, and two facts for the callers.
+//! Storage errors: a message for users, and a kind and an outcome for callers.
 
 use crate::model::directory::Share;
 
-/// A verb failed.
+/// The error of a verb.
 ///
-/// Its text says what was tried where, what the server answered, the likely cause and the next step.
+/// Its text says what was tried on which share, what the server answered, the likely cause and the next step.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{tried}: {cause}")]
 pub struct StorageError {
-    /// What kind of failure it is.
+    /// The kind of failure.
     pub fault: Fault,
-    /// Whether the server may have carried the call out, or still will.
+    /// Whether the server may have carried the call out, or may do so later.
     pub outcome: Outcome,
     /// What was tried, on which share.
     pub tried: String,
@@ -33,7 +33,7 @@ impl StorageError {
         }
     }
 
-    /// Whether a later try may succeed although nobody has changed anything.
+    /// Returns whether a later attempt may succeed without a change by an administrator.
     pub fn transient(&self) -> bool {
         match self.fault {
             Fault::Unreachable | Fault::NotMounted | Fault::TimedOut | Fault::Busy | Fault::ServerFault => true,
@@ -48,7 +48,7 @@ impl StorageError {
         }
     }
 
-    /// Whether no server has answered, so that the next call would most likely fail, too.
+    /// Returns whether the server did not answer. The next call would most likely fail, too.
     pub fn unanswered(&self) -> bool {
         matches!(self.fault, Fault::Unreachable | Fault::NotMounted | Fault::TimedOut)
     }
@@ -59,15 +59,15 @@ impl StorageError {
 pub enum Fault {
     /// No connection, or the name does not resolve.
     Unreachable,
-    /// The share is mounted for Bindery, and is not at the moment.
+    /// Bindery uses a mount for the share, but it is not mounted at the moment.
     NotMounted,
     /// The server did not answer before the deadline.
     TimedOut,
-    /// Until the deadline the server asked to try again later (grace period, busy).
+    /// The server asked to try again later, until the deadline (grace period, busy).
     Busy,
-    /// The server has an error of its own that may pass: a disk, a cluster behind it, no memory, a lost session.
+    /// The server has an internal error that may be temporary: a disk, its storage cluster, no memory, a lost session.
     ServerFault,
-    /// The export does not exist, or not for this host.
+    /// The export does not exist, or is not for this host.
     NoSuchShare,
     /// Permission denied: root is squashed, or the owner may not be set.
     Denied,
@@ -79,7 +79,7 @@ pub enum Fault {
     NotADirectory,
     /// A rename would cross file systems.
     OtherFileSystem,
-    /// The server says that a directory is not empty, and lists nothing in it: usually snapshots.
+    /// A directory is not empty, but the server lists nothing in it: usually snapshots.
     HiddenEntries,
     /// Any other answer of the server.
     Other,
@@ -98,8 +98,8 @@ pub(super) type Reason = (Fault, String);
 /// Whether a call that failed has taken effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It has not, and will not.
+    /// It has had no effect, and will have none.
     NotDone,
-    /// It may have, or may later.
+    /// It may have had an effect, or may have one later.
     Unknown,
 }

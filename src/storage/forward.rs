@@ -1,4 +1,4 @@
-//! Passes calls on to another storage: written once, for the router and for the breaker.
+//! Forwards calls to another storage, for the router and for the breaker.
 
 use async_trait::async_trait;
 use tokio::time::Instant;
@@ -10,12 +10,12 @@ use crate::model::endpoint::Endpoint;
 use crate::model::identity::Identity;
 use crate::model::share_id::ShareId;
 
-/// A storage that passes every call on.
+/// A storage that forwards every call.
 pub trait Forward: Send + Sync {
     /// Returns the storage that a share's calls go to.
     fn inner(&self, share: &Share) -> &dyn Storage;
 
-    /// Makes a call of the inner storage. `answered` tells from a result whether the server has answered.
+    /// Runs a call of the inner storage. `answered` returns whether a result means that the server has answered.
     fn forward<T: Send>(
         &self,
         share: &Share,
@@ -25,7 +25,7 @@ pub trait Forward: Send + Sync {
     ) -> impl Future<Output = Result<T, StorageError>> + Send;
 }
 
-/// Implements [`Storage`]. Each verb is followed by what tells from its result whether the server has answered.
+/// Implements [`Storage`]. The closure of each verb returns whether its result means that the server has answered.
 macro_rules! forward {
     ($($verb:ident($($argument:ident: $type:ty),*) -> $result:ty, $answered:expr;)*) => {
         #[async_trait]
@@ -54,7 +54,7 @@ forward! {
     make(directory: &Directory, attributes: Attributes, existing: Existing) -> Made, |_| true;
     rename(from: &Directory, expected: Identity, to: &Directory) -> Moved, |_| true;
     remove_empty(directory: &Directory, expected: Identity) -> Removed, |_| true;
-    // What remains may remain because its time was over before the server was asked for anything.
+    // A part may be left because the deadline was over before any call was sent.
     remove_tree(directory: &Directory) -> Tree, |tree| *tree == Tree::Gone;
     list(directory: Option<&Directory>) -> Vec<String>, |_| true;
 }

@@ -1,9 +1,7 @@
-//! Messages about what an NFS server answered, in any version: for a person, with the next step. Those about
-//! mounts are in [`mount_messages`].
+//! Messages about answers of NFS servers, for users, with the next step. [`mount_messages`] has those about mounts.
 //!
-//! Statuses are those of RFC 8881, 15.1, of which RFC 1813 has a part; what servers mean by them was tested on real
-//! ones. An export that is not for this client, or not for its source port, looks like one that is not there (NOENT) in
-//! version 4.
+//! Statuses are those of RFC 8881, 15.1; RFC 1813 has some of them. Their meanings were tested on real servers. In version 4
+//! an export that is not for this client, or not for its source port, looks like a missing one (NOENT).
 
 use super::refusal::{self, Action, ErrorContext, Refusal};
 use super::status::Status;
@@ -11,7 +9,7 @@ use super::{Fault, mount_messages, transient};
 use crate::model::directory::{NfsVersion, Share};
 use crate::storage::error::Reason;
 
-/// The server answered `action` with `status`.
+/// Returns the message: the server answered `action` with `status`.
 pub(super) fn refused(context: &ErrorContext<'_>, action: Action<'_>, status: Status) -> Reason {
     if let Action::Inside(name) = action {
         return refusal::inside(name, refused(context, Action::Remove, status));
@@ -45,10 +43,10 @@ pub(super) fn refused(context: &ErrorContext<'_>, action: Action<'_>, status: St
             whole_path_advice(context)
         )),
         (_, Status::XDEV) => {
-            Fault::OtherFileSystem.because(format!("that is on another file system of the server ({code})."))
+            Fault::OtherFileSystem.because(format!("the target is on another file system of the server ({code})."))
         }
         (_, Status::BADOWNER) => Fault::Denied.because(format!(
-            "the server does not take owners as numbers ({code}). Let it: nfs4_disable_idmapping=Y for Linux' nfsd, \
+            "the server does not accept numeric owners ({code}). Allow them: nfs4_disable_idmapping=Y for Linux' nfsd, \
              v4-numeric-ids enabled for ONTAP, Allow_Numeric_Owners for nfs-ganesha."
         )),
         (Action::SetOwner, Status::PERM | Status::ACCESS | Status::INVAL) | (_, Status::PERM | Status::ACCESS) => {
@@ -96,7 +94,7 @@ fn denied(context: &ErrorContext<'_>, action: Action<'_>, status: Status) -> Str
     }
 }
 
-/// The server has an error of its own that may pass.
+/// Returns the message: the server has an internal error that may be temporary.
 pub(super) fn server_fault(context: &ErrorContext<'_>, status: Status) -> Reason {
     let code = context.status_name(status);
     Fault::ServerFault.because(format!(
@@ -115,7 +113,7 @@ fn no_such_share(context: &ErrorContext<'_>, segment: &str, status: Status) -> S
     }
 }
 
-/// Version 4 shows the directories above its exports as a tree that is read-only.
+/// Advice about the path: in version 4 the directories above the exports are a read-only tree.
 fn whole_path_advice(context: &ErrorContext<'_>) -> String {
     match context.share.version() {
         NfsVersion::V4 => format!(
@@ -126,8 +124,8 @@ fn whole_path_advice(context: &ErrorContext<'_>) -> String {
     }
 }
 
-/// Exports that require a privileged port deny others in different ways. Which port the server saw is not known here: network
-/// plugins may translate addresses and ports.
+/// Advice about the source port. Servers deny an unprivileged port in different ways. Bindery does not know which port the
+/// server saw, because network plugins may translate addresses and ports.
 pub(super) fn port_advice(context: &ErrorContext<'_>) -> &'static str {
     if context.privileged {
         " Many exports reject source ports above 1023: Bindery came from one below, but a network plugin may have \
@@ -138,7 +136,7 @@ pub(super) fn port_advice(context: &ErrorContext<'_>) -> &'static str {
     }
 }
 
-/// Version 3 has no status of its own for a directory on which something is mounted.
+/// Advice about mounts on the server: version 3 has no separate status for a mount point.
 fn mount_point_advice(context: &ErrorContext<'_>, action: Action<'_>) -> &'static str {
     match (context.share.version(), action) {
         (NfsVersion::V3, Action::Remove | Action::Rename) => {
@@ -165,7 +163,7 @@ fn owner_advice(context: &ErrorContext<'_>) -> &'static str {
     }
 }
 
-/// The server did not answer before the deadline.
+/// Returns the message: the server did not answer before the deadline.
 pub(super) fn timed_out(context: &ErrorContext<'_>) -> Reason {
     if let Some(path) = context.mount {
         return Fault::TimedOut.because(format!(
@@ -179,34 +177,34 @@ pub(super) fn timed_out(context: &ErrorContext<'_>) -> Reason {
     ))
 }
 
-/// What answers is no NFS server.
+/// Returns the message: an answer does not follow the protocol.
 pub(super) fn malformed(share: &Share, what: &str) -> Reason {
     let server = share.server();
     let (who, version) = match share.version() {
-        NfsVersion::V4 => (format!("what answers on port 2049 of {server}"), 4),
-        NfsVersion::V3 => (format!("what {server} answers"), 3),
+        NfsVersion::V4 => (format!("the program on port 2049 of {server}"), 4),
+        NfsVersion::V3 => (format!("the answer of {server}"), 3),
     };
     Fault::Other.because(format!(
         "{who} does not follow the NFSv{version} protocol ({what}). Is it an NFS server?"
     ))
 }
 
-/// Until the deadline the server asked to try again later.
+/// Returns the message: the server asked to try again later, until the deadline.
 pub(super) fn busy(context: &ErrorContext<'_>, status: Status) -> Reason {
     let (server, code) = (context.share.server(), context.status_name(status));
     Fault::Busy.because(format!(
         "{server} asked to try again later until the deadline ({code}). {}",
         match status {
             Status::GRACE =>
-                "It has just started, and waits for its clients to come back: for 90 s on most servers (grace period).",
+                "It has just started and waits until its clients reclaim their state: 90 s on most servers (grace period).",
             _ =>
-                "It is busy or has just started; or a client that cannot be reached holds a delegation there: then it \
-                 passes with that client's lease, after 90 s on most servers.",
+                "It is busy or has just started; or an unreachable client holds a delegation, which ends with that \
+                 client's lease, after 90 s on most servers.",
         }
     ))
 }
 
-/// Another file system is mounted in a tree that is to be removed.
+/// Returns the message: another file system is mounted in a tree that is removed.
 pub(super) fn mounted_in_tree(context: &ErrorContext<'_>, name: &[u8]) -> Reason {
     Fault::OtherFileSystem.because(format!(
         "another file system is mounted in it at {:?}, and is not removed. Unmount it{}.",

@@ -1,7 +1,7 @@
 use super::*;
 use crate::storage::{Outcome, StorageError};
 
-/// What a test server cannot easily be brought to answer.
+/// Statuses that a server in a test does not easily return.
 #[test]
 fn each_status_has_its_fault_and_says_what_to_do() {
     let share = Share::parse("nas", "/export").unwrap();
@@ -28,7 +28,8 @@ fn each_status_has_its_fault_and_says_what_to_do() {
             Action::Share("export"),
             Status::WRONGSEC,
             Fault::Denied,
-            "the server requires Kerberos there, which Bindery's NFS client does not support. Export the share with sec=sys.",
+            "the server requires Kerberos there, which Bindery's NFS client does not support. Export the share with \
+             sec=sys.",
         ),
         (
             Action::Segment("a"),
@@ -46,7 +47,7 @@ fn each_status_has_its_fault_and_says_what_to_do() {
             Action::SetOwner,
             Status::BADOWNER,
             Fault::Denied,
-            "the server does not take owners as numbers (NFS4ERR_BADOWNER). Let it: nfs4_disable_idmapping=Y for \
+            "the server does not accept numeric owners (NFS4ERR_BADOWNER). Allow them: nfs4_disable_idmapping=Y for \
              Linux' nfsd, v4-numeric-ids enabled for ONTAP, Allow_Numeric_Owners for nfs-ganesha.",
         ),
         (
@@ -125,7 +126,7 @@ fn a_denial_to_a_privileged_port_names_the_port_because_a_plugin_may_have_change
     }
 }
 
-/// What [`transient`] says of a status is what its error comes to, whatever was tried.
+/// The error of each status is transient as [`transient`] says, for every action.
 #[test]
 fn transient_errors_and_no_others_are_retried() {
     let transient = [

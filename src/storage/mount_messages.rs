@@ -1,4 +1,4 @@
-//! Messages about what a file system call answered, or that it did not answer: for a person, with the next step.
+//! Messages about file system calls on a mount that failed or got no answer: for users, with the next step.
 
 use rustix::io::Errno;
 
@@ -8,7 +8,7 @@ use super::error::Reason;
 use super::refusal::{Action, ErrorContext, Refusal};
 use super::transient::{self, is_unreachable};
 
-/// The file system answered `action` with `errno`.
+/// Returns the message: the file system answered `action` with `errno`.
 pub(super) fn refused(context: &ErrorContext<'_>, action: Action<'_>, errno: Errno) -> Reason {
     let (path, name) = (context.mounted_at(), name(errno));
     if let Some(described) = refusal(errno).and_then(|refusal| refusal.describe(action, &name)) {
@@ -24,13 +24,13 @@ pub(super) fn refused(context: &ErrorContext<'_>, action: Action<'_>, errno: Err
              its disk; if that does not help, mount it again: restart Bindery's pod."
         )),
         (_, errno) if is_unreachable(errno) => Fault::Unreachable.because(format!(
-            "what serves the mount at {path} does not answer ({name}). Check that it runs, or mount it again."
+            "the server of the mount at {path} does not answer ({name}). Check that it runs, or mount it again."
         )),
         (_, Errno::ROFS) => Fault::ReadOnly.because(format!(
             "it is read-only ({name}). Mount it at {path} with rw, and export it with rw."
         )),
         (_, Errno::XDEV) => {
-            Fault::OtherFileSystem.because(format!("that is on another file system or mount ({name})."))
+            Fault::OtherFileSystem.because(format!("the target is on another file system or mount ({name})."))
         }
         (_, Errno::KEYEXPIRED | Errno::KEYREVOKED | Errno::NOKEY | Errno::KEYREJECTED) => {
             Fault::Denied.because(format!(
@@ -78,10 +78,10 @@ fn refusal(errno: Errno) -> Option<Refusal> {
     })
 }
 
-/// The directory exists, and nothing is mounted on it.
+/// Returns the message: the directory exists, but nothing is mounted on it.
 pub(super) fn not_mounted(context: &ErrorContext<'_>) -> Reason {
     let text = format!(
-        "nothing is mounted at {}: what is made there would be lost with Bindery's container. {}",
+        "nothing is mounted at {}: directories there would be lost with Bindery's container. {}",
         context.mounted_at(),
         mount_advice(context)
     );

@@ -5,7 +5,7 @@ use crate::model::directory::Share;
 use crate::storage::messages::refused;
 use crate::storage::{Outcome, StorageError};
 
-/// What a test machine cannot easily be brought to answer.
+/// Errors that a mount in a test does not easily return.
 #[test]
 fn each_errno_has_its_fault_and_says_what_to_do() {
     let share = Share::parse("nas", "/export").unwrap();
@@ -39,7 +39,7 @@ fn each_errno_has_its_fault_and_says_what_to_do() {
             Action::Share(""),
             Errno::NOTCONN,
             Fault::Unreachable,
-            "what serves the mount at /mnt/volumes does not answer (ENOTCONN). Check that it runs, or mount it again.",
+            "the server of the mount at /mnt/volumes does not answer (ENOTCONN). Check that it runs, or mount it again.",
         ),
         (
             Action::Inside("b"),
@@ -61,7 +61,7 @@ fn each_errno_has_its_fault_and_says_what_to_do() {
     }
 }
 
-/// What [`transient`] says of an errno is what its error comes to, whatever was tried.
+/// The error of each errno is transient as [`transient`] says, for every action.
 #[test]
 fn transient_errors_and_no_others_are_retried() {
     let share = Share::parse("nas", "/export").unwrap();

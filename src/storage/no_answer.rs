@@ -1,6 +1,6 @@
-//! Messages about why a server has not answered, or RPC has not carried a call out: for a person, with the next step.
+//! Messages about calls that got no answer, or that RPC refused: for users, with the next step.
 //!
-//! They contain no text of the system or of a library: those are for the log.
+//! They contain no text of the operating system or of a library: that is for the log.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -11,14 +11,14 @@ use crate::storage::error::{Fault, Reason};
 use crate::storage::messages;
 use crate::storage::refusal::ErrorContext;
 
-/// The server's name has no address.
+/// Returns the message: the server's name has no address.
 pub(super) fn unresolved(server: &str) -> Reason {
     Fault::Unreachable.because(format!(
         "no address was found for the name {server}. Check the server's name and the DNS."
     ))
 }
 
-/// The NFS server does not accept a connection.
+/// Returns the message: the NFS server does not accept a connection.
 pub(super) fn no_connection(address: SocketAddr, error: &io::Error) -> Reason {
     Fault::Unreachable.because(format!(
         "no connection to {address}: {}. Check that the NFS server runs, and that its port is open to this host.",
@@ -26,7 +26,7 @@ pub(super) fn no_connection(address: SocketAddr, error: &io::Error) -> Reason {
     ))
 }
 
-/// The server closes the connection without an answer.
+/// Returns the message: the server closes the connection without an answer.
 pub(super) fn broken(error: &io::Error) -> Reason {
     Fault::Unreachable.because(format!(
         "the connection to the server ends without an answer: {}. Look for the reason in its log.",
@@ -34,7 +34,7 @@ pub(super) fn broken(error: &io::Error) -> Reason {
     ))
 }
 
-/// Says in words why there is no connection, or why it ended. The system's own text is for programmers.
+/// Returns why there is no connection, or why it ended. The operating system's own text is for programmers.
 pub(super) fn in_words(error: &io::Error) -> &'static str {
     match error.kind() {
         ErrorKind::ConnectionRefused => "nothing listens there (connection refused)",
@@ -58,7 +58,7 @@ pub(super) fn in_words(error: &io::Error) -> &'static str {
     }
 }
 
-/// The server does not accept who the client says it is.
+/// Returns the message: the server does not accept the credentials.
 pub(super) fn credentials(context: &ErrorContext<'_>) -> Reason {
     Fault::Denied.because(format!(
         "{} does not accept AUTH_SYS from this host. Export with sec=sys.{}",
@@ -67,7 +67,7 @@ pub(super) fn credentials(context: &ErrorContext<'_>) -> Reason {
     ))
 }
 
-/// The server has failed to carry out a call.
+/// Returns the message: the server failed to carry a call out.
 pub(super) fn system_error(server: &str) -> Reason {
     Fault::ServerFault.because(format!(
         "{server} has an internal error that may pass (RPC: system error). If it lasts, look for the reason in its \
@@ -75,7 +75,7 @@ pub(super) fn system_error(server: &str) -> Reason {
     ))
 }
 
-/// The server cannot read a call.
+/// Returns the message: the server cannot read a call.
 pub(super) fn arguments(server: &str) -> Reason {
     Fault::Other.because(format!(
         "{server} could not read the call (RPC: garbage arguments). Look for the reason in its log."

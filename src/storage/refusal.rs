@@ -1,4 +1,4 @@
-//! What was tried and why it was refused, as NFS servers and mounted file systems both say it.
+//! What was refused and why: the reasons that NFS servers and mounted file systems have in common.
 
 use std::fmt;
 use std::path::Path;
@@ -8,41 +8,41 @@ use super::status::Status;
 use super::{Fault, errno};
 use crate::model::directory::Share;
 
-/// What was tried when the server or the file system answered with an error.
+/// The action that the server or the file system answered with an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Action<'a> {
-    /// Find the share: at this segment of its path, or the directory that it is mounted on.
+    /// Find the share. The segment of its path that failed; for a mount it is empty.
     Share(&'a str),
-    /// Go through, or look at, this segment below the share.
+    /// Look up this segment of the path below the share.
     Segment(&'a str),
     Make,
     SetOwner,
     SetMode,
     Rename,
     Remove,
-    /// Remove what is in the directory of this name, inside the tree that is removed.
+    /// Remove the content of the directory of this name, in a tree that is removed.
     Inside(&'a str),
     List,
 }
 
-/// On which share a verb failed, and who this client is there.
+/// The share on which a verb failed, and the identity of this client there.
 pub(super) struct ErrorContext<'a> {
     pub share: &'a Share,
-    /// The user that the client sends, or that this process is on a mount.
+    /// The uid that the client sends, or that this process has on a mount.
     pub uid: u32,
-    /// Whether the client comes from a privileged port.
+    /// Whether the client uses a privileged source port.
     pub privileged: bool,
-    /// Where it is mounted; none where the client speaks NFS.
+    /// The mount point; `None` for the NFS clients.
     pub mount: Option<&'a Path>,
 }
 
 impl ErrorContext<'_> {
-    /// Shows where the share is mounted.
+    /// Returns the mount point as text.
     pub fn mounted_at(&self) -> impl fmt::Display {
         self.mount.unwrap_or(Path::new("")).display()
     }
 
-    /// Shows a status as the server or the file system calls it.
+    /// Returns the name of a status, as NFS or the file system has it.
     pub fn status_name(&self, status: Status) -> String {
         match self.mount {
             Some(_) => errno::name(status.errno()),
@@ -51,7 +51,7 @@ impl ErrorContext<'_> {
     }
 }
 
-/// Why it was refused, where that is said in the same words for NFS and for mounts.
+/// A reason whose message is the same for NFS and for mounts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
     /// A file or a link is where a directory must be.
@@ -62,16 +62,16 @@ pub(super) enum Refusal {
     BadName,
     /// A name is in use, or a directory is not empty.
     Exists,
-    /// A name is not in use.
+    /// A name does not exist.
     Missing,
 }
 
 impl Refusal {
-    /// Describes it for people, if these words fit what was tried. `code` is what the server or the file system calls it.
+    /// Returns the message, if it is the same for this action. `code` is the name of the status.
     pub fn describe(self, action: Action<'_>, code: impl fmt::Display) -> Option<Reason> {
         Some(match (self, action) {
             (Self::NotADirectory, Action::Segment(segment)) => Fault::NotADirectory.because(format!(
-                "{segment:?} on the way is a file or a symbolic link; links are never followed. Move it away, or \
+                "{segment:?} in the path is a file or a symbolic link; links are never followed. Move it away, or \
                  choose another directory."
             )),
             (Self::NoSpace, _) => Fault::NoSpace.because(format!(
@@ -84,33 +84,33 @@ impl Refusal {
                 "a name in it is too long for the file system ({code}). Shorten the directory's name."
             )),
             (Self::BadName, Action::Make | Action::Segment(_)) => Fault::Other.because(format!(
-                "the file system does not take the directory's name ({code}). Change the name."
+                "the file system does not accept the directory's name ({code}). Change the name."
             )),
             (Self::Exists, Action::Rename) => {
-                Fault::Other.because(format!("something is at the new place already ({code}). Move it away."))
+                Fault::Other.because(format!("the target exists already ({code}). Move it away."))
             }
-            (Self::Missing, Action::Rename) => Fault::Other.because(format!(
-                "the directory that it is to be moved into is not there ({code})."
-            )),
+            (Self::Missing, Action::Rename) => {
+                Fault::Other.because(format!("the parent of the target does not exist ({code})."))
+            }
             (Self::NotADirectory | Self::BadName | Self::Exists | Self::Missing, _) => return None,
         })
     }
 }
 
-/// Says in which directory of a tree something went wrong.
+/// Adds the name of the directory in the tree to a message.
 pub(super) fn inside(name: &str, (fault, text): Reason) -> Reason {
     fault.because(format!("in its directory {name:?}, {text}"))
 }
 
-/// What one call found is no longer there at the next one, several times.
+/// Returns the message: an object was changed or removed between two calls, several times.
 pub(super) fn keeps_changing(code: impl fmt::Display) -> Reason {
     Fault::Busy.because(format!(
-        "what one call found was gone at the next call, several times ({code}). Another program changes it at the \
-         same time."
+        "it was changed or removed between two calls, several times ({code}). Another program changes it at the same \
+         time."
     ))
 }
 
-/// A directory of a tree is not empty, and nothing in it is listed. The tree itself has no name.
+/// Returns the message: a directory is not empty, but its listing is empty. `name` is empty for the top of the tree.
 pub(super) fn unlisted_entries(name: &str) -> Reason {
     let text = "the server lists nothing in it and says that it is not empty: it holds entries that the server does \
                 not list, most likely snapshots (.snap on CephFS). Remove its snapshots on the server.";
@@ -118,11 +118,11 @@ pub(super) fn unlisted_entries(name: &str) -> Reason {
     if name.is_empty() { reason } else { inside(name, reason) }
 }
 
-/// A tree that is to be removed does not get empty.
+/// Returns the message: a tree gets new files while it is removed.
 pub(super) fn keeps_filling() -> Reason {
-    Fault::Busy.because("files appear in it as fast as they are removed. Stop what still writes there.")
+    Fault::Busy.because("new files appear as fast as they are removed. Stop the program that writes them.")
 }
 
-/// A directory with more names than this is not listed: 250 MB of memory at worst.
+/// The most names in a listing. They need at most 250 MB of memory.
 pub(super) const MAX_NAMES: usize = 1_000_000;
 pub(super) const TOO_MANY_NAMES: &str = "it has more than a million names. Divide it into several directories.";

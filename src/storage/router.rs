@@ -7,7 +7,7 @@ use super::nfs::{Nfs3Storage, NfsOptions, NfsStorage};
 use super::{Forward, Storage, StorageError};
 use crate::model::directory::{NfsVersion, Share};
 
-/// Every [`Storage`] that there is: each call goes to the one that reaches its share.
+/// All kinds of storage. Each call goes to the one that reaches its share.
 #[derive(Debug)]
 pub struct Storages {
     v4: NfsStorage,
@@ -16,7 +16,7 @@ pub struct Storages {
 }
 
 impl Storages {
-    /// Clients without connections, all of which are the same to a server.
+    /// Creates clients without connections. A server sees all of them as the same client.
     pub fn new(options: NfsOptions) -> Self {
         Self {
             v3: Nfs3Storage::new(options.clone()),
@@ -25,19 +25,19 @@ impl Storages {
         }
     }
 
-    /// The same with shares that are mounted.
+    /// Adds mounted shares.
     pub fn with_mounted(self, mounted: MountedStorage) -> Self {
         Self { mounted, ..self }
     }
 
-    /// Ends all that this process has on any server: see [`NfsStorage::shut_down`]. The others keep nothing there.
+    /// Destroys the sessions and clients of this process: see [`NfsStorage::shut_down`]. Only NFSv4 has them.
     pub async fn shut_down(&self) {
         self.v4.shut_down().await;
     }
 }
 
 impl Forward for Storages {
-    /// A mount wins over what the share's version says.
+    /// Prefers a mount; else the version of the share decides.
     fn inner(&self, share: &Share) -> &dyn Storage {
         if self.mounted.serves(share) {
             return &self.mounted;

@@ -1,5 +1,5 @@
-//! What an NFS server answers to an operation (`nfsstat4`: RFC 8881, 15.1; `nfsstat3`: RFC 1813, 2.6, the same numbers). On a
-//! mount it is made of the error of a file system call ([`super::errno`]).
+//! The status of an NFS operation (`nfsstat4`: RFC 8881, 15.1; `nfsstat3`: RFC 1813, 2.6, with the same numbers). On a mount
+//! it is converted from the error of a file system call ([`super::errno`]).
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ macro_rules! statuses {
         impl Status {
             $(pub const $name: Self = Self($number);)*
 
-            /// Those that this client knows.
+            /// The statuses that this client knows.
             #[cfg(test)]
             pub const KNOWN: &[Self] = &[$(Self::$name,)*];
 
@@ -89,12 +89,12 @@ statuses! {
 }
 
 impl Status {
-    /// Whether the server asks to try again later.
+    /// Returns whether the server asks to try again later.
     pub fn asks_to_retry(self) -> bool {
         matches!(self, Self::DELAY | Self::GRACE)
     }
 
-    /// Whether the server does not know the session or its client any more.
+    /// Returns whether the server does not know the session or its client any more.
     pub fn lost_session(self) -> bool {
         matches!(
             self,
@@ -102,14 +102,14 @@ impl Status {
         )
     }
 
-    /// Whether the file handle is no longer valid: the file is gone, or the server has forgotten the handle.
+    /// Returns whether the file handle is no longer valid: the file is gone, or the server has forgotten the handle.
     pub fn stale_handle(self) -> bool {
         matches!(self, Self::STALE | Self::FHEXPIRED | Self::BADHANDLE)
     }
 }
 
 impl Status {
-    /// Shows it as the RFC of that version spells it, and as a server's log does.
+    /// Returns its name in the RFC of this version and in server logs.
     pub fn in_version(self, version: NfsVersion) -> impl fmt::Display {
         fmt::from_fn(move |f| match (version, self, self.name()) {
             (_, _, None) => write!(f, "NFS status {}", self.0),

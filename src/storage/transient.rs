@@ -1,21 +1,21 @@
-//! Which failures may pass without a change by a person: one table for what NFS servers answer (RFC 8881, 15.1; RFC 1813, 2.6),
-//! for what RPC refuses (RFC 5531, 9) and for what file system calls return.
+//! Transient failures: NFS statuses (RFC 8881, 15.1; RFC 1813, 2.6) and errors of file system calls that may disappear
+//! without a change by an administrator. All others are lasting.
 //!
-//! After such a failure a claim waits and is tried again; after every other one it is refused, so that its user reads why.
-//! What is not in the table does not pass.
+//! After a transient failure a claim waits, and Bindery tries again. After a lasting one it is refused, so that its user
+//! reads the reason.
 
 use rustix::io::Errno;
 
 use super::status::Status;
 
-/// Whether an NFS operation with this status may succeed later.
+/// Returns whether an NFS operation with this status may succeed later.
 pub(super) fn status(status: Status) -> bool {
     status.asks_to_retry()
         || status.stale_handle()
         || status.lost_session()
         || matches!(
             status,
-            // The server has an error of its own: a disk, a cluster file system that lost its server, no memory.
+            // The server has an internal error: a disk, a cluster file system without its server, no memory.
             Status::IO
                 | Status::NXIO
                 | Status::SERVERFAULT
@@ -35,7 +35,7 @@ pub(super) fn status(status: Status) -> bool {
         )
 }
 
-/// Whether a file system call with this error may succeed later.
+/// Returns whether a file system call with this error may succeed later.
 pub(super) fn errno(errno: Errno) -> bool {
     is_unreachable(errno)
         || matches!(
@@ -58,7 +58,7 @@ pub(super) fn errno(errno: Errno) -> bool {
         )
 }
 
-/// Whether the server, or the program that serves a mount, does not answer.
+/// Returns whether the server or the program behind a mount does not answer.
 pub(super) fn is_unreachable(errno: Errno) -> bool {
     matches!(
         errno,

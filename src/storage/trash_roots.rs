@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use super::{Storage, StorageError};
 use crate::model::directory::{Share, TrashRoot};
 
-/// Returns the share, and each of its directories that is marked. `deadline` is that of the next call.
+/// Returns the root of the share and each marked directory below it. `deadline` returns the deadline of the next call.
 pub async fn trash_roots(
     storage: &dyn Storage,
     share: &Share,

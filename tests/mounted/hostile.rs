@@ -103,13 +103,10 @@ async fn a_rename_into_a_missing_parent_or_onto_an_existing_name_moves_nothing()
     fs::write(mount.path().join("file"), "").unwrap();
     symlink("nowhere", mount.path().join("link")).unwrap();
     for (to, text) in [
-        (
-            "no/where",
-            "the directory that it is to be moved into is not there (ENOENT).",
-        ),
-        ("empty", "something is at the new place already (EEXIST). Move it away."),
-        ("file", "something is at the new place already (EEXIST). Move it away."),
-        ("link", "something is at the new place already (EEXIST). Move it away."),
+        ("no/where", "the parent of the target does not exist (ENOENT)."),
+        ("empty", "the target exists already (EEXIST). Move it away."),
+        ("file", "the target exists already (EEXIST). Move it away."),
+        ("link", "the target exists already (EEXIST). Move it away."),
     ] {
         let moved = storage
             .rename(&share(), &directory("a"), made, &directory(to), long_deadline())

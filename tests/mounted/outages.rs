@@ -27,14 +27,14 @@ async fn an_unmounted_directory_is_refused_and_stays_empty() {
     fs::create_dir(&path).unwrap();
     let bare = |verb: &str| {
         let text = format!(
-            "cannot {verb} on nas:/export: nothing is mounted at {}: what is made there would be lost with Bindery's \
+            "cannot {verb} on nas:/export: nothing is mounted at {}: directories there would be lost with Bindery's \
              container. {advice}",
             path.display()
         );
         refusal(Fault::NotMounted, &text)
     };
     assert_eq!(make(&storage, "a").await, Err(bare("make directory a")));
-    assert_eq!(storage.check().await, Err(bare("begin")));
+    assert_eq!(storage.check().await, Err(bare("start")));
     // The share is mounted and unmounted while Bindery runs.
     let mount = Mount::memory_on(&path, "mode=755");
     assert_eq!(storage.check().await, Ok(()));
@@ -118,7 +118,7 @@ async fn a_hung_mount_fails_at_the_deadline_and_delays_no_other_mount() {
     let error = hung.look_up(&share(), &directory("a"), short()).await.unwrap_err();
     let message = format!(
         "cannot look up directory a on nas:/export: 16 earlier calls to the mount at {path} are still running. \
-         Check that its server and disks work; if it is gone for good, restart Bindery's pod without it."
+         Check that its server and disks work; if the mount is no longer needed, restart Bindery's pod without it."
     );
     assert_eq!(error, refusal(Fault::TimedOut, &message));
     make(&storage(well.path()), "a").await.unwrap();

@@ -204,7 +204,7 @@ async fn symlinks_and_files_in_the_path_are_never_followed(kind: Kind) {
         ("file", "file"),
     ] {
         let text = format!(
-            "\"{segment}\" on the way is a file or a symbolic link; links are never followed. Move it away, or choose \
+            "\"{segment}\" in the path is a file or a symbolic link; links are never followed. Move it away, or choose \
              another directory."
         );
         let refused = |verb: &str| denial(Fault::NotADirectory, format!("cannot {verb} on {share}: {text}"));
@@ -264,10 +264,8 @@ async fn a_rename_into_a_missing_parent_or_onto_an_existing_name_moves_nothing(k
         .await
         .unwrap_err();
     let status = kind.status("NOENT");
-    let message = format!(
-        "cannot move directory a to no/where on {share}: the directory that it is to be moved into is not there \
-         ({status})."
-    );
+    let message =
+        format!("cannot move directory a to no/where on {share}: the parent of the target does not exist ({status}).");
     assert_eq!(error, denial(Fault::Other, message));
     let error = client
         .rename(&share, &directory("a"), made, &directory("full"), long_deadline())
@@ -299,8 +297,8 @@ async fn a_rename_to_another_file_system_has_its_own_error() {
         .await;
     assert_ne!(identity, a);
     let message = format!(
-        "cannot move directory export/a to squashed/a on {root}: that is on another file system of the server \
-         (NFS4ERR_XDEV)."
+        "cannot move directory export/a to squashed/a on {root}: the target is on another file system of the \
+         server (NFS4ERR_XDEV)."
     );
     assert_eq!(moved, Err(denial(Fault::OtherFileSystem, message)));
 }
@@ -355,11 +353,11 @@ async fn the_error_says_that_a_server_does_not_speak_nfs(kind: Kind) {
         let who = match kind {
             Kind::Mounted => kind.no_server(),
             Kind::V4 | Kind::V4Minor1 | Kind::Embedded => {
-                format!("on port 2049 of {address} does not follow the NFSv4 protocol")
+                format!("the program on port 2049 of {address} does not follow the NFSv4 protocol")
             }
-            Kind::V3 => format!("as a portmapper on {address} does not follow the protocol"),
+            Kind::V3 => format!("the answer of {address} does not follow the protocol of a portmapper"),
         };
-        let start = format!("cannot make directory a on {share}: what answers {who} (");
+        let start = format!("cannot make directory a on {share}: {who} (");
         assert!(error.to_string().starts_with(&start), "{error}");
     }
 }

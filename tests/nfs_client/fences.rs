@@ -51,8 +51,8 @@ async fn an_unconfirmed_fence_is_abandoned_and_delays_no_other_server() {
             error.to_string(),
             format!(
                 "cannot look up directory late-one on {share}: an earlier call got no answer and must first be fenced off, \
-                 so that it does not take effect late; {}:2049 did not confirm that in time. Check that the NFS server runs there; if \
-                 it is gone for good, this ends soon after its lease, 90 s on most servers.",
+                 so that it does not take effect late; {}:2049 did not confirm that in time. Check that the NFS server runs \
+                 there. If it never runs again, Bindery stops waiting after its lease, 90 s on most servers.",
                 share.server()
             )
         );

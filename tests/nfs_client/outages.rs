@@ -161,9 +161,9 @@ async fn a_silent_server_fails_at_the_deadline_and_delays_no_other(kind: Kind) {
             format!("{address} did not open a session in time. Check that the NFS server runs and can be reached.")
         }
         Kind::V3 => format!(
-            "NFSv3 needs the server's portmapper on port 111, and that of {address} did not answer in time. Check that the \
-             server is up, that rpcbind runs there, and that the port is open to this host; or let Bindery use NFSv4 \
-             (nfsVersion 4), which needs port 2049 alone."
+            "NFSv3 needs the portmapper of {address} on port 111, which did not answer in time. Check that the server is \
+             up, that rpcbind runs there, and that the port is open to this host; or let Bindery use NFSv4 (nfsVersion \
+             4), which needs port 2049 alone."
         ),
     };
     assert_eq!(

@@ -44,9 +44,9 @@ async fn a_call_answered_with_delay_is_sent_again(kind: Kind) {
     assert_eq!(
         error.to_string(),
         format!(
-            "cannot make directory never on {share}: {} asked to try again later until the deadline ({}). It is \
-             busy or has just started; or a client that cannot be reached holds a delegation there: then it passes with that \
-             client's lease, after 90 s on most servers.",
+            "cannot make directory never on {share}: {} asked to try again later until the deadline ({}). It is busy or has \
+             just started; or an unreachable client holds a delegation, which ends with that client's lease, after 90 s on \
+             most servers.",
             share.server(),
             kind.status("DELAY")
         )

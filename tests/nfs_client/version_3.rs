@@ -77,9 +77,8 @@ async fn an_interrupted_move_of_a_wrong_directory_is_reported_and_never_counts_a
         assert_eq!(
             error.to_string(),
             format!(
-                "cannot move directory meant to moved on {share}: another directory than the one that is meant is at moved; \
-                 a move that was cut short may have brought it there. If it belongs at meant, move it back on the server, \
-                 else away."
+                "cannot move directory meant to moved on {share}: a wrong directory is at moved; an interrupted move may \
+                 have put it there. If it belongs at meant, move it back on the server; otherwise move it away."
             )
         );
     }
@@ -99,9 +98,7 @@ async fn an_empty_directory_is_not_replaced_by_a_rename() {
     assert_eq!((error.fault, error.outcome), (Fault::Other, Outcome::NotDone));
     assert_eq!(
         error.to_string(),
-        format!(
-            "cannot move directory a to b on {share}: something is at the new place already (NFS3ERR_EXIST). Move it away."
-        )
+        format!("cannot move directory a to b on {share}: the target exists already (NFS3ERR_EXIST). Move it away.")
     );
     assert_eq!(identity(&client, &share, "b").await, there);
 }
@@ -209,7 +206,8 @@ async fn another_file_system_is_neither_entered_nor_moved_to() {
     assert_eq!(
         error.to_string(),
         format!(
-            "cannot move directory a to tree/disk/a on {share}: that is on another file system of the server (NFS3ERR_XDEV)."
+            "cannot move directory a to tree/disk/a on {share}: the target is on another file system of the server \
+             (NFS3ERR_XDEV)."
         )
     );
 }

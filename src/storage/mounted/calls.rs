@@ -1,7 +1,7 @@
 //! The calls of the verbs on a mount.
 //!
-//! Each name is opened as a directory and nothing else: at a link or a file a walk stops. What is done with the directory goes
-//! by its descriptor, so it stays the one that was found, whatever is moved or replaced above it later.
+//! Each name is opened as a directory; at a link or a file the walk stops. Later calls use the descriptor. So they reach the
+//! directory that was found, even if something above it is moved or replaced in between.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -28,10 +28,10 @@ use crate::storage::verbs::protocol::{
 };
 use crate::storage::{Found, Moved, mount_messages};
 
-/// An open directory. The kernel keeps what it is until it is closed.
+/// An open directory. It stays the same directory until it is closed.
 type Handle = Arc<OpenDirectory>;
 
-/// How many names of a directory are read at a time, where a tree is removed.
+/// The most names of a directory that a tree removal reads at a time.
 const PAGE: usize = 1024;
 
 impl Protocol for Mount {
@@ -40,7 +40,7 @@ impl Protocol for Mount {
 
     const VIEW: View = View::Mounted;
     const MAX_REMOVES: usize = 256;
-    /// Descriptors that a removal keeps open: a process may have 1024 in all, and sixteen verbs are under way on each mount.
+    /// The most descriptors that a removal keeps open: a process may have 1024, and 16 verbs run on each mount.
     const MAX_DIRECTORIES: usize = 32;
     const CHECKS_IDENTITY: bool = false;
     const RENAME_MAY_MISPLACE: bool = false;
@@ -49,7 +49,7 @@ impl Protocol for Mount {
         share.to_string()
     }
 
-    /// A share that is not mounted has no path, so that the calls find nothing there.
+    /// A share that is not mounted gets an empty path, so that each call fails.
     fn start(share: &Share, config: &Self::Config) -> Arc<Self> {
         let mut mounts = config.iter();
         let path = mounts.find_map(|(mounted, path)| (Self::key(mounted) == Self::key(share)).then_some(path));
@@ -66,7 +66,7 @@ impl Protocol for Mount {
 
     fn is_on_same_system(parent: &FsObject<Handle>, object: &FsObject<Handle>) -> bool {
         let (parent, file) = (&parent.handle.file, &object.handle.file);
-        // A mount of a part of the same file system has the same device.
+        // A bind mount of the same file system has the same device.
         file.device == parent.device && file.mounted != Some(true)
     }
 
@@ -105,7 +105,7 @@ impl Protocol for Mount {
             Ok(Ok(made)) => Ok(Created::New(object(made))),
             Ok(Err(error)) => Err(attempt.wrong_attributes(&error)),
             Err(Status::EXIST) => Ok(Created::Exists),
-            // The parent was removed after the walk, or the directory itself has been replaced.
+            // The parent was removed after the walk, or another program has replaced the directory.
             Err(status @ (Status::NOENT | Status::NOTDIR)) => Err(RoundError::Retry(RetryReason::Changed(status))),
             Err(status) => Err(attempt.refused(Action::Make, status)),
         }
@@ -142,7 +142,7 @@ impl Protocol for Mount {
         match renamed.await? {
             Ok(Some(moved)) => Ok(moved),
             Ok(None) => Err(attempt.misplaced(from, to)),
-            // Source or target went away after the looks: the next round finds out which.
+            // The source or the target was removed after the look-ups; the next round finds out which.
             Err(status @ (Status::NOENT | Status::NOTDIR)) => Err(RoundError::Retry(RetryReason::Changed(status))),
             Err(status) => Err(attempt.refused(Action::Rename, status)),
         }

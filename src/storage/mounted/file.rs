@@ -1,15 +1,15 @@
 //! The attributes and the identity of a directory (statx and statfs).
 //!
-//! An [`Identity`] is recorded on a volume for years, and meanwhile the share is mounted again: on another node, by another
-//! kernel, with other options. So it must not contain what distinguishes file systems only within one mount (tested with Linux'
-//! own NFS client; the others by documentation):
+//! A volume records an [`Identity`] for years. Meanwhile the share is mounted again: on another node, by another kernel,
+//! with other options. So the identity must not contain numbers that are valid within one mount only (tested with Linux' NFS
+//! client; for the others according to their documentation):
 //! - `st_dev` of NFS, CephFS and FUSE is a number that the kernel increases with every mount.
-//! - `f_fsid` is 0 on NFS and FUSE (the server's own is not shown), the number of the block device on XFS, and on CephFS
-//!   depends on mount options and kernel.
+//! - `f_fsid` is 0 on NFS and FUSE, which do not show the server's fsid. On XFS it is the number of the block device. On
+//!   CephFS it depends on mount options and kernel.
 //!
-//! A fsid that changes would prevent every cleanup for good. The fsid here is the kind of file system, and `f_fsid` only for
-//! the kinds that keep it on the disk. That is safe: if the share is not mounted, the disk below it is of another kind; and the
-//! number of the file is the server's own.
+//! If the fsid changed, no cleanup would be possible. So the fsid here is the kind of file system, with `f_fsid` only for
+//! the kinds that keep it on the disk. That is safe: if the share is not mounted, the directory there is on another kind of
+//! file system, and the file number comes from the server.
 
 use std::os::fd::AsFd;
 
@@ -19,22 +19,23 @@ use rustix::io::Errno;
 use crate::model::identity::Identity;
 use crate::storage::Found;
 
-/// The kinds whose `f_fsid` comes from a UUID on the disk, or ends with the files: ext2 to ext4, Btrfs, tmpfs.
+/// The kinds whose `f_fsid` comes from a UUID on the disk (ext2 to ext4, Btrfs), or changes only if the files are lost
+/// (tmpfs).
 const STABLE_FSID_KINDS: [u64; 3] = [0xef53, 0x9123_683e, 0x0102_1994];
 
 /// A directory's attributes.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::storage) struct File {
     pub found: Found,
-    /// The file system within this mount.
+    /// The device number; valid within this mount only.
     pub device: (u32, u32),
-    /// Whether something is mounted on it; kernels before 5.8 do not say.
+    /// Whether it is the root of a mount; `None` on kernels before 5.8.
     pub mounted: Option<bool>,
 }
 
 impl File {
-    /// Asks the file system, and its server if there is one: with old attributes of a directory, Linux would look up names in
-    /// its cache only. If `near` is on the same file system, one call fewer is needed.
+    /// Reads the attributes from the server, not from the kernel's cache: with cached attributes of a directory, Linux looks
+    /// up names in its cache only. If `near` is on the same file system, one call fewer is needed.
     pub fn of(directory: impl AsFd, near: Option<&Self>) -> Result<Self, Errno> {
         let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_FORCE_SYNC;
         let is = statx(&directory, "", flags, StatxFlags::BASIC_STATS)?;

@@ -1,7 +1,7 @@
-//! Makes a directory with the attributes that are wanted (mkdirat, fchownat, chmod).
+//! Makes a directory with the wanted attributes (mkdirat, fchownat, chmod).
 //!
-//! It gets its owner, then its mode: neither a umask nor a parent's setgid bit matters. Finally the owner is checked. A
-//! directory that this call has made and could not give the attributes is removed again, if it is still the one at its place.
+//! The owner is set first, then the mode, so that neither a umask nor the parent's setgid bit matters. Finally the owner is
+//! checked. If the attributes of a new directory cannot be set, it is removed again, unless another one has replaced it.
 
 use std::ffi::OsStr;
 use std::io;
@@ -29,10 +29,10 @@ pub(super) fn make(
     let mut builder = DirBuilder::new();
     builder.mode(initial_mode(wanted));
     caller.change(|| parent.dir.create_dir_with(name, &builder))??;
-    // It may have been replaced since.
+    // Another directory may have replaced it.
     let opened = parent.below(OsStr::new(name))?;
     let set = set_attributes(caller, &opened, wanted)?;
-    // A directory without its attributes is useless, and this call has just made it: so this call may remove it.
+    // Without its attributes the directory is useless. This call has just made it, so it may remove it.
     if set.is_ok() || undo(parent, name, &opened.file) {
         caller.not_partly_done();
     }
@@ -50,7 +50,7 @@ pub(super) fn set_attributes(
     }
     if AttributeError::check(&opened.file.found, wanted).is_err() {
         if [wanted.uid, wanted.gid].contains(&Some(u32::MAX)) {
-            // To the kernel this number means "as it is".
+            // To the kernel this number means "unchanged".
             return Ok(Err(AttributeError::Refused(Action::SetOwner, Status::INVAL)));
         }
         let (uid, gid) = (wanted.uid.map(Uid::from_raw), wanted.gid.map(Gid::from_raw));
@@ -72,8 +72,8 @@ pub(super) fn set_attributes(
     Ok(AttributeError::check(&file.found, wanted).map(|()| file))
 }
 
-/// Sets the mode of a directory that this process need not be able to read. The kernel has a path for its descriptor: so no
-/// other path is walked, and no link followed. (fchmod does not accept such descriptors; fchmodat2 needs Linux 6.6.)
+/// Sets the mode of a directory through the path that the kernel has for its descriptor. So no link is followed, and no
+/// permission to read is needed. (fchmod does not accept `O_PATH` descriptors; fchmodat2 needs Linux 6.6.)
 pub(super) fn set_mode(directory: impl AsFd, mode: u32) -> io::Result<()> {
     let path = format!("/proc/self/fd/{}", directory.as_fd().as_raw_fd());
     Ok(chmod(path, Mode::from_raw_mode(mode))?)
@@ -83,7 +83,7 @@ pub(super) fn set_mode(directory: impl AsFd, mode: u32) -> io::Result<()> {
 fn undo(parent: &OpenDirectory, name: &str, made: &File) -> bool {
     match parent.below(OsStr::new(name)) {
         Ok(opened) if opened.file.found.identity == made.found.identity => parent.dir.remove_dir(name).is_ok(),
-        // Another one has been put in its place, and that must stay.
+        // Another directory has replaced it, and must stay.
         Ok(_) | Err(Errno::NOENT | Errno::NOTDIR) => true,
         Err(_) => false,
     }

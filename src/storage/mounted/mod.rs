@@ -1,21 +1,21 @@
-//! Shares that are mounted for Bindery: a verb is a few file system calls below a directory.
+//! Mounted shares: a verb is a few file system calls below a mount point in Bindery's pod.
 //!
-//! This is for what the NFS clients do not support: Kerberos, CephFS, anything that the node's kernel can mount. [`mount`] makes
-//! sure that something is mounted; [`thread`] makes the calls of a verb on a thread of its own; [`calls`], [`make`] and [`rename`]
-//! are the calls that the verbs are made of; [`file`](mod@file) identifies directories.
+//! They are for protocols that the NFS clients do not support: Kerberos, CephFS, anything that the node's kernel can mount.
+//! [`mount`] checks that something is mounted. [`thread`] runs the calls of a verb on a thread of its own. [`calls`],
+//! [`make`] and [`rename`] are the calls that verbs consist of. [`file`](mod@file) identifies directories.
 //!
-//! `cap-std` keeps each call below an open directory, but it follows links that lead to a place below it. So every path is
-//! walked name by name, and each name is opened without following links.
+//! `cap-std` confines each call to an open directory, but follows links inside that directory. So every path is walked name
+//! by name, and each name is opened without following links.
 //!
-//! Weaker than in the NFS clients are:
-//! - **Late calls.** A call that hangs in the kernel cannot be cancelled. After the deadline no further call is begun, but the
-//!   one under way may still be carried out when the server answers again, after later verbs. The error is then
+//! Three promises are weaker than those of the NFS clients:
+//! - **Late calls.** A call that hangs in the kernel cannot be cancelled. After the deadline no further call begins, but the
+//!   call in progress may still be carried out when the server answers again, even after later verbs. The error then has
 //!   [`Outcome::Unknown`](crate::storage::Outcome::Unknown).
-//! - **Checks.** No file system compares and renames in one call. The directory is looked at before and after a rename, and
-//!   if another one was moved, it is moved back.
-//! - **Identity** is the file's number and little more, see [`file`](mod@file).
+//! - **Checks.** No file system compares and renames in one call. The identity is checked before and after a rename. If
+//!   another directory was moved, it is moved back.
+//! - **Identity.** It is little more than the file number, see [`file`](mod@file).
 
-#![allow(private_interfaces, reason = "MountedStorage is all that others need")]
+#![allow(private_interfaces, reason = "other modules need MountedStorage only")]
 
 mod calls;
 mod file;
@@ -40,24 +40,24 @@ use crate::model::directory::Share;
 /// How long the check at the start may take.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// [`Storage`](super::Storage) on shares that are mounted. It is made from each share and the directory on which it is mounted.
+/// [`Storage`](super::Storage) on mounted shares. Its configuration lists each share with its mount point.
 ///
-/// A verb may be dropped at any time: the call under way in the kernel continues, and no further change is begun.
+/// A verb may be dropped at any time: the call in progress in the kernel continues, and no further change begins.
 pub type MountedStorage = Client<Mount>;
 
 impl MountedStorage {
-    /// Whether this share is mounted, whatever NFS version it names.
+    /// Returns whether this share is mounted. The NFS version of the share is ignored.
     pub fn serves(&self, share: &Share) -> bool {
         let mut mounts = self.config.iter();
         mounts.any(|(mounted, _)| Mount::key(mounted) == Mount::key(share))
     }
 
-    /// Checks every mount. An error means that a person must mount something. A mount that does not answer is only logged,
-    /// because it may answer later.
+    /// Checks every mount. An error means that an administrator must mount something. A mount that does not answer is only
+    /// logged, because it may answer later.
     pub async fn check(&self) -> Result<(), StorageError> {
         for (share, _) in &self.config {
             let mount = self.server(share);
-            let attempt = Attempt::new(&mount, share, "begin".to_owned(), Instant::now() + CHECK_TIMEOUT);
+            let attempt = Attempt::new(&mount, share, "start".to_owned(), Instant::now() + CHECK_TIMEOUT);
             match attempt.run(|| attempt.identify().boxed()).await {
                 Err(error) if !error.transient() || error.fault == Fault::NotMounted => return Err(error),
                 Err(error) => tracing::warn!(%error, "a mounted share does not answer"),

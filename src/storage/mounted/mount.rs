@@ -1,8 +1,8 @@
-//! One mounted share: where it is mounted, and whether it is.
+//! One mounted share: its mount point, and whether something is mounted there.
 //!
-//! A directory on which nothing is mounted looks like an empty share. What is made in it would be on the disk of Bindery's own
-//! container and be lost with it. So before each verb the directory must be the root of a mount, as it is where a pod's volume
-//! is mounted, or on another file system than the directory above it.
+//! A directory on which nothing is mounted looks like an empty share. Directories in it would be on the disk of Bindery's
+//! container, and lost with it. So each verb first checks that the directory is the root of a mount, as the mount point of a
+//! pod's volume is. Kernels before 5.8 do not tell that; there it must be on another file system than its parent.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,14 +15,14 @@ use tokio::sync::Semaphore;
 use super::file::File;
 use super::open_directory::OpenDirectory;
 
-/// Verbs under way on one mount at a time. A mount that hangs may keep so many threads for ever.
+/// The most verbs at a time on one mount. A mount that hangs may keep this number of threads for ever.
 pub(super) const MAX_THREADS: usize = 16;
 
 /// The directory that a share is mounted on.
 #[derive(Debug)]
 pub struct Mount {
     pub(super) path: PathBuf,
-    /// One permit for each verb under way, held until its thread has ended.
+    /// One permit for each verb in progress, held until its thread has ended.
     pub(super) threads: Arc<Semaphore>,
     /// Limits the calls that remove trees.
     pub(super) removals: Semaphore,
@@ -37,8 +37,8 @@ impl Mount {
         }
     }
 
-    /// Opens the root of what is mounted now; none if nothing is. Links on the way to it are followed: that path is the
-    /// administrator's.
+    /// Opens the root of the mount; `None` if nothing is mounted. Follows links in the path of the mount point, because the
+    /// administrator chose it.
     pub(super) fn open(&self) -> Result<Option<OpenDirectory>, Errno> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = open(&self.path, flags, Mode::empty())?;

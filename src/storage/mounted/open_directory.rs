@@ -1,4 +1,4 @@
-//! A directory below a mount, held open by a descriptor.
+//! An open directory below a mount.
 //!
 //! The descriptor needs no permission on the directory itself (`O_PATH`).
 
@@ -18,7 +18,7 @@ pub(in crate::storage) struct OpenDirectory {
 }
 
 impl OpenDirectory {
-    /// Opens the directory of this name in this one. Follows no link.
+    /// Opens the subdirectory of this name. Follows no link.
     pub fn below(&self, name: &OsStr) -> Result<Self, Errno> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let opened = openat(&self.dir, name, flags, Mode::empty())?;

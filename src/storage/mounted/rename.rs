@@ -1,7 +1,8 @@
-//! Moves a directory, if it is the one that is meant (renameat2).
+//! Moves a directory if it has the expected identity (renameat2).
 //!
-//! No call compares and moves at the same time. So the directory, which was looked at before, is moved to a place where nothing
-//! is, and looked at again; if another one was put there since, that is moved back. It was away for two calls.
+//! No call compares and moves at the same time. So the directory, whose identity was checked before, is moved to a name that
+//! does not exist, and is checked again. If another directory has replaced it since, that one is moved back: it was at the
+//! wrong path for two calls.
 
 use std::ffi::OsStr;
 use std::io;
@@ -18,7 +19,7 @@ use crate::storage::status::Status;
 /// A name in a directory.
 type Place<'a> = (&'a OpenDirectory, &'a str);
 
-/// Moves the directory. Returns none if another one was moved and cannot be moved back.
+/// Moves the directory. Returns `None` if another one was moved and cannot be moved back.
 pub(super) fn rename(
     caller: &Caller,
     from: Place<'_>,
@@ -28,14 +29,14 @@ pub(super) fn rename(
     caller.change(|| rename_noreplace(from, to))??;
     let moved = match to.0.below(OsStr::new(to.1)) {
         Ok(opened) => Ok(opened.file.found.identity),
-        // A file or a link was put there since, and is not the one that is meant either.
+        // A file or a link has replaced the directory since the check.
         Err(Errno::NOTDIR) => Err(Status::NOTDIR),
         Err(errno) => return Err(errno.into()),
     };
     if moved == Ok(expected) {
         return Ok(Some(Moved::Done));
     }
-    // Also after the deadline: it must not stay there.
+    // Also after the deadline: the wrong directory must not stay there.
     if let Err(error) = rename_noreplace(to, from) {
         tracing::warn!(%error, "a directory that was moved by mistake cannot be moved back");
         return Ok(None);
@@ -44,7 +45,7 @@ pub(super) fn rename(
     moved.map(|other| Some(Moved::Another(other)))
 }
 
-/// Renames, but replaces nothing. On file systems that cannot guarantee that (NFS), the new place is looked at first.
+/// Renames without replacing. On file systems that cannot guarantee that (NFS), the target is looked up first.
 fn rename_noreplace((source, from): Place<'_>, (target, to): Place<'_>) -> io::Result<()> {
     match renameat_with(&source.dir, from, &target.dir, to, RenameFlags::NOREPLACE) {
         Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}

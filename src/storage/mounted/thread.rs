@@ -1,8 +1,8 @@
 //! Runs the calls of a verb on a mount, on a thread of its own.
 //!
-//! Calls to a mount whose server does not answer block and cannot be ended. So each verb has a thread, and at the deadline its
-//! caller continues without it. The thread then begins no further change; if it hangs for good, it keeps one of the mount's
-//! few permits. They are plain threads: a Tokio runtime that ends would wait for its own.
+//! A call to a mount whose server does not answer blocks and cannot be cancelled. So each verb has its own thread, and at
+//! the deadline its caller continues without it. The thread then begins no further change. If it hangs for ever, it keeps
+//! one of the mount's permits. These are plain threads, because a Tokio runtime waits for its threads when it ends.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
@@ -22,18 +22,19 @@ use crate::storage::verbs::protocol::Answer;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// What the jobs of a verb share with its caller: whichever locks it first decides whether a change is still begun.
+/// The state that the jobs of a verb share with its caller. A change begins only if the
+/// caller still waits when the job takes the lock.
 pub(super) struct Caller(Arc<Mutex<State<()>>>);
 
 impl Transport for Mount {
     type Prerequisite = ();
-    /// The jobs of the verb's thread. It ends once this is dropped and the last job has ended.
+    /// The job queue of the verb's thread. The thread ends when the queue is dropped and empty.
     type Session = mpsc::Sender<Job>;
 
     fn prerequisite_timeout(context: &ErrorContext<'_>, (): ()) -> Reason {
         Fault::TimedOut.because(format!(
             "{MAX_THREADS} earlier calls to the mount at {} are still running. Check that its server and disks work; if \
-             it is gone for good, restart Bindery's pod without it.",
+             the mount is no longer needed, restart Bindery's pod without it.",
             context.mounted_at()
         ))
     }
@@ -49,7 +50,7 @@ impl Transport for Mount {
 }
 
 impl Attempt<'_, Mount> {
-    /// Makes calls on the verb's thread.
+    /// Runs calls on the verb's thread.
     pub(super) async fn call<R: Send + 'static>(
         &self,
         calls: impl FnOnce(&Caller) -> Result<R, Status> + Send + 'static,
@@ -60,11 +61,11 @@ impl Attempt<'_, Mount> {
         // A thread that has ended drops the job, and with it `answer`.
         let _ = thread.send(Box::new(move || drop(answer.send(calls(&caller)))));
         match answered.await {
-            // It was removed on the server; the next walk sees that.
+            // The directory was removed on the server; the next walk finds that.
             Ok(Err(status)) if status.stale_handle() => Err(RoundError::Retry(RetryReason::Changed(status))),
             Ok(answer) => Ok(answer),
             Err(_) => {
-                let text = "it ended unexpectedly. Look for a panic in Bindery's log.";
+                let text = "the call ended unexpectedly. Look for a panic in Bindery's log.";
                 Err(self.fails(Fault::Other.because(text)))
             }
         }
@@ -72,11 +73,11 @@ impl Attempt<'_, Mount> {
 
     async fn start_thread(&self) -> Result<mpsc::Sender<Job>, RoundError> {
         self.state().waiting = Waiting::Prerequisite(());
-        // It is never closed, so this never fails.
+        // The semaphore is never closed, so this does not fail.
         let permit = self.server.threads.clone().acquire_owned().await;
         self.state().waiting = Waiting::Answer;
         let (jobs, received) = mpsc::channel::<Job>();
-        // The mount remains known as long as its thread hangs.
+        // A thread that hangs keeps the mount, so that its permit still counts.
         let mount = self.server.clone();
         let work = move || {
             for job in received {
@@ -88,7 +89,7 @@ impl Attempt<'_, Mount> {
             Ok(_) => Ok(jobs),
             Err(error) => {
                 tracing::debug!(%error, "no thread can be started");
-                let text = "no thread can be started for it. Raise the pod's limit of processes.";
+                let text = "no thread can be started. Raise the pod's limit of processes.";
                 Err(self.fails(Fault::Busy.because(text)))
             }
         }
@@ -96,7 +97,7 @@ impl Attempt<'_, Mount> {
 }
 
 impl Caller {
-    /// Makes one call that changes something. The outer error says that the caller does not wait any more. After success the
+    /// Runs one call that changes something. The outer error means that the caller does not wait any more. After success the
     /// verb counts as partly done.
     pub fn change<T, E: Into<Status>>(&self, call: impl FnOnce() -> Result<T, E>) -> Result<Result<T, Status>, Status> {
         {
@@ -113,12 +114,12 @@ impl Caller {
         Ok(done)
     }
 
-    /// Whether the caller does not wait any more.
+    /// Returns whether the caller does not wait any more.
     pub fn is_abandoned(&self) -> bool {
         self.state().abandoned
     }
 
-    /// Notes that what was changed is undone, or complete.
+    /// Records that the change is undone, or complete.
     pub fn not_partly_done(&self) {
         self.state().maybe_changed = false;
     }

@@ -14,7 +14,7 @@ use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout_at};
 
-/// The range that Linux's own client takes its source ports from.
+/// The range of source ports that Linux' NFS client uses.
 const PRIVILEGED: std::ops::Range<u16> = 665..1024;
 const PORTS_TO_TRY: u16 = 8;
 
@@ -39,9 +39,9 @@ pub(super) struct Connection {
 /// The addresses of a name. Several calls may wait for them, so the error is shared.
 type Resolved = Result<Vec<SocketAddr>, Arc<io::Error>>;
 
-/// A server's name, and its addresses at one port.
+/// A server's name and port, to be resolved.
 ///
-/// One look-up is under way at a time, however many calls wait for it: a resolver that hangs cannot be stopped.
+/// All callers share one look-up at a time, because a resolver that hangs cannot be stopped.
 #[derive(Debug)]
 pub(super) struct Name {
     host: String,
@@ -50,7 +50,7 @@ pub(super) struct Name {
 }
 
 impl Name {
-    /// Creates it without a look-up.
+    /// Creates a name. Does not resolve it.
     pub fn new(name: &str, port: u16) -> Self {
         Self {
             host: name.to_owned(),
@@ -63,7 +63,7 @@ impl Name {
         &self.host
     }
 
-    /// Looks the name up, in a task of `runtime`, so that the caller may be dropped at any time.
+    /// Resolves the name in a task of `runtime`, so that the caller may be dropped at any time.
     pub async fn addresses(&self, runtime: &Handle) -> Result<Vec<SocketAddr>, ConnectError> {
         let lookup = {
             let mut in_progress = self.in_progress.lock().unwrap_or_else(PoisonError::into_inner);
@@ -98,9 +98,9 @@ pub(super) async fn connect(
     let mut left = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
     for &address in addresses {
         let now = Instant::now();
-        let share = now + deadline.saturating_duration_since(now) / left;
+        let end = now + deadline.saturating_duration_since(now) / left;
         left -= 1;
-        match timeout_at(share, connect_to(address, privileged)).await {
+        match timeout_at(end, connect_to(address, privileged)).await {
             Ok(Ok(connection)) => return Ok(connection),
             Ok(Err(error)) => refused = error,
             Err(_) => refused = ConnectError::Connect(address, io::ErrorKind::TimedOut.into()),

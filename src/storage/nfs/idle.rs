@@ -4,22 +4,22 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
-/// What can be kept for the next call.
+/// A session or connection that can be kept for the next call.
 pub(super) trait Reusable {
-    /// When it has been idle for too long.
+    /// Returns the time at which it will have been idle for too long.
     fn expires(&self) -> Instant;
-    /// Whether the server has closed it.
+    /// Returns whether the server has closed it.
     fn closed(&self) -> bool;
 }
 
-/// See the module.
+/// The idle sessions or connections, the latest one last.
 #[derive(Debug)]
 pub(super) struct Idle<T>(Mutex<State<T>>);
 
 #[derive(Debug)]
 struct State<T> {
     items: Vec<T>,
-    /// A task closes those that have expired.
+    /// Whether a task runs that closes expired ones.
     has_closer: bool,
 }
 
@@ -33,7 +33,7 @@ impl<T> Default for Idle<T> {
 }
 
 impl<T: Reusable> Idle<T> {
-    /// Takes one that can be used. Those that the server has closed are passed to `discard`.
+    /// Takes a usable one. Those that the server has closed are passed to `discard`.
     pub fn take(&self, discard: impl Fn(T)) -> Option<T> {
         let mut state = self.state();
         // The one that was used last is taken first, so the others expire and are closed.
@@ -46,7 +46,7 @@ impl<T: Reusable> Idle<T> {
         None
     }
 
-    /// Keeps one for the next call. Returns whether the caller must start a task that closes those that expire.
+    /// Keeps one for the next call. Returns whether the caller must start the task that closes expired ones.
     #[must_use]
     pub fn put(&self, item: T) -> bool {
         let mut state = self.state();
@@ -54,12 +54,13 @@ impl<T: Reusable> Idle<T> {
         !std::mem::replace(&mut state.has_closer, true)
     }
 
-    /// Removes those of which `remove` is true.
+    /// Removes and returns those for which `remove` returns true.
     pub fn remove(&self, remove: impl FnMut(&mut T) -> bool) -> Vec<T> {
         self.state().items.extract_if(.., remove).collect()
     }
 
-    /// Removes those that have expired, and says when the next one expires. If there is neither, the closing task ends.
+    /// Removes the expired ones. Returns them, and the time at which the next one expires. If there is neither, the task
+    /// must end.
     pub fn take_expired(&self) -> (Vec<T>, Option<Instant>) {
         let mut state = self.state();
         let now = Instant::now();
@@ -69,7 +70,7 @@ impl<T: Reusable> Idle<T> {
         (expired, next)
     }
 
-    /// The state is whole after each statement, also where a thread panicked.
+    /// Locks the state. It is consistent after each statement, also if a thread panicked.
     fn state(&self) -> MutexGuard<'_, State<T>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

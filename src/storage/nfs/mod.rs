@@ -1,18 +1,18 @@
 //! NFS without a mount: clients in user space for versions 4.2, 4.1 and 3, over TCP, with AUTH_SYS.
 //!
-//! [`v4`] and [`v3`] speak the protocols: connections, sessions, and the calls of [`super::verbs`]. [`connect`], [`record`] and
-//! [`idle`] are about connections.
+//! [`v4`] and [`v3`] implement the protocols: connections, sessions, and the calls of [`super::verbs`]. Both use
+//! [`connect`], [`record`] and [`idle`] for connections.
 //!
 //! Not implemented: reading and writing files, locks, delegations, referrals, Kerberos, UDP.
 
 #![allow(
     clippy::doc_markdown,
-    reason = "names of the protocol, AUTH_SYS and NOT_SAME, read better plain"
+    reason = "protocol names such as AUTH_SYS are easier to read without backticks"
 )]
 #![allow(
     private_bounds,
     private_interfaces,
-    reason = "the versions are chosen in here; NfsStorage and Nfs3Storage are all that others need"
+    reason = "other modules need only NfsStorage and Nfs3Storage"
 )]
 
 mod connect;

@@ -1,4 +1,4 @@
-//! Who the servers are told that Bindery is, and how it reaches them.
+//! The identity of Bindery on NFS servers, and its source port.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,14 +12,14 @@ pub struct NfsOptions {
     pub gid: u32,
     /// The name of this replica, usually its pod's name. Servers know it by this name and log it. Cut to 255 bytes.
     ///
-    /// After a restart under the same name, the first session on an NFSv4 server ends all that the earlier process has left
-    /// there, also its late calls. So no two running processes may have the same name: each would end the other's sessions.
+    /// After a restart with the same name, the first session on an NFSv4 server ends the sessions and late calls of the
+    /// earlier process. So no two running processes may have the same name: each would end the other's sessions.
     pub machine: String,
     /// Whether to connect from a source port below 1024 where the system allows it. Most exports require that.
     pub privileged_port: bool,
 }
 
-/// What all servers of one client have in common.
+/// The configuration that all servers share.
 #[derive(Clone, Debug)]
 pub(in crate::storage) struct ClientConfig {
     pub options: Arc<NfsOptions>,

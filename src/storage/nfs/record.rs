@@ -4,13 +4,13 @@ use std::io::{Error, ErrorKind};
 
 use tokio::net::TcpStream;
 
-/// A reply is never larger: well above the pages that are asked for.
+/// The largest reply that is accepted. The pages that are asked for are far smaller.
 const LARGEST_REPLY: usize = 128 * 1024;
-/// A server sends a reply of that size in one fragment, unless something is wrong with it.
+/// The most fragments of a reply. A working server sends one.
 const MAX_FRAGMENTS: usize = 64;
 /// The bit of a fragment's header that marks the last fragment of a record.
 pub(super) const LAST_FRAGMENT: u32 = 1 << 31;
-/// Memory grows by so many bytes while a reply arrives.
+/// The bytes by which memory grows while a reply arrives.
 const PIECE: usize = 16 * 1024;
 
 /// Why there is no record.
@@ -18,7 +18,7 @@ const PIECE: usize = 16 * 1024;
 pub(super) enum NoRecord {
     /// The connection broke.
     Broken(Error),
-    /// What was sent is no RPC record of this client's calls.
+    /// The server did not send a valid reply.
     Malformed(&'static str),
 }
 
@@ -60,15 +60,15 @@ async fn read_exact(stream: &TcpStream, mut buffer: &mut [u8]) -> Result<(), NoR
     Ok(())
 }
 
-/// Whether the server has closed the connection, or sent something that was not asked for.
+/// Returns whether the server has closed the connection, or sent bytes that are no answer to a call.
 pub(super) fn closed(stream: &TcpStream) -> bool {
     let read = stream.try_read(&mut [0]);
     !read.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
 }
 
-/// Makes the connection end without sending what this host has not sent yet, once it is dropped.
+/// Makes the kernel discard unsent bytes when the connection is dropped.
 pub(super) fn cut(stream: &TcpStream) {
     if let Err(error) = stream.set_zero_linger() {
-        tracing::debug!(%error, "a connection is closed the usual way");
+        tracing::debug!(%error, "the linger time of a connection cannot be set to zero");
     }
 }

@@ -1,4 +1,4 @@
-//! Finding what is there: the verbs that change nothing, and the look-ups that other verbs need.
+//! Look-ups: the verbs that change nothing, and the look-ups that other verbs need.
 
 use super::protocol::{FsObject, Protocol, Walk};
 use crate::model::directory::Directory;
@@ -40,13 +40,13 @@ impl<P: Protocol> Attempt<'_, P> {
         loop {
             match P::walk(self, segments).await? {
                 Walk::Found(object) => return Ok(object.found),
-                // At least one segment fewer each time; a walk through no segment never says that one is missing.
+                // Each walk is at least one segment shorter. A walk without segments finds the root of the share.
                 Walk::Missing(at) => segments = &segments[..at],
             }
         }
     }
 
-    /// Returns what has this name in a directory, whatever it is.
+    /// Returns the object of this name in a directory, of any type.
     pub async fn look_up_in(
         &self,
         directory: &P::Handle,
@@ -59,13 +59,13 @@ impl<P: Protocol> Attempt<'_, P> {
         }
     }
 
-    /// Returns which directory has this name in a directory.
+    /// Returns the identity of the object of this name in a directory.
     pub async fn identity_in(&self, directory: &P::Handle, name: &str) -> Result<Option<Identity>, RoundError> {
         let object = self.look_up_in(directory, name).await?;
         Ok(object.map(|object| object.found.identity))
     }
 
-    /// Walks name by name.
+    /// Walks from `root` through the names `below`, with one look-up for each.
     pub async fn walk_from(&self, root: FsObject<P::Handle>, below: &[&str]) -> Result<Walk<P::Handle>, RoundError> {
         let mut object = root;
         for (at, segment) in below.iter().enumerate() {
@@ -78,7 +78,7 @@ impl<P: Protocol> Attempt<'_, P> {
         Ok(Walk::Found(object))
     }
 
-    /// Returns the directory that the server has just said is there.
+    /// Returns a directory that exists according to the server's last answer.
     pub async fn look_up_existing(&self, parent: &P::Handle, name: &str) -> Result<FsObject<P::Handle>, RoundError> {
         let gone = RoundError::Retry(RetryReason::Changed(Status::NOENT));
         let object = self.look_up_in(parent, name).await?.ok_or(gone)?;
@@ -86,7 +86,7 @@ impl<P: Protocol> Attempt<'_, P> {
         Ok(object)
     }
 
-    /// Fails if a file or a link is where a directory must be.
+    /// Returns an error if the object is not a directory.
     pub fn require_directory<H>(&self, object: &FsObject<H>, action: Action<'_>) -> Result<(), RoundError> {
         if object.is_directory {
             Ok(())
@@ -97,7 +97,7 @@ impl<P: Protocol> Attempt<'_, P> {
 }
 
 impl<H> Walk<H> {
-    /// Returns the directory. A round begins again if it is missing, since it was there a moment ago.
+    /// Returns the directory. If it is missing, the round begins again, because an earlier call has found it.
     pub fn must_exist(self) -> Result<FsObject<H>, RoundError> {
         match self {
             Self::Found(object) => Ok(object),

@@ -1,7 +1,7 @@
-//! Makes a directory with the attributes that are wanted. Only the mode may be another one, if the server does not let it be
-//! set or does not keep it: then the result says which.
+//! Makes a directory with the wanted attributes. Only the mode may differ, if the server does not let it be set or does not
+//! keep it. The result has the actual mode.
 //!
-//! Missing parents that were made stay if the verb fails: they are empty, and the next try needs them.
+//! New parents stay if the verb fails: they are empty, and the next attempt needs them.
 
 use super::protocol::{Created, Protocol, Walk};
 use crate::model::attributes::Attributes;
@@ -23,7 +23,7 @@ impl<P: Protocol> Attempt<'_, P> {
         let parent = self.make_parents(&parents).await?;
         let maybe_made = self.state().maybe_made;
         if existing == Existing::LeaveAlone && !maybe_made {
-            // Before anything is made: so what is there after a call without an answer is known to be made by it.
+            // Before the creation. So if a call gets no answer and the directory exists afterwards, that call has made it.
             if let Some(object) = self.look_up_in(&parent, last).await? {
                 self.require_directory(&object, Action::Segment(last))?;
                 return Ok(Made::of(&object.found, false));
@@ -48,7 +48,7 @@ impl<P: Protocol> Attempt<'_, P> {
         }
     }
 
-    /// Returns the directory that the last segment goes into. Makes what is missing of it.
+    /// Returns the parent directory. Makes it, and the directories above it, if they are missing.
     async fn make_parents(&self, segments: &[&str]) -> Result<P::Handle, RoundError> {
         let missing = match P::walk(self, segments).await? {
             Walk::Found(parent) => return Ok(parent.handle),
@@ -58,7 +58,7 @@ impl<P: Protocol> Attempt<'_, P> {
         for segment in &segments[missing..] {
             above = match P::create(self, &above, segment, PARENT_ATTRIBUTES).await? {
                 Created::New(made) => made.handle,
-                // Another call has made it since, for a directory next to this one.
+                // Another call has made it since, for another directory below it.
                 Created::Exists => self.look_up_existing(&above, segment).await?.handle,
             };
         }

@@ -1,5 +1,5 @@
-//! The verbs of [`crate::storage::Storage`], the same for every kind: which calls are made in which order, and what
-//! their answers mean. [`protocol`] lists the calls.
+//! The verbs of [`crate::storage::Storage`], the same for every kind of storage: the order of the calls, and the meaning
+//! of their answers. [`protocol`] lists the calls.
 
 mod find;
 mod list;

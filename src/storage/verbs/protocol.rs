@@ -1,4 +1,4 @@
-//! The calls that the verbs are made of, as each kind of storage makes them.
+//! The calls that verbs consist of. Each kind of storage implements them.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::storage::{Found, Moved, Removed};
 /// The name of a file: bytes, as the server stores them.
 pub(in crate::storage) type Name = Vec<u8>;
 
-/// What a call came to: its result, or the status with which the server refused it. The outer error ends the round.
+/// The answer to a call: its result, or the status with which the server refused it. The outer error ends the round.
 pub(in crate::storage) type Answer<T> = Result<Result<T, Status>, RoundError>;
 
 /// The attributes of a file, directory or other object on the server.
@@ -48,15 +48,15 @@ pub(in crate::storage) struct FsObject<H> {
     pub found: Found,
 }
 
-/// Where a path leads.
+/// The result of a walk through a path.
 pub(in crate::storage) enum Walk<H> {
-    /// To this directory.
+    /// The directory at the end of the path.
     Found(FsObject<H>),
-    /// To nothing: the segment with this number is missing.
+    /// The number of the segment that is missing.
     Missing(usize),
 }
 
-/// Where a page of a directory begins.
+/// The position where a page of a directory begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::storage) struct Position {
     pub cookie: u64,
@@ -67,7 +67,7 @@ pub(in crate::storage) struct Position {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::storage) struct Page {
     pub entries: Vec<Entry>,
-    /// Where the next page begins.
+    /// The position of the next page.
     pub next: Position,
     /// Whether this is the last page.
     pub last: bool,
@@ -77,30 +77,31 @@ pub(in crate::storage) struct Page {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::storage) struct Entry {
     pub name: Name,
-    /// `None`: the server does not say.
+    /// `None` if the server does not tell.
     pub is_directory: Option<bool>,
 }
 
-/// What a call that makes a directory came to.
+/// The result of a call that makes a directory.
 pub(in crate::storage) enum Created<H> {
-    /// This call made it, with the attributes that were asked for.
+    /// This call made it, with the wanted attributes.
     New(FsObject<H>),
-    /// Something of that name was there.
+    /// The name existed already.
     Exists,
 }
 
-/// What is to be removed from a directory.
+/// The kind of objects that are removed from a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::storage) enum Target {
-    /// What is not a directory.
+    /// Files, links and all other objects that are not directories.
     Files,
     /// Empty directories inside a tree that is removed.
     Directories,
-    /// The tree itself, empty. Its name may belong to something else later, so the call must not take effect late.
+    /// The top of a tree, or another single directory; empty. Another directory may get its name later, so the call must not
+    /// take effect late.
     Tree,
 }
 
-/// How many names a call has removed, and the status at which it stopped.
+/// The number of names that a call has removed, and the status at which it stopped.
 pub(in crate::storage) struct RemovedNames {
     pub count: usize,
     pub stopped: Option<Status>,
@@ -108,51 +109,51 @@ pub(in crate::storage) struct RemovedNames {
 
 /// One kind of storage, on one server or on one share of it.
 pub(in crate::storage) trait Protocol: Transport {
-    /// What all servers of one client have in common.
+    /// The configuration that all servers of one client share.
     type Config: Send + Sync;
-    /// What the server calls a file.
+    /// The handle of a file on the server.
     type Handle: Clone + Send + Sync + 'static;
 
-    /// How identities are to be read that this version shows.
+    /// How this kind of storage shows identities.
     const VIEW: View;
-    /// How many names one call can remove.
+    /// The most names that one call can remove.
     const MAX_REMOVES: usize;
-    /// How many directories the removal of a tree remembers.
+    /// The most directories that the removal of a tree remembers.
     const MAX_DIRECTORIES: usize = 1024;
-    /// Whether a call that moves or removes a directory compares its identity itself.
+    /// Whether the call that moves or removes a directory also checks its identity.
     const CHECKS_IDENTITY: bool;
-    /// Whether a directory may be replaced by another one between the check and the rename, so that the other one is moved.
+    /// Whether a wrong directory at the new path is an error: a rename that was interrupted may have moved it there.
     const RENAME_MAY_MISPLACE: bool;
 
-    /// Returns the key of what a share has in common with others: a server, or nothing.
+    /// Returns a key that is equal for shares with one client: the server, or the share itself.
     fn key(share: &Share) -> String;
-    /// Creates a client without connections. To be called in a Tokio runtime.
+    /// Creates a client without connections. Must be called in a Tokio runtime.
     fn start(share: &Share, config: &Self::Config) -> Arc<Self>;
-    /// Returns through what a share is reached.
+    /// Returns the endpoint of a share.
     fn endpoint(share: &Share) -> Endpoint {
         Endpoint::nfs(share)
     }
-    /// Returns which server the latest call went to, if the protocol tells.
+    /// Returns the id of the server that got the latest call, if the protocol has one.
     fn server_id(&self) -> Option<Uuid> {
         None
     }
-    /// Limits the calls that remove trees, over all trees.
+    /// Returns the limit of the calls of all tree removals together.
     fn removals(&self) -> &Semaphore;
     /// Returns how many of the names one call can remove.
     fn fit(&self, names: &[&[u8]]) -> usize {
         names.len()
     }
-    /// Whether an object is on the file system of the directory that it is in.
+    /// Returns whether an object is on the same file system as a directory above it.
     fn is_on_same_system(parent: &FsObject<Self::Handle>, object: &FsObject<Self::Handle>) -> bool {
         parent.found.identity.fsid == object.found.identity.fsid
     }
 
-    /// Walks from the share's directory through `below`, and follows no link. What is found is a directory.
+    /// Walks from the root of the share through the names `below`. Follows no link. The result is a directory.
     fn walk(
         attempt: &Attempt<'_, Self>,
         below: &[&str],
     ) -> impl Future<Output = Result<Walk<Self::Handle>, RoundError>> + Send;
-    /// Looks up a name in a directory, and follows no link.
+    /// Looks up a name in a directory. Follows no link.
     fn look_up(
         attempt: &Attempt<'_, Self>,
         directory: &Self::Handle,
@@ -164,37 +165,37 @@ pub(in crate::storage) trait Protocol: Transport {
         directory: &Self::Handle,
         from: Position,
     ) -> impl Future<Output = Answer<Page>> + Send;
-    /// Reads the first page of a directory, with what each name is where the server says so.
+    /// Reads the first page of a directory, with the type of each object if the server tells it.
     fn first_page(attempt: &Attempt<'_, Self>, directory: &Self::Handle) -> impl Future<Output = Answer<Page>> + Send {
         Self::page(attempt, directory, Position::default())
     }
-    /// Makes a directory with these attributes. If it cannot be given them, it is removed again; only the mode may be another
-    /// one, where the server does not let it be set.
+    /// Makes a directory with these attributes. If they cannot be set, it is removed again. Only the mode may differ, if the
+    /// server does not let it be set.
     fn create(
         attempt: &Attempt<'_, Self>,
         parent: &Self::Handle,
         name: &str,
         wanted: Attributes,
     ) -> impl Future<Output = Result<Created<Self::Handle>, RoundError>> + Send;
-    /// Gives a directory these attributes. The mode may be another one afterwards.
+    /// Sets the attributes of a directory. The mode may differ afterwards.
     fn set_attributes(
         attempt: &Attempt<'_, Self>,
         directory: &Self::Handle,
         wanted: Attributes,
     ) -> impl Future<Output = Result<Result<Found, AttributeError>, RoundError>> + Send;
-    /// Gives a directory mode 0700. Returns whether it has it.
+    /// Sets mode 0700. Returns whether that succeeded.
     fn make_accessible(
         attempt: &Attempt<'_, Self>,
         directory: &Self::Handle,
     ) -> impl Future<Output = Result<bool, RoundError>> + Send;
-    /// Moves a directory from one parent to another one, if it is the one with identity `expected`.
+    /// Moves a directory from one parent to another one, if its identity is `expected`.
     fn rename(
         attempt: &Attempt<'_, Self>,
         from: (&Self::Handle, &Directory),
         expected: Identity,
         to: (&Self::Handle, &Directory),
     ) -> impl Future<Output = Result<Moved, RoundError>> + Send;
-    /// Removes an empty directory, if it is the one with identity `expected`.
+    /// Removes an empty directory, if its identity is `expected`.
     fn remove_empty(
         attempt: &Attempt<'_, Self>,
         parent: &Self::Handle,

@@ -1,4 +1,4 @@
-//! Moves and removes one directory, if it is the one that is meant.
+//! Moves or removes one directory, if it has the expected identity.
 //!
 //! Directories are not moved to another file system: that would be a copy.
 
@@ -35,7 +35,7 @@ impl<P: Protocol> Attempt<'_, P> {
         }
     }
 
-    /// Returns `otherwise`, unless the directory is at its new place already.
+    /// Returns `Done` if the directory is at its new path already, else `otherwise`.
     async fn unless_moved(
         &self,
         from: &Directory,
@@ -49,17 +49,17 @@ impl<P: Protocol> Attempt<'_, P> {
         };
         match self.identity_in(&target.handle, last).await? {
             Some(found) if found == expected => Ok(Moved::Done),
-            // `otherwise` would allow the caller to use the new place, although something is there.
+            // With `otherwise` the caller would use the new path, although another directory is there.
             Some(_) if P::RENAME_MAY_MISPLACE => Err(self.misplaced(from, to)),
             _ => Ok(otherwise),
         }
     }
 
-    /// The verb fails: a directory that is not meant is at the new place.
+    /// Returns the error of the verb: a wrong directory is at the new path.
     pub fn misplaced(&self, from: &Directory, to: &Directory) -> RoundError {
         let text = format!(
-            "another directory than the one that is meant is at {to}; a move that was cut short may have brought it there. \
-             If it belongs at {from}, move it back on the server, else away."
+            "a wrong directory is at {to}; an interrupted move may have put it there. If it belongs at {from}, move it back \
+             on the server; otherwise move it away."
         );
         self.fails(Fault::Other.because(text))
     }
@@ -77,7 +77,7 @@ impl<P: Protocol> Attempt<'_, P> {
         }
     }
 
-    /// Returns which directory has this name, or `expected` where a later call compares that itself.
+    /// Returns the identity of the directory of this name, or `expected` if a later call checks it.
     async fn current_identity(
         &self,
         parent: &P::Handle,

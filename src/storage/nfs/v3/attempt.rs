@@ -2,8 +2,8 @@
 //!
 //! - A call that changes nothing got no answer: it is sent again.
 //! - A call that changes something got no answer: the verb starts again, as [`RetryReason::Lost`]. The call may still take
-//!   effect, which version 3 cannot prevent: if the verb fails after all, its outcome is not known.
-//! - The connection of a call under way at the deadline is cut.
+//!   effect, which version 3 cannot prevent. If the verb then fails, its outcome is unknown.
+//! - The connection of a call in progress at the deadline is cut.
 
 use super::diagnose;
 use super::mount::{Failure, Part};
@@ -42,7 +42,7 @@ impl Attempt<'_, Pool> {
                     continue;
                 }
                 Ok(Err(status)) if status.stale_handle() => {
-                    // It may be the share's own handle, which only a new connection brings again.
+                    // It may be the handle of the share's root, which only a new connection asks for again.
                     self.server.forget_idle();
                     return Err(RoundError::Retry(RetryReason::Changed(status)));
                 }
@@ -67,7 +67,7 @@ impl Attempt<'_, Pool> {
             }
             drop(connection);
             if call.changes() {
-                // Nothing prevents that it takes effect late.
+                // The call may still take effect later.
                 self.state().in_progress += 1;
                 return Err(RoundError::Retry(RetryReason::Lost));
             }
@@ -82,7 +82,7 @@ impl Attempt<'_, Pool> {
             let failures = self.state().failures;
             match self.server.acquire(self.deadline(), waiting).await {
                 Ok(connection) => return Ok(connection),
-                // The server restarted meanwhile.
+                // The server has restarted.
                 Err(failure) if failure.is_broken() => {
                     {
                         let mut state = self.state();

@@ -1,11 +1,12 @@
 //! The calls of the verbs in version 3.
 //!
-//! LOOKUP follows no symbolic link: the type says what a link is, and a walk stops there (RFC 1813, 3.3.3). What is done in a
-//! directory goes by its file handle. Handles are not kept from one verb to the next: the server may have forgotten them.
+//! LOOKUP follows no symbolic link: its reply has the type of the object, and a walk stops at a link (RFC 1813, 3.3.3).
+//! Operations in a directory use its file handle. Handles are not kept from one verb to the next, because the server may
+//! forget them.
 //!
-//! Version 3 cannot check and change in one call. So a directory is looked at right before it is moved, and again at its new
-//! place; if it turns out to be another one, it is moved back. Nothing is ever moved onto something: RENAME would replace an
-//! empty directory silently (RFC 1813, 3.3.14).
+//! Version 3 cannot check and change in one call. So the identity is checked right before a directory is moved, and again at
+//! its new path. A wrong directory is moved back. The target is checked first, because RENAME would replace an empty
+//! directory without an error (RFC 1813, 3.3.14).
 
 use std::sync::Arc;
 
@@ -81,7 +82,7 @@ impl Protocol for Pool {
     async fn first_page(attempt: &Attempt<'_, Self>, directory: &Handle) -> Answer<Page> {
         let from = Position::default();
         let answer = match attempt.send(Call::ReadDirPlus(directory, from)).await? {
-            // Not every server has it, nor for every directory.
+            // Not every server supports READDIRPLUS, and some not for every directory.
             Err(Status::NOTSUPP) => attempt.send(Call::ReadDir(directory, from)).await?,
             answer => answer,
         };
@@ -127,7 +128,7 @@ impl Protocol for Pool {
         };
         let moved = moved.found.identity;
         if moved != expected {
-            // It took the place of the one that is meant after the look.
+            // It has replaced the expected directory after the check.
             if attempt.look_up_in(source, old).await?.is_some() {
                 return Err(attempt.misplaced(from, to));
             }
@@ -164,7 +165,7 @@ impl Protocol for Pool {
 }
 
 impl Attempt<'_, Pool> {
-    /// Returns what is behind a handle.
+    /// Returns the attributes of the object with this handle.
     pub async fn file(&self, handle: &Handle, action: Action<'_>) -> Result<File, RoundError> {
         match self.send(Call::GetAttr(handle)).await? {
             Ok(Reply::File(Some(file))) => Ok(file),
@@ -175,7 +176,7 @@ impl Attempt<'_, Pool> {
 
     fn page_of(&self, answer: Result<Reply, Status>, from: Position) -> Answer<Page> {
         match answer {
-            // Neither the end nor a way to continue: if it counted as the end, names would be left out.
+            // The page has no position to continue from. If it counted as the last one, names would be missing.
             Ok(Reply::Page(page)) if !page.last && page.next.cookie == from.cookie => {
                 Err(self.malformed("a page of a directory is empty and not the last"))
             }
@@ -188,7 +189,7 @@ impl Attempt<'_, Pool> {
     async fn move_one(&self, directories: [&Handle; 2], names: [&str; 2]) -> Result<(), RoundError> {
         match self.send(Call::Rename(directories, names)).await? {
             Ok(_) => Ok(()),
-            // Source or target went away after the looks: the next round finds out which.
+            // The source or the target was removed after the look-ups; the next round finds out which.
             Err(Status::NOENT) => Err(RoundError::Retry(RetryReason::Changed(Status::NOENT))),
             Err(status) => Err(self.refused(Action::Rename, status)),
         }

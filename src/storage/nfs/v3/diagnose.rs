@@ -1,4 +1,4 @@
-//! Describes for people why a call has no answer. What servers do answer is described in [`crate::storage::messages`].
+//! Messages about calls that got no answer. [`crate::storage::messages`] has those about answers.
 
 use nfs3_client::RpcError;
 
@@ -13,10 +13,10 @@ use crate::storage::refusal::ErrorContext;
 use crate::storage::status::Status;
 use crate::storage::{Fault, transient};
 
-/// What else to do if version 3 is not available.
+/// The alternative if version 3 is not available.
 const OR_V4: &str = "or let Bindery use NFSv4 (nfsVersion 4), which needs port 2049 alone";
 
-/// Describes why there is no connection, or no answer to a call.
+/// Returns the message: there is no connection, or no answer to a call.
 pub(super) fn failed(context: &ErrorContext<'_>, failure: &Failure) -> Reason {
     let server = context.share.server();
     match failure {
@@ -31,7 +31,7 @@ pub(super) fn failed(context: &ErrorContext<'_>, failure: &Failure) -> Reason {
         )),
         Failure::Connect(Part::Mount, address, error) => Fault::Unreachable.because(format!(
             "NFSv3 needs the server's mountd, and there is no connection to {address}: {}. Check that it runs, and \
-             that its port, which is best a fixed one, is open to this host; {OR_V4}.",
+             that its port is open to this host (a fixed port is best); {OR_V4}.",
             no_answer::in_words(error)
         )),
         Failure::Connect(Part::Nfs, address, error) => no_answer::no_connection(*address, error),
@@ -51,7 +51,7 @@ pub(super) fn failed(context: &ErrorContext<'_>, failure: &Failure) -> Reason {
     }
 }
 
-/// The server refused MNT. The statuses have the numbers of those of NFS (RFC 1813, 5.1.5).
+/// Returns the message: the server refused MNT. Its statuses have the numbers of NFS statuses (RFC 1813, 5.1.5).
 fn mount(context: &ErrorContext<'_>, status: u32) -> Reason {
     let path = context.share.path();
     let port = messages::port_advice(context);
@@ -93,10 +93,9 @@ fn call(context: &ErrorContext<'_>, part: Part, error: &RpcError) -> Reason {
         RpcError::SystemErr => no_answer::system_error(server),
         RpcError::GarbageArgs | RpcError::ProcUnavail => no_answer::arguments(server),
         error => {
-            tracing::debug!(server, %error, "what the server answers cannot be read");
+            tracing::debug!(server, %error, "the answer of the server cannot be read");
             let text = format!(
-                "what answers as {} on {server} does not follow the protocol (its answer cannot be read). Is it an \
-                 NFS server?",
+                "the answer of {server} does not follow the protocol of {} (it cannot be read). Is it an NFS server?",
                 protocol(part)
             );
             Fault::Other.because(text)
@@ -116,17 +115,17 @@ impl Transport for Pool {
     type Prerequisite = Part;
     type Session = ();
 
-    /// This part of the server did not answer.
+    /// Returns the message: this part of the server did not answer.
     fn prerequisite_timeout(context: &ErrorContext<'_>, part: Part) -> Reason {
         let server = context.share.server();
         match part {
             Part::Portmapper => Fault::TimedOut.because(format!(
-                "NFSv3 needs the server's portmapper on port 111, and that of {server} did not answer in time. Check that \
-                 the server is up, that rpcbind runs there, and that the port is open to this host; {OR_V4}."
+                "NFSv3 needs the portmapper of {server} on port 111, which did not answer in time. Check that the server \
+                 is up, that rpcbind runs there, and that the port is open to this host; {OR_V4}."
             )),
             Part::Mount => Fault::TimedOut.because(format!(
-                "NFSv3 needs the server's mountd, and that of {server} did not answer in time. Check that it runs, and \
-                 that its port, which is best a fixed one, is open to this host; {OR_V4}."
+                "NFSv3 needs the mountd of {server}, which did not answer in time. Check that it runs, and that its port \
+                 is open to this host (a fixed port is best); {OR_V4}."
             )),
             Part::Nfs => messages::timed_out(context),
         }

@@ -1,8 +1,8 @@
-//! What `nfs3_client` reads from and writes to: RPC records over TCP (RFC 5531, 11).
+//! The transport of `nfs3_client`: RPC records over TCP (RFC 5531, 11).
 //!
-//! The crate's own adapter does not notice the end of a connection and reads for ever; it accepts any length that a server
-//! claims, and refuses a reply of several fragments. This one reads a whole record of a limited length first, and passes it
-//! on as one fragment.
+//! The crate's own adapter does not detect the end of a connection and reads for ever. It accepts any length that a server
+//! claims, and refuses a reply of several fragments. This one first reads a whole record of a limited length, and then
+//! returns it as one fragment.
 
 use std::io::{Error, ErrorKind, Result};
 use std::sync::Arc;
@@ -39,10 +39,10 @@ impl Records {
         match record::read_record(&self.stream, &mut self.record).await {
             Ok(()) => {}
             Err(NoRecord::Broken(error)) => return Err(error),
-            // Not an error of the connection: what answers does not speak the protocol.
+            // The connection works, but the server does not follow the protocol.
             Err(NoRecord::Malformed(what)) => return Err(Error::new(ErrorKind::InvalidData, what)),
         }
-        // It fits: the largest reply is far smaller.
+        // The conversion cannot fail: the largest reply is far smaller.
         let length = u32::try_from(self.record.len() - 4).unwrap_or_default();
         self.record[..4].copy_from_slice(&(length | LAST_FRAGMENT).to_be_bytes());
         Ok(())

@@ -1,8 +1,8 @@
-//! Makes a directory with the attributes that are wanted (MKDIR and SETATTR: RFC 1813, 3.3.9 and 3.3.2).
+//! Makes a directory with the wanted attributes (MKDIR and SETATTR: RFC 1813, 3.3.9 and 3.3.2).
 //!
-//! Servers drop setuid, setgid and sticky bits from MKDIR and may apply a umask. So SETATTR follows, the owner first, because a
-//! change of owner may drop bits too, and the attributes are looked at afterwards. A directory that this call has made and could
-//! not give the attributes is removed again, if it is still the one at its place.
+//! Servers drop setuid, setgid and sticky bits from MKDIR and may apply a umask. So SETATTR follows, the owner first,
+//! because a change of owner may drop bits too. Then the attributes are checked. If the attributes of a new directory cannot
+//! be set, it is removed again, unless another one has replaced it.
 
 use super::pool::Pool;
 use super::procedure::{Call, Handle, Reply, has_valid_length};
@@ -43,7 +43,7 @@ impl Attempt<'_, Pool> {
         })
     }
 
-    /// Gives a directory that MKDIR has just made its attributes, or removes it.
+    /// Sets the attributes of a directory that MKDIR has just made, or removes it.
     async fn finish(
         &self,
         parent: &Handle,
@@ -62,7 +62,7 @@ impl Attempt<'_, Pool> {
             }
             Err(error) => error,
         };
-        // It is useless, and this call has just made it: so this call may remove it.
+        // Without its attributes the directory is useless. This call has just made it, so it may remove it.
         let identity = self.file(&handle, Action::Make).await?.found.identity;
         let gone = self.undo(parent, name, identity).await;
         self.partly_done(!gone);
@@ -73,7 +73,7 @@ impl Attempt<'_, Pool> {
     async fn undo(&self, parent: &Handle, name: &str, made: Identity) -> bool {
         match self.look_up_in(parent, name).await {
             Ok(Some(object)) if object.found.identity == made => {}
-            // Another one has been put in its place, and that must stay.
+            // Another directory has replaced it, and must stay.
             Ok(_) => return true,
             Err(_) => return false,
         }

@@ -1,7 +1,7 @@
 //! Opens a connection to the server of a share: portmapper, mount protocol, NFS (RFC 1833, 3; RFC 1813, 5).
 //!
 //! All three are asked for each connection, because a server that has restarted may have other ports and other handles. UMNT
-//! is not sent: what servers keep of mounts is for display only.
+//! is not sent, because servers keep their list of mounts for display only.
 
 use std::io;
 use std::net::SocketAddr;
@@ -25,7 +25,7 @@ use crate::storage::nfs::options::NfsOptions;
 use crate::storage::nfs::record;
 
 const AUTH_SYS: u32 = 1;
-/// A server offers fewer ways to authenticate.
+/// The most authentication flavors in a reply. Servers send fewer.
 const MAX_FLAVORS: u32 = 64;
 
 /// The parts of a server that a share needs.
@@ -46,7 +46,7 @@ pub(super) enum Failure {
     Connect(Part, SocketAddr, io::Error),
     /// The part gave no useful answer.
     Call(Part, RpcError),
-    /// The portmapper does not know it.
+    /// The portmapper does not know this part.
     NotRegistered(Part),
     /// The mount protocol's status.
     Mount(u32),
@@ -55,12 +55,12 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    /// Whether the connection ended without an answer.
+    /// Returns whether the connection ended without an answer.
     pub fn is_broken(&self) -> bool {
         matches!(self, Self::Call(_, RpcError::Io(error)) if is_broken(error))
     }
 
-    /// Whether the server has refused to carry the call out.
+    /// Returns whether the server has refused to carry the call out.
     pub fn is_refusal(&self) -> bool {
         matches!(
             self,
@@ -77,7 +77,7 @@ impl Failure {
     }
 }
 
-/// Whether an error is one of the connection, and not of what the server sends.
+/// Returns whether an error is one of the connection, not of the server's reply.
 pub(super) fn is_broken(error: &io::Error) -> bool {
     error.kind() != io::ErrorKind::InvalidData
 }
@@ -94,7 +94,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Whether the server has closed it.
+    /// Returns whether the server has closed it.
     pub fn closed(&self) -> bool {
         record::closed(&self.stream)
     }
@@ -132,10 +132,10 @@ pub(super) async fn open(
         left -= 1;
         match timeout_at(end, open).await {
             Ok(Ok(connection)) => return Ok(connection),
-            // All addresses say the same about a share.
+            // Each address gives the same answer about a share.
             Ok(Err(error @ (Failure::Mount(_) | Failure::NoAuthSys))) => return Err(error),
             Ok(Err(error)) => tracing::debug!(%address, ?error, "a server's next address is tried"),
-            Err(_) => tracing::debug!(%address, "a server's next address is tried: this one is silent"),
+            Err(_) => tracing::debug!(%address, "a server's next address is tried: this one does not answer"),
         }
     }
     let nothing = io::Error::other("the name has no address");
@@ -149,7 +149,7 @@ async fn open_at(
     progress: &Progress<'_, impl Fn(Part) + Sync>,
 ) -> Result<Connection, Failure> {
     (progress.asks)(Part::Portmapper);
-    // It answers any source port.
+    // The portmapper accepts any source port.
     let (stream, _) = connect(Part::Portmapper, portmapper, false).await?;
     let mut asked = PortmapperClient::new(Records::new(stream));
     let mount = port(&mut asked, Part::Mount, MOUNT, MOUNT_VERSION).await?;
@@ -182,7 +182,7 @@ async fn mount_share(stream: Arc<TcpStream>, path: &str, options: &NfsOptions) -
         .map_err(|error| Failure::Call(Part::Mount, error))?;
     match answer {
         MountReply::Denied(status) => Err(Failure::Mount(status)),
-        // An empty list means that an old server does not say.
+        // Old servers send an empty list.
         MountReply::Accepted { flavors, .. } if !flavors.is_empty() && !flavors.contains(&AUTH_SYS) => {
             Err(Failure::NoAuthSys)
         }
@@ -215,7 +215,7 @@ fn auth(options: &NfsOptions) -> opaque_auth<'static> {
     })
 }
 
-/// The answer to MNT. The crate's own type allocates as much memory as a server claims to need.
+/// The answer to MNT. The crate's own type would allocate as much memory as the reply claims to need.
 enum MountReply {
     Accepted { root: Handle, flavors: Vec<u32> },
     Denied(u32),

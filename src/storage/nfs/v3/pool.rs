@@ -1,7 +1,7 @@
 //! The connections of one share: a bounded pool.
 //!
-//! A call takes a connection ([`PooledConnection`]) and returns it when the server has answered. If the caller stops waiting in
-//! any other way (a deadline, a broken connection), the connection is dropped: the next answer on it would belong to the
+//! A call takes a connection ([`PooledConnection`]) and returns it when the server has answered. If the caller stops waiting
+//! in any other way (a deadline, a broken connection), the connection is dropped: the next answer on it would belong to the
 //! previous call. Shares are independent: a server that hangs delays no other.
 //!
 //! The pool lives as long as something uses it: a verb, or the task that closes idle connections.
@@ -23,20 +23,20 @@ use crate::storage::nfs::idle::{Idle, Reusable};
 use crate::storage::nfs::options::NfsOptions;
 use crate::storage::verbs::remove_tree;
 
-/// The port of the portmapper (RFC 1833, 3), which says the others.
+/// The port of the portmapper (RFC 1833, 3), which returns the other ports.
 const PORT: u16 = 111;
-/// Calls under way on one share.
+/// The most connections in use for one share, each with one call.
 const MAX_CONNECTIONS: usize = 16;
-/// A connection is closed when it has been idle for so long: a firewall may have forgotten it.
+/// A connection is closed after this idle time: a firewall may drop it.
 const LONGEST_IDLE: Duration = Duration::from_mins(1);
 
-/// See the module.
+/// The connections of one share.
 #[derive(Debug)]
 pub struct Pool {
     name: Name,
     path: String,
     options: Arc<NfsOptions>,
-    /// Where tasks run. A caller that starts one may be dropped at any time.
+    /// The runtime of the tasks, because a caller that starts one may be dropped at any time.
     runtime: Runtime,
     permits: Semaphore,
     /// Limits the calls that remove trees, over all trees.
@@ -46,7 +46,7 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// Sends nothing before the first call. To be called in a Tokio runtime.
+    /// Creates a pool without connections. Sends nothing. Must be called in a Tokio runtime.
     pub fn new(share: &Share, options: Arc<NfsOptions>) -> Arc<Self> {
         Arc::new(Self {
             name: Name::new(share.server(), PORT),
@@ -60,15 +60,15 @@ impl Pool {
         })
     }
 
-    /// Lends a connection: an idle one, else a new one. `waiting` is told for which part of the server the call waits.
+    /// Lends a connection: an idle one, else a new one. Calls `waiting` with the part of the server that it waits for.
     ///
-    /// It may be dropped at any time; `deadline` only divides the time among the server's addresses.
+    /// The future may be dropped at any time. `deadline` only divides the time among the server's addresses.
     pub async fn acquire(
         self: &Arc<Self>,
         deadline: Instant,
         waiting: impl Fn(Part) + Send + Sync,
     ) -> Result<PooledConnection<'_>, Failure> {
-        // It is never closed, so this never fails; if it were, that is reported as a connection error.
+        // The semaphore is never closed. If it were, this would be a connection error.
         let closed = |_| Failure::Resolve(Arc::new(std::io::Error::other("the client is closed")));
         waiting(Part::Nfs);
         let permit = self.permits.acquire().await.map_err(closed)?;
@@ -105,7 +105,7 @@ impl Pool {
         &self.options
     }
 
-    /// Whether the latest connection came from a privileged port.
+    /// Returns whether the latest connection came from a privileged port.
     pub fn from_privileged_port(&self) -> bool {
         self.from_privileged_port.load(Ordering::Relaxed)
     }
@@ -163,7 +163,7 @@ impl PooledConnection<'_> {
     /// See [`Call::send`].
     pub async fn call(&mut self, call: &Call<'_>) -> Result<Answer, RpcError> {
         let Some(connection) = &mut self.connection else {
-            // Only what consumes `self` takes the connection out.
+            // Only methods that consume `self` take the connection out.
             return Err(RpcError::Io(std::io::ErrorKind::NotConnected.into()));
         };
         self.in_progress = call.changes();
@@ -172,12 +172,12 @@ impl PooledConnection<'_> {
         Ok(answer)
     }
 
-    /// Returns the share's own handle.
+    /// Returns the handle of the share's root.
     pub fn root(&self) -> Option<Handle> {
         self.connection.as_ref().map(|connection| connection.root.clone())
     }
 
-    /// Whether its connection was idle before.
+    /// Returns whether its connection was idle before.
     pub fn reused(&self) -> bool {
         self.reused
     }

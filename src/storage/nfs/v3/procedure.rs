@@ -1,7 +1,7 @@
 //! The NFSv3 procedures that the verbs are made of (RFC 1813, 3.3), and their results, as values.
 //!
-//! A file handle is valid as long as its file exists, on any connection; only the share's own handle is asked for again with
-//! each connection ([`super::mount`]).
+//! A file handle is valid as long as its file exists, on any connection. Only the handle of the share's root is asked for
+//! again with each connection ([`super::mount`]).
 
 use nfs3_client::nfs3_types::nfs3::{
     GETATTR3args, LOOKUP3args, MKDIR3args, Nfs3Option, Nfs3Result, READDIR3args, READDIRPLUS3args, REMOVE3args,
@@ -16,8 +16,9 @@ use crate::storage::attributes::Change;
 use crate::storage::status::Status;
 use crate::storage::verbs::protocol::{Entry, File, Page, Position};
 
-/// The largest page of a directory, in bytes; and how much of it may be names, where attributes are included.
+/// The largest page of a directory, in bytes.
 const LARGEST_PAGE: u32 = 32 * 1024;
+/// The most bytes of names in a page with attributes.
 const NAMES_IN_PAGE: u32 = 8 * 1024;
 /// The longest handle, in bytes (RFC 1813, 2.4).
 const LONGEST_HANDLE: usize = 64;
@@ -31,14 +32,14 @@ pub(super) enum Call<'a> {
     GetAttr(&'a Handle),
     Lookup(&'a Handle, &'a [u8]),
     SetAttr(&'a Handle, Change),
-    /// With this mode.
+    /// Makes a directory with this mode.
     MkDir(&'a Handle, &'a str, u32),
     Remove(&'a Handle, &'a [u8]),
     RmDir(&'a Handle, &'a [u8]),
     Rename([&'a Handle; 2], [&'a str; 2]),
-    /// The names alone.
+    /// Reads names alone.
     ReadDir(&'a Handle, Position),
-    /// The names, and what each is.
+    /// Reads names with the attributes of each object.
     ReadDirPlus(&'a Handle, Position),
 }
 
@@ -56,7 +57,7 @@ pub(super) enum Reply {
 pub(super) type Answer = Result<Reply, Status>;
 
 impl Call<'_> {
-    /// Whether it may change something on the server.
+    /// Returns whether it may change something on the server.
     pub fn changes(&self) -> bool {
         match self {
             Self::GetAttr(_) | Self::Lookup(..) | Self::ReadDir(..) | Self::ReadDirPlus(..) => false,
@@ -64,7 +65,8 @@ impl Call<'_> {
         }
     }
 
-    /// Sends it and waits for the answer. After an error, or when this is dropped, the connection cannot be used any more.
+    /// Sends it and waits for the answer. After an error, or if the future is dropped, the connection cannot be used any
+    /// more.
     pub async fn send(&self, client: &mut Nfs3Client<Records>) -> Result<Answer, RpcError> {
         Ok(match *self {
             Self::GetAttr(handle) => {
@@ -185,7 +187,7 @@ impl From<fattr3> for File {
     }
 }
 
-/// Whether a handle has a valid length.
+/// Returns whether a handle has a valid length.
 pub(super) fn has_valid_length(handle: &Handle) -> bool {
     (1..=LONGEST_HANDLE).contains(&handle.data.len())
 }

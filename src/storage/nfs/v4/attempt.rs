@@ -4,7 +4,7 @@
 //! - A COMPOUND that changes nothing got no answer: it is sent again.
 //! - A COMPOUND that changes something got no answer: the verb starts again, as [`RetryReason::Lost`]. But one that does no
 //!   harm when it takes effect late ([`Late::Harmless`]) is sent again.
-//! - A COMPOUND under way at the deadline is fenced off ([`super::server`]).
+//! - A COMPOUND in progress at the deadline is fenced off ([`super::server`]).
 
 use super::compound::Reply;
 use super::diagnose;
@@ -20,14 +20,14 @@ use crate::storage::status::Status;
 enum NoReply {
     /// It was not carried out and may be sent again.
     NotDone(SessionError),
-    /// Whether it was carried out is not known.
+    /// It is not known whether it was carried out.
     Lost(SessionError),
     /// Another try would fail in the same way.
     Final(SessionError),
 }
 
 impl From<SessionError> for NoReply {
-    /// For a COMPOUND that was not carried out.
+    /// Converts the error of a COMPOUND that was not carried out.
     fn from(error: SessionError) -> Self {
         if diagnose::passes(&error) {
             Self::NotDone(error)
@@ -38,13 +38,13 @@ impl From<SessionError> for NoReply {
 }
 
 impl Attempt<'_, Server> {
-    /// Sends a COMPOUND until the server has answered it. In the reply an operation may have failed, but not with DELAY, GRACE
-    /// or a stale handle, unless an operation before it has changed something.
+    /// Sends a COMPOUND until the server has answered it. In the reply an operation may have failed, but not with DELAY,
+    /// GRACE or a stale handle, unless an operation before it has changed something.
     pub async fn send(&self, ops: &[Op<'_>]) -> Result<Reply, RoundError> {
         self.send_as(ops, Late::Fenced).await
     }
 
-    /// See [`Attempt::send`]; `late` is for calls that change something.
+    /// Does the same as [`Attempt::send`]. `late` is for calls that change something.
     pub async fn send_as(&self, ops: &[Op<'_>], late: Late) -> Result<Reply, RoundError> {
         let late = if ops.iter().any(Op::changes) {
             late

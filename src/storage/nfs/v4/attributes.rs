@@ -23,11 +23,11 @@ const MODE: u32 = 33;
 const OWNER: u32 = 36;
 const OWNER_GROUP: u32 = 37;
 
-/// What GETATTR asks for.
+/// The attributes that GETATTR asks for.
 pub(super) const FILE_ATTRIBUTES: &[u32] = &[TYPE, FSID, FILEID, MODE, OWNER, OWNER_GROUP];
-/// What GETATTR asks for once, of any file.
+/// The attributes that GETATTR asks for once, of any file.
 pub(super) const SERVER_ATTRIBUTES: &[u32] = &[LEASE_TIME];
-/// What READDIR asks for. With RDATTR_ERROR, one unreadable entry does not make the page fail.
+/// The attributes that READDIR asks for. With RDATTR_ERROR, one unreadable entry does not make the page fail.
 pub(super) const ENTRY_ATTRIBUTES: &[u32] = &[TYPE, RDATTR_ERROR];
 
 /// The longest bitmap that is read: the protocol has three words so far.
@@ -80,12 +80,12 @@ pub(super) fn write_bitmap(writer: &mut Writer, attributes: &[u32]) {
 /// The attributes that the server sent.
 #[derive(Default)]
 pub(super) struct Values {
-    /// None: the server does not say.
+    /// `None` if the server did not send the type.
     pub is_directory: Option<bool>,
     fsid: Option<(u64, u64)>,
     fileid: Option<u64>,
     mode: Option<u32>,
-    /// None: the server sent a name, or nothing. It cannot be compared.
+    /// `None` if the server sent a name, which cannot be compared, or nothing.
     uid: Option<u32>,
     gid: Option<u32>,
     pub lease: Option<Duration>,
@@ -101,7 +101,7 @@ impl Values {
                 TYPE => read.is_directory = Some(values.u32()? == NF4DIR),
                 FSID => read.fsid = Some((values.u64()?, values.u64()?)),
                 LEASE_TIME => read.lease = Some(Duration::from_secs(values.u32()?.into())),
-                // An entry whose attributes could not be read has no others; a look-up says why.
+                // If the attributes of an entry could not be read, it has no others. A look-up returns the reason.
                 RDATTR_ERROR => _ = Status(values.u32()?),
                 FILEID => read.fileid = Some(values.u64()?),
                 MODE => read.mode = Some(values.u32()? & 0o7777),

@@ -1,10 +1,10 @@
-//! The calls of the verbs in version 4: each is a COMPOUND, or several where the server's limits ask for that.
+//! The calls of the verbs in version 4. Each is one COMPOUND, or several if the server's limits require that.
 //!
-//! LOOKUP follows no symbolic link: the next LOOKUP stops at a link, as it does at a file (RFC 8881, 18.13). What is done in a
-//! directory goes by its file handle, in a COMPOUND of its own: so a walk may take as many calls as the server's limits ask
-//! for, and its errors are told from those of the operation. VERIFY compares the identity in the same COMPOUND as the operation
-//! (18.31): if another directory has taken the place since, the server stops there. File handles are not kept from one verb to
-//! the next: the server may have forgotten them.
+//! LOOKUP follows no symbolic link: the next LOOKUP stops at a link, as it does at a file (RFC 8881, 18.13). Operations in a
+//! directory use its file handle, in a COMPOUND of their own. So a walk may need several calls, and its errors can be told
+//! from those of the operation. VERIFY compares the identity in the same COMPOUND as the operation (18.31): if another
+//! directory has replaced the expected one, the server stops there. File handles are not kept from one verb to the next,
+//! because the server may forget them.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ use crate::storage::verbs::protocol::{
 };
 use crate::storage::{Found, Moved, Removed};
 
-/// What one READDIR is to bring at most, in bytes.
+/// The largest page that READDIR asks for, in bytes.
 const LARGEST_PAGE: u32 = 32 * 1024;
 
 impl Protocol for Server {
@@ -95,7 +95,7 @@ impl Protocol for Server {
                     .min(segments.len().saturating_sub(1));
                 return match stopped.status {
                     Status::NOENT if at >= share => Ok(Walk::Missing(at - share)),
-                    // Not the name is wrong but what is before it, which is no directory.
+                    // The segment before this one is not a directory.
                     Status::NOTDIR | Status::SYMLINK if stopped.at <= names - from => {
                         Err(attempt.refused(action(at.saturating_sub(1)), stopped.status))
                     }
@@ -129,7 +129,7 @@ impl Protocol for Server {
         }
         let page = reply.into_page().ok_or_else(|| attempt.incomplete())?;
         if page.entries.is_empty() && !page.last {
-            // Neither the end nor a way to continue: if it counted as the end, names would be left out.
+            // The page has no position to continue from. If it counted as the last one, names would be missing.
             return Err(attempt.malformed("a page of a directory is empty and not the last"));
         }
         Ok(Ok(page))
@@ -181,7 +181,7 @@ impl Protocol for Server {
             (2, Status::NOENT) => Ok(Moved::Missing),
             (2, status) => Err(attempt.refused(Action::Segment(from), status)),
             (4, Status::NOT_SAME) => Ok(Moved::Another(attempt.identity(&reply)?)),
-            // Source or target went away between VERIFY and RENAME, or after the walks: the next round finds out which.
+            // The source or the target was removed after the walks or after VERIFY; the next round finds out which.
             (6, Status::NOENT) => Err(RoundError::Retry(RetryReason::Changed(Status::NOENT))),
             (_, status) => Err(attempt.refused(Action::Rename, status)),
         }
@@ -225,7 +225,7 @@ impl Protocol for Server {
         let mut ops = vec![Op::PutFh(directory)];
         ops.extend(names.iter().map(|name| Op::Remove(name)));
         let late = match target {
-            // They go by handle, in a directory that is to be emptied anyway: late, they do what the next call does.
+            // They use the handle of a directory that is being emptied. A late call does the same as the next one.
             Target::Files | Target::Directories => Late::Harmless,
             Target::Tree => Late::Fenced,
         };

@@ -1,8 +1,8 @@
-//! The client as which a server knows this process (RFC 8881, 2.4): one client for all sessions.
+//! The client as which a server knows this process (RFC 8881, 2.4). All sessions on a server belong to the same client.
 //!
-//! The client owner stays the same when a process starts again; the verifier is new. So the first session that a process
-//! opens on a server ends all that an earlier process of that name has left there: sessions and late calls (18.35.4,
-//! 18.36.4). The server's name is part of the client owner, because two names of one server are two clients.
+//! When a process starts again, it has the same client owner and a new verifier. So its first session on a server ends the
+//! sessions and late calls that an earlier process of the same name has left there (18.35.4, 18.36.4). The server's name is
+//! part of the client owner, because two names of one server are two clients.
 //!
 //! One name may have several addresses, of one server or of several. EXCHANGE_ID shows which of them are the same server: it
 //! answers with the same client id and the same [`ServerId`].
@@ -15,20 +15,21 @@ use tokio::time::Instant;
 
 use super::server_id::ServerId;
 
-/// The lease of most servers, for one that does not say.
+/// The lease of most servers, for one that does not tell its lease.
 pub(super) const USUAL_LEASE: Duration = Duration::from_secs(90);
 
-/// What the sessions of one client share. Each session and each fence has a reference to it, so the count says whether any is left.
+/// The state that the sessions of one client share. Each session and each fence has a reference: the count shows whether any
+/// is left.
 #[derive(Debug)]
 pub(super) struct Client {
-    /// The number by which the server knows it.
+    /// The client id.
     pub id: u64,
-    /// Which server knows it.
+    /// The server that knows it.
     pub server: ServerId,
     pub minor: u32,
-    /// How long the server keeps a client that sends nothing; none before the server was asked.
+    /// How long the server keeps a client that sends nothing; empty until the server was asked.
     pub known_lease: OnceLock<Duration>,
-    /// When the server last answered one of its sessions: the lease was renewed then or later.
+    /// When the server last answered one of its sessions. It renewed the lease shortly before.
     renewed: Mutex<Instant>,
     /// RECLAIM_COMPLETE may have been sent: servers record such a client, and wait for it after a restart.
     pub recorded: Flag,
@@ -38,7 +39,7 @@ pub(super) struct Client {
     pub replaced: Flag,
 }
 
-/// What was noted about a client, or not yet.
+/// A fact about a client, once it is known.
 #[derive(Debug, Default)]
 pub(super) struct Flag(AtomicBool);
 
@@ -56,7 +57,7 @@ impl Client {
         }
     }
 
-    /// Returns the lease; before the server was asked, the usual one.
+    /// Returns the lease; the usual one before the server was asked.
     pub fn lease(&self) -> Duration {
         self.known_lease.get().copied().unwrap_or(USUAL_LEASE)
     }
@@ -65,7 +66,7 @@ impl Client {
         *self.renewed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes that the server has answered.
+    /// Records that the server has answered.
     pub fn renew(&self) {
         *self.renewed.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }

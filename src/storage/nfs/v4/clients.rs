@@ -17,41 +17,41 @@ use super::xdr::Malformed;
 use crate::storage::nfs::options::NfsOptions;
 use crate::storage::status::Status;
 
-/// Pause before a server is asked again that still carries out a call that is to be ended.
+/// The pause before the next CREATE_SESSION, while the server still carries out an earlier call.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
-/// A session that a server has made.
+/// A new session on a server.
 type Created = (Arc<Client>, SessionId, Limits);
 
 /// The clients on the servers behind one name.
 #[derive(Debug)]
 pub(super) struct Clients {
     owner: String,
-    /// Of this incarnation of the client owner.
+    /// The verifier of this incarnation of the client owner.
     verifier: Verifier,
     known: Vec<Known>,
-    /// Servers on which the latest client was recorded and is gone. After a restart such a server waits until the next one
+    /// Servers that recorded the previous client, which is gone. After a restart such a server waits until the next client
     /// sends RECLAIM_COMPLETE.
     awaited: Vec<ServerId>,
 }
 
-/// A client, and what is needed to open sessions for it.
+/// A client, with the data to open sessions for it.
 #[derive(Debug)]
 struct Known {
     client: Arc<Client>,
     /// The addresses of its server that have been used.
     addresses: Vec<SocketAddr>,
-    /// The number of the next CREATE_SESSION. One that got no answer is sent again with its number: a server that has
-    /// carried it out answers with the session that it made then.
+    /// The sequence number of the next CREATE_SESSION. If it gets no answer, it is sent again with the same number: a server
+    /// that has carried it out returns the same session.
     next: u32,
 }
 
 impl Clients {
-    /// Sends nothing.
+    /// Creates the state without clients. Sends nothing.
     pub fn new(options: &NfsOptions, server: &str) -> Self {
         let NfsOptions { uid, gid, machine, .. } = options;
         Self {
-            // With the user: servers let no other user end it.
+            // Contains the user, because servers let no other user replace the client.
             owner: format!("bindery {machine} {uid}:{gid} {server}"),
             verifier: new_verifier(),
             known: Vec::new(),
@@ -61,7 +61,7 @@ impl Clients {
 
     /// Opens a session on a new connection, for a client that the server knows, or else for a new one.
     ///
-    /// It may be dropped at any time: the next call continues from there.
+    /// The future may be dropped at any time: the next call continues from there.
     pub async fn open(&mut self, mut wire: Wire) -> Result<Session, SessionError> {
         let address = wire.address;
         let known = self.known.iter().position(|known| known.addresses.contains(&address));
@@ -80,14 +80,14 @@ impl Clients {
         Ok(Session::new(wire, client, id, limits))
     }
 
-    /// Returns where the client is in the list, if it has no session and no fence any more.
+    /// Returns the index of the client, if no session and no fence uses it any more.
     fn unused(&self, client: &Arc<Client>) -> Option<usize> {
         let at = self.known.iter().position(|known| Arc::ptr_eq(&known.client, client));
         // One reference is in the list, the other one is the caller's.
         at.filter(|_| Arc::strong_count(client) == 2)
     }
 
-    /// Whether the client has no session and no fence any more.
+    /// Returns whether no session and no fence uses the client any more.
     pub fn is_unused(&self, client: &Arc<Client>) -> bool {
         self.unused(client).is_some()
     }
@@ -102,8 +102,8 @@ impl Clients {
         Ok(())
     }
 
-    /// Begins a new incarnation of the client owner. Its first session on a server ends all that the present one has there.
-    /// Returns where the present one is known: an address for each server, and the minor version there.
+    /// Begins a new incarnation of the client owner. Its first session on a server ends the sessions and calls of the
+    /// previous one there. Returns the servers of the previous one: an address and the minor version of each.
     pub fn new_incarnation(&mut self) -> Vec<(SocketAddr, u32)> {
         self.verifier = new_verifier();
         let known = mem::take(&mut self.known);
@@ -117,7 +117,7 @@ impl Clients {
             .collect()
     }
 
-    /// The same incarnation, without clients.
+    /// Returns the same incarnation, without clients.
     pub fn same_incarnation(&self) -> Self {
         Self {
             owner: self.owner.clone(),
@@ -127,19 +127,19 @@ impl Clients {
         }
     }
 
-    /// Notes that the client is gone: the next one on its server replaces it.
+    /// Records that the client is gone: the next one on its server replaces it.
     fn expect_successor(&mut self, client: &Client) {
         if client.recorded.is_set() && !self.awaited.contains(&client.server) {
             self.awaited.push(client.server);
         }
     }
 
-    /// Opens a session for a new incarnation, which ends all earlier ones, and ends the new one, too.
+    /// Opens a session for this incarnation, which ends the sessions of earlier ones, and then destroys it, too.
     pub async fn shut_down(&mut self, mut wire: Wire) -> Result<(), SessionError> {
         let at = self.register(&mut wire).await?;
         let (client, id, _) = loop {
             match self.create_session(at, &mut wire).await {
-                // It still carries out a call of an earlier incarnation.
+                // The server still carries out a call of an earlier incarnation.
                 Err(SessionError::Refused(_, status)) if status.asks_to_retry() => sleep(RETRY_PAUSE).await,
                 other => break other?,
             }
@@ -148,7 +148,7 @@ impl Clients {
         Ok(self.destroy_unused(client, &mut wire).await?)
     }
 
-    /// Makes this process known to the server. Returns where the client is in the list.
+    /// Registers this process on the server (EXCHANGE_ID). Returns the index of the client.
     async fn register(&mut self, wire: &mut Wire) -> Result<usize, SessionError> {
         for _ in 0..2 {
             let registered = match wire.exchange_id(&self.owner, self.verifier).await {
@@ -172,7 +172,7 @@ impl Clients {
                     });
                     return Ok(self.known.len() - 1);
                 }
-                // Another address of a server that knows this client.
+                // This is another address of a server that knows this client.
                 (None, Some(at)) => {
                     self.known[at].addresses.push(wire.address);
                     return Ok(at);
@@ -181,7 +181,7 @@ impl Clients {
                 (None, None) => self.verifier = new_verifier(),
             }
         }
-        Err(Malformed("the server knows a client that has just been named for the first time").into())
+        Err(Malformed("the server confirms a client that is new").into())
     }
 
     async fn create_session(&mut self, at: usize, wire: &mut Wire) -> Result<Created, SessionError> {
@@ -201,7 +201,7 @@ impl Clients {
                     }
                     // The number is not the one that the server expects.
                     Status::SEQ_MISORDERED => drop(self.new_incarnation()),
-                    // The server has not looked at the number yet.
+                    // The server has not used the number yet.
                     status if status.asks_to_retry() => {}
                     _ => known.next = known.next.wrapping_add(1),
                 }

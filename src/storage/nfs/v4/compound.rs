@@ -46,8 +46,8 @@ impl<'a> Results<'a> {
         Ok(Self { reader, status, left })
     }
 
-    /// Returns the status of the next operation, which has this number. A COMPOUND that failed as a whole has no results; then
-    /// this is its status.
+    /// Returns the status of the next operation, which has this number. A COMPOUND that failed as a whole has no results:
+    /// then this is its status.
     pub fn next(&mut self, number: u32) -> Result<Status, Malformed> {
         const ILLEGAL: u32 = 10044;
         if self.left == 0 {
@@ -145,7 +145,7 @@ mod tests {
             let _ = Results::new(&bytes).and_then(|results| results.read(&ops));
         }
 
-        /// Gets past the header and the operation's number, where arbitrary bytes seldom do.
+        /// Here the header and the operation's number are valid: arbitrary bytes seldom have valid ones.
         #[test]
         fn an_arbitrary_result_is_read_or_refused(bytes in any::<Vec<u8>>(), op in any_op()) {
             let mut reply = Writer::default();

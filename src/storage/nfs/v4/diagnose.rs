@@ -1,4 +1,4 @@
-//! Describes for people why a COMPOUND has no answer. What servers do answer is described in [`crate::storage::messages`].
+//! Messages about COMPOUNDs that got no answer. [`crate::storage::messages`] has those about answers.
 
 use std::net::SocketAddr;
 
@@ -20,11 +20,11 @@ use crate::storage::{Fault, transient};
 pub(in crate::storage) enum Prerequisite {
     /// An earlier call that may still reach this address of the server is fenced off.
     Fence(SocketAddr),
-    /// A session is free or opened.
+    /// A session becomes free, or is opened.
     Session,
 }
 
-/// Whether another connection or session may help.
+/// Returns whether another connection or session may avoid the error.
 pub(super) fn passes(error: &SessionError) -> bool {
     match error {
         SessionError::Rpc(RpcError::Broken(_)) => true,
@@ -40,7 +40,7 @@ pub(super) fn passes(error: &SessionError) -> bool {
     }
 }
 
-/// Describes why a COMPOUND has no answer.
+/// Returns the message: a COMPOUND got no answer.
 pub(super) fn failed(context: &ErrorContext<'_>, error: &SessionError) -> Reason {
     let server = context.share.server();
     match error {
@@ -81,8 +81,8 @@ impl Transport for Server {
         match prerequisite {
             Prerequisite::Fence(address) => Fault::TimedOut.because(format!(
                 "an earlier call got no answer and must first be fenced off, so that it does not take effect late; \
-                 {address} did not confirm that in time. Check that the NFS server runs there; if it is gone for good, \
-                 this ends soon after its lease, 90 s on most servers."
+                 {address} did not confirm that in time. Check that the NFS server runs there. If it never runs again, \
+                 Bindery stops waiting after its lease, 90 s on most servers."
             )),
             Prerequisite::Session => Fault::TimedOut.because(format!(
                 "{server} did not open a session in time. Check that the NFS server runs and can be reached."

@@ -1,9 +1,9 @@
-//! A fence: it makes sure that a call without an answer takes no effect any more (RFC 8881, 2.10.6.1 and 18.37).
+//! A fence prevents late effects of a call without an answer (RFC 8881, 2.10.6.1 and 18.37).
 //!
-//! It is carried out on a connection of its own, repeatedly, until the server has confirmed it, or until the server cannot
-//! know the session any more because the lease of the client has expired. No session is lent meanwhile, so nothing renews that
-//! lease. A courteous server may know the session for longer: the next session belongs to a new incarnation of the client
-//! owner, which ends it.
+//! It uses its own connections and is repeated until the server has confirmed it, or until the lease of the client has
+//! expired, so that the server cannot know the session any more. Meanwhile no session is lent, so nothing renews that lease.
+//! A courteous server may know the session for longer. Then the next session ends it, because it belongs to a new
+//! incarnation of the client owner.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,24 +16,24 @@ use super::wire::{SessionError, SessionId, Wire};
 use crate::storage::nfs::connect::connect_to;
 use crate::storage::nfs::options::NfsOptions;
 
-/// How long one try may take.
+/// The longest time for one attempt.
 const TRY_TIMEOUT: Duration = Duration::from_secs(3);
-/// The pause between tries, doubled each time.
+/// The pause between attempts, doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// Added to the lease, because clocks and timers are not exact.
 const MARGIN: Duration = Duration::from_secs(15);
-/// A server that is carrying out the call for longer is broken.
+/// The longest wait for a server that is carrying out the call. If it takes longer, the server is broken.
 const LONGEST_FENCE: Duration = Duration::from_mins(10);
 
-/// A session that may have a call under way, to be destroyed.
+/// A session that may have a call in progress, to be destroyed.
 #[derive(Debug)]
 pub(super) struct Fence {
     pub session: SessionId,
     pub client: Arc<Client>,
-    /// The call that may be under way.
+    /// The sequence number of the call that may be in progress.
     pub sequence: u32,
-    /// The address on which the session is: one name may lead to several servers.
+    /// The address of the session: one name may have several servers.
     pub address: SocketAddr,
     pub options: Arc<NfsOptions>,
 }
@@ -45,17 +45,17 @@ pub(super) enum End {
     Confirmed,
     /// The server has not confirmed it, for longer than it can know the session.
     Unconfirmed,
-    /// The server has said for too long that it is carrying out the call.
+    /// The server has been carrying out the call for too long.
     Busy,
 }
 
 impl Fence {
-    /// Ends when the call is fenced off, or the server cannot know its session any more. `longest` replaces the lease.
+    /// Runs until the call is fenced off, or the server cannot know its session any more. `longest` replaces the lease.
     pub async fn carry_out(&self, privileged: bool, longest: Option<Duration>) -> End {
         let limit = longest.unwrap_or(self.client.lease() + MARGIN);
         let since = Instant::now();
         let mut pause = FIRST_PAUSE;
-        // When the server last said that it is carrying out the call.
+        // When the server last answered that it is carrying out the call.
         let mut busy = since;
         loop {
             match timeout(TRY_TIMEOUT, self.try_once(privileged, &mut busy)).await {
@@ -92,15 +92,15 @@ impl Fence {
         Ok(())
     }
 
-    /// Sends the same SEQUENCE as the call that may be under way. Either it arrives first: then the call is out of sequence.
-    /// Or it counts as a repetition: then the server answers DELAY until the call has ended. To destroy the session alone is
-    /// not enough, because a server may do that while it carries out a call.
+    /// Sends a SEQUENCE with the sequence number of the call. If it arrives before the call, the call is out of sequence. If
+    /// it arrives later, it counts as a repetition, and the server answers DELAY until the call has ended. DESTROY_SESSION
+    /// alone is not enough, because a server may destroy a session while it carries out a call.
     async fn take_slot(&self, wire: &mut Wire, busy: &mut Instant) -> Result<(), SessionError> {
         while wire.sequence(&self.session, self.sequence).await?.asks_to_retry() {
             *busy = Instant::now();
             sleep(FIRST_PAUSE).await;
         }
-        // Any other answer means that it has ended the call, or does not know the session.
+        // Any other answer means that the call has ended, or that the server does not know the session.
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! Which calls of a server are being fenced off. No session is lent meanwhile.
+//! The fences of a server that are in progress. Meanwhile no session is lent.
 
 use std::net::SocketAddr;
 
@@ -13,7 +13,7 @@ impl Fences {
         self.0.borrow().is_empty()
     }
 
-    /// Waits until no call is being fenced off. `waiting` is told for which address.
+    /// Waits until no call is being fenced off. Calls `waiting` with the address of a fence.
     pub async fn until_empty(&self, waiting: impl Fn(SocketAddr)) {
         let mut fences = self.0.subscribe();
         loop {

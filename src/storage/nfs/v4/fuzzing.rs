@@ -46,7 +46,7 @@ fn check(reply: &Reply, ops: &[Op<'_>], sent: usize) {
     assert_eq!(reply.answers.len(), answered);
     for answer in &reply.answers {
         if let Answer::Page(page) = answer {
-            // The smallest entry: that it follows, its cookie, a name, two empty fields.
+            // The smallest entry: a boolean, its cookie, a name, two empty fields.
             assert!(page.entries.len() * 28 <= sent);
             for entry in &page.entries {
                 let name = &entry.name[..];

@@ -6,7 +6,7 @@ use super::xdr::Malformed;
 pub(super) const LARGEST_CALL: u32 = 32 * 1024;
 pub(super) const LARGEST_REPLY: u32 = 64 * 1024;
 pub(super) const MAX_OPERATIONS: u32 = 64;
-/// The verbs need at least so many operations in a COMPOUND, and so many bytes.
+/// The fewest operations, and the smallest messages, that the verbs need.
 const FEWEST_OPERATIONS: u32 = 8;
 const SMALLEST_MESSAGE: u32 = 4096;
 /// Bytes of a call without the names in it: credentials, SEQUENCE, file handles.
@@ -31,7 +31,7 @@ impl Limits {
         reply: SMALLEST_MESSAGE,
     };
 
-    /// The limits of a session for which the server has granted this.
+    /// Returns the limits of a session, from the values that the server has granted.
     pub fn granted(operations: u32, call: u32, reply: u32) -> Result<Self, Malformed> {
         if operations < FEWEST_OPERATIONS || call.min(reply) < SMALLEST_MESSAGE {
             return Err(Malformed(
@@ -45,7 +45,8 @@ impl Limits {
         })
     }
 
-    /// Returns how many of the names fit into a COMPOUND with so many other operations. Each needs an operation. At least one.
+    /// Returns how many of the names fit into a COMPOUND with `others` other operations: at least one. Each name needs one
+    /// operation.
     pub fn fit<'a>(&self, others: usize, names: impl Iterator<Item = &'a [u8]>) -> usize {
         let mut room = (self.call as usize).saturating_sub(OVERHEAD);
         names

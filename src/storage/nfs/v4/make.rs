@@ -1,8 +1,8 @@
-//! Makes a directory with the attributes that are wanted (CREATE and SETATTR: RFC 8881, 18.4 and 18.30).
+//! Makes a directory with the wanted attributes (CREATE and SETATTR: RFC 8881, 18.4 and 18.30).
 //!
 //! Servers drop setuid, setgid and sticky bits from CREATE and may apply a umask. So SETATTR follows in the same COMPOUND,
-//! the owner first, because a change of owner may drop bits too, and GETATTR shows the result. A directory that this call has
-//! made and could not give the attributes is removed again, if it is still the one at its place.
+//! the owner first, because a change of owner may drop bits too. GETATTR returns the result. If the attributes of a new
+//! directory cannot be set, it is removed again, unless another one has replaced it.
 
 use super::compound::Stopped;
 use super::operation::{Handle, Op};
@@ -67,7 +67,7 @@ impl Attempt<'_, Server> {
                 }
             }
         };
-        // It is useless, and this call has just made it: so this call may remove it.
+        // Without its attributes the directory is useless. This call has just made it, so it may remove it.
         let gone = match reply.file() {
             Some(file) => self.undo(parent, name, file.found.identity).await,
             None => false,
@@ -87,7 +87,7 @@ impl Attempt<'_, Server> {
             Op::Remove(name.as_bytes()),
         ];
         let undone = self.send(&ops).await;
-        // NOT_SAME: another one has been put in its place, and that must stay.
+        // NOT_SAME: another directory has replaced it, and must stay.
         let gone = [Status::NOENT, Status::NOT_SAME];
         undone.is_ok_and(|reply| reply.stopped.is_none_or(|stop| gone.contains(&stop.status)))
     }

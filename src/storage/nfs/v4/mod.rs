@@ -1,9 +1,11 @@
 //! Versions 4.2 and 4.1 of NFS (RFC 7862, RFC 8881).
 //!
-//! From the wire up: [`xdr`], [`rpc`], [`attributes`], [`operation`] and [`compound`] speak the protocol; [`limits`],
-//! [`wire`], [`client`], [`clients`], [`server_id`], [`session`], [`server`], [`pool`], [`fence`] and [`fences`] keep sessions, and
-//! fence off calls that got no answer; [`attempt`] sends the COMPOUNDs of a verb, some of them again, and [`diagnose`] describes what
-//! went wrong; [`calls`] and [`make`] are the calls that the verbs are made of.
+//! The modules, from the lowest layer to the highest:
+//! - [`xdr`], [`rpc`], [`attributes`], [`operation`] and [`compound`] encode and decode the protocol.
+//! - [`limits`], [`wire`], [`client`], [`clients`], [`server_id`], [`session`], [`server`], [`pool`], [`fence`] and
+//!   [`fences`] manage sessions, and fence off calls that got no answer.
+//! - [`attempt`] sends the COMPOUNDs of a verb, some of them again. [`diagnose`] describes errors.
+//! - [`calls`] and [`make`] are the calls that verbs consist of.
 //!
 //! Not implemented: callbacks, pNFS, state protection.
 
@@ -41,15 +43,15 @@ use crate::storage::client::Client;
 pub type NfsStorage = Client<Server>;
 
 impl NfsStorage {
-    /// Limits how long Bindery tries to fence off a call without an answer; no other call goes to that server meanwhile. If this
-    /// is not set, it is the server's lease and a margin: after that the server does not know the session any more.
+    /// Limits how long Bindery tries to fence off a call without an answer. Meanwhile no other call goes to that server. The
+    /// default is the server's lease and a margin: after that the server does not know the session any more.
     pub fn with_longest_fence(mut self, longest: Duration) -> Self {
         self.config.longest_fence = Some(longest);
         self
     }
 
-    /// Ends all that this process has on any server, for when it stops: otherwise a server would wait for it after a restart.
-    /// Takes a few seconds at most, however many servers do not answer.
+    /// Destroys the sessions and clients of this process on all servers, before it stops. Otherwise a server would wait for
+    /// them after a restart. Takes at most 8 seconds, also if several servers do not answer.
     pub async fn shut_down(&self) {
         let servers: Vec<Arc<Server>> = self.servers().values().filter_map(Weak::upgrade).collect();
         join_all(servers.iter().map(|server| server.shut_down())).await;

@@ -1,4 +1,5 @@
-//! The operations that Bindery uses on files, and their results (RFC 8881, 18). The operations of sessions are in [`super::wire`].
+//! The operations that Bindery uses on files, and their results (RFC 8881, 18). The operations of sessions are in
+//! [`super::wire`].
 
 use super::attributes::{self, NF4DIR, Values};
 use super::xdr::{Malformed, Reader, Writer};
@@ -9,7 +10,7 @@ use crate::storage::verbs::protocol::{Entry, File, Page, Position};
 const LONGEST_HANDLE: usize = 128;
 const LONGEST_NAME: usize = 4096;
 
-/// A file handle: the server's name for a file, whatever its path.
+/// A file handle: the server's name for a file, independent of its path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::storage) struct Handle(Vec<u8>);
 
@@ -20,9 +21,9 @@ pub(super) enum Op<'a> {
     PutRootFh,
     /// Current becomes this file.
     PutFh(&'a Handle),
-    /// Current becomes what has this name in it; links are not followed.
+    /// Current becomes the object of this name in it. Links are not followed.
     Lookup(&'a [u8]),
-    /// The current file is saved.
+    /// Saves current.
     SaveFh,
     /// Current becomes the saved file.
     RestoreFh,
@@ -33,7 +34,7 @@ pub(super) enum Op<'a> {
     GetFh,
     /// Stops with NOT_SAME unless current is this file.
     Verify(Identity),
-    /// Names from here on, in a reply of so many bytes at most.
+    /// Reads names from this position on, in a reply of at most this number of bytes.
     ReadDir(Position, u32),
     Remove(&'a [u8]),
     /// Moves a name in the saved directory to a name in the current one.
@@ -50,7 +51,7 @@ pub(super) enum Answer {
 }
 
 impl Op<'_> {
-    /// Whether it changes anything on the server.
+    /// Returns whether it changes anything on the server.
     pub fn changes(&self) -> bool {
         matches!(
             self,
@@ -96,7 +97,7 @@ impl Op<'_> {
             Self::ReadDir(from, room) => {
                 writer.u64(from.cookie);
                 writer.fixed(&from.verifier);
-                writer.u32(room / 4); // of which names alone
+                writer.u32(room / 4); // for the names alone
                 writer.u32(*room);
                 attributes::write_bitmap(writer, attributes::ENTRY_ATTRIBUTES);
             }
@@ -107,7 +108,7 @@ impl Op<'_> {
         }
     }
 
-    /// Reads what follows the status of an operation that succeeded.
+    /// Reads the result of an operation that succeeded, after its status.
     pub fn read(&self, reader: &mut Reader<'_>) -> Result<Answer, Malformed> {
         match self {
             Self::GetFh => return Ok(Answer::Handle(Handle(reader.opaque(LONGEST_HANDLE)?.to_vec()))),
@@ -129,7 +130,7 @@ impl Op<'_> {
     }
 }
 
-/// Skips `change_info4`, the directory's change counter: nothing is cached here.
+/// Skips `change_info4`, the directory's change counter, which only caches need.
 fn read_change(reader: &mut Reader<'_>) -> Result<(), Malformed> {
     reader.boolean()?;
     reader.u64()?;

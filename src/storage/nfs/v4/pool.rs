@@ -29,15 +29,16 @@ pub(super) struct PooledSession<'a> {
     pub server: &'a Arc<Server>,
     pub session: Option<Session>,
     pub reused: bool,
-    /// The call that is under way, and whether it does harm if it takes effect once this is dropped.
+    /// The call in progress: what happens to it when this is dropped.
     pub in_progress: Option<Late>,
     pub _permit: SemaphorePermit<'a>,
 }
 
 impl Server {
-    /// Lends a session once no call is being fenced off: an idle one, else a new one. `waiting` is told for what the call waits.
+    /// Waits until no call is being fenced off, and lends a session: an idle one, else a new one. Calls `waiting` with the
+    /// condition that it waits for.
     ///
-    /// It may be dropped at any time; `deadline` only divides the time among the server's addresses.
+    /// The future may be dropped at any time. `deadline` only divides the time among the server's addresses.
     pub async fn acquire(
         self: &Arc<Self>,
         deadline: Instant,
@@ -48,7 +49,7 @@ impl Server {
                 .until_empty(|address| waiting(Prerequisite::Fence(address)))
                 .await;
             waiting(Prerequisite::Session);
-            // It is never closed, so this never fails; if it were, that is reported as a connection error.
+            // The semaphore is never closed. If it were, this would be a connection error.
             let permit = self.permits.acquire().await.map_err(|_| no_permit())?;
             if self.fences.is_empty() {
                 break permit;
@@ -85,7 +86,7 @@ impl PooledSession<'_> {
         call: impl AsyncFnOnce(&mut Session) -> Result<R, SessionError>,
     ) -> Result<R, SessionError> {
         let Some(session) = &mut self.session else {
-            // Only what consumes `self` takes the session out.
+            // Only methods that consume `self` take the session out.
             let gone = std::io::ErrorKind::NotConnected;
             return Err(SessionError::Rpc(RpcError::Broken(gone.into())));
         };
@@ -97,7 +98,7 @@ impl PooledSession<'_> {
         reply
     }
 
-    /// Whether its session was idle before.
+    /// Returns whether its session was idle before.
     pub fn reused(&self) -> bool {
         self.reused
     }
@@ -109,7 +110,7 @@ impl PooledSession<'_> {
         }
     }
 
-    /// Sends it for a client that replaces a recorded one: a server that has restarted waits for it.
+    /// Sends RECLAIM_COMPLETE if the client replaces a recorded one: a server that has restarted waits for it.
     pub async fn complete_reclaim_if_recorded(&mut self) -> Result<(), SessionError> {
         match &self.session {
             Some(session) if session.client.recorded.is_set() => self.send_reclaim_complete().await,
@@ -117,7 +118,8 @@ impl PooledSession<'_> {
         }
     }
 
-    /// An error means that the session cannot be used any more. A refusal by the server is none: it is sent again later.
+    /// Sends RECLAIM_COMPLETE. An error means that the session cannot be used any more. A refusal by the server is no error:
+    /// RECLAIM_COMPLETE is sent again later.
     async fn send_reclaim_complete(&mut self) -> Result<(), SessionError> {
         match self.using(Late::Harmless, Session::complete_reclaim).await {
             Err(error @ SessionError::Rpc(_)) => Err(error),
@@ -132,7 +134,8 @@ impl PooledSession<'_> {
         }
     }
 
-    /// Drops a session that the server does not know. If it was idle, the server knows no other session of its client either.
+    /// Drops a session that the server does not know. If it was idle, the server knows no other session of its client
+    /// either.
     pub fn forget(mut self) {
         if let Some(session) = self.session.take()
             && self.reused
@@ -147,7 +150,7 @@ impl Drop for PooledSession<'_> {
         let Some(session) = self.session.take() else { return };
         match self.in_progress {
             Some(Late::Fenced) => self.server.fence(session),
-            // Until then the server may carry the call out; it must not be interrupted.
+            // The server may carry the call out until the lease ends. It must not be interrupted.
             Some(Late::Harmless) => {
                 let lease = session.client.lease();
                 self.server.discard(session, lease);

@@ -1,7 +1,7 @@
 //! ONC RPC over TCP (RFC 5531): record marking, AUTH_SYS, one call at a time on a connection.
 //!
-//! Not used: RPCSEC_GSS (`mounted` storage is for Kerberos), and several calls under way on one connection (a connection is
-//! cheap, and if it must be dropped, that affects one call only).
+//! Not used: RPCSEC_GSS (`mounted` storage is for Kerberos), and several calls in progress on one connection (a connection
+//! is cheap, and if it must be dropped, that affects one call only).
 
 use std::io;
 
@@ -38,13 +38,13 @@ pub(super) enum RpcError {
 /// Why a server did not carry a call out (RFC 5531, 9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::storage) enum Refusal {
-    /// It does not have NFS, or not version 4.
+    /// It does not support NFS, or not version 4.
     Version,
     /// It does not accept AUTH_SYS from this host.
     Credentials,
     /// It could not read the arguments.
     Arguments,
-    /// It has an error of its own.
+    /// It has an internal error.
     System,
 }
 
@@ -121,7 +121,7 @@ fn auth_sys(options: &NfsOptions) -> Vec<u8> {
 pub(super) fn results_of(reply: &[u8], xid: u32) -> Result<usize, RpcError> {
     let mut reader = Reader::new(reply);
     if reader.u32()? != xid || reader.u32()? != REPLY {
-        return Err(Malformed("what came is not the reply to the call").into());
+        return Err(Malformed("the reply is not that of the call").into());
     }
     match reader.u32()? {
         0 => {}

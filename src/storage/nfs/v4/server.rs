@@ -1,12 +1,12 @@
-//! One server: its sessions, and what happens to calls that got no answer.
+//! One server: its sessions, and its calls without an answer.
 //!
 //! A call takes a session from the pool ([`super::pool`]) and returns it when the server has answered. If the caller stops
-//! waiting in any other way (a deadline, a broken connection) while a call that changes something is under way, the call is
-//! fenced off ([`super::fence`]): at once, in the background, and no session is lent until that is done. Servers are
+//! waiting before that (a deadline, a broken connection) while a call that changes something is in progress, the call is
+//! fenced off ([`super::fence`]) at once, in the background. Until that is done, no session is lent. Servers are
 //! independent: one that hangs delays no other.
 //!
 //! A session that is not used any more is destroyed: by the task that closes idle ones, or on a connection of its own
-//! ([`Server::discard`]). The client is destroyed with its last session. A process that stops in order ends all of it
+//! ([`Server::discard`]). The client is destroyed with its last session. A process that stops cleanly destroys all sessions
 //! ([`Server::shut_down`]).
 //!
 //! The value lives as long as something uses it: a verb, a fence, a look-up of its name, or the task that closes idle
@@ -39,26 +39,26 @@ use crate::storage::verbs::remove_tree;
 /// The port of NFSv4 (RFC 8881, 2.9.3); no portmapper is needed.
 const PORT: u16 = 2049;
 
-/// Calls under way on one server.
+/// The most sessions in use on one server, each with one call.
 const MAX_SESSIONS: usize = 16;
 /// How long a server may take to open a session. Other calls that need a new one wait meanwhile.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
-/// How many sessions are destroyed at a time.
+/// The most sessions that are discarded at the same time.
 const MAX_DISCARDS: usize = 2;
-/// A session is closed when it has been idle for so long, or for half its lease: a firewall may have forgotten it.
+/// A session is closed after this idle time, or after half its lease: a firewall may drop its connection.
 const LONGEST_IDLE: Duration = Duration::from_mins(1);
 /// The same for a client that the server has recorded: after a restart, the server waits for such a client. Longer than the
-/// pauses of a verb that is asked to try again later.
+/// pauses between the attempts of a verb.
 const RECORDED_IDLE: Duration = Duration::from_secs(5);
 /// How long a server may take to destroy a session, or the client.
 const DESTROY_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// See the module.
+/// The state of one server.
 #[derive(Debug)]
 pub struct Server {
     name: Name,
     config: ClientConfig,
-    /// Where tasks run. A caller that starts one may be dropped at any time.
+    /// The runtime of the tasks, because a caller that starts one may be dropped at any time.
     runtime: Handle,
     /// Limits the sessions in use.
     pub(super) permits: Semaphore,
@@ -75,7 +75,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Sends nothing before the first call. To be called in a Tokio runtime.
+    /// Creates the state of a server. Sends nothing. Must be called in a Tokio runtime.
     pub fn new(name: &str, config: ClientConfig) -> Arc<Self> {
         Arc::new(Self {
             name: Name::new(name, PORT),
@@ -98,17 +98,18 @@ impl Server {
         &self.config.options
     }
 
-    /// The limits of the latest session.
+    /// Returns the limits of the latest session.
     pub fn limits(&self) -> Limits {
         *lock(&self.limits)
     }
 
-    /// Which server the latest session is on; none before the first one. An address may lead to another server later.
+    /// Returns the id of the server of the latest session; `None` before the first one. An address may belong to another
+    /// server later.
     pub fn id(&self) -> Option<ServerId> {
         *lock(&self.id)
     }
 
-    /// Whether the latest connection came from a privileged port.
+    /// Returns whether the latest connection came from a privileged port.
     pub fn from_privileged_port(&self) -> bool {
         self.from_privileged_port.load(Ordering::Relaxed)
     }
@@ -124,14 +125,16 @@ impl Server {
         );
     }
 
-    /// Destroys the idle sessions: the connection of one was broken, so all are. The server may still know the sessions.
+    /// Destroys the idle sessions: one connection was broken, so the others are, too. The server may still know the
+    /// sessions.
     pub fn discard_idle(self: &Arc<Self>) {
         for session in self.idle.remove(|_| true) {
             self.discard(session, Duration::ZERO);
         }
     }
 
-    /// Destroys, after a pause, a session that is not used any more. Otherwise the server would keep it as long as the client.
+    /// Destroys, after a pause, a session that is not used any more. Otherwise the server would keep it as long as the
+    /// client.
     pub fn discard(self: &Arc<Self>, session: Session, pause: Duration) {
         let fence = session.into_fence(self.config.options.clone());
         let server = self.clone();
@@ -140,7 +143,7 @@ impl Server {
             let Ok(_permit) = server.discards.acquire().await else {
                 return;
             };
-            // It concerns no export, so any port is allowed. Privileged ones are few.
+            // Only exports require privileged ports, and there are few of those.
             let end = fence.carry_out(false, None).await;
             tracing::debug!(server = server.name.as_str(), ?end, "a session is discarded");
             if end == End::Confirmed {
@@ -149,7 +152,7 @@ impl Server {
         });
     }
 
-    /// Destroys the client if that was its last session; for a session that was destroyed on another connection.
+    /// Destroys the client on a new connection, if the session of the fence was its last one.
     async fn destroy_unused(&self, fence: Fence, privileged: bool) {
         let Fence { client, address, .. } = fence;
         if !self.clients.lock().await.is_unused(&client) {
@@ -172,8 +175,8 @@ impl Server {
         Ok(self.clients.lock().await.destroy_unused(client, wire).await?)
     }
 
-    /// Ends all that this process has on the server, for when it stops: sessions, those in use included, and the client.
-    /// A server that does not answer soon forgets them with their lease.
+    /// Destroys the client and all its sessions, also those in use, before the process stops. A server that does not answer
+    /// in time forgets them when the lease expires.
     pub async fn shut_down(&self) {
         // The lock is held for longer only if several calls wait for a server that does not answer.
         let Ok(mut clients) = timeout(OPEN_TIMEOUT, self.clients.lock()).await else {
@@ -185,7 +188,7 @@ impl Server {
         };
         let earlier = clients.new_incarnation();
         drop(self.idle.remove(|_| true));
-        // One name may lead to several servers: none waits for another.
+        // One name may have several servers: none waits for another.
         let left = earlier.into_iter().map(|(address, minor)| {
             let same = clients.same_incarnation();
             async move {
@@ -202,7 +205,7 @@ impl Server {
         clients.shut_down(wire).await
     }
 
-    /// Fences off the call that is under way in this session.
+    /// Fences off the call that is in progress in this session.
     pub fn fence(self: &Arc<Self>, session: Session) {
         let address = session.wire.address;
         self.fences.begin(address);
@@ -216,8 +219,8 @@ impl Server {
                 End::Unconfirmed => {
                     tracing::warn!(
                         %address,
-                        "the server did not confirm that a call without an answer is fenced off, for longer than its lease; \
-                         the next session ends what it may still know of it"
+                        "the server did not confirm within its lease that a call without an answer is fenced off; the next \
+                         session replaces the client, which ends the call"
                     );
                     server.clients.lock().await.new_incarnation();
                     // The next session must be a new one.
@@ -225,8 +228,8 @@ impl Server {
                 }
                 End::Busy => tracing::warn!(
                     %address,
-                    "the server has been carrying out a call for too long; nobody waits for it any more, and it may still \
-                     take effect. Look for what holds it up in the server's log"
+                    "the server has been carrying out a call for too long; Bindery does not wait any more, and the call may \
+                     still take effect. Look for the reason in the server's log"
                 ),
             }
             server.fences.end(address);
@@ -236,14 +239,14 @@ impl Server {
         });
     }
 
-    /// Takes an idle session that the server knows, unless it has been restarted since.
+    /// Takes an idle session. The server knows it, unless it has restarted since.
     pub fn take_idle(self: &Arc<Self>) -> Option<Session> {
         self.idle.take(|session| self.discard(session, Duration::ZERO))
     }
 
     /// Keeps a session for the next call.
     pub fn release(self: &Arc<Self>, session: Session) {
-        // The first session of the client that replaces its client ends it.
+        // Another client has replaced its client. The first session of that one ends this session.
         if session.client.replaced.is_set() {
             return;
         }
@@ -325,7 +328,7 @@ impl Reusable for Session {
     }
 }
 
-/// Locks a value that is whole after each statement, also where a thread panicked.
+/// Locks a value that is consistent after each statement, also if a thread panicked.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

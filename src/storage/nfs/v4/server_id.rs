@@ -20,7 +20,7 @@ pub(super) struct ServerId(pub Uuid);
 
 impl ServerId {
     fn new(owner: &[u8], scope: &[u8]) -> Self {
-        // With the length of the first one, so that no other pair has the same bytes.
+        // The length of the owner is included, so that no other pair has the same bytes.
         let length = u32::try_from(owner.len()).unwrap_or(u32::MAX).to_be_bytes();
         Self(Uuid::new_v5(&Uuid::NAMESPACE_OID, &[&length, owner, scope].concat()))
     }

@@ -1,13 +1,13 @@
 //! Sessions (RFC 8881, 2.10).
 //!
-//! A [`Session`] is a TCP connection, a session of the client ([`super::client`]), and the one slot of that session. So a
-//! call without an answer affects no other: its session is destroyed, by a [`Fence`], and if the call arrives later it gets
-//! BADSESSION. Calls at the same time use several sessions.
+//! A [`Session`] is a TCP connection, a session of the client ([`super::client`]), and the only slot of that session.
+//! Parallel calls use several sessions. So a call without an answer affects no other: a [`Fence`] destroys its session, and
+//! if the call arrives later, it gets BADSESSION.
 //!
-//! Bindery opens no files, so after a restart of the server it has nothing to reclaim. It does not send RECLAIM_COMPLETE at
-//! first: servers record the clients that do, and Linux's server lets no client open a file after a restart until all of them
-//! are back, or its grace period has ended. It is sent once a server answers GRACE, and then by each client that replaces
-//! such a client ([`Session::complete_reclaim`]).
+//! Bindery opens no files, so after a restart of the server it has nothing to reclaim. At first it sends no
+//! RECLAIM_COMPLETE: servers record the clients that send it, and after a restart Linux' server lets no client open a file
+//! until all recorded clients are back, or the grace period has ended. It is sent when a server answers GRACE, and then for
+//! each client that replaces such a client ([`Session::complete_reclaim`]).
 //!
 //! Not used: the reply cache (every verb can be repeated), and renewal of the lease of an idle session (it is closed before
 //! the lease expires).
@@ -32,10 +32,10 @@ const GETATTR: u32 = 9;
 const PUTROOTFH: u32 = 24;
 const RECLAIM_COMPLETE: u32 = 58;
 
-/// A longer lease is taken for this one.
+/// The longest lease that is used. A longer one counts as this one.
 const LONGEST_LEASE: Duration = Duration::from_mins(10);
 
-/// See the module.
+/// A session on its connection.
 #[derive(Debug)]
 pub(super) struct Session {
     pub wire: Wire,
@@ -43,12 +43,12 @@ pub(super) struct Session {
     id: SessionId,
     sequence: u32,
     pub limits: Limits,
-    /// When it last answered.
+    /// When the server last answered in it.
     pub used: Instant,
 }
 
 impl Session {
-    /// A new session, on the connection on which it was created.
+    /// Wraps a new session, on the connection on which it was created.
     pub fn new(wire: Wire, client: Arc<Client>, id: SessionId, limits: Limits) -> Self {
         Self {
             wire,
@@ -62,7 +62,7 @@ impl Session {
 
     /// Sends the operations. The server stops at the first one that fails.
     ///
-    /// After [`SessionError::Rpc`], or when the future is dropped, the call may still be under way: if it changes
+    /// After [`SessionError::Rpc`], or when the future is dropped, the call may still be in progress: if it changes
     /// anything, the session must be fenced. After [`SessionError::Refused`] nothing was carried out.
     pub async fn call(&mut self, ops: &[Op<'_>]) -> Result<Reply, SessionError> {
         let mut arguments = self.wire.begin(ops.len() + 1);
@@ -76,7 +76,7 @@ impl Session {
         Ok(results.read(ops)?)
     }
 
-    /// 18.51: says that the client reclaims nothing, or nothing any more, until the server has accepted that.
+    /// Sends RECLAIM_COMPLETE (18.51), unless the server has accepted it before: the client has nothing to reclaim.
     pub async fn complete_reclaim(&mut self) -> Result<(), SessionError> {
         if self.client.complete.is_set() {
             return Ok(());
@@ -98,7 +98,7 @@ impl Session {
         }
     }
 
-    /// Asks for the lease, unless another session of the client has.
+    /// Asks for the lease, unless another session of the client has asked.
     pub async fn ask_for_lease(&mut self) -> Result<(), SessionError> {
         if self.client.known_lease.get().is_some() {
             return Ok(());
@@ -112,7 +112,7 @@ impl Session {
         let mut results = Results::new(&reply)?;
         self.read_sequence(&mut results)?;
         let mut lease = None;
-        // Some servers deny access to their root: then the usual lease is assumed.
+        // Some servers deny access to their root. Then the usual lease is assumed.
         if results.next(PUTROOTFH)? == Status::OK && results.next(GETATTR)? == Status::OK {
             lease = attributes::Values::read(results.reader())?.lease;
         }
@@ -121,12 +121,12 @@ impl Session {
         Ok(())
     }
 
-    /// Destroys it.
+    /// Destroys the session.
     pub async fn close(&mut self) -> Result<(), SessionError> {
         self.wire.destroy_session(&self.id).await
     }
 
-    /// Closes the connection, and returns what destroys the session on another one.
+    /// Closes the connection, and returns the fence that destroys the session on another one.
     pub fn into_fence(self, options: Arc<NfsOptions>) -> Fence {
         let fence = Fence {
             session: self.id,

@@ -26,9 +26,9 @@ const DESTROY_SESSION: u32 = 44;
 pub(super) const SEQUENCE: u32 = 53;
 const DESTROY_CLIENTID: u32 = 57;
 
-/// Says that this client does no pNFS.
+/// The flag of a client without pNFS.
 const USE_NON_PNFS: u32 = 0x0001_0000;
-/// In the reply: the client has had a session already.
+/// The flag in the reply that the client has had a session already.
 const CONFIRMED: u32 = 0x8000_0000;
 
 /// Why there is no session, or no reply to the operations that were sent.
@@ -77,7 +77,7 @@ pub(super) fn new_verifier() -> Verifier {
 /// A session's name on its server.
 pub(super) type SessionId = [u8; 16];
 
-/// See the module.
+/// A connection to one address of a server.
 #[derive(Debug)]
 pub(super) struct Wire {
     stream: TcpStream,
@@ -88,7 +88,7 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    /// Sends nothing.
+    /// Wraps a connection. Sends nothing.
     pub fn new(connection: Connection, options: Arc<NfsOptions>, minor: u32) -> Self {
         Self {
             stream: connection.stream,
@@ -100,7 +100,7 @@ impl Wire {
         }
     }
 
-    /// Begins a COMPOUND.
+    /// Begins the arguments of a COMPOUND with `count` operations.
     pub fn begin(&self, count: usize) -> Writer {
         compound::begin(self.minor, count)
     }
@@ -111,7 +111,7 @@ impl Wire {
         rpc::call(&mut self.stream, self.xid, &self.options, &arguments).await
     }
 
-    /// Whether the server has closed the connection, or sent something that was not asked for.
+    /// Returns whether the server has closed the connection, or sent bytes that are no answer to a call.
     pub fn closed(&self) -> bool {
         record::closed(&self.stream)
     }
@@ -121,8 +121,8 @@ impl Wire {
         record::cut(&self.stream);
     }
 
-    /// 18.35: names the client owner and its incarnation. If the server knew another incarnation, all that it has there ends
-    /// with the first CREATE_SESSION of this one: sessions and late calls.
+    /// Sends EXCHANGE_ID (18.35) with the client owner and its incarnation. If the server knew another incarnation, its
+    /// sessions and late calls end with the first CREATE_SESSION of this one.
     pub async fn exchange_id(&mut self, owner: &str, verifier: Verifier) -> Result<Registered, SessionError> {
         let mut arguments = self.begin(1);
         arguments.u32(EXCHANGE_ID);
@@ -143,7 +143,7 @@ impl Wire {
         })
     }
 
-    /// 18.36.
+    /// Sends CREATE_SESSION (18.36).
     pub async fn create_session(&mut self, client: u64, sequence: u32) -> Result<(SessionId, Limits), SessionError> {
         let mut arguments = self.begin(1);
         arguments.u32(CREATE_SESSION);
@@ -151,7 +151,7 @@ impl Wire {
         arguments.u32(sequence);
         arguments.u32(0); // neither persistent nor with callbacks
         let forward = [0, LARGEST_CALL, LARGEST_REPLY, 4096, MAX_OPERATIONS, 1, 0];
-        // Never used, but servers refuse a session without it, or with less.
+        // The backchannel is never used, but servers refuse a session without one, or with smaller limits.
         let back = [0, 4096, 4096, 0, 2, 1, 0];
         for value in forward.into_iter().chain(back) {
             arguments.u32(value);
@@ -177,7 +177,8 @@ impl Wire {
         Ok((id, limits))
     }
 
-    /// 18.37. A session that the server does not know counts as destroyed: by a restart, or with its lease.
+    /// Sends DESTROY_SESSION (18.37). A session that the server does not know counts as destroyed: by a restart, or when the
+    /// lease expired.
     pub async fn destroy_session(&mut self, session: &SessionId) -> Result<(), SessionError> {
         let mut arguments = self.begin(1);
         arguments.u32(DESTROY_SESSION);
@@ -189,7 +190,7 @@ impl Wire {
         }
     }
 
-    /// 18.50. Without it the server forgets the client when its lease ends.
+    /// Sends DESTROY_CLIENTID (18.50). Without it the server forgets the client when the lease expires.
     pub async fn destroy_client(&mut self, client: u64) -> Result<Status, RpcError> {
         let mut arguments = self.begin(1);
         arguments.u32(DESTROY_CLIENTID);
@@ -198,7 +199,7 @@ impl Wire {
         Ok(Results::new(&reply)?.next(DESTROY_CLIENTID)?)
     }
 
-    /// 18.34. If it is refused, the next operation fails.
+    /// Sends BIND_CONN_TO_SESSION (18.34). If the server refuses it, the next operation fails.
     pub async fn bind(&mut self, session: &SessionId) -> Result<(), RpcError> {
         let mut arguments = self.begin(1);
         arguments.u32(BIND_CONN_TO_SESSION);
@@ -218,7 +219,7 @@ impl Wire {
     }
 }
 
-/// 18.46. The reply need not be cached: no call is repeated in its slot.
+/// Writes SEQUENCE (18.46). The reply need not be cached: no call is repeated in its slot.
 pub(super) fn write_sequence(arguments: &mut Writer, session: &SessionId, sequence: u32) {
     arguments.u32(SEQUENCE);
     arguments.fixed(session);

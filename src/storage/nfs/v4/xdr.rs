@@ -1,8 +1,7 @@
-//! XDR, the encoding of all that NFS sends (RFC 4506), the part that this client needs: unsigned integers,
-//! booleans, opaques. The callers write and read unions and structures field by field.
+//! XDR (RFC 4506), the encoding of NFS messages: the part that this client needs (unsigned integers, booleans,
+//! opaques). The callers write and read unions and structures field by field.
 //!
-//! The reader borrows from the reply that it reads and never allocates, so a length that the peer claims costs nothing
-//! until the bytes have arrived.
+//! The reader borrows from the reply that it reads and never allocates, so a wrong length in a reply needs no memory.
 
 /// A reply that does not follow the protocol. The text says where, for the error message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,16 +20,16 @@ impl Writer {
         self.0.extend_from_slice(&value.to_be_bytes());
     }
 
-    /// Bytes of a length that both sides know.
+    /// Writes bytes whose length both sides know.
     pub fn fixed(&mut self, bytes: &[u8]) {
         self.0.extend_from_slice(bytes);
         let padding = bytes.len().next_multiple_of(4) - bytes.len();
         self.0.extend_from_slice(&[0; 3][..padding]);
     }
 
-    /// Bytes after their length: `opaque<>` and `string<>`.
+    /// Writes the length and the bytes of an `opaque<>` or a `string<>`.
     pub fn opaque(&mut self, bytes: &[u8]) {
-        // What this client sends is far below 4 GiB: names are at most 255 bytes, file handles 128.
+        // The client sends far less than 4 GiB: names are at most 255 bytes, file handles 128.
         self.u32(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
         self.fixed(bytes);
     }
@@ -65,7 +64,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Exactly `N` bytes, `N` a multiple of four.
+    /// Reads exactly `N` bytes, `N` a multiple of four.
     pub fn fixed<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
         let (value, rest) = self
             .0
@@ -75,7 +74,7 @@ impl<'a> Reader<'a> {
         Ok(*value)
     }
 
-    /// An `opaque<longest>` or `string<longest>`.
+    /// Reads an `opaque<longest>` or a `string<longest>`.
     pub fn opaque(&mut self, longest: usize) -> Result<&'a [u8], Malformed> {
         let length = usize::try_from(self.u32()?).map_err(|_| Malformed("a length is out of range"))?;
         if length > longest {
@@ -90,7 +89,7 @@ impl<'a> Reader<'a> {
         Ok(&field[..length])
     }
 
-    /// How many bytes are left.
+    /// Returns how many bytes are left.
     pub fn len(&self) -> usize {
         self.0.len()
     }

@@ -11,35 +11,34 @@ use crate::storage::attempt::{Attempt, RoundError};
 use crate::storage::status::Status;
 use crate::storage::verbs::protocol::{FsObject, Name, Page, Protocol, RemovedNames, Target};
 
-/// How many names the first call removes, where the protocol allows several.
+/// How many names the first call removes, if the protocol allows several.
 const FIRST_REMOVES: usize = 4;
-/// The call after one that took longer removes fewer names. There may be large files among them, or others wait for the same
-/// disk, and a call that takes longer than the verb has time for comes to nothing. Twice as long is still less than a verb
-/// keeps for its last calls.
+/// After a call that took longer, the next one removes fewer names: they may be large files, or other clients use the same
+/// disk, and a call without an answer at the deadline is lost. Twice this time is less than [`super::LONGEST_MARGIN`].
 const SLOW_CALL: Duration = Duration::from_millis(200);
-/// Pause before another look at a directory that is not empty although nothing is listed in it: something may just have been
-/// made or removed in it.
+/// The pause before the next look-up of a directory that is not empty although its listing is empty: a file may just have
+/// been created or removed in it.
 const UNLISTED_PAUSE: Duration = Duration::from_millis(50);
 
-/// What a call came to.
+/// The result of a call.
 pub(super) enum Done<H> {
-    /// It was too late to send it.
+    /// The call was not sent, because it was too late.
     NotSent,
     Page(Result<Page, Status>),
     Object(Child, Result<FsObject<H>, Status>),
     Files(Vec<Name>, RemovedNames),
-    /// Of directories.
+    /// The emptied directories of the call, and how many it has removed.
     Emptied(Vec<Child>, RemovedNames),
     /// Whether the directory has mode 0700.
     MadeAccessible(bool),
 }
 
-/// See the module.
+/// The calls of one run.
 pub(super) struct Calls<'a, P: Protocol> {
     pub attempt: &'a Attempt<'a, P>,
-    /// No call is begun after it.
+    /// No call begins after this time.
     until: Instant,
-    /// How many names the next call removes at most.
+    /// The most names that the next call removes.
     batch: AtomicUsize,
 }
 
@@ -52,13 +51,14 @@ impl<'a, P: Protocol> Calls<'a, P> {
         }
     }
 
-    /// How many of the names the next call removes.
+    /// Returns how many of the names the next call removes.
     pub fn fit(&self, names: &[&[u8]]) -> usize {
         let batch = self.batch.load(Ordering::Relaxed);
         self.attempt.server.fit(names).min(batch).clamp(1, names.len())
     }
 
-    /// Sends a call once fewer than the allowed number are under way. `target` says what the emptied directories are.
+    /// Waits until fewer calls than the limit are in progress, and sends a call. `target` is the kind of emptied
+    /// directories.
     pub async fn send(&self, directory: &P::Handle, next: Next, target: Target) -> Result<Done<P::Handle>, RoundError> {
         let permit = timeout_at(self.until, self.attempt.server.removals().acquire()).await;
         if permit.is_err() {
@@ -84,7 +84,7 @@ impl<'a, P: Protocol> Calls<'a, P> {
                 Done::Emptied(children, removed)
             }
             Next::MakeAccessible => Done::MadeAccessible(P::make_accessible(self.attempt, directory).await?),
-            // It is no call.
+            // This is not a call.
             Next::End => Done::NotSent,
         })
     }
@@ -96,7 +96,7 @@ impl<'a, P: Protocol> Calls<'a, P> {
         let next = if sent.elapsed() > SLOW_CALL {
             batch.min(names.len() / 2).max(1)
         } else {
-            // Calls of one size that were under way at the same time raise it once.
+            // Calls of the same size that were in progress at the same time raise it only once.
             batch.max(names.len() * 2).min(P::MAX_REMOVES)
         };
         self.batch.store(next, Ordering::Relaxed);

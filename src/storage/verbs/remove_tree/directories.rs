@@ -5,26 +5,26 @@ use std::collections::BTreeMap;
 use super::directory::{Child, Directory, Id, Next};
 use crate::storage::verbs::protocol::Name;
 
-/// The directory that the tree itself is in. Nothing but the tree's top is ever looked up or removed in it.
+/// The parent of the tree. Only the top of the tree is looked up or removed in it.
 pub(super) const ABOVE: Id = 0;
 
-/// See the module.
+/// The directories that are being emptied.
 pub(super) struct Directories<H> {
-    /// The oldest one is [`ABOVE`]. Each is younger than the one it is in.
+    /// The first one is [`ABOVE`]. Each has a higher id than its parent.
     by_id: BTreeMap<Id, Directory<H>>,
     next: Id,
-    /// Beyond this number the directory nearest to the top of the tree is forgotten.
+    /// Above this number the directory nearest to the top of the tree is forgotten.
     most: usize,
-    /// The tree's name in the directory that it is in.
+    /// The name of the tree in its parent.
     top: Name,
 }
 
 impl<H: Clone> Directories<H> {
-    /// The tree `top` in `parent`, of which nothing is known yet.
+    /// Creates the state for the tree `top` in `parent`, before the first call.
     pub fn new(parent: H, top: &str, most: usize) -> Self {
         let mut above = Directory::new(parent, Child::new(Name::new()), None);
         above.directories.push(Child::new(top.into()));
-        // Nothing else in it is to be removed, and its mode stays.
+        // Nothing else in the parent is removed, and its mode stays.
         (above.read, above.made_accessible) = (true, true);
         Self {
             by_id: BTreeMap::from([(ABOVE, above)]),
@@ -34,18 +34,18 @@ impl<H: Clone> Directories<H> {
         }
     }
 
-    /// Whether the tree is gone.
+    /// Returns whether the tree is gone.
     pub fn is_empty(&self) -> bool {
         self.by_id.is_empty()
     }
 
-    /// One of them; none if it was forgotten.
+    /// Returns a directory; `None` if it was forgotten.
     pub fn get_mut(&mut self, id: Id) -> Option<&mut Directory<H>> {
         self.by_id.get_mut(&id)
     }
 
-    /// The next call, in the youngest directory that has one to make. It counts as under way. `fit` says how many of the
-    /// names one call can remove.
+    /// Returns the next call, in the youngest directory that has one, and counts it as in progress. `fit` returns how many
+    /// of the names one call can remove.
     pub fn next_call(&mut self, fit: impl Fn(&[&[u8]]) -> usize) -> Option<(Id, H, Next)> {
         loop {
             let mut youngest_first = self.by_id.iter_mut().rev();
@@ -74,7 +74,7 @@ impl<H: Clone> Directories<H> {
         }
     }
 
-    /// Nothing is left in a directory: it is to be removed from the one above.
+    /// Passes an emptied directory on to its parent, which removes it.
     fn finish(&mut self, id: Id) {
         let Some(done) = self.by_id.remove(&id) else {
             return;
@@ -111,8 +111,8 @@ impl<H: Clone> Directories<H> {
         self.orphan_is_done();
     }
 
-    /// A directory whose parent was forgotten is empty, or the one nearest to the top was forgotten. After the last one, the
-    /// tree is entered from its top again.
+    /// Counts a directory below [`ABOVE`] that is empty or forgotten: the top, or one whose parent was forgotten. After the
+    /// last one, the tree is entered from its top again.
     fn orphan_is_done(&mut self) {
         let Some(above) = self.by_id.get_mut(&ABOVE) else {
             return;

@@ -1,15 +1,15 @@
-//! A directory that is being emptied: what is known of it, and which call comes next.
+//! A directory that is being emptied: its state, and its next call.
 
 use crate::storage::status::Status;
 use crate::storage::verbs::protocol::Name;
 
 pub(super) type Id = u64;
 
-/// A directory of the tree, as its parent knows it.
+/// An entry of a directory that is or may be a directory.
 #[derive(Clone)]
 pub(super) struct Child {
     pub name: Name,
-    /// How many times in a row nothing was listed in it, and yet the server said that it is not empty.
+    /// How many times in a row its listing was empty, but the server answered that it is not empty.
     pub unlisted: u32,
 }
 
@@ -17,21 +17,23 @@ pub(super) struct Child {
 pub(super) struct Directory<H> {
     pub handle: H,
     pub child: Child,
-    /// The directory that it is in, unless that was forgotten.
+    /// Its parent, unless that was forgotten.
     pub parent: Option<Id>,
     pub files: Vec<Name>,
     pub directories: Vec<Child>,
-    /// Directories in which nothing is left.
+    /// Directories that are empty now.
     pub emptied: Vec<Child>,
-    /// Calls under way in it, and directories below it that are being emptied.
+    /// The number of calls in progress in it.
     pub calls: usize,
+    /// The number of directories below it that are being emptied.
     pub children: usize,
-    /// The page that was read was the last one.
+    /// Whether the latest page was the last one.
     pub read: bool,
-    /// A page had a name in it.
+    /// Whether a page contained a name.
     pub listed: bool,
-    /// The status because of which its mode is to be set to 0700; and whether that was tried.
+    /// The status of a denial, until the mode has been set to 0700.
     pub denied: Option<Status>,
+    /// Whether setting the mode was tried.
     pub made_accessible: bool,
 }
 
@@ -42,7 +44,7 @@ pub(super) enum Next {
     Files(Vec<Name>),
     Emptied(Vec<Child>),
     MakeAccessible,
-    /// Nothing is left in it.
+    /// No call: the directory is empty.
     End,
 }
 
@@ -70,7 +72,7 @@ impl<H> Directory<H> {
         }
     }
 
-    /// Returns the next call, unless it must wait for others. `fit` says how many of the names one call can remove.
+    /// Returns the next call, unless it must wait for others. `fit` returns how many of the names one call can remove.
     pub fn next(&mut self, fit: impl Fn(&[&[u8]]) -> usize) -> Option<Next> {
         if self.denied.is_some() {
             // Calls that were sent before the mode is set may be denied, too.

@@ -1,15 +1,16 @@
-//! Removes a tree, for every kind of storage: which calls are made in which order.
+//! Removes a tree, for every kind of storage: the order of the calls.
 //!
-//! Calls go by file handle, so that no path is walked and no link can lead out of the tree; names are bytes. Several calls are
-//! under way at the same time, since a server that writes synchronously lets each one wait for its disk: for parts of one page
-//! of names, and for several directories. The deepest directory goes first. One page of names is kept for each directory that
-//! is being emptied, and a limited number of those ([`directories`]): beyond it the one nearest to the top is forgotten. When
-//! those that were below it are empty, the tree is entered from its top again. Pages are read from the front each time,
-//! because what was read before has been removed since. After an interruption the next run finds less to remove.
+//! Calls use file handles, so that no path is walked and no link can lead out of the tree. Names are bytes. Several calls
+//! are in progress at the same time, for parts of one page of names and for several directories, because a server that
+//! writes synchronously makes each call wait for its disk. The deepest directory is emptied first. One page of names is kept
+//! for each directory that is being emptied, and the number of directories is limited ([`directories`]): above the limit,
+//! the directory nearest to the top of the tree is forgotten. When the directories below it are empty, the tree is entered
+//! from its top again. Pages are always read from the front, because earlier names have been removed. After an interruption
+//! the next run continues with the rest.
 //!
-//! A directory that may not be listed or changed gets mode 0700 first, where the client may set it. Another file system in the
-//! tree ends the run with an error: its files are not the claim's. After an error no further call is begun, and those
-//! under way are waited for.
+//! A directory that may not be listed or changed first gets mode 0700, if the client may set it. Another file system in the
+//! tree ends the run with an error, because its files do not belong to the claim. After an error no further call begins, and
+//! the run waits for the calls in progress.
 
 mod calls;
 mod directories;
@@ -33,23 +34,23 @@ use crate::storage::messages;
 use crate::storage::refusal::{self, Action};
 use crate::storage::status::Status;
 
-/// Calls under way for one tree, and for all trees of one server together: half of its sessions, so that claims always find
-/// one.
+/// The most calls in progress for one tree, and for all trees of one server together: half of its sessions, so that claims
+/// always get one.
 pub(in crate::storage) const MAX_CALLS: usize = 8;
-/// A run leaves at most this much of its time unused.
+/// The longest time before the deadline in which no call begins.
 const LONGEST_MARGIN: Duration = Duration::from_millis(500);
-/// How often directories may fill up again during the run before that is an error.
+/// How often new files may appear in emptied directories during a run.
 const MAX_ROUNDS: u32 = 64;
-/// How many times in a row one directory may be not empty although nothing is listed in it.
+/// How many times in a row a directory may be not empty although its listing is empty.
 const MAX_UNLISTED: u32 = 6;
 
-/// A call under way, in this directory.
+/// A call in progress, with the id of its directory.
 type Call<'a, H> = BoxFuture<'a, (Id, Result<Done<H>, RoundError>)>;
 
 /// One run.
 struct Removal<'a, P: Protocol> {
     calls: &'a Calls<'a, P>,
-    /// The directory above the tree: on the file system that the run must not leave.
+    /// The parent of the tree. The run must not leave its file system.
     parent: &'a FsObject<P::Handle>,
     directories: Directories<P::Handle>,
     rounds: u32,
@@ -62,7 +63,7 @@ impl<P: Protocol> Attempt<'_, P> {
         let Walk::Found(parent) = P::walk(self, &parents).await? else {
             return Ok(Tree::Gone);
         };
-        // No call is begun later, so that none is dropped only because the deadline was short.
+        // No call begins after `until`, so that none is dropped at the deadline.
         let margin = self.deadline().saturating_duration_since(Instant::now()) / 4;
         let until = self.deadline() - margin.min(LONGEST_MARGIN);
         let calls = Calls::new(self, until);
@@ -95,7 +96,7 @@ impl<P: Protocol> Attempt<'_, P> {
 }
 
 impl<'a, P: Protocol> Removal<'a, P> {
-    /// Begins the next call, if there is one that waits for no other.
+    /// Begins the next call, if there is one that need not wait for others.
     fn begin(&mut self) -> Option<Call<'a, P::Handle>> {
         let calls = self.calls;
         let (id, directory, next) = self.directories.next_call(|names| calls.fit(names))?;
@@ -105,9 +106,9 @@ impl<'a, P: Protocol> Removal<'a, P> {
         ))
     }
 
-    /// Notes what a call came to.
+    /// Records the result of a call.
     fn end(&mut self, id: Id, done: Done<P::Handle>) -> Result<(), RoundError> {
-        // It may have been forgotten since; then it is found again.
+        // The directory may have been forgotten since; then it will be found again.
         let Some(directory) = self.directories.get_mut(id) else {
             return Ok(());
         };
@@ -121,7 +122,7 @@ impl<'a, P: Protocol> Removal<'a, P> {
                     if entry.is_directory == Some(false) {
                         directory.files.push(entry.name);
                     } else {
-                        // What the server does not say is looked up.
+                        // An entry of unknown type is looked up.
                         directory.directories.push(Child::new(entry.name));
                     }
                 }
@@ -135,7 +136,7 @@ impl<'a, P: Protocol> Removal<'a, P> {
             }
             Done::Page(Err(status)) => self.denied(id, status),
             Done::Object(_, Err(Status::NOENT)) => Ok(()),
-            // It has been replaced since.
+            // A file has replaced the directory.
             Done::Object(child, Err(Status::NOTDIR)) if id != ABOVE => {
                 directory.files.push(child.name);
                 Ok(())
@@ -158,14 +159,14 @@ impl<'a, P: Protocol> Removal<'a, P> {
             }
             Done::MadeAccessible(false) => {
                 directory.made_accessible = true;
-                // What was denied first says more than that the mode may not be set either.
+                // The first denial says more than the refused change of the mode.
                 let status = directory.denied.take().unwrap_or(Status::ACCESS);
                 self.denied(id, status)
             }
         }
     }
 
-    /// Notes a directory that was found. What is no directory is removed like a file.
+    /// Records an object that was looked up. If it is not a directory, it is removed like a file.
     fn enter(&mut self, id: Id, child: Child, object: FsObject<P::Handle>) -> Result<(), RoundError> {
         if id == ABOVE && !object.is_directory {
             let name = String::from_utf8_lossy(&child.name);
@@ -195,7 +196,7 @@ impl<'a, P: Protocol> Removal<'a, P> {
         };
         match status {
             Status::NOENT => drop(left.next()),
-            // It has become a directory.
+            // A directory has replaced the file.
             Status::NOTEMPTY | Status::EXIST | Status::ISDIR => {
                 directory.directories.extend(left.next().map(Child::new));
                 directory.files.extend(left);
@@ -230,7 +231,7 @@ impl<'a, P: Protocol> Removal<'a, P> {
         self.stopped(id, status)
     }
 
-    /// A directory that was emptied is not empty.
+    /// Handles the answer that an emptied directory is not empty.
     fn not_empty(&mut self, parent: Id, child: &Child) -> Result<(), RoundError> {
         if child.unlisted == 0 {
             return self.count_round();
@@ -248,14 +249,14 @@ impl<'a, P: Protocol> Removal<'a, P> {
 
     fn stopped(&mut self, id: Id, status: Status) -> Result<(), RoundError> {
         match status {
-            // The pause is over by now.
+            // The pause is over.
             status if status == Status::NOENT || status.asks_to_retry() => Ok(()),
             status if status.stale_handle() => Err(RoundError::Retry(RetryReason::Changed(status))),
             status => self.denied(id, status),
         }
     }
 
-    /// The server denied something in this directory: it is opened, unless that was tried before.
+    /// Handles a denial in this directory: its mode becomes 0700, unless that was tried before.
     fn denied(&mut self, id: Id, status: Status) -> Result<(), RoundError> {
         let Some(directory) = self.directories.get_mut(id) else {
             return Ok(());
@@ -265,7 +266,7 @@ impl<'a, P: Protocol> Removal<'a, P> {
             return Ok(());
         }
         let name = String::from_utf8_lossy(&directory.child.name);
-        // The tree itself has no directory of this tree above it.
+        // The top of the tree has no parent inside the tree.
         let action = if id == ABOVE || directory.parent == Some(ABOVE) {
             Action::Remove
         } else {
