@@ -1,4 +1,4 @@
-//! A storage whose servers behave as a test says.
+//! A storage for tests, which set the behavior of its servers.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -13,22 +13,22 @@ use crate::model::identity::Identity;
 use crate::model::share_id::ShareId;
 use crate::storage::{Existing, Fault, Found, Made, Moved, Outcome, Removed, Tree};
 
-/// What servers do; those that are not named work.
+/// The behavior of a server. Servers without one work.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Behavior {
-    /// Silent until the deadline.
+    /// Calls get no answer until the deadline.
     Hangs,
     Refuses,
     Busy,
     ReadOnly,
-    /// Trees remain; probes and looks are answered with nothing.
+    /// Tree removals return [`Tree::Remains`]. Other calls and probes get no answer.
     OnlyTreesRemain,
 }
 
 #[derive(Default)]
 pub(super) struct Fake {
     behaviors: Mutex<HashMap<String, Behavior>>,
-    /// Calls and probes that were sent.
+    /// The number of calls and probes that were sent.
     sent: AtomicUsize,
 }
 
@@ -54,7 +54,7 @@ impl Fake {
         let (fault, text) = match self.behavior(share) {
             None => return Ok(answer),
             Some(Behavior::Hangs | Behavior::OnlyTreesRemain) => {
-                // What hangs is answered when the server goes on.
+                // A call that hangs gets its answer when the server works again.
                 while self.behavior(share).is_some() {
                     if Instant::now() >= deadline {
                         break;

@@ -1,19 +1,19 @@
-//! A circuit breaker for NFS servers: a server that does not answer holds up only those who need it, and not for long.
+//! A circuit breaker for NFS servers: a server that does not answer delays only the calls that need it, and only briefly.
 //!
-//! [`Breaker`] passes calls on to another [`Storage`]. For each [`Endpoint`] it limits how many calls are under way, and knows
-//! whether the server answers:
+//! [`Breaker`] forwards calls to another [`Storage`]. For each [`Endpoint`] it limits how many calls are in progress, and
+//! keeps track of whether the server answers:
 //!
-//! - A call without an answer ([`StorageError::unanswered`]) starts a probe; other calls are still sent. Such a call
-//!   proves nothing by itself: its deadline was its caller's, perhaps what an API server had left of a review, and its work
-//!   may have been one huge directory. The probe is a cheap call whose deadline is always the same.
+//! - A call without an answer ([`StorageError::unanswered`]) starts a probe. Other calls are still sent. Such a call is no
+//!   proof of an outage: its caller chose the deadline, perhaps the rest of an API server's timeout for a review, or its
+//!   work was one huge directory. The probe is a cheap call whose timeout is always the same.
 //! - If the probe gets no answer, the server is down. Calls are not sent but fail at once, with [`Outcome::NotDone`] and a
-//!   message that says so; the probe is repeated. Calls that are under way are not interrupted: what they change must be
-//!   known or fenced off.
-//! - Any answer to the probe or to a call under way, also a refusal, means that the server is up, and [`Outages`] tells those
-//!   that wait for it.
+//!   message that says so. The probe is repeated. Calls in progress are not interrupted, because their result must be known
+//!   or they must be fenced off.
+//! - Any answer to the probe or to a call in progress, also a refusal, means that the server is up. [`Outages`] announces
+//!   that to those that wait for it.
 //!
-//! A server that answers with an error of its own, or asks to try again later, is up: each call finds out for itself whether
-//! that has passed. A server that no call needs is forgotten.
+//! A server that answers with an internal error, or asks to try again later, is up: each call finds out for itself whether
+//! that is over. A server that no call needs is forgotten.
 //!
 //! [`Outcome::NotDone`]: crate::storage::Outcome::NotDone
 
@@ -38,11 +38,11 @@ use crate::ops::metrics::Metrics;
 use crate::ops::tasks::Tasks;
 use crate::storage::{Forward, Storage, StorageError};
 
-/// See the module.
+/// A storage that forwards calls to servers that answer. Clones share the same state.
 #[derive(Clone)]
 pub struct Breaker {
     inner: Arc<dyn Storage>,
-    /// Each is dropped when no call and no probe uses it.
+    /// The servers. Each is dropped when no call and no probe uses it.
     servers: Arc<Mutex<HashMap<Endpoint, Weak<Server>>>>,
     outages: Outages,
     metrics: Arc<Metrics>,
@@ -50,7 +50,7 @@ pub struct Breaker {
 }
 
 impl Breaker {
-    /// Creates a breaker for `inner`. Its probes end when `tasks` are told to stop.
+    /// Creates a breaker for `inner`. Its probes end when `tasks` stop.
     pub fn new(inner: Arc<dyn Storage>, metrics: Arc<Metrics>, tasks: Tasks) -> Self {
         Self {
             inner,
@@ -61,14 +61,14 @@ impl Breaker {
         }
     }
 
-    /// Returns which servers are down, and what announces that one answers again.
+    /// Returns the outages: which servers are down, and announcements of servers that answer again.
     pub fn outages(&self) -> Outages {
         self.outages.clone()
     }
 
     fn server(&self, share: &Share) -> Arc<Server> {
         let endpoint = self.inner.endpoint(share);
-        // The map is whole after each statement, also where a thread panicked.
+        // The map is consistent after each statement, also if a thread panicked.
         let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(server) = servers.get(&endpoint).and_then(Weak::upgrade) {
             return server;

@@ -1,4 +1,4 @@
-//! Which servers are down, and an announcement when one answers again.
+//! Outages: which servers are down, and announcements of servers that answer again.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,10 +9,10 @@ use tokio::sync::broadcast::{self, error::RecvError};
 use crate::model::endpoint::Endpoint;
 use crate::ops::metrics::Metrics;
 
-/// How many announcements a listener may be behind. Beyond that it is told that any server may answer again.
+/// How many announcements a listener may be behind. If it is further behind, it receives [`Recovery::Any`].
 const MAX_BEHIND: usize = 64;
 
-/// See the module. Clones are about the same servers.
+/// The servers that are down. Clones share the same state.
 #[derive(Clone)]
 pub struct Outages {
     down: Arc<Mutex<BTreeSet<Endpoint>>>,
@@ -20,17 +20,17 @@ pub struct Outages {
     metrics: Arc<Metrics>,
 }
 
-/// A server answers again.
+/// The announcement that a server answers again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Recovery {
-    /// This one.
+    /// This server answers again.
     One(Endpoint),
-    /// Perhaps any: there were too many announcements to keep them.
+    /// Any server may answer again: announcements were lost because there were too many.
     Any,
 }
 
 impl Recovery {
-    /// Whether it may be the server of this name.
+    /// Returns whether it may be about the server of this name.
     pub fn may_concern(&self, server: &str) -> bool {
         match self {
             Self::One(endpoint) => endpoint.server() == server,
@@ -48,12 +48,13 @@ impl Outages {
         }
     }
 
-    /// Whether a server of this name is down, at any endpoint. The end is announced to those that listen already.
+    /// Returns whether a server of this name is down, at any endpoint. Subscribe to [`Outages::recoveries`] first, so that
+    /// its recovery is not missed.
     pub fn has(&self, server: &str) -> bool {
         self.down().iter().any(|endpoint| endpoint.server() == server)
     }
 
-    /// Announces each server that answers again, from now on. Never ends.
+    /// Returns an announcement for each server that answers again from now on. Never ends.
     pub fn recoveries(&self) -> impl Stream<Item = Recovery> + Send + use<> {
         stream::unfold(self.announcements.subscribe(), async |mut announcements| {
             let back = match announcements.recv().await {
@@ -72,7 +73,7 @@ impl Outages {
 
     pub(super) fn end(&self, endpoint: &Endpoint) {
         self.forget(endpoint);
-        // Nobody listens on a replica that does not lead.
+        // On a replica that does not lead nobody listens, which is an error here.
         let _ = self.announcements.send(endpoint.clone());
     }
 
@@ -82,7 +83,7 @@ impl Outages {
     }
 
     fn down(&self) -> MutexGuard<'_, BTreeSet<Endpoint>> {
-        // The set is whole after each statement, also where a thread panicked.
+        // The set is consistent after each statement, also if a thread panicked.
         self.down.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -9,13 +9,15 @@ use super::server::Server;
 use crate::model::directory::{Directory, Share};
 use crate::storage::Storage;
 
-/// A review makes two calls one after the other, usually within 5 s: a server that needs longer for one is of no use.
+/// The timeout of a probe. A review makes two calls one after the other, usually within 5 s, so a slower server is of no
+/// use.
 const TIMEOUT: Duration = Duration::from_secs(3);
+/// The pause between two probes.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Longer than the pause between two tries of anything that waits for the server.
+/// The time without a call after which a server is forgotten. Longer than the pause between two attempts of any caller.
 pub(super) const FORGET_AFTER: Duration = Duration::from_mins(3);
 
-/// Ends when the server has answered. The caller ends it when the server has answered another call.
+/// Probes until the server has answered. The caller drops the future when the server has answered another call.
 pub(super) async fn run(storage: Arc<dyn Storage>, server: Arc<Server>, share: Share) {
     while server.idle() < FORGET_AFTER {
         let deadline = Instant::now() + TIMEOUT;

@@ -1,4 +1,4 @@
-//! One server: limits the calls under way, and knows whether it answers.
+//! One server: the limit of its calls in progress, and whether it answers.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -13,29 +13,30 @@ use crate::model::directory::Share;
 use crate::model::endpoint::Endpoint;
 use crate::storage::{Fault, Outcome, StorageError};
 
-/// Calls under way to one server. Far above what the controller has under way there, so that reviews need not wait; the NFS
-/// clients use fewer connections, and share them call by call.
+/// The most calls in progress to one server. The controller has far fewer, so that reviews need not wait. The NFS clients
+/// use fewer connections, and share them call by call.
 pub(super) const MAX_CALLS: usize = 64;
 
-/// See the module.
+/// The state of one server.
 pub(super) struct Server {
     endpoint: Endpoint,
     permits: Semaphore,
-    /// None: it answers, as far as is known.
+    /// `None` if no call without an answer is known.
     probing: watch::Sender<Option<Probing>>,
     /// When a call last needed it.
     last_needed: Mutex<Instant>,
     outages: Outages,
 }
 
-/// A probe finds out whether it answers.
+/// A probe is in progress, because a call got no answer.
 struct Probing {
+    /// Set after the first probe without an answer.
     down: Option<Down>,
     /// Ends the probe when this is dropped.
     _probe: DropGuard,
 }
 
-/// A probe got no answer.
+/// The outage of a server whose probe got no answer.
 #[derive(Clone)]
 struct Down {
     since: Timestamp,
@@ -50,7 +51,7 @@ pub(super) enum NotSent {
         fault: Fault,
         text: String,
     },
-    /// Too many calls were under way until the deadline.
+    /// Too many calls were in progress until the deadline.
     TooMany,
 }
 
@@ -65,7 +66,7 @@ impl Server {
         }
     }
 
-    /// Waits until the call may be sent, unless the server is known to be down.
+    /// Waits until the call may be sent. Fails at once if the server is down.
     pub async fn acquire(&self, share: &Share, deadline: Instant) -> Result<SemaphorePermit<'_>, NotSent> {
         *self.last_needed.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         let mut probing = self.probing.subscribe();
@@ -84,14 +85,14 @@ impl Server {
         }
     }
 
-    /// Notes that it has answered: the probe ends.
+    /// Records that the server has answered: the probe ends.
     pub fn answered(&self) {
         if self.end_probing(|endpoint| self.outages.end(endpoint)) {
             tracing::info!(server = %self.endpoint, "the server answers again");
         }
     }
 
-    /// Notes that a call got no answer. If no probe is under way, the caller must start one, and end it with the token.
+    /// Records that a call got no answer. If it returns a token, the caller must start a probe, and end it with the token.
     pub fn begin_probing(&self) -> Option<CancellationToken> {
         let mut answered = None;
         self.probing.send_if_modified(|probing| {
@@ -108,11 +109,11 @@ impl Server {
         answered
     }
 
-    /// Notes that a probe got no answer: the server is down.
+    /// Records that a probe got no answer: the server is down.
     pub fn probe_failed(&self, fault: Fault, why: String) {
         let mut began = false;
         self.probing.send_modify(|probing| {
-            // It may have answered another call in this moment.
+            // The server may have answered another call at the same moment.
             let Some(probing) = probing else { return };
             let since = probing.down.as_ref().map(|down| down.since);
             began = since.is_none();
@@ -123,11 +124,11 @@ impl Server {
             probing.down = Some(Down { since, fault, why });
         });
         if began {
-            tracing::warn!(server = %self.endpoint, "the server does not answer: calls fail at once until it does");
+            tracing::warn!(server = %self.endpoint, "the server does not answer; calls to it fail at once until it answers");
         }
     }
 
-    /// How long no call has needed it.
+    /// Returns how long no call has needed the server.
     pub fn idle(&self) -> Duration {
         self.last_needed
             .lock()
@@ -138,12 +139,12 @@ impl Server {
     /// Ends the probe because no call needs the server any more.
     pub fn forget(&self) {
         if self.end_probing(|endpoint| self.outages.forget(endpoint)) {
-            tracing::info!(server = %self.endpoint, "no call has needed the server for some minutes: it is no longer probed");
+            tracing::info!(server = %self.endpoint, "no call has needed the server for some minutes; it is no longer probed");
         }
     }
 
-    /// Ends the probe, and returns whether the server was down. Then `announce` is called under the lock, so that begin and end of
-    /// an outage are told in order.
+    /// Ends the probe, and returns whether the server was down. If it was, calls `announce` under the lock, so that the
+    /// begin and the end of outages are announced in order.
     fn end_probing(&self, announce: impl FnOnce(&Endpoint)) -> bool {
         let mut was_down = false;
         self.probing.send_if_modified(|probing| {

@@ -44,14 +44,14 @@ impl Scene {
         self.breaker.outages.has(server)
     }
 
-    /// Makes a server known to be down.
+    /// Sets a behavior, and waits until the server is down.
     async fn down(&self, server: &str, behavior: Behavior) {
         self.fake.set(server, behavior);
         self.look(server, LONG).await.unwrap_err();
         self.until(|| self.is_down(server)).await;
     }
 
-    /// The clock goes on by itself; a minute is more than any of this takes.
+    /// Waits at most a minute, by the clock of the test, which advances by itself.
     async fn until(&self, condition: impl Fn() -> bool) {
         for _ in 0..600 {
             if condition() {
@@ -59,7 +59,7 @@ impl Scene {
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        panic!("waited in vain");
+        panic!("the condition did not become true");
     }
 }
 
@@ -80,9 +80,9 @@ async fn a_server_that_is_down_gets_no_calls_and_each_caller_gets_the_reason_at_
         assert_eq!(
             (Instant::now(), scene.fake.sent()),
             (began, sent),
-            "at once, and nothing is sent"
+            "the error comes at once, and nothing is sent"
         );
-        // Nothing was sent: no claim need be given another uid for it.
+        // Nothing was sent, so the volume need not be fenced.
         assert_eq!((error.fault, error.outcome), (fault, Outcome::NotDone));
         let message = error.to_string();
         let (named, rest) = message.split_once(" since ").unwrap();
@@ -113,7 +113,7 @@ async fn waiting_callers_receive_a_recovery_without_a_call() {
     let recovery = recoveries.next().await.unwrap();
     assert_eq!(recovery, Recovery::One(Endpoint::nfs(&share("nas1"))));
     assert!(recovery.may_concern("nas1") && !recovery.may_concern("nas2"));
-    // Told after the deed: who tries at once succeeds.
+    // The announcement comes after the change: a call at once succeeds.
     assert_eq!(scene.look("nas1", LONG).await, Ok(None));
     assert!(!scene.is_down("nas1") && !scene.metrics.text().contains("nas1"));
 }
@@ -127,13 +127,16 @@ async fn one_call_without_an_answer_does_not_mean_that_the_server_is_down() {
     assert!(!scene.is_down("nas1"), "the caller's deadline was short");
     let sent = scene.fake.sent();
     scene.look("nas1", Duration::from_millis(100)).await.unwrap_err();
-    assert!(scene.fake.sent() > sent, "calls go on while the probe is under way");
+    assert!(
+        scene.fake.sent() > sent,
+        "calls are sent while the probe is in progress"
+    );
     // It was slow for a moment: the probe is answered.
     scene.fake.repair("nas1");
     advance(LONG).await;
     assert_eq!(scene.look("nas1", LONG).await, Ok(None));
     assert!(!scene.is_down("nas1"));
-    assert!(poll!(recoveries.next()).is_pending(), "no caller has to wait");
+    assert!(poll!(recoveries.next()).is_pending(), "there was no outage");
 }
 
 #[tokio::test(start_paused = true)]
@@ -158,7 +161,7 @@ async fn an_answer_to_an_earlier_call_ends_the_outage() {
     let mut in_progress = Box::pin(scene.look("nas1", LONG * 3));
     assert!(poll!(&mut in_progress).is_pending());
     scene.down("nas1", Behavior::Hangs).await;
-    assert!(poll!(&mut in_progress).is_pending(), "it is left to its end");
+    assert!(poll!(&mut in_progress).is_pending(), "it is not interrupted");
     scene.fake.repair("nas1");
     assert_eq!(in_progress.await, Ok(None));
     assert!(!scene.is_down("nas1"));
@@ -193,12 +196,16 @@ async fn calls_to_one_server_are_limited_and_the_error_says_so() {
         "nas1:/export cannot be used now: 64 earlier calls to nas1 were still running at the deadline. Check \
          that the NFS server and its disks work."
     );
-    assert_eq!(scene.look("nas2", LONG).await, Ok(None), "another server has its own");
+    assert_eq!(
+        scene.look("nas2", LONG).await,
+        Ok(None),
+        "another server has its own limit"
+    );
     let mut waits = Box::pin(scene.look("nas1", LONG));
     assert!(poll!(&mut waits).is_pending());
     scene.fake.repair("nas1");
     let (next, _) = futures::join!(waits, in_progress);
-    assert_eq!(next, Ok(None), "the next gets the place of one that has ended");
+    assert_eq!(next, Ok(None), "the next call gets the permit of one that has ended");
 }
 
 #[tokio::test(start_paused = true)]
