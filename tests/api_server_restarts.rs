@@ -232,7 +232,7 @@ async fn assert_a_missing_permission_is_named(client: &Client) {
     );
     assert!(
         message.ends_with(
-            ": its account in the cluster lacks the right to create persistentvolumes; an administrator has to apply \
+            ": Bindery's ServiceAccount lacks the right to create persistentvolumes; an administrator has to apply \
              Bindery's RBAC again (the chart, or deploy/base/rbac.yaml)"
         ),
         "{message}"

@@ -1,10 +1,10 @@
 //! Leader election: the replica that holds the Lease does the background work.
 //!
-//! The holder renews the Lease every 4 seconds, and stops leading if it could not for 10 seconds. Another replica
-//! acquires it after it has not changed for 15 seconds by its own clock (clocks of different hosts are not compared),
-//! or at once if it was released. Every write has the version that was read, so only one replica succeeds. A replica
-//! that was paused may still send one write after it lost the Lease; preconditions in each write stop that
-//! ([`super::patch`]).
+//! The holder renews the Lease every 4 seconds, and stops leading if it could not renew it for 10 seconds. Another
+//! replica acquires the Lease if it has not changed for 15 seconds by that replica's own clock (clocks of different
+//! hosts are not compared), or at once if it was released. Every write has the version that was read, so only one
+//! replica succeeds. A replica that was paused may still send one write after it lost the Lease. The preconditions in
+//! each write stop that ([`super::patch`]).
 
 use std::future::ready;
 use std::pin::pin;
@@ -140,7 +140,7 @@ impl Candidate {
         }
     }
 
-    /// Acquires the Lease. Returns the time before it was written.
+    /// Waits until it acquires the Lease. Returns the time before that write.
     async fn acquire(&mut self) -> Instant {
         let changes = watch_object(self.leases.clone(), &self.name);
         let mut changes = pin!(changes.filter(|event| ready(!matches!(event, Event::Init | Event::InitDone))));

@@ -1,8 +1,8 @@
 //! Access to the cluster: caches of watched objects, and requests for objects that the caches do not have.
 //!
-//! A class or a namespace that was just created may be missing in the cache, so it is read from the API server. A
-//! cached class or namespace may be slightly old, which does no harm. The caches of volumes and claims show which of
-//! them matter; what happens to one of them is decided on what the API server has.
+//! A class or a namespace that is missing in the cache may have just been created, so it is read from the API server. A
+//! cached class or namespace may be slightly old, which does no harm. The caches of volumes and claims only select
+//! objects. Each decision about one of them is made on the object that the API server has.
 
 pub mod api_error;
 pub mod cache;
@@ -47,7 +47,7 @@ pub struct Cluster {
     pub namespaces: Watch<PartialObjectMeta<Namespace>>,
     /// All volumes.
     pub volumes: Watch<CachedVolume>,
-    /// All claims that are not bound, or that ask for more than they have.
+    /// All claims that are not bound, or that request more storage than they have.
     pub claims: Watch<CachedClaim>,
 }
 
@@ -130,7 +130,7 @@ impl Cluster {
             None => false,
         };
         for (other, overlap) in self.cached_overlaps(location, name) {
-            // The cache may be behind.
+            // The cache may be out of date.
             if let Some(other) = self.volume(&other.name_any()).await? {
                 return Ok(Some((other, overlap)));
             }

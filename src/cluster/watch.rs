@@ -165,7 +165,7 @@ fn report_errors<K: Send>(
     events.filter_map(move |event| ready(event.inspect_err(&report).ok()))
 }
 
-/// Returns whether a version is the same or later. Versions are growing numbers (KEP-5504). If they are not numbers,
+/// Returns whether a version is the same or later. Versions are increasing numbers (KEP-5504). If they are not numbers,
 /// only the same version counts.
 fn is_at_least(has: &str, version: &str) -> bool {
     has == version || matches!((has.parse::<u128>(), version.parse::<u128>()), (Ok(has), Ok(version)) if has >= version)

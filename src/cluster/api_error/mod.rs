@@ -103,20 +103,20 @@ impl ApiFault {
                     Self::new(
                         Kind::Forbidden,
                         format!(
-                            "its account in the cluster lacks the right to {right}; an administrator has to apply \
+                            "Bindery's ServiceAccount lacks the right to {right}; an administrator has to apply \
                              Bindery's RBAC again (the chart, or deploy/base/rbac.yaml)"
                         ),
                     )
                 },
             ),
             404 if status.reason != NOT_A_STATUS => Self::new(Kind::NotFound, "the object does not exist (404)"),
-            408 | 504 => Self::transient(format!("the API server could not do it in time ({code})")),
+            408 | 504 => Self::transient(format!("the API server did not finish the request in time ({code})")),
             409 => Self::new(
                 Kind::Conflict,
                 "the object exists already, or was changed meanwhile (409)",
             ),
             // The continue token of a list has expired.
-            410 => Self::transient("the API server no longer knows that state (410)"),
+            410 => Self::transient("the API server no longer has the requested version (410)"),
             // A failed test of a JSON patch has no causes; an object that is not valid has.
             422 if names_no_field(status) => Self::new(Kind::Conflict, "the object was changed meanwhile (422)"),
             429 => Self::transient("the API server had too many requests to answer (429)"),
@@ -179,7 +179,8 @@ impl From<&Error> for ApiFault {
             | Error::InferConfig(_)
             | Error::InferKubeconfig(_) => Self::new(
                 Kind::Refused,
-                "the kubeconfig, or what the pod has instead of one, cannot be used; check its server, proxy and certificates",
+                "the kubeconfig, or the pod's in-cluster configuration, cannot be used; check its server, proxy and \
+                 certificates",
             ),
         }
     }
@@ -216,7 +217,7 @@ pub fn describe_for_command(error: &anyhow::Error) -> String {
 fn join_causes(error: &anyhow::Error, fault: fn(&Error) -> ApiFault) -> String {
     let mut words = Vec::new();
     for cause in error.chain() {
-        // The text before it is complete.
+        // The text of the causes before it is complete.
         if cause.is::<InferConfigError>() {
             break;
         }

@@ -35,7 +35,7 @@ fn refused(code: u16, message: &str) -> String {
     )
 }
 
-/// Everything that can come of a request, what follows from it, and the words for it.
+/// Every result of a failed request, with its kind and its message.
 #[test]
 fn each_error_has_its_kind_and_its_message() {
     let library = || std::io::Error::other("library text");
@@ -53,13 +53,13 @@ fn each_error_has_its_kind_and_its_message() {
         (Error::FromUtf8(no_text()), Kind::Transient, unreadable.to_owned()),
         (Error::ReadEvents(library()), Kind::Transient, unreadable.to_owned()),
         (Error::LinesCodecMaxLineLengthExceeded, Kind::Transient, unreadable.to_owned()),
-        // The API server is not well, or has too much to do.
+        // The API server has an error, or is overloaded.
         (api(500, "error reading from server: EOF"), Kind::Transient, internal_error(500)),
         (api(501, "library text"), Kind::Transient, internal_error(501)),
         (api(502, "library text"), Kind::Transient, internal_error(502)),
         (api(503, "library text"), Kind::Transient, internal_error(503)),
-        (api(504, "library text"), Kind::Transient, "the API server could not do it in time (504)".to_owned()),
-        (api(408, "library text"), Kind::Transient, "the API server could not do it in time (408)".to_owned()),
+        (api(504, "library text"), Kind::Transient, "the API server did not finish the request in time (504)".to_owned()),
+        (api(408, "library text"), Kind::Transient, "the API server did not finish the request in time (408)".to_owned()),
         (
             api(429, "library text"),
             Kind::Transient,
@@ -68,7 +68,7 @@ fn each_error_has_its_kind_and_its_message() {
         (
             api(410, "library text"),
             Kind::Transient,
-            "the API server no longer knows that state (410)".to_owned(),
+            "the API server no longer has the requested version (410)".to_owned(),
         ),
         (
             api(401, "Unauthorized"),
@@ -76,7 +76,7 @@ fn each_error_has_its_kind_and_its_message() {
             "the API server did not accept the token of Bindery's ServiceAccount (401)".to_owned(),
         ),
         (api(0, "library text"), Kind::Transient, internal_error(0)),
-        // The object.
+        // The object does not exist, or has changed.
         (api(404, "library text"), Kind::NotFound, "the object does not exist (404)".to_owned()),
         (
             api(409, "library text"),
@@ -88,11 +88,11 @@ fn each_error_has_its_kind_and_its_message() {
             Kind::Conflict,
             "the object was changed meanwhile (422)".to_owned(),
         ),
-        // A person.
+        // An administrator must change something.
         (
             api(403, RBAC),
             Kind::Forbidden,
-            "its account in the cluster lacks the right to create persistentvolumes; an administrator has to apply \
+            "Bindery's ServiceAccount lacks the right to create persistentvolumes; an administrator has to apply \
              Bindery's RBAC again (the chart, or deploy/base/rbac.yaml)"
                 .to_owned(),
         ),
@@ -125,7 +125,7 @@ fn each_error_has_its_kind_and_its_message() {
         (
             Error::TlsRequired,
             Kind::Refused,
-            "the kubeconfig, or what the pod has instead of one, cannot be used; check its server, proxy and certificates"
+            "the kubeconfig, or the pod's in-cluster configuration, cannot be used; check its server, proxy and certificates"
                 .to_owned(),
         ),
     ];
@@ -143,7 +143,8 @@ fn a_webhook_that_cannot_be_called_and_roles_that_are_not_loaded_are_transient()
         (
             api(
                 500,
-                "Internal error occurred: failed calling webhook \"volumes.example.com\": failed to call webhook: library text",
+                "Internal error occurred: failed calling webhook \"volumes.example.com\": failed to call webhook: library \
+                 text",
             ),
             Kind::Transient,
             format!("{}: its admission webhook volumes.example.com could not be called", internal_error(500)),
@@ -198,7 +199,7 @@ fn a_broken_watch_has_the_same_messages() {
     let gone = watcher::Error::WatchError(Status::failure("library text", "Expired").with_code(410).boxed());
     assert_eq!(
         ApiFault::from(&gone).to_string(),
-        "the API server no longer knows that state (410)"
+        "the API server no longer has the requested version (410)"
     );
     let unreachable = watcher::Error::InitialListFailed(service("library text"));
     assert_eq!(

@@ -57,12 +57,12 @@ impl Cached<ClaimSummary> {
         self.phase == Phase::Pending && self.meta().deletion_timestamp.is_none()
     }
 
-    /// Returns whether it is bound, and asks for more than its status says that it has.
+    /// Returns whether it is bound, and requests more storage than its status shows.
     pub fn is_to_be_expanded(&self) -> bool {
         self.phase == Phase::Bound && self.claim.asks_for_more()
     }
 
-    /// Returns whether there may be something to do for it. All other claims are not cached.
+    /// Returns whether Bindery may have to act on it. Other claims are not cached.
     pub fn is_unsettled(&self) -> bool {
         self.is_pending() || self.is_to_be_expanded()
     }

@@ -82,9 +82,8 @@ impl VolumeSummary {
             self.marked
                 || match relation {
                     Relation::Same | Relation::Inside => self.is_made_by_hand() || place.is_below_share(location),
-                    // A volume of nfs-subdir-external-provisioner, for example. A volume that is the share itself would
-                    // be above all others, so it does not count; nor does a volume made by hand for directories below
-                    // it.
+                    // A volume of another provisioner counts. A volume of the whole share does not, because it is above
+                    // all others. Nor does a volume made by hand.
                     Relation::Above => !self.is_made_by_hand() && place.is_below_share(location),
                 }
         };
