@@ -1,4 +1,4 @@
-//! The CEL expression that decides about which claims the API server asks Bindery.
+//! The CEL expression that selects the claims for which the API server calls Bindery.
 
 use std::collections::BTreeSet;
 

@@ -1,7 +1,7 @@
 //! Computes the fields of the webhook configuration that Bindery manages.
 //!
-//! These are the CA, the token at the end of the path, and one match condition, so that the API server does not ask
-//! about claims of other provisioners. All other fields belong to the administrator.
+//! These are the CA, the token at the end of the path, and one match condition, so that the API server does not send
+//! claims of other provisioners. All other fields belong to the administrator.
 
 use std::collections::BTreeSet;
 
@@ -103,9 +103,9 @@ fn with_path(url: &str, path: &str) -> String {
     format!("{scheme}://{host}{path}")
 }
 
-/// Returns the CAs to set: Bindery's, and the first one that is there, for replicas that do not have the new
-/// certificate yet. If Bindery's are there already, nothing changes. So two replicas with different CAs do not
-/// overwrite each other's.
+/// Returns the CAs to set: Bindery's, and the first one in the configuration, for replicas that do not have the new
+/// certificate yet. If the configuration already has Bindery's, nothing changes. So two replicas with different CAs do
+/// not overwrite each other's.
 fn bundle(ours: &str, before: Option<&ByteString>) -> ByteString {
     let there = text(before);
     let there: Vec<&str> = pem::certificates(&there).collect();
@@ -150,7 +150,7 @@ mod tests {
         serde_json::from_value(json!({"metadata": {"name": "bindery"}, "webhooks": [webhook]})).unwrap()
     }
 
-    /// As the API server would, of what matters here.
+    /// Applies a patch as the API server does, to the fields of these tests.
     fn applied(mut to: Value, patch: &Value) -> MutatingWebhookConfiguration {
         let condition = patch["webhooks"][0]["matchConditions"][0].clone();
         json_patch::merge(

@@ -45,7 +45,7 @@ const MAX_BATCH: usize = 1_000;
 
 /// Keeps the webhook configuration up to date.
 pub struct Registration {
-    /// The API server and the cached classes.
+    /// Access to the API server and to the cached classes.
     pub cluster: Cluster,
     /// The installation, whose classes are served.
     pub installation: Arc<Installation>,
@@ -102,7 +102,7 @@ impl Registration {
     }
 
     /// Publishes the selectors of the configuration. Returns whether it exists. After a deletion the last selectors
-    /// stay valid, because it may be about to be created again.
+    /// stay valid, because the configuration may soon be created again.
     fn observe(&self, event: &Event<MutatingWebhookConfiguration>) -> bool {
         let (reported, there) = match event {
             Event::Apply(configuration) | Event::InitApply(configuration) => (Selectors::read(configuration), true),
