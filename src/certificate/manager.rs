@@ -27,7 +27,7 @@ use crate::cluster::patch::{is_conflict, is_not_found};
 use crate::cluster::watch_object;
 use crate::ops::metrics::Metrics;
 
-/// How often the Secret is read and written. Other replicas may write it at the same time.
+/// The most attempts to write the Secret. Other replicas may write it at the same time.
 const MAX_ATTEMPTS: usize = 5;
 /// How often files are read.
 const FILE_CHECK_PERIOD: Duration = Duration::from_secs(2);
@@ -90,7 +90,7 @@ impl CertificateManager {
         Ok(manager)
     }
 
-    /// Returns a receiver that always has what must be served.
+    /// Returns a receiver of the current credentials.
     pub fn subscribe(&self) -> watch::Receiver<Credentials> {
         self.published.subscribe()
     }
@@ -120,7 +120,8 @@ impl CertificateManager {
                         .min(MAX_SLEEP),
                     Err(error) => {
                         tracing::warn!(
-                            "the webhook's certificate could not be updated; Bindery keeps the current one and retries in {RETRY_PERIOD:?}: {}",
+                            "the webhook's certificate could not be updated; Bindery keeps the current one and \
+                             retries in {RETRY_PERIOD:?}: {}",
                             describe(&error)
                         );
                         RETRY_PERIOD
@@ -172,9 +173,9 @@ impl CertificateManager {
 }
 
 impl CertificateOptions {
-    /// Brings the Secret up to date, and returns it and when to do so again. `before` is what this process read
-    /// the last time. The first time, a certificate for other DNS names is replaced. Later it is kept, since a newer
-    /// replica has written it.
+    /// Updates the Secret if necessary. Returns its content, and when to do that again. `before` is the content that
+    /// this process read last. The first time, a certificate for other DNS names is replaced. Later it is kept, because
+    /// a newer replica has written it.
     async fn reconcile(
         &self,
         secrets: &Api<Secret>,

@@ -28,7 +28,7 @@ pub enum Action {
     WaitUntil(Timestamp),
 }
 
-/// The age of the served certificate at which the next one is issued.
+/// The age of the served certificate, in percent of its validity, at which the next one is issued.
 const STAGE_PERCENT: i32 = 60;
 /// The age of the next certificate at which it is served: API servers need this time to read its CA.
 const PROMOTE_PERCENT: i32 = 10;
@@ -38,14 +38,14 @@ const LATEST_PROMOTE_PERCENT: i32 = 95;
 const PREVIOUS_TOKEN_PERCENT: i32 = 40;
 
 impl Validity {
-    /// Returns the time when this share of the validity is over.
+    /// Returns the time at which this percentage of the validity is over.
     fn at_percent(&self, percent: i32) -> Timestamp {
         let part = self.until.duration_since(self.from) * percent / 100;
         // This is before `until`, so it cannot overflow.
         self.from.checked_add(part).unwrap_or(self.until)
     }
 
-    /// Returns until when the token that was used before is accepted.
+    /// Returns the time until which the previous token is accepted.
     pub fn previous_token_expires(&self) -> Timestamp {
         self.at_percent(PREVIOUS_TOKEN_PERCENT)
     }
@@ -96,7 +96,7 @@ mod tests {
     #[test]
     fn the_actions_for_a_certificate_of_a_hundred_days() {
         let table = [
-            ("nothing is there", None, None, 0, Action::Create),
+            ("there is no certificate", None, None, 0, Action::Create),
             ("young", Some(days(0, 100)), None, 1, Action::WaitUntil(day(60))),
             ("three fifths are over", Some(days(0, 100)), None, 60, Action::Stage),
             (

@@ -2,7 +2,7 @@
 //!
 //! | key | value |
 //! |---|---|
-//! | `ca.crt` | the CAs that the API server must trust: the CA of the served certificate, then the previous or the next one |
+//! | `ca.crt` | the CAs that the API server must trust: that of the served certificate, then the previous or the next |
 //! | `tls.crt`, `tls.key` | the served certificate |
 //! | `next.crt`, `next.key` | the next certificate |
 //! | `token` | the token in the path of the webhook |
@@ -94,7 +94,7 @@ impl StoredCertificates {
             return self.clone();
         };
         let mut cas: Vec<&str> = pem::certificates(&self.trusted).collect();
-        // A Secret that somebody has edited may hold none.
+        // A Secret that somebody has edited may have none.
         if !cas.is_empty() {
             cas.rotate_left(1);
         }
@@ -206,7 +206,7 @@ mod tests {
         assert_eq!(Some((promoted.serving.clone(), promoted.token.clone())), staged.next);
         assert_eq!(promoted.previous_token, Some(first.token));
         let again = promoted.stage(LIFE, now()).unwrap();
-        assert_eq!(certificates(&again.trusted)[0], two, "and none before that");
+        assert_eq!(certificates(&again.trusted)[0], two, "and no earlier CA");
         assert_eq!((certificates(&again.trusted).len(), again.previous_token), (2, None));
     }
 

@@ -10,7 +10,7 @@ use super::secret::StoredCertificates;
 pub struct Tokens {
     current: String,
     next: Option<String>,
-    /// Also says until when it is accepted.
+    /// The token, and the time until which it is accepted.
     previous: Option<(String, Timestamp)>,
 }
 
