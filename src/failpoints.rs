@@ -21,7 +21,7 @@ pub enum Point {
     AnswerSent,
     /// The binder has written the claim's uid into the volume.
     UidSet,
-    /// The binder has written on the claim what kube-controller-manager had left to do: the claim is bound.
+    /// The binder has set the fields of the claim that kube-controller-manager had not set yet: the claim is bound.
     ClaimCompleted,
     /// The volume has the larger size that its claim asks for. The claim's status still has the old one.
     VolumeExpanded,
@@ -29,7 +29,7 @@ pub enum Point {
     MarkedDeleted,
     /// The volume records where its directory is to be moved. The directory is still at its path.
     TargetRecorded,
-    /// The directory has its aside name, and neither its name in the trash nor that of an archive.
+    /// The directory is moved aside, but not yet to the trash or to an archive.
     Renamed,
     /// A part of a tree in the trash is removed.
     TreeHalfRemoved,
@@ -61,7 +61,7 @@ pub fn point(reached: Point) {
     }
 }
 
-/// Does nothing, in every build but that of the tests.
+/// Does nothing: only builds for tests have crash points.
 #[cfg(not(feature = "failpoints"))]
 #[inline]
 pub fn point(_: Point) {}

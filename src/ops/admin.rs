@@ -20,7 +20,7 @@ use super::metrics::Metrics;
 pub struct Readiness(Arc<Mutex<BTreeSet<&'static str>>>);
 
 impl Readiness {
-    /// Creates it with parts that are not ready yet.
+    /// Creates a state in which these parts are not ready.
     pub fn waiting_for(parts: impl IntoIterator<Item = &'static str>) -> Self {
         Self(Arc::new(Mutex::new(parts.into_iter().collect())))
     }

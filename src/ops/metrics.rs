@@ -44,8 +44,8 @@ impl Default for Metrics {
             waits: times(
                 &mut registry,
                 "review_wait",
-                "Time that reviews waited for the API server, for the NFS server, and, counted in those two as well, for \
-                 both at once",
+                "Time that reviews waited: for the API server, for the NFS server, and for both at once, which the other \
+                 two also contain",
             ),
             steps: register(
                 &mut registry,

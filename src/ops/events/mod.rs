@@ -42,7 +42,7 @@ const WARNING: &str = "Warning";
 
 /// The shortest time between two equal warnings.
 const REPEAT_AFTER: Duration = Duration::from_secs(10);
-/// The most warnings that are remembered for that.
+/// The most warnings that are remembered to find equal ones.
 const MAX_REMEMBERED: usize = 10_000;
 
 /// The most Events that wait to be written. More are only logged.
@@ -64,17 +64,17 @@ impl Events {
         }
     }
 
-    /// Writes an Event of type Normal. Those with different texts are different Events.
+    /// Writes an Event of type Normal. Different texts make different Events.
     pub fn normal(&self, subject: &impl Subject, reason: &str, note: String) {
         self.publish(NORMAL, subject, reason, &action_for(reason, &note), note);
     }
 
-    /// Writes a warning. Those with different texts are different Events.
+    /// Writes an Event of type Warning. Different texts make different Events.
     pub fn warn(&self, subject: &impl Subject, reason: &str, note: String) {
         self.publish(WARNING, subject, reason, &action_for(reason, &note), note);
     }
 
-    /// Writes a warning. Those with the same reason and cause are one Event.
+    /// Writes an Event of type Warning. Warnings with the same reason and cause are one Event.
     pub fn warn_by_cause(&self, subject: &impl Subject, reason: &str, cause: &str, note: String) {
         self.publish(WARNING, subject, reason, cause, note);
     }
