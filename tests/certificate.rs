@@ -112,7 +112,7 @@ async fn a_deleted_secret_is_recreated_without_a_failed_review() {
     let scene = Scene::of(&bindery.provisioner).await;
     let before = secret(&bindery).await.unwrap();
     let stop = AtomicBool::new(false);
-    let lost = async {
+    let deletion = async {
         secrets()
             .await
             .delete(&bindery.name, &DeleteParams::default())
@@ -127,7 +127,7 @@ async fn a_deleted_secret_is_recreated_without_a_failed_review() {
         }
         stop.store(true, Ordering::Relaxed);
     };
-    let ((), served) = tokio::join!(lost, load(&bindery, &scene, "first", &stop));
+    let ((), served) = tokio::join!(deletion, load(&bindery, &scene, "first", &stop));
     assert!(served > 1, "{served}");
     bindery.unregister().await;
 }

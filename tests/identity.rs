@@ -35,7 +35,7 @@ impl Disk {
     }
 
     fn place(&self, volume: &PersistentVolume) -> PathBuf {
-        let export = self.server.seen(&self.server.export_dir());
+        let export = self.server.through_proc(&self.server.export_dir());
         export.join(annotation(volume, "sub-dir").unwrap())
     }
 

@@ -54,7 +54,7 @@ impl Disk {
     }
 
     fn place(&self, below: &str) -> PathBuf {
-        self.server.seen(&self.server.export_dir()).join(below)
+        self.server.through_proc(&self.server.export_dir()).join(below)
     }
 
     fn beside(&self) -> String {

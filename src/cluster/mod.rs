@@ -125,7 +125,7 @@ impl Cluster {
         name: &str,
         written: Option<&str>,
     ) -> kube::Result<Option<(Volume, Overlap)>> {
-        let is_there = match written {
+        let is_up_to_date = match written {
             Some(version) => self.wait_for_version(name, version).await,
             None => false,
         };
@@ -135,7 +135,7 @@ impl Cluster {
                 return Ok(Some((other, overlap)));
             }
         }
-        if is_there {
+        if is_up_to_date {
             return Ok(None);
         }
         self.live_overlap(location, name).await

@@ -102,7 +102,7 @@ async fn an_owner_that_cannot_be_set_leaves_no_directory() {
 
 #[tokio::test]
 async fn a_hung_mount_fails_at_the_deadline_and_delays_no_other_mount() {
-    let (mut silent, well) = (Mount::silent(), Mount::memory());
+    let (mut silent, working) = (Mount::silent(), Mount::memory());
     let hung = storage(silent.path());
     let path = silent.path().display().to_string();
     let short = || Instant::now() + Duration::from_millis(50);
@@ -121,9 +121,9 @@ async fn a_hung_mount_fails_at_the_deadline_and_delays_no_other_mount() {
          Check that its server and disks work; if the mount is no longer needed, restart Bindery's pod without it."
     );
     assert_eq!(error, refusal(Fault::TimedOut, &message));
-    make(&storage(well.path()), "a").await.unwrap();
+    make(&storage(working.path()), "a").await.unwrap();
     // The hung calls end, and new calls are possible.
-    silent.give_up();
+    silent.close_connection();
     let error = hung
         .look_up(&share(), &directory("a"), long_deadline())
         .await

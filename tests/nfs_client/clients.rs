@@ -57,8 +57,8 @@ async fn a_create_session_without_answer_is_sent_again() {
     let relay = Relay::to(&server);
     let share = relay.share("/export");
     // The first session of the client, and then one more.
-    for (round, calls, fate) in [(1, 3, Action::DropAnswer), (2, 16, Action::DropCall)] {
-        relay.plan(CREATE_SESSION, 0, 1, fate);
+    for (round, calls, action) in [(1, 3, Action::DropAnswer), (2, 16, Action::DropCall)] {
+        relay.plan(CREATE_SESSION, 0, 1, action);
         let names: Vec<_> = (0..calls).map(|number| format!("{round}-{number}")).collect();
         let made = join_all(names.iter().map(|name| make(&client, &share, name))).await;
         assert!(made.into_iter().all(|made| made.unwrap().new));
@@ -122,7 +122,7 @@ async fn a_clean_stop_fences_calls_without_an_answer() {
     let left = async {
         until_relay_matched(&relay, 1).await;
         client.shut_down().await;
-        ended(&relay);
+        assert_late_call_refused(&relay);
     };
     tokio::select! {
         end = stuck => panic!("{end:?}"),
@@ -146,12 +146,12 @@ async fn a_call_whose_fence_was_abandoned_takes_no_effect_after_the_next_verb() 
     let (stuck, ()) = tokio::join!(stuck, unconfirmed);
     assert_eq!(stuck.unwrap_err().outcome, Outcome::Unknown);
     assert_eq!(client.look_up(&share, &name, long_deadline()).await, Ok(None));
-    ended(&relay);
+    assert_late_call_refused(&relay);
     assert!(!server.export_dir().join("late-one").exists());
 }
 
 /// Sends the first call that was held back, and asserts that the server answers BADSESSION.
-fn ended(relay: &Relay) {
+fn assert_late_call_refused(relay: &Relay) {
     let answers = relay.send_late_calls();
     let refused = BADSESSION.to_be_bytes();
     assert!(

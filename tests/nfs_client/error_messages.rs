@@ -107,7 +107,7 @@ async fn the_error_says_that_the_user_is_not_root(kind: Kind) {
 async fn the_error_names_a_read_only_export(kind: Kind) {
     let (server, client) = kind.start();
     // In version 4, the directories above the exports are a read-only tree.
-    let (paths, way_out) = match kind {
+    let (paths, advice) = match kind {
         Kind::Mounted => kind.no_server(),
         Kind::V4 | Kind::V4Minor1 | Kind::Embedded => (
             &["/readonly", "/"][..],
@@ -121,7 +121,7 @@ async fn the_error_names_a_read_only_export(kind: Kind) {
         let message = format!(
             "cannot make directory a on {share}: it is read-only ({}). Export it with rw{}.",
             kind.status("ROFS"),
-            way_out.replace("PATH", path)
+            advice.replace("PATH", path)
         );
         assert_eq!(error, denial(Fault::ReadOnly, message));
     }

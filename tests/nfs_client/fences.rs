@@ -28,7 +28,7 @@ fn client() -> NfsStorage {
 
 #[tokio::test]
 async fn an_unconfirmed_fence_is_abandoned_and_delays_no_other_server() {
-    for (pattern, fate) in [(BIND, Action::SendLate), (DESTROY, Action::Answer(SERVERFAULT))] {
+    for (pattern, action) in [(BIND, Action::SendLate), (DESTROY, Action::Answer(SERVERFAULT))] {
         let limit = Duration::from_secs(2);
         let (server, other) = (Ganesha::start(), Ganesha::start());
         let client = client().with_longest_fence(limit);
@@ -36,11 +36,11 @@ async fn an_unconfirmed_fence_is_abandoned_and_delays_no_other_server() {
         let share = relay.share("/export");
         let name = directory("late-one");
         relay.plan("late-one", 0, 1, Action::SendLate);
-        let given_up = short_deadline();
-        let stuck = client.make(&share, &name, mode(0o777), Existing::SetAttributes, given_up);
+        let deadline = short_deadline();
+        let stuck = client.make(&share, &name, mode(0o777), Existing::SetAttributes, deadline);
         let unconfirmed = async {
             until_relay_matched(&relay, 1).await;
-            relay.plan(pattern, 0, 1000, fate);
+            relay.plan(pattern, 0, 1000, action);
         };
         let (stuck, ()) = tokio::join!(stuck, unconfirmed);
         assert_eq!(stuck.unwrap_err().outcome, Outcome::Unknown);
@@ -57,10 +57,10 @@ async fn an_unconfirmed_fence_is_abandoned_and_delays_no_other_server() {
             )
         );
         assert!(make(&client, &other.share("/export"), "a").await.unwrap().new);
-        assert!(Instant::now() < given_up + limit, "too slow to tell");
+        assert!(Instant::now() < deadline + limit, "too slow to tell");
 
         assert_eq!(client.look_up(&share, &name, long_deadline()).await, Ok(None));
-        assert!(Instant::now() >= given_up + limit, "the fence was not waited for");
+        assert!(Instant::now() >= deadline + limit, "the fence was not waited for");
     }
 }
 
@@ -75,7 +75,7 @@ async fn an_abandoned_call_is_fenced_without_another_verb() {
     assert_eq!(made.await.unwrap_err().outcome, Outcome::Unknown);
     relay.plan(DESTROY, 0, 1, Action::DropAnswer);
     until_relay_matched(&relay, 2).await;
-    refused(&relay.send_late_calls(), 1);
+    assert_late_calls_refused(&relay.send_late_calls(), 1);
     assert!(!server.export_dir().join("late-one").exists());
 }
 
@@ -89,12 +89,12 @@ async fn read_only_calls_and_tree_removals_leave_no_fence() {
     std::fs::write(server.export_dir().join("tree/inside"), "").unwrap();
     for (matched, name) in [(1, "nothing"), (2, "inside")] {
         relay.plan(name, 0, 1, Action::SendLate);
-        let given_up = Instant::now() + Duration::from_secs(1);
+        let deadline = Instant::now() + Duration::from_secs(1);
         let stuck = async {
             if name == "inside" {
-                client.remove_tree(&share, &directory("tree"), given_up).await.map(drop)
+                client.remove_tree(&share, &directory("tree"), deadline).await.map(drop)
             } else {
-                client.look_up(&share, &directory(name), given_up).await.map(drop)
+                client.look_up(&share, &directory(name), deadline).await.map(drop)
             }
         };
         let unconfirmed = async {
@@ -141,7 +141,7 @@ fn late_calls_of_a_crashed_process_end_when_its_successor_connects() {
             Ok(None)
         );
     });
-    refused(&relay.send_late_calls()[..3], 3);
+    assert_late_calls_refused(&relay.send_late_calls()[..3], 3);
     assert_eq!(relay.matched(), 3 + fences);
     assert_eq!(std::fs::read_dir(server.export_dir()).unwrap().count(), 0);
 }
@@ -177,7 +177,7 @@ async fn idle_sessions_are_closed_before_their_lease_expires() {
 }
 
 /// Asserts that the server has answered BADSESSION to each of these calls.
-fn refused(answers: &[Vec<u8>], calls: usize) {
+fn assert_late_calls_refused(answers: &[Vec<u8>], calls: usize) {
     assert_eq!(answers.len(), calls);
     let refused = BADSESSION.to_be_bytes();
     for answer in answers {

@@ -140,8 +140,8 @@ async fn the_result_of_a_failure_after_a_lost_call_is_unknown() {
         gid: None,
     };
     // The first MKDIR is lost. The next one creates a directory, which is removed again; but the first may still arrive.
-    for (name, fate) in [("before", Action::DropCall), ("after", Action::DropAnswer)] {
-        relay.plan(name, 0, 1, fate);
+    for (name, action) in [("before", Action::DropCall), ("after", Action::DropAnswer)] {
+        relay.plan(name, 0, 1, action);
         let name = directory(name);
         let made = client.make(&share, &name, owned, Existing::SetAttributes, long_deadline());
         let error = made.await.unwrap_err();
@@ -161,11 +161,11 @@ async fn a_frozen_server_fails_at_the_deadline_and_works_after_it_resumes() {
     let share = server.share("/export");
     make(&client, &share, "first").await.unwrap();
     server.freeze();
-    let given_up = short_deadline();
+    let deadline = short_deadline();
     let name = directory("late");
-    let made = client.make(&share, &name, mode(0o777), Existing::SetAttributes, given_up);
+    let made = client.make(&share, &name, mode(0o777), Existing::SetAttributes, deadline);
     assert_eq!(made.await.unwrap_err().fault, Fault::TimedOut);
-    assert!(Instant::now() < given_up + Duration::from_secs(1));
+    assert!(Instant::now() < deadline + Duration::from_secs(1));
     server.thaw();
     assert!(make(&client, &share, "after").await.unwrap().new);
 }
@@ -179,7 +179,7 @@ async fn another_file_system_is_neither_entered_nor_moved_to() {
     server.kill();
     server.mount(&disk);
     server.restart();
-    let inside = server.seen(&disk).join("file");
+    let inside = server.through_proc(&disk).join("file");
     fs::write(&inside, "kept").unwrap();
 
     let removed = client.remove_tree(&share, &directory("tree"), long_deadline()).await;

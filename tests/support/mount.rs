@@ -92,7 +92,7 @@ impl Mount {
     }
 
     /// Closes the FUSE connection: all waiting calls fail.
-    pub fn give_up(&mut self) {
+    pub fn close_connection(&mut self) {
         self.server = None;
     }
 
@@ -147,7 +147,7 @@ impl Mount {
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        self.give_up();
+        self.close_connection();
         if self.frozen {
             self.thaw();
         }

@@ -222,7 +222,7 @@ impl Ganesha {
     }
 
     /// Returns the path through which this process sees what the server sees at `path`.
-    pub fn seen(&self, path: &Path) -> PathBuf {
+    pub fn through_proc(&self, path: &Path) -> PathBuf {
         let relative = path.strip_prefix("/").expect("an absolute path");
         Path::new("/proc")
             .join(self.pid().to_string())

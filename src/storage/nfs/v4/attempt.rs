@@ -29,7 +29,7 @@ enum NoReply {
 impl From<SessionError> for NoReply {
     /// Converts the error of a COMPOUND that was not carried out.
     fn from(error: SessionError) -> Self {
-        if diagnose::passes(&error) {
+        if diagnose::is_retryable(&error) {
             Self::NotDone(error)
         } else {
             Self::Final(error)

@@ -25,7 +25,7 @@ pub(in crate::storage) enum Prerequisite {
 }
 
 /// Returns whether another connection or session may avoid the error.
-pub(super) fn passes(error: &SessionError) -> bool {
+pub(super) fn is_retryable(error: &SessionError) -> bool {
     match error {
         SessionError::Rpc(RpcError::Broken(_)) => true,
         SessionError::Connect(_) | SessionError::Rpc(_) => false,
