@@ -55,7 +55,7 @@ async fn load(bindery: &Bindery, scene: &Scene, user: &str, stop: &AtomicBool) -
         assert_eq!(
             Caller::trusting(&ca).get(&url).await.unwrap(),
             405,
-            "by path and certificate"
+            "path and certificate are valid"
         );
         served += 1;
     }
@@ -98,11 +98,15 @@ async fn an_expiring_certificate_is_renewed_under_load_without_a_failed_review()
     assert!(served > 10 && by_second > 10, "{served} {by_second}");
     assert!(
         !text(&last, "ca.crt").contains(text(&first, "ca.crt").trim()),
-        "two renewals on, the first CA is forgotten"
+        "after two renewals the first CA is not trusted"
     );
     let url = format!("{}/{}", bindery.webhook, text(&first, "token"));
     let caller = Caller::trusting(&text(&last, "ca.crt"));
-    assert_eq!(caller.get(&url).await.unwrap(), 404, "and so is the first path");
+    assert_eq!(
+        caller.get(&url).await.unwrap(),
+        404,
+        "after two renewals the first path is not valid"
+    );
     bindery.unregister().await;
 }
 
@@ -232,7 +236,7 @@ async fn a_certificate_from_files_is_served_and_reloaded_when_the_files_change()
     assert_eq!(
         Caller::trusting(&ca).get(&url).await.unwrap(),
         405,
-        "the one before is served still"
+        "the previous certificate is still served"
     );
 
     files.swap(&next_ca, &next.chain, &next.key);
@@ -266,7 +270,7 @@ async fn with_a_client_ca_only_the_api_servers_certificate_is_accepted() {
     assert!(caller().get(&url).await.is_err(), "without a certificate");
     assert!(
         caller().with_certificate(as_name("somebody")).get(&url).await.is_err(),
-        "of the same CA"
+        "another name, the same CA"
     );
     assert_eq!(
         caller().with_certificate(as_name("apiserver")).get(&url).await.unwrap(),

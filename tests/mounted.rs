@@ -1,4 +1,5 @@
-//! Mounted shares: what only they do, and Bindery with one. The promises of every kind of storage are tested in `nfs_client`.
+//! Mounted shares: their own behavior, and Bindery with one. The promises of every kind of storage are tested in
+//! `nfs_client`.
 
 mod claims;
 mod directories;
@@ -24,7 +25,7 @@ fn storage(path: &Path) -> MountedStorage {
 }
 
 fn refusal(fault: Fault, message: &str) -> StorageError {
-    let (tried, cause) = message.split_once(": ").expect("what was tried and what came of it");
+    let (tried, cause) = message.split_once(": ").expect("what was tried, and the cause");
     StorageError {
         fault,
         outcome: Outcome::NotDone,
@@ -49,6 +50,6 @@ async fn identity(storage: &MountedStorage, path: &str) -> Identity {
     let found = storage
         .look_up(&share(), &directory(path), long_deadline())
         .await
-        .expect("a look");
+        .expect("the look-up succeeds");
     found.expect("a directory").identity
 }

@@ -1,6 +1,6 @@
-//! The promises of [`Storage`], tested for each kind of storage on a real server. The tests in `v4`, `v4_1`, `embedded`, `v3` and
-//! `mounted` are the same functions; the list at the top of each file says which kinds keep which promise. All other tests are
-//! about one kind only.
+//! The promises of [`Storage`], tested for each kind of storage on a real server. The tests in `v4`, `v4_1`, `embedded`,
+//! `v3` and `mounted` are the same functions. The lists at the top of each file show which kinds keep which promise. All
+//! other tests are about one kind only.
 
 mod abandoned_calls;
 mod clients;
@@ -11,7 +11,7 @@ mod modes;
 mod outages;
 mod retryable_errors;
 mod trees;
-/// What `NFSv3` does without sessions and without VERIFY.
+/// The behavior of `NFSv3`, which has neither sessions nor VERIFY.
 mod version_3;
 
 use std::os::unix::fs::MetadataExt;
@@ -44,7 +44,7 @@ async fn identity(client: &impl Storage, share: &Share, path: &str) -> Identity 
     let found = client
         .look_up(share, &directory(path), long_deadline())
         .await
-        .expect("a look");
+        .expect("the look-up succeeds");
     found.expect("a directory").identity
 }
 

@@ -75,7 +75,7 @@ async fn two_replicas_that_admit_one_claim_in_parallel_create_one_volume() {
         scene.until_bound(&format!("data-{turn}")).await;
     }
     for replica in [&first, &second] {
-        assert!(replica.log().contains(" provisioned "), "each was asked");
+        assert!(replica.log().contains(" provisioned "), "each got reviews");
     }
     eventually("five volumes and five directories are left", async || {
         (scene.own_volumes().await.len() == 5 && scene.own_directories().len() == 5).then_some(())
@@ -84,8 +84,8 @@ async fn two_replicas_that_admit_one_claim_in_parallel_create_one_volume() {
     first.unregister().await;
 }
 
-/// Creates two claims with these directories at the same time, each through another replica. Returns the names of the admitted
-/// claims, and the messages for the refused ones.
+/// Creates two claims with these directories at the same time, each through another replica. Returns the names of the
+/// admitted claims, and the messages for the refused ones.
 async fn create_in_parallel(
     scene: &Scene,
     clients: &[Client; 2],
@@ -158,13 +158,12 @@ async fn two_replicas_admit_one_of_two_claims_with_overlapping_directories() {
     for replica in [&first, &second] {
         assert!(
             replica.log().contains(" denied: ") || replica.log().contains(" provisioned "),
-            "each was asked"
+            "each got reviews"
         );
     }
-    eventually(
-        "no volume is left but those of the claims that were let in",
-        async || (scene.own_volumes().await.len() == admitted.len()).then_some(()),
-    )
+    eventually("only the volumes of the admitted claims are left", async || {
+        (scene.own_volumes().await.len() == admitted.len()).then_some(())
+    })
     .await;
     first.unregister().await;
 }
@@ -180,7 +179,7 @@ async fn a_paused_leader_does_no_harm_when_it_resumes() {
     let second = first.replica().await;
     // The webhook of the paused process must not delay the requests.
     first.unregister().await;
-    // The leader knows that the claim is gone, and is somewhere in the middle of the cleanup.
+    // The leader is paused in the middle of the cleanup.
     scene.delete("data").await;
     first.pause();
     first.until_another_leads(&leader).await;
@@ -214,7 +213,7 @@ async fn a_rolling_restart_under_load_loses_no_claim() {
                 claims
                     .create(&PostParams::default(), &from(claim))
                     .await
-                    .expect("no request is lost");
+                    .expect("every request succeeds");
                 created += 1;
             }
             created

@@ -105,7 +105,7 @@ async fn tree_removal_continues_after_the_nfs_server_died() {
     removal.scene.delete("data").await;
     removal.until_half_gone().await;
     removal.server.kill();
-    assert!(removal.left() > 0, "it was over before");
+    assert!(removal.left() > 0, "the removal was complete before");
     removal.server.restart();
     removal.assert_ends().await;
 }
@@ -117,7 +117,7 @@ async fn tree_removal_continues_after_bindery_died() {
     removal.scene.delete("data").await;
     removal.until_half_gone().await;
     removal.bindery.kill();
-    assert!(removal.left() > 0, "it was over before");
+    assert!(removal.left() > 0, "the removal was complete before");
     removal.bindery.run().await;
     removal.assert_ends().await;
 }
@@ -219,7 +219,7 @@ async fn claim_name_and_path_are_free_as_soon_as_the_directory_is_in_the_trash()
             .then_some(())
     })
     .await;
-    assert!(removal.directory().exists(), "the directory of the claim that is there");
+    assert!(removal.directory().exists(), "the directory of the new claim");
     removal.bindery.unregister().await;
 }
 

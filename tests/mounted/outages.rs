@@ -106,7 +106,7 @@ async fn a_hung_mount_fails_at_the_deadline_and_delays_no_other_mount() {
     let hung = storage(silent.path());
     let path = silent.path().display().to_string();
     let short = || Instant::now() + Duration::from_millis(50);
-    // One call more than may hang at the same time.
+    // As many calls as may hang at the same time, and then one more.
     for _ in 0..16 {
         let error = hung.look_up(&share(), &directory("a"), short()).await.unwrap_err();
         let message = format!(

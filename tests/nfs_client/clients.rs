@@ -56,13 +56,13 @@ async fn a_create_session_without_answer_is_sent_again() {
     let (server, client) = (Ganesha::start(), client());
     let relay = Relay::to(&server);
     let share = relay.share("/export");
-    // The first session of the client, and then one more.
+    // First for the first session of the client, then for another one.
     for (round, calls, action) in [(1, 3, Action::DropAnswer), (2, 16, Action::DropCall)] {
         relay.plan(CREATE_SESSION, 0, 1, action);
         let names: Vec<_> = (0..calls).map(|number| format!("{round}-{number}")).collect();
         let made = join_all(names.iter().map(|name| make(&client, &share, name))).await;
         assert!(made.into_iter().all(|made| made.unwrap().new));
-        assert_eq!(relay.matched(), round, "no session was made");
+        assert_eq!(relay.matched(), round, "no call was dropped");
     }
 }
 
@@ -150,7 +150,7 @@ async fn a_call_whose_fence_was_abandoned_takes_no_effect_after_the_next_verb() 
     assert!(!server.export_dir().join("late-one").exists());
 }
 
-/// Sends the first call that was held back, and asserts that the server answers BADSESSION.
+/// Sends the late call, and asserts that the server answers BADSESSION.
 fn assert_late_call_refused(relay: &Relay) {
     let answers = relay.send_late_calls();
     let refused = BADSESSION.to_be_bytes();

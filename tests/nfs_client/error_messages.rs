@@ -41,7 +41,7 @@ test_for!([mounted] {
 });
 
 fn denial(fault: Fault, message: String) -> StorageError {
-    let (tried, cause) = message.split_once(": ").expect("what was tried and what came of it");
+    let (tried, cause) = message.split_once(": ").expect("what was tried, and the cause");
     StorageError {
         fault,
         outcome: Outcome::NotDone,

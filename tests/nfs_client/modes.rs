@@ -37,7 +37,7 @@ async fn a_directory_has_its_owner_where_modes_cannot_be_set(kind: Kind) {
         assert_eq!((made.new, made.mode), (true, mode_of(&path)), "{how}");
         assert_ne!(made.mode, 0o2770, "{how}");
         assert_eq!(owner_of(&path), (7, 8), "{how}");
-        // The mode that it has is no reason to make it again, or to fail.
+        // A second call accepts the mode that the directory has.
         let again = call().await.unwrap();
         assert_eq!((again.identity, again.mode), (made.identity, made.mode), "{how}");
     }

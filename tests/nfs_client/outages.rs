@@ -22,7 +22,7 @@ test_for!([v4, v4_1, v3] {
     results_reported_during_a_server_restart_match_its_disk,
 });
 
-// The file handles of `embedded` mean other files after a restart.
+// After a restart, the file handles of `embedded` belong to other files.
 test_for!([embedded] {
     a_silent_server_fails_at_the_deadline_and_delays_no_other,
     calls_to_one_server_run_in_parallel,
@@ -33,7 +33,7 @@ test_for!([embedded] {
 pub async fn until_relay_matched(relay: &Relay, calls: usize) {
     let late = long_deadline();
     while relay.matched() < calls {
-        assert!(Instant::now() < late, "no such call comes by");
+        assert!(Instant::now() < late, "no such call arrives");
         tokio::task::yield_now().await;
     }
 }
@@ -101,7 +101,7 @@ async fn results_reported_during_a_server_restart_match_its_disk(kind: Kind) {
         reached += 50;
         let late = long_deadline();
         while count() < reached {
-            assert!(Instant::now() < late, "nothing is made any more");
+            assert!(Instant::now() < late, "no directory is made any more");
             tokio::task::yield_now().await;
         }
         reached = count();

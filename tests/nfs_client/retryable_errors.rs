@@ -98,7 +98,7 @@ async fn without_minor_version_2_the_client_uses_1_and_without_both_the_error_sa
     );
 }
 
-/// Without a status from the relay: the server itself knows 4.1 alone.
+/// Here the status comes from a server that supports only 4.1, not from the relay.
 #[tokio::test]
 async fn a_server_with_minor_version_1_only_gets_one_attempt_with_2() {
     let server = Ganesha::start_v4_1();
@@ -117,7 +117,7 @@ async fn a_server_with_minor_version_1_only_gets_one_attempt_with_2() {
         }
     };
     assert_eq!(exchanges(2).await, 1);
-    // More than one, since the client also asks about earlier processes of its name.
+    // At least one: the client may ask again because of an earlier process with its name.
     assert!(exchanges(1).await >= 1);
     assert_eq!(mode_of(&server.export_dir().join("d1")), 0o777);
 }

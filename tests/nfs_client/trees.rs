@@ -86,7 +86,7 @@ async fn a_tree_of_many_directories_and_a_deep_one_is_removed(kind: Kind) {
         fs::create_dir_all(tree.join(format!("wide-{number}/inner"))).unwrap();
     }
     let mut deep = tree.join("deep");
-    // Deeper than the path that the client remembers.
+    // Deeper than the number of directories that the client remembers.
     for _ in 0..1100 {
         fs::create_dir(&deep).unwrap();
         File::create(deep.join("file")).unwrap();
@@ -142,9 +142,9 @@ async fn the_error_mentions_snapshots_that_no_listing_shows(kind: Kind) {
         assert_eq!(
             error.to_string(),
             format!(
-                "cannot remove directory tree with all in it on {share}: {inside}the server lists nothing in it and says that \
-                 it is not empty: it holds entries that the server does not list, most likely snapshots (.snap on CephFS). \
-                 Remove its snapshots on the server. All or a part of it may have been done."
+                "cannot remove directory tree with all in it on {share}: {inside}the server lists nothing in it and says \
+                 that it is not empty: it holds entries that the server does not list, most likely snapshots (.snap on \
+                 CephFS). Remove its snapshots on the server. All or a part of it may have been done."
             )
         );
     };
@@ -252,8 +252,8 @@ async fn a_tree_of_another_user_is_kept_and_reported(kind: Kind) {
     assert_eq!(
         error.to_string(),
         format!(
-            "cannot remove directory tree with all in it on {share}: the server denies it to uid 1000 ({}). {}All or a part of \
-             it may have been done.",
+            "cannot remove directory tree with all in it on {share}: the server denies it to uid 1000 ({}). {}All or a part \
+             of it may have been done.",
             kind.status("ACCESS"),
             permission(kind)
         )
@@ -292,7 +292,7 @@ async fn a_removal_that_hits_its_deadline_continues_in_the_next_call(kind: Kind)
             }
         }
     }
-    assert!(calls > 1, "the first call had time enough: nothing was tested");
+    assert!(calls > 1, "the first call removed all: nothing was tested");
     assert!(!tree.exists());
 }
 

@@ -105,14 +105,14 @@ impl Bindery {
         replica
     }
 
-    /// Configures the webhook so that `other` reviews the requests of `user`, and this replica all other ones. So a test can use
-    /// both replicas at the same time, without the random choice of a Service.
+    /// Configures the webhook so that `other` reviews the requests of `user`, and this replica all other ones. So a test can
+    /// use both replicas at the same time, without the random choice of a Service.
     pub async fn split_reviews_with(&self, other: &Self, user: &str) {
         let configurations: Api<MutatingWebhookConfiguration> = Api::all(self.client.clone());
         let configuration = configurations.get(&self.name).await.expect("webhook configuration");
         let mut webhooks = json!(configuration.webhooks);
         let condition =
-            |is: &str| json!([{"name": "whose", "expression": format!("request.userInfo.username {is} '{user}'")}]);
+            |is: &str| json!([{"name": "by-user", "expression": format!("request.userInfo.username {is} '{user}'")}]);
         let mut theirs = webhooks[0].clone();
         theirs["name"] = json!("other.bindery.dev");
         theirs["clientConfig"]["url"] = json!(other.webhook);
@@ -196,7 +196,7 @@ impl Bindery {
     /// Returns the holder of the Lease.
     pub async fn leader(&self) -> Option<String> {
         let leases: Api<Lease> = Api::namespaced(self.client.clone(), "bindery");
-        let lease = leases.get_opt(&self.name).await.expect("a look at the Lease")?;
+        let lease = leases.get_opt(&self.name).await.expect("the Lease can be read")?;
         lease.spec?.holder_identity
     }
 

@@ -11,8 +11,8 @@ pub struct Bindfs {
 }
 
 impl Bindfs {
-    /// Shows `from` at `at`. `how` is `--chmod-deny` (setting a mode fails with EPERM) or `--chmod-ignore` (it reports success
-    /// and sets nothing).
+    /// Mounts `from` at `at`. `how` is `--chmod-deny` (setting a mode fails with EPERM) or `--chmod-ignore` (it reports
+    /// success and sets nothing).
     pub fn mount(how: &str, from: &Path, at: &Path, enter: Vec<String>) -> Self {
         let bindfs = Self {
             at: at.to_owned(),

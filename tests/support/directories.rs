@@ -34,10 +34,10 @@ pub fn mode_of(path: &Path) -> u32 {
 
 /// Changes owner and group of a directory on this machine.
 pub fn chown_to(path: &Path, uid: u32) {
-    chown(path, Some(uid), Some(uid)).expect("root may");
+    chown(path, Some(uid), Some(uid)).expect("root may change the owner");
 }
 
 /// Changes the mode of a directory on this machine.
 pub fn chmod(path: &Path, mode: u32) {
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("root may");
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("root may change the mode");
 }

@@ -1,9 +1,9 @@
-//! A second server for `NFSv4.1`, by another implementation: the crate `embednfs`, in this process. The file system of that crate
-//! is in memory, where a test cannot see it. Therefore this module serves a local directory, with the few calls that Bindery
-//! uses.
+//! A second server for `NFSv4.1`, by another implementation: the crate `embednfs`, in this process. The file system of that
+//! crate is in memory, where a test cannot see it. Therefore this module serves a local directory, with the few calls that
+//! Bindery uses.
 //!
-//! It does not support exports, users and permissions, names that are not UTF-8, and file handles that survive a restart. The
-//! lists at the top of the test files leave out those tests.
+//! It does not support exports, users and permissions, names that are not UTF-8, and file handles that survive a restart.
+//! The lists at the top of the test files leave out those tests.
 
 use std::collections::HashMap;
 use std::fs::{self, Metadata, Permissions};

@@ -1,4 +1,5 @@
-//! The kinds of storage, each with a real server: the promises of the trait `Storage` are tested for all kinds that keep them.
+//! The kinds of storage, each with a real server: the promises of the trait `Storage` are tested for all kinds that keep
+//! them.
 //!
 //! To add a kind: add a variant here, a module in [`test_for`], and its name to the lists at the top of the test files.
 
@@ -20,8 +21,8 @@ pub enum Kind {
     V4,
     /// `NFSv4.1`, with a server that speaks no other minor version: the client tries 4.2 first.
     V4Minor1,
-    /// `NFSv4.1` with another server implementation, see [`super::embedded`]. It has no exports and no users: tests of squashed,
-    /// read-only and privileged shares, and of users other than root, do not use it.
+    /// `NFSv4.1` with another server implementation, see [`super::embedded`]. It has no exports and no users: tests of
+    /// squashed, read-only and privileged shares, and of users other than root, do not use it.
     Embedded,
     /// `NFSv3`.
     V3,
@@ -29,7 +30,7 @@ pub enum Kind {
     Mounted,
 }
 
-/// What a test needs of a server: four shares, and their directories on this machine.
+/// A server for tests: four shares, and their directories on this machine.
 pub trait Server {
     /// Returns the share `/export`, `/squashed` (root is nobody), `/readonly` or `/privileged` (requires a source port below
     /// 1024).
@@ -82,7 +83,7 @@ impl Server for Mount {
     }
 
     fn dir_of(&self, export: &str) -> PathBuf {
-        assert_eq!(export, "export", "there is no other");
+        assert_eq!(export, "export", "a mount has one share");
         self.path().to_owned()
     }
 }
@@ -166,7 +167,8 @@ impl Kind {
 
 /// The advice about source ports in a message for a client that uses a privileged port.
 pub const CHANGED_PORT: &str = "Many exports reject source ports above 1023: Bindery came from one below, but a network \
-                                plugin may have changed it on the way. Export with insecure, or run Bindery with hostNetwork.";
+                                plugin may have changed it on the way. Export with insecure, or run Bindery with \
+                                hostNetwork.";
 
 /// Returns a client for all NFS versions with this uid.
 pub fn client_as(uid: u32) -> Storages {

@@ -102,13 +102,13 @@ impl Mount {
         self.frozen = true;
     }
 
-    /// Changes that waited are carried out.
+    /// Thaws the file system: waiting changes continue.
     pub fn thaw(&mut self) {
         self.frozen = false;
         run("fsfreeze", &["-u"], &self.path);
     }
 
-    /// One share of its, which is this mount, and another whose mount is missing.
+    /// Returns a storage with two shares: `/export`, which is this mount, and `/nothing`, whose mount is missing.
     pub fn storage(&self) -> MountedStorage {
         MountedStorage::new(vec![
             (Self::share("/export"), self.path.clone()),
@@ -151,7 +151,7 @@ impl Drop for Mount {
         if self.frozen {
             self.thaw();
         }
-        // Also while something in it is open.
+        // This also works while a file in it is open.
         run("umount", &["--lazy"], &self.path);
     }
 }

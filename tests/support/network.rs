@@ -6,12 +6,13 @@ use std::process::{Child, Command, Stdio};
 
 use uuid::Uuid;
 
-/// Where the portmapper listens.
+/// The port of the portmapper.
 const PORT: u16 = 111;
 /// Exit status of `nfs3-network` if the name is in use.
 const TAKEN: i32 = 3;
 
-/// See tests/bed/nfs3-network. Dropping this removes it, and so does the end of the thread that created it.
+/// A network namespace of `tests/bed/nfs3-network`. Dropping this removes it, and so does the end of the thread that created
+/// it.
 pub struct Network {
     address: IpAddr,
     child: Child,

@@ -1,5 +1,5 @@
-//! A real NFS server for one test: nfs-ganesha, on an address that nothing else uses. A server for `NFSv4` only has a loopback
-//! address. `NFSv3` needs a portmapper, and therefore a network namespace.
+//! A real NFS server for one test: nfs-ganesha, on an address that nothing else uses. A server for `NFSv4` only has a
+//! loopback address. `NFSv3` needs a portmapper, and therefore a network namespace.
 
 use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -221,7 +221,7 @@ impl Ganesha {
         assert!(unmount.status().expect("nsenter runs").success());
     }
 
-    /// Returns the path through which this process sees what the server sees at `path`.
+    /// Returns the path at which this process sees a path of the server's mount namespace.
     pub fn through_proc(&self, path: &Path) -> PathBuf {
         let relative = path.strip_prefix("/").expect("an absolute path");
         Path::new("/proc")

@@ -99,7 +99,7 @@ impl OtherWebhook {
         Self { name, handle }
     }
 
-    /// Takes it out of the cluster.
+    /// Deletes its configuration, and stops it.
     pub async fn unregister(self) {
         let configurations: Api<MutatingWebhookConfiguration> = Api::all(Bed::get().admin().await);
         configurations

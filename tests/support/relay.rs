@@ -1,4 +1,5 @@
-//! A relay between a client and its NFS server that delays, drops or answers selected calls, as broken networks and servers do.
+//! A relay between a client and its NFS server that delays, drops or answers selected calls, as broken networks and servers
+//! do.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Shutdown, TcpListener, TcpStream};
@@ -16,7 +17,7 @@ const BADSESSION: u32 = 10052;
 /// What the relay does with a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Keeps the call until [`Relay::send_late_calls`], even if the client is gone by then.
+    /// Keeps the call until [`Relay::send_late_calls`], even if the client disconnects before.
     SendLate,
     /// Sends the call to the server after [`Relay::stop_holding`], and the answer to the client.
     Hold,
@@ -44,8 +45,9 @@ struct State {
     /// Calls that are kept, with the connections to client and server, which stay open.
     late: Vec<([TcpStream; 2], Vec<u8>)>,
     matched: usize,
-    /// Number of connections so far, and how many of the first of them the server has forgotten.
+    /// Number of connections so far.
     connections: usize,
+    /// Number of the latest connection whose sessions are forgotten.
     forgotten: usize,
     /// Number of open connections.
     open: usize,
@@ -201,7 +203,7 @@ fn pass(mut client: &TcpStream, mut server: &TcpStream, state: &Shared, number: 
             Some(Action::DropAnswer | Action::HoldAndDropAnswer) => {
                 let _ = server.write_all(&call);
                 let _ = record(server);
-                // Counted after the server has done its work, so that a waiting test can rely on it.
+                // Counted after the server has carried the call out, so that a waiting test can rely on that.
                 state.lock().unwrap().matched += usize::from(action == Some(Action::DropAnswer));
                 break;
             }

@@ -1,4 +1,4 @@
-//! The scene of a test: its own namespace and class, and short functions for what tests do with them.
+//! The scene of a test: its own namespace and class, and short functions that use them.
 
 use std::path::PathBuf;
 
@@ -316,7 +316,7 @@ impl Scene {
         Api::namespaced(self.client.clone(), &self.name)
     }
 
-    /// Creates a `ValidatingAdmissionPolicy` with the name of the scene, and binds it: what it finds is denied.
+    /// Creates a `ValidatingAdmissionPolicy` with the name of the scene, and binds it with the action Deny.
     pub async fn deny_by(&self, policy: Value) {
         let binding = json!({
             "metadata": {"name": self.name},
