@@ -135,7 +135,7 @@ impl Transport for Pool {
         ErrorContext {
             share,
             uid: self.options().uid,
-            privileged: self.from_privileged_port(),
+            privileged: self.has_privileged_port(),
             mount: None,
         }
     }

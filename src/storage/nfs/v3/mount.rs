@@ -110,7 +110,7 @@ pub(super) struct Progress<'a, F> {
     /// Called with each part of the server before it is asked.
     pub asks: F,
     /// Whether the latest connection to a part comes from a port below 1024.
-    pub from_privileged_port: &'a AtomicBool,
+    pub has_privileged_port: &'a AtomicBool,
 }
 
 /// Tries all addresses of a server in turn; each gets an equal part of the time until `deadline`, the last one the rest.
@@ -159,12 +159,12 @@ async fn open_at(
 
     (progress.asks)(Part::Mount);
     let (stream, privileged) = connect(Part::Mount, at(mount), options.privileged_port).await?;
-    progress.from_privileged_port.store(privileged, Ordering::Relaxed);
+    progress.has_privileged_port.store(privileged, Ordering::Relaxed);
     let root = mount_share(stream, path, options).await?;
 
     (progress.asks)(Part::Nfs);
     let (stream, privileged) = connect(Part::Nfs, at(nfs), options.privileged_port).await?;
-    progress.from_privileged_port.store(privileged, Ordering::Relaxed);
+    progress.has_privileged_port.store(privileged, Ordering::Relaxed);
     Ok(Connection {
         client: Nfs3Client::new_with_auth(Records::new(stream.clone()), auth(options), opaque_auth::default()),
         stream,

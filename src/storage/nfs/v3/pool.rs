@@ -42,7 +42,7 @@ pub struct Pool {
     /// Limits the calls that remove trees, over all trees.
     pub(super) removals: Semaphore,
     idle: Idle<Connection>,
-    from_privileged_port: AtomicBool,
+    has_privileged_port: AtomicBool,
 }
 
 impl Pool {
@@ -56,7 +56,7 @@ impl Pool {
             permits: Semaphore::new(MAX_CONNECTIONS),
             removals: Semaphore::new(remove_tree::MAX_CALLS),
             idle: Idle::default(),
-            from_privileged_port: AtomicBool::new(false),
+            has_privileged_port: AtomicBool::new(false),
         })
     }
 
@@ -89,13 +89,13 @@ impl Pool {
         })?;
         let progress = Progress {
             asks: waiting,
-            from_privileged_port: &self.from_privileged_port,
+            has_privileged_port: &self.has_privileged_port,
         };
         let connection = open(&addresses, &self.path, &self.options, deadline, &progress).await?;
         tracing::debug!(
             server = self.name.as_str(),
             path = self.path,
-            privileged = self.from_privileged_port(),
+            privileged = self.has_privileged_port(),
             "a share is reached over NFSv3"
         );
         Ok(pooled(connection, false))
@@ -106,8 +106,8 @@ impl Pool {
     }
 
     /// Returns whether the latest connection came from a privileged port.
-    pub fn from_privileged_port(&self) -> bool {
-        self.from_privileged_port.load(Ordering::Relaxed)
+    pub fn has_privileged_port(&self) -> bool {
+        self.has_privileged_port.load(Ordering::Relaxed)
     }
 
     /// Drops the idle connections: the server has restarted, or does not know the share's handle any more.

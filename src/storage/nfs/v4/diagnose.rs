@@ -94,7 +94,7 @@ impl Transport for Server {
         ErrorContext {
             share,
             uid: self.options().uid,
-            privileged: self.from_privileged_port(),
+            privileged: self.has_privileged_port(),
             mount: None,
         }
     }

@@ -71,7 +71,7 @@ pub struct Server {
     pub(super) fences: Fences,
     limits: Mutex<Limits>,
     id: Mutex<Option<ServerId>>,
-    from_privileged_port: AtomicBool,
+    has_privileged_port: AtomicBool,
 }
 
 impl Server {
@@ -89,7 +89,7 @@ impl Server {
             // Until a session allows more.
             limits: Mutex::new(Limits::LEAST),
             id: Mutex::default(),
-            from_privileged_port: AtomicBool::new(false),
+            has_privileged_port: AtomicBool::new(false),
             config,
         })
     }
@@ -110,8 +110,8 @@ impl Server {
     }
 
     /// Returns whether the latest connection came from a privileged port.
-    pub fn from_privileged_port(&self) -> bool {
-        self.from_privileged_port.load(Ordering::Relaxed)
+    pub fn has_privileged_port(&self) -> bool {
+        self.has_privileged_port.load(Ordering::Relaxed)
     }
 
     /// Forgets the idle sessions of this client: the server did not know one of them, so it knows none.
@@ -298,7 +298,7 @@ impl Server {
 
     async fn open(&self, connection: Connection) -> Result<Session, SessionError> {
         let privileged = connection.privileged;
-        self.from_privileged_port.store(privileged, Ordering::Relaxed);
+        self.has_privileged_port.store(privileged, Ordering::Relaxed);
         let wire = Wire::new(connection, self.config.options.clone(), NEWEST_MINOR);
         let mut clients = self.clients.lock().await;
         let session = timeout(OPEN_TIMEOUT, clients.open(wire)).await;
