@@ -1,16 +1,16 @@
-# Every command of users and of CI. `make` lists them.
+# The commands for users and for CI. `make` lists them.
 .DEFAULT_GOAL := help
 .PHONY: help demo docs test priority-and-fairness api-server-restarts bench chaos fuzz cluster cluster-down knfsd knfsd-down test-knfsd build release image deny fmt lint fmt-check clippy scripts ready-image ready-knfsd root
 
 # The folder of cargo's output, and the folder of a cluster that is left running.
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 CLUSTER_DIR ?= target/cluster
-# The static program of a release, for the processor of this machine or for RELEASE_TARGET. The flags make two builds of one
-# commit the same, wherever they run. The Dockerfile uses the same rule.
+# The static program of a release, for the processor of this machine or for RELEASE_TARGET. With these flags, two builds of
+# one commit are identical on every machine. The Dockerfile runs `make release`, too.
 RELEASE_TARGET ?= $(shell uname -m)-unknown-linux-gnu
 RELEASE := $(TARGET_DIR)/$(RELEASE_TARGET)/release/bindery
 RELEASE_CPU := $(firstword $(subst -, ,$(RELEASE_TARGET)))
-# For another processor: Debian's cross compiler.
+# For another processor, the linker of Debian's cross compiler.
 LINKER := $(if $(filter-out $(shell uname -m),$(RELEASE_CPU)),-C linker=$(RELEASE_CPU)-linux-gnu-gcc)
 CARGO_HOME ?= $(HOME)/.cargo
 REMAP = $(CURDIR)=/bindery $(CARGO_HOME)=/cargo
@@ -20,22 +20,23 @@ ARGS ?=
 help: ## Lists these commands.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
-# What a cluster consists of; tests need more (see tests/bed/up).
+# The programs of a cluster. Tests need more programs (see tests/bed/up).
 CLUSTER := etcd kube-apiserver kube-controller-manager kubectl
 TEST_CLUSTER := $(CLUSTER) kube-scheduler kwok stages helm definitions populator
-# Bindery as it is used for a demonstration: profile `quick` takes the least time to build.
+# The build of Bindery for the demonstration: profile `quick` takes the least time to build.
 QUICK := $(TARGET_DIR)/quick
-# Prints how long a build usually takes on this machine, if its result is missing: file, seconds of one processor.
+# If a file is missing, prints how long its build usually takes on this machine. Arguments: the file, and the seconds that
+# the build takes on one processor.
 first_build = @[ -e $(1) ] || echo "  compiling Bindery (the first time, usually $$((($(2) / $$(nproc) + 59) / 60)) minutes) ..."
 
-demo: ## Shows Bindery's whole work on a real cluster; DEMO_KEEP=1 leaves the cluster running.
+demo: ## Shows all of Bindery's work on a real cluster; DEMO_KEEP=1 leaves the cluster running.
 	@tests/bed/install demo
 	$(call first_build,$(QUICK)/bindery,170)
 	@tests/bed/prepare $(CLUSTER) -- cargo build --locked --profile quick --features demo --bin bindery --bin demo
 	@$(if $(DEMO_KEEP),KEEP=1 CLUSTER_DIR=target/demo,env -u CLUSTER_DIR) BINDERY_BIN=$(QUICK)/bindery \
 		tests/bed/with-bed --bindery --small $(QUICK)/demo
 
-test: root ## Runs all tests on real parts. Needs to be root. KUBERNETES=1.30 takes that version, as demo, cluster, bench and chaos do.
+test: root ## Runs all tests, on a real API server and real NFS servers. Needs root. KUBERNETES=1.30 chooses that version.
 	@tests/bed/install test
 	@tests/bed/kernel >/dev/null
 	$(call first_build,$(TARGET_DIR)/debug/bindery,600)
@@ -44,31 +45,31 @@ test: root ## Runs all tests on real parts. Needs to be root. KUBERNETES=1.30 ta
 		tests/bed/with-bed --bindery cargo test --locked --features failpoints $(ARGS)
 	@$(if $(ARGS),,$(MAKE) --no-print-directory priority-and-fairness api-server-restarts)
 
-# An API server that works on 50 requests at a time, of which 20 write.
+# Runs tests on an API server that serves at most 50 requests at a time, 20 of them writes.
 priority-and-fairness:
 	@cargo test --locked --features failpoints --test priority_and_fairness --no-run
 	@env -u CLUSTER_DIR BINDERY_BIN=$(TARGET_DIR)/debug/bindery \
 		APISERVER_ARGS="--max-requests-inflight 30 --max-mutating-requests-inflight 20" \
 		tests/bed/with-bed --bindery --small cargo test --locked --features failpoints --test priority_and_fairness
 
-# An API server that is killed and started again.
+# Runs tests in which the API server is killed and started again.
 api-server-restarts:
 	@cargo test --locked --features failpoints --test api_server_restarts --no-run
 	@env -u CLUSTER_DIR BINDERY_BIN=$(TARGET_DIR)/debug/bindery \
 		tests/bed/with-bed --bindery --small cargo test --locked --features failpoints --test api_server_restarts
 
-test-knfsd: root ready-knfsd ## Runs the tests that need Linux's own NFS server, in a virtual machine; the first time builds it.
+test-knfsd: root ready-knfsd ## Runs the tests that need Linux's own NFS server, in a virtual machine, which the first run builds.
 	@cargo test --locked --features failpoints --test knfsd --no-run
 	@tests/bed/knfsd/with \
 		cargo test --locked --features failpoints --test knfsd -- --test-threads=1 --nocapture $(ARGS)
 
-knfsd: root ready-knfsd ## Starts that virtual machine and leaves it running: its NFS server is 127.0.0.21.
+knfsd: root ready-knfsd ## Starts the virtual machine of test-knfsd and leaves it running: its NFS server is 127.0.0.21.
 	@tests/bed/knfsd/up
 
-knfsd-down: ## Stops that virtual machine.
+knfsd-down: ## Stops the virtual machine that knfsd started.
 	@tests/bed/knfsd/down
 
-bench: ## Measures, prints a table and keeps it as JSON under target/; PARTS='burst outage' (all), RUNS (3), see benches/main.rs.
+bench: ## Measures speed and memory, and writes a table, also as JSON below target/; PARTS (all), RUNS (3): see benches/main.rs.
 	@tests/bed/install test
 	@tests/bed/kernel >/dev/null
 	$(call first_build,$(TARGET_DIR)/release/bindery,700)
@@ -76,14 +77,14 @@ bench: ## Measures, prints a table and keeps it as JSON under target/; PARTS='bu
 	@env -u CLUSTER_DIR BINDERY_BIN=$(TARGET_DIR)/release/bindery \
 		tests/bed/with-bed --bindery --small $(TARGET_DIR)/release/examples/bench $(PARTS)
 
-chaos: root ## Kills and pauses everything at random and checks that nothing is lost; SEED (random), MINUTES (1).
+chaos: root ## Kills and pauses all processes at random, and checks that no data is lost; SEED (random), MINUTES (1).
 	@tests/bed/install test
 	$(call first_build,$(TARGET_DIR)/debug/bindery,300)
 	@tests/bed/prepare $(CLUSTER) -- cargo build --locked --features failpoints --bin bindery --example chaos
 	@env -u CLUSTER_DIR BINDERY_BIN=$(TARGET_DIR)/debug/bindery SEED=$(SEED) MINUTES=$(MINUTES) \
 		tests/bed/with-bed --small $(TARGET_DIR)/debug/examples/chaos
 
-fuzz: ## Looks for input that breaks parsers and decisions; TARGET (all) and SECONDS (10), see fuzz/README.md.
+fuzz: ## Searches for input that breaks parsers and decisions; TARGET (all) and SECONDS (10), see fuzz/README.md.
 	@fuzz/run $(or $(TARGET),all) $(or $(SECONDS),10)
 
 cluster: ## Starts a cluster with Bindery and leaves it running; CLUSTER_DIR (target/cluster) names it, PODS=1 adds a Node.
@@ -92,18 +93,18 @@ cluster: ## Starts a cluster with Bindery and leaves it running; CLUSTER_DIR (ta
 	@tests/bed/prepare $(CLUSTER) -- cargo build --locked --profile quick --features demo --bin bindery --bin demo
 	@CLUSTER_DIR=$(CLUSTER_DIR) BINDERY_BIN=$(QUICK)/bindery tests/bed/up $(if $(PODS),,--small)
 
-cluster-down: ## Stops that cluster.
+cluster-down: ## Stops the cluster that `make cluster` started.
 	@CLUSTER_DIR=$(CLUSTER_DIR) tests/bed/down
 
 build: ## Builds Bindery.
 	@cargo build --locked
 
-release: ## Builds the static program of a release, the same bytes from the same commit; RELEASE_TARGET names a triple.
+release: ## Builds the static program of a release (reproducible); RELEASE_TARGET is a target triple of Rust.
 	@RUSTFLAGS="-C target-feature=+crt-static $(LINKER) $(REMAP:%=--remap-path-prefix=%)" CFLAGS="$(REMAP:%=-ffile-prefix-map=%)" \
 		cargo build --release --locked --bin bindery --target $(RELEASE_TARGET)
 	@echo "  $(RELEASE)"
 
-image: root ready-image release ## Builds the last stage of the Dockerfile around that program, without a network, and checks it. Needs to be root.
+image: root ready-image release ## Builds the image of a release without a network, and checks it. Needs root.
 	@tests/image/check $(RELEASE)
 
 docs: ## Checks the documentation against the code, and builds its site below target/site.
@@ -116,7 +117,7 @@ deny: ## Checks licences, sources and duplicate dependencies against deny.toml; 
 fmt: ## Formats the code.
 	@cargo fmt && cargo fmt --manifest-path fuzz/Cargo.toml
 
-lint: fmt-check clippy scripts ## Checks formatting, and code, scripts and workflows with warnings denied.
+lint: fmt-check clippy scripts ## Checks formatting, code, scripts and workflows; every warning is an error.
 
 fmt-check:
 	@cargo fmt --check && cargo fmt --check --manifest-path fuzz/Cargo.toml
@@ -129,14 +130,14 @@ clippy:
 scripts: ## Checks shell scripts with shellcheck, and workflows with actionlint.
 	@.ci/scripts
 
-# Checked before anything is built: tests and chaos freeze and kill NFS servers, and read files of every owner.
+# Checks the user before the build: tests and chaos pause and kill NFS servers, and read files of every owner.
 root:
-	@[ "$$(id -u)" = 0 ] || { echo "  make test, make chaos and make image need to be root: they start, freeze and kill NFS servers. make demo does not." >&2; exit 1; }
+	@[ "$$(id -u)" = 0 ] || { echo "  This command must run as root. make demo needs only sudo without a password." >&2; exit 1; }
 
-# The packages that the image is built with.
+# Installs the packages that build the image.
 ready-image:
 	@tests/bed/install image
 
-# The packages that the virtual machine with Linux's NFS server is built and run with.
+# Installs the packages that build and run the virtual machine with Linux's NFS server.
 ready-knfsd:
 	@tests/bed/install knfsd
