@@ -1,10 +1,10 @@
 # shellcheck shell=bash
-# Functions that the commands of the test bed share. To be sourced by bash with `set -euo pipefail`.
+# Functions that the commands of the test bed share, for bash with `set -euo pipefail`.
 #
 # A *part* is one of the processes below. In $CLUSTER_DIR/run it has NAME.sh, which runs it in the foreground, NAME.pid
 # and NAME.log.
-# shellcheck disable=SC2034 # used by those who source this
-parts=(bindery kwok scheduler kcm apiserver etcd nfs) # as they are stopped
+# shellcheck disable=SC2034 # used by the scripts that source this file
+parts=(bindery kwok scheduler kcm apiserver etcd nfs) # in the order in which they are stopped
 
 bed=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 checkout=$(dirname "$(dirname "$bed")")
@@ -18,8 +18,8 @@ fail() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
 # Runs a command as root: only the NFS server needs it.
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi; }
 
-# Prints the pid of a part if it runs. Another process may have the pid now, so the process must also have the part's name and
-# folder in its environment (see `define` in up). A zombie has no environment.
+# Prints the pid of a part if it runs. Another process may have got the pid, so the process must also have the part's name
+# and folder in its environment (see `define` in up). A zombie has no environment.
 pid_of() { # name
   local pid
   pid=$(cat "$run/$1.pid" 2>/dev/null) && [ -n "$pid" ] || return 1
