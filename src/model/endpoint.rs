@@ -4,8 +4,8 @@ use std::fmt;
 
 use crate::model::directory::{NfsVersion, Share};
 
-/// A server and the way in which Bindery accesses it. NFSv4 and NFSv3 of one server are two endpoints, because the
-/// portmapper of NFSv3 may fail alone. Each mount is an endpoint of its own.
+/// A server and the way in which Bindery accesses it. Versions 4 and 3 of one server are two endpoints, because the
+/// portmapper of version 3 may fail alone. Each mount is an endpoint of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Endpoint {
     server: String,

@@ -7,7 +7,7 @@ use crate::model::candidate::{Candidate, MatchFields};
 use crate::model::volume::{ClaimRef, Volume};
 use crate::policy::fixtures;
 
-/// A volume that Bindery did not create: 2Gi, ReadWriteMany and ReadOnlyMany, of the claim's class.
+/// A volume that Bindery did not create: 2Gi, `ReadWriteMany` and `ReadOnlyMany`, of the claim's class.
 fn candidate(name: &str, change: impl FnOnce(&mut Candidate)) -> Candidate {
     let mut candidate = Candidate {
         volume: Volume {
