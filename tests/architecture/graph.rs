@@ -1,17 +1,17 @@
-//! Judges imports: by the table of allowed ones, and by whether they go round in a circle.
+//! Compares imports with the table of allowed imports, and finds cycles.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write;
 
 use super::imports::Import;
 
-/// What one folder or file directly below `src/` may import.
+/// The allowed imports of one folder or file directly below `src/`.
 pub struct Rule {
-    /// Its name without `.rs`.
+    /// The name of the folder, or of the file without `.rs`.
     pub name: &'static str,
-    /// Names of what it may import, besides itself.
+    /// The names of the folders and files that it may import, besides itself.
     pub imports: &'static [&'static str],
-    /// Why no more than that.
+    /// The reason why it may import no others.
     pub why: &'static str,
 }
 
@@ -31,7 +31,8 @@ pub fn wrong_arrows(imports: &[Import], table: &[Rule], everywhere: &[&str]) -> 
             None => {
                 let _ = writeln!(
                     errors,
-                    "{place}\n  src/{from} is not in the table of tests/architecture/main.rs: say there what it may import, and why."
+                    "{place}\n  src/{from} is not in the table of tests/architecture/main.rs: say there what it may import, \
+                     and why."
                 );
             }
             Some(rule) if !rule.imports.contains(&to) => {
@@ -51,13 +52,13 @@ pub fn wrong_arrows(imports: &[Import], table: &[Rule], everywhere: &[&str]) -> 
     errors
 }
 
-/// The folder or file directly below `src/` in which a file lies.
+/// Returns the folder directly below `src/` that contains a file, or the file itself.
 fn unit(file: &str) -> &str {
     let (first, _) = file.split_once('/').unwrap_or((file, ""));
     first.trim_end_matches(".rs")
 }
 
-/// Returns a description of each circle of imports: between files, and between folders that lie in the same folder.
+/// Returns a description of each cycle of imports: between files, and between folders with the same parent.
 pub fn circles(imports: &[Import]) -> String {
     let mut found = String::new();
     for folder in folders(imports) {
@@ -86,26 +87,28 @@ pub fn circles(imports: &[Import]) -> String {
     }
     if !found.is_empty() {
         found.push_str(
-            "Files that import each other can only be read, tested and moved together. Move what both need into a file of its own, or pass it as an argument.\n",
+            "Files that import each other can only be read, tested and moved together. Move what both need into a file of \
+             its own, or pass it as an argument.\n",
         );
     }
     found
 }
 
-/// Every folder that has a file in it, with a slash at the end; that of `src/` itself is empty.
+/// Returns every folder that contains a file, with a slash at the end. The name of `src/` itself is empty.
 fn folders(imports: &[Import]) -> BTreeSet<String> {
     let files = imports.iter().flat_map(|import| [&import.from, &import.to]);
     let folders = files.flat_map(|file| file.match_indices('/').map(|(at, _)| file[..=at].to_owned()));
     folders.chain([String::new()]).collect()
 }
 
-/// What of a folder a file is in, or is. `class.rs` and what is in `class/` are two.
+/// Returns the direct entry of a folder that contains the file, or the file itself. `class.rs` and `class/` are different
+/// entries.
 fn entry<'a>(folder: &str, file: &'a str) -> Option<&'a str> {
     let rest = file.strip_prefix(folder)?;
     Some(rest.split_once('/').map_or(rest, |(first, _)| first))
 }
 
-/// One shortest circle through each name that no circle before contains.
+/// Returns a shortest cycle through each name that no earlier cycle contains.
 fn shortest_circles<'a>(arrows: &BTreeMap<(&'a str, &'a str), &Import>) -> Vec<Vec<&'a str>> {
     let names: BTreeSet<&str> = arrows.keys().map(|(from, _)| *from).collect();
     let mut circles: Vec<Vec<&str>> = Vec::new();
@@ -120,7 +123,7 @@ fn shortest_circles<'a>(arrows: &BTreeMap<(&'a str, &'a str), &Import>) -> Vec<V
     circles
 }
 
-/// The shortest way from a name back to itself.
+/// Returns the shortest path from a name back to itself.
 fn way_back<'a>(arrows: &BTreeMap<(&'a str, &'a str), &Import>, start: &'a str) -> Option<Vec<&'a str>> {
     let mut before: BTreeMap<&str, &str> = BTreeMap::new();
     let mut waiting = VecDeque::from([start]);

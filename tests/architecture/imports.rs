@@ -1,10 +1,10 @@
-//! Finds out which file defines what a path means.
+//! Finds the file that defines the item of a path.
 
 use std::collections::BTreeMap;
 
 use super::modules::{Module, Modules, Written, read};
 
-/// One file uses what another one defines. Files are named below `src/`.
+/// An import: one file uses an item that another file defines. Paths of files are relative to `src/`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Import {
     pub from: String,
@@ -22,7 +22,7 @@ pub fn imports_of(sources: &BTreeMap<String, String>) -> Result<Vec<Import>, Str
         collect(&library, path, module, &mut imports);
     }
     if sources.contains_key("main.rs") {
-        // The program names the library by its name.
+        // The program refers to the library by its name.
         for (_, mut module) in read(sources, "main.rs")? {
             let paths = module.paths.iter_mut().map(|written| &mut written.segments);
             for segments in paths.chain(module.names.values_mut()) {
@@ -46,7 +46,7 @@ fn collect(modules: &Modules, path: &[String], module: &Module, imports: &mut BT
         let Some(target) = resolve(modules, path, segments, 0) else {
             continue;
         };
-        // What a module contains is named by a longer path; a glob takes all of it.
+        // An item of a module has a longer path. A glob imports all items.
         if target.item.is_none() && !is_glob {
             continue;
         }
@@ -67,14 +67,14 @@ fn collect(modules: &Modules, path: &[String], module: &Module, imports: &mut BT
 
 struct Target {
     module: Vec<String>,
-    /// None if the module itself is meant.
+    /// None for the module itself.
     item: Option<String>,
 }
 
-/// Paths that lead to each other by `use` would never end.
+/// The maximum depth. Without it, `use` paths that refer to each other would be followed for ever.
 const DEEPEST: usize = 32;
 
-/// Returns the module that defines what these segments mean in the module `here`; None for other crates and for tests.
+/// Returns the item to which these segments refer in the module `here`. Returns None for other crates and for tests.
 fn resolve(modules: &Modules, here: &[String], segments: &[String], depth: usize) -> Option<Target> {
     if depth > DEEPEST {
         return None;
@@ -97,13 +97,13 @@ fn resolve(modules: &Modules, here: &[String], segments: &[String], depth: usize
         name => {
             let path = module.names.get(name).filter(|path| **path != segments[..1])?;
             let path: Vec<String> = path.iter().chain(&segments[1..]).cloned().collect();
-            // `use path::name` itself.
+            // The path is that of `use path::name` itself.
             (path != segments).then(|| resolve(modules, here, &path, depth + 1))?
         }
     }
 }
 
-/// Goes down from a module, and to where what it passes on is defined.
+/// Follows the segments from a module downwards, and through re-exports to the module that defines the item.
 fn walk(modules: &Modules, start: Vec<String>, segments: &[String], depth: usize) -> Option<Target> {
     if depth > DEEPEST {
         return None;
@@ -119,7 +119,7 @@ fn walk(modules: &Modules, start: Vec<String>, segments: &[String], depth: usize
     if module.left_out.contains(name) {
         return None;
     }
-    // A function may have the name of a module: then the last segment means the function.
+    // A function may have the same name as a module. Then the last segment is the function.
     if module.children.contains(name) && !(is_last && module.items.contains(name)) {
         let child = start.iter().chain([name]).cloned().collect();
         return walk(modules, child, rest, depth);
@@ -135,7 +135,7 @@ fn walk(modules: &Modules, start: Vec<String>, segments: &[String], depth: usize
     }
     if let Some(path) = module.names.get(name) {
         let path: Vec<String> = path.iter().chain(rest).cloned().collect();
-        // An item of another crate that is passed on.
+        // If nothing is found, it is a re-exported item of another crate.
         return resolve(modules, &start, &path, depth + 1).or_else(here);
     }
     for glob in &module.globs {

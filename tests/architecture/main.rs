@@ -1,7 +1,7 @@
-//! Which folder of `src/` may import which, and that no imports go round in a circle.
+//! Checks which folder of `src/` imports which, and that imports form no cycle.
 //!
-//! It reads the sources and needs no cluster: `cargo test --test architecture`. Modules for tests are left out:
-//! `#[cfg(test)]`, and those called `tests`, `..._tests`, `fixtures` and `fake`.
+//! The test reads the sources and needs no cluster: `cargo test --test architecture`. It ignores modules for tests:
+//! `#[cfg(test)]`, and modules named `tests`, `..._tests`, `fixtures` and `fake`.
 
 mod graph;
 mod imports;
@@ -15,7 +15,7 @@ use std::path::Path;
 use graph::{Rule, circles, wrong_arrows};
 use imports::imports_of;
 
-/// What each folder and file directly below `src/` may import.
+/// The imports that each folder and file directly below `src/` may have.
 const TABLE: &[Rule] = &[
     Rule {
         name: "model",
@@ -117,13 +117,13 @@ const TABLE: &[Rule] = &[
     },
 ];
 
-/// What everything may import.
+/// The modules that all others may import.
 const EVERYWHERE: &[&str] = &["failpoints"];
 
 #[test]
 fn each_folder_imports_only_what_it_may() {
     let imports = imports_of(&sources()).unwrap();
-    // The table would hold for no imports at all.
+    // Without any imports, the test would always pass.
     assert!(imports.len() > 200, "only {} imports were found", imports.len());
     let errors = wrong_arrows(&imports, TABLE, EVERYWHERE);
     assert!(errors.is_empty(), "\n{errors}");
@@ -135,7 +135,7 @@ fn no_imports_go_round_in_a_circle() {
     assert!(circles.is_empty(), "\n{circles}");
 }
 
-/// Every file below `src/`, by its path there.
+/// Returns every file below `src/`, by its path below it.
 fn sources() -> BTreeMap<String, String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut sources = BTreeMap::new();

@@ -1,10 +1,10 @@
-//! Reads modules: what each declares, imports and names.
+//! Reads modules: the items that each declares, imports and names.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::tokens::{Token, tokens};
 
-/// A path as it is written in a module, `crate::model::Share` say.
+/// A path as it is written in a module, such as `crate::model::Share`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written {
     pub line: usize,
@@ -14,7 +14,7 @@ pub struct Written {
 /// A module that is a file, or a block in one.
 #[derive(Clone, Debug, Default)]
 pub struct Module {
-    /// Below `src/`.
+    /// The path of the file below `src/`.
     pub file: String,
     /// Names of modules in this one, without those for tests.
     pub children: BTreeSet<String>,
@@ -22,21 +22,21 @@ pub struct Module {
     pub left_out: BTreeSet<String>,
     /// Names of items that are defined here.
     pub items: BTreeSet<String>,
-    /// What `use` brings in: the name here, and the path.
+    /// The names that `use` imports, with their paths.
     pub names: BTreeMap<String, Vec<String>>,
     /// The paths before `::*`.
     pub globs: Vec<Vec<String>>,
-    /// Those of them that are not passed on.
+    /// The globs that are not re-exported.
     pub used_globs: Vec<Written>,
-    /// Every path that is written here, those of `use` among them.
+    /// All paths in this module, also the paths of `use`.
     pub paths: Vec<Written>,
-    /// What `pub use` passes on.
+    /// The items that `pub use` re-exports.
     passed_on: Vec<(String, Written)>,
-    /// Words that are no path of several segments.
+    /// Words that are not part of a path with several segments.
     words: BTreeSet<String>,
 }
 
-/// Modules by their path: `["policy", "class"]`. That of the crate itself is empty.
+/// Modules by their path, such as `["policy", "class"]`. The path of the crate itself is empty.
 pub type Modules = BTreeMap<Vec<String>, Module>;
 
 /// Reads all modules that are reachable from this file. `sources` has the text of each file below `src/`.
@@ -71,12 +71,12 @@ fn file_of(sources: &BTreeMap<String, String>, path: &[String]) -> Result<String
         .ok_or_else(|| format!("src/{joined}.rs and src/{joined}/mod.rs are both missing"))
 }
 
-/// Whether a module of this name is for tests, whatever its attributes say.
+/// Returns whether a module with this name is for tests, even without an attribute.
 fn is_for_tests(name: &str) -> bool {
     name.ends_with("_tests") || ["tests", "fixtures", "fake"].contains(&name)
 }
 
-/// Words that an item begins with, and whether its name follows.
+/// The words with which an item begins, and whether its name follows.
 const ITEMS: &[(&str, bool)] = &[
     ("fn", true),
     ("struct", true),
@@ -160,7 +160,7 @@ impl<'a> Reader<'a> {
             }
             self.at += 1;
         }
-        // A name that is only passed on is no use of it: whoever names it imports the file that defines it.
+        // A module that only re-exports an item does not use it. A user of the item imports the file that defines it.
         for (name, written) in std::mem::take(&mut module.passed_on) {
             if module.words.contains(&name) {
                 module.paths.push(written);
@@ -191,7 +191,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// What follows `use`, up to the semicolon, or one branch of it.
+    /// Reads the text after `use` up to the semicolon, or one branch of it.
     fn import(&mut self, prefix: Vec<String>, is_passed_on: bool, module: &mut Module) {
         let mut segments = prefix;
         let line = self.tokens.get(self.at).map_or(0, |token| token.line);
@@ -242,7 +242,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A path in code, or a single word.
+    /// Reads a path in code, or a single word.
     fn path(&mut self, module: &mut Module) {
         let line = self.tokens[self.at].line;
         let mut segments = vec![self.text(0).to_owned()];
@@ -257,12 +257,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Whether this is `#[cfg(test)]`.
+    /// Returns whether the next tokens are `#[cfg(test)]`.
     fn is_test_attribute(&self) -> bool {
         (["#", "[", "cfg", "(", "test", ")", "]"].iter().enumerate()).all(|(ahead, text)| self.text(ahead) == *text)
     }
 
-    /// Skips an attribute, and what it is on.
+    /// Skips an attribute and the item that has it.
     fn skip_attributed(&mut self, module: &mut Module) {
         while self.text(0) == "#" {
             self.at += 1;
@@ -297,7 +297,7 @@ impl<'a> Reader<'a> {
         self.at += 1;
     }
 
-    /// Skips what this bracket opens.
+    /// Skips the group of tokens that this bracket opens.
     fn skip_group(&mut self) {
         let mut depth = 0_usize;
         while self.at < self.tokens.len() {

@@ -1,4 +1,4 @@
-//! Tests of what reads and judges the imports.
+//! Tests of the code that reads and checks the imports.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Splits Rust source into the tokens that imports consist of.
+//! Splits Rust source into tokens, as far as imports need them.
 
 /// A token, and the line that it is on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,8 +14,8 @@ impl Token {
     }
 }
 
-/// Returns the words, `::`, and single punctuation characters of a source. Comments, lifetimes and the content of literals are
-/// left out: a string is the token `""`.
+/// Returns the words, `::`, and single punctuation characters of a source. Comments, lifetimes and the content of
+/// literals are left out: a string is the token `""`.
 pub fn tokens(source: &str) -> Vec<Token> {
     let mut tokens = Vec::new();
     let mut rest = source;
@@ -67,7 +67,7 @@ fn is_word_character(c: char) -> bool {
     c == '_' || c.is_alphanumeric()
 }
 
-/// The length of a block comment. One may contain another.
+/// Returns the length of a block comment, which may contain other block comments.
 fn block_comment(rest: &str) -> usize {
     let mut depth = 0;
     let mut at = 0;
@@ -88,7 +88,7 @@ fn block_comment(rest: &str) -> usize {
     rest.len()
 }
 
-/// The length of a string literal of any kind, if this is one.
+/// Returns the length of a string literal of any kind, if this is one.
 fn string(rest: &str) -> Option<usize> {
     let prefix = ["br", "cr", "b", "c", "r", ""].into_iter().find(|prefix| {
         rest.strip_prefix(prefix)
@@ -112,7 +112,7 @@ fn string(rest: &str) -> Option<usize> {
     Some(prefix.len() + 1 + end.map_or(content.len(), |at| at + 1))
 }
 
-/// The length of a lifetime or of a character literal.
+/// Returns the length of a lifetime or of a character literal.
 fn quote(rest: &str) -> usize {
     let mut characters = rest.char_indices().skip(1);
     let Some((at, first)) = characters.next() else { return 1 };

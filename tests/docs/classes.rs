@@ -79,12 +79,12 @@ fn the_values_that_are_shown_are_allowed_and_the_defaults_are_the_defaults() {
     }
 }
 
-/// A class with these parameters, which has no mistakes.
+/// Returns a class with these parameters. Fails if the class is invalid.
 fn class(parameters: &[(&str, &str)]) -> Class {
     let mut all = json!({"server": "nas", "share": "/export"});
     for (key, value) in parameters {
         all[key] = json!(value);
-        // The two need each other.
+        // gid: auto and gidRange are valid only together.
         match (*key, *value) {
             ("gid", "auto") => all["gidRange"] = json!("50000-60000"),
             ("gidRange", _) => all["gid"] = json!("auto"),
@@ -101,7 +101,7 @@ fn class(parameters: &[(&str, &str)]) -> Class {
     read.unwrap_or_else(|invalid| panic!("{PAGE} shows {parameters:?}: {invalid}"))
 }
 
-/// What applies to a claim of a class, without where it was set.
+/// Returns the settings of a claim of a class, without their source.
 fn effective(class: &Class) -> String {
     let nothing = Settings::default();
     let policy = Policy::resolve(&nothing, &nothing, &class.settings);

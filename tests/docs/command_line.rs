@@ -51,7 +51,7 @@ fn describe(text: &mut String, command: &Command) {
     }
 }
 
-/// `-n, --namespace NAMESPACE`.
+/// Returns the names and the value of a flag, such as `-n, --namespace NAMESPACE`.
 fn spelling(arg: &Arg) -> String {
     let names = arg.get_value_names().unwrap_or_default();
     let takes_value = arg.get_action().takes_values();
@@ -70,7 +70,7 @@ fn environment(arg: &Arg) -> String {
     name.map_or_else(String::new, |name| format!("`{name}`"))
 }
 
-/// What a flag means, and its default: clap's, or the one that the help ends with, in brackets.
+/// Returns the meaning of a flag, and its default: from clap, or from the brackets at the end of the help.
 fn meaning(arg: &Arg) -> (String, String) {
     let help = arg.get_long_help().or_else(|| arg.get_help());
     let help = help.map(ToString::to_string).unwrap_or_default();
@@ -92,7 +92,7 @@ fn meaning(arg: &Arg) -> (String, String) {
     }
     let values = arg.get_default_values().iter();
     let values: Vec<String> = values.map(|value| format!("`{}`", value.to_string_lossy())).collect();
-    // Of a switch it goes without saying.
+    // A flag without a value is off by default.
     let own = if matches!(arg.get_action(), ArgAction::SetTrue) {
         String::new()
     } else {
@@ -101,12 +101,12 @@ fn meaning(arg: &Arg) -> (String, String) {
     (plain(&text), plain(&default.unwrap_or(own)))
 }
 
-/// What Markdown would read as its own.
+/// Escapes characters that have a meaning in Markdown.
 fn plain(text: &str) -> String {
     text.replace('|', "\\|").replace('<', "&lt;")
 }
 
-/// In lines of at most 120 characters.
+/// Wraps a text into lines of at most 120 characters.
 fn wrapped(text: &str) -> String {
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {
@@ -122,7 +122,7 @@ fn wrapped(text: &str) -> String {
     lines.join("\n")
 }
 
-/// clap takes the full stop from the end of a first paragraph.
+/// Adds a full stop. clap removes it from the end of the first paragraph.
 fn full_stop(text: &str) -> String {
     let text = text.trim();
     if text.is_empty() || text.ends_with(['.', ':']) {

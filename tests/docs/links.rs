@@ -1,4 +1,4 @@
-//! Links between Markdown files: each leads to a file that exists, and to a heading that exists in it.
+//! Checks the links between Markdown files: the file exists, and the heading exists in it.
 
 use std::collections::HashMap;
 
@@ -64,7 +64,7 @@ fn check(page: &str, target: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// The path that a relative one means in a folder.
+/// Resolves a path that is relative to a folder.
 fn join(folder: &str, relative: &str) -> Result<String, String> {
     let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
     for part in relative.trim_end_matches('/').split('/') {
@@ -78,11 +78,11 @@ fn join(folder: &str, relative: &str) -> Result<String, String> {
     Ok(parts.join("/"))
 }
 
-/// The targets of all links and pictures of a text, with their lines.
+/// Returns the targets of all links and pictures of a text, with their lines.
 fn links(text: &str) -> Vec<(usize, String)> {
     let mut found = Vec::new();
     for (number, line) in prose(text) {
-        // What is in a code span has no links; one that is the text of a link leaves its brackets.
+        // Code spans contain no links. If a code span is the text of a link, the brackets of the link remain.
         let outside: Vec<&str> = line.split('`').step_by(2).collect();
         let outside = outside.join("");
         let mut rest = outside.as_str();
@@ -97,7 +97,7 @@ fn links(text: &str) -> Vec<(usize, String)> {
     found
 }
 
-/// The anchors of the headings of a text.
+/// Returns the anchors of the headings of a text.
 fn anchors(text: &str) -> Vec<String> {
     let mut seen: HashMap<String, usize> = HashMap::new();
     let headings = prose(text).into_iter().filter_map(|(_, line)| {

@@ -1,7 +1,7 @@
-//! Documentation against code: reference pages, links, and names that documents mention.
+//! Compares the documentation with the code: reference pages, links, and names that documents mention.
 //!
-//! It needs no cluster: `cargo test --test docs`. With `UPDATE_DOCS=1` it rewrites what follows from the code, and leaves
-//! `TODO` where a person must write what something means.
+//! The test needs no cluster: `cargo test --test docs`. With `UPDATE_DOCS=1` it rewrites the parts that are generated from
+//! the code, and writes `TODO` where a person must add the meaning.
 
 mod classes;
 mod command_line;

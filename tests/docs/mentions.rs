@@ -124,14 +124,14 @@ fn messages_that_the_page_of_troubleshooting_quotes_exist() {
     );
 }
 
-/// Code whose string literals stand in one line each.
+/// Returns the code with each string literal on one line.
 fn joined(code: &str) -> String {
     let mut pieces = code.split("\\\n");
     let first = pieces.next().unwrap_or_default().to_owned();
     pieces.fold(first, |text, piece| text + piece.trim_start())
 }
 
-/// The annotations, labels and finalizers that Bindery reads or writes.
+/// Returns the annotations, labels and finalizers that Bindery reads or writes.
 fn owned() -> Vec<String> {
     let metadata = |name: &str| name.contains('/') && !name.starts_with('/') && !name.ends_with('/');
     let all = ["", "volume_annotation", "annotation"]

@@ -90,7 +90,7 @@ fn metrics_that_documents_name_exist() {
     assert!(unknown.is_empty(), "there are no such metrics:\n{}", unknown.join("\n"));
 }
 
-/// What Prometheus reads when every metric was used once.
+/// Returns the text that Prometheus reads after every metric was used once.
 fn exposed() -> String {
     let metrics = Metrics::default();
     metrics.review("provision", Instant::now());
@@ -107,7 +107,7 @@ fn endpoint() -> bindery::model::endpoint::Endpoint {
     bindery::model::endpoint::Endpoint::nfs(&Share::parse("nas", "/export").unwrap())
 }
 
-/// The names of a metric's labels.
+/// Returns the names of a metric's labels.
 fn labels(text: &str, name: &str) -> String {
     let of_metric = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', '_']));
     let sample = text.lines().find(of_metric).and_then(|line| line.split_once('{'));

@@ -1,4 +1,4 @@
-//! Names that Bindery owns in the API, read from the file that defines them.
+//! Reads the names that Bindery uses in the API from the file that defines them.
 
 use super::page::read;
 
@@ -10,7 +10,7 @@ pub struct Name {
     pub value: String,
 }
 
-/// The string constants of a module, in their order. An empty module is the file itself.
+/// Returns the string constants of a module, in their order. An empty name of a module is the file itself.
 pub fn names(module: &str) -> Vec<Name> {
     let source = read("src/model/names.rs");
     let (mut inside, mut comment, mut found) = ("", Vec::new(), Vec::new());

@@ -1,21 +1,22 @@
-//! Pages: reading them, the tables in them, and the parts that are written from the code.
+//! Reads pages and their tables, and writes the parts that are generated from the code.
 
 use std::path::{Path, PathBuf};
 
-/// What stands where a person must write something.
+/// The placeholder where a person must write a text.
 const TODO: &str = "TODO";
 
-/// The path of a file of the repository.
+/// Returns the path of a file of the repository.
 pub fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
-/// The text of a file of the repository.
+/// Returns the text of a file of the repository.
 pub fn read(name: &str) -> String {
     std::fs::read_to_string(path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-/// The files below a folder of the repository with this ending, sorted. What builds and tests leave is not among them.
+/// Returns the files below a folder of the repository with this ending, sorted. Excludes files that builds and tests
+/// create.
 pub fn files(folder: &str, ending: &str) -> Vec<String> {
     const LEFT_OUT: [&str; 5] = [".git", "target", "corpus", "artifacts", "node_modules"];
     let root = path("");
@@ -35,7 +36,7 @@ pub fn files(folder: &str, ending: &str) -> Vec<String> {
     found
 }
 
-/// Every document that speaks of Bindery as it is: the change log names what was before, too.
+/// Returns all documents about the current version. Excludes the change log, which also describes earlier versions.
 pub fn documents() -> Vec<String> {
     let pages = files("", "md").into_iter();
     pages.filter(|page| page != "CHANGELOG.md").collect()
@@ -44,14 +45,14 @@ pub fn documents() -> Vec<String> {
 /// A table of a page, as it is written there.
 #[derive(Debug)]
 pub struct Table {
-    /// The lines of the page from its first row to the one after its last.
+    /// The lines of the page from the first row to the line after the last row.
     lines: std::ops::Range<usize>,
     /// The cells of its rows.
     pub rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    /// The table of a page whose first line is `header`.
+    /// Returns the table of a page whose first line is `header`.
     pub fn find(page: &str, text: &str, header: &str) -> Self {
         let lines: Vec<&str> = text.lines().collect();
         let at = lines.iter().position(|line| *line == header);
@@ -65,14 +66,14 @@ impl Table {
     }
 }
 
-/// The cells of a line of a table.
+/// Returns the cells of a line of a table.
 fn cells(line: &str) -> Vec<String> {
     let inner = line.trim_start_matches('|').trim_end_matches('|');
     inner.split('|').map(|cell| cell.trim().to_owned()).collect()
 }
 
-/// Makes sure that a table of a page has a row for each of these, in this order, with these cells. A row is found by its
-/// first cell; `None` leaves a cell to the page.
+/// Checks that a table of a page has exactly these rows, in this order, with these cells. The first cell identifies a row.
+/// `None` accepts any text in a cell.
 pub fn check_table(page: &str, header: &str, expected: &[Vec<Option<String>>]) {
     let text = read(page);
     let table = Table::find(page, &text, header);
@@ -91,7 +92,7 @@ pub fn check_table(page: &str, header: &str, expected: &[Vec<Option<String>>]) {
     resolve(page, &text, &(lines.join("\n") + "\n"));
 }
 
-/// Makes sure that what stands between the two marks of this name in a page is `expected`.
+/// Checks that the text between the two marks with this name in a page is `expected`.
 pub fn check_part(page: &str, name: &str, expected: &str) {
     let text = read(page);
     let begin = format!("<!-- begin: {name}, written by tests/docs -->\n");
@@ -103,7 +104,7 @@ pub fn check_part(page: &str, name: &str, expected: &str) {
     resolve(page, &text, &format!("{before}{begin}\n{expected}\n\n{end}{after}"));
 }
 
-/// Compares a page with what it should be, or writes it.
+/// Compares a page with the expected text. With `UPDATE_DOCS=1`, writes the expected text.
 fn resolve(page: &str, text: &str, expected: &str) {
     if std::env::var_os("UPDATE_DOCS").is_some() {
         if text != expected {
@@ -120,7 +121,7 @@ fn resolve(page: &str, text: &str, expected: &str) {
     assert!(!expected.contains(TODO), "{page}: write what stands for {TODO}");
 }
 
-/// The code spans of a text that are outside code blocks, with the number of their line.
+/// Returns the code spans of a text that are outside code blocks, with their line numbers.
 pub fn code_spans(text: &str) -> Vec<(usize, String)> {
     let mut spans = Vec::new();
     for (number, line) in prose(text) {
@@ -134,8 +135,8 @@ pub fn code_spans(text: &str) -> Vec<(usize, String)> {
     spans
 }
 
-/// The lines of a text that are outside code blocks, with their numbers. Code blocks are fenced, or indented by four blanks
-/// after an empty line.
+/// Returns the lines of a text that are outside code blocks, with their numbers. A code block is fenced, or indented by
+/// four spaces after an empty line.
 pub fn prose(text: &str) -> Vec<(usize, &str)> {
     let (mut fenced, mut indented, mut empty_before) = (false, false, true);
     let mut lines = Vec::new();

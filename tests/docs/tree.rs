@@ -1,4 +1,4 @@
-//! The folders of `src/` and what each may import, as the test of the architecture has them.
+//! Compares the table of folders and imports with the table in the test of the architecture.
 
 use super::page::{check_table, read};
 
@@ -24,7 +24,7 @@ fn the_page_of_the_architecture_has_every_folder() {
     );
 }
 
-/// The string literals of a piece of code, as code spans.
+/// Returns the string literals of a piece of code, as code spans.
 fn strings(code: &str) -> Vec<String> {
     code.split('"')
         .skip(1)
