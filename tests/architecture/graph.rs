@@ -16,7 +16,7 @@ pub struct Rule {
 }
 
 /// Returns a description of every import that the table does not allow.
-pub fn wrong_arrows(imports: &[Import], table: &[Rule], everywhere: &[&str]) -> String {
+pub fn forbidden_imports(imports: &[Import], table: &[Rule], everywhere: &[&str]) -> String {
     let mut errors = String::new();
     for import in imports {
         let (from, to) = (unit(&import.from), unit(&import.to));
@@ -59,24 +59,24 @@ fn unit(file: &str) -> &str {
 }
 
 /// Returns a description of each cycle of imports: between files, and between folders with the same parent.
-pub fn circles(imports: &[Import]) -> String {
+pub fn cycles(imports: &[Import]) -> String {
     let mut found = String::new();
     for folder in folders(imports) {
-        let mut arrows: BTreeMap<(&str, &str), &Import> = BTreeMap::new();
+        let mut edges: BTreeMap<(&str, &str), &Import> = BTreeMap::new();
         for import in imports {
             let (Some(from), Some(to)) = (entry(&folder, &import.from), entry(&folder, &import.to)) else {
                 continue;
             };
             if from != to {
-                arrows.entry((from, to)).or_insert(import);
+                edges.entry((from, to)).or_insert(import);
             }
         }
-        for circle in shortest_circles(&arrows) {
-            let names: Vec<String> = circle.iter().map(|name| format!("src/{folder}{name}")).collect();
+        for cycle in shortest_cycles(&edges) {
+            let names: Vec<String> = cycle.iter().map(|name| format!("src/{folder}{name}")).collect();
             let _ = writeln!(found, "{} import each other:", names.join(", "));
-            for (position, from) in circle.iter().enumerate() {
-                let to = circle[(position + 1) % circle.len()];
-                let import = arrows[&(*from, to)];
+            for (position, from) in cycle.iter().enumerate() {
+                let to = cycle[(position + 1) % cycle.len()];
+                let import = edges[&(*from, to)];
                 let _ = writeln!(
                     found,
                     "  src/{}:{} uses {}, which src/{} defines",
@@ -109,26 +109,26 @@ fn entry<'a>(folder: &str, file: &'a str) -> Option<&'a str> {
 }
 
 /// Returns a shortest cycle through each name that no earlier cycle contains.
-fn shortest_circles<'a>(arrows: &BTreeMap<(&'a str, &'a str), &Import>) -> Vec<Vec<&'a str>> {
-    let names: BTreeSet<&str> = arrows.keys().map(|(from, _)| *from).collect();
-    let mut circles: Vec<Vec<&str>> = Vec::new();
-    let mut ways: Vec<Vec<&str>> = names.iter().filter_map(|name| way_back(arrows, name)).collect();
+fn shortest_cycles<'a>(edges: &BTreeMap<(&'a str, &'a str), &Import>) -> Vec<Vec<&'a str>> {
+    let names: BTreeSet<&str> = edges.keys().map(|(from, _)| *from).collect();
+    let mut cycles: Vec<Vec<&str>> = Vec::new();
+    let mut ways: Vec<Vec<&str>> = names.iter().filter_map(|name| shortest_way_back(edges, name)).collect();
     ways.sort_by_key(Vec::len);
     for way in ways {
-        let is_known = circles.iter().any(|circle| circle.contains(&way[0]));
+        let is_known = cycles.iter().any(|cycle| cycle.contains(&way[0]));
         if !is_known {
-            circles.push(way);
+            cycles.push(way);
         }
     }
-    circles
+    cycles
 }
 
 /// Returns the shortest path from a name back to itself.
-fn way_back<'a>(arrows: &BTreeMap<(&'a str, &'a str), &Import>, start: &'a str) -> Option<Vec<&'a str>> {
+fn shortest_way_back<'a>(edges: &BTreeMap<(&'a str, &'a str), &Import>, start: &'a str) -> Option<Vec<&'a str>> {
     let mut before: BTreeMap<&str, &str> = BTreeMap::new();
     let mut waiting = VecDeque::from([start]);
     while let Some(name) = waiting.pop_front() {
-        for (_, to) in arrows.keys().filter(|(from, _)| *from == name) {
+        for (_, to) in edges.keys().filter(|(from, _)| *from == name) {
             if *to == start {
                 let mut way = vec![name];
                 while let Some(previous) = way

@@ -12,7 +12,7 @@ mod tokens;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use graph::{Rule, circles, wrong_arrows};
+use graph::{Rule, cycles, forbidden_imports};
 use imports::imports_of;
 
 /// The imports that each folder and file directly below `src/` may have.
@@ -125,14 +125,14 @@ fn each_folder_imports_only_what_it_may() {
     let imports = imports_of(&sources()).unwrap();
     // Without any imports, the test would always pass.
     assert!(imports.len() > 200, "only {} imports were found", imports.len());
-    let errors = wrong_arrows(&imports, TABLE, EVERYWHERE);
+    let errors = forbidden_imports(&imports, TABLE, EVERYWHERE);
     assert!(errors.is_empty(), "\n{errors}");
 }
 
 #[test]
-fn no_imports_go_round_in_a_circle() {
-    let circles = circles(&imports_of(&sources()).unwrap());
-    assert!(circles.is_empty(), "\n{circles}");
+fn imports_form_no_cycle() {
+    let cycles = cycles(&imports_of(&sources()).unwrap());
+    assert!(cycles.is_empty(), "\n{cycles}");
 }
 
 /// Returns every file below `src/`, by its path below it.

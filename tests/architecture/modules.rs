@@ -31,7 +31,7 @@ pub struct Module {
     /// All paths in this module, also the paths of `use`.
     pub paths: Vec<Written>,
     /// The items that `pub use` re-exports.
-    passed_on: Vec<(String, Written)>,
+    re_exports: Vec<(String, Written)>,
     /// Words that are not part of a path with several segments.
     words: BTreeSet<String>,
 }
@@ -134,9 +134,9 @@ impl<'a> Reader<'a> {
                     continue;
                 }
                 "use" => {
-                    let is_passed_on = self.at > 0 && ["pub", ")"].contains(&self.tokens[self.at - 1].text.as_str());
+                    let is_re_exported = self.at > 0 && ["pub", ")"].contains(&self.tokens[self.at - 1].text.as_str());
                     self.at += 1;
-                    self.import(Vec::new(), is_passed_on, &mut module);
+                    self.import(Vec::new(), is_re_exported, &mut module);
                     continue;
                 }
                 word if depth == 0 && self.is_word(1) && ITEMS.contains(&(word, true)) => {
@@ -161,7 +161,7 @@ impl<'a> Reader<'a> {
             self.at += 1;
         }
         // A module that only re-exports an item does not use it. A user of the item imports the file that defines it.
-        for (name, written) in std::mem::take(&mut module.passed_on) {
+        for (name, written) in std::mem::take(&mut module.re_exports) {
             if module.words.contains(&name) {
                 module.paths.push(written);
             }
@@ -192,7 +192,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads the text after `use` up to the semicolon, or one branch of it.
-    fn import(&mut self, prefix: Vec<String>, is_passed_on: bool, module: &mut Module) {
+    fn import(&mut self, prefix: Vec<String>, is_re_exported: bool, module: &mut Module) {
         let mut segments = prefix;
         let line = self.tokens.get(self.at).map_or(0, |token| token.line);
         loop {
@@ -200,7 +200,7 @@ impl<'a> Reader<'a> {
                 "{" => {
                     self.at += 1;
                     while !["}", ""].contains(&self.text(0)) {
-                        self.import(segments.clone(), is_passed_on, module);
+                        self.import(segments.clone(), is_re_exported, module);
                         if self.text(0) == "," {
                             self.at += 1;
                         }
@@ -210,7 +210,7 @@ impl<'a> Reader<'a> {
                 }
                 "*" => {
                     self.at += 1;
-                    if !is_passed_on {
+                    if !is_re_exported {
                         module.used_globs.push(Written {
                             line,
                             segments: segments.clone(),
@@ -223,7 +223,7 @@ impl<'a> Reader<'a> {
                 "as" => {
                     let name = self.text(1).to_owned();
                     self.at += 2;
-                    module.bring_in(line, name, segments, is_passed_on);
+                    module.add_import(line, name, segments, is_re_exported);
                     return;
                 }
                 _ if self.is_word(0) => {
@@ -235,7 +235,7 @@ impl<'a> Reader<'a> {
                 }
                 _ => {
                     let name = segments.last().cloned().unwrap_or_default();
-                    module.bring_in(line, name, segments, is_passed_on);
+                    module.add_import(line, name, segments, is_re_exported);
                     return;
                 }
             }
@@ -315,13 +315,13 @@ impl<'a> Reader<'a> {
 }
 
 impl Module {
-    fn bring_in(&mut self, line: usize, name: String, segments: Vec<String>, is_passed_on: bool) {
+    fn add_import(&mut self, line: usize, name: String, segments: Vec<String>, is_re_exported: bool) {
         let written = Written {
             line,
             segments: segments.clone(),
         };
-        if is_passed_on {
-            self.passed_on.push((name.clone(), written));
+        if is_re_exported {
+            self.re_exports.push((name.clone(), written));
         } else {
             self.paths.push(written);
         }

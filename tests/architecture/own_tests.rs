@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::graph::{Rule, circles, wrong_arrows};
+use super::graph::{Rule, cycles, forbidden_imports};
 use super::imports::imports_of;
 
 fn sources(files: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -12,8 +12,8 @@ fn sources(files: &[(&str, &str)]) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// The arrows of these files, as `from -> to`.
-fn arrows(files: &[(&str, &str)]) -> Vec<String> {
+/// The edges of these files, as `from -> to`.
+fn edges(files: &[(&str, &str)]) -> Vec<String> {
     let imports = imports_of(&sources(files)).unwrap();
     imports
         .iter()
@@ -41,12 +41,12 @@ fn every_way_to_name_an_item_is_an_import() {
         "#[cfg(feature = \"failpoints\")] use crate::b::Thing;",
         "pub fn f() { let x = 'a'; let y: &'static str = r#\"\"//\"#; crate::b::make() }",
     ] {
-        assert_eq!(arrows(&[("lib.rs", BOTH), ("a.rs", a), b]), ["a.rs -> b.rs"], "{a}");
+        assert_eq!(edges(&[("lib.rs", BOTH), ("a.rs", a), b]), ["a.rs -> b.rs"], "{a}");
     }
 }
 
 #[test]
-fn tests_comments_strings_and_other_crates_are_none() {
+fn tests_comments_strings_and_other_crates_are_no_imports() {
     let b = ("b.rs", "pub struct Thing; pub fn make() {}");
     for a in [
         "// use crate::b::Thing;",
@@ -61,7 +61,7 @@ fn tests_comments_strings_and_other_crates_are_none() {
         "use std::fmt; use ::b::Thing; use serde::b;",
         "use crate::b;",
     ] {
-        assert_eq!(arrows(&[("lib.rs", BOTH), ("a.rs", a), b]), [""; 0], "{a}");
+        assert_eq!(edges(&[("lib.rs", BOTH), ("a.rs", a), b]), [""; 0], "{a}");
     }
 }
 
@@ -76,11 +76,11 @@ fn a_module_for_tests_in_a_file_is_left_out() {
         ("a/fake.rs", "use crate::b::Thing;"),
         ("b.rs", "pub struct Thing;"),
     ];
-    assert_eq!(arrows(&files), [""; 0]);
+    assert_eq!(edges(&files), [""; 0]);
 }
 
 #[test]
-fn what_a_module_passes_on_is_imported_from_where_it_is_defined() {
+fn a_re_exported_item_is_imported_from_the_module_that_defines_it() {
     let files = [
         ("lib.rs", "pub mod a; pub mod b;"),
         (
@@ -92,7 +92,7 @@ fn what_a_module_passes_on_is_imported_from_where_it_is_defined() {
         ("a.rs", "use crate::b::{One, Two};"),
     ];
     assert_eq!(
-        arrows(&files),
+        edges(&files),
         ["a.rs -> b/one.rs", "a.rs -> b/two.rs", "b/one.rs -> b/two.rs",]
     );
 }
@@ -105,7 +105,7 @@ fn a_function_may_have_the_name_of_a_module() {
         ("b/tree.rs", "pub fn leaf() {}"),
         ("a.rs", "use crate::b::tree; fn f() { tree(); tree::leaf(); }"),
     ];
-    assert_eq!(arrows(&files), ["a.rs -> b/mod.rs", "a.rs -> b/tree.rs"]);
+    assert_eq!(edges(&files), ["a.rs -> b/mod.rs", "a.rs -> b/tree.rs"]);
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn the_program_names_the_library_by_its_name() {
         ("a.rs", "pub fn run() {}"),
         ("main.rs", "use bindery::a; fn main() { a::run() }"),
     ];
-    assert_eq!(arrows(&files), ["main.rs -> a.rs"]);
+    assert_eq!(edges(&files), ["main.rs -> a.rs"]);
 }
 
 const TABLE: &[Rule] = &[
@@ -132,7 +132,7 @@ const TABLE: &[Rule] = &[
 ];
 
 #[test]
-fn a_wrong_arrow_is_named_with_its_place_and_the_reason() {
+fn a_forbidden_import_is_reported_with_its_place_and_the_reason() {
     let files = sources(&[
         ("lib.rs", "pub mod a; pub mod b; pub mod c; pub mod common;"),
         ("a/mod.rs", "pub mod x; pub struct A;"),
@@ -142,7 +142,7 @@ fn a_wrong_arrow_is_named_with_its_place_and_the_reason() {
         ("common.rs", "pub struct C;"),
     ]);
     assert_eq!(
-        wrong_arrows(&imports_of(&files).unwrap(), TABLE, &["common"]),
+        forbidden_imports(&imports_of(&files).unwrap(), TABLE, &["common"]),
         "src/a/x.rs:2 uses crate::b::B, which src/b.rs defines\n  \
          a must not import b: it stands alone. It may import: nothing.\n\
          src/c.rs:1 uses crate::b::B, which src/b.rs defines\n  \
@@ -151,21 +151,21 @@ fn a_wrong_arrow_is_named_with_its_place_and_the_reason() {
 }
 
 #[test]
-fn circles_between_files_and_between_folders_are_found() {
+fn cycles_between_files_and_between_folders_are_found() {
     let none = sources(&[
         ("lib.rs", BOTH),
         ("a.rs", "mod x; pub use x::X; pub(crate) use self::x::*; pub struct A;"),
         ("a/x.rs", "pub struct X; use super::A; use crate::b::B;"),
         ("b.rs", "pub struct B;"),
     ]);
-    assert_eq!(circles(&imports_of(&none).unwrap()), "");
+    assert_eq!(cycles(&imports_of(&none).unwrap()), "");
 
     let parent_and_child = sources(&[
         ("lib.rs", "mod a;"),
         ("a/mod.rs", "mod x; pub use x::X; pub struct A; fn f(x: X) {}"),
         ("a/x.rs", "pub struct X; use super::A;"),
     ]);
-    let found = circles(&imports_of(&parent_and_child).unwrap());
+    let found = cycles(&imports_of(&parent_and_child).unwrap());
     assert!(
         found.starts_with("src/a/mod.rs, src/a/x.rs import each other:\n"),
         "{found}"
@@ -181,7 +181,7 @@ fn circles_between_files_and_between_folders_are_found() {
         ("b/w.rs", "use crate::a::y::Y;"),
     ]);
     assert_eq!(
-        circles(&imports_of(&folders).unwrap())
+        cycles(&imports_of(&folders).unwrap())
             .lines()
             .take(3)
             .collect::<Vec<_>>(),

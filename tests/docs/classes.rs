@@ -53,7 +53,7 @@ fn every_annotation_has_its_row() {
 }
 
 #[test]
-fn the_values_that_are_shown_are_allowed_and_the_defaults_are_the_defaults() {
+fn documented_values_are_allowed_and_documented_defaults_are_right() {
     let without = class(&[]);
     let text = read(PAGE);
     for row in Table::find(PAGE, &text, HEADER).rows {
