@@ -52,7 +52,7 @@ async fn a_late_rename(on_delete: &str, pattern: &str, retention: &str, end: imp
     relay.stop_holding();
     // The other replica may move the directory back before the test has seen that it is missing.
     eventually("the RENAME has moved the directory of the later volume", async || {
-        (!path.exists() || second.log().contains("moved back")).then_some(())
+        (!path.exists() || second.log().contains("a late request had moved")).then_some(())
     })
     .await;
     end(&mut first).await;

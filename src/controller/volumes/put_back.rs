@@ -69,7 +69,7 @@ pub async fn put_back(step: Step<'_>, identity: Identity, from: &Directory) -> R
     let moved = ctx.rename(share, from, identity, &to).await?;
     tracing::warn!(
         volume = volume.name, %share, %directory, %from, %to, ?moved,
-        "a late request had moved the directory of a newer volume; it was moved back"
+        "a late request had moved the directory of a newer volume; Bindery has moved it to this path"
     );
     ctx.metrics.step("put_back");
     Ok(())
