@@ -72,10 +72,14 @@ impl ApiServer {
         if let Some(mut child) = self.child.take() {
             child.wait().expect("its end");
         }
-        eventually("the API server has ended", async || {
-            let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
+        // Its first thread may have ended while another one still holds the port.
+        eventually("the API server has ended with all its threads", async || {
+            let process = PathBuf::from(format!("/proc/{}", pid.as_raw_nonzero()));
+            let threads = std::fs::read_dir(process.join("task")).map_or(0, Iterator::count);
+            let stat = std::fs::read_to_string(process.join("stat")).unwrap_or_default();
             let state = stat.rsplit_once(") ").map(|(_, state)| state.to_owned());
-            state.is_none_or(|state| state.starts_with(['Z', 'X'])).then_some(())
+            let is_over = state.is_none_or(|state| state.starts_with(['Z', 'X']));
+            (is_over && threads <= 1).then_some(())
         })
         .await;
         let log = std::fs::File::options()

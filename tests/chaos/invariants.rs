@@ -252,17 +252,16 @@ impl<'a> State<'a> {
         }
         let archived = places.iter().all(|place| place.starts_with(ARCHIVED));
         let once = places.len() == 1;
-        // The next claim of that name adopted the directory, and the policy of that claim applied to all files in it.
+        // The directory was kept. The next claim of that name adopted it, and the policy of that claim applied to all files
+        // in it. The class may be another one than that of the layout: Kubernetes binds by the names in the claimRef.
         let deletes = |class| self.all.was_attempted(&tenant.slot, class, Some(tenant.since));
-        let adopted = (tenant.class == Class::LayoutRetain
-            || tenant.directory_kept
-            || tenant.directory_named
-            || tenant.protected)
-            && tenant.directory.contains('/')
-            && match places {
-                [] => [Class::LayoutDelete, Class::AliasDelete].into_iter().any(deletes),
-                _ => once,
-            };
+        let adopted =
+            (tenant.may_be(Outcome::Kept) || tenant.directory_kept || tenant.directory_named || tenant.protected)
+                && tenant.directory.contains('/')
+                && match places {
+                    [] => [Class::LayoutDelete, Class::AliasDelete].into_iter().any(deletes),
+                    _ => once,
+                };
         // Another volume named the same directory by the server's other address when cleanup had moved it: then it is
         // not deleted.
         let named_by_alias = tenant.directory.contains('/')
