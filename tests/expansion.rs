@@ -24,8 +24,8 @@ fn expandable() -> Value {
     json!({"allowVolumeExpansion": true})
 }
 
-/// Returns whether a request that was not served yet can be lowered: KEP-1790, `RecoverVolumeExpansionFailure`, which is on by
-/// default from Kubernetes 1.32 on.
+/// Returns whether a request that was not served yet can be lowered (KEP-1790, `RecoverVolumeExpansionFailure`: on by
+/// default since Kubernetes 1.32).
 fn can_be_lowered() -> bool {
     kubernetes_at_least(1, 32)
 }

@@ -14,7 +14,6 @@ use crate::support::bed::Bed;
 use crate::support::bindery::Bindery;
 use crate::support::directories::mode_of;
 use crate::support::scene::{Scene, annotation, directory, from};
-use crate::support::wait::eventually;
 
 /// Returns the parameters of a class with this number of groups, which no class of another test has.
 fn groups(size: u32, more: Value) -> Value {
@@ -162,22 +161,54 @@ async fn two_replicas_never_choose_the_same_group() {
 #[tokio::test]
 async fn a_claim_without_the_webhook_gets_a_group_too() {
     let mut bindery = Bindery::start(&[]).await;
-    let scene = Scene::of_with(&bindery.provisioner, groups(1, json!({}))).await;
+    let scene = Scene::of_with(&bindery.provisioner, groups(1, json!({"onDelete": "delete"}))).await;
     bindery.kill();
     scene.create(scene.claim("data")).await.unwrap();
     bindery.run().await;
     let (_, volume) = scene.until_bound("data").await;
-    group(&volume);
-    // No group is free for another claim, so it gets an Event and waits.
+    let gid = group(&volume);
+    // No group is free for another claim, so it gets an Event, and waits for the end of the first volume.
     bindery.kill();
     scene.create(scene.claim("late")).await.unwrap();
     bindery.run().await;
     let event = scene.event("late", "ProvisioningRefused").await;
     assert!(event.contains("no group is free for this claim"), "{event}");
-    eventually("the claim still waits", async || {
-        let claim = scene.claims().get("late").await.ok()?;
-        (claim.status?.phase? == "Pending").then_some(())
+    scene.delete("data").await;
+    let (_, volume) = scene.until_bound("late").await;
+    assert_eq!(group(&volume), gid);
+    bindery.unregister().await;
+}
+
+#[cfg(feature = "failpoints")]
+#[tokio::test]
+async fn after_a_crash_a_volume_with_the_group_of_another_volume_gets_another_group() {
+    use crate::support::scene::volume_name;
+    use crate::support::wait::eventually;
+
+    let mut bindery = Bindery::start(&[]).await;
+    let scene = Scene::of_with(&bindery.provisioner, groups(2, json!({}))).await;
+    let (_, first) = scene.bound(scene.claim("first")).await;
+    bindery.kill();
+    bindery.run_until_crash(bindery::failpoints::Point::VolumeCreated).await;
+    scene.create(scene.claim("second")).await.unwrap();
+    bindery.until_exit().await;
+    eventually("kube-controller-manager has bound the claim", async || {
+        let claim = scene.claims().get("second").await.ok()?;
+        (claim.status?.phase? == "Bound").then_some(())
     })
     .await;
+    // As if another replica had chosen the same group at the same time.
+    let all = scene.own_volumes().await;
+    let second = all
+        .iter()
+        .find(|volume| volume_name(volume) != volume_name(&first))
+        .unwrap();
+    let gid = annotation(&first, "gid");
+    let annotations = json!({"bindery.dev/gid": gid, "pv.beta.kubernetes.io/gid": gid});
+    let same_group = json!({"metadata": {"annotations": annotations}});
+    scene.patch_volume(volume_name(second), same_group).await;
+    bindery.run().await;
+    let (_, second) = scene.until_bound("second").await;
+    assert_ne!(group(&second), group(&first));
     bindery.unregister().await;
 }

@@ -1,7 +1,7 @@
 //! Claims that a volume populator fills: the populator provides a volume of Bindery, filled.
 //!
-//! The populator is the library kubernetes-csi/lib-volume-populator (see `tests/bed/populator`). Only its pods are played: no
-//! container runs on the Node of the bed.
+//! The populator is the library kubernetes-csi/lib-volume-populator (see `tests/bed/populator`). No container runs on the
+//! Node of the bed, so the test does the work of the populator's pods.
 
 use std::collections::BTreeMap;
 use std::process::{Child, Command, Stdio};
@@ -89,8 +89,8 @@ impl<'a> Populator<'a> {
         }
     }
 
-    /// Plays the pod of the populator: a kubelet runs it when its claim is bound, it writes a file, and it succeeds. Waits until
-    /// the populator has finished its work for the user's claim. Returns the volume as it was before the populator moved it.
+    /// Does the work of the populator's pod as soon as its claim is bound: writes a file, and sets the phase Succeeded. Waits
+    /// until the populator has finished its work for the user's claim. Returns the volume as it was before the move.
     async fn fill(&self, name: &str) -> PersistentVolume {
         let pods: Api<Pod> = Api::namespaced(self.scene.client.clone(), &self.namespace);
         let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.scene.client.clone(), &self.namespace);

@@ -54,10 +54,7 @@ impl Provisioner {
     pub async fn provision(&self, new: &NewVolume, deadlines: Deadlines) -> Result<Vec<String>, Error> {
         let deadline = deadlines.work;
         let (found, share_id) = self.look_up(new, deadline).await?;
-        let new = &mut new.clone();
-        self.choose_group(new, found, deadline).await?;
-        let identity = found.map(|found| found.identity);
-        let location = new.location(Some(share_id), identity);
+        let location = new.location(Some(share_id), found.map(|found| found.identity));
         let denied = found.is_some() && new.existing == ExistingDirectory::Deny;
         let exists = || Error::DirectoryExists(exists_refusal(new));
         if denied && self.volume(new, deadline).await?.is_none() {
@@ -72,12 +69,14 @@ impl Provisioner {
             self.refuse_cached_overlap(new, &location, deadline).await?;
         }
         let origin = if found.is_some() { Origin::Adopted } else { Origin::New };
-        let mut written = match self.create(new, origin, share_id, deadlines).await {
+        let mut new = new.clone();
+        self.choose_group(&mut new, found, deadline).await?;
+        let mut written = match self.create(&new, origin, share_id, deadlines).await {
             Err(error) if error.api() == Some(Kind::Conflict) => {
-                match self.reuse_volume(new, share_id, deadlines).await? {
+                match self.reuse_volume(&new, share_id, deadlines).await? {
                     // The directory existed before the earlier call, too, and that call was not allowed to adopt it.
                     Some(earlier) if earlier.origin == Origin::Adopted && new.existing == ExistingDirectory::Deny => {
-                        self.undo(Undo::Delete, new, deadlines.end).await;
+                        self.undo(Undo::Delete, &new, deadlines.end).await;
                         return Err(exists());
                     }
                     Some(earlier) => earlier,
@@ -86,7 +85,7 @@ impl Provisioner {
             }
             // The volume that had the directory was deleted in the meantime, and its directory was kept.
             Ok(_) if denied => {
-                self.undo(Undo::Delete, new, deadlines.end).await;
+                self.undo(Undo::Delete, &new, deadlines.end).await;
                 return Err(exists());
             }
             created => Written {
@@ -95,11 +94,8 @@ impl Provisioner {
             },
         };
         failpoints::point(Point::VolumeCreated);
-        let made = match self.ensure_unique_group(new, &mut written, deadline).await {
-            Ok(()) => {
-                let location = new.location(Some(share_id), identity);
-                self.make(new, &location, &written, deadline).await
-            }
+        let made = match self.ensure_unique_group(&mut new, &mut written, deadline).await {
+            Ok(()) => self.make(&new, &location, &written, deadline).await,
             Err(error) => Err(error),
         };
         let made = match made {
@@ -109,7 +105,7 @@ impl Provisioner {
                     Error::Storage(error) if error.outcome == Outcome::Unknown => Undo::Fence,
                     _ => Undo::Delete,
                 };
-                self.undo(how, new, deadlines.end).await;
+                self.undo(how, &new, deadlines.end).await;
                 return Err(error);
             }
         };
@@ -126,7 +122,7 @@ impl Provisioner {
             failpoints::point(Point::VolumeAssigned);
         }
         let warning = match (written.origin, found) {
-            (Origin::New, _) => mode_warning(new, made.mode),
+            (Origin::New, _) => mode_warning(&new, made.mode),
             (Origin::Adopted, Some(found)) if !found.has(new.attributes) => Some(format!(
                 "directory {} already existed: it keeps its mode {:04o} and its owner {}",
                 new.directory.shown(),
@@ -318,8 +314,8 @@ impl Provisioner {
 fn mode_warning(new: &NewVolume, mode: u32) -> Option<String> {
     let wanted = new.attributes.mode.filter(|wanted| *wanted != mode)?;
     Some(format!(
-        "directory {} has mode {mode:04o}: the server does not set or keep mode {wanted:04o}; an administrator can create a class \
-         with a mode that it keeps, or with mountPermissions 0, which leaves the mode to the server",
+        "directory {} has mode {mode:04o}: the server does not set or keep mode {wanted:04o}; an administrator can create \
+         a class with a mode that it keeps, or with mountPermissions 0, which leaves the mode to the server",
         new.directory.shown(),
     ))
 }

@@ -51,7 +51,8 @@ pub(super) fn initial_mode(wanted: Attributes) -> u32 {
     }
 }
 
-/// Returns the attributes to try after the server has refused to set the mode: first the mode without setuid, setgid and sticky bits, then no mode.
+/// Returns the attributes to try after the server has refused to set the mode: first the mode without setuid, setgid and
+/// sticky bits, then no mode.
 pub(super) fn after_refused_mode(wanted: Attributes) -> Attributes {
     let plain = wanted.mode.map(|mode| mode & 0o777);
     Attributes {

@@ -125,8 +125,8 @@ async fn a_file_system_that_keeps_its_modes_serves_claims_with_a_warning() {
     assert_eq!(
         warnings,
         [format!(
-            "directory {directory} has mode {mode:04o}: the server does not set or keep mode 2770; an administrator can create \
-             a class with a mode that it keeps, or with mountPermissions 0, which leaves the mode to the server"
+            "directory {directory} has mode {mode:04o}: the server does not set or keep mode 2770; an administrator can \
+             create a class with a mode that it keeps, or with mountPermissions 0, which leaves the mode to the server"
         )]
     );
     let silent = scene.claim_with("silent", json!({"spec": {"storageClassName": other}}));

@@ -45,13 +45,10 @@ pub async fn bind(step: Step<'_>, claim: &Claim) -> Result<(), Error> {
             OverlapState::BeingCreated(other) => return Err(Error::OverlapBeingCreated(other)),
         }
     }
-    // A process that died right after it created the volume has not compared its group with those of other volumes.
-    if !volume.ready
-        && record.group_range.is_some()
-        && let Some(other) = volume_of_same_group(step)
-    {
-        let why = format!("its group is also the group of volume {other}; delete the claim and create it again");
-        return undo_or_fail(leader, volume, claim, why).await;
+    let replace_group = ctx.provisioner.replace_shared_group(volume, record, storage_deadline());
+    if replace_group.await? {
+        // The watch event of the volume triggers the next reconcile.
+        return Ok(());
     }
     // The directory of a bound volume may be in use, and its user may have changed the mode. So the mode is not set
     // again.
@@ -113,14 +110,6 @@ async fn undo_or_fail(leader: &Leader, volume: &Volume, claim: &Claim, why: Stri
         Some(claim_ref) if claim_ref.uid.is_none() => undo(leader, volume, claim, &why).await,
         _ => Err(Error::Invalid(why)),
     }
-}
-
-/// Returns another volume with the same group that pods may use already.
-fn volume_of_same_group(step: Step<'_>) -> Option<String> {
-    let volumes = step.ctx.cluster.volumes.store().state();
-    let mut volumes = volumes.iter().map(|volume| volume.read());
-    let other = volumes.find(|other| other.name != step.volume.name && other.ready && other.gid == step.volume.gid);
-    other.map(|other| other.name.clone())
 }
 
 /// Removes a volume that its claim must not get, for example because the claim was changed after the decision. The

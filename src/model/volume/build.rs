@@ -22,6 +22,16 @@ use crate::model::share_id::ShareId;
 use crate::model::source::Source;
 use crate::model::topologies::Topologies;
 
+/// The keys and values of the annotations that contain the group. The kubelet adds the second one to the groups of a pod with
+/// the volume. That is never the root group: files of the container's image belong to it.
+pub fn group_annotations(gid: Option<u32>) -> [(&'static str, Option<String>); 2] {
+    let text = |gid: Option<u32>| gid.map(|gid| gid.to_string());
+    [
+        (volume_annotation::GID, text(gid)),
+        (volume_annotation::POD_GID, text(gid.filter(|&gid| gid != 0))),
+    ]
+}
+
 /// A volume that Bindery will create.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewVolume {
@@ -100,7 +110,7 @@ impl NewVolume {
             annotations.as_object_mut().map(|annotations| annotations.remove(key));
         }
         annotations[volume_annotation::UID] = json!(self.attributes.uid.map(|uid| uid.to_string()));
-        for (key, gid) in self.group_annotations() {
+        for (key, gid) in group_annotations(self.attributes.gid) {
             annotations[key] = json!(gid);
         }
         annotations[volume_annotation::GID_RANGE] = json!(self.group_range.map(|range| range.to_string()));
@@ -122,21 +132,6 @@ impl NewVolume {
     /// until its directory exists: otherwise the controller manager would bind claim and volume at once.
     fn reference(&self) -> Option<String> {
         self.claim_uid.as_ref().map(|_| names::UNBOUND_UID.to_owned())
-    }
-
-    /// The group that the kubelet adds to the groups of a pod with the volume. Never the root group: files of the
-    /// container's image belong to it.
-    fn pod_gid(&self) -> Option<u32> {
-        self.attributes.gid.filter(|&gid| gid != 0)
-    }
-
-    /// The keys and values of the annotations that contain the group.
-    pub fn group_annotations(&self) -> [(&'static str, Option<String>); 2] {
-        let text = |gid: Option<u32>| gid.map(|gid| gid.to_string());
-        [
-            (volume_annotation::GID, text(self.attributes.gid)),
-            (volume_annotation::POD_GID, text(self.pod_gid())),
-        ]
     }
 
     /// Builds the object for the API server.
@@ -163,7 +158,7 @@ impl NewVolume {
                 self.group_range.map(|range| range.to_string()),
             ),
         ];
-        let owner = owner.into_iter().chain(self.group_annotations());
+        let owner = owner.into_iter().chain(group_annotations(self.attributes.gid));
         let owner = owner.filter_map(|(key, value)| Some((key, value?)));
         let mut labels = self.labels.clone();
         labels.insert(names::AREA.to_owned(), area(&self.share, &self.directory));

@@ -8,7 +8,7 @@ mod read;
 
 use uuid::Uuid;
 
-pub use self::build::NewVolume;
+pub use self::build::{NewVolume, group_annotations};
 pub use self::read::{ClaimRef, Phase, Record, Volume, first_overlap};
 use crate::model::choices::choices;
 use crate::model::directory::{Directory, Share};

@@ -49,7 +49,8 @@ pub struct Volume {
     pub capacity: Option<Bytes>,
     /// Its reclaim policy.
     pub reclaim: Reclaim,
-    /// The group of its directory, or of the pods that use it, whoever created it. It is known even if the record is not valid.
+    /// The group of its directory, or of the pods that use it, whoever created it. It is known even if the record is not
+    /// valid.
     pub gid: Option<u32>,
     /// Whether the claim existed, and the directory existed for it.
     pub ready: bool,

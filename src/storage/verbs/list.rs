@@ -19,7 +19,7 @@ impl<P: Protocol> Attempt<'_, P> {
         loop {
             let page = match P::page(self, &directory.handle, from).await? {
                 Ok(page) => page,
-                // The directory has changed, so that the server cannot continue: an entry is gone, or a position is not valid.
+                // The directory has changed, and the server cannot continue: an entry is gone, or a position is not valid.
                 Err(status @ (Status::NOT_SAME | Status::BAD_COOKIE | Status::NOENT)) => {
                     return Err(RoundError::Retry(RetryReason::Changed(status)));
                 }
