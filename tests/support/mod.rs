@@ -11,6 +11,7 @@ pub mod embedded;
 pub mod ipv6;
 pub mod kind;
 pub mod mount;
+mod namespace;
 pub mod network;
 pub mod nfs;
 pub mod other_webhook;

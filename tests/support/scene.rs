@@ -2,10 +2,7 @@
 
 use std::path::PathBuf;
 
-use k8s_openapi::api::admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding};
-use k8s_openapi::api::core::v1::{
-    Event, Namespace, PersistentVolume, PersistentVolumeClaim, Pod, ResourceQuota, ServiceAccount,
-};
+use k8s_openapi::api::core::v1::{Event, Namespace, PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
@@ -14,9 +11,6 @@ use uuid::Uuid;
 
 use super::bed::{Bed, is_class_reviewed, is_provisioner_registered};
 use super::wait::eventually;
-
-/// The name of the quota of a scene.
-const QUOTA: &str = "limit";
 
 /// A namespace and a class that only one test uses.
 pub struct Scene {
@@ -290,69 +284,6 @@ impl Scene {
         .await;
     }
 
-    /// Creates a ResourceQuota in this scene's namespace, and waits until it is in force.
-    pub async fn set_quota(&self, resource: &str, limit: &str) {
-        let quota = json!({"metadata": {"name": QUOTA}, "spec": {"hard": {resource: limit}}});
-        let created = self.quotas().create(&PostParams::default(), &from(quota)).await;
-        created.expect("quota");
-        eventually("the quota is in force", async || {
-            let quota = self.quotas().get(QUOTA).await.expect("quota");
-            quota.status?.hard?.get(resource).map(drop)
-        })
-        .await;
-    }
-
-    /// Deletes the quota of [`Scene::set_quota`], and creates a claim as soon as that is no longer in force.
-    pub async fn create_without_quota(&self, claim: Value) {
-        let deleted = self.quotas().delete(QUOTA, &DeleteParams::default()).await;
-        deleted.expect("quota deleted");
-        eventually("the quota is no longer in force", async || {
-            self.create(claim.clone()).await.ok()
-        })
-        .await;
-    }
-
-    fn quotas(&self) -> Api<ResourceQuota> {
-        Api::namespaced(self.client.clone(), &self.name)
-    }
-
-    /// Creates a `ValidatingAdmissionPolicy` with the name of the scene, and binds it with the action Deny.
-    pub async fn deny_by(&self, policy: Value) {
-        let binding = json!({
-            "metadata": {"name": self.name},
-            "spec": {"policyName": self.name, "validationActions": ["Deny"]},
-        });
-        let policies: Api<ValidatingAdmissionPolicy> = Api::all(self.client.clone());
-        policies
-            .create(&PostParams::default(), &from(policy))
-            .await
-            .expect("a policy");
-        let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(self.client.clone());
-        bindings
-            .create(&PostParams::default(), &from(binding))
-            .await
-            .expect("a policy");
-    }
-
-    /// Creates a pod that uses a claim.
-    pub async fn create_pod(&self, claim: &str) {
-        let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), &self.name);
-        eventually("the namespace has its default ServiceAccount", async || {
-            accounts.get_opt("default").await.expect("ServiceAccounts").map(drop)
-        })
-        .await;
-        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.name);
-        let pod = json!({
-            "metadata": {"name": "user"},
-            "spec": {
-                "containers": [{"name": "user", "image": "none"}],
-                "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": claim}}],
-            },
-        });
-        let created = pods.create(&PostParams::default(), &from(pod)).await;
-        created.expect("pod");
-    }
-
     /// Sets the reclaim policy of a volume to Delete.
     pub async fn set_reclaim_delete(&self, volume: &PersistentVolume) {
         let patch = json!({"spec": {"persistentVolumeReclaimPolicy": "Delete"}});
@@ -369,22 +300,6 @@ impl Scene {
     pub async fn volumes_create(&self, volume: Value) {
         let created = self.volumes().create(&PostParams::default(), &from(volume)).await;
         created.expect("volume");
-    }
-
-    /// Changes the annotations of this scene's namespace.
-    pub async fn annotate_namespace(&self, annotations: Value) {
-        let api: Api<Namespace> = Api::all(self.client.clone());
-        let patch = Patch::Merge(json!({"metadata": {"annotations": annotations}}));
-        let patched = api.patch(&self.name, &PatchParams::default(), &patch).await;
-        patched.expect("namespace annotated");
-    }
-
-    /// Changes the labels of this scene's namespace.
-    pub async fn label_namespace(&self, labels: Value) {
-        let api: Api<Namespace> = Api::all(self.client.clone());
-        let patch = Patch::Merge(json!({"metadata": {"labels": labels}}));
-        let patched = api.patch(&self.name, &PatchParams::default(), &patch).await;
-        patched.expect("namespace labelled");
     }
 
     /// Patches a volume.
