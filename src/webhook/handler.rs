@@ -258,8 +258,9 @@ impl Review<'_> {
         match named {
             Some(volume) => {
                 self.warnings.push(format!(
-                    "Bindery could not read PersistentVolume {volume}, which the claim names: {fault}; the claim is \
-                     admitted unchanged"
+                    "Bindery could not read PersistentVolume {volume}, which the claim names, or namespace {}: {fault}; \
+                     the claim is admitted unchanged",
+                    self.claim.namespace
                 ));
                 (Answer::Allow, "unknown")
             }

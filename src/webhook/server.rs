@@ -9,6 +9,7 @@
 //! | 400 | the body is not an AdmissionReview |
 //! | 429 | too many reviews are in progress; the API server retries after a second |
 
+use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
@@ -94,11 +95,11 @@ impl Webhook {
                 config.reload_from_config(credentials.borrow_and_update().config.clone());
             }
             // The certificate manager has ended, and the process is stopping.
-            std::future::pending::<()>().await;
+            std::future::pending::<Infallible>().await
         };
         tokio::select! {
             ended = server.serve(routes) => ended,
-            () = reload => Ok(()),
+            never = reload => match never {},
         }
     }
 
