@@ -10,6 +10,7 @@ mod fences;
 mod modes;
 mod outages;
 mod retryable_errors;
+mod space;
 mod trees;
 /// The behavior of `NFSv3`, which has neither sessions nor VERIFY.
 mod version_3;

@@ -11,7 +11,7 @@ use crate::model::attributes::Attributes;
 use crate::model::directory::Directory;
 use crate::model::identity::Identity;
 use crate::model::share_id::ShareId;
-use crate::storage::{Existing, Fault, Found, Made, Moved, Outcome, Removed, Tree};
+use crate::storage::{Existing, Fault, Found, Made, Moved, Outcome, Removed, Space, Tree};
 
 /// The behavior of a server. Servers without one work.
 #[derive(Clone, Copy, PartialEq)]
@@ -154,5 +154,9 @@ impl Storage for Fake {
 
     async fn list(&self, share: &Share, _: Option<&Directory>, deadline: Instant) -> Result<Vec<String>, StorageError> {
         self.answer(share, deadline, Vec::new()).await
+    }
+
+    async fn space(&self, share: &Share, deadline: Instant) -> Result<Option<Space>, StorageError> {
+        self.answer(share, deadline, None).await
     }
 }

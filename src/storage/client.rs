@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::attempt::Attempt;
 use super::verbs::protocol::Protocol;
-use super::{Existing, Found, Made, Moved, Removed, Storage, StorageError, Tree};
+use super::{Existing, Found, Made, Moved, Removed, Space, Storage, StorageError, Tree};
 use crate::model::attributes::Attributes;
 use crate::model::directory::{Directory, Share};
 use crate::model::endpoint::Endpoint;
@@ -94,4 +94,5 @@ verbs! {
         Some(directory) => format!("list directory {directory}"),
         None => "list the share".to_owned(),
     };
+    space() -> Option<Space>, "read the free space".to_owned();
 }

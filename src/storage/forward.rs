@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use tokio::time::Instant;
 
-use super::{Existing, Found, Made, Moved, Removed, Storage, StorageError, Tree};
+use super::{Existing, Found, Made, Moved, Removed, Space, Storage, StorageError, Tree};
 use crate::model::attributes::Attributes;
 use crate::model::directory::{Directory, Share};
 use crate::model::endpoint::Endpoint;
@@ -57,4 +57,5 @@ forward! {
     // A part may be left because the deadline was over before any call was sent.
     remove_tree(directory: &Directory) -> Tree, |tree| *tree == Tree::Gone;
     list(directory: Option<&Directory>) -> Vec<String>, |_| true;
+    space() -> Option<Space>, |_| true;
 }

@@ -117,6 +117,18 @@ pub trait Storage: Send + Sync {
         directory: Option<&Directory>,
         deadline: Instant,
     ) -> Result<Vec<String>, StorageError>;
+
+    /// Returns the space of the file system of the share. `None` if the server does not tell.
+    async fn space(&self, share: &Share, deadline: Instant) -> Result<Option<Space>, StorageError>;
+}
+
+/// The space of a file system, in bytes. A server with quotas may report the quota of the share instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// The size of the file system.
+    pub total: u64,
+    /// How much of it the user of this client can still fill.
+    pub available: u64,
 }
 
 /// A directory that exists.

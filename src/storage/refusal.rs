@@ -23,6 +23,7 @@ pub(super) enum Action<'a> {
     /// Remove the content of the directory of this name, in a tree that is removed.
     Inside(&'a str),
     List,
+    ReadSpace,
 }
 
 /// The share on which a verb failed, and the identity of this client there.

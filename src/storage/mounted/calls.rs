@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
+use super::file::space;
 use super::make::{make, set_attributes, set_mode};
 use super::mount::Mount;
 use super::open_directory::OpenDirectory;
@@ -26,7 +27,7 @@ use crate::storage::status::Status;
 use crate::storage::verbs::protocol::{
     Answer, Created, Entry, FsObject, Page, Position, Protocol, RemovedNames, Target, Walk,
 };
-use crate::storage::{Found, Moved, mount_messages};
+use crate::storage::{Found, Moved, Space, mount_messages};
 
 /// An open directory. It stays the same directory until it is closed.
 type Handle = Arc<OpenDirectory>;
@@ -175,6 +176,11 @@ impl Protocol for Mount {
             Ok(RemovedNames { count, stopped: None })
         });
         removed.await?.map_err(|status| attempt.refused(Action::Remove, status))
+    }
+
+    async fn space(attempt: &Attempt<'_, Self>, directory: &Handle) -> Answer<Option<Space>> {
+        let directory = directory.clone();
+        attempt.call(move |_| Ok(Some(space(&directory.dir)?))).await
     }
 }
 

@@ -17,7 +17,7 @@ use rustix::fs::{AtFlags, StatxAttributes, StatxFlags, fstatfs, fstatvfs, statx}
 use rustix::io::Errno;
 
 use crate::model::identity::Identity;
-use crate::storage::Found;
+use crate::storage::{Found, Space};
 
 /// The kinds whose `f_fsid` comes from a UUID on the disk (ext2 to ext4, Btrfs), or changes only if the files are lost
 /// (tmpfs).
@@ -59,6 +59,16 @@ impl File {
             mounted: known.then(|| is.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)),
         })
     }
+}
+
+/// Reads the space of the file system of a directory.
+pub(super) fn space(directory: impl AsFd) -> Result<Space, Errno> {
+    let is = fstatvfs(directory)?;
+    let bytes = |blocks: u64| blocks.saturating_mul(is.f_frsize);
+    Ok(Space {
+        total: bytes(is.f_blocks),
+        available: bytes(is.f_bavail),
+    })
 }
 
 fn fsid(directory: impl AsFd) -> Result<(u64, u64), Errno> {

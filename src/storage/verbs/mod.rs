@@ -7,3 +7,4 @@ mod make;
 pub(super) mod protocol;
 pub(super) mod remove_tree;
 mod rename;
+mod space;

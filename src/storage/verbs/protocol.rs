@@ -14,7 +14,7 @@ use crate::storage::attempt::{Attempt, RoundError, Transport};
 use crate::storage::attributes::AttributeError;
 use crate::storage::refusal::Action;
 use crate::storage::status::Status;
-use crate::storage::{Found, Moved, Removed};
+use crate::storage::{Found, Moved, Removed, Space};
 
 /// The name of a file: bytes, as the server stores them.
 pub(in crate::storage) type Name = Vec<u8>;
@@ -221,4 +221,9 @@ pub(in crate::storage) trait Protocol: Transport {
         names: &[&[u8]],
         target: Target,
     ) -> impl Future<Output = Result<RemovedNames, RoundError>> + Send;
+    /// Reads the space of the file system that contains a directory. `None` if the server does not tell.
+    fn space(
+        attempt: &Attempt<'_, Self>,
+        directory: &Self::Handle,
+    ) -> impl Future<Output = Answer<Option<Space>>> + Send;
 }

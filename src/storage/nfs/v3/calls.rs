@@ -27,7 +27,7 @@ use crate::storage::status::Status;
 use crate::storage::verbs::protocol::{
     Answer, Created, File, FsObject, Page, Position, Protocol, RemovedNames, Target, Walk,
 };
-use crate::storage::{Found, Moved};
+use crate::storage::{Found, Moved, Space};
 
 impl Protocol for Pool {
     type Config = ClientConfig;
@@ -162,6 +162,14 @@ impl Protocol for Pool {
         }
         Ok(RemovedNames { count, stopped: None })
     }
+
+    async fn space(attempt: &Attempt<'_, Self>, directory: &Handle) -> Answer<Option<Space>> {
+        match attempt.send(Call::FsStat(directory)).await? {
+            Ok(Reply::Space(space)) => Ok(Ok(Some(space))),
+            Ok(_) => Err(attempt.incomplete()),
+            Err(status) => Ok(Err(status)),
+        }
+    }
 }
 
 impl Attempt<'_, Pool> {
@@ -181,7 +189,7 @@ impl Attempt<'_, Pool> {
                 Err(self.malformed("a page of a directory is empty and not the last"))
             }
             Ok(Reply::Page(page)) => Ok(Ok(page)),
-            Ok(Reply::File(_) | Reply::Object(..)) => Err(self.incomplete()),
+            Ok(Reply::File(_) | Reply::Object(..) | Reply::Space(_)) => Err(self.incomplete()),
             Err(status) => Ok(Err(status)),
         }
     }

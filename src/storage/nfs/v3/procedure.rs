@@ -4,17 +4,18 @@
 //! again with each connection ([`super::mount`]).
 
 use nfs3_client::nfs3_types::nfs3::{
-    GETATTR3args, LOOKUP3args, MKDIR3args, Nfs3Option, Nfs3Result, READDIR3args, READDIRPLUS3args, REMOVE3args,
-    RENAME3args, RMDIR3args, SETATTR3args, cookieverf3, diropargs3, fattr3, ftype3, nfs_fh3, nfsstat3, sattr3,
+    FSSTAT3args, GETATTR3args, LOOKUP3args, MKDIR3args, Nfs3Option, Nfs3Result, READDIR3args, READDIRPLUS3args,
+    REMOVE3args, RENAME3args, RMDIR3args, SETATTR3args, cookieverf3, diropargs3, fattr3, ftype3, nfs_fh3, nfsstat3,
+    sattr3,
 };
 use nfs3_client::{Nfs3Client, RpcError};
 
 use super::io::Records;
 use crate::model::identity::Identity;
-use crate::storage::Found;
 use crate::storage::attributes::Change;
 use crate::storage::status::Status;
 use crate::storage::verbs::protocol::{Entry, File, Page, Position};
+use crate::storage::{Found, Space};
 
 /// The largest page of a directory, in bytes.
 const LARGEST_PAGE: u32 = 32 * 1024;
@@ -41,6 +42,8 @@ pub(super) enum Call<'a> {
     ReadDir(&'a Handle, Position),
     /// Reads names with the attributes of each object.
     ReadDirPlus(&'a Handle, Position),
+    /// Reads the space of the file system.
+    FsStat(&'a Handle),
 }
 
 /// The result of a call that succeeded.
@@ -51,6 +54,7 @@ pub(super) enum Reply {
     /// A handle, and attributes, if the server sent them.
     Object(Option<Handle>, Option<File>),
     Page(Page),
+    Space(Space),
 }
 
 /// The server's answer to a call.
@@ -60,7 +64,7 @@ impl Call<'_> {
     /// Returns whether it may change something on the server.
     pub fn changes(&self) -> bool {
         match self {
-            Self::GetAttr(_) | Self::Lookup(..) | Self::ReadDir(..) | Self::ReadDirPlus(..) => false,
+            Self::GetAttr(_) | Self::Lookup(..) | Self::ReadDir(..) | Self::ReadDirPlus(..) | Self::FsStat(_) => false,
             Self::SetAttr(..) | Self::MkDir(..) | Self::Remove(..) | Self::RmDir(..) | Self::Rename(..) => true,
         }
     }
@@ -151,6 +155,15 @@ impl Call<'_> {
                         (entry.name.0.into_owned(), entry.cookie, directory)
                     });
                     Reply::Page(page(entries, ok.cookieverf, from, ok.reply.eof))
+                })
+            }
+            Self::FsStat(handle) => {
+                let args = FSSTAT3args { fsroot: handle.clone() };
+                answer(client.fsstat(&args).await?).map(|ok| {
+                    Reply::Space(Space {
+                        total: ok.tbytes,
+                        available: ok.abytes,
+                    })
                 })
             }
         })

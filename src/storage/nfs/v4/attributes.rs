@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use super::xdr::{Malformed, Reader, Writer};
 use crate::model::identity::Identity;
-use crate::storage::Found;
 use crate::storage::attributes::Change;
 use crate::storage::status::Status;
 use crate::storage::verbs::protocol::File;
+use crate::storage::{Found, Space};
 
 /// The type of a directory.
 pub(super) const NF4DIR: u32 = 2;
@@ -22,11 +22,15 @@ const FILEID: u32 = 20;
 const MODE: u32 = 33;
 const OWNER: u32 = 36;
 const OWNER_GROUP: u32 = 37;
+const SPACE_AVAIL: u32 = 42;
+const SPACE_TOTAL: u32 = 44;
 
 /// The attributes that GETATTR asks for.
 pub(super) const FILE_ATTRIBUTES: &[u32] = &[TYPE, FSID, FILEID, MODE, OWNER, OWNER_GROUP];
 /// The attributes that GETATTR asks for once, of any file.
 pub(super) const SERVER_ATTRIBUTES: &[u32] = &[LEASE_TIME];
+/// The attributes that GETATTR asks for to learn the space of a file system.
+pub(super) const SPACE_ATTRIBUTES: &[u32] = &[SPACE_AVAIL, SPACE_TOTAL];
 /// The attributes that READDIR asks for. With RDATTR_ERROR, one unreadable entry does not make the page fail.
 pub(super) const ENTRY_ATTRIBUTES: &[u32] = &[TYPE, RDATTR_ERROR];
 
@@ -89,6 +93,8 @@ pub(super) struct Values {
     uid: Option<u32>,
     gid: Option<u32>,
     pub lease: Option<Duration>,
+    space_available: Option<u64>,
+    space_total: Option<u64>,
 }
 
 impl Values {
@@ -107,10 +113,20 @@ impl Values {
                 MODE => read.mode = Some(values.u32()? & 0o7777),
                 OWNER => read.uid = owner(values.opaque(LONGEST_OWNER)?),
                 OWNER_GROUP => read.gid = owner(values.opaque(LONGEST_OWNER)?),
+                SPACE_AVAIL => read.space_available = Some(values.u64()?),
+                SPACE_TOTAL => read.space_total = Some(values.u64()?),
                 _ => return Err(Malformed("an attribute came that was not asked for")),
             }
         }
         Ok(read)
+    }
+
+    /// Returns the space of the file system, if the server sent it.
+    pub fn space(&self) -> Option<Space> {
+        Some(Space {
+            total: self.space_total?,
+            available: self.space_available?,
+        })
     }
 
     pub fn file(&self) -> Result<File, Malformed> {

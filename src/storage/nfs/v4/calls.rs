@@ -28,7 +28,7 @@ use crate::storage::status::Status;
 use crate::storage::verbs::protocol::{
     Answer, Created, FsObject, Page, Position, Protocol, RemovedNames, Target, Walk,
 };
-use crate::storage::{Found, Moved, Removed};
+use crate::storage::{Found, Moved, Removed, Space};
 
 /// The largest page that READDIR asks for, in bytes.
 const LARGEST_PAGE: u32 = 32 * 1024;
@@ -237,6 +237,14 @@ impl Protocol for Server {
                 .map_or(names.len(), |stopped| stopped.at.saturating_sub(1)),
             stopped: reply.stopped.map(|stopped| stopped.status),
         })
+    }
+
+    async fn space(attempt: &Attempt<'_, Self>, directory: &Handle) -> Answer<Option<Space>> {
+        let reply = attempt.send(&[Op::PutFh(directory), Op::GetSpace]).await?;
+        match reply.stopped {
+            None => Ok(Ok(reply.space())),
+            Some(stopped) => Ok(Err(stopped.status)),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::operation::{Answer, Handle, Op};
 use super::xdr::{Malformed, Reader, Writer};
+use crate::storage::Space;
 use crate::storage::status::Status;
 use crate::storage::verbs::protocol::{File, Page};
 
@@ -106,6 +107,14 @@ impl Reply {
         })
     }
 
+    /// Returns the space of the file system; `None` if the server did not tell.
+    pub fn space(&self) -> Option<Space> {
+        self.answers.iter().rev().find_map(|answer| match answer {
+            Answer::Space(space) => *space,
+            _ => None,
+        })
+    }
+
     /// Returns the page of READDIR.
     pub fn into_page(self) -> Option<Page> {
         self.answers.into_iter().rev().find_map(|answer| match answer {
@@ -130,6 +139,7 @@ mod tests {
             Just(Op::CreateDirectory("a", Change::mode(0o755))),
             Just(Op::SetAttr(Change::mode(0o755))),
             Just(Op::GetAttr),
+            Just(Op::GetSpace),
             Just(Op::GetFh),
             Just(Op::ReadDir(Position::default(), 0)),
             Just(Op::Remove(b"a")),

@@ -22,12 +22,13 @@ fn read_results(bytes: &[u8]) {
     let page = Op::ReadDir(Position::default(), 0);
     let set = Op::SetAttr(Change::mode(0o755));
     let make = Op::CreateDirectory("a", Change::mode(0o755));
-    let calls: [&[Op<'_>]; 5] = [
+    let calls: [&[Op<'_>]; 6] = [
         &[Op::PutRootFh, name, Op::GetFh, Op::GetAttr],
         &[page],
         &[Op::SaveFh, make, Op::GetFh, set, Op::GetAttr],
         &[Op::Rename("a", "b"), name, Op::GetAttr],
         &[Op::Remove(b"a"), Op::RestoreFh],
+        &[Op::GetSpace],
     ];
     for ops in calls {
         if let Ok(reply) = read(bytes, ops) {

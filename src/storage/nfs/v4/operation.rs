@@ -4,6 +4,7 @@
 use super::attributes::{self, NF4DIR, Values};
 use super::xdr::{Malformed, Reader, Writer};
 use crate::model::identity::Identity;
+use crate::storage::Space;
 use crate::storage::attributes::Change;
 use crate::storage::verbs::protocol::{Entry, File, Page, Position};
 
@@ -31,6 +32,8 @@ pub(super) enum Op<'a> {
     CreateDirectory(&'a str, Change),
     SetAttr(Change),
     GetAttr,
+    /// Reads the space of the file system of current.
+    GetSpace,
     GetFh,
     /// Stops with NOT_SAME unless current is this file.
     Verify(Identity),
@@ -47,6 +50,8 @@ pub(super) enum Answer {
     Done,
     Handle(Handle),
     File(File),
+    /// `None` if the server does not tell.
+    Space(Option<Space>),
     Page(Page),
 }
 
@@ -62,7 +67,7 @@ impl Op<'_> {
     pub fn number(&self) -> u32 {
         match self {
             Self::CreateDirectory(..) => 6,
-            Self::GetAttr => 9,
+            Self::GetAttr | Self::GetSpace => 9,
             Self::GetFh => 10,
             Self::Lookup(_) => 15,
             Self::PutFh(_) => 22,
@@ -93,6 +98,7 @@ impl Op<'_> {
                 attributes::write_change(writer, *change);
             }
             Self::GetAttr => attributes::write_bitmap(writer, attributes::FILE_ATTRIBUTES),
+            Self::GetSpace => attributes::write_bitmap(writer, attributes::SPACE_ATTRIBUTES),
             Self::Verify(identity) => attributes::write_identity(writer, *identity),
             Self::ReadDir(from, room) => {
                 writer.u64(from.cookie);
@@ -113,6 +119,7 @@ impl Op<'_> {
         match self {
             Self::GetFh => return Ok(Answer::Handle(Handle(reader.opaque(LONGEST_HANDLE)?.to_vec()))),
             Self::GetAttr => return Ok(Answer::File(Values::read(reader)?.file()?)),
+            Self::GetSpace => return Ok(Answer::Space(Values::read(reader)?.space())),
             Self::ReadDir(from, _) => return read_page(reader, *from).map(Answer::Page),
             Self::CreateDirectory(..) => {
                 read_change(reader)?;

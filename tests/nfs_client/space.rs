@@ -1,0 +1,58 @@
+//! The free space of a share.
+
+use std::path::Path;
+
+use bindery::storage::{Fault, Space, Storage};
+use rustix::fs::statvfs;
+
+use super::{client, long_deadline};
+use crate::support::kind::{Kind, test_for};
+use crate::support::nfs::Ganesha;
+
+test_for!([v4, v4_1, v3] {
+    the_space_is_that_of_the_file_system_of_the_share,
+    the_space_of_a_share_that_is_not_exported_is_an_error,
+});
+
+// A mount has no exports. `embedded` has a fixed size of its own.
+test_for!([mounted] {
+    the_space_is_that_of_the_file_system_of_the_share,
+});
+
+/// Returns the space of a file system according to this machine: `f_bavail` is without the blocks that only root may use.
+fn space_of(path: &Path) -> Space {
+    let is = statvfs(path).expect("a file system");
+    Space {
+        total: is.f_blocks * is.f_frsize,
+        available: is.f_bavail * is.f_frsize,
+    }
+}
+
+async fn the_space_is_that_of_the_file_system_of_the_share(kind: Kind) {
+    let (server, client) = kind.start();
+    let dir = server.export_dir();
+    let space = client.space(&server.share("/export"), long_deadline()).await;
+    let space = space.expect("the call succeeds").expect("the server tells the space");
+    let expected = space_of(&dir);
+    assert_eq!(space.total, expected.total);
+    // Other tests write to the same disk.
+    let difference = space.available.abs_diff(expected.available);
+    assert!(difference < expected.total / 10, "{space:?} differs from {expected:?}");
+}
+
+#[tokio::test]
+async fn blocks_that_only_root_may_use_are_not_available() {
+    let server = Ganesha::start_on_disk();
+    let space = client().space(&server.share("/export"), long_deadline()).await;
+    let is = statvfs(server.export_dir()).expect("a file system");
+    assert_ne!(is.f_bavail, is.f_bfree, "the disk of the test keeps no blocks for root");
+    assert_eq!(space, Ok(Some(space_of(&server.export_dir()))));
+}
+
+async fn the_space_of_a_share_that_is_not_exported_is_an_error(kind: Kind) {
+    let (server, client) = kind.start();
+    let share = server.share("/nothing");
+    let error = client.space(&share, long_deadline()).await.unwrap_err();
+    assert_eq!(error.fault, Fault::NoSuchShare);
+    assert_eq!(error.tried, format!("cannot read the free space on {share}"));
+}
