@@ -1,0 +1,5 @@
+//! `bindery check`.
+
+mod classes;
+
+pub use self::classes::check;
