@@ -3,4 +3,5 @@
 pub mod check;
 pub mod explain;
 pub mod serve;
+mod table;
 pub mod uninstall;

@@ -1,8 +1,10 @@
 //! Prints explanations as text.
 
-use std::fmt::Write;
-
+use crate::commands::table::aligned;
 use crate::policy::explain::{Explanation, Outcome, Row};
+
+/// The width of the first column. It is the same in both tables of a claim.
+const KEY: usize = "namespaceOverrides".len();
 
 /// Returns the full explanation of one claim.
 pub fn full(explanation: &Explanation) -> String {
@@ -42,7 +44,7 @@ pub fn full(explanation: &Explanation) -> String {
     for warning in &explanation.warnings {
         line("warning", warning);
     }
-    text + &table(&lines)
+    text + &aligned(&lines, KEY)
 }
 
 /// Returns one line for each claim.
@@ -69,7 +71,7 @@ pub fn list(explanations: &[Explanation]) -> String {
             instead.or(explanation.directory.as_ref()).cloned().unwrap_or_else(none),
         ]);
     }
-    table(&lines)
+    aligned(&lines, KEY)
 }
 
 /// Returns the table of settings. It has the last column only if a new claim would get another value.
@@ -84,28 +86,7 @@ fn policy(rows: &[Row]) -> String {
             .unwrap_or_default();
         lines.push([row.key.to_owned(), row.value.clone(), row.from.clone(), new]);
     }
-    table(&lines)
-}
-
-/// Returns lines with aligned columns. A column is as wide as its widest entry.
-fn table<const N: usize>(lines: &[[String; N]]) -> String {
-    // The first column has the same width in both tables of a claim.
-    const KEY: usize = "namespaceOverrides".len();
-    let mut widths: [usize; N] = std::array::from_fn(|column| {
-        let lengths = lines.iter().map(|line| line[column].chars().count());
-        lengths.max().unwrap_or_default()
-    });
-    widths[0] = widths[0].max(KEY);
-    let mut text = String::new();
-    for line in lines {
-        let mut row = String::new();
-        for (entry, width) in line.iter().zip(widths) {
-            let _ = write!(row, "{entry:width$}  ");
-        }
-        text += row.trim_end();
-        text.push('\n');
-    }
-    text
+    aligned(&lines, KEY)
 }
 
 #[cfg(test)]
