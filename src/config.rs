@@ -122,7 +122,12 @@ mod tests {
             .split('.')
             .filter_map(|rest| rest.split(|c| !is_name(c)).next())
             .collect();
-        let flags = [include_str!("cli/serve.rs"), include_str!("cli/installation.rs")].concat();
+        let flags = [
+            include_str!("cli/serve.rs"),
+            include_str!("cli/installation.rs"),
+            include_str!("cli/nfs_user.rs"),
+        ];
+        let flags = flags.concat();
         let fields = flags
             .lines()
             .filter_map(|line| line.strip_prefix("    pub ")?.split_once(':'));

@@ -2,13 +2,17 @@
 //! variables.
 
 mod installation;
+mod nfs_user;
+mod output;
 mod serve;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
 pub use self::installation::InstallationArgs;
+pub use self::nfs_user::NfsUserArgs;
+pub use self::output::Output;
 pub use self::serve::Serve;
 use crate::model::names;
 
@@ -151,15 +155,6 @@ pub struct Uninstall {
     /// The kubeconfig file [default: $KUBECONFIG, the file ~/.kube/config, or the pod's service account].
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
-}
-
-/// The format of an explanation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    /// For people
-    Text,
-    /// For programs: an array with one object for each claim
-    Json,
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use clap::Args;
 use jiff::SignedDuration;
 
 use super::installation::InstallationArgs;
+use super::nfs_user::NfsUserArgs;
 use crate::model::binder_mode::BinderMode;
 use crate::ops::listen::Listen;
 use crate::ops::logs::LogFormat;
@@ -24,13 +25,9 @@ pub struct Serve {
     #[arg(long, value_name = "SERVER:/SHARE=/PATH")]
     pub mounted: Vec<String>,
 
-    /// The user id that Bindery sends to NFS servers (`AUTH_SYS`).
-    #[arg(long, env = "NFS_UID", default_value_t = 0, value_name = "UID")]
-    pub nfs_uid: u32,
-
-    /// The group id that Bindery sends to NFS servers (`AUTH_SYS`).
-    #[arg(long, env = "NFS_GID", default_value_t = 0, value_name = "GID")]
-    pub nfs_gid: u32,
+    /// The user that NFS servers see.
+    #[command(flatten)]
+    pub nfs_user: NfsUserArgs,
 
     /// For volumes that nfs-subdir-external-provisioner created: also deletes nested directories, such as team/data, if
     /// their class says so. Without this flag Bindery archives them. nfs-subdir-external-provisioner kept them.

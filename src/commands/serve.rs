@@ -194,8 +194,8 @@ async fn prepare(
     // With hostNetwork, two installations on one node may have replicas of the same name.
     let machine = format!("{replica} {namespace}/{} {}", flags.lease, installation.instance);
     let nfs = NfsOptions {
-        uid: flags.nfs_uid,
-        gid: flags.nfs_gid,
+        uid: flags.nfs_user.nfs_uid,
+        gid: flags.nfs_user.nfs_gid,
         machine,
         privileged_port: true,
     };
