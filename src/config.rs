@@ -65,6 +65,36 @@ fn check_mounted(flags: &[String]) -> Result<Vec<(Share, PathBuf)>> {
     Ok(mounted)
 }
 
+/// The share and the mount that `bindery check --server` checks.
+pub struct ServerToCheck {
+    /// The share, in the version of the flag, or else in the default version.
+    pub share: Share,
+    /// Where it is mounted, if the mount is to be checked.
+    pub mounted: Option<PathBuf>,
+}
+
+impl ServerToCheck {
+    /// Checks the flags. Returns `None` without `--server`.
+    pub fn check(flags: &cli::ServerArgs) -> Result<Option<Self>> {
+        let (Some(host), Some(path)) = (&flags.host, &flags.share) else {
+            return Ok(None);
+        };
+        let share = Share::parse(host, path).context("--server and --share")?;
+        ensure!(
+            flags.timeout >= Duration::from_millis(100),
+            "--timeout is {:?}; set 100ms or more",
+            flags.timeout
+        );
+        if let Some(mounted) = &flags.mounted {
+            check_mount_point(mounted).with_context(|| format!("--mounted {:?}", mounted.display().to_string()))?;
+        }
+        Ok(Some(Self {
+            share: share.over(flags.nfs_version.unwrap_or_default()),
+            mounted: flags.mounted.clone(),
+        }))
+    }
+}
+
 /// Parses `SERVER:/SHARE=/PATH`. No form of SERVER contains a slash, so the first `:/` ends it. The last `=/` ends
 /// SHARE, which may contain `=/` itself; the administrator can choose a mount point that does not.
 fn mount(flag: &str) -> Result<(Share, PathBuf)> {
@@ -76,7 +106,16 @@ fn mount(flag: &str) -> Result<(Share, PathBuf)> {
         bail!("write it as SERVER:/SHARE=/PATH, such as nfs.example.com:/export/volumes=/mnt/volumes");
     };
     let share = Share::parse(server, &share)?;
-    let path = Path::new(&path);
+    check_mount_point(Path::new(&path))?;
+    Ok((share, PathBuf::from(path)))
+}
+
+fn check_mount_point(path: &Path) -> Result<()> {
+    ensure!(
+        path.is_absolute(),
+        "path {} is relative; write it from the root on",
+        path.display()
+    );
     ensure!(
         path.components().all(|part| part != Component::ParentDir),
         "path {} contains ..; write the path without it",
@@ -86,7 +125,7 @@ fn mount(flag: &str) -> Result<(Share, PathBuf)> {
         path.components().count() > 1,
         "path / is not a mount point; name the directory where the share is mounted"
     );
-    Ok((share, path.to_owned()))
+    Ok(())
 }
 
 /// Checks an instance id. It becomes part of file names on the server.

@@ -36,7 +36,7 @@ async fn run() -> anyhow::Result<ExitCode> {
             });
         }
         cli::Command::Explain(flags) => ("explain", explain::explain(flags).await),
-        cli::Command::Check(flags) => ("check", check::check(flags).await),
+        cli::Command::Check(flags) => ("check", check::check(*flags).await),
         cli::Command::Uninstall(flags) => ("uninstall", uninstall::uninstall(flags).await),
     };
     // The help of these commands documents the exit statuses.

@@ -18,6 +18,8 @@ mod catch_up;
 mod certificate;
 /// The Helm chart and the kustomizations: install, upgrade, uninstall.
 mod chart;
+/// The command `bindery check --server`.
+mod check_server;
 /// Deleting a claim: delete, archive, retain.
 mod cleanup;
 /// A crash at each crash point. Needs the feature `failpoints`, which `make test` sets.

@@ -1,6 +1,7 @@
 //! The commands and their flags. [`crate::config`] checks the values. Nothing else reads flags or environment
 //! variables.
 
+mod check;
 mod installation;
 mod nfs_user;
 mod output;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub use self::check::{Check, ServerArgs};
 pub use self::installation::InstallationArgs;
 pub use self::nfs_user::NfsUserArgs;
 pub use self::output::Output;
@@ -41,14 +43,19 @@ pub enum Command {
     /// Exit status: 0 if no claim would be refused; 1 if a claim would be refused; 2 if something could not be read.
     Explain(Explain),
     /// Creates a claim of each StorageClass as a dry run, and reports whether the API server asked Bindery and what
-    /// Bindery answered.
+    /// Bindery answered. With --server, checks an NFS server instead.
     ///
-    /// Nothing is created. The claims have no labels and no annotations, so a class whose directory template needs some
-    /// refuses them. The NFS server is not asked.
+    /// No claim is created. The claims have no labels and no annotations, so a class whose directory template needs
+    /// some refuses them. The NFS server is not asked.
     ///
-    /// Exit status: 0 if every claim would be admitted; 1 if a claim would not be admitted, or Bindery was not asked; 2
-    /// if something could not be read.
-    Check(Check),
+    /// With --server and --share, the command tries on the NFS server all that Bindery needs there, step by step, and
+    /// prints what is missing. It needs no cluster. It makes a directory `.bindery-check-...` in the share, works only
+    /// in that directory, and removes it in the end, also after a failure or Ctrl-C.
+    ///
+    /// Exit status: 0 if every claim would be admitted, or if Bindery can use the share; 1 if a claim would not be
+    /// admitted, Bindery was not asked, or Bindery cannot use the share; 2 if something could not be read, or the
+    /// command was interrupted.
+    Check(Box<Check>),
     /// Removes Bindery's finalizer from all volumes and deletes the webhook configuration, so that Bindery can be
     /// removed from the cluster.
     ///
@@ -88,26 +95,6 @@ pub struct Explain {
     /// The installation of Bindery.
     #[command(flatten)]
     pub installation: InstallationArgs,
-}
-
-/// Flags of `bindery check`.
-#[derive(Debug, Args)]
-pub struct Check {
-    /// The StorageClasses to check [default: all StorageClasses of this provisioner].
-    #[arg(value_name = "STORAGECLASS")]
-    pub classes: Vec<String>,
-
-    /// The namespace for the dry-run claims [default: that of the kubeconfig, else `default`].
-    #[arg(long, short = 'n', value_name = "NAMESPACE")]
-    pub namespace: Option<String>,
-
-    /// The `provisioner` of Bindery's StorageClasses.
-    #[arg(long, env = "PROVISIONER_NAME", default_value = names::PROVISIONER, value_name = "NAME")]
-    pub provisioner_name: String,
-
-    /// The kubeconfig file [default: $KUBECONFIG, the file ~/.kube/config, or the pod's service account].
-    #[arg(long, value_name = "FILE")]
-    pub kubeconfig: Option<PathBuf>,
 }
 
 /// Flags of `bindery uninstall`. If a flag is repeated, the last one counts.

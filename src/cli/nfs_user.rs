@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-/// The user of the NFS clients.
+/// Flags that `bindery serve` and `bindery check --server` share.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct NfsUserArgs {
     /// The user id that Bindery sends to NFS servers (`AUTH_SYS`).

@@ -2,11 +2,11 @@
 
 use clap::ValueEnum;
 
-/// The format of an explanation.
+/// The output format of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Output {
     /// For people
     Text,
-    /// For programs: an array with one object for each claim
+    /// For programs
     Json,
 }

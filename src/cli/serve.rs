@@ -120,7 +120,7 @@ pub struct Serve {
     pub log_format: LogFormat,
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let span: jiff::SignedDuration = text.parse().map_err(|_| "write it as 5s, 800ms or 1m".to_owned())?;
     Duration::try_from(span).map_err(|_| "write a time that is not negative".to_owned())
 }

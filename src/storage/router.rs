@@ -30,6 +30,11 @@ impl Storages {
         Self { mounted, ..self }
     }
 
+    /// Returns whether no call of an earlier verb can take effect once a later verb has begun: see [`super`].
+    pub fn prevents_late_calls(&self, share: &Share) -> bool {
+        !self.mounted.serves(share) && share.version() == NfsVersion::V4
+    }
+
     /// Destroys the sessions and clients of this process: see [`NfsStorage::shut_down`]. Only NFSv4 has them.
     pub async fn shut_down(&self) {
         self.v4.shut_down().await;

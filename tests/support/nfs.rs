@@ -60,6 +60,17 @@ impl Ganesha {
         Self::start_in(free_address(), None, LEASE, "1")
     }
 
+    /// Starts a server with minor version 0 of `NFSv4` only.
+    pub fn start_v4_0() -> Self {
+        Self::start_in(free_address(), None, LEASE, "0")
+    }
+
+    /// Starts a server with `NFSv3`, and with minor version 0 of `NFSv4` only.
+    pub fn start_v3_and_v4_0() -> Self {
+        let network = Network::new();
+        Self::start_in(network.address(), Some(network), LEASE, "0")
+    }
+
     /// Starts a server with a usual lease time, 90 s.
     pub fn start_with_usual_lease() -> Self {
         Self::start_in(free_address(), None, 90, MINORS)

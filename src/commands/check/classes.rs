@@ -1,4 +1,4 @@
-//! `bindery check`: checks whether the API server asks Bindery about claims, and what Bindery answers.
+//! Checks whether the API server asks Bindery about claims, and what Bindery answers.
 //!
 //! It creates claims as dry runs, so every step of a real request is checked: Service, network policy, certificate,
 //! webhook configuration and StorageClass. With `failurePolicy: Ignore` a claim is also admitted if Bindery was not
@@ -17,13 +17,14 @@ use crate::model::names;
 use crate::model::names::annotation;
 use crate::policy::annotations::enabled;
 
-/// Runs `bindery check`. Returns whether claims of every class would be admitted.
+/// Returns whether claims of every class would be admitted.
 pub async fn check(flags: cli::Check) -> Result<bool> {
     let cli::Check {
         mut classes,
         namespace,
         provisioner_name,
         kubeconfig,
+        server: _,
     } = flags;
     let client = connect(kubeconfig).await?;
     let storage_classes: Api<StorageClass> = Api::all(client.clone());

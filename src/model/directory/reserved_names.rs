@@ -10,10 +10,12 @@ use jiff::tz::TimeZone;
 use uuid::Uuid;
 
 use super::check::{LONGEST_SEGMENT, check_segment};
-use super::{ARCHIVED, Directory};
+use super::{ARCHIVED, Directory, RESERVED};
 
 /// The trash: directories below it are waiting to be removed.
 const TRASH: &str = ".bindery-trash";
+/// The name, after [`RESERVED`], of the directory of one run of `bindery check --server`, before the name of the run.
+const CHECK: &str = "check-";
 /// The suffix of a directory that was moved aside and may not be removed yet.
 const ASIDE: &str = ".aside";
 /// In an archive's name, the text before the time from which it may be removed.
@@ -29,6 +31,21 @@ impl Directory {
     /// The trash directory.
     pub fn trash() -> Self {
         Self(TRASH.to_owned())
+    }
+
+    /// The directory of one run of `bindery check --server`. The run has a name of its own, so no other program uses it.
+    pub fn of_check(run: Uuid) -> Self {
+        Self(format!("{RESERVED}{CHECK}{}", run.simple()))
+    }
+
+    /// A directory inside the one of that run.
+    pub fn in_check(run: Uuid, path: &'static str) -> Self {
+        Self(format!("{}/{path}", Self::of_check(run)))
+    }
+
+    /// Whether a name in the root of a share is that of the directory of a run of `bindery check --server`.
+    pub fn is_of_check(name: &str) -> bool {
+        name.strip_prefix(RESERVED).is_some_and(|rest| rest.starts_with(CHECK))
     }
 
     /// The path in the trash for the directory of one volume object. The uid separates it from the directory of an

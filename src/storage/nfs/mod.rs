@@ -18,6 +18,7 @@
 mod connect;
 mod idle;
 mod options;
+pub mod probe;
 mod record;
 mod v3;
 mod v4;

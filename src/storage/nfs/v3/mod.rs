@@ -3,6 +3,7 @@
 //! The modules, from the lowest layer to the highest: [`io`] transports records for the crate. [`procedure`] has the
 //! procedures as values. [`mount`] opens a connection to a share. [`pool`] keeps connections. [`attempt`] sends the calls of
 //! a verb, some of them again. [`diagnose`] describes errors. [`calls`] and [`make`] are the calls that verbs consist of.
+//! [`probe`] asks for the ports.
 
 mod attempt;
 mod calls;
@@ -11,6 +12,7 @@ mod io;
 mod make;
 mod mount;
 mod pool;
+pub(super) mod probe;
 mod procedure;
 
 use self::pool::Pool;

@@ -190,7 +190,11 @@ async fn mount_share(stream: Arc<TcpStream>, path: &str, options: &NfsOptions) -
     }
 }
 
-async fn connect(part: Part, address: SocketAddr, privileged: bool) -> Result<(Arc<TcpStream>, bool), Failure> {
+pub(super) async fn connect(
+    part: Part,
+    address: SocketAddr,
+    privileged: bool,
+) -> Result<(Arc<TcpStream>, bool), Failure> {
     match connect_to(address, privileged).await {
         Ok(connection) => Ok((Arc::new(connection.stream), connection.privileged)),
         Err(ConnectError::Resolve(error)) => Err(Failure::Resolve(error)),
@@ -198,7 +202,12 @@ async fn connect(part: Part, address: SocketAddr, privileged: bool) -> Result<(A
     }
 }
 
-async fn port(asked: &mut PortmapperClient<Records>, part: Part, program: u32, version: u32) -> Result<u16, Failure> {
+pub(super) async fn port(
+    asked: &mut PortmapperClient<Records>,
+    part: Part,
+    program: u32,
+    version: u32,
+) -> Result<u16, Failure> {
     match asked.getport(program, version, IPPROTO_TCP).await {
         Ok(number) => Ok(number),
         Err(PortmapError::Rpc(error)) => Err(Failure::Call(Part::Portmapper, error)),

@@ -6,6 +6,7 @@
 //!   [`fences`] manage sessions, and fence off calls that got no answer.
 //! - [`attempt`] sends the COMPOUNDs of a verb, some of them again. [`diagnose`] describes errors.
 //! - [`calls`] and [`make`] are the calls that verbs consist of.
+//! - [`probe`] asks which minor versions a server supports.
 //!
 //! Not implemented: callbacks, pNFS, state protection.
 
@@ -24,6 +25,7 @@ mod limits;
 mod make;
 mod operation;
 mod pool;
+pub(super) mod probe;
 mod rpc;
 mod server;
 mod server_id;
