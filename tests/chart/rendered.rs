@@ -12,7 +12,7 @@ use super::{CHART, EVERY_VALUE, helm, helm_ok, is_hook, kubectl, objects, render
 use crate::support::bed::Bed;
 
 /// The files of one installation: values for the chart, and the folder for kustomize.
-const PAIRS: [(&[&str], &str); 4] = [
+const PAIRS: [(&[&str], &str); 5] = [
     (&[], "base"),
     (
         &[concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/chart/values-dev.yaml")],
@@ -28,6 +28,13 @@ const PAIRS: [(&[&str], &str); 4] = [
             "/deploy/chart/values-host-network.yaml"
         )],
         "overlays/host-network",
+    ),
+    (
+        &[concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/deploy/chart/values-openshift.yaml"
+        )],
+        "overlays/openshift",
     ),
 ];
 
@@ -255,6 +262,57 @@ async fn pod_settings_for_a_mounted_share_replace_the_defaults() {
         json!(["CHOWN", "FOWNER", "DAC_OVERRIDE"])
     );
     assert_eq!(context["readOnlyRootFilesystem"], true);
+}
+
+/// The SCC `restricted-v2` of `OpenShift` refuses a pod that names a user outside the range of its project.
+#[tokio::test]
+async fn a_platform_can_choose_the_user_of_every_pod() {
+    let values = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/chart/values-openshift.yaml");
+    let mut objects = rendered(&[values]);
+    let letting_go = [
+        "template",
+        "bindery",
+        CHART,
+        "--values",
+        values,
+        "--set=uninstall.letGo=true",
+    ];
+    objects.extend(super::objects(&helm_ok(&letting_go)));
+    let mut pods = 0;
+    for (name, object) in objects
+        .iter()
+        .filter(|(_, object)| !object["spec"]["template"]["spec"].is_null())
+    {
+        let pod = &object["spec"]["template"]["spec"];
+        let container = &pod["containers"][0]["securityContext"];
+        for context in [&pod["securityContext"], container] {
+            let user = ["runAsUser", "runAsGroup", "fsGroup", "supplementalGroups"];
+            assert!(
+                user.iter().all(|field| context.get(field).is_none()),
+                "{name}: {context}"
+            );
+        }
+        // What else that SCC requires.
+        assert_eq!(pod["securityContext"]["runAsNonRoot"], true, "{name}");
+        assert_eq!(
+            pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault",
+            "{name}"
+        );
+        assert_eq!(
+            json!([container["allowPrivilegeEscalation"], container["capabilities"]["drop"]]),
+            json!([false, ["ALL"]]),
+            "{name}"
+        );
+        pods += 1;
+    }
+    // The Deployment, and the Jobs of `helm test` and `helm uninstall`.
+    assert_eq!(pods, 3);
+    let other = helm_ok(&["template", "bindery", CHART, "--set=runAsUser=1000650000"]);
+    let other = &super::objects(&other)["Deployment bindery"]["spec"]["template"]["spec"]["securityContext"];
+    assert_eq!(
+        json!([other["runAsUser"], other["runAsGroup"]]),
+        json!([1_000_650_000, 1_000_650_000])
+    );
 }
 
 #[tokio::test]

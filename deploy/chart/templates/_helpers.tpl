@@ -84,8 +84,10 @@ spec:
   {{- end }}
   securityContext:
     runAsNonRoot: true
-    runAsUser: 65532
-    runAsGroup: 65532
+    {{- with $values.runAsUser }}
+    runAsUser: {{ int64 . }}
+    runAsGroup: {{ int64 . }}
+    {{- end }}
     seccompProfile:
       type: RuntimeDefault
   containers:
