@@ -1,6 +1,7 @@
 //! The Helm chart and the kustomizations: rendered, and installed on a real API server with a real helm.
 
 mod hook;
+mod host_network;
 mod installed;
 mod release;
 mod rendered;
