@@ -11,6 +11,7 @@ mod links;
 mod mentions;
 mod metrics;
 mod names;
+mod nfs;
 mod page;
 mod tree;
 
