@@ -4,7 +4,7 @@
 # A *part* is one of the processes below. In $CLUSTER_DIR/run it has NAME.sh, which runs it in the foreground, NAME.pid
 # and NAME.log.
 # shellcheck disable=SC2034 # used by the scripts that source this file
-parts=(bindery kwok scheduler kcm apiserver etcd nfs) # in the order in which they are stopped
+parts=(bindery kwok scheduler kcm apiserver-2 apiserver etcd nfs) # in the order in which they are stopped
 
 bed=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 checkout=$(dirname "$(dirname "$bed")")
