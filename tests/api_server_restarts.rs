@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::{Event, Namespace, PersistentVolumeClaim};
 use k8s_openapi::api::rbac::v1::ClusterRole;
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
+use rustix::process::Signal;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -93,7 +94,7 @@ async fn until_bound(claims: &Api<PersistentVolumeClaim>, number: usize) {
 #[tokio::test]
 async fn claims_are_not_refused_and_get_bound_while_the_api_server_restarts() {
     let client = Bed::get().admin().await;
-    let mut api_server = ApiServer::of_the_bed();
+    let mut api_server = ApiServer::of_the_bed("apiserver");
     namespace(&client, "burst").await;
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), "burst");
     for restart in 0..RESTARTS {
@@ -108,7 +109,7 @@ async fn claims_are_not_refused_and_get_bound_while_the_api_server_restarts() {
                 (there > restart * names.len() + 3).then_some(())
             })
             .await;
-            api_server.restart().await;
+            api_server.restart(Signal::KILL).await;
         };
         let (refused, ()) = tokio::join!(burst, killed);
         let refused: Vec<_> = refused.into_iter().flatten().collect();

@@ -1,11 +1,15 @@
-//! The API server of the test bed, which a test kills and starts again.
+//! An API server of the test bed, which a test stops and starts again.
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::wait::eventually;
+use super::wait::eventually_within;
+
+/// Time limit for the end of an API server. After SIGTERM it completes its requests.
+const UNTIL_ENDED: Duration = Duration::from_mins(2);
 
 /// Returns the path of a file in the folder of the bed's processes.
 pub fn run(file: &str) -> PathBuf {
@@ -14,31 +18,31 @@ pub fn run(file: &str) -> PathBuf {
         .join(file)
 }
 
-/// The API server of the test bed.
+/// An API server of the test bed. It continues to run when this is dropped; the bed stops it.
 pub struct ApiServer {
+    name: &'static str,
     pid: Pid,
     child: Option<Child>,
 }
 
 impl ApiServer {
-    /// Returns the API server that `up` has started.
-    pub fn of_the_bed() -> Self {
-        let pid = std::fs::read_to_string(run("apiserver.pid")).expect("the API server's pid");
+    /// Returns the API server with this name, which `up` has started: `apiserver` or `apiserver-2`.
+    pub fn of_the_bed(name: &'static str) -> Self {
+        let pid = std::fs::read_to_string(run(&format!("{name}.pid"))).expect("the API server's pid");
         Self {
+            name,
             pid: Pid::from_raw(pid.trim().parse().expect("a pid")).expect("a pid"),
             child: None,
         }
     }
 
-    /// Kills the API server and starts it again.
-    pub async fn restart(&mut self) {
-        kill_process(self.pid, Signal::KILL).expect("the API server runs");
+    /// Stops the API server with this signal, and starts it again.
+    pub async fn restart(&mut self, signal: Signal) {
+        kill_process(self.pid, signal).expect("the API server runs");
         let pid = self.pid;
-        if let Some(mut child) = self.child.take() {
-            child.wait().expect("its end");
-        }
         // Its first thread may have ended while another one still holds the port.
-        eventually("the API server has ended with all its threads", async || {
+        let ended = format!("{} has ended with all its threads", self.name);
+        eventually_within(UNTIL_ENDED, &ended, async || {
             let process = PathBuf::from(format!("/proc/{}", pid.as_raw_nonzero()));
             let threads = std::fs::read_dir(process.join("task")).map_or(0, Iterator::count);
             let stat = std::fs::read_to_string(process.join("stat")).unwrap_or_default();
@@ -47,11 +51,14 @@ impl ApiServer {
             (is_over && threads <= 1).then_some(())
         })
         .await;
+        if let Some(mut child) = self.child.take() {
+            child.wait().expect("its end");
+        }
         let log = std::fs::File::options()
             .append(true)
-            .open(run("apiserver.log"))
+            .open(run(&format!("{}.log", self.name)))
             .expect("its log");
-        let child = Command::new(run("apiserver.sh"))
+        let child = Command::new(run(&format!("{}.sh", self.name)))
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("its log"))
             .stderr(log)
@@ -59,14 +66,5 @@ impl ApiServer {
             .expect("the API server starts");
         self.pid = Pid::from_child(&child);
         self.child = Some(child);
-    }
-}
-
-impl Drop for ApiServer {
-    fn drop(&mut self) {
-        if let Some(child) = &mut self.child {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
     }
 }
