@@ -163,20 +163,23 @@ async fn assert_a_missing_permission_is_named(client: &Client) {
         .await
         .expect("a smaller role");
     let mut number = 0;
-    let refused = eventually("a claim is refused", async || {
+    let (waiting, message) = eventually("a claim waits for its volume", async || {
         number += 1;
-        create(&claims, &format!("without-{number}")).await
+        let name = format!("without-{number}");
+        assert_eq!(create(&claims, &name).await, None);
+        let claim = claims.get(&name).await.expect("the claim");
+        claim.spec?.volume_name.is_none().then_some(())?;
+        Some((name.clone(), failure(client, &name).await))
     })
     .await;
-    let (_, message) = refused.split_once("denied the request: ").expect("by a webhook");
     assert!(
         message.starts_with("Bindery could not create PersistentVolume pvc-"),
         "{message}"
     );
     assert!(
         message.ends_with(
-            ": Bindery's ServiceAccount lacks the right to create persistentvolumes; an administrator has to apply \
-             Bindery's RBAC again (the chart, or deploy/base/rbac.yaml)"
+            ": Bindery's ServiceAccount lacks the right to create persistentvolumes; if this lasts, an administrator has \
+             to apply Bindery's RBAC again (the chart, or deploy/base/rbac.yaml). Bindery retries"
         ),
         "{message}"
     );
@@ -185,4 +188,20 @@ async fn assert_a_missing_permission_is_named(client: &Client) {
         .patch("bindery", &PatchParams::default(), &all)
         .await
         .expect("the role as it was");
+    eventually(&format!("claim {waiting} is bound"), async || {
+        let claim = claims.get(&waiting).await.ok()?;
+        (claim.status?.phase? == "Bound").then_some(())
+    })
+    .await;
+}
+
+/// Waits for the Event that says why a claim has no volume yet, and returns its message.
+async fn failure(client: &Client, claim: &str) -> String {
+    let events: Api<Event> = Api::namespaced(client.clone(), "burst");
+    let about = ListParams::default().fields(&format!("involvedObject.name={claim},reason=ProvisioningFailed"));
+    eventually(&format!("an Event on claim {claim}"), async || {
+        let mut found = events.list(&about).await.ok()?.items;
+        found.pop()?.message
+    })
+    .await
 }

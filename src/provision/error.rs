@@ -55,7 +55,7 @@ impl Error {
             Self::Releasing(_) => true,
             Self::Storage(error) => on_failure == OnStorageFailure::Queue && error.transient(),
             // Another client wrote to the same object at the same time; the next attempt sees the result.
-            Self::Api(_, fault) => fault.is_transient() || fault.kind == Kind::Conflict,
+            Self::Api(_, fault) => fault.may_pass() || fault.kind == Kind::Conflict,
             Self::ClaimExists
             | Self::ClaimDeleting
             | Self::ClaimNotWaiting
@@ -87,12 +87,16 @@ mod tests {
 
     #[test]
     fn a_temporary_api_error_never_refuses_a_claim() {
+        let lacks =
+            "persistentvolumes is forbidden: User \"b\" cannot create resource \"persistentvolumes\" in API group";
         let denied = "admission webhook \"other\" denied the request: no";
         for (error, can_queue) in [
             (api(500, ""), true),
             (api(429, ""), true),
             (api(409, ""), true),
             (Error::Api("read claim data".to_owned(), ApiFault::timeout()), true),
+            // An API server that has just started does not know the rights of ServiceAccounts yet.
+            (api(403, lacks), true),
             (api(403, denied), false),
             (api(404, ""), false),
         ] {

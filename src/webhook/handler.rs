@@ -264,7 +264,7 @@ impl Review<'_> {
                 ));
                 (Answer::Allow, "unknown")
             }
-            None if fault.is_transient() => self.after_fencing(None, |review| review.queue(&why)).await,
+            None if fault.may_pass() => self.after_fencing(None, |review| review.queue(&why)).await,
             None => deny(why),
         }
     }

@@ -38,7 +38,7 @@ pub enum Kind {
     Conflict,
     /// The object does not exist.
     NotFound,
-    /// A right is missing.
+    /// A right is missing. An API server that has just started answers so, too, until it has read the RBAC objects.
     Forbidden,
     /// An administrator must change something else.
     Refused,
@@ -53,6 +53,11 @@ impl ApiFault {
     /// Returns whether the same request may succeed later.
     pub fn is_transient(&self) -> bool {
         self.kind == Kind::Transient
+    }
+
+    /// Returns whether the same request may succeed later, or after an administrator has granted a right.
+    pub fn may_pass(&self) -> bool {
+        matches!(self.kind, Kind::Transient | Kind::Forbidden)
     }
 
     /// Converts an error of a create request. Such a request has no test, so 422 means that the object is not valid.
@@ -103,8 +108,8 @@ impl ApiFault {
                     Self::new(
                         Kind::Forbidden,
                         format!(
-                            "Bindery's ServiceAccount lacks the right to {right}; an administrator has to apply \
-                             Bindery's RBAC again (the chart, or deploy/base/rbac.yaml)"
+                            "Bindery's ServiceAccount lacks the right to {right}; if this lasts, an administrator has \
+                             to apply Bindery's RBAC again (the chart, or deploy/base/rbac.yaml)"
                         ),
                     )
                 },

@@ -92,7 +92,7 @@ fn each_error_has_its_kind_and_its_message() {
         (
             api(403, RBAC),
             Kind::Forbidden,
-            "Bindery's ServiceAccount lacks the right to create persistentvolumes; an administrator has to apply \
+            "Bindery's ServiceAccount lacks the right to create persistentvolumes; if this lasts, an administrator has to apply \
              Bindery's RBAC again (the chart, or deploy/base/rbac.yaml)"
                 .to_owned(),
         ),
@@ -133,6 +133,11 @@ fn each_error_has_its_kind_and_its_message() {
         let fault = ApiFault::from(&error);
         assert_eq!((fault.kind, fault.to_string()), (kind, words), "{error:?}");
         assert_eq!(fault.is_transient(), kind == Kind::Transient, "{error:?}");
+        assert_eq!(
+            fault.may_pass(),
+            [Kind::Transient, Kind::Forbidden].contains(&kind),
+            "{error:?}"
+        );
         assert!(!fault.to_string().contains("library text"), "{fault}");
     }
 }
