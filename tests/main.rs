@@ -43,6 +43,8 @@ mod identity;
 mod ipv6;
 /// Volumes mounted with the NFS client of the Linux kernel.
 mod kernel_client;
+/// Replicas whose watches are behind.
+mod late_watches;
 /// Directory templates, existing directories, and one volume per directory.
 mod layouts;
 /// Classes and volumes of nfs-subdir-external-provisioner.

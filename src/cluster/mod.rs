@@ -116,9 +116,9 @@ impl Cluster {
     /// one that a claim has used.
     ///
     /// A watch reports volumes in the order in which they were written. So once the cache has the volume `name` in
-    /// version `written`, it has everything that was written before. If two callers write first and then look, at least
-    /// one of them sees the other, even in different replicas. If the cache is not up to date in time, or nothing was
-    /// written, volumes of Bindery in the same area are listed instead.
+    /// version `written`, it has everything that was written before, through any API server. If two callers write first
+    /// and then look, at least one of them sees the other, even in different replicas. If the cache is not up to date in
+    /// time, all volumes are listed instead. If nothing was written, only volumes of Bindery in the same area are listed.
     pub async fn overlap(
         &self,
         location: &Location<'_>,
@@ -138,7 +138,7 @@ impl Cluster {
         if is_up_to_date {
             return Ok(None);
         }
-        self.live_overlap(location, name).await
+        self.live_overlap(location, name, written.is_none()).await
     }
 
     /// Waits until the cache has a volume in this version, and so everything that was written before. Returns false
@@ -183,11 +183,19 @@ impl Cluster {
         others
     }
 
-    /// Lists the volumes of an area, and returns an overlapping one.
-    async fn live_overlap(&self, location: &Location<'_>, name: &str) -> kube::Result<Option<(Volume, Overlap)>> {
+    /// Lists volumes, and returns an overlapping one. A volume in another area may overlap, too: an export may be inside
+    /// another one, and a server may have two names.
+    async fn live_overlap(
+        &self,
+        location: &Location<'_>,
+        name: &str,
+        same_area_only: bool,
+    ) -> kube::Result<Option<(Volume, Overlap)>> {
         let volumes: Api<CachedVolume> = Api::all(self.client.clone());
-        let same_area = format!("{}={}", names::AREA, area(location.share, location.directory));
-        let mut page = ListParams::default().labels(&same_area).limit(PAGE_SIZE);
+        let mut page = ListParams::default().limit(PAGE_SIZE);
+        if same_area_only {
+            page = page.labels(&format!("{}={}", names::AREA, area(location.share, location.directory)));
+        }
         loop {
             let found = volumes.list(&page).await?;
             let others = found.items.iter().filter(|other| other.name_any() != name);

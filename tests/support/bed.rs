@@ -1,6 +1,6 @@
 //! The test bed that `make test` has started: control plane, NFS server, and the Bindery that most tests use.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
@@ -22,8 +22,12 @@ pub struct Bed {
     pub export: PathBuf,
     /// The provisioner name of the class.
     pub provisioner: String,
+    /// The same for the second API server, if the bed has two (`APISERVERS=2`).
+    pub second_kubeconfig: Option<PathBuf>,
     /// Kubeconfig of Bindery's ServiceAccount.
     pub bindery_kubeconfig: PathBuf,
+    /// The same for the second API server.
+    pub second_bindery_kubeconfig: Option<PathBuf>,
     /// Folder with `client-ca.crt` and two certificates that it has signed: `client-apiserver` and `client-somebody`.
     pub client_certificates: PathBuf,
     /// URL of Bindery's webhook.
@@ -40,7 +44,9 @@ static BED: LazyLock<Bed> = LazyLock::new(|| {
         share: get("NFS_SHARE"),
         export: get("EXPORT_DIR").into(),
         provisioner: get("PROVISIONER"),
+        second_kubeconfig: std::env::var_os("KUBECONFIG_2").map(PathBuf::from),
         bindery_kubeconfig: get("BINDERY_KUBECONFIG").into(),
+        second_bindery_kubeconfig: std::env::var_os("BINDERY_KUBECONFIG_2").map(PathBuf::from),
         client_certificates: get("CLIENT_CERTIFICATES").into(),
         webhook: get("BINDERY_WEBHOOK_URL"),
         metrics: get("BINDERY_METRICS_URL"),
@@ -53,14 +59,19 @@ impl Bed {
         &BED
     }
 
-    /// Returns a client with every permission that impersonates this user.
+    /// Returns a client with every permission that impersonates this user. If the bed has two API servers, it uses the second
+    /// one.
     pub async fn admin_as(&self, user: &str) -> Client {
-        let read = Kubeconfig::read_from(&self.kubeconfig).expect("the bed's kubeconfig");
-        let config = Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await;
-        let mut config = config.expect("the bed's kubeconfig");
+        let kubeconfig = self.second_kubeconfig.as_ref().unwrap_or(&self.kubeconfig);
+        let mut config = config(kubeconfig).await;
         config.auth_info.impersonate = Some(user.to_owned());
         config.auth_info.impersonate_groups = Some(vec!["system:masters".to_owned()]);
         Client::try_from(config).expect("a client")
+    }
+
+    /// Returns a client with the permissions of Bindery.
+    pub async fn bindery(&self) -> Client {
+        Client::try_from(config(&self.bindery_kubeconfig).await).expect("a client")
     }
 
     /// Returns the URL for reviews, with the secret path.
@@ -70,12 +81,16 @@ impl Bed {
 
     /// Returns a client with every permission.
     pub async fn admin(&self) -> Client {
-        // All callers install the same provider; the first one succeeds.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let read = Kubeconfig::read_from(&self.kubeconfig).expect("the bed's kubeconfig");
-        let config = Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await;
-        Client::try_from(config.expect("the bed's kubeconfig")).expect("a client")
+        Client::try_from(config(&self.kubeconfig).await).expect("a client")
     }
+}
+
+async fn config(kubeconfig: &Path) -> Config {
+    // All callers install the same provider; the first one succeeds.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let read = Kubeconfig::read_from(kubeconfig).expect("the bed's kubeconfig");
+    let config = Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await;
+    config.expect("the bed's kubeconfig")
 }
 
 /// Returns whether the control plane of this run has this version of Kubernetes, or a later one. See `tests/bed/kubernetes`.

@@ -1,6 +1,7 @@
 //! A Bindery that one test starts, with its own provisioner name, instance and webhook configuration.
 
 use std::net::TcpListener;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
@@ -25,6 +26,7 @@ pub struct Bindery {
     /// URL of its webhook.
     pub webhook: String,
     admin: String,
+    kubeconfig: PathBuf,
     flags: Vec<String>,
     /// Number of the replica.
     number: usize,
@@ -48,6 +50,7 @@ impl Bindery {
             provisioner: named.map_or_else(|| format!("bindery.dev/{name}"), str::to_owned),
             webhook: format!("https://127.0.0.1:{port}/mutate"),
             admin: format!("127.0.0.1:{admin}"),
+            kubeconfig: bed.bindery_kubeconfig.clone(),
             flags: flags.iter().map(|&flag| flag.to_owned()).collect(),
             number: 0,
             client: bed.admin().await,
@@ -80,8 +83,16 @@ impl Bindery {
         bindery
     }
 
-    /// Starts a replica: another process of the same installation. It gets no reviews.
+    /// Starts a replica: another process of the same installation. It gets no reviews. If the bed has two API servers, it uses
+    /// the second one.
     pub async fn replica(&self) -> Self {
+        let bed = Bed::get();
+        let kubeconfig = bed.second_bindery_kubeconfig.as_ref();
+        self.replica_with(kubeconfig.unwrap_or(&bed.bindery_kubeconfig)).await
+    }
+
+    /// Starts a replica with this kubeconfig.
+    pub async fn replica_with(&self, kubeconfig: &Path) -> Self {
         let (port, admin) = (free_port(), free_port());
         let own = ["--listen=", "--admin-listen=", "--replica="];
         let same = |flag: &&String| !own.iter().any(|own| flag.starts_with(own));
@@ -96,6 +107,7 @@ impl Bindery {
             provisioner: self.provisioner.clone(),
             webhook: format!("https://127.0.0.1:{port}/mutate"),
             admin: format!("127.0.0.1:{admin}"),
+            kubeconfig: kubeconfig.to_owned(),
             flags,
             number: self.number + 1,
             client: self.client.clone(),
@@ -175,7 +187,7 @@ impl Bindery {
             .open(self.log_file())
             .expect("a log file");
         let child = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bed/as-bindery"))
-            .arg(&Bed::get().bindery_kubeconfig)
+            .arg(&self.kubeconfig)
             .args([env!("CARGO_BIN_EXE_bindery"), "serve"])
             .args(&self.flags)
             .env("FAILPOINTS", crash_point.unwrap_or_default())

@@ -1,5 +1,6 @@
 //! Support for the integration tests: real processes and objects, each behind a small type.
 
+pub mod api_relay;
 pub mod audit;
 pub mod bed;
 pub mod bindery;

@@ -45,6 +45,9 @@ pub async fn bind(step: Step<'_>, claim: &Claim) -> Result<(), Error> {
             OverlapState::BeingCreated(other) => return Err(Error::OverlapBeingCreated(other)),
         }
     }
+    if record.group_range.is_some() {
+        overlap::wait_for_cache(step).await?;
+    }
     let replace_group = ctx.provisioner.replace_shared_group(volume, record, storage_deadline());
     if replace_group.await? {
         // The watch event of the volume triggers the next reconcile.

@@ -125,6 +125,7 @@ async fn remove_unused(step: Step<'_>) -> Result<Report, Error> {
     let Step {
         ctx, volume, record, ..
     } = step;
+    overlap::wait_for_cache(step).await?;
     // If a new volume at this path is being created, that volume creates the directory again.
     let is_used = !record.directory.cannot_overlap(&volume.name)
         && matches!(overlap::find_overlap(step).await?, OverlapState::InUse(_));

@@ -63,7 +63,7 @@ pub async fn wait_for_other_cleanups(step: Step<'_>) -> Result<(), Error> {
 }
 
 /// Waits until the cache has this version of the volume. Fails if that takes too long.
-async fn wait_for_cache(step: Step<'_>) -> Result<(), Error> {
+pub async fn wait_for_cache(step: Step<'_>) -> Result<(), Error> {
     let Step { ctx, volume, .. } = step;
     let is_current = ctx.cluster.wait_for_version(&volume.name, &volume.version).await;
     if is_current { Ok(()) } else { Err(Error::CacheBehind) }
@@ -184,11 +184,12 @@ fn describe_overlap(ctx: &Context, other: &Volume, overlap: Overlap) -> String {
 }
 
 /// Looks for another volume with an overlapping directory. The volume itself must be written before (created, or marked
-/// as deleted).
+/// as deleted). After success the cache has everything that was written before the volume.
 pub async fn find_overlap(step: Step<'_>) -> Result<OverlapState, Error> {
     let Step {
         ctx, volume, record, ..
     } = step;
+    wait_for_cache(step).await?;
     let location = record.location();
     let look = ctx.cluster.overlap(&location, &volume.name, Some(&volume.version));
     Ok(match look.await? {
