@@ -1,6 +1,6 @@
 # The commands for users and for CI. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo docs test priority-and-fairness api-server-restarts bench chaos fuzz cluster cluster-down knfsd knfsd-down test-knfsd build release image deny fmt lint fmt-check clippy scripts ready-image ready-knfsd root
+.PHONY: help demo docs test priority-and-fairness api-server-restarts two-api-servers bench chaos fuzz cluster cluster-down knfsd knfsd-down test-knfsd build release image deny fmt lint fmt-check clippy scripts ready-image ready-knfsd root
 
 # The folder of cargo's output, and the folder of a cluster that is left running.
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
@@ -43,7 +43,7 @@ test: root ## Runs all tests, on a real API server and real NFS servers. Needs r
 	@tests/bed/prepare $(TEST_CLUSTER) -- cargo test --locked --features failpoints --no-run
 	@env -u CLUSTER_DIR BINDERY_BIN=$(TARGET_DIR)/debug/bindery \
 		tests/bed/with-bed --bindery cargo test --locked --features failpoints $(ARGS)
-	@$(if $(ARGS),,$(MAKE) --no-print-directory priority-and-fairness api-server-restarts)
+	@$(if $(ARGS),,$(MAKE) --no-print-directory priority-and-fairness api-server-restarts two-api-servers)
 
 # Runs tests on an API server that serves at most 50 requests at a time, 20 of them writes.
 priority-and-fairness:
@@ -57,6 +57,14 @@ api-server-restarts:
 	@cargo test --locked --features failpoints --test api_server_restarts --no-run
 	@env -u CLUSTER_DIR BINDERY_BIN=$(TARGET_DIR)/debug/bindery \
 		tests/bed/with-bed --bindery --small cargo test --locked --features failpoints --test api_server_restarts
+
+# Runs tests in which replicas and their users are on different API servers, and each of these is stopped and started again.
+two-api-servers:
+	@cargo test --locked --features failpoints --test two_api_servers --no-run
+	@env -u CLUSTER_DIR BINDERY_BIN=$(TARGET_DIR)/debug/bindery APISERVERS=2 BINDERY_ARGS="--orphan-grace 20s" \
+		APISERVER_ARGS="--shutdown-watch-termination-grace-period 2s" \
+		tests/bed/with-bed --bindery --small \
+		cargo test --locked --features failpoints --test two_api_servers -- --test-threads=1
 
 test-knfsd: root ready-knfsd ## Runs the tests that need Linux's own NFS server, in a virtual machine, which the first run builds.
 	@cargo test --locked --features failpoints --test knfsd --no-run
